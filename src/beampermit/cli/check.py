@@ -1,0 +1,92 @@
+"""`beampermit check`: run interlocks, print their verdicts."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from beampermit.cli.output import console, progress_console
+
+
+class Format(StrEnum):
+    """How verdicts are printed."""
+
+    RICH = "rich"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    GITHUB = "github"
+
+
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[FAMILY|ID ...]", help="Families (data, DAT) or ids (DAT004); all if none."),
+]
+
+
+def check(
+    names: Names = None,
+    format: Annotated[Format, typer.Option(help="How verdicts are printed.")] = Format.RICH,
+    json_: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    project: Annotated[Path, typer.Option(help="The project's folder.", show_default="this folder")] = Path(),
+    base: Annotated[
+        str | None,
+        typer.Option(help="Base revision whose contract judges; the pull request's base if not given."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the verdicts to this file as well, for the permit.")] = None,
+    fresh: Annotated[bool, typer.Option(help="Run every check again, also where nothing has changed.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List the interlocks and end.")] = False,
+) -> None:
+    """Run interlocks on this repository and say which are closed."""
+    from beampermit.interlocks import runner
+    from beampermit.project import Project
+    from beampermit.verdict import exit_code, write_verdicts
+
+    chosen = runner.select(names or [])
+    if list_:
+        _list(chosen)
+        return
+    found = Project.find(project.resolve(), base)
+    verdicts = runner.check(
+        found, chosen, fresh=fresh or out is not None, watch=_Progress(format is Format.RICH and not json_)
+    )
+    if out:
+        write_verdicts(out, runner.verdict_file(found, verdicts))
+    _print(verdicts, Format.JSON if json_ else format)
+    raise typer.Exit(exit_code(verdicts))
+
+
+def _list(chosen: list[Any]) -> None:
+    for cls in chosen:
+        sys.stdout.write(f"{cls.id()}  {cls.title()}\n")
+
+
+def _print(verdicts: list[Any], format: Format) -> None:
+    from beampermit.documents import verdicts as render
+
+    if format is Format.RICH:
+        console().print(render.table(verdicts))
+        return
+    sys.stdout.write(
+        {Format.JSON: render.as_json, Format.MARKDOWN: render.markdown, Format.GITHUB: render.github}[format](verdicts)
+    )
+
+
+class _Progress:
+    """One changing line on a terminal: which interlock is being looked at."""
+
+    def __init__(self, wanted: bool):
+        self._console = progress_console()
+        self._status = self._console.status("") if wanted and self._console.is_terminal else None
+
+    def __call__(self, id: str, verdict: Any) -> None:
+        if self._status is None:
+            return
+        if verdict is None:
+            self._status.update(f"looking at {id}")
+            self._status.start()
+        else:
+            self._status.stop()

@@ -1,0 +1,40 @@
+"""`beampermit contract`: is it sound, and its schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from beampermit.cli.output import Json, console, show
+
+app = typer.Typer(no_args_is_help=True, help="Check contract.yaml, or print its schema.")
+Where = Annotated[Path, typer.Argument(help="The contract, or the folder that holds it.", show_default="this folder")]
+
+
+@app.command()
+def check(path: Where = Path(), as_json: Json = False) -> None:
+    """Read the contract and say what it promises; an error names file, line, key and the nearest known key."""
+    from beampermit.contract import load_contract
+
+    found = load_contract(path)
+
+    def text() -> None:
+        inputs, outputs = len(found.signals.inputs), len(found.signals.outputs)
+        gates = ", ".join(
+            f"{metric.name} {'≥' if metric.better == 'higher' else '≤'} {metric.gate:g}" for metric in found.metrics
+        )
+        console().print(
+            f"contract of {found.model.name}: {inputs} inputs, {outputs} outputs; gates {gates}", markup=False
+        )
+
+    show(found.model_dump(mode="json"), text, as_json)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema, for editors: `beampermit contract schema > .beampermit/contract.schema.json`."""
+    from beampermit.contract.schema import contract_schema
+
+    show(contract_schema(), lambda: None, as_json=True)

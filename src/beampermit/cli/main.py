@@ -1,0 +1,54 @@
+"""The `beampermit` command: one file a topic beside this one, no logic in any of them."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from beampermit import __version__
+from beampermit.cli import check, contract
+from beampermit.cli.output import fail
+from beampermit.errors import BeampermitError
+
+app = typer.Typer(
+    name="beampermit",
+    help="No model reaches the machine unless every interlock is closed.\n\n"
+    "Exit codes: 0 closed or done, 1 tripped, 2 usage or bad input, 3 conflict, 4 the outside world failed.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("check")(check.check)
+app.add_typer(contract.app, name="contract")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"beampermit {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of the command itself."""
+
+
+def run() -> None:
+    """Entry point: errors that a user can cause become one line and a documented exit code."""
+    try:
+        app()
+    except BeampermitError as error:
+        sys.exit(fail(error))
+    except KeyboardInterrupt:
+        sys.stderr.write("beampermit: interrupted; what was being written is whole or absent, run the command again\n")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,6 @@
+"""`contract.yaml`: what a model promises. Everything else is made from it or judged by it."""
+
+from beampermit.contract.load import FILE_NAME, load_contract, parse_contract
+from beampermit.contract.model import Contract, Metric, Signal
+
+__all__ = ["FILE_NAME", "Contract", "Metric", "Signal", "load_contract", "parse_contract"]

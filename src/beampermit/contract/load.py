@@ -1,0 +1,147 @@
+"""Reads `contract.yaml`; an error names file, line, key and the nearest known key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from beampermit.contract.model import Contract
+from beampermit.errors import BadInput
+
+FILE_NAME = "contract.yaml"
+LARGEST = 2**20
+
+
+def load_contract(path: Path) -> Contract:
+    """Read the contract at `path` (a file, or the folder that holds it). Raises `BadInput`."""
+    file = path / FILE_NAME if path.is_dir() else path
+    if not file.is_file():
+        raise BadInput(
+            "there is no contract here",
+            file=file,
+            hint="beampermit new, or beampermit contract schema to write one",
+        )
+    try:
+        return parse_contract(file.read_text(encoding="utf-8"), file)
+    except UnicodeDecodeError as error:
+        raise BadInput(f"not UTF-8: {error.reason} at byte {error.start}", file=file) from None
+
+
+def parse_contract(text: str, name: Path | str = FILE_NAME) -> Contract:
+    """Make a contract of YAML text; `name` is what errors call the file.
+
+    Raises `BadInput` for the first error by line, with the number of further ones.
+    """
+    tree = _tree(text, name)
+    try:
+        return Contract.model_validate(_plain(tree))
+    except ValidationError as error:
+        found = [item for item in error.errors() if not _echo(item, error.errors())]
+        # An unknown key first: it is often the reason why another one is missing.
+        problems = sorted(
+            (item["type"] != "extra_forbidden", _line(tree, item["loc"]), *_words(item)) for item in found
+        )
+        _, line, key, message = problems[0]
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        where = f"{key}: " if key else ""
+        raise BadInput(f"{where}{message}{more}", file=name, line=line, hint="beampermit contract check") from None
+
+
+def _tree(text: str, name: Path | str) -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    if len(text) > LARGEST:
+        raise BadInput(f"a contract of more than {LARGEST} characters is not read", file=name)
+    if any(line.startswith(("<<<<<<<", ">>>>>>>")) for line in text.splitlines()):
+        line = next(
+            number for number, line in enumerate(text.splitlines(), 1) if line.startswith(("<<<<<<<", ">>>>>>>"))
+        )
+        raise BadInput("there are merge-conflict markers in this file", file=name, line=line, hint="git mergetool")
+    try:
+        tree = YAML(typ="rt").load(text)
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        message = (error.problem or "cannot be read").splitlines()[0]
+        raise BadInput(f"not YAML: {message}", file=name, line=line) from None
+    except (YAMLError, RecursionError, ValueError) as error:
+        raise BadInput(f"not YAML: {str(error).splitlines()[0]}", file=name) from None
+    if not isinstance(tree, Mapping):
+        raise BadInput("a contract is a mapping of keys to values", file=name, line=1)
+    if "<<" in text or _aliased(text):
+        raise BadInput("a contract holds no YAML aliases or merges: each value stands where it is used", file=name)
+    return tree
+
+
+def _aliased(text: str) -> bool:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.events import AliasEvent
+
+    return any(isinstance(event, AliasEvent) for event in YAML(typ="rt").parse(text))
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, Mapping):
+        return {str(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, Sequence) and not isinstance(node, str):
+        return [_plain(value) for value in node]
+    if isinstance(node, bool) or node is None:
+        return node
+    for kind in (int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return node
+
+
+def _line(tree: Any, location: tuple[int | str, ...]) -> int:
+    """The line of the deepest part of `location` that stands in the file."""
+    line = 1
+    node = tree
+    for part in location:
+        marks = getattr(node, "lc", None)
+        if marks is None:
+            break
+        try:
+            line = (marks.key(part) if isinstance(node, Mapping) else marks.item(part))[0] + 1
+            node = node[part]
+        except (KeyError, IndexError, TypeError):
+            break
+    return line
+
+
+def _echo(item: Any, errors: Sequence[Any]) -> bool:
+    """Whether an error only repeats that something deeper inside is wrong: a list without its bad item is too short."""
+    depth = len(item["loc"])
+    return any(len(other["loc"]) > depth and other["loc"][:depth] == item["loc"] for other in errors)
+
+
+def _words(item: Any) -> tuple[str, str]:
+    location = item["loc"]
+    key = ".".join(str(part) for part in location)
+    if item["type"] == "extra_forbidden":
+        nearest = difflib.get_close_matches(str(location[-1]), _known(location[:-1]), 1, 0.5)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        return key, f"unknown key {str(location[-1])!r}{hint}"
+    if item["type"] == "missing":
+        return key, "this key is missing"
+    return key, item["msg"].removeprefix("Value error, ")
+
+
+def _known(location: Sequence[int | str]) -> list[str]:
+    """The keys that the part of the contract at `location` knows."""
+    kind: type[BaseModel] | None = Contract
+    for part in location:
+        if kind is None or isinstance(part, int) or part not in kind.model_fields:
+            continue
+        kind = _model_in(kind.model_fields[part].annotation)
+    return list(kind.model_fields) if kind else []
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model that an annotation is or holds: of `Owner` and of `tuple[Owner, ...]`, `Owner`."""
+    kinds = (annotation, *get_args(annotation))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)

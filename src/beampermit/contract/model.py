@@ -1,0 +1,315 @@
+"""The models behind `contract.yaml`. Descriptions here are what an editor shows, through the JSON schema."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)")
+SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class Part(BaseModel):
+    """A part of the contract: frozen, strict about keys, no NaN and no infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+def _seconds(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    found = DURATION.fullmatch(value.strip())
+    if not found:
+        raise ValueError("a duration is a number with ms, s, min, h or d, such as 5s")
+    return float(found[1]) * SECONDS[found[2]]
+
+
+def _inside(value: str) -> str:
+    path = PurePosixPath(value)
+    if path.is_absolute() or ".." in path.parts or "\\" in value or not path.parts or path.parts[0] == ".git":
+        raise ValueError("a path here is relative to the project and stays inside it")
+    return str(path)
+
+
+def _mail(value: str) -> str:
+    if not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+\.[^@\s<>]+", value):
+        raise ValueError("this is not an e-mail address")
+    return value
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, json_schema_extra={"type": ["number", "string"]})]
+"""A duration such as `5s`, `200ms`, `1h`; a bare number is seconds."""
+InsidePath = Annotated[str, AfterValidator(_inside)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*([-_][a-z0-9]+)*$", max_length=64)]
+Text = Annotated[str, Field(min_length=1, max_length=4000)]
+Span = tuple[float, float]
+Severity = Literal["MINOR", "MAJOR", "INVALID"]
+
+
+class Owner(Part):
+    """A person who answers for the model."""
+
+    name: Text
+    email: Annotated[str, AfterValidator(_mail)]
+    role: Text = "maintainer"
+
+
+class Use(Part):
+    """What the model is for, and what it is not for."""
+
+    intended: Text
+    out_of_scope: Text
+    limitations: tuple[Text, ...] = Field(min_length=1)
+
+
+class Model(Part):
+    """Who the model is and where its saved form lies."""
+
+    name: Name
+    summary: Text
+    owners: tuple[Owner, ...] = Field(min_length=1)
+    use: Use
+    review_by: date
+    path: InsidePath = "model"
+    """The folder of the saved model: an MLflow pyfunc directory."""
+    manifest: InsidePath = "manifest.json"
+    """sha256 of each file of the saved model and of the dataset; kept in git."""
+
+
+class Environment(Part):
+    """Where the model's software comes from."""
+
+    backend: Literal["uv", "conda-lock"] = "uv"
+    platforms: tuple[str, ...] = Field(default=("linux-x86_64",), min_length=1)
+    accelerators: tuple[Literal["cpu", "cuda"], ...] = Field(default=("cpu",), min_length=1)
+    indexes: tuple[str, ...] = ()
+    """Package indexes or channels the lock may name; `beampermit env lock --record` writes those it used."""
+
+
+class Signal(Part):
+    """One input or output of the model."""
+
+    name: Name
+    source: Literal["pv", "derived", "constant"] = "pv"
+    pv: Text | None = None
+    """The PV's name; `{device}` and other columns of the device table may stand in it."""
+    value: float | None = None
+    """The value of a `constant`."""
+    shape: tuple[Annotated[int, Field(gt=0)], ...] = ()
+    unit: Text
+    """EGU; `1` for a pure number."""
+    description: str = ""
+    range: Span
+    """DRVL and DRVH: outside, the value is not physics."""
+    expected: Span | None = None
+    """LOW and HIGH: outside, a MINOR alarm."""
+    stale_after: Seconds | None = None
+    low: float | None = None
+    high: float | None = None
+    lolo: float | None = None
+    hihi: float | None = None
+    default: float | None = None
+    """Served when nothing better is known."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Signal:
+        if self.source == "pv" and not self.pv:
+            raise ValueError(f"signal {self.name!r} has source pv and no pv")
+        if self.source == "constant" and self.value is None:
+            raise ValueError(f"signal {self.name!r} is constant and has no value")
+        for key, span in (("range", self.range), ("expected", self.expected)):
+            if span and span[0] >= span[1]:
+                raise ValueError(f"signal {self.name!r}: {key} [{span[0]:g}, {span[1]:g}] is empty or reversed")
+        for key in ("default", "value", "low", "high", "lolo", "hihi"):
+            number = getattr(self, key)
+            if number is not None and not self.range[0] <= number <= self.range[1]:
+                raise ValueError(
+                    f"signal {self.name!r}: {key} {number:g} is outside its range [{self.range[0]:g}, {self.range[1]:g}]"
+                )
+        limits = [limit for limit in (self.lolo, self.low, self.high, self.hihi) if limit is not None]
+        if limits != sorted(limits):
+            raise ValueError(f"signal {self.name!r}: alarm limits must rise: lolo, low, high, hihi")
+        return self
+
+
+class Signals(Part):
+    """What goes in and what comes out."""
+
+    inputs: tuple[Signal, ...] = Field(min_length=1)
+    outputs: tuple[Signal, ...] = Field(min_length=1)
+    devices: InsidePath | None = None
+    """A CSV table whose columns fill the names of PVs."""
+
+    @model_validator(mode="after")
+    def _different(self) -> Signals:
+        names = [signal.name for signal in (*self.inputs, *self.outputs)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two signals are called {twice[0]!r}")
+        return self
+
+
+class Request(Part):
+    """What is asked of the data stream."""
+
+    source: Name
+    """`simulator`, `files`, or a source that a laboratory adds."""
+    version: Annotated[int, Field(ge=1)] = 1
+    options: dict[str, Any] = {}
+    """What this source needs to know."""
+
+
+class Split(Part):
+    """What the splits must not share."""
+
+    by: tuple[str, ...] = Field(min_length=1)
+    """Columns whose values belong to one split alone."""
+    time: str | None = None
+    """Column of time: the splits' spans must not overlap."""
+
+
+class Dataset(Part):
+    """The data: asked for, labelled, divided."""
+
+    request: Request
+    raw: InsidePath
+    labels: InsidePath
+    splits: dict[Name, InsidePath] = Field(min_length=2)
+    """Name of a split -> its Parquet file; `test` is the one that metrics are judged on."""
+    key: tuple[str, ...] = Field(min_length=1)
+    """Columns that together name one row."""
+    target: str
+    split: Split
+
+    @model_validator(mode="after")
+    def _has_test(self) -> Dataset:
+        if "test" not in self.splits or "train" not in self.splits:
+            raise ValueError("splits must name at least train and test")
+        return self
+
+
+class Evaluation(Part):
+    """How a model is judged: its scores on the inputs, made into metrics by the project's own code."""
+
+    metrics: InsidePath = "metrics/metrics.json"
+    plots: InsidePath = "metrics/plots.json"
+    inputs: InsidePath
+    """Parquet whose columns of the contract's inputs are given to the saved model."""
+    command: tuple[str, ...] = Field(min_length=1)
+    """Makes metrics from scores: `{inputs}`, `{scores}` and `{out}` are replaced by paths."""
+
+
+class Metric(Part):
+    """A number, and the gate it must pass."""
+
+    name: Name
+    better: Literal["higher", "lower"]
+    gate: float
+    """The metric is at least (higher) or at most (lower) this."""
+    champion_margin: Annotated[float, Field(ge=0)] = 0.0
+    """How much worse than the champion is still called not worse."""
+    description: str = ""
+
+    def met(self, value: float) -> bool:
+        """Whether a finite value passes the gate; the caller has refused NaN and infinities."""
+        return value >= self.gate if self.better == "higher" else value <= self.gate
+
+    def not_worse(self, value: float, champion: float) -> bool:
+        """Whether `value` is within the margin of the champion's, or better."""
+        if self.better == "higher":
+            return value >= champion - self.champion_margin
+        return value <= champion + self.champion_margin
+
+
+class Reproducibility(Part):
+    """How equal two trainings of the same thing must be."""
+
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    metric_tolerance: Annotated[float, Field(ge=0)]
+    weight_tolerance: Annotated[float, Field(ge=0)] = 0.0
+
+
+class Budget(Part):
+    """What a prediction may cost where the model serves."""
+
+    latency: Seconds
+    """At most this for one row, 99th percentile."""
+    memory: Annotated[float, Field(gt=0)]
+    """At most this much, MiB resident."""
+
+
+class Monitoring(Part):
+    """When a model in service has left what it knows."""
+
+    limits: InsidePath = "metrics/limits.json"
+    """Made by the pipeline from the reference split."""
+    reference: Name = "validation"
+    window: Seconds = 3600.0
+    every: Seconds = 600.0
+    on_trip: Literal["issue", "propose-limits", "retrain"] = "issue"
+
+
+class Fallback(Part):
+    """What is served when the model cannot answer."""
+
+    on_invalid: Literal["hold", "default", "invalid"] = "invalid"
+    hold_for: Seconds | None = None
+    then: Literal["default", "invalid"] = "invalid"
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Fallback:
+        if self.on_invalid == "hold" and self.hold_for is None:
+            raise ValueError("on_invalid hold needs hold_for: a value held for ever is not true")
+        return self
+
+
+class Alarm(Part):
+    """An alarm, and what the operator does."""
+
+    condition: Text
+    severity: Severity
+    meaning: Text
+    action: tuple[Text, ...] = Field(min_length=1)
+
+
+class Operations(Part):
+    """For the operator at 3 A.M."""
+
+    on_call: Text
+    logbook: Text
+    alarms: tuple[Alarm, ...] = Field(min_length=1)
+
+
+class Contract(Part):
+    """What a model promises."""
+
+    beampermit: Literal[1]
+    """Version of this format."""
+    model: Model
+    environment: Environment = Environment()
+    signals: Signals
+    dataset: Dataset
+    evaluation: Evaluation
+    metrics: tuple[Metric, ...] = Field(min_length=1)
+    reproducibility: Reproducibility
+    budget: Budget
+    monitoring: Monitoring
+    fallback: Fallback
+    operations: Operations
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Contract:
+        names = [metric.name for metric in self.metrics]
+        if len(set(names)) != len(names):
+            raise ValueError("two metrics have the same name")
+        if self.monitoring.reference not in self.dataset.splits:
+            raise ValueError(f"monitoring.reference {self.monitoring.reference!r} is no split of the dataset")
+        if self.fallback.on_invalid == "default" or self.fallback.then == "default":
+            without = [signal.name for signal in self.signals.outputs if signal.default is None]
+            if without:
+                raise ValueError(f"the fallback serves a default and output {without[0]!r} has none")
+        return self

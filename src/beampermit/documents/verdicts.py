@@ -1,0 +1,59 @@
+"""Verdicts as a table for a person, as JSON, as Markdown, and as GitHub's annotations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from beampermit.verdict import Outcome, Verdict
+
+LAMPS = {Outcome.CLOSED: "green", Outcome.TRIPPED: "red", Outcome.SKIPPED: "yellow", Outcome.ERROR: "magenta"}
+
+
+def table(verdicts: list[Verdict]) -> Any:
+    """A rich table: id, lamp, title and reason; below it how to mend what is open."""
+    from rich.console import Group
+    from rich.markdown import Markdown
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("", "interlock", "", "reason", "s"):
+        rows.add_column(name, no_wrap=name in ("", "s"), justify="right" if name == "s" else "left")
+    for verdict in verdicts:
+        lamp = Text("●", style=LAMPS[verdict.outcome])
+        seconds = "reused" if verdict.reused else f"{verdict.seconds:.1f}"
+        rows.add_row(
+            lamp,
+            Text(f"{verdict.id}  {verdict.title}"),
+            Text(verdict.outcome),
+            Text(verdict.reason),
+            Text(seconds, style="dim"),
+        )
+    open_ = [verdict for verdict in verdicts if verdict.outcome in (Outcome.TRIPPED, Outcome.ERROR)]
+    mends = [
+        Padding(
+            Group(Text(f"{verdict.id}  {_places(verdict)}", style="bold"), Markdown(verdict.fix)),
+            (1, 0, 0, 2),
+        )
+        for verdict in open_
+    ]
+    return Group(rows, *mends, Text(f"\n{summary(verdicts)}", style="bold"))
+
+
+def summary(verdicts: Iterable[Verdict]) -> str:
+    """`12 closed, 1 tripped`: counts by outcome, those that are not zero."""
+    found = list(verdicts)
+    counts = {outcome: sum(verdict.outcome is outcome for verdict in found) for outcome in Outcome}
+    return ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
+
+
+def as_json(verdicts: list[Verdict]) -> str:
+    """A JSON list of verdicts."""
+    return json.dumps([verdict.model_dump(mode="json") for verdict in verdicts], indent=2, ensure_ascii=False) + "\n"
+
+
+def _places(verdict: Verdict) -> str:
+    return ", ".join(place.file if place.line is None else f"{place.file}:{place.line}" for place in verdict.locations)

@@ -1,0 +1,55 @@
+"""What a user can cause, with the exit code it ends in (the same for every command)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class BeampermitError(Exception):
+    """One line of why, where it happened, and the command to run next.
+
+    `exit_code` is part of the promise to scripts: 1 tripped, 2 usage or bad input, 3 conflict, 4 the outside world.
+    """
+
+    exit_code = 2
+
+    def __init__(self, message: str, *, file: Path | str | None = None, line: int | None = None, hint: str = ""):
+        super().__init__(message)
+        self.message = message
+        self.file = str(file) if file is not None else None
+        self.line = line
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}" if self.place else self.message
+
+    @property
+    def place(self) -> str:
+        """`file:line`, `file`, or nothing."""
+        if self.file is None:
+            return ""
+        return self.file if self.line is None else f"{self.file}:{self.line}"
+
+
+class Tripped(BeampermitError):
+    """The project is at fault: an interlock is open."""
+
+    exit_code = 1
+
+
+class BadInput(BeampermitError):
+    """Usage, or a file or an answer that cannot be accepted."""
+
+    exit_code = 2
+
+
+class Conflict(BeampermitError):
+    """Somebody else was first; nothing moved."""
+
+    exit_code = 3
+
+
+class Outside(BeampermitError):
+    """Network, registry, remote or GitHub failed; the project may be fine."""
+
+    exit_code = 4

@@ -1,0 +1,91 @@
+"""Files that are whole or absent: written under a temporary name, then renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from beampermit.errors import BadInput
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` by `text` (UTF-8, `\\n`) in one step; a kill leaves the old file or the new one."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace `path` by `content` in one step."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`; rename it to `path` when the block ends well, remove it when not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write readable JSON; NaN and infinities are refused, for no reader agrees on them."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, *, limit: int = 16 * 2**20) -> Any:
+    """Read JSON that someone else wrote: at most `limit` bytes, no NaN, no key given twice.
+
+    Raises `BadInput` that names the file, and the line where there is one.
+    """
+    if not path.is_file():
+        raise BadInput("the file is missing", file=path)
+    if path.stat().st_size > limit:
+        raise BadInput(f"larger than the {limit} bytes allowed here", file=path)
+    return parse_json(path.read_bytes(), path)
+
+
+def parse_json(content: bytes, name: Path | str) -> Any:
+    """Parse strict JSON bytes; `name` is what an error calls them. Raises `BadInput`."""
+    try:
+        return json.loads(content.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        raise BadInput(f"not JSON: {error.msg}", file=name, line=error.lineno) from None
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise BadInput(f"not JSON: {error}", file=name) from None
+    except _Refused as error:
+        raise BadInput(str(error), file=name) from None
+
+
+class _Refused(ValueError):
+    pass
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise _Refused(f"key {twice!r} is given twice")
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise _Refused(f"{name} is not a number that JSON knows")
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

@@ -1,0 +1,87 @@
+"""The git command, as far as we need it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from beampermit.errors import BadInput, BeampermitError
+from beampermit.processes import Finished, run
+
+QUIET = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0"}
+
+
+class GitError(BeampermitError):
+    """git said no; `finished` holds its words."""
+
+    def __init__(self, finished: Finished):
+        super().__init__(f"git {finished.command[1]}: {finished.err.strip() or finished.tail}")
+        self.finished = finished
+
+
+class Git:
+    """One work tree."""
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    def try_(self, *arguments: str, stdin: str | None = None, env: dict[str, str] | None = None) -> Finished:
+        """Run git and give what it said, whatever its exit status."""
+        return run(["git", *arguments], cwd=self.root, env={**QUIET, **(env or {})}, stdin=stdin)
+
+    def __call__(self, *arguments: str, stdin: str | None = None, env: dict[str, str] | None = None) -> str:
+        """Run git and give its output without the last newline. Raises `GitError`."""
+        finished = self.try_(*arguments, stdin=stdin, env=env)
+        if finished.code:
+            raise GitError(finished)
+        return finished.out.removesuffix("\n")
+
+    def resolve(self, revision: str) -> str | None:
+        """The commit a name stands for, or None."""
+        found = self.try_("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+        return found.out.strip() if found.code == 0 else None
+
+    def head(self) -> str:
+        """The commit of HEAD. Raises `BadInput` when there is none yet."""
+        commit = self.resolve("HEAD")
+        if commit is None:
+            raise BadInput(
+                "this repository has no commit yet",
+                file=self.root,
+                hint="git add -A && git commit -m 'First commit'",
+            )
+        return commit
+
+    def read(self, revision: str, path: str) -> str | None:
+        """A file's text at a revision, or None where it is not there."""
+        found = self.try_("show", f"{revision}:{path}")
+        return found.out if found.code == 0 else None
+
+    def tracked(self) -> list[str]:
+        """Paths that git tracks, relative to the root."""
+        return [path for path in self("ls-files", "-z").split("\0") if path]
+
+    def changed(self, base: str) -> dict[str, str]:
+        """Path -> status letter (A, M, D, ...) between the merge base with `base` and the work tree's HEAD."""
+        words = [
+            word for word in self("diff", "--name-status", "-z", "--no-renames", f"{base}...HEAD").split("\0") if word
+        ]
+        return dict(zip(words[1::2], words[::2], strict=True))
+
+    def work_tree(self) -> str:
+        """The tree id of the work tree as it stands: tracked and new files, without what git ignores."""
+        with tempfile.TemporaryDirectory() as folder:
+            env = {"GIT_INDEX_FILE": os.path.join(folder, "index")}  # noqa: PTH118
+            if self.resolve("HEAD"):
+                self("read-tree", "HEAD", env=env)
+            self("add", "--all", ".", env=env)
+            return self("write-tree", env=env)
+
+
+def find_root(start: Path) -> Path:
+    """The top of the work tree that holds `start`. Raises `BadInput`."""
+    found = run(["git", "rev-parse", "--show-toplevel"], cwd=start, env=QUIET)
+    if found.code:
+        raise BadInput("this folder is in no git repository", file=start, hint="git init")
+    return Path(found.out.strip())

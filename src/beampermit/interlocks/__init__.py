@@ -1,0 +1,1 @@
+"""The interlocks, by family, and what runs them."""

@@ -1,0 +1,82 @@
+"""What an interlock is: a title, what it needs, and a check whose docstring is the mend shown to the user."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from beampermit.errors import BeampermitError
+from beampermit.verdict import Location, Outcome
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check returns; the runner adds id, title, mend and seconds to make a verdict of it."""
+
+    outcome: Outcome
+    reason: str
+    locations: tuple[Location, ...] = ()
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+def closed(reason: str, **evidence: Any) -> Finding:
+    """The interlock is closed; `reason` says in a line what was looked at."""
+    return Finding(Outcome.CLOSED, reason, (), evidence)
+
+
+def tripped(reason: str, *at: Location | str, **evidence: Any) -> Finding:
+    """The interlock tripped; `at` names files of the project."""
+    return Finding(Outcome.TRIPPED, reason, tuple(_location(place) for place in at), evidence)
+
+
+def skipped(reason: str, **evidence: Any) -> Finding:
+    """The check could not be made here; this never counts as closed."""
+    return Finding(Outcome.SKIPPED, reason, (), evidence)
+
+
+def _location(place: Location | str) -> Location:
+    return place if isinstance(place, Location) else Location(file=place)
+
+
+class Interlock:
+    """Base of all interlocks. A subclass is named by its id, its docstring is its title.
+
+    `check` names as parameters the inputs it wants (see `inputs.py`) and returns a `Finding`. `slow` marks a check that
+    runs the project's own code: on a laptop its verdict is reused while nothing that it could read has changed.
+    """
+
+    requires: ClassVar[frozenset[str]] = frozenset()
+    slow: ClassVar[bool] = False
+    known: ClassVar[dict[str, type[Interlock]]] = {}
+    check: Callable[..., Finding]
+
+    def __init_subclass__(cls) -> None:
+        Interlock.known[cls.__name__] = cls
+
+    @classmethod
+    def id(cls) -> str:
+        """Such as `ENV002`."""
+        return cls.__name__
+
+    @classmethod
+    def title(cls) -> str:
+        """One line: what is true when it is closed."""
+        return inspect.cleandoc(cls.__doc__ or cls.__name__)
+
+    @classmethod
+    def fix(cls) -> str:
+        """How to mend it, as Markdown."""
+        return inspect.cleandoc(cls.check.__doc__ or "")
+
+    @classmethod
+    def wants(cls) -> tuple[str, ...]:
+        """Names of the inputs that `check` asks for."""
+        return tuple(name for name in inspect.signature(cls.check).parameters if name != "self")
+
+
+class Absent(BeampermitError):
+    """An input that is not here: interlocks that want it are skipped, with this reason."""
+
+    exit_code = 1

@@ -1,0 +1,85 @@
+"""Verdicts of slow interlocks, reused on a laptop while nothing they could read has changed.
+
+The key is the tree of the work tree, the state of what DVC and the environment put there, and the referee's version.
+A permit never accepts a reused verdict: CI starts from a fresh clone and makes each one again.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from beampermit import __version__
+from beampermit.digest import digest_json
+from beampermit.errors import BadInput
+from beampermit.files import read_json, write_text
+from beampermit.project import Project
+from beampermit.verdict import Verdict
+
+
+class Reuse:
+    """The kept verdicts of one project. `watched` are paths outside git that checks read: data, model, environment."""
+
+    def __init__(self, project: Project, watched: tuple[Path, ...] = (), revisions: tuple[str, ...] = ()):
+        self._file = project.own / "verdicts.json"
+        self._key = digest_json(
+            [
+                __version__,
+                project.git.work_tree(),
+                project.base,
+                [project.git.resolve(name) for name in revisions],
+                [_state(path) for path in watched],
+            ]
+        )
+        self._kept = self._load()
+
+    @classmethod
+    def of(cls, project: Project) -> Reuse | None:
+        """The kept verdicts of a project; None where there is no contract to say what is to be watched."""
+        if not project.has_contract:
+            return None
+        try:
+            contract = project.contract
+        except BadInput:
+            return None
+        files = {
+            contract.model.path,
+            contract.evaluation.inputs,
+            contract.dataset.raw,
+            contract.dataset.labels,
+        }
+        watched = (
+            *(project.path(file) for file in sorted(files | set(contract.dataset.splits.values()))),
+            project.root / ".venv/pyvenv.cfg",
+        )
+        return cls(project, watched, revisions=("origin/beampermit-ledger",))
+
+    def find(self, id: str) -> Verdict | None:
+        """The kept verdict of an interlock, marked as reused, or None."""
+        kept = self._kept.get(id)
+        return kept.model_copy(update={"reused": True}) if kept else None
+
+    def keep(self, verdict: Verdict) -> None:
+        """Keep a closed verdict for the next run."""
+        self._kept[verdict.id] = verdict
+        body = {id: kept.model_dump(mode="json") for id, kept in self._kept.items()}
+        import json
+
+        write_text(self._file, json.dumps({"key": self._key, "verdicts": body}))
+
+    def _load(self) -> dict[str, Verdict]:
+        try:
+            content = read_json(self._file)
+            if content["key"] != self._key:
+                return {}
+            return {id: Verdict.model_validate(kept) for id, kept in content["verdicts"].items()}
+        except (BadInput, KeyError, ValueError, AttributeError, TypeError):
+            return {}
+
+
+def _state(path: Path) -> list[object]:
+    """Names, sizes and times below `path`: cheap to read, and different when anything was written."""
+    if not path.exists():
+        return [str(path), None]
+    files = [path] if path.is_file() else [Path(root, name) for root, _, names in os.walk(path) for name in names]
+    return [str(path), sorted((str(file), file.lstat().st_size, file.lstat().st_mtime_ns) for file in files)]

@@ -1,0 +1,152 @@
+"""Runs interlocks: picks them, orders them by `requires`, gives each its inputs, makes verdicts."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import time
+from collections.abc import Callable, Iterable
+from graphlib import TopologicalSorter
+
+from beampermit import __version__
+from beampermit.errors import BadInput, BeampermitError
+from beampermit.interlocks.inputs import Inputs
+from beampermit.interlocks.interlock import Absent, Finding, Interlock
+from beampermit.interlocks.reuse import Reuse
+from beampermit.project import Project
+from beampermit.verdict import Outcome, Verdict, VerdictFile, Where
+
+FAMILIES = {
+    "ENV": "environment",
+    "DAT": "data",
+    "TST": "tests",
+    "REP": "reproducibility",
+    "PRF": "performance",
+    "MDL": "model",
+    "DOC": "documents",
+    "GIT": "repository",
+}
+Watcher = Callable[[str, Verdict | None], None]
+"""Told of each interlock twice: when it starts (None) and when it ends."""
+
+
+def load() -> dict[str, type[Interlock]]:
+    """All interlocks by id, in the order of their families."""
+    for module in FAMILIES.values():
+        importlib.import_module(f"beampermit.interlocks.{module}")
+    order = list(FAMILIES)
+    return dict(sorted(Interlock.known.items(), key=lambda item: (order.index(item[0][:3]), item[0])))
+
+
+def select(wanted: Iterable[str]) -> list[type[Interlock]]:
+    """The interlocks that families (`ENV` or `environment`) and ids name, all if none is named. Raises `BadInput`."""
+    known = load()
+    chosen: dict[str, type[Interlock]] = {}
+    names = {name: prefix for prefix, name in FAMILIES.items()}
+    for word in wanted:
+        prefix = names.get(word.lower(), word.upper())
+        found = {id: cls for id, cls in known.items() if id == prefix or id[:3] == prefix}
+        if not found:
+            families = ", ".join(FAMILIES.values())
+            raise BadInput(
+                f"no interlock or family is called {word!r}; the families are {families}",
+                hint="beampermit check --list",
+            )
+        chosen |= found
+    return list((chosen or known).values())
+
+
+def check(
+    project: Project,
+    interlocks: Iterable[type[Interlock]],
+    *,
+    fresh: bool = True,
+    watch: Watcher = lambda *_: None,
+) -> list[Verdict]:
+    """Run `interlocks` on a project. With `fresh=False`, slow verdicts are reused while nothing has changed."""
+    return run(interlocks, Inputs(project=project), watch=watch, reuse=None if fresh else Reuse.of(project))
+
+
+def run(
+    interlocks: Iterable[type[Interlock]],
+    inputs: Inputs,
+    *,
+    watch: Watcher = lambda *_: None,
+    reuse: Reuse | None = None,
+) -> list[Verdict]:
+    """Run `interlocks` in an order that `requires` allows; give verdicts in the order that was asked for.
+
+    An interlock whose requirement, among those asked for, is not closed is skipped.
+    """
+    chosen = {cls.id(): cls for cls in interlocks}
+    graph = {id: {need for need in cls.requires if need in chosen} for id, cls in chosen.items()}
+    done: dict[str, Verdict] = {}
+    for id in TopologicalSorter(graph).static_order():
+        watch(id, None)
+        open_ = sorted(need for need in graph[id] if not done[need].closed)
+        done[id] = _skip(chosen[id], open_) if open_ else _one(chosen[id], inputs, reuse)
+        watch(id, done[id])
+    return [done[id] for id in chosen]
+
+
+def verdict_file(project: Project, verdicts: Iterable[Verdict]) -> VerdictFile:
+    """Bind verdicts to the commit and tree they were made for, and the machine they were made on."""
+    import os
+    import socket
+
+    server, repository, run = (os.environ.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID"))
+    return VerdictFile(
+        referee=__version__,
+        commit=project.git.head(),
+        tree=project.git.work_tree(),
+        base=project.base,
+        where=Where(
+            host=socket.gethostname(),
+            system=platform.platform(),
+            python=platform.python_version(),
+            run=f"{server}/{repository}/actions/runs/{run}" if run else "",
+        ),
+        verdicts=tuple(verdicts),
+    )
+
+
+def _one(cls: type[Interlock], inputs: Inputs, reuse: Reuse | None) -> Verdict:
+    if reuse and cls.slow and (kept := reuse.find(cls.id())):
+        return kept
+    start = time.perf_counter()
+    try:
+        finding, code = cls().check(**inputs.of(cls.wants())), None
+    except Absent as error:
+        finding, code = Finding(Outcome.SKIPPED, _line(error)), None
+    except BeampermitError as error:
+        finding, code = Finding(Outcome.ERROR, _line(error)), error.exit_code
+    except Exception as error:
+        finding, code = Finding(Outcome.ERROR, f"the check itself broke: {type(error).__name__}: {error}"), 4
+    verdict = _verdict(cls, finding, code, time.perf_counter() - start)
+    if reuse and cls.slow and verdict.closed:
+        reuse.keep(verdict)
+    return verdict
+
+
+def _skip(cls: type[Interlock], open_: list[str]) -> Verdict:
+    return _verdict(cls, Finding(Outcome.SKIPPED, f"not looked at: {', '.join(open_)} is open"), None, 0.0)
+
+
+def _verdict(cls: type[Interlock], finding: Finding, code: int | None, seconds: float) -> Verdict:
+    shut = finding.outcome is Outcome.CLOSED
+    return Verdict(
+        id=cls.id(),
+        title=cls.title(),
+        outcome=finding.outcome,
+        reason=finding.reason,
+        fix="" if shut else cls.fix(),
+        evidence=finding.evidence,
+        locations=finding.locations,
+        seconds=round(seconds, 3),
+        exit_code=0 if shut else (code or 1),
+    )
+
+
+def _line(error: BeampermitError) -> str:
+    text = " ".join(str(error).split())
+    return f"{text}; run `{error.hint}`" if error.hint else text

@@ -1,0 +1,81 @@
+"""A repository with a contract: its root, its git, and the base branch it is judged against."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+
+from beampermit.contract import FILE_NAME, Contract, load_contract, parse_contract
+from beampermit.errors import BadInput
+from beampermit.git import Git, find_root
+
+OWN_FOLDER = ".beampermit"
+"""Our own folder in a project: kept out of git, may be deleted at any time."""
+
+
+class Project:
+    """The work tree at `root`. `base` names the revision whose contract judges, or None on the protected branch."""
+
+    def __init__(self, root: Path, base: str | None = None):
+        self.root = root
+        self.git = Git(root)
+        self._base = base
+
+    @classmethod
+    def find(cls, start: Path | None = None, base: str | None = None) -> Project:
+        """The project that holds `start` (here, if not given). Raises `BadInput` outside git."""
+        return cls(find_root(start or Path.cwd()), base)
+
+    @cached_property
+    def contract(self) -> Contract:
+        """The contract of the work tree. Raises `BadInput`."""
+        return load_contract(self.root)
+
+    @property
+    def has_contract(self) -> bool:
+        """Whether there is a contract at all."""
+        return (self.root / FILE_NAME).is_file()
+
+    @cached_property
+    def base(self) -> str | None:
+        """The commit of the base branch, or None: on the base branch itself, or where there is none to know of.
+
+        Asked for: `--base`, else the pull request's base as GitHub names it, else what the remote calls its HEAD,
+        else `origin/main`. Raises `BadInput` when a base that was asked for is not there.
+        """
+        named = self._base or _pull_request_base()
+        if named:
+            commit = self.git.resolve(named)
+            if commit is None:
+                raise BadInput(f"the base revision {named!r} is not in this clone", hint="git fetch origin")
+            return commit
+        commit = self.git.resolve("origin/HEAD") or self.git.resolve("origin/main")
+        return None if commit == self.git.resolve("HEAD") else commit
+
+    @cached_property
+    def base_contract(self) -> Contract | None:
+        """The contract on the base branch; None where there is no base, or it had no contract yet."""
+        if self.base is None:
+            return None
+        text = self.git.read(self.base, FILE_NAME)
+        return None if text is None else parse_contract(text, f"{self.base[:12]}:{FILE_NAME}")
+
+    @property
+    def judge(self) -> Contract:
+        """The contract that gates are read from: the base branch's, or this one where there is no base."""
+        return self.base_contract or self.contract
+
+    @property
+    def own(self) -> Path:
+        """Where reused verdicts and fetched models are kept."""
+        return self.root / OWN_FOLDER
+
+    def path(self, relative: str) -> Path:
+        """A path of the contract inside the project."""
+        return self.root / relative
+
+
+def _pull_request_base() -> str | None:
+    branch = os.environ.get("GITHUB_BASE_REF")
+    return f"origin/{branch}" if branch else None

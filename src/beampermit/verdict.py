@@ -1,0 +1,103 @@
+"""What an interlock says: closed, tripped, skipped or error. Only closed is closed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from beampermit.errors import BadInput
+from beampermit.files import read_json, write_text
+
+
+class Record(BaseModel):
+    """A frozen value at an edge: unknown keys, NaN and infinities are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Outcome(StrEnum):
+    """`skipped` and `error` never count as closed."""
+
+    CLOSED = "closed"
+    TRIPPED = "tripped"
+    SKIPPED = "skipped"
+    ERROR = "error"
+
+
+class Location(Record):
+    """Where in the project: `file` relative to its root, `line` from 1."""
+
+    file: str
+    line: int | None = None
+
+
+class Verdict(Record):
+    """One interlock's outcome. `exit_code` is what it alone would make the command end in."""
+
+    id: str = Field(pattern=r"^[A-Z]{3}\d{3}$")
+    title: str
+    outcome: Outcome
+    reason: str
+    fix: str = ""
+    evidence: dict[str, Any] = {}
+    locations: tuple[Location, ...] = ()
+    seconds: float = Field(default=0.0, ge=0)
+    reused: bool = False
+    exit_code: int = Field(default=0, ge=0, le=4)
+
+    @property
+    def family(self) -> str:
+        """The three letters before the number."""
+        return self.id[:3]
+
+    @property
+    def closed(self) -> bool:
+        """True for `closed` alone."""
+        return self.outcome is Outcome.CLOSED
+
+
+class Where(Record):
+    """The machine a verdict was made on, and the CI run if there was one."""
+
+    host: str
+    system: str
+    python: str
+    run: str = ""
+
+
+class VerdictFile(Record):
+    """What one job found, at one commit, by one referee."""
+
+    beampermit: int = 1
+    referee: str
+    commit: str
+    tree: str
+    base: str | None = None
+    where: Where
+    verdicts: tuple[Verdict, ...]
+
+
+def write_verdicts(path: Path, found: VerdictFile) -> None:
+    """Write one job's verdicts as JSON."""
+    write_text(path, found.model_dump_json(indent=2) + "\n")
+
+
+def read_verdicts(path: Path) -> VerdictFile:
+    """Read one job's verdicts, which may come from an artifact: strict, at most 4 MiB. Raises `BadInput`."""
+    content = read_json(path, limit=4 * 2**20)
+    try:
+        return VerdictFile.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadInput(f"not a file of verdicts: {where}: {first['msg']}", file=path) from None
+
+
+def exit_code(verdicts: Iterable[Verdict]) -> int:
+    """The exit code of a set of verdicts: 1 if one tripped, else the worst reason it could not be judged, else 0."""
+    codes = {verdict.exit_code for verdict in verdicts}
+    return 1 if 1 in codes else max(codes, default=0)

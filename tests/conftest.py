@@ -1,0 +1,57 @@
+"""Fixtures that all tests share: a folder of our own, a git identity, small projects."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from beampermit.project import Project
+
+ROOT = Path(__file__).parents[1]
+LHC = ROOT.parent / "shared/data/lhc/lhc_b1_turns.parquet"
+
+
+@pytest.fixture(autouse=True)
+def _own_git_identity(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests never read or write the git configuration of whoever runs them, nor the variables of a CI run."""
+    config = tmp_path_factory.getbasetemp() / "gitconfig"
+    if not config.exists():
+        config.write_text(
+            "[user]\n\tname = Ada Operator\n\temail = ada@lab.example\n"
+            "[init]\n\tdefaultBranch = main\n[commit]\n\tgpgsign = false\n"
+        )
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
+    for name in ("GITHUB_BASE_REF", "GITHUB_RUN_ID", "GITHUB_REPOSITORY", "GITHUB_SERVER_URL", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def git(tmp_path: Path) -> Callable[..., str]:
+    """Run git in the project's folder: `git("add", "-A")`."""
+
+    def run(*arguments: str, cwd: Path = tmp_path / "project") -> str:
+        return subprocess.run(["git", *arguments], cwd=cwd, check=True, capture_output=True, text=True).stdout.strip()
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def contract_text() -> str:
+    """A small contract that holds, as text, to be edited by tests that plant a defect."""
+    return (Path(__file__).parent / "data/contract.yaml").read_text()
+
+
+@pytest.fixture
+def project(tmp_path: Path, contract_text: str, git: Callable[..., str]) -> Project:
+    """A git repository with nothing but a sound contract, committed on `main`."""
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "contract.yaml").write_text(contract_text)
+    git("init", "--quiet")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "The contract")
+    return Project(root)
