@@ -124,12 +124,12 @@ class Signal(Part):
         for key, span in (("range", self.range), ("expected", self.expected)):
             if span and span[0] >= span[1]:
                 raise ValueError(f"signal {self.name!r}: {key} [{span[0]:g}, {span[1]:g}] is empty or reversed")
+        lowest, highest = self.range
         for key in ("default", "value", "low", "high", "lolo", "hihi"):
             number = getattr(self, key)
-            if number is not None and not self.range[0] <= number <= self.range[1]:
-                raise ValueError(
-                    f"signal {self.name!r}: {key} {number:g} is outside its range [{self.range[0]:g}, {self.range[1]:g}]"
-                )
+            if number is not None and not lowest <= number <= highest:
+                where = f"outside its range [{lowest:g}, {highest:g}]"
+                raise ValueError(f"signal {self.name!r}: {key} {number:g} is {where}")
         limits = [limit for limit in (self.lolo, self.low, self.high, self.hihi) if limit is not None]
         if limits != sorted(limits):
             raise ValueError(f"signal {self.name!r}: alarm limits must rise: lolo, low, high, hihi")

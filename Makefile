@@ -1,0 +1,66 @@
+# Two commands for a new machine: `make demo` shows the whole loop, `make test` proves it.
+# They need Python 3.11 or newer, git and make, and reach the package index alone.
+
+PYTHON ?= python3
+VENV   ?= .venv
+DEMO_DIR ?= demo
+BIN    := $(abspath $(VENV))/bin
+
+# pip's own configuration may name a folder of wheels or a mirror; uv does not read it, so it is handed on.
+pip_config = $(shell $(PYTHON) -m pip config get $(1) 2>/dev/null | tr '\n' ',' | sed 's/,$$//')
+export UV_FIND_LINKS     ?= $(call pip_config,global.find-links)
+export UV_DEFAULT_INDEX  ?= $(call pip_config,global.index-url)
+ifeq ($(strip $(UV_FIND_LINKS)),)
+unexport UV_FIND_LINKS
+endif
+ifeq ($(strip $(UV_DEFAULT_INDEX)),)
+unexport UV_DEFAULT_INDEX
+endif
+# Without byte code every start of torch or dvc costs two to three times as much.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench lock pin clean
+
+help: ## Say what there is to make
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+demo: $(VENV)/.installed ## Play the whole loop in demo/ (elsewhere with DEMO_DIR=)
+	$(BIN)/beampermit demo --dir "$(DEMO_DIR)"
+
+test: $(VENV)/.installed lint ## Lint, then all tests: unit, template, workflows, faults
+	$(BIN)/python -m pytest -n $$($(BIN)/python -c 'import os; print(len(os.sched_getaffinity(0)))') --dist worksteal
+
+lint: $(VENV)/.installed ## Style, types, and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+	$(BIN)/basedpyright
+
+format: $(VENV)/.installed ## Mend what ruff can mend
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(VENV)/.installed ## Measure speed and memory; docs/performance.md says what was seen
+	$(BIN)/python -m pytest tests/bench -m bench -s
+
+lock: ## Lock this repository's own packages again: hashes without addresses
+	$(BIN)/uv pip compile pyproject.toml $(LOCKED) -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --group dev $(LOCKED) -o requirements-dev.lock
+
+LOCKED = --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
+
+pin: $(VENV)/.installed ## Point every workflow and action at one commit: make pin COMMIT=<40 hex>
+	$(BIN)/python scripts/pin.py $(COMMIT)
+
+clean: ## Remove what was made here
+	rm -rf $(VENV) demo .pytest_cache .ruff_cache .cache
+
+# The stamp is written last: an install that was killed is made again.
+$(VENV)/.installed: requirements-dev.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(uv==[0-9.]*\).*/\1/p' requirements-dev.lock)"
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@

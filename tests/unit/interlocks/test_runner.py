@@ -1,0 +1,145 @@
+"""The runner: four outcomes, inputs by name, `requires`, and reuse that never reaches a permit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from beampermit.errors import BadInput, Outside
+from beampermit.interlocks import runner
+from beampermit.interlocks.inputs import PROVIDERS, Inputs, provides
+from beampermit.interlocks.interlock import Absent, Finding, Interlock, closed, tripped
+from beampermit.interlocks.reuse import Reuse
+from beampermit.project import Project
+from beampermit.verdict import Outcome
+
+
+@pytest.fixture(autouse=True)
+def _no_trace() -> Iterator[None]:
+    """Interlocks and inputs that a test makes are forgotten after it."""
+    runner.load()
+    known, providers = dict(Interlock.known), dict(PROVIDERS)
+    yield
+    for registry, before in ((Interlock.known, known), (PROVIDERS, providers)):
+        registry.clear()
+        registry.update(before)
+
+
+def interlock(id: str, check: object, **marks: object) -> type[Interlock]:
+    return type(id, (Interlock,), {"__doc__": f"Title of {id}", "check": check, **marks})
+
+
+def test_a_closed_check_gives_title_reason_evidence_and_seconds() -> None:
+    cls = interlock("XXX001", lambda self: closed("seen", rows=3))
+    (verdict,) = runner.run([cls], Inputs())
+    assert verdict.closed
+    assert (verdict.title, verdict.reason, verdict.evidence) == ("Title of XXX001", "seen", {"rows": 3})
+    assert verdict.seconds >= 0
+    assert verdict.exit_code == 0
+
+
+def test_a_tripped_check_tells_the_mend_and_the_place() -> None:
+    def check(self: object) -> Finding:
+        """Run `beampermit env lock`."""
+        return tripped("stale", "uv.lock")
+
+    (verdict,) = runner.run([interlock("XXX001", check)], Inputs())
+    assert (verdict.outcome, verdict.exit_code) == (Outcome.TRIPPED, 1)
+    assert verdict.fix == "Run `beampermit env lock`."
+    assert verdict.locations[0].file == "uv.lock"
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "code", "reason"),
+    [
+        (Absent("no data here", hint="beampermit data pull"), Outcome.SKIPPED, 1, "run `beampermit data pull`"),
+        (Outside("the remote is down"), Outcome.ERROR, 4, "the remote is down"),
+        (BadInput("broken", file="dvc.lock", line=3), Outcome.ERROR, 2, "dvc.lock:3: broken"),
+        (ZeroDivisionError("0/0"), Outcome.ERROR, 4, "the check itself broke: ZeroDivisionError: 0/0"),
+    ],
+)
+def test_what_cannot_be_judged_is_never_closed(error: Exception, outcome: Outcome, code: int, reason: str) -> None:
+    def check(self: object) -> Finding:
+        raise error
+
+    (verdict,) = runner.run([interlock("XXX001", check)], Inputs())
+    assert (verdict.outcome, verdict.exit_code) == (outcome, code)
+    assert reason in verdict.reason
+
+
+def test_an_input_is_made_once_and_its_failure_reaches_all_who_want_it() -> None:
+    made: list[str] = []
+
+    @provides
+    def beam() -> str:
+        made.append("beam")
+        raise Absent("no beam")
+
+    def check(self: object, beam: str) -> Finding:
+        return closed(beam)
+
+    verdicts = runner.run([interlock("XXX001", check), interlock("XXX002", check)], Inputs())
+    assert [verdict.reason for verdict in verdicts] == ["no beam", "no beam"]
+    assert made == ["beam"]
+
+
+def test_what_requires_an_open_interlock_is_skipped_and_says_so() -> None:
+    late = interlock("XXX001", lambda self: closed("fine"), requires=frozenset({"XXX002"}))
+    first = interlock("XXX002", lambda self: tripped("open"))
+    verdicts = runner.run([late, first], Inputs())
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.SKIPPED, Outcome.TRIPPED]
+    assert verdicts[0].reason == "not looked at: XXX002 is open"
+
+
+def test_a_slow_verdict_is_reused_until_something_changes(project: Project) -> None:
+    calls: list[int] = []
+
+    def check(self: object) -> Finding:
+        calls.append(1)
+        return closed("fine")
+
+    cls = interlock("XXX001", check, slow=True)
+
+    def again() -> bool:
+        return runner.run([cls], Inputs(), reuse=Reuse.of(project))[0].reused
+
+    assert [again(), again()] == [False, True]
+    (project.root / "new.py").touch()
+    assert [again(), again()] == [False, True]
+    (project.root / "data").mkdir()
+    (project.root / ".git/info/exclude").write_text("/data\n")
+    (project.root / "data/raw.parquet").touch()
+    assert again() is False, "data that git ignores is watched too"
+    assert len(calls) == 3
+
+
+def test_an_open_verdict_is_never_kept(project: Project) -> None:
+    cls = interlock("XXX001", lambda self: tripped("open"), slow=True)
+    assert [runner.run([cls], Inputs(), reuse=Reuse.of(project))[0].reused for _ in range(2)] == [False, False]
+
+
+def test_every_interlock_has_a_title_and_a_mend() -> None:
+    for id, cls in runner.load().items():
+        assert cls.__doc__, id
+        assert cls.fix(), id
+        assert not cls.title().endswith("."), id
+
+
+def test_every_input_that_an_interlock_wants_has_a_maker() -> None:
+    for id, cls in runner.load().items():
+        assert set(cls.wants()) <= {"project", *PROVIDERS}, id
+
+
+def test_every_requirement_is_an_interlock() -> None:
+    known = runner.load()
+    for id, cls in known.items():
+        assert cls.requires <= set(known), id
+
+
+def test_families_are_chosen_by_name_prefix_or_id() -> None:
+    assert {cls.id()[:3] for cls in runner.select(["documents"])} == {"DOC"}
+    assert runner.select(["DOC"]) == runner.select(["documents"])
+    assert [cls.id() for cls in runner.select(["doc001"])] == ["DOC001"]
+    with pytest.raises(BadInput, match="no interlock or family is called 'beam'"):
+        runner.select(["beam"])
