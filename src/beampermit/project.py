@@ -8,6 +8,7 @@ from pathlib import Path
 
 from beampermit.contract import FILE_NAME, Contract, load_contract, parse_contract
 from beampermit.errors import BadInput
+from beampermit.files import write_text
 from beampermit.git import Git, find_root
 
 OWN_FOLDER = ".beampermit"
@@ -66,10 +67,13 @@ class Project:
         """The contract that gates are read from: the base branch's, or this one where there is no base."""
         return self.base_contract or self.contract
 
-    @property
+    @cached_property
     def own(self) -> Path:
-        """Where reused verdicts and fetched models are kept."""
-        return self.root / OWN_FOLDER
+        """Where reused verdicts, fetched models and logs are kept: made here, and ignored by git by its own word."""
+        folder = self.root / OWN_FOLDER
+        if not (folder / ".gitignore").exists():
+            write_text(folder / ".gitignore", "*\n")
+        return folder
 
     def path(self, relative: str) -> Path:
         """A path of the contract inside the project."""
