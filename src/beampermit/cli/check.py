@@ -23,7 +23,7 @@ class Format(StrEnum):
 
 Names = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[FAMILY|ID ...]", help="Families (data, DAT) or ids (DAT004); all if none."),
+    typer.Argument(metavar="FAMILY|ID", help="Families (data, DAT) or ids (DAT004); all if none."),
 ]
 
 

@@ -18,6 +18,7 @@ app = typer.Typer(
     "Exit codes: 0 closed or done, 1 tripped, 2 usage or bad input, 3 conflict, 4 the outside world failed.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # half of the time that `--help` takes
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("check")(check.check)

@@ -1,0 +1,71 @@
+"""The command as a user meets it: quick, and one line for what went wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from beampermit.project import Project
+
+HEAVY = ("dvc", "mlflow", "duckdb", "numpy", "matplotlib", "pydantic", "rich.console", "httpx", "cookiecutter", "jinja2")
+
+
+def beampermit(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "beampermit.cli.main", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = f"import sys, beampermit.cli.main as _; print([name for name in {HEAVY!r} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_help_names_the_exit_codes() -> None:
+    assert "1 tripped" in beampermit("--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["check", "beam"], 2, "no interlock or family is called 'beam'"),
+        (["contract", "check", "nowhere.yaml"], 2, "nowhere.yaml: there is no contract here"),
+        (["no-such-verb"], 2, "No such command"),
+    ],
+)
+def test_a_mistake_is_one_line_with_its_exit_code(arguments: list[str], code: int, words: str, tmp_path: Path) -> None:
+    found = beampermit(*arguments, cwd=tmp_path)
+    assert found.returncode == code
+    assert words in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_an_error_is_json_where_json_was_asked_for(project: Project) -> None:
+    (project.root / "contract.yaml").write_text("beampermit: 1\nmodell: {}\n")
+    found = beampermit("contract", "check", "--json", cwd=project.root)
+    assert found.returncode == 2
+    error = json.loads(found.stdout)
+    assert (error["line"], error["exit_code"]) == (2, 2)
+    assert "did you mean 'model'?" in error["error"]
+
+
+def test_a_contract_can_be_checked_and_its_schema_accepts_it(project: Project) -> None:
+    import jsonschema
+    from ruamel.yaml import YAML
+
+    assert "contract of bpm-faults" in beampermit("contract", "check", cwd=project.root).stdout
+    schema = json.loads(beampermit("contract", "schema").stdout)
+    content = YAML(typ="safe").load((project.root / "contract.yaml").read_text())
+    content["model"]["review_by"] = content["model"]["review_by"].isoformat()
+    jsonschema.validate(content, schema)
+    content["model"]["sumary"] = "x"
+    with pytest.raises(jsonschema.ValidationError, match="sumary"):
+        jsonschema.validate(content, schema)
+
+
+def test_interlocks_are_listed_with_their_titles() -> None:
+    assert "DOC001  Two owners answer for the model" in beampermit("check", "--list").stdout
