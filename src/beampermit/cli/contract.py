@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -38,3 +39,11 @@ def schema() -> None:
     from beampermit.contract.schema import contract_schema
 
     show(contract_schema(), lambda: None, as_json=True)
+
+
+@app.command()
+def reference() -> None:
+    """Print every key of the contract with its kind, default and meaning, as Markdown."""
+    from beampermit.contract.reference import contract_reference
+
+    sys.stdout.write(contract_reference())
