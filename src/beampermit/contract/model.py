@@ -55,15 +55,20 @@ class Owner(Part):
 
     name: Text
     email: Annotated[str, AfterValidator(_mail)]
+    """Where the owner is reached; two owners have different ones (DOC001)."""
     role: Text = "maintainer"
+    """What the owner does for the model."""
 
 
 class Use(Part):
     """What the model is for, and what it is not for."""
 
     intended: Text
+    """What the model is for."""
     out_of_scope: Text
+    """What it must not be used for."""
     limitations: tuple[Text, ...] = Field(min_length=1)
+    """What is known to go wrong; at least one."""
 
 
 class Model(Part):
@@ -71,9 +76,12 @@ class Model(Part):
 
     name: Name
     summary: Text
+    """One line for the inventory, the card and the operator."""
     owners: tuple[Owner, ...] = Field(min_length=1)
+    """Who answers for the model."""
     use: Use
     review_by: date
+    """The day by which the owners look at the model again (DOC004)."""
     path: InsidePath = "model"
     """The folder of the saved model: an MLflow pyfunc directory."""
     manifest: InsidePath = "manifest.json"
@@ -84,8 +92,11 @@ class Environment(Part):
     """Where the model's software comes from."""
 
     backend: Literal["uv", "conda-lock"] = "uv"
+    """What makes and reads the lock."""
     platforms: tuple[str, ...] = Field(default=("linux-x86_64",), min_length=1)
+    """Platforms that the lock must cover."""
     accelerators: tuple[Literal["cpu", "cuda"], ...] = Field(default=("cpu",), min_length=1)
+    """Variants that the lock must cover."""
     indexes: tuple[str, ...] = ()
     """Package indexes or channels the lock may name; `beampermit env lock --record` writes those it used."""
 
@@ -95,11 +106,13 @@ class Signal(Part):
 
     name: Name
     source: Literal["pv", "derived", "constant"] = "pv"
+    """Read from a PV, computed from others, or frozen in training."""
     pv: Text | None = None
     """The PV's name; `{device}` and other columns of the device table may stand in it."""
     value: float | None = None
     """The value of a `constant`."""
     shape: tuple[Annotated[int, Field(gt=0)], ...] = ()
+    """Of one row; empty for a scalar."""
     unit: Text
     """EGU; `1` for a pure number."""
     description: str = ""
@@ -108,10 +121,15 @@ class Signal(Part):
     expected: Span | None = None
     """LOW and HIGH: outside, a MINOR alarm."""
     stale_after: Seconds | None = None
+    """Older than this, an input is INVALID."""
     low: float | None = None
+    """LOW: below, a MINOR alarm."""
     high: float | None = None
+    """HIGH: above, a MINOR alarm."""
     lolo: float | None = None
+    """LOLO: below, a MAJOR alarm."""
     hihi: float | None = None
+    """HIHI: above, a MAJOR alarm."""
     default: float | None = None
     """Served when nothing better is known."""
 
@@ -140,7 +158,9 @@ class Signals(Part):
     """What goes in and what comes out."""
 
     inputs: tuple[Signal, ...] = Field(min_length=1)
+    """In the order of the model's signature."""
     outputs: tuple[Signal, ...] = Field(min_length=1)
+    """In the order of the model's signature."""
     devices: InsidePath | None = None
     """A CSV table whose columns fill the names of PVs."""
 
@@ -159,6 +179,7 @@ class Request(Part):
     source: Name
     """`simulator`, `files`, or a source that a laboratory adds."""
     version: Annotated[int, Field(ge=1)] = 1
+    """Raised when the request is asked differently."""
     options: dict[str, Any] = {}
     """What this source needs to know."""
 
@@ -177,12 +198,15 @@ class Dataset(Part):
 
     request: Request
     raw: InsidePath
+    """The table that the request brought."""
     labels: InsidePath
+    """The table of labels."""
     splits: dict[Name, InsidePath] = Field(min_length=2)
     """Name of a split -> its Parquet file; `test` is the one that metrics are judged on."""
     key: tuple[str, ...] = Field(min_length=1)
     """Columns that together name one row."""
     target: str
+    """Column that the model learns."""
     split: Split
 
     @model_validator(mode="after")
@@ -196,7 +220,9 @@ class Evaluation(Part):
     """How a model is judged: its scores on the inputs, made into metrics by the project's own code."""
 
     metrics: InsidePath = "metrics/metrics.json"
+    """Name -> number, made by the pipeline."""
     plots: InsidePath = "metrics/plots.json"
+    """Curves and counts for report and card."""
     inputs: InsidePath
     """Parquet whose columns of the contract's inputs are given to the saved model."""
     command: tuple[str, ...] = Field(min_length=1)
@@ -208,6 +234,7 @@ class Metric(Part):
 
     name: Name
     better: Literal["higher", "lower"]
+    """Which way is better."""
     gate: float
     """The metric is at least (higher) or at most (lower) this."""
     champion_margin: Annotated[float, Field(ge=0)] = 0.0
@@ -229,8 +256,11 @@ class Reproducibility(Part):
     """How equal two trainings of the same thing must be."""
 
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    """Seeds whose spread is looked at."""
     metric_tolerance: Annotated[float, Field(ge=0)]
+    """How far two evaluations of the same model may differ."""
     weight_tolerance: Annotated[float, Field(ge=0)] = 0.0
+    """How far weights may differ after the same training."""
 
 
 class Budget(Part):
@@ -248,17 +278,24 @@ class Monitoring(Part):
     limits: InsidePath = "metrics/limits.json"
     """Made by the pipeline from the reference split."""
     reference: Name = "validation"
+    """The split that limits are made from."""
     window: Seconds = 3600.0
+    """Length of the live data that are compared."""
     every: Seconds = 600.0
+    """How often they are compared."""
     on_trip: Literal["issue", "propose-limits", "retrain"] = "issue"
+    """What a trip starts."""
 
 
 class Fallback(Part):
     """What is served when the model cannot answer."""
 
     on_invalid: Literal["hold", "default", "invalid"] = "invalid"
+    """Served at once."""
     hold_for: Seconds | None = None
+    """How long the last good value is held; then it is not true any more."""
     then: Literal["default", "invalid"] = "invalid"
+    """Served after that."""
 
     @model_validator(mode="after")
     def _bounded(self) -> Fallback:
@@ -271,17 +308,24 @@ class Alarm(Part):
     """An alarm, and what the operator does."""
 
     condition: Text
+    """When the alarm is on."""
     severity: Severity
+    """EPICS severity."""
     meaning: Text
+    """What it says about the machine."""
     action: tuple[Text, ...] = Field(min_length=1)
+    """What the operator does, in order."""
 
 
 class Operations(Part):
     """For the operator at 3 A.M."""
 
     on_call: Text
+    """Whom to call."""
     logbook: Text
+    """Where it is written down."""
     alarms: tuple[Alarm, ...] = Field(min_length=1)
+    """Every alarm that the model can raise."""
 
 
 class Contract(Part):

@@ -13,7 +13,9 @@ def contract_reference() -> str:
     parts: dict[str, dict[str, Any]] = {}
     _collect(schema, "contract.yaml", schema["$defs"], parts)
     sections = [_section(name, part, schema["$defs"]) for name, part in parts.items()]
-    opening = "# The contract, key by key\n\nMade by `beampermit contract reference`. An unknown key is an error that names the nearest known one.\n"
+    opening = (
+        "# The contract, key by key\n\nMade by `beampermit contract reference`. A key that is not here is an error.\n"
+    )
     return "\n".join([opening, *sections])
 
 
@@ -28,12 +30,17 @@ def _collect(part: dict[str, Any], name: str, known: dict[str, Any], parts: dict
 
 def _section(name: str, part: dict[str, Any], known: dict[str, Any]) -> str:
     required = part.get("required", [])
-    rows = [
-        f"| `{key}` | {_kind(value, known)} | {_default(key, value, required)} | {_line(value.get('description', ''))} |"
-        for key, value in part.get("properties", {}).items()
-    ]
+    rows = [_row(key, value, key in required, known) for key, value in part.get("properties", {}).items()]
     table = "\n".join(["| key | kind | default | meaning |", "|---|---|---|---|", *rows])
     return f"## `{name}`\n\n{_line(part.get('description', ''))}\n\n{table}\n"
+
+
+def _row(key: str, value: dict[str, Any], required: bool, known: dict[str, Any]) -> str:
+    model = _model(value)
+    default = "" if model else value.get("default")
+    shown = "required" if required else "" if default in (None, "", [], {}) else f"`{default}`"
+    meaning = value.get("description") or (known[model].get("description", "") if model else "")
+    return f"| `{key}` | {_kind(value, known)} | {shown} | {_line(meaning)} |"
 
 
 def _model(value: dict[str, Any]) -> str | None:
@@ -45,28 +52,26 @@ def _model(value: dict[str, Any]) -> str | None:
 
 
 def _kind(value: dict[str, Any], known: dict[str, Any]) -> str:
-    model = _model(value)
-    if model:
-        return f"list of {model}" if value.get("type") == "array" else model
-    if "const" in value:
-        return f"`{value['const']}`"
-    if "enum" in value:
-        return " or ".join(f"`{word}`" for word in value["enum"])
-    if "anyOf" in value:
-        return next(_kind(kind, known) for kind in value["anyOf"] if kind.get("type") != "null")
-    if "prefixItems" in value:
-        return " and ".join(_kind(item, known) for item in value["prefixItems"])
-    if value.get("type") == "array":
-        return f"list of {_kind(value.get('items', {}), known)}"
-    kinds = value.get("type", "any")
-    return "duration" if kinds == ["number", "string"] else str(value.get("format", kinds))
-
-
-def _default(key: str, value: dict[str, Any], required: list[str]) -> str:
-    if key in required:
-        return "required"
-    default = value.get("default")
-    return "" if default in (None, "", [], {}) else f"`{default}`"
+    match value:
+        case {"$ref": _}:
+            kind = "see below"
+        case {"items": {"$ref": _}}:
+            kind = "list, see below"
+        case {"const": word}:
+            kind = f"`{word}`"
+        case {"enum": words}:
+            kind = " or ".join(f"`{word}`" for word in words)
+        case {"anyOf": kinds}:
+            kind = next(_kind(kind, known) for kind in kinds if kind.get("type") != "null")
+        case {"prefixItems": items}:
+            kind = " and ".join(_kind(item, known) for item in items)
+        case {"type": "array"}:
+            kind = f"list of {_kind(value.get('items', {}), known)}"
+        case {"type": ["number", "string"]}:
+            kind = "duration"
+        case _:
+            kind = str(value.get("format", value.get("type", "any")))
+    return kind
 
 
 def _line(text: str) -> str:
