@@ -1,0 +1,108 @@
+"""GIT003 with planted defects: each way in which a workflow can run code that nobody reviewed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from beampermit.interlocks.repository import GIT003, Workflows, workflows
+from beampermit.project import Project
+from beampermit.verdict import Outcome
+
+COMMIT = "de0fac2e4500dabe0009e67214ff5f5447ce83dd"
+SHA256 = "sha256:" + 64 * "a"
+
+
+def step(uses: str) -> str:
+    return f"name: w\non: push\njobs:\n  one:\n    runs-on: x\n    steps:\n      - name: s\n        uses: {uses}\n"
+
+
+def call(uses: str) -> str:
+    return f"name: w\non: push\njobs:\n  one:\n    uses: {uses}\n"
+
+
+def action(uses: str) -> str:
+    return f"name: a\ndescription: a\nruns:\n  using: composite\n  steps:\n    - uses: {uses}\n"
+
+
+def judged(text: str, file: str = ".github/workflows/w.yml"):
+    return GIT003().check(Workflows({".github/workflows/a.yml": step(f"actions/checkout@{COMMIT}"), file: text}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        step(f"actions/checkout@{COMMIT} # v6.0.2"),
+        step(f"docker://alpine@{SHA256}"),
+        call(f"lab/actions/.github/workflows/ml.yml@{COMMIT}"),
+        step(f"lab/actions/path/to/one@{COMMIT}").replace("uses:", "if: true\n        uses:"),
+    ],
+)
+def test_a_pin_by_commit_closes_it(text: str) -> None:
+    assert judged(text).outcome is Outcome.CLOSED
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        (step("actions/checkout@v6"), 8, "'v6' is a tag or branch, which can be moved"),
+        (step("actions/checkout@main"), 8, "'main' is a tag or branch"),
+        (step("actions/checkout@de0fac2"), 8, "'de0fac2' is a short commit"),
+        (step(f"actions/checkout@{COMMIT[:-1]}"), 8, "is a short commit"),
+        (step(f"actions/checkout@{COMMIT.upper()}"), 8, "is a tag or branch"),
+        (step("actions/checkout"), 8, "no commit is named"),
+        (step("docker://alpine:3.22"), 8, "an image is pinned by its digest"),
+        (step("./actions/mine"), 8, "a local path runs what the checkout holds"),
+        (call("lab/actions/.github/workflows/ml.yml@main"), 5, "'main' is a tag or branch"),
+        (step(f"actions/checkout@{COMMIT}") + "    container: alpine:3\n", 9, "an image is pinned by its digest"),
+        (
+            step(f"actions/checkout@{COMMIT}") + "    services:\n      db: {image: 'postgres:18'}\n",
+            10,
+            "an image is pinned by its digest",
+        ),
+    ],
+)
+def test_what_can_be_moved_trips_it(text: str, line: int, words: str) -> None:
+    found = judged(text)
+    assert found.outcome is Outcome.TRIPPED
+    assert words in found.reason
+    assert [(place.file, place.line) for place in found.locations] == [(".github/workflows/w.yml", line)]
+
+
+def test_an_action_of_the_repository_is_judged_too() -> None:
+    found = judged(action("actions/cache@v5"), "actions/mine/action.yml")
+    assert found.outcome is Outcome.TRIPPED
+    assert found.reason.startswith("actions/mine/action.yml:6: 'actions/cache@v5'")
+
+
+def test_all_loose_pins_are_named() -> None:
+    found = judged(step("a/b@v1") + "      - uses: c/d@v2\n")
+    assert "(and 1 more)" in found.reason
+    assert found.evidence["loose"] == [".github/workflows/w.yml:8 a/b@v1", ".github/workflows/w.yml:9 c/d@v2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [("jobs: [unclosed\non: push\n", 2, "not YAML"), ("- a\n- b\n", 1, "not a mapping")],
+)
+def test_a_file_that_cannot_be_read_trips_it(text: str, line: int, words: str) -> None:
+    found = judged(text)
+    assert found.outcome is Outcome.TRIPPED
+    assert words in found.reason
+    assert found.locations[0].line == line
+
+
+def test_no_workflow_trips_it_and_says_what_to_add(project: Project) -> None:
+    found = GIT003().check(workflows(project))
+    assert found.outcome is Outcome.TRIPPED
+    assert found.reason == "there is no workflow in .github/workflows: nothing judges a pull request"
+    assert "pull-request.yml" in GIT003.fix()
+
+
+def test_workflows_and_tracked_actions_are_found(project: Project, git) -> None:
+    for name in (".github/workflows/w.yaml", "deep/action.yaml", "deep/other.yml", "untracked/action.yml"):
+        Path(project.root, name).parent.mkdir(parents=True, exist_ok=True)
+        Path(project.root, name).write_text("on: push\n")
+    git("add", "deep")
+    assert sorted(workflows(project).texts) == [".github/workflows/w.yaml", "deep/action.yaml"]
