@@ -1,0 +1,152 @@
+"""The small protocol that both kinds of lock stand behind, and what they are read into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+Watch = Callable[[str], None]
+"""Told in a few words what is being done, for a person who waits."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with a lock or an environment, and where it stands: `line` from 1 in `file`."""
+
+    message: str
+    file: str
+    line: int | None = None
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One file that a package may be installed from. `address` is a URL, or a path on this machine."""
+
+    file_name: str
+    address: str
+    sha256: str | None
+    """64 hexadecimal digits, or None where the lock gives no sha256."""
+    local: bool = False
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One package needs another: `version` where more than one is locked, `marker` where not everywhere."""
+
+    name: str
+    version: str | None = None
+    extras: tuple[str, ...] = ()
+    marker: str | None = None
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package as it is locked. `source` is the index or channel; None for what comes from neither."""
+
+    name: str
+    version: str
+    source: str | None
+    origin: str
+    """In words where it comes from: `index https://...`, `git https://...`, `this project`."""
+    artifacts: tuple[Artifact, ...]
+    needs: tuple[Edge, ...] = ()
+    optional: dict[str, tuple[Edge, ...]] = field(default_factory=dict)
+    """What each extra adds to `needs`."""
+    line: int | None = None
+    own: bool = False
+    """The project itself, which is locked with no files."""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """What the project asks for itself; `text` as it is written, `line` in the specification's file."""
+
+    name: str
+    text: str
+    group: str = ""
+    """The dependency group or category, empty for what the model itself needs."""
+    line: int | None = None
+
+
+@dataclass(frozen=True)
+class Specification:
+    """What the project asks for: read from `pyproject.toml` or `environment.yml`."""
+
+    file: str
+    python: str
+    requirements: tuple[Requirement, ...]
+    content: dict[str, Any] = field(repr=False, default_factory=dict)
+    """The whole file, for the backend that read it."""
+
+
+@dataclass(frozen=True)
+class Lock:
+    """A lock file: one solution, each package with the files it may come from."""
+
+    file: str
+    digest: str
+    """`sha256:` of the lock's text with `\\n` line ends: the same on every machine that checks it out."""
+    text: str = field(repr=False)
+    packages: tuple[Package, ...]
+    content: dict[str, Any] = field(repr=False, default_factory=dict)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The indexes or channels it names, each once, in order of their first use."""
+        return tuple(dict.fromkeys(package.source for package in self.packages if package.source))
+
+    def named(self, name: str) -> tuple[Package, ...]:
+        """The packages of that name: more than one where platforms differ."""
+        return tuple(package for package in self.packages if package.name == name)
+
+    def line_of(self, words: str) -> int | None:
+        """The first line that holds `words`."""
+        return next((number for number, line in enumerate(self.text.splitlines(), 1) if words in line), None)
+
+
+class Backend(Protocol):
+    """A kind of lock: uv's or conda-lock's. Paths are the project's root and an environment's prefix."""
+
+    name: str
+    lock_file: str
+    specification_file: str
+
+    def detect(self, root: Path) -> bool:
+        """Whether the folder is written for this backend."""
+        ...
+
+    def lock(self, root: Path, *, update: Sequence[str] = (), watch: Watch) -> Lock:
+        """Solve and write the lock; packages in `update` may move, others stay where they can.
+
+        Raises `Tripped` where there is no solution, `Outside` where an index cannot be reached.
+        """
+        ...
+
+    def parse(self, text: str, name: str) -> Lock:
+        """Read a lock's text; `name` is what errors call it. Raises `BadInput`."""
+        ...
+
+    def read(self, root: Path) -> Lock:
+        """Read the lock of the project. Raises `BadInput`, or `Absent` where there is none."""
+        ...
+
+    def specification(self, root: Path) -> Specification:
+        """Read what the project asks for. Raises `BadInput`."""
+        ...
+
+    def stale(self, specification: Specification, lock: Lock) -> tuple[Problem, ...]:
+        """Where the lock no longer is a solution of the specification, found without solver and network."""
+        ...
+
+    def install(self, root: Path, prefix: Path, *, watch: Watch) -> None:
+        """Make the environment at `prefix` what the lock says. Raises `Tripped` or `Outside`."""
+        ...
+
+    def installed(self, lock: Lock, prefix: Path) -> tuple[Problem, ...]:
+        """Where the environment at `prefix` is not the lock, package by package."""
+        ...

@@ -1,0 +1,76 @@
+"""uv behind the protocol of `environments.backend`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from beampermit.environments.backend import Lock, Problem, Specification, Watch
+from beampermit.environments.uv import freshness, lockfile, specification
+from beampermit.environments.uv.command import uv
+from beampermit.environments.uv.hashes import complete
+from beampermit.environments.uv.solution import installed
+from beampermit.errors import BadInput
+
+
+class Uv:
+    """`pyproject.toml` is solved into `uv.lock`, and `uv.lock` is installed, by uv."""
+
+    name = "uv"
+    lock_file = lockfile.FILE
+    specification_file = specification.FILE
+
+    def detect(self, root: Path) -> bool:
+        """A `pyproject.toml` is there."""
+        return (root / self.specification_file).is_file()
+
+    def lock(self, root: Path, *, update: Sequence[str] = (), watch: Watch) -> Lock:
+        """Run `uv lock`, then add the hashes that uv leaves out: of wheels found in a local folder."""
+        watch("uv looks for one solution")
+        uv(["lock", *(word for name in update for word in ("--upgrade-package", name))], cwd=root)
+        watch("hashing wheels from local folders")
+        complete(root)
+        return self.read(root)
+
+    def parse(self, text: str, name: str = lockfile.FILE) -> Lock:
+        """Read the text of a `uv.lock`."""
+        return lockfile.parse(text, name)
+
+    def read(self, root: Path) -> Lock:
+        """Read the project's `uv.lock`."""
+        path = root / self.lock_file
+        if not path.is_file():
+            raise BadInput("there is no lock", file=self.lock_file, hint="beampermit env lock")
+        try:
+            return self.parse(path.read_bytes().decode())
+        except UnicodeDecodeError as error:
+            raise BadInput(f"not UTF-8: {error.reason} at byte {error.start}", file=self.lock_file) from None
+
+    def specification(self, root: Path) -> Specification:
+        """Read the project's `pyproject.toml`."""
+        return specification.read(root)
+
+    def stale(self, specification: Specification, lock: Lock) -> tuple[Problem, ...]:
+        """Compare the lock with `pyproject.toml`, and its versions with what is asked for."""
+        return tuple(freshness.stale(specification, lock))
+
+    def install(self, root: Path, prefix: Path, *, watch: Watch) -> None:
+        """Run `uv sync --locked`: it never solves, and refuses a lock that is stale or a file with another hash."""
+        watch(f"uv installs the lock into {prefix}")
+        lock = self.read(root)
+        folders = [source for source in lock.sources if "://" not in source]
+        uv(
+            [
+                "sync",
+                "--locked",
+                "--no-install-project",
+                "--all-groups",
+                *(word for folder in folders for word in ("--find-links", folder)),
+            ],
+            cwd=root,
+            env={"UV_PROJECT_ENVIRONMENT": str(prefix)},
+        )
+
+    def installed(self, lock: Lock, prefix: Path) -> tuple[Problem, ...]:
+        """Compare the environment's packages with those that the lock means for its Python and system."""
+        return tuple(installed(lock, prefix))

@@ -1,0 +1,91 @@
+"""The uv program that our own wheel of uv carries, and its failures in our words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from beampermit.errors import BadInput, BeampermitError, Outside, Tripped
+from beampermit.processes import Finished, run
+
+QUIET = {
+    "NO_COLOR": "1",
+    "UV_NO_PROGRESS": "1",
+    # A runner or a control-room host has the Python it is given: none is fetched behind its keeper's back.
+    "UV_PYTHON_DOWNLOADS": "never",
+    # Both would take the judgement of the lock away from us.
+    "UV_FROZEN": "false",
+    "UV_SKIP_WHEEL_FILENAME_CHECK": "false",
+}
+PYTHON = ("No interpreter found", "Failed to inspect Python", "Querying Python at", "No Python at")
+NETWORK = (
+    "Failed to fetch",
+    "Request failed after",
+    "error sending request",
+    "client error (Connect)",
+    "dns error",
+    "operation timed out",
+    "network was disabled",
+    "HTTP status server error",
+    "Could not connect",
+    "error decoding response body",
+)
+LONGEST = 320
+
+
+def uv(arguments: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str] | None = None) -> Finished:
+    """Run uv in `cwd`.
+
+    Raises `Tripped` where the project is at fault (no solution, wrong hash, stale lock), `BadInput` for a file that uv
+    cannot read, `Outside` for the network, a missing Python, a full disk and anything else.
+    """
+    from uv import find_uv_bin
+
+    finished = run([find_uv_bin(), *arguments], cwd=cwd, env={**QUIET, **(env or {})})
+    if finished.code:
+        raise failure(finished.err)
+    return finished
+
+
+def failure(said: str) -> BeampermitError:
+    """What uv said on its way out, as one of our errors."""
+    words = shorten(said)
+    if "No solution found" in said and "network was disabled" not in said:
+        return Tripped(words, file="pyproject.toml", hint="change what clashes, then beampermit env lock")
+    if any(sign in said for sign in PYTHON):
+        return Outside(
+            f"the Python that the project asks for is not on this machine: {words}",
+            hint="install the Python version of requires-python in pyproject.toml, then run the command again",
+        )
+    if "Hash mismatch" in said:
+        return Tripped(f"a file is not the one that was locked: {words}", file="uv.lock", hint="beampermit env lock")
+    if "needs to be updated" in said:
+        return Tripped("the lock is stale", file="uv.lock", hint="beampermit env lock")
+    if "pyproject.toml" in said and ("Failed to parse" in said or "TOML parse error" in said):
+        return BadInput(words, file="pyproject.toml", line=_line(said))
+    if "Failed to parse `uv.lock`" in said:
+        return BadInput(words, file="uv.lock", line=_line(said), hint="beampermit env lock")
+    if any(sign in said for sign in NETWORK):
+        return Outside(f"an index cannot be reached: {words}", hint="check the network, then run the command again")
+    return Outside(words)
+
+
+def shorten(said: str) -> str:
+    """Uv's `error:` with its causes as one line, without the hints and the output of other programs."""
+    lines: list[str] = []
+    for line in said.splitlines():
+        text = line.strip()
+        if text.startswith(("hint:", "warning:")) or (lines and text.startswith("[std")):
+            if lines:
+                break
+            continue
+        if text.startswith(("error:", "×")) or lines:
+            lines.append(re.sub(r"^(error:|cause:|×|╰─▶|├─▶|│)\s*", "", text))
+    words = " ".join(line for line in lines if line) or " ".join(said.split()) or "uv failed and said nothing"
+    return words if len(words) <= LONGEST else words[: LONGEST - 1].rsplit(" ", 1)[0] + " …"
+
+
+def _line(said: str) -> int | None:
+    found = re.search(r"at line (\d+)", said)
+    return int(found[1]) if found else None

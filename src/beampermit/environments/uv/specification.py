@@ -1,0 +1,97 @@
+"""Reads what a project asks for in `pyproject.toml`."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from beampermit.environments.backend import Requirement, Specification
+from beampermit.errors import BadInput
+
+FILE = "pyproject.toml"
+
+
+def read(root: Path) -> Specification:
+    """Read the project's `pyproject.toml`. Raises `BadInput` with file and line."""
+    path = root / FILE
+    if not path.is_file():
+        raise BadInput("the file is missing", file=FILE, hint="beampermit new")
+    try:
+        text = path.read_text(encoding="utf-8").replace("\r\n", "\n")
+        content = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise BadInput(f"not UTF-8: {error.reason} at byte {error.start}", file=FILE) from None
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"\(at line (\d+)", str(error))
+        message = str(error).split(" (at ", maxsplit=1)[0]
+        raise BadInput(f"not TOML: {message}", file=FILE, line=int(found[1]) if found else None) from None
+    return parse(content, text)
+
+
+def parse(content: dict[str, Any], text: str = "") -> Specification:
+    """Make a specification of the tables of `pyproject.toml`; `text` is used to name lines."""
+    project = content.get("project", {})
+    if not project.get("requires-python"):
+        raise BadInput(
+            "project.requires-python is missing: a lock is for a Python version",
+            file=FILE,
+            line=_line(text, "[project]"),
+        )
+    written = tuple(_requirements(content))
+    return Specification(
+        file=FILE,
+        python=project["requires-python"],
+        requirements=tuple(Requirement(_name(words), words, group, _line(text, words)) for group, words in written),
+        content=content,
+    )
+
+
+def _requirements(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Group or extra, and the requirement as it is written; groups that include others are flattened."""
+    project = content.get("project", {})
+    for words in project.get("dependencies", []):
+        yield "", words
+    for extra, several in project.get("optional-dependencies", {}).items():
+        for words in several:
+            yield f"extra {extra}", words
+    for group in content.get("dependency-groups", {}):
+        for words in group_requirements(content, group):
+            yield group, words
+
+
+def group_requirements(content: dict[str, Any], group: str, seen: tuple[str, ...] = ()) -> list[str]:
+    """The requirements of a dependency group, with those of the groups it includes. Raises `BadInput`."""
+    groups = {normal(name): members for name, members in content.get("dependency-groups", {}).items()}
+    if normal(group) in seen:
+        raise BadInput(f"dependency group {group!r} includes itself", file=FILE)
+    if normal(group) not in groups:
+        raise BadInput(f"dependency group {group!r} is included and does not exist", file=FILE)
+    found: list[str] = []
+    for member in groups[normal(group)]:
+        if isinstance(member, str):
+            found.append(member)
+        else:
+            found += group_requirements(content, member["include-group"], (*seen, normal(group)))
+    return found
+
+
+def normal(name: str) -> str:
+    """A name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _name(words: str) -> str:
+    from packaging.requirements import InvalidRequirement
+    from packaging.requirements import Requirement as Parsed
+
+    try:
+        return normal(Parsed(words).name)
+    except InvalidRequirement as error:
+        raise BadInput(f"{words!r} is not a requirement: {str(error).splitlines()[0]}", file=FILE) from None
+
+
+def _line(text: str, words: str) -> int | None:
+    return next((number for number, line in enumerate(text.splitlines(), 1) if words in line), None)
