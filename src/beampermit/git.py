@@ -26,9 +26,15 @@ class Git:
     def __init__(self, root: Path):
         self.root = root
 
-    def try_(self, *arguments: str, stdin: str | None = None, env: dict[str, str] | None = None) -> Finished:
-        """Run git and give what it said, whatever its exit status."""
-        return run(["git", *arguments], cwd=self.root, env={**QUIET, **(env or {})}, stdin=stdin)
+    def try_(
+        self,
+        *arguments: str,
+        stdin: str | None = None,
+        env: dict[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> Finished:
+        """Run git and give what it said, whatever its exit status. Raises `Outside` after `timeout` seconds."""
+        return run(["git", *arguments], cwd=self.root, env={**QUIET, **(env or {})}, stdin=stdin, timeout=timeout)
 
     def __call__(self, *arguments: str, stdin: str | None = None, env: dict[str, str] | None = None) -> str:
         """Run git and give its output without the last newline. Raises `GitError`."""

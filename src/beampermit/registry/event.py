@@ -1,0 +1,83 @@
+"""One line of the ledger: what was put into service, when, by whom, why, and on which permit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field
+
+from beampermit.git import Git
+from beampermit.verdict import Record
+
+Kind = Literal["promote", "rollback"]
+KINDS: tuple[str, ...] = get_args(Kind)
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+TIME = "%Y-%m-%dT%H:%M:%SZ"
+
+
+class Event(Record):
+    """What happened to a model. A rollback repeats digest, permit and commit of the version it goes back to."""
+
+    event: Kind
+    sequence: Annotated[int, Field(ge=1)]
+    """Place in the ledger, from 1: the number of its line."""
+    model: Annotated[str, Field(min_length=1, max_length=64)]
+    version: Annotated[int, Field(ge=1)]
+    """Version in the registry."""
+    digest: Digest
+    """Of the model folder."""
+    permit: Digest
+    """Of the signed statement."""
+    commit: Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
+    expected: Annotated[int, Field(ge=1)] | None
+    """Version in service that whoever wrote this saw; None for the first."""
+    at: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+    """UTC."""
+    by: Annotated[str, Field(min_length=1, max_length=200)]
+    reason: Annotated[str, Field(max_length=1000)] = ""
+    run: Annotated[str, Field(max_length=500)] = ""
+    """The workflow run, if there was one."""
+
+    @property
+    def summary(self) -> str:
+        """Such as `promote bpm-faults version 2`."""
+        return f"{self.event} {self.model} version {self.version}"
+
+
+def champion(events: Iterable[Event], model: str | None = None) -> Event | None:
+    """The event that put the present champion into service; None where nothing was promoted."""
+    found = None
+    for event in events:
+        if model in (None, event.model):
+            found = event
+    return found
+
+
+def promoted(events: Iterable[Event], model: str, version: int) -> Event | None:
+    """The event that first put `version` of `model` into service."""
+    return next((event for event in events if (event.model, event.version) == (model, version)), None)
+
+
+def now() -> str:
+    """This moment as events write it."""
+    return datetime.now(UTC).strftime(TIME)
+
+
+def author(git: Git) -> str:
+    """Who acts: the one GitHub names in a workflow, else the git identity, else the account."""
+    actor = os.environ.get("GITHUB_ACTOR")
+    if actor:
+        return actor
+    name, mail = (git.try_("config", f"user.{key}").out.strip() for key in ("name", "email"))
+    if name or mail:
+        return f"{name} <{mail}>".strip()
+    return os.environ.get("USER") or "unknown"
+
+
+def workflow_run() -> str:
+    """The address of the workflow run we are in, or nothing."""
+    server, repository, run = (os.environ.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID"))
+    return f"{server}/{repository}/actions/runs/{run}" if run else ""

@@ -1,0 +1,63 @@
+"""Fixtures of the ledger and the registry: a project with an origin, events that follow each other."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beampermit.git import Git
+from beampermit.project import Project
+from beampermit.registry.event import Event
+from beampermit.registry.ledger import Ledger
+
+A, B, C = (f"sha256:{letter * 64}" for letter in "abc")
+
+
+@pytest.fixture
+def origin(tmp_path: Path, project: Project, git: Callable[..., str]) -> Path:
+    """A bare repository that the project calls `origin`, with its `main` pushed."""
+    bare = tmp_path / "origin.git"
+    subprocess.run(["git", "init", "--quiet", "--bare", bare], check=True)
+    git("remote", "add", "origin", str(bare))
+    git("push", "--quiet", "--set-upstream", "origin", "main")
+    return bare
+
+
+@pytest.fixture
+def ledger(project: Project, origin: Path) -> Ledger:
+    """The ledger of a project that was never promoted."""
+    return Ledger(project.git)
+
+
+@pytest.fixture
+def other(tmp_path: Path, origin: Path) -> Ledger:
+    """The same ledger from a colleague's clone."""
+    clone = tmp_path / "colleague"
+    subprocess.run(["git", "clone", "--quiet", origin, clone], check=True)
+    return Ledger(Git(clone))
+
+
+@pytest.fixture
+def event() -> Callable[..., Event]:
+    """Makes an event; what is not said is that of a first promotion."""
+
+    def make(**changes: Any) -> Event:
+        known: dict[str, Any] = {
+            "event": "promote",
+            "sequence": 1,
+            "model": "bpm-faults",
+            "version": 1,
+            "digest": A,
+            "permit": B,
+            "commit": "1" * 40,
+            "expected": None,
+            "at": "2026-11-23T08:00:00Z",
+            "by": "Ada Operator <ada@lab.example>",
+        }
+        return Event(**{**known, **changes})
+
+    return make

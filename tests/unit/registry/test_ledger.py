@@ -1,0 +1,135 @@
+"""The ledger moves by fast-forward push alone; who comes second is told, and nothing of the user's is touched."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from beampermit.errors import BadInput, Conflict, Outside
+from beampermit.git import Git
+from beampermit.project import Project
+from beampermit.registry.event import Event
+from beampermit.registry.ledger import BRANCH, Ledger
+
+Make = Callable[..., Event]
+
+
+def test_no_ledger_yet_is_empty(ledger: Ledger) -> None:
+    ledger.fetch()
+    assert ledger.events() == ()
+    assert ledger.champion() is None
+
+
+def test_no_remote_reads_as_empty_and_refuses_to_append(project: Project, event: Make) -> None:
+    ledger = Ledger(project.git)
+    ledger.fetch()
+    assert ledger.champion() is None
+    with pytest.raises(BadInput, match="this repository has none") as caught:
+        ledger.append(event())
+    assert caught.value.hint == "git remote add origin URL"
+
+
+def test_an_appended_event_is_read_by_a_colleague(ledger: Ledger, other: Ledger, event: Make) -> None:
+    ledger.append(event(), permit=b'{"permit": 1}\n')
+    other.fetch()
+    assert other.events() == ledger.events() == (event(),)
+    assert other.git.read("origin/beampermit-ledger", f"permits/{'b' * 64}.json") == '{"permit": 1}\n'
+
+
+def test_history_grows_by_commits_that_keep_what_was_there(ledger: Ledger, origin: Path, event: Make) -> None:
+    ledger.append(event(), permit=b"first\n")
+    ledger.append(event(sequence=2, version=2, expected=1, permit=f"sha256:{'c' * 64}"), permit=b"second\n")
+    bare = Git(origin)
+    assert bare("log", "--format=%s", BRANCH).split("\n") == [
+        "promote bpm-faults version 2",
+        "promote bpm-faults version 1",
+    ]
+    assert bare.read(BRANCH, f"permits/{'b' * 64}.json") == "first\n"
+
+
+def test_work_tree_index_and_head_are_left_alone(ledger: Ledger, git: Callable[..., str], event: Make) -> None:
+    (ledger.git.root / "contract.yaml").write_text("half done\n")
+    (ledger.git.root / "new.txt").write_text("new\n")
+    git("add", "new.txt")
+    before = git("status", "--porcelain=v2", "--branch")
+    ledger.append(event())
+    assert git("status", "--porcelain=v2", "--branch") == before
+
+
+def test_it_works_in_a_shallow_clone_without_an_identity(
+    tmp_path: Path, origin: Path, ledger: Ledger, event: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.append(event())
+    clone = tmp_path / "shallow"
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", origin.as_uri(), clone], check=True)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    monkeypatch.setenv("EMAIL", "")
+    shallow = Ledger(Git(clone))
+    shallow.git("config", "user.useConfigOnly", "true")
+    shallow.fetch()
+    shallow.append(event(sequence=2, version=2, expected=1))
+    assert shallow.champion() == event(sequence=2, version=2, expected=1)
+
+
+def test_who_comes_second_is_told_and_nothing_moves(ledger: Ledger, other: Ledger, event: Make) -> None:
+    ledger.append(event(by="Ada"))
+    with pytest.raises(Conflict, match="somebody else was first: promote bpm-faults version 1 by Ada"):
+        other.append(event(by="Bo"))
+    assert [one.by for one in other.events()] == ["Ada"]
+
+
+def test_another_expected_champion_is_a_conflict_before_any_push(ledger: Ledger, event: Make) -> None:
+    with pytest.raises(Conflict, match="the champion is version None, not 7 as expected"):
+        ledger.append(event(expected=7))
+
+
+def test_a_hook_that_refuses_is_the_outside_world(ledger: Ledger, origin: Path, event: Make) -> None:
+    hook = origin / "hooks/pre-receive"
+    hook.write_text("#!/bin/sh\necho 'the ledger is frozen for the run' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    with pytest.raises(Outside, match="nothing moved: remote: the ledger is frozen for the run"):
+        ledger.append(event())
+    assert ledger.events() == ()
+    hook.unlink()
+    ledger.append(event())
+    assert ledger.champion() == event()
+
+
+def test_a_remote_that_is_away_is_the_outside_world(ledger: Ledger, origin: Path, event: Make) -> None:
+    origin.rename(origin.with_name("elsewhere"))
+    with pytest.raises(Outside, match="origin does not answer"):
+        ledger.fetch()
+    with pytest.raises(Outside, match="origin does not answer"):
+        ledger.append(event())
+
+
+def test_a_lost_reply_is_not_a_conflict(
+    ledger: Ledger, other: Ledger, event: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = ledger._ask
+
+    def lose_the_reply(*words: str):
+        found = ask(*words)
+        return found.model_copy(update={"code": 128, "err": "fatal: hung up"}) if words[0] == "push" else found
+
+    monkeypatch.setattr(ledger, "_ask", lose_the_reply)
+    ledger.append(event())
+    other.fetch()
+    assert ledger.champion() == other.champion() == event()
+
+
+def test_a_rewritten_ledger_is_refused(ledger: Ledger, other: Ledger, event: Make) -> None:
+    ledger.append(event())
+    other.fetch()
+    ledger.git("push", "--quiet", "origin", f":{BRANCH}")
+    with pytest.raises(Conflict, match="the ledger is gone from origin") as gone:
+        other.fetch()
+    assert gone.value.hint.startswith("git push origin refs/remotes/origin/beampermit-ledger:")
+    ledger.git("update-ref", "-d", "refs/remotes/origin/beampermit-ledger")
+    ledger.append(event(by="Mallory"))
+    with pytest.raises(Conflict, match="was rewritten"):
+        other.fetch()
+    assert other.champion() == event()
