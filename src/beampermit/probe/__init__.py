@@ -1,0 +1,213 @@
+"""Asks a saved model things in a clean process: the project's interpreter, none of the project's source, no secrets.
+
+What comes back is data: the files the process wrote are read strictly, what it printed is quoted only when it failed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from beampermit.contract import Contract
+from beampermit.environments import Environment
+from beampermit.errors import BadInput, Outside, Tripped
+from beampermit.files import read_json
+from beampermit.metrics import read_metrics
+from beampermit.processes import Finished, run
+from beampermit.verdict import Record
+
+Answer = TypeVar("Answer", bound=Record)
+WORKER = Path(__file__).with_name("worker.py")
+LONGEST = 1800.0
+"""Seconds that one question may take."""
+CLEAN = {
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_TRACKING_URI": "",
+    # Two threads on a loaded machine of two cores were twenty to sixty times slower than one, and not repeatable.
+    "MKL_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|^(AWS|AZURE|ACTIONS)_", re.IGNORECASE)
+
+
+class Field(Record):
+    """An input or output of the signature. `shape` starts with -1 for rows; None for a column of plain values."""
+
+    name: str | None
+    type: str
+    shape: tuple[int, ...] | None
+
+
+class Span(Record):
+    """What an output held: its rows, whether all were finite, and the lowest and highest finite value."""
+
+    rows: int
+    finite: bool
+    low: float | None
+    high: float | None
+
+
+class Loaded(Record):
+    """A model that loads. `accepted` names wrong inputs that it did not refuse."""
+
+    inputs: tuple[Field, ...]
+    outputs: tuple[Field, ...]
+    example: dict[str, Span]
+    accepted: tuple[str, ...]
+
+
+class Timing(Record):
+    """Seconds for all rows, peak resident memory in MiB, and milliseconds for a single row."""
+
+    seconds: float
+    memory: float
+    p50: float
+    p99: float
+
+
+class Scored(Timing):
+    """A table of scores: one row for each row of the inputs, and what its columns hold."""
+
+    rows: int
+    columns: dict[str, Span]
+
+
+def load(environment: Environment, model: Path) -> Loaded:
+    """Load the model folder `model`, give it its own example and wrong inputs. Raises `Tripped` when it fails."""
+    with _scratch() as scratch:
+        return _parsed(Loaded, _ask(environment, scratch, model, "describe"))
+
+
+def score(environment: Environment, model: Path, inputs: Path, out: Path, columns: Sequence[str]) -> Scored:
+    """Give the model the `columns` of the Parquet file `inputs`, row by row; write what it gives to `out`.
+
+    One output becomes the column `score`; several keep their names. Raises `Tripped` when the model fails.
+    """
+    with _scratch() as scratch:
+        answer = _ask(environment, scratch, model, "score", *_scoring(inputs, out, columns))
+        return _scored(answer, out)
+
+
+def examine(
+    environment: Environment, model: Path, inputs: Path, out: Path, columns: Sequence[str]
+) -> tuple[Loaded, Scored]:
+    """`load` and `score` with one process for both. Raises `Tripped` when either fails."""
+    with _scratch() as scratch:
+        answer = _ask(environment, scratch, model, "examine", *_scoring(inputs, out, columns))
+        return _parsed(Loaded, answer.get("loaded")), _scored(answer.get("scored"), out)
+
+
+def evaluate(environment: Environment, root: Path, contract: Contract, scores: Path) -> dict[str, float]:
+    """Make metrics of `scores` with the project's own evaluation, whose file of metrics goes to a folder of ours.
+
+    Raises `Tripped` when the command fails or what it wrote are no metrics.
+    """
+    with _scratch() as scratch:
+        out = scratch / "metrics.json"
+        places = {"inputs": root / contract.evaluation.inputs, "scores": scores.resolve(), "out": out}
+        finished = _evaluation(environment, root, [_filled(word, places) for word in contract.evaluation.command])
+        if finished.code:
+            raise Tripped(f"the evaluation command failed: {finished.tail}", file="contract.yaml")
+        try:
+            return read_metrics(out, "the metrics that the evaluation command wrote")
+        except BadInput as error:
+            raise Tripped(str(error), hint=error.hint) from None
+
+
+def spans(scores: Path) -> dict[str, Span]:
+    """What the columns of a table of scores hold, by our own look and not its writer's word. Raises `Tripped`."""
+    import duckdb
+
+    try:
+        with duckdb.connect() as connection:
+            table = connection.read_parquet(str(scores))
+            return {name: _measure(table, name) for name in table.columns}
+    except duckdb.Error as error:
+        raise Tripped(f"the model's scores are no table of numbers: {str(error).splitlines()[0]}") from None
+
+
+def _scoring(inputs: Path, out: Path, columns: Sequence[str]) -> list[str]:
+    return ["--inputs", str(inputs.resolve()), "--columns", ",".join(columns), "--out", str(out.resolve())]
+
+
+def _scored(answer: Any, out: Path) -> Scored:
+    timing, found = _parsed(Timing, answer), spans(out)
+    return Scored(**timing.model_dump(), rows=next(iter(found.values())).rows, columns=found)
+
+
+def _measure(table: Any, name: str) -> Span:
+    column = '"' + name.replace('"', '""') + '"::double'
+    good = f"filter (isfinite({column}))"
+    measures = ("count(*)", f"count({column}) {good}", f"min({column}) {good}", f"max({column}) {good}")
+    rows, finite, low, high = table.aggregate(", ".join(measures)).fetchall()[0]
+    return Span(rows=rows, finite=rows == finite, low=low, high=high)
+
+
+def _ask(environment: Environment, scratch: Path, model: Path, verb: str, *words: str) -> dict[str, Any]:
+    """Run the worker on a copy of the model, which so cannot reach beside itself nor leave compiled code behind."""
+    copy, report = scratch / "model", scratch / "report.json"
+    shutil.copytree(model, copy, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    finished = environment.run(
+        ["-P", WORKER, verb, "--model", copy, "--report", report, *words],
+        project=scratch,
+        env=_clean(),
+        timeout=LONGEST,
+        own_code=False,
+    )
+    if not report.is_file():
+        raise Tripped(f"the process that loaded the model ended with status {finished.code}: {finished.tail}")
+    try:
+        found = read_json(report)
+    except BadInput as error:
+        raise Tripped(f"the model spoiled its report: {error.message}") from None
+    if finished.code or not isinstance(found, dict) or "error" in found:
+        reason = found.get("error") if isinstance(found, dict) else finished.tail
+        raise Tripped(f"the saved model cannot be used: {reason}")
+    return found
+
+
+def _parsed(kind: type[Answer], found: Any) -> Answer:
+    try:
+        return kind.model_validate(found)
+    except ValidationError as error:
+        raise Tripped(f"the model spoiled its report: {error.errors()[0]['msg']}") from None
+
+
+def _evaluation(environment: Environment, root: Path, command: list[str]) -> Finished:
+    if command[0] in ("python", "python3"):
+        return environment.run(command[1:], project=root, env=_clean(), timeout=LONGEST)
+    try:
+        return run(command, cwd=root, env={**environment.variables(root), **_clean()}, timeout=LONGEST)
+    except Outside as error:
+        raise Tripped(error.message, file="contract.yaml") from None
+
+
+def _filled(word: str, places: dict[str, Path]) -> str:
+    for name, path in places.items():
+        word = word.replace("{" + name + "}", str(path))
+    return word
+
+
+def _clean() -> dict[str, str]:
+    """Variables that keep a run repeatable, and empty values for those that look like secrets.
+
+    This spares honest code from leaking them; it is no wall, so no job that holds secrets runs unreviewed code.
+    """
+    return {name: "" for name in os.environ if SECRET.search(name)} | CLEAN
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="beampermit-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder).resolve()

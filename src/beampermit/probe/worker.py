@@ -1,0 +1,247 @@
+"""Loads and asks a saved model. Runs under the PROJECT's interpreter, in a process of its own: `python -P worker.py`.
+
+It imports nothing of Beampermit. What it found goes as JSON to the file `--report`; stdout and stderr belong to the
+model's own code, and nobody believes them.
+"""
+
+# pyright: reportMissingImports=false - pandas and pyarrow are the project's, not ours
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+ROWS_AT_ONCE = 4096
+SINGLE_ROWS = 100
+SECONDS_FOR_SINGLE_ROWS = 1.0
+
+
+class Refused(Exception):
+    """The model, its example or its data cannot be used; the message says why."""
+
+
+def describe(options: argparse.Namespace) -> dict[str, Any]:
+    """What the model says that it takes and gives, what it gives for its own example, and which nonsense it accepts."""
+    model = _load(options.model)
+    signature = model.metadata.signature
+    if signature is None or signature.inputs is None or signature.outputs is None:
+        raise Refused("the saved model states no signature of inputs and outputs")
+    example = model.metadata.load_input_example(str(options.model))
+    if example is None:
+        raise Refused("the saved model brings no input example")
+    return {
+        "inputs": [_field(field) for field in signature.inputs.inputs],
+        "outputs": [_field(field) for field in signature.outputs.inputs],
+        "example": {name: _range(values) for name, values in _outputs(model, model.predict(example)).items()},
+        "accepted": [words for words, nonsense in _nonsense(example) if _accepts(model, nonsense)],
+    }
+
+
+def score(options: argparse.Namespace) -> dict[str, Any]:
+    """Give the model every row of `--inputs`; write what it gives to `--out`; time single rows afterwards."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    model = _load(options.model)
+    table = pq.ParquetFile(options.inputs)
+    missing = sorted(set(options.columns) - set(table.schema_arrow.names))
+    if missing:
+        raise Refused(f"{options.inputs.name} has no column {missing[0]!r}")
+    start = time.perf_counter()
+    parts: list[dict[str, np.ndarray]] = []
+    for batch in table.iter_batches(ROWS_AT_ONCE, columns=options.columns):
+        given = _inputs(model, batch)
+        found = _outputs(model, model.predict(given))
+        for name, values in found.items():
+            if values.shape != (batch.num_rows,):
+                raise Refused(f"{batch.num_rows} rows went in and {name!r} came out with shape {values.shape}")
+        parts.append(found)
+    seconds = time.perf_counter() - start
+    if not parts:
+        raise Refused(f"{options.inputs.name} has no row")
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    if len(columns) == 1:
+        columns = {"score": next(iter(columns.values()))}
+    pq.write_table(pa.table(columns), options.out)
+    single = _single_rows(model, table, options.columns)
+    return {
+        "seconds": seconds,
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10),
+        "p50": float(np.percentile(single, 50)),
+        "p99": float(np.percentile(single, 99)),
+    }
+
+
+def examine(options: argparse.Namespace) -> dict[str, Any]:
+    """Both of the above with one loading."""
+    return {"loaded": describe(options), "scored": score(options)}
+
+
+@cache
+def _load(folder: Path) -> Any:
+    try:
+        import mlflow.pyfunc
+    except ImportError as error:
+        raise Refused(f"the environment cannot load saved models: {error}") from None
+    return mlflow.pyfunc.load_model(str(folder))
+
+
+def _field(field: Any) -> dict[str, Any]:
+    shape = getattr(field, "shape", None)
+    kind = getattr(field.type, "name", str(field.type))
+    return {"name": field.name, "type": str(kind), "shape": None if shape is None else list(shape)}
+
+
+def _inputs(model: Any, batch: Any) -> Any:
+    """Rows of a table in the form that the model's signature asks for."""
+    schema = model.metadata.signature.inputs
+    if not schema.is_tensor_spec():
+        return batch.to_pandas()
+    names = schema.input_names() if schema.has_input_names() else list(batch.schema.names)
+    tensors = {
+        name: _tensor(batch.column(name), name).reshape(batch.num_rows, *spec.shape[1:]).astype(spec.type)
+        for name, spec in zip(names, schema.inputs, strict=True)
+    }
+    return tensors if schema.has_input_names() else next(iter(tensors.values()))
+
+
+def _tensor(column: Any, name: str) -> np.ndarray:
+    """A column of numbers or of equally long lists as an array; the first axis counts rows."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    rows = len(column)
+    while pa.types.is_nested(column.type) and not column.null_count:
+        lengths = pc.unique(pc.list_value_length(column)).to_pylist()
+        if len(lengths) > 1:
+            raise Refused(f"rows of {name!r} hold {' or '.join(str(length) for length in sorted(lengths))} values")
+        column = column.flatten()
+    if column.null_count:
+        raise Refused(f"{name!r} holds nulls")
+    return np.asarray(column.to_numpy(zero_copy_only=False)).reshape(rows, -1)
+
+
+def _outputs(model: Any, given: Any) -> dict[str, np.ndarray]:
+    """What a model gave, as one array of float64 for each output."""
+    import numpy as np
+    import pandas as pd
+
+    names = [field.name for field in model.metadata.signature.outputs.inputs]
+    if isinstance(given, pd.DataFrame | dict):
+        found = {str(name): np.asarray(given[name]) for name in given}
+    else:
+        found = {names[0] or "score": np.asarray(given)}
+    try:
+        return {name: _flat(values.astype(np.float64)) for name, values in found.items()}
+    except (TypeError, ValueError) as error:
+        raise Refused(f"an output is no number: {error}") from None
+
+
+def _flat(values: np.ndarray) -> np.ndarray:
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+
+
+def _range(values: np.ndarray) -> dict[str, Any]:
+    import numpy as np
+
+    finite = values[np.isfinite(values)]
+    return {
+        "rows": len(values) if values.ndim else 0,
+        "finite": bool(finite.size == values.size and values.size),
+        "low": float(finite.min()) if finite.size else None,
+        "high": float(finite.max()) if finite.size else None,
+    }
+
+
+def _nonsense(example: Any) -> Iterator[tuple[str, Any]]:
+    """Inputs that a model must refuse: each of its own example's made one longer, or left out."""
+    import numpy as np
+    import pandas as pd
+
+    if isinstance(example, pd.DataFrame):
+        for name in example.columns:
+            yield f"rows without {name!r}", example.drop(columns=name)
+    elif isinstance(example, dict):
+        for name, values in example.items():
+            longer = _longer(np.asarray(values))
+            yield f"{name!r} of shape {longer.shape}", {**example, name: longer}
+            yield f"rows without {name!r}", {key: value for key, value in example.items() if key != name}
+    else:
+        longer = _longer(np.asarray(example))
+        yield f"an input of shape {longer.shape}", longer
+
+
+def _longer(values: np.ndarray) -> np.ndarray:
+    """An array with its last axis repeated once at the end; rows without an axis of their own get one of two."""
+    import numpy as np
+
+    if values.ndim < 2:
+        return np.stack([values, values], axis=-1)
+    return np.concatenate([values, values[..., -1:]], axis=-1)
+
+
+def _accepts(model: Any, nonsense: Any) -> bool:
+    try:
+        model.predict(nonsense)
+    except Exception:
+        return False
+    return True
+
+
+def _single_rows(model: Any, table: Any, columns: list[str]) -> list[float]:
+    """Milliseconds for one row at a time: up to a hundred rows or one second, after three that do not count."""
+    batch = next(table.iter_batches(SINGLE_ROWS, columns=columns))
+    rows = [_inputs(model, batch.slice(number, 1)) for number in range(batch.num_rows)]
+    for row in rows[:3]:
+        model.predict(row)
+    found: list[float] = []
+    for row in rows:
+        start = time.perf_counter()
+        model.predict(row)
+        found.append((time.perf_counter() - start) * 1000)
+        if sum(found) > SECONDS_FOR_SINGLE_ROWS * 1000:
+            break
+    return found
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    for verb in (describe, score, examine):
+        words = verbs.add_parser(verb.__name__)
+        words.set_defaults(verb=verb)
+        words.add_argument("--model", type=Path, required=True)
+        words.add_argument("--report", type=Path, required=True)
+        if verb is not describe:
+            words.add_argument("--inputs", type=Path, required=True)
+            words.add_argument("--columns", type=lambda text: text.split(","), required=True)
+            words.add_argument("--out", type=Path, required=True)
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Write the report: what was found, or `{"error": why}` with exit status 1."""
+    options = _options()
+    try:
+        found = options.verb(options)
+    except BaseException as error:
+        words = str(error) if isinstance(error, Refused) else f"{type(error).__name__}: {error}"
+        found = {"error": " ".join(words.split())[:2000]}
+    options.report.write_text(json.dumps(found, allow_nan=False))
+    return int("error" in found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
