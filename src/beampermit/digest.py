@@ -15,10 +15,14 @@ def digest_bytes(content: bytes) -> str:
     return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
+def canonical_json(value: Any) -> bytes:
+    """The one spelling of a JSON value: keys in order, no white space, UTF-8."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
 def digest_json(value: Any) -> str:
     """Digest of a JSON value, independent of key order and white space."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return digest_bytes(text.encode())
+    return digest_bytes(canonical_json(value))
 
 
 def digest_file(path: Path) -> str:

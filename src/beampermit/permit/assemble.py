@@ -1,0 +1,138 @@
+"""Makes a permit of verdicts: only if every interlock is closed for exactly this commit and tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from beampermit import __version__
+from beampermit.contract import FILE_NAME as CONTRACT
+from beampermit.digest import digest_file, digest_json
+from beampermit.environments.choice import backend_of
+from beampermit.errors import BadInput, Tripped
+from beampermit.git import Git
+from beampermit.metrics import read_metrics
+from beampermit.permit.statement import Statement, make_statement
+from beampermit.project import Project
+from beampermit.saved_model.manifest import Manifest
+from beampermit.verdict import Verdict, VerdictFile, read_verdicts
+
+MOST_FILES = 256
+
+
+def read_folder(folder: Path) -> tuple[VerdictFile, ...]:
+    """All files of verdicts below `folder`. Raises `BadInput` for one that is broken, or no plain file."""
+    if not folder.is_dir():
+        raise BadInput("there is no folder of verdicts here", file=folder, hint="beampermit check --out FILE")
+    files = sorted(folder.rglob("*.json"))
+    if len(files) > MOST_FILES:
+        raise BadInput(f"{len(files)} files of verdicts are more than the {MOST_FILES} that are read", file=folder)
+    for file in files:
+        if file.is_symlink():
+            raise BadInput("a file of verdicts is a plain file, and this is a link", file=file)
+    return tuple(read_verdicts(file) for file in files)
+
+
+def assemble(project: Project, found: Iterable[VerdictFile], expected: Iterable[str], run: str = "") -> Statement:
+    """The permit for the project's HEAD; `expected` are the ids of all interlocks there are, `run` the workflow run.
+
+    Raises `Tripped` with a line for each interlock that is not closed for exactly this commit and tree.
+    """
+    git, contract = project.git, project.contract
+    commit, tree = git.head(), git("rev-parse", "HEAD^{tree}")
+    files = tuple(found)
+    problems = list(_problems(files, set(expected), commit, tree))
+    if problems:
+        raise Tripped("no permit for " + commit[:12] + "".join(f"\n  {line}" for line in problems))
+    _unchanged(git)
+    listed = Manifest.read(project.path(contract.model.manifest), contract.model.manifest)
+    model, dataset = _divided(listed.files, contract.model.path)
+    body = {
+        "subject": [{"name": contract.model.name, "digest": {"sha256": digest_json(model).removeprefix("sha256:")}}],
+        "predicate": {
+            "commit": commit,
+            "tree": tree,
+            "environment": _bound(project, backend_of(project.root).lock_file),
+            "pipeline": _bound(project, "dvc.lock"),
+            "contract": _bound(project, CONTRACT),
+            "dataset": dataset,
+            "model": model,
+            "metrics": read_metrics(project.path(contract.evaluation.metrics), contract.evaluation.metrics),
+            "verdicts": _judged(files),
+            "referee": __version__,
+            "issued": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "run": run,
+        },
+    }
+    return make_statement(body, contract.model.manifest)
+
+
+def _problems(files: tuple[VerdictFile, ...], expected: set[str], commit: str, tree: str) -> Iterator[str]:
+    """One line for each thing that keeps the permit from being given."""
+    verdicts = [(verdict, file) for file in files for verdict in file.verdicts]
+    for id in sorted(expected | {verdict.id for verdict, _ in verdicts}):
+        of_this = [(verdict, file) for verdict, file in verdicts if verdict.id == id]
+        if id not in expected:
+            yield f"{id} is no interlock that this beampermit knows"
+        elif not of_this:
+            yield f"{id} has no verdict"
+        elif len(of_this) > 1:
+            yield f"{id} has {len(of_this)} verdicts: {', '.join(verdict.outcome for verdict, _ in of_this)}"
+        else:
+            yield from _open(*of_this[0], commit, tree)
+
+
+def _open(verdict: Verdict, file: VerdictFile, commit: str, tree: str) -> Iterator[str]:
+    """Why one verdict does not count, if it does not."""
+    if file.commit != commit:
+        yield f"{verdict.id} was judged at commit {file.commit[:12]}, not {commit[:12]}"
+    elif file.tree != tree:
+        yield f"{verdict.id} was judged on a work tree with changes that are not in the commit"
+    elif file.referee != __version__:
+        yield f"{verdict.id} was judged by beampermit {_plain(file.referee)}, and this is {__version__}"
+    elif not verdict.closed:
+        yield f"{verdict.id} {verdict.outcome}: {_plain(verdict.reason)}"
+    elif verdict.reused:
+        yield f"{verdict.id} is reused from an earlier run; run beampermit check --fresh --out FILE"
+
+
+def _plain(text: str) -> str:
+    """One printable line: verdicts come from artifacts."""
+    line = " ".join(text.split())[:300]
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
+
+
+def _judged(files: tuple[VerdictFile, ...]) -> list[dict[str, Any]]:
+    judged = [
+        {
+            "id": verdict.id,
+            "outcome": verdict.outcome,
+            "reason": _plain(verdict.reason),
+            "where": file.where.model_dump(mode="json"),
+        }
+        for file in files
+        for verdict in file.verdicts
+    ]
+    return sorted(judged, key=lambda one: str(one["id"]))
+
+
+def _unchanged(git: Git) -> None:
+    """The files that are bound are read from the work tree, so it must be the commit's."""
+    changed = git("status", "--porcelain", "--untracked-files=no")
+    if changed:
+        raise Tripped("the work tree is not the commit: it was changed here", file=changed.split("\n")[0][3:])
+
+
+def _divided(files: dict[str, str], folder: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The manifest's digests of the model, by path in its folder, and those of everything else."""
+    prefix = f"{folder}/"
+    model = {path.removeprefix(prefix): digest for path, digest in files.items() if path.startswith(prefix)}
+    return model, {path: digest for path, digest in files.items() if not path.startswith(prefix)}
+
+
+def _bound(project: Project, file: str) -> dict[str, str]:
+    if not project.path(file).is_file():
+        raise BadInput("a permit binds this file, and it is missing", file=file)
+    return {"file": file, "digest": digest_file(project.path(file))}

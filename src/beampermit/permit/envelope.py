@@ -1,0 +1,115 @@
+"""The signed form of a permit: a DSSE envelope, Ed25519.
+
+An envelope has one spelling: what does not read back to the same bytes is refused, so any changed byte trips it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from beampermit.errors import BadInput, Tripped
+from beampermit.files import parse_json
+from beampermit.permit.keys import key_id
+from beampermit.permit.statement import Statement, parse_statement
+from beampermit.verdict import Record
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+LARGEST = 16 * 2**20
+
+
+class Signature(Record):
+    """One signature: whose key, and its bytes in base64."""
+
+    keyid: str
+    sig: str
+
+
+class Envelope(Record):
+    """DSSE version 1."""
+
+    payloadType: Literal["application/vnd.in-toto+json"] = PAYLOAD_TYPE  # noqa: N815 - DSSE's own name
+    payload: str
+    signatures: Annotated[tuple[Signature, ...], Field(min_length=1, max_length=1)]
+
+    def to_bytes(self) -> bytes:
+        """The one way an envelope of ours is written."""
+        return (json.dumps(self.model_dump(mode="json"), indent=2) + "\n").encode()
+
+
+def pre_authentication(payload_type: str, payload: bytes) -> bytes:
+    """DSSE's PAE: the bytes that are signed."""
+    kind = payload_type.encode()
+    return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
+
+
+def seal(statement: Statement, key: Ed25519PrivateKey) -> bytes:
+    """The bytes of a signed envelope: the same for the same statement and key."""
+    payload = statement.payload
+    signature = key.sign(pre_authentication(PAYLOAD_TYPE, payload))
+    return Envelope(
+        payload=_encode(payload),
+        signatures=(Signature(keyid=key_id(key.public_key()), sig=_encode(signature)),),
+    ).to_bytes()
+
+
+def unseal(content: bytes, key: Ed25519PublicKey, name: Path | str = "permit") -> Statement:
+    """The statement in an envelope that `key` signed.
+
+    Raises `BadInput` where this is no envelope, `Tripped` where another key signed it or a byte of it was changed.
+    """
+    from cryptography.exceptions import InvalidSignature
+
+    envelope = _parse(content, name)
+    signature = envelope.signatures[0]
+    if signature.keyid != key_id(key):
+        raise Tripped(f"signed by another key: {signature.keyid[:23]}…, not {key_id(key)[:23]}…", file=name)
+    payload = _decode(envelope.payload, name)
+    try:
+        key.verify(_decode(signature.sig, name), pre_authentication(envelope.payloadType, payload))
+    except InvalidSignature:
+        raise Tripped("the signature does not fit: the permit was changed after it was signed", file=name) from None
+    statement = parse_statement(payload, name)
+    if statement.payload != payload:
+        raise Tripped("the signed statement is not written as this beampermit writes it", file=name)
+    return statement
+
+
+def _parse(content: bytes, name: Path | str) -> Envelope:
+    if len(content) > LARGEST:
+        raise BadInput(f"a permit of more than {LARGEST} bytes is not read", file=name)
+    body: Any = parse_json(content, name)
+    try:
+        envelope = Envelope.model_validate(body, strict=False)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadInput(
+            f"not a signed permit: {where}: {first['msg']}", file=name, hint="beampermit permit sign"
+        ) from None
+    if envelope.to_bytes() != content:
+        raise Tripped("the envelope was changed after it was signed", file=name)
+    return envelope
+
+
+def _encode(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def _decode(text: str, name: Path | str) -> bytes:
+    try:
+        content = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise Tripped("the envelope was changed after it was signed: not base64", file=name) from None
+    # The last letter of base64 can be changed without changing what it stands for.
+    if _encode(content) != text:
+        raise Tripped("the envelope was changed after it was signed: base64 in another spelling", file=name)
+    return content

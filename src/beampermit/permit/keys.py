@@ -1,0 +1,115 @@
+"""Ed25519 keys: made, read, never printed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from beampermit.digest import digest_bytes
+from beampermit.errors import BadInput, BeampermitError
+from beampermit.git import Git, find_root
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+VARIABLE = "BEAMPERMIT_SIGNING_KEY"
+PRIVATE, PUBLIC = "permit.key", "permit.pub"
+PUBLIC_IN_PROJECT = ".github/permit.pub"
+
+
+def generate(folder: Path) -> tuple[Path, Path]:
+    """Make a pair: `permit.key` (mode 0600) and `permit.pub` in `folder`. Nothing is ever overwritten.
+
+    Raises `BadInput` where there is one already, or where git would take the private key up.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+    private, public = folder / PRIVATE, folder / PUBLIC
+    for file in (private, public):
+        if file.exists() or file.is_symlink():
+            raise BadInput("there is a key already, and a key is never overwritten", file=file)
+    folder.mkdir(parents=True, exist_ok=True)
+    _out_of_git(private)
+    key = Ed25519PrivateKey.generate()
+    _write_new(private, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+    _write_new(public, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), 0o644)
+    return private, public
+
+
+def signing_key(value: str | None) -> Ed25519PrivateKey:
+    """The private key that `value` holds as PEM text, or whose file it names.
+
+    Raises `BadInput`, which never quotes the value.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    hint = "beampermit permit keygen --out FOLDER"
+    if not value or not value.strip():
+        raise BadInput(f"there is no signing key: {VARIABLE} holds neither PEM text nor the path of a key", hint=hint)
+    try:
+        key = load_pem_private_key(_pem(value), None)
+    except TypeError:
+        raise BadInput(f"the key in {VARIABLE} is encrypted; give it without a passphrase") from None
+    except Exception:  # cryptography raises many kinds, and none may carry the key into a message
+        raise BadInput(f"what {VARIABLE} holds is not a private key in PEM form", hint=hint) from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise BadInput(f"the key in {VARIABLE} is not an Ed25519 key", hint=hint)
+    return key
+
+
+def public_key(file: Path) -> Ed25519PublicKey:
+    """The public key in `file` (PEM). Raises `BadInput`."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    if not file.is_file():
+        raise BadInput(
+            "there is no public key here to verify a permit with",
+            file=file,
+            hint=f"beampermit permit keygen --out FOLDER, then commit its {PUBLIC} as {PUBLIC_IN_PROJECT}",
+        )
+    try:
+        key = load_pem_public_key(file.read_bytes())
+    except Exception:
+        raise BadInput("not a public key in PEM form", file=file) from None
+    if not isinstance(key, Ed25519PublicKey):
+        raise BadInput("not an Ed25519 public key", file=file)
+    return key
+
+
+def key_id(key: Ed25519PublicKey) -> str:
+    """`sha256:<64 hex>` of the public key (SubjectPublicKeyInfo, DER)."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return digest_bytes(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+
+
+def _pem(value: str) -> bytes:
+    if "-----BEGIN" in value:
+        return value.encode()
+    try:
+        return Path(value.strip()).expanduser().read_bytes()
+    except (OSError, ValueError):
+        # The value is not quoted: it may be a key that lost its first line.
+        raise BadInput(f"{VARIABLE} holds neither PEM text nor the path of a file that can be read") from None
+
+
+def _out_of_git(private: Path) -> None:
+    try:
+        root = find_root(private.parent)
+    except BeampermitError:
+        return
+    if Git(root).try_("check-ignore", "--quiet", str(private.resolve())).code:
+        raise BadInput("a private key here could be committed; choose a folder outside the repository", file=private)
+
+
+def _write_new(file: Path, content: bytes, mode: int) -> None:
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    except OSError as error:
+        raise BadInput(f"cannot be written: {error.strerror}", file=file) from None
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)

@@ -1,0 +1,138 @@
+"""What a permit says: an in-toto Statement v1 that binds one model to all it was made from and judged by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, ValidationError, model_validator
+
+from beampermit.digest import canonical_json, digest_bytes, digest_json
+from beampermit.errors import BadInput
+from beampermit.files import parse_json
+from beampermit.verdict import Record, Where
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+PREDICATE = "https://beampermit.github.io/permit/v1"
+"""A name, not an address: it changes when the meaning of a field does."""
+
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+ObjectId = Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
+Digests = dict[str, Digest]
+
+
+class Judged(Record):
+    """A verdict that let the model pass. Only closed ones do, so nothing else can be written or read here."""
+
+    id: Annotated[str, Field(pattern=r"^[A-Z]{3}\d{3}$")]
+    outcome: Literal["closed"]
+    reason: str
+    where: Where
+
+
+class Bound(Record):
+    """A file of the commit, and its digest."""
+
+    file: str
+    digest: Digest
+
+
+class Predicate(Record):
+    """All that the model was made from and judged by."""
+
+    commit: ObjectId
+    tree: ObjectId
+    environment: Bound
+    """The lock of the environment."""
+    pipeline: Bound
+    """dvc.lock."""
+    contract: Bound
+    dataset: Digests
+    """Path in the project -> digest."""
+    model: Annotated[Digests, Field(min_length=1)]
+    """Path in the model's folder -> digest."""
+    metrics: dict[str, Annotated[float, Field(strict=True)]]
+    verdicts: Annotated[tuple[Judged, ...], Field(min_length=1)]
+    referee: str
+    """Version of the beampermit that assembled this."""
+    issued: str
+    """UTC."""
+    run: str = ""
+    """The workflow run, if there was one."""
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Predicate:
+        ids = [verdict.id for verdict in self.verdicts]
+        if len(set(ids)) != len(ids):
+            raise ValueError("an interlock has two verdicts")
+        return self
+
+
+class Sha256(Record):
+    """in-toto's digest set; here of the manifest of a folder."""
+
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Subject(Record):
+    """The model that may pass."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    digest: Sha256
+
+
+class Statement(Record):
+    """The permit, not yet signed."""
+
+    model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
+
+    type_: Annotated[Literal["https://in-toto.io/Statement/v1"], Field(alias="_type")] = STATEMENT
+    subject: Annotated[tuple[Subject, ...], Field(min_length=1, max_length=1)]
+    predicate_type: Annotated[Literal["https://beampermit.github.io/permit/v1"], Field(alias="predicateType")] = (
+        PREDICATE
+    )
+    predicate: Predicate
+
+    @model_validator(mode="after")
+    def _one_model(self) -> Statement:
+        if digest_json(self.predicate.model) != self.model_digest:
+            raise ValueError("the subject's digest is not that of the files it lists")
+        return self
+
+    @property
+    def name(self) -> str:
+        """Of the model."""
+        return self.subject[0].name
+
+    @property
+    def model_digest(self) -> str:
+        """`sha256:<64 hex>` of the model folder's manifest."""
+        return f"sha256:{self.subject[0].digest.sha256}"
+
+    @property
+    def payload(self) -> bytes:
+        """The bytes that are signed: the same for the same statement."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    @property
+    def digest(self) -> str:
+        """The permit's digest, by which ledger and registry name it."""
+        return digest_bytes(self.payload)
+
+
+def parse_statement(content: bytes, name: Path | str) -> Statement:
+    """A statement from JSON bytes; `name` is what an error calls them. Raises `BadInput`."""
+    return make_statement(parse_json(content, name), name)
+
+
+def make_statement(body: Any, name: Path | str) -> Statement:
+    """A statement from what JSON holds. Raises `BadInput` for the first thing that does not hold."""
+    try:
+        return Statement.model_validate(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise BadInput(
+            f"not a permit: {where}: {message}" if where else f"not a permit: {message}", file=name
+        ) from None
