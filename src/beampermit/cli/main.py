@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from beampermit import __version__
-from beampermit.cli import check, contract
+from beampermit.cli import check, contract, data
 from beampermit.cli.output import fail
 from beampermit.errors import BeampermitError
 
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.command("check")(check.check)
 app.add_typer(contract.app, name="contract")
+app.add_typer(data.app, name="data")
 
 
 def _version(wanted: bool) -> None:

@@ -1,0 +1,140 @@
+"""The safe pull: manifests are judged and bytes verified before anything is written into the work tree."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from beampermit.datasets.remote import hash_of
+from beampermit.datasets.repository import Kept, Repository, explain
+from beampermit.datasets.verification import manifest_faults
+from beampermit.datasets.workspace import oddities
+from beampermit.errors import BadInput, Tripped
+
+AT_ONCE = 16
+Watcher = Callable[[int, int], None]
+"""Told how many objects are here, of how many."""
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What a pull brought: objects fetched and found here already, and the paths that changed in the work tree."""
+
+    fetched: int
+    present: int
+    changed: tuple[str, ...]
+
+
+def pull(repository: Repository, targets: Iterable[str] = (), watch: Watcher = lambda *_: None) -> Pulled:
+    """Bring the data that `dvc.lock` and `.dvc` files name, all or those of `targets` (paths or stages).
+
+    Raises `Tripped` for data that are missing or wrong, before the work tree is touched; `Outside` for a remote that
+    cannot be reached; `BadInput` for unknown targets and for changes here that would be lost. Safe to run again.
+    """
+    outputs = _chosen(repository, tuple(targets))
+    _judge(repository, outputs)
+    fetched, present = _fetch(repository, outputs, watch)
+    return Pulled(fetched, present, _checkout(repository, outputs))
+
+
+def _chosen(repository: Repository, targets: tuple[str, ...]) -> list[Kept]:
+    names = [os.path.normpath(target) for target in targets]
+    for target, name in zip(targets, names, strict=True):
+        if not any(_is(output, name) for output in repository.kept):
+            raise BadInput(
+                f"{target!r} is neither data that DVC keeps here nor a stage that makes some", hint="dvc ls ."
+            )
+    return [output for output in repository.kept if not names or any(_is(output, name) for name in names)]
+
+
+def _is(output: Kept, name: str) -> bool:
+    return name in (output.stage, output.path) or output.path.startswith(f"{name}/")
+
+
+def _judge(repository: Repository, outputs: list[Kept]) -> None:
+    faults = manifest_faults(repository, outputs)
+    faults += [
+        f"{path} is {what}"
+        for output in outputs
+        for path, what in oddities(repository.root / output.path, repository.root, repository.cache)
+    ]
+    if faults:
+        raise Tripped(f"nothing was checked out: {_first(faults)}", file="dvc.lock", hint="beampermit data check")
+
+
+def _fetch(repository: Repository, outputs: list[Kept], watch: Watcher) -> tuple[int, int]:
+    wanted: dict[tuple[str, str], tuple[str, str | None]] = {}
+    for output in outputs:
+        for oid, path in repository.objects([output]).items():
+            wanted.setdefault((oid, output.hash_name), (path, output.remote))
+    needed = [item for item in wanted.items() if not _whole(repository.cached(*item[0]), *item[0])]
+    done = len(wanted) - len(needed)
+    watch(done, len(wanted))
+    if not needed:
+        return 0, done
+    for name in {remote for _, (_, remote) in needed}:
+        repository.remote(name)
+    repository.cache.mkdir(parents=True, exist_ok=True)
+    faults: list[str] = []
+    # Beside the cache, so that an object appears there whole or not at all.
+    with (
+        tempfile.TemporaryDirectory(prefix="incoming-", dir=repository.cache.parent) as folder,
+        ThreadPoolExecutor(AT_ONCE) as pool,
+    ):
+        for fault in pool.map(lambda item: _bring(repository, Path(folder), *item[0], *item[1]), needed):
+            done += 1
+            watch(done, len(wanted))
+            faults += [fault] if fault else []
+    if faults:
+        raise Tripped(
+            f"nothing was checked out: {_first(faults)}", file="dvc.lock", hint="dvc push, where they were made"
+        )
+    return len(needed), len(wanted) - len(needed)
+
+
+def _bring(repository: Repository, folder: Path, oid: str, hash_name: str, path: str, remote: str | None) -> str | None:
+    """Fetch one object into the cache; say what is wrong with it, if anything."""
+    temporary = folder / oid
+    found = repository.remote(remote).fetch(oid, temporary, hash_name)
+    if found is None:
+        return f"{path} is not on the remote (object {oid[:8]})"
+    if found != oid.removesuffix(".dir"):
+        return f"{path} has other bytes on the remote than its hash {oid[:8]} says"
+    into = repository.cached(oid, hash_name)
+    into.parent.mkdir(parents=True, exist_ok=True)
+    temporary.chmod(0o444)
+    temporary.replace(into)
+    return None
+
+
+def _whole(file: Path, oid: str, hash_name: str) -> bool:
+    return file.is_file() and hash_of(file, hash_name) == oid.removesuffix(".dir")
+
+
+def _checkout(repository: Repository, outputs: list[Kept]) -> tuple[str, ...]:
+    if not outputs:
+        return ()
+    from dvc.exceptions import DvcException
+
+    try:
+        found = repository.repo.checkout(targets=[str(repository.root / output.path) for output in outputs])
+    except DvcException as error:
+        if "unsaved files" not in str(error):
+            raise explain(error, repository.root) from None
+        names = ", ".join(repository.relative(line) for line in str(error).splitlines()[1:4])
+        raise BadInput(
+            f"changes here would be lost: {names}", hint="dvc commit, or dvc checkout --force to drop them"
+        ) from None
+    return tuple(
+        repository.relative(str(Path(path).absolute()))
+        for kind in ("added", "modified", "deleted")
+        for path in found[kind]
+    )
+
+
+def _first(faults: list[str]) -> str:
+    return faults[0] if len(faults) == 1 else f"{faults[0]} (and {len(faults) - 1} more)"

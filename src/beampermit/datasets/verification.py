@@ -1,0 +1,80 @@
+"""Whether the bytes on this machine are those that hashes name: nothing remembered is believed, each byte is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from beampermit.datasets.remote import hash_of
+from beampermit.datasets.repository import Kept, Repository
+from beampermit.datasets.workspace import oddities
+
+
+@dataclass(frozen=True)
+class Verified:
+    """Files whose bytes were read: how many, how many bytes, which are wrong, and which data lie nowhere here."""
+
+    files: int
+    size: int
+    wrong: tuple[str, ...]
+    absent: tuple[str, ...]
+
+
+def manifest_faults(repository: Repository, outputs: Iterable[Kept]) -> list[str]:
+    """Why outputs must not be checked out, by what their manifests say. Raises `Outside`."""
+    return list(_manifest_faults(repository, outputs))
+
+
+def _manifest_faults(repository: Repository, outputs: Iterable[Kept]) -> Iterator[str]:
+    from beampermit.datasets import paths
+
+    outputs = list(outputs)
+    yield from (f"{one} and {other} are one path" for one, other in paths.clashes(output.path for output in outputs))
+    for output in outputs:
+        if not output.folder:
+            continue
+        found = repository.manifest(output)
+        if found is None:
+            yield f"the manifest of {output.path} is neither here nor on the remote"
+        else:
+            yield from (f"the manifest of {output.path}: {fault}" for fault in found.faults)
+
+
+def verify(repository: Repository, outputs: Iterable[Kept]) -> Verified:
+    """Hash what cache and work tree hold of `outputs`; their manifests have been judged."""
+    outputs = list(outputs)
+    wrong = [f"{path} is {what}" for output in outputs for path, what in _odd(repository, output)]
+    if wrong:
+        return Verified(0, 0, tuple(wrong), ())
+    wanted = [(path, oid, output.hash_name) for output in outputs for path, oid in repository.leaves(output).items()]
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        found = list(pool.map(lambda item: _one(repository, *item), wanted))
+    return Verified(
+        files=sum(item.files for item in found),
+        size=sum(item.size for item in found),
+        wrong=tuple(text for item in found for text in item.wrong),
+        absent=tuple(path for item in found for path in item.absent),
+    )
+
+
+def _odd(repository: Repository, output: Kept) -> Iterator[tuple[str, str]]:
+    return oddities(repository.root / output.path, repository.root, repository.cache)
+
+
+def _one(repository: Repository, path: str, oid: str, hash_name: str) -> Verified:
+    cached, placed = repository.cached(oid, hash_name), repository.root / path
+    places = [(cached, f"the cached copy of {path}"), (placed, path)]
+    here = [(file, name) for file, name in places if file.is_file()]
+    if len(here) == 2 and cached.samefile(placed):
+        here = here[1:]
+    wrong = tuple(
+        f"{name} has other bytes than its hash {oid[:8]} says" for file, name in here if _differs(file, oid, hash_name)
+    )
+    return Verified(len(here), sum(file.stat().st_size for file, _ in here), wrong, () if here else (path,))
+
+
+def _differs(file: Path, oid: str, hash_name: str) -> bool:
+    return hash_of(file, hash_name) != oid
