@@ -1,1 +1,63 @@
-"""(soon)"""
+"""REP: what is committed can be made again."""
+
+from __future__ import annotations
+
+from beampermit.contract import Contract
+from beampermit.environments import Environment
+from beampermit.errors import BadInput
+from beampermit.interlocks.inputs import provides
+from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
+from beampermit.interlocks.model import Examined
+from beampermit.metrics import read_metrics, said
+from beampermit.project import Project
+from beampermit.verdict import Location
+
+
+@provides
+def evaluated(project: Project, contract: Contract, environment: Environment, examined: Examined) -> dict[str, float]:
+    """The metrics of the saved model as evaluation gives them now, outside the work tree."""
+    from beampermit.probe import evaluate
+
+    return evaluate(environment, project.root, contract, examined.scores)
+
+
+class REP003(Interlock):
+    "Committed metrics are what evaluation gives now"
+
+    requires = frozenset({"ENV005", "MDL002"})
+    slow = True
+
+    def check(self, project: Project, contract: Contract, judge: Contract, evaluated: dict[str, float]) -> Finding:
+        """The numbers in git are not those of the saved model. Run `dvc repro` and commit the metrics with `dvc.lock`;
+        never edit them by hand."""
+        file = contract.evaluation.metrics
+        try:
+            committed = read_metrics(project.path(file), file)
+        except BadInput as error:
+            return tripped(error.message, Location(file=file, line=error.line))
+        tolerance = judge.reproducibility.metric_tolerance
+        problems = [
+            words
+            for name in sorted(committed.keys() | evaluated.keys())
+            if (words := _difference(name, committed.get(name), evaluated.get(name), tolerance))
+        ]
+        evidence = {"tolerance": tolerance, "committed": committed, "evaluated": evaluated}
+        if problems:
+            more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+            return tripped("; ".join(problems[:3]) + more, file, **evidence)
+        largest = max(abs(committed[name] - evaluated[name]) for name in committed)
+        return closed(
+            f"{len(committed)} metrics evaluated again differ by {said(largest)} at most, {tolerance:g} allowed",
+            **evidence,
+        )
+
+
+def _difference(name: str, committed: float | None, evaluated: float | None, tolerance: float) -> str:
+    """How a metric differs by more than `tolerance`: absolute, and relative where the numbers are larger than one."""
+    if committed is None:
+        return f"{name} is {said(evaluated or 0.0)} by evaluation and not committed"
+    if evaluated is None:
+        return f"{name} is committed as {said(committed)} and evaluation does not give it"
+    if abs(committed - evaluated) <= tolerance * max(1.0, abs(committed), abs(evaluated)):
+        return ""
+    return f"{name} is committed as {said(committed)} and evaluates to {said(evaluated)}, more than {tolerance:g} apart"

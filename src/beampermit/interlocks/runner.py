@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable
 from graphlib import TopologicalSorter
 
 from beampermit import __version__
-from beampermit.errors import BadInput, BeampermitError
+from beampermit.errors import BadInput, BeampermitError, Tripped
 from beampermit.interlocks.inputs import Inputs
 from beampermit.interlocks.interlock import Absent, Finding, Interlock
 from beampermit.interlocks.reuse import Reuse
 from beampermit.project import Project
-from beampermit.verdict import Outcome, Verdict, VerdictFile, Where
+from beampermit.verdict import Location, Outcome, Verdict, VerdictFile, Where
 
 FAMILIES = {
     "ENV": "environment",
@@ -118,6 +118,9 @@ def _one(cls: type[Interlock], inputs: Inputs, reuse: Reuse | None) -> Verdict:
         finding, code = cls().check(**inputs.of(cls.wants())), None
     except Absent as error:
         finding, code = Finding(Outcome.SKIPPED, _line(error)), None
+    except Tripped as error:
+        at = (Location(file=error.file, line=error.line),) if error.file else ()
+        finding, code = Finding(Outcome.TRIPPED, _line(error), at), None
     except BeampermitError as error:
         finding, code = Finding(Outcome.ERROR, _line(error)), error.exit_code
     except Exception as error:

@@ -48,6 +48,11 @@ class Field(Record):
     type: str
     shape: tuple[int, ...] | None
 
+    @property
+    def is_number(self) -> bool:
+        """Whether its values, or those of its arrays, are numbers."""
+        return bool(re.match(r"(Array\()*(float|double|u?int|integer|long)", self.type))
+
 
 class Span(Record):
     """What an output held: its rows, whether all were finite, and the lowest and highest finite value."""
@@ -96,7 +101,7 @@ def score(environment: Environment, model: Path, inputs: Path, out: Path, column
     """
     with _scratch() as scratch:
         answer = _ask(environment, scratch, model, "score", *_scoring(inputs, out, columns))
-        return _scored(answer, out)
+        return _scored(answer, inputs, out)
 
 
 def examine(
@@ -105,7 +110,7 @@ def examine(
     """`load` and `score` with one process for both. Raises `Tripped` when either fails."""
     with _scratch() as scratch:
         answer = _ask(environment, scratch, model, "examine", *_scoring(inputs, out, columns))
-        return _parsed(Loaded, answer.get("loaded")), _scored(answer.get("scored"), out)
+        return _parsed(Loaded, answer.get("loaded")), _scored(answer.get("scored"), inputs, out)
 
 
 def evaluate(environment: Environment, root: Path, contract: Contract, scores: Path) -> dict[str, float]:
@@ -141,9 +146,22 @@ def _scoring(inputs: Path, out: Path, columns: Sequence[str]) -> list[str]:
     return ["--inputs", str(inputs.resolve()), "--columns", ",".join(columns), "--out", str(out.resolve())]
 
 
-def _scored(answer: Any, out: Path) -> Scored:
-    timing, found = _parsed(Timing, answer), spans(out)
-    return Scored(**timing.model_dump(), rows=next(iter(found.values())).rows, columns=found)
+def _scored(answer: Any, inputs: Path, out: Path) -> Scored:
+    timing, found, expected = _parsed(Timing, answer), spans(out), _rows(inputs)
+    rows = next(iter(found.values())).rows
+    if rows != expected:
+        raise Tripped(f"the model gave {rows} rows for the {expected} rows of {inputs.name}")
+    return Scored(**timing.model_dump(), rows=rows, columns=found)
+
+
+def _rows(table: Path) -> int:
+    import duckdb
+
+    try:
+        with duckdb.connect() as connection:
+            return connection.read_parquet(str(table)).aggregate("count(*)").fetchall()[0][0]
+    except duckdb.Error as error:
+        raise Tripped(f"{table.name} is no Parquet table: {str(error).splitlines()[0]}") from None
 
 
 def _measure(table: Any, name: str) -> Span:

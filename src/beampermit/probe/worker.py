@@ -4,7 +4,8 @@ It imports nothing of Beampermit. What it found goes as JSON to the file `--repo
 model's own code, and nobody believes them.
 """
 
-# pyright: reportMissingImports=false - pandas and pyarrow are the project's, not ours
+# pandas and pyarrow are the project's, not ours.
+# pyright: reportMissingImports=false
 
 from __future__ import annotations
 
