@@ -1,0 +1,423 @@
+"""MDL trips for each file that is not what git binds, not of an allowed format, or not what the contract promises."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from beampermit.contract import parse_contract
+from beampermit.digest import digest_file
+from beampermit.interlocks.model import MDL003, Examined
+from beampermit.interlocks.runner import check, select
+from beampermit.probe import Field, Loaded, Scored, Span
+from beampermit.project import Project
+from beampermit.saved_model import SavedModel
+from beampermit.verdict import Outcome, Verdict
+
+MLMODEL = """\
+flavors:
+  python_function:
+    artifacts:
+      weights: {path: artifacts/weights.safetensors, uri: elsewhere}
+      contract: {path: artifacts/contract.yaml, uri: elsewhere}
+    code: code
+    loader_module: mlflow.pyfunc.loaders.code_model
+    model_code_path: /home/ada/bpm-faults/src/bpm_faults/serving.py
+saved_input_example_info: {artifact_path: input_example.json}
+"""
+SPLITS = ("train", "validation", "test")
+SERVING = "import numpy\n"
+
+
+@pytest.fixture
+def saved(project: Project, git: Callable[..., str]) -> Path:
+    """A saved model of the shape that the template packages, its dataset, and the manifest that binds both."""
+    folder = project.root / "model"
+    source = project.root / "src/bpm_faults"
+    for place in (folder / "artifacts", folder / "code/bpm_faults", source, project.root / "data/dataset"):
+        place.mkdir(parents=True)
+    save_file({"weight": np.zeros((2, 3), np.float32)}, folder / "artifacts/weights.safetensors")
+    (folder / "artifacts/contract.yaml").write_text((project.root / "contract.yaml").read_text())
+    (folder / "MLmodel").write_text(MLMODEL)
+    (folder / "input_example.json").write_text('{"turns": [[0.0]]}')
+    (folder / "requirements.txt").write_text("numpy==2.2\n")
+    for file in (source / "serving.py", folder / "serving.py", folder / "code/bpm_faults/serving.py"):
+        file.write_text(SERVING)
+    for split in SPLITS:
+        (project.root / f"data/dataset/{split}.parquet").write_bytes(split.encode())
+    bind(project)
+    git("add", "src", "manifest.json")
+    git("commit", "--quiet", "--message", "The model")
+    return folder
+
+
+def bind(project: Project) -> None:
+    """Write the manifest of what is there now."""
+    places = [project.root / "model", project.root / "data/dataset"]
+    files = [path for place in places for path in place.rglob("*") if path.is_file()]
+    digests = {path.relative_to(project.root).as_posix(): digest_file(path) for path in files}
+    (project.root / "manifest.json").write_text(json.dumps({"algorithm": "sha256", "files": digests}))
+
+
+def judged(project: Project, id: str) -> Verdict:
+    (verdict,) = check(project, select([id]))
+    return verdict
+
+
+def test_a_sound_model_closes_both(project: Project, saved: Path) -> None:
+    first, second = check(project, select(["MDL001", "MDL002"]))
+    assert first.closed
+    assert first.reason == "10 files with the digests that manifest.json binds"
+    assert second.closed
+    assert second.reason == "7 files, each of an allowed format by name and by content"
+
+
+def test_without_a_model_it_is_skipped_with_the_next_command(project: Project) -> None:
+    verdict = judged(project, "MDL001")
+    assert verdict.outcome is Outcome.SKIPPED
+    assert "there is no saved model at model/; run `beampermit data pull" in verdict.reason
+
+
+def change_a_byte(root: Path) -> None:
+    file = root / "model/artifacts/weights.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+
+
+def manifest_with(name: str) -> Callable[[Path], None]:
+    def plant(root: Path) -> None:
+        file = root / "manifest.json"
+        content = json.loads(file.read_text())
+        content["files"][name] = "sha256:" + "0" * 64
+        file.write_text(json.dumps(content))
+
+    return plant
+
+
+def link_the_dataset_elsewhere(root: Path) -> None:
+    elsewhere = root.parent / "elsewhere"
+    (root / "data/dataset").rename(elsewhere)
+    (root / "data/dataset").symlink_to(elsewhere)
+
+
+BYTES: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "a byte changed": (change_a_byte, "changed: model/artifacts/weights.safetensors"),
+    "a file missing": (lambda root: (root / "model/serving.py").unlink(), "missing: model/serving.py"),
+    "a file too many": (lambda root: (root / "model/extra.json").write_text("{}"), "extra: model/extra.json"),
+    "a split changed": (
+        lambda root: (root / "data/dataset/test.parquet").write_text("easier"),
+        "changed: data/dataset/test.parquet",
+    ),
+    "a split missing": (
+        lambda root: (root / "data/dataset/train.parquet").unlink(),
+        "missing: data/dataset/train.parquet",
+    ),
+    "a split behind a link": (
+        link_the_dataset_elsewhere,
+        "missing: data/dataset/test.parquet, data/dataset/train.parquet, data/dataset/validation.parquet",
+    ),
+    "a link in the model": (
+        lambda root: (root / "model/more.json").symlink_to("/etc/hostname"),
+        "only plain files can be bound by a digest",
+    ),
+    "no manifest": (lambda root: (root / "manifest.json").unlink(), "manifest.json: the file is missing"),
+    "an empty manifest": (lambda root: (root / "manifest.json").write_text(""), "manifest.json:1: not JSON"),
+    "a manifest of nothing": (
+        lambda root: (root / "manifest.json").write_text('{"algorithm": "sha256", "files": {}}'),
+        "no manifest: files",
+    ),
+    "a weaker digest": (
+        lambda root: (root / "manifest.json").write_text('{"algorithm": "md5", "files": {"a": "b"}}'),
+        "no manifest: algorithm: Input should be 'sha256'",
+    ),
+    "a path that leaves": (manifest_with("../secret"), "'../secret' is no path inside the project"),
+    "an absolute path": (manifest_with("/etc/passwd"), "'/etc/passwd' is no path inside the project"),
+    "a path into git": (manifest_with(".git/config"), "'.git/config' is no path inside the project"),
+    "a path with a NUL": (manifest_with("model/a\0b"), "is no path inside the project"),
+    "a path that is not plain": (manifest_with("model/./MLmodel"), "'model/./MLmodel' is no path inside the project"),
+}
+
+
+@pytest.mark.parametrize("defect", BYTES)
+def test_bytes_that_git_does_not_bind_trip_it(project: Project, saved: Path, defect: str) -> None:
+    plant, reason = BYTES[defect]
+    plant(project.root)
+    verdict = judged(project, "MDL001")
+    assert verdict.outcome is Outcome.TRIPPED
+    assert reason in verdict.reason
+
+
+PAGES = {
+    "missing": (None, "model/MLmodel: the file is missing"),
+    "no YAML": ("flavors: [", "model/MLmodel:1: not YAML"),
+    "no flavors": ("signature: {}\n", "model/MLmodel:1: no MLmodel: it names no flavors"),
+    "an object's tag": ("flavors: !!python/object/apply:os.system ['id']\n", "model/MLmodel:1: not YAML"),
+    "an artifact that is not there": (
+        MLMODEL.replace("weights.safetensors", "better.safetensors"),
+        "MLmodel names what is not there: artifact 'weights' artifacts/better.safetensors",
+    ),
+    "an artifact outside": (
+        MLMODEL.replace("artifacts/weights.safetensors", "../data/dataset/test.parquet"),
+        "artifact 'weights' ../data/dataset/test.parquet",
+    ),
+}
+
+
+@pytest.mark.parametrize("defect", PAGES)
+def test_a_page_that_does_not_hold_trips_it(project: Project, saved: Path, defect: str) -> None:
+    text, reason = PAGES[defect]
+    (saved / "MLmodel").unlink() if text is None else (saved / "MLmodel").write_text(text)
+    bind(project)
+    verdict = judged(project, "MDL001")
+    assert verdict.outcome is Outcome.TRIPPED
+    assert reason in verdict.reason
+
+
+def test_code_that_no_reviewer_saw_trips_it(project: Project, saved: Path) -> None:
+    (saved / "code/bpm_faults/serving.py").write_text(SERVING + "import socket\n")
+    bind(project)
+    verdict = judged(project, "MDL001")
+    assert verdict.outcome is Outcome.TRIPPED
+    assert verdict.reason == "code that is no file of this commit: model/code/bpm_faults/serving.py"
+
+
+class Payload:
+    """What a pickle can do: call anything when it is read."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return print, ("pickled code ran",)
+
+
+def torch_like() -> bytes:
+    """A checkpoint as torch.save lays it out."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps(Payload()))
+        archive.writestr("archive/data/0", b"\0" * 8)
+    return content.getvalue()
+
+
+def numpy_object() -> bytes:
+    content = io.BytesIO()
+    np.save(content, np.array([Payload()], dtype=object), allow_pickle=True)
+    return content.getvalue()
+
+
+BEYOND = b'{"w":{"dtype":"F32","shape":[9],"data_offsets":[0,36]}}'
+WEIGHTS, EXAMPLE = "artifacts/weights.safetensors", "input_example.json"
+FORMATS: dict[str, tuple[str, bytes, str]] = {
+    **{
+        f"pickle {protocol} as safetensors": (
+            WEIGHTS,
+            pickle.dumps(Payload(), protocol),
+            f"model/{WEIGHTS} is really a pickle of protocol {protocol if protocol > 1 else '0 or 1'}",
+        )
+        for protocol in range(6)
+    },
+    "pickle as JSON": (EXAMPLE, pickle.dumps(Payload()), f"model/{EXAMPLE} is really a pickle of protocol 4"),
+    "pickle as YAML": ("conda.yaml", pickle.dumps(Payload()), "model/conda.yaml is really a pickle of protocol 4"),
+    "pickle as Python": ("serving.py", pickle.dumps(Payload()), "model/serving.py is really a pickle of protocol 4"),
+    "pickle as text": (
+        "requirements.txt",
+        pickle.dumps(Payload()),
+        "model/requirements.txt is really a pickle of protocol 4",
+    ),
+    "pickle as ONNX": ("model.onnx", pickle.dumps(Payload()), "model/model.onnx is really a pickle of protocol 4"),
+    "pickle by its own name": (
+        "python_model.pkl",
+        pickle.dumps(Payload()),
+        "model/python_model.pkl is a pickle of protocol 4; only .safetensors, .onnx, .json, .yaml, .yml, .py are",
+    ),
+    "torch checkpoint as safetensors": (
+        WEIGHTS,
+        torch_like(),
+        f"model/{WEIGHTS} is really a zip archive with a pickle in it (archive/data.pkl), as torch saves",
+    ),
+    "torch checkpoint": ("model.pt", torch_like(), "model/model.pt is a zip archive with a pickle in it"),
+    "zip cut off": (WEIGHTS, torch_like()[:60], f"model/{WEIGHTS} is really a broken zip archive"),
+    "gzip": (WEIGHTS, gzip.compress(pickle.dumps(Payload())), f"model/{WEIGHTS} is really a gzip archive"),
+    "ELF": ("code/fast.json", b"\x7fELF\x02\x01\x01" + b"\0" * 99, "model/code/fast.json is really an ELF program"),
+    "HDF5": ("weights.h5", b"\x89HDF\r\n\x1a\n" + b"\0" * 99, "model/weights.h5 is an HDF5 file"),
+    "numpy objects": (WEIGHTS, numpy_object(), f"model/{WEIGHTS} is really a numpy array, which may hold a pickle"),
+    "compiled code": ("code/__pycache__/x.cpython-311.pyc", b"\xa7\r\r\n", "x.cpython-311.pyc is compiled code"),
+    "another format": ("notes.docx", b"words", "model/notes.docx has a format other than .safetensors"),
+    "empty safetensors": (WEIGHTS, b"", f"model/{WEIGHTS} is no .safetensors file"),
+    "safetensors cut off": (WEIGHTS, b"\x40\0\0\0\0\0\0\0{", f"model/{WEIGHTS} is no .safetensors file"),
+    "header of 2**63 bytes": (WEIGHTS, b"\xff" * 7 + b"\x7f{}", f"model/{WEIGHTS} is no .safetensors file"),
+    "tensors beyond the end": (
+        WEIGHTS,
+        len(BEYOND).to_bytes(8, "little") + BEYOND,
+        f"model/{WEIGHTS} is no .safetensors file",
+    ),
+    "JSON with NaN": (EXAMPLE, b'{"turns": NaN}', f"model/{EXAMPLE} is no .json file: NaN is not a number"),
+    "JSON cut off": (EXAMPLE, b'{"turns": [', f"model/{EXAMPLE} is no .json file: not JSON"),
+    "YAML that makes objects": (
+        "conda.yaml",
+        b"a: !!python/object/apply:os.system ['id']\n",
+        "model/conda.yaml is no .yaml file: could not determine a constructor",
+    ),
+    "Python that does not parse": ("serving.py", b"def (:\n", "model/serving.py is no .py file: invalid syntax"),
+    "Python in another encoding": (
+        "serving.py",
+        b"# -*- coding: utf-7 -*-\n",
+        "model/serving.py is no .py file: it declares the encoding utf-7",
+    ),
+    "ONNX without a graph": ("model.onnx", b"\x08\x09", "model/model.onnx is no .onnx file: it holds no graph"),
+    "ONNX cut off": ("model.onnx", b"\x08\x09\x3a\x40abc", "model.onnx is no .onnx file: it ends in the middle"),
+}
+
+
+@pytest.mark.parametrize("defect", FORMATS)
+def test_a_file_that_is_not_what_it_says_trips_it(
+    project: Project, saved: Path, defect: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, content, reason = FORMATS[defect]
+    (saved / name).parent.mkdir(parents=True, exist_ok=True)
+    (saved / name).write_bytes(content)
+    verdict = judged(project, "MDL002")
+    assert verdict.outcome is Outcome.TRIPPED
+    assert reason in verdict.reason
+    assert f"model/{name}" in [place.file for place in verdict.locations]
+    assert "pickled code ran" not in capsys.readouterr().out
+
+
+def test_a_small_onnx_model_is_let_through(project: Project, saved: Path) -> None:
+    graph = b"\x0a\x01g"
+    (saved / "model.onnx").write_bytes(b"\x08\x09" + b"\x3a" + bytes([len(graph)]) + graph + b"\x42\x02\x10\x15")
+    assert judged(project, "MDL002").closed
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "artifacts"])
+def test_a_link_trips_it(project: Project, saved: Path, target: str) -> None:
+    (saved / "more.json").symlink_to(target)
+    verdict = judged(project, "MDL002")
+    assert verdict.outcome is Outcome.TRIPPED
+    assert "model/more.json is a link or a device, no plain file" in verdict.reason
+
+
+LOADERS = {
+    "a loader that unpickles": (
+        ("loaders.code_model", "model"),
+        "it is loaded by mlflow.pyfunc.model, which unpickles",
+    ),
+    "the loader of another flavor": (
+        ("mlflow.pyfunc.loaders.code_model", "mlflow.sklearn"),
+        "loaded by mlflow.sklearn",
+    ),
+    "a loader of its own": (("mlflow.pyfunc.loaders.code_model", "bpm_faults.load"), "loaded by bpm_faults.load"),
+    "no code to load": (("model_code_path", "model_code"), "it names no model_code_path"),
+    "a pickled model beside the code": (("    code: code", "    python_model: python_model.pkl"), "python_model.pkl"),
+    "no pyfunc": (("python_function", "sklearn"), "it has no python_function flavor"),
+}
+
+
+@pytest.mark.parametrize("defect", LOADERS)
+def test_a_loader_that_may_unpickle_trips_it(project: Project, saved: Path, defect: str) -> None:
+    (before, after), reason = LOADERS[defect]
+    assert before in MLMODEL
+    (saved / "MLmodel").write_text(MLMODEL.replace(before, after))
+    verdict = judged(project, "MDL002")
+    assert verdict.outcome is Outcome.TRIPPED
+    assert "model/MLmodel would run code that nobody reviewed" in verdict.reason
+    assert reason in verdict.reason
+
+
+GOOD = Span(rows=6, finite=True, low=0.1, high=0.9)
+LOADED = Loaded(
+    inputs=(Field(name="turns", type="float32", shape=(-1, 250)),),
+    outputs=(Field(name="fault-score", type="float", shape=None),),
+    example={"fault-score": GOOD},
+    accepted=(),
+)
+SCORED = Scored(seconds=0.1, memory=200, p50=1, p99=2, rows=6, columns={"score": GOOD})
+SIGNATURES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "another input": (
+        {"inputs": (Field(name="samples", type="float32", shape=(-1, 250)),)},
+        {},
+        "input 'turns' of the contract is not in its signature, which has samples; input 'samples' of its signature",
+    ),
+    "another shape": (
+        {"inputs": (Field(name="turns", type="float32", shape=(-1, 200)),)},
+        {},
+        "input 'turns' has shape [200] for a row, [250] in the contract",
+    ),
+    "text as input": (
+        {"inputs": (Field(name="turns", type="string", shape=None),)},
+        {},
+        "input 'turns' is of type string, no number",
+    ),
+    "another output": (
+        {"outputs": (Field(name="probability", type="float", shape=None),)},
+        {},
+        "output 'fault-score' of the contract is not in its signature",
+    ),
+    "wrong shape accepted": (
+        {"accepted": ("'turns' of shape (2, 251)",)},
+        {},
+        "it accepts 'turns' of shape (2, 251), which its signature forbids",
+    ),
+    "nothing for its example": (
+        {"example": {"fault-score": Span(rows=0, finite=False, low=None, high=None)}},
+        {},
+        "on its own example it gave no row",
+    ),
+    "NaN": (
+        {},
+        {"columns": {"score": Span(rows=6, finite=False, low=0.1, high=0.9)}},
+        "on data/dataset/test.parquet it gave 'fault-score' that is not finite",
+    ),
+    "beyond its range": (
+        {},
+        {"columns": {"score": Span(rows=6, finite=True, low=-0.5, high=1.00001)}},
+        "on data/dataset/test.parquet it gave 'fault-score' from -0.5 to 1.00001, outside [0, 1]",
+    ),
+    "outputs of other names": (
+        {},
+        {"columns": {"a": GOOD, "b": GOOD}},
+        "on data/dataset/test.parquet it gave no 'fault-score'",
+    ),
+}
+
+
+def examined(contract_text: str, saved: Path, loaded: dict[str, Any], scored: dict[str, Any]) -> Any:
+    seen = Examined(LOADED.model_copy(update=loaded), SCORED.model_copy(update=scored), Path("scores.parquet"))
+    return MDL003().check(parse_contract(contract_text), SavedModel.read(saved, "model"), seen)
+
+
+def test_a_model_that_honours_the_contract_closes_it(contract_text: str, saved: Path) -> None:
+    finding = examined(contract_text, saved, {}, {})
+    assert finding.outcome is Outcome.CLOSED
+    assert finding.reason == (
+        "6 rows of data/dataset/test.parquet gave fault-score from 0.1 to 0.9; wrong inputs are refused"
+    )
+
+
+@pytest.mark.parametrize("defect", SIGNATURES)
+def test_a_signature_that_is_not_the_contracts_trips_it(contract_text: str, saved: Path, defect: str) -> None:
+    loaded, scored, reason = SIGNATURES[defect]
+    finding = examined(contract_text, saved, loaded, scored)
+    assert finding.outcome is Outcome.TRIPPED
+    assert reason in finding.reason
+
+
+def test_a_contract_that_travels_with_other_signals_trips_it(contract_text: str, saved: Path) -> None:
+    finding = examined(contract_text.replace("hihi: 0.9", "hihi: 0.8"), saved, {}, {})
+    assert finding.outcome is Outcome.TRIPPED
+    assert finding.reason == "the contract packaged with it differs from contract.yaml in signal 'fault-score'"
+
+
+def test_a_model_without_its_contract_trips_it(contract_text: str, saved: Path) -> None:
+    (saved / "artifacts/contract.yaml").unlink()
+    finding = examined(contract_text, saved, {}, {})
+    assert "it does not carry the contract: artifacts/contract.yaml" in finding.reason
