@@ -51,6 +51,11 @@ def parse_contract(text: str, name: Path | str = FILE_NAME) -> Contract:
         raise BadInput(f"{where}{message}{more}", file=name, line=line, hint="beampermit contract check") from None
 
 
+def line_of(text: str, location: tuple[int | str, ...]) -> int:
+    """The line, from 1, of the key or item at `location` in a contract's text, or of the deepest part that is there."""
+    return _line(_tree(text, FILE_NAME), location)
+
+
 def _tree(text: str, name: Path | str) -> Any:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError

@@ -55,5 +55,45 @@ def as_json(verdicts: list[Verdict]) -> str:
     return json.dumps([verdict.model_dump(mode="json") for verdict in verdicts], indent=2, ensure_ascii=False) + "\n"
 
 
+def markdown(verdicts: list[Verdict]) -> str:
+    """A headline, a table of what is open, how to mend it, and what is closed, folded: for a comment or a summary."""
+    from beampermit.documents import papers
+    from beampermit.documents.judged import LAMPS, Judged, ranked
+
+    order = [verdict.id for verdict in verdicts]
+    found = Judged(ranked(verdicts, order), missing={}, unread=(), files=())
+    return papers.join(papers.blocks("verdicts.md.j2", {"judged": found, "lamps": LAMPS}))
+
+
+def github(verdicts: list[Verdict]) -> str:
+    """Lines for the log of a workflow: an annotation for each open interlock, on its file and line where known."""
+    return "".join(f"{_annotation(verdict)}\n" for verdict in verdicts) + f"{summary(verdicts)}\n"
+
+
+def _annotation(verdict: Verdict) -> str:
+    from beampermit.documents.markdown import visible
+
+    if verdict.closed:
+        # A runner obeys `##[` anywhere in a line, and `::` at its beginning.
+        return f"closed  {verdict.id}  {visible(verdict.reason)}".replace("##[", "## [")
+    place = verdict.locations[0] if verdict.locations else None
+    properties = {"file": place.file, "line": place.line} if place else {}
+    named = {**properties, "title": f"{verdict.id} {verdict.title} ({verdict.outcome})"}
+    words = ",".join(f"{key}={_property(visible(value))}" for key, value in named.items() if value is not None)
+    message = "\n".join(filter(None, (visible(verdict.reason), visible(verdict.fix, lines=True))))
+    level = "warning" if verdict.outcome is Outcome.SKIPPED else "error"
+    return f"::{level} {words}::{_data(message)}"
+
+
+def _data(value: str) -> str:
+    """What a workflow command needs escaped in its message."""
+    return value.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(value: str) -> str:
+    """What it needs escaped in a property as well."""
+    return _data(value).replace(":", "%3A").replace(",", "%2C")
+
+
 def _places(verdict: Verdict) -> str:
     return ", ".join(place.file if place.line is None else f"{place.file}:{place.line}" for place in verdict.locations)

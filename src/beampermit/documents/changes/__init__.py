@@ -1,0 +1,1 @@
+"""What a pull request changes, said for a reviewer: promises, data, parameters, packages."""

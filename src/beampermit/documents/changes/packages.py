@@ -1,0 +1,39 @@
+"""What a pull request changes in the environment: packages that came, went or moved in the lock."""
+
+from __future__ import annotations
+
+from beampermit.documents.changes.flat import Move
+from beampermit.documents.changes.sides import Sides
+from beampermit.environments.backend import Backend
+from beampermit.environments.choice import BACKENDS
+from beampermit.errors import BadInput
+
+
+def packages(sides: Sides) -> tuple[Move, ...]:
+    """Packages by name with their versions before and after; a changed index is shown with them.
+
+    Raises `BadInput` for a lock of the work tree that cannot be read.
+    """
+    found: list[Move] = []
+    for backend in BACKENDS:
+        old, new = _before(sides, backend), _versions(sides.after(backend.lock_file), backend)
+        found += [Move(name, old.get(name), new.get(name)) for name in sorted({*old, *new})]
+    return tuple(move for move in found if move.before != move.after)
+
+
+def _before(sides: Sides, backend: Backend) -> dict[str, str]:
+    try:
+        return _versions(sides.before(backend.lock_file), backend)
+    except BadInput:
+        return {}
+
+
+def _versions(text: str | None, backend: Backend) -> dict[str, str]:
+    if text is None:
+        return {}
+    lock = backend.parse(text, backend.lock_file)
+    versions: dict[str, str] = {}
+    for package in lock.packages:
+        if not package.own:
+            versions[package.name] = ", ".join(filter(None, (versions.get(package.name), package.version)))
+    return versions | ({"(index)": ", ".join(lock.sources)} if lock.sources else {})

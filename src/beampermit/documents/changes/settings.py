@@ -1,0 +1,30 @@
+"""What a pull request changes in parameters and in the pipeline's stages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from beampermit.documents.changes.flat import Move, moves
+from beampermit.documents.changes.sides import Sides, yaml
+from beampermit.errors import BadInput
+
+FILES = ("params.yaml", "dvc.yaml")
+
+
+def settings(sides: Sides) -> dict[str, tuple[Move, ...]]:
+    """Moved keys of each file that has some. Raises `BadInput` for a file of the work tree that cannot be read."""
+    found = {name: moves(_before(sides, name), _after(sides, name)) for name in FILES}
+    return {name: moved for name, moved in found.items() if moved}
+
+
+def _before(sides: Sides, name: str) -> Any:
+    text = sides.before(name)
+    try:
+        return (yaml(text, name) if text is not None else None) or {}
+    except BadInput:
+        return {}
+
+
+def _after(sides: Sides, name: str) -> Any:
+    text = sides.after(name)
+    return (yaml(text, name) if text is not None else None) or {}

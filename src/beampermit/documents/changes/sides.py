@@ -1,0 +1,80 @@
+"""The two sides of a comparison: where the branch left its base, and the work tree."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Any
+
+from beampermit.errors import BadInput
+from beampermit.project import Project
+
+LARGEST = 32 * 2**20
+
+
+class Sides:
+    """Texts before and after.
+
+    Before is the merge base, so that what moved on the base branch meanwhile is not shown as undone.
+    """
+
+    def __init__(self, project: Project):
+        self._project = project
+        base = project.base
+        found = project.git.try_("merge-base", base, "HEAD") if base else None
+        self.fork = (found.out.strip() or base) if found else None
+
+    def before(self, path: str) -> str | None:
+        """The text of a file where the branch began; None where it was not, or where nothing is to compare with."""
+        return None if self.fork is None else self._project.git.read(self.fork, path)
+
+    def after(self, path: str) -> str | None:
+        """The text of a file of the work tree; None where it is not there. Raises `BadInput` for what is no text."""
+        file = self._project.root / path
+        if file.is_symlink() or not file.is_file():
+            return None
+        if file.stat().st_size > LARGEST:
+            raise BadInput(f"larger than the {LARGEST} bytes that are read for a report", file=path)
+        try:
+            return file.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise BadInput(f"not UTF-8 at byte {error.start}", file=path) from None
+
+    @cached_property
+    def tracked(self) -> frozenset[str]:
+        """Paths that git tracks now."""
+        return frozenset(self._project.git.tracked())
+
+    def pointers(self) -> tuple[str, ...]:
+        """The `.dvc` files of either side, which stand for data that no stage makes."""
+        git = self._project.git
+        there = git("ls-tree", "-r", "--name-only", "-z", self.fork).split("\0") if self.fork else []
+        return tuple(sorted(path for path in {*there, *self.tracked} if PurePosixPath(path).suffix == ".dvc"))
+
+    def touched(self) -> tuple[str, ...]:
+        """Paths that the branch or the work tree changes, new files with them."""
+        if self.fork is None:
+            return ()
+        git = self._project.git
+        changed = git("diff", "--name-only", "-z", "--no-renames", self.fork).split("\0")
+        new = git("ls-files", "--others", "--exclude-standard", "-z").split("\0")
+        return tuple(sorted({path for path in (*changed, *new) if path}))
+
+
+def yaml(text: str, name: str) -> Any:
+    """Read YAML that a pull request may have written: no aliases, no tags. Raises `BadInput`."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+    from ruamel.yaml.events import AliasEvent
+
+    try:
+        if "*" in text and any(isinstance(event, AliasEvent) for event in YAML(typ="safe", pure=True).parse(text)):
+            raise BadInput("YAML aliases are not read here", file=name)
+        return YAML(typ="safe", pure=True).load(text)
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        raise BadInput(
+            f"not YAML: {(error.problem or 'cannot be read').splitlines()[0]}", file=name, line=line
+        ) from None
+    except (YAMLError, RecursionError, ValueError) as error:
+        raise BadInput(f"not YAML: {str(error).splitlines()[0]}", file=name) from None

@@ -1,0 +1,127 @@
+"""The verdicts of all jobs, brought together: what came, what did not, what cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from beampermit.errors import BadInput
+from beampermit.verdict import Outcome, Verdict, VerdictFile, read_verdicts
+
+ORDER = (Outcome.TRIPPED, Outcome.ERROR, Outcome.SKIPPED, Outcome.CLOSED)
+"""Worst first: where two jobs judged the same interlock, the worse word counts."""
+LAMPS = {Outcome.CLOSED: "✅", Outcome.TRIPPED: "❌", Outcome.SKIPPED: "⏭️", Outcome.ERROR: "⚠️"}
+MOST = 500
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Verdicts by id, worst first; ids of `missing` ones with their titles; a line for each file that is of no use."""
+
+    verdicts: tuple[Verdict, ...]
+    missing: dict[str, str]
+    unread: tuple[str, ...]
+    files: tuple[VerdictFile, ...]
+
+    @property
+    def open(self) -> tuple[Verdict, ...]:
+        """All that are not closed."""
+        return tuple(verdict for verdict in self.verdicts if not verdict.closed)
+
+    @property
+    def closed(self) -> tuple[Verdict, ...]:
+        """All that are."""
+        return tuple(verdict for verdict in self.verdicts if verdict.closed)
+
+    @property
+    def to_mend(self) -> tuple[Verdict, ...]:
+        """Those with something to do about: tripped ones and errors."""
+        return tuple(verdict for verdict in self.verdicts if verdict.outcome in (Outcome.TRIPPED, Outcome.ERROR))
+
+    @property
+    def all_closed(self) -> bool:
+        """Whether every expected interlock has a closed verdict and every file could be used."""
+        return bool(self.verdicts) and not (self.open or self.missing or self.unread)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Each machine or CI run that verdicts were made on, once."""
+        return tuple(
+            dict.fromkeys(
+                f"{file.where.host} ({file.where.system}, Python {file.where.python})"
+                + (f" in {file.where.run}" if file.where.run else "")
+                for file in self.files
+            )
+        )
+
+    @property
+    def referees(self) -> tuple[str, ...]:
+        """Versions of the referees, each once."""
+        return tuple(dict.fromkeys(file.referee for file in self.files))
+
+    @property
+    def headline(self) -> str:
+        """One line: `All 23 interlocks closed`, or what is open, by name."""
+        if self.all_closed:
+            return f"All {len(self.verdicts)} interlocks closed"
+        groups = [
+            (word, [verdict.id for verdict in self.verdicts if verdict.outcome is outcome])
+            for outcome, word in (
+                (Outcome.TRIPPED, "tripped"),
+                (Outcome.ERROR, "could not be judged"),
+                (Outcome.SKIPPED, "skipped"),
+            )
+        ]
+        groups.append(("without a verdict", list(self.missing)))
+        said = [f"{len(ids)} {word}{_named(ids)}" for word, ids in groups if ids]
+        if self.unread:
+            said.append(f"{len(self.unread)} file{'s'[: len(self.unread) > 1]} of verdicts of no use")
+        return "; ".join(said) or "No verdict at all"
+
+
+def judged(folder: Path, expected: Mapping[str, str], commit: str) -> Judged:
+    """Merge the files of verdicts below `folder`, which must be about `commit`; `expected` are ids and titles."""
+    unread: list[str] = []
+    files: list[VerdictFile] = []
+    for path in _files(folder, unread):
+        name = path.relative_to(folder).as_posix()
+        try:
+            found = read_verdicts(path)
+        except BadInput as error:
+            unread.append(f"{name}: {error.message}")
+            continue
+        if found.commit != commit:
+            unread.append(f"{name}: its verdicts are about commit {found.commit[:12]}, not {commit[:12]}")
+            continue
+        files.append(found)
+    verdicts: dict[str, Verdict] = {}
+    for verdict in (verdict for file in files for verdict in file.verdicts):
+        known = verdicts.get(verdict.id)
+        if known is None or ORDER.index(verdict.outcome) < ORDER.index(known.outcome):
+            verdicts[verdict.id] = verdict
+    missing = {id: title for id, title in expected.items() if id not in verdicts}
+    return Judged(ranked(verdicts.values(), tuple(expected)), missing, tuple(unread), tuple(files))
+
+
+def ranked(verdicts: Iterable[Verdict], order: Sequence[str] = ()) -> tuple[Verdict, ...]:
+    """Worst first; among equals in the given order of ids."""
+    places = {id: place for place, id in enumerate(order)}
+    return tuple(
+        sorted(verdicts, key=lambda item: (ORDER.index(item.outcome), places.get(item.id, len(places)), item.id))
+    )
+
+
+def _files(folder: Path, unread: list[str]) -> list[Path]:
+    if not folder.is_dir():
+        unread.append(f"{folder}: there is no such folder")
+        return []
+    found = sorted(path for path in folder.rglob("*.json") if path.is_file() and not path.is_symlink())
+    if len(found) > MOST:
+        unread.append(f"{folder}: {len(found)} files; the first {MOST} were read")
+    return found[:MOST]
+
+
+def _named(ids: list[str]) -> str:
+    """Names where they fit in a line."""
+    return f": {', '.join(ids)}" if len(ids) <= 6 else ""

@@ -1,0 +1,72 @@
+"""A document as one HTML page that needs nothing from outside: style, drawings and text in one file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from beampermit.documents.markdown import Markdown, block
+
+DRAWING = "drawing"
+"""Language of a fence that stands for a drawing: its text is the drawing's name."""
+OURS = re.compile(r"<(?!/?(?:details|summary|span|code)>)")
+"""HTML that our templates do not write: escaping let none through, and a page does not rely on one wall."""
+FRONT = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
+LAMPS = {"✅": "closed", "❌": "tripped", "⏭️": "skipped", "⚠️": "error", "❔": "missing"}
+"""Drawn by the page's own style: a control room's machine may have no font for them."""
+ALERT = re.compile(r"<blockquote>\s*<p>\[!(NOTE|TIP|WARNING|CAUTION|IMPORTANT)\]\s*")
+
+
+def drawing(name: str) -> Markdown:
+    """Where the drawing called `name` goes."""
+    return block(name, DRAWING)
+
+
+def page(text: Markdown, title: str, drawings: Mapping[str, str] | None = None) -> str:
+    """Make a page of Markdown that our templates wrote; `drawings` are `data:` addresses by name."""
+    from jinja2 import Environment, PackageLoader
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("beampermit.documents", "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    style, _, _ = environment.loader.get_source(environment, "page.css")  # type: ignore[union-attr]
+    body = _parser().render(FRONT.sub("", text), {"drawings": drawings or {}})
+    body = ALERT.sub(lambda found: f'<blockquote class="{found[1].lower()}">\n<p>', body)
+    for sign, name in LAMPS.items():
+        body = body.replace(sign, f'<b class="lamp {name}"></b>')
+    return environment.get_template("page.html.j2").render(title=title, style=Markup(style), body=Markup(body))  # noqa: S704
+
+
+@cache
+def _parser() -> Any:
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark", {"html": True}).enable("table")
+    renderer: Any = parser.renderer  # its protocol does not name the rules it has
+    plain = renderer.rules["fence"]
+
+    def fence(tokens: Any, place: int, options: Any, env: Any) -> str:
+        name = tokens[place].content.strip()
+        if tokens[place].info != DRAWING:
+            return plain(tokens, place, options, env)
+        address = env["drawings"].get(name)
+        return f'<figure><img alt="{_attribute(name)}" src="{_attribute(address)}"></figure>\n' if address else ""
+
+    def html(tokens: Any, place: int, _options: Any, _env: Any) -> str:
+        return OURS.sub("&lt;", tokens[place].content)
+
+    renderer.rules |= {
+        "fence": fence,
+        "html_block": html,
+        "html_inline": html,
+        "table_open": lambda *_: '<div class="table"><table>\n',
+        "table_close": lambda *_: "</table></div>\n",
+    }
+    return parser
+
+
+def _attribute(value: str) -> str:
+    return value.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")

@@ -1,0 +1,105 @@
+"""Templates made into Markdown, block by block: each value is escaped unless it is Markdown already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from beampermit.documents import markdown, numbers
+from beampermit.documents.changes.data import Bound
+from beampermit.documents.markdown import Markdown
+
+LIMIT = 65_536
+"""GitHub's limit of a comment."""
+RESERVE = 1_536
+"""Kept free for what a publisher adds: a watermark, a link to the run."""
+
+
+def blocks(template: str, values: Mapping[str, Any]) -> dict[str, Markdown]:
+    """The blocks of a template by name, in the order they stand in it, without those that came out empty."""
+    found = _environment().get_template(template)
+    context = found.new_context(dict(values))
+    made = {name: "".join(render(context)).strip() for name, render in found.blocks.items()}
+    return {name: Markdown(f"{made[name]}\n") for name in _order(template, made) if made[name]}
+
+
+def join(made: Mapping[str, str]) -> Markdown:
+    """Blocks as one document."""
+    return Markdown("\n".join(made.values()))
+
+
+def shorten(
+    made: Mapping[str, Markdown], expendable: tuple[str, ...], titles: Mapping[str, str], where: str, limit: int = LIMIT
+) -> Markdown:
+    """Blocks as one document within GitHub's limit: whole blocks are left out, those of `expendable` first to last.
+
+    What is left out is named in a line, with `where` it stands; nothing is ever cut inside.
+    """
+    kept = dict(made)
+    gone: list[str] = []
+    for name in expendable:
+        if length(_with_note(kept, gone, titles, where)) <= limit - RESERVE:
+            break
+        if kept.pop(name, None) is not None:
+            gone.append(name)
+    return _with_note(kept, gone, titles, where)
+
+
+def length(text: str) -> int:
+    """Characters as GitHub's limit counts them, in UTF-16 units to be on the safe side."""
+    return len(text.encode("utf-16-le")) // 2
+
+
+def _with_note(kept: Mapping[str, Markdown], gone: list[str], titles: Mapping[str, str], where: str) -> Markdown:
+    if not gone:
+        return join(kept)
+    named = ", ".join(titles[name] for name in gone)
+    return join({**kept, "left out": f"> [!NOTE]\n> Left out here because a comment is limited: {named}. {where}\n"})
+
+
+@cache
+def _environment() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    # No HTML escape: `finalize` escapes every value for Markdown, which covers HTML, unless it is Markdown already.
+    environment = Environment(
+        loader=PackageLoader("beampermit.documents", "templates"),
+        autoescape=False,  # noqa: S701
+        finalize=_final,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "code": markdown.code,
+        "prose": markdown.prose,
+        "block": markdown.block,
+        "link": markdown.link,
+        "number": numbers.number,
+        "exact": numbers.exact,
+        "signed": numbers.signed,
+        "size": numbers.size,
+        "duration": numbers.duration,
+        "bound": _bound,
+    }
+    return environment
+
+
+def _final(value: Any) -> str:
+    return value if isinstance(value, Markdown) else markdown.text("" if value is None else value)
+
+
+def _bound(bound: Bound | None) -> str:
+    if bound is None:
+        return "none"
+    files = f", {bound.files} files" if bound.files is not None else ""
+    size = numbers.size(bound.size) if bound.size is not None else "size unknown"
+    return f"{size}{files}, {bound.hash[:8]}"
+
+
+def _order(template: str, made: Mapping[str, str]) -> list[str]:
+    """jinja2 keeps blocks in a mapping of its own order; the template's text has the true one."""
+    environment = _environment()
+    text, _, _ = environment.loader.get_source(environment, template)
+    return sorted(made, key=lambda name: text.index(f"block {name} "))
