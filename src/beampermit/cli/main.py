@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from beampermit import __version__
-from beampermit.cli import check, contract, data
+from beampermit.cli import check, contract, data, env, permit, promotion, rehearse, report
 from beampermit.cli.output import fail
 from beampermit.errors import BeampermitError
 
@@ -22,7 +22,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("check")(check.check)
+app.command("report")(report.report)
 app.add_typer(contract.app, name="contract")
+app.add_typer(env.app, name="env")
+app.add_typer(permit.app, name="permit")
+app.add_typer(rehearse.app, name="rehearse")
+for command in (promotion.promote, promotion.rollback, promotion.reconcile, promotion.history):
+    app.command(command.__name__)(command)
 app.add_typer(data.app, name="data")
 
 

@@ -28,17 +28,20 @@ class Artifact:
     address: str
     sha256: str | None
     """64 hexadecimal digits, or None where the lock gives no sha256."""
+    says: tuple[str, str] | None = None
+    """The package and version that the file's name says; None for what is no package file."""
     local: bool = False
 
 
 @dataclass(frozen=True)
 class Edge:
-    """One package needs another: `version` where more than one is locked, `marker` where not everywhere."""
+    """One package needs another: `version` and `source` where several are locked, `marker` where not everywhere."""
 
     name: str
     version: str | None = None
     extras: tuple[str, ...] = ()
     marker: str | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,11 @@ class Package:
     line: int | None = None
     own: bool = False
     """The project itself, which is locked with no files."""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What no two packages of a lock share."""
+        return (self.name, self.version, self.origin)
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
@@ -143,8 +151,11 @@ class Backend(Protocol):
         """Where the lock no longer is a solution of the specification, found without solver and network."""
         ...
 
-    def install(self, root: Path, prefix: Path, *, watch: Watch) -> None:
-        """Make the environment at `prefix` what the lock says. Raises `Tripped` or `Outside`."""
+    def install(self, root: Path, prefix: Path, *, cached: bool = True, watch: Watch) -> None:
+        """Make the environment at `prefix` what the lock says; from files fetched anew where `cached` is False.
+
+        Raises `Tripped` or `Outside`.
+        """
         ...
 
     def installed(self, lock: Lock, prefix: Path) -> tuple[Problem, ...]:

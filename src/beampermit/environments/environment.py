@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
-from beampermit.errors import BadInput
+from beampermit.errors import BadInput, Outside
 from beampermit.processes import Finished, run
 
 VARIABLE = "BEAMPERMIT_ENVIRONMENT"
@@ -82,3 +84,14 @@ def environment_of(root: Path) -> Environment:
     if not found.python.exists():
         raise BadInput(f"no environment is installed at {found.prefix}", hint="beampermit env install")
     return found
+
+
+def replace_by(environment: Environment, command: Sequence[str], project: Path) -> NoReturn:
+    """Become `command`, run in `environment`. Raises `Outside` for a program that is not there."""
+    variables = {**os.environ, **environment.variables(project)}
+    found = shutil.which(command[0], path=variables["PATH"])
+    if found is None:
+        raise Outside(f"the program {command[0]!r} is neither in the environment nor on this machine")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(found, list(command), variables)  # noqa: S606 - the user asked for this very command

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from beampermit.contract import FILE_NAME
 from beampermit.environments import Environment
-from beampermit.environments.backend import Backend, Lock, Specification
+from beampermit.environments.addresses import untrusted
+from beampermit.environments.backend import Backend, Lock, Problem, Specification
 from beampermit.environments.choice import backend_of
 from beampermit.environments.environment import environment_of
 from beampermit.errors import BadInput
 from beampermit.interlocks.inputs import provides
-from beampermit.interlocks.interlock import Absent
+from beampermit.interlocks.interlock import Absent, Finding, Interlock, closed, tripped
 from beampermit.project import Project
+from beampermit.verdict import Location
+
+MOST = 20
+"""So many problems are kept as evidence; the reason says how many there are."""
 
 
 @provides
@@ -39,3 +47,105 @@ def environment(project: Project) -> Environment:
         return environment_of(project.root)
     except BadInput as error:
         raise Absent(error.message, hint=error.hint) from None
+
+
+class ENV001(Interlock):
+    "The environment is locked"
+
+    def check(self, project: Project, backend: Backend) -> Finding:
+        """There is no lock, or it cannot be read. Run `beampermit env lock` and commit the result."""
+        if not (project.root / backend.lock_file).is_file():
+            return tripped(f"there is no {backend.lock_file}", backend.specification_file)
+        if project.git.try_("check-ignore", "--quiet", backend.lock_file).code == 0:
+            return tripped(f"git ignores {backend.lock_file}, so nobody else gets it", ".gitignore")
+        try:
+            lock = backend.read(project.root)
+        except BadInput as error:
+            return tripped(error.message, Location(file=backend.lock_file, line=error.line))
+        packages = sum(not package.own for package in lock.packages)
+        return closed(f"{backend.lock_file}: {packages} packages", packages=packages, digest=lock.digest)
+
+
+class ENV002(Interlock):
+    "The lock is fresh"
+
+    requires = frozenset({"ENV001"})
+
+    def check(self, backend: Backend, specification: Specification, lock: Lock) -> Finding:
+        """The lock is not what the project asks for. Run `beampermit env lock` and commit the result."""
+        problems = backend.stale(specification, lock)
+        if problems:
+            return _tripped(problems)
+        return closed(
+            f"{lock.file} is a solution of {specification.file}, found without a solver",
+            asked=len(specification.requirements),
+            python=specification.python,
+        )
+
+
+class ENV004(Interlock):
+    "Every package has a sha256 and comes from an allowed index"
+
+    requires = frozenset({"ENV001"})
+
+    def check(self, project: Project, backend: Backend, lock: Lock) -> Finding:
+        """Something in the lock is not what an allowed index serves.
+
+        Run `beampermit env lock` to have it written anew. An index that is new for the project is allowed by a pull
+        request of its own that adds it to `environment.indexes` in `contract.yaml`.
+        """
+        allowed, by = _allowed(project)
+        problems = tuple(untrusted(lock, allowed, _before(project, backend)))
+        if problems:
+            return _tripped(problems, allowed_by=by)
+        files = sum(len(package.artifacts) for package in lock.packages)
+        return closed(f"{files} files, each with a sha256, from what {by} allows", files=files, indexes=lock.sources)
+
+
+class ENV005(Interlock):
+    "The environment that runs is the lock"
+
+    requires = frozenset({"ENV001"})
+
+    def check(self, backend: Backend, lock: Lock, environment: Environment) -> Finding:
+        """What is installed is not what is locked. Run `beampermit env install`."""
+        problems = backend.installed(lock, environment.prefix)
+        if problems:
+            return _tripped(problems, prefix=str(environment.prefix))
+        return closed(
+            f"every package at {environment.prefix} is the locked one",
+            prefix=str(environment.prefix),
+            digest=lock.digest,
+        )
+
+
+def _allowed(project: Project) -> tuple[tuple[str, ...] | None, str]:
+    """The allowed addresses, None where there is no contract, and who allows them."""
+    if not project.has_contract:
+        return None, "an index with its files on one host"
+    judge = project.judge.environment.indexes
+    if judge:
+        return judge, f"the base branch's {FILE_NAME}" if project.base_contract else FILE_NAME
+    # The first lock of a project brings its first list of indexes; from then on the base branch's list judges.
+    return project.contract.environment.indexes, f"{FILE_NAME} (the base branch allows no index yet)"
+
+
+def _before(project: Project, backend: Backend) -> Lock | None:
+    """The base branch's lock, if there is one that can be read."""
+    text = project.git.read(project.base, backend.lock_file) if project.base else None
+    try:
+        return None if text is None else backend.parse(text, backend.lock_file)
+    except BadInput:
+        return None
+
+
+def _tripped(problems: Sequence[Problem], **evidence: object) -> Finding:
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    places = dict.fromkeys(Location(file=problem.file, line=problem.line) for problem in problems[:MOST])
+    return tripped(
+        f"{problems[0].message}{more}",
+        *places,
+        problems=[problem.message for problem in problems[:MOST]],
+        count=len(problems),
+        **evidence,
+    )

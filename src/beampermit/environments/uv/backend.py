@@ -54,7 +54,7 @@ class Uv:
         """Compare the lock with `pyproject.toml`, and its versions with what is asked for."""
         return tuple(freshness.stale(specification, lock))
 
-    def install(self, root: Path, prefix: Path, *, watch: Watch) -> None:
+    def install(self, root: Path, prefix: Path, *, cached: bool = True, watch: Watch) -> None:
         """Run `uv sync --locked`: it never solves, and refuses a lock that is stale or a file with another hash."""
         watch(f"uv installs the lock into {prefix}")
         lock = self.read(root)
@@ -65,6 +65,7 @@ class Uv:
                 "--locked",
                 "--no-install-project",
                 "--all-groups",
+                *([] if cached else ["--no-cache"]),
                 *(word for folder in folders for word in ("--find-links", folder)),
             ],
             cwd=root,

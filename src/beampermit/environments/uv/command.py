@@ -51,21 +51,28 @@ def uv(arguments: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str] | N
 def failure(said: str) -> BeampermitError:
     """What uv said on its way out, as one of our errors."""
     words = shorten(said)
+    return _fault_of_project(said, words) or _fault_of_world(said, words)
+
+
+def _fault_of_project(said: str, words: str) -> BeampermitError | None:
     if "No solution found" in said and "network was disabled" not in said:
         return Tripped(words, file="pyproject.toml", hint="change what clashes, then beampermit env lock")
+    if "Hash mismatch" in said:
+        return Tripped(f"a file is not the one that was locked: {words}", file="uv.lock", hint="beampermit env lock")
+    if "needs to be updated" in said:
+        return Tripped("the lock is stale", file="uv.lock", hint="beampermit env lock")
+    if "Failed to parse" not in said and "TOML parse error" not in said:
+        return None
+    file = "uv.lock" if "uv.lock" in said else "pyproject.toml"
+    return BadInput(words, file=file, line=_line(said), hint="beampermit env lock")
+
+
+def _fault_of_world(said: str, words: str) -> BeampermitError:
     if any(sign in said for sign in PYTHON):
         return Outside(
             f"the Python that the project asks for is not on this machine: {words}",
             hint="install the Python version of requires-python in pyproject.toml, then run the command again",
         )
-    if "Hash mismatch" in said:
-        return Tripped(f"a file is not the one that was locked: {words}", file="uv.lock", hint="beampermit env lock")
-    if "needs to be updated" in said:
-        return Tripped("the lock is stale", file="uv.lock", hint="beampermit env lock")
-    if "pyproject.toml" in said and ("Failed to parse" in said or "TOML parse error" in said):
-        return BadInput(words, file="pyproject.toml", line=_line(said))
-    if "Failed to parse `uv.lock`" in said:
-        return BadInput(words, file="uv.lock", line=_line(said), hint="beampermit env lock")
     if any(sign in said for sign in NETWORK):
         return Outside(f"an index cannot be reached: {words}", hint="check the network, then run the command again")
     return Outside(words)
@@ -80,8 +87,8 @@ def shorten(said: str) -> str:
             if lines:
                 break
             continue
-        if text.startswith(("error:", "×")) or lines:
-            lines.append(re.sub(r"^(error:|cause:|×|╰─▶|├─▶|│)\s*", "", text))
+        if text.startswith("error:") or lines:
+            lines.append(re.sub(r"^(error:|cause:)\s*", "", text))
     words = " ".join(line for line in lines if line) or " ".join(said.split()) or "uv failed and said nothing"
     return words if len(words) <= LONGEST else words[: LONGEST - 1].rsplit(" ", 1)[0] + " …"
 

@@ -9,6 +9,9 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
+
 from beampermit.digest import digest_bytes
 from beampermit.environments.backend import Artifact, Edge, Lock, Package
 from beampermit.errors import BadInput
@@ -17,6 +20,7 @@ FILE = "uv.lock"
 LARGEST = 64 * 2**20
 SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
 MEND = "beampermit env lock"
+GROUP = "group "
 
 
 def parse(text: str, name: str = FILE) -> Lock:
@@ -46,6 +50,11 @@ def own_table(lock: Lock) -> dict[str, Any]:
     return next((table for table in lock.content.get("package", []) if _is_own(table["source"])), {})
 
 
+def group_key(group: str) -> str:
+    """Where the needs of a dependency group stand among the extras of the project itself."""
+    return f"{GROUP}{group}"
+
+
 def _tree(text: str, name: str) -> dict[str, Any]:
     if len(text) > LARGEST:
         raise BadInput(f"a lock of more than {LARGEST} characters is not read", file=name)
@@ -71,9 +80,12 @@ def _package(table: dict[str, Any], line: int | None) -> Package:
         version=str(table.get("version", "")),
         source=index,
         origin=_origin(source),
-        artifacts=tuple(_artifact(file, index) for file in files),
+        artifacts=tuple(_artifact(file, index, str(table.get("version", ""))) for file in files),
         needs=tuple(_edges(table.get("dependencies", []))),
-        optional={extra: tuple(_edges(edges)) for extra, edges in table.get("optional-dependencies", {}).items()},
+        optional={
+            **{extra: tuple(_edges(edges)) for extra, edges in table.get("optional-dependencies", {}).items()},
+            **{group_key(group): tuple(_edges(edges)) for group, edges in table.get("dev-dependencies", {}).items()},
+        },
         line=line,
         own=_is_own(source),
     )
@@ -88,27 +100,42 @@ def _origin(source: dict[str, Any]) -> str:
     return "this project" if _is_own(source) else f"{'index' if kind == 'registry' else kind} {place}"
 
 
-def _artifact(file: dict[str, Any], index: str | None) -> Artifact:
+def _artifact(file: dict[str, Any], index: str | None, version: str) -> Artifact:
     found = SHA256.fullmatch(file.get("hash", ""))
     sha256 = found[1] if found else None
-    if "path" in file:
-        # uv writes the path of a wheel relative to the folder it was found in.
-        address = (PurePosixPath(index or ".") / file["path"]).as_posix()
-        return Artifact(PurePosixPath(address).name, address, sha256, local=True)
-    address = file.get("url", "")
-    name = file.get("filename") or PurePosixPath(unquote(urlsplit(address).path)).name
-    return Artifact(name, address, sha256)
+    local = "path" in file
+    # uv writes the path of a wheel relative to the folder it was found in.
+    address = (PurePosixPath(index or ".") / file["path"]).as_posix() if local else str(file.get("url", ""))
+    name = PurePosixPath(address if local else unquote(urlsplit(address).path)).name
+    return Artifact(name, address, sha256, _says(name, version), local)
+
+
+def _says(file_name: str, version: str) -> tuple[str, str] | None:
+    """What a file's name says, in the words of its entry where both mean the same."""
+    try:
+        if file_name.endswith(".whl"):
+            name, said, *_ = parse_wheel_filename(file_name)
+        else:
+            name, said = parse_sdist_filename(re.sub(r"\.(tar\.(bz2|xz|lz|lzma|zst)|tgz|tbz)$", ".tar.gz", file_name))
+        return name, version if Version(version) == said else str(said)
+    except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
+        return None
 
 
 def _edges(tables: list[dict[str, Any]]) -> Iterator[Edge]:
     for table in tables:
-        yield Edge(table["name"], table.get("version"), tuple(table.get("extra", ())), table.get("marker"))
+        yield Edge(
+            name=table["name"],
+            version=table.get("version"),
+            extras=tuple(table.get("extra", ())),
+            marker=table.get("marker"),
+            source=table.get("source", {}).get("registry"),
+        )
 
 
 def _refuse_twins(packages: tuple[Package, ...], name: str) -> None:
     seen: set[tuple[str, str, str]] = set()
     for package in packages:
-        key = (package.name, package.version, package.origin)
-        if key in seen:
+        if package.key in seen:
             raise BadInput(f"{package} is locked twice", file=name, line=package.line, hint=MEND)
-        seen.add(key)
+        seen.add(package.key)

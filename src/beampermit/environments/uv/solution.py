@@ -1,13 +1,154 @@
-"""What the lock means on one machine: the packages that its Python and system get."""
+"""What the lock means on one machine, and whether an environment there is that."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from beampermit.environments.backend import Lock, Problem
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from beampermit.environments.backend import Edge, Lock, Package, Problem
+from beampermit.environments.closure import targets
+from beampermit.environments.installed import Distribution, describe, distributions, site_packages, strays
+from beampermit.environments.markers import Unjudged, World, holds
+from beampermit.environments.uv.lockfile import FILE, GROUP, own_package
+from beampermit.environments.uv.specification import normal
+from beampermit.errors import BadInput
+
+MOST_FILES = 3
+"""So many changed files of a package are named."""
 
 
 def installed(lock: Lock, prefix: Path) -> Iterator[Problem]:
-    """Where the environment at `prefix` is not the lock."""
-    raise NotImplementedError
+    """Where the environment at `prefix` is not the lock: extra, missing, other version, from elsewhere, changed."""
+    python = describe(prefix)
+    if python["python_full_version"] not in SpecifierSet(lock.content.get("requires-python", "")):
+        yield Problem(
+            f"Python {python['python_full_version']} is installed, the lock is for "
+            f"{lock.content.get('requires-python')}",
+            str(prefix),
+        )
+    if _sees_the_system(prefix):
+        yield Problem("it also sees the packages of the system's Python", str(prefix / "pyvenv.cfg"))
+    site = site_packages(prefix, python)
+    found = distributions(site) if site.is_dir() else []
+    wanted = {package.name: package for package in meant(lock, python)}
+    yield from _named(lock, wanted, found)
+    yield from _whole(wanted, found)
+    yield from _satisfied(lock, python, found)
+    for name in strays(site, found) if site.is_dir() else ():
+        yield Problem(f"{name} lies in site-packages and belongs to no package", str(site))
+
+
+def meant(lock: Lock, python: World) -> list[Package]:
+    """The packages that the lock installs for a Python, with all groups and without extras. Raises `BadInput`."""
+    own = own_package(lock)
+    if own is None:
+        raise BadInput("the lock has no entry for the project itself", file=FILE, hint="beampermit env lock")
+    groups = (edge for part, edges in own.optional.items() if part.startswith(GROUP) for edge in edges)
+    waiting = [*own.needs, *groups]
+    done: set[tuple[str, str, str, str]] = set()
+    found: dict[tuple[str, str, str], Package] = {}
+    while waiting:
+        edge = waiting.pop()
+        if not _holds(edge, python):
+            continue
+        for package in targets(lock, edge):
+            found[package.key] = package
+            for extra in ("", *edge.extras):
+                if (*package.key, extra) not in done:
+                    done.add((*package.key, extra))
+                    waiting += package.optional.get(extra, ()) if extra else package.needs
+    return [package for package in found.values() if not package.own]
+
+
+def _holds(edge: Edge, python: World) -> bool:
+    try:
+        return holds(edge.marker, {"extra": "", **python})
+    except Unjudged as error:
+        raise BadInput(str(error), file=FILE) from None
+
+
+def _named(lock: Lock, wanted: dict[str, Package], found: list[Distribution]) -> Iterator[Problem]:
+    own = own_package(lock)
+    names = [distribution.name for distribution in found]
+    for name in sorted(wanted.keys() - set(names)):
+        yield Problem(f"{wanted[name]} is locked and not installed", lock.file, wanted[name].line)
+    for distribution in found:
+        package = wanted.get(distribution.name)
+        if package is None:
+            if own is None or distribution.name != own.name:
+                yield Problem(f"{distribution} is installed and not in the lock", str(distribution.folder))
+        elif not _equal(distribution.version, package.version):
+            yield Problem(f"{distribution} is installed and {package.version} is locked", lock.file, package.line)
+        elif names.count(distribution.name) > 1:
+            yield Problem(f"{distribution.name} is installed twice", str(distribution.folder))
+
+
+def _whole(wanted: dict[str, Package], found: list[Distribution]) -> Iterator[Problem]:
+    """Each package's own record: where it came from, and its files."""
+    for distribution in found:
+        if distribution.name not in wanted:
+            continue
+        where = str(distribution.folder)
+        if distribution.address:
+            yield Problem(f"{distribution} was installed from {distribution.address}, not from the lock", where)
+        elif distribution.installer != "uv":
+            by = distribution.installer or "something that does not say its name"
+            yield Problem(f"{distribution} was installed by {by}, not from the lock", where)
+        changed = list(distribution.changed()) if distribution.files else ["its RECORD is missing"]
+        if changed:
+            more = f" (and {len(changed) - MOST_FILES} more)" if len(changed) > MOST_FILES else ""
+            yield Problem(f"{distribution} was changed: {'; '.join(changed[:MOST_FILES])}{more}", where)
+
+
+def _satisfied(lock: Lock, python: World, found: list[Distribution]) -> Iterator[Problem]:
+    """What each installed package itself says it needs: an entry taken out of the lock is seen here."""
+    forced = {normal(table["name"]) for table in lock.content.get("manifest", {}).get("overrides", [])}
+    versions = {distribution.name: distribution.version for distribution in found}
+    for distribution in found:
+        for requirement in _parsed(distribution.requires):
+            name = normal(requirement.name)
+            marker = requirement.marker
+            if name in forced or (marker and not marker.evaluate({"extra": "", **python})):
+                continue
+            if name not in versions:
+                yield Problem(f"{distribution} needs {requirement.name}, which is not installed", lock.file)
+            elif not _allows(requirement.specifier, versions[name]):
+                yield Problem(
+                    f"{distribution} needs {requirement.name}{requirement.specifier}, installed is {versions[name]}",
+                    lock.file,
+                )
+
+
+def _parsed(requires: Iterable[str]) -> Iterator[Requirement]:
+    for words in requires:
+        try:
+            yield Requirement(words)
+        except InvalidRequirement:
+            continue  # Old packages write what no installer can read; uv left it out of the lock too.
+
+
+def _allows(specifier: SpecifierSet, version: str) -> bool:
+    try:
+        return specifier.contains(Version(version), prereleases=True)
+    except InvalidVersion:
+        return False
+
+
+def _equal(one: str, other: str) -> bool:
+    try:
+        return Version(one) == Version(other)
+    except InvalidVersion:
+        return one == other
+
+
+def _sees_the_system(prefix: Path) -> bool:
+    config = prefix / "pyvenv.cfg"
+    text = config.read_text(encoding="utf-8", errors="replace").lower() if config.is_file() else ""
+    return any(
+        key.strip() == "include-system-site-packages" and value.strip() == "true"
+        for key, _, value in (line.partition("=") for line in text.splitlines())
+    )

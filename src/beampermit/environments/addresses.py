@@ -1,0 +1,115 @@
+"""Where a lock's files come from: allowed indexes only, a sha256 each, and each file the one its entry names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
+
+from beampermit.environments.backend import Artifact, Lock, Package, Problem
+
+
+def untrusted(lock: Lock, allowed: tuple[str, ...] | None, before: Lock | None = None) -> Iterator[Problem]:
+    """Each file or package of the lock that cannot be trusted.
+
+    `allowed` are the addresses that the contract gives: indexes, channels, hosts of their files, local folders. None
+    where there is no contract: then the files of an index must at least lie on one host. `before` is the base branch's
+    lock: a file that it has as well must have kept its hash.
+    """
+    yield from _sources(lock, allowed)
+    hosts = _usual_hosts(lock) if allowed is None else {source: set(map(origin, allowed)) for source in lock.sources}
+    known = {artifact.file_name: artifact.sha256 for _, artifact in _artifacts(before)} if before else {}
+    seen: dict[str, str] = {}
+    for package, artifact in _artifacts(lock):
+        for message in (
+            _unnamed(package, artifact),
+            _unhashed(package, artifact, seen, known),
+            _elsewhere(package, artifact, hosts),
+        ):
+            if message:
+                yield Problem(message, lock.file, lock.line_of(artifact.file_name) or package.line)
+
+
+def addresses(lock: Lock) -> tuple[str, ...]:
+    """What the contract must allow for this lock: its indexes, then the hosts of files that are not an index's own."""
+    hosts = {origin(source) for source in lock.sources}
+    files = {origin(artifact.address) for _, artifact in _artifacts(lock) if not artifact.local}
+    return (*lock.sources, *sorted(files - hosts))
+
+
+def origin(address: str) -> str:
+    """`https://host:port` of a URL; a local folder is itself."""
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc}".lower() if parts.netloc else address.rstrip("/")
+
+
+def _artifacts(lock: Lock) -> Iterator[tuple[Package, Artifact]]:
+    for package in lock.packages:
+        for artifact in package.artifacts:
+            yield package, artifact
+
+
+def _sources(lock: Lock, allowed: tuple[str, ...] | None) -> Iterator[Problem]:
+    names = None if allowed is None else {address.rstrip("/") for address in allowed}
+    for package in lock.packages:
+        if package.own:
+            continue
+        if package.source is None:
+            yield Problem(f"{package} comes from {package.origin}, which is no index", lock.file, package.line)
+        elif not package.artifacts:
+            yield Problem(f"{package} is locked without a file", lock.file, package.line)
+    for source in lock.sources if names is not None else ():
+        if source.rstrip("/") not in (names or ()):
+            users = [package for package in lock.packages if package.source == source]
+            more = f" and {len(users) - 1} more" if len(users) > 1 else ""
+            yield Problem(
+                f"the contract does not allow {source}, which {users[0]}{more} would come from",
+                lock.file,
+                users[0].line,
+            )
+
+
+def _unnamed(package: Package, artifact: Artifact) -> str | None:
+    """A file whose name is another package's, or another version's."""
+    if artifact.says is None:
+        return f"{package}: {artifact.file_name!r} is not a package file"
+    name, version = artifact.says
+    if (name, version) != (package.name, package.version):
+        return f"{package}: the file {artifact.file_name} is {name} {version}"
+    return None
+
+
+def _unhashed(package: Package, artifact: Artifact, seen: dict[str, str], known: dict[str, str | None]) -> str | None:
+    if artifact.sha256 is None:
+        return f"{package}: {artifact.file_name} has no sha256"
+    first = seen.setdefault(artifact.sha256, artifact.file_name)
+    if first != artifact.file_name:
+        return f"{package}: {artifact.file_name} has the sha256 of {first}"
+    before = known.get(artifact.file_name)
+    if before and before != artifact.sha256:
+        return f"{package}: the sha256 of {artifact.file_name} is not the base branch's: a file never changes"
+    return None
+
+
+def _elsewhere(package: Package, artifact: Artifact, hosts: dict[str, set[str]]) -> str | None:
+    source = package.source
+    if source is None:
+        return None
+    if artifact.local:
+        parts = PurePosixPath(artifact.address)
+        inside = parts.is_relative_to(source) and ".." not in parts.relative_to(source).parts
+        return None if inside else f"{package}: {artifact.address} is not in {source}"
+    host = origin(artifact.address)
+    if host not in hosts[source] | {origin(source)}:
+        return f"{package}: {artifact.file_name} would come from {host}, which is not allowed"
+    return None
+
+
+def _usual_hosts(lock: Lock) -> dict[str, set[str]]:
+    """The host that most files of each index lie on."""
+    counts: dict[str, Counter[str]] = {source: Counter() for source in lock.sources}
+    for package, artifact in _artifacts(lock):
+        if package.source and not artifact.local:
+            counts[package.source][origin(artifact.address)] += 1
+    return {source: {host for host, _ in hosts.most_common(1)} for source, hosts in counts.items()}

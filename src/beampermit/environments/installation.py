@@ -1,0 +1,143 @@
+"""Builds environments from locks: whole or not at all, one builder at a time, kept by the digest of their lock."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from beampermit.digest import digest_bytes
+from beampermit.environments.backend import Backend, Lock, Watch
+from beampermit.environments.environment import STAMP, VARIABLE, Environment
+from beampermit.environments.installed import describe
+from beampermit.errors import BadInput, Outside, Tripped
+from beampermit.files import write_text
+
+LEFTOVERS = {"bin", "lib", "lib64", "include", "share", "etc", "Scripts", "Lib", "Include"}
+LEFTOVERS |= {"pyvenv.cfg", ".gitignore", ".lock", "CACHEDIR.TAG", STAMP}
+"""What an environment whose building was interrupted may consist of: it may be removed."""
+
+
+@dataclass(frozen=True)
+class Installation:
+    """An environment that is the lock. `reused` where it was there already."""
+
+    environment: Environment
+    lock: str
+    reused: bool
+
+
+def shared_prefix(lock: Lock) -> Path:
+    """Where the environment of a lock is kept for all projects and checkouts of this user on this kind of machine."""
+    name = f"{lock.digest.removeprefix('sha256:')[:16]}-{sys.platform}-{platform.machine()}"
+    return _cache() / "environments" / name
+
+
+def install(backend: Backend, root: Path, prefix: Path, *, reuse: bool = False, watch: Watch) -> Installation:
+    """Make the environment at `prefix` the lock of the project at `root`.
+
+    With `reuse`, an environment that was completed from the same lock is taken as it is. The stamp is written last,
+    after every package was compared with the lock; an environment without it is built again. Raises `Tripped` where
+    what was installed is not the lock, `Outside` where a file or a Python cannot be had, `BadInput` where something
+    else is in that folder.
+    """
+    lock = backend.read(root)
+    with _alone(prefix, watch):
+        if reuse and _complete(prefix, lock):
+            return Installation(Environment(prefix), lock.digest, reused=True)
+        _build(backend, root, prefix, lock, watch)
+    return Installation(Environment(prefix), lock.digest, reused=False)
+
+
+def announce(environment: Environment) -> bool:
+    """Tell the later steps of a GitHub job which environment is theirs; False outside of one."""
+    file = os.environ.get("GITHUB_ENV")
+    if not file:
+        return False
+    if "\n" in str(environment.prefix):
+        raise BadInput("a folder with a line end in its name cannot be told to GitHub", file=environment.prefix)
+    with Path(file).open("a", encoding="utf-8") as stream:
+        stream.write(f"{VARIABLE}={environment.prefix}\n")
+    return True
+
+
+def _build(backend: Backend, root: Path, prefix: Path, lock: Lock, watch: Watch) -> None:
+    _clear(prefix)
+    (prefix / STAMP).unlink(missing_ok=True)
+    backend.install(root, prefix, watch=watch)
+    watch("comparing what is installed with the lock")
+    problems = backend.installed(lock, prefix)
+    if problems:
+        watch("what was there is not the lock: building it from nothing")
+        shutil.rmtree(prefix)
+        backend.install(root, prefix, cached=False, watch=watch)
+        problems = backend.installed(lock, prefix)
+    if problems:
+        raise Tripped(
+            f"what was installed is not the lock: {problems[0].message}", file=prefix, hint="beampermit env lock"
+        )
+    write_text(prefix / STAMP, lock.digest + "\n")
+
+
+def _clear(prefix: Path) -> None:
+    """Remove what an interrupted building left; leave alone what is an environment, refuse what is something else."""
+    if not prefix.exists() or _sound(prefix):
+        return
+    others = (
+        sorted(path.name for path in prefix.iterdir() if path.name not in LEFTOVERS)
+        if prefix.is_dir()
+        else [prefix.name]
+    )
+    if others:
+        raise BadInput(f"this is not an environment, it holds {others[0]!r}; nothing was changed", file=prefix)
+    shutil.rmtree(prefix)
+
+
+def _complete(prefix: Path, lock: Lock) -> bool:
+    stamp = prefix / STAMP
+    return stamp.is_file() and stamp.read_text().strip() == lock.digest and _sound(prefix)
+
+
+def _sound(prefix: Path) -> bool:
+    """Whether a Python starts there and knows that it is in an environment."""
+    config = prefix / "pyvenv.cfg"
+    if not config.is_file() or "home" not in config.read_text(encoding="utf-8", errors="replace"):
+        return False
+    try:
+        describe(prefix)
+    except BadInput:
+        return False
+    return True
+
+
+@contextmanager
+def _alone(prefix: Path, watch: Watch) -> Iterator[None]:
+    """Jobs that build the same environment at once wait for one builder; a killed one lets go."""
+    from filelock import FileLock, Timeout
+
+    folder = _cache() / "locks"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        turn = FileLock(folder / f"{digest_bytes(str(prefix).encode())[7:23]}.lock")
+        try:
+            turn.acquire(timeout=0)
+        except Timeout:
+            watch("waiting for another job that builds this environment")
+            turn.acquire()
+    except OSError as error:
+        raise Outside(f"nothing can be written in {folder}: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        turn.release()
+
+
+def _cache() -> Path:
+    from platformdirs import user_cache_path
+
+    return user_cache_path("beampermit", appauthor=False)

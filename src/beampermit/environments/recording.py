@@ -1,0 +1,75 @@
+"""Writes into the contract the indexes that a lock names; every other line stays as it is."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from beampermit.contract import FILE_NAME, load_contract, parse_contract
+from beampermit.errors import BadInput
+from beampermit.files import write_text
+
+
+def record(root: Path, addresses: tuple[str, ...]) -> tuple[str, ...]:
+    """Add what is new of `addresses` to `environment.indexes` of the contract at `root`; give what was added.
+
+    An address that is there stays: a laboratory may allow more than one lock uses. Raises `BadInput` where the contract
+    is broken, or written so that only a person can add lines to it.
+    """
+    contract = load_contract(root)
+    new = tuple(address for address in addresses if address not in contract.environment.indexes)
+    if not new:
+        return ()
+    path = root / FILE_NAME
+    text = path.read_text(encoding="utf-8")
+    edited = _added(text, new)
+    environment = contract.environment.model_copy(update={"indexes": (*contract.environment.indexes, *new)})
+    if edited is None or parse_contract(edited, path) != contract.model_copy(update={"environment": environment}):
+        raise BadInput(f"add {', '.join(new)} to environment.indexes yourself: it cannot be done by a line", file=path)
+    write_text(path, edited)
+    return new
+
+
+def _added(text: str, new: tuple[str, ...]) -> str | None:
+    """The text with `new` in its list; None where the list is written in no way that is known here."""
+    from ruamel.yaml import YAML
+
+    tree: Any = YAML(typ="rt").load(text)
+    lines = text.splitlines(keepends=True)
+    items = [json.dumps(address, ensure_ascii=False) for address in new]
+    environment = tree.get("environment")
+    if environment is None:
+        end = "" if text.endswith("\n") else "\n"
+        return f"{text}{end}environment:\n  indexes:\n" + "".join(f"    - {item}\n" for item in items)
+    if environment.fa.flow_style():
+        return None
+    if "indexes" not in environment:
+        line, _ = tree.lc.key("environment")
+        indent = " " * environment.lc.col
+        return _insert(lines, line + 1, [f"{indent}indexes:", *(f"{indent}  - {item}" for item in items)])
+    line, column = environment.lc.key("indexes")
+    indexes = environment["indexes"]
+    if indexes and not indexes.fa.flow_style():
+        last, _ = indexes.lc.item(len(indexes) - 1)
+        dash = re.match(r"\s*", lines[last])
+        return _insert(lines, last + 1, [f"{dash[0] if dash else ''}- {item}" for item in items])
+    return _in_brackets(lines, line, column, items)
+
+
+def _in_brackets(lines: list[str], line: int, column: int, items: list[str]) -> str | None:
+    found = re.fullmatch(r"(\s*indexes:\s*)\[(.*)\](\s*(?:#.*)?\n?)", lines[line])
+    if not found:
+        return None
+    if not found[2].strip():
+        indent = " " * column
+        tail = found[3].strip()
+        head = f"{indent}indexes:  {tail}" if tail else f"{indent}indexes:"
+        return _insert(lines[:line] + lines[line + 1 :], line, [head, *(f"{indent}  - {item}" for item in items)])
+    lines[line] = f"{found[1]}[{', '.join((found[2].strip(), *items))}]{found[3]}"
+    return "".join(lines)
+
+
+def _insert(lines: list[str], at: int, new: list[str]) -> str:
+    return "".join((*lines[:at], *(f"{line}\n" for line in new), *lines[at:]))
