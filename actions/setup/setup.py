@@ -28,14 +28,18 @@ OLDEST_RUN = 24 * 3600
 def main(verb: str) -> None:
     """Install the `referee`, or the project's `environment` with the referee."""
     if sys.version_info < (3, 11):
-        sys.exit(f"::error::Beampermit needs Python 3.11 or newer on the runner; python3 is {platform.python_version()}")
+        sys.exit(
+            f"::error::Beampermit needs Python 3.11 or newer on the runner; python3 is {platform.python_version()}"
+        )
     {"referee": referee, "environment": environment}[verb]()
 
 
 def referee() -> None:
     """Make the `beampermit` command and put it on the path of the steps that follow."""
     files = sources(ROOT)
-    key = digest([platform.python_version(), platform.machine(), *(f"{name} {file_digest(ROOT / name)}" for name in files)])
+    key = digest(
+        [platform.python_version(), platform.machine(), *(f"{name} {file_digest(ROOT / name)}" for name in files)]
+    )
     target = shelf() / "referee" / key
     with whole(target, key) as missing:
         if missing:
@@ -56,7 +60,10 @@ def install(target: Path, files: list[str]) -> None:
     # The package itself is not built: a build would need a build backend, which the lock would have to name as well.
     run(uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "--only-binary", ":all:", "-r", lock)
     packages = subprocess.run(
-        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], check=True, capture_output=True, text=True
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout.strip()
     Path(packages, "beampermit.pth").write_text(f"{target / 'source/src'}\n")
     command = target / "bin/beampermit"

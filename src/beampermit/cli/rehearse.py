@@ -1,0 +1,81 @@
+"""`beampermit rehearse`: the project's own workflows on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from beampermit.cli.output import Json, console, progress_console, show
+
+app = typer.Typer(no_args_is_help=True, help="Run the project's own workflows on this machine with act.")
+Folder = Annotated[Path, typer.Option(help="The project's folder.", show_default="this folder")]
+Base = Annotated[str | None, typer.Option(help="What it would be merged into.", show_default="origin's main branch")]
+Head = Annotated[str | None, typer.Option(help="The commit or branch to rehearse.", show_default="HEAD")]
+File = Annotated[str | None, typer.Option("--workflow", help="Another workflow file than Beampermit's own.")]
+Labels = Annotated[
+    list[str] | None, typer.Option("--runner", help="A runner label that this machine stands for; may be repeated.")
+]
+Timeout = Annotated[float | None, typer.Option(min=1, help="Stop after this many seconds.")]
+Keep = Annotated[bool, typer.Option(help="Leave the jobs' work trees where they are.")]
+
+
+@app.command("pull-request")
+def pull_request(
+    project: Folder = Path(),
+    base: Base = None,
+    head: Head = None,
+    workflow: File = None,
+    runner: Labels = None,
+    timeout: Timeout = None,
+    keep: Keep = False,
+    as_json: Json = False,
+) -> None:
+    """Run the pull-request workflow on the merge of HEAD and the main branch, from a clean clone."""
+    _rehearse("pull-request", project, as_json, base, head, workflow, runner, timeout, keep)
+
+
+@app.command()
+def release(
+    project: Folder = Path(),
+    head: Head = None,
+    workflow: File = None,
+    runner: Labels = None,
+    timeout: Timeout = None,
+    keep: Keep = False,
+    as_json: Json = False,
+) -> None:
+    """Run the release workflow on HEAD as if it had been merged. It promotes: ledger and registry are the real ones."""
+    _rehearse("release", project, as_json, None, head, workflow, runner, timeout, keep)
+
+
+def _rehearse(
+    kind: Any,
+    project: Path,
+    as_json: bool,
+    base: str | None,
+    head: str | None,
+    workflow: str | None,
+    labels: list[str] | None,
+    timeout: float | None,
+    keep: bool,
+) -> None:
+    from beampermit.project import Project
+    from beampermit.rehearsal import rehearse
+    from beampermit.rehearsal.display import display, summary
+
+    with display(progress_console()) as watch:
+        found = rehearse(
+            Project.find(project.resolve()),
+            kind,
+            base=base,
+            head=head,
+            workflow=workflow,
+            labels=tuple(labels or ()),
+            timeout=timeout,
+            keep=keep,
+            watch=watch,
+        )
+    show(found.model_dump(mode="json"), lambda: console().print(summary(found), soft_wrap=True), as_json)
+    raise typer.Exit(0 if found.ok else 1)
