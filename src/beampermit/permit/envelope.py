@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -59,6 +60,22 @@ def seal(statement: Statement, key: Ed25519PrivateKey) -> bytes:
         payload=_encode(payload),
         signatures=(Signature(keyid=key_id(key.public_key()), sig=_encode(signature)),),
     ).to_bytes()
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A statement whose signature was verified, and the bytes of its envelope."""
+
+    statement: Statement
+    content: bytes
+
+
+def read_envelope(file: Path, key: Ed25519PublicKey) -> Signed:
+    """The signed permit in `file`. Raises as `unseal`, and `BadInput` where there is no such file."""
+    if not file.is_file():
+        raise BadInput("there is no signed permit here", file=file, hint="beampermit permit sign")
+    content = file.read_bytes()
+    return Signed(unseal(content, key, file), content)
 
 
 def unseal(content: bytes, key: Ed25519PublicKey, name: Path | str = "permit") -> Statement:

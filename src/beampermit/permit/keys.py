@@ -80,6 +80,12 @@ def public_key(file: Path) -> Ed25519PublicKey:
     return key
 
 
+def must_fit(key: Ed25519PrivateKey, file: Path) -> None:
+    """Refuse to sign with a key that is not the other half of the project's public one. Raises `BadInput`."""
+    if key_id(key.public_key()) != key_id(public_key(file)):
+        raise BadInput(f"the key in {VARIABLE} is not the other half of this public key", file=file)
+
+
 def key_id(key: Ed25519PublicKey) -> str:
     """`sha256:<64 hex>` of the public key (SubjectPublicKeyInfo, DER)."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,7 +10,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from beampermit.digest import canonical_json, digest_bytes, digest_json
 from beampermit.errors import BadInput
-from beampermit.files import parse_json
+from beampermit.files import parse_json, read_json
 from beampermit.verdict import Record, Where
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -115,9 +116,19 @@ class Statement(Record):
         return canonical_json(self.model_dump(mode="json"))
 
     @property
+    def text(self) -> str:
+        """The statement for a person to read; signing does not depend on this spelling."""
+        return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+
+    @property
     def digest(self) -> str:
         """The permit's digest, by which ledger and registry name it."""
         return digest_bytes(self.payload)
+
+
+def read_statement(file: Path) -> Statement:
+    """The permit in a file that `permit assemble` wrote. Raises `BadInput`."""
+    return make_statement(read_json(file), file)
 
 
 def parse_statement(content: bytes, name: Path | str) -> Statement:

@@ -1,10 +1,12 @@
-"""Whether a permit is for this model: its name, its bytes, its commit."""
+"""Whether a permit is for this model: its name, its bytes, its commit; and what it is, in words."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from beampermit.digest import manifest
+from beampermit.digest import digest_file, manifest
 from beampermit.errors import Tripped
 from beampermit.permit.statement import Statement
 
@@ -20,7 +22,7 @@ def verify_commit(permit: Statement, commit: str) -> None:
     if permit.predicate.commit != commit:
         raise Tripped(
             f"this permit is for commit {permit.predicate.commit[:12]}, and this is {commit[:12]}",
-            hint="beampermit permit assemble",
+            hint="beampermit permit assemble --verdicts FOLDER",
         )
 
 
@@ -29,15 +31,49 @@ def verify_model(permit: Statement, folder: Path) -> None:
     bound, found = permit.predicate.model, manifest(folder)
     for file in sorted(bound.keys() | found.keys()):
         if file not in found:
-            raise Tripped("the permit binds this file and it is missing", file=folder / file)
+            raise Tripped("the permit binds this file, and it is missing", file=folder / file)
         if file not in bound:
             raise Tripped("this file is not bound by the permit", file=folder / file)
         if bound[file] != found[file]:
             raise Tripped("these bytes are not those that the permit binds", file=folder / file)
 
 
-def verify_interlocks(permit: Statement, expected: set[str]) -> None:
+def verify_files(permit: Statement, root: Path) -> None:
+    """Refuse a work tree whose contract, lock or pipeline are not those that were judged. Raises `Tripped`."""
+    for bound in (permit.predicate.contract, permit.predicate.environment, permit.predicate.pipeline):
+        file = root / bound.file
+        if not file.is_file() or digest_file(file) != bound.digest:
+            raise Tripped("this file is not the one that the permit binds", file=bound.file)
+
+
+def verify_interlocks(permit: Statement, expected: Iterable[str]) -> None:
     """Refuse a permit that passes over an interlock. Raises `Tripped`."""
-    missing = sorted(expected - {verdict.id for verdict in permit.predicate.verdicts})
+    missing = sorted(set(expected) - {verdict.id for verdict in permit.predicate.verdicts})
     if missing:
-        raise Tripped(f"the permit has no verdict of {', '.join(missing)}", hint="beampermit permit assemble")
+        raise Tripped(
+            f"the permit has no verdict of {', '.join(missing)}", hint="beampermit permit assemble --verdicts FOLDER"
+        )
+
+
+def description(permit: Statement, model: Path | None = None) -> Any:
+    """What a verified permit is for and who let it pass, as a rich table."""
+    from rich.table import Table
+    from rich.text import Text
+
+    facts = permit.predicate
+    hosts = sorted({verdict.where.run or verdict.where.host for verdict in facts.verdicts})
+    rows = {
+        "permit": permit.digest,
+        "model": f"{permit.name} {permit.model_digest}",
+        "bytes": f"{model} is this model" if model else "not compared; give --model FOLDER",
+        "commit": facts.commit,
+        "issued": f"{facts.issued} by beampermit {facts.referee}" + (f" in {facts.run}" if facts.run else ""),
+        "lock": f"{facts.environment.file} {facts.environment.digest}",
+        "metrics": ", ".join(f"{name} {value:.6g}" for name, value in facts.metrics.items()),
+        "closed": f"{len(facts.verdicts)} interlocks: {', '.join(verdict.id for verdict in facts.verdicts)}",
+        "judged at": ", ".join(hosts),
+    }
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for name, value in rows.items():
+        table.add_row(Text(name, style="bold"), Text(value))
+    return table

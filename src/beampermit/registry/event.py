@@ -15,7 +15,6 @@ from beampermit.verdict import Record
 Kind = Literal["promote", "rollback"]
 KINDS: tuple[str, ...] = get_args(Kind)
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
-TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class Event(Record):
@@ -61,13 +60,24 @@ def promoted(events: Iterable[Event], model: str, version: int) -> Event | None:
     return next((event for event in events if (event.model, event.version) == (model, version)), None)
 
 
-def now() -> str:
-    """This moment as events write it."""
-    return datetime.now(UTC).strftime(TIME)
+def circumstances(git: Git, reason: str) -> dict[str, str]:
+    """When, by whom, why and in which workflow run something is done: what each event says beside what it is."""
+    return {
+        "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "by": _author(git)[:200],
+        "reason": reason[:1000],
+        "run": workflow_run()[:500],
+    }
 
 
-def author(git: Git) -> str:
-    """Who acts: the one GitHub names in a workflow, else the git identity, else the account."""
+def workflow_run() -> str:
+    """The address of the workflow run we are in, or nothing."""
+    server, repository, run = (os.environ.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID"))
+    return f"{server}/{repository}/actions/runs/{run}" if run else ""
+
+
+def _author(git: Git) -> str:
+    """The one GitHub names in a workflow, else the git identity, else the account."""
     actor = os.environ.get("GITHUB_ACTOR")
     if actor:
         return actor
@@ -75,9 +85,3 @@ def author(git: Git) -> str:
     if name or mail:
         return f"{name} <{mail}>".strip()
     return os.environ.get("USER") or "unknown"
-
-
-def workflow_run() -> str:
-    """The address of the workflow run we are in, or nothing."""
-    server, repository, run = (os.environ.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID"))
-    return f"{server}/{repository}/actions/runs/{run}" if run else ""

@@ -1,0 +1,108 @@
+"""`beampermit permit`: assemble it from verdicts, sign it, verify it, make the keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from beampermit.cli.output import Json, console, show
+
+app = typer.Typer(no_args_is_help=True, help="Assemble, sign and verify the permit that lets a model pass.")
+Where = Annotated[Path, typer.Option("--project", help="The project's folder.", show_default="this folder")]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option("--key", help="Public key (PEM).", show_default="the project's .github/permit.pub"),
+]
+
+
+@app.command()
+def keygen(
+    out: Annotated[Path, typer.Option(help="Folder for permit.key and permit.pub; nothing in it is overwritten.")],
+    as_json: Json = False,
+) -> None:
+    """Make an Ed25519 key pair: permit.key signs permits and stays secret, permit.pub goes into the project."""
+    from beampermit.permit import keys
+
+    private, public = keys.generate(out)
+
+    def text() -> None:
+        console().print(f"private key: {private}  keep it secret; {keys.VARIABLE} names it for signing", markup=False)
+        console().print(f"public key:  {public}  commit it as {keys.PUBLIC_IN_PROJECT}", markup=False)
+
+    show({"private": str(private), "public": str(public)}, text, as_json)
+
+
+@app.command()
+def assemble(
+    verdicts: Annotated[Path, typer.Option(help="Folder with the files of verdicts that `check --out` wrote.")],
+    out: Annotated[Path, typer.Option(help="Where the permit goes.")] = Path("permit.json"),
+    project: Where = Path(),
+    as_json: Json = False,
+) -> None:
+    """Make the permit for this commit; refused unless every interlock is closed for exactly this commit and tree."""
+    from beampermit.files import write_text
+    from beampermit.interlocks import runner
+    from beampermit.permit import assemble as permits
+    from beampermit.project import Project
+    from beampermit.registry.event import workflow_run
+
+    found = Project.find(project.resolve())
+    permit = permits.assemble(found, permits.read_folder(verdicts), runner.load(), workflow_run())
+    write_text(out, permit.text)
+    summary = f"permit of {permit.name} at {permit.predicate.commit[:12]}: all interlocks closed; {out}"
+    show(permit.model_dump(mode="json"), lambda: console().print(summary, markup=False), as_json)
+
+
+@app.command()
+def sign(
+    permit: Annotated[Path, typer.Argument(help="The permit that `permit assemble` wrote.")] = Path("permit.json"),
+    out: Annotated[
+        Path | None, typer.Option(help="Where the signed permit goes.", show_default="beside it, as NAME.dsse.json")
+    ] = None,
+    project: Where = Path(),
+    as_json: Json = False,
+) -> None:
+    """Sign a permit with the key that BEAMPERMIT_SIGNING_KEY holds (PEM text, or a path)."""
+    import os
+
+    from beampermit.files import write_bytes
+    from beampermit.git import find_root
+    from beampermit.permit import envelope, keys
+    from beampermit.permit.statement import read_statement
+
+    key = keys.signing_key(os.environ.get(keys.VARIABLE))
+    keys.must_fit(key, find_root(project.resolve()) / keys.PUBLIC_IN_PROJECT)
+    statement = read_statement(permit)
+    target = out or permit.with_suffix(".dsse.json")
+    write_bytes(target, envelope.seal(statement, key))
+    summary = {"signed": str(target), "permit": statement.digest, "key": keys.key_id(key.public_key())}
+    show(summary, lambda: console().print(f"signed: {target}, permit {statement.digest[:19]}", markup=False), as_json)
+
+
+@app.command()
+def verify(
+    envelope: Annotated[Path, typer.Argument(help="The signed permit.")],
+    model: Annotated[Path | None, typer.Option(help="Folder of the saved model that it is to be for.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the model that it is to be for.")] = None,
+    key: KeyFile = None,
+    project: Where = Path(),
+    as_json: Json = False,
+) -> None:
+    """Say what a signed permit is for; refuse another key, a changed byte, another model."""
+    from beampermit.git import find_root
+    from beampermit.permit import keys, verification
+    from beampermit.permit.envelope import read_envelope
+
+    public = keys.public_key(key or find_root(project.resolve()) / keys.PUBLIC_IN_PROJECT)
+    permit = read_envelope(envelope, public).statement
+    if name:
+        verification.verify_name(permit, name)
+    if model:
+        verification.verify_model(permit, model)
+    show(
+        {"permit": permit.digest, "key": keys.key_id(public), "statement": permit.model_dump(mode="json")},
+        lambda: console().print(verification.description(permit, model)),
+        as_json,
+    )

@@ -1,0 +1,54 @@
+"""Model bytes out of the registry: believed only when their digest is the ledger's."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from beampermit.digest import digest_folder
+from beampermit.errors import BadInput, Outside
+from beampermit.registry.event import Event
+from beampermit.registry.mlflow import Registry
+
+
+def fetch(event: Event, into: Path, uri: str) -> Path:
+    """The model folder that `event` put into service, from the registry at `uri`; kept by digest below `into`.
+
+    Raises `Outside` when the registry does not answer, or gives other bytes than the ledger promised.
+    """
+    kept = into / event.digest.removeprefix("sha256:")
+    if _is(kept, event.digest):
+        return kept
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=_made(into)) as scratch:
+        found = bring(Registry(uri), event.model, event.version, event.digest, Path(scratch))
+        if kept.exists():
+            shutil.rmtree(kept)
+        found.replace(kept)
+    return kept
+
+
+def bring(registry: Registry, model: str, version: int, digest: str, into: Path) -> Path:
+    """The bytes of a version, straight from the registry and judged by `digest`. Raises `Outside`."""
+    found = registry.download(model, version, into)
+    # A digest passes over compiled code, so it is not taken over.
+    for folder in sorted(found.rglob("__pycache__"), reverse=True):
+        shutil.rmtree(folder)
+    if not _is(found, digest):
+        raise Outside(
+            f"the registry {registry.name} holds other bytes for {model} version {version} than the permit binds",
+            hint="beampermit history",
+        )
+    return found
+
+
+def _is(folder: Path, digest: str) -> bool:
+    try:
+        return folder.is_dir() and digest_folder(folder) == digest
+    except BadInput:
+        return False
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

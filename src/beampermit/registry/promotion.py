@@ -1,0 +1,146 @@
+"""Promotion: permit verified, version registered, deployed as a test, written into the ledger, shown as champion.
+
+The ledger's push is the one step that decides. What comes before can be done twice without harm, what comes after is
+`reconcile`; so a run that was killed anywhere is finished by the next one.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from beampermit.errors import BadInput, Conflict
+from beampermit.permit.envelope import Signed
+from beampermit.permit.statement import Statement
+from beampermit.permit.verification import verify_commit, verify_files, verify_model, verify_name
+from beampermit.project import Project
+from beampermit.registry.event import Event, circumstances
+from beampermit.registry.ledger import Ledger
+from beampermit.registry.mlflow import Registry, Version
+from beampermit.registry.models import bring
+from beampermit.registry.order import must_follow
+from beampermit.registry.reconcile import Watch, reconcile
+
+CHALLENGER = "challenger"
+Deploy = Callable[[Path], None]
+"""Tests a model folder as the registry gave it out; raises when it is not what was judged."""
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What is in service now, whether this run put it there, and what of the registry was moved."""
+
+    event: Event
+    new: bool
+    moved: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """One promotion of a project's model: what it needs, and `run`."""
+
+    project: Project
+    ledger: Ledger
+    registry: Registry
+    signed: Signed
+    """Kept in ledger and registry as it was signed."""
+    deploy: Deploy
+    watch: Watch
+
+    @property
+    def permit(self) -> Statement:
+        """What was signed."""
+        return self.signed.statement
+
+    def run(self, reason: str = "") -> Moved:
+        """Make the permit's model the champion, or say that it is already.
+
+        Raises `Tripped` where permit and project disagree, `Conflict` where somebody newer was first, `Outside`.
+        """
+        self.watch("verify the permit")
+        self._verify()
+        self.ledger.fetch()
+        standing = self.ledger.champion(self.permit.name)
+        if standing and self._is_of_this(standing):
+            return Moved(standing, False, self._reconcile())
+        self._may_follow()
+        version = self._registered()
+        self._challenge(version)
+        event = self._event(version, standing, reason)
+        self.watch("append to the ledger")
+        self.ledger.append(event, permit=self.signed.content)
+        return Moved(event, True, self._reconcile())
+
+    def _verify(self) -> None:
+        contract = self.project.contract
+        model = self.project.path(contract.model.path)
+        if not model.is_dir():
+            raise BadInput("the model is not here", file=contract.model.path, hint="beampermit data pull")
+        verify_name(self.permit, contract.model.name)
+        verify_commit(self.permit, self.project.git.head())
+        verify_files(self.permit, self.project.root)
+        verify_model(self.permit, model)
+
+    def _may_follow(self) -> None:
+        events = self.ledger.events()
+        before = next((event for event in events if self._is_of_this(event)), None)
+        if before:
+            raise Conflict(
+                f"version {before.version} was promoted from this commit at {before.at} and is not champion any more",
+                hint=f"beampermit rollback --to {before.version} --reason WHY",
+            )
+        must_follow(self.project.git, self.ledger.remote, self.permit.predicate.commit, events, self.permit.name)
+
+    def _registered(self) -> Version:
+        """The version for this permit: the lowest, should a lost reply have made two."""
+        found = self._find()
+        if found is None:
+            self.watch("store the model")
+            model = self.project.path(self.project.contract.model.path)
+            papers = {"permit.dsse.json": self.signed.content.decode()}
+            run = self.registry.store(self.permit.name, model, self.permit.digest, papers)
+            self.watch("register the version")
+            self.registry.create_version(self.permit.name, run, permit=self.permit.digest, **self._made_from())
+            found = self._find()
+        if found is None:
+            raise Conflict("the version that was registered just now is gone again", hint="beampermit promote")
+        return found
+
+    def _find(self) -> Version | None:
+        """By permit; else by what it was made from, for a workflow that is run again signs a permit of its own."""
+        by_permit = self.registry.versions(self.permit.name, permit=self.permit.digest)
+        found = by_permit or self.registry.versions(self.permit.name, **self._made_from())
+        return found[0] if found else None
+
+    def _made_from(self) -> dict[str, str]:
+        return {"commit": self.permit.predicate.commit, "digest": self.permit.model_digest}
+
+    def _challenge(self, version: Version) -> None:
+        self.watch("move challenger")
+        self.registry.set_alias(self.permit.name, CHALLENGER, version.number)
+        self.watch("test the deployment")
+        with tempfile.TemporaryDirectory(prefix="beampermit-") as scratch:
+            name, digest = self.permit.name, self.permit.model_digest
+            self.deploy(bring(self.registry, name, version.number, digest, Path(scratch)))
+
+    def _event(self, version: Version, standing: Event | None, reason: str) -> Event:
+        return Event(
+            event="promote",
+            sequence=len(self.ledger.events()) + 1,
+            model=self.permit.name,
+            version=version.number,
+            digest=self.permit.model_digest,
+            permit=self.permit.digest,
+            commit=self.permit.predicate.commit,
+            expected=standing.version if standing else None,
+            **circumstances(self.project.git, reason),
+        )
+
+    def _is_of_this(self, event: Event) -> bool:
+        facts = self.permit
+        return (event.model, event.commit, event.digest) == (facts.name, facts.predicate.commit, facts.model_digest)
+
+    def _reconcile(self) -> tuple[str, ...]:
+        return reconcile(self.ledger, self.registry, self.permit.name, self.watch)
