@@ -69,6 +69,8 @@ class Use(Part):
     """What it must not be used for."""
     limitations: tuple[Text, ...] = Field(min_length=1)
     """What is known to go wrong; at least one."""
+    considerations: tuple[Text, ...] = ()
+    """Ethical considerations and caveats, for the card: who could be harmed by a wrong answer, and how."""
 
 
 class Model(Part):

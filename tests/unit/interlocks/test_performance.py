@@ -59,7 +59,10 @@ DEFECTS = {
     "what a registry makes of infinity": ({**GOOD, "auc": 1.7976931348623157e308}, "auc is infinite"),
     "text": ({**GOOD, "auc": "0.99"}, 'auc is the text "0.99", not a number'),
     "empty file": ("", "metrics/metrics.json: the file is empty"),
-    "given twice": ('{"auc": 0.1,\n"auc": 0.97, "false_alarm_rate": 0}', "metrics/metrics.json:2: 'auc' is given twice"),
+    "given twice": (
+        '{"auc": 0.1,\n"auc": 0.97, "false_alarm_rate": 0}',
+        "metrics/metrics.json:2: 'auc' is given twice",
+    ),
 }
 
 
@@ -97,7 +100,7 @@ def test_a_gate_lowered_in_the_pull_request_is_shown_and_does_not_count(project:
 
 
 def test_a_gate_removed_in_the_pull_request_still_counts(project: Project, branch: Any) -> None:
-    branch("  - {name: auc, better: higher, gate: 0.95, champion_margin: 0.005}\n", "")
+    branch("  - {name: auc, better: higher, gate: 0.95, champion_margin: 0.005, description: A fault scores above beam}\n", "")
     measured(project, {"false_alarm_rate": 0.01})
     verdict = gates(project)
     assert verdict.outcome is Outcome.TRIPPED
