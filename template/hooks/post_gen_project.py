@@ -1,0 +1,46 @@
+"""Finish the project: name the repository that workflows come from, and make it a git repository with a first commit."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = "{{ cookiecutter.beampermit_repository }}"
+OURS = "beampermit/beampermit"
+COMMANDS = "git init -b main && git add --all && git commit -m 'A new project'"
+
+
+def point_workflows_at(repository: str) -> None:
+    """Replace our repository by its mirror where a workflow uses it; the commit that is pinned stays."""
+    for file in [*Path(".github").rglob("*.yml"), *Path(".github").rglob("*.yaml")]:
+        text = file.read_text(encoding="utf-8")
+        file.write_text(re.sub(rf"(uses:\s*['\"]?){OURS}/", rf"\g<1>{repository}/", text), encoding="utf-8")
+
+
+def git(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+
+
+def first_commit() -> str:
+    """Make the first commit; give what stood in the way, or nothing."""
+    try:
+        made = git("init", "--quiet", "--initial-branch", "main")
+        if made.returncode == 0:
+            made = git("add", "--all")
+        if made.returncode == 0 and git("var", "GIT_AUTHOR_IDENT").returncode:
+            return "git does not know who you are: git config --global user.name NAME; git config --global user.email ADDRESS"
+        if made.returncode == 0:
+            made = git("commit", "--quiet", "--no-verify", "--message", "A new project")
+    except OSError as error:
+        return f"git cannot be run: {error}"
+    return made.stderr.strip() if made.returncode else ""
+
+
+if __name__ == "__main__":
+    if REPOSITORY != OURS:
+        point_workflows_at(REPOSITORY)
+    problem = first_commit()
+    if problem:
+        sys.stderr.write(f"The project is complete, but has no first commit: {problem}\n  then: {COMMANDS}\n")

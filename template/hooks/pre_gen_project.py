@@ -1,0 +1,128 @@
+"""Judge the answers before anything is written. Standard library only: cookiecutter runs this without beampermit."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import keyword
+import re
+import sys
+from datetime import date
+
+ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
+
+SLUG = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
+PACKAGE = r"[a-z][a-z0-9]*(_[a-z0-9]+)*"
+EMAIL = r"[^@\s<>\"'\\]+@[^@\s<>\"'\\]+\.[^@\s<>\"'\\]+"
+REPOSITORY = r"[A-Za-z0-9](-?[A-Za-z0-9])*/[A-Za-z0-9._-]*[A-Za-z0-9_-]"
+REMOTE_SCHEMES = ("s3", "gs", "azure", "ssh", "http", "https", "webdav", "webdavs", "hdfs", "oss", "gdrive")
+USED = {  # packages that the project or its tools import: the project's own must not stand before them
+    "alembic", "beampermit", "celery", "code", "contract", "data", "dvc", "git", "metrics", "mlflow", "model", "models",
+    "numpy", "onnxruntime", "optuna", "p4p", "pandas", "pip", "pre_commit", "pyarrow", "pydantic", "pytest", "ruff",
+    "safetensors", "scipy", "serving", "softioc", "src", "test", "tests", "torch", "yaml",
+}  # fmt: skip
+
+
+def problems(answers: dict[str, str]) -> list[str]:
+    """What is wrong with the answers, as `question: why`; nothing when they may be used."""
+    found = [f"{key}: {why}" for key, rule in RULES.items() for why in [rule(answers[key])] if why]
+    found += [f"{key}: {why}" for key, value in answers.items() for why in [_one_line(value)] if why and not _private(key)]
+    if answers["maintainer_email"].strip().lower() == answers["deputy_email"].strip().lower():
+        found.append("deputy_email: two people answer for a model, with two addresses; this is the maintainer's")
+    return found
+
+
+def _slug(value: str) -> str:
+    if not re.fullmatch(SLUG, value) or len(value) > 64:
+        return f"{value!r} is not lower-case words joined by hyphens, at most 64 characters, such as bpm-faults"
+    return ""
+
+
+def _package(value: str) -> str:
+    if not re.fullmatch(PACKAGE, value) or len(value) > 64:
+        return f"{value!r} is not a Python package name in lower case, such as bpm_faults"
+    if keyword.iskeyword(value) or keyword.issoftkeyword(value):
+        return f"{value!r} is a word of the Python language"
+    if value in sys.stdlib_module_names:
+        return f"{value!r} is a module of Python's standard library"
+    if value in USED or importlib.util.find_spec(value) is not None:
+        return f"{value!r} is the name of a library, or of a folder of the project, and would hide it"
+    return ""
+
+
+def _text(value: str) -> str:
+    return "" if value.strip() and len(value) <= 200 else "is empty, or longer than 200 characters"
+
+
+def _email(value: str) -> str:
+    return "" if re.fullmatch(EMAIL, value) else f"{value!r} is not an e-mail address"
+
+
+def _date(value: str) -> str:
+    try:
+        day = date.fromisoformat(value)
+    except ValueError:
+        return f"{value!r} is not a date such as 2027-06-01"
+    return "" if day > date.today() else f"{value} has passed"
+
+
+def _python(value: str) -> str:
+    known = ("3.11", "3.12", "3.13")
+    return "" if value in known else f"{value!r} is none of {', '.join(known)}"
+
+
+def _address(value: str) -> str:
+    return "" if not value or re.fullmatch(r"https?://[^\s\"'\\]+", value) else f"{value!r} is not an http(s) address"
+
+
+def _logbook(value: str) -> str:
+    return _text(value) or _address(value)
+
+
+def _remote(value: str) -> str:
+    if not value or re.search(r"[\s'\"#;%]", value):
+        return f"{value!r} is not a folder or an address without spaces and quotes"
+    scheme, separator, rest = value.partition("://")
+    if separator and (scheme not in REMOTE_SCHEMES or not rest):
+        return f"{value!r} is no address DVC knows: {', '.join(REMOTE_SCHEMES)}, or a folder"
+    if not separator and not value.startswith("/") and not value.startswith("../"):
+        return f"{value!r} lies inside the project; a remote stands apart from it, such as ../dvc-storage"
+    return ""
+
+
+def _repository(value: str) -> str:
+    return "" if re.fullmatch(REPOSITORY, value) else f"{value!r} is not OWNER/NAME"
+
+
+def _private(key: str) -> bool:
+    return key.startswith("_")
+
+
+def _one_line(value: object) -> str:
+    if not isinstance(value, str) or value.isprintable():
+        return ""
+    return "holds a line break or a character that cannot be seen"
+
+
+RULES = {
+    "project_slug": _slug,
+    "package_name": _package,
+    "summary": _text,
+    "maintainer_name": _text,
+    "maintainer_email": _email,
+    "deputy_name": _text,
+    "deputy_email": _email,
+    "on_call": _text,
+    "logbook": _logbook,
+    "review_by": _date,
+    "python_version": _python,
+    "pytorch_index": _address,
+    "dvc_remote": _remote,
+    "beampermit_repository": _repository,
+}
+
+if __name__ == "__main__":
+    wrong = problems(ANSWERS)
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        sys.exit(f"{wrong[0]}{more}")

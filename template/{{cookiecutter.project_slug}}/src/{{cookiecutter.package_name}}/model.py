@@ -1,0 +1,56 @@
+"""Example: replace with yours. A small network on features, saved as safetensors: numbers only, nothing that can run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from .transforms import Transform
+
+torch.set_num_threads(1)
+torch.use_deterministic_algorithms(True)
+
+
+def network(features: int, hidden: int, seed: int = 0) -> nn.Sequential:
+    """A fresh network: features -> hidden -> hidden -> one logit; the seed decides its weights."""
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Linear(features, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh(), nn.Linear(hidden, 1)
+    )
+
+
+class FaultModel:
+    """Transform and network together: from turns to a score between 0 (sound) and 1 (faulty)."""
+
+    def __init__(self, transform: Transform, net: nn.Sequential):
+        self.transform = transform
+        self.net = net.eval()
+
+    def __call__(self, turns: np.ndarray) -> np.ndarray:
+        """Scores of `turns`, shape (rows, 250), mm -> (rows,). NaN where a turn is not finite: no number is better than a wrong one."""
+        finite = np.isfinite(turns).all(axis=1)
+        scores = np.full(len(turns), np.nan, dtype=np.float32)
+        if finite.any():
+            with torch.inference_mode():
+                logits = self.net(torch.from_numpy(self.transform(turns[finite])))
+            scores[finite] = torch.sigmoid(logits)[:, 0].numpy()
+        return scores
+
+    def save(self, folder: Path) -> None:
+        """Write `weights.safetensors` and `transform.json`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.transform.save(folder / "transform.json")
+        save_file(self.net.state_dict(), folder / "weights.safetensors")
+
+    @classmethod
+    def load(cls, weights: Path, transform: Path) -> FaultModel:
+        """Read what `save` wrote; the sizes of the layers are those of the weights."""
+        state = load_file(weights)
+        hidden, features = state["0.weight"].shape
+        net = network(features, hidden)
+        net.load_state_dict(state)
+        return cls(Transform.load(transform), net)

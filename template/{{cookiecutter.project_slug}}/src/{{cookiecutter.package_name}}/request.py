@@ -1,0 +1,70 @@
+"""Ask the data stream for what the contract requests: `data/raw.parquet`, and beside it what was asked and answered."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from . import settings, signals
+from .faults import inject
+from .simulator import simulate
+
+ACQUISITIONS = Path("acquisitions")
+"""Where recorded acquisitions lie; the whole folder is a dependency of this stage."""
+
+
+def from_simulator(devices: list[str], **options: Any) -> pd.DataFrame:
+    """Simulated acquisitions of the devices of the contract."""
+    return simulate(devices, **options).assign(origin="simulator")
+
+
+def from_files(
+    devices: list[str], *, path: str, faults: float = 0.0, seed: int = 0, train_on: dict[str, Any] | None = None
+) -> pd.DataFrame:
+    """Recorded acquisitions: Parquet with acquisition, acquired_at, device, plane, turns (mm), below `acquisitions/`.
+
+    `faults`: the fraction of signals to put a fault into, for a machine whose signals nobody has labelled.
+    `train_on`: options of the simulator that training and validation come from; then all that was recorded is the test.
+    """
+    file = Path(path)
+    if ACQUISITIONS.resolve() not in file.resolve().parents:
+        raise SystemExit(f"contract.yaml: dataset.request.options.path: {path} is not below {ACQUISITIONS}/")
+    table = signals.read(file, signals.COLUMNS)
+    recorded = inject(table, faults, np.random.default_rng(seed)).assign(origin="files")
+    if train_on is None:
+        return recorded
+    return pd.concat([from_simulator(devices, **train_on), recorded], ignore_index=True)
+
+
+SOURCES: dict[str, Callable[..., pd.DataFrame]] = {"simulator": from_simulator, "files": from_files}
+
+
+def main() -> None:
+    """Stage `request`."""
+    contract = settings.contract()
+    asked, raw = contract["dataset"]["request"], Path(contract["dataset"]["raw"])
+    if asked["source"] not in SOURCES:
+        raise SystemExit(f"contract.yaml: dataset.request.source: {asked['source']!r} is none of {', '.join(SOURCES)}")
+    devices = pd.read_csv(contract["signals"]["devices"])["device"].drop_duplicates().tolist()
+    table = SOURCES[asked["source"]](devices, **asked.get("options", {}))
+    signals.write(table, raw)
+    answer = {
+        "request": asked,
+        "rows": len(table),
+        "acquisitions": int(table["acquisition"].nunique()),
+        "devices": int(table["device"].nunique()),
+        "first": table["acquired_at"].min().isoformat(),
+        "last": table["acquired_at"].max().isoformat(),
+        "sha256": hashlib.sha256(raw.read_bytes()).hexdigest(),
+    }
+    raw.with_suffix(".json").write_text(json.dumps(answer, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

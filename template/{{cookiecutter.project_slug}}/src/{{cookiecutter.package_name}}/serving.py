@@ -1,0 +1,30 @@
+"""The model as MLflow serves it: this file, run by MLflow from the saved model's own folder. Nothing is unpickled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
+
+from {{ cookiecutter.package_name }}.model import FaultModel
+
+
+class Served(PythonModel):
+    """Turns in, scores out: `{"turns": array of shape (rows, 250), float32, mm}` -> a table with the column `score`."""
+
+    def load_context(self, context: Any) -> None:
+        """Read weights and transform from the saved model."""
+        self.model = FaultModel.load(Path(context.artifacts["weights"]), Path(context.artifacts["transform"]))
+
+    def predict(self, context, model_input, params=None) -> pd.DataFrame:
+        """Scores between 0 and 1; NaN for a row with a turn that is not finite."""
+        turns = model_input["turns"] if isinstance(model_input, (dict, pd.DataFrame)) else model_input
+        rows = np.stack(list(turns)).astype(np.float32)
+        return pd.DataFrame({"score": self.model(rows)})
+
+
+set_model(Served())

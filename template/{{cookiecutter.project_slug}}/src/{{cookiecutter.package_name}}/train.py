@@ -1,0 +1,65 @@
+"""Train on the train split, watch the validation split: `models/trained/`, and the curve in `metrics/training.json`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from . import settings, signals
+from .model import FaultModel, network
+from .transforms import Transform
+
+TRAINED = Path("models/trained")
+CURVE = Path("metrics/training.json")
+Data = tuple[np.ndarray, np.ndarray]
+Curve = list[tuple[int, float, float]]
+
+
+def load(split: str) -> Data:
+    """Turns, shape (rows, 250), mm, and whether each row is faulty."""
+    table = signals.read(Path(settings.contract()["dataset"]["splits"][split]), ["turns", "faulty"])
+    return signals.turns_of(table), table["faulty"].to_numpy(dtype=np.float32)
+
+
+def fit(train: Data, validation: Data, params: settings.Params) -> tuple[FaultModel, Curve]:
+    """A trained model, and (epoch, loss, validation loss) of each epoch. The same arguments give the same weights."""
+    transform = Transform.fit(train[0], params.transforms.features)
+    net = network(len(transform.names), params.train.hidden, params.train.seed)
+    inputs, targets = _tensors(transform, train)
+    held_out = _tensors(transform, validation)
+    optimiser = torch.optim.Adam(net.parameters(), lr=params.train.learning_rate)
+    loss_of = nn.BCEWithLogitsLoss()
+    order = torch.Generator().manual_seed(params.train.seed)
+    curve: Curve = []
+    for epoch in range(1, params.train.epochs + 1):
+        total = 0.0
+        for rows in torch.randperm(len(inputs), generator=order).split(params.train.batch):
+            optimiser.zero_grad()
+            loss = loss_of(net(inputs[rows])[:, 0], targets[rows])
+            loss.backward()
+            optimiser.step()
+            total += loss.item() * len(rows)
+        with torch.inference_mode():
+            held_out_loss = loss_of(net(held_out[0])[:, 0], held_out[1]).item()
+        curve.append((epoch, round(total / len(inputs), 6), round(held_out_loss, 6)))
+    return FaultModel(transform, net), curve
+
+
+def _tensors(transform: Transform, data: Data) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(transform(data[0])), torch.from_numpy(data[1])
+
+
+def main() -> None:
+    """Stage `train`."""
+    model, curve = fit(load("train"), load("validation"), settings.params())
+    model.save(TRAINED)
+    CURVE.parent.mkdir(exist_ok=True)
+    CURVE.write_text(json.dumps({"training": curve}) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

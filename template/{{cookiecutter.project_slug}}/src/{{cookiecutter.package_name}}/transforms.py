@@ -1,0 +1,177 @@
+"""Example: replace with yours. From turns to features: one object, fitted in training, saved as JSON, used by live serving too.
+
+No feature looks at a neighbouring monitor or at the absolute tune, so a monitor and a machine never seen are no strangers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+SMALLEST = 1e-3
+"""Half of the finest step of the electronics, mm: two values closer than this are the same."""
+FARTHEST = 6.0
+"""Features are cut off at this many standard deviations: a strange signal is strange, not infinite."""
+
+
+def spread(x: np.ndarray) -> np.ndarray:
+    """How much the signal moves."""
+    return np.log10(x.std(axis=1) + SMALLEST)
+
+
+def line(x: np.ndarray) -> np.ndarray:
+    """Share of the spectrum's power that is in its strongest line."""
+    return _lines(x, 1)
+
+
+def rest(x: np.ndarray) -> np.ndarray:
+    """Share of the power that is outside the two strongest lines."""
+    return np.log10(1 - _lines(x, 2) + 1e-4)
+
+
+def kurtosis(x: np.ndarray) -> np.ndarray:
+    """Weight of the tails: 1.5 for a sine, 3 for noise, more with spikes."""
+    y = x - x.mean(axis=1, keepdims=True)
+    return np.log10((y**4).mean(axis=1) / ((y**2).mean(axis=1) + SMALLEST**2) ** 2 + 0.1)
+
+
+def jump(x: np.ndarray) -> np.ndarray:
+    """The largest bend from turn to turn, against the usual one."""
+    bend = np.abs(np.diff(x, n=2, axis=1))
+    return np.log10((bend.max(axis=1) + SMALLEST) / (np.median(bend, axis=1) + SMALLEST))
+
+
+def repeated(x: np.ndarray) -> np.ndarray:
+    """Share of turns with the value of the turn before."""
+    return _same(x).mean(axis=1)
+
+
+def longest(x: np.ndarray) -> np.ndarray:
+    """The longest run of one value, as a share of all turns."""
+    run = np.zeros(len(x))
+    found = np.zeros(len(x))
+    for same in _same(x).T:
+        run = (run + 1) * same
+        found = np.maximum(found, run)
+    return np.log10(found / x.shape[1] + 1e-2)
+
+
+def distinct(x: np.ndarray) -> np.ndarray:
+    """Share of values that differ from all others: few when bits are lost."""
+    return (np.diff(np.sort(x, axis=1), axis=1) > SMALLEST).mean(axis=1)
+
+
+def steadiness(x: np.ndarray) -> np.ndarray:
+    """The quietest tenth of the signal against the loudest."""
+    spreads = x.reshape(len(x), 10, -1).std(axis=2)
+    return np.log10((spreads.min(axis=1) + SMALLEST) / (spreads.max(axis=1) + SMALLEST))
+
+
+def innovation(x: np.ndarray) -> np.ndarray:
+    """What the turns before do not foretell, against the whole motion."""
+    return np.log10((_surprise(x).std(axis=1) + SMALLEST) / (x.std(axis=1) + SMALLEST))
+
+
+def surprise(x: np.ndarray) -> np.ndarray:
+    """The turn least foretold by those before, against the usual one."""
+    size = np.abs(_surprise(x))
+    return np.log10((size.max(axis=1) + SMALLEST) / (np.median(size, axis=1) + SMALLEST))
+
+
+def disorder(x: np.ndarray) -> np.ndarray:
+    """How unevenly the surprises are spread over the signal: part of it shuffled, or stuck."""
+    found = _surprise(x)[:, 6:].reshape(len(x), 8, -1).std(axis=2)
+    return np.log10((found.max(axis=1) + SMALLEST) / (found.min(axis=1) + SMALLEST))
+
+
+FEATURES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    feature.__name__: feature
+    for feature in (
+        spread,
+        line,
+        rest,
+        kurtosis,
+        jump,
+        repeated,
+        longest,
+        distinct,
+        steadiness,
+        innovation,
+        surprise,
+        disorder,
+    )
+}
+
+
+@dataclass(frozen=True)
+class Transform:
+    """Features by name, brought to mean 0 and spread 1 of the training split."""
+
+    names: tuple[str, ...]
+    centre: tuple[float, ...]
+    scale: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, turns: np.ndarray, names: tuple[str, ...]) -> Transform:
+        """Learn centre and scale from `turns`, shape (rows, 250), mm. Raises `ValueError` for a feature not known."""
+        unknown = sorted(set(names) - set(FEATURES))
+        if unknown:
+            raise ValueError(f"params.yaml: transforms.features: {unknown[0]!r} is none of {', '.join(FEATURES)}")
+        values = _features(turns, names)
+        scale = np.maximum(values.std(axis=0), 1e-6)
+        return cls(names, tuple(values.mean(axis=0).tolist()), tuple(scale.tolist()))
+
+    def __call__(self, turns: np.ndarray) -> np.ndarray:
+        """Features of `turns`, shape (rows, 250), mm -> (rows, features), float32; a row alone gives what it gives in a batch."""
+        values = (_features(turns, self.names) - self.centre) / self.scale
+        return values.clip(-FARTHEST, FARTHEST).astype(np.float32)
+
+    def save(self, path: Path) -> None:
+        """Write JSON."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = {"features": self.names, "centre": self.centre, "scale": self.scale}
+        path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Transform:
+        """Read what `save` wrote."""
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return cls(tuple(content["features"]), tuple(content["centre"]), tuple(content["scale"]))
+
+
+def _features(turns: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    signals = np.ascontiguousarray(turns, dtype=np.float64)
+    return np.stack([FEATURES[name](signals) for name in names], axis=1)
+
+
+def _same(x: np.ndarray) -> np.ndarray:
+    return np.abs(np.diff(x, axis=1)) < SMALLEST
+
+
+def _lines(x: np.ndarray, count: int) -> np.ndarray:
+    """Share of the power in the `count` strongest lines; of a silent signal, 0."""
+    y = x - x.mean(axis=1, keepdims=True)
+    power = np.abs(np.fft.rfft(y * np.hanning(x.shape[1]), axis=1)) ** 2
+    power[:, :3] = 0
+    total = power.sum(axis=1) + SMALLEST**2
+    found = np.zeros(len(x))
+    bins = np.arange(power.shape[1])
+    for _ in range(count):
+        near = np.abs(bins - power.argmax(axis=1)[:, None]) <= 2
+        found += (power * near).sum(axis=1)
+        power = power * ~near
+    return found / total
+
+
+def _surprise(x: np.ndarray, order: int = 4) -> np.ndarray:
+    """Each turn minus what a linear prediction from the `order` turns before says, shape (rows, turns - order)."""
+    y = x - np.median(x, axis=1, keepdims=True)
+    past = np.stack([y[:, order - lag : -lag] for lag in range(1, order + 1)], axis=2)
+    now = y[:, order:, None]
+    square = past.transpose(0, 2, 1) @ past + 1e-3 * np.eye(order)
+    weights = np.linalg.solve(square, past.transpose(0, 2, 1) @ now)
+    return (now - past @ weights)[:, :, 0]

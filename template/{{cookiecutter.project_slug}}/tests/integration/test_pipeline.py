@@ -1,0 +1,94 @@
+"""The stages one after the other on a few signals, in a folder of their own, and the saved model in a clean process."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+STAGES = ["request", "label", "dataset", "train", "evaluate", "limits", "package"]
+pytestmark = pytest.mark.integration
+
+SERVE = """
+import json, sys, mlflow.pyfunc, numpy as np
+model = mlflow.pyfunc.load_model("model")
+example = json.load(open("model/input_example.json"))["turns"]
+scores = model.predict({"turns": np.array(example, dtype=np.float32)})
+import {{ cookiecutter.package_name }}
+print(json.dumps({"scores": scores["score"].tolist(), "code": {{ cookiecutter.package_name }}.__file__}))
+"""
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project that asks for little data, its pipeline run."""
+    folder = tmp_path_factory.mktemp("small")
+    for name in ("contract.yaml", "params.yaml", "devices.csv"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("src", "labels"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    contract = yaml.safe_load((folder / "contract.yaml").read_text())
+    contract["dataset"]["request"] = {"source": "simulator", "options": {"acquisitions": 12, "seed": 3}}
+    (folder / "contract.yaml").write_text(yaml.safe_dump(contract))
+    for stage in STAGES:
+        python(folder, "-m", f"{{ cookiecutter.package_name }}.{stage}")
+    return folder
+
+
+def python(folder: Path, *arguments: str, path: str = "src") -> str:
+    """Run Python in a folder with no more than `path` to import from; give what it printed."""
+    environment = {**os.environ, "PYTHONPATH": path, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+    finished = subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def test_the_metrics_are_there_and_better_than_chance(small: Path) -> None:
+    metrics = json.loads((small / "metrics/metrics.json").read_text())
+    contract = yaml.safe_load((small / "contract.yaml").read_text())
+    assert {metric["name"] for metric in contract["metrics"]} <= metrics.keys()
+    assert metrics["auc"] > 0.8
+
+
+def test_given_scores_are_judged_like_the_models_own(small: Path) -> None:
+    score = (
+        "import mlflow.pyfunc as m, pandas as pd, numpy as np;"
+        "t = np.stack(pd.read_parquet('data/dataset/test.parquet').turns);"
+        "m.load_model('model').predict({'turns': t}).to_parquet('scores.parquet')"
+    )
+    python(small, "-c", score)
+    arguments = ("--inputs", "data/dataset/test.parquet", "--scores", "scores.parquet", "--out", "again.json")
+    python(small, "-m", "{{ cookiecutter.package_name }}.evaluate", *arguments)
+    own, again = (json.loads((small / name).read_text()) for name in ("metrics/metrics.json", "again.json"))
+    assert again == pytest.approx(own, abs=1e-6)
+
+
+def test_the_saved_model_brings_its_own_code_and_loads_in_a_clean_process(small: Path) -> None:
+    answer = json.loads(python(small, "-c", SERVE, path="").splitlines()[-1])
+    assert Path(answer["code"]).is_relative_to(small / "model/code")
+    assert all(0 <= score <= 1 for score in answer["scores"])
+
+
+def test_the_saved_model_is_numbers_text_and_code_only(small: Path) -> None:
+    kinds = {path.suffix for path in (small / "model").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert kinds <= {".safetensors", ".json", ".yaml", ".py", ".txt", ""}
+
+
+def test_the_manifest_names_every_file_of_model_and_dataset(small: Path) -> None:
+    files = json.loads((small / "manifest.json").read_text())["files"]
+    assert {"model/MLmodel", "model/artifacts/weights.safetensors", "data/dataset/test.parquet"} <= files.keys()
+
+
+def test_packaged_again_the_model_is_the_same_bytes(small: Path) -> None:
+    before = (small / "manifest.json").read_bytes()
+    python(small, "-m", "{{ cookiecutter.package_name }}.package")
+    assert (small / "manifest.json").read_bytes() == before
