@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -39,5 +40,60 @@ def report(
     show(
         {**found.summary(), "files": paths},
         lambda: console().print(f"{found.judged.headline}\n{' '.join(paths)}", markup=False),
+        as_json,
+    )
+
+
+Permit = Annotated[Path | None, typer.Option(help="The permit that `permit assemble` wrote; its facts are told.")]
+Page = Annotated[bool, typer.Option("--html", help="Write one HTML page as well, beside it.")]
+
+
+def card(
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("MODEL_CARD.md"),
+    permit: Permit = None,
+    html: Page = False,
+    where: Where = Path(),
+    as_json: Json = False,
+) -> None:
+    """Write the model card, from the contract, the permit and the facts of the run."""
+    from beampermit.documents import card as paper
+
+    _write(paper.card, paper.card_page, out, permit, html, where, as_json)
+
+
+def runbook(
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("RUNBOOK.md"),
+    permit: Permit = None,
+    html: Page = False,
+    where: Where = Path(),
+    as_json: Json = False,
+) -> None:
+    """Write the operator's runbook, from the contract, the permit and the ledger."""
+    from beampermit.documents import runbook as paper
+
+    _write(paper.runbook, paper.runbook_page, out, permit, html, where, as_json)
+
+
+def _write(
+    text: Callable[[Any], str],
+    page: Callable[[Any], str],
+    out: Path,
+    permit: Path | None,
+    html: bool,
+    where: Path,
+    as_json: bool,
+) -> None:
+    from beampermit.documents.standing import standing
+    from beampermit.files import write_text
+    from beampermit.project import Project
+
+    known = standing(Project.find(where.resolve()), permit)
+    files = {out: text(known)} | ({out.with_suffix(".html"): page(known)} if html else {})
+    for path, content in files.items():
+        write_text(path, content)
+    paths = [str(path) for path in files]
+    show(
+        {"files": paths, "permit": known.permit and known.permit.digest},
+        lambda: console().print(*paths, markup=False),
         as_json,
     )

@@ -80,7 +80,7 @@ def _annotation(verdict: Verdict) -> str:
     properties = {"file": place.file, "line": place.line} if place else {}
     named = {**properties, "title": f"{verdict.id} {verdict.title} ({verdict.outcome})"}
     words = ",".join(f"{key}={_property(visible(value))}" for key, value in named.items() if value is not None)
-    message = "\n".join(filter(None, (visible(verdict.reason), visible(verdict.fix, lines=True))))
+    message = "\n".join(filter(None, map(visible, (verdict.reason, *verdict.fix.split("\n\n")))))
     level = "warning" if verdict.outcome is Outcome.SKIPPED else "error"
     return f"::{level} {words}::{_data(message)}"
 

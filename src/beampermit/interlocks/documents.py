@@ -6,6 +6,11 @@ from datetime import UTC, datetime
 
 from beampermit.contract import FILE_NAME, Contract
 from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
+from beampermit.project import Project
+from beampermit.verdict import Location
+
+SHOWN = 6
+"""As many gaps are named in a reason as a line holds; the evidence has all."""
 
 
 class DOC001(Interlock):
@@ -21,6 +26,25 @@ class DOC001(Interlock):
                 FILE_NAME,
             )
         return closed(f"{len(addresses)} owners: {', '.join(owner.name for owner in contract.model.owners)}")
+
+
+class DOC002(Interlock):
+    "Card and runbook can be made complete"
+
+    def check(self, project: Project, contract: Contract) -> Finding:
+        """These keys of `contract.yaml` only a person can write; card and runbook are made from them. Write each where
+        it is named, then look at the papers with `beampermit card` and `beampermit runbook`."""
+        from beampermit.documents.completeness import gaps
+
+        found = gaps(contract, project.path(FILE_NAME).read_text(encoding="utf-8"))
+        if found:
+            shown = "; ".join(f"{gap.key} is {gap.why}" for gap in found[:SHOWN])
+            more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+            places = (Location(file=FILE_NAME, line=gap.line) for gap in found)
+            return tripped(shown + more, *places, missing=[gap.key for gap in found])
+        return closed(
+            f"every text that card and runbook need is written, {len(contract.operations.alarms)} alarms with it"
+        )
 
 
 class DOC004(Interlock):

@@ -1,0 +1,71 @@
+"""What only a person can write, and has not: keys of the contract that are empty or still say what a template said."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from beampermit.contract import Contract
+from beampermit.contract.load import line_of
+
+Location = tuple[int | str, ...]
+UNWRITTEN = (
+    (
+        re.compile(r"\b(?:TODO|FIXME|TBD|XXX|lorem ipsum|change ?me|placeholder|fill (?:me )?in)\b", re.I),
+        "a placeholder",
+    ),
+    (re.compile(r"^(?:describe|explain|insert|write)\b.*", re.I | re.S), "an instruction, not an answer"),
+    (re.compile(r"^(?:<.*>|\{\{.*\}\}|\[.*\])$", re.S), "a placeholder"),
+    (re.compile(r"\bexample\.(?:com|org|net)\b", re.I), "an address that belongs to nobody"),
+    (re.compile(r"^[\W_]*(?:n/?a|none|unknown|nobody|text|string)?[\W_]*$", re.I), "empty"),
+)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A key that a person is to write, with its line from 1, and what stands there instead."""
+
+    key: str
+    line: int
+    why: str
+
+
+def gaps(contract: Contract, text: str) -> tuple[Gap, ...]:
+    """What is missing in a contract before card and runbook can be called complete; `text` is the contract's file."""
+    found = ((location, why) for location, value in _written(contract) if (why := _unwritten(value)))
+    return tuple(Gap(_key(location), line_of(text, location), why) for location, why in found)
+
+
+def _written(contract: Contract) -> Iterator[tuple[Location, str]]:
+    """Each text of the contract that a person answers for."""
+    model, operations = contract.model, contract.operations
+    yield ("model", "summary"), model.summary
+    for place, owner in enumerate(model.owners):
+        for key in ("name", "email", "role"):
+            yield ("model", "owners", place, key), getattr(owner, key)
+    yield ("model", "use", "intended"), model.use.intended
+    yield ("model", "use", "out_of_scope"), model.use.out_of_scope
+    for key in ("limitations", "considerations"):
+        for place, line in enumerate(getattr(model.use, key)):
+            yield ("model", "use", key, place), line
+    for place, signal in enumerate(contract.signals.outputs):
+        yield ("signals", "outputs", place, "description"), signal.description
+    for place, metric in enumerate(contract.metrics):
+        yield ("metrics", place, "description"), metric.description
+    yield ("operations", "on_call"), operations.on_call
+    yield ("operations", "logbook"), operations.logbook
+    for place, alarm in enumerate(operations.alarms):
+        yield ("operations", "alarms", place, "condition"), alarm.condition
+        yield ("operations", "alarms", place, "meaning"), alarm.meaning
+        for step, action in enumerate(alarm.action):
+            yield ("operations", "alarms", place, "action", step), action
+
+
+def _unwritten(value: str) -> str:
+    return next((why for pattern, why in UNWRITTEN if pattern.search(value.strip())), "")
+
+
+def _key(location: Location) -> str:
+    """`model.owners[0].email`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).removeprefix(".")

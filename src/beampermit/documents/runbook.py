@@ -1,0 +1,43 @@
+"""The runbook: for the operator at 3 A.M., what is needed first on top."""
+
+from __future__ import annotations
+
+from beampermit.contract import Contract
+from beampermit.documents import papers
+from beampermit.documents.markdown import Markdown
+from beampermit.documents.numbers import duration, exact
+from beampermit.documents.page import page
+from beampermit.documents.standing import Standing
+
+
+def runbook(known: Standing) -> Markdown:
+    """The runbook as Markdown."""
+    values = {
+        "known": known,
+        "contract": known.contract,
+        "model": known.contract.model,
+        "fallback": fallback(known.contract),
+    }
+    return papers.join(papers.blocks("runbook.md.j2", values))
+
+
+def runbook_page(known: Standing) -> str:
+    """The runbook as one HTML page, for a telephone."""
+    return page(runbook(known), f"{known.contract.model.name}: runbook")
+
+
+def fallback(contract: Contract) -> tuple[str, ...]:
+    """What is served when the model cannot answer, one step after the other, in words."""
+    promised = contract.fallback
+    words = {"default": _defaults(contract), "invalid": "INVALID is served, with the reason in the alarm's message."}
+    if promised.on_invalid != "hold":
+        return (words[promised.on_invalid],)
+    held = duration(promised.hold_for) if promised.hold_for else "0 s"
+    return (f"The last good value is held, for {held} at most.", f"After that: {words[promised.then]}")
+
+
+def _defaults(contract: Contract) -> str:
+    values = ", ".join(
+        f"{signal.name} = {exact(signal.default)}" for signal in contract.signals.outputs if signal.default is not None
+    )
+    return f"the default is served: {values}."

@@ -1,0 +1,129 @@
+"""What is known of a model at this commit: the facts that card and runbook are made from. What is not known is None."""
+
+from __future__ import annotations
+
+import csv
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from beampermit.contract import FILE_NAME, Contract
+from beampermit.digest import digest_file
+from beampermit.documents import facts
+from beampermit.documents.changes.data import Bound, after
+from beampermit.documents.changes.sides import Sides
+from beampermit.documents.charts import Plots
+from beampermit.environments.choice import BACKENDS
+from beampermit.errors import BadInput, Tripped
+from beampermit.permit.statement import Statement, read_statement
+from beampermit.project import Project
+from beampermit.registry.event import Event
+from beampermit.registry.ledger import Ledger
+from beampermit.saved_model.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A model as it stands. `clean`: the work tree is the commit. `row` is the first row of the device table."""
+
+    contract: Contract
+    commit: str
+    clean: bool
+    permit: Statement | None
+    champion: Event | None
+    before: Event | None
+    metrics: dict[str, float]
+    plots: Plots
+    files: dict[str, str]
+    bound: dict[str, Bound]
+    digests: dict[str, str]
+    license: str | None
+    row: dict[str, str]
+    devices: int | None
+
+    @property
+    def model_files(self) -> dict[str, str]:
+        """Files of the saved model with their digests, as git's manifest has them."""
+        folder = f"{self.contract.model.path}/"
+        return {path: digest for path, digest in self.files.items() if path.startswith(folder)}
+
+    def example(self, pv: str) -> str | None:
+        """The name of a PV for the first device, where the device table fills all of it."""
+        try:
+            filled = pv.format_map(self.row)
+        except (KeyError, ValueError, IndexError, AttributeError):
+            return None
+        return filled if filled != pv else None
+
+
+def standing(project: Project, permit: Path | None = None) -> Standing:
+    """Gather the facts. Raises `BadInput` for a file that is there and broken, `Tripped` for a permit of another model."""
+    contract = project.contract
+    commit = project.git.head()
+    manifest = project.path(contract.model.manifest)
+    champion, before = _in_service(project, contract)
+    row, devices = _devices(project, contract)
+    return Standing(
+        contract=contract,
+        commit=commit,
+        clean=project.git.work_tree() == project.git("rev-parse", "HEAD^{tree}"),
+        permit=_permit(permit, contract, commit) if permit else None,
+        champion=champion,
+        before=before,
+        metrics=facts.metrics(project, contract),
+        plots=facts.drawn(project, contract),
+        files=Manifest.read(manifest, contract.model.manifest).files if manifest.exists() else {},
+        bound=after(Sides(project)),
+        digests=_digests(project),
+        license=_license(project),
+        row=row,
+        devices=devices,
+    )
+
+
+def _permit(file: Path, contract: Contract, commit: str) -> Statement:
+    found = read_statement(file)
+    if found.name != contract.model.name:
+        raise Tripped(f"this permit is for {found.name!r}, not for {contract.model.name!r}", file=file)
+    if found.predicate.commit != commit:
+        raise Tripped(f"this permit is for commit {found.predicate.commit[:12]}, and this is {commit[:12]}", file=file)
+    return found
+
+
+def _in_service(project: Project, contract: Contract) -> tuple[Event | None, Event | None]:
+    """What the ledger, as last fetched, has in service, and what was in service before it."""
+    events = [event for event in Ledger(project.git).events() if event.model == contract.model.name]
+    if not events:
+        return None, None
+    earlier = (event for event in reversed(events) if event.version != events[-1].version)
+    return events[-1], next(earlier, None)
+
+
+def _digests(project: Project) -> dict[str, str]:
+    names = (FILE_NAME, "dvc.lock", *(backend.lock_file for backend in BACKENDS))
+    return {name: digest_file(project.path(name)) for name in names if project.path(name).is_file()}
+
+
+def _license(project: Project) -> str | None:
+    """The SPDX expression of `pyproject.toml`, where it has one."""
+    file = project.path("pyproject.toml")
+    if not file.is_file():
+        return None
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8")).get("project", {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"not TOML: {error}", file="pyproject.toml") from None
+    found = table.get("license") if isinstance(table, dict) else None
+    return found if isinstance(found, str) and found else None
+
+
+def _devices(project: Project, contract: Contract) -> tuple[dict[str, str], int | None]:
+    name = contract.signals.devices
+    if name is None or not project.path(name).is_file():
+        return {}, None
+    try:
+        with project.path(name).open(encoding="utf-8", newline="") as stream:
+            rows = [row for row in csv.DictReader(stream) if None not in row and None not in row.values()]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadInput(f"not a table of devices: {error}", file=name) from None
+    return (rows[0] if rows else {}), len(rows)
