@@ -7,6 +7,7 @@ touches the work tree, the index or HEAD of whoever runs it, so it works in a sh
 from __future__ import annotations
 
 import tempfile
+import uuid
 from pathlib import Path
 
 from beampermit.errors import BadInput, BeampermitError, Conflict, Outside
@@ -128,7 +129,9 @@ class Ledger:
                 self._add(f"permits/{event.permit.removeprefix('sha256:')}.json", permit.decode(), env)
             tree = self.git("write-tree", env=env)
             parents = ("-p", head) if head else ()
-            return self.git("commit-tree", tree, *parents, "-m", event.summary, env=env)
+            # Two who write the same event in the same second must not make the same commit: one of them is second.
+            attempt = f"Attempt: {uuid.uuid4()}"
+            return self.git("commit-tree", tree, *parents, "-m", event.summary, "-m", attempt, env=env)
 
     def _add(self, path: str, text: str, env: dict[str, str]) -> None:
         blob = self.git("hash-object", "-w", "--stdin", stdin=text)

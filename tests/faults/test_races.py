@@ -1,0 +1,109 @@
+"""Of two who promote at once exactly one wins; the other is told with exit code 3, and the older never wins late."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from beampermit.errors import BadInput, Conflict
+from laboratory import Laboratory
+
+pytestmark = pytest.mark.slow
+
+Race = Callable[..., list[int]]
+
+
+@pytest.fixture
+def colleague(laboratory: Laboratory) -> Laboratory:
+    """Another clone, made after the first promotion, with the same model in its work tree."""
+    laboratory.promote()
+    clone = laboratory.root.parent / "colleague"
+    subprocess.run(["git", "clone", "--quiet", laboratory.root.parent / "origin.git", clone], check=True)
+    shutil.copytree(laboratory.root / "model", clone / "model")
+    return Laboratory(clone, laboratory.key, laboratory.uri)
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_two_commits_at_once(laboratory: Laboratory, colleague: Laboratory, race: Race, attempt: int) -> None:
+    laboratory.change(2)
+    colleague.git("switch", "--quiet", "--create", "another")
+    (colleague.root / "notes.txt").write_text("another line of work\n")
+    colleague.git("add", "notes.txt")
+    colleague.git("commit", "--quiet", "--message", "Another line of work")
+    codes = race(laboratory.promote, colleague.promote, step="append to the ledger")
+    assert sorted(codes) == [0, 3]
+    winner = laboratory.last()
+    assert laboratory.events() == [("promote", 1), ("promote", winner.version)]
+    assert laboratory.champion() == winner.version
+    assert winner.commit == (laboratory, colleague)[codes.index(0)].project.git.head()
+
+
+def test_the_same_commit_at_once(laboratory: Laboratory, colleague: Laboratory, race: Race) -> None:
+    laboratory.change(2)
+    colleague.git("pull", "--quiet")
+    shutil.copytree(laboratory.root / "model", colleague.root / "model", dirs_exist_ok=True)
+    signed = laboratory.sign()
+    codes = race(
+        lambda watch: laboratory.promote(watch, signed),
+        lambda watch: colleague.promote(watch, signed),
+        step="append to the ledger",
+    )
+    assert sorted(codes) == [0, 3]
+    assert len(laboratory.events()) == 2
+    assert laboratory.champion() == laboratory.last().version
+    again = (laboratory, colleague)[codes.index(3)].promote(signed=signed)
+    assert not again.new
+
+
+def test_an_older_commit_that_finishes_late_does_not_win(laboratory: Laboratory, colleague: Laboratory) -> None:
+    laboratory.change(2)
+    colleague.git("pull", "--quiet")
+    shutil.copytree(laboratory.root / "model", colleague.root / "model", dirs_exist_ok=True)
+    laboratory.change(3)
+    laboratory.promote()
+    with pytest.raises(Conflict, match=r"is older than .*, which version 2 was promoted from|is not built on"):
+        colleague.promote()
+    assert laboratory.champion() == 2
+    assert laboratory.events() == [("promote", 1), ("promote", 2)]
+
+
+def test_an_older_commit_does_not_win_after_a_rollback_either(laboratory: Laboratory, colleague: Laboratory) -> None:
+    laboratory.change(2)
+    colleague.git("pull", "--quiet")
+    shutil.copytree(laboratory.root / "model", colleague.root / "model", dirs_exist_ok=True)
+    laboratory.change(3)
+    laboratory.promote()
+    laboratory.rollback()
+    with pytest.raises(Conflict, match="is older than"):
+        colleague.promote()
+
+
+def test_a_release_that_is_run_again_does_not_undo_a_rollback(laboratory: Laboratory) -> None:
+    laboratory.promote()
+    laboratory.change(2)
+    signed = laboratory.sign()
+    laboratory.promote(signed=signed)
+    laboratory.rollback()
+    with pytest.raises(Conflict, match="is not champion any more") as caught:
+        laboratory.promote(signed=signed)
+    assert caught.value.hint == "beampermit rollback --to 2 --reason WHY"
+    assert laboratory.champion() == 1
+    laboratory.rollback(to=2, reason="it was the sensor")
+    assert laboratory.champion() == 2
+
+
+def test_a_clone_too_shallow_to_tell_says_so(laboratory: Laboratory, tmp_path: Path) -> None:
+    laboratory.promote()
+    laboratory.change(2)
+    laboratory.change(3)
+    clone = tmp_path / "shallow"
+    origin = (laboratory.root.parent / "origin.git").as_uri()
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", origin, clone], check=True)
+    shutil.copytree(laboratory.root / "model", clone / "model")
+    with pytest.raises(BadInput, match="shallow") as caught:
+        Laboratory(clone, laboratory.key, laboratory.uri).promote()
+    assert caught.value.hint == "git fetch --unshallow origin"

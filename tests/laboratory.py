@@ -1,0 +1,161 @@
+"""A laboratory in miniature: a small project with an origin, a key, and a real MLflow, for tests that promote."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from beampermit import __version__
+from beampermit.digest import manifest
+from beampermit.permit import envelope, keys
+from beampermit.permit.assemble import assemble
+from beampermit.project import Project
+from beampermit.registry.event import Event
+from beampermit.registry.ledger import Ledger
+from beampermit.registry.mlflow import Registry
+from beampermit.registry.promotion import Moved, Promotion
+from beampermit.registry.rollback import rollback
+from beampermit.verdict import Outcome, Verdict, VerdictFile, Where
+
+MODEL = "bpm-faults"
+INTERLOCKS = ("DOC001", "ENV001")
+WHERE = Where(host="ci-1", system="Linux", python="3.11.9")
+
+
+def verdicts(project: Project, ids: Sequence[str] = INTERLOCKS) -> VerdictFile:
+    """Closed verdicts for the project's commit."""
+    return VerdictFile(
+        referee=__version__,
+        commit=project.git.head(),
+        tree=project.git("rev-parse", "HEAD^{tree}"),
+        where=WHERE,
+        verdicts=tuple(Verdict(id=id, title=id, outcome=Outcome.CLOSED, reason="looked at") for id in ids),
+    )
+
+
+@dataclass
+class Laboratory:
+    """One clone of the project, its key and its registry."""
+
+    root: Path
+    key: Path
+    uri: str
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def project(self) -> Project:
+        return Project(self.root)
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.project.git)
+
+    @property
+    def registry(self) -> Registry:
+        return Registry(self.uri)
+
+    def git(self, *words: str) -> str:
+        return subprocess.run(["git", *words], cwd=self.root, check=True, capture_output=True, text=True).stdout.strip()
+
+    def change(self, weight: float) -> str:
+        """A commit on `main` with another model, pushed; gives the commit."""
+        model = self.root / "model"
+        model.mkdir(exist_ok=True)
+        (model / "MLmodel").write_text("flavors: {}\n")
+        save_file({"weight": np.array([weight])}, model / "weights.safetensors")
+        files = {f"model/{path}": digest for path, digest in manifest(model).items()}
+        files["data/dataset/test.parquet"] = f"sha256:{'0' * 64}"
+        (self.root / "manifest.json").write_text(json.dumps({"algorithm": "sha256", "files": files}))
+        (self.root / "metrics").mkdir(exist_ok=True)
+        (self.root / "metrics/metrics.json").write_text(json.dumps({"auc": 0.97 + weight / 1000}))
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", f"A model with weight {weight:g}")
+        self.git("push", "--quiet", "origin", "main")
+        return self.project.git.head()
+
+    def sign(self) -> envelope.Signed:
+        """The permit of the commit that is checked out."""
+        statement = assemble(self.project, [verdicts(self.project)], INTERLOCKS)
+        key = keys.signing_key(str(self.key))
+        return envelope.Signed(statement, envelope.seal(statement, key))
+
+    def promote(self, watch: Callable[[str], None] | None = None, signed: envelope.Signed | None = None) -> Moved:
+        """Promote what is checked out."""
+        permit = signed or self.sign()
+        promotion = Promotion(
+            self.project, self.ledger, self.registry, permit, deploy=_loads, watch=watch or self.said.append
+        )
+        return promotion.run()
+
+    def rollback(
+        self, watch: Callable[[str], None] | None = None, to: int | None = None, reason: str = "drifts"
+    ) -> Moved:
+        """Go back."""
+        git = self.project.git
+        return rollback(git, self.ledger, self.registry, MODEL, watch or self.said.append, to=to, reason=reason)
+
+    def events(self) -> list[tuple[str, int]]:
+        """What the ledger on origin holds: kind and version."""
+        ledger = self.ledger
+        ledger.fetch()
+        return [(event.event, event.version) for event in ledger.events()]
+
+    def last(self) -> Event:
+        ledger = self.ledger
+        ledger.fetch()
+        return ledger.events()[-1]
+
+    def champion(self) -> int | None:
+        """What the registry shows."""
+        return self.registry.alias(MODEL, "champion")
+
+    def statuses(self) -> dict[int, str]:
+        """Versions in the registry, and how they are marked."""
+        return {one.number: one.tags.get("status", "") for one in self.registry.versions(MODEL)}
+
+
+def _loads(model: Path) -> None:
+    """A test deployment of a model that is but one number; the real one is in `tests/unit/registry`."""
+    from safetensors.numpy import load_file
+
+    assert load_file(model / "weights.safetensors")["weight"].shape == (1,)
+
+
+def found_laboratory(folder: Path, contract: str, database: Path) -> Laboratory:
+    """A project that was never promoted, its bare origin and its key, all in `folder`; `database` is a fresh MLflow."""
+    root, origin = folder / "project", folder / "origin.git"
+    subprocess.run(["git", "init", "--quiet", "--bare", origin], check=True)
+    subprocess.run(["git", "clone", "--quiet", origin, root], check=True, capture_output=True)
+    private, public = keys.generate(folder / "keys")
+    shutil.copy(database, folder / "mlflow.db")
+    (root / "contract.yaml").write_text(contract)
+    (root / ".gitignore").write_text("/model\n/.beampermit/\n")
+    for name in ("pyproject.toml", "uv.lock", "dvc.lock"):
+        (root / name).write_text(f"# {name}\n")
+    (root / ".github").mkdir()
+    shutil.copy(public, root / ".github/permit.pub")
+    return Laboratory(root, private, f"sqlite:///{folder / 'mlflow.db'}")
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new MLflow database, made once: that takes seconds."""
+    file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    Registry(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def laboratory(tmp_path: Path, contract_text: str, database: Path) -> Laboratory:
+    """A laboratory with a first model, not yet promoted."""
+    made = found_laboratory(tmp_path, contract_text, database)
+    made.change(1)
+    return made
