@@ -45,9 +45,12 @@ def line_of(text: str, key: str, *, last: bool = False) -> int | None:
     return text.count("\n", 0, found[-1 if last else 0]) + 1 if found else None
 
 
-def said(number: float) -> str:
-    """A number as reasons print it: digits enough that two which differ look different."""
-    return f"{number:.8g}"
+def said(number: float, beside: float | None = None) -> str:
+    """A number as reasons print it: four digits, or as many as tell it from the one it is printed `beside`."""
+    digits = (4, 8, 17)
+    if beside is None or beside == number:
+        return f"{number:.4g}"
+    return next(text for count in digits if (text := f"{number:.{count}g}") != f"{beside:.{count}g}")
 
 
 class _Object(list[tuple[str, Any]]):

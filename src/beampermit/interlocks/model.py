@@ -135,7 +135,7 @@ class MDL003(Interlock):
             *_packaged_contract(contract, model),
             *_inputs(contract.signals.inputs, loaded.inputs),
             *_names(contract.signals.outputs, [field.name for field in loaded.outputs]),
-            *(f"it accepts {words}, which its signature forbids" for words in loaded.accepted),
+            *(f"it accepts {words} and must refuse it" for words in loaded.accepted),
             *_outputs(contract.signals.outputs, loaded.example, "its own example"),
             *_outputs(contract.signals.outputs, scored.columns, contract.evaluation.inputs),
         ]
@@ -213,7 +213,7 @@ def _outputs(signals: tuple[Signal, ...], spans: dict[str, Any], of: str) -> Ite
             yield f"on {of} it gave {signal.name!r} that is not finite" if span.rows else f"on {of} it gave no row"
         elif span.low < signal.range[0] or span.high > signal.range[1]:
             yield (
-                f"on {of} it gave {signal.name!r} from {said(span.low)} to {said(span.high)}, "
+                f"on {of} it gave {signal.name!r} from {span.low:.8g} to {span.high:.8g}, "
                 f"outside [{signal.range[0]:g}, {signal.range[1]:g}]"
             )
 

@@ -87,7 +87,7 @@ class PRF002(Interlock):
         if problems := [words for pair in pairs if (words := _worse(*pair, champion.version))]:
             return tripped("; ".join(problems), contract.evaluation.metrics, **evidence)
         compared = ", ".join(
-            f"{metric.name} {said(evaluated[metric.name])} against {said(metrics[metric.name])}" for metric, *_ in pairs
+            f"{metric.name} {_against(evaluated[metric.name], metrics[metric.name])}" for metric, *_ in pairs
         )
         return closed(f"not worse than version {champion.version}: {compared}", **evidence)
 
@@ -131,11 +131,15 @@ def _change(item: dict[str, Any]) -> str:
 
 
 def _plain(value: Any) -> str:
-    return said(value) if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _asks(metric: Metric) -> str:
-    return f"at {'least' if metric.better == 'higher' else 'most'} {said(metric.gate)}"
+    return f"at {'least' if metric.better == 'higher' else 'most'} {metric.gate:g}"
+
+
+def _against(value: float, best: float) -> str:
+    return f"{said(value, best)} against {said(best, value)}"
 
 
 def _row(metric: Metric, value: float | None) -> dict[str, Any]:
@@ -146,7 +150,9 @@ def _row(metric: Metric, value: float | None) -> dict[str, Any]:
 def _unmet(metric: Metric, value: float | None) -> str:
     if value is None:
         return f"{metric.name} is not among the metrics"
-    return "" if metric.met(value) else f"{metric.name} is {said(value)}, the gate asks for {_asks(metric)}"
+    return (
+        "" if metric.met(value) else f"{metric.name} is {said(value, metric.gate)}, the gate asks for {_asks(metric)}"
+    )
 
 
 def _worse(metric: Metric, value: float | None, best: float | None, version: int) -> str:
@@ -155,8 +161,8 @@ def _worse(metric: Metric, value: float | None, best: float | None, version: int
     if metric.not_worse(value, best):
         return ""
     return (
-        f"{metric.name} is {said(value)}, worse than the champion's {said(best)} (version {version}) "
-        f"by more than {said(metric.champion_margin)}"
+        f"{metric.name} is {said(value, best)}, worse than the champion's {said(best, value)} (version {version}) "
+        f"by more than {metric.champion_margin:g}"
     )
 
 

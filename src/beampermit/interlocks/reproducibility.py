@@ -60,4 +60,5 @@ def _difference(name: str, committed: float | None, evaluated: float | None, tol
         return f"{name} is committed as {said(committed)} and evaluation does not give it"
     if abs(committed - evaluated) <= tolerance * max(1.0, abs(committed), abs(evaluated)):
         return ""
-    return f"{name} is committed as {said(committed)} and evaluates to {said(evaluated)}, more than {tolerance:g} apart"
+    here, now = said(committed, evaluated), said(evaluated, committed)
+    return f"{name} is committed as {here} and evaluates to {now}, more than {tolerance:g} apart"

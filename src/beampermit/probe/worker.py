@@ -174,6 +174,11 @@ def _nonsense(example: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(example, pd.DataFrame):
         for name in example.columns:
             yield f"rows without {name!r}", example.drop(columns=name)
+            if isinstance(example[name].iloc[0], list | np.ndarray):
+                yield (
+                    f"rows of {name!r} one value longer",
+                    example.assign(**{name: [[*v, v[-1]] for v in example[name]]}),
+                )
     elif isinstance(example, dict):
         for name, values in example.items():
             longer = _longer(np.asarray(values))

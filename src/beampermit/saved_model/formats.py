@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import pickletools
 import tokenize
+import tomllib
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -131,6 +132,17 @@ def _python(path: Path) -> str:
     return "" if encoding in ("utf-8", "utf-8-sig") else f"it declares the encoding {encoding}"
 
 
+def _toml(path: Path) -> str:
+    text, wrong = _decoded(path)
+    if wrong:
+        return wrong
+    try:
+        tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        return str(error)
+    return ""
+
+
 def _text(path: Path) -> str:
     return _decoded(path)[1]
 
@@ -195,6 +207,8 @@ NAMES: dict[str, Callable[[Path], str]] = {
     "MLmodel": _yaml,
     "requirements.txt": _text,
     "constraints.txt": _text,
+    "pyproject.toml": _toml,
+    "uv.lock": _toml,
     "py.typed": _text,
 }
-"""What MLflow writes beside a model, and the mark of a typed package."""
+"""What MLflow writes beside a model, where it was made with uv too, and the mark of a typed package."""

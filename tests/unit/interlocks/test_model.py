@@ -365,7 +365,7 @@ SIGNATURES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "wrong shape accepted": (
         {"accepted": ("'turns' of shape (2, 251)",)},
         {},
-        "it accepts 'turns' of shape (2, 251), which its signature forbids",
+        "it accepts 'turns' of shape (2, 251) and must refuse it",
     ),
     "nothing for its example": (
         {"example": {"fault-score": Span(rows=0, finite=False, low=None, high=None)}},
