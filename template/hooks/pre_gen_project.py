@@ -1,4 +1,7 @@
-"""Judge the answers before anything is written. Standard library only: cookiecutter runs this without beampermit."""
+"""Judge the answers before anything is written.
+
+Standard library only: cookiecutter runs this without beampermit. `beampermit new` reads the rules from this file too.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,6 @@ import keyword
 import re
 import sys
 from datetime import date
-
-ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 
 SLUG = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
 PACKAGE = r"[a-z][a-z0-9]*(_[a-z0-9]+)*"
@@ -26,7 +27,7 @@ USED = {  # packages that the project or its tools import: the project's own mus
 def problems(answers: dict[str, str]) -> list[str]:
     """What is wrong with the answers, as `question: why`; nothing when they may be used."""
     found = [f"{key}: {why}" for key, rule in RULES.items() for why in [rule(answers[key])] if why]
-    found += [f"{key}: {why}" for key, value in answers.items() for why in [_one_line(value)] if why and not _private(key)]
+    found += [f"{key}: {why}" for key in RULES for why in [_one_line(answers[key])] if why]
     if answers["maintainer_email"].strip().lower() == answers["deputy_email"].strip().lower():
         found.append("deputy_email: two people answer for a model, with two addresses; this is the maintainer's")
     return found
@@ -94,14 +95,8 @@ def _repository(value: str) -> str:
     return "" if re.fullmatch(REPOSITORY, value) else f"{value!r} is not OWNER/NAME"
 
 
-def _private(key: str) -> bool:
-    return key.startswith("_")
-
-
-def _one_line(value: object) -> str:
-    if not isinstance(value, str) or value.isprintable():
-        return ""
-    return "holds a line break or a character that cannot be seen"
+def _one_line(value: str) -> str:
+    return "" if value.isprintable() else "holds a line break or a character that cannot be seen"
 
 
 RULES = {
@@ -122,7 +117,7 @@ RULES = {
 }
 
 if __name__ == "__main__":
-    wrong = problems(ANSWERS)
+    wrong = problems(json.loads(r"""{{ cookiecutter | tojson }}"""))
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         sys.exit(f"{wrong[0]}{more}")

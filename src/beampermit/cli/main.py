@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from beampermit import __version__
-from beampermit.cli import check, contract, data, env, permit, promotion, rehearse, report
+from beampermit.cli import check, contract, data, demo, env, new, permit, promotion, rehearse, report
 from beampermit.cli.output import fail
 from beampermit.errors import BeampermitError
 
@@ -22,7 +22,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("check")(check.check)
+app.command("new")(new.new)
+app.command("demo")(demo.demo)
 app.command("report")(report.report)
+app.command("card")(report.card)
+app.command("runbook")(report.runbook)
 app.add_typer(contract.app, name="contract")
 app.add_typer(env.app, name="env")
 app.add_typer(permit.app, name="permit")

@@ -1,0 +1,54 @@
+"""The template: where it is, what it asks, and the rules it judges answers by."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from beampermit.errors import Outside
+
+IN_WHEEL = Path(__file__).parents[1] / "_template/template"
+IN_SOURCE = Path(__file__).parents[3] / "template"
+
+
+def template_folder() -> Path:
+    """The folder with the template's `cookiecutter.json`: in the installed package, or in our source tree."""
+    for folder in (IN_WHEEL, IN_SOURCE):
+        if (folder / "cookiecutter.json").is_file():
+            return folder
+    raise Outside("this installation of beampermit holds no template", hint="install beampermit again")
+
+
+@cache
+def questions() -> dict[str, str | list[str]]:
+    """Question -> its default, with Jinja, or its choices, the default first."""
+    return {key: value for key, value in _definition().items() if not key.startswith("_")}
+
+
+def explanation(question: str) -> str:
+    """What is shown to whoever answers."""
+    return _definition()["__prompts__"].get(question, question)
+
+
+def problem(question: str, answer: str) -> str:
+    """Why the answer cannot be used; empty when it can."""
+    return _rules()["RULES"][question](answer)
+
+
+def problems(answers: dict[str, str]) -> list[str]:
+    """What is wrong with a full set of answers, as `question: why`."""
+    return _rules()["problems"](answers)
+
+
+@cache
+def _definition() -> dict[str, Any]:
+    return json.loads((template_folder() / "cookiecutter.json").read_text(encoding="utf-8"))
+
+
+@cache
+def _rules() -> dict[str, Any]:
+    """The template's own hook, as a module: cookiecutter alone and `beampermit new` refuse the same answers."""
+    return runpy.run_path(str(template_folder() / "hooks/pre_gen_project.py"))
