@@ -1,9 +1,10 @@
 """Installs the referee from this action's own commit, apart from the project that it is to judge.
 
-It runs before anything is installed, so it uses the standard library alone. `setup.py referee` makes a folder with a copy of
-this repository, an environment from its lock of hashes, and a `beampermit` command; `setup.py environment` lets that command
-install the project's environment. Jobs that share a machine share both: the first one installs while the others wait, and a
-stamp, written last, tells a whole installation from half of one. With FRESH=true nothing is used that another run left.
+It runs before anything is installed, so it uses the standard library alone. `setup.py referee` makes a folder with a
+copy of this repository, an environment from its lock of hashes, and a `beampermit` command; `setup.py environment` lets
+that command install the project's environment. Jobs that share a machine share both: the first one installs while
+the others wait, and a stamp, written last, tells a whole installation from half of one. With FRESH=true nothing is used
+that another run left.
 """
 
 import fcntl
@@ -21,13 +22,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("src", "template", "actions", ".github/workflows", "cookiecutter.json", "pyproject.toml", "requirements.lock")
 LOCKS = ("uv.lock", "conda-lock.yml")
+WITHOUT_WHEEL = "antlr4-python3-runtime"
+"""The one package of the lock that is published as sources alone; DVC needs it."""
 OLDEST_RUN = 24 * 3600
 """Seconds after which what a finished run installed for itself is removed."""
 
 
 def main(verb: str) -> None:
     """Install the `referee`, or the project's `environment` with the referee."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - the runner's Python is whatever it is
         sys.exit(
             f"::error::Beampermit needs Python 3.11 or newer on the runner; python3 is {platform.python_version()}"
         )
@@ -45,7 +48,7 @@ def referee() -> None:
         if missing:
             install(target, files)
     append("GITHUB_PATH", target / "bin")
-    print(f"referee {key[:12]} {'installed' if missing else 'found'} in {target}")
+    sys.stdout.write(f"referee {key[:12]} {'installed' if missing else 'found'} in {target}\n")
 
 
 def install(target: Path, files: list[str]) -> None:
@@ -58,7 +61,8 @@ def install(target: Path, files: list[str]) -> None:
     uv = find_uv(lock, target)
     run(uv, "venv", "--quiet", "--python", sys.executable, target / "venv")
     # The package itself is not built: a build would need a build backend, which the lock would have to name as well.
-    run(uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "--only-binary", ":all:", "-r", lock)
+    hashed = ("--require-hashes", "--only-binary", ":all:", "--no-binary", WITHOUT_WHEEL)
+    run(uv, "pip", "install", "--quiet", "--python", python, *hashed, "-r", lock)
     packages = subprocess.run(
         [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
         check=True,
@@ -78,14 +82,15 @@ def environment() -> None:
     locks = [Path(name) for name in LOCKS if Path(name).is_file()]
     key = digest([platform.machine(), *(f"{path} {file_digest(path)}" for path in locks)])
     target = shelf() / "environments" / key
+    # Told first: where the installation fails, the interlocks that follow say why.
+    append("GITHUB_ENV", f"BEAMPERMIT_ENVIRONMENT={target}")
     with locked(target):
         run("beampermit", "env", "install", env={**os.environ, **cache(), "BEAMPERMIT_ENVIRONMENT": str(target)})
-    append("GITHUB_ENV", f"BEAMPERMIT_ENVIRONMENT={target}")
 
 
 def shelf() -> Path:
     """Where installations are kept on this machine: by run where they must be fresh, for all runs otherwise."""
-    base = Path(os.environ["RUNNER_TOOL_CACHE"]) / "beampermit"
+    base = Path(os.environ["RUNNER_TOOL_CACHE"]).resolve() / "beampermit"
     if not fresh():
         return base
     run_name = f"{os.environ.get('GITHUB_RUN_ID', '0')}-{os.environ.get('GITHUB_RUN_ATTEMPT', '1')}"
@@ -167,7 +172,7 @@ def run(*command: "str | Path", env: "dict[str, str] | None" = None) -> None:
     words = [str(word) for word in command]
     code = subprocess.run(words, env=env or {**os.environ, **cache()}, check=False).returncode
     if code:
-        print(f"::error::{shlex.join(words[:4])} ended with {code}")
+        sys.stdout.write(f"::error::{shlex.join(words[:4])} ended with {code}\n")
         sys.exit(code)
 
 

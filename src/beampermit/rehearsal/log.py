@@ -1,4 +1,4 @@
-"""act's log, one JSON object a line: what happened to which job. A line that is none of act's is kept, never believed."""
+"""act's log, one JSON object a line: what happened to which job. Any other line is kept, never believed."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ class Line:
     job_result: str = ""
     unmapped: str = ""
     """The runner label that stands for nothing here."""
+    error: str = ""
+    """What an `::error::` of the step says, its title first."""
 
 
 def parse(raw: str) -> Line:
@@ -49,7 +51,16 @@ def parse(raw: str) -> Line:
         step_starts=content.get("stage") == "Main" and text.startswith("⭐") and len(content.get("stepID") or ()) == 1,
         job_result=result if isinstance(result, str) else "",
         unmapped=unmapped[1] if unmapped else "",
+        error=_error(content),
     )
+
+
+def _error(content: dict[str, object]) -> str:
+    said, pairs = content.get("arg"), content.get("kvPairs")
+    if content.get("command") != "error" or not isinstance(said, str):
+        return ""
+    title = pairs.get("title") if isinstance(pairs, dict) else None
+    return clean(f"{title}: {said}" if title else said).partition("\n")[0]
 
 
 def clean(text: str) -> str:

@@ -134,7 +134,7 @@ class _Planner:
                 self._elsewhere.add(f"{use.repository}@{use.revision}")
 
     def _is_ours(self, use: Use, file: Path) -> bool:
-        """Whether a mirror or the original of this repository is meant: one of our files uses it, or it has our workflow."""
+        """Whether this repository or a mirror of it is meant: one of our files uses it, or it has our workflows."""
         known = {name.partition("@")[0] for name, folder in self._repositories.items() if folder == self._own}
         return file.is_relative_to(self._own) or use.path.startswith(f"{FOLDER}/ml-") or use.repository in known
 

@@ -33,7 +33,7 @@ class RehearsedJob(Record):
     seconds: float = 0.0
     log: str | None = None
     tail: tuple[str, ...] = ()
-    """The last lines that say something, of a job that failed."""
+    """Of a job that failed: its errors, or the last lines that say something."""
 
 
 class Rehearsal(Record):

@@ -188,6 +188,7 @@ class _State:
     runs: set[str] = field(default_factory=set)
     unmapped: str = ""
     said: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
     def is_called(self, name: str) -> bool:
         if name == self.job.key:
@@ -206,6 +207,8 @@ class _State:
             self.stream.write(f"{line.text}\n")
         if line.output and line.text.strip():
             self.said = [*self.said[-TAIL + 1 :], line.text.strip()]
+        if line.error and line.error not in self.errors:
+            self.errors.append(line.error)
         if line.step_starts:
             self.step, new = line.text.removeprefix("⭐ Run Main ").splitlines()[0], True
         if line.job_result:
@@ -232,16 +235,20 @@ class _State:
         if last.result is Result.SUCCESS:
             return last
         if last.result is Result.FAILURE:
-            return last.model_copy(update={"reason": f"failed at: {self.step}", "tail": tuple(self.said)})
+            return last.model_copy(update={"reason": f"failed at: {self.step}", "tail": self._tail()})
         if last.result is Result.RUNNING:
             return last.model_copy(
                 update={
                     "result": Result.FAILURE,
                     "reason": f"ended without a result at: {self.step}",
-                    "tail": tuple(self.said),
+                    "tail": self._tail(),
                 }
             )
         return last.model_copy(update={"result": Result.SKIPPED, "reason": self._why_skipped(others), "log": None})
+
+    def _tail(self) -> tuple[str, ...]:
+        """What the job called errors, and what it said last where it called nothing so."""
+        return tuple(self.errors[:TAIL] or self.said)
 
     def _why_skipped(self, others: Mapping[str, RehearsedJob]) -> str:
         if self.unmapped:

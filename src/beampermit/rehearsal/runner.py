@@ -161,7 +161,7 @@ def _read(child: subprocess.Popen[str], found: queue.Queue[str | None]) -> None:
 
 
 def apart() -> list[str]:
-    """The words that put act into a process namespace of its own, which dies as a whole; none where that is not allowed."""
+    """The words that put act into a process namespace, which dies as a whole; none where that is not allowed."""
     namespace = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
     dies_with_us = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
     for words in (namespace, [*namespace, "--user", "--map-current-user"]):

@@ -12,7 +12,7 @@ PARTS = ("template", "actions", ".github/workflows", "cookiecutter.json", "pypro
 
 
 def lay_out(into: Path) -> Path:
-    """Copy the repository as actions see it to `into`: act copies it whole for each step, so nothing else lies there."""
+    """Copy what actions need of the repository to `into`, and no more: act copies it whole for each step."""
     package = Path(beampermit.__file__).parent
     checkout = package.parents[1]
     carried = package / "_source"

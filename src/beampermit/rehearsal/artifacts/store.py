@@ -73,7 +73,7 @@ def collect(lines: str, hidden: bool) -> "dict[str, Path]":
         raise Refused("patterns that leave files out (`!`) are not rehearsed")
     roots, files = [], []
     for pattern in patterns:
-        for found in map(Path, sorted(glob.glob(pattern, recursive=True, include_hidden=True))):
+        for found in map(Path, sorted(glob.glob(pattern, recursive=True, include_hidden=True))):  # noqa: PTH207
             roots.append(found if found.is_dir() else found.parent)
             files += [found] if not found.is_dir() else [file for file in sorted(found.rglob("*")) if not file.is_dir()]
     if not files:
