@@ -49,8 +49,9 @@ def signing_key(value: str | None) -> Ed25519PrivateKey:
     hint = "beampermit permit keygen --out FOLDER"
     if not value or not value.strip():
         raise BadInput(f"there is no signing key: {VARIABLE} holds neither PEM text nor the path of a key", hint=hint)
+    pem = _pem(value)
     try:
-        key = load_pem_private_key(_pem(value), None)
+        key = load_pem_private_key(pem, None)
     except TypeError:
         raise BadInput(f"the key in {VARIABLE} is encrypted; give it without a passphrase") from None
     except Exception:  # cryptography raises many kinds, and none may carry the key into a message

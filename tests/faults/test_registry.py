@@ -1,0 +1,203 @@
+"""The registry is away, hangs, lies or was moved by hand: the ledger stands, and the exit code says whose fault."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from beampermit.cli.main import app
+from beampermit.errors import BadInput, Outside
+from beampermit.registry import models
+from beampermit.registry.mlflow import Registry
+from beampermit.registry.reconcile import reconcile
+from laboratory import MODEL, Laboratory
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def second(laboratory: Laboratory) -> Laboratory:
+    """A laboratory with two versions promoted."""
+    laboratory.promote()
+    laboratory.change(2)
+    laboratory.promote()
+    return laboratory
+
+
+def _reconcile(laboratory: Laboratory) -> tuple[str, ...]:
+    return reconcile(laboratory.ledger, laboratory.registry, MODEL, laboratory.said.append)
+
+
+def test_an_alias_moved_by_hand_is_moved_back_and_told(second: Laboratory) -> None:
+    second.registry.set_alias(MODEL, "champion", 1)
+    assert _reconcile(second) == ("champion moved from version 1 to version 2",)
+    assert second.champion() == 2
+    assert _reconcile(second) == ()
+
+
+def test_an_alias_deleted_by_hand_is_set_again(second: Laboratory) -> None:
+    second.registry.delete_alias(MODEL, "champion")
+    assert _reconcile(second) == ("champion moved from nothing to version 2",)
+
+
+def test_an_alias_set_before_anything_was_promoted_is_removed(laboratory: Laboratory) -> None:
+    run = laboratory.registry.store(MODEL, laboratory.root / "model", f"sha256:{'e' * 64}", {})
+    laboratory.registry.create_version(MODEL, run)
+    laboratory.registry.set_alias(MODEL, "champion", 1)
+    assert _reconcile(laboratory) == ("champion showed version 1, and nothing was ever promoted: removed",)
+    assert laboratory.champion() is None
+
+
+def test_a_tag_changed_by_hand_is_mended_after_the_bytes_were_judged(second: Laboratory) -> None:
+    second.registry.tag(MODEL, 2, digest=f"sha256:{'0' * 64}")
+    assert _reconcile(second) == ("version 2: digest set to what the ledger says",)
+
+
+def test_a_status_changed_by_hand_is_mended(second: Laboratory) -> None:
+    second.registry.tag(MODEL, 1, status="champion")
+    assert _reconcile(second) == ("version 1 marked as former",)
+
+
+def test_a_version_that_is_gone_is_the_outside_world(second: Laboratory) -> None:
+    second.registry._client.delete_model_version(MODEL, "2")
+    with pytest.raises(Outside, match="has no version 2 of bpm-faults, which the ledger calls champion"):
+        _reconcile(second)
+
+
+def test_another_registry_with_the_same_numbers_is_not_believed(second: Laboratory, tmp_path: Path) -> None:
+    _spoil(second, 2)
+    second.registry.tag(MODEL, 2, digest=f"sha256:{'0' * 64}")
+    with pytest.raises(Outside, match="holds other bytes for bpm-faults version 2"):
+        _reconcile(second)
+
+
+def test_bytes_changed_in_the_registry_are_never_handed_out(second: Laboratory, tmp_path: Path) -> None:
+    _spoil(second, 2)
+    with pytest.raises(Outside, match="holds other bytes"):
+        models.fetch(second.last(), tmp_path / "models", second.uri)
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_nobody_rolls_back_to_bytes_that_were_changed(second: Laboratory) -> None:
+    _spoil(second, 1)
+    with pytest.raises(Outside, match="holds other bytes"):
+        second.rollback()
+    assert second.events() == [("promote", 1), ("promote", 2)]
+    assert second.champion() == 2
+
+
+def test_a_model_is_fetched_once_and_mended_when_the_kept_copy_was_changed(second: Laboratory, tmp_path: Path) -> None:
+    first = models.fetch(second.last(), tmp_path / "models", second.uri)
+    assert first.name == second.last().digest.removeprefix("sha256:")
+    assert models.fetch(second.last(), tmp_path / "models", "http://127.0.0.1:9") == first
+    (first / "MLmodel").write_text("changed")
+    assert (models.fetch(second.last(), tmp_path / "models", second.uri) / "MLmodel").read_text() == "flavors: {}\n"
+
+
+def test_compiled_code_planted_in_the_registry_is_left_behind(second: Laboratory, tmp_path: Path) -> None:
+    stored = _stored(second, 2) / "code/__pycache__"
+    stored.mkdir(parents=True)
+    (stored / "model.cpython-311.pyc").write_bytes(b"planted")
+    found = models.fetch(second.last(), tmp_path / "models", second.uri)
+    assert not list(found.rglob("*.pyc"))
+
+
+def test_of_two_versions_that_a_lost_reply_made_the_lowest_wins(
+    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = Registry.create_version
+
+    def twice(self: Registry, model: str, run: str, **tags: str) -> None:
+        create(self, model, run, **tags)
+        create(self, model, run, **tags)
+
+    monkeypatch.setattr(Registry, "create_version", twice)
+    laboratory.promote()
+    assert laboratory.statuses() == {1: "champion", 2: ""}
+    assert laboratory.events() == [("promote", 1)]
+
+
+def test_a_reply_lost_for_good_is_found_by_the_next_run(
+    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = Registry.create_version
+
+    def lost(self: Registry, model: str, run: str, **tags: str) -> None:
+        create(self, model, run, **tags)
+        raise Outside("502 Bad Gateway")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Registry, "create_version", lost)
+        with pytest.raises(Outside):
+            laboratory.promote()
+    assert (laboratory.events(), laboratory.champion()) == ([], None)
+    laboratory.promote()
+    assert laboratory.statuses() == {1: "champion"}
+
+
+def test_a_hook_that_refuses_the_ledger_leaves_the_champion(second: Laboratory) -> None:
+    hook = second.root.parent / "origin.git/hooks/pre-receive"
+    hook.write_text("#!/bin/sh\ngrep -q beampermit-ledger && echo frozen >&2 && exit 1\nexit 0\n")
+    hook.chmod(0o755)
+    second.change(3)
+    with pytest.raises(Outside, match="nothing moved: remote: frozen"):
+        second.promote()
+    with pytest.raises(Outside, match="nothing moved: remote: frozen"):
+        second.rollback()
+    assert second.champion() == 2
+    assert second.statuses() == {1: "former", 2: "champion", 3: ""}
+    hook.unlink()
+    second.promote()
+    assert second.statuses() == {1: "former", 2: "former", 3: "champion"}
+
+
+def test_a_registry_that_is_down_is_exit_4_soon(second: Laboratory) -> None:
+    start = time.monotonic()
+    with pytest.raises(Outside, match="Connection refused") as caught:
+        Laboratory(second.root, second.key, "http://ada:secret@127.0.0.1:9").rollback()
+    assert time.monotonic() - start < 60
+    assert "secret" not in str(caught.value)
+    assert second.events() == [("promote", 1), ("promote", 2)]
+
+
+def test_a_registry_that_hangs_is_exit_4_in_bounded_time(second: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(Outside, match=r"(?i)timed out"):
+        Laboratory(second.root, second.key, f"http://127.0.0.1:{silent.getsockname()[1]}").rollback()
+
+
+def test_a_corrupted_line_is_named_by_the_command(second: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
+    _corrupt(second)
+    with pytest.raises(BadInput) as caught:
+        second.rollback()
+    assert str(caught.value).startswith("ledger.jsonl:2: ")
+    assert caught.value.exit_code == 2
+    assert CliRunner().invoke(app, ["history", "--project", str(second.root)]).exit_code
+
+
+def _stored(laboratory: Laboratory, version: int) -> Path:
+    run = laboratory.registry.version(MODEL, version).run  # pyright: ignore[reportOptionalMemberAccess]
+    return next((laboratory.root.parent / "mlartifacts").glob(f"{run}/artifacts/model"))
+
+
+def _spoil(laboratory: Laboratory, version: int) -> None:
+    (_stored(laboratory, version) / "weights.safetensors").write_bytes(b"other")
+
+
+def _corrupt(laboratory: Laboratory) -> None:
+    """Somebody edits the ledger by hand and pushes it, on top of what was there."""
+    git: Callable[..., str] = laboratory.git
+    git("fetch", "--quiet", "origin")
+    git("switch", "--quiet", "--detach", "origin/beampermit-ledger")
+    file = laboratory.root / "ledger.jsonl"
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([lines[0], lines[1].replace('"version": 2', '"version": "two"')]) + "\n")
+    git("commit", "--quiet", "--message", "by hand", "--", "ledger.jsonl")
+    git("push", "--quiet", "origin", "HEAD:refs/heads/beampermit-ledger")
+    git("switch", "--quiet", "main")

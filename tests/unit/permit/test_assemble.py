@@ -1,0 +1,147 @@
+"""No permit unless every interlock has exactly one closed, fresh verdict for this very commit and tree."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beampermit.digest import digest_file, digest_folder
+from beampermit.errors import BadInput, Tripped
+from beampermit.permit.assemble import assemble, read_folder
+from beampermit.verdict import Outcome, VerdictFile, write_verdicts
+from laboratory import INTERLOCKS, Laboratory, found_laboratory, verdicts
+
+
+@pytest.fixture
+def laboratory(tmp_path: Path, contract_text: str) -> Laboratory:
+    """A project with a model; no registry is needed here."""
+    (tmp_path / "none.db").touch()
+    made = found_laboratory(tmp_path, contract_text, tmp_path / "none.db")
+    made.change(1)
+    return made
+
+
+def test_a_permit_binds_all_that_the_model_was_made_from(laboratory: Laboratory) -> None:
+    project = laboratory.project
+    permit = assemble(project, [verdicts(project)], INTERLOCKS, run="https://ci.example/runs/7")
+    facts = permit.predicate
+    assert permit.name == "bpm-faults"
+    assert permit.model_digest == digest_folder(project.path("model"))
+    assert facts.commit == project.git.head()
+    assert facts.tree == project.git("rev-parse", "HEAD^{tree}")
+    for bound in (facts.environment, facts.pipeline, facts.contract):
+        assert bound.digest == digest_file(project.path(bound.file))
+    assert [bound.file for bound in (facts.environment, facts.pipeline)] == ["uv.lock", "dvc.lock"]
+    assert facts.dataset == {"data/dataset/test.parquet": f"sha256:{'0' * 64}"}
+    assert facts.metrics == {"auc": 0.971}
+    assert [(one.id, one.outcome, one.where.host) for one in facts.verdicts] == [
+        ("DOC001", "closed", "ci-1"),
+        ("ENV001", "closed", "ci-1"),
+    ]
+    assert facts.run == "https://ci.example/runs/7"
+
+
+def _changed(file: VerdictFile, **changes: Any) -> VerdictFile:
+    """The file with its second verdict, ENV001, changed."""
+    return file.model_copy(update={"verdicts": (file.verdicts[0], file.verdicts[1].model_copy(update=changes))})
+
+
+Spoil = Callable[[VerdictFile], list[VerdictFile]]
+DEFECTS: dict[str, tuple[Spoil, str]] = {
+    "missing": (lambda f: [f.model_copy(update={"verdicts": f.verdicts[:1]})], "ENV001 has no verdict"),
+    "no file at all": (lambda f: [], "DOC001 has no verdict\n  ENV001 has no verdict"),
+    "tripped": (
+        lambda f: [_changed(f, outcome=Outcome.TRIPPED, reason="stale\nlock \x1b[2J")],
+        "ENV001 tripped: stale lock ?[2J",
+    ),
+    "skipped": (lambda f: [_changed(f, outcome=Outcome.SKIPPED, reason="no lock")], "ENV001 skipped: no lock"),
+    "error": (lambda f: [_changed(f, outcome=Outcome.ERROR, reason="no network")], "ENV001 error: no network"),
+    "reused": (lambda f: [_changed(f, reused=True)], "ENV001 is reused from an earlier run"),
+    "twice in one file": (
+        lambda f: [f.model_copy(update={"verdicts": (*f.verdicts, f.verdicts[1])})],
+        "ENV001 has 2 verdicts: closed, closed",
+    ),
+    "contradicting": (
+        lambda f: [f, _changed(f, outcome=Outcome.TRIPPED)],
+        "ENV001 has 2 verdicts: closed, tripped",
+    ),
+    "another commit": (
+        lambda f: [f.model_copy(update={"commit": "9" * 40})],
+        "ENV001 was judged at commit 999999999999",
+    ),
+    "another tree": (
+        lambda f: [f.model_copy(update={"tree": "9" * 40})],
+        "ENV001 was judged on a work tree with changes",
+    ),
+    "another referee": (
+        lambda f: [f.model_copy(update={"referee": "9.9"})],
+        "ENV001 was judged by beampermit 9.9, and this is",
+    ),
+    "unknown": (lambda f: [_changed(f, id="XYZ001")], "XYZ001 is no interlock that this beampermit knows"),
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_whatever_is_not_closed_is_named_on_a_line(laboratory: Laboratory, defect: str) -> None:
+    spoil, line = DEFECTS[defect]
+    with pytest.raises(Tripped) as caught:
+        assemble(laboratory.project, spoil(verdicts(laboratory.project)), INTERLOCKS)
+    assert f"\n  {line}" in caught.value.message
+    assert caught.value.exit_code == 1
+
+
+def test_a_work_tree_that_was_changed_since_gets_no_permit(laboratory: Laboratory) -> None:
+    (laboratory.root / "uv.lock").write_text("# another lock\n")
+    with pytest.raises(Tripped, match="not the commit") as caught:
+        assemble(laboratory.project, [verdicts(laboratory.project)], INTERLOCKS)
+    assert caught.value.file == "uv.lock"
+
+
+def test_a_missing_lock_is_named(laboratory: Laboratory) -> None:
+    laboratory.git("rm", "--quiet", "dvc.lock")
+    laboratory.git("commit", "--quiet", "--message", "No lock")
+    with pytest.raises(BadInput, match="is missing") as caught:
+        assemble(laboratory.project, [verdicts(laboratory.project)], INTERLOCKS)
+    assert caught.value.file == "dvc.lock"
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("manifest.json", {"algorithm": "sha256", "files": {"data/a": f"sha256:{'0' * 64}"}}, "predicate.model"),
+        ("manifest.json", {"algorithm": "sha256", "files": {"model/a": "md5:1"}}, "predicate.model"),
+        ("metrics/metrics.json", {}, "no metric"),
+    ],
+)
+def test_papers_that_say_nothing_get_no_permit(
+    laboratory: Laboratory, file: str, content: dict[str, Any], message: str
+) -> None:
+    (laboratory.root / file).write_text(json.dumps(content))
+    laboratory.git("commit", "--quiet", "--all", "--message", "Say nothing")
+    with pytest.raises(BadInput, match=message):
+        assemble(laboratory.project, [verdicts(laboratory.project)], INTERLOCKS)
+
+
+def test_verdicts_of_all_jobs_are_read(laboratory: Laboratory, tmp_path: Path) -> None:
+    file = verdicts(laboratory.project)
+    for number, verdict in enumerate(file.verdicts):
+        part = file.model_copy(update={"verdicts": (verdict,)})
+        write_verdicts(tmp_path / f"verdicts/verdicts-{number}/job.json", part)
+    assert assemble(laboratory.project, read_folder(tmp_path / "verdicts"), INTERLOCKS)
+
+
+def test_no_folder_a_link_and_a_broken_file_are_bad_input(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no folder of verdicts"):
+        read_folder(tmp_path / "verdicts")
+    (tmp_path / "verdicts").mkdir()
+    (tmp_path / "verdicts/a.json").symlink_to("/etc/passwd")
+    with pytest.raises(BadInput, match="this is a link"):
+        read_folder(tmp_path / "verdicts")
+    (tmp_path / "verdicts/a.json").unlink()
+    (tmp_path / "verdicts/a.json").write_text("{}")
+    with pytest.raises(BadInput, match="not a file of verdicts"):
+        read_folder(tmp_path / "verdicts")

@@ -1,0 +1,131 @@
+"""A changed byte anywhere, another key, another model: a permit is refused."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from beampermit.digest import digest_json
+from beampermit.errors import BadInput, BeampermitError, Tripped
+from beampermit.permit.envelope import Envelope, pre_authentication, seal, unseal
+from beampermit.permit.statement import Statement, make_statement
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+MODEL = {"MLmodel": f"sha256:{'1' * 64}", "weights.safetensors": f"sha256:{'2' * 64}"}
+
+
+def statement() -> Statement:
+    where = {"host": "ci-1", "system": "Linux", "python": "3.11.9", "run": ""}
+    file = {"file": "uv.lock", "digest": f"sha256:{'3' * 64}"}
+    predicate = {
+        "commit": "a" * 40,
+        "tree": "b" * 40,
+        "environment": file,
+        "pipeline": file,
+        "contract": file,
+        "dataset": {"data/dataset/test.parquet": f"sha256:{'4' * 64}"},
+        "model": MODEL,
+        "metrics": {"auc": 0.98},
+        "verdicts": [{"id": "DOC001", "outcome": "closed", "reason": "two owners", "where": where}],
+        "referee": "0.1.0",
+        "issued": "2026-11-23T08:00:00Z",
+    }
+    subject = {"name": "bpm-faults", "digest": {"sha256": digest_json(MODEL).removeprefix("sha256:")}}
+    return make_statement({"subject": [subject], "predicate": predicate}, "permit.json")
+
+
+SEALED = seal(statement(), KEY)
+
+
+def test_what_was_signed_is_read() -> None:
+    found = unseal(SEALED, KEY.public_key())
+    assert found == statement()
+    assert found.digest == statement().digest
+    assert seal(statement(), KEY) == SEALED
+
+
+def test_the_form_is_that_of_in_toto_and_dsse() -> None:
+    envelope = json.loads(SEALED)
+    payload = json.loads(base64.b64decode(envelope["payload"]))
+    assert envelope["payloadType"] == "application/vnd.in-toto+json"
+    assert set(envelope) == {"payloadType", "payload", "signatures"}
+    assert set(envelope["signatures"][0]) == {"keyid", "sig"}
+    assert payload["_type"] == "https://in-toto.io/Statement/v1"
+    assert set(payload) == {"_type", "subject", "predicateType", "predicate"}
+    assert pre_authentication("http://example.com/HelloWorld", b"hello world") == (
+        b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
+    )
+
+
+@given(st.integers(0, len(SEALED) - 1), st.integers(1, 255))
+@settings(max_examples=300, deadline=None)
+def test_any_changed_byte_trips_it(position: int, change: int) -> None:
+    spoiled = bytearray(SEALED)
+    spoiled[position] ^= change
+    with pytest.raises(BeampermitError):
+        unseal(bytes(spoiled), KEY.public_key())
+
+
+@pytest.mark.parametrize("spoil", [lambda b: b[:-1], lambda b: b + b"\n", lambda b: b.replace(b": ", b":", 1)])
+def test_another_spelling_of_the_same_envelope_trips_it(spoil: Callable[[bytes], bytes]) -> None:
+    with pytest.raises(Tripped, match="was changed after it was signed"):
+        unseal(spoil(SEALED), KEY.public_key())
+
+
+def test_another_key_is_refused() -> None:
+    with pytest.raises(Tripped, match="signed by another key"):
+        unseal(SEALED, Ed25519PrivateKey.generate().public_key())
+
+
+def test_another_key_that_bears_the_name_of_ours_is_refused() -> None:
+    forged = json.loads(seal(statement(), Ed25519PrivateKey.generate()))
+    forged["signatures"][0]["keyid"] = json.loads(SEALED)["signatures"][0]["keyid"]
+    with pytest.raises(Tripped, match="the signature does not fit"):
+        unseal(Envelope.model_validate(forged).to_bytes(), KEY.public_key())
+
+
+def test_what_is_not_signed_is_no_permit() -> None:
+    with pytest.raises(BadInput, match="not a signed permit"):
+        unseal(statement().text.encode(), KEY.public_key())
+
+
+def _without(path: str) -> dict[str, object]:
+    body = statement().model_dump(mode="json")
+    *parents, last = path.split(".")
+    part = body
+    for key in parents:
+        part = part[int(key)] if isinstance(part, list) else part[key]
+    del part[last]
+    return body
+
+
+@pytest.mark.parametrize("path", ["predicate.commit", "predicate.model", "predicate.verdicts", "subject"])
+def test_a_permit_that_binds_less_is_no_permit(path: str) -> None:
+    with pytest.raises(BadInput, match=rf"not a permit: {path}"):
+        make_statement(_without(path), "permit.json")
+
+
+def test_an_open_interlock_cannot_be_written_into_a_permit() -> None:
+    body = statement().model_dump(mode="json")
+    body["predicate"]["verdicts"][0]["outcome"] = "tripped"
+    with pytest.raises(BadInput, match=r"predicate\.verdicts\.0\.outcome"):
+        make_statement(body, "permit.json")
+
+
+def test_a_subject_that_is_not_the_files_is_no_permit() -> None:
+    body = statement().model_dump(mode="json")
+    body["predicate"]["model"]["MLmodel"] = f"sha256:{'9' * 64}"
+    with pytest.raises(BadInput, match="not that of the files it lists"):
+        make_statement(body, "permit.json")
+
+
+def test_another_predicate_is_refused() -> None:
+    body = {**statement().model_dump(mode="json"), "predicateType": "https://slsa.dev/provenance/v1"}
+    with pytest.raises(BadInput, match="predicateType"):
+        make_statement(body, "permit.json")

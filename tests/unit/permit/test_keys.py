@@ -1,0 +1,100 @@
+"""Keys are made once, kept from others and from git, and never quoted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+from beampermit.errors import BadInput
+from beampermit.permit.keys import generate, key_id, must_fit, public_key, signing_key
+from beampermit.project import Project
+
+
+def test_a_pair_fits_and_is_for_its_owner_alone(tmp_path: Path) -> None:
+    private, public = generate(tmp_path / "keys")
+    assert private.stat().st_mode & 0o777 == 0o600
+    by_path, by_text = signing_key(str(private)), signing_key(private.read_text())
+    assert key_id(by_path.public_key()) == key_id(by_text.public_key()) == key_id(public_key(public))
+    must_fit(by_path, public)
+
+
+@pytest.mark.parametrize("name", ["permit.key", "permit.pub"])
+def test_a_key_is_never_overwritten(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("precious")
+    with pytest.raises(BadInput, match="never overwritten"):
+        generate(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "precious"
+
+
+def test_a_private_key_is_not_made_where_git_would_take_it_up(project: Project) -> None:
+    with pytest.raises(BadInput, match="could be committed"):
+        generate(project.root / "keys")
+    assert not list(project.root.rglob("permit.*"))
+    (project.root / ".gitignore").write_text("/keys/\n")
+    generate(project.root / "keys")
+
+
+def test_another_key_than_the_projects_does_not_sign(tmp_path: Path) -> None:
+    _, public = generate(tmp_path / "a")
+    other, _ = generate(tmp_path / "b")
+    with pytest.raises(BadInput, match="not the other half") as caught:
+        must_fit(signing_key(str(other)), public)
+    assert caught.value.file == str(public)
+
+
+def _pem(key: object, encryption: KeySerializationEncryption | None = None) -> str:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption or NoEncryption()).decode()  # pyright: ignore
+
+
+ENCRYPTED = _pem(Ed25519PrivateKey.generate(), BestAvailableEncryption(b"secret"))
+SECRET = "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v"
+BAD = {
+    "none": (None, "there is no signing key"),
+    "empty": ("  \n", "there is no signing key"),
+    "no file": (SECRET, "neither PEM text nor the path of a file"),
+    "much too long for a path": (SECRET * 1000, "neither PEM text nor the path of a file"),
+    "broken PEM": (f"-----BEGIN PRIVATE KEY-----\n{SECRET}\n-----END PRIVATE KEY-----\n", "not a private key"),
+    "encrypted": (ENCRYPTED, "encrypted"),
+    "another kind": (_pem(generate_private_key(SECP256R1())), "not an Ed25519 key"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_no_key_is_refused_and_not_quoted(case: str) -> None:
+    value, message = BAD[case]
+    with pytest.raises(BadInput, match=message) as caught:
+        signing_key(value)
+    assert caught.value.exit_code == 2
+    assert SECRET not in f"{caught.value} {caught.value.hint}"
+
+
+@pytest.mark.parametrize("content", [b"nonsense", b""])
+def test_what_is_no_public_key_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "permit.pub").write_bytes(content)
+    with pytest.raises(BadInput, match="not a public key"):
+        public_key(tmp_path / "permit.pub")
+
+
+def test_a_public_key_of_another_kind_is_refused(tmp_path: Path) -> None:
+    key = generate_private_key(SECP256R1()).public_key()
+    (tmp_path / "permit.pub").write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    with pytest.raises(BadInput, match="not an Ed25519 public key"):
+        public_key(tmp_path / "permit.pub")
+
+
+def test_a_missing_public_key_tells_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as caught:
+        public_key(tmp_path / "permit.pub")
+    assert "beampermit permit keygen" in caught.value.hint

@@ -1,0 +1,76 @@
+"""A permit is for one name, one commit, these bytes and all interlocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from beampermit.errors import Tripped
+from beampermit.permit import verification
+from laboratory import INTERLOCKS, Laboratory, found_laboratory
+
+
+@pytest.fixture
+def laboratory(tmp_path: Path, contract_text: str) -> Laboratory:
+    """A project with a model; no registry is needed here."""
+    (tmp_path / "none.db").touch()
+    made = found_laboratory(tmp_path, contract_text, tmp_path / "none.db")
+    made.change(1)
+    return made
+
+
+def test_the_right_model_passes(laboratory: Laboratory) -> None:
+    permit, project = laboratory.sign().statement, laboratory.project
+    verification.verify_name(permit, "bpm-faults")
+    verification.verify_commit(permit, project.git.head())
+    verification.verify_files(permit, project.root)
+    verification.verify_model(permit, project.path("model"))
+    verification.verify_interlocks(permit, INTERLOCKS)
+
+
+SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "changed": (lambda m: (m / "MLmodel").write_text("flavors: {x: 1}\n"), "MLmodel: these bytes are not those"),
+    "missing": (lambda m: (m / "weights.safetensors").unlink(), "weights.safetensors: the permit binds this file"),
+    "more": (lambda m: (m / "extra.py").write_text(""), "extra.py: this file is not bound"),
+}
+
+
+@pytest.mark.parametrize("case", SPOILED)
+def test_other_bytes_are_named_by_file(laboratory: Laboratory, case: str) -> None:
+    spoil, message = SPOILED[case]
+    permit = laboratory.sign().statement
+    spoil(laboratory.root / "model")
+    with pytest.raises(Tripped) as caught:
+        verification.verify_model(permit, laboratory.root / "model")
+    assert message in str(caught.value)
+
+
+def test_another_name_another_commit_and_a_gap_are_refused(laboratory: Laboratory) -> None:
+    permit = laboratory.sign().statement
+    with pytest.raises(Tripped, match="for 'bpm-faults', not for 'orbit'"):
+        verification.verify_name(permit, "orbit")
+    with pytest.raises(Tripped, match="and this is 999999999999"):
+        verification.verify_commit(permit, "9" * 40)
+    with pytest.raises(Tripped, match="no verdict of MDL001, PRF001"):
+        verification.verify_interlocks(permit, (*INTERLOCKS, "PRF001", "MDL001"))
+
+
+@pytest.mark.parametrize("file", ["contract.yaml", "uv.lock", "dvc.lock"])
+def test_a_file_changed_after_the_permit_is_refused(laboratory: Laboratory, file: str) -> None:
+    permit = laboratory.sign().statement
+    (laboratory.root / file).write_text("changed")
+    with pytest.raises(Tripped, match="not the one that the permit binds") as caught:
+        verification.verify_files(permit, laboratory.root)
+    assert caught.value.file == file
+
+
+def test_it_says_what_it_is_and_what_it_did_not_look_at(laboratory: Laboratory) -> None:
+    permit = laboratory.sign().statement
+    console = Console(record=True, width=200)
+    console.print(verification.description(permit))
+    said = console.export_text()
+    for word in (permit.digest, permit.predicate.commit, "auc 0.971", "2 interlocks: DOC001, ENV001", "not compared"):
+        assert word in said
