@@ -1,0 +1,69 @@
+"""Point every workflow and action at one commit of this repository: `make pin COMMIT=<40 hex>`.
+
+A workflow cannot name its own commit, so a release pins twice: the first commit lets the reusable workflows use the actions
+as they are now, the second lets generated projects call those workflows. Refused unless that commit holds what is named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PLACES = (".github", "actions", "template")
+PIN = re.compile(
+    r"(?P<use>uses:\s*beampermit/beampermit/(?P<path>(?:actions|\.github/workflows)/[^@\s]+))@(?P<commit>[0-9a-f]{40})"
+    r" # (?P<version>\S+)"
+)
+
+
+def files(root: Path = ROOT) -> Iterator[Path]:
+    """Every YAML file that may name a commit of ours."""
+    for place in PLACES:
+        yield from sorted((root / place).rglob("*.yml"))
+
+
+def pins(root: Path = ROOT) -> Iterator[tuple[Path, re.Match[str]]]:
+    """Every pin, with the file it stands in."""
+    for file in files(root):
+        for match in PIN.finditer(file.read_text(encoding="utf-8")):
+            yield file, match
+
+
+def missing(commit: str, root: Path = ROOT) -> list[str]:
+    """What is pinned but not in that commit."""
+    paths = sorted({match["path"] for _, match in pins(root)})
+    return [path for path in paths if _git(root, "cat-file", "-e", f"{commit}:{path}")]
+
+
+def move(commit: str, version: str, root: Path = ROOT) -> int:
+    """Let every pin name `commit`; give how many there are."""
+    for file in {file for file, _ in pins(root)}:
+        text = file.read_text(encoding="utf-8")
+        file.write_text(PIN.sub(rf"\g<use>@{commit} # {version}", text), encoding="utf-8")
+    return sum(1 for _ in pins(root))
+
+
+def main() -> None:
+    """Read the command line, move the pins."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("commit", help="full commit, 40 hexadecimal digits")
+    parser.add_argument("--version", default="main", help="the tag of that commit, as the comment beside the pin")
+    given = parser.parse_args()
+    if not re.fullmatch(r"[0-9a-f]{40}", given.commit):
+        sys.exit(f"{given.commit!r} is no full commit; git rev-parse HEAD prints one")
+    if absent := missing(given.commit):
+        sys.exit(f"{given.commit[:12]} does not hold {', '.join(absent)}; pin a commit that does")
+    sys.stdout.write(f"{move(given.commit, given.version)} pins name {given.commit}\n")
+
+
+def _git(root: Path, *arguments: str) -> int:
+    return subprocess.run(["git", *arguments], cwd=root, check=False, capture_output=True).returncode
+
+
+if __name__ == "__main__":
+    main()
