@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 RESERVED = {".git", ".dvc", ".beampermit"}
 
 
@@ -16,7 +18,7 @@ def fault(path: str) -> str | None:
         return "is not UTF-8"
     if not path or len(encoded) > 4096:
         return "is empty or longer than 4096 bytes"
-    if any(unicodedata.category(character) == "Cc" for character in path):
+    if CONTROL.search(path):
         return "holds a control character"
     if "\\" in path or path.startswith("/") or path[1:2] == ":":
         return "is not a relative path with forward slashes"

@@ -236,7 +236,7 @@ def explain(error: Exception, root: Path) -> BadInput:
         line = determine_linecol(parse_yaml_for_update(error.text, error.path), first.path)[0]
         where = ".".join(str(part) for part in first.path)
         return BadInput(f"{where}: {first.error_message}", file=_named(error.path, root), line=line)
-    words = [" ".join(str(found).split()) for found in _chain(error)]
+    words = [" ".join(str(found).split()).replace(f"{root}/", "") for found in _chain(error)]
     return BadInput("; ".join(dict.fromkeys(word for word in words if word)) or type(error).__name__, hint="dvc status")
 
 

@@ -82,6 +82,80 @@ class DAT003(Interlock):
         return closed(f"{folders} manifests are safe, {found.files} files have the bytes of their hashes", **evidence)
 
 
+class DAT004(Interlock):
+    "Rows keep the contract: columns, units, ranges, finite"
+
+    def check(self, project: Any, contract: Any, judge: Any) -> Finding:
+        """These rows are not what the contract promises. Mend the stage that makes them and run `dvc repro`; or, if the
+        promise is wrong, change `signals` in `contract.yaml` in a pull request of its own, before the data.
+        """
+        from beampermit.datasets import promises
+
+        signals = promises.rules(contract, judge)
+        reports = [
+            promises.look(table, signals, judge.dataset.key, contract.dataset.target)
+            for table in _tables(project, contract)
+        ]
+        changed = promises.ranges_changed(contract, judge)
+        evidence = {"splits": [report.as_json() for report in reports], "ranges_changed": changed}
+        note = f"; judged by the base branch, this pull request changes {', '.join(changed)}" if changed else ""
+        problems = [f"{report.path}: {problem}" for report in reports for problem in report.problems]
+        if problems:
+            files = [report.path for report in reports if report.problems]
+            return tripped(_several(problems) + note, *files, problems=problems[:SHOWN], **evidence)
+        rows = ", ".join(f"{report.rows} {report.split}" for report in reports)
+        return closed(f"{rows} rows keep the contract{note}", **evidence)
+
+
+class DAT005(Interlock):
+    "Splits share no rows, groups or time"
+
+    def check(self, project: Any, contract: Any, judge: Any) -> Finding:
+        """What a model was trained on must not judge it. Divide the data by the columns of `dataset.split` in
+        `contract.yaml`, so that each value is in one split alone; then run `dvc repro`.
+        """
+        from beampermit.datasets.overlap import overlaps
+
+        found = overlaps(_tables(project, contract), judge.dataset)
+        if found:
+            words = [overlap.words for overlap in found]
+            files = dict.fromkeys(path for overlap in found for path in overlap.paths)
+            return tripped(_several(words), *files, overlaps=[overlap.as_json() for overlap in found])
+        rule = judge.dataset.split
+        time = f" and no time by {rule.time}" if rule.time else ""
+        return closed(f"{len(contract.dataset.splits)} splits share no rows, no {', no '.join(rule.by)}{time}")
+
+
+class DAT008(Interlock):
+    "No data or models in git, and the DVC remote is unchanged"
+
+    def check(self, project: Any) -> Finding:
+        """Take data out of git with `git rm --cached FILE` and give them to DVC with `dvc add FILE`. A change of
+        `.dvc/config` is not for a pull request that is judged by it: a maintainer pushes it by itself.
+        """
+        from beampermit.datasets import configuration
+        from beampermit.datasets.strays import strays
+
+        changed = configuration.differences(project)
+        found = list(strays(project.git))
+        words = [f"this pull request changes {configuration.FILE}: {change}" for change in changed]
+        words += [f"{stray.path} is in git and should not be: {stray.what}" for stray in found]
+        if not words:
+            return closed("no data and no model in git; the DVC remote is the base branch's")
+        files = [configuration.FILE] * bool(changed) + [stray.path for stray in found]
+        return tripped(_several(words), *files[:SHOWN], configuration=changed, strays=[s.path for s in found[:SHOWN]])
+
+
+def _tables(project: Any, contract: Any) -> list[Any]:
+    """The splits' tables, if all are here and can be opened without harm. Raises `Absent`, `Tripped`."""
+    from beampermit.datasets.tables import open_tables
+
+    absent = [path for path in contract.dataset.splits.values() if not (project.root / path).exists()]
+    if absent:
+        raise Absent(f"{absent[0]} is not here{_more(len(absent) - 1)}", hint="beampermit data pull")
+    return open_tables(project.root, contract.dataset.splits)
+
+
 def _several(words: list[str]) -> str:
     return words[0] + _more(len(words) - 1)
 

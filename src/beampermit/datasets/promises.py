@@ -1,0 +1,226 @@
+"""Whether the rows of the splits keep what the contract promises of them."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from beampermit.contract import Contract, Signal
+from beampermit.datasets.tables import Table, name
+from beampermit.errors import Tripped
+
+FIRST = 3
+"""How many offending rows are named."""
+
+
+@dataclass
+class Report:
+    """What was found in one split's file."""
+
+    split: str
+    path: str
+    rows: int = 0
+    problems: list[str] = field(default_factory=list)
+    signals: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """For evidence."""
+        return {"split": self.split, "path": self.path, "rows": self.rows, "signals": self.signals}
+
+
+def rules(contract: Contract, judge: Contract) -> tuple[Signal, ...]:
+    """The inputs that tables hold, each as the judge promises it; one that the judge does not know, as it is."""
+    known = {signal.name: signal for signal in judge.signals.inputs}
+    return tuple(known.get(signal.name, signal) for signal in contract.signals.inputs if signal.source != "constant")
+
+
+def ranges_changed(contract: Contract, judge: Contract) -> list[str]:
+    """Ranges and units that this pull request promises otherwise than its judge, in words."""
+    before = {signal.name: signal for signal in judge.signals.inputs}
+    return [
+        f"{signal.name} from {_span(before[signal.name])} to {_span(signal)}"
+        for signal in contract.signals.inputs
+        if signal.name in before and _span(signal) != _span(before[signal.name])
+    ]
+
+
+def look(table: Table, signals: tuple[Signal, ...], key: tuple[str, ...], target: str) -> Report:
+    """Judge one file: one scan of plain aggregates, and a second one only of columns that broke a promise."""
+    report = Report(table.split, table.path)
+    try:
+        report.problems += _missing(table, [*key, target, *(signal.name for signal in signals)])
+        if not report.problems:
+            _scan(table, report, [_Column(table, signal, key) for signal in signals], key, target)
+    except Tripped as error:
+        report.problems.append(error.message)
+    return report
+
+
+def _missing(table: Table, wanted: list[str]) -> Iterator[str]:
+    for column in wanted:
+        if column not in table.columns:
+            nearest = difflib.get_close_matches(column, table.columns, 1, 0.5)
+            yield f"there is no column {column!r}" + (f"; is it {nearest[0]!r}?" if nearest else "")
+
+
+def _scan(table: Table, report: Report, columns: list[_Column], key: tuple[str, ...], target: str) -> None:
+    report.problems += [problem for column in columns for problem in column.form()]
+    columns = [column for column in columns if column.numeric]
+    whole = list(dict.fromkeys([*key, target]))
+    asked = [
+        "count(*)",
+        f"count(DISTINCT ({', '.join(name(column) for column in key)}))",
+        *(f"count(*) - count({name(column)})" for column in whole),
+        *(part for column in columns for part in column.aggregates()),
+    ]
+    rows, different, *rest = table.query(f"SELECT {', '.join(asked)} FROM {table.source}")[0]
+    report.rows = rows
+    if not rows:
+        report.problems.append("has no rows")
+        return
+    missing = dict(zip(whole, rest, strict=False))
+    report.problems += [f"{column} is null in {count} of {rows} rows" for column, count in missing.items() if count]
+    if different < rows and not any(missing.values()):
+        report.problems.append(_repeated(table, key, rows, different))
+    answers = rest[len(whole) :]
+    for number, column in enumerate(columns):
+        report.problems += column.problems(report, answers[5 * number : 5 * number + 5])
+
+
+def _repeated(table: Table, key: tuple[str, ...], rows: int, different: int) -> str:
+    keys = ", ".join(name(column) for column in key)
+    shown = ", ".join(f"CAST({name(column)} AS VARCHAR)" for column in key)
+    first = table.query(
+        f"SELECT {shown}, count(*) AS times FROM {table.source} GROUP BY {keys} HAVING times > 1"
+        " ORDER BY min(file_row_number) LIMIT 1"
+    )[0]
+    return f"{rows - different} of {rows} rows repeat the key of another (first: {_key(key, first)})"
+
+
+class _Column:
+    """One input's column. Its values are flattened: a row holds as many as the product of the signal's shape."""
+
+    def __init__(self, table: Table, signal: Signal, key: tuple[str, ...]):
+        self._table = table
+        self._signal = signal
+        self._key = key
+        self._size = math.prod(signal.shape)
+        self._depth = table.dimensions(signal.name)
+        values = name(signal.name)
+        for _ in range((self._depth or 0) - 1):
+            values = f"flatten({values})"
+        self._values = values
+
+    @property
+    def numeric(self) -> bool:
+        """Whether it holds what the signal's shape says: numbers, or lists of them."""
+        return self._depth is not None and (self._depth > 0) == bool(self._signal.shape)
+
+    def form(self) -> Iterator[str]:
+        """What unit and type say, before any row is read."""
+        signal = self._signal
+        stated = self._table.units.get(signal.name)
+        if stated is not None and stated != signal.unit:
+            yield f"{signal.name} is in {stated}, the contract says {signal.unit}"
+        if not self.numeric:
+            yield f"{signal.name} is of type {self._table.columns[signal.name]}, not {self._wanted()}"
+
+    def aggregates(self) -> tuple[str, ...]:
+        """Extremes (NaN counts as the greatest), lengths, and how many values are null."""
+        low, high, length, count = self._parts()
+        return (
+            f"CAST(min({low}) AS DOUBLE)",
+            f"CAST(max({high}) AS DOUBLE)",
+            f"min({length})",
+            f"max({length})",
+            f"sum({length} - {count}) + count(*) - count({name(self._signal.name)})",
+        )
+
+    def problems(self, report: Report, answer: list[Any]) -> Iterator[str]:
+        """What is wrong by the answer to `aggregates`."""
+        low, high, shortest, longest, nulls = answer
+        report.signals[self._signal.name] = {"lowest": _finite(low), "highest": _finite(high)}
+        bottom, top = self._signal.range
+        inside = low is not None and bottom <= low and high <= top  # NaN is never inside
+        if not inside or nulls or (shortest, longest) != (self._size, self._size):
+            yield from self._detail(report)
+
+    def _parts(self) -> tuple[str, str, str, str]:
+        if self._depth == 0:
+            return self._values, self._values, "1", f"(CASE WHEN {self._values} IS NULL THEN 0 ELSE 1 END)"
+        return (
+            f"list_min({self._values})",
+            f"list_max({self._values})",
+            f"len({self._values})",
+            f"list_count({self._values})",
+        )
+
+    def _detail(self, report: Report) -> Iterator[str]:
+        low, high, length, count = self._parts()
+        bottom, top = self._signal.range
+        tests = {
+            "length": f"present AND length <> {self._size}",
+            "null": "NOT present OR given < length",
+            "infinite": "isnan(high) OR isinf(high) OR isinf(low)",
+            "outside": f"isfinite(low) AND isfinite(high) AND (low < {bottom!r} OR high > {top!r})",
+        }
+        keys = ", ".join(f"{name(column)} AS key{number}" for number, column in enumerate(self._key))
+        struct = ", ".join(f"CAST(key{number} AS VARCHAR)" for number in range(len(self._key)))
+        asked = ", ".join(
+            f"count(*) FILTER (WHERE {test}), arg_min([{struct}], row, {FIRST}) FILTER (WHERE {test})"
+            for test in tests.values()
+        )
+        answer = self._table.query(
+            f"SELECT {asked}, min(low) FILTER (WHERE isfinite(low)), max(high) FILTER (WHERE isfinite(high))"
+            f" FROM (SELECT file_row_number AS row, {keys},"
+            f" CAST({low} AS DOUBLE) AS low, CAST({high} AS DOUBLE) AS high, {length} AS length, {count} AS given,"
+            f" {name(self._signal.name)} IS NOT NULL AS present"
+            f" FROM {self._table.source})"
+        )[0]
+        found = dict(zip(tests, zip(answer[:-2:2], answer[1:-2:2], strict=True), strict=True))
+        *_, lowest, highest = answer
+        report.signals[self._signal.name] = {
+            "lowest": lowest,
+            "highest": highest,
+            **{f"rows_{kind}": count for kind, (count, _) in found.items()},
+            "first": {
+                kind: [dict(zip(self._key, row, strict=True)) for row in first or ()]
+                for kind, (_, first) in found.items()
+            },
+        }
+        for kind, (count, first) in found.items():
+            if count:
+                where = _key(self._key, first[0])
+                yield f"{self._words(kind, lowest, highest)} in {count} of {report.rows} rows (first: {where})"
+
+    def _words(self, kind: str, lowest: float, highest: float) -> str:
+        signal = self._signal
+        if kind == "length":
+            return f"{signal.name} has not {self._size} values"
+        if kind == "null":
+            return f"{signal.name} is null"
+        if kind == "infinite":
+            return f"{signal.name} is not finite"
+        above, below = highest - signal.range[1], signal.range[0] - lowest
+        unit = "" if signal.unit == "1" else f" {signal.unit}"
+        return f"{signal.name} reaches {highest if above >= below else lowest:.4g}{unit}, outside {_span(signal)},"
+
+    def _wanted(self) -> str:
+        shape = " x ".join(str(length) for length in self._signal.shape)
+        return f"lists of {shape} numbers" if shape else "numbers"
+
+
+def _span(signal: Signal) -> str:
+    unit = "" if signal.unit == "1" else f" {signal.unit}"
+    return f"[{signal.range[0]:g}, {signal.range[1]:g}]{unit}"
+
+
+def _key(columns: tuple[str, ...], values: Any) -> str:
+    return ", ".join(f"{column} {str(value)[:60]}" for column, value in zip(columns, values, strict=False))
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,99 @@
+"""A Parquet file asked in SQL: never loaded whole, never trusted to be what its name says."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from beampermit.datasets import arrow
+from beampermit.datasets.workspace import oddities
+from beampermit.errors import Tripped
+
+NUMERIC = re.compile(
+    r"(U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL\(\d+,\d+\)|BOOLEAN)(?P<dimensions>(\[\d*\])*)"
+)
+
+
+class Table:
+    """One split's file. Raises `Tripped` where it cannot be read as Parquet."""
+
+    def __init__(self, connection: Any, root: Path, split: str, path: str):
+        self._connection = connection
+        self._file = root / path
+        self.split = split
+        self.path = path
+        for odd, what in oddities(self._file, root, root / ".dvc/cache"):
+            raise Tripped(f"is {what}, not a file", file=odd)
+
+    @property
+    def source(self) -> str:
+        """What stands after FROM."""
+        return f"read_parquet({_text(_literal(str(self._file)))}, file_row_number = true)"
+
+    @cached_property
+    def columns(self) -> dict[str, str]:
+        """Name -> type, in duckdb's words."""
+        described = self.query(f"DESCRIBE SELECT * EXCLUDE (file_row_number) FROM {self.source}")
+        return {name: kind for name, kind, *_ in described}
+
+    def dimensions(self, column: str) -> int | None:
+        """0 of a column of numbers, 1 of lists of numbers, 2 of lists of lists; None of anything else."""
+        found = NUMERIC.fullmatch(self.columns[column])
+        return found["dimensions"].count("[") if found else None
+
+    @cached_property
+    def units(self) -> dict[str, str]:
+        """Units that the file states: a field's `unit` in the Arrow schema, or `units` of the file, as JSON."""
+        rows = self.query(f"SELECT key, value FROM parquet_kv_metadata({_text(_literal(str(self._file)))})")
+        stated = {_bytes(key): _bytes(value) for key, value in rows}
+        return {**_of_file(stated.get(b"units", b"{}")), **arrow.units(stated.get(b"ARROW:schema", b""))}
+
+    def query(self, sql: str) -> list[Any]:
+        """Run SQL on this table."""
+        import duckdb
+
+        try:
+            return self._connection.execute(sql).fetchall()
+        except duckdb.Error as error:
+            words = str(error).splitlines()[0].replace(str(self._file), self.path)
+            raise Tripped(f"cannot be read: {words}", file=self.path) from None
+
+
+def open_tables(root: Path, splits: Mapping[str, str]) -> list[Table]:
+    """The splits' files, on one connection that reaches nothing but files. Raises `Tripped` for pipes and links."""
+    import duckdb
+
+    connection = duckdb.connect(
+        ":memory:", config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+    )
+    return [Table(connection, root.resolve(), split, path) for split, path in splits.items()]
+
+
+def name(column: str) -> str:
+    """A column's name as SQL writes it."""
+    return '"' + column.replace('"', '""') + '"'
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _literal(path: str) -> str:
+    """The path with what duckdb would take for a pattern."""
+    return re.sub(r"[*?\[]", lambda found: f"[{found[0]}]", path)
+
+
+def _bytes(word: str | bytes) -> bytes:
+    return word.encode() if isinstance(word, str) else bytes(word)
+
+
+def _of_file(content: bytes) -> dict[str, str]:
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return {key: value for key, value in found.items() if isinstance(value, str)} if isinstance(found, dict) else {}

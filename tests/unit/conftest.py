@@ -1,0 +1,136 @@
+"""Fixtures of the unit tests: a real DVC repository with a folder as its remote, made once and copied for each test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beampermit.project import Project
+from dvc_repositories import remake
+
+PIPELINE = """\
+stages:
+  raw:
+    cmd: python make.py raw
+    deps: [make.py]
+    params: [rows]
+    outs:
+      - data/raw.parquet
+      - data/raw.json: {cache: false}
+  dataset:
+    cmd: python make.py dataset
+    deps: [make.py, data/raw.parquet]
+    outs: [data/dataset]
+"""
+SPLITS = {"train": 1, "validation": 2, "test": 3}
+"""Name of a split -> the number of its only acquisition, its only device and its day."""
+IDENTITY = {f"GIT_{who}_{what}": "ada" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+
+
+@pytest.fixture(scope="session")
+def dvc_template(tmp_path_factory: pytest.TempPathFactory, contract_text: str) -> Iterator[Path]:
+    """A folder with `project` (two stages that ran, committed) and `storage` (its remote, with everything pushed)."""
+    folder = tmp_path_factory.mktemp("dvc")
+    root = folder / "project"
+    (root / "data/dataset").mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_SITE_CACHE_DIR", str(folder / "site"))
+        for name, value in {**IDENTITY, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}.items():
+            patch.setenv(name, value)
+        _git(root, "init", "--quiet", "--initial-branch", "main")
+        (root / "contract.yaml").write_text(contract_text.replace("shape: [250]", "shape: [4]"))
+        (root / "dvc.yaml").write_text(PIPELINE)
+        (root / "params.yaml").write_text("rows: 8\n")
+        (root / "make.py").write_text("print('made')\n")
+        (root / "data/raw.json").write_text("{}\n")
+        _write_tables(root)
+        (folder / "storage").mkdir()
+        from dvc.repo import Repo
+
+        repository = Repo.init(str(root))
+        (root / ".dvc/config").write_text(
+            "[core]\n    remote = storage\n['remote \"storage\"']\n    url = ../../storage\n"
+        )
+        repository.close()
+        remake(root)
+        _git(root, "add", "--all")
+        _git(root, "commit", "--quiet", "--message", "The data")
+        yield folder
+
+
+@pytest.fixture
+def dvc_project(dvc_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A copy of the template, on a branch `change` of its own: the base revision is `main`."""
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    for name in ("project", "storage"):
+        shutil.copytree(dvc_template / name, tmp_path / name, symlinks=True)
+    root = tmp_path / "project"
+    _git(root, "switch", "--quiet", "--create", "change")
+    return Project(root, base="main")
+
+
+@pytest.fixture
+def storage(dvc_project: Project) -> Path:
+    """The folder that is the remote."""
+    return dvc_project.root.parent / "storage"
+
+
+@pytest.fixture
+def alter(dvc_project: Project) -> Callable[[str, str], None]:
+    """Write a split's table anew: `alter("train", "* EXCLUDE (turns)")`."""
+
+    def run(split: str, columns: str, rest: str = "", options: str = "") -> None:
+        import duckdb
+
+        file = dvc_project.root / f"data/dataset/{split}.parquet"
+        new = file.with_suffix(".new")
+        rows = f"SELECT {columns} FROM read_parquet('{file}') {rest}"
+        duckdb.sql(f"COPY ({rows}) TO '{new}' (FORMAT parquet {options})")
+        file.unlink()
+        new.rename(file)
+
+    return run
+
+
+def _write_tables(root: Path) -> None:
+    import duckdb
+
+    connection = duckdb.connect()
+    rows = [
+        (
+            f"a{number:02}",
+            f"BPM.{number}",
+            plane,
+            f"2026-01-{number:02} 0{turn}:00:00+00",
+            [0.5, -1.0, 2.0, turn],
+            turn > 1,
+        )
+        for number in SPLITS.values()
+        for plane in "XY"
+        for turn in range(4)
+    ]
+    connection.execute(
+        "CREATE TABLE signals (acquisition VARCHAR, device VARCHAR, plane VARCHAR, acquired_at TIMESTAMPTZ,"
+        " turns FLOAT[], faulty BOOLEAN)"
+    )
+    connection.executemany(
+        "INSERT INTO signals VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (f"{acquisition}-{time[12]}", *others, time, turns, faulty)
+            for acquisition, *others, time, turns, faulty in rows
+        ],
+    )
+    connection.execute(f"COPY signals TO '{root}/data/raw.parquet' (FORMAT parquet)")
+    for split, number in SPLITS.items():
+        rows = f"FROM signals WHERE device = 'BPM.{number}'"
+        connection.execute(f"COPY ({rows}) TO '{root}/data/dataset/{split}.parquet' (FORMAT parquet)")
+
+
+def _git(root: Path, *arguments: str) -> Any:
+    return subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, env={**os.environ})

@@ -1,0 +1,36 @@
+"""Units are read from the schema that Arrow leaves in Parquet files, and bytes that are no schema do no harm."""
+
+from __future__ import annotations
+
+import base64
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from beampermit.datasets import arrow
+
+SCHEMA = (
+    b"/////6ABAAAQAAAAAAAKAAwABgAFAAgACgAAAAABBAAMAAAACAAIAAAABAAIAAAABAAAAAMAAABAAQAAdAAAAAQAAACm////AAABAxQAAABIAA"
+    b"AACAAAABQAAAAAAAAABAAAAHR1bmUAAAAAAQAAAAQAAABo////EAAAAAQAAAABAAAAMQAAAAUAAAB1bml0cwAGAAYABAAGAAAAAgASABgACAAG"
+    b"AAcADAAAABAAFAASAAAAAAABDBgAAAB4AAAACAAAABgAAAABAAAAbAAAAAUAAAB0dXJucwAAAAIAAAA0AAAABAAAANz///8QAAAABAAAAAEAAA"
+    b"B4AAAACwAAAGRlc2NyaXB0aW9uAAgADAAEAAgACAAAABAAAAAEAAAAAgAAAG1tAAAEAAAAdW5pdAAAAACY////0P///wAAAQMQAAAAHAAAAAQA"
+    b"AAAAAAAABAAAAGl0ZW0AAAYACAAGAAYAAAAAAAEAEAAUAAgABgAHAAwAAAAQABAAAAAAAAEFEAAAABwAAAAEAAAAAAAAAAYAAABkZXZpY2UAAA"
+    b"QABAAEAAAAAAAAAA=="
+)
+"""Of pyarrow 22: device string; turns list<float> with unit mm; tune double with units 1."""
+
+
+def test_units_of_fields_are_read() -> None:
+    assert arrow.units(SCHEMA) == {"turns": "mm", "tune": "1"}
+
+
+def test_no_schema_states_no_units() -> None:
+    assert arrow.units(b"") == arrow.units(b"not base64!") == arrow.units(base64.b64encode(b"\0" * 64)) == {}
+
+
+@given(st.lists(st.tuples(st.integers(0, 511), st.integers(0, 255)), min_size=1, max_size=8))
+def test_a_damaged_schema_does_no_harm(changes: list[tuple[int, int]]) -> None:
+    content = bytearray(base64.b64decode(SCHEMA))
+    for place, value in changes:
+        content[place % len(content)] = value
+    assert isinstance(arrow.units(base64.b64encode(content)), dict)

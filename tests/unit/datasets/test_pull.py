@@ -1,0 +1,167 @@
+"""The safe pull brings what is sound, refuses the rest before it touches the work tree, and can be run again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from beampermit.datasets import manifests
+from beampermit.datasets.pull import pull
+from beampermit.datasets.repository import Repository
+from beampermit.errors import BadInput, Outside, Tripped
+from beampermit.project import Project
+from dvc_repositories import leaf, plant_manifest, without_data
+
+FILES = ("data/raw.parquet", *(f"data/dataset/{split}.parquet" for split in ("train", "validation", "test")))
+
+
+def here(project: Project) -> list[str]:
+    return [path for path in FILES if (project.root / path).exists()]
+
+
+def test_a_fresh_clone_gets_its_data_and_a_second_pull_brings_nothing(dvc_project: Project) -> None:
+    without_data(dvc_project)
+    seen: list[tuple[int, int]] = []
+    first = pull(Repository.of(dvc_project), watch=lambda *progress: seen.append(progress))
+    assert (first.fetched, first.present) == (5, 0)
+    assert sorted(first.changed) == ["data/dataset", "data/raw.parquet"]
+    assert (seen[0], seen[-1]) == ((0, 5), (5, 5))
+    assert here(dvc_project) == list(FILES)
+    second = pull(Repository.of(dvc_project))
+    assert (second.fetched, second.present, second.changed) == (0, 5, ())
+    assert dvc_project.git("status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("target", ["data/raw.parquet", "./data/raw.parquet", "raw"])
+def test_a_target_alone_is_brought(dvc_project: Project, target: str) -> None:
+    without_data(dvc_project)
+    pull(Repository.of(dvc_project), [target])
+    assert here(dvc_project) == ["data/raw.parquet"]
+
+
+def test_an_unknown_target_is_named(dvc_project: Project) -> None:
+    with pytest.raises(BadInput, match="'data/row' is neither data"):
+        pull(Repository.of(dvc_project), ["data/row"])
+
+
+def test_nothing_is_written_for_a_manifest_that_leaves_its_folder(dvc_project: Project, storage: Path) -> None:
+    without_data(dvc_project)
+    content = b"outside"
+    value = "78b5bfdbbd4acf5b6b5ab2ba4dbbe1ea"
+    plant_manifest(dvc_project, storage, [{"md5": value, "relpath": "../../../stolen"}])
+    (storage / "files/md5" / value[:2]).mkdir(exist_ok=True)
+    (storage / "files/md5" / value[:2] / value[2:]).write_bytes(content)
+    with pytest.raises(Tripped, match="nothing was checked out: the manifest of data/dataset: the path"):
+        pull(Repository.of(dvc_project))
+    assert here(dvc_project) == []
+    assert not (dvc_project.root.parent / "stolen").exists()
+
+
+def test_a_corrupted_object_of_the_same_size_is_refused(dvc_project: Project, storage: Path) -> None:
+    file = leaf(dvc_project.root, storage, "data/dataset/test.parquet")
+    without_data(dvc_project)
+    content = bytearray(file.read_bytes())
+    content[8] ^= 1
+    file.chmod(0o644)
+    file.write_bytes(content)
+    with pytest.raises(Tripped, match=r"data/dataset/test.parquet has other bytes on the remote than its hash"):
+        pull(Repository.of(dvc_project))
+    assert here(dvc_project) == []
+
+
+def test_a_missing_leaf_is_named(dvc_project: Project, storage: Path) -> None:
+    file = leaf(dvc_project.root, storage, "data/dataset/test.parquet")
+    without_data(dvc_project)
+    file.unlink()
+    with pytest.raises(Tripped, match=r"data/dataset/test.parquet is not on the remote"):
+        pull(Repository.of(dvc_project))
+    assert here(dvc_project) == []
+
+
+def test_a_corrupted_copy_in_the_cache_is_brought_again(dvc_project: Project) -> None:
+    cached = leaf(dvc_project.root, dvc_project.root / ".dvc/cache", "data/raw.parquet")
+    (dvc_project.root / "data/raw.parquet").unlink()
+    cached.chmod(0o644)
+    cached.write_bytes(b"x" * cached.stat().st_size)
+    assert pull(Repository.of(dvc_project)).fetched == 1
+    assert (dvc_project.root / "data/raw.parquet").read_bytes()[:4] == b"PAR1"
+
+
+def test_a_remote_that_is_down_is_the_outside_world(dvc_project: Project, storage: Path) -> None:
+    without_data(dvc_project)
+    shutil.rmtree(storage)
+    with pytest.raises(Outside, match="cannot be reached: there is no"):
+        pull(Repository.of(dvc_project))
+
+
+def test_the_remote_is_that_of_the_base_branch(dvc_project: Project) -> None:
+    without_data(dvc_project)
+    other = dvc_project.root.parent / "other"
+    other.mkdir()
+    text = "[core]\n    remote = other\n['remote \"other\"']\n    url = ../../other\n"
+    (dvc_project.root / ".dvc/config").write_text(text)
+    pull(Repository.of(dvc_project))
+    assert here(dvc_project) == list(FILES)
+
+
+def test_changes_that_were_not_committed_are_not_lost(dvc_project: Project) -> None:
+    file = dvc_project.root / "data/raw.parquet"
+    file.unlink()
+    file.write_bytes(b"my own")
+    with pytest.raises(BadInput, match=r"changes here would be lost: data/raw.parquet"):
+        pull(Repository.of(dvc_project))
+    assert file.read_bytes() == b"my own"
+
+
+def test_nothing_is_written_through_a_link(dvc_project: Project, tmp_path: Path) -> None:
+    without_data(dvc_project)
+    (dvc_project.root / "data/raw.json").unlink()
+    (dvc_project.root / "data/.gitignore").unlink()
+    (dvc_project.root / "data").rmdir()
+    (dvc_project.root / "data").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    with pytest.raises(Tripped, match="nothing was checked out: data is a link to"):
+        pull(Repository.of(dvc_project))
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+STUCK = """
+import os, sys, time
+from beampermit.cli.main import run
+from beampermit.datasets.remote import Remote
+fetch = Remote.fetch
+Remote.fetch = lambda self, oid, *rest: time.sleep(600) if oid == os.environ["STUCK"] else fetch(self, oid, *rest)
+sys.argv[1:] = ["data", "pull", "--base", "main"]
+run()
+"""
+
+
+def test_killed_half_way_the_next_pull_finishes(dvc_project: Project) -> None:
+    last = leaf(dvc_project.root, Path(), "data/dataset/test.parquet")
+    without_data(dvc_project)
+    env = {**os.environ, "STUCK": last.parent.name + last.name}
+    child = subprocess.Popen([sys.executable, "-c", STUCK], cwd=dvc_project.root, env=env, stderr=subprocess.DEVNULL)
+    cache = dvc_project.root / ".dvc/cache/files/md5"
+    deadline = time.monotonic() + 30
+    while len([file for file in cache.rglob("*") if file.is_file()]) < 4 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    child.kill()
+    child.wait()
+    assert here(dvc_project) == []
+    assert pull(Repository.of(dvc_project)).fetched == 1
+    assert here(dvc_project) == list(FILES)
+
+
+def test_a_manifest_of_more_files_than_are_meant_is_refused(
+    dvc_project: Project, storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifests, "MOST_ENTRIES", 10)
+    plant_manifest(dvc_project, storage, [{"md5": "f" * 32, "relpath": str(number)} for number in range(11)])
+    with pytest.raises(Tripped, match="names 11 files; 10 are allowed"):
+        pull(Repository.of(dvc_project))
