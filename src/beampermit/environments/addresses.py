@@ -18,17 +18,19 @@ def untrusted(lock: Lock, allowed: tuple[str, ...] | None, before: Lock | None =
     lock: a file that it has as well must have kept its hash.
     """
     yield from _sources(lock, allowed)
-    hosts = _usual_hosts(lock) if allowed is None else {source: set(map(origin, allowed)) for source in lock.sources}
-    known = {artifact.file_name: artifact.sha256 for _, artifact in _artifacts(before)} if before else {}
-    seen: dict[str, str] = {}
-    for package, artifact in _artifacts(lock):
-        for message in (
-            _unnamed(package, artifact),
-            _unhashed(package, artifact, seen, known),
-            _elsewhere(package, artifact, hosts),
-        ):
-            if message:
-                yield Problem(message, lock.file, lock.line_of(artifact.file_name) or package.line)
+    for package, artifact, message in _odd(lock, allowed, before):
+        yield Problem(f"{package}: {message}", lock.file, lock.line_of(artifact.file_name) or package.line)
+
+
+def suspects(lock: Lock) -> tuple[Package, ...]:
+    """The packages of an index with a file that cannot be trusted: their entries are to be written anew."""
+    found = {package.key: package for package, _, _ in _odd(lock, None, None) if package.source}
+    return tuple(found.values())
+
+
+def misnamed(lock: Lock) -> tuple[Package, ...]:
+    """The packages with a file whose name is another package's, or another version's."""
+    return tuple(package for package, artifact in _artifacts(lock) if _unnamed(package, artifact))
 
 
 def addresses(lock: Lock) -> tuple[str, ...]:
@@ -48,6 +50,20 @@ def _artifacts(lock: Lock) -> Iterator[tuple[Package, Artifact]]:
     for package in lock.packages:
         for artifact in package.artifacts:
             yield package, artifact
+
+
+def _odd(lock: Lock, allowed: tuple[str, ...] | None, before: Lock | None) -> Iterator[tuple[Package, Artifact, str]]:
+    hosts = _usual_hosts(lock) if allowed is None else {source: set(map(origin, allowed)) for source in lock.sources}
+    known = {artifact.file_name: artifact.sha256 for _, artifact in _artifacts(before)} if before else {}
+    seen: dict[str, str] = {}
+    for package, artifact in _artifacts(lock):
+        for message in (
+            _unnamed(package, artifact),
+            _unhashed(artifact, seen, known),
+            _elsewhere(package, artifact, hosts),
+        ):
+            if message:
+                yield package, artifact, message
 
 
 def _sources(lock: Lock, allowed: tuple[str, ...] | None) -> Iterator[Problem]:
@@ -73,22 +89,22 @@ def _sources(lock: Lock, allowed: tuple[str, ...] | None) -> Iterator[Problem]:
 def _unnamed(package: Package, artifact: Artifact) -> str | None:
     """A file whose name is another package's, or another version's."""
     if artifact.says is None:
-        return f"{package}: {artifact.file_name!r} is not a package file"
+        return f"{artifact.file_name!r} is not a package file"
     name, version = artifact.says
     if (name, version) != (package.name, package.version):
-        return f"{package}: the file {artifact.file_name} is {name} {version}"
+        return f"the file {artifact.file_name} is {name} {version}"
     return None
 
 
-def _unhashed(package: Package, artifact: Artifact, seen: dict[str, str], known: dict[str, str | None]) -> str | None:
+def _unhashed(artifact: Artifact, seen: dict[str, str], known: dict[str, str | None]) -> str | None:
     if artifact.sha256 is None:
-        return f"{package}: {artifact.file_name} has no sha256"
+        return f"{artifact.file_name} has no sha256"
     first = seen.setdefault(artifact.sha256, artifact.file_name)
     if first != artifact.file_name:
-        return f"{package}: {artifact.file_name} has the sha256 of {first}"
+        return f"{artifact.file_name} has the sha256 of {first}"
     before = known.get(artifact.file_name)
     if before and before != artifact.sha256:
-        return f"{package}: the sha256 of {artifact.file_name} is not the base branch's: a file never changes"
+        return f"the sha256 of {artifact.file_name} is not the base branch's: a file never changes"
     return None
 
 
@@ -99,10 +115,10 @@ def _elsewhere(package: Package, artifact: Artifact, hosts: dict[str, set[str]])
     if artifact.local:
         parts = PurePosixPath(artifact.address)
         inside = parts.is_relative_to(source) and ".." not in parts.relative_to(source).parts
-        return None if inside else f"{package}: {artifact.address} is not in {source}"
+        return None if inside else f"{artifact.address} is not in {source}"
     host = origin(artifact.address)
     if host not in hosts[source] | {origin(source)}:
-        return f"{package}: {artifact.file_name} would come from {host}, which is not allowed"
+        return f"{artifact.file_name} would come from {host}, which is not allowed"
     return None
 
 

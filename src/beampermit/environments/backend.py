@@ -42,6 +42,8 @@ class Edge:
     extras: tuple[str, ...] = ()
     marker: str | None = None
     source: str | None = None
+    specifier: str = ""
+    """What the version has to satisfy, where the lock says so."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,11 @@ class Package:
     line: int | None = None
     own: bool = False
     """The project itself, which is locked with no files."""
+    platform: str = ""
+    """Where it is locked for, if the lock has a solution for each platform: `linux-64`."""
+    build: str = ""
+    groups: tuple[str, ...] = ()
+    """The categories it is locked for; empty where the lock does not say."""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -102,6 +109,15 @@ class Lock:
     text: str = field(repr=False)
     packages: tuple[Package, ...]
     content: dict[str, Any] = field(repr=False, default_factory=dict)
+    variant: str = ""
+    """The accelerator it is for, where each has a lock of its own: `cuda`."""
+    others: tuple[Lock, ...] = ()
+    """The locks of the project's other variants."""
+
+    @property
+    def all(self) -> tuple[Lock, ...]:
+        """This lock and those of the other variants."""
+        return (self, *self.others)
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from beampermit.digest import digest_bytes
-from beampermit.environments.backend import Backend, Lock, Watch
+from beampermit.environments.backend import Backend, Lock, Problem, Watch
 from beampermit.environments.environment import STAMP, VARIABLE, Environment
 from beampermit.environments.installed import describe
 from beampermit.errors import BadInput, Outside, Tripped
@@ -70,18 +70,24 @@ def _build(backend: Backend, root: Path, prefix: Path, lock: Lock, watch: Watch)
     _clear(prefix)
     (prefix / STAMP).unlink(missing_ok=True)
     backend.install(root, prefix, watch=watch)
-    watch("comparing what is installed with the lock")
-    problems = backend.installed(lock, prefix)
-    if problems:
-        watch("what was there is not the lock: building it from nothing")
-        shutil.rmtree(prefix)
-        backend.install(root, prefix, cached=False, watch=watch)
-        problems = backend.installed(lock, prefix)
+    problems = _compared(backend, prefix, lock, watch)
+    for cached in (True, False):
+        if problems:
+            # What uv installs it takes for good: only from nothing, and at last without its cache, is it made anew.
+            watch(f"{problems[0].message}: building it from nothing")
+            shutil.rmtree(prefix)
+            backend.install(root, prefix, cached=cached, watch=watch)
+            problems = _compared(backend, prefix, lock, watch)
     if problems:
         raise Tripped(
-            f"what was installed is not the lock: {problems[0].message}", file=prefix, hint="beampermit env lock"
+            f"what was installed is not the lock: {problems[0].message}", file=lock.file, hint="beampermit env lock"
         )
     write_text(prefix / STAMP, lock.digest + "\n")
+
+
+def _compared(backend: Backend, prefix: Path, lock: Lock, watch: Watch) -> tuple[Problem, ...]:
+    watch("comparing what is installed with the lock")
+    return backend.installed(lock, prefix)
 
 
 def _clear(prefix: Path) -> None:

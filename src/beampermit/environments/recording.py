@@ -46,9 +46,11 @@ def _added(text: str, new: tuple[str, ...]) -> str | None:
     if environment.fa.flow_style():
         return None
     if "indexes" not in environment:
-        line, _ = tree.lc.key("environment")
         indent = " " * environment.lc.col
-        return _insert(lines, line + 1, [f"{indent}indexes:", *(f"{indent}  - {item}" for item in items)])
+        after, _ = environment.lc.key(list(environment)[-1])
+        if after + 1 < len(lines) and lines[after + 1].startswith(f"{indent} "):
+            after, _ = tree.lc.key("environment")  # The last value has lines of its own: stand before the first one.
+        return _insert(lines, after + 1, [f"{indent}indexes:", *(f"{indent}  - {item}" for item in items)])
     line, column = environment.lc.key("indexes")
     indexes = environment["indexes"]
     if indexes and not indexes.fa.flow_style():

@@ -10,6 +10,7 @@ from beampermit.environments.uv import freshness, lockfile, specification
 from beampermit.environments.uv.command import uv
 from beampermit.environments.uv.hashes import complete
 from beampermit.environments.uv.solution import installed
+from beampermit.environments.uv.start import start
 from beampermit.errors import BadInput
 
 
@@ -27,10 +28,12 @@ class Uv:
     def lock(self, root: Path, *, update: Sequence[str] = (), watch: Watch) -> Lock:
         """Run `uv lock`, then add the hashes that uv leaves out: of wheels found in a local folder."""
         watch("uv looks for one solution")
-        uv(["lock", *(word for name in update for word in ("--upgrade-package", name))], cwd=root)
-        watch("hashing wheels from local folders")
-        complete(root)
-        return self.read(root)
+        with start(root) as suspects:
+            moving = (word for name in (*update, *suspects) for word in ("--upgrade-package", name))
+            uv(["lock", *moving], cwd=root)
+            watch("hashing wheels from local folders")
+            complete(root)
+            return self.read(root)
 
     def parse(self, text: str, name: str = lockfile.FILE) -> Lock:
         """Read the text of a `uv.lock`."""

@@ -14,8 +14,9 @@ QUIET = {
     "UV_NO_PROGRESS": "1",
     # A runner or a control-room host has the Python it is given: none is fetched behind its keeper's back.
     "UV_PYTHON_DOWNLOADS": "never",
-    # Both would take the judgement of the lock away from us.
+    # These would take the judgement of the lock away from us.
     "UV_FROZEN": "false",
+    "UV_NO_CONFIG": "false",
     "UV_SKIP_WHEEL_FILENAME_CHECK": "false",
 }
 PYTHON = ("No interpreter found", "Failed to inspect Python", "Querying Python at", "No Python at")

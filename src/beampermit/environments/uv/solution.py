@@ -28,18 +28,19 @@ def installed(lock: Lock, prefix: Path) -> Iterator[Problem]:
         yield Problem(
             f"Python {python['python_full_version']} is installed, the lock is for "
             f"{lock.content.get('requires-python')}",
-            str(prefix),
+            lock.file,
+            lock.line_of("requires-python"),
         )
     if _sees_the_system(prefix):
-        yield Problem("it also sees the packages of the system's Python", str(prefix / "pyvenv.cfg"))
+        yield Problem(f"it also sees the packages of the system's Python: {prefix}/pyvenv.cfg", lock.file)
     site = site_packages(prefix, python)
     found = distributions(site) if site.is_dir() else []
     wanted = {package.name: package for package in meant(lock, python)}
     yield from _named(lock, wanted, found)
-    yield from _whole(wanted, found)
+    yield from _whole(lock, wanted, found)
     yield from _satisfied(lock, python, found)
     for name in strays(site, found) if site.is_dir() else ():
-        yield Problem(f"{name} lies in site-packages and belongs to no package", str(site))
+        yield Problem(f"{name} lies in site-packages and belongs to no package", lock.file)
 
 
 def meant(lock: Lock, python: World) -> list[Package]:
@@ -80,28 +81,28 @@ def _named(lock: Lock, wanted: dict[str, Package], found: list[Distribution]) ->
         package = wanted.get(distribution.name)
         if package is None:
             if own is None or distribution.name != own.name:
-                yield Problem(f"{distribution} is installed and not in the lock", str(distribution.folder))
+                yield Problem(f"{distribution} is installed and not in the lock", lock.file)
         elif not _equal(distribution.version, package.version):
             yield Problem(f"{distribution} is installed and {package.version} is locked", lock.file, package.line)
         elif names.count(distribution.name) > 1:
-            yield Problem(f"{distribution.name} is installed twice", str(distribution.folder))
+            yield Problem(f"{distribution.name} is installed twice", lock.file, package.line)
 
 
-def _whole(wanted: dict[str, Package], found: list[Distribution]) -> Iterator[Problem]:
+def _whole(lock: Lock, wanted: dict[str, Package], found: list[Distribution]) -> Iterator[Problem]:
     """Each package's own record: where it came from, and its files."""
     for distribution in found:
         if distribution.name not in wanted:
             continue
-        where = str(distribution.folder)
+        where = (lock.file, wanted[distribution.name].line)
         if distribution.address:
-            yield Problem(f"{distribution} was installed from {distribution.address}, not from the lock", where)
+            yield Problem(f"{distribution} was installed from {distribution.address}, not from the lock", *where)
         elif distribution.installer != "uv":
             by = distribution.installer or "something that does not say its name"
-            yield Problem(f"{distribution} was installed by {by}, not from the lock", where)
+            yield Problem(f"{distribution} was installed by {by}, not from the lock", *where)
         changed = list(distribution.changed()) if distribution.files else ["its RECORD is missing"]
         if changed:
             more = f" (and {len(changed) - MOST_FILES} more)" if len(changed) > MOST_FILES else ""
-            yield Problem(f"{distribution} was changed: {'; '.join(changed[:MOST_FILES])}{more}", where)
+            yield Problem(f"{distribution} was changed: {'; '.join(changed[:MOST_FILES])}{more}", *where)
 
 
 def _satisfied(lock: Lock, python: World, found: list[Distribution]) -> Iterator[Problem]:

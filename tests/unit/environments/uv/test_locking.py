@@ -1,0 +1,153 @@
+"""`beampermit env lock` with uv: one solution, complete with hashes, and uv's failures in one line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from beampermit.environments.uv import Uv
+from beampermit.environments.uv.command import shorten
+from beampermit.errors import BadInput, Outside, Tripped
+from beampermit.project import Project
+from package_index import Index, make_wheel, uv
+
+Edit = Callable[[Path], None]
+
+
+def lock(root: Path, *update: str) -> str:
+    Uv().lock(root, update=update, watch=lambda _: None)
+    return (root / "uv.lock").read_text()
+
+
+def edit(file: Path, before: str, after: str) -> None:
+    text = file.read_text()
+    assert before in text
+    file.write_text(text.replace(before, after))
+
+
+def test_a_wheel_of_a_local_folder_gets_the_hash_that_uv_leaves_out(uv_project: Project) -> None:
+    text = (uv_project.root / "uv.lock").read_text()
+    assert re.search(r'\{ path = "local_part-1\.0\+cpu-py3-none-any\.whl", hash = "sha256:[0-9a-f]{64}" \}', text)
+
+
+def test_uv_accepts_the_completed_lock_and_keeps_it(uv_project: Project) -> None:
+    before = (uv_project.root / "uv.lock").read_bytes()
+    assert uv(uv_project.root, "lock", "--check").returncode == 0
+    assert uv(uv_project.root, "lock").returncode == 0
+    assert (uv_project.root / "uv.lock").read_bytes() == before
+
+
+def test_a_local_wheel_that_was_exchanged_is_refused_by_its_hash(uv_project: Project) -> None:
+    make_wheel(uv_project.root / "wheels", "local-part", "1.0+cpu", files={"local_part/more.py": "EVIL = True\n"})
+    with pytest.raises(Tripped, match="a file is not the one that was locked"):
+        Uv().install(uv_project.root, uv_project.root / ".venv", watch=lambda _: None)
+
+
+def test_only_the_package_that_is_named_moves(uv_settings: Path, tmp_path: Path) -> None:
+    index = Index(tmp_path / "index")
+    for name in ("numbers", "colours"):
+        index.add(name, "1.0")
+    root = tmp_path / "moving"
+    root.mkdir()
+    (root / "pyproject.toml").write_text(
+        f'[project]\nname = "moving"\nversion = "1"\nrequires-python = ">=3.11"\n'
+        'dependencies = ["numbers", "colours"]\n'
+        f'[[tool.uv.index]]\nurl = "{index.url}"\ndefault = true\n'
+    )
+    lock(root)
+    for name in ("numbers", "colours"):
+        index.add(name, "1.1")
+    assert lock(root).count('version = "1.1"') == 0, "what need not move stays"
+    found = Uv().lock(root, update=["numbers"], watch=lambda _: None)
+    assert {str(package) for package in found.packages if not package.own} == {"numbers 1.1", "colours 1.0"}
+    index.close()
+
+
+def test_requirements_that_clash_are_quoted_in_a_line(uv_project: Project) -> None:
+    edit(uv_project.root / "pyproject.toml", '"numbers>=1,<2"', '"numbers>=7"')
+    with pytest.raises(Tripped) as caught:
+        lock(uv_project.root)
+    assert "numbers" in caught.value.message
+    assert "\n" not in caught.value.message
+    assert caught.value.file == "pyproject.toml"
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_an_index_that_answers_with_an_error_is_the_outside_world(
+    uv_settings: Path, tmp_path: Path, uv_project: Project, status: int
+) -> None:
+    index = Index(tmp_path / "index")
+    index.fail = status
+    _use(uv_project.root, index)
+    with pytest.raises(Outside, match=str(status)):
+        lock(uv_project.root)
+    index.close()
+
+
+def test_an_index_that_is_down_is_the_outside_world(uv_settings: Path, tmp_path: Path, uv_project: Project) -> None:
+    index = Index(tmp_path / "index")
+    index.close()
+    _use(uv_project.root, index)
+    before = (uv_project.root / "uv.lock").read_bytes()
+    with pytest.raises(Outside, match="an index cannot be reached"):
+        lock(uv_project.root)
+    assert (uv_project.root / "uv.lock").read_bytes() == before
+
+
+def test_a_python_that_is_not_here_is_the_outside_world(uv_project: Project) -> None:
+    file = uv_project.root / "pyproject.toml"
+    file.write_text(re.sub(r'requires-python = ".*"', 'requires-python = "==3.5.*"', file.read_text()))
+    with pytest.raises(Outside, match="Python that the project asks for is not on this machine") as caught:
+        lock(uv_project.root)
+    assert "requires-python" in caught.value.hint
+
+
+def test_a_pyproject_that_is_not_toml_is_bad_input(uv_project: Project) -> None:
+    edit(uv_project.root / "pyproject.toml", "[project]", "[project")
+    with pytest.raises(BadInput) as caught:
+        lock(uv_project.root)
+    assert caught.value.file == "pyproject.toml"
+
+
+TAMPERED = {
+    "merge-conflict markers": ("version = 1", "<<<<<<< ours\nversion = 1"),
+    "cut off in the middle": ('name = "plotter"\n', '"'),
+    "a hash taken out": (r', hash = "sha256:[0-9a-f]{64}"', ""),
+    "an edited version": ('name = "numbers"\nversion = "1.0"', 'name = "numbers"\nversion = "1.5"'),
+    "a foreign host": (r'url = "http://127[^/]*/files/numbers', 'url = "https://evil.example/files/numbers'),
+}
+
+
+@pytest.mark.parametrize("defect", TAMPERED)
+def test_a_lock_that_was_broken_is_mended_by_locking(uv_project: Project, defect: str) -> None:
+    file = uv_project.root / "uv.lock"
+    before = file.read_text()
+    file.write_text(re.sub(*TAMPERED[defect], before))
+    assert file.read_text() != before
+    assert lock(uv_project.root) == before
+
+
+def test_a_broken_lock_stays_where_there_is_no_solution(uv_project: Project) -> None:
+    file = uv_project.root / "uv.lock"
+    file.write_text("<<<<<<< ours\n" + file.read_text())
+    broken = file.read_text()
+    edit(uv_project.root / "pyproject.toml", '"numbers>=1,<2"', '"numbers>=7"')
+    with pytest.raises(Tripped):
+        lock(uv_project.root)
+    assert file.read_text() == broken
+
+
+def test_uv_is_quoted_without_hints_and_other_programs_output() -> None:
+    said = (
+        "warning: old\nUsing CPython\nerror: No way\n  cause: because\n\n         [stderr]\n         noise\nhint: try"
+    )
+    assert shorten(said) == "No way because"
+
+
+def _use(root: Path, index: Index) -> None:
+    (root / "pyproject.toml").write_text(
+        re.sub(r'url = "http://127[^"]*"', f'url = "{index.url}"', (root / "pyproject.toml").read_text())
+    )
