@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from beampermit.project import Project
+from trained import _trained_folder, environment_prefix, trained_copy, trained_project
+
+__all__ = ["_trained_folder", "environment_prefix", "trained_copy", "trained_project"]  # where they are, is told there
 
 ROOT = Path(__file__).parents[1]
 LHC = ROOT.parent / "shared/data/lhc/lhc_b1_turns.parquet"

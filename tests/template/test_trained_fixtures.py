@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from beampermit.project import Project
+from trained import dvc
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_copy_is_pushed_clean_and_alone(trained_copy: Project, trained_project: Project, tmp_path: Path) -> None:
+    assert trained_copy.git("status", "--porcelain") == ""
+    assert trained_copy.git.resolve("origin/main") == trained_copy.git.head() == trained_project.git.head()
+    assert Path(trained_copy.git("remote", "get-url", "origin")).is_relative_to(tmp_path)
+    assert trained_copy.base is None
+
+
+def test_nothing_of_a_copy_is_stale_or_missing_from_its_remote(trained_copy: Project) -> None:
+    assert "Data and pipelines are up to date" in dvc(trained_copy, "status")
+    assert "Cache and remote 'storage' are in sync" in dvc(trained_copy, "status", "--cloud")

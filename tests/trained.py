@@ -1,0 +1,126 @@
+"""A generated project with everything real: locked, installed, trained, committed, pushed. Made once for all tests.
+
+Three fixtures, handed out by `tests/conftest.py`:
+
+- `trained_project`: the `Project` itself, shared by all tests and all workers. Look, do not touch.
+- `trained_copy`: a copy for one test, which may break it. Beside its folder lie its own `origin.git` (remote `origin`,
+  `main` is pushed) and `dvc-storage` (DVC remote `storage`, everything is pushed).
+- `environment_prefix`: its environment. Either project fixture names it in `BEAMPERMIT_ENVIRONMENT`, as CI does.
+
+It takes about a minute to make. With `BEAMPERMIT_TRAINED=/some/folder` it is kept there, and made again only when the
+template has changed; so `BEAMPERMIT_TRAINED=~/.cache/beampermit-trained pytest tests/...` starts at once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from beampermit.environments.choice import backend_of
+from beampermit.environments.environment import VARIABLE, Environment
+from beampermit.environments.installation import install
+from beampermit.generation import generate
+from beampermit.generation.template import template_folder
+from beampermit.git import Git
+from beampermit.processes import run
+from beampermit.project import Project
+
+KEPT = "BEAMPERMIT_TRAINED"
+SLUG = "bpm-faults"
+IDENTITY = "[user]\n\tname = Ada Operator\n\temail = ada@lab.example\n[init]\n\tdefaultBranch = main\n"
+
+
+@pytest.fixture(scope="session")
+def _trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that holds the project, its origin, its DVC remote and its environment."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    folder = Path(os.environ.get(KEPT) or shared / "trained").expanduser().absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    stamp = folder / "complete"
+    with _alone(folder / "lock"):
+        if not stamp.is_file() or stamp.read_text() != _template_digest():
+            _make(folder)
+            stamp.write_text(_template_digest())
+    return folder
+
+
+@pytest.fixture
+def environment_prefix(_trained_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The environment of the trained project, named in `BEAMPERMIT_ENVIRONMENT`."""
+    prefix = _trained_folder / "environment"
+    monkeypatch.setenv(VARIABLE, str(prefix))
+    return prefix
+
+
+@pytest.fixture
+def trained_project(_trained_folder: Path, environment_prefix: Path) -> Project:
+    """The one trained project that all tests share: read it, run what writes nothing, change nothing."""
+    return Project(_trained_folder / SLUG)
+
+
+@pytest.fixture
+def trained_copy(_trained_folder: Path, environment_prefix: Path, tmp_path: Path) -> Project:
+    """A trained project of this test's own, with `origin.git` and `dvc-storage` beside it, both up to date."""
+    home = tmp_path / "trained"
+    for name in (SLUG, "origin.git", "dvc-storage"):
+        shutil.copytree(_trained_folder / name, home / name, symlinks=True)
+    found = Project(home / SLUG)
+    found.git("remote", "set-url", "origin", str(home / "origin.git"))
+    return found
+
+
+def dvc(project: Project, *arguments: str) -> str:
+    """Run DVC of the project's environment, as `make reproduce` and `make push` do; give what it printed."""
+    prefix = Path(os.environ[VARIABLE])
+    finished = Environment(prefix).run(["-m", "dvc", *arguments], project=project.root)
+    assert finished.code == 0, finished.out + finished.err
+    return finished.out
+
+
+def _make(folder: Path) -> None:
+    for name in (SLUG, "origin.git", "dvc-storage"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / "gitconfig").write_text(IDENTITY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GIT_CONFIG_GLOBAL", str(folder / "gitconfig"))
+        patch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
+        patch.setenv(VARIABLE, str(folder / "environment"))
+        root = generate(folder, {"project_slug": SLUG}, lock=True)
+        install(backend_of(root), root, folder / "environment", reuse=True, watch=lambda _: None)
+        project = Project(root)
+        dvc(project, "repro", "--quiet")
+        project.git("add", "--all")
+        project.git("commit", "--quiet", "--message", "The first model")
+        dvc(project, "push", "--quiet")
+        _push(project.git, folder / "origin.git")
+
+
+def _push(git: Git, origin: Path) -> None:
+    made = run(["git", "init", "--quiet", "--bare", "--initial-branch", "main", origin], cwd=origin.parent)
+    assert made.code == 0, made.err
+    git("remote", "add", "origin", str(origin))
+    git("push", "--quiet", "--set-upstream", "origin", "main")
+    git("remote", "set-head", "origin", "main")
+
+
+def _template_digest() -> str:
+    found = hashlib.sha256()
+    for file in sorted(path for path in template_folder().rglob("*") if path.is_file()):
+        found.update(str(file.relative_to(template_folder())).encode() + b"\0" + file.read_bytes())
+    return found.hexdigest()
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """One worker makes the project, the others wait; the lock of a killed one is free."""
+    with lock.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
