@@ -1,7 +1,8 @@
 """Point every workflow and action at one commit of this repository: `make pin COMMIT=<40 hex>`.
 
-A workflow cannot name its own commit, so a release pins twice: the first commit lets the reusable workflows use the actions
-as they are now, the second lets generated projects call those workflows. Refused unless that commit holds what is named.
+A workflow cannot name its own commit, so a release pins twice: the first commit lets the reusable workflows use the
+actions as they are now, the second lets generated projects call those workflows. Refused unless that commit holds what
+is named.
 """
 
 from __future__ import annotations

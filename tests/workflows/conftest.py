@@ -1,0 +1,44 @@
+"""Small repositories with workflows, rehearsed for real: act, bash, git."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from textwrap import dedent, indent
+
+import pytest
+
+from beampermit.project import Project
+from beampermit.rehearsal import Rehearsal
+from rehearsals import HEAD
+
+Write = Callable[..., Project]
+
+
+@pytest.fixture
+def repository(project: Project, git: Callable[..., str]) -> Write:
+    """Make a project with an origin and a workflow of the given jobs; HEAD is one commit ahead of main."""
+
+    def write(jobs: str, head: str = HEAD, file: str = "pull-request.yml") -> Project:
+        path = project.root / ".github/workflows" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(head + indent(dedent(jobs).strip("\n"), "  ") + "\n")
+        origin = project.root.parent / "origin.git"
+        subprocess.run(["git", "init", "-q", "--bare", str(origin)], check=True)
+        git("add", "--all")
+        git("commit", "--quiet", "--message", "Workflows")
+        git("remote", "add", "origin", str(origin))
+        git("push", "--quiet", "origin", "main")
+        git("checkout", "--quiet", "-b", "topic")
+        (project.root / "changed.txt").write_text("changed\n")
+        git("add", "--all")
+        git("commit", "--quiet", "--message", "A change")
+        return project
+
+    return write
+
+
+@pytest.fixture
+def results() -> Callable[[Rehearsal], dict[str, str]]:
+    """Job name -> result."""
+    return lambda found: {job.name: str(job.result) for job in found.jobs}
