@@ -96,7 +96,11 @@ def _repository(value: str) -> str:
 
 
 def _one_line(value: str) -> str:
-    return "" if value.isprintable() else "holds a line break or a character that cannot be seen"
+    if not value.isprintable():
+        return "holds a line break or a character that cannot be seen"
+    # Put together from two, for this file is a template too.
+    own = next((mark for mark in ("{" "{", "{" "%", "{" "#") if mark in value), "")
+    return f"holds {own}, which the template reads as its own" if own else ""
 
 
 RULES = {

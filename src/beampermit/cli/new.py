@@ -30,7 +30,7 @@ def new(
     from rich.text import Text
 
     from beampermit.generation.answers import ask_on_terminal, complete, parse
-    from beampermit.generation.generate import generate
+    from beampermit.generation.rendering import generate
     from beampermit.git import Git
 
     answers = complete(parse(answer or []), None if no_input or as_json else ask_on_terminal)

@@ -1,5 +1,5 @@
 """A new project from the template, whole or not at all."""
 
-from beampermit.generation.generate import generate
+from beampermit.generation.rendering import generate
 
 __all__ = ["generate"]

@@ -1,0 +1,174 @@
+"""Wrong answers are refused in one line, by `beampermit new` and by cookiecutter alone, with nothing written."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from beampermit.errors import BadInput
+from beampermit.generation import generate
+from beampermit.generation.answers import complete, parse
+from beampermit.generation.template import explanation, questions, template_folder
+
+WRONG = [
+    ("project_slug", "BPM faults", "'BPM faults' is not lower-case words joined by hyphens"),
+    ("project_slug", "../outside", "'../outside' is not lower-case words"),
+    ("project_slug", "a" * 65, "at most 64 characters"),
+    ("package_name", "bpm-faults", "'bpm-faults' is not a Python package name"),
+    ("package_name", "class", "'class' is a word of the Python language"),
+    ("package_name", "match", "'match' is a word of the Python language"),
+    ("package_name", "json", "'json' is a module of Python's standard library"),
+    ("package_name", "torch", "'torch' is the name of a library"),
+    ("package_name", "cookiecutter", "'cookiecutter' is the name of a library"),
+    ("package_name", "data", "or of a folder of the project"),
+    ("summary", "  ", "is empty"),
+    ("summary", "two\nlines", "holds a line break"),
+    ("maintainer_name", "", "is empty"),
+    ("maintainer_name", "Ada\x1b[31m", "a character that cannot be seen"),
+    ("maintainer_email", "ada at lab", "'ada at lab' is not an e-mail address"),
+    ("deputy_email", "ADA@lab.example", "two people answer for a model, with two addresses"),
+    ("logbook", "logbook.lab.example", "'logbook.lab.example' is not an http(s) address"),
+    ("review_by", "next year", "'next year' is not a date"),
+    ("review_by", "2020-01-01", "2020-01-01 has passed"),
+    ("on_call", "{{ 7 * 7 }}", "which the template reads as its own"),
+    ("python_version", "3.9", "'3.9' is none of 3.11, 3.12, 3.13"),
+    ("pytorch_index", "cpu", "'cpu' is not an http(s) address"),
+    ("dvc_remote", "storage", "'storage' lies inside the project"),
+    ("dvc_remote", "ftp://lab.example/data", "no address DVC knows"),
+    ("dvc_remote", "../my storage", "without spaces"),
+    ("beampermit_repository", "beampermit", "'beampermit' is not OWNER/NAME"),
+]
+
+
+@pytest.mark.parametrize(("question", "answer", "why"), WRONG)
+def test_a_wrong_answer_is_refused_by_its_question_and_nothing_is_written(
+    question: str, answer: str, why: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput) as caught:
+        generate(tmp_path, {question: answer})
+    assert caught.value.message.startswith(f"{question}: ")
+    assert why in caught.value.message
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("question", sorted(questions()))
+def test_every_question_is_explained_and_has_a_wrong_answer_here(question: str) -> None:
+    assert explanation(question) != question
+    assert question in {wrong for wrong, _, _ in WRONG} | {"deputy_name"}  # judged like maintainer_name
+
+
+def test_a_question_that_is_not_there_names_the_nearest_one() -> None:
+    with pytest.raises(BadInput, match=r"no question 'project_name'; did you mean 'project_slug'\?"):
+        complete({"project_name": "BPM faults"})
+
+
+def test_a_word_without_an_equals_sign_is_no_answer() -> None:
+    with pytest.raises(BadInput, match="'bpm-faults' is no answer: write key=value"):
+        parse(["bpm-faults"])
+    assert parse(["summary=a=b"]) == {"summary": "a=b"}
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, Path.touch, lambda path: path.symlink_to("nowhere")])
+def test_a_folder_that_exists_is_left_as_it_is(make, tmp_path: Path) -> None:
+    make(tmp_path / "bpm-faults")
+    with pytest.raises(BadInput, match="this folder exists"):
+        generate(tmp_path, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["bpm-faults"]
+
+
+def test_an_output_folder_that_is_a_file_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BadInput, match="no project can be written"):
+        generate(tmp_path / "file", {})
+
+
+def test_a_lock_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise BadInput("no such package")
+
+    monkeypatch.setattr("beampermit.generation.rendering._lock", refuse)
+    with pytest.raises(BadInput, match="no such package"):
+        generate(tmp_path, {}, lock=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_words_of_an_answer_cannot_break_any_file(tmp_path: Path) -> None:
+    from beampermit.contract import load_contract
+
+    words = 'it\'s "quoted": {braces} #hash \\ <b> & [list]'
+    project = generate(tmp_path, {"summary": words, "maintainer_name": words, "on_call": words})
+    contract = load_contract(project)
+    assert (contract.model.summary, contract.model.owners[0].name, contract.operations.on_call) == (words,) * 3
+
+
+def test_the_command_ends_in_2_with_one_line_and_the_next_command(tmp_path: Path) -> None:
+    done = beampermit("new", "--no-input", "--output-dir", str(tmp_path), "--answer", "package_name=torch")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0].startswith("beampermit: package_name: 'torch' is the name of a library")
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_to_answer_is_said_at_once(tmp_path: Path) -> None:
+    done = beampermit("new", "--output-dir", str(tmp_path))
+    assert done.returncode == 2
+    assert "nobody answers 'project_slug'" in done.stderr
+    assert "beampermit new --no-input" in done.stderr
+
+
+def test_answers_typed_in_are_asked_again_until_they_can_be_used(tmp_path: Path) -> None:
+    done = beampermit("new", "--output-dir", str(tmp_path), stdin="No good\nbeam-loss\n" + "\n" * len(questions()))
+    assert done.returncode == 0, done.stderr
+    assert "'No good' is not lower-case words" in done.stderr
+    assert (tmp_path / "beam-loss/src/beam_loss/train.py").is_file()
+
+
+def test_without_a_git_identity_the_project_is_whole_and_the_commands_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("EMAIL", "")
+    said: list[str] = []
+    project = generate(tmp_path, {}, watch=said.append)
+    assert (project / "contract.yaml").is_file()
+    assert "git does not know who you are: git config --global user.name" in said[0]
+    assert "git commit -m 'A new project'" in said[1]
+
+
+def test_cookiecutter_alone_refuses_the_same_and_leaves_nothing(tmp_path: Path) -> None:
+    done = cookiecutter(tmp_path, "package_name=torch")
+    assert done.returncode == 1
+    assert "package_name: 'torch' is the name of a library" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_cookiecutter_alone_makes_the_same_project(tmp_path: Path) -> None:
+    assert cookiecutter(tmp_path / "one").returncode == 0
+    other = generate(tmp_path / "other", {})
+    one = tmp_path / "one/bpm-faults"
+    for file in sorted(path.relative_to(other) for path in other.rglob("*") if path.is_file()):
+        if ".git" not in file.parts:
+            assert (one / file).read_bytes() == (other / file).read_bytes(), file
+
+
+def beampermit(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "beampermit.cli.main", *words]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=60)
+
+
+def cookiecutter(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    folder.mkdir(exist_ok=True)
+    home = folder.parent / "home"
+    home.mkdir(exist_ok=True)
+    return subprocess.run(
+        [sys.executable, "-I", "-m", "cookiecutter", "--no-input", "--output-dir", folder, template_folder(), *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "HOME": str(home), "PATH": os.environ["PATH"]},
+    )
