@@ -22,7 +22,7 @@ def repository(project: Project, git: Callable[..., str]) -> Write:
     def write(jobs: str, head: str = HEAD, file: str = "pull-request.yml") -> Project:
         path = project.root / ".github/workflows" / file
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(head + indent(dedent(jobs).strip("\n"), "  ") + "\n")
+        path.write_text((head + indent(dedent(jobs).strip("\n"), "  ")).rstrip() + "\n")
         origin = project.root.parent / "origin.git"
         subprocess.run(["git", "init", "-q", "--bare", str(origin)], check=True)
         git("add", "--all")

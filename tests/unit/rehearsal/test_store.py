@@ -1,0 +1,87 @@
+"""The stand-in of the artifact store behaves as the real one does, and nothing leaves its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from beampermit.rehearsal.artifacts.store import Refused, collect, download, upload
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A work tree with a few files; `store` beside it does not exist yet."""
+    tree = tmp_path / "tree"
+    for name in ("a/one.json", "a/deep/two.json", "b/three.json", "a/.hidden"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text(name)
+    monkeypatch.chdir(tree)
+    return tree
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """Where artifacts go."""
+    return tmp_path / "store"
+
+
+@pytest.mark.parametrize(
+    ("lines", "names"),
+    [
+        ("a", ["deep/two.json", "one.json"]),
+        ("a/one.json", ["one.json"]),
+        ("a/*.json", ["one.json"]),
+        ("a/**/*.json", ["deep/two.json", "one.json"]),
+        ("a\nb\n", ["a/deep/two.json", "a/one.json", "b/three.json"]),
+        ("nothing", []),
+    ],
+)
+def test_paths_in_an_artifact_begin_where_its_lines_have_in_common(here: Path, lines: str, names: list[str]) -> None:
+    assert sorted(collect(lines, hidden=False)) == names
+
+
+def test_hidden_files_are_asked_for(here: Path) -> None:
+    assert ".hidden" in collect("a", hidden=True)
+
+
+def test_artifacts_come_back(here: Path, store: Path) -> None:
+    upload(store, "verdicts-a", "a")
+    upload(store, "verdicts-b", "b")
+    upload(store, "other", "b")
+    download(store, here / "merged", pattern="verdicts-*", merge=True)
+    download(store, here / "apart", pattern="verdicts-*")
+    download(store, here / "one", name="verdicts-b")
+    assert {path.name for path in (here / "merged").iterdir()} == {"deep", "one.json", "three.json"}
+    assert (here / "apart/verdicts-a/deep/two.json").read_text() == "a/deep/two.json"
+    assert (here / "one/three.json").is_file()
+
+
+def test_a_name_is_given_once_unless_it_is_to_be_replaced(here: Path, store: Path) -> None:
+    upload(store, "v", "a")
+    with pytest.raises(Refused, match="exists already"):
+        upload(store, "v", "b")
+    upload(store, "v", "b", overwrite=True)
+    assert [path.name for path in (store / "v").iterdir()] == ["three.json"]
+
+
+def test_nothing_found_warns_or_fails(here: Path, store: Path) -> None:
+    assert upload(store, "v", "no").startswith("::warning::")
+    assert upload(store, "v", "no", none="ignore") == ""
+    with pytest.raises(Refused, match="no files were found at 'no'"):
+        upload(store, "v", "no", none="error")
+    assert not store.exists()
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a/b", "a\\b", ".half", "a:b", "a\nb", ".."])
+def test_a_name_stays_inside(here: Path, store: Path, name: str) -> None:
+    with pytest.raises(Refused, match="is no name for an artifact"):
+        upload(store, name, "a")
+
+
+def test_links_and_exclusions_are_refused(here: Path, store: Path) -> None:
+    (here / "b/link").symlink_to("/etc/hostname")
+    with pytest.raises(Refused, match="link is a link"):
+        upload(store, "v", "b")
+    with pytest.raises(Refused, match="leave files out"):
+        upload(store, "v", "a\n!a/deep")

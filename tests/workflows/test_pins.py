@@ -1,0 +1,77 @@
+"""Every pin names one commit, and that commit holds what is named."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+OTHER = 40 * "b"
+
+
+@pytest.fixture(scope="module")
+def pin() -> ModuleType:
+    """`scripts/pin.py`."""
+    spec = importlib.util.spec_from_file_location("pin", ROOT / "scripts/pin.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def copy(tmp_path: Path, pin: ModuleType) -> Path:
+    """The files that name our commits, to be changed."""
+    for place in pin.PLACES:
+        shutil.copytree(ROOT / place, tmp_path / place)
+    return tmp_path
+
+
+def test_no_pin_disagrees(pin: ModuleType) -> None:
+    assert len({match["commit"] for _, match in pin.pins()}) == 1
+    assert len({match["version"] for _, match in pin.pins()}) == 1
+
+
+def test_every_use_of_ours_is_a_pin_that_the_script_moves(pin: ModuleType) -> None:
+    named = sum(len(re.findall(r"uses:\s*beampermit/", file.read_text())) for file in pin.files())
+    assert named == sum(1 for _ in pin.pins())
+    assert named > 10
+
+
+def test_third_parties_are_pinned_alike_everywhere(pin: ModuleType) -> None:
+    found: dict[str, set[str]] = {}
+    for file in pin.files():
+        for name, rest in re.findall(r"uses:\s*(actions/[\w-]+)@(.*)", file.read_text()):
+            found.setdefault(name, set()).add(rest)
+    assert found
+    assert [name for name, pins in found.items() if len(pins) > 1] == []
+    assert all(re.fullmatch(r"[0-9a-f]{40} # v\d+\.\d+\.\d+", next(iter(pins))) for pins in found.values())
+
+
+def test_the_pinned_commit_holds_what_is_named(pin: ModuleType) -> None:
+    commit = next(match["commit"] for _, match in pin.pins())
+    known = subprocess.run(["git", "cat-file", "-e", commit], cwd=ROOT, capture_output=True, check=False)
+    if known.returncode:
+        pytest.skip("this checkout does not hold the pinned commit")
+    assert pin.missing(commit) == []
+
+
+def test_one_call_moves_all(pin: ModuleType, copy: Path) -> None:
+    assert pin.move(OTHER, "v1.2.3", copy) == sum(1 for _ in pin.pins())
+    assert {(match["commit"], match["version"]) for _, match in pin.pins(copy)} == {(OTHER, "v1.2.3")}
+
+
+@pytest.mark.parametrize(("commit", "words"), [("main", "is no full commit"), (OTHER, "does not hold .github/workflows/ml-")])
+def test_a_commit_that_cannot_be_pinned_is_refused(commit: str, words: str) -> None:
+    command = [sys.executable, ROOT / "scripts/pin.py", commit]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 1
+    assert words in found.stderr
