@@ -28,18 +28,55 @@ def changes(repository: Repository) -> list[Change]:
     A frozen stage is judged like any other: freezing does not make its outputs younger. Raises `BadInput`.
     """
     producers = {out.fs_path: out for stage in repository.stages for out in stage.outs}
+    files = _Files()
     found: list[Change] = []
     with bad_input(repository.root):
         for stage in repository.stages:
-            found += _Stage(repository, stage, producers).changes()
+            found += _Stage(repository, stage, producers, files).changes()
     return found
+
+
+class _Files:
+    """Files that many stages read, parsed once: YAML is slow."""
+
+    def __init__(self) -> None:
+        self._locked: dict[Path, set[str]] = {}
+        self._parameters: dict[str, Any] = {}
+
+    def locked(self, lock: Path) -> set[str]:
+        """Names of the stages that a `dvc.lock` knows; DVC has read it before, so it is sound."""
+        from dvc.utils.serialize import load_yaml
+
+        if lock not in self._locked:
+            content = load_yaml(str(lock)) if lock.is_file() else {}
+            self._locked[lock] = set(content.get("stages") or {})
+        return self._locked[lock]
+
+    def parameters(self, dependency: Any) -> dict[str, Any]:
+        """The parameters that a dependency names, those that are there, by their dotted names; all if it names none."""
+        import dpath
+        from dvc.utils.serialize import load_path
+
+        path = dependency.fs_path
+        if path not in self._parameters:
+            self._parameters[path] = load_path(path, dependency.repo.fs)
+        content = self._parameters[path]
+        names = dependency.params or list(content)
+        absent = object()
+        found = {name: dpath.get(content, name, separator=".", default=absent) for name in names}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in found.items()
+            if value is not absent
+        }
 
 
 class _Stage:
     """One stage, looked at."""
 
-    def __init__(self, repository: Repository, stage: Any, producers: dict[str, Any]):
+    def __init__(self, repository: Repository, stage: Any, producers: dict[str, Any], files: _Files):
         self._repository = repository
+        self._files = files
         self._stage = stage
         self._producers = producers
         self._name = repository.name(stage)
@@ -64,10 +101,8 @@ class _Stage:
             yield from self._output(out)
 
     def _locked(self) -> bool:
-        if not Path(self._repository.root / self._lock).is_file():
-            return False
-        content = self._stage.dvcfile.lockfile_contents
-        return self._stage.name in (content.get("stages") or {})
+        known = any(item.hash_info for item in (*self._stage.deps, *self._stage.outs))
+        return known or self._stage.name in self._files.locked(self._repository.root / self._lock)
 
     def _dependency(self, dependency: Any) -> Iterator[Change]:
         from dvc.dependency import ParamsDependency
@@ -100,13 +135,14 @@ class _Stage:
         if not dependency.exists:
             yield self._change(f"{path} is missing", path)
             return
-        status = next(iter(dependency.status().values()), {})
-        if isinstance(status, str):
+        if dependency.hash_info.value is None:
             yield self._change(f"dvc.lock does not know its parameters in {path}", self._lock)
             return
-        now, before = dependency.read_params(), dependency.hash_info.value or {}
-        for name in status:
-            yield self._change(f"{path}: {name} is {_value(now, name)}, it ran with {_value(before, name)}", path)
+        before = dependency.hash_info.value
+        now = self._files.parameters(dependency)
+        for name in dependency.params or dict.fromkeys([*now, *before]):
+            if name not in now or name not in before or now[name] != before[name]:
+                yield self._change(f"{path}: {name} is {_value(now, name)}, it ran with {_value(before, name)}", path)
 
     def _output(self, out: Any) -> Iterator[Change]:
         path = self._repository.relative(out.fs_path)
@@ -128,7 +164,7 @@ class _Stage:
         if state == "deleted":
             yield self._change(f"{path} is missing", path)
         elif state:
-            yield self._change(f"{path} is not what dvc.lock names", path)
+            yield self._change(f"{path} is not what {self._lock} names", path)
 
     def _around(self, dependency: Any) -> Any | None:
         """The kept folder that an absent dependency lies in."""

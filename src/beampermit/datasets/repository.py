@@ -21,6 +21,9 @@ from beampermit.project import Project
 HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 OWN_FILES = re.compile(r"\.dvc/(config|\.gitignore|plots/.*)")
 """What git may hold of DVC's own folder."""
+LINK = "120000"
+READ = re.compile(r"(\.dvc|\.dvcignore|\.lock|\.ya?ml|\.json|\.toml|\.py|\.dvc/config)$")
+"""Files that DVC reads: pipelines, locks, parameters."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Repository:
     def __init__(self, project: Project):
         self.project = project
         self.root = project.root.resolve()
-        self._check_own_folder()
+        self._check_tracked()
         self.repo = _open(self.root, configuration.believed(project))
         self._remotes: dict[str | None, Remote] = {}
         self._manifests: dict[str, Manifest | None] = {}
@@ -178,13 +181,20 @@ class Repository:
         """What users call a stage: its name in `dvc.yaml`, or the path of its `.dvc` file."""
         return getattr(stage, "name", None) or self.relative(stage.path)
 
-    def _check_own_folder(self) -> None:
+    def _check_tracked(self) -> None:
+        """Refuse, before DVC reads anything, what a commit could put in its way. Raises `BadInput`."""
         if (self.root / ".dvc").is_symlink():
             raise BadInput("DVC's own folder is a link", file=".dvc")
-        tracked = self.project.git("ls-files", "-z", ".dvc").split("\0")
-        odd = next((path for path in tracked if path and not OWN_FILES.fullmatch(path)), None)
-        if odd:
-            raise BadInput("git tracks what belongs to one machine alone", file=odd, hint=f"git rm --cached {odd}")
+        for entry in filter(None, self.project.git("ls-files", "--stage", "-z").split("\0")):
+            mode, path = entry[:6], entry.partition("\t")[2]
+            if path.startswith(".dvc/") and not OWN_FILES.fullmatch(path):
+                raise BadInput("git tracks what belongs to one machine", file=path, hint=f"git rm --cached {path}")
+            if mode == LINK and READ.search(path) and not self._leads_to_own_file(self.root / path):
+                raise BadInput("this link does not lead to a file of the project", file=path)
+
+    def _leads_to_own_file(self, link: Path) -> bool:
+        target = link.resolve()
+        return target.is_file() and target.is_relative_to(self.root)
 
 
 @contextmanager
