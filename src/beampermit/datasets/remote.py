@@ -17,7 +17,10 @@ TIMEOUT = 10.0
 
 
 class Remote:
-    """One remote that answered. `url` is its address without secrets."""
+    """One remote that answered. `url` is its address without secrets.
+
+    Some storages say "not there" when they fail, so that is believed only of one that still answers afterwards.
+    """
 
     def __init__(self, name: str, url: str, found: Any):
         self.name = name
@@ -64,7 +67,6 @@ class Remote:
         with self._outside():
             absent = wanted - set(odb.oids_exist(wanted)) if wanted else set()
         if absent:
-            # Some storages answer "not there" when they fail: believe it only of one that still answers.
             self.probe()
         return absent
 
@@ -79,6 +81,7 @@ class Remote:
                 with odb.fs.open(path, "rb") as stream:
                     return stream.read(limit)
             except FileNotFoundError:
+                self.probe()
                 return None
 
     def fetch(self, oid: str, into: Path, hash_name: str = "md5") -> str | None:
@@ -94,6 +97,7 @@ class Remote:
                 else:
                     odb.fs.get_file(path, str(into))
             except FileNotFoundError:
+                self.probe()
                 return None
         return hash_of(into, hash_name)
 

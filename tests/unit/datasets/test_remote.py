@@ -1,0 +1,101 @@
+"""A remote is asked as it is: what is missing is told from what does not answer, also over HTTP."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beampermit.datasets.completeness import look
+from beampermit.datasets.pull import pull
+from beampermit.datasets.repository import Repository
+from beampermit.errors import Outside
+from beampermit.project import Project
+from dvc_repositories import leaf, without_data
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    status = 200
+
+    def send_head(self) -> Any:
+        if self.status == 200:
+            return super().send_head()
+        self.send_error(self.status)
+        return None
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server(storage: Path) -> Iterator[http.server.ThreadingHTTPServer]:
+    """The storage, served on loopback."""
+    found = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Handler, directory=str(storage)))
+    thread = threading.Thread(target=found.serve_forever, daemon=True)
+    thread.start()
+    yield found
+    found.shutdown()
+    found.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def over_http(dvc_project: Project, server: http.server.ThreadingHTTPServer) -> Project:
+    """The project with that server as its remote; on the base branch itself, so that everything is asked for."""
+    url = f"http://ada:secret@127.0.0.1:{server.server_port}"
+    config = f"[core]\n    remote = web\n['remote \"web\"']\n    url = {url}\n"
+    (dvc_project.root / ".dvc/config").write_text(config)
+    return Project(dvc_project.root)
+
+
+@pytest.fixture(autouse=True)
+def _status(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Handler, "status", 200)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+def test_data_are_looked_up_and_pulled_over_http(over_http: Project) -> None:
+    assert look(Repository.of(over_http)).missing == ()
+    without_data(over_http)
+    assert pull(Repository.of(over_http)).fetched == 5
+
+
+def test_an_object_that_is_missing_over_http_is_named(over_http: Project, storage: Path) -> None:
+    leaf(over_http.root, storage, "data/raw.parquet").unlink()
+    (missing,) = look(Repository.of(over_http)).missing
+    assert missing.startswith("data/raw.parquet is not on web")
+
+
+@pytest.mark.parametrize("status", [401, 403, 500, 503])
+def test_a_server_that_refuses_is_the_outside_world(
+    over_http: Project, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr(_Handler, "status", status)
+    with pytest.raises(Outside, match=f"it answers with status {status}") as caught:
+        look(Repository.of(over_http))
+    assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_fails_after_it_answered_does_not_make_data_missing(
+    over_http: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = Repository.of(over_http).remote()
+    monkeypatch.setattr(_Handler, "status", 503)
+    with pytest.raises(Outside, match="cannot be reached"):
+        remote.missing({"f" * 32})
+    with pytest.raises(Outside, match="cannot be reached"):
+        remote.read("f" * 32, 10)
+
+
+def test_a_server_that_is_gone_is_the_outside_world(
+    over_http: Project, server: http.server.ThreadingHTTPServer
+) -> None:
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(Outside, match=r"the remote web \(http://127.0.0.1:\d+\) cannot be reached"):
+        look(Repository.of(over_http))
