@@ -7,6 +7,8 @@ from pathlib import Path
 
 from beampermit.cli.main import app
 from beampermit.contract.reference import contract_reference
+from beampermit.interlocks import runner
+from beampermit.interlocks.reference import interlock_reference
 
 ROOT = Path(__file__).parents[1]
 
@@ -14,6 +16,13 @@ ROOT = Path(__file__).parents[1]
 def test_the_page_on_the_contract_is_what_the_models_say() -> None:
     made = contract_reference()
     assert (ROOT / "docs/contract.md").read_text() == made, "beampermit contract reference > docs/contract.md"
+
+
+def test_the_page_on_interlocks_is_what_the_classes_say() -> None:
+    made = interlock_reference(runner.load().values())
+    assert (ROOT / "docs/interlocks.md").read_text() == made, (
+        "beampermit check --list --format markdown > docs/interlocks.md"
+    )
 
 
 def test_every_link_in_the_documents_leads_to_a_file() -> None:

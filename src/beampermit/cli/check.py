@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from beampermit.cli.output import console, progress_console
+from beampermit.cli.output import console, progress_console, show
 
 
 class Format(StrEnum):
@@ -47,7 +47,7 @@ def check(
 
     chosen = runner.select(names or [])
     if list_:
-        _list(chosen)
+        _list(chosen, Format.JSON if json_ else format)
         return
     found = Project.find(project.resolve(), base)
     verdicts = runner.check(
@@ -59,9 +59,17 @@ def check(
     raise typer.Exit(exit_code(verdicts))
 
 
-def _list(chosen: list[Any]) -> None:
-    for cls in chosen:
-        sys.stdout.write(f"{cls.id()}  {cls.title()}\n")
+def _list(chosen: list[Any], format: Format) -> None:
+    from beampermit.interlocks.reference import interlock_reference
+
+    if format is Format.MARKDOWN:
+        sys.stdout.write(interlock_reference(chosen))
+        return
+    known = [
+        {"id": cls.id(), "title": cls.title(), "requires": sorted(cls.requires), "fix": cls.fix()} for cls in chosen
+    ]
+    lines = [f"{entry['id']}  {entry['title']}\n" for entry in known]
+    show(known, lambda: sys.stdout.writelines(lines), format is Format.JSON)
 
 
 def _print(verdicts: list[Any], format: Format) -> None:

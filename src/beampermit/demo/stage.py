@@ -1,0 +1,162 @@
+"""Where the demo plays: its folders, and how it runs the same commands that a person would type."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from beampermit.errors import BadInput, BeampermitError
+from beampermit.processes import Finished, stop
+
+MARK = ".beampermit-demo"
+PROJECT = "bpm-faults"
+IDENTITY = {"name": "Demo Operator", "email": "demo@lab.example"}
+Watcher = Callable[[str], None]
+"""Told of each command before it runs, and of each line it prints."""
+
+
+class UnexpectedError(BeampermitError):
+    """A command of the demo ended otherwise than it must: the promise is broken, and the demo says so."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The demo's folder and what is in it."""
+
+    root: Path
+    watch: Watcher = field(default=lambda _: None)
+
+    @classmethod
+    def prepare(cls, root: Path, watch: Watcher = lambda _: None) -> Stage:
+        """An empty stage at `root`: what an earlier demo left there is removed, anything else is refused."""
+        root = root.resolve()
+        if root.exists() and any(root.iterdir()) and not (root / MARK).is_file():
+            raise BadInput(
+                "this folder is not empty, and no demo made it", file=root, hint="make demo DEMO_DIR=elsewhere"
+            )
+        if root.exists():
+            shutil.rmtree(root)
+        root.mkdir(parents=True)
+        (root / MARK).write_text("Made by `beampermit demo`, which removes this folder when it is run again.\n")
+        return cls(root, watch)
+
+    @property
+    def project(self) -> Path:
+        """The generated project."""
+        return self.root / PROJECT
+
+    @property
+    def origin(self) -> Path:
+        """The bare repository that stands for GitHub's."""
+        return self.root / "origin.git"
+
+    @property
+    def papers(self) -> Path:
+        """Reports, card and runbook, to be looked at afterwards."""
+        return self.root / "papers"
+
+    @property
+    def key(self) -> Path:
+        """The private half of the key that signs permits."""
+        return self.root / "keys/permit.key"
+
+    @property
+    def log(self) -> Path:
+        """Everything that every command printed."""
+        return self.root / "demo.log"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a laptop or a runner would have set."""
+        return {
+            "MLFLOW_TRACKING_URI": f"sqlite:///{self.root / 'mlflow.db'}",
+            "BEAMPERMIT_SIGNING_KEY": str(self.key),
+            "GIT_AUTHOR_NAME": IDENTITY["name"],
+            "GIT_AUTHOR_EMAIL": IDENTITY["email"],
+            "GIT_COMMITTER_NAME": IDENTITY["name"],
+            "GIT_COMMITTER_EMAIL": IDENTITY["email"],
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "COLUMNS": "200",
+        }
+
+    def results(self) -> dict[str, Path]:
+        """What there is to look at afterwards, by name."""
+        papers = {path.stem.replace("-", " "): path for path in sorted(self.papers.glob("*.html"))}
+        return {**papers, "project": self.project, "registry": self.root / "mlflow.db", "everything printed": self.log}
+
+    def commands(self) -> list[str]:
+        """Commands to explore further, as they are typed."""
+        variables = (
+            f"export MLFLOW_TRACKING_URI={self.environment['MLFLOW_TRACKING_URI']} BEAMPERMIT_SIGNING_KEY={self.key}"
+        )
+        path = f"export PATH={Path(sys.executable).parent}:$PATH"
+        return [
+            f"cd {self.project}",
+            path,
+            variables,
+            "beampermit check                    # every interlock",
+            "beampermit history                  # the ledger, made readable",
+            "beampermit promote --help           # and the other verbs: beampermit --help",
+            "git log --oneline --graph --all",
+        ]
+
+    def beampermit(self, *words: str, expect: int = 0) -> Finished:
+        """Run one `beampermit` command in the project."""
+        return self.run("beampermit", *words, expect=expect)
+
+    def git(self, *words: str) -> Finished:
+        """Run git in the project."""
+        return self.run("git", *words)
+
+    def run(self, *words: str, cwd: Path | None = None, expect: int = 0) -> Finished:
+        """Run a command in the project, logging all it prints. Raises `UnexpectedError` unless it ends in `expect`."""
+        self.watch(f"$ {shlex.join(words)}")
+        where = cwd or (self.project if self.project.is_dir() else self.root)
+        start = time.perf_counter()
+        with self.log.open("a", encoding="utf-8") as log:
+            log.write(f"\n$ {shlex.join(words)}\n")
+            finished = self._follow(words, where, log)
+            log.write(f"[exit {finished.code}, {time.perf_counter() - start:.1f} s]\n")
+        if finished.code != expect:
+            raise UnexpectedError(
+                f"`{shlex.join(words)}` ended in {finished.code}, not {expect}: {finished.tail}",
+                file=self.log,
+                hint=f"less +G {self.log}",
+            )
+        return finished
+
+    def _follow(self, words: Sequence[str], where: Path, log: IO[str]) -> Finished:
+        child = subprocess.Popen(
+            words,
+            cwd=where,
+            env={**os.environ, **self.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        lines: list[str] = []
+        try:
+            for line in child.stdout or ():
+                lines.append(line)
+                log.write(line)
+                self.watch(line.rstrip())
+            code = child.wait()
+        finally:
+            if child.poll() is None:
+                with suppress(OSError):
+                    stop(child)
+        return Finished(command=tuple(words), code=code, out="".join(lines), err="")
