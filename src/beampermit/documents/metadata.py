@@ -58,7 +58,7 @@ def _results(known: Standing) -> dict[str, Any]:
     """Measured values of the contract's metrics on the test split; empty where nothing was measured."""
     contract = known.contract
     metrics = [
-        {"type": metric.name, "name": visible(metric.description or metric.name), "value": known.metrics[metric.name]}
+        {"type": metric.name, "name": metric.name, "value": known.metrics[metric.name]}
         for metric in contract.metrics
         if metric.name in known.metrics
     ]

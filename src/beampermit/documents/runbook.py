@@ -29,7 +29,7 @@ def runbook_page(known: Standing) -> str:
 def fallback(contract: Contract) -> tuple[str, ...]:
     """What is served when the model cannot answer, one step after the other, in words."""
     promised = contract.fallback
-    words = {"default": _defaults(contract), "invalid": "INVALID is served, with the reason in the alarm's message."}
+    words = {"default": _defaults(contract), "invalid": "INVALID is served."}
     if promised.on_invalid != "hold":
         return (words[promised.on_invalid],)
     held = duration(promised.hold_for) if promised.hold_for else "0 s"

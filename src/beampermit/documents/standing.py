@@ -24,7 +24,7 @@ from beampermit.saved_model.manifest import Manifest
 
 @dataclass(frozen=True)
 class Standing:
-    """A model as it stands. `clean`: the work tree is the commit. `row` is the first row of the device table."""
+    """A model as it stands; `clean`: tracked files are those of the commit; `row`: the first of the device table."""
 
     contract: Contract
     commit: str
@@ -57,23 +57,24 @@ class Standing:
 
 
 def standing(project: Project, permit: Path | None = None) -> Standing:
-    """Gather the facts. Raises `BadInput` for a file that is there and broken, `Tripped` for a permit of another model."""
+    """Gather the facts. Raises `BadInput` for a broken file, `Tripped` for a permit of another model or commit."""
     contract = project.contract
     commit = project.git.head()
     manifest = project.path(contract.model.manifest)
+    sides = Sides(project)
     champion, before = _in_service(project, contract)
     row, devices = _devices(project, contract)
     return Standing(
         contract=contract,
         commit=commit,
-        clean=project.git.work_tree() == project.git("rev-parse", "HEAD^{tree}"),
+        clean=not project.git("status", "--porcelain", "--untracked-files=no"),
         permit=_permit(permit, contract, commit) if permit else None,
         champion=champion,
         before=before,
         metrics=facts.metrics(project, contract),
         plots=facts.drawn(project, contract),
         files=Manifest.read(manifest, contract.model.manifest).files if manifest.exists() else {},
-        bound=after(Sides(project)),
+        bound={path: bound for path, bound in after(sides).items() if path not in sides.tracked},
         digests=_digests(project),
         license=_license(project),
         row=row,

@@ -1,0 +1,202 @@
+"""Card and runbook say what is known, and say of the rest that it is not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from markdown_it import MarkdownIt
+from planted import METRICS, commit, write
+from ruamel.yaml import YAML
+from typer.testing import CliRunner
+
+from beampermit.cli.main import app
+from beampermit.contract import parse_contract
+from beampermit.digest import digest_json
+from beampermit.documents.card import card, card_page
+from beampermit.documents.metadata import metadata
+from beampermit.documents.runbook import fallback, runbook, runbook_page
+from beampermit.documents.standing import standing
+from beampermit.errors import BadInput, Tripped
+from beampermit.permit.statement import PREDICATE, STATEMENT, make_statement
+from beampermit.project import Project
+
+SECTIONS = [  # Mitchell et al., Model Cards for Model Reporting
+    *("Model details", "Intended use", "Factors and limitations", "Metrics", "Evaluation data", "Training data"),
+    *("Quantitative analyses", "Ethical considerations and caveats"),
+]  # fmt: skip
+DIGEST = "sha256:" + "a" * 64
+
+
+def permit_of(project: Project, **changes: Any) -> Path:
+    model = {"MLmodel": DIGEST}
+    bound = {"file": "uv.lock", "digest": DIGEST}
+    where = {"host": "ci", "system": "Linux", "python": "3.11.7"}
+    body = {
+        "_type": STATEMENT,
+        "predicateType": PREDICATE,
+        "subject": [{"name": "bpm-faults", "digest": {"sha256": digest_json(model).removeprefix("sha256:")}}],
+        "predicate": {
+            **{"commit": project.git.head(), "tree": "b" * 40, "dataset": {}, "model": model, "metrics": {"auc": 0.97}},
+            **{"environment": bound, "pipeline": bound, "contract": bound, "referee": "0.1.0"},
+            "verdicts": [{"id": "ENV001", "outcome": "closed", "reason": "there", "where": where}],
+            "issued": "2026-11-23T08:00:00Z",
+            **changes,
+        },
+    }
+    file = project.root.parent / "permit.json"
+    file.write_text(make_statement(body, "permit").text)
+    return file
+
+
+def headings(markdown: str, tag: str = "h2") -> list[str]:
+    found = MarkdownIt("gfm-like", {"html": True}).parse(re.sub(r"\A---\n.*?\n---\n", "", markdown, flags=re.DOTALL))
+    return [found[place + 1].content for place, token in enumerate(found) if token.tag == tag and token.nesting == 1]
+
+
+def test_a_card_has_every_section_in_order(results: Project) -> None:
+    made = card(standing(results))
+    assert headings(made) == SECTIONS
+    assert headings(made, "h1") == ["bpm-faults"]
+    assert "| ✅ | `auc` | ≥ 0.95 | 0.9712 | A fault scores above beam |" in made
+    assert "Trained on simulated signals." in made
+    assert "`acquisitions = 8`" in made
+    assert "| `stuck` | 0.91 |" in made
+    assert "| `data/raw.parquet` | 1.23 MB, aaaa |" in made
+
+
+def test_what_is_not_known_is_said_and_nothing_invented(project: Project) -> None:
+    made = card(standing(project))
+    assert "**No permit was given for this paper**" in made
+    assert "| `auc` | ≥ 0.95 | not measured |" in made
+    assert "whose digest is not known" in made
+    assert "None was made: there are no results" in made
+    assert "The project names no licence." in made
+    assert "The owners have written none; they would stand in `contract.yaml` under `model.use.considerations`." in made
+    assert "model-index" not in made
+    assert "no version, as far as this clone knows the ledger" in runbook(standing(project))
+
+
+def test_the_metadata_are_yaml_with_what_was_measured(results: Project, git: Any) -> None:
+    write(results, "pyproject.toml", '[project]\nname = "x"\nlicense = "BSD-3-Clause"\n')
+    made = card(standing(results))
+    found = YAML(typ="safe").load(made.split("---\n")[1])
+    assert found == metadata(standing(results))
+    assert found["license"] == "bsd-3-clause"
+    measured = {metric["type"]: metric["value"] for metric in found["model-index"][0]["results"][0]["metrics"]}
+    assert measured == {"auc": METRICS["auc"], "false_alarm_rate": METRICS["false_alarm_rate"]}
+
+
+def test_an_unknown_licence_is_other_with_its_name(results: Project) -> None:
+    write(results, "pyproject.toml", '[project]\nname = "x"\nlicense = "LicenseRef-Lab: x\\n---\\n"\n')
+    found = YAML(typ="safe").load(card(standing(results)).split("---\n")[1])
+    assert (found["license"], found["license_name"]) == ("other", "LicenseRef-Lab: x ---")
+
+
+def test_a_permit_is_told_with_its_digest_and_its_interlocks(results: Project) -> None:
+    known = standing(results, permit_of(results))
+    for made in (card(known), runbook(known)):
+        assert known.permit is not None
+        assert f"`{known.permit.digest}`" in made
+        assert "1 interlocks: ENV001" in made
+        assert "No permit" not in made
+
+
+def test_a_permit_of_another_commit_or_model_is_refused(results: Project, contract_text: str) -> None:
+    with pytest.raises(Tripped, match="this permit is for commit cccccccccccc, and this is"):
+        standing(results, permit_of(results, commit="c" * 40))
+    file = permit_of(results)
+    write(results, "contract.yaml", contract_text.replace("name: bpm-faults", "name: other-model"))
+    with pytest.raises(Tripped, match="this permit is for 'bpm-faults', not for 'other-model'"):
+        standing(Project(results.root), file)
+
+
+def test_a_broken_permit_is_bad_input(results: Project, tmp_path: Path) -> None:
+    (tmp_path / "permit.json").write_text("{}")
+    with pytest.raises(BadInput, match="not a permit"):
+        standing(results, tmp_path / "permit.json")
+
+
+def test_the_runbook_has_what_an_operator_needs_first(results: Project) -> None:
+    made = runbook(standing(results))
+    assert made.index("+1 555 0100") < made.index("## An alarm is on") < made.index("## Is it healthy?")
+    assert "<https://logbook.lab.example>" in made
+    assert "### MAJOR: fault-score above 0.9" in made
+    assert "1. Compare with its neighbours.\n2. Take the monitor out of the orbit feedback." in made
+    assert "| HIHI: above 0.9 | MAJOR |" in made
+    assert "| HIGH: above 0.5 | MINOR |" in made
+    assert "LOLO" not in made, "a limit that the contract does not set is not shown"
+    assert "1. The last good value is held, for 10 s at most.\n2. After that: INVALID is served." in made
+    assert 'beampermit rollback --reason "what happened"' in made
+
+
+def test_pvs_are_named_by_the_device_table(results: Project, contract_text: str) -> None:
+    text = contract_text.replace("dataset:\n", "  devices: devices.csv\ndataset:\n", 1)
+    write(results, "contract.yaml", text)
+    write(results, "devices.csv", "device,plane\nBPM.1,X\nBPM.2,Y\n")
+    made = runbook(standing(Project(results.root)))
+    assert "2 PVs follow from `devices.csv`; the first is `BPM.1:X:FAULT`." in made
+    write(results, "devices.csv", "device\nBPM.1\n")
+    assert "The names follow from the 1 rows of `devices.csv`." in runbook(standing(Project(results.root)))
+
+
+FALLBACKS = {
+    "{on_invalid: invalid}": ("INVALID is served.",),
+    "{on_invalid: default}": ("the default is served: fault-score = 1.",),
+    "{on_invalid: hold, hold_for: 1h, then: default}": (
+        "The last good value is held, for 1 h at most.",
+        "After that: the default is served: fault-score = 1.",
+    ),
+}
+
+
+@pytest.mark.parametrize("promised", FALLBACKS)
+def test_the_fallback_is_told_as_the_contract_has_it(contract_text: str, promised: str) -> None:
+    text = contract_text.replace("{on_invalid: hold, hold_for: 10s, then: invalid}", promised)
+    assert fallback(parse_contract(text)) == FALLBACKS[promised]
+
+
+def test_no_text_of_the_contract_breaks_a_paper(results: Project, contract_text: str, git: Any) -> None:
+    bad = r'"# x\n\n## y <script>|` ``` @octocat [a](https://evil.example) ---"'
+    for good in ("Ada Operator", "Cleaning optics measurements.", "Compare with its neighbours."):
+        contract_text = contract_text.replace(good, bad)
+    contract_text = contract_text.replace("A fault scores above beam", bad)
+    write(results, "contract.yaml", contract_text)
+    commit(git, "Hostile")
+    known = standing(Project(results.root))
+    assert headings(card(known)) == SECTIONS
+    assert YAML(typ="safe").load(card(known).split("\n---\n")[0])["model_name"] == "bpm-faults"
+    for made in (card(known), runbook(known)):
+        found = MarkdownIt("gfm-like", {"html": True}).parse(made)
+        children = [child for token in found if token.type == "inline" for child in token.children or ()]
+        assert not any(re.search(r"@\w", child.content) for child in children if child.type == "text")
+        links = [child.attrs["href"] for child in children if child.type == "link_open"]
+        assert set(links) <= {"https://logbook.lab.example"}
+    for page in (card_page(known), runbook_page(known)):
+        assert "<script" not in page
+        assert set(re.findall(r'(?:src|href)="([^":]+:)', page)) <= {"data:", "https:"}
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "first"), [("card", "MODEL_CARD", "---"), ("runbook", "RUNBOOK", "# bpm-faults")]
+)
+def test_the_commands_write_markdown_and_page(
+    results: Project, tmp_path: Path, command: str, name: str, first: str
+) -> None:
+    out = tmp_path / f"{name}.md"
+    found = CliRunner().invoke(app, [command, "--project", str(results.root), "--out", str(out), "--html", "--json"])
+    assert found.exit_code == 0, found.output
+    assert out.read_text().startswith(first)
+    assert out.with_suffix(".html").read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize("command", ["card", "runbook"])
+def test_nan_in_the_metrics_is_one_line_and_nothing_is_written(results: Project, tmp_path: Path, command: str) -> None:
+    write(results, "metrics/metrics.json", '{"auc": NaN}')
+    out = tmp_path / "paper.md"
+    found = CliRunner().invoke(app, [command, "--project", str(results.root), "--out", str(out), "--html"])
+    assert isinstance(found.exception, BadInput)
+    assert str(found.exception) == "metrics/metrics.json:1: auc is NaN, not a finite number"
+    assert list(tmp_path.glob("paper*")) == []

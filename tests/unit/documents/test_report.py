@@ -1,0 +1,248 @@
+"""The report says what reviewers need, first things first, whatever is missing, broken or hostile."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from markdown_it import MarkdownIt
+from planted import EXPECTED, METRICS, commit, judged, tripped, verdict, write
+from typer.testing import CliRunner
+
+from beampermit.cli.main import app
+from beampermit.documents import papers
+from beampermit.documents.report import Report, report
+from beampermit.errors import BadInput
+from beampermit.project import Project
+
+HOSTILE = "@octocat #1 <script>x</script> | `a` ```\n\n# title\n</details>\n[x](https://evil.example) \u202e\x1b[31m"
+
+
+def all_closed(project: Project, folder: Path) -> None:
+    judged(project, folder / "all.json", *(verdict(id) for id in EXPECTED))
+
+
+def section(markdown: str, title: str) -> str:
+    """The text under a heading, or under a folded part."""
+    parts = re.split(r"^(?:## |<details>\n<summary>)", markdown, flags=re.MULTILINE)
+    return next((part for part in parts if part.startswith(title)), "")
+
+
+def test_all_closed_is_said_first_and_folded(results: Project, folder: Path) -> None:
+    all_closed(results, folder)
+    found = report(results, folder, EXPECTED)
+    made = found.markdown()
+    assert found.judged.all_closed
+    assert made.startswith("# ✅ bpm-faults: All 3 interlocks closed\n")
+    assert "## Open" not in made
+    assert made.index("<details>") < made.index("DOC001") < made.index("</details>")
+
+
+def test_what_tripped_comes_before_everything_with_its_mend_and_place(branch: Project, folder: Path) -> None:
+    judged(branch, folder / "data.json", tripped("DAT004"), verdict("DOC001"))
+    made = report(branch, folder, EXPECTED).markdown()
+    assert made.startswith("# ❌ bpm-faults: 1 tripped: DAT004; 1 without a verdict: PRF002\n")
+    assert "| ❌ tripped | **DAT004** Rows keep the contract | row 3 is out of range |" in section(made, "Open")
+    assert "No job gave a verdict on PRF002" in section(made, "Open")
+    mend = section(made, "How to mend")
+    assert "In `data/raw.parquet:3`." in mend
+    assert "Run `dvc repro`.\n\nThen commit." in mend
+    order = ["Open", "How to mend", "Closed interlocks", "Gates changed", "Metrics", "Data and model", "Parameters"]
+    assert sorted(order, key=made.index) == order
+
+
+def test_changes_are_shown_against_the_base_branch(branch: Project, folder: Path) -> None:
+    all_closed(branch, folder)
+    made = report(branch, folder, EXPECTED).markdown()
+    assert "> This pull request loosens what the model is judged by: `metrics.auc.gate`." in made
+    assert "| ⚠️ looser | `metrics.auc.gate` | `0.95` | `0.9` |" in section(made, "Gates changed")
+    metrics = section(made, "Metrics")
+    assert "| ✅ | `auc` | ≥ 0.95 | 0.9845 | 0.9712 | +0.0133 better |" in metrics, "the base branch's gate judges"
+    assert "| ✅ | `false_alarm_rate` | ≤ 0.05 | 0.035 | 0.031 | +0.004 worse |" in metrics
+    assert "| `data/raw.parquet` | changed | 1.23 MB, aaaa | 1.23 MB, cccc |" in section(made, "Data and model")
+    assert "data/dataset" not in section(made, "Data and model"), "what did not change is not shown"
+    assert "| `params.yaml` | `train.epochs` | `20` | `40` |" in section(made, "Parameters")
+    assert "learning_rate" not in section(made, "Parameters")
+    assert "changes what runs, or where data comes from: `.github/workflows/pull-request.yml`" in made
+    assert "Ada Physicist" in section(made, "Changed texts of the contract")
+    assert "| `stuck` | 0.91 | 0.91 |" in section(made, "Found, kind by kind")
+    assert "| `brier` | 0.04 |" in section(made, "More numbers")
+
+
+def test_the_champion_judged_again_stands_beside(branch: Project, folder: Path) -> None:
+    evidence = {"champion": {"version": 4, "metrics": {"auc": 0.99, "x": "nan", "y": True}}, "challenger": {}}
+    splits = {"splits": [{"split": "train", "rows": 1200}, {"split": "test", "rows": None}]}
+    judged(branch, folder / "a.json", verdict("PRF002", evidence=evidence), verdict("DAT004", evidence=splits))
+    made = report(branch, folder, EXPECTED).markdown()
+    assert "| champion 4 | change |" in section(made, "Metrics")
+    assert "| 0.99 | -0.0055 worse |" in section(made, "Metrics")
+    assert re.search(r"\| \W \|  \|\n", section(made, "Metrics")), "the champion has no false_alarm_rate"
+    assert "Rows: train 1,200." in section(made, "Data and model")
+
+
+def test_a_first_pull_request_has_nothing_to_compare_with(results: Project, folder: Path) -> None:
+    all_closed(results, folder)
+    made = report(results, folder, EXPECTED).markdown()
+    assert "There is no base branch to compare with." in section(made, "Metrics")
+    assert "| ✅ | `auc` | ≥ 0.95 | 0.9712 |\n" in section(made, "Metrics")
+
+
+def test_a_base_without_metrics_is_said(project: Project, git: Any, folder: Path) -> None:
+    git("checkout", "--quiet", "-b", "first")
+    write(project, "metrics/metrics.json", METRICS)
+    commit(git, "First results")
+    made = report(Project(project.root, "main"), folder, EXPECTED).markdown()
+    assert "The base branch has no metrics yet." in section(made, "Metrics")
+
+
+def test_verdicts_of_several_jobs_are_merged_and_the_worse_word_counts(results: Project, folder: Path) -> None:
+    judged(results, folder / "verdicts-data/data.json", verdict("DAT004"), verdict("DOC001"), host="one")
+    judged(results, folder / "verdicts-more/more.json", tripped("DAT004"), verdict("PRF002"), host="two")
+    found = report(results, folder, EXPECTED)
+    assert [one.id for one in found.judged.verdicts] == ["DAT004", "PRF002", "DOC001"]
+    assert found.judged.headline == "1 tripped: DAT004"
+    assert "judged on one (Linux, Python 3.11.7); judged on two" in found.markdown()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "broken.json: not JSON"),
+        ("", "broken.json: not JSON"),
+        ("[]", "broken.json: not a file of verdicts"),
+        ('{"verdicts": NaN}', "broken.json: NaN is not a number"),
+        ('{"a": 1, "a": 2}', "broken.json: key 'a' is given twice"),
+        ("[" * 100_000, "broken.json: not JSON"),
+    ],
+)
+def test_a_broken_file_is_shown_and_nothing_is_called_closed(
+    results: Project, folder: Path, content: str, words: str
+) -> None:
+    all_closed(results, folder)
+    (folder / "broken.json").write_text(content)
+    found = report(results, folder, EXPECTED)
+    assert not found.judged.all_closed
+    assert found.judged.headline == "1 file of verdicts of no use"
+    assert f"> Verdicts of no use: {words}" in found.markdown()
+
+
+def test_verdicts_of_another_commit_are_of_no_use(results: Project, folder: Path) -> None:
+    judged(results, folder / "old.json", *(verdict(id) for id in EXPECTED), commit="a" * 40)
+    found = report(results, folder, EXPECTED)
+    assert "old.json: its verdicts are about commit aaaaaaaaaaaa, not" in found.judged.unread[0]
+    assert list(found.judged.missing) == list(EXPECTED)
+
+
+def test_a_link_among_the_verdicts_is_not_followed(results: Project, folder: Path, tmp_path: Path) -> None:
+    judged(results, tmp_path / "elsewhere.json", *(verdict(id) for id in EXPECTED))
+    folder.mkdir()
+    (folder / "link.json").symlink_to(tmp_path / "elsewhere.json")
+    assert report(results, folder, EXPECTED).judged.verdicts == ()
+
+
+def test_a_missing_folder_is_shown(results: Project, tmp_path: Path) -> None:
+    found = report(results, tmp_path / "nowhere", EXPECTED)
+    assert not found.judged.all_closed
+    assert "there is no such folder" in found.markdown()
+
+
+def test_no_value_breaks_the_report(results: Project, folder: Path, git: Any) -> None:
+    git("checkout", "--quiet", "-b", "hostile")
+    (results.root / "params.yaml").write_text('"@octocat | <b>": "``` | <img src=x>"\n')
+    write(results, "metrics/metrics.json", METRICS | {HOSTILE: 1.0, f"recall_{HOSTILE}": 2.0})
+    workflow = results.root / ".github" / "a|`@octocat`<b>.yml"
+    workflow.parent.mkdir()
+    workflow.write_text("x")
+    commit(git, "Hostile")
+    bad = tripped("DAT004", HOSTILE).model_copy(update={"title": HOSTILE, "fix": HOSTILE})
+    judged(results, folder / "x.json", bad, verdict("DOC001", reason=HOSTILE), host=HOSTILE)
+    made = report(Project(results.root, "main"), folder, EXPECTED).markdown()
+    plain = MarkdownIt("gfm-like", {"html": True})
+    plain.linkify.set({"fuzzy_link": False})  # type: ignore[union-attr]
+    found = plain.parse(made)
+    headings = [token for token in found if token.type == "heading_open"]
+    assert [token.tag for token in headings].count("h1") == 1
+    assert {token.content.strip() for token in found if token.type == "fence" and token.info != "mermaid"} == set()
+    raw = [token.content for token in found if token.type == "html_block"]
+    assert all(re.fullmatch(r"</?details>(\n<summary>[\w ()]+</summary>)?", content.strip()) for content in raw), raw
+    assert made.count("<details>") == made.count("</details>")
+    children = [child for token in found if token.type == "inline" for child in token.children or ()]
+    assert {child.type for child in children} <= {
+        *("text", "text_special", "code_inline", "softbreak", "strong_open", "strong_close", "html_inline"),
+    }  # fmt: skip
+    assert not any(re.search(r"@\w|#\d", child.content) for child in children if child.type == "text")
+
+
+def test_the_page_is_whole_and_runs_nothing(branch: Project, folder: Path) -> None:
+    judged(branch, folder / "x.json", tripped("DAT004", HOSTILE))
+    page = report(branch, folder, EXPECTED).html()
+    assert "<script" not in page
+    assert "default-src 'none'" in page
+    assert set(re.findall(r'(?:src|href)="([^":]+:)', page)) == {"data:"}
+    assert page.count("<img ") == 3, "loss, ROC, confusion"
+    assert page.count("<table>") == page.count("</table>") > 3
+
+
+def test_a_comment_keeps_within_its_limit_by_whole_sections(branch: Project, folder: Path) -> None:
+    many = [verdict(f"DAT{number:03}", reason="word " * 150) for number in range(1, 200)]
+    judged(branch, folder / "x.json", *many, tripped("DOC001"))
+    found = report(branch, folder, EXPECTED)
+    short, whole = found.markdown(), found.markdown(limit=10**9)
+    assert papers.length(whole) > papers.LIMIT
+    assert papers.length(short) <= papers.LIMIT
+    assert "Left out here because a comment is limited: closed interlocks." in short
+    assert short.count("```") % 2 == 0
+    assert short.count("<details>") == short.count("</details>")
+    tiny = found.markdown(limit=3000)
+    assert papers.length(tiny) <= 3000
+    assert tiny.startswith("# ❌ bpm-faults: 1 tripped: DOC001"), "the headline and the gates never leave"
+    assert "## Gates changed" in tiny
+
+
+def run(project: Project, *words: str) -> Any:
+    return CliRunner().invoke(app, ["report", "--project", str(project.root), *words])
+
+
+def test_the_command_writes_both_and_says_the_headline(results: Project, folder: Path, tmp_path: Path) -> None:
+    all_closed(results, folder)
+    found = run(results, "--verdicts", str(folder), "--out", str(tmp_path / "report"), "--json")
+    assert found.exit_code == 0
+    assert '"missing": [' in found.stdout, "interlocks that nobody judged are named"
+    assert (tmp_path / "report/report.md").read_text().startswith("# ❌ bpm-faults: ")
+    assert (tmp_path / "report/report.html").read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("metrics/metrics.json", '{"auc": NaN}', "auc is NaN"),
+        ("metrics/metrics.json", "", "empty"),
+        ("metrics/plots.json", '{"roc": [[0, Infinity]]}', "Infinity is not a number"),
+        ("metrics/plots.json", '{"roc": "x"}', "roc is a list"),
+        ("params.yaml", "a: [", "not YAML"),
+        ("params.yaml", "a: &a [1]\nb: *a", "aliases"),
+        ("dvc.lock", "a: [", "not YAML"),
+        ("contract.yaml", "beampermit: 2", "beampermit: Input should be 1"),
+    ],
+)
+def test_a_broken_file_of_the_project_is_one_line_and_exit_2_and_the_report_shows_it(
+    results: Project, folder: Path, tmp_path: Path, file: str, content: str, words: str
+) -> None:
+    all_closed(results, folder)
+    write(results, file, content)
+    found = run(results, "--verdicts", str(folder), "--out", str(tmp_path / "report"))
+    assert isinstance(found.exception, BadInput)
+    assert found.exception.exit_code == 2
+    assert words in str(found.exception)
+    assert file in str(found.exception.file)
+    made = (tmp_path / "report/report.md").read_text()
+    assert "[!CAUTION]" in made
+    assert file in made
+
+
+def test_missing_results_are_no_error(project: Project, folder: Path) -> None:
+    found: Report = report(project, folder, EXPECTED)
+    assert found.problems == ()
+    assert "| ❌ | `auc` | ≥ 0.95 | missing |" in found.markdown()

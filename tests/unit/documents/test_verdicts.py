@@ -1,0 +1,47 @@
+"""Verdicts as Markdown and as a workflow's annotations: nothing in a value is taken for a command."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from planted import tripped, verdict
+
+from beampermit.documents.verdicts import github, markdown
+from beampermit.verdict import Outcome
+
+hostile = st.lists(
+    st.sampled_from(["::error::x", "##[command]", "\n", "\r", "%0A", "%", ":", ",", "::", "\u2028", "\x1b[2K", "a"]),
+    max_size=6,
+).map("".join)
+
+
+def test_an_annotation_stands_on_file_and_line() -> None:
+    assert github([tripped("DAT004", "50% of rows: x, y")]) == (
+        "::error file=data/raw.parquet,line=3,title=DAT004 Rows keep the contract (tripped)::"
+        "50%25 of rows: x, y%0ARun `dvc repro`.%0AThen commit.\n1 tripped\n"
+    )
+
+
+def test_a_skipped_interlock_warns_and_a_closed_one_is_a_plain_line() -> None:
+    lines = github([verdict("DAT004", Outcome.SKIPPED, "no remote"), verdict("DOC001")]).splitlines()
+    assert lines[0] == "::warning title=DAT004 Rows keep the contract (skipped)::no remote"
+    assert lines[1] == "closed  DOC001  looked at"
+
+
+@given(hostile, st.sampled_from(Outcome))
+def test_one_verdict_is_one_line_and_at_most_one_command(value: str, outcome: Outcome) -> None:
+    bad = verdict("DAT004", outcome, value, fix=value).model_copy(update={"title": value})
+    lines = github([bad]).splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("closed  DAT004" if outcome is Outcome.CLOSED else "::")
+    if outcome is not Outcome.CLOSED:
+        properties = lines[0][2:].split("::", 1)[0]
+        assert properties.count(",") == 0, "the title is one property"
+    else:
+        assert "##[" not in lines[0]
+
+
+def test_markdown_says_first_what_is_open_and_folds_the_rest() -> None:
+    made = markdown([verdict("DOC001"), tripped("DAT004")])
+    assert made.startswith("## ❌ 1 tripped: DAT004\n")
+    assert made.index("DAT004") < made.index("How to mend") < made.index("<details>") < made.index("DOC001")
