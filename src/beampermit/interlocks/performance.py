@@ -37,16 +37,22 @@ class PRF001(Interlock):
     def check(self, project: Project, contract: Contract, judge: Contract) -> Finding:
         """The committed metrics do not pass. Make the model better and run `dvc repro`; a gate is changed in a pull
         request of its own, for it is the base branch's contract that judges."""
-        file, changed = contract.evaluation.metrics, gates_changed(judge, contract)
-        note = _note(changed)
+        file = contract.evaluation.metrics
+        changed, rules = gates_changed(judge, contract), rules_changed(judge, contract)
+        note = _note(changed, rules)
         try:
             metrics = read_metrics(project.path(file), file)
         except BadInput as error:
             where = Location(file=file, line=error.line)
-            return tripped(f"{error}{note}", where, gates_changed=changed)
+            return tripped(f"{error}{note}", where, gates_changed=changed, rules_changed=rules)
         gates = _gates(judge, contract)
         rows = [_row(metric, metrics.get(metric.name)) for metric in gates]
-        evidence = {"metrics": rows, "gates_changed": changed, "judged_by": project.base or "this contract"}
+        evidence = {
+            "metrics": rows,
+            "gates_changed": changed,
+            "rules_changed": rules,
+            "judged_by": project.base or "this contract",
+        }
         problems = [words for metric in gates if (words := _unmet(metric, metrics.get(metric.name)))]
         if problems:
             places = (file, FILE_NAME) if changed else (file,)
@@ -115,12 +121,24 @@ def _gates(judge: Contract, here: Contract) -> list[Metric]:
     return [*judge.metrics, *(metric for metric in here.metrics if (metric.name, _sides(metric)) not in known)]
 
 
-def _note(changed: list[dict[str, Any]]) -> str:
-    """` (gates changed in this pull request: auc 0.95 -> 0.9; the base branch's count)`."""
-    if not changed:
-        return ""
-    words = [f"{item['metric']} {_change(item)}" for item in changed]
-    return f" (gates changed in this pull request: {', '.join(words)}; the base branch's count)"
+def rules_changed(base: Contract, here: Contract) -> list[dict[str, Any]]:
+    """What else of the judging a pull request changes: keys of `evaluation` and `reproducibility`, and both sides."""
+    found: list[dict[str, Any]] = []
+    for part in ("evaluation", "reproducibility"):
+        old, new = (getattr(contract, part).model_dump(mode="json") for contract in (base, here))
+        found += [{"key": f"{part}.{key}", "base": old[key], "here": new[key]} for key in old if old[key] != new[key]]
+    return found
+
+
+def _note(gates: list[dict[str, Any]], rules: list[dict[str, Any]]) -> str:
+    """` (gates changed in this pull request: auc 0.95 -> 0.9; the base branch's count)`, and other rules."""
+    words: list[str] = []
+    if gates:
+        changes = ", ".join(f"{item['metric']} {_change(item)}" for item in gates)
+        words.append(f"gates changed in this pull request: {changes}; the base branch's count")
+    if rules:
+        words.append(f"also changed here: {', '.join(item['key'] for item in rules)}")
+    return f" ({'; '.join(words)})" if words else ""
 
 
 def _change(item: dict[str, Any]) -> str:

@@ -190,8 +190,8 @@ def _ask(environment: Environment, scratch: Path, model: Path, verb: str, *words
     except BadInput as error:
         raise Tripped(f"the model spoiled its report: {error.message}") from None
     if finished.code or not isinstance(found, dict) or "error" in found:
-        reason = found.get("error") if isinstance(found, dict) else finished.tail
-        raise Tripped(f"the saved model cannot be used: {reason}")
+        reason = str(found.get("error")) if isinstance(found, dict) else finished.tail
+        raise Tripped(f"the saved model cannot be used: {reason.replace(f'{scratch}/', '')}")
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from beampermit.contract import parse_contract
 from beampermit.digest import digest_file
@@ -421,3 +421,52 @@ def test_a_model_without_its_contract_trips_it(contract_text: str, saved: Path) 
     (saved / "artifacts/contract.yaml").unlink()
     finding = examined(contract_text, saved, {}, {})
     assert "it does not carry the contract: artifacts/contract.yaml" in finding.reason
+
+
+def twice_the_score(folder: Path) -> None:
+    file = folder / "serving.py"
+    file.write_text(file.read_text().replace("self.model(rows)", "2 * self.model(rows)"))
+
+
+def without_its_transforms(folder: Path) -> None:
+    (code,) = folder.glob("code/*/transforms.py")
+    code.unlink()
+
+
+def broken_weights(folder: Path) -> None:
+    weights = folder / "artifacts/weights.safetensors"
+    save_file({name: tensor * np.float32("nan") for name, tensor in load_file(weights).items()}, weights)
+
+
+def another_signature(folder: Path) -> None:
+    file = folder / "MLmodel"
+    file.write_text(file.read_text().replace('"name": "score"', '"name": "probability"'))
+
+
+PLANTED: dict[str, tuple[Callable[[Path], None], str]] = {
+    "scores beyond their range": (twice_the_score, "outside [0, 1]"),
+    "code left out": (without_its_transforms, "code model from model/serving.py. Error: No module named"),
+    "NaN in its weights": (broken_weights, "it gave 'score' that is not finite"),
+    "another name": (
+        another_signature,
+        "output 'score' of the contract is not in its signature, which has probability",
+    ),
+}
+
+
+@pytest.mark.slow
+def test_a_trained_model_loads_and_honours_its_contract(trained_copy: Project) -> None:
+    verdict = judged(trained_copy, "MDL003")
+    assert verdict.closed, verdict.reason
+    assert verdict.evidence["outputs"]["score"]["finite"]
+    assert verdict.evidence["milliseconds"]["p50"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("defect", PLANTED)
+def test_a_trained_model_with_a_defect_trips_it(trained_copy: Project, defect: str) -> None:
+    plant, reason = PLANTED[defect]
+    plant(trained_copy.root / "model")
+    verdict = judged(trained_copy, "MDL003")
+    assert verdict.outcome is Outcome.TRIPPED
+    assert reason in verdict.reason

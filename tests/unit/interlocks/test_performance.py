@@ -7,10 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
+from beampermit.digest import digest_folder
+from beampermit.environments import Environment
+from beampermit.interlocks.performance import PRF002
 from beampermit.interlocks.runner import check, select
 from beampermit.project import Project
+from beampermit.registry.event import Event
+from beampermit.registry.ledger import Ledger
+from beampermit.registry.mlflow import Registry
+from beampermit.saved_model import SavedModel
 from beampermit.verdict import Location, Outcome, Verdict
 
 GOOD = {"auc": 0.97, "false_alarm_rate": 0.01}
@@ -100,7 +109,10 @@ def test_a_gate_lowered_in_the_pull_request_is_shown_and_does_not_count(project:
 
 
 def test_a_gate_removed_in_the_pull_request_still_counts(project: Project, branch: Any) -> None:
-    branch("  - {name: auc, better: higher, gate: 0.95, champion_margin: 0.005, description: A fault scores above beam}\n", "")
+    branch(
+        "  - {name: auc, better: higher, gate: 0.95, champion_margin: 0.005, description: A fault scores above beam}\n",
+        "",
+    )
     measured(project, {"false_alarm_rate": 0.01})
     verdict = gates(project)
     assert verdict.outcome is Outcome.TRIPPED
@@ -139,3 +151,115 @@ def test_a_changed_gate_that_is_met_closes_and_is_shown(project: Project, branch
     verdict = gates(project)
     assert verdict.closed
     assert "gates changed in this pull request: auc gate 0.95 -> 0.9" in verdict.reason
+
+
+def test_an_evaluation_changed_in_the_pull_request_is_shown(project: Project, branch: Any) -> None:
+    branch("inputs: data/dataset/test.parquet", "inputs: data/dataset/validation.parquet")
+    measured(project, GOOD)
+    verdict = gates(project)
+    assert verdict.closed
+    assert "also changed here: evaluation.inputs" in verdict.reason
+    assert verdict.evidence["rules_changed"] == [
+        {"key": "evaluation.inputs", "base": "data/dataset/test.parquet", "here": "data/dataset/validation.parquet"}
+    ]
+
+
+ENVIRONMENT = Environment(Path("nowhere"))
+DIGEST = "sha256:" + "0" * 64
+
+
+def event(model: str, digest: str) -> Event:
+    return Event(
+        event="promote", sequence=1, model=model, version=1, digest=digest, permit=DIGEST,
+        commit="0" * 40, expected=None, at="2026-11-23T08:00:00Z", by="Ada Operator",
+    )  # fmt: skip
+
+
+def test_without_a_champion_it_closes_and_says_so(project: Project) -> None:
+    model = SavedModel(project.root / "model", "model", {})
+    contract = project.contract
+    finding = PRF002().check(project, contract, contract, ENVIRONMENT, model, None, GOOD)
+    assert finding.outcome is Outcome.CLOSED
+    assert finding.reason == "no champion yet: nothing was promoted"
+
+
+def test_the_champion_itself_is_not_worse_than_itself(project: Project) -> None:
+    folder, contract = project.root / "model", project.contract
+    folder.mkdir()
+    (folder / "weights.safetensors").write_bytes(b"numbers")
+    champion = event(contract.model.name, digest_folder(folder))
+    finding = PRF002().check(project, contract, contract, ENVIRONMENT, SavedModel(folder, "model", {}), champion, GOOD)
+    assert finding.outcome is Outcome.CLOSED
+    assert finding.reason == "this model is the champion, version 1"
+    assert finding.evidence["champion"]["metrics"] == GOOD
+
+
+@pytest.fixture
+def promoted(trained_copy: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Event:
+    """The trained model as champion: its bytes in a registry of its own, its event in the ledger of a bare origin."""
+    origin = tmp_path / "origin.git"
+    git = trained_copy.git
+    git("init", "--quiet", "--bare", str(origin))
+    git.try_("remote", "remove", "origin")
+    git("remote", "add", "origin", str(origin))
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    registry, folder = Registry(uri), trained_copy.root / "model"
+    model = trained_copy.contract.model.name
+    registry.create_version(model, registry.store(model, folder, DIGEST, {}), permit=DIGEST)
+    promotion = event(model, digest_folder(folder)).model_copy(update={"commit": git.head()})
+    Ledger(git).append(promotion)
+    return promotion
+
+
+def against_champion(project: Project) -> Verdict:
+    (verdict,) = check(project, select(["PRF002"]))
+    return verdict
+
+
+def change_weights(project: Project, factor: float) -> None:
+    file = project.root / "model/artifacts/weights.safetensors"
+    save_file({name: tensor * np.float32(factor) for name, tensor in load_file(file).items()}, file)
+
+
+@pytest.mark.slow
+def test_a_model_that_turns_its_scores_round_is_worse(trained_copy: Project, promoted: Event) -> None:
+    change_weights(trained_copy, -1.0)
+    verdict = against_champion(trained_copy)
+    assert verdict.outcome is Outcome.TRIPPED
+    assert "worse than the champion's" in verdict.reason
+    assert "(version 1) by more than" in verdict.reason
+    champion, challenger = verdict.evidence["champion"], verdict.evidence["challenger"]
+    assert champion["version"] == 1
+    assert champion["metrics"]["auc"] > challenger["metrics"]["auc"]
+
+
+@pytest.mark.slow
+def test_another_model_as_good_closes_it_and_both_are_evaluated(trained_copy: Project, promoted: Event) -> None:
+    change_weights(trained_copy, 1.0001)
+    verdict = against_champion(trained_copy)
+    assert verdict.closed, verdict.reason
+    assert verdict.reason.startswith("not worse than version 1: auc ")
+    assert verdict.evidence["champion"]["metrics"].keys() == verdict.evidence["challenger"]["metrics"].keys()
+
+
+@pytest.mark.slow
+def test_an_origin_that_is_away_is_not_the_models_fault(trained_copy: Project, tmp_path: Path) -> None:
+    trained_copy.git.try_("remote", "remove", "origin")
+    trained_copy.git("remote", "add", "origin", str(tmp_path / "nowhere.git"))
+    verdict = against_champion(trained_copy)
+    assert verdict.outcome is Outcome.ERROR
+    assert verdict.exit_code == 4
+    assert "origin does not answer" in verdict.reason
+
+
+@pytest.mark.slow
+def test_a_registry_that_lost_the_champion_is_not_the_models_fault(
+    trained_copy: Project, promoted: Event, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change_weights(trained_copy, 1.0001)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'another.db'}")
+    verdict = against_champion(trained_copy)
+    assert verdict.outcome is Outcome.ERROR
+    assert verdict.exit_code == 4
+    assert "version 1" in verdict.reason

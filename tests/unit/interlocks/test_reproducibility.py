@@ -1,0 +1,117 @@
+"""REP003 trips where the committed metrics are not those of the saved model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from beampermit.contract import parse_contract
+from beampermit.interlocks.reproducibility import REP003
+from beampermit.interlocks.runner import check, select
+from beampermit.project import Project
+from beampermit.verdict import Outcome, Verdict
+
+EVALUATED = {"auc": 0.97, "false_alarm_rate": 0.01, "rows": 600.0}
+
+
+def judged(project: Project, committed: Any, evaluated: dict[str, float] = EVALUATED) -> Any:
+    file = project.root / "metrics/metrics.json"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(committed if isinstance(committed, str) else json.dumps(committed, indent=2))
+    return REP003().check(project, project.contract, project.judge, evaluated)
+
+
+def test_metrics_within_tolerance_close_it(project: Project) -> None:
+    finding = judged(project, {**EVALUATED, "auc": 0.974, "rows": 602.0})
+    assert finding.outcome is Outcome.CLOSED
+    assert finding.reason == "3 metrics evaluated again differ by 2 at most, 0.005 allowed"
+
+
+DEFECTS = {
+    "a number made better": (
+        {**EVALUATED, "auc": 0.98},
+        "auc is committed as 0.98 and evaluates to 0.97, more than 0.005 apart",
+    ),
+    "a number that evaluation does not give": (
+        {**EVALUATED, "f1": 0.99},
+        "f1 is committed as 0.99 and evaluation does not give it",
+    ),
+    "a number left out": (
+        {"auc": 0.97, "rows": 600},
+        "false_alarm_rate is 0.01 by evaluation and not committed",
+    ),
+    "fewer rows": ({**EVALUATED, "rows": 100}, "rows is committed as 100 and evaluates to 600"),
+    "NaN": ({**EVALUATED, "auc": float("nan")}, "auc is NaN, not a finite number"),
+    "infinite": ({**EVALUATED, "auc": float("inf")}, "auc is infinite"),
+    "empty": ("", "the file is empty"),
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_metrics_that_are_not_the_models_trip_it(project: Project, defect: str) -> None:
+    committed, reason = DEFECTS[defect]
+    finding = judged(project, committed)
+    assert finding.outcome is Outcome.TRIPPED
+    assert reason in finding.reason
+    assert finding.locations[0].file == "metrics/metrics.json"
+
+
+def test_the_line_of_a_broken_metric_is_named(project: Project) -> None:
+    finding = judged(project, {**EVALUATED, "auc": float("nan")})
+    assert finding.locations[0].line == 2
+
+
+def test_a_tolerance_widened_in_the_pull_request_does_not_count(project: Project, contract_text: str) -> None:
+    wide = parse_contract(contract_text.replace("metric_tolerance: 0.005", "metric_tolerance: 0.5"))
+    judged(project, {**EVALUATED, "auc": 0.6})
+    finding = REP003().check(project, wide, project.judge, EVALUATED)
+    assert finding.outcome is Outcome.TRIPPED
+    assert finding.evidence["tolerance"] == 0.005
+
+
+def run(project: Project) -> Verdict:
+    (verdict,) = check(project, select(["REP003"]))
+    return verdict
+
+
+@pytest.mark.slow
+def test_a_trained_model_evaluates_to_its_metrics_and_leaves_no_trace(trained_copy: Project) -> None:
+    before = everything(trained_copy.root)
+    verdict = run(trained_copy)
+    assert verdict.closed, verdict.reason
+    assert verdict.evidence["committed"]["auc"] == pytest.approx(verdict.evidence["evaluated"]["auc"], abs=0.02)
+    assert everything(trained_copy.root) == before
+
+
+@pytest.mark.slow
+def test_weights_that_are_not_those_that_were_evaluated_trip_it(trained_copy: Project) -> None:
+    weights = trained_copy.root / "model/artifacts/weights.safetensors"
+    save_file({name: -tensor for name, tensor in load_file(weights).items()}, weights)
+    verdict = run(trained_copy)
+    assert verdict.outcome is Outcome.TRIPPED
+    assert "auc is committed as" in verdict.reason
+    assert verdict.locations[0].file == "metrics/metrics.json"
+
+
+@pytest.mark.slow
+def test_an_evaluation_that_writes_infinity_trips_it(trained_copy: Project) -> None:
+    (code,) = trained_copy.root.glob("src/*/evaluate.py")
+    code.write_text(
+        "import pathlib, sys\n"
+        "pathlib.Path(sys.argv[sys.argv.index('--out') + 1]).write_text('{\"auc\": Infinity}')\n"
+    )  # fmt: skip
+    verdict = run(trained_copy)
+    assert verdict.outcome is Outcome.TRIPPED
+    assert "the evaluation command wrote:1: auc is infinite" in verdict.reason
+
+
+def everything(root: Path) -> dict[str, float]:
+    """Each file of a project and when it was written, but for git, the environment, our own and compiled code."""
+    apart = {".git", ".venv", ".beampermit", "__pycache__"}
+    files = (path for path in root.rglob("*") if not apart & set(path.relative_to(root).parts[:1]))
+    kept = (path for path in files if path.is_file() and "src" not in path.relative_to(root).parts[:1])
+    return {str(path): path.stat().st_mtime for path in kept}
