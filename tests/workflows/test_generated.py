@@ -1,0 +1,118 @@
+"""A generated project's own workflows, run to their end: what people will rely on, with real installs and a real model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from beampermit.permit import keys
+from beampermit.project import Project
+from beampermit.rehearsal import Rehearsal, rehearse, source
+from rehearsals import log_of
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+JOBS = ("environment", "data", "tests", "reproduce", "documents", "permit")
+
+
+@pytest.fixture(autouse=True)
+def _tools(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Referee and environment are shared by the rehearsals of these tests, and by no others."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture
+def topic(trained_copy: Project) -> Project:
+    """A trained project with a branch that is one harmless commit ahead of main."""
+    trained_copy.git("checkout", "--quiet", "-b", "topic")
+    readme = trained_copy.root / "README.md"
+    readme.write_text(readme.read_text() + "\nA word more.\n")
+    trained_copy.git("commit", "--quiet", "--all", "--message", "A word more")
+    return trained_copy
+
+
+def explain(found: Rehearsal) -> str:
+    return "\n".join(f"{job.name}: {job.reason}\n  " + "\n  ".join(job.tail) for job in found.failed) + found.trouble
+
+
+def results(found: Rehearsal) -> dict[str, str]:
+    return {job.name: str(job.result) for job in found.jobs}
+
+
+def from_act(found: Rehearsal) -> dict[str, str]:
+    """Job -> result, straight from act's own log."""
+    lines = [json.loads(line) for line in Path(found.folder, "act.log").read_text().splitlines() if line[:1] == "{"]
+    return {line["job"].strip().rpartition("/")[2]: line["jobResult"] for line in lines if "jobResult" in line}
+
+
+def test_a_harmless_pull_request_is_permitted(topic: Project) -> None:
+    found = rehearse(topic, "pull-request", timeout=800)
+    assert found.ok, explain(found)
+    assert results(found) == {f"ml / {job}": "success" for job in JOBS}
+    assert from_act(found) == dict.fromkeys(JOBS, "success")
+    kept = {path.relative_to(found.artifacts).as_posix() for path in Path(found.artifacts).rglob("*") if path.is_file()}
+    assert kept >= {"report/report.md", "report/report.html", "permit/permit.json"}
+    assert kept >= {f"verdicts-{job}/{job}.json" for job in JOBS[:-1]}
+
+
+@pytest.fixture
+def without_jobs(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Plant a defect in the reusable workflow at hand: only `documents` and `permit` stay, `documents` as edited."""
+    whole = source.lay_out
+
+    def plant(old: str, new: str) -> None:
+        def edited(into: Path) -> Path:
+            from ruamel.yaml import YAML
+
+            file = whole(into) / ".github/workflows/ml-pull-request.yml"
+            yaml = YAML()
+            tree = yaml.load(file.read_text().replace(old, new))
+            for job in JOBS[:4]:
+                del tree["jobs"][job]
+            tree["jobs"]["permit"]["needs"] = ["documents"]
+            yaml.dump(tree, file)
+            return into
+
+        monkeypatch.setattr(source, "lay_out", edited)
+
+    return plant
+
+
+def test_a_verdict_that_nobody_made_trips_the_permit(topic: Project, without_jobs: Callable[..., None]) -> None:
+    without_jobs("interlocks: DOC GIT", "interlocks: DOC")
+    found = rehearse(topic, "pull-request", timeout=300)
+    assert results(found) == {"ml / documents": "success", "ml / permit": "failure"}
+    assert "GIT003 has no verdict" in log_of(found, "ml / permit")
+    assert "DOC001 has no verdict" not in log_of(found, "ml / permit")
+
+
+def test_a_job_that_fails_trips_the_permit_whatever_its_verdicts_say(
+    topic: Project, without_jobs: Callable[..., None]
+) -> None:
+    without_jobs('run: |\n          echo "::error::environment', 'run: |\n          echo "::error::jobs')
+    contract = topic.root / "contract.yaml"
+    contract.write_text(contract.read_text().replace("review_by: 20", "review_by: 19"))
+    topic.git("commit", "--quiet", "--all", "--message", "Long ago")
+    found = rehearse(topic, "pull-request", timeout=300)
+    assert results(found) == {"ml / documents": "failure", "ml / permit": "failure"}
+    assert any("DOC004" in line for line in found.jobs[0].tail)
+    assert "DOC004 tripped" in log_of(found, "ml / permit")
+
+
+def test_a_merge_is_released(trained_copy: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    private, public = keys.generate(tmp_path / "keys")
+    (trained_copy.root / keys.PUBLIC_IN_PROJECT).write_bytes(public.read_bytes())
+    trained_copy.git("add", "--all")
+    trained_copy.git("commit", "--quiet", "--message", "The key of the permits")
+    trained_copy.git("push", "--quiet", "origin", "main")
+    monkeypatch.setenv("BEAMPERMIT_SIGNING_KEY", str(private))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    found = rehearse(trained_copy, "release", timeout=800)
+    assert found.ok, explain(found)
+    assert results(found) == {**{f"ml / {job}": "success" for job in JOBS}, "release / promote": "success"}
+    ledger = trained_copy.git("ls-remote", "origin", "refs/heads/beampermit-ledger")
+    assert ledger
+    kept = {path.name for path in Path(found.artifacts, "release").iterdir()}
+    assert kept >= {"permit.json", "permit.dsse.json", "MODEL_CARD.md", "RUNBOOK.md"}
