@@ -72,7 +72,7 @@ def _scan(table: Table, report: Report, columns: list[_Column], key: tuple[str, 
     whole = list(dict.fromkeys([*key, target]))
     asked = [
         "count(*)",
-        f"count(DISTINCT ({', '.join(name(column) for column in key)}))",
+        f"count(DISTINCT hash({', '.join(name(column) for column in key)}))",
         *(f"count(*) - count({name(column)})" for column in whole),
         *(part for column in columns for part in column.aggregates()),
     ]
@@ -84,20 +84,22 @@ def _scan(table: Table, report: Report, columns: list[_Column], key: tuple[str, 
     missing = dict(zip(whole, rest, strict=False))
     report.problems += [f"{column} is null in {count} of {rows} rows" for column, count in missing.items() if count]
     if different < rows and not any(missing.values()):
-        report.problems.append(_repeated(table, key, rows, different))
+        report.problems += _repeated(table, key, rows)
     answers = rest[len(whole) :]
     for number, column in enumerate(columns):
         report.problems += column.problems(report, answers[5 * number : 5 * number + 5])
 
 
-def _repeated(table: Table, key: tuple[str, ...], rows: int, different: int) -> str:
+def _repeated(table: Table, key: tuple[str, ...], rows: int) -> Iterator[str]:
+    """Rows whose keys are equal; equal hashes only gave the suspicion."""
     keys = ", ".join(name(column) for column in key)
     shown = ", ".join(f"CAST({name(column)} AS VARCHAR)" for column in key)
-    first = table.query(
-        f"SELECT {shown}, count(*) AS times FROM {table.source} GROUP BY {keys} HAVING times > 1"
-        " ORDER BY min(file_row_number) LIMIT 1"
+    groups = f"SELECT [{shown}] AS shown, count(*) AS times, min(file_row_number) AS row FROM {table.numbered}"
+    extra, first = table.query(
+        f"SELECT sum(times - 1), arg_min(shown, row) FROM ({groups} GROUP BY {keys} HAVING count(*) > 1)"
     )[0]
-    return f"{rows - different} of {rows} rows repeat the key of another (first: {_key(key, first)})"
+    if extra:
+        yield f"{extra} of {rows} rows repeat the key of another (first: {_key(key, first)})"
 
 
 class _Column:
@@ -136,7 +138,7 @@ class _Column:
             f"CAST(max({high}) AS DOUBLE)",
             f"min({length})",
             f"max({length})",
-            f"sum({length} - {count}) + count(*) - count({name(self._signal.name)})",
+            f"{self._nulls(length, count)} + count(*) - count({name(self._signal.name)})",
         )
 
     def problems(self, report: Report, answer: list[Any]) -> Iterator[str]:
@@ -147,6 +149,9 @@ class _Column:
         inside = low is not None and bottom <= low and high <= top  # NaN is never inside
         if not inside or nulls or (shortest, longest) != (self._size, self._size):
             yield from self._detail(report)
+
+    def _nulls(self, length: str, count: str) -> str:
+        return f"sum({length} - {count})" if self._depth else "0"
 
     def _parts(self) -> tuple[str, str, str, str]:
         if self._depth == 0:
@@ -178,7 +183,7 @@ class _Column:
             f" FROM (SELECT file_row_number AS row, {keys},"
             f" CAST({low} AS DOUBLE) AS low, CAST({high} AS DOUBLE) AS high, {length} AS length, {count} AS given,"
             f" {name(self._signal.name)} IS NOT NULL AS present"
-            f" FROM {self._table.source})"
+            f" FROM {self._table.numbered})"
         )[0]
         found = dict(zip(tests, zip(answer[:-2:2], answer[1:-2:2], strict=True), strict=True))
         *_, lowest, highest = answer
