@@ -1,4 +1,4 @@
-"""A generated project's own workflows, run to their end: what people will rely on, with real installs and a real model."""
+"""A generated project's own workflows, run to their end, with real installs and a real model."""
 
 from __future__ import annotations
 

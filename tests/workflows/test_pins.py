@@ -69,7 +69,9 @@ def test_one_call_moves_all(pin: ModuleType, copy: Path) -> None:
     assert {(match["commit"], match["version"]) for _, match in pin.pins(copy)} == {(OTHER, "v1.2.3")}
 
 
-@pytest.mark.parametrize(("commit", "words"), [("main", "is no full commit"), (OTHER, "does not hold .github/workflows/ml-")])
+@pytest.mark.parametrize(
+    ("commit", "words"), [("main", "is no full commit"), (OTHER, "does not hold .github/workflows/ml-")]
+)
 def test_a_commit_that_cannot_be_pinned_is_refused(commit: str, words: str) -> None:
     command = [sys.executable, ROOT / "scripts/pin.py", commit]
     found = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,0 +1,154 @@
+"""`actions/setup`: whole or absent, once for jobs that share a machine, never from what another run left when fresh."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from beampermit.rehearsal.runner import lay_out_programs
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "actions/setup/setup.py"
+
+
+@pytest.fixture
+def setup(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    """The script as a module, with a runner's variables; nothing is installed by itself."""
+    for name in ("GITHUB_PATH", "GITHUB_ENV"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.setenv("RUNNER_TOOL_CACHE", str(tmp_path / "tools"))
+    monkeypatch.setenv("GITHUB_RUN_ID", "11")
+    monkeypatch.delenv("FRESH", raising=False)
+    spec = importlib.util.spec_from_file_location("setup_action", SCRIPT)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def installs(setup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Where it was installed, each time: the installation itself is a file."""
+    found: list[Path] = []
+
+    def install(target: Path, files: list[str]) -> None:
+        assert "src/beampermit/cli/main.py" in files
+        time.sleep(0.2)
+        (target / "bin").mkdir()
+        found.append(target)
+
+    monkeypatch.setattr(setup, "install", install)
+    return found
+
+
+def test_a_second_job_finds_what_the_first_installed(setup: ModuleType, installs: list[Path], tmp_path: Path) -> None:
+    setup.referee()
+    setup.referee()
+    assert len(installs) == 1
+    assert (tmp_path / "GITHUB_PATH").read_text().splitlines() == [f"{installs[0]}/bin"] * 2
+
+
+def test_jobs_at_once_install_once(setup: ModuleType, installs: list[Path]) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: setup.referee(), range(4)))
+    assert len(installs) == 1
+
+
+def test_half_an_installation_is_made_again(setup: ModuleType, installs: list[Path], monkeypatch) -> None:
+    setup.referee()
+    (installs[0] / ".whole").unlink()
+    (installs[0] / "left-over").touch()
+    setup.referee()
+    assert len(installs) == 2
+    assert not (installs[0] / "left-over").exists()
+
+
+def test_an_installation_that_fails_is_not_stamped(setup: ModuleType, monkeypatch, tmp_path: Path) -> None:
+    def broken(target: Path, files: list[str]) -> None:
+        raise SystemExit(1)
+
+    monkeypatch.setattr(setup, "install", broken)
+    with pytest.raises(SystemExit):
+        setup.referee()
+    assert list((tmp_path / "tools").rglob(".whole")) == []
+    assert not (tmp_path / "GITHUB_PATH").exists()
+
+
+def test_fresh_uses_nothing_of_another_run(setup: ModuleType, installs: list[Path], monkeypatch) -> None:
+    setup.referee()
+    monkeypatch.setenv("FRESH", "true")
+    for run, attempt in (("11", "1"), ("12", "1"), ("12", "2"), ("12", "2")):
+        monkeypatch.setenv("GITHUB_RUN_ID", run)
+        monkeypatch.setenv("GITHUB_RUN_ATTEMPT", attempt)
+        setup.referee()
+    assert len({path.parents[1] for path in installs}) == len(installs) == 4
+    assert setup.cache()["UV_CACHE_DIR"].startswith(str(setup.shelf()))
+
+
+def test_what_old_runs_installed_is_removed(setup: ModuleType, installs: list[Path], monkeypatch) -> None:
+    monkeypatch.setenv("FRESH", "true")
+    setup.referee()
+    yesterday = time.time() - 2 * setup.OLDEST_RUN
+    os.utime(setup.shelf(), (yesterday, yesterday))
+    old = setup.shelf()
+    monkeypatch.setenv("GITHUB_RUN_ID", "12")
+    setup.referee()
+    assert not old.exists()
+
+
+def test_other_sources_are_another_referee(
+    setup: ModuleType, installs: list[Path], monkeypatch, tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    for part in setup.PARTS:
+        source, target = ROOT / part, root / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, target)
+    monkeypatch.setattr(setup, "ROOT", root)
+    setup.referee()
+    (root / "requirements.lock").write_text("")
+    setup.referee()
+    assert len({path.name for path in installs}) == 2
+
+
+def test_uv_comes_from_the_lock_by_hash_where_there_is_none(setup: ModuleType, monkeypatch, tmp_path: Path) -> None:
+    ran: list[list[str]] = []
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(setup, "run", lambda *words, **_: ran.append([str(word) for word in words]))
+    found = setup.find_uv(ROOT / "requirements.lock", tmp_path)
+    assert found == tmp_path / "uv/bin/uv"
+    assert "--require-hashes" in ran[1]
+    wanted = (tmp_path / "uv.txt").read_text()
+    assert wanted.startswith("uv==")
+    assert wanted.count("==") == 1
+    assert wanted.count("--hash=sha256:") > 1
+
+
+@pytest.mark.slow
+def test_the_referee_is_deaf_to_the_project(setup: ModuleType, tmp_path: Path) -> None:
+    lay_out_programs(tmp_path / "bin")
+    project = tmp_path / "project"
+    for hostile in ("beampermit", "typer"):
+        (project / hostile).mkdir(parents=True)
+        (project / hostile / "__init__.py").write_text("raise SystemExit('the project judges itself')\n")
+    env = {**os.environ, "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "PYTHONPATH": str(project)}
+    command = [sys.executable, "-I", SCRIPT, "referee"]
+    found = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout + found.stderr
+    folder = Path((tmp_path / "GITHUB_PATH").read_text().strip())
+    assert [path.name for path in folder.iterdir()] == ["beampermit"]
+    said = subprocess.run(
+        [folder / "beampermit", "check", "--list"], cwd=project, env=env, capture_output=True, text=True, check=False
+    )
+    assert said.returncode == 0, said.stderr
+    assert "GIT003" in said.stdout
