@@ -148,9 +148,9 @@ def _follow(
     states = [_State(job, folder / "jobs" / f"{_file_name(job.name)}.log") for job in plan.jobs]
     stray, code = [], None
     with ExitStack() as stack:
-        raw = stack.enter_context((folder / "act.log").open("w", encoding="utf-8"))
+        raw = stack.enter_context((folder / "act.log").open("w", encoding="utf-8", buffering=1))
         for state in states:
-            state.stream = stack.enter_context(state.log.open("w", encoding="utf-8"))
+            state.stream = stack.enter_context(state.log.open("w", encoding="utf-8", buffering=1))
             watch(state.seen())
         for item in runner.lines(call, timeout=timeout):
             if isinstance(item, int):
