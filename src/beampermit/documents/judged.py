@@ -65,16 +65,18 @@ class Judged:
         """One line: `All 23 interlocks closed`, or what is open, by name."""
         if self.all_closed:
             return f"All {len(self.verdicts)} interlocks closed"
-        groups = [
-            (word, [verdict.id for verdict in self.verdicts if verdict.outcome is outcome])
-            for outcome, word in (
-                (Outcome.TRIPPED, "tripped"),
-                (Outcome.ERROR, "could not be judged"),
-                (Outcome.SKIPPED, "skipped"),
-            )
-        ]
-        groups.append(("without a verdict", list(self.missing)))
-        said = [f"{len(ids)} {word}{_named(ids)}" for word, ids in groups if ids]
+        tripped, broken, skipped = (
+            [verdict.id for verdict in self.verdicts if verdict.outcome is outcome]
+            for outcome in (Outcome.TRIPPED, Outcome.ERROR, Outcome.SKIPPED)
+        )
+        groups = (
+            ("tripped", tripped, True),
+            ("could not be judged", broken, True),
+            # What is skipped mostly follows from what tripped: its names only where nothing did.
+            ("skipped", skipped, not (tripped or broken)),
+            ("without a verdict", list(self.missing), True),
+        )
+        said = [f"{len(ids)} {word}{_named(ids) if named else ''}" for word, ids, named in groups if ids]
         if self.unread:
             said.append(f"{len(self.unread)} file{'s'[: len(self.unread) > 1]} of verdicts of no use")
         return "; ".join(said) or "No verdict at all"

@@ -10,6 +10,9 @@ from beampermit.verdict import Outcome, Verdict
 
 LAMPS = {Outcome.CLOSED: "green", Outcome.TRIPPED: "red", Outcome.SKIPPED: "yellow", Outcome.ERROR: "magenta"}
 
+SHOWN = 5
+"""Places named on a terminal."""
+
 
 def table(verdicts: list[Verdict]) -> Any:
     """A rich table: id, lamp, title and reason; below it how to mend what is open."""
@@ -96,4 +99,6 @@ def _property(value: str) -> str:
 
 
 def _places(verdict: Verdict) -> str:
-    return ", ".join(place.file if place.line is None else f"{place.file}:{place.line}" for place in verdict.locations)
+    shown = [place.file if place.line is None else f"{place.file}:{place.line}" for place in verdict.locations[:SHOWN]]
+    more = len(verdict.locations) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")

@@ -22,6 +22,8 @@ from beampermit.documents.standing import standing
 from beampermit.errors import BadInput, Tripped
 from beampermit.permit.statement import PREDICATE, STATEMENT, make_statement
 from beampermit.project import Project
+from beampermit.registry.event import Event
+from beampermit.registry.ledger import Ledger
 
 SECTIONS = [  # Mitchell et al., Model Cards for Model Reporting
     *("Model details", "Intended use", "Factors and limitations", "Metrics", "Evaluation data", "Training data"),
@@ -130,6 +132,23 @@ def test_the_runbook_has_what_an_operator_needs_first(results: Project) -> None:
     assert "LOLO" not in made, "a limit that the contract does not set is not shown"
     assert "1. The last good value is held, for 10 s at most.\n2. After that: INVALID is served." in made
     assert 'beampermit rollback --reason "what happened"' in made
+
+
+def test_the_runbook_says_from_the_ledger_what_a_rollback_brings_back(
+    results: Project, git: Any, tmp_path: Path
+) -> None:
+    git("init", "--quiet", "--bare", str(tmp_path / "origin.git"))
+    git("remote", "add", "origin", str(tmp_path / "origin.git"))
+    ledger = Ledger(results.git)
+    said = {"event": "promote", "model": "bpm-faults", "digest": DIGEST, "permit": DIGEST, "commit": "1" * 40}
+    for version in (1, 2):
+        ledger.fetch()
+        who = {"at": "2026-11-23T08:00:00Z", "by": "Ada", "sequence": version, "expected": version - 1 or None}
+        ledger.append(Event(**said, **who, version=version))
+        made = runbook(standing(results))
+        assert f"| **In service** | version {version}, since 2026-11-23T08:00:00Z |" in made
+        back = "there was none before it" if version == 1 else "In service is version 2; this brings back version 1:"
+        assert back in made
 
 
 def test_pvs_are_named_by_the_device_table(results: Project, contract_text: str) -> None:

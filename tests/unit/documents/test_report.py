@@ -67,7 +67,7 @@ def test_changes_are_shown_against_the_base_branch(branch: Project, folder: Path
     assert "learning_rate" not in section(made, "Parameters")
     assert "changes what runs, or where data comes from: `.github/workflows/pull-request.yml`" in made
     assert "Ada Physicist" in section(made, "Changed texts of the contract")
-    assert "| `stuck` | 0.91 | 0.91 |" in section(made, "Found, kind by kind")
+    assert "| `stuck` | 0.91 | 0.91 |" in section(made, "Recall, kind by kind")
     assert "| `brier` | 0.04 |" in section(made, "More numbers")
 
 
