@@ -11,7 +11,7 @@ import pytest
 
 from beampermit.project import Project
 
-HEAVY = ("dvc", "mlflow", "duckdb", "numpy", "matplotlib", "pydantic", "rich.console", "httpx", "cookiecutter", "jinja2")
+HEAVY = ("cookiecutter", "duckdb", "dvc", "httpx", "jinja2", "matplotlib", "mlflow", "numpy", "pydantic", "rich.console")
 
 
 def beampermit(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
