@@ -1,0 +1,88 @@
+"""conda-lock behind the protocol of `environments.backend`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from beampermit.environments.backend import Lock, Problem, Specification, Watch
+from beampermit.environments.conda_lock import freshness, lockfile, specification, variants
+from beampermit.environments.conda_lock.install import install
+from beampermit.environments.conda_lock.installed import installed
+from beampermit.environments.conda_lock.reading import decoded
+from beampermit.environments.conda_lock.solve import Wanted, solve
+from beampermit.environments.conda_lock.write import text_of
+from beampermit.errors import BadInput
+from beampermit.files import write_text
+
+
+class CondaLock:
+    """`environment.yml` is solved into `conda-lock.yml` by rattler, for each platform and accelerator variant."""
+
+    name = "conda-lock"
+    lock_file = variants.FILE
+    specification_file = specification.FILES[0]
+
+    def detect(self, root: Path) -> bool:
+        """An `environment.yml` is there."""
+        return specification.file_of(root) is not None
+
+    def lock(self, root: Path, *, update: Sequence[str] = (), watch: Watch) -> Lock:
+        """Solve each variant for each platform, then write all locks: where one has no solution, none is written."""
+        asked = self.specification(root)
+        wanted = [
+            Wanted(variant, specification.virtual_repodata(root, variant), self._before(root, variant, watch))
+            for variant in asked.content["variants"]
+        ]
+        solved = solve(asked, wanted, update, watch)
+        written = {
+            variants.lock_file(one.variant): text_of(asked, one, records)
+            for one, records in zip(wanted, solved, strict=True)
+        }
+        for name, text in written.items():
+            path = root / name
+            if not path.is_file() or path.read_bytes() != text.encode():
+                write_text(path, text)
+        return self.read(root)
+
+    def parse(self, text: str, name: str = variants.FILE) -> Lock:
+        """Read the text of a `conda-lock.yml`."""
+        return lockfile.parse(text, name)
+
+    def read(self, root: Path) -> Lock:
+        """Read the project's `conda-lock.yml`, and the locks of its variants beside it."""
+        others = sorted(path.name for path in root.glob(f"*.{variants.FILE}") if not path.name.startswith("."))
+        return replace(self._one(root, self.lock_file), others=tuple(self._one(root, name) for name in others))
+
+    def specification(self, root: Path) -> Specification:
+        """Read the project's environment files."""
+        return specification.read(root)
+
+    def stale(self, specification: Specification, lock: Lock) -> tuple[Problem, ...]:
+        """Compare the lock with the environment files, and its packages with each other."""
+        return tuple(freshness.stale(specification, lock))
+
+    def install(self, root: Path, prefix: Path, *, cached: bool = True, watch: Watch) -> None:  # noqa: ARG002
+        """Bring what the lock names, hash it, link it. What a cache holds is hashed each time, so it may be used."""
+        lock = self.read(root)
+        install(lock, prefix, watch=watch)
+
+    def installed(self, lock: Lock, prefix: Path) -> tuple[Problem, ...]:
+        """Compare the environment's packages and files with the lock."""
+        return tuple(installed(lock, prefix))
+
+    def _one(self, root: Path, name: str) -> Lock:
+        path = root / name
+        if not path.is_file():
+            raise BadInput("there is no lock", file=name, hint="beampermit env lock")
+        return self.parse(decoded(path.read_bytes(), name), name)
+
+    def _before(self, root: Path, variant: str, watch: Watch) -> Lock | None:
+        """The lock that is there, whose packages are to stay; None where there is none, or none that can be read."""
+        try:
+            return self._one(root, variants.lock_file(variant))
+        except BadInput as error:
+            if (root / variants.lock_file(variant)).is_file():
+                watch(f"the old lock cannot be read ({error.message}): nothing is kept of it")
+            return None

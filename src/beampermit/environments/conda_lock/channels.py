@@ -1,0 +1,75 @@
+"""Channels as conda-lock names them, and the addresses their packages come from."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from beampermit.environments.conda_lock.theirs import their
+
+USUAL = their("_vendor.conda.base.constants").DEFAULT_CHANNEL_ALIAS
+DEFAULTS = tuple(their("_vendor.conda.base.constants").DEFAULT_CHANNELS_UNIX)
+KINDS = (".conda", ".tar.bz2")
+
+
+def addresses(channel: str, root: Path | None = None) -> tuple[str, ...]:
+    """The URLs of a channel without a slash at the end; `${VARIABLE}` of a token is kept."""
+    if "://" in channel:
+        return (channel.rstrip("/"),)
+    if channel == "defaults":
+        return DEFAULTS
+    if root and channel.startswith((".", "/", "~")):
+        return ((root / Path(channel).expanduser()).resolve().as_uri(),)
+    return (f"{USUAL}/{channel.strip('/')}",)
+
+
+def with_secrets(address: str) -> str:
+    """The address with the environment's variables put in, as conda and conda-lock do it."""
+    return posixpath.expandvars(address)
+
+
+def without_secrets(address: str, channels: Iterable[str]) -> str:
+    """An address with the variables of `channels` instead of what they stand for."""
+    for channel in channels:
+        plain = with_secrets(channel)
+        if plain != channel and address.startswith(plain):
+            return channel + address[len(plain) :]
+    return address
+
+
+def split(address: str) -> tuple[str, str, str]:
+    """Channel, platform folder and file name of a package's URL; empty where it has none."""
+    channel, _, file_name = address.rpartition("/")
+    channel, _, subdir = channel.rpartition("/")
+    return channel, subdir, file_name
+
+
+def file_says(file_name: str) -> tuple[str, str, str] | None:
+    """Name, version and build of a package by its file's name; None for what is no package."""
+    stem = next((file_name.removesuffix(kind) for kind in KINDS if file_name.endswith(kind)), None)
+    parts = stem.rsplit("-", 2) if stem else []
+    return (parts[0], parts[1], parts[2]) if len(parts) == 3 and all(parts) else None
+
+
+def local_path(address: str) -> Path | None:
+    """The file that a `file://` address names; None for any other."""
+    from urllib.request import url2pathname
+
+    parts = urlsplit(address)
+    return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
+
+
+def current_platform() -> str:
+    """What conda calls this machine."""
+    import platform
+    import sys
+
+    system = {"darwin": "osx", "win32": "win"}.get(sys.platform, "linux")
+    machine = platform.machine().lower()
+    kind = {"x86_64": "64", "amd64": "64", "i686": "32"}.get(machine, machine)
+    if system == "osx" and machine == "arm64":
+        return "osx-arm64"
+    return os.environ.get("CONDA_SUBDIR") or f"{system}-{kind}"

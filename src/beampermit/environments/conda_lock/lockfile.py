@@ -1,0 +1,121 @@
+"""Reads `conda-lock.yml`: YAML with one entry for each package, platform and category."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from beampermit.digest import digest_bytes
+from beampermit.environments.backend import Artifact, Edge, Lock, Package
+from beampermit.environments.conda_lock.channels import file_says, split
+from beampermit.environments.conda_lock.reading import tree
+from beampermit.environments.conda_lock.variants import FILE
+from beampermit.errors import BadInput
+
+MEND = "beampermit env lock"
+SHA256 = re.compile(r"[0-9a-f]{64}")
+METADATA = {"content_hash": dict, "channels": list, "platforms": list, "sources": list}
+
+
+def parse(text: str, name: str = FILE) -> Lock:
+    """Make a lock of the text of `conda-lock.yml`. Raises `BadInput` for what is not one, with the line if known."""
+    text = text.replace("\r\n", "\n")
+    content = tree(text, name, hint=MEND)
+    if not isinstance(content, dict) or content.get("version") != 1:
+        found = content.get("version") if isinstance(content, dict) else None
+        raise BadInput(f"a lock of format {found!r} is not known here; 1 is", file=name, line=1, hint=MEND)
+    metadata = content.get("metadata")
+    for key, kind in METADATA.items():
+        if not isinstance(metadata, dict) or not isinstance(metadata.get(key), kind):
+            raise BadInput(f"metadata.{key} is missing or not a {kind.__name__}", file=name, hint=MEND)
+    return Lock(
+        file=name,
+        digest=digest_bytes(text.encode()),
+        text=text,
+        packages=_packages(content.get("package"), text, name),
+        content=content,
+        variant=name.rpartition("/")[2].removesuffix(FILE).rstrip("."),
+    )
+
+
+def channels(lock: Lock) -> tuple[str, ...]:
+    """The channels that the lock says it was solved with, as its metadata name them."""
+    return tuple(item["url"] if isinstance(item, dict) else str(item) for item in lock.content["metadata"]["channels"])
+
+
+def platforms(lock: Lock) -> tuple[str, ...]:
+    """The platforms that the lock says it has a solution for."""
+    return tuple(map(str, lock.content["metadata"]["platforms"]))
+
+
+def _packages(entries: Any, text: str, name: str) -> tuple[Package, ...]:
+    if not isinstance(entries, list):
+        raise BadInput("`package:` is missing or no list", file=name, hint=MEND)
+    lines = _lines(text)
+    found: dict[tuple[str, str, str], Package] = {}
+    for number, entry in enumerate(entries):
+        line = lines[number] if len(lines) == len(entries) else None
+        try:
+            package = _package(entry, line)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise BadInput(f"not a locked package: {_words(error)}", file=name, line=line, hint=MEND) from None
+        key = (package.platform, entry["manager"], package.name)
+        found[key] = _merged(found[key], package, name) if key in found else package
+    return tuple(found.values())
+
+
+def _lines(text: str) -> list[int]:
+    """Where each entry of `package:` begins, if it is written as conda-lock writes it."""
+    lines = text.splitlines()
+    start = next((number for number, line in enumerate(lines) if line.startswith("package:")), len(lines))
+    return [number for number, line in enumerate(lines[start:], start + 1) if line.startswith("- ")]
+
+
+def _package(entry: dict[str, Any], line: int | None) -> Package:
+    address, manager, platform = entry["url"], entry["manager"], entry["platform"]
+    for key in ("name", "version", "url", "platform", "manager"):
+        if not isinstance(entry[key], str):
+            raise TypeError(f"{key} of {entry['name']} is {entry[key]!r}, which YAML takes for no text")
+    channel, _, file_name = split(address)
+    says = file_says(file_name)
+    sha256 = str(entry["hash"].get("sha256", ""))
+    return Package(
+        name=entry["name"],
+        version=entry["version"],
+        source=channel if manager == "conda" else None,
+        origin=f"{'channel' if manager == 'conda' else manager} {channel or address} for {platform}",
+        artifacts=(
+            Artifact(
+                file_name=file_name,
+                address=address,
+                sha256=sha256 if SHA256.fullmatch(sha256) else None,
+                says=says[:2] if says else None,
+                local=address.startswith("file://"),
+            ),
+        ),
+        needs=tuple(Edge(str(name), specifier=str(spec or "")) for name, spec in entry.get("dependencies", {}).items()),
+        line=line,
+        platform=platform,
+        build=says[2] if says else "",
+        groups=(str(entry.get("category", "main")),),
+    )
+
+
+def _merged(one: Package, other: Package, name: str) -> Package:
+    """A package of two categories stands in the lock twice, and both entries say the same."""
+    from dataclasses import replace
+
+    if set(one.groups) & set(other.groups):
+        raise BadInput(f"{other} is locked twice for {other.platform}", file=name, line=other.line, hint=MEND)
+    if (one.version, one.artifacts, one.needs) != (other.version, other.artifacts, other.needs):
+        raise BadInput(
+            f"{other.name} is locked as {one.version} and as {other.version} for {other.platform}, or from two files",
+            file=name,
+            line=other.line,
+            hint=MEND,
+        )
+    return replace(one, groups=(*one.groups, *other.groups))
+
+
+def _words(error: Exception) -> str:
+    return f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)

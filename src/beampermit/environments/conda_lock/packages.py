@@ -1,0 +1,107 @@
+"""The archives that a lock names: brought to this machine, and never used before they are hashed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from beampermit.environments.backend import Lock, Package, Watch
+from beampermit.environments.conda_lock import channels, lockfile
+from beampermit.environments.conda_lock.cache import archive, packages_folder
+from beampermit.environments.conda_lock.rattler_process import ask
+from beampermit.errors import BadInput, Outside, Tripped
+
+HASHERS = 4
+
+
+def meant(lock: Lock, platform: str) -> tuple[Package, ...]:
+    """The packages that the lock has for a platform, in all categories. Raises `Tripped` where it has none."""
+    found = tuple(package for package in lock.packages if package.platform == platform)
+    if not found:
+        known = ", ".join(lockfile.platforms(lock)) or "no platform"
+        raise Tripped(
+            f"the lock is for {known} and this machine is {platform}",
+            file=lock.file,
+            hint="add the platform to `platforms:` in environment.yml, then beampermit env lock",
+        )
+    return found
+
+
+def bring(lock: Lock, wanted: Iterable[Package], *, bundle: Path | None = None, watch: Watch) -> dict[str, Path]:
+    """Have each package's archive on this machine; give their places by package name.
+
+    From `bundle` alone where it is given. What is there already is hashed again: nothing is taken on trust. Raises
+    `Tripped` for an archive that is not the locked one, `Outside` for what cannot be had.
+    """
+    packages = tuple(wanted)
+    for package in packages:
+        _refuse_unhashed(lock, package)
+    folder = bundle or packages_folder()
+    places = {package.name: archive(folder, _sha256(package), package.artifacts[0].file_name) for package in packages}
+    watch(f"hashing {len(packages)} packages")
+    missing = [package for package, sound in zip(packages, _sound(packages, places), strict=True) if not sound]
+    if missing and bundle:
+        raise _not_in_bundle(lock, missing, places, bundle)
+    if missing:
+        _fetch(lock, missing, places, watch)
+    return places
+
+
+def _fetch(lock: Lock, missing: list[Package], places: dict[str, Path], watch: Watch) -> None:
+    files = []
+    for package in missing:
+        artifact = package.artifacts[0]
+        url = channels.with_secrets(artifact.address)
+        local = channels.local_path(url)
+        if local is not None and not local.is_file():
+            raise Outside(f"{package}: {local} is not on this machine", file=lock.file, line=package.line)
+        files.append({"name": str(package), "url": url, "sha256": _sha256(package), "path": str(places[package.name])})
+    watch(f"fetching {len(files)} packages")
+    wrong = ask("fetch", watch=watch, files=files)
+    if wrong:
+        first = wrong[0]
+        line = next((package.line for package in missing if str(package) == first["name"]), None)
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise Tripped(
+            f"{first['name']} is not the locked one: its {first['size']} bytes have the sha256 {first['found']}, "
+            f"locked is {first['sha256']}{more}",
+            file=lock.file,
+            line=line,
+            hint="beampermit env lock",
+        )
+
+
+def _sound(packages: tuple[Package, ...], places: dict[str, Path]) -> list[bool]:
+    with ThreadPoolExecutor(HASHERS) as pool:
+        return list(pool.map(lambda package: _is(places[package.name], _sha256(package)), packages))
+
+
+def _is(path: Path, sha256: str) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest() == sha256
+    except OSError:
+        return False
+
+
+def _sha256(package: Package) -> str:
+    return package.artifacts[0].sha256 or ""
+
+
+def _refuse_unhashed(lock: Lock, package: Package) -> None:
+    if not package.artifacts[0].sha256:
+        raise Tripped(f"{package} is locked without a sha256", file=lock.file, line=package.line, hint=lockfile.MEND)
+    if package.artifacts[0].says is None or package.source is None:
+        raise BadInput(f"{package} is no conda package", file=lock.file, line=package.line, hint=lockfile.MEND)
+
+
+def _not_in_bundle(lock: Lock, missing: list[Package], places: dict[str, Path], bundle: Path) -> Tripped:
+    first, more = missing[0], f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+    return Tripped(
+        f"the bundle lacks {places[first.name].relative_to(bundle)}, or it is not the locked file{more}",
+        file=lock.file,
+        line=first.line,
+        hint="beampermit env bundle, on a machine with a network",
+    )

@@ -1,0 +1,191 @@
+"""What a project asks for, as conda-lock reads it: `environment.yml`, and files of further categories beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from beampermit.environments.backend import Requirement, Specification
+from beampermit.environments.conda_lock import variants
+from beampermit.environments.conda_lock.reading import decoded, tree
+from beampermit.environments.conda_lock.theirs import their
+from beampermit.errors import BadInput
+
+FILES = ("environment.yml", "environment.yaml")
+MORE = ("environment-*.yml", "environment-*.yaml", "*-environment.yml", "*-environment.yaml")
+"""Files of another category (`category: dev`), by the names that conda-lock's users give them."""
+PLATFORMS = ("linux-64", "osx-arm64", "osx-64", "win-64")
+"""What conda-lock locks for where no file says `platforms:`."""
+KINDS = {"channels": list, "dependencies": list, "platforms": list, "category": str}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One environment file: `path` is relative to the project's root."""
+
+    path: str
+    text: str
+    content: dict[str, Any]
+
+    @property
+    def category(self) -> str:
+        """`main` where the file does not say."""
+        return self.content.get("category") or "main"
+
+
+def file_of(root: Path) -> str | None:
+    """The project's environment file."""
+    return next((name for name in FILES if (root / name).is_file()), None)
+
+
+def read(root: Path) -> Specification:
+    """Read what the project at `root` asks for. Raises `BadInput` with file and line."""
+    sources = tuple(_sources(root))
+    asked = lock_specification(sources)
+    return Specification(
+        file=sources[0].path,
+        python=_python(asked),
+        requirements=tuple(_requirements(sources)),
+        content={"root": root, "sources": sources, "asked": asked, "variants": variants.variants(root)},
+    )
+
+
+def lock_specification(sources: tuple[Source, ...]) -> Any:
+    """conda-lock's own model of what is asked for, for each platform. Raises `BadInput`."""
+    models = their("models.lock_spec")
+    platforms = list(dict.fromkeys(name for source in sources for name in source.content.get("platforms") or ()))
+    parsed = [
+        models.LockSpecification(
+            dependencies={platform: _dependencies(source, platform) for platform in platforms or PLATFORMS},
+            channels=[str(name) for name in source.content.get("channels") or () if name != "nodefaults"],
+            sources=[Path(source.path)],
+        )
+        for source in sources
+    ]
+    try:
+        return their("src_parser.aggregation").aggregate_lock_specs(parsed, platforms or list(PLATFORMS))
+    except ValueError as error:
+        raise BadInput(f"these files do not go together: {error}", file=sources[-1].path) from None
+
+
+def virtual_repodata(root: Path, variant: str) -> Any:
+    """conda-lock's own model of the virtual packages of a variant. Raises `BadInput`."""
+    module = their("virtual_package")
+    path = variants.virtual_packages(root, variant)
+    if path is None:
+        return module.default_virtual_package_repodata()
+    tree(decoded(path.read_bytes(), path.name), path.name)
+    try:
+        return module.virtual_package_repo_from_specification(path)
+    except (ValueError, AttributeError, TypeError, AssertionError) as error:
+        raise BadInput(f"not a file of virtual packages: {str(error).splitlines()[0]}", file=path.name) from None
+
+
+def _sources(root: Path) -> Iterator[Source]:
+    first = file_of(root)
+    if first is None:
+        raise BadInput("the file is missing", file=FILES[0], hint="beampermit new")
+    found = [first, *(name for name in _named_by_lock(root) if name != first)]
+    beside = sorted(path.name for pattern in MORE for path in root.glob(pattern))
+    for name in dict.fromkeys((*found, *beside)):
+        source = _source(root, name)
+        if name in found or source.content.get("category"):
+            yield source
+
+
+def _named_by_lock(root: Path) -> tuple[str, ...]:
+    """Environment files that an existing lock was made from: whoever uses conda-lock already goes on as before."""
+    path = root / variants.FILE
+    if not path.is_file():
+        return ()
+    listed = re.search(r"^  sources:\n((?:  - .*\n)+)", decoded(path.read_bytes(), path.name), re.MULTILINE)
+    names = [line.strip()[2:].strip("'\"") for line in listed[1].splitlines()] if listed else []
+    return tuple(name for name in names if _inside(name) and (root / name).is_file())
+
+
+def _inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts and path.suffix in {".yml", ".yaml"}
+
+
+def _source(root: Path, name: str) -> Source:
+    text = decoded((root / name).read_bytes(), name)
+    content = tree(text, name)
+    if not isinstance(content, dict):
+        raise BadInput("an environment file is a mapping of keys to values", file=name, line=1)
+    for key, kind in KINDS.items():
+        if content.get(key) is not None and not isinstance(content[key], kind):
+            raise BadInput(f"{key}: a {kind.__name__} belongs here", file=name, line=_line(text, f"{key}:"))
+    if not content.get("dependencies"):
+        raise BadInput("dependencies: nothing is asked for", file=name, line=_line(text, "dependencies:"))
+    for item in content["dependencies"]:
+        _refuse(item, text, name)
+    return Source(name, text, content)
+
+
+def _refuse(item: Any, text: str, name: str) -> None:
+    """Parts of an environment file that no lock with a sha256 for each package can be made of."""
+    if isinstance(item, dict) and "pip" in item:
+        raise BadInput(
+            "packages of a `pip:` section are not locked here: ask for them as conda packages, or lock with uv",
+            file=name,
+            line=_line(text, "pip:"),
+        )
+    if not isinstance(item, str):
+        raise BadInput(f"{item!r} is not a package", file=name, line=_line(text, str(item)))
+
+
+def _dependencies(source: Source, platform: str) -> list[Any]:
+    """What a file asks for on one platform, its selectors (`# [linux]`) applied."""
+    import yaml
+
+    try:
+        lines = their("src_parser.selectors").filter_platform_selectors(source.text, platform=platform)
+        content = yaml.load("\n".join(lines), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    except KeyError:
+        raise BadInput(f"{platform!r} is no platform that conda-lock knows", file=source.path) from None
+    parse = their("src_parser.conda_common").conda_spec_to_versioned_dep
+    found = []
+    for words in content["dependencies"] or ():
+        try:
+            found.append(parse(words, source.category))
+        except (RuntimeError, ValueError) as error:
+            reason = str(error.__cause__ or error).splitlines()[0]
+            raise BadInput(
+                f"{words!r} is not a package: {reason}", file=source.path, line=_line(source.text, words)
+            ) from None
+    return found
+
+
+def _requirements(sources: tuple[Source, ...]) -> Iterator[Requirement]:
+    for source in sources:
+        group = "" if source.category == "main" else source.category
+        for words in source.content["dependencies"]:
+            name = re.split(r"[\s=<>!~\[]", words.rpartition("::")[2].strip(), maxsplit=1)[0]
+            yield Requirement(name, words, group, _line(source.text, words))
+
+
+def _python(asked: Any) -> str:
+    """What is asked of Python on all platforms, as versions are written elsewhere; empty where nothing is."""
+    found = {
+        _pep440(dependency.version)
+        for dependencies in asked.dependencies.values()
+        for dependency in dependencies
+        if dependency.name == "python"
+    }
+    return ",".join(sorted(found)) if len(found) == 1 else ""
+
+
+def _pep440(version: str) -> str:
+    if re.fullmatch(r"[\d.]+(\.\*)?", version):
+        return f"=={version}"
+    if found := re.fullmatch(r"=([\d.]+?)(\.\*)?", version):
+        return f"=={found[1]}.*"
+    return version
+
+
+def _line(text: str, words: str) -> int | None:
+    return next((number for number, line in enumerate(text.splitlines(), 1) if words in line), None)

@@ -1,0 +1,243 @@
+"""`env check`: each way to tamper with a conda lock is seen without a solver and without the network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conda_channel import Channel
+
+from beampermit.environments.addresses import untrusted
+from beampermit.environments.backend import Lock, Problem
+from beampermit.environments.conda_lock import CondaLock
+from beampermit.errors import BadInput
+
+SHA = "a" * 64
+
+
+def problems(backend: CondaLock, root: Path) -> list[Problem]:
+    """What ENV002 and ENV004 say of it."""
+    lock = backend.read(root)
+    stale = backend.stale(backend.specification(root), lock)
+    return [*stale, *(problem for one in lock.all for problem in untrusted(one, None))]
+
+
+def edit(file: Path, pattern: str, replacement: str) -> None:
+    text = file.read_text()
+    edited = re.sub(pattern, replacement, text, count=1, flags=re.MULTILINE | re.DOTALL)
+    assert edited != text, f"{pattern} is not in {file.name}"
+    file.write_text(edited)
+
+
+def test_a_fresh_lock_is_a_solution(backend: CondaLock, locked: Path, channel: Channel) -> None:
+    channel.asked.clear()
+    assert problems(backend, locked) == []
+    assert channel.asked == [], "the network was used"
+
+
+def test_a_lock_written_by_conda_lock_bears_no_seal_and_is_a_solution(backend: CondaLock, locked: Path) -> None:
+    edit(locked / "conda-lock.yml", r"  custom_metadata:\n(    beampermit-.*?\n)+(?=package)", "")
+    assert "beampermit" not in (locked / "conda-lock.yml").read_text()
+    assert problems(backend, locked) == []
+
+
+TAMPERED = {
+    "version": (r"(name: tune\n  version: )'1.5'", r"\1'1.6'", "tune 1.6: the file tune-1.5-0.conda is tune 1.5"),
+    "version and file": (
+        r"(name: zlib\n  version: )'1.3'(.*?)zlib-1.3-h0_1",
+        r"\1'9.3'\2zlib-9.3-h0_1",
+        r"python \S+ needs zlib >=1.2,<2 and 9.3 is locked for linux-64",
+    ),
+    "version of what is asked for": (
+        r"(name: orbit\n  version: )'2.0'(.*?)orbit-2.0-",
+        r"\1'0.5'\2orbit-0.5-",
+        "orbit >=1.0 is asked for and 0.5 is locked for linux-64",
+    ),
+    "sha256": (
+        r"sha256: [0-9a-f]{64}\n  category",
+        f"sha256: {SHA}\n  category",
+        "the packages for linux-64 were changed",
+    ),
+    "md5, all that a render carries": (
+        r"md5: [0-9a-f]{32}",
+        "md5: " + "b" * 32,
+        "the packages for linux-64 were changed",
+    ),
+    "no sha256": (r"    sha256: [0-9a-f]{64}\n  category", "  category", "has no sha256"),
+    "the hash of another package": (
+        r"(name: tune.*?sha256: )[0-9a-f]{64}(.*?name: zlib.*?sha256: )([0-9a-f]{64})",
+        r"\g<1>\3\2\3",
+        "has the sha256 of",
+    ),
+    "a foreign URL": (
+        r"http://127.0.0.1:\d+/lab/noarch/tune",
+        "http://evil.example/lab/noarch/tune",
+        "tune 1.5 would come from http://evil.example/lab, which is none of the channels asked for",
+    ),
+    "another channel of the same host": (
+        r"/lab/noarch/tune",
+        "/other/noarch/tune",
+        "other, which is none of the channels asked for",
+    ),
+    "a file of another platform": (
+        r"/lab/linux-64/torch",
+        "/lab/osx-arm64/torch",
+        "torch 2.5 is for linux-64 and its file is for osx-arm64",
+    ),
+    "a package removed": (
+        r"- name: tune\n.*?(?=- name)",
+        "",
+        "orbit 2.0 needs tune, which is not locked for linux-64",
+    ),
+    "what is asked for removed": (
+        r"- name: torch\n.*?(?=- name)",
+        "",
+        "torch is asked for and not locked for linux-64",
+    ),
+    "a package added": (
+        r"(package:\n)(- name: orbit)(.*?)(?=- name)",
+        r"\1- name: orbit-extra\3\2\3",
+        "is locked for linux-64 and nothing needs it",
+    ),
+    "a need removed": (r"    tune: '>=1.0'\n", "", "the packages for linux-64 were changed"),
+    "a category": (
+        r"(name: tune.*?)category: main\n  optional: false",
+        r"\1category: dev\n  optional: true",
+        "tune 1.5 is needed for 'main' on linux-64 and locked only for 'dev'",
+    ),
+    "pip": (r"(name: tune\n  version: '1.5'\n  manager: )conda", r"\1pip", "only conda packages are locked here"),
+    "the channels it names": (
+        r"- url: http://127",
+        "- url: http://128",
+        "the lock was made with the channels http://128",
+    ),
+    "the platforms it names": (
+        r"  - linux-64\n  - osx-arm64\n  sources",
+        "  - osx-arm64\n  sources",
+        "the lock has no solution for linux-64; it is for osx-arm64",
+    ),
+    "its sources": (
+        r"  - dev-environment.yml\n",
+        "",
+        "what is asked for stands in environment.yml, dev-environment.yml",
+    ),
+    "its content hash": (
+        r"    linux-64: [0-9a-f]{64}",
+        f"    linux-64: {SHA}",
+        "was changed after the lock for linux-64",
+    ),
+    "its seal": (
+        r"(beampermit-linux-64: sha256:)[0-9a-f]{64}",
+        rf"\g<1>{SHA}",
+        "the packages for linux-64 were changed",
+    ),
+}
+
+
+@pytest.mark.parametrize("defect", TAMPERED)
+@pytest.mark.parametrize("file", ["conda-lock.yml", "cuda.conda-lock.yml"])
+def test_tampering_is_seen_and_has_a_line(backend: CondaLock, locked: Path, defect: str, file: str) -> None:
+    pattern, replacement, message = TAMPERED[defect]
+    edit(locked / file, pattern, replacement)
+    found = problems(backend, locked)
+    assert any(re.search(message, problem.message) for problem in found), [problem.message for problem in found]
+    assert {problem.file for problem in found} <= {file, "environment.yml"}
+    assert any(problem.line for problem in found) or "removed" in defect
+
+
+UNREADABLE = {
+    "conflict markers": (lambda text: text.replace("package:\n", "package:\n<<<<<<< ours\n"), "merge-conflict markers"),
+    "an alias bomb": (
+        lambda text: 'a: &a ["x"]\nb: &b [*a, *a]\nc: &c [*b, *b]\n' + text,
+        "YAML aliases are not read here",
+    ),
+    "a package twice": (
+        lambda text: text + text[text.rindex("- name:") :],
+        "zlib 1.3 is locked twice for osx-arm64",
+    ),
+    "a package from two files": (
+        lambda text: (
+            text + text[text.rindex("- name:") :].replace("category: main", "category: dev").replace("1.3", "1.2")
+        ),
+        "zlib is locked as 1.3 and as 1.2 for osx-arm64",
+    ),
+    "a key twice": (
+        lambda text: text.replace("  manager: conda", "  manager: conda\n  manager: pip", 1),
+        "given twice",
+    ),
+    "no URL": (lambda text: re.sub(r"  url: \S+\n", "", text, count=1), "'url' is missing"),
+    "a version that YAML takes for a number": (lambda text: text.replace("'1.5'", "1.5", 1), "version of tune is 1.5"),
+    "a future format": (lambda text: text.replace("version: 1\n", "version: 2\n", 1), "a lock of format 2"),
+    "no lock at all": (lambda _: "hello", "a lock of format None"),
+    "half of it": (lambda text: text[: len(text) // 2] + "'", "not"),
+    "a tab": (lambda text: text.replace("  version", "\tversion", 1), "not YAML"),
+}
+
+
+@pytest.mark.parametrize("defect", UNREADABLE)
+def test_a_lock_that_cannot_be_read_says_where(backend: CondaLock, locked: Path, defect: str) -> None:
+    change, message = UNREADABLE[defect]
+    file = locked / "conda-lock.yml"
+    file.write_text(change(file.read_text()))
+    with pytest.raises(BadInput, match=message) as caught:
+        backend.read(locked)
+    assert caught.value.hint == "beampermit env lock"
+    assert caught.value.file == "conda-lock.yml"
+
+
+def test_line_ends_of_windows_change_nothing(backend: CondaLock, locked: Path) -> None:
+    digest = backend.read(locked).digest
+    for path in locked.glob("*.yml"):
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert problems(backend, locked) == []
+    assert backend.read(locked).digest == digest
+
+
+CHANGED = {
+    "a new package": ("- torch", "- torch\n  - tune >=9", "tune >=9 is asked for and 1.5 is locked for linux-64"),
+    "a tighter version": ("orbit >=1.0", "orbit >=2.5", "orbit >=2.5 is asked for and 2.0 is locked for linux-64"),
+    "a build": ("- torch", "- torch * rocm*", "torch * rocm* is asked for and build cpu_0 is locked"),
+    "a looser version": ("orbit >=1.0", "orbit", "changed after the lock for linux-64 was made; the packages that are"),
+    "a platform": ("osx-arm64]", "osx-arm64, win-64]", "the lock has no solution for win-64"),
+    "one platform less": (", osx-arm64]", "]", "the lock has a solution for osx-arm64, which is not asked for"),
+    "a channel": ("channels:\n", "channels:\n  - lab-two\n", "asked for are lab-two, http://127.0.0.1"),
+}
+
+
+@pytest.mark.parametrize("defect", CHANGED)
+def test_a_lock_is_stale_when_something_else_is_asked_for(backend: CondaLock, locked: Path, defect: str) -> None:
+    before, after, message = CHANGED[defect]
+    for name in ("environment.yml", "dev-environment.yml") if "platform" in defect else ("environment.yml",):
+        file = locked / name
+        assert before in file.read_text()
+        file.write_text(file.read_text().replace(before, after))
+    found = [problem.message for problem in backend.stale(backend.specification(locked), backend.read(locked))]
+    assert any(message in words for words in found), found
+
+
+def test_other_virtual_packages_make_a_lock_stale(backend: CondaLock, locked: Path) -> None:
+    file = locked / "cuda.virtual-packages.yml"
+    file.write_text(file.read_text().replace("12.4", "11.8"))
+    found = [problem.message for problem in problems(backend, locked)]
+    assert "torch 2.5 needs __cuda >=12 and 11.8 is there on linux-64" in found
+    assert any("cuda.virtual-packages.yml was changed after the lock for linux-64" in words for words in found)
+
+
+def test_each_variant_has_its_lock(backend: CondaLock, locked: Path) -> None:
+    (locked / "cuda.conda-lock.yml").unlink()
+    assert [problem.message for problem in problems(backend, locked)] == ["there is no lock for the variant 'cuda'"]
+    (locked / "rocm.conda-lock.yml").write_text((locked / "conda-lock.yml").read_text())
+    assert any("no rocm.virtual-packages.yml says" in problem.message for problem in problems(backend, locked))
+
+
+def test_a_lock_is_read_as_conda_lock_reads_it(backend: CondaLock, locked: Path) -> None:
+    from beampermit.environments.conda_lock.theirs import their
+
+    theirs = their("lockfile").parse_conda_lock_file(locked / "cuda.conda-lock.yml")
+    lock: Lock = backend.read(locked).others[0]
+    key: Callable[..., tuple[str, ...]] = lambda name, version, platform: (name, version, platform)  # noqa: E731
+    assert {key(p.name, p.version, p.platform) for p in lock.packages} == {
+        key(p.name, p.version, p.platform) for p in theirs.package
+    }
