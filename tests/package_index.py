@@ -198,7 +198,7 @@ def uv_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPa
 def uv_project(uv_settings: Path, index: Index, project: Project) -> Project:
     """The project of the contract, with a lock that holds: committed, its indexes in the contract."""
     root = project.root
-    template = uv_settings.parent / "locked"
+    template = index.folder / "locked"
     if not template.exists():
         _make_template(template, index)
     shutil.copytree(template, root, dirs_exist_ok=True)
@@ -218,6 +218,29 @@ def _make_template(folder: Path, index: Index) -> None:
     (half / "pyproject.toml").write_text(PYPROJECT.format(python=PYTHON, index=index.url))
     Uv().lock(half, watch=lambda _: None)
     half.rename(folder)
+
+
+@pytest.fixture(scope="session")
+def tested_template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A project whose locked environment has a real pytest: installed once, its `.venv` with it."""
+    found = Index(tmp_path_factory.mktemp("testers"))
+    for name in TESTERS:
+        found.add_installed(name)
+    root = found.folder / "project"
+    root.mkdir()
+    (root / "pyproject.toml").write_text(
+        f'[project]\nname = "tested"\nversion = "1"\nrequires-python = "{PYTHON}"\n'
+        f'[dependency-groups]\ndev = ["pytest"]\n[tool.uv]\npackage = false\n'
+        f"environments = [\"sys_platform == '{sys.platform}'\"]\n"
+        f'[[tool.uv.index]]\nurl = "{found.url}"\ndefault = true\n[tool.pytest.ini_options]\npythonpath = ["src"]\n'
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UV_CACHE_DIR", str(found.folder / "cache"))
+        patch.delenv("UV_FIND_LINKS", raising=False)
+        Uv().lock(root, watch=lambda _: None)
+        Uv().install(root, root / ".venv", watch=lambda _: None)
+    yield root
+    found.close()
 
 
 def uv(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

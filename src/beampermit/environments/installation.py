@@ -14,7 +14,7 @@ from pathlib import Path
 from beampermit.digest import digest_bytes
 from beampermit.environments.backend import Backend, Lock, Problem, Watch
 from beampermit.environments.environment import STAMP, VARIABLE, Environment
-from beampermit.environments.installed import describe
+from beampermit.environments.installed import describe, distributions, site_packages, strays
 from beampermit.errors import BadInput, Outside, Tripped
 from beampermit.files import write_text
 
@@ -110,15 +110,15 @@ def _complete(prefix: Path, lock: Lock) -> bool:
 
 
 def _sound(prefix: Path) -> bool:
-    """Whether a Python starts there and knows that it is in an environment."""
+    """Whether a Python starts there, knows that it is in an environment, and runs nothing put there by hand."""
     config = prefix / "pyvenv.cfg"
     if not config.is_file() or "home" not in config.read_text(encoding="utf-8", errors="replace"):
         return False
     try:
-        describe(prefix)
+        site = site_packages(prefix, describe(prefix))
     except BadInput:
         return False
-    return True
+    return site.is_dir() and not strays(site, distributions(site))
 
 
 @contextmanager

@@ -207,8 +207,8 @@ def _same_version(one: str, other: str) -> bool:
 
 
 def _same_pythons(one: str, other: str) -> bool:
-    """`>=3.11,<3.12` and `==3.11.*` are the same Pythons."""
-    mine, theirs = _pythons(one), _pythons(other)
+    """`>=3.11,<3.12` and `==3.11.*` are the same Pythons; uv writes down the first and the last, not those left out."""
+    mine, theirs = (SpecifierSet(part for part in _pythons(text) if part.operator != "!=") for text in (one, other))
     candidates = worlds([f'python_full_version == "{part.version.removesuffix(".*")}"' for part in (*mine, *theirs)])
     return all(
         (world["python_full_version"] in mine) == (world["python_full_version"] in theirs) for world in candidates

@@ -1,0 +1,100 @@
+"""`beampermit env` says on stdout what it did, as text or JSON, and ends in the documented exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from beampermit.cli.main import app
+from beampermit.contract import load_contract
+from beampermit.project import Project
+from package_index import index, uv_project, uv_settings
+
+__all__ = ["index", "uv_project", "uv_settings"]
+
+
+def env(root: Path, *words: str) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["env", *words[:1], "--project", str(root), *words[1:]], catch_exceptions=True)
+    return (
+        (done.exit_code, done.stdout)
+        if not done.exception or isinstance(done.exception, SystemExit)
+        else (
+            getattr(done.exception, "exit_code", 99),
+            str(done.exception),
+        )
+    )
+
+
+def test_from_nothing_to_an_environment_that_is_the_lock(uv_project: Project) -> None:
+    root = uv_project.root
+    (root / "uv.lock").unlink()
+    contract = (root / "contract.yaml").read_text()
+    (root / "contract.yaml").write_text(contract.replace("    - wheels\n", ""))
+    code, out = env(root, "lock", "--json")
+    assert code == 0
+    assert json.loads(out)["recorded"] == ["wheels"]
+    assert "wheels" in load_contract(root).environment.indexes
+    assert env(root, "check")[0] == 0
+    code, out = env(root, "install", "--json")
+    assert json.loads(out)["prefix"] == str(root / ".venv")
+    assert env(root, "verify")[0] == 0
+
+
+def test_the_contract_is_left_alone_when_asked(uv_project: Project) -> None:
+    file = uv_project.root / "contract.yaml"
+    file.write_text(file.read_text().replace("    - wheels\n", ""))
+    before = file.read_text()
+    assert env(uv_project.root, "lock", "--no-record")[0] == 0
+    assert file.read_text() == before
+
+
+def test_no_contract_and_no_git_are_needed(uv_project: Project, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name in ("pyproject.toml", "uv.lock"):
+        shutil.copy(uv_project.root / name, bare)
+    shutil.copytree(uv_project.root / "wheels", bare / "wheels")
+    code, out = env(bare, "check", "--json")
+    assert code == 0
+    assert [verdict["outcome"] for verdict in json.loads(out)] == ["closed"] * 3
+    assert env(bare, "lock")[0] == 0
+    assert env(bare, "install")[0] == 0
+
+
+def test_a_stale_lock_ends_in_one_and_each_reason_is_printed(uv_project: Project) -> None:
+    file = uv_project.root / "pyproject.toml"
+    file.write_text(file.read_text().replace("numbers>=1,<2", "numbers>=1.5").replace('"checker>=1"', '"checker>=2"'))
+    code, out = env(uv_project.root, "check")
+    assert code == 1
+    assert "also: checker>=2 is asked for" in " ".join(out.split())
+
+
+def test_a_shared_environment_is_announced_to_the_job(
+    uv_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_ENV", str(tmp_path / "github-env"))
+    code, out = env(uv_project.root, "install", "--shared")
+    assert code == 0
+    assert (tmp_path / "github-env").read_text() == f"BEAMPERMIT_ENVIRONMENT={out.strip()}\n"
+    assert str(Path(os.environ["XDG_CACHE_HOME"]) / "beampermit/environments") in out
+
+
+def test_nothing_to_lock_is_bad_input(tmp_path: Path) -> None:
+    code, message = env(tmp_path, "lock")
+    assert code == 2
+    assert "nothing to lock here" in message
+
+
+def test_two_places_are_one_too_many(uv_project: Project, tmp_path: Path) -> None:
+    assert env(uv_project.root, "install", "--shared", "--prefix", str(tmp_path))[0] == 2
+
+
+def test_running_without_an_environment_names_the_command_to_run(uv_project: Project) -> None:
+    code, message = env(uv_project.root, "run", "python")
+    assert code == 2
+    assert "no environment is installed at" in message

@@ -1,0 +1,272 @@
+"""An environment is the lock or it is not called one: installed, verified, shared, interrupted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from beampermit.environments import installation
+from beampermit.environments.environment import STAMP, Environment, environment_of, prefix_of
+from beampermit.environments.installation import Installation, install, shared_prefix
+from beampermit.environments.uv import Uv
+from beampermit.errors import BadInput, Outside, Tripped
+from beampermit.project import Project
+from package_index import Index
+
+WORDS: list[str] = []
+
+
+def build(root: Path, prefix: Path | None = None, *, reuse: bool = False) -> Installation:
+    return install(Uv(), root, prefix or root / ".venv", reuse=reuse, watch=WORDS.append)
+
+
+def problems(root: Path) -> list[str]:
+    return [problem.message for problem in Uv().installed(Uv().read(root), root / ".venv")]
+
+
+@pytest.fixture
+def installed(uv_project: Project, uv_settings: Path) -> Path:
+    """The root of a project whose `.venv` is its lock."""
+    build(uv_project.root)
+    return uv_project.root
+
+
+def test_what_is_installed_is_the_lock_with_its_groups_and_without_its_extras(installed: Path) -> None:
+    assert problems(installed) == []
+    names = {path.name.split("-")[0] for path in (installed / ".venv").glob("lib/*/site-packages/*.dist-info")}
+    assert names == {"numbers", "plotter", "colours", "local_part", "checker", "linter"}
+
+
+def _site(root: Path) -> Path:
+    return next((root / ".venv").glob("lib/*/site-packages"))
+
+
+def _edit_metadata(root: Path) -> None:
+    file = _site(root) / "numbers-1.0.dist-info/METADATA"
+    text = file.read_text().replace("Version: 1.0", "Version: 0.9")
+    file.unlink()  # A file of an environment may be one with the cache's.
+    file.write_text(text)
+
+
+def _rewrite(file: Path, text: str) -> None:
+    file.unlink(missing_ok=True)
+    file.write_text(text)
+
+
+DEFECTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a package taken out": (
+        lambda root: [shutil.rmtree(path) for path in _site(root).glob("numbers*")],
+        "numbers 1.0 is locked and not installed",
+    ),
+    "a package put in": (
+        lambda root: (
+            shutil.copytree(_site(root) / "linter-1.0.dist-info", _site(root) / "miner-6.6.dist-info")
+            and _rewrite(_site(root) / "miner-6.6.dist-info/METADATA", "Name: miner\nVersion: 6.6\n")
+        ),
+        "miner 6.6 is installed and not in the lock",
+    ),
+    "another version": (_edit_metadata, "numbers 0.9 is installed and 1.0 is locked"),
+    "an edited module": (
+        lambda root: _rewrite(_site(root) / "numbers/__init__.py", "import os\n"),
+        "numbers 1.0 was changed: numbers/__init__.py is 10 bytes and was 16",
+    ),
+    "a module taken out": (
+        lambda root: (_site(root) / "numbers/__init__.py").unlink(),
+        "numbers 1.0 was changed: numbers/__init__.py is missing",
+    ),
+    "a record taken out": (
+        lambda root: (_site(root) / "numbers-1.0.dist-info/RECORD").unlink(),
+        "numbers 1.0 was changed: its RECORD is missing",
+    ),
+    "a module put there by hand": (
+        lambda root: (_site(root) / "sitecustomize.py").write_text("print('mine')"),
+        "sitecustomize.py lies in site-packages and belongs to no package",
+    ),
+    "a path put there by hand": (
+        lambda root: (_site(root) / "more.pth").write_text("/tmp"),
+        "more.pth lies in site-packages and belongs to no package",
+    ),
+    "another installer": (
+        lambda root: _rewrite(_site(root) / "numbers-1.0.dist-info/INSTALLER", "pip"),
+        "numbers 1.0 was installed by pip, not from the lock",
+    ),
+    "another place": (
+        lambda root: (_site(root) / "numbers-1.0.dist-info/direct_url.json").write_text(
+            '{"url": "file:///mine", "dir_info": {}}'
+        ),
+        "numbers 1.0 was installed from file:///mine, not from the lock",
+    ),
+    "the system's packages": (
+        lambda root: _rewrite(
+            root / ".venv/pyvenv.cfg",
+            (root / ".venv/pyvenv.cfg").read_text().replace("site-packages = false", "site-packages = true"),
+        ),
+        "it also sees the packages of the system's Python",
+    ),
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_an_environment_that_is_not_the_lock_is_named_and_then_mended(installed: Path, defect: str) -> None:
+    plant, message = DEFECTS[defect]
+    plant(installed)
+    found = problems(installed)
+    assert any(message in problem for problem in found), found
+    build(installed)
+    assert problems(installed) == []
+
+
+def test_a_need_taken_out_of_the_lock_is_seen_by_what_packages_say_they_need(installed: Path) -> None:
+    file = installed / "uv.lock"
+    text = file.read_text()
+    edited = text.replace('dependencies = [\n    { name = "numbers" },\n]\n', "", 1)
+    assert edited != text
+    file.write_text(edited)
+    (_site(installed) / "numbers").rename(installed / "gone")
+    shutil.rmtree(_site(installed) / "numbers-1.0.dist-info")
+    assert any("needs numbers, which is not installed" in problem for problem in problems(installed))
+
+
+def test_a_stale_lock_is_never_installed(uv_project: Project) -> None:
+    file = uv_project.root / "pyproject.toml"
+    file.write_text(file.read_text().replace("numbers>=1,<2", "numbers>=0.5,<2"))
+    with pytest.raises(Tripped, match="the lock is stale") as caught:
+        build(uv_project.root)
+    assert caught.value.hint == "beampermit env lock"
+
+
+def test_a_shared_environment_is_built_once_for_all_checkouts(uv_project: Project, tmp_path: Path) -> None:
+    prefix = shared_prefix(Uv().read(uv_project.root))
+    shutil.rmtree(prefix, ignore_errors=True)
+    assert not build(uv_project.root, prefix, reuse=True).reused
+    other = tmp_path / "other"
+    shutil.copytree(uv_project.root, other)
+    assert build(other, prefix, reuse=True).reused
+
+
+def test_jobs_that_want_the_same_environment_at_once_wait_for_one_builder(
+    uv_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = tmp_path / "shared"
+    built: list[str] = []
+    original = installation._build
+
+    def counting(*arguments: object) -> None:
+        built.append("once")
+        original(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(installation, "_build", counting)
+    done: list[Installation] = []
+    jobs = [threading.Thread(target=lambda: done.append(build(uv_project.root, prefix, reuse=True))) for _ in range(3)]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+    assert built == ["once"]
+    assert sorted(one.reused for one in done) == [False, True, True]
+
+
+INTERRUPTED: dict[str, Callable[[Path], object]] = {
+    "before its Python": lambda prefix: [shutil.rmtree(prefix), (prefix / "bin").mkdir(parents=True)],
+    "with an empty configuration": lambda prefix: (prefix / "pyvenv.cfg").write_text(""),
+    "between two packages": lambda prefix: [
+        shutil.rmtree(path) for path in prefix.glob("lib/*/site-packages/plotter*")
+    ],
+    "within a package": lambda prefix: next(prefix.glob("lib/*/site-packages/plotter/__init__.py")).unlink(),
+}
+
+
+@pytest.mark.parametrize("moment", INTERRUPTED)
+def test_what_a_kill_leaves_is_never_reused_and_the_next_run_finishes_it(
+    uv_project: Project, tmp_path: Path, moment: str
+) -> None:
+    prefix = tmp_path / "shared"
+    build(uv_project.root, prefix, reuse=True)
+    (prefix / STAMP).unlink()
+    INTERRUPTED[moment](prefix)
+    done = build(uv_project.root, prefix, reuse=True)
+    assert not done.reused
+    assert not Uv().installed(Uv().read(uv_project.root), prefix)
+    assert (prefix / STAMP).read_text().strip() == done.lock
+
+
+def test_the_stamp_of_another_lock_is_no_reason_to_reuse(uv_project: Project, tmp_path: Path) -> None:
+    prefix = tmp_path / "shared"
+    build(uv_project.root, prefix)
+    (prefix / STAMP).write_text("sha256:of another\n")
+    assert not build(uv_project.root, prefix, reuse=True).reused
+
+
+def test_a_folder_that_is_something_else_is_not_touched(uv_project: Project, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/beam.parquet").write_text("precious")
+    with pytest.raises(BadInput, match=r"this is not an environment, it holds 'beam\.parquet'"):
+        build(uv_project.root, tmp_path / "data")
+    assert (tmp_path / "data/beam.parquet").read_text() == "precious"
+
+
+def test_an_index_that_is_down_leaves_nothing_that_looks_whole(
+    uv_project: Project, tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty-cache"))
+    monkeypatch.setattr(index, "fail", 503)
+    with pytest.raises(Outside, match="503"):
+        build(uv_project.root)
+    assert not (uv_project.root / ".venv" / STAMP).exists()
+    monkeypatch.setattr(index, "fail", None)
+    build(uv_project.root)
+    assert problems(uv_project.root) == []
+
+
+def test_later_steps_of_a_github_job_are_told_where_it_is(
+    uv_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not installation.announce(Environment(tmp_path))
+    monkeypatch.setenv("GITHUB_ENV", str(tmp_path / "github-env"))
+    installation.announce(Environment(tmp_path / "here"))
+    assert (tmp_path / "github-env").read_text() == f"BEAMPERMIT_ENVIRONMENT={tmp_path}/here\n"
+    with pytest.raises(BadInput, match="line end"):
+        installation.announce(Environment(tmp_path / "here\nPATH=mine"))
+
+
+def test_the_environment_is_the_one_that_the_variable_names(
+    installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert environment_of(installed).prefix == installed / ".venv"
+    monkeypatch.setenv("BEAMPERMIT_ENVIRONMENT", str(tmp_path / "nothing"))
+    assert prefix_of(installed) == tmp_path / "nothing"
+    with pytest.raises(BadInput, match="no environment is installed at") as caught:
+        environment_of(installed)
+    assert caught.value.hint == "beampermit env install"
+
+
+def test_code_runs_in_the_environment_with_the_projects_own_and_nobody_elses(
+    installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (installed / "src").mkdir()
+    (installed / "src/mine.py").write_text("WORD = 'own'\n")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    said = "import sys, numbers, plotter; print(sys.prefix, sys.dont_write_bytecode, sys.path)"
+    found = environment_of(installed).run(["-c", f"import mine; {said}"], project=installed)
+    assert found.out.startswith(f"{installed}/.venv False"), found.err
+    assert str(Path(__file__).parent) not in found.out
+    alone = environment_of(installed).run(["-c", "import mine"], project=installed, own_code=False)
+    assert "No module named 'mine'" in alone.err
+
+
+def test_the_command_itself_runs_in_the_environment(installed: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "beampermit.cli.main", "env", "run", "--", "python", "-c", "import sys; sys.exit(7)"],
+        cwd=installed,
+        check=False,
+        env={**os.environ},
+    )
+    assert ran.returncode == 7

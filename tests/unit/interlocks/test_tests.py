@@ -1,0 +1,184 @@
+"""TST closes only where pytest, in the locked environment, ran tests and all of them passed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from beampermit.environments import Environment
+from beampermit.errors import BadInput
+from beampermit.interlocks import junit, runner
+from beampermit.interlocks import tests as interlocks
+from beampermit.interlocks.inputs import Inputs
+from beampermit.project import Project
+from beampermit.verdict import Outcome, Verdict
+from package_index import tested_template
+
+__all__ = ["tested_template"]
+
+Judge = Callable[..., Verdict]
+
+
+@pytest.fixture
+def judge(project: Project, tested_template: Path) -> Judge:
+    """Judge files of tests: `judge("def test(): ...", "TST001")`; the first argument is `tests/<folder>/test_it.py`."""
+    shutil.copy(tested_template / "pyproject.toml", project.root)
+    environment = Environment(tested_template / ".venv")
+
+    def run(content: str | None, id: str = "TST001", **others: str) -> Verdict:
+        folder = project.root / "tests" / {"TST001": "unit", "TST002": "integration"}[id]
+        folder.mkdir(parents=True)
+        if content is not None:
+            (folder / "test_it.py").write_text(content)
+        for name, text in others.items():
+            (folder / f"{name}.py").write_text(text)
+        (verdict,) = runner.run(runner.select([id]), Inputs(project=project, environment=environment))
+        return verdict
+
+    return run
+
+
+@pytest.mark.parametrize("id", ["TST001", "TST002"])
+def test_tests_that_pass_close_and_are_counted(judge: Judge, project: Project, id: str) -> None:
+    (project.root / "src").mkdir()
+    (project.root / "src/mine.py").write_text("ANSWER = 42\n")
+    verdict = judge(
+        "import mine, pytest\ndef test_one(): assert mine.ANSWER == 42\n"
+        "@pytest.mark.skip(reason='no beam today')\ndef test_two(): pass\n",
+        id,
+    )
+    assert verdict.closed, verdict.reason
+    assert verdict.reason == "1 tests passed, 1 skipped"
+    assert verdict.evidence["tests"] == 2
+    assert verdict.evidence["skipped_because"] == ["test_two: no beam today"]
+    assert verdict.evidence["slowest"][0]["test"] in (
+        "tests/unit/test_it.py::test_one",
+        "tests/integration/test_it.py::test_one",
+    )
+
+
+DEFECTS = {
+    "a failing test": (
+        "def test_tune():\n    tune = 0.31\n    assert tune == 0.28, 'tune is off'\ndef test_other(): assert False\n",
+        "tests/unit/test_it.py:3 test_tune: AssertionError: tune is off",
+        3,
+    ),
+    "an error": (
+        "def test_beam():\n    raise RuntimeError('no beam')\n",
+        "tests/unit/test_it.py:2 test_beam: RuntimeError",
+        2,
+    ),
+    "a broken fixture": (
+        "import pytest\n@pytest.fixture\ndef beam(): raise OSError('dumped')\ndef test_beam(beam): pass\n",
+        'test_beam: failed on setup with "OSError: dumped"',
+        None,
+    ),
+    "an import that fails": (
+        "import nothing_like_this\ndef test(): pass\n",
+        "No module named 'nothing_like_this'",
+        None,
+    ),
+    "a syntax error": ("def test(:\n", "SyntaxError: invalid syntax", None),
+    "no tests": ("x = 1\n", "no tests ran in tests/unit", None),
+    "no files": (None, "no tests ran in tests/unit", None),
+    "all skipped": (
+        "import pytest\n@pytest.mark.skip\ndef test(): pass\n",
+        "none of 1 tests in tests/unit passed: all were skipped",
+        None,
+    ),
+    "the process ends well in a test": (
+        "import os\ndef test(): os._exit(0)\n",
+        "pytest wrote no report, though its exit status is 0: something ended the process",
+        None,
+    ),
+    "the process ends badly in a test": (
+        "import os\ndef test(): os._exit(3)\n",
+        "pytest wrote no report, exit status 3",
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_a_defect_trips_with_file_line_and_message(judge: Judge, defect: str) -> None:
+    content, message, line = DEFECTS[defect]
+    verdict = judge(content)
+    assert verdict.outcome is Outcome.TRIPPED, verdict
+    assert message in verdict.reason
+    assert line is None or verdict.locations[0].line == line
+    assert verdict.locations[0].file.startswith("tests/unit")
+    assert "beampermit env run -- python -m pytest tests/unit" in verdict.fix
+
+
+def test_further_failures_are_counted(judge: Judge) -> None:
+    verdict = judge("def test_a(): assert 0\ndef test_b(): assert 0\ndef test_c(): pass\n")
+    assert verdict.reason.endswith("(and 1 more)")
+    assert (verdict.evidence["passed"], verdict.evidence["failed"]) == (1, 2)
+
+
+CHEATS = {
+    "everything deselected": ("def pytest_collection_modifyitems(items): items.clear()\n", "no tests ran"),
+    "a failure called success": ("def pytest_sessionfinish(session): session.exitstatus = 0\n", "test_it.py:1 test"),
+    "a conftest that does not import": ("import nothing_like_this\n", "No module named 'nothing_like_this'"),
+}
+
+
+@pytest.mark.parametrize("cheat", CHEATS)
+def test_a_conftest_that_hides_failures_trips(judge: Judge, cheat: str) -> None:
+    conftest, message = CHEATS[cheat]
+    verdict = judge("def test(): assert 0\n", conftest=conftest)
+    assert verdict.outcome is Outcome.TRIPPED
+    assert message in verdict.reason
+
+
+def test_whoever_checks_has_no_say_in_which_tests_run(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-k test_good")
+    verdict = judge("def test_good(): pass\ndef test_bad(): assert 0\n")
+    assert "test_bad" in verdict.reason
+
+
+def test_a_folder_that_is_missing_trips(project: Project, tested_template: Path) -> None:
+    inputs = Inputs(project=project, environment=Environment(tested_template / ".venv"))
+    (verdict,) = runner.run(runner.select(["TST002"]), inputs)
+    assert verdict.reason == "there are no tests: tests/integration is missing"
+
+
+def test_an_environment_without_pytest_is_named(judge: Judge, project: Project, tmp_path: Path) -> None:
+    import venv
+
+    venv.create(tmp_path / "bare", symlinks=True)
+    (project.root / "tests/unit").mkdir(parents=True)
+    inputs = Inputs(project=project, environment=Environment(tmp_path / "bare"))
+    (verdict,) = runner.run(runner.select(["TST001"]), inputs)
+    assert verdict.reason.startswith("pytest is not in the locked environment")
+
+
+def test_tests_that_hang_are_stopped(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interlocks, "TIMEOUT", 3.0)
+    verdict = judge("import time\ndef test(): time.sleep(120)\n")
+    assert verdict.outcome is Outcome.TRIPPED
+    assert "took longer than 3 s and was stopped" in verdict.reason
+
+
+REPORTS = {
+    "entities": '<!DOCTYPE a [<!ENTITY x "beam">]><testsuites>&x;</testsuites>',
+    "no XML": "<testsuites>",
+    "a time that is no number": '<testsuites><testcase name="a" time="soon"/></testsuites>',
+}
+
+
+@pytest.mark.parametrize("report", REPORTS)
+def test_a_report_that_pytest_would_not_write_is_refused(tmp_path: Path, report: str) -> None:
+    (tmp_path / "report.xml").write_text(REPORTS[report])
+    with pytest.raises(BadInput):
+        junit.read(tmp_path / "report.xml")
+
+
+def test_a_report_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(junit, "LARGEST", 10)
+    (tmp_path / "report.xml").write_text("<testsuites></testsuites>")
+    with pytest.raises(BadInput, match="larger than 10 bytes"):
+        junit.read(tmp_path / "report.xml")
