@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from textwrap import dedent, indent
 
 import pytest
@@ -19,10 +19,14 @@ Write = Callable[..., Project]
 def repository(project: Project, git: Callable[..., str]) -> Write:
     """Make a project with an origin and a workflow of the given jobs; HEAD is one commit ahead of main."""
 
-    def write(jobs: str, head: str = HEAD, file: str = "pull-request.yml") -> Project:
+    def write(
+        jobs: str, head: str = HEAD, file: str = "pull-request.yml", beside: Mapping[str, str] | None = None
+    ) -> Project:
         path = project.root / ".github/workflows" / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text((head + indent(dedent(jobs).strip("\n"), "  ")).rstrip() + "\n")
+        for name, text in (beside or {}).items():
+            (path.parent / name).write_text(text)
         origin = project.root.parent / "origin.git"
         subprocess.run(["git", "init", "-q", "--bare", str(origin)], check=True)
         git("add", "--all")

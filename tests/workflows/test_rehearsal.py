@@ -47,6 +47,17 @@ def test_a_good_workflow_succeeds_and_leaves_logs(repository, results) -> None:
     assert not [path for path in Path(found.folder).rglob("*") if path.name == "hostexecutor"]
 
 
+def test_jobs_of_workflows_that_call_workflows_are_found(repository, results) -> None:
+    called = "name: {}\non: workflow_call\njobs:\n"
+    beside = {
+        "inner.yml": called.format("Inner") + "  deep: {runs-on: ubuntu-latest, steps: [{run: echo deep}]}\n",
+        "middle.yml": called.format("Middle") + "  in:\n    uses: ./.github/workflows/inner.yml\n",
+    }
+    found = run(repository("out: {uses: ./.github/workflows/middle.yml}", beside=beside))
+    assert found.ok, found.failed
+    assert results(found) == {"out / in / deep": "success"}
+
+
 def test_a_job_that_fails_is_named_with_what_it_said(repository, results) -> None:
     found = run(
         repository("""

@@ -86,9 +86,8 @@ class _Planner:
                 key = f"{caller.key}{workflow.name}/{job.name}"
                 found[id] = [Expected(key, name, needs, conditions, job.matrix)]
                 continue
-            above = job.name if not caller.key else f"{caller.key}{workflow.name}/{job.name}"
             called = self._called(job.uses, caller.depth)
-            found[id] = self._expand(called, _Caller(f"{above}/", f"{name} / ", needs, conditions, caller.depth + 1))
+            found[id] = self._expand(called, _Caller(f"{job.name}/", f"{name} / ", needs, conditions, caller.depth + 1))
         return [leaf for id in workflow.jobs for leaf in found[id]]
 
     def _called(self, use: Use, depth: int) -> Workflow:

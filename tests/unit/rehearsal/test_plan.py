@@ -1,0 +1,110 @@
+"""What a workflow promises, and what stands for the repositories it names."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from beampermit.rehearsal import source
+from beampermit.rehearsal.plan import Plan, make_plan
+from beampermit.rehearsal.stage import Clone, share_local_remotes
+
+COMMIT = 40 * "c"
+FILE = ".github/workflows/pull-request.yml"
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The code at hand."""
+    return source.lay_out(tmp_path_factory.mktemp("own") / "beampermit")
+
+
+@pytest.fixture
+def plan(tmp_path: Path, own: Path):
+    """Plan a workflow of the given jobs."""
+
+    def make(jobs: str, **files: str) -> Plan:
+        for name, text in {"pull-request": f"name: PR\non: pull_request\njobs:\n{jobs}", **files}.items():
+            path = tmp_path / f".github/workflows/{name}.yml"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return make_plan(tmp_path, FILE, own, source.lay_out_artifacts(tmp_path / "artifacts"))
+
+    return make
+
+
+def test_a_call_stands_for_the_jobs_of_what_it_calls(plan) -> None:
+    found = plan(f"""
+  ml:
+    uses: beampermit/beampermit/.github/workflows/ml-pull-request.yml@{COMMIT}
+  after:
+    needs: ml
+    runs-on: x
+    steps: []
+""")
+    names = ["ml / environment", "ml / data", "ml / tests", "ml / reproduce", "ml / documents", "ml / permit"]
+    assert [job.name for job in found.jobs] == [*names, "after"]
+    assert found.jobs[0].key == "ml/ML pull request/environment"
+    assert found.jobs[-1].needs == tuple(names)
+
+
+def test_every_commit_of_ours_is_the_code_at_hand(plan, own: Path) -> None:
+    found = plan(f"  ml:\n    uses: beampermit/beampermit/.github/workflows/ml-pull-request.yml@{COMMIT}\n")
+    ours = {name for name, folder in found.repositories.items() if folder == own}
+    assert f"beampermit/beampermit@{COMMIT}" in ours
+    assert len(ours) == 2, "the caller's pin, and the pin inside the reusable workflow"
+    artifacts = {name.partition("@")[0] for name, folder in found.repositories.items() if folder != own}
+    assert artifacts == {"actions/upload-artifact", "actions/download-artifact"}
+    assert found.elsewhere == ()
+
+
+def test_a_mirror_is_ours_and_a_namesake_is_not(plan, own: Path) -> None:
+    found = plan(f"""
+  ml:
+    uses: lab/mirror/.github/workflows/ml-pull-request.yml@{COMMIT}
+  other:
+    runs-on: x
+    steps:
+      - uses: lab/mirror/actions/setup@{COMMIT}
+      - uses: stranger/ci/actions/setup@{COMMIT}
+""")
+    assert found.repositories[f"lab/mirror@{COMMIT}"] == own
+    assert found.elsewhere == (f"stranger/ci@{COMMIT}",)
+
+
+def test_workflows_of_the_project_itself_are_followed(plan) -> None:
+    inner = "name: Inner\non: workflow_call\njobs:\n  deep: {runs-on: x, steps: []}\n"
+    middle = "name: Middle\non: workflow_call\njobs:\n  in:\n    uses: ./.github/workflows/inner.yml\n"
+    found = plan("  out:\n    uses: ./.github/workflows/middle.yml\n", inner=inner, middle=middle)
+    assert [job.name for job in found.jobs] == ["out / in / deep"]
+
+
+def test_the_code_at_hand_comes_from_the_wheel_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, own: Path) -> None:
+    package = tmp_path / "site-packages/beampermit"
+    shutil.copytree(own / "src/beampermit", package)
+    for part in source.PARTS:
+        carried = package / ("_template" if part in ("template", "cookiecutter.json") else "_source") / part
+        carried.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if (own / part).is_dir() else shutil.copyfile)(own / part, carried)
+    monkeypatch.setattr("beampermit.__file__", str(package / "__init__.py"))
+    laid = source.lay_out(tmp_path / "laid")
+    for part in ("src/beampermit/cli/main.py", "actions/setup/setup.py", *source.PARTS):
+        assert (laid / part).exists(), part
+    assert not (laid / "src/beampermit/_source").exists()
+
+
+def test_a_remote_that_is_a_folder_is_found_from_the_clone(project, git, tmp_path: Path) -> None:
+    (project.root / ".dvc").mkdir()
+    (project.root / ".dvc/config").write_text(
+        "['remote \"storage\"']\n    url = ../../dvc-storage\n['remote \"far\"']\n    url = s3://bucket/x\n"
+    )
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "Remotes")
+    clone = Clone(tmp_path / "clone", project.git.head(), project.git.head(), None, "main", "main")
+    clone.root.mkdir()
+    share_local_remotes(project.root, clone, project.git)
+    written = (clone.root / ".dvc/config.local").read_text()
+    assert f"url = {tmp_path / 'dvc-storage'}" in written
+    assert "far" not in written
