@@ -66,6 +66,9 @@ def parse_json(content: bytes, name: Path | str) -> Any:
         raise BadInput(f"not JSON: {error}", file=name) from None
     except _Refused as error:
         raise BadInput(str(error), file=name) from None
+    except ValueError:
+        # json leaves an integer of more than 4300 digits to int, which refuses it in words about Python.
+        raise BadInput("not JSON: an integer with thousands of digits", file=name) from None
 
 
 class _Refused(ValueError):

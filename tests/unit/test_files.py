@@ -49,6 +49,7 @@ def test_nan_is_never_written(tmp_path: Path) -> None:
         (b"", "a.json:1: not JSON"),
         (b"\xff\xfe{}", "not JSON"),
         (b"[" * 100_000, "not JSON"),
+        (b"9" * 10_000, "an integer with thousands of digits"),
     ],
 )
 def test_json_that_readers_disagree_on_is_refused(tmp_path: Path, content: bytes, message: str) -> None:

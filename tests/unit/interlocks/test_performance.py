@@ -196,12 +196,8 @@ def test_the_champion_itself_is_not_worse_than_itself(project: Project) -> None:
 
 @pytest.fixture
 def promoted(trained_copy: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Event:
-    """The trained model as champion: its bytes in a registry of its own, its event in the ledger of a bare origin."""
-    origin = tmp_path / "origin.git"
+    """The trained model as champion: its bytes in a registry of its own, its event in the ledger of its origin."""
     git = trained_copy.git
-    git("init", "--quiet", "--bare", str(origin))
-    git.try_("remote", "remove", "origin")
-    git("remote", "add", "origin", str(origin))
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     registry, folder = Registry(uri), trained_copy.root / "model"
@@ -245,8 +241,7 @@ def test_another_model_as_good_closes_it_and_both_are_evaluated(trained_copy: Pr
 
 @pytest.mark.slow
 def test_an_origin_that_is_away_is_not_the_models_fault(trained_copy: Project, tmp_path: Path) -> None:
-    trained_copy.git.try_("remote", "remove", "origin")
-    trained_copy.git("remote", "add", "origin", str(tmp_path / "nowhere.git"))
+    trained_copy.git("remote", "set-url", "origin", str(tmp_path / "nowhere.git"))
     verdict = against_champion(trained_copy)
     assert verdict.outcome is Outcome.ERROR
     assert verdict.exit_code == 4

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from beampermit.environments import Environment
-from beampermit.environments.environment import environment_of
-from beampermit.project import Project
 
 
-@pytest.fixture(scope="session")
-def probed(trained_project: Project) -> Environment:
-    return environment_of(trained_project.root)
+@pytest.fixture
+def probed(environment_prefix: Path) -> Environment:
+    return Environment(environment_prefix)
