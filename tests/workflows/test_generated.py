@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,8 +20,9 @@ JOBS = ("environment", "data", "tests", "reproduce", "documents", "permit")
 
 @pytest.fixture(autouse=True)
 def _tools(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Referee and environment are shared by the rehearsals of these tests, and by no others."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    """Referee and environment are shared by the rehearsals of these tests, whichever worker runs them."""
+    own = tmp_path_factory.getbasetemp()
+    monkeypatch.setenv("XDG_CACHE_HOME", str((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "cache"))
 
 
 @pytest.fixture
