@@ -136,9 +136,20 @@ class Lock:
 class Backend(Protocol):
     """A kind of lock: uv's or conda-lock's. Paths are the project's root and an environment's prefix."""
 
-    name: str
-    lock_file: str
-    specification_file: str
+    @property
+    def name(self) -> str:
+        """As `environment.backend` of the contract says it."""
+        ...
+
+    @property
+    def lock_file(self) -> str:
+        """The lock's name in the project's root."""
+        ...
+
+    @property
+    def specification_file(self) -> str:
+        """The name of the file that says what the project asks for."""
+        ...
 
     def detect(self, root: Path) -> bool:
         """Whether the folder is written for this backend."""

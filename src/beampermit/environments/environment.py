@@ -51,7 +51,8 @@ class Environment:
         """What makes this environment the one that a child process and its own children use."""
         return {
             "PATH": os.pathsep.join((str(self.python.parent), os.environ.get("PATH", os.defpath))),
-            "VIRTUAL_ENV": str(self.prefix),
+            "VIRTUAL_ENV": "" if _is_conda(self.prefix) else str(self.prefix),
+            "CONDA_PREFIX": str(self.prefix) if _is_conda(self.prefix) else "",
             "PYTHONPATH": str(project / "src") if project else "",
             "PYTHONHOME": "",
             "PYTHONNOUSERSITE": "1",
@@ -84,6 +85,12 @@ def environment_of(root: Path) -> Environment:
     if not found.python.exists():
         raise BadInput(f"no environment is installed at {found.prefix}", hint="beampermit env install")
     return found
+
+
+def traces(root: Path) -> tuple[Path, ...]:
+    """Files that change when a package of the project's environment is installed, removed or moved."""
+    prefix = prefix_of(root)
+    return (prefix / "pyvenv.cfg", prefix / STAMP, *sorted(prefix.glob("lib/python*/site-packages/*.dist-info/RECORD")))
 
 
 def replace_by(environment: Environment, command: Sequence[str], project: Path) -> NoReturn:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from beampermit import __version__
 from beampermit.digest import digest_json
+from beampermit.environments.environment import traces
 from beampermit.errors import BadInput
 from beampermit.files import read_json, write_text
 from beampermit.project import Project
@@ -50,7 +51,7 @@ class Reuse:
         }
         watched = (
             *(project.path(file) for file in sorted(files | set(contract.dataset.splits.values()))),
-            project.root / ".venv/pyvenv.cfg",
+            *traces(project.root),
         )
         return cls(project, watched, revisions=("origin/beampermit-ledger",))
 

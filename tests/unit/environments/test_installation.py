@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.environments import installation
-from beampermit.environments.environment import STAMP, Environment, environment_of, prefix_of
+from beampermit.environments.environment import STAMP, Environment, environment_of, prefix_of, traces
 from beampermit.environments.installation import Installation, install, shared_prefix
 from beampermit.environments.uv import Uv
 from beampermit.errors import BadInput, Outside, Tripped
@@ -270,3 +270,10 @@ def test_the_command_itself_runs_in_the_environment(installed: Path) -> None:
         env={**os.environ},
     )
     assert ran.returncode == 7
+
+
+def test_what_is_reused_on_a_laptop_hangs_on_every_installed_package(installed: Path) -> None:
+    before = traces(installed)
+    assert installed / ".venv" / STAMP in before
+    shutil.rmtree(_site(installed) / "numbers-1.0.dist-info")
+    assert len(traces(installed)) == len(before) - 1

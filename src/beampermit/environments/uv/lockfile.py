@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -23,6 +24,7 @@ MEND = "beampermit env lock"
 GROUP = "group "
 
 
+@lru_cache(maxsize=2)
 def parse(text: str, name: str = FILE) -> Lock:
     """Make a lock of the text of `uv.lock`. Raises `BadInput` for what is not one, with the line where it is known."""
     text = text.replace("\r\n", "\n")
