@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from beampermit.cli.main import app
-from beampermit.errors import BadInput, Outside
+from beampermit.errors import BadInput, Conflict, Outside
 from beampermit.registry import models
 from beampermit.registry.mlflow import Registry
 from beampermit.registry.reconcile import reconcile
@@ -51,6 +51,18 @@ def test_an_alias_set_before_anything_was_promoted_is_removed(laboratory: Labora
     laboratory.registry.set_alias(MODEL, "champion", 1)
     assert _reconcile(laboratory) == ("champion showed version 1, and nothing was ever promoted: removed",)
     assert laboratory.champion() is None
+
+
+def test_a_champion_of_another_ledger_is_left_alone(second: Laboratory) -> None:
+    """The ledger was lost, or another project promotes a model of the same name in the same registry."""
+    second.git("push", "--quiet", "origin", ":refs/heads/beampermit-ledger")
+    second.git("update-ref", "-d", "refs/remotes/origin/beampermit-ledger")
+    second.change(3)
+    for act in (lambda: _reconcile(second), second.promote):
+        with pytest.raises(Conflict, match="this ledger is empty: it was lost, or another project"):
+            act()
+    assert second.champion() == 2
+    assert second.events() == []
 
 
 def test_a_tag_changed_by_hand_is_mended_after_the_bytes_were_judged(second: Laboratory) -> None:

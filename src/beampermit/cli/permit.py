@@ -28,8 +28,12 @@ def keygen(
     private, public = keys.generate(out)
 
     def text() -> None:
-        console().print(f"private key: {private}  keep it secret; {keys.VARIABLE} names it for signing", markup=False)
-        console().print(f"public key:  {public}  commit it as {keys.PUBLIC_IN_PROJECT}", markup=False)
+        console().print(
+            f"private key: {private}  keep it secret; {keys.VARIABLE} names it for signing",
+            markup=False,
+            soft_wrap=True,
+        )
+        console().print(f"public key:  {public}  commit it as {keys.PUBLIC_IN_PROJECT}", markup=False, soft_wrap=True)
 
     show({"private": str(private), "public": str(public)}, text, as_json)
 
@@ -52,7 +56,7 @@ def assemble(
     permit = permits.assemble(found, permits.read_folder(verdicts), runner.load(), workflow_run())
     write_text(out, permit.text)
     summary = f"permit of {permit.name} at {permit.predicate.commit[:12]}: all interlocks closed; {out}"
-    show(permit.model_dump(mode="json"), lambda: console().print(summary, markup=False), as_json)
+    show(permit.model_dump(mode="json"), lambda: console().print(summary, markup=False, soft_wrap=True), as_json)
 
 
 @app.command()
@@ -78,7 +82,11 @@ def sign(
     target = out or permit.with_suffix(".dsse.json")
     write_bytes(target, envelope.seal(statement, key))
     summary = {"signed": str(target), "permit": statement.digest, "key": keys.key_id(key.public_key())}
-    show(summary, lambda: console().print(f"signed: {target}, permit {statement.digest[:19]}", markup=False), as_json)
+    show(
+        summary,
+        lambda: console().print(f"signed: {target}, permit {statement.digest[:19]}", markup=False, soft_wrap=True),
+        as_json,
+    )
 
 
 @app.command()

@@ -75,7 +75,7 @@ def reconcile(project: Where = Path(), as_json: Json = False) -> None:
 
     def text() -> None:
         for line in moved or ("the registry says what the ledger says",):
-            console().print(line, markup=False)
+            console().print(line, markup=False, soft_wrap=True)
 
     show({"champion": standing and standing.version, "moved": moved}, text, as_json)
 
@@ -108,8 +108,10 @@ def _say(moved: Any, done: str, as_json: bool) -> None:
     event = moved.event
 
     def text() -> None:
-        console().print(f"{done}: {event.model} version {event.version}, commit {event.commit[:12]}", markup=False)
+        console().print(
+            f"{done}: {event.model} version {event.version}, commit {event.commit[:12]}", markup=False, soft_wrap=True
+        )
         for line in moved.moved:
-            console().print(f"  {line}", markup=False)
+            console().print(f"  {line}", markup=False, soft_wrap=True)
 
     show({"new": moved.new, "event": event.model_dump(mode="json"), "moved": moved.moved}, text, as_json)

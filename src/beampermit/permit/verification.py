@@ -74,6 +74,8 @@ def description(permit: Statement, model: Path | None = None) -> Any:
         "judged at": ", ".join(hosts),
     }
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for name, value in rows.items():
         table.add_row(Text(name, style="bold"), Text(value))
     return table

@@ -9,27 +9,34 @@ from beampermit.registry.event import Event, champion
 
 
 def table(events: Sequence[Event]) -> Any:
-    """A rich table of events, newest last; the champions of today are marked."""
-    from rich.table import Table
+    """Rich tables of events, one for each model, oldest first; a lamp marks the champion of today."""
+    from rich.console import Group
     from rich.text import Text
 
     if not events:
         return Text("The ledger is empty: nothing was promoted yet.")
-    standing = [champion(events, model) for model in {event.model for event in events}]
-    rows = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("#", "", "event", "model", "version", "instead of", "commit", "at", "by", "reason"):
-        rows.add_column(name, no_wrap=name not in ("by", "reason"))
-    for event in events:
+    return Group(*(_of(model, events) for model in dict.fromkeys(event.model for event in events)))
+
+
+def _of(model: str, events: Sequence[Event]) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    standing = champion(events, model)
+    rows = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", title=Text(model), title_justify="left")
+    for name in ("", "#", "event", "version", "commit", "when (UTC)"):
+        rows.add_column(name, no_wrap=True)
+    for name in ("by", "why"):
+        rows.add_column(name, overflow="fold")
+    for event in (event for event in events if event.model == model):
         words = (
+            str(event.sequence),
             event.event,
-            event.model,
-            str(event.version),
-            "" if event.expected is None else str(event.expected),
-            event.commit[:12],
-            event.at,
-            event.by,
+            str(event.version) if event.expected is None else f"{event.expected} → {event.version}",
+            event.commit[:8],
+            event.at[:16].replace("T", " "),
+            event.by.partition(" <")[0],
             event.reason,
         )
-        lamp = Text("●" if event in standing else "", style="green")
-        rows.add_row(Text(str(event.sequence), style="dim"), lamp, *(Text(word) for word in words))
+        rows.add_row(Text("●" if event is standing else "", style="green"), *(Text(word) for word in words))
     return rows

@@ -110,7 +110,7 @@ class Ledger:
         if self._head() == head:
             raise Outside(
                 f"{self.remote} refused the push to {BRANCH}, nothing moved: {_reason(pushed)}",
-                hint=f"git push {self.remote} HEAD:{BRANCH} --dry-run",
+                hint="let this account push to the branch beampermit-ledger, then run the same command again",
             )
         last = self.events()[-1]
         raise Conflict(

@@ -21,7 +21,7 @@ from beampermit.registry.ledger import Ledger
 from beampermit.registry.mlflow import Registry, Version
 from beampermit.registry.models import bring
 from beampermit.registry.order import must_follow
-from beampermit.registry.reconcile import Watch, reconcile
+from beampermit.registry.reconcile import Watch, must_be_ours, reconcile
 
 CHALLENGER = "challenger"
 Deploy = Callable[[Path], None]
@@ -65,6 +65,7 @@ class Promotion:
         standing = self.ledger.champion(self.permit.name)
         if standing and self._is_of_this(standing):
             return Moved(standing, False, self._reconcile())
+        must_be_ours(self.registry, self.permit.name, standing)
         self._may_follow()
         version = self._registered()
         self._challenge(version)

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from beampermit.errors import Outside
+from beampermit.errors import Conflict, Outside
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.mlflow import Registry, Version
@@ -20,7 +20,8 @@ Watch = Callable[[str], None]
 def reconcile(ledger: Ledger, registry: Registry, model: str, watch: Watch) -> tuple[str, ...]:
     """Move alias and tags of `model` to what the ledger says; give a line for each thing that was otherwise.
 
-    Raises `Outside` when the registry does not answer, or does not hold the champion's bytes.
+    Raises `Conflict` where another ledger rules there; `Outside` when the registry does not answer, or does not hold
+    the champion's bytes.
     """
     ledger.fetch()
     moved: list[str] = []
@@ -33,8 +34,22 @@ def reconcile(ledger: Ledger, registry: Registry, model: str, watch: Watch) -> t
             return tuple(moved)
 
 
-def _agree(registry: Registry, model: str, standing: Event | None, watch: Watch) -> Iterator[str]:
+def must_be_ours(registry: Registry, model: str, standing: Event | None) -> int | None:
+    """The version shown as champion, or None. Raises `Conflict` where another ledger than this one put it there."""
     shown = registry.alias(model, CHAMPION)
+    if standing is None and shown is not None:
+        version = registry.version(model, shown)
+        if version and "sequence" in version.tags:
+            raise Conflict(
+                f"the registry {registry.name} shows version {shown} of {model}, and this ledger is empty: "
+                f"it was lost, or another project promotes a model of that name there; nothing moved",
+                hint="push the ledger from a clone that has it, or give one of the models another name",
+            )
+    return shown
+
+
+def _agree(registry: Registry, model: str, standing: Event | None, watch: Watch) -> Iterator[str]:
+    shown = must_be_ours(registry, model, standing)
     if standing is None:
         if shown is not None:
             watch("remove an alias that the ledger knows nothing of")
