@@ -13,6 +13,7 @@ from pathlib import Path
 
 from beampermit.digest import digest_bytes
 from beampermit.environments.backend import Backend, Lock, Problem, Watch
+from beampermit.environments.conda_lock import install as conda
 from beampermit.environments.environment import STAMP, VARIABLE, Environment
 from beampermit.environments.installed import describe, distributions, site_packages, strays
 from beampermit.errors import BadInput, Outside, Tripped
@@ -50,7 +51,10 @@ def install(backend: Backend, root: Path, prefix: Path, *, reuse: bool = False, 
     with _alone(prefix, watch):
         if reuse and _complete(prefix, lock):
             return Installation(Environment(prefix), lock.digest, reused=True)
-        _build(backend, root, prefix, lock, watch)
+        try:
+            _build(backend, root, prefix, lock, watch)
+        except OSError as error:
+            raise Outside(f"nothing can be written there: {error.strerror}", file=prefix) from None
     return Installation(Environment(prefix), lock.digest, reused=False)
 
 
@@ -92,7 +96,7 @@ def _compared(backend: Backend, prefix: Path, lock: Lock, watch: Watch) -> tuple
 
 def _clear(prefix: Path) -> None:
     """Remove what an interrupted building left; leave alone what is an environment, refuse what is something else."""
-    if not prefix.exists() or _sound(prefix):
+    if not prefix.exists() or conda.ours(prefix) or _sound(prefix):
         return
     others = (
         sorted(path.name for path in prefix.iterdir() if path.name not in LEFTOVERS)
@@ -112,12 +116,15 @@ def _complete(prefix: Path, lock: Lock) -> bool:
 def _sound(prefix: Path) -> bool:
     """Whether a Python starts there, knows that it is in an environment, and runs nothing put there by hand."""
     config = prefix / "pyvenv.cfg"
-    if not config.is_file() or "home" not in config.read_text(encoding="utf-8", errors="replace"):
+    is_venv = config.is_file() and "home" in config.read_text(encoding="utf-8", errors="replace")
+    if not is_venv and not conda.ours(prefix):
         return False
     try:
         site = site_packages(prefix, describe(prefix))
     except BadInput:
         return False
+    if not is_venv:
+        return True  # Its own check looks at every file of the prefix, not at Python's packages alone.
     return site.is_dir() and not strays(site, distributions(site))
 
 

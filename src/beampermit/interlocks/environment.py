@@ -62,8 +62,9 @@ class ENV001(Interlock):
             lock = backend.read(project.root)
         except BadInput as error:
             return tripped(error.message, Location(file=backend.lock_file, line=error.line))
-        packages = sum(not package.own for package in lock.packages)
-        return closed(f"{backend.lock_file}: {packages} packages", packages=packages, digest=lock.digest)
+        packages = sum(not package.own for one in lock.all for package in one.packages)
+        files = ", ".join(one.file for one in lock.all)
+        return closed(f"{files}: {packages} packages", packages=packages, digest=lock.digest)
 
 
 class ENV002(Interlock):
@@ -95,10 +96,11 @@ class ENV004(Interlock):
         request of its own that adds it to `environment.indexes` in `contract.yaml`.
         """
         allowed, by = _allowed(project)
-        problems = tuple(untrusted(lock, allowed, _before(project, backend)))
+        before = _before(project, backend)
+        problems = tuple(problem for one in lock.all for problem in untrusted(one, allowed, before))
         if problems:
             return _tripped(problems, allowed_by=by)
-        files = sum(len(package.artifacts) for package in lock.packages)
+        files = sum(len(package.artifacts) for one in lock.all for package in one.packages)
         return closed(f"{files} files, each with a sha256, from what {by} allows", files=files, indexes=lock.sources)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from beampermit.environments.backend import Lock, Problem, Specification, Watch
 from beampermit.environments.conda_lock import freshness, lockfile, specification, variants
-from beampermit.environments.conda_lock.install import install
+from beampermit.environments.conda_lock.install import install, with_micromamba
 from beampermit.environments.conda_lock.installed import installed
 from beampermit.environments.conda_lock.reading import decoded
 from beampermit.environments.conda_lock.solve import Wanted, solve
@@ -17,12 +17,20 @@ from beampermit.errors import BadInput
 from beampermit.files import write_text
 
 
+@dataclass
 class CondaLock:
-    """`environment.yml` is solved into `conda-lock.yml` by rattler, for each platform and accelerator variant."""
+    """`environment.yml` is solved into `conda-lock.yml` by rattler, for each platform and accelerator variant.
 
-    name = "conda-lock"
-    lock_file = variants.FILE
-    specification_file = specification.FILES[0]
+    `variant` is the one whose lock is read first and installed; `bundle`, if given, is the only place that packages
+    come from; `program` links them: `rattler` or `micromamba`.
+    """
+
+    variant: str = ""
+    bundle: Path | None = None
+    program: str = "rattler"
+    name: str = "conda-lock"
+    lock_file: str = variants.FILE
+    specification_file: str = specification.FILES[0]
 
     def detect(self, root: Path) -> bool:
         """An `environment.yml` is there."""
@@ -52,8 +60,17 @@ class CondaLock:
 
     def read(self, root: Path) -> Lock:
         """Read the project's `conda-lock.yml`, and the locks of its variants beside it."""
-        others = sorted(path.name for path in root.glob(f"*.{variants.FILE}") if not path.name.startswith("."))
-        return replace(self._one(root, self.lock_file), others=tuple(self._one(root, name) for name in others))
+        found = [path.name for path in root.glob(f"*.{variants.FILE}") if not path.name.startswith(".")]
+        locks = {lock.variant: lock for lock in (self._one(root, name) for name in {self.lock_file, *found})}
+        if self.variant not in locks:
+            known = ", ".join(sorted(filter(None, locks))) or "none"
+            raise BadInput(
+                f"there is no lock for the variant {self.variant!r}; there is {known}",
+                file=variants.lock_file(self.variant),
+                hint="beampermit env lock",
+            )
+        others = [locks[variant] for variant in sorted(locks) if variant != self.variant]
+        return replace(locks[self.variant], others=tuple(others))
 
     def specification(self, root: Path) -> Specification:
         """Read the project's environment files."""
@@ -66,7 +83,10 @@ class CondaLock:
     def install(self, root: Path, prefix: Path, *, cached: bool = True, watch: Watch) -> None:  # noqa: ARG002
         """Bring what the lock names, hash it, link it. What a cache holds is hashed each time, so it may be used."""
         lock = self.read(root)
-        install(lock, prefix, watch=watch)
+        if self.program == "micromamba":
+            with_micromamba(lock, root, prefix, watch)
+        else:
+            install(lock, prefix, bundle=self.bundle, watch=watch)
 
     def installed(self, lock: Lock, prefix: Path) -> tuple[Problem, ...]:
         """Compare the environment's packages and files with the lock."""

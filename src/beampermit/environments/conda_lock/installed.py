@@ -19,7 +19,7 @@ from beampermit.environments.environment import STAMP
 from beampermit.errors import BadInput
 
 META = "conda-meta"
-OWN = {STAMP, META, "CACHEDIR.TAG"}
+OWN = {STAMP, META, ".gitignore", "CACHEDIR.TAG"}
 """What lies in a prefix and is of no package."""
 MOST_FILES = 3
 """So many changed files of a package are named."""
@@ -89,7 +89,7 @@ def _named(lock: Lock, wanted: dict[str, Package], found: list[Installed]) -> It
             yield Problem(f"{one} is installed and not in the lock", str(one.path))
         elif names.count(package.name) > 1:
             yield Problem(f"{package.name} is installed twice", str(one.path))
-        elif difference := _difference(one.record, package):
+        elif (difference := _difference(one.record, package)) is not None:
             yield Problem(
                 f"{one} is installed and {package} {package.build} is locked{difference}", lock.file, package.line
             )

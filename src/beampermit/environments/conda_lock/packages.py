@@ -57,7 +57,15 @@ def _fetch(lock: Lock, missing: list[Package], places: dict[str, Path], watch: W
         local = channels.local_path(url)
         if local is not None and not local.is_file():
             raise Outside(f"{package}: {local} is not on this machine", file=lock.file, line=package.line)
-        files.append({"name": str(package), "url": url, "sha256": _sha256(package), "path": str(places[package.name])})
+        files.append(
+            {
+                "name": str(package),
+                "url": url,
+                "local": str(local) if local else None,
+                "sha256": _sha256(package),
+                "path": str(places[package.name]),
+            }
+        )
     watch(f"fetching {len(files)} packages")
     wrong = ask("fetch", watch=watch, files=files)
     if wrong:

@@ -94,8 +94,8 @@ def _conversation(child: subprocess.Popen[str], asked: dict[str, Any], watch: Wa
     if not (child.stdin and child.stdout):
         raise Outside("rattler cannot be spoken to")
     try:
-        child.stdin.write(json.dumps(asked))
-        child.stdin.close()
+        child.stdin.write(json.dumps(asked) + "\n")
+        child.stdin.flush()
     except BrokenPipeError:
         pass  # It ended before it read: what it printed, or nothing, tells.
     for line in child.stdout:

@@ -1,8 +1,8 @@
 """Runs rattler in a process of its own, which is ended before Python would clean up.
 
 py-rattler ends about one interpreter in five with a crash after its work is done; `os._exit` leaves it no time to.
-What is asked comes as JSON on stdin, the answer goes out as one JSON value a line: {"watch": words} while it works,
-then {"result": ...} or {"error": kind, "message": words}.
+What is asked comes as a line of JSON on stdin, the answer goes out as one JSON value a line: {"watch": words} while it
+works, then {"result": ...} or {"error": kind, "message": words}.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import asyncio
 import hashlib
 import json
 import os
+import shutil
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -66,14 +68,17 @@ async def fetch(asked: dict[str, Any]) -> Any:
     client, turns, wrong = _client(), asyncio.Semaphore(AT_ONCE), []
     done = 0
 
-    async def one(item: dict[str, str]) -> None:
+    async def one(item: dict[str, Any]) -> None:
         nonlocal done
         place = Path(item["path"])
         async with turns:
             place.parent.mkdir(parents=True, exist_ok=True)
             part = place.with_name(f".{place.name}.{os.getpid()}.part")
             try:
-                await download_to_path(client, item["url"], part)
+                if item["local"]:
+                    await asyncio.to_thread(shutil.copyfile, item["local"], part)
+                else:
+                    await download_to_path(client, item["url"], part)
                 found = await asyncio.to_thread(_sha256, part)
                 if found == item["sha256"]:
                     part.replace(place)
@@ -160,14 +165,21 @@ WORK: dict[str, Callable[[dict[str, Any]], Awaitable[Any]]] = {
 
 
 def main() -> None:
-    """Do what stdin asks for, say what came of it, and be gone."""
-    asked = json.loads(sys.stdin.read())
+    """Do what a line of stdin asks for, say what came of it, and be gone."""
+    asked = json.loads(sys.stdin.readline())
+    threading.Thread(target=_die_with_who_asked, daemon=True).start()
     try:
         say({"result": asyncio.run(_run(asked))})
     except Exception as error:
         say({"error": type(error).__name__, "message": str(error)})
     sys.stdout.flush()
     os._exit(0)
+
+
+def _die_with_who_asked() -> None:
+    """Whoever asked holds our stdin open: when it is killed, nobody goes on writing into an environment."""
+    sys.stdin.read()
+    os._exit(1)
 
 
 async def _run(asked: dict[str, Any]) -> Any:

@@ -1,0 +1,278 @@
+"""`env install` and `env verify`: what is linked is the lock, hashed, whole or not there, file by file."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conda_channel import PYTHON, QUIET, Channel
+
+from beampermit.environments import installation
+from beampermit.environments.conda_lock import CondaLock, cache
+from beampermit.environments.environment import STAMP, Environment
+from beampermit.errors import BadInput, BeampermitError, Outside, Tripped
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the tiny channel has packages for Linux")
+SITE = f"lib/python{PYTHON}/site-packages"
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> Path:
+    return tmp_path / "environment"
+
+
+@pytest.fixture
+def installed(backend: CondaLock, locked: Path, prefix: Path) -> Path:
+    installation.install(backend, locked, prefix, watch=QUIET)
+    return prefix
+
+
+def messages(backend: CondaLock, root: Path, prefix: Path) -> list[str]:
+    return [problem.message for problem in backend.installed(backend.read(root), prefix)]
+
+
+def test_the_environment_runs_an_entry_point(backend: CondaLock, locked: Path, installed: Path) -> None:
+    assert subprocess.run([installed / "bin/orbit"], capture_output=True, check=True).stdout == b"orbit orbit\n"
+    found = Environment(installed).run(["-c", "import orbit; print(orbit.__file__)"], project=locked)
+    assert found.out.strip() == str(installed / SITE / "orbit/__init__.py")
+    assert messages(backend, locked, installed) == []
+    assert (installed / STAMP).read_text().strip() == backend.read(locked).digest
+
+
+def test_records_name_the_channel_and_what_each_package_needs(installed: Path, channel: Channel) -> None:
+    record = json.loads((installed / "conda-meta/orbit-2.0-pyh_0.json").read_text())
+    assert record["url"] == f"{channel.url}/noarch/orbit-2.0-pyh_0.conda"
+    assert record["depends"] == ["python >=3.9", "tune >=1.0"]
+    assert not list(installed.glob(".beampermit-unpacked*"))
+
+
+def test_a_variant_is_installed_and_verified_against_its_own_lock(locked: Path, prefix: Path) -> None:
+    cuda = CondaLock(variant="cuda")
+    installation.install(cuda, locked, prefix, watch=QUIET)
+    assert (prefix / "conda-meta/torch-2.5-cuda_1.json").is_file()
+    assert messages(CondaLock(), locked, prefix) == []
+
+
+def test_an_unknown_variant_is_named(locked: Path) -> None:
+    with pytest.raises(BadInput, match="no lock for the variant 'rocm'; there is cuda"):
+        CondaLock(variant="rocm").read(locked)
+
+
+def test_installing_again_fetches_and_links_nothing(
+    backend: CondaLock, locked: Path, installed: Path, channel: Channel
+) -> None:
+    channel.asked.clear()
+    said: list[str] = []
+    installation.install(backend, locked, installed, watch=said.append)
+    assert said == ["every package of the lock is there", "comparing what is installed with the lock"]
+    assert channel.asked == []
+
+
+@pytest.mark.parametrize("kind", ["http", "file"])
+@pytest.mark.parametrize("fault", ["another archive", "truncated"])
+def test_an_archive_that_is_not_the_locked_one_is_refused(
+    backend: CondaLock, locked: Path, prefix: Path, channel: Channel, kind: str, fault: str
+) -> None:
+    archive = channel.folder / "noarch/tune-1.5-0.conda"
+    if kind == "file":
+        for file in locked.glob("*.yml"):
+            file.write_text(file.read_text().replace(channel.url, channel.folder.as_uri()))
+    if fault == "truncated":
+        archive.write_bytes(archive.read_bytes()[:-20])
+    else:
+        archive.unlink()
+        channel.add("tune", "1.5", files={"share/tune.txt": "evil\n"})
+    with pytest.raises(Tripped, match=r"tune 1.5 is not the locked one: its \d+ bytes have the sha256") as caught:
+        installation.install(backend, locked, prefix, watch=QUIET)
+    assert caught.value.line
+    assert not (prefix / STAMP).exists()
+    assert not list((cache.packages_folder()).rglob("tune*"))
+
+
+def test_a_file_channel_is_installed_from(backend: CondaLock, root: Path, prefix: Path, channel: Channel) -> None:
+    for file in root.glob("*environment.yml"):
+        file.write_text(file.read_text().replace(channel.url, channel.folder.as_uri()))
+    backend.lock(root, watch=QUIET)
+    assert installation.install(backend, root, prefix, watch=QUIET).environment.python.exists()
+
+
+def test_what_lies_in_the_cache_is_hashed_before_it_is_used(
+    backend: CondaLock, locked: Path, installed: Path, tmp_path: Path
+) -> None:
+    poisoned = next(cache.packages_folder().rglob("orbit-2.0*"))
+    poisoned.write_bytes(b"evil")
+    said: list[str] = []
+    installation.install(backend, locked, tmp_path / "second", watch=said.append)
+    assert "fetching 1 packages" in said
+    assert messages(backend, locked, tmp_path / "second") == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (lambda _: (500, b""), "a channel answers 500 Internal Server Error for http://127.0.0.1"),
+        (lambda _: (404, b""), "a channel answers 404 Not Found for http://127.0.0.1"),
+    ],
+)
+def test_a_channel_that_fails_half_way_is_gone_on_with(
+    backend: CondaLock,
+    locked: Path,
+    prefix: Path,
+    channel: Channel,
+    fault: Callable[[bytes], tuple[int, bytes]],
+    message: str,
+) -> None:
+    channel.faults["torch"] = fault
+    with pytest.raises(Outside, match=message):
+        installation.install(backend, locked, prefix, watch=QUIET)
+    assert not (prefix / STAMP).exists()
+    channel.faults.clear()
+    said: list[str] = []
+    installation.install(backend, locked, prefix, watch=said.append)
+    assert "fetching 1 packages" in said, "what was brought before was brought again"
+
+
+def test_a_lock_for_other_platforms_is_said_to_be_one(
+    backend: CondaLock, locked: Path, prefix: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONDA_SUBDIR", "linux-aarch64")
+    with pytest.raises(Tripped, match="the lock is for linux-64, osx-arm64 and this machine is linux-aarch64"):
+        installation.install(backend, locked, prefix, watch=QUIET)
+
+
+def test_a_package_without_sha256_is_not_installed(backend: CondaLock, locked: Path, prefix: Path) -> None:
+    file = locked / "conda-lock.yml"
+    lines = file.read_text().splitlines(keepends=True)
+    last = max(number for number, line in enumerate(lines) if "sha256" in line and "linux-64" not in line)
+    entry = max(number for number in range(last) if lines[number].startswith("- name: zlib"))
+    first = max(number for number in range(entry) if lines[number].startswith("- name: zlib"))
+    gone = next(number for number in range(first, entry) if "sha256" in lines[number])
+    file.write_text("".join(lines[:gone] + lines[gone + 1 :]))
+    with pytest.raises(Tripped, match=r"zlib 1.3 is locked without a sha256"):
+        installation.install(backend, locked, prefix, watch=QUIET)
+
+
+def test_somebody_elses_environment_is_left_alone(backend: CondaLock, locked: Path, prefix: Path) -> None:
+    (prefix / "conda-meta").mkdir(parents=True)
+    (prefix / "conda-meta/history").write_text("precious")
+    with pytest.raises(BadInput, match="nothing was changed"):
+        installation.install(backend, locked, prefix, watch=QUIET)
+    assert (prefix / "conda-meta/history").read_text() == "precious"
+
+
+def test_a_full_disk_is_the_outside_world(backend: CondaLock, locked: Path, prefix: Path) -> None:
+    from beampermit.environments.conda_lock.rattler_process import failure
+
+    error = failure("InstallerError", "failed to link x\nCaused by: No space left on device (os error 28)")
+    assert isinstance(error, Outside)
+    assert error.message.startswith("there is no space left on the disk: failed to link x")
+
+
+def test_a_folder_that_cannot_be_written_is_the_outside_world(backend: CondaLock, locked: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BeampermitError) as caught:
+        installation.install(backend, locked, tmp_path / "file/environment", watch=QUIET)
+    assert caught.value.exit_code in {2, 4}
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from beampermit.environments import installation
+from beampermit.environments.conda_lock import CondaLock
+installation.install(CondaLock(), Path(sys.argv[1]), Path(sys.argv[2]), watch=lambda words: print(words, flush=True))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["hashing", "fetching packages: 2", "linking", "comparing"])
+def test_killed_at_any_point_the_next_run_finishes(backend: CondaLock, locked: Path, prefix: Path, moment: str) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", KILLED, locked, prefix], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert child.stdout
+    for line in child.stdout:
+        if line.startswith(moment):
+            time.sleep(0.02)
+            break
+    os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    if (prefix / STAMP).exists():  # It was faster than we were.
+        assert messages(backend, locked, prefix) == [], "a half environment looks whole"
+    installation.install(backend, locked, prefix, watch=QUIET)
+    assert messages(backend, locked, prefix) == []
+
+
+def test_what_was_edited_is_named_and_mended(backend: CondaLock, locked: Path, installed: Path) -> None:
+    file = installed / SITE / "orbit/__init__.py"
+    file.unlink()
+    file.write_text("def main(): print('evil!', __name__)\n")
+    assert messages(backend, locked, installed) == [
+        f"orbit 2.0 pyh_0 was changed: {SITE}/orbit/__init__.py has other content"
+    ]
+    installation.install(backend, locked, installed, watch=QUIET)
+    assert messages(backend, locked, installed) == []
+
+
+def test_missing_files_are_named(backend: CondaLock, locked: Path, installed: Path) -> None:
+    (installed / "bin/orbit").unlink()
+    (installed / "share/zlib.txt").unlink()
+    assert messages(backend, locked, installed) == [
+        "orbit 2.0 pyh_0 was changed: bin/orbit is missing",
+        "zlib 1.3 h0_1 was changed: share/zlib.txt is missing",
+    ]
+
+
+def test_files_put_there_by_hand_are_named(backend: CondaLock, locked: Path, installed: Path) -> None:
+    (installed / SITE / "evil.pth").write_text("import os\n")
+    (installed / SITE / "extra-1.0.dist-info").mkdir()
+    (installed / SITE / "extra-1.0.dist-info/METADATA").write_text("Name: extra\n")
+    (installed / SITE / "orbit/__pycache__").mkdir()
+    (installed / SITE / "orbit/__pycache__/x.pyc").write_text("")
+    assert messages(backend, locked, installed) == [
+        f"{SITE}/evil.pth belongs to no package of the lock",
+        f"{SITE}/extra-1.0.dist-info/ belongs to no package of the lock",
+    ]
+
+
+def test_another_package_build_or_archive_is_named(backend: CondaLock, locked: Path, installed: Path) -> None:
+    meta = installed / "conda-meta"
+    torch = meta / "torch-2.5-cpu_0.json"
+    torch.write_text(torch.read_text().replace("cpu_0", "cuda_1"))
+    (meta / "tune-1.5-0.json").rename(meta / "tune.gone")
+    (meta / "magnet-1.0-0.json").write_text('{"name": "magnet", "version": "1.0", "build": "0"}')
+    zlib = meta / "zlib-1.3-h0_1.json"
+    record = json.loads(zlib.read_text())
+    zlib.write_text(json.dumps({**record, "sha256": "a" * 64}))
+    found = messages(backend, locked, installed)
+    assert "tune 1.5 is locked and not installed" in found
+    assert "magnet 1.0 0 is installed and not in the lock" in found
+    assert "torch 2.5 cuda_1 is installed and torch 2.5 cpu_0 is locked" in found
+    assert any("zlib 1.3 h0_1 is locked: it came from an archive with the sha256 aaaa" in words for words in found)
+
+
+def test_a_venv_is_no_conda_environment(backend: CondaLock, locked: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="it has no conda-meta"):
+        backend.installed(backend.read(locked), tmp_path)
+
+
+def test_micromamba_is_used_when_asked_for_and_missed_when_absent(
+    locked: Path, prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Outside, match="micromamba is not on this machine"):
+        CondaLock(program="micromamba").install(locked, prefix, watch=QUIET)
+    program = tmp_path / "micromamba"
+    program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\n')
+    program.chmod(0o755)
+    CondaLock(program="micromamba").install(locked, prefix, watch=QUIET)
+    asked = (tmp_path / "asked").read_text()
+    assert f"--file {locked}/conda-lock.yml" in asked
+    assert "--category dev --category main" in asked
