@@ -24,8 +24,8 @@ PARTS = ("src", "template", "actions", ".github/workflows", "cookiecutter.json",
 LOCKS = ("uv.lock", "conda-lock.yml")
 WITHOUT_WHEEL = "antlr4-python3-runtime"
 """The one package of the lock that is published as sources alone; DVC needs it."""
-OLDEST_RUN = 24 * 3600
-"""Seconds after which what a finished run installed for itself is removed."""
+OLDEST_RUN, OLDEST = 24 * 3600, 14 * 24 * 3600
+"""Seconds after which what a run installed for itself, and what no job used any more, is removed."""
 
 
 def main(verb: str) -> None:
@@ -47,6 +47,10 @@ def referee() -> None:
     with whole(target, key) as missing:
         if missing:
             install(target, files)
+    os.utime(target)
+    forget(target.parent, OLDEST)
+    if fresh():
+        forget(shelf().parent, OLDEST_RUN)
     append("GITHUB_PATH", target / "bin")
     sys.stdout.write(f"referee {key[:12]} {'installed' if missing else 'found'} in {target}\n")
 
@@ -86,6 +90,8 @@ def environment() -> None:
     append("GITHUB_ENV", f"BEAMPERMIT_ENVIRONMENT={target}")
     with locked(target):
         run("beampermit", "env", "install", env={**os.environ, **cache(), "BEAMPERMIT_ENVIRONMENT": str(target)})
+    os.utime(target)
+    forget(target.parent, OLDEST)
 
 
 def shelf() -> Path:
@@ -94,10 +100,14 @@ def shelf() -> Path:
     if not fresh():
         return base
     run_name = f"{os.environ.get('GITHUB_RUN_ID', '0')}-{os.environ.get('GITHUB_RUN_ATTEMPT', '1')}"
-    for old in (base / "runs").glob("*"):
-        if old.name != run_name and time.time() - old.stat().st_mtime > OLDEST_RUN:
-            shutil.rmtree(old, ignore_errors=True)
     return base / "runs" / run_name
+
+
+def forget(folder: Path, seconds: int) -> None:
+    """Remove what lies in `folder` and was not used for so long."""
+    for old in folder.glob("*"):
+        if old.is_dir() and time.time() - old.stat().st_mtime > seconds:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def fresh() -> bool:

@@ -106,6 +106,18 @@ def test_what_old_runs_installed_is_removed(setup: ModuleType, installs: list[Pa
     assert not old.exists()
 
 
+def test_what_no_job_uses_any_more_is_removed(setup: ModuleType, installs: list[Path]) -> None:
+    setup.referee()
+    unused = installs[0].parent / "unused"
+    unused.mkdir()
+    long_ago = time.time() - 2 * setup.OLDEST
+    for folder in (unused, installs[0]):
+        os.utime(folder, (long_ago, long_ago))
+    setup.referee()
+    assert not unused.exists()
+    assert installs[0].exists()
+
+
 def test_other_sources_are_another_referee(
     setup: ModuleType, installs: list[Path], monkeypatch, tmp_path: Path
 ) -> None:
