@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -312,15 +313,13 @@ def test_children_that_a_job_leaves_behind_end_with_it(repository) -> None:
 
 
 @pytest.mark.parametrize("with_signal", [signal.SIGINT, signal.SIGKILL])
-def test_nothing_outlives_the_command(repository, with_signal: signal.Signals) -> None:
+def test_nothing_outlives_the_command(repository, with_signal: signal.Signals, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     if with_signal is signal.SIGKILL and not runner.apart():
         pytest.skip("process namespaces are not allowed here")
     seconds = f"96{os.getpid()}{int(with_signal)}"
-    project = repository(f"""
-      one:
-        runs-on: ubuntu-latest
-        steps: [{{run: 'sleep {seconds}'}}]
-    """)
+    jobs = f"one: {{runs-on: ubuntu-latest, steps: [{{run: 'sleep {seconds}'}}]}}"
+    project = repository(jobs, beside={"quick.yml": HEAD + f"  {jobs.replace('sleep', 'echo')}\n"})
     child = subprocess.Popen(
         [sys.executable, "-m", "beampermit.cli.main", "rehearse", "pull-request"],
         cwd=project.root,
@@ -331,6 +330,9 @@ def test_nothing_outlives_the_command(repository, with_signal: signal.Signals) -
     child.send_signal(with_signal)
     child.wait(20)
     _until(lambda: not alive(seconds))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    run(project, workflow=".github/workflows/quick.yml")
+    assert list(tmp_path.glob("beampermit-rehearsal-*")) == [], "what a killed one left is removed by the next"
 
 
 def _until(true, patience: float = 30) -> None:

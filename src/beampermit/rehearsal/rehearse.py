@@ -32,6 +32,7 @@ FILES: Mapping[Kind, str] = {
 }
 SECRETS = ("BEAMPERMIT_SIGNING_KEY", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 """Variables of ours that jobs get as secrets."""
+PREFIX = "beampermit-rehearsal-"
 TAIL = 12
 """Lines that are shown of a job that failed."""
 
@@ -58,7 +59,8 @@ def rehearse(
     """
     start = time.perf_counter()
     folder = _folder(project)
-    work = Path(tempfile.mkdtemp(prefix="beampermit-rehearsal-"))
+    _remove_left_over()
+    work = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
     try:
         clone = _clone(project, kind, work / "clone", base, head)
         own = source.lay_out(work / "beampermit")
@@ -95,6 +97,16 @@ def _folder(project: Project) -> Path:
     (folder / "artifacts").mkdir(parents=True)
     (folder / "jobs").mkdir()
     return folder
+
+
+def _remove_left_over() -> None:
+    """Remove the work trees, and with them the secrets, of rehearsals that were killed."""
+    import psutil
+
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
+        owner = folder.name.removeprefix(PREFIX).partition("-")[0]
+        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _clone(project: Project, kind: Kind, into: Path, base: str | None, head: str | None) -> stage.Clone:
