@@ -12,13 +12,19 @@ import typer
 from beampermit.cli.output import Json, console, progress_console, show
 
 app = typer.Typer(no_args_is_help=True, help="Lock, check, install and verify the environment; run commands in it.")
+Variant = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="The accelerator variant of a conda lock, such as cuda.", show_default="none"),
+]
 Where = Annotated[Path, typer.Option("--project", help="The project's folder.", show_default="this folder")]
 
 
 @app.command()
 def lock(
     project: Where = Path(),
-    update: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A package that may move.")] = None,
+    update: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A package that may move; '*' for all of a conda lock.")
+    ] = None,
     record: Annotated[
         bool, typer.Option(help="Add the indexes that the lock names to the contract, where there is one.")
     ] = True,
@@ -49,9 +55,14 @@ def lock(
 def check(
     project: Where = Path(),
     base: Annotated[str | None, typer.Option(help="Base revision whose contract judges.")] = None,
+    online: Annotated[
+        bool, typer.Option("--online", help="Then ask the channels: name packages that were yanked or changed.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Prove the lock without solver and network: there, fresh, hashed, from allowed indexes (ENV001 ENV002 ENV004)."""
+    if online:
+        _ask_channels(project.resolve())
     _interlocks(project, base, ("ENV001", "ENV002", "ENV004"), as_json)
 
 
@@ -71,21 +82,28 @@ def install(
     shared: Annotated[
         bool, typer.Option("--shared", help="Keep it in the user's cache by the lock's digest, and reuse it.")
     ] = False,
+    variant: Variant = "",
+    bundle: Annotated[
+        Path | None, typer.Option(help="Take packages from this bundle (folder or tar) alone, without a network.")
+    ] = None,
+    micromamba: Annotated[
+        bool, typer.Option("--micromamba", help="Have micromamba link a conda lock instead of rattler.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Install the environment from the lock alone; in a GitHub job, later steps are told where it is."""
-    from beampermit.environments import installation
-    from beampermit.environments.choice import backend_of
+    from beampermit.environments import choice, installation
     from beampermit.environments.environment import prefix_of
     from beampermit.errors import BadInput
 
     if shared and prefix:
         raise BadInput("--shared and --prefix name two places", hint="beampermit env install --help")
     root = project.resolve()
-    backend = backend_of(root)
-    chosen = installation.shared_prefix(backend.read(root)) if shared else (prefix or prefix_of(root)).absolute()
-    with _progress() as watch:
-        done = installation.install(backend, root, chosen, reuse=shared, watch=watch)
+    program = "micromamba" if micromamba else "rattler"
+    with _progress() as watch, _opened(bundle) as packages:
+        backend = choice.chosen(root, variant=variant, bundle=packages, program=program)
+        place = installation.shared_prefix(backend.read(root)) if shared else (prefix or prefix_of(root)).absolute()
+        done = installation.install(backend, root, place, reuse=shared, watch=watch)
     installation.announce(done.environment)
     body = {
         "prefix": str(done.environment.prefix),
@@ -94,6 +112,83 @@ def install(
         "reused": done.reused,
     }
     show(body, lambda: console().print(body["prefix"], markup=False, soft_wrap=True), as_json)
+
+
+@app.command()
+def bundle(
+    to: Annotated[Path, typer.Argument(metavar="FOLDER|FILE.tar", help="Where to write it.")],
+    project: Where = Path(),
+    variant: Variant = "",
+    platform: Annotated[str | None, typer.Option(help="For this platform; else for this machine's.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write all packages of a conda lock into one folder or tar, for machines without a network."""
+    from beampermit.environments import choice
+    from beampermit.environments.conda_lock import CondaLock
+    from beampermit.environments.conda_lock.bundle import bundle as write
+    from beampermit.environments.conda_lock.channels import current_platform
+    from beampermit.errors import BadInput
+
+    root = project.resolve()
+    backend = choice.chosen(root, variant=variant)
+    if not isinstance(backend, CondaLock):
+        raise BadInput(
+            "only conda locks are bundled; uv has `uv sync --offline` with a cache that you carry", file=root
+        )
+    with _progress() as watch:
+        done = write(backend.read(root), platform or current_platform(), to, watch)
+    body = {"bundle": str(done.path), "packages": done.packages, "bytes": done.size}
+    words = f"{done.path}: {done.packages} packages, {done.size / 2**20:.1f} MiB"
+    show(body, lambda: console().print(words, markup=False, soft_wrap=True), as_json)
+
+
+@app.command()
+def sbom(
+    project: Where = Path(),
+    variant: Variant = "",
+    platform: Annotated[str | None, typer.Option(help="One platform of a conda lock; all if not given.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write it to this file instead of printing it.")] = None,
+) -> None:
+    """Say what software the lock installs, as CycloneDX 1.6 in JSON; the same lock gives the same document."""
+    import json
+    import sys
+
+    from beampermit.environments import choice
+    from beampermit.environments.sbom import sbom as make
+    from beampermit.files import write_json
+
+    root = project.resolve()
+    found = make(choice.chosen(root, variant=variant).read(root), root.name, platform=platform)
+    if out:
+        write_json(out, found)
+    else:
+        sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+
+
+@app.command()
+def diff(
+    before: Annotated[str, typer.Argument(metavar="A", help="A lock file, or a git revision.")],
+    after: Annotated[
+        str | None, typer.Argument(metavar="[B]", help="A lock file or revision; the lock of the work tree if none.")
+    ] = None,
+    project: Where = Path(),
+    markdown: Annotated[bool, typer.Option("--markdown", help="As Markdown, for a pull request.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Name the packages that came, went or moved between two locks."""
+    import sys
+
+    from beampermit.documents import locks
+    from beampermit.environments import choice
+    from beampermit.environments.difference import difference
+
+    root = project.resolve()
+    new = choice.lock_of(root, after) if after else choice.backend_of(root).read(root)
+    changes = difference(choice.lock_of(root, before), new)
+    if markdown and not as_json:
+        sys.stdout.write(locks.as_markdown(changes))
+        return
+    show([change.as_json() for change in changes], lambda: console().print(locks.table(changes)), as_json)
 
 
 @app.command(context_settings={"allow_interspersed_args": False})
@@ -124,6 +219,36 @@ def _interlocks(project: Path, base: str | None, ids: tuple[str, ...], as_json: 
         for problem in (problem for verdict in found for problem in verdict.evidence.get("problems", ())[1:]):
             console().print(f"  also: {problem}", markup=False)
     raise typer.Exit(exit_code(found))
+
+
+def _ask_channels(root: Path) -> None:
+    """Raises `Tripped` for the first package that its channel no longer serves as it is locked."""
+    from beampermit.environments.choice import backend_of
+    from beampermit.environments.conda_lock import CondaLock, online
+    from beampermit.errors import BadInput, Tripped
+
+    backend = backend_of(root)
+    if not isinstance(backend, CondaLock):
+        raise BadInput("only the channels of conda locks are asked", file=root)
+    with _progress() as watch:
+        found = [problem for lock in backend.read(root).all for problem in online.problems(lock, watch)]
+    for problem in found[1:]:
+        progress_console().print(f"  also: {problem.message}", markup=False)
+    if found:
+        first = found[0]
+        raise Tripped(first.message, file=first.file, line=first.line, hint="beampermit env lock")
+
+
+@contextmanager
+def _opened(bundle: Path | None) -> Iterator[Path | None]:
+    """The folder of a bundle, if one is given."""
+    if bundle is None:
+        yield None
+        return
+    from beampermit.environments.conda_lock.bundle import opened
+
+    with opened(bundle) as folder:
+        yield folder
 
 
 @contextmanager

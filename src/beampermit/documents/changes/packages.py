@@ -32,8 +32,9 @@ def _versions(text: str | None, backend: Backend) -> dict[str, str]:
     if text is None:
         return {}
     lock = backend.parse(text, backend.lock_file)
-    versions: dict[str, str] = {}
+    several: dict[str, dict[str, None]] = {}
     for package in lock.packages:
         if not package.own:
-            versions[package.name] = ", ".join(filter(None, (versions.get(package.name), package.version)))
+            several.setdefault(package.name, {})[package.version] = None
+    versions = {name: ", ".join(found) for name, found in several.items()}
     return versions | ({"(index)": ", ".join(lock.sources)} if lock.sources else {})

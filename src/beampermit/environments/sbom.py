@@ -1,0 +1,109 @@
+"""The software that a lock installs, as a CycloneDX bill of materials."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from typing import Any
+from urllib.parse import quote
+
+from beampermit import __version__
+from beampermit.environments.backend import Artifact, Lock, Package
+from beampermit.errors import BadInput
+
+NAMESPACE = uuid.UUID("6d1a4f0e-6a3c-5a59-9d39-0d8f5c1b7e52")
+
+
+def sbom(lock: Lock, project: str, *, platform: str | None = None) -> dict[str, Any]:
+    """CycloneDX 1.6 of the lock, of one platform where the lock has several and one is named.
+
+    The same lock gives the same document: no clock, and a serial number made from the lock's digest. Raises `BadInput`
+    for a platform that the lock does not have.
+    """
+    packages = [one for one in lock.packages if not one.own and platform in (None, one.platform)]
+    if platform and not packages:
+        known = ", ".join(dict.fromkeys(one.platform for one in lock.packages if one.platform)) or "no platform"
+        raise BadInput(f"the lock has nothing for {platform}; it is for {known}", file=lock.file)
+    components = {reference(one): _component(one) for one in packages}
+    return {
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": f"urn:uuid:{uuid.uuid5(NAMESPACE, f'{lock.digest} {platform}')}",
+        "version": 1,
+        "metadata": {
+            "tools": {"components": [{"type": "application", "name": "beampermit", "version": __version__}]},
+            "component": {"type": "application", "bom-ref": "project", "name": project},
+            "properties": [
+                {"name": "beampermit:lock", "value": lock.file},
+                {"name": "beampermit:lock:digest", "value": lock.digest},
+            ],
+        },
+        "components": [components[key] for key in sorted(components)],
+        "dependencies": _dependencies(lock, packages),
+    }
+
+
+def reference(package: Package) -> str:
+    """The package URL."""
+    name, version = quote(package.name, safe=""), quote(package.version, safe="")
+    if not package.build:
+        return f"pkg:pypi/{name}@{version}"
+    artifact = package.artifacts[0]
+    kind = "conda" if artifact.file_name.endswith(".conda") else "tar.bz2"
+    subdir = artifact.address.rpartition("/")[0].rpartition("/")[2]
+    qualifiers = {"build": package.build, "channel": package.source or "", "subdir": subdir, "type": kind}
+    return f"pkg:conda/{name}@{version}?" + "&".join(
+        f"{key}={quote(text, safe='')}" for key, text in qualifiers.items()
+    )
+
+
+def _component(package: Package) -> dict[str, Any]:
+    component: dict[str, Any] = {
+        "type": "library",
+        "bom-ref": reference(package),
+        "name": package.name,
+        "version": package.version,
+        "purl": reference(package),
+    }
+    if package.groups and "main" not in package.groups:
+        component["scope"] = "optional"
+    if len(package.artifacts) == 1 and package.artifacts[0].sha256:
+        component["hashes"] = _hashes(package.artifacts[0])
+    found = [_distribution(artifact) for artifact in package.artifacts if not artifact.local]
+    return component | ({"externalReferences": found} if found else {})
+
+
+def _distribution(artifact: Artifact) -> dict[str, Any]:
+    hashes = {"hashes": _hashes(artifact)} if artifact.sha256 else {}
+    return {"type": "distribution", "url": artifact.address, **hashes}
+
+
+def _hashes(artifact: Artifact) -> list[dict[str, str]]:
+    return [{"alg": "SHA-256", "content": artifact.sha256 or ""}]
+
+
+def _dependencies(lock: Lock, packages: list[Package]) -> list[dict[str, Any]]:
+    by_name: dict[str, list[Package]] = defaultdict(list)
+    for package in packages:
+        by_name[package.name].append(package)
+    graph: dict[str, set[str]] = defaultdict(set)
+    for package in packages:
+        graph[reference(package)] |= _needed(package, by_name)
+    needed = set[str]().union(*graph.values()) if graph else set()
+    own = [package for package in lock.packages if package.own]
+    roots = {key for package in own for key in _needed(package, by_name)} or graph.keys() - needed
+    return [
+        {"ref": "project", "dependsOn": sorted(roots)},
+        *({"ref": key, "dependsOn": sorted(graph[key])} for key in sorted(graph)),
+    ]
+
+
+def _needed(package: Package, by_name: dict[str, list[Package]]) -> set[str]:
+    edges = (*package.needs, *(edge for edges in package.optional.values() for edge in edges))
+    return {
+        reference(other)
+        for edge in edges
+        for other in by_name.get(edge.name, ())
+        if other.platform == package.platform and edge.version in (None, other.version)
+    }
