@@ -12,7 +12,6 @@ from torch import nn
 from .transforms import Transform
 
 torch.set_num_threads(1)
-torch.use_deterministic_algorithms(True)
 
 
 def network(features: int, hidden: int, seed: int = 0) -> nn.Sequential:

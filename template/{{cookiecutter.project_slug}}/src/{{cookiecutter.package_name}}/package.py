@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import shutil
-import warnings
 from importlib.metadata import version
 from pathlib import Path
 from uuid import UUID
@@ -23,13 +22,16 @@ from .train import TRAINED
 
 CODE = Path(__file__).parent
 EXAMPLE_ROWS = 2
+MLFLOW = {
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_UV_AUTO_DETECT": "false",  # what is in the model does not depend on whether uv is on this machine
+}
 SERVING = ("mlflow-skinny", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "safetensors", "torch")
 
 
 def save(folder: Path, example: np.ndarray) -> None:
     """Write the saved model; `example` are turns, shape (rows, 250), mm. The same weights and code give the same bytes."""
     logging.getLogger("mlflow").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", "(?s).*Add type hints to the `predict` method")
     shutil.rmtree(folder, ignore_errors=True)
     mlflow.pyfunc.save_model(
         path=folder,
@@ -78,7 +80,7 @@ def manifest(folders: list[Path]) -> dict[str, object]:
 
 def main() -> None:
     """Stage `package`."""
-    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+    os.environ.update(MLFLOW)
     contract = settings.contract()
     model = Path(contract["model"]["path"])
     dataset = Path(contract["dataset"]["splits"]["test"]).parent

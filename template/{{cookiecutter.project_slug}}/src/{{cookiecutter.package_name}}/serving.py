@@ -20,11 +20,13 @@ class Served(PythonModel):
         """Read weights and transform from the saved model."""
         self.model = FaultModel.load(Path(context.artifacts["weights"]), Path(context.artifacts["transform"]))
 
-    def predict(self, context, model_input, params=None) -> pd.DataFrame:
-        """Scores between 0 and 1; NaN for a row with a turn that is not finite."""
-        turns = model_input["turns"] if isinstance(model_input, (dict, pd.DataFrame)) else model_input
-        rows = np.stack(list(turns)).astype(np.float32)
-        return pd.DataFrame({"score": self.model(rows)})
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """Scores between 0 and 1; NaN for a row with a turn that is not finite.
+
+        MLflow knows no type hint for a dict of arrays, which is what it gives for a named tensor; a table works as well.
+        """
+        turns = np.stack(list(model_input["turns"])).astype(np.float32)
+        return pd.DataFrame({"score": self.model(turns)})
 
 
 set_model(Served())

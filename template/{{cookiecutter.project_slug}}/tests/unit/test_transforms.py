@@ -17,6 +17,7 @@ def transform(turns: np.ndarray) -> transforms.Transform:
 
 def test_a_signal_alone_gives_what_it_gives_in_a_batch(turns: np.ndarray, transform: transforms.Transform) -> None:
     alone = np.concatenate([transform(turns[row : row + 1]) for row in range(len(turns))])
+    assert np.isfinite(alone).all()
     np.testing.assert_allclose(transform(turns), alone, rtol=0, atol=1e-6)
 
 

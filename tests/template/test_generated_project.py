@@ -1,0 +1,162 @@
+"""The generated project in its own locked environment: its lint, its tests, its pipeline, its saved model."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from beampermit.digest import manifest
+from beampermit.environments.environment import Environment
+from beampermit.processes import Finished
+from beampermit.project import Project
+from trained import dvc
+
+pytestmark = pytest.mark.slow
+HARMLESS = {".safetensors", ".json", ".yaml", ".py", ".txt", ""}
+PICKLE = re.compile(rb"\A(\x80[\x02-\x05]|PK\x03\x04)")
+
+
+def python(project: Project, *arguments: str) -> Finished:
+    return Environment(Path(os.environ["BEAMPERMIT_ENVIRONMENT"])).run(arguments, project=project.root)
+
+
+def test_its_own_hooks_have_nothing_to_say(trained_copy: Project) -> None:
+    done = python(trained_copy, "-m", "pre_commit", "run", "--all-files")
+    assert done.code == 0, done.out
+    assert done.out.count("Passed") == 2  # the third has no files to look at
+
+
+def test_its_own_hooks_refuse_data_in_git(trained_copy: Project) -> None:
+    (trained_copy.root / "stray.parquet").write_bytes(b"PAR1")
+    trained_copy.git("add", "stray.parquet")
+    done = python(trained_copy, "-m", "pre_commit", "run", "--all-files")
+    assert done.code == 1
+    assert "these belong to DVC: dvc add" in done.out
+
+
+def test_its_own_unit_and_integration_tests_pass(trained_copy: Project) -> None:
+    done = python(trained_copy, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    assert done.code == 0, done.out
+    assert "skipped" not in done.out.splitlines()[-1]
+
+
+def test_its_own_tests_notice_a_transform_that_looks_at_neighbours(trained_copy: Project) -> None:
+    _edit(trained_copy, "transforms.py", "np.log10(x.std(axis=1) + SMALLEST)", "np.log10(x.std(axis=1) + x.std())")
+    done = python(trained_copy, "-m", "pytest", "-q", "tests/unit/test_transforms.py")
+    assert "FAILED tests/unit/test_transforms.py::test_a_signal_alone_gives_what_it_gives_in_a_batch" in done.out
+
+
+def test_its_own_tests_notice_a_split_that_shares_devices(trained_copy: Project) -> None:
+    _edit(trained_copy, "dataset.py", "(of_time == name) & (of_device == name)", "of_time == name")
+    done = python(trained_copy, "-m", "pytest", "-q", "tests/unit/test_dataset.py")
+    assert "FAILED tests/unit/test_dataset.py::test_no_acquisition_device_or_time_is_in_two_splits" in done.out
+
+
+def test_the_first_model_passes_its_gates_and_the_one_of_the_readme_is_clearly_better(trained_copy: Project) -> None:
+    first = _metrics(trained_copy)
+    for metric in trained_copy.contract.metrics:
+        assert metric.met(first[metric.name]), metric.name
+    better = (trained_copy.root / "README.md").read_text().split("```yaml\n")[1].split("```")[0]
+    params = (trained_copy.root / "params.yaml").read_text()
+    for line in better.splitlines():
+        if line.startswith("  "):
+            key = line.split(":")[0]
+            params = re.sub(rf"(?m)^{key}:.*$", line, params)
+    (trained_copy.root / "params.yaml").write_text(params)
+    dvc(trained_copy, "repro", "--quiet")
+    second = _metrics(trained_copy)
+    for metric in trained_copy.contract.metrics:
+        assert metric.not_worse(second[metric.name], first[metric.name]), metric.name
+    assert second["auc"] > first["auc"] + trained_copy.contract.metrics[0].champion_margin
+
+
+def test_the_pipeline_made_again_makes_the_same_bytes(trained_copy: Project) -> None:
+    dvc(trained_copy, "repro", "--quiet", "--force")
+    assert trained_copy.git("status", "--porcelain") == ""
+
+
+def test_a_stage_runs_again_for_what_it_uses_and_not_for_what_it_does_not(trained_copy: Project) -> None:
+    params = trained_copy.root / "params.yaml"
+    params.write_text(params.read_text().replace("learning_rate: 0.003", "learning_rate: 0.004"))
+    status = dvc(trained_copy, "status")
+    assert "train:" in status
+    assert not {"request:", "label:", "dataset:"} & set(status.split())
+    contract = trained_copy.root / "contract.yaml"
+    contract.write_text(contract.read_text().replace("amplitude: 1.0", "amplitude: 30.0"))
+    assert "request:" in dvc(trained_copy, "status")
+
+
+def test_signals_of_another_amplitude_leave_the_range_of_the_contract(trained_copy: Project) -> None:
+    contract = trained_copy.root / "contract.yaml"
+    contract.write_text(contract.read_text().replace("amplitude: 1.0", "amplitude: 30.0"))
+    dvc(trained_copy, "repro", "--quiet", "dataset")
+    largest = (
+        "import numpy as np, pandas as pd;"
+        "print(np.abs(np.stack(pd.read_parquet('data/dataset/test.parquet').turns)).max())"
+    )
+    assert float(python(trained_copy, "-c", largest).out) > trained_copy.contract.signals.inputs[0].range[1]
+
+
+def test_the_saved_model_holds_nothing_that_is_unpickled(trained_project: Project) -> None:
+    model = trained_project.path(trained_project.contract.model.path)
+    files = [path for path in model.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert {path.suffix for path in files} <= HARMLESS
+    assert not [path for path in files if PICKLE.match(path.read_bytes())]
+
+
+def test_the_manifest_is_that_of_model_and_dataset(trained_project: Project) -> None:
+    said = json.loads((trained_project.root / "manifest.json").read_text())["files"]
+    found = {
+        f"{folder}/{name}": digest
+        for folder in ("model", "data/dataset")
+        for name, digest in manifest(trained_project.path(folder)).items()
+    }
+    assert said == found
+
+
+def test_the_metrics_are_finite_and_hold_each_of_the_contract(trained_project: Project) -> None:
+    found = _metrics(trained_project)
+    assert {metric.name for metric in trained_project.contract.metrics} <= found.keys()
+    assert {f"recall_{fault}" for fault in ("stuck", "spikes", "noise", "shuffled", "lost_bits")} <= found.keys()
+
+
+def test_a_label_by_a_person_is_heard_over_the_injection(trained_copy: Project) -> None:
+    read = "import pandas as pd; t = pd.read_parquet('data/labels.parquet'); "
+    first = python(trained_copy, "-c", read + "print(*t.loc[t.faulty].iloc[0, :3], sep=',')").out.strip()
+    with (trained_copy.root / "labels/reviewed.csv").open("a") as file:
+        file.write(f"{first},none,Ada Operator,2027-01-20T14:00:00Z,checked in the tunnel\n")
+    dvc(trained_copy, "repro", "--quiet", "label")
+    found = python(trained_copy, "-c", read + "print(t[t.labelled_by == 'Ada Operator'].faulty.tolist())").out
+    assert found.strip() == "[False]"
+
+
+def test_a_source_that_is_not_known_is_one_line(trained_copy: Project) -> None:
+    contract = trained_copy.root / "contract.yaml"
+    contract.write_text(contract.read_text().replace("source: simulator ", "source: archive "))
+    done = python(trained_copy, "-m", "bpm_faults.request")
+    assert done.code == 1
+    assert done.err == "contract.yaml: dataset.request.source: 'archive' is none of simulator, files\n"
+
+
+def test_trials_go_on_where_they_were_and_print_parameters_to_try(trained_copy: Project) -> None:
+    for trials in (2, 3):
+        done = python(trained_copy, "-m", "bpm_faults.tune", "--trials", str(trials))
+        assert done.code == 0, done.err
+    assert "of 5" in done.out.splitlines()[0]
+    (trained_copy.root / "params.yaml").write_text(done.out)
+    assert python(trained_copy, "-c", "import bpm_faults.settings as s; s.params()").code == 0
+
+
+def _metrics(project: Project) -> dict[str, float]:
+    return json.loads((project.root / "metrics/metrics.json").read_text())
+
+
+def _edit(project: Project, module: str, old: str, new: str) -> None:
+    file = project.root / "src/bpm_faults" / module
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))

@@ -1,0 +1,103 @@
+"""Every question of `cookiecutter.json`, answered otherwise than by its default: the project is still sound.
+
+The questions and their choices are read from the template, so a new one is tested without anybody remembering it.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+from beampermit.contract import load_contract
+from beampermit.generation import generate
+from beampermit.generation.template import questions, template_folder
+from beampermit.processes import run
+from beampermit.project import Project
+
+OTHER = {
+    "project_slug": "a",
+    "package_name": "zzz_a_long_name_of_a_package_that_sorts_last",
+    "summary": 'It\'s "quoted": #1 \\ [x]',
+    "maintainer_name": "Zoë: O'Neill",
+    "maintainer_email": "zoe+ml@lab.example",
+    "deputy_name": "李 #雷",
+    "deputy_email": "li@lab.example",
+    "on_call": "yes",
+    "logbook": "http://127.0.0.1/log?q=a&b=c",
+    "review_by": "2098-12-31",
+    "pytorch_index": "https://mirror.lab.example/whl/cpu",
+    "dvc_remote": "s3://bucket/path",
+    "beampermit_repository": "lab/mirror.of-beampermit",
+}
+CHOICES = [(key, choice) for key, value in questions().items() if isinstance(value, list) for choice in value]
+RENDERED = [{}, OTHER, *({key: value} for key, value in [*OTHER.items(), *CHOICES])]
+
+
+def test_every_question_is_answered_otherwise_somewhere() -> None:
+    assert set(questions()) == OTHER.keys() | {key for key, _ in CHOICES}
+
+
+@pytest.fixture(scope="module", params=RENDERED, ids=lambda answers: "+".join(answers) or "defaults")
+def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return Project(generate(tmp_path_factory.mktemp("option"), request.param))
+
+
+def test_the_project_is_sound(rendered: Project) -> None:
+    contract = load_contract(rendered.root)
+    assert len({owner.email for owner in contract.model.owners}) == 2
+    assert tomllib.loads((rendered.root / "pyproject.toml").read_text())["project"]["name"] == contract.model.name
+    for tool in (["ruff", "check", "--no-cache"], ["ruff", "format", "--check", "--no-cache"]):
+        done = run([sys.executable, "-m", *tool, "."], cwd=rendered.root)
+        assert done.code == 0, done.out
+    assert _left_over(rendered.root) == []
+
+
+def test_the_remote_is_where_the_answer_says(rendered: Project) -> None:
+    config = ConfigParser()
+    config.read_string(re.sub(r"(?m)^\s+", "", (rendered.root / ".dvc/config").read_text()))
+    url = config["'remote \"storage\"'"]["url"]
+    assert url in {"s3://bucket/path", "../../dvc-storage"}
+
+
+def test_workflows_come_from_the_repository_that_was_named(tmp_path: Path) -> None:
+    root = generate(tmp_path, {"beampermit_repository": "lab/mirror"})
+    for file in (root / ".github/workflows").glob("*.yml"):
+        used = re.findall(r"uses:\s*(\S+?/\S+?)/", file.read_text())
+        assert "beampermit/beampermit" not in used
+    original = template_folder() / "{{cookiecutter.project_slug}}/.github/workflows"
+    for file in original.glob("*.yml"):
+        expected = file.read_text().replace("uses: beampermit/beampermit/", "uses: lab/mirror/")
+        assert (root / ".github/workflows" / file.name).read_text() == expected
+
+
+def test_the_readme_tells_each_of_the_13_steps_and_names_files_that_are_there(tmp_path: Path) -> None:
+    root = generate(tmp_path, {})
+    readme = (root / "README.md").read_text()
+    steps = re.findall(r"^\| (\d+)\. ", readme, re.MULTILINE)
+    assert steps == [str(number) for number in range(1, 14)]
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", readme):
+        assert (root / link).exists(), link
+    stages = set(re.findall(r"dvc repro (\w+)", readme))
+    assert stages <= set(re.findall(r"(?m)^  (\w+):$", (root / "dvc.yaml").read_text()))
+
+
+def test_what_the_readme_calls_a_better_model_are_parameters_that_are_there(tmp_path: Path) -> None:
+    import yaml
+
+    root = generate(tmp_path, {})
+    better = yaml.safe_load((root / "README.md").read_text().split("```yaml\n")[1].split("```")[0])
+    params = yaml.safe_load((root / "params.yaml").read_text())
+    for section, values in better.items():
+        assert values.keys() <= params[section].keys()
+
+
+def _left_over(root: Path) -> list[str]:
+    """Files in which Jinja was not rendered; workflows have braces of their own."""
+    files = [path for path in root.rglob("*") if path.is_file() and ".git" not in path.parts]
+    found = [path for path in files if ".github" not in path.parts and "cookiecutter." in path.read_text()]
+    return [str(path) for path in found]

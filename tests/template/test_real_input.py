@@ -1,0 +1,74 @@
+"""Acquisitions of a real machine through the `files` source, judged by a model that has seen the simulator alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from beampermit.digest import digest_file
+from beampermit.project import Project
+from conftest import LHC
+from trained import dvc
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not LHC.is_file(), reason="the LHC's acquisitions are not on this machine"),
+]
+FAULTS = ("flat", "stuck", "spikes", "noise", "shuffled", "lost_bits")
+
+
+@pytest.fixture
+def real(trained_copy: Project) -> Project:
+    """The project with recorded acquisitions of the LHC as its test split, every third signal with a fault put in."""
+    import duckdb
+
+    acquisitions = trained_copy.root / "acquisitions"
+    duckdb.sql(
+        "copy (select strftime(acquired_at, '%Y-%m-%dT%H:%M:%S') as acquisition, acquired_at, bpm as device, plane,"
+        " list_transform(turns_2um, lambda step: (step * 0.002)::float) as turns"
+        f" from '{LHC}' order by acquired_at, bpm, plane) to '{acquisitions / 'lhc.parquet'}' (format parquet)"
+    )
+    contract = trained_copy.root / "contract.yaml"
+    text = contract.read_text()
+    for old, new in (
+        ("source: simulator ", "source: files "),
+        (
+            "options: {acquisitions: 60, amplitude: 1.0, faults: 0.3, seed: 1}",
+            "options: {path: acquisitions/lhc.parquet, faults: 0.3, seed: 5, "
+            "train_on: {acquisitions: 60, amplitude: 1.0, faults: 0.3, seed: 1}}",
+        ),
+        ("range: [-20, 20]", "range: [-60, 60]"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    contract.write_text(text)
+    return trained_copy
+
+
+def test_a_model_trained_on_the_simulator_alone_finds_faults_on_real_monitors_never_seen(real: Project) -> None:
+    weights = real.root / "models/trained/weights.safetensors"
+    before = digest_file(weights)
+    dvc(real, "repro", "--quiet")
+    assert digest_file(weights) == before, "the model has seen something else"
+    metrics = json.loads((real.root / "metrics/metrics.json").read_text())
+    page = (real.root / "metrics/evaluation.md").read_text()
+    sys.stdout.write(page)
+    assert metrics["rows"] == 4288
+    assert metrics["auc"] >= 0.97
+    assert metrics["recall_flat"] == 1.0
+    assert metrics["recall_stuck"] >= 0.99
+    assert f"{metrics['false_alarms_per_thousand']:.1f} false alarms per thousand" in page
+    for fault in FAULTS:
+        assert f"| {fault} |" in page
+
+
+def test_acquisitions_that_dvc_would_not_see_are_refused(real: Project, tmp_path: Path) -> None:
+    shutil.move(real.root / "acquisitions/lhc.parquet", tmp_path / "lhc.parquet")
+    contract = real.root / "contract.yaml"
+    contract.write_text(contract.read_text().replace("acquisitions/lhc.parquet", str(tmp_path / "lhc.parquet")))
+    with pytest.raises(AssertionError, match=r"lhc.parquet is not below acquisitions/"):
+        dvc(real, "repro", "request")
