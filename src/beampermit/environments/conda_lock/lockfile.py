@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from beampermit.digest import digest_bytes
@@ -17,8 +18,12 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 METADATA = {"content_hash": dict, "channels": list, "platforms": list, "sources": list}
 
 
+@lru_cache(maxsize=16)
 def parse(text: str, name: str = FILE) -> Lock:
-    """Make a lock of the text of `conda-lock.yml`. Raises `BadInput` for what is not one, with the line if known."""
+    """Make a lock of the text of `conda-lock.yml`. Raises `BadInput` for what is not one, with the line if known.
+
+    Several interlocks ask for the same lock in one run: it is read once, and nobody writes into what it gives.
+    """
     text = text.replace("\r\n", "\n")
     content = tree(text, name, hint=MEND)
     if not isinstance(content, dict) or content.get("version") != 1:

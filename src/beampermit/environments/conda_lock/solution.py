@@ -98,9 +98,10 @@ def _needs(named: Named, virtual: dict[str, list[str]], lock: Lock, platform: st
 
 def _reached(dependencies: Iterable[Any], named: Named, lock: Lock, platform: str) -> Iterator[Problem]:
     """Packages that nothing needs, and packages that a category needs and does not have."""
-    groups: dict[str, set[str]] = defaultdict(set)
+    roots: dict[str, list[str]] = defaultdict(list)
     for wanted in dependencies:
-        groups[wanted.category] |= _reach(wanted.name, named)
+        roots[wanted.category].append(wanted.name)
+    groups = {category: _reach(names, named) for category, names in roots.items()}
     for package in named.values():
         needed = {group for group, names in groups.items() if package.name in names}
         if not needed:
@@ -113,8 +114,8 @@ def _reached(dependencies: Iterable[Any], named: Named, lock: Lock, platform: st
             )
 
 
-def _reach(name: str, named: Named) -> set[str]:
-    waiting, reached = [name], set()
+def _reach(names: list[str], named: Named) -> set[str]:
+    waiting, reached = list(names), set[str]()
     while waiting:
         current = waiting.pop()
         if current not in reached and current in named:
