@@ -42,20 +42,20 @@ def _trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that holds the project, its origin, its DVC remote and its environment."""
     own = tmp_path_factory.getbasetemp()
     shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
-    folder = Path(os.environ.get(KEPT) or shared / "trained").expanduser().absolute()
+    kept = Path(os.environ.get(KEPT) or shared / "trained").expanduser().absolute()
+    folder = kept / _template_digest()[:12]  # of another template, another folder: nobody's tests are disturbed
     folder.mkdir(parents=True, exist_ok=True)
-    stamp = folder / "complete"
-    with _alone(folder / "lock"):
-        if not stamp.is_file() or stamp.read_text() != _template_digest():
-            _make(folder)
-            stamp.write_text(_template_digest())
+    with _alone(kept / "lock"):
+        if not (folder / "complete").exists():
+            _make(folder, kept)
+            (folder / "complete").touch()
     return folder
 
 
 @pytest.fixture
 def environment_prefix(_trained_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The environment of the trained project, named in `BEAMPERMIT_ENVIRONMENT`."""
-    prefix = _trained_folder / "environment"
+    prefix = (_trained_folder / "environment").resolve()
     monkeypatch.setenv(VARIABLE, str(prefix))
     return prefix
 
@@ -85,16 +85,20 @@ def dvc(project: Project, *arguments: str) -> str:
     return finished.out
 
 
-def _make(folder: Path) -> None:
+def _make(folder: Path, kept: Path) -> None:
     for name in (SLUG, "origin.git", "dvc-storage"):
         shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / "environment").unlink(missing_ok=True)
     (folder / "gitconfig").write_text(IDENTITY)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GIT_CONFIG_GLOBAL", str(folder / "gitconfig"))
         patch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
-        patch.setenv(VARIABLE, str(folder / "environment"))
         root = generate(folder, {"project_slug": SLUG}, lock=True)
-        install(backend_of(root), root, folder / "environment", reuse=True, watch=lambda _: None)
+        backend = backend_of(root)
+        prefix = kept / f"environment-{backend.read(root).digest.removeprefix('sha256:')[:12]}"
+        install(backend, root, prefix, reuse=True, watch=lambda _: None)
+        (folder / "environment").symlink_to(prefix)
+        patch.setenv(VARIABLE, str(prefix))
         project = Project(root)
         dvc(project, "repro", "--quiet")
         project.git("add", "--all")

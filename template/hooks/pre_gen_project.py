@@ -68,7 +68,7 @@ def _date(value: str) -> str:
 
 
 def _python(value: str) -> str:
-    known = ("3.11", "3.12", "3.13")
+    known = ("3.11", "3.12", "3.13", "3.14")
     return "" if value in known else f"{value!r} is none of {', '.join(known)}"
 
 

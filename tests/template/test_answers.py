@@ -35,7 +35,7 @@ WRONG = [
     ("review_by", "next year", "'next year' is not a date"),
     ("review_by", "2020-01-01", "2020-01-01 has passed"),
     ("on_call", "{{ 7 * 7 }}", "which the template reads as its own"),
-    ("python_version", "3.9", "'3.9' is none of 3.11, 3.12, 3.13"),
+    ("python_version", "3.9", "'3.9' is none of 3.11, 3.12, 3.13, 3.14"),
     ("pytorch_index", "cpu", "'cpu' is not an http(s) address"),
     ("dvc_remote", "storage", "'storage' lies inside the project"),
     ("dvc_remote", "ftp://lab.example/data", "no address DVC knows"),

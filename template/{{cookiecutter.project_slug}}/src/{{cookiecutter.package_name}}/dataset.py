@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from . import settings, signals
+from . import lineage, settings, signals
 
 COLUMNS = [*signals.KEY, "acquired_at", "turns", "faulty", "fault"]
 
@@ -42,10 +42,19 @@ def main() -> None:
     dataset = settings.contract()["dataset"]
     labels = signals.read(Path(dataset["labels"]), [*signals.KEY, "faulty", "fault"])
     table = signals.read(Path(dataset["raw"])).merge(labels, on=signals.KEY, validate="one_to_one")
-    for name, part in divide(table, settings.params().split).items():
+    shares = settings.params().split
+    for name, part in divide(table, shares).items():
         if part["faulty"].nunique() != 2:
             raise SystemExit(f"split {name} has {len(part)} signals, not both faulty and sound ones: ask for more data")
         signals.write(part[COLUMNS], Path(dataset["splits"][name]))
+    made = lineage.record(
+        parents=[Path(dataset["raw"]), Path(dataset["labels"])],
+        code=["dataset", "lineage", "signals", "settings"],
+        parameters={"split": shares.model_dump()},
+        rule=dataset["split"],
+        splits={name: Path(path) for name, path in dataset["splits"].items()},
+    )
+    lineage.write(made, Path(dataset["lineage"]))
 
 
 if __name__ == "__main__":

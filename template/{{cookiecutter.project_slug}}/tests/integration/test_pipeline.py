@@ -98,6 +98,15 @@ def test_the_manifest_names_every_file_of_model_and_dataset(small: Path) -> None
     assert {"model/MLmodel", "model/artifacts/weights.safetensors", "data/dataset/test.parquet"} <= files.keys()
 
 
+def test_the_dataset_names_its_parents_and_its_code(small: Path) -> None:
+    found = json.loads((small / "data/dataset.json").read_text())
+    assert list(found["parents"]) == ["data/raw.parquet", "data/labels.parquet"]
+    assert {"train", "validation", "test"} == found["splits"].keys()
+    before = (small / "data/dataset.json").read_bytes()
+    run("dataset")
+    assert (small / "data/dataset.json").read_bytes() == before
+
+
 def test_packaged_again_the_model_is_the_same_bytes(small: Path) -> None:
     before = (small / "manifest.json").read_bytes()
     run("package")

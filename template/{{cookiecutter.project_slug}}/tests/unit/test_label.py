@@ -33,6 +33,15 @@ def test_what_a_person_says_is_heard_over_the_rules(table: pd.DataFrame) -> None
     assert len(found) == len(table)
 
 
+def test_the_last_word_counts_and_what_it_overruled_is_told(table: pd.DataFrame) -> None:
+    first, second = opinion(table, "stuck"), opinion(table, "other")
+    said = pd.concat([second.assign(labelled_at="2024-02-02T10:00:00+01:00", labelled_by="Bo"), first])
+    found = label.label(table, said)
+    assert found.loc[0, ["fault", "labelled_by", "source", "confidence"]].tolist() == ["other", "Bo", "expert", 1.0]
+    assert found.loc[0, "overruled"] == label.label(table, NOBODY).loc[0, "fault"]
+    assert (found.loc[1:, "overruled"] == "").all()
+
+
 def test_an_opinion_on_a_signal_that_is_not_there_is_an_error(table: pd.DataFrame) -> None:
     with pytest.raises(SystemExit, match=r"no signal .*'device': 'BPM.99'"):
         label.label(table, opinion(table, "stuck", device="BPM.99"))

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import transform_kit
 from {{ cookiecutter.package_name }} import transforms
 
 ALL = tuple(transforms.FEATURES)
@@ -15,10 +16,26 @@ def transform(turns: np.ndarray) -> transforms.Transform:
     return transforms.Transform.fit(turns, ALL)
 
 
-def test_a_signal_alone_gives_what_it_gives_in_a_batch(turns: np.ndarray, transform: transforms.Transform) -> None:
-    alone = np.concatenate([transform(turns[row : row + 1]) for row in range(len(turns))])
-    assert np.isfinite(alone).all()
-    np.testing.assert_allclose(transform(turns), alone, rtol=0, atol=1e-6)
+@pytest.mark.parametrize("check", transform_kit.CHECKS)
+def test_batch_and_sample_by_sample_agree(check: str, turns: np.ndarray, transform: transforms.Transform) -> None:
+    dict(transform_kit.agreements(transform, turns))[check]()
+
+
+@pytest.mark.parametrize(
+    ("check", "broken"),
+    [
+        ("one_by_one", lambda rows: rows - rows.mean()),
+        ("in_any_order", lambda rows: np.cumsum(rows, axis=0)),
+        ("beside_strangers", lambda rows: rows / np.abs(rows).max()),
+        ("finite", lambda rows: np.divide(rows, 0.0 * rows, out=np.full_like(rows, np.nan), where=rows > 1e9)),
+        ("without_a_trace", lambda rows: np.multiply(rows, 2, out=rows)),
+    ],
+)
+def test_the_kit_notices_a_transform_that_looks_at_its_neighbours(
+    check: str, broken: transform_kit.Transform, turns: np.ndarray
+) -> None:
+    with pytest.raises((AssertionError, ValueError)):
+        dict(transform_kit.agreements(broken, turns.copy()))[check]()
 
 
 def test_a_saved_transform_is_the_same(turns: np.ndarray, transform: transforms.Transform, tmp_path: Path) -> None:
