@@ -60,10 +60,10 @@ def check(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Prove the lock without solver and network: there, fresh, hashed, from allowed indexes (ENV001 ENV002 ENV004)."""
+    """Prove the lock without solver and network: there, fresh, complete, hashed, from allowed indexes (ENV001-004)."""
     if online:
         _ask_channels(project.resolve())
-    _interlocks(project, base, ("ENV001", "ENV002", "ENV004"), as_json)
+    _interlocks(project, base, ("ENV001", "ENV002", "ENV003", "ENV004"), as_json)
 
 
 @app.command()

@@ -9,6 +9,7 @@ from beampermit.environments import Environment
 from beampermit.environments.addresses import untrusted
 from beampermit.environments.backend import Backend, Lock, Problem, Specification
 from beampermit.environments.choice import backend_of
+from beampermit.environments.coverage import uncovered
 from beampermit.environments.environment import environment_of
 from beampermit.errors import BadInput
 from beampermit.interlocks.inputs import provides
@@ -82,6 +83,26 @@ class ENV002(Interlock):
             asked=len(specification.requirements),
             python=specification.python,
         )
+
+
+class ENV003(Interlock):
+    "The lock covers the platforms and accelerators of the contract"
+
+    requires = frozenset({"ENV001"})
+
+    def check(self, project: Project, lock: Lock) -> Finding:
+        """Some machine that the contract names has no environment.
+
+        Add the platform to `platforms:` in `environment.yml`, or the accelerator as `cuda.virtual-packages.yml` beside
+        it (with uv: as an extra), and run `beampermit env lock`.
+        """
+        if not project.has_contract:
+            return closed(f"no contract names a platform; {lock.file} is for what its specification names")
+        asked = project.judge.environment
+        problems = tuple(uncovered(lock, asked.platforms, asked.accelerators))
+        if problems:
+            return _tripped(problems)
+        return closed(f"{', '.join(asked.platforms)} with {', '.join(asked.accelerators)}", locks=len(lock.all))
 
 
 class ENV004(Interlock):

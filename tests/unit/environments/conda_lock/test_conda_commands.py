@@ -40,7 +40,7 @@ def test_the_whole_way(env: Env, root: Path, tmp_path: Path, channel: Channel) -
     prefix = tmp_path / "environment"
     assert env("lock", "--json")["packages"] == 12
     verdicts = env("check", "--json")
-    assert [verdict["outcome"] for verdict in verdicts] == ["closed"] * 3
+    assert [verdict["outcome"] for verdict in verdicts] == ["closed"] * 4
     assert env("check", "--online", "--json") == verdicts or channel.asked
     installed = env("install", "--prefix", str(prefix), "--json")
     assert installed["prefix"] == str(prefix)
