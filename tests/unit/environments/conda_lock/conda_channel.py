@@ -18,6 +18,8 @@ from typing import Any
 
 QUIET: Callable[[str], None] = str.split
 """A watch that does not look."""
+TOKEN = "s3cret"
+"""With `/t/` and this before it, the channel is a private one."""
 PYTHON = "{}.{}".format(*sys.version_info[:2])
 LAUNCHER = f"""#!/bin/sh
 here=$(dirname "$0")
@@ -111,8 +113,9 @@ def serving(channel: Channel) -> Iterator[Channel]:
         def do_GET(self) -> None:
             path = self.path.split("?", 1)[0]
             channel.asked.append(path)
-            file = channel.folder / path.removeprefix("/lab/")
-            status, body = (200, file.read_bytes()) if path.startswith("/lab/") and file.is_file() else (404, b"")
+            inside = path.removeprefix(f"/t/{TOKEN}")
+            file = channel.folder / inside.removeprefix("/lab/")
+            status, body = (200, file.read_bytes()) if inside.startswith("/lab/") and file.is_file() else (404, b"")
             for part, fault in channel.faults.items():
                 if part in path:
                     status, body = fault(body)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conda_channel import PYTHON, Channel
+from conda_channel import PYTHON, TOKEN, Channel
 from typer.testing import CliRunner
 
 from beampermit.cli.main import app
@@ -174,3 +174,44 @@ def test_values_of_a_hostile_lock_do_not_break_the_markdown(env: Env, locked: Pa
     hostile.write_text((locked / "conda-lock.yml").read_text().replace("name: probe", "name: 'x|`@everyone`|<b>'"))
     shown = env("diff", str(hostile), "--markdown")
     assert "<b>" not in shown.replace("<code>", "")
+
+
+def test_a_private_channels_token_stays_out_of_the_lock_and_of_messages(
+    env: Env, root: Path, channel: Channel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("environment.yml", "dev-environment.yml"):
+        text = (root / name).read_text()
+        (root / name).write_text(text.replace("/lab", "/t/${LAB_TOKEN}/lab"))
+    monkeypatch.setenv("LAB_TOKEN", TOKEN)
+    env("lock")
+    text = (root / "conda-lock.yml").read_text()
+    assert TOKEN not in text
+    assert "/t/${LAB_TOKEN}/lab/noarch/tune-1.5-0.conda" in text
+    env("check")
+    env("check", "--online")
+    env("install", "--prefix", str(tmp_path / "environment"))
+    assert TOKEN not in "".join(path.read_text() for path in (tmp_path / "environment/conda-meta").glob("*.json"))
+    channel.faults["/lab"] = lambda _: (403, b"")
+    monkeypatch.setenv("BEAMPERMIT_CACHE", str(tmp_path / "elsewhere"))
+    assert TOKEN not in env("lock", code=4).message
+    assert TOKEN not in env("install", "--prefix", str(tmp_path / "other"), code=4).message
+
+
+FULL = """
+mount -t tmpfs -o size={size}k none "$1" || exit 77
+exec "$2" -m beampermit.cli.main env install --project "$3" --prefix "$1/environment"
+"""
+
+
+@pytest.mark.parametrize("size", [8, 32, 48])  # at the first folder, while unpacking, while linking
+def test_a_disk_that_is_full_is_said_in_words(env: Env, locked: Path, tmp_path: Path, size: int) -> None:
+    mount = tmp_path / "small"
+    mount.mkdir()
+    script = FULL.format(size=size)
+    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", mount, sys.executable, locked]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    if found.returncode in {1, 77} and "beampermit" not in found.stderr:
+        pytest.skip("no small disk can be mounted here")
+    assert found.returncode == 4, found.stderr
+    assert "no space left" in found.stderr.lower()
+    assert "Traceback" not in found.stderr

@@ -167,14 +167,6 @@ def test_somebody_elses_environment_is_left_alone(backend: CondaLock, locked: Pa
     assert (prefix / "conda-meta/history").read_text() == "precious"
 
 
-def test_a_full_disk_is_the_outside_world(backend: CondaLock, locked: Path, prefix: Path) -> None:
-    from beampermit.environments.conda_lock.rattler_process import failure
-
-    error = failure("InstallerError", "failed to link x\nCaused by: No space left on device (os error 28)")
-    assert isinstance(error, Outside)
-    assert error.message.startswith("there is no space left on the disk: failed to link x")
-
-
 def test_a_folder_that_cannot_be_written_is_the_outside_world(backend: CondaLock, locked: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BeampermitError) as caught:
