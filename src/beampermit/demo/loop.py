@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,10 @@ def steps() -> Iterator[Step]:
 def generate(stage: Stage) -> str:
     """A project from the template, its origin, and the key that will sign its permits."""
     stage.run("git", "init", "--quiet", "--bare", "--initial-branch", "main", str(stage.origin), cwd=stage.root)
-    stage.run("beampermit", "new", "--no-input", "--no-lock", "--output-dir", str(stage.root), cwd=stage.root)
+    # The Python that is surely on this machine is the one that runs this.
+    answer = f"python_version={sys.version_info.major}.{sys.version_info.minor}"
+    folder = str(stage.root)
+    stage.run("beampermit", "new", "--no-input", "--no-lock", "-o", folder, "-a", answer, cwd=stage.root)
     stage.git("remote", "add", "origin", str(stage.origin))
     stage.beampermit("permit", "keygen", "--out", str(stage.key.parent))
     write_text(stage.project / ".github/permit.pub", stage.key.with_suffix(".pub").read_text())
@@ -106,6 +110,8 @@ def merge(stage: Stage) -> str:
     stage.git("merge", "--quiet", "--no-ff", "--message", "Merge the better model", BETTER)
     stage.git("push", "--quiet", "origin", "main")
     stage.beampermit("rehearse", "release")
+    for paper in ("MODEL_CARD", "RUNBOOK"):
+        stage.keep(f"release/{paper}.html", f"{paper.replace('_', ' ').lower()}.html")
     return "version 2 is champion"
 
 
@@ -136,17 +142,19 @@ def _branch(stage: Stage, name: str) -> None:
 
 
 def _rehearse(stage: Stage, branch: str, *, expect: int) -> str:
-    """Push the branch, run the pull-request workflow on it, keep its report."""
+    """Push the branch, run the pull-request workflow on it, keep its report; give what was printed."""
     stage.git("push", "--quiet", "origin", branch)
-    return stage.beampermit("rehearse", "pull-request", "--head", branch, expect=expect).out
+    printed = stage.beampermit("rehearse", "pull-request", "--head", branch, expect=expect).out
+    stage.keep("report/report.html", f"report of {branch}.html")
+    return stage.keep("report/report.md", f"report of {branch}.md").read_text(encoding="utf-8") if expect else printed
 
 
-def _refused(printed: str, interlock: str) -> str:
-    """The line in which the report says why. Raises `UnexpectedError` if it was another interlock that tripped."""
-    found = re.search(rf"{interlock}[^\n]*", printed)
+def _refused(report: str, interlock: str) -> str:
+    """Why, as the report's table says it. Raises `UnexpectedError` if it was another interlock that tripped."""
+    found = re.search(rf"\*\*{interlock}\*\*[^|]*\|[^|]*tripped[^|]*\|([^|]*)\|", report)
     if found is None:
         raise UnexpectedError(f"the pull request was refused, but not by {interlock}")
-    return f"refused: {found[0]}"
+    return f"refused by {interlock}: {found[1].strip()}"
 
 
 def _edit(file: Path, pattern: str, replacement: str) -> None:

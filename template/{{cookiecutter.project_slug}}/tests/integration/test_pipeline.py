@@ -11,8 +11,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
+
+from {{ cookiecutter.package_name }} import signals
+from {{ cookiecutter.package_name }}.model import FaultModel
+from {{ cookiecutter.package_name }}.train import TRAINED
 
 ROOT = Path(__file__).parents[2]
 STAGES = ["request", "label", "dataset", "train", "evaluate", "limits", "package"]
@@ -70,12 +75,9 @@ def test_the_metrics_are_there_and_better_than_chance(small: Path) -> None:
 
 
 def test_given_scores_are_judged_like_the_models_own(small: Path) -> None:
-    score = (
-        "import mlflow.pyfunc as m, pandas as pd, numpy as np;"
-        "t = np.stack(pd.read_parquet('data/dataset/test.parquet').turns);"
-        "m.load_model('model').predict({'turns': t}).to_parquet('scores.parquet')"
-    )
-    python(small, "-c", score)
+    table = signals.read(Path("data/dataset/test.parquet"), ["turns"])
+    model = FaultModel.load(TRAINED / "weights.safetensors", TRAINED / "transform.json")
+    pd.DataFrame({"score": model(signals.turns_of(table))}).to_parquet("scores.parquet")
     arguments = ("--inputs", "data/dataset/test.parquet", "--scores", "scores.parquet", "--out", "again.json")
     run("evaluate", *arguments)
     own, again = (json.loads((small / name).read_text()) for name in ("metrics/metrics.json", "again.json"))

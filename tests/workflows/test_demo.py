@@ -1,0 +1,39 @@
+"""`make demo` is a promise: the loop is played to its end, and each refusal is by the interlock that it plants."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from beampermit.git import Git
+from beampermit.registry.ledger import Ledger
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_the_loop_closes(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    command = [sys.executable, "-m", "beampermit.cli.main", "demo", "--dir", str(folder), "--json"]
+    played = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert played.returncode == 0, played.stderr[-3000:] + (folder / "demo.log").read_text()[-5000:]
+    said = [step["said"] for step in json.loads(played.stdout)["steps"]]
+    assert any(line.startswith("refused by ENV002: ") and "rich" in line for line in said)
+    assert any(line.startswith("refused by DAT004: ") and "outside [-20, 20] mm" in line for line in said)
+    ledger = Ledger(Git(folder / "bpm-faults"))
+    ledger.fetch()
+    assert [(event.event, event.version) for event in ledger.events()] == [
+        ("promote", 1),
+        ("promote", 2),
+        ("rollback", 1),
+    ]
+    assert {paper.name for paper in (folder / "papers").glob("*.html")} == {
+        "report of better-model.html",
+        "report of stale-lock.html",
+        "report of data-outside-range.html",
+        "model card.html",
+        "runbook.html",
+    }
