@@ -37,6 +37,7 @@ def without_data(project: Project) -> None:
     shutil.rmtree(project.root / ".dvc/cache")
     shutil.rmtree(project.root / "data/dataset")
     (project.root / "data/raw.parquet").unlink()
+    (project.root / "data/labels.parquet").unlink()
 
 
 def plant_manifest(project: Project, storage: Path, entries: object) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from beampermit.files import write_json
 from beampermit.project import Project
 from dvc_repositories import remake
 
@@ -23,11 +24,14 @@ stages:
     outs:
       - data/raw.parquet
       - data/raw.json: {cache: false}
+      - data/labels.parquet
   dataset:
     cmd: python make.py dataset
-    deps: [make.py, data/raw.parquet]
-    outs: [data/dataset]
+    deps: [make.py, data/raw.parquet, data/labels.parquet]
+    outs: [data/dataset, data/dataset.json: {cache: false}]
 """
+REVIEWED = "acquisition,device,plane,faulty,labelled_by,labelled_at,why,confidence"
+OPINION = "Ada,2026-02-01T10:00:00Z,seen in the tunnel,0.9"
 SPLITS = {"train": 1, "validation": 2, "test": 3}
 """Name of a split -> the number of its only acquisition, its only device and its day."""
 IDENTITY = {f"GIT_{who}_{what}": "ada" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
@@ -49,7 +53,10 @@ def dvc_template(tmp_path_factory: pytest.TempPathFactory, contract_text: str) -
         (root / "params.yaml").write_text("rows: 8\n")
         (root / "make.py").write_text("print('made')\n")
         (root / "data/raw.json").write_text("{}\n")
+        (root / "labels").mkdir()
+        (root / "labels/reviewed.csv").write_text(f"{REVIEWED}\na01-3,BPM.1,X,true,{OPINION}\n")
         _write_tables(root)
+        record(root)
         (folder / "storage").mkdir()
         from dvc.repo import Repo
 
@@ -90,7 +97,7 @@ def alter(dvc_project: Project) -> Callable[[str, str], None]:
 
         file = dvc_project.root / f"data/dataset/{split}.parquet"
         new = file.with_suffix(".new")
-        rows = f"SELECT {columns} FROM read_parquet('{file}') {rest}"
+        rows = f"SELECT {columns} FROM read_parquet('{file}') {rest.format(file=file)}"
         duckdb.sql(f"COPY ({rows}) TO '{new}' (FORMAT parquet {options})")
         file.unlink()
         new.rename(file)
@@ -127,9 +134,39 @@ def _write_tables(root: Path) -> None:
         ],
     )
     connection.execute(f"COPY signals TO '{root}/data/raw.parquet' (FORMAT parquet)")
+    said = "CASE WHEN acquisition = 'a01-3' AND plane = 'X' THEN {} ELSE {} END AS {}"
+    columns = (
+        said.format("'Ada'", "'rule'", "labelled_by"),
+        said.format("TIMESTAMPTZ '2026-02-01 10:00:00Z'", "acquired_at", "labelled_at"),
+        said.format("'seen in the tunnel'", "'the orbit rises'", "why"),
+        said.format("'expert'", "'rule'", "source"),
+        said.format("'false'", "''", "overruled"),
+        "0.9::DOUBLE AS confidence",
+    )
+    labels = f"SELECT acquisition, device, plane, faulty, {', '.join(columns)} FROM signals"
+    connection.execute(f"COPY ({labels}) TO '{root}/data/labels.parquet' (FORMAT parquet)")
     for split, number in SPLITS.items():
         rows = f"FROM signals WHERE device = 'BPM.{number}'"
         connection.execute(f"COPY ({rows}) TO '{root}/data/dataset/{split}.parquet' (FORMAT parquet)")
+
+
+def record(root: Path) -> None:
+    """Write `data/dataset.json` for what lies in the work tree."""
+    from beampermit.digest import digest_file
+
+    splits = {name: f"data/dataset/{name}.parquet" for name in SPLITS}
+    write_json(
+        root / "data/dataset.json",
+        {
+            "parents": {path: digest_file(root / path) for path in ("data/raw.parquet", "data/labels.parquet")},
+            "code": {"make.py": digest_file(root / "make.py")},
+            "parameters": {"rows": 8},
+            "split": {"by": ["acquisition", "device"], "time": "acquired_at"},
+            "splits": {
+                name: {"path": path, "sha256": digest_file(root / path), "rows": 8} for name, path in splits.items()
+            },
+        },
+    )
 
 
 def _git(root: Path, *arguments: str) -> Any:

@@ -195,6 +195,36 @@ class Split(Part):
     """Column of time: the splits' spans must not overlap."""
 
 
+class About(Part):
+    """What a reader of the datasheet asks first, and no table can answer (DAT007)."""
+
+    purpose: Text
+    """What the data were gathered for."""
+    collected: Text
+    """How they came to be: which machine, which conditions, what was left out."""
+    limitations: tuple[Text, ...] = Field(min_length=1)
+    """What they do not show; at least one."""
+    terms: Text
+    """Who may use them, and on what terms."""
+
+
+class Review(Part):
+    """What people say of single rows; it counts more than what rules say."""
+
+    file: InsidePath
+    """A CSV table in git that `beampermit data label` writes: key, `column`, labelled_by, labelled_at, why, confidence."""
+    column: str
+    """The column of labels that people fill."""
+    values: tuple[Text, ...] = Field(min_length=1)
+    """What may be said, in the order of the keys on the page."""
+
+    @model_validator(mode="after")
+    def _different(self) -> Review:
+        if len(set(self.values)) != len(self.values):
+            raise ValueError("review.values names one twice")
+        return self
+
+
 class Dataset(Part):
     """The data: asked for, labelled, divided."""
 
@@ -202,7 +232,7 @@ class Dataset(Part):
     raw: InsidePath
     """The table that the request brought."""
     labels: InsidePath
-    """The table of labels."""
+    """The table of labels: key, `target`, and of each row labelled_by, labelled_at, why."""
     splits: dict[Name, InsidePath] = Field(min_length=2)
     """Name of a split -> its Parquet file; `test` is the one that metrics are judged on."""
     key: tuple[str, ...] = Field(min_length=1)
@@ -210,6 +240,12 @@ class Dataset(Part):
     target: str
     """Column that the model learns."""
     split: Split
+    lineage: InsidePath = "data/dataset.json"
+    """Parents, code and parameters that the splits were made from, with their sha256; made by the pipeline, in git."""
+    about: About | None = None
+    """For the datasheet."""
+    review: Review | None = None
+    """Labels by people."""
 
     @model_validator(mode="after")
     def _has_test(self) -> Dataset:

@@ -10,6 +10,7 @@ from beampermit.contract import Contract
 from beampermit.contract.load import line_of
 
 Location = tuple[int | str, ...]
+ABOUT = ("dataset", "about")
 UNWRITTEN = (
     (
         re.compile(r"\b(?:TODO|FIXME|TBD|XXX|lorem ipsum|change ?me|placeholder|fill (?:me )?in)\b", re.I),
@@ -34,6 +35,21 @@ class Gap:
 def gaps(contract: Contract, text: str) -> tuple[Gap, ...]:
     """What is missing in a contract before card and runbook can be called complete; `text` is the contract's file."""
     found = ((location, why) for location, value in _written(contract) if (why := _unwritten(value)))
+    return tuple(Gap(_key(location), line_of(text, location), why) for location, why in found)
+
+
+def about_gaps(contract: Contract, text: str) -> tuple[Gap, ...]:
+    """What is missing in `dataset.about` before a datasheet can be called complete."""
+    about = contract.dataset.about
+    if about is None:
+        return ()
+    texts: list[tuple[Location, str]] = [(("purpose",), about.purpose), (("collected",), about.collected)]
+    texts += [(("limitations", place), line) for place, line in enumerate(about.limitations)]
+    found = (
+        ((*ABOUT, *location), why)
+        for location, value in [*texts, (("terms",), about.terms)]
+        if (why := _unwritten(value))
+    )
     return tuple(Gap(_key(location), line_of(text, location), why) for location, why in found)
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from beampermit.contract import FILE_NAME as FILE
+from beampermit.errors import BadInput, Tripped
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Absent, Finding, Interlock, closed, skipped, tripped
+from beampermit.verdict import Location
 
 SHOWN = 20
 
@@ -126,6 +131,72 @@ class DAT005(Interlock):
         return closed(f"{len(contract.dataset.splits)} splits share no rows, no {', no '.join(rule.by)}{time}")
 
 
+class DAT006(Interlock):
+    "Labels are versioned, cover the dataset, and name who, when and why"
+
+    def check(self, project: Any, contract: Any, judge: Any) -> Finding:
+        """Make every row's label answer for itself: `labelled_by`, `labelled_at` and `why` are columns of the table of
+        labels, and a person's word (`beampermit data label`) replaces a rule's. Then run `dvc repro` and `dvc push`;
+        `beampermit data labels` shows what is covered and where people disagree.
+        """
+        from beampermit.datasets.labels import opinions, review
+        from beampermit.datasets.tables import open_tables
+
+        dataset = contract.dataset
+        rules = judge.dataset.model_copy(update={"review": dataset.review, "splits": dataset.splits})
+        reviewed = [dataset.review.file] if dataset.review and project.path(dataset.review.file).exists() else []
+        unversioned = _unversioned(project, [dataset.labels, *reviewed])
+        if unversioned:
+            return tripped(f"{unversioned[0]} is kept neither by DVC nor by git", *unversioned)
+        _present(project, [dataset.labels, *dataset.splits.values()])
+        with _faulty():
+            said = opinions.read(project.root, rules, dataset.review) if dataset.review else ()
+        labels, *splits = open_tables(project.root, {"labels": dataset.labels, **dataset.splits})
+        found = review.look(labels, splits, rules, said)
+        evidence = found.as_json()
+        if found.problems:
+            return tripped(_several(found.problems), dataset.labels, **evidence)
+        people = f"; {len(found.overruled)} rules overruled by people" if found.overruled else ""
+        torn = f"; on {len(found.conflicts)} rows people disagree, the last word counts" if found.conflicts else ""
+        words = f"{found.rows} labels by {len(found.people)}, every row of {len(splits)} splits has one"
+        return closed(f"{words}{people}{torn}", **evidence)
+
+
+class DAT007(Interlock):
+    "The dataset's card can be written and its lineage is true"
+
+    def check(self, project: Any, contract: Any) -> Finding:
+        """Let the pipeline record what the splits were made from: `dvc repro` writes `dataset.lineage`, kept by
+        git. What only a person knows of the data stands in `dataset.about` in `contract.yaml`; look at the whole with
+        `beampermit data card`.
+        """
+        from beampermit.datasets import pedigree
+        from beampermit.documents.completeness import about_gaps
+
+        dataset = contract.dataset
+        if dataset.about is None:
+            return tripped("contract.yaml does not say what the data were gathered for: dataset.about is missing", FILE)
+        gaps = about_gaps(contract, project.path(FILE).read_text(encoding="utf-8"))
+        if gaps:
+            places = (Location(file=FILE, line=gap.line) for gap in gaps)
+            return tripped(_several([f"{gap.key} is {gap.why}" for gap in gaps]), *places)
+        if not project.path(dataset.lineage).exists():
+            return tripped(f"{dataset.lineage}, the record of what the splits were made from, is not here", FILE)
+        if _unversioned(project, [dataset.lineage]):
+            return tripped(f"{dataset.lineage} is kept neither by DVC nor by git", dataset.lineage)
+        with _faulty():
+            found = pedigree.read(project.root, dataset.lineage)
+            _present(project, [*found.parents, *dataset.splits.values()])
+            faults = list(pedigree.faults(project.root, found, dataset))
+        if faults:
+            return tripped(f"{dataset.lineage}: {_several(faults)}", dataset.lineage, faults=faults[:SHOWN])
+        rows = {name: made.rows for name, made in found.splits.items()}
+        words = (
+            f"{len(found.splits)} splits are what {len(found.parents)} parents and {len(found.code)} files of code made"
+        )
+        return closed(words, parents=found.parents, rows=rows)
+
+
 class DAT008(Interlock):
     "No data or models in git, and the DVC remote is unchanged"
 
@@ -150,10 +221,37 @@ def _tables(project: Any, contract: Any) -> list[Any]:
     """The splits' tables, if all are here and can be opened without harm. Raises `Absent`, `Tripped`."""
     from beampermit.datasets.tables import open_tables
 
-    absent = [path for path in contract.dataset.splits.values() if not (project.root / path).exists()]
+    _present(project, contract.dataset.splits.values())
+    return open_tables(project.root, contract.dataset.splits)
+
+
+@contextmanager
+def _faulty() -> Iterator[None]:
+    """A file of the pull request that cannot be read is its fault, not the caller's."""
+    try:
+        yield
+    except BadInput as error:
+        raise Tripped(error.message, file=error.file, line=error.line, hint=error.hint) from None
+
+
+def _present(project: Any, paths: Iterable[str]) -> None:
+    absent = [path for path in paths if not (project.root / path).exists()]
     if absent:
         raise Absent(f"{absent[0]} is not here{_more(len(absent) - 1)}", hint="beampermit data pull")
-    return open_tables(project.root, contract.dataset.splits)
+
+
+def _unversioned(project: Any, paths: Iterable[str]) -> list[str]:
+    """Those of `paths` that neither git tracks nor `dvc.lock` or a `.dvc` file binds. Raises `BadInput`."""
+    from beampermit.documents.changes.data import after
+    from beampermit.documents.changes.sides import Sides
+
+    sides = Sides(project)
+    bound = tuple(after(sides))
+    return [
+        path
+        for path in paths
+        if path not in sides.tracked and not any(path == kept or path.startswith(f"{kept}/") for kept in bound)
+    ]
 
 
 def _several(words: list[str]) -> str:

@@ -29,12 +29,12 @@ def test_a_fresh_clone_gets_its_data_and_a_second_pull_brings_nothing(dvc_projec
     without_data(dvc_project)
     seen: list[tuple[int, int]] = []
     first = pull(Repository.of(dvc_project), watch=lambda *progress: seen.append(progress))
-    assert (first.fetched, first.present) == (5, 0)
-    assert sorted(first.changed) == ["data/dataset", "data/raw.parquet"]
-    assert (seen[0], seen[-1]) == ((0, 5), (5, 5))
+    assert (first.fetched, first.present) == (6, 0)
+    assert sorted(first.changed) == ["data/dataset", "data/labels.parquet", "data/raw.parquet"]
+    assert (seen[0], seen[-1]) == ((0, 6), (6, 6))
     assert here(dvc_project) == list(FILES)
     second = pull(Repository.of(dvc_project))
-    assert (second.fetched, second.present, second.changed) == (0, 5, ())
+    assert (second.fetched, second.present, second.changed) == (0, 6, ())
     assert dvc_project.git("status", "--porcelain") == ""
 
 
@@ -121,7 +121,8 @@ def test_changes_that_were_not_committed_are_not_lost(dvc_project: Project) -> N
 
 def test_nothing_is_written_through_a_link(dvc_project: Project, tmp_path: Path) -> None:
     without_data(dvc_project)
-    (dvc_project.root / "data/raw.json").unlink()
+    for name in ("raw", "dataset"):
+        (dvc_project.root / f"data/{name}.json").unlink()
     (dvc_project.root / "data/.gitignore").unlink()
     (dvc_project.root / "data").rmdir()
     (dvc_project.root / "data").symlink_to(tmp_path / "elsewhere")

@@ -62,7 +62,7 @@ def _status(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_data_are_looked_up_and_pulled_over_http(over_http: Project) -> None:
     assert look(Repository.of(over_http)).missing == ()
     without_data(over_http)
-    assert pull(Repository.of(over_http)).fetched == 5
+    assert pull(Repository.of(over_http)).fetched == 6
 
 
 def test_an_object_that_is_missing_over_http_is_named(over_http: Project, storage: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pytest
 
 from beampermit.datasets.repository import Repository
 from beampermit.errors import BadInput, Outside, Tripped
-from beampermit.interlocks.data import DAT001, DAT002, DAT003, DAT004, DAT005, DAT008
+from beampermit.interlocks.data import DAT001, DAT002, DAT003, DAT004, DAT005, DAT006, DAT007, DAT008
 from beampermit.interlocks.interlock import Absent, Finding
 from beampermit.interlocks.runner import check, select
 from beampermit.project import Project
@@ -39,6 +40,14 @@ def dat004(project: Project) -> Finding:
 
 def dat005(project: Project) -> Finding:
     return DAT005().check(project, project.contract, project.judge)
+
+
+def dat006(project: Project) -> Finding:
+    return DAT006().check(project, project.contract, project.judge)
+
+
+def dat007(project: Project) -> Finding:
+    return DAT007().check(project, project.contract)
 
 
 def dat008(project: Project) -> Finding:
@@ -97,7 +106,7 @@ STALE: dict[str, tuple[Callable[[Project], None], str]] = {
     "parameter": (edit("params.yaml", "8", "9"), "stage raw: params.yaml: rows is 9, it ran with 8"),
     "parameter gone": (edit("params.yaml", "rows", "columns"), "rows is absent, it ran with 8"),
     "input added": (edit("dvc.yaml", "deps: [make.py]", "deps: [make.py, params.yaml]"), "its input params.yaml"),
-    "output added": (edit("dvc.yaml", "outs: [data/dataset]", "outs: [data/dataset, log]"), "know its output log"),
+    "output added": (edit("dvc.yaml", "outs: [data/dataset,", "outs: [log, data/dataset,"), "know its output log"),
     "never ran": (never_run, "stage train: never ran: dvc.lock does not know it"),
     "no lock at all": (lambda project: (project.root / "dvc.lock").unlink(), "stage raw: never ran"),
     "kept file edited": (append("data/raw.parquet"), "stage raw: data/raw.parquet is not what dvc.lock names"),
@@ -125,7 +134,7 @@ def test_dat001_trips_where_a_stage_ran_on_another_version_than_its_producer_mad
     before, after = lock.read_text().split("  dataset:")
     value = next(line.split()[-1] for line in after.splitlines() if "md5: " in line and "hash" not in line)
     lock.write_text(before + "  dataset:" + after.replace(value, "f" * 32))
-    assert "it ran on another data/raw.parquet than stage raw made" in dat001(dvc_project).reason
+    assert "it ran on another data/labels.parquet than stage raw made" in dat001(dvc_project).reason
 
 
 BROKEN = {
@@ -167,7 +176,7 @@ def test_dat002_asks_only_for_what_is_new_since_the_base(dvc_project: Project, a
     alter("train", "*", "LIMIT 7")
     remake(dvc_project.root)
     finding = dat002(dvc_project)
-    assert (finding.outcome, finding.evidence["asked"], finding.evidence["objects"]) == (Outcome.CLOSED, 2, 5)
+    assert (finding.outcome, finding.evidence["asked"], finding.evidence["objects"]) == (Outcome.CLOSED, 2, 6)
 
 
 @pytest.mark.parametrize("path", ["data/raw.parquet", "data/dataset/test.parquet"])
@@ -428,6 +437,193 @@ def test_dat005_says_which_column_is_missing(dvc_project: Project, alter: Alter)
     alter("test", "* EXCLUDE (acquired_at)")
     with pytest.raises(Tripped, match="there is no column 'acquired_at' to divide by"):
         dat005(dvc_project)
+
+
+# DAT006
+
+LABELS: dict[str, tuple[str, str]] = {
+    "no who": ("* EXCLUDE (labelled_by)", "there is no column 'labelled_by'"),
+    "renamed": ("* RENAME (labelled_at AS labeled_at)", "no column 'labelled_at'; is it 'labeled_at'?"),
+    "no why": ("* REPLACE (' ' AS why)", "why is empty in 24 of 24 labels"),
+    "nobody": ("* REPLACE (NULL::VARCHAR AS labelled_by)", "labelled_by is empty in 24 of 24 labels"),
+    "null": ("* REPLACE (NULL::BOOLEAN AS faulty)", "faulty is empty in 24 of 24 labels"),
+    "when is text": ("* REPLACE ('yesterday' AS labelled_at)", "labelled_at is of type VARCHAR, not a time"),
+    "clock jump": (
+        "* REPLACE (TIMESTAMPTZ '2099-01-01 00:00:00Z' AS labelled_at)",
+        "24 labels were given in the future",
+    ),
+    "too sure": ("* REPLACE (1.5 AS confidence)", "confidence is not from 0 to 1 in 24 labels"),
+    "not sure": ("* REPLACE ('nan'::DOUBLE AS confidence)", "confidence is not from 0 to 1 in 24 labels"),
+    "sure in words": ("* REPLACE ('very' AS confidence)", "confidence is of type VARCHAR, not a number"),
+    "other labels": ("* REPLACE (NOT faulty AS faulty)", "faulty is not what the labels say in 8 of 8 rows"),
+    "other rows": (
+        "* REPLACE ('b' || acquisition AS acquisition)",
+        "train.parquet: 8 of 8 rows have no label (first: acquisition a01-0, device BPM.1, plane X)",
+    ),
+    "expert unheard": (
+        "* REPLACE ('rule' AS labelled_by)",
+        "1 opinions are not in the labels: Ada says true at labels/reviewed.csv:2, the table has true by rule"
+        " (acquisition a01-3, device BPM.1, plane X)",
+    ),
+}
+
+
+@pytest.mark.parametrize("defect", LABELS)
+def test_dat006_trips_on_labels_that_do_not_answer_for_themselves(
+    dvc_project: Project, alter: Alter, defect: str
+) -> None:
+    columns, reason = LABELS[defect]
+    alter("../labels", columns)
+    finding = dat006(dvc_project)
+    assert finding.outcome is Outcome.TRIPPED
+    assert reason in " ".join(finding.evidence["problems"])
+
+
+def test_dat006_trips_on_a_row_that_is_labelled_twice(dvc_project: Project, alter: Alter) -> None:
+    alter("../labels", "*", "UNION ALL FROM (SELECT * REPLACE (NOT faulty AS faulty) FROM '{file}' LIMIT 1)")
+    assert "1 rows are labelled more than once, 1 of them against each other (first: " in dat006(dvc_project).reason
+
+
+def test_dat006_trips_on_a_row_without_a_label(dvc_project: Project, alter: Alter) -> None:
+    alter("../labels", "*", "WHERE acquisition <> 'a02-2'")
+    assert "validation.parquet: 2 of 8 rows have no label (first: acquisition a02-2" in dat006(dvc_project).reason
+
+
+def test_dat006_trips_on_labels_that_are_no_table(dvc_project: Project) -> None:
+    file = dvc_project.root / "data/labels.parquet"
+    content = file.read_bytes()
+    file.unlink()
+    file.write_bytes(content[: len(content) // 2])
+    with pytest.raises(Tripped, match="cannot be read") as caught:
+        dat006(dvc_project)
+    assert caught.value.file == "data/labels.parquet"
+
+
+def test_dat006_trips_on_labels_that_no_version_is_kept_of(dvc_project: Project) -> None:
+    replace(dvc_project.root / "contract.yaml", "labels: data/labels.parquet", "labels: mine.parquet")
+    assert dat006(dvc_project).reason == "mine.parquet is kept neither by DVC nor by git"
+    dvc_project.git("rm", "--quiet", "--cached", "labels/reviewed.csv")
+    replace(dvc_project.root / "contract.yaml", "labels: mine.parquet", "labels: data/labels.parquet")
+    assert dat006(Project(dvc_project.root)).reason == "labels/reviewed.csv is kept neither by DVC nor by git"
+
+
+def test_dat006_shows_what_people_overruled_and_where_they_disagree(dvc_project: Project) -> None:
+    with (dvc_project.root / "labels/reviewed.csv").open("a") as stream:
+        stream.write("a01-3,BPM.1,X,false,Bo,2026-01-31T10:00:00+01:00,looks sound,0.5\n")
+    finding = dat006(dvc_project)
+    assert finding.outcome is Outcome.CLOSED
+    assert "1 rules overruled by people; on 1 rows people disagree, the last word counts" in finding.reason
+    assert finding.evidence["overruled"][0]["before"] == "false"
+    assert [said["by"] for said in finding.evidence["conflicts"][0]] == ["Ada", "Bo"]
+
+
+OPINIONS = {
+    "unknown value": ("a01-3,BPM.1,X,maybe,Ada,2026-02-01T10:00:00Z,x,1", "faulty 'maybe' is none of true, false", 3),
+    "nobody": ("a01-3,BPM.1,X,true, ,2026-02-01T10:00:00Z,x,1", "nobody stands behind this opinion", 3),
+    "no zone": ("a01-3,BPM.1,X,true,Ada,2026-10-25T02:30:00,x,1", "has no time zone; add Z for UTC", 3),
+    "no time": ("a01-3,BPM.1,X,true,Ada,last week,x,1", "'last week' is no time such as", 3),
+    "future": ("a01-3,BPM.1,X,true,Ada,2099-10-25T02:30:00Z,x,1", "lies in the future", 3),
+    "too sure": ("a01-3,BPM.1,X,true,Ada,2026-02-01T10:00:00Z,x,7", "confidence '7' is not a number from 0 to 1", 3),
+    "not a number": ("a01-3,BPM.1,X,true,Ada,2026-02-01T10:00:00Z,x,nan", "confidence 'nan' is not", 3),
+    "few fields": ("a01-3,BPM.1,X", "has not as many fields as the first", 3),
+    "conflict": ("<<<<<<< HEAD", "merge conflicts are settled by keeping both sides' lines", 3),
+    "quote": ('a01-3,BPM.1,X,true,"Ada,2026-02-01T10:00:00Z,x,1', "not CSV", 3),
+    "not UTF-8": ("a01-3,BPM.1,X,true,\udcff,2026-02-01T10:00:00Z,x,1", "not UTF-8", 3),
+}
+
+
+@pytest.mark.parametrize("defect", OPINIONS)
+def test_dat006_trips_on_an_opinion_that_cannot_be_taken(dvc_project: Project, defect: str) -> None:
+    text, message, line = OPINIONS[defect]
+    with (dvc_project.root / "labels/reviewed.csv").open("a", errors="surrogateescape") as stream:
+        stream.write(f"{text}\n")
+    with pytest.raises(Tripped) as caught:
+        dat006(dvc_project)
+    assert message in caught.value.message
+    assert (caught.value.file, caught.value.line) == ("labels/reviewed.csv", line)
+
+
+def test_dat006_trips_on_an_opinion_about_a_row_that_is_not_there(dvc_project: Project) -> None:
+    with (dvc_project.root / "labels/reviewed.csv").open("a") as stream:
+        stream.write("a09-3,BPM.1,X,true,Ada,2026-02-01T10:00:00Z,x,1\n")
+    assert "labels/reviewed.csv:3: 1 opinions are about rows that have no label" in dat006(dvc_project).reason
+
+
+# DAT007
+
+
+def broken(key: str, value: object) -> Callable[[Project], None]:
+    def plant(project: Project) -> None:
+        file = project.root / "data/dataset.json"
+        content = json.loads(file.read_text())
+        place = content
+        *path, last = key.split("/")
+        for part in path:
+            place = place[part]
+        place[last] = value
+        file.write_text(json.dumps(content))
+
+    return plant
+
+
+def untrack(project: Project) -> None:
+    project.git("rm", "--quiet", "--cached", "data/dataset.json")
+    for name in ("dvc.yaml", "dvc.lock"):
+        (project.root / name).unlink()
+
+
+NOT_ITS = f"sha256:{'0' * 64}"
+PEDIGREES: dict[str, tuple[Callable[[Project], None], str]] = {
+    "missing": (
+        lambda project: (project.root / "data/dataset.json").unlink(),
+        "the splits were made from, is not here",
+    ),
+    "parent": (
+        append("data/raw.parquet"),
+        "its parent data/raw.parquet has other bytes than when the dataset was made",
+    ),
+    "code": (append("make.py"), "its code make.py has other bytes"),
+    "code gone": (lambda project: (project.root / "make.py").unlink(), "its code make.py is not here"),
+    "split": (append("data/dataset/test.parquet"), "split test (data/dataset/test.parquet) has other bytes"),
+    "no labels": (broken("parents", {"data/raw.parquet": NOT_ITS}), "it does not name data/labels.parquet"),
+    "rule": (
+        edit("contract.yaml", "by: [acquisition, device]", "by: [device]"),
+        "the splits were made by the rule by acquisition, device and acquired_at, the contract says by device",
+    ),
+    "elsewhere": (broken("splits/test/path", "data/test.parquet"), "split test was written to data/test.parquet"),
+    "no splits": (broken("splits", {}), "no record of a dataset: splits"),
+    "no digest": (broken("code", {"make.py": "md5:1"}), "no record of a dataset: code.make.py"),
+    "climbs": (broken("code", {"../make.py": NOT_ITS}), "stays inside it"),
+    "not JSON": (edit("data/dataset.json", "{", "{{"), "not JSON"),
+    "a placeholder": (
+        edit("contract.yaml", "terms: Free to use.", "terms: TODO"),
+        "dataset.about.terms is a placeholder",
+    ),
+    "not kept": (untrack, "data/dataset.json is kept neither by DVC nor by git"),
+}
+
+
+@pytest.mark.parametrize("defect", PEDIGREES)
+def test_dat007_trips_on_a_record_that_is_not_true(dvc_project: Project, defect: str) -> None:
+    plant, reason = PEDIGREES[defect]
+    plant(dvc_project)
+    (verdict,) = check(Project(dvc_project.root), select(["DAT007"]))
+    assert verdict.outcome is Outcome.TRIPPED
+    assert reason in verdict.reason
+
+
+def test_dat007_asks_for_what_no_table_can_tell(dvc_project: Project) -> None:
+    file = dvc_project.root / "contract.yaml"
+    text = file.read_text()
+    file.write_text(text[: text.index("  about:")] + text[text.index("  review:") :])
+    assert "dataset.about is missing" in dat007(dvc_project).reason
+
+
+def test_dat006_and_dat007_are_skipped_where_data_were_not_pulled(dvc_project: Project) -> None:
+    without_data(dvc_project)
+    verdicts = check(dvc_project, select(["DAT006", "DAT007"]))
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.SKIPPED] * 2
+    assert all("beampermit data pull" in verdict.reason for verdict in verdicts)
 
 
 # DAT008

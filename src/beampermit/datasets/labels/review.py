@@ -1,0 +1,241 @@
+"""Whether labels cover the dataset and name who, when, why; where people overrule rules, and where they disagree."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from beampermit.contract.model import Dataset, Review
+from beampermit.datasets.labels.opinions import AHEAD, SURE, WHEN, WHO, WHY, Opinion, last_words
+from beampermit.datasets.tables import Table, name
+
+SHOWN = 200
+SOURCE, OVERRULED = "source", "overruled"
+"""Columns that labels may have: `rule`, `injection`, `expert`; and what the rules said where a person overruled them."""
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Rows of one table, how many of them have a label, and how many another one than the labels' table says."""
+
+    rows: int
+    labelled: int
+    different: int = 0
+
+
+@dataclass
+class Found:
+    """What was found of a dataset's labels. `problems` are in words; the rest is for the reader."""
+
+    rows: int = 0
+    coverage: dict[str, Coverage] = field(default_factory=dict)
+    values: dict[str, int] = field(default_factory=dict)
+    people: dict[str, int] = field(default_factory=dict)
+    sources: dict[str, int] = field(default_factory=dict)
+    confidence: tuple[float, float] | None = None
+    overruled: list[dict[str, Any]] = field(default_factory=list)
+    conflicts: list[list[Opinion]] = field(default_factory=list)
+    superseded: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """For a program, and for evidence."""
+        return {
+            "rows": self.rows,
+            "coverage": {key: vars(found) for key, found in self.coverage.items()},
+            "values": self.values,
+            "people": self.people,
+            "sources": self.sources,
+            "confidence": dict(zip(("lowest", "mean"), self.confidence, strict=True)) if self.confidence else None,
+            "overruled": self.overruled,
+            "conflicts": [[opinion.as_json() for opinion in row] for row in self.conflicts],
+            "superseded": self.superseded,
+            "problems": self.problems,
+        }
+
+
+def look(labels: Table, others: list[Table], dataset: Dataset, opinions: tuple[Opinion, ...]) -> Found:
+    """Judge the table of labels against the tables of rows (`raw` and the splits) and what people said.
+
+    Raises `Tripped` for a file that cannot be read.
+    """
+    found = Found()
+    found.problems += _columns(labels, dataset)
+    if found.problems:
+        return found
+    found.problems += _empty(labels, dataset, found)
+    found.problems += _moments(labels)
+    found.problems += _confidence(labels, found)
+    found.problems += _twice(labels, dataset)
+    found.values = _counts(labels, dataset.review.column if dataset.review else dataset.target)
+    found.people = _counts(labels, WHO)
+    found.sources = _counts(labels, SOURCE) if SOURCE in labels.columns else {}
+    if not found.problems:
+        for table in others:
+            found.problems += _cover(labels, table, dataset, found)
+    if dataset.review:
+        found.problems += _people(labels, dataset, dataset.review, opinions, found)
+    return found
+
+
+def _columns(labels: Table, dataset: Dataset) -> Iterator[str]:
+    review = [dataset.review.column] if dataset.review else []
+    for column in dict.fromkeys([*dataset.key, dataset.target, *review, WHO, WHEN, WHY]):
+        if column not in labels.columns:
+            nearest = difflib.get_close_matches(column, labels.columns, 1, 0.6)
+            yield f"there is no column {column!r}" + (f"; is it {nearest[0]!r}?" if nearest else "")
+
+
+def _empty(labels: Table, dataset: Dataset, found: Found) -> Iterator[str]:
+    asked = list(dict.fromkeys([*dataset.key, dataset.target, WHO, WHEN, WHY]))
+    counts = ", ".join(f"count(*) FILTER (WHERE trim(coalesce({_text(column)}, '')) = '')" for column in asked)
+    found.rows, *empty = labels.query(f"SELECT count(*), {counts} FROM {labels.source}")[0]
+    if not found.rows:
+        yield "there are no labels"
+    for column, count in zip(asked, empty, strict=True):
+        if count:
+            yield f"{column} is empty in {count} of {found.rows} labels"
+
+
+def _moments(labels: Table) -> Iterator[str]:
+    kind = labels.columns[WHEN]
+    if not kind.startswith(("TIMESTAMP", "DATE")):
+        yield f"{WHEN} is of type {kind}, not a time"
+        return
+    limit = int((datetime.now(UTC) + AHEAD).timestamp() * 1e6)
+    count, last = labels.query(
+        f"SELECT count(*), CAST(max({name(WHEN)}) AS VARCHAR) FROM {labels.source}"
+        f" WHERE epoch_us({name(WHEN)}) > {limit}"
+    )[0]
+    if count:
+        yield f"{count} labels were given in the future, the last at {last}"
+
+
+def _confidence(labels: Table, found: Found) -> Iterator[str]:
+    if SURE not in labels.columns:
+        return
+    if labels.dimensions(SURE) != 0:
+        yield f"{SURE} is of type {labels.columns[SURE]}, not a number"
+        return
+    sure = f"CAST({name(SURE)} AS DOUBLE)"
+    outside, lowest, mean = labels.query(
+        f"SELECT count(*) FILTER (WHERE {sure} IS NULL OR isnan({sure}) OR {sure} < 0 OR {sure} > 1),"
+        f" min({sure}) FILTER (WHERE isfinite({sure})), avg({sure}) FILTER (WHERE isfinite({sure}))"
+        f" FROM {labels.source}"
+    )[0]
+    if lowest is not None:
+        found.confidence = (lowest, mean)
+    if outside:
+        yield f"{SURE} is not from 0 to 1 in {outside} labels"
+
+
+def _twice(labels: Table, dataset: Dataset) -> Iterator[str]:
+    keys = ", ".join(name(column) for column in dataset.key)
+    rows, torn, first = labels.query(
+        f"SELECT count(*), count(*) FILTER (WHERE said > 1), min({_key(dataset)}) FROM"
+        f" (SELECT {keys}, count(DISTINCT {name(dataset.target)}) AS said FROM {labels.source}"
+        f" GROUP BY {keys} HAVING count(*) > 1)"
+    )[0]
+    if rows:
+        against = f", {torn} of them against each other" if torn else ""
+        yield f"{rows} rows are labelled more than once{against} (first: {_words(dataset, first)})"
+
+
+def _cover(labels: Table, table: Table, dataset: Dataset, found: Found) -> Iterator[str]:
+    """What a split does not have; of the raw table only the number is told, for nobody must use all of it."""
+    lacking = [column for column in dataset.key if column not in table.columns]
+    if lacking:
+        yield f"{table.path} has no column {lacking[0]!r} to look its labels up by"
+        return
+    target = name(dataset.target)
+    judged = dataset.target in table.columns and table.split in dataset.splits
+    other = f"CAST(label.{target} AS VARCHAR) IS DISTINCT FROM CAST(row.{target} AS VARCHAR)" if judged else "false"
+    same = " AND ".join(f"{_text(column, 'label')} = {_text(column, 'row')}" for column in dataset.key)
+    here = f"label.{name(dataset.key[0])} IS NOT NULL"
+    rows, labelled, different, bare, first = table.query(
+        f"SELECT count(*), count(*) FILTER (WHERE {here}), count(*) FILTER (WHERE {here} AND {other}),"
+        f" min({_key(dataset, 'row')}) FILTER (WHERE NOT {here}),"
+        f" min({_key(dataset, 'row')}) FILTER (WHERE {here} AND {other})"
+        f" FROM {table.source} AS row LEFT JOIN {labels.source} AS label ON {same}"
+    )[0]
+    found.coverage[table.split] = Coverage(rows, labelled, different)
+    if table.split not in dataset.splits:
+        return
+    if labelled < rows:
+        yield f"{table.path}: {rows - labelled} of {rows} rows have no label (first: {_words(dataset, bare)})"
+    if different:
+        words = f"{table.path}: {dataset.target} is not what the labels say in {different} of {rows} rows"
+        yield f"{words} (first: {_words(dataset, first)})"
+
+
+def _people(
+    labels: Table, dataset: Dataset, review: Review, opinions: tuple[Opinion, ...], found: Found
+) -> Iterator[str]:
+    words = last_words(opinions)
+    found.superseded = len(opinions) - sum(len(said) for said in words.values())
+    found.conflicts = [said for said in words.values() if len({opinion.value for opinion in said}) > 1]
+    if not words:
+        return
+    stand = _standing(labels, dataset, review, list(words))
+    unknown = [key for key in words if key not in stand]
+    if unknown:
+        yield (
+            f"{review.file}:{words[unknown[0]][0].line}: {len(unknown)} opinions are about rows that have no label"
+            f" (first: {_words(dataset, unknown[0])})"
+        )
+    unheard = [said[0] for key, said in words.items() if key in stand and stand[key][:2] != (said[0].value, said[0].by)]
+    if unheard:
+        first = unheard[0]
+        value, by, _ = stand[first.key]
+        yield (
+            f"{len(unheard)} opinions are not in the labels: {first.by} says {first.value} at {review.file}:{first.line}"
+            f", the table has {value} by {by} ({_words(dataset, first.key)})"
+        )
+    for key, (value, _, before) in stand.items():
+        if before and before != value and len(found.overruled) < SHOWN:
+            found.overruled.append({**words[key][0].as_json(), "before": before})
+
+
+def _standing(
+    labels: Table, dataset: Dataset, review: Review, keys: list[tuple[str, ...]]
+) -> dict[tuple[str, ...], tuple[str, str, str]]:
+    """Key -> what the labels say, by whom, and what the rules said before."""
+    before = _text(OVERRULED) if OVERRULED in labels.columns else "''"
+    found: dict[tuple[str, ...], tuple[str, str, str]] = {}
+    asked = set(keys)
+    listed = ", ".join(_text(column) for column in dataset.key)
+    people = labels.query(
+        f"SELECT {listed}, {_text(review.column)}, {_text(WHO)}, {before} FROM {labels.source}"
+        f" WHERE {_text(dataset.key[0])} IN ({', '.join(sorted({_quoted(key[0]) for key in keys}))})"
+    )
+    for *key, value, by, said in people:
+        if tuple(key) in asked:
+            found[tuple(key)] = (value, by, said or "")
+    return found
+
+
+def _counts(labels: Table, column: str) -> dict[str, int]:
+    rows = labels.query(
+        f"SELECT coalesce({_text(column)}, ''), count(*) AS count FROM {labels.source}"
+        f" GROUP BY 1 ORDER BY count DESC, 1 LIMIT {SHOWN}"
+    )
+    return dict(rows)
+
+
+def _key(dataset: Dataset, table: str = "") -> str:
+    return f"[{', '.join(_text(column, table) for column in dataset.key)}]"
+
+
+def _text(column: str, table: str = "") -> str:
+    return f"CAST({f'{table}.' if table else ''}{name(column)} AS VARCHAR)"
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _words(dataset: Dataset, values: Any) -> str:
+    return ", ".join(f"{column} {str(value)[:60]}" for column, value in zip(dataset.key, values, strict=True))
