@@ -29,7 +29,7 @@ from beampermit.environments.installation import install
 from beampermit.generation import generate
 from beampermit.generation.template import template_folder
 from beampermit.git import Git
-from beampermit.processes import run
+from beampermit.processes import Finished, run
 from beampermit.project import Project
 
 KEPT = "BEAMPERMIT_TRAINED"
@@ -77,10 +77,14 @@ def trained_copy(_trained_folder: Path, environment_prefix: Path, tmp_path: Path
     return found
 
 
+def python(project: Project, *arguments: str) -> Finished:
+    """Run the Python of the project's environment, with the project's code on its path."""
+    return Environment(Path(os.environ[VARIABLE])).run(arguments, project=project.root)
+
+
 def dvc(project: Project, *arguments: str) -> str:
     """Run DVC of the project's environment, as `make reproduce` and `make push` do; give what it printed."""
-    prefix = Path(os.environ[VARIABLE])
-    finished = Environment(prefix).run(["-m", "dvc", *arguments], project=project.root)
+    finished = python(project, "-m", "dvc", *arguments)
     assert finished.code == 0, finished.out + finished.err
     return finished.out
 

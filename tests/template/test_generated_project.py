@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-from pathlib import Path
 
 import pytest
 
 from beampermit.digest import manifest
-from beampermit.environments.environment import Environment
-from beampermit.processes import Finished
 from beampermit.project import Project
-from trained import dvc
+from trained import dvc, python
 
 pytestmark = pytest.mark.slow
 HARMLESS = {".safetensors", ".json", ".yaml", ".py", ".txt", ""}
 PICKLE = re.compile(rb"\A(\x80[\x02-\x05]|PK\x03\x04)")
-
-
-def python(project: Project, *arguments: str) -> Finished:
-    return Environment(Path(os.environ["BEAMPERMIT_ENVIRONMENT"])).run(arguments, project=project.root)
 
 
 def test_its_own_hooks_have_nothing_to_say(trained_copy: Project) -> None:
@@ -47,7 +39,7 @@ def test_its_own_unit_and_integration_tests_pass(trained_copy: Project) -> None:
 def test_its_own_tests_notice_a_transform_that_looks_at_neighbours(trained_copy: Project) -> None:
     _edit(trained_copy, "transforms.py", "np.log10(x.std(axis=1) + SMALLEST)", "np.log10(x.std(axis=1) + x.std())")
     done = python(trained_copy, "-m", "pytest", "-q", "tests/unit/test_transforms.py")
-    assert "FAILED tests/unit/test_transforms.py::test_a_signal_alone_gives_what_it_gives_in_a_batch" in done.out
+    assert "FAILED tests/unit/test_transforms.py::test_batch_and_sample_by_sample_agree" in done.out
 
 
 def test_its_own_tests_notice_a_split_that_shares_devices(trained_copy: Project) -> None:

@@ -12,12 +12,23 @@ import pytest
 from beampermit.digest import digest_file
 from beampermit.project import Project
 from conftest import LHC
-from trained import dvc
+from trained import dvc, python
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not LHC.is_file(), reason="the LHC's acquisitions are not on this machine"),
 ]
+REALLY_STUCK = """
+import json, numpy as np, pandas as pd
+from pathlib import Path
+from bpm_faults.model import FaultModel
+table = pd.read_parquet("data/dataset/test.parquet")
+turns = np.stack(table.turns)
+trained = Path("models/trained")
+scores = FaultModel.load(trained / "weights.safetensors", trained / "transform.json")(turns)
+stuck = (np.diff(turns, axis=1) == 0).mean(axis=1) > 0.5
+print(json.dumps({kind: scores[stuck & (table.fault == kind)].tolist() for kind in ("flat", "none")}))
+"""
 FAULTS = ("flat", "stuck", "spikes", "noise", "shuffled", "lost_bits")
 
 
@@ -61,6 +72,10 @@ def test_a_model_trained_on_the_simulator_alone_finds_faults_on_real_monitors_ne
     assert metrics["auc"] >= 0.97
     assert metrics["recall_flat"] == 1.0
     assert metrics["recall_stuck"] >= 0.99
+    own = json.loads(python(real, "-c", REALLY_STUCK).out)  # faults that the machine had, not ours
+    assert len(own["flat"]) == 12
+    assert own["none"], "stuck for more than half of the turns, and nobody put that in"
+    assert min(own["flat"] + own["none"]) >= 0.5
     assert f"{metrics['false_alarms_per_thousand']:.1f} false alarms per thousand" in page
     for fault in FAULTS:
         assert f"| {fault} |" in page

@@ -60,10 +60,10 @@ FAULTS: dict[str, Callable[[np.ndarray, Rng], np.ndarray]] = {
 
 
 def inject(table: pd.DataFrame, fraction: float, rng: Rng) -> pd.DataFrame:
-    """Put a fault into a `fraction` of the rows; the column `injected` says which, or `none`."""
+    """Put a fault into a `fraction` of the signals that move; the column `injected` says which, or `none`."""
     signals = turns_of(table)
     kinds = np.full(len(table), "none", dtype=object)
-    for row in np.flatnonzero(rng.random(len(table)) < fraction):
+    for row in np.flatnonzero((rng.random(len(table)) < fraction) & (np.ptp(signals, axis=1) > 0)):
         kinds[row] = rng.choice(list(FAULTS))
         signals[row] = FAULTS[kinds[row]](signals[row], rng)
     return table.assign(turns=list(signals), injected=kinds)

@@ -72,7 +72,8 @@ def main() -> None:
     reviewed = pd.read_csv(REVIEWED, dtype=str)
     odd = reviewed[~reviewed["fault"].isin(dataset["review"]["values"])]
     if len(odd):
-        raise SystemExit(f"{REVIEWED}: line {odd.index[0] + 2}: {odd['fault'].iloc[0]!r} is none of dataset.review.values")
+        line, said = odd.index[0] + 2, odd["fault"].iloc[0]
+        raise SystemExit(f"{REVIEWED}: line {line}: {said!r} is none of dataset.review.values")
     signals.write(label(signals.read(Path(dataset["raw"])), reviewed), Path(dataset["labels"]))
 
 
