@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -60,3 +61,41 @@ def pull(
         console().print(f"{pulled.fetched} objects fetched, {pulled.present} were here; {changed}", markup=False)
 
     show(body, text, as_json)
+
+
+@app.command()
+def request(
+    project: Folder = Path(),
+    out: Annotated[
+        str | None, typer.Option(help="Table to write, in the project.", show_default="dataset.raw of the contract")
+    ] = None,
+    accept: Annotated[bool, typer.Option("--accept", help="Take an answer that is not the one that is here.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Ask for the data of `dataset.request`: the same bytes as before, or exit code 1 and what changed, in words."""
+    from rich.progress import Progress
+
+    from beampermit.datasets.requests.request import request as ask
+    from beampermit.environments.environment import environment_of
+    from beampermit.project import Project
+
+    found = Project.find(project.resolve())
+
+    def work(arguments: Sequence[str | Path], folder: Path) -> Any:
+        return environment_of(found.root).run(arguments, project=folder)
+
+    with Progress(console=progress_console(), transient=True) as progress:
+        task = progress.add_task("ask", total=None)
+        delivered = ask(
+            found,
+            work,
+            out=out,
+            accept=accept,
+            watch=lambda what, done, total: progress.update(task, description=what, completed=done, total=total),
+        )
+
+    def text() -> None:
+        said = delivered.sidecar
+        console().print(f"{delivered.table}: {said['rows']} rows, {delivered.words}", markup=False)
+
+    show(delivered.as_json(), text, as_json)

@@ -4,50 +4,20 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)")
-SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+from beampermit.contract.part import InsidePath, Name, Part, Seconds, Span, Text
+from beampermit.contract.request import Request
 
-
-class Part(BaseModel):
-    """A part of the contract: frozen, strict about keys, no NaN and no infinity."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
-
-
-def _seconds(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    found = DURATION.fullmatch(value.strip())
-    if not found:
-        raise ValueError("a duration is a number with ms, s, min, h or d, such as 5s")
-    return float(found[1]) * SECONDS[found[2]]
-
-
-def _inside(value: str) -> str:
-    path = PurePosixPath(value)
-    if path.is_absolute() or ".." in path.parts or "\\" in value or not path.parts or path.parts[0] == ".git":
-        raise ValueError("a path here is relative to the project and stays inside it")
-    return str(path)
+Severity = Literal["MINOR", "MAJOR", "INVALID"]
 
 
 def _mail(value: str) -> str:
     if not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+\.[^@\s<>]+", value):
         raise ValueError("this is not an e-mail address")
     return value
-
-
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, json_schema_extra={"type": ["number", "string"]})]
-"""A duration such as `5s`, `200ms`, `1h`; a bare number is seconds."""
-InsidePath = Annotated[str, AfterValidator(_inside)]
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*([-_][a-z0-9]+)*$", max_length=64)]
-Text = Annotated[str, Field(min_length=1, max_length=4000)]
-Span = tuple[float, float]
-Severity = Literal["MINOR", "MAJOR", "INVALID"]
 
 
 class Owner(Part):
@@ -175,17 +145,6 @@ class Signals(Part):
         return self
 
 
-class Request(Part):
-    """What is asked of the data stream."""
-
-    source: Name
-    """`simulator`, `files`, or a source that a laboratory adds."""
-    version: Annotated[int, Field(ge=1)] = 1
-    """Raised when the request is asked differently."""
-    options: dict[str, Any] = {}
-    """What this source needs to know."""
-
-
 class Split(Part):
     """What the splits must not share."""
 
@@ -212,7 +171,7 @@ class Review(Part):
     """What people say of single rows; it counts more than what rules say."""
 
     file: InsidePath
-    """A CSV table in git that `beampermit data label` writes: key, `column`, labelled_by, labelled_at, why, confidence."""
+    """A CSV table in git, by `beampermit data label`: key, `column`, labelled_by, labelled_at, why, confidence."""
     column: str
     """The column of labels that people fill."""
     values: tuple[Text, ...] = Field(min_length=1)
@@ -390,6 +349,7 @@ class Contract(Part):
             raise ValueError("two metrics have the same name")
         if self.monitoring.reference not in self.dataset.splits:
             raise ValueError(f"monitoring.reference {self.monitoring.reference!r} is no split of the dataset")
+        self.dataset.request.resolved(self.signals.inputs)
         if self.fallback.on_invalid == "default" or self.fallback.then == "default":
             without = [signal.name for signal in self.signals.outputs if signal.default is None]
             if without:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -43,12 +43,12 @@ class Table:
     @property
     def source(self) -> str:
         """What stands after FROM."""
-        return f"read_parquet({_text(_literal(str(self._file)))})"
+        return f"read_parquet({text(literal(str(self._file)))})"
 
     @property
     def numbered(self) -> str:
         """What stands after FROM where `file_row_number` is wanted as well; it costs time."""
-        return f"read_parquet({_text(_literal(str(self._file)))}, file_row_number = true)"
+        return f"read_parquet({text(literal(str(self._file)))}, file_row_number = true)"
 
     @cached_property
     def columns(self) -> dict[str, str]:
@@ -64,7 +64,7 @@ class Table:
     @cached_property
     def units(self) -> dict[str, str]:
         """Units that the file states: a field's `unit` in the Arrow schema, or `units` of the file, as JSON."""
-        rows = self.query(f"SELECT key, value FROM parquet_kv_metadata({_text(_literal(str(self._file)))})")
+        rows = self.query(f"SELECT key, value FROM parquet_kv_metadata({text(literal(str(self._file)))})")
         stated = {_bytes(key): _bytes(value) for key, value in rows}
         return {**_of_file(stated.get(b"units", b"{}")), **arrow.units(stated.get(b"ARROW:schema", b""))}
 
@@ -77,6 +77,21 @@ class Table:
         except duckdb.Error as error:
             words = str(error).splitlines()[0].replace(str(self._file), self.path)
             raise Tripped(f"cannot be read: {words}", file=self.path) from None
+
+    def batches(self, sql: str, size: int) -> Iterator[list[Any]]:
+        """Run SQL on this table; give the answer in pieces of at most `size` rows, never whole."""
+        import duckdb
+
+        cursor = self._connection.cursor()
+        try:
+            cursor.execute(sql)
+            while rows := cursor.fetchmany(size):
+                yield rows
+        except duckdb.Error as error:
+            words = str(error).splitlines()[0].replace(str(self._file), self.path)
+            raise Tripped(f"cannot be read: {words}", file=self.path) from None
+        finally:
+            cursor.close()
 
 
 def open_tables(root: Path, splits: Mapping[str, str]) -> list[Table]:
@@ -96,11 +111,12 @@ def name(column: str) -> str:
     return '"' + column.replace('"', '""') + '"'
 
 
-def _text(value: str) -> str:
+def text(value: str) -> str:
+    """A text as SQL writes it."""
     return "'" + value.replace("'", "''") + "'"
 
 
-def _literal(path: str) -> str:
+def literal(path: str) -> str:
     """The path with what duckdb would take for a pattern."""
     return re.sub(r"[*?\[]", lambda found: f"[{found[0]}]", path)
 

@@ -1,0 +1,42 @@
+"""What all parts of the contract are made of: the strict model, and kinds of values."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)")
+SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class Part(BaseModel):
+    """A part of the contract: frozen, strict about keys, no NaN and no infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+def _seconds(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    found = DURATION.fullmatch(value.strip())
+    if not found:
+        raise ValueError("a duration is a number with ms, s, min, h or d, such as 5s")
+    return float(found[1]) * SECONDS[found[2]]
+
+
+def _inside(value: str) -> str:
+    path = PurePosixPath(value)
+    if path.is_absolute() or ".." in path.parts or "\\" in value or not path.parts or path.parts[0] == ".git":
+        raise ValueError("a path here is relative to the project and stays inside it")
+    return str(path)
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, json_schema_extra={"type": ["number", "string"]})]
+"""A duration such as `5s`, `200ms`, `1h`; a bare number is seconds."""
+InsidePath = Annotated[str, AfterValidator(_inside)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*([-_][a-z0-9]+)*$", max_length=64)]
+Text = Annotated[str, Field(min_length=1, max_length=4000)]
+Span = tuple[float, float]

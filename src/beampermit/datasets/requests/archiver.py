@@ -1,0 +1,210 @@
+"""The EPICS Archiver Appliance over HTTP: pieces of each PV are fetched a few at once, and kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from threading import BoundedSemaphore
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field
+
+from beampermit.contract.part import Seconds
+from beampermit.datasets.requests import archiver_answer
+from beampermit.datasets.requests.asked import Asked, Wanted
+from beampermit.datasets.requests.gaps import moment
+from beampermit.datasets.requests.source import Options, Sampled, Watch, options_of
+from beampermit.datasets.requests.store import Store
+from beampermit.datasets.requests.writing import connect
+from beampermit.errors import Outside
+
+PATH = "/retrieval/data/getData.json"
+LARGEST = 96 * 2**20
+"""Bytes of one answer; a PV that has more in a piece wants shorter pieces."""
+PARSED_AT_ONCE = 2
+"""Answers in memory at once."""
+BUSY = {429, 500, 502, 503, 504}
+
+
+def _address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("this is no address such as http://archiver.lab.example:17668")
+    if parts.username or parts.password:
+        raise ValueError("an address in a contract has no password in it")
+    if parts.query or parts.fragment:
+        raise ValueError(f"the address ends before {PATH}")
+    return value.rstrip("/").removesuffix(PATH)
+
+
+class ArchiverOptions(Options):
+    """`dataset.request.options` of the source `archiver`."""
+
+    url: Annotated[str, AfterValidator(_address)]
+    """Of the appliance, up to `/retrieval`."""
+    piece: Seconds = 86400.0
+    """Time that is asked for at once."""
+    at_once: Annotated[int, Field(ge=1, le=32)] = 4
+    """Questions under way at once."""
+    timeout: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    """Seconds without a byte after which an answer is given up."""
+    longest: Annotated[float, Field(gt=0)] = 600.0
+    """Seconds that one answer may take."""
+    tries: Annotated[int, Field(ge=1, le=20)] = 5
+    """How often a question is asked before the archiver is called down."""
+    backoff: Annotated[float, Field(ge=0, le=60)] = 0.5
+    """Seconds before the second try; doubled, and scattered, for each further one."""
+
+
+@dataclass(frozen=True)
+class _Piece:
+    wanted: Wanted
+    span: tuple[int, int]
+    first: bool
+
+
+class _Busy(Exception):
+    """The archiver may answer when it is asked again."""
+
+
+class Archiver(Sampled):
+    """PVs by name, from the appliance at `options.url`."""
+
+    def __init__(self, asked: Asked) -> None:
+        super().__init__(asked)
+        self.options = options_of(ArchiverOptions, asked)
+
+    def collect(self, store: Store, watch: Watch) -> None:
+        """Fetch what is not kept yet. Raises `Outside` (down), `BadInput` (unknown PV), `Tripped` (wrong data)."""
+        pieces = list(self._pieces())
+        missing = [piece for piece in pieces if not store.piece(piece.wanted.pv, piece.span[0]).exists()]
+        done = len(pieces) - len(missing)
+        watch("fetch", done, len(pieces))
+        with _Fetcher(self.options, store) as fetcher, ThreadPoolExecutor(self.options.at_once) as pool:
+            futures = {pool.submit(fetcher.fetch, piece) for piece in missing}
+            try:
+                while futures:
+                    ended, futures = wait(futures, timeout=1.0, return_when=FIRST_EXCEPTION)
+                    for future in ended:
+                        future.result()
+                    done += len(ended)
+                    watch("fetch", done, len(pieces))
+            finally:
+                fetcher.stopped = True
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _pieces(self) -> Iterator[_Piece]:
+        length = max(1, round(self.options.piece * 1e9))
+        for start, end in self.asked.ranges:
+            for begin in range(start, end, length):
+                for wanted in self.asked.wanted:
+                    yield _Piece(wanted, (begin, min(end, begin + length)), begin == start)
+
+
+class _Fetcher:
+    """One HTTP client and one database for all threads. Raises `Outside` once an archiver has failed often enough."""
+
+    def __init__(self, options: ArchiverOptions, store: Store):
+        import httpx
+
+        self._options = options
+        self._store = store
+        self._database = connect(store.folder)
+        self._client = httpx.Client(
+            timeout=options.timeout,
+            follow_redirects=True,
+            limits=httpx.Limits(max_connections=options.at_once),
+            headers={"Accept": "application/json"},
+        )
+        self._parsing = BoundedSemaphore(PARSED_AT_ONCE)
+        self.stopped = False
+
+    def __enter__(self) -> _Fetcher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+        self._database.close()
+
+    def fetch(self, piece: _Piece) -> None:
+        """Ask for one piece until it is there, and keep it."""
+        import httpx
+        from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+        if self.stopped:
+            return
+        retrying = Retrying(
+            stop=stop_after_attempt(self._options.tries),
+            wait=wait_random_exponential(multiplier=self._options.backoff, max=60),
+            retry=retry_if_exception_type((_Busy, httpx.TransportError)),
+            sleep=self._sleep,
+        )
+        try:
+            retrying(self._try, piece)
+        except RetryError as error:
+            why = error.last_attempt.exception()
+            words = " ".join(str(why).split()) or type(why).__name__
+            raise Outside(
+                f"the archiver at {self._options.url} does not answer about {piece.wanted.pv}: {words}"
+                f" ({self._options.tries} tries)",
+                hint="beampermit data request goes on where it stopped",
+            ) from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Outside(f"the archiver at {self._options.url} cannot be asked: {error}") from None
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait, but not on after another piece has failed for good."""
+        until = time.monotonic() + seconds
+        while not self.stopped and time.monotonic() < until:
+            time.sleep(min(0.1, seconds))
+
+    def _try(self, piece: _Piece) -> None:
+        if self.stopped:
+            return
+        name = self._store.piece(piece.wanted.pv, piece.span[0])
+        spool = name.with_suffix(".json")
+        try:
+            self._download(piece, spool)
+            # A cursor is a connection of this thread's own.
+            with self._parsing, self._database.cursor() as cursor:
+                answer = archiver_answer.read(cursor, spool, piece.wanted)
+                self._store.put(cursor, answer, piece.wanted.pv, piece.span, first=piece.first)
+        except archiver_answer.Garbled as error:
+            raise _Busy(str(error)) from None
+        finally:
+            spool.unlink(missing_ok=True)
+
+    def _download(self, piece: _Piece, spool: Path) -> None:
+        start, end = piece.span
+        question = {"pv": piece.wanted.pv, "from": moment(start), "to": moment(end)}
+        began, size = time.monotonic(), 0
+        with (
+            self._client.stream("GET", self._options.url + PATH, params=question) as response,
+            spool.open("wb") as file,
+        ):
+            self._judge(response, piece)
+            for block in response.iter_bytes():
+                size += len(block)
+                if size > LARGEST:
+                    raise Outside(
+                        f"the archiver's answer about {piece.wanted.pv} is larger than {LARGEST >> 20} MiB",
+                        file="contract.yaml",
+                        hint="make dataset.request.options.piece shorter",
+                    )
+                if self.stopped or time.monotonic() - began > self._options.longest:
+                    raise _Busy(f"an answer took longer than {self._options.longest:g} s")
+                file.write(block)
+
+    def _judge(self, response: Any, piece: _Piece) -> None:
+        status = response.status_code
+        if status in BUSY:
+            raise _Busy(f"status {status}")
+        if status != 200:
+            raise Outside(
+                f"the archiver at {self._options.url} answers with status {status} about {piece.wanted.pv}",
+                hint="look at dataset.request.options.url",
+            )

@@ -1,0 +1,199 @@
+"""A request with nothing left open: which PVs, of which devices, between which moments."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from beampermit.contract import FILE_NAME, Contract
+from beampermit.contract.request import AskedSignal, Request
+from beampermit.datasets.requests.inputs import plain_file
+from beampermit.digest import digest_json
+from beampermit.errors import BadInput
+from beampermit.processes import Finished
+from beampermit.project import Project
+
+PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+MOST_DEVICES = 100_000
+MOST_ROWS = 10**10
+Worker = Callable[[Sequence[str | Path], Path], Finished]
+"""Runs Python in the project's own environment: arguments, and the folder that stands for the project."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One PV: the signal it is, and of which device (the values of the columns that stand in its name)."""
+
+    pv: str
+    signal: AskedSignal
+    device: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """How many numbers one value has; 0 of a scalar."""
+        size = 1
+        for length in self.signal.shape:
+            size *= length
+        return size if self.signal.shape else 0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as a source sees it. Moments are nanoseconds since 1970, UTC."""
+
+    root: Path
+    request: Request
+    signals: tuple[AskedSignal, ...]
+    time: str
+    """The column of time."""
+    key: tuple[str, ...]
+    """Columns that name a row, as the contract says."""
+    raw: str
+    """Where the project's own function writes its table."""
+    columns: tuple[str, ...]
+    """Columns of the device table that stand in names of PVs, in its order."""
+    devices: tuple[tuple[str, ...], ...]
+    """Their values; one empty row where no device stands in any name."""
+    folder: Path
+    """For what is kept between runs, and for scratch."""
+    work: Worker
+
+    @cached_property
+    def ranges(self) -> tuple[tuple[int, int], ...]:
+        """Start, and end that is not in it any more, in order."""
+        return tuple(sorted((_nanoseconds(span.start), _nanoseconds(span.end)) for span in self.request.ranges))
+
+    @cached_property
+    def wanted(self) -> tuple[Wanted, ...]:
+        """Each PV once: those of no device first, then device by device."""
+        found: dict[str, Wanted] = {}
+        for wanted in self._wanted():
+            if wanted.pv in found and found[wanted.pv] != wanted:
+                raise BadInput(f"dataset.request.signals: two of them are the PV {wanted.pv!r}", file=FILE_NAME)
+            found[wanted.pv] = wanted
+        return tuple(found.values())
+
+    def of(self, device: tuple[str, ...]) -> tuple[Wanted, ...]:
+        """The PVs that make the rows of a device, in the order of the signals."""
+        return tuple(self._one(signal, device) for signal in self.signals)
+
+    def identity(self) -> dict[str, Any]:
+        """What makes it this request: two with equal identities ask for the same."""
+        return {
+            "request": self.request.model_dump(mode="json", exclude={"version"}),
+            "signals": [signal.model_dump(mode="json") for signal in self.signals],
+            "devices": [list(device) for device in self.devices],
+            "time": self.time,
+        }
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of `identity`."""
+        return digest_json(self.identity())
+
+    def _wanted(self) -> Iterator[Wanted]:
+        shared = [signal for signal in self.signals if not PLACEHOLDER.search(signal.pv or "")]
+        yield from (self._one(signal, ()) for signal in shared)
+        for device in self.devices:
+            yield from (self._one(signal, device) for signal in self.signals if signal not in shared)
+
+    def _one(self, signal: AskedSignal, device: tuple[str, ...]) -> Wanted:
+        values = dict(zip(self.columns, device, strict=False))
+        stand = set(PLACEHOLDER.findall(signal.pv or ""))
+        name = PLACEHOLDER.sub(lambda found: values[found[1]], signal.pv or "")
+        return Wanted(name, signal, tuple(value for column, value in values.items() if column in stand))
+
+
+def ask(project: Project, folder: Path, work: Worker) -> Asked:
+    """What the contract of the project asks for. Raises `BadInput`, also for a range that has not ended yet."""
+    contract = project.contract
+    request = contract.dataset.request
+    signals = request.resolved(contract.signals.inputs)
+    columns, devices = _devices(project, contract, signals)
+    found = Asked(
+        root=project.root,
+        request=request,
+        signals=signals,
+        time=contract.dataset.split.time or "acquired_at",
+        key=contract.dataset.key,
+        raw=contract.dataset.raw,
+        columns=columns,
+        devices=devices,
+        folder=folder,
+        work=work,
+    )
+    _judge(found, datetime.now(UTC))
+    return found
+
+
+def _judge(asked: Asked, now: datetime) -> None:
+    for span in asked.request.ranges:
+        if span.end > now:
+            raise BadInput(
+                f"dataset.request.ranges: {span.end.isoformat()} has not come yet, so the answer would change",
+                file=FILE_NAME,
+            )
+    period = asked.request.sampling.period if asked.request.sampling else None
+    rows = sum(end - start for start, end in asked.ranges) / (period * 1e9) * len(asked.devices) if period else 0
+    if rows > MOST_ROWS:
+        raise BadInput(f"dataset.request asks for {rows:.0e} rows; {MOST_ROWS:.0e} are the limit", file=FILE_NAME)
+    names = [*asked.columns, asked.time, *(signal.name for signal in asked.signals)]
+    names += [f"{signal.name}_severity" for signal in asked.signals]
+    folded = [name.casefold() for name in names]
+    twice = [name for name in names if folded.count(name.casefold()) > 1]
+    if twice:
+        raise BadInput(f"dataset.request: two columns of the table would be called {twice[0]!r}", file=FILE_NAME)
+    assert asked.wanted or not asked.signals  # noqa: S101 - made here, so that two PVs of one name are found early
+
+
+def _devices(
+    project: Project, contract: Contract, signals: Sequence[AskedSignal]
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    stand = {column for signal in signals for column in PLACEHOLDER.findall(signal.pv or "")}
+    if not stand:
+        return (), ((),)
+    if contract.signals.devices is None:
+        raise BadInput(f"{{{min(stand)}}} stands in a PV's name and signals.devices names no table", file=FILE_NAME)
+    path = contract.signals.devices
+    header, rows = _read(project.root, path)
+    if missing := sorted(stand - set(header)):
+        raise BadInput(f"{{{missing[0]}}} stands in a PV's name and there is no such column", file=path, line=1)
+    columns = tuple(column for column in header if column in stand)
+    found = {tuple(row[column] for column in columns): number for number, row in rows}
+    for values, number in found.items():
+        if not all(values) or any(not value.isprintable() for value in values):
+            raise BadInput("a value that stands in a PV's name is empty or not printable", file=path, line=number)
+    if not found:
+        raise BadInput("there are no devices in the table", file=path)
+    return columns, tuple(found)
+
+
+def _read(root: Path, path: str) -> tuple[list[str], list[tuple[int, Mapping[str, str]]]]:
+    """The header and the rows of a CSV table, each with its line."""
+    file = plain_file(root, path)
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            rows = []
+            for row in reader:
+                if None in row or None in row.values():
+                    raise BadInput("a row is longer or shorter than the first one", file=path, line=reader.line_num)
+                if len(rows) == MOST_DEVICES:
+                    raise BadInput(f"more than {MOST_DEVICES} devices", file=path, line=reader.line_num)
+                rows.append((reader.line_num, row))
+            return list(reader.fieldnames or ()), rows
+    except UnicodeDecodeError as error:
+        raise BadInput(f"not UTF-8: {error.reason} at byte {error.start}", file=path) from None
+    except csv.Error as error:
+        raise BadInput(f"not CSV: {error}", file=path) from None
+
+
+def _nanoseconds(moment: datetime) -> int:
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return ((since.days * 86400 + since.seconds) * 10**6 + since.microseconds) * 1000

@@ -1,0 +1,40 @@
+"""Files that a request reads: inside the project, and plain."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from beampermit.datasets.paths import fault
+from beampermit.datasets.workspace import oddities
+from beampermit.errors import BadInput
+
+
+def plain_file(root: Path, path: str) -> Path:
+    """The file at `path` below `root`. Raises `BadInput` for what is absent, a link, a pipe, or outside."""
+    shown = path.encode("utf-8", "backslashreplace").decode()
+    if what := fault(path):
+        raise BadInput(f"the path {what}", file=shown)
+    file = root / path
+    if not os.path.lexists(file):
+        raise BadInput("the file is missing", file=shown)
+    for odd, what in oddities(file, root, root / ".dvc/cache"):
+        raise BadInput(f"is {what}, not a file", file=odd)
+    if not file.is_file():
+        raise BadInput("is a folder, not a file", file=shown)
+    return file
+
+
+def plain_files(root: Path, pattern: str) -> list[str]:
+    """Paths below `root` that a pattern such as `recordings/*.parquet` names, in order. Raises `BadInput`."""
+    if not any(sign in pattern for sign in "*?["):
+        plain_file(root, pattern)
+        return [pattern]
+    if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+        raise BadInput(f"the pattern {pattern!r} leaves the project", file="contract.yaml")
+    found = sorted(file.relative_to(root).as_posix() for file in root.glob(pattern))
+    if not found:
+        raise BadInput(f"no file is named {pattern!r}", file="contract.yaml")
+    for path in found:
+        plain_file(root, path)
+    return found

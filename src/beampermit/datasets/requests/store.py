@@ -1,0 +1,60 @@
+"""Samples of PVs as they came, one Parquet file a piece: whole or absent, so that a killed request goes on."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from beampermit.datasets.tables import literal, text
+from beampermit.files import replacing
+
+
+class Store:
+    """The pieces in one folder. A piece is the samples of a PV from one moment to another, with these columns:
+
+    `ns` when (nanoseconds since 1970), `value` (a number or a list of them), `severity` (EPICS; 3 where none of 0 to 3
+    came), `arrived` (its number in the answer), `back` (older than the one before it there), `lost` (when the
+    connection before it was lost, or NULL), `place` (`inside` the piece, the last one `before` it, or `outside`).
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def piece(self, pv: str, start: int) -> Path:
+        """Where the samples of a PV from `start` are kept."""
+        return self.folder / f"{_file_name(pv)}-{start}.parquet"
+
+    def pieces(self, pv: str) -> list[Path]:
+        """Those of a PV, in order of time."""
+        found = self.folder.glob(f"{_file_name(pv)}-*.parquet")
+        return sorted(found, key=lambda file: int(file.stem.rpartition("-")[2]))
+
+    def put(self, connection: Any, samples: str, pv: str, span: tuple[int, int], *, first: bool) -> None:
+        """Keep the samples that the SQL `samples` gives (ns, value, severity, arrived, lost) for the span of a PV.
+
+        `first`: the piece is the first of its range, so the sample before it says what held at its start.
+        """
+        start, end = span
+        before = f"ns = (SELECT max(ns) FROM came WHERE ns < {start})" if first else "false"
+        placed = f"CASE WHEN ns >= {start} AND ns < {end} THEN 'inside' WHEN {before} THEN 'before' ELSE 'outside' END"
+        # Archivers repeat the sample before each piece: only of the first one is it said to be anywhere.
+        repeated = "" if first else f"WHERE ns >= {start} OR ns <> (SELECT max(ns) FROM came WHERE ns < {start})"
+        sql = (
+            f"WITH came AS MATERIALIZED ({samples}) SELECT ns, value,"
+            " CAST(CASE WHEN severity BETWEEN 0 AND 3 THEN severity ELSE 3 END AS UTINYINT) AS severity,"
+            " arrived, coalesce(ns < lag(ns) OVER (ORDER BY arrived), false) AS back, lost,"
+            f" {placed} AS place FROM came {repeated} ORDER BY ns, arrived"
+        )
+        with replacing(self.piece(pv, start)) as temporary:
+            connection.execute(f"COPY ({sql}) TO {text(str(temporary))} (FORMAT parquet, COMPRESSION zstd)")
+
+    def source(self, pv: str) -> str:
+        """What stands after FROM for all samples of a PV."""
+        files = ", ".join(text(literal(str(file))) for file in self.pieces(pv))
+        return f"read_parquet([{files}])"
+
+
+def _file_name(pv: str) -> str:
+    return hashlib.sha256(pv.encode()).hexdigest()[:32]

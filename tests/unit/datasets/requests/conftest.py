@@ -1,0 +1,65 @@
+"""Fixtures of data requests: an archiver on 127.0.0.1, and projects whose contract asks for something."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from answers import END, START, Ask
+from archiver import Archiver
+from beampermit.datasets.requests.request import Delivered, request
+from beampermit.project import Project
+
+
+@pytest.fixture
+def archiver() -> Iterator[Archiver]:
+    with Archiver().serve() as found:
+        yield found
+
+
+@pytest.fixture
+def asking(project: Project) -> Callable[..., Project]:
+    """Write `dataset.request`, and other parts of the contract by their path: `asking({...}, **{"signals.inputs": []})`."""
+
+    def write(wanted: dict[str, Any], **others: Any) -> Project:
+        yaml = YAML(typ="safe")
+        contract = yaml.load(project.root / "contract.yaml")
+        contract["dataset"]["request"] = wanted
+        for path, value in others.items():
+            *folders, last = path.split(".")
+            part = contract
+            for folder in folders:
+                part = part[folder]
+            part[last] = value
+        yaml.dump(contract, project.root / "contract.yaml")
+        return Project(project.root)
+
+    return write
+
+
+@pytest.fixture
+def ask_archiver(asking: Callable[..., Project], archiver: Archiver) -> Ask:
+    """Ask the archiver for two signals, ten rows a second apart; keywords change the request."""
+
+    def run(accept: bool = False, options: dict[str, Any] | None = None, **changes: Any) -> Delivered:
+        wanted = {
+            "source": "archiver",
+            "options": {"url": archiver.url, "backoff": 0.01, "timeout": 0.3, **(options or {})},
+            "signals": [
+                {"name": "current", "pv": "BEAM:CURRENT", "unit": "mA", "range": [0, 500]},
+                {"name": "mode", "pv": "MACHINE:MODE", "unit": "1"},
+            ],
+            "ranges": [{"start": START, "end": END}],
+            "sampling": {"period": "1s"},
+            "gaps": {"max_age": "1h"},
+        }
+        return request(asking({**wanted, **changes}), _no_work, accept=accept)
+
+    return run
+
+
+def _no_work(*_: Any) -> Any:
+    raise AssertionError("nothing of the project's own is run")
