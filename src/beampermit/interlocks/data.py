@@ -113,22 +113,29 @@ class DAT004(Interlock):
 
 
 class DAT005(Interlock):
-    "Splits share no rows, groups or time"
+    "Splits share no rows, groups, time or signals"
 
     def check(self, project: Any, contract: Any, judge: Any) -> Finding:
         """What a model was trained on must not judge it. Divide the data by the columns of `dataset.split` in
-        `contract.yaml`, so that each value is in one split alone; then run `dvc repro`.
+        `contract.yaml`, so that each value is in one split alone, and leave out what was recorded twice; then run
+        `dvc repro`. A signal that was shifted, scaled or turned over is still the same signal.
         """
+        from beampermit.datasets.duplicates import duplicates
         from beampermit.datasets.overlap import overlaps
+        from beampermit.datasets.promises import rules
 
-        found = overlaps(_tables(project, contract), judge.dataset)
+        tables = _tables(project, contract)
+        signals = rules(contract, judge)
+        found = overlaps(tables, judge.dataset) or list(duplicates(tables, signals, judge.dataset.key))
         if found:
             words = [overlap.words for overlap in found]
             files = dict.fromkeys(path for overlap in found for path in overlap.paths)
             return tripped(_several(words), *files, overlaps=[overlap.as_json() for overlap in found])
         rule = judge.dataset.split
         time = f" and no time by {rule.time}" if rule.time else ""
-        return closed(f"{len(contract.dataset.splits)} splits share no rows, no {', no '.join(rule.by)}{time}")
+        return closed(
+            f"{len(contract.dataset.splits)} splits share no rows, no {', no '.join(rule.by)}{time}, no signal"
+        )
 
 
 class DAT006(Interlock):

@@ -439,6 +439,23 @@ def test_dat005_says_which_column_is_missing(dvc_project: Project, alter: Alter)
         dat005(dvc_project)
 
 
+def test_dat005_trips_on_a_signal_that_was_only_moved_to_another_split(dvc_project: Project, alter: Alter) -> None:
+    replace(dvc_project.root / "contract.yaml", "shape: [4]", "shape: [40]")
+    for seed, split in enumerate(("train", "validation")):
+        noise = (
+            f"list_transform(range(40), lambda i: (hash(acquisition || plane || {seed} || i) % 1000) / 100.0)"
+        )
+        alter(split, f"* REPLACE ({noise} AS turns)")
+    train = dvc_project.root / "data/dataset/train.parquet"
+    copied = f"(SELECT list_transform(turns[4:], lambda x: -2 * x) || [1, 5, 2] FROM '{train}' LIMIT 1)"
+    alter("test", f"* REPLACE (CASE WHEN acquisition = 'a03-1' AND plane = 'Y' THEN {copied} END AS turns)")
+    finding = dat005(Project(dvc_project.root))
+    assert finding.outcome is Outcome.TRIPPED
+    assert "1 turns of test are copies of train's: a03-1 BPM.3 Y is a01-0 BPM.1 X, 3 values earlier, times -2" in (
+        finding.reason
+    )
+
+
 # DAT006
 
 LABELS: dict[str, tuple[str, str]] = {

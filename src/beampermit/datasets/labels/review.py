@@ -14,7 +14,7 @@ from beampermit.datasets.tables import Table, name
 
 SHOWN = 200
 SOURCE, OVERRULED = "source", "overruled"
-"""Columns that labels may have: `rule`, `injection`, `expert`; and what the rules said where a person overruled them."""
+"""Columns that labels may have: `rule`, `injection`, `expert`; and what the rules said where a person says else."""
 
 
 @dataclass(frozen=True)
@@ -191,8 +191,8 @@ def _people(
         first = unheard[0]
         value, by, _ = stand[first.key]
         yield (
-            f"{len(unheard)} opinions are not in the labels: {first.by} says {first.value} at {review.file}:{first.line}"
-            f", the table has {value} by {by} ({_words(dataset, first.key)})"
+            f"{len(unheard)} opinions are not in the labels: {first.by} says {first.value}"
+            f" at {review.file}:{first.line}, the table has {value} by {by} ({_words(dataset, first.key)})"
         )
     for key, (value, _, before) in stand.items():
         if before and before != value and len(found.overruled) < SHOWN:

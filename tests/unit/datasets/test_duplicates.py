@@ -1,0 +1,111 @@
+"""The same signal in two splits is found however it was moved, and signals that are only alike are left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from beampermit.contract import Signal
+from beampermit.datasets import duplicates
+from beampermit.datasets.overlap import Overlap
+from beampermit.datasets.tables import open_tables
+
+LENGTH = 120
+SIGNAL = Signal(name="turns", pv="X", shape=(LENGTH,), unit="mm", range=(-20, 20))
+Change = Callable[[np.ndarray], np.ndarray]
+TURNS = np.arange(LENGTH)
+
+
+def beam(seed: int, count: int = 40, noise: float = 0.05) -> np.ndarray:
+    """Betatron motion of one tune: amplitude, phase and orbit differ, as in monitors that see the same beam."""
+    rng = np.random.default_rng(seed)
+    size, phase, orbit = rng.uniform(0.5, 2, (count, 1)), rng.uniform(0, 7, (count, 1)), rng.normal(0, 1, (count, 1))
+    return orbit + size * np.sin(2 * np.pi * 0.31 * TURNS + phase) + rng.normal(0, noise, (count, LENGTH))
+
+
+def write(folder: Path, split: str, rows: np.ndarray) -> None:
+    import duckdb
+
+    connection = duckdb.connect()
+    connection.execute("CREATE TABLE signals (device VARCHAR, turns FLOAT[])")
+    table = [(f"{split} {number}", row.tolist()) for number, row in enumerate(rows)]
+    if table:
+        connection.executemany("INSERT INTO signals VALUES (?, ?)", table)
+    connection.execute(f"COPY signals TO '{folder}/{split}.parquet' (FORMAT parquet)")
+
+
+def found(folder: Path, train: np.ndarray, test: np.ndarray) -> list[Overlap]:
+    write(folder, "train", train)
+    write(folder, "test", test)
+    tables = open_tables(folder, {split: f"{split}.parquet" for split in ("train", "test")})
+    return list(duplicates.duplicates(tables, (SIGNAL,), ("device",)))
+
+
+COPIES: dict[str, tuple[Change, str]] = {
+    "as it is": (lambda x: x, "test 40 is train 7"),
+    "scaled": (lambda x: 1.7 * x, "test 40 is train 7, times 1.7"),
+    "turned over": (lambda x: -x, "test 40 is train 7, times -1"),
+    "moved": (lambda x: x + 3, "test 40 is train 7, plus 3"),
+    "later": (lambda x: np.r_[beam(5)[0, :11], x[:-11]], "test 40 is train 7, 11 values later"),
+    "earlier": (lambda x: np.r_[x[60:], beam(5)[0, :60]], "test 40 is train 7, 60 values earlier"),
+    "all of it": (
+        lambda x: -0.5 * np.r_[beam(5)[0, :20], x[:-20]] - 1,
+        "test 40 is train 7, 20 values later, times -0.5, plus -1",
+    ),
+    "rounded": (lambda x: x.round(3), "test 40 is train 7"),
+}
+
+
+@pytest.mark.parametrize("change", COPIES)
+def test_a_copy_is_found_and_said_how_it_was_made(tmp_path: Path, change: str) -> None:
+    make, words = COPIES[change]
+    train = beam(1)
+    (overlap,) = found(tmp_path, train, np.vstack([beam(2), make(train[7])]))
+    assert overlap.words == f"1 turns of test are copies of train's: {words}"
+    assert (overlap.count, overlap.paths) == (1, ("train.parquet", "test.parquet"))
+
+
+ALIKE: dict[str, np.ndarray] = {
+    "the same motion": beam(2),
+    "flat": np.full((40, LENGTH), 3.0),
+    "straight": np.outer(np.linspace(1, 2, 40), TURNS / 10),
+    "alternating": np.outer(np.linspace(1, 2, 40), (-1.0) ** TURNS),
+    "steps of a coarse converter": np.round(beam(2) * 2) / 2,
+}
+
+
+@pytest.mark.parametrize("kind", ALIKE)
+def test_signals_that_are_only_alike_are_no_copies(tmp_path: Path, kind: str) -> None:
+    train = np.vstack([beam(1), ALIKE[kind]]) if kind != "the same motion" else beam(1)
+    assert found(tmp_path, train, ALIKE[kind][:20] if kind in ("flat", "straight", "alternating") else beam(3)) == []
+
+
+def test_a_thousand_copies_are_as_many_and_take_no_longer_than_one(tmp_path: Path) -> None:
+    train = beam(1)
+    (overlap,) = found(tmp_path, train, np.repeat(train[:1], 1000, axis=0))
+    assert overlap.count == duplicates.EACH, "as many as one window may bring together"
+
+
+def test_what_is_not_finite_is_left_to_those_who_judge_it(tmp_path: Path) -> None:
+    broken = beam(1)
+    broken[:, 3] = np.nan
+    assert found(tmp_path, broken, broken) == []
+
+
+def test_an_empty_split_and_short_signals_are_compared_to_nothing(tmp_path: Path) -> None:
+    assert found(tmp_path, beam(1), beam(1)[:0]) == []
+    short = SIGNAL.model_copy(update={"shape": (8,)})
+    tables = open_tables(tmp_path, {split: f"{split}.parquet" for split in ("train", "test")})
+    assert list(duplicates.duplicates(tables, (short,), ("device",))) == []
+
+
+def test_memory_is_bounded_by_keeping_fewer_windows_of_each_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duplicates, "BUDGET", 80)
+    train = beam(1)
+    (overlap,) = found(tmp_path, train, np.vstack([beam(2), train[7]]))
+    assert overlap.first == ("test 40 is train 7",)
