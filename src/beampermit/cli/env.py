@@ -14,7 +14,7 @@ from beampermit.cli.output import Json, console, progress_console, show
 app = typer.Typer(no_args_is_help=True, help="Lock, check, install and verify the environment; run commands in it.")
 Variant = Annotated[
     str,
-    typer.Option(metavar="NAME", help="The accelerator variant of a conda lock, such as cuda.", show_default="none"),
+    typer.Option(metavar="NAME", help="The accelerator variant of the lock, such as cuda.", show_default="none"),
 ]
 Where = Annotated[Path, typer.Option("--project", help="The project's folder.", show_default="this folder")]
 
@@ -119,24 +119,19 @@ def bundle(
     to: Annotated[Path, typer.Argument(metavar="FOLDER|FILE.tar", help="Where to write it.")],
     project: Where = Path(),
     variant: Variant = "",
-    platform: Annotated[str | None, typer.Option(help="For this platform; else for this machine's.")] = None,
+    platform: Annotated[
+        str | None,
+        typer.Option(
+            help="For this platform, as the lock calls it (linux-64, with uv linux-x86_64); else this machine's."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write all packages of a conda lock into one folder or tar, for machines without a network."""
+    """Write all packages of the lock into one folder or tar, for machines without a network."""
     from beampermit.environments import choice
-    from beampermit.environments.conda_lock import CondaLock
-    from beampermit.environments.conda_lock.bundle import bundle as write
-    from beampermit.environments.conda_lock.channels import current_platform
-    from beampermit.errors import BadInput
 
-    root = project.resolve()
-    backend = choice.chosen(root, variant=variant)
-    if not isinstance(backend, CondaLock):
-        raise BadInput(
-            "only conda locks are bundled; uv has `uv sync --offline` with a cache that you carry", file=root
-        )
     with _progress() as watch:
-        done = write(backend.read(root), platform or current_platform(), to, watch)
+        done = choice.bundle(project.resolve(), to, variant=variant, platform=platform, watch=watch)
     body = {"bundle": str(done.path), "packages": done.packages, "bytes": done.size}
     words = f"{done.path}: {done.packages} packages, {done.size / 2**20:.1f} MiB"
     show(body, lambda: console().print(words, markup=False, soft_wrap=True), as_json)
@@ -245,7 +240,7 @@ def _opened(bundle: Path | None) -> Iterator[Path | None]:
     if bundle is None:
         yield None
         return
-    from beampermit.environments.conda_lock.bundle import opened
+    from beampermit.environments.bundle import opened
 
     with opened(bundle) as folder:
         yield folder

@@ -110,9 +110,14 @@ class Lock:
     packages: tuple[Package, ...]
     content: dict[str, Any] = field(repr=False, default_factory=dict)
     variant: str = ""
-    """The accelerator it is for, where each has a lock of its own: `cuda`."""
+    """The accelerator it is for, or is to be installed for: `cuda`."""
     others: tuple[Lock, ...] = ()
     """The locks of the project's other variants."""
+
+    @property
+    def stamp(self) -> str:
+        """What an environment that was built from it is marked with."""
+        return f"{self.digest} {self.variant}".rstrip()
 
     @property
     def all(self) -> tuple[Lock, ...]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from beampermit.environments.backend import Backend, Lock
+from beampermit.environments.backend import Backend, Lock, Watch
+from beampermit.environments.bundle import Bundled, write
 from beampermit.environments.conda_lock import CondaLock
+from beampermit.environments.conda_lock import bundle as conda
+from beampermit.environments.conda_lock.channels import current_platform
 from beampermit.environments.conda_lock.reading import decoded
-from beampermit.environments.uv import Uv
+from beampermit.environments.platforms import current
+from beampermit.environments.uv import Uv, files
 from beampermit.errors import BadInput
 
 BACKENDS: tuple[Backend, ...] = (CondaLock(), Uv())
@@ -31,9 +35,18 @@ def chosen(root: Path, *, variant: str = "", bundle: Path | None = None, program
     backend = backend_of(root)
     if isinstance(backend, CondaLock):
         return CondaLock(variant=variant, bundle=bundle, program=program)
-    if variant or bundle or program != "rattler":
-        raise BadInput(f"{backend.name} knows no variants, bundles or micromamba: they are of conda locks", file=root)
-    return backend
+    if program != "rattler":
+        raise BadInput(f"{program} installs conda locks, and this is a lock of {backend.name}", file=root)
+    return Uv(variant=variant, bundle=bundle)
+
+
+def bundle(root: Path, to: Path, *, variant: str = "", platform: str | None = None, watch: Watch) -> Bundled:
+    """Write what the lock of the project needs on a platform (this machine's if None) to a folder or tar."""
+    backend = chosen(root, variant=variant)
+    lock = backend.read(root)
+    if isinstance(backend, CondaLock):
+        return write(lock, conda.bundled(lock, platform or current_platform(), watch), to, watch)
+    return write(lock, files.bundled(lock, root, platform or current(), watch), to, watch)
 
 
 def lock_of(root: Path, named: str) -> Lock | None:

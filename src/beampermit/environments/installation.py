@@ -35,8 +35,8 @@ class Installation:
 
 def shared_prefix(lock: Lock) -> Path:
     """Where the environment of a lock is kept for all projects and checkouts of this user on this kind of machine."""
-    name = f"{lock.digest.removeprefix('sha256:')[:16]}-{sys.platform}-{platform.machine()}"
-    return _cache() / "environments" / name
+    words = (lock.digest.removeprefix("sha256:")[:16], lock.variant, sys.platform, platform.machine())
+    return _cache() / "environments" / "-".join(filter(None, words))
 
 
 def install(backend: Backend, root: Path, prefix: Path, *, reuse: bool = False, watch: Watch) -> Installation:
@@ -86,7 +86,7 @@ def _build(backend: Backend, root: Path, prefix: Path, lock: Lock, watch: Watch)
         raise Tripped(
             f"what was installed is not the lock: {problems[0].message}", file=lock.file, hint="beampermit env lock"
         )
-    write_text(prefix / STAMP, lock.digest + "\n")
+    write_text(prefix / STAMP, lock.stamp + "\n")
 
 
 def _compared(backend: Backend, prefix: Path, lock: Lock, watch: Watch) -> tuple[Problem, ...]:
@@ -110,7 +110,7 @@ def _clear(prefix: Path) -> None:
 
 def _complete(prefix: Path, lock: Lock) -> bool:
     stamp = prefix / STAMP
-    return stamp.is_file() and stamp.read_text().strip() == lock.digest and _sound(prefix)
+    return stamp.is_file() and stamp.read_text().strip() == lock.stamp and _sound(prefix)
 
 
 def _sound(prefix: Path) -> bool:

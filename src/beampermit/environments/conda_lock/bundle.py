@@ -1,94 +1,18 @@
-"""Everything that a lock needs in one folder or one tar, for machines without a network."""
+"""What goes into the bundle of a conda lock: the archives of one platform, by their sha256."""
 
 from __future__ import annotations
 
-import shutil
-import tarfile
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from beampermit.environments.backend import Lock, Watch
 from beampermit.environments.conda_lock.cache import archive
 from beampermit.environments.conda_lock.packages import bring, meant
-from beampermit.errors import BadInput, Outside
-from beampermit.files import replacing, write_text
 
 
-@dataclass(frozen=True)
-class Bundled:
-    """What was written: the number of packages and their bytes."""
+def bundled(lock: Lock, platform: str, watch: Watch) -> dict[str, Path]:
+    """Path in the bundle -> archive on this machine, hashed.
 
-    path: Path
-    packages: int
-    size: int
-
-
-def bundle(lock: Lock, platform: str, to: Path, watch: Watch) -> Bundled:
-    """Write the archives that `lock` has for `platform`, by their sha256, and the lock beside them.
-
-    `to` is a folder, or a tar by its ending; an archive that is there already is not copied again. Raises `Tripped` for
-    an archive that is not the locked one, `Outside` for what cannot be had or written.
+    Raises `Tripped` for an archive that is not the locked one, `Outside` for what cannot be had.
     """
-    packages = meant(lock, platform)
-    places = bring(lock, packages, watch=watch)
-    size = sum(place.stat().st_size for place in places.values())
-    try:
-        if to.suffix == ".tar":
-            with tempfile.TemporaryDirectory(dir=_existing(to.parent)) as folder, replacing(to) as temporary:
-                _fill(Path(folder), lock, places, watch)
-                _pack(Path(folder), temporary)
-        else:
-            _fill(to, lock, places, watch)
-    except OSError as error:
-        raise Outside(f"the bundle cannot be written: {error.strerror}", file=to) from None
-    return Bundled(to, len(packages), size)
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Path]:
-    """The folder of a bundle; a tar is unpacked for as long as the block runs. Raises `BadInput`."""
-    if path.is_dir():
-        yield path
-        return
-    if not path.is_file():
-        raise BadInput("there is no bundle here", file=path)
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            with tarfile.open(path) as packed:
-                # Only plain files below the folder: a bundle travels on sticks, from people we may not know.
-                packed.extractall(folder, filter="data")
-        except tarfile.TarError as error:
-            raise BadInput(f"not a bundle: {error}", file=path) from None
-        except OSError as error:
-            raise Outside(f"the bundle cannot be unpacked: {error.strerror}", file=path) from None
-        yield Path(folder)
-
-
-def _fill(folder: Path, lock: Lock, places: dict[str, Path], watch: Watch) -> None:
-    for number, place in enumerate(places.values(), 1):
-        watch(f"copying packages: {number} of {len(places)}")
-        target = archive(folder, place.parent.name, place.name)
-        if target.is_file() and target.stat().st_size == place.stat().st_size:
-            continue
-        with replacing(target) as temporary:
-            shutil.copyfile(place, temporary)
-    write_text(folder / lock.file, lock.text)
-
-
-def _pack(folder: Path, to: Path) -> None:
-    """The same packages give the same bytes: no times, no owners, in order."""
-    with tarfile.open(to, "w", format=tarfile.PAX_FORMAT) as packed:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                member = packed.gettarinfo(path, path.relative_to(folder).as_posix())
-                member.mtime, member.uid, member.gid, member.uname, member.gname, member.mode = 0, 0, 0, "", "", 0o644
-                with path.open("rb") as content:
-                    packed.addfile(member, content)
-
-
-def _existing(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    places = bring(lock, meant(lock, platform), watch=watch).values()
+    return {archive(Path(), place.parent.name, place.name).as_posix(): place for place in places}

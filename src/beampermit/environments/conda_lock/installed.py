@@ -64,8 +64,8 @@ def installed(lock: Lock, prefix: Path) -> Iterator[Problem]:
 def stamped(lock: Lock, prefix: Path) -> Lock:
     """The lock, of this one and those of other variants, that the prefix was built from as its stamp says."""
     stamp = prefix / STAMP
-    digest = stamp.read_text(encoding="utf-8", errors="replace").strip() if stamp.is_file() else ""
-    return next((one for one in lock.all if one.digest == digest), lock)
+    said = stamp.read_text(encoding="utf-8", errors="replace").strip() if stamp.is_file() else ""
+    return next((one for one in lock.all if one.stamp == said), lock)
 
 
 def _read(prefix: Path) -> Iterator[Installed]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from beampermit.environments.backend import Lock, Problem, Specification, Watch
-from beampermit.environments.uv import freshness, lockfile, specification
+from beampermit.environments.environment import STAMP
+from beampermit.environments.uv import freshness, lockfile, offline, specification, variants
 from beampermit.environments.uv.command import uv
 from beampermit.environments.uv.hashes import complete
 from beampermit.environments.uv.solution import installed
@@ -14,12 +16,19 @@ from beampermit.environments.uv.start import start
 from beampermit.errors import BadInput
 
 
+@dataclass
 class Uv:
-    """`pyproject.toml` is solved into `uv.lock`, and `uv.lock` is installed, by uv."""
+    """`pyproject.toml` is solved into `uv.lock`, and `uv.lock` is installed, by uv.
 
-    name = "uv"
-    lock_file = lockfile.FILE
-    specification_file = specification.FILE
+    `variant` is the extra, `cpu` or `cuda`, that is installed; `bundle`, if given, is the only place that files come
+    from.
+    """
+
+    variant: str = ""
+    bundle: Path | None = None
+    name: str = "uv"
+    lock_file: str = lockfile.FILE
+    specification_file: str = specification.FILE
 
     def detect(self, root: Path) -> bool:
         """A `pyproject.toml` is there."""
@@ -45,9 +54,10 @@ class Uv:
         if not path.is_file():
             raise BadInput("there is no lock", file=self.lock_file, hint="beampermit env lock")
         try:
-            return self.parse(path.read_bytes().decode())
+            lock = self.parse(path.read_bytes().decode())
         except UnicodeDecodeError as error:
             raise BadInput(f"not UTF-8: {error.reason} at byte {error.start}", file=self.lock_file) from None
+        return replace(lock, variant=variants.chosen(lock, self.variant))
 
     def specification(self, root: Path) -> Specification:
         """Read the project's `pyproject.toml`."""
@@ -59,8 +69,11 @@ class Uv:
 
     def install(self, root: Path, prefix: Path, *, cached: bool = True, watch: Watch) -> None:
         """Run `uv sync --locked`: it never solves, and refuses a lock that is stale or a file with another hash."""
-        watch(f"uv installs the lock into {prefix}")
         lock = self.read(root)
+        if self.bundle:
+            offline.install(lock, root, prefix, self.bundle, watch)
+            return
+        watch(f"uv installs the lock into {prefix}")
         folders = [source for source in lock.sources if "://" not in source]
         uv(
             [
@@ -68,6 +81,7 @@ class Uv:
                 "--locked",
                 "--no-install-project",
                 "--all-groups",
+                *(["--extra", lock.variant] if lock.variant else []),
                 *([] if cached else ["--no-cache"]),
                 *(word for folder in folders for word in ("--find-links", folder)),
             ],
@@ -77,4 +91,11 @@ class Uv:
 
     def installed(self, lock: Lock, prefix: Path) -> tuple[Problem, ...]:
         """Compare the environment's packages with those that the lock means for its Python and system."""
-        return tuple(installed(lock, prefix))
+        return tuple(installed(_stamped(lock, prefix), prefix))
+
+
+def _stamped(lock: Lock, prefix: Path) -> Lock:
+    """The lock, for the variant that the environment says it is."""
+    stamp = prefix / STAMP
+    _, _, variant = (stamp.read_text(errors="replace") if stamp.is_file() else "").strip().partition(" ")
+    return replace(lock, variant=variant) if variant in variants.known(lock) else lock

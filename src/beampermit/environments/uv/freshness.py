@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -119,8 +120,18 @@ def _unsatisfied(specification: Specification, lock: Lock, own: Package) -> Iter
     forced = {normal(table["name"]) for table in lock.content.get("manifest", {}).get("overrides", [])}
     for part in asked | own.optional:
         # The lock spells out what an extra of the project itself stands for.
-        wanted = [from_text(words) for words in _spelled_out(asked.get(part, ()), optional, own.name)]
+        wanted = [
+            _sourced(specification, words, part) for words in _spelled_out(asked.get(part, ()), optional, own.name)
+        ]
         yield from _part(specification, lock, wanted, own.optional.get(part, ()) if part else own.needs, forced)
+
+
+def _sourced(specification: Specification, words: str, part: str) -> Asked:
+    """A requirement of an extra or group, from the index that `[tool.uv.sources]` gives it there."""
+    asked = from_text(words)
+    group = part.removeprefix(lockfile.GROUP) if part.startswith(lockfile.GROUP) else None
+    index, _ = settings.source_of(specification, asked.name, None if group else part, group)
+    return replace(asked, index=index)
 
 
 def _part(
@@ -155,6 +166,8 @@ def _unmet(wanted: Asked, active: list[Edge], lock: Lock, forced: bool) -> Itera
                     lock.file,
                     package.line,
                 )
+            if wanted.index and package.source != wanted.index:
+                yield Problem(f"{wanted} is asked for and {package} is from {package.origin}", lock.file, package.line)
 
 
 def _unknown_extras(wanted: Asked, edge: Edge, lock: Lock) -> set[str]:

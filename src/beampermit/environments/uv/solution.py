@@ -13,6 +13,7 @@ from beampermit.environments.backend import Edge, Lock, Package, Problem
 from beampermit.environments.closure import targets
 from beampermit.environments.installed import Distribution, describe, distributions, site_packages, strays
 from beampermit.environments.markers import Unjudged, World, holds
+from beampermit.environments.uv import variants
 from beampermit.environments.uv.lockfile import FILE, GROUP, own_package
 from beampermit.environments.uv.specification import normal
 from beampermit.errors import BadInput
@@ -44,17 +45,18 @@ def installed(lock: Lock, prefix: Path) -> Iterator[Problem]:
 
 
 def meant(lock: Lock, python: World) -> list[Package]:
-    """The packages that the lock installs for a Python, with all groups and without extras. Raises `BadInput`."""
+    """The packages that the lock installs for a Python: all groups, and the extra of its variant. Raises `BadInput`."""
     own = own_package(lock)
     if own is None:
         raise BadInput("the lock has no entry for the project itself", file=FILE, hint="beampermit env lock")
     groups = (edge for part, edges in own.optional.items() if part.startswith(GROUP) for edge in edges)
-    waiting = [*own.needs, *groups]
+    waiting = [*own.needs, *groups, *own.optional.get(lock.variant, ())]
+    world = {"extra": variants.as_marker(lock), **python}
     done: set[tuple[str, str, str, str]] = set()
     found: dict[tuple[str, str, str], Package] = {}
     while waiting:
         edge = waiting.pop()
-        if not _holds(edge, python):
+        if not _holds(edge, world):
             continue
         for package in targets(lock, edge):
             found[package.key] = package
@@ -65,9 +67,9 @@ def meant(lock: Lock, python: World) -> list[Package]:
     return [package for package in found.values() if not package.own]
 
 
-def _holds(edge: Edge, python: World) -> bool:
+def _holds(edge: Edge, world: World) -> bool:
     try:
-        return holds(edge.marker, {"extra": "", **python})
+        return holds(edge.marker, world)
     except Unjudged as error:
         raise BadInput(str(error), file=FILE) from None
 

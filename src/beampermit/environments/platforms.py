@@ -1,0 +1,69 @@
+"""The contract's platforms: as conda calls them, what markers see there, and which wheels fit."""
+
+from __future__ import annotations
+
+import platform as machine
+import re
+import sys
+
+from packaging.specifiers import SpecifierSet
+
+from beampermit.environments.backend import Lock
+
+SUBDIRS = {
+    "linux-x86_64": "linux-64",
+    "linux-aarch64": "linux-aarch64",
+    "macos-arm64": "osx-arm64",
+    "macos-x86_64": "osx-64",
+    "windows-x86_64": "win-64",
+}
+"""The contract's platforms as conda calls them."""
+WORLDS = {
+    "linux": {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"},
+    "macos": {"sys_platform": "darwin", "platform_system": "Darwin", "os_name": "posix"},
+    "windows": {"sys_platform": "win32", "platform_system": "Windows", "os_name": "nt"},
+}
+TAGS = {
+    "linux-x86_64": r"(many|musl)?linux\w*_x86_64",
+    "linux-aarch64": r"(many|musl)?linux\w*_aarch64",
+    "macos-arm64": r"macosx_\w+_(arm64|universal2)",
+    "macos-x86_64": r"macosx_\w+_(x86_64|universal2|intel)",
+    "windows-x86_64": r"win_amd64",
+}
+"""Platform tags of wheels."""
+MINORS = range(9, 30)
+LAST_PATCH = 99
+
+
+def current() -> str:
+    """This machine's platform, in the contract's words."""
+    system = {"darwin": "macos", "win32": "windows"}.get(sys.platform, "linux")
+    name = machine.machine().lower()
+    return f"{system}-{'x86_64' if name == 'amd64' else name}"
+
+
+def world_of(lock: Lock, platform: str, *, newest: bool = False) -> dict[str, str]:
+    """What markers can ask of a Python on a platform: of the oldest version that the lock is for, or the newest."""
+    system, _, name = platform.partition("-")
+    allowed = SpecifierSet(str(lock.content.get("requires-python", "")))
+    minors = [number for number in MINORS if allowed.contains(f"3.{number}.{LAST_PATCH}")] or [MINORS[0]]
+    minor = minors[-1 if newest else 0]
+    patches = range(LAST_PATCH, -1, -1) if newest else range(LAST_PATCH + 1)
+    full = next((f"3.{minor}.{patch}" for patch in patches if allowed.contains(f"3.{minor}.{patch}")), f"3.{minor}.0")
+    return {
+        **WORLDS[system],
+        "platform_machine": {"windows-x86_64": "AMD64"}.get(platform, name),
+        "platform_release": "",
+        "platform_version": "",
+        "implementation_name": "cpython",
+        "implementation_version": full,
+        "platform_python_implementation": "CPython",
+        "python_version": f"3.{minor}",
+        "python_full_version": full,
+    }
+
+
+def fits(wheel: str, platform: str) -> bool:
+    """Whether a wheel's file name says that it is for the platform, or for any."""
+    tags = wheel.removesuffix(".whl").rpartition("-")[2].split(".")
+    return any(tag == "any" or re.fullmatch(TAGS[platform], tag) for tag in tags)

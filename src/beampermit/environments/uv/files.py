@@ -1,0 +1,182 @@
+"""The files that a `uv.lock` names for one platform: brought to this machine, and never used before they are hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tarfile
+import tomllib
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.tags import Tag
+from packaging.utils import parse_wheel_filename
+
+from beampermit.environments.backend import Artifact, Lock, Package, Watch
+from beampermit.environments.platforms import TAGS, fits, world_of
+from beampermit.environments.uv.solution import meant
+from beampermit.environments.uv.specification import normal
+from beampermit.errors import BadInput, Outside, Tripped
+from beampermit.files import replacing
+
+FOLDER = "wheels"
+"""Where they lie in a bundle: flat, as uv looks for packages in a folder."""
+OLD_BUILDER = "setuptools"
+"""What builds sources that do not say."""
+LARGEST = 16 * 2**20
+
+
+def of_platform(lock: Lock, platform: str) -> dict[str, Package]:
+    """Name -> package that the lock's variant installs on a platform, for any Python that the lock is for."""
+    if platform not in TAGS:
+        raise BadInput(f"{platform!r} is no platform known here; known are {', '.join(TAGS)}")
+    worlds = [world_of(lock, platform, newest=newest) for newest in (False, True)]
+    return {package.name: package for world in worlds for package in meant(lock, world)}
+
+
+def wanted(lock: Lock, packages: Iterable[Package], platform: str) -> Iterator[tuple[Package, Artifact]]:
+    """The files to install them from: each wheel that fits, or the sources where none does. Raises `Tripped`."""
+    minors = {world_of(lock, platform, newest=newest)["python_version"].replace("3.", "") for newest in (False, True)}
+    for package in packages:
+        wheels = [artifact for artifact in package.artifacts if _fits(artifact.file_name, platform, minors)]
+        sources = [artifact for artifact in package.artifacts if not artifact.file_name.endswith(".whl")]
+        if not wheels and not sources:
+            raise Tripped(f"{package} has no file for {platform}", file=lock.file, line=package.line)
+        for artifact in wheels or sources:
+            if not artifact.sha256:
+                raise Tripped(
+                    f"{package} is locked without a sha256",
+                    file=lock.file,
+                    line=package.line,
+                    hint="beampermit env lock",
+                )
+            yield package, artifact
+
+
+def bundled(lock: Lock, root: Path, platform: str, watch: Watch) -> dict[str, Path]:
+    """Path in the bundle -> file on this machine, hashed.
+
+    Sources can be built where there is no network only if what builds them is locked too. Raises `Tripped` where it is
+    not, or for a file that is not the locked one; `Outside` for what cannot be had.
+    """
+    packages = of_platform(lock, platform)
+    files = list(wanted(lock, packages.values(), platform))
+    found: dict[str, Path] = {}
+    for number, (package, artifact) in enumerate(files, 1):
+        watch(f"fetching packages: {number} of {len(files)}")
+        place = root / artifact.address if artifact.local else _cache() / str(artifact.sha256) / artifact.file_name
+        if not is_locked(place, artifact):
+            if artifact.local:
+                raise not_locked(lock, package, artifact, "this machine")
+            _fetch(lock, package, artifact, place)
+        if not artifact.file_name.endswith(".whl"):
+            _refuse_unlocked_builder(lock, package, place, packages)
+        found[f"{FOLDER}/{artifact.file_name}"] = place
+    return found
+
+
+def is_locked(path: Path, artifact: Artifact) -> bool:
+    """Whether the file at `path` has the sha256 of the lock."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest() == artifact.sha256
+    except OSError:
+        return False
+
+
+def not_locked(lock: Lock, package: Package, artifact: Artifact, place: str) -> Tripped:
+    """The error for a file that is missing or another one."""
+    return Tripped(
+        f"{place} lacks {artifact.file_name}, or it is not the locked file",
+        file=lock.file,
+        line=package.line,
+        hint="beampermit env bundle, on a machine with a network",
+    )
+
+
+def _fits(file_name: str, platform: str, minors: set[str]) -> bool:
+    if not file_name.endswith(".whl") or not fits(file_name, platform):
+        return False
+    *_, tags = parse_wheel_filename(file_name)
+    return any(_runs(tag, minors) for tag in tags)
+
+
+def _runs(tag: Tag, minors: set[str]) -> bool:
+    """Whether a CPython of those minor versions takes a wheel with that tag."""
+    if tag.interpreter in ("py3", "py2.py3") or tag.interpreter in {f"py3{minor}" for minor in minors}:
+        return tag.abi == "none"
+    if tag.abi == "abi3":
+        return any(re.fullmatch(r"cp3\d+", tag.interpreter) and int(tag.interpreter[3:]) <= int(one) for one in minors)
+    return tag.interpreter in {f"cp3{minor}" for minor in minors}
+
+
+def _fetch(lock: Lock, package: Package, artifact: Artifact, place: Path) -> None:
+    import httpx
+
+    try:
+        with (
+            httpx.stream("GET", artifact.address, follow_redirects=True, timeout=60) as reply,
+            replacing(place) as temporary,
+        ):
+            reply.raise_for_status()
+            with temporary.open("wb") as stream:
+                for part in reply.iter_bytes():
+                    stream.write(part)
+            if not is_locked(temporary, artifact):
+                raise Tripped(
+                    f"{package} is not the locked one: {artifact.address} has another sha256",
+                    file=lock.file,
+                    line=package.line,
+                    hint="beampermit env lock",
+                )
+    except httpx.HTTPStatusError as error:
+        raise Outside(f"{artifact.address} answers {error.response.status_code}") from None
+    except httpx.HTTPError as error:
+        raise Outside(f"{artifact.address} cannot be reached: {error}") from None
+    except OSError as error:
+        raise Outside(f"nothing can be written there: {error.strerror}", file=place) from None
+
+
+def _refuse_unlocked_builder(lock: Lock, package: Package, sources: Path, packages: dict[str, Package]) -> None:
+    for name in _builders(sources):
+        if name not in packages:
+            raise Tripped(
+                f"{package} has no wheel and is built by {name}, which is not locked",
+                file=lock.file,
+                line=package.line,
+                hint=f"add {name} to a dependency group of pyproject.toml, then beampermit env lock",
+            )
+
+
+def _builders(sources: Path) -> list[str]:
+    """Names of the packages that build an archive of sources."""
+    try:
+        text = _in_archive(sources)
+        table = tomllib.loads(text).get("build-system", {}) if text else {}
+        return [normal(Requirement(words).name) for words in table.get("requires", [OLD_BUILDER])]
+    except (tarfile.TarError, zipfile.BadZipFile, tomllib.TOMLDecodeError, InvalidRequirement, ValueError):
+        return [OLD_BUILDER]
+
+
+def _in_archive(sources: Path) -> str | None:
+    """The `pyproject.toml` of the sources."""
+    if sources.suffix == ".zip":
+        with zipfile.ZipFile(sources) as packed:
+            name = next((name for name in packed.namelist() if _is_pyproject(name)), None)
+            return packed.read(name).decode() if name else None
+    with tarfile.open(sources) as packed:
+        member = next((one for one in packed if _is_pyproject(one.name) and one.size < LARGEST), None)
+        stream = packed.extractfile(member) if member else None
+        return stream.read().decode() if stream else None
+
+
+def _is_pyproject(name: str) -> bool:
+    return name.count("/") == 1 and name.endswith("/pyproject.toml")
+
+
+def _cache() -> Path:
+    from platformdirs import user_cache_path
+
+    return user_cache_path("beampermit", appauthor=False) / "files"
