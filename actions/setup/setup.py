@@ -44,7 +44,7 @@ def referee() -> None:
         [platform.python_version(), platform.machine(), *(f"{name} {file_digest(ROOT / name)}" for name in files)]
     )
     target = shelf() / "referee" / key
-    with whole(target, key) as missing:
+    with whole(target, key, target / "venv/bin/python") as missing:
         if missing:
             install(target, files)
     os.utime(target)
@@ -121,11 +121,14 @@ def cache() -> "dict[str, str]":
 
 
 @contextmanager
-def whole(target: Path, stamp: str):
-    """Give whether `target` must be made; where the block ends well it is stamped, and half a one is removed before."""
+def whole(target: Path, stamp: str, python: Path):
+    """Give whether `target` must be made; where the block ends well it is stamped, and half a one is removed before.
+
+    An installation whose `python` has gone, because the machine's was replaced, is made again too.
+    """
     mark = target / ".whole"
     with locked(target):
-        missing = not (mark.is_file() and mark.read_text() == stamp)
+        missing = not (mark.is_file() and mark.read_text() == stamp and python.exists())
         if missing:
             shutil.rmtree(target, ignore_errors=True)
             target.mkdir(parents=True)

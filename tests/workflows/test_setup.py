@@ -45,6 +45,8 @@ def installs(setup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         assert "src/beampermit/cli/main.py" in files
         time.sleep(0.2)
         (target / "bin").mkdir()
+        (target / "venv/bin").mkdir(parents=True)
+        (target / "venv/bin/python").symlink_to(sys.executable)
         found.append(target)
 
     monkeypatch.setattr(setup, "install", install)
@@ -71,6 +73,22 @@ def test_half_an_installation_is_made_again(setup: ModuleType, installs: list[Pa
     setup.referee()
     assert len(installs) == 2
     assert not (installs[0] / "left-over").exists()
+
+
+def test_an_installation_whose_python_has_gone_is_made_again(setup: ModuleType, installs: list[Path]) -> None:
+    setup.referee()
+    python = installs[0] / "venv/bin/python"
+    python.unlink()
+    python.symlink_to(installs[0] / "gone")
+    setup.referee()
+    assert len(installs) == 2
+
+
+def test_what_a_rehearsal_installs_outlives_its_folder_of_programs(tmp_path: Path) -> None:
+    lay_out_programs(tmp_path / "bin")
+    command = [tmp_path / "bin/python3", "-c", "import sys; print(sys.executable)"]
+    seen = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    assert not Path(seen).is_relative_to(tmp_path)
 
 
 def test_an_installation_that_fails_is_not_stamped(setup: ModuleType, monkeypatch, tmp_path: Path) -> None:

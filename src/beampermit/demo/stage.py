@@ -112,8 +112,11 @@ class Stage:
     def keep(self, artifact: str, name: str) -> Path:
         """Copy an artifact of the last rehearsal to the papers, under a name that a person looks for."""
         newest = max((self.project / ".beampermit/rehearsals").iterdir())
+        made = newest / "artifacts" / artifact
+        if not made.is_file():
+            raise UnexpectedError(f"the workflow made no {artifact}", file=newest, hint=f"ls {newest / 'jobs'}")
         self.papers.mkdir(exist_ok=True)
-        return Path(shutil.copy(newest / "artifacts" / artifact, self.papers / name))
+        return Path(shutil.copy(made, self.papers / name))
 
     def beampermit(self, *words: str, expect: int = 0) -> Finished:
         """Run one `beampermit` command in the project."""

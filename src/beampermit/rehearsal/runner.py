@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import shlex
 import shutil
 import subprocess
 import sys
@@ -87,7 +88,10 @@ def lay_out_programs(folder: Path) -> None:
 
     folder.mkdir()
     base = Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}")
-    (folder / "python3").symlink_to(base if base.exists() else sys.executable)
+    # Not a link: environments remember the name that Python was started by, and this folder does not outlive the run.
+    python = folder / "python3"
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(str(base if base.exists() else sys.executable))} "$@"\n')
+    python.chmod(0o755)
     (folder / "uv").symlink_to(uv.find_uv_bin())
 
 
