@@ -43,10 +43,10 @@ def steps() -> Iterator[Step]:
 def generate(stage: Stage) -> str:
     """A project from the template, its origin, and the key that will sign its permits."""
     stage.run("git", "init", "--quiet", "--bare", "--initial-branch", "main", str(stage.origin), cwd=stage.root)
-    # The Python that is surely on this machine is the one that runs this.
-    answer = f"python_version={sys.version_info.major}.{sys.version_info.minor}"
-    folder = str(stage.root)
-    stage.run("beampermit", "new", "--no-input", "--no-lock", "-o", folder, "-a", answer, cwd=stage.root)
+    # The Python that is surely on this machine is the one that runs this, and wheels are what its index has.
+    python = f"python_version={sys.version_info.major}.{sys.version_info.minor}"
+    words = ("-o", str(stage.root), "-a", python, "-a", "environment=uv")
+    stage.run("beampermit", "new", "--no-input", "--no-lock", *words, cwd=stage.root)
     stage.git("remote", "add", "origin", str(stage.origin))
     stage.beampermit("permit", "keygen", "--out", str(stage.key.parent))
     write_text(stage.project / ".github/permit.pub", stage.key.with_suffix(".pub").read_text())
@@ -151,7 +151,7 @@ def _rehearse(stage: Stage, branch: str, *, expect: int) -> str:
 
 def _refused(report: str, interlock: str) -> str:
     """Why, as the report's table says it. Raises `UnexpectedError` if it was another interlock that tripped."""
-    found = re.search(rf"\*\*{interlock}\*\*[^|]*\|[^|]*tripped[^|]*\|([^|]*)\|", report)
+    found = re.search(rf"tripped \| \*\*{interlock}\*\*[^|]*\|([^|]*)\|", report)
     if found is None:
         raise UnexpectedError(f"the pull request was refused, but not by {interlock}")
     return f"refused by {interlock}: {found[1].strip()}"
