@@ -63,6 +63,7 @@ class Archiver:
         """Answer on a port of its own."""
         server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         server.daemon_threads = True
+        server.handle_error = lambda *_: None  # a client that was killed is no news
         server.archiver = self  # pyright: ignore[reportAttributeAccessIssue]
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()

@@ -81,9 +81,10 @@ class _Alignment:
             table = f"shared{len(self._shared)}"
             self._shared[wanted.pv] = table
         samples = self._store.source(wanted.pv)
-        total, inside, repeated, back, outside, lost, severe, odd = self.connection.execute(
+        total, inside, repeated, twice, back, outside, lost, severe, odd = self.connection.execute(
             "SELECT count(*), count(*) FILTER (place = 'inside'),"
-            " count(*) FILTER (place <> 'outside') - count(DISTINCT ns) FILTER (place <> 'outside'),"
+            " count(*) FILTER (place = 'inside') - count(DISTINCT ns) FILTER (place = 'inside'),"
+            " count(*) FILTER (place <> 'outside') > count(DISTINCT ns) FILTER (place <> 'outside'),"
             " count(*) FILTER (back), count(*) FILTER (place = 'outside'), count(lost),"
             f" count(*) FILTER (severity > {self._worst}), count(*) FILTER (NOT {_finite('value', wanted)})"
             f" FROM {samples}"
@@ -107,7 +108,7 @@ class _Alignment:
         if wanted.size:
             self._judge_lengths(wanted, samples)
         rows = f"SELECT * FROM {samples} WHERE place <> 'outside'"
-        if repeated:
+        if twice:
             rows += " QUALIFY row_number() OVER (PARTITION BY ns ORDER BY arrived DESC) = 1"
         why = (
             f"CASE WHEN severity > {self._worst} THEN 'severity ' || {_word('severity')}"
@@ -235,8 +236,9 @@ class _Alignment:
 def _finite(value: str, wanted: Wanted) -> str:
     if not wanted.size:
         return f"coalesce(isfinite({value}), false)"
-    every = f"list_bool_and(list_transform({value}, x -> coalesce(isfinite(x), false)))"
-    return f"coalesce(len({value}) = {wanted.size} AND {every}, false)"
+    # NaN is the greatest to a database, and NULL is not counted.
+    extremes = f"isfinite(list_min({value})) AND isfinite(list_max({value}))"
+    return f"coalesce(list_count({value}) = {wanted.size} AND {extremes}, false)"
 
 
 def _word(severity: str) -> str:

@@ -71,6 +71,10 @@ class _Busy(Exception):
     """The archiver may answer when it is asked again."""
 
 
+class _Stopped(Exception):
+    """Another piece has failed for good."""
+
+
 class Archiver(Sampled):
     """PVs by name, from the appliance at `options.url`."""
 
@@ -78,7 +82,7 @@ class Archiver(Sampled):
         super().__init__(asked)
         self.options = options_of(ArchiverOptions, asked)
 
-    def collect(self, store: Store, watch: Watch) -> None:
+    def collect(self, store: Store, watch: Watch) -> dict[str, Any]:
         """Fetch what is not kept yet. Raises `Outside` (down), `BadInput` (unknown PV), `Tripped` (wrong data)."""
         pieces = list(self._pieces())
         missing = [piece for piece in pieces if not store.piece(piece.wanted.pv, piece.span[0]).exists()]
@@ -96,6 +100,7 @@ class Archiver(Sampled):
             finally:
                 fetcher.stopped = True
                 pool.shutdown(wait=True, cancel_futures=True)
+        return {"url": self.options.url}
 
     def _pieces(self) -> Iterator[_Piece]:
         length = max(1, round(self.options.piece * 1e9))
@@ -131,12 +136,19 @@ class _Fetcher:
         self._database.close()
 
     def fetch(self, piece: _Piece) -> None:
-        """Ask for one piece until it is there, and keep it."""
+        """Ask for one piece until it is there, and keep it; nothing once another piece has failed."""
+        try:
+            self._insist(piece)
+        except _Stopped:
+            return
+        except BaseException:
+            self.stopped = True
+            raise
+
+    def _insist(self, piece: _Piece) -> None:
         import httpx
         from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-        if self.stopped:
-            return
         retrying = Retrying(
             stop=stop_after_attempt(self._options.tries),
             wait=wait_random_exponential(multiplier=self._options.backoff, max=60),
@@ -164,7 +176,7 @@ class _Fetcher:
 
     def _try(self, piece: _Piece) -> None:
         if self.stopped:
-            return
+            raise _Stopped
         name = self._store.piece(piece.wanted.pv, piece.span[0])
         spool = name.with_suffix(".json")
         try:
@@ -195,7 +207,9 @@ class _Fetcher:
                         file="contract.yaml",
                         hint="make dataset.request.options.piece shorter",
                     )
-                if self.stopped or time.monotonic() - began > self._options.longest:
+                if self.stopped:
+                    raise _Stopped
+                if time.monotonic() - began > self._options.longest:
                     raise _Busy(f"an answer took longer than {self._options.longest:g} s")
                 file.write(block)
 

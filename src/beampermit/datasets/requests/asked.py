@@ -33,6 +33,8 @@ class Wanted:
     pv: str
     signal: AskedSignal
     device: tuple[str, ...]
+    columns: tuple[str, ...] = ()
+    """Those of the device table whose values `device` holds."""
 
     @property
     def size(self) -> int:
@@ -107,7 +109,8 @@ class Asked:
         values = dict(zip(self.columns, device, strict=False))
         stand = set(PLACEHOLDER.findall(signal.pv or ""))
         name = PLACEHOLDER.sub(lambda found: values[found[1]], signal.pv or "")
-        return Wanted(name, signal, tuple(value for column, value in values.items() if column in stand))
+        own = {column: value for column, value in values.items() if column in stand}
+        return Wanted(name, signal, tuple(own.values()), tuple(own))
 
 
 def ask(project: Project, folder: Path, work: Worker) -> Asked:

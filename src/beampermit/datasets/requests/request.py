@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ from beampermit.datasets.requests.source import Answer, Watch, source_of
 from beampermit.errors import BadInput, Conflict, Tripped
 from beampermit.files import replacing, write_text
 from beampermit.project import Project
+
+ANSWERED = "answered"
+"""Marks what is kept of a request as whole."""
 
 
 @dataclass(frozen=True)
@@ -63,16 +66,8 @@ def request(
     with _alone(project) as folder:
         asked = ask(project, folder, work)
         table = _place(project, out or asked.raw)
-        # Another request has no use for what this one has kept.
-        asked = _in_own_folder(asked)
-        answer = source_of(asked).answer(watch)
-        said = sidecar.describe(asked, answer)
-        if not said["rows"]:
-            raise Tripped(
-                f"no row of the request is left: {answer.counts.get('dropped', 0)} had a signal missing,"
-                f" {answer.counts.get('filtered', 0)} did not meet the conditions",
-                file=FILE_NAME,
-            )
+        asked = _in_own_folder(asked, accept)
+        answer, said = _answer(asked, watch)
         first = not table.exists()
         changes = () if first else tuple(_changes(asked, answer, table, said))
         if changes and not accept and not _asked_otherwise(table, said):
@@ -101,13 +96,39 @@ def _alone(project: Project) -> Iterator[Path]:
         lock.release()
 
 
-def _in_own_folder(asked: Asked) -> Asked:
-    from dataclasses import replace
+def _answer(asked: Asked, watch: Watch) -> tuple[Answer, dict[str, Any]]:
+    try:
+        answer = source_of(asked).answer(watch)
+        said = sidecar.describe(asked, answer)
+        _judge(answer, said)
+    except Tripped:
+        # What was wrong may be mended where it came from: it is all asked for again.
+        shutil.rmtree(asked.folder, ignore_errors=True)
+        raise
+    (asked.folder / ANSWERED).touch()
+    return answer, said
 
+
+def _judge(answer: Answer, said: dict[str, Any]) -> None:
+    if not said["rows"]:
+        raise Tripped(
+            f"no row of the request is left: {answer.counts.get('dropped', 0)} had a signal missing,"
+            f" {answer.counts.get('filtered', 0)} did not meet the conditions",
+            file=FILE_NAME,
+        )
+
+
+def _in_own_folder(asked: Asked, accept: bool) -> Asked:
+    """The request with a folder that is its own; what others kept is of no use any more.
+
+    An answer that was shown and not taken is kept for `--accept`, so that what is taken is what was shown.
+    """
     folder = asked.folder / asked.digest.removeprefix("sha256:")[:16]
     for other in asked.folder.iterdir():
         if other.is_dir() and other != folder:
             shutil.rmtree(other, ignore_errors=True)
+    if (folder / ANSWERED).exists() and not accept:
+        shutil.rmtree(folder)
     folder.mkdir(exist_ok=True)
     return replace(asked, folder=folder)
 

@@ -21,6 +21,7 @@ def describe(asked: Asked, answer: Answer) -> dict[str, Any]:
     return {
         "beampermit": 1,
         "source": asked.request.source if asked.signals else f"{asked.request.source}, by the project's own function",
+        "origin": answer.origin,
         "version": asked.request.version,
         "digest": asked.digest,
         "request": asked.request.model_dump(mode="json", exclude_defaults=True),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -33,6 +33,8 @@ class Answer:
     """Parquet, in the folder of the request."""
     counts: dict[str, int] = field(default_factory=dict)
     gaps: Gaps = field(default_factory=Gaps)
+    origin: dict[str, Any] = field(default_factory=dict)
+    """Where it came from, for the sidecar: JSON, the same for the same data."""
     sidecar: Path | None = None
     """The one that the project's own function wrote beside its table."""
 
@@ -54,8 +56,8 @@ class Sampled(ABC):
         self.asked = asked
 
     @abstractmethod
-    def collect(self, store: Store, watch: Watch) -> None:
-        """Put the samples of each PV of `asked.wanted`, in all `asked.ranges`, into the store."""
+    def collect(self, store: Store, watch: Watch) -> dict[str, Any]:
+        """Put the samples of each PV of `asked.wanted`, in all `asked.ranges`, into the store; say their origin."""
 
     def answer(self, watch: Watch) -> Answer:
         """Collect, then align."""
@@ -66,8 +68,8 @@ class Sampled(ABC):
                 f"the source {self.asked.request.source} brings signals, and dataset.request names none", file=FILE_NAME
             )
         store = Store(self.asked.folder / "samples")
-        self.collect(store, watch)
-        return align(self.asked, store, watch)
+        origin = self.collect(store, watch)
+        return replace(align(self.asked, store, watch), origin=origin)
 
 
 Kind = TypeVar("Kind", bound="Options")

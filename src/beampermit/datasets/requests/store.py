@@ -37,15 +37,16 @@ class Store:
         `first`: the piece is the first of its range, so the sample before it says what held at its start.
         """
         start, end = span
-        before = f"ns = (SELECT max(ns) FROM came WHERE ns < {start})" if first else "false"
+        last = f"(SELECT max(ns) FROM came WHERE ns < {start})"
+        before = f"ns = {last}" if first else "false"
         placed = f"CASE WHEN ns >= {start} AND ns < {end} THEN 'inside' WHEN {before} THEN 'before' ELSE 'outside' END"
-        # Archivers repeat the sample before each piece: only of the first one is it said to be anywhere.
-        repeated = "" if first else f"WHERE ns >= {start} OR ns <> (SELECT max(ns) FROM came WHERE ns < {start})"
+        # Archivers give the sample before a piece, and that at its end, with the next one as well: they count once.
+        own = f"ns <> {end}" + ("" if first else f" AND ns IS DISTINCT FROM {last}")
         sql = (
             f"WITH came AS MATERIALIZED ({samples}) SELECT ns, value,"
             " CAST(CASE WHEN severity BETWEEN 0 AND 3 THEN severity ELSE 3 END AS UTINYINT) AS severity,"
             " arrived, coalesce(ns < lag(ns) OVER (ORDER BY arrived), false) AS back, lost,"
-            f" {placed} AS place FROM came {repeated} ORDER BY ns, arrived"
+            f" {placed} AS place FROM came WHERE {own} ORDER BY ns, arrived"
         )
         with replacing(self.piece(pv, start)) as temporary:
             connection.execute(f"COPY ({sql}) TO {text(str(temporary))} (FORMAT parquet, COMPRESSION zstd)")

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from answers import AT, END, START, Ask
 from ruamel.yaml import YAML
 
-from answers import END, START, Ask
-from archiver import Archiver
+from archiver import Archiver, sample
 from beampermit.datasets.requests.request import Delivered, request
 from beampermit.project import Project
 
@@ -21,8 +21,16 @@ def archiver() -> Iterator[Archiver]:
 
 
 @pytest.fixture
+def sound(archiver: Archiver) -> Archiver:
+    """The archiver with ten seconds of a current that changes, and a mode that does not."""
+    archiver.add("BEAM:CURRENT", [sample(AT - 5, 99.0), *(sample(AT + n, 100.0 + n) for n in range(10))], "mA")
+    archiver.add("MACHINE:MODE", [sample(AT - 3000, 3)])
+    return archiver
+
+
+@pytest.fixture
 def asking(project: Project) -> Callable[..., Project]:
-    """Write `dataset.request`, and other parts of the contract by their path: `asking({...}, **{"signals.inputs": []})`."""
+    """Write `dataset.request`, and other parts of the contract by their path: `**{"signals.devices": "d.csv"}`."""
 
     def write(wanted: dict[str, Any], **others: Any) -> Project:
         yaml = YAML(typ="safe")
@@ -44,7 +52,7 @@ def asking(project: Project) -> Callable[..., Project]:
 def ask_archiver(asking: Callable[..., Project], archiver: Archiver) -> Ask:
     """Ask the archiver for two signals, ten rows a second apart; keywords change the request."""
 
-    def run(accept: bool = False, options: dict[str, Any] | None = None, **changes: Any) -> Delivered:
+    def run(accept: bool = False, options: Any = None, parts: Any = None, **changes: Any) -> Delivered:
         wanted = {
             "source": "archiver",
             "options": {"url": archiver.url, "backoff": 0.01, "timeout": 0.3, **(options or {})},
@@ -56,7 +64,7 @@ def ask_archiver(asking: Callable[..., Project], archiver: Archiver) -> Ask:
             "sampling": {"period": "1s"},
             "gaps": {"max_age": "1h"},
         }
-        return request(asking({**wanted, **changes}), _no_work, accept=accept)
+        return request(asking({**wanted, **changes}, **(parts or {})), _no_work, accept=accept)
 
     return run
 

@@ -1,0 +1,213 @@
+"""An archiver that is busy, slow, cut off or wrong: asked again, in bounds; what has come is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from answers import AT, END, START, Ask, rows
+
+from archiver import Archiver, Fault, busy, forbidden, hang, reset, sample, saying
+from beampermit.datasets.requests.request import request
+from beampermit.errors import BadInput, Outside, Tripped
+from beampermit.project import Project
+
+CUT = b'[{"meta": {"name": "BEAM:CURRENT", "EGU": "mA"}, "data": [{"secs": 1772348400, "na'
+WRONG = {
+    "nothing": b"",
+    "cut off": CUT,
+    "a page": b"<html>maintenance</html>",
+    "another thing": b'{"status": "ok"}',
+    "no list": b'[{"meta": {}, "data": 5}]',
+    "no times": b'[{"meta": {}, "data": [{"val": 1.0}]}]',
+    "a time no clock has": b'[{"meta": {}, "data": [{"secs": 1, "nanos": 5000000000, "val": 1.0}]}]',
+    "two PVs": b'[{"meta": {}, "data": []}, {"meta": {}, "data": []}]',
+}
+
+
+@pytest.mark.parametrize("fault", [busy, hang, reset, saying(CUT)], ids=["busy", "hangs", "resets", "cuts off"])
+def test_an_archiver_that_fails_twice_is_asked_again(
+    ask_archiver: Ask, sound: Archiver, project: Project, fault: Fault
+) -> None:
+    sound.faults = [fault, fault]
+    assert ask_archiver(options={"at_once": 1}).sidecar["rows"] == 10
+    assert sum(sound.asked.values()) == 4
+
+
+@pytest.mark.parametrize("fault", [busy, hang, reset], ids=["busy", "hangs", "resets"])
+def test_one_that_goes_on_failing_is_down(ask_archiver: Ask, sound: Archiver, project: Project, fault: Fault) -> None:
+    sound.always = fault
+    with pytest.raises(Outside, match=r"does not answer about .* \(2 tries\)") as caught:
+        ask_archiver(options={"tries": 2})
+    assert caught.value.exit_code == 4
+    assert not (project.root / "data/raw.parquet").exists()
+
+
+@pytest.mark.parametrize("body", WRONG.values(), ids=WRONG)
+def test_what_is_no_answer_is_never_taken_for_one(ask_archiver: Ask, sound: Archiver, body: bytes) -> None:
+    sound.always = saying(body)
+    with pytest.raises(Outside, match="does not answer about"):
+        ask_archiver(options={"tries": 2})
+
+
+def test_one_that_refuses_is_not_asked_again(ask_archiver: Ask, sound: Archiver) -> None:
+    sound.always = forbidden
+    with pytest.raises(Outside, match="status 403"):
+        ask_archiver(options={"at_once": 1})
+    assert sum(sound.asked.values()) == 1
+
+
+def test_nobody_at_the_address_is_down(ask_archiver: Ask, archiver: Archiver) -> None:
+    with pytest.raises(Outside, match="does not answer"):
+        ask_archiver(options={"url": "http://127.0.0.1:9", "tries": 2})
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"url": "archiver.lab"}, "options.url: this is no address"),
+        ({"url": "http://ada:secret@archiver.lab"}, "has no password in it"),
+        ({"tryes": 3}, "options.tryes: unknown key; did you mean 'tries'?"),
+        ({"at_once": 1000}, "options.at_once"),
+    ],
+)
+def test_wrong_options_are_named(ask_archiver: Ask, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadInput, match=words.replace("?", r"\?")):
+        ask_archiver(options=options)
+
+
+def test_pieces_that_came_are_not_asked_for_again(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
+    sound.faults = [lambda _: False, lambda _: False, *[forbidden] * 2]
+    with pytest.raises(Outside):
+        ask_archiver(options={"at_once": 1, "piece": "5s"})
+    sound.faults = []
+    ask_archiver(options={"at_once": 1, "piece": "5s"})
+    assert sum(sound.asked.values()) == 5
+    assert not list((project.root / ".beampermit/requests").glob("*/samples/*"))
+
+
+def test_a_request_killed_half_way_goes_on(
+    ask_archiver: Ask, asking: Callable[..., Project], sound: Archiver, project: Project
+) -> None:
+    """Killed while the second PV is waited for; the first is not asked for again, and the bytes are the same."""
+    ask_archiver(options={"at_once": 1, "timeout": 30})
+    whole = (project.root / "data/raw.parquet").read_bytes()
+    (project.root / "data/raw.parquet").unlink()
+    sound.asked.clear()
+    waiting = []
+    sound.faults = [lambda _: False, lambda handler: waiting.append(time.sleep(5)) or True]
+    command = [sys.executable, "-m", "beampermit.cli.main", "data", "request"]
+    child = subprocess.Popen(command, cwd=project.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    deadline = time.monotonic() + 60
+    while sum(sound.asked.values()) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(child.pid, signal.SIGKILL)
+    child.communicate()
+    assert not (project.root / "data/raw.parquet").exists()
+    again = subprocess.run([*command, "--json"], cwd=project.root, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["sidecar"]["rows"] == 10
+    assert sorted(sound.asked.values()) == [1, 2]
+    assert (project.root / "data/raw.parquet").read_bytes() == whole
+
+
+def test_asked_again_for_the_same_past_gives_the_same_bytes(
+    ask_archiver: Ask, sound: Archiver, project: Project
+) -> None:
+    first = ask_archiver()
+    before = {file.name: file.read_bytes() for file in (project.root / "data").iterdir()}
+    again = ask_archiver()
+    assert before == {file.name: file.read_bytes() for file in (project.root / "data").iterdir()}
+    assert (first.first, again.first, again.changes) == (True, False, ())
+    assert again.words == "the same bytes as before"
+
+
+def test_a_past_that_changed_trips_and_says_how(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
+    ask_archiver()
+    before = (project.root / "data/raw.parquet").read_bytes()
+    sound.samples["BEAM:CURRENT"][4]["val"] = 42.0
+    del sound.samples["BEAM:CURRENT"][0:2]
+    with pytest.raises(Tripped) as caught:
+        ask_archiver()
+    assert "1 rows removed (first: acquired_at 2026-03-01 07:00:00+00)" in caught.value.message
+    assert "current changed in 1 rows (first: acquired_at 2026-03-01 07:00:03+00, 103.0 is 42.0 now)" in str(
+        caught.value
+    )
+    assert (caught.value.exit_code, caught.value.hint) == (1, "beampermit data request --accept")
+    assert (project.root / "data/raw.parquet").read_bytes() == before
+    asked = sum(sound.asked.values())
+    assert len(ask_archiver(accept=True).changes) == 2
+    assert sum(sound.asked.values()) == asked, "what is accepted is what was shown"
+    assert (42.0,) in rows(project.root, "current")
+
+
+def test_a_request_asked_otherwise_raises_its_version(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
+    ask_archiver()
+    with pytest.raises(Tripped, match=r"the request itself changed \(sampling\); 5 rows removed"):
+        ask_archiver(sampling={"period": "2s"})
+    delivered = ask_archiver(sampling={"period": "2s"}, version=2)
+    assert (delivered.sidecar["rows"], len(delivered.changes)) == (5, 2)
+
+
+def test_a_broken_table_is_replaced_only_when_accepted(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
+    ask_archiver()
+    table = project.root / "data/raw.parquet"
+    table.write_bytes(table.read_bytes()[:100])
+    with pytest.raises(Tripped, match="the table that was here cannot be read"):
+        ask_archiver()
+    assert ask_archiver(accept=True).sidecar["rows"] == 10
+
+
+def test_a_link_is_not_written_through(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
+    (project.root / "data").mkdir()
+    (project.root / "data/raw.parquet").symlink_to("/dev/null")
+    with pytest.raises(BadInput, match=r"raw\.parquet: is a link to /dev/null, not a file"):
+        ask_archiver()
+
+
+def test_two_requests_at_once_are_a_conflict(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
+    from filelock import FileLock
+
+    from beampermit.errors import Conflict
+
+    (project.own / "requests").mkdir()
+    with FileLock(project.own / "requests/lock"), pytest.raises(Conflict, match="another `beampermit data request`"):
+        ask_archiver()
+
+
+def test_a_large_answer_is_refused_with_the_mend(
+    ask_archiver: Ask, sound: Archiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from beampermit.datasets.requests import archiver as source
+
+    monkeypatch.setattr(source, "LARGEST", 200)
+    with pytest.raises(Outside, match="is larger than") as caught:
+        ask_archiver()
+    assert caught.value.hint == "make dataset.request.options.piece shorter"
+
+
+@pytest.mark.parametrize("source", ["archivr", "epics"])
+def test_an_unknown_source_is_named(asking: Callable[..., Project], source: str) -> None:
+    wanted = {
+        "source": source,
+        "signals": [{"name": "x", "pv": "X", "unit": "1"}],
+        "ranges": [{"start": START, "end": END}],
+        "sampling": {"period": "1s"},
+        "gaps": {"max_age": "1s"},
+    }
+    words = "did you mean 'archiver'" if source == "archivr" else "installed are archiver, files, simulator"
+    with pytest.raises(BadInput, match=f"there is no source {source!r}; {words}"):
+        request(asking(wanted), lambda *_: None)  # pyright: ignore[reportArgumentType]
+
+
+def test_slow_answers_arrive(ask_archiver: Ask, sound: Archiver) -> None:
+    sound.add("BEAM:CURRENT", [sample(AT + n / 1000, n) for n in range(10_000)], "mA")
+    sound.faults = [lambda _: bool(time.sleep(0.2))] * 2
+    assert ask_archiver().sidecar["counts"]["samples"] == 10_000
