@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from beampermit import __version__
-from beampermit.cli import check, contract, data, demo, env, new, permit, promotion, rehearse, report
+from beampermit.cli import check, contract, data, datasheet, demo, env, labels, new, permit, promotion, rehearse, report
 from beampermit.cli.output import fail
 from beampermit.errors import BeampermitError
 
@@ -33,6 +33,8 @@ app.add_typer(permit.app, name="permit")
 app.add_typer(rehearse.app, name="rehearse")
 for command in (promotion.promote, promotion.rollback, promotion.reconcile, promotion.history):
     app.command(command.__name__)(command)
+for command in (datasheet.card, datasheet.diff, labels.label, labels.labels):
+    data.app.command(command.__name__)(command)
 app.add_typer(data.app, name="data")
 
 

@@ -42,6 +42,38 @@ def confusion(counts: Confusion) -> str:
     return _address(figure)
 
 
+def histogram(title: str, unit: str, span: tuple[float, float], counts: dict[str, tuple[int, ...]]) -> str:
+    """Histograms of one signal laid on one another, each as shares of its own values, as a `data:` address."""
+    figure, axes = _figure(4.1, 2.6)
+    low, high = span
+    for (name, bins), colour in zip(counts.items(), COLOURS, strict=False):
+        edges = [low + (high - low) * place / len(bins) for place in range(len(bins) + 1)]
+        total = sum(bins) or 1
+        shares = [count / total for count in bins]
+        axes.stairs(shares, edges, color=colour, label=_plain(name), linewidth=1.8)
+    axes.set(title=_plain(title), xlabel=_plain(unit if unit != "1" else ""), ylabel="share of values")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
+    return _address(figure)
+
+
+def balance(title: str, counts: dict[str, dict[str, int]]) -> str:
+    """Shares of each label, a bar for each split, as a `data:` address."""
+    figure, axes = _figure(4.1, 2.6)
+    values = sorted({value for split in counts.values() for value in split})[:12]
+    width = 0.8 / max(len(counts), 1)
+    for number, ((name, found), colour) in enumerate(zip(counts.items(), COLOURS, strict=False)):
+        total = sum(found.values()) or 1
+        places = [place + (number - (len(counts) - 1) / 2) * width for place in range(len(values))]
+        axes.bar(places, [found.get(value, 0) / total for value in values], width, color=colour, label=_plain(name))
+    axes.set_xticks(range(len(values)), [_plain(value[:16]) for value in values])
+    axes.set(title=_plain(title), ylabel="share of rows")
+    axes.grid(alpha=0.25, axis="y")
+    axes.legend(frameon=False)
+    return _address(figure)
+
+
 def _figure(width: float, height: float) -> tuple:
     # The object interface: no pyplot, so no display is looked for and no figure outlives us.
     from matplotlib.backends.backend_svg import FigureCanvasSVG

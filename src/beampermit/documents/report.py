@@ -17,6 +17,7 @@ from beampermit.documents.changes.promises import promises
 from beampermit.documents.changes.settings import settings
 from beampermit.documents.changes.sides import Sides
 from beampermit.documents.charts import Plots
+from beampermit.documents.data_changes import Told, evidence
 from beampermit.documents.judged import LAMPS, Judged, judged
 from beampermit.documents.markdown import Markdown
 from beampermit.documents.page import page
@@ -60,6 +61,7 @@ class Report:
     words: tuple[Move, ...]
     data: tuple[Swap, ...]
     rows: dict[str, int]
+    changes: tuple[Told, ...]
     settings: dict[str, tuple[Move, ...]]
     packages: tuple[Move, ...]
     watched: tuple[str, ...]
@@ -107,6 +109,7 @@ class Report:
             "missing": list(self.judged.missing),
             "unread": list(self.judged.unread),
             "metrics": {row.metric.name: row.value for row in self.metrics},
+            "data_changed": {told.split: list(told.words) for told in self.changes},
             "gates_changed": [move.key for move in self.gates],
             "problems": [str(problem) for problem in self.problems],
         }
@@ -158,6 +161,7 @@ def report(project: Project, folder: Path, expected: Mapping[str, str]) -> Repor
         words=words,
         data=problems.tried(lambda: data(sides), ()),
         rows=rows(found.verdicts),
+        changes=evidence(found.verdicts),
         settings=problems.tried(lambda: settings(sides), {}),
         packages=problems.tried(lambda: packages(sides), ()),
         watched=tuple(path for path in sides.touched() if path.startswith(WATCHED)),

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from beampermit.contract import FILE_NAME as FILE
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, BeampermitError, Tripped
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Absent, Finding, Interlock, closed, skipped, tripped
 from beampermit.verdict import Location
@@ -102,7 +102,11 @@ class DAT004(Interlock):
             for table in _tables(project, contract)
         ]
         changed = promises.ranges_changed(contract, judge)
-        evidence = {"splits": [report.as_json() for report in reports], "ranges_changed": changed}
+        evidence = {
+            "splits": [report.as_json() for report in reports],
+            "ranges_changed": changed,
+            "changes": _changes(project),
+        }
         note = f"; judged by the base branch, this pull request changes {', '.join(changed)}" if changed else ""
         problems = [f"{report.path}: {problem}" for report in reports for problem in report.problems]
         if problems:
@@ -230,6 +234,24 @@ def _tables(project: Any, contract: Any) -> list[Any]:
 
     _present(project, contract.dataset.splits.values())
     return open_tables(project.root, contract.dataset.splits)
+
+
+def _changes(project: Any) -> list[dict[str, Any]]:
+    """What the splits are beside the base branch's, for the report; nothing where that cannot be seen from here."""
+    from beampermit.datasets.differences import differences
+    from beampermit.datasets.versions import HERE, version
+    from beampermit.documents.changes.data import data
+    from beampermit.documents.changes.sides import Sides
+    from beampermit.documents.data_changes import Told
+
+    try:
+        sides = Sides(project)
+        if sides.fork is None or not data(sides):
+            return []
+        found = differences(version(project, sides.fork), version(project, HERE))
+    except BeampermitError:
+        return []  # other interlocks say what is wrong with the data; a comparison is a courtesy
+    return [Told.of(one).as_json() for one in found if one.words]
 
 
 @contextmanager

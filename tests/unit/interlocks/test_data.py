@@ -442,9 +442,7 @@ def test_dat005_says_which_column_is_missing(dvc_project: Project, alter: Alter)
 def test_dat005_trips_on_a_signal_that_was_only_moved_to_another_split(dvc_project: Project, alter: Alter) -> None:
     replace(dvc_project.root / "contract.yaml", "shape: [4]", "shape: [40]")
     for seed, split in enumerate(("train", "validation")):
-        noise = (
-            f"list_transform(range(40), lambda i: (hash(acquisition || plane || {seed} || i) % 1000) / 100.0)"
-        )
+        noise = f"list_transform(range(40), lambda i: (hash(acquisition || plane || {seed} || i) % 1000) / 100.0)"
         alter(split, f"* REPLACE ({noise} AS turns)")
     train = dvc_project.root / "data/dataset/train.parquet"
     copied = f"(SELECT list_transform(turns[4:], lambda x: -2 * x) || [1, 5, 2] FROM '{train}' LIMIT 1)"

@@ -110,6 +110,8 @@ def append(root: Path, dataset: Dataset, review: Review, opinion: Opinion) -> No
 def _alone(file: Path) -> Iterator[BinaryIO]:
     """The file, locked; opened again if somebody put another in its place while we waited, as git does."""
     file.parent.mkdir(parents=True, exist_ok=True)
+    if file.exists() and not file.is_file():
+        raise BadInput("not a file", file=file)
     while True:
         with file.open("a+b") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)

@@ -1,0 +1,166 @@
+"""What changed between two versions of a dataset: in words, numbers and small histograms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from beampermit.datasets.profile import Profile, Shape, Signal, Span, profile
+from beampermit.datasets.tables import Table, name
+from beampermit.datasets.versions import Version
+
+BARS = "▁▂▃▄▅▆▇█"
+SMALL = 0.005
+"""Shares of labels that moved by less than this are called the same."""
+CLEAR = 0.02
+"""A mean, a spread or a bin's share that moved by more than this share of the spread is said."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows by their key: only in the second version, only in the first, in both with other values (by column)."""
+
+    added: int
+    removed: int
+    changed: int
+    columns: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One split in two versions; None stands for a split that a version does not have."""
+
+    split: str
+    before: Profile | None
+    after: Profile | None
+    rows: Rows | None
+    words: tuple[str, ...]
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing changed."""
+        return not self.words
+
+    def as_json(self) -> dict[str, Any]:
+        """For a program, and for evidence."""
+        return {
+            "split": self.split,
+            "words": list(self.words),
+            "rows": vars(self.rows) if self.rows else None,
+            "before": self.before.as_json() if self.before else None,
+            "after": self.after.as_json() if self.after else None,
+        }
+
+
+def differences(one: Version, other: Version) -> tuple[Difference, ...]:
+    """Compare two versions split by split; columns mean what the second's contract says, else the first's.
+
+    Two files alone are compared with each other whatever they are called. Raises `Tripped`.
+    """
+    shape = other.shape or one.shape or Shape.guessed([*one.tables.values(), *other.tables.values()])
+    pairs: dict[str, tuple[Table | None, Table | None]] = {
+        split: (one.tables.get(split), other.tables.get(split)) for split in {**one.tables, **other.tables}
+    }
+    if len(one.tables) == len(other.tables) == 1:
+        (before,), (after,) = one.tables.values(), other.tables.values()
+        pairs = {after.split: (before, after)}
+    return tuple(_difference(split, before, after, shape) for split, (before, after) in pairs.items())
+
+
+def bars(counts: tuple[int, ...]) -> str:
+    """A histogram as one short word."""
+    most = max(counts, default=0)
+    if not most:
+        return ""
+    return "".join(BARS[min(len(BARS) - 1, round(count / most * (len(BARS) - 1)))] for count in counts)
+
+
+def _difference(split: str, before: Table | None, after: Table | None, shape: Shape) -> Difference:
+    if before is None or after is None:
+        found = profile(after or before, shape) if (after or before) else None  # type: ignore[arg-type]
+        words = (f"is new, {found.rows} rows" if before is None else "is gone",) if found else ()
+        return Difference(split, None if before is None else found, None if after is None else found, None, words)
+    old, new = profile(before, shape), profile(after, shape)
+    spans = _spans(old, new)
+    if any(old.signals[signal].span != span or new.signals[signal].span != span for signal, span in spans.items()):
+        old, new = profile(before, shape, spans), profile(after, shape, spans)
+    rows = _rows(before, after, shape)
+    return Difference(split, old, new, rows, tuple(_words(old, new, rows, shape)))
+
+
+def _spans(old: Profile, new: Profile) -> dict[str, Span]:
+    """One span for both histograms."""
+    both = {name: (old.signals[name].span, new.signals[name].span) for name in old.signals.keys() & new.signals.keys()}
+    return {name: (min(a[0], b[0]), max(a[1], b[1])) for name, (a, b) in both.items() if a and b}
+
+
+def _rows(before: Table, after: Table, shape: Shape) -> Rows | None:
+    if not shape.key or not all(column in table.columns for table in (before, after) for column in shape.key):
+        return None
+    both = [column for column in after.columns if column in before.columns and column not in shape.key]
+    keys = ", ".join(f"CAST({name(column)} AS VARCHAR) AS key{n}" for n, column in enumerate(shape.key))
+    hashes = "".join(f", hash(CAST({name(column)} AS VARCHAR)) AS value{n}" for n, column in enumerate(both))
+    same = " AND ".join(f"one.key{n} = other.key{n}" for n in range(len(shape.key)))
+    moved = [f"one.value{n} IS DISTINCT FROM other.value{n}" for n in range(len(both))]
+    here = "one.key0 IS NOT NULL AND other.key0 IS NOT NULL"
+    counts = "".join(f", count(*) FILTER (WHERE {here} AND {test})" for test in moved)
+    removed, added, changed, *each = after.query(
+        f"SELECT count(*) FILTER (WHERE other.key0 IS NULL), count(*) FILTER (WHERE one.key0 IS NULL),"
+        f" count(*) FILTER (WHERE {here} AND ({' OR '.join(moved) or 'false'})){counts}"
+        f" FROM (SELECT {keys}{hashes} FROM {before.source}) AS one"
+        f" FULL JOIN (SELECT {keys}{hashes} FROM {after.source}) AS other ON {same}"
+    )[0]
+    return Rows(added, removed, changed, {column: count for column, count in zip(both, each, strict=True) if count})
+
+
+def _words(old: Profile, new: Profile, rows: Rows | None, shape: Shape) -> Iterator[str]:
+    if old.rows != new.rows:
+        yield f"{old.rows} rows became {new.rows}"
+    if rows and (rows.added or rows.removed):
+        yield f"{rows.added} rows are new, {rows.removed} are gone"
+    if rows and rows.changed:
+        yield f"{rows.changed} rows have other values ({', '.join(f'{c} in {n}' for c, n in rows.columns.items())})"
+    yield from _columns(old, new)
+    for column, count in new.groups.items():
+        if old.groups.get(column, count) != count:
+            yield f"{old.groups[column]} different {column} became {count}"
+    for value in sorted({*old.balance, *new.balance}):
+        was, now = (_share(side, value) for side in (old, new))
+        if abs(was - now) >= SMALL:
+            yield f"{shape.target} {value}: {was:.1%} became {now:.1%}"
+    if old.times and new.times and (old.times.first, old.times.last) != (new.times.first, new.times.last):
+        yield f"{old.times.first} to {old.times.last} became {new.times.first} to {new.times.last}"
+    if old.times and new.times and old.times.gaps != new.times.gaps:
+        yield f"{old.times.gaps} gaps in time became {new.times.gaps}"
+    for signal in new.signals.keys() & old.signals.keys():
+        yield from _moved(signal, old.signals[signal], new.signals[signal], shape.units.get(signal, ""))
+
+
+def _columns(old: Profile, new: Profile) -> Iterator[str]:
+    for column in {**old.columns, **new.columns}:
+        if column not in old.columns:
+            yield f"column {column} is new"
+        elif column not in new.columns:
+            yield f"column {column} is gone"
+        elif old.columns[column] != new.columns[column]:
+            yield f"column {column} of type {old.columns[column]} became {new.columns[column]}"
+
+
+def _share(side: Profile, value: str) -> float:
+    return side.balance.get(value, 0) / (side.rows or 1)
+
+
+def _moved(name: str, old: Signal, new: Signal, unit: str) -> Iterator[str]:
+    after = f" {unit}" if unit not in ("", "1") else ""
+    if old.missing != new.missing:
+        yield f"{name}: {old.missing} values that are no numbers became {new.missing}"
+    if old.mean is None or new.mean is None or old.deviation is None or new.deviation is None:
+        return
+    spread = max(old.deviation, new.deviation) or 1.0
+    if abs(old.mean - new.mean) > CLEAR * spread:
+        yield f"{name}: mean {old.mean:.4g} became {new.mean:.4g}{after}"
+    if abs(old.deviation - new.deviation) > CLEAR * spread:
+        yield f"{name}: spread {old.deviation:.4g} became {new.deviation:.4g}{after}"
+    if (old.lowest, old.highest) != (new.lowest, new.highest):
+        yield f"{name}: {old.lowest:.4g} to {old.highest:.4g} became {new.lowest:.4g} to {new.highest:.4g}{after}"

@@ -1,0 +1,189 @@
+"""What a table of a dataset looks like in numbers: rows, times and gaps, label balance, ranges, small histograms."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from beampermit.contract import Contract
+from beampermit.datasets.overlap import EPOCH
+from beampermit.datasets.tables import Table, name
+
+BINS = 24
+SAMPLE = 2_000_000
+"""Values of a signal that histograms and quantiles are made from; extremes and means are of all."""
+GAP = 10
+"""A step in time longer than this many usual ones is a gap."""
+VALUES = 40
+"""Different values of a label that are counted one by one."""
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Which columns mean what; empty where nobody said."""
+
+    key: tuple[str, ...] = ()
+    target: str | None = None
+    time: str | None = None
+    groups: tuple[str, ...] = ()
+    signals: tuple[str, ...] = ()
+    units: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, contract: Contract) -> Shape:
+        """As a contract says."""
+        dataset = contract.dataset
+        inputs = tuple(signal for signal in contract.signals.inputs if signal.source != "constant")
+        return cls(
+            dataset.key,
+            dataset.target,
+            dataset.split.time,
+            dataset.split.by,
+            tuple(signal.name for signal in inputs),
+            {signal.name: signal.unit for signal in inputs},
+        )
+
+    @classmethod
+    def guessed(cls, tables: list[Table]) -> Shape:
+        """Of tables without a contract: each column of numbers, or of lists of numbers, is a signal."""
+        names = dict.fromkeys(column for table in tables for column in table.columns)
+        return cls(signals=tuple(n for n in names if all(_numeric(table, n) for table in tables if n in table.columns)))
+
+
+@dataclass(frozen=True)
+class Signal:
+    """The values of one column: of all rows, but for `quantiles` (5, 50 and 95 %) and `bins` over `span`."""
+
+    values: int
+    missing: int
+    lowest: float | None
+    highest: float | None
+    mean: float | None
+    deviation: float | None
+    quantiles: tuple[float, ...] = ()
+    span: Span | None = None
+    bins: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Times:
+    """First and last moment, ISO 8601 in UTC; the usual step and the longest, seconds; how many steps are gaps."""
+
+    first: str
+    last: str
+    step: float | None
+    longest: float | None
+    gaps: int
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One table."""
+
+    name: str
+    rows: int
+    columns: dict[str, str]
+    groups: dict[str, int]
+    balance: dict[str, int]
+    times: Times | None
+    signals: dict[str, Signal]
+
+    def as_json(self) -> dict[str, Any]:
+        """For a program."""
+        return asdict(self)
+
+
+def profile(table: Table, shape: Shape, spans: dict[str, Span] | None = None) -> Profile:
+    """Look at a table; `spans` are what histograms are drawn over, its own 0.5 to 99.5 % where none is given.
+
+    Columns that it does not have are left out. Raises `Tripped` where it cannot be read.
+    """
+    (rows,) = table.query(f"SELECT count(*) FROM {table.source}")[0]
+    there = table.columns
+    groups = [column for column in shape.groups if column in there]
+    counted = ", ".join(f"count(DISTINCT {name(column)})" for column in groups)
+    values = table.query(f"SELECT {counted} FROM {table.source}")[0] if groups else ()
+    signals = [column for column in shape.signals if column in there and _numeric(table, column)]
+    return Profile(
+        table.split,
+        rows,
+        dict(there),
+        dict(zip(groups, values, strict=True)),
+        _balance(table, shape.target) if shape.target in there else {},
+        _times(table, shape.time) if shape.time in there and rows else None,
+        {column: _signal(table, column, rows, (spans or {}).get(column)) for column in signals},
+    )
+
+
+def _numeric(table: Table, column: str) -> bool:
+    return table.dimensions(column) is not None and table.columns[column] != "BOOLEAN"
+
+
+def _balance(table: Table, target: str | None) -> dict[str, int]:
+    counts = table.query(
+        f"SELECT coalesce(CAST({name(target or '')} AS VARCHAR), 'null'), count(*) AS count FROM {table.source}"
+        f" GROUP BY 1 ORDER BY count DESC, 1 LIMIT {VALUES}"
+    )
+    return dict(counts)
+
+
+def _times(table: Table, column: str | None) -> Times | None:
+    if column is None or not table.columns[column].startswith(("TIMESTAMP", "DATE")):
+        return None
+    time = f"epoch_us({name(column)})"
+    first, last, step, longest = table.query(
+        f"SELECT min(moment), max(moment), median(step), max(step) FROM"
+        f" (SELECT moment, moment - lag(moment) OVER (ORDER BY moment) AS step FROM"
+        f" (SELECT DISTINCT {time} AS moment FROM {table.source} WHERE {time} IS NOT NULL))"
+    )[0]
+    if first is None:
+        return None
+    gaps = 0
+    if step:
+        each = f"SELECT DISTINCT {time} AS moment FROM {table.source}"
+        (gaps,) = table.query(
+            f"SELECT count(*) FILTER (WHERE step > {GAP * float(step)})"
+            f" FROM (SELECT moment - lag(moment) OVER (ORDER BY moment) AS step FROM ({each}))"
+        )[0]
+    return Times(_iso(first), _iso(last), _seconds(step), _seconds(longest), gaps)
+
+
+def _iso(microseconds: int) -> str:
+    return (EPOCH + timedelta(microseconds=microseconds)).isoformat().replace("+00:00", "Z")
+
+
+def _seconds(microseconds: float | None) -> float | None:
+    return None if microseconds is None else float(microseconds) / 1e6
+
+
+def _signal(table: Table, column: str, rows: int, span: Span | None) -> Signal:
+    depth = table.dimensions(column) or 0
+    values = name(column)
+    for _ in range(depth - 1):
+        values = f"flatten({values})"
+    whole = f"SELECT {f'unnest({values})' if depth else values} AS value FROM {table.source}"
+    count, missing, low, high, mean, deviation = table.query(
+        "SELECT count(*), count(*) FILTER (WHERE v IS NULL OR NOT isfinite(v)),"
+        " min(v) FILTER (WHERE isfinite(v)), max(v) FILTER (WHERE isfinite(v)),"
+        " avg(v) FILTER (WHERE isfinite(v)), stddev_pop(v) FILTER (WHERE isfinite(v))"
+        f" FROM (SELECT CAST(value AS DOUBLE) AS v FROM ({whole}))"
+    )[0]
+    if low is None:
+        return Signal(count, missing, None, None, None, None)
+    every = max(1, math.ceil(count / SAMPLE)) if rows else 1
+    one = f"unnest({values})" if depth else values
+    some = f"SELECT {one} AS value FROM {table.numbered} WHERE file_row_number % {every} = 0"
+    sample = f"(SELECT CAST(value AS DOUBLE) AS v FROM ({some}) WHERE isfinite(CAST(value AS DOUBLE)))"
+    five = table.query(f"SELECT quantile_cont(v, [0.005, 0.05, 0.5, 0.95, 0.995]) FROM {sample}")[0][0]
+    if not five:
+        return Signal(count, missing, low, high, mean, deviation)
+    start, end = span or (five[0], five[-1])
+    if end <= start:
+        start, end = start - 0.5, start + 0.5
+    place = f"least(greatest(floor((v - {start!r}) / {(end - start) / BINS!r}), 0), {BINS - 1})"
+    found = dict(table.query(f"SELECT CAST({place} AS INTEGER) AS bin, count(*) FROM {sample} GROUP BY bin"))
+    bins = tuple(found.get(number, 0) for number in range(BINS))
+    return Signal(count, missing, low, high, mean, deviation, tuple(five[1:4]), (start, end), bins)

@@ -1,0 +1,136 @@
+"""The datasheet of a dataset: what it holds, who labelled it, where it comes from, what it does not show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from beampermit.contract.model import About, Split
+from beampermit.datasets import pedigree
+from beampermit.datasets.differences import bars
+from beampermit.datasets.labels import opinions, review
+from beampermit.datasets.pedigree import Pedigree
+from beampermit.datasets.profile import Profile, Shape, profile
+from beampermit.datasets.tables import Table, open_tables
+from beampermit.documents import papers
+from beampermit.documents.markdown import Markdown
+from beampermit.documents.page import drawing, page
+from beampermit.errors import BadInput, Tripped
+from beampermit.project import Project
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """All that a datasheet says. `missing` is why there is no pedigree."""
+
+    name: str
+    commit: str
+    clean: bool
+    about: About | None
+    source: str
+    version: int
+    rule: Split
+    shape: Shape
+    profiles: tuple[Profile, ...]
+    labels: review.Found | None
+    pedigree: Pedigree | None
+    missing: str
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Columns that splits are divided by."""
+        return self.shape.groups
+
+    @property
+    def values(self) -> list[str]:
+        """Each value of the target in any split, the most frequent first."""
+        counts: dict[str, int] = {}
+        for found in self.profiles:
+            for value, count in found.balance.items():
+                counts[value] = counts.get(value, 0) + count
+        return sorted(counts, key=lambda value: -counts[value])
+
+    @property
+    def people(self) -> list[tuple[str, int]]:
+        """Who gave labels, and how many."""
+        return list(self.labels.people.items())[:20] if self.labels else []
+
+    @property
+    def parameters(self) -> str:
+        """Of the stage that made the splits."""
+        return json.dumps(self.pedigree.parameters, ensure_ascii=False) if self.pedigree else ""
+
+    def as_json(self) -> dict[str, Any]:
+        """For a program."""
+        return {
+            "name": self.name,
+            "commit": self.commit,
+            "clean": self.clean,
+            "splits": [found.as_json() for found in self.profiles],
+            "labels": self.labels.as_json() if self.labels else None,
+            "lineage": self.pedigree.model_dump(mode="json") if self.pedigree else None,
+        }
+
+    def markdown(self) -> Markdown:
+        """The datasheet as Markdown, histograms as short words."""
+        return self._made(lambda _: Markdown())
+
+    def html(self) -> str:
+        """The datasheet as one page with drawings."""
+        from beampermit.documents import drawings
+
+        images = {"Labels": drawings.balance(self.shape.target or "", {p.name: p.balance for p in self.profiles})}
+        for name in self.shape.signals:
+            shown = {p.name: p.signals[name].bins for p in self.profiles if name in p.signals and p.signals[name].bins}
+            span = next((p.signals[name].span for p in self.profiles if name in p.signals), None)
+            if shown and span:
+                images[name] = drawings.histogram(name, self.shape.units.get(name, ""), span, shown)
+        return page(
+            self._made(lambda name: drawing(name) if name in images else Markdown()), f"{self.name}: datasheet", images
+        )
+
+    def _made(self, draw: Callable[[str], Markdown]) -> Markdown:
+        return papers.join(papers.blocks("datasheet.md.j2", {"sheet": self, "bars": bars, "drawing": draw}))
+
+
+def datasheet(project: Project) -> Sheet:
+    """Look at the splits, labels and lineage of the work tree. Raises `Tripped` for data that are not here."""
+    contract = project.contract
+    dataset = contract.dataset
+    absent = [path for path in (*dataset.splits.values(), dataset.labels) if not project.path(path).is_file()]
+    if absent:
+        raise Tripped(f"{absent[0]} is not here", hint="beampermit data pull")
+    labels, *splits = open_tables(project.root, {"labels": dataset.labels, **dataset.splits})
+    said = opinions.read(project.root, dataset, dataset.review) if dataset.review else ()
+    shape = Shape.of(contract)
+    found, missing = _pedigree(project, dataset.lineage)
+    return Sheet(
+        name=contract.model.name,
+        commit=project.git.head(),
+        clean=not project.git("status", "--porcelain", "--untracked-files=no"),
+        about=dataset.about,
+        source=str(dataset.request.source),
+        version=dataset.request.version,
+        rule=dataset.split,
+        shape=shape,
+        profiles=_profiles(splits, shape),
+        labels=review.look(labels, splits, dataset, said),
+        pedigree=found,
+        missing=missing,
+    )
+
+
+def _profiles(tables: list[Table], shape: Shape) -> tuple[Profile, ...]:
+    """Every split's, its histograms drawn over the first one's span, so that they can be laid on one another."""
+    first = profile(tables[0], shape)
+    spans = {name: signal.span for name, signal in first.signals.items() if signal.span}
+    return (first, *(profile(table, shape, spans) for table in tables[1:]))
+
+
+def _pedigree(project: Project, path: str) -> tuple[Pedigree | None, str]:
+    try:
+        return pedigree.read(project.root, path), ""
+    except BadInput as error:
+        return None, str(error)

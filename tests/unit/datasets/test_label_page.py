@@ -1,0 +1,347 @@
+"""The page for labelling, in a real browser and against hostile requests; what was said survives crashes and crowds."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from beampermit.contract.model import Dataset
+from beampermit.datasets.labels.opinions import Opinion, append, last_words, read
+from beampermit.datasets.labels.page import Server
+from beampermit.datasets.labels.queue import Queue
+from beampermit.errors import BadInput, Tripped
+from beampermit.project import Project
+
+CHROMIUM = Path("/usr/bin/chromium")
+QUIET = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+)
+ROW = ("a02-1", "BPM.2", "Y")
+
+
+@pytest.fixture
+def server(dvc_project: Project) -> Iterator[Server]:
+    """The page of the project's raw table, for Bo."""
+    with Server(Queue.of(dvc_project, "raw", "Bo")) as found:
+        thread = threading.Thread(target=found.serve, daemon=True)
+        thread.start()
+        yield found
+        found.close()
+        thread.join()
+
+
+def said(project: Project) -> list[tuple[str, str, str]]:
+    dataset = project.contract.dataset
+    assert dataset.review
+    return [(one.by, " ".join(one.key), one.value) for one in read(project.root, dataset, dataset.review)]
+
+
+# In a browser
+
+
+@pytest.fixture
+def page(server: Server) -> Iterator[Any]:
+    """The page, opened; anything that it writes to the console as an error fails the test."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"no browser: {CHROMIUM} is not installed")
+    playwright = pytest.importorskip("playwright.sync_api", reason="the playwright package is not installed")
+    errors: list[str] = []
+    with playwright.sync_playwright() as browsers:
+        browser = browsers.chromium.launch(executable_path=str(CHROMIUM), args=list(QUIET))
+        found = browser.new_page(viewport={"width": 1280, "height": 800})
+        found.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        found.on("pageerror", lambda error: errors.append(str(error)))
+        found.goto(server.url)
+        found.wait_for_selector("#values button")
+        yield found
+        browser.close()
+    assert [error for error in errors if "status of 400" not in error] == []
+
+
+@pytest.mark.slow
+def test_rows_are_labelled_with_the_keyboard_and_nothing_is_lost_by_a_reload(page: Any, dvc_project: Project) -> None:
+    page.wait_for_selector("canvas")
+    assert page.inner_text("#who") == "Bo"
+    assert page.inner_text("#count") == "1 of 24 · 0 by me of 24"
+    first = page.inner_text("#key").split()[1::2]
+    page.keyboard.press("w")
+    page.keyboard.type('seen, in the "tunnel"')
+    page.keyboard.press("Enter")
+    page.keyboard.press("?")
+    page.keyboard.press("1")
+    page.wait_for_selector("#note.good")
+    assert page.inner_text("#count") == "1 of 23 · 1 by me of 24", "the next one that is open"
+    assert said(dvc_project)[-1] == ("Bo", " ".join(first), "true")
+    last = (dvc_project.root / "labels/reviewed.csv").read_text().splitlines()[-1]
+    assert last.endswith(',"seen, in the ""tunnel""",0.5')
+    page.reload()
+    page.wait_for_selector("canvas")
+    assert page.inner_text("#count") == "1 of 23 · 1 by me of 24"
+    page.keyboard.press("ArrowRight")
+    assert page.inner_text("#count").startswith("2 of 23")
+    page.keyboard.press("2")
+    page.wait_for_selector("#note.good")
+    page.keyboard.press("u")
+    page.locator("#count", has_text="of 24 ·").wait_for()
+    page.keyboard.press("1")
+    page.locator("#note", has_text=": true, kept").wait_for()
+    assert [value for by, _, value in said(dvc_project)] == ["true", "true", "false", "true"]
+
+
+@pytest.mark.slow
+def test_what_cannot_be_kept_is_said_and_the_row_stays(page: Any, dvc_project: Project) -> None:
+    page.wait_for_selector("canvas")
+    file = dvc_project.root / "labels/reviewed.csv"
+    file.write_text("something,else\n")
+    page.keyboard.press("1")
+    page.wait_for_selector("#note.bad")
+    assert "not kept: labels/reviewed.csv:1: this table has no column" in page.inner_text("#note")
+    assert page.inner_text("#count") == "1 of 24 · 0 by me of 24"
+    assert file.read_text() == "something,else\n"
+
+
+@pytest.mark.slow
+def test_a_hostile_value_is_text_and_nothing_else(page: Any, dvc_project: Project) -> None:
+    with (dvc_project.root / "labels/reviewed.csv").open("a") as stream:
+        stream.write(
+            "a01-0,BPM.1,X,true,<img src=x onerror=alert(1)>,2026-02-01T10:00:00Z,<script>alert(2)</script>,1\n"
+        )
+    page.reload()
+    page.wait_for_selector("canvas")
+    page.select_option("#show", "against")
+    page.select_option("#show", "all")
+    for _ in range(24):
+        page.keyboard.press("ArrowRight")
+    assert page.locator("img, #said script").count() == 0
+
+
+# Over the wire
+
+
+def ask(server: Server, path: str = "state", body: Any = None, **headers: str) -> tuple[int, Any]:
+    address = urlsplit(server.url)
+    connection = http.client.HTTPConnection("127.0.0.1", address.port or 0, timeout=10)
+    home = {"Host": address.netloc, "Content-Type": "application/json"} | (
+        {"Origin": f"http://{address.netloc}"} if body is not None else {}
+    )
+    sent = {name.replace("_", "-"): value for name, value in {**home, **headers}.items() if value}
+    text = None if body is None else body if isinstance(body, bytes) else json.dumps(body)
+    target = path if path.startswith("/") else f"{address.path}{path}"
+    connection.request("GET" if body is None else "POST", target, text, sent)
+    answer = connection.getresponse()
+    content = answer.read()
+    connection.close()
+    return answer.status, json.loads(content) if answer.headers["Content-Type"] == "application/json" else content
+
+
+WORD = {"row": 3, "value": "true", "why": "", "confidence": 1}
+
+
+def test_the_page_needs_nothing_from_outside(server: Server) -> None:
+    status, content = ask(server, "")
+    assert status == 200
+    assert b"http" not in content.replace(b"<!doctype html>", b"")
+    assert b"{{nonce}}" not in content
+
+
+def test_a_word_is_on_the_disk_when_it_is_answered(server: Server, dvc_project: Project) -> None:
+    status, answer = ask(server, "label", WORD)
+    assert (status, answer["said"][0]["by"]) == (200, "Bo")
+    assert said(dvc_project)[-1][::2] == ("Bo", "true")
+    assert dvc_project.git("status", "--porcelain") == " M labels/reviewed.csv"
+
+
+STRANGERS: dict[str, dict[str, str]] = {
+    "another site": {"Origin": "https://evil.example"},
+    "no origin": {"Origin": ""},
+    "null origin": {"Origin": "null"},
+    "another port": {"Origin": "http://127.0.0.1:1"},
+    "rebound name": {"Host": "evil.example:80"},
+}
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+def test_a_word_from_another_page_is_refused(server: Server, dvc_project: Project, stranger: str) -> None:
+    before = said(dvc_project)
+    assert ask(server, "label", WORD, **STRANGERS[stranger])[0] == 403
+    assert said(dvc_project) == before
+
+
+@pytest.mark.parametrize("path", ["/", "/state", "/x/state", "/%00/state", "/../state", "//"])
+def test_nothing_is_shown_to_who_does_not_know_the_address(server: Server, path: str) -> None:
+    assert ask(server, path)[0] == 404
+    assert ask(server, f"{urlsplit(server.url).path}page.html")[0] == 404
+
+
+def test_a_name_that_leads_here_from_elsewhere_is_refused(server: Server) -> None:
+    assert ask(server, Host="evil.example")[0] == 403
+    assert ask(server, Origin="https://evil.example")[0] == 403
+
+
+WRONG: dict[str, tuple[Any, str]] = {
+    "not JSON": (b"{", "not JSON"),
+    "no number": (b'{"row": 3, "value": "true", "why": "", "confidence": NaN}', "NaN is not a number"),
+    "too much": (b"x" * 20_000, "at most 16384 bytes"),
+    "another key": ({**WORD, "by": "Ada"}, "a word has row, value, why, confidence"),
+    "another kind": ({**WORD, "row": "3"}, "row is of another kind"),
+    "no such row": ({**WORD, "row": 999}, "there is no row 999"),
+    "no such value": ({**WORD, "value": "maybe"}, "faulty 'maybe' is none of true, false"),
+    "too sure": ({**WORD, "confidence": 2}, "confidence 2 is not a number from 0 to 1"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_what_is_no_word_is_refused_in_words(server: Server, dvc_project: Project, kind: str) -> None:
+    body, message = WRONG[kind]
+    before = said(dvc_project)
+    status, answer = ask(server, "label", body)
+    assert status == 400
+    assert message in answer["error"]
+    assert said(dvc_project) == before
+
+
+def test_signals_come_by_row_and_what_is_not_finite_is_nothing(
+    server: Server, dvc_project: Project, alter: Callable[..., None]
+) -> None:
+    status, answer = ask(server, "signals?rows=3,4,x,99999999999999999999999,-1,77777")
+    assert (status, sorted(answer)) == (200, ["3", "4"])
+    assert answer["3"]["turns"] == {"unit": "mm", "range": [-20, 20], "values": [0.5, -1.0, 2.0, 3.0]}
+    alter("../raw", "* REPLACE ([1, 'nan'::FLOAT, 2, NULL] AS turns)")
+    assert ask(server, "signals?rows=3")[1]["3"]["turns"]["values"] == [1.0, None, 2.0, None]
+
+
+def test_who_labels_and_what_must_be_known(dvc_project: Project) -> None:
+    assert Queue.of(dvc_project, "train", None).who == "Ada Operator"
+    with pytest.raises(BadInput, match="'tests' is none of raw, train"):
+        Queue.of(dvc_project, "tests", "Bo")
+    (dvc_project.root / "data/raw.parquet").unlink()
+    with pytest.raises(Tripped, match=r"data/raw.parquet is not here"):
+        Queue.of(dvc_project, "raw", "Bo")
+
+
+# On the disk
+
+
+@pytest.fixture
+def dataset(dvc_project: Project) -> Dataset:
+    return dvc_project.contract.dataset
+
+
+def word(by: str, value: str = "true", minutes: int = 0, key: tuple[str, ...] = ROW) -> Opinion:
+    return Opinion(key, value, by, datetime(2026, 3, 1, tzinfo=UTC) + timedelta(minutes=minutes), f"why {minutes}")
+
+
+def _say_many(root: str, by: str, count: int) -> None:
+    project = Project(Path(root))
+    dataset = project.contract.dataset
+    assert dataset.review
+    for number in range(count):
+        append(project.root, dataset, dataset.review, word(by, minutes=number, key=(f"a{number}", by, "X")))
+
+
+def test_two_people_at_once_lose_nothing(dvc_project: Project, dataset: Dataset) -> None:
+    context = multiprocessing.get_context("spawn")
+    people = [context.Process(target=_say_many, args=(str(dvc_project.root), by, 40)) for by in ("Bo", "Cy")]
+    for person in people:
+        person.start()
+    for person in people:
+        person.join()
+    found = said(dvc_project)
+    assert len(found) == len(set(found)) == 81
+
+
+def test_a_killed_writer_leaves_whole_lines_and_the_next_word_is_whole(dvc_project: Project, dataset: Dataset) -> None:
+    context = multiprocessing.get_context("spawn")
+    person = context.Process(target=_say_many, args=(str(dvc_project.root), "Bo", 100_000))
+    person.start()
+    file = dvc_project.root / "labels/reviewed.csv"
+    deadline = time.monotonic() + 60
+    while file.read_text().count("\n") < 10 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    person.kill()
+    person.join()
+    whole = len(said(dvc_project))
+    assert whole >= 9
+    assert dataset.review
+    append(dvc_project.root, dataset, dataset.review, word("Cy"))
+    assert len(said(dvc_project)) == whole + 1
+
+
+@pytest.mark.parametrize("cut", [1, 4, 20, 50])
+def test_a_word_that_a_crash_cut_off_is_dropped_and_the_next_one_kept(
+    dvc_project: Project, dataset: Dataset, cut: int
+) -> None:
+    assert dataset.review
+    before = said(dvc_project)
+    append(dvc_project.root, dataset, dataset.review, word("Bo"))
+    file = dvc_project.root / "labels/reviewed.csv"
+    file.write_bytes(file.read_bytes()[:-cut])
+    assert said(dvc_project) == before
+    append(dvc_project.root, dataset, dataset.review, word("Cy"))
+    assert said(dvc_project) == [*before, ("Cy", " ".join(ROW), "true")]
+
+
+def test_a_line_that_a_person_wrote_without_an_end_is_kept(dvc_project: Project, dataset: Dataset) -> None:
+    assert dataset.review
+    file = dvc_project.root / "labels/reviewed.csv"
+    file.write_text(file.read_text() + "a02-1,BPM.2,Y,true,Ada,2026-02-01T10:00:00Z,by hand,1")
+    append(dvc_project.root, dataset, dataset.review, word("Bo"))
+    assert [by for by, *_ in said(dvc_project)] == ["Ada", "Ada", "Bo"]
+
+
+def test_a_table_that_git_replaced_meanwhile_is_the_one_that_is_written(dvc_project: Project, dataset: Dataset) -> None:
+    assert dataset.review
+    append(dvc_project.root, dataset, dataset.review, word("Bo"))
+    dvc_project.git("checkout", "--quiet", "labels/reviewed.csv")
+    append(dvc_project.root, dataset, dataset.review, word("Cy"))
+    assert [by for by, *_ in said(dvc_project)] == ["Ada", "Cy"]
+
+
+def test_a_table_that_is_not_there_yet_is_begun(dvc_project: Project, dataset: Dataset) -> None:
+    assert dataset.review
+    file = dvc_project.root / "labels/reviewed.csv"
+    file.unlink()
+    append(dvc_project.root, dataset, dataset.review, word("Bo"))
+    assert file.read_text().splitlines() == [
+        "acquisition,device,plane,faulty,labelled_by,labelled_at,why,confidence",
+        "a02-1,BPM.2,Y,true,Bo,2026-03-01T00:00:00.000000Z,why 0,1",
+    ]
+
+
+def test_an_older_table_without_confidence_keeps_its_columns(dvc_project: Project, dataset: Dataset) -> None:
+    assert dataset.review
+    file = dvc_project.root / "labels/reviewed.csv"
+    file.write_text("why,acquisition,device,plane,faulty,labelled_by,labelled_at\n")
+    append(dvc_project.root, dataset, dataset.review, word("Bo"))
+    assert file.read_text().splitlines()[1] == "why 0,a02-1,BPM.2,Y,true,Bo,2026-03-01T00:00:00.000000Z"
+
+
+def test_the_last_word_of_each_counts_by_its_time_then_by_its_line() -> None:
+    words = [word("Ada", "true", 3), word("Bo", "false", 2), word("Ada", "false", 1)]
+    (found,) = last_words(words).values()
+    assert [(one.by, one.value) for one in found] == [("Ada", "true"), ("Bo", "false")]
+    same = [Opinion(ROW, value, "Ada", word("Ada").at, line=line) for line, value in enumerate(["a", "b"])]
+    assert last_words(same)[ROW][0].value == "b"
+
+
+def test_a_pipe_is_not_read(dvc_project: Project, dataset: Dataset) -> None:
+    assert dataset.review
+    file = dvc_project.root / "labels/reviewed.csv"
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(BadInput, match="not a file"):
+        read(dvc_project.root, dataset, dataset.review)
+    with pytest.raises(BadInput, match="not a file"):
+        append(dvc_project.root, dataset, dataset.review, word("Bo"))
