@@ -10,20 +10,21 @@ from urllib.parse import urlsplit
 
 from beampermit.environments.conda_lock.theirs import their
 
-USUAL = their("_vendor.conda.base.constants").DEFAULT_CHANNEL_ALIAS
-DEFAULTS = tuple(their("_vendor.conda.base.constants").DEFAULT_CHANNELS_UNIX)
 KINDS = (".conda", ".tar.bz2")
 
 
 def addresses(channel: str, root: Path | None = None) -> tuple[str, ...]:
-    """The URLs of a channel without a slash at the end; `${VARIABLE}` of a token is kept."""
+    """The URLs of a channel without a slash at the end; `${VARIABLE}` of a token is kept.
+
+    What a bare name stands for is conda's to say: its constants come with conda-lock.
+    """
     if "://" in channel:
         return (channel.rstrip("/"),)
     if channel == "defaults":
-        return DEFAULTS
+        return tuple(their("_vendor.conda.base.constants").DEFAULT_CHANNELS_UNIX)
     if root and channel.startswith((".", "/", "~")):
         return ((root / Path(channel).expanduser()).resolve().as_uri(),)
-    return (f"{USUAL}/{channel.strip('/')}",)
+    return (f"{their('_vendor.conda.base.constants').DEFAULT_CHANNEL_ALIAS}/{channel.strip('/')}",)
 
 
 def with_secrets(address: str) -> str:
