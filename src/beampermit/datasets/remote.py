@@ -40,6 +40,10 @@ class Remote:
             raise Outside(
                 f"no remote to look at: {str(error).splitlines()[0]}", file=".dvc/config", hint="dvc remote list"
             ) from None
+        except ImportError as error:  # DVC knows the storage, and the package that speaks to it is not installed
+            extra = "s3" if "dvc-s3" in str(error) else ""
+            hint = f"pip install 'beampermit[{extra}]'" if extra else "dvc remote list"
+            raise Outside(f"the remote {name} cannot be spoken to: {error}", file=".dvc/config", hint=hint) from None
         if found.fs.version_aware or found.worktree:
             raise Outside(f"the remote {name} keeps versions in the cloud, which cannot be looked at object by object")
         address = str(repo.config["remote"].get(name, {}).get("url", found.path))

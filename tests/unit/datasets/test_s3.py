@@ -1,0 +1,188 @@
+"""An S3 bucket as the remote: the same checks and the same safe pull as of a folder, and its refusals are its own."""
+
+from __future__ import annotations
+
+import http.server
+import logging
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beampermit.datasets.repository import Repository
+from beampermit.errors import Outside, Tripped
+from beampermit.interlocks.data import DAT002, DAT003
+from beampermit.interlocks.runner import check, select
+from beampermit.project import Project
+from beampermit.verdict import Outcome
+from dvc_repositories import leaf, remake, without_data
+
+pytest.importorskip("dvc_s3", reason="beampermit[s3] is not installed")
+moto = pytest.importorskip("moto.server", reason="moto is not installed")
+BUCKET, KEYS = "lab-data", {"AWS_ACCESS_KEY_ID": "ada", "AWS_SECRET_ACCESS_KEY": "very-secret"}
+IDLE = ("NO_PROXY", "AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # what boto and moto warn of is theirs
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """An S3 server on loopback."""
+    logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+class _Refusing(http.server.BaseHTTPRequestHandler):
+    """Says 403 to everything, as S3 does to keys that it does not know."""
+
+    def answer(self) -> None:
+        body = b"<?xml version='1.0'?><Error><Code>InvalidAccessKeyId</Code><Message>no such key</Message></Error>"
+        self.send_response(403)
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_GET = do_HEAD = do_PUT = do_POST = answer  # noqa: N815 - as the server calls them
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def refusing() -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Refusing)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def configure(project: Project, endpoint: str) -> None:
+    (project.root / ".dvc/config").write_text(
+        "[core]\n    remote = bucket\n['remote \"bucket\"']\n"
+        f"    url = s3://{BUCKET}/data\n    endpointurl = {endpoint}\n    verify = true\n"
+    )
+
+
+@pytest.fixture(autouse=True)
+def _keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in IDLE:
+        monkeypatch.setenv(name, "127.0.0.1" if name == "NO_PROXY" else str(tmp_path / "none"))
+    monkeypatch.delenv("AWS_PROFILE")
+    for name, value in {**KEYS, "AWS_DEFAULT_REGION": "us-east-1", "AWS_MAX_ATTEMPTS": "1"}.items():
+        monkeypatch.setenv(name, value)
+
+
+def client(endpoint: str) -> Any:
+    import boto3
+
+    return boto3.client("s3", endpoint_url=endpoint)
+
+
+@pytest.fixture
+def over_s3(dvc_project: Project, endpoint: str) -> Project:
+    """The project with a bucket of its own as its remote, everything pushed; on no base, so all is asked for."""
+    found = client(endpoint)
+    found.create_bucket(Bucket=BUCKET)
+    for item in found.list_objects_v2(Bucket=BUCKET).get("Contents", ()):
+        found.delete_object(Bucket=BUCKET, Key=item["Key"])
+    configure(dvc_project, endpoint)
+    remake(dvc_project.root)
+    dvc_project.git("branch", "--delete", "--force", "main")
+    return Project(dvc_project.root)
+
+
+def key(project: Project, path: str) -> str:
+    return leaf(project.root, Path("data"), path).as_posix()
+
+
+def test_data_on_a_bucket_are_looked_up_and_pulled(over_s3: Project) -> None:
+    from beampermit.datasets.pull import pull
+
+    verdicts = check(over_s3, select(["DAT002", "DAT003"]))
+    assert [(verdict.outcome, verdict.evidence.get("asked")) for verdict in verdicts] == [
+        (Outcome.CLOSED, 6),
+        (Outcome.CLOSED, None),
+    ]
+    without_data(over_s3)
+    assert pull(Repository.of(over_s3)).fetched == 6
+    assert (over_s3.root / "data/dataset/test.parquet").is_file()
+
+
+def test_an_object_that_is_not_on_the_bucket_is_named(over_s3: Project, endpoint: str) -> None:
+    client(endpoint).delete_object(Bucket=BUCKET, Key=key(over_s3, "data/dataset/test.parquet"))
+    finding = DAT002().check(Repository.of(over_s3))
+    assert "data/dataset/test.parquet is not on bucket" in finding.reason
+
+
+def test_other_bytes_of_the_same_size_are_not_checked_out(over_s3: Project, endpoint: str) -> None:
+    from beampermit.datasets.pull import pull
+
+    name = key(over_s3, "data/raw.parquet")
+    found = client(endpoint)
+    content = bytearray(found.get_object(Bucket=BUCKET, Key=name)["Body"].read())
+    content[len(content) // 2] ^= 0xFF
+    found.put_object(Bucket=BUCKET, Key=name, Body=bytes(content))
+    without_data(over_s3)
+    with pytest.raises(Tripped, match=r"data/raw.parquet has other bytes on the remote than its hash"):
+        pull(Repository.of(over_s3))
+    assert not (over_s3.root / "data/raw.parquet").exists()
+
+
+def test_a_manifest_on_the_bucket_is_judged_before_anything_is_brought(over_s3: Project, endpoint: str) -> None:
+    found = client(endpoint)
+    listed = found.list_objects_v2(Bucket=BUCKET)["Contents"]
+    manifest = next(item["Key"] for item in listed if item["Key"].endswith(".dir"))
+    found.put_object(Bucket=BUCKET, Key=manifest, Body=b'[{"md5": "' + b"0" * 32 + b'", "relpath": "../x"}]')
+    without_data(over_s3)
+    finding = DAT003().check(Repository.of(over_s3))
+    assert finding.outcome is Outcome.TRIPPED
+    assert "the manifest of data/dataset" in finding.reason
+
+
+def test_refused_keys_are_the_outside_world_and_stay_secret(
+    dvc_project: Project, refusing: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(dvc_project, refusing)
+    dvc_project.git("branch", "--delete", "--force", "main")
+    project = Project(dvc_project.root)
+    with pytest.raises(Outside, match=r"the remote bucket \(s3://lab-data/data\) cannot be reached") as caught:
+        DAT002().check(Repository.of(project))
+    assert "very-secret" not in str(caught.value)
+    (verdict,) = check(project, select(["DAT002"]))
+    assert (verdict.outcome, verdict.exit_code) == (Outcome.ERROR, 4)
+
+
+def test_a_bucket_that_is_not_there_is_the_outside_world(dvc_project: Project, endpoint: str) -> None:
+    configure(dvc_project, endpoint)
+    config = dvc_project.root / ".dvc/config"
+    config.write_text(config.read_text().replace(BUCKET, "nobody-has-made-it"))
+    dvc_project.git("branch", "--delete", "--force", "main")
+    with pytest.raises(Outside, match="cannot be reached"):
+        DAT002().check(Repository.of(Project(dvc_project.root)))
+
+
+def test_a_server_that_is_gone_is_the_outside_world(dvc_project: Project) -> None:
+    configure(dvc_project, "http://127.0.0.1:9")
+    dvc_project.git("branch", "--delete", "--force", "main")
+    with pytest.raises(Outside, match="cannot be reached"):
+        DAT002().check(Repository.of(Project(dvc_project.root)))
+
+
+def test_without_the_extra_the_next_command_is_named(dvc_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    configure(dvc_project, "http://127.0.0.1:9")
+    dvc_project.git("branch", "--delete", "--force", "main")
+    monkeypatch.setitem(sys.modules, "dvc_s3", None)
+    with pytest.raises(Outside) as caught:
+        DAT002().check(Repository.of(Project(dvc_project.root)))
+    assert caught.value.hint == "pip install 'beampermit[s3]'"
