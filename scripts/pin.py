@@ -21,6 +21,9 @@ PIN = re.compile(
     r" # (?P<version>\S+)"
 )
 
+CONTAINER = "template/{{cookiecutter.project_slug}}/Containerfile"
+IN_CONTAINER = re.compile(r"(?P<use>\.git)#(?P<commit>[0-9a-f]{40})")
+
 
 def files(root: Path = ROOT) -> Iterator[Path]:
     """Every YAML file that may name a commit of ours."""
@@ -46,6 +49,10 @@ def move(commit: str, version: str, root: Path = ROOT) -> int:
     for file in {file for file, _ in pins(root)}:
         text = file.read_text(encoding="utf-8")
         file.write_text(PIN.sub(rf"\g<use>@{commit} # {version}", text), encoding="utf-8")
+    container = root / CONTAINER
+    container.write_text(
+        IN_CONTAINER.sub(rf"\g<use>#{commit}", container.read_text(encoding="utf-8")), encoding="utf-8"
+    )
     return sum(1 for _ in pins(root))
 
 

@@ -97,7 +97,7 @@ def _make(folder: Path, kept: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GIT_CONFIG_GLOBAL", str(folder / "gitconfig"))
         patch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
-        root = generate(folder, {"project_slug": SLUG}, lock=True)
+        root = generate(folder, {"project_slug": SLUG, "environment": "uv"}, lock=True)
         backend = backend_of(root)
         prefix = kept / f"environment-{backend.read(root).digest.removeprefix('sha256:')[:12]}"
         install(backend, root, prefix, reuse=True, watch=lambda _: None)

@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+ENVIRONMENT, ACCELERATOR = "{{ cookiecutter.environment }}", "{{ cookiecutter.accelerator }}"
+GPU = ("cuda.virtual-packages.yml",)
+CONDA = ("environment.yml", "environment-dev.yml", "virtual-packages.yml", *GPU)
 REPOSITORY = "{{ cookiecutter.beampermit_repository }}"
 OURS = "beampermit/beampermit"
 COMMANDS = "git init -b main && git add --all && git commit -m 'A new project'"
@@ -17,6 +20,12 @@ def point_workflows_at(repository: str) -> None:
     for file in [*Path(".github").rglob("*.yml"), *Path(".github").rglob("*.yaml")]:
         text = file.read_text(encoding="utf-8")
         file.write_text(re.sub(rf"(uses:\s*['\"]?){OURS}/", rf"\g<1>{repository}/", text), encoding="utf-8")
+
+
+def keep_one_environment() -> None:
+    """Remove what the other answers are for."""
+    for name in CONDA if ENVIRONMENT == "uv" else GPU if ACCELERATOR == "cpu" else ():
+        Path(name).unlink()
 
 
 def git(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -39,6 +48,7 @@ def first_commit() -> str:
 
 
 if __name__ == "__main__":
+    keep_one_environment()
     if REPOSITORY != OURS:
         point_workflows_at(REPOSITORY)
     problem = first_commit()

@@ -10,12 +10,14 @@ import json
 import keyword
 import re
 import sys
+from collections.abc import Callable
 from datetime import date
 
 SLUG = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
 PACKAGE = r"[a-z][a-z0-9]*(_[a-z0-9]+)*"
 EMAIL = r"[^@\s<>\"'\\]+@[^@\s<>\"'\\]+\.[^@\s<>\"'\\]+"
 REPOSITORY = r"[A-Za-z0-9](-?[A-Za-z0-9])*/[A-Za-z0-9._-]*[A-Za-z0-9_-]"
+IMAGE = r"[a-z0-9][a-z0-9.:/_-]*@sha256:[0-9a-f]{64}"
 REMOTE_SCHEMES = ("s3", "gs", "azure", "ssh", "http", "https", "webdav", "webdavs", "hdfs", "oss", "gdrive")
 USED = {  # packages that the project or its tools import: the project's own must not stand before them
     "alembic", "beampermit", "celery", "code", "contract", "data", "dvc", "git", "metrics", "mlflow", "model", "models",
@@ -67,9 +69,12 @@ def _date(value: str) -> str:
     return "" if day > date.today() else f"{value} has passed"
 
 
-def _python(value: str) -> str:
-    known = ("3.11", "3.12", "3.13", "3.14")
-    return "" if value in known else f"{value!r} is none of {', '.join(known)}"
+def _choice(*known: str) -> Callable[[str], str]:
+    return lambda value: "" if value in known else f"{value!r} is none of {', '.join(known)}"
+
+
+def _image(value: str) -> str:
+    return "" if re.fullmatch(IMAGE, value) else f"{value!r} is not an image with its digest: NAME:TAG@sha256:64 digits"
 
 
 def _address(value: str) -> str:
@@ -114,8 +119,12 @@ RULES = {
     "on_call": _text,
     "logbook": _logbook,
     "review_by": _date,
-    "python_version": _python,
+    "python_version": _choice("3.11", "3.12", "3.13", "3.14"),
+    "environment": _choice("conda-lock", "uv"),
+    "accelerator": _choice("cpu", "cuda"),
     "pytorch_index": _address,
+    "pytorch_cuda_index": _address,
+    "container_image": _image,
     "dvc_remote": _remote,
     "beampermit_repository": _repository,
 }

@@ -37,6 +37,10 @@ WRONG = [
     ("on_call", "{{ 7 * 7 }}", "which the template reads as its own"),
     ("python_version", "3.9", "'3.9' is none of 3.11, 3.12, 3.13, 3.14"),
     ("pytorch_index", "cpu", "'cpu' is not an http(s) address"),
+    ("pytorch_cuda_index", "ftp://lab.example", "is not an http(s) address"),
+    ("environment", "poetry", "'poetry' is none of conda-lock, uv"),
+    ("accelerator", "tpu", "'tpu' is none of cpu, cuda"),
+    ("container_image", "python:3.11", "is not an image with its digest"),
     ("dvc_remote", "storage", "'storage' lies inside the project"),
     ("dvc_remote", "ftp://lab.example/data", "no address DVC knows"),
     ("dvc_remote", "../my storage", "without spaces"),
@@ -133,7 +137,7 @@ def test_without_a_git_identity_the_project_is_whole_and_the_commands_are_told(
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("EMAIL", "")
     said: list[str] = []
-    project = generate(tmp_path, {}, watch=said.append)
+    project = generate(tmp_path, {}, warn=said.append)
     assert (project / "contract.yaml").is_file()
     assert "git does not know who you are: git config --global user.name" in said[0]
     assert "git commit -m 'A new project'" in said[1]

@@ -5,6 +5,7 @@ The questions and their choices are read from the template, so a new one is test
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 import tomllib
@@ -14,8 +15,12 @@ from pathlib import Path
 import pytest
 
 from beampermit.contract import load_contract
+from beampermit.environments.choice import backend_of
+from beampermit.environments.conda_lock import CondaLock
+from beampermit.errors import Outside
 from beampermit.generation import generate
 from beampermit.generation.template import questions, template_folder
+from beampermit.interlocks import runner
 from beampermit.processes import run
 from beampermit.project import Project
 
@@ -31,18 +36,26 @@ OTHER = {
     "logbook": "http://127.0.0.1/log?q=a&b=c",
     "review_by": "2098-12-31",
     "pytorch_index": "https://mirror.lab.example/whl/cpu",
+    "pytorch_cuda_index": "https://mirror.lab.example/whl/cu130",
+    "container_image": f"mirror.lab.example/python:3.11@sha256:{'0' * 64}",
     "dvc_remote": "s3://bucket/path",
     "beampermit_repository": "lab/mirror.of-beampermit",
 }
 CHOICES = [(key, choice) for key, value in questions().items() if isinstance(value, list) for choice in value]
 RENDERED = [{}, OTHER, *({key: value} for key, value in [*OTHER.items(), *CHOICES])]
+ENVIRONMENTS = [
+    {"environment": environment, "accelerator": accelerator, **more}
+    for environment, accelerator in itertools.product(questions()["environment"], questions()["accelerator"])
+    for more in ({}, {key: OTHER[key] for key in ("pytorch_index", "pytorch_cuda_index")})
+]
+CONDA = {"environment.yml", "environment-dev.yml", "virtual-packages.yml"}
 
 
 def test_every_question_is_answered_otherwise_somewhere() -> None:
     assert set(questions()) == OTHER.keys() | {key for key, _ in CHOICES}
 
 
-@pytest.fixture(scope="module", params=RENDERED, ids=lambda answers: "+".join(answers) or "defaults")
+@pytest.fixture(scope="module", params=[*RENDERED, *ENVIRONMENTS], ids=lambda answers: "+".join(answers) or "defaults")
 def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Project:
     return Project(generate(tmp_path_factory.mktemp("option"), request.param))
 
@@ -55,6 +68,44 @@ def test_the_project_is_sound(rendered: Project) -> None:
         done = run([sys.executable, "-m", *tool, "."], cwd=rendered.root)
         assert done.code == 0, done.out
     assert _left_over(rendered.root) == []
+
+
+@pytest.mark.parametrize("answers", ENVIRONMENTS, ids=str)
+def test_only_the_files_of_the_chosen_environment_are_there(answers: dict[str, str], tmp_path: Path) -> None:
+    root = generate(tmp_path, answers)
+    cuda = answers["accelerator"] == "cuda"
+    asked = load_contract(root).environment
+    assert (asked.backend, "cuda" in asked.accelerators) == (answers["environment"], cuda)
+    found = {path.name for path in root.glob("*.yml")} - {"contract.yaml", "dvc.yaml"}
+    tables = tomllib.loads((root / "pyproject.toml").read_text())
+    if asked.backend == "conda-lock":
+        assert found == CONDA | ({"cuda.virtual-packages.yml"} if cuda else set())
+        assert "dependencies" not in tables["project"]
+        assert "uv" not in tables["tool"]
+    else:
+        assert found == set()
+        extras = tables["project"].get("optional-dependencies", {})
+        assert set(extras) == ({"cpu", "cuda"} if cuda else set())
+        assert len(tables["tool"]["uv"].get("index", [])) == len(answers) - 2 - (len(answers) > 2 and not cuda)
+    backend = backend_of(root)
+    assert backend.name == asked.backend
+    assert [one.name for one in backend.specification(root).requirements].count("numpy") == 1
+
+
+def test_a_project_without_a_lock_is_told_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        raise Outside("a channel cannot be reached")
+
+    monkeypatch.setattr(CondaLock, "lock", unreachable)
+    said: list[str] = []
+    root = generate(tmp_path, {}, lock="try", warn=said.append)
+    assert said[0] == "The project is complete, but not locked: a channel cannot be reached"
+    assert said[1].endswith("beampermit env lock")
+    verdict = runner.check(Project(root), runner.select(["ENV001"]))[0]
+    assert (verdict.outcome, verdict.reason) == ("tripped", "there is no conda-lock.yml")
+    assert "beampermit env lock" in verdict.fix
+    with pytest.raises(Outside):
+        generate(tmp_path / "needed", {}, lock=True)
 
 
 def test_the_remote_is_where_the_answer_says(rendered: Project) -> None:

@@ -40,6 +40,11 @@ def test_no_pin_disagrees(pin: ModuleType) -> None:
     assert len({match["version"] for _, match in pin.pins()}) == 1
 
 
+def test_the_container_gets_the_referee_that_judges(pin: ModuleType) -> None:
+    found = pin.IN_CONTAINER.findall((ROOT / pin.CONTAINER).read_text())
+    assert [commit for _, commit in found] == [next(match["commit"] for _, match in pin.pins())]
+
+
 def test_every_use_of_ours_is_a_pin_that_the_script_moves(pin: ModuleType) -> None:
     named = sum(len(re.findall(r"uses:\s*beampermit/", file.read_text())) for file in pin.files())
     assert named == sum(1 for _ in pin.pins())

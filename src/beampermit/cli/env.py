@@ -23,7 +23,7 @@ Where = Annotated[Path, typer.Option("--project", help="The project's folder.", 
 def lock(
     project: Where = Path(),
     update: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A package that may move; '*' for all of a conda lock.")
+        list[str] | None, typer.Option(metavar="NAME", help="A package that may move; '*' for all.")
     ] = None,
     record: Annotated[
         bool, typer.Option(help="Add the indexes that the lock names to the contract, where there is one.")
@@ -49,6 +49,25 @@ def lock(
             console().print(f"{FILE_NAME}: environment.indexes now allows {address}", markup=False)
 
     show({"lock": found.file, "digest": found.digest, "packages": packages, "recorded": added}, text, as_json)
+
+
+@app.command()
+def relock(
+    update: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A package that may move.", show_default="all")
+    ] = None,
+    project: Where = Path(),
+    as_json: Json = False,
+) -> None:
+    """Lock anew and open a pull request with what moved; for a job, with GITHUB_REPOSITORY and GITHUB_TOKEN."""
+    from beampermit.github.pulls import Repository
+    from beampermit.relocking import relock as propose
+
+    with _progress() as watch:
+        done = propose(project.resolve(), Repository.of_job(), update or (), watch)
+    words = f"{done.address}: {len(done.changes)} packages moved" if done.address else "nothing moved"
+    body = {"pull_request": done.address, "changes": [change.as_json() for change in done.changes]}
+    show(body, lambda: console().print(words, markup=False, soft_wrap=True), as_json)
 
 
 @app.command()

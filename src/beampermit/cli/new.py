@@ -22,13 +22,17 @@ def new(
     ] = None,
     no_input: Annotated[bool, typer.Option("--no-input", help="Ask nothing; defaults answer the rest.")] = False,
     lock: Annotated[
-        bool, typer.Option("--lock/--no-lock", help="Lock the environment too; reaches the package index.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--lock/--no-lock", help="Lock the environment too.", show_default="where its packages can be reached"
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make a new project: data request to retirement, with an example to replace by yours."""
     from rich.text import Text
 
+    from beampermit.environments.choice import backend_of
     from beampermit.generation.answers import ask_on_terminal, complete, parse
     from beampermit.generation.rendering import generate
     from beampermit.git import Git
@@ -36,18 +40,17 @@ def new(
     answers = complete(parse(answer or []), None if no_input or as_json else ask_on_terminal)
     err = progress_console()
     with err.status("generating the project") as status:
-
-        def watch(line: str) -> None:
-            if lock:
-                status.update(Text(line))
-            else:
-                err.print(Text(line, style="yellow"))
-
-        project = generate(output_dir, answers, lock=lock, watch=watch)
+        project = generate(
+            output_dir,
+            answers,
+            lock="try" if lock is None else lock,
+            watch=lambda line: status.update(Text(line)),
+            warn=lambda line: err.print(Text(line, style="yellow")),
+        )
     git = Git(project)
     steps = [
         f"cd {project}",
-        *([] if lock else ["beampermit env lock"]),
+        *([] if (project / backend_of(project).lock_file).is_file() else ["beampermit env lock"]),
         "beampermit env install",
         "make reproduce",
         "make check",

@@ -49,8 +49,11 @@ def bundle(root: Path, to: Path, *, variant: str = "", platform: str | None = No
     return write(lock, files.bundled(lock, root, platform or current(), watch), to, watch)
 
 
-def lock_of(root: Path, named: str) -> Lock | None:
-    """The lock that a path or a git revision names; None for a revision that has no lock. Raises `BadInput`."""
+def lock_of(root: Path, named: str, *, file: str = "") -> Lock | None:
+    """The lock that a path or a git revision names; None for a revision that has no lock. Raises `BadInput`.
+
+    `file` is the lock that is meant of a revision that has several.
+    """
     from beampermit.git import Git
 
     path = root / named
@@ -62,5 +65,6 @@ def lock_of(root: Path, named: str) -> Lock | None:
     commit = git.resolve(named)
     if commit is None:
         raise BadInput(f"{named!r} is neither a lock file nor a revision of this repository", file=root)
-    text = git.read(commit, backend.lock_file)
-    return None if text is None else backend.parse(text, f"{named}:{backend.lock_file}")
+    name = file or backend.lock_file
+    text = git.read(commit, f"./{name}")
+    return None if text is None else backend.parse(text, f"{named}:{name}")

@@ -39,7 +39,7 @@ class Uv:
         watch("uv looks for one solution")
         with start(root) as suspects:
             moving = (word for name in (*update, *suspects) for word in ("--upgrade-package", name))
-            uv(["lock", *moving], cwd=root)
+            uv(["lock", *(["--upgrade"] if "*" in update else moving)], cwd=root)
             watch("hashing wheels from local folders")
             complete(root)
             return self.read(root)
