@@ -73,6 +73,7 @@ def request(
     as_json: Json = False,
 ) -> None:
     """Ask for the data of `dataset.request`: the same bytes as before, or exit code 1 and what changed, in words."""
+    from rich.markup import escape
     from rich.progress import Progress
 
     from beampermit.datasets.requests.request import request as ask
@@ -91,7 +92,9 @@ def request(
             work,
             out=out,
             accept=accept,
-            watch=lambda what, done, total: progress.update(task, description=what, completed=done, total=total),
+            watch=lambda what, *count: progress.update(
+                task, description=escape(what), completed=count[0], total=count[1]
+            ),
         )
 
     def text() -> None:

@@ -45,7 +45,8 @@ def _row(key: str, value: dict[str, Any], required: bool, known: dict[str, Any])
 
 def _model(value: dict[str, Any]) -> str | None:
     """The name of the model that a value is, or a list of."""
-    for place in (value, value.get("items", {}), *value.get("anyOf", [])):
+    items = value.get("items", {})
+    for place in (value, items, *items.get("anyOf", []), *value.get("anyOf", [])):
         if "$ref" in place:
             return place["$ref"].rsplit("/", 1)[1]
     return None
@@ -55,7 +56,7 @@ def _kind(value: dict[str, Any], known: dict[str, Any]) -> str:
     match value:
         case {"$ref": _}:
             kind = "see below"
-        case {"items": {"$ref": _}}:
+        case {"items": {"$ref": _} | {"anyOf": _}}:
             kind = "list, see below"
         case {"const": word}:
             kind = f"`{word}`"

@@ -110,6 +110,11 @@ class Gaps(Part):
     """A longer gap in any signal refuses the data."""
 
 
+def _or_a_name(schema: dict[str, Any]) -> None:
+    """Editors learn that the name of an input is enough."""
+    schema["items"] = {"anyOf": [{"type": "string"}, schema["items"]]}
+
+
 class Request(Part):
     """What is asked of the data stream. One that names no signals is answered by the project's own function."""
 
@@ -119,7 +124,7 @@ class Request(Part):
     """Raised when the request is asked differently."""
     options: dict[str, Any] = Field(default_factory=dict)
     """What this source needs to know."""
-    signals: tuple[AskedSignal, ...] = ()
+    signals: tuple[AskedSignal, ...] = Field(default=(), json_schema_extra=_or_a_name)
     """Names of inputs, or signals of their own with PV and unit."""
     ranges: tuple[Range, ...] = ()
     """Times that are asked for; they do not overlap."""

@@ -61,6 +61,11 @@ def test_what_cannot_be_asked_is_refused(changes: dict[str, Any], words: str) ->
         Request.model_validate({**SOUND, **changes})
 
 
+def test_editors_know_that_a_name_is_enough() -> None:
+    items = Request.model_json_schema()["properties"]["signals"]["items"]
+    assert items == {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/AskedSignal"}]}
+
+
 def test_a_naive_time_in_the_file_is_named_with_its_line(contract_text: str) -> None:
     written = """request:
     source: archiver

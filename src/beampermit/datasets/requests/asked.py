@@ -20,6 +20,8 @@ from beampermit.processes import Finished
 from beampermit.project import Project
 
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+MANNER = {"at_once", "timeout", "longest", "tries", "backoff"}
+"""Options that say how a source is asked, and not for what."""
 MOST_DEVICES = 100_000
 MOST_ROWS = 10**10
 Worker = Callable[[Sequence[str | Path], Path], Finished]
@@ -88,7 +90,7 @@ class Asked:
     def identity(self) -> dict[str, Any]:
         """What makes it this request: two with equal identities ask for the same."""
         return {
-            "request": self.request.model_dump(mode="json", exclude={"version"}),
+            "request": self.request.model_dump(mode="json", exclude={"version": True, "options": MANNER}),
             "signals": [signal.model_dump(mode="json") for signal in self.signals],
             "devices": [list(device) for device in self.devices],
             "time": self.time,

@@ -12,6 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from beampermit.contract import FILE_NAME
+from beampermit.datasets.paths import fault
 from beampermit.datasets.requests import sidecar
 from beampermit.datasets.requests.asked import Asked, Worker, ask
 from beampermit.datasets.requests.difference import differences
@@ -134,9 +135,9 @@ def _in_own_folder(asked: Asked, accept: bool) -> Asked:
 
 
 def _place(project: Project, path: str) -> Path:
-    table = (project.root / path).absolute()
-    if not table.is_relative_to(project.root.absolute()) or table.suffix != ".parquet":
+    if fault(path) or not path.endswith(".parquet"):
         raise BadInput("the table is a .parquet file inside the project", file=path)
+    table = project.root / path
     for file in (table, table.with_suffix(".json")):
         if file.exists() or file.is_symlink():
             plain_file(project.root, file.relative_to(project.root).as_posix())
@@ -144,12 +145,13 @@ def _place(project: Project, path: str) -> Path:
 
 
 def _changes(asked: Asked, answer: Answer, table: Path, said: dict[str, Any]) -> Iterator[str]:
+    found = differences(asked, table, answer.table)
     before = sidecar.kept(table.with_suffix(".json"))
-    if before and before["digest"] != said["digest"]:
+    if found and before and before["digest"] != said["digest"]:
         old, new = before.get("request", {}), said["request"]
         keys = sorted(key for key in {*old, *new} if old.get(key) != new.get(key) and key != "version")
         yield f"the request itself changed ({', '.join(keys) or 'its signals or devices'})"
-    yield from differences(asked, table, answer.table)
+    yield from found
 
 
 def _asked_otherwise(table: Path, said: dict[str, Any]) -> bool:
@@ -159,8 +161,7 @@ def _asked_otherwise(table: Path, said: dict[str, Any]) -> bool:
 
 
 def _deliver(answer: Answer, table: Path, said: dict[str, Any]) -> None:
-    with replacing(table) as temporary:
-        shutil.copyfile(answer.table, temporary)
-    beside = table.with_suffix(".json")
     text = sidecar.as_text(said) if answer.sidecar is None else answer.sidecar.read_text(encoding="utf-8")
-    write_text(beside, text)
+    with replacing(table) as temporary:
+        shutil.move(answer.table, temporary)
+    write_text(table.with_suffix(".json"), text)

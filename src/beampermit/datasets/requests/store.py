@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
+from beampermit.datasets.requests import arrays
+from beampermit.datasets.requests.writing import connect
 from beampermit.datasets.tables import literal, text
 from beampermit.files import replacing
 
@@ -50,6 +53,27 @@ class Store:
         )
         with replacing(self.piece(pv, start)) as temporary:
             connection.execute(f"COPY ({sql}) TO {text(str(temporary))} (FORMAT parquet, COMPRESSION zstd)")
+
+    def keep(
+        self, pv: str, span: tuple[int, int], ns: Any, values: Any, severity: Any = None, *, first: bool = True
+    ) -> None:
+        """Keep samples from arrays: `ns` and `severity` of shape (n,), `values` of shape (n,) or (n, length)."""
+        import numpy as np
+
+        severity = np.zeros(len(ns), np.int32) if severity is None else np.asarray(severity)
+        block = arrays.Block({"ns": np.asarray(ns), "value": np.asarray(values, float), "severity": severity}, {})
+        scratch = self.folder / f"{_file_name(pv)}.arrays"
+        connection = connect(self.folder)
+        try:
+            arrays.as_parquet(connection, iter([block]), scratch, pv)
+            files = text(literal(str(scratch / "000000.parquet")))
+            samples = (
+                f"SELECT *, row_number() OVER () AS arrived, CAST(NULL AS BIGINT) AS lost FROM read_parquet({files})"
+            )
+            self.put(connection, samples, pv, span, first=first)
+        finally:
+            connection.close()
+            shutil.rmtree(scratch, ignore_errors=True)
 
     def source(self, pv: str) -> str:
         """What stands after FROM for all samples of a PV."""

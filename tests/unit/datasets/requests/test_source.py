@@ -1,0 +1,76 @@
+"""A laboratory's own source is found by its entry point and brings nothing but samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import pytest
+from answers import AT, END, START, rows
+
+from beampermit.datasets.requests import source
+from beampermit.datasets.requests.request import request
+from beampermit.datasets.requests.source import Options, Sampled, Watch, options_of
+from beampermit.datasets.requests.store import Store
+from beampermit.errors import BadInput
+from beampermit.project import Project
+
+
+class LoggerOptions(Options):
+    offset: float = 0.0
+
+
+class Logger(Sampled):
+    def collect(self, store: Store, watch: Watch) -> dict[str, Any]:
+        import numpy as np
+
+        offset = options_of(LoggerOptions, self.asked).offset
+        for wanted in self.asked.wanted:
+            for span in self.asked.ranges:
+                times = (AT + np.arange(5)) * 1e9
+                values = np.arange(5.0)[:, None] + np.arange(wanted.size) if wanted.size else np.arange(5.0)
+                store.keep(wanted.pv, span, times.astype(np.int64), values + offset, [0, 0, 0, 3, 1])
+        return {"logger": "two"}
+
+
+@pytest.fixture
+def ask_logger(asking: Callable[..., Project], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    def run(value: str = f"{__name__}:Logger", **changes: Any) -> Any:
+        point = EntryPoint("logger", value, source.GROUP)
+        monkeypatch.setattr(source, "entry_points", lambda group: [point])
+        wanted = {
+            "source": "logger",
+            "signals": [
+                {"name": "x", "pv": "X", "unit": "mm"},
+                {"name": "wave", "pv": "W", "unit": "mm", "shape": [2]},
+            ],
+            "ranges": [{"start": START, "end": END}],
+            "sampling": {"period": "1s"},
+            "gaps": {"max_age": "1s"},
+        }
+        return request(asking({**wanted, **changes}), lambda *_: None)  # pyright: ignore[reportArgumentType]
+
+    return run
+
+
+def test_its_samples_become_rows(ask_logger: Callable[..., Any], project: Project) -> None:
+    said = ask_logger(options={"offset": 0.5}).sidecar
+    assert (said["source"], said["origin"]) == ("logger", {"logger": "two"})
+    assert rows(project.root, "x, wave, x_severity") == [
+        (0.5, [0.5, 1.5], 0),
+        (1.5, [1.5, 2.5], 0),
+        (2.5, [2.5, 3.5], 0),
+        (4.5, [4.5, 5.5], 1),
+        (4.5, [4.5, 5.5], 1),
+    ]
+
+
+def test_options_it_does_not_know_are_named(ask_logger: Callable[..., Any]) -> None:
+    with pytest.raises(BadInput, match=r"options\.ofset: unknown key; did you mean 'offset'"):
+        ask_logger(options={"ofset": 1})
+
+
+def test_one_that_cannot_be_loaded_is_named(ask_logger: Callable[..., Any]) -> None:
+    with pytest.raises(BadInput, match=r"the source 'logger' \(not_there:Logger\) cannot be loaded"):
+        ask_logger("not_there:Logger")
