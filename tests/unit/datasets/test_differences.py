@@ -1,0 +1,215 @@
+"""Two versions of a dataset are compared wherever they lie: in git and DVC, in the work tree, in files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from beampermit.datasets.differences import Difference, bars, differences
+from beampermit.datasets.versions import HERE, version
+from beampermit.errors import BadInput, Outside, Tripped
+from beampermit.project import Project
+from dvc_repositories import leaf, remake, without_data
+
+Alter = Callable[..., None]
+TRAIN = "data/dataset/train.parquet"
+
+
+def words(project: Project, before: str = "HEAD", after: str = HERE) -> dict[str, tuple[str, ...]]:
+    found = differences(version(project, before), version(project, after))
+    return {one.split: one.words for one in found}
+
+
+def write(file: Path, select: str) -> None:
+    import duckdb
+
+    duckdb.sql(f"COPY ({select}) TO '{file}' (FORMAT parquet)")
+
+
+def test_the_same_data_have_nothing_to_say(dvc_project: Project) -> None:
+    assert words(dvc_project) == {"train": (), "validation": (), "test": ()}
+
+
+CHANGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "rows gone": ("*", "LIMIT 6", ("8 rows became 6", "0 rows are new, 2 are gone")),
+    "labels": (
+        "* REPLACE (true AS faulty)",
+        "",
+        (
+            "4 rows have other values (faulty in 4)",
+            "faulty false: 50.0% became 0.0%",
+            "faulty true: 50.0% became 100.0%",
+        ),
+    ),
+    "another device": ("* REPLACE ('BPM.1' || plane AS device)", "", ("1 different device became 2",)),
+    "signals": (
+        "* REPLACE (list_transform(turns, lambda x: 2 * x + 1) AS turns)",
+        "",
+        ("8 rows have other values (turns in 8)", "turns: mean 0.75 became 2.5 mm", "turns: -1 to 3 became -1 to 7 mm"),
+    ),
+    "no numbers": (
+        "* REPLACE ([turns[1], 'nan'::FLOAT, 'inf'::FLOAT, NULL] AS turns)",
+        "",
+        ("turns: 0 values that are no numbers became 24",),
+    ),
+    "nothing but NaN": ("* REPLACE ([1, 'nan'::FLOAT] AS turns)", "WHERE false", ("8 rows became 0",)),
+    "a column": ("* EXCLUDE (faulty), 1 AS weight", "", ("column faulty is gone", "column weight is new")),
+    "a type": ("* REPLACE (1 AS faulty)", "", ("column faulty of type BOOLEAN became INTEGER",)),
+    "another unit of time": (
+        "* REPLACE (acquired_at + INTERVAL 400 DAY AS acquired_at)",
+        "",
+        ("2026-01-01T00:00:00Z to 2026-01-01T03:00:00Z became 2027-02-05T00:00:00Z to 2027-02-05T03:00:00Z",),
+    ),
+    "a clock jump": (
+        "* REPLACE (acquired_at + to_minutes(CASE WHEN turns[4] = 3 THEN 10000 ELSE 0 END) AS acquired_at)",
+        "",
+        ("0 gaps in time became 1",),
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_changed_is_said_in_words(dvc_project: Project, alter: Alter, change: str) -> None:
+    columns, rest, expected = CHANGES[change]
+    alter("train", columns, rest)
+    found = words(dvc_project)
+    assert set(expected) <= set(found["train"]), found["train"]
+    assert found["test"] == ()
+
+
+def test_both_histograms_are_drawn_over_one_span(dvc_project: Project, alter: Alter) -> None:
+    alter("train", "* REPLACE (list_transform(turns, lambda x: x + 5) AS turns)")
+    (train, *_) = differences(version(dvc_project, "HEAD"), version(dvc_project, HERE))
+    assert train.before is not None
+    assert train.after is not None
+    old, new = train.before.signals["turns"], train.after.signals["turns"]
+    assert old.span == new.span
+    assert sum(old.bins) == sum(new.bins) == 32
+    assert bars(old.bins)[-1] == bars(new.bins)[0] == "▁"
+
+
+def test_a_version_that_is_not_here_is_brought_from_the_remote(dvc_project: Project, alter: Alter) -> None:
+    alter("train", "*", "LIMIT 7")
+    remake(dvc_project.root)
+    dvc_project.git("commit", "--quiet", "--all", "--message", "Fewer")
+    before = (dvc_project.root / TRAIN).read_bytes()
+    leaf(dvc_project.root, dvc_project.root / ".dvc/cache", TRAIN).unlink()
+    assert words(dvc_project, "main", "HEAD")["train"][0] == "8 rows became 7"
+    assert (dvc_project.root / TRAIN).read_bytes() == before
+    assert dvc_project.git("status", "--porcelain") == ""
+
+
+def test_a_version_whose_bytes_are_wrong_is_not_compared(dvc_project: Project, storage: Path) -> None:
+    places = [leaf(dvc_project.root, store, TRAIN) for store in (dvc_project.root / ".dvc/cache", storage)]
+    without_data(dvc_project)
+    places[1].chmod(0o644)
+    places[1].write_bytes(b"PAR1" + b"x" * (places[1].stat().st_size - 4))
+    with pytest.raises(Tripped, match=r"train.parquet has other bytes on the remote than its hash says"):
+        version(dvc_project, "HEAD")
+    places[1].unlink()
+    with pytest.raises(Tripped, match=r"train.parquet is not on the remote"):
+        version(dvc_project, "HEAD")
+    with pytest.raises(Tripped, match=r"train.parquet .* is not on this machine"):
+        version(dvc_project, "HEAD", remote=False)
+
+
+def test_a_remote_that_is_down_is_the_outside_world(dvc_project: Project, storage: Path) -> None:
+    without_data(dvc_project)
+    storage.rename(storage.with_name("gone"))
+    with pytest.raises(Outside):
+        version(dvc_project, "HEAD")
+
+
+NOTHING: dict[str, tuple[str, str]] = {
+    "no such thing": ("nowhere", "'nowhere' is neither a Parquet file, nor a folder of them, nor a revision"),
+    "an option": ("--all", "'--all' is neither"),
+    "an empty folder": ("labels", "there is no Parquet file in this folder"),
+}
+
+
+@pytest.mark.parametrize("kind", NOTHING)
+def test_a_name_of_nothing_is_said_so(dvc_project: Project, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.chdir(dvc_project.root)
+    word, message = NOTHING[kind]
+    with pytest.raises(BadInput, match=message):
+        version(dvc_project, word)
+
+
+def test_a_revision_without_data_is_said_so(dvc_project: Project) -> None:
+    (dvc_project.root / "dvc.lock").write_text("stages: {}\n")
+    dvc_project.git("commit", "--quiet", "--all", "--message", "No data")
+    with pytest.raises(BadInput, match=r"revision HEAD names no data for data/dataset/train.parquet"):
+        version(dvc_project, "HEAD")
+    (dvc_project.root / "dvc.lock").write_text("<<<<<<< HEAD\n")
+    dvc_project.git("commit", "--quiet", "--all", "--message", "A conflict")
+    with pytest.raises(BadInput, match=r"dvc.lock of [0-9a-f]{12} is not YAML|names no data"):
+        version(dvc_project, "HEAD")
+
+
+def compared(one: Path, other: Path) -> tuple[Difference, ...]:
+    return differences(version(None, str(one)), version(None, str(other)))
+
+
+def test_two_files_are_compared_whatever_they_are_called_and_without_a_project(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", "SELECT range AS x, [range, 1.5] AS w, 'n' AS word FROM range(10)")
+    write(tmp_path / "b.parquet", "SELECT range * 2 AS x, [range, 1.5] AS w, 'n' AS word FROM range(10)")
+    (found,) = compared(tmp_path / "a.parquet", tmp_path / "b.parquet")
+    assert found.words == ("x: mean 4.5 became 9", "x: spread 2.872 became 5.745", "x: 0 to 9 became 0 to 18")
+
+
+def test_a_folder_may_have_more_files_than_another(tmp_path: Path) -> None:
+    for folder, names in {"a": ("train", "test"), "b": ("train", "extra")}.items():
+        (tmp_path / folder).mkdir()
+        for name in names:
+            write(tmp_path / folder / f"{name}.parquet", "SELECT range AS x FROM range(3)")
+    found = {one.split: one.words for one in compared(tmp_path / "a", tmp_path / "b")}
+    assert found == {"test": ("is gone",), "train": (), "extra": ("is new, 3 rows",)}
+
+
+def test_names_that_sql_and_shells_could_take_for_something_else(tmp_path: Path) -> None:
+    for name in ("it's [0-9]*.parquet", "äü.parquet"):
+        write(tmp_path / "x.parquet", 'SELECT range AS "a ""b\'; DROP" FROM range(4)')
+        (tmp_path / "x.parquet").rename(tmp_path / name)
+    (found,) = compared(tmp_path / "it's [0-9]*.parquet", tmp_path / "äü.parquet")
+    assert found.words == ()
+    assert found.after is not None
+    assert list(found.after.signals) == ["a \"b'; DROP"]
+
+
+def test_a_file_that_was_cut_off_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", "SELECT range AS x FROM range(3)")
+    (tmp_path / "b.parquet").write_bytes((tmp_path / "a.parquet").read_bytes()[:60])
+    with pytest.raises(Tripped, match=r"b.parquet: cannot be read"):
+        compared(tmp_path / "a.parquet", tmp_path / "b.parquet")
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_is_neither_a_file_nor_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "p.parquet")
+    with pytest.raises(Tripped, match="a named pipe, not a file"):
+        version(None, str(tmp_path))
+    with pytest.raises(BadInput, match="is neither"):
+        version(None, str(tmp_path / "p.parquet"))
+
+
+def test_times_that_repeat_and_local_times_are_told_in_utc(tmp_path: Path) -> None:
+    from beampermit.datasets.profile import Shape, profile
+
+    # 02:30 happens twice in Zurich on that night; the moments are an hour apart.
+    write(
+        tmp_path / "a.parquet",
+        "SELECT unnest([TIMESTAMPTZ '2026-10-25 02:30:00+02:00', TIMESTAMPTZ '2026-10-25 02:30:00+01:00',"
+        " TIMESTAMPTZ '2026-10-25 02:30:00+01:00', TIMESTAMPTZ '2026-10-25 03:30:00+01:00']) AS at",
+    )
+    (table,) = version(None, str(tmp_path)).tables.values()
+    times = profile(table, Shape(time="at")).times
+    assert times is not None
+    assert (times.first, times.last, times.step, times.gaps) == (
+        "2026-10-25T00:30:00Z",
+        "2026-10-25T02:30:00Z",
+        3600,
+        0,
+    )
