@@ -13,7 +13,7 @@ from beampermit.documents import facts
 from beampermit.documents.changes.data import Bound, after
 from beampermit.documents.changes.sides import Sides
 from beampermit.documents.charts import Plots
-from beampermit.environments.choice import BACKENDS
+from beampermit.environments.choice import BACKENDS, lock_files
 from beampermit.errors import BadInput, Tripped
 from beampermit.permit.statement import Statement, read_statement
 from beampermit.project import Project
@@ -101,7 +101,8 @@ def _in_service(project: Project, contract: Contract) -> tuple[Event | None, Eve
 
 
 def _digests(project: Project) -> dict[str, str]:
-    names = (FILE_NAME, "dvc.lock", *(backend.lock_file for backend in BACKENDS))
+    there = [path.name for path in project.root.iterdir()]
+    names = (FILE_NAME, "dvc.lock", *(name for backend in BACKENDS for name in lock_files(there, backend)))
     return {name: digest_file(project.path(name)) for name in names if project.path(name).is_file()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from beampermit.environments.backend import Backend, Lock, Watch
@@ -25,6 +26,17 @@ def backend_of(root: Path) -> Backend:
         files = " or ".join(backend.specification_file for backend in BACKENDS)
         raise BadInput(f"nothing to lock here: there is no {files}", file=root, hint="beampermit new")
     return next((backend for backend in found if (root / backend.lock_file).is_file()), found[0])
+
+
+def lock_files(names: Iterable[str], backend: Backend) -> tuple[str, ...]:
+    """Of the names of files in a project's root: the backend's lock, and those of accelerator variants after it."""
+    found = {name for name in names if name == backend.lock_file or _is_variant(name, backend)}
+    return tuple(sorted(found, key=lambda name: (name != backend.lock_file, name)))
+
+
+def _is_variant(name: str, backend: Backend) -> bool:
+    variant, dot, rest = name.partition(".")
+    return bool(variant and dot) and rest == backend.lock_file
 
 
 def chosen(root: Path, *, variant: str = "", bundle: Path | None = None, program: str = "rattler") -> Backend:

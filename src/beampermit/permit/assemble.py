@@ -10,7 +10,7 @@ from typing import Any
 from beampermit import __version__
 from beampermit.contract import FILE_NAME as CONTRACT
 from beampermit.digest import digest_file, digest_json
-from beampermit.environments.choice import backend_of
+from beampermit.environments.choice import backend_of, lock_files
 from beampermit.errors import BadInput, Tripped
 from beampermit.git import Git
 from beampermit.metrics import read_metrics
@@ -48,13 +48,15 @@ def assemble(project: Project, found: Iterable[VerdictFile], expected: Iterable[
         raise Tripped("no permit for " + commit[:12] + "".join(f"\n  {line}" for line in problems))
     _unchanged(git)
     listed = Manifest.read(project.path(contract.model.manifest), contract.model.manifest)
+    locks = _locks(project)
     model, dataset = _divided(listed.files, contract.model.path)
     body = {
         "subject": [{"name": contract.model.name, "digest": {"sha256": digest_json(model).removeprefix("sha256:")}}],
         "predicate": {
             "commit": commit,
             "tree": tree,
-            "environment": _bound(project, backend_of(project.root).lock_file),
+            "environment": _bound(project, locks[0]),
+            "variants": [_bound(project, name) for name in locks[1:]],
             "pipeline": _bound(project, "dvc.lock"),
             "contract": _bound(project, CONTRACT),
             "dataset": dataset,
@@ -130,6 +132,13 @@ def _divided(files: dict[str, str], folder: str) -> tuple[dict[str, str], dict[s
     prefix = f"{folder}/"
     model = {path.removeprefix(prefix): digest for path, digest in files.items() if path.startswith(prefix)}
     return model, {path: digest for path, digest in files.items() if not path.startswith(prefix)}
+
+
+def _locks(project: Project) -> tuple[str, ...]:
+    """The lock, which a permit cannot do without, and the locks of accelerator variants that are in the commit."""
+    backend = backend_of(project.root)
+    _, *variants = lock_files({backend.lock_file, *project.git.tracked()}, backend)
+    return (backend.lock_file, *variants)
 
 
 def _bound(project: Project, file: str) -> dict[str, str]:

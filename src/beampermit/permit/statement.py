@@ -45,6 +45,8 @@ class Predicate(Record):
     tree: ObjectId
     environment: Bound
     """The lock of the environment."""
+    variants: tuple[Bound, ...] = ()
+    """The locks of its other accelerators, where each has a file of its own."""
     pipeline: Bound
     """dvc.lock."""
     contract: Bound

@@ -40,7 +40,8 @@ def verify_model(permit: Statement, folder: Path) -> None:
 
 def verify_files(permit: Statement, root: Path) -> None:
     """Refuse a work tree whose contract, lock or pipeline are not those that were judged. Raises `Tripped`."""
-    for bound in (permit.predicate.contract, permit.predicate.environment, permit.predicate.pipeline):
+    facts = permit.predicate
+    for bound in (facts.contract, facts.environment, *facts.variants, facts.pipeline):
         file = root / bound.file
         if not file.is_file() or digest_file(file) != bound.digest:
             raise Tripped("this file is not the one that the permit binds", file=bound.file)
@@ -68,7 +69,7 @@ def description(permit: Statement, model: Path | None = None) -> Any:
         "bytes": f"{model} is this model" if model else "not compared; give --model FOLDER",
         "commit": facts.commit,
         "issued": f"{facts.issued} by beampermit {facts.referee}" + (f" in {facts.run}" if facts.run else ""),
-        "lock": f"{facts.environment.file} {facts.environment.digest}",
+        "lock": "\n".join(f"{bound.file} {bound.digest}" for bound in (facts.environment, *facts.variants)),
         "metrics": ", ".join(f"{name} {value:.6g}" for name, value in facts.metrics.items()),
         "closed": f"{len(facts.verdicts)} interlocks: {', '.join(verdict.id for verdict in facts.verdicts)}",
         "judged at": ", ".join(hosts),

@@ -111,3 +111,30 @@ def test_data_of_pointer_files_count_too(results: Project, git: Any) -> None:
     commit(git, "Recorded")
     found = data(Sides(Project(results.root, "main")))
     assert [(swap.path, swap.before) for swap in found] == [("acquisitions/day.parquet", None)]
+
+
+CONDA = """\
+version: 1
+metadata: {{content_hash: {{}}, channels: [], platforms: [linux-64], sources: [environment.yml]}}
+package:
+- name: torch
+  version: '{version}'
+  manager: conda
+  platform: linux-64
+  dependencies: {{}}
+  url: https://conda.example/lab/linux-64/torch-{version}-0.conda
+  hash: {{md5: x, sha256: x}}
+  category: main
+  optional: false
+"""
+
+
+def test_what_moved_for_a_gpu_alone_is_shown_as_that(branch: Project, git: Any) -> None:
+    git("checkout", "--quiet", "main")
+    for name in ("conda-lock.yml", "cuda.conda-lock.yml"):
+        write(branch, name, CONDA.format(version="2.5"))
+    commit(git, "Locks of both")
+    git("checkout", "--quiet", "-b", "gpu")
+    write(branch, "cuda.conda-lock.yml", CONDA.format(version="2.6"))
+    found = [(move.key, move.before, move.after) for move in packages(Sides(Project(branch.root, "main")))]
+    assert found == [("torch (cuda)", "2.5", "2.6")]

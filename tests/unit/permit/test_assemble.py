@@ -12,6 +12,7 @@ import pytest
 from beampermit.digest import digest_file, digest_folder
 from beampermit.errors import BadInput, Tripped
 from beampermit.permit.assemble import assemble, read_folder
+from beampermit.permit.verification import verify_files
 from beampermit.verdict import Outcome, VerdictFile, write_verdicts
 from laboratory import INTERLOCKS, Laboratory, found_laboratory, verdicts
 
@@ -43,6 +44,25 @@ def test_a_permit_binds_all_that_the_model_was_made_from(laboratory: Laboratory)
         ("ENV001", "closed", "ci-1"),
     ]
     assert facts.run == "https://ci.example/runs/7"
+
+
+def test_the_locks_of_other_accelerators_are_bound_and_may_not_change_either(laboratory: Laboratory) -> None:
+    project = laboratory.project
+    for name in ("environment.yml", "conda-lock.yml", "cuda.conda-lock.yml", "old.cuda.conda-lock.yml"):
+        project.path(name).write_text(f"# {name}\n")
+    project.git("add", "--all")
+    project.git("commit", "--quiet", "--message", "conda locks")
+    project.path("left.conda-lock.yml").write_text("not in the commit\n")
+    permit = assemble(project, [verdicts(project)], INTERLOCKS)
+    facts = permit.predicate
+    assert [facts.environment.file, *(bound.file for bound in facts.variants)] == [
+        "conda-lock.yml",
+        "cuda.conda-lock.yml",
+    ]
+    verify_files(permit, project.root)
+    project.path("cuda.conda-lock.yml").write_text("changed")
+    with pytest.raises(Tripped, match="not the one that the permit binds"):
+        verify_files(permit, project.root)
 
 
 def _changed(file: VerdictFile, **changes: Any) -> VerdictFile:

@@ -45,6 +45,12 @@ class Sides:
         """Paths that git tracks now."""
         return frozenset(self._project.git.tracked())
 
+    def names(self) -> tuple[str, ...]:
+        """Names of files in the project's root, on either side."""
+        git = self._project.git
+        there = git("ls-tree", "--name-only", "-z", self.fork).split("\0") if self.fork else []
+        return tuple(sorted({*filter(None, there), *(path.name for path in self._project.root.iterdir())}))
+
     def pointers(self) -> tuple[str, ...]:
         """The `.dvc` files of either side, which stand for data that no stage makes."""
         git = self._project.git
