@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+from beampermit.contract import FILE_NAME
 from beampermit.contract.part import Seconds
 from beampermit.datasets.requests import archiver_answer
 from beampermit.datasets.requests.asked import Asked, Wanted
@@ -20,7 +21,7 @@ from beampermit.datasets.requests.gaps import moment
 from beampermit.datasets.requests.source import Options, Sampled, Watch, options_of
 from beampermit.datasets.requests.store import Store
 from beampermit.datasets.requests.writing import connect
-from beampermit.errors import Outside
+from beampermit.errors import BadInput, Outside
 
 PATH = "/retrieval/data/getData.json"
 LARGEST = 96 * 2**20
@@ -204,7 +205,7 @@ class _Fetcher:
                 if size > LARGEST:
                     raise Outside(
                         f"the archiver's answer about {piece.wanted.pv} is larger than {LARGEST >> 20} MiB",
-                        file="contract.yaml",
+                        file=FILE_NAME,
                         hint="make dataset.request.options.piece shorter",
                     )
                 if self.stopped:
@@ -217,6 +218,12 @@ class _Fetcher:
         status = response.status_code
         if status in BUSY:
             raise _Busy(f"status {status}")
+        if status == 404:
+            raise BadInput(
+                f"{self._options.url} answers 404 about {piece.wanted.pv}: the archiver does not know this PV,"
+                " or there is no archiver at this address",
+                file=FILE_NAME,
+            )
         if status != 200:
             raise Outside(
                 f"the archiver at {self._options.url} answers with status {status} about {piece.wanted.pv}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from beampermit.contract import FILE_NAME
 from beampermit.datasets.paths import fault
 from beampermit.datasets.workspace import oddities
 from beampermit.errors import BadInput
@@ -31,10 +32,10 @@ def plain_files(root: Path, pattern: str) -> list[str]:
         plain_file(root, pattern)
         return [pattern]
     if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
-        raise BadInput(f"the pattern {pattern!r} leaves the project", file="contract.yaml")
+        raise BadInput(f"the pattern {pattern!r} leaves the project", file=FILE_NAME)
     found = sorted(file.relative_to(root).as_posix() for file in root.glob(pattern))
     if not found:
-        raise BadInput(f"no file is named {pattern!r}", file="contract.yaml")
+        raise BadInput(f"no file is named {pattern!r}", file=FILE_NAME)
     for path in found:
         plain_file(root, path)
     return found

@@ -49,7 +49,7 @@ class Store:
             f"WITH came AS MATERIALIZED ({samples}) SELECT ns, value,"
             " CAST(CASE WHEN severity BETWEEN 0 AND 3 THEN severity ELSE 3 END AS UTINYINT) AS severity,"
             " arrived, coalesce(ns < lag(ns) OVER (ORDER BY arrived), false) AS back, lost,"
-            f" {placed} AS place FROM came WHERE {own} ORDER BY ns, arrived"
+            f" {placed} AS place FROM came WHERE {own}"
         )
         with replacing(self.piece(pv, start)) as temporary:
             connection.execute(f"COPY ({sql}) TO {text(str(temporary))} (FORMAT parquet, COMPRESSION zstd)")

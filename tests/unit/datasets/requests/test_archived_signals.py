@@ -250,6 +250,21 @@ def test_two_ranges_and_several_pieces_make_one_table(ask_archiver: Ask, sound: 
     assert (said["counts"]["outside"], said["counts"]["duplicates"]) == (0, 0)
 
 
+def test_a_gap_across_what_is_aligned_at_once_is_one_gap(
+    ask_archiver: Ask, sound: Archiver, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from beampermit.datasets.requests import alignment
+
+    monkeypatch.setattr(alignment, "AT_ONCE", 1000)
+    samples = [sample(AT + n, n % 7) for n in range(2500) if not 900 < n < 2100]
+    sound.add("BEAM:CURRENT", samples, "mA")
+    wide = [{"start": START, "end": "2026-03-01T08:41:40+01:00"}]
+    said = ask_archiver(ranges=wide, signals=CURRENT, gaps={"max_age": "1s", "rows": "keep"}).sidecar
+    assert (said["rows"], said["gaps"]["count"], said["gaps"]["seconds"]) == (2500, 1, 1198.0)
+    found = rows(project.root, "epoch(acquired_at), current", "")
+    assert [when for when, _ in found] == [AT + n for n in range(2500)]
+
+
 def test_a_range_that_has_not_ended_is_refused(ask_archiver: Ask, sound: Archiver) -> None:
     with pytest.raises(BadInput, match="has not come yet, so the answer would change"):
         ask_archiver(ranges=[{"start": START, "end": "2999-01-01T00:00:00Z"}])

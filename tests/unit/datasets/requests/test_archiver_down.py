@@ -64,6 +64,11 @@ def test_one_that_refuses_is_not_asked_again(ask_archiver: Ask, sound: Archiver)
     assert sum(sound.asked.values()) == 1
 
 
+def test_an_address_without_an_archiver_is_bad_input(ask_archiver: Ask, archiver: Archiver) -> None:
+    with pytest.raises(BadInput, match=r"answers 404 about .* or there is no archiver at this address"):
+        ask_archiver(options={"url": f"{archiver.url}/elsewhere"})
+
+
 def test_nobody_at_the_address_is_down(ask_archiver: Ask, archiver: Archiver) -> None:
     with pytest.raises(Outside, match="does not answer"):
         ask_archiver(options={"url": "http://127.0.0.1:9", "tries": 2})
