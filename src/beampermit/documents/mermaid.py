@@ -10,6 +10,7 @@ from beampermit.documents.charts import Chart, Points
 from beampermit.documents.markdown import Markdown, block, visible
 
 COLOURS = (("blue", "#0072b2"), ("orange", "#d55e00"), ("green", "#009e73"))
+SMALLEST = 1e-12
 SHOWN = 40
 """Points of a line: a comment is narrow, and a diagram may hold 50,000 characters."""
 
@@ -70,5 +71,5 @@ def _bounds(ys: list[float], *, steps: bool) -> tuple[str, str]:
 
 
 def _digits(value: float) -> str:
-    """Fixed digits: Mermaid rejects `1e-3`."""
-    return f"{Decimal(f'{value:.5g}').normalize():f}"
+    """Fixed digits: Mermaid rejects `1e-3`. Less than a drawing can show is 0, not three hundred zeros."""
+    return f"{Decimal(f'{value:.5g}').normalize():f}" if abs(value) >= SMALLEST else "0"

@@ -37,40 +37,34 @@ def test_doc001_trips_for_a_single_owner_under_two_names(project: Project) -> No
 
 
 GAPS = {
-    "a to-do": (("Cleaning optics measurements.", "TODO"), "model.use.intended is a placeholder", 10),
+    "a to-do": (("Cleaning optics measurements.", "TODO"), "model.use.intended is a placeholder"),
     "an instruction": (
         ("Machine protection.", "Describe what it is not for"),
         "model.use.out_of_scope is an instruction, not an answer",
-        11,
     ),
     "an example's address": (
         ("bo@lab.example", "bo@example.org"),
         "model.owners[1].email is an address that belongs to nobody",
-        8,
     ),
     "an example's logbook": (
         ("https://logbook.lab.example", "https://example.com/logbook"),
         "operations.logbook is an address that belongs to nobody",
-        46,
     ),
-    "white space": (("[Trained on simulated signals.]", '["  "]'), "model.use.limitations[0] is empty", 12),
-    "nobody to call": (('"+1 555 0100"', "nobody"), "operations.on_call is empty", 45),
+    "white space": (("[Trained on simulated signals.]", '["  "]'), "model.use.limitations[0] is empty"),
+    "nobody to call": (('"+1 555 0100"', "nobody"), "operations.on_call is empty"),
     "an action to be filled in": (
         ("Compare with its neighbours.", "<what to do>"),
         "operations.alarms[0].action[0] is a placeholder",
-        51,
     ),
-    "a metric that nobody explains": (
-        (", description: Beam called a fault", ""),
-        "metrics[1].description is empty",
-        39,
-    ),
+    "a metric that nobody explains": ((", description: Beam called a fault", ""), "metrics[1].description is empty"),
 }
 
 
 @pytest.mark.parametrize("gap", GAPS)
 def test_doc002_names_what_only_a_person_can_write_and_its_line(project: Project, gap: str) -> None:
-    edit, reason, line = GAPS[gap]
+    edit, reason = GAPS[gap]
+    text = (project.root / "contract.yaml").read_text()
+    line = text[: text.index(edit[0])].count("\n") + 1
     verdict = judge(project, DOC002, edit)
     assert verdict.outcome is Outcome.TRIPPED
     assert verdict.reason == reason
