@@ -57,6 +57,7 @@ class _Alignment:
         self._gaps = asked.request.gaps
         self._sampling = asked.request.sampling
         self._shared: dict[str, str] = {}
+        self._said: set[str] = set()
         self.counts: Counter[str] = Counter()
         self.gaps = Gaps()
         self.connection = connect(asked.folder)
@@ -70,8 +71,9 @@ class _Alignment:
             part = folder / f"{number:06}-{index:06}.parquet"
             self._slice(grid, wanted, events, device, part, found)
             yield part
-        for gaps in found.values():
-            self._judge(list(merged(gaps)))
+        for pv in found.keys() - self._said:
+            self._judge(list(merged(found[pv])))
+        self._said |= found.keys()
 
     def _events(self, wanted: Wanted, table: str) -> str:
         """A table of when a PV's value changed, or was lost; of a PV that no device has, made once."""
@@ -90,21 +92,22 @@ class _Alignment:
             f" FROM {samples}"
         ).fetchone()
         if total == outside:
-            what = "; the archiver answered with samples of other times" if outside else ""
+            what = "; what came is of other times" if outside else ""
             raise Tripped(
                 f"there are no samples of {wanted.pv} in the ranges of dataset.request{what}",
                 file=FILE_NAME,
                 hint="ask for other ranges, or leave the signal out",
             )
-        self.counts.update(
-            samples=inside,
-            duplicates=repeated,
-            backwards=back,
-            outside=outside,
-            disconnects=lost,
-            severe=severe,
-            not_finite=odd,
-        )
+        if wanted.pv not in self._said:
+            self.counts.update(
+                samples=inside,
+                duplicates=repeated,
+                backwards=back,
+                outside=outside,
+                disconnects=lost,
+                severe=severe,
+                not_finite=odd,
+            )
         if wanted.size:
             self._judge_lengths(wanted, samples)
         rows = f"SELECT * FROM {samples} WHERE place <> 'outside'"

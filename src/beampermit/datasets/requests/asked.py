@@ -76,12 +76,7 @@ class Asked:
     @cached_property
     def wanted(self) -> tuple[Wanted, ...]:
         """Each PV once: those of no device first, then device by device."""
-        found: dict[str, Wanted] = {}
-        for wanted in self._wanted():
-            if wanted.pv in found and found[wanted.pv] != wanted:
-                raise BadInput(f"dataset.request.signals: two of them are the PV {wanted.pv!r}", file=FILE_NAME)
-            found[wanted.pv] = wanted
-        return tuple(found.values())
+        return tuple(dict.fromkeys(self._wanted()))
 
     def of(self, device: tuple[str, ...]) -> tuple[Wanted, ...]:
         """The PVs that make the rows of a device, in the order of the signals."""
@@ -154,7 +149,11 @@ def _judge(asked: Asked, now: datetime) -> None:
     twice = [name for name in names if folded.count(name.casefold()) > 1]
     if twice:
         raise BadInput(f"dataset.request: two columns of the table would be called {twice[0]!r}", file=FILE_NAME)
-    assert asked.wanted or not asked.signals  # noqa: S101 - made here, so that two PVs of one name are found early
+    pvs: set[str] = set()
+    for wanted in asked.wanted:
+        if wanted.pv in pvs:
+            raise BadInput(f"dataset.request.signals: two of them are the PV {wanted.pv!r}", file=FILE_NAME)
+        pvs.add(wanted.pv)
 
 
 def _devices(

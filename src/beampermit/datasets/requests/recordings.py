@@ -70,7 +70,7 @@ class Recordings(Sampled):
                     for index, piece in enumerate(zip(recordings, times, columns, strict=True))
                 ]
                 for span in self.asked.ranges:
-                    store.put(connection, " UNION ALL ".join(pieces), wanted.pv, span, first=True)
+                    store.put(connection, " UNION ALL ".join(pieces), wanted.pv, span, first=True, whole=True)
         finally:
             connection.close()
         return {"files": {path: digest_file(self.asked.root / path) for path in paths}}

@@ -23,6 +23,7 @@ class Store:
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self._index: dict[str, list[Path]] | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
     def piece(self, pv: str, start: int) -> Path:
@@ -31,13 +32,21 @@ class Store:
 
     def pieces(self, pv: str) -> list[Path]:
         """Those of a PV, in order of time."""
-        found = self.folder.glob(f"{_file_name(pv)}-*.parquet")
-        return sorted(found, key=lambda file: int(file.stem.rpartition("-")[2]))
+        if self._index is None:
+            # Listed once: a month of a thousand PVs is thirty thousand pieces.
+            self._index = {}
+            for file in self.folder.glob("*.parquet"):
+                self._index.setdefault(file.stem.partition("-")[0], []).append(file)
+        found = self._index.get(_file_name(pv), [])
+        return sorted(found, key=lambda file: int(file.stem.partition("-")[2]))
 
-    def put(self, connection: Any, samples: str, pv: str, span: tuple[int, int], *, first: bool) -> None:
+    def put(
+        self, connection: Any, samples: str, pv: str, span: tuple[int, int], *, first: bool, whole: bool = False
+    ) -> None:
         """Keep the samples that the SQL `samples` gives (ns, value, severity, arrived, lost) for the span of a PV.
 
-        `first`: the piece is the first of its range, so the sample before it says what held at its start.
+        `first`: the piece is the first of its range, so the sample before it says what held at its start. `whole`: the
+        samples are all that there are, so most are of other times by right.
         """
         start, end = span
         last = f"(SELECT max(ns) FROM came WHERE ns < {start})"
@@ -45,6 +54,8 @@ class Store:
         placed = f"CASE WHEN ns >= {start} AND ns < {end} THEN 'inside' WHEN {before} THEN 'before' ELSE 'outside' END"
         # Archivers give the sample before a piece, and that at its end, with the next one as well: they count once.
         own = f"ns <> {end}" + ("" if first else f" AND ns IS DISTINCT FROM {last}")
+        if whole:
+            own = f"ns < {end} AND ns >= coalesce({last}, {start})"
         sql = (
             f"WITH came AS MATERIALIZED ({samples}) SELECT ns, value,"
             " CAST(CASE WHEN severity BETWEEN 0 AND 3 THEN severity ELSE 3 END AS UTINYINT) AS severity,"
@@ -53,6 +64,7 @@ class Store:
         )
         with replacing(self.piece(pv, start)) as temporary:
             connection.execute(f"COPY ({sql}) TO {text(str(temporary))} (FORMAT parquet, COMPRESSION zstd)")
+        self._index = None
 
     def keep(
         self, pv: str, span: tuple[int, int], ns: Any, values: Any, severity: Any = None, *, first: bool = True

@@ -224,6 +224,25 @@ def test_devices_stand_in_names_of_pvs_and_in_columns(ask_archiver: Ask, sound: 
     assert sound.asked["BEAM:CURRENT"] == 1
 
 
+def test_a_pv_of_several_rows_of_the_table_is_asked_and_counted_once(
+    ask_archiver: Ask, sound: Archiver, project: Project
+) -> None:
+    (project.root / "devices.csv").write_text("device,plane\nBPM.1,X\nBPM.1,Y\n")
+    for pv in ("BPM.1:X", "BPM.1:Y", "BPM.1:GAIN"):
+        sound.add(pv, [sample(AT + 2, 1.0)], "mm")
+    asked = [
+        {"name": name, "pv": f"{{device}}:{pv}", "unit": "mm"} for name, pv in (("x", "{plane}"), ("gain", "GAIN"))
+    ]
+    said = ask_archiver(signals=[*asked, *CURRENT], parts={"signals.devices": "devices.csv"}).sidecar
+    assert sound.asked["BPM.1:GAIN"] == 1
+    assert (said["counts"]["samples"], said["gaps"]["count"], said["rows"]) == (13, 3, 16)
+
+
+def test_one_pv_is_not_two_signals(ask_archiver: Ask, sound: Archiver) -> None:
+    with pytest.raises(BadInput, match="two of them are the PV 'BEAM:CURRENT'"):
+        ask_archiver(signals=[*CURRENT, {**CURRENT[0], "name": "again"}])
+
+
 def test_devices_that_are_no_text_are_named_with_their_line(
     ask_archiver: Ask, sound: Archiver, project: Project
 ) -> None:

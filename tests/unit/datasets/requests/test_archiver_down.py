@@ -132,6 +132,9 @@ def test_asked_again_for_the_same_past_gives_the_same_bytes(
     assert before == {file.name: file.read_bytes() for file in (project.root / "data").iterdir()}
     assert (first.first, again.first, again.changes) == (True, False, ())
     assert again.words == "the same bytes as before"
+    (project.root / "data/raw.json").unlink()  # killed after the table and before the sidecar
+    ask_archiver()
+    assert (project.root / "data/raw.json").read_bytes() == before["raw.json"]
 
 
 def test_a_past_that_changed_trips_and_says_how(ask_archiver: Ask, sound: Archiver, project: Project) -> None:

@@ -67,7 +67,10 @@ def test_a_table_with_a_column_a_signal(
     ask_files: Ask, record: Callable[..., Path], project: Project, name: str
 ) -> None:
     record(name)
-    said = ask_files(name).sidecar
+    said = ask_files(name, ranges=[{"start": START, "end": END.replace("10+", "06+")}]).sidecar
+    assert currents(project) == list(range(100, 106))
+    assert (said["counts"]["samples"], said["counts"]["outside"]) == (6, 0)
+    said = ask_files(name, version=2).sidecar
     assert currents(project) == list(range(100, 110))
     assert list(said["origin"]["files"]) == [name]
 
