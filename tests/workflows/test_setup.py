@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,12 @@ from types import ModuleType
 
 import pytest
 
+from beampermit.interlocks import runner
+from beampermit.project import Project
 from beampermit.rehearsal.runner import lay_out_programs
+from package_index import index, uv_project, uv_settings
+
+__all__ = ["index", "uv_project", "uv_settings"]
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "actions/setup/setup.py"
@@ -182,3 +188,47 @@ def test_the_referee_is_deaf_to_the_project(setup: ModuleType, tmp_path: Path) -
     )
     assert said.returncode == 0, said.stderr
     assert "GIT003" in said.stdout
+
+
+@pytest.fixture
+def own_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`beampermit` of the tests' own environment, as the step before would have put it on the path."""
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+
+
+def test_a_poisoned_environment_is_seen_and_never_reaches_a_release(
+    setup: ModuleType, own_command: None, uv_project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(uv_project.root)
+    summary = tmp_path / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    monkeypatch.setenv("GITHUB_ENV", str(tmp_path / "GITHUB_ENV"))
+    setup.environment()
+    shared = _environment(tmp_path)
+    assert re.search(
+        r"Environment: 6 packages of `uv\.lock` \(uv, `sha256:[0-9a-f]{12}`\) installed from nothing in",
+        summary.read_text(),
+    )
+
+    module = next(shared.glob("lib/python*/site-packages/numbers/__init__.py"))
+    module.write_text("raise SystemExit('owned')\n")
+    monkeypatch.setenv("BEAMPERMIT_ENVIRONMENT", str(shared))
+    verdict = runner.check(uv_project, runner.select(["ENV005"]))[-1]
+    assert (verdict.id, verdict.outcome) == ("ENV005", "tripped")
+    assert "numbers 1.0 was changed" in verdict.reason
+
+    monkeypatch.setenv("FRESH", "true")
+    setup.environment()
+    fresh = _environment(tmp_path)
+    assert shared not in (fresh, *fresh.parents)
+    assert "owned" not in next(fresh.glob("lib/python*/site-packages/numbers/__init__.py")).read_text()
+
+    monkeypatch.setenv("FRESH", "false")
+    setup.environment()  # The next pull request mends it: what is installed is compared, never taken on trust.
+    assert "owned" not in module.read_text()
+    assert runner.check(uv_project, runner.select(["ENV005"]))[-1].outcome == "closed"
+
+
+def _environment(tmp_path: Path) -> Path:
+    """The environment that the step told last."""
+    return Path((tmp_path / "GITHUB_ENV").read_text().splitlines()[-1].partition("=")[2])

@@ -124,11 +124,14 @@ def install(
         place = installation.shared_prefix(backend.read(root)) if shared else (prefix or prefix_of(root)).absolute()
         done = installation.install(backend, root, place, reuse=shared, watch=watch)
     installation.announce(done.environment)
+    installation.summarise(done, backend)
     body = {
         "prefix": str(done.environment.prefix),
         "python": str(done.environment.python),
         "lock": done.lock,
         "reused": done.reused,
+        "packages": done.packages,
+        "seconds": round(done.seconds, 3),
     }
     show(body, lambda: console().print(body["prefix"], markup=False, soft_wrap=True), as_json)
 

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,11 +27,13 @@ LEFTOVERS |= {"pyvenv.cfg", ".gitignore", ".lock", "CACHEDIR.TAG", STAMP}
 
 @dataclass(frozen=True)
 class Installation:
-    """An environment that is the lock. `reused` where it was there already."""
+    """An environment that is the lock. `reused` where one of the same lock was there already."""
 
     environment: Environment
     lock: str
     reused: bool
+    packages: int
+    seconds: float
 
 
 def shared_prefix(lock: Lock) -> Path:
@@ -47,15 +50,18 @@ def install(backend: Backend, root: Path, prefix: Path, *, reuse: bool = False, 
     what was installed is not the lock, `Outside` where a file or a Python cannot be had, `BadInput` where something
     else is in that folder.
     """
+    began = time.monotonic()
     lock = backend.read(root)
     with _alone(prefix, watch):
-        if reuse and _complete(prefix, lock):
-            return Installation(Environment(prefix), lock.digest, reused=True)
+        there = _complete(prefix, lock)
         try:
-            _build(backend, root, prefix, lock, watch)
+            if not (reuse and there):
+                _build(backend, root, prefix, lock, watch)
         except OSError as error:
             raise Outside(f"nothing can be written there: {error.strerror}", file=prefix) from None
-    return Installation(Environment(prefix), lock.digest, reused=False)
+    packages = sum(1 for _ in prefix.glob("lib/python*/site-packages/*.dist-info"))
+    packages = max(packages, sum(1 for _ in prefix.glob("conda-meta/*.json")))
+    return Installation(Environment(prefix), lock.digest, there, packages, time.monotonic() - began)
 
 
 def announce(environment: Environment) -> bool:
@@ -67,6 +73,21 @@ def announce(environment: Environment) -> bool:
         raise BadInput("a folder with a line end in its name cannot be told to GitHub", file=environment.prefix)
     with Path(file).open("a", encoding="utf-8") as stream:
         stream.write(f"{VARIABLE}={environment.prefix}\n")
+    return True
+
+
+def summarise(done: Installation, backend: Backend) -> bool:
+    """Say in the summary of a GitHub job what was installed and how long it took; False outside of one."""
+    file = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not file:
+        return False
+    how = "reused, and compared with the lock," if done.reused else "installed from nothing"
+    words = (
+        f"Environment: {done.packages} packages of `{backend.lock_file}` ({backend.name}, `{done.lock[:19]}`) "
+        f"{how} in {done.seconds:.1f} s\n\n"
+    )
+    with Path(file).open("a", encoding="utf-8") as stream:
+        stream.write(words)
     return True
 
 

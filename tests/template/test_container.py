@@ -1,0 +1,105 @@
+"""The generated Containerfile: its steps are run here as commands, where no engine is."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from beampermit.environments.environment import Environment
+from beampermit.environments.uv import Uv
+from beampermit.generation import generate
+from beampermit.generation.template import questions
+from beampermit.project import Project
+from beampermit.rehearsal.runner import lay_out_programs
+
+ROOT = Path(__file__).parents[2]
+
+
+def instructions(root: Path) -> list[list[tuple[str, str]]]:
+    """Per stage: instruction and its words, continued lines joined."""
+    text = (root / "Containerfile").read_text().replace("\\\n", " ")
+    lines = [line.split(" ", 1) for line in text.splitlines() if line and not line.startswith("#")]
+    stages: list[list[tuple[str, str]]] = []
+    for word, rest in lines:
+        if word == "FROM":
+            stages.append([])
+        stages[-1].append((word, rest))
+    return stages
+
+
+@pytest.mark.parametrize(
+    "answers", [{"python_version": one} for one in questions()["python_version"]] + [{"environment": "uv"}], ids=str
+)
+def test_two_stages_on_one_pinned_base_and_nobody_is_root(answers: dict[str, str], tmp_path: Path) -> None:
+    first, last = instructions(generate(tmp_path, answers))
+    bases = {stage[0][1].partition(" ")[0] for stage in (first, last)}
+    assert len(bases) == 1
+    assert re.fullmatch(rf"python:{answers.get('python_version', '3.11')}-\S+@sha256:[0-9a-f]{{64}}", bases.pop())
+    words = dict(last)
+    # Without RUN and ADD nothing in the last stage can reach a network.
+    assert {"RUN", "ADD"}.isdisjoint(words)
+    assert words["USER"] == "10001:10001"
+    assert "--from=environment /opt/environment /opt/environment" in [rest for word, rest in last if word == "COPY"]
+
+
+def test_hadolint_has_nothing_to_say(tmp_path: Path) -> None:
+    root = generate(tmp_path, {})
+    done = subprocess.run(
+        [Path(sys.executable).parent / "hadolint", root / "Containerfile"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_its_steps_make_the_environment_of_the_lock(trained_copy: Project, tmp_path: Path) -> None:
+    image, bin = tmp_path / "image", tmp_path / "bin"
+    lay_out_programs(bin)
+    image.mkdir()
+    workdir = image
+    env = {**os.environ, "PATH": f"{bin}:/usr/bin:/bin", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    env.pop("BEAMPERMIT_ENVIRONMENT")
+    first, last = instructions(trained_copy.root)
+
+    def inside(words: str) -> str:
+        return re.sub(r"(?<![\w.])/(opt|srv)/", rf"{image}/\1/", words)
+
+    for word, rest in first:
+        if word == "ADD":  # The commit that is pinned may be older than what is tested: this checkout stands for it.
+            for part in (
+                "src",
+                "template",
+                "actions",
+                ".github",
+                "cookiecutter.json",
+                "pyproject.toml",
+                "requirements.lock",
+            ):
+                place = Path(inside(rest.split()[-1])) / part
+                place.parent.mkdir(parents=True, exist_ok=True)
+                (shutil.copytree if (ROOT / part).is_dir() else shutil.copyfile)(ROOT / part, place)
+        elif word == "ENV":
+            env |= dict(pair.split("=", 1) for pair in inside(rest).split())
+        elif word == "ARG":
+            env[rest.partition("=")[0]] = rest.partition("=")[2].strip('"')
+        elif word == "WORKDIR":
+            workdir = Path(inside(rest))
+            workdir.mkdir(parents=True)
+        elif word == "COPY":
+            shutil.copytree(
+                trained_copy.root, workdir, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".git", ".venv")
+            )
+        elif word == "RUN":
+            done = subprocess.run(
+                ["/bin/sh", "-c", inside(rest)], cwd=workdir, env=env, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+    prefix = image / "opt/environment"
+    assert Uv().installed(Uv().read(workdir), prefix) == ()
+    command = [part.strip('" ') for part in dict(last)["CMD"].strip("[]").split(",", 1)]
+    assert Environment(prefix).run(command, project=workdir).code == 0
