@@ -7,11 +7,15 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+PLAIN = re.compile(r"[\w-]+(?:\.[\w-]+)*(?:/[\w-]+(?:\.[\w-]+)*)*", re.ASCII)
+"""Names of letters, digits, `_`, `-` and single dots inside: nothing more is to be asked of them, if they are short."""
 RESERVED = {".git", ".dvc", ".beampermit"}
 
 
 def fault(path: str) -> str | None:
     """Why a relative POSIX path is no name for data, or None if it is one."""
+    if len(path) <= 255 and PLAIN.fullmatch(path):
+        return None
     try:
         encoded = path.encode()
     except UnicodeEncodeError:
@@ -47,6 +51,8 @@ def clashes(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def fold(path: str) -> str:
     """The path as a file system that ignores case and Unicode form sees it."""
+    if path.isascii():
+        return path.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
 
 

@@ -14,6 +14,8 @@ from beampermit.errors import Tripped
 
 FIRST = 3
 """How many offending rows are named."""
+SORTED = 50_000_000
+"""Rows whose keys are looked through in memory, 400 MB; more of them by duckdb, which can put them on disk."""
 
 
 @dataclass
@@ -72,22 +74,31 @@ def _scan(table: Table, report: Report, columns: list[_Column], key: tuple[str, 
     whole = list(dict.fromkeys([*key, target]))
     asked = [
         "count(*)",
-        f"count(DISTINCT hash({', '.join(name(column) for column in key)}))",
         *(f"count(*) - count({name(column)})" for column in whole),
         *(part for column in columns for part in column.aggregates()),
     ]
-    rows, different, *rest = table.query(f"SELECT {', '.join(asked)} FROM {table.source}")[0]
+    rows, *rest = table.query(f"SELECT {', '.join(asked)} FROM {table.source}")[0]
     report.rows = rows
     if not rows:
         report.problems.append("has no rows")
         return
     missing = dict(zip(whole, rest, strict=False))
     report.problems += [f"{column} is null in {count} of {rows} rows" for column, count in missing.items() if count]
-    if different < rows and not any(missing.values()):
+    if not any(missing.values()) and _seems_repeated(table, key, rows):
         report.problems += _repeated(table, key, rows)
     answers = rest[len(whole) :]
     for number, column in enumerate(columns):
         report.problems += column.problems(report, answers[5 * number : 5 * number + 5])
+
+
+def _seems_repeated(table: Table, key: tuple[str, ...], rows: int) -> bool:
+    """Whether two keys have one hash: eight bytes a row, sorted here, which is several times faster than grouping."""
+    hashed = f"hash({', '.join(name(column) for column in key)})"
+    if rows > SORTED:
+        return table.query(f"SELECT count(DISTINCT {hashed}) FROM {table.source}")[0][0] < rows
+    hashes = table.numbers(f"SELECT {hashed} FROM {table.source}")
+    hashes.sort()
+    return bool((hashes[1:] == hashes[:-1]).any())
 
 
 def _repeated(table: Table, key: tuple[str, ...], rows: int) -> Iterator[str]:

@@ -14,6 +14,8 @@ from beampermit.datasets.configuration import without_secrets
 from beampermit.errors import BeampermitError, Outside
 
 TIMEOUT = 10.0
+AT_ONCE = 64
+"""Questions on their way at the same time; each waits for the network, not for this machine."""
 
 
 class Remote:
@@ -69,7 +71,7 @@ class Remote:
             # DVC's own look-up hashes objects and removes those that do not match: a judge changes nothing.
             return {oid for oid in wanted if not self._is_there(odb.oid_to_path(oid))}
         with self._outside():
-            absent = wanted - set(odb.oids_exist(wanted)) if wanted else set()
+            absent = wanted - set(odb.oids_exist(wanted, jobs=max(AT_ONCE, odb.fs.jobs))) if wanted else set()
         if absent:
             self.probe()
         return absent

@@ -7,11 +7,14 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from beampermit.datasets import arrow
 from beampermit.datasets.workspace import oddities
 from beampermit.errors import Tripped
+
+if TYPE_CHECKING:
+    import numpy as np
 
 BELIEVERS = {
     "statistics_propagation",
@@ -75,8 +78,18 @@ class Table:
         try:
             return self._connection.execute(sql).fetchall()
         except duckdb.Error as error:
-            words = str(error).splitlines()[0].replace(str(self._file), self.path)
-            raise Tripped(f"cannot be read: {words}", file=self.path) from None
+            raise self._unreadable(error) from None
+
+    def numbers(self, sql: str) -> np.ndarray:
+        """Run SQL that gives one column of numbers without nulls; give them as an array of our own."""
+        import duckdb
+        import numpy as np
+
+        try:
+            (column,) = self._connection.execute(sql).fetchnumpy().values()
+        except duckdb.Error as error:
+            raise self._unreadable(error) from None
+        return np.array(column)
 
     def batches(self, sql: str, size: int) -> Iterator[list[Any]]:
         """Run SQL on this table; give the answer in pieces of at most `size` rows, never whole."""
@@ -88,10 +101,13 @@ class Table:
             while rows := cursor.fetchmany(size):
                 yield rows
         except duckdb.Error as error:
-            words = str(error).splitlines()[0].replace(str(self._file), self.path)
-            raise Tripped(f"cannot be read: {words}", file=self.path) from None
+            raise self._unreadable(error) from None
         finally:
             cursor.close()
+
+    def _unreadable(self, error: Exception) -> Tripped:
+        words = str(error).splitlines()[0].replace(str(self._file), self.path)
+        return Tripped(f"cannot be read: {words}", file=self.path)
 
 
 def open_tables(root: Path, splits: Mapping[str, str]) -> list[Table]:
@@ -102,6 +118,7 @@ def open_tables(root: Path, splits: Mapping[str, str]) -> list[Table]:
         ":memory:", config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}
     )
     known = {name for (name,) in connection.execute("SELECT name FROM duckdb_optimizers()").fetchall()}
+    connection.execute("SET enable_progress_bar = false")  # it writes to stdout, into our JSON
     connection.execute(f"SET disabled_optimizers = '{','.join(sorted(BELIEVERS & known))}'")
     return [Table(connection, root.resolve(), split, path) for split, path in splits.items()]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -10,9 +11,11 @@ import pytest
 
 from beampermit.contract import Signal
 from beampermit.contract.model import Dataset
+from beampermit.datasets import promises
 from beampermit.datasets.overlap import overlaps
 from beampermit.datasets.promises import Report, look
 from beampermit.datasets.tables import open_tables
+from beampermit.project import Project
 
 TUNE = Signal(name="tune", source="derived", unit="1", range=(0, 1))
 
@@ -100,3 +103,16 @@ def test_a_path_that_looks_like_a_pattern_is_a_path(tmp_path: Path) -> None:
     folder.mkdir()
     write(folder / "a.parquet", "(1, 0.5::DOUBLE)")
     assert judged(folder / "a.parquet").problems == []
+
+
+@pytest.mark.parametrize("limit", [0, 10**9])
+def test_repeated_keys_are_found_in_memory_and_by_duckdb_alike(
+    dvc_project: Project, alter: Callable[..., None], monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    monkeypatch.setattr(promises, "SORTED", limit)
+    alter("train", "*", "UNION ALL FROM (SELECT * FROM '{file}' LIMIT 1)")
+    contract = dvc_project.contract
+    (table,) = open_tables(dvc_project.root, {"train": contract.dataset.splits["train"]})
+    report = promises.look(table, contract.signals.inputs, contract.dataset.key, contract.dataset.target)
+    (problem,) = report.problems
+    assert problem.startswith("1 of 9 rows repeat the key of another (first: acquisition a01-")
