@@ -11,6 +11,7 @@ from beampermit.environments.backend import Backend, Lock, Problem, Specificatio
 from beampermit.environments.choice import backend_of
 from beampermit.environments.coverage import uncovered
 from beampermit.environments.environment import environment_of
+from beampermit.environments.pythons import disagreeing
 from beampermit.errors import BadInput
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Absent, Finding, Interlock, closed, tripped
@@ -73,9 +74,9 @@ class ENV002(Interlock):
 
     requires = frozenset({"ENV001"})
 
-    def check(self, backend: Backend, specification: Specification, lock: Lock) -> Finding:
+    def check(self, project: Project, backend: Backend, specification: Specification, lock: Lock) -> Finding:
         """The lock is not what the project asks for. Run `beampermit env lock` and commit the result."""
-        problems = backend.stale(specification, lock)
+        problems = (*backend.stale(specification, lock), *disagreeing(project.root, lock))
         if problems:
             return _tripped(problems)
         return closed(

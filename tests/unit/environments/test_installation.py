@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -277,3 +278,64 @@ def test_what_is_reused_on_a_laptop_hangs_on_every_installed_package(installed: 
     assert installed / ".venv" / STAMP in before
     shutil.rmtree(_site(installed) / "numbers-1.0.dist-info")
     assert len(traces(installed)) == len(before) - 1
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from beampermit.environments import installation
+from beampermit.environments.uv import Uv
+installation.install(Uv(), Path(sys.argv[1]), Path(sys.argv[2]), watch=lambda words: print(words, flush=True))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wait", [0.0, 0.05, 0.15, 0.3])
+def test_killed_while_uv_installs_the_next_run_finishes(uv_project: Project, tmp_path: Path, wait: float) -> None:
+    prefix = tmp_path / "environment"
+    child = subprocess.Popen(
+        [sys.executable, "-c", KILLED, uv_project.root, prefix],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert child.stdout
+    next(line for line in child.stdout if line.startswith("uv installs"))
+    time.sleep(wait)
+    child.kill()
+    child.wait()
+    if (prefix / STAMP).exists():  # It was faster than we were.
+        assert Uv().installed(Uv().read(uv_project.root), prefix) == (), "a half environment looks whole"
+    build(uv_project.root, prefix)
+    assert Uv().installed(Uv().read(uv_project.root), prefix) == ()
+
+
+FULL = """
+mount -t tmpfs -o size={size}k none "$1" || exit 77
+exec "$2" -m beampermit.cli.main env install --project "$3" --prefix "$1/environment"
+"""
+
+
+@pytest.mark.parametrize("size", [4, 24, 48])
+def test_a_full_disk_is_said_in_words(uv_project: Project, tmp_path: Path, size: int) -> None:
+    mount = tmp_path / "small"
+    mount.mkdir()
+    script = FULL.format(size=size)
+    command = [
+        "unshare",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        script,
+        "sh",
+        mount,
+        sys.executable,
+        uv_project.root,
+    ]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    if found.returncode in {1, 77} and "beampermit" not in found.stderr:
+        pytest.skip("no small disk can be mounted here")
+    assert found.returncode == 4, found.stderr
+    assert "no space left" in found.stderr.lower()
+    assert "Traceback" not in found.stderr
