@@ -43,7 +43,8 @@ def hdf5(file: Path, path: str, names: frozenset[str]) -> Iterator[Block]:
         raise _not_installed("HDF5", "hdf5", path) from None
     try:
         with h5py.File(file, "r") as opened:
-            found = {key: opened[key] for key in sorted(names) if isinstance(opened.get(key), h5py.Dataset)}
+            items = {key: opened.get(key) for key in sorted(names)}
+            found = {key: item for key, item in items.items() if isinstance(item, h5py.Dataset)}
             if any(data.is_virtual or data.external for data in found.values()):
                 raise BadInput("its arrays lie in other files, which are not looked at", file=path)
             if not found:
