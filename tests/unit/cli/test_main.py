@@ -11,7 +11,18 @@ import pytest
 
 from beampermit.project import Project
 
-HEAVY = ("cookiecutter", "duckdb", "dvc", "httpx", "jinja2", "matplotlib", "mlflow", "numpy", "pydantic", "rich.console")
+HEAVY = (
+    "cookiecutter",
+    "duckdb",
+    "dvc",
+    "httpx",
+    "jinja2",
+    "matplotlib",
+    "mlflow",
+    "numpy",
+    "pydantic",
+    "rich.console",
+)
 
 
 def beampermit(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
