@@ -345,3 +345,10 @@ def test_a_pipe_is_not_read(dvc_project: Project, dataset: Dataset) -> None:
         read(dvc_project.root, dataset, dataset.review)
     with pytest.raises(BadInput, match="not a file"):
         append(dvc_project.root, dataset, dataset.review, word("Bo"))
+
+
+def test_rows_are_shown_before_anybody_made_labels(dvc_project: Project) -> None:
+    (dvc_project.root / "data/labels.parquet").unlink()
+    rows = Queue.of(dvc_project, "train", "Bo").state()["rows"]
+    assert len(rows) == 8
+    assert rows[0]["rule"] == {"value": "", "by": "", "why": "", "confidence": None}

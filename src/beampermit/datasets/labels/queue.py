@@ -140,7 +140,8 @@ def _rows(table: Table, labels: Table | None, dataset: Dataset, review: Review) 
     keys = ", ".join(f"CAST(signal.{name(column)} AS VARCHAR)" for column in dataset.key)
     if labels is None or any(column not in labels.columns for column in (*dataset.key, review.column)):
         sql = (
-            f"SELECT signal.file_row_number, '', '', '', NULL, {keys} FROM {table.numbered} AS signal ORDER BY 1 LIMIT {MOST}"
+            f"SELECT signal.file_row_number, '', '', '', NULL, {keys} FROM {table.numbered} AS signal"
+            f" ORDER BY 1 LIMIT {MOST}"
         )
         return [_row(values) for values in table.query(sql)]
     same = " AND ".join(
