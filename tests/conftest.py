@@ -13,8 +13,6 @@ from trained import _trained_folder, environment_prefix, trained_copy, trained_p
 
 __all__ = ["_trained_folder", "environment_prefix", "trained_copy", "trained_project"]  # where they are, is told there
 
-ROOT = Path(__file__).parents[1]
-LHC = ROOT.parent / "shared/data/lhc/lhc_b1_turns.parquet"
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ import pytest
 
 from beampermit.digest import digest_file
 from beampermit.project import Project
-from conftest import LHC
+from places import LHC
 from trained import dvc, python
 
 pytestmark = [

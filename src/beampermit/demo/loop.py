@@ -154,7 +154,8 @@ def _refused(report: str, interlock: str) -> str:
     found = re.search(rf"tripped \| \*\*{interlock}\*\*[^|]*\|([^|]*)\|", report)
     if found is None:
         raise UnexpectedError(f"the pull request was refused, but not by {interlock}")
-    return f"refused by {interlock}: {found[1].strip()}"
+    plain = re.sub(r"\\(.)", r"\1", found[1])
+    return f"refused by {interlock}: {plain.strip()}"
 
 
 def _edit(file: Path, pattern: str, replacement: str) -> None:

@@ -425,7 +425,9 @@ def test_a_model_without_its_contract_trips_it(contract_text: str, saved: Path) 
 
 def twice_the_score(folder: Path) -> None:
     file = folder / "serving.py"
-    file.write_text(file.read_text().replace("self.model(rows)", "2 * self.model(rows)"))
+    before = file.read_text()
+    file.write_text(before.replace("self.model(turns)", "2 * self.model(turns)"))
+    assert file.read_text() != before, "the defect is not planted: serving.py reads otherwise now"
 
 
 def without_its_transforms(folder: Path) -> None:
