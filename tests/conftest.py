@@ -14,7 +14,6 @@ from trained import _trained_folder, environment_prefix, trained_copy, trained_p
 __all__ = ["_trained_folder", "environment_prefix", "trained_copy", "trained_project"]  # where they are, is told there
 
 
-
 @pytest.fixture(autouse=True)
 def _own_git_identity(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Tests never read or write the git configuration of whoever runs them, nor the variables of a CI run."""
