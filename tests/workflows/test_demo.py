@@ -31,9 +31,9 @@ def test_the_loop_closes(tmp_path: Path) -> None:
         ("rollback", 1),
     ]
     assert {paper.name for paper in (folder / "papers").glob("*.html")} == {
-        "report of better-model.html",
-        "report of stale-lock.html",
-        "report of data-outside-range.html",
-        "model card.html",
+        "report-better-model.html",
+        "report-stale-lock.html",
+        "report-data-outside-range.html",
+        "model-card.html",
         "runbook.html",
     }

@@ -111,7 +111,7 @@ def merge(stage: Stage) -> str:
     stage.git("push", "--quiet", "origin", "main")
     stage.beampermit("rehearse", "release")
     for paper in ("MODEL_CARD", "RUNBOOK"):
-        stage.keep(f"release/{paper}.html", f"{paper.replace('_', ' ').lower()}.html")
+        stage.keep(f"release/{paper}.html", f"{paper.replace('_', '-').lower()}.html")
     return "version 2 is champion"
 
 
@@ -145,8 +145,8 @@ def _rehearse(stage: Stage, branch: str, *, expect: int) -> str:
     """Push the branch, run the pull-request workflow on it, keep its report; give what was printed."""
     stage.git("push", "--quiet", "origin", branch)
     printed = stage.beampermit("rehearse", "pull-request", "--head", branch, expect=expect).out
-    stage.keep("report/report.html", f"report of {branch}.html")
-    return stage.keep("report/report.md", f"report of {branch}.md").read_text(encoding="utf-8") if expect else printed
+    stage.keep("report/report.html", f"report-{branch}.html")
+    return stage.keep("report/report.md", f"report-{branch}.md").read_text(encoding="utf-8") if expect else printed
 
 
 def _refused(report: str, interlock: str) -> str:
