@@ -71,6 +71,21 @@ def parse_json(content: bytes, name: Path | str) -> Any:
         raise BadInput("not JSON: an integer with thousands of digits", file=name) from None
 
 
+@contextmanager
+def naming_yaml_errors(name: Path | str) -> Iterator[None]:
+    """What a YAML reader raises in the block becomes a `BadInput` that names the file, and the line if it is known."""
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    try:
+        yield
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        problem = (error.problem or "cannot be read").splitlines()[0]
+        raise BadInput(f"not YAML: {problem}", file=name, line=line) from None
+    except (YAMLError, RecursionError, ValueError) as error:
+        raise BadInput(f"not YAML: {str(error).splitlines()[0]}", file=name) from None
+
+
 class _Refused(ValueError):
     pass
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from beampermit.contract.model import Contract
 from beampermit.errors import BadInput
+from beampermit.files import naming_yaml_errors
 
 FILE_NAME = "contract.yaml"
 LARGEST = 2**20
@@ -58,7 +59,6 @@ def line_of(text: str, location: tuple[int | str, ...]) -> int:
 
 def _tree(text: str, name: Path | str) -> Any:
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     if len(text) > LARGEST:
         raise BadInput(f"a contract of more than {LARGEST} characters is not read", file=name)
@@ -67,14 +67,8 @@ def _tree(text: str, name: Path | str) -> Any:
             number for number, line in enumerate(text.splitlines(), 1) if line.startswith(("<<<<<<<", ">>>>>>>"))
         )
         raise BadInput("there are merge-conflict markers in this file", file=name, line=line, hint="git mergetool")
-    try:
+    with naming_yaml_errors(name):
         tree = YAML(typ="rt").load(text)
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        message = (error.problem or "cannot be read").splitlines()[0]
-        raise BadInput(f"not YAML: {message}", file=name, line=line) from None
-    except (YAMLError, RecursionError, ValueError) as error:
-        raise BadInput(f"not YAML: {str(error).splitlines()[0]}", file=name) from None
     if not isinstance(tree, Mapping):
         raise BadInput("a contract is a mapping of keys to values", file=name, line=1)
     if "<<" in text or _aliased(text):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from beampermit.errors import BadInput
+from beampermit.files import naming_yaml_errors
 
 FOLDER = ".github/workflows"
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
@@ -187,17 +188,9 @@ def _line(holder: Any, key: Any) -> int:
 
 def _load(text: str, file: str) -> Mapping[Any, Any]:
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-    try:
+    with naming_yaml_errors(file):
         tree = YAML(typ="rt").load(text)
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise BadInput(
-            f"not YAML: {(error.problem or 'cannot be read').splitlines()[0]}", file=file, line=line
-        ) from None
-    except (YAMLError, RecursionError, ValueError) as error:
-        raise BadInput(f"not YAML: {str(error).splitlines()[0]}", file=file) from None
     if not isinstance(tree, Mapping):
         raise BadInput("neither a workflow nor an action: not a mapping", file=file, line=1)
     return tree

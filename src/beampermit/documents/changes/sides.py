@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from beampermit.errors import BadInput
+from beampermit.files import naming_yaml_errors
 from beampermit.project import Project
 
 LARGEST = 32 * 2**20
@@ -70,17 +71,9 @@ class Sides:
 def yaml(text: str, name: str) -> Any:
     """Read YAML that a pull request may have written: no aliases, no tags. Raises `BadInput`."""
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
     from ruamel.yaml.events import AliasEvent
 
-    try:
+    with naming_yaml_errors(name):
         if "*" in text and any(isinstance(event, AliasEvent) for event in YAML(typ="safe", pure=True).parse(text)):
             raise BadInput("YAML aliases are not read here", file=name)
         return YAML(typ="safe", pure=True).load(text)
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise BadInput(
-            f"not YAML: {(error.problem or 'cannot be read').splitlines()[0]}", file=name, line=line
-        ) from None
-    except (YAMLError, RecursionError, ValueError) as error:
-        raise BadInput(f"not YAML: {str(error).splitlines()[0]}", file=name) from None
