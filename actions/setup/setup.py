@@ -83,13 +83,15 @@ def install(target: Path, files: list[str]) -> None:
 
 def environment() -> None:
     """Install the environment that the project's lock names, and tell the steps that follow where it is."""
-    locks = [Path(name) for name in LOCKS if Path(name).is_file()]
-    key = digest([platform.machine(), *(f"{path} {file_digest(path)}" for path in locks)])
+    variant = os.environ.get("VARIANT", "")
+    locks = [path for path in map(Path, (*LOCKS, f"{variant}.conda-lock.yml")) if path.is_file()]
+    key = digest([platform.machine(), variant, *(f"{path} {file_digest(path)}" for path in locks)])
     target = shelf() / "environments" / key
     # Told first: where the installation fails, the interlocks that follow say why.
     append("GITHUB_ENV", f"BEAMPERMIT_ENVIRONMENT={target}")
     with locked(target):
-        run("beampermit", "env", "install", env={**os.environ, **cache(), "BEAMPERMIT_ENVIRONMENT": str(target)})
+        command = ("beampermit", "env", "install", f"--variant={variant}")
+        run(*command, env={**os.environ, **cache(), "BEAMPERMIT_ENVIRONMENT": str(target)})
     os.utime(target)
     forget(target.parent, OLDEST)
 

@@ -229,6 +229,39 @@ def test_a_poisoned_environment_is_seen_and_never_reaches_a_release(
     assert runner.check(uv_project, runner.select(["ENV005"]))[-1].outcome == "closed"
 
 
+def test_a_runner_with_an_accelerator_gets_its_variant_beside_the_other(
+    setup: ModuleType, own_command: None, uv_project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(uv_project.root)
+    monkeypatch.setenv("GITHUB_ENV", str(tmp_path / "GITHUB_ENV"))
+    found = {}
+    for variant in ("", "cuda"):
+        monkeypatch.setenv("VARIANT", variant)
+        setup.environment()
+        found[variant] = _environment(tmp_path)
+    assert found[""] != found["cuda"]
+    assert [len(list(place.rglob("cudart-1.0.dist-info"))) for place in found.values()] == [0, 1]
+    monkeypatch.setenv("VARIANT", "rocm")
+    with pytest.raises(SystemExit):
+        setup.environment()
+
+
+def test_only_the_locks_of_a_variant_name_its_environment(
+    setup: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran: list[str] = []
+    monkeypatch.setattr(setup, "run", lambda *words, env: ran.append(env["BEAMPERMIT_ENVIRONMENT"]))
+    monkeypatch.setattr(setup.os, "utime", lambda _: None)
+    for variant in ("", "cuda"):
+        monkeypatch.setenv("VARIANT", variant)
+        for text in ("one", "two"):
+            Path("cuda.conda-lock.yml").write_text(text)
+            setup.environment()
+    assert ran[0] == ran[1], "the lock of another variant moves nothing"
+    assert len(set(ran)) == 3
+
+
 def _environment(tmp_path: Path) -> Path:
     """The environment that the step told last."""
     return Path((tmp_path / "GITHUB_ENV").read_text().splitlines()[-1].partition("=")[2])
