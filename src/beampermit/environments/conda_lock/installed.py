@@ -41,14 +41,33 @@ class Installed:
     def files(self) -> Iterator[tuple[str, str | None]]:
         """Each file, relative to the prefix, with the sha256 it was linked with; None where there is none to know."""
         listed = self.record.get("paths_data", {}).get("paths", [])
+        lead = self._lead
         known = set()
         for item in listed:
-            known.add(item["_path"])
+            name = _linked(item["_path"], lead)
+            known.add(name)
             linked = item.get("path_type") in ("softlink", "directory")
-            yield item["_path"], None if linked else item.get("sha256_in_prefix") or item.get("sha256")
+            yield name, None if linked else item.get("sha256_in_prefix") or item.get("sha256")
         for name in self.record.get("files", []):
             if name not in known:
                 yield name, None
+
+    @property
+    def _lead(self) -> str | None:
+        """Where a package for any Python has its `site-packages/`: `lib/python3.11/`; None for another package."""
+        if self.record.get("noarch") != "python":
+            return None
+        found = (name.partition("site-packages/") for name in self.record.get("files", []))
+        return next((lead for lead, middle, _ in found if middle), None)
+
+
+def _linked(name: str, lead: str | None) -> str:
+    """Where a file was linked: conda records a package for any Python as it was packed, rattler as it was linked."""
+    if lead is None:
+        return name
+    if name.startswith("site-packages/"):
+        return lead + name
+    return name.replace("python-scripts/", "bin/", 1) if name.startswith("python-scripts/") else name
 
 
 def installed(lock: Lock, prefix: Path) -> Iterator[Problem]:

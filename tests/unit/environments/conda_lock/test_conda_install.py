@@ -12,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conda_channel import PYTHON, QUIET, Channel
 
 from beampermit.environments import installation
 from beampermit.environments.conda_lock import CondaLock, cache
 from beampermit.environments.environment import STAMP, Environment
 from beampermit.errors import BadInput, BeampermitError, Outside, Tripped
+from conda_channel import PYTHON, QUIET, Channel
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the tiny channel has packages for Linux")
 SITE = f"lib/python{PYTHON}/site-packages"
@@ -211,6 +211,18 @@ def test_what_was_edited_is_named_and_mended(backend: CondaLock, locked: Path, i
     ]
     installation.install(backend, locked, installed, watch=QUIET)
     assert messages(backend, locked, installed) == []
+
+
+def test_records_as_conda_itself_writes_them_are_understood(backend: CondaLock, locked: Path, installed: Path) -> None:
+    record = installed / "conda-meta/orbit-2.0-pyh_0.json"
+    content = json.loads(record.read_text())
+    for item in content["paths_data"]["paths"]:
+        item["_path"] = item["_path"].replace(SITE, "site-packages")
+    record.write_text(json.dumps(content))
+    assert '"site-packages/orbit/__init__.py"' in record.read_text()
+    assert messages(backend, locked, installed) == []
+    (installed / SITE / "orbit/__init__.py").unlink()
+    assert messages(backend, locked, installed) == [f"orbit 2.0 pyh_0 was changed: {SITE}/orbit/__init__.py is missing"]
 
 
 def test_missing_files_are_named(backend: CondaLock, locked: Path, installed: Path) -> None:
