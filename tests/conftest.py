@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,16 @@ from pathlib import Path
 import pytest
 
 from beampermit.project import Project
+from github_stand_in import github
 from trained import _trained_folder, environment_prefix, trained_copy, trained_project
 
-__all__ = ["_trained_folder", "environment_prefix", "trained_copy", "trained_project"]  # where they are, is told there
+__all__ = [
+    "_trained_folder",
+    "environment_prefix",
+    "github",
+    "trained_copy",
+    "trained_project",
+]  # where they are, is told there
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +33,7 @@ def _own_git_identity(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
         )
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
     monkeypatch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
-    for name in ("GITHUB_BASE_REF", "GITHUB_RUN_ID", "GITHUB_REPOSITORY", "GITHUB_SERVER_URL", "MLFLOW_TRACKING_URI"):
+    for name in [name for name in os.environ if name.startswith("GITHUB_")] + ["MLFLOW_TRACKING_URI"]:
         monkeypatch.delenv(name, raising=False)
 
 

@@ -17,7 +17,8 @@ from beampermit.environments.difference import Change, difference
 from beampermit.environments.recording import record
 from beampermit.errors import Conflict, Outside
 from beampermit.git import Git
-from beampermit.github.pulls import Repository
+from beampermit.github.client import Client
+from beampermit.github.pulls import propose
 
 BRANCH = "beampermit/relock"
 EVERYTHING = "*"
@@ -33,7 +34,7 @@ class Proposed:
     address: str | None
 
 
-def relock(root: Path, repository: Repository, names: Sequence[str], watch: Watch) -> Proposed:
+def relock(root: Path, client: Client, names: Sequence[str], watch: Watch) -> Proposed:
     """Let the packages `names` move, or all if there are none; push the new locks and open a pull request for them.
 
     HEAD, index and branch of the work tree stay. Raises what locking raises; `Conflict` where somebody else has
@@ -53,7 +54,7 @@ def relock(root: Path, repository: Repository, names: Sequence[str], watch: Watc
     watch(f"pushing {branch}")
     _push(git, commit, branch)
     body = _body(changes)
-    return Proposed(changes, repository.propose(branch=branch, base=_base(git), title=title, body=body))
+    return Proposed(changes, propose(client, branch=branch, base=_base(git), title=title, body=body))
 
 
 def _commit(git: Git, files: Sequence[str], title: str) -> str | None:

@@ -2,73 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
 
 import pytest
 
 from beampermit.environments.uv import Uv
-from beampermit.errors import BadInput, Conflict, Outside
+from beampermit.errors import Conflict, Outside
 from beampermit.git import Git
-from beampermit.github.pulls import Repository
+from beampermit.github.client import Client
+from beampermit.github.pulls import propose
 from beampermit.relocking import BRANCH, relock
+from github_server import lost
+from github_stand_in import GitHub, Token
 from package_index import PYTHON, Index, uv_settings
 
 __all__ = ["uv_settings"]
 
 
-class Pulls(BaseHTTPRequestHandler):
-    """What GitHub does with `/repos/lab/faults/pulls`; `open` are those there are, `status` makes it refuse."""
-
-    open: ClassVar[list[dict[str, Any]]] = []
-    status: ClassVar[int] = 0
-
-    def do_GET(self) -> None:
-        self._answer(200, [one for one in self.open if f"head=lab%3A{one['head'].replace('/', '%2F')}" in self.path])
-
-    def do_POST(self) -> None:
-        asked = self._read()
-        if self.status:
-            return self._answer(self.status, {"message": "Resource not accessible by integration"})
-        if any(one["head"] == asked["head"] for one in self.open):
-            return self._answer(422, {"message": "Validation Failed"})
-        number = len(self.open) + 1
-        self.open.append({**asked, "number": number, "html_url": f"https://git.example/lab/faults/pull/{number}"})
-        return self._answer(201, self.open[-1])
-
-    def do_PATCH(self) -> None:
-        found = self.open[int(self.path.rpartition("/")[2]) - 1]
-        found.update(self._read())
-        self._answer(200, found)
-
-    def _read(self) -> dict[str, Any]:
-        assert self.headers["Authorization"] == "Bearer s3cret"
-        return json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-
-    def _answer(self, code: int, body: Any) -> None:
-        content = json.dumps(body).encode()
-        self.send_response(code)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 @pytest.fixture
-def github() -> Iterator[Repository]:
-    Pulls.open, Pulls.status = [], 0
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Pulls)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield Repository("lab/faults", "s3cret", f"http://127.0.0.1:{server.server_port}")
-    server.shutdown()
-    server.server_close()
+def client(github: GitHub) -> Client:
+    return Client(github.repository, "s3cret", github.url)
 
 
 @pytest.fixture
@@ -114,13 +69,14 @@ def quiet(_: str) -> None:
     pass
 
 
-def test_what_moved_is_proposed_and_the_work_tree_s_branch_stays(root: Path, github: Repository) -> None:
+def test_what_moved_is_proposed_and_the_work_tree_s_branch_stays(root: Path, client: Client, github: GitHub) -> None:
     head = Git(root).head()
-    done = relock(root, github, (), quiet)
+    done = relock(root, client, (), quiet)
     assert done.address == "https://git.example/lab/faults/pull/1"
     assert [(change.name, change.after) for change in done.changes] == [("colours", "1.1"), ("numbers", "1.1")]
-    asked = Pulls.open[0]
-    assert (asked["head"], asked["base"], asked["title"]) == (BRANCH, "main", "Lock the environment anew")
+    asked = github.pulls[1]
+    assert (asked["head"]["ref"], asked["base"]["ref"]) == (BRANCH, "main")
+    assert asked["title"] == "Lock the environment anew"
     assert "`numbers`" in asked["body"]
     git = Git(root)
     assert (git.head(), git("branch", "--show-current")) == (head, "main")
@@ -128,55 +84,53 @@ def test_what_moved_is_proposed_and_the_work_tree_s_branch_stays(root: Path, git
     assert git("diff", "--name-only", "HEAD", "FETCH_HEAD") == "uv.lock"
 
 
-def test_one_package_moves_alone_on_a_branch_of_its_own(root: Path, github: Repository) -> None:
-    done = relock(root, github, ["numbers"], quiet)
+def test_one_package_moves_alone_on_a_branch_of_its_own(root: Path, client: Client, github: GitHub) -> None:
+    done = relock(root, client, ["numbers"], quiet)
     assert [change.name for change in done.changes] == ["numbers"]
-    assert Pulls.open[0]["head"] == f"{BRANCH}-numbers"
+    assert github.pulls[1]["head"]["ref"] == f"{BRANCH}-numbers"
 
 
-def test_the_next_week_brings_the_open_pull_request_up_to_date(root: Path, github: Repository, index: Index) -> None:
-    relock(root, github, (), quiet)
+def test_the_next_week_brings_the_open_pull_request_up_to_date(
+    root: Path, client: Client, github: GitHub, index: Index
+) -> None:
+    relock(root, client, (), quiet)
     Git(root)("checkout", "--quiet", "--", "uv.lock")
     index.add("numbers", "1.2")
-    done = relock(root, github, (), quiet)
-    assert len(Pulls.open) == 1
-    assert done.address == Pulls.open[0]["html_url"]
-    assert "`1.2`" in Pulls.open[0]["body"]
+    done = relock(root, client, (), quiet)
+    assert len(github.pulls) == 1
+    assert done.address == github.pulls[1]["html_url"]
+    assert "`1.2`" in github.pulls[1]["body"]
 
 
-def test_where_nothing_moved_nothing_is_asked(root: Path, github: Repository) -> None:
+def test_where_nothing_moved_nothing_is_asked(root: Path, client: Client, github: GitHub) -> None:
     Uv().lock(root, update=["*"], watch=quiet)
     Git(root)("commit", "--quiet", "--all", "-m", "By hand")
-    assert relock(root, github, (), quiet).address is None
-    assert Pulls.open == []
+    assert relock(root, client, (), quiet).address is None
+    assert github.asked == []
     assert "relock" not in Git(root)("ls-remote", "origin")
 
 
-def test_what_somebody_committed_to_the_branch_is_not_overwritten(root: Path, github: Repository, index: Index) -> None:
-    relock(root, github, (), quiet)
+def test_what_somebody_committed_to_the_branch_is_not_overwritten(
+    root: Path, client: Client, github: GitHub, index: Index
+) -> None:
+    relock(root, client, (), quiet)
     git = Git(root)
     git("fetch", "--quiet", "origin", BRANCH)
     mine = git("commit-tree", "FETCH_HEAD^{tree}", "-p", "FETCH_HEAD", "-m", "Mended")
     git("push", "--quiet", "origin", f"{mine}:refs/heads/{BRANCH}")
     with pytest.raises(Conflict, match="has commits of somebody else"):
-        relock(root, github, (), quiet)
+        relock(root, client, (), quiet)
     assert git("ls-remote", "origin", BRANCH).startswith(mine)
 
 
-def test_a_token_without_the_right_is_said_in_a_line(root: Path, github: Repository) -> None:
-    Pulls.status = 403
-    with pytest.raises(Outside, match="no pull request for beampermit/relock: 403 Resource not accessible"):
-        relock(root, github, (), quiet)
+def test_a_pull_request_whose_answer_got_lost_is_found_and_not_opened_twice(client: Client, github: GitHub) -> None:
+    github.next(lost, of="POST")
+    address = propose(client, branch=BRANCH, base="main", title="Lock anew", body="")
+    assert address == github.pulls[1]["html_url"]
+    assert len(github.pulls) == 1
 
 
-def test_github_that_does_not_answer_is_the_outside_world() -> None:
-    with pytest.raises(Outside, match="GitHub cannot be reached"):
-        Repository("lab/faults", "s3cret", "http://127.0.0.1:9").propose(branch="b", base="main", title="", body="")
-
-
-def test_outside_of_a_job_the_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GITHUB_REPOSITORY", "lab/faults")
-    monkeypatch.delenv("GITHUB_TOKEN", raising=False)
-    with pytest.raises(BadInput, match="GITHUB_TOKEN is not set"):
-        Repository.of_job()
-    assert "s3cret" not in repr(Repository("lab/faults", "s3cret"))
+def test_a_token_without_the_right_is_said_in_a_line(root: Path, client: Client, github: GitHub) -> None:
+    github.tokens["s3cret"] = Token(rights=frozenset({"pull-requests:read"}))
+    with pytest.raises(Outside, match=r"no pull request for beampermit/relock: .* 403 Resource not accessible"):
+        relock(root, client, (), quiet)

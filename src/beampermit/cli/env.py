@@ -60,11 +60,11 @@ def relock(
     as_json: Json = False,
 ) -> None:
     """Lock anew and open a pull request with what moved; for a job, with GITHUB_REPOSITORY and GITHUB_TOKEN."""
-    from beampermit.github.pulls import Repository
+    from beampermit.github.client import Client
     from beampermit.relocking import relock as propose
 
     with _progress() as watch:
-        done = propose(project.resolve(), Repository.of_job(), update or (), watch)
+        done = propose(project.resolve(), Client.of_job("no pull request can be opened"), update or (), watch)
     words = f"{done.address}: {len(done.changes)} packages moved" if done.address else "nothing moved"
     body = {"pull_request": done.address, "changes": [change.as_json() for change in done.changes]}
     show(body, lambda: console().print(words, markup=False, soft_wrap=True), as_json)

@@ -2,54 +2,32 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, field
-from typing import Any
-
-from beampermit.errors import BadInput, Outside
-
-TIMEOUT = 30
+from beampermit.errors import Outside
+from beampermit.github.client import Client, Refused, Unsure
 
 
-@dataclass(frozen=True)
-class Repository:
-    """`OWNER/NAME` on the GitHub whose API is at `api`, reached with `token`."""
+def propose(client: Client, *, branch: str, base: str, title: str, body: str) -> str:
+    """Ask that `branch` be merged into `base`; give the pull request's address. Raises `Outside`."""
+    asked = {"title": title, "body": body}
+    try:
+        made = client.post("/pulls", {**asked, "head": branch, "base": base})
+    except (Refused, Unsure) as error:
+        # 422: there is one already, or something else is wrong with what was asked.
+        if isinstance(error, Refused) and error.status != 422:
+            raise Outside(f"no pull request for {branch}: {error.message}", hint=error.hint) from None
+        made = _there(client, branch, base)
+        if made is None:
+            raise Outside(f"no pull request for {branch}: {error.message}", hint=error.hint) from None
+        made = client.patch(f"/pulls/{made}", asked)
+    if not isinstance(made, dict) or not isinstance(made.get("html_url"), str):
+        raise Outside(f"GitHub's answer about the pull request for {branch} names no address")
+    return made["html_url"]
 
-    name: str
-    token: str = field(repr=False)
-    api: str = "https://api.github.com"
 
-    @classmethod
-    def of_job(cls) -> Repository:
-        """The repository of the workflow that runs this. Raises `BadInput` outside of one."""
-        found = {name: os.environ.get(name, "") for name in ("GITHUB_REPOSITORY", "GITHUB_TOKEN")}
-        for name, value in found.items():
-            if not value:
-                raise BadInput(f"{name} is not set: no pull request can be opened", hint="export it, or push yourself")
-        return cls(*found.values(), api=os.environ.get("GITHUB_API_URL") or cls.api)
-
-    def propose(self, *, branch: str, base: str, title: str, body: str) -> str:
-        """Ask that `branch` be merged into `base`; give the pull request's address. Raises `Outside`."""
-        asked = {"title": title, "body": body}
-        code, reply = self._send("POST", "", json={**asked, "head": branch, "base": base})
-        if code == 422:  # There is one already, or something else is wrong with what was asked.
-            owner = self.name.split("/")[0]
-            _, there = self._send("GET", "", params={"state": "open", "head": f"{owner}:{branch}", "base": base})
-            if isinstance(there, list) and there:
-                code, reply = self._send("PATCH", f"/{int(there[0]['number'])}", json=asked)
-        if code >= 300 or not isinstance(reply, dict):
-            said = reply.get("message", "") if isinstance(reply, dict) else ""
-            raise Outside(f"GitHub opens no pull request for {branch}: {code} {' '.join(str(said).split())[:200]}")
-        return str(reply["html_url"])
-
-    def _send(self, method: str, path: str, **more: Any) -> tuple[int, Any]:
-        import httpx
-
-        headers = {"Authorization": f"Bearer {self.token}", "Accept": "application/vnd.github+json"}
-        try:
-            reply = httpx.request(
-                method, f"{self.api}/repos/{self.name}/pulls{path}", headers=headers, timeout=TIMEOUT, **more
-            )
-            return reply.status_code, reply.json()
-        except (httpx.HTTPError, ValueError) as error:
-            raise Outside(f"GitHub cannot be reached at {self.api}: {error}") from None
+def _there(client: Client, branch: str, base: str) -> int | None:
+    """The number of the open pull request of this repository's branch."""
+    owner = client.repository.split("/")[0]
+    for pull in client.pages("/pulls", state="open", head=f"{owner}:{branch}", base=base):
+        if isinstance(pull, dict) and isinstance(pull.get("number"), int):
+            return pull["number"]
+    return None

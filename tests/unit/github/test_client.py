@@ -1,0 +1,221 @@
+"""The client asks again where that is safe, waits as GitHub wants within bounds, and never shows its token."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from beampermit.errors import BadInput, Outside
+from beampermit.github.client import LONGEST, TRIES, Client, Refused, Unsure
+from github_server import Fault, hang, lost, reset, says, too_fast, used_up
+from github_stand_in import GitHub, Token, environment, stand_in
+
+
+@pytest.fixture
+def naps() -> list[float]:
+    """The seconds that were waited, without waiting."""
+    return []
+
+
+@pytest.fixture
+def client(github: GitHub, naps: list[float]) -> Client:
+    return Client(github.repository, "s3cret", github.url, naps.append)
+
+
+COMMENTS = "/issues/1/comments"
+
+
+def test_a_list_is_read_over_all_its_pages(client: Client, github: GitHub) -> None:
+    github.pull("c0ffee")
+    for number in range(7):
+        github.comment(1, f"comment {number}")
+    github.most = 3
+    assert [one["body"] for one in client.pages(COMMENTS)] == [f"comment {number}" for number in range(7)]
+    assert github.count("GET") == 3
+
+
+def test_enterprise_server_answers_under_its_own_path(github: GitHub) -> None:
+    github.pull("c0ffee")
+    client = Client(github.repository, "s3cret", f"{github.url}/api/v3")
+    assert client.get("/pulls/1")["head"]["sha"] == "c0ffee"
+    assert github.asked[-1].path == "/api/v3/repos/lab/faults/pulls/1"
+
+
+@pytest.mark.parametrize("fault", [says(500), says(502), says(503, b"<html>"), reset, too_fast(1), too_fast(1, 429)])
+def test_what_may_be_asked_twice_is_asked_again(client: Client, github: GitHub, fault: Fault) -> None:
+    github.pull("c0ffee")
+    github.next(fault, fault)
+    assert client.get("/pulls/1")["number"] == 1
+    github.next(fault)
+    assert client.patch("/pulls/1", {"title": "Better"})["title"] == "Better"
+    assert github.count("/pulls/1") >= 2
+
+
+def test_a_server_that_never_recovers_is_the_outside_world(client: Client, github: GitHub, naps: list[float]) -> None:
+    github.next(*[says(500)] * 20)
+    with pytest.raises(Refused, match=r"GitHub answers GET /repos/lab/faults/pulls/1 with 500 Oops"):
+        client.get("/pulls/1")
+    assert len(naps) == TRIES - 1
+    assert sum(naps) < 60
+
+
+@pytest.mark.parametrize("fault", [says(500), reset, lost])
+def test_what_must_not_be_done_twice_is_not_sent_twice(client: Client, github: GitHub, fault: Fault) -> None:
+    github.pull("c0ffee")
+    github.next(fault)
+    with pytest.raises(Unsure):
+        client.post(COMMENTS, {"body": "once"})
+    assert len(github.comments) == (fault is lost)
+    assert github.faults == []
+
+
+def test_a_post_that_a_limit_refused_was_not_done_and_is_sent_again(
+    client: Client, github: GitHub, naps: list[float]
+) -> None:
+    github.pull("c0ffee")
+    github.next(too_fast(7), used_up(3), of="POST")
+    client.post(COMMENTS, {"body": "once"})
+    assert len(github.comments) == 1
+    assert naps[0] == 7
+    assert 2 <= naps[1] <= 5
+
+
+def test_a_limit_without_a_time_is_given_a_minute(client: Client, github: GitHub, naps: list[float]) -> None:
+    github.pull("c0ffee")
+    github.next(says(403, {"message": "You have exceeded a secondary rate limit"}), says(429))
+    client.get("/pulls/1")
+    assert naps == [LONGEST, LONGEST]
+
+
+@pytest.mark.parametrize("fault", [too_fast(3600), used_up(3600)])
+def test_an_hour_is_not_waited(client: Client, github: GitHub, naps: list[float], fault: Fault) -> None:
+    github.next(fault)
+    with pytest.raises(Refused, match=r"it wants 3\d{3} s of rest, more than is waited here"):
+        client.get("/pulls/1")
+    assert naps == []
+
+
+def test_an_answer_that_does_not_come_is_given_up(github: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("beampermit.github.client.TIMEOUT", 0.05)
+    client = Client(github.repository, "s3cret", github.url, lambda _: None)
+    github.next(*[hang(0.2)] * TRIES)
+    with pytest.raises(Outside, match="GitHub cannot be reached"):
+        client.get("/pulls/1")
+
+
+def test_a_server_that_is_not_there_is_named() -> None:
+    with pytest.raises(Outside, match=r"GitHub cannot be reached at http://127\.0\.0\.1:9"):
+        Client("lab/faults", "s3cret", "http://127.0.0.1:9", lambda _: None).get("/pulls/1")
+
+
+@pytest.mark.parametrize(
+    ("rights", "status", "hint"),
+    [(frozenset({"actions:read"}), 403, "`permissions:`"), (None, 401, "GITHUB_TOKEN")],
+)
+def test_a_refused_token_is_said_with_what_to_do(
+    client: Client, github: GitHub, rights: frozenset[str] | None, status: int, hint: str
+) -> None:
+    github.tokens = {"s3cret" if rights else "another": Token(rights=rights)}
+    with pytest.raises(Refused) as caught:
+        client.get("/pulls/1")
+    assert caught.value.status == status
+    assert hint in caught.value.hint
+    assert len(github.asked) == 1
+
+
+def test_what_github_says_is_one_clean_line(client: Client, github: GitHub) -> None:
+    github.next(says(422, {"message": "no\n::error::planted\x1b[31m" + "x" * 999}))
+    with pytest.raises(Refused) as caught:
+        client.get("/pulls/1")
+    assert "\n" not in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html>", b"", b'{"a": NaN}', b'{"a": 1, "a": 2}', b"\xef\xbb\xbf{}", b"[" * 9**6, b"9" * 5000]
+)
+def test_an_answer_that_is_no_strict_json_is_the_outside_world(client: Client, github: GitHub, body: bytes) -> None:
+    github.next(says(200, body))
+    with pytest.raises(Outside, match="GitHub's answer to GET /repos/lab/faults/pulls/1 is"):
+        client.get("/pulls/1")
+
+
+@pytest.mark.parametrize("body", [{"message": "odd"}, 7, "text", None])
+def test_a_list_that_is_none_is_the_outside_world(client: Client, github: GitHub, body: object) -> None:
+    github.next(says(200, b"null" if body is None else body))
+    with pytest.raises(Outside, match="is no list"):
+        list(client.pages(COMMENTS))
+
+
+def test_a_next_page_elsewhere_or_without_end_is_not_followed(client: Client, github: GitHub) -> None:
+    for address in ("https://elsewhere.example/", f"{github.url}/repos/lab/faults/pulls"):
+        github.next(*[says(200, [1], link=f'<{address}>; rel="next"')] * 2)
+        with pytest.raises(Outside, match="next page where none can be"):
+            list(client.pages("/pulls"))
+
+
+def test_the_storage_of_artifacts_never_sees_the_token(client: Client, github: GitHub) -> None:
+    found = github.artifact(github.run("c0ffee")["id"], "report", b"bytes")
+    assert client.download(f"/actions/artifacts/{found['id']}/zip", 100) == b"bytes"
+
+
+def test_more_bytes_than_allowed_are_not_read(client: Client, github: GitHub) -> None:
+    found = github.artifact(github.run("c0ffee")["id"], "report", b"x" * 101)
+    with pytest.raises(Outside, match="longer than the 100 bytes"):
+        client.download(f"/actions/artifacts/{found['id']}/zip", 100)
+
+
+def test_a_file_is_added_to_a_release_and_only_at_github(client: Client, github: GitHub) -> None:
+    made = client.post("/releases", {"tag_name": "v1"})
+    client.upload(made["upload_url"], b"bytes", name="model.zip")
+    assert github.releases[made["id"]]["assets"][0]["size"] == 5
+    with pytest.raises(Outside, match=r"upload at 'elsewhere\.example'"):
+        client.upload("https://elsewhere.example/{?name,label}", b"bytes", name="model.zip")
+
+
+def test_what_is_gone_already_is_removed(client: Client, github: GitHub) -> None:
+    client.delete("/issues/comments/7")
+    assert github.count("DELETE") == 1
+
+
+def test_a_laboratory_s_own_authority_is_trusted_where_the_environment_names_it(
+    monkeypatch: pytest.MonkeyPatch, authority: tuple[Path, Path]
+) -> None:
+    certificate, key = authority
+    with stand_in(certificate=key) as github:
+        github.pull("c0ffee")
+        client = Client(github.repository, "s3cret", f"{github.url}/api/v3", lambda _: None)
+        with pytest.raises(Outside, match="certificate"):
+            client.get("/pulls/1")
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert client.get("/pulls/1")["number"] == 1
+
+
+def test_the_job_s_environment_is_what_is_asked(github: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environment(github, GITHUB_API_URL=f"{github.url}/api/v3/").items():
+        monkeypatch.setenv(name, value)
+    assert Client.of_job().get("")["full_name"] == "lab/faults"
+
+
+def test_outside_of_a_job_the_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_REPOSITORY", "lab/faults")
+    with pytest.raises(BadInput, match="GITHUB_TOKEN is not set: no comment can be written"):
+        Client.of_job("no comment can be written")
+
+
+@pytest.mark.parametrize("token", ["s3cret\n", "s3cret ", "s3crët"])
+def test_no_error_shows_the_token(token: str) -> None:
+    assert "s3cret" not in repr(Client("lab/faults", "s3cret"))
+    with pytest.raises(BadInput) as caught:
+        Client("lab/faults", token)
+    assert "s3cr" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("repository", "api"), [("lab", "https://x"), ("lab/a/../b", "https://x"), ("a/b", "file:///")]
+)
+def test_a_place_that_is_none_is_refused(repository: str, api: str) -> None:
+    with pytest.raises(BadInput):
+        Client(repository, "s3cret", api)
