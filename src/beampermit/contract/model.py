@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from beampermit.contract.part import InsidePath, Name, Part, Seconds, Span, Text
+from beampermit.contract.part import InsidePath, Name, Part, Seconds, Span, Text, Version
 from beampermit.contract.request import Request
 
 Severity = Literal["MINOR", "MAJOR", "INVALID"]
@@ -71,6 +71,24 @@ class Environment(Part):
     """Variants that the lock must cover."""
     indexes: tuple[str, ...] = ()
     """Package indexes or channels the lock may name; `beampermit env lock --record` writes those it used."""
+
+
+class Gpu(Part):
+    """The least GPU that the tests marked `gpu` are to pass on."""
+
+    capability: Version
+    """Compute capability, such as "7.0"."""
+    driver: Version | None = None
+    """Version of the driver, such as "535"."""
+    memory: Annotated[float, Field(gt=0)] | None = None
+    """MiB in all."""
+
+
+class Tests(Part):
+    """What tests need of the machine."""
+
+    gpu: Gpu | None = None
+    """Absent, the project promises nothing on a GPU, and no test may be marked `gpu` (TST003)."""
 
 
 class Signal(Part):
@@ -332,6 +350,7 @@ class Contract(Part):
     """Version of this format."""
     model: Model
     environment: Environment = Environment()
+    tests: Tests = Tests()
     signals: Signals
     dataset: Dataset
     evaluation: Evaluation
@@ -347,6 +366,8 @@ class Contract(Part):
         names = [metric.name for metric in self.metrics]
         if len(set(names)) != len(names):
             raise ValueError("two metrics have the same name")
+        if self.tests.gpu and "cuda" not in self.environment.accelerators:
+            raise ValueError("tests.gpu asks for a GPU, and environment.accelerators has no cuda to run them with")
         if self.monitoring.reference not in self.dataset.splits:
             raise ValueError(f"monitoring.reference {self.monitoring.reference!r} is no split of the dataset")
         self.dataset.request.resolved(self.signals.inputs)

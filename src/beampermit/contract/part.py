@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)")
+VERSION = re.compile(r"\d{1,6}(\.\d{1,6}){0,3}")
 SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -34,9 +35,22 @@ def _inside(value: str) -> str:
     return str(path)
 
 
+def _version(value: Any) -> Any:
+    if not isinstance(value, str) or not VERSION.fullmatch(value):
+        raise ValueError('a version stands in quotes, such as "8.0": without them, YAML reads a number')
+    return value
+
+
+def version(text: str) -> tuple[int, ...]:
+    """A version as numbers that compare as versions do."""
+    return tuple(int(number) for number in text.split("."))
+
+
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, json_schema_extra={"type": ["number", "string"]})]
 """A duration such as `5s`, `200ms`, `1h`; a bare number is seconds."""
 InsidePath = Annotated[str, AfterValidator(_inside)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*([-_][a-z0-9]+)*$", max_length=64)]
 Text = Annotated[str, Field(min_length=1, max_length=4000)]
+Version = Annotated[str, BeforeValidator(_version)]
+"""Numbers with points between them, such as `"535.104"`."""
 Span = tuple[float, float]

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
+from typing import Any
 
-from beampermit.environments import Environment
-from beampermit.errors import BadInput, Outside
-from beampermit.interlocks import junit
+from beampermit.contract import FILE_NAME, Contract
+from beampermit.environments import Environment, gpus
+from beampermit.interlocks.gpu_needs import marks, too_small
 from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
-from beampermit.interlocks.junit import Case
-from beampermit.processes import Finished
+from beampermit.interlocks.pytest_run import Ran, run_tests
 from beampermit.project import Project
-from beampermit.verdict import Location
+from beampermit.verdict import Location, Outcome
 
-TIMEOUT = 1800.0
-"""Seconds after which tests that hang are stopped."""
+UNIT, INTEGRATION = "tests/unit", "tests/integration"
 MOST = 20
 
 
@@ -29,7 +27,7 @@ class TST001(Interlock):
 
     def check(self, project: Project, environment: Environment) -> Finding:
         """A unit test does not pass. Run `beampermit env run -- python -m pytest tests/unit`."""
-        return _tests(project, environment, "tests/unit")
+        return _tests(project, environment, UNIT)
 
 
 class TST002(Interlock):
@@ -40,38 +38,74 @@ class TST002(Interlock):
 
     def check(self, project: Project, environment: Environment) -> Finding:
         """An integration test does not pass. Run `beampermit env run -- python -m pytest tests/integration`."""
-        return _tests(project, environment, "tests/integration")
+        return _tests(project, environment, INTEGRATION)
+
+
+class TST003(Interlock):
+    "GPU tests ran on a GPU: none skipped, device recorded"
+
+    requires = frozenset({"ENV005"})
+    slow = True
+
+    def check(self, project: Project, contract: Contract, judge: Contract, environment: Environment) -> Finding:
+        """The tests marked `gpu` did not all run, and pass, on a GPU such as `tests.gpu` of `contract.yaml` asks for.
+
+        On a machine that has one, run `beampermit env install --variant cuda` and
+        `beampermit env run -- python -m pytest -m gpu`. In CI, `gpu-labels` in `.github/workflows/pull-request.yml`
+        and `release.yml` names the runners that have one; `docs/runners.md` of Beampermit says how to set them up.
+        Where the contract has no `tests.gpu`, a test marked `gpu` trips, since nobody would ever run it: add
+        `tests: {gpu: {capability: "7.0"}}` to the contract, or remove the test.
+        """
+        # A first promise holds at once; from then on the base branch's judges.
+        asked = judge.tests.gpu or contract.tests.gpu
+        if asked is None:
+            return _without_gpu(project)
+        machine = gpus.driver()
+        seen = gpus.seen_by_torch(environment, project.root)
+        below = too_small(asked, machine, seen)
+        found = {"driver": machine, **seen.model_dump(mode="json")}
+        if below:
+            return tripped(f"{below}, and the contract asks for more", FILE_NAME, **found)
+        return _gpu_tests(project, environment, found)
+
+
+def _without_gpu(project: Project) -> Finding:
+    marked = marks(project.root, "gpu")
+    if marked:
+        first = marked[0]
+        reason = f"{first.file}:{first.line} is marked gpu and no machine runs it: the contract has no tests.gpu"
+        return tripped(reason, *marked[:MOST])
+    return closed("the contract asks for no GPU, and no test does")
+
+
+def _gpu_tests(project: Project, environment: Environment, found: dict[str, Any]) -> Finding:
+    folders = [folder for folder in (UNIT, INTEGRATION) if (project.root / folder).is_dir()]
+    if not folders:
+        return tripped(f"there are no tests: {UNIT} and {INTEGRATION} are missing", **found)
+    ran = run_tests(project, environment, folders, gpu=True)
+    judged = _judged(folders, ran)
+    evidence = {**found, "peak_memory": ran.peak, **judged.evidence}
+    skipped = [case for case in ran.cases if case.outcome == "skipped"]
+    if judged.outcome is Outcome.CLOSED and skipped:
+        return tripped(f"{skipped[0].place} {skipped[0].name} was skipped: {skipped[0].message}", **evidence)
+    if judged.outcome is Outcome.CLOSED and not ran.peak:
+        return tripped("the tests marked gpu passed, and none of them put anything on a GPU", **evidence)
+    if judged.outcome is not Outcome.CLOSED:
+        return replace(judged, evidence=evidence)
+    device = found["devices"][0]["name"]
+    return closed(f"{judged.reason} on {device}, driver {found['driver']}, with {ran.peak:.0f} MiB at most", **evidence)
 
 
 def _tests(project: Project, environment: Environment, folder: str) -> Finding:
     if not (project.root / folder).is_dir():
         return tripped(f"there are no tests: {folder} is missing", folder)
-    with tempfile.TemporaryDirectory() as temporary:
-        report = Path(temporary) / "report.xml"
-        try:
-            finished = _pytest(project, environment, folder, report)
-        except Outside as error:
-            return tripped(error.message, folder)
-        try:
-            cases = junit.read(report)
-        except BadInput as error:
-            return tripped(_why_none(finished, error), folder, exit_status=finished.code)
-    return _judged(folder, finished, cases)
+    return _judged([folder], run_tests(project, environment, [folder]))
 
 
-def _pytest(project: Project, environment: Environment, folder: str, report: Path) -> Finished:
-    # xunit1 is the form that names the file and line of each test.
-    options = [f"--junitxml={report}", "--override-ini=junit_family=xunit1", "--quiet"]
-    return environment.run(
-        ["-m", "pytest", folder, *options],
-        project=project.root,
-        # Whoever runs the check has no say in which tests are run.
-        env={"PYTEST_ADDOPTS": "", "PYTEST_PLUGINS": "", "NO_COLOR": "1", "COLUMNS": "120"},
-        timeout=TIMEOUT,
-    )
-
-
-def _judged(folder: str, finished: Finished, cases: Sequence[Case]) -> Finding:
+def _judged(folders: Sequence[str], ran: Ran) -> Finding:
+    where, cases = " and ".join(folders), ran.cases
+    if ran.trouble:
+        return tripped(ran.trouble, *folders, **({} if ran.code is None else {"exit_status": ran.code}))
     counts = Counter(case.outcome for case in cases)
     evidence = {
         "tests": len(cases),
@@ -82,7 +116,7 @@ def _judged(folder: str, finished: Finished, cases: Sequence[Case]) -> Finding:
             for case in sorted(cases, key=lambda case: -case.seconds)[:5]
         ],
         "skipped_because": [f"{case.name}: {case.message}" for case in cases if case.outcome == "skipped"][:MOST],
-        "exit_status": finished.code,
+        "exit_status": ran.code,
     }
     broken = [case for case in cases if case.outcome in ("failed", "error")]
     if broken:
@@ -90,22 +124,10 @@ def _judged(folder: str, finished: Finished, cases: Sequence[Case]) -> Finding:
         places = dict.fromkeys(Location(file=case.file, line=case.line) for case in broken[:MOST])
         return tripped(f"{broken[0].place} {broken[0].name}: {broken[0].message}{more}", *places, **evidence)
     if not cases:
-        return tripped(f"no tests ran in {folder}", folder, **evidence)
+        return tripped(f"no tests ran in {where}", *folders, **evidence)
     if not counts["passed"]:
-        return tripped(f"none of {len(cases)} tests in {folder} passed: all were skipped", folder, **evidence)
-    if finished.code:
-        return tripped(f"pytest ended with exit status {finished.code}: {finished.tail}", folder, **evidence)
+        return tripped(f"none of {len(cases)} tests in {where} passed: all were skipped", *folders, **evidence)
+    if ran.code:
+        return tripped(f"pytest ended with exit status {ran.code}: {ran.tail}", *folders, **evidence)
     skips = f", {counts['skipped']} skipped" if counts["skipped"] else ""
     return closed(f"{counts['passed']} tests passed{skips}", **evidence)
-
-
-def _why_none(finished: Finished, error: BadInput) -> str:
-    """Why pytest gave no report that can be read."""
-    if "No module named pytest" in finished.err:
-        return "pytest is not in the locked environment: add it to the group dev of pyproject.toml"
-    said = junit.ERROR.findall(f"{finished.out}\n{finished.err}")
-    if said:
-        return f"pytest did not start: {said[-1]}"
-    if finished.code == 0:
-        return f"{error.message}, though its exit status is 0: something ended the process before the tests had"
-    return f"{error.message}, exit status {finished.code}: {finished.tail}"

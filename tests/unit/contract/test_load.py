@@ -34,6 +34,12 @@ DEFECTS = {
     "reversed range": ("range: [-20, 20]", "range: [20, -20]", 0, "range [20, -20] is empty or reversed"),
     "default outside its range": ("default: 1.0", "default: 1.5", 0, "default 1.5 is outside its range [0, 1]"),
     "alarm limits that fall": ("high: 0.5, hihi: 0.9", "high: 0.9, hihi: 0.5", 0, "alarm limits must rise"),
+    "a version that YAML takes for a number": (
+        "backend: uv\n",
+        "backend: uv\ntests: {gpu: {capability: 7.0}}\n",
+        1,
+        'tests.gpu.capability: a version stands in quotes, such as "8.0"',
+    ),
     "not a number": ("gate: 0.95", "gate: .nan", 0, "finite number"),
     "infinite": ("gate: 0.95", "gate: .inf", 0, "finite number"),
     "path that leaves the project": ("raw: data/raw.parquet", "raw: ../raw.parquet", 0, "stays inside it"),
@@ -56,6 +62,11 @@ def test_a_defect_is_named_with_its_line(contract_text: str, defect: str) -> Non
     assert message in caught.value.message
     assert caught.value.line == line
     assert str(caught.value).startswith(f"contract.yaml:{line}: ")
+
+
+def test_gpu_tests_without_an_environment_for_them_are_refused(contract_text: str) -> None:
+    with pytest.raises(BadInput, match=r"environment\.accelerators has no cuda to run them with"):
+        parse_contract(contract_text + 'tests: {gpu: {capability: "7.0"}}\n')
 
 
 def test_an_alias_bomb_is_refused(contract_text: str) -> None:

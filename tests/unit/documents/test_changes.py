@@ -36,6 +36,26 @@ GATES = {
 }
 
 
+GPU = {
+    "a promise removed": ("tests:\n  gpu: {", "# {", {"capability", "driver", "memory"}),
+    "a lower capability": ('"10.0"', '"9.0"', {"capability"}),
+    "a higher capability": ('"10.0"', '"12.0"', set()),
+    "an older driver": ('"535.104"', '"535.9"', {"driver"}),
+    "less memory": ("memory: 8192}", "memory: 4096}", {"memory"}),
+    "memory removed": (", memory: 8192}", "}", {"memory"}),
+}
+
+
+@pytest.mark.parametrize("case", GPU)
+def test_what_asks_less_of_a_gpu_is_marked(contract_text: str, case: str) -> None:
+    before, after, looser = GPU[case]
+    cuda = contract_text.replace("backend: uv", "backend: uv\n  accelerators: [cpu, cuda]")
+    text = f'{cuda}tests:\n  gpu: {{capability: "10.0", driver: "535.104", memory: 8192}}\n'
+    gates, _ = promises(parse_contract(text), parse_contract(text.replace(before, after)))
+    assert gates
+    assert {move.key for move in gates if move.looser} == {f"tests.gpu.{name}" for name in looser}
+
+
 @pytest.mark.parametrize("case", GATES)
 def test_a_changed_gate_is_found_and_a_looser_one_marked(contract_text: str, case: str) -> None:
     before, after, key, looser = GATES[case]

@@ -10,8 +10,7 @@ import pytest
 
 from beampermit.environments import Environment
 from beampermit.errors import BadInput
-from beampermit.interlocks import junit, runner
-from beampermit.interlocks import tests as interlocks
+from beampermit.interlocks import junit, pytest_run, runner
 from beampermit.interlocks.inputs import Inputs
 from beampermit.project import Project
 from beampermit.verdict import Outcome, Verdict
@@ -157,7 +156,7 @@ def test_an_environment_without_pytest_is_named(judge: Judge, project: Project, 
 
 
 def test_tests_that_hang_are_stopped(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interlocks, "TIMEOUT", 3.0)
+    monkeypatch.setattr(pytest_run, "TIMEOUT", 3.0)
     verdict = judge("import time\ndef test(): time.sleep(120)\n")
     assert verdict.outcome is Outcome.TRIPPED
     assert "took longer than 3 s and was stopped" in verdict.reason

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from beampermit.contract import Contract
+from beampermit.contract.part import version
 from beampermit.documents.changes.flat import Move, flat, moves
 
 WORDS = ("model", "operations")
@@ -28,6 +29,10 @@ def _wider(before: Any, after: Any) -> bool:
     return after[0] < before[0] or after[1] > before[1]
 
 
+def _older(before: Any, after: Any) -> bool:
+    return version(after) < version(before)
+
+
 def _fewer(before: Any, after: Any) -> bool:
     return len(after) < len(before)
 
@@ -39,8 +44,10 @@ LOOSER: dict[str, Callable[[Any, Any], bool]] = {
     **dict.fromkeys(("range", "expected"), _wider),
     **dict.fromkeys(("seeds", "by"), _fewer),
     "better": operator.ne,
+    "tests.gpu.memory": _less,
+    **dict.fromkeys(("capability", "driver"), _older),
 }
-"""Key -> whether it asks less than before; so does each of them when it is removed."""
+"""Key, or its last word -> whether it asks less than before; so does each of them when it is removed."""
 
 
 def promises(before: Contract, after: Contract) -> tuple[tuple[Move, ...], tuple[Move, ...]]:
@@ -55,7 +62,7 @@ def promises(before: Contract, after: Contract) -> tuple[tuple[Move, ...], tuple
 def _looser(key: str, old: dict[str, Any], new: dict[str, Any]) -> bool:
     before, after = old.get(key), new.get(key)
     name = key.rpartition(".")[2]
-    rule = _gate_rule(key, old) if name == "gate" else LOOSER.get(name)
+    rule = _gate_rule(key, old) if name == "gate" else LOOSER.get(key) or LOOSER.get(name)
     if before is None or rule is None or key.startswith(OPTIONS):
         return False
     return after is None or rule(before, after)

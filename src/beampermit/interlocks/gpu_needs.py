@@ -1,0 +1,44 @@
+"""What a contract asks of a GPU, held against the one that is there; and which tests ask for one."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from beampermit.contract.model import Gpu
+from beampermit.contract.part import version
+from beampermit.environments.gpus import Gpus
+from beampermit.verdict import Location
+
+
+def too_small(asked: Gpu, driver: str, seen: Gpus) -> str:
+    """In what the machine is below the contract, in words, or nothing. Every GPU that torch sees counts."""
+    if asked.driver and version(driver) < version(asked.driver):
+        return f"the driver is {driver}, older than {asked.driver}"
+    for device in seen.devices:
+        if version(device.capability) < version(asked.capability):
+            return f"{device.name} has compute capability {device.capability}, less than {asked.capability}"
+        if asked.memory and device.memory < asked.memory:
+            return f"{device.name} has {device.memory:.0f} MiB, less than {asked.memory:.0f}"
+    return ""
+
+
+def marks(root: Path, name: str) -> list[Location]:
+    """Where `pytest.mark.<name>` stands in the files below `tests`, found by reading: nothing is imported."""
+    return [
+        Location(file=file.relative_to(root).as_posix(), line=node.lineno)
+        for file in sorted((root / "tests").rglob("*.py"))
+        for node in ast.walk(_parsed(file))
+        if isinstance(node, ast.Attribute) and node.attr == name and _is_mark(node.value)
+    ]
+
+
+def _is_mark(node: ast.expr) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == "mark"
+
+
+def _parsed(file: Path) -> ast.AST:
+    try:
+        return ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError, RecursionError):
+        return ast.Module(body=[], type_ignores=[])  # pytest will say it better
