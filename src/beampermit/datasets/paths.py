@@ -9,12 +9,14 @@ from collections.abc import Iterable, Iterator
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 PLAIN = re.compile(r"[\w-]+(?:\.[\w-]+)*(?:/[\w-]+(?:\.[\w-]+)*)*", re.ASCII)
 """Names of letters, digits, `_`, `-` and single dots inside: nothing more is to be asked of them, if they are short."""
+SHORT = 255
+"""Bytes that a name may have on every system."""
 RESERVED = {".git", ".dvc", ".beampermit"}
 
 
 def fault(path: str) -> str | None:
     """Why a relative POSIX path is no name for data, or None if it is one."""
-    if len(path) <= 255 and PLAIN.fullmatch(path):
+    if len(path) <= SHORT and PLAIN.fullmatch(path):
         return None
     try:
         encoded = path.encode()
@@ -43,9 +45,11 @@ def clashes(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
         parent, original = folded, path
         while "/" in parent:
             parent, original = parent.rpartition("/")[0], original.rpartition("/")[0]
-            if folders.setdefault(parent, original) != original:
-                yield folders[parent], original
-                break
+            if parent in folders:
+                if folders[parent] != original:
+                    yield folders[parent], original
+                break  # those above it were looked at when it was met first
+            folders[parent] = original
     yield from ((files[folded], folders[folded]) for folded in files.keys() & folders.keys())
 
 
@@ -61,4 +65,4 @@ def _part_fault(part: str) -> str | None:
         return f"has the part {part!r}"
     if fold(part).rstrip(" .") in RESERVED:
         return f"goes into {part!r}"
-    return "has a part longer than 255 bytes" if len(part.encode()) > 255 else None
+    return "has a part longer than 255 bytes" if len(part.encode()) > SHORT else None

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from beampermit.datasets import listing
 from beampermit.datasets.configuration import without_secrets
 from beampermit.errors import BeampermitError, Outside
 
+T = TypeVar("T")
 TIMEOUT = 10.0
 AT_ONCE = 64
 """Questions on their way at the same time; each waits for the network, not for this machine."""
@@ -67,10 +69,10 @@ class Remote:
         """Those of `oids` that are not on the remote. Raises `Outside`."""
         wanted = set(oids)
         odb = self._odb(hash_name)
-        if self._local:
-            # DVC's own look-up hashes objects and removes those that do not match: a judge changes nothing.
-            return {oid for oid in wanted if not self._is_there(odb.oid_to_path(oid))}
         with self._outside():
+            if self._local:
+                # DVC's own look-up hashes objects and removes those that do not match: a judge changes nothing.
+                return listing.absent(odb.path, wanted)
             absent = wanted - set(odb.oids_exist(wanted, jobs=max(AT_ONCE, odb.fs.jobs))) if wanted else set()
         if absent:
             self.probe()
@@ -78,38 +80,39 @@ class Remote:
 
     def read(self, oid: str, limit: int, hash_name: str = "md5") -> bytes | None:
         """At most `limit` bytes of an object, or None where it is missing. Raises `Outside`."""
-        odb = self._odb(hash_name)
-        path = odb.oid_to_path(oid)
-        if not self._is_there(path):
-            return None
-        with self._outside():
-            try:
-                with odb.fs.open(path, "rb") as stream:
-                    return stream.read(limit)
-            except FileNotFoundError:
-                self.probe()
-                return None
+
+        def head(fs: Any, path: str) -> bytes:
+            with fs.open(path, "rb") as stream:
+                return stream.read(limit)
+
+        return self._taken(oid, hash_name, head)
 
     def fetch(self, oid: str, into: Path, hash_name: str = "md5") -> str | None:
         """Copy an object to the file `into`; give the hash of the bytes that came, None where it is missing."""
+
+        def copy(fs: Any, path: str) -> Path:
+            if self._local:
+                shutil.copyfile(path, into)
+            else:
+                fs.get_file(path, str(into))
+            return into
+
+        came = self._taken(oid, hash_name, copy)
+        return None if came is None else hash_of(came, hash_name)
+
+    def _taken(self, oid: str, hash_name: str, take: Callable[[Any, str], T]) -> T | None:
+        """What `take` makes of the object's file system and path; None where it is missing. Raises `Outside`."""
         odb = self._odb(hash_name)
         path = odb.oid_to_path(oid)
-        if not self._is_there(path):
-            return None
         with self._outside():
+            # Of a folder only a plain file is opened: a pipe would wait for ever.
+            if self._local and not listing.is_file(path):
+                return None
             try:
-                if self._local:
-                    shutil.copyfile(path, into)
-                else:
-                    odb.fs.get_file(path, str(into))
+                return take(odb.fs, path)
             except FileNotFoundError:
                 self.probe()
                 return None
-        return hash_of(into, hash_name)
-
-    def _is_there(self, path: str) -> bool:
-        """Of a folder, whether a plain file is there: a pipe is never opened. Of other storages nothing is asked."""
-        return not self._local or os.path.isfile(path)  # noqa: PTH113 - 40,000 in a second
 
     def _odb(self, hash_name: str) -> Any:
         return self._remote.legacy_odb if hash_name == "md5-dos2unix" else self._remote.odb

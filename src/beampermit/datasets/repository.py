@@ -46,14 +46,16 @@ class Kept:
 
 class Repository:
     """The DVC repository of a project. What is read of it is hostile until judged; only its remote is believed,
-    for it is the base branch's.
+    for it is the base branch's. Of a further work tree of a project, `home` is the project: configuration and cache
+    are its own.
     """
 
-    def __init__(self, project: Project):
+    def __init__(self, project: Project, home: Project | None = None):
         self.project = project
         self.root = project.root.resolve()
         self._check_tracked()
-        self.repo = _open(self.root, configuration.believed(project))
+        at_home = home or project
+        self.repo = _open(self.root, at_home.root.resolve(), configuration.believed(at_home))
         self._remotes: dict[str | None, Remote] = {}
         self._manifests: dict[str, Manifest | None] = {}
 
@@ -210,7 +212,7 @@ def bad_input(root: Path) -> Iterator[None]:
         raise explain(error, root) from None
 
 
-def _open(root: Path, text: str | None) -> Any:
+def _open(root: Path, home: Path, text: str | None) -> Any:
     os.environ.setdefault("DVC_NO_ANALYTICS", "true")
     from dvc.repo import Repo
     from dvc.utils.objects import cached_property as dvc_cached_property
@@ -221,7 +223,10 @@ def _open(root: Path, text: str | None) -> Any:
     class Believed(Repo):
         @dvc_cached_property
         def config(self) -> Any:
-            return configuration.make(root / ".dvc", text)
+            found = configuration.make(home / ".dvc", text)
+            if home != root:
+                found["cache"].setdefault("dir", str(home / ".dvc/cache"))
+            return found
 
     with bad_input(root):
         return Believed(str(root))

@@ -47,11 +47,20 @@ class Inputs:
         return {name: self[name] for name in names}
 
     def _make(self, name: str) -> Any:
-        provider = PROVIDERS[name]
+        provider = _provider(name)
         try:
             return provider(**self.of(tuple(inspect.signature(provider).parameters)))
         except BeampermitError as error:
             return Failure(error)
+
+
+def _provider(name: str) -> Provider:
+    """The maker of an input; that of a family of which nothing was asked is not loaded yet."""
+    if name not in PROVIDERS:
+        from beampermit.interlocks.runner import load
+
+        load()
+    return PROVIDERS[name]
 
 
 @provides

@@ -236,7 +236,7 @@ MANIFESTS = {
     "into dvc": ([{"md5": SOUND, "relpath": ".dvc/config"}], "goes into '.dvc'"),
     "backslash": ([{"md5": SOUND, "relpath": "..\\x"}], "is not a relative path"),
     "NUL": ([{"md5": SOUND, "relpath": "a\0b"}], "holds a control character"),
-    "not UTF-8": ([{"md5": SOUND, "relpath": "a\ud800"}], "is not UTF-8"),
+    "not UTF-8": ([{"md5": SOUND, "relpath": "a\ud800"}], "is not JSON: no low surrogate"),
     "case clash": ([{"md5": SOUND, "relpath": name} for name in ("a/B", "a/b")], "are one file on some systems"),
     "Unicode clash": ([{"md5": SOUND, "relpath": name} for name in ("\u00e9", "e\u0301")], "are one file on some"),
     "given twice": ([{"md5": SOUND, "relpath": "a"}] * 2, "are one file on some systems"),

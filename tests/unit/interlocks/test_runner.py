@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -143,3 +145,15 @@ def test_families_are_chosen_by_name_prefix_or_id() -> None:
     assert [cls.id() for cls in runner.select(["doc001"])] == ["DOC001"]
     with pytest.raises(BadInput, match="no interlock or family is called 'beam'"):
         runner.select(["beam"])
+
+
+def test_one_family_alone_is_loaded_and_finds_the_inputs_of_others() -> None:
+    code = """
+from beampermit.interlocks import inputs, runner
+assert {cls.id()[:3] for cls in runner.select(["performance"])} == {"PRF"}
+assert "environment" not in inputs.PROVIDERS
+inputs.Inputs(environment=1).of(("environment",))
+assert "environment" not in inputs.PROVIDERS
+assert inputs._provider("environment").__name__ == "environment"
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

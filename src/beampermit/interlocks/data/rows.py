@@ -1,0 +1,91 @@
+"""The rows of the splits: each keeps the contract, and no split holds what another one does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from beampermit.errors import BeampermitError
+from beampermit.interlocks.data.here import present
+from beampermit.interlocks.data.words import SHOWN, several
+from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
+
+
+class DAT004(Interlock):
+    "Rows keep the contract: columns, units, ranges, finite"
+
+    def check(self, project: Any, contract: Any, judge: Any) -> Finding:
+        """These rows are not what the contract promises. Mend the stage that makes them and run `dvc repro`; or, if the
+        promise is wrong, change `signals` in `contract.yaml` in a pull request of its own, before the data.
+        """
+        from beampermit.datasets import promises
+
+        signals = promises.rules(contract, judge)
+        reports = [
+            promises.look(table, signals, judge.dataset.key, contract.dataset.target)
+            for table in _tables(project, contract)
+        ]
+        changed = promises.ranges_changed(contract, judge)
+        evidence = {
+            "splits": [report.as_json() for report in reports],
+            "ranges_changed": changed,
+            "changes": _changes(project),
+        }
+        note = f"; judged by the base branch, this pull request changes {', '.join(changed)}" if changed else ""
+        problems = [f"{report.path}: {problem}" for report in reports for problem in report.problems]
+        if problems:
+            files = [report.path for report in reports if report.problems]
+            return tripped(several(problems) + note, *files, problems=problems[:SHOWN], **evidence)
+        rows = ", ".join(f"{report.rows} {report.split}" for report in reports)
+        return closed(f"{rows} rows keep the contract{note}", **evidence)
+
+
+class DAT005(Interlock):
+    "Splits share no rows, groups, time or signals"
+
+    def check(self, project: Any, contract: Any, judge: Any) -> Finding:
+        """What a model was trained on must not judge it. Divide the data by the columns of `dataset.split` in
+        `contract.yaml`, so that each value is in one split alone, and leave out what was recorded twice; then run
+        `dvc repro`. A signal that was shifted, scaled or turned over is still the same signal.
+        """
+        from beampermit.datasets.duplicates import duplicates
+        from beampermit.datasets.overlap import overlaps
+        from beampermit.datasets.promises import rules
+
+        tables = _tables(project, contract)
+        signals = rules(contract, judge)
+        found = overlaps(tables, judge.dataset) or list(duplicates(tables, signals, judge.dataset.key))
+        if found:
+            words = [overlap.words for overlap in found]
+            files = dict.fromkeys(path for overlap in found for path in overlap.paths)
+            return tripped(several(words), *files, overlaps=[overlap.as_json() for overlap in found])
+        rule = judge.dataset.split
+        time = f" and no time by {rule.time}" if rule.time else ""
+        return closed(
+            f"{len(contract.dataset.splits)} splits share no rows, no {', no '.join(rule.by)}{time}, no signal"
+        )
+
+
+def _tables(project: Any, contract: Any) -> list[Any]:
+    """The splits' tables, if all are here and can be opened without harm. Raises `Absent`, `Tripped`."""
+    from beampermit.datasets.tables import open_tables
+
+    present(project, contract.dataset.splits.values())
+    return open_tables(project.root, contract.dataset.splits)
+
+
+def _changes(project: Any) -> list[dict[str, Any]]:
+    """What the splits are beside the base branch's, for the report; nothing where that cannot be seen from here."""
+    from beampermit.datasets.differences import differences
+    from beampermit.datasets.versions import HERE, version
+    from beampermit.documents.changes.data import data
+    from beampermit.documents.changes.sides import Sides
+    from beampermit.documents.data_changes import Told
+
+    try:
+        sides = Sides(project)
+        if sides.fork is None or not data(sides):
+            return []
+        found = differences(version(project, sides.fork), version(project, HERE))
+    except BeampermitError:
+        return []  # other interlocks say what is wrong with the data; a comparison is a courtesy
+    return [Told.of(one).as_json() for one in found if one.words]

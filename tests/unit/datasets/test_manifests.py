@@ -1,0 +1,51 @@
+"""A manifest of any size is judged within bounds, and fast or slow it is judged the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from beampermit.datasets import manifests
+
+NAMES = st.text(st.sampled_from("aAbé/.\\ "), max_size=6)
+HASHES = st.sampled_from(["0" * 32, "F" * 32, "0" * 31, 7])
+ENTRIES = st.fixed_dictionaries({"md5": HASHES, "relpath": NAMES}, optional={"size": st.just(1)})
+
+
+def read(content: bytes) -> manifests.Manifest:
+    return manifests.read(content, hashlib.md5(content, usedforsecurity=False).hexdigest() + ".dir")
+
+
+@given(st.lists(st.one_of(ENTRIES, st.sampled_from([7, "a", []])), max_size=4))
+def test_what_is_sound_at_a_glance_has_no_fault_that_a_closer_look_would_find(entries: list[object]) -> None:
+    assert read(json.dumps(entries).encode()) == manifests._judge(read(json.dumps(entries).encode()).oid, entries)
+
+
+@pytest.mark.parametrize("entry", [b"{}", b"[]", b"0,0,0,0"], ids=["mappings", "lists", "numbers"])
+def test_ten_million_entries_are_refused_before_memory_is_spent_on_them(
+    entry: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orjson, "loads", lambda _: pytest.fail("it was parsed"))
+    found = read(b"[" + (entry + b",") * 9_999_999 + entry + b"]")
+    assert found.faults == ("holds more than 1000000 files can need",)
+
+
+def test_ten_million_files_are_counted_and_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orjson, "loads", lambda _: pytest.fail("it was parsed"))
+    found = read(b"[" + b'{"relpath":""},' * 9_999_999 + b'{"relpath":""}]')
+    assert found.faults == ("names 10000000 files; 1000000 are allowed",)
+
+
+def test_more_bytes_than_are_read_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifests, "LARGEST", 2**20)
+    assert read(b" " * (2**20 + 1)).faults == ("is larger than the 1 MiB allowed",)
+
+
+def test_a_key_given_twice_counts_as_dvc_counts_it() -> None:
+    content = b'[{"md5": "%s", "md5": "%s", "relpath": "a"}]' % (b"0" * 32, b"1" * 32)
+    assert read(content).files == {"a": "1" * 32} == {entry["relpath"]: entry["md5"] for entry in json.loads(content)}
