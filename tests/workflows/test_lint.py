@@ -12,7 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from beampermit.generation import generate
-from beampermit.github.workflow import uses
+from beampermit.github.uses import uses
 from beampermit.interlocks.repository import GIT003, workflows
 from beampermit.project import Project
 from beampermit.rehearsal import FILES, source

@@ -8,7 +8,8 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from beampermit.errors import BadInput
-from beampermit.github.workflow import FOLDER, Use, Workflow, read_workflow, uses
+from beampermit.github.uses import Use, uses
+from beampermit.github.workflow import FOLDER, Workflow, read_workflow
 
 DEEPEST = 4
 """How many reusable workflows may call each other: GitHub's own limit."""
@@ -84,7 +85,7 @@ class _Planner:
             name = f"{caller.prefix}{job.name}"
             if job.uses is None:
                 key = f"{caller.key}{workflow.name}/{job.name}"
-                found[id] = [Expected(key, name, needs, conditions, job.matrix)]
+                found[id] = [Expected(key, name, needs, conditions, job.matrix is not None)]
                 continue
             called = self._called(job.uses, caller.depth)
             found[id] = self._expand(called, _Caller(f"{job.name}/", f"{name} / ", needs, conditions, caller.depth + 1))

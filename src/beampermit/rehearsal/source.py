@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import beampermit
+from beampermit.github.own import own_root
 
 PARTS = ("template", "actions", ".github/workflows", "cookiecutter.json", "pyproject.toml", "requirements.lock")
 """What a job needs of this repository besides the package itself."""
@@ -13,10 +14,7 @@ PARTS = ("template", "actions", ".github/workflows", "cookiecutter.json", "pypro
 
 def lay_out(into: Path) -> Path:
     """Copy what actions need of the repository to `into`, and no more: act copies it whole for each step."""
-    package = Path(beampermit.__file__).parent
-    checkout = package.parents[1]
-    carried = package / "_source"
-    root = checkout if (checkout / "actions").is_dir() else carried
+    package, root = Path(beampermit.__file__).parent, own_root()
     ignore = shutil.ignore_patterns("__pycache__", "_source", "_template")
     shutil.copytree(package, into / "src/beampermit", ignore=ignore)
     for part in PARTS:

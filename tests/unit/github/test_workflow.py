@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from beampermit.errors import BadInput
-from beampermit.github.workflow import Use, read_workflow
+from beampermit.github.uses import Use
+from beampermit.github.workflow import read_workflow
 
 TEXT = """\
 name: Pull request
@@ -30,13 +31,16 @@ jobs:
 def test_a_workflow_is_its_jobs() -> None:
     found = read_workflow(TEXT, "w.yml")
     ml, last = found.jobs["ml"], found.jobs["last"]
-    assert (found.name, found.events) == ("Pull request", {"pull_request", "workflow_call"})
+    assert (found.name, found.events) == (
+        "Pull request",
+        {"pull_request": None, "workflow_call": {"inputs": {"runner": {"default": '["x"]'}}}},
+    )
     assert ml.uses == Use("lab/ci/.github/workflows/ml.yml@aaaa", "w.yml", 8)
     assert (last.name, last.needs, last.condition, last.matrix, last.line) == (
         "the last",
         ("ml",),
         "${{ always() }}",
-        True,
+        {"a": [1]},
         10,
     )
 
@@ -50,7 +54,7 @@ def test_a_use_is_repository_path_and_revision() -> None:
 
 @pytest.mark.parametrize("events", ["push", "[push]", "{push: {branches: [main]}}"])
 def test_events_are_named_in_three_ways(events: str) -> None:
-    assert read_workflow(f"on: {events}\njobs: {{a: {{runs-on: x}}}}\n", "w.yml").events == {"push"}
+    assert read_workflow(f"on: {events}\njobs: {{a: {{runs-on: x}}}}\n", "w.yml").events.keys() == {"push"}
 
 
 def test_a_job_that_is_no_mapping_is_named_with_its_line() -> None:

@@ -1,4 +1,4 @@
-"""GIT003 with planted defects: each way in which a workflow can run code that nobody reviewed."""
+"""GIT003 and GIT004 with planted defects: code that nobody reviewed, and code that reaches too far."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from beampermit.interlocks.repository import GIT003, Workflows, workflows
+from beampermit.interlocks import runner
+from beampermit.interlocks.repository import GIT003, GIT004, Workflows, workflows
 from beampermit.project import Project
 from beampermit.verdict import Outcome
 
@@ -106,3 +107,36 @@ def test_workflows_and_tracked_actions_are_found(project: Project, git) -> None:
         Path(project.root, name).write_text("on: push\n")
     git("add", "deep")
     assert sorted(workflows(project).texts) == [".github/workflows/w.yaml", "deep/action.yaml"]
+
+
+def test_git004_names_every_way_that_a_fork_has() -> None:
+    text = "on: pull_request_target\npermissions: write-all\njobs:\n  one:\n    runs-on: x\n    steps: []\n"
+    found = GIT004().check(Workflows({".github/workflows/w.yml": text}))
+    assert found.outcome is Outcome.TRIPPED
+    assert found.reason.startswith(".github/workflows/w.yml:1: pull_request_target gives")
+    assert found.reason.endswith("(and 1 more)")
+    assert [place.line for place in found.locations] == [1, 2]
+    assert found.evidence["defects"][1].startswith("write-all: .github/workflows/w.yml:2: ")
+
+
+def test_git004_says_what_it_did_not_follow() -> None:
+    other = f"lab/other/.github/workflows/train.yml@{COMMIT}"
+    found = GIT004().check(Workflows({".github/workflows/w.yml": call(other)}))
+    assert found.outcome is Outcome.CLOSED
+    assert f"not at hand and not followed: {other}" in found.reason
+
+
+def test_git004_follows_into_our_own_workflows() -> None:
+    ours = f"beampermit/beampermit/.github/workflows/ml-pull-request.yml@{COMMIT}"
+    text = call(ours).replace("on: push", "on: pull_request") + "    with: {runner: '[\"gpu\"]'}\n"
+    found = GIT004().check(Workflows({".github/workflows/w.yml": text}))
+    assert found.outcome is Outcome.TRIPPED
+    assert ".github/workflows/w.yml:4: job 'one / " in found.reason
+    assert "(.github/workflows/ml-pull-request.yml:" in found.reason
+
+
+def test_both_work_in_a_repository_without_a_contract(project: Project) -> None:
+    (project.root / "contract.yaml").unlink()
+    (project.root / ".github/workflows").mkdir(parents=True)
+    (project.root / ".github/workflows/w.yml").write_text(step(f"actions/checkout@{COMMIT}"))
+    assert [verdict.closed for verdict in runner.check(project, runner.select(["GIT003", "GIT004"]))] == [True, True]

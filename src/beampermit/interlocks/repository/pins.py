@@ -1,37 +1,13 @@
-"""GIT: the repository's own wall: what its workflows run, and who can move it."""
+"""GIT003: what workflows run is what was reviewed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import PurePosixPath
-
 from beampermit.errors import BadInput
-from beampermit.github.workflow import FOLDER, Use, uses
-from beampermit.interlocks.inputs import provides
+from beampermit.github.uses import Use, uses
+from beampermit.github.workflow import FOLDER
 from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
-from beampermit.project import Project
+from beampermit.interlocks.repository.workflows import Workflows
 from beampermit.verdict import Location
-
-
-@dataclass(frozen=True)
-class Workflows:
-    """The text of workflow and action files by their path in the repository."""
-
-    texts: dict[str, str]
-
-    @property
-    def names(self) -> list[str]:
-        """Paths of the workflows alone."""
-        return [file for file in self.texts if file.startswith(f"{FOLDER}/")]
-
-
-@provides
-def workflows(project: Project) -> Workflows:
-    """Workflows as they stand in the work tree, and every action that git tracks."""
-    here = {path.relative_to(project.root).as_posix() for path in (project.root / FOLDER).glob("*.y*ml")}
-    actions = {name for name in project.git.tracked() if PurePosixPath(name).name in ("action.yml", "action.yaml")}
-    files = (name for name in sorted(here | actions) if (project.root / name).is_file())
-    return Workflows({name: (project.root / name).read_text(encoding="utf-8", errors="replace") for name in files})
 
 
 class GIT003(Interlock):

@@ -1,0 +1,7 @@
+"""GIT: the repository's own wall: what its workflows run, and who can move it."""
+
+from beampermit.interlocks.repository.forks import GIT004
+from beampermit.interlocks.repository.pins import GIT003
+from beampermit.interlocks.repository.workflows import Workflows, workflows
+
+__all__ = ["GIT003", "GIT004", "Workflows", "workflows"]

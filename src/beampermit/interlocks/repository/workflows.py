@@ -1,0 +1,31 @@
+"""The workflow and action files of a repository, as text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from beampermit.github.workflow import FOLDER
+from beampermit.interlocks.inputs import provides
+from beampermit.project import Project
+
+
+@dataclass(frozen=True)
+class Workflows:
+    """The text of workflow and action files by their path in the repository."""
+
+    texts: dict[str, str]
+
+    @property
+    def names(self) -> list[str]:
+        """Paths of the workflows alone."""
+        return [file for file in self.texts if file.startswith(f"{FOLDER}/")]
+
+
+@provides
+def workflows(project: Project) -> Workflows:
+    """Workflows as they stand in the work tree, and every action that git tracks."""
+    here = {path.relative_to(project.root).as_posix() for path in (project.root / FOLDER).glob("*.y*ml")}
+    actions = {name for name in project.git.tracked() if PurePosixPath(name).name in ("action.yml", "action.yaml")}
+    files = (name for name in sorted(here | actions) if (project.root / name).is_file())
+    return Workflows({name: (project.root / name).read_text(encoding="utf-8", errors="replace") for name in files})
