@@ -124,6 +124,8 @@ def test_what_is_sound_is_closed(text: str) -> None:
         (f"(github.event_name == 'push' || {SAME}) && inputs.gpu", True),
         ("github.event_name == 'merge_group'", True),
         ("github.ref == 'refs/heads/main'", True),
+        ('contains(fromJSON(\'["push", "merge_group"]\'), github.event_name)', True),
+        ('contains(fromJSON(\'["push", "pull_request"]\'), github.event_name)', False),
         ("startsWith(github.ref, 'refs/tags/')", True),
         (f"{SAME} || contains(github.event.pull_request.labels.*.name, 'gpu')", False),
         (f"{SAME} || always()", False),
@@ -171,6 +173,16 @@ def test_labels_are_followed_into_the_workflow_that_is_called() -> None:
     assert "job 'one / train'" in defect.words
     assert found(workflow(f"if: {SAME}\n" + call.format('["gpu"]')), called=CALLED) == []
     assert found(workflow(call.format("${{ vars.RUNNER }}")), called=CALLED) == [("fork-runner", 7)]
+
+
+def test_the_first_choice_that_is_not_empty_counts() -> None:
+    called = CALLED.replace("inputs.runner)", "inputs.gpu || inputs.runner)").replace(
+        "inputs: {", "inputs: {gpu: {default: ''}, "
+    )
+    call = "uses: ./.github/workflows/called.yml\nwith: {{gpu: '{}'}}"
+    for labels, trips in (("", False), ('["gpu"]', True)):
+        defects = linted(workflow(call.format(labels)), called=called).defects
+        assert any("'one / train'" in defect.words for defect in defects) is trips
 
 
 def test_an_input_that_only_callers_fill_wants_its_guard_in_the_called_workflow() -> None:

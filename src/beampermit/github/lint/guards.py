@@ -51,6 +51,9 @@ def _is_guard(term: str) -> bool:
         return True
     if re.fullmatch(r"startsWith\(github\.ref,'refs/(heads|tags)/.*'\)", term):
         return True
+    listed = re.fullmatch(r"contains\(fromJSON\('(\[.*\])'\),github\.event_name\)", term)
+    if listed:
+        return not FORK_EVENTS & set(re.findall(r'"([^"]*)"', listed[1]))
     left, operator, right = re.fullmatch(r"(.*?)(==|!=|$)(.*)", term, re.DOTALL).groups()  # pyright: ignore[reportOptionalMemberAccess] - `$` always matches
     if operator == "==" and frozenset({left, right}) in _SAME:
         return True

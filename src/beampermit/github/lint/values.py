@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-UNKNOWN = object()
+UNKNOWN: Any = object()
 """A value that only GitHub knows: a variable, an output, a calculation."""
-_NAMED = re.compile(r"\$\{\{\s*(?P<json>fromJSON\(\s*)?(?P<from>inputs|matrix)\.(?P<name>[\w-]+)\s*(?(json)\)\s*)\}\}")
+_EXPRESSION = re.compile(r"\$\{\{\s*(?P<json>fromJSON\()?(?P<choices>[^{}()]*?)(?(json)\))\s*\}\}")
+_NAMED = re.compile(r"(?P<kind>inputs|matrix)\.(?P<name>[\w-]+)|'(?P<text>[^']*)'")
 _HOSTED = re.compile(r"(ubuntu|windows|macos)-(latest|\d+(\.\d+)?)(-(arm|intel|large|xlarge|slim|vs\d+))*")
 
 
@@ -17,16 +18,31 @@ def resolve(value: Any, inputs: Mapping[str, Any], matrix: Mapping[str, Any] | N
     """A value of a workflow with what `inputs` and `matrix` say put in; `UNKNOWN` where they do not."""
     if not isinstance(value, str) or "${{" not in value:
         return value
-    found = _NAMED.fullmatch(value.strip())
-    if found is None:
-        return UNKNOWN
-    held = _varied(matrix or {}, found["name"]) if found["from"] == "matrix" else inputs.get(found["name"], UNKNOWN)
-    if not found["json"] or held is UNKNOWN:
+    found = _EXPRESSION.fullmatch(value.strip())
+    held = _first(found["choices"], inputs, matrix or {}) if found else UNKNOWN
+    if held is UNKNOWN or not found or not found["json"]:
         return held
     try:
         return json.loads(held)
     except (TypeError, ValueError, RecursionError):
         return UNKNOWN
+
+
+def _first(choices: str, inputs: Mapping[str, Any], matrix: Mapping[str, Any]) -> Any:
+    """`a || b`: the first that is not empty."""
+    held: Any = ""
+    for choice in choices.split("||"):
+        named = _NAMED.fullmatch(choice.strip())
+        if named is None:
+            return UNKNOWN
+        if named["text"] is not None:
+            held = named["text"]
+        else:
+            name = named["name"]
+            held = _varied(matrix, name) if named["kind"] == "matrix" else inputs.get(name, UNKNOWN)
+        if held:
+            return held
+    return held
 
 
 def is_hosted(runs_on: Any, inputs: Mapping[str, Any], matrix: Mapping[str, Any] | None) -> bool:
