@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,7 +61,9 @@ def read_json(path: Path, *, limit: int = 16 * 2**20) -> Any:
 def parse_json(content: bytes, name: Path | str) -> Any:
     """Parse strict JSON bytes; `name` is what an error calls them. Raises `BadInput`."""
     try:
-        return json.loads(content.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
+        found = json.loads(content.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
+        if _HALF.search(content):
+            _refuse_halves(found)
     except json.JSONDecodeError as error:
         raise BadInput(f"not JSON: {error.msg}", file=name, line=error.lineno) from None
     except (UnicodeDecodeError, RecursionError) as error:
@@ -69,21 +73,27 @@ def parse_json(content: bytes, name: Path | str) -> Any:
     except ValueError:
         # json leaves an integer of more than 4300 digits to int, which refuses it in words about Python.
         raise BadInput("not JSON: an integer with thousands of digits", file=name) from None
+    return found
 
 
 @contextmanager
-def naming_yaml_errors(name: Path | str) -> Iterator[None]:
-    """What a YAML reader raises in the block becomes a `BadInput` that names the file, and the line if it is known."""
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+def naming_yaml_errors(name: Path | str, *, reader: str = "ruamel.yaml.error", hint: str = "") -> Iterator[None]:
+    """What a YAML reader raises in the block becomes a `BadInput` that names the file, and the line if it is known.
 
+    `reader` is the module that has the reader's errors: `yaml` for PyYAML.
+    """
+    kinds: Any = importlib.import_module(reader)
     try:
         yield
-    except MarkedYAMLError as error:
+    except kinds.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         problem = (error.problem or "cannot be read").splitlines()[0]
-        raise BadInput(f"not YAML: {problem}", file=name, line=line) from None
-    except (YAMLError, RecursionError, ValueError) as error:
-        raise BadInput(f"not YAML: {str(error).splitlines()[0]}", file=name) from None
+        raise BadInput(f"not YAML: {problem}", file=name, line=line, hint=hint) from None
+    except (kinds.YAMLError, RecursionError, ValueError) as error:
+        raise BadInput(f"not YAML: {str(error).splitlines()[0]}", file=name, hint=hint) from None
+
+
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class _Refused(ValueError):
@@ -101,6 +111,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> Any:
     raise _Refused(f"{name} is not a number that JSON knows")
+
+
+def _refuse_halves(value: Any) -> None:
+    r"""`\ud800` without its other half is text that no file can hold."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise _Refused("half a character (\\ud800 to \\udfff alone) is no text") from None
 
 
 def _umask() -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from beampermit.contract import FILE_NAME, Contract, load_contract, parse_contract
 from beampermit.errors import BadInput
-from beampermit.files import write_text
+from beampermit.files import read_json, write_text
 from beampermit.git import Git, find_root
 
 OWN_FOLDER = ".beampermit"
@@ -42,10 +42,10 @@ class Project:
     def base(self) -> str | None:
         """The commit of the base branch, or None: on the base branch itself, or where there is none to know of.
 
-        Asked for: `--base`, else the pull request's base as GitHub names it, else what the remote calls its HEAD,
-        else `origin/main`. Raises `BadInput` when a base that was asked for is not there.
+        Asked for: `--base`, else the base of the pull request or merge group as GitHub names it, else what the remote
+        calls its HEAD, else `origin/main`. Raises `BadInput` when a base that was asked for is not there.
         """
-        named = self._base or _pull_request_base()
+        named = self._base or _event_base()
         if named:
             commit = self.git.resolve(named)
             if commit is None:
@@ -75,11 +75,26 @@ class Project:
             write_text(folder / ".gitignore", "*\n")
         return folder
 
+    def alone(self) -> Project:
+        """The same work tree, compared with nothing: for papers that show what can be shown."""
+        alone = Project(self.root)
+        alone.base = None
+        return alone
+
     def path(self, relative: str) -> Path:
         """A path of the contract inside the project."""
         return self.root / relative
 
 
-def _pull_request_base() -> str | None:
-    branch = os.environ.get("GITHUB_BASE_REF")
-    return f"origin/{branch}" if branch else None
+def _event_base() -> str | None:
+    """The base that GitHub names: a branch of the pull request, or the commit that a merge group is put upon."""
+    if branch := os.environ.get("GITHUB_BASE_REF"):
+        return f"origin/{branch}"
+    if os.environ.get("GITHUB_EVENT_NAME") != "merge_group":
+        return None
+    event = read_json(Path(os.environ.get("GITHUB_EVENT_PATH", "")))
+    group = event.get("merge_group") if isinstance(event, dict) else None
+    commit = group.get("base_sha") if isinstance(group, dict) else None
+    if not isinstance(commit, str):
+        raise BadInput("this event of a merge group names no base_sha", file=os.environ.get("GITHUB_EVENT_PATH"))
+    return commit

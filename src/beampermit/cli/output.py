@@ -48,7 +48,9 @@ def fail(error: BeampermitError) -> int:
         }
         sys.stdout.write(json.dumps(body, indent=2, ensure_ascii=False) + "\n")
         return error.exit_code
-    sys.stderr.write(f"beampermit: {error}\n")
+    from beampermit.documents.markdown import logged  # a terminal and a runner obey what stands in a value
+
+    sys.stderr.write(f"beampermit: {logged(error)}\n")
     if error.hint:
-        sys.stderr.write(f"      next: {error.hint}\n")
+        sys.stderr.write(f"      next: {logged(error.hint)}\n")
     return error.exit_code

@@ -15,7 +15,7 @@ Where = Annotated[Path, typer.Option("--project", help="The project's folder.", 
 
 def report(
     verdicts: Annotated[Path, typer.Option(help="Folder of the files that `check --out` wrote.")] = Path("verdicts"),
-    out: Annotated[Path, typer.Option(help="Folder for report.md and report.html.")] = Path("report"),
+    out: Annotated[Path, typer.Option(help="Folder for the report: Markdown, HTML, drawings, JSON.")] = Path("report"),
     base: Annotated[
         str | None, typer.Option(help="Revision to compare with; the pull request's base if not given.")
     ] = None,
@@ -23,23 +23,29 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write the report of a pull request: verdicts first, then what it changes."""
-    from beampermit.documents.report import report as gather
-    from beampermit.files import write_text
+    from beampermit.documents import drawings
+    from beampermit.documents.gathering import gather
+    from beampermit.documents.report import FILE
+    from beampermit.files import write_bytes, write_text
     from beampermit.interlocks import runner
     from beampermit.project import Project
 
-    found = gather(
-        Project.find(where.resolve(), base), verdicts, {id: cls.title() for id, cls in runner.load().items()}
-    )
-    files = {"report.md": found.markdown(), "report.html": found.html()}
-    for name, text in files.items():
+    project = Project.find(where.resolve(), base)
+    if base:
+        _ = project.base  # a base that was asked for by name must be there
+    found = gather(project, verdicts, {id: cls.title() for id, cls in runner.load().items()})
+    texts = {FILE: found.json_text(), "report.md": found.markdown(), "summary.md": found.whole()}
+    for name, text in {**texts, "report.html": found.html()}.items():
         write_text(out / name, text)
+    images = {f"plots/{name}": image for name, image in drawings.files(found.plots).items()}
+    for name, image in images.items():
+        write_bytes(out / name, image)
     if found.problems:
-        raise found.problems[0]  # the report is written and shows it
-    paths = [str(out / name) for name in files]
+        raise found.problems[0].error  # the report is written and shows it
+    paths = [str(out / name) for name in (*texts, "report.html", *images)]
     show(
         {**found.summary(), "files": paths},
-        lambda: console().print(f"{found.judged.headline}\n{' '.join(paths)}", markup=False),
+        lambda: console().print(f"{found.judged.headline}\n{' '.join(paths[:4])}", markup=False),
         as_json,
     )
 

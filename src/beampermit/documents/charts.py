@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,10 @@ from beampermit.errors import BadInput
 Points = tuple[tuple[float, float], ...]
 LARGEST = 100_000
 """More points than this are no curve to look at."""
+ENOUGH = 200
+"""Points of a curve that a drawing shows."""
+MOST = 60
+"""Charts of a report."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,13 @@ class Curve:
 
     name: str
     points: Points
+
+    def thinned(self) -> Curve:
+        """Every so manieth point, the first and the last among them."""
+        last = len(self.points) - 1
+        if last < ENOUGH:
+            return self
+        return Curve(self.name, tuple(self.points[last * place // (ENOUGH - 1)] for place in range(ENOUGH)))
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,13 @@ class Plots:
 
     charts: tuple[Chart, ...] = ()
     confusion: Confusion | None = None
+
+    def thinned(self) -> Plots:
+        """As much as can be seen."""
+        charts = tuple(
+            replace(chart, curves=tuple(curve.thinned() for curve in chart.curves)) for chart in self.charts[:MOST]
+        )
+        return replace(self, charts=charts)
 
 
 def plots(content: Any, file: Path | str) -> Plots:

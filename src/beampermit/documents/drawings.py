@@ -1,17 +1,40 @@
-"""Charts drawn by matplotlib, as SVG that stands inside a page."""
+"""Charts drawn by matplotlib: as SVG that stands inside a page, and as PNG files beside it."""
 
 from __future__ import annotations
 
 import base64
 import io
+import re
+from typing import Any
 
-from beampermit.documents.charts import Chart, Confusion
+from beampermit.documents.charts import Chart, Confusion, Plots
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73")
 
 
 def chart(wanted: Chart) -> str:
     """A chart as a `data:` address of an SVG image."""
+    return _address(_chart(wanted))
+
+
+def confusion(counts: Confusion) -> str:
+    """A confusion matrix as a `data:` address of an SVG image: rows what was true, columns what was said."""
+    return _address(_confusion(counts))
+
+
+def files(plots: Plots) -> dict[str, bytes]:
+    """PNG images by file name, such as `1-roc.png`: for whoever wants to put one into a talk or a logbook."""
+    made = {chart.title: _chart(chart) for chart in plots.charts}
+    if plots.confusion:
+        made["Confusion"] = _confusion(plots.confusion)
+    names = (re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40] for title in made)
+    return {
+        f"{place}-{name}.png" if name else f"{place}.png": _png(figure)
+        for place, (name, figure) in enumerate(zip(names, made.values(), strict=True), 1)
+    }
+
+
+def _chart(wanted: Chart) -> Any:
     figure, axes = _figure(4.1, 3.0)
     for curve, colour in zip(wanted.curves, COLOURS, strict=False):
         xs, ys = zip(*curve.points, strict=True)
@@ -23,11 +46,10 @@ def chart(wanted: Chart) -> str:
     axes.set(title=_plain(wanted.title), xlabel=_plain(wanted.x), ylabel=_plain(wanted.y))
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
-    return _address(figure)
+    return figure
 
 
-def confusion(counts: Confusion) -> str:
-    """A confusion matrix as a `data:` address of an SVG image: rows what was true, columns what was said."""
+def _confusion(counts: Confusion) -> Any:
     figure, axes = _figure(3.3, 3.0)
     cells = [[counts.tp, counts.fn], [counts.fp, counts.tn]]
     shares = [[value / (sum(row) or 1) for value in row] for row in cells]
@@ -39,7 +61,7 @@ def confusion(counts: Confusion) -> str:
     axes.set_xticks([0, 1], ["said yes", "said no"])
     axes.set_yticks([0, 1], ["is", "is not"])
     axes.set_title("Confusion")
-    return _address(figure)
+    return figure
 
 
 def histogram(title: str, unit: str, span: tuple[float, float], counts: dict[str, tuple[int, ...]]) -> str:
@@ -91,6 +113,12 @@ def _address(figure: object) -> str:
     with mpl.rc_context({"svg.hashsalt": "beampermit", "svg.fonttype": "path"}):
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})  # type: ignore[attr-defined]
     return "data:image/svg+xml;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def _png(figure: Any) -> bytes:
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=150, metadata={"Software": None})
+    return stream.getvalue()
 
 
 def _plain(text: str) -> str:

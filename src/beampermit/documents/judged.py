@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from beampermit.errors import BadInput
-from beampermit.verdict import Outcome, Verdict, VerdictFile, read_verdicts
+from beampermit.verdict import Outcome, Verdict, VerdictFile, Where, read_verdicts
 
 ORDER = (Outcome.TRIPPED, Outcome.ERROR, Outcome.SKIPPED, Outcome.CLOSED)
 """Worst first: where two jobs judged the same interlock, the worse word counts."""
@@ -17,12 +17,16 @@ MOST = 500
 
 @dataclass(frozen=True)
 class Judged:
-    """Verdicts by id, worst first; ids of `missing` ones with their titles; a line for each file that is of no use."""
+    """Verdicts by id, worst first; ids of `missing` ones with their titles; a line for each file that is of no use.
+
+    `places` are the machines and CI runs that verdicts were made on, `referees` the versions that made them.
+    """
 
     verdicts: tuple[Verdict, ...]
     missing: dict[str, str]
-    unread: tuple[str, ...]
-    files: tuple[VerdictFile, ...]
+    unread: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
+    referees: tuple[str, ...] = ()
 
     @property
     def open(self) -> tuple[Verdict, ...]:
@@ -43,22 +47,6 @@ class Judged:
     def all_closed(self) -> bool:
         """Whether every expected interlock has a closed verdict and every file could be used."""
         return bool(self.verdicts) and not (self.open or self.missing or self.unread)
-
-    @property
-    def places(self) -> tuple[str, ...]:
-        """Each machine or CI run that verdicts were made on, once."""
-        return tuple(
-            dict.fromkeys(
-                f"{file.where.host} ({file.where.system}, Python {file.where.python})"
-                + (f" in {file.where.run}" if file.where.run else "")
-                for file in self.files
-            )
-        )
-
-    @property
-    def referees(self) -> tuple[str, ...]:
-        """Versions of the referees, each once."""
-        return tuple(dict.fromkeys(file.referee for file in self.files))
 
     @property
     def headline(self) -> str:
@@ -97,13 +85,32 @@ def judged(folder: Path, expected: Mapping[str, str], commit: str) -> Judged:
             unread.append(f"{name}: its verdicts are about commit {found.commit[:12]}, not {commit[:12]}")
             continue
         files.append(found)
+    found = (verdict for file in files for verdict in file.verdicts)
+    return merged(
+        found,
+        expected,
+        unread=tuple(unread),
+        places=tuple(dict.fromkeys(_place(file.where) for file in files)),
+        referees=tuple(dict.fromkeys(file.referee for file in files)),
+    )
+
+
+def merged(
+    found: Iterable[Verdict],
+    expected: Mapping[str, str],
+    *,
+    unread: tuple[str, ...] = (),
+    places: tuple[str, ...] = (),
+    referees: tuple[str, ...] = (),
+) -> Judged:
+    """One verdict an id, the worst that was given; what was `expected` and not given is missing."""
     verdicts: dict[str, Verdict] = {}
-    for verdict in (verdict for file in files for verdict in file.verdicts):
+    for verdict in found:
         known = verdicts.get(verdict.id)
         if known is None or ORDER.index(verdict.outcome) < ORDER.index(known.outcome):
             verdicts[verdict.id] = verdict
     missing = {id: title for id, title in expected.items() if id not in verdicts}
-    return Judged(ranked(verdicts.values(), tuple(expected)), missing, tuple(unread), tuple(files))
+    return Judged(ranked(verdicts.values(), tuple(expected)), missing, unread, places, referees)
 
 
 def ranked(verdicts: Iterable[Verdict], order: Sequence[str] = ()) -> tuple[Verdict, ...]:
@@ -122,6 +129,10 @@ def _files(folder: Path, unread: list[str]) -> list[Path]:
     if len(found) > MOST:
         unread.append(f"{folder}: {len(found)} files; the first {MOST} were read")
     return found[:MOST]
+
+
+def _place(where: Where) -> str:
+    return f"{where.host} ({where.system}, Python {where.python})" + (f" in {where.run}" if where.run else "")
 
 
 def _named(ids: list[str]) -> str:

@@ -46,6 +46,11 @@ def visible(value: object, *, lines: bool = False, limit: int = MARGIN) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
+def logged(value: object, *, limit: int = MARGIN) -> str:
+    """`value` as part of a line in the log of a workflow, whose runner obeys `##[` wherever it stands."""
+    return visible(value, limit=limit).replace("##[", "## [")
+
+
 def text(value: object, *, limit: int = MARGIN) -> Markdown:
     """`value` as running text: inside a paragraph, a list or a cell of a table."""
     return _line(_escaped(visible(value, limit=limit)))
@@ -56,8 +61,8 @@ def code(value: object, *, limit: int = MARGIN) -> Markdown:
     plain = visible(value, limit=limit)
     if not plain:
         return Markdown()
-    if "|" in plain:
-        # A pipe ends a cell even in a code span, and its escape would show outside a table.
+    if "|" in plain or "##[" in plain:
+        # A pipe ends a cell even in a code span, and its escape would show outside a table; a runner obeys `##[`.
         return Markdown(f"<code>{_escaped(plain)}</code>")
     fence = "`" * (_longest(plain, "`") + 1)
     pad = " " if plain[0] == "`" or plain[-1] == "`" else ""
@@ -91,7 +96,9 @@ def _escaped(plain: str) -> str:
 
 
 def _line(escaped: str) -> Markdown:
-    """`escaped`, which may stand at the beginning of a line, where a dash or a number starts a list."""
+    """`escaped`, which may stand at the beginning of a line: a dash starts a list there, `::` a runner's command."""
+    if escaped.startswith("::"):
+        return Markdown(f"&#58;{escaped[1:]}")
     return Markdown(BEGINNING.sub(r"\g<number>\\\g<bullet>", escaped, count=1) if BEGINNING.match(escaped) else escaped)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -29,26 +29,36 @@ def join(made: Mapping[str, str]) -> Markdown:
     return Markdown("\n".join(made.values()))
 
 
+def length(text: str) -> int:
+    """Characters as GitHub's limit counts them, in UTF-16 units to be on the safe side."""
+    return len(text.encode("utf-16-le")) // 2
+
+
+def size(text: str) -> int:
+    """Bytes, which limit a run's summary."""
+    return len(text.encode())
+
+
 def shorten(
-    made: Mapping[str, Markdown], expendable: tuple[str, ...], titles: Mapping[str, str], where: str, limit: int = LIMIT
+    made: Mapping[str, Markdown],
+    expendable: tuple[str, ...],
+    titles: Mapping[str, str],
+    where: str,
+    limit: int = LIMIT,
+    measure: Callable[[str], int] = length,
 ) -> Markdown:
-    """Blocks as one document within GitHub's limit: whole blocks are left out, those of `expendable` first to last.
+    """Blocks as one document within a limit: whole blocks are left out, those of `expendable` first to last.
 
     What is left out is named in a line, with `where` it stands; nothing is ever cut inside.
     """
     kept = dict(made)
     gone: list[str] = []
     for name in expendable:
-        if length(_with_note(kept, gone, titles, where)) <= limit - RESERVE:
+        if measure(_with_note(kept, gone, titles, where)) <= limit - RESERVE:
             break
         if kept.pop(name, None) is not None:
             gone.append(name)
     return _with_note(kept, gone, titles, where)
-
-
-def length(text: str) -> int:
-    """Characters as GitHub's limit counts them, in UTF-16 units to be on the safe side."""
-    return len(text.encode("utf-16-le")) // 2
 
 
 def _with_note(kept: Mapping[str, Markdown], gone: list[str], titles: Mapping[str, str], where: str) -> Markdown:

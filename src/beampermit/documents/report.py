@@ -1,34 +1,41 @@
-"""The report of a pull request: what its reviewers want to know, in the order they want to know it."""
+"""The report of a pull request: what its reviewers want to know, in the order they want to know it.
+
+All that it says is in one strict record, so whoever holds `report.json` can write it again without a checkout.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
 
 from beampermit import __version__
-from beampermit.contract import Contract
-from beampermit.documents import comparison, facts, papers
-from beampermit.documents.changes.data import Swap, data, rows
+from beampermit.documents import papers
+from beampermit.documents.bounds import bounded
+from beampermit.documents.changes.data import Count, Swap
 from beampermit.documents.changes.flat import Move
-from beampermit.documents.changes.packages import packages
-from beampermit.documents.changes.promises import promises
-from beampermit.documents.changes.settings import settings
-from beampermit.documents.changes.sides import Sides
 from beampermit.documents.charts import Plots
-from beampermit.documents.data_changes import Told, evidence
-from beampermit.documents.judged import LAMPS, Judged, judged
+from beampermit.documents.comparison import Champion, Compared
+from beampermit.documents.data_changes import Told
+from beampermit.documents.judged import LAMPS, Judged, merged
 from beampermit.documents.markdown import Markdown
 from beampermit.documents.page import page
 from beampermit.errors import BadInput
-from beampermit.project import Project
+from beampermit.files import parse_json
+from beampermit.verdict import Record
 
 TEMPLATE = "report.md.j2"
-WATCHED = (".github/", ".dvc/config", ".pre-commit-config.yaml")
-"""Files that decide what runs and where data comes from: a change of one is a warning."""
-EXPENDABLE = ("closed", "words", "packages", "settings", "kinds", "curves", "data", "metrics", "mends", "open")
-"""What leaves first when a comment is too long; the gates and the headline never do."""
+FILE = "report.json"
+LARGEST = 4 * 2**20
+"""Bytes of `report.json`: what is written stays below, what is larger is not read."""
+SUMMARY = 1_000_000
+"""Bytes of a step's summary: GitHub shows none of one above 1 MiB."""
+EXPENDABLE = (
+    *("closed", "words", "packages", "settings", "kinds", "curves", "data", "metrics", "mends", "open"),
+    *("foot", "watched", "gates", "warnings"),
+)
+"""What leaves first when a comment is too long; the headline never does."""
 TITLES = {
     "closed": "closed interlocks",
     "words": "changes of the contract's texts",
@@ -40,33 +47,64 @@ TITLES = {
     "metrics": "metrics",
     "mends": "how to mend",
     "open": "open interlocks",
+    "foot": "what was judged, and where",
+    "watched": "files that decide what runs",
+    "gates": "**changed gates**",
+    "warnings": "**warnings**",
 }
-WHERE = "They stand in `report.html`, in the artifacts of this run."
+WHERE = Markdown("They stand in the summary of this run, and in `report.html` among its artifacts.")
+Commit = Annotated[str, Field(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]
 
 
-@dataclass(frozen=True)
-class Report:
-    """All that a report says. `problems` are files of the project that are there and cannot be accepted."""
+class Problem(Record):
+    """A file of the project that is there and cannot be accepted."""
 
+    message: str
+    file: str | None = None
+    line: int | None = None
+    hint: str = ""
+
+    @classmethod
+    def of(cls, error: BadInput) -> Problem:
+        """What an error says."""
+        return cls(message=error.message, file=error.file, line=error.line, hint=error.hint)
+
+    @property
+    def error(self) -> BadInput:
+        """The error that the command ends in."""
+        return BadInput(self.message, file=self.file, line=self.line, hint=self.hint)
+
+
+class Report(Record):
+    """All that a report says. `cut` counts, by field, the rows that were too many to keep.
+
+    `commit` is what was checked out, on a pull request the merge of `head` into its base; `notes` are sentences on what
+    could not be compared; `gates` judge and `words` tell.
+    """
+
+    beampermit: Literal[1] = 1
     name: str
     judged: Judged
-    commit: str
-    tree: str
-    base: str | None
-    metrics: tuple[comparison.Compared, ...]
-    others: dict[str, float]
-    kinds: dict[str, tuple[float, float | None]]
-    champion: comparison.Champion | None
-    gates: tuple[Move, ...]
-    words: tuple[Move, ...]
-    data: tuple[Swap, ...]
-    rows: dict[str, int]
-    changes: tuple[Told, ...]
-    settings: dict[str, tuple[Move, ...]]
-    packages: tuple[Move, ...]
-    watched: tuple[str, ...]
-    plots: Plots
-    problems: tuple[BadInput, ...]
+    commit: Commit
+    head: Commit
+    tree: Commit
+    base: Commit | None
+    notes: tuple[str, ...] = ()
+    metrics: tuple[Compared, ...] = ()
+    others: dict[str, float] = Field(default={})
+    kinds: dict[str, tuple[float, float | None]] = Field(default={})
+    champion: Champion | None = None
+    gates: tuple[Move, ...] = ()
+    words: tuple[Move, ...] = ()
+    data: tuple[Swap, ...] = ()
+    rows: dict[str, Count] = Field(default={})
+    changes: tuple[Told, ...] = ()
+    settings: dict[str, tuple[Move, ...]] = Field(default={})
+    packages: tuple[Move, ...] = ()
+    watched: tuple[str, ...] = ()
+    plots: Plots = Plots()
+    problems: tuple[Problem, ...] = ()
+    cut: dict[str, Count] = Field(default={})
 
     @property
     def based(self) -> bool:
@@ -78,12 +116,13 @@ class Report:
         """Changed gates that ask less than before."""
         return tuple(move for move in self.gates if move.looser)
 
-    def markdown(self, limit: int = papers.LIMIT) -> Markdown:
-        """The report for a comment, within `limit` characters."""
-        from beampermit.documents import mermaid
+    def markdown(self, limit: int = papers.LIMIT, where: Markdown = WHERE) -> Markdown:
+        """The report for a comment, within `limit` characters; `where` tells where to find what had to leave."""
+        return self._short(limit, where, papers.length)
 
-        made = papers.blocks(TEMPLATE, self._values(mermaid.chart, ""))
-        return papers.shorten(made, EXPENDABLE, TITLES, WHERE, limit)
+    def whole(self) -> Markdown:
+        """The report for a run's summary, within what GitHub shows of one."""
+        return self._short(SUMMARY, Markdown("They stand in `report.html` among the artifacts."), papers.size)
 
     def html(self) -> str:
         """The whole report as one page, with drawings."""
@@ -96,6 +135,10 @@ class Report:
         values = self._values(lambda chart: drawing(chart.title), drawing("Confusion"))
         return page(papers.join(papers.blocks(TEMPLATE, values)), f"{self.name}: {self.judged.headline}", images)
 
+    def json_text(self) -> str:
+        """The report for `read_report`."""
+        return self.model_dump_json() + "\n"
+
     def summary(self) -> dict[str, Any]:
         """The report for a program."""
         return {
@@ -103,87 +146,57 @@ class Report:
             "headline": self.judged.headline,
             "closed": self.judged.all_closed,
             "commit": self.commit,
+            "head": self.head,
             "tree": self.tree,
             "base": self.base,
+            "notes": list(self.notes),
             "open": [verdict.id for verdict in self.judged.open],
             "missing": list(self.judged.missing),
             "unread": list(self.judged.unread),
             "metrics": {row.metric.name: row.value for row in self.metrics},
             "data_changed": {told.split: list(told.words) for told in self.changes},
             "gates_changed": [move.key for move in self.gates],
-            "problems": [str(problem) for problem in self.problems],
+            "problems": [str(problem.error) for problem in self.problems],
         }
 
-    def _values(self, chart: Any, confusion: str) -> dict[str, Any]:
+    def _short(self, limit: int, where: Markdown, measure: Callable[[str], int]) -> Markdown:
+        from beampermit.documents import mermaid
+
+        made = papers.blocks(TEMPLATE, self._values(mermaid.chart, ""))
+        return papers.shorten(made, EXPENDABLE, TITLES, where, limit, measure)
+
+    def _values(self, chart: Callable[[Any], Markdown], confusion: str) -> dict[str, Any]:
         return {
             "report": self,
             "judged": self.judged,
             "chart": chart,
             "confusion": confusion,
             "lamps": LAMPS,
+            "titles": TITLES,
             "version": __version__,
         }
 
 
-def report(project: Project, folder: Path, expected: Mapping[str, str]) -> Report:
-    """Gather what is to be said of the work tree, judged by the files of verdicts below `folder`.
+def kept(found: Report) -> Report:
+    """The report within the bounds of its file; what is written from it and from its file is the same."""
+    tree = found.model_dump(exclude={"cut"})
+    return Report.model_validate(bounded(tree, LARGEST))
 
-    `expected` are the ids of all interlocks with their titles: one without a verdict is shown.
+
+def read_report(content: bytes, expected: Mapping[str, str], name: str = FILE) -> Report:
+    """The report of a `report.json` that anyone may have written; `name` is what errors call it.
+
+    `expected` are ids and titles of the interlocks that must have a verdict: what is missing, and so the headline, is
+    found here and never believed. Raises `BadInput` for everything that is not such a file, strictly read.
     """
-    problems = facts.Problems()
-    commit = project.git.head()
-    found = judged(folder, expected, commit)
-    contract = problems.tried(lambda: project.contract, None)
-    sides = Sides(project)
-    here = problems.tried(lambda: facts.metrics(project, contract), {}) if contract else {}
-    base = facts.base_metrics(project, _base_contract(project) or contract) if contract else {}
-    champion = comparison.champion(found.verdicts)
-    judge = _base_contract(project) or contract
-    named = {metric.name for metric in judge.metrics} if judge else set()
-    gates, words = _promises(sides, contract)
-    return Report(
-        name=contract.model.name if contract else project.root.name,
-        judged=found,
-        commit=commit,
-        tree=project.git.work_tree(),
-        base=project.base,
-        metrics=comparison.compared(judge, here, base, champion) if judge else (),
-        others={
-            name: value for name, value in here.items() if name not in named and not name.startswith(comparison.RECALL)
-        },
-        kinds={
-            name.removeprefix(comparison.RECALL): (value, base.get(name))
-            for name, value in here.items()
-            if name.startswith(comparison.RECALL)
-        },
-        champion=champion,
-        gates=gates,
-        words=words,
-        data=problems.tried(lambda: data(sides), ()),
-        rows=rows(found.verdicts),
-        changes=evidence(found.verdicts),
-        settings=problems.tried(lambda: settings(sides), {}),
-        packages=problems.tried(lambda: packages(sides), ()),
-        watched=tuple(path for path in sides.touched() if path.startswith(WATCHED)),
-        plots=problems.tried(lambda: facts.drawn(project, contract), Plots()) if contract else Plots(),
-        problems=tuple(problems.found),
-    )
-
-
-def _base_contract(project: Project) -> Contract | None:
+    if len(content) > LARGEST:
+        raise BadInput(f"larger than the {LARGEST} bytes allowed here", file=name)
     try:
-        return project.base_contract
-    except BadInput:
-        return None  # PRF001 says so; a report shows what can be shown
-
-
-def _promises(sides: Sides, contract: Contract | None) -> tuple[tuple[Move, ...], tuple[Move, ...]]:
-    from beampermit.contract import FILE_NAME, parse_contract
-
-    text = sides.before(FILE_NAME)
-    if text is None or contract is None:
-        return (), ()
-    try:
-        return promises(parse_contract(text, FILE_NAME), contract)
-    except BadInput:
-        return (), ()
+        found = Report.model_validate(parse_json(content, name))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadInput(f"not a report: {where}: {first['msg']}", file=name) from None
+    said = found.judged
+    judged = merged(said.verdicts, expected, unread=said.unread, places=said.places, referees=said.referees)
+    return found.model_copy(update={"judged": judged})

@@ -22,6 +22,8 @@ def table(verdicts: list[Verdict]) -> Any:
     from rich.table import Table
     from rich.text import Text
 
+    from beampermit.documents.markdown import visible
+
     rows = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("", "interlock", "", "reason", "s"):
         rows.add_column(name, no_wrap=name in ("", "s"), justify="right" if name == "s" else "left")
@@ -30,15 +32,15 @@ def table(verdicts: list[Verdict]) -> Any:
         seconds = "reused" if verdict.reused else f"{verdict.seconds:.1f}"
         rows.add_row(
             lamp,
-            Text(f"{verdict.id}  {verdict.title}"),
+            Text(f"{verdict.id}  {visible(verdict.title)}"),
             Text(verdict.outcome),
-            Text(verdict.reason),
+            Text(visible(verdict.reason)),
             Text(seconds, style="dim"),
         )
     open_ = [verdict for verdict in verdicts if verdict.outcome in (Outcome.TRIPPED, Outcome.ERROR)]
     mends = [
         Padding(
-            Group(Text(f"{verdict.id}  {_places(verdict)}", style="bold"), Markdown(verdict.fix)),
+            Group(Text(f"{verdict.id}  {visible(_places(verdict))}", style="bold"), Markdown(_seen(verdict.fix))),
             (1, 0, 0, 2),
         )
         for verdict in open_
@@ -61,10 +63,9 @@ def as_json(verdicts: list[Verdict]) -> str:
 def markdown(verdicts: list[Verdict]) -> str:
     """A headline, a table of what is open, how to mend it, and what is closed, folded: for a comment or a summary."""
     from beampermit.documents import papers
-    from beampermit.documents.judged import LAMPS, Judged, ranked
+    from beampermit.documents.judged import LAMPS, merged
 
-    order = [verdict.id for verdict in verdicts]
-    found = Judged(ranked(verdicts, order), missing={}, unread=(), files=())
+    found = merged(verdicts, {verdict.id: verdict.title for verdict in verdicts})
     return papers.join(papers.blocks("verdicts.md.j2", {"judged": found, "lamps": LAMPS}))
 
 
@@ -74,18 +75,23 @@ def github(verdicts: list[Verdict]) -> str:
 
 
 def _annotation(verdict: Verdict) -> str:
-    from beampermit.documents.markdown import visible
+    from beampermit.documents.markdown import logged
 
     if verdict.closed:
-        # A runner obeys `##[` anywhere in a line, and `::` at its beginning.
-        return f"closed  {verdict.id}  {visible(verdict.reason)}".replace("##[", "## [")
+        return f"closed  {verdict.id}  {logged(verdict.reason)}"
     place = verdict.locations[0] if verdict.locations else None
     properties = {"file": place.file, "line": place.line} if place else {}
     named = {**properties, "title": f"{verdict.id} {verdict.title} ({verdict.outcome})"}
-    words = ",".join(f"{key}={_property(visible(value))}" for key, value in named.items() if value is not None)
-    message = "\n".join(filter(None, map(visible, (verdict.reason, *verdict.fix.split("\n\n")))))
+    words = ",".join(f"{key}={_property(logged(value))}" for key, value in named.items() if value is not None)
+    message = "\n".join(filter(None, map(logged, (verdict.reason, *verdict.fix.split("\n\n")))))
     level = "warning" if verdict.outcome is Outcome.SKIPPED else "error"
     return f"::{level} {words}::{_data(message)}"
+
+
+def _seen(fix: str) -> str:
+    from beampermit.documents.markdown import visible
+
+    return visible(fix, lines=True, limit=10_000)
 
 
 def _data(value: str) -> str:

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from beampermit.errors import BadInput
+from beampermit.files import read_json
 
 NOTHING = 40 * "0"
 """What GitHub sends for a commit that is not there: a branch that is new has no `before`."""
+
+
+def head(environment: Mapping[str, str] = os.environ) -> str | None:
+    """The head commit of the pull request that this run is for, which is not what it checked out; None elsewhere."""
+    if environment.get("GITHUB_EVENT_NAME") not in ("pull_request", "pull_request_target"):
+        return None
+    try:
+        found = read_json(Path(environment.get("GITHUB_EVENT_PATH", "")))["pull_request"]["head"]["sha"]
+    except (BadInput, KeyError, TypeError):
+        return None
+    return found if isinstance(found, str) and re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", found) else None
 
 
 def pull_request(

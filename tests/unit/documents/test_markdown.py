@@ -3,40 +3,18 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
-from markdown_it import MarkdownIt
 
 from beampermit.documents.markdown import block, code, link, prose, text, visible
+from hostile import HOSTILE_VALUES, github
 
 GAP = "\u200b"
 OURS = {"<span>", "</span>", "<code>", "</code>"}
 HARMLESS = {"text", "text_special", "code_inline", "html_inline"}
-FRAGMENTS = (
-    *("@octocat", "#12", "GH-7", "owner/repo#3", "https://evil.example/x", "www.evil.example", "a@evil.example"),
-    *("<script>alert(1)</script>", "<!--", "-->", "<details>", "</td>", "&lt;", "&#64;", "<img src=x>"),
-    *("[x](https://evil.example)", "![x](https://evil.example/i.png)", "[x]: https://evil.example"),
-    *("[^1]", "[!WARNING]"),
-    *("|", "\\|", "\\", "`", "``", "```", "````", "~~~", "~~", "**", "__", "_", "*", "$x$", "$$", "$`x`$"),
-    *("\n", "\r\n", "\r", "\n\n", "\n| a | b |\n", "\t", " ", "    ", "\u2028", "\u2029", "\x85", "\x0b", "\x0c"),
-    *("# ", "> ", "- ", "+ ", "1. ", "1) ", "===", "---", "- [ ] ", ":--", "\n```\n", "\n</details>\n\n"),
-    *("\u202e", "\u2066", "\u200b", "\u200d", "\ufeff", "\u00ad", "\x1b[31m", "\x1b]0;t\x07"),
-    *("\x00", "\x07", "\ud800", "\u3164"),
-    *("::error::x", "##[error]x", "%0A", "{{ x }}", "{% x %}", "ä", "β", "🦊", "word", "0", "0.5"),
-)  # fmt: skip
-values = st.one_of(st.text(), st.lists(st.sampled_from(FRAGMENTS), max_size=8).map("".join))
-
-
-@cache
-def github() -> MarkdownIt:
-    parser = MarkdownIt("gfm-like", {"html": True})
-    assert parser.linkify is not None
-    parser.linkify.set({"fuzzy_link": False})  # GitHub links what has a scheme, `www.` or an @
-    return parser
+values = HOSTILE_VALUES
 
 
 def tokens(markdown: str) -> list[Any]:

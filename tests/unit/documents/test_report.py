@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from beampermit.cli.main import app
 from beampermit.documents import papers
-from beampermit.documents.report import Report, report
+from beampermit.documents.gathering import gather as report
+from beampermit.documents.report import Report
 from beampermit.errors import BadInput
 from beampermit.project import Project
 

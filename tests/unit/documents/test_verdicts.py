@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import io
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from planted import tripped, verdict
+from rich.console import Console
 
-from beampermit.documents.verdicts import github, markdown
+from beampermit.cli.output import fail
+from beampermit.documents.verdicts import github, markdown, table
+from beampermit.errors import BadInput
 from beampermit.verdict import Outcome
 
 hostile = st.lists(
@@ -45,3 +51,18 @@ def test_markdown_says_first_what_is_open_and_folds_the_rest() -> None:
     made = markdown([verdict("DOC001"), tripped("DAT004")])
     assert made.startswith("## ❌ 1 tripped: DAT004\n")
     assert made.index("DAT004") < made.index("How to mend") < made.index("<details>") < made.index("DOC001")
+
+
+@given(hostile)
+def test_a_terminal_is_sent_no_command_of_a_value(value: str) -> None:
+    bad = tripped("DAT004", value).model_copy(update={"title": value, "fix": value})
+    screen = Console(file=io.StringIO(), force_terminal=False, width=400)
+    screen.print(table([bad]))
+    made = screen.file.getvalue()  # type: ignore[attr-defined]
+    assert "\x1b" not in made
+    assert "\u2028" not in made
+
+
+def test_an_error_on_stderr_is_one_line_that_no_runner_obeys(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fail(BadInput("a\n::error::x ##[command]\x1b[2K", file="f\n::y", hint="mend\n::z")) == 2
+    assert capsys.readouterr().err == "beampermit: f ::y: a ::error::x ## [command]\n      next: mend ::z\n"

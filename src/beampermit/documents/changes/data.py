@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from beampermit.documents.changes.sides import Sides, yaml
 from beampermit.errors import BadInput
 from beampermit.verdict import Verdict
 
 LOCK = "dvc.lock"
+LARGEST = 2**63
+"""More bytes, files or rows than any disk holds."""
+Count = Annotated[int, Field(ge=0, lt=LARGEST)]
 
 
 @dataclass(frozen=True)
@@ -19,8 +24,8 @@ class Bound:
 
     path: str
     hash: str
-    size: int | None = None
-    files: int | None = None
+    size: Count | None = None
+    files: Count | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ def _bound(outs: list[Any], folder: str) -> dict[str, Bound]:
 
 
 def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < LARGEST else None
 
 
 def _hash(bound: Bound | None) -> str | None:

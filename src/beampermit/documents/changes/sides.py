@@ -16,14 +16,16 @@ LARGEST = 32 * 2**20
 class Sides:
     """Texts before and after.
 
-    Before is the merge base, so that what moved on the base branch meanwhile is not shown as undone.
+    Before is the merge base, so that what moved on the base branch meanwhile is not shown as undone; `strangers` share
+    none, and before is the base's tip.
     """
 
     def __init__(self, project: Project):
         self._project = project
         base = project.base
-        found = project.git.try_("merge-base", base, "HEAD") if base else None
-        self.fork = (found.out.strip() or base) if found else None
+        common = project.git.try_("merge-base", base, "HEAD").out.strip() if base else ""
+        self.fork = common or base
+        self.strangers = base is not None and not common
 
     def before(self, path: str) -> str | None:
         """The text of a file where the branch began; None where it was not, or where nothing is to compare with."""

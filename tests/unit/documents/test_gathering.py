@@ -1,0 +1,114 @@
+"""What a report is compared with, whatever became of the base branch, and what the event says of the pull request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from planted import EXPECTED, METRICS, commit, judged, verdict, write
+from typer.testing import CliRunner
+
+from beampermit.cli.main import app
+from beampermit.documents.gathering import gather
+from beampermit.errors import BadInput
+from beampermit.project import Project
+
+Say = Callable[..., None]
+
+
+@pytest.fixture
+def event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Say:
+    """Say what event the run is for: `event("merge_group", {...})`."""
+
+    def say(name: str, payload: Any) -> None:
+        file = tmp_path / "event.json"
+        file.write_text(payload if isinstance(payload, str) else json.dumps(payload))
+        monkeypatch.setenv("GITHUB_EVENT_NAME", name)
+        monkeypatch.setenv("GITHUB_EVENT_PATH", str(file))
+
+    return say
+
+
+def test_a_base_branch_that_is_gone_is_told_and_ends_nothing(
+    branch: Project, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_BASE_REF", "old-main")
+    judged(branch, folder / "a.json", *map(verdict, EXPECTED))
+    found = gather(Project(branch.root), folder, EXPECTED)
+    assert found.base is None
+    made = found.markdown()
+    assert "base revision 'origin/old-main' is not in this clone: it was deleted or renamed" in made
+    assert "There is no base branch to compare with." in made
+    assert "| ✅ | `auc` | ≥ 0.9 | 0.9845 |" in made, "the branch's own gate, as the note says"
+
+
+def test_a_base_asked_for_by_name_must_be_there(branch: Project, folder: Path, tmp_path: Path) -> None:
+    words = ["--verdicts", str(folder), "--base", "nowhere", "--out", str(tmp_path / "out")]
+    found = CliRunner().invoke(app, ["report", "--project", str(branch.root), *words])
+    assert isinstance(found.exception, BadInput)
+    assert "'nowhere' is not in this clone" in str(found.exception)
+
+
+def test_a_force_pushed_base_without_a_common_commit_is_told(branch: Project, folder: Path, git: Any) -> None:
+    git("checkout", "--quiet", "--orphan", "other")
+    write(branch, "metrics/metrics.json", METRICS | {"auc": 0.5})
+    commit(git, "Another history")
+    git("branch", "--force", "main", "other")
+    git("checkout", "--quiet", "--force", "better")
+    made = gather(Project(branch.root, "main"), folder, EXPECTED).markdown()
+    assert "share no commit in this clone: one of them was force-pushed" in made
+    assert "| 0.5 | +0.48" in made, "still compared, with the tip"
+
+
+def test_a_merge_group_is_compared_with_what_it_is_put_upon(
+    branch: Project, folder: Path, git: Any, event: Say
+) -> None:
+    upon = git("rev-parse", "main")
+    git("branch", "--force", "main", "better")
+    event("merge_group", {"merge_group": {"base_sha": upon, "base_ref": "refs/heads/main"}})
+    found = gather(Project(branch.root), folder, EXPECTED)
+    assert found.base == upon
+    assert [move.key for move in found.looser] == ["metrics.auc.gate"]
+
+
+@pytest.mark.parametrize("payload", [{}, {"merge_group": {"base_sha": 3}}, [], "{", {"merge_group": "x"}])
+def test_a_merge_group_without_its_base_is_told(branch: Project, folder: Path, event: Say, payload: Any) -> None:
+    event("merge_group", payload)
+    with pytest.raises(BadInput):
+        _ = Project(branch.root).base
+    assert gather(Project(branch.root), folder, EXPECTED).notes
+
+
+def test_the_head_is_the_pull_requests_and_not_the_merge_that_was_checked_out(
+    branch: Project, folder: Path, event: Say
+) -> None:
+    event("pull_request", {"pull_request": {"head": {"sha": "b" * 40}}})
+    found = gather(branch, folder, EXPECTED)
+    assert found.head == "b" * 40
+    assert "of head `bbbbbbbbbbbb`" in found.markdown()
+
+
+@pytest.mark.parametrize("payload", [{}, {"pull_request": None}, {"pull_request": {"head": {"sha": "main"}}}, "{"])
+def test_an_event_that_cannot_be_read_leaves_the_commit(
+    branch: Project, folder: Path, event: Say, payload: Any
+) -> None:
+    event("pull_request", payload)
+    found = gather(branch, folder, EXPECTED)
+    assert found.head == found.commit
+
+
+def test_the_command_writes_markdown_page_drawings_and_the_file_to_write_them_again(
+    branch: Project, folder: Path, tmp_path: Path
+) -> None:
+    judged(branch, folder / "a.json", *map(verdict, EXPECTED))
+    out = tmp_path / "report"
+    words = ["--verdicts", str(folder), "--base", "main", "--out", str(out)]
+    assert CliRunner().invoke(app, ["report", "--project", str(branch.root), *words]).exit_code == 0
+    files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    drawings = {"plots/1-loss.png", "plots/2-roc.png", "plots/3-confusion.png"}
+    assert files == {"report.json", "report.md", "summary.md", "report.html", *drawings}
+    assert all((out / name).read_bytes().startswith(b"\x89PNG") for name in drawings)
+    assert "http" not in (out / "report.html").read_text().replace("http-equiv", "").replace("http://www.w3.org", "")

@@ -1,0 +1,204 @@
+"""`report.json` holds all that a report says: read again anywhere, strictly, it gives the same bytes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from planted import EXPECTED, METRICS, judged, tripped, verdict, write
+
+from beampermit.documents import papers
+from beampermit.documents.charts import ENOUGH, Chart, Confusion, Curve, Plots
+from beampermit.documents.gathering import gather
+from beampermit.documents.judged import Judged
+from beampermit.documents.report import LARGEST, Report, kept, read_report
+from beampermit.errors import BadInput
+from beampermit.project import Project
+from hostile import HOSTILE_VALUES, assert_harmless
+
+A = "a" * 40
+
+
+def small(**more: Any) -> Report:
+    values: dict[str, Any] = {"judged": Judged((), {}), "commit": A, "head": A, "tree": A, "base": None}
+    return Report(name="bpm-faults", **{**values, **more})
+
+
+def content(found: Report) -> dict[str, Any]:
+    return json.loads(found.json_text())
+
+
+def test_read_again_elsewhere_it_gives_the_same_bytes(branch: Project, folder: Path) -> None:
+    judged(branch, folder / "data.json", tripped("DAT004"), verdict("DOC001"))
+    here = gather(branch, folder, EXPECTED)
+    there = read_report(here.json_text().encode(), EXPECTED)
+    assert there.markdown() == here.markdown()
+    assert there.html() == here.html()
+    assert there.summary() == here.summary()
+    assert len(here.plots.charts) == 2
+
+
+def test_what_is_missing_is_found_by_the_reader_and_never_believed(results: Project, folder: Path) -> None:
+    judged(results, folder / "a.json", verdict("DOC001"))
+    forged = content(gather(results, folder, {"DOC001": "Two owners"}))
+    assert read_report(json.dumps(forged).encode(), {"DOC001": ""}).judged.all_closed
+    found = read_report(json.dumps(forged).encode(), EXPECTED)
+    assert list(found.judged.missing) == ["DAT004", "PRF002"]
+    assert found.markdown().startswith("# ❌ bpm-faults: 2 without a verdict")
+    forged["judged"]["verdicts"].append({**forged["judged"]["verdicts"][0], "outcome": "tripped"})
+    assert read_report(json.dumps(forged).encode(), EXPECTED).judged.verdicts[0].outcome == "tripped", (
+        "the worse counts"
+    )
+
+
+def changed(path: str, value: Any) -> bytes:
+    """A sound report as JSON with one value put in."""
+    chart = Chart("ROC", "x", "y", (Curve("model", ((0.0, 1.0), (1.0, 1.0))),))
+    tree: Any = content(small(plots=Plots((chart,), Confusion(1, 2, 3, 4)), judged=Judged((verdict("DOC001"),), {})))
+    *parents, last = path.split("/")
+    node = tree
+    for part in parents:
+        node = node[int(part) if part.isdigit() else part]
+    node[last] = value
+    return json.dumps(tree).encode()
+
+
+@pytest.mark.parametrize(
+    ("given_content", "words"),
+    [
+        (b"", "not JSON"),
+        (b"[]", "not a report"),
+        (b"\xef\xbb\xbf{}", "not JSON: Unexpected UTF-8 BOM"),
+        (b"\xff{}", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b'{"name": "a", "name": "b"}', "key 'name' is given twice"),
+        (b'{"rows": {"train": %s}}' % (b"9" * 5000), "an integer with thousands of digits"),
+        (b" " * (LARGEST + 1), "larger than the"),
+        (changed("surprise", 1), "surprise: Extra inputs"),
+        (changed("plots/surprise", 1), "plots.surprise: "),
+        (changed("judged/surprise", 1), "judged.surprise: "),
+        (changed("judged/verdicts/0/id", "DOC1\n::error::"), "judged.verdicts.0.id: "),
+        (changed("plots/confusion/tp", float("nan")), "NaN is not a number"),
+        (changed("plots/confusion/tp", "Infinity"), "plots.confusion.tp: "),
+        (changed("rows", {"train": 10**30}), "rows.train: "),
+        (changed("rows", {"train": -1}), "rows.train: "),
+        (changed("others", {"auc": 10**400}), "others.auc: "),
+        (changed("commit", "main"), "commit: "),
+        (changed("commit", f"{A}\n"), "commit: "),
+        (changed("name", "\ud800"), "half a character"),
+        (changed("beampermit", 2), "beampermit: "),
+    ],
+    ids=range(21),
+)
+def test_anything_else_is_refused_with_a_reason(given_content: bytes, words: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        read_report(given_content, EXPECTED)
+    assert words in str(caught.value)
+    assert caught.value.file == "report.json"
+
+
+def replaced(node: Any, values: Any, key: str = "") -> Any:
+    """The same tree with a hostile text in every place that takes one."""
+    if isinstance(node, dict):
+        return {name: replaced(value, values, name) for name, value in node.items()}
+    if isinstance(node, list):
+        return [replaced(value, values, key) for value in node]
+    fixed = ("id", "outcome", "commit", "head", "tree", "base", "better")
+    return values() if isinstance(node, str) and key not in fixed and not key.startswith("metric") else node
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_no_value_in_any_place_breaks_the_report(full: dict[str, Any], data: st.DataObject) -> None:
+    pool = data.draw(st.lists(HOSTILE_VALUES, min_size=1, max_size=8))
+    places = iter(range(10**6))
+    hostile = replaced(full, lambda: pool[next(places) % len(pool)].encode("utf-8", "replace").decode())
+    for row in hostile["metrics"]:
+        row["metric"]["name"] = "auc"
+    for where in ("rows", "others", "kinds", "settings"):
+        values = list(hostile[where].values())
+        hostile[where] = {pool[0].encode("utf-8", "replace").decode() + str(n): v for n, v in enumerate(values)}
+    found = read_report(json.dumps(hostile).encode(), EXPECTED)
+    assert_harmless(found.markdown())
+    assert_harmless(found.markdown(limit=6_000))
+    assert papers.length(found.markdown()) <= papers.LIMIT
+
+
+@pytest.fixture(scope="module")
+def full() -> dict[str, Any]:
+    """A report in which every field says something."""
+    move = {"key": "metrics.auc.gate", "before": "0.95", "after": "0.9", "looser": True}
+    bound = {"path": "data", "hash": "aaaa", "size": 12, "files": 3}
+    metric = {"name": "auc", "better": "higher", "gate": 0.9, "champion_margin": 0.0, "description": "x"}
+    curve = {"name": "model", "points": [[0, 0], [1, 1]]}
+    open_ = tripped("DAT004").model_dump(mode="json")
+    return content(small(judged=Judged((), {}))) | {
+        "name": "bpm",
+        "judged": {
+            "verdicts": [open_, verdict("DOC001").model_dump(mode="json")],
+            "missing": {"X": "x"},
+            "unread": ["broken.json: not JSON"],
+            "places": ["ci (Linux)"],
+            "referees": ["0.1.0"],
+        },
+        "base": A,
+        "head": "b" * 40,
+        "notes": ["something"],
+        "metrics": [{"metric": metric, "value": 0.5, "base": 0.4, "champion": 0.3}],
+        "others": {"brier": 0.1},
+        "kinds": {"stuck": [0.5, 0.4]},
+        "champion": {"version": "4", "metrics": {"auc": 0.9}},
+        "gates": [move],
+        "words": [move],
+        "data": [{"path": "data", "before": bound, "after": bound}],
+        "rows": {"train": 12},
+        "changes": [{"split": "train", "words": ["more rows"], "histograms": {"turns": ["▁", "▂"]}}],
+        "settings": {"params.yaml": [move]},
+        "packages": [move] * 14,
+        "watched": [".github/x.yml"],
+        "plots": {
+            "charts": [{"title": "ROC", "x": "x", "y": "y", "curves": [curve, curve], "steps": True}],
+            "confusion": {"tp": 1, "fp": 2, "fn": 3, "tn": 4},
+        },
+        "problems": [{"message": "not JSON", "file": "metrics.json", "line": 3, "hint": "x"}],
+        "cut": {"packages": 12},
+    }
+
+
+def test_what_nobody_can_read_to_its_end_is_cut_and_counted() -> None:
+    move = {"key": "k" * 100, "before": "b" * 200, "after": None, "looser": False}
+    found = small(packages=[move] * 5_000, words=[move] * 3)
+    assert kept(found).cut == {"packages": 3_000}
+    assert "Too long to be told in full: environment (3000 more)." in kept(found).markdown()
+    assert len(kept(found).packages) == 2_000
+
+
+def test_the_file_stays_within_its_bound_whatever_the_project_holds() -> None:
+    move = {"key": "k" * 30_000, "before": "b" * 30_000, "after": None, "looser": False}
+    many = tuple(verdict(f"DAT{number:03}", reason="r" * 30_000) for number in range(300))
+    text = kept(small(packages=[move] * 5_000, judged=Judged(many, {}))).json_text()
+    assert len(text.encode()) <= LARGEST
+    assert len(read_report(text.encode(), {}).judged.verdicts) == 300, "a verdict is never cut"
+
+
+def test_a_long_curve_is_thinned_and_keeps_its_ends(results: Project, folder: Path) -> None:
+    roc = [[place / 4_999, place / 4_999] for place in range(5_000)]
+    write(results, "metrics/plots.json", {"roc": roc})
+    write(results, "metrics/metrics.json", METRICS)
+    points = gather(results, folder, EXPECTED).plots.charts[0].curves[0].points
+    assert len(points) == ENOUGH
+    assert (points[0], points[-1]) == ((0, 0), (1, 1))
+
+
+def test_the_gates_leave_last_and_the_headline_never_does() -> None:
+    move = {"key": "#" * 900, "before": "1", "after": "2", "looser": True}
+    found = small(gates=[move] * 1_000, watched=["#" * 900] * 30)
+    made = found.markdown()
+    assert papers.length(made) <= papers.LIMIT
+    assert "Left out here because a comment is limited: what was judged, and where, files that decide what runs" in made
+    assert "**changed gates**" in made
+    assert made.startswith("# ❌ bpm-faults: No verdict at all")
