@@ -79,7 +79,10 @@ def _hashes(specification: Specification, lock: Lock, repodata: Any, *, explaine
     asked = specification.content["asked"]
     module = their("content_hash")
     made_for = lock.content["metadata"]["content_hash"]
+    now = module.compute_content_hashes(asked, repodata)
     for platform in asked.dependencies:
+        if made_for.get(platform) == now[platform]:
+            continue
         if made_for.get(platform) not in module.backwards_compatible_content_hashes(asked, repodata, platform):
             file = specification.file
             virtual = variants.virtual_packages(specification.content["root"], lock.variant)

@@ -98,12 +98,18 @@ def _package(entry: dict[str, Any], line: int | None) -> Package:
                 local=address.startswith("file://"),
             ),
         ),
-        needs=tuple(Edge(str(name), specifier=str(spec or "")) for name, spec in entry.get("dependencies", {}).items()),
+        needs=tuple(_edge(str(name), str(spec or "")) for name, spec in entry.get("dependencies", {}).items()),
         line=line,
         platform=platform,
         build=says[2] if says else "",
         groups=(str(entry.get("category", "main")),),
     )
+
+
+@lru_cache(maxsize=2**14)
+def _edge(name: str, specifier: str) -> Edge:
+    """Platforms and packages share most of their needs."""
+    return Edge(name, specifier=specifier)
 
 
 def _merged(one: Package, other: Package, name: str) -> Package:
