@@ -38,11 +38,15 @@ def _look(file: Path, path: str) -> str | None:
     if not stat.S_ISREG(found.st_mode):
         return None
     with file.open("rb") as stream:
-        head = stream.read(formats.HEAD)
-    if name := formats.recognise(path, head, found.st_size):
-        return f"{name}, {_size(found.st_size)}"
-    if found.st_size > LARGEST and PurePosixPath(path).name not in LOCKS:
-        return f"{_size(found.st_size)}; {_size(LARGEST)} is the limit"
+        return unfit(path, stream.read(formats.HEAD), found.st_size)
+
+
+def unfit(path: str, head: bytes, size: int) -> str | None:
+    """What a file called `path`, with these first bytes and `size`, is that does not belong in git; None if it does."""
+    if name := formats.recognise(path, head, size):
+        return f"{name}, {_size(size)}"
+    if size > LARGEST and PurePosixPath(path).name not in LOCKS:
+        return f"{_size(size)}; {_size(LARGEST)} is the limit"
     return None
 
 

@@ -17,8 +17,6 @@ SHOWN = 5
 def table(verdicts: list[Verdict]) -> Any:
     """A rich table: id, lamp, title and reason; below it how to mend what is open."""
     from rich.console import Group
-    from rich.markdown import Markdown
-    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
@@ -37,14 +35,7 @@ def table(verdicts: list[Verdict]) -> Any:
             Text(visible(verdict.reason)),
             Text(seconds, style="dim"),
         )
-    open_ = [verdict for verdict in verdicts if verdict.outcome in (Outcome.TRIPPED, Outcome.ERROR)]
-    mends = [
-        Padding(
-            Group(Text(f"{verdict.id}  {visible(_places(verdict))}", style="bold"), Markdown(_seen(verdict.fix))),
-            (1, 0, 0, 2),
-        )
-        for verdict in open_
-    ]
+    mends = map(_mend, (verdict for verdict in verdicts if verdict.outcome in (Outcome.TRIPPED, Outcome.ERROR)))
     return Group(rows, *mends, Text(f"\n{summary(verdicts)}", style="bold"))
 
 
@@ -88,10 +79,16 @@ def _annotation(verdict: Verdict) -> str:
     return f"::{level} {words}::{_data(message)}"
 
 
-def _seen(fix: str) -> str:
+def _mend(verdict: Verdict) -> Any:
+    from rich.console import Group
+    from rich.markdown import Markdown  # takes longer to import than most interlocks to judge
+    from rich.padding import Padding
+    from rich.text import Text
+
     from beampermit.documents.markdown import visible
 
-    return visible(fix, lines=True, limit=10_000)
+    fix = Markdown(visible(verdict.fix, lines=True, limit=10_000))
+    return Padding(Group(Text(f"{verdict.id}  {visible(_places(verdict))}", style="bold"), fix), (1, 0, 0, 2))
 
 
 def _data(value: str) -> str:

@@ -1,0 +1,111 @@
+"""The pre-commit hooks that this repository offers, run by pre-commit: quiet where all is well, clear where not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from beampermit.generation import generate
+from places import ROOT
+
+MANIFEST = ROOT / ".pre-commit-hooks.yaml"
+COMMIT = Callable[[], "subprocess.CompletedProcess[str]"]
+
+
+def hooks() -> list[dict[str, Any]]:
+    """Our hooks as a repository would write them that has the command already: pre-commit then installs nothing."""
+    return [{**hook, "language": "system"} for hook in YAML(typ="safe").load(MANIFEST)]
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        for who in ("AUTHOR", "COMMITTER"):
+            patch.setenv(f"GIT_{who}_NAME", "Ada Operator")
+            patch.setenv(f"GIT_{who}_EMAIL", "ada@lab.example")
+        root = generate(tmp_path_factory.mktemp("hooked"), {"environment": "uv"})
+        with (root / ".pre-commit-config.yaml").open("w") as stream:
+            YAML().dump({"repos": [{"repo": "local", "hooks": hooks()}]}, stream)
+        subprocess.run(["git", "commit", "--all", "--quiet", "--message", "Hooks"], cwd=root, check=True)
+    return root
+
+
+@pytest.fixture
+def commit(generated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> COMMIT:
+    """Stage everything of a copy of a generated project, and run pre-commit on what is staged."""
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PRE_COMMIT_HOME", str(tmp_path / "cache"))
+    shutil.copytree(generated, tmp_path / "project", symlinks=True)
+
+    def run() -> subprocess.CompletedProcess[str]:
+        root = tmp_path / "project"
+        subprocess.run(["git", "add", "--all"], cwd=root, check=True)
+        command = (sys.executable, "-m", "pre_commit", "run", "--color", "never")
+        return subprocess.run(command, cwd=root, check=False, capture_output=True, text=True)
+
+    return run
+
+
+def status(found: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """Name of each hook -> Passed, Failed or Skipped."""
+    lines = [line for line in found.stdout.splitlines() if line.endswith(("Passed", "Failed", "Skipped"))]
+    return {line.split(".")[0].split("(")[0]: line.rsplit(".", 1)[-1].split(")")[-1] for line in lines}
+
+
+CONTRACT, LOCK, DATA = (hook["name"] for hook in hooks())
+
+
+def test_pre_commit_accepts_the_manifest() -> None:
+    command = (sys.executable, "-m", "pre_commit", "validate-manifest", str(MANIFEST))
+    assert subprocess.run(command, check=False, capture_output=True).returncode == 0
+    assert all(hook["language"] == "python" for hook in YAML(typ="safe").load(MANIFEST)), "pre-commit installs us"
+
+
+def test_a_change_of_code_starts_none_of_the_slower_ones(commit: COMMIT, tmp_path: Path) -> None:
+    (tmp_path / "project/notes.md").write_text("x\n")
+    assert status(commit()) == {CONTRACT: "Skipped", LOCK: "Skipped", DATA: "Passed"}
+
+
+def test_a_contract_with_a_wrong_key_is_stopped_with_line_and_nearest_key(commit: COMMIT, tmp_path: Path) -> None:
+    file = tmp_path / "project/contract.yaml"
+    file.write_text(file.read_text().replace("review_by:", "review_at:"))
+    found = commit()
+    assert status(found)[CONTRACT] == "Failed"
+    assert "contract.yaml:" in found.stdout
+    assert "did you mean 'review_by'?" in found.stdout
+
+
+def test_what_is_asked_for_without_a_lock_is_stopped_with_the_command_to_run(commit: COMMIT, tmp_path: Path) -> None:
+    file = tmp_path / "project/pyproject.toml"
+    file.write_text(file.read_text() + "\n")
+    found = commit()
+    assert status(found)[LOCK] == "Failed"
+    assert "there is no uv.lock" in found.stdout
+    assert "beampermit env lock" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("a.npy", b"", "NumPy, 0 bytes"),
+        ("innocent.txt", b"PAR1xxxx", "Parquet, 8 bytes"),
+        ("big.csv", b"1,2\n" * 700_000, "2.7 MiB; 2.0 MiB is the limit"),
+        ("with space\u202e.bin", b"\x80\x04K\x01.", "with space⟨U+202E⟩.bin: pickle, 5 bytes"),
+    ],
+)
+def test_data_are_stopped_by_name_by_first_bytes_and_by_size(
+    commit: COMMIT, tmp_path: Path, name: str, content: bytes, what: str
+) -> None:
+    (tmp_path / "project" / name).write_bytes(content)
+    found = commit()
+    assert status(found)[DATA] == "Failed"
+    assert what in found.stdout
+    assert "git rm --cached FILE, then dvc add FILE" in found.stdout

@@ -1,0 +1,43 @@
+"""What is about to be committed is judged by the bytes that git would commit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from beampermit.datasets.staged import staged
+from beampermit.project import Project
+
+
+def found(project: Project, *names: str) -> dict[str, str]:
+    return {stray.path: stray.what for stray in staged(project.git, names)}
+
+
+def test_only_what_is_staged_is_looked_at(project: Project, git: Any) -> None:
+    (project.root / "a.npy").write_bytes(b"x")
+    assert found(project) == {}
+    git("add", "a.npy")
+    assert found(project) == {"a.npy": "NumPy, 1 bytes"}
+    git("commit", "--quiet", "--message", "Too late")
+    assert found(project) == {}, "what is committed already is DAT008's"
+    assert found(project, "a.npy"), "unless it is named, as pre-commit does with --all-files"
+
+
+def test_the_staged_bytes_count_and_not_what_the_work_tree_has_since(project: Project, git: Any) -> None:
+    file = project.root / "notes.txt"
+    file.write_bytes(b"PAR1" + b"x" * 3_000_000)
+    git("add", "notes.txt")
+    file.write_text("harmless")
+    assert found(project) == {"notes.txt": "Parquet, 2.9 MiB"}
+    file.unlink()
+    assert found(project) == {"notes.txt": "Parquet, 2.9 MiB"}
+    git("add", "notes.txt")
+    assert found(project) == {}
+
+
+def test_a_first_commit_links_and_odd_names(project: Project, git: Any) -> None:
+    git("update-ref", "-d", "HEAD")
+    (project.root / "link.npy").symlink_to("/etc/hostname")
+    (project.root / ":(glob)*.npy\n").write_bytes(b"PAR1")
+    git("add", "--all")
+    assert found(project) == {":(glob)*.npy\n": "Parquet, 4 bytes"}
+    assert found(project, ":(glob)*.npy\n") == {":(glob)*.npy\n": "Parquet, 4 bytes"}
