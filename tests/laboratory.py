@@ -18,15 +18,21 @@ from beampermit.digest import manifest
 from beampermit.permit import envelope, keys
 from beampermit.permit.assemble import assemble
 from beampermit.project import Project
+from beampermit.registry.change import Change, Moved
 from beampermit.registry.event import Event
+from beampermit.registry.freeze import freeze, thaw
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.mlflow import Registry
-from beampermit.registry.promotion import Moved, Promotion
+from beampermit.registry.promotion import Promotion
+from beampermit.registry.reconcile import reconcile
+from beampermit.registry.retire import retire
 from beampermit.registry.rollback import rollback
 from beampermit.verdict import Outcome, Verdict, VerdictFile, Where
 
 MODEL = "bpm-faults"
 INTERLOCKS = ("DOC001", "ENV001")
+WHY = "drifts"
+Watch = Callable[[str], None] | None
 WHERE = Where(host="ci-1", system="Linux", python="3.11.9")
 
 
@@ -67,10 +73,7 @@ class Laboratory:
 
     def change(self, weight: float) -> str:
         """A commit on `main` with another model, pushed; gives the commit."""
-        model = self.root / "model"
-        model.mkdir(exist_ok=True)
-        (model / "MLmodel").write_text("flavors: {}\n")
-        save_file({"weight": np.array([weight])}, model / "weights.safetensors")
+        model = self.model(weight)
         files = {f"model/{path}": digest for path, digest in manifest(model).items()}
         files["data/dataset/test.parquet"] = f"sha256:{'0' * 64}"
         (self.root / "manifest.json").write_text(json.dumps({"algorithm": "sha256", "files": files}))
@@ -81,26 +84,47 @@ class Laboratory:
         self.git("push", "--quiet", "origin", "main")
         return self.project.git.head()
 
+    def model(self, weight: float) -> Path:
+        """Write a model into the work tree; gives its folder."""
+        folder = self.root / "model"
+        folder.mkdir(exist_ok=True)
+        (folder / "MLmodel").write_text("flavors: {}\n")
+        save_file({"weight": np.array([weight])}, folder / "weights.safetensors")
+        return folder
+
     def sign(self) -> envelope.Signed:
         """The permit of the commit that is checked out."""
         statement = assemble(self.project, [verdicts(self.project)], INTERLOCKS)
         key = keys.signing_key(str(self.key))
         return envelope.Signed(statement, envelope.seal(statement, key))
 
-    def promote(self, watch: Callable[[str], None] | None = None, signed: envelope.Signed | None = None) -> Moved:
+    def promote(self, watch: Watch = None, signed: envelope.Signed | None = None, branch: str | None = None) -> Moved:
         """Promote what is checked out."""
-        permit = signed or self.sign()
-        promotion = Promotion(
-            self.project, self.ledger, self.registry, permit, deploy=_loads, watch=watch or self.said.append
-        )
-        return promotion.run()
+        permit, said = signed or self.sign(), watch or self.said.append
+        return Promotion(self.project, self.ledger, self.registry, permit, _loads, said, branch).run()
 
-    def rollback(
-        self, watch: Callable[[str], None] | None = None, to: int | None = None, reason: str = "drifts"
-    ) -> Moved:
+    def rollback(self, watch: Watch = None, to: int | None = None, retired: bool = False, reason: str = WHY) -> Moved:
         """Go back."""
-        git = self.project.git
-        return rollback(git, self.ledger, self.registry, MODEL, watch or self.said.append, to=to, reason=reason)
+        return rollback(self._change(watch), to=to, reason=reason, retired=retired)
+
+    def retire(self, watch: Watch = None, version: int | None = None, reason: str = WHY) -> Moved:
+        """Take out of service."""
+        return retire(self._change(watch), version=version, reason=reason)
+
+    def freeze(self, watch: Watch = None, reason: str = WHY) -> Moved:
+        """Keep new models out."""
+        return freeze(self._change(watch), reason=reason)
+
+    def thaw(self, watch: Watch = None, reason: str = WHY) -> Moved:
+        """Let them in again."""
+        return thaw(self._change(watch), reason=reason)
+
+    def reconcile(self, watch: Watch = None) -> tuple[str, ...]:
+        """Make the registry say what the ledger says."""
+        return reconcile(self.ledger, self.registry, MODEL, watch or self.said.append)
+
+    def _change(self, watch: Watch) -> Change:
+        return Change(self.project.git, self.ledger, self.registry, MODEL, watch or self.said.append)
 
     def events(self) -> list[tuple[str, int]]:
         """What the ledger on origin holds: kind and version."""

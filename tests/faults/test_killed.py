@@ -1,4 +1,4 @@
-"""Killed at any step of a promotion or a rollback, the next run finishes the work; one more changes nothing."""
+"""Killed at any step of any verb, the next run finishes the work; one more changes nothing."""
 
 from __future__ import annotations
 
@@ -29,6 +29,16 @@ ROLLBACK = (
     "mark the champion before",
     "mark the champion",
 )
+RETIRE = ("read the ledger", "append to the ledger", "mark the retired", "mark the model", "remove champion")
+FREEZE = THAW = ("read the ledger", "append to the ledger", "mark the model")
+RECONCILE = (
+    "judge the bytes of a version whose tags are not the ledger's",
+    "move champion",
+    "mark the champion before",
+    "mark the champion",
+    "mark the model",
+)
+"""Of a registry in which everything was changed by hand."""
 Kill = Callable[..., None]
 
 
@@ -41,12 +51,38 @@ def second(laboratory: Laboratory) -> Laboratory:
     return laboratory
 
 
-def test_the_steps_below_are_all_there_are(second: Laboratory) -> None:
+@pytest.fixture
+def third(second: Laboratory) -> Laboratory:
+    """A laboratory with two versions promoted and a third to come."""
     second.promote()
-    assert tuple(second.said) == PROMOTE
+    second.change(3)
     second.said.clear()
-    second.rollback()
-    assert tuple(second.said) == ROLLBACK
+    return second
+
+
+def _change_by_hand(laboratory: Laboratory) -> None:
+    registry = laboratory.registry
+    registry.set_alias(MODEL, "champion", 1)
+    registry.tag(MODEL, 1, status="champion", digest=f"sha256:{'0' * 64}")
+    registry.tag(MODEL, 2, status="")
+    registry.set_state(MODEL, "whatever")
+
+
+def test_the_steps_below_are_all_there_are(second: Laboratory) -> None:
+    """What a verb announces is where it is killed below: a step that is added must be added here."""
+
+    def announced(verb: Callable[[], object]) -> tuple[str, ...]:
+        second.said.clear()
+        verb()
+        return tuple(second.said)
+
+    assert announced(second.promote) == PROMOTE
+    assert announced(second.freeze) == FREEZE
+    assert announced(second.thaw) == THAW
+    _change_by_hand(second)
+    assert announced(second.reconcile) == RECONCILE
+    assert announced(second.rollback) == ROLLBACK
+    assert announced(second.retire) == RETIRE
 
 
 @pytest.mark.parametrize("step", PROMOTE)
@@ -86,19 +122,60 @@ def test_a_killed_promotion_is_finished_under_a_permit_that_was_signed_anew(
 
 
 @pytest.mark.parametrize("step", ROLLBACK)
-def test_a_killed_rollback_is_finished_by_the_next_run(second: Laboratory, kill: Kill, step: str) -> None:
-    second.promote()
-    second.change(3)
-    second.promote()
-    kill(second.rollback, step)
+def test_a_killed_rollback_is_finished_by_the_next_run(third: Laboratory, kill: Kill, step: str) -> None:
+    third.promote()
+    kill(third.rollback, step)
 
-    second.rollback()
+    third.rollback()
 
-    assert second.events() == [("promote", 1), ("promote", 2), ("promote", 3), ("rollback", 2)]
-    assert second.champion() == 2
-    assert second.statuses() == {1: "former", 2: "champion", 3: "former"}
-    again = second.rollback(to=2)
+    assert third.events() == [("promote", 1), ("promote", 2), ("promote", 3), ("rollback", 2)]
+    assert third.champion() == 2
+    assert third.statuses() == {1: "former", 2: "champion", 3: "former"}
+    again = third.rollback(to=2)
     assert (again.new, again.moved) == (False, ())
+
+
+@pytest.mark.parametrize("step", RETIRE)
+def test_a_killed_retirement_is_finished_by_the_next_run(third: Laboratory, kill: Kill, step: str) -> None:
+    kill(third.retire, step)
+    assert third.champion() in (2, None)
+
+    third.retire()
+
+    assert third.events() == [("promote", 1), ("promote", 2), ("retire", 2)]
+    assert third.champion() is None
+    assert third.statuses() == {1: "former", 2: "retired"}
+    assert third.registry.state(MODEL) == "out of service"
+    again = third.retire()
+    assert (again.new, again.moved) == (False, ())
+
+
+@pytest.mark.parametrize("step", FREEZE)
+def test_a_killed_freeze_and_a_killed_thaw_are_finished_by_the_next_run(
+    second: Laboratory, kill: Kill, step: str
+) -> None:
+    kill(second.freeze, step)
+    second.freeze()
+    assert second.registry.state(MODEL) == "in service, frozen"
+    kill(second.thaw, step)
+    second.thaw()
+    assert second.registry.state(MODEL) == "in service"
+    assert second.events() == [("promote", 1), ("freeze", 1), ("thaw", 1)]
+    again = second.thaw()
+    assert (again.new, again.moved) == (False, ())
+
+
+@pytest.mark.parametrize("step", RECONCILE)
+def test_a_killed_reconcile_is_finished_by_the_next_run(third: Laboratory, kill: Kill, step: str) -> None:
+    _change_by_hand(third)
+    kill(third.reconcile, step)
+
+    third.reconcile()
+
+    assert third.champion() == 2
+    assert third.statuses() == {1: "former", 2: "champion"}
+    assert third.registry.state(MODEL) == "in service"
+    assert third.reconcile() == ()
 
 
 def test_a_run_that_left_half_of_a_model_behind_is_completed(second: Laboratory) -> None:

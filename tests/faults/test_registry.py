@@ -14,7 +14,6 @@ from beampermit.cli.main import app
 from beampermit.errors import BadInput, Conflict, Outside
 from beampermit.registry import models
 from beampermit.registry.mlflow import Registry
-from beampermit.registry.reconcile import reconcile
 from laboratory import MODEL, Laboratory
 
 pytestmark = pytest.mark.slow
@@ -29,27 +28,23 @@ def second(laboratory: Laboratory) -> Laboratory:
     return laboratory
 
 
-def _reconcile(laboratory: Laboratory) -> tuple[str, ...]:
-    return reconcile(laboratory.ledger, laboratory.registry, MODEL, laboratory.said.append)
-
-
 def test_an_alias_moved_by_hand_is_moved_back_and_told(second: Laboratory) -> None:
     second.registry.set_alias(MODEL, "champion", 1)
-    assert _reconcile(second) == ("champion moved from version 1 to version 2",)
+    assert second.reconcile() == ("champion moved from version 1 to version 2",)
     assert second.champion() == 2
-    assert _reconcile(second) == ()
+    assert second.reconcile() == ()
 
 
 def test_an_alias_deleted_by_hand_is_set_again(second: Laboratory) -> None:
     second.registry.delete_alias(MODEL, "champion")
-    assert _reconcile(second) == ("champion moved from nothing to version 2",)
+    assert second.reconcile() == ("champion moved from nothing to version 2",)
 
 
 def test_an_alias_set_before_anything_was_promoted_is_removed(laboratory: Laboratory) -> None:
     run = laboratory.registry.store(MODEL, laboratory.root / "model", f"sha256:{'e' * 64}", {})
     laboratory.registry.create_version(MODEL, run)
     laboratory.registry.set_alias(MODEL, "champion", 1)
-    assert _reconcile(laboratory) == ("champion showed version 1, and nothing was ever promoted: removed",)
+    assert laboratory.reconcile() == ("champion showed version 1, and nothing was ever promoted: removed",)
     assert laboratory.champion() is None
 
 
@@ -58,7 +53,7 @@ def test_a_champion_of_another_ledger_is_left_alone(second: Laboratory) -> None:
     second.git("push", "--quiet", "origin", ":refs/heads/beampermit-ledger")
     second.git("update-ref", "-d", "refs/remotes/origin/beampermit-ledger")
     second.change(3)
-    for act in (lambda: _reconcile(second), second.promote):
+    for act in (second.reconcile, second.promote):
         with pytest.raises(Conflict, match="this ledger is empty: it was lost, or another project"):
             act()
     assert second.champion() == 2
@@ -67,25 +62,25 @@ def test_a_champion_of_another_ledger_is_left_alone(second: Laboratory) -> None:
 
 def test_a_tag_changed_by_hand_is_mended_after_the_bytes_were_judged(second: Laboratory) -> None:
     second.registry.tag(MODEL, 2, digest=f"sha256:{'0' * 64}")
-    assert _reconcile(second) == ("version 2: digest set to what the ledger says",)
+    assert second.reconcile() == ("version 2: digest set to what the ledger says",)
 
 
 def test_a_status_changed_by_hand_is_mended(second: Laboratory) -> None:
     second.registry.tag(MODEL, 1, status="champion")
-    assert _reconcile(second) == ("version 1 marked as former",)
+    assert second.reconcile() == ("version 1 marked as former",)
 
 
 def test_a_version_that_is_gone_is_the_outside_world(second: Laboratory) -> None:
     second.registry._client.delete_model_version(MODEL, "2")
-    with pytest.raises(Outside, match="has no version 2 of bpm-faults, which the ledger calls champion"):
-        _reconcile(second)
+    with pytest.raises(Outside, match="has no version 2 of bpm-faults, which the ledger says was promoted"):
+        second.reconcile()
 
 
 def test_another_registry_with_the_same_numbers_is_not_believed(second: Laboratory, tmp_path: Path) -> None:
     _spoil(second, 2)
     second.registry.tag(MODEL, 2, digest=f"sha256:{'0' * 64}")
     with pytest.raises(Outside, match="holds other bytes for bpm-faults version 2"):
-        _reconcile(second)
+        second.reconcile()
 
 
 def test_bytes_changed_in_the_registry_are_never_handed_out(second: Laboratory, tmp_path: Path) -> None:

@@ -8,7 +8,24 @@ from typing import Annotated
 import typer
 
 from beampermit import __version__
-from beampermit.cli import check, contract, data, datasheet, demo, env, labels, new, permit, promotion, rehearse, report
+from beampermit.cli import (
+    check,
+    comment,
+    contract,
+    data,
+    datasheet,
+    demo,
+    env,
+    labels,
+    ledger,
+    new,
+    permit,
+    promotion,
+    rehearse,
+    report,
+    reproduce,
+    staged,
+)
 from beampermit.cli.output import fail
 from beampermit.errors import BeampermitError
 
@@ -25,15 +42,20 @@ app.command("check")(check.check)
 app.command("new")(new.new)
 app.command("demo")(demo.demo)
 app.command("report")(report.report)
+app.command("reproduce")(reproduce.reproduce)
+app.command("comment")(comment.comment)
 app.command("card")(report.card)
 app.command("runbook")(report.runbook)
 app.add_typer(contract.app, name="contract")
 app.add_typer(env.app, name="env")
 app.add_typer(permit.app, name="permit")
 app.add_typer(rehearse.app, name="rehearse")
-for command in (promotion.promote, promotion.rollback, promotion.reconcile, promotion.history):
+for command in (
+    promotion.promote, promotion.rollback, promotion.retire, promotion.freeze, promotion.thaw, ledger.reconcile,
+    ledger.history,
+):  # fmt: skip
     app.command(command.__name__)(command)
-for command in (datasheet.card, datasheet.diff, labels.label, labels.labels):
+for command in (datasheet.card, datasheet.diff, labels.label, labels.labels, staged.staged):
     data.app.command(command.__name__)(command)
 app.add_typer(data.app, name="data")
 

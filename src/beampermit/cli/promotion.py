@@ -1,4 +1,4 @@
-"""`beampermit promote`, `rollback`, `reconcile`, `history`: what moves the champion, and what moved it."""
+"""`beampermit promote`, `rollback`, `retire`, `freeze`, `thaw`: what moves the champion, or keeps it where it is."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ def promote(
     key: Annotated[
         Path | None, typer.Option(help="Public key (PEM).", show_default="the project's .github/permit.pub")
     ] = None,
-    reason: Reason = "",
+    branch: Annotated[
+        str | None, typer.Option(help="Branch of origin that must hold the commit to the last.", show_default="any")
+    ] = None,
+    reason: Annotated[
+        str, typer.Option(help="Why, for the ledger.", show_default="the first line of the commit's message")
+    ] = "",
     project: Where = Path(),
     as_json: Json = False,
 ) -> None:
@@ -40,60 +45,64 @@ def promote(
     signed = read_envelope(permit, keys.public_key(key or found.path(keys.PUBLIC_IN_PROJECT)))
     verify_interlocks(signed.statement, runner.load())
     test = partial(deploy, found, environment_of(found.root), signed.statement)
-    with _registry(found) as (ledger, registry, watch):
-        moved = Promotion(found, ledger, registry, signed, test, watch).run(reason)
+    with opened(found) as (ledger, registry, watch):
+        moved = Promotion(found, ledger, registry, signed, test, watch, branch).run(reason)
     _say(moved, "promoted" if moved.new else "already champion", as_json)
 
 
 def rollback(
+    reason: Reason,
     to: Annotated[
         int | None, typer.Option(min=1, help="Version to go back to.", show_default="the champion before")
     ] = None,
-    reason: Reason = "",
+    retired: Annotated[bool, typer.Option("--retired", help="Also to a version that was retired.")] = False,
     project: Where = Path(),
     as_json: Json = False,
 ) -> None:
-    """Make an earlier champion the champion again."""
-    from beampermit.project import Project
+    """Make an earlier champion the champion again, frozen or not."""
     from beampermit.registry.rollback import rollback as go_back
 
-    found = Project.find(project.resolve())
-    with _registry(found) as (ledger, registry, watch):
-        moved = go_back(found.git, ledger, registry, found.contract.model.name, watch, to=to, reason=reason)
+    with _change(project) as change:
+        moved = go_back(change, to=to, reason=reason, retired=retired)
     _say(moved, "rolled back" if moved.new else "already champion", as_json)
 
 
-def reconcile(project: Where = Path(), as_json: Json = False) -> None:
-    """Make the registry say what the ledger says, and say what was otherwise."""
-    from beampermit.project import Project
-    from beampermit.registry.reconcile import reconcile as agree
+def retire(
+    reason: Reason,
+    version: Annotated[
+        int | None, typer.Option(min=1, help="Version to retire.", show_default="the champion, and so the model")
+    ] = None,
+    project: Where = Path(),
+    as_json: Json = False,
+) -> None:
+    """Take the champion out of service, and put nothing in its place; or close the way back to a former one."""
+    from beampermit.registry.retire import retire as take_out
 
-    found = Project.find(project.resolve())
-    with _registry(found) as (ledger, registry, watch):
-        moved = agree(ledger, registry, found.contract.model.name, watch)
-        standing = ledger.champion(found.contract.model.name)
-
-    def text() -> None:
-        for line in moved or ("the registry says what the ledger says",):
-            console().print(line, markup=False, soft_wrap=True)
-
-    show({"champion": standing and standing.version, "moved": moved}, text, as_json)
+    with _change(project) as change:
+        moved = take_out(change, version=version, reason=reason)
+    _say(moved, "retired" if moved.new else "already retired", as_json)
 
 
-def history(project: Where = Path(), as_json: Json = False) -> None:
-    """Print the ledger: what was promoted and rolled back, when, by whom and why."""
-    from beampermit.project import Project
-    from beampermit.registry.history import table
-    from beampermit.registry.ledger import Ledger
+def freeze(reason: Reason, project: Where = Path(), as_json: Json = False) -> None:
+    """Refuse promotions until `thaw`. Rollback and retire stay possible."""
+    from beampermit.registry.freeze import freeze as close
 
-    ledger = Ledger(Project.find(project.resolve()).git)
-    ledger.fetch()
-    events = ledger.events()
-    show([event.model_dump(mode="json") for event in events], lambda: console().print(table(events)), as_json)
+    with _change(project) as change:
+        moved = close(change, reason=reason)
+    _say(moved, "frozen" if moved.new else "already frozen", as_json)
+
+
+def thaw(reason: Reason, project: Where = Path(), as_json: Json = False) -> None:
+    """Let promotions pass again."""
+    from beampermit.registry.freeze import thaw as reopen
+
+    with _change(project) as change:
+        moved = reopen(change, reason=reason)
+    _say(moved, "thawed" if moved.new else "already thawed", as_json)
 
 
 @contextmanager
-def _registry(project: Any) -> Iterator[tuple[Any, Any, Callable[[str], None]]]:
+def opened(project: Any) -> Iterator[tuple[Any, Any, Callable[[str], None]]]:
     """Ledger and registry of a project, and a line of progress on a terminal."""
     from beampermit.registry.ledger import Ledger
     from beampermit.registry.mlflow import Registry, is_new, registry_uri
@@ -104,12 +113,26 @@ def _registry(project: Any) -> Iterator[tuple[Any, Any, Callable[[str], None]]]:
         yield Ledger(project.git), Registry(uri), status.update
 
 
+@contextmanager
+def _change(folder: Path) -> Iterator[Any]:
+    """What a verb that only writes the ledger needs."""
+    from beampermit.project import Project
+    from beampermit.registry.change import Change
+
+    project = Project.find(folder.resolve())
+    with opened(project) as (ledger, registry, watch):
+        yield Change(project.git, ledger, registry, project.contract.model.name, watch)
+
+
 def _say(moved: Any, done: str, as_json: bool) -> None:
     event = moved.event
 
     def text() -> None:
         console().print(
-            f"{done}: {event.model} version {event.version}, commit {event.commit[:12]}", markup=False, soft_wrap=True
+            f"{done}: {event.model} version {event.version}, commit {event.commit[:12]}, "
+            f"at {event.at} by {event.by}: {event.reason}",
+            markup=False,
+            soft_wrap=True,
         )
         for line in moved.moved:
             console().print(f"  {line}", markup=False, soft_wrap=True)

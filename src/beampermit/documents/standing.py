@@ -92,12 +92,9 @@ def _permit(file: Path, contract: Contract, commit: str) -> Statement:
 
 
 def _in_service(project: Project, contract: Contract) -> tuple[Event | None, Event | None]:
-    """What the ledger, as last fetched, has in service, and what was in service before it."""
-    events = [event for event in Ledger(project.git).events() if event.model == contract.model.name]
-    if not events:
-        return None, None
-    earlier = (event for event in reversed(events) if event.version != events[-1].version)
-    return events[-1], next(earlier, None)
+    """What the ledger, as last fetched, has in service, and what a rollback would bring back."""
+    state = Ledger(project.git).state(contract.model.name)
+    return state.champion, state.before if state.champion else None
 
 
 def _digests(project: Project) -> dict[str, str]:

@@ -1,9 +1,8 @@
-"""One line of the ledger: what was put into service, when, by whom, why, and on which permit."""
+"""One line of the ledger: what was done to a model, when, by whom, why, on which permit and in which workflow run."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Literal, get_args
 
@@ -12,13 +11,17 @@ from pydantic import Field
 from beampermit.git import Git
 from beampermit.verdict import Record
 
-Kind = Literal["promote", "rollback"]
+Kind = Literal["promote", "rollback", "retire", "freeze", "thaw"]
 KINDS: tuple[str, ...] = get_args(Kind)
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
 class Event(Record):
-    """What happened to a model. A rollback repeats digest, permit and commit of the version it goes back to."""
+    """What happened to a model. All but a promotion repeat version, digest, permit and commit of one.
+
+    A rollback names the version it goes back to, a retirement the one it takes out of service, a freeze the one that
+    was put into service last, a thaw that of its freeze.
+    """
 
     event: Kind
     sequence: Annotated[int, Field(ge=1)]
@@ -41,23 +44,14 @@ class Event(Record):
     """The workflow run, if there was one."""
 
     @property
+    def places(self) -> bool:
+        """Whether it puts its version into service."""
+        return self.event in ("promote", "rollback")
+
+    @property
     def summary(self) -> str:
         """Such as `promote bpm-faults version 2`."""
         return f"{self.event} {self.model} version {self.version}"
-
-
-def champion(events: Iterable[Event], model: str | None = None) -> Event | None:
-    """The event that put the present champion into service; None where nothing was promoted."""
-    found = None
-    for event in events:
-        if model in (None, event.model):
-            found = event
-    return found
-
-
-def promoted(events: Iterable[Event], model: str, version: int) -> Event | None:
-    """The event that first put `version` of `model` into service."""
-    return next((event for event in events if (event.model, event.version) == (model, version)), None)
 
 
 def circumstances(git: Git, reason: str) -> dict[str, str]:

@@ -2,41 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from beampermit.registry.event import Event, champion
+from beampermit.registry.chronicle import Chronicle, State
 
 
-def table(events: Sequence[Event]) -> Any:
-    """Rich tables of events, one for each model, oldest first; a lamp marks the champion of today."""
+def table(chronicle: Chronicle, last: int | None = None) -> Any:
+    """Rich tables of events, all or the `last` ones, one for each model, oldest first; a lamp marks the champion."""
     from rich.console import Group
     from rich.text import Text
 
-    if not events:
+    if not chronicle.events:
         return Text("The ledger is empty: nothing was promoted yet.")
-    return Group(*(_of(model, events) for model in dict.fromkeys(event.model for event in events)))
+    since = chronicle.events[-last].sequence if last and last < len(chronicle.events) else 1
+    return Group(*(_of(model, state, since) for model, state in chronicle.states.items()))
 
 
-def _of(model: str, events: Sequence[Event]) -> Any:
+def _of(model: str, state: State, since: int) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    standing = champion(events, model)
-    rows = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", title=Text(model), title_justify="left")
-    for name in ("", "#", "event", "version", "commit", "when (UTC)"):
+    title = Text(model + _word(state))
+    rows = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", title=title, title_justify="left")
+    for name in ("", "#", "event", "version", "commit", "permit", "when (UTC)"):
         rows.add_column(name, no_wrap=True)
     for name in ("by", "why"):
         rows.add_column(name, overflow="fold")
-    for event in (event for event in events if event.model == model):
+    for event in (event for event in state.events if event.sequence >= since):
         words = (
             str(event.sequence),
             event.event,
-            str(event.version) if event.expected is None else f"{event.expected} → {event.version}",
+            f"{event.expected} → {event.version}" if event.places and event.expected else str(event.version),
             event.commit[:8],
+            event.permit.removeprefix("sha256:")[:8],
             event.at[:16].replace("T", " "),
             event.by.partition(" <")[0],
             event.reason,
         )
-        rows.add_row(Text("●" if event is standing else "", style="green"), *(Text(word) for word in words))
+        rows.add_row(Text("●" if event is state.champion else "", style="green"), *(Text(word) for word in words))
     return rows
+
+
+def _word(state: State) -> str:
+    """What is out of the ordinary: nothing in service, promotions frozen."""
+    words = [] if state.champion else ["out of service"]
+    if state.frozen:
+        words.append(f"frozen since {state.frozen.at} by {state.frozen.by}: {state.frozen.reason}")
+    return f" · {' · '.join(words)}" if words else ""

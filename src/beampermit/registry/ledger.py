@@ -13,9 +13,9 @@ from pathlib import Path
 from beampermit.errors import BadInput, BeampermitError, Conflict, Outside
 from beampermit.git import Git
 from beampermit.processes import Finished
-from beampermit.registry import event as history
+from beampermit.registry.chronicle import Chronicle, State
 from beampermit.registry.event import Event
-from beampermit.registry.lines import FILE_NAME, MEND, read_lines, write_lines
+from beampermit.registry.lines import FILE_NAME, MEND, line, read_lines
 
 BRANCH = "refs/heads/beampermit-ledger"
 PATIENCE = 60.0
@@ -29,7 +29,8 @@ class Ledger:
         self.git = git
         self.remote = remote
         self._tracking = f"refs/remotes/{remote}/beampermit-ledger"
-        self._read: tuple[str | None, tuple[Event, ...]] = (None, ())
+        self._read: tuple[str | None, str, Chronicle] = (None, "", Chronicle())
+        """The commit that was read last, its text, and what it says."""
 
     def fetch(self) -> None:
         """Bring what the remote has. No remote, or no ledger on it yet, is an empty ledger.
@@ -58,18 +59,38 @@ class Ledger:
         if found.code:
             raise self._outside(found)
 
-    def events(self) -> tuple[Event, ...]:
-        """All events as last fetched, oldest first. Raises `BadInput` that names a line which does not hold."""
+    def chronicle(self) -> Chronicle:
+        """What was last fetched: look, do not change. Raises `BadInput` that names a line which does not hold."""
         head = self._head()
         if head is None:
-            return ()
-        if self._read[0] != head:
-            self._read = (head, read_lines(self._text(head)))
-        return self._read[1]
+            return Chronicle()
+        known, before, chronicle = self._read
+        if known != head:
+            text = self._text(head)
+            # Only what is new is read; where an old line was changed, all of it is.
+            grows = text.startswith(before)
+            self._read = (None, "", Chronicle())  # what a bad line leaves half read is not used again
+            chronicle = read_lines(text[len(before) :], chronicle) if grows else read_lines(text)
+            self._read = (head, text, chronicle)
+        return chronicle
 
-    def champion(self, model: str | None = None) -> Event | None:
+    def events(self) -> tuple[Event, ...]:
+        """All events as last fetched, oldest first. Raises `BadInput` that names a line which does not hold."""
+        return tuple(self.chronicle().events)
+
+    def state(self, model: str) -> State:
+        """What the ledger says of a model, as last fetched."""
+        return self.chronicle().state(model)
+
+    def champion(self, model: str) -> Event | None:
         """The event that put the present champion into service, as last fetched; None where there is none."""
-        return history.champion(self.events(), model)
+        return self.state(model).champion
+
+    def permit(self, event: Event) -> bytes | None:
+        """The signed permit that is kept for an event, or None."""
+        head = self._head()
+        kept = self.git.read(head, _permit_file(event)) if head else None
+        return kept.encode() if kept is not None else None
 
     def append(self, event: Event, *, permit: bytes | None = None) -> None:
         """Add `event` on top of the events last fetched; the signed `permit` is kept beside it.
@@ -83,11 +104,9 @@ class Ledger:
                 hint=f"git remote add {self.remote} URL",
             )
         head = self._head()
-        text = self._text(head) if head else ""
-        # Read what would be written: an event that does not follow is never pushed.
-        grown = write_lines(text, event)
-        self._check(event, grown)
-        commit = self._commit(head, grown, event, permit)
+        # Looked at as a reader would: an event that does not follow is never pushed.
+        self._check(event)
+        commit = self._commit(head, self._read[1] + line(event) if head else line(event), event, permit)
         pushed = self._ask("push", "--quiet", "--no-verify", "--no-follow-tags", "--recurse-submodules=no",
                            self.remote, f"{commit}:{BRANCH}")  # fmt: skip
         if pushed.code:
@@ -95,12 +114,16 @@ class Ledger:
         else:
             self.git("update-ref", self._tracking, commit)
 
-    def _check(self, event: Event, grown: str) -> None:
-        last = self.champion(event.model)
-        seen = last.version if last else None
+    def _check(self, event: Event) -> None:
+        chronicle = self.chronicle()
+        if event.sequence <= len(chronicle.events):
+            raise _second(chronicle)
+        seen = chronicle.state(event.model).seen
         if event.expected != seen:
             raise Conflict(f"the champion is version {seen}, not {event.expected} as expected; nothing moved")
-        read_lines(grown)
+        fault = chronicle.fault(event)
+        if fault:
+            raise BadInput(f"{event.summary} cannot be written: it {fault}", file=FILE_NAME, hint="beampermit history")
 
     def _settle(self, pushed: Finished, head: str | None, commit: str) -> None:
         """A failed push was a conflict if the remote moved, whatever words it used; else the remote did not want it."""
@@ -112,11 +135,7 @@ class Ledger:
                 f"{self.remote} refused the push to {BRANCH}, nothing moved: {_reason(pushed)}",
                 hint="let this account push to the branch beampermit-ledger, then run the same command again",
             )
-        last = self.events()[-1]
-        raise Conflict(
-            f"somebody else was first: {last.summary} by {last.by} at {last.at}; nothing moved here",
-            hint="beampermit history",
-        )
+        raise _second(self.chronicle())
 
     def _commit(self, head: str | None, text: str, event: Event, permit: bytes | None) -> str:
         """A commit on top of `head` with the new text, made in an index of its own."""
@@ -126,7 +145,7 @@ class Ledger:
                 self.git("read-tree", head, env=env)
             self._add(FILE_NAME, text, env)
             if permit is not None:
-                self._add(f"permits/{event.permit.removeprefix('sha256:')}.json", permit.decode(), env)
+                self._add(_permit_file(event), permit.decode(), env)
             tree = self.git("write-tree", env=env)
             parents = ("-p", head) if head else ()
             # Two who write the same event in the same second must not make the same commit: one of them is second.
@@ -170,6 +189,18 @@ class Ledger:
 
     def _outside(self, found: Finished) -> BeampermitError:
         return Outside(f"{self.remote} does not answer: {_reason(found)}", hint=f"git ls-remote {self.remote}")
+
+
+def _second(chronicle: Chronicle) -> Conflict:
+    last = chronicle.events[-1]
+    return Conflict(
+        f"somebody else was first: {last.summary} by {last.by} at {last.at}; nothing moved here",
+        hint="beampermit history",
+    )
+
+
+def _permit_file(event: Event) -> str:
+    return f"permits/{event.permit.removeprefix('sha256:')}.json"
 
 
 def _reason(found: Finished) -> str:

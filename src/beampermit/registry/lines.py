@@ -8,33 +8,39 @@ from pydantic import ValidationError
 
 from beampermit.errors import BadInput
 from beampermit.files import parse_json
-from beampermit.registry.event import KINDS, Event, champion
+from beampermit.registry.chronicle import Chronicle
+from beampermit.registry.event import KINDS, Event
 
 FILE_NAME = "ledger.jsonl"
 MEND = "git log -p origin/beampermit-ledger"
 
 
-def write_lines(text: str, event: Event) -> str:
-    """The ledger's text with one more line."""
-    return text + json.dumps(event.model_dump(mode="json"), ensure_ascii=False, allow_nan=False) + "\n"
+def line(event: Event) -> str:
+    """An event as the ledger keeps it."""
+    return json.dumps(event.model_dump(mode="json"), ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def read_lines(text: str) -> tuple[Event, ...]:
-    """All events of a ledger, oldest first. Raises `BadInput` that names the first line which does not hold."""
-    events: list[Event] = []
+def read_lines(text: str, onto: Chronicle | None = None) -> Chronicle:
+    """All events of a ledger, or those that follow `onto`. Raises `BadInput` that names the first line that does not
+    hold.
+    """
+    chronicle = onto or Chronicle()
     lines = text.split("\n")
+    start = len(chronicle.events) + 1
     if lines.pop():
-        raise _bad(len(lines) + 1, "the last line is cut off")
-    for number, line in enumerate(lines, 1):
-        event = _event(line, number)
-        _follows(event, events, number)
-        events.append(event)
-    return tuple(events)
+        raise _bad(start + len(lines), "the last line is cut off")
+    for number, written in enumerate(lines, start):
+        event = _event(written, number)
+        fault = chronicle.fault(event)
+        if fault:
+            raise _bad(number, fault)
+        chronicle.add(event)
+    return chronicle
 
 
-def _event(line: str, number: int) -> Event:
+def _event(written: str, number: int) -> Event:
     try:
-        content = parse_json(line.encode(), FILE_NAME)
+        content = parse_json(written.encode(), FILE_NAME)
     except BadInput as error:
         raise _bad(number, error.message) from None
     if not isinstance(content, dict):
@@ -50,23 +56,6 @@ def _event(line: str, number: int) -> Event:
     except ValidationError as error:
         first = error.errors()[0]
         raise _bad(number, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-
-
-def _follows(event: Event, before: list[Event], number: int) -> None:
-    """Whether an event can come after those `before`: a history in which nothing was lost or slipped in."""
-    if event.sequence != number:
-        raise _bad(number, f"sequence is {event.sequence}, and this is line {number}")
-    last = champion(before, event.model)
-    seen = last.version if last else None
-    if event.expected != seen:
-        raise _bad(number, f"expected champion version {event.expected}, but it was {seen}")
-    if event.event == "rollback" and not _same_as_promoted(event, before):
-        raise _bad(number, f"goes back to version {event.version}, which was never promoted as this digest and permit")
-
-
-def _same_as_promoted(event: Event, before: list[Event]) -> bool:
-    wanted = (event.model, event.version, event.digest, event.permit, event.commit)
-    return any(wanted == (one.model, one.version, one.digest, one.permit, one.commit) for one in before)
 
 
 def _bad(number: int, message: str) -> BadInput:

@@ -38,6 +38,7 @@ BOUNDS = {
 class Version:
     """A version of a registered model, with the tags that are ours (without their prefix)."""
 
+    model: str
     number: int
     tags: Mapping[str, str]
     run: str
@@ -99,9 +100,20 @@ class Registry:
             self._client.set_registered_model_alias(model, alias, str(number))
 
     def delete_alias(self, model: str, alias: str) -> None:
-        """Take an alias away: only where nothing was ever promoted, for a permission to move is none to delete."""
+        """Take an alias away, which not every identity may that can move one."""
         with self._asked(f"does not let {alias} of {model} be removed"):
             self._client.delete_registered_model_alias(model, alias)
+
+    def state(self, model: str) -> str | None:
+        """What the model is marked as, or None."""
+        with self._asked(f"cannot say how {model} is marked"):
+            found = self._unless_absent(lambda: self._client.get_registered_model(model))
+            return found.tags.get(f"{PREFIX}state") if found else None
+
+    def set_state(self, model: str, state: str) -> None:
+        """Mark the model itself."""
+        with self._asked(f"does not let {model} be marked"):
+            self._client.set_registered_model_tag(model, f"{PREFIX}state", state)
 
     def tag(self, model: str, number: int, **tags: str) -> None:
         """Set tags of ours on a version."""
@@ -195,7 +207,7 @@ class Registry:
 
 def _version(found: Any) -> Version:
     tags = {key.removeprefix(PREFIX): value for key, value in found.tags.items() if key.startswith(PREFIX)}
-    return Version(int(found.version), tags, found.run_id or "")
+    return Version(found.name, int(found.version), tags, found.run_id or "")
 
 
 def _reason(error: Exception) -> str:

@@ -16,25 +16,19 @@ from beampermit.permit.envelope import Signed
 from beampermit.permit.statement import Statement
 from beampermit.permit.verification import verify_commit, verify_files, verify_model, verify_name
 from beampermit.project import Project
+from beampermit.registry.change import Moved, show
+from beampermit.registry.chronicle import State
 from beampermit.registry.event import Event, circumstances
+from beampermit.registry.freeze import must_not_be_frozen
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.mlflow import Registry, Version
 from beampermit.registry.models import bring
-from beampermit.registry.order import must_follow
-from beampermit.registry.reconcile import Watch, must_be_ours, reconcile
+from beampermit.registry.order import must_be_on, must_follow
+from beampermit.registry.reconcile import Watch, must_be_ours, must_be_there
 
 CHALLENGER = "challenger"
 Deploy = Callable[[Path], None]
 """Tests a model folder as the registry gave it out; raises when it is not what was judged."""
-
-
-@dataclass(frozen=True)
-class Moved:
-    """What is in service now, whether this run put it there, and what of the registry was moved."""
-
-    event: Event
-    new: bool
-    moved: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -48,6 +42,8 @@ class Promotion:
     """Kept in ledger and registry as it was signed."""
     deploy: Deploy
     watch: Watch
+    branch: str | None = None
+    """The remote's branch that must still hold the commit when the ledger is written; None: whichever holds it."""
 
     @property
     def permit(self) -> Statement:
@@ -57,22 +53,29 @@ class Promotion:
     def run(self, reason: str = "") -> Moved:
         """Make the permit's model the champion, or say that it is already.
 
-        Raises `Tripped` where permit and project disagree, `Conflict` where somebody newer was first, `Outside`.
+        Raises `Tripped` where permit and project disagree, `Conflict` where somebody newer was first or the model is
+        frozen, `Outside`.
         """
         self.watch("verify the permit")
         self._verify()
         self.ledger.fetch()
-        standing = self.ledger.champion(self.permit.name)
+        state = self.ledger.state(self.permit.name)
+        # As seen now: whatever is written until the end makes this run the second.
+        standing, place = state.champion, len(self.ledger.chronicle().events) + 1
         if standing and self._is_of_this(standing):
-            return Moved(standing, False, self._reconcile())
-        must_be_ours(self.registry, self.permit.name, standing)
-        self._may_follow()
+            return Moved(standing, False, self._show(standing))
+        must_be_ours(self.registry, self.permit.name, state)
+        self._may_follow(state)
+        if state.last:
+            # A registry that lost its versions would give their numbers a second time.
+            must_be_there(self.registry, state.last)
         version = self._registered()
         self._challenge(version)
-        event = self._event(version, standing, reason)
+        event = self._event(version, standing, place, reason)
         self.watch("append to the ledger")
+        self._must_be_on_branch()
         self.ledger.append(event, permit=self.signed.content)
-        return Moved(event, True, self._reconcile())
+        return Moved(event, True, self._show(event))
 
     def _verify(self) -> None:
         contract = self.project.contract
@@ -84,15 +87,21 @@ class Promotion:
         verify_files(self.permit, self.project.root)
         verify_model(self.permit, model)
 
-    def _may_follow(self) -> None:
-        events = self.ledger.events()
-        before = next((event for event in events if self._is_of_this(event)), None)
+    def _may_follow(self, state: State) -> None:
+        must_not_be_frozen(state)
+        before = next((event for event in state.promoted.values() if self._is_of_this(event)), None)
         if before:
+            retired = "--retired " if before.version in state.retired else ""
             raise Conflict(
                 f"version {before.version} was promoted from this commit at {before.at} and is not champion any more",
-                hint=f"beampermit rollback --to {before.version} --reason WHY",
+                hint=f"beampermit rollback --to {before.version} {retired}--reason WHY",
             )
-        must_follow(self.project.git, self.ledger.remote, self.permit.predicate.commit, events, self.permit.name)
+        must_follow(self.project.git, self.ledger.remote, self.permit.predicate.commit, state)
+
+    def _must_be_on_branch(self) -> None:
+        """Asked last, for a test deployment takes long enough to rewrite a branch meanwhile."""
+        if self.branch:
+            must_be_on(self.project.git, self.ledger.remote, self.branch, self.permit.predicate.commit)
 
     def _registered(self) -> Version:
         """The version for this permit: the lowest, should a lost reply have made two."""
@@ -126,22 +135,26 @@ class Promotion:
             name, digest = self.permit.name, self.permit.model_digest
             self.deploy(bring(self.registry, name, version.number, digest, Path(scratch)))
 
-    def _event(self, version: Version, standing: Event | None, reason: str) -> Event:
+    def _event(self, version: Version, standing: Event | None, place: int, reason: str) -> Event:
         return Event(
             event="promote",
-            sequence=len(self.ledger.events()) + 1,
+            sequence=place,
             model=self.permit.name,
             version=version.number,
             digest=self.permit.model_digest,
             permit=self.permit.digest,
             commit=self.permit.predicate.commit,
             expected=standing.version if standing else None,
-            **circumstances(self.project.git, reason),
+            **circumstances(self.project.git, reason or self._subject()),
         )
 
     def _is_of_this(self, event: Event) -> bool:
         facts = self.permit
         return (event.model, event.commit, event.digest) == (facts.name, facts.predicate.commit, facts.model_digest)
 
-    def _reconcile(self) -> tuple[str, ...]:
-        return reconcile(self.ledger, self.registry, self.permit.name, self.watch)
+    def _subject(self) -> str:
+        """The first line of the commit: why this model was made."""
+        return self.project.git("show", "--no-patch", "--format=%s", self.permit.predicate.commit)
+
+    def _show(self, event: Event) -> tuple[str, ...]:
+        return show(event, self.ledger, self.registry, self.watch)

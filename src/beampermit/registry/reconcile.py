@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from beampermit.errors import Conflict, Outside
+from beampermit.registry.chronicle import State
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.mlflow import Registry, Version
 from beampermit.registry.models import bring
 
 CHAMPION = "champion"
+REBUILD = "beampermit reconcile --rebuild"
 Watch = Callable[[str], None]
 """Told what is done next, in a few words."""
+STEPS = {
+    CHAMPION: "mark the champion",
+    "former": "mark the champion before",
+    "retired": "mark the retired",
+}
 
 
 def reconcile(ledger: Ledger, registry: Registry, model: str, watch: Watch) -> tuple[str, ...]:
@@ -26,18 +33,19 @@ def reconcile(ledger: Ledger, registry: Registry, model: str, watch: Watch) -> t
     ledger.fetch()
     moved: list[str] = []
     while True:
-        standing = ledger.champion(model)
-        moved += _agree(registry, model, standing, watch)
+        state = ledger.state(model)
+        seen = len(state.events)
+        moved += _agree(registry, model, state, watch)
         # An alias knows no compare-and-swap: if the ledger moved meanwhile, it may be ours that is the stale one.
         ledger.fetch()
-        if ledger.champion(model) == standing:
+        if len(ledger.state(model).events) == seen:
             return tuple(moved)
 
 
-def must_be_ours(registry: Registry, model: str, standing: Event | None) -> int | None:
+def must_be_ours(registry: Registry, model: str, state: State) -> int | None:
     """The version shown as champion, or None. Raises `Conflict` where another ledger than this one put it there."""
     shown = registry.alias(model, CHAMPION)
-    if standing is None and shown is not None:
+    if state.last is None and shown is not None:
         version = registry.version(model, shown)
         if version and "sequence" in version.tags:
             raise Conflict(
@@ -48,58 +56,102 @@ def must_be_ours(registry: Registry, model: str, standing: Event | None) -> int 
     return shown
 
 
-def _agree(registry: Registry, model: str, standing: Event | None, watch: Watch) -> Iterator[str]:
-    shown = must_be_ours(registry, model, standing)
-    if standing is None:
+def must_be_there(registry: Registry, event: Event) -> Version:
+    """The version that an event names. Raises `Outside` where the registry has lost it."""
+    version = registry.version(event.model, event.version)
+    if version is None:
+        raise lost(registry, event)
+    return version
+
+
+def lost(registry: Registry, event: Event) -> Outside:
+    """What to say of a version that the ledger knows and the registry does not."""
+    return Outside(
+        f"the registry {registry.name} has no version {event.version} of {event.model}, which the ledger says was "
+        f"promoted at {event.at}",
+        hint=REBUILD,
+    )
+
+
+def _agree(registry: Registry, model: str, state: State, watch: Watch) -> Iterator[str]:
+    shown = must_be_ours(registry, model, state)
+    if state.last is None:
         if shown is not None:
             watch("remove an alias that the ledger knows nothing of")
             registry.delete_alias(model, CHAMPION)
             yield f"champion showed version {shown}, and nothing was ever promoted: removed"
         return
-    yield from _tags(registry, standing, watch)
+    known = {version.number: version for version in registry.versions(model)}
+    standing = state.champion
+    if standing and standing.version not in known:
+        raise lost(registry, standing)
+    yield from _tags(registry, state, known, watch)
+    if standing is None:
+        # Said before the alias goes: not every identity that may move one may also take it away.
+        yield from _statuses(registry, state, known, watch)
+        yield from _state(registry, model, state, watch)
+        yield from _removed(registry, model, shown, watch)
+        return
     if shown != standing.version:
         watch("move champion")
         registry.set_alias(model, CHAMPION, standing.version)
         yield f"champion moved from {_named(shown)} to version {standing.version}"
-    yield from _statuses(registry, standing, watch)
+    yield from _statuses(registry, state, known, watch)
+    yield from _state(registry, model, state, watch)
 
 
-def _tags(registry: Registry, standing: Event, watch: Watch) -> Iterator[str]:
-    """The version's tags name what the ledger promoted; where they do not, its bytes are judged before it is shown."""
-    version = registry.version(standing.model, standing.version)
-    if version is None:
-        raise Outside(
-            f"the registry {registry.name} has no version {standing.version} of {standing.model}, "
-            f"which the ledger calls champion",
-            hint="beampermit history",
-        )
-    wanted = {"permit": standing.permit, "digest": standing.digest, "commit": standing.commit}
-    wrong = {key: value for key, value in wanted.items() if version.tags.get(key) != value}
-    if not wrong:
+def _tags(registry: Registry, state: State, known: Mapping[int, Version], watch: Watch) -> Iterator[str]:
+    """Tags name what the ledger promoted; where they do not, the bytes are judged before they are called that."""
+    for number, event in state.promoted.items():
+        if number not in known:
+            continue
+        wanted = {"permit": event.permit, "digest": event.digest, "commit": event.commit}
+        wrong = {key: value for key, value in wanted.items() if known[number].tags.get(key) != value}
+        if not wrong:
+            continue
+        watch("judge the bytes of a version whose tags are not the ledger's")
+        with tempfile.TemporaryDirectory(prefix="beampermit-") as scratch:
+            bring(registry, event.model, number, event.digest, Path(scratch))
+        registry.tag(event.model, number, **wrong)
+        yield f"version {number}: {', '.join(wrong)} set to what the ledger says"
+
+
+def _statuses(registry: Registry, state: State, known: Mapping[int, Version], watch: Watch) -> Iterator[str]:
+    """The champion's comes last: whoever finds it marked finds all else done."""
+    for number, version in sorted(known.items(), key=lambda item: item[0] == state.seen):
+        wanted = _status(state, number)
+        if {key: version.tags.get(key, "") for key in wanted} == wanted:
+            continue
+        status = wanted["status"]
+        watch(STEPS.get(status, "unmark a version that was never promoted"))
+        registry.tag(version.model, number, **wanted)
+        yield f"version {number} marked as {status}" if status else f"version {number}: the mark of a champion removed"
+
+
+def _status(state: State, number: int) -> dict[str, str]:
+    """The tags that say what became of a version; a version of the registry alone is a challenger at most."""
+    if state.champion and number == state.champion.version:
+        return {"status": CHAMPION, "sequence": str(state.champion.sequence)}
+    if number in state.retired:
+        return {"status": "retired"}
+    return {"status": "former" if number in state.promoted else ""}
+
+
+def _state(registry: Registry, model: str, state: State, watch: Watch) -> Iterator[str]:
+    wanted = ("in service" if state.champion else "out of service") + (", frozen" if state.frozen else "")
+    if registry.state(model) == wanted:
         return
-    watch("judge the bytes of a version whose tags are not the ledger's")
-    with tempfile.TemporaryDirectory(prefix="beampermit-") as scratch:
-        bring(registry, standing.model, standing.version, standing.digest, Path(scratch))
-    registry.tag(standing.model, standing.version, **wrong)
-    yield f"version {standing.version}: {', '.join(wrong)} set to what the ledger says"
+    watch("mark the model")
+    registry.set_state(model, wanted)
+    yield f"the model marked as {wanted}"
 
 
-def _statuses(registry: Registry, standing: Event, watch: Watch) -> Iterator[str]:
-    marked = registry.versions(standing.model, status=CHAMPION)
-    for version in marked:
-        if version.number != standing.version:
-            watch("mark the champion before")
-            registry.tag(standing.model, version.number, status="former")
-            yield f"version {version.number} marked as former"
-    if not _marked(marked, standing):
-        watch("mark the champion")
-        registry.tag(standing.model, standing.version, status=CHAMPION, sequence=str(standing.sequence))
-        yield f"version {standing.version} marked as champion"
-
-
-def _marked(marked: list[Version], standing: Event) -> bool:
-    sequence = str(standing.sequence)
-    return any(one.number == standing.version and one.tags.get("sequence") == sequence for one in marked)
+def _removed(registry: Registry, model: str, shown: int | None, watch: Watch) -> Iterator[str]:
+    if shown is None:
+        return
+    watch("remove champion")
+    registry.delete_alias(model, CHAMPION)
+    yield f"champion removed from version {shown}: the model was taken out of service"
 
 
 def _named(version: int | None) -> str:

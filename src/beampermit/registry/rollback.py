@@ -1,4 +1,7 @@
-"""Rollback: a version that was champion before is champion again. An event like any other; nothing is deleted."""
+"""Rollback: a version that was champion before is champion again. An event like any other; nothing is deleted.
+
+It is possible while promotions are frozen: a freeze keeps new models out, and the way back to a known one stays open.
+"""
 
 from __future__ import annotations
 
@@ -6,73 +9,62 @@ import tempfile
 from pathlib import Path
 
 from beampermit.errors import BadInput
-from beampermit.git import Git
-from beampermit.registry.event import Event, circumstances, promoted, workflow_run
-from beampermit.registry.ledger import Ledger
-from beampermit.registry.mlflow import Registry
+from beampermit.registry.change import Change, Moved, same_run
+from beampermit.registry.chronicle import State
+from beampermit.registry.event import Event
 from beampermit.registry.models import bring
-from beampermit.registry.promotion import Moved
-from beampermit.registry.reconcile import Watch, reconcile
+from beampermit.registry.reconcile import must_be_there
 
 
-def rollback(
-    git: Git, ledger: Ledger, registry: Registry, model: str, watch: Watch, *, to: int | None = None, reason: str = ""
-) -> Moved:
-    """Make version `to` of `model` champion again; if not given, the one that the present champion took over from.
+def rollback(change: Change, *, to: int | None = None, reason: str = "", retired: bool = False) -> Moved:
+    """Make version `to` champion again; if not given, the one before the champion that was not retired.
 
-    Raises `BadInput` where there is nothing to go back to, `Conflict` where somebody else was first, `Outside`.
+    `retired` lets a version be taken that was retired. Raises `BadInput` where there is nothing to go back to,
+    `Conflict` where somebody else was first, `Outside`.
     """
-    watch("read the ledger")
-    ledger.fetch()
-    standing = ledger.champion(model)
-    if standing is None:
-        raise BadInput(f"no version of {model} was ever promoted", hint="beampermit history")
-    done = _done_already(ledger, registry, standing, watch, to)
+    state, last = change.read()
+    done = _done_already(change, state, to)
     if done:
         return done
-    target = _target(ledger.events(), standing, to)
-    watch("judge the bytes to go back to")
+    target = _target(state, last, to, retired)
+    change.watch("judge the bytes to go back to")
+    must_be_there(change.registry, target)
     with tempfile.TemporaryDirectory(prefix="beampermit-") as scratch:
-        bring(registry, model, target.version, target.digest, Path(scratch))
-    event = target.model_copy(
-        update={
-            "event": "rollback",
-            "sequence": len(ledger.events()) + 1,
-            "expected": standing.version,
-            **circumstances(git, reason),
-        }
-    )
-    watch("append to the ledger")
-    ledger.append(event)
-    return Moved(event, True, reconcile(ledger, registry, model, watch))
+        bring(change.registry, change.model, target.version, target.digest, Path(scratch))
+    return change.write("rollback", target, reason)
 
 
-def _done_already(ledger: Ledger, registry: Registry, standing: Event, watch: Watch, to: int | None) -> Moved | None:
+def _done_already(change: Change, state: State, to: int | None) -> Moved | None:
     """What to say where the champion is the one asked for, or an earlier run was killed after it wrote the ledger.
 
     Without this, a rollback that is run again to be finished would go back twice.
     """
-    wanted = standing.event == "rollback" if to is None else standing.version == to
-    if not wanted:
+    standing = state.champion
+    if standing is None or not (standing.event == "rollback" if to is None else standing.version == to):
         return None
-    moved = reconcile(ledger, registry, standing.model, watch)
-    same_run = bool(standing.run) and standing.run == workflow_run()
-    return Moved(standing, False, moved) if to is not None or moved or same_run else None
+    found = change.stands(standing)
+    return found if to is not None or found.moved or same_run(standing) else None
 
 
-def _target(events: tuple[Event, ...], standing: Event, to: int | None) -> Event:
-    first = promoted(events, standing.model, standing.version)
-    version = to if to is not None else first and first.expected
-    if version is None:
-        raise BadInput(
-            f"version {standing.version} of {standing.model} was the first; there is nothing before it to go back to",
-            hint="beampermit history",
-        )
-    found = promoted(events, standing.model, version)
+def _target(state: State, last: Event, to: int | None, retired: bool) -> Event:
+    if to is None:
+        if state.before is None:
+            raise BadInput(
+                f"version {last.version} of {last.model} is the first that is not retired; "
+                f"there is nothing before it to go back to",
+                hint="beampermit history",
+            )
+        return state.before
+    found = state.promoted.get(to)
     if found is None:
-        known = sorted({event.version for event in events if event.model == standing.model})
+        known = ", ".join(map(str, sorted(state.promoted)))
         raise BadInput(
-            f"version {version} of {standing.model} was never champion; these were: {', '.join(map(str, known))}",
-            hint="beampermit history",
+            f"version {to} of {last.model} was never champion; these were: {known}", hint="beampermit history"
+        )
+    end = state.retired.get(to)
+    if end and not retired:
+        raise BadInput(
+            f"version {to} of {last.model} was retired at {end.at} by {end.by}: {end.reason}",
+            hint=f"beampermit rollback --to {to} --retired --reason WHY",
         )
     return found

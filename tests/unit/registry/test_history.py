@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 from rich.console import Console
 
+from beampermit.registry.chronicle import Chronicle
 from beampermit.registry.event import Event
 from beampermit.registry.history import table
 
 
 def _printed(events: list[Event]) -> str:
-    console = Console(record=True, width=120)
-    console.print(table(events))
+    console = Console(record=True, width=140)
+    console.print(table(Chronicle.of(events)))
     return console.export_text()
 
 

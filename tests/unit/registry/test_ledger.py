@@ -20,13 +20,13 @@ Make = Callable[..., Event]
 def test_no_ledger_yet_is_empty(ledger: Ledger) -> None:
     ledger.fetch()
     assert ledger.events() == ()
-    assert ledger.champion() is None
+    assert ledger.champion("bpm-faults") is None
 
 
 def test_no_remote_reads_as_empty_and_refuses_to_append(project: Project, event: Make) -> None:
     ledger = Ledger(project.git)
     ledger.fetch()
-    assert ledger.champion() is None
+    assert ledger.champion("bpm-faults") is None
     with pytest.raises(BadInput, match="this repository has none") as caught:
         ledger.append(event())
     assert caught.value.hint == "git remote add origin URL"
@@ -71,7 +71,7 @@ def test_it_works_in_a_shallow_clone_without_an_identity(
     shallow.git("config", "user.useConfigOnly", "true")
     shallow.fetch()
     shallow.append(event(sequence=2, version=2, expected=1))
-    assert shallow.champion() == event(sequence=2, version=2, expected=1)
+    assert shallow.champion("bpm-faults") == event(sequence=2, version=2, expected=1)
 
 
 def test_who_comes_second_is_told_and_nothing_moves(ledger: Ledger, other: Ledger, event: Make) -> None:
@@ -95,7 +95,7 @@ def test_a_hook_that_refuses_is_the_outside_world(ledger: Ledger, origin: Path, 
     assert ledger.events() == ()
     hook.unlink()
     ledger.append(event())
-    assert ledger.champion() == event()
+    assert ledger.champion("bpm-faults") == event()
 
 
 def test_a_remote_that_is_away_is_the_outside_world(ledger: Ledger, origin: Path, event: Make) -> None:
@@ -118,7 +118,7 @@ def test_a_lost_reply_is_not_a_conflict(
     monkeypatch.setattr(ledger, "_ask", lose_the_reply)
     ledger.append(event())
     other.fetch()
-    assert ledger.champion() == other.champion() == event()
+    assert ledger.champion("bpm-faults") == other.champion("bpm-faults") == event()
 
 
 def test_a_rewritten_ledger_is_refused(ledger: Ledger, other: Ledger, event: Make) -> None:
@@ -132,4 +132,4 @@ def test_a_rewritten_ledger_is_refused(ledger: Ledger, other: Ledger, event: Mak
     ledger.append(event(by="Mallory"))
     with pytest.raises(Conflict, match="was rewritten"):
         other.fetch()
-    assert other.champion() == event()
+    assert other.champion("bpm-faults") == event()

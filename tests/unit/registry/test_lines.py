@@ -10,7 +10,7 @@ import pytest
 
 from beampermit.errors import BadInput
 from beampermit.registry.event import Event
-from beampermit.registry.lines import read_lines, write_lines
+from beampermit.registry.lines import line, read_lines
 
 
 @pytest.fixture
@@ -22,13 +22,17 @@ def text(event: Callable[..., Event]) -> str:
         {"version": 2, "sequence": 2, "expected": 1, "commit": "2" * 40},
         {"event": "rollback", "sequence": 3, "expected": 2, "reason": "drifts"},
     ):
-        written = write_lines(written, event(**changes))
+        written += line(event(**changes))
     return written
 
 
 def test_what_is_written_is_read(text: str) -> None:
-    assert [(one.event, one.version) for one in read_lines(text)] == [("promote", 1), ("promote", 2), ("rollback", 1)]
-    assert "".join(write_lines("", one) for one in read_lines(text)) == text
+    assert [(one.event, one.version) for one in read_lines(text).events] == [
+        ("promote", 1),
+        ("promote", 2),
+        ("rollback", 1),
+    ]
+    assert "".join(line(one) for one in read_lines(text).events) == text
 
 
 def _edit(number: int, **changes: Any) -> Callable[[str], str]:
@@ -40,6 +44,18 @@ def _edit(number: int, **changes: Any) -> Callable[[str], str]:
     return edit
 
 
+def _more(*events: dict[str, Any]) -> Callable[[str], str]:
+    """More lines; each repeats what the first has and it does not say."""
+
+    def more(text: str) -> str:
+        first = json.loads(text.splitlines()[0])
+        return text + "".join(json.dumps({**first, **event}) + "\n" for event in events)
+
+    return more
+
+
+RETIRED = {"event": "retire", "sequence": 4, "version": 1, "expected": 1}
+FROZEN = {"event": "freeze", "sequence": 4, "version": 1, "expected": 1}
 DEFECTS: dict[str, tuple[Callable[[str], str], int, str]] = {
     "cut off": (lambda text: text[:-10], 3, "cut off"),
     "not JSON": (lambda text: text.replace('{"event": "rollback"', '"event": "rollback"'), 3, "not JSON"),
@@ -53,14 +69,29 @@ DEFECTS: dict[str, tuple[Callable[[str], str], int, str]] = {
     "a line lost": (lambda text: "".join(text.splitlines(keepends=True)[::2]), 2, "sequence is 3, and this is line 2"),
     "another expected": (_edit(3, expected=1), 3, "expected champion version 1, but it was 2"),
     "back to what never was": (_edit(3, version=9), 3, "version 9, which was never promoted"),
+    "promoted twice": (_edit(2, version=1), 2, "promotes version 1 a second time"),
+    "a retirement of what never was": (_edit(3, event="retire", version=9), 3, "retires version 9, which was never"),
+    "retired twice": (_more(RETIRED, {**RETIRED, "sequence": 5, "expected": None}), 5, "was retired before"),
+    "a thaw without a freeze": (_edit(3, event="thaw"), 3, "thaws a model that was not frozen"),
+    "frozen twice": (_more(FROZEN, {**FROZEN, "sequence": 5}), 5, "freezes a model that was frozen"),
+    "promoted while frozen": (_more(FROZEN, {"sequence": 5, "version": 3, "expected": 1}), 5, "frozen since line 4"),
+    "after a retirement": (_more(RETIRED, {"sequence": 5, "version": 3, "expected": 1}), 5, "but it was None"),
     "back with other bytes": (_edit(3, digest=f"sha256:{'d' * 64}"), 3, "never promoted as this digest"),
 }
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_a_bad_line_is_named(text: str, defect: str) -> None:
-    spoil, line, message = DEFECTS[defect]
+    spoil, number, message = DEFECTS[defect]
     with pytest.raises(BadInput) as caught:
         read_lines(spoil(text))
-    assert str(caught.value).startswith(f"ledger.jsonl:{line}: ")
+    assert str(caught.value).startswith(f"ledger.jsonl:{number}: ")
     assert message in caught.value.message
+
+
+def test_a_ledger_that_grew_is_read_from_where_it_was_left(text: str) -> None:
+    first, rest = text.splitlines(keepends=True)[0], "".join(text.splitlines(keepends=True)[1:])
+    grown = read_lines(rest, read_lines(first))
+    assert grown.events == read_lines(text).events
+    with pytest.raises(BadInput, match=r"^ledger\.jsonl:4: "):
+        read_lines(text.splitlines(keepends=True)[2], grown)

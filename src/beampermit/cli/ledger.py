@@ -1,0 +1,55 @@
+"""`beampermit reconcile` and `history`: the registry as the ledger has it, and the ledger itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from beampermit.cli.output import Json, console, show
+from beampermit.cli.promotion import Where, opened
+
+
+def reconcile(
+    project: Where = Path(),
+    as_json: Json = False,
+) -> None:
+    """Make the registry say what the ledger says, and say what was otherwise."""
+    from beampermit.project import Project
+    from beampermit.registry.reconcile import reconcile as agree
+
+    found = Project.find(project.resolve())
+    model = found.contract.model.name
+    with opened(found) as (ledger, registry, watch):
+        moved = agree(ledger, registry, model, watch)
+        standing = ledger.champion(model)
+
+    def text() -> None:
+        for line in moved or ("the registry says what the ledger says",):
+            console().print(line, markup=False, soft_wrap=True)
+
+    show({"champion": standing and standing.version, "moved": moved}, text, as_json)
+
+
+def history(
+    last: Annotated[
+        int | None, typer.Option(min=1, help="Print so many events, the newest.", show_default="all")
+    ] = None,
+    project: Where = Path(),
+    as_json: Json = False,
+) -> None:
+    """Print the ledger: what was promoted, rolled back, retired, frozen and thawed, when, by whom and why."""
+    from beampermit.project import Project
+    from beampermit.registry.history import table
+    from beampermit.registry.ledger import Ledger
+
+    ledger = Ledger(Project.find(project.resolve()).git)
+    ledger.fetch()
+    chronicle = ledger.chronicle()
+    events = chronicle.events[-last:] if last else chronicle.events
+    show(
+        [event.model_dump(mode="json") for event in events],
+        lambda: console().print(table(chronicle, last)),
+        as_json,
+    )

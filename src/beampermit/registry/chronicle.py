@@ -1,0 +1,120 @@
+"""What the ledger says today: each model's state, grown event by event, so that no event is looked at twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from beampermit.registry.event import Event
+
+
+@dataclass
+class State:
+    """One model, after all events so far."""
+
+    last: Event | None = None
+    """The event that put a version into service last; it says nothing of whether that version is still there."""
+    champion: Event | None = None
+    """The same while its version is in service; None where nothing was promoted, or the champion was retired."""
+    promoted: dict[int, Event] = field(default_factory=dict)
+    """Version -> the event that first put it into service, in the order of promotion."""
+    retired: dict[int, Event] = field(default_factory=dict)
+    """Version -> the event that took it out of service for good."""
+    frozen: Event | None = None
+    """The freeze that is not lifted yet."""
+    events: list[Event] = field(default_factory=list)
+
+    @property
+    def seen(self) -> int | None:
+        """The version in service: what the next event must expect."""
+        return self.champion.version if self.champion else None
+
+    @property
+    def before(self) -> Event | None:
+        """What a rollback goes back to: the version in service before the last one was first promoted, of those that
+        were not retired.
+        """
+        if self.last is None:
+            return None
+        first = self.promoted[self.last.version]
+        earlier = (event for event in reversed(self.events) if event.places and event.sequence < first.sequence)
+        return next((self.promoted[event.version] for event in earlier if event.version not in self.retired), None)
+
+    def fault(self, event: Event) -> str | None:
+        """Why `event` cannot come next, or None."""
+        if event.expected != self.seen:
+            return f"expected champion version {event.expected}, but it was {self.seen}"
+        if event.event == "promote":
+            return self._fault_of_promotion(event)
+        if not self._was_promoted(event):
+            deed = {"rollback": "goes back to", "retire": "retires"}.get(event.event, f"{event.event}s at")
+            return f"{deed} version {event.version}, which was never promoted as this digest and permit"
+        if event.event == "retire" and event.version in self.retired:
+            return f"retires version {event.version}, which was retired before"
+        if event.event in ("freeze", "thaw") and (event.event == "freeze") == bool(self.frozen):
+            return f"{event.event}s a model that was {'frozen' if self.frozen else 'not frozen'}"
+        return None
+
+    def add(self, event: Event) -> None:
+        """Take over an event that has no fault."""
+        self.events.append(event)
+        match event.event:
+            case "promote" | "rollback":
+                self.last = self.champion = event
+                self.promoted.setdefault(event.version, event)
+                self.retired.pop(event.version, None)
+            case "retire":
+                self.retired[event.version] = event
+                if event.version == self.seen:
+                    self.champion = None
+            case "freeze":
+                self.frozen = event
+            case "thaw":
+                self.frozen = None
+
+    def _fault_of_promotion(self, event: Event) -> str | None:
+        if self.frozen:
+            return f"promotes while the model is frozen since line {self.frozen.sequence}"
+        if event.version in self.promoted:
+            return f"promotes version {event.version} a second time"
+        return None
+
+    def _was_promoted(self, event: Event) -> bool:
+        first = self.promoted.get(event.version)
+        return first is not None and (first.digest, first.permit, first.commit) == (
+            event.digest,
+            event.permit,
+            event.commit,
+        )
+
+
+@dataclass
+class Chronicle:
+    """All events of a ledger, oldest first, and the state of each model."""
+
+    events: list[Event] = field(default_factory=list)
+    states: dict[str, State] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, events: Iterable[Event]) -> Chronicle:
+        """That of events which are known to hold."""
+        made = cls()
+        for event in events:
+            made.add(event)
+        return made
+
+    def state(self, model: str) -> State:
+        """The state of a model; of one that was never promoted, an empty one."""
+        return self.states.get(model) or State()
+
+    def fault(self, event: Event) -> str | None:
+        """Why `event` cannot come next, or None: a history in which nothing was lost or slipped in."""
+        place = len(self.events) + 1
+        if event.sequence != place:
+            return f"sequence is {event.sequence}, and this is line {place}"
+        return self.state(event.model).fault(event)
+
+    def add(self, event: Event) -> None:
+        """Take over an event that has no fault."""
+        self.events.append(event)
+        self.states.setdefault(event.model, State()).add(event)

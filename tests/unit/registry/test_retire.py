@@ -1,0 +1,101 @@
+"""A retired model is out of service, and nobody brings it back by chance."""
+
+from __future__ import annotations
+
+import pytest
+
+from beampermit.errors import BadInput, Conflict, Outside
+from beampermit.registry.mlflow import Registry
+from laboratory import MODEL, Laboratory
+
+
+@pytest.fixture
+def two(laboratory: Laboratory) -> Laboratory:
+    """Two versions promoted, the second is champion."""
+    laboratory.promote()
+    laboratory.change(2)
+    laboratory.promote()
+    return laboratory
+
+
+def test_the_champion_goes_and_nothing_takes_its_place(two: Laboratory) -> None:
+    found = two.retire(reason="the monitors were replaced")
+    assert (found.event.version, found.event.expected, found.event.reason) == (2, 2, "the monitors were replaced")
+    assert found.moved == (
+        "version 2 marked as retired",
+        "the model marked as out of service",
+        "champion removed from version 2: the model was taken out of service",
+    )
+    assert two.champion() is None
+    again = two.retire()
+    assert (again.new, again.event, again.moved) == (False, found.event, ())
+
+
+def test_a_rollback_passes_over_what_was_retired_unless_it_says_so(two: Laboratory) -> None:
+    two.retire(reason="it drifts")
+    with pytest.raises(BadInput, match=r"version 2 of bpm-faults was retired at .* by .*: it drifts") as caught:
+        two.rollback(to=2)
+    assert caught.value.hint == "beampermit rollback --to 2 --retired --reason WHY"
+    two.rollback()
+    assert two.statuses() == {1: "champion", 2: "retired"}
+    two.rollback(to=2, retired=True, reason="it was the sensor")
+    assert two.statuses() == {1: "former", 2: "champion"}
+    assert two.events()[2:] == [("retire", 2), ("rollback", 1), ("rollback", 2)]
+
+
+def test_the_way_back_to_a_former_one_is_closed_and_the_champion_stays(two: Laboratory) -> None:
+    two.retire(version=1)
+    assert (two.champion(), two.statuses()) == (2, {1: "retired", 2: "champion"})
+    with pytest.raises(BadInput, match="there is nothing before it to go back to"):
+        two.rollback()
+
+
+def test_what_was_built_before_a_retired_model_does_not_follow_it(two: Laboratory) -> None:
+    first, second = two.git("rev-parse", "HEAD~1"), two.sign()
+    two.retire()
+    with pytest.raises(Conflict, match="is not champion any more") as caught:
+        two.promote(signed=second)
+    assert "--to 2 --retired" in caught.value.hint
+    two.git("switch", "--quiet", "--create", "old", first)
+    two.git("commit", "--quiet", "--allow-empty", "--message", "Beside")
+    two.model(1)
+    with pytest.raises(Conflict, match="the commit of retired version 2"):
+        two.promote()
+    two.git("switch", "--quiet", "main")
+    two.change(3)
+    two.promote()
+    assert two.statuses() == {1: "former", 2: "retired", 3: "champion"}
+    assert two.last().expected is None
+
+
+@pytest.mark.parametrize("version", [7, None])
+def test_nothing_that_was_never_promoted_is_retired(laboratory: Laboratory, version: int | None) -> None:
+    with pytest.raises(BadInput, match="no version of bpm-faults was ever promoted"):
+        laboratory.retire(version=version)
+    laboratory.promote()
+    with pytest.raises(BadInput, match="version 7 was never champion; these were: 1"):
+        laboratory.retire(version=7)
+
+
+def test_a_reason_must_be_given(two: Laboratory) -> None:
+    with pytest.raises(BadInput, match="no reason was given"):
+        two.retire(reason=" ")
+    assert len(two.events()) == 2
+
+
+def test_an_identity_that_may_move_an_alias_but_not_remove_it(two: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All tags say retired, the exit code says that the alias still stands, and somebody else can finish it."""
+
+    def refuse(self: Registry, model: str, alias: str) -> None:
+        raise Outside("the registry does not let champion of bpm-faults be removed: PERMISSION_DENIED")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Registry, "delete_alias", refuse)
+        with pytest.raises(
+            Outside, match=r"the ledger has it \(retire bpm-faults version 2\).*PERMISSION_DENIED"
+        ) as no:
+            two.retire()
+    assert no.value.hint == "beampermit reconcile"
+    assert two.statuses() == {1: "former", 2: "retired"}
+    assert two.registry.state(MODEL) == "out of service"
+    assert two.reconcile() == ("champion removed from version 2: the model was taken out of service",)
