@@ -31,7 +31,8 @@ ROUTES: list[tuple[str, re.Pattern[str], str, Route]] = []
 
 def route(method: str, path: str, right: str = "") -> Callable[[Route], Route]:
     """`right` is what a token needs: `pull-requests:write`; nothing where being known is enough."""
-    pattern = re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>.+?)", path))
+    within = {"branch": ".+?", "tag": ".+?"}  # may hold a slash
+    pattern = re.compile(re.sub(r"\{(\w+)\}", lambda name: f"(?P<{name[1]}>{within.get(name[1], '[^/]+')})", path))
 
     def registered(function: Route) -> Route:
         ROUTES.append((method, pattern, right, function))

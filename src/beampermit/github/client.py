@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,6 +33,10 @@ class Refused(Outside):
         self.status = status
 
 
+class Limited(Refused):
+    """GitHub did not look at it: too much was asked in too short a time."""
+
+
 class Unsure(Outside):
     """A request that must not be made twice was sent, and nobody knows whether it was done: look, then decide."""
 
@@ -46,7 +51,7 @@ class _Again(Exception):
 
 @dataclass(frozen=True)
 class Client:
-    """One repository, `OWNER/NAME`, on the GitHub whose API is at `api`, reached with `token`.
+    """One repository, `OWNER/NAME`, on the GitHub whose API is at `api`, with `token`, or as a stranger without.
 
     Every path begins behind `/repos/OWNER/NAME`. All that can fail raises `Refused`, `Unsure` or another `Outside`.
     """
@@ -57,7 +62,7 @@ class Client:
     sleep: Callable[[float], None] = time.sleep
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[!-~]+", self.token):  # a header that cannot be sent would be shown in the error
+        if not re.fullmatch(r"[!-~]*", self.token):  # a header that cannot be sent would be shown in the error
             raise BadInput("GITHUB_TOKEN holds something that no token can hold", hint="look for a space or a newline")
         if urlsplit(self.api).scheme not in ("http", "https"):
             raise BadInput(f"GITHUB_API_URL is no web address: {self.api!r}")
@@ -79,6 +84,11 @@ class Client:
 
     def pages(self, path: str, key: str = "", **query: str | int) -> Iterator[Any]:
         """Everything in a list, over all its pages; `key` is where the list stands in an answer that is no list."""
+        for page in self.by_page(path, key, **query):
+            yield from page
+
+    def by_page(self, path: str, key: str = "", **query: str | int) -> Iterator[list[Any]]:
+        """A list, page by page: who has found what it looks for asks for no more."""
         address, asked = self._address(path), {"per_page": A_PAGE, **query}
         seen = set[str]()
         while address:
@@ -88,7 +98,7 @@ class Client:
             rows = body.get(key) if key and isinstance(body, Mapping) else body
             if not isinstance(rows, list):
                 raise Outside(f"{self._named('GET', path)} is no list")
-            yield from rows
+            yield rows
             address, asked = reply.links.get("next", {}).get("url", ""), None  # which says it all
             if address and (not self._ours(address) or address in seen):
                 raise Outside(f"{self._named('GET', path)} has a next page where none can be")
@@ -135,6 +145,13 @@ class Client:
     def _named(self, method: str, path: str) -> str:
         return f"what GitHub answers to {method} /repos/{self.repository}{path}"
 
+    @cached_property
+    def _http(self) -> Any:
+        """Connections that are used again: making them ready costs more than asking."""
+        import httpx
+
+        return httpx.Client(timeout=TIMEOUT, max_redirects=5)
+
     def _send(self, method: str, address: str, limit: int = LARGEST, **more: Any) -> _Reply:
         from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
         from tenacity import wait_random_exponential as exponential
@@ -160,7 +177,7 @@ class Client:
         import httpx
 
         headers = {
-            "Authorization": f"Bearer {self.token}",
+            **({"Authorization": f"Bearer {self.token}"} if self.token else {}),
             "Accept": "application/vnd.github+json",
             "X-GitHub-Api-Version": VERSION,
             **more.pop("headers", {}),
@@ -168,10 +185,7 @@ class Client:
         # A redirect to another host loses the token in httpx; one that would turn a POST into a GET is not followed.
         follow = method == "GET"
         try:
-            with (
-                httpx.Client(timeout=TIMEOUT, follow_redirects=follow, max_redirects=5) as client,
-                client.stream(method, address, headers=headers, **more) as found,
-            ):
+            with self._http.stream(method, address, headers=headers, follow_redirects=follow, **more) as found:
                 content = _read(found, limit)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise _Again(self._silent(error)) from None  # never sent: safe for every method
@@ -187,12 +201,12 @@ class Client:
         """The reply, if GitHub did what it was asked."""
         if reply.found.is_success:
             return reply
-        refused = Refused(reply.why, reply.status, _hint(reply.status))
         seconds = reply.wait
         if seconds is not None:
             if seconds > LONGEST:
-                raise Refused(f"{reply.why}; it wants {seconds:.0f} s of rest, more than is waited here", reply.status)
-            raise _Again(refused, seconds)  # a limit refuses before anything is done
+                raise Limited(f"{reply.why}; it wants {seconds:.0f} s of rest, more than is waited here", reply.status)
+            raise _Again(Limited(reply.why, reply.status), seconds)  # a limit refuses before anything is done
+        refused = Refused(reply.why, reply.status, _hint(reply.status))
         if reply.status >= 500:
             if reply.method == "POST":
                 raise Unsure(reply.why)

@@ -1,13 +1,34 @@
-"""Opens a pull request, or brings the one that is open for the same branch up to date."""
+"""Pull requests: the one that a run is about, and those that we open."""
 
 from __future__ import annotations
 
 from beampermit.errors import Outside
+from beampermit.github.answers import Pull, Run, understood
 from beampermit.github.client import Client, Refused, Unsure
 
 
+def pull(client: Client, number: int) -> Pull:
+    """Pull request `number`. Raises `Outside`."""
+    return understood(Pull, client.get(f"/pulls/{number}"))
+
+
+def pulls_of(client: Client, run: Run) -> list[Pull]:
+    """The open pull requests that are now at the head that `run` judged: from that repository, branch and commit.
+
+    GitHub names the head of a run truly, whatever the code in it did; it names no pull request for forks.
+    """
+    if run.head_repository is None or run.head_branch is None:
+        return []
+    owner = run.head_repository.full_name.split("/")[0]
+    found = (understood(Pull, one) for one in client.pages("/pulls", state="open", head=f"{owner}:{run.head_branch}"))
+    return [one for one in found if one.state == "open" and _is_head(one, run)]
+
+
 def propose(client: Client, *, branch: str, base: str, title: str, body: str) -> str:
-    """Ask that `branch` be merged into `base`; give the pull request's address. Raises `Outside`."""
+    """Ask that `branch` be merged into `base`, or bring the pull request that asks so up to date; give its address.
+
+    Raises `Outside`.
+    """
     asked = {"title": title, "body": body}
     try:
         made = client.post("/pulls", {**asked, "head": branch, "base": base})
@@ -15,19 +36,21 @@ def propose(client: Client, *, branch: str, base: str, title: str, body: str) ->
         # 422: there is one already, or something else is wrong with what was asked.
         if isinstance(error, Refused) and error.status != 422:
             raise Outside(f"no pull request for {branch}: {error.message}", hint=error.hint) from None
-        made = _there(client, branch, base)
-        if made is None:
+        number = _there(client, branch, base)
+        if number is None:
             raise Outside(f"no pull request for {branch}: {error.message}", hint=error.hint) from None
-        made = client.patch(f"/pulls/{made}", asked)
+        made = client.patch(f"/pulls/{number}", asked)
     if not isinstance(made, dict) or not isinstance(made.get("html_url"), str):
         raise Outside(f"GitHub's answer about the pull request for {branch} names no address")
     return made["html_url"]
 
 
+def _is_head(pull: Pull, run: Run) -> bool:
+    return (pull.head.repo, pull.head.ref, pull.head.sha) == (run.head_repository, run.head_branch, run.head_sha)
+
+
 def _there(client: Client, branch: str, base: str) -> int | None:
     """The number of the open pull request of this repository's branch."""
     owner = client.repository.split("/")[0]
-    for pull in client.pages("/pulls", state="open", head=f"{owner}:{branch}", base=base):
-        if isinstance(pull, dict) and isinstance(pull.get("number"), int):
-            return pull["number"]
-    return None
+    found = client.pages("/pulls", state="open", head=f"{owner}:{branch}", base=base)
+    return next((understood(Pull, one).number for one in found), None)

@@ -186,11 +186,11 @@ def test_a_laboratory_s_own_authority_is_trusted_where_the_environment_names_it(
     certificate, key = authority
     with stand_in(certificate=key) as github:
         github.pull("c0ffee")
-        client = Client(github.repository, "s3cret", f"{github.url}/api/v3", lambda _: None)
+        place = (github.repository, "s3cret", f"{github.url}/api/v3", lambda _: None)
         with pytest.raises(Outside, match="certificate"):
-            client.get("/pulls/1")
+            Client(*place).get("/pulls/1")
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-        assert client.get("/pulls/1")["number"] == 1
+        assert Client(*place).get("/pulls/1")["number"] == 1
 
 
 def test_the_job_s_environment_is_what_is_asked(github: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:

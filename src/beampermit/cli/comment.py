@@ -1,0 +1,43 @@
+"""`beampermit comment`: the report as the one comment on its pull request."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from beampermit.cli.output import Json, console, show
+
+
+class Via(StrEnum):
+    """What writes the comment."""
+
+    OWN = "own"
+    CML = "cml"
+
+
+def comment(
+    folder: Annotated[Path, typer.Option("--report", help="Folder that `beampermit report` wrote.")] = Path("report"),
+    run: Annotated[
+        int | None, typer.Option("--from-run", metavar="RUN", help="Take the report from this run's artifact instead.")
+    ] = None,
+    pull: Annotated[int | None, typer.Option(help="The pull request, outside of a job that runs for one.")] = None,
+    via: Annotated[Via, typer.Option(help="Write it with this program.")] = Via.OWN,
+    title: Annotated[str, typer.Option(help="Title in CML's watermark, by which the comment is found.")] = "beampermit",
+    author: Annotated[str, typer.Option(help="Account that the token speaks for.")] = "github-actions[bot]",
+    as_json: Json = False,
+) -> None:
+    """Write the report as a comment on its pull request, or bring the one that is there up to date."""
+    from beampermit.commenting import Publisher
+    from beampermit.github.client import Client
+    from beampermit.interlocks import runner
+
+    client = Client.of_job("no comment can be written")
+    expected = {id: cls.title() for id, cls in runner.load().items()}
+    publisher = Publisher(client, expected, title, author, via_cml=via is Via.CML)
+    done = publisher.of_run(run) if run is not None else publisher.of_folder(folder, pull)
+    line = f"{done.outcome}: {done.words or done.address}"
+    body = {"outcome": done.outcome, "why": done.words, "address": done.address}
+    show(body, lambda: console().print(line, markup=False, soft_wrap=True), as_json)

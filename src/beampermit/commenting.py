@@ -1,0 +1,130 @@
+"""The report of a run as the one comment on its pull request.
+
+What the run says of itself is believed for nothing but its content: whose pull request it is, which commit and how it
+ended are GitHub's words, and the text is written here, from data that is read strictly.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from beampermit.documents.markdown import Markdown, text, visible
+from beampermit.documents.report import FILE, LARGEST, Report, read_report
+from beampermit.errors import BadInput
+from beampermit.github import artifact, cml, pulls, runs
+from beampermit.github.answers import Pull, Run
+from beampermit.github.client import Client
+from beampermit.github.sticky import BOT, Outcome, Posted, Sticky
+from beampermit.github.watermark import TITLE, Mark
+
+ARTIFACT = "report"
+BESIDE = re.compile(r"report\.(?:md|html)|summary\.md|plots/[a-z0-9-]{1,60}\.png")
+"""What else `beampermit report` writes."""
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """Writes comments titled `title` as `author`, with CML where `via_cml`; `expected` are interlocks by id."""
+
+    client: Client
+    expected: Mapping[str, str]
+    title: str = TITLE
+    author: str = BOT
+    via_cml: bool = False
+
+    def of_run(self, number: int) -> Posted:
+        """Comment on the pull request that run `number` is about, from the artifact it left.
+
+        Where the artifact cannot be accepted, the comment says so before `BadInput` is raised. Raises `Outside`.
+        """
+        run = runs.run(self.client, number)
+        if run.event != "pull_request":
+            return Posted(Outcome.NOWHERE, f"run {run.id} was started by {visible(run.event)}, not by a pull request")
+        found = pulls.pulls_of(self.client, run)
+        if len(found) > 1:
+            named = ", ".join(str(pull.number) for pull in found)
+            raise BadInput(
+                f"pull requests {named} have the same head: nobody can tell which one run {run.id} is about",
+                hint="close all but one, or put a commit on one of them",
+            )
+        if not found:
+            return Posted(
+                Outcome.NOWHERE,
+                f"no open pull request has {run.head_sha[:12]} as its head: closed, deleted, or pushed to since",
+            )
+        mark = Mark(run.id, run.run_attempt, run.head_sha)
+        try:
+            report = self._report(run)
+        except BadInput as error:
+            self._post(found[0], _apology(self._source(run), error), mark)
+            raise BadInput(_harmless(error.message), file=error.file, line=error.line, hint=error.hint) from None
+        return self._post(found[0], self._text(report, run), mark)
+
+    def of_folder(self, folder: Path, number: int | None) -> Posted:
+        """Comment on pull request `number`, or the one this job runs for, from what `beampermit report` wrote.
+
+        Raises `BadInput`, `Outside`.
+        """
+        number = number or runs.pull_number()
+        if number is None:
+            raise BadInput("this job runs for no pull request", hint="name one: beampermit comment --pull NUMBER")
+        file = folder / FILE
+        if not file.is_file():
+            raise BadInput("the file is missing", file=file, hint="beampermit report")
+        with file.open("rb") as stream:
+            report = read_report(stream.read(LARGEST + 1), self.expected, str(file))
+        pull = pulls.pull(self.client, number)
+        if pull.state != "open":
+            return Posted(Outcome.NOWHERE, f"pull request {number} is closed")
+        if pull.head.sha != report.head:
+            words = f"the report is about {report.head[:12]}, pull request {number} is at {pull.head.sha[:12]}"
+            return Posted(Outcome.STALE, words)
+        run, attempt = (int(os.environ.get(f"GITHUB_RUN_{name}") or 0) for name in ("ID", "ATTEMPT"))
+        return self._post(pull, report.markdown(), Mark(run, attempt, report.head))
+
+    def _report(self, run: Run) -> Report:
+        content = artifact.member(self.client, run.id, ARTIFACT, FILE, BESIDE, LARGEST)
+        report = read_report(content, self.expected)
+        if report.head != run.head_sha:
+            raise BadInput(f"it is about {report.head[:12]}, its run is about {run.head_sha[:12]}", file=FILE)
+        return report
+
+    def _post(self, pull: Pull, report: str, mark: Mark) -> Posted:
+        if pull.locked:
+            return Posted(Outcome.NOWHERE, f"pull request {pull.number} is locked: it takes no comments")
+        write = cml.writer(self.client, pull.number, self.title) if self.via_cml else None
+        return Sticky(self.client, pull.number, self.title, self.author, write).post(report, mark)
+
+    def _text(self, report: Report, run: Run) -> str:
+        link = f"[run {run.id}]({self._address(run)})"
+        where = Markdown(f"They stand in the summary of {link}, and in `report.html` among its artifacts.")
+        return "\n".join((*_doubt(report, run), report.markdown(where=where), self._source(run)))
+
+    def _source(self, run: Run) -> str:
+        ended = f", which ended in {text(run.conclusion)}" if run.conclusion else ""
+        return f"From [run {run.id}]({self._address(run)}), attempt {run.run_attempt}{ended}.\n"
+
+    def _address(self, run: Run) -> str:
+        server = os.environ.get("GITHUB_SERVER_URL") or "https://github.com"
+        return f"{server}/{self.client.repository}/actions/runs/{run.id}"
+
+
+def _doubt(report: Report, run: Run) -> tuple[str, ...]:
+    """Code of the pull request ran where the report was made: it can say what it likes, but not how the run ended."""
+    if not report.judged.all_closed or run.conclusion in (None, "success"):
+        return ()
+    return ("> [!CAUTION]\n> This report says that all is closed, and its run did not end well. Look at the run.\n",)
+
+
+def _apology(source: str, error: BadInput) -> str:
+    where = f"{text(error.place)}: " if error.place else ""
+    return f"# ❌ No report\n\nWhat the run left cannot be shown: {where}{text(error.message)}.\n\n{source}"
+
+
+def _harmless(message: str) -> str:
+    """A line for a job's log: names in an artifact are whatever its author liked, and a runner obeys `##[`."""
+    return visible(message, limit=300).replace("##[", "## [")

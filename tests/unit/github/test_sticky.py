@@ -1,0 +1,183 @@
+"""One comment on a pull request, whatever people, GitHub and other runs do meanwhile."""
+
+from __future__ import annotations
+
+from threading import Barrier, Thread
+
+import pytest
+
+from beampermit.errors import BadInput, Outside
+from beampermit.github.client import Client
+from beampermit.github.sticky import BOT, Outcome, Posted, Sticky
+from beampermit.github.watermark import Mark, signed, watermark
+from github_server import lost, meanwhile, reset, says, too_fast
+from github_stand_in import GitHub, Token
+
+SHA = "c0ffee" + "0" * 34
+LIST, CREATE, UPDATE = "GET /repos/lab/faults/issues/1/comments", "POST /repos", "PATCH /repos"
+
+
+def mark(run: int, attempt: int = 1, head: str = SHA) -> Mark:
+    return Mark(run, attempt, head)
+
+
+@pytest.fixture
+def sticky(github: GitHub) -> Sticky:
+    github.pull(SHA)
+    return Sticky(Client(github.repository, "s3cret", github.url, lambda _: None), 1)
+
+
+def ours(github: GitHub) -> list[str]:
+    """What the bot says on the pull request."""
+    return [comment["body"] for comment in github.comments.values() if comment["user"]["login"] == BOT]
+
+
+def test_there_is_one_comment_and_it_is_brought_up_to_date(sticky: Sticky, github: GitHub) -> None:
+    first = sticky.post("# One", mark(1))
+    second = sticky.post("# Two", mark(2))
+    assert (first.outcome, second.outcome) == (Outcome.CREATED, Outcome.UPDATED)
+    assert first.address == second.address
+    assert ours(github) == [signed("# Two", mark(2))]
+
+
+def test_no_more_requests_than_needed(sticky: Sticky, github: GitHub) -> None:
+    counts = []
+    for report, run in (("# One", 1), ("# One", 1), ("# Two", 2), ("# Two", 1)):
+        github.asked.clear()
+        sticky.post(report, mark(run))
+        counts.append([one.method for one in github.asked])
+    create, unchanged, update, stale = counts
+    assert create == ["GET", "POST", "GET"]
+    assert unchanged == ["GET"]
+    assert update == ["GET", "PATCH"]
+    assert stale == ["GET"]
+
+
+def test_over_many_comments_it_is_found_and_pages_behind_it_are_not_read(sticky: Sticky, github: GitHub) -> None:
+    for number in range(250):
+        github.comment(1, f"comment {number}")
+    sticky.post("# One", mark(1))
+    for number in range(150):
+        github.comment(1, f"later comment {number}")
+    github.asked.clear()
+    assert sticky.post("# Two", mark(2)).outcome is Outcome.UPDATED
+    assert github.count(LIST) == 3
+    assert len(ours(github)) == 1
+
+
+def test_a_marker_that_a_user_pastes_is_nobody_s(sticky: Sticky, github: GitHub) -> None:
+    pasted = github.comment(1, signed("# Mine is nicer", mark(999)))
+    assert sticky.post("# One", mark(1)).outcome is Outcome.CREATED
+    assert sticky.post("# Two", mark(2)).outcome is Outcome.UPDATED
+    assert github.comments[pasted["id"]]["body"] == signed("# Mine is nicer", mark(999))
+    assert ours(github) == [signed("# Two", mark(2))]
+
+
+def test_what_the_bot_says_without_our_title_stays(sticky: Sticky, github: GitHub) -> None:
+    for body in ("Welcome!", f"CML's own\n\n{watermark(SHA, '')}", f"x\n\n{watermark(SHA, 'nightly')}"):
+        github.comment(1, body, BOT)
+    sticky.post("# One", mark(1))
+    sticky.post("# Two", mark(2))
+    assert len(ours(github)) == 4
+
+
+def test_a_comment_of_cml_s_with_our_title_is_brought_up_to_date(sticky: Sticky, github: GitHub) -> None:
+    github.comment(1, f"from cml\n\n{watermark('beef', 'beampermit')}", BOT)
+    assert sticky.post("# One", mark(1)).outcome is Outcome.UPDATED
+    assert ours(github) == [signed("# One", mark(1))]
+
+
+def test_an_account_that_is_gone_is_not_ours(sticky: Sticky, github: GitHub) -> None:
+    github.comment(1, signed("# Old", mark(1)))["user"] = None
+    assert sticky.post("# One", mark(1)).outcome is Outcome.CREATED
+
+
+@pytest.mark.parametrize(("run", "attempt"), [(4, 1), (5, 1)])
+def test_a_stale_run_overwrites_nothing(sticky: Sticky, github: GitHub, run: int, attempt: int) -> None:
+    sticky.post("# New", mark(5, 2))
+    posted = sticky.post("# Old", mark(run, attempt))
+    assert posted.outcome is Outcome.STALE
+    assert posted.words == "run 5, attempt 2, has said more already"
+    assert ours(github) == [signed("# New", mark(5, 2))]
+
+
+def test_a_run_number_from_elsewhere_does_not_silence_a_new_head(sticky: Sticky, github: GitHub) -> None:
+    github.comment(1, signed("# Moved here from another GitHub", mark(10**12, head="f" * 40)), BOT)
+    assert sticky.post("# One", mark(1)).outcome is Outcome.UPDATED
+
+
+def test_a_comment_deleted_while_it_is_updated_is_written_anew(sticky: Sticky, github: GitHub) -> None:
+    sticky.post("# One", mark(1))
+    github.next(meanwhile(github.comments.clear), of=UPDATE)
+    assert sticky.post("# Two", mark(2)).outcome is Outcome.CREATED
+    assert ours(github) == [signed("# Two", mark(2))]
+
+
+def test_a_comment_deleted_as_soon_as_it_is_written_ends_in_a_line(sticky: Sticky, github: GitHub) -> None:
+    github.next(*[meanwhile(github.comments.clear)] * 10, of=UPDATE)
+    github.next(*[says(200, [])] * 10, of=LIST)
+    assert sticky.post("# One", mark(1)).outcome is Outcome.CREATED, "the list lags behind; GitHub said that it is made"
+    assert len(ours(github)) == 1
+
+
+def test_two_runs_at_once_leave_one_comment_and_it_is_the_newer_one_s(sticky: Sticky, github: GitHub) -> None:
+    both = Barrier(2)
+    github.next(*[meanwhile(both.wait)] * 2, of=LIST)  # neither sees the other's
+    done: dict[int, Posted] = {}
+    runs = [Thread(target=lambda run=run: done.update({run: sticky.post(f"# {run}", mark(run))})) for run in (1, 2)]
+    for one in runs:
+        one.start()
+    for one in runs:
+        one.join()
+    assert ours(github) == [signed("# 2", mark(2))]
+    assert done[2].outcome in (Outcome.CREATED, Outcome.UPDATED)
+
+
+def test_what_a_killed_run_left_beside_it_is_removed(sticky: Sticky, github: GitHub) -> None:
+    for run in (1, 2):
+        github.comment(1, signed(f"# {run}", mark(run)), BOT)
+    sticky.post("# Three", mark(3))
+    assert ours(github) == [signed("# Three", mark(3))]
+
+
+@pytest.mark.parametrize("fault", [lost, reset, says(500), says(502), too_fast(1)])
+def test_a_comment_whose_fate_is_unknown_is_looked_for_and_not_doubled(
+    sticky: Sticky, github: GitHub, fault: object
+) -> None:
+    github.next(fault, of=CREATE)
+    assert sticky.post("# One", mark(1)).outcome is Outcome.CREATED
+    github.next(fault, of=UPDATE)
+    assert sticky.post("# Two", mark(2)).outcome is Outcome.UPDATED
+    assert ours(github) == [signed("# Two", mark(2))]
+
+
+def test_a_token_of_another_account_writes_nothing_that_no_run_would_find(sticky: Sticky, github: GitHub) -> None:
+    github.tokens["s3cret"] = Token("lab-bot")
+    with pytest.raises(BadInput, match="the token speaks as lab-bot") as caught:
+        sticky.post("# One", mark(1))
+    assert "--author" in caught.value.hint
+    assert github.comments == {}
+    named = Sticky(sticky.client, 1, author="lab-bot")
+    assert [named.post("# One", mark(run)).outcome for run in (1, 2)] == [Outcome.CREATED, Outcome.UPDATED]
+
+
+@pytest.mark.parametrize(
+    "odd", [[7], [{"id": "1"}], [{"id": 1, "body": None, "user": None, "html_url": ""}], [{"body": "x"}]]
+)
+def test_a_list_of_an_odd_shape_is_the_outside_world(sticky: Sticky, github: GitHub, odd: list[object]) -> None:
+    github.next(says(200, odd), of=LIST)
+    with pytest.raises(Outside, match=r"GitHub's answer is not understood: comment"):
+        sticky.post("# One", mark(1))
+
+
+def test_a_pull_request_that_is_gone_is_said(sticky: Sticky, github: GitHub) -> None:
+    github.pulls.clear()
+    with pytest.raises(Outside, match="404 Not Found"):
+        sticky.post("# One", mark(1))
+
+
+def test_a_read_only_token_is_said_with_what_it_lacks(sticky: Sticky, github: GitHub) -> None:
+    github.tokens["s3cret"] = Token(rights=frozenset({"pull-requests:read"}))
+    with pytest.raises(Outside, match="403 Resource not accessible") as caught:
+        sticky.post("# One", mark(1))
+    assert "permissions" in caught.value.hint
