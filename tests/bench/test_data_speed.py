@@ -135,7 +135,7 @@ def test_is_everything_far_away(far: tuple[Path, str], timed: Timed, say: Say) -
 
 
 CHECK = """\
-import json, resource, sys, time
+import duckdb, numpy, resource, time
 from beampermit.project import Project
 from beampermit.datasets import promises
 from beampermit.datasets.tables import open_tables

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,7 +51,7 @@ def ranges_changed(contract: Contract, judge: Contract) -> list[str]:
 
 
 def look(table: Table, signals: tuple[Signal, ...], key: tuple[str, ...], target: str) -> Report:
-    """Judge one file: one scan of plain aggregates, and a second one only of columns that broke a promise."""
+    """Judge one file: one scan that counts rows which keep every promise, a second one of columns that broke one."""
     report = Report(table.split, table.path)
     try:
         report.problems += _missing(table, [*key, target, *(signal.name for signal in signals)])
@@ -72,28 +73,29 @@ def _scan(table: Table, report: Report, columns: list[_Column], key: tuple[str, 
     report.problems += [problem for column in columns for problem in column.form()]
     columns = [column for column in columns if column.numeric]
     whole = list(dict.fromkeys([*key, target]))
-    asked = [
-        "count(*)",
-        *(f"count(*) - count({name(column)})" for column in whole),
-        *(part for column in columns for part in column.aggregates()),
-    ]
-    rows, *rest = table.query(f"SELECT {', '.join(asked)} FROM {table.source}")[0]
-    report.rows = rows
-    if not rows:
-        report.problems.append("has no rows")
-        return
-    missing = dict(zip(whole, rest, strict=False))
-    report.problems += [f"{column} is null in {count} of {rows} rows" for column, count in missing.items() if count]
-    if not any(missing.values()) and _seems_repeated(table, key, rows):
-        report.problems += _repeated(table, key, rows)
-    answers = rest[len(whole) :]
-    for number, column in enumerate(columns):
-        report.problems += column.problems(report, answers[5 * number : 5 * number + 5])
+    asked = ["count(*)", *(f"count({name(column)})" for column in whole), *(column.kept() for column in columns)]
+    with ThreadPoolExecutor(1) as beside:  # looking for repeated keys sorts on one core, the scan has the others
+        repeated = beside.submit(_seems_repeated, table, key)
+        rows, *counts = table.query(f"SELECT {', '.join(asked)} FROM {table.source}")[0]
+        report.rows = rows
+        if not rows:
+            report.problems.append("has no rows")
+            return
+        given = dict(zip(whole, counts, strict=False))
+        report.problems += [
+            f"{column} is null in {rows - count} of {rows} rows" for column, count in given.items() if count < rows
+        ]
+        if all(given[column] == rows for column in key) and repeated.result():
+            report.problems += _repeated(table, key, rows)
+    for column, count in zip(columns, counts[len(whole) :], strict=True):
+        if count < rows:
+            report.problems += column.detail(report) or [f"{column.name} breaks its promise in {rows - count} rows"]
 
 
-def _seems_repeated(table: Table, key: tuple[str, ...], rows: int) -> bool:
+def _seems_repeated(table: Table, key: tuple[str, ...]) -> bool:
     """Whether two keys have one hash: eight bytes a row, sorted here, which is several times faster than grouping."""
     hashed = f"hash({', '.join(name(column) for column in key)})"
+    (rows,) = table.query(f"SELECT count(*) FROM {table.source}")[0]
     if rows > SORTED:
         return table.query(f"SELECT count(DISTINCT {hashed}) FROM {table.source}")[0][0] < rows
     hashes = table.numbers(f"SELECT {hashed} FROM {table.source}")
@@ -128,6 +130,11 @@ class _Column:
         self._values = values
 
     @property
+    def name(self) -> str:
+        """The signal's name."""
+        return self._signal.name
+
+    @property
     def numeric(self) -> bool:
         """Whether it holds what the signal's shape says: numbers, or lists of them."""
         return self._depth is not None and (self._depth > 0) == bool(self._signal.shape)
@@ -141,28 +148,29 @@ class _Column:
         if not self.numeric:
             yield f"{signal.name} is of type {self._table.columns[signal.name]}, not {self._wanted()}"
 
-    def aggregates(self) -> tuple[str, ...]:
-        """Extremes (NaN counts as the greatest), lengths, and how many values are null."""
+    def kept(self) -> str:
+        """SQL of how many rows keep every promise; NaN is the greatest to duckdb, null is never counted.
+
+        `count_if` takes half the time of `count(*) FILTER`, and gives null where every value is.
+        """
         low, high, length, count = self._parts()
-        return (
-            f"CAST(min({low}) AS DOUBLE)",
-            f"CAST(max({high}) AS DOUBLE)",
-            f"min({length})",
-            f"max({length})",
-            f"{self._nulls(length, count)} + count(*) - count({name(self._signal.name)})",
-        )
+        bottom, top = self._bounds()
+        if self._depth == 0:
+            return f"coalesce(count_if({low} BETWEEN {bottom} AND {top}), 0)"
+        whole = f"{length} = {self._size} AND {count} = {self._size}"
+        return f"coalesce(count_if({whole} AND {low} >= {bottom} AND {high} <= {top}), 0)"
 
-    def problems(self, report: Report, answer: list[Any]) -> Iterator[str]:
-        """What is wrong by the answer to `aggregates`."""
-        low, high, shortest, longest, nulls = answer
-        report.signals[self._signal.name] = {"lowest": _finite(low), "highest": _finite(high)}
+    def _bounds(self) -> tuple[str, str]:
+        """The range as numbers of the column's own type, so that no value is converted; exact for single precision."""
         bottom, top = self._signal.range
-        inside = low is not None and bottom <= low and high <= top  # NaN is never inside
-        if not inside or nulls or (shortest, longest) != (self._size, self._size):
-            yield from self._detail(report)
+        if not self._table.columns[self._signal.name].startswith("FLOAT"):
+            return f"{bottom!r}::DOUBLE", f"{top!r}::DOUBLE"
+        import numpy as np
 
-    def _nulls(self, length: str, count: str) -> str:
-        return f"sum({length} - {count})" if self._depth else "0"
+        low, high = np.float32(bottom), np.float32(top)
+        low = np.nextafter(low, np.float32(math.inf)) if float(low) < bottom else low
+        high = np.nextafter(high, np.float32(-math.inf)) if float(high) > top else high
+        return f"'{low}'::FLOAT", f"'{high}'::FLOAT"
 
     def _parts(self) -> tuple[str, str, str, str]:
         if self._depth == 0:
@@ -174,7 +182,8 @@ class _Column:
             f"list_count({self._values})",
         )
 
-    def _detail(self, report: Report) -> Iterator[str]:
+    def detail(self, report: Report) -> list[str]:
+        """What is wrong, counted and with the first rows, by a second scan; told to `report` as well."""
         low, high, length, count = self._parts()
         bottom, top = self._signal.range
         tests = {
@@ -207,10 +216,12 @@ class _Column:
                 for kind, (_, first) in found.items()
             },
         }
-        for kind, (count, first) in found.items():
-            if count:
-                where = _key(self._key, first[0])
-                yield f"{self._words(kind, lowest, highest)} in {count} of {report.rows} rows (first: {where})"
+        return [
+            f"{self._words(kind, lowest, highest)} in {count} of {report.rows} rows"
+            f" (first: {_key(self._key, first[0])})"
+            for kind, (count, first) in found.items()
+            if count
+        ]
 
     def _words(self, kind: str, lowest: float, highest: float) -> str:
         signal = self._signal
@@ -236,7 +247,3 @@ def _span(signal: Signal) -> str:
 
 def _key(columns: tuple[str, ...], values: Any) -> str:
     return ", ".join(f"{column} {str(value)[:60]}" for column, value in zip(columns, values, strict=False))
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

@@ -228,6 +228,10 @@ def _open(root: Path, home: Path, text: str | None) -> Any:
                 found["cache"].setdefault("dir", str(home / ".dvc/cache"))
             return found
 
+        def _ignore(self) -> None:
+            if home == root:
+                super()._ignore()  # elsewhere, git would be told to ignore files of another work tree
+
     with bad_input(root):
         return Believed(str(root))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beampermit.datasets import arrow
+from beampermit.datasets.database import connect
 from beampermit.datasets.workspace import oddities
 from beampermit.errors import Tripped
 
@@ -72,24 +73,26 @@ class Table:
         return {**_of_file(stated.get(b"units", b"{}")), **arrow.units(stated.get(b"ARROW:schema", b""))}
 
     def query(self, sql: str) -> list[Any]:
-        """Run SQL on this table."""
+        """Run SQL on this table. Several threads may ask at once."""
         import duckdb
 
         try:
-            return self._connection.execute(sql).fetchall()
+            with self._connection.cursor() as cursor:
+                return cursor.execute(sql).fetchall()
         except duckdb.Error as error:
             raise self._unreadable(error) from None
 
     def numbers(self, sql: str) -> np.ndarray:
-        """Run SQL that gives one column of numbers without nulls; give them as an array of our own."""
+        """Run SQL that gives one column of numbers without nulls; give them as an array that may be written to."""
         import duckdb
         import numpy as np
 
         try:
-            (column,) = self._connection.execute(sql).fetchnumpy().values()
+            with self._connection.cursor() as cursor:
+                (column,) = cursor.execute(sql).fetchnumpy().values()
         except duckdb.Error as error:
             raise self._unreadable(error) from None
-        return np.array(column)
+        return np.require(column, requirements="W")
 
     def batches(self, sql: str, size: int) -> Iterator[list[Any]]:
         """Run SQL on this table; give the answer in pieces of at most `size` rows, never whole."""
@@ -112,13 +115,8 @@ class Table:
 
 def open_tables(root: Path, splits: Mapping[str, str]) -> list[Table]:
     """The splits' files, on one connection that reaches nothing but files. Raises `Tripped` for pipes and links."""
-    import duckdb
-
-    connection = duckdb.connect(
-        ":memory:", config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}
-    )
+    connection = connect()
     known = {name for (name,) in connection.execute("SELECT name FROM duckdb_optimizers()").fetchall()}
-    connection.execute("SET enable_progress_bar = false")  # it writes to stdout, into our JSON
     connection.execute(f"SET disabled_optimizers = '{','.join(sorted(BELIEVERS & known))}'")
     return [Table(connection, root.resolve(), split, path) for split, path in splits.items()]
 

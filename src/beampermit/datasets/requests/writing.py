@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from beampermit.datasets import database
 from beampermit.datasets.tables import text
 
 MEMORY = "1GB"
@@ -15,20 +16,10 @@ MEMORY = "1GB"
 
 def connect(folder: Path) -> Any:
     """A database in memory that spills into `folder`, knows UTC alone, and reaches nothing but files."""
-    import duckdb
-
-    connection = duckdb.connect(
-        ":memory:",
-        config={
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "memory_limit": MEMORY,
-            "temp_directory": str(folder / "spill"),
-            "preserve_insertion_order": True,
-        },
+    connection = database.connect(
+        memory_limit=MEMORY, temp_directory=str(folder / "spill"), preserve_insertion_order=True
     )
     connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET enable_progress_bar = false")
     return connection
 
 
