@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 ENVIRONMENT, ACCELERATOR = "{{ cookiecutter.environment }}", "{{ cookiecutter.accelerator }}"
+GPU_RUNNER = "{{ cookiecutter.gpu_runner }}" if ACCELERATOR == "cuda" else ""
+GPU_TESTS = Path("tests/integration/test_gpu.py")
 GPU = ("cuda.virtual-packages.yml",)
 CONDA = ("environment.yml", "environment-dev.yml", "virtual-packages.yml", *GPU)
 REPOSITORY = "{{ cookiecutter.beampermit_repository }}"
@@ -20,6 +23,17 @@ def point_workflows_at(repository: str) -> None:
     for file in [*Path(".github").rglob("*.yml"), *Path(".github").rglob("*.yaml")]:
         text = file.read_text(encoding="utf-8")
         file.write_text(re.sub(rf"(uses:\s*['\"]?){OURS}/", rf"\g<1>{repository}/", text), encoding="utf-8")
+
+
+def name_gpu_runners(labels: list[str]) -> None:
+    """Write the labels into the workflows that judge; without any, there is no test that needs a GPU."""
+    if not labels:
+        GPU_TESTS.unlink()
+        return
+    for name in ("pull-request", "release"):
+        file = Path(f".github/workflows/{name}.yml")
+        text = file.read_text(encoding="utf-8")
+        file.write_text(text.replace('gpu-labels: ""', f"gpu-labels: '{json.dumps(labels)}'"), encoding="utf-8")
 
 
 def keep_one_environment() -> None:
@@ -49,6 +63,7 @@ def first_commit() -> str:
 
 if __name__ == "__main__":
     keep_one_environment()
+    name_gpu_runners(list(filter(None, GPU_RUNNER.split(","))))
     if REPOSITORY != OURS:
         point_workflows_at(REPOSITORY)
     problem = first_commit()

@@ -73,6 +73,12 @@ def _choice(*known: str) -> Callable[[str], str]:
     return lambda value: "" if value in known else f"{value!r} is none of {', '.join(known)}"
 
 
+def _labels(value: str) -> str:
+    if not value or re.fullmatch(r"[A-Za-z0-9._-]+(,[A-Za-z0-9._-]+)*", value):
+        return ""
+    return f"{value!r} is not labels joined by commas, such as self-hosted,gpu"
+
+
 def _image(value: str) -> str:
     return "" if re.fullmatch(IMAGE, value) else f"{value!r} is not an image with its digest: NAME:TAG@sha256:64 digits"
 
@@ -122,6 +128,7 @@ RULES = {
     "python_version": _choice("3.11", "3.12", "3.13", "3.14"),
     "environment": _choice("conda-lock", "uv"),
     "accelerator": _choice("cpu", "cuda"),
+    "gpu_runner": _labels,
     "pytorch_index": _address,
     "pytorch_cuda_index": _address,
     "container_image": _image,

@@ -36,6 +36,7 @@ WRONG = [
     ("review_by", "2020-01-01", "2020-01-01 has passed"),
     ("on_call", "{{ 7 * 7 }}", "which the template reads as its own"),
     ("python_version", "3.9", "'3.9' is none of 3.11, 3.12, 3.13, 3.14"),
+    ("gpu_runner", "self-hosted, gpu", "'self-hosted, gpu' is not labels joined by commas"),
     ("pytorch_index", "cpu", "'cpu' is not an http(s) address"),
     ("pytorch_cuda_index", "ftp://lab.example", "is not an http(s) address"),
     ("environment", "poetry", "'poetry' is none of conda-lock, uv"),

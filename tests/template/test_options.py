@@ -13,6 +13,7 @@ from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
+import yaml
 
 from beampermit.contract import load_contract
 from beampermit.environments.choice import backend_of
@@ -21,8 +22,10 @@ from beampermit.errors import Outside
 from beampermit.generation import generate
 from beampermit.generation.template import questions, template_folder
 from beampermit.interlocks import runner
+from beampermit.interlocks.gpu_needs import marks
 from beampermit.processes import run
 from beampermit.project import Project
+from beampermit.rehearsal import FILES
 
 OTHER = {
     "project_slug": "a",
@@ -35,6 +38,7 @@ OTHER = {
     "on_call": "yes",
     "logbook": "http://127.0.0.1/log?q=a&b=c",
     "review_by": "2098-12-31",
+    "gpu_runner": "arc-gpu",
     "pytorch_index": "https://mirror.lab.example/whl/cpu",
     "pytorch_cuda_index": "https://mirror.lab.example/whl/cu130",
     "container_image": f"mirror.lab.example/python:3.11@sha256:{'0' * 64}",
@@ -92,6 +96,27 @@ def test_only_the_files_of_the_chosen_environment_are_there(answers: dict[str, s
     assert [one.name for one in backend.specification(root).requirements].count("numpy") == 1
 
 
+GPU_RUNNERS = [
+    ({}, "", False),
+    ({"gpu_runner": "gpu"}, "", False),
+    ({"accelerator": "cuda"}, '["self-hosted", "gpu"]', True),
+    ({"accelerator": "cuda", "gpu_runner": "arc-gpu"}, '["arc-gpu"]', True),
+    ({"accelerator": "cuda", "gpu_runner": ""}, "", False),
+]
+
+
+@pytest.mark.parametrize(("answers", "labels", "promised"), GPU_RUNNERS, ids=str)
+def test_promise_tests_and_runners_of_a_gpu_come_together(
+    answers: dict[str, str], labels: str, promised: bool, tmp_path: Path
+) -> None:
+    root = generate(tmp_path, answers)
+    called = [yaml.safe_load((root / FILES[kind]).read_text())["jobs"]["ml"]["with"] for kind in FILES]
+    assert [given["gpu-labels"] for given in called] == [labels] * 2
+    assert (load_contract(root).tests.gpu is not None) == promised
+    assert (root / "tests/integration/test_gpu.py").exists() == promised
+    assert bool(marks(root, "gpu")) == promised
+
+
 def test_a_project_without_a_lock_is_told_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*_: object, **__: object) -> None:
         raise Outside("a channel cannot be reached")
@@ -138,8 +163,6 @@ def test_the_readme_tells_each_of_the_13_steps_and_names_files_that_are_there(tm
 
 
 def test_what_the_readme_calls_a_better_model_are_parameters_that_are_there(tmp_path: Path) -> None:
-    import yaml
-
     root = generate(tmp_path, {})
     better = yaml.safe_load((root / "README.md").read_text().split("```yaml\n")[1].split("```")[0])
     params = yaml.safe_load((root / "params.yaml").read_text())

@@ -1,7 +1,8 @@
 """TST003 closes only where every test marked `gpu` ran on a GPU that the base branch's contract is content with.
 
 The machine is planted: a program `nvidia-smi` on the path, and a module `torch` in the project's environment that names
-devices. pytest, the tests and the judgement are real. `test_on_a_real_gpu` plants nothing and needs a GPU.
+devices. pytest, the tests and the judgement are real. `tests/template/test_gpu_tests.py`
+plants nothing, and needs a GPU.
 """
 
 from __future__ import annotations

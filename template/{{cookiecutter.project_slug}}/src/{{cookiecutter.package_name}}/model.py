@@ -31,12 +31,13 @@ class FaultModel:
 
     def __call__(self, turns: np.ndarray) -> np.ndarray:
         """Scores of `turns`, shape (rows, 250), mm -> (rows,). NaN where a turn is not finite: no number is better than a wrong one."""
+        device = next(self.net.parameters()).device
         finite = np.isfinite(turns).all(axis=1)
         scores = np.full(len(turns), np.nan, dtype=np.float32)
         if finite.any():
             with torch.inference_mode():
-                logits = self.net(torch.from_numpy(self.transform(turns[finite])))
-            scores[finite] = torch.sigmoid(logits)[:, 0].numpy()
+                logits = self.net(torch.from_numpy(self.transform(turns[finite])).to(device))
+            scores[finite] = torch.sigmoid(logits)[:, 0].cpu().numpy()
         return scores
 
     def save(self, folder: Path) -> None:
@@ -46,10 +47,10 @@ class FaultModel:
         save_file(self.net.state_dict(), folder / "weights.safetensors")
 
     @classmethod
-    def load(cls, weights: Path, transform: Path) -> FaultModel:
-        """Read what `save` wrote; the sizes of the layers are those of the weights."""
+    def load(cls, weights: Path, transform: Path, device: str = "cpu") -> FaultModel:
+        """Read what `save` wrote, on whatever device; the sizes of the layers are those of the weights."""
         state = load_file(weights)
         hidden, features = state["0.weight"].shape
         net = network(features, hidden)
         net.load_state_dict(state)
-        return cls(Transform.load(transform), net)
+        return cls(Transform.load(transform), net.to(device))

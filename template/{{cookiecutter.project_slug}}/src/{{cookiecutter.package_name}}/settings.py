@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
@@ -40,6 +40,9 @@ class Training(Part):
     epochs: int = Field(gt=0)
     batch: int = Field(gt=0)
     learning_rate: float = Field(gt=0)
+    device: Literal["cpu", "cuda"] = "cpu"
+    precision: Literal["float32", "mixed"] = "float32"
+    """Of the products in the network: `mixed` takes bfloat16 for them, with weights of float32."""
 
 
 class Params(Part):

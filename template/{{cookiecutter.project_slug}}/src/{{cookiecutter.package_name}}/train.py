@@ -11,6 +11,7 @@ from torch import nn
 
 from . import settings, signals
 from .model import FaultModel, network
+from .processes import ALONE, Processes, together
 from .transforms import Transform
 
 TRAINED = Path("models/trained")
@@ -25,12 +26,14 @@ def load(split: str) -> Data:
     return signals.turns_of(table), table["faulty"].to_numpy(dtype=np.float32)
 
 
-def fit(train: Data, validation: Data, params: settings.Params) -> tuple[FaultModel, Curve]:
+def fit(train: Data, validation: Data, params: settings.Params, team: Processes = ALONE) -> tuple[FaultModel, Curve]:
     """A trained model, and (epoch, loss, validation loss) of each epoch. The same arguments give the same weights."""
+    device = team.device(params.train.device)
     transform = Transform.fit(train[0], params.transforms.features)
-    net = network(len(transform.names), params.train.hidden, params.train.seed)
-    inputs, targets = _tensors(transform, train)
-    held_out = _tensors(transform, validation)
+    net = network(len(transform.names), params.train.hidden, params.train.seed).to(device)
+    spread = team.spread(net)
+    inputs, targets = _tensors(transform, train, device)
+    held_out = _tensors(transform, validation, device)
     optimiser = torch.optim.Adam(net.parameters(), lr=params.train.learning_rate)
     loss_of = nn.BCEWithLogitsLoss()
     order = torch.Generator().manual_seed(params.train.seed)
@@ -39,23 +42,30 @@ def fit(train: Data, validation: Data, params: settings.Params) -> tuple[FaultMo
         total = 0.0
         for rows in torch.randperm(len(inputs), generator=order).split(params.train.batch):
             optimiser.zero_grad()
-            loss = loss_of(net(inputs[rows])[:, 0], targets[rows])
+            mine, weight = team.share(rows)
+            with torch.autocast(device.type, torch.bfloat16, enabled=params.train.precision == "mixed"):
+                logits = spread(inputs[mine])[:, 0]
+            loss = loss_of(logits.float(), targets[mine]) * weight
             loss.backward()
             optimiser.step()
             total += loss.item() * len(rows)
         with torch.inference_mode():
             held_out_loss = loss_of(net(held_out[0])[:, 0], held_out[1]).item()
-        curve.append((epoch, round(total / len(inputs), 6), round(held_out_loss, 6)))
+        curve.append((epoch, round(team.mean(total) / len(inputs), 6), round(held_out_loss, 6)))
     return FaultModel(transform, net), curve
 
 
-def _tensors(transform: Transform, data: Data) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.from_numpy(transform(data[0])), torch.from_numpy(data[1])
+def _tensors(transform: Transform, data: Data, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(transform(data[0])).to(device), torch.from_numpy(data[1]).to(device)
 
 
 def main() -> None:
     """Stage `train`."""
-    model, curve = fit(load("train"), load("validation"), settings.params())
+    params = settings.params()
+    with together(params.train.device) as team:
+        model, curve = fit(load("train"), load("validation"), params, team)
+    if team.rank:
+        return  # the first process writes
     model.save(TRAINED)
     CURVE.parent.mkdir(exist_ok=True)
     CURVE.write_text(json.dumps({"training": curve}) + "\n", encoding="utf-8")

@@ -1,0 +1,73 @@
+"""The generated tests for GPUs, run on the CPU: their logic, two processes and mixed precision are proven here.
+
+That a GPU agrees with a CPU is proven where there is one: by `test_on_a_real_gpu`, and by TST003 of each project.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from beampermit.environments.environment import Environment
+from beampermit.environments.gpus import driver, seen_by_torch
+from beampermit.errors import Tripped
+from beampermit.generation import generate
+from beampermit.interlocks import runner
+from beampermit.project import Project
+from trained import SLUG, python
+
+pytestmark = pytest.mark.slow
+FILE = "tests/integration/test_gpu.py"
+
+
+@pytest.fixture
+def with_gpu_tests(trained_copy: Project, tmp_path: Path) -> Project:
+    """The trained project with the tests and the promise that `accelerator=cuda` brings."""
+    other = generate(tmp_path / "cuda", {"project_slug": SLUG, "environment": "uv", "accelerator": "cuda"})
+    shutil.copy(other / FILE, trained_copy.root / FILE)
+    contract = trained_copy.root / "contract.yaml"
+    promise = 'accelerators: [cpu, cuda]\ntests: {gpu: {capability: "5.0"}}\n'
+    contract.write_text(contract.read_text().replace("accelerators: [cpu]\n", promise))
+    return trained_copy
+
+
+def test_they_pass_on_a_cpu_where_they_are_told_to(with_gpu_tests: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GPU_TESTS_DEVICE", "cpu")
+    done = python(with_gpu_tests, "-m", "pytest", "-q", "-p", "no:cacheprovider", FILE)
+    assert done.code == 0, done.out
+    assert done.out.splitlines()[-1].startswith("4 passed")
+
+
+DEFECTS = {
+    "processes that do not share": ("processes.py", "rows[self.rank :: self.count]", "rows[:: self.count]"),
+    "gradients that are not averaged": ("processes.py", "DistributedDataParallel(net) if", "net if"),
+    "shares that count the same": ("processes.py", "len(mine) * self.count / len(rows)", "1.3 - 0.6 * self.rank"),
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_a_defect_of_the_training_on_two_processes_is_seen(
+    with_gpu_tests: Project, monkeypatch: pytest.MonkeyPatch, defect: str
+) -> None:
+    file, sound, broken = DEFECTS[defect]
+    path = with_gpu_tests.root / "src/bpm_faults" / file
+    text = path.read_text()
+    assert sound in text
+    path.write_text(text.replace(sound, broken))
+    monkeypatch.setenv("GPU_TESTS_DEVICE", "cpu")
+    done = python(with_gpu_tests, "-m", "pytest", "-q", "-p", "no:cacheprovider", FILE, "-k", "two_processes")
+    assert "FAILED tests/integration/test_gpu.py::test_two_processes_train_what_one_trains" in done.out
+
+
+@pytest.mark.gpu
+def test_on_a_real_gpu(with_gpu_tests: Project, environment_prefix: Path) -> None:
+    try:
+        driver()
+        seen_by_torch(Environment(environment_prefix), with_gpu_tests.root)
+    except Tripped as error:
+        pytest.skip(f"needs a GPU: {error.message}")
+    (verdict,) = runner.check(with_gpu_tests, runner.select(["TST003"]))
+    assert verdict.closed, verdict.reason
+    assert verdict.evidence["peak_memory"] > 0
