@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -111,13 +112,28 @@ def test_the_one_required_check_is_a_job_of_the_pull_request_workflow(generated:
     assert jobs["ml / permit"].conditions == ("${{ always() }}",)
 
 
-def test_all_interlocks_are_run_by_some_job() -> None:
+@pytest.mark.parametrize("labels", ["", '["gpu"]'])
+def test_each_interlock_is_run_by_exactly_one_job(labels: str) -> None:
     from beampermit.interlocks import runner
 
     tree = YAML(typ="safe").load(ROOT / ".github/workflows/ml-pull-request.yml")
-    steps = [step for job in tree["jobs"].values() for step in job["steps"]]
-    families = " ".join(step["with"]["interlocks"] for step in steps if "interlocks" in step.get("with", {})).split()
-    assert sorted(families) == sorted(runner.FAMILIES)
+    steps = [step for id, job in tree["jobs"].items() if labels or id != "gpu" for step in job["steps"]]
+    words = [step["with"]["interlocks"] for step in steps if "interlocks" in step.get("with", {})]
+    either = re.compile(r"\$\{\{ inputs\.gpu-labels == '' && '([^']*)' \|\| '([^']*)' \}\}")
+    named = [either.sub(lambda found: found[2 if labels else 1], word).split() for word in words]
+    run = [cls.id() for names in named for cls in runner.select(names)]
+    assert sorted(run) == sorted(runner.load())
+
+
+def test_the_permit_names_each_job_that_must_end_well() -> None:
+    tree = YAML(typ="safe").load(ROOT / ".github/workflows/ml-pull-request.yml")
+    permit = tree["jobs"]["permit"]
+    condition = permit["steps"][-1]["if"]
+    assert permit["steps"][-1]["name"] == "Every job ended well"
+    for job in permit["needs"]:
+        well = "(inputs.gpu-labels == '' && 'skipped' || 'success')" if job == "gpu" else "'success'"
+        assert f"needs.{job}.result != {well}" in condition
+    assert condition.count("||") == len(permit["needs"])
 
 
 def test_release_waits_for_every_job_of_the_judgement(generated: Path, tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from beampermit.contract import FILE_NAME, Contract
+from beampermit.contract.model import Gpu
 from beampermit.environments import Environment, gpus
 from beampermit.interlocks.gpu_needs import marks, too_small
+from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
 from beampermit.interlocks.pytest_run import Ran, run_tests
 from beampermit.project import Project
@@ -17,6 +19,18 @@ from beampermit.verdict import Location, Outcome
 
 UNIT, INTEGRATION = "tests/unit", "tests/integration"
 MOST = 20
+
+
+@provides
+def gpu_asked(contract: Contract, judge: Contract) -> Gpu | None:
+    """What the tests need of a GPU. A first promise holds at once; from then on the base branch's judges."""
+    return judge.tests.gpu or contract.tests.gpu
+
+
+@provides
+def driver(gpu_asked: Gpu | None) -> str:
+    """The version of the machine's GPU driver, where one is asked for: known before an environment is looked for."""
+    return gpus.driver() if gpu_asked else ""
 
 
 class TST001(Interlock):
@@ -47,7 +61,7 @@ class TST003(Interlock):
     requires = frozenset({"ENV005"})
     slow = True
 
-    def check(self, project: Project, contract: Contract, judge: Contract, environment: Environment) -> Finding:
+    def check(self, project: Project, gpu_asked: Gpu | None, driver: str, environment: Environment) -> Finding:
         """The tests marked `gpu` did not all run, and pass, on a GPU such as `tests.gpu` of `contract.yaml` asks for.
 
         On a machine that has one, run `beampermit env install --variant cuda` and
@@ -56,14 +70,11 @@ class TST003(Interlock):
         Where the contract has no `tests.gpu`, a test marked `gpu` trips, since nobody would ever run it: add
         `tests: {gpu: {capability: "7.0"}}` to the contract, or remove the test.
         """
-        # A first promise holds at once; from then on the base branch's judges.
-        asked = judge.tests.gpu or contract.tests.gpu
-        if asked is None:
+        if gpu_asked is None:
             return _without_gpu(project)
-        machine = gpus.driver()
         seen = gpus.seen_by_torch(environment, project.root)
-        below = too_small(asked, machine, seen)
-        found = {"driver": machine, **seen.model_dump(mode="json")}
+        below = too_small(gpu_asked, driver, seen)
+        found = {"driver": driver, **seen.model_dump(mode="json")}
         if below:
             return tripped(f"{below}, and the contract asks for more", FILE_NAME, **found)
         return _gpu_tests(project, environment, found)

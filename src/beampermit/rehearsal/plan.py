@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import Any
 
 from beampermit.errors import BadInput
 from beampermit.github.uses import Use, uses
-from beampermit.github.workflow import FOLDER, Workflow, read_workflow
+from beampermit.github.workflow import FOLDER, Job, Workflow, read_workflow
 
 DEEPEST = 4
 """How many reusable workflows may call each other: GitHub's own limit."""
+SWITCH = re.compile(r"\$\{\{\s*inputs\.([\w-]+) != '' && (\([^()]*\)|[^|()]*)\s*\}\}")
+"""The condition of a job that is there for callers alone that give it something: `inputs.gpu-labels != '' && (...)`."""
 BUILT_IN = "actions/checkout"
 """What act does by itself."""
 
@@ -59,6 +63,7 @@ class _Caller:
     needs: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
     depth: int = 0
+    given: Mapping[str, Any] = field(default_factory=dict)
 
 
 class _Planner:
@@ -83,12 +88,16 @@ class _Planner:
             needs = tuple(leaf.name for need in job.needs for leaf in found[need]) + caller.needs
             conditions = (*caller.conditions, *filter(None, [job.condition]))
             name = f"{caller.prefix}{job.name}"
+            if _is_switched_off(job, {**workflow.defaults, **caller.given}):
+                found[id] = []
+                continue
             if job.uses is None:
                 key = f"{caller.key}{workflow.name}/{job.name}"
                 found[id] = [Expected(key, name, needs, conditions, job.matrix is not None)]
                 continue
             called = self._called(job.uses, caller.depth)
-            found[id] = self._expand(called, _Caller(f"{job.name}/", f"{name} / ", needs, conditions, caller.depth + 1))
+            inside = _Caller(f"{job.name}/", f"{name} / ", needs, conditions, caller.depth + 1, job.given)
+            found[id] = self._expand(called, inside)
         return [leaf for id in workflow.jobs for leaf in found[id]]
 
     def _called(self, use: Use, depth: int) -> Workflow:
@@ -137,6 +146,12 @@ class _Planner:
         """Whether this repository or a mirror of it is meant: one of our files uses it, or it has our workflows."""
         known = {name.partition("@")[0] for name, folder in self._repositories.items() if folder == self._own}
         return file.is_relative_to(self._own) or use.path.startswith(f"{FOLDER}/ml-") or use.repository in known
+
+
+def _is_switched_off(job: Job, inputs: Mapping[str, Any]) -> bool:
+    """Whether the job is not promised: its condition begins with an input that its caller leaves empty."""
+    found = SWITCH.fullmatch(job.condition.strip())
+    return found is not None and found[1] in inputs and inputs[found[1]] in ("", None)
 
 
 def _in_order(workflow: Workflow) -> list[str]:

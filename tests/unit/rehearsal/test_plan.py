@@ -50,6 +50,39 @@ def test_a_call_stands_for_the_jobs_of_what_it_calls(plan) -> None:
     assert found.jobs[-1].needs == tuple(names)
 
 
+GIVEN = {
+    "nothing": "{}",
+    "an empty text": "{gpu-labels: ''}",
+    "labels": "{gpu-labels: '[\"gpu\"]'}",
+    "a variable": "{gpu-labels: '${{ vars.G }}'}",
+}
+
+
+@pytest.mark.parametrize("given", GIVEN)
+def test_a_job_for_callers_that_name_a_gpu_is_promised_to_them_alone(plan, given: str) -> None:
+    called = f"beampermit/beampermit/.github/workflows/ml-pull-request.yml@{COMMIT}"
+    found = {job.name: job for job in plan(f"  ml:\n    uses: {called}\n    with: {GIVEN[given]}\n").jobs}
+    promised = given in ("labels", "a variable")
+    assert ("ml / gpu" in found) == ("ml / gpu" in found["ml / permit"].needs) == promised
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "inputs.a != '' && github.ref == 'x' || always()",
+        "inputs.a != '' || github.ref == 'x'",
+        "inputs.other != '' && github.ref == 'x'",
+        "inputs.a == '' && github.ref == 'x'",
+        "inputs.a != '' && (success() || always())",
+    ],
+)
+def test_a_job_that_another_condition_may_start_stays_promised(plan, condition: str) -> None:
+    head = "name: Called\non:\n  workflow_call:\n    inputs: {a: {type: string, default: ''}}\n"
+    called = f"{head}jobs:\n  it:\n    if: ${{{{ {condition} }}}}\n    runs-on: x\n    steps: []\n"
+    found = plan("  out:\n    uses: ./.github/workflows/called.yml\n", called=called)
+    assert [job.name for job in found.jobs] == ["out / it"]
+
+
 def test_every_commit_of_ours_is_the_code_at_hand(plan, own: Path) -> None:
     found = plan(f"  ml:\n    uses: beampermit/beampermit/.github/workflows/ml-pull-request.yml@{COMMIT}\n")
     ours = {name for name, folder in found.repositories.items() if folder == own}
