@@ -36,6 +36,8 @@ class Channel:
     url: str = ""
     faults: dict[str, Callable[[bytes], tuple[int, bytes]]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    login: str = ""
+    """The `Authorization` that every request must carry, if any must."""
 
     def add(
         self,
@@ -116,6 +118,8 @@ def serving(channel: Channel) -> Iterator[Channel]:
             inside = path.removeprefix(f"/t/{TOKEN}")
             file = channel.folder / inside.removeprefix("/lab/")
             status, body = (200, file.read_bytes()) if inside.startswith("/lab/") and file.is_file() else (404, b"")
+            if channel.login and self.headers.get("Authorization") != channel.login:
+                status, body = 401, b""
             for part, fault in channel.faults.items():
                 if part in path:
                     status, body = fault(body)

@@ -64,11 +64,15 @@ TESTERS = ("pytest", "pluggy", "iniconfig", "packaging", "pygments")
 
 
 class Index:
-    """Serves the wheels in `folder` as a simple index; `fail` makes it answer each request with that status."""
+    """Serves the wheels in `folder` as a simple index; `fail` makes it answer each request with that status.
+
+    With a `login`, `USER:PASSWORD`, it answers nobody else.
+    """
 
     def __init__(self, folder: Path):
         self.folder = folder
         self.fail: int | None = None
+        self.login = ""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.origin = f"http://127.0.0.1:{self._server.server_port}"
@@ -109,11 +113,18 @@ class _Handler(SimpleHTTPRequestHandler):
     def do_GET(self) -> None:
         if self._index.fail:
             self.send_error(self._index.fail)
+        elif self._index.login and self.headers.get("Authorization") != basic(self._index.login):
+            self.send_error(401)
         else:
             super().do_GET()
 
     def log_message(self, *_: object) -> None:
         pass
+
+
+def basic(login: str) -> str:
+    """The header of HTTP's basic authentication."""
+    return f"Basic {base64.b64encode(login.encode()).decode()}"
 
 
 def make_wheel(

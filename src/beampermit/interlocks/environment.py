@@ -55,18 +55,21 @@ class ENV001(Interlock):
     "The environment is locked"
 
     def check(self, project: Project, backend: Backend) -> Finding:
-        """There is no lock, or it cannot be read. Run `beampermit env lock` and commit the result."""
+        """There is no lock, it cannot be read, or git has not all of it. Run `beampermit env lock`, commit the result."""
         if not (project.root / backend.lock_file).is_file():
             return tripped(f"there is no {backend.lock_file}", backend.specification_file)
-        if project.git.try_("check-ignore", "--quiet", backend.lock_file).code == 0:
-            return tripped(f"git ignores {backend.lock_file}, so nobody else gets it", ".gitignore")
         try:
             lock = backend.read(project.root)
         except BadInput as error:
-            return tripped(error.message, Location(file=backend.lock_file, line=error.line))
+            return tripped(error.message, Location(file=error.file or backend.lock_file, line=error.line))
+        names = [one.file for one in lock.all]
+        for name in names:
+            if project.git.try_("check-ignore", "--quiet", name).code == 0:
+                return tripped(f"git ignores {name}, so nobody else gets it", ".gitignore")
+        if left := _left_out(project, names):
+            return tripped(f"git has {names[0]} and not {left[0]}: git add {left[0]}", *left)
         packages = sum(not package.own for one in lock.all for package in one.packages)
-        files = ", ".join(one.file for one in lock.all)
-        return closed(f"{files}: {packages} packages", packages=packages, digest=lock.digest)
+        return closed(f"{', '.join(names)}: {packages} packages", packages=packages, digest=lock.digest)
 
 
 class ENV002(Interlock):
@@ -141,6 +144,12 @@ class ENV005(Interlock):
             prefix=str(environment.prefix),
             digest=lock.digest,
         )
+
+
+def _left_out(project: Project, names: Sequence[str]) -> list[str]:
+    """Locks of variants that git does not have while it has the first: a lock that is new as a whole is no fault."""
+    tracked = project.git.try_("ls-files", "-z", "--", *names).out.split("\0")
+    return [name for name in names if name not in tracked] if names[0] in tracked else []
 
 
 def _allowed(project: Project) -> tuple[tuple[str, ...] | None, str]:

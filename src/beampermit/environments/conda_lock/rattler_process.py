@@ -15,6 +15,7 @@ from beampermit.processes import stop
 
 LONGEST = 600
 AGAIN = "check the network, then run the command again"
+LOGIN = "log in: a netrc file (NETRC), or ${VARIABLE} of a token in the channel's address"
 FULL = ("No space left on device", "Disk quota exceeded", "os error 28")
 NETWORK = ("Connect", "dns error", "timed out", "error sending request", "error decoding response body")
 MEND = "change what clashes, then beampermit env lock"
@@ -51,7 +52,8 @@ def _fault_of_world(said: str, words: str) -> BeampermitError:
     if any(sign in said for sign in FULL):
         return Outside(f"there is no space left on the disk: {words}", hint="free some space, then run it again")
     if found := re.search(r"HTTP status \w+ error \((\d+ [^)]*)\) for url \(([^)]*)\)", said):
-        return Outside(f"a channel answers {found[1]} for {_masked(found[2])}", hint=AGAIN)
+        hint = LOGIN if found[1].startswith(("401", "403")) else AGAIN
+        return Outside(f"a channel answers {found[1]} for {_masked(found[2])}", hint=hint)
     if any(sign in said for sign in NETWORK):
         return Outside(f"a channel cannot be reached: {words}", hint=AGAIN)
     if "zstd stream did not finish" in said or "repodata" in said:

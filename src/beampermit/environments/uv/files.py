@@ -16,6 +16,7 @@ from packaging.utils import parse_wheel_filename
 
 from beampermit.environments.backend import Artifact, Lock, Package, Watch
 from beampermit.environments.platforms import TAGS, fits, world_of
+from beampermit.environments.uv.login import HINT, login
 from beampermit.environments.uv.solution import meant
 from beampermit.environments.uv.specification import normal
 from beampermit.errors import BadInput, Outside, Tripped
@@ -70,7 +71,7 @@ def bundled(lock: Lock, root: Path, platform: str, watch: Watch) -> dict[str, Pa
         if not is_locked(place, artifact):
             if artifact.local:
                 raise not_locked(lock, package, artifact, "this machine")
-            _fetch(lock, package, artifact, place)
+            _fetch(lock, root, package, artifact, place)
         if not artifact.file_name.endswith(".whl"):
             _refuse_unlocked_builder(lock, package, place, packages)
         found[f"{FOLDER}/{artifact.file_name}"] = place
@@ -112,12 +113,13 @@ def _runs(tag: Tag, minors: set[str]) -> bool:
     return tag.interpreter in {f"cp3{minor}" for minor in minors}
 
 
-def _fetch(lock: Lock, package: Package, artifact: Artifact, place: Path) -> None:
+def _fetch(lock: Lock, root: Path, package: Package, artifact: Artifact, place: Path) -> None:
     import httpx
 
+    known = login(root, package.source, artifact.address)
     try:
         with (
-            httpx.stream("GET", artifact.address, follow_redirects=True, timeout=60) as reply,
+            httpx.stream("GET", artifact.address, follow_redirects=True, timeout=60, auth=known) as reply,
             replacing(place) as temporary,
         ):
             reply.raise_for_status()
@@ -132,7 +134,8 @@ def _fetch(lock: Lock, package: Package, artifact: Artifact, place: Path) -> Non
                     hint="beampermit env lock",
                 )
     except httpx.HTTPStatusError as error:
-        raise Outside(f"{artifact.address} answers {error.response.status_code}") from None
+        status = error.response.status_code
+        raise Outside(f"{artifact.address} answers {status}", hint=HINT if status in (401, 403) else "") from None
     except httpx.HTTPError as error:
         raise Outside(f"{artifact.address} cannot be reached: {error}") from None
     except OSError as error:

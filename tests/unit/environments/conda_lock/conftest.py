@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conda_channel import PYTHON, QUIET, Channel, laboratory, serving
 
 from beampermit.environments.conda_lock import CondaLock
+from conda_channel import PYTHON, QUIET, Channel, laboratory, serving
 
 ENVIRONMENT = """\
 name: faults
@@ -73,6 +73,7 @@ def channel(served: Channel, packed: Path, tmp_path: Path) -> Iterator[Channel]:
     served.asked.clear()
     yield served
     served.faults.clear()
+    served.login = ""
     served.folder = packed
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conda_channel import PYTHON, TOKEN, Channel
 from typer.testing import CliRunner
 
 from beampermit.cli.main import app
 from beampermit.errors import BeampermitError
+from conda_channel import PYTHON, TOKEN, Channel
+from package_index import basic
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the tiny channel has packages for Linux")
 Env = Callable[..., Any]
@@ -197,6 +198,22 @@ def test_a_private_channels_token_stays_out_of_the_lock_and_of_messages(
     assert TOKEN not in env("install", "--prefix", str(tmp_path / "other"), code=4).message
 
 
+def test_a_channel_that_wants_a_login_gets_it_from_netrc(
+    env: Env, root: Path, channel: Channel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel.login = basic(f"ada:{TOKEN}")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    refused = env("lock", code=4)
+    assert "a channel answers 401 Unauthorized" in refused.message
+    assert "netrc" in refused.hint
+    (tmp_path / "netrc").write_text(f"machine 127.0.0.1 login ada password {TOKEN}\n")
+    env("lock")
+    assert env("bundle", str(tmp_path / "bundle"), "--json")["packages"] == 6
+    env("install", "--prefix", str(tmp_path / "environment"))
+    written = [*root.glob("*.yml"), *(tmp_path / "environment/conda-meta").glob("*.json")]
+    assert TOKEN not in "".join(path.read_text() for path in written)
+
+
 FULL = """
 mount -t tmpfs -o size={size}k none "$1" || exit 77
 exec "$2" -m beampermit.cli.main env install --project "$3" --prefix "$1/environment"
@@ -215,3 +232,18 @@ def test_a_disk_that_is_full_is_said_in_words(env: Env, locked: Path, tmp_path: 
     assert found.returncode == 4, found.stderr
     assert "no space left" in found.stderr.lower()
     assert "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("ignored", "reason"),
+    [
+        ("cuda.*\n", "git ignores cuda.conda-lock.yml, so nobody else gets it"),
+        ("", "git has conda-lock.yml and not cuda.conda-lock.yml: git add cuda.conda-lock.yml"),
+    ],
+)
+def test_a_lock_of_a_variant_that_nobody_else_gets_trips(env: Env, locked: Path, ignored: str, reason: str) -> None:
+    subprocess.run(["git", "init", "--quiet", locked], check=True)
+    assert env("check", "--json")[0]["outcome"] == "closed", "nothing is in git yet, so nothing is left out"
+    (locked / ".gitignore").write_text(ignored)
+    subprocess.run(["git", "-C", locked, "add", "conda-lock.yml"], check=True)
+    assert env("check", "--json", code=1)[0]["reason"] == reason
