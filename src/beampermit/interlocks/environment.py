@@ -55,7 +55,7 @@ class ENV001(Interlock):
     "The environment is locked"
 
     def check(self, project: Project, backend: Backend) -> Finding:
-        """There is no lock, it cannot be read, or git has not all of it. Run `beampermit env lock`, commit the result."""
+        """There is no lock, it is broken, or git has not all of it. Run `beampermit env lock` and commit the result."""
         if not (project.root / backend.lock_file).is_file():
             return tripped(f"there is no {backend.lock_file}", backend.specification_file)
         try:
