@@ -30,12 +30,14 @@ def writer(client: Client, number: int, title: str) -> Callable[[str, Mark], Non
             write_text(file, marked(report, mark))
             ended = run(
                 [
-                    *(program, "comment", "update", "--publish=false", f"--target=pr/{number}"),
+                    *(program, "comment", "update", "--driver=github", "--publish=false", f"--target=pr/{number}"),
                     *(f"--watermark-title={title}", f"--repo={server}/{client.repository}", file),
                 ],
                 cwd=Path(folder),
                 env={
                     "REPO_TOKEN": client.token,
+                    # A watermark without a commit is one that CML itself does not find again.
+                    **{"GITHUB_SHA": mark.head, "GITHUB_EVENT_NAME": ""},
                     "ITERATIVE_DO_NOT_TRACK": "1",
                     # It declares every folder of this machine safe for git, in whatever this names.
                     "GIT_CONFIG_GLOBAL": str(Path(folder) / "gitconfig"),

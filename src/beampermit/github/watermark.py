@@ -47,8 +47,8 @@ def watermark(head: str, title: str = TITLE) -> str:
 
 
 def is_marked(body: str, title: str = TITLE) -> bool:
-    """Whether CML would take this comment for the one with that title."""
-    return re.search(rf'!\[\]\({re.escape(_IMAGE)}#[0-9a-fA-F]+ "{re.escape(_title(title))}"\)', body) is not None
+    """Whether this is the comment with that title, by CML or by us; where CML knows no commit it names none."""
+    return re.search(rf'!\[\]\({re.escape(_IMAGE)}(?:#[0-9a-fA-F]+)? "{re.escape(_title(title))}"\)', body) is not None
 
 
 def read(body: str) -> tuple[str, Mark] | None:

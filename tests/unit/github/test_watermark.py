@@ -23,6 +23,7 @@ def test_the_watermark_is_cml_s_own(title: str, expected: str) -> None:
     assert watermark(SHA, title) == expected
     assert is_marked(f"a report\n\n{expected}", title)
     assert is_marked(expected.replace(SHA, "DEADbeef"), title), "whatever the commit"
+    assert is_marked(expected.replace(f"#{SHA}", ""), title), "as CML writes it outside of a repository"
     assert not is_marked(expected, "another")
 
 

@@ -1,0 +1,407 @@
+"""The comment of a run goes to the pull request that GitHub says, and tells what strictly read data says."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from beampermit.cli.main import app
+from beampermit.commenting import Publisher
+from beampermit.documents.changes.flat import Move
+from beampermit.documents.judged import Judged
+from beampermit.documents.report import Report
+from beampermit.errors import BadInput, Outside
+from beampermit.github.client import Client
+from beampermit.github.sticky import BOT, Outcome
+from beampermit.github.watermark import Mark, mark_of
+from beampermit.verdict import Outcome as Lamp
+from beampermit.verdict import Verdict
+from github_server import meanwhile, says, too_fast
+from github_stand_in import GitHub, Token, environment
+from hostile import FRAGMENTS, assert_harmless
+
+HEAD, NEXT, BASE = "a" * 40, "b" * 40, "c" * 40
+EXPECTED = {"DOC001": "Two owners"}
+CLOSED = Verdict(id="DOC001", title="Two owners", outcome=Lamp.CLOSED, reason="Ada and Lise")
+
+
+def written(**more: Any) -> Report:
+    values: dict[str, Any] = {"head": HEAD, "judged": Judged((CLOSED,), {})}
+    return Report(**{"name": "bpm-faults", "commit": "d" * 40, "tree": "e" * 40, "base": BASE, **values, **more})
+
+
+def archive(content: str | bytes, name: str = "report.json") -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as opened:
+        opened.writestr("summary.md", "# whatever")
+        opened.writestr(name, content)
+    return made.getvalue()
+
+
+@pytest.fixture
+def publisher(github: GitHub) -> Publisher:
+    return Publisher(Client(github.repository, "s3cret", github.url, lambda _: None), EXPECTED)
+
+
+def ran(github: GitHub, report: Report | str | bytes, fork: str = "stranger/faults", **more: Any) -> int:
+    """A run of a stranger's pull request that left this report; gives its number."""
+    run = github.run(HEAD, fork=fork, **more)
+    content = report.json_text() if isinstance(report, Report) else report
+    github.artifact(run["id"], "report", archive(content))
+    return run["id"]
+
+
+def said(github: GitHub) -> list[str]:
+    return [comment["body"] for comment in github.comments.values() if comment["user"]["login"] == BOT]
+
+
+def test_a_fork_s_pull_request_gets_the_report_of_its_run(publisher: Publisher, github: GitHub) -> None:
+    github.pull(HEAD, fork="somebody/faults")  # of the same branch and commit, in another fork
+    mine = github.pull(HEAD, fork="stranger/faults")
+    run = ran(github, written())
+    posted = publisher.of_run(run)
+    assert posted.outcome is Outcome.CREATED
+    assert posted.address is not None
+    assert posted.address.startswith(mine["html_url"])
+    assert "✅ bpm-faults: All 1 interlocks closed" in said(github)[0]
+    assert f"From [run {run}](https://github.com/lab/faults/actions/runs/{run})" in said(github)[0]
+    assert mark_of(said(github)[0]) == Mark(run, 1, HEAD)
+
+
+def test_a_branch_of_our_own_gets_it_too(publisher: Publisher, github: GitHub) -> None:
+    github.pull(HEAD)
+    assert publisher.of_run(ran(github, written(), fork="")).outcome is Outcome.CREATED
+
+
+def test_no_more_requests_than_needed(
+    publisher: Publisher, github: GitHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    github.pull(HEAD, fork="stranger/faults")
+    publisher.of_run(ran(github, written(name="before")))
+    run = ran(github, written())
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps({"workflow_run": github.runs[run]}))
+    monkeypatch.setenv("GITHUB_EVENT_NAME", "workflow_run")
+    monkeypatch.setenv("GITHUB_EVENT_PATH", str(event))
+    github.asked.clear()
+    assert publisher.of_run(run).outcome is Outcome.UPDATED
+    made = [f"{one.method} {one.path.removeprefix('/repos/lab/faults/').partition('/')[0]}" for one in github.asked]
+    assert made == ["GET pulls", "GET actions", "GET actions", "GET issues", "PATCH issues"]
+    github.asked.clear()
+    assert publisher.of_run(run).outcome is Outcome.UNCHANGED
+    assert len(github.asked) == 4
+
+
+def test_the_interlocks_that_must_be_closed_are_the_reader_s(publisher: Publisher, github: GitHub) -> None:
+    github.pull(HEAD, fork="stranger/faults")
+    forged = json.loads(written().json_text())
+    forged["judged"]["verdicts"][0]["id"] = "DOC002"
+    publisher.of_run(ran(github, json.dumps(forged)))
+    assert "❌ bpm-faults: 1 without a verdict: DOC001" in said(github)[0]
+
+
+def test_a_report_that_says_closed_of_a_run_that_failed_is_doubted(publisher: Publisher, github: GitHub) -> None:
+    github.pull(HEAD, fork="stranger/faults")
+    publisher.of_run(ran(github, written(), conclusion="failure"))
+    (body,) = said(github)
+    assert body.startswith("> [!CAUTION]\n> This report says that all is closed, and its run did not end well.")
+    assert "which ended in failure" in body
+
+
+@pytest.mark.parametrize("event", ["push", "merge_group", "workflow_dispatch", "pull_request_target", "x\n::error::x"])
+def test_a_run_of_another_event_has_no_pull_request(publisher: Publisher, github: GitHub, event: str) -> None:
+    github.pull(HEAD, fork="stranger/faults")
+    posted = publisher.of_run(ran(github, written(), event=event))
+    assert posted.outcome is Outcome.NOWHERE
+    assert "\n" not in posted.words
+    assert len(github.asked) == 1
+
+
+def closed(github: GitHub) -> None:
+    github.pulls[1]["state"] = "closed"
+
+
+def pushed(github: GitHub) -> None:
+    github.pulls[1]["head"]["sha"] = NEXT
+
+
+def renamed(github: GitHub) -> None:
+    github.pulls[1]["head"]["ref"] = "another"
+
+
+def fork_deleted(github: GitHub) -> None:
+    github.pulls[1]["head"]["repo"] = None
+
+
+def taken_over(github: GitHub) -> None:
+    github.pulls[1]["head"]["repo"] = {"full_name": "stranger/another"}
+
+
+@pytest.mark.parametrize("happens", [closed, pushed, renamed, fork_deleted, taken_over])
+def test_a_pull_request_that_is_no_longer_at_that_head_gets_nothing(
+    publisher: Publisher, github: GitHub, happens: Callable[[GitHub], None]
+) -> None:
+    github.pull(HEAD, fork="stranger/faults")
+    run = ran(github, written())
+    happens(github)
+    posted = publisher.of_run(run)
+    assert posted.outcome is Outcome.NOWHERE
+    assert "no open pull request has aaaaaaaaaaaa as its head" in posted.words
+    assert github.comments == {}
+    assert github.count("artifacts") == 0
+
+
+def test_a_filter_that_github_ignores_is_not_relied_on(publisher: Publisher, github: GitHub) -> None:
+    others = [github.pull(NEXT, branch="a"), github.pull(HEAD, branch="b", fork="x/y")]
+    github.next(says(200, others), of="/pulls")
+    assert publisher.of_run(ran(github, written())).outcome is Outcome.NOWHERE
+
+
+@pytest.mark.parametrize("gone", ["head_repository", "head_branch"])
+def test_a_run_whose_fork_or_branch_is_gone_gets_nothing(publisher: Publisher, github: GitHub, gone: str) -> None:
+    github.pull(HEAD, fork="stranger/faults")
+    assert publisher.of_run(ran(github, written(), **{gone: None})).outcome is Outcome.NOWHERE
+
+
+def test_a_locked_pull_request_is_left_alone(publisher: Publisher, github: GitHub) -> None:
+    github.pull(HEAD, fork="stranger/faults", locked=True)
+    posted = publisher.of_run(ran(github, written()))
+    assert posted.words == "pull request 1 is locked: it takes no comments"
+    assert github.count("POST") == 0
+
+
+def test_two_pull_requests_with_the_same_head_are_not_guessed_between(publisher: Publisher, github: GitHub) -> None:
+    github.pull(HEAD, fork="stranger/faults")
+    github.pull(HEAD, fork="stranger/faults", base="next")
+    with pytest.raises(BadInput, match="pull requests 1, 2 have the same head"):
+        publisher.of_run(ran(github, written()))
+    assert github.comments == {}
+
+
+def test_a_number_in_the_artifact_is_not_even_read(publisher: Publisher, github: GitHub) -> None:
+    github.pull(HEAD, fork="stranger/faults")
+    victim = github.pull(NEXT, branch="victim")
+    forged = {**json.loads(written().json_text()), "pull_request": victim["number"]}
+    with pytest.raises(BadInput, match="pull_request: Extra inputs"):
+        publisher.of_run(ran(github, json.dumps(forged)))
+    assert {comment["issue_url"].rpartition("/")[2] for comment in github.comments.values()} == {"1"}
+
+
+def test_a_report_about_another_commit_is_refused(publisher: Publisher, github: GitHub) -> None:
+    github.pull(HEAD, fork="stranger/faults")
+    with pytest.raises(BadInput, match="it is about bbbbbbbbbbbb, its run is about aaaaaaaaaaaa"):
+        publisher.of_run(ran(github, written(head=NEXT)))
+    assert said(github)[0].startswith("# ❌ No report\n")
+
+
+SOUND = written().json_text()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        SOUND.replace('"seconds":0.0', '"seconds":NaN'),
+        SOUND.replace('"seconds":0.0', '"seconds":1e999'),
+        SOUND.replace('"seconds":0.0', f'"seconds":{"9" * 5000}'),
+        SOUND.replace('"name"', '"name":"x","name"', 1),
+        SOUND.replace('"notes":[]', f'"notes":{"[" * 9999}{"]" * 9999}'),
+        f"\ufeff{SOUND}",
+        SOUND.replace("bpm-faults", "\\ud800"),
+        SOUND.replace('"rows":{}', '"rows":{"x\\n::error::x":"##[error]x"}'),
+        SOUND.replace('"notes":[]', '"@octocat](https://evil.example)\\n::add-mask::x\\u001b[31m":1'),
+        "[]",
+        "",
+    ],
+    ids=["nan", "infinity", "huge", "twice", "deep", "bom", "half", "command", "key", "list", "empty"],
+)
+def test_data_that_is_not_a_report_is_refused_and_the_comment_says_so(
+    publisher: Publisher, github: GitHub, content: str
+) -> None:
+    assert content != SOUND
+    github.pull(HEAD, fork="stranger/faults")
+    publisher.of_run(ran(github, written()))
+    run = ran(github, content)
+    with pytest.raises(BadInput) as caught:
+        publisher.of_run(run)
+    line = str(caught.value)
+    assert line.isprintable()
+    assert "##[" not in line
+    (body,) = said(github)
+    assert body.startswith("# ❌ No report\n\nWhat the run left cannot be shown: report.json")
+    assert_harmless(_without_our_links(body, run))
+
+
+def test_an_archive_that_is_refused_is_said_without_its_words(publisher: Publisher, github: GitHub) -> None:
+    github.pull(HEAD, fork="stranger/faults")
+    run = github.run(HEAD, fork="stranger/faults")["id"]
+    github.artifact(run, "report", archive(written().json_text(), name="../@octocat\n::error::x"))
+    with pytest.raises(BadInput, match="is none of the files of a report") as caught:
+        publisher.of_run(run)
+    assert str(caught.value).isprintable()
+    assert_harmless(_without_our_links(said(github)[0], run))
+
+
+def test_a_run_without_a_report_does_not_leave_the_old_one_standing(publisher: Publisher, github: GitHub) -> None:
+    github.pull(HEAD, fork="stranger/faults")
+    publisher.of_run(ran(github, written()))
+    run = github.run(HEAD, fork="stranger/faults", conclusion="failure")["id"]
+    with pytest.raises(BadInput, match="has no artifact 'report'"):
+        publisher.of_run(run)
+    (body,) = said(github)
+    assert "has no artifact 'report'" in body
+    assert "which ended in failure" in body
+
+
+@pytest.mark.parametrize("fragments", [FRAGMENTS[first::8] for first in range(8)])
+def test_whatever_a_project_says_stays_text(publisher: Publisher, github: GitHub, fragments: tuple[str, ...]) -> None:
+    github.pull(HEAD, fork="stranger/faults")
+    values = tuple(f"{fragment} x {fragment}".encode("utf-8", "replace").decode() for fragment in fragments)
+    open_ = tuple(
+        Verdict(id=f"DOC{place:03}", title=value, outcome=Lamp.TRIPPED, reason=value, fix=value)
+        for place, value in enumerate(values, 1)
+    )
+    judged = Judged(open_, {}, values, values, values)
+    report = written(name=values[0], notes=values, watched=values, judged=judged)
+    run = ran(github, report)
+    publisher.of_run(run)
+    (body,) = said(github)
+    assert "Left out here" not in body
+    assert_harmless(_without_our_links(body, run))
+
+
+def _without_our_links(body: str, run: int) -> str:
+    """A comment as the project has a say in it."""
+    assert mark_of(body)
+    text, _, _ = body.rpartition("<!-- beampermit run")
+    return text.replace(f"[run {run}](https://github.com/lab/faults/actions/runs/{run})", "the run")
+
+
+def test_a_long_report_leaves_sections_to_the_summary(publisher: Publisher, github: GitHub) -> None:
+    github.pull(HEAD, fork="stranger/faults")
+    packages = tuple(Move(f"package {number} {'x' * 50}", "1", "2") for number in range(1000))
+    run = ran(github, written(packages=packages))
+    publisher.of_run(run)
+    (body,) = said(github)
+    assert len(body) <= 65_536
+    assert "Left out here because a comment is limited: closed interlocks, environment." in body
+    assert f"They stand in the summary of [run {run}]" in body
+
+
+@pytest.mark.parametrize(
+    "fault", [says(404), says(403), says(500), says(200, {"id": "7"}), says(200, b"<html>"), says(200, [])]
+)
+def test_a_run_that_cannot_be_asked_about_is_the_outside_world(
+    publisher: Publisher, github: GitHub, fault: object
+) -> None:
+    run = ran(github, written())
+    github.next(*[fault] * 9)
+    with pytest.raises(Outside):
+        publisher.of_run(run)
+
+
+def test_limits_are_waited_for(publisher: Publisher, github: GitHub) -> None:
+    github.pull(HEAD, fork="stranger/faults")
+    run = ran(github, written())
+    github.next(*[too_fast(2), too_fast(2, 429)] * 2)
+    assert publisher.of_run(run).outcome is Outcome.CREATED
+
+
+def test_a_pull_request_locked_while_we_write_is_said(publisher: Publisher, github: GitHub) -> None:
+    pull = github.pull(HEAD, fork="stranger/faults")
+    github.next(meanwhile(lambda: pull.update(locked=True)), of="POST")
+    with pytest.raises(Outside, match="issue is locked"):
+        publisher.of_run(ran(github, written()))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """What `beampermit report` wrote."""
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report/report.json").write_text(written().json_text())
+    return tmp_path / "report"
+
+
+@pytest.fixture
+def job(github: GitHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A job of a pull request."""
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps({"number": 1}))
+    more = {"GITHUB_EVENT_NAME": "pull_request", "GITHUB_EVENT_PATH": str(event), "GITHUB_RUN_ID": "12"}
+    for name, value in environment(github, GITHUB_RUN_ATTEMPT="3", **more).items():
+        monkeypatch.setenv(name, value)
+
+
+def command(*words: str) -> Any:
+    return CliRunner().invoke(app, ["comment", *words])
+
+
+def test_the_job_of_a_pull_request_comments_from_its_folder(
+    job: None, github: GitHub, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    github.pull(HEAD)
+    done = command("--report", str(folder))
+    assert done.exit_code == 0, done.output
+    assert done.output.startswith("created: https://git.example/lab/faults/pull/1#issuecomment-")
+    assert mark_of(said(github)[0]) == Mark(12, 3, HEAD)
+    assert len(github.asked) == 4
+    monkeypatch.setenv("GITHUB_RUN_ID", "13")
+    github.asked.clear()
+    answer = json.loads(command("--report", str(folder), "--json").output)
+    assert answer["outcome"] == "updated"
+    assert [one.method for one in github.asked] == ["GET", "GET", "PATCH"]
+
+
+def test_a_head_that_moved_since_the_report_is_not_commented_on(job: None, github: GitHub, folder: Path) -> None:
+    github.pull(NEXT)
+    done = command("--report", str(folder))
+    assert (done.exit_code, done.output) == (
+        0,
+        "stale: the report is about aaaaaaaaaaaa, pull request 1 is at bbbbbbbbbbbb\n",
+    )
+    assert len(github.asked) == 1
+
+
+def test_a_closed_pull_request_is_not_commented_on(job: None, github: GitHub, folder: Path) -> None:
+    github.pull(HEAD, state="closed")
+    assert command("--report", str(folder)).output == "nowhere: pull request 1 is closed\n"
+
+
+def test_outside_of_a_job_the_pull_request_is_named(
+    job: None, github: GitHub, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GITHUB_EVENT_NAME")
+    github.pull(HEAD)
+    done = command("--report", str(folder))
+    assert isinstance(done.exception, BadInput)
+    assert done.exception.hint == "name one: beampermit comment --pull NUMBER"
+    assert command("--report", str(folder), "--pull", "1").exit_code == 0
+
+
+def test_a_folder_without_a_report_names_the_command_that_writes_one(job: None, github: GitHub, tmp_path: Path) -> None:
+    done = command("--report", str(tmp_path))
+    assert isinstance(done.exception, BadInput)
+    assert done.exception.hint == "beampermit report"
+
+
+def test_rights_that_the_job_lacks_are_said(job: None, github: GitHub) -> None:
+    github.tokens["s3cret"] = Token(rights=frozenset({"contents:read"}))
+    done = command("--from-run", "7")
+    assert isinstance(done.exception, Outside)
+    assert "permissions" in done.exception.hint
+
+
+def test_cml_that_is_asked_for_and_not_there_is_said(
+    job: None, github: GitHub, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    github.pull(HEAD)
+    monkeypatch.setenv("PATH", str(folder))
+    done = command("--report", str(folder), "--via", "cml")
+    assert isinstance(done.exception, BadInput)
+    assert "no program 'cml'" in done.exception.message
