@@ -27,6 +27,7 @@ def label(
     table: Annotated[
         str | None, typer.Option(help="What to look at: raw, or a split of the contract.", show_default="raw")
     ] = None,
+    sitting: Annotated[int, typer.Option(help="Which 50,000 rows, those least sure first.", min=1)] = 1,
     port: Annotated[int, typer.Option(help="A free one if 0.", min=0, max=65535)] = 0,
     browser: Annotated[bool, typer.Option(help="Open the page.")] = True,
     project: Folder = Path(),
@@ -39,10 +40,12 @@ def label(
     from beampermit.project import Project
 
     found = Project.find(project.resolve())
-    with Server(Queue.of(found, table or "raw", who), port) as server:
+    with Server(Queue.of(found, table or "raw", who, sitting), port) as server:
         console().print(
             f"{server.url}\nWhat you say is kept at once in {server.queue.file}. Stop with Ctrl-C.", markup=False
         )
+        if server.queue.words:
+            console().print(f"Not all rows: {server.queue.words}.", markup=False)
         if browser:
             webbrowser.open(server.url)
         server.serve()

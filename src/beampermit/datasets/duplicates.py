@@ -3,7 +3,7 @@
 Every window of a signal is described by the angles between its successive differences, which neither scale, sign nor
 offset change, and which travel with the signal when it is shifted. Of each signal the few windows with the smallest
 hashes are kept, so that two signals that share windows keep the same ones. Pairs that meet that way are then compared
-turn by turn: what is reported was verified. Memory grows by about 14 bytes for each window kept, at most `BUDGET` of
+turn by turn: what is reported was verified. Memory grows by about 40 bytes for each window kept, at most `BUDGET` of
 them or `FEWEST` a row, not by the length of the signals.
 """
 
@@ -50,8 +50,17 @@ class _Meeting:
 def duplicates(tables: list[Table], signals: tuple[Signal, ...], key: tuple[str, ...]) -> Iterator[Overlap]:
     """Near-duplicates between splits, one `Overlap` for each signal and pair of splits. Raises `Tripped`."""
     for signal in signals:
-        if math.prod(signal.shape) >= SHORTEST and all(table.dimensions(signal.name) for table in tables):
+        if not _too_short(signal) and all(table.dimensions(signal.name) for table in tables):
             yield from _of(tables, signal, key)
+
+
+def not_compared(signals: tuple[Signal, ...]) -> tuple[str, ...]:
+    """The signals that are too short to be called copies of each other."""
+    return tuple(signal.name for signal in signals if _too_short(signal))
+
+
+def _too_short(signal: Signal) -> bool:
+    return math.prod(signal.shape) < SHORTEST
 
 
 def _of(tables: list[Table], signal: Signal, key: tuple[str, ...]) -> Iterator[Overlap]:
@@ -88,15 +97,19 @@ def _meetings(tables: list[Table], signal: Signal, starts: list[int]) -> list[_M
     import numpy as np
 
     kept = max(FEWEST, min(MOST, BUDGET // max(starts[-1], 1)))
-    pieces: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    number = np.min_scalar_type(starts[-1])
+    parts: tuple[list[np.ndarray], ...] = ([], [], [])
     for table, start in zip(tables, starts, strict=False):
         sql = f"SELECT file_row_number, {_values(table, signal)} FROM {table.numbered} WHERE {_sound(table, signal)}"
         for batch in table.batches(sql, BATCH):
-            rows = np.array([row for row, _ in batch], dtype=np.int64) + start
-            pieces.append(_sketch(np.array([values for _, values in batch]), rows, kept))
-    if not pieces:
+            rows = (np.array([row for row, _ in batch]) + start).astype(number)
+            for part, piece in zip(parts, _sketch(np.array([values for _, values in batch]), rows, kept), strict=True):
+                part.append(piece)
+    if not parts[0]:
         return []
-    hashes, rows, places = (np.concatenate(part) for part in zip(*pieces, strict=True))
+    hashes, rows, places = map(_joined, parts)
+    met = _repeated(hashes)
+    hashes, rows, places = hashes[met], rows[met], places[met]
     order = np.argsort(hashes, kind="stable")
     hashes, rows, places = hashes[order], rows[order], places[order]
     splits = np.searchsorted(np.array(starts[1:]), rows, side="right")
@@ -109,6 +122,28 @@ def _meetings(tables: list[Table], signal: Signal, starts: list[int]) -> list[_M
     for begin, end in zip(begins[crossing], ends[crossing], strict=True):
         found.update(_crossing(splits[begin:end], rows[begin:end], places[begin:end]))
     return [meeting for meeting, _ in found.most_common(CANDIDATES)]
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    """One array of many, which are forgotten: not all of them are in memory twice."""
+    import numpy as np
+
+    found = np.concatenate(parts)
+    parts.clear()
+    return found
+
+
+def _repeated(hashes: np.ndarray) -> np.ndarray:
+    """Which windows some other row may have too; usually few, and only those are looked at further."""
+    import numpy as np
+
+    ordered = np.sort(hashes)
+    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    if not len(twice):
+        return np.zeros(len(hashes), dtype=bool)
+    nearest = np.searchsorted(twice, hashes)
+    nearest[nearest == len(twice)] = 0
+    return twice[nearest] == hashes
 
 
 def _crossing(splits: np.ndarray, rows: np.ndarray, places: np.ndarray) -> Iterator[_Meeting]:

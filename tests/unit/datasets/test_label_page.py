@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from beampermit.contract.model import Dataset
+from beampermit.datasets.labels import queue
 from beampermit.datasets.labels.opinions import Opinion, append, last_words, read
 from beampermit.datasets.labels.page import Server
 from beampermit.datasets.labels.queue import Queue
@@ -229,6 +230,21 @@ def test_who_labels_and_what_must_be_known(dvc_project: Project) -> None:
     (dvc_project.root / "data/raw.parquet").unlink()
     with pytest.raises(Tripped, match=r"data/raw.parquet is not here"):
         Queue.of(dvc_project, "raw", "Bo")
+
+
+def test_more_rows_than_one_sitting_has_are_not_passed_over_in_silence(
+    dvc_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "MOST", 10)
+    sittings = [Queue.of(dvc_project, "raw", "Bo", number) for number in (1, 2, 3)]
+    rows = [row["row"] for sitting in sittings for row in sitting.state()["rows"]]
+    assert sorted(rows) == list(range(24))
+    assert sittings[0].words == "sitting 1, rows 1 to 10 of 24, least sure first; --sitting 2 has the next"
+    assert sittings[2].state()["sitting"] == "sitting 3, rows 21 to 24 of 24, least sure first"
+    with pytest.raises(BadInput, match="there is no sitting 4 of raw"):
+        Queue.of(dvc_project, "raw", "Bo", 4)
+    monkeypatch.setattr(queue, "MOST", 24)
+    assert Queue.of(dvc_project, "raw", "Bo").words == "", "all rows: nothing to say"
 
 
 # On the disk

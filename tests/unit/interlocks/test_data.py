@@ -433,6 +433,12 @@ def test_dat005_is_judged_by_the_base_branch(dvc_project: Project, alter: Alter)
     assert "share 1 of device" in dat005(dvc_project).reason
 
 
+def test_dat005_names_the_signals_that_are_too_short_to_be_compared(dvc_project: Project) -> None:
+    finding = dat005(dvc_project)
+    assert "not looked at for copies, being shorter than 32 values: turns" in finding.reason
+    assert finding.evidence["not_compared"] == ("turns",)
+
+
 def test_dat005_says_which_column_is_missing(dvc_project: Project, alter: Alter) -> None:
     alter("test", "* EXCLUDE (acquired_at)")
     with pytest.raises(Tripped, match="there is no column 'acquired_at' to divide by"):

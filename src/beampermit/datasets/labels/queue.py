@@ -17,7 +17,7 @@ from beampermit.errors import BadInput, Tripped
 from beampermit.project import Project
 
 MOST = 50_000
-"""Rows of one sitting: those whose labels are least sure come first."""
+"""Rows of one sitting: those whose labels are least sure come in the first one."""
 AT_ONCE = 64
 LONGEST = 2000
 """Characters of a reason."""
@@ -38,7 +38,16 @@ class Row:
 class Queue:
     """The rows of one table, for one person. Safe to ask from several threads."""
 
-    def __init__(self, project: Project, contract: Contract, review: Review, table: Table, rows: list[Row], who: str):
+    def __init__(
+        self,
+        project: Project,
+        contract: Contract,
+        review: Review,
+        table: Table,
+        rows: list[Row],
+        who: str,
+        sitting: int,
+    ):
         self._project = project
         self._dataset: Dataset = contract.dataset
         self._review = review
@@ -48,12 +57,15 @@ class Queue:
         self._lock = threading.Lock()
         self.who = who
         self.title = contract.model.name
+        self.sitting = sitting
+        (self.total,) = table.query(f"SELECT count(*) FROM {table.source}")[0]
 
     @classmethod
-    def of(cls, project: Project, split: str, who: str | None) -> Queue:
-        """The queue of `raw` or a split, for `who` (git's user.name if not given).
+    def of(cls, project: Project, split: str, who: str | None, sitting: int = 1) -> Queue:
+        """The queue of `raw` or a split, for `who` (git's user.name if not given): the `MOST` rows of a sitting, counted from 1.
 
-        Raises `BadInput` where the contract asks for no review or nobody is named, `Tripped` where data are missing.
+        Raises `BadInput` where the contract asks for no review, nobody is named or there is no such sitting, `Tripped`
+        where data are missing.
         """
         contract = project.contract
         review = contract.dataset.review
@@ -73,8 +85,20 @@ class Queue:
             del named["labels"]
         found = {table.split: table for table in open_tables(project.root, named)}
         read(project.root, contract.dataset, review)  # a broken file is said before anybody labels
-        rows = _rows(found["rows"], found.get("labels"), contract.dataset, review)
-        return cls(project, contract, review, found["rows"], rows, person)
+        rows = _rows(found["rows"], found.get("labels"), contract.dataset, review, sitting)
+        if not rows and sitting > 1:
+            raise BadInput(f"there is no sitting {sitting} of {split}", hint="beampermit data label")
+        return cls(project, contract, review, found["rows"], rows, person, sitting)
+
+    @property
+    def words(self) -> str:
+        """Which rows these are, where they are not all; else nothing."""
+        if self.total <= len(self._rows):
+            return ""
+        first = (self.sitting - 1) * MOST
+        last = first + len(self._rows)
+        more = f"; --sitting {self.sitting + 1} has the next" if last < self.total else ""
+        return f"sitting {self.sitting}, rows {first + 1:,} to {last:,} of {self.total:,}, least sure first{more}"
 
     @property
     def file(self) -> str:
@@ -91,6 +115,7 @@ class Queue:
             "column": self._review.column,
             "values": list(self._review.values),
             "key": list(self._dataset.key),
+            "sitting": self.words,
             "rows": [
                 {
                     "row": row.number,
@@ -133,15 +158,15 @@ class Queue:
         return read(self._project.root, self._dataset, self._review)
 
 
-def _rows(table: Table, labels: Table | None, dataset: Dataset, review: Review) -> list[Row]:
+def _rows(table: Table, labels: Table | None, dataset: Dataset, review: Review, sitting: int) -> list[Row]:
+    some = f"LIMIT {MOST} OFFSET {(sitting - 1) * MOST}"
     missing = [column for column in dataset.key if column not in table.columns]
     if missing:
         raise Tripped(f"there is no column {missing[0]!r}", file=table.path)
     keys = ", ".join(f"CAST(signal.{name(column)} AS VARCHAR)" for column in dataset.key)
     if labels is None or any(column not in labels.columns for column in (*dataset.key, review.column)):
         sql = (
-            f"SELECT signal.file_row_number, '', '', '', NULL, {keys} FROM {table.numbered} AS signal"
-            f" ORDER BY 1 LIMIT {MOST}"
+            f"SELECT signal.file_row_number, '', '', '', NULL, {keys} FROM {table.numbered} AS signal ORDER BY 1 {some}"
         )
         return [_row(values) for values in table.query(sql)]
     same = " AND ".join(
@@ -156,7 +181,7 @@ def _rows(table: Table, labels: Table | None, dataset: Dataset, review: Review) 
     sql = (
         f"SELECT signal.file_row_number, {value}, {said[0]}, {said[1]}, {sure} AS sure, {keys}"
         f" FROM {table.numbered} AS signal LEFT JOIN {labels.source} AS label ON {same}"
-        f" ORDER BY sure NULLS FIRST, 1 LIMIT {MOST}"
+        f" ORDER BY sure NULLS FIRST, 1 {some}"
     )
     return [_row(values) for values in table.query(sql)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
@@ -13,10 +14,11 @@ from beampermit.datasets.requests.asked import PLACEHOLDER, Asked, Wanted
 from beampermit.datasets.requests.inputs import plain_files
 from beampermit.datasets.requests.recording import Recording, open_recording
 from beampermit.datasets.requests.source import Options, Sampled, Watch, options_of
+from beampermit.datasets.requests.staged import samples, stage
 from beampermit.datasets.requests.store import Store
 from beampermit.datasets.requests.units import same
 from beampermit.datasets.requests.writing import connect
-from beampermit.datasets.tables import name, text
+from beampermit.datasets.tables import name
 from beampermit.digest import digest_file
 from beampermit.errors import BadInput, Tripped
 
@@ -57,18 +59,14 @@ class Recordings(Sampled):
         scratch.mkdir(exist_ok=True)
         connection = connect(self.asked.folder)
         try:
-            recordings = [
-                open_recording(connection, self.asked.root, path, self._names(), scratch / f"{number:06}")
-                for number, path in enumerate(paths)
-            ]
-            times = [self._time(recording) for recording in recordings]
+            staged = []
+            for number, path in enumerate(paths):
+                watch("files", number, len(paths))
+                recording = open_recording(connection, self.asked.root, path, self._names(), scratch / f"{number:06}")
+                staged.append(self._staged(recording, scratch / f"{number:06}.parquet"))
             for number, wanted in enumerate(self.asked.wanted):
                 watch("read", number, len(self.asked.wanted))
-                columns = [self._column(recording, wanted) for recording in recordings]
-                pieces = [
-                    self._samples(index, *piece, wanted)
-                    for index, piece in enumerate(zip(recordings, times, columns, strict=True))
-                ]
+                pieces = [self._samples(index, recording, wanted) for index, recording in enumerate(staged)]
                 for span in self.asked.ranges:
                     store.put(connection, " UNION ALL ".join(pieces), wanted.pv, span, first=True, whole=True)
         finally:
@@ -143,37 +141,27 @@ class Recordings(Sampled):
         # Where the zone is not written it is UTC: that is what the option says, and what the database is set to.
         return f"epoch_ns(CAST({name(column)} AS TIMESTAMPTZ))"
 
-    def _samples(self, index: int, recording: Recording, time: str, column: str, wanted: Wanted) -> str:
-        kind = "DOUBLE[]" if wanted.size else "DOUBLE"
-        if (recording.columns[column].endswith("[]")) != bool(wanted.size) and recording.columns[column] != "VARCHAR":
-            what = "lists of numbers" if wanted.size else "numbers"
-            raise Tripped(f"{column} is of type {recording.columns[column]}, not {what}", file=recording.path)
-        severity = f"{column}_severity"
-        chosen = " AND ".join(
-            f"CAST({name(of)} AS VARCHAR) = {text(value)}"
-            for of, value in zip(wanted.columns, wanted.device, strict=True)
-            if of in recording.columns
-        )
-        self._judge_numbers(recording, time, column, kind)
-        return (
-            f"SELECT {time} AS ns, CAST({name(column)} AS {kind}) AS value,"
-            f" {f'CAST({name(severity)} AS INTEGER)' if severity in recording.columns else '0'} AS severity,"
-            f" CAST({index} AS BIGINT) * 1000000000000 + row_number() OVER () AS arrived, CAST(NULL AS BIGINT) AS lost"
-            f" FROM {recording.source}" + (f" WHERE {chosen}" if chosen else "")
-        )
+    def _staged(self, recording: Recording, file: Path) -> Recording:
+        columns = {self._column(recording, wanted): _kind(wanted) for wanted in self.asked.wanted}
+        for column, kind in columns.items():
+            found = recording.columns[column]
+            if found != "VARCHAR" and found.endswith("[]") != kind.endswith("[]"):
+                what = "lists of numbers" if kind.endswith("[]") else "numbers"
+                raise Tripped(f"{column} is of type {found}, not {what}", file=recording.path)
+        chosen = tuple(column for column in self.asked.columns if column in recording.columns)
+        return stage(recording, self._time(recording), columns, chosen, file)
 
-    def _judge_numbers(self, recording: Recording, time: str, column: str, kind: str) -> None:
-        """Text is only read as numbers where all of it are; a row without a time belongs nowhere."""
-        value = name(column)
-        bad = f"{value} IS NOT NULL AND TRY_CAST({value} AS {kind}) IS NULL"
-        worst, count = recording.query(
-            f"SELECT min(CAST({value} AS VARCHAR)) FILTER ({bad}), count(*) FILTER (({time}) IS NULL)"
-            f" FROM {recording.source}"
-        )[0]
-        if worst is not None:
-            raise Tripped(f"{column} holds {worst[:40]!r}, which is no number", file=recording.path)
-        if count:
-            raise Tripped(f"{count} rows have no time", file=recording.path)
+    def _samples(self, index: int, recording: Recording, wanted: Wanted) -> str:
+        of = {
+            column: value
+            for column, value in zip(wanted.columns, wanted.device, strict=True)
+            if column in recording.columns
+        }
+        return samples(recording, index, self._column(recording, wanted), of)
+
+
+def _kind(wanted: Wanted) -> str:
+    return "DOUBLE[]" if wanted.size else "DOUBLE"
 
 
 def _no_zone(recording: Recording, what: str) -> Tripped:

@@ -47,22 +47,23 @@ class DAT005(Interlock):
         `contract.yaml`, so that each value is in one split alone, and leave out what was recorded twice; then run
         `dvc repro`. A signal that was shifted, scaled or turned over is still the same signal.
         """
-        from beampermit.datasets.duplicates import duplicates
+        from beampermit.datasets.duplicates import SHORTEST, duplicates, not_compared
         from beampermit.datasets.overlap import overlaps
         from beampermit.datasets.promises import rules
 
         tables = _tables(project, contract)
         signals = rules(contract, judge)
         found = overlaps(tables, judge.dataset) or list(duplicates(tables, signals, judge.dataset.key))
+        evidence = {"overlaps": [overlap.as_json() for overlap in found], "not_compared": not_compared(signals)}
         if found:
             words = [overlap.words for overlap in found]
             files = dict.fromkeys(path for overlap in found for path in overlap.paths)
-            return tripped(several(words), *files, overlaps=[overlap.as_json() for overlap in found])
+            return tripped(several(words), *files, **evidence)
         rule = judge.dataset.split
-        time = f" and no time by {rule.time}" if rule.time else ""
-        return closed(
-            f"{len(contract.dataset.splits)} splits share no rows, no {', no '.join(rule.by)}{time}, no signal"
-        )
+        shared = [*(f"no {column}" for column in rule.by), *([f"no time by {rule.time}"] if rule.time else [])]
+        left = f"; not looked at for copies, being shorter than {SHORTEST} values: {', '.join(not_compared(signals))}"
+        words = f"{len(contract.dataset.splits)} splits share no rows, {', '.join(shared)}"
+        return closed(f"{words} and no copies of signals{left if evidence['not_compared'] else ''}", **evidence)
 
 
 def _tables(project: Any, contract: Any) -> list[Any]:

@@ -61,6 +61,11 @@ def main() -> None:
         "devices": int(table["device"].nunique()),
         "first": table["acquired_at"].min().isoformat(),
         "last": table["acquired_at"].max().isoformat(),
+        "signals": {
+            signal["name"]: {key: signal.get(key) for key in ("pv", "unit", "range", "shape")}
+            for signal in contract["signals"]["inputs"]
+            if signal["name"] in table.columns
+        },
         "sha256": hashlib.sha256(raw.read_bytes()).hexdigest(),
     }
     raw.with_suffix(".json").write_text(json.dumps(answer, indent=2) + "\n", encoding="utf-8")

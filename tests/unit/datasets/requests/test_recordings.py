@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from answers import AT, END, START, rows
 
+from beampermit.datasets.requests.recording import Recording
 from beampermit.datasets.requests.request import Delivered, request
 from beampermit.errors import BadInput, Tripped
 from beampermit.project import Project
@@ -136,6 +137,22 @@ def test_devices_of_a_file_choose_its_rows(ask_files: Ask, record: Callable[...,
     ask_files("r.parquet", parts=parts, signals=[{**CURRENT, "pv": "{device}:CURRENT"}])
     found = rows(project.root, "device, min(current), count(*)", "GROUP BY ALL ORDER BY ALL")
     assert found == [("BPM.0", 100.0, 10), ("BPM.2", 2100.0, 10)]
+
+
+def test_a_file_is_read_once_however_many_devices_it_holds(
+    ask_files: Ask, record: Callable[..., Path], project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    query = Recording.query
+    monkeypatch.setattr(Recording, "query", lambda self, sql: asked.append(sql) or query(self, sql))
+    devices = "SELECT 'BPM.' || device AS device, * EXCLUDE (device) FROM"
+    record("r.csv", f"{devices} (FROM ({TABLE}), range(8) d(device))", "HEADER")
+    (project.root / "devices.csv").write_text("device\n" + "".join(f"BPM.{number}\n" for number in range(8)))
+    signals = [{**CURRENT, "pv": "{device}:CURRENT"}]
+    ask_files("r.csv", parts={"signals.devices": "devices.csv"}, signals=signals)
+    assert len(currents(project)) == 80
+    reading = [sql for sql in asked if "read_csv" in sql]
+    assert len(reading) == 3, "zones, numbers, and the copy by device; none for each PV"
 
 
 def test_a_pattern_brings_several_files(ask_files: Ask, record: Callable[..., Path], project: Project) -> None:
