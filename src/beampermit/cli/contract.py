@@ -16,10 +16,14 @@ Where = Annotated[Path, typer.Argument(help="The contract, or the folder that ho
 
 @app.command()
 def check(path: Where = Path(), as_json: Json = False) -> None:
-    """Read the contract and say what it promises; an error names file, line, key and the nearest known key."""
-    from beampermit.contract import load_contract
+    """Read the contract; say what it promises and what is still to be written. An error names file, line and key."""
+    from beampermit.contract import FILE_NAME, load_contract
+    from beampermit.contract.unwritten import todos
+    from beampermit.documents.markdown import visible
 
     found = load_contract(path)
+    file = path / FILE_NAME if path.is_dir() else path
+    waiting = todos(file.read_text(encoding="utf-8"))
 
     def text() -> None:
         inputs, outputs = len(found.signals.inputs), len(found.signals.outputs)
@@ -29,8 +33,14 @@ def check(path: Where = Path(), as_json: Json = False) -> None:
         console().print(
             f"contract of {found.model.name}: {inputs} inputs, {outputs} outputs; gates {gates}", markup=False
         )
+        for todo in waiting:
+            what = ": ".join(filter(None, (todo.key, todo.what))) or "marked"
+            console().print(f"{file}:{todo.line}: {visible(what)}", markup=False, soft_wrap=True)
+        if waiting:
+            console().print(f"{len(waiting)} lines wait for you: write each, and remove its mark TODO")
 
-    show(found.model_dump(mode="json"), text, as_json)
+    body = found.model_dump(mode="json")
+    show(body | ({"todo": [todo.__dict__ for todo in waiting]} if waiting else {}), text, as_json)
 
 
 @app.command()

@@ -16,6 +16,7 @@ from beampermit.cli import (
     datasheet,
     demo,
     env,
+    init,
     labels,
     ledger,
     new,
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 app.command("check")(check.check)
 app.command("new")(new.new)
+app.command("init")(init.init)
 app.command("demo")(demo.demo)
 app.command("report")(report.report)
 app.command("reproduce")(reproduce.reproduce)

@@ -24,7 +24,7 @@ def load_contract(path: Path) -> Contract:
         raise BadInput(
             "there is no contract here",
             file=file,
-            hint="beampermit new, or beampermit contract schema to write one",
+            hint="beampermit init",
         )
     try:
         return parse_contract(file.read_text(encoding="utf-8"), file)

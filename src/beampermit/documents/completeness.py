@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from beampermit.contract import Contract
 from beampermit.contract.load import line_of
+from beampermit.contract.unwritten import todos
 
 Location = tuple[int | str, ...]
 ABOUT = ("dataset", "about")
@@ -34,8 +35,11 @@ class Gap:
 
 def gaps(contract: Contract, text: str) -> tuple[Gap, ...]:
     """What is missing in a contract before card and runbook can be called complete; `text` is the contract's file."""
-    found = ((location, why) for location, value in _written(contract) if (why := _unwritten(value)))
-    return tuple(Gap(_key(location), line_of(text, location), why) for location, why in found)
+    written = ((location, why) for location, value in _written(contract) if (why := _unwritten(value)))
+    found = [Gap(_key(location), line_of(text, location), why) for location, why in written]
+    lines = {gap.line for gap in found}
+    marked = (Gap(todo.key or "a comment", todo.line, "marked TODO") for todo in todos(text) if todo.line not in lines)
+    return (*found, *marked)
 
 
 def about_gaps(contract: Contract, text: str) -> tuple[Gap, ...]:

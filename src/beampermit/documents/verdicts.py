@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from beampermit.verdict import Outcome, Verdict
@@ -11,7 +11,7 @@ from beampermit.verdict import Outcome, Verdict
 LAMPS = {Outcome.CLOSED: "green", Outcome.TRIPPED: "red", Outcome.SKIPPED: "yellow", Outcome.ERROR: "magenta"}
 
 SHOWN = 5
-"""Places named on a terminal."""
+"""Places, and things to do, named on a terminal."""
 
 
 def table(verdicts: list[Verdict]) -> Any:
@@ -36,7 +36,25 @@ def table(verdicts: list[Verdict]) -> Any:
             Text(seconds, style="dim"),
         )
     mends = map(_mend, (verdict for verdict in verdicts if verdict.outcome in (Outcome.TRIPPED, Outcome.ERROR)))
-    return Group(rows, *mends, Text(f"\n{summary(verdicts)}", style="bold"))
+    return Group(rows, *mends, Text(f"\n{summary(verdicts)}", style="bold"), *_first(verdicts))
+
+
+def _first(verdicts: list[Verdict]) -> Iterator[Any]:
+    """What to do first, where there is something to choose."""
+    from rich.text import Text
+
+    from beampermit.documents.markdown import visible
+    from beampermit.documents.steps import steps
+
+    found = steps(verdicts)
+    if len(found) < 2:
+        return
+    yield Text("\nWhat helps most, first:", style="bold")
+    for place, step in enumerate(found[:SHOWN], 1):
+        more = f" and {len(step.others)} more" if step.others else ""
+        yield Text(f"  {place}. {step.id}{more}: {visible(step.reason)}")
+    if len(found) > SHOWN:
+        yield Text(f"  then {len(found) - SHOWN} more, above")
 
 
 def summary(verdicts: Iterable[Verdict]) -> str:

@@ -67,7 +67,7 @@ def _provider(name: str) -> Provider:
 def contract(project: Any) -> Any:
     """The contract of the work tree."""
     if not project.has_contract:
-        raise Absent("there is no contract.yaml", hint="beampermit new, or beampermit contract schema to write one")
+        raise Absent("there is no contract.yaml", hint="beampermit init")
     return project.contract
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from planted import tripped, verdict
 from rich.console import Console
@@ -53,6 +53,7 @@ def test_markdown_says_first_what_is_open_and_folds_the_rest() -> None:
     assert made.index("DAT004") < made.index("How to mend") < made.index("<details>") < made.index("DOC001")
 
 
+@settings(deadline=None, max_examples=40)
 @given(hostile)
 def test_a_terminal_is_sent_no_command_of_a_value(value: str) -> None:
     bad = tripped("DAT004", value).model_copy(update={"title": value, "fix": value})

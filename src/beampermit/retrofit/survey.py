@@ -1,0 +1,189 @@
+"""What a repository says of itself: its name, its people, its branch, its lock, what its pipeline makes."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from beampermit.documents.changes.sides import yaml
+from beampermit.documents.charts import is_number
+from beampermit.environments.choice import backend_of
+from beampermit.errors import BadInput
+from beampermit.files import parse_json
+from beampermit.git import Git
+
+EMAIL = re.compile(r"[^@\s<>\"'\\]+@[^@\s<>\"'\\]+\.[^@\s<>\"'\\]+")
+AUTHOR = re.compile(r"\s*\d+\s+(?P<name>.*?)\s*<(?P<email>[^>]*)>")
+MACHINES = re.compile(r"\[bot\]|noreply|no-reply", re.IGNORECASE)
+NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
+LOWER = re.compile(r"loss|error|rmse|mae|mse|latency|false|fpr|fnr|brier|perplexity", re.IGNORECASE)
+MOST = 12
+"""Metrics that a contract begins with."""
+
+
+@dataclass(frozen=True)
+class Author:
+    """A person of the history."""
+
+    name: str
+    email: str
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found; what was not is empty or None, and the contract marks it for a person to write.
+
+    `owners` are the two who committed most. `metrics` are numbers of `metrics_file` by name, `splits` are tables by the
+    name of a split, `seed` is where training reads its seed, as `file:key`.
+    """
+
+    name: str
+    package: str
+    branch: str
+    owners: tuple[Author, ...]
+    backend: str | None
+    metrics_file: str | None
+    metrics: Mapping[str, float]
+    plots_file: str | None
+    model: str | None
+    raw: str | None
+    splits: Mapping[str, str]
+    seed: str | None
+
+
+def survey(root: Path) -> Survey:
+    """Look at the repository at `root`. Raises `BadInput` for a `dvc.yaml` or `pyproject.toml` that cannot be read."""
+    git = Git(root)
+    name = slug(_project(root).get("name") or root.name)
+    outs, metrics, plots = _pipeline(root)
+    metrics_file = next((path for path in metrics if path.endswith(".json")), None)
+    tables = [path for path in outs if path.endswith(".parquet")]
+    return Survey(
+        name=name,
+        package=_package(root) or name.replace("-", "_"),
+        branch=_branch(git),
+        owners=tuple(_authors(git)),
+        backend=_backend(root),
+        metrics_file=metrics_file,
+        metrics=_numbers(root, metrics_file),
+        plots_file=next((path for path in plots if path.endswith(".json")), None),
+        model=next((path for path in outs if "model" in path.lower() and path not in tables), None),
+        raw=next((path for path in tables if "raw" in path.lower()), None),
+        splits={
+            split: path
+            for split, word in (("train", "train"), ("validation", "val"), ("test", "test"))
+            if (path := next((path for path in tables if word in Path(path).name.lower()), None))
+        },
+        seed=_seed(root),
+    )
+
+
+def slug(name: str) -> str:
+    """`name` as lower-case words joined by hyphens, as the contract and the registry want it."""
+    words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:64].strip("-")
+    return words if words[:1].isalpha() else f"model-{words}".strip("-")
+
+
+def _project(root: Path) -> dict[str, Any]:
+    file = root / "pyproject.toml"
+    if not file.is_file():
+        return {}
+    try:
+        found = tomllib.loads(file.read_text(encoding="utf-8")).get("project")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"not TOML: {error}", file="pyproject.toml") from None
+    return found if isinstance(found, dict) else {}
+
+
+def _package(root: Path) -> str | None:
+    folders = sorted(path.parent for pattern in ("src/*", "*") for path in root.glob(f"{pattern}/__init__.py"))
+    return next((folder.name for folder in folders if folder.name not in ("tests", "test")), None)
+
+
+def _branch(git: Git) -> str:
+    """The branch that pull requests go to: what the remote calls its HEAD, else main or master, else this one."""
+    remote = git.try_("symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD")
+    if remote.code == 0:
+        return remote.out.strip().removeprefix("origin/")
+    for name in ("main", "master"):
+        if git.resolve(f"refs/heads/{name}"):
+            return name
+    return git.try_("symbolic-ref", "--quiet", "--short", "HEAD").out.strip() or "main"
+
+
+def _authors(git: Git) -> Iterator[Author]:
+    """The two people with the most commits, each with an address of their own."""
+    if git.resolve("HEAD") is None:
+        return
+    seen: set[str] = set()
+    for line in git("shortlog", "--summary", "--numbered", "--email", "HEAD").splitlines():
+        found = AUTHOR.fullmatch(line)
+        if found is None or MACHINES.search(line) or not EMAIL.fullmatch(found["email"]) or not found["name"]:
+            continue
+        if found["email"].lower() not in seen and len(seen) < 2:
+            seen.add(found["email"].lower())
+            yield Author(found["name"], found["email"])
+
+
+def _backend(root: Path) -> str | None:
+    try:
+        return backend_of(root).name
+    except BadInput:
+        return None
+
+
+def _pipeline(root: Path) -> tuple[list[str], list[str], list[str]]:
+    """Paths that the stages make: outputs, metrics, plots; also those that stand at the top of `dvc.yaml`."""
+    file = root / "dvc.yaml"
+    tree = yaml(file.read_text(encoding="utf-8"), "dvc.yaml") if file.is_file() else None
+    tree = tree if isinstance(tree, dict) else {}
+    stages = tree.get("stages")
+    bodies = [tree, *(stages.values() if isinstance(stages, dict) else ())]
+    outs, metrics, plots = (
+        [path for body in bodies if isinstance(body, dict) for path in _paths(body.get(key))]
+        for key in ("outs", "metrics", "plots")
+    )
+    pointers = [str(path.relative_to(root).with_suffix("")) for path in sorted(root.rglob("*.dvc")) if path.is_file()]
+    return [*outs, *pointers], metrics, plots
+
+
+def _paths(listed: Any) -> Iterator[str]:
+    """`[a, {b: {cache: false}}]` -> a, b; without what is filled in by DVC."""
+    for item in listed if isinstance(listed, list) else ():
+        for path in item if isinstance(item, dict) else (item,):
+            if isinstance(path, str) and "$" not in path and not path.startswith(("/", "..")) and "://" not in path:
+                yield path
+
+
+def _numbers(root: Path, path: str | None) -> dict[str, float]:
+    file = root / path if path else None
+    if file is None or not file.is_file():
+        return {}
+    try:
+        found = parse_json(file.read_bytes(), path or "")
+    except BadInput:
+        return {}
+    items = found.items() if isinstance(found, dict) else ()
+    numbers = ((key, float(value)) for key, value in items if is_number(value) and NAME.fullmatch(key))
+    return dict(list(numbers)[:MOST])
+
+
+def _seed(root: Path) -> str | None:
+    file = root / "params.yaml"
+    try:
+        tree = yaml(file.read_text(encoding="utf-8"), "params.yaml") if file.is_file() else None
+    except BadInput:
+        return None
+    return next(
+        (f"params.yaml:{key}" for key in _keys(tree) if key.rpartition(".")[2] in ("seed", "random_seed")), None
+    )
+
+
+def _keys(tree: Any, above: str = "") -> Iterator[str]:
+    for key, value in tree.items() if isinstance(tree, dict) else ():
+        name = f"{above}{key}"
+        yield from _keys(value, f"{name}.") if isinstance(value, dict) else (name,)

@@ -1,0 +1,264 @@
+"""`beampermit init` in a repository that is not ours: it adds, it never touches, and it finishes what was begun."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from foreign import git
+from typer.testing import CliRunner
+
+from beampermit.cli.main import app
+from beampermit.contract import load_contract
+from beampermit.contract.unwritten import todos
+from beampermit.errors import BadInput
+from beampermit.github.workflow import read_workflow
+from beampermit.retrofit import plan
+
+OUTSIDE = (".git/", ".dvc/tmp", ".dvc/cache")
+
+
+def run(*words: str, answers: str | None = None) -> Any:
+    return CliRunner().invoke(app, [*words], input=answers)
+
+
+def init(root: Path, *words: str, answers: str | None = None) -> Any:
+    return run("init", str(root), *words, answers=answers)
+
+
+def done(root: Path, *words: str) -> dict[str, str]:
+    found = init(root, "--json", *words)
+    assert found.exit_code == 0, found.output
+    return {entry["file"]: entry["done"] for entry in json.loads(found.stdout)["files"]}
+
+
+def files(root: Path) -> dict[str, bytes]:
+    paths = (path for path in root.rglob("*") if path.is_file())
+    named = {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
+    return {name: content for name, content in named.items() if not name.startswith(OUTSIDE)}
+
+
+def test_it_adds_what_is_missing_and_touches_nothing(orbit: Path) -> None:
+    before = files(orbit)
+    added = done(orbit, "--yes")
+    assert set(added.values()) == {"added"}
+    after = files(orbit)
+    assert {name: after[name] for name in before} == before, "byte for byte"
+    assert set(after) - set(before) == set(added)
+    needed = {"contract.yaml", "CODEOWNERS", ".github/rulesets/main.json", ".github/workflows/release.yml"}
+    assert needed <= set(added)
+    assert git(orbit, "diff", "--stat") == ""
+
+
+def test_a_second_run_changes_nothing(orbit: Path) -> None:
+    done(orbit, "--yes")
+    before = files(orbit)
+    assert set(done(orbit, "--yes").values()) == {"same"}
+    assert files(orbit) == before
+
+
+def test_the_contract_says_what_was_found_and_is_sound(orbit: Path) -> None:
+    done(orbit, "--yes")
+    found = load_contract(orbit)
+    assert found.model.name == "orbit-predictor"
+    assert [owner.email for owner in found.model.owners] == ["ada@lab.example", "bo@lab.example"]
+    assert {metric.name: (metric.better, metric.gate) for metric in found.metrics} == {
+        "r2": ("higher", 0.93),
+        "rmse": ("lower", 0.04),
+        "epochs": ("higher", 3.0),
+    }
+    assert found.evaluation.metrics == "metrics.json"
+    assert found.reproducibility.seed_at == "params.yaml:train.seed"
+    assert found.environment.backend == "uv"
+
+
+def test_contract_check_names_every_line_that_waits_and_doc002_stays_open(orbit: Path) -> None:
+    done(orbit, "--yes")
+    said = run("contract", "check", str(orbit)).stdout.replace("\n", "")
+    assert "contract.yaml:6: summary: what the model does, in one sentence an operator understands" in said
+    assert re.search(r"request: where the data come from", said)
+    assert re.search(r"r2: |name: what r2 says; the gate is only what r2 is today", said)
+    waiting = todos((orbit / "contract.yaml").read_text())
+    assert f"{len(waiting)} lines wait for you" in said
+    verdicts = json.loads(run("check", "DOC", "--project", str(orbit), "--json").stdout)
+    doc = next(verdict for verdict in verdicts if verdict["id"] == "DOC002")
+    assert doc["outcome"] == "tripped"
+    assert {place["line"] for place in doc["locations"]} >= {todo.line for todo in waiting}, "numbers as well as texts"
+
+
+def test_check_says_what_helps_most_first_before_and_after(orbit: Path) -> None:
+    before = run("check", "ENV", "DAT", "DOC", "--project", str(orbit)).stdout
+    first = before[before.index("What helps most, first:") :]
+    assert first.index("ENV001: there is no uv.lock") < first.index("DAT001") < first.index("run `beampermit init`")
+    done(orbit, "--yes")
+    after = run("check", "ENV", "DAT", "DOC", "--project", str(orbit)).stdout
+    first = after[after.index("What helps most, first:") :]
+    assert first.index("ENV001") < first.index("DAT001") < first.index("DOC002")
+    assert "beampermit init" not in first
+
+
+def test_a_workflow_of_the_repositorys_own_keeps_its_name_and_ours_stands_beside(orbit: Path) -> None:
+    added = done(orbit, "--yes")
+    assert ".github/workflows/pull-request.yml" not in added
+    ours = orbit / ".github/workflows/beampermit-pull-request.yml"
+    assert "ml-pull-request.yml@" in ours.read_text()
+    assert set(read_workflow(ours.read_text(), ours.name).jobs) == {"ml"}
+
+
+def test_one_of_ours_that_was_changed_is_kept_and_the_difference_is_said(orbit: Path) -> None:
+    done(orbit, "--yes")
+    file = orbit / ".github/workflows/release.yml"
+    file.write_text(file.read_text().replace("name: Release", "name: Our release"))
+    said = init(orbit, "--yes").stdout
+    assert "release.yml: is there and stays as it is\n    +name: Release\n" in said
+    assert "name: Our release" in file.read_text()
+
+
+def test_codeowners_in_another_place_is_kept_and_told_what_to_add(orbit: Path) -> None:
+    (orbit / ".github/CODEOWNERS").write_text("* @us\n")
+    said = init(orbit, "--yes").stdout
+    assert not (orbit / "CODEOWNERS").exists(), "GitHub would read the first it finds alone"
+    assert "+/contract.yaml      ada@lab.example bo@lab.example" in said
+
+
+@pytest.mark.parametrize("branch", ["master", "trunk"])
+def test_workflows_judge_for_the_branch_that_the_repository_has(orbit: Path, branch: str) -> None:
+    git(orbit, "branch", "--move", "main", branch)
+    done(orbit, "--yes")
+    texts = [file.read_text() for file in (orbit / ".github/workflows").glob("*.yml")]
+    assert not any("[main]" in text for text in texts)
+    assert sum(f'branches: ["{branch}"]' in text for text in texts) == 2
+
+
+def test_what_the_remote_calls_its_head_is_believed_before_a_local_main(orbit: Path) -> None:
+    git(orbit, "update-ref", "refs/remotes/origin/develop", "HEAD")
+    git(orbit, "symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/develop")
+    found = json.loads(init(orbit, "--json", "--dry-run").stdout)["found"]
+    assert found["branch"] == "develop"
+
+
+@pytest.mark.parametrize(
+    ("there", "gone", "backend"),
+    [
+        ({"uv.lock": ""}, (), "uv"),
+        (
+            {"environment.yml": "channels: [conda-forge]\ndependencies: [python=3.11]\n"},
+            ("pyproject.toml",),
+            "conda-lock",
+        ),
+        ({"requirements.txt": "torch\n"}, ("pyproject.toml",), None),
+    ],
+)
+def test_the_kind_of_lock_is_the_repositorys(
+    orbit: Path, there: dict[str, str], gone: tuple[str, ...], backend: str | None
+) -> None:
+    for name, text in there.items():
+        (orbit / name).write_text(text)
+    for name in gone:
+        (orbit / name).unlink()
+    assert json.loads(init(orbit, "--json", "--yes").stdout)["found"]["backend"] == backend
+    assert load_contract(orbit).environment.backend == (backend or "uv")
+    waiting = run("contract", "check", str(orbit)).stdout
+    assert ("nothing to lock was found" in waiting) == (backend is None)
+
+
+def test_one_author_bots_and_odd_addresses_leave_a_mark_and_doc001_open(orbit: Path) -> None:
+    git(orbit, "checkout", "--quiet", "--orphan", "new")
+    for name, address in (("Ada", "ada@lab.example"), ("x[bot]", "x@users.noreply.github.com"), ("Bo", "bo@localhost")):
+        git(
+            orbit,
+            "-c",
+            f"user.name={name}",
+            "-c",
+            f"user.email={address}",
+            "commit",
+            "--quiet",
+            "--allow-empty",
+            "-m",
+            "x",
+        )
+    git(orbit, "branch", "--delete", "--force", "main")
+    done(orbit, "--yes")
+    assert [owner.name for owner in load_contract(orbit).model.owners] == ["Ada"]
+    assert "a second owner" in run("contract", "check", str(orbit)).stdout
+    assert (orbit / "CODEOWNERS").read_text().count("example.org") == 0
+    doc = run("check", "DOC001", "--project", str(orbit))
+    assert doc.exit_code == 1
+
+
+def test_without_a_commit_and_a_pipeline_it_still_begins(tmp_path: Path) -> None:
+    root = tmp_path / "3 Models!"
+    root.mkdir()
+    git(root, "init", "--quiet")
+    done(root, "--yes")
+    assert load_contract(root).model.name == "model-3-models"
+    assert (root / "CODEOWNERS").read_text().count("# TODO names for: ") >= 5
+
+
+def test_a_dry_run_writes_nothing_and_says_what_it_would(orbit: Path) -> None:
+    before = files(orbit)
+    assert set(done(orbit, "--dry-run").values()) == {"add"}
+    assert files(orbit) == before
+
+
+def test_each_step_is_asked_and_may_be_refused(orbit: Path) -> None:
+    found = init(orbit, answers="y\nn\nn\nn\nn\n")
+    assert found.exit_code == 0
+    assert (orbit / "contract.yaml").exists()
+    assert not (orbit / "CODEOWNERS").exists()
+    assert "CODEOWNERS: left out" in found.stdout
+    assert done(orbit, "--dry-run")["contract.yaml"] == "same"
+
+
+def test_where_nobody_answers_it_says_how_to_go_on(orbit: Path) -> None:
+    found = init(orbit, answers="")
+    assert isinstance(found.exception, BadInput)
+    assert found.exception.hint == "beampermit init --yes"
+    assert isinstance(init(orbit, "--json").exception, BadInput)
+
+
+def test_killed_half_way_the_next_run_finishes(orbit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[Path] = []
+
+    def killed(path: Path, text: str) -> None:
+        if len(written) == 3:
+            raise KeyboardInterrupt
+        written.append(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(plan, "write_text", killed)
+        assert init(orbit, "--yes").exit_code != 0
+    states = done(orbit, "--yes")
+    assert sorted(states.values()).count("same") == 3
+    assert set(done(orbit, "--yes").values()) == {"same"}
+
+
+def test_a_folder_that_leads_out_of_the_repository_is_refused(orbit: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (orbit / ".github/rulesets").symlink_to(tmp_path / "elsewhere")
+    found = init(orbit, "--yes")
+    assert isinstance(found.exception, BadInput)
+    assert "a link out of the repository" in str(found.exception)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("dvc.yaml", "stages: ["), ("pyproject.toml", "[project"), ("dvc.yaml", "a: &a 1\nb: *a\n")],
+)
+def test_what_cannot_be_read_is_named(orbit: Path, name: str, text: str) -> None:
+    (orbit / name).write_text(text)
+    found = init(orbit, "--yes")
+    assert isinstance(found.exception, BadInput)
+    assert name in str(found.exception)
+
+
+@pytest.mark.parametrize("text", ["- 1\n", "stages: 3\n", "stages: {a: 1, b: {outs: x, metrics: [1, {2: 3}]}}\n", ""])
+def test_a_pipeline_of_any_shape_is_no_reason_to_fail(orbit: Path, text: str) -> None:
+    (orbit / "dvc.yaml").write_text(text)
+    done(orbit, "--dry-run")
