@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -68,6 +68,16 @@ def run(
         stop(child)
         raise
     return Finished(command=words, code=child.returncode, out=out, err=err)
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """A polite request to end (SIGTERM) ends the block as an interrupt does, so that what it began is undone."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def stop(child: subprocess.Popen[str]) -> None:

@@ -54,6 +54,11 @@ class Project:
         commit = self.git.resolve("origin/HEAD") or self.git.resolve("origin/main")
         return None if commit == self.git.resolve("HEAD") else commit
 
+    @property
+    def merged(self) -> bool:
+        """Whether HEAD is part of the base branch already: there is none to compare with, or it has moved on."""
+        return self.base is None or self.git.try_("merge-base", "--is-ancestor", "HEAD", self.base).code == 0
+
     @cached_property
     def base_contract(self) -> Contract | None:
         """The contract on the base branch; None where there is no base, or it had no contract yet."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -47,6 +47,8 @@ class Verdict(Record):
     locations: tuple[Location, ...] = ()
     seconds: float = Field(default=0.0, ge=0)
     reused: bool = False
+    until: Literal["", "release"] = ""
+    """Where the base branch's contract puts a check off: it is skipped here without fault, and due there."""
     exit_code: int = Field(default=0, ge=0, le=4)
 
     @property

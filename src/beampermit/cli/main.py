@@ -22,6 +22,7 @@ from beampermit.cli import (
     new,
     permit,
     promotion,
+    protect,
     rehearse,
     report,
     reproduce,
@@ -51,6 +52,7 @@ app.command("runbook")(report.runbook)
 app.add_typer(contract.app, name="contract")
 app.add_typer(env.app, name="env")
 app.add_typer(permit.app, name="permit")
+app.add_typer(protect.app, name="protect")
 app.add_typer(rehearse.app, name="rehearse")
 for command in (
     promotion.promote, promotion.rollback, promotion.retire, promotion.freeze, promotion.thaw, ledger.reconcile,

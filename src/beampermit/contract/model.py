@@ -242,6 +242,18 @@ class Evaluation(Part):
     """Parquet whose columns of the contract's inputs are given to the saved model."""
     command: tuple[str, ...] = Field(min_length=1)
     """Makes metrics from scores: `{inputs}`, `{scores}` and `{out}` are replaced by paths."""
+    weighted: tuple[str, ...] = ()
+    """The same many times over: `{counts}` is an .npy array (times, rows) of how often each row counts; `{out}` becomes
+    name -> a number for each time, null where it has no meaning. Needed for intervals and for gates of subgroups."""
+
+
+class Subgroups(Part):
+    """A gate that each group of the evaluation's rows must pass by itself."""
+
+    by: Text
+    """A column of the evaluation's inputs, or of the device table."""
+    gate: float
+    """As the metric's own gate."""
 
 
 class Metric(Part):
@@ -254,11 +266,22 @@ class Metric(Part):
     """The metric is at least (higher) or at most (lower) this."""
     champion_margin: Annotated[float, Field(ge=0)] = 0.0
     """How much worse than the champion is still called not worse."""
+    subgroups: tuple[Subgroups, ...] = ()
+    """Gates of groups of rows, such as each plane or each family of devices (PRF003)."""
     description: str = ""
 
     def met(self, value: float) -> bool:
         """Whether a finite value passes the gate; the caller has refused NaN and infinities."""
-        return value >= self.gate if self.better == "higher" else value <= self.gate
+        return _passes(self.better, value, self.gate)
+
+    def met_by_group(self, value: float, group: Subgroups) -> bool:
+        """Whether a finite value passes the gate of a subgroup."""
+        return _passes(self.better, value, group.gate)
+
+    @property
+    def direction(self) -> int:
+        """1 where more is better, else -1."""
+        return 1 if self.better == "higher" else -1
 
     def not_worse(self, value: float, champion: float) -> bool:
         """Whether `value` is within the margin of the champion's, or better."""
@@ -266,16 +289,45 @@ class Metric(Part):
             return value >= champion - self.champion_margin
         return value <= champion + self.champion_margin
 
+    @model_validator(mode="after")
+    def _each_column_once(self) -> Metric:
+        columns = [group.by for group in self.subgroups]
+        if len(set(columns)) != len(columns):
+            raise ValueError(f"metric {self.name!r} has two gates of subgroups by the same column")
+        return self
+
+
+def _passes(better: str, value: float, gate: float) -> bool:
+    return value >= gate if better == "higher" else value <= gate
+
 
 class Reproducibility(Part):
     """How equal two trainings of the same thing must be."""
 
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     """Seeds whose spread is looked at."""
+    seed_at: Annotated[str, Field(pattern=r"^[^:]+\.ya?ml:[^:]+$")] = "params.yaml:train.seed"
+    """Where the seed of the training stands: a YAML file, a colon, the key."""
     metric_tolerance: Annotated[float, Field(ge=0)]
-    """How far two evaluations of the same model may differ."""
+    """How far two evaluations of the same model may differ, and the gated metrics after the same training."""
     weight_tolerance: Annotated[float, Field(ge=0)] = 0.0
-    """How far weights may differ after the same training."""
+    """How far weights may differ after the same training on the same kind of machine."""
+    prediction_tolerance: Annotated[float, Field(ge=0)] | None = None
+    """How far predictions on the evaluation's inputs may differ after the same training; shown only where absent."""
+    seed_tolerance: Annotated[float, Field(ge=0)] | None = None
+    """How far the gated metrics may spread over the seeds; `metric_tolerance` where absent."""
+    record: InsidePath = "metrics/training.json"
+    """What training says of itself, in git: `training`, rows of epoch and loss; `machine`, what it ran on."""
+    retrain: Literal["pull-request", "release"] = "pull-request"
+    """When a model is trained again (REP001): from the pull request on, or when it is released."""
+    spread: Literal["pull-request", "release"] = "release"
+    """When it is trained with each of the seeds (REP002)."""
+
+    @model_validator(mode="after")
+    def _different(self) -> Reproducibility:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("reproducibility.seeds names one twice")
+        return self
 
 
 class Budget(Part):
@@ -368,6 +420,8 @@ class Contract(Part):
             raise ValueError("two metrics have the same name")
         if self.tests.gpu and "cuda" not in self.environment.accelerators:
             raise ValueError("tests.gpu asks for a GPU, and environment.accelerators has no cuda to run them with")
+        if not self.evaluation.weighted and any(metric.subgroups for metric in self.metrics):
+            raise ValueError("a metric has gates of subgroups, and evaluation.weighted names no command to judge them")
         if self.monitoring.reference not in self.dataset.splits:
             raise ValueError(f"monitoring.reference {self.monitoring.reference!r} is no split of the dataset")
         self.dataset.request.resolved(self.signals.inputs)

@@ -30,8 +30,13 @@ class Judged:
 
     @property
     def open(self) -> tuple[Verdict, ...]:
-        """All that are not closed."""
-        return tuple(verdict for verdict in self.verdicts if not verdict.closed)
+        """All that are not closed, and due."""
+        return tuple(verdict for verdict in self.verdicts if not verdict.closed and not verdict.until)
+
+    @property
+    def put_off(self) -> tuple[Verdict, ...]:
+        """Those that are looked at when the model is released."""
+        return tuple(verdict for verdict in self.verdicts if verdict.until)
 
     @property
     def closed(self) -> tuple[Verdict, ...]:
@@ -45,16 +50,17 @@ class Judged:
 
     @property
     def all_closed(self) -> bool:
-        """Whether every expected interlock has a closed verdict and every file could be used."""
-        return bool(self.verdicts) and not (self.open or self.missing or self.unread)
+        """Whether every expected interlock that is due has a closed verdict and every file could be used."""
+        return bool(self.closed) and not (self.open or self.missing or self.unread)
 
     @property
     def headline(self) -> str:
         """One line: `All 23 interlocks closed`, or what is open, by name."""
         if self.all_closed:
-            return f"All {len(self.verdicts)} interlocks closed"
+            later = f", {', '.join(verdict.id for verdict in self.put_off)} put off until the release"
+            return f"All {len(self.closed)} interlocks closed{later if self.put_off else ''}"
         tripped, broken, skipped = (
-            [verdict.id for verdict in self.verdicts if verdict.outcome is outcome]
+            [verdict.id for verdict in self.open if verdict.outcome is outcome]
             for outcome in (Outcome.TRIPPED, Outcome.ERROR, Outcome.SKIPPED)
         )
         groups = (

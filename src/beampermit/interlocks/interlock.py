@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from beampermit.errors import BeampermitError
 from beampermit.verdict import Location, Outcome
@@ -19,6 +19,7 @@ class Finding:
     reason: str
     locations: tuple[Location, ...] = ()
     evidence: dict[str, Any] = field(default_factory=dict)
+    until: Literal["", "release"] = ""
 
 
 def closed(reason: str, **evidence: Any) -> Finding:
@@ -45,10 +46,12 @@ class Interlock:
 
     `check` names as parameters the inputs it wants (see `inputs.py`) and returns a `Finding`. `slow` marks a check that
     runs the project's own code: on a laptop its verdict is reused while nothing that it could read has changed.
+    `waits` names the key of `reproducibility` that may put the check off until the release.
     """
 
     requires: ClassVar[frozenset[str]] = frozenset()
     slow: ClassVar[bool] = False
+    waits: ClassVar[str] = ""
     known: ClassVar[dict[str, type[Interlock]]] = {}
     check: Callable[..., Finding]
 

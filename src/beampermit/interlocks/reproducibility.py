@@ -6,10 +6,11 @@ from beampermit.contract import Contract
 from beampermit.environments import Environment
 from beampermit.errors import BadInput
 from beampermit.interlocks.inputs import provides
-from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
+from beampermit.interlocks.interlock import Finding, Interlock, closed, skipped, tripped
 from beampermit.interlocks.model import Examined
 from beampermit.metrics import read_metrics, said
 from beampermit.project import Project
+from beampermit.reproduction.reproduce import Reproduction
 from beampermit.verdict import Location
 
 
@@ -19,6 +20,58 @@ def evaluated(project: Project, contract: Contract, environment: Environment, ex
     from beampermit.probe import evaluate
 
     return evaluate(environment, project.root, contract, examined.scores)
+
+
+@provides
+def retrained(project: Project, contract: Contract, judge: Contract, environment: Environment) -> Reproduction:  # noqa: ARG001 - a broken contract is reported, not trained
+    """The model of the work tree trained again; with each of the seeds where those are due."""
+    from beampermit.reproduction.reproduce import reproduce
+    from beampermit.reproduction.worktree import commit_of_work_tree
+
+    rules = judge.reproducibility
+    seeds = rules.seeds if project.merged or rules.spread == "pull-request" else ()
+    return reproduce(project, judge, commit_of_work_tree(project.git), lambda _: environment, seeds=seeds)
+
+
+class REP001(Interlock):
+    "Trained again from the same commit and lock, the model is the same"
+
+    requires = frozenset({"ENV005", "MDL002"})
+    slow = True
+    waits = "retrain"
+
+    def check(self, contract: Contract, retrained: Reproduction) -> Finding:
+        """What is committed was not made by this commit, or cannot be made again. Run `beampermit reproduce`: it says
+        which, and what tells. Different data or code: run `dvc repro`, then `dvc push`, and commit `dvc.lock`. A
+        training that does not repeat itself lacks a seed; one that is stuck wants another start or learning rate."""
+        found = retrained.diagnosis
+        if found.kind.sound:
+            return closed(found.words, **retrained.as_json())
+        file = "dvc.lock" if retrained.compared is None else contract.evaluation.metrics
+        return tripped(found.words, file, **retrained.as_json())
+
+
+class REP002(Interlock):
+    "The metrics spread over seeds within tolerance"
+
+    requires = frozenset({"ENV005", "MDL002"})
+    slow = True
+    waits = "spread"
+
+    def check(self, contract: Contract, retrained: Reproduction) -> Finding:
+        """How good the model is hangs on the seed. Run `beampermit reproduce --seeds all` to see each; give the
+        training a better start, a smaller learning rate or more epochs, then run `dvc repro`."""
+        found = retrained.spread
+        if found is None:
+            return skipped(f"nothing was trained: {retrained.diagnosis.words}")
+        evidence = found.model_dump(mode="json")
+        seeds = len(found.metrics[0].values)
+        if found.within:
+            words = ", ".join(metric.words for metric in found.metrics)
+            return closed(f"{seeds} seeds: {words}; {found.tolerance:g} allowed", **evidence)
+        wide = [metric.words for metric in found.metrics if not metric.within]
+        reason = f"{', '.join(wide)} over {seeds} seeds, more than {found.tolerance:g} apart"
+        return tripped("; ".join((reason, *found.because)), contract.evaluation.metrics, **evidence)
 
 
 class REP003(Interlock):

@@ -85,7 +85,10 @@ def run(
     for id in TopologicalSorter(graph).static_order():
         watch(id, None)
         open_ = sorted(need for need in graph[id] if not done[need].closed)
-        done[id] = _skip(chosen[id], open_) if open_ else _one(chosen[id], inputs, reuse)
+        if later := _put_off(chosen[id], inputs):
+            done[id] = _verdict(chosen[id], later, 0, 0.0)
+        else:
+            done[id] = _skip(chosen[id], open_) if open_ else _one(chosen[id], inputs, reuse)
         watch(id, done[id])
     return [done[id] for id in chosen]
 
@@ -109,6 +112,26 @@ def verdict_file(project: Project, verdicts: Iterable[Verdict]) -> VerdictFile:
         ),
         verdicts=tuple(verdicts),
     )
+
+
+def put_off(project: Project) -> list[str]:
+    """Ids of the interlocks that the base branch's contract puts off until the release, of which this is none."""
+    inputs = Inputs(project=project)
+    return [id for id, cls in load().items() if _put_off(cls, inputs)]
+
+
+def _put_off(cls: type[Interlock], inputs: Inputs) -> Finding | None:
+    """Never a pull request's own contract decides that, and never on the protected branch."""
+    if not cls.waits:
+        return None
+    try:
+        rules, merged = inputs["judge"].reproducibility, inputs["project"].merged
+    except BeampermitError:
+        return None
+    if getattr(rules, cls.waits) != "release" or merged:
+        return None
+    words = f"looked at when it is released, as reproducibility.{cls.waits} of the base branch's contract says"
+    return Finding(Outcome.SKIPPED, words, until="release")
 
 
 def _one(cls: type[Interlock], inputs: Inputs, reuse: Reuse | None) -> Verdict:
@@ -147,7 +170,8 @@ def _verdict(cls: type[Interlock], finding: Finding, code: int | None, seconds: 
         evidence=finding.evidence,
         locations=finding.locations,
         seconds=round(seconds, 3),
-        exit_code=0 if shut else (code or 1),
+        until=finding.until,
+        exit_code=0 if shut else 1 if code is None else code,
     )
 
 

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -24,8 +24,12 @@ from beampermit.metrics import read_metrics
 from beampermit.processes import Finished, run
 from beampermit.verdict import Record
 
+if TYPE_CHECKING:
+    import numpy as np
+
 Answer = TypeVar("Answer", bound=Record)
 WORKER = Path(__file__).with_name("worker.py")
+LARGEST_WEIGHED = 128 * 2**20
 LONGEST = 1800.0
 """Seconds that one question may take."""
 CLEAN = {
@@ -130,12 +134,61 @@ def evaluate(environment: Environment, root: Path, contract: Contract, scores: P
             raise Tripped(str(error), hint=error.hint) from None
 
 
+def weigh(
+    environment: Environment, root: Path, inputs: str, command: Sequence[str], scores: Path, counts: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Make metrics of `scores` once for each row of `counts`, shape (times, rows), by a `weighted` command.
+
+    Gives name -> values, shape (times,), NaN where a metric has no meaning. Raises `Tripped` as `evaluate` does.
+    """
+    import numpy as np
+
+    with _scratch() as scratch:
+        places = {
+            "inputs": root / inputs,
+            "scores": scores.resolve(),
+            "counts": scratch / "counts.npy",
+            "out": scratch / "out.json",
+        }
+        np.save(places["counts"], counts)
+        finished = _evaluation(environment, root, [_filled(word, places) for word in command])
+        if finished.code:
+            raise Tripped(f"the command of evaluation.weighted failed: {finished.tail}", file="contract.yaml")
+        try:
+            found = read_json(places["out"], limit=LARGEST_WEIGHED)
+        except BadInput as error:
+            raise Tripped(
+                f"what evaluation.weighted wrote is no metrics: {error.message}", file="contract.yaml"
+            ) from None
+    return {name: _weighed(name, values, len(counts)) for name, values in _object(found).items()}
+
+
+def _object(found: Any) -> dict[str, Any]:
+    if not isinstance(found, dict):
+        raise Tripped(
+            "evaluation.weighted writes one JSON object: name -> a number for each time", file="contract.yaml"
+        )
+    return found
+
+
+def _weighed(name: str, values: Any, times: int) -> np.ndarray:
+    import numpy as np
+
+    if not isinstance(values, list) or len(values) != times:
+        raise Tripped(f"evaluation.weighted gave {name!r} not {times} times", file="contract.yaml")
+    if not all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values):
+        raise Tripped(f"evaluation.weighted gave {name!r} a value that is no number", file="contract.yaml")
+    return np.array([np.nan if value is None else value for value in values], float)
+
+
 def spans(scores: Path) -> dict[str, Span]:
     """What the columns of a table of scores hold, by our own look and not its writer's word. Raises `Tripped`."""
     import duckdb
 
+    from beampermit.datasets.database import connect
+
     try:
-        with duckdb.connect() as connection:
+        with connect() as connection:
             table = connection.read_parquet(str(scores))
             return {name: _measure(table, name) for name in table.columns}
     except duckdb.Error as error:
@@ -157,8 +210,10 @@ def _scored(answer: Any, inputs: Path, out: Path) -> Scored:
 def _rows(table: Path) -> int:
     import duckdb
 
+    from beampermit.datasets.database import connect
+
     try:
-        with duckdb.connect() as connection:
+        with connect() as connection:
             return connection.read_parquet(str(table)).aggregate("count(*)").fetchall()[0][0]
     except duckdb.Error as error:
         raise Tripped(f"{table.name} is no Parquet table: {str(error).splitlines()[0]}") from None
@@ -179,7 +234,7 @@ def _ask(environment: Environment, scratch: Path, model: Path, verb: str, *words
     finished = environment.run(
         ["-P", WORKER, verb, "--model", copy, "--report", report, *words],
         project=scratch,
-        env=_clean(),
+        env=clean_variables(),
         timeout=LONGEST,
         own_code=False,
     )
@@ -204,9 +259,9 @@ def _parsed(kind: type[Answer], found: Any) -> Answer:
 
 def _evaluation(environment: Environment, root: Path, command: list[str]) -> Finished:
     if command[0] in ("python", "python3"):
-        return environment.run(command[1:], project=root, env=_clean(), timeout=LONGEST)
+        return environment.run(command[1:], project=root, env=clean_variables(), timeout=LONGEST)
     try:
-        return run(command, cwd=root, env={**environment.variables(root), **_clean()}, timeout=LONGEST)
+        return run(command, cwd=root, env={**environment.variables(root), **clean_variables()}, timeout=LONGEST)
     except Outside as error:
         raise Tripped(error.message, file="contract.yaml") from None
 
@@ -217,7 +272,7 @@ def _filled(word: str, places: dict[str, Path]) -> str:
     return word
 
 
-def _clean() -> dict[str, str]:
+def clean_variables() -> dict[str, str]:
     """Variables that keep a run repeatable, and empty values for those that look like secrets.
 
     This spares honest code from leaking them; it is no wall, so no job that holds secrets runs unreviewed code.

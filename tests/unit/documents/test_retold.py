@@ -107,7 +107,7 @@ def replaced(node: Any, values: Any, key: str = "") -> Any:
         return {name: replaced(value, values, name) for name, value in node.items()}
     if isinstance(node, list):
         return [replaced(value, values, key) for value in node]
-    fixed = ("id", "outcome", "commit", "head", "tree", "base", "better")
+    fixed = ("id", "outcome", "until", "commit", "head", "tree", "base", "better")
     return values() if isinstance(node, str) and key not in fixed and not key.startswith("metric") else node
 
 

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from beampermit.digest import digest_folder
 from beampermit.environments import Environment
+from beampermit.interlocks.model import Examined
 from beampermit.interlocks.performance import PRF002
 from beampermit.interlocks.runner import check, select
 from beampermit.project import Project
@@ -165,6 +166,7 @@ def test_an_evaluation_changed_in_the_pull_request_is_shown(project: Project, br
 
 
 ENVIRONMENT = Environment(Path("nowhere"))
+UNSEEN = Examined(None, None, Path("nowhere"))
 DIGEST = "sha256:" + "0" * 64
 
 
@@ -178,7 +180,7 @@ def event(model: str, digest: str) -> Event:
 def test_without_a_champion_it_closes_and_says_so(project: Project) -> None:
     model = SavedModel(project.root / "model", "model", {})
     contract = project.contract
-    finding = PRF002().check(project, contract, contract, ENVIRONMENT, model, None, GOOD)
+    finding = PRF002().check(project, contract, contract, ENVIRONMENT, model, None, GOOD, UNSEEN)
     assert finding.outcome is Outcome.CLOSED
     assert finding.reason == "no champion yet: nothing was promoted"
 
@@ -188,7 +190,8 @@ def test_the_champion_itself_is_not_worse_than_itself(project: Project) -> None:
     folder.mkdir()
     (folder / "weights.safetensors").write_bytes(b"numbers")
     champion = event(contract.model.name, digest_folder(folder))
-    finding = PRF002().check(project, contract, contract, ENVIRONMENT, SavedModel(folder, "model", {}), champion, GOOD)
+    model = SavedModel(folder, "model", {})
+    finding = PRF002().check(project, contract, contract, ENVIRONMENT, model, champion, GOOD, UNSEEN)
     assert finding.outcome is Outcome.CLOSED
     assert finding.reason == "this model is the champion, version 1"
     assert finding.evidence["champion"]["metrics"] == GOOD

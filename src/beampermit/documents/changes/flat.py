@@ -65,7 +65,7 @@ def _named(node: Any) -> dict[Any, Any] | None:
     if isinstance(node, dict):
         return node
     if isinstance(node, list) and node and all(isinstance(item, dict) for item in node):
-        names = [item.get("name", place) for place, item in enumerate(node)]
+        names = [item.get("name", item.get("by", place)) for place, item in enumerate(node)]
         if len({str(name) for name in names}) == len(names):
             return dict(zip(map(str, names), node, strict=True))
         return dict(enumerate(node))

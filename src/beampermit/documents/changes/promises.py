@@ -37,12 +37,18 @@ def _fewer(before: Any, after: Any) -> bool:
     return len(after) < len(before)
 
 
+def _later(before: Any, after: Any) -> bool:
+    return (before, after) == ("pull-request", "release")
+
+
 LOOSER: dict[str, Callable[[Any, Any], bool]] = {
     **dict.fromkeys(("champion_margin", "metric_tolerance", "weight_tolerance", "latency", "memory"), _more),
+    **dict.fromkeys(("prediction_tolerance", "seed_tolerance"), _more),
+    **dict.fromkeys(("retrain", "spread"), _later),
     **dict.fromkeys(("stale_after", "hold_for", "high", "hihi"), _more),
     **dict.fromkeys(("low", "lolo"), _less),
     **dict.fromkeys(("range", "expected"), _wider),
-    **dict.fromkeys(("seeds", "by"), _fewer),
+    **dict.fromkeys(("seeds", "by", "weighted"), _fewer),
     "better": operator.ne,
     "tests.gpu.memory": _less,
     **dict.fromkeys(("capability", "driver"), _older),
@@ -69,4 +75,5 @@ def _looser(key: str, old: dict[str, Any], new: dict[str, Any]) -> bool:
 
 
 def _gate_rule(key: str, old: dict[str, Any]) -> Callable[[Any, Any], bool]:
-    return _less if old.get(key.removesuffix("gate") + "better") == "higher" else _more
+    metric = ".".join(key.split(".")[:2])  # also of `metrics.auc.subgroups.plane.gate`
+    return _less if old.get(f"{metric}.better") == "higher" else _more

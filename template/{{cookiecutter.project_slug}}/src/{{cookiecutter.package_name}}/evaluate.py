@@ -1,6 +1,7 @@
 """Make metrics from scores: of the model just trained (stage `evaluate`), or of given scores, so that the champion is judged by the same words.
 
 `python -m <package>.evaluate --inputs test.parquet --scores scores.parquet --out metrics.json`
+With `--counts counts.npy`, shape (times, rows), each row counts so often: name -> a number for each time.
 """
 
 from __future__ import annotations
@@ -87,6 +88,17 @@ def read_scores(path: Path, rows: int) -> np.ndarray:
     return scores
 
 
+def weighted(scores: np.ndarray, faults: np.ndarray, threshold: float, counts: np.ndarray) -> dict[str, list[float | None]]:
+    """The metrics once for each row of `counts`, shape (times, rows); None where a metric has no meaning."""
+    found: dict[str, list[float | None]] = {}
+    for time, count in enumerate(counts):
+        rows = np.repeat(np.arange(len(scores)), count)
+        both = len(set(faults[rows] != "none")) == 2
+        for name, value in (metrics(scores[rows], faults[rows], threshold) if both else {}).items():
+            found.setdefault(name, [None] * len(counts))[time] = value
+    return found
+
+
 def main() -> None:
     """Stage `evaluate`, or, with `--scores`, metrics of those scores."""
     contract = settings.contract()
@@ -94,6 +106,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--inputs", type=Path, default=Path(evaluation["inputs"]))
     parser.add_argument("--scores", type=Path)
+    parser.add_argument("--counts", type=Path)
     parser.add_argument("--out", type=Path, default=Path(evaluation["metrics"]))
     given = parser.parse_args()
     table = signals.read(given.inputs, ["turns", "fault"] if given.scores is None else ["fault"])
@@ -101,13 +114,16 @@ def main() -> None:
     scores = _own_scores(table) if given.scores is None else read_scores(given.scores, len(table))
     if not np.isfinite(scores).all():
         raise SystemExit(f"{int((~np.isfinite(scores)).sum())} of {len(scores)} scores are not finite")
+    if given.counts is not None:
+        _write(given.out, weighted(scores, faults, settings.threshold(), np.load(given.counts)))
+        return
     found = metrics(scores, faults, settings.threshold())
     _write(given.out, found)
     if given.scores is None:
         from .train import CURVE
 
         drawn = plots(scores, faults != "none", settings.threshold())
-        _write(Path(evaluation["plots"]), {**drawn, **json.loads(CURVE.read_text(encoding="utf-8"))})
+        _write(Path(evaluation["plots"]), {**drawn, "training": json.loads(CURVE.read_text(encoding="utf-8"))["training"]})
         REPORT.write_text(report(found, faults), encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Train on the train split, watch the validation split: `models/trained/`, and the curve in `metrics/training.json`."""
+"""Train on the train split, watch the validation split: `models/trained/`; curve and machine in `metrics/training.json`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from . import settings, signals
+from . import machine, settings, signals
 from .model import FaultModel, network
 from .processes import ALONE, Processes, together
 from .transforms import Transform
@@ -68,7 +68,8 @@ def main() -> None:
         return  # the first process writes
     model.save(TRAINED)
     CURVE.parent.mkdir(exist_ok=True)
-    CURVE.write_text(json.dumps({"training": curve}) + "\n", encoding="utf-8")
+    record = {"training": curve, "machine": machine.describe(params.train.device, team.count)}
+    CURVE.write_text(json.dumps(record) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

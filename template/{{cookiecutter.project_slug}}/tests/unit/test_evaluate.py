@@ -24,6 +24,13 @@ def test_ties_count_half() -> None:
     assert evaluate.auc(np.full(4, 0.5), FAULTS != "none") == 0.5
 
 
+def test_rows_that_count_as_often_as_they_are_give_the_metrics_themselves_and_no_metric_without_both_kinds() -> None:
+    counts = np.array([[1, 1, 1, 1], [2, 0, 0, 1], [1, 1, 0, 0]])
+    found = evaluate.weighted(SCORES, FAULTS, 0.5, counts)
+    assert found["auc"] == [0.75, 1.0, None]
+    assert found["rows"] == [4.0, 3.0, None]
+
+
 def test_the_curve_starts_and_ends_in_the_corners_and_the_matrix_holds_every_signal() -> None:
     drawn = evaluate.plots(SCORES, FAULTS != "none", threshold=0.5)
     assert (drawn["roc"][0], drawn["roc"][-1]) == ([0, 0], [1, 1])

@@ -1,0 +1,47 @@
+"""A reproduction in words, for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from beampermit.reproduction.comparison import Compared
+from beampermit.reproduction.reproduce import Reproduction
+from beampermit.reproduction.weights import Likeness, Tensor
+
+MOST = 8
+
+
+def text(done: Reproduction) -> str:
+    """Several lines: the verdict, metric by metric, tensor by tensor, machine, seeds."""
+    return "\n".join(_lines(done))
+
+
+def _lines(done: Reproduction) -> Iterator[str]:
+    yield f"{done.commit[:12]} trained again with seed {done.seed}: {done.diagnosis.kind}"
+    yield from (f"  {line}" for line in done.diagnosis.because)
+    if done.compared:
+        yield from _compared(done.compared)
+    if done.spread:
+        yield f"seeds {', '.join(map(str, next(iter(done.spread.metrics)).values))}, {done.spread.tolerance:g} allowed:"
+        for metric in done.spread.metrics:
+            yield f"  {'✓' if metric.within else '✗'} {metric.words}"
+        yield from (f"  {line}" for line in done.spread.because)
+    if done.resumed:
+        yield f"seeds {', '.join(map(str, done.resumed))} had been trained by a run that was interrupted"
+
+
+def _compared(found: Compared) -> Iterator[str]:
+    yield from (f"  {'✓' if pair.within else '✗'} {pair.words}" for pair in found.metrics)
+    for likeness in Likeness:
+        tensors = [tensor for tensor in found.tensors if tensor.likeness is likeness]
+        if tensors:
+            yield f"  {len(tensors)} of {len(found.tensors)} tensors {likeness}{_named(tensors, likeness)}"
+    for name, (was, now) in list((found.machine or {}).items())[:MOST]:
+        yield f"  {name} was {was}, is {now}"
+
+
+def _named(tensors: list[Tensor], likeness: Likeness) -> str:
+    if likeness is Likeness.IDENTICAL:
+        return ""
+    more = f" and {len(tensors) - MOST} more" if len(tensors) > MOST else ""
+    return f": {', '.join(tensor.words for tensor in tensors[:MOST])}{more}"

@@ -1,0 +1,209 @@
+"""PRF002: the challenger against the champion, both judged on the same rows, with an interval."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from beampermit.contract import FILE_NAME, Contract, Metric
+from beampermit.digest import digest_folder
+from beampermit.environments import Environment
+from beampermit.errors import Tripped
+from beampermit.interlocks.inputs import provides
+from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
+from beampermit.interlocks.model import Examined
+from beampermit.interlocks.performance.rows import columns, names_of
+from beampermit.metrics import said
+from beampermit.project import Project
+from beampermit.resampling import TAIL, Interval, counts, interval
+from beampermit.saved_model import SavedModel
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SAME = 1e-9
+"""Relative difference by which one evaluation may give another number than the other for the very same rows."""
+
+
+@provides
+def champion(project: Project, judge: Contract) -> Any:
+    """The ledger's event of the version in service; None where nothing was promoted. The base names the model."""
+    from beampermit.registry.ledger import Ledger
+
+    ledger = Ledger(project.git)
+    ledger.fetch()
+    return ledger.champion(judge.model.name)
+
+
+class PRF002(Interlock):
+    "Not worse than the champion, evaluated again on the same data"
+
+    requires = frozenset({"ENV005", "MDL002"})
+    slow = True
+
+    def check(
+        self,
+        project: Project,
+        contract: Contract,
+        judge: Contract,
+        environment: Environment,
+        model: SavedModel,
+        champion: Any,
+        evaluated: dict[str, float],
+        examined: Examined,
+    ) -> Finding:
+        """The model in service does better on these data, or may do better by more than `champion_margin`: the reason
+        says how far the interval reaches. Keep the champion, make this model better and run `dvc repro`, or judge on
+        more test rows, which makes the interval narrow."""
+        challenger = {"metrics": evaluated}
+        if champion is None:
+            return closed("no champion yet: nothing was promoted", champion=None, challenger=challenger)
+        version = {"version": champion.version, "digest": champion.digest}
+        if digest_folder(model.folder) == champion.digest:
+            found = {**version, "metrics": evaluated}
+            return closed(
+                f"this model is the champion, version {champion.version}", champion=found, challenger=challenger
+            )
+        metrics, differences = _side_by_side(
+            project, contract, judge, environment, champion, evaluated, examined.scores
+        )
+        pairs = [
+            Pair(metric, evaluated.get(metric.name), metrics.get(metric.name), differences.get(metric.name))
+            for metric in judge.metrics
+        ]
+        evidence = {
+            "champion": {**version, "metrics": metrics},
+            "challenger": challenger,
+            "confidence": 1 - 2 * TAIL,
+            "better_by": {name: found and found.model_dump() for name, found in differences.items()},
+        }
+        if problems := [
+            words for pair in pairs if (words := pair.worse(champion.version, with_interval=bool(differences)))
+        ]:
+            return tripped("; ".join(problems), contract.evaluation.metrics, **evidence)
+        how = "" if differences else "; without intervals: the contract names no evaluation.weighted"
+        compared = ", ".join(pair.words for pair in pairs)
+        return closed(f"not worse than version {champion.version}: {compared}{how}", **evidence)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One metric of both models, and how much better the challenger is."""
+
+    metric: Metric
+    value: float | None
+    champion: float | None
+    better: Interval | None
+
+    @property
+    def words(self) -> str:
+        """Such as `auc 0.993 against 0.991 (better by -0.001 to 0.005)`."""
+        if self.value is None or self.champion is None:
+            return f"{self.metric.name} is missing"
+        against = f"{self.metric.name} {said(self.value, self.champion)} against {said(self.champion, self.value)}"
+        return f"{against} ({self._reach})" if self.better else against
+
+    @property
+    def _reach(self) -> str:
+        return f"better by {self.better.low:.2g} to {self.better.high:.2g}" if self.better else ""
+
+    def worse(self, version: int, *, with_interval: bool) -> str:
+        """In words, where the challenger is worse, or may be, by more than the margin."""
+        metric = self.metric
+        if self.value is None or self.champion is None:
+            return f"{metric.name} is not among the metrics that evaluation gives"
+        champion = f"the champion's {said(self.champion, self.value)} (version {version})"
+        if not metric.not_worse(self.value, self.champion):
+            words = f"{metric.name} is {said(self.value, self.champion)}, worse than {champion}"
+            return f"{words} by more than {metric.champion_margin:g}"
+        if with_interval and self.better is None:
+            return f"{metric.name} has no meaning in too many resamples of the rows, so it cannot be compared"
+        if self.better is not None and self.better.low < -metric.champion_margin:
+            words = f"{metric.name} is {said(self.value, self.champion)} against {champion}, and may be worse"
+            return f"{words} by {-self.better.low:.2g}, {metric.champion_margin:g} allowed: {self._reach}"
+        return ""
+
+
+def _side_by_side(
+    project: Project,
+    contract: Contract,
+    judge: Contract,
+    environment: Environment,
+    champion: Any,
+    evaluated: dict[str, float],
+    scores: Path,
+) -> tuple[dict[str, float], dict[str, Interval | None]]:
+    """The champion's metrics on the challenger's rows; and of each gated metric how much better the challenger is.
+
+    No intervals where neither contract names a command that makes them.
+    """
+    from beampermit import probe
+    from beampermit.registry.mlflow import registry_uri
+    from beampermit.registry.models import fetch
+
+    command = judge.evaluation.weighted or contract.evaluation.weighted
+    folder = fetch(champion, project.own / "champion", registry_uri(project.root))
+    inputs = [signal.name for signal in contract.signals.inputs]
+    try:
+        with tempfile.TemporaryDirectory(prefix="beampermit-champion-") as scratch:
+            theirs = Path(scratch, "scores.parquet")
+            probe.score(environment, folder, project.path(contract.evaluation.inputs), theirs, inputs)
+            if not command:
+                return probe.evaluate(environment, project.root, contract, theirs), {}
+            old, new = _weighed(project, contract, judge, environment, command, (theirs, scores))
+    except Tripped as error:
+        raise Tripped(f"the champion, version {champion.version}, cannot be evaluated on these data: {error}") from None
+    _must_agree(new, evaluated)
+    metrics = {name: float(values[0]) for name, values in old.items() if math.isfinite(values[0])}
+    return metrics, {
+        metric.name: interval(metric.direction * (new[metric.name] - old[metric.name]))
+        for metric in judge.metrics
+        if metric.name in old and metric.name in new
+    }
+
+
+def _weighed(
+    project: Project,
+    contract: Contract,
+    judge: Contract,
+    environment: Environment,
+    command: Sequence[str],
+    tables: Sequence[Path],
+) -> list[dict[str, np.ndarray]]:
+    """Each table of scores on the same resamples of the rows, side by side: the comparison is paired."""
+    from beampermit import probe
+
+    inputs = contract.evaluation.inputs
+    names = names_of(project.path(inputs))
+    drawn = counts(columns(project.path(inputs), _dependent(judge, names)))
+    with ThreadPoolExecutor(len(tables)) as pool:
+        return list(
+            pool.map(lambda table: probe.weigh(environment, project.root, inputs, command, table, drawn), tables)
+        )
+
+
+def _dependent(contract: Contract, names: list[str]) -> list[str]:
+    """Columns that say which rows depend on each other: those that a split must not share, or else the key."""
+    by = [name for name in contract.dataset.split.by if name in names]
+    found = by or [name for name in contract.dataset.key if name in names]
+    if not found:
+        what = ", ".join(dict.fromkeys([*contract.dataset.split.by, *contract.dataset.key]))
+        raise Tripped(f"the evaluation's inputs have none of the columns {what} to resample by", file=FILE_NAME)
+    return found
+
+
+def _must_agree(weighed: dict[str, np.ndarray], evaluated: dict[str, float]) -> None:
+    """Refuse intervals that are of other metrics than those which are judged. Raises `Tripped`."""
+    for name, value in evaluated.items():
+        found = float(weighed[name][0]) if name in weighed else math.nan
+        if not math.isclose(found, value, rel_tol=SAME, abs_tol=SAME):
+            raise Tripped(
+                f"evaluation.weighted gives {name} {found:.6g} where each row counts once, "
+                f"evaluation.command gives {value:.6g}",
+                file=FILE_NAME,
+            )
