@@ -24,6 +24,7 @@ from beampermit.registry.freeze import freeze, thaw
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.mlflow import Registry
 from beampermit.registry.promotion import Promotion
+from beampermit.registry.rebuild import Recover, rebuild
 from beampermit.registry.reconcile import reconcile
 from beampermit.registry.retire import retire
 from beampermit.registry.rollback import rollback
@@ -122,6 +123,17 @@ class Laboratory:
     def reconcile(self, watch: Watch = None) -> tuple[str, ...]:
         """Make the registry say what the ledger says."""
         return reconcile(self.ledger, self.registry, MODEL, watch or self.said.append)
+
+    def rebuild(self, recover: Recover, watch: Watch = None) -> tuple[str, ...]:
+        """Register again what the registry lost, then reconcile."""
+        said = watch or self.said.append
+        return rebuild(self.ledger, self.registry, MODEL, recover, said) + self.reconcile(said)
+
+    def lose_the_registry(self, database: Path) -> None:
+        """The database is gone, with all that it pointed to; a fresh one stands in its place."""
+        folder = self.root.parent
+        shutil.rmtree(folder / "mlartifacts")
+        shutil.copy(database, folder / "mlflow.db")
 
     def _change(self, watch: Watch) -> Change:
         return Change(self.project.git, self.ledger, self.registry, MODEL, watch or self.said.append)

@@ -12,17 +12,28 @@ from beampermit.cli.promotion import Where, opened
 
 
 def reconcile(
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Register again what was lost: from ledger, commits and DVC remote.")
+    ] = False,
     project: Where = Path(),
     as_json: Json = False,
 ) -> None:
     """Make the registry say what the ledger says, and say what was otherwise."""
+    from functools import partial
+
     from beampermit.project import Project
     from beampermit.registry.reconcile import reconcile as agree
 
     found = Project.find(project.resolve())
     model = found.contract.model.name
     with opened(found) as (ledger, registry, watch):
-        moved = agree(ledger, registry, model, watch)
+        moved: tuple[str, ...] = ()
+        if rebuild:
+            from beampermit.registry.rebuild import rebuild as register_again
+            from beampermit.registry.recovery import recover
+
+            moved = register_again(ledger, registry, model, partial(recover, found), watch)
+        moved += agree(ledger, registry, model, watch)
         standing = ledger.champion(model)
 
     def text() -> None:

@@ -50,6 +50,25 @@ def release(
     _rehearse("release", project, as_json, None, head, workflow, runner, timeout, keep)
 
 
+@app.command()
+def rollback(
+    reason: Annotated[str, typer.Option(help="Why, for the ledger.")],
+    to: Annotated[
+        int | None, typer.Option(min=1, help="Version to go back to.", show_default="the champion before")
+    ] = None,
+    project: Folder = Path(),
+    head: Head = None,
+    workflow: File = None,
+    runner: Labels = None,
+    timeout: Timeout = None,
+    keep: Keep = False,
+    as_json: Json = False,
+) -> None:
+    """Run the rollback workflow as if it had been dispatched. It rolls back: ledger and registry are the real ones."""
+    inputs = {"reason": reason, "to": str(to or "")}
+    _rehearse("rollback", project, as_json, None, head, workflow, runner, timeout, keep, inputs)
+
+
 def _rehearse(
     kind: Any,
     project: Path,
@@ -60,6 +79,7 @@ def _rehearse(
     labels: list[str] | None,
     timeout: float | None,
     keep: bool,
+    inputs: dict[str, str] | None = None,
 ) -> None:
     from beampermit.project import Project
     from beampermit.rehearsal import rehearse
@@ -72,6 +92,7 @@ def _rehearse(
             base=base,
             head=head,
             workflow=workflow,
+            inputs=inputs,
             labels=tuple(labels or ()),
             timeout=timeout,
             keep=keep,

@@ -61,6 +61,16 @@ def push(repository: str, *, branch: str, before: str | None, after: str) -> dic
     }
 
 
+def dispatch(repository: str, *, branch: str, inputs: Mapping[str, str]) -> dict[str, Any]:
+    """The payload of a workflow that a person started on `branch`, with what was filled in."""
+    return {
+        "ref": f"refs/heads/{branch}",
+        "inputs": dict(inputs),
+        "repository": _repository(repository, branch),
+        "sender": {"login": "rehearsal"},
+    }
+
+
 def _repository(full_name: str, default_branch: str = "main") -> dict[str, Any]:
     owner, name = full_name.split("/")
     return {

@@ -136,8 +136,8 @@ class Registry:
             self._client.set_terminated(run)
             return run
 
-    def create_version(self, model: str, run: str, **tags: str) -> None:
-        """Register the model of a run as a version that bears `tags` from the start."""
+    def create_version(self, model: str, run: str, **tags: str) -> int:
+        """Register the model of a run as a version that bears `tags` from the start; give its number."""
         from mlflow.exceptions import MlflowException
 
         with self._asked(f"does not take a version of {model}"):
@@ -148,7 +148,8 @@ class Registry:
                     raise
             source = f"{self._client.get_run(run).info.artifact_uri}/model"
             named = {PREFIX + key: value for key, value in tags.items()}
-            self._client.create_model_version(model, source, run, tags=named, await_creation_for=0)
+            made = self._client.create_model_version(model, source, run, tags=named, await_creation_for=0)
+            return int(made.version)
 
     def download(self, model: str, number: int, into: Path) -> Path:
         """Bring the folder of a version below `into`; the caller judges its bytes."""

@@ -23,13 +23,15 @@ from beampermit.rehearsal import log, runner, source, stage
 from beampermit.rehearsal.plan import Expected, Plan, make_plan
 from beampermit.rehearsal.record import Rehearsal, RehearsedJob, Result
 
-Kind = Literal["pull-request", "release"]
+Kind = Literal["pull-request", "release", "rollback"]
 Watch = Callable[[RehearsedJob], None]
 """Told of a job whenever its state or its step changes."""
 FILES: Mapping[Kind, str] = {
     "pull-request": ".github/workflows/pull-request.yml",
     "release": ".github/workflows/release.yml",
+    "rollback": ".github/workflows/rollback.yml",
 }
+EVENTS: Mapping[Kind, str] = {"pull-request": "pull_request", "release": "push", "rollback": "workflow_dispatch"}
 SECRETS = ("BEAMPERMIT_SIGNING_KEY", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 """Variables of ours that jobs get as secrets."""
 PREFIX = "beampermit-rehearsal-"
@@ -44,12 +46,14 @@ def rehearse(
     base: str | None = None,
     head: str | None = None,
     workflow: str | None = None,
+    inputs: Mapping[str, str] | None = None,
     labels: tuple[str, ...] = (),
     timeout: float | None = None,
     keep: bool = False,
     watch: Watch = lambda _: None,
 ) -> Rehearsal:
-    """Run the project's workflow for a pull request of `head` into `base`, or for a push of `head` to the main branch.
+    """Run the project's workflow for a pull request of `head` into `base`, for a push of `head` to the main branch, or
+    for a dispatch from there with `inputs`.
 
     `labels` are further runner labels that this machine stands for; `timeout` is in seconds; `keep` leaves the jobs'
     work trees where they are. Logs and artifacts stay in `.beampermit/rehearsals/<time>`.
@@ -65,10 +69,9 @@ def rehearse(
         clone = _clone(project, kind, work / "clone", base, head)
         own = source.lay_out(work / "beampermit")
         plan = make_plan(clone.root, workflow or FILES[kind], own, source.lay_out_artifacts(work / "artifacts"))
-        name = "pull_request" if kind == "pull-request" else "push"
-        if name not in plan.workflow.events:
-            raise BadInput(f"this workflow does not run on {name}", file=plan.workflow.file)
-        call = _call(project, kind, clone, plan, work, folder, labels)
+        if EVENTS[kind] not in plan.workflow.events:
+            raise BadInput(f"this workflow does not run on {EVENTS[kind]}", file=plan.workflow.file)
+        call = _call(project, kind, clone, plan, work, folder, labels, inputs or {})
         runner.prepare(call)
         jobs, trouble = _follow(plan, call, folder, timeout, watch)
     finally:
@@ -119,7 +122,14 @@ def _clone(project: Project, kind: Kind, into: Path, base: str | None, head: str
 
 
 def _call(
-    project: Project, kind: Kind, clone: stage.Clone, plan: Plan, work: Path, folder: Path, labels: tuple[str, ...]
+    project: Project,
+    kind: Kind,
+    clone: stage.Clone,
+    plan: Plan,
+    work: Path,
+    folder: Path,
+    labels: tuple[str, ...],
+    inputs: Mapping[str, str],
 ) -> runner.Call:
     repository = _repository(project)
     Git(clone.root)("remote", "add", "github", f"https://github.com/{repository}")
@@ -132,11 +142,13 @@ def _call(
             head=clone.head,
             head_branch=clone.head_branch,
         )
+    elif kind == "rollback":
+        payload = event.dispatch(repository, branch=clone.base_branch, inputs=inputs)
     else:
         payload = event.push(repository, branch=clone.base_branch, before=clone.base, after=clone.commit)
     write_json(folder / "event.json", payload)
     return runner.Call(
-        event_name="pull_request" if kind == "pull-request" else "push",
+        event_name=EVENTS[kind],
         workflow=plan.workflow.file,
         event=folder / "event.json",
         clone=clone.root,
@@ -148,8 +160,8 @@ def _call(
         labels=labels,
         secrets={name: value for name in SECRETS if (value := _secret(name))},
         variables={"MLFLOW_TRACKING_URI": _tracking_uri(project)},
-        # A release uses nothing that another run left, so what it installs goes when it ends.
-        tools=work / "tools" if kind == "release" else _shared_tools(),
+        # What moves the champion uses nothing that another run left, so what it installs goes when it ends.
+        tools=_shared_tools() if kind == "pull-request" else work / "tools",
     )
 
 
