@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from beampermit.contract.model import Contract
 from beampermit.errors import BadInput
-from beampermit.files import naming_yaml_errors
+from beampermit.files import parse_yaml
 
 FILE_NAME = "contract.yaml"
 LARGEST = 2**20
@@ -58,8 +58,6 @@ def line_of(text: str, location: tuple[int | str, ...]) -> int:
 
 
 def _tree(text: str, name: Path | str) -> Any:
-    from ruamel.yaml import YAML
-
     if len(text) > LARGEST:
         raise BadInput(f"a contract of more than {LARGEST} characters is not read", file=name)
     if any(line.startswith(("<<<<<<<", ">>>>>>>")) for line in text.splitlines()):
@@ -67,20 +65,10 @@ def _tree(text: str, name: Path | str) -> Any:
             number for number, line in enumerate(text.splitlines(), 1) if line.startswith(("<<<<<<<", ">>>>>>>"))
         )
         raise BadInput("there are merge-conflict markers in this file", file=name, line=line, hint="git mergetool")
-    with naming_yaml_errors(name):
-        tree = YAML(typ="rt").load(text)
+    tree = parse_yaml(text, name, lines=True)
     if not isinstance(tree, Mapping):
         raise BadInput("a contract is a mapping of keys to values", file=name, line=1)
-    if "<<" in text or _aliased(text):
-        raise BadInput("a contract holds no YAML aliases or merges: each value stands where it is used", file=name)
     return tree
-
-
-def _aliased(text: str) -> bool:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.events import AliasEvent
-
-    return any(isinstance(event, AliasEvent) for event in YAML(typ="rt").parse(text))
 
 
 def _plain(node: Any) -> Any:

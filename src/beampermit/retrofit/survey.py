@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from beampermit.documents.changes.sides import yaml
 from beampermit.documents.charts import is_number
 from beampermit.environments.choice import backend_of
 from beampermit.errors import BadInput
-from beampermit.files import parse_json
+from beampermit.files import parse_json, parse_yaml
 from beampermit.git import Git
 
 EMAIL = re.compile(r"[^@\s<>\"'\\]+@[^@\s<>\"'\\]+\.[^@\s<>\"'\\]+")
@@ -139,7 +138,7 @@ def _backend(root: Path) -> str | None:
 def _pipeline(root: Path) -> tuple[list[str], list[str], list[str]]:
     """Paths that the stages make: outputs, metrics, plots; also those that stand at the top of `dvc.yaml`."""
     file = root / "dvc.yaml"
-    tree = yaml(file.read_text(encoding="utf-8"), "dvc.yaml") if file.is_file() else None
+    tree = parse_yaml(file.read_text(encoding="utf-8"), "dvc.yaml") if file.is_file() else None
     tree = tree if isinstance(tree, dict) else {}
     stages = tree.get("stages")
     bodies = [tree, *(stages.values() if isinstance(stages, dict) else ())]
@@ -175,7 +174,7 @@ def _numbers(root: Path, path: str | None) -> dict[str, float]:
 def _seed(root: Path) -> str | None:
     file = root / "params.yaml"
     try:
-        tree = yaml(file.read_text(encoding="utf-8"), "params.yaml") if file.is_file() else None
+        tree = parse_yaml(file.read_text(encoding="utf-8"), "params.yaml") if file.is_file() else None
     except BadInput:
         return None
     return next(

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from beampermit.documents.changes.sides import Sides, yaml
+from beampermit.documents.changes.sides import Sides
 from beampermit.errors import BadInput
+from beampermit.files import parse_yaml
 from beampermit.verdict import Verdict
 
 LOCK = "dvc.lock"
@@ -78,7 +79,7 @@ def _before(sides: Sides) -> dict[str, Bound]:
 
 
 def _locked(text: str | None, name: str) -> dict[str, Bound]:
-    tree = yaml(text, name) if text is not None else None
+    tree = parse_yaml(text, name) if text is not None else None
     stages = tree.get("stages") if isinstance(tree, dict) else None
     if not isinstance(stages, dict):
         return {}
@@ -87,7 +88,7 @@ def _locked(text: str | None, name: str) -> dict[str, Bound]:
 
 
 def _pointed(text: str | None, name: str) -> dict[str, Bound]:
-    tree = yaml(text, name) if text is not None else None
+    tree = parse_yaml(text, name) if text is not None else None
     outs = tree.get("outs") if isinstance(tree, dict) else None
     return _bound(outs if isinstance(outs, list) else [], name.rpartition("/")[0])
 

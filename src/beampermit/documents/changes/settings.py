@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from beampermit.documents.changes.flat import Move, moves
-from beampermit.documents.changes.sides import Sides, yaml
+from beampermit.documents.changes.sides import Sides
 from beampermit.errors import BadInput
+from beampermit.files import parse_yaml
 
 FILES = ("params.yaml", "dvc.yaml")
 
@@ -20,11 +21,11 @@ def settings(sides: Sides) -> dict[str, tuple[Move, ...]]:
 def _before(sides: Sides, name: str) -> Any:
     text = sides.before(name)
     try:
-        return (yaml(text, name) if text is not None else None) or {}
+        return (parse_yaml(text, name) if text is not None else None) or {}
     except BadInput:
         return {}
 
 
 def _after(sides: Sides, name: str) -> Any:
     text = sides.after(name)
-    return (yaml(text, name) if text is not None else None) or {}
+    return (parse_yaml(text, name) if text is not None else None) or {}

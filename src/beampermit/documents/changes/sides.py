@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import Any
 
 from beampermit.errors import BadInput
-from beampermit.files import naming_yaml_errors
 from beampermit.project import Project
 
 LARGEST = 32 * 2**20
@@ -68,14 +66,3 @@ class Sides:
         changed = git("diff", "--name-only", "-z", "--no-renames", self.fork).split("\0")
         new = git("ls-files", "--others", "--exclude-standard", "-z").split("\0")
         return tuple(sorted({path for path in (*changed, *new) if path}))
-
-
-def yaml(text: str, name: str) -> Any:
-    """Read YAML that a pull request may have written: no aliases, no tags. Raises `BadInput`."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.events import AliasEvent
-
-    with naming_yaml_errors(name):
-        if "*" in text and any(isinstance(event, AliasEvent) for event in YAML(typ="safe", pure=True).parse(text)):
-            raise BadInput("YAML aliases are not read here", file=name)
-        return YAML(typ="safe", pure=True).load(text)
