@@ -47,6 +47,15 @@ def verify_files(permit: Statement, root: Path) -> None:
             raise Tripped("this file is not the one that the permit binds", file=bound.file)
 
 
+def verify_software(permit: Statement, file: Path) -> None:
+    """Refuse a bill of materials that is not the one the permit binds. Raises `Tripped`."""
+    bound = permit.predicate.software
+    if bound is None:
+        raise Tripped("the permit binds no bill of materials", file=file)
+    if not file.is_file() or digest_file(file) != bound.digest:
+        raise Tripped("this is not the bill of materials that the permit binds", file=file)
+
+
 def verify_interlocks(permit: Statement, expected: Iterable[str]) -> None:
     """Refuse a permit that passes over an interlock. Raises `Tripped`."""
     missing = sorted(set(expected) - {verdict.id for verdict in permit.predicate.verdicts})
@@ -70,6 +79,7 @@ def description(permit: Statement, model: Path | None = None) -> Any:
         "commit": facts.commit,
         "issued": f"{facts.issued} by beampermit {facts.referee}" + (f" in {facts.run}" if facts.run else ""),
         "lock": "\n".join(f"{bound.file} {bound.digest}" for bound in (facts.environment, *facts.variants)),
+        "software": f"{facts.software.file} {facts.software.digest}" if facts.software else "no bill of materials",
         "metrics": ", ".join(f"{name} {value:.6g}" for name, value in facts.metrics.items()),
         "closed": f"{len(facts.verdicts)} interlocks: {', '.join(verdict.id for verdict in facts.verdicts)}",
         "judged at": ", ".join(hosts),
