@@ -28,8 +28,8 @@ def with_gpu_tests(trained_copy: Project, tmp_path: Path) -> Project:
     other = generate(tmp_path / "cuda", {"project_slug": SLUG, "environment": "uv", "accelerator": "cuda"})
     shutil.copy(other / FILE, trained_copy.root / FILE)
     contract = trained_copy.root / "contract.yaml"
-    promise = 'accelerators: [cpu, cuda]\ntests: {gpu: {capability: "5.0"}}\n'
-    contract.write_text(contract.read_text().replace("accelerators: [cpu]\n", promise))
+    cuda = contract.read_text().replace("accelerators: [cpu]\n", "accelerators: [cpu, cuda]\n")
+    contract.write_text(cuda.replace("\nsignals:\n", '\ntests: {gpu: {capability: "5.0"}}\nsignals:\n'))
     return trained_copy
 
 
