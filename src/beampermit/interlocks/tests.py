@@ -96,13 +96,13 @@ def _gpu_tests(project: Project, environment: Environment, found: dict[str, Any]
     ran = run_tests(project, environment, folders, gpu=True)
     judged = _judged(folders, ran)
     evidence = {**found, "peak_memory": ran.peak, **judged.evidence}
-    skipped = [case for case in ran.cases if case.outcome == "skipped"]
-    if judged.outcome is Outcome.CLOSED and skipped:
-        return tripped(f"{skipped[0].place} {skipped[0].name} was skipped: {skipped[0].message}", **evidence)
-    if judged.outcome is Outcome.CLOSED and not ran.peak:
-        return tripped("the tests marked gpu passed, and none of them put anything on a GPU", **evidence)
     if judged.outcome is not Outcome.CLOSED:
         return replace(judged, evidence=evidence)
+    skipped = [case for case in ran.cases if case.outcome == "skipped"]
+    if skipped:
+        return tripped(f"{skipped[0].place} {skipped[0].name} was skipped: {skipped[0].message}", **evidence)
+    if not ran.peak:
+        return tripped("the tests marked gpu passed, and none of them put anything on a GPU", **evidence)
     device = found["devices"][0]["name"]
     return closed(f"{judged.reason} on {device}, driver {found['driver']}, with {ran.peak:.0f} MiB at most", **evidence)
 
