@@ -33,7 +33,7 @@ def _own_git_identity(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
         )
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
     monkeypatch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
-    for name in [name for name in os.environ if name.startswith("GITHUB_")] + ["MLFLOW_TRACKING_URI"]:
+    for name in [name for name in os.environ if name.startswith(("GITHUB_", "GH_"))] + ["MLFLOW_TRACKING_URI"]:
         monkeypatch.delenv(name, raising=False)
 
 

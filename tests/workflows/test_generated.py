@@ -83,7 +83,7 @@ def without_jobs(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def test_a_verdict_that_nobody_made_trips_the_permit(topic: Project, without_jobs: Callable[..., None]) -> None:
-    without_jobs("interlocks: DOC GIT", "interlocks: DOC")
+    without_jobs("interlocks: GIT\n", "interlocks: GIT001 GIT002 GIT004\n")
     found = rehearse(topic, "pull-request", timeout=300)
     assert results(found) == {"ml / documents": "success", "ml / permit": "failure"}
     assert "GIT003 has no verdict" in log_of(found, "ml / permit")
@@ -101,6 +101,26 @@ def test_a_job_that_fails_trips_the_permit_whatever_its_verdicts_say(
     assert results(found) == {"ml / documents": "failure", "ml / permit": "failure"}
     assert any("DOC004" in line for line in found.jobs[0].tail)
     assert "DOC004 tripped" in log_of(found, "ml / permit")
+
+
+def test_a_ruleset_that_is_too_weak_is_seen_before_anybody_applies_it(
+    trained_copy: Project, without_jobs: Callable[..., None]
+) -> None:
+    without_jobs("job: documents\n", "job: documents\n")
+    ruleset = trained_copy.root / ".github/rulesets/main.json"
+    strong = ruleset.read_text()
+    ruleset.write_text(strong.replace('"require_code_owner_review": true', '"require_code_owner_review": false'))
+    trained_copy.git("commit", "--quiet", "--all", "--message", "Nobody has time")
+    trained_copy.git("push", "--quiet", "origin", "main")
+    trained_copy.git("checkout", "--quiet", "-b", "topic")
+    ruleset.write_text(strong)  # A pull request does not choose the rules that it is merged under.
+    trained_copy.git("commit", "--quiet", "--all", "--message", "As it was")
+    found = rehearse(trained_copy, "pull-request", timeout=300)
+    assert results(found) == {"ml / documents": "failure", "ml / permit": "failure"}
+    log = log_of(found, "ml / permit")
+    assert "GIT001 tripped: main is not protected, as a stand-in of GitHub says (http://127.0.0.1:" in log
+    assert "code owners need not approve" in log
+    assert "GIT002" not in log
 
 
 def test_a_merge_is_released(trained_copy: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

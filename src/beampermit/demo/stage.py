@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,22 +118,27 @@ class Stage:
         self.papers.mkdir(exist_ok=True)
         return Path(shutil.copy(made, self.papers / name))
 
-    def beampermit(self, *words: str, expect: int = 0) -> Finished:
+    def beampermit(self, *words: str, expect: int = 0, env: Mapping[str, str] | None = None) -> Finished:
         """Run one `beampermit` command in the project."""
-        return self.run("beampermit", *words, expect=expect)
+        return self.run("beampermit", *words, expect=expect, env=env)
 
     def git(self, *words: str) -> Finished:
         """Run git in the project."""
         return self.run("git", *words)
 
-    def run(self, *words: str, cwd: Path | None = None, expect: int = 0) -> Finished:
-        """Run a command in the project, logging all it prints. Raises `UnexpectedError` unless it ends in `expect`."""
+    def run(
+        self, *words: str, cwd: Path | None = None, expect: int = 0, env: Mapping[str, str] | None = None
+    ) -> Finished:
+        """Run a command in the project, `env` added, logging all it prints.
+
+        Raises `UnexpectedError` unless it ends in `expect`.
+        """
         self.watch(f"$ {shlex.join(words)}")
         where = cwd or (self.project if self.project.is_dir() else self.root)
         start = time.perf_counter()
         with self.log.open("a", encoding="utf-8") as log:
             log.write(f"\n$ {shlex.join(words)}\n")
-            finished = self._follow(words, where, log)
+            finished = self._follow(words, where, log, env or {})
             log.write(f"[exit {finished.code}, {time.perf_counter() - start:.1f} s]\n")
         if finished.code != expect:
             raise UnexpectedError(
@@ -143,11 +148,11 @@ class Stage:
             )
         return finished
 
-    def _follow(self, words: Sequence[str], where: Path, log: IO[str]) -> Finished:
+    def _follow(self, words: Sequence[str], where: Path, log: IO[str], env: Mapping[str, str]) -> Finished:
         child = subprocess.Popen(
             words,
             cwd=where,
-            env={**os.environ, **self.environment},
+            env={**os.environ, **self.environment, **env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -83,3 +83,9 @@ class Absent(BeampermitError):
     """An input that is not here: interlocks that want it are skipped, with this reason."""
 
     exit_code = 1
+
+
+class Elsewhere(Absent):
+    """What only another machine can judge: skipped without blame here, and the permit asks for it all the same."""
+
+    exit_code = 0

@@ -141,7 +141,7 @@ def _one(cls: type[Interlock], inputs: Inputs, reuse: Reuse | None) -> Verdict:
     try:
         finding, code = cls().check(**inputs.of(cls.wants())), None
     except Absent as error:
-        finding, code = Finding(Outcome.SKIPPED, _line(error)), None
+        finding, code = Finding(Outcome.SKIPPED, _line(error)), error.exit_code
     except Tripped as error:
         at = (Location(file=error.file, line=error.line),) if error.file else ()
         finding, code = Finding(Outcome.TRIPPED, _line(error), at), None

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from beampermit.rehearsal.record import NOT_PROVEN, Rehearsal, RehearsedJob, Result
+from beampermit.rehearsal.record import NOT_PROVEN, RULES_NOT_PROVEN, Rehearsal, RehearsedJob, Result
 from beampermit.rehearsal.rehearse import Watch
 
 LAMPS = {
@@ -48,6 +48,7 @@ def summary(found: Rehearsal) -> Any:
     parts.append(Text(f"\n{word}: {found.event} of {found.head[:12]}, {found.seconds:.0f} s", style="bold"))
     parts.append(Text(f"logs and artifacts: {found.folder}"))
     parts.append(Text(f"Not proven here, only GitHub applies it: {NOT_PROVEN}.", style="dim"))
+    parts.append(Text(f"{RULES_NOT_PROVEN}.", style="dim"))
     return Group(*parts)
 
 

@@ -13,6 +13,13 @@ NOT_PROVEN = (
 """What act cannot prove: only GitHub itself applies it."""
 
 
+RULES_NOT_PROVEN = (
+    "GIT001 and GIT002 asked a stand-in that applies .github/rulesets/main.json of the protected branch as git has it; "
+    "whether GitHub does, `beampermit protect audit` tells"
+)
+"""What a rehearsal cannot know of the branch's protection."""
+
+
 class Result(StrEnum):
     """How a job ended, or where it stands. Only `success` is good."""
 

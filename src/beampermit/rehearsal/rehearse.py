@@ -19,7 +19,7 @@ from beampermit.files import write_json, write_text
 from beampermit.git import Git
 from beampermit.github import event
 from beampermit.project import Project
-from beampermit.rehearsal import log, runner, source, stage
+from beampermit.rehearsal import log, rules, runner, source, stage
 from beampermit.rehearsal.plan import Expected, Plan, make_plan
 from beampermit.rehearsal.record import Rehearsal, RehearsedJob, Result
 
@@ -71,9 +71,10 @@ def rehearse(
         plan = make_plan(clone.root, workflow or FILES[kind], own, source.lay_out_artifacts(work / "artifacts"))
         if EVENTS[kind] not in plan.workflow.events:
             raise BadInput(f"this workflow does not run on {EVENTS[kind]}", file=plan.workflow.file)
-        call = _call(project, kind, clone, plan, work, folder, labels, inputs or {})
-        runner.prepare(call)
-        jobs, trouble = _follow(plan, call, folder, timeout, watch)
+        with rules.standing_in(rules.ruleset_of(project.git, _ruled_by(clone, kind)), clone.base_branch) as api:
+            call = _call(project, kind, clone, plan, work, folder, labels, api, inputs or {})
+            runner.prepare(call)
+            jobs, trouble = _follow(plan, call, folder, timeout, watch)
     finally:
         if not keep:
             shutil.rmtree(work, ignore_errors=True)
@@ -129,6 +130,7 @@ def _call(
     work: Path,
     folder: Path,
     labels: tuple[str, ...],
+    api: str,
     inputs: Mapping[str, str],
 ) -> runner.Call:
     repository = _repository(project)
@@ -162,7 +164,13 @@ def _call(
         variables={"MLFLOW_TRACKING_URI": _tracking_uri(project)},
         # What moves the champion uses nothing that another run left, so what it installs goes when it ends.
         tools=_shared_tools() if kind == "pull-request" else work / "tools",
+        api=api,
     )
+
+
+def _ruled_by(clone: stage.Clone, kind: Kind) -> str:
+    """The commit of the protected branch whose ruleset holds: a pull request does not choose its own."""
+    return clone.base if kind == "pull-request" and clone.base else clone.commit
 
 
 def _follow(

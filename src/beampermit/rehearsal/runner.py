@@ -46,6 +46,8 @@ class Call:
     secrets: Mapping[str, str]
     variables: Mapping[str, str]
     tools: Path
+    api: str = ""
+    """Address of what stands in for GitHub's API; nothing where jobs are to ask GitHub."""
 
 
 def command(call: Call) -> list[str]:
@@ -62,6 +64,8 @@ def command(call: Call) -> list[str]:
         *("--json", "--no-cache-server", "--pull=false", "--use-gitignore=false"),
         *("--env", f"GITHUB_RUN_ID={call.run}", "--env", f"{STORE}={call.artifacts}"),
     ]
+    if call.api:
+        words += ["--env", f"GITHUB_API_URL={call.api}"]
     for label in (*LABELS, *call.labels):
         words += ["--platform", f"{label}=-self-hosted"]
     for name, folder in call.repositories.items():
@@ -107,8 +111,11 @@ def environment(call: Call) -> dict[str, str]:
     }
     ours = {Path(sys.executable).parent, Path(os.environ.get("VIRTUAL_ENV", sys.prefix), "bin")}
     folders = [folder for folder in os.environ.get("PATH", os.defpath).split(os.pathsep) if Path(folder) not in ours]
+    direct = ",".join(filter(None, [keep.get("no_proxy") or keep.get("NO_PROXY"), "127.0.0.1"]))
     return {
         **keep,
+        # What stands in for GitHub is on this machine.
+        **dict.fromkeys(("no_proxy", "NO_PROXY"), direct),
         "PATH": os.pathsep.join([str(call.work / "bin"), *folders]),
         "CI": "true",
         # act gives steps a terminal, GitHub does not: no pager, no colours, no live displays.

@@ -11,7 +11,7 @@ import pytest
 from beampermit.errors import BadInput, Outside
 from beampermit.interlocks import runner
 from beampermit.interlocks.inputs import PROVIDERS, Inputs, provides
-from beampermit.interlocks.interlock import Absent, Finding, Interlock, closed, tripped
+from beampermit.interlocks.interlock import Absent, Elsewhere, Finding, Interlock, closed, tripped
 from beampermit.interlocks.reuse import Reuse
 from beampermit.project import Project
 from beampermit.verdict import Outcome
@@ -56,6 +56,7 @@ def test_a_tripped_check_tells_the_mend_and_the_place() -> None:
     ("error", "outcome", "code", "reason"),
     [
         (Absent("no data here", hint="beampermit data pull"), Outcome.SKIPPED, 1, "run `beampermit data pull`"),
+        (Elsewhere("ask GitHub"), Outcome.SKIPPED, 0, "ask GitHub"),
         (Outside("the remote is down"), Outcome.ERROR, 4, "the remote is down"),
         (BadInput("broken", file="dvc.lock", line=3), Outcome.ERROR, 2, "dvc.lock:3: broken"),
         (ZeroDivisionError("0/0"), Outcome.ERROR, 4, "the check itself broke: ZeroDivisionError: 0/0"),

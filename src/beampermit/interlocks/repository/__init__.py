@@ -2,6 +2,7 @@
 
 from beampermit.interlocks.repository.forks import GIT004
 from beampermit.interlocks.repository.pins import GIT003
+from beampermit.interlocks.repository.protection import GIT001, GIT002
 from beampermit.interlocks.repository.workflows import Workflows, workflows
 
-__all__ = ["GIT003", "GIT004", "Workflows", "workflows"]
+__all__ = ["GIT001", "GIT002", "GIT003", "GIT004", "Workflows", "workflows"]

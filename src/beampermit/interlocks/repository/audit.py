@@ -1,0 +1,58 @@
+"""The audit of the protected branch: GIT001 and GIT002 with everything they leave out of one line."""
+
+from __future__ import annotations
+
+from beampermit.github.own import own_workflows
+from beampermit.github.protection import Protection, look
+from beampermit.github.required import find_permit
+from beampermit.github.rulesets import MAIN, read_ruleset
+from beampermit.github.whom import find_branch, must_find_client
+from beampermit.interlocks.repository.ownership import ownership
+from beampermit.interlocks.repository.workflows import workflows
+from beampermit.project import Project
+from beampermit.verdict import Record
+
+
+class Audit(Record):
+    """What was found; `gaps` are open, `notes` are worth knowing."""
+
+    repository: str
+    branch: str
+    api: str
+    check: str
+    gaps: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def protected(self) -> bool:
+        """Nothing is open."""
+        return not self.gaps
+
+
+def audit(project: Project, repository: str = "", branch: str = "") -> Audit:
+    """Ask GitHub, and compare. Raises `Tripped` for no clear answer, `BadInput`, `Outside`."""
+    client = must_find_client(project.git, repository)
+    permit = find_permit(workflows(project).texts, own_workflows())
+    found = look(client, branch or find_branch(project.git))
+    owners = ownership(project).gap
+    gaps = (*found.gaps, *found.check_gaps(permit.context), *filter(None, [owners]))
+    notes = [*found.idle]
+    if found.bypass is None:
+        notes.append("who may bypass the rules is shown to administrators alone: run this with such a token")
+    notes += _drift(project, found)
+    return Audit(
+        repository=client.repository,
+        branch=found.branch,
+        api=found.api,
+        check=permit.context,
+        gaps=gaps,
+        notes=tuple(notes),
+    )
+
+
+def _drift(project: Project, found: Protection) -> list[str]:
+    """Rules that the file in git has, and the branch has not."""
+    if not (project.root / MAIN).is_file():
+        return [f"there is no {MAIN}: what protects the branch is written down nowhere"]
+    missing = [rule.type for rule in read_ruleset(project.root / MAIN).rules if not found.has(rule.type)]
+    return [f"{MAIN} has {type}, which is not active" for type in missing]

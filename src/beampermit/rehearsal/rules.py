@@ -1,0 +1,75 @@
+"""A GitHub on loopback that knows one thing: the rules that a branch would have, were the ruleset in git active.
+
+Whether it is active only GitHub can tell; but a ruleset that is too weak is seen before anybody applies it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from beampermit.errors import BadInput
+from beampermit.git import Git
+from beampermit.github.rulesets import MAIN, Ruleset, parse_ruleset
+
+ID = 1
+
+
+def ruleset_of(git: Git, commit: str) -> Ruleset | None:
+    """The ruleset in git at `commit`; None where there is none, or none that GitHub would take."""
+    text = git.read(commit, MAIN)
+    try:
+        return None if text is None else parse_ruleset(text, MAIN)
+    except BadInput:
+        return None
+
+
+@contextmanager
+def standing_in(ruleset: Ruleset | None, default_branch: str) -> Iterator[str]:
+    """Answer as GitHub's API would with `ruleset` applied, at the address that is given, until the block ends."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            said = answer(urlsplit(self.path).path, ruleset, default_branch)
+            content = json.dumps({"message": "Not Found"} if said is None else said).encode()
+            self.send_response(404 if said is None else 200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing: the rehearsal has a log of its own."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def answer(path: str, ruleset: Ruleset | None, default_branch: str) -> Any:
+    """What stands at a path of the API; None for what is not there."""
+    _, _, owner, name, *rest = [*path.split("/"), "", "", "", ""]
+    rest = [unquote(word) for word in rest if word]
+    if rest[:2] == ["rules", "branches"] and len(rest) > 2:
+        return _rules("/".join(rest[2:]), f"{owner}/{name}", ruleset, default_branch)
+    if ruleset and rest == ["rulesets"]:
+        return [{"id": ID, "name": ruleset.name, "enforcement": ruleset.enforcement}]
+    if ruleset and rest == ["rulesets", str(ID)]:
+        return {**ruleset.body, "id": ID}
+    return None
+
+
+def _rules(branch: str, repository: str, ruleset: Ruleset | None, default_branch: str) -> list[Any]:
+    if ruleset is None or ruleset.enforcement != "active" or not ruleset.covers(branch, default_branch):
+        return []
+    told = {"ruleset_id": ID, "ruleset_source": repository, "ruleset_source_type": "Repository"}
+    return [{**rule, **told} for rule in ruleset.body["rules"]]

@@ -1,0 +1,145 @@
+"""`beampermit protect` as it is typed: what it says, and how it ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from beampermit.cli.main import app
+from beampermit.errors import BadInput, BeampermitError, Outside, Tripped
+from beampermit.project import Project
+from github_server import says
+from github_stand_in import GitHub, Token, environment
+from places import ROOT
+
+TEMPLATE = ROOT / "template/{{cookiecutter.project_slug}}"
+RULESET, WORKFLOW = ".github/rulesets/main.json", ".github/workflows/pull-request.yml"
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def root(project: Project, github: GitHub, monkeypatch: pytest.MonkeyPatch) -> Project:
+    for name in (RULESET, WORKFLOW):
+        (project.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (project.root / name).write_text((TEMPLATE / name).read_text())
+    (project.root / "CODEOWNERS").write_text("* @ada @bo\n")
+    github.tokens = {"admin": Token("ada"), "s3cret": Token(rights=frozenset({"metadata:read", "contents:read"}))}
+    for name, value in environment(github, GITHUB_TOKEN="admin").items():
+        monkeypatch.setenv(name, value)
+    return project
+
+
+@pytest.fixture
+def run(root: Project) -> Run:
+    """Type a command; give its exit code and what it printed, raise what the command line would have said."""
+
+    def typed(*words: str) -> tuple[int, str]:
+        found = CliRunner().invoke(app, ["protect", *words, "--project", str(root.root)])
+        if isinstance(found.exception, BeampermitError):
+            raise found.exception
+        return found.exit_code, found.stdout
+
+    return typed
+
+
+def test_apply_shows_makes_and_then_leaves_alone(run: Run, github: GitHub) -> None:
+    code, said = run("apply", "--dry-run")
+    assert (code, github.rulesets) == (0, {})
+    assert '+  "enforcement": "active"' in said
+    assert "ruleset main of lab/faults: would be made" in said
+    assert "ruleset main of lab/faults: made" in run("apply")[1]
+    assert run("apply") == (0, "ruleset main of lab/faults: stands as the file says\n")
+    assert json.loads(run("apply", "--json")[1]) == {
+        "repository": "lab/faults",
+        "ruleset": "main",
+        "dry_run": False,
+        "done": "unchanged",
+        "difference": [],
+    }
+
+
+def test_apply_takes_another_file_and_another_repository(run: Run, github: GitHub) -> None:
+    queue = str(TEMPLATE / ".github/rulesets/merge-queue.json")
+    assert "ruleset merge-queue of lab/faults: made" in run("apply", "--file", queue)[1]
+    with pytest.raises(BadInput, match="repos/lab/other/rulesets with 404"):
+        run("apply", "--repository", "lab/other")
+
+
+def test_apply_by_a_workflows_token_says_whose_it_must_be(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_TOKEN", "s3cret")
+    with pytest.raises(BadInput, match="the right Administration: write"):
+        run("apply")
+
+
+def test_apply_of_a_broken_file_asks_nobody(run: Run, root: Project, github: GitHub) -> None:
+    (root.root / RULESET).write_text('{"name": "main"}')
+    with pytest.raises(BadInput, match=r"main\.json: no ruleset: target: Field required"):
+        run("apply")
+    assert github.asked == []
+
+
+def test_audit_of_what_was_applied_is_well(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("apply")
+    code, said = run("audit")
+    assert code == 0
+    assert said.startswith("main of lab/faults is protected (http://127.0.0.1:")
+    assert "open:" not in said
+    assert "note:" not in said
+    monkeypatch.setenv("GITHUB_TOKEN", "s3cret")
+    code, said = run("audit")
+    assert code == 0
+    assert "note: who may bypass the rules is shown to administrators alone" in said
+
+
+def test_audit_names_everything_that_is_open(run: Run, github: GitHub, root: Project) -> None:
+    (root.root / "CODEOWNERS").write_text("/docs/ @ada\n")
+    code, said = run("audit", "--json")
+    found: dict[str, Any] = json.loads(said)
+    assert (code, found["branch"], found["check"]) == (1, "main", "ml / permit")
+    assert len(found["gaps"]) == 5
+    assert found["gaps"][4].startswith("CODEOWNERS names no owner for contract.yaml")
+    code, said = run("audit")
+    assert code == 1
+    assert "main of lab/faults is NOT protected" in said
+    assert "  open: it can be deleted" in said
+    assert "  next: beampermit protect apply, by an administrator" in said
+
+
+def test_audit_notes_what_the_file_has_and_github_has_not(run: Run, github: GitHub) -> None:
+    run("apply")
+    rules = next(iter(github.rulesets.values()))["rules"]
+    rules.remove({"type": "required_linear_history"})
+    code, said = run("audit")
+    assert code == 0
+    assert f"note: {RULESET} has required_linear_history, which is not active" in said
+
+
+def test_audit_of_another_branch(run: Run) -> None:
+    run("apply")
+    code, said = run("audit", "--branch", "develop")
+    assert code == 1
+    assert said.startswith("develop of lab/faults is NOT protected")
+
+
+def test_audit_without_a_clear_answer_is_1_and_without_any_is_4(
+    run: Run, github: GitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("beampermit.github.client.TRIES", 1)
+    github.next(says(404, {"message": "Not Found"}))
+    with pytest.raises(Tripped, match="main is not provably protected") as tripped:
+        run("audit")
+    github.next(says(502))
+    with pytest.raises(Outside, match="with 502") as outside:
+        run("audit")
+    assert (tripped.value.exit_code, outside.value.exit_code) == (1, 4)
+
+
+def test_audit_where_no_github_is_known_is_2(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GITHUB_REPOSITORY")
+    with pytest.raises(BadInput, match="origin does not lie on a GitHub that is known") as raised:
+        run("audit")
+    assert raised.value.exit_code == 2

@@ -1,0 +1,196 @@
+"""Anything but a clear answer is no protection: each rule that is missing, and each way GitHub has not to answer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from beampermit.errors import Outside, Tripped
+from beampermit.github.client import Client
+from beampermit.github.protection import Protection, look
+from github_server import Fault, hang, lost, reset, says, used_up
+from github_stand_in import GitHub, Token
+from places import ROOT
+
+MAIN = ROOT / "template/{{cookiecutter.project_slug}}/.github/rulesets/main.json"
+WORKFLOW = Token(rights=frozenset({"metadata:read", "contents:read"}))
+
+
+@pytest.fixture
+def ruleset(github: GitHub) -> dict[str, Any]:
+    """The template's ruleset, active on GitHub, asked about with the token that a workflow has; to be weakened."""
+    github.tokens = {"s3cret": WORKFLOW, "admin": Token("ada")}
+    return github.ruleset(json.loads(MAIN.read_text()))
+
+
+@pytest.fixture
+def client(github: GitHub) -> Client:
+    return Client(github.repository, "s3cret", github.url, lambda _: None)
+
+
+def rule(ruleset: dict[str, Any], type: str) -> dict[str, Any]:
+    return next(rule for rule in ruleset["rules"] if rule["type"] == type)
+
+
+def test_the_templates_ruleset_protects(ruleset: dict[str, Any], client: Client) -> None:
+    found = look(client, "main")
+    assert (found.gaps, found.check_gaps("ml / permit"), found.bypass) == ((), (), None)
+
+
+@pytest.mark.parametrize(
+    ("type", "gap"),
+    [
+        ("pull_request", "changes reach it without a pull request"),
+        ("non_fast_forward", "its history can be rewritten by a force-push"),
+        ("deletion", "it can be deleted"),
+    ],
+)
+def test_a_rule_that_is_missing_is_a_gap(ruleset: dict[str, Any], client: Client, type: str, gap: str) -> None:
+    ruleset["rules"].remove(rule(ruleset, type))
+    assert look(client, "main").gaps == (gap,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "gaps"),
+    [
+        ({"required_approving_review_count": 0}, ("a pull request needs no approval",)),
+        ({"required_approving_review_count": True}, ("a pull request needs no approval",)),
+        ({"require_code_owner_review": False}, ("code owners need not approve",)),
+        ({"require_code_owner_review": "true"}, ("code owners need not approve",)),
+        ({"dismiss_stale_reviews_on_push": False}, ()),
+        (
+            {"dismiss_stale_reviews_on_push": False, "require_last_push_approval": False},
+            ("what is pushed after an approval needs none",),
+        ),
+    ],
+)
+def test_a_review_that_is_weakened_is_a_gap(
+    ruleset: dict[str, Any], client: Client, changes: dict[str, Any], gaps: tuple[str, ...]
+) -> None:
+    rule(ruleset, "pull_request")["parameters"].update(changes)
+    assert look(client, "main").gaps == gaps
+
+
+@pytest.mark.parametrize(
+    ("checks", "words"),
+    [
+        ([], "the check 'ml / permit' is not required; none is"),
+        ([{"context": "permit", "integration_id": 15368}], "is not required; permit is"),
+        ([{"context": "ml / permit"}], "is not pinned to GitHub Actions (integration_id 15368)"),
+        ([{"context": "ml / permit", "integration_id": 1}], "any app or user that may write statuses can report it"),
+    ],
+)
+def test_a_check_that_is_loose_is_a_gap(ruleset: dict[str, Any], client: Client, checks: list[Any], words: str) -> None:
+    rule(ruleset, "required_status_checks")["parameters"]["required_status_checks"] = checks
+    (gap,) = look(client, "main").check_gaps("ml / permit")
+    assert words in gap
+
+
+def test_two_rulesets_protect_together(ruleset: dict[str, Any], client: Client, github: GitHub) -> None:
+    deletion = rule(ruleset, "deletion")
+    ruleset["rules"].remove(deletion)
+    github.ruleset({**ruleset, "name": "organization", "rules": [deletion]})
+    assert look(client, "main").gaps == ()
+
+
+@pytest.mark.parametrize("enforcement", ["evaluate", "disabled"])
+def test_a_ruleset_that_only_watches_protects_nothing(
+    ruleset: dict[str, Any], client: Client, enforcement: str
+) -> None:
+    ruleset["enforcement"] = enforcement
+    found = look(client, "main")
+    assert len(found.gaps) == 3
+    assert found.idle == (f"ruleset main is set to {enforcement}",)
+
+
+def test_another_branch_is_not_protected_by_it(ruleset: dict[str, Any], client: Client) -> None:
+    assert len(look(client, "release/a b").gaps) == 3
+
+
+def test_classic_protection_is_not_counted(github: GitHub, client: Client) -> None:
+    github.protections["main"] = {"required_status_checks": {"contexts": ["ml / permit"]}}
+    assert len(look(client, "main").gaps) == 3
+
+
+def test_a_branch_that_was_deleted_keeps_its_rules(ruleset: dict[str, Any], client: Client, github: GitHub) -> None:
+    github.branches.clear()
+    assert look(client, "main").gaps == ()
+
+
+def test_who_may_bypass_is_a_gap_where_the_token_may_see_it(ruleset: dict[str, Any], github: GitHub) -> None:
+    ruleset["bypass_actors"] = [{"actor_type": "Team", "actor_id": 7}, {"actor_type": "OrganizationAdmin"}]
+    administrator = Client(github.repository, "admin", github.url)
+    assert look(administrator, "main").gaps == ("Team 7, OrganizationAdmin may bypass its rules",)
+    ruleset["bypass_actors"] = []
+    assert look(administrator, "main").bypass == ()
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (says(401, {"message": "Bad credentials"}), "with 401 Bad credentials (the token is refused)"),
+        (says(403, {"message": "Upgrade to GitHub Pro"}), "Upgrade to GitHub Pro (the token may not see its rules, or"),
+        (says(404, {"message": "Not Found"}), "(there is no such repository, or the token may not see it)"),
+        (says(410, {"message": "Gone"}), "with 410 Gone (this is no answer to the question)"),
+        (says(200, [{"type": 3}]), "GitHub lists a rule that cannot be read (type: Input should be a valid string)"),
+        (says(200, ["deletion"]), "GitHub lists a rule that cannot be read"),
+        (says(200, [{"type": "deletion", "ruleset_id": "1"}]), "cannot be read (ruleset_id:"),
+        (says(200, [{"type": "pull_request", "parameters": []}]), "cannot be read (parameters:"),
+    ],
+)
+def test_an_answer_that_is_not_clear_is_no_protection(
+    ruleset: dict[str, Any], client: Client, github: GitHub, fault: Fault, words: str
+) -> None:
+    github.next(fault)
+    with pytest.raises(Tripped, match=r"^main is not provably protected: ") as raised:
+        look(client, "main")
+    assert words in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (says(500), "with 500"),
+        (says(503, b"<html>"), "with 503"),
+        (reset, "GitHub cannot be reached at"),
+        (lost, "GitHub cannot be reached at"),
+        (used_up(3600), "more than is waited here"),
+        (says(200, b"<html>Log in</html>"), "is not JSON"),
+        (says(200, {"rules": []}), "is no list"),
+    ],
+)
+def test_no_answer_is_the_outside_world(
+    ruleset: dict[str, Any], client: Client, github: GitHub, fault: Fault, words: str
+) -> None:
+    github.next(*[fault] * 9)
+    with pytest.raises(Outside, match=words) as raised:
+        look(client, "main")
+    assert raised.value.exit_code == 4
+
+
+def test_a_github_that_hangs_is_the_outside_world(
+    ruleset: dict[str, Any], client: Client, github: GitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("beampermit.github.client.TIMEOUT", 0.1)
+    github.next(*[hang(0.3)] * 9)
+    with pytest.raises(Outside, match="GitHub cannot be reached at"):
+        look(client, "main")
+
+
+def test_a_ruleset_that_cannot_be_looked_into_hides_only_who_may_bypass(
+    ruleset: dict[str, Any], github: GitHub
+) -> None:
+    github.next(says(403, {"message": "Resource not accessible"}), of="/rulesets/")
+    found = look(Client(github.repository, "admin", github.url), "main")
+    assert (found.gaps, found.bypass) == ((), None)
+
+
+def test_a_stand_in_is_named_as_one() -> None:
+    def asked(api: str) -> str:
+        return Protection("lab/faults", "main", api, (), None).asked
+
+    assert asked("http://127.0.0.1:80") == ", as a stand-in of GitHub says (http://127.0.0.1:80)"
+    assert asked("https://api.github.com") == ""
+    assert asked("https://127.0.0.1.lab.example/api/v3") == ""

@@ -1,0 +1,97 @@
+"""Whom to ask: found where a job says it, where origin lies, or nowhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from beampermit.errors import BadInput, Tripped
+from beampermit.github.whom import find_branch, find_client, must_find_client
+from beampermit.project import Project
+
+Git = Callable[..., str]
+
+
+@pytest.mark.parametrize(
+    ("origin", "environment", "repository", "api"),
+    [
+        ("https://github.com/lab/faults.git", {}, "lab/faults", "https://api.github.com"),
+        ("https://github.com/lab/faults/", {}, "lab/faults", "https://api.github.com"),
+        ("https://ada:pass@github.com/lab/faults", {}, "lab/faults", "https://api.github.com"),
+        ("git@github.com:lab/faults.git", {}, "lab/faults", "https://api.github.com"),
+        ("ssh://git@github.com:22/lab/faults.git", {}, "lab/faults", "https://api.github.com"),
+        ("https://lab.ghe.com/lab/faults", {}, "lab/faults", "https://api.lab.ghe.com"),
+        ("git@git.lab:o/n.git", {"GH_HOST": "git.lab"}, "o/n", "https://git.lab/api/v3"),
+        ("git@git.lab:o/n", {"GITHUB_API_URL": "https://api.lab/v3/"}, "o/n", "https://api.lab/v3"),
+        ("/srv/origin.git", {"GITHUB_REPOSITORY": "o/n"}, "o/n", "https://api.github.com"),
+        ("/srv/origin.git", {"GITHUB_REPOSITORY": "o/n", "GH_HOST": "git.lab"}, "o/n", "https://git.lab/api/v3"),
+    ],
+)
+def test_the_repository_is_where_origin_lies_or_where_the_job_says(
+    project: Project, git: Git, origin: str, environment: Mapping[str, str], repository: str, api: str
+) -> None:
+    git("remote", "add", "origin", origin)
+    found = find_client(project.git, environment=environment)
+    assert found
+    assert (found.repository, found.api, found.token) == (repository, api, "")
+
+
+@pytest.mark.parametrize(
+    "origin", ["", "/srv/origin.git", "../origin.git", "https://gitlab.com/lab/faults", "git@git.lab:o/n.git"]
+)
+def test_what_lies_on_no_github_is_not_asked(project: Project, git: Git, origin: str) -> None:
+    if origin:
+        git("remote", "add", "origin", origin)
+    assert find_client(project.git, environment={}) is None
+    with pytest.raises(BadInput, match="origin does not lie on a GitHub that is known") as raised:
+        must_find_client(project.git, environment={})
+    assert "--repository OWNER/NAME" in raised.value.hint
+
+
+def test_a_named_repository_counts_more(project: Project) -> None:
+    found = must_find_client(project.git, "o/n", {"GITHUB_REPOSITORY": "a/b", "GH_TOKEN": "t"})
+    assert (found.repository, found.token) == ("o/n", "t")
+
+
+JOB = {"GITHUB_ACTIONS": "true"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "branch"),
+    [
+        ({}, "main"),
+        ({"GITHUB_REF": "refs/heads/topic"}, "main"),
+        ({**JOB, "GITHUB_REF": "refs/heads/main"}, "main"),
+        ({**JOB, "GITHUB_REF": "refs/heads/release/1"}, "release/1"),
+        ({**JOB, "GITHUB_REF": "refs/pull/7/merge", "GITHUB_BASE_REF": "develop"}, "develop"),
+    ],
+)
+def test_the_branch_is_the_one_that_changes_go_to(
+    project: Project, environment: Mapping[str, str], branch: str
+) -> None:
+    assert find_branch(project.git, environment) == branch
+
+
+def test_on_a_laptop_it_is_what_origin_calls_its_head(project: Project, git: Git) -> None:
+    git("symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/trunk")
+    assert find_branch(project.git, {}) == "trunk"
+
+
+def test_a_merge_group_names_the_branch_it_goes_to(project: Project, tmp_path: Path) -> None:
+    event = tmp_path / "event.json"
+    queue = "refs/heads/gh-readonly-queue/main/pr-7-c0ffee"
+    environment = {**JOB, "GITHUB_EVENT_NAME": "merge_group", "GITHUB_REF": queue, "GITHUB_EVENT_PATH": str(event)}
+    event.write_text(json.dumps({"merge_group": {"base_ref": "refs/heads/main", "head_ref": queue}}))
+    assert find_branch(project.git, environment) == "main"
+    event.write_text("{}")
+    with pytest.raises(BadInput, match="names no base_ref"):
+        find_branch(project.git, environment)
+
+
+@pytest.mark.parametrize("ref", ["refs/tags/v1", "refs/pull/7/merge"])
+def test_what_is_no_branch_is_not_protected(project: Project, ref: str) -> None:
+    with pytest.raises(Tripped, match=f"{ref} is no branch"):
+        find_branch(project.git, {**JOB, "GITHUB_REF": ref})
