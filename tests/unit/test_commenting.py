@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from beampermit.verdict import Verdict
 from github_server import meanwhile, says, too_fast
 from github_stand_in import GitHub, Token, environment
 from hostile import FRAGMENTS, assert_harmless
+from zips import archive
 
 HEAD, NEXT, BASE = "a" * 40, "b" * 40, "c" * 40
 EXPECTED = {"DOC001": "Two owners"}
@@ -37,12 +36,9 @@ def written(**more: Any) -> Report:
     return Report(**{"name": "bpm-faults", "commit": "d" * 40, "tree": "e" * 40, "base": BASE, **values, **more})
 
 
-def archive(content: str | bytes, name: str = "report.json") -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as opened:
-        opened.writestr("summary.md", "# whatever")
-        opened.writestr(name, content)
-    return made.getvalue()
+def left(content: str | bytes, name: str = "report.json") -> bytes:
+    """An artifact with a report."""
+    return archive(("summary.md", b"# whatever"), (name, content.encode() if isinstance(content, str) else content))
 
 
 @pytest.fixture
@@ -54,7 +50,7 @@ def ran(github: GitHub, report: Report | str | bytes, fork: str = "stranger/faul
     """A run of a stranger's pull request that left this report; gives its number."""
     run = github.run(HEAD, fork=fork, **more)
     content = report.json_text() if isinstance(report, Report) else report
-    github.artifact(run["id"], "report", archive(content))
+    github.artifact(run["id"], "report", left(content))
     return run["id"]
 
 
@@ -241,7 +237,7 @@ def test_data_that_is_not_a_report_is_refused_and_the_comment_says_so(
 def test_an_archive_that_is_refused_is_said_without_its_words(publisher: Publisher, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults")
     run = github.run(HEAD, fork="stranger/faults")["id"]
-    github.artifact(run, "report", archive(written().json_text(), name="../@octocat\n::error::x"))
+    github.artifact(run, "report", left(written().json_text(), name="../@octocat\n::error::x"))
     with pytest.raises(BadInput, match="is none of the files of a report") as caught:
         publisher.of_run(run)
     assert str(caught.value).isprintable()

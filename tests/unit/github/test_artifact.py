@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import re
 import stat
 import struct
-import warnings
 import zipfile
 from contextlib import suppress
 
@@ -18,20 +16,10 @@ from beampermit.errors import BadInput, Outside
 from beampermit.github import artifact
 from beampermit.github.client import Client
 from github_stand_in import GitHub
+from zips import Member, archive
 
 BESIDE = re.compile(r"report\.html|plots/[a-z0-9-]{1,60}\.png")
 CONTENT = b'{"name": "bpm-faults"}'
-Member = tuple[str | zipfile.ZipInfo, bytes]
-
-
-def archive(*members: Member, kind: int = zipfile.ZIP_DEFLATED) -> bytes:
-    made = io.BytesIO()
-    with warnings.catch_warnings(), zipfile.ZipFile(made, "w", kind) as opened:
-        warnings.simplefilter("ignore")  # that a name stands in it twice
-        for name, content in members:
-            opened.writestr(name, content)
-    return made.getvalue()
-
 
 REPORT: Member = ("report.json", CONTENT)
 

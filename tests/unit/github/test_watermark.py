@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from beampermit.github.watermark import Mark, is_marked, mark_of, marked, says, signed, watermark
@@ -39,6 +41,11 @@ def test_a_comment_tells_what_it_was_written_for() -> None:
     assert says(body.replace("\n", "\r\n"), "# Report\n\n", MARK), "as a browser sends it"
     assert not says(body, "# Another", MARK)
     assert is_marked(body)
+
+
+def test_cml_s_own_pattern_finds_our_comment() -> None:
+    pattern = r'!\[\]\(https://cml\.dev/watermark\.png#[0-9a-fA-F]+ "CML watermark beampermit"\)'
+    assert re.search(pattern, signed("# Report", MARK))
 
 
 def test_what_cml_makes_of_our_report_is_ours() -> None:
