@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from beampermit.environments.conda_lock import CondaLock, channels, specificatio
 from beampermit.environments.conda_lock.solve import Wanted
 from beampermit.environments.conda_lock.write import text_of
 from beampermit.files import write_text
+from conda_channel import Channel, serving
 
 pytestmark = pytest.mark.bench
 Say = Callable[[str], None]
@@ -25,6 +27,8 @@ Timed = Callable[..., float]
 PLATFORMS = ("linux-64", "osx-arm64", "win-64")
 PACKAGES, FILES, EACH = 400, 60_000, 150
 CHANNEL = "https://conda.example/lab"
+OURS = [sys.executable, "-m", "beampermit.cli.main", "env"]
+THEIRS = [sys.executable, "-m", "conda_lock"]
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +60,9 @@ def _record(number: int, platform: str) -> dict[str, object]:
 
 
 def test_check_against_conda_lock(root: Path, timed: Timed, say: Say, tmp_path: Path) -> None:
-    conda = tmp_path / "conda"
-    conda.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "conda 24.1.0" && exit 0\nexit 9\n')
-    conda.chmod(0o755)
-    command = [sys.executable, "-m", "conda_lock", "lock", "--check-input-hash", "--conda", conda]
+    command = [*THEIRS, "lock", "--check-input-hash", "--conda", dummy_conda(tmp_path)]
     theirs = timed(command, root, 3)
-    ours = timed([sys.executable, "-m", "beampermit.cli.main", "env", "check", "--json"], root, 3)
+    ours = timed([*OURS, "check", "--json"], root, 3)
     say(f"conda-lock lock --check-input-hash: {theirs:.2f} s; beampermit env check: {ours:.2f} s = {ours / theirs:.2f}")
     text = (root / "conda-lock.yml").read_text()
     try:
@@ -74,6 +75,55 @@ def test_check_against_conda_lock(root: Path, timed: Timed, say: Say, tmp_path: 
         say(f"    an edited hash: conda-lock says nothing, beampermit says: {found[0].message}")
     finally:
         write_text(root / "conda-lock.yml", text)
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project that asks a channel on this machine for 60 packages of 50 files, each needing the next."""
+    monkeypatch.setenv("BEAMPERMIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CONDA_PKGS_DIRS", str(tmp_path / "packages"))
+    channel = Channel(tmp_path / "lab")
+    for number in range(60):
+        files = {f"share/p{number}/{file}.txt": f"{number} {file}\n" * 200 for file in range(50)}
+        needs = [f"p{number + 1} >=1"] if number < 59 else []
+        for version in ("1.0", "1.1"):
+            channel.add(f"p{number}", version, subdir=PLATFORMS[0], depends=needs, files=files)
+    with serving(channel):
+        project = tmp_path / "project"
+        project.mkdir()
+        text = f"channels: [{channel.url}]\nplatforms: [{PLATFORMS[0]}]\ndependencies: [p0]\n"
+        write_text(project / "environment.yml", text)
+        yield project
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the channel has packages for Linux")
+def test_lock_and_install_against_conda_lock(served: Path, timed: Timed, say: Say, tmp_path: Path) -> None:
+    """With a conda on the path it solves and links for conda-lock; without one conda-lock finds the lock fresh."""
+    conda = shutil.which("conda")
+    ours = timed([*OURS, "lock"], served)
+    if conda is None:
+        again = timed([*OURS, "lock"], served, 3)
+        check = [*THEIRS, "lock", "--check-input-hash", "--conda", dummy_conda(tmp_path)]
+        say(f"lock from nothing: beampermit {ours:.2f} s; there is no conda that could solve for conda-lock")
+        theirs = timed(check, served, 3)
+        say(f"lock, nothing to move: conda-lock, looking at the hash alone, {theirs:.2f} s, beampermit {again:.2f} s")
+        theirs = timed([*THEIRS, "render", "--platform", PLATFORMS[0]], served, 3)
+        ours = timed([*OURS, "install", "--prefix", tmp_path / "ours"], served)
+        say(f"install: conda-lock, rendering what conda would install, {theirs:.2f} s, beampermit {ours:.2f} s")
+        return
+    theirs = timed([*THEIRS, "lock", "--conda", conda, "--lockfile", tmp_path / "conda-lock.yml"], served)
+    say(f"lock from nothing: conda-lock with conda {theirs:.2f} s, beampermit {ours:.2f} s = {ours / theirs:.2f}")
+    theirs = timed([*THEIRS, "install", "--conda", conda, "--prefix", tmp_path / "theirs"], served)
+    ours = timed([*OURS, "install", "--prefix", tmp_path / "ours"], served)
+    say(f"install from nothing: conda-lock with conda {theirs:.2f} s, beampermit, every file compared, {ours:.2f} s")
+
+
+def dummy_conda(folder: Path) -> Path:
+    """A conda that says its version and can do nothing."""
+    conda = folder / "conda"
+    conda.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "conda 24.1.0" && exit 0\nexit 9\n')
+    conda.chmod(0o755)
+    return conda
 
 
 @pytest.fixture(scope="module")
