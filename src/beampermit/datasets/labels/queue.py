@@ -62,7 +62,7 @@ class Queue:
 
     @classmethod
     def of(cls, project: Project, split: str, who: str | None, sitting: int = 1) -> Queue:
-        """The queue of `raw` or a split, for `who` (git's user.name if not given): the `MOST` rows of a sitting, counted from 1.
+        """The queue of `raw` or a split, for `who` (git's user.name if not given): `MOST` rows, of a sitting from 1.
 
         Raises `BadInput` where the contract asks for no review, nobody is named or there is no such sitting, `Tripped`
         where data are missing.
