@@ -42,6 +42,9 @@ def keygen(
 def assemble(
     verdicts: Annotated[Path, typer.Option(help="Folder with the files of verdicts that `check --out` wrote.")],
     out: Annotated[Path, typer.Option(help="Where the permit goes.")] = Path("permit.json"),
+    software: Annotated[
+        Path | None, typer.Option(help="Bill of materials of the lock, from `env sbom`, that the permit is to bind.")
+    ] = None,
     project: Where = Path(),
     as_json: Json = False,
 ) -> None:
@@ -53,7 +56,14 @@ def assemble(
     from beampermit.registry.event import workflow_run
 
     found = Project.find(project.resolve())
-    permit = permits.assemble(found, permits.read_folder(verdicts), runner.load(), workflow_run())
+    permit = permits.assemble(
+        found,
+        permits.read_folder(verdicts),
+        runner.load(),
+        workflow_run(),
+        later=runner.put_off(found),
+        software=software,
+    )
     write_text(out, permit.text)
     summary = f"permit of {permit.name} at {permit.predicate.commit[:12]}: all interlocks closed; {out}"
     show(permit.model_dump(mode="json"), lambda: console().print(summary, markup=False, soft_wrap=True), as_json)
@@ -94,6 +104,7 @@ def verify(
     envelope: Annotated[Path, typer.Argument(help="The signed permit.")],
     model: Annotated[Path | None, typer.Option(help="Folder of the saved model that it is to be for.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the model that it is to be for.")] = None,
+    software: Annotated[Path | None, typer.Option(help="Bill of materials that it is to bind.")] = None,
     key: KeyFile = None,
     project: Where = Path(),
     as_json: Json = False,
@@ -109,6 +120,8 @@ def verify(
         verification.verify_name(permit, name)
     if model:
         verification.verify_model(permit, model)
+    if software:
+        verification.verify_software(permit, software)
     show(
         {"permit": permit.digest, "key": keys.key_id(public), "statement": permit.model_dump(mode="json")},
         lambda: console().print(verification.description(permit, model)),

@@ -14,6 +14,7 @@ from beampermit.environments.choice import backend_of, lock_files
 from beampermit.errors import BadInput, Tripped
 from beampermit.git import Git
 from beampermit.metrics import read_metrics
+from beampermit.permit.software import bill
 from beampermit.permit.statement import Statement, make_statement
 from beampermit.project import Project
 from beampermit.saved_model.manifest import Manifest
@@ -35,15 +36,27 @@ def read_folder(folder: Path) -> tuple[VerdictFile, ...]:
     return tuple(read_verdicts(file) for file in files)
 
 
-def assemble(project: Project, found: Iterable[VerdictFile], expected: Iterable[str], run: str = "") -> Statement:
+def assemble(
+    project: Project,
+    found: Iterable[VerdictFile],
+    expected: Iterable[str],
+    run: str = "",
+    *,
+    later: Iterable[str] = (),
+    software: Path | None = None,
+) -> Statement:
     """The permit for the project's HEAD; `expected` are the ids of all interlocks there are, `run` the workflow run.
 
-    Raises `Tripped` with a line for each interlock that is not closed for exactly this commit and tree.
+    `software` is the bill of materials that `env sbom` wrote of this lock: the permit binds its digest.
+
+    `later` are those that are put off until the release: nothing is asked of them here, and a permit without them
+    promotes nothing. Raises `Tripped` with a line for each interlock that is not closed for exactly this commit and
+    tree.
     """
     git, contract = project.git, project.contract
     commit, tree = git.head(), git("rev-parse", "HEAD^{tree}")
     files = tuple(found)
-    problems = list(_problems(files, set(expected), commit, tree))
+    problems = list(_problems(files, set(expected), set(later), commit, tree))
     if problems:
         raise Tripped("no permit for " + commit[:12] + "".join(f"\n  {line}" for line in problems))
     _unchanged(git)
@@ -57,6 +70,7 @@ def assemble(project: Project, found: Iterable[VerdictFile], expected: Iterable[
             "tree": tree,
             "environment": _bound(project, locks[0]),
             "variants": [_bound(project, name) for name in locks[1:]],
+            "software": bill(software, project.path(locks[0])) if software else None,
             "pipeline": _bound(project, "dvc.lock"),
             "contract": _bound(project, CONTRACT),
             "dataset": dataset,
@@ -71,13 +85,17 @@ def assemble(project: Project, found: Iterable[VerdictFile], expected: Iterable[
     return make_statement(body, contract.model.manifest)
 
 
-def _problems(files: tuple[VerdictFile, ...], expected: set[str], commit: str, tree: str) -> Iterator[str]:
+def _problems(
+    files: tuple[VerdictFile, ...], expected: set[str], later: set[str], commit: str, tree: str
+) -> Iterator[str]:
     """One line for each thing that keeps the permit from being given."""
     verdicts = [(verdict, file) for file in files for verdict in file.verdicts]
     for id in sorted(expected | {verdict.id for verdict, _ in verdicts}):
         of_this = [(verdict, file) for verdict, file in verdicts if verdict.id == id]
         if id not in expected:
             yield f"{id} is no interlock that this beampermit knows"
+        elif id in later and of_this and all(verdict.until for verdict, _ in of_this):
+            continue
         elif not of_this:
             yield f"{id} has no verdict"
         elif len(of_this) > 1:
@@ -116,6 +134,7 @@ def _judged(files: tuple[VerdictFile, ...]) -> list[dict[str, Any]]:
         }
         for file in files
         for verdict in file.verdicts
+        if verdict.closed
     ]
     return sorted(judged, key=lambda one: str(one["id"]))
 

@@ -49,6 +49,8 @@ def test_from_verdicts_to_a_verified_permit(laboratory: Laboratory, say: Say, tm
 
     assert verified.returncode == 0, verified.stderr
     assert json.loads(verified.stdout)["statement"] == json.loads(permit.read_text())
+    unbound = say("verify", permit.with_suffix(".dsse.json"), "--software", "uv.lock")
+    assert (unbound.returncode, unbound.stderr) == (1, "beampermit: uv.lock: the permit binds no bill of materials\n")
     other = say("verify", permit.with_suffix(".dsse.json"), "--name", "orbit")
     assert (other.returncode, other.stdout) == (1, "")
     assert other.stderr == "beampermit: this permit is for 'bpm-faults', not for 'orbit'\n"
