@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from beampermit.digest import digest_bytes
@@ -58,8 +58,9 @@ def worktree(git: Git, commit: str, folder: Path) -> Iterator[Path]:
 
 
 def sweep(git: Git, folder: Path) -> None:
-    """Remove every work tree below `folder`, registered or not."""
+    """End what still works below `folder`, and remove every work tree there."""
     below = str(folder.resolve())
+    _end_below(below)
     for line in git("worktree", "list", "--porcelain").splitlines():
         path = line.removeprefix("worktree ")
         if path != line and path.startswith(f"{below}/"):
@@ -72,6 +73,16 @@ def commit_of_work_tree(git: Git) -> str:
     if git("rev-parse", f"{head}^{{tree}}") == tree:
         return head
     return git("commit-tree", tree, "-p", head, "-m", "The work tree as it stands", env=ALWAYS_THE_SAME)
+
+
+def _end_below(folder: str) -> None:
+    """End processes that work in a folder of ours: a run that was killed could not end its trainings."""
+    import psutil
+
+    for process in psutil.process_iter(["cwd"]):
+        if (process.info["cwd"] or "").startswith(f"{folder}/"):
+            with suppress(psutil.Error):
+                process.kill()
 
 
 def _remove(git: Git, folder: Path) -> None:

@@ -1,0 +1,215 @@
+"""Each reason why a model is not the one that is committed is planted, and named."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from beampermit.errors import BadInput, Conflict, Tripped
+from beampermit.project import Project
+from beampermit.reproduction.diagnosis import Kind
+from beampermit.reproduction.reproduce import Reproduction
+from beampermit.reproduction.weights import Likeness
+from beampermit.reproduction.worktree import workshop
+from dvc_repositories import leaf, remake, replace
+
+Again = Callable[..., Reproduction]
+
+
+def test_the_same_commit_gives_the_same_model_and_leaves_no_trace(trainable: Project, again: Again) -> None:
+    cache = sorted((trainable.root / ".dvc/cache").rglob("*"))
+    done = again()
+    assert done.diagnosis.kind is Kind.IDENTICAL
+    assert done.sound
+    assert done.compared is not None
+    assert [tensor.likeness for tensor in done.compared.tensors] == [Likeness.IDENTICAL] * 2
+    assert trainable.git("status", "--porcelain") == ""
+    assert len(trainable.git("worktree", "list").splitlines()) == 1
+    assert sorted((trainable.root / ".dvc/cache").rglob("*")) == cache
+
+
+def test_data_come_from_the_remote_where_this_clone_has_none(trainable: Project, again: Again) -> None:
+    leaf(trainable.root, trainable.root / ".dvc/cache", "model/weights.safetensors").unlink()
+    assert again().diagnosis.kind is Kind.IDENTICAL
+
+
+PLANTED = {
+    "a last bit": ({"SHIFT": "1e-9"}, Kind.WITHIN, "1 of 2 tensors differ, most weight by 1e-09"),
+    "another processor, near enough": ({"CPU": "default", "SHIFT": "1e-4"}, Kind.WITHIN, "shown and not judged: cpu"),
+    "another processor, too far": ({"CPU": "default", "SHIFT": "0.7"}, Kind.ENVIRONMENT, "cpu was AVX2, is default"),
+    "stuck": ({"START": "1.2"}, Kind.STUCK, "the retrained loss stands at 1.389 since epoch"),
+    "no seed": ({"NOISE": "0.01"}, Kind.UNREPEATABLE, "with different weights each time"),
+    "made otherwise": ({"SHIFT": "0.7"}, Kind.UNEXPLAINED, "the same weights twice here"),
+}
+
+
+@pytest.mark.parametrize("defect", PLANTED)
+def test_a_difference_is_named(again: Again, monkeypatch: pytest.MonkeyPatch, defect: str) -> None:
+    variables, kind, words = PLANTED[defect]
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("beampermit.reproduction.reproduce._predictions", lambda *_: None)
+    done = again()
+    assert done.diagnosis.kind is kind
+    assert words in done.diagnosis.words
+    assert done.sound is (kind is Kind.WITHIN)
+
+
+def test_another_package_is_another_environment(
+    trainable: Project, again: Again, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace(trainable.root / "metrics/training.json", '"numpy": "', '"numpy": "0.')
+    monkeypatch.setattr("beampermit.reproduction.prepared.changes", lambda _: [])
+    monkeypatch.setattr("beampermit.reproduction.reproduce._predictions", lambda *_: None)
+    monkeypatch.setenv("SHIFT", "0.7")
+    found = again().diagnosis
+    assert found.kind is Kind.ENVIRONMENT
+    assert found.because[0].startswith("packages.numpy was 0.")
+
+
+def test_one_row_changed_behind_the_models_back_is_other_data(trainable: Project, again: Again) -> None:
+    table = trainable.root / "data/dataset/train.parquet"
+    text = table.read_text().replace("2", "2.5")
+    table.unlink()
+    table.write_text(text)
+    lock = trainable.root / "dvc.lock"
+    before = lock.read_text()
+    remake(trainable.root)
+    new = next(line for line in lock.read_text().splitlines() if line.endswith(".dir"))
+    old = next(line for line in before.splitlines() if line.endswith(".dir"))
+    lock.write_text(before.replace(old, new, 1))  # what stage dataset made; stage train still ran on the old one
+    done = again()
+    assert done.diagnosis.kind is Kind.DATA
+    assert done.compared is None
+    assert "stage train ran on another data/dataset than dvc.lock names now" in done.diagnosis.words
+    assert "data/dataset/train.parquet is not the one that manifest.json binds the model to" in done.diagnosis.words
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "words"),
+    [
+        ("train.py", "0.05", "0.04", "train.py"),
+        ("params.yaml", "seed: 0", "seed: 3", "train is {'seed': 3}, it ran with {'seed': 0}"),
+    ],
+)
+def test_what_changed_since_the_model_was_made_is_other_code(
+    trainable: Project, again: Again, file: str, before: str, after: str, words: str
+) -> None:
+    replace(trainable.root / file, before, after)
+    done = again()
+    assert done.diagnosis.kind is Kind.CODE
+    assert words in done.diagnosis.words
+
+
+@pytest.mark.slow
+def test_seeds_that_agree_are_within_tolerance(again: Again) -> None:
+    done = again(seeds=(0, 1, 2))
+    assert done.sound
+    assert done.spread is not None
+    assert list(done.spread.metrics[0].values) == [0, 1, 2]
+
+
+@pytest.mark.slow
+def test_a_seed_that_finds_another_minimum_is_named(again: Again) -> None:
+    done = again(seeds=(0, 1, 7))
+    assert done.diagnosis.kind is Kind.IDENTICAL
+    assert done.spread is not None
+    assert not done.sound
+    assert done.spread.because[0].startswith("seed 7 is stuck in a local minimum: its loss stands at 1.38")
+
+
+def test_a_training_that_fails_says_why(trainable: Project, again: Again) -> None:
+    replace(trainable.root / "train.py", "rows = ", "raise SystemExit('no beam today')\nrows = ")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("beampermit.reproduction.prepared.changes", lambda _: [])
+        with pytest.raises(Tripped, match="cannot be run again"):
+            again()
+
+
+def test_a_seed_that_stands_nowhere_is_an_error_with_the_file(trainable: Project, again: Again) -> None:
+    contract = trainable.root / "contract.yaml"
+    replace(contract, "reproducibility: {", "reproducibility: {seed_at: 'params.yaml:model.seed', ")
+    with pytest.raises(BadInput, match=r"there is no model\.seed") as error:
+        again()
+    assert error.value.file == "params.yaml"
+
+
+def test_other_seeds_leave_the_rest_of_the_parameters_as_they_are(trainable: Project) -> None:
+    from beampermit.reproduction.retraining import committed_seed, set_seed
+
+    set_seed(trainable.root, "params.yaml:train.seed", 5)
+    assert (trainable.root / "params.yaml").read_text() == "train: {seed: 5}  # of the weight\n"
+    assert committed_seed(trainable.root, "params.yaml:train.seed") == 5
+
+
+def test_two_at_once_do_not_disturb_each_other(trainable: Project, again: Again) -> None:
+    with workshop(trainable), pytest.raises(Conflict, match="another reproduction of this project is running"):
+        again()
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from beampermit.environments import Environment
+from beampermit.processes import ended_by_signals
+from beampermit.project import Project
+from beampermit.reproduction.reproduce import reproduce
+project = Project(Path.cwd())
+with ended_by_signals():
+    reproduce(project, project.judge, project.git.head(), lambda _: Environment(Path(sys.prefix)), seeds=(0, 1))
+"""
+
+
+def interrupted(project: Project, by: signal.Signals) -> None:
+    """Begin a reproduction whose second seed takes long; end it by a signal once the first seed is done."""
+    child = subprocess.Popen([sys.executable, "-c", DRIVER], cwd=project.root, env={**os.environ, "SLOW": "600"})
+    cache = Path(os.environ["XDG_CACHE_HOME"])
+    deadline = time.monotonic() + 120
+    while not any(cache.glob("beampermit/reproduce/*/*/seed-0/done.json")):
+        assert child.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    child.send_signal(by)
+    assert child.wait(60) != 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_no_work_tree_and_no_process(trainable: Project, by: signal.Signals) -> None:
+    interrupted(trainable, by)
+    assert len(trainable.git("worktree", "list").splitlines()) == 1
+    assert not any(Path(os.environ["XDG_CACHE_HOME"]).glob("beampermit/reproduce/*/trees/*"))
+    assert training_in(trainable) == []
+
+
+@pytest.mark.slow
+def test_after_a_kill_the_next_run_sweeps_up_and_goes_on_with_the_seeds_that_are_left(
+    trainable: Project, again: Again
+) -> None:
+    interrupted(trainable, signal.SIGKILL)
+    assert training_in(trainable)
+    assert len(trainable.git("worktree", "list").splitlines()) > 1
+    done = again(seeds=(0, 1))
+    assert done.sound
+    assert done.resumed == (0,)
+    assert len(trainable.git("worktree", "list").splitlines()) == 1
+    assert training_in(trainable) == []
+
+
+def training_in(project: Project) -> list[str]:
+    """Trainings of this test's project that still run, by their working folder."""
+    import psutil
+
+    cache = os.environ["XDG_CACHE_HOME"]
+    return [
+        str(process.info["cwd"])
+        for process in psutil.process_iter(["cwd"])
+        if (process.info["cwd"] or "").startswith(cache)
+    ]
