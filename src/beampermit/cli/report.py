@@ -34,15 +34,21 @@ def report(
     if base:
         _ = project.base  # a base that was asked for by name must be there
     found = gather(project, verdicts, {id: cls.title() for id, cls in runner.load().items()})
-    texts = {FILE: found.json_text(), "report.md": found.markdown(), "summary.md": found.whole()}
-    for name, text in {**texts, "report.html": found.html()}.items():
+    images = drawings.images(found.plots)
+    texts = {
+        FILE: found.json_text(),
+        "report.md": found.markdown(),
+        "summary.md": found.whole(),
+        "report.html": found.html(images),
+    }
+    for name, text in texts.items():
         write_text(out / name, text)
-    images = {f"plots/{name}": image for name, image in drawings.files(found.plots).items()}
-    for name, image in images.items():
+    files = {f"plots/{name}": images[title] for title, name in drawings.file_names(images).items()}
+    for name, image in files.items():
         write_bytes(out / name, image)
     if found.problems:
         raise found.problems[0].error  # the report is written and shows it
-    paths = [str(out / name) for name in (*texts, "report.html", *images)]
+    paths = [str(out / name) for name in (*texts, *files)]
     show(
         {**found.summary(), "files": paths},
         lambda: console().print(f"{found.judged.headline}\n{' '.join(paths[:4])}", markup=False),

@@ -5,10 +5,14 @@ from __future__ import annotations
 import base64
 import io
 import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from beampermit.documents.charts import Chart, Confusion, Plots
 
+CONFUSION = "Confusion"
+MARGINS = {"left": 0.2, "right": 0.96, "bottom": 0.17, "top": 0.9}
+"""Of a chart: to let matplotlib find them takes as long as to draw it."""
 COLOURS = ("#0072b2", "#d55e00", "#009e73")
 
 
@@ -22,20 +26,27 @@ def confusion(counts: Confusion) -> str:
     return _address(_confusion(counts))
 
 
-def files(plots: Plots) -> dict[str, bytes]:
-    """PNG images by file name, such as `1-roc.png`: for whoever wants to put one into a talk or a logbook."""
-    made = {chart.title: _chart(chart) for chart in plots.charts}
-    if plots.confusion:
-        made["Confusion"] = _confusion(plots.confusion)
-    names = (re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40] for title in made)
+def images(plots: Plots) -> dict[str, bytes]:
+    """PNG images by title: each is drawn once, for a page and for a file."""
+    made = {chart.title: _png(_chart(chart)) for chart in plots.charts}
+    return made | ({CONFUSION: _png(_confusion(plots.confusion))} if plots.confusion else {})
+
+
+def address(image: bytes) -> str:
+    """A PNG image as a `data:` address."""
+    return "data:image/png;base64," + base64.b64encode(image).decode()
+
+
+def file_names(made: Iterable[str]) -> dict[str, str]:
+    """Title -> file name, such as `1-roc.png`."""
+    slugs = {title: re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40] for title in made}
     return {
-        f"{place}-{name}.png" if name else f"{place}.png": _png(figure)
-        for place, (name, figure) in enumerate(zip(names, made.values(), strict=True), 1)
+        title: f"{place}-{slug}.png" if slug else f"{place}.png" for place, (title, slug) in enumerate(slugs.items(), 1)
     }
 
 
 def _chart(wanted: Chart) -> Any:
-    figure, axes = _figure(4.1, 3.0)
+    figure, axes = _figure(4.1, 3.0, MARGINS)
     for curve, colour in zip(wanted.curves, COLOURS, strict=False):
         xs, ys = zip(*curve.points, strict=True)
         axes.plot(
@@ -60,7 +71,7 @@ def _confusion(counts: Confusion) -> Any:
             axes.text(column, row, f"{value:g}", ha="center", va="center", color="white" if dark else "black", size=14)
     axes.set_xticks([0, 1], ["said yes", "said no"])
     axes.set_yticks([0, 1], ["is", "is not"])
-    axes.set_title("Confusion")
+    axes.set_title(CONFUSION)
     return figure
 
 
@@ -96,14 +107,17 @@ def balance(title: str, counts: dict[str, dict[str, int]]) -> str:
     return _address(figure)
 
 
-def _figure(width: float, height: float) -> tuple:
+def _figure(width: float, height: float, margins: Mapping[str, float] | None = None) -> tuple:
     # The object interface: no pyplot, so no display is looked for and no figure outlives us.
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout=None if margins else "constrained")
     FigureCanvasSVG(figure)
-    return figure, figure.subplots()
+    axes = figure.subplots()
+    if margins:
+        figure.subplots_adjust(**margins)
+    return figure, axes
 
 
 def _address(figure: object) -> str:

@@ -116,6 +116,11 @@ class Report(Record):
         """Changed gates that ask less than before."""
         return tuple(move for move in self.gates if move.looser)
 
+    @property
+    def approvals(self) -> tuple[Move, ...]:
+        """Gates of metrics that ask less than before: each wants a code owner's word of its own."""
+        return tuple(move for move in self.looser if move.key.startswith("metrics."))
+
     def markdown(self, limit: int = papers.LIMIT, where: Markdown = WHERE) -> Markdown:
         """The report for a comment, within `limit` characters; `where` tells where to find what had to leave."""
         return self._short(limit, where, papers.length)
@@ -124,16 +129,16 @@ class Report(Record):
         """The report for a run's summary, within what GitHub shows of one."""
         return self._short(SUMMARY, Markdown("They stand in `report.html` among the artifacts."), papers.size)
 
-    def html(self) -> str:
-        """The whole report as one page, with drawings."""
+    def html(self, images: Mapping[str, bytes] | None = None) -> str:
+        """The whole report as one page; `images` are its drawings where they are made already."""
         from beampermit.documents import drawings
         from beampermit.documents.page import drawing
 
-        images = {chart.title: drawings.chart(chart) for chart in self.plots.charts}
-        if self.plots.confusion:
-            images["Confusion"] = drawings.confusion(self.plots.confusion)
-        values = self._values(lambda chart: drawing(chart.title), drawing("Confusion"))
-        return page(papers.join(papers.blocks(TEMPLATE, values)), f"{self.name}: {self.judged.headline}", images)
+        made = drawings.images(self.plots) if images is None else images
+        values = self._values(lambda chart: drawing(chart.title), drawing(drawings.CONFUSION))
+        text = papers.join(papers.blocks(TEMPLATE, values))
+        addresses = {title: drawings.address(image) for title, image in made.items()}
+        return page(text, f"{self.name}: {self.judged.headline}", addresses)
 
     def json_text(self) -> str:
         """The report for `read_report`."""

@@ -1,0 +1,80 @@
+"""What a large report costs: 200 verdicts and 50 plots, as a comment, as a page, as drawings, and read again."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from math import sin
+from typing import Any
+
+import pytest
+
+from beampermit.documents import drawings, papers
+from beampermit.documents.changes.flat import Move
+from beampermit.documents.charts import ENOUGH, Chart, Curve, Plots
+from beampermit.documents.judged import merged
+from beampermit.documents.report import Report, kept, read_report
+from beampermit.verdict import Location, Outcome, Verdict
+
+VERDICTS, PLOTS = 200, 50
+
+
+def verdict(number: int) -> Verdict:
+    shut = number % 4 != 0
+    return Verdict(
+        id=f"{('ENV', 'DAT', 'TST', 'MDL')[number % 4]}{number:03}",
+        title="Rows keep the contract",
+        outcome=Outcome.CLOSED if shut else Outcome.TRIPPED,
+        reason=f"row {number}: `turns` is 21.5 mm | outside [-20, 20] in @data_{number}",
+        fix="" if shut else "Run `dvc repro`.\n\nThen commit.",
+        locations=() if shut else (Location(file="data/raw.parquet", line=number),),
+    )
+
+
+def large() -> Report:
+    points = tuple((place / ENOUGH, abs(sin(place / 9))) for place in range(ENOUGH))
+    charts = tuple(Chart(f"Curve {n}", "x", "y", (Curve("a", points), Curve("b", points))) for n in range(PLOTS))
+    return Report(
+        name="bpm-faults",
+        judged=merged(map(verdict, range(VERDICTS)), {}),
+        commit="a" * 40,
+        head="b" * 40,
+        tree="c" * 40,
+        base=None,
+        packages=tuple(Move(f"package-{n}", "1.0", "1.1") for n in range(300)),
+        plots=Plots(charts),
+    )
+
+
+@pytest.mark.bench
+def test_report() -> None:
+    found = large()
+    text = found.json_text().encode()
+    images = drawings.images(found.plots)
+    steps: dict[str, Callable[[], Any]] = {
+        "kept within its bounds": lambda: kept(found),
+        "report.json read again": lambda: read_report(text, {}),
+        "report.md": found.markdown,
+        "summary.md": found.whole,
+        "plots/*.png": lambda: drawings.images(found.plots),
+        "report.html, from the drawings": lambda: found.html(images),
+    }
+    sizes = {
+        "report.json read again": len(text),
+        "report.md": papers.length(found.markdown()),
+        "summary.md": len(found.whole().encode()),
+        "plots/*.png": sum(map(len, images.values())),
+        "report.html, from the drawings": len(found.html(images).encode()),
+    }
+    for name, step in steps.items():
+        start = time.process_time()
+        step()
+        seconds = time.process_time() - start
+        size = f", {sizes[name] / 1024:.0f} KiB" if name in sizes else ""
+        sys.stdout.write(f"\n{name}: {seconds:.2f} s CPU{size}")
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    sys.stdout.write(
+        f"\n{VERDICTS} verdicts, {PLOTS} plots; the process, tests with it: {resident:.0f} MiB at its peak\n"
+    )
