@@ -1,0 +1,99 @@
+"""A branch loses its protection while a release runs: the steps of the actions themselves, and nothing is promoted."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from beampermit.project import Project
+from github_server import says
+from github_stand_in import GitHub, Token, environment
+from places import ROOT
+
+TEMPLATE = ROOT / "template/{{cookiecutter.project_slug}}"
+RULESET, WORKFLOW = ".github/rulesets/main.json", ".github/workflows/pull-request.yml"
+COMMAND = """\
+#!/bin/sh
+echo "$1 ${{GITHUB_TOKEN:-without a token}}" >> {log}
+test "$1" = protect || exit 0
+exec {python} -m beampermit.cli.main "$@"
+"""
+Step = Callable[[str, str], int]
+
+
+@pytest.fixture
+def ran(tmp_path: Path) -> Path:
+    """The first word of every `beampermit` command that ran, and the token it saw."""
+    return tmp_path / "ran"
+
+
+@pytest.fixture
+def step(project: Project, github: GitHub, tmp_path: Path, ran: Path) -> Step:
+    """Run a step of an action as a runner does; `beampermit protect` is real, other verbs are only written down."""
+    for name in (RULESET, WORKFLOW):
+        (project.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (project.root / name).write_text((TEMPLATE / name).read_text())
+    (project.root / "CODEOWNERS").write_text("* @ada @bo\n")
+    github.tokens = {"s3cret": Token(rights=frozenset({"metadata:read", "contents:write"}))}
+    github.ruleset(json.loads((TEMPLATE / RULESET).read_text()))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/beampermit").write_text(COMMAND.format(log=ran, python=sys.executable))
+    (tmp_path / "bin/beampermit").chmod(0o755)
+
+    def run(action: str, name: str) -> int:
+        folder = ROOT / "actions" / action
+        steps = YAML(typ="safe").load(folder / "action.yml")["runs"]["steps"]
+        script = next(one["run"] for one in steps if one["name"] == name)
+        job = environment(
+            github, GITHUB_ACTIONS="true", GITHUB_REF="refs/heads/main", GITHUB_SERVER_URL="http://git.lab"
+        )
+        if action == "promote":
+            job["TOKEN"] = job.pop("GITHUB_TOKEN")
+        path = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "GITHUB_ACTION_PATH": str(folder)}
+        command = ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", script]
+        registry = {"MLFLOW_TRACKING_URI": "sqlite:///none.db", "RELEASE": str(tmp_path)}
+        return subprocess.run(
+            command, cwd=project.root, env={**os.environ, **job, **path, **registry}, check=False
+        ).returncode
+
+    return run
+
+
+def test_a_protected_branch_is_asked_about_twice_and_promotes_without_that_token(step: Step, ran: Path) -> None:
+    assert step("protect", "Audit the protection") == 0
+    assert step("promote", "Promote") == 0
+    assert ran.read_text().splitlines() == ["protect s3cret", "protect s3cret", "promote without a token"]
+
+
+def test_an_unprotected_branch_ends_the_release_at_its_first_step(step: Step, github: GitHub, ran: Path) -> None:
+    github.rulesets.clear()
+    assert step("protect", "Audit the protection") == 1
+
+
+@pytest.mark.parametrize("enforcement", ["evaluate", "disabled"])
+def test_a_branch_that_is_unprotected_in_between_promotes_nothing(
+    step: Step, github: GitHub, ran: Path, enforcement: str
+) -> None:
+    assert step("protect", "Audit the protection") == 0
+    next(iter(github.rulesets.values()))["enforcement"] = enforcement
+    assert step("promote", "Promote") == 1
+    assert ran.read_text().splitlines() == ["protect s3cret", "protect s3cret"]
+
+
+def test_an_answer_that_is_not_clear_promotes_nothing(step: Step, github: GitHub, ran: Path) -> None:
+    github.next(says(403, {"message": "Upgrade to GitHub Pro"}), of="/rules/")
+    assert step("promote", "Promote") == 1
+    assert ran.read_text().splitlines() == ["protect s3cret"]
+
+
+def test_a_github_that_is_down_promotes_nothing(step: Step, github: GitHub, ran: Path) -> None:
+    github.next(*[says(502)] * 9, of="/rules/")
+    assert step("promote", "Promote") == 4
+    assert ran.read_text().splitlines() == ["protect s3cret"]
