@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import functools
 import http.server
+import itertools
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from beampermit.datasets import remote
 from beampermit.datasets.completeness import look
 from beampermit.datasets.pull import pull
 from beampermit.datasets.repository import Repository
@@ -21,8 +24,16 @@ from dvc_repositories import leaf, without_data
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
     status = 200
+    delay = 0.0
+    failing = 0
+    """Every so many requests, one fails."""
+    asked = itertools.count(1)
 
     def send_head(self) -> Any:
+        time.sleep(self.delay)
+        if self.failing and next(self.asked) % self.failing == 0:
+            self.send_error(503)
+            return None
         if self.status == 200:
             return super().send_head()
         self.send_error(self.status)
@@ -84,12 +95,12 @@ def test_a_server_that_refuses_is_the_outside_world(
 def test_a_server_that_fails_after_it_answered_does_not_make_data_missing(
     over_http: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    remote = Repository.of(over_http).remote()
+    web = Repository.of(over_http).remote()
     monkeypatch.setattr(_Handler, "status", 503)
     with pytest.raises(Outside, match="cannot be reached"):
-        remote.missing({"f" * 32})
+        web.missing({"f" * 32})
     with pytest.raises(Outside, match="cannot be reached"):
-        remote.read("f" * 32, 10)
+        web.read("f" * 32, 10)
 
 
 def test_a_server_that_is_gone_is_the_outside_world(
@@ -99,3 +110,28 @@ def test_a_server_that_is_gone_is_the_outside_world(
     server.server_close()
     with pytest.raises(Outside, match=r"the remote web \(http://127.0.0.1:\d+\) cannot be reached"):
         look(Repository.of(over_http))
+
+
+def test_a_slow_server_is_waited_for(over_http: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Handler, "delay", 0.3)
+    found = look(Repository.of(over_http))
+    assert (found.missing, found.asked) == ((), found.objects)
+
+
+def test_a_server_that_never_answers_is_given_up(over_http: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Handler, "delay", 2.0)
+    monkeypatch.setattr(remote, "TIMEOUT", 0.2)
+    with pytest.raises(Outside, match=r"the remote web .* cannot be reached: timed out"):
+        look(Repository.of(over_http))
+
+
+@pytest.mark.parametrize("failing", [2, 3, 5])
+def test_a_flaky_server_never_makes_data_missing(
+    over_http: Project, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    monkeypatch.setattr(_Handler, "failing", failing)
+    try:
+        missing = look(Repository.of(over_http)).missing
+    except Outside:
+        missing = ()
+    assert missing == ()
