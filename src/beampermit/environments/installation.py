@@ -48,8 +48,10 @@ def install(backend: Backend, root: Path, prefix: Path, *, reuse: bool = False, 
     With `reuse`, an environment that was completed from the same lock is taken as it is. The stamp is written last,
     after every package was compared with the lock; an environment without it is built again. Raises `Tripped` where
     what was installed is not the lock, `Outside` where a file or a Python cannot be had, `BadInput` where something
-    else is in that folder.
+    else is in that folder, and on Windows.
     """
+    if sys.platform == "win32":
+        raise BadInput("environments are not built on Windows", hint="wsl, and the same command in it")
     began = time.monotonic()
     lock = backend.read(root)
     with _alone(prefix, watch):

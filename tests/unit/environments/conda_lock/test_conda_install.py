@@ -147,6 +147,15 @@ def test_a_lock_for_other_platforms_is_said_to_be_one(
         installation.install(backend, locked, prefix, watch=QUIET)
 
 
+def test_windows_is_said_to_be_unsupported(
+    backend: CondaLock, locked: Path, prefix: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installation.sys, "platform", "win32")
+    with pytest.raises(BadInput, match="environments are not built on Windows"):
+        installation.install(backend, locked, prefix, watch=QUIET)
+    assert not prefix.exists()
+
+
 def test_a_package_without_sha256_is_not_installed(backend: CondaLock, locked: Path, prefix: Path) -> None:
     file = locked / "conda-lock.yml"
     lines = file.read_text().splitlines(keepends=True)
