@@ -1,0 +1,21 @@
+"""Lines of a contract that wait for a person are named, wherever the mark stands."""
+
+from __future__ import annotations
+
+from beampermit.contract.unwritten import Todo, todos
+
+
+def test_a_mark_in_a_value_in_a_comment_in_both_and_alone() -> None:
+    text = (
+        "summary: TODO what it does\n"
+        "budget: {memory: 1}    # TODO: MiB\n"
+        "  - {name: auc, description: TODO what auc says}    # TODO the gate\n"
+        "      - TODO\n"
+        "done: nothing ToDo, TODOS neither\n"
+    )
+    assert todos(text) == (
+        Todo(1, "summary", "what it does"),
+        Todo(2, "budget", "MiB"),
+        Todo(3, "name", "what auc says; the gate"),
+        Todo(4, "", ""),
+    )
