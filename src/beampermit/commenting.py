@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from beampermit.documents.markdown import Markdown, text, visible
+from beampermit.documents.markdown import Markdown, logged, text
 from beampermit.documents.report import FILE, LARGEST, Report, read_report
 from beampermit.errors import BadInput
 from beampermit.github import artifact, cml, pulls, runs
@@ -24,6 +24,8 @@ from beampermit.github.watermark import TITLE, Mark
 ARTIFACT = "report"
 BESIDE = re.compile(r"report\.(?:md|html)|summary\.md|plots/[a-z0-9-]{1,60}\.png")
 """What else `beampermit report` writes."""
+UNJUDGED = ("action_required", "skipped", "stale")
+"""Ends of runs that never began: a stranger's waits for a maintainer's approval."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,9 @@ class Publisher:
         """
         run = runs.run(self.client, number)
         if run.event != "pull_request":
-            return Posted(Outcome.NOWHERE, f"run {run.id} was started by {visible(run.event)}, not by a pull request")
+            return Posted(Outcome.NOWHERE, f"run {run.id} was started by {logged(run.event)}, not by a pull request")
+        if run.conclusion in UNJUDGED:
+            return Posted(Outcome.NOWHERE, f"run {run.id} has judged nothing: it ended in {run.conclusion}")
         found = pulls.pulls_of(self.client, run)
         if len(found) > 1:
             named = ", ".join(str(pull.number) for pull in found)
@@ -61,7 +65,7 @@ class Publisher:
             report = self._report(run)
         except BadInput as error:
             self._post(found[0], _apology(self._source(run), error), mark)
-            raise BadInput(_harmless(error.message), file=error.file, line=error.line, hint=error.hint) from None
+            raise
         return self._post(found[0], self._text(report, run), mark)
 
     def of_folder(self, folder: Path, number: int | None) -> Posted:
@@ -123,8 +127,3 @@ def _doubt(report: Report, run: Run) -> tuple[str, ...]:
 def _apology(source: str, error: BadInput) -> str:
     where = f"{text(error.place)}: " if error.place else ""
     return f"# ❌ No report\n\nWhat the run left cannot be shown: {where}{text(error.message)}.\n\n{source}"
-
-
-def _harmless(message: str) -> str:
-    """A line for a job's log: names in an artifact are whatever its author liked, and a runner obeys `##[`."""
-    return visible(message, limit=300).replace("##[", "## [")

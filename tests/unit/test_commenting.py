@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from beampermit.cli.main import app
+from beampermit.cli.output import fail
 from beampermit.commenting import Publisher
 from beampermit.documents.changes.flat import Move
 from beampermit.documents.judged import Judged
@@ -111,13 +112,24 @@ def test_a_report_that_says_closed_of_a_run_that_failed_is_doubted(publisher: Pu
     assert "which ended in failure" in body
 
 
-@pytest.mark.parametrize("event", ["push", "merge_group", "workflow_dispatch", "pull_request_target", "x\n::error::x"])
+@pytest.mark.parametrize(
+    "event", ["push", "merge_group", "workflow_dispatch", "pull_request_target", "x\n::error::x ##[error]x"]
+)
 def test_a_run_of_another_event_has_no_pull_request(publisher: Publisher, github: GitHub, event: str) -> None:
     github.pull(HEAD, fork="stranger/faults")
     posted = publisher.of_run(ran(github, written(), event=event))
     assert posted.outcome is Outcome.NOWHERE
     assert "\n" not in posted.words
+    assert "##[" not in posted.words
     assert len(github.asked) == 1
+
+
+def test_a_stranger_s_run_that_waits_for_approval_is_no_failure(publisher: Publisher, github: GitHub) -> None:
+    github.pull(HEAD, fork="stranger/faults")
+    run = github.run(HEAD, fork="stranger/faults", conclusion="action_required")["id"]
+    posted = publisher.of_run(run)
+    assert posted.words == f"run {run} has judged nothing: it ended in action_required"
+    assert github.comments == {}
 
 
 def closed(github: GitHub) -> None:
@@ -218,7 +230,7 @@ SOUND = written().json_text()
     ids=["nan", "infinity", "huge", "twice", "deep", "bom", "half", "command", "key", "list", "empty"],
 )
 def test_data_that_is_not_a_report_is_refused_and_the_comment_says_so(
-    publisher: Publisher, github: GitHub, content: str
+    publisher: Publisher, github: GitHub, content: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert content != SOUND
     github.pull(HEAD, fork="stranger/faults")
@@ -226,21 +238,31 @@ def test_data_that_is_not_a_report_is_refused_and_the_comment_says_so(
     run = ran(github, content)
     with pytest.raises(BadInput) as caught:
         publisher.of_run(run)
-    line = str(caught.value)
-    assert line.isprintable()
-    assert "##[" not in line
+    assert_one_line(caught.value, capsys)
     (body,) = said(github)
     assert body.startswith("# ❌ No report\n\nWhat the run left cannot be shown: report.json")
     assert_harmless(_without_our_links(body, run))
 
 
-def test_an_archive_that_is_refused_is_said_without_its_words(publisher: Publisher, github: GitHub) -> None:
+def assert_one_line(error: BadInput, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the job's log shows holds no command that a runner obeys."""
+    fail(error)
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first.startswith("beampermit: ")
+    assert all(line.startswith("      next: ") for line in rest)
+    assert "##[" not in first
+    assert "\x1b" not in first
+
+
+def test_an_archive_that_is_refused_is_said_without_its_words(
+    publisher: Publisher, github: GitHub, capsys: pytest.CaptureFixture[str]
+) -> None:
     github.pull(HEAD, fork="stranger/faults")
     run = github.run(HEAD, fork="stranger/faults")["id"]
     github.artifact(run, "report", left(written().json_text(), name="../@octocat\n::error::x"))
     with pytest.raises(BadInput, match="is none of the files of a report") as caught:
         publisher.of_run(run)
-    assert str(caught.value).isprintable()
+    assert_one_line(caught.value, capsys)
     assert_harmless(_without_our_links(said(github)[0], run))
 
 

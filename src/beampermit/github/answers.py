@@ -25,7 +25,7 @@ class Comment(Answer):
     """A comment below a pull request; its author is None where the account is gone."""
 
     id: int
-    body: str
+    body: str = ""
     user: Author | None
     html_url: str
 
@@ -71,6 +71,7 @@ class Artifact(Answer):
     id: int
     name: str
     expired: bool
+    size_in_bytes: int
 
 
 Kind = TypeVar("Kind", bound=Answer)

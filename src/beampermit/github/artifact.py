@@ -61,6 +61,8 @@ def _download(client: Client, found: Artifact) -> bytes:
     gone = BadInput("the artifact has expired", hint="run the workflow again, then this")
     if found.expired:
         raise gone
+    if found.size_in_bytes > LARGEST:
+        raise BadInput(f"larger than the {LARGEST} bytes allowed here", file=f"{found.name}.zip")
     try:
         return client.download(f"/actions/artifacts/{found.id}/zip", LARGEST)
     except Refused as refused:

@@ -162,11 +162,21 @@ def test_an_artifact_that_has_expired_is_said(client: Client, github: GitHub, wh
         member(client, run)
 
 
+@pytest.mark.parametrize(
+    ("said", "error", "words"),
+    [(None, BadInput, "larger than the 50 bytes"), (7, Outside, "longer than the 50 bytes")],
+    ids=["told", "belied"],
+)
 def test_an_archive_that_is_too_large_is_not_read_to_its_end(
-    client: Client, github: GitHub, monkeypatch: pytest.MonkeyPatch
+    client: Client,
+    github: GitHub,
+    monkeypatch: pytest.MonkeyPatch,
+    said: int | None,
+    error: type[Exception],
+    words: str,
 ) -> None:
     monkeypatch.setattr(artifact, "LARGEST", 50)
     run = github.run("c0ffee")["id"]
-    github.artifact(run, "report", archive(REPORT))
-    with pytest.raises(Outside, match="longer than the 50 bytes"):
+    github.artifact(run, "report", archive(REPORT), **({"size_in_bytes": said} if said else {}))
+    with pytest.raises(error, match=words):
         member(client, run)
