@@ -150,6 +150,9 @@ def test_the_guard_of_a_job_that_is_needed_holds_unless_the_job_runs_after_failu
     )
     assert found(text) == []
     assert found(text.replace("needs: one", "needs: one\n    if: always()")) == [("fork-runner", 11)]
+    further = text + "  three:\n    needs: [two]\n    runs-on: gpu\n    steps: []\n"
+    assert found(further) == []
+    assert found(further.replace("needs: one", "needs: three")) == [("fork-runner", 10), ("fork-runner", 14)]
 
 
 CALLED = """\
@@ -272,6 +275,12 @@ def test_a_composite_action_is_read_too() -> None:
 def test_workflows_that_call_each_other_in_a_circle_end() -> None:
     circle = "on: {workflow_call: }\njobs:\n  again:\n    uses: ./.github/workflows/circle.yml\n"
     assert found(workflow("uses: ./.github/workflows/circle.yml"), circle=circle) == []
+
+
+def test_workflows_that_call_each_other_many_times_over_are_refused() -> None:
+    jobs = "".join(f"  j{n}:\n    uses: ./.github/workflows/circle.yml\n" for n in range(9))
+    with pytest.raises(BadInput, match=r"w\.yml: this starts more than 2000 jobs"):
+        linted(workflow("uses: ./.github/workflows/circle.yml"), circle=f"on: {{workflow_call: }}\njobs:\n{jobs}")
 
 
 def test_a_file_that_cannot_be_read_is_named() -> None:

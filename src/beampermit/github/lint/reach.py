@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
+from beampermit.errors import BadInput
 from beampermit.github.lint.values import resolve
 from beampermit.github.uses import Use
 from beampermit.github.workflow import FOLDER, Job, Workflow
@@ -16,6 +18,8 @@ PRIVILEGED = frozenset({"pull_request_target", "workflow_run", "issue_comment", 
 """Events that anybody can cause, and whose jobs have the repository's secrets."""
 DEEPEST = 10
 """How many reusable workflows may call each other: GitHub's own limit."""
+MOST = 2000
+"""Jobs that are looked at: workflows that call each other many times over are not followed for ever."""
 
 
 @dataclass(frozen=True, order=True)
@@ -71,8 +75,11 @@ class Walk:
     elsewhere: set[str] = field(default_factory=set)
 
     def jobs(self, entry: Workflow) -> tuple[Reached, ...]:
-        """All jobs that `entry` starts, callers replaced by what they call."""
-        return tuple(self._expand(entry, dict(entry.defaults), (), "", None, 0))
+        """All jobs that `entry` starts, those of the workflows it calls among them. Raises `BadInput` for too many."""
+        found = tuple(islice(self._expand(entry, dict(entry.defaults), (), "", None, 0), MOST + 1))
+        if len(found) > MOST:
+            raise BadInput(f"this starts more than {MOST} jobs, which nobody reviews", file=entry.file)
+        return found
 
     def _expand(
         self,
@@ -89,9 +96,8 @@ class Walk:
             )
             for job in workflow.jobs.values()
         }
-        for job in here.values():
-            needed = tuple(here[need] for need in job.job.needs if need in here)
-            yield replace(job, needed=needed)
+        for job in _with_needs(here).values():
+            yield job
             called, is_own = self._called(job.job.uses) if job.job.uses and depth < DEEPEST else (None, False)
             if called is None:
                 continue
@@ -109,3 +115,16 @@ class Walk:
             return self.own[use.path], True
         self.elsewhere.add(use.text)
         return None, False
+
+
+def _with_needs(jobs: Mapping[str, Reached]) -> dict[str, Reached]:
+    """Each job with those it needs, and those that these need."""
+    found: dict[str, Reached] = {}
+
+    def whole(id: str) -> Reached:
+        if id not in found:
+            found[id] = jobs[id]  # so that a circle, which GitHub refuses, ends here
+            found[id] = replace(jobs[id], needed=tuple(whole(need) for need in jobs[id].job.needs if need in jobs))
+        return found[id]
+
+    return {id: whole(id) for id in jobs}
