@@ -15,13 +15,18 @@ FILES = {
         "name: Ours\non: pull_request\njobs:\n  lint:\n    runs-on: ubuntu-latest\n    steps: [{run: ruff check}]\n"
     ),
     "README.md": "# Orbit\n",
+    "pyproject.toml": (
+        '[project]\nname = "Orbit_Predictor"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = []\n'
+    ),
     "dvc.yaml": """\
 stages:
   prepare:
     cmd: mkdir -p data && echo 1 > data/train.csv
     outs: [data/train.csv]
   train:
-    cmd: echo 1 > model.bin
+    cmd:
+      - echo 1 > model.bin
+      - printf '%s' '{"r2":0.94,"rmse":0.03}' > metrics.json
     deps: [src/orbit/train.py, data/train.csv]
     params: [train.epochs]
     outs: [model.bin]
@@ -29,19 +34,14 @@ stages:
       - metrics.json: {cache: false}
 """,
 }
-PYPROJECT = '[project]\nname = "Orbit_Predictor"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = []\n'
 
 
-def make(root: Path, *, branch: str = "main", uv: bool = True, conda: bool = False) -> Path:
-    """Write the repository and commit it, as two people."""
+def make(root: Path) -> Path:
+    """Write the repository, on `main`, and commit it as two people."""
     for name, text in FILES.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
-    if uv:
-        (root / "pyproject.toml").write_text(PYPROJECT)
-    if conda:
-        (root / "environment.yml").write_text("channels: [conda-forge]\ndependencies: [python=3.11]\n")
-    git(root, "init", "--quiet", "--initial-branch", branch)
+    git(root, "init", "--quiet", "--initial-branch", "main")
     dvc(root, "init", "--quiet")
     (root.parent / "remote").mkdir()
     dvc(root, "remote", "add", "--quiet", "--default", "local", str(root.parent / "remote"))
