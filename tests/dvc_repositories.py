@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
 
@@ -51,3 +52,18 @@ def plant_manifest(project: Project, storage: Path, entries: object) -> None:
     lock = project.root / "dvc.lock"
     before = next(line.split()[-1] for line in lock.read_text().splitlines() if line.endswith(".dir"))
     replace(lock, before, f"{value}.dir")
+
+
+def edit(file: str, before: str, after: str) -> Callable[[Project], None]:
+    return lambda project: replace(project.root / file, before, after)
+
+
+def append(file: str) -> Callable[[Project], None]:
+    return lambda project: replace_bytes(project.root / file, b"more")
+
+
+def replace_bytes(file: Path, more: bytes) -> None:
+    content = file.read_bytes()
+    file.chmod(0o644)
+    file.unlink()
+    file.write_bytes(content + more)

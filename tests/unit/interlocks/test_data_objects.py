@@ -1,0 +1,272 @@
+"""Objects that DVC keeps: what is stale, missing, unsafe or altered trips and is named."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from beampermit.datasets.repository import Repository
+from beampermit.errors import BadInput, Outside
+from beampermit.interlocks.data import DAT001, DAT002, DAT003, DAT008
+from beampermit.interlocks.interlock import Finding
+from beampermit.interlocks.runner import check, select
+from beampermit.project import Project
+from beampermit.verdict import Outcome
+from dvc_repositories import append, edit, leaf, plant_manifest, remake, replace, without_data
+
+Alter = Callable[..., None]
+
+
+def dat001(project: Project) -> Finding:
+    return DAT001().check(Repository.of(project))
+
+
+def dat002(project: Project) -> Finding:
+    return DAT002().check(Repository.of(project))
+
+
+def dat003(project: Project) -> Finding:
+    return DAT003().check(Repository.of(project))
+
+
+# DAT001
+
+
+def test_dat001_judges_the_lock_alone_where_data_were_not_pulled(dvc_project: Project) -> None:
+    without_data(dvc_project)
+    assert dat001(dvc_project).outcome is Outcome.CLOSED
+
+
+def never_run(project: Project) -> None:
+    with (project.root / "dvc.yaml").open("a") as stream:
+        stream.write("  train:\n    cmd: python train.py\n    outs: [model]\n")
+
+
+def pipe(project: Project) -> None:
+    file = project.root / "data/raw.parquet"
+    file.unlink()
+    os.mkfifo(file)
+
+
+def link_to_endless(project: Project) -> None:
+    (project.root / "make.py").unlink()
+    (project.root / "make.py").symlink_to("/dev/zero")
+
+
+STALE: dict[str, tuple[Callable[[Project], None], str]] = {
+    "command": (edit("dvc.yaml", "make.py dataset", "make.py dataset --fast"), "stage dataset: its command changed"),
+    "code": (append("make.py"), "make.py is not what dvc.lock names"),
+    "code gone": (lambda project: (project.root / "make.py").unlink(), "make.py is missing"),
+    "parameter": (edit("params.yaml", "8", "9"), "stage raw: params.yaml: rows is 9, it ran with 8"),
+    "parameter gone": (edit("params.yaml", "rows", "columns"), "rows is absent, it ran with 8"),
+    "input added": (edit("dvc.yaml", "deps: [make.py]", "deps: [make.py, params.yaml]"), "its input params.yaml"),
+    "output added": (edit("dvc.yaml", "outs: [data/dataset,", "outs: [log, data/dataset,"), "know its output log"),
+    "never ran": (never_run, "stage train: never ran: dvc.lock does not know it"),
+    "no lock at all": (lambda project: (project.root / "dvc.lock").unlink(), "stage raw: never ran"),
+    "kept file edited": (append("data/raw.parquet"), "stage raw: data/raw.parquet is not what dvc.lock names"),
+    "folder edited": (append("data/dataset/test.parquet"), "data/dataset is not what dvc.lock names"),
+    "file in git edited": (append("data/raw.json"), "data/raw.json is not what dvc.lock names"),
+    "file in git gone": (lambda project: (project.root / "data/raw.json").unlink(), "data/raw.json is missing"),
+    "data outside": (edit("dvc.yaml", "deps: [make.py]", "deps: [make.py, /etc/hosts]"), "outside the project"),
+    "pipe": (pipe, "data/raw.parquet is a named pipe, not a file"),
+    "link out": (link_to_endless, "make.py is a link to /dev/zero, not a file"),
+}
+
+
+@pytest.mark.parametrize("defect", STALE)
+def test_dat001_trips_on_what_changed_since_the_lock(dvc_project: Project, defect: str) -> None:
+    plant, reason = STALE[defect]
+    plant(dvc_project)
+    finding = dat001(dvc_project)
+    assert finding.outcome is Outcome.TRIPPED
+    assert reason in " ".join(finding.evidence["changes"])
+
+
+def test_dat001_trips_where_a_stage_ran_on_another_version_than_its_producer_made(dvc_project: Project) -> None:
+    without_data(dvc_project)
+    lock = dvc_project.root / "dvc.lock"
+    before, after = lock.read_text().split("  dataset:")
+    value = next(line.split()[-1] for line in after.splitlines() if "md5: " in line and "hash" not in line)
+    lock.write_text(before + "  dataset:" + after.replace(value, "f" * 32))
+    assert "it ran on another data/labels.parquet than stage raw made" in dat001(dvc_project).reason
+
+
+BROKEN = {
+    "conflict in the lock": ("dvc.lock", "stages:", "<<<<<<< HEAD\nstages:", 2, "merge-conflict markers"),
+    "conflict in the pipeline": ("dvc.yaml", "stages:", "<<<<<<< HEAD\nstages:", 1, "merge-conflict markers"),
+    "not YAML": ("dvc.yaml", "stages:", "stages: [", 3, "not YAML"),
+    "unknown key": ("dvc.yaml", "deps: [make.py]", "dep: [make.py]", 4, "dep: extra keys not allowed"),
+    "hash by hand": ("dvc.lock", "md5: ", "md5: ../../x", None, "not one of DVC's"),
+}
+
+
+@pytest.mark.parametrize("defect", BROKEN)
+def test_a_broken_file_of_dvc_is_named_with_its_line(dvc_project: Project, defect: str) -> None:
+    file, before, after, line, message = BROKEN[defect]
+    if defect == "hash by hand":
+        lines = (dvc_project.root / file).read_text()
+        before = next(text for text in lines.splitlines() if text.endswith(".dir")).strip()
+    replace(dvc_project.root / file, before, after)
+    with pytest.raises(BadInput) as caught:
+        _ = Repository.of(dvc_project).kept
+    assert message in caught.value.message
+    assert caught.value.file == file
+    assert caught.value.line == (line or caught.value.line) is not None
+
+
+@pytest.mark.parametrize("path", [".git/hooks", ".Git/hooks", ".beampermit"])
+def test_an_output_that_would_be_written_into_folders_of_others_is_refused(dvc_project: Project, path: str) -> None:
+    for name in ("dvc.yaml", "dvc.lock"):
+        file = dvc_project.root / name
+        file.write_text(file.read_text().replace("data/dataset", path))
+    with pytest.raises(BadInput, match=r"goes into '.Git'|goes into '.beampermit'|ignored by :.git"):
+        _ = Repository.of(dvc_project).kept
+
+
+# DAT002
+
+
+def test_dat002_asks_only_for_what_is_new_since_the_base(dvc_project: Project, alter: Alter) -> None:
+    alter("train", "*", "LIMIT 7")
+    remake(dvc_project.root)
+    finding = dat002(dvc_project)
+    assert (finding.outcome, finding.evidence["asked"], finding.evidence["objects"]) == (Outcome.CLOSED, 2, 6)
+
+
+@pytest.mark.parametrize("path", ["data/raw.parquet", "data/dataset/test.parquet"])
+def test_dat002_trips_on_an_object_that_is_not_on_the_remote(dvc_project: Project, storage: Path, path: str) -> None:
+    leaf(dvc_project.root, storage, path).unlink()
+    finding = dat002(Project(dvc_project.root, base="HEAD~0"))
+    assert finding.outcome is Outcome.CLOSED, "the base branch has it too"
+    dvc_project.git("branch", "--delete", "--force", "main")
+    finding = dat002(Project(dvc_project.root))
+    assert finding.outcome is Outcome.TRIPPED
+    assert f"{path} is not on storage" in finding.reason
+
+
+def test_dat002_trips_on_a_new_leaf_that_was_not_pushed(dvc_project: Project, storage: Path, alter: Alter) -> None:
+    alter("train", "*", "LIMIT 7")
+    remake(dvc_project.root)
+    leaf(dvc_project.root, storage, "data/dataset/train.parquet").unlink()
+    finding = dat002(dvc_project)
+    assert "data/dataset/train.parquet is not on storage" in finding.reason
+    assert finding.evidence["asked"] == 2
+
+
+def test_dat002_trips_on_data_declared_never_to_be_pushed(dvc_project: Project) -> None:
+    replace(dvc_project.root / "dvc.yaml", "- data/raw.parquet", "- data/raw.parquet: {push: false}")
+    assert "data/raw.parquet is declared `push: false`" in dat002(dvc_project).reason
+
+
+def test_a_remote_that_is_down_is_the_outside_world_not_the_project(dvc_project: Project, storage: Path) -> None:
+    shutil.rmtree(storage)
+    with pytest.raises(Outside, match=r"the remote storage .* cannot be reached"):
+        dat002(dvc_project)
+    verdict = check(dvc_project, select(["DAT002"]))[0]
+    assert (verdict.outcome, verdict.exit_code) == (Outcome.ERROR, 4)
+
+
+def test_no_remote_at_all_is_the_outside_world(dvc_project: Project) -> None:
+    (dvc_project.root / ".dvc/config").write_text("")
+    with pytest.raises(Outside, match="no remote"):
+        dat002(Project(dvc_project.root))
+
+
+def test_a_pull_request_cannot_redirect_the_remote(dvc_project: Project, storage: Path) -> None:
+    storage.rename(storage.with_name("other"))
+    replace(dvc_project.root / ".dvc/config", "../../storage", "../../other")
+    with pytest.raises(Outside, match="the remote storage"):
+        dat002(dvc_project)
+    assert "remote storage: url ../../storage -> ../../other" in DAT008().check(dvc_project).reason
+
+
+# DAT003
+
+SOUND = "0" * 32
+MANIFESTS = {
+    "leaves the folder": ([{"md5": SOUND, "relpath": "../../x"}], "has the part '..'"),
+    "absolute": ([{"md5": SOUND, "relpath": "/tmp/x"}], "is not a relative path"),
+    "into git": ([{"md5": SOUND, "relpath": "a/.GIT/config"}], "goes into '.GIT'"),
+    "into dvc": ([{"md5": SOUND, "relpath": ".dvc/config"}], "goes into '.dvc'"),
+    "backslash": ([{"md5": SOUND, "relpath": "..\\x"}], "is not a relative path"),
+    "NUL": ([{"md5": SOUND, "relpath": "a\0b"}], "holds a control character"),
+    "not UTF-8": ([{"md5": SOUND, "relpath": "a\ud800"}], "is not JSON: no low surrogate"),
+    "case clash": ([{"md5": SOUND, "relpath": name} for name in ("a/B", "a/b")], "are one file on some systems"),
+    "Unicode clash": ([{"md5": SOUND, "relpath": name} for name in ("\u00e9", "e\u0301")], "are one file on some"),
+    "given twice": ([{"md5": SOUND, "relpath": "a"}] * 2, "are one file on some systems"),
+    "file and folder": ([{"md5": SOUND, "relpath": name} for name in ("a", "a/b")], "are one file on some systems"),
+    "not a hash": ([{"md5": "../../../x", "relpath": "a"}], "has no hash of 32 hexadecimal digits"),
+    "folder in a folder": ([{"md5": SOUND + ".dir", "relpath": "a"}], "has no hash of 32 hexadecimal digits"),
+    "more than a name and a hash": ([{"md5": SOUND, "relpath": "a", "url": "x"}], "is not a name with a hash"),
+    "not a list": ({"md5": SOUND}, "is not a list of files"),
+    "deep": ("[" * 5, "is not a list of files"),
+}
+
+
+@pytest.mark.parametrize("defect", MANIFESTS)
+def test_dat003_trips_on_a_manifest_that_must_not_be_checked_out(
+    dvc_project: Project, storage: Path, defect: str
+) -> None:
+    entries, reason = MANIFESTS[defect]
+    plant_manifest(dvc_project, storage, entries)
+    finding = dat003(dvc_project)
+    assert finding.outcome is Outcome.TRIPPED
+    assert "the manifest of data/dataset" in finding.reason
+    assert reason in finding.reason
+
+
+def test_dat003_trips_on_a_manifest_whose_bytes_are_not_its_name(dvc_project: Project, storage: Path) -> None:
+    without_data(dvc_project)
+    file = next(storage.rglob("*.dir"))
+    file.chmod(0o644)
+    file.write_text("[]")
+    assert "its bytes have the hash d751713988987e9331980363e24189ce" in dat003(dvc_project).reason
+
+
+def test_dat003_trips_on_a_manifest_that_nobody_has(dvc_project: Project, storage: Path) -> None:
+    without_data(dvc_project)
+    next(storage.rglob("*.dir")).unlink()
+    assert "the manifest of data/dataset is neither here nor on the remote" in dat003(dvc_project).reason
+
+
+def test_dat003_is_not_closed_where_no_bytes_could_be_read(dvc_project: Project) -> None:
+    without_data(dvc_project)
+    finding = dat003(dvc_project)
+    assert finding.outcome is Outcome.SKIPPED
+    assert "beampermit data pull" in finding.reason
+
+
+def corrupt(file: Path) -> None:
+    """Other bytes, same size, same times: what a memory of hashes does not notice."""
+    found = file.stat()
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    file.chmod(0o644)
+    file.write_bytes(content)
+    os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+def test_dat003_trips_on_a_cached_object_of_the_same_size_with_other_bytes(dvc_project: Project) -> None:
+    corrupt(leaf(dvc_project.root, dvc_project.root / ".dvc/cache", "data/dataset/test.parquet"))
+    assert "test.parquet has other bytes than its hash" in dat003(dvc_project).reason
+
+
+def test_dat003_trips_on_bytes_in_the_work_tree_that_only_look_unchanged(dvc_project: Project) -> None:
+    corrupt(dvc_project.root / "data/dataset/train.parquet")
+    assert "data/dataset/train.parquet has other bytes than its hash" in dat003(dvc_project).reason
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_dat003_opens_neither_pipes_nor_links_among_the_data(dvc_project: Project, kind: str) -> None:
+    file = dvc_project.root / "data/dataset/extra"
+    if kind == "pipe":
+        os.mkfifo(file)
+    else:
+        file.symlink_to("/etc")
+    what = "a named pipe" if kind == "pipe" else "a link to /etc"
+    assert f"data/dataset/extra is {what}" in dat003(dvc_project).reason

@@ -1,0 +1,172 @@
+"""Rows of the splits: what breaks a promise, or stands in two splits, trips and is named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from beampermit.errors import Tripped
+from beampermit.interlocks.data import DAT004, DAT005
+from beampermit.interlocks.interlock import Absent, Finding
+from beampermit.interlocks.runner import check, select
+from beampermit.project import Project
+from beampermit.verdict import Outcome
+from dvc_repositories import replace, without_data
+
+Alter = Callable[..., None]
+
+
+def dat004(project: Project) -> Finding:
+    return DAT004().check(project, project.contract, project.judge)
+
+
+def dat005(project: Project) -> Finding:
+    return DAT005().check(project, project.contract, project.judge)
+
+
+# DAT004
+
+ROWS: dict[str, tuple[str, str]] = {
+    "above": (
+        "* REPLACE (list_transform(turns, lambda x: x + 32.2) AS turns)",
+        "train.parquet: turns reaches 35.2 mm, outside [-20, 20] mm, in 8 of 8 rows"
+        " (first: acquisition a01-0, device BPM.1, plane X)",
+    ),
+    "below": ("* REPLACE (list_transform(turns, lambda x: x - 30) AS turns)", "turns reaches -31 mm, outside"),
+    "NaN": ("* REPLACE ([1, 'nan'::FLOAT, 2, 3] AS turns)", "turns is not finite in 8 of 8 rows"),
+    "infinite": ("* REPLACE ([1, '-inf'::FLOAT, 2, 3] AS turns)", "turns is not finite in 8 of 8 rows"),
+    "null in a list": ("* REPLACE ([1, NULL, 2, 3]::FLOAT[] AS turns)", "turns is null in 8 of 8 rows"),
+    "null list": ("* REPLACE (NULL::FLOAT[] AS turns)", "turns is null in 8 of 8 rows"),
+    "short": ("* REPLACE (turns[:3] AS turns)", "turns has not 4 values in 8 of 8 rows"),
+    "empty list": ("* REPLACE ([]::FLOAT[] AS turns)", "turns has not 4 values in 8 of 8 rows"),
+    "renamed": ("* RENAME (turns AS turn)", "there is no column 'turns'; is it 'turn'?"),
+    "other case": ("* RENAME (turns AS TURNS)", "there is no column 'turns'"),
+    "no target": ("* EXCLUDE (faulty)", "there is no column 'faulty'"),
+    "text": ("* REPLACE ('x' AS turns)", "turns is of type VARCHAR, not lists of 4 numbers"),
+    "numbers, not lists": ("* REPLACE (1.5::FLOAT AS turns)", "turns is of type FLOAT, not lists of 4 numbers"),
+    "null key": ("* REPLACE (NULL::VARCHAR AS device)", "device is null in 8 of 8 rows"),
+    "key twice": ("* REPLACE ('a' AS acquisition)", "6 of 8 rows repeat the key of another (first: acquisition a,"),
+}
+
+
+@pytest.mark.parametrize("defect", ROWS)
+def test_dat004_trips_on_rows_that_break_the_contract(dvc_project: Project, alter: Alter, defect: str) -> None:
+    columns, reason = ROWS[defect]
+    alter("train", columns)
+    finding = dat004(dvc_project)
+    assert finding.outcome is Outcome.TRIPPED
+    assert reason in finding.reason
+    assert finding.locations[0].file == "data/dataset/train.parquet"
+
+
+def test_dat004_counts_and_names_the_rows_that_are_out_of_range(dvc_project: Project, alter: Alter) -> None:
+    alter("test", "* REPLACE (CASE WHEN plane = 'Y' THEN [99, 0, 0, 0]::FLOAT[] ELSE turns END AS turns)")
+    finding = dat004(dvc_project)
+    signal = finding.evidence["splits"][2]["signals"]["turns"]
+    assert (signal["rows_outside"], signal["highest"]) == (4, 99)
+    assert signal["first"]["outside"][0] == {"acquisition": "a03-0", "device": "BPM.3", "plane": "Y"}
+
+
+def test_dat004_trips_on_no_rows(dvc_project: Project, alter: Alter) -> None:
+    alter("train", "*", "LIMIT 0")
+    assert "train.parquet: has no rows" in dat004(dvc_project).reason
+
+
+def test_dat004_trips_on_a_truncated_file(dvc_project: Project) -> None:
+    file = dvc_project.root / "data/dataset/train.parquet"
+    content = file.read_bytes()
+    file.unlink()
+    file.write_bytes(content[: len(content) // 2])
+    finding = dat004(dvc_project)
+    assert finding.outcome is Outcome.TRIPPED
+    assert "train.parquet: cannot be read" in finding.reason
+
+
+@pytest.mark.parametrize("unit", ["um", "mm"])
+def test_dat004_compares_the_unit_that_the_file_states(dvc_project: Project, alter: Alter, unit: str) -> None:
+    alter("train", "*", options=f', KV_METADATA {{units: \'{{"turns": "{unit}"}}\'}}')
+    finding = dat004(dvc_project)
+    assert (finding.outcome is Outcome.CLOSED) == (unit == "mm")
+    assert ("turns is in um, the contract says mm" in finding.reason) == (unit == "um")
+
+
+def test_dat004_judges_by_the_base_branch_and_shows_a_changed_range(dvc_project: Project, alter: Alter) -> None:
+    alter("train", "* REPLACE (list_transform(turns, lambda x: x + 32.2) AS turns)")
+    replace(dvc_project.root / "contract.yaml", "range: [-20, 20]", "range: [-50, 50]")
+    finding = dat004(dvc_project)
+    assert "outside [-20, 20] mm" in finding.reason
+    assert "this pull request changes turns from [-20, 20] mm to [-50, 50] mm" in finding.reason
+
+
+def test_dat004_is_skipped_where_data_were_not_pulled(dvc_project: Project) -> None:
+    without_data(dvc_project)
+    with pytest.raises(Absent, match=r"data/dataset/train.parquet is not here \(and 2 more\)"):
+        dat004(dvc_project)
+    assert check(dvc_project, select(["DAT004"]))[0].outcome is Outcome.SKIPPED
+
+
+@pytest.mark.timeout(20)
+def test_dat004_does_not_wait_for_a_pipe(dvc_project: Project) -> None:
+    file = dvc_project.root / "data/dataset/train.parquet"
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(Tripped, match="is a named pipe"):
+        dat004(dvc_project)
+
+
+# DAT005
+
+SHARED: dict[str, tuple[str, str]] = {
+    "time": ("* REPLACE (acquired_at - INTERVAL 1 DAY AS acquired_at)", "overlap in acquired_at from 2026-01-02T00:00"),
+    "device": ("* REPLACE ('BPM.2' AS device)", "validation and test share 1 of device, such as BPM.2"),
+    "acquisition": ("* REPLACE ('a02-1' AS acquisition)", "validation and test share 1 of acquisition, such as a02-1"),
+    "rows": (
+        "* REPLACE ('BPM.2' AS device, 'a02' || acquisition[4:] AS acquisition)",
+        "validation and test share 8 rows, such as a02-0 BPM.2 X",
+    ),
+    "no group": ("* REPLACE (NULL::VARCHAR AS device)", "device is null in 8 rows, which belong to no group"),
+}
+
+
+@pytest.mark.parametrize("defect", SHARED)
+def test_dat005_trips_on_what_splits_share(dvc_project: Project, alter: Alter, defect: str) -> None:
+    columns, reason = SHARED[defect]
+    alter("test", columns)
+    finding = dat005(dvc_project)
+    assert finding.outcome is Outcome.TRIPPED
+    assert any(reason in overlap["words"] for overlap in finding.evidence["overlaps"])
+
+
+def test_dat005_is_judged_by_the_base_branch(dvc_project: Project, alter: Alter) -> None:
+    alter("test", "* REPLACE ('BPM.2' AS device)")
+    replace(dvc_project.root / "contract.yaml", "by: [acquisition, device]", "by: [acquisition]")
+    assert "share 1 of device" in dat005(dvc_project).reason
+
+
+def test_dat005_names_the_signals_that_are_too_short_to_be_compared(dvc_project: Project) -> None:
+    finding = dat005(dvc_project)
+    assert "not looked at for copies, being shorter than 32 values: turns" in finding.reason
+    assert finding.evidence["not_compared"] == ("turns",)
+
+
+def test_dat005_says_which_column_is_missing(dvc_project: Project, alter: Alter) -> None:
+    alter("test", "* EXCLUDE (acquired_at)")
+    with pytest.raises(Tripped, match="there is no column 'acquired_at' to divide by"):
+        dat005(dvc_project)
+
+
+def test_dat005_trips_on_a_signal_that_was_only_moved_to_another_split(dvc_project: Project, alter: Alter) -> None:
+    replace(dvc_project.root / "contract.yaml", "shape: [4]", "shape: [40]")
+    for seed, split in enumerate(("train", "validation")):
+        noise = f"list_transform(range(40), lambda i: (hash(acquisition || plane || {seed} || i) % 1000) / 100.0)"
+        alter(split, f"* REPLACE ({noise} AS turns)")
+    train = dvc_project.root / "data/dataset/train.parquet"
+    copied = f"(SELECT list_transform(turns[4:], lambda x: -2 * x) || [1, 5, 2] FROM '{train}' LIMIT 1)"
+    alter("test", f"* REPLACE (CASE WHEN acquisition = 'a03-1' AND plane = 'Y' THEN {copied} END AS turns)")
+    finding = dat005(Project(dvc_project.root))
+    assert finding.outcome is Outcome.TRIPPED
+    assert "1 turns of test are copies of train's: a03-1 BPM.3 Y is a01-0 BPM.1 X, 3 values earlier, times -2" in (
+        finding.reason
+    )

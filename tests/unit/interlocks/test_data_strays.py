@@ -1,0 +1,80 @@
+"""Data and models in git, and a remote that a pull request changes, trip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from beampermit.datasets.repository import Repository
+from beampermit.errors import BadInput
+from beampermit.interlocks.data import DAT008
+from beampermit.interlocks.interlock import Finding
+from beampermit.project import Project
+from beampermit.verdict import Outcome
+
+Alter = Callable[..., None]
+
+
+def dat008(project: Project) -> Finding:
+    return DAT008().check(project)
+
+
+STRAYS = {
+    "data.parquet": (b"", "Parquet"),
+    "notes.txt": (b"PAR1" + b"\0" * 20, "Parquet"),
+    "readme.md": (b"\x89HDF\r\n\x1a\n", "HDF5"),
+    "a.py": (b"\x93NUMPY\x01\0", "NumPy"),
+    "config.yaml": (b"\x80\x04\x95\x10", "pickle"),
+    "b.py": (b"PK\x03\x04" + b"\0" * 26 + b"model/data.pkl", "PyTorch"),
+    "c.txt": (b"PK\x03\x04" + b"\0" * 26, "archive"),
+    "d.txt": ((40).to_bytes(8, "little") + b'{"w":{}}' + b" " * 40, "safetensors"),
+    "e.txt": (b"\x08\x07\x12\x07pytorch", "ONNX"),
+    "f.txt": (b"SQLite format 3\0", "SQLite"),
+    "weights.PT": (b"x", "PyTorch"),
+    "large.csv": (b"1,2\n" * 2**20, "2.0 MiB is the limit"),
+}
+
+
+@pytest.mark.parametrize("name", STRAYS)
+def test_dat008_trips_on_data_and_models_in_git(dvc_project: Project, name: str) -> None:
+    content, what = STRAYS[name]
+    (dvc_project.root / name).write_bytes(content)
+    assert dat008(dvc_project).outcome is Outcome.CLOSED, "not tracked"
+    dvc_project.git("add", "--force", name)
+    finding = dat008(dvc_project)
+    assert f"{name} is in git and should not be: " in finding.reason
+    assert what in finding.reason
+
+
+def test_dat008_takes_text_for_text(dvc_project: Project) -> None:
+    (dvc_project.root / "function{}.js").write_text("function{return 1}\n" * 100)
+    (dvc_project.root / "uv.lock").write_bytes(b"x" * 3 * 2**20)
+    dvc_project.git("add", "--all")
+    assert dat008(dvc_project).outcome is Outcome.CLOSED
+
+
+def test_dat008_shows_no_secret_of_a_changed_remote(dvc_project: Project) -> None:
+    with (dvc_project.root / ".dvc/config").open("a") as stream:
+        stream.write("    password = hunter2\n")
+    finding = dat008(dvc_project)
+    assert "remote storage: password is added" in finding.reason
+    assert "hunter2" not in str(finding)
+
+
+def test_what_belongs_to_one_machine_is_not_believed_from_git(dvc_project: Project) -> None:
+    (dvc_project.root / ".dvc/config.local").write_text("['remote \"storage\"']\n    url = /tmp\n")
+    dvc_project.git("add", "--force", ".dvc/config.local")
+    with pytest.raises(BadInput, match="git tracks what belongs to one machine"):
+        Repository.of(dvc_project)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("target", ["/dev/zero", "/etc/hosts", "nowhere"])
+@pytest.mark.parametrize("name", ["dvc.lock", "params.yaml", ".dvc/config"])
+def test_a_link_in_git_is_not_read_where_it_leads_out(dvc_project: Project, name: str, target: str) -> None:
+    (dvc_project.root / name).unlink()
+    (dvc_project.root / name).symlink_to(target)
+    dvc_project.git("add", "--all")
+    with pytest.raises(BadInput, match=r"this link does not lead to a file of the project"):
+        Repository.of(dvc_project)
