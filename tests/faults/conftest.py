@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import signal
 import traceback
 from collections.abc import Callable
@@ -57,6 +58,20 @@ def kill() -> Callable[[Action, str], None]:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         assert Child(action, watch).code() == -signal.SIGKILL, f"the step {step!r} was never announced"
+
+    return run
+
+
+@pytest.fixture
+def fill() -> Callable[[Action, str], int]:
+    """Do `action` in a process that can write no more from the moment it announces `step`; give its exit code."""
+
+    def run(action: Action, step: str) -> int:
+        def watch(announced: str) -> None:
+            if announced == step:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+        return Child(action, watch).code()
 
     return run
 

@@ -11,7 +11,7 @@ import uuid
 from pathlib import Path
 
 from beampermit.errors import BadInput, BeampermitError, Conflict, Outside
-from beampermit.git import Git
+from beampermit.git import Git, GitError
 from beampermit.processes import Finished
 from beampermit.registry.chronicle import Chronicle, State
 from beampermit.registry.event import Event
@@ -106,7 +106,11 @@ class Ledger:
         head = self._head()
         # Looked at as a reader would: an event that does not follow is never pushed.
         self._check(event)
-        commit = self._commit(head, self._read[1] + line(event) if head else line(event), event, permit)
+        text = (self._read[1] if head else "") + line(event)
+        try:
+            commit = self._commit(head, text, event, permit)
+        except GitError as error:
+            raise Outside(f"the ledger's next commit cannot be written here, nothing moved: {error}") from None
         pushed = self._ask("push", "--quiet", "--no-verify", "--no-follow-tags", "--recurse-submodules=no",
                            self.remote, f"{commit}:{BRANCH}")  # fmt: skip
         if pushed.code:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from beampermit.errors import BadInput, Outside
+from beampermit.digest import digest_folder
+from beampermit.errors import BadInput, Outside, Tripped
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 FILE_NAME = "mlflow.db"
@@ -121,15 +122,18 @@ class Registry:
             for key, value in tags.items():
                 self._client.set_model_version_tag(model, str(number), PREFIX + key, value)
 
-    def store(self, model: str, folder: Path, permit: str, papers: Mapping[str, str]) -> str:
+    def store(self, model: str, folder: Path, permit: str, papers: Mapping[str, str], digest: str | None = None) -> str:
         """Keep the bytes of a model, and texts beside it, in a run that bears the permit's digest; give the run's id.
 
-        A run that an earlier attempt left is used again, whatever of it was already there.
+        A run that an earlier attempt left is used again, whatever of it was already there. Raises `Tripped` where the
+        bytes that are about to leave have another digest than the one given.
         """
         with self._asked("does not take the model"), tempfile.TemporaryDirectory() as scratch:
             run = self._run(model, permit)
             copy = Path(scratch, "model")
             shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("__pycache__"))
+            if digest is not None and digest_folder(copy) != digest:
+                raise Tripped("the model was changed after it was judged", file=folder, hint="beampermit data pull")
             self._client.log_artifacts(run, str(copy), "model")
             for name, text in papers.items():
                 self._client.log_text(run, text, name)
@@ -180,6 +184,12 @@ class Registry:
             return None
         return (Path(self.uri.removeprefix(SQLITE)).absolute().parent / "mlartifacts").as_uri()
 
+    def _without_secrets(self, text: str) -> str:
+        """An error's words without user and password, however much of the address they repeat."""
+        who = urlsplit(self.uri).netloc.rpartition("@")[0]
+        found = text.replace(self.uri, self.name)
+        return found.replace(f"{who}@", "") if who else found
+
     @staticmethod
     def _unless_absent(ask: Any) -> Any:
         from mlflow.exceptions import MlflowException
@@ -197,11 +207,11 @@ class Registry:
         """Make one error of the many kinds that MLflow and its stores raise."""
         try:
             yield
-        except (BadInput, Outside):
+        except (BadInput, Outside, Tripped):
             raise
         except Exception as error:
             raise Outside(
-                f"the registry {self.name} {what}: {_reason(error).replace(self.uri, self.name)}",
+                f"the registry {self.name} {what}: {self._without_secrets(_reason(error))}",
                 hint=f"look whether {VARIABLE} is right and the registry is up, then run the same command again",
             ) from None
 
@@ -214,8 +224,12 @@ def _version(found: Any) -> Version:
 def _reason(error: Exception) -> str:
     """The first line of an error; of a connection that failed, the cause at its end."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    cause = re.search(r"\(Caused by \w+\(.*?: (.*?)[\"']?\)\)", lines[0])
-    return cause[1] if cause else lines[0][:300]
+    cause = re.search(r"\(Caused by \w+\((.*)\)\)", lines[0])
+    if cause is None:
+        return lines[0][:300]
+    # Such as `'<a connection>: Failed to establish a new connection'`.
+    words = cause[1].strip("\"'")
+    return words.partition(": ")[2] or words
 
 
 def _without_secrets(uri: str) -> str:

@@ -110,7 +110,7 @@ class Promotion:
             self.watch("store the model")
             model = self.project.path(self.project.contract.model.path)
             papers = {"permit.dsse.json": self.signed.content.decode()}
-            run = self.registry.store(self.permit.name, model, self.permit.digest, papers)
+            run = self.registry.store(self.permit.name, model, self.permit.digest, papers, self.permit.model_digest)
             self.watch("register the version")
             self.registry.create_version(self.permit.name, run, permit=self.permit.digest, **self._made_from())
             found = self._find()
