@@ -110,7 +110,8 @@ def test_promise_tests_and_runners_of_a_gpu_come_together(
     answers: dict[str, str], labels: str, promised: bool, tmp_path: Path
 ) -> None:
     root = generate(tmp_path, answers)
-    called = [yaml.safe_load((root / FILES[kind]).read_text())["jobs"]["ml"]["with"] for kind in FILES]
+    judging = (FILES["pull-request"], FILES["release"])
+    called = [yaml.safe_load((root / file).read_text())["jobs"]["ml"]["with"] for file in judging]
     assert [given["gpu-labels"] for given in called] == [labels] * 2
     assert (load_contract(root).tests.gpu is not None) == promised
     assert (root / "tests/integration/test_gpu.py").exists() == promised
