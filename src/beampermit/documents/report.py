@@ -119,7 +119,7 @@ class Report(Record):
     @property
     def approvals(self) -> tuple[Move, ...]:
         """Gates of metrics that ask less than before: each wants a code owner's word of its own."""
-        return tuple(move for move in self.looser if move.key.startswith("metrics."))
+        return tuple(move for move in self.looser if move.before and move.key.startswith("metrics."))
 
     def markdown(self, limit: int = papers.LIMIT, where: Markdown = WHERE) -> Markdown:
         """The report for a comment, within `limit` characters; `where` tells where to find what had to leave."""

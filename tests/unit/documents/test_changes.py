@@ -56,6 +56,33 @@ def test_what_asks_less_of_a_gpu_is_marked(contract_text: str, case: str) -> Non
     assert {move.key for move in gates if move.looser} == {f"tests.gpu.{name}" for name in looser}
 
 
+GROUPED = {
+    "a lower gate of a subgroup": ("{by: plane, gate: 0.9}", "{by: plane, gate: 0.8}", {"gate"}),
+    "a higher gate of a subgroup": ("{by: plane, gate: 0.9}", "{by: plane, gate: 0.92}", set()),
+    "a subgroup removed": ("{by: plane, gate: 0.9}", "", {"gate", "by"}),
+}
+
+
+@pytest.mark.parametrize("case", GROUPED)
+def test_what_asks_less_of_a_subgroup_is_marked(contract_text: str, case: str) -> None:
+    before, after, looser = GROUPED[case]
+    text = contract_text.replace("gate: 0.95,", "gate: 0.95, subgroups: [{by: plane, gate: 0.9}],")
+    text = text.replace("  command:", "  weighted: [python]\n  command:")
+    gates, _ = promises(parse_contract(text), parse_contract(text.replace(before, after)))
+    assert gates
+    assert {move.key for move in gates if move.looser} == {f"metrics.auc.subgroups.plane.{name}" for name in looser}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "looser"),
+    [("retrain: pull-request", "retrain: release", True), ("retrain: release", "retrain: pull-request", False)],
+)
+def test_a_retraining_put_off_is_marked(contract_text: str, before: str, after: str, looser: bool) -> None:
+    texts = [contract_text.replace("seeds: [", f"{words}, seeds: [") for words in (before, after)]
+    gates, _ = promises(*map(parse_contract, texts))
+    assert [(move.key, move.looser) for move in gates] == [("reproducibility.retrain", looser)]
+
+
 @pytest.mark.parametrize("case", GATES)
 def test_a_changed_gate_is_found_and_a_looser_one_marked(contract_text: str, case: str) -> None:
     before, after, key, looser = GATES[case]

@@ -17,6 +17,7 @@ from beampermit.documents.gathering import gather as report
 from beampermit.documents.report import Report
 from beampermit.errors import BadInput
 from beampermit.project import Project
+from beampermit.verdict import Outcome
 
 HOSTILE = "@octocat #1 <script>x</script> | `a` ```\n\n# title\n</details>\n[x](https://evil.example) \u202e\x1b[31m"
 
@@ -58,6 +59,9 @@ def test_changes_are_shown_against_the_base_branch(branch: Project, folder: Path
     all_closed(branch, folder)
     made = report(branch, folder, EXPECTED).markdown()
     assert "> This pull request loosens what the model is judged by: `metrics.auc.gate`." in made
+    assert (
+        "must approve this gate:** `metrics.auc.gate` from `0.95` to `0.9`. Until it is merged, `0.95` judges." in made
+    )
     assert "| ⚠️ looser | `metrics.auc.gate` | `0.95` | `0.9` |" in section(made, "Gates changed")
     metrics = section(made, "Metrics")
     assert "| ✅ | `auc` | ≥ 0.95 | 0.9845 | 0.9712 | +0.0133 better |" in metrics, "the base branch's gate judges"
@@ -96,6 +100,15 @@ def test_a_base_without_metrics_is_said(project: Project, git: Any, folder: Path
     commit(git, "First results")
     made = report(Project(project.root, "main"), folder, EXPECTED).markdown()
     assert "The base branch has no metrics yet." in section(made, "Metrics")
+
+
+def test_what_is_put_off_until_the_release_is_told_and_is_no_fault(results: Project, folder: Path) -> None:
+    later = verdict("REP002", Outcome.SKIPPED, "later", until="release")
+    judged(results, folder / "verdicts-more/more.json", later, *map(verdict, EXPECTED))
+    found = report(results, folder, {**EXPECTED, "REP002": "Seeds agree"})
+    assert found.judged.headline == f"All {len(EXPECTED)} interlocks closed, REP002 put off until the release"
+    assert found.markdown().startswith("# ✅")
+    assert "**REP002**" in found.markdown()
 
 
 def test_verdicts_of_several_jobs_are_merged_and_the_worse_word_counts(results: Project, folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -15,6 +15,7 @@ from beampermit.interlocks.interlock import Absent, Elsewhere, Finding, Interloc
 from beampermit.interlocks.reuse import Reuse
 from beampermit.project import Project
 from beampermit.verdict import Outcome
+from dvc_repositories import replace
 
 
 @pytest.fixture(autouse=True)
@@ -158,3 +159,35 @@ assert "environment" not in inputs.PROVIDERS
 assert inputs._provider("environment").__name__ == "environment"
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def put_off(project: Project, base: str | None, cls: type[Interlock]) -> tuple[Outcome, int, str]:
+    (verdict,) = runner.run([cls], Inputs(project=Project(project.root, base=base)))
+    return verdict.outcome, verdict.exit_code, verdict.until
+
+
+def test_what_the_base_branch_puts_off_is_skipped_without_fault_in_a_pull_request_and_due_on_release(
+    project: Project, git: Callable[..., str]
+) -> None:
+    waiting = interlock("REP901", lambda self: closed("seen"), waits="spread")
+    at_once = interlock("REP902", lambda self: closed("seen"), waits="retrain")
+    git("switch", "--quiet", "--create", "change")
+    git("commit", "--quiet", "--allow-empty", "--message", "A change")
+    assert put_off(project, "main", waiting) == (Outcome.SKIPPED, 0, "release")
+    assert put_off(project, "main", at_once) == (Outcome.CLOSED, 0, "")
+    assert runner.put_off(Project(project.root, base="main")) == ["REP002", "REP901"]
+    git("checkout", "--quiet", "main")
+    git("merge", "--quiet", "--no-edit", "change")
+    assert put_off(project, None, waiting) == (Outcome.CLOSED, 0, "")
+    git("commit", "--quiet", "--allow-empty", "--message", "The branch moved on")
+    git("checkout", "--quiet", "HEAD~1")
+    assert put_off(project, "main", waiting) == (Outcome.CLOSED, 0, "")
+
+
+def test_a_pull_request_cannot_put_off_what_judges_it(project: Project, git: Callable[..., str]) -> None:
+    git("switch", "--quiet", "--create", "change")
+    contract = project.root / "contract.yaml"
+    replace(contract, "reproducibility: {", "reproducibility: {retrain: release, ")
+    git("commit", "--quiet", "--all", "--message", "Later")
+    at_once = interlock("REP902", lambda self: closed("seen"), waits="retrain")
+    assert put_off(project, "main", at_once) == (Outcome.CLOSED, 0, "")

@@ -12,7 +12,7 @@ import pytest
 from beampermit.digest import digest_file, digest_folder
 from beampermit.errors import BadInput, Tripped
 from beampermit.permit.assemble import assemble, read_folder
-from beampermit.permit.verification import verify_files
+from beampermit.permit.verification import verify_files, verify_interlocks
 from beampermit.verdict import Outcome, VerdictFile, write_verdicts
 from laboratory import INTERLOCKS, Laboratory, found_laboratory, verdicts
 
@@ -165,3 +165,29 @@ def test_no_folder_a_link_and_a_broken_file_are_bad_input(tmp_path: Path) -> Non
     (tmp_path / "verdicts/a.json").write_text("{}")
     with pytest.raises(BadInput, match="not a file of verdicts"):
         read_folder(tmp_path / "verdicts")
+
+
+LATER = {"outcome": Outcome.SKIPPED, "until": "release"}
+
+
+def test_what_is_put_off_keeps_no_pull_request_back_and_promotes_nothing(laboratory: Laboratory) -> None:
+    project = laboratory.project
+    files = [_changed(verdicts(project), **LATER)]
+    permit = assemble(project, files, INTERLOCKS, later=["ENV001"])
+    assert [one.id for one in permit.predicate.verdicts] == ["DOC001"]
+    with pytest.raises(Tripped, match="the permit has no verdict of ENV001"):
+        verify_interlocks(permit, INTERLOCKS)
+
+
+@pytest.mark.parametrize("changes", [LATER, {"outcome": Outcome.SKIPPED}])
+def test_who_may_wait_is_not_for_the_verdict_to_say(laboratory: Laboratory, changes: dict[str, Any]) -> None:
+    later = [] if "until" in changes else ["ENV001"]
+    with pytest.raises(Tripped, match="ENV001 skipped"):
+        assemble(laboratory.project, [_changed(verdicts(laboratory.project), **changes)], INTERLOCKS, later=later)
+
+
+def test_what_is_put_off_must_still_say_so(laboratory: Laboratory) -> None:
+    project = laboratory.project
+    alone = verdicts(project)
+    with pytest.raises(Tripped, match="ENV001 has no verdict"):
+        assemble(project, [alone.model_copy(update={"verdicts": alone.verdicts[:1]})], INTERLOCKS, later=["ENV001"])
