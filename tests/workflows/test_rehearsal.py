@@ -386,6 +386,7 @@ def test_the_command_says_what_failed_and_what_is_not_proven(repository) -> None
     assert "[red]no[/red] beam" in found.stdout
     assert "log: " in found.stdout
     assert "Not proven here, only GitHub applies it: permissions" in found.stdout
+    assert "GIT001 and GIT002 asked a stand-in that applies .github/rulesets/main.json" in found.stdout
     assert "one: running" in found.stderr
     as_json = subprocess.run([*command, "--json"], cwd=project.root, capture_output=True, text=True, check=False)
     assert json.loads(as_json.stdout)["jobs"][0]["result"] == "failure"
