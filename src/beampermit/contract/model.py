@@ -240,6 +240,11 @@ class Evaluation(Part):
     """Curves and counts for report and card."""
     inputs: InsidePath
     """Parquet whose columns of the contract's inputs are given to the saved model."""
+    scores: InsidePath | None = None
+    """Parquet of what the training's own code gave for the rows of `inputs`, in their order, made by the pipeline and
+    listed in the manifest: what the saved model gives must be the same (MDL005, and the test deployment)."""
+    score_tolerance: Annotated[float, Field(ge=0)] = 1e-4
+    """How far apart two scores of one row may be: by training and when served, in a batch and alone."""
     command: tuple[str, ...] = Field(min_length=1)
     """Makes metrics from scores: `{inputs}`, `{scores}` and `{out}` are replaced by paths."""
     weighted: tuple[str, ...] = ()

@@ -122,6 +122,7 @@ def main() -> None:
     if given.scores is None:
         from .train import CURVE
 
+        pd.DataFrame({"score": scores}).to_parquet(evaluation["scores"], index=False)
         drawn = plots(scores, faults != "none", settings.threshold())
         _write(Path(evaluation["plots"]), {**drawn, "training": json.loads(CURVE.read_text(encoding="utf-8"))["training"]})
         REPORT.write_text(report(found, faults), encoding="utf-8")

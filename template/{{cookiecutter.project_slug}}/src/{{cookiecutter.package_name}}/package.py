@@ -71,9 +71,9 @@ def _settle(folder: Path) -> None:
     file.write_text(yaml.safe_dump(content, sort_keys=True), encoding="utf-8")
 
 
-def manifest(folders: list[Path]) -> dict[str, object]:
-    """sha256 of every file below the folders, by path."""
-    files = sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
+def manifest(folders: list[Path], *more: Path) -> dict[str, object]:
+    """sha256 of every file below the folders, and of `more`, by path."""
+    files = sorted([*(path for folder in folders for path in folder.rglob("*") if path.is_file()), *more])
     digests = {path.as_posix(): f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in files}
     return {"algorithm": "sha256", "files": digests}
 
@@ -87,7 +87,7 @@ def main() -> None:
     test = signals.turns_of(signals.read(Path(contract["evaluation"]["inputs"])).head(EXAMPLE_ROWS))
     save(model, test)
     file = Path(contract["model"]["manifest"])
-    file.write_text(json.dumps(manifest([model, dataset]), indent=2) + "\n", encoding="utf-8")
+    file.write_text(json.dumps(manifest([model, dataset], Path(contract["evaluation"]["scores"])), indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
