@@ -117,33 +117,33 @@ def test_no_command_prints_a_secret(laboratory: Laboratory, serve: Serve) -> Non
     key = laboratory.key.read_text().splitlines()[1]
     permit = laboratory.root.parent / "permit.dsse.json"
     permit.write_bytes(laboratory.sign().content)
-    verbs = (
-        ("promote", "--permit", str(permit)),
-        ("rollback", "--reason", "why"),
-        ("retire", "--reason", "why", "--json"),
-        ("reconcile", "--rebuild"),
-        ("history", "--json"),
+    remote = f"{serve(403)}/lab.git"
+    calls = (
+        (None, "promote", "--permit", str(permit)),
+        (None, "retire", "--reason", "why", "--json"),
+        (None, "reconcile", "--rebuild"),
+        (remote, "rollback", "--reason", "why"),
+        (remote, "history", "--json"),
     )
     printed = ""
-    for remote in (None, f"{serve(403)}/lab.git"):
-        if remote:
-            laboratory.git("remote", "set-url", "origin", remote)
-        for verb in verbs:
-            found = subprocess.run(
-                [sys.executable, "-m", "beampermit.cli.main", *verb],
-                cwd=laboratory.root,
-                env={
-                    **os.environ,
-                    "MLFLOW_TRACKING_URI": registry,
-                    "BEAMPERMIT_SIGNING_KEY": laboratory.key.read_text(),
-                },
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert found.returncode in (0, 1, 2, 4), found.stderr
-            assert "Traceback" not in found.stderr
-            printed += found.stdout + found.stderr
+    for origin, *words in calls:
+        if origin:
+            laboratory.git("remote", "set-url", "origin", origin)
+        found = subprocess.run(
+            [sys.executable, "-m", "beampermit.cli.main", *words],
+            cwd=laboratory.root,
+            env={
+                **os.environ,
+                "MLFLOW_TRACKING_URI": registry,
+                "BEAMPERMIT_SIGNING_KEY": laboratory.key.read_text(),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert found.returncode in (0, 1, 2, 4), found.stderr
+        assert "Traceback" not in found.stderr
+        printed += found.stdout + found.stderr
     assert "refused" in printed or "401" in printed or "bad credentials" in printed, "the registry was asked"
     assert "origin does not answer" in printed, "the remote was asked"
     for secret in (SECRET, key):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from beampermit.errors import BadInput, Conflict
+from beampermit.registry.event import Event
 from laboratory import Laboratory
 
 pytestmark = pytest.mark.slow
@@ -57,6 +59,41 @@ def test_the_same_commit_at_once(laboratory: Laboratory, colleague: Laboratory, 
     assert laboratory.champion() == laboratory.last().version
     again = (laboratory, colleague)[codes.index(3)].promote(signed=signed)
     assert not again.new
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_twenty_races_have_one_winner_each(
+    laboratory: Laboratory, colleague: Laboratory, race: Race, same: bool
+) -> None:
+    """The one step that decides, bare: three at once, ten times over, with the same event or each with its own."""
+    clones = (laboratory, colleague, laboratory)
+    for sequence in range(2, 12):
+        events = [_next(laboratory, sequence, 0 if same else place) for place in range(len(clones))]
+        codes = race(
+            *(partial(_append, clone, event) for clone, event in zip(clones, events, strict=True)), step="append"
+        )
+        assert sorted(codes) == [0, 3, 3]
+        assert len(laboratory.events()) == sequence
+        winner = events[codes.index(0)]
+        assert (laboratory.last().version, laboratory.last().by) == (winner.version, winner.by)
+
+
+def _next(laboratory: Laboratory, sequence: int, place: int) -> Event:
+    last = laboratory.last()
+    changes = {
+        "sequence": sequence,
+        "version": last.version + 1 + place,
+        "expected": last.version,
+        "by": f"run {place}",
+    }
+    return last.model_copy(update={"event": "promote", **changes})
+
+
+def _append(clone: Laboratory, event: Event, watch: Callable[[str], None]) -> None:
+    ledger = clone.ledger
+    ledger.fetch()
+    watch("append")
+    ledger.append(event)
 
 
 def test_an_older_commit_that_finishes_late_does_not_win(laboratory: Laboratory, colleague: Laboratory) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,14 @@ def test_an_alias_moved_by_hand_is_moved_back_and_told(second: Laboratory) -> No
 def test_an_alias_deleted_by_hand_is_set_again(second: Laboratory) -> None:
     second.registry.delete_alias(MODEL, "champion")
     assert second.reconcile() == ("champion moved from nothing to version 2",)
+
+
+def test_an_alias_that_points_nowhere_is_set_again(second: Laboratory) -> None:
+    with closing(sqlite3.connect(second.root.parent / "mlflow.db")) as base, base:
+        base.execute("UPDATE registered_model_aliases SET version = 99 WHERE alias = 'champion'")
+    assert second.champion() is None
+    assert second.reconcile() == ("champion moved from nothing to version 2",)
+    assert second.champion() == 2
 
 
 def test_an_alias_set_before_anything_was_promoted_is_removed(laboratory: Laboratory) -> None:

@@ -6,6 +6,7 @@ touches the work tree, the index or HEAD of whoever runs it, so it works in a sh
 
 from __future__ import annotations
 
+import re
 import tempfile
 import uuid
 from pathlib import Path
@@ -20,6 +21,8 @@ from beampermit.registry.lines import FILE_NAME, MEND, line, read_lines
 BRANCH = "refs/heads/beampermit-ledger"
 PATIENCE = 60.0
 """Seconds that a remote may take to answer."""
+LOCKED = re.compile(r"cannot lock ref|failed to update ref|\.lock': File exists")
+"""What git says while somebody else moves the same ref, here or on the remote."""
 
 
 class Ledger:
@@ -116,7 +119,7 @@ class Ledger:
         if pushed.code:
             self._settle(pushed, head, commit)
         else:
-            self.git("update-ref", self._tracking, commit)
+            self._ask("update-ref", self._tracking, commit)
 
     def _check(self, event: Event) -> None:
         chronicle = self.chronicle()
@@ -186,8 +189,17 @@ class Ledger:
         return found.out.split("\t")[0] if found.out.strip() else None
 
     def _ask(self, *arguments: str) -> Finished:
+        """Ask git for what may be asked twice. A ref that is held is waited for: then it is clear who came first."""
+        from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_exponential
+
+        again = Retrying(
+            retry=retry_if_result(lambda found: found.code != 0 and LOCKED.search(found.err) is not None),
+            wait=wait_exponential(multiplier=0.1, max=2.0),
+            stop=stop_after_attempt(6),
+            retry_error_callback=lambda state: state.outcome and state.outcome.result(),
+        )
         try:
-            return self.git.try_(*arguments, timeout=PATIENCE)
+            return again(self.git.try_, *arguments, timeout=PATIENCE)
         except Outside as error:
             raise Outside(f"{self.remote} does not answer: {error}", hint="git ls-remote " + self.remote) from None
 
