@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from beampermit.datasets import listing
+from beampermit.datasets import heads, listing
 from beampermit.datasets.configuration import without_secrets
 from beampermit.errors import BeampermitError, Outside
 
 T = TypeVar("T")
+WEB = ("http", "https")
 TIMEOUT = 10.0
 AT_ONCE = 64
 """Questions on their way at the same time; each waits for the network, not for this machine."""
@@ -60,7 +61,7 @@ class Remote:
         with self._outside():
             if self._local:
                 os.listdir(self._remote.path)  # noqa: PTH208 - raises what tells absent from forbidden
-            elif self._remote.fs.protocol in ("http", "https"):
+            elif self._remote.fs.protocol in WEB:
                 self._probe_http()
             elif not self._remote.fs.exists(self._remote.path):
                 raise FileNotFoundError(f"nothing is there, or it was never pushed to: {self.url}")
@@ -73,7 +74,10 @@ class Remote:
             if self._local:
                 # DVC's own look-up hashes objects and removes those that do not match: a judge changes nothing.
                 return listing.absent(odb.path, wanted)
-            absent = wanted - set(odb.oids_exist(wanted, jobs=max(AT_ONCE, odb.fs.jobs))) if wanted else set()
+            if odb.fs.protocol in WEB:
+                absent = heads.absent(odb.fs.fs, {oid: odb.oid_to_path(oid) for oid in wanted}, AT_ONCE)
+            else:
+                absent = wanted - set(odb.oids_exist(wanted, jobs=max(AT_ONCE, odb.fs.jobs))) if wanted else set()
         if absent:
             self.probe()
         return absent

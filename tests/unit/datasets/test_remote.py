@@ -25,12 +25,17 @@ from dvc_repositories import leaf, without_data
 class _Handler(http.server.SimpleHTTPRequestHandler):
     status = 200
     delay = 0.0
+    no_head = 0
+    """What it answers to a HEAD, if it knows only GET."""
     failing = 0
     """Every so many requests, one fails."""
     asked = itertools.count(1)
 
     def send_head(self) -> Any:
         time.sleep(self.delay)
+        if self.command == "HEAD" and self.path.count("/") > 1 and self.no_head:
+            self.send_error(self.no_head)
+            return None
         if self.failing and next(self.asked) % self.failing == 0:
             self.send_error(503)
             return None
@@ -80,6 +85,22 @@ def test_an_object_that_is_missing_over_http_is_named(over_http: Project, storag
     leaf(over_http.root, storage, "data/raw.parquet").unlink()
     (missing,) = look(Repository.of(over_http)).missing
     assert missing.startswith("data/raw.parquet is not on web")
+
+
+@pytest.mark.parametrize("status", [405, 501])
+def test_a_server_that_knows_only_get_is_asked_by_get(
+    over_http: Project, storage: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr(_Handler, "no_head", status)
+    assert look(Repository.of(over_http)).missing == ()
+    leaf(over_http.root, storage, "data/raw.parquet").unlink()
+    assert len(look(Repository.of(over_http)).missing) == 1
+
+
+def test_an_object_that_may_not_be_seen_is_not_missing(over_http: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Handler, "no_head", 403)
+    with pytest.raises(Outside, match="it answers with status 403"):
+        look(Repository.of(over_http))
 
 
 @pytest.mark.parametrize("status", [401, 403, 500, 503])
