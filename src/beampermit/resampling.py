@@ -57,5 +57,5 @@ def interval(better: np.ndarray) -> Interval | None:
     resampled = better[1:][np.isfinite(better[1:])]
     if not np.isfinite(better[0]) or len(resampled) < DEFINED * (len(better) - 1):
         return None
-    low, high = np.quantile(resampled, [TAIL, 1 - TAIL])
-    return Interval(better=float(better[0]), low=float(low), high=float(high))
+    low, high = np.quantile(resampled, [TAIL, 1 - TAIL]) + 0.0  # no -0
+    return Interval(better=float(better[0]) + 0.0, low=float(low), high=float(high))

@@ -1,0 +1,60 @@
+"""A generated project with everything real: torch, its environment, the command as it is typed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from beampermit.cli.main import app
+from beampermit.project import Project
+from beampermit.reproduction.diagnosis import Kind
+from beampermit.reproduction.environments import reused
+from beampermit.reproduction.reproduce import reproduce
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def test_a_generated_project_is_made_again_bit_by_bit(trained_copy: Project, tmp_path: Path) -> None:
+    words = ["reproduce", "HEAD", "--reuse", "--json", "--project", str(trained_copy.root)]
+    finished = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "out")])
+    assert finished.exit_code == 0, finished.output
+    done = json.loads(finished.stdout)
+    assert done["diagnosis"]["kind"] == "identical"
+    assert {tensor["likeness"] for tensor in done["compared"]["tensors"]} == {"identical"}
+    assert (tmp_path / "out/seed-0/models/trained/weights.safetensors").is_file()
+    assert trained_copy.git("status", "--porcelain") == ""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="another processor has other capabilities to leave out")
+def test_a_processor_with_less_is_another_environment_where_no_difference_is_allowed(
+    trained_copy: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contract = trained_copy.contract
+    strict = contract.reproducibility.model_copy(update={"prediction_tolerance": 0.0})
+    judge = contract.model_copy(update={"reproducibility": strict})
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
+    done = reproduce(trained_copy, judge, trained_copy.git.head(), reused(lambda _: None))
+    assert done.compared is not None
+    if done.compared.predictions is None:
+        pytest.skip("this processor computes the same either way")
+    assert done.diagnosis.kind is Kind.ENVIRONMENT
+    assert done.diagnosis.because[0].startswith("cpu was ")
+    assert 0 < done.compared.predictions.largest < 0.05
+    assert all(pair.within for pair in done.compared.metrics)
+
+
+def test_a_commit_that_is_none_is_bad_input(trained_project: Project) -> None:
+    from beampermit.errors import BadInput
+
+    finished = CliRunner().invoke(app, ["reproduce", "nonsense", "--project", str(trained_project.root)])
+    assert isinstance(finished.exception, BadInput)
+    assert "'nonsense' is no commit of this repository" in str(finished.exception)
