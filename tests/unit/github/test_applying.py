@@ -119,7 +119,7 @@ def test_a_ruleset_that_github_does_not_accept_is_told_in_its_words(
     client: Client, github: GitHub, ruleset: Ruleset
 ) -> None:
     github.next(says(422, {"message": "Invalid rule 'merge_queue'"}), of="POST")
-    with pytest.raises(BadInput, match="GitHub does not accept ruleset 'main': .*Invalid rule 'merge_queue'"):
+    with pytest.raises(BadInput, match=r"GitHub does not accept ruleset 'main': .*Invalid rule 'merge_queue'"):
         apply(client, ruleset)
 
 

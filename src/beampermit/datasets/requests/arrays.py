@@ -65,7 +65,7 @@ def hdf5(file: Path, path: str, names: frozenset[str]) -> Iterator[Block]:
 def sdds(file: Path, path: str, names: frozenset[str]) -> Iterator[Block]:
     """Columns of an SDDS file by their names, page by page. Needs pysdds, the extra `sdds`."""
     try:
-        import pysdds  # pyright: ignore[reportMissingImports] - an extra
+        import pysdds
     except ImportError:
         raise _not_installed("SDDS", "sdds", path) from None
     try:
@@ -74,7 +74,7 @@ def sdds(file: Path, path: str, names: frozenset[str]) -> Iterator[Block]:
         raise Tripped(f"cannot be read: {type(error).__name__} {error}", file=path) from None
     found = {column.name: column for column in opened.columns if column.name in names}
     if not found:
-        there = ", ".join(column.name for column in opened.columns[:8])
+        there = ", ".join(str(column.name) for column in opened.columns[:8])
         raise Tripped(f"none of its columns is asked for; there are {there or 'none'}", file=path)
     units = {key: column.nm["units"] for key, column in found.items() if column.nm.get("units")}
     for page in range(opened.n_pages):
