@@ -34,6 +34,14 @@ from beampermit.project import Project
 
 KEPT = "BEAMPERMIT_TRAINED"
 SLUG = "bpm-faults"
+PEOPLE = {  # the template's own answers are marked TODO, and DOC002 finds them
+    "maintainer_name": "Ada Operator",
+    "maintainer_email": "ada@lab.example",
+    "deputy_name": "Bo Physicist",
+    "deputy_email": "bo@lab.example",
+    "on_call": "Control room, +1 555 0100",
+    "logbook": "https://logbook.lab.example",
+}
 IDENTITY = "[user]\n\tname = Ada Operator\n\temail = ada@lab.example\n[init]\n\tdefaultBranch = main\n"
 
 
@@ -97,7 +105,7 @@ def _make(folder: Path, kept: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GIT_CONFIG_GLOBAL", str(folder / "gitconfig"))
         patch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
-        root = generate(folder, {"project_slug": SLUG, "environment": "uv"}, lock=True)
+        root = generate(folder, {"project_slug": SLUG, "environment": "uv", **PEOPLE}, lock=True)
         backend = backend_of(root)
         prefix = kept / f"environment-{backend.read(root).digest.removeprefix('sha256:')[:12]}"
         install(backend, root, prefix, reuse=True, watch=lambda _: None)

@@ -30,7 +30,7 @@ WRONG = [
     ("maintainer_name", "", "is empty"),
     ("maintainer_name", "Ada\x1b[31m", "a character that cannot be seen"),
     ("maintainer_email", "ada at lab", "'ada at lab' is not an e-mail address"),
-    ("deputy_email", "ADA@lab.example", "two people answer for a model, with two addresses"),
+    ("deputy_email", "todo@MAINTAINER.example", "two people answer for a model, with two addresses"),
     ("logbook", "logbook.lab.example", "'logbook.lab.example' is not an http(s) address"),
     ("review_by", "next year", "'next year' is not a date"),
     ("review_by", "2020-01-01", "2020-01-01 has passed"),

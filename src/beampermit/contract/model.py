@@ -39,8 +39,14 @@ class Use(Part):
     """What it must not be used for."""
     limitations: tuple[Text, ...] = Field(min_length=1)
     """What is known to go wrong; at least one."""
+    users: Text | None = None
+    """Who works with its answers, for the card (DOC002)."""
+    factors: tuple[Text, ...] = ()
+    """What changes how well it does: groups of devices, states of the machine, instruments; for the card (DOC002)."""
     considerations: tuple[Text, ...] = ()
-    """Ethical considerations and caveats, for the card: who could be harmed by a wrong answer, and how."""
+    """Ethical considerations: who could be harmed by a wrong answer, and how; for the card (DOC002)."""
+    caveats: tuple[Text, ...] = ()
+    """What a user should know besides, and what the owners recommend; for the card (DOC002)."""
 
 
 class Model(Part):
@@ -49,6 +55,10 @@ class Model(Part):
     name: Name
     summary: Text
     """One line for the inventory, the card and the operator."""
+    kind: Text | None = None
+    """What kind of model it is, and how it is trained; for the card (DOC002)."""
+    references: tuple[Text, ...] = ()
+    """Papers and other resources, for the card."""
     owners: tuple[Owner, ...] = Field(min_length=1)
     """Who answers for the model."""
     use: Use
@@ -240,6 +250,8 @@ class Evaluation(Part):
     """Curves and counts for report and card."""
     inputs: InsidePath
     """Parquet whose columns of the contract's inputs are given to the saved model."""
+    about: Text | None = None
+    """Why these data, and what was done to them before; for the card (DOC002)."""
     scores: InsidePath | None = None
     """Parquet of what the training's own code gave for the rows of `inputs`, in their order, made by the pipeline and
     listed in the manifest: what the saved model gives must be the same (MDL005, and the test deployment)."""
@@ -381,6 +393,8 @@ class Alarm(Part):
 
     condition: Text
     """When the alarm is on."""
+    raised_by: tuple[Text, ...] = ()
+    """What raises it: `OUTPUT.lolo`, `.low`, `.high`, `.hihi` or `.invalid`, `INPUT.stale`, `drift` (DOC003)."""
     severity: Severity
     """EPICS severity."""
     meaning: Text
@@ -396,6 +410,10 @@ class Operations(Part):
     """Whom to call."""
     logbook: Text
     """Where it is written down."""
+    category: Text | None = None
+    """The laboratory's category of these alarms, for JAWS; the model's name where absent."""
+    locations: tuple[Text, ...] = ()
+    """The laboratory's names of where they belong, for JAWS."""
     alarms: tuple[Alarm, ...] = Field(min_length=1)
     """Every alarm that the model can raise."""
 

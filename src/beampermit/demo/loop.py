@@ -14,6 +14,15 @@ from beampermit.git import Git
 from beampermit.metrics import read_metrics
 from beampermit.rehearsal import rules
 
+PEOPLE = {
+    "maintainer_name": "Demo Operator",
+    "maintainer_email": "demo@lab.example",
+    "deputy_name": "Demo Deputy",
+    "deputy_email": "deputy@lab.example",
+    "on_call": "Control room, +1 555 0100",
+    "logbook": "https://logbook.lab.example",
+}
+"""What the template leaves to whoever generates a project."""
 BETTER, STALE, OUTSIDE = "better-model", "stale-lock", "data-outside-range"
 BETTER_FEATURES = (
     *("spread", "line", "kurtosis", "jump", "repeated"),
@@ -47,7 +56,8 @@ def generate(stage: Stage) -> str:
     stage.run("git", "init", "--quiet", "--bare", "--initial-branch", "main", str(stage.origin), cwd=stage.root)
     # The Python that is surely on this machine is the one that runs this, and wheels are what its index has.
     python = f"python_version={sys.version_info.major}.{sys.version_info.minor}"
-    words = ("-o", str(stage.root), "-a", python, "-a", "environment=uv")
+    answers = [python, "environment=uv", *(f"{key}={value}" for key, value in PEOPLE.items())]
+    words = ("-o", str(stage.root), *(word for answer in answers for word in ("-a", answer)))
     stage.run("beampermit", "new", "--no-input", "--no-lock", *words, cwd=stage.root)
     stage.git("remote", "add", "origin", str(stage.origin))
     stage.beampermit("permit", "keygen", "--out", str(stage.key.parent))

@@ -35,7 +35,7 @@ class Gap:
 
 def gaps(contract: Contract, text: str) -> tuple[Gap, ...]:
     """What is missing in a contract before card and runbook can be called complete; `text` is the contract's file."""
-    written = ((location, why) for location, value in _written(contract) if (why := _unwritten(value)))
+    written = ((location, why) for location, value in _written(contract) if (why := unwritten(value)))
     found = [Gap(_key(location), line_of(text, location), why) for location, why in written]
     lines = {gap.line for gap in found}
     marked = (Gap(todo.key or "a comment", todo.line, "marked TODO") for todo in todos(text) if todo.line not in lines)
@@ -52,7 +52,7 @@ def about_gaps(contract: Contract, text: str) -> tuple[Gap, ...]:
     found = (
         ((*ABOUT, *location), why)
         for location, value in [*texts, (("terms",), about.terms)]
-        if (why := _unwritten(value))
+        if (why := unwritten(value))
     )
     return tuple(Gap(_key(location), line_of(text, location), why) for location, why in found)
 
@@ -61,14 +61,20 @@ def _written(contract: Contract) -> Iterator[tuple[Location, str]]:
     """Each text of the contract that a person answers for."""
     model, operations = contract.model, contract.operations
     yield ("model", "summary"), model.summary
+    yield ("model", "kind"), model.kind or ""
     for place, owner in enumerate(model.owners):
         for key in ("name", "email", "role"):
             yield ("model", "owners", place, key), getattr(owner, key)
     yield ("model", "use", "intended"), model.use.intended
+    yield ("model", "use", "users"), model.use.users or ""
     yield ("model", "use", "out_of_scope"), model.use.out_of_scope
-    for key in ("limitations", "considerations"):
-        for place, line in enumerate(getattr(model.use, key)):
+    for key in ("limitations", "factors", "considerations", "caveats"):
+        lines = getattr(model.use, key)
+        if not lines:
+            yield ("model", "use", key), ""
+        for place, line in enumerate(lines):
             yield ("model", "use", key, place), line
+    yield ("evaluation", "about"), contract.evaluation.about or ""
     for place, signal in enumerate(contract.signals.outputs):
         yield ("signals", "outputs", place, "description"), signal.description
     for place, metric in enumerate(contract.metrics):
@@ -82,7 +88,8 @@ def _written(contract: Contract) -> Iterator[tuple[Location, str]]:
             yield ("operations", "alarms", place, "action", step), action
 
 
-def _unwritten(value: str) -> str:
+def unwritten(value: str) -> str:
+    """Why a text is no answer; empty where it is one."""
     return next((why for pattern, why in UNWRITTEN if pattern.search(value.strip())), "")
 
 

@@ -47,6 +47,25 @@ class DOC002(Interlock):
         )
 
 
+class DOC003(Interlock):
+    "The runbook has an action for every alarm"
+
+    def check(self, project: Project, contract: Contract) -> Finding:
+        """Each limit of an output, each answer that cannot be trusted, each input that may be too old, and drift wakes
+        somebody. Write under `operations.alarms` in `contract.yaml` what it means and what is done, name under
+        `raised_by` what raises it, then read it as the operator will: `beampermit runbook`."""
+        from beampermit.documents.guidance import problems
+
+        found = problems(contract, project.path(FILE_NAME).read_text(encoding="utf-8"))
+        if found:
+            shown = "; ".join(problem.why for problem in found[:SHOWN])
+            more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+            places = (Location(file=FILE_NAME, line=problem.line) for problem in found)
+            return tripped(shown + more, *places, open=[problem.why for problem in found])
+        answered = sum(len(alarm.raised_by) for alarm in contract.operations.alarms)
+        return closed(f"{answered} causes of alarms, each with meaning and action")
+
+
 class DOC004(Interlock):
     "The review date has not passed"
 

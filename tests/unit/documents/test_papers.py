@@ -76,7 +76,6 @@ def test_what_is_not_known_is_said_and_nothing_invented(project: Project) -> Non
     assert "whose digest is not known" in made
     assert "None was made: there are no results" in made
     assert "The project names no licence." in made
-    assert "The owners have written none; they would stand in `contract.yaml` under `model.use.considerations`." in made
     assert "model-index" not in made
     assert "no version, as far as this clone knows the ledger" in runbook(standing(project))
 

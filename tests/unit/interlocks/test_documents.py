@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from beampermit.interlocks.documents import DOC001, DOC002, DOC004
+from beampermit.interlocks.documents import DOC001, DOC002, DOC003, DOC004
 from beampermit.interlocks.interlock import Interlock
 from beampermit.interlocks.runner import check
 from beampermit.project import Project
@@ -24,7 +24,7 @@ def judge(project: Project, interlock: type[Interlock], *edits: tuple[str, str])
     return check(Project(project.root), [interlock])[0]
 
 
-@pytest.mark.parametrize("interlock", [DOC001, DOC002, DOC004])
+@pytest.mark.parametrize("interlock", [DOC001, DOC002, DOC003, DOC004])
 def test_a_sound_contract_closes_all(project: Project, interlock: type[Interlock]) -> None:
     assert judge(project, interlock).closed
 
@@ -56,6 +56,7 @@ GAPS = {
         ("Compare with its neighbours.", "<what to do>"),
         "operations.alarms[0].action[0] is a placeholder",
     ),
+    "the template's own answer": (("bo@lab.example", "TODO@deputy.example"), "model.owners[1].email is a placeholder"),
     "a metric that nobody explains": ((", description: Beam called a fault", ""), "metrics[1].description is empty"),
 }
 
@@ -72,10 +73,97 @@ def test_doc002_names_what_only_a_person_can_write_and_its_line(project: Project
     assert "beampermit card" in verdict.fix
 
 
+NOT_STATED = {
+    "model.kind": ("  kind: A small network on features of the signal.\n", "model:"),
+    "model.use.users": ("    users: Those who measure optics.\n", "  use:"),
+    "model.use.factors": ("    factors: [The plane.]\n", "  use:"),
+    "model.use.considerations": ("    considerations: [Nobody is harmed.]\n", "  use:"),
+    "model.use.caveats": ("    caveats: [A low score is no proof.]\n", "  use:"),
+    "evaluation.about": ("  about: Acquisitions that training has not seen.\n", "evaluation:"),
+}
+
+
+@pytest.mark.parametrize("key", NOT_STATED)
+def test_doc002_names_what_the_card_would_call_not_stated(project: Project, key: str) -> None:
+    line, parent = NOT_STATED[key]
+    verdict = judge(project, DOC002, (line, ""))
+    assert verdict.reason == f"{key} is empty"
+    there = (project.root / "contract.yaml").read_text().splitlines()
+    assert [there[place.line - 1] for place in verdict.locations if place.line] == [parent]
+
+
 def test_doc002_names_several_at_once(project: Project) -> None:
     edits = (("Machine protection.", "TBD"), ("The monitor's signal is not beam.", "FIXME"))
     verdict = judge(project, DOC002, *edits)
     assert verdict.evidence["missing"] == ["model.use.out_of_scope", "operations.alarms[0].meaning"]
+
+
+UNANSWERED = {
+    "a limit that nobody explains": (
+        ("raised_by: [fault-score.hihi]", "raised_by: []"),
+        "nothing is said of fault-score.hihi: fault-score is above 0.9",
+        "  alarms:",
+    ),
+    "a new limit": (
+        ("high: 0.5", "low: 0.1, high: 0.5"),
+        "nothing is said of fault-score.low: fault-score is below 0.1",
+        "  alarms:",
+    ),
+    "a new output": (
+        (
+            "dataset:\n",
+            '    - {name: gain, pv: "{device}:GAIN", unit: "1", range: [0, 1], description: Gain}\ndataset:\n',
+        ),
+        "nothing is said of gain.invalid: gain cannot be trusted",
+        "  alarms:",
+    ),
+    "an expected range": (
+        ("high: 0.5", "expected: [0.2, 0.4], high: 0.5"),
+        "nothing is said of fault-score.low: fault-score is below 0.2",
+        "  alarms:",
+    ),
+    "an input that may be too old": (
+        ("fault-score.invalid, turns.stale", "fault-score.invalid"),
+        "nothing is said of turns.stale: turns is too old",
+        "  alarms:",
+    ),
+    "drift": (
+        ("raised_by: [drift]", "raised_by: []"),
+        "nothing is said of drift: the live data are not those it was trained on",
+        "  alarms:",
+    ),
+    "a slip of the pen": (
+        ("turns.stale]", "turns.stale, fault-score.hi]"),
+        "'fault-score.hi' is nothing that this model raises; did you mean 'fault-score.hihi'?",
+        "      raised_by: [fault-score.invalid, turns.stale, fault-score.hi]",
+    ),
+    "two answers": (
+        ("[drift]", "[drift, fault-score.high]"),
+        "fault-score.high has two answers",
+        "      raised_by: [drift, fault-score.high]",
+    ),
+    "another severity": (
+        ("severity: MAJOR", "severity: MINOR"),
+        "fault-score.hihi is MAJOR in EPICS, and the runbook says MINOR",
+        "      severity: MINOR",
+    ),
+    "an action that is none": (
+        ("[Tell the maintainer.]", "[TBD]"),
+        "drift has no action",
+        "      action: [TBD]",
+    ),
+}
+
+
+@pytest.mark.parametrize("defect", UNANSWERED)
+def test_doc003_trips_for_an_alarm_that_leaves_the_operator_alone(project: Project, defect: str) -> None:
+    edit, reason, line = UNANSWERED[defect]
+    verdict = judge(project, DOC003, edit)
+    assert verdict.outcome is Outcome.TRIPPED
+    assert verdict.reason == reason
+    there = (project.root / "contract.yaml").read_text().splitlines()
+    assert [there[place.line - 1] for place in verdict.locations if place.line] == [line]
+    assert "beampermit runbook" in verdict.fix
 
 
 def test_doc004_trips_on_the_day_after(project: Project) -> None:
