@@ -69,7 +69,7 @@ def _seeds(words: str | None, of_contract: tuple[int, ...]) -> tuple[int, ...]:
 
 @contextmanager
 def _progress() -> Iterator[Any]:
-    """A changing line on a terminal; otherwise a line for each thing that begins."""
+    """One changing line on a terminal: what is being done, and how long each seed has been training."""
     from rich.markup import escape
 
     from beampermit.processes import ended_by_signals
