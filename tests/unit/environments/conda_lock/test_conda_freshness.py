@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conda_channel import Channel
 
 from beampermit.environments.addresses import untrusted
 from beampermit.environments.backend import Lock, Problem
 from beampermit.environments.conda_lock import CondaLock
 from beampermit.errors import BadInput
+from conda_channel import Channel
 
 SHA = "a" * 64
 

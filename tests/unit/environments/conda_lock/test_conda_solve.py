@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conda_channel import QUIET, Channel
 
 from beampermit.environments.backend import Lock
 from beampermit.environments.conda_lock import CondaLock
 from beampermit.errors import BadInput, BeampermitError, Outside, Tripped
+from conda_channel import QUIET, Channel
 
 Judge = Callable[..., subprocess.CompletedProcess[str]]
 
