@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from beampermit.contract import FILE_NAME as CONTRACT
 from beampermit.contract import Contract, Signal, load_contract
 from beampermit.digest import digest_file
 from beampermit.environments import Environment
@@ -79,8 +80,9 @@ class MDL001(Interlock):
         name = contract.model.manifest
         try:
             found = Manifest.read(project.path(name), name)
-            splits = tuple(contract.dataset.splits.values())
-            difference = compare(found, project.root, contract.model.path, splits)
+            scores = (contract.evaluation.scores,) if contract.evaluation.scores else ()
+            data = (*contract.dataset.splits.values(), *scores)
+            difference = compare(found, project.root, contract.model.path, data)
         except BadInput as error:
             return tripped(str(error), name)
         if difference:
@@ -142,8 +144,6 @@ class MDL003(Interlock):
         evidence = {
             "inputs": [field.model_dump() for field in loaded.inputs],
             "outputs": {name: span.model_dump() for name, span in scored.columns.items()},
-            "milliseconds": {"p50": scored.p50, "p99": scored.p99},
-            "memory": scored.memory,
         }
         if problems:
             return tripped(_some(problems), page, problems=problems, **evidence)
@@ -151,6 +151,56 @@ class MDL003(Interlock):
         return closed(
             f"{scored.rows} rows of {contract.evaluation.inputs} gave {contract.signals.outputs[0].name} "
             f"from {said(low)} to {said(high)}; wrong inputs are refused",
+            **evidence,
+        )
+
+
+class MDL004(Interlock):
+    "A prediction keeps the contract's budget of time and memory"
+
+    requires = frozenset({"ENV005", "MDL001", "MDL002"})
+    slow = True
+
+    def check(self, judge: Contract, model: SavedModel, examined: Examined) -> Finding:
+        """The model takes longer for one row, or more memory, than `budget` in `contract.yaml` on the base branch
+        allows. Make it smaller and run `dvc repro`; a larger budget is a change of the contract for its owners to
+        approve."""
+        budget, scored = judge.budget, examined.scored
+        allowed = budget.latency * 1000
+        evidence = {
+            "milliseconds": {"p50": scored.p50, "p99": scored.p99, "worst": scored.worst, "allowed": allowed},
+            "memory": {"peak": scored.memory, "allowed": budget.memory},
+        }
+        if problems := scored.beyond(budget):
+            return tripped("; ".join(problems), model.name, **evidence)
+        return closed(f"{scored.cost}; {allowed:g} ms and {budget.memory:g} MiB allowed", **evidence)
+
+
+class MDL005(Interlock):
+    "Served, a row gets the score that training gave it: in a batch, alone, and after any other row"
+
+    requires = frozenset({"ENV005", "MDL001", "MDL002"})
+    slow = True
+
+    def check(self, project: Project, contract: Contract, judge: Contract, examined: Examined) -> Finding:
+        """The saved model does not do live what it did in training. Let both use one transform object, fitted in
+        training and saved with the model, that looks at one row at a time and keeps nothing; then run `dvc repro`.
+        What training gave is `evaluation.scores` of `contract.yaml`: a Parquet file that the pipeline's evaluation
+        writes, of the same columns as `{scores}`, and that the manifest lists."""
+        from beampermit.probe.replay import replay
+
+        recorded = contract.evaluation.scores
+        if recorded is None:
+            return tripped("evaluation.scores names no scores of training to compare with", CONTRACT)
+        if not project.path(recorded).is_file():
+            raise Absent(f"there are no {recorded} to compare with", hint="beampermit data pull")
+        found = replay(examined.scores, project.path(recorded), judge.evaluation.score_tolerance)
+        evidence = found.model_dump(mode="json")
+        if found.problem:
+            return tripped(f"{found.problem}, more than {found.tolerance:g} apart", recorded, **evidence)
+        return closed(
+            f"{found.rows} rows as in training, {found.alone} of them also alone: {found.largest:.2g} apart at most, "
+            f"{found.tolerance:g} allowed",
             **evidence,
         )
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from beampermit.contract import Contract
+from beampermit.contract.model import Budget
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Outside, Tripped
 from beampermit.files import read_json
@@ -77,12 +78,17 @@ class Loaded(Record):
 
 
 class Timing(Record):
-    """Seconds for all rows, peak resident memory in MiB, and milliseconds for a single row."""
+    """Seconds for all rows, peak resident memory in MiB, and milliseconds for a row alone.
+
+    Percentiles are over `alone` rows, each the best of its rounds; `worst` is the longest of all.
+    """
 
     seconds: float
     memory: float
+    alone: int
     p50: float
     p99: float
+    worst: float
 
 
 class Scored(Timing):
@@ -90,6 +96,26 @@ class Scored(Timing):
 
     rows: int
     columns: dict[str, Span]
+
+    @property
+    def cost(self) -> str:
+        """What a prediction took and held, in words."""
+        took = f"{self.p99:.3g} ms for a row (99th percentile of {self.alone}, each the best of three)"
+        return f"{took} and {self.memory:.0f} MiB"
+
+    def beyond(self, budget: Budget) -> tuple[str, ...]:
+        """A line for each part of the budget that it does not keep."""
+        latency = budget.latency * 1000
+        slow = self.p99 > latency
+        large = self.memory > budget.memory
+        return (
+            *(
+                (f"it takes {self.p99:.3g} ms for a row (p50 {self.p50:.3g} ms), {latency:g} ms allowed",)
+                if slow
+                else ()
+            ),
+            *((f"it holds {self.memory:.0f} MiB of memory, {budget.memory:g} MiB allowed",) if large else ()),
+        )
 
 
 def load(environment: Environment, model: Path) -> Loaded:
@@ -99,9 +125,10 @@ def load(environment: Environment, model: Path) -> Loaded:
 
 
 def score(environment: Environment, model: Path, inputs: Path, out: Path, columns: Sequence[str]) -> Scored:
-    """Give the model the `columns` of the Parquet file `inputs`, row by row; write what it gives to `out`.
+    """Give the model the `columns` of the Parquet file `inputs`; write what it gives to `out`, one row for each.
 
-    One output becomes the column `score`; several keep their names. Raises `Tripped` when the model fails.
+    One output becomes the column `score`; several keep their names. What it gives for rows alone goes beside `out`, for
+    `replay`. Raises `Tripped` when the model fails.
     """
     with _scratch() as scratch:
         answer = _ask(environment, scratch, model, "score", *_scoring(inputs, out, columns))
@@ -196,7 +223,17 @@ def spans(scores: Path) -> dict[str, Span]:
 
 
 def _scoring(inputs: Path, out: Path, columns: Sequence[str]) -> list[str]:
-    return ["--inputs", str(inputs.resolve()), "--columns", ",".join(columns), "--out", str(out.resolve())]
+    places = {"--inputs": inputs, "--out": out, "--alone": alone_beside(out)}
+    return [
+        "--columns",
+        ",".join(columns),
+        *(word for name, path in places.items() for word in (name, str(path.resolve()))),
+    ]
+
+
+def alone_beside(scores: Path) -> Path:
+    """Where the scores of rows alone are: beside those of all rows."""
+    return scores.with_suffix(".alone.parquet")
 
 
 def _scored(answer: Any, inputs: Path, out: Path) -> Scored:

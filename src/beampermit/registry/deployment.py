@@ -6,41 +6,66 @@ import tempfile
 from pathlib import Path
 
 from beampermit import probe
+from beampermit.contract import Contract
 from beampermit.digest import digest_file
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Tripped
 from beampermit.metrics import said
 from beampermit.permit.statement import Statement
+from beampermit.probe.replay import replay
 from beampermit.project import Project
 
 
 def deploy(project: Project, environment: Environment, permit: Statement, model: Path) -> None:
-    """Replay the recorded inputs through the saved model in `model` and compare with what the permit says of it.
+    """Replay the recorded inputs through the saved model in `model`: scores, metrics, time and memory are as judged.
 
-    Raises `Tripped` when the model does not load, or a metric is not the one that was judged; `BadInput` where the
-    recorded inputs are not here.
+    Raises `Tripped` when the model does not load, a score is not the one that training gave, a metric is not the one
+    that the permit names, or a prediction costs more than the budget; `BadInput` where the recorded inputs or scores
+    are not here.
     """
     contract = project.contract
-    _same_inputs(project, permit, contract.evaluation.inputs)
+    inputs, recorded = contract.evaluation.inputs, contract.evaluation.scores
+    for file in (inputs, recorded):
+        if file is not None:
+            _same_bytes(project, permit, file)
     columns = [signal.name for signal in contract.signals.inputs]
     with tempfile.TemporaryDirectory(prefix="beampermit-") as scratch:
         scores = Path(scratch, "scores.parquet")
-        probe.score(environment, model, project.path(contract.evaluation.inputs), scores, columns)
+        scored = probe.score(environment, model, project.path(inputs), scores, columns)
+        if recorded is not None:
+            _same_scores(scores, project.path(recorded), contract.evaluation.score_tolerance)
         found = probe.evaluate(environment, project.root, contract, scores)
+    _same_metrics(permit.predicate.metrics, found, contract)
+    _within_budget(scored, contract)
+
+
+def _same_bytes(project: Project, permit: Statement, file: str) -> None:
+    if not project.path(file).is_file():
+        raise BadInput("what the evaluation recorded is not here", file=file, hint="beampermit data pull")
+    if digest_file(project.path(file)) != permit.predicate.dataset.get(file):
+        raise Tripped("these are not the bytes that the permit binds", file=file, hint="beampermit data pull")
+
+
+def _same_scores(scores: Path, recorded: Path, tolerance: float) -> None:
+    problem = replay(scores, recorded, tolerance).problem
+    if problem:
+        raise Tripped(f"as deployed, {problem}, more than {tolerance:g} apart", hint="beampermit check MDL005")
+
+
+def _same_metrics(judged: dict[str, float], found: dict[str, float], contract: Contract) -> None:
     for metric in contract.metrics:
-        judged, now = permit.predicate.metrics.get(metric.name), found.get(metric.name)
-        if judged is None or now is None or abs(now - judged) > contract.reproducibility.metric_tolerance:
+        then, now = judged.get(metric.name), found.get(metric.name)
+        if then is None or now is None or abs(now - then) > contract.reproducibility.metric_tolerance:
             raise Tripped(
-                f"as deployed, {metric.name} is {_said(now)}; the permit says {_said(judged)}",
+                f"as deployed, {metric.name} is {_said(now)}; the permit says {_said(then)}",
                 hint="beampermit check REP PRF",
             )
 
 
-def _same_inputs(project: Project, permit: Statement, inputs: str) -> None:
-    if not project.path(inputs).is_file():
-        raise BadInput("the recorded inputs are not here", file=inputs, hint="beampermit data pull")
-    if digest_file(project.path(inputs)) != permit.predicate.dataset.get(inputs):
-        raise Tripped("these are not the inputs that the permit binds", file=inputs, hint="beampermit data pull")
+def _within_budget(scored: probe.Scored, contract: Contract) -> None:
+    problems = scored.beyond(contract.budget)
+    if problems:
+        raise Tripped(f"as deployed, {problems[0]}", hint="beampermit check MDL004")
 
 
 def _said(value: float | None) -> str:

@@ -56,17 +56,17 @@ class Difference:
         return "; ".join(f"{word}: {_some(paths)}" for word, paths in groups.items() if paths)
 
 
-def compare(found: Manifest, root: Path, model: str, splits: tuple[str, ...]) -> Difference:
-    """Compare what the manifest lists with the files of the folder `model` and the files `splits`, below `root`.
+def compare(found: Manifest, root: Path, model: str, data: tuple[str, ...]) -> Difference:
+    """Compare what the manifest lists with the files of the folder `model` and the files `data`, below `root`.
 
-    Beside the splits the manifest may list more of the dataset's folders; whatever it lists must be there. Raises
+    Beside those the manifest may list more of the dataset's folders; whatever it lists must be there. Raises
     `BadInput` for a link or a device.
     """
     present = {f"{model}/{path}": digest for path, digest in manifest(root / model).items()}
-    for path in (*splits, *found.files):
+    for path in (*data, *found.files):
         if path not in present and _is_plain(root, path):
             present[path] = digest_file(root / path)
-    expected = {*found.files, *splits}
+    expected = {*found.files, *data}
     return Difference(
         missing=tuple(sorted(expected - present.keys())),
         extra=tuple(sorted(present.keys() - found.files.keys())),

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 
 from beampermit.contract import parse_contract
 from beampermit.digest import digest_file
-from beampermit.interlocks.model import MDL003, Examined
+from beampermit.interlocks.model import MDL003, MDL004, MDL005, Examined
 from beampermit.interlocks.runner import check, select
 from beampermit.probe import Field, Loaded, Scored, Span
 from beampermit.project import Project
@@ -340,7 +340,7 @@ LOADED = Loaded(
     example={"fault-score": GOOD},
     accepted=(),
 )
-SCORED = Scored(seconds=0.1, memory=200, p50=1, p99=2, rows=6, columns={"score": GOOD})
+SCORED = Scored(seconds=0.1, memory=200, alone=6, p50=1, p99=2, worst=90, rows=6, columns={"score": GOOD})
 SIGNATURES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "another input": (
         {"inputs": (Field(name="samples", type="float32", shape=(-1, 250)),)},
@@ -456,12 +456,59 @@ PLANTED: dict[str, tuple[Callable[[Path], None], str]] = {
 }
 
 
+COSTS: dict[str, tuple[dict[str, float], str]] = {
+    "slow": ({"p99": 50.1}, "it takes 50.1 ms for a row (p50 1 ms), 50 ms allowed"),
+    "large": ({"memory": 2049}, "it holds 2049 MiB of memory, 2048 MiB allowed"),
+    "both": ({"p99": 60, "memory": 3000}, "; it holds 3000 MiB"),
+}
+
+
+@pytest.mark.parametrize("defect", COSTS)
+def test_a_prediction_beyond_the_budget_trips_it(contract_text: str, saved: Path, defect: str) -> None:
+    measured, reason = COSTS[defect]
+    seen = Examined(LOADED, SCORED.model_copy(update=measured), Path("scores.parquet"))
+    finding = MDL004().check(parse_contract(contract_text), SavedModel.read(saved, "model"), seen)
+    assert finding.outcome is Outcome.TRIPPED
+    assert reason in finding.reason
+    assert finding.evidence["milliseconds"]["allowed"] == 50
+
+
+def test_one_slow_moment_of_the_machine_trips_nothing_and_is_shown(contract_text: str, saved: Path) -> None:
+    seen = Examined(LOADED, SCORED, Path("scores.parquet"))
+    finding = MDL004().check(parse_contract(contract_text), SavedModel.read(saved, "model"), seen)
+    assert finding.outcome is Outcome.CLOSED
+    assert finding.evidence["milliseconds"]["worst"] == 90
+
+
+def test_without_scores_of_training_nothing_says_what_a_row_should_get(contract_text: str, project: Project) -> None:
+    contract = parse_contract(contract_text)
+    finding = MDL005().check(project, contract, contract, Examined(LOADED, SCORED, Path("scores.parquet")))
+    assert finding.outcome is Outcome.TRIPPED
+    assert finding.reason == "evaluation.scores names no scores of training to compare with"
+
+
 @pytest.mark.slow
-def test_a_trained_model_loads_and_honours_its_contract(trained_copy: Project) -> None:
-    verdict = judged(trained_copy, "MDL003")
-    assert verdict.closed, verdict.reason
-    assert verdict.evidence["outputs"]["score"]["finite"]
-    assert verdict.evidence["milliseconds"]["p50"] > 0
+def test_a_trained_model_loads_honours_its_contract_and_its_budget_and_serves_what_it_learnt(
+    trained_copy: Project,
+) -> None:
+    third, fourth, fifth = check(trained_copy, select(["MDL003", "MDL004", "MDL005"]))
+    assert third.closed, third.reason
+    assert third.evidence["outputs"]["score"]["finite"]
+    assert fourth.closed, fourth.reason
+    assert 0 < fourth.evidence["milliseconds"]["p50"] <= fourth.evidence["milliseconds"]["worst"]
+    assert fifth.closed, fifth.reason
+    assert fifth.evidence["training"]["here"] is not None
+
+
+@pytest.mark.slow
+def test_a_trained_model_that_serves_with_other_transforms_trips_it(trained_copy: Project) -> None:
+    transform = trained_copy.root / "model/artifacts/transform.json"
+    learnt = json.loads(transform.read_text())
+    transform.write_text(json.dumps({**learnt, "scale": [value * 1.1 for value in learnt["scale"]]}))
+    verdict = judged(trained_copy, "MDL005")
+    assert verdict.outcome is Outcome.TRIPPED
+    assert "by the training's code and" in verdict.reason
+    assert "by the saved model, more than 0.0001 apart" in verdict.reason
 
 
 @pytest.mark.slow

@@ -11,7 +11,10 @@ from beampermit import probe
 from beampermit.contract import parse_contract
 from beampermit.digest import digest_bytes
 from beampermit.environments import Environment
+from beampermit.environments.environment import environment_of
 from beampermit.errors import BadInput, Tripped
+from beampermit.files import read_json, write_json
+from beampermit.metrics import read_metrics
 from beampermit.project import Project
 from beampermit.registry.deployment import deploy
 
@@ -34,14 +37,15 @@ def deployed(project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     file.parent.mkdir(parents=True)
     file.write_bytes(INPUTS)
 
-    def run(judged: dict[str, float], found: dict[str, float]) -> None:
-        monkeypatch.setattr(probe, "score", lambda *_: None)
+    def run(judged: dict[str, float], found: dict[str, float], **cost: float) -> None:
+        monkeypatch.setattr(probe, "score", lambda *_: SCORED.model_copy(update=cost))
         monkeypatch.setattr(probe, "evaluate", lambda *_: found)
         deploy(project, Environment(tmp_path), _Permit(**judged), tmp_path)  # pyright: ignore[reportArgumentType]
 
     return run
 
 
+SCORED = probe.Scored(seconds=1, memory=200, alone=100, p50=1, p99=2, worst=3, rows=7, columns={})
 JUDGED = {"auc": 0.98, "false_alarm_rate": 0.01}
 
 
@@ -64,7 +68,7 @@ def test_a_missing_metric_trips_it(deployed: Any, missing: str) -> None:
 
 def test_other_inputs_than_those_judged_trip_it(deployed: Any, project: Project) -> None:
     project.path("data/dataset/test.parquet").write_bytes(b"others")
-    with pytest.raises(Tripped, match="not the inputs that the permit binds"):
+    with pytest.raises(Tripped, match="not the bytes that the permit binds"):
         deployed(JUDGED, JUDGED)
 
 
@@ -73,3 +77,29 @@ def test_missing_inputs_tell_how_to_get_them(deployed: Any, project: Project) ->
     with pytest.raises(BadInput, match="not here") as caught:
         deployed(JUDGED, JUDGED)
     assert caught.value.hint == "beampermit data pull"
+
+
+@pytest.mark.parametrize(
+    ("cost", "words"),
+    [
+        ({"p99": 51.0}, r"as deployed, it takes 51 ms for a row \(p50 1 ms\), 50 ms allowed"),
+        ({"memory": 2100}, r"as deployed, it holds 2100 MiB of memory, 2048 MiB allowed"),
+    ],
+)
+def test_what_costs_more_than_the_budget_trips_it(deployed: Any, cost: dict[str, float], words: str) -> None:
+    with pytest.raises(Tripped, match=words):
+        deployed(JUDGED, JUDGED, **cost)
+
+
+@pytest.mark.slow
+def test_a_trained_model_is_deployed_and_another_is_not(trained_copy: Project) -> None:
+    environment, model = environment_of(trained_copy.root), trained_copy.root / "model"
+    files = read_json(trained_copy.root / "manifest.json")["files"]
+    permit = _Permit(**read_metrics(trained_copy.root / "metrics/metrics.json"))
+    permit.dataset = {path: digest for path, digest in files.items() if path.startswith("data/")}
+    deploy(trained_copy, environment, permit, model)  # pyright: ignore[reportArgumentType]
+    transform = model / "artifacts/transform.json"
+    learnt = read_json(transform)
+    write_json(transform, {**learnt, "scale": [value * 1.001 for value in learnt["scale"]]})
+    with pytest.raises(Tripped, match=r"as deployed, score of row \d+ is .* by the training's code and"):
+        deploy(trained_copy, environment, permit, model)  # pyright: ignore[reportArgumentType]
