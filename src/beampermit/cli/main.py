@@ -9,6 +9,7 @@ import typer
 
 from beampermit import __version__
 from beampermit.cli import (
+    alarms,
     check,
     comment,
     contract,
@@ -23,6 +24,7 @@ from beampermit.cli import (
     permit,
     promotion,
     protect,
+    publish,
     rehearse,
     report,
     reproduce,
@@ -47,8 +49,10 @@ app.command("demo")(demo.demo)
 app.command("report")(report.report)
 app.command("reproduce")(reproduce.reproduce)
 app.command("comment")(comment.comment)
+app.command("publish")(publish.publish)
 app.command("card")(report.card)
 app.command("runbook")(report.runbook)
+app.command("alarms")(alarms.alarms)
 app.add_typer(contract.app, name="contract")
 app.add_typer(env.app, name="env")
 app.add_typer(permit.app, name="permit")

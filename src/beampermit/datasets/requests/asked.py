@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from beampermit.contract import FILE_NAME, Contract
+from beampermit.contract import FILE_NAME
 from beampermit.contract.request import AskedSignal, Request
-from beampermit.datasets.requests.inputs import plain_file
+from beampermit.datasets.devices import PLACEHOLDER, devices
 from beampermit.digest import digest_json
 from beampermit.errors import BadInput
 from beampermit.processes import Finished
 from beampermit.project import Project
 
-PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 MANNER = {"at_once", "timeout", "longest", "tries", "backoff"}
 """Options that say how a source is asked, and not for what."""
-MOST_DEVICES = 100_000
 MOST_ROWS = 10**10
 Worker = Callable[[Sequence[str | Path], Path], Finished]
 """Runs Python in the project's own environment: arguments, and the folder that stands for the project."""
@@ -115,7 +111,7 @@ def ask(project: Project, folder: Path, work: Worker) -> Asked:
     contract = project.contract
     request = contract.dataset.request
     signals = request.resolved(contract.signals.inputs)
-    columns, devices = _devices(project, contract, signals)
+    table = devices(project.root, contract.signals.devices, [signal.pv or "" for signal in signals])
     found = Asked(
         root=project.root,
         request=request,
@@ -123,8 +119,8 @@ def ask(project: Project, folder: Path, work: Worker) -> Asked:
         time=contract.dataset.split.time or "acquired_at",
         key=contract.dataset.key,
         raw=contract.dataset.raw,
-        columns=columns,
-        devices=devices,
+        columns=table.columns,
+        devices=table.values,
         folder=folder,
         work=work,
     )
@@ -154,48 +150,6 @@ def _judge(asked: Asked, now: datetime) -> None:
         if wanted.pv in pvs:
             raise BadInput(f"dataset.request.signals: two of them are the PV {wanted.pv!r}", file=FILE_NAME)
         pvs.add(wanted.pv)
-
-
-def _devices(
-    project: Project, contract: Contract, signals: Sequence[AskedSignal]
-) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    stand = {column for signal in signals for column in PLACEHOLDER.findall(signal.pv or "")}
-    if not stand:
-        return (), ((),)
-    if contract.signals.devices is None:
-        raise BadInput(f"{{{min(stand)}}} stands in a PV's name and signals.devices names no table", file=FILE_NAME)
-    path = contract.signals.devices
-    header, rows = _read(project.root, path)
-    if missing := sorted(stand - set(header)):
-        raise BadInput(f"{{{missing[0]}}} stands in a PV's name and there is no such column", file=path, line=1)
-    columns = tuple(column for column in header if column in stand)
-    found = {tuple(row[column] for column in columns): number for number, row in rows}
-    for values, number in found.items():
-        if not all(values) or any(not value.isprintable() for value in values):
-            raise BadInput("a value that stands in a PV's name is empty or not printable", file=path, line=number)
-    if not found:
-        raise BadInput("there are no devices in the table", file=path)
-    return columns, tuple(found)
-
-
-def _read(root: Path, path: str) -> tuple[list[str], list[tuple[int, Mapping[str, str]]]]:
-    """The header and the rows of a CSV table, each with its line."""
-    file = plain_file(root, path)
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, strict=True)
-            rows = []
-            for row in reader:
-                if None in row or None in row.values():
-                    raise BadInput("a row is longer or shorter than the first one", file=path, line=reader.line_num)
-                if len(rows) == MOST_DEVICES:
-                    raise BadInput(f"more than {MOST_DEVICES} devices", file=path, line=reader.line_num)
-                rows.append((reader.line_num, row))
-            return list(reader.fieldnames or ()), rows
-    except UnicodeDecodeError as error:
-        raise BadInput(f"not UTF-8: {error.reason} at byte {error.start}", file=path) from None
-    except csv.Error as error:
-        raise BadInput(f"not CSV: {error}", file=path) from None
 
 
 def _nanoseconds(moment: datetime) -> int:

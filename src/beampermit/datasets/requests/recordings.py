@@ -10,7 +10,8 @@ from pydantic import Field
 
 from beampermit.contract import FILE_NAME
 from beampermit.contract.part import Text
-from beampermit.datasets.requests.asked import PLACEHOLDER, Asked, Wanted
+from beampermit.datasets.devices import PLACEHOLDER
+from beampermit.datasets.requests.asked import Asked, Wanted
 from beampermit.datasets.requests.inputs import plain_files
 from beampermit.datasets.requests.recording import Recording, open_recording
 from beampermit.datasets.requests.source import Options, Sampled, Watch, options_of
