@@ -7,6 +7,7 @@ does arrives by HTTP and is in `github.asked`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import threading
@@ -377,6 +378,17 @@ class GitHub:
     def list_releases(self, asked: Asked) -> list[Json]:
         return list(self.releases.values())
 
+    @route("GET", "/repos/OWN/releases/{id}", "contents:read")
+    def get_release(self, asked: Asked, id: str) -> Json:
+        return self._one(self.releases, id)
+
+    @route("GET", "/repos/OWN/commits/tags/{tag}", "contents:read")
+    def commit_of_tag(self, asked: Asked, tag: str) -> Json:
+        found = next((one for one in self.releases.values() if one["tag_name"] == tag and not one["draft"]), None)
+        if found is None:
+            raise Refused(422, f"No commit found for SHA: tags/{tag}")
+        return {"sha": found["target_commitish"]}
+
     @route("POST", "/repos/OWN/releases", "contents:write")
     def create_release(self, asked: Asked) -> Answer:
         if any(one["tag_name"] == asked.body["tag_name"] and not one.get("draft") for one in self.releases.values()):
@@ -384,7 +396,14 @@ class GitHub:
         id = next(self.ids)
         address = f"https://git.example/{self.repository}/releases/tag/{asked.body['tag_name']}"
         upload = f"{self.url}/repos/{self.repository}/releases/{id}/assets{{?name,label}}"
-        self.releases[id] = {**asked.body, "id": id, "assets": [], "upload_url": upload, "html_url": address}
+        self.releases[id] = {
+            "draft": False,
+            **asked.body,
+            "id": id,
+            "assets": [],
+            "upload_url": upload,
+            "html_url": address,
+        }
         return Answer(201, self.releases[id])
 
     @route("PATCH", "/repos/OWN/releases/{id}", "contents:write")
@@ -397,7 +416,14 @@ class GitHub:
         release, name = self._one(self.releases, id), asked.query["name"]
         if any(asset["name"] == name for asset in release["assets"]):
             raise Refused(422, "Validation Failed")
-        asset = {"id": next(self.ids), "name": name, "size": len(asked.content), "state": "uploaded"}
+        digest = f"sha256:{hashlib.sha256(asked.content).hexdigest()}"
+        asset = {
+            "id": next(self.ids),
+            "name": name,
+            "size": len(asked.content),
+            "state": "uploaded",
+            "digest": digest,
+        }
         self.blobs[asset["id"]] = asked.content
         release["assets"].append(asset)
         return Answer(201, asset)

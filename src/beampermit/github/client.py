@@ -127,6 +127,14 @@ class Client:
         """At most `limit` bytes, from wherever GitHub keeps them; its token is shown to nobody but GitHub."""
         return self._send("GET", self._address(path), limit=limit).content
 
+    def upload(self, address: str, content: bytes, kind: str = "application/octet-stream", **query: str) -> Any:
+        """Post bytes to an address that GitHub gave: a release's `upload_url`."""
+        address = address.partition("{")[0]
+        there, here = (urlsplit(one).netloc for one in (address, self.api))
+        if not self._ours(address) and there.removeprefix("uploads.") != here.removeprefix("api."):
+            raise Outside(f"GitHub wants an upload at {there!r}, which is not GitHub's")
+        return self._send("POST", address, params=query, content=content, headers={"Content-Type": kind}).json()
+
     def _address(self, path: str) -> str:
         return f"{self.api}/repos/{self.repository}{path}"
 
@@ -172,6 +180,7 @@ class Client:
             **({"Authorization": f"Bearer {self.token}"} if self.token else {}),
             "Accept": "application/vnd.github+json",
             "X-GitHub-Api-Version": VERSION,
+            **more.pop("headers", {}),
         }
         # A redirect to another host loses the token in httpx; one that would turn a POST into a GET is not followed.
         follow = method == "GET"

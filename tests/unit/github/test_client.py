@@ -167,6 +167,14 @@ def test_more_bytes_than_allowed_are_not_read(client: Client, github: GitHub) ->
         client.download(f"/actions/artifacts/{found['id']}/zip", 100)
 
 
+def test_a_file_is_added_to_a_release_and_only_at_github(client: Client, github: GitHub) -> None:
+    made = client.post("/releases", {"tag_name": "v1"})
+    client.upload(made["upload_url"], b"bytes", name="model.zip")
+    assert github.releases[made["id"]]["assets"][0]["size"] == 5
+    with pytest.raises(Outside, match=r"upload at 'elsewhere\.example'"):
+        client.upload("https://elsewhere.example/{?name,label}", b"bytes", name="model.zip")
+
+
 def test_what_is_gone_already_is_removed(client: Client, github: GitHub) -> None:
     client.delete("/issues/comments/7")
     assert github.count("DELETE") == 1

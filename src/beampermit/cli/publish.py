@@ -1,0 +1,39 @@
+"""`beampermit publish`: the papers of a promoted version, as a release on GitHub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from beampermit.cli.output import Json, console, show
+
+
+def publish(
+    permit: Annotated[Path, typer.Option(help="The signed permit that was promoted.")] = Path("permit.dsse.json"),
+    papers: Annotated[
+        Path | None, typer.Option(help="Folder of the papers.", show_default="that of the permit")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="Public key (PEM).", show_default="the project's .github/permit.pub")
+    ] = None,
+    project: Annotated[Path, typer.Option(help="The project's folder.", show_default="this folder")] = Path(),
+    as_json: Json = False,
+) -> None:
+    """Publish the papers of a promoted version as a release on GitHub, or complete the one that is there."""
+    from beampermit.github.client import Client
+    from beampermit.permit import keys
+    from beampermit.permit.envelope import read_envelope
+    from beampermit.project import Project
+    from beampermit.publishing import publish_version
+    from beampermit.registry.ledger import Ledger
+
+    found = Project.find(project.resolve())
+    statement = read_envelope(permit, keys.public_key(key or found.path(keys.PUBLIC_IN_PROJECT))).statement
+    client = Client.of_job("no release can be written")
+    done = publish_version(client, Ledger(found.git), statement, papers or permit.parent)
+    said = "published" if done.new else "already published"
+    line = f"{said}: {done.address}" + (f", sent {', '.join(done.uploaded)}" if done.uploaded else "")
+    body = {"address": done.address, "new": done.new, "uploaded": done.uploaded}
+    show(body, lambda: console().print(line, markup=False, soft_wrap=True), as_json)

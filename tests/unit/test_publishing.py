@@ -1,0 +1,89 @@
+"""A promoted version is published with the ledger's permit and its papers; what was never promoted is not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from beampermit.errors import BadInput
+from beampermit.github.client import Client
+from beampermit.publishing import body, publish_version
+from github_stand_in import GitHub, environment
+from laboratory import MODEL, Laboratory, database, laboratory
+
+__all__ = ["database", "laboratory"]
+
+
+@pytest.fixture
+def client(github: GitHub) -> Client:
+    return Client(github.repository, "s3cret", github.url, lambda _: None)
+
+
+@pytest.fixture
+def papers(tmp_path: Path) -> Path:
+    folder = tmp_path / "release"
+    folder.mkdir()
+    for name in ("MODEL_CARD.md", "sbom.cdx.json", "permit.json"):
+        (folder / name).write_text(name)
+    return folder
+
+
+def test_a_promoted_version_gets_its_papers_and_the_permit_of_the_ledger(
+    laboratory: Laboratory, client: Client, github: GitHub, papers: Path
+) -> None:
+    signed = laboratory.sign()
+    laboratory.promote(signed=signed)
+    again = laboratory.sign()
+    (papers / "permit.dsse.json").write_bytes(again.content)
+    done = publish_version(client, laboratory.ledger, again.statement, papers)
+    assert done.uploaded == ("MODEL_CARD.md", "permit.dsse.json", "sbom.cdx.json"), "not the permit that is unsigned"
+    (found,) = github.releases.values()
+    assert (found["tag_name"], found["target_commitish"]) == (f"{MODEL}-v1", laboratory.project.git.head())
+    assert signed.statement.digest in found["body"]
+    assert signed.content in github.blobs.values()
+    assert not publish_version(client, laboratory.ledger, again.statement, papers).new
+
+
+def test_what_was_never_promoted_is_not_published(
+    laboratory: Laboratory, client: Client, github: GitHub, papers: Path
+) -> None:
+    laboratory.promote()
+    laboratory.change(2)
+    with pytest.raises(BadInput, match="was never promoted from commit"):
+        publish_version(client, laboratory.ledger, laboratory.sign().statement, papers)
+    assert not github.releases
+
+
+def test_a_link_among_the_papers_is_refused(laboratory: Laboratory, client: Client, papers: Path) -> None:
+    laboratory.promote()
+    (papers / "more.md").symlink_to("/etc/hostname")
+    with pytest.raises(BadInput, match=r"more\.md: a release takes plain files with plain names"):
+        publish_version(client, laboratory.ledger, laboratory.sign().statement, papers)
+
+
+def test_what_people_wrote_breaks_nothing_in_its_text(laboratory: Laboratory) -> None:
+    event = laboratory.promote().event.model_copy(update={"reason": "| @ops <img src=x>\n# now", "by": "a|b"})
+    said = body(event)
+    assert "<img" not in said
+    assert "@ops" not in said
+    assert len(said.splitlines()) == 10
+
+
+def test_the_command_says_where_it_is_and_keeps_its_token(laboratory: Laboratory, github: GitHub, papers: Path) -> None:
+    signed = laboratory.sign()
+    laboratory.promote(signed=signed)
+    (papers / "permit.dsse.json").write_bytes(signed.content)
+    command = [sys.executable, "-m", "beampermit.cli.main", "publish", "--permit", str(papers / "permit.dsse.json")]
+    found = subprocess.run(
+        command, cwd=laboratory.root, env={**os.environ, **environment(github)}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.startswith(
+        f"published: https://git.example/lab/faults/releases/tag/{MODEL}-v1, sent MODEL_CARD"
+    )
+    assert "s3cret" not in found.stdout + found.stderr
