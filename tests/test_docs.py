@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
 
 from beampermit.cli.main import app
 from beampermit.contract.reference import contract_reference
@@ -31,10 +35,35 @@ def test_every_link_in_the_documents_leads_to_a_file() -> None:
             assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
 
 
-def test_every_command_that_the_documents_name_exists() -> None:
-    from typer.main import get_command
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "template/{{cookiecutter.project_slug}}").rglob("*.md")),
+]
 
-    known = set(get_command(app).commands)  # pyright: ignore[reportAttributeAccessIssue]
-    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
-        named = set(re.findall(r"`beampermit ([a-z]+)", page.read_text()))
-        assert named <= known, f"{page.relative_to(ROOT)} names {sorted(named - known)}"
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_and_option_that_a_document_names_exists(page: Path) -> None:
+    for line in _commands(page.read_text()):
+        words, command = line.split(), _COMMAND
+        while words and hasattr(command, "commands"):
+            assert words[0] in command.commands, f"there is no beampermit {line}"
+            command = command.commands[words.pop(0)]
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        named = {word.partition("=")[0] for word in _own(words) if word.startswith("-")}
+        assert named <= known, f"beampermit {line}: {sorted(named - known)} is no option of it"
+
+
+_COMMAND: Any = get_command(app)
+
+
+def _commands(text: str) -> list[str]:
+    """What stands behind `beampermit` wherever a page shows code, without comments and what is piped on."""
+    shown = re.findall(r"```(?:console|sh|bash)\n(.*?)```|`([^`\n]+)`", text, re.DOTALL)
+    code = "\n".join(block or span for block, span in shown)
+    return re.findall(r"(?m)(?:^|[\s$&(])beampermit ([a-z][^\n#|&>]*)", code)
+
+
+def _own(words: list[str]) -> list[str]:
+    """Words up to `--`: behind it stands another program's line."""
+    return words[: words.index("--")] if "--" in words else words
