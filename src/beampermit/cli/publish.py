@@ -22,7 +22,7 @@ def publish(
     as_json: Json = False,
 ) -> None:
     """Publish the papers of a promoted version as a release on GitHub, or complete the one that is there."""
-    from beampermit.github.client import Client
+    from beampermit.github.whom import must_find_client
     from beampermit.permit import keys
     from beampermit.permit.envelope import read_envelope
     from beampermit.project import Project
@@ -31,7 +31,7 @@ def publish(
 
     found = Project.find(project.resolve())
     statement = read_envelope(permit, keys.public_key(key or found.path(keys.PUBLIC_IN_PROJECT))).statement
-    client = Client.of_job("no release can be written")
+    client = must_find_client(found.git)
     done = publish_version(client, Ledger(found.git), statement, papers or permit.parent)
     said = "published" if done.new else "already published"
     line = f"{said}: {done.address}" + (f", sent {', '.join(done.uploaded)}" if done.uploaded else "")

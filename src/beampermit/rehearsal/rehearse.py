@@ -71,7 +71,8 @@ def rehearse(
         plan = make_plan(clone.root, workflow or FILES[kind], own, source.lay_out_artifacts(work / "artifacts"))
         if EVENTS[kind] not in plan.workflow.events:
             raise BadInput(f"this workflow does not run on {EVENTS[kind]}", file=plan.workflow.file)
-        with rules.standing_in(rules.ruleset_of(project.git, _ruled_by(clone, kind)), clone.base_branch) as api:
+        ruleset = rules.ruleset_of(project.git, _ruled_by(clone, kind))
+        with rules.standing_in(ruleset, clone.base_branch, folder / "releases") as api:
             call = _call(project, kind, clone, plan, work, folder, labels, api, inputs or {})
             runner.prepare(call)
             jobs, trouble = _follow(plan, call, folder, timeout, watch)

@@ -1,4 +1,4 @@
-"""A GitHub on loopback that knows one thing: the rules that a branch would have, were the ruleset in git active.
+"""A GitHub on loopback: the rules that a branch would have, were the ruleset in git active; and releases, in a folder.
 
 Whether it is active only GitHub can tell; but a ruleset that is too weak is seen before anybody applies it.
 """
@@ -10,14 +10,18 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from beampermit.errors import BadInput
 from beampermit.git import Git
 from beampermit.github.rulesets import MAIN, Ruleset, parse_ruleset
+from beampermit.rehearsal.releases import Releases
 
 ID = 1
+LARGEST = 64 * 2**20
+"""Bytes of one file that a rehearsal releases."""
 
 
 def ruleset_of(git: Git, commit: str) -> Ruleset | None:
@@ -30,14 +34,29 @@ def ruleset_of(git: Git, commit: str) -> Ruleset | None:
 
 
 @contextmanager
-def standing_in(ruleset: Ruleset | None, default_branch: str) -> Iterator[str]:
-    """Answer as GitHub's API would with `ruleset` applied, at the address that is given, until the block ends."""
+def standing_in(ruleset: Ruleset | None, default_branch: str, kept: Path | None = None) -> Iterator[str]:
+    """Answer as GitHub's API would with `ruleset` applied, at the address that is given, until the block ends.
+
+    What is released goes to the folder `kept`, if there is one.
+    """
+    releases = Releases(kept) if kept else None
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            said = answer(urlsplit(self.path).path, ruleset, default_branch)
-            content = json.dumps({"message": "Not Found"} if said is None else said).encode()
-            self.send_response(404 if said is None else 200)
+            asked = urlsplit(self.path)
+            content = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), LARGEST))
+            said = answer(asked.path, ruleset, default_branch) if self.command == "GET" else None
+            found = (200, said) if said is not None else None
+            if found is None and releases:
+                query = dict(parse_qsl(asked.query))
+                found = releases.answer(self.command, asked.path, query, content, f"http://{self.headers['Host']}")
+            self._say(*(found or (404, {"message": "Not Found"})))
+
+        do_POST = do_PATCH = do_GET  # noqa: N815 - the names that http.server looks for
+
+        def _say(self, status: int, said: Any) -> None:
+            content = json.dumps(said).encode()
+            self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()

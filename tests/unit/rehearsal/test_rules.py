@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from beampermit.git import Git as Repository
 from beampermit.github.client import Client, Refused
 from beampermit.github.protection import look
+from beampermit.github.releases import Release, publish
 from beampermit.github.rulesets import MAIN
 from beampermit.project import Project
 from beampermit.rehearsal.rules import ruleset_of, standing_in
@@ -68,3 +71,25 @@ def test_no_ruleset_protects_nothing(project: Project) -> None:
 def test_it_knows_nothing_else(project: Project) -> None:
     with standing_in(None, "main") as api, pytest.raises(Refused, match="with 404 Not Found"):
         Client("lab/faults", "", api).get("/pulls")
+
+
+def test_what_is_released_lies_in_a_folder_and_nowhere_else(tmp_path: Path) -> None:
+    paper = tmp_path / "RUNBOOK.md"
+    paper.write_text("call the expert")
+    with standing_in(None, "main", tmp_path / "releases") as api:
+        client = Client("lab/faults", "", api)
+        release = Release("faults-v1", "c" * 40, "faults version 1", "why", {paper.name: paper})
+        done = publish(client, release)
+        assert (done.new, done.address) == (True, str(tmp_path / "releases/faults-v1"))
+        assert not publish(client, release).new
+        with pytest.raises(Refused, match="422"):
+            publish(client, replace(release, tag="../faults"))
+        with pytest.raises(Refused, match="422"):
+            client.upload(f"{api}/repos/lab/faults/releases/1/assets", b"", name="../x")
+    assert (tmp_path / "releases/faults-v1/RUNBOOK.md").read_text() == "call the expert"
+    assert (tmp_path / "releases/faults-v1/.release.md").read_text() == "why"
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [
+        ".release.md",
+        "RUNBOOK.md",
+        "RUNBOOK.md",
+    ]
