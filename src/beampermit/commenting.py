@@ -87,8 +87,9 @@ class Publisher:
         if pull.head.sha != report.head:
             words = f"the report is about {report.head[:12]}, pull request {number} is at {pull.head.sha[:12]}"
             return Posted(Outcome.STALE, words)
-        run, attempt = (int(os.environ.get(f"GITHUB_RUN_{name}") or 0) for name in ("ID", "ATTEMPT"))
-        return self._post(pull, report.markdown(), Mark(run, attempt, report.head))
+        return self._post(
+            pull, report.markdown(), Mark(_number("GITHUB_RUN_ID"), _number("GITHUB_RUN_ATTEMPT"), report.head)
+        )
 
     def _report(self, run: Run) -> Report:
         content = artifact.member(self.client, run.id, ARTIFACT, FILE, BESIDE, LARGEST)
@@ -115,6 +116,16 @@ class Publisher:
     def _address(self, run: Run) -> str:
         server = os.environ.get("GITHUB_SERVER_URL") or "https://github.com"
         return f"{server}/{self.client.repository}/actions/runs/{run.id}"
+
+
+def _number(variable: str) -> int:
+    """What a job says of its run; 0 outside of one."""
+    found = os.environ.get(variable) or "0"
+    if not re.fullmatch(r"[0-9]{1,18}", found):
+        raise BadInput(
+            f"{variable} is no number: {found[:20]!a}", hint=f"unset {variable}, outside of a workflow's job"
+        )
+    return int(found)
 
 
 def _doubt(report: Report, run: Run) -> tuple[str, ...]:

@@ -402,6 +402,24 @@ def test_outside_of_a_job_the_pull_request_is_named(
     assert command("--report", str(folder), "--pull", "1").exit_code == 0
 
 
+@pytest.mark.parametrize("odd", ["x", "-1", "1_000", "9" * 5000, "\u0663"])
+def test_a_run_whose_number_is_none_is_said(
+    job: None, github: GitHub, folder: Path, monkeypatch: pytest.MonkeyPatch, odd: str
+) -> None:
+    github.pull(HEAD)
+    monkeypatch.setenv("GITHUB_RUN_ID", odd)
+    done = command("--report", str(folder))
+    assert isinstance(done.exception, BadInput)
+    assert "GITHUB_RUN_ID is no number" in done.exception.message
+    assert github.count("POST") == 0
+
+
+@pytest.mark.parametrize("words", [("--from-run", "0"), ("--from-run=-7",), ("--pull", "0")])
+def test_a_number_that_github_never_gives_is_a_wrong_use(job: None, github: GitHub, words: tuple[str, ...]) -> None:
+    assert command(*words).exit_code == 2
+    assert github.asked == []
+
+
 def test_a_folder_without_a_report_names_the_command_that_writes_one(job: None, github: GitHub, tmp_path: Path) -> None:
     done = command("--report", str(tmp_path))
     assert isinstance(done.exception, BadInput)

@@ -21,9 +21,12 @@ class Via(StrEnum):
 def comment(
     folder: Annotated[Path, typer.Option("--report", help="Folder that `beampermit report` wrote.")] = Path("report"),
     run: Annotated[
-        int | None, typer.Option("--from-run", metavar="RUN", help="Take the report from this run's artifact instead.")
+        int | None,
+        typer.Option("--from-run", metavar="RUN", min=1, help="Take the report from this run's artifact instead."),
     ] = None,
-    pull: Annotated[int | None, typer.Option(help="The pull request, outside of a job that runs for one.")] = None,
+    pull: Annotated[
+        int | None, typer.Option(min=1, help="The pull request, outside of a job that runs for one.")
+    ] = None,
     via: Annotated[Via, typer.Option(help="Write it with this program.")] = Via.OWN,
     title: Annotated[str, typer.Option(help="Title in CML's watermark, by which the comment is found.")] = "beampermit",
     author: Annotated[str, typer.Option(help="Account that the token speaks for.")] = "github-actions[bot]",

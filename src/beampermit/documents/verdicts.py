@@ -6,12 +6,14 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from beampermit.verdict import Outcome, Verdict
+from beampermit.verdict import Location, Outcome, Verdict
 
 LAMPS = {Outcome.CLOSED: "green", Outcome.TRIPPED: "red", Outcome.SKIPPED: "yellow", Outcome.ERROR: "magenta"}
 
 SHOWN = 5
 """Places, and things to do, named on a terminal."""
+MARKED = 10
+"""Places of one verdict that are annotated."""
 
 
 def table(verdicts: list[Verdict]) -> Any:
@@ -79,8 +81,17 @@ def markdown(verdicts: list[Verdict]) -> str:
 
 
 def github(verdicts: list[Verdict]) -> str:
-    """Lines for the log of a workflow: an annotation for each open interlock, on its file and line where known."""
-    return "".join(f"{_annotation(verdict)}\n" for verdict in verdicts) + f"{summary(verdicts)}\n"
+    """Lines for the log of a workflow: an annotation for each open interlock, on file and line of each place it knows.
+
+    GitHub shows the first ten errors of a step, so every interlock has its first place before any has a second.
+    """
+    further = (
+        _mark(verdict, place, "Here too.")
+        for verdict in verdicts
+        if not verdict.closed
+        for place in verdict.locations[1:MARKED]
+    )
+    return "".join(f"{line}\n" for line in (*map(_annotation, verdicts), *further, summary(verdicts)))
 
 
 def _annotation(verdict: Verdict) -> str:
@@ -89,10 +100,15 @@ def _annotation(verdict: Verdict) -> str:
     if verdict.closed:
         return f"closed  {verdict.id}  {logged(verdict.reason)}"
     place = verdict.locations[0] if verdict.locations else None
+    return _mark(verdict, place, "\n".join(filter(None, map(logged, (verdict.reason, *verdict.fix.split("\n\n"))))))
+
+
+def _mark(verdict: Verdict, place: Location | None, message: str) -> str:
+    from beampermit.documents.markdown import logged
+
     properties = {"file": place.file, "line": place.line} if place else {}
     named = {**properties, "title": f"{verdict.id} {verdict.title} ({verdict.outcome})"}
     words = ",".join(f"{key}={_property(logged(value))}" for key, value in named.items() if value is not None)
-    message = "\n".join(filter(None, map(logged, (verdict.reason, *verdict.fix.split("\n\n")))))
     level = "warning" if verdict.outcome is Outcome.SKIPPED else "error"
     return f"::{level} {words}::{_data(message)}"
 

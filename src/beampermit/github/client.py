@@ -64,10 +64,12 @@ class Client:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[!-~]*", self.token):  # a header that cannot be sent would be shown in the error
             raise BadInput("GITHUB_TOKEN holds something that no token can hold", hint="look for a space or a newline")
-        if urlsplit(self.api).scheme not in ("http", "https"):
-            raise BadInput(f"GITHUB_API_URL is no web address: {self.api!r}")
+        if not _is_web(self.api):
+            raise BadInput(f"GITHUB_API_URL is no web address: {self.api!r}", hint=f"export GITHUB_API_URL={API}")
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", self.repository, re.ASCII):
-            raise BadInput(f"GITHUB_REPOSITORY is not OWNER/NAME: {self.repository!r}")
+            raise BadInput(
+                f"GITHUB_REPOSITORY is not OWNER/NAME: {self.repository!r}", hint="export GITHUB_REPOSITORY=OWNER/NAME"
+            )
 
     @classmethod
     def of_job(cls, purpose: str = "GitHub cannot be asked") -> Client:
@@ -277,6 +279,13 @@ def _read(found: Any, limit: int) -> bytes:
         if len(content) > limit:
             raise Outside(f"GitHub's answer is longer than the {limit} bytes allowed here")
     return bytes(content)
+
+
+def _is_web(address: str) -> bool:
+    try:
+        return urlsplit(address).scheme in ("http", "https")
+    except ValueError:  # an address of IPv6 without its end
+        return False
 
 
 def _path(address: str) -> str:

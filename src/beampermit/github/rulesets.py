@@ -150,6 +150,8 @@ class Ruleset(Record):
 
 def read_ruleset(path: Path) -> Ruleset:
     """Read a ruleset's file. Raises `BadInput` that names the file and the key."""
+    if not path.is_file():
+        raise BadInput("the file is missing", file=path, hint="beampermit init adds ours; --file names another")
     return _ruleset(read_json(path), path)
 
 

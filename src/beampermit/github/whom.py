@@ -66,9 +66,10 @@ def find_branch(git: Git, environment: Mapping[str, str] = os.environ) -> str:
     if not in_workflow(environment):
         head = git.try_("symbolic-ref", "--short", "refs/remotes/origin/HEAD")
         return head.out.strip().removeprefix("origin/") if head.code == 0 else "main"
-    ref = _queued(environment) if environment.get("GITHUB_EVENT_NAME") == "merge_group" else environment["GITHUB_REF"]
+    queued = environment.get("GITHUB_EVENT_NAME") == "merge_group"
+    ref = _queued(environment) if queued else environment.get("GITHUB_REF", "")
     if not ref.startswith("refs/heads/"):
-        raise Tripped(f"{ref} is no branch, so nothing protects it")
+        raise Tripped(f"{ref or 'a job without GITHUB_REF'} is no branch, so nothing protects it")
     return ref.removeprefix("refs/heads/")
 
 

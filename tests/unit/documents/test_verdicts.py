@@ -13,7 +13,7 @@ from rich.console import Console
 from beampermit.cli.output import fail
 from beampermit.documents.verdicts import github, markdown, table
 from beampermit.errors import BadInput
-from beampermit.verdict import Outcome
+from beampermit.verdict import Location, Outcome
 
 hostile = st.lists(
     st.sampled_from(["::error::x", "##[command]", "\n", "\r", "%0A", "%", ":", ",", "::", "\u2028", "\x1b[2K", "a"]),
@@ -26,6 +26,17 @@ def test_an_annotation_stands_on_file_and_line() -> None:
         "::error file=data/raw.parquet,line=3,title=DAT004 Rows keep the contract (tripped)::"
         "50%25 of rows: x, y%0ARun `dvc repro`.%0AThen commit.\n1 tripped\n"
     )
+
+
+def test_every_place_is_annotated_up_to_ten_behind_the_first_of_each_interlock() -> None:
+    places = tuple(Location(file="a.yml", line=line) for line in range(1, 13))
+    many = tripped("GIT003").model_copy(update={"locations": places})
+    lines = github([many, tripped("DAT004")]).splitlines()
+    assert [line.partition("title=")[2][:6] for line in lines[:2]] == ["GIT003", "DAT004"]
+    assert lines[2:-1] == [
+        f"::error file=a.yml,line={line},title=GIT003 A title (tripped)::Here too." for line in range(2, 11)
+    ]
+    assert github([many.model_copy(update={"outcome": Outcome.CLOSED})]).count("a.yml") == 0
 
 
 def test_a_skipped_interlock_warns_and_a_closed_one_is_a_plain_line() -> None:

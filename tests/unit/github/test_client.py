@@ -214,8 +214,10 @@ def test_no_error_shows_the_token(token: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("repository", "api"), [("lab", "https://x"), ("lab/a/../b", "https://x"), ("a/b", "file:///")]
+    ("repository", "api"),
+    [("lab", "https://x"), ("lab/a/../b", "https://x"), ("a/b", "file:///"), ("a/b", "https://[::1")],
 )
 def test_a_place_that_is_none_is_refused(repository: str, api: str) -> None:
-    with pytest.raises(BadInput):
+    with pytest.raises(BadInput) as caught:
         Client(repository, "s3cret", api)
+    assert caught.value.hint.startswith("export GITHUB_")

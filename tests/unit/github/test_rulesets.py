@@ -77,8 +77,9 @@ def test_what_is_no_ruleset_is_refused(text: str, tmp_path: Path) -> None:
 
 
 def test_a_ruleset_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"main\.json: the file is missing"):
+    with pytest.raises(BadInput, match=r"main\.json: the file is missing") as caught:
         read_ruleset(tmp_path / "main.json")
+    assert "beampermit init" in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -95,3 +95,8 @@ def test_a_merge_group_names_the_branch_it_goes_to(project: Project, tmp_path: P
 def test_what_is_no_branch_is_not_protected(project: Project, ref: str) -> None:
     with pytest.raises(Tripped, match=f"{ref} is no branch"):
         find_branch(project.git, {**JOB, "GITHUB_REF": ref})
+
+
+def test_a_job_that_names_no_ref_is_on_no_branch(project: Project) -> None:
+    with pytest.raises(Tripped, match="a job without GITHUB_REF is no branch"):
+        find_branch(project.git, JOB)
