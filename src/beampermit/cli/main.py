@@ -21,6 +21,7 @@ from beampermit.cli import (
     labels,
     ledger,
     new,
+    papers,
     permit,
     promotion,
     protect,
@@ -31,7 +32,7 @@ from beampermit.cli import (
     staged,
 )
 from beampermit.cli.output import fail
-from beampermit.errors import BeampermitError
+from beampermit.errors import BeampermitError, of_the_machine
 
 app = typer.Typer(
     name="beampermit",
@@ -53,6 +54,7 @@ app.command("publish")(publish.publish)
 app.command("card")(report.card)
 app.command("runbook")(report.runbook)
 app.command("alarms")(alarms.alarms)
+app.command("papers")(papers.papers)
 app.add_typer(contract.app, name="contract")
 app.add_typer(env.app, name="env")
 app.add_typer(permit.app, name="permit")
@@ -89,6 +91,11 @@ def run() -> None:
         app()
     except BeampermitError as error:
         sys.exit(fail(error))
+    except OSError as error:
+        said = of_the_machine(error)
+        if said is None:
+            raise
+        sys.exit(fail(said))
     except KeyboardInterrupt:
         sys.stderr.write("beampermit: interrupted; what was being written is whole or absent, run the command again\n")
         sys.exit(130)

@@ -57,12 +57,16 @@ def report(
 
 
 Permit = Annotated[Path | None, typer.Option(help="The permit that `permit assemble` wrote; its facts are told.")]
+Verdicts = Annotated[
+    Path | None, typer.Option(help="Folder of the files that `check --out` wrote; what they measured is told.")
+]
 Page = Annotated[bool, typer.Option("--html", help="Write one HTML page as well, beside it.")]
 
 
 def card(
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("MODEL_CARD.md"),
     permit: Permit = None,
+    verdicts: Verdicts = None,
     html: Page = False,
     where: Where = Path(),
     as_json: Json = False,
@@ -70,7 +74,7 @@ def card(
     """Write the model card, from the contract, the permit and the facts of the run."""
     from beampermit.documents import card as paper
 
-    _write(paper.card, paper.card_page, out, permit, html, where, as_json)
+    _write(paper.card, paper.card_page, out, permit, verdicts, html, where, as_json)
 
 
 def runbook(
@@ -83,7 +87,7 @@ def runbook(
     """Write the operator's runbook, from the contract, the permit and the ledger."""
     from beampermit.documents import runbook as paper
 
-    _write(paper.runbook, paper.runbook_page, out, permit, html, where, as_json)
+    _write(paper.runbook, paper.runbook_page, out, permit, None, html, where, as_json)
 
 
 def _write(
@@ -91,6 +95,7 @@ def _write(
     page: Callable[[Any], str],
     out: Path,
     permit: Path | None,
+    verdicts: Path | None,
     html: bool,
     where: Path,
     as_json: bool,
@@ -99,7 +104,7 @@ def _write(
     from beampermit.files import write_text
     from beampermit.project import Project
 
-    known = standing(Project.find(where.resolve()), permit)
+    known = standing(Project.find(where.resolve()), permit, verdicts)
     files = {out: text(known)} | ({out.with_suffix(".html"): page(known)} if html else {})
     for path, content in files.items():
         write_text(path, content)

@@ -1,9 +1,12 @@
-"""The model card: who made the model, of what, for what, how well it does, and what nobody has said yet."""
+"""The model card: who made the model, of what, for what, how well it does, and what nobody has said yet.
+
+Its sections and their questions are those of Mitchell et al., Model Cards for Model Reporting (2019).
+"""
 
 from __future__ import annotations
 
-from beampermit.documents import comparison, papers
-from beampermit.documents.markdown import Markdown
+from beampermit.documents import comparison, measured, papers
+from beampermit.documents.markdown import Markdown, code, prose
 from beampermit.documents.metadata import front_matter
 from beampermit.documents.page import drawing, page
 from beampermit.documents.standing import Standing
@@ -39,8 +42,20 @@ def _card(known: Standing, chart: object, confusion: str) -> Markdown:
         "rows": rows,
         "kinds": {name.removeprefix(comparison.RECALL): value for name, value in kinds.items()},
         "others": {name: value for name, value in known.metrics.items() if name not in named and name not in kinds},
+        "missing": _missing,
+        "listed": _listed,
+        "groups": measured.groups(known.verdicts),
+        "uncertainty": measured.uncertainty(known.verdicts, known.permit),
         "plots": known.plots,
         "chart": chart,
         "confusion": confusion,
     }
     return papers.join(papers.blocks("card.md.j2", values))
+
+
+def _missing(key: str) -> Markdown:
+    return Markdown(f"**Not stated.** It would stand in `contract.yaml` under {code(key)}.")
+
+
+def _listed(lines: tuple[str, ...], key: str) -> Markdown:
+    return Markdown("\n".join(f"- {prose(line)}" for line in lines)) if lines else _missing(key)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from beampermit.contract import Contract
-from beampermit.contract.causes import causes
+from beampermit.contract.causes import Cause, causes
 from beampermit.contract.load import line_of
 from beampermit.contract.model import Alarm
 from beampermit.documents.completeness import unwritten
@@ -39,6 +39,12 @@ def guidance(contract: Contract, signal: str | None) -> tuple[Alarm, ...]:
     return tuple(alarm for alarm in contract.operations.alarms if shown(alarm))
 
 
+def unanswered(contract: Contract) -> tuple[Cause, ...]:
+    """What can raise an alarm of which the contract says nothing."""
+    said = {name for alarm in contract.operations.alarms for name in alarm.raised_by}
+    return tuple(cause for name, cause in causes(contract.signals).items() if name not in said)
+
+
 def problems(contract: Contract, text: str) -> tuple[Problem, ...]:
     """Every way in which the contract leaves an alarm without an answer; `text` is the contract's file."""
     return tuple(Problem(line_of(text, (*ALARMS, *place)), why) for place, why in _problems(contract))
@@ -62,6 +68,5 @@ def _problems(contract: Contract) -> Iterator[tuple[tuple[int | str, ...], str]]
                 yield (place, "severity"), f"{name} is {severity} in EPICS, and the runbook says {alarm.severity}"
         if all(unwritten(step) for step in alarm.action):
             yield (place, "action"), f"{' and '.join(alarm.raised_by) or alarm.condition} has no action"
-    for cause in known.values():
-        if cause.name not in answered:
-            yield (), f"nothing is said of {cause.name}: {cause.words}"
+    for cause in unanswered(contract):
+        yield (), f"nothing is said of {cause.name}: {cause.words}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from beampermit.contract import Contract
+from beampermit.contract.causes import causes, limits
 from beampermit.documents import papers
+from beampermit.documents.guidance import unanswered
 from beampermit.documents.markdown import Markdown
 from beampermit.documents.numbers import duration, exact
 from beampermit.documents.page import page
@@ -17,6 +19,9 @@ def runbook(known: Standing) -> Markdown:
         "contract": known.contract,
         "model": known.contract.model,
         "fallback": fallback(known.contract),
+        "limits": limits,
+        "causes": causes(known.contract.signals),
+        "unanswered": [cause.words for cause in unanswered(known.contract)],
     }
     return papers.join(papers.blocks("runbook.md.j2", values))
 

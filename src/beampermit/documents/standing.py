@@ -1,4 +1,4 @@
-"""What is known of a model at this commit: the facts that card and runbook are made from. What is not known is None."""
+"""What is known of a model at this commit: the facts that its papers are made from. What is not known is None."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from beampermit.contract import FILE_NAME, Contract
 from beampermit.digest import digest_file
-from beampermit.documents import facts
+from beampermit.documents import facts, measured
 from beampermit.documents.changes.data import Bound, after
 from beampermit.documents.changes.sides import Sides
 from beampermit.documents.charts import Plots
@@ -20,6 +20,7 @@ from beampermit.project import Project
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
 from beampermit.saved_model.manifest import Manifest
+from beampermit.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Standing:
     license: str | None
     row: dict[str, str]
     devices: int | None
+    verdicts: tuple[Verdict, ...] = ()
+    """Those of a run of the interlocks, where they were given."""
 
     @property
     def model_files(self) -> dict[str, str]:
@@ -56,7 +59,7 @@ class Standing:
         return filled if filled != pv else None
 
 
-def standing(project: Project, permit: Path | None = None) -> Standing:
+def standing(project: Project, permit: Path | None = None, verdicts: Path | None = None) -> Standing:
     """Gather the facts. Raises `BadInput` for a broken file, `Tripped` for a permit of another model or commit."""
     contract = project.contract
     commit = project.git.head()
@@ -79,6 +82,7 @@ def standing(project: Project, permit: Path | None = None) -> Standing:
         license=_license(project),
         row=row,
         devices=devices,
+        verdicts=measured.read(verdicts, commit) if verdicts else (),
     )
 
 

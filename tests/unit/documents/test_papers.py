@@ -26,8 +26,8 @@ from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
 
 SECTIONS = [  # Mitchell et al., Model Cards for Model Reporting
-    *("Model details", "Intended use", "Factors and limitations", "Metrics", "Evaluation data", "Training data"),
-    *("Quantitative analyses", "Ethical considerations and caveats"),
+    *("Model details", "Intended use", "Factors", "Metrics", "Evaluation data", "Training data"),
+    *("Quantitative analyses", "Ethical considerations", "Caveats and recommendations"),
 ]  # fmt: skip
 DIGEST = "sha256:" + "a" * 64
 
@@ -75,7 +75,7 @@ def test_what_is_not_known_is_said_and_nothing_invented(project: Project) -> Non
     assert "| `auc` | ≥ 0.95 | not measured |" in made
     assert "whose digest is not known" in made
     assert "None was made: there are no results" in made
-    assert "The project names no licence." in made
+    assert "| Licence | **Not stated.** It would stand in `pyproject.toml` under `project.license`. |" in made
     assert "model-index" not in made
     assert "no version, as far as this clone knows the ledger" in runbook(standing(project))
 
@@ -146,7 +146,7 @@ def test_the_runbook_says_from_the_ledger_what_a_rollback_brings_back(
         ledger.append(Event(**said, **who, version=version))
         made = runbook(standing(results))
         assert f"| **In service** | version {version}, since 2026-11-23T08:00:00Z |" in made
-        back = "there was none before it" if version == 1 else "In service is version 2; this brings back version 1:"
+        back = "there was none before it" if version == 1 else "In service is version 2; the first line brings back version 1:"
         assert back in made
 
 

@@ -1,0 +1,68 @@
+"""All papers of a release by name: card, runbook and datasheet for people; software and alarms for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from beampermit.documents import alarm_tree
+from beampermit.documents.alarm_tree import files
+from beampermit.documents.card import card, card_page
+from beampermit.documents.datasheet import datasheet
+from beampermit.documents.runbook import runbook, runbook_page
+from beampermit.documents.standing import Standing, standing
+from beampermit.environments import choice
+from beampermit.environments.sbom import sbom
+from beampermit.project import Project
+
+Texts = dict[str, str]
+
+
+def bundle(
+    project: Project, permit: Path | None = None, verdicts: Path | None = None, without: Collection[str] = ()
+) -> Texts:
+    """File name -> text, all made before any is written, without the kinds named in `without`.
+
+    Raises `Tripped` or `BadInput` for whatever one of them needs and does not find.
+    """
+    known = standing(project, permit, verdicts)
+    made: Texts = {}
+    for kind, make in KINDS.items():
+        if kind not in without:
+            made |= make(project, known)
+    return made
+
+
+def _card(_: Project, known: Standing) -> Texts:
+    return {"MODEL_CARD.md": card(known), "MODEL_CARD.html": card_page(known)}
+
+
+def _runbook(_: Project, known: Standing) -> Texts:
+    return {"RUNBOOK.md": runbook(known), "RUNBOOK.html": runbook_page(known)}
+
+
+def _datasheet(project: Project, _: Standing) -> Texts:
+    sheet = datasheet(project)
+    return {"DATASHEET.md": sheet.markdown(), "DATASHEET.html": sheet.html()}
+
+
+def _software(project: Project, _: Standing) -> Texts:
+    """As `beampermit env sbom` writes it: a permit binds these bytes."""
+    found = sbom(choice.chosen(project.root).read(project.root), project.root.name)
+    return {"sbom.cdx.json": json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n"}
+
+
+def _alarms(project: Project, _: Standing) -> Texts:
+    found = alarm_tree.tree(project)
+    made = files.phoebus_files(found) | files.jaws_files(found)
+    return {f"alarms/{name}": text for name, text in made.items()}
+
+
+KINDS: dict[str, Callable[[Project, Standing], Texts]] = {
+    "card": _card,
+    "runbook": _runbook,
+    "datasheet": _datasheet,
+    "sbom": _software,
+    "alarms": _alarms,
+}
