@@ -1,0 +1,79 @@
+"""The wheel, alone, holds what commands need beside Python: template, first contract, workflows, actions, papers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from beampermit.rehearsal.source import PARTS
+from places import ROOT
+
+pytestmark = pytest.mark.slow
+PACKAGE = "src/beampermit/"
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a release uploads, unpacked."""
+    built, unpacked = tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("wheel")
+    command = ("uv", "build", "--quiet", "--wheel", "--out-dir", str(built), str(ROOT))
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (file,) = built.glob("*.whl")
+    with zipfile.ZipFile(file) as opened:
+        opened.extractall(unpacked)
+    return unpacked
+
+
+@pytest.fixture
+def beampermit(wheel: Path, tmp_path: Path) -> Command:
+    """Run the command from the wheel, in `tmp_path` or `cwd`."""
+    environment = {**os.environ, "PYTHONPATH": str(wheel), "GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig")}
+    (tmp_path / "gitconfig").write_text("[user]\n\tname = Ada Operator\n\temail = ada@lab.example\n")
+
+    def run(*words: str, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
+        code = f"import beampermit; assert beampermit.__file__.startswith({str(wheel)!r})"
+        command = (sys.executable, "-c", f"{code}; from beampermit.cli.main import run; run()", *words)
+        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+    return run
+
+
+def test_every_file_that_git_has_of_the_package_and_of_its_parts_is_in_it(wheel: Path) -> None:
+    listed = subprocess.run(["git", "ls-files", "-z", PACKAGE, *PARTS], cwd=ROOT, check=True, capture_output=True)
+    tracked = [name for name in listed.stdout.decode().split("\0") if (ROOT / name).is_file()]
+    assert len(tracked) > 300
+    assert [name for name in tracked if not (wheel / _place(name)).is_file()] == []
+
+
+def _place(name: str) -> str:
+    if name.startswith(PACKAGE):
+        return name.removeprefix("src/")
+    return f"beampermit/{'_template' if name.startswith(('template/', 'cookiecutter.json')) else '_source'}/{name}"
+
+
+def test_a_project_is_made_whose_workflows_are_followed(beampermit: Command, tmp_path: Path) -> None:
+    made = beampermit("new", "--no-input", "--no-lock", "--json")
+    assert made.returncode == 0, made.stderr
+    project = Path(json.loads(made.stdout)["project"])
+    judged = beampermit("check", "GIT003", "GIT004", "--json", cwd=project)
+    assert judged.returncode == 0, judged.stdout + judged.stderr
+    assert [verdict["evidence"].get("elsewhere", []) for verdict in json.loads(judged.stdout)] == [[], []]
+
+
+def test_a_repository_that_is_there_gets_its_contract_and_workflows(beampermit: Command, tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "--quiet", "--initial-branch", "main", "orbit"], cwd=tmp_path, check=True)
+    done = beampermit("init", "--yes", "--json", cwd=tmp_path / "orbit")
+    assert done.returncode == 0, done.stderr
+    added = {file["file"] for file in json.loads(done.stdout)["files"] if file["done"] == "added"}
+    assert {"contract.yaml", "CODEOWNERS", ".github/workflows/pull-request.yml", ".github/rulesets/main.json"} <= added
+    waits = beampermit("contract", "check", cwd=tmp_path / "orbit")
+    assert "TODO" in waits.stdout + waits.stderr
