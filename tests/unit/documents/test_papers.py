@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from markdown_it import MarkdownIt
-from planted import METRICS, commit, write
+from planted import METRICS, commit, judged, verdict, write
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
@@ -90,6 +90,76 @@ def test_the_metadata_are_yaml_with_what_was_measured(results: Project, git: Any
     assert measured == {"auc": METRICS["auc"], "false_alarm_rate": METRICS["false_alarm_rate"]}
 
 
+def test_hugging_faces_own_reader_takes_the_card_as_it_is(results: Project) -> None:
+    hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
+    write(results, "pyproject.toml", '[project]\nname = "x"\nlicense = "BSD-3-Clause"\n')
+    found = hub.ModelCard(card(standing(results)), ignore_metadata_errors=False)
+    assert (found.data.license, found.data.library_name, found.data.model_name) == (
+        "bsd-3-clause",
+        "mlflow",
+        "bpm-faults",
+    )
+    assert {result.metric_type: result.metric_value for result in found.data.eval_results} == {
+        name: METRICS[name] for name in ("auc", "false_alarm_rate")
+    }
+    assert found.text.lstrip().startswith("# bpm-faults")
+
+
+def test_what_interlocks_measured_of_groups_is_told_with_its_gate(results: Project, tmp_path: Path) -> None:
+    row = {"metric": "auc", "by": "plane", "group": "X|<b>", "rows": 40, "asks": "at least 0.9", "gate": 0.9}
+    rows = [{**row, "value": 0.95, "met": True}, {**row, "group": "Y", "value": None, "met": False}]
+    judged(
+        results,
+        tmp_path / "verdicts/all.json",
+        verdict("PRF003", evidence={"subgroups": rows}),
+        verdict("REP002", reason="auc spreads by 0.002 over 3 seeds"),
+    )
+    made = card(standing(results, verdicts=tmp_path / "verdicts"))
+    assert "| ✅ | `auc` | `plane` | <code>X\\|&lt;b&gt;</code> | 40 | 0.95 | at least 0.9 |" in made
+    assert "| ❌ | `auc` | `plane` | `Y` | 40 | no meaning | at least 0.9 |" in made
+    assert "- REP002: auc spreads by 0.002 over 3 seeds" in made
+    assert "Measured apart, below: `plane`." in made
+
+
+def test_verdicts_of_another_commit_are_not_told(results: Project, tmp_path: Path) -> None:
+    judged(results, tmp_path / "verdicts/all.json", verdict("PRF003"), commit="c" * 40)
+    with pytest.raises(BadInput, match="its verdicts are about commit cccccccccccc"):
+        standing(results, verdicts=tmp_path / "verdicts")
+
+
+NOT_STATED = {
+    "model.kind": "  kind: A small network on features of the signal.\n",
+    "model.use.users": "    users: Those who measure optics.\n",
+    "model.use.factors": "    factors: [The plane.]\n",
+    "model.use.considerations": "    considerations: [Nobody is harmed.]\n",
+    "model.use.caveats": "    caveats: [A low score is no proof.]\n",
+    "evaluation.about": "  about: Acquisitions that training has not seen.\n",
+}
+
+
+@pytest.mark.parametrize("key", NOT_STATED)
+def test_what_nobody_said_is_not_stated_with_its_place(results: Project, contract_text: str, key: str) -> None:
+    said = f"**Not stated.** It would stand in `contract.yaml` under `{key}`."
+    assert said not in card(standing(results))
+    assert NOT_STATED[key] in contract_text
+    write(results, "contract.yaml", contract_text.replace(NOT_STATED[key], ""))
+    made = card(standing(Project(results.root)))
+    assert said in made
+    assert headings(made) == SECTIONS
+
+
+def test_the_runbook_holds_every_verb_of_the_night_and_every_cause(results: Project, contract_text: str) -> None:
+    made = runbook(standing(results))
+    for verb in ("rollback", "retire", "freeze", "thaw"):
+        assert f'`beampermit {verb} --reason "what happened"`' in made
+        assert CliRunner().invoke(app, [verb, "--help"]).exit_code == 0, "a command that is there"
+    for words in ("fault-score is above 0.9", "fault-score cannot be trusted, or turns is too old"):
+        assert f"(That is: {words}.)" in made
+    write(results, "contract.yaml", contract_text.replace("raised_by: [drift]", "raised_by: []"))
+    made = runbook(standing(Project(results.root)))
+    assert "### No alarm above says what to do when\n\n- the live data are not those it was trained on" in made
+
+
 def test_an_unknown_licence_is_other_with_its_name(results: Project) -> None:
     write(results, "pyproject.toml", '[project]\nname = "x"\nlicense = "LicenseRef-Lab: x\\n---\\n"\n')
     found = YAML(typ="safe").load(card(standing(results)).split("---\n")[1])
@@ -146,7 +216,8 @@ def test_the_runbook_says_from_the_ledger_what_a_rollback_brings_back(
         ledger.append(Event(**said, **who, version=version))
         made = runbook(standing(results))
         assert f"| **In service** | version {version}, since 2026-11-23T08:00:00Z |" in made
-        back = "there was none before it" if version == 1 else "In service is version 2; the first line brings back version 1:"
+        there = "In service is version 2; the first line brings back version 1:"
+        back = "there was none before it" if version == 1 else there
         assert back in made
 
 

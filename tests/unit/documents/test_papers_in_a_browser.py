@@ -1,0 +1,87 @@
+"""Papers in a real browser: read on a telephone, printed without a cut table, and nothing asked of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from planted import write
+
+from beampermit.documents.card import card_page
+from beampermit.documents.runbook import runbook_page
+from beampermit.documents.standing import standing
+from beampermit.project import Project
+
+CHROMIUM = Path("/usr/bin/chromium")
+QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
+PHONE, SHEET = {"width": 375, "height": 667}, {"width": 688, "height": 1010}
+"""CSS pixels: a small telephone, and A4 less its margins."""
+LONG = "A_very_long_name_without_any_place_to_break_it_" * 4
+OVERFLOWING = """() => [document.scrollingElement, ...document.querySelectorAll('.table, pre, table, img')]
+  .filter(one => one.scrollWidth > one.clientWidth + 1 || one.getBoundingClientRect().right > innerWidth + 1)
+  .map(one => one.tagName + ' ' + one.className + ' ' + one.textContent.slice(0, 80))"""
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, once for all pages."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"no browser: {CHROMIUM} is not installed")
+    playwright = pytest.importorskip("playwright.sync_api", reason="the playwright package is not installed")
+    with playwright.sync_playwright() as browsers:
+        found = browsers.chromium.launch(executable_path=str(CHROMIUM), args=list(QUIET))
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def pages(results: Project, contract_text: str) -> dict[str, str]:
+    """Card and runbook of a project with long words and a hostile one."""
+    text = contract_text.replace("Look at its neighbours.", LONG).replace("{device}:{plane}:FAULT", f"{LONG}:FAULT")
+    write(results, "contract.yaml", text.replace("The plane.", '"<img src=x onerror=document.title=1>"'))
+    known = standing(Project(results.root))
+    return {"card": card_page(known), "runbook": runbook_page(known)}
+
+
+def opened(browser: Any, tmp_path: Path, text: str, size: dict[str, int]) -> tuple[Any, list[str]]:
+    """The page from a file, and every address that it asked for beside its own."""
+    file = tmp_path / "paper.html"
+    file.write_text(text)
+    page, asked = browser.new_page(viewport=size), []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(file.as_uri())
+    return page, [url for url in asked if url != file.as_uri() and not url.startswith("data:")]
+
+
+@pytest.mark.parametrize("paper", ["card", "runbook"])
+def test_a_paper_fits_a_telephone_and_asks_nothing_of_a_network(
+    browser: Any, pages: dict[str, str], tmp_path: Path, paper: str
+) -> None:
+    page, asked = opened(browser, tmp_path, pages[paper], PHONE)
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= PHONE["width"]
+    assert asked == []
+    assert page.title().startswith("bpm-faults: "), "a value of the contract has run"
+    if paper == "runbook":
+        assert page.evaluate(OVERFLOWING) == [], "at 3 A.M. nobody scrolls a table sideways"
+
+
+def test_whom_to_call_and_the_way_back_stand_on_the_first_screen(
+    browser: Any, pages: dict[str, str], tmp_path: Path
+) -> None:
+    page, _ = opened(browser, tmp_path, pages["runbook"], PHONE)
+    assert page.locator("h2").first.bounding_box()["y"] < PHONE["height"]
+    shown = page.locator("table").first.inner_text()
+    assert "+1 555 0100" in shown
+    assert "beampermit rollback" in shown
+
+
+@pytest.mark.parametrize("paper", ["card", "runbook"])
+def test_on_paper_no_table_is_cut(browser: Any, pages: dict[str, str], tmp_path: Path, paper: str) -> None:
+    page, _ = opened(browser, tmp_path, pages[paper], SHEET)
+    page.emulate_media(media="print")
+    assert page.evaluate(OVERFLOWING) == []
+    assert page.pdf(format="A4", prefer_css_page_size=True).startswith(b"%PDF")
