@@ -28,8 +28,16 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`; rename it to `path` when the block ends well, remove it when not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Give a temporary name beside `path`; rename it to `path` when the block ends well, remove it when not.
+
+    Raises `BadInput` where something else than a file, or than its folder, is in the way.
+    """
+    if path.is_dir():
+        raise BadInput("a file is to be written here, and this is a folder", file=path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, FileNotFoundError, NotADirectoryError):
+        raise BadInput("no folder can be made here: something else is in the way", file=path.parent) from None
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(descriptor)
     temporary = Path(name)

@@ -25,6 +25,17 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_something_else_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path, words in (
+        (tmp_path, "this is a folder"),
+        (tmp_path / "file/a", "in the way"),
+        (Path("/proc/a/b"), "way"),
+    ):
+        with pytest.raises(BadInput, match=words):
+            write_text(path, "x")
+
+
 def test_a_write_keeps_the_mode_of_the_file_it_replaces(tmp_path: Path) -> None:
     file = tmp_path / "run"
     write_text(file, "#!/bin/sh\n")

@@ -71,7 +71,7 @@ def test_a_merge_group_is_compared_with_what_it_is_put_upon(
     git("branch", "--force", "main", "better")
     event("merge_group", {"merge_group": {"base_sha": upon, "base_ref": "refs/heads/main"}})
     found = gather(Project(branch.root), folder, EXPECTED)
-    assert found.base == upon
+    assert (found.base, found.head) == (upon, git("rev-parse", "HEAD")), "its own commit is what GitHub checked out"
     assert [move.key for move in found.looser] == ["metrics.auc.gate"]
 
 
