@@ -13,6 +13,7 @@ from beampermit.errors import BadInput, BeampermitError, Conflict, Tripped
 from beampermit.git import Git
 from beampermit.permit import keys
 from beampermit.permit.envelope import Signed, read_envelope, seal
+from beampermit.permit.trusted import public_keys
 from beampermit.registry import event as events
 from laboratory import MODEL, Laboratory
 
@@ -51,6 +52,12 @@ def _of_another_name(_: Laboratory, signed: Signed) -> Signed:
     return Signed(other, signed.content)
 
 
+def _on_other_data(_: Laboratory, signed: Signed) -> Signed:
+    facts = signed.statement.predicate
+    other = facts.model_copy(update={"dataset": {file: f"sha256:{'9' * 64}" for file in facts.dataset}})
+    return Signed(signed.statement.model_copy(update={"predicate": other}), signed.content)
+
+
 def _another_lock(laboratory: Laboratory, _: Signed) -> None:
     (laboratory.root / "uv.lock").write_text("# another environment\n")
 
@@ -60,6 +67,7 @@ DEFECTS: dict[str, tuple[Defect, str]] = {
     "a pickle with another suffix": (_pickle_renamed, "this file is not bound by the permit"),
     "a permit of an older commit": (_of_an_older_commit, "this permit is for commit"),
     "a permit of another model": (_of_another_name, "this permit is for 'other', not for 'bpm-faults'"),
+    "a permit given on another dataset": (_on_other_data, "given on other bytes of this file than the manifest lists"),
     "another environment": (_another_lock, "this file is not the one that the permit binds"),
 }
 
@@ -132,7 +140,7 @@ def test_a_permit_that_our_key_did_not_sign_is_not_read(
     file = laboratory.root.parent / "permit.dsse.json"
     forge(laboratory, file)
     with pytest.raises(error, match=words):
-        read_envelope(file, keys.public_key(laboratory.root / ".github/permit.pub"))
+        read_envelope(file, public_keys(laboratory.root / ".github/permit.pub"))
 
 
 def test_a_branch_that_was_rewritten_meanwhile_stops_the_promotion(second: Laboratory) -> None:

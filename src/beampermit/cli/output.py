@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -50,7 +51,10 @@ def fail(error: BeampermitError) -> int:
         return error.exit_code
     from beampermit.documents.markdown import logged  # a terminal and a runner obey what stands in a value
 
-    sys.stderr.write(f"beampermit: {logged(error)}\n")
+    # An item of a list begins with a word, so it cannot be a command to a runner, whoever wrote it.
+    items = re.split(r"\n  (?=\w)", str(error))
+    text = "\n  ".join(logged(item) for item in items)
+    sys.stderr.write(f"beampermit: {text}\n")
     if error.hint:
         sys.stderr.write(f"      next: {logged(error.hint)}\n")
     return error.exit_code

@@ -20,12 +20,15 @@ KeyFile = Annotated[
 @app.command()
 def keygen(
     out: Annotated[Path, typer.Option(help="Folder for permit.key and permit.pub; nothing in it is overwritten.")],
+    until: Annotated[
+        str | None, typer.Option(metavar="DAY", help="Last day on which it signs: 2027-12-31.", show_default="for ever")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make an Ed25519 key pair: permit.key signs permits and stays secret, permit.pub goes into the project."""
     from beampermit.permit import keys
 
-    private, public = keys.generate(out)
+    private, public = keys.generate(out, until)
 
     def text() -> None:
         console().print(
@@ -113,9 +116,11 @@ def verify(
     from beampermit.git import find_root
     from beampermit.permit import keys, verification
     from beampermit.permit.envelope import read_envelope
+    from beampermit.permit.trusted import public_keys
 
-    public = keys.public_key(key or find_root(project.resolve()) / keys.PUBLIC_IN_PROJECT)
-    permit = read_envelope(envelope, public).statement
+    trusted = public_keys(key or find_root(project.resolve()) / keys.PUBLIC_IN_PROJECT)
+    signed = read_envelope(envelope, trusted)
+    permit = signed.statement
     if name:
         verification.verify_name(permit, name)
     if model:
@@ -123,7 +128,7 @@ def verify(
     if software:
         verification.verify_software(permit, software)
     show(
-        {"permit": permit.digest, "key": keys.key_id(public), "statement": permit.model_dump(mode="json")},
+        {"permit": permit.digest, "key": signed.key, "statement": permit.model_dump(mode="json")},
         lambda: console().print(verification.description(permit, model)),
         as_json,
     )

@@ -30,19 +30,21 @@ def promote(
     as_json: Json = False,
 ) -> None:
     """Make the permit's model the champion: register, test the deployment, write the ledger, move the alias."""
+    from datetime import UTC, datetime
     from functools import partial
 
     from beampermit.environments.environment import environment_of
     from beampermit.interlocks import runner
     from beampermit.permit import keys
     from beampermit.permit.envelope import read_envelope
+    from beampermit.permit.trusted import public_keys
     from beampermit.permit.verification import verify_interlocks
     from beampermit.project import Project
     from beampermit.registry.deployment import deploy
     from beampermit.registry.promotion import Promotion
 
     found = Project.find(project.resolve())
-    signed = read_envelope(permit, keys.public_key(key or found.path(keys.PUBLIC_IN_PROJECT)))
+    signed = read_envelope(permit, public_keys(key or found.path(keys.PUBLIC_IN_PROJECT)), now=datetime.now(UTC))
     verify_interlocks(signed.statement, runner.load())
     test = partial(deploy, found, environment_of(found.root), signed.statement)
     with opened(found) as (ledger, registry, watch):

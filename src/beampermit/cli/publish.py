@@ -25,12 +25,13 @@ def publish(
     from beampermit.github.whom import must_find_client
     from beampermit.permit import keys
     from beampermit.permit.envelope import read_envelope
+    from beampermit.permit.trusted import public_keys
     from beampermit.project import Project
     from beampermit.publishing import publish_version
     from beampermit.registry.ledger import Ledger
 
     found = Project.find(project.resolve())
-    statement = read_envelope(permit, keys.public_key(key or found.path(keys.PUBLIC_IN_PROJECT))).statement
+    statement = read_envelope(permit, public_keys(key or found.path(keys.PUBLIC_IN_PROJECT))).statement
     client = must_find_client(found.git)
     done = publish_version(client, Ledger(found.git), statement, papers or permit.parent)
     said = "published" if done.new else "already published"

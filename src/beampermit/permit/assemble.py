@@ -50,15 +50,14 @@ def assemble(
     `software` is the bill of materials that `env sbom` wrote of this lock: the permit binds its digest.
 
     `later` are those that are put off until the release: nothing is asked of them here, and a permit without them
-    promotes nothing. Raises `Tripped` with a line for each interlock that is not closed for exactly this commit and
-    tree.
+    promotes nothing. Raises `Tripped` that names each interlock which is not closed for exactly this commit and tree.
     """
     git, contract = project.git, project.contract
     commit, tree = git.head(), git("rev-parse", "HEAD^{tree}")
     files = tuple(found)
     problems = list(_problems(files, set(expected), set(later), commit, tree))
     if problems:
-        raise Tripped("no permit for " + commit[:12] + "".join(f"\n  {line}" for line in problems))
+        raise Tripped(f"no permit for {commit[:12]}: {'; '.join(problems)}")
     _unchanged(git)
     listed = Manifest.read(project.path(contract.model.manifest), contract.model.manifest)
     locks = _locks(project)

@@ -9,6 +9,7 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,12 +17,12 @@ from pydantic import Field, ValidationError
 
 from beampermit.errors import BadInput, Tripped
 from beampermit.files import parse_json
-from beampermit.permit.keys import key_id
 from beampermit.permit.statement import Statement, parse_statement
+from beampermit.permit.trusted import PublicKeys, key_id
 from beampermit.verdict import Record
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 LARGEST = 16 * 2**20
@@ -69,34 +70,50 @@ class Signed:
     statement: Statement
     content: bytes
 
+    @property
+    def key(self) -> str:
+        """The id of the key that signed it."""
+        return json.loads(self.content)["signatures"][0]["keyid"]
 
-def read_envelope(file: Path, key: Ed25519PublicKey) -> Signed:
+
+def read_envelope(file: Path, trusted: PublicKeys, *, now: datetime | None = None) -> Signed:
     """The signed permit in `file`. Raises as `unseal`, and `BadInput` where there is no such file."""
     if not file.is_file():
         raise BadInput("there is no signed permit here", file=file, hint="beampermit permit sign")
     content = file.read_bytes()
-    return Signed(unseal(content, key, file), content)
+    return Signed(unseal(content, trusted, file, now=now), content)
 
 
-def unseal(content: bytes, key: Ed25519PublicKey, name: Path | str = "permit") -> Statement:
-    """The statement in an envelope that `key` signed.
+def unseal(
+    content: bytes, trusted: PublicKeys, name: Path | str = "permit", *, now: datetime | None = None
+) -> Statement:
+    """The statement in an envelope that a trusted key signed while it was good; with `now`, one that is good still.
 
-    Raises `BadInput` where this is no envelope, `Tripped` where another key signed it or a byte of it was changed.
+    A permit outlives its key: what was issued before the key's last day stays what it was. Whoever is about to let a
+    new model pass gives `now`, for a stolen key can be made to say any day.
+
+    Raises `BadInput` where this is no envelope, `Tripped` where another key signed it, the key had expired, or a byte
+    of it was changed.
     """
     from cryptography.exceptions import InvalidSignature
 
     envelope = _parse(content, name)
     signature = envelope.signatures[0]
-    if signature.keyid != key_id(key):
-        raise Tripped(f"signed by another key: {signature.keyid[:23]}…, not {key_id(key)[:23]}…", file=name)
+    known = trusted.find(signature.keyid)
+    if known is None:
+        ids = " or ".join(f"{key.id[:23]}…" for key in trusted.keys)
+        raise Tripped(f"signed by another key: {signature.keyid[:23]}…, not {ids}", file=name)
     payload = _decode(envelope.payload, name)
     try:
-        key.verify(_decode(signature.sig, name), pre_authentication(envelope.payloadType, payload))
+        known.key.verify(_decode(signature.sig, name), pre_authentication(envelope.payloadType, payload))
     except InvalidSignature:
         raise Tripped("the signature does not fit: the permit was changed after it was signed", file=name) from None
     statement = parse_statement(payload, name)
     if statement.payload != payload:
         raise Tripped("the signed statement is not written as this beampermit writes it", file=name)
+    known.must_hold(statement.predicate.moment, "issued", name)
+    if now is not None:
+        known.must_hold(now, "used", name)
     return statement
 
 

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beampermit.digest import digest_bytes
 from beampermit.errors import BadInput, BeampermitError
 from beampermit.git import Git, find_root
+from beampermit.permit.trusted import PUBLIC, PUBLIC_IN_PROJECT, key_id, last_moment, public_keys
+
+__all__ = ["PRIVATE", "PUBLIC", "PUBLIC_IN_PROJECT", "VARIABLE", "generate", "key_id", "must_fit", "signing_key"]
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 VARIABLE = "BEAMPERMIT_SIGNING_KEY"
-PRIVATE, PUBLIC = "permit.key", "permit.pub"
-PUBLIC_IN_PROJECT = ".github/permit.pub"
+PRIVATE = "permit.key"
 
 
-def generate(folder: Path) -> tuple[Path, Path]:
+def generate(folder: Path, until: str | None = None) -> tuple[Path, Path]:
     """Make a pair: `permit.key` (mode 0600) and `permit.pub` in `folder`. Nothing is ever overwritten.
 
-    Raises `BadInput` where there is one already, or where git would take the private key up.
+    `until` is the last day on which it signs, such as 2027-12-31. Raises `BadInput` where there is a key already, or
+    where git would take the private key up.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+    if until is not None and last_moment(until) is None:
+        raise BadInput(f"{until!r} is no day", hint="beampermit permit keygen --out FOLDER --until 2027-12-31")
     private, public = folder / PRIVATE, folder / PUBLIC
     for file in (private, public):
         if file.exists() or file.is_symlink():
@@ -34,7 +39,8 @@ def generate(folder: Path) -> tuple[Path, Path]:
     _out_of_git(private)
     key = Ed25519PrivateKey.generate()
     _write_new(private, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
-    _write_new(public, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), 0o644)
+    pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    _write_new(public, (f"not-after: {until}\n".encode() if until else b"") + pem, 0o644)
     return private, public
 
 
@@ -61,37 +67,12 @@ def signing_key(value: str | None) -> Ed25519PrivateKey:
     return key
 
 
-def public_key(file: Path) -> Ed25519PublicKey:
-    """The public key in `file` (PEM). Raises `BadInput`."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
-    if not file.is_file():
-        raise BadInput(
-            "there is no public key here to verify a permit with",
-            file=file,
-            hint=f"beampermit permit keygen --out FOLDER, then commit its {PUBLIC} as {PUBLIC_IN_PROJECT}",
-        )
-    try:
-        key = load_pem_public_key(file.read_bytes())
-    except Exception:
-        raise BadInput("not a public key in PEM form", file=file) from None
-    if not isinstance(key, Ed25519PublicKey):
-        raise BadInput("not an Ed25519 public key", file=file)
-    return key
-
-
 def must_fit(key: Ed25519PrivateKey, file: Path) -> None:
-    """Refuse to sign with a key that is not the other half of the project's public one. Raises `BadInput`."""
-    if key_id(key.public_key()) != key_id(public_key(file)):
+    """Refuse to sign with a key whose other half is none of the project's, or no more. Raises `BadInput`, `Tripped`."""
+    known = public_keys(file).find(key_id(key.public_key()))
+    if known is None:
         raise BadInput(f"the key in {VARIABLE} is not the other half of this public key", file=file)
-
-
-def key_id(key: Ed25519PublicKey) -> str:
-    """`sha256:<64 hex>` of the public key (SubjectPublicKeyInfo, DER)."""
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    return digest_bytes(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    known.must_hold(datetime.now(UTC), "signed", file)
 
 
 def _pem(value: str) -> bytes:

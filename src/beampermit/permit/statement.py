@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -60,13 +61,19 @@ class Predicate(Record):
     verdicts: Annotated[tuple[Judged, ...], Field(min_length=1)]
     referee: str
     """Version of the beampermit that assembled this."""
-    issued: str
+    issued: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
     """UTC."""
     run: str = ""
     """The workflow run, if there was one."""
 
+    @property
+    def moment(self) -> datetime:
+        """When it was issued."""
+        return datetime.fromisoformat(self.issued)
+
     @model_validator(mode="after")
     def _each_once(self) -> Predicate:
+        datetime.fromisoformat(self.issued)  # which refuses the 31st of February
         ids = [verdict.id for verdict in self.verdicts]
         if len(set(ids)) != len(ids):
             raise ValueError("an interlock has two verdicts")

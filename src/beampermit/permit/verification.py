@@ -9,6 +9,7 @@ from typing import Any
 from beampermit.digest import digest_file, manifest
 from beampermit.errors import Tripped
 from beampermit.permit.statement import Statement
+from beampermit.saved_model.manifest import Manifest
 
 
 def verify_name(permit: Statement, name: str) -> None:
@@ -45,6 +46,14 @@ def verify_files(permit: Statement, root: Path) -> None:
         file = root / bound.file
         if not file.is_file() or digest_file(file) != bound.digest:
             raise Tripped("this file is not the one that the permit binds", file=bound.file)
+
+
+def verify_dataset(permit: Statement, manifest: Manifest) -> None:
+    """Refuse a permit that was given on other data than the project's manifest lists. Raises `Tripped`."""
+    bound = permit.predicate.dataset
+    for file in sorted(bound):
+        if manifest.files.get(file) != bound[file]:
+            raise Tripped("the permit was given on other bytes of this file than the manifest lists", file=file)
 
 
 def verify_software(permit: Statement, file: Path) -> None:

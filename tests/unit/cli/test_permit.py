@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -60,7 +61,7 @@ def test_a_missing_verdict_is_exit_1_and_writes_nothing(laboratory: Laboratory, 
     write_verdicts(tmp_path / "verdicts/all.json", verdicts(laboratory.project, tuple(runner.load())[1:]))
     refused = say("assemble", "--verdicts", tmp_path / "verdicts", "--out", tmp_path / "permit.json")
     assert refused.returncode == 1
-    assert f"  {next(iter(runner.load()))} has no verdict\n" in refused.stderr
+    assert refused.stderr.endswith(f": {next(iter(runner.load()))} has no verdict\n")
     assert not (tmp_path / "permit.json").exists()
 
 
@@ -77,3 +78,35 @@ def test_signing_without_a_key_or_with_anothers_is_exit_2(laboratory: Laboratory
         assert message in refused.stderr
         assert "Traceback" not in refused.stderr
     assert not (tmp_path / "permit.dsse.json").exists()
+
+
+def test_a_model_folder_is_judged_without_git_and_without_a_project(laboratory: Laboratory, tmp_path: Path) -> None:
+    away = tmp_path / "control room"
+    shutil.copytree(laboratory.root / "model", away / "model")
+    (away / "permit.dsse.json").write_bytes(laboratory.sign().content)
+    shutil.copy(laboratory.root / ".github/permit.pub", away)
+    words = ("verify", "permit.dsse.json", "--key", "permit.pub", "--model", "model", "--name", "bpm-faults")
+
+    def verify() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "beampermit.cli.main", "permit", *words]
+        return subprocess.run(command, cwd=away, env={"PATH": "/nowhere"}, capture_output=True, text=True, check=False)
+
+    found = verify()
+    assert found.returncode == 0, found.stderr
+    assert laboratory.project.git.head() in found.stdout
+    assert "DOC001, ENV001" in found.stdout
+    weights = away / "model/weights.safetensors"
+    for position in (0, 8, -1):
+        content = bytearray(weights.read_bytes())
+        content[position] ^= 1
+        weights.write_bytes(bytes(content))
+        spoiled = verify()
+        assert (spoiled.returncode, spoiled.stdout) == (1, "")
+        assert "weights.safetensors: these bytes are not those that the permit binds" in spoiled.stderr
+        content[position] ^= 1
+        weights.write_bytes(bytes(content))
+    key = (away / "permit.pub").read_text()
+    (away / "permit.pub").write_text(f"not-after: 2020-01-01\n{key}")
+    expired = verify()
+    assert expired.returncode == 1
+    assert "is good until 2020-01-01" in expired.stderr

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beampermit.digest import digest_json
+from beampermit.digest import canonical_json, digest_json
 from beampermit.errors import BadInput, BeampermitError, Tripped
 from beampermit.permit.envelope import Envelope, pre_authentication, seal, unseal
 from beampermit.permit.statement import Statement, make_statement
+from beampermit.permit.trusted import PublicKey, PublicKeys
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+TRUSTED = PublicKeys.only(KEY.public_key())
 MODEL = {"MLmodel": f"sha256:{'1' * 64}", "weights.safetensors": f"sha256:{'2' * 64}"}
 
 
@@ -44,7 +48,7 @@ SEALED = seal(statement(), KEY)
 
 
 def test_what_was_signed_is_read() -> None:
-    found = unseal(SEALED, KEY.public_key())
+    found = unseal(SEALED, TRUSTED)
     assert found == statement()
     assert found.digest == statement().digest
     assert seal(statement(), KEY) == SEALED
@@ -69,36 +73,36 @@ def test_any_changed_byte_trips_it(position: int, change: int) -> None:
     spoiled = bytearray(SEALED)
     spoiled[position] ^= change
     with pytest.raises(BeampermitError):
-        unseal(bytes(spoiled), KEY.public_key())
+        unseal(bytes(spoiled), TRUSTED)
 
 
 @pytest.mark.parametrize("spoil", [lambda b: b[:-1], lambda b: b + b"\n", lambda b: b.replace(b": ", b":", 1)])
 def test_another_spelling_of_the_same_envelope_trips_it(spoil: Callable[[bytes], bytes]) -> None:
     with pytest.raises(Tripped, match="was changed after it was signed"):
-        unseal(spoil(SEALED), KEY.public_key())
+        unseal(spoil(SEALED), TRUSTED)
 
 
 def test_another_key_is_refused() -> None:
     with pytest.raises(Tripped, match="signed by another key"):
-        unseal(SEALED, Ed25519PrivateKey.generate().public_key())
+        unseal(SEALED, PublicKeys.only(Ed25519PrivateKey.generate().public_key()))
 
 
 def test_another_key_that_bears_the_name_of_ours_is_refused() -> None:
     forged = json.loads(seal(statement(), Ed25519PrivateKey.generate()))
     forged["signatures"][0]["keyid"] = json.loads(SEALED)["signatures"][0]["keyid"]
     with pytest.raises(Tripped, match="the signature does not fit"):
-        unseal(Envelope.model_validate(forged).to_bytes(), KEY.public_key())
+        unseal(Envelope.model_validate(forged).to_bytes(), TRUSTED)
 
 
 def test_what_is_not_signed_is_no_permit() -> None:
     with pytest.raises(BadInput, match="not a signed permit"):
-        unseal(statement().text.encode(), KEY.public_key())
+        unseal(statement().text.encode(), TRUSTED)
 
 
 def _without(path: str) -> dict[str, object]:
     body = statement().model_dump(mode="json")
     *parents, last = path.split(".")
-    part = body
+    part: Any = body
     for key in parents:
         part = part[int(key)] if isinstance(part, list) else part[key]
     del part[last]
@@ -128,4 +132,53 @@ def test_a_subject_that_is_not_the_files_is_no_permit() -> None:
 def test_another_predicate_is_refused() -> None:
     body = {**statement().model_dump(mode="json"), "predicateType": "https://slsa.dev/provenance/v1"}
     with pytest.raises(BadInput, match="predicateType"):
+        make_statement(body, "permit.json")
+
+
+def test_each_member_of_envelope_and_statement_that_is_changed_trips_it() -> None:
+    """Not bytes but meanings: every value at any depth, one after the other, with the signature left as it was."""
+    payload = json.loads(base64.b64decode(json.loads(SEALED)["payload"]))
+    changed = 0
+    for body in (json.loads(SEALED), payload):
+        for spoiled in _changed(body):
+            inside = {**json.loads(SEALED), "payload": base64.b64encode(canonical_json(spoiled)).decode()}
+            content = spoiled if body is not payload else inside
+            with pytest.raises(BeampermitError):
+                unseal((json.dumps(content, indent=2) + "\n").encode(), TRUSTED)
+            changed += 1
+    assert changed > 40
+
+
+def _changed(value: Any) -> Iterator[Any]:
+    """`value` with one thing in it changed or left out, for each thing there is."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield {name: other for name, other in value.items() if name != key}
+            yield from ({**value, key: other} for other in _changed(inner))
+        yield {**value, "more": "1"}
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield from ([*value[:place], other, *value[place + 1 :]] for other in _changed(inner))
+        yield [*value, "more"]
+    else:
+        yield value * 2 if isinstance(value, float) else f"{value}x"
+
+
+def test_what_was_issued_while_the_key_was_good_stays_and_nothing_new_passes() -> None:
+    def trusted(day: int) -> PublicKeys:
+        return PublicKeys((PublicKey(KEY.public_key(), datetime(2026, 11, day, 23, 59, 59, tzinfo=UTC)),))
+
+    later = datetime(2026, 12, 1, tzinfo=UTC)
+    assert unseal(SEALED, trusted(23)) == statement()
+    with pytest.raises(Tripped, match=r"used at 2026-12-01T00:00:00Z, and the key sha256:.*… is good until 2026-11-23"):
+        unseal(SEALED, trusted(23), now=later)
+    with pytest.raises(Tripped, match=r"issued at 2026-11-23T08:00:00Z, and the key .* is good until 2026-11-22"):
+        unseal(SEALED, trusted(22))
+
+
+@pytest.mark.parametrize("issued", ["yesterday", "2026-02-31T08:00:00Z", "2026-11-23T08:00:00+01:00"])
+def test_a_permit_of_no_moment_is_none(issued: str) -> None:
+    body = statement().model_dump(mode="json")
+    body["predicate"]["issued"] = issued
+    with pytest.raises(BadInput, match="not a permit"):
         make_statement(body, "permit.json")

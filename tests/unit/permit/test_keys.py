@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.serialization import (
     KeySerializationEncryption,
     NoEncryption,
     PrivateFormat,
-    PublicFormat,
 )
 
-from beampermit.errors import BadInput
-from beampermit.permit.keys import generate, key_id, must_fit, public_key, signing_key
+from beampermit.errors import BadInput, Tripped
+from beampermit.permit.keys import generate, key_id, must_fit, signing_key
+from beampermit.permit.trusted import public_keys
 from beampermit.project import Project
 
 
@@ -25,7 +25,7 @@ def test_a_pair_fits_and_is_for_its_owner_alone(tmp_path: Path) -> None:
     private, public = generate(tmp_path / "keys")
     assert private.stat().st_mode & 0o777 == 0o600
     by_path, by_text = signing_key(str(private)), signing_key(private.read_text())
-    assert key_id(by_path.public_key()) == key_id(by_text.public_key()) == key_id(public_key(public))
+    assert key_id(by_path.public_key()) == key_id(by_text.public_key()) == public_keys(public).keys[0].id
     must_fit(by_path, public)
 
 
@@ -80,21 +80,14 @@ def test_what_is_no_key_is_refused_and_not_quoted(case: str) -> None:
     assert SECRET not in f"{caught.value} {caught.value.hint}"
 
 
-@pytest.mark.parametrize("content", [b"nonsense", b""])
-def test_what_is_no_public_key_is_refused(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "permit.pub").write_bytes(content)
-    with pytest.raises(BadInput, match="not a public key"):
-        public_key(tmp_path / "permit.pub")
-
-
-def test_a_public_key_of_another_kind_is_refused(tmp_path: Path) -> None:
-    key = generate_private_key(SECP256R1()).public_key()
-    (tmp_path / "permit.pub").write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    with pytest.raises(BadInput, match="not an Ed25519 public key"):
-        public_key(tmp_path / "permit.pub")
-
-
-def test_a_missing_public_key_tells_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(BadInput) as caught:
-        public_key(tmp_path / "permit.pub")
-    assert "beampermit permit keygen" in caught.value.hint
+def test_a_key_that_has_expired_signs_nothing_and_a_new_one_says_until_when(tmp_path: Path) -> None:
+    private, public = generate(tmp_path / "keys", "2099-12-31")
+    assert public.read_text().startswith("not-after: 2099-12-31\n-----BEGIN PUBLIC KEY-----\n")
+    key = signing_key(str(private))
+    must_fit(key, public)
+    public.write_text(public.read_text().replace("2099", "2020"))
+    with pytest.raises(Tripped, match=r"and the key sha256:[0-9a-f]{12}… is good until 2020-12-31"):
+        must_fit(key, public)
+    with pytest.raises(BadInput, match="'soon' is no day"):
+        generate(tmp_path / "more", "soon")
+    assert not (tmp_path / "more").exists()

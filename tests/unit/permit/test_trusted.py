@@ -1,0 +1,63 @@
+"""A file of public keys is read to its last line: what is no key and no date is never passed over."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from beampermit.errors import BadInput
+from beampermit.permit.trusted import key_id, public_keys
+
+OLD, NEW = (Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32).public_key() for number in (1, 2))
+
+
+def pem(key: Ed25519PublicKey) -> str:
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+OF_ANOTHER_KIND = (
+    generate_private_key(SECP256R1()).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+)
+
+
+def test_a_key_that_was_replaced_stays_with_its_last_day(tmp_path: Path) -> None:
+    file = tmp_path / "permit.pub"
+    file.write_text(f"# Ada had it\nnot-after: 2026-06-30\n{pem(OLD)}\n{pem(NEW)}")
+    found = public_keys(file)
+    assert [key.id for key in found.keys] == [key_id(OLD), key_id(NEW)]
+    assert [key.until for key in found.keys] == [datetime(2026, 6, 30, 23, 59, 59, 999999, UTC), None]
+    assert found.find(key_id(NEW)) is found.keys[1]
+    assert found.find("sha256:0") is None
+
+
+BAD = {
+    "nothing": ("", "not a public key"),
+    "nonsense": ("nonsense", "1: not a public key in PEM form, no `not-after: DAY` and no # comment"),
+    "a slip of the pen": (f"not_after: 2026-06-30\n{pem(OLD)}", "1: not a public key in PEM form, no `not-after"),
+    "no day": (f"not-after: 2026-02-30\n{pem(OLD)}", "1: '2026-02-30' is no day; write it as 2027-12-31"),
+    "a week": (f"not-after: 2026-W06-1\n{pem(OLD)}", "1: '2026-W06-1' is no day"),
+    "half a key": (pem(OLD)[:60], "it ends in the middle"),
+    "a day without its key": (f"{pem(OLD)}not-after: 2026-06-30\n", "it ends in the middle"),
+    "a spoilt key": (pem(OLD).replace("MC", "XX"), "3: not a public key in PEM form"),
+    "another kind": (OF_ANOTHER_KIND.decode(), "not an Ed25519 public key"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_no_public_key_is_refused(tmp_path: Path, case: str) -> None:
+    text, words = BAD[case]
+    (tmp_path / "permit.pub").write_text(text)
+    with pytest.raises(BadInput) as caught:
+        public_keys(tmp_path / "permit.pub")
+    assert words in str(caught.value)
+
+
+def test_a_missing_public_key_tells_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as caught:
+        public_keys(tmp_path / "permit.pub")
+    assert "beampermit permit keygen" in caught.value.hint
