@@ -55,8 +55,7 @@ def _software(project: Project, _: Standing) -> Texts:
 
 def _alarms(project: Project, _: Standing) -> Texts:
     found = alarm_tree.tree(project)
-    made = files.phoebus_files(found) | files.jaws_files(found)
-    return {f"alarms/{name}": text for name, text in made.items()}
+    return files.phoebus_files(found) | files.jaws_files(found)
 
 
 KINDS: dict[str, Callable[[Project, Standing], Texts]] = {

@@ -31,7 +31,7 @@ def test_all_papers_are_written_and_the_bill_of_materials_is_what_a_permit_binds
     assert found.exit_code == 0, found.output
     there = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     pages = {f"papers/{name}.{kind}" for name in ("MODEL_CARD", "RUNBOOK", "DATASHEET") for kind in ("md", "html")}
-    alarms = {f"papers/alarms/{name}" for name in ("phoebus.xml", "jaws-actions", "jaws-instances")}
+    alarms = {f"papers/{name}" for name in ("phoebus.xml", "jaws-actions", "jaws-instances")}
     assert there == pages | alarms | {"papers/sbom.cdx.json"}
     assert set(json.loads(found.stdout)["files"]) == {str(tmp_path / name) for name in there}
     alone = tmp_path / "alone.json"
