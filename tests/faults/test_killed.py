@@ -121,6 +121,16 @@ def test_a_killed_promotion_is_finished_under_a_permit_that_was_signed_anew(
     assert version.tags["permit"] == anew.statement.digest == second.last().permit
 
 
+@pytest.mark.parametrize("step", ["move champion", "mark the champion before", "mark the champion"])
+def test_what_a_killed_promotion_left_is_finished_by_the_next_model(third: Laboratory, kill: Kill, step: str) -> None:
+    """The next promotion looks at what changed, and that is what the killed one left as well."""
+    kill(third.promote, step)
+    third.change(4)
+    third.promote()
+    assert third.statuses() == {1: "former", 2: "former", 3: "former", 4: "champion"}
+    assert third.reconcile() == ()
+
+
 @pytest.mark.parametrize("step", ROLLBACK)
 def test_a_killed_rollback_is_finished_by_the_next_run(third: Laboratory, kill: Kill, step: str) -> None:
     third.promote()

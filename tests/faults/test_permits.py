@@ -54,7 +54,7 @@ def _of_another_name(_: Laboratory, signed: Signed) -> Signed:
 
 def _on_other_data(_: Laboratory, signed: Signed) -> Signed:
     facts = signed.statement.predicate
-    other = facts.model_copy(update={"dataset": {file: f"sha256:{'9' * 64}" for file in facts.dataset}})
+    other = facts.model_copy(update={"dataset": dict.fromkeys(facts.dataset, f"sha256:{'9' * 64}")})
     return Signed(signed.statement.model_copy(update={"predicate": other}), signed.content)
 
 

@@ -80,6 +80,33 @@ def test_a_status_changed_by_hand_is_mended(second: Laboratory) -> None:
     assert second.reconcile() == ("version 1 marked as former",)
 
 
+def test_an_alias_that_mlflow_reserves_is_refused_in_its_words(second: Laboratory) -> None:
+    with pytest.raises(Outside, match=r"does not let latest of bpm-faults be moved: .*reserved"):
+        second.registry.set_alias(MODEL, "latest", 1)
+
+
+def test_a_promotion_looks_at_what_changed_and_reconcile_at_all(second: Laboratory) -> None:
+    second.change(3)
+    second.promote()
+    second.registry.tag(MODEL, 1, status="")
+    second.change(4)
+    looked = second.promote().moved
+    assert looked == (
+        "champion moved from version 3 to version 4",
+        "version 3 marked as former",
+        "version 4 marked as champion",
+    )
+    assert second.reconcile() == ("version 1 marked as former",)
+
+
+def test_a_mark_that_is_not_the_ledger_s_makes_a_promotion_look_at_all(second: Laboratory) -> None:
+    for place, version in (("9" * 400, 3), ("7", 4)):
+        second.registry.tag(MODEL, 1, status="")
+        second.registry.tag(MODEL, version - 1, sequence=place)
+        second.change(version)
+        assert "version 1 marked as former" in second.promote().moved
+
+
 def test_a_version_that_is_gone_is_the_outside_world(second: Laboratory) -> None:
     second.registry._client.delete_model_version(MODEL, "2")
     with pytest.raises(Outside, match="has no version 2 of bpm-faults, which the ledger says was promoted"):

@@ -54,7 +54,7 @@ class Change:
         event = of.model_copy(
             update={
                 "event": kind,
-                "sequence": len(self.ledger.chronicle().events) + 1,
+                "sequence": self.ledger.chronicle(self.model).length + 1,
                 "expected": self.ledger.state(self.model).seen,
                 **circumstances(self.git, reason),
             }
@@ -71,7 +71,7 @@ class Change:
 def show(event: Event, ledger: Ledger, registry: Registry, watch: Watch) -> tuple[str, ...]:
     """`reconcile` after `event` was written. Raises `Outside` which says that only the registry is behind."""
     try:
-        return reconcile(ledger, registry, event.model, watch)
+        return reconcile(ledger, registry, event.model, watch, news=True)
     except Outside as error:
         raise Outside(
             f"the ledger has it ({event.summary}), the registry does not show it yet: {error.message}",

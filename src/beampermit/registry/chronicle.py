@@ -40,6 +40,18 @@ class State:
         earlier = (event for event in reversed(self.events) if event.places and event.sequence < first.sequence)
         return next((self.promoted[event.version] for event in earlier if event.version not in self.retired), None)
 
+    def touched(self, since: int) -> set[int] | None:
+        """The versions of which something was said after line `since`, and the one in service.
+
+        None where that line put none of this model's versions into service.
+        """
+        found = {self.seen} if self.seen else set[int]()
+        for event in reversed(self.events):
+            if event.sequence <= since:
+                return found if event.sequence == since else None
+            found |= {event.version, event.expected} - {None}
+        return None
+
     def fault(self, event: Event) -> str | None:
         """Why `event` cannot come next, or None."""
         if event.expected != self.seen:
@@ -90,8 +102,11 @@ class State:
 
 @dataclass
 class Chronicle:
-    """All events of a ledger, oldest first, and the state of each model."""
+    """The events of a ledger, oldest first, and the state of each model: of all models, or of `model` alone."""
 
+    model: str | None = None
+    length: int = 0
+    """Lines of the ledger so far, those of other models as well."""
     events: list[Event] = field(default_factory=list)
     states: dict[str, State] = field(default_factory=dict)
 
@@ -109,12 +124,17 @@ class Chronicle:
 
     def fault(self, event: Event) -> str | None:
         """Why `event` cannot come next, or None: a history in which nothing was lost or slipped in."""
-        place = len(self.events) + 1
+        place = self.length + 1
         if event.sequence != place:
             return f"sequence is {event.sequence}, and this is line {place}"
         return self.state(event.model).fault(event)
 
     def add(self, event: Event) -> None:
         """Take over an event that has no fault."""
+        self.length += 1
         self.events.append(event)
         self.states.setdefault(event.model, State()).add(event)
+
+    def pass_over(self) -> None:
+        """Count a line of another model."""
+        self.length += 1

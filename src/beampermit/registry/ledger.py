@@ -16,7 +16,7 @@ from beampermit.git import Git, GitError
 from beampermit.processes import Finished
 from beampermit.registry.chronicle import Chronicle, State
 from beampermit.registry.event import Event
-from beampermit.registry.lines import FILE_NAME, MEND, line, read_lines
+from beampermit.registry.lines import FILE_NAME, MEND, line, read_last, read_lines
 
 BRANCH = "refs/heads/beampermit-ledger"
 PATIENCE = 60.0
@@ -32,8 +32,10 @@ class Ledger:
         self.git = git
         self.remote = remote
         self._tracking = f"refs/remotes/{remote}/beampermit-ledger"
-        self._read: tuple[str | None, str, Chronicle] = (None, "", Chronicle())
-        """The commit that was read last, its text, and what it says."""
+        self._kept: tuple[str | None, str] = (None, "")
+        """The commit that was fetched last, and its text."""
+        self._read: dict[str | None, tuple[str, Chronicle]] = {}
+        """Model, or None for all of them -> the text that was read last, and what it says."""
 
     def fetch(self) -> None:
         """Bring what the remote has. No remote, or no ledger on it yet, is an empty ledger.
@@ -62,19 +64,21 @@ class Ledger:
         if found.code:
             raise self._outside(found)
 
-    def chronicle(self) -> Chronicle:
-        """What was last fetched: look, do not change. Raises `BadInput` that names a line which does not hold."""
+    def chronicle(self, model: str | None = None) -> Chronicle:
+        """What was last fetched, of all models or of one: look, do not change.
+
+        Raises `BadInput` that names a line which does not hold; of another model's lines only their number counts.
+        """
         head = self._head()
         if head is None:
-            return Chronicle()
-        known, before, chronicle = self._read
-        if known != head:
-            text = self._text(head)
-            # Only what is new is read; where an old line was changed, all of it is.
-            grows = text.startswith(before)
-            self._read = (None, "", Chronicle())  # what a bad line leaves half read is not used again
-            chronicle = read_lines(text[len(before) :], chronicle) if grows else read_lines(text)
-            self._read = (head, text, chronicle)
+            return Chronicle(model)
+        text = self._text(head)
+        # What a bad line leaves half read is not used again.
+        before, chronicle = self._read.pop(model, ("", Chronicle(model)))
+        # Only what is new is read; where an old line was changed, all of it is.
+        grows = text.startswith(before)
+        chronicle = read_lines(text[len(before) :], chronicle) if grows else read_lines(text, Chronicle(model))
+        self._read[model] = (text, chronicle)
         return chronicle
 
     def events(self) -> tuple[Event, ...]:
@@ -83,7 +87,7 @@ class Ledger:
 
     def state(self, model: str) -> State:
         """What the ledger says of a model, as last fetched."""
-        return self.chronicle().state(model)
+        return self.chronicle(model).state(model)
 
     def champion(self, model: str) -> Event | None:
         """The event that put the present champion into service, as last fetched; None where there is none."""
@@ -108,8 +112,8 @@ class Ledger:
             )
         head = self._head()
         # Looked at as a reader would: an event that does not follow is never pushed.
-        self._check(event)
-        text = (self._read[1] if head else "") + line(event)
+        self._check(event, head)
+        text = (self._text(head) if head else "") + line(event)
         try:
             commit = self._commit(head, text, event, permit)
         except GitError as error:
@@ -121,10 +125,10 @@ class Ledger:
         else:
             self._ask("update-ref", self._tracking, commit)
 
-    def _check(self, event: Event) -> None:
-        chronicle = self.chronicle()
-        if event.sequence <= len(chronicle.events):
-            raise _second(chronicle)
+    def _check(self, event: Event, head: str | None) -> None:
+        chronicle = self.chronicle(event.model)
+        if head and event.sequence <= chronicle.length:
+            raise self._second(head)
         seen = chronicle.state(event.model).seen
         if event.expected != seen:
             raise Conflict(f"the champion is version {seen}, not {event.expected} as expected; nothing moved")
@@ -137,12 +141,13 @@ class Ledger:
         self.fetch()
         if self.git.try_("merge-base", "--is-ancestor", commit, self._tracking).code == 0:
             return  # Only the reply was lost.
-        if self._head() == head:
+        now = self._head()
+        if now is None or now == head:
             raise Outside(
                 f"{self.remote} refused the push to {BRANCH}, nothing moved: {_reason(pushed)}",
                 hint="let this account push to the branch beampermit-ledger, then run the same command again",
             )
-        raise _second(self.chronicle())
+        raise self._second(now)
 
     def _commit(self, head: str | None, text: str, event: Event, permit: bytes | None) -> str:
         """A commit on top of `head` with the new text, made in an index of its own."""
@@ -171,10 +176,21 @@ class Ledger:
         return {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in who.items()}
 
     def _text(self, head: str) -> str:
-        text = self.git.read(head, FILE_NAME)
-        if text is None:
-            raise BadInput(f"the branch beampermit-ledger holds no {FILE_NAME}", file=FILE_NAME, hint=MEND)
+        known, text = self._kept
+        if known != head:
+            found = self.git.read(head, FILE_NAME)
+            if found is None:
+                raise BadInput(f"the branch beampermit-ledger holds no {FILE_NAME}", file=FILE_NAME, hint=MEND)
+            text = found
+            self._kept = (head, text)
         return text
+
+    def _second(self, head: str) -> Conflict:
+        last = read_last(self._text(head))
+        return Conflict(
+            f"somebody else was first: {last.summary} by {last.by} at {last.at}; nothing moved here",
+            hint="beampermit history",
+        )
 
     def _head(self) -> str | None:
         return self.git.resolve(self._tracking)
@@ -205,14 +221,6 @@ class Ledger:
 
     def _outside(self, found: Finished) -> BeampermitError:
         return Outside(f"{self.remote} does not answer: {_reason(found)}", hint=f"git ls-remote {self.remote}")
-
-
-def _second(chronicle: Chronicle) -> Conflict:
-    last = chronicle.events[-1]
-    return Conflict(
-        f"somebody else was first: {last.summary} by {last.by} at {last.at}; nothing moved here",
-        hint="beampermit history",
-    )
 
 
 def _permit_file(event: Event) -> str:

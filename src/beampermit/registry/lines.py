@@ -21,21 +21,37 @@ def line(event: Event) -> str:
 
 
 def read_lines(text: str, onto: Chronicle | None = None) -> Chronicle:
-    """All events of a ledger, or those that follow `onto`. Raises `BadInput` that names the first line that does not
-    hold.
+    """All events of a ledger, or those that follow `onto`; where that is of one model, of other models' lines only
+    their number counts. Raises `BadInput` that names the first line that does not hold.
     """
     chronicle = onto or Chronicle()
     lines = text.split("\n")
-    start = len(chronicle.events) + 1
+    start = chronicle.length + 1
     if lines.pop():
         raise _bad(start + len(lines), "the last line is cut off")
     for number, written in enumerate(lines, start):
+        if not _may_name(written, chronicle.model):
+            chronicle.pass_over()
+            continue
         event = _event(written, number)
+        if chronicle.model not in (None, event.model):
+            chronicle.pass_over()
+            continue
         fault = chronicle.fault(event)
         if fault:
             raise _bad(number, fault)
         chronicle.add(event)
     return chronicle
+
+
+def read_last(text: str) -> Event:
+    """The last event of a ledger that holds. Raises `BadInput` where it is none."""
+    return _event(text.removesuffix("\n").rpartition("\n")[2], text.count("\n"))
+
+
+def _may_name(written: str, model: str | None) -> bool:
+    """False where a line is surely of another model: JSON can spell a name otherwise only with a backslash."""
+    return model is None or model in written or "\\" in written
 
 
 def _event(written: str, number: int) -> Event:

@@ -14,7 +14,7 @@ from pathlib import Path
 from beampermit.errors import BadInput, Conflict
 from beampermit.permit.envelope import Signed
 from beampermit.permit.statement import Statement
-from beampermit.permit.verification import verify_commit, verify_files, verify_model, verify_name
+from beampermit.permit.verification import verify_commit, verify_dataset, verify_files, verify_model, verify_name
 from beampermit.project import Project
 from beampermit.registry.change import Moved, show
 from beampermit.registry.chronicle import State
@@ -25,6 +25,7 @@ from beampermit.registry.mlflow import Registry, Version
 from beampermit.registry.models import bring
 from beampermit.registry.order import must_be_on, must_follow
 from beampermit.registry.reconcile import Watch, must_be_ours, must_be_there
+from beampermit.saved_model.manifest import Manifest
 
 CHALLENGER = "challenger"
 Deploy = Callable[[Path], None]
@@ -61,7 +62,7 @@ class Promotion:
         self.ledger.fetch()
         state = self.ledger.state(self.permit.name)
         # As seen now: whatever is written until the end makes this run the second.
-        standing, place = state.champion, len(self.ledger.chronicle().events) + 1
+        standing, place = state.champion, self.ledger.chronicle(self.permit.name).length + 1
         if standing and self._is_of_this(standing):
             return Moved(standing, False, self._show(standing))
         must_be_ours(self.registry, self.permit.name, state)
@@ -85,6 +86,7 @@ class Promotion:
         verify_name(self.permit, contract.model.name)
         verify_commit(self.permit, self.project.git.head())
         verify_files(self.permit, self.project.root)
+        verify_dataset(self.permit, Manifest.read(self.project.path(contract.model.manifest), contract.model.manifest))
         verify_model(self.permit, model)
 
     def _may_follow(self, state: State) -> None:

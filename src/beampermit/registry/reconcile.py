@@ -24,9 +24,11 @@ STEPS = {
 }
 
 
-def reconcile(ledger: Ledger, registry: Registry, model: str, watch: Watch) -> tuple[str, ...]:
+def reconcile(ledger: Ledger, registry: Registry, model: str, watch: Watch, *, news: bool = False) -> tuple[str, ...]:
     """Move alias and tags of `model` to what the ledger says; give a line for each thing that was otherwise.
 
+    With `news`, of the versions only those are looked at of which the ledger said something since the registry was
+    last found to show all of it; the champion always is. What somebody changed by hand at others, stays.
     Raises `Conflict` where another ledger rules there; `Outside` when the registry does not answer, or does not hold
     the champion's bytes.
     """
@@ -35,7 +37,7 @@ def reconcile(ledger: Ledger, registry: Registry, model: str, watch: Watch) -> t
     while True:
         state = ledger.state(model)
         seen = len(state.events)
-        moved += _agree(registry, model, state, watch)
+        moved += _agree(registry, model, state, watch, news)
         # An alias knows no compare-and-swap: if the ledger moved meanwhile, it may be ours that is the stale one.
         ledger.fetch()
         if len(ledger.state(model).events) == seen:
@@ -73,7 +75,7 @@ def lost(registry: Registry, event: Event) -> Outside:
     )
 
 
-def _agree(registry: Registry, model: str, state: State, watch: Watch) -> Iterator[str]:
+def _agree(registry: Registry, model: str, state: State, watch: Watch, news: bool) -> Iterator[str]:
     shown = must_be_ours(registry, model, state)
     if state.last is None:
         if shown is not None:
@@ -81,7 +83,8 @@ def _agree(registry: Registry, model: str, state: State, watch: Watch) -> Iterat
             registry.delete_alias(model, CHAMPION)
             yield f"champion showed version {shown}, and nothing was ever promoted: removed"
         return
-    known = {version.number: version for version in registry.versions(model)}
+    found = (_news(registry, model, state, shown) if news else None) or registry.versions(model)
+    known = {version.number: version for version in found}
     standing = state.champion
     if standing and standing.version not in known:
         raise lost(registry, standing)
@@ -98,6 +101,20 @@ def _agree(registry: Registry, model: str, state: State, watch: Watch) -> Iterat
         yield f"champion moved from {_named(shown)} to version {standing.version}"
     yield from _statuses(registry, state, known, watch)
     yield from _state(registry, model, state, watch)
+
+
+def _news(registry: Registry, model: str, state: State, shown: int | None) -> list[Version] | None:
+    """The versions of which the ledger said something since the one that is shown was marked as champion.
+
+    That mark is the last thing that is written. None where there is none, or it is not one of this ledger.
+    """
+    marked = registry.version(model, shown) if shown else None
+    place = marked.tags.get("sequence", "") if marked and marked.tags.get("status") == CHAMPION else ""
+    # More digits are no line, and Python refuses thousands of them.
+    numbers = state.touched(int(place)) if place.isdecimal() and len(place) < 10 else None
+    if numbers is None:
+        return None
+    return [version for number in sorted(numbers) if (version := registry.version(model, number))]
 
 
 def _tags(registry: Registry, state: State, known: Mapping[int, Version], watch: Watch) -> Iterator[str]:

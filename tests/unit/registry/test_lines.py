@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from beampermit.errors import BadInput
+from beampermit.registry.chronicle import Chronicle
 from beampermit.registry.event import Event
-from beampermit.registry.lines import line, read_lines
+from beampermit.registry.lines import line, read_last, read_lines
 
 
 @pytest.fixture
@@ -95,3 +96,27 @@ def test_a_ledger_that_grew_is_read_from_where_it_was_left(text: str) -> None:
     assert grown.events == read_lines(text).events
     with pytest.raises(BadInput, match=r"^ledger\.jsonl:4: "):
         read_lines(text.splitlines(keepends=True)[2], grown)
+
+
+def test_of_one_model_other_models_lines_are_counted_and_not_read(text: str, event: Callable[..., Event]) -> None:
+    others = line(event(model="orbit", sequence=4, reason="as bpm-faults"))
+    later = line(event(event="freeze", sequence=6, expected=1))
+    mixed = text + others + others.replace('"sequence": 4', '"sequence": 9').replace("bpm-faults", "said") + later
+    found = read_lines(mixed, Chronicle("bpm-faults"))
+    assert [one.sequence for one in found.events] == [1, 2, 3, 6]
+    assert (found.length, found.state("orbit").events) == (6, [])
+    with pytest.raises(BadInput, match="sequence is 9, and this is line 5"):
+        read_lines(mixed)
+    with pytest.raises(BadInput, match="cut off"):
+        read_lines(mixed[:-10], Chronicle("bpm-faults"))
+
+
+def test_a_name_in_escapes_is_not_passed_over(text: str, event: Callable[..., Event]) -> None:
+    spelled = line(event(sequence=4, version=3, expected=1)).replace("bpm-faults", "\\u0062pm-faults")
+    assert read_lines(text + spelled, Chronicle("bpm-faults")).state("bpm-faults").seen == 3
+
+
+def test_the_last_line_is_read_alone(text: str) -> None:
+    assert read_last("no event\n" + text) == read_lines(text).events[-1]
+    with pytest.raises(BadInput, match=r"^ledger\.jsonl:4: "):
+        read_last(text + "no event\n")
