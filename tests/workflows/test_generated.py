@@ -137,4 +137,8 @@ def test_a_merge_is_released(trained_copy: Project, tmp_path: Path, monkeypatch:
     ledger = trained_copy.git("ls-remote", "origin", "refs/heads/beampermit-ledger")
     assert ledger
     kept = {path.name for path in Path(found.artifacts, "release").iterdir()}
-    assert kept >= {"permit.json", "permit.dsse.json", "MODEL_CARD.md", "RUNBOOK.md"}
+    papers = {"permit.dsse.json", "MODEL_CARD.md", "RUNBOOK.md", "DATASHEET.md", "phoebus.xml", "sbom.cdx.json"}
+    assert kept >= {"permit.json", *papers}
+    released = {path.name for path in Path(found.folder, "releases/bpm-faults-v1").iterdir()}
+    assert released >= papers
+    assert "permit.json" not in released
