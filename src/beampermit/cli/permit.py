@@ -15,6 +15,9 @@ KeyFile = Annotated[
     Path | None,
     typer.Option("--key", help="Public key (PEM).", show_default="the project's .github/permit.pub"),
 ]
+Trust = Annotated[
+    Path | None, typer.Option(help="Trust configuration of a Sigstore of your own.", show_default="the public one")
+]
 
 
 @app.command()
@@ -78,6 +81,10 @@ def sign(
     out: Annotated[
         Path | None, typer.Option(help="Where the signed permit goes.", show_default="beside it, as NAME.dsse.json")
     ] = None,
+    keyless: Annotated[
+        bool, typer.Option("--keyless", help="With the workflow's identity and Sigstore: a bundle, NAME.sigstore.json.")
+    ] = False,
+    trust: Trust = None,
     project: Where = Path(),
     as_json: Json = False,
 ) -> None:
@@ -89,12 +96,18 @@ def sign(
     from beampermit.permit import envelope, keys
     from beampermit.permit.statement import read_statement
 
-    key = keys.signing_key(os.environ.get(keys.VARIABLE))
-    keys.must_fit(key, find_root(project.resolve()) / keys.PUBLIC_IN_PROJECT)
     statement = read_statement(permit)
-    target = out or permit.with_suffix(".dsse.json")
-    write_bytes(target, envelope.seal(statement, key))
-    summary = {"signed": str(target), "permit": statement.digest, "key": keys.key_id(key.public_key())}
+    if keyless:
+        from beampermit.permit.keyless import sign_keyless
+
+        target, by = out or permit.with_suffix(".sigstore.json"), {}
+        write_bytes(target, sign_keyless(statement, trust))
+    else:
+        key = keys.signing_key(os.environ.get(keys.VARIABLE))
+        keys.must_fit(key, find_root(project.resolve()) / keys.PUBLIC_IN_PROJECT)
+        target, by = out or permit.with_suffix(".dsse.json"), {"key": keys.key_id(key.public_key())}
+        write_bytes(target, envelope.seal(statement, key))
+    summary = {"signed": str(target), "permit": statement.digest, **by}
     show(
         summary,
         lambda: console().print(f"signed: {target}, permit {statement.digest[:19]}", markup=False, soft_wrap=True),
@@ -109,6 +122,13 @@ def verify(
     name: Annotated[str | None, typer.Option(help="Name of the model that it is to be for.")] = None,
     software: Annotated[Path | None, typer.Option(help="Bill of materials that it is to bind.")] = None,
     key: KeyFile = None,
+    identity: Annotated[
+        str | None, typer.Option(help="Read a bundle of Sigstore that this workflow signed: URL of the file, @, ref.")
+    ] = None,
+    issuer: Annotated[
+        str, typer.Option(help="Who vouches for the identity.")
+    ] = "https://token.actions.githubusercontent.com",
+    trust: Trust = None,
     project: Where = Path(),
     as_json: Json = False,
 ) -> None:
@@ -118,9 +138,14 @@ def verify(
     from beampermit.permit.envelope import read_envelope
     from beampermit.permit.trusted import public_keys
 
-    trusted = public_keys(key or find_root(project.resolve()) / keys.PUBLIC_IN_PROJECT)
-    signed = read_envelope(envelope, trusted)
-    permit = signed.statement
+    if identity:
+        from beampermit.permit.keyless import read_bundle
+
+        permit, by = read_bundle(envelope, identity, issuer, trust), {"identity": identity}
+    else:
+        trusted = public_keys(key or find_root(project.resolve()) / keys.PUBLIC_IN_PROJECT)
+        signed = read_envelope(envelope, trusted)
+        permit, by = signed.statement, {"key": signed.key}
     if name:
         verification.verify_name(permit, name)
     if model:
@@ -128,7 +153,7 @@ def verify(
     if software:
         verification.verify_software(permit, software)
     show(
-        {"permit": permit.digest, "key": signed.key, "statement": permit.model_dump(mode="json")},
+        {"permit": permit.digest, **by, "statement": permit.model_dump(mode="json")},
         lambda: console().print(verification.description(permit, model)),
         as_json,
     )
