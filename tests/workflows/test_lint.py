@@ -168,6 +168,17 @@ def test_each_interlock_is_run_by_exactly_one_job(labels: str) -> None:
     assert sorted(run) == sorted(runner.load())
 
 
+def test_comments_of_one_branch_are_written_one_at_a_time_and_none_is_stopped_half_way(generated: Path) -> None:
+    yaml = YAML(typ="safe")
+    comment = yaml.load(generated / ".github/workflows/comment.yml")
+    group = comment["concurrency"]
+    assert group["cancel-in-progress"] is False
+    for part in ("head_repository.full_name", "head_branch"):
+        assert f"${{{{ github.event.workflow_run.{part} }}}}" in group["group"]
+    judged = yaml.load(generated / PULL_REQUEST)
+    assert comment["on"]["workflow_run"]["workflows"] == [judged["name"]], "GitHub finds it by this name alone"
+
+
 def test_the_ruleset_in_git_would_protect_a_generated_project(generated: Path) -> None:
     project = Project(generated)
     assert ownership(project).gap == ""

@@ -16,8 +16,8 @@ class GIT003(Interlock):
     def check(self, workflows: Workflows) -> Finding:
         """A tag or a branch can be moved to other code after the review. Name the full commit and keep the version as
         a comment, `uses: actions/checkout@<40 hex digits> # v6.0.2`; images by `@sha256:...`. Dependabot moves such
-        pins in pull requests of its own. Where there is no workflow yet, `beampermit new` in another folder shows the
-        short files that call Beampermit's: `.github/workflows/pull-request.yml` and `release.yml`.
+        pins in pull requests of its own. Where there is no workflow yet, `beampermit init` adds the short files that
+        call Beampermit's, and touches none of yours.
         """
         if not workflows.names:
             return tripped(f"there is no workflow in {FOLDER}: nothing judges a pull request", FOLDER)
