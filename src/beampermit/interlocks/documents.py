@@ -17,15 +17,16 @@ class DOC001(Interlock):
     "Two owners answer for the model"
 
     def check(self, contract: Contract) -> Finding:
-        """One person may leave: name two owners with different addresses under `model.owners` in `contract.yaml`."""
-        addresses = {owner.email.casefold() for owner in contract.model.owners}
-        if len(addresses) < 2:
-            only = contract.model.owners[0]
+        """One person may leave: name two people, each with an address, under `model.owners` in `contract.yaml`."""
+        owners = contract.model.owners
+        people = min(len({_folded(getattr(owner, key)) for owner in owners}) for key in ("name", "email"))
+        if people < 2:
+            only = owners[0]
             return tripped(
-                f"{only.name} <{only.email}> is the only owner; two with different addresses are needed",
+                f"{only.name} <{only.email}> is the only owner; two with different names and addresses are needed",
                 FILE_NAME,
             )
-        return closed(f"{len(addresses)} owners: {', '.join(owner.name for owner in contract.model.owners)}")
+        return closed(f"{people} owners: {', '.join(owner.name for owner in owners)}")
 
 
 class DOC002(Interlock):
@@ -76,3 +77,8 @@ class DOC004(Interlock):
         if due < today:
             return tripped(f"the model was to be reviewed by {due}, {(today - due).days} days ago", FILE_NAME)
         return closed(f"next review by {due}, in {(due - today).days} days")
+
+
+def _folded(text: str) -> str:
+    """The same for one person however it is written."""
+    return " ".join(text.split()).casefold()

@@ -1,0 +1,24 @@
+"""The demo answers for itself: nothing that the template leaves to a person stays as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from beampermit.contract import load_contract
+from beampermit.demo.loop import PEOPLE
+from beampermit.documents.completeness import gaps
+from beampermit.generation import generate
+from beampermit.generation.template import questions
+
+
+def test_the_demo_answers_every_question_that_the_template_marks() -> None:
+    marked = {question for question, default in questions().items() if "TODO" in str(default)}
+    assert marked == set(PEOPLE)
+
+
+def test_what_the_demo_generates_is_complete_and_the_templates_own_answers_are_not(tmp_path: Path) -> None:
+    for answers, open_ in ((PEOPLE, []), ({}, ["on_call", "logbook"])):
+        file = generate(tmp_path / str(len(answers)), answers) / "contract.yaml"
+        keys = [gap.key for gap in gaps(load_contract(file), file.read_text())]
+        people = [f"model.owners[{place}].{key}" for place in (0, 1) for key in ("name", "email")]
+        assert keys == ([*people, *(f"operations.{key}" for key in open_)] if open_ else [])
