@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +37,21 @@ def manifest(folder: Path) -> dict[str, str]:
 
     Raises `BadInput` for a link or a device: what a manifest cannot bind must not be there.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     if not folder.is_dir():
         raise BadInput("the folder is missing", file=folder)
-    found: dict[str, str] = {}
+    found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
         if "__pycache__" in relative.parts or (path.is_dir() and not path.is_symlink()):
             continue
         if path.is_symlink() or not path.is_file():
             raise BadInput("only plain files can be bound by a digest; this is a link or a device", file=path)
-        found[relative.as_posix()] = digest_file(path)
-    return found
+        found[relative.as_posix()] = path
+    # hashlib lets other threads run while it reads and hashes: shards of weights are hashed on all cores.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return dict(zip(found, pool.map(digest_file, found.values()), strict=True))
 
 
 def digest_folder(folder: Path) -> str:
