@@ -110,3 +110,20 @@ def test_a_model_folder_is_judged_without_git_and_without_a_project(laboratory: 
     expired = verify()
     assert expired.returncode == 1
     assert "is good until 2020-01-01" in expired.stderr
+
+
+def test_signing_without_a_key_needs_an_identity_and_writes_nothing(
+    laboratory: Laboratory, say: Say, tmp_path: Path
+) -> None:
+    signed = laboratory.sign()
+    (tmp_path / "permit.json").write_text(signed.statement.text)
+    refused = say("sign", tmp_path / "permit.json", "--keyless", key="")
+    assert refused.returncode == 4
+    assert "this job has no identity to sign with" in refused.stderr
+    assert not list(tmp_path.glob("permit.*.json"))
+    (tmp_path / "permit.dsse.json").write_bytes(signed.content)
+    other = say(
+        "verify", tmp_path / "permit.dsse.json", "--identity", "https://github.com/lab/faults/x.yml@refs/heads/main"
+    )
+    assert (other.returncode, other.stdout) == (2, "")
+    assert "not a bundle of Sigstore" in other.stderr
