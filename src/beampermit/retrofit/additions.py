@@ -60,7 +60,7 @@ def _rendered(project: Path, found: Survey) -> Iterator[Addition]:
     for file in sorted((project / ".github").rglob("*")):
         if file.is_file():
             path = file.relative_to(project).as_posix()
-            yield Addition(_step(path), path, _on_branch(file.read_text(encoding="utf-8"), found.branch))
+            yield Addition(_step(path), path, _named(_on_branch(file.read_text(encoding="utf-8"), found.branch)))
     owners = (project / "CODEOWNERS").read_text(encoding="utf-8")
     yield Addition("owners", "CODEOWNERS", _without_nobody(owners, known=bool(found.owners)))
 
@@ -75,6 +75,13 @@ def _on_branch(text: str, branch: str) -> str:
     if branch == "main":
         return text
     return re.sub(r"^(\s*branches: )\[main\]$", lambda line: f'{line[1]}["{branch}"]', text, flags=re.MULTILINE)
+
+
+def _named(text: str) -> str:
+    """`comment.yml` finds the workflow that judged by its name, and a team may call its own `Pull request`."""
+    return re.sub(
+        r"^(name: | *workflows: \[)Pull request(\]?)$", r"\1Beampermit pull request\2", text, flags=re.MULTILINE
+    )
 
 
 def _without_nobody(text: str, *, known: bool) -> str:

@@ -108,6 +108,15 @@ def test_a_workflow_of_the_repositorys_own_keeps_its_name_and_ours_stands_beside
     assert set(read_workflow(ours.read_text(), ours.name).jobs) == {"ml"}
 
 
+def test_the_comment_is_about_our_workflow_and_not_about_one_that_a_team_calls_pull_request(orbit: Path) -> None:
+    theirs = orbit / ".github/workflows/pull-request.yml"
+    theirs.write_text(theirs.read_text().replace("name: Ours", "name: Pull request"))
+    done(orbit, "--yes")
+    comment, ours = (orbit / f".github/workflows/{name}.yml" for name in ("comment", "beampermit-pull-request"))
+    (heard,) = read_workflow(comment.read_text(), comment.name).events["workflow_run"]["workflows"]
+    assert heard == read_workflow(ours.read_text(), ours.name).name == "Beampermit pull request"
+
+
 def test_one_of_ours_that_was_changed_is_kept_and_the_difference_is_said(orbit: Path) -> None:
     done(orbit, "--yes")
     file = orbit / ".github/workflows/release.yml"
