@@ -88,7 +88,9 @@ def read_scores(path: Path, rows: int) -> np.ndarray:
     return scores
 
 
-def weighted(scores: np.ndarray, faults: np.ndarray, threshold: float, counts: np.ndarray) -> dict[str, list[float | None]]:
+def weighted(
+    scores: np.ndarray, faults: np.ndarray, threshold: float, counts: np.ndarray
+) -> dict[str, list[float | None]]:
     """The metrics once for each row of `counts`, shape (times, rows); None where a metric has no meaning."""
     found: dict[str, list[float | None]] = {}
     for time, count in enumerate(counts):
@@ -124,7 +126,8 @@ def main() -> None:
 
         pd.DataFrame({"score": scores}).to_parquet(evaluation["scores"], index=False)
         drawn = plots(scores, faults != "none", settings.threshold())
-        _write(Path(evaluation["plots"]), {**drawn, "training": json.loads(CURVE.read_text(encoding="utf-8"))["training"]})
+        curve = json.loads(CURVE.read_text(encoding="utf-8"))["training"]
+        _write(Path(evaluation["plots"]), {**drawn, "training": curve})
         REPORT.write_text(report(found, faults), encoding="utf-8")
 
 

@@ -87,7 +87,8 @@ def main() -> None:
     test = signals.turns_of(signals.read(Path(contract["evaluation"]["inputs"])).head(EXAMPLE_ROWS))
     save(model, test)
     file = Path(contract["model"]["manifest"])
-    file.write_text(json.dumps(manifest([model, dataset], Path(contract["evaluation"]["scores"])), indent=2) + "\n", encoding="utf-8")
+    found = manifest([model, dataset], Path(contract["evaluation"]["scores"]))
+    file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
