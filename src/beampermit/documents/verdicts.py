@@ -85,8 +85,10 @@ def github(verdicts: list[Verdict]) -> str:
 
     GitHub shows the first ten errors of a step, so every interlock has its first place before any has a second.
     """
+    from beampermit.documents.markdown import logged
+
     further = (
-        _mark(verdict, place, "Here too.")
+        _mark(verdict, place, logged(verdict.reason))
         for verdict in verdicts
         if not verdict.closed
         for place in verdict.locations[1:MARKED]

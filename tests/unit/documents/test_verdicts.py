@@ -34,7 +34,7 @@ def test_every_place_is_annotated_up_to_ten_behind_the_first_of_each_interlock()
     lines = github([many, tripped("DAT004")]).splitlines()
     assert [line.partition("title=")[2][:6] for line in lines[:2]] == ["GIT003", "DAT004"]
     assert lines[2:-1] == [
-        f"::error file=a.yml,line={line},title=GIT003 A title (tripped)::Here too." for line in range(2, 11)
+        f"::error file=a.yml,line={line},title=GIT003 A title (tripped)::{many.reason}" for line in range(2, 11)
     ]
     assert github([many.model_copy(update={"outcome": Outcome.CLOSED})]).count("a.yml") == 0
 
