@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
+
+REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+EXHAUSTED = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ELOOP}
+"""What the machine says of files, whatever command asks; anything else that it says is our mistake."""
 
 
 class BeampermitError(Exception):
@@ -53,3 +58,11 @@ class Outside(BeampermitError):
     """Network, registry, remote or GitHub failed; the project may be fine."""
 
     exit_code = 4
+
+
+def of_the_machine(error: OSError) -> Outside | None:
+    """A file that may not be read or written, a full or broken disk, as a user is told of it; None for our mistakes."""
+    if error.errno not in REFUSED | EXHAUSTED:
+        return None
+    hint = "let this user read it and write there, then run the command again" if error.errno in REFUSED else ""
+    return Outside(str(error.strerror or error).lower(), file=error.filename, hint=hint)

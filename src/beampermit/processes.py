@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from beampermit.errors import Outside
+from beampermit.errors import BadInput, Outside
 
 
 class Finished(BaseModel):
@@ -41,7 +41,7 @@ def run(
 ) -> Finished:
     """Run `command` in `cwd` with `env` added to ours; the whole process group dies with a time-out or an interrupt.
 
-    Raises `Outside` when the program is not there or `timeout` (seconds) passed.
+    Raises `Outside` when the program is not there or `timeout` (seconds) passed, `BadInput` when `cwd` is no folder.
     """
     words = tuple(str(word) for word in command)
     try:
@@ -57,7 +57,9 @@ def run(
             errors="replace",
             start_new_session=True,
         )
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
+        if not cwd.is_dir():
+            raise BadInput("there is no such folder", file=cwd) from None
         raise Outside(f"the program {words[0]!r} is not on this machine") from None
     try:
         out, err = child.communicate(stdin, timeout=timeout)

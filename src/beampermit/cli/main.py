@@ -34,6 +34,8 @@ from beampermit.cli import (
 from beampermit.cli.output import fail
 from beampermit.errors import BeampermitError, of_the_machine
 
+INTERRUPTED = "beampermit: interrupted; what was being written is whole or absent, run the command again\n"
+
 app = typer.Typer(
     name="beampermit",
     help="No model reaches the machine unless every interlock is closed.\n\n"
@@ -97,8 +99,12 @@ def run() -> None:
             raise
         sys.exit(fail(said))
     except KeyboardInterrupt:
-        sys.stderr.write("beampermit: interrupted; what was being written is whole or absent, run the command again\n")
+        sys.stderr.write(INTERRUPTED)
         sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == 130:  # typer has caught the interrupt, and says nothing
+            sys.stderr.write(INTERRUPTED)
+        raise
 
 
 if __name__ == "__main__":

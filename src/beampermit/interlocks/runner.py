@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from graphlib import TopologicalSorter
 
 from beampermit import __version__
-from beampermit.errors import BadInput, BeampermitError, Tripped
+from beampermit.errors import BadInput, BeampermitError, Tripped, of_the_machine
 from beampermit.interlocks.inputs import Inputs
 from beampermit.interlocks.interlock import Absent, Finding, Interlock
 from beampermit.interlocks.reuse import Reuse
@@ -148,7 +148,9 @@ def _one(cls: type[Interlock], inputs: Inputs, reuse: Reuse | None) -> Verdict:
     except BeampermitError as error:
         finding, code = Finding(Outcome.ERROR, _line(error)), error.exit_code
     except Exception as error:
-        finding, code = Finding(Outcome.ERROR, f"the check itself broke: {type(error).__name__}: {error}"), 4
+        said = of_the_machine(error) if isinstance(error, OSError) else None
+        words = _line(said) if said else f"the check itself broke: {type(error).__name__}: {error}"
+        finding, code = Finding(Outcome.ERROR, words), 4
     verdict = _verdict(cls, finding, code, time.perf_counter() - start)
     if reuse and cls.slow and verdict.closed:
         reuse.keep(verdict)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from beampermit.cli import main
+from beampermit.errors import BadInput
 from beampermit.project import Project
 
 HEAVY = (
@@ -62,6 +68,49 @@ def test_an_error_is_json_where_json_was_asked_for(project: Project) -> None:
     error = json.loads(found.stdout)
     assert (error["line"], error["exit_code"]) == (2, 2)
     assert "did you mean 'model'?" in error["error"]
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS, errno.ENOSPC])
+def test_what_the_machine_refuses_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], code: int
+) -> None:
+    def refuse() -> None:
+        raise OSError(code, os.strerror(code), "/lab/conda-lock.yml")
+
+    monkeypatch.setattr(main, "app", refuse)
+    with pytest.raises(SystemExit) as ended:
+        main.run()
+    assert ended.value.code == 4
+    assert capsys.readouterr().err.startswith(f"beampermit: /lab/conda-lock.yml: {os.strerror(code).lower()}\n")
+
+
+def test_an_interrupt_says_what_it_left(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    app = typer.Typer()
+    app.command()(interrupted)
+    monkeypatch.setattr(main, "app", app)
+    monkeypatch.setattr(sys, "argv", ["beampermit"])
+    with pytest.raises(SystemExit) as ended:
+        main.run()
+    assert ended.value.code == 130
+    assert "interrupted; what was being written is whole or absent" in capsys.readouterr().err
+
+
+def test_a_mistake_of_ours_is_not_dressed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main, "app", lambda: Path("/nowhere").read_text())
+    with pytest.raises(FileNotFoundError):
+        main.run()
+
+
+@pytest.mark.parametrize("place", ["nowhere", "a-file"])
+@pytest.mark.parametrize("verb", ["check", "pull", "request", "card", "labels", "staged"])
+def test_a_project_that_is_no_folder_is_bad_input(tmp_path: Path, verb: str, place: str) -> None:
+    (tmp_path / "a-file").touch()
+    found = CliRunner().invoke(main.app, ["data", verb, "--project", str(tmp_path / place), "--json"])
+    assert isinstance(found.exception, BadInput)
+    assert str(found.exception) == f"{tmp_path / place}: there is no such folder"
 
 
 def test_a_contract_can_be_checked_and_its_schema_accepts_it(project: Project) -> None:
