@@ -84,7 +84,7 @@ def parse_json(content: bytes, name: Path | str) -> Any:
     return found
 
 
-def parse_yaml(text: str, name: Path | str, *, lines: bool = False) -> Any:
+def parse_yaml(text: str, name: Path | str, *, lines: bool = False, hint: str = "") -> Any:
     """Parse YAML that someone else wrote: no tags that make objects, no aliases, of which a few lines make gigabytes.
 
     With `lines`, mappings and lists know where their items stand (`lc` of ruamel.yaml). Raises `BadInput` with file and
@@ -93,13 +93,16 @@ def parse_yaml(text: str, name: Path | str, *, lines: bool = False) -> Any:
     from ruamel.yaml import YAML
     from ruamel.yaml.events import AliasEvent
 
-    with naming_yaml_errors(name):
+    with naming_yaml_errors(name, hint=hint):
         if "*" in text:
             for event in YAML(typ="safe", pure=True).parse(text):
                 if isinstance(event, AliasEvent):
                     line = event.start_mark.line + 1
                     raise BadInput(
-                        "YAML aliases are not read here: each value stands where it is used", file=name, line=line
+                        "YAML aliases are not read here: each value stands where it is used",
+                        file=name,
+                        line=line,
+                        hint=hint,
                     )
         return YAML(typ="rt" if lines else "safe", pure=True).load(text)
 

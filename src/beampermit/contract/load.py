@@ -15,6 +15,7 @@ from beampermit.files import parse_yaml
 
 FILE_NAME = "contract.yaml"
 LARGEST = 2**20
+MEND = "beampermit contract check"
 
 
 def load_contract(path: Path) -> Contract:
@@ -29,7 +30,7 @@ def load_contract(path: Path) -> Contract:
     try:
         return parse_contract(file.read_text(encoding="utf-8"), file)
     except UnicodeDecodeError as error:
-        raise BadInput(f"not UTF-8: {error.reason} at byte {error.start}", file=file) from None
+        raise BadInput(f"not UTF-8: {error.reason} at byte {error.start}", file=file, hint=MEND) from None
 
 
 def parse_contract(text: str, name: Path | str = FILE_NAME) -> Contract:
@@ -49,7 +50,7 @@ def parse_contract(text: str, name: Path | str = FILE_NAME) -> Contract:
         _, line, key, message = problems[0]
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         where = f"{key}: " if key else ""
-        raise BadInput(f"{where}{message}{more}", file=name, line=line, hint="beampermit contract check") from None
+        raise BadInput(f"{where}{message}{more}", file=name, line=line, hint=MEND) from None
 
 
 def line_of(text: str, location: tuple[int | str, ...]) -> int:
@@ -65,9 +66,9 @@ def _tree(text: str, name: Path | str) -> Any:
             number for number, line in enumerate(text.splitlines(), 1) if line.startswith(("<<<<<<<", ">>>>>>>"))
         )
         raise BadInput("there are merge-conflict markers in this file", file=name, line=line, hint="git mergetool")
-    tree = parse_yaml(text, name, lines=True)
+    tree = parse_yaml(text, name, lines=True, hint=MEND)
     if not isinstance(tree, Mapping):
-        raise BadInput("a contract is a mapping of keys to values", file=name, line=1)
+        raise BadInput("a contract is a mapping of keys to values", file=name, line=1, hint=MEND)
     return tree
 
 

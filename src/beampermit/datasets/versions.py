@@ -44,7 +44,10 @@ def version(project: Project | None, word: str, *, remote: bool = True) -> Versi
         return _files(path)
     commit = project.git.resolve(word) if project is not None else None
     if project is None or commit is None:
-        raise BadInput(f"{word!r} is neither a Parquet file, nor a folder of them, nor a revision of this project")
+        raise BadInput(
+            f"{word!r} is neither a Parquet file, nor a folder of them, nor a revision of this project",
+            hint="git fetch, if it is somebody else's revision",
+        )
     return _revision(project, word, commit, remote)
 
 
@@ -63,7 +66,7 @@ def _tables(root: Path, splits: Mapping[str, str]) -> dict[str, Table]:
 def _revision(project: Project, word: str, commit: str, remote: bool) -> Version:
     text = project.git.read(commit, FILE_NAME)
     if text is None:
-        raise BadInput(f"revision {word} has no contract", file=FILE_NAME)
+        raise BadInput(f"revision {word} has no contract", file=FILE_NAME, hint="name a revision that has one")
     contract = parse_contract(text, f"{word}:{FILE_NAME}")
     repository = Repository.of(project)
     objects = _objects(repository, commit)
