@@ -165,6 +165,7 @@ def sbom(
     variant: Variant = "",
     platform: Annotated[str | None, typer.Option(help="One platform of a conda lock; all if not given.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write it to this file instead of printing it.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Say what software the lock installs, as CycloneDX 1.6 in JSON; the same lock gives the same document."""
     import json
@@ -175,11 +176,15 @@ def sbom(
     from beampermit.files import write_json
 
     root = project.resolve()
-    found = make(choice.chosen(root, variant=variant).read(root), root.name, platform=platform)
-    if out:
-        write_json(out, found)
-    else:
+    lock = choice.chosen(root, variant=variant).read(root)
+    found = make(lock, root.name, platform=platform, variant=variant)
+    if not out:
         sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        return
+    write_json(out, found)
+    number = len(found["components"])
+    body = {"file": str(out), "components": number, "lock": lock.file, "digest": lock.digest}
+    show(body, lambda: console().print(f"{out}: {number} components", markup=False, soft_wrap=True), as_json)
 
 
 @app.command()
@@ -246,7 +251,9 @@ def _ask_channels(root: Path) -> None:
 
     backend = backend_of(root)
     if not isinstance(backend, CondaLock):
-        raise BadInput("only the channels of conda locks are asked", file=root)
+        raise BadInput("only the channels of conda locks are asked", file=root, hint="beampermit env check")
+    if not (root / backend.lock_file).is_file():
+        return  # ENV001 says so
     with _progress() as watch:
         found = [problem for lock in backend.read(root).all for problem in online.problems(lock, watch)]
     for problem in found[1:]:

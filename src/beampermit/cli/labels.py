@@ -31,8 +31,10 @@ def label(
     port: Annotated[int, typer.Option(help="A free one if 0.", min=0, max=65535)] = 0,
     browser: Annotated[bool, typer.Option(help="Open the page.")] = True,
     project: Folder = Path(),
+    as_json: Json = False,
 ) -> None:
     """Open a page on this machine to look at signals and label them with the keyboard; stop it with Ctrl-C."""
+    import sys
     import webbrowser
 
     from beampermit.datasets.labels.page import Server
@@ -41,11 +43,15 @@ def label(
 
     found = Project.find(project.resolve())
     with Server(Queue.of(found, table or "raw", who, sitting), port) as server:
-        console().print(
-            f"{server.url}\nWhat you say is kept at once in {server.queue.file}. Stop with Ctrl-C.", markup=False
-        )
-        if server.queue.words:
-            console().print(f"Not all rows: {server.queue.words}.", markup=False)
+
+        def text() -> None:
+            kept = f"What you say is kept at once in {server.queue.file}. Stop with Ctrl-C."
+            console().print(f"{server.url}\n{kept}", markup=False)
+            if server.queue.words:
+                console().print(f"Not all rows: {server.queue.words}.", markup=False)
+
+        show({"url": server.url, "file": server.queue.file, "sitting": server.queue.words}, text, as_json)
+        sys.stdout.flush()  # the page is served until somebody stops it
         if browser:
             webbrowser.open(server.url)
         server.serve()

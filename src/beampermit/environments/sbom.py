@@ -9,18 +9,20 @@ from urllib.parse import quote
 
 from beampermit import __version__
 from beampermit.environments.backend import Artifact, Lock, Package
+from beampermit.environments.platforms import TAGS
+from beampermit.environments.uv.files import of_platform
 from beampermit.errors import BadInput
 
 NAMESPACE = uuid.UUID("6d1a4f0e-6a3c-5a59-9d39-0d8f5c1b7e52")
 
 
-def sbom(lock: Lock, project: str, *, platform: str | None = None) -> dict[str, Any]:
-    """CycloneDX 1.6 of the lock, of one platform where the lock has several and one is named.
+def sbom(lock: Lock, project: str, *, platform: str | None = None, variant: str = "") -> dict[str, Any]:
+    """CycloneDX 1.6 of the lock, of one platform and one accelerator variant where it has several and one is named.
 
     The same lock gives the same document: no clock, and a serial number made from the lock's digest. Raises `BadInput`
     for a platform that the lock does not have.
     """
-    packages = [one for one in lock.packages if not one.own and platform in (None, one.platform)]
+    packages = [one for one in _of_variant(lock, variant) if not one.own and platform in (None, one.platform)]
     if platform and not packages:
         known = ", ".join(dict.fromkeys(one.platform for one in lock.packages if one.platform)) or "no platform"
         raise BadInput(f"the lock has nothing for {platform}; it is for {known}", file=lock.file)
@@ -29,7 +31,7 @@ def sbom(lock: Lock, project: str, *, platform: str | None = None) -> dict[str, 
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
-        "serialNumber": f"urn:uuid:{uuid.uuid5(NAMESPACE, f'{lock.digest} {platform}')}",
+        "serialNumber": f"urn:uuid:{uuid.uuid5(NAMESPACE, f'{lock.digest} {platform} {variant}'.rstrip())}",
         "version": 1,
         "metadata": {
             "tools": {"components": [{"type": "application", "name": "beampermit", "version": __version__}]},
@@ -42,6 +44,14 @@ def sbom(lock: Lock, project: str, *, platform: str | None = None) -> dict[str, 
         "components": [components[key] for key in sorted(components)],
         "dependencies": _dependencies(lock, packages),
     }
+
+
+def _of_variant(lock: Lock, variant: str) -> tuple[Package, ...]:
+    """A conda lock is of one variant; a lock of uv holds them all."""
+    if not variant or any(package.platform for package in lock.packages):
+        return lock.packages
+    keys = {package.key for platform in TAGS for package in of_platform(lock, platform).values()}
+    return tuple(package for package in lock.packages if package.key in keys)
 
 
 def reference(package: Package) -> str:

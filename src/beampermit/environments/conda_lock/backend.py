@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -63,12 +63,7 @@ class CondaLock:
         found = [path.name for path in root.glob(f"*.{variants.FILE}") if not path.name.startswith(".")]
         locks = {lock.variant: lock for lock in (self._one(root, name) for name in {self.lock_file, *found})}
         if self.variant not in locks:
-            known = ", ".join(sorted(filter(None, locks))) or "none"
-            raise BadInput(
-                f"there is no lock for the variant {self.variant!r}; there is {known}",
-                file=variants.lock_file(self.variant),
-                hint="beampermit env lock",
-            )
+            raise self._unknown(locks)
         others = [locks[variant] for variant in sorted(locks) if variant != self.variant]
         return replace(locks[self.variant], others=tuple(others))
 
@@ -91,6 +86,18 @@ class CondaLock:
     def installed(self, lock: Lock, prefix: Path) -> tuple[Problem, ...]:
         """Compare the environment's packages and files with the lock."""
         return tuple(installed(lock, prefix))
+
+    def _unknown(self, locks: Iterable[str]) -> BadInput:
+        words, file = f"there is no lock for the variant {self.variant!r}", variants.lock_file(self.variant)
+        named = f"name its virtual packages in {self.variant}.{variants.VIRTUAL[0]}, then beampermit env lock"
+        if known := ", ".join(sorted(filter(None, locks))):
+            return BadInput(f"{words}; there is {known}", file=file, hint=named)
+        # A project for one kind of machine alone has one lock, and it is the one that is meant.
+        return BadInput(
+            f"{words}; {self.lock_file} is the only one, for all machines",
+            file=file,
+            hint=f"leave --variant out; or {named}",
+        )
 
     def _one(self, root: Path, name: str) -> Lock:
         path = root / name

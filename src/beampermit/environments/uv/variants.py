@@ -25,10 +25,12 @@ def chosen(lock: Lock, asked: str) -> str:
     if not asked:
         return "cpu" if "cpu" in variants else ""
     if asked not in variants:
+        named = f"name it in [project.optional-dependencies] of {FILE}, then beampermit env lock"
         raise BadInput(
             f"there is no extra {asked!r} for an accelerator; there is {', '.join(variants) or 'none'}",
             file=lock.file,
-            hint=f"name it in [project.optional-dependencies] of {FILE}, then beampermit env lock",
+            # A project for one kind of machine alone needs no extra.
+            hint=named if variants else f"leave --variant out; or {named}",
         )
     return asked
 

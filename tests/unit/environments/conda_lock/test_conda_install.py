@@ -63,6 +63,12 @@ def test_a_variant_is_installed_and_verified_against_its_own_lock(locked: Path, 
 def test_an_unknown_variant_is_named(locked: Path) -> None:
     with pytest.raises(BadInput, match="no lock for the variant 'rocm'; there is cuda"):
         CondaLock(variant="rocm").read(locked)
+    (locked / "cuda.conda-lock.yml").unlink()
+    with pytest.raises(BadInput, match=r"'cuda'; conda-lock.yml is the only one, for all machines") as caught:
+        CondaLock(variant="cuda").read(locked)
+    assert caught.value.hint.startswith(
+        "leave --variant out; or name its virtual packages in cuda.virtual-packages.yml"
+    )
 
 
 def test_installing_again_fetches_and_links_nothing(

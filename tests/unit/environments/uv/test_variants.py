@@ -188,6 +188,11 @@ def test_variants_share_no_environment(root: Path) -> None:
 def test_an_unknown_variant_is_refused_with_those_there_are(root: Path) -> None:
     with pytest.raises(BadInput, match="there is no extra 'rocm' for an accelerator; there is cpu, cuda"):
         Uv(variant="rocm").read(root)
+    for line in ("cpu = [\n", "cuda = [\n"):
+        edit(root / "uv.lock", line, line.replace(" =", "-no-more ="))
+    with pytest.raises(BadInput, match="there is none") as caught:
+        Uv(variant="cuda").read(root)
+    assert caught.value.hint.startswith("leave --variant out; or name it in [project.optional-dependencies]")
 
 
 @pytest.mark.parametrize("name", ["bundle", "bundle.tar"])
@@ -248,6 +253,19 @@ def test_sources_are_bundled_only_with_what_builds_them(root: Path, tmp_path: Pa
     (root / "uv.lock").write_text(text.replace(f"wheels = [\n{line}\n]", f"sdist = {source.strip().rstrip(',')}"))
     with pytest.raises(Tripped, match=r"numbers 1\.0 has no wheel and is built by mason, which is not locked"):
         choice.bundle(root, tmp_path / "bundle", watch=quiet)
+
+
+@pytest.mark.parametrize(("variant", "other"), [("cpu", "2.0+cu1"), ("cuda", "2.0+cpu")])
+def test_the_bill_of_materials_of_a_variant_has_nothing_of_the_other(root: Path, variant: str, other: str) -> None:
+    lock = Uv(variant=variant).read(root)
+    found = sbom(lock, "bpm-faults", variant=variant)
+    named = {f"{one['name']} {one['version']}" for one in found["components"]}
+    assert f"torchy {other}" not in named
+    assert ("cudart 1.0" in named) is (variant == "cuda")
+    assert {"numbers 1.0", "lightning 1.0"} <= named
+    refs = {one["bom-ref"] for one in found["components"]}
+    assert {ref for entry in found["dependencies"] for ref in entry["dependsOn"]} == refs, "each is needed by somebody"
+    assert found["serialNumber"] != sbom(lock, "bpm-faults")["serialNumber"]
 
 
 def test_the_bill_of_materials_and_the_difference_name_both_variants(root: Path) -> None:
