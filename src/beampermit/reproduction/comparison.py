@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from beampermit.contract import Contract
+from beampermit.datasets.database import connect
 from beampermit.errors import Tripped
 from beampermit.metrics import said
 from beampermit.reproduction.weights import Likeness, Tensor, worst
@@ -106,10 +107,9 @@ def predictions(before: Path, after: Path, tolerance: float | None) -> Predictio
     """Two tables of scores, row by row. Raises `Tripped` where they are not of the same rows and outputs, or where one
     is a number and the other is none.
     """
-    import duckdb
     import numpy as np
 
-    with duckdb.connect() as connection:
+    with connect() as connection:
         old, new = (connection.read_parquet(str(path)) for path in (before, after))
         if old.columns != new.columns:
             raise Tripped(f"the model now gives {', '.join(new.columns)}, and gave {', '.join(old.columns)}")

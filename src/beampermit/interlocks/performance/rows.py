@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beampermit.contract import FILE_NAME, Contract
+from beampermit.datasets.database import connect
 from beampermit.errors import BadInput, Tripped
 from beampermit.project import Project
 
@@ -24,7 +25,7 @@ def columns(table: Path, names: Sequence[str]) -> list[np.ndarray]:
     import numpy as np
 
     try:
-        with duckdb.connect() as connection:
+        with connect() as connection:
             selected = connection.read_parquet(str(table)).select(*(duckdb.ColumnExpression(name) for name in names))
             rows = selected.fetchall()
     except duckdb.Error as error:
@@ -37,7 +38,7 @@ def names_of(table: Path) -> list[str]:
     import duckdb
 
     try:
-        with duckdb.connect() as connection:
+        with connect() as connection:
             return connection.read_parquet(str(table)).columns
     except duckdb.Error as error:
         raise BadInput(f"no Parquet table: {str(error).splitlines()[0]}", file=table.name) from None
