@@ -247,6 +247,16 @@ def test_more_rows_than_one_sitting_has_are_not_passed_over_in_silence(
     assert Queue.of(dvc_project, "raw", "Bo").words == "", "all rows: nothing to say"
 
 
+@pytest.mark.slow
+def test_a_sitting_that_has_not_all_rows_says_so_on_the_page(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setattr(queue, "MOST", 10)
+    page = request.getfixturevalue("page")
+    assert page.inner_text("#sitting") == "sitting 1, rows 1 to 10 of 24, least sure first; --sitting 2 has the next"
+    assert page.inner_text("#count") == "1 of 10 · 0 by me of 10"
+
+
 # On the disk
 
 
