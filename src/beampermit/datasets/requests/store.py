@@ -63,7 +63,9 @@ class Store:
             f" {placed} AS place FROM came WHERE {own}"
         )
         with replacing(self.piece(pv, start)) as temporary:
-            connection.execute(f"COPY ({sql}) TO {text(str(temporary))} (FORMAT parquet, COMPRESSION zstd)")
+            connection.execute(
+                f"COPY ({sql}) TO {text(str(temporary))} (FORMAT parquet, COMPRESSION lz4)"
+            )  # kept for one request: soon written counts
         self._index = None
 
     def keep(
