@@ -8,7 +8,8 @@ from pathlib import Path
 
 from beampermit.datasets.formats import HEAD
 from beampermit.datasets.strays import Stray, unfit
-from beampermit.git import Git
+from beampermit.errors import BadInput
+from beampermit.git import Git, GitError
 
 LITERAL = {"GIT_LITERAL_PATHSPECS": "1"}
 
@@ -37,7 +38,11 @@ def _changed(git: Git) -> dict[str, str]:
 
 
 def _named(git: Git, names: Sequence[str]) -> dict[str, str]:
-    entries = [line.split("\t", 1) for line in _words(git("ls-files", "--stage", "-z", "--", *names, env=LITERAL))]
+    try:
+        listed = git("ls-files", "--stage", "-z", "--", *names, env=LITERAL)
+    except GitError as error:
+        raise BadInput(error.message, hint="name files of this repository; without names, all that is staged") from None
+    entries = [line.split("\t", 1) for line in _words(listed)]
     return {path: about.split()[1] for about, path in entries if about.startswith("100")}
 
 

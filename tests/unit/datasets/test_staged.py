@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from beampermit.datasets.staged import staged
+from beampermit.errors import BadInput
 from beampermit.project import Project
 
 
@@ -41,3 +44,9 @@ def test_a_first_commit_links_and_odd_names(project: Project, git: Any) -> None:
     git("add", "--all")
     assert found(project) == {":(glob)*.npy\n": "Parquet, 4 bytes"}
     assert found(project, ":(glob)*.npy\n") == {":(glob)*.npy\n": "Parquet, 4 bytes"}
+
+
+def test_a_file_of_elsewhere_is_refused_with_what_to_name(project: Project) -> None:
+    with pytest.raises(BadInput, match="outside repository") as caught:
+        list(staged(project.git, ["/etc/passwd"]))
+    assert "without names" in caught.value.hint
