@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import http.server
+import itertools
 import logging
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from beampermit.datasets.completeness import look
 from beampermit.datasets.repository import Repository
 from beampermit.errors import Outside, Tripped
 from beampermit.interlocks.data import DAT002, DAT003
@@ -57,14 +62,59 @@ class _Refusing(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def refusing() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Refusing)
+class _Between(http.server.BaseHTTPRequestHandler):
+    """Hands what is asked to the S3 server at `behind`: late, or not at all."""
+
+    behind = ""
+    delay = 0.0
+    failing = 0
+    """Every so many requests, one is told to slow down."""
+    asked = itertools.count(1)
+
+    def answer(self) -> None:
+        time.sleep(self.delay)
+        if self.failing and next(self.asked) % self.failing == 0:
+            self.send_error(503, "Slow Down")
+            return
+        reply = httpx.request(self.command, self.behind + self.path, headers=dict(self.headers), trust_env=False)
+        self.send_response(reply.status_code)
+        for name in ("Content-Type", "ETag", "Last-Modified", "Content-Range"):
+            if name in reply.headers:
+                self.send_header(name, reply.headers[name])
+        self.send_header("Content-Length", reply.headers.get("Content-Length", str(len(reply.content))))
+        self.end_headers()
+        self.wfile.write(reply.content)
+
+    do_GET = do_HEAD = answer  # noqa: N815 - as the server calls them
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@contextmanager
+def serving(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The address of a server on loopback."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def refusing() -> Iterator[str]:
+    with serving(_Refusing) as address:
+        yield address
+
+
+@pytest.fixture
+def between(over_s3: Project, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[_Between]]:
+    """What stands between the project and its bucket."""
+    monkeypatch.setattr(_Between, "behind", endpoint)
+    with serving(_Between) as address:
+        configure(over_s3, address)
+        yield _Between
 
 
 def configure(project: Project, endpoint: str) -> None:
@@ -161,6 +211,26 @@ def test_refused_keys_are_the_outside_world_and_stay_secret(
     assert "very-secret" not in str(caught.value)
     (verdict,) = check(project, select(["DAT002"]))
     assert (verdict.outcome, verdict.exit_code) == (Outcome.ERROR, 4)
+
+
+def test_a_slow_bucket_is_waited_for(
+    over_s3: Project, between: type[_Between], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(between, "delay", 0.3)
+    assert look(Repository.of(over_s3)).missing == ()
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3])
+def test_a_flaky_bucket_never_makes_data_missing(
+    over_s3: Project, between: type[_Between], monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    monkeypatch.setattr(between, "failing", failing)
+    try:
+        missing = look(Repository.of(over_s3)).missing
+    except Outside as error:
+        assert "cannot be reached" in str(error)  # noqa: PT017 - one of the two ways to end
+        missing = ()
+    assert missing == ()
 
 
 def test_a_bucket_that_is_not_there_is_the_outside_world(dvc_project: Project, endpoint: str) -> None:
