@@ -18,7 +18,7 @@ from conda_channel import QUIET, Channel, serving
 
 OFFERED = {
     "dvc": "3.67.1",
-    "mlflow-skinny": "3.17.2",
+    "mlflow-skinny": "3.11.1",
     "numpy": "2.5.5",
     "optuna": "4.9.0",
     "pandas": "3.0.3",

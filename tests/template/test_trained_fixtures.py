@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from beampermit.digest import digest_file
+from beampermit.files import read_json
 from beampermit.project import Project
 from trained import dvc
 
@@ -20,3 +22,13 @@ def test_a_copy_is_pushed_clean_and_alone(trained_copy: Project, trained_project
 def test_nothing_of_a_copy_is_stale_or_missing_from_its_remote(trained_copy: Project) -> None:
     assert "Data and pipelines are up to date" in dvc(trained_copy, "status")
     assert "Cache and remote 'storage' are in sync" in dvc(trained_copy, "status", "--cloud")
+
+
+def test_what_was_asked_for_is_told_beside_the_data(trained_project: Project) -> None:
+    said = read_json(trained_project.path("data/raw.json"))
+    (turns,) = trained_project.contract.signals.inputs
+    assert said["signals"] == {
+        "turns": {"pv": "{device}:{plane}:TBT", "unit": "mm", "range": [-20, 20], "shape": [250]}
+    }
+    assert said["signals"]["turns"] == turns.model_dump(mode="json", include={"pv", "unit", "range", "shape"})
+    assert said["sha256"] == digest_file(trained_project.path("data/raw.parquet")).removeprefix("sha256:")
