@@ -68,7 +68,7 @@ def body(event: Event) -> str:
 def _papers(folder: Path) -> dict[str, Path]:
     """The files of a folder, without what lies deeper and the permit that nobody signed. Raises `BadInput`."""
     if not folder.is_dir():
-        raise BadInput("there are no papers here", file=folder, hint=f"beampermit card --out {folder}/MODEL_CARD.md")
+        raise BadInput("there are no papers here", file=folder, hint=f"beampermit papers --out {folder}")
     found = {file.name: file for file in sorted(folder.iterdir()) if not file.is_dir() and file.name != UNSIGNED}
     for name, file in found.items():
         if file.is_symlink() or not re.fullmatch(r"[\w-][\w.-]*", name, re.ASCII):
