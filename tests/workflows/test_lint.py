@@ -197,6 +197,7 @@ def test_a_release_asks_for_protection_before_anything_else_and_right_before_it_
     commands = [line for line in script.splitlines() if "beampermit " in line]
     assert commands[0].endswith("beampermit protect audit")
     assert commands[1].startswith("beampermit promote ")
+    assert commands[1].endswith('--branch "$GITHUB_REF_NAME"'), "the branch is asked for its commit to the last"
 
 
 def test_the_permit_names_each_job_that_must_end_well() -> None:
