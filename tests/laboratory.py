@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +36,13 @@ MODEL = "bpm-faults"
 INTERLOCKS = ("DOC001", "ENV001")
 WHY = "drifts"
 Watch = Callable[[str], None] | None
+PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+"""Tables and columns of MLflow that hold a path."""
 WHERE = Where(host="ci-1", system="Linux", python="3.11.9")
 
 
@@ -46,6 +55,9 @@ def verdicts(project: Project, ids: Sequence[str] = INTERLOCKS) -> VerdictFile:
         where=WHERE,
         verdicts=tuple(Verdict(id=id, title=id, outcome=Outcome.CLOSED, reason="looked at") for id in ids),
     )
+
+
+_PREPARED: dict[str, Laboratory] = {}
 
 
 @dataclass
@@ -135,6 +147,17 @@ class Laboratory:
         shutil.rmtree(folder / "mlartifacts")
         shutil.copy(database, folder / "mlflow.db")
 
+    def copied(self, into: Path) -> Laboratory:
+        """The same in another folder: MLflow and git note where they are."""
+        here = self.root.parent
+        shutil.copytree(here, into, dirs_exist_ok=True)
+        with closing(sqlite3.connect(into / "mlflow.db")) as base, base:
+            for table, column in PLACES:
+                base.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(here), str(into)))
+        copy = Laboratory(into / "project", into / self.key.relative_to(here), f"sqlite:///{into / 'mlflow.db'}")
+        copy.git("remote", "set-url", "origin", str(into / "origin.git"))
+        return copy
+
     def _change(self, watch: Watch) -> Change:
         return Change(self.project.git, self.ledger, self.registry, MODEL, watch or self.said.append)
 
@@ -190,8 +213,24 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def laboratory(tmp_path: Path, contract_text: str, database: Path) -> Laboratory:
+def prepared(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, contract_text: str, database: Path
+) -> Callable[..., Laboratory]:
+    """Copy the laboratory `name`: what `steps` made, once for all tests, of one with a first model."""
+
+    def give(name: str, *steps: Callable[[Laboratory], object]) -> Laboratory:
+        if name not in _PREPARED:
+            made = found_laboratory(tmp_path_factory.mktemp(name), contract_text, database)
+            made.change(1)
+            for step in steps:
+                step(made)
+            _PREPARED[name] = made
+        return _PREPARED[name].copied(tmp_path)
+
+    return give
+
+
+@pytest.fixture
+def laboratory(prepared: Callable[..., Laboratory]) -> Laboratory:
     """A laboratory with a first model, not yet promoted."""
-    made = found_laboratory(tmp_path, contract_text, database)
-    made.change(1)
-    return made
+    return prepared("first")

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from beampermit.errors import BeampermitError
-from laboratory import database, laboratory
+from laboratory import database, laboratory, prepared
 
-__all__ = ["database", "laboratory"]
+__all__ = ["database", "laboratory", "prepared"]
 
 Action = Callable[[Callable[[str], None]], Any]
 BROKE = 99

@@ -43,21 +43,16 @@ Kill = Callable[..., None]
 
 
 @pytest.fixture
-def second(laboratory: Laboratory) -> Laboratory:
+def second(prepared: Callable[..., Laboratory]) -> Laboratory:
     """A laboratory whose first version is champion, and whose second is to be promoted."""
-    laboratory.promote()
-    laboratory.change(2)
-    laboratory.said.clear()
-    return laboratory
+    return prepared("second", Laboratory.promote, lambda made: made.change(2))
 
 
 @pytest.fixture
-def third(second: Laboratory) -> Laboratory:
+def third(prepared: Callable[..., Laboratory]) -> Laboratory:
     """A laboratory with two versions promoted and a third to come."""
-    second.promote()
-    second.change(3)
-    second.said.clear()
-    return second
+    steps = (lambda made: made.change(2), Laboratory.promote, lambda made: made.change(3))
+    return prepared("third", Laboratory.promote, *steps)
 
 
 def _change_by_hand(laboratory: Laboratory) -> None:

@@ -30,18 +30,21 @@ STEPS = (
 
 
 @pytest.fixture
-def fourth(laboratory: Laboratory) -> Laboratory:
+def fourth(prepared: Callable[..., Laboratory]) -> Laboratory:
     """Versions 1, 2 and 4 were promoted, 3 only registered; 2 is champion again, 1 is retired."""
-    laboratory.promote()
-    laboratory.change(2)
-    laboratory.promote()
-    run = laboratory.registry.store(MODEL, laboratory.root / "model", "another", {})
-    laboratory.registry.create_version(MODEL, run)
-    laboratory.change(4)
-    laboratory.promote()
-    laboratory.rollback()
-    laboratory.retire(version=1)
-    return laboratory
+
+    def steps(made: Laboratory) -> None:
+        made.promote()
+        made.change(2)
+        made.promote()
+        run = made.registry.store(MODEL, made.root / "model", "another", {})
+        made.registry.create_version(MODEL, run)
+        made.change(4)
+        made.promote()
+        made.rollback()
+        made.retire(version=1)
+
+    return prepared("fourth", steps)
 
 
 @pytest.fixture

@@ -22,12 +22,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def second(laboratory: Laboratory) -> Laboratory:
+def second(prepared: Callable[..., Laboratory]) -> Laboratory:
     """A laboratory with two versions promoted."""
-    laboratory.promote()
-    laboratory.change(2)
-    laboratory.promote()
-    return laboratory
+    return prepared("twice", Laboratory.promote, lambda made: made.change(2), Laboratory.promote)
 
 
 def test_an_alias_moved_by_hand_is_moved_back_and_told(second: Laboratory) -> None:

@@ -13,9 +13,9 @@ from beampermit.errors import BadInput
 from beampermit.github.client import Client
 from beampermit.publishing import body, publish_version
 from github_stand_in import GitHub, environment
-from laboratory import MODEL, Laboratory, database, laboratory
+from laboratory import MODEL, Laboratory, database, laboratory, prepared
 
-__all__ = ["database", "laboratory"]
+__all__ = ["database", "laboratory", "prepared"]
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from beampermit.git import Git
 from beampermit.project import Project
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
-from laboratory import database, laboratory
+from laboratory import database, laboratory, prepared
 
-__all__ = ["database", "laboratory"]
+__all__ = ["database", "laboratory", "prepared"]
 
 A, B, C = (f"sha256:{letter * 64}" for letter in "abc")
 
