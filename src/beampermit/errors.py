@@ -64,5 +64,7 @@ def of_the_machine(error: OSError) -> Outside | None:
     """A file that may not be read or written, a full or broken disk, as a user is told of it; None for our mistakes."""
     if error.errno not in REFUSED | EXHAUSTED:
         return None
-    hint = "let this user read it and write there, then run the command again" if error.errno in REFUSED else ""
+    hint = ""
+    if isinstance(error.filename, str):
+        hint = f"ls -ld {error.filename}" if error.errno in REFUSED else "df -h"
     return Outside(str(error.strerror or error).lower(), file=error.filename, hint=hint)

@@ -38,7 +38,11 @@ def replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, FileNotFoundError, NotADirectoryError):
         raise BadInput("no folder can be made here: something else is in the way", file=path.parent) from None
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        error.filename = str(path)  # what a user asked for, not the name it has meanwhile
+        raise
     os.close(descriptor)
     temporary = Path(name)
     try:

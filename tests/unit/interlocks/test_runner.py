@@ -60,7 +60,12 @@ def test_a_tripped_check_tells_the_mend_and_the_place() -> None:
         (Elsewhere("ask GitHub"), Outcome.SKIPPED, 0, "ask GitHub"),
         (Outside("the remote is down"), Outcome.ERROR, 4, "the remote is down"),
         (BadInput("broken", file="dvc.lock", line=3), Outcome.ERROR, 2, "dvc.lock:3: broken"),
-        (PermissionError(13, "Permission denied", "uv.lock"), Outcome.ERROR, 4, "uv.lock: permission denied"),
+        (
+            PermissionError(13, "Permission denied", "uv.lock"),
+            Outcome.ERROR,
+            4,
+            "uv.lock: permission denied; run `ls -ld uv.lock`",
+        ),
         (ZeroDivisionError("0/0"), Outcome.ERROR, 4, "the check itself broke: ZeroDivisionError: 0/0"),
     ],
 )
