@@ -14,6 +14,7 @@ from beampermit.environments.conda_lock.reading import decoded, tree
 from beampermit.environments.conda_lock.theirs import their
 from beampermit.errors import BadInput
 
+MEND = "beampermit env lock"
 FILES = ("environment.yml", "environment.yaml")
 MORE = ("environment-*.yml", "environment-*.yaml", "*-environment.yml", "*-environment.yaml")
 """Files of another category (`category: dev`), by the names that conda-lock's users give them."""
@@ -113,14 +114,14 @@ def _inside(name: str) -> bool:
 
 def _source(root: Path, name: str) -> Source:
     text = decoded((root / name).read_bytes(), name)
-    content = tree(text, name)
+    content = tree(text, name, hint=MEND)
     if not isinstance(content, dict):
-        raise BadInput("an environment file is a mapping of keys to values", file=name, line=1)
+        raise BadInput("an environment file is a mapping of keys to values", file=name, line=1, hint=MEND)
     for key, kind in KINDS.items():
         if content.get(key) is not None and not isinstance(content[key], kind):
-            raise BadInput(f"{key}: a {kind.__name__} belongs here", file=name, line=_line(text, f"{key}:"))
+            raise BadInput(f"{key}: a {kind.__name__} belongs here", file=name, line=_line(text, f"{key}:"), hint=MEND)
     if not content.get("dependencies"):
-        raise BadInput("dependencies: nothing is asked for", file=name, line=_line(text, "dependencies:"))
+        raise BadInput("dependencies: nothing is asked for", file=name, line=_line(text, "dependencies:"), hint=MEND)
     for item in content["dependencies"]:
         _refuse(item, text, name)
     return Source(name, text, content)
@@ -133,9 +134,10 @@ def _refuse(item: Any, text: str, name: str) -> None:
             "packages of a `pip:` section are not locked here: ask for them as conda packages, or lock with uv",
             file=name,
             line=_line(text, "pip:"),
+            hint=MEND,
         )
     if not isinstance(item, str):
-        raise BadInput(f"{item!r} is not a package", file=name, line=_line(text, str(item)))
+        raise BadInput(f"{item!r} is not a package", file=name, line=_line(text, str(item)), hint=MEND)
 
 
 def _dependencies(source: Source, platform: str) -> list[Any]:
