@@ -98,7 +98,7 @@ def test_no_workflow_trips_it_and_says_what_to_add(project: Project) -> None:
     found = GIT003().check(workflows(project))
     assert found.outcome is Outcome.TRIPPED
     assert found.reason == "there is no workflow in .github/workflows: nothing judges a pull request"
-    assert "pull-request.yml" in GIT003.fix()
+    assert "beampermit init" in GIT003.fix()
 
 
 def test_workflows_and_tracked_actions_are_found(project: Project, git) -> None:
