@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,12 @@ __all__ = [
     "trained_copy",
     "trained_project",
 ]  # where they are, is told there
+
+
+def pytest_configure() -> None:
+    """A suite started in the background is deaf to Ctrl-C, and so would be every command that it starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

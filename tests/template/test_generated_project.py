@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from beampermit.digest import manifest
+from beampermit.digest import digest_file, manifest
 from beampermit.project import Project
 from trained import dvc, python
 
@@ -100,14 +100,16 @@ def test_the_saved_model_holds_nothing_that_is_unpickled(trained_project: Projec
     assert not [path for path in files if PICKLE.match(path.read_bytes())]
 
 
-def test_the_manifest_is_that_of_model_and_dataset(trained_project: Project) -> None:
+def test_the_manifest_is_that_of_model_dataset_and_scores(trained_project: Project) -> None:
     said = json.loads((trained_project.root / "manifest.json").read_text())["files"]
     found = {
         f"{folder}/{name}": digest
         for folder in ("model", "data/dataset")
         for name, digest in manifest(trained_project.path(folder)).items()
     }
-    assert said == found
+    scores = trained_project.contract.evaluation.scores
+    assert scores is not None
+    assert said == {**found, scores: digest_file(trained_project.path(scores))}
 
 
 def test_the_metrics_are_finite_and_hold_each_of_the_contract(trained_project: Project) -> None:
