@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from uv import find_uv_bin
 
 from beampermit.rehearsal.source import PARTS
 from places import ROOT
@@ -24,7 +25,7 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a release uploads, unpacked."""
     built, unpacked = tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("wheel")
-    command = ("uv", "build", "--quiet", "--wheel", "--out-dir", str(built), str(ROOT))
+    command = (find_uv_bin(), "build", "--quiet", "--wheel", "--out-dir", str(built), str(ROOT))
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (file,) = built.glob("*.whl")
