@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,9 +29,9 @@ PATIENCE = 180.0
 @pytest.fixture
 def server(tmp_path: Path, database: Path) -> Iterator[str]:
     """The address of a server; skipped where MLflow is installed without its own."""
-    command = shutil.which("mlflow")
+    command = shutil.which("mlflow", path=Path(sys.executable).parent)
     if command is None:
-        pytest.skip("there is no mlflow command on the path")
+        pytest.skip("MLflow is installed without its command")
     shutil.copy(database, tmp_path / "server.db")
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = ("127.0.0.1", free.getsockname()[1])

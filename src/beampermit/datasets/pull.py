@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,20 +121,21 @@ def _checkout(repository: Repository, outputs: list[Kept]) -> tuple[str, ...]:
         return ()
     from dvc.exceptions import DvcException
 
-    try:
-        found = repository.repo.checkout(targets=[str(repository.root / output.path) for output in outputs])
-    except DvcException as error:
-        if "unsaved files" not in str(error):
-            raise explain(error, repository.root) from None
-        names = ", ".join(repository.relative(line) for line in str(error).splitlines()[1:4])
-        raise BadInput(
-            f"changes here would be lost: {names}", hint="dvc commit, or dvc checkout --force to drop them"
-        ) from None
-    return tuple(
-        repository.relative(str(Path(path).absolute()))
-        for kind in ("added", "modified", "deleted")
-        for path in found[kind]
-    )
+    with chdir(repository.root):  # DVC looks for dvc.yaml where it is called, whatever repository it is told of
+        try:
+            found = repository.repo.checkout(targets=[str(repository.root / output.path) for output in outputs])
+        except DvcException as error:
+            if "unsaved files" not in str(error):
+                raise explain(error, repository.root) from None
+            names = ", ".join(repository.relative(line) for line in str(error).splitlines()[1:4])
+            raise BadInput(
+                f"changes here would be lost: {names}", hint="dvc commit, or dvc checkout --force to drop them"
+            ) from None
+        return tuple(
+            repository.relative(str(Path(path).absolute()))
+            for kind in ("added", "modified", "deleted")
+            for path in found[kind]
+        )
 
 
 def _first(faults: list[str]) -> str:

@@ -45,6 +45,20 @@ def test_a_target_alone_is_brought(dvc_project: Project, target: str) -> None:
     assert here(dvc_project) == ["data/raw.parquet"]
 
 
+def test_where_it_is_called_makes_no_difference(
+    dvc_project: Project, tmp_path: Path, git, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "outer/ignored"
+    elsewhere.mkdir(parents=True)
+    git("init", "--quiet", cwd=elsewhere.parent)
+    (elsewhere.parent / ".gitignore").write_text("ignored/\n")
+    (elsewhere / "dvc.yaml").write_text("stages: {}\n")
+    without_data(dvc_project)
+    monkeypatch.chdir(elsewhere)
+    assert pull(Repository.of(dvc_project)).changed
+    assert Path.cwd() == elsewhere
+
+
 def test_an_unknown_target_is_named(dvc_project: Project) -> None:
     with pytest.raises(BadInput, match="'data/row' is neither data"):
         pull(Repository.of(dvc_project), ["data/row"])
