@@ -12,6 +12,10 @@ import pytest
 from beampermit.git import Git
 from beampermit.registry.ledger import Ledger
 
+JUDGES = ("environment", "data", "tests", "reproduce", "documents")
+JOBS = (*JUDGES, "permit")
+PAPERS = {"permit.dsse.json", "MODEL_CARD.md", "RUNBOOK.md", "DATASHEET.md", "phoebus.xml", "sbom.cdx.json"}
+
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
@@ -37,3 +41,26 @@ def test_the_loop_closes(tmp_path: Path) -> None:
         "model-card.html",
         "runbook.html",
     }
+    better, *_, release = sorted((folder / "bpm-faults/.beampermit/rehearsals").iterdir())
+    assert _from_act(better) == dict.fromkeys(JOBS, "success")
+    assert _kept(better) >= {
+        "report/report.html",
+        "permit/permit.json",
+        *(f"verdicts-{job}/{job}.json" for job in JUDGES),
+    }
+    assert _from_act(release) == dict.fromkeys((*JOBS, "promote"), "success")
+    assert _kept(release) >= {f"release/{name}" for name in ("permit.json", *PAPERS)}
+    released = {path.name for path in (release / "releases/bpm-faults-v2").iterdir()}
+    assert released >= PAPERS
+    assert "permit.json" not in released, "what nobody signed is not published"
+
+
+def _from_act(rehearsal: Path) -> dict[str, str]:
+    """Job -> result, straight from act's own log."""
+    lines = [json.loads(line) for line in (rehearsal / "act.log").read_text().splitlines() if line[:1] == "{"]
+    return {line["job"].strip().rpartition("/")[2]: line["jobResult"] for line in lines if "jobResult" in line}
+
+
+def _kept(rehearsal: Path) -> set[str]:
+    folder = rehearsal / "artifacts"
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
