@@ -38,10 +38,10 @@ def _own_git_identity(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
             "[user]\n\tname = Ada Operator\n\temail = ada@lab.example\n"
             "[init]\n\tdefaultBranch = main\n[commit]\n\tgpgsign = false\n"
         )
+    for name in [name for name in os.environ if name.startswith(("GITHUB_", "GH_", "GIT_"))] + ["MLFLOW_TRACKING_URI"]:
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
     monkeypatch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
-    for name in [name for name in os.environ if name.startswith(("GITHUB_", "GH_"))] + ["MLFLOW_TRACKING_URI"]:
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
