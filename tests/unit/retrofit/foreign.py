@@ -48,7 +48,7 @@ def make(root: Path) -> Path:
     for name, address in (("Ada Operator", "ada@lab.example"), ("Bo Physicist", "bo@lab.example")):
         (root / "README.md").write_text(f"# Orbit\n\nBy {name}\n")
         git(root, "add", "--all")
-        git(root, "-c", f"user.name={name}", "-c", f"user.email={address}", "commit", "--quiet", "--message", name)
+        git(root, "commit", "--quiet", "--author", f"{name} <{address}>", "--message", name)
     return root
 
 

@@ -177,18 +177,7 @@ def test_the_kind_of_lock_is_the_repositorys(
 def test_one_author_bots_and_odd_addresses_leave_a_mark_and_doc001_open(orbit: Path) -> None:
     git(orbit, "checkout", "--quiet", "--orphan", "new")
     for name, address in (("Ada", "ada@lab.example"), ("x[bot]", "x@users.noreply.github.com"), ("Bo", "bo@localhost")):
-        git(
-            orbit,
-            "-c",
-            f"user.name={name}",
-            "-c",
-            f"user.email={address}",
-            "commit",
-            "--quiet",
-            "--allow-empty",
-            "-m",
-            "x",
-        )
+        git(orbit, "commit", "--quiet", "--author", f"{name} <{address}>", "--allow-empty", "--message", "x")
     git(orbit, "branch", "--delete", "--force", "main")
     done(orbit, "--yes")
     assert [owner.name for owner in load_contract(orbit).model.owners] == ["Ada"]
