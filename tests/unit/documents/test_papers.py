@@ -94,11 +94,8 @@ def test_hugging_faces_own_reader_takes_the_card_as_it_is(results: Project) -> N
     hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
     write(results, "pyproject.toml", '[project]\nname = "x"\nlicense = "BSD-3-Clause"\n')
     found = hub.ModelCard(card(standing(results)), ignore_metadata_errors=False)
-    assert (found.data.license, found.data.library_name, found.data.model_name) == (
-        "bsd-3-clause",
-        "mlflow",
-        "bpm-faults",
-    )
+    head = {name: getattr(found.data, name) for name in ("license", "library_name", "model_name")}
+    assert head == {"license": "bsd-3-clause", "library_name": "mlflow", "model_name": "bpm-faults"}
     assert {result.metric_type: result.metric_value for result in found.data.eval_results} == {
         name: METRICS[name] for name in ("auc", "false_alarm_rate")
     }
