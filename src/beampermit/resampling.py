@@ -52,10 +52,16 @@ def counts(groups: Sequence[np.ndarray], times: int | None = None, seed: int = S
 
 def interval(better: np.ndarray) -> Interval | None:
     """The interval of differences, shape (times + 1,), the first of all rows; None where too many have no meaning."""
+    found = reach(better)
+    return found and Interval(better=float(better[0]) + 0.0, low=found[0], high=found[1])
+
+
+def reach(values: np.ndarray) -> tuple[float, float] | None:
+    """From where to where values reach, shape (times + 1,), the first of all rows; None as for `interval`."""
     import numpy as np
 
-    resampled = better[1:][np.isfinite(better[1:])]
-    if not np.isfinite(better[0]) or len(resampled) < DEFINED * (len(better) - 1):
+    resampled = values[1:][np.isfinite(values[1:])]
+    if not np.isfinite(values[0]) or not len(resampled) or len(resampled) < DEFINED * (len(values) - 1):
         return None
     low, high = np.quantile(resampled, [TAIL, 1 - TAIL]) + 0.0  # no -0
-    return Interval(better=float(better[0]) + 0.0, low=float(low), high=float(high))
+    return float(low), float(high)

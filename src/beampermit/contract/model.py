@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from beampermit.contract.part import InsidePath, Name, Part, Seconds, Span, Text, Version
 from beampermit.contract.request import Request
 
 Severity = Literal["MINOR", "MAJOR", "INVALID"]
+MOST_CROSSED = 3
+"""Columns whose combinations are groups: of more, each has a handful of rows."""
 
 
 def _mail(value: str) -> str:
@@ -264,13 +266,28 @@ class Evaluation(Part):
     name -> a number for each time, null where it has no meaning. Needed for intervals and for gates of subgroups."""
 
 
-class Subgroups(Part):
-    """A gate that each group of the evaluation's rows must pass by itself."""
+def _columns(value: Any) -> Any:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not 1 <= len(names) <= MOST_CROSSED:
+        raise ValueError(f"this is one column, or a list of at most {MOST_CROSSED}")
+    if not all(isinstance(name, str) and name for name in names) or len(set(names)) != len(names):
+        raise ValueError("each of these is the name of another column")
+    return value
 
-    by: Text
-    """A column of the evaluation's inputs, or of the device table."""
+
+class Subgroups(Part):
+    """A gate that each group of the evaluation's rows must pass by itself; one of fewer than 10 rows passes none."""
+
+    by: Annotated[str | tuple[str, ...], BeforeValidator(_columns)]
+    """A column of the evaluation's inputs, or of the device table. Of two or three in a list, each combination of their
+    values is a group: `[plane, family]`."""
     gate: float
     """As the metric's own gate."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What `by` names."""
+        return (self.by,) if isinstance(self.by, str) else self.by
 
 
 class Metric(Part):
@@ -284,7 +301,8 @@ class Metric(Part):
     champion_margin: Annotated[float, Field(ge=0)] = 0.0
     """How much worse than the champion is still called not worse."""
     subgroups: tuple[Subgroups, ...] = ()
-    """Gates of groups of rows, such as each plane or each family of devices (PRF003)."""
+    """Gates of groups of rows, such as each plane or each family of devices (PRF003); where two columns have one, their
+    combinations are measured too."""
     description: str = ""
 
     def met(self, value: float) -> bool:
@@ -308,7 +326,7 @@ class Metric(Part):
 
     @model_validator(mode="after")
     def _each_column_once(self) -> Metric:
-        columns = [group.by for group in self.subgroups]
+        columns = [frozenset(group.columns) for group in self.subgroups]
         if len(set(columns)) != len(columns):
             raise ValueError(f"metric {self.name!r} has two gates of subgroups by the same column")
         return self

@@ -63,7 +63,7 @@ def _kind(value: dict[str, Any], known: dict[str, Any]) -> str:
         case {"enum": words}:
             kind = " or ".join(f"`{word}`" for word in words)
         case {"anyOf": kinds}:
-            kind = next(_kind(kind, known) for kind in kinds if kind.get("type") != "null")
+            kind = " or ".join(_kind(kind, known) for kind in kinds if kind.get("type") != "null")
         case {"prefixItems": items}:
             kind = " and ".join(_kind(item, known) for item in items)
         case {"type": "array"}:

@@ -34,6 +34,7 @@ def _card(known: Standing, chart: object, confusion: str) -> Markdown:
     rows = comparison.compared(known.contract, known.metrics, {}, None)
     named = {row.metric.name for row in rows}
     kinds = {name: value for name, value in known.metrics.items() if name.startswith(comparison.RECALL)}
+    groups = measured.groups(known.verdicts)
     values = {
         "known": known,
         "contract": known.contract,
@@ -44,7 +45,9 @@ def _card(known: Standing, chart: object, confusion: str) -> Markdown:
         "others": {name: value for name, value in known.metrics.items() if name not in named and name not in kinds},
         "missing": _missing,
         "listed": _listed,
-        "groups": measured.groups(known.verdicts),
+        "groups": groups,
+        "apart": tuple(dict.fromkeys(group.by for group in groups.subgroups)),
+        "crossed": _crossed,
         "uncertainty": measured.uncertainty(known.verdicts, known.permit),
         "plots": known.plots,
         "chart": chart,
@@ -55,6 +58,10 @@ def _card(known: Standing, chart: object, confusion: str) -> Markdown:
 
 def _missing(key: str) -> Markdown:
     return Markdown(f"**Not stated.** It would stand in `contract.yaml` under {code(key)}.")
+
+
+def _crossed(columns: tuple[str, ...]) -> Markdown:
+    return Markdown(" × ".join(code(name) for name in columns))  # noqa: RUF001 - as it is printed in tables
 
 
 def _listed(lines: tuple[str, ...], key: str) -> Markdown:

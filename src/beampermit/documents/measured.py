@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from beampermit.documents.judged import judged
 from beampermit.errors import BadInput
@@ -19,16 +19,53 @@ GROUPS = "PRF003"
 
 
 class Group(Record):
-    """A metric of the rows whose column `by` says `group`; `value` is None where it has no meaning for them."""
+    """A metric of the rows whose columns `by` say `group`; `value` is None where it has no meaning for them, or `few`
+    of them. `asks` is empty where no gate stands. `low` to `high` is what resamples of the rows give.
+    """
 
     metric: str
-    by: str
-    group: str
+    by: Annotated[tuple[str, ...], Field(min_length=1)]
+    group: tuple[str, ...]
     rows: int
+    few: bool = False
     value: float | None
+    low: float | None = None
+    high: float | None = None
     asks: str
-    gate: float
-    met: bool
+    gate: float | None
+    met: bool | None
+
+    @model_validator(mode="after")
+    def _each_has_one(self) -> Group:
+        if len(self.by) != len(self.group):
+            raise ValueError("each column has one value")
+        return self
+
+
+class Crossing(Record):
+    """Combinations of values that are not among the groups: how many."""
+
+    by: tuple[str, ...]
+    cells: int
+
+
+class Groups(Record):
+    """What was measured of groups. `left_out` would be too many; of `empty` no row was judged."""
+
+    subgroups: tuple[Group, ...] = ()
+    left_out: tuple[Crossing, ...] = ()
+    empty: tuple[Crossing, ...] = ()
+    confidence: float | None = None
+
+    @property
+    def unitary(self) -> tuple[Group, ...]:
+        """By one factor."""
+        return tuple(group for group in self.subgroups if len(group.by) == 1)
+
+    @property
+    def crossed(self) -> tuple[Group, ...]:
+        """By several at once."""
+        return tuple(group for group in self.subgroups if len(group.by) > 1)
 
 
 def read(folder: Path, commit: str) -> tuple[Verdict, ...]:
@@ -39,13 +76,13 @@ def read(folder: Path, commit: str) -> tuple[Verdict, ...]:
     return found.verdicts
 
 
-def groups(verdicts: Iterable[Verdict]) -> tuple[Group, ...]:
+def groups(verdicts: Iterable[Verdict]) -> Groups:
     """What was measured of groups; nothing where that interlock gave no verdict, or one that says it otherwise."""
-    rows: Any = next((verdict.evidence.get("subgroups") for verdict in verdicts if verdict.id == GROUPS), None)
+    evidence: Any = next((verdict.evidence for verdict in verdicts if verdict.id == GROUPS), {})
     try:
-        return tuple(Group.model_validate(row) for row in rows or ())
+        return Groups.model_validate({key: evidence[key] for key in Groups.model_fields if key in evidence})
     except (ValidationError, TypeError):
-        return ()
+        return Groups()
 
 
 def uncertainty(verdicts: Iterable[Verdict], permit: Statement | None) -> dict[str, str]:

@@ -102,20 +102,62 @@ def test_hugging_faces_own_reader_takes_the_card_as_it_is(results: Project) -> N
     assert found.text.lstrip().startswith("# bpm-faults")
 
 
+def grouped(by: str, group: str, value: float | None = 0.95, **more: Any) -> dict[str, Any]:
+    """A row of PRF003's evidence; names with spaces between them."""
+    gate = {"asks": "at least 0.9", "gate": 0.9, "met": value is not None}
+    row = {"metric": "auc", "by": by.split(), "group": group.split(), "rows": 40, "value": value, **gate}
+    return {**row, "low": value and value - 0.01, "high": value and value + 0.01, **more}
+
+
 def test_what_interlocks_measured_of_groups_is_told_with_its_gate(results: Project, tmp_path: Path) -> None:
-    row = {"metric": "auc", "by": "plane", "group": "X|<b>", "rows": 40, "asks": "at least 0.9", "gate": 0.9}
-    rows = [{**row, "value": 0.95, "met": True}, {**row, "group": "Y", "value": None, "met": False}]
+    rows = [grouped("plane", "X|<b>"), grouped("plane", "Y", None)]
     judged(
         results,
         tmp_path / "verdicts/all.json",
-        verdict("PRF003", evidence={"subgroups": rows}),
+        verdict("PRF003", evidence={"subgroups": rows, "confidence": 0.9}),
         verdict("REP002", reason="auc spreads by 0.002 over 3 seeds"),
     )
     made = card(standing(results, verdicts=tmp_path / "verdicts"))
-    assert "| ✅ | `auc` | `plane` | <code>X\\|&lt;b&gt;</code> | 40 | 0.95 | at least 0.9 |" in made
-    assert "| ❌ | `auc` | `plane` | `Y` | 40 | no meaning | at least 0.9 |" in made
+    assert "| | metric | of | rows | measured | 90 % interval | gate |" in made
+    cell = "`plane` <code>X\\|&lt;b&gt;</code>"
+    assert f"| ✅ | `auc` | {cell} | 40 | 0.95 | 0.94 to 0.96 | at least 0.9 |" in made
+    assert "| ❌ | `auc` | `plane` `Y` | 40 | no meaning |  | at least 0.9 |" in made
     assert "- REP002: auc spreads by 0.002 over 3 seeds" in made
     assert "Measured apart, below: `plane`." in made
+    assert "### Intersectional results\n\nNone was made: the contract gates groups by one factor alone." in made
+
+
+def test_combinations_are_told_with_their_intervals_and_the_small_ones_without_a_number(
+    results: Project, tmp_path: Path
+) -> None:
+    ungated = {"asks": "", "gate": None, "met": None}
+    rows = [
+        grouped("plane", "X"),
+        grouped("plane family", "X button", **ungated),
+        grouped("plane family", "X stripline", None, rows=4, few=True, **ungated),
+    ]
+    left = {"left_out": [{"by": ["plane", "device"], "cells": 240}], "empty": [{"by": ["plane", "family"], "cells": 1}]}
+    found = {"subgroups": rows, "confidence": 0.9, **left}
+    judged(results, tmp_path / "verdicts/all.json", verdict("PRF003", evidence=found))
+    known = standing(results, verdicts=tmp_path / "verdicts")
+    unitary, crossed = card(known).split("### Unitary results")[1].split("### Intersectional results")
+    assert "`plane` `X` |" in unitary
+    assert "family" not in unitary
+    assert "|  | `auc` | `plane` `X`, `family` `button` | 40 | 0.95 | 0.94 to 0.96 |  |\n" in crossed
+    assert "|  | `auc` | `plane` `X`, `family` `stripline` | 4 | too few rows |  |  |\n\n" in crossed
+    assert "- Of `plane` × `family`, 1 combination has no row.\n" in crossed  # noqa: RUF001
+    assert "- `plane` × `device` was not made: with 240 combinations it is more than is measured and shown." in crossed  # noqa: RUF001
+    assert "None was made" not in crossed
+    assert card_page(known).count(">90 % interval</th>") == 2
+
+
+@pytest.mark.parametrize("spoilt", [{"by": ["plane"]}, {"by": []}, {"value": "high"}, {"rows": None}])
+def test_evidence_of_another_shape_is_not_told(results: Project, tmp_path: Path, spoilt: dict[str, Any]) -> None:
+    row = grouped("plane family", "X button") | spoilt
+    judged(results, tmp_path / "verdicts/all.json", verdict("PRF003", evidence={"subgroups": [row]}))
+    made = card(standing(results, verdicts=tmp_path / "verdicts"))
+    assert "`button`" not in made
+    assert headings(made) == SECTIONS
 
 
 def test_verdicts_of_another_commit_are_not_told(results: Project, tmp_path: Path) -> None:

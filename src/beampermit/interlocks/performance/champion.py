@@ -17,7 +17,7 @@ from beampermit.errors import Tripped
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
 from beampermit.interlocks.model import Examined
-from beampermit.interlocks.performance.rows import columns, names_of
+from beampermit.interlocks.performance.rows import columns, dependent
 from beampermit.metrics import said
 from beampermit.project import Project
 from beampermit.resampling import TAIL, Interval, counts, interval
@@ -179,22 +179,11 @@ def _weighed(
     from beampermit import probe
 
     inputs = contract.evaluation.inputs
-    names = names_of(project.path(inputs))
-    drawn = counts(columns(project.path(inputs), _dependent(judge, names)))
+    drawn = counts(columns(project.path(inputs), dependent(project.path(inputs), judge)))
     with ThreadPoolExecutor(len(tables)) as pool:
         return list(
             pool.map(lambda table: probe.weigh(environment, project.root, inputs, command, table, drawn), tables)
         )
-
-
-def _dependent(contract: Contract, names: list[str]) -> list[str]:
-    """Columns that say which rows depend on each other: those that a split must not share, or else the key."""
-    by = [name for name in contract.dataset.split.by if name in names]
-    found = by or [name for name in contract.dataset.key if name in names]
-    if not found:
-        what = ", ".join(dict.fromkeys([*contract.dataset.split.by, *contract.dataset.key]))
-        raise Tripped(f"the evaluation's inputs have none of the columns {what} to resample by", file=FILE_NAME)
-    return found
 
 
 def _must_agree(weighed: dict[str, np.ndarray], evaluated: dict[str, float]) -> None:

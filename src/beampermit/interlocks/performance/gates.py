@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from beampermit.contract import FILE_NAME, Contract, Metric
@@ -97,8 +98,17 @@ def _change(item: dict[str, Any]) -> str:
 
 def _plain(value: Any) -> str:
     if isinstance(value, list):
-        return " ".join(f"{group['by']} {group['gate']:g}" for group in value) or "none"
+        return " ".join(f"{_by(group['by'])} {group['gate']:g}" for group in value) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _by(columns: str | list[str]) -> str:
+    return columns if isinstance(columns, str) else crossed(columns)
+
+
+def crossed(columns: Sequence[str]) -> str:
+    """Such as `plane and family`."""
+    return " and ".join(columns)
 
 
 def asks(metric: Metric, gate: float | None = None) -> str:

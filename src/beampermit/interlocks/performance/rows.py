@@ -1,4 +1,6 @@
-"""Which group each row of the evaluation belongs to, by a column of its inputs or of the device table."""
+"""Which group each row of the evaluation belongs to, by a column of its inputs or of the device table, and which rows
+depend on each other.
+"""
 
 from __future__ import annotations
 
@@ -42,6 +44,20 @@ def names_of(table: Path) -> list[str]:
             return connection.read_parquet(str(table)).columns
     except duckdb.Error as error:
         raise BadInput(f"no Parquet table: {str(error).splitlines()[0]}", file=table.name) from None
+
+
+def dependent(table: Path, contract: Contract) -> list[str]:
+    """Columns that say which rows depend on each other: those that a split must not share, or else the key.
+
+    Raises `Tripped` where the table has none of them.
+    """
+    names = names_of(table)
+    by = [name for name in contract.dataset.split.by if name in names]
+    found = by or [name for name in contract.dataset.key if name in names]
+    if not found:
+        what = ", ".join(dict.fromkeys([*contract.dataset.split.by, *contract.dataset.key]))
+        raise Tripped(f"the evaluation's inputs have none of the columns {what} to resample by", file=FILE_NAME)
+    return found
 
 
 def groups(project: Project, contract: Contract, by: str) -> np.ndarray:

@@ -1,21 +1,33 @@
-"""PRF003: every group of the evaluation's rows passes its gate by itself."""
+"""PRF003: every group of the evaluation's rows passes its gate by itself; combinations of groups are measured too."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from beampermit.contract import FILE_NAME, Contract, Metric
 from beampermit.contract.model import Subgroups
 from beampermit.environments import Environment
 from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
 from beampermit.interlocks.model import Examined
-from beampermit.interlocks.performance.gates import asks, gates
-from beampermit.interlocks.performance.rows import groups
+from beampermit.interlocks.performance.cells import Cell, Cells, cells
+from beampermit.interlocks.performance.gates import asks, crossed, gates
+from beampermit.interlocks.performance.rows import columns, dependent
 from beampermit.metrics import said
 from beampermit.project import Project
+from beampermit.resampling import MOST_COUNTS, TAIL, counts, reach
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SHOWN = 5
+FEWEST = 10
+"""Rows below which a number says nothing of a group."""
+TIMES, FEWEST_TIMES = 200, 100
+"""Resamples of each group; where there is time or memory for fewer than the second number, there are no intervals."""
+MOST_EVALUATIONS = 20_000
 
 
 class PRF003(Interlock):
@@ -27,18 +39,49 @@ class PRF003(Interlock):
     def check(
         self, project: Project, contract: Contract, judge: Contract, environment: Environment, examined: Examined
     ) -> Finding:
-        """A group of rows does worse than `contract.yaml` allows it to under `subgroups`. Train on more of its kind and
-        run `dvc repro`, or say under `model.use` that the model is not for it; a gate is changed in a pull request of
-        its own."""
+        """A group of rows does worse than `contract.yaml` allows it to under `subgroups`, or has too few rows to tell.
+        Train on more of its kind and run `dvc repro`, judge on more test rows, or say under `model.use` that the model
+        is not for it; a gate is changed in a pull request of its own."""
         asked = [(metric, group) for metric in gates(judge, contract) for group in metric.subgroups]
         if not asked:
             return closed("the contract gates no subgroup", subgroups=[])
-        measured = _measured(project, contract, judge, environment, examined, [group.by for _, group in asked])
-        rows = [row for metric, group in asked for row in _rows(metric, group, measured[group.by])]
+        found = cells(project, contract, (group.columns for _, group in asked))
+        measured = _measured(project, contract, judge, environment, examined, found.cells)
+        rows = [row for metric, group in asked for row in _gated(metric, group, measured)]
+        evidence = {
+            "subgroups": rows + list(_shown([metric for metric, _ in asked], found, measured)),
+            "confidence": 1 - 2 * TAIL,
+            "left_out": [{"by": list(by), "cells": number} for by, number in found.left_out.items()],
+            "empty": [{"by": list(by), "cells": number} for by, number in found.empty.items()],
+        }
         if problems := list(dict.fromkeys(words for row in rows if (words := _unmet(row)))):
             more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-            return tripped("; ".join(problems[:SHOWN]) + more, contract.evaluation.metrics, FILE_NAME, subgroups=rows)
-        return closed("; ".join(_worst(metric, group, rows) for metric, group in asked), subgroups=rows)
+            return tripped("; ".join(problems[:SHOWN]) + more, contract.evaluation.metrics, FILE_NAME, **evidence)
+        return closed("; ".join(_worst(metric, group, rows) for metric, group in asked), **evidence)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A cell's metrics: name -> all its rows once, then resampled, shape (times + 1,); nothing of too few rows."""
+
+    cell: Cell
+    values: dict[str, np.ndarray]
+
+    def row(self, metric: str) -> dict[str, Any]:
+        """What is said of one metric; None for what has no meaning."""
+        values = self.values.get(metric)
+        value = float(values[0]) if values is not None else math.nan
+        low, high = (values is not None and reach(values)) or (None, None)
+        return {
+            "metric": metric,
+            "by": list(self.cell.by),
+            "group": list(self.cell.group),
+            "rows": self.cell.rows,
+            "few": self.cell.rows < FEWEST,
+            "value": value if math.isfinite(value) else None,
+            "low": low,
+            "high": high,
+        }
 
 
 def _measured(
@@ -47,54 +90,72 @@ def _measured(
     judge: Contract,
     environment: Environment,
     examined: Examined,
-    columns: list[str],
-) -> dict[str, dict[str, tuple[int, dict[str, float]]]]:
-    """Column -> group -> its rows and its metrics, all by one run of the project's own evaluation."""
+    found: Sequence[Cell],
+) -> list[Measured]:
+    """All cells by one run of the project's own evaluation: each once as it is, and resampled."""
     import numpy as np
 
     from beampermit.probe import weigh
 
-    members = {by: groups(project, contract, by) for by in dict.fromkeys(columns)}
-    named = [(by, name) for by, column in members.items() for name in sorted(set(column.tolist()))]
-    counts = np.stack([members[by] == name for by, name in named]).astype(np.uint16)
-    command = judge.evaluation.weighted or contract.evaluation.weighted
-    found = weigh(environment, project.root, contract.evaluation.inputs, command, examined.scores, counts)
-    measured: dict[str, dict[str, tuple[int, dict[str, float]]]] = {by: {} for by in members}
-    for place, (by, name) in enumerate(named):
-        metrics = {metric: float(values[place]) for metric, values in found.items()}
-        measured[by][name] = int(counts[place].sum()), metrics
+    large = [place for place, cell in enumerate(found) if cell.rows >= FEWEST]
+    measured = [Measured(cell, {}) for cell in found]
+    if large:
+        inputs = project.path(contract.evaluation.inputs)
+        drawn = _resamples(columns(inputs, dependent(inputs, judge)), len(large))
+        each = np.concatenate([drawn * found[place].members.astype(np.uint16) for place in large])
+        command = judge.evaluation.weighted or contract.evaluation.weighted
+        given = weigh(environment, project.root, contract.evaluation.inputs, command, examined.scores, each)
+        for turn, place in enumerate(large):
+            own = slice(turn * len(drawn), (turn + 1) * len(drawn))
+            measured[place] = Measured(found[place], {name: values[own] for name, values in given.items()})
     return measured
 
 
-def _rows(metric: Metric, group: Subgroups, measured: dict[str, tuple[int, dict[str, float]]]) -> list[dict[str, Any]]:
-    return [
-        {
-            "metric": metric.name,
-            "by": group.by,
-            "group": name,
-            "rows": rows,
-            "value": value if math.isfinite(value := found.get(metric.name, math.nan)) else None,
-            "asks": asks(metric, group.gate),
-            "gate": group.gate,
-            "met": math.isfinite(value) and metric.met_by_group(value, group),
-        }
-        for name, (rows, found) in measured.items()
-    ]
+def _resamples(dependent: list[np.ndarray], cells: int) -> np.ndarray:
+    """How often each row counts, shape (times + 1, rows); all rows once alone where resamples would cost too much."""
+    import numpy as np
+
+    rows = len(dependent[0])
+    times = min(TIMES, MOST_EVALUATIONS // cells, MOST_COUNTS // (cells * rows))
+    return counts(dependent, times) if times >= FEWEST_TIMES else np.ones((1, rows), np.uint16)
+
+
+def _gated(metric: Metric, group: Subgroups, measured: Iterable[Measured]) -> Iterable[dict[str, Any]]:
+    for one in measured:
+        if one.cell.by == group.columns:
+            row = one.row(metric.name)
+            met = row["value"] is not None and metric.met_by_group(row["value"], group)
+            yield {**row, "asks": asks(metric, group.gate), "gate": group.gate, "met": met}
+
+
+def _shown(metrics: Iterable[Metric], found: Cells, measured: Iterable[Measured]) -> Iterable[dict[str, Any]]:
+    """Combinations without a gate, of every metric that has one for some group."""
+    names = dict.fromkeys(metric.name for metric in metrics)
+    for one in measured:
+        if one.cell.by in found.shown:
+            yield from ({**one.row(name), "asks": "", "gate": None, "met": None} for name in names)
 
 
 def _unmet(row: dict[str, Any]) -> str:
     """In words, where a group does not pass; a metric that has no meaning for a group passes no gate."""
     if row["met"]:
         return ""
-    where = f"{row['metric']} where {row['by']} is {row['group']}"
+    where = f"{row['metric']} where {_where(row, 'is', ' and ')}"
+    if row["few"]:
+        return f"{where} rests on {row['rows']} rows, too few to judge by: {FEWEST} at least"
     if row["value"] is None:
         return f"{where} has no meaning on its {row['rows']} rows"
     return f"{where} is {said(row['value'], row['gate'])} on {row['rows']} rows, the gate asks for {row['asks']}"
 
 
+def _where(row: dict[str, Any], word: str, between: str) -> str:
+    return between.join(f"{by} {word} {group}" for by, group in zip(row["by"], row["group"], strict=True))
+
+
 def _worst(metric: Metric, group: Subgroups, rows: list[dict[str, Any]]) -> str:
     """Such as `auc by plane 0.98 at worst, where it is V (at least 0.95)`."""
-    of_this = [row for row in rows if (row["metric"], row["by"], row["gate"]) == (metric.name, group.by, group.gate)]
+    by = list(group.columns)
+    of_this = [row for row in rows if (row["metric"], row["by"], row["gate"]) == (metric.name, by, group.gate)]
     worst = (min if metric.better == "higher" else max)(of_this, key=lambda row: row["value"])
-    words = f"{metric.name} by {group.by} {said(worst['value'])} at worst, where it is {worst['group']}"
-    return f"{words} ({asks(metric, group.gate)})"
+    where = f"it is {worst['group'][0]}" if len(by) == 1 else _where(worst, "is", " and ")
+    return f"{metric.name} by {crossed(by)} {said(worst['value'])} at worst, where {where} ({asks(metric, group.gate)})"
