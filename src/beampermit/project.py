@@ -8,8 +8,9 @@ from pathlib import Path
 
 from beampermit.contract import FILE_NAME, Contract, load_contract, parse_contract
 from beampermit.errors import BadInput
-from beampermit.files import read_json, write_text
+from beampermit.files import write_text
 from beampermit.git import Git, find_root
+from beampermit.reading import read_json
 
 OWN_FOLDER = ".beampermit"
 """Our own folder in a project: kept out of git, may be deleted at any time."""

@@ -10,7 +10,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from beampermit.errors import BadInput
-from beampermit.files import read_json, write_text
+from beampermit.files import write_text
+from beampermit.reading import read_json
 
 
 class Record(BaseModel):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.digest import digest_file
-from beampermit.files import read_json
+from beampermit.reading import read_json
 from beampermit.project import Project
 from trained import dvc
 

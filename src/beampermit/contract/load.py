@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from beampermit.contract.model import Contract
 from beampermit.errors import BadInput
-from beampermit.files import parse_yaml
+from beampermit.reading import decode, parse_yaml, refuse_merge_markers
 
 FILE_NAME = "contract.yaml"
 LARGEST = 2**20
@@ -22,15 +22,8 @@ def load_contract(path: Path) -> Contract:
     """Read the contract at `path` (a file, or the folder that holds it). Raises `BadInput`."""
     file = path / FILE_NAME if path.is_dir() else path
     if not file.is_file():
-        raise BadInput(
-            "there is no contract here",
-            file=file,
-            hint="beampermit init",
-        )
-    try:
-        return parse_contract(file.read_text(encoding="utf-8"), file)
-    except UnicodeDecodeError as error:
-        raise BadInput(f"not UTF-8: {error.reason} at byte {error.start}", file=file, hint=MEND) from None
+        raise BadInput("there is no contract here", file=file, hint="beampermit init")
+    return parse_contract(decode(file.read_bytes(), file, hint=MEND), file)
 
 
 def parse_contract(text: str, name: Path | str = FILE_NAME) -> Contract:
@@ -61,11 +54,7 @@ def line_of(text: str, location: tuple[int | str, ...]) -> int:
 def _tree(text: str, name: Path | str) -> Any:
     if len(text) > LARGEST:
         raise BadInput(f"a contract of more than {LARGEST} characters is not read", file=name)
-    if any(line.startswith(("<<<<<<<", ">>>>>>>")) for line in text.splitlines()):
-        line = next(
-            number for number, line in enumerate(text.splitlines(), 1) if line.startswith(("<<<<<<<", ">>>>>>>"))
-        )
-        raise BadInput("there are merge-conflict markers in this file", file=name, line=line, hint="git mergetool")
+    refuse_merge_markers(text, name, hint="git mergetool")
     tree = parse_yaml(text, name, lines=True, hint=MEND)
     if not isinstance(tree, Mapping):
         raise BadInput("a contract is a mapping of keys to values", file=name, line=1, hint=MEND)

@@ -13,7 +13,7 @@ from beampermit.contract.model import Dataset, InsidePath
 from beampermit.datasets.workspace import oddities
 from beampermit.digest import digest_file
 from beampermit.errors import BadInput
-from beampermit.files import read_json
+from beampermit.reading import read_json
 
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 

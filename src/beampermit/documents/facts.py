@@ -9,9 +9,9 @@ from typing import TypeVar
 from beampermit.contract import Contract
 from beampermit.documents.charts import Plots, plots
 from beampermit.errors import BadInput
-from beampermit.files import read_json
 from beampermit.metrics import parse_metrics, read_metrics
 from beampermit.project import Project
+from beampermit.reading import read_json
 
 Read = TypeVar("Read")
 

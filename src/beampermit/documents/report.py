@@ -22,7 +22,7 @@ from beampermit.documents.judged import LAMPS, Judged, merged
 from beampermit.documents.markdown import Markdown
 from beampermit.documents.page import page
 from beampermit.errors import BadInput
-from beampermit.files import parse_json
+from beampermit.reading import parse_json
 from beampermit.verdict import Record
 
 TEMPLATE = "report.md.j2"

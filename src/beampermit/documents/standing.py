@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from beampermit.environments.choice import BACKENDS, lock_files
 from beampermit.errors import BadInput, Tripped
 from beampermit.permit.statement import Statement, read_statement
 from beampermit.project import Project
+from beampermit.reading import parse_toml
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
 from beampermit.saved_model.manifest import Manifest
@@ -112,10 +112,7 @@ def _license(project: Project) -> str | None:
     file = project.path("pyproject.toml")
     if not file.is_file():
         return None
-    try:
-        table = tomllib.loads(file.read_text(encoding="utf-8")).get("project", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"not TOML: {error}", file="pyproject.toml") from None
+    table = parse_toml(file.read_bytes(), "pyproject.toml").get("project", {})
     found = table.get("license") if isinstance(table, dict) else None
     return found if isinstance(found, str) and found else None
 

@@ -10,10 +10,10 @@ from beampermit.environments.bundle import Bundled, write
 from beampermit.environments.conda_lock import CondaLock
 from beampermit.environments.conda_lock import bundle as conda
 from beampermit.environments.conda_lock.channels import current_platform
-from beampermit.environments.conda_lock.reading import decoded
 from beampermit.environments.platforms import current
 from beampermit.environments.uv import Uv, files
 from beampermit.errors import BadInput
+from beampermit.reading import decode
 
 BACKENDS: tuple[Backend, ...] = (CondaLock(), Uv())
 """In this order: a project with an `environment.yml` has a `pyproject.toml` as well, for its tools."""
@@ -72,7 +72,7 @@ def lock_of(root: Path, named: str, *, file: str = "") -> Lock | None:
     if path.is_file():
         name = path.name
         backend = next((one for one in BACKENDS if name.endswith(one.lock_file)), None) or backend_of(root)
-        return backend.parse(decoded(path.read_bytes(), name), name)
+        return backend.parse(decode(path.read_bytes(), name), name)
     backend, git = backend_of(root), Git(root)
     commit = git.resolve(named)
     if commit is None:

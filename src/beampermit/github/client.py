@@ -239,7 +239,7 @@ class _Reply:
 
     def json(self) -> Any:
         """The answer as JSON. Raises `Outside` for anything else."""
-        from beampermit.files import parse_json
+        from beampermit.reading import parse_json
 
         try:
             return parse_json(self.content, "answer")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from beampermit.errors import BadInput
-from beampermit.files import read_json
+from beampermit.reading import read_json
 
 NOTHING = 40 * "0"
 """What GitHub sends for a commit that is not there: a branch that is new has no `before`."""

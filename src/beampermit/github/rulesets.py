@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, ValidationError
 
 from beampermit.errors import BadInput
-from beampermit.files import parse_json, read_json
+from beampermit.reading import parse_json, read_json
 from beampermit.verdict import Record
 
 FOLDER = ".github/rulesets"

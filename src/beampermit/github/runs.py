@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from beampermit.errors import BadInput
-from beampermit.files import read_json
 from beampermit.github.answers import Run, understood
 from beampermit.github.client import Client
+from beampermit.reading import read_json
 
 
 def run(client: Client, number: int, environment: Mapping[str, str] = os.environ) -> Run:

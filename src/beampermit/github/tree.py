@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from beampermit.errors import BadInput
-from beampermit.files import naming_yaml_errors
+from beampermit.reading import naming_yaml_errors
 
 
 def read_tree(text: str, file: str) -> Mapping[Any, Any]:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from beampermit.errors import BadInput, Tripped
-from beampermit.files import read_json
 from beampermit.git import Git
 from beampermit.github.client import API, Client
+from beampermit.reading import read_json
 
 _ADDRESS = re.compile(
     r"(?:[a-z+]+://)?(?:[^@/]+@)?(?P<host>[\w.-]+)(?::\d+(?=/))?[:/](?P<name>[\w.-]+/[\w.-]+?)(?:\.git)?/?", re.ASCII

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Outside
-from beampermit.files import read_json
 from beampermit.interlocks import junit
 from beampermit.interlocks.junit import Case
 from beampermit.processes import Finished
 from beampermit.project import Project
+from beampermit.reading import read_json
 
 TIMEOUT = 1800.0
 """Seconds after which tests that hang are stopped."""

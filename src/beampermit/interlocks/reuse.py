@@ -13,8 +13,9 @@ from beampermit import __version__
 from beampermit.digest import digest_json
 from beampermit.environments.environment import traces
 from beampermit.errors import BadInput
-from beampermit.files import read_json, write_text
+from beampermit.files import write_text
 from beampermit.project import Project
+from beampermit.reading import read_json
 from beampermit.verdict import Verdict
 
 

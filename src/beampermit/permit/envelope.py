@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from beampermit.errors import BadInput, Tripped
-from beampermit.files import parse_json
 from beampermit.permit.statement import Statement, parse_statement
 from beampermit.permit.trusted import PublicKeys, key_id
+from beampermit.reading import parse_json
 from beampermit.verdict import Record
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from beampermit.errors import BadInput, Outside, Tripped
-from beampermit.files import parse_json
 from beampermit.permit.envelope import LARGEST, PAYLOAD_TYPE
 from beampermit.permit.statement import Statement, parse_statement
+from beampermit.reading import parse_json
 
 NO_IDENTITY = "give the job `permissions: id-token: write`, or sign with a key: beampermit permit sign"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from beampermit.digest import digest_bytes, digest_file
 from beampermit.errors import BadInput, Tripped
-from beampermit.files import read_json
+from beampermit.reading import read_json
 
 PROPERTY = "beampermit:lock:digest"
 LARGEST = 256 * 2**20

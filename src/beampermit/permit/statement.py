@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from beampermit.digest import canonical_json, digest_bytes, digest_json
 from beampermit.errors import BadInput
-from beampermit.files import parse_json, read_json
+from beampermit.reading import parse_json, read_json
 from beampermit.verdict import Record, Where
 
 STATEMENT = "https://in-toto.io/Statement/v1"

@@ -20,9 +20,9 @@ from beampermit.contract import Contract
 from beampermit.contract.model import Budget
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Outside, Tripped
-from beampermit.files import read_json
 from beampermit.metrics import read_metrics
 from beampermit.processes import Finished, run
+from beampermit.reading import read_json
 from beampermit.verdict import Record
 
 if TYPE_CHECKING:

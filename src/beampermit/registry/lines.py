@@ -7,7 +7,7 @@ import json
 from pydantic import ValidationError
 
 from beampermit.errors import BadInput
-from beampermit.files import parse_json
+from beampermit.reading import parse_json
 from beampermit.registry.chronicle import Chronicle
 from beampermit.registry.event import KINDS, Event
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from beampermit.errors import BadInput
-from beampermit.files import parse_json, read_json
+from beampermit.reading import parse_json, read_json
 
 MOST = 100_000
 LONGEST = 200

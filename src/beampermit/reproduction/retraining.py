@@ -16,9 +16,10 @@ from typing import Any
 
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Tripped
-from beampermit.files import naming_yaml_errors, read_json, replacing, write_json
+from beampermit.files import replacing, write_json
 from beampermit.probe import clean_variables
 from beampermit.processes import stop
+from beampermit.reading import naming_yaml_errors, read_json
 
 Watcher = Callable[[str], None]
 """Told in a few words what is being done, for a person who waits."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import Any
 from beampermit.documents.charts import is_number
 from beampermit.environments.choice import backend_of
 from beampermit.errors import BadInput
-from beampermit.files import parse_json, parse_yaml
 from beampermit.git import Git
+from beampermit.reading import parse_json, parse_toml, parse_yaml
 
 EMAIL = re.compile(r"[^@\s<>\"'\\]+@[^@\s<>\"'\\]+\.[^@\s<>\"'\\]+")
 AUTHOR = re.compile(r"\s*\d+\s+(?P<name>.*?)\s*<(?P<email>[^>]*)>")
@@ -91,10 +90,7 @@ def _project(root: Path) -> dict[str, Any]:
     file = root / "pyproject.toml"
     if not file.is_file():
         return {}
-    try:
-        found = tomllib.loads(file.read_text(encoding="utf-8")).get("project")
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"not TOML: {error}", file="pyproject.toml") from None
+    found = parse_toml(file.read_bytes(), "pyproject.toml").get("project")
     return found if isinstance(found, dict) else {}
 
 
@@ -138,7 +134,7 @@ def _backend(root: Path) -> str | None:
 def _pipeline(root: Path) -> tuple[list[str], list[str], list[str]]:
     """Paths that the stages make: outputs, metrics, plots; also those that stand at the top of `dvc.yaml`."""
     file = root / "dvc.yaml"
-    tree = parse_yaml(file.read_text(encoding="utf-8"), "dvc.yaml") if file.is_file() else None
+    tree = parse_yaml(file.read_bytes(), "dvc.yaml") if file.is_file() else None
     tree = tree if isinstance(tree, dict) else {}
     stages = tree.get("stages")
     bodies = [tree, *(stages.values() if isinstance(stages, dict) else ())]
@@ -174,7 +170,7 @@ def _numbers(root: Path, path: str | None) -> dict[str, float]:
 def _seed(root: Path) -> str | None:
     file = root / "params.yaml"
     try:
-        tree = parse_yaml(file.read_text(encoding="utf-8"), "params.yaml") if file.is_file() else None
+        tree = parse_yaml(file.read_bytes(), "params.yaml") if file.is_file() else None
     except BadInput:
         return None
     return next(

@@ -9,15 +9,15 @@ from __future__ import annotations
 import ast
 import pickletools
 import tokenize
-import tomllib
 import warnings
 import zipfile
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from beampermit.errors import BadInput
-from beampermit.files import parse_json
+from beampermit.reading import parse_json, parse_toml, parse_yaml
 
 LARGEST_TEXT = 64 * 2**20
 LARGEST_YAML = 2**20
@@ -95,26 +95,12 @@ def _safetensors(path: Path) -> str:
 def _json(path: Path) -> str:
     if path.stat().st_size > LARGEST_TEXT:
         return f"larger than {LARGEST_TEXT} bytes"
-    try:
-        parse_json(path.read_bytes(), path.name)
-    except BadInput as error:
-        return error.message
-    return ""
+    return _refused(parse_json, path.read_bytes(), path.name)
 
 
 def _yaml(path: Path) -> str:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     text, wrong = _decoded(path, LARGEST_YAML)
-    if wrong:
-        return wrong
-    try:
-        # The safe loader knows no tag that makes an object.
-        YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, ValueError, RecursionError) as error:
-        return str(getattr(error, "problem", None) or error).splitlines()[0]
-    return ""
+    return wrong or _refused(parse_yaml, text, path.name).removeprefix("not YAML: ")
 
 
 def _python(path: Path) -> str:
@@ -134,17 +120,20 @@ def _python(path: Path) -> str:
 
 def _toml(path: Path) -> str:
     text, wrong = _decoded(path)
-    if wrong:
-        return wrong
-    try:
-        tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        return str(error)
-    return ""
+    return wrong or _refused(parse_toml, text, path.name)
 
 
 def _text(path: Path) -> str:
     return _decoded(path)[1]
+
+
+def _refused(parse: Callable[[Any, str], object], content: str | bytes, name: str) -> str:
+    """Why a parser does not take a file's content; empty where it does."""
+    try:
+        parse(content, name)
+    except BadInput as error:
+        return error.message
+    return ""
 
 
 def _decoded(path: Path, largest: int = LARGEST_TEXT) -> tuple[str, str]:

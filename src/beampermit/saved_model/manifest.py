@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from beampermit.digest import digest_file, manifest
 from beampermit.errors import BadInput
-from beampermit.files import read_json
+from beampermit.reading import read_json
 from beampermit.verdict import Record
 
 

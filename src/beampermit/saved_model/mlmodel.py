@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from beampermit.errors import BadInput
-from beampermit.files import naming_yaml_errors
+from beampermit.reading import parse_yaml
 
 FILE_NAME = "MLmodel"
 LARGEST = 4 * 2**20
@@ -30,15 +30,12 @@ class SavedModel:
     @classmethod
     def read(cls, folder: Path, name: str) -> SavedModel:
         """Read the `MLmodel` of a folder. Raises `BadInput` with file and line."""
-        from ruamel.yaml import YAML
-
         file, called = folder / FILE_NAME, f"{name}/{FILE_NAME}"
         if not file.is_file() or file.is_symlink():
             raise BadInput("the file is missing", file=called, hint="dvc repro package")
         if file.stat().st_size > LARGEST:
             raise BadInput(f"larger than the {LARGEST} bytes it may have", file=called)
-        with naming_yaml_errors(called):
-            page = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
+        page = parse_yaml(file.read_bytes(), called)
         if not isinstance(page, dict) or not isinstance(page.get("flavors"), dict):
             raise BadInput("no MLmodel: it names no flavors", file=called, line=1)
         return cls(folder, name, page)

@@ -13,9 +13,10 @@ from beampermit.digest import digest_bytes
 from beampermit.environments import Environment
 from beampermit.environments.environment import environment_of
 from beampermit.errors import BadInput, Tripped
-from beampermit.files import read_json, write_json
+from beampermit.files import write_json
 from beampermit.metrics import read_metrics
 from beampermit.project import Project
+from beampermit.reading import read_json
 from beampermit.registry.deployment import deploy
 
 INPUTS = b"recorded"

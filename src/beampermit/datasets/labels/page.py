@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from beampermit.datasets.labels.queue import Queue
 from beampermit.errors import BadInput, BeampermitError, Outside
-from beampermit.files import parse_json
+from beampermit.reading import parse_json
 
 HOST = "127.0.0.1"
 LARGEST = 16_384

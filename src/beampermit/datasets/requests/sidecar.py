@@ -12,7 +12,7 @@ from beampermit.datasets.requests.writing import connect
 from beampermit.datasets.tables import literal, name, text
 from beampermit.digest import digest_file
 from beampermit.errors import BadInput
-from beampermit.files import read_json
+from beampermit.reading import read_json
 
 
 def describe(asked: Asked, answer: Answer) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from beampermit.datasets.requests.asked import Asked
 from beampermit.datasets.requests.inputs import plain_file
 from beampermit.datasets.requests.source import Answer, Watch
 from beampermit.errors import BadInput, BeampermitError, Tripped
-from beampermit.files import read_json
+from beampermit.reading import read_json
 
 MODULE = "request"
 

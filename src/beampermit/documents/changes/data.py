@@ -10,7 +10,7 @@ from pydantic import Field
 
 from beampermit.documents.changes.sides import Sides
 from beampermit.errors import BadInput
-from beampermit.files import parse_yaml
+from beampermit.reading import parse_yaml
 from beampermit.verdict import Verdict
 
 LOCK = "dvc.lock"

@@ -7,7 +7,7 @@ from typing import Any
 from beampermit.documents.changes.flat import Move, moves
 from beampermit.documents.changes.sides import Sides
 from beampermit.errors import BadInput
-from beampermit.files import parse_yaml
+from beampermit.reading import parse_yaml
 
 FILES = ("params.yaml", "dvc.yaml")
 

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 from beampermit.errors import BadInput
 from beampermit.project import Project
+from beampermit.reading import decode
 
 LARGEST = 32 * 2**20
 
@@ -36,10 +37,7 @@ class Sides:
             return None
         if file.stat().st_size > LARGEST:
             raise BadInput(f"larger than the {LARGEST} bytes that are read for a report", file=path)
-        try:
-            return file.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise BadInput(f"not UTF-8 at byte {error.start}", file=path) from None
+        return decode(file.read_bytes(), path)
 
     @cached_property
     def tracked(self) -> frozenset[str]:

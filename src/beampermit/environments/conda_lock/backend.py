@@ -10,11 +10,11 @@ from beampermit.environments.backend import Lock, Problem, Specification, Watch
 from beampermit.environments.conda_lock import freshness, lockfile, specification, variants
 from beampermit.environments.conda_lock.install import install, with_micromamba
 from beampermit.environments.conda_lock.installed import installed
-from beampermit.environments.conda_lock.reading import decoded
 from beampermit.environments.conda_lock.solve import Wanted, solve
 from beampermit.environments.conda_lock.write import text_of
 from beampermit.errors import BadInput
 from beampermit.files import write_text
+from beampermit.reading import decode
 
 
 @dataclass
@@ -103,7 +103,7 @@ class CondaLock:
         path = root / name
         if not path.is_file():
             raise BadInput("there is no lock", file=name, hint="beampermit env lock")
-        return self.parse(decoded(path.read_bytes(), name), name)
+        return self.parse(decode(path.read_bytes(), name), name)
 
     def _before(self, root: Path, variant: str, watch: Watch) -> Lock | None:
         """The lock that is there, whose packages are to stay; None where there is none, or none that can be read."""

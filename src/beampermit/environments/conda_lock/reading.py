@@ -10,11 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from beampermit.errors import BadInput
-from beampermit.files import naming_yaml_errors
+from beampermit.reading import naming_yaml_errors, refuse_merge_markers
 
 LARGEST = 64 * 2**20
 DEEPEST = 100
-MARKERS = ("<<<<<<<", ">>>>>>>", "|||||||")
 TEXT = "tag:yaml.org,2002:str"
 
 
@@ -22,20 +21,9 @@ def tree(text: str, name: str, *, hint: str = "") -> Any:
     """The value of a YAML text whose line ends are `\\n`; `name` is what errors call it. Raises `BadInput`."""
     if len(text) > LARGEST:
         raise BadInput(f"more than {LARGEST} characters are not read", file=name)
-    if any(marker in text for marker in MARKERS):
-        for number, line in enumerate(text.splitlines(), 1):
-            if line.startswith(MARKERS):
-                raise BadInput("there are merge-conflict markers in this file", file=name, line=number, hint=hint)
+    refuse_merge_markers(text, name, hint=hint)
     with naming_yaml_errors(name, reader="yaml", hint=hint):
         return _value(text)
-
-
-def decoded(content: bytes, name: str) -> str:
-    """UTF-8 text with `\\n` line ends. Raises `BadInput`."""
-    try:
-        return content.decode().replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        raise BadInput(f"not UTF-8: {error.reason} at byte {error.start}", file=name) from None
 
 
 def _value(text: str) -> Any:

@@ -10,9 +10,10 @@ from typing import Any
 
 from beampermit.environments.backend import Requirement, Specification
 from beampermit.environments.conda_lock import variants
-from beampermit.environments.conda_lock.reading import decoded, tree
+from beampermit.environments.conda_lock.reading import tree
 from beampermit.environments.conda_lock.theirs import their
 from beampermit.errors import BadInput
+from beampermit.reading import decode
 
 MEND = "beampermit env lock"
 FILES = ("environment.yml", "environment.yaml")
@@ -78,7 +79,7 @@ def virtual_repodata(root: Path, variant: str) -> Any:
     path = variants.virtual_packages(root, variant)
     if path is None:
         return module.default_virtual_package_repodata()
-    tree(decoded(path.read_bytes(), path.name), path.name)
+    tree(decode(path.read_bytes(), path.name), path.name)
     try:
         return module.virtual_package_repo_from_specification(path)
     except (ValueError, AttributeError, TypeError, AssertionError) as error:
@@ -102,7 +103,7 @@ def _named_by_lock(root: Path) -> tuple[str, ...]:
     path = root / variants.FILE
     if not path.is_file():
         return ()
-    listed = re.search(r"^  sources:\n((?:  - .*\n)+)", decoded(path.read_bytes(), path.name), re.MULTILINE)
+    listed = re.search(r"^  sources:\n((?:  - .*\n)+)", decode(path.read_bytes(), path.name), re.MULTILINE)
     names = [line.strip()[2:].strip("'\"") for line in listed[1].splitlines()] if listed else []
     return tuple(name for name in names if _inside(name) and (root / name).is_file())
 
@@ -113,7 +114,7 @@ def _inside(name: str) -> bool:
 
 
 def _source(root: Path, name: str) -> Source:
-    text = decoded((root / name).read_bytes(), name)
+    text = decode((root / name).read_bytes(), name)
     content = tree(text, name, hint=MEND)
     if not isinstance(content, dict):
         raise BadInput("an environment file is a mapping of keys to values", file=name, line=1, hint=MEND)

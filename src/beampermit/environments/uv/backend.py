@@ -14,6 +14,7 @@ from beampermit.environments.uv.hashes import complete
 from beampermit.environments.uv.solution import installed
 from beampermit.environments.uv.start import start
 from beampermit.errors import BadInput
+from beampermit.reading import decode
 
 
 @dataclass
@@ -53,10 +54,7 @@ class Uv:
         path = root / self.lock_file
         if not path.is_file():
             raise BadInput("there is no lock", file=self.lock_file, hint="beampermit env lock")
-        try:
-            lock = self.parse(path.read_bytes().decode())
-        except UnicodeDecodeError as error:
-            raise BadInput(f"not UTF-8: {error.reason} at byte {error.start}", file=self.lock_file) from None
+        lock = self.parse(decode(path.read_bytes(), self.lock_file))
         return replace(lock, variant=variants.chosen(lock, self.variant))
 
     def specification(self, root: Path) -> Specification:

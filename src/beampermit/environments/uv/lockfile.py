@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import PurePosixPath
@@ -16,6 +15,7 @@ from packaging.version import InvalidVersion, Version
 from beampermit.digest import digest_bytes
 from beampermit.environments.backend import Artifact, Edge, Lock, Package
 from beampermit.errors import BadInput
+from beampermit.reading import parse_toml, refuse_merge_markers
 
 FILE = "uv.lock"
 LARGEST = 64 * 2**20
@@ -60,17 +60,8 @@ def group_key(group: str) -> str:
 def _tree(text: str, name: str) -> dict[str, Any]:
     if len(text) > LARGEST:
         raise BadInput(f"a lock of more than {LARGEST} characters is not read", file=name)
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.startswith(("<<<<<<<", ">>>>>>>", "|||||||")):
-            raise BadInput("there are merge-conflict markers in this file", file=name, line=number, hint=MEND)
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        found = re.search(r"\(at line (\d+)", str(error))
-        message = str(error).split(" (at ", maxsplit=1)[0]
-        raise BadInput(f"not TOML: {message}", file=name, line=int(found[1]) if found else None, hint=MEND) from None
-    except RecursionError:
-        raise BadInput("not a lock of uv: nested too deeply", file=name, hint=MEND) from None
+    refuse_merge_markers(text, name, hint=MEND)
+    return parse_toml(text, name, hint=MEND)
 
 
 def _package(table: dict[str, Any], line: int | None) -> Package:

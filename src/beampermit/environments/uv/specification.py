@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from beampermit.environments.backend import Requirement, Specification
 from beampermit.errors import BadInput
+from beampermit.reading import decode, parse_toml
 
 FILE = "pyproject.toml"
 
@@ -19,16 +19,8 @@ def read(root: Path) -> Specification:
     path = root / FILE
     if not path.is_file():
         raise BadInput("the file is missing", file=FILE, hint="beampermit new")
-    try:
-        text = path.read_text(encoding="utf-8").replace("\r\n", "\n")
-        content = tomllib.loads(text)
-    except UnicodeDecodeError as error:
-        raise BadInput(f"not UTF-8: {error.reason} at byte {error.start}", file=FILE) from None
-    except tomllib.TOMLDecodeError as error:
-        found = re.search(r"\(at line (\d+)", str(error))
-        message = str(error).split(" (at ", maxsplit=1)[0]
-        raise BadInput(f"not TOML: {message}", file=FILE, line=int(found[1]) if found else None) from None
-    return parse(content, text)
+    text = decode(path.read_bytes(), FILE)
+    return parse(parse_toml(text, FILE), text)
 
 
 def parse(content: dict[str, Any], text: str = "") -> Specification:
