@@ -16,7 +16,11 @@ KeyFile = Annotated[
     typer.Option("--key", help="Public key (PEM).", show_default="the project's .github/permit.pub"),
 ]
 Trust = Annotated[
-    Path | None, typer.Option(help="Trust configuration of a Sigstore of your own.", show_default="the public one")
+    Path | None,
+    typer.Option(
+        help="ClientTrustConfig of a Sigstore of your own.",
+        show_default="the project's .github/permit.trust.json, else the public one",
+    ),
 ]
 
 
@@ -99,9 +103,11 @@ def sign(
     statement = read_statement(permit)
     if keyless:
         from beampermit.permit.keyless import sign_keyless
+        from beampermit.permit.sigstores import trust_of
 
-        target, by = out or permit.with_suffix(".sigstore.json"), {}
-        write_bytes(target, sign_keyless(statement, trust))
+        bundle = sign_keyless(statement, trust or trust_of(project.resolve()))
+        target, by = out or permit.with_suffix(".sigstore.json"), {"identity": bundle.identity}
+        write_bytes(target, bundle.content)
     else:
         key = keys.signing_key(os.environ.get(keys.VARIABLE))
         keys.must_fit(key, find_root(project.resolve()) / keys.PUBLIC_IN_PROJECT)
@@ -110,7 +116,11 @@ def sign(
     summary = {"signed": str(target), "permit": statement.digest, **by}
     show(
         summary,
-        lambda: console().print(f"signed: {target}, permit {statement.digest[:19]}", markup=False, soft_wrap=True),
+        lambda: console().print(
+            f"signed: {target}, permit {statement.digest[:19]}" + (f", as {by['identity']}" if keyless else ""),
+            markup=False,
+            soft_wrap=True,
+        ),
         as_json,
     )
 
@@ -128,20 +138,26 @@ def verify(
     issuer: Annotated[
         str, typer.Option(help="Who vouches for the identity.")
     ] = "https://token.actions.githubusercontent.com",
+    caller: Annotated[
+        str, typer.Option(help="The workflow that called it, where the identity is shared: URL of the file, @, ref.")
+    ] = "",
     trust: Trust = None,
     project: Where = Path(),
     as_json: Json = False,
 ) -> None:
-    """Say what a signed permit is for; refuse another key, a changed byte, another model."""
+    """Say what a signed permit is for; refuse another key or workflow, a changed byte, another model."""
     from beampermit.git import find_root
     from beampermit.permit import keys, verification
     from beampermit.permit.envelope import read_envelope
     from beampermit.permit.trusted import public_keys
 
-    if identity:
-        from beampermit.permit.keyless import read_bundle
+    _one_of(identity, key, with_identity=caller or trust)
+    if identity is not None:
+        from beampermit.permit.bundle import Signer, read_bundle
+        from beampermit.permit.sigstores import trust_of
 
-        permit, by = read_bundle(envelope, identity, issuer, trust), {"identity": identity}
+        signer = Signer(identity, issuer, caller)
+        permit, by = read_bundle(envelope, signer, trust or trust_of(project.resolve())), {"identity": identity}
     else:
         trusted = public_keys(key or find_root(project.resolve()) / keys.PUBLIC_IN_PROJECT)
         signed = read_envelope(envelope, trusted)
@@ -157,3 +173,13 @@ def verify(
         lambda: console().print(verification.description(permit, model)),
         as_json,
     )
+
+
+def _one_of(identity: str | None, key: Path | None, *, with_identity: object) -> None:
+    """Refuse words that would be passed over: what was not compared must not look as if it had been."""
+    from beampermit.errors import BadInput
+
+    if identity is None and with_identity:
+        raise BadInput("--caller and --trust are about a bundle of Sigstore: give --identity, too")
+    if identity is not None and (key or not identity):
+        raise BadInput("--identity names the workflow that signed, and takes no --key")

@@ -121,6 +121,12 @@ def _parse(content: bytes, name: Path | str) -> Envelope:
     if len(content) > LARGEST:
         raise BadInput(f"a permit of more than {LARGEST} bytes is not read", file=name)
     body: Any = parse_json(content, name)
+    if isinstance(body, dict) and "verificationMaterial" in body:
+        raise BadInput(
+            "a bundle of Sigstore, signed with no key",
+            file=name,
+            hint="beampermit permit verify FILE --identity WORKFLOW",
+        )
     try:
         envelope = Envelope.model_validate(body, strict=False)
     except ValidationError as error:

@@ -1,53 +1,142 @@
-"""Without a key, as far as that can be shown without Sigstore's servers: who refuses, with which words and exit code.
-
-A bundle that Sigstore made cannot be had offline, so that one of ours verifies is not shown here.
-"""
+"""Signing as a workflow: what is made is true; a Sigstore that is down, slow or wrong leaves nothing behind."""
 
 from __future__ import annotations
 
-import json
 import sys
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from test_envelope import KEY, SEALED, statement
+from test_envelope import statement
 
-from beampermit.errors import BadInput, BeampermitError, Outside
+from beampermit.cli import permit as cli
+from beampermit.errors import BadInput, Outside
 from beampermit.permit import keyless
-from beampermit.permit.envelope import Envelope, seal
-from beampermit.permit.keyless import sign_keyless, unseal_keyless
-
-WORKFLOW = "https://github.com/lab/faults/.github/workflows/release.yml@refs/heads/main"
-ISSUER = "https://token.actions.githubusercontent.com"
-
-
-@pytest.fixture(autouse=True)
-def _no_identity(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "GITHUB_ACTIONS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
+from beampermit.permit.bundle import Signer, unseal_keyless
+from beampermit.permit.keyless import sign_keyless
+from github_server import Answer, Asked, Fault, hang, lost, reset, says
+from sigstore_certificates import Authority
+from sigstore_stand_in import RIGHT_TO_ASK, Job, Sigstore, running
 
 
-def test_a_job_without_an_identity_is_told_what_it_lacks() -> None:
+@pytest.fixture
+def sigstore(tmp_path: Path) -> Iterator[Sigstore]:
+    """One that answers, and a permit to be signed by its job."""
+    (tmp_path / "permit.json").write_text(statement().text)
+    with running() as found, found.at_work():
+        found.trust(tmp_path / "trust.json")
+        yield found
+
+
+def sign(folder: Path) -> Path:
+    """`beampermit permit sign --keyless`; gives the file that it writes."""
+    cli.sign(folder / "permit.json", keyless=True, trust=folder / "trust.json", project=folder)
+    return folder / "permit.sigstore.json"
+
+
+def refusal(folder: Path, sigstore: Sigstore) -> str:
+    """Why nothing was signed: exit 4, one line, no secret in it, and not half a file."""
+    with pytest.raises(Outside, match="no permit was signed without a key: ") as caught:
+        sign(folder)
+    said = str(caught.value)
+    assert caught.value.exit_code == 4
+    assert "beampermit permit sign" in caught.value.hint
+    assert "\n" not in said
+    assert not [secret for secret in (RIGHT_TO_ASK, *sigstore.tokens) if secret in said]
+    assert {file.name for file in folder.iterdir()} == {"permit.json", "trust.json"}
+    return said.removeprefix("no permit was signed without a key: ")
+
+
+def test_a_job_signs_as_the_workflow_that_it_is(
+    sigstore: Sigstore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written, identity = sign(tmp_path), sigstore.job.identity
+    assert capsys.readouterr().out == f"signed: {written}, permit {statement().digest[:19]}, as {identity}\n"
+    asked = [str(one) for one in sigstore.asked]
+    assert asked == ["GET /token", "POST /api/v2/signingCert", "POST /api/v1/log/entries"]
+    content = written.read_bytes()
+    assert unseal_keyless(content, Signer(identity), trust=tmp_path / "trust.json") == statement()
+    assert not [secret for secret in (RIGHT_TO_ASK, *sigstore.tokens) if secret.encode() in content]
+
+
+SERVERS = {"the issuer": "/token", "Fulcio": "/signingCert", "Rekor": "/log/entries"}
+FAULTS: dict[str, Fault] = {
+    "502": says(502, b"<html>Bad Gateway</html>"),
+    "429": says(429, {"code": 429, "message": "too many requests"}, retry_after="0"),
+    "a connection that breaks": reset,
+    "a lost reply": lost,
+    "a page of a proxy": says(200, b"<html>Please sign in</html>"),
+    "an empty answer": says(200, {}),
+    "silence": hang(1),
+}
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_sigstore_that_fails_leaves_nothing_and_the_next_run_signs(
+    server: str, fault: str, sigstore: Sigstore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sigstore.faults = [(SERVERS[server], FAULTS[fault])] * 5  # where a connection breaks, some of it is asked again
+    with monkeypatch.context() as patched:
+        patched.setattr(keyless, "SECONDS", 0.3 if fault == "silence" else 60)
+        said = refusal(tmp_path, sigstore)
+    if fault in ("502", "429") and server != "the issuer":  # which is asked three times more
+        assert fault in said
+    if fault == "silence":
+        assert said == "no answer in 0.3 s"
+
+    sigstore.faults.clear()
+    assert sign(tmp_path).is_file()
+
+
+@pytest.mark.parametrize(
+    ("job", "why"),
+    [
+        (Job(seconds=-60), "Signature has expired"),
+        (Job(since=24 * 3600), "not yet valid"),
+        (Job(since=-24 * 3600), "Signature has expired"),
+    ],
+    ids=["expired", "a clock a day ahead", "a clock a day behind"],
+)
+def test_a_token_that_is_not_good_now_signs_nothing(job: Job, why: str, sigstore: Sigstore, tmp_path: Path) -> None:
+    sigstore.job = job
+    assert why in refusal(tmp_path, sigstore)
+    assert [str(asked) for asked in sigstore.asked] == ["GET /token"]
+
+
+@pytest.mark.parametrize("word", ["URL", "TOKEN"])
+def test_a_job_that_may_not_ask_for_a_token_is_told_what_to_give_it(
+    word: str, sigstore: Sigstore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(f"ACTIONS_ID_TOKEN_REQUEST_{word}")
+    assert "missing or insufficient OIDC token permissions" in refusal(tmp_path, sigstore)
+    with pytest.raises(Outside) as caught:
+        sign(tmp_path)
+    assert "id-token: write" in caught.value.hint
+
+
+def test_a_job_whose_right_ran_out_is_refused(
+    sigstore: Sigstore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "of-yesterday")
+    assert "code=401" in refusal(tmp_path, sigstore)
+
+
+def test_a_server_that_repeats_what_it_was_shown_gives_no_secret_away(sigstore: Sigstore, tmp_path: Path) -> None:
+    def repeats(_: object, asked: Asked) -> Answer:
+        return Answer(403, {"code": 403, "message": f"no: {asked.token} {' '.join(sigstore.tokens)}"})
+
+    for server in SERVERS.values():
+        sigstore.faults = [(server, repeats)]
+        refusal(tmp_path, sigstore)
+
+
+def test_a_machine_without_an_identity_is_told_what_it_lacks() -> None:
     with pytest.raises(Outside, match="no OIDC token is offered here") as caught:
         sign_keyless(statement())
     assert caught.value.exit_code == 4
     assert "id-token: write" in caught.value.hint
-
-
-def test_a_job_that_may_not_ask_for_an_identity_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    with pytest.raises(Outside, match="no permit was signed without a key: "):
-        sign_keyless(statement())
-
-
-def test_an_issuer_that_does_not_answer_is_the_outside_world(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_URL", "http://127.0.0.1:9/token?a=b")
-    monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "verysecret")
-    with pytest.raises(Outside, match="no permit was signed without a key: ") as caught:
-        sign_keyless(statement())
-    assert "verysecret" not in f"{caught.value} {caught.value.hint}"
 
 
 def test_without_the_extra_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,37 +146,19 @@ def test_without_the_extra_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch
     assert caught.value.hint == "pip install 'beampermit[keyless]'"
 
 
-NO_BUNDLES = {
-    "nothing": b"",
-    "nonsense": b"nonsense",
-    "an empty object": b"{}",
-    "an envelope of our key": SEALED,
-    "an unsigned permit": statement().text.encode(),
-    "a bundle with an envelope of our key": json.dumps(
-        {
-            "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
-            "verificationMaterial": {"certificate": {"rawBytes": "AAAA"}, "tlogEntries": []},
-            "dsseEnvelope": Envelope.model_validate(json.loads(seal(statement(), KEY)), strict=False).model_dump(),
-        }
-    ).encode(),
+WRONG: dict[str, tuple[str, object, str]] = {
+    "the log's clock is ahead": ("late", 3600, "cert is not valid at validation time"),
+    "the log's clock is behind": ("late", -3600, "cert is not valid at validation time"),
+    "the log is another": ("log_key", Authority().key, "checkpoint: invalid signature"),
+    "the authority is another": ("authority", Authority(), "SCT verify failed"),
+    "the log of certificates did not see it": ("authority.promised", False, "does not contain a signed certificate"),
+    "the certificate is an hour old": ("authority.ago", timedelta(hours=1), "ExpiredCertificate"),
 }
 
 
-@pytest.mark.parametrize("case", NO_BUNDLES)
-def test_what_sigstore_did_not_sign_is_refused(case: str) -> None:
-    with pytest.raises(BeampermitError) as caught:
-        unseal_keyless(NO_BUNDLES[case], WORKFLOW, ISSUER)
-    assert caught.value.exit_code in (1, 2)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_trust_configuration_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="no trust configuration here"):
-        keyless._trust(tmp_path / "trust.json", offline=True)
-    (tmp_path / "trust.json").write_text("{}")
-    with pytest.raises(BadInput, match="not a ClientTrustConfig"):
-        keyless._trust(tmp_path / "trust.json", offline=True)
-
-
-def test_whom_the_public_sigstore_trusts_is_known_offline() -> None:
-    assert keyless._trust(None, offline=True).trusted_root
+@pytest.mark.parametrize("case", WRONG)
+def test_what_would_not_verify_is_not_written(case: str, sigstore: Sigstore, tmp_path: Path) -> None:
+    path, value, why = WRONG[case]
+    of, _, name = path.rpartition(".")
+    setattr(sigstore.authority if of else sigstore, name, value)
+    assert why in refusal(tmp_path, sigstore)

@@ -1,0 +1,58 @@
+"""Which Sigstore is trusted, the public one or the laboratory's own; and the library that speaks with it."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from beampermit.errors import BadInput, BeampermitError
+from beampermit.git import find_root
+
+TRUST_IN_PROJECT = ".github/permit.trust.json"
+LARGEST = 16 * 2**20
+
+
+def trust_of(project: Path) -> Path | None:
+    """The project's own word about Sigstore, where it has one; like its public keys it stands in git."""
+    try:
+        file = find_root(project) / TRUST_IN_PROJECT
+    except BeampermitError:
+        return None
+    return file if file.is_file() else None
+
+
+def read_trust(file: Path | None, *, offline: bool) -> Any:
+    """Sigstore's ClientTrustConfig in `file`; for None that of the public instance, as last fetched where `offline`.
+
+    Raises `BadInput` for a file that is none, whatever sigstore raises where the public one cannot be fetched.
+    """
+    config = library("models").ClientTrustConfig
+    if file is None:
+        return config.production(offline=offline)
+    if not file.is_file():
+        raise BadInput("there is no trust configuration here", file=file)
+    if file.stat().st_size > LARGEST:
+        raise BadInput(f"a trust configuration of more than {LARGEST} bytes is not read", file=file)
+    try:
+        found = config.from_json(file.read_text(encoding="utf-8"))
+        library("verify").Verifier(trusted_root=found.trusted_root)
+    except Exception as error:  # the library raises many kinds for what is none
+        raise BadInput(f"not a ClientTrustConfig of Sigstore: {line(error)}", file=file) from None
+    return found
+
+
+def library(name: str) -> Any:
+    """A module of sigstore's. Raises `BadInput` where the extra is not installed."""
+    try:
+        return importlib.import_module(f"sigstore.{name}")
+    except ImportError:
+        raise BadInput(
+            "signing without a key needs the extra: it is not installed", hint="pip install 'beampermit[keyless]'"
+        ) from None
+
+
+def line(error: BaseException) -> str:
+    """The first line of what a library says, and of the cause that it hides."""
+    said = [str(one).strip().partition("\n")[0] for one in (error, error.__cause__) if one is not None]
+    return ": ".join(text for text in said if text)[:300] or type(error).__name__

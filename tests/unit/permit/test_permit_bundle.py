@@ -1,0 +1,272 @@
+"""A permit that a workflow signed through Sigstore: read where it holds, refused where anything is another."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_envelope import SEALED, TRUSTED, statement
+
+from beampermit.errors import BadInput, Tripped
+from beampermit.permit.bundle import Signer, unseal_keyless
+from beampermit.permit.envelope import unseal
+from beampermit.permit.keyless import sign_keyless
+from beampermit.permit.statement import Statement, make_statement
+from sigstore_stand_in import GITHUB, Job, Sigstore, running
+
+SIGNER = Signer("https://github.com/lab/faults/.github/workflows/release.yml@refs/heads/main", GITHUB)
+SHARED = "tools/shared/.github/workflows/release.yml@refs/tags/v1"
+DAY = timedelta(days=1)
+Sign = Callable[..., bytes]
+
+
+@pytest.fixture(scope="module")
+def sigstore() -> Iterator[Sigstore]:
+    with running() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def trust(sigstore: Sigstore, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sigstore.trust(tmp_path_factory.mktemp("trust") / "trust.json")
+
+
+@pytest.fixture(scope="module")
+def sign(sigstore: Sigstore, trust: Path) -> Sign:
+    """Sign in a job of lab/faults, or in another."""
+
+    def signed(job: Job | None = None, permit: Statement | None = None) -> bytes:
+        sigstore.job = job or Job()
+        with sigstore.at_work():
+            return sign_keyless(permit or statement(), trust).content
+
+    return signed
+
+
+@pytest.fixture(scope="module")
+def bundle(sign: Sign) -> bytes:
+    return sign()
+
+
+def refusal(content: bytes, trust: Path, signer: Signer = SIGNER) -> str:
+    """Why the bundle trips; the message is one line, and names the file."""
+    with pytest.raises(Tripped) as caught:
+        unseal_keyless(content, signer, "permit.sigstore.json", trust)
+    said = str(caught.value)
+    assert said.startswith("permit.sigstore.json: ")
+    assert "\n" not in said
+    return said.removeprefix("permit.sigstore.json: ")
+
+
+def test_what_the_workflow_signed_is_read(bundle: bytes, trust: Path) -> None:
+    assert unseal_keyless(bundle, SIGNER, trust=trust) == statement()
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        Job(repository="lab/orbit"),
+        Job(repository="evil/faults"),
+        Job(workflow=".github/workflows/pull-request.yml"),
+        Job(ref="refs/heads/feature"),
+        Job(ref="refs/pull/7/merge"),
+        Job(ref="refs/tags/main"),
+    ],
+    ids=["repository", "fork", "workflow", "branch", "pull request", "tag"],
+)
+def test_another_workflow_is_refused_and_named(job: Job, sign: Sign, trust: Path) -> None:
+    assert f"do not match {SIGNER.identity}; actual SANs: {{'{job.identity}'}}" in refusal(sign(job), trust)
+
+
+def test_another_issuer_is_refused_and_named(sign: Sign, trust: Path) -> None:
+    said = refusal(sign(Job(issuer="https://gitlab.com")), trust)
+    assert said.startswith(f"not signed by {SIGNER.identity}, as {GITHUB} says: ")
+    assert "got 'https://gitlab.com'" in said
+
+
+def test_a_shared_workflow_signs_for_the_one_that_called_it_alone(sign: Sign, trust: Path) -> None:
+    ours, theirs = (sign(Job(repository=f"lab/{name}", within=SHARED)) for name in ("faults", "orbit"))
+    named = Signer(f"https://github.com/{SHARED}", GITHUB)
+    called = dataclasses.replace(named, caller=Job().caller)
+
+    assert unseal_keyless(ours, called, trust=trust) == statement()
+    assert "got https://github.com/lab/orbit/.github/workflows/release.yml" in refusal(theirs, trust, called)
+    assert "OIDCBuildConfigURI does not match" in refusal(ours, trust, named)
+
+
+def test_a_permit_of_another_commit_than_the_run_is_refused(sign: Sign, trust: Path) -> None:
+    said = refusal(sign(Job(commit="b" * 40)), trust)
+    assert said.startswith("this permit is for commit aaaaaaaaaaaa, and was signed in a run of another: ")
+    assert "b" * 40 in said
+
+
+def spoiled(bundle: bytes, spoil: Mapping[str, Any]) -> bytes:
+    """The bundle with other values: `{"dsseEnvelope.payload": "AAAA"}`; a number in a path is a place in a list."""
+    body = json.loads(bundle)
+    for path, value in spoil.items():
+        *way, last = (int(word) if word.isdigit() else word for word in path.split("."))
+        place: Any = body
+        for word in way:
+            place = place[word]
+        place[last] = value(place[last]) if callable(value) else value
+    return json.dumps(body).encode()
+
+
+def _flip(place: int) -> Callable[[str], str]:
+    def flipped(text: str) -> str:
+        content = bytearray(base64.b64decode(text))
+        content[place] ^= 1
+        return base64.b64encode(content).decode()
+
+    return flipped
+
+
+ENTRY = "verificationMaterial.tlogEntries.0"
+SPOILS: dict[str, tuple[dict[str, Any], str]] = {
+    "payload": ({"dsseEnvelope.payload": _flip(-10)}, "DSSE: invalid signature"),
+    "kind of payload": ({"dsseEnvelope.payloadType": "text/plain"}, "DSSE: invalid signature"),
+    "signature": ({"dsseEnvelope.signatures.0.sig": _flip(-1)}, "DSSE: invalid signature"),
+    "certificate": ({"verificationMaterial.certificate.rawBytes": _flip(-1)}, "certificate chain"),
+    "entry": ({f"{ENTRY}.canonicalizedBody": _flip(-20)}, "inclusion proof contains invalid root hash"),
+    "proof": ({f"{ENTRY}.inclusionProof.hashes.0": _flip(0)}, "inclusion proof contains invalid root hash"),
+    "place in the proof": ({f"{ENTRY}.inclusionProof.logIndex": "1"}, "inclusion proof"),
+    "length of the proof": ({f"{ENTRY}.inclusionProof.hashes": []}, "inclusion proof has wrong size"),
+    "root": ({f"{ENTRY}.inclusionProof.rootHash": _flip(0)}, "inclusion proof contains invalid root hash"),
+    "checkpoint": (
+        {f"{ENTRY}.inclusionProof.checkpoint.envelope": lambda text: text.replace("rekor.lab - 1", "rekor.lab - 2")},
+        "checkpoint: invalid signature",
+    ),
+    "unreadable checkpoint": (
+        {f"{ENTRY}.inclusionProof.checkpoint.envelope": "a\n1\nAAAA\n\n\u2014 a b\n"},
+        "Invalid base64",
+    ),
+    "time": ({f"{ENTRY}.integratedTime": lambda text: str(int(text) + 1)}, "SET: invalid inclusion promise"),
+    "promise": ({f"{ENTRY}.inclusionPromise.signedEntryTimestamp": _flip(-1)}, "SET: invalid inclusion promise"),
+    "place in the log": ({f"{ENTRY}.logIndex": "0"}, "SET: invalid inclusion promise"),
+    "kind of entry": ({f"{ENTRY}.kindVersion.version": "0.0.2"}, "Integrated time only supported for"),
+}
+
+
+@pytest.mark.parametrize("case", SPOILS)
+def test_a_change_anywhere_is_refused(case: str, bundle: bytes, trust: Path) -> None:
+    spoil, why = SPOILS[case]
+    assert why in refusal(spoiled(bundle, spoil), trust)
+
+
+@pytest.mark.parametrize("part", ["dsseEnvelope", "verificationMaterial"])
+def test_a_part_of_another_bundle_of_the_same_workflow_is_refused(
+    part: str, bundle: bytes, sign: Sign, trust: Path
+) -> None:
+    other = statement().model_dump(mode="json")
+    other["predicate"]["metrics"] = {"auc": 1.0}
+    mixed = json.loads(bundle)
+    mixed[part] = json.loads(sign(permit=make_statement(other, "other.json")))[part]
+    assert "DSSE: invalid signature" in refusal(json.dumps(mixed).encode(), trust)
+
+
+def test_the_entry_of_another_bundle_is_refused(bundle: bytes, sign: Sign, trust: Path) -> None:
+    entries = json.loads(sign())["verificationMaterial"]["tlogEntries"]
+    assert "log entry" in refusal(spoiled(bundle, {"verificationMaterial.tlogEntries": entries}), trust)
+
+
+def test_what_another_sigstore_made_is_refused(bundle: bytes, sigstore: Sigstore, tmp_path: Path) -> None:
+    other = Sigstore(url=sigstore.url)
+    mine, theirs = (
+        json.loads(one.trust(tmp_path / "trust.json").read_text())["trustedRoot"] for one in (sigstore, other)
+    )
+    for part, why in {
+        "certificateAuthorities": "certificate chain",
+        "ctlogs": "failed to verify SCT",
+        "tlogs": "checkpoint: invalid signature",
+    }.items():
+        trusted = sigstore.trust(tmp_path / "trust.json", **{**mine, part: theirs[part]})
+        assert why in refusal(bundle, trusted)
+
+
+def test_it_holds_long_after_its_certificate_has_run_out(bundle: bytes, sigstore: Sigstore, trust: Path) -> None:
+    year = -365 * DAY
+    aged = sigstore.remade(bundle, certified=year, logged=year + timedelta(minutes=9))
+    assert unseal_keyless(aged, SIGNER, trust=trust) == statement()
+
+
+@pytest.mark.parametrize("logged", [timedelta(minutes=-1), timedelta(minutes=11), DAY])
+def test_a_signature_outside_of_the_certificates_minutes_is_refused(
+    logged: timedelta, bundle: bytes, sigstore: Sigstore, trust: Path
+) -> None:
+    said = refusal(sigstore.remade(bundle, certified=-DAY, logged=logged - DAY), trust)
+    assert "cert is not valid at validation time" in said
+
+
+def test_a_time_stamp_stands_in_for_the_logs_time(tmp_path: Path) -> None:
+    with running(stamping=True) as sigstore, sigstore.at_work():
+        trust = sigstore.trust(tmp_path / "trust.json")
+        made = sign_keyless(statement(), trust).content
+    assert unseal_keyless(made, SIGNER, trust=trust) == statement()
+
+    body = json.loads(made)
+    for part in ("inclusionPromise", "integratedTime"):
+        del body["verificationMaterial"]["tlogEntries"][0][part]
+    assert unseal_keyless(json.dumps(body).encode(), SIGNER, trust=trust) == statement()
+    other = sigstore.trust(tmp_path / "other.json", timestampAuthorities=Sigstore().stampers)
+    assert "not enough sources of verified time" in refusal(json.dumps(body).encode(), other)
+
+
+def test_signed_with_a_key_is_not_signed_by_a_workflow_and_the_reverse(bundle: bytes, trust: Path) -> None:
+    with pytest.raises(BadInput, match="signed with a key, not as a workflow") as caught:
+        unseal_keyless(SEALED, SIGNER, trust=trust)
+    assert "without --identity" in caught.value.hint
+    with pytest.raises(BadInput, match="a bundle of Sigstore, signed with no key") as caught:
+        unseal(bundle, TRUSTED)
+    assert "--identity" in caught.value.hint
+
+
+NO_BUNDLES = {
+    "nothing": b"",
+    "nonsense": b"nonsense",
+    "an empty object": b"{}",
+    "a list": b"[]",
+    "an unsigned permit": statement().text.encode(),
+    "a key given twice": b'{"dsseEnvelope": {}, "dsseEnvelope": {}}',
+    "more than is read": b" " * (16 * 2**20 + 1),
+    "a bundle with an envelope of our key": json.dumps(
+        {
+            "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+            "verificationMaterial": {"certificate": {"rawBytes": "AAAA"}, "tlogEntries": []},
+            "dsseEnvelope": json.loads(SEALED),
+        }
+    ).encode(),
+}
+
+
+@pytest.mark.parametrize("case", NO_BUNDLES)
+def test_what_sigstore_did_not_sign_is_refused(case: str, trust: Path) -> None:
+    with pytest.raises(BadInput) as caught:
+        unseal_keyless(NO_BUNDLES[case], SIGNER, trust=trust)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("lacking", ["inclusionPromise", "inclusionProof"])
+def test_a_bundle_without_the_logs_word_is_no_bundle(lacking: str, bundle: bytes, trust: Path) -> None:
+    body = json.loads(bundle)
+    del body["verificationMaterial"]["tlogEntries"][0][lacking]
+    with pytest.raises(BadInput, match="not a bundle of Sigstore"):
+        unseal_keyless(json.dumps(body).encode(), SIGNER, trust=trust)
+
+
+def test_a_statement_that_is_no_permit_is_refused(
+    bundle: bytes, sign: Sign, trust: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foreign = json.dumps({**json.loads(statement().payload), "predicateType": "https://slsa.dev/provenance/v1"})
+    spelled = json.dumps(json.loads(statement().payload), indent=1)
+    for payload, kind, why in ((foreign, BadInput, "predicateType"), (spelled, Tripped, "not written as this")):
+        monkeypatch.setattr(Statement, "payload", payload.encode())
+        content = sign()
+        monkeypatch.undo()
+        with pytest.raises(kind, match=why):
+            unseal_keyless(content, SIGNER, trust=trust)

@@ -1,0 +1,52 @@
+"""Which Sigstore is trusted: the file that is named, the project's, the public one."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from beampermit.errors import BadInput
+from beampermit.permit.sigstores import read_trust, trust_of
+from sigstore_stand_in import Sigstore
+
+
+def test_the_project_says_in_git_which_sigstore_it_trusts(tmp_path: Path) -> None:
+    assert trust_of(tmp_path) is None
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    assert trust_of(tmp_path) is None
+    file = Sigstore().trust(tmp_path / ".github/permit.trust.json")
+    (tmp_path / "models").mkdir()
+    assert trust_of(tmp_path / "models") == file
+    assert read_trust(file, offline=True).trusted_root.get_fulcio_certs()
+
+
+def test_whom_the_public_sigstore_trusts_is_known_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert read_trust(None, offline=True).trusted_root.get_fulcio_certs()
+
+
+NO_TRUST = {
+    "": "Invalid JSON|JSON",
+    "{}": "not a ClientTrustConfig",
+    '{"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1"}': "not a ClientTrustConfig",
+}
+
+
+@pytest.mark.parametrize("content", NO_TRUST)
+def test_a_trust_configuration_that_is_none_is_refused(content: str, tmp_path: Path) -> None:
+    file = tmp_path / "trust.json"
+    with pytest.raises(BadInput, match="there is no trust configuration here"):
+        read_trust(file, offline=True)
+    file.write_text(content)
+    with pytest.raises(BadInput, match="not a ClientTrustConfig of Sigstore: ") as caught:
+        read_trust(file, offline=True)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("part", ["tlogs", "certificateAuthorities"])
+def test_a_trust_configuration_that_trusts_nobody_is_refused(part: str, tmp_path: Path) -> None:
+    file = Sigstore().trust(tmp_path / "trust.json", **{part: []})
+    with pytest.raises(BadInput, match="not a ClientTrustConfig of Sigstore: "):
+        read_trust(file, offline=True)
