@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from beampermit.cli.output import Json, console, progress_console, show
+from beampermit.cli.output import Json, console, show
+from beampermit.cli.progress import counted
 
 app = typer.Typer(no_args_is_help=True, help="Check data, and pull them safely; in any DVC repository.")
 Folder = Annotated[Path, typer.Option("--project", help="The project's folder.", show_default="this folder")]
@@ -44,16 +45,13 @@ def pull(
     as_json: Json = False,
 ) -> None:
     """Bring the data: the base branch's remote, manifests judged and bytes verified before anything is checked out."""
-    from rich.progress import Progress
-
     from beampermit.datasets.pull import pull as bring
     from beampermit.datasets.repository import Repository
     from beampermit.project import Project
 
     found = Repository.of(Project.find(project.resolve(), base))
-    with Progress(console=progress_console(), transient=True) as progress:
-        task = progress.add_task("objects", total=None)
-        pulled = bring(found, targets or (), lambda done, total: progress.update(task, completed=done, total=total))
+    with counted() as watch:
+        pulled = bring(found, targets or (), lambda done, total: watch("objects", done, total))
     body = {"fetched": pulled.fetched, "present": pulled.present, "changed": list(pulled.changed)}
 
     def text() -> None:
@@ -73,9 +71,6 @@ def request(
     as_json: Json = False,
 ) -> None:
     """Ask for the data of `dataset.request`: the same bytes as before, or exit code 1 and what changed, in words."""
-    from rich.markup import escape
-    from rich.progress import Progress
-
     from beampermit.datasets.requests.request import request as ask
     from beampermit.environments.environment import environment_of
     from beampermit.project import Project
@@ -85,17 +80,8 @@ def request(
     def work(arguments: Sequence[str | Path], folder: Path) -> Any:
         return environment_of(found.root).run(arguments, project=folder)
 
-    with Progress(console=progress_console(), transient=True) as progress:
-        task = progress.add_task("ask", total=None)
-        delivered = ask(
-            found,
-            work,
-            out=out,
-            accept=accept,
-            watch=lambda what, *count: progress.update(
-                task, description=escape(what), completed=count[0], total=count[1]
-            ),
-        )
+    with counted() as watch:
+        delivered = ask(found, work, out=out, accept=accept, watch=watch)
 
     def text() -> None:
         said = delivered.sidecar

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from beampermit.cli.output import Json, console, progress_console, show
+from beampermit.cli.progress import steps
 
 app = typer.Typer(no_args_is_help=True, help="Lock, check, install and verify the environment; run commands in it.")
 Variant = Annotated[
@@ -38,7 +39,7 @@ def lock(
 
     root = project.resolve()
     backend = backend_of(root)
-    with _progress() as watch:
+    with steps() as watch:
         found = backend.lock(root, update=update or (), watch=watch)
     added = write(root, addresses(found)) if record and (root / FILE_NAME).is_file() else ()
     packages = sum(not package.own for package in found.packages)
@@ -63,7 +64,7 @@ def relock(
     from beampermit.github.client import Client
     from beampermit.relocking import relock as propose
 
-    with _progress() as watch:
+    with steps() as watch:
         done = propose(project.resolve(), Client.of_job("no pull request can be opened"), update or (), watch)
     words = f"{done.address}: {len(done.changes)} packages moved" if done.address else "nothing moved"
     body = {"pull_request": done.address, "changes": [change.as_json() for change in done.changes]}
@@ -119,7 +120,7 @@ def install(
         raise BadInput("--shared and --prefix name two places", hint="beampermit env install --help")
     root = project.resolve()
     program = "micromamba" if micromamba else "rattler"
-    with _progress() as watch, _opened(bundle) as packages:
+    with steps() as watch, _opened(bundle) as packages:
         backend = choice.chosen(root, variant=variant, bundle=packages, program=program)
         place = installation.shared_prefix(backend.read(root)) if shared else (prefix or prefix_of(root)).absolute()
         done = installation.install(backend, root, place, reuse=shared, watch=watch)
@@ -152,7 +153,7 @@ def bundle(
     """Write all packages of the lock into one folder or tar, for machines without a network."""
     from beampermit.environments import choice
 
-    with _progress() as watch:
+    with steps() as watch:
         done = choice.bundle(project.resolve(), to, variant=variant, platform=platform, watch=watch)
     body = {"bundle": str(done.path), "packages": done.packages, "bytes": done.size}
     words = f"{done.path}: {done.packages} packages, {done.size / 2**20:.1f} MiB"
@@ -254,7 +255,7 @@ def _ask_channels(root: Path) -> None:
         raise BadInput("only the channels of conda locks are asked", file=root, hint="beampermit env check")
     if not (root / backend.lock_file).is_file():
         return  # ENV001 says so
-    with _progress() as watch:
+    with steps() as watch:
         found = [problem for lock in backend.read(root).all for problem in online.problems(lock, watch)]
     for problem in found[1:]:
         progress_console().print(f"  also: {problem.message}", markup=False)
@@ -273,16 +274,3 @@ def _opened(bundle: Path | None) -> Iterator[Path | None]:
 
     with opened(bundle) as folder:
         yield folder
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """One changing line on stderr; plain lines where stderr is no terminal, so that a CI log shows them too."""
-    from rich.text import Text
-
-    target = progress_console()
-    if not target.is_terminal:
-        yield lambda words: target.print(words, markup=False, style="dim")
-        return
-    with target.status("") as status:
-        yield lambda words: status.update(Text(words))

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from beampermit.cli.output import Json, console, progress_console, show
+from beampermit.cli.output import Json, console, show
+from beampermit.cli.progress import steps
 
 
 def reproduce(
     commit: Annotated[
         str | None, typer.Argument(help="The commit to make again.", show_default="the files as they stand")
     ] = None,
+    champion: Annotated[
+        bool, typer.Option("--champion", help="Make the model in service again, as the ledger on origin names it.")
+    ] = False,
     seeds: Annotated[
         str | None,
         typer.Option(metavar="N,N,...|all", help="Train with these seeds too; all: those of the contract."),
@@ -23,6 +25,9 @@ def reproduce(
     reuse: Annotated[
         bool, typer.Option("--reuse", help="Take an environment that was made from the same lock before.")
     ] = False,
+    variant: Annotated[
+        str, typer.Option(help="The accelerator variant to train in.", show_default="the one without a name")
+    ] = "",
     out: Annotated[Path | None, typer.Option(help="Folder for the metrics, weights and logs of each training.")] = None,
     project: Annotated[Path, typer.Option(help="The project's folder.", show_default="this folder")] = Path(),
     as_json: Json = False,
@@ -31,28 +36,47 @@ def reproduce(
 
     Run again after it was killed, it goes on with the seeds that are left. Exit code 1: not the same model.
     """
-    from beampermit.documents.reproduction import text
+    from beampermit.documents.reproduction import summarise, summarised, text
     from beampermit.errors import BadInput
+    from beampermit.processes import ended_by_signals
     from beampermit.project import Project
+    from beampermit.registry.served import served
     from beampermit.reproduction.environments import fresh, reused
     from beampermit.reproduction.reproduce import reproduce as again
     from beampermit.reproduction.worktree import commit_of_work_tree
 
+    if champion and commit:
+        raise typer.BadParameter("the ledger says which commit it is", param_hint="--champion")
     found = Project.find(project.resolve())
-    chosen = found.git.resolve(commit) if commit else commit_of_work_tree(found.git)
+    judge, digest, in_service = found.judge, "", ""
+    if champion:
+        known = served(found)
+        if known is None:
+            name = found.contract.model.name
+            nothing = f"nothing to make again: no version of {name} is in service"
+            summarise(nothing)
+            show({"champion": None}, lambda: console().print(nothing, markup=False, soft_wrap=True), as_json)
+            return
+        judge, digest, chosen = known.contract, known.event.digest, known.event.commit
+        in_service = f"version {known.event.version} of {known.event.model}, in service since {known.event.at}\n"
+    else:
+        chosen = found.git.resolve(commit) if commit else commit_of_work_tree(found.git)
     if chosen is None:
         raise BadInput(f"{commit!r} is no commit of this repository", file=found.root, hint="git fetch origin")
-    with _progress() as watch:
+    with ended_by_signals(), steps() as watch, summarised():
         done = again(
             found,
-            found.judge,
+            judge,
             chosen,
-            (reused if reuse else fresh)(watch),
-            seeds=_seeds(seeds, found.judge.reproducibility.seeds),
+            (reused if reuse else fresh)(watch, variant),
+            seeds=_seeds(seeds, judge.reproducibility.seeds),
+            digest=digest,
             out=out,
             watch=watch,
         )
-    show(done.as_json(), lambda: console().print(text(done), markup=False, soft_wrap=True), as_json)
+    words = f"{in_service}{text(done)}"
+    summarise(words, sound=done.sound)
+    show(done.as_json(), lambda: console().print(words, markup=False, soft_wrap=True), as_json)
     raise typer.Exit(0 if done.sound else 1)
 
 
@@ -65,15 +89,3 @@ def _seeds(words: str | None, of_contract: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(dict.fromkeys(int(word) for word in words.split(",")))
     except ValueError:
         raise typer.BadParameter("whole numbers with commas between, or all", param_hint="--seeds") from None
-
-
-@contextmanager
-def _progress() -> Iterator[Any]:
-    """One changing line on a terminal: what is being done, and how long each seed has been training."""
-    from rich.markup import escape
-
-    from beampermit.processes import ended_by_signals
-
-    to = progress_console()
-    with ended_by_signals(), to.status("") as status:
-        yield lambda words: status.update(escape(words))

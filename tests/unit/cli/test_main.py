@@ -32,7 +32,7 @@ HEAVY = (
 
 
 def beampermit(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "beampermit.cli.main", *arguments]
+    command = [sys.executable, "-m", "beampermit", *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
@@ -96,6 +96,21 @@ def test_an_interrupt_says_what_it_left(monkeypatch: pytest.MonkeyPatch, capsys:
         main.run()
     assert ended.value.code == 130
     assert "interrupted; what was being written is whole or absent" in capsys.readouterr().err
+
+
+def test_an_interrupt_while_the_command_is_imported_is_one_line() -> None:
+    code = (
+        "import sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'typer':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "from beampermit.__main__ import run\n"
+        "run()\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr) == (130, "beampermit: interrupted\n")
 
 
 def test_a_mistake_of_ours_is_not_dressed_up(monkeypatch: pytest.MonkeyPatch) -> None:
