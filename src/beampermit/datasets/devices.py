@@ -37,7 +37,7 @@ def devices(root: Path, table: str | None, pvs: Iterable[str]) -> Devices:
         return Devices((), ((),))
     if table is None:
         raise BadInput(f"{{{min(stand)}}} stands in a PV's name and signals.devices names no table", file=FILE_NAME)
-    header, rows = _read(root, table)
+    header, rows = device_table(root, table)
     if missing := sorted(stand - set(header)):
         raise BadInput(f"{{{missing[0]}}} stands in a PV's name and there is no such column", file=table, line=1)
     columns = tuple(column for column in header if column in stand)
@@ -50,12 +50,8 @@ def devices(root: Path, table: str | None, pvs: Iterable[str]) -> Devices:
     return Devices(columns, tuple(found))
 
 
-def _filled(pv: str, row: Mapping[str, str]) -> str:
-    return PLACEHOLDER.sub(lambda found: row[found[1]], pv)
-
-
-def _read(root: Path, path: str) -> tuple[list[str], list[tuple[int, Mapping[str, str]]]]:
-    """The header and the rows of a CSV table, each with its line."""
+def device_table(root: Path, path: str) -> tuple[list[str], list[tuple[int, Mapping[str, str]]]]:
+    """The columns of the device table and its rows, each with its line. Raises `BadInput` with file and line."""
     file = plain_file(root, path)
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
@@ -72,3 +68,7 @@ def _read(root: Path, path: str) -> tuple[list[str], list[tuple[int, Mapping[str
         raise BadInput(f"not UTF-8: {error.reason} at byte {error.start}", file=path) from None
     except csv.Error as error:
         raise BadInput(f"not CSV: {error}", file=path) from None
+
+
+def _filled(pv: str, row: Mapping[str, str]) -> str:
+    return PLACEHOLDER.sub(lambda found: row[found[1]], pv)

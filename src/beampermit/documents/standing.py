@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 from beampermit.contract import FILE_NAME, Contract
+from beampermit.datasets.devices import device_table
 from beampermit.digest import digest_file
 from beampermit.documents import facts, measured
 from beampermit.documents.changes.data import Bound, after
 from beampermit.documents.changes.sides import Sides
 from beampermit.documents.charts import Plots
 from beampermit.environments.choice import BACKENDS, lock_files
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import Tripped
 from beampermit.permit.statement import Statement, read_statement
 from beampermit.project import Project
 from beampermit.reading import parse_toml
@@ -121,9 +121,5 @@ def _devices(project: Project, contract: Contract) -> tuple[dict[str, str], int 
     name = contract.signals.devices
     if name is None or not project.path(name).is_file():
         return {}, None
-    try:
-        with project.path(name).open(encoding="utf-8", newline="") as stream:
-            rows = [row for row in csv.DictReader(stream) if None not in row and None not in row.values()]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"not a table of devices: {error}", file=name) from None
-    return (rows[0] if rows else {}), len(rows)
+    _, rows = device_table(project.root, name)
+    return (dict(rows[0][1]) if rows else {}), len(rows)
