@@ -40,9 +40,8 @@ def main(verb: str) -> None:
 def referee() -> None:
     """Make the `beampermit` command and put it on the path of the steps that follow."""
     files = sources(ROOT)
-    key = digest(
-        [platform.python_version(), platform.machine(), *(f"{name} {file_digest(ROOT / name)}" for name in files)]
-    )
+    digests = [f"{name} {file_digest(ROOT / name)}" for name in files]
+    key = digest([platform.python_version(), platform.machine(), *requirements(), *digests])
     target = shelf() / "referee" / key
     with whole(target, key, target / "venv/bin/python") as missing:
         if missing:
@@ -61,12 +60,13 @@ def install(target: Path, files: list[str]) -> None:
         copy = target / "source" / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, copy)
-    lock, python = target / "source/requirements.lock", target / "venv/bin/python"
-    uv = find_uv(lock, target)
+    python = target / "venv/bin/python"
+    uv = find_uv(target / "source/requirements.lock", target)
     run(uv, "venv", "--quiet", "--python", sys.executable, target / "venv")
     # The package itself is not built: a build would need a build backend, which the lock would have to name as well.
+    wanted = [word for name in requirements() for word in ("-r", target / "source" / name)]
     hashed = ("--require-hashes", "--only-binary", ":all:", "--no-binary", WITHOUT_WHEEL)
-    run(uv, "pip", "install", "--quiet", "--python", python, *hashed, "-r", lock)
+    run(uv, "pip", "install", "--quiet", "--python", python, *hashed, *wanted)
     packages = subprocess.run(
         [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
         check=True,
@@ -79,6 +79,12 @@ def install(target: Path, files: list[str]) -> None:
     # -I: neither the project's folder nor its PYTHONPATH can put code of its own in front of the referee's.
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(str(python))} -I -m beampermit.cli.main "$@"\n')
     command.chmod(0o755)
+
+
+def requirements() -> "list[str]":
+    """Of the referee's packages; where KEYLESS=true also of those more that sign as a workflow."""
+    more = ["actions/setup/keyless.lock"] if os.environ.get("KEYLESS") == "true" else []
+    return ["requirements.lock", *more]
 
 
 def environment() -> None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from beampermit.cli.output import Json, console, show
 from beampermit.cli.promotion import Where, opened
 
+AGREED = "the registry says what the ledger says"
+
 
 def reconcile(
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Register again what was lost: from ledger, commits and DVC remote.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing; exit 1 where the registry says anything else.")
     ] = False,
     project: Where = Path(),
     as_json: Json = False,
@@ -21,11 +26,17 @@ def reconcile(
     """Make the registry say what the ledger says, and say what was otherwise."""
     from functools import partial
 
+    from beampermit.errors import BadInput
     from beampermit.project import Project
     from beampermit.registry.reconcile import reconcile as agree
 
+    if rebuild and dry_run:
+        raise BadInput("a rebuild that changes nothing rebuilds nothing", hint="beampermit reconcile --dry-run")
     found = Project.find(project.resolve())
     model = found.contract.model.name
+    if dry_run:
+        _look(found, model, as_json)
+        return
     with opened(found) as (ledger, registry, watch):
         moved: tuple[str, ...] = ()
         if rebuild:
@@ -37,10 +48,32 @@ def reconcile(
         standing = ledger.champion(model)
 
     def text() -> None:
-        for line in moved or ("the registry says what the ledger says",):
+        for line in moved or (AGREED,):
             console().print(line, markup=False, soft_wrap=True)
 
     show({"champion": standing and standing.version, "moved": moved}, text, as_json)
+
+
+def _look(project: Any, model: str, as_json: bool) -> None:
+    """Say what differs; the exit code is 1 where anything does."""
+    from beampermit.registry.differences import differences
+
+    with opened(project) as (ledger, registry, watch):
+        found = differences(ledger, registry, model, watch)
+        standing = ledger.champion(model)
+
+    def text() -> None:
+        out = console()
+        if not found:
+            out.print(AGREED)
+            return
+        out.print("the registry does NOT say what the ledger says; this is to be done:")
+        for line in found:
+            out.print(f"  {line}", markup=False, soft_wrap=True)
+        out.print("  next: beampermit reconcile")
+
+    show({"champion": standing and standing.version, "dry_run": True, "differs": found}, text, as_json)
+    raise typer.Exit(1 if found else 0)
 
 
 def history(

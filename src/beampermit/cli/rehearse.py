@@ -69,6 +69,24 @@ def rollback(
     _rehearse("rollback", project, as_json, None, head, workflow, runner, timeout, keep, inputs)
 
 
+@app.command()
+def registry(
+    verb: Annotated[str, typer.Argument(help="retire, freeze, thaw or reconcile.")],
+    reason: Annotated[str, typer.Option(help="Why, for the ledger.")],
+    version: Annotated[int | None, typer.Option(min=1, help="Version to retire.", show_default="none")] = None,
+    project: Folder = Path(),
+    head: Head = None,
+    workflow: File = None,
+    runner: Labels = None,
+    timeout: Timeout = None,
+    keep: Keep = False,
+    as_json: Json = False,
+) -> None:
+    """Run the registry workflow as if it had been dispatched. What it does is done: ledger and registry are real."""
+    inputs = {"verb": verb, "version": str(version or ""), "reason": reason}
+    _rehearse("registry", project, as_json, None, head, workflow, runner, timeout, keep, inputs)
+
+
 def _rehearse(
     kind: Any,
     project: Path,

@@ -37,7 +37,7 @@ def reconcile(ledger: Ledger, registry: Registry, model: str, watch: Watch, *, n
     while True:
         state = ledger.state(model)
         seen = len(state.events)
-        moved += _agree(registry, model, state, watch, news)
+        moved += agree(registry, model, state, watch, news)
         # An alias knows no compare-and-swap: if the ledger moved meanwhile, it may be ours that is the stale one.
         ledger.fetch()
         if len(ledger.state(model).events) == seen:
@@ -75,7 +75,8 @@ def lost(registry: Registry, event: Event) -> Outside:
     )
 
 
-def _agree(registry: Registry, model: str, state: State, watch: Watch, news: bool) -> Iterator[str]:
+def agree(registry: Registry, model: str, state: State, watch: Watch, news: bool) -> Iterator[str]:
+    """One pass: each step, and the line that says what was otherwise. Raises as `reconcile`."""
     shown = must_be_ours(registry, model, state)
     if state.last is None:
         if shown is not None:

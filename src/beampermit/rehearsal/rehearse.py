@@ -23,15 +23,21 @@ from beampermit.rehearsal import log, rules, runner, source, stage
 from beampermit.rehearsal.plan import Expected, Plan, make_plan
 from beampermit.rehearsal.record import Rehearsal, RehearsedJob, Result
 
-Kind = Literal["pull-request", "release", "rollback"]
+Kind = Literal["pull-request", "release", "rollback", "registry"]
 Watch = Callable[[RehearsedJob], None]
 """Told of a job whenever its state or its step changes."""
 FILES: Mapping[Kind, str] = {
     "pull-request": ".github/workflows/pull-request.yml",
     "release": ".github/workflows/release.yml",
     "rollback": ".github/workflows/rollback.yml",
+    "registry": ".github/workflows/registry.yml",
 }
-EVENTS: Mapping[Kind, str] = {"pull-request": "pull_request", "release": "push", "rollback": "workflow_dispatch"}
+EVENTS: Mapping[Kind, str] = {
+    "pull-request": "pull_request",
+    "release": "push",
+    "rollback": "workflow_dispatch",
+    "registry": "workflow_dispatch",
+}
 SECRETS = ("BEAMPERMIT_SIGNING_KEY", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 """Variables of ours that jobs get as secrets."""
 PREFIX = "beampermit-rehearsal-"
@@ -145,7 +151,7 @@ def _call(
             head=clone.head,
             head_branch=clone.head_branch,
         )
-    elif kind == "rollback":
+    elif EVENTS[kind] == "workflow_dispatch":
         payload = event.dispatch(repository, branch=clone.base_branch, inputs=inputs)
     else:
         payload = event.push(repository, branch=clone.base_branch, before=clone.base, after=clone.commit)
