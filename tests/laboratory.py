@@ -105,16 +105,16 @@ class Laboratory:
         save_file({"weight": np.array([weight])}, folder / "weights.safetensors")
         return folder
 
-    def sign(self) -> envelope.Signed:
-        """The permit of the commit that is checked out."""
-        statement = assemble(self.project, [verdicts(self.project)], INTERLOCKS)
+    def sign(self, ids: Sequence[str] = INTERLOCKS) -> envelope.Signed:
+        """The permit of the commit that is checked out, with closed verdicts of `ids`."""
+        statement = assemble(self.project, [verdicts(self.project, ids)], ids)
         key = keys.signing_key(str(self.key))
         return envelope.Signed(statement, envelope.seal(statement, key))
 
     def promote(self, watch: Watch = None, signed: envelope.Signed | None = None, branch: str | None = None) -> Moved:
         """Promote what is checked out."""
         permit, said = signed or self.sign(), watch or self.said.append
-        return Promotion(self.project, self.ledger, self.registry, permit, _loads, said, branch).run()
+        return Promotion(self.project, self.ledger, self.registry, permit, loads, said, branch).run()
 
     def rollback(self, watch: Watch = None, to: int | None = None, retired: bool = False, reason: str = WHY) -> Moved:
         """Go back."""
@@ -181,7 +181,7 @@ class Laboratory:
         return {one.number: one.tags.get("status", "") for one in self.registry.versions(MODEL)}
 
 
-def _loads(model: Path) -> None:
+def loads(model: Path) -> None:
     """A test deployment of a model that is but one number; the real one is in `tests/unit/registry`."""
     from safetensors.numpy import load_file
 

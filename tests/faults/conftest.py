@@ -6,14 +6,18 @@ import multiprocessing
 import os
 import resource
 import signal
+import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from typing import Any
 
 import pytest
 
+from beampermit.cli import main
 from beampermit.errors import BeampermitError
-from laboratory import database, laboratory, prepared
+from laboratory import Laboratory, database, laboratory, loads, prepared
 
 __all__ = ["database", "laboratory", "prepared"]
 
@@ -22,19 +26,51 @@ BROKE = 99
 _FORK = multiprocessing.get_context("fork")
 
 
+@dataclass(frozen=True)
+class Said:
+    """What a command ended in, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """Run `beampermit WORDS` in a laboratory, all of it but the start of a process and the model of the deployment."""
+    monkeypatch.setattr("beampermit.registry.deployment.deploy", lambda *given: loads(given[-1]))
+
+    def run(laboratory: Laboratory, *words: str) -> Said:
+        capsys.readouterr()
+        with monkeypatch.context() as here, pytest.raises(SystemExit) as ended:
+            here.chdir(laboratory.root)
+            here.setenv("MLFLOW_TRACKING_URI", laboratory.uri)
+            here.setattr(sys, "argv", ["beampermit", *words])
+            main.run()
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        assert isinstance(ended.value.code, int)
+        return Said(ended.value.code, out, err)
+
+    return run
+
+
 class Child:
     """A process of its own that does `action`, and ends as the command would: with its exit code."""
 
     def __init__(self, action: Action, watch: Callable[[str], None]):
-        self._process = _FORK.Process(target=self._run, args=(action, watch))
+        self._told, tell = _FORK.Pipe(duplex=False)
+        self._process = _FORK.Process(target=self._run, args=(action, watch, tell))
         self._process.start()
+        tell.close()
 
     @staticmethod
-    def _run(action: Action, watch: Callable[[str], None]) -> None:
+    def _run(action: Action, watch: Callable[[str], None], tell: Connection) -> None:
         code = 0
         try:
             action(watch)
         except BeampermitError as error:
+            tell.send(f"{error} next: {error.hint}")
             code = error.exit_code
         except BaseException:
             traceback.print_exc()
@@ -46,6 +82,10 @@ class Child:
         self._process.join(120)
         assert self._process.exitcode is not None, "the child hangs"
         return self._process.exitcode
+
+    def said(self) -> str:
+        """The one line of why, and the next command; to be asked when it has ended."""
+        return self._told.recv() if self._told.poll() else ""
 
 
 @pytest.fixture
@@ -63,15 +103,16 @@ def kill() -> Callable[[Action, str], None]:
 
 
 @pytest.fixture
-def fill() -> Callable[[Action, str], int]:
-    """Do `action` in a process that can write no more from the moment it announces `step`; give its exit code."""
+def fill() -> Callable[[Action, str], tuple[int, str]]:
+    """Do `action` in a process that can write no more from the moment it announces `step`: exit code and message."""
 
-    def run(action: Action, step: str) -> int:
+    def run(action: Action, step: str) -> tuple[int, str]:
         def watch(announced: str) -> None:
             if announced == step:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 
-        return Child(action, watch).code()
+        child = Child(action, watch)
+        return child.code(), child.said()
 
     return run
 

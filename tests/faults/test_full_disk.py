@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from laboratory import Laboratory
+from laboratory import MODEL, Laboratory
 
 pytestmark = pytest.mark.slow
-Fill = Callable[..., int]
+Fill = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
@@ -21,11 +21,20 @@ def second(laboratory: Laboratory) -> Laboratory:
 
 
 @pytest.mark.parametrize(
-    "step", ["store the model", "register the version", "move challenger", "append to the ledger", "move champion"]
+    ("step", "words"),
+    [
+        ("store the model", "does not take the model"),
+        ("register the version", "does not take a version of bpm-faults"),
+        ("move challenger", "does not let challenger of bpm-faults be moved"),
+        ("append to the ledger", "the ledger's next commit cannot be written here, nothing moved"),
+        ("move champion", "the ledger has it (promote bpm-faults version 2)"),
+    ],
 )
-def test_a_promotion_on_a_full_disk(second: Laboratory, fill: Fill, step: str) -> None:
+def test_a_promotion_on_a_full_disk(second: Laboratory, fill: Fill, step: str, words: str) -> None:
     signed = second.sign()
-    assert fill(lambda watch: second.promote(watch, signed), step) == 4
+    code, said = fill(lambda watch: second.promote(watch, signed), step)
+    assert code == 4
+    assert words in said
     assert second.champion() == 1
     assert second.events()[:1] == [("promote", 1)]
     second.promote(signed=signed)
@@ -35,7 +44,24 @@ def test_a_promotion_on_a_full_disk(second: Laboratory, fill: Fill, step: str) -
 
 @pytest.mark.parametrize("step", ["append to the ledger", "remove champion"])
 def test_a_retirement_on_a_full_disk(second: Laboratory, fill: Fill, step: str) -> None:
-    assert fill(second.retire, step) == 4
+    code, said = fill(second.retire, step)
+    assert code == 4
+    assert ("nothing moved" in said) == (step == "append to the ledger")
     second.retire()
     assert second.events() == [("promote", 1), ("retire", 1)]
     assert second.champion() is None
+
+
+def test_a_rollback_and_a_reconcile_on_a_full_disk(second: Laboratory, fill: Fill) -> None:
+    second.promote()
+    code, said = fill(second.rollback, "judge the bytes to go back to")
+    assert (code, second.champion(), second.events()) == (4, 2, [("promote", 1), ("promote", 2)])
+    assert "version 1 of bpm-faults" in said
+    second.registry.set_alias(MODEL, "champion", 1)
+    code, said = fill(second.reconcile, "move champion")
+    assert code == 4
+    assert "does not let champion of bpm-faults be moved" in said
+    second.reconcile()
+    assert second.champion() == 2
+    second.rollback()
+    assert (second.champion(), second.events()[-1]) == (1, ("rollback", 1))

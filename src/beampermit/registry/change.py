@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from beampermit.errors import BadInput, Outside
+from beampermit.errors import BadInput, Conflict, Outside
 from beampermit.git import Git
 from beampermit.registry.chronicle import State
 from beampermit.registry.event import Event, Kind, circumstances, workflow_run
@@ -62,6 +62,21 @@ class Change:
         self.watch("append to the ledger")
         self.ledger.append(event)
         return Moved(event, True, show(event, self.ledger, self.registry, self.watch))
+
+    def must_be_new(self, kind: Kind, state: State, version: int | None = None) -> None:
+        """Refuse what this workflow run did before, and what was undone since: it is run again, late or by mistake.
+
+        `version` is the one that was asked for; None for the champion of the moment. Raises `Conflict`.
+        """
+        for event in state.events:
+            # A run may close the way back to a version and retire the champion as well.
+            same = event.version == version if version else kind != "retire" or event.version == event.expected
+            if event.event == kind and same and same_run(event):
+                raise Conflict(
+                    f"this workflow run did it at {event.at} ({event.summary}), and that was changed since; "
+                    f"nothing moved",
+                    hint="beampermit history; then, to do it again, a new run",
+                )
 
     def stands(self, event: Event) -> Moved:
         """What to say where the ledger has it already: an earlier run may have been killed before the registry had."""

@@ -11,13 +11,17 @@ from beampermit.registry.chronicle import State
 def freeze(change: Change, *, reason: str) -> Moved:
     """Refuse promotions until `thaw`. Frozen already is no error: the event says by whom and why."""
     state, last = change.read()
-    return change.stands(state.frozen) if state.frozen else change.write("freeze", last, reason)
+    if state.frozen:
+        return change.stands(state.frozen)
+    change.must_be_new("freeze", state)
+    return change.write("freeze", last, reason)
 
 
 def thaw(change: Change, *, reason: str) -> Moved:
     """Let promotions pass again. Raises `BadInput` for a model that was never frozen."""
     state, _ = change.read()
     if state.frozen:
+        change.must_be_new("thaw", state)
         return change.write("thaw", state.frozen, reason)
     thawed = next((event for event in reversed(state.events) if event.event == "thaw"), None)
     if thawed is None:

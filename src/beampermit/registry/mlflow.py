@@ -24,6 +24,9 @@ VARIABLE = "MLFLOW_TRACKING_URI"
 FILE_NAME = "mlflow.db"
 SQLITE = "sqlite:///"
 PREFIX = "beampermit."
+CREDENTIALS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+DENIED = re.compile(r"error code 40[13]\b|UNAUTHENTICATED|PERMISSION_DENIED|unauthori[sz]ed|forbidden", re.IGNORECASE)
+"""What a registry, or a proxy before it, says to an identity that it does not know any more, or that may not."""
 BOUNDS = {
     # MLflow's own are 7 retries of 120 s: a quarter of an hour until a server that is away is noticed.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -185,10 +188,12 @@ class Registry:
         return (Path(self.uri.removeprefix(SQLITE)).absolute().parent / "mlartifacts").as_uri()
 
     def _without_secrets(self, text: str) -> str:
-        """An error's words without user and password, however much of the address they repeat."""
+        """An error's words without user, password and token, however much of them it repeats."""
         who = urlsplit(self.uri).netloc.rpartition("@")[0]
         found = text.replace(self.uri, self.name)
-        return found.replace(f"{who}@", "") if who else found
+        for secret in filter(None, (who and f"{who}@", *map(os.environ.get, CREDENTIALS))):
+            found = found.replace(secret, "")
+        return found
 
     @staticmethod
     def _unless_absent(ask: Any) -> Any:
@@ -210,15 +215,22 @@ class Registry:
         except (BadInput, Outside, Tripped):
             raise
         except Exception as error:
-            raise Outside(
-                f"the registry {self.name} {what}: {self._without_secrets(_reason(error))}",
-                hint=f"look whether {VARIABLE} is right and the registry is up, then run the same command again",
-            ) from None
+            reason = self._without_secrets(_reason(error))
+            raise Outside(f"the registry {self.name} {what}: {reason}", hint=_mend(reason)) from None
 
 
 def _version(found: Any) -> Version:
     tags = {key.removeprefix(PREFIX): value for key, value in found.tags.items() if key.startswith(PREFIX)}
     return Version(found.name, int(found.version), tags, found.run_id or "")
+
+
+def _mend(reason: str) -> str:
+    if DENIED.search(reason):
+        return (
+            "renew MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or ask for the "
+            "right; then run the same command again"
+        )
+    return f"look whether {VARIABLE} is right and the registry is up, then run the same command again"
 
 
 def _reason(error: Exception) -> str:

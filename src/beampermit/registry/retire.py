@@ -22,4 +22,5 @@ def retire(change: Change, *, version: int | None = None, reason: str) -> Moved:
     if number not in state.promoted:
         known = ", ".join(map(str, sorted(state.promoted)))
         raise BadInput(f"version {number} was never champion; these were: {known}", hint="beampermit history")
+    change.must_be_new("retire", state, version)
     return change.write("retire", state.promoted[number], reason)

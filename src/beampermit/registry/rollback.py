@@ -26,6 +26,7 @@ def rollback(change: Change, *, to: int | None = None, reason: str = "", retired
     done = _done_already(change, state, to)
     if done:
         return done
+    change.must_be_new("rollback", state, to)
     target = _target(state, last, to, retired)
     change.watch("judge the bytes to go back to")
     must_be_there(change.registry, target)
