@@ -87,6 +87,9 @@ class Git:
 
 def find_root(start: Path) -> Path:
     """The top of the work tree that holds `start`. Raises `BadInput`."""
+    if not start.is_dir():
+        there = next(folder for folder in start.absolute().parents if folder.is_dir())
+        raise BadInput("there is no such folder", file=start, hint=f"ls {there}")
     found = run(["git", "rev-parse", "--show-toplevel"], cwd=start, env=QUIET)
     if found.code:
         raise BadInput("this folder is in no git repository", file=start, hint="git init")

@@ -155,8 +155,8 @@ def bundle(
 
     with steps() as watch:
         done = choice.bundle(project.resolve(), to, variant=variant, platform=platform, watch=watch)
-    body = {"bundle": str(done.path), "packages": done.packages, "bytes": done.size}
-    words = f"{done.path}: {done.packages} packages, {done.size / 2**20:.1f} MiB"
+    body = {"bundle": str(done.path), "files": done.files, "bytes": done.size}
+    words = f"{done.path}: {done.files} files of packages, {done.size / 2**20:.1f} MiB"
     show(body, lambda: console().print(words, markup=False, soft_wrap=True), as_json)
 
 

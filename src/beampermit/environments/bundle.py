@@ -17,10 +17,10 @@ from beampermit.files import replacing, write_text
 
 @dataclass(frozen=True)
 class Bundled:
-    """What was written: the number of files and their bytes."""
+    """What was written: the number of files, with uv often several of one package, and their bytes."""
 
     path: Path
-    packages: int
+    files: int
     size: int
 
 
@@ -65,7 +65,7 @@ def opened(path: Path) -> Iterator[Path]:
 
 def _fill(folder: Path, lock: Lock, files: Mapping[str, Path], watch: Watch) -> None:
     for number, (name, file) in enumerate(files.items(), 1):
-        watch(f"copying packages: {number} of {len(files)}")
+        watch(f"copying files: {number} of {len(files)}")
         target = folder / name
         if target.is_file() and target.stat().st_size == file.stat().st_size:
             continue

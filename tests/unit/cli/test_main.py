@@ -126,6 +126,7 @@ def test_a_project_that_is_no_folder_is_bad_input(tmp_path: Path, verb: str, pla
     found = CliRunner().invoke(main.app, ["data", verb, "--project", str(tmp_path / place), "--json"])
     assert isinstance(found.exception, BadInput)
     assert str(found.exception) == f"{tmp_path / place}: there is no such folder"
+    assert found.exception.hint == f"ls {tmp_path}"
 
 
 def test_a_contract_can_be_checked_and_its_schema_accepts_it(project: Project) -> None:

@@ -75,6 +75,13 @@ def test_apply_by_a_workflows_token_says_whose_it_must_be(run: Run, monkeypatch:
         run("apply")
 
 
+def test_an_audit_that_cannot_read_a_workflow_names_its_line_and_what_says_more(run: Run, root: Project) -> None:
+    (root.root / WORKFLOW).write_text("jobs: [unclosed\non: push\n")
+    with pytest.raises(BadInput, match=r"pull-request\.yml:2: not YAML") as caught:
+        run("audit")
+    assert caught.value.hint == "beampermit check GIT"
+
+
 def test_apply_of_a_broken_file_asks_nobody(run: Run, root: Project, github: GitHub) -> None:
     (root.root / RULESET).write_text('{"name": "main"}')
     with pytest.raises(BadInput, match=r"main\.json: no ruleset: target: Field required"):

@@ -66,7 +66,7 @@ def bundled(lock: Lock, root: Path, platform: str, watch: Watch) -> dict[str, Pa
     files = list(wanted(lock, packages.values(), platform))
     found: dict[str, Path] = {}
     for number, (package, artifact) in enumerate(files, 1):
-        watch(f"fetching packages: {number} of {len(files)}")
+        watch(f"fetching files: {number} of {len(files)}")
         place = root / artifact.address if artifact.local else _cache() / str(artifact.sha256) / artifact.file_name
         if not is_locked(place, artifact):
             if artifact.local:

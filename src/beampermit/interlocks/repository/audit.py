@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from beampermit.errors import BeampermitError
 from beampermit.github.own import own_workflows
 from beampermit.github.protection import Protection, look
-from beampermit.github.required import find_permit
+from beampermit.github.required import Reported, find_permit
 from beampermit.github.rulesets import MAIN, read_ruleset
 from beampermit.github.whom import find_branch, must_find_client
 from beampermit.interlocks.repository.ownership import ownership
@@ -32,7 +33,7 @@ class Audit(Record):
 def audit(project: Project, repository: str = "", branch: str = "") -> Audit:
     """Ask GitHub, and compare. Raises `Tripped` for no clear answer, `BadInput`, `Outside`."""
     client = must_find_client(project.git, repository)
-    permit = find_permit(workflows(project).texts, own_workflows())
+    permit = _required_check(project)
     found = look(client, branch or find_branch(project.git))
     owners = ownership(project).gap
     gaps = (*found.gaps, *found.check_gaps(permit.context), *filter(None, [owners]))
@@ -48,6 +49,15 @@ def audit(project: Project, repository: str = "", branch: str = "") -> Audit:
         gaps=gaps,
         notes=tuple(notes),
     )
+
+
+def _required_check(project: Project) -> Reported:
+    """What `find_permit` finds; the interlocks on the repository say more about a workflow that it cannot follow."""
+    try:
+        return find_permit(workflows(project).texts, own_workflows())
+    except BeampermitError as error:
+        error.hint = error.hint or "beampermit check GIT"
+        raise
 
 
 def _drift(project: Project, found: Protection) -> list[str]:

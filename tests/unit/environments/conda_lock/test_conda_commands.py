@@ -79,7 +79,7 @@ def test_a_bundle_is_all_that_an_installation_needs(
     env: Env, locked: Path, channel: Channel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     bundle, prefix = tmp_path / name, tmp_path / "environment"
-    assert env("bundle", str(bundle), "--variant", "cuda", "--json")["packages"] == 6
+    assert env("bundle", str(bundle), "--variant", "cuda", "--json")["files"] == 6
     monkeypatch.setenv("BEAMPERMIT_CACHE", str(tmp_path / "another-machine"))
     channel.faults["/"] = lambda _: (500, b"")
     channel.asked.clear()
@@ -208,7 +208,7 @@ def test_a_channel_that_wants_a_login_gets_it_from_netrc(
     assert "netrc" in refused.hint
     (tmp_path / "netrc").write_text(f"machine 127.0.0.1 login ada password {TOKEN}\n")
     env("lock")
-    assert env("bundle", str(tmp_path / "bundle"), "--json")["packages"] == 6
+    assert env("bundle", str(tmp_path / "bundle"), "--json")["files"] == 6
     env("install", "--prefix", str(tmp_path / "environment"))
     written = [*root.glob("*.yml"), *(tmp_path / "environment/conda-meta").glob("*.json")]
     assert TOKEN not in "".join(path.read_text() for path in written)

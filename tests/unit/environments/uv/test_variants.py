@@ -199,7 +199,7 @@ def test_an_unknown_variant_is_refused_with_those_there_are(root: Path) -> None:
 def test_a_bundle_installs_where_no_index_answers(root: Path, tmp_path: Path, name: str) -> None:
     to = tmp_path / "stick" / name
     done = choice.bundle(root, to, variant="cuda", watch=quiet)
-    assert (done.path, done.packages) == (to, 5)
+    assert (done.path, done.files) == (to, 5)
     text = (root / "uv.lock").read_text()
     dead = Index(tmp_path / "dead")
     dead.close()
