@@ -46,6 +46,7 @@ bench: $(VENV)/.installed ## Measure speed and memory; docs/performance.md says 
 
 lock: ## Lock this repository's own packages again: hashes without addresses
 	$(BIN)/uv pip compile pyproject.toml $(LOCKED) -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra keyless --constraint requirements.lock $(LOCKED) | grep -vxFf requirements.lock > actions/setup/keyless.lock
 	$(BIN)/uv pip compile pyproject.toml --group dev $(LOCKED) -o requirements-dev.lock
 
 LOCKED = --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header

@@ -154,7 +154,21 @@ def test_other_sources_are_another_referee(
     setup.referee()
     (root / "requirements.lock").write_text("")
     setup.referee()
-    assert len({path.name for path in installs}) == 2
+    monkeypatch.setenv("KEYLESS", "true")
+    setup.referee()
+    assert len({path.name for path in installs}) == 3
+
+
+def test_what_signs_as_a_workflow_is_installed_by_hash_on_top_where_it_is_asked_for(
+    setup: ModuleType, monkeypatch
+) -> None:
+    assert setup.requirements() == ["requirements.lock"]
+    monkeypatch.setenv("KEYLESS", "true")
+    plain, more = ((ROOT / name).read_text() for name in setup.requirements())
+    names = set(re.findall(r"^([\w.-]+)==", more, re.MULTILINE))
+    assert "sigstore" in names
+    assert not names & set(re.findall(r"^([\w.-]+)==", plain, re.MULTILINE)), "a package has one version"
+    assert all("--hash=sha256:" in block for block in re.split(r"\n(?=\w)", more))
 
 
 def test_uv_comes_from_the_lock_by_hash_where_there_is_none(setup: ModuleType, monkeypatch, tmp_path: Path) -> None:

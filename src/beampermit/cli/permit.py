@@ -81,7 +81,9 @@ def assemble(
 
 @app.command()
 def sign(
-    permit: Annotated[Path, typer.Argument(help="The permit that `permit assemble` wrote.")] = Path("permit.json"),
+    permit: Annotated[
+        Path, typer.Argument(help="The permit that `permit assemble` wrote; with --keyless also one that a key signed.")
+    ] = Path("permit.json"),
     out: Annotated[
         Path | None, typer.Option(help="Where the signed permit goes.", show_default="beside it, as NAME.dsse.json")
     ] = None,
@@ -92,7 +94,7 @@ def sign(
     project: Where = Path(),
     as_json: Json = False,
 ) -> None:
-    """Sign a permit with the key that BEAMPERMIT_SIGNING_KEY holds (PEM text, or a path)."""
+    """Sign a permit with the key that BEAMPERMIT_SIGNING_KEY holds (PEM text, or a path), or as a workflow."""
     import os
 
     from beampermit.files import write_bytes
@@ -100,15 +102,17 @@ def sign(
     from beampermit.permit import envelope, keys
     from beampermit.permit.statement import read_statement
 
-    statement = read_statement(permit)
     if keyless:
         from beampermit.permit.keyless import sign_keyless
         from beampermit.permit.sigstores import trust_of
 
+        statement = envelope.read_permit(permit, project.resolve())
         bundle = sign_keyless(statement, trust or trust_of(project.resolve()))
-        target, by = out or permit.with_suffix(".sigstore.json"), {"identity": bundle.identity}
+        name = permit.name.removesuffix(".json").removesuffix(".dsse")
+        target, by = out or permit.with_name(f"{name}.sigstore.json"), {"identity": bundle.identity}
         write_bytes(target, bundle.content)
     else:
+        statement = read_statement(permit)
         key = keys.signing_key(os.environ.get(keys.VARIABLE))
         keys.must_fit(key, find_root(project.resolve()) / keys.PUBLIC_IN_PROJECT)
         target, by = out or permit.with_suffix(".dsse.json"), {"key": keys.key_id(key.public_key())}

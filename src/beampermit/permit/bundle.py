@@ -57,8 +57,15 @@ def unseal_keyless(content: bytes, signer: Signer, name: Path | str = "permit", 
     """
     bundle = _parse(content, name)
     verifier = library("verify").Verifier(trusted_root=read_trust(trust, offline=True).trusted_root)
+    errors = library("errors")
     try:
         kind, payload = verifier.verify_dsse(bundle, signer.policy())
+    except errors.CertValidationError as error:
+        raise Tripped(
+            f"its certificate is not of the Sigstore that is trusted here, or was not good then: {line(error)}",
+            file=name,
+            hint="where Sigstore is the laboratory's own, name its ClientTrustConfig: --trust FILE",
+        ) from None
     except Exception as error:  # the library raises many kinds for what a hostile bundle holds
         raise Tripped(f"not signed by {signer.identity}, as {signer.issuer} says: {line(error)}", file=name) from None
     if kind != PAYLOAD_TYPE:

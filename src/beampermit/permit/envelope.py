@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from beampermit.errors import BadInput, Tripped
-from beampermit.permit.statement import Statement, parse_statement
-from beampermit.permit.trusted import PublicKeys, key_id
-from beampermit.reading import parse_json
+from beampermit.git import find_root
+from beampermit.permit.statement import Statement, make_statement, parse_statement
+from beampermit.permit.trusted import PUBLIC_IN_PROJECT, PublicKeys, key_id, public_keys
+from beampermit.reading import parse_json, read_json
 from beampermit.verdict import Record
 
 if TYPE_CHECKING:
@@ -82,6 +83,14 @@ def read_envelope(file: Path, trusted: PublicKeys, *, now: datetime | None = Non
         raise BadInput("there is no signed permit here", file=file, hint="beampermit permit sign")
     content = file.read_bytes()
     return Signed(unseal(content, trusted, file, now=now), content)
+
+
+def read_permit(file: Path, project: Path) -> Statement:
+    """The permit in `file`, whether it is not signed yet or was by a key of the project. Raises as both."""
+    body = read_json(file, limit=LARGEST)
+    if isinstance(body, dict) and "payloadType" in body:
+        return read_envelope(file, public_keys(find_root(project) / PUBLIC_IN_PROJECT)).statement
+    return make_statement(body, file)
 
 
 def unseal(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ def read_trust(file: Path | None, *, offline: bool) -> Any:
     """
     config = library("models").ClientTrustConfig
     if file is None:
+        # It warns of what is asked for here: that nothing is fetched.
+        logging.getLogger("sigstore._internal.tuf").setLevel(logging.ERROR)
         return config.production(offline=offline)
     if not file.is_file():
         raise BadInput("there is no trust configuration here", file=file)

@@ -11,10 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from beampermit.cli.permit import app
+from beampermit.errors import BadInput, BeampermitError
 from beampermit.interlocks import runner
+from beampermit.permit.sigstores import TRUST_IN_PROJECT
 from beampermit.verdict import write_verdicts
 from laboratory import Laboratory, found_laboratory, verdicts
+from sigstore_stand_in import Job, running
 
 Say = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -115,15 +120,73 @@ def test_a_model_folder_is_judged_without_git_and_without_a_project(laboratory: 
 def test_signing_without_a_key_needs_an_identity_and_writes_nothing(
     laboratory: Laboratory, say: Say, tmp_path: Path
 ) -> None:
-    signed = laboratory.sign()
-    (tmp_path / "permit.json").write_text(signed.statement.text)
+    (tmp_path / "permit.json").write_text(laboratory.sign().statement.text)
     refused = say("sign", tmp_path / "permit.json", "--keyless", key="")
     assert refused.returncode == 4
     assert "this job has no identity to sign with" in refused.stderr
     assert not list(tmp_path.glob("permit.*.json"))
+
+
+@pytest.fixture
+def refused(laboratory: Laboratory) -> Callable[..., BeampermitError]:
+    """Why `beampermit permit verify ...` refuses, in the project."""
+
+    def run(*words: object) -> BeampermitError:
+        said = CliRunner().invoke(app, ["verify", *map(str, words), "--project", str(laboratory.root)])
+        assert isinstance(said.exception, BeampermitError), said.output
+        assert said.output == ""
+        return said.exception
+
+    return run
+
+
+def test_what_the_key_signed_a_workflow_signs_too_and_anybody_verifies(
+    laboratory: Laboratory, say: Say, refused: Callable[..., BeampermitError], tmp_path: Path
+) -> None:
+    signed, bundle = laboratory.sign(), tmp_path / "permit.sigstore.json"
     (tmp_path / "permit.dsse.json").write_bytes(signed.content)
-    other = say(
-        "verify", tmp_path / "permit.dsse.json", "--identity", "https://github.com/lab/faults/x.yml@refs/heads/main"
-    )
-    assert (other.returncode, other.stdout) == (2, "")
-    assert "not a bundle of Sigstore" in other.stderr
+    with running(job=Job(commit=laboratory.project.git.head())) as sigstore, sigstore.at_work():
+        sigstore.trust(laboratory.root / TRUST_IN_PROJECT)
+        made = say("sign", tmp_path / "permit.dsse.json", "--keyless", "--json", key="")
+    assert json.loads(made.stdout)["identity"] == sigstore.job.identity, made.stderr
+    words = (bundle, "--identity", sigstore.job.identity, "--model", laboratory.root / "model")
+
+    right = say("verify", *words, "--name", "bpm-faults", "--json")  # nothing answers any more: it is done offline
+    assert json.loads(right.stdout)["permit"] == signed.statement.digest, right.stderr
+
+    other = refused(*words, "--name", "orbit")
+    assert (other.exit_code, str(other)) == (1, "this permit is for 'bpm-faults', not for 'orbit'")
+    with_a_key = refused(bundle)
+    assert with_a_key.exit_code == 2
+    assert "a bundle of Sigstore, signed with no key" in str(with_a_key)
+    without = refused(tmp_path / "permit.dsse.json", "--identity", sigstore.job.identity)
+    assert without.exit_code == 2
+    assert "signed with a key, not as a workflow" in str(without)
+    laboratory.change(2)
+    newer = refused(*words)
+    assert newer.exit_code == 1
+    assert "these bytes are not those that the permit binds" in str(newer)
+    (laboratory.root / TRUST_IN_PROJECT).unlink()
+    by_the_public_one = refused(*words)
+    assert by_the_public_one.exit_code == 1
+    assert "its certificate is not of the Sigstore that is trusted here" in str(by_the_public_one)
+
+
+def test_what_no_key_of_the_project_signed_no_workflow_signs(laboratory: Laboratory, say: Say, tmp_path: Path) -> None:
+    envelope = laboratory.sign().content
+    (tmp_path / "permit.dsse.json").write_bytes(envelope.replace(b'"sig": "', b'"sig": "AAAA'))
+    with running() as sigstore, sigstore.at_work():
+        refused = say("sign", tmp_path / "permit.dsse.json", "--keyless", key="")
+        assert sigstore.asked == []
+    assert refused.returncode == 1
+    assert not (tmp_path / "permit.sigstore.json").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--caller", "x"), ("--trust", "x.json"), ("--identity", ""), ("--identity", "x", "--key", "permit.pub")],
+)
+def test_words_that_would_be_passed_over_are_refused(words: tuple[str, ...], tmp_path: Path) -> None:
+    said = CliRunner().invoke(app, ["verify", str(tmp_path / "permit.dsse.json"), *words])
+    assert isinstance(said.exception, BadInput)
+    assert "--identity" in str(said.exception)

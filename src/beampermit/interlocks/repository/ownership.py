@@ -18,6 +18,7 @@ GUARDED = (
     f"{RULESETS}/*",
     f"{WORKFLOWS}/*",
     ".github/permit.pub",
+    ".github/permit.trust.json",
     "*action.yml",
     "dvc.lock",
     "uv.lock",
