@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,19 +29,24 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(autouse=True)
-def _own_git_identity(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Tests never read or write the git configuration of whoever runs them, nor the variables of a CI run."""
+@pytest.fixture(scope="session", autouse=True)
+def _own_git_identity(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests never read or write the git configuration of whoever runs them, nor the variables of a CI run.
+
+    Of the session, so that what is made once for many tests has the same identity.
+    """
     config = tmp_path_factory.getbasetemp() / "gitconfig"
-    if not config.exists():
-        config.write_text(
-            "[user]\n\tname = Ada Operator\n\temail = ada@lab.example\n"
-            "[init]\n\tdefaultBranch = main\n[commit]\n\tgpgsign = false\n"
-        )
-    for name in [name for name in os.environ if name.startswith(("GITHUB_", "GH_", "GIT_"))] + ["MLFLOW_TRACKING_URI"]:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
-    monkeypatch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
+    config.write_text(
+        "[user]\n\tname = Ada Operator\n\temail = ada@lab.example\n"
+        "[init]\n\tdefaultBranch = main\n[commit]\n\tgpgsign = false\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        for name in tuple(os.environ):
+            if name.startswith(("GITHUB_", "GH_", "GIT_")) or name == "MLFLOW_TRACKING_URI":
+                patch.delenv(name)
+        patch.setenv("GIT_CONFIG_GLOBAL", str(config))
+        patch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
+        yield
 
 
 @pytest.fixture

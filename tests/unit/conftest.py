@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +34,16 @@ REVIEWED = "acquisition,device,plane,faulty,labelled_by,labelled_at,why,confiden
 OPINION = "Ada,2026-02-01T10:00:00Z,seen in the tunnel,0.9"
 SPLITS = {"train": 1, "validation": 2, "test": 3}
 """Name of a split -> the number of its only acquisition, its only device and its day."""
-IDENTITY = {f"GIT_{who}_{what}": "ada" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
 @pytest.fixture(scope="session")
-def dvc_template(tmp_path_factory: pytest.TempPathFactory, contract_text: str) -> Iterator[Path]:
+def dvc_template(tmp_path_factory: pytest.TempPathFactory, contract_text: str) -> Path:
     """A folder with `project` (two stages that ran, committed) and `storage` (its remote, with everything pushed)."""
     folder = tmp_path_factory.mktemp("dvc")
     root = folder / "project"
     (root / "data/dataset").mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVC_SITE_CACHE_DIR", str(folder / "site"))
-        for name, value in {**IDENTITY, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}.items():
-            patch.setenv(name, value)
         _git(root, "init", "--quiet", "--initial-branch", "main")
         (root / "contract.yaml").write_text(contract_text.replace("shape: [250]", "shape: [4]"))
         (root / "dvc.yaml").write_text(PIPELINE)
@@ -68,7 +65,7 @@ def dvc_template(tmp_path_factory: pytest.TempPathFactory, contract_text: str) -
         remake(root)
         _git(root, "add", "--all")
         _git(root, "commit", "--quiet", "--message", "The data")
-        yield folder
+    return folder
 
 
 @pytest.fixture

@@ -37,11 +37,7 @@ PULL_REQUEST, RELEASE = ".github/workflows/pull-request.yml", ".github/workflows
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A generated project, not locked."""
-    with pytest.MonkeyPatch.context() as patch:
-        config = tmp_path_factory.mktemp("config") / "gitconfig"
-        config.write_text("[user]\n\tname = Ada Operator\n\temail = ada@lab.example\n")
-        patch.setenv("GIT_CONFIG_GLOBAL", str(config))
-        return generate(tmp_path_factory.mktemp("generated"), {"project_slug": "bpm-faults"}, lock=False)
+    return generate(tmp_path_factory.mktemp("generated"), {"project_slug": "bpm-faults"}, lock=False)
 
 
 @pytest.fixture(params=["ours", "generated"])
@@ -134,6 +130,15 @@ def test_an_action_is_one_verb_of_the_command() -> None:
         text = file.read_text()
         assert "python" not in text or file.parent.name == "setup", file
         assert "beampermit " in text, file
+
+
+def test_a_step_that_reads_the_ledger_may_read_a_private_repository() -> None:
+    for file in action_files(ROOT):
+        for step in YAML(typ="safe").load(file)["runs"]["steps"]:
+            script = step.get("run", "")
+            if re.search(r"beampermit (promote|publish|rollback|retire|freeze|thaw|reconcile)\b", script):
+                assert "/setup/credentials.sh" in script, f"{file}: {step['name']}"
+                assert "TOKEN" in step["env"], f"{file}: {step['name']}"
 
 
 def test_a_generated_project_calls_our_workflows_in_few_lines(generated: Path) -> None:

@@ -27,14 +27,10 @@ def hooks() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    with pytest.MonkeyPatch.context() as patch:
-        for who in ("AUTHOR", "COMMITTER"):
-            patch.setenv(f"GIT_{who}_NAME", "Ada Operator")
-            patch.setenv(f"GIT_{who}_EMAIL", "ada@lab.example")
-        root = generate(tmp_path_factory.mktemp("hooked"), {"environment": "uv"})
-        with (root / ".pre-commit-config.yaml").open("w") as stream:
-            YAML().dump({"repos": [{"repo": "local", "hooks": hooks()}]}, stream)
-        subprocess.run(["git", "commit", "--all", "--quiet", "--message", "Hooks"], cwd=root, check=True)
+    root = generate(tmp_path_factory.mktemp("hooked"), {"environment": "uv"})
+    with (root / ".pre-commit-config.yaml").open("w") as stream:
+        YAML().dump({"repos": [{"repo": "local", "hooks": hooks()}]}, stream)
+    subprocess.run(["git", "commit", "--all", "--quiet", "--message", "Hooks"], cwd=root, check=True)
     return root
 
 

@@ -14,10 +14,7 @@ from beampermit.retrofit import additions
 
 @pytest.fixture(scope="session")
 def _foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
-        patch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
-        return make(tmp_path_factory.mktemp("foreign") / "orbit")
+    return make(tmp_path_factory.mktemp("foreign") / "orbit")
 
 
 @pytest.fixture

@@ -53,8 +53,7 @@ def make(root: Path) -> Path:
 
 
 def git(root: Path, *arguments: str) -> str:
-    command = ["git", "-c", "user.name=Ada Operator", "-c", "user.email=ada@lab.example", *arguments]
-    return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True).stdout
 
 
 def dvc(root: Path, *arguments: str) -> None:
