@@ -42,7 +42,6 @@ PEOPLE = {  # the template's own answers are marked TODO, and DOC002 finds them
     "on_call": "Control room, +1 555 0100",
     "logbook": "https://logbook.lab.example",
 }
-IDENTITY = "[user]\n\tname = Ada Operator\n\temail = ada@lab.example\n[init]\n\tdefaultBranch = main\n"
 
 
 @pytest.fixture(scope="session")
@@ -101,15 +100,12 @@ def _make(folder: Path, kept: Path) -> None:
     for name in (SLUG, "origin.git", "dvc-storage"):
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / "environment").unlink(missing_ok=True)
-    (folder / "gitconfig").write_text(IDENTITY)
+    root = generate(folder, {"project_slug": SLUG, "environment": "uv", **PEOPLE}, lock=True)
+    backend = backend_of(root)
+    prefix = kept / f"environment-{backend.read(root).digest.removeprefix('sha256:')[:12]}"
+    install(backend, root, prefix, reuse=True, watch=lambda _: None)
+    (folder / "environment").symlink_to(prefix)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GIT_CONFIG_GLOBAL", str(folder / "gitconfig"))
-        patch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
-        root = generate(folder, {"project_slug": SLUG, "environment": "uv", **PEOPLE}, lock=True)
-        backend = backend_of(root)
-        prefix = kept / f"environment-{backend.read(root).digest.removeprefix('sha256:')[:12]}"
-        install(backend, root, prefix, reuse=True, watch=lambda _: None)
-        (folder / "environment").symlink_to(prefix)
         patch.setenv(VARIABLE, str(prefix))
         project = Project(root)
         dvc(project, "repro", "--quiet")
