@@ -35,6 +35,8 @@ from beampermit.verdict import Outcome, Verdict, VerdictFile, Where
 MODEL = "bpm-faults"
 INTERLOCKS = ("DOC001", "ENV001")
 WHY = "drifts"
+SECRET = "hunter2-of-the-laboratory"
+"""No command may ever print it."""
 Watch = Callable[[str], None] | None
 PLACES = (
     ("experiments", "artifact_location"),

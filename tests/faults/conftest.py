@@ -2,28 +2,67 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import resource
 import signal
 import sys
+import threading
+import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
 from typing import Any
 
 import pytest
 
 from beampermit.cli import main
+from beampermit.environments import Environment
 from beampermit.errors import BeampermitError
-from laboratory import Laboratory, database, laboratory, loads, prepared
+from laboratory import SECRET, Laboratory, database, laboratory, loads, prepared
 
 __all__ = ["database", "laboratory", "prepared"]
 
 Action = Callable[[Callable[[str], None]], Any]
 BROKE = 99
 _FORK = multiprocessing.get_context("fork")
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
+    """A server that gives one answer to everything, `after` so many seconds; its address, with a password."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(status: int, body: object = "no", after: float = 0.0) -> str:
+        class Answer(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                time.sleep(after)
+                content = json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            do_POST = do_PATCH = do_DELETE = do_GET  # noqa: N815 - the names are http.server's
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return f"http://ada:{SECRET}@127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
 
 
 @dataclass(frozen=True)
@@ -39,14 +78,16 @@ class Said:
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
     """Run `beampermit WORDS` in a laboratory, all of it but the start of a process and the model of the deployment."""
     monkeypatch.setattr("beampermit.registry.deployment.deploy", lambda *given: loads(given[-1]))
+    monkeypatch.setattr("beampermit.environments.environment.environment_of", Environment)
 
     def run(laboratory: Laboratory, *words: str) -> Said:
         capsys.readouterr()
-        with monkeypatch.context() as here, pytest.raises(SystemExit) as ended:
+        with monkeypatch.context() as here:
             here.chdir(laboratory.root)
             here.setenv("MLFLOW_TRACKING_URI", laboratory.uri)
             here.setattr(sys, "argv", ["beampermit", *words])
-            main.run()
+            with pytest.raises(SystemExit) as ended:
+                main.run()
         out, err = capsys.readouterr()
         assert "Traceback" not in err
         assert isinstance(ended.value.code, int)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sqlite3
 import time
 from collections.abc import Callable
@@ -204,13 +203,6 @@ def test_a_registry_that_is_down_is_exit_4_soon(second: Laboratory) -> None:
     assert time.monotonic() - start < 60
     assert "secret" not in str(caught.value)
     assert second.events() == [("promote", 1), ("promote", 2)]
-
-
-def test_a_registry_that_hangs_is_exit_4_in_bounded_time(second: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(Outside, match=r"(?i)timed out"):
-        Laboratory(second.root, second.key, f"http://127.0.0.1:{silent.getsockname()[1]}").rollback()
 
 
 def test_a_corrupted_line_is_named_by_the_command(second: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
