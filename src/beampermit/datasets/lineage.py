@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from beampermit.datasets.repository import Repository, bad_input
+from beampermit.datasets.dvc_errors import bad_input
+from beampermit.datasets.repository import Repository
 from beampermit.datasets.workspace import oddities
 
 

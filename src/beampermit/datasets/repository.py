@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from beampermit.datasets import configuration, manifests, paths
+from beampermit.datasets.bound import bound
+from beampermit.datasets.dvc_errors import bad_input, line_of
 from beampermit.datasets.manifests import Manifest
 from beampermit.datasets.remote import Remote
-from beampermit.errors import BadInput, BeampermitError
+from beampermit.errors import BadInput
 from beampermit.project import Project
 
 HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
@@ -145,7 +146,7 @@ class Repository:
         names = self.project.git("ls-tree", "-r", "-z", "--name-only", base).split("\0")
         for name in names:
             if name.endswith(".dvc") or Path(name).name == "dvc.lock":
-                found |= set(_hashes(self.project.git.read(base, name) or ""))
+                found |= _hashes(self.project.git.read(base, name) or "", name)
         for oid in [oid for oid in found if oid.endswith(".dir")]:
             known = self.manifest(Kept("", "", "", oid, "md5"))
             if known is None or known.faults:
@@ -172,11 +173,11 @@ class Repository:
             raise BadInput(
                 f"{path} has the hash {value[:60]!r}, which is not one of DVC's",
                 file=lock,
-                line=_line_of(self.root / lock, value),
+                line=line_of(self.root / lock, value),
                 hint="dvc repro",
             )
         if reason := paths.fault(path):
-            raise BadInput(f"the output {path!a} {reason}", file=file, line=_line_of(self.root / file, path))
+            raise BadInput(f"the output {path!a} {reason}", file=file, line=line_of(self.root / file, path))
         return Kept(path, self.name(stage), lock, value, out.hash_name, out.remote, out.can_push)
 
     def name(self, stage: Any) -> str:
@@ -197,19 +198,6 @@ class Repository:
     def _leads_to_own_file(self, link: Path) -> bool:
         target = link.resolve()
         return target.is_file() and target.is_relative_to(self.root)
-
-
-@contextmanager
-def bad_input(root: Path) -> Iterator[None]:
-    """Turn what DVC raises about a project's files into `BadInput` with file and line."""
-    from dvc.exceptions import DvcException
-
-    try:
-        yield
-    except BeampermitError:
-        raise
-    except (DvcException, OSError, ValueError, TypeError, RecursionError) as error:
-        raise explain(error, root) from None
 
 
 def _open(root: Path, home: Path, text: str | None) -> Any:
@@ -236,72 +224,9 @@ def _open(root: Path, home: Path, text: str | None) -> Any:
         return Believed(str(root))
 
 
-def explain(error: Exception, root: Path) -> BadInput:
-    """The deepest thing that DVC says of a file, with the line where there is one."""
-    from dvc.utils.strictyaml import YAMLSyntaxError, YAMLValidationError, determine_linecol
-
-    if isinstance(error, YAMLSyntaxError):
-        file = _named(error.relpath, root)
-        line = _conflict(root / file)
-        if line:
-            return BadInput("there are merge-conflict markers in this file", file=file, line=line, hint="git mergetool")
-        mark = getattr(error.exc.__cause__, "problem_mark", None)
-        problem = getattr(error.exc.__cause__, "problem", None) or "cannot be read"
-        return BadInput(f"not YAML: {problem}", file=file, line=mark.line + 1 if mark else None)
-    if isinstance(error, YAMLValidationError):
-        from dvc.utils.serialize import parse_yaml_for_update
-
-        first = error.exc.errors[0]
-        line = determine_linecol(parse_yaml_for_update(error.text, error.path), first.path)[0]
-        where = ".".join(str(part) for part in first.path)
-        return BadInput(f"{where}: {first.error_message}", file=_named(error.path, root), line=line)
-    words = [" ".join(str(found).split()).replace(f"{root}/", "") for found in _chain(error)]
-    return BadInput("; ".join(dict.fromkeys(word for word in words if word)) or type(error).__name__, hint="dvc status")
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__
-
-
-def _named(path: str, root: Path) -> str:
-    found = Path(os.path.abspath(path))  # noqa: PTH100 - DVC names files from the current folder, links unresolved
-    return found.relative_to(root).as_posix() if found.is_relative_to(root) else path
-
-
-def _conflict(file: Path) -> int | None:
-    return next(
-        (
-            number
-            for number, line in enumerate(_lines(file), 1)
-            if line.startswith(("<<<<<<<", ">>>>>>>", "|||||||")) or line.rstrip() == "======="
-        ),
-        None,
-    )
-
-
-def _line_of(file: Path, word: str) -> int | None:
-    return next((number for number, line in enumerate(_lines(file), 1) if word in line), None)
-
-
-def _lines(file: Path) -> list[str]:
-    return file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
-
-
-def _hashes(text: str) -> Iterator[str]:
+def _hashes(text: str, name: str) -> set[str]:
     """The hashes of outputs in a `dvc.lock` or a `.dvc` file; of one that cannot be read, none."""
-    from dvc.utils.serialize import YAMLFileCorruptedError, parse_yaml
-
     try:
-        tree = parse_yaml(text, "base")
-    except YAMLFileCorruptedError:
-        return
-    if not isinstance(tree, dict):
-        return
-    stages = tree["stages"].values() if isinstance(tree.get("stages"), dict) else [tree]
-    for stage in stages:
-        for out in stage.get("outs", []) if isinstance(stage, dict) else []:
-            value = out.get("md5") if isinstance(out, dict) else None
-            if isinstance(value, str) and HASH.fullmatch(value):
-                yield value
+        return {output.hash for output in bound(text, name).values() if HASH.fullmatch(output.hash)}
+    except BadInput:
+        return set()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from beampermit.contract import FILE_NAME, parse_contract
+from beampermit.datasets.bound import bound
 from beampermit.datasets.profile import Shape
 from beampermit.datasets.remote import hash_of
 from beampermit.datasets.repository import HASH, Kept, Repository
@@ -84,23 +85,19 @@ def _revision(project: Project, word: str, commit: str, remote: bool) -> Version
 
 def _objects(repository: Repository, commit: str) -> dict[str, str]:
     """Path -> hash of the files that `dvc.lock` of a revision binds, those in folders too."""
-    from dvc.utils.serialize import YAMLFileCorruptedError, parse_yaml
-
     try:
-        tree = parse_yaml(repository.project.git.read(commit, "dvc.lock") or "", "dvc.lock")
-    except YAMLFileCorruptedError:
+        outputs = bound(repository.project.git.read(commit, "dvc.lock") or "", "dvc.lock")
+    except BadInput:
         raise BadInput(f"dvc.lock of {commit[:12]} is not YAML", file="dvc.lock") from None
-    stages = tree.get("stages") if isinstance(tree, dict) else None
     found: dict[str, str] = {}
-    for stage in (stages or {}).values():
-        for out in stage.get("outs", []) if isinstance(stage, dict) else []:
-            path, oid = str(out.get("path")), str(out.get("md5"))
-            if not HASH.fullmatch(oid) or PurePosixPath(path).is_absolute():
-                continue
-            if not oid.endswith(".dir"):
-                found[path] = oid
-            elif (manifest := repository.manifest(Kept(path, "", "dvc.lock", oid, "md5"))) and not manifest.faults:
-                found |= {f"{path}/{name}": value for name, value in manifest.files.items()}
+    for path, output in outputs.items():
+        if not HASH.fullmatch(output.hash) or PurePosixPath(path).is_absolute():
+            continue
+        kept = Kept(path, "", "dvc.lock", output.hash, "md5")
+        if not kept.folder:
+            found[path] = kept.oid
+        elif (manifest := repository.manifest(kept)) and not manifest.faults:
+            found |= {f"{path}/{name}": value for name, value in manifest.files.items()}
     return found
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
+from beampermit.datasets.bound import Bound
 from beampermit.documents import markdown, numbers
-from beampermit.documents.changes.data import Bound
 from beampermit.documents.markdown import Markdown
 
 LIMIT = 65_536

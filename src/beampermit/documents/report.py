@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from beampermit import __version__
+from beampermit.datasets.bound import Count
 from beampermit.documents import papers
 from beampermit.documents.bounds import bounded
-from beampermit.documents.changes.data import Count, Swap
+from beampermit.documents.changes.data import Swap
 from beampermit.documents.changes.flat import Move
 from beampermit.documents.charts import Plots
 from beampermit.documents.comparison import Champion, Compared

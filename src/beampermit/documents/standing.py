@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from beampermit.contract import FILE_NAME, Contract
+from beampermit.datasets.bound import Bound
 from beampermit.datasets.devices import device_table
 from beampermit.digest import digest_file
 from beampermit.documents import facts, measured
-from beampermit.documents.changes.data import Bound, after
+from beampermit.documents.changes.data import after
 from beampermit.documents.changes.sides import Sides
 from beampermit.documents.charts import Plots
 from beampermit.environments.choice import BACKENDS, lock_files
