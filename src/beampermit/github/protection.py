@@ -11,24 +11,22 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field, ValidationError
 
 from beampermit.errors import BadInput, Outside, Tripped
+from beampermit.github.answers import Answer
 from beampermit.github.client import Client, Limited, Refused
 from beampermit.github.rulesets import GITHUB_ACTIONS
 
 HINT = "beampermit protect apply"
 
 
-class ActiveRule(BaseModel):
-    """One rule as GitHub lists it; keys that we do not know may come."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+class ActiveRule(Answer):
+    """One rule as GitHub lists it."""
 
     type: str
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = Field(default_factory=dict)
     ruleset_id: int | None = None
-    ruleset_source: str = ""
 
 
 @dataclass(frozen=True)

@@ -50,11 +50,6 @@ class Job:
     environment: Any = None
     lines: Mapping[str, int] = field(default_factory=dict)
 
-    @property
-    def runs_after_failure(self) -> bool:
-        """Whether its `if` lets it run although a job it needs failed."""
-        return "always()" in self.condition or "!cancelled()" in self.condition.replace(" ", "")
-
 
 @dataclass(frozen=True)
 class Workflow:
