@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from beampermit.cli.output import Json, console, show
 from beampermit.cli.progress import steps
+
+if TYPE_CHECKING:
+    from beampermit.project import Project
 
 
 def reproduce(
@@ -36,48 +39,49 @@ def reproduce(
 
     Run again after it was killed, it goes on with the seeds that are left. Exit code 1: not the same model.
     """
-    from beampermit.documents.reproduction import summarise, summarised, text
-    from beampermit.errors import BadInput
+    from beampermit.documents.reproduction import headline, summarise, summarised, text
     from beampermit.processes import ended_by_signals
     from beampermit.project import Project
     from beampermit.registry.served import served
     from beampermit.reproduction.environments import fresh, reused
     from beampermit.reproduction.reproduce import reproduce as again
-    from beampermit.reproduction.worktree import commit_of_work_tree
 
     if champion and commit:
         raise typer.BadParameter("the ledger says which commit it is", param_hint="--champion")
     found = Project.find(project.resolve())
-    judge, digest, in_service = found.judge, "", ""
-    if champion:
-        known = served(found)
-        if known is None:
-            name = found.contract.model.name
-            nothing = f"nothing to make again: no version of {name} is in service"
-            summarise(nothing)
+    with ended_by_signals(), steps() as watch, summarised():
+        known = served(found) if champion else None
+        if champion and known is None:
+            nothing = f"no version of {found.contract.model.name} is in service"
+            summarise("Nothing to make again", nothing)
             show({"champion": None}, lambda: console().print(nothing, markup=False, soft_wrap=True), as_json)
             return
-        judge, digest, chosen = known.contract, known.event.digest, known.event.commit
-        in_service = f"version {known.event.version} of {known.event.model}, in service since {known.event.at}\n"
-    else:
-        chosen = found.git.resolve(commit) if commit else commit_of_work_tree(found.git)
-    if chosen is None:
-        raise BadInput(f"{commit!r} is no commit of this repository", file=found.root, hint="git fetch origin")
-    with ended_by_signals(), steps() as watch, summarised():
+        chosen = known.event.commit if known else _commit(found, commit)
+        judge = known.contract if known else found.judge
         done = again(
             found,
             judge,
             chosen,
             (reused if reuse else fresh)(watch, variant),
             seeds=_seeds(seeds, judge.reproducibility.seeds),
-            digest=digest,
+            digest=known.event.digest if known else "",
             out=out,
             watch=watch,
         )
-    words = f"{in_service}{text(done)}"
-    summarise(words, sound=done.sound)
+    words = "\n".join(filter(None, (known and known.words, text(done))))
+    summarise(headline(done), words)
     show(done.as_json(), lambda: console().print(words, markup=False, soft_wrap=True), as_json)
     raise typer.Exit(0 if done.sound else 1)
+
+
+def _commit(project: Project, named: str | None) -> str:
+    from beampermit.errors import BadInput
+    from beampermit.reproduction.worktree import commit_of_work_tree
+
+    found = project.git.resolve(named) if named else commit_of_work_tree(project.git)
+    if found is None:
+        raise BadInput(f"{named!r} is no commit of this repository", file=project.root, hint="git fetch origin")
+    return found
 
 
 def _seeds(words: str | None, of_contract: tuple[int, ...]) -> tuple[int, ...]:

@@ -1,9 +1,14 @@
-"""A reproduction in words, for a terminal."""
+"""A reproduction in words: for a terminal, and for the summary of a workflow's run."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
+from beampermit.documents.markdown import block
+from beampermit.errors import BeampermitError
 from beampermit.reproduction.comparison import Compared
 from beampermit.reproduction.reproduce import Reproduction
 from beampermit.reproduction.weights import Likeness, Tensor
@@ -14,6 +19,29 @@ MOST = 8
 def text(done: Reproduction) -> str:
     """Several lines: the verdict, metric by metric, tensor by tensor, machine, seeds."""
     return "\n".join(_lines(done))
+
+
+def headline(done: Reproduction) -> str:
+    """For the summary of a run."""
+    return "✅ The same model" if done.sound else "❌ Not the same model"
+
+
+def summarise(headline: str, words: str) -> None:
+    """Write what came of it into the summary of a GitHub job; nothing outside of one."""
+    file = os.environ.get("GITHUB_STEP_SUMMARY")
+    if file:
+        with Path(file).open("a", encoding="utf-8") as stream:
+            stream.write(f"### {headline}\n\n{block(words)}\n\n")
+
+
+@contextmanager
+def summarised() -> Iterator[None]:
+    """The same of what keeps it from being made again at all: data or packages that are gone, a training that fails."""
+    try:
+        yield
+    except BeampermitError as error:
+        summarise("❌ It could not be made again", f"{error}\nnext: {error.hint}" if error.hint else str(error))
+        raise
 
 
 def _lines(done: Reproduction) -> Iterator[str]:

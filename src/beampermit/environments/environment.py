@@ -90,7 +90,8 @@ def environment_of(root: Path) -> Environment:
 def traces(root: Path) -> tuple[Path, ...]:
     """Files that change when a package of the project's environment is installed, removed or moved."""
     prefix = prefix_of(root)
-    return (prefix / "pyvenv.cfg", prefix / STAMP, *sorted(prefix.glob("lib/python*/site-packages/*.dist-info/RECORD")))
+    records = ("lib/python*/site-packages/*.dist-info/RECORD", "conda-meta/*.json")
+    return (prefix / "pyvenv.cfg", prefix / STAMP, *(path for kind in records for path in sorted(prefix.glob(kind))))
 
 
 def replace_by(environment: Environment, command: Sequence[str], project: Path) -> NoReturn:

@@ -314,7 +314,13 @@ def clean_variables() -> dict[str, str]:
 
     This spares honest code from leaking them; it is no wall, so no job that holds secrets runs unreviewed code.
     """
-    return {name: "" for name in os.environ if SECRET.search(name)} | CLEAN
+    return {name: "" for name in os.environ if SECRET.search(name) or _is_git_login(name)} | CLEAN
+
+
+def _is_git_login(name: str) -> bool:
+    """Whether a variable is what git sends along to a remote, as our actions tell it; an empty one sends nothing."""
+    key = os.environ.get(name.replace("_VALUE_", "_KEY_"), "")
+    return name.startswith("GIT_CONFIG_VALUE_") and key.lower().endswith(".extraheader")
 
 
 @contextmanager

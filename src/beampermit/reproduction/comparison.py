@@ -49,6 +49,8 @@ class Compared(Record):
     predictions: Predictions | None
     """None where the weights are the same bytes: then so are the predictions."""
     machine: dict[str, tuple[str, str]] | None
+    unscored: str = ""
+    """Why predictions of a model that is another one anyway could not be had."""
 
     @property
     def identical(self) -> bool:

@@ -89,6 +89,8 @@ def _differences(found: Compared) -> tuple[str, ...]:
         lines.append(f"{different} of {len(found.tensors)} tensors differ, most {tensor.words}")
     if found.predictions is not None and found.predictions.largest:
         lines.append(f"predictions on {found.predictions.rows} rows differ by {found.predictions.largest:.3g} at most")
+    if found.unscored:
+        lines.append(f"predictions were not compared: {found.unscored}")
     if found.within and not found.weights_within:
         other = ", ".join(found.machine or {}) or "a machine that left no record"
         lines.append(f"weights are shown and not judged: {other}")

@@ -5,30 +5,50 @@ from __future__ import annotations
 from pathlib import Path
 
 from beampermit.environments import Environment
-from beampermit.environments.choice import backend_of
-from beampermit.environments.environment import prefix_of
+from beampermit.environments.backend import Backend
+from beampermit.environments.choice import chosen
+from beampermit.environments.environment import STAMP, prefix_of
 from beampermit.environments.installation import install, shared_prefix
+from beampermit.errors import BadInput
 from beampermit.reproduction.prepared import Prepared
 from beampermit.reproduction.reproduce import Environments
 from beampermit.reproduction.retraining import Watcher
 
 
-def fresh(watch: Watcher) -> Environments:
+def fresh(watch: Watcher, variant: str = "") -> Environments:
     """Each package installed anew, into a folder that goes when the reproduction is done."""
-    return lambda ready: _installed(ready.tree, ready.own_environment, watch, reuse=False)
+    return lambda ready: _installed(chosen(ready.tree, variant=variant), ready, ready.own_environment, watch, False)
 
 
-def reused(watch: Watcher) -> Environments:
-    """The project's own environment where it is of the same lock, else the one that all checkouts of a lock share."""
+def reused(watch: Watcher, variant: str = "") -> Environments:
+    """The project's own environment where it was built from the same lock, for this or, where none is named, whichever
+    variant; else the one that all checkouts of a lock share. What somebody else built is left alone.
+    """
 
     def found(ready: Prepared) -> Environment:
         own = prefix_of(ready.project.root).absolute()
-        lock = backend_of(ready.tree).read(ready.tree)
-        same = own.exists() and backend_of(ready.project.root).read(ready.project.root).stamp == lock.stamp
-        return _installed(ready.tree, own if same else shared_prefix(lock), watch, reuse=True)
+        backend = _built(own, ready.tree, variant)
+        if backend is None:
+            backend = chosen(ready.tree, variant=variant)
+            own = shared_prefix(backend.read(ready.tree))
+        return _installed(backend, ready, own, watch, True)
 
     return found
 
 
-def _installed(tree: Path, prefix: Path, watch: Watcher, *, reuse: bool) -> Environment:
-    return install(backend_of(tree), tree, prefix, reuse=reuse, watch=watch).environment
+def _built(prefix: Path, tree: Path, variant: str) -> Backend | None:
+    """What built the environment at `prefix`, if that was of the lock of `tree`: its stamp says."""
+    stamp = prefix / STAMP
+    said = stamp.read_text(encoding="utf-8", errors="replace").strip() if stamp.is_file() else ""
+    _, _, own = said.partition(" ")
+    if not said or (variant and own != variant):
+        return None
+    try:
+        backend = chosen(tree, variant=own)
+        return backend if backend.read(tree).stamp == said else None
+    except BadInput:  # a variant that this commit did not have
+        return None
+
+
+def _installed(backend: Backend, ready: Prepared, prefix: Path, watch: Watcher, reuse: bool) -> Environment:
+    return install(backend, ready.tree, prefix, reuse=reuse, watch=watch).environment

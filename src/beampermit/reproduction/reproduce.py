@@ -12,7 +12,9 @@ from typing import Any
 
 from beampermit import probe
 from beampermit.contract import Contract
+from beampermit.digest import digest_folder
 from beampermit.environments import Environment
+from beampermit.errors import Tripped
 from beampermit.metrics import read_metrics
 from beampermit.project import Project
 from beampermit.reproduction import weights
@@ -59,15 +61,23 @@ def reproduce(
     environments: Environments,
     *,
     seeds: tuple[int, ...] = (),
+    digest: str = "",
     out: Path | None = None,
     watch: Watcher = lambda _: None,
 ) -> Reproduction:
     """Train `commit` again with its own seed, and with `seeds`, in clean work trees; `judge` holds the tolerances.
 
-    `out` is a folder for what the trainings left. Raises as `prepared` does, and `Tripped` where a training fails.
+    `digest` is that of the model which the commit is to have, where it is known from elsewhere. `out` is a folder for
+    what the trainings left. Raises as `prepared` does, and `Tripped` for another model, and where a training fails.
     """
     began = time.monotonic()
     with prepared(project, commit, watch) as ready, ExitStack() as stack:
+        if digest and digest_folder(ready.model) != digest:
+            raise Tripped(
+                f"commit {commit[:12]} has another model than the one in service, whose digest is {digest[:19]}",
+                file="dvc.lock",
+                hint="beampermit history",
+            )
         if found := _unlike(ready):
             return _told(ready, found, None, None, began, [])
         environment = environments(ready)
@@ -96,12 +106,21 @@ def _compared(ready: Prepared, judge: Contract, done: Retrained, environment: En
     tensors = _tensors(ready, judge, done)
     alike = all(one.likeness is Likeness.IDENTICAL for one in tensors)
     same = alike and all(done.outputs.get(path) == oid for path, oid in ready.plan.outputs.items())
-    return Compared(
+    found = Compared(
         metrics=pairs(judge, ready.metrics, metrics),
         tensors=tensors,
-        predictions=None if same else _predictions(ready, judge, environment),
+        predictions=None,
         machine=machines(ready.record.machine, _record(ready, done).machine),
     )
+    if same:
+        return found
+    try:
+        return found.model_copy(update={"predictions": _predictions(ready, judge, environment)})
+    except Tripped as error:
+        if found.within:
+            raise
+        # It is another model already: why is worth more than that this one cannot even be asked here.
+        return found.model_copy(update={"unscored": str(error)})
 
 
 def _tensors(ready: Prepared, judge: Contract, done: Retrained) -> tuple[weights.Tensor, ...]:

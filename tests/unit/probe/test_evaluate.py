@@ -11,7 +11,7 @@ import pytest
 from beampermit.contract import Contract, parse_contract
 from beampermit.environments import Environment
 from beampermit.errors import Tripped
-from beampermit.probe import Span, evaluate, spans
+from beampermit.probe import Span, clean_variables, evaluate, spans
 
 ENVIRONMENT = Environment(Path(sys.prefix))
 GOOD = """\
@@ -38,6 +38,19 @@ def table(path: Path, query: str) -> Path:
     with duckdb.connect() as connection:
         connection.sql(query).write_parquet(str(path))
     return path
+
+
+def test_what_the_projects_code_sees_has_no_secret_and_no_login_of_git(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"BEAMPERMIT_SIGNING_KEY": "key", "GIT_CONFIG_COUNT": "2", "GIT_CONFIG_KEY_1": "safe.directory"}
+    given |= {
+        "GIT_CONFIG_KEY_0": "http.https://github.com/.extraheader",
+        "GIT_CONFIG_VALUE_0": "AUTHORIZATION: basic x",
+    }
+    for name, value in (given | {"GIT_CONFIG_VALUE_1": "*"}).items():
+        monkeypatch.setenv(name, value)
+    found = clean_variables()
+    assert (found["BEAMPERMIT_SIGNING_KEY"], found["GIT_CONFIG_VALUE_0"]) == ("", "")
+    assert not {"GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_1", "GIT_CONFIG_VALUE_1"} & found.keys()
 
 
 def test_metrics_come_from_the_projects_own_command(tmp_path: Path, contract: Contract, scores: Path) -> None:

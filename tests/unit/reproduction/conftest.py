@@ -1,114 +1,18 @@
-"""A project that trains in an instant: one weight rolls down a curve with two minima, one of them too high.
-
-What a commit cannot pin reaches the training by variables: START, where the weight begins; SHIFT, what other arithmetic
-would add at the end; NOISE, a seed that is not set; CPU, what the machine says of itself; SLOW, seconds it takes.
-"""
+"""A project that trains in an instant, and a word to train it again."""
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from beampermit.environments import Environment
 from beampermit.project import Project
 from beampermit.reproduction.reproduce import Reproduction, reproduce
 from beampermit.reproduction.worktree import commit_of_work_tree
-from dvc_repositories import remake
+from trainable import HERE, trainable, trained_once
 
-DATASET = """\
-from pathlib import Path
-
-folder = Path("data/dataset")
-folder.mkdir(parents=True, exist_ok=True)
-for name in ("train", "validation", "test"):
-    (folder / f"{name}.parquet").write_text("1\\n2\\n3\\n")
-"""
-TRAIN = """\
-import hashlib, json, os, time
-from pathlib import Path
-
-import numpy as np
-import yaml
-from safetensors.numpy import save_file
-
-seed = yaml.safe_load(Path("params.yaml").read_text())["train"]["seed"]
-weight = float(os.environ.get("START") or np.random.default_rng(seed).normal(-1.0, 0.2) + 2.2 * (seed == 7))
-rows = np.loadtxt("data/dataset/train.parquet")
-curve = []
-for epoch in range(1, 31):
-    curve.append([epoch, (weight**2 - 1) ** 2 + 0.4 * weight + 1])
-    weight -= 0.05 * (4 * weight * (weight**2 - 1) + 0.4)
-time.sleep(float(os.environ.get("SLOW", 0)) * (seed != 0))
-weight += float(os.environ.get("SHIFT", 0)) + float(os.environ.get("NOISE", 0)) * int.from_bytes(os.urandom(4)) / 2**32
-for folder in ("model", "metrics"):
-    Path(folder).mkdir(exist_ok=True)
-save_file({"weight": np.array([weight]), "rows": rows}, "model/weights.safetensors")
-loss = (weight**2 - 1) ** 2 + 0.4 * weight + 1
-Path("metrics/metrics.json").write_text(json.dumps({"auc": 1 - 0.1 * loss, "false_alarm_rate": 0.0}))
-machine = {"cpu": os.environ.get("CPU", "AVX2"), "packages": {"numpy": np.__version__}}
-Path("metrics/training.json").write_text(json.dumps({"training": curve, "machine": machine}))
-files = [Path("model/weights.safetensors"), *sorted(Path("data/dataset").iterdir())]
-digests = {str(file): "sha256:" + hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
-Path("manifest.json").write_text(json.dumps({"algorithm": "sha256", "files": digests}))
-"""
-PIPELINE = """\
-stages:
-  dataset: {cmd: python dataset.py, deps: [dataset.py], outs: [data/dataset]}
-  train:
-    cmd: python train.py
-    deps: [train.py, data/dataset]
-    params: [train]
-    outs: [model, metrics/training.json: {cache: false}, manifest.json: {cache: false}]
-    metrics: [metrics/metrics.json: {cache: false}]
-"""
-CONFIG = "[core]\n    remote = storage\n['remote \"storage\"']\n    url = ../../storage\n"
-HERE = Environment(Path(sys.prefix))
-"""The environment of the tests: it has numpy and safetensors, which is all that this training needs."""
-
-
-@pytest.fixture(scope="session")
-def _made(tmp_path_factory: pytest.TempPathFactory, contract_text: str) -> Path:
-    folder = tmp_path_factory.mktemp("trainable")
-    root = folder / "project"
-    root.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DVC_SITE_CACHE_DIR", str(folder / "site"))
-        patch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
-        for who in ("AUTHOR", "COMMITTER"):
-            patch.setenv(f"GIT_{who}_NAME", "Ada")
-            patch.setenv(f"GIT_{who}_EMAIL", "ada@lab.example")
-        git = Project(root).git
-        git("init", "--quiet", "--initial-branch", "main")
-        files = {"dataset.py": DATASET, "train.py": TRAIN, "dvc.yaml": PIPELINE, "contract.yaml": contract_text}
-        for name, text in {**files, "params.yaml": "train: {seed: 0}  # of the weight\n"}.items():
-            (root / name).write_text(text)
-        from dvc.repo import Repo
-
-        (folder / "storage").mkdir()
-        Repo.init(str(root)).close()
-        (root / ".dvc/config").write_text(CONFIG)
-        for script in ("dataset.py", "train.py"):
-            finished = HERE.run([script], project=root)
-            assert finished.code == 0, finished.err
-        remake(root)
-        git("add", "--all")
-        git("commit", "--quiet", "--message", "The first model")
-    return folder
-
-
-@pytest.fixture
-def trainable(_made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A copy of the project for one test, its remote beside it, its reproductions in a folder of the test's own."""
-    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for name in ("project", "storage"):
-        shutil.copytree(_made / name, tmp_path / name, symlinks=True)
-    return Project(tmp_path / "project")
+__all__ = ["trainable", "trained_once"]
 
 
 @pytest.fixture
