@@ -79,10 +79,12 @@ class Sigstore:
 
     job: Job = field(default_factory=Job)
     url: str = ""
+    rekor: int = 1
+    """Which Rekor the log is: 2 promises no time, so signers must have it stamped."""
     late: int = 0
     """Seconds by which the log's clock is ahead of the authority's."""
     stamping: bool = False
-    """Whether signers are told to have the time stamped, too."""
+    """Whether signers are told to have the time stamped."""
     authority: Authority = field(default_factory=Authority)
     log_key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
     issuer_key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
@@ -130,7 +132,7 @@ class Sigstore:
         services = {
             "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
             "caUrls": [{"url": self.url, "majorApiVersion": 1, **of}],
-            "rekorTlogUrls": [{"url": self.url, "majorApiVersion": 1, **of}],
+            "rekorTlogUrls": [{"url": self.url, "majorApiVersion": self.rekor, **of}],
             "rekorTlogConfig": {"selector": "ANY"},
             "tsaUrls": [{"url": f"{self.url}/stamp", "majorApiVersion": 1, **of}] if self.stamping else [],
             "tsaConfig": {"selector": "ANY"},
@@ -148,6 +150,7 @@ class Sigstore:
                 "GET /token": self._token,
                 "POST /api/v2/signingCert": self._certificate,
                 "POST /api/v1/log/entries": self._entry,
+                "POST /api/v2/log/entries": self._entry_of_rekor_2,
                 "POST /stamp": self._stamp,
             }
             try:
@@ -193,26 +196,41 @@ class Sigstore:
         body = rfc8785.dumps({"apiVersion": "0.0.1", "kind": "dsse", "spec": spec})
         return Answer(201, {"24296fb24b8ad77a" + hashlib.sha256(body).hexdigest(): self.append(body)})
 
-    def append(self, body: bytes) -> Json:
-        """Take an entry up; gives what the log says of it."""
-        self.leaves.append(body)
-        index, size = len(self.leaves) - 1, len(self.leaves)
-        root = _tree(self.leaves)
-        note = f"rekor.lab - 1\n{size}\n{_base64(root)}\n"
-        key = log_id(self.log_key.public_key())
+    def _entry_of_rekor_2(self, asked: Asked) -> Answer:
+        asked_for = asked.body["hashedRekordRequestV002"]
+        data = {"algorithm": "SHA2_256", "digest": asked_for["digest"]}
+        spec = {"hashedRekordV002": {"data": data, "signature": asked_for["signature"]}}
+        kind = {"kind": "hashedrekord", "version": "0.0.2"}
+        body = rfc8785.dumps({"apiVersion": kind["version"], "kind": kind["kind"], "spec": spec})
+        proof = self._proof(body)
+        hashes = {"rootHash": _again(proof["rootHash"]), "hashes": [_again(one) for one in proof["hashes"]]}
+        numbers = {name: str(proof[name]) for name in ("logIndex", "treeSize")}
         entry = {
-            "body": _base64(body),
-            "integratedTime": int(time.time()) + self.late,
-            "logID": key.hex(),
-            "logIndex": index,
-        }
-        proof = {
-            "logIndex": index, "treeSize": size, "rootHash": root.hex(),
-            "hashes": [one.hex() for one in _path(index, self.leaves)],
-            "checkpoint": f"{note}\n\u2014 rekor.lab {_base64(key[:4] + signed(self.log_key, note.encode()))}\n",
+            "logIndex": numbers["logIndex"], "logId": {"keyId": _base64(log_id(self.log_key.public_key()))},
+            "kindVersion": kind, "canonicalizedBody": _base64(body),
+            "inclusionProof": {**numbers, **hashes, "checkpoint": {"envelope": proof["checkpoint"]}},
         }  # fmt: skip
+        return Answer(201, entry)
+
+    def append(self, body: bytes) -> Json:
+        """Take an entry up; gives what Rekor 1 says of it."""
+        proof = self._proof(body)
+        key, moment = log_id(self.log_key.public_key()), int(time.time()) + self.late
+        entry = {"body": _base64(body), "integratedTime": moment, "logID": key.hex(), "logIndex": proof["logIndex"]}
         promise = _base64(signed(self.log_key, rfc8785.dumps(entry)))
         return {**entry, "verification": {"inclusionProof": proof, "signedEntryTimestamp": promise}}
+
+    def _proof(self, body: bytes) -> Json:
+        """Take an entry up; gives where it is in the tree, whose root the log signs."""
+        self.leaves.append(body)
+        index, size, root = len(self.leaves) - 1, len(self.leaves), _tree(self.leaves)
+        note = f"rekor.lab - 1\n{size}\n{_base64(root)}\n"
+        hint = log_id(self.log_key.public_key())[:4]
+        return {
+            "logIndex": index, "treeSize": size, "rootHash": root.hex(),
+            "hashes": [one.hex() for one in _path(index, self.leaves)],
+            "checkpoint": f"{note}\n\u2014 rekor.lab {_base64(hint + signed(self.log_key, note.encode()))}\n",
+        }  # fmt: skip
 
     def remade(self, bundle: bytes, certified: timedelta, logged: timedelta) -> bytes:
         """The same envelope, its key certified and its entry logged at other times than now."""
@@ -256,6 +274,10 @@ def _hash(content: bytes) -> Json:
 
 def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode()
+
+
+def _again(hexadecimal: str) -> str:
+    return _base64(bytes.fromhex(hexadecimal))
 
 
 def _tree(leaves: list[bytes]) -> bytes:

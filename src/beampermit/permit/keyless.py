@@ -6,7 +6,6 @@ bundle stands beside the permit that the laboratory's key signed, and replaces i
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -20,10 +19,10 @@ from beampermit.permit.statement import Statement
 
 SECONDS = 120
 """How long Sigstore may take altogether; its library waits for ever."""
+NOTHING = "no permit was signed without a key"
 NO_IDENTITY = "give the job `permissions: id-token: write`, or sign with a key: beampermit permit sign"
 AGAIN = "beampermit permit sign --keyless"
 T = TypeVar("T")
-REQUEST_TOKEN = "ACTIONS_ID_TOKEN_REQUEST_TOKEN"  # noqa: S105 - the variable that holds it
 
 
 @dataclass(frozen=True)
@@ -41,29 +40,37 @@ def sign_keyless(statement: Statement, trust: Path | None = None) -> Bundle:
     shows to everybody who signed. Raises `BadInput` without the extra, `Outside` where there is no identity, or no
     Sigstore that answers as it should.
     """
-    token = _token()
-    return _outside(lambda: _sign(statement, token, trust), hint=AGAIN, secret=token)
+    try:
+        return _within(SECONDS, lambda: _sign(statement, trust))
+    except BeampermitError:
+        raise
+    except TimeoutError:
+        raise Outside(f"{NOTHING}: no answer in {SECONDS} s", hint=AGAIN) from None
+    except Exception as error:  # the library raises many kinds, some of them for what a server answered
+        raise Outside(f"{NOTHING}: {line(error)}", hint=AGAIN) from None
 
 
-def _token() -> str:
-    """The job's OIDC token, a secret."""
-    oidc = library("oidc")
-    token = _outside(oidc.detect_credential, hint=NO_IDENTITY)
-    if token is None:
-        raise Outside("this job has no identity to sign with: no OIDC token is offered here", hint=NO_IDENTITY)
-    return token
-
-
-def _sign(statement: Statement, token: str, trust: Path | None) -> Bundle:
+def _sign(statement: Statement, trust: Path | None) -> Bundle:
     oidc, sign, dsse, verify = (library(name) for name in ("oidc", "sign", "dsse", "verify"))
+    token = oidc.IdentityToken(_token(oidc))
     config = read_trust(trust, offline=False)
-    context = sign.SigningContext.from_trust_config(config)
-    with context.signer(oidc.IdentityToken(token)) as signer:
+    with sign.SigningContext.from_trust_config(config).signer(token) as signer:
         bundle = signer.sign_dsse(dsse.Statement(statement.payload))
     identity = _identity(bundle.signing_certificate)
     # The library asks the log, and does not look whether its answer holds.
     verify.Verifier(trusted_root=config.trusted_root).verify_dsse(bundle, verify.policy.Identity(identity=identity))
     return Bundle(bundle.to_json().encode(), identity)
+
+
+def _token(oidc: Any) -> str:
+    """The job's OIDC token, a secret."""
+    try:
+        found = oidc.detect_credential()
+    except oidc.IdentityError as error:
+        raise Outside(f"{NOTHING}: {line(error)}", hint=NO_IDENTITY) from None
+    if found is None:
+        raise Outside("this job has no identity to sign with: no OIDC token is offered here", hint=NO_IDENTITY)
+    return found
 
 
 def _identity(certificate: Any) -> str:
@@ -72,21 +79,6 @@ def _identity(certificate: Any) -> str:
 
     (name,) = certificate.extensions.get_extension_for_class(SubjectAlternativeName).value
     return str(name.value)
-
-
-def _outside(ask: Callable[[], T], *, hint: str, secret: str = "") -> T:
-    """What the library, its connections and their silence raise becomes one line that holds no secret."""
-    try:
-        return _within(SECONDS, ask)
-    except BeampermitError:
-        raise
-    except TimeoutError:
-        raise Outside(f"no permit was signed without a key: no answer in {SECONDS} s", hint=hint) from None
-    except Exception as error:  # the library raises many kinds, some of them for what a server answered
-        said = line(error)
-        for hidden in filter(None, (secret, os.environ.get(REQUEST_TOKEN))):
-            said = said.replace(hidden, "***")
-        raise Outside(f"no permit was signed without a key: {said}", hint=hint) from None
 
 
 def _within(seconds: float, ask: Callable[[], T]) -> T:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from beampermit.git import find_root
 
 TRUST_IN_PROJECT = ".github/permit.trust.json"
 LARGEST = 16 * 2**20
+RIGHT = "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
+TOKEN = re.compile(r"eyJ[\w-]+(\.[\w-]+)+")
 
 
 def trust_of(project: Path) -> Path | None:
@@ -56,6 +60,10 @@ def library(name: str) -> Any:
 
 
 def line(error: BaseException) -> str:
-    """The first line of what a library says, and of the cause that it hides."""
+    """The first line of what a library says, and of the cause that it hides; without the secrets of a job.
+
+    A server may have repeated what it was shown: a token, or what GitHub gives a job to ask for tokens with.
+    """
     said = [str(one).strip().partition("\n")[0] for one in (error, error.__cause__) if one is not None]
-    return ": ".join(text for text in said if text)[:300] or type(error).__name__
+    text, right = TOKEN.sub("***", ": ".join(filter(None, said))), os.environ.get(RIGHT)
+    return (text.replace(right, "***") if right else text)[:300] or type(error).__name__

@@ -6,14 +6,17 @@ import base64
 import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_envelope import SEALED, TRUSTED, statement
 
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, BeampermitError, Tripped
 from beampermit.permit.bundle import Signer, unseal_keyless
 from beampermit.permit.envelope import unseal
 from beampermit.permit.keyless import sign_keyless
@@ -204,18 +207,30 @@ def test_a_signature_outside_of_the_certificates_minutes_is_refused(
     assert "cert is not valid at validation time" in said
 
 
-def test_a_time_stamp_stands_in_for_the_logs_time(tmp_path: Path) -> None:
-    with running(stamping=True) as sigstore, sigstore.at_work():
+@pytest.mark.parametrize("rekor", [1, 2])
+def test_a_time_stamp_stands_in_for_the_logs_time(rekor: int, tmp_path: Path) -> None:
+    with running(rekor=rekor, stamping=True) as sigstore, sigstore.at_work():
         trust = sigstore.trust(tmp_path / "trust.json")
         made = sign_keyless(statement(), trust).content
     assert unseal_keyless(made, SIGNER, trust=trust) == statement()
 
     body = json.loads(made)
     for part in ("inclusionPromise", "integratedTime"):
-        del body["verificationMaterial"]["tlogEntries"][0][part]
-    assert unseal_keyless(json.dumps(body).encode(), SIGNER, trust=trust) == statement()
+        body["verificationMaterial"]["tlogEntries"][0].pop(part, None)
+    stamped = json.dumps(body).encode()
+    assert unseal_keyless(stamped, SIGNER, trust=trust) == statement()
     other = sigstore.trust(tmp_path / "other.json", timestampAuthorities=Sigstore().stampers)
-    assert "not enough sources of verified time" in refusal(json.dumps(body).encode(), other)
+    assert "not enough sources of verified time" in refusal(stamped, other)
+    assert "inclusion proof" in refusal(spoiled(stamped, SPOILS["entry"][0]), trust)
+
+
+@given(place=st.integers(0, 2**20), other=st.integers(0, 255))
+@settings(max_examples=200, deadline=None)
+def test_no_change_of_a_byte_makes_another_permit(place: int, other: int, bundle: bytes, trust: Path) -> None:
+    changed = bytearray(bundle)
+    changed[place % len(bundle)] = other
+    with suppress(BeampermitError):
+        assert unseal_keyless(bytes(changed), SIGNER, trust=trust) == statement()
 
 
 def test_signed_with_a_key_is_not_signed_by_a_workflow_and_the_reverse(bundle: bytes, trust: Path) -> None:
@@ -271,3 +286,10 @@ def test_a_statement_that_is_no_permit_is_refused(
         monkeypatch.undo()
         with pytest.raises(kind, match=why):
             unseal_keyless(content, SIGNER, trust=trust)
+
+
+def test_what_is_signed_as_something_else_is_no_permit(
+    sign: Sign, trust: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sigstore.dsse.Envelope._TYPE", "text/plain")
+    assert refusal(sign(), trust) == "the bundle holds text/plain, no permit"
