@@ -13,6 +13,7 @@ from beampermit.permit.statement import Statement, parse_statement
 from beampermit.reading import parse_json
 
 ISSUER = "https://token.actions.githubusercontent.com"
+AGAIN = "sign it in that workflow: beampermit permit sign --keyless"
 OF_GITHUB = "/.github/workflows/"
 """In every identity that is a workflow of GitHub's, whatever host it is on."""
 
@@ -67,9 +68,10 @@ def unseal_keyless(content: bytes, signer: Signer, name: Path | str = "permit", 
             hint="where Sigstore is the laboratory's own, name its ClientTrustConfig: --trust FILE",
         ) from None
     except Exception as error:  # the library raises many kinds for what a hostile bundle holds
-        raise Tripped(f"not signed by {signer.identity}, as {signer.issuer} says: {line(error)}", file=name) from None
+        said = f"not signed by {signer.identity}, as {signer.issuer} says: {line(error)}"
+        raise Tripped(said, file=name, hint=AGAIN) from None
     if kind != PAYLOAD_TYPE:
-        raise Tripped(f"the bundle holds {kind}, no permit", file=name)
+        raise Tripped(f"the bundle holds {kind}, no permit", file=name, hint=AGAIN)
     statement = parse_statement(payload, name)
     if statement.payload != payload:
         raise Tripped("the signed statement is not written as this beampermit writes it", file=name)
@@ -101,6 +103,5 @@ def _must_be_of_run(statement: Statement, certificate: Any, name: Path | str) ->
     try:
         policy.OIDCSourceRepositoryDigest(commit).verify(certificate)
     except errors.VerificationError as error:
-        raise Tripped(
-            f"this permit is for commit {commit[:12]}, and was signed in a run of another: {line(error)}", file=name
-        ) from None
+        said = f"this permit is for commit {commit[:12]}, and was signed in a run of another: {line(error)}"
+        raise Tripped(said, file=name, hint=AGAIN) from None
