@@ -1,30 +1,68 @@
-"""What is wrong with permit, model or commit stops a promotion before anything is registered or written."""
+"""What is wrong with permit, key, model, commit or clock stops a promotion before anything is registered or written."""
 
 from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from beampermit.errors import BadInput, BeampermitError, Conflict, Tripped
+from beampermit.errors import Conflict, Tripped
 from beampermit.git import Git
-from beampermit.permit import keys
-from beampermit.permit.envelope import Signed, read_envelope, seal
-from beampermit.permit.trusted import public_keys
+from beampermit.interlocks import runner
+from beampermit.permit import assemble, keys
+from beampermit.permit.envelope import Signed, seal
+from beampermit.permit.statement import Statement
 from beampermit.registry import event as events
-from laboratory import MODEL, Laboratory
+from laboratory import INTERLOCKS, Laboratory
 
 pytestmark = pytest.mark.slow
-Defect = Callable[[Laboratory, Signed], Signed | None]
+Command = Callable[..., Any]
+Clock = Callable[[int], AbstractContextManager[None]]
+TODAY = datetime(2026, 11, 23, 12, tzinfo=UTC)
+PUBLIC = ".github/permit.pub"
 
 
 @pytest.fixture
 def second(prepared: Callable[..., Laboratory]) -> Laboratory:
     """A laboratory whose first version is champion, and whose second is to be promoted."""
     return prepared("second", Laboratory.promote, lambda made: made.change(2))
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The machine's clock, so many days from `TODAY`."""
+
+    @contextmanager
+    def set_to(days: int) -> Iterator[None]:
+        class Clock(datetime):
+            @classmethod
+            def now(cls, tz: object = None) -> datetime:
+                return TODAY + timedelta(days=days)
+
+        with monkeypatch.context() as patch:
+            for module in ("datetime", events.__name__, assemble.__name__):
+                patch.setattr(f"{module}.datetime", Clock)
+            yield
+
+    return set_to
+
+
+def _sign(laboratory: Laboratory) -> Signed:
+    """The right permit, where `promote` looks for it."""
+    signed = laboratory.sign(tuple(runner.load()))
+    (laboratory.root / "permit.dsse.json").write_bytes(signed.content)
+    return signed
+
+
+def _seal(laboratory: Laboratory, statement: Statement) -> bytes:
+    return seal(statement, keys.signing_key(str(laboratory.key)))
 
 
 def _weights(laboratory: Laboratory) -> Path:
@@ -39,46 +77,130 @@ def _pickle_renamed(laboratory: Laboratory, _: Signed) -> None:
     (laboratory.root / "model/more.safetensors").write_bytes(pickle.dumps({"weight": 1}))
 
 
-def _of_an_older_commit(laboratory: Laboratory, signed: Signed) -> Signed:
+def _of_an_older_commit(laboratory: Laboratory, _: Signed) -> None:
     laboratory.change(3)
-    return signed
 
 
-def _of_another_name(_: Laboratory, signed: Signed) -> Signed:
-    statement = signed.statement
-    other = statement.model_copy(update={"subject": (statement.subject[0].model_copy(update={"name": "other"}),)})
-    return Signed(other, signed.content)
+def _of_another_name(laboratory: Laboratory, signed: Signed) -> bytes:
+    subject = signed.statement.subject[0].model_copy(update={"name": "other"})
+    return _seal(laboratory, signed.statement.model_copy(update={"subject": (subject,)}))
 
 
-def _on_other_data(_: Laboratory, signed: Signed) -> Signed:
+def _on_other_data(laboratory: Laboratory, signed: Signed) -> bytes:
     facts = signed.statement.predicate
     other = facts.model_copy(update={"dataset": dict.fromkeys(facts.dataset, f"sha256:{'9' * 64}")})
-    return Signed(signed.statement.model_copy(update={"predicate": other}), signed.content)
+    return _seal(laboratory, signed.statement.model_copy(update={"predicate": other}))
 
 
 def _another_lock(laboratory: Laboratory, _: Signed) -> None:
     (laboratory.root / "uv.lock").write_text("# another environment\n")
 
 
-DEFECTS: dict[str, tuple[Defect, str]] = {
-    "model bytes changed after the gate": (_changed_after_the_gate, "bytes are not those that the permit binds"),
-    "a pickle with another suffix": (_pickle_renamed, "this file is not bound by the permit"),
-    "a permit of an older commit": (_of_an_older_commit, "this permit is for commit"),
-    "a permit of another model": (_of_another_name, "this permit is for 'other', not for 'bpm-faults'"),
-    "a permit given on another dataset": (_on_other_data, "given on other bytes of this file than the manifest lists"),
-    "another environment": (_another_lock, "this file is not the one that the permit binds"),
+def _gap(laboratory: Laboratory, _: Signed) -> bytes:
+    return laboratory.sign(INTERLOCKS).content
+
+
+def _wrong_key(laboratory: Laboratory, signed: Signed) -> bytes:
+    private, _ = keys.generate(laboratory.root.parent / "others-keys")
+    return seal(signed.statement, keys.signing_key(str(private)))
+
+
+def _unsigned(_: Laboratory, signed: Signed) -> bytes:
+    return signed.statement.text.encode()
+
+
+def _no_signature(_: Laboratory, signed: Signed) -> bytes:
+    return json.dumps({**json.loads(signed.content), "signatures": []}).encode()
+
+
+def _another_payload(laboratory: Laboratory, signed: Signed) -> bytes:
+    """Better metrics under the signature of the real ones: stale or invented."""
+    facts = signed.statement.predicate.model_copy(update={"metrics": {"auc": 1.0}})
+    envelope = json.loads(_seal(laboratory, signed.statement.model_copy(update={"predicate": facts})))
+    envelope["signatures"] = json.loads(signed.content)["signatures"]
+    return (json.dumps(envelope, indent=2) + "\n").encode()
+
+
+def _key_of_the_past(laboratory: Laboratory, _: Signed) -> None:
+    file = laboratory.root / PUBLIC
+    file.write_text(f"not-after: 2020-12-31\n{file.read_text()}")
+
+
+DEFECTS: dict[str, tuple[Callable[[Laboratory, Signed], bytes | None], int, str]] = {
+    "model bytes changed after the gate": (_changed_after_the_gate, 1, "bytes are not those that the permit binds"),
+    "a pickle with another suffix": (_pickle_renamed, 1, "this file is not bound by the permit"),
+    "a permit of an older commit": (_of_an_older_commit, 1, "this permit is for commit"),
+    "a permit of another model": (_of_another_name, 1, "this permit is for 'other', not for 'bpm-faults'"),
+    "a permit given on another dataset": (_on_other_data, 1, "given on other bytes of this file than the manifest"),
+    "another environment": (_another_lock, 1, "uv.lock: this file is not the one that the permit binds"),
+    "an interlock that nobody asked": (_gap, 1, "the permit has no verdict of"),
+    "another key": (_wrong_key, 1, "signed by another key"),
+    "an expired key": (_key_of_the_past, 1, "is good until 2020-12-31"),
+    "no signature": (_no_signature, 2, "not a signed permit"),
+    "not even an envelope": (_unsigned, 2, "not a signed permit"),
+    "the signature of another statement": (_another_payload, 1, "the signature does not fit"),
 }
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_a_permit_that_does_not_fit_trips_the_promotion(second: Laboratory, defect: str) -> None:
-    plant, words = DEFECTS[defect]
-    signed = second.sign()
-    signed = plant(second, signed) or signed
-    with pytest.raises(Tripped, match=words):
-        second.promote(signed=signed)
-    assert second.statuses() == {1: "champion"}
-    assert second.events() == [("promote", 1)]
+def test_a_permit_that_does_not_fit_promotes_nothing(second: Laboratory, command: Command, defect: str) -> None:
+    plant, code, words = DEFECTS[defect]
+    signed = _sign(second)
+    content = plant(second, signed)
+    if content is not None:
+        (second.root / "permit.dsse.json").write_bytes(content)
+    found = command(second, "promote")
+    assert found.code == code
+    assert found.err.startswith("beampermit: ")
+    assert words in found.err
+    assert "\n      next: " in found.err
+    assert (second.statuses(), second.events()) == ({1: "champion"}, [("promote", 1)])
+    second.git("reset", "--quiet", "--hard")
+    shutil.rmtree(second.root / "model")
+    second.model(int(second.git("log", "-1", "--format=%s").split()[-1]))
+    _sign(second)
+    assert command(second, "promote").code == 0
+    assert (second.statuses(), second.events()[-1]) == ({1: "former", 2: "champion"}, ("promote", 2))
+
+
+def test_a_permit_that_is_used_after_its_key_s_last_day(second: Laboratory, command: Command, clock: Clock) -> None:
+    """The one thing that a clock decides; the message says what it showed, so a clock a day ahead is recognised."""
+    with clock(0):
+        _sign(second)
+    public = second.root / PUBLIC
+    public.write_text(f"not-after: 2026-11-23\n{public.read_text()}")
+    with clock(1):
+        found = command(second, "promote")
+    assert found.code == 1
+    assert "used at 2026-11-24T12:00:00Z, and the key sha256:" in found.err
+    assert "is good until 2026-11-23" in found.err
+    assert (second.champion(), second.events()) == (1, [("promote", 1)])
+    with clock(0):
+        assert command(second, "promote").code == 0
+    assert second.champion() == 2
+
+
+@pytest.mark.parametrize("days", [-1, 1])
+def test_a_clock_that_is_wrong_by_a_day_changes_no_order(
+    second: Laboratory, command: Command, clock: Clock, days: int
+) -> None:
+    """What came first is the ledger's order, whatever the clocks of the machines said."""
+    with clock(0):
+        _sign(second)
+    with clock(days):
+        assert command(second, "promote").code == 0
+    assert second.last().at == f"2026-11-{23 + days}T12:00:00Z"
+    with clock(0):
+        assert command(second, "rollback", "--reason", "why").code == 0
+    with clock(days):
+        again = command(second, "promote")
+        assert (again.code, "is not champion any more" in again.err) == (3, True)
+        assert command(second, "retire", "--reason", "why").code == 0
+    order = [("promote", 1), ("promote", 2), ("rollback", 1), ("retire", 1)]
+    assert second.events() == order
+    told = json.loads(command(second, "history", "--json").out)
+    assert [(one["event"], one["version"]) for one in told] == order
+    assert (second.champion(), command(second, "reconcile").out) == (None, "the registry says what the ledger says\n")
 
 
 def test_a_model_changed_while_it_is_stored_never_gets_out(second: Laboratory) -> None:
@@ -94,51 +216,6 @@ def test_a_model_changed_while_it_is_stored_never_gets_out(second: Laboratory) -
     _weights(second).write_bytes(weights)
     second.promote(signed=signed)
     assert second.champion() == 2
-
-
-def _wrong_key(laboratory: Laboratory, file: Path) -> None:
-    private, _ = keys.generate(laboratory.root.parent / "others-keys")
-    file.write_bytes(seal(laboratory.sign().statement, keys.signing_key(str(private))))
-
-
-def _unsigned(laboratory: Laboratory, file: Path) -> None:
-    file.write_text(laboratory.sign().statement.text)
-
-
-def _no_signature(laboratory: Laboratory, file: Path) -> None:
-    file.write_text(json.dumps({**json.loads(laboratory.sign().content), "signatures": []}))
-
-
-def _another_payload(laboratory: Laboratory, file: Path) -> None:
-    """Better metrics under the signature of the real ones: stale or invented."""
-    signed = laboratory.sign()
-    better = signed.statement.model_copy(
-        update={"predicate": signed.statement.predicate.model_copy(update={"metrics": {"auc": 1.0}})}
-    )
-    envelope = json.loads(seal(better, keys.signing_key(str(laboratory.key))))
-    envelope["signatures"] = json.loads(signed.content)["signatures"]
-    file.write_bytes((json.dumps(envelope, indent=2) + "\n").encode())
-
-
-@pytest.mark.parametrize(
-    ("forge", "error", "words"),
-    [
-        (_wrong_key, Tripped, "signed by another key"),
-        (_unsigned, BadInput, "not a signed permit"),
-        (_no_signature, BadInput, "not a signed permit"),
-        (_another_payload, Tripped, "the signature does not fit"),
-    ],
-)
-def test_a_permit_that_our_key_did_not_sign_is_not_read(
-    laboratory: Laboratory,
-    forge: Callable[[Laboratory, Path], None],
-    error: type[BeampermitError],
-    words: str,
-) -> None:
-    file = laboratory.root.parent / "permit.dsse.json"
-    forge(laboratory, file)
-    with pytest.raises(error, match=words):
-        read_envelope(file, public_keys(laboratory.root / ".github/permit.pub"))
 
 
 def test_a_branch_that_was_rewritten_meanwhile_stops_the_promotion(second: Laboratory) -> None:
@@ -159,25 +236,10 @@ def test_a_branch_that_was_rewritten_meanwhile_stops_the_promotion(second: Labor
 
 def test_a_branch_that_is_gone_stops_the_promotion(second: Laboratory) -> None:
     Git(second.root.parent / "origin.git")("update-ref", "-d", "refs/heads/main")
-    with pytest.raises(Conflict, match=r"that branch of origin is not there"):
+    with pytest.raises(Conflict, match=r"that branch of origin is not there") as no:
         second.promote(branch="main")
-    assert second.champion() == 1
-
-
-@pytest.mark.parametrize("day", ["2020-01-01", "2099-01-01"])
-def test_a_clock_that_is_wrong_changes_no_order(second: Laboratory, day: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What came first is the ledger's order, whatever the clocks of the machines said."""
-    wrong = events.datetime.fromisoformat(f"{day}T00:00:00+00:00")
-
-    class Clock(events.datetime):
-        @classmethod
-        def now(cls, tz: object = None) -> events.datetime:
-            return wrong
-
-    with monkeypatch.context() as patch:
-        patch.setattr(events, "datetime", Clock)
-        second.promote()
-    assert second.last().at.startswith(day)
-    second.rollback()
-    assert second.events() == [("promote", 1), ("promote", 2), ("rollback", 1)]
-    assert second.registry.alias(MODEL, "champion") == 1
+    assert (no.value.exit_code, no.value.hint) == (3, "git log origin/main")
+    assert (second.champion(), second.events()) == (1, [("promote", 1)])
+    second.git("push", "--quiet", "origin", "HEAD:main")
+    second.promote(branch="main")
+    assert second.champion() == 2

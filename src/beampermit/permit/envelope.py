@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 LARGEST = 16 * 2**20
+ANEW = "beampermit permit sign"
+"""Whatever was done to an envelope: the permit is signed again by whoever has the key, or it is none."""
 
 
 class Signature(Record):
@@ -80,7 +82,7 @@ class Signed:
 def read_envelope(file: Path, trusted: PublicKeys, *, now: datetime | None = None) -> Signed:
     """The signed permit in `file`. Raises as `unseal`, and `BadInput` where there is no such file."""
     if not file.is_file():
-        raise BadInput("there is no signed permit here", file=file, hint="beampermit permit sign")
+        raise BadInput("there is no signed permit here", file=file, hint=ANEW)
     content = file.read_bytes()
     return Signed(unseal(content, trusted, file, now=now), content)
 
@@ -111,15 +113,17 @@ def unseal(
     known = trusted.find(signature.keyid)
     if known is None:
         ids = " or ".join(f"{key.id[:23]}…" for key in trusted.keys)
-        raise Tripped(f"signed by another key: {signature.keyid[:23]}…, not {ids}", file=name)
+        raise Tripped(f"signed by another key: {signature.keyid[:23]}…, not {ids}", file=name, hint=ANEW)
     payload = _decode(envelope.payload, name)
     try:
         known.key.verify(_decode(signature.sig, name), pre_authentication(envelope.payloadType, payload))
     except InvalidSignature:
-        raise Tripped("the signature does not fit: the permit was changed after it was signed", file=name) from None
+        raise Tripped(
+            "the signature does not fit: the permit was changed after it was signed", file=name, hint=ANEW
+        ) from None
     statement = parse_statement(payload, name)
     if statement.payload != payload:
-        raise Tripped("the signed statement is not written as this beampermit writes it", file=name)
+        raise Tripped("the signed statement is not written as this beampermit writes it", file=name, hint=ANEW)
     known.must_hold(statement.predicate.moment, "issued", name)
     if now is not None:
         known.must_hold(now, "used", name)
@@ -145,7 +149,7 @@ def _parse(content: bytes, name: Path | str) -> Envelope:
             f"not a signed permit: {where}: {first['msg']}", file=name, hint="beampermit permit sign"
         ) from None
     if envelope.to_bytes() != content:
-        raise Tripped("the envelope was changed after it was signed", file=name)
+        raise Tripped("the envelope was changed after it was signed", file=name, hint=ANEW)
     return envelope
 
 
@@ -157,8 +161,8 @@ def _decode(text: str, name: Path | str) -> bytes:
     try:
         content = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise Tripped("the envelope was changed after it was signed: not base64", file=name) from None
+        raise Tripped("the envelope was changed after it was signed: not base64", file=name, hint=ANEW) from None
     # The last letter of base64 can be changed without changing what it stands for.
     if _encode(content) != text:
-        raise Tripped("the envelope was changed after it was signed: base64 in another spelling", file=name)
+        raise Tripped("the envelope was changed after it was signed: base64 in another spelling", file=name, hint=ANEW)
     return content

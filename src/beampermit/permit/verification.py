@@ -11,11 +11,15 @@ from beampermit.errors import Tripped
 from beampermit.permit.statement import Statement
 from beampermit.saved_model.manifest import Manifest
 
+ANEW = "beampermit permit assemble --verdicts FOLDER"
+"""A permit of other facts is of no use; one of these is made again."""
+BYTES = "beampermit data pull"
+
 
 def verify_name(permit: Statement, name: str) -> None:
     """Refuse a permit that was given to another model. Raises `Tripped`."""
     if permit.name != name:
-        raise Tripped(f"this permit is for {permit.name!r}, not for {name!r}")
+        raise Tripped(f"this permit is for {permit.name!r}, not for {name!r}", hint=ANEW)
 
 
 def verify_commit(permit: Statement, commit: str) -> None:
@@ -23,7 +27,7 @@ def verify_commit(permit: Statement, commit: str) -> None:
     if permit.predicate.commit != commit:
         raise Tripped(
             f"this permit is for commit {permit.predicate.commit[:12]}, and this is {commit[:12]}",
-            hint="beampermit permit assemble --verdicts FOLDER",
+            hint=ANEW,
         )
 
 
@@ -32,11 +36,11 @@ def verify_model(permit: Statement, folder: Path) -> None:
     bound, found = permit.predicate.model, manifest(folder)
     for file in sorted(bound.keys() | found.keys()):
         if file not in found:
-            raise Tripped("the permit binds this file, and it is missing", file=folder / file)
+            raise Tripped("the permit binds this file, and it is missing", file=folder / file, hint=BYTES)
         if file not in bound:
-            raise Tripped("this file is not bound by the permit", file=folder / file)
+            raise Tripped("this file is not bound by the permit", file=folder / file, hint=BYTES)
         if bound[file] != found[file]:
-            raise Tripped("these bytes are not those that the permit binds", file=folder / file)
+            raise Tripped("these bytes are not those that the permit binds", file=folder / file, hint=BYTES)
 
 
 def verify_files(permit: Statement, root: Path) -> None:
@@ -45,7 +49,11 @@ def verify_files(permit: Statement, root: Path) -> None:
     for bound in (facts.contract, facts.environment, *facts.variants, facts.pipeline):
         file = root / bound.file
         if not file.is_file() or digest_file(file) != bound.digest:
-            raise Tripped("this file is not the one that the permit binds", file=bound.file)
+            raise Tripped(
+                "this file is not the one that the permit binds",
+                file=bound.file,
+                hint=f"git checkout {facts.commit[:12]} -- {bound.file}",
+            )
 
 
 def verify_dataset(permit: Statement, manifest: Manifest) -> None:
@@ -53,7 +61,9 @@ def verify_dataset(permit: Statement, manifest: Manifest) -> None:
     bound = permit.predicate.dataset
     for file in sorted(bound):
         if manifest.files.get(file) != bound[file]:
-            raise Tripped("the permit was given on other bytes of this file than the manifest lists", file=file)
+            raise Tripped(
+                "the permit was given on other bytes of this file than the manifest lists", file=file, hint=ANEW
+            )
 
 
 def verify_software(permit: Statement, file: Path) -> None:
@@ -69,9 +79,7 @@ def verify_interlocks(permit: Statement, expected: Iterable[str]) -> None:
     """Refuse a permit that passes over an interlock. Raises `Tripped`."""
     missing = sorted(set(expected) - {verdict.id for verdict in permit.predicate.verdicts})
     if missing:
-        raise Tripped(
-            f"the permit has no verdict of {', '.join(missing)}", hint="beampermit permit assemble --verdicts FOLDER"
-        )
+        raise Tripped(f"the permit has no verdict of {', '.join(missing)}", hint=ANEW)
 
 
 def description(permit: Statement, model: Path | None = None) -> Any:
