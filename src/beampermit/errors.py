@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from pathlib import Path
 
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -58,6 +59,16 @@ class Outside(BeampermitError):
     """Network, registry, remote or GitHub failed; the project may be fine."""
 
     exit_code = 4
+
+
+def several(faults: Sequence[str], shown: int = 1) -> str:
+    """The first of some faults, and how many more there are, in one line."""
+    return "; ".join(faults[:shown]) + more(len(faults) - shown)
+
+
+def more(count: int) -> str:
+    """Such as ` (and 3 more)`; nothing where there are none."""
+    return f" (and {count} more)" if count > 0 else ""
 
 
 def of_the_machine(error: OSError) -> Outside | None:

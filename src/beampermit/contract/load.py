@@ -10,7 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from beampermit.contract.model import Contract
-from beampermit.errors import BadInput
+from beampermit.errors import BadInput, more
 from beampermit.reading import decode, parse_yaml, refuse_merge_markers
 
 FILE_NAME = "contract.yaml"
@@ -41,9 +41,8 @@ def parse_contract(text: str, name: Path | str = FILE_NAME) -> Contract:
             (item["type"] != "extra_forbidden", _line(tree, item["loc"]), *_words(item)) for item in found
         )
         _, line, key, message = problems[0]
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         where = f"{key}: " if key else ""
-        raise BadInput(f"{where}{message}{more}", file=name, line=line, hint=MEND) from None
+        raise BadInput(f"{where}{message}{more(len(problems) - 1)}", file=name, line=line, hint=MEND) from None
 
 
 def line_of(text: str, location: tuple[int | str, ...]) -> int:

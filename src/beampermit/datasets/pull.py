@@ -15,7 +15,7 @@ from beampermit.datasets.remote import hash_of
 from beampermit.datasets.repository import Kept, Repository
 from beampermit.datasets.verification import manifest_faults
 from beampermit.datasets.workspace import oddities
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Tripped, several
 
 AT_ONCE = 16
 Watcher = Callable[[int, int], None]
@@ -65,7 +65,7 @@ def _judge(repository: Repository, outputs: list[Kept]) -> None:
         for path, what in oddities(repository.root / output.path, repository.root, repository.cache)
     ]
     if faults:
-        raise Tripped(f"nothing was checked out: {_first(faults)}", file="dvc.lock", hint="beampermit data check")
+        raise Tripped(f"nothing was checked out: {several(faults)}", file="dvc.lock", hint="beampermit data check")
 
 
 def _fetch(repository: Repository, outputs: list[Kept], watch: Watcher) -> tuple[int, int]:
@@ -93,7 +93,7 @@ def _fetch(repository: Repository, outputs: list[Kept], watch: Watcher) -> tuple
             faults += [fault] if fault else []
     if faults:
         raise Tripped(
-            f"nothing was checked out: {_first(faults)}", file="dvc.lock", hint="dvc push, where they were made"
+            f"nothing was checked out: {several(faults)}", file="dvc.lock", hint="dvc push, where they were made"
         )
     return len(needed), len(wanted) - len(needed)
 
@@ -137,7 +137,3 @@ def _checkout(repository: Repository, outputs: list[Kept]) -> tuple[str, ...]:
             for kind in ("added", "modified", "deleted")
             for path in found[kind]
         )
-
-
-def _first(faults: list[str]) -> str:
-    return faults[0] if len(faults) == 1 else f"{faults[0]} (and {len(faults) - 1} more)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 
-from beampermit.errors import BadInput
+from beampermit.errors import BadInput, several
 from beampermit.generation.template import explanation, problem, problems, questions
 
 Asker = Callable[[str, str, list[str]], str]
@@ -37,8 +37,7 @@ def complete(given: Mapping[str, str], ask: Asker | None = None) -> dict[str, st
         answers[key] = ask(key, usual, choices) if ask else usual
     found = problems(answers)
     if found:
-        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        raise BadInput(f"{found[0]}{more}", hint="beampermit new, with another answer")
+        raise BadInput(several(found), hint="beampermit new, with another answer")
     return answers
 
 

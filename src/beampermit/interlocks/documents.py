@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from beampermit.contract import FILE_NAME, Contract
+from beampermit.errors import several
 from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
 from beampermit.project import Project
 from beampermit.verdict import Location
@@ -39,10 +40,9 @@ class DOC002(Interlock):
 
         found = gaps(contract, project.path(FILE_NAME).read_text(encoding="utf-8"))
         if found:
-            shown = "; ".join(f"{gap.key} is {gap.why}" for gap in found[:SHOWN])
-            more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+            words = several([f"{gap.key} is {gap.why}" for gap in found], SHOWN)
             places = (Location(file=FILE_NAME, line=gap.line) for gap in found)
-            return tripped(shown + more, *places, missing=[gap.key for gap in found])
+            return tripped(words, *places, missing=[gap.key for gap in found])
         return closed(
             f"every text that card and runbook need is written, {len(contract.operations.alarms)} alarms with it"
         )
@@ -59,10 +59,9 @@ class DOC003(Interlock):
 
         found = problems(contract, project.path(FILE_NAME).read_text(encoding="utf-8"))
         if found:
-            shown = "; ".join(problem.why for problem in found[:SHOWN])
-            more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+            words = [problem.why for problem in found]
             places = (Location(file=FILE_NAME, line=problem.line) for problem in found)
-            return tripped(shown + more, *places, open=[problem.why for problem in found])
+            return tripped(several(words, SHOWN), *places, open=words)
         answered = sum(len(alarm.raised_by) for alarm in contract.operations.alarms)
         return closed(f"{answered} causes of alarms, each with meaning and action")
 

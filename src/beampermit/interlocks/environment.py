@@ -12,7 +12,7 @@ from beampermit.environments.choice import backend_of
 from beampermit.environments.coverage import uncovered
 from beampermit.environments.environment import environment_of
 from beampermit.environments.pythons import disagreeing
-from beampermit.errors import BadInput
+from beampermit.errors import BadInput, several
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Absent, Finding, Interlock, closed, tripped
 from beampermit.project import Project
@@ -173,10 +173,9 @@ def _before(project: Project, backend: Backend) -> Lock | None:
 
 
 def _tripped(problems: Sequence[Problem], **evidence: object) -> Finding:
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     places = dict.fromkeys(Location(file=problem.file, line=problem.line) for problem in problems[:MOST])
     return tripped(
-        f"{problems[0].message}{more}",
+        several([problem.message for problem in problems]),
         *places,
         problems=[problem.message for problem in problems[:MOST]],
         count=len(problems),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from beampermit.errors import BeampermitError
+from beampermit.errors import BadInput, BeampermitError, Tripped
 from beampermit.verdict import Location, Outcome
 
 
@@ -39,6 +40,15 @@ def skipped(reason: str, **evidence: Any) -> Finding:
 
 def _location(place: Location | str) -> Location:
     return place if isinstance(place, Location) else Location(file=place)
+
+
+@contextmanager
+def faulty() -> Iterator[None]:
+    """A file of the pull request that cannot be read is its fault, not the caller's: `BadInput` becomes `Tripped`."""
+    try:
+        yield
+    except BadInput as error:
+        raise Tripped(error.message, file=error.file, line=error.line, hint=error.hint) from None
 
 
 class Interlock:

@@ -14,9 +14,9 @@ from beampermit.contract import FILE_NAME as CONTRACT
 from beampermit.contract import Contract, Signal, load_contract
 from beampermit.digest import digest_file
 from beampermit.environments import Environment
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Tripped, several
 from beampermit.interlocks.inputs import provides
-from beampermit.interlocks.interlock import Absent, Finding, Interlock, closed, tripped
+from beampermit.interlocks.interlock import Absent, Finding, Interlock, closed, faulty, tripped
 from beampermit.metrics import said
 from beampermit.project import Project
 from beampermit.saved_model import SavedModel
@@ -24,6 +24,9 @@ from beampermit.saved_model.mlmodel import FILE_NAME as MLMODEL
 
 PACKAGED_CONTRACT = "artifacts/contract.yaml"
 SHOWN = 10
+"""Places that a verdict names."""
+TOLD = 3
+"""Faults that its reason tells."""
 
 
 @provides
@@ -34,10 +37,8 @@ def model(project: Project, contract: Contract) -> SavedModel:
         raise Absent(f"there is no saved model at {contract.model.path}/", hint="beampermit data pull, or dvc repro")
     if not folder.is_dir() or not folder.resolve().is_relative_to(project.root.resolve()):
         raise Tripped("the saved model is no folder inside the project", file=contract.model.path)
-    try:
+    with faulty():
         return SavedModel.read(folder, contract.model.path)
-    except BadInput as error:
-        raise Tripped(error.message, file=error.file, line=error.line, hint=error.hint) from None
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,9 @@ class MDL001(Interlock):
         if lacks := model.lacks():
             return tripped(f"{MLMODEL} names what is not there: {', '.join(lacks)}", f"{model.name}/{MLMODEL}")
         if foreign := _foreign_code(project, model):
-            return tripped(f"code that is no file of this commit: {_some(foreign)}", *foreign[:SHOWN], foreign=foreign)
+            return tripped(
+                f"code that is no file of this commit: {several(foreign, TOLD)}", *foreign[:SHOWN], foreign=foreign
+            )
         return closed(f"{len(found.files)} files with the digests that {name} binds", files=len(found.files))
 
 
@@ -118,7 +121,7 @@ class MDL002(Interlock):
             found[f"{model.name}/{MLMODEL}"] = f"would run code that nobody reviewed: {unpickles}"
         if found:
             words = [f"{name} {why}" for name, why in found.items()]
-            return tripped(_some(words), *list(found)[:SHOWN], problems=found)
+            return tripped(several(words, TOLD), *list(found)[:SHOWN], problems=found)
         return closed(f"{len(paths)} files, each of an allowed format by name and by content", files=len(paths))
 
 
@@ -146,7 +149,7 @@ class MDL003(Interlock):
             "outputs": {name: span.model_dump() for name, span in scored.columns.items()},
         }
         if problems:
-            return tripped(_some(problems), page, problems=problems, **evidence)
+            return tripped(several(problems, TOLD), page, problems=problems, **evidence)
         low, high = next((span.low, span.high) for span in scored.columns.values())
         return closed(
             f"{scored.rows} rows of {contract.evaluation.inputs} gave {contract.signals.outputs[0].name} "
@@ -266,7 +269,3 @@ def _outputs(signals: tuple[Signal, ...], spans: dict[str, Any], of: str) -> Ite
                 f"on {of} it gave {signal.name!r} from {span.low:.8g} to {span.high:.8g}, "
                 f"outside [{signal.range[0]:g}, {signal.range[1]:g}]"
             )
-
-
-def _some(words: list[str]) -> str:
-    return "; ".join(words[:3]) + (f"; and {len(words) - 3} more" if len(words) > 3 else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from beampermit.contract import Contract
 from beampermit.environments import Environment
-from beampermit.errors import BadInput
+from beampermit.errors import BadInput, several
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Finding, Interlock, closed, skipped, tripped
 from beampermit.interlocks.model import Examined
@@ -12,6 +12,9 @@ from beampermit.metrics import read_metrics, said
 from beampermit.project import Project
 from beampermit.reproduction.reproduce import Reproduction
 from beampermit.verdict import Location
+
+TOLD = 3
+"""Metrics that a reason names."""
 
 
 @provides
@@ -96,8 +99,7 @@ class REP003(Interlock):
         ]
         evidence = {"tolerance": tolerance, "committed": committed, "evaluated": evaluated}
         if problems:
-            more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-            return tripped("; ".join(problems[:3]) + more, file, **evidence)
+            return tripped(several(problems, TOLD), file, **evidence)
         largest = max(abs(committed[name] - evaluated[name]) for name in committed)
         return closed(
             f"{len(committed)} metrics evaluated again differ by {said(largest)} at most, {tolerance:g} allowed",

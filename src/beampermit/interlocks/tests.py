@@ -10,6 +10,7 @@ from typing import Any
 from beampermit.contract import FILE_NAME, Contract
 from beampermit.contract.model import Gpu
 from beampermit.environments import Environment, gpus
+from beampermit.errors import more
 from beampermit.interlocks.gpu_needs import marks, too_small
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
@@ -131,9 +132,10 @@ def _judged(folders: Sequence[str], ran: Ran) -> Finding:
     }
     broken = [case for case in cases if case.outcome in ("failed", "error")]
     if broken:
-        more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
         places = dict.fromkeys(Location(file=case.file, line=case.line) for case in broken[:MOST])
-        return tripped(f"{broken[0].place} {broken[0].name}: {broken[0].message}{more}", *places, **evidence)
+        return tripped(
+            f"{broken[0].place} {broken[0].name}: {broken[0].message}{more(len(broken) - 1)}", *places, **evidence
+        )
     if not cases:
         return tripped(f"no tests ran in {where}", *folders, **evidence)
     if not counts["passed"]:

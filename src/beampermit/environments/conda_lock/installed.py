@@ -16,7 +16,7 @@ from beampermit.environments.backend import Lock, Package, Problem
 from beampermit.environments.conda_lock import channels
 from beampermit.environments.conda_lock.packages import meant
 from beampermit.environments.environment import STAMP
-from beampermit.errors import BadInput
+from beampermit.errors import BadInput, several
 
 META = "conda-meta"
 OWN = {STAMP, META, ".gitignore", "CACHEDIR.TAG"}
@@ -139,8 +139,7 @@ def _changed(prefix: Path, found: list[Installed]) -> Iterator[Problem]:
             for number, words in differences:
                 by_package[number].append(words)
     for number, words in sorted(by_package.items()):
-        more = f" (and {len(words) - MOST_FILES} more)" if len(words) > MOST_FILES else ""
-        yield Problem(f"{found[number]} was changed: {'; '.join(words[:MOST_FILES])}{more}", str(found[number].path))
+        yield Problem(f"{found[number]} was changed: {several(words, MOST_FILES)}", str(found[number].path))
 
 
 def _differences(prefix: str, work: list[tuple[int, str, str | None]]) -> list[tuple[int, str]]:

@@ -11,7 +11,7 @@ from beampermit.environments.backend import Lock, Package, Watch
 from beampermit.environments.conda_lock import channels, lockfile
 from beampermit.environments.conda_lock.cache import archive, packages_folder
 from beampermit.environments.conda_lock.rattler_process import ask
-from beampermit.errors import BadInput, Outside, Tripped
+from beampermit.errors import BadInput, Outside, Tripped, more
 
 HASHERS = 4
 
@@ -71,10 +71,9 @@ def _fetch(lock: Lock, missing: list[Package], places: dict[str, Path], watch: W
     if wrong:
         first = wrong[0]
         line = next((package.line for package in missing if str(package) == first["name"]), None)
-        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise Tripped(
             f"{first['name']} is not the locked one: its {first['size']} bytes have the sha256 {first['found']}, "
-            f"locked is {first['sha256']}{more}",
+            f"locked is {first['sha256']}{more(len(wrong) - 1)}",
             file=lock.file,
             line=line,
             hint="beampermit env lock",
@@ -106,9 +105,10 @@ def _refuse_unhashed(lock: Lock, package: Package) -> None:
 
 
 def _not_in_bundle(lock: Lock, missing: list[Package], places: dict[str, Path], bundle: Path) -> Tripped:
-    first, more = missing[0], f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+    first = missing[0]
+    file = places[first.name].relative_to(bundle)
     return Tripped(
-        f"the bundle lacks {places[first.name].relative_to(bundle)}, or it is not the locked file{more}",
+        f"the bundle lacks {file}, or it is not the locked file{more(len(missing) - 1)}",
         file=lock.file,
         line=first.line,
         hint="beampermit env bundle, on a machine with a network",

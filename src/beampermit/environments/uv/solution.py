@@ -16,7 +16,7 @@ from beampermit.environments.markers import Unjudged, World, holds
 from beampermit.environments.uv import variants
 from beampermit.environments.uv.lockfile import FILE, GROUP, own_package
 from beampermit.environments.uv.specification import normal
-from beampermit.errors import BadInput
+from beampermit.errors import BadInput, several
 
 MOST_FILES = 3
 """So many changed files of a package are named."""
@@ -103,8 +103,7 @@ def _whole(lock: Lock, wanted: dict[str, Package], found: list[Distribution]) ->
             yield Problem(f"{distribution} was installed by {by}, not from the lock", *where)
         changed = list(distribution.changed()) if distribution.files else ["its RECORD is missing"]
         if changed:
-            more = f" (and {len(changed) - MOST_FILES} more)" if len(changed) > MOST_FILES else ""
-            yield Problem(f"{distribution} was changed: {'; '.join(changed[:MOST_FILES])}{more}", *where)
+            yield Problem(f"{distribution} was changed: {several(changed, MOST_FILES)}", *where)
 
 
 def _satisfied(lock: Lock, python: World, found: list[Distribution]) -> Iterator[Problem]:

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Iterable
 
-from beampermit.errors import BadInput, Tripped
-from beampermit.interlocks.data.words import more
+from beampermit.errors import more
 from beampermit.interlocks.interlock import Absent
+from beampermit.project import Project
+
+SHOWN = 20
+"""Faults, and places of them, that the evidence of a verdict names."""
 
 
-@contextmanager
-def faulty() -> Iterator[None]:
-    """A file of the pull request that cannot be read is its fault, not the caller's."""
-    try:
-        yield
-    except BadInput as error:
-        raise Tripped(error.message, file=error.file, line=error.line, hint=error.hint) from None
-
-
-def present(project: Any, paths: Iterable[str]) -> None:
+def present(project: Project, paths: Iterable[str]) -> None:
     """Go on only where all `paths` are here. Raises `Absent`."""
     absent = [path for path in paths if not (project.root / path).exists()]
     if absent:
         raise Absent(f"{absent[0]} is not here{more(len(absent) - 1)}", hint="beampermit data pull")
 
 
-def unversioned(project: Any, paths: Iterable[str]) -> list[str]:
+def unversioned(project: Project, paths: Iterable[str]) -> list[str]:
     """Those of `paths` that neither git tracks nor `dvc.lock` or a `.dvc` file binds. Raises `BadInput`."""
     from beampermit.documents.changes.data import after
     from beampermit.documents.changes.sides import Sides

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from beampermit.interlocks.data.here import faulty, present, unversioned
-from beampermit.interlocks.data.words import several
-from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
+from beampermit.contract import Contract
+from beampermit.errors import several
+from beampermit.interlocks.data.here import present, unversioned
+from beampermit.interlocks.interlock import Finding, Interlock, closed, faulty, tripped
+from beampermit.project import Project
 
 
 class DAT006(Interlock):
     "Labels are versioned, cover the dataset, and name who, when and why"
 
-    def check(self, project: Any, contract: Any, judge: Any) -> Finding:
+    def check(self, project: Project, contract: Contract, judge: Contract) -> Finding:
         """Make every row's label answer for itself: `labelled_by`, `labelled_at` and `why` are columns of the table of
         labels, and a person's word (`beampermit data label`) replaces a rule's. Then run `dvc repro` and `dvc push`;
         `beampermit data labels` shows what is covered and where people disagree.

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from beampermit.contract import FILE_NAME as FILE
-from beampermit.interlocks.data.here import faulty, present, unversioned
-from beampermit.interlocks.data.words import SHOWN, several
-from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
+from beampermit.contract import Contract
+from beampermit.errors import several
+from beampermit.interlocks.data.here import SHOWN, present, unversioned
+from beampermit.interlocks.interlock import Finding, Interlock, closed, faulty, tripped
+from beampermit.project import Project
 from beampermit.verdict import Location
 
 
 class DAT007(Interlock):
     "The dataset's card can be written and its lineage is true"
 
-    def check(self, project: Any, contract: Any) -> Finding:
+    def check(self, project: Project, contract: Contract) -> Finding:
         """Let the pipeline record what the splits were made from: `dvc repro` writes `dataset.lineage`, kept by
         git. What only a person knows of the data stands in `dataset.about` in `contract.yaml`; look at the whole with
         `beampermit data card`.

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from beampermit.interlocks.data.words import SHOWN, more, several
+from beampermit.datasets.repository import Repository
+from beampermit.errors import more, several
+from beampermit.interlocks.data.here import SHOWN
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Absent, Finding, Interlock, closed, skipped, tripped
+from beampermit.project import Project
 
 
 @provides
-def dvc(project: Any) -> Any:
+def dvc(project: Project) -> Repository:
     """The project's DVC repository, opened once."""
-    from beampermit.datasets.repository import Repository
-
     if not Repository.here(project):
         raise Absent("this is no DVC repository", hint="dvc init")
     return Repository(project)
@@ -22,7 +21,7 @@ def dvc(project: Any) -> Any:
 class DAT001(Interlock):
     "dvc.lock matches dvc.yaml, parameters, code and data"
 
-    def check(self, dvc: Any) -> Finding:
+    def check(self, dvc: Repository) -> Finding:
         """What is committed was not made by this commit. Run `dvc repro`, then `dvc push`, and commit `dvc.lock`."""
         from beampermit.datasets.lineage import changes
 
@@ -40,7 +39,7 @@ class DAT001(Interlock):
 class DAT002(Interlock):
     "All data are on the remote"
 
-    def check(self, dvc: Any) -> Finding:
+    def check(self, dvc: Repository) -> Finding:
         """Others cannot get these data. Run `dvc push` where they were made; then run this check again."""
         from beampermit.datasets.completeness import look
 
@@ -57,7 +56,7 @@ class DAT002(Interlock):
 class DAT003(Interlock):
     "Manifests are safe and bytes match their hashes"
 
-    def check(self, dvc: Any) -> Finding:
+    def check(self, dvc: Repository) -> Finding:
         """Do not check these data out. Find out who made them; make them again with `dvc repro --force`, `dvc push`,
         and commit `dvc.lock`. Where only a copy on this machine is wrong, remove it and run `beampermit data pull`.
         """

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from beampermit.errors import BeampermitError
-from beampermit.interlocks.data.here import present
-from beampermit.interlocks.data.words import SHOWN, several
+from beampermit.contract import Contract
+from beampermit.errors import BeampermitError, several
+from beampermit.interlocks.data.here import SHOWN, present
 from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
+from beampermit.project import Project
 
 
 class DAT004(Interlock):
     "Rows keep the contract: columns, units, ranges, finite"
 
-    def check(self, project: Any, contract: Any, judge: Any) -> Finding:
+    def check(self, project: Project, contract: Contract, judge: Contract) -> Finding:
         """These rows are not what the contract promises. Mend the stage that makes them and run `dvc repro`; or, if the
         promise is wrong, change `signals` in `contract.yaml` in a pull request of its own, before the data.
         """
@@ -42,7 +43,7 @@ class DAT004(Interlock):
 class DAT005(Interlock):
     "Splits share no rows, groups, time or signals"
 
-    def check(self, project: Any, contract: Any, judge: Any) -> Finding:
+    def check(self, project: Project, contract: Contract, judge: Contract) -> Finding:
         """What a model was trained on must not judge it. Divide the data by the columns of `dataset.split` in
         `contract.yaml`, so that each value is in one split alone, and leave out what was recorded twice; then run
         `dvc repro`. A signal that was shifted, scaled or turned over is still the same signal.
@@ -66,7 +67,7 @@ class DAT005(Interlock):
         return closed(f"{words} and no copies of signals{left if evidence['not_compared'] else ''}", **evidence)
 
 
-def _tables(project: Any, contract: Any) -> list[Any]:
+def _tables(project: Project, contract: Contract) -> list[Any]:
     """The splits' tables, if all are here and can be opened without harm. Raises `Absent`, `Tripped`."""
     from beampermit.datasets.tables import open_tables
 
@@ -74,7 +75,7 @@ def _tables(project: Any, contract: Any) -> list[Any]:
     return open_tables(project.root, contract.dataset.splits)
 
 
-def _changes(project: Any) -> list[dict[str, Any]]:
+def _changes(project: Project) -> list[dict[str, Any]]:
     """What the splits are beside the base branch's, for the report; nothing where that cannot be seen from here."""
     from beampermit.datasets.differences import differences
     from beampermit.datasets.versions import HERE, version

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from beampermit.interlocks.data.words import SHOWN, several
+from beampermit.errors import several
+from beampermit.interlocks.data.here import SHOWN
 from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
+from beampermit.project import Project
 
 
 class DAT008(Interlock):
     "No data or models in git, and the DVC remote is unchanged"
 
-    def check(self, project: Any) -> Finding:
+    def check(self, project: Project) -> Finding:
         """Take data out of git with `git rm --cached FILE` and give them to DVC with `dvc add FILE`. A change of
         `.dvc/config` is not for a pull request that is judged by it: a maintainer pushes it by itself.
         """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from beampermit.errors import BadInput
+from beampermit.errors import BadInput, more
 from beampermit.github.uses import Use, uses
 from beampermit.github.workflow import FOLDER
 from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
@@ -29,9 +29,9 @@ class GIT003(Interlock):
                 return tripped(f"cannot be read: {error}", Location(file=file, line=error.line))
         loose = [use for use in found if use.defect]
         if loose:
-            first, more = loose[0], f" (and {len(loose) - 1} more)" if len(loose) > 1 else ""
+            first = loose[0]
             return tripped(
-                f"{first.file}:{first.line}: {first.text!r}: {first.defect}{more}",
+                f"{first.file}:{first.line}: {first.text!r}: {first.defect}{more(len(loose) - 1)}",
                 *(Location(file=use.file, line=use.line) for use in loose),
                 loose=[f"{use.file}:{use.line} {use.text}" for use in loose],
             )
