@@ -18,19 +18,10 @@ from beampermit.errors import BadInput, BeampermitError
 from beampermit.interlocks import runner
 from beampermit.permit.sigstores import TRUST_IN_PROJECT
 from beampermit.verdict import write_verdicts
-from laboratory import Laboratory, found_laboratory, verdicts
+from laboratory import Laboratory, verdicts
 from sigstore_stand_in import Job, running
 
 Say = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def laboratory(tmp_path: Path, contract_text: str) -> Laboratory:
-    """A project with a model; no registry is needed here."""
-    (tmp_path / "none.db").touch()
-    made = found_laboratory(tmp_path, contract_text, tmp_path / "none.db")
-    made.change(1)
-    return made
 
 
 @pytest.fixture
@@ -56,10 +47,11 @@ def test_from_verdicts_to_a_verified_permit(laboratory: Laboratory, say: Say, tm
     assert verified.returncode == 0, verified.stderr
     assert json.loads(verified.stdout)["statement"] == json.loads(permit.read_text())
     unbound = say("verify", permit.with_suffix(".dsse.json"), "--software", "uv.lock")
-    assert (unbound.returncode, unbound.stderr) == (1, "beampermit: uv.lock: the permit binds no bill of materials\n")
+    assert unbound.returncode == 1
+    assert unbound.stderr.splitlines()[0] == "beampermit: uv.lock: the permit binds no bill of materials"
     other = say("verify", permit.with_suffix(".dsse.json"), "--name", "orbit")
     assert (other.returncode, other.stdout) == (1, "")
-    assert other.stderr == "beampermit: this permit is for 'bpm-faults', not for 'orbit'\n"
+    assert other.stderr.splitlines()[0] == "beampermit: this permit is for 'bpm-faults', not for 'orbit'"
 
 
 def test_a_missing_verdict_is_exit_1_and_writes_nothing(laboratory: Laboratory, say: Say, tmp_path: Path) -> None:
