@@ -54,6 +54,13 @@ def plant_manifest(project: Project, storage: Path, entries: object) -> None:
     replace(lock, before, f"{value}.dir")
 
 
+def halve(file: Path) -> None:
+    """What a copy leaves that was cut off."""
+    content = file.read_bytes()
+    file.unlink()
+    file.write_bytes(content[: len(content) // 2])
+
+
 def edit(file: str, before: str, after: str) -> Callable[[Project], None]:
     return lambda project: replace(project.root / file, before, after)
 

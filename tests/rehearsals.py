@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from beampermit.files import write_json
 from beampermit.project import Project
-from beampermit.rehearsal import Rehearsal, rehearse
+from beampermit.rehearsal import Rehearsal, log, rehearse, runner, source
+from beampermit.rehearsal.plan import make_plan
 
 HEAD = "name: Pull request\non: pull_request\npermissions: {}\njobs:\n"
 """The beginning of a workflow file, up to its jobs."""
@@ -19,3 +27,59 @@ def run(project: Project, **options) -> Rehearsal:
 def log_of(found: Rehearsal, job: str) -> str:
     """The log of one job."""
     return Path(next(item.log for item in found.jobs if item.name == job) or "").read_text()
+
+
+def shared_tools(factory: pytest.TempPathFactory) -> Path:
+    """Where rehearsals of these tests keep what they install, those of other workers too."""
+    base = factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache/beampermit/tools"
+
+
+def reuse_referee(factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every rehearsal take a referee that another one of these tests installed: to install one takes a minute."""
+    tools, lay_out, prepare, lines = shared_tools(factory), source.lay_out, runner.prepare, runner.lines
+
+    def laid_out(into: Path) -> Path:
+        ours = lay_out(into)
+        for file in (ours / ".github/workflows").glob("ml-*.yml"):
+            file.write_text(file.read_text().replace('fresh: "true"', 'fresh: "false"'))
+        return ours
+
+    monkeypatch.setattr(source, "lay_out", laid_out)
+    monkeypatch.setattr(runner, "prepare", lambda call: prepare(replace(call, tools=tools)))
+    monkeypatch.setattr(runner, "lines", lambda call, **given: lines(replace(call, tools=tools), **given))
+
+
+def run_workflow(
+    root: Path,
+    work: Path,
+    workflow: str,
+    event_name: str,
+    payload: Mapping[str, Any],
+    *,
+    repository: str,
+    api: str,
+    secrets: Mapping[str, str],
+) -> list[log.Line]:
+    """Run a workflow of the repository at `root` for an event, GitHub's API being at `api`; what act wrote."""
+    ours = source.lay_out(work / "beampermit")
+    plan = make_plan(root, workflow, ours, source.lay_out_artifacts(work / "artifacts"))
+    write_json(work / "event.json", payload)
+    call = runner.Call(
+        event_name=event_name,
+        workflow=workflow,
+        event=work / "event.json",
+        clone=root,
+        work=work,
+        artifacts=work / "kept",
+        repository=repository,
+        run="7",
+        repositories=plan.repositories,
+        labels=(),
+        secrets=secrets,
+        variables={},
+        api=api,
+        tools=work / "tools",
+    )
+    runner.prepare(call)
+    return [log.parse(line) for line in runner.lines(call, timeout=500) if isinstance(line, str)]

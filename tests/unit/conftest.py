@@ -14,6 +14,7 @@ import pytest
 from beampermit.files import write_json
 from beampermit.project import Project
 from dvc_repositories import remake
+from laboratory import Laboratory, found_laboratory
 
 PIPELINE = """\
 stages:
@@ -34,6 +35,15 @@ REVIEWED = "acquisition,device,plane,faulty,labelled_by,labelled_at,why,confiden
 OPINION = "Ada,2026-02-01T10:00:00Z,seen in the tunnel,0.9"
 SPLITS = {"train": 1, "validation": 2, "test": 3}
 """Name of a split -> the number of its only acquisition, its only device and its day."""
+
+
+@pytest.fixture
+def laboratory(tmp_path: Path, contract_text: str) -> Laboratory:
+    """A project with a model; no registry is needed here."""
+    (tmp_path / "none.db").touch()
+    made = found_laboratory(tmp_path, contract_text, tmp_path / "none.db")
+    made.change(1)
+    return made
 
 
 @pytest.fixture(scope="session")

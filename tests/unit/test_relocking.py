@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from beampermit.github.pulls import propose
 from beampermit.relocking import BRANCH, relock
 from github_server import lost
 from github_stand_in import GitHub, Token
+from origins import add_origin, committed
 from package_index import PYTHON, Index, uv_settings
 
 __all__ = ["uv_settings"]
@@ -40,26 +40,16 @@ def root(uv_settings: Path, index: Index, tmp_path: Path, monkeypatch: pytest.Mo
     """A locked project with an origin; meanwhile the index has something newer of all."""
     monkeypatch.delenv("GITHUB_REF_NAME", raising=False)
     assert uv_settings
-    origin, root = tmp_path / "origin.git", tmp_path / "faults"
+    root = tmp_path / "faults"
     root.mkdir()
     (root / "pyproject.toml").write_text(
         f'[project]\nname = "faults"\nversion = "1"\nrequires-python = "{PYTHON}"\n'
         f'dependencies = ["numbers", "colours"]\n[[tool.uv.index]]\nurl = "{index.url}"\ndefault = true\n'
     )
     Uv().lock(root, watch=lambda _: None)
-    subprocess.run(["git", "init", "--quiet", "--bare", "-b", "main", origin], check=True)
-    subprocess.run(["git", "init", "--quiet", "-b", "main", root], check=True)
-    git = Git(root)
-    for words in (
-        ("config", "user.name", "Ada"),
-        ("config", "user.email", "ada@lab.example"),
-        ("add", "."),
-        ("commit", "--quiet", "-m", "Locked"),
-        ("remote", "add", "origin", str(origin)),
-        ("push", "--quiet", "-u", "origin", "main"),
-        ("remote", "set-head", "origin", "main"),
-    ):
-        git(*words)
+    git = committed(root)
+    add_origin(root)
+    git("remote", "set-head", "origin", "main")
     for name in ("numbers", "colours"):
         index.add(name, "1.1")
     return root

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Mapping
 from textwrap import dedent, indent
 
@@ -10,6 +9,7 @@ import pytest
 
 from beampermit.project import Project
 from beampermit.rehearsal import Rehearsal
+from origins import add_origin
 from rehearsals import HEAD
 
 Write = Callable[..., Project]
@@ -27,12 +27,9 @@ def repository(project: Project, git: Callable[..., str]) -> Write:
         path.write_text((head + indent(dedent(jobs).strip("\n"), "  ")).rstrip() + "\n")
         for name, text in (beside or {}).items():
             (path.parent / name).write_text(text)
-        origin = project.root.parent / "origin.git"
-        subprocess.run(["git", "init", "-q", "--bare", str(origin)], check=True)
         git("add", "--all")
         git("commit", "--quiet", "--message", "Workflows")
-        git("remote", "add", "origin", str(origin))
-        git("push", "--quiet", "origin", "main")
+        add_origin(project.root)
         git("checkout", "--quiet", "-b", "topic")
         (project.root / "changed.txt").write_text("changed\n")
         git("add", "--all")

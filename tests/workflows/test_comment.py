@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,13 @@ import pytest
 
 from beampermit.documents.judged import Judged
 from beampermit.documents.report import Report
-from beampermit.files import write_json
 from beampermit.git import Git
 from beampermit.github.watermark import Mark, mark_of
 from beampermit.project import Project
-from beampermit.rehearsal import log, runner, source
-from beampermit.rehearsal.plan import make_plan
+from beampermit.rehearsal import log
 from github_stand_in import GitHub, Token
 from places import ROOT
+from rehearsals import reuse_referee, run_workflow
 from zips import archive
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -34,42 +32,24 @@ def comment(
     github: GitHub,
     tmp_path: Path,
     tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Comment:
     """Run the workflow for a run that ended; what act wrote."""
     (project.root / WORKFLOW).parent.mkdir(parents=True)
     (project.root / WORKFLOW).write_text((TEMPLATE / WORKFLOW).read_text())
     Git(project.root)("remote", "add", "github", f"https://github.com/{github.repository}")
     github.tokens["s3cret"] = Token(rights=frozenset({"actions:read", "pull-requests:write"}))
-    own = tmp_path_factory.getbasetemp()
-    work = tmp_path / "work"
-
-    def run(ended: dict[str, Any]) -> list[log.Line]:
-        ours = source.lay_out(work / "beampermit")
-        called = ours / ".github/workflows/ml-comment.yml"
-        # The referee may be one that another rehearsal of these tests installed.
-        called.write_text(called.read_text().replace('fresh: "true"', 'fresh: "false"'))
-        plan = make_plan(project.root, WORKFLOW, ours, source.lay_out_artifacts(work / "artifacts"))
-        write_json(work / "event.json", {"action": "completed", "workflow_run": ended})
-        call = runner.Call(
-            event_name="workflow_run",
-            workflow=WORKFLOW,
-            event=work / "event.json",
-            clone=project.root,
-            work=work,
-            artifacts=work / "kept",
-            repository=github.repository,
-            run="7",
-            repositories=plan.repositories,
-            labels=(),
-            secrets={"GITHUB_TOKEN": "s3cret"},
-            variables={},
-            api=github.url,
-            tools=(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "cache/beampermit/tools",
-        )
-        runner.prepare(call)
-        return [log.parse(line) for line in runner.lines(call, timeout=500) if isinstance(line, str)]
-
-    return run
+    reuse_referee(tmp_path_factory, monkeypatch)
+    return lambda ended: run_workflow(
+        project.root,
+        tmp_path / "work",
+        WORKFLOW,
+        "workflow_run",
+        {"action": "completed", "workflow_run": ended},
+        repository=github.repository,
+        api=github.url,
+        secrets={"GITHUB_TOKEN": "s3cret"},
+    )
 
 
 def test_a_fork_s_report_becomes_a_comment_in_six_requests(comment: Comment, github: GitHub) -> None:

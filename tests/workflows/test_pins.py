@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shutil
 import subprocess
@@ -12,19 +11,15 @@ from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from places import ROOT, module_at
+
 OTHER = 40 * "b"
 
 
 @pytest.fixture(scope="module")
 def pin() -> ModuleType:
     """`scripts/pin.py`."""
-    spec = importlib.util.spec_from_file_location("pin", ROOT / "scripts/pin.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_at(ROOT / "scripts/pin.py")
 
 
 @pytest.fixture

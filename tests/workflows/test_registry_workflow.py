@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from beampermit.project import Project
-from beampermit.rehearsal import FILES, Rehearsal, rehearse, runner, source
+from beampermit.rehearsal import FILES, Rehearsal, rehearse
 from laboratory import MODEL, Laboratory, database, laboratory, prepared
 from places import ROOT
-from rehearsals import log_of
+from rehearsals import log_of, reuse_referee
 
 __all__ = ["database", "laboratory", "prepared"]
 CHECK = ".github/workflows/registry-check.yml"
@@ -42,19 +41,7 @@ def two(laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch) -> Laboratory:
 @pytest.fixture
 def dispatch(two: Laboratory, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Dispatch:
     """Run a workflow of the laboratory's; the referee may be one that another rehearsal of these tests installed."""
-    base = tmp_path_factory.getbasetemp()
-    tools = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache/beampermit/tools"
-    lay_out, prepare, lines = source.lay_out, runner.prepare, runner.lines
-
-    def kept(into: Path) -> Path:
-        ours = lay_out(into)
-        for file in (ours / ".github/workflows").glob("ml-registry*.yml"):
-            file.write_text(file.read_text().replace('fresh: "true"', 'fresh: "false"'))
-        return ours
-
-    monkeypatch.setattr(source, "lay_out", kept)
-    monkeypatch.setattr(runner, "prepare", lambda call: prepare(replace(call, tools=tools)))
-    monkeypatch.setattr(runner, "lines", lambda call, **given: lines(replace(call, tools=tools), **given))
+    reuse_referee(tmp_path_factory, monkeypatch)
 
     def run(workflow: str = FILES["registry"], **inputs: str) -> Rehearsal:
         return rehearse(Project(two.root), "registry", workflow=workflow, inputs=inputs, timeout=240)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from beampermit.environments.conda_lock import CondaLock
-from beampermit.files import write_json
 from beampermit.git import Git
 from beampermit.github import event
-from beampermit.rehearsal import log, runner, source, stage
-from beampermit.rehearsal.plan import make_plan
+from beampermit.rehearsal import log, stage
 from conda_channel import PYTHON, QUIET, Channel, laboratory, serving
 from github_stand_in import GitHub
+from origins import add_origin, committed
 from places import ROOT
+from rehearsals import reuse_referee, run_workflow
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 WORKFLOW = ".github/workflows/relock.yml"
@@ -35,25 +33,15 @@ def channel(tmp_path: Path) -> Iterator[Channel]:
 def root(channel: Channel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A locked project with the template's workflow and an origin; meanwhile the channel has two newer packages."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    origin, root = tmp_path / "origin.git", tmp_path / "faults"
+    root = tmp_path / "faults"
     (root / WORKFLOW).parent.mkdir(parents=True)
     (root / WORKFLOW).write_text((TEMPLATE / WORKFLOW).read_text())
     (root / "environment.yml").write_text(
         f"channels: [{channel.url}]\nplatforms: [linux-64]\ndependencies:\n  - python {PYTHON}.*\n  - orbit\n"
     )
     CondaLock().lock(root, watch=QUIET)
-    subprocess.run(["git", "init", "--quiet", "--bare", "-b", "main", origin], check=True)
-    subprocess.run(["git", "init", "--quiet", "-b", "main", root], check=True)
-    git = Git(root)
-    for words in (
-        ("config", "user.name", "Ada"),
-        ("config", "user.email", "ada@lab.example"),
-        ("add", "--all"),
-        ("commit", "--quiet", "--message", "Locked"),
-        ("remote", "add", "origin", str(origin)),
-        ("push", "--quiet", "-u", "origin", "main"),
-    ):
-        git(*words)
+    committed(root)
+    add_origin(root)
     channel.add("tune", "1.9")
     channel.add("zlib", "1.4", subdir="linux-64", build="h0_1")
     return root
@@ -68,39 +56,23 @@ def relock(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Relock:
     """Run the workflow for one package, or for all; what act wrote."""
-    whole = runner.command
-    monkeypatch.setattr(runner, "command", lambda call: [*whole(call), "--env", f"GITHUB_API_URL={github.url}"])
-    own = tmp_path_factory.getbasetemp()
-    tools = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "cache/beampermit/tools"
+    reuse_referee(tmp_path_factory, monkeypatch)
 
     def run(package: str) -> list[log.Line]:
         work = tmp_path / f"work{package}"
         clone = stage.clone_for_push(Git(root), work / "clone", None)
         Git(clone.root)("remote", "add", "github", f"https://github.com/{github.repository}")
-        ours = source.lay_out(work / "beampermit")
-        called = ours / ".github/workflows/ml-relock.yml"
-        # The referee may be one that another rehearsal of these tests installed.
-        called.write_text(called.read_text().replace('fresh: "true"', 'fresh: "false"'))
-        plan = make_plan(clone.root, WORKFLOW, ours, source.lay_out_artifacts(work / "artifacts"))
         payload = event.push(github.repository, branch="main", before=None, after=clone.commit)
-        write_json(work / "event.json", payload | {"inputs": {"package": package}})
-        call = runner.Call(
-            event_name="workflow_dispatch",
-            workflow=WORKFLOW,
-            event=work / "event.json",
-            clone=clone.root,
-            work=work,
-            artifacts=work / "kept",
+        return run_workflow(
+            clone.root,
+            work,
+            WORKFLOW,
+            "workflow_dispatch",
+            payload | {"inputs": {"package": package}},
             repository=github.repository,
-            run="7",
-            repositories=plan.repositories,
-            labels=(),
+            api=github.url,
             secrets={"BEAMPERMIT_PROPOSE_TOKEN": "s3cret"},
-            variables={},
-            tools=tools,
         )
-        runner.prepare(call)
-        return [log.parse(line) for line in runner.lines(call, timeout=500) if isinstance(line, str)]
 
     return run
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
 from beampermit.project import Project
-from beampermit.rehearsal import Rehearsal, rehearse, runner, source
+from beampermit.rehearsal import Rehearsal, rehearse
 from conda_channel import Channel, laboratory, serving
 from places import ROOT
-from rehearsals import log_of
+from rehearsals import log_of, reuse_referee
 from trainable import descent, in_service, on_conda, trainable, trained_once
 
 __all__ = ["trainable", "trained_once"]
@@ -51,19 +49,7 @@ def weekly(
     served: Project, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], Rehearsal]:
     """Run the workflow; the referee may be one that another rehearsal of these tests installed."""
-    base = tmp_path_factory.getbasetemp()
-    tools = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache/beampermit/tools"
-    lay_out, prepare, lines = source.lay_out, runner.prepare, runner.lines
-
-    def kept(into: Path) -> Path:
-        ours = lay_out(into)
-        file = ours / ".github/workflows/ml-reproduce.yml"
-        file.write_text(file.read_text().replace('fresh: "true"', 'fresh: "false"'))
-        return ours
-
-    monkeypatch.setattr(source, "lay_out", kept)
-    monkeypatch.setattr(runner, "prepare", lambda call: prepare(replace(call, tools=tools)))
-    monkeypatch.setattr(runner, "lines", lambda call, **given: lines(replace(call, tools=tools), **given))
+    reuse_referee(tmp_path_factory, monkeypatch)
     return lambda: rehearse(served, "rollback", workflow=WORKFLOW, inputs={"seeds": "all"}, timeout=240)
 
 

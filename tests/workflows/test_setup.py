@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shutil
@@ -19,10 +18,10 @@ from beampermit.interlocks import runner
 from beampermit.project import Project
 from beampermit.rehearsal.runner import lay_out_programs
 from package_index import index, uv_project, uv_settings
+from places import ROOT, module_at
 
 __all__ = ["index", "uv_project", "uv_settings"]
 
-ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "actions/setup/setup.py"
 
 
@@ -34,12 +33,7 @@ def setup(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     monkeypatch.setenv("RUNNER_TOOL_CACHE", str(tmp_path / "tools"))
     monkeypatch.setenv("GITHUB_RUN_ID", "11")
     monkeypatch.delenv("FRESH", raising=False)
-    spec = importlib.util.spec_from_file_location("setup_action", SCRIPT)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_at(SCRIPT)
 
 
 @pytest.fixture

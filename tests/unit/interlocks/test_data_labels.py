@@ -11,7 +11,7 @@ from beampermit.interlocks.data import DAT006
 from beampermit.interlocks.interlock import Finding
 from beampermit.project import Project
 from beampermit.verdict import Outcome
-from dvc_repositories import replace
+from dvc_repositories import halve, replace
 
 Alter = Callable[..., None]
 
@@ -69,10 +69,7 @@ def test_dat006_trips_on_a_row_without_a_label(dvc_project: Project, alter: Alte
 
 
 def test_dat006_trips_on_labels_that_are_no_table(dvc_project: Project) -> None:
-    file = dvc_project.root / "data/labels.parquet"
-    content = file.read_bytes()
-    file.unlink()
-    file.write_bytes(content[: len(content) // 2])
+    halve(dvc_project.root / "data/labels.parquet")
     with pytest.raises(Tripped, match="cannot be read") as caught:
         dat006(dvc_project)
     assert caught.value.file == "data/labels.parquet"

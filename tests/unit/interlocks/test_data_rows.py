@@ -13,7 +13,7 @@ from beampermit.interlocks.interlock import Absent, Finding
 from beampermit.interlocks.runner import check, select
 from beampermit.project import Project
 from beampermit.verdict import Outcome
-from dvc_repositories import replace, without_data
+from dvc_repositories import halve, replace, without_data
 
 Alter = Callable[..., None]
 
@@ -75,10 +75,7 @@ def test_dat004_trips_on_no_rows(dvc_project: Project, alter: Alter) -> None:
 
 
 def test_dat004_trips_on_a_truncated_file(dvc_project: Project) -> None:
-    file = dvc_project.root / "data/dataset/train.parquet"
-    content = file.read_bytes()
-    file.unlink()
-    file.write_bytes(content[: len(content) // 2])
+    halve(dvc_project.root / "data/dataset/train.parquet")
     finding = dat004(dvc_project)
     assert finding.outcome is Outcome.TRIPPED
     assert "train.parquet: cannot be read" in finding.reason

@@ -14,16 +14,7 @@ from beampermit.errors import BadInput, Tripped
 from beampermit.permit.assemble import assemble, read_folder
 from beampermit.permit.verification import verify_files, verify_interlocks
 from beampermit.verdict import Outcome, VerdictFile, write_verdicts
-from laboratory import INTERLOCKS, Laboratory, found_laboratory, verdicts
-
-
-@pytest.fixture
-def laboratory(tmp_path: Path, contract_text: str) -> Laboratory:
-    """A project with a model; no registry is needed here."""
-    (tmp_path / "none.db").touch()
-    made = found_laboratory(tmp_path, contract_text, tmp_path / "none.db")
-    made.change(1)
-    return made
+from laboratory import INTERLOCKS, Laboratory, verdicts
 
 
 def test_a_permit_binds_all_that_the_model_was_made_from(laboratory: Laboratory) -> None:

@@ -10,16 +10,7 @@ from rich.console import Console
 
 from beampermit.errors import Tripped
 from beampermit.permit import verification
-from laboratory import INTERLOCKS, Laboratory, found_laboratory
-
-
-@pytest.fixture
-def laboratory(tmp_path: Path, contract_text: str) -> Laboratory:
-    """A project with a model; no registry is needed here."""
-    (tmp_path / "none.db").touch()
-    made = found_laboratory(tmp_path, contract_text, tmp_path / "none.db")
-    made.change(1)
-    return made
+from laboratory import INTERLOCKS, Laboratory
 
 
 def test_the_right_model_passes(laboratory: Laboratory) -> None:
