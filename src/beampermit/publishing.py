@@ -12,6 +12,7 @@ from beampermit.files import write_bytes
 from beampermit.github.client import Client
 from beampermit.github.releases import Published, Release, publish
 from beampermit.permit.statement import Statement
+from beampermit.permit.verification import verify_software
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
 
@@ -22,10 +23,13 @@ UNSIGNED = "permit.json"
 def publish_version(client: Client, ledger: Ledger, permit: Statement, papers: Path) -> Published:
     """Publish the papers of the version that `permit` was promoted as, or complete its release.
 
-    Raises `BadInput` where the ledger has no promotion of this model at this commit; `Conflict`, `Outside`.
+    Raises `BadInput` where the ledger has no promotion of this model at this commit, `Tripped` where the bill of
+    materials is not the one that the permit binds; `Conflict`, `Outside`.
     """
     event = promotion_of(ledger, permit)
     files = _papers(papers)
+    if bound := permit.predicate.software:
+        verify_software(permit, papers / bound.file)
     with tempfile.TemporaryDirectory(prefix="beampermit-") as scratch:
         kept = ledger.permit(event)
         if kept is not None:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from beampermit.errors import BadInput
+from beampermit.digest import digest_file
+from beampermit.errors import BadInput, Tripped
 from beampermit.github.client import Client
+from beampermit.permit.statement import Bound
 from beampermit.publishing import body, publish_version
 from github_stand_in import GitHub, environment
 from laboratory import MODEL, Laboratory, database, laboratory, prepared
@@ -46,6 +48,19 @@ def test_a_promoted_version_gets_its_papers_and_the_permit_of_the_ledger(
     assert signed.statement.digest in found["body"]
     assert signed.content in github.blobs.values()
     assert not publish_version(client, laboratory.ledger, again.statement, papers).new
+
+
+def test_a_bill_of_materials_that_the_permit_does_not_bind_is_not_published(
+    laboratory: Laboratory, client: Client, github: GitHub, papers: Path
+) -> None:
+    laboratory.promote()
+    permit = laboratory.sign().statement
+    bound = Bound(file="sbom.cdx.json", digest=digest_file(papers / "sbom.cdx.json"))
+    binding = permit.model_copy(update={"predicate": permit.predicate.model_copy(update={"software": bound})})
+    assert publish_version(client, laboratory.ledger, binding, papers).uploaded
+    (papers / "sbom.cdx.json").write_text("another")
+    with pytest.raises(Tripped, match="this is not the bill of materials that the permit binds"):
+        publish_version(client, laboratory.ledger, binding, papers)
 
 
 def test_what_was_never_promoted_is_not_published(

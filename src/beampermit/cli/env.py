@@ -168,7 +168,10 @@ def sbom(
     out: Annotated[Path | None, typer.Option(help="Write it to this file instead of printing it.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Say what software the lock installs, as CycloneDX 1.6 in JSON; the same lock gives the same document."""
+    """Say what software the lock installs, as CycloneDX 1.6 in JSON; the same lock gives the same document.
+
+    Where accelerator variants have locks of their own, it is of them all, unless one is named. A permit binds that.
+    """
     import json
     import sys
 
@@ -184,7 +187,8 @@ def sbom(
         return
     write_json(out, found)
     number = len(found["components"])
-    body = {"file": str(out), "components": number, "lock": lock.file, "digest": lock.digest}
+    locks = {one.file: one.digest for one in ((lock,) if variant else lock.all)}
+    body = {"file": str(out), "components": number, "locks": locks}
     show(body, lambda: console().print(f"{out}: {number} components", markup=False, soft_wrap=True), as_json)
 
 

@@ -53,7 +53,7 @@ def assemble(
     verdicts: Annotated[Path, typer.Option(help="Folder with the files of verdicts that `check --out` wrote.")],
     out: Annotated[Path, typer.Option(help="Where the permit goes.")] = Path("permit.json"),
     software: Annotated[
-        Path | None, typer.Option(help="Bill of materials of the lock, from `env sbom`, that the permit is to bind.")
+        Path | None, typer.Option(help="Bill of materials of the locks, from `env sbom`, that the permit is to bind.")
     ] = None,
     project: Where = Path(),
     as_json: Json = False,

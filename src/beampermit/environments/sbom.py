@@ -1,9 +1,10 @@
-"""The software that a lock installs, as a CycloneDX bill of materials."""
+"""The software that the locks of a project install, as one CycloneDX bill of materials."""
 
 from __future__ import annotations
 
 import uuid
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -13,37 +14,48 @@ from beampermit.environments.platforms import TAGS
 from beampermit.environments.uv.files import of_platform
 from beampermit.errors import BadInput
 
+LOCK, DIGEST = "beampermit:lock", "beampermit:lock:digest"
+"""Properties that say what the document was made of: of each lock its file, and after it its digest."""
 NAMESPACE = uuid.UUID("6d1a4f0e-6a3c-5a59-9d39-0d8f5c1b7e52")
+
+Software = Sequence[tuple[Lock, list[Package]]]
+"""Each lock with what it installs."""
 
 
 def sbom(lock: Lock, project: str, *, platform: str | None = None, variant: str = "") -> dict[str, Any]:
-    """CycloneDX 1.6 of the lock, of one platform and one accelerator variant where it has several and one is named.
+    """CycloneDX 1.6 of the lock and those of its other variants; of one platform, of one variant where it is named.
 
-    The same lock gives the same document: no clock, and a serial number made from the lock's digest. Raises `BadInput`
-    for a platform that the lock does not have.
+    The same locks give the same document: no clock, and a serial number made of their digests. Raises `BadInput` for a
+    platform that the locks do not have.
     """
-    packages = [one for one in _of_variant(lock, variant) if not one.own and platform in (None, one.platform)]
-    if platform and not packages:
+    locks = (lock,) if variant else lock.all
+    found = [(one, _packages(one, platform, variant)) for one in locks]
+    if platform and not any(packages for _, packages in found):
         known = ", ".join(dict.fromkeys(one.platform for one in lock.packages if one.platform)) or "no platform"
         raise BadInput(f"the lock has nothing for {platform}; it is for {known}", file=lock.file)
-    components = {reference(one): _component(one) for one in packages}
+    digests = " ".join(one.digest for one in locks)
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
-        "serialNumber": f"urn:uuid:{uuid.uuid5(NAMESPACE, f'{lock.digest} {platform} {variant}'.rstrip())}",
+        "serialNumber": f"urn:uuid:{uuid.uuid5(NAMESPACE, f'{digests} {platform} {variant}'.rstrip())}",
         "version": 1,
         "metadata": {
             "tools": {"components": [{"type": "application", "name": "beampermit", "version": __version__}]},
             "component": {"type": "application", "bom-ref": "project", "name": project},
             "properties": [
-                {"name": "beampermit:lock", "value": lock.file},
-                {"name": "beampermit:lock:digest", "value": lock.digest},
+                {"name": name, "value": value}
+                for one in locks
+                for name, value in ((LOCK, one.file), (DIGEST, one.digest))
             ],
         },
-        "components": [components[key] for key in sorted(components)],
-        "dependencies": _dependencies(lock, packages),
+        "components": _components(found),
+        "dependencies": _dependencies(found),
     }
+
+
+def _packages(lock: Lock, platform: str | None, variant: str) -> list[Package]:
+    return [one for one in _of_variant(lock, variant) if not one.own and platform in (None, one.platform)]
 
 
 def _of_variant(lock: Lock, variant: str) -> tuple[Package, ...]:
@@ -66,6 +78,23 @@ def reference(package: Package) -> str:
     return f"pkg:conda/{name}@{version}?" + "&".join(
         f"{key}={quote(text, safe='')}" for key, text in qualifiers.items()
     )
+
+
+def _components(found: Software) -> list[dict[str, Any]]:
+    """Each package once; where there are several locks, it names those that install it."""
+    components: dict[str, dict[str, Any]] = {}
+    files: dict[str, list[str]] = defaultdict(list)
+    for lock, packages in found:
+        for package in packages:
+            made, key = _component(package), reference(package)
+            known = components.setdefault(key, made)
+            if "scope" not in made:
+                known.pop("scope", None)  # optional for one lock, needed by another
+            files[key] += [lock.file] if lock.file not in files[key] else []
+    if len(found) > 1:
+        for key, component in components.items():
+            component["properties"] = [{"name": LOCK, "value": file} for file in files[key]]
+    return [components[key] for key in sorted(components)]
 
 
 def _component(package: Package) -> dict[str, Any]:
@@ -93,16 +122,21 @@ def _hashes(artifact: Artifact) -> list[dict[str, str]]:
     return [{"alg": "SHA-256", "content": artifact.sha256 or ""}]
 
 
-def _dependencies(lock: Lock, packages: list[Package]) -> list[dict[str, Any]]:
-    by_name: dict[str, list[Package]] = defaultdict(list)
-    for package in packages:
-        by_name[package.name].append(package)
+def _dependencies(found: Software) -> list[dict[str, Any]]:
     graph: dict[str, set[str]] = defaultdict(set)
-    for package in packages:
-        graph[reference(package)] |= _needed(package, by_name)
-    needed = set[str]().union(*graph.values()) if graph else set()
-    own = [package for package in lock.packages if package.own]
-    roots = {key for package in own for key in _needed(package, by_name)} or graph.keys() - needed
+    roots: set[str] = set()
+    for lock, packages in found:
+        by_name: dict[str, list[Package]] = defaultdict(list)
+        for package in packages:
+            by_name[package.name].append(package)
+        here: dict[str, set[str]] = defaultdict(set)
+        for package in packages:
+            here[reference(package)] |= _needed(package, by_name)
+        needed = set[str]().union(*here.values()) if here else set()
+        own = {key for package in lock.packages if package.own for key in _needed(package, by_name)}
+        roots |= own or here.keys() - needed
+        for key, others in here.items():
+            graph[key] |= others
     return [
         {"ref": "project", "dependsOn": sorted(roots)},
         *({"ref": key, "dependsOn": sorted(graph[key])} for key in sorted(graph)),

@@ -47,7 +47,7 @@ def assemble(
 ) -> Statement:
     """The permit for the project's HEAD; `expected` are the ids of all interlocks there are, `run` the workflow run.
 
-    `software` is the bill of materials that `env sbom` wrote of this lock: the permit binds its digest.
+    `software` is the bill of materials that `env sbom` wrote of the locks: the permit binds its digest.
 
     `later` are those that are put off until the release: nothing is asked of them here, and a permit without them
     promotes nothing. Raises `Tripped` that names each interlock which is not closed for exactly this commit and tree.
@@ -69,7 +69,7 @@ def assemble(
             "tree": tree,
             "environment": _bound(project, locks[0]),
             "variants": [_bound(project, name) for name in locks[1:]],
-            "software": bill(software, project.path(locks[0])) if software else None,
+            "software": bill(software, project.root, locks) if software else None,
             "pipeline": _bound(project, "dvc.lock"),
             "contract": _bound(project, CONTRACT),
             "dataset": dataset,

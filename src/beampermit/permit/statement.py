@@ -49,7 +49,7 @@ class Predicate(Record):
     variants: tuple[Bound, ...] = ()
     """The locks of its other accelerators, where each has a file of its own."""
     software: Bound | None = None
-    """The bill of materials that was made of the lock, where there is one: a paper beside the permit."""
+    """The bill of materials that was made of the locks, where there is one: a paper beside the permit."""
     pipeline: Bound
     """dvc.lock."""
     contract: Bound

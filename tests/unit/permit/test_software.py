@@ -1,28 +1,47 @@
-"""A permit binds the bill of materials of its own lock, and of no other."""
+"""A permit binds the bill of materials of its own locks, whole, and of no other."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from beampermit.digest import digest_bytes, digest_file
-from beampermit.environments.backend import Lock
-from beampermit.environments.sbom import sbom
+from beampermit.cli.main import app
+from beampermit.digest import digest_file
+from beampermit.environments.conda_lock import CondaLock
 from beampermit.errors import BadInput, Tripped
 from beampermit.files import write_json
+from beampermit.permit import envelope, keys
 from beampermit.permit.assemble import assemble
+from beampermit.permit.statement import Statement
 from beampermit.permit.verification import verify_software
+from conda_channel import PYTHON, QUIET, serving
+from conda_channel import laboratory as channel_of
 from laboratory import INTERLOCKS, Laboratory, found_laboratory, verdicts
+
+LOCK = """\
+version = 1
+requires-python = ">=3.11"
+
+[[package]]
+name = "tune"
+version = "1.5"
+source = {registry = "x"}
+"""
+VIRTUAL = 'subdirs: {{linux-64: {{packages: {{__unix: "0", __glibc: "2.28"{}}}}}}}\n'
 
 
 @pytest.fixture
 def laboratory(tmp_path: Path, contract_text: str) -> Laboratory:
-    """A project with a model; no registry is needed here."""
+    """A project with a lock and a model; no registry is needed here."""
     (tmp_path / "none.db").touch()
     made = found_laboratory(tmp_path, contract_text, tmp_path / "none.db")
+    (made.root / "uv.lock").write_text(LOCK)
+    (made.root / "pyproject.toml").write_text('[project]\nname = "faults"\nversion = "1"\n')
     made.change(1)
     return made
 
@@ -30,19 +49,40 @@ def laboratory(tmp_path: Path, contract_text: str) -> Laboratory:
 @pytest.fixture
 def software(laboratory: Laboratory, tmp_path: Path) -> Path:
     """What `env sbom` writes of the laboratory's lock."""
-    text = (laboratory.root / "uv.lock").read_text()
-    file = tmp_path / "sbom.cdx.json"
-    write_json(file, sbom(Lock("uv.lock", digest_bytes(text.encode()), text, ()), "faults"))
+    return written(laboratory, tmp_path / "sbom.cdx.json")
+
+
+@pytest.fixture
+def variants(laboratory: Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Laboratory:
+    """The same with conda locks, one for machines with a GPU and one for those without."""
+    monkeypatch.setenv("BEAMPERMIT_CACHE", str(tmp_path / "cache"))
+    with serving(channel_of(tmp_path / "lab")) as channel:
+        asked = f"channels: [{channel.url}]\nplatforms: [linux-64]\ndependencies:\n  - python {PYTHON}.*\n  - torch\n"
+        (laboratory.root / "environment.yml").write_text(asked)
+        (laboratory.root / "virtual-packages.yml").write_text(VIRTUAL.format(""))
+        (laboratory.root / "cuda.virtual-packages.yml").write_text(VIRTUAL.format(', __cuda: "12.4"'))
+        CondaLock().lock(laboratory.root, watch=QUIET)
+    laboratory.change(2)
+    return laboratory
+
+
+def written(laboratory: Laboratory, file: Path, *words: str) -> Path:
+    done = CliRunner().invoke(app, ["env", "sbom", "--project", str(laboratory.root), "--out", str(file), *words])
+    assert done.exit_code == 0, done.output
     return file
 
 
-def test_the_bill_is_bound_and_no_other_passes_for_it(laboratory: Laboratory, software: Path) -> None:
+def bound(laboratory: Laboratory, software: Path) -> Statement:
     project = laboratory.project
-    permit = assemble(project, [verdicts(project)], INTERLOCKS, software=software)
+    return assemble(project, [verdicts(project)], INTERLOCKS, software=software)
+
+
+def test_the_bill_is_bound_and_no_other_passes_for_it(laboratory: Laboratory, software: Path) -> None:
+    permit = bound(laboratory, software)
     assert permit.predicate.software
     assert permit.predicate.software.model_dump() == {"file": "sbom.cdx.json", "digest": digest_file(software)}
     verify_software(permit, software)
-    software.write_text(software.read_text().replace('"components": []', '"components": [{}]'))
+    software.write_text(software.read_text().replace("1.5", "1.6"))
     with pytest.raises(Tripped, match="not the bill of materials that the permit binds"):
         verify_software(permit, software)
     software.unlink()
@@ -58,18 +98,102 @@ def test_without_a_bill_none_is_bound_and_none_passes(laboratory: Laboratory, so
 
 
 def test_the_bill_of_another_lock_is_refused(laboratory: Laboratory, software: Path) -> None:
-    project = laboratory.project
     other = json.loads(software.read_text())
     other["metadata"]["properties"][1]["value"] = "sha256:" + "a" * 64
     write_json(software, other)
     with pytest.raises(Tripped, match=r"not of the uv\.lock here") as caught:
-        assemble(project, [verdicts(project)], INTERLOCKS, software=software)
+        bound(laboratory, software)
     assert caught.value.hint.startswith("beampermit env sbom --out")
+
+
+def without(part: str) -> Callable[[Any], None]:
+    return lambda bill: bill[part].pop()
+
+
+def renamed(bill: Any) -> None:
+    bill["components"][0]["version"] = "9.9"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (without("components"), "components"),
+        (without("dependencies"), "dependencies"),
+        (renamed, "components"),
+    ],
+)
+def test_a_bill_that_says_something_else_than_its_lock_is_refused(
+    laboratory: Laboratory, software: Path, change: Callable[[Any], None], words: str
+) -> None:
+    content = json.loads(software.read_text())
+    change(content)
+    write_json(software, content)
+    with pytest.raises(Tripped, match=f"the {words} of this bill of materials are not those of the locks"):
+        bound(laboratory, software)
 
 
 @pytest.mark.parametrize("content", [[], {}, {"metadata": 1}, {"metadata": {"properties": [1, {"name": "x"}]}}])
 def test_another_document_is_no_bill(laboratory: Laboratory, software: Path, content: Any) -> None:
-    project = laboratory.project
     write_json(software, content)
     with pytest.raises(BadInput, match="no bill of materials with beampermit:lock:digest"):
-        assemble(project, [verdicts(project)], INTERLOCKS, software=software)
+        bound(laboratory, software)
+
+
+def test_one_bill_names_the_software_of_every_lock_that_the_permit_binds(variants: Laboratory, tmp_path: Path) -> None:
+    software = written(variants, tmp_path / "sbom.cdx.json")
+    permit = bound(variants, software).predicate
+    assert [lock.file for lock in (permit.environment, *permit.variants)] == ["conda-lock.yml", "cuda.conda-lock.yml"]
+    content = json.loads(software.read_text())
+    digests = [one["value"] for one in content["metadata"]["properties"] if one["name"].endswith("digest")]
+    assert digests == [lock.digest for lock in (permit.environment, *permit.variants)]
+    locks = {
+        component["purl"].partition("build=")[2].partition("&")[0]: [one["value"] for one in component["properties"]]
+        for component in content["components"]
+        if component["name"] in ("torch", "zlib")
+    }
+    assert locks == {
+        "cpu_0": ["conda-lock.yml"],
+        "cuda_1": ["cuda.conda-lock.yml"],
+        "h0_1": ["conda-lock.yml", "cuda.conda-lock.yml"],
+    }
+    needed = {one["ref"]: one["dependsOn"] for one in content["dependencies"]}
+    assert sum("torch" in ref for ref in needed["project"]) == 2
+
+
+@pytest.mark.parametrize("variant", ["cuda"])
+def test_the_bill_of_one_variant_alone_is_refused(variants: Laboratory, tmp_path: Path, variant: str) -> None:
+    software = written(variants, tmp_path / "sbom.cdx.json", "--variant", variant)
+    with pytest.raises(Tripped, match=r"not of the conda-lock\.yml here"):
+        bound(variants, software)
+
+
+def test_a_variant_locked_anew_makes_the_bill_that_of_another_lock(variants: Laboratory, tmp_path: Path) -> None:
+    software = written(variants, tmp_path / "sbom.cdx.json")
+    lock = variants.root / "cuda.conda-lock.yml"
+    lock.write_text(lock.read_text() + "# edited\n")
+    variants.git("commit", "--quiet", "--all", "--message", "By hand")
+    with pytest.raises(Tripped, match=r"not of the cuda\.conda-lock\.yml here"):
+        bound(variants, software)
+
+
+def test_a_variant_that_is_not_in_the_commit_is_not_in_the_bill(variants: Laboratory, tmp_path: Path) -> None:
+    software = written(variants, tmp_path / "sbom.cdx.json")
+    variants.git("rm", "--quiet", "--cached", "cuda.conda-lock.yml")
+    variants.git("commit", "--quiet", "--message", "Forgotten")
+    with pytest.raises(Tripped, match=r"is of cuda\.conda-lock\.yml as well, which is not in the commit"):
+        bound(variants, software)
+
+
+def test_a_byte_changed_in_the_bill_trips_whoever_verifies_the_signed_permit(
+    laboratory: Laboratory, software: Path, tmp_path: Path
+) -> None:
+    signed = tmp_path / "permit.dsse.json"
+    signed.write_bytes(envelope.seal(bound(laboratory, software), keys.signing_key(str(laboratory.key))))
+    words = ["permit", "verify", str(signed), "--software", str(software), "--project", str(laboratory.root)]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    content = bytearray(software.read_bytes())
+    content[content.index(b"1.5")] = ord("2")
+    software.write_bytes(bytes(content))
+    failed = CliRunner().invoke(app, words).exception
+    assert isinstance(failed, Tripped)
+    assert str(failed) == f"{software}: this is not the bill of materials that the permit binds"
