@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from beampermit.contract.model import Severity, Signal, Signals
+from beampermit.contract.signals import Severity, Signal, Signals
 
 SEVERITIES: Mapping[str, Severity] = MappingProxyType(
     {"lolo": "MAJOR", "low": "MINOR", "high": "MINOR", "hihi": "MAJOR"}

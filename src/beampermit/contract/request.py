@@ -13,7 +13,7 @@ from beampermit.contract import conditions
 from beampermit.contract.part import Name, Part, Seconds, Span, Text
 
 if TYPE_CHECKING:
-    from beampermit.contract.model import Signal
+    from beampermit.contract.signals import Signal
 
 
 def _instant(value: Any) -> Any:

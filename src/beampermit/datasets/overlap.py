@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import combinations
 from typing import Any
 
-from beampermit.contract.model import Dataset
+from beampermit.contract.dataset import Dataset
 from beampermit.datasets.tables import Table, name
 from beampermit.errors import Tripped
 

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from beampermit.contract.model import Dataset, InsidePath
+from beampermit.contract.dataset import Dataset
+from beampermit.contract.part import InsidePath
 from beampermit.datasets.workspace import oddities
 from beampermit.digest import digest_file
 from beampermit.errors import BadInput

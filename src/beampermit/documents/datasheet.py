@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from beampermit.contract.model import About, Split
+from beampermit.contract.dataset import About, Split
 from beampermit.datasets import pedigree
 from beampermit.datasets.differences import bars
 from beampermit.datasets.labels import opinions, review

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from beampermit.contract import Contract
 from beampermit.contract.causes import Cause, causes
 from beampermit.contract.load import line_of
-from beampermit.contract.model import Alarm
+from beampermit.contract.service import Alarm
 from beampermit.documents.completeness import unwritten
 
 ALARMS = ("operations", "alarms")

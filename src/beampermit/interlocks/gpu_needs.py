@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from beampermit.contract.model import Gpu
 from beampermit.contract.part import version
+from beampermit.contract.software import Gpu
 from beampermit.environments.gpus import Gpus
 from beampermit.verdict import Location
 

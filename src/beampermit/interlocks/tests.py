@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from beampermit.contract import FILE_NAME, Contract
-from beampermit.contract.model import Gpu
+from beampermit.contract.software import Gpu
 from beampermit.environments import Environment, gpus
 from beampermit.errors import more
 from beampermit.interlocks.gpu_needs import marks, too_small

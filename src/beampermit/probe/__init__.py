@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from beampermit.contract import Contract
-from beampermit.contract.model import Budget
+from beampermit.contract.judging import Budget
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Outside, Tripped
 from beampermit.metrics import read_metrics

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from beampermit.contract.model import Dataset
+from beampermit.contract.dataset import Dataset
 from beampermit.datasets.labels import queue
 from beampermit.datasets.labels.opinions import Opinion, append, last_words, read
 from beampermit.datasets.labels.page import Server

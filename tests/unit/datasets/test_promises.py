@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from beampermit.contract import Signal
-from beampermit.contract.model import Dataset
+from beampermit.contract.dataset import Dataset
 from beampermit.datasets import promises
 from beampermit.datasets.overlap import overlaps
 from beampermit.datasets.promises import Report, look

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from beampermit.contract.model import Dataset, Review
+from beampermit.contract.dataset import Dataset, Review
 from beampermit.errors import BadInput
 
 WHO, WHEN, WHY, SURE = "labelled_by", "labelled_at", "why", "confidence"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from beampermit.contract.model import Dataset, Review
+from beampermit.contract.dataset import Dataset, Review
 from beampermit.datasets.labels.opinions import AHEAD, SURE, WHEN, WHO, WHY, Opinion, last_words
 from beampermit.datasets.tables import Table, name
 

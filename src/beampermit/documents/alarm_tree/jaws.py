@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from beampermit.contract.model import Alarm
+from beampermit.contract.service import Alarm
 from beampermit.documents.alarm_tree import wording
 from beampermit.documents.alarm_tree.tree import Branch, Tree
 from beampermit.documents.markdown import link, text, visible

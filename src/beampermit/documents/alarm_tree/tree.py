@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 
 from beampermit.contract import FILE_NAME, Contract
-from beampermit.contract.model import Alarm, Signal
+from beampermit.contract.service import Alarm
+from beampermit.contract.signals import Signal
 from beampermit.datasets.devices import devices
 from beampermit.documents.guidance import guidance
 from beampermit.errors import BadInput

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from beampermit.contract import Contract
-from beampermit.contract.model import Alarm
+from beampermit.contract.service import Alarm
 from beampermit.documents.markdown import visible
 from beampermit.documents.runbook import fallback
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from beampermit.contract import FILE_NAME, Contract, Metric
-from beampermit.contract.model import Subgroups
+from beampermit.contract.judging import Subgroups
 from beampermit.environments import Environment
 from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
 from beampermit.interlocks.model import Examined

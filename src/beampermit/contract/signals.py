@@ -1,0 +1,84 @@
+"""What goes into the model and what comes out, with ranges and alarm limits."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from beampermit.contract.part import InsidePath, Name, Part, Seconds, Span, Text
+
+Severity = Literal["MINOR", "MAJOR", "INVALID"]
+"""What EPICS gives an alarm."""
+
+
+class Signal(Part):
+    """One input or output of the model."""
+
+    name: Name
+    source: Literal["pv", "derived", "constant"] = "pv"
+    """Read from a PV, computed from others, or frozen in training."""
+    pv: Text | None = None
+    """The PV's name; `{device}` and other columns of the device table may stand in it."""
+    value: float | None = None
+    """The value of a `constant`."""
+    shape: tuple[Annotated[int, Field(gt=0)], ...] = ()
+    """Of one row; empty for a scalar."""
+    unit: Text
+    """EGU; `1` for a pure number."""
+    description: str = ""
+    range: Span
+    """DRVL and DRVH: outside, the value is not physics."""
+    expected: Span | None = None
+    """LOW and HIGH: outside, a MINOR alarm."""
+    stale_after: Seconds | None = None
+    """Older than this, an input is INVALID."""
+    low: float | None = None
+    """LOW: below, a MINOR alarm."""
+    high: float | None = None
+    """HIGH: above, a MINOR alarm."""
+    lolo: float | None = None
+    """LOLO: below, a MAJOR alarm."""
+    hihi: float | None = None
+    """HIHI: above, a MAJOR alarm."""
+    default: float | None = None
+    """Served when nothing better is known."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Signal:
+        if self.source == "pv" and not self.pv:
+            raise ValueError(f"signal {self.name!r} has source pv and no pv")
+        if self.source == "constant" and self.value is None:
+            raise ValueError(f"signal {self.name!r} is constant and has no value")
+        for key, span in (("range", self.range), ("expected", self.expected)):
+            if span and span[0] >= span[1]:
+                raise ValueError(f"signal {self.name!r}: {key} [{span[0]:g}, {span[1]:g}] is empty or reversed")
+        lowest, highest = self.range
+        for key in ("default", "value", "low", "high", "lolo", "hihi"):
+            number = getattr(self, key)
+            if number is not None and not lowest <= number <= highest:
+                where = f"outside its range [{lowest:g}, {highest:g}]"
+                raise ValueError(f"signal {self.name!r}: {key} {number:g} is {where}")
+        limits = [limit for limit in (self.lolo, self.low, self.high, self.hihi) if limit is not None]
+        if limits != sorted(limits):
+            raise ValueError(f"signal {self.name!r}: alarm limits must rise: lolo, low, high, hihi")
+        return self
+
+
+class Signals(Part):
+    """What goes in and what comes out."""
+
+    inputs: tuple[Signal, ...] = Field(min_length=1)
+    """In the order of the model's signature."""
+    outputs: tuple[Signal, ...] = Field(min_length=1)
+    """In the order of the model's signature."""
+    devices: InsidePath | None = None
+    """A CSV table whose columns fill the names of PVs."""
+
+    @model_validator(mode="after")
+    def _different(self) -> Signals:
+        names = [signal.name for signal in (*self.inputs, *self.outputs)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two signals are called {twice[0]!r}")
+        return self
