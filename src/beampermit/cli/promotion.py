@@ -66,7 +66,7 @@ def rollback(
 
     with _change(project) as change:
         moved = go_back(change, to=to, reason=reason, retired=retired)
-    _say(moved, "rolled back" if moved.new else "already champion", as_json)
+    _say(moved, "rolled back" if moved.new else "already champion (--to VERSION goes further back)", as_json)
 
 
 def retire(

@@ -97,3 +97,9 @@ def show(event: Event, ledger: Ledger, registry: Registry, watch: Watch) -> tupl
 def same_run(event: Event) -> bool:
     """Whether the workflow run that we are in wrote this event: it is run again."""
     return bool(event.run) and event.run == workflow_run()
+
+
+def same_command(event: Event, git: Git, reason: str) -> bool:
+    """Whether whoever gives this command now wrote the event as well: same person, reason and workflow run."""
+    now = circumstances(git, reason)
+    return all(getattr(event, key) == now[key] for key in ("by", "reason", "run"))

@@ -9,11 +9,11 @@ import tempfile
 from pathlib import Path
 
 from beampermit.errors import BadInput
-from beampermit.registry.change import Change, Moved, same_run
+from beampermit.registry.change import Change, Moved, same_command, same_run
 from beampermit.registry.chronicle import State
 from beampermit.registry.event import Event
 from beampermit.registry.models import bring
-from beampermit.registry.reconcile import must_be_there
+from beampermit.registry.reconcile import must_be_there, reconcile
 
 
 def rollback(change: Change, *, to: int | None = None, reason: str = "", retired: bool = False) -> Moved:
@@ -23,7 +23,7 @@ def rollback(change: Change, *, to: int | None = None, reason: str = "", retired
     `Conflict` where somebody else was first, `Outside`.
     """
     state, last = change.read()
-    done = _done_already(change, state, to)
+    done = _done_already(change, state, to, reason)
     if done:
         return done
     change.must_be_new("rollback", state, to)
@@ -35,16 +35,21 @@ def rollback(change: Change, *, to: int | None = None, reason: str = "", retired
     return change.write("rollback", target, reason)
 
 
-def _done_already(change: Change, state: State, to: int | None) -> Moved | None:
+def _done_already(change: Change, state: State, to: int | None, reason: str) -> Moved | None:
     """What to say where the champion is the one asked for, or an earlier run was killed after it wrote the ledger.
 
-    Without this, a rollback that is run again to be finished would go back twice.
+    Without this, a rollback that is run again to be finished would go back twice: also one that was finished, and
+    whose last word was lost. So the same person with the same reason goes further back only with `to`.
     """
     standing = state.champion
     if standing is None or not (standing.event == "rollback" if to is None else standing.version == to):
         return None
-    found = change.stands(standing)
-    return found if to is not None or found.moved or same_run(standing) else None
+    if to is not None:
+        return change.stands(standing)
+    # Not told as "the ledger has it": unless the registry was behind, this rollback is not the one that is asked for.
+    moved = reconcile(change.ledger, change.registry, change.model, change.watch, news=True)
+    again = same_run(standing) or same_command(standing, change.git, reason)
+    return Moved(standing, False, moved) if moved or again else None
 
 
 def _target(state: State, last: Event, to: int | None, retired: bool) -> Event:

@@ -1,0 +1,115 @@
+"""The reply to any one call to the registry is lost after it was done: exit code 4, no champion that the ledger does
+not know, and the next run finishes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from mlflow.exceptions import MlflowException
+
+from beampermit.errors import Outside
+from beampermit.registry.mlflow import Registry
+from laboratory import MODEL, Laboratory
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+Act = Callable[[Laboratory], object]
+Lose = Callable[[int, tuple[str, ...]], None]
+WRITES = ("set_", "create_", "delete_", "log_")
+
+
+@pytest.fixture
+def lose(monkeypatch: pytest.MonkeyPatch) -> Lose:
+    """Lose the reply to one call: `lose(3, ("set_",))` to the third from now whose name begins so."""
+    left: list[Any] = [0, ()]
+
+    class Client:
+        """MLflow's client behind a proxy that answers 502 to one call, which the server has carried out."""
+
+        def __init__(self, client: Any):
+            self._client = client
+
+        def __getattr__(self, name: str) -> Any:
+            def ask(*given: Any, **named: Any) -> Any:
+                found = getattr(self._client, name)(*given, **named)
+                left[0] -= name.startswith(left[1])
+                if left[0] == 0 and name.startswith(left[1]):
+                    raise MlflowException("API request failed with error code 502 != 200. Response body: 'Bad Gateway'")
+                return found
+
+            return ask
+
+    start = Registry.__init__
+
+    def behind(self: Registry, uri: str) -> None:
+        start(self, uri)
+        setattr(self, "_client", Client(self._client))  # noqa: B010 - the other type is what this is about
+
+    monkeypatch.setattr(Registry, "__init__", behind)
+
+    def set_to(number: int, names: tuple[str, ...]) -> None:
+        left[:] = number, names
+
+    return set_to
+
+
+@pytest.fixture
+def second(prepared: Callable[..., Laboratory]) -> Laboratory:
+    """A laboratory with two versions promoted."""
+    return prepared("twice", Laboratory.promote, lambda made: made.change(2), Laboratory.promote)
+
+
+def _change_by_hand(laboratory: Laboratory) -> None:
+    registry = laboratory.registry
+    registry.set_alias(MODEL, "champion", 1)
+    registry.tag(MODEL, 1, status="champion", digest=f"sha256:{'0' * 64}")
+    registry.tag(MODEL, 2, status="")
+    registry.set_state(MODEL, "whatever")
+
+
+def _next_model(laboratory: Laboratory) -> None:
+    laboratory.change(len(laboratory.events()) + 1)
+
+
+def _bring_back(laboratory: Laboratory) -> None:
+    laboratory.rollback(to=2, retired=True, reason="it was the sensor")
+
+
+VERBS: dict[str, tuple[Act, Act, str | None, tuple[str, ...]]] = {
+    # What makes it ready, the verb, the event that is then the last, once, and the calls that count.
+    "reconcile": (_change_by_hand, Laboratory.reconcile, None, ("",)),
+    "promote": (_next_model, Laboratory.promote, "promote", WRITES),
+    "rollback": (_bring_back, Laboratory.rollback, "rollback", ("",)),
+    "retire": (_bring_back, Laboratory.retire, "retire", ("",)),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_reply_that_is_lost(second: Laboratory, lose: Lose, verb: str) -> None:
+    ready, act, kind, counted = VERBS[verb]
+    calls = 0
+    while True:
+        calls += 1
+        ready(second)
+        before = second.events()
+        lose(calls, counted)
+        try:
+            act(second)
+            break
+        except Outside as no:
+            said, code = no.message, no.exit_code
+        finally:
+            lose(0, ())
+        assert code == 4
+        assert "502" in said
+        state = second.ledger.state(MODEL)
+        assert ("the ledger has it" in said) == (second.events() != before)
+        assert second.champion() in {*state.promoted, None}, "a champion that the ledger does not know"
+        act(second)
+        events = second.events()
+        assert events[: len(before)] == before
+        assert [one[0] for one in events[len(before) :]] == ([kind] if kind else [])
+        assert second.champion() == second.ledger.state(MODEL).seen
+        assert second.reconcile() == ()
+    assert calls > 5, "each verb reads, tags and moves"

@@ -1,0 +1,119 @@
+"""The same workflow run, run again: what it did is not done twice, and what was done since is not undone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from beampermit.interlocks import runner
+from laboratory import Laboratory
+
+pytestmark = pytest.mark.slow
+Command = Callable[..., Any]
+Act = Callable[[Laboratory], object]
+TWICE = [("promote", 1), ("promote", 2)]
+
+
+@pytest.fixture
+def third(prepared: Callable[..., Laboratory]) -> Laboratory:
+    """A laboratory with two versions promoted and a third to come."""
+    steps = (lambda made: made.change(2), Laboratory.promote, lambda made: made.change(3))
+    return prepared("third", Laboratory.promote, *steps)
+
+
+@pytest.fixture
+def run(third: Laboratory, command: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """`beampermit WORDS` in the workflow run of that number."""
+
+    def within(number: int, *words: str) -> Any:
+        with monkeypatch.context() as patch:
+            for name, value in {
+                "SERVER_URL": "https://git.lab",
+                "REPOSITORY": "lab/bpm",
+                "RUN_ID": str(number),
+            }.items():
+                patch.setenv(f"GITHUB_{name}", value)
+            return command(third, *words)
+
+    return within
+
+
+def test_a_promotion(third: Laboratory, run: Command) -> None:
+    (third.root / "permit.dsse.json").write_bytes(third.sign(tuple(runner.load())).content)
+    for said in ("promoted: ", "already champion: "):
+        found = run(7, "promote")
+        assert (found.code, found.err) == (0, "")
+        assert found.out.startswith(f"{said}bpm-faults version 3, commit ")
+        assert (third.events(), third.champion()) == ([*TWICE, ("promote", 3)], 3)
+
+
+def test_a_rollback_goes_back_once_a_run(third: Laboratory, run: Command) -> None:
+    third.promote()
+    events = [*TWICE, ("promote", 3)]
+    again = "already champion (--to VERSION goes further back)"
+    for number, said, version in ((7, "rolled back", 2), (7, again, 2), (8, "rolled back", 1)):
+        found = run(number, "rollback", "--reason", "why")
+        assert (found.code, found.err) == (0, "")
+        assert found.out.startswith(f"{said}: bpm-faults version {version}, ")
+        events += [("rollback", version)] if said == "rolled back" else []
+        assert (third.events(), third.champion()) == (events, version)
+
+
+def test_a_rollback_whose_last_word_was_lost_is_typed_again_on_a_laptop(third: Laboratory, command: Command) -> None:
+    """It was done to the end, and nobody was told: the same words go back no further, others do."""
+    third.promote()
+    typed = ("rollback", "--reason", "it drifts")
+    assert command(third, *typed).out.startswith("rolled back: bpm-faults version 2, ")
+    again = command(third, *typed)
+    assert (again.code, again.err) == (0, "")
+    assert again.out.startswith("already champion (--to VERSION goes further back): bpm-faults version 2, ")
+    assert third.events() == [*TWICE, ("promote", 3), ("rollback", 2)]
+    assert command(third, "rollback", "--reason", "version 2 drifts as well").code == 0
+    assert (third.events()[4:], third.champion()) == ([("rollback", 1)], 1)
+
+
+CHANGED: dict[str, tuple[tuple[str, ...], Act, int | None]] = {
+    # What the run did, what somebody did since, and the champion that is to stay.
+    "a rollback, and then a promotion": (("rollback",), Laboratory.promote, 3),
+    "a rollback to a version, and then another": (("rollback", "--to=1"), lambda lab: lab.rollback(to=2), 2),
+    "a retirement, and then a promotion": (("retire",), Laboratory.promote, 3),
+    "a retirement of a version that was brought back": (
+        ("retire", "--version=1"),
+        lambda lab: lab.rollback(to=1, retired=True),
+        1,
+    ),
+    "a freeze, and then a thaw": (("freeze",), Laboratory.thaw, 2),
+}
+
+
+@pytest.mark.parametrize("case", CHANGED)
+def test_what_was_done_since_stays(third: Laboratory, run: Command, case: str) -> None:
+    words, since, champion = CHANGED[case]
+    assert run(7, *words, "--reason", "why").code == 0
+    since(third)
+    before = third.events()
+    again = run(7, *words, "--reason", "why")
+    assert again.code == 3
+    assert "this workflow run did it at " in again.err
+    assert "that was changed since; nothing moved\n      next: beampermit history; then" in again.err
+    assert (third.events(), third.champion()) == (before, champion)
+    assert run(8, *words, "--reason", "why").code == 0
+    assert third.events()[:-1] == before, "a new run may"
+
+
+def test_a_thaw_does_not_thaw_a_later_freeze(third: Laboratory, run: Command) -> None:
+    third.freeze()
+    assert run(7, "thaw", "--reason", "why").code == 0
+    assert run(7, "thaw", "--reason", "why").out.startswith("already thawed")
+    third.freeze(reason="beam is coming")
+    again = run(7, "thaw", "--reason", "why")
+    assert (again.code, "nothing moved" in again.err) == (3, True)
+    assert third.events()[-1] == ("freeze", 2)
+
+
+def test_one_run_may_close_the_way_back_and_retire_the_champion(third: Laboratory, run: Command) -> None:
+    assert run(7, "retire", "--version=1", "--reason", "why").code == 0
+    assert run(7, "retire", "--reason", "why").code == 0
+    assert (third.events()[2:], third.champion()) == ([("retire", 1), ("retire", 2)], None)
