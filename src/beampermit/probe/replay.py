@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beampermit.errors import Tripped
-from beampermit.probe import alone_beside
+from beampermit.probe.asking import alone_beside
 from beampermit.verdict import Record
 
 if TYPE_CHECKING:
