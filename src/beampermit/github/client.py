@@ -12,14 +12,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from beampermit.errors import BadInput, Outside
+from beampermit.github.reply import LONGEST, Reply, path_of
 
 API = "https://api.github.com"
 VERSION = "2022-11-28"
 TIMEOUT = 30.0
 """Seconds for one answer."""
 TRIES = 5
-LONGEST = 60.0
-"""Seconds: who asks us to wait longer than this is not waited for."""
 A_PAGE = 100
 LARGEST = 64 * 2**20
 """Bytes of one answer: a hundred comments as long as comments can be."""
@@ -154,7 +153,7 @@ class Client:
 
         return httpx.Client(timeout=TIMEOUT, max_redirects=5)
 
-    def _send(self, method: str, address: str, limit: int = LARGEST, **more: Any) -> _Reply:
+    def _send(self, method: str, address: str, limit: int = LARGEST, **more: Any) -> Reply:
         from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
         from tenacity import wait_random_exponential as exponential
 
@@ -175,7 +174,7 @@ class Client:
         except _Again as again:
             raise again.error from None
 
-    def _once(self, method: str, address: str, limit: int, **more: Any) -> _Reply:
+    def _once(self, method: str, address: str, limit: int, **more: Any) -> Reply:
         import httpx
 
         headers = {
@@ -193,13 +192,15 @@ class Client:
             raise _Again(self._silent(error)) from None  # never sent: safe for every method
         except httpx.TransportError as error:
             if method == "POST":
-                raise Unsure(f"no answer came from {self.api} to {method} {_path(address)}: {_words(error)}") from None
+                raise Unsure(
+                    f"no answer came from {self.api} to {method} {path_of(address)}: {_words(error)}"
+                ) from None
             raise _Again(self._silent(error)) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Outside(f"GitHub cannot be asked at {self.api}: {_words(error)}") from None
-        return self._judged(_Reply(method, address, found, content))
+        return self._judged(Reply(method, address, found, content))
 
-    def _judged(self, reply: _Reply) -> _Reply:
+    def _judged(self, reply: Reply) -> Reply:
         """The reply, if GitHub did what it was asked."""
         if reply.found.is_success:
             return reply
@@ -222,56 +223,6 @@ class Client:
         )
 
 
-@dataclass(frozen=True)
-class _Reply:
-    method: str
-    address: str
-    found: Any
-    content: bytes
-
-    @property
-    def status(self) -> int:
-        return self.found.status_code
-
-    @property
-    def links(self) -> Mapping[str, Mapping[str, str]]:
-        return self.found.links
-
-    def json(self) -> Any:
-        """The answer as JSON. Raises `Outside` for anything else."""
-        from beampermit.reading import parse_json
-
-        try:
-            return parse_json(self.content, "answer")
-        except BadInput as error:
-            raise Outside(f"GitHub's answer to {self.method} {_path(self.address)} is {error.message}") from None
-
-    @property
-    def why(self) -> str:
-        """A line about a refusal, with GitHub's own words where it has some."""
-        try:
-            body = self.json()
-        except Outside:
-            body = None
-        said = body.get("message", "") if isinstance(body, Mapping) else ""
-        words = "".join(character if character.isprintable() else " " for character in str(said))
-        return f"GitHub answers {self.method} {_path(self.address)} with {self.status} {' '.join(words.split())[:200]}"
-
-    @property
-    def wait(self) -> float | None:
-        """Seconds to rest before asking again, where a limit is what refused; None where it is not."""
-        headers = self.found.headers
-        if self.status not in (403, 429):
-            return None
-        after = headers.get("retry-after", "")
-        if after.isdecimal():
-            return float(after)
-        reset = headers.get("x-ratelimit-reset", "")
-        if headers.get("x-ratelimit-remaining") == "0" and reset.isdecimal():
-            return max(0.0, float(reset) - time.time()) + 1
-        return LONGEST if self.status == 429 or b"secondary rate limit" in self.content else None
-
-
 def _read(found: Any, limit: int) -> bytes:
     content = bytearray()
     for block in found.iter_bytes():
@@ -286,10 +237,6 @@ def _is_web(address: str) -> bool:
         return urlsplit(address).scheme in ("http", "https")
     except ValueError:  # an address of IPv6 without its end
         return False
-
-
-def _path(address: str) -> str:
-    return urlsplit(address).path
 
 
 def _hint(status: int) -> str:
