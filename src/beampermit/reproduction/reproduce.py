@@ -68,7 +68,8 @@ def reproduce(
     """Train `commit` again with its own seed, and with `seeds`, in clean work trees; `judge` holds the tolerances.
 
     `digest` is that of the model which the commit is to have, where it is known from elsewhere. `out` is a folder for
-    what the trainings left. Raises as `prepared` does, and `Tripped` for another model, and where a training fails.
+    what the trainings left, however they ended. Raises as `prepared` does, and `Tripped` for another model, and where a
+    training fails.
     """
     began = time.monotonic()
     with prepared(project, commit, watch) as ready, ExitStack() as stack:
@@ -80,6 +81,8 @@ def reproduce(
             )
         if found := _unlike(ready):
             return _told(ready, found, None, None, began, [])
+        if out:
+            stack.callback(shutil.copytree, ready.results, out, dirs_exist_ok=True)
         environment = environments(ready)
         others = tuple(seed for seed in seeds if seed != ready.seed)
 
@@ -89,8 +92,6 @@ def reproduce(
         compared = _compared(ready, judge, own, environment)
         found = diagnose(compared, ready.record, _record(ready, own), lambda: _repeats(ready, own, environment, watch))
         spreads = _spread(ready, judge, [one for one in done if one.seed in seeds]) if seeds else None
-        if out:
-            shutil.copytree(ready.results, out, dirs_exist_ok=True)
         return _told(ready, found, compared, spreads, began, done)
 
 

@@ -125,12 +125,13 @@ def test_a_seed_that_finds_another_minimum_is_named(again: Again) -> None:
     assert done.spread.because[0].startswith("seed 7 is stuck in a local minimum: its loss stands at 1.38")
 
 
-def test_a_training_that_fails_says_why(trainable: Project, again: Again) -> None:
+def test_a_training_that_fails_says_why_and_leaves_its_log(trainable: Project, again: Again, tmp_path: Path) -> None:
     replace(trainable.root / "train.py", "rows = ", "raise SystemExit('no beam today')\nrows = ")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("beampermit.reproduction.prepared.changes", lambda _: [])
         with pytest.raises(Tripped, match="cannot be run again"):
-            again()
+            again(out=tmp_path / "left")
+    assert "no beam today" in (tmp_path / "left/seed-0/training.log").read_text()
 
 
 def test_a_seed_that_stands_nowhere_is_an_error_with_the_file(trainable: Project, again: Again) -> None:
