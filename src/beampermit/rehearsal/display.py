@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from beampermit.rehearsal.following import Watch
 from beampermit.rehearsal.record import NOT_PROVEN, RULES_NOT_PROVEN, Rehearsal, RehearsedJob, Result
-from beampermit.rehearsal.rehearse import Watch
 
 LAMPS = {
     Result.WAITING: "dim",
