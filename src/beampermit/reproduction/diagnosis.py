@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 
+from beampermit.errors import several
 from beampermit.reproduction.comparison import Compared
 from beampermit.reproduction.plateau import since, stuck
 from beampermit.reproduction.record import TrainingRecord
@@ -41,8 +42,7 @@ class Diagnosis(Record):
     @property
     def words(self) -> str:
         """One line."""
-        more = f"; and {len(self.because) - SHOWN} more" if len(self.because) > SHOWN else ""
-        return f"{self.kind}: {'; '.join(self.because[:SHOWN])}{more}"
+        return f"{self.kind}: {several(self.because, SHOWN)}"
 
 
 def diagnose(

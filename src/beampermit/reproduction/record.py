@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from beampermit.errors import BadInput
-from beampermit.reading import parse_json, read_json
+from beampermit.reading import read_json
 
 MOST = 100_000
 LONGEST = 200
@@ -33,11 +33,6 @@ def read_record(path: Path, name: str) -> TrainingRecord:
         return _record(read_json(path), name)
     except BadInput as error:
         raise BadInput(error.message, file=name, line=error.line) from None
-
-
-def parse_record(text: str | None, name: str) -> TrainingRecord:
-    """The same of text, such as a file at another commit; None is an empty record."""
-    return TrainingRecord() if text is None else _record(parse_json(text.encode(), name), name)
 
 
 def _record(content: Any, name: str) -> TrainingRecord:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from beampermit.datasets.bound import bound
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Tripped
 from beampermit.files import replacing, write_json
@@ -215,7 +216,5 @@ def _cores() -> int:
 
 def _outputs(tree: Path) -> dict[str, str]:
     """Path -> hash, as DVC wrote them into the tree's `dvc.lock`."""
-    from ruamel.yaml import YAML
-
-    content = YAML(typ="safe").load((tree / "dvc.lock").read_text(encoding="utf-8"))
-    return {out["path"]: str(out.get("md5")) for stage in content["stages"].values() for out in stage.get("outs", [])}
+    outputs = bound((tree / "dvc.lock").read_text(encoding="utf-8"), "dvc.lock")
+    return {path: output.hash for path, output in outputs.items()}

@@ -4,13 +4,13 @@ depend on each other.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beampermit.contract import FILE_NAME, Contract
 from beampermit.datasets.database import connect
+from beampermit.datasets.devices import device_table
 from beampermit.errors import BadInput, Tripped
 from beampermit.project import Project
 
@@ -74,7 +74,7 @@ def _of_devices(project: Project, contract: Contract, inputs: Path, by: str) -> 
     import numpy as np
 
     name = contract.signals.devices
-    rows = _devices(project.path(name), name) if name else []
+    rows = [row for _, row in device_table(project.root, name)[1]] if name else []
     if not rows or by not in rows[0]:
         where = f"{contract.evaluation.inputs} nor of {name}" if name else contract.evaluation.inputs
         raise Tripped(f"{by!r}, which a gate of subgroups names, is no column of {where}", file=FILE_NAME)
@@ -88,13 +88,3 @@ def _of_devices(project: Project, contract: Contract, inputs: Path, by: str) -> 
             raise Tripped(f"{' '.join(key)} has two values of {by!r}", file=name)
     keys = zip(*(column.tolist() for column in columns(inputs, shared)), strict=True)
     return np.array([group_of.get(key, UNKNOWN) for key in keys], dtype=str)
-
-
-def _devices(path: Path, name: str) -> list[dict[str, str]]:
-    if not path.is_file():
-        raise BadInput("the file is missing", file=name)
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            return [row for row in csv.DictReader(stream) if None not in row and None not in row.values()]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"not a table of devices: {error}", file=name) from None

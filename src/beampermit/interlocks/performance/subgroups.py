@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from beampermit.contract import FILE_NAME, Contract, Metric
 from beampermit.contract.judging import Subgroups
 from beampermit.environments import Environment
+from beampermit.errors import several
 from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
 from beampermit.interlocks.model import Examined
 from beampermit.interlocks.performance.cells import Cell, Cells, cells
@@ -55,8 +56,7 @@ class PRF003(Interlock):
             "empty": [{"by": list(by), "cells": number} for by, number in found.empty.items()],
         }
         if problems := list(dict.fromkeys(words for row in rows if (words := _unmet(row)))):
-            more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-            return tripped("; ".join(problems[:SHOWN]) + more, contract.evaluation.metrics, FILE_NAME, **evidence)
+            return tripped(several(problems, SHOWN), contract.evaluation.metrics, FILE_NAME, **evidence)
         return closed("; ".join(_worst(metric, group, rows) for metric, group in asked), **evidence)
 
 
