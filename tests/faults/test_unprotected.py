@@ -25,7 +25,7 @@ echo "$1 ${{GITHUB_TOKEN:-without a token}}" >> {log}
 test "$1" = protect || exit 0
 exec {python} -m beampermit.cli.main "$@"
 """
-Step = Callable[[str, str], int]
+Step = Callable[[str, str], tuple[int, str]]
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def step(project: Project, github: GitHub, tmp_path: Path, ran: Path) -> Step:
     (tmp_path / "bin/beampermit").write_text(COMMAND.format(log=ran, python=sys.executable))
     (tmp_path / "bin/beampermit").chmod(0o755)
 
-    def run(action: str, name: str) -> int:
+    def run(action: str, name: str) -> tuple[int, str]:
         folder = ROOT / "actions" / action
         steps = YAML(typ="safe").load(folder / "action.yml")["runs"]["steps"]
         script = next(one["run"] for one in steps if one["name"] == name)
@@ -59,41 +59,59 @@ def step(project: Project, github: GitHub, tmp_path: Path, ran: Path) -> Step:
         path = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "GITHUB_ACTION_PATH": str(folder)}
         command = ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", script]
         registry = {"MLFLOW_TRACKING_URI": "sqlite:///none.db", "RELEASE": str(tmp_path)}
-        return subprocess.run(
-            command, cwd=project.root, env={**os.environ, **job, **path, **registry}, check=False
-        ).returncode
+        env = {**os.environ, **job, **path, **registry}
+        found = subprocess.run(command, cwd=project.root, env=env, check=False, capture_output=True, text=True)
+        assert "s3cret" not in found.stdout.replace("::add-mask::", "") + found.stderr
+        return found.returncode, found.stdout + found.stderr
 
     return run
 
 
 def test_a_protected_branch_is_asked_about_twice_and_promotes_without_that_token(step: Step, ran: Path) -> None:
-    assert step("protect", "Audit the protection") == 0
-    assert step("promote", "Promote") == 0
+    assert step("protect", "Audit the protection")[0] == 0
+    assert step("promote", "Promote")[0] == 0
     assert ran.read_text().splitlines() == ["protect s3cret", "protect s3cret", "promote without a token"]
 
 
 def test_an_unprotected_branch_ends_the_release_at_its_first_step(step: Step, github: GitHub, ran: Path) -> None:
     github.rulesets.clear()
-    assert step("protect", "Audit the protection") == 1
+    code, said = step("protect", "Audit the protection")
+    assert code == 1
+    assert "main of lab/faults is NOT protected" in said
+    assert "next: beampermit protect apply, by an administrator" in said
 
 
 @pytest.mark.parametrize("enforcement", ["evaluate", "disabled"])
 def test_a_branch_that_is_unprotected_in_between_promotes_nothing(
     step: Step, github: GitHub, ran: Path, enforcement: str
 ) -> None:
-    assert step("protect", "Audit the protection") == 0
-    next(iter(github.rulesets.values()))["enforcement"] = enforcement
-    assert step("promote", "Promote") == 1
+    assert step("protect", "Audit the protection")[0] == 0
+    ruleset = next(iter(github.rulesets.values()))
+    ruleset["enforcement"] = enforcement
+    code, said = step("promote", "Promote")
+    assert code == 1
+    assert "is NOT protected" in said
     assert ran.read_text().splitlines() == ["protect s3cret", "protect s3cret"]
+    ruleset["enforcement"] = "active"
+    assert step("promote", "Promote")[0] == 0
+    assert ran.read_text().splitlines()[2:] == ["protect s3cret", "promote without a token"]
 
 
-def test_an_answer_that_is_not_clear_promotes_nothing(step: Step, github: GitHub, ran: Path) -> None:
-    github.next(says(403, {"message": "Upgrade to GitHub Pro"}), of="/rules/")
-    assert step("promote", "Promote") == 1
+UNCLEAR = {
+    "no plan": (403, "Upgrade to GitHub Pro", 1, "the job's `permissions:` or the token's rights lack"),
+    "token expired": (401, "Bad credentials", 1, "GITHUB_TOKEN is refused: give one that is valid"),
+    "down": (502, "Bad Gateway", 4, "run the same command again"),
+}
+
+
+@pytest.mark.parametrize("case", UNCLEAR)
+def test_an_answer_that_is_not_clear_promotes_nothing(step: Step, github: GitHub, ran: Path, case: str) -> None:
+    status, message, expected, following = UNCLEAR[case]
+    github.next(*[says(status, {"message": message})] * 9, of="/rules/")
+    code, said = step("promote", "Promote")
+    assert code == expected
+    assert f"with {status} {message}" in said
+    assert f"next: {following}" in said
     assert ran.read_text().splitlines() == ["protect s3cret"]
-
-
-def test_a_github_that_is_down_promotes_nothing(step: Step, github: GitHub, ran: Path) -> None:
-    github.next(*[says(502)] * 9, of="/rules/")
-    assert step("promote", "Promote") == 4
-    assert ran.read_text().splitlines() == ["protect s3cret"]
+    github.faults.clear()
+    assert step("promote", "Promote")[0] == 0

@@ -244,7 +244,7 @@ def _hint(status: int) -> str:
         return "GITHUB_TOKEN is refused: give one that is valid"
     if status == 403:
         return "the job's `permissions:` or the token's rights lack what this needs"
-    return ""
+    return "run the same command again; githubstatus.com says how GitHub is" if status >= 500 else ""
 
 
 def _words(error: Exception) -> str:

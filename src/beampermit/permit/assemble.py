@@ -57,7 +57,7 @@ def assemble(
     files = tuple(found)
     problems = list(_problems(files, set(expected), set(later), commit, tree))
     if problems:
-        raise Tripped(f"no permit for {commit[:12]}: {'; '.join(problems)}")
+        raise Tripped(f"no permit for {commit[:12]}: {'; '.join(problems)}", hint="beampermit check --out FILE")
     _unchanged(git)
     listed = Manifest.read(project.path(contract.model.manifest), contract.model.manifest)
     locks = _locks(project)
@@ -142,7 +142,8 @@ def _unchanged(git: Git) -> None:
     """The files that are bound are read from the work tree, so it must be the commit's."""
     changed = git("status", "--porcelain", "--untracked-files=no")
     if changed:
-        raise Tripped("the work tree is not the commit: it was changed here", file=changed.split("\n")[0][3:])
+        first = changed.split("\n")[0][3:]
+        raise Tripped("the work tree is not the commit: it was changed here", file=first, hint=f"git diff -- {first}")
 
 
 def _divided(files: dict[str, str], folder: str) -> tuple[dict[str, str], dict[str, str]]:
