@@ -11,9 +11,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from beampermit.errors import BadInput
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 MERGE_MARKERS = ("<<<<<<<", ">>>>>>>", "|||||||")
 """How the lines begin that git leaves in a file where two branches disagree."""
@@ -120,6 +123,17 @@ def parse_toml(content: str | bytes, name: Path | str, *, hint: str = "") -> dic
         raise BadInput(f"not TOML: {message}", file=name, line=line, hint=hint) from None
     except RecursionError:
         raise BadInput("not TOML: nested too deeply", file=name, hint=hint) from None
+
+
+def first_fault(error: ValidationError, *above: str) -> str:
+    """The first thing that a model finds wrong, behind its place: `verdicts.0.id: Field required`.
+
+    `above` names where the model itself stands.
+    """
+    first = error.errors()[0]
+    place = ".".join(map(str, (*above, *first["loc"])))
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message
 
 
 _AT_LINE = re.compile(r"\(at line (\d+)")

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from beampermit.errors import BadInput
 from beampermit.files import write_text
-from beampermit.reading import read_json
+from beampermit.reading import first_fault, read_json
 
 
 class Record(BaseModel):
@@ -95,9 +95,7 @@ def read_verdicts(path: Path) -> VerdictFile:
     try:
         return VerdictFile.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"not a file of verdicts: {where}: {first['msg']}", file=path) from None
+        raise BadInput(f"not a file of verdicts: {first_fault(error)}", file=path) from None
 
 
 def exit_code(verdicts: Iterable[Verdict]) -> int:

@@ -14,7 +14,7 @@ from beampermit.contract.part import InsidePath
 from beampermit.datasets.workspace import oddities
 from beampermit.digest import digest_file
 from beampermit.errors import BadInput
-from beampermit.reading import read_json
+from beampermit.reading import first_fault, read_json
 
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
@@ -51,11 +51,7 @@ def read(root: Path, path: str) -> Pedigree:
     try:
         return Pedigree.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadInput(
-            f"no record of a dataset: {where}: {first['msg']}", file=path, hint="dvc repro dataset"
-        ) from None
+        raise BadInput(f"no record of a dataset: {first_fault(error)}", file=path, hint="dvc repro dataset") from None
 
 
 def faults(root: Path, found: Pedigree, dataset: Dataset) -> Iterator[str]:

@@ -23,7 +23,7 @@ from beampermit.documents.judged import LAMPS, Judged, merged
 from beampermit.documents.markdown import Markdown
 from beampermit.documents.page import page
 from beampermit.errors import BadInput
-from beampermit.reading import parse_json
+from beampermit.reading import first_fault, parse_json
 from beampermit.verdict import Record
 
 TEMPLATE = "report.md.j2"
@@ -200,9 +200,7 @@ def read_report(content: bytes, expected: Mapping[str, str], name: str = FILE) -
     try:
         found = Report.model_validate(parse_json(content, name))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"not a report: {where}: {first['msg']}", file=name) from None
+        raise BadInput(f"not a report: {first_fault(error)}", file=name) from None
     said = found.judged
     judged = merged(said.verdicts, expected, unread=said.unread, places=said.places, referees=said.referees)
     return found.model_copy(update={"judged": judged})

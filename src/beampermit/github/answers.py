@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from beampermit.errors import Outside
+from beampermit.reading import first_fault
 
 
 class Answer(BaseModel):
@@ -82,6 +83,5 @@ def understood(kind: type[Kind], value: Any) -> Kind:
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in (kind.__name__.lower(), *first["loc"]))
-        raise Outside(f"GitHub's answer is not understood: {place}: {first['msg']}") from None
+        fault = first_fault(error, kind.__name__.lower())
+        raise Outside(f"GitHub's answer is not understood: {fault}") from None

@@ -17,6 +17,7 @@ from beampermit.errors import BadInput, Outside, Tripped
 from beampermit.github.answers import Answer
 from beampermit.github.client import Client, Limited, Refused
 from beampermit.github.rulesets import GITHUB_ACTIONS
+from beampermit.reading import first_fault
 
 HINT = "beampermit protect apply"
 
@@ -99,10 +100,8 @@ def look(client: Client, branch: str) -> Protection:
     try:
         rules = tuple(ActiveRule.model_validate(row) for row in rows)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
         raise Tripped(
-            f"{branch} is not provably protected: GitHub lists a rule that cannot be read ({where}: {first['msg']})"
+            f"{branch} is not provably protected: GitHub lists a rule that cannot be read ({first_fault(error)})"
         ) from None
     bypass = _bypass(client, rules)
     return Protection(client.repository, branch, client.api, rules, bypass, () if rules else _idle(client))

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, ValidationError
 
 from beampermit.errors import BadInput
-from beampermit.reading import parse_json, read_json
+from beampermit.reading import first_fault, parse_json, read_json
 from beampermit.verdict import Record
 
 FOLDER = ".github/rulesets"
@@ -164,6 +164,4 @@ def _ruleset(content: Any, name: Path | str) -> Ruleset:
     try:
         return Ruleset.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"no ruleset: {where}: {first['msg']}", file=name) from None
+        raise BadInput(f"no ruleset: {first_fault(error)}", file=name) from None

@@ -19,7 +19,7 @@ from beampermit.errors import BadInput, Tripped
 from beampermit.git import find_root
 from beampermit.permit.statement import Statement, make_statement, parse_statement
 from beampermit.permit.trusted import PUBLIC_IN_PROJECT, PublicKeys, key_id, public_keys
-from beampermit.reading import parse_json, read_json
+from beampermit.reading import first_fault, parse_json, read_json
 from beampermit.verdict import Record
 
 if TYPE_CHECKING:
@@ -143,11 +143,7 @@ def _parse(content: bytes, name: Path | str) -> Envelope:
     try:
         envelope = Envelope.model_validate(body, strict=False)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadInput(
-            f"not a signed permit: {where}: {first['msg']}", file=name, hint="beampermit permit sign"
-        ) from None
+        raise BadInput(f"not a signed permit: {first_fault(error)}", file=name, hint="beampermit permit sign") from None
     if envelope.to_bytes() != content:
         raise Tripped("the envelope was changed after it was signed", file=name, hint=ANEW)
     return envelope

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from beampermit.digest import canonical_json, digest_bytes, digest_json
 from beampermit.errors import BadInput
-from beampermit.reading import parse_json, read_json
+from beampermit.reading import first_fault, parse_json, read_json
 from beampermit.verdict import Record, Where
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -152,9 +152,4 @@ def make_statement(body: Any, name: Path | str) -> Statement:
     try:
         return Statement.model_validate(body)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise BadInput(
-            f"not a permit: {where}: {message}" if where else f"not a permit: {message}", file=name
-        ) from None
+        raise BadInput(f"not a permit: {first_fault(error)}", file=name) from None

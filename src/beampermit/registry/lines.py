@@ -7,7 +7,7 @@ import json
 from pydantic import ValidationError
 
 from beampermit.errors import BadInput
-from beampermit.reading import parse_json
+from beampermit.reading import first_fault, parse_json
 from beampermit.registry.chronicle import Chronicle
 from beampermit.registry.event import KINDS, Event
 
@@ -70,8 +70,7 @@ def _event(written: str, number: int) -> Event:
     try:
         return Event.model_validate(content, strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise _bad(number, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise _bad(number, first_fault(error)) from None
 
 
 def _bad(number: int, message: str) -> BadInput:

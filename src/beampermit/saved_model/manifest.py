@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from beampermit.digest import digest_file, manifest
 from beampermit.errors import BadInput
-from beampermit.reading import read_json
+from beampermit.reading import first_fault, read_json
 from beampermit.verdict import Record
 
 
@@ -30,9 +30,7 @@ class Manifest(Record):
         except BadInput as error:
             raise BadInput(error.message, file=name, line=error.line, hint="dvc repro package") from None
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise BadInput(f"no manifest: {where}: {first['msg']}", file=name) from None
+            raise BadInput(f"no manifest: {first_fault(error)}", file=name) from None
         for listed in found.files:
             if not _stays_inside(listed):
                 raise BadInput(f"{listed!r} is no path inside the project", file=name)
