@@ -261,3 +261,14 @@ def test_a_registry_that_lost_the_champion_is_not_the_models_fault(
     assert verdict.outcome is Outcome.ERROR
     assert verdict.exit_code == 4
     assert "version 1" in verdict.reason
+
+
+@pytest.mark.slow
+def test_the_example_is_judged_by_plane_and_family_and_measured_where_they_cross(trained_project: Project) -> None:
+    (verdict,) = check(trained_project, select(["PRF003"]))
+    assert verdict.closed, verdict.reason
+    crossed = [row for row in verdict.evidence["subgroups"] if row["by"] == ["plane", "family"]]
+    groups = [(plane, family) for plane in ("X", "Y") for family in ("button", "stripline")]
+    assert [tuple(row["group"]) for row in crossed] == groups
+    assert sum(row["rows"] for row in crossed) == 648
+    assert all(row["low"] <= row["value"] <= row["high"] for row in crossed)
