@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -69,6 +69,14 @@ def several(faults: Sequence[str], shown: int = 1) -> str:
 def more(count: int) -> str:
     """Such as ` (and 3 more)`; nothing where there are none."""
     return f" (and {count} more)" if count > 0 else ""
+
+
+def meant(word: str, known: Iterable[str], ask: str = "did you mean") -> str:
+    """`; did you mean 'the nearest of the known words'?`; nothing where none is near."""
+    import difflib  # only who errs waits for it
+
+    near = difflib.get_close_matches(word, list(known), 1, 0.5)
+    return f"; {ask} {near[0]!r}?" if near else ""
 
 
 def of_the_machine(error: OSError) -> Outside | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -10,7 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from beampermit.contract.model import Contract
-from beampermit.errors import BadInput, more
+from beampermit.errors import BadInput, meant, more
 from beampermit.reading import decode, parse_yaml, refuse_merge_markers
 
 FILE_NAME = "contract.yaml"
@@ -99,9 +98,8 @@ def _words(item: Any) -> tuple[str, str]:
     location = item["loc"]
     key = ".".join(str(part) for part in location)
     if item["type"] == "extra_forbidden":
-        nearest = difflib.get_close_matches(str(location[-1]), _known(location[:-1]), 1, 0.5)
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-        return key, f"unknown key {str(location[-1])!r}{hint}"
+        unknown = str(location[-1])
+        return key, f"unknown key {unknown!r}{meant(unknown, _known(location[:-1]))}"
     if item["type"] == "missing":
         return key, "this key is missing"
     return key, item["msg"].removeprefix("Value error, ")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,7 @@ from typing import Any
 
 from beampermit.contract import Contract, Signal
 from beampermit.datasets.tables import Table, name
-from beampermit.errors import Tripped
+from beampermit.errors import Tripped, meant
 
 FIRST = 3
 """How many offending rows are named."""
@@ -65,8 +64,7 @@ def look(table: Table, signals: tuple[Signal, ...], key: tuple[str, ...], target
 def _missing(table: Table, wanted: list[str]) -> Iterator[str]:
     for column in wanted:
         if column not in table.columns:
-            nearest = difflib.get_close_matches(column, table.columns, 1, 0.5)
-            yield f"there is no column {column!r}" + (f"; is it {nearest[0]!r}?" if nearest else "")
+            yield f"there is no column {column!r}{meant(column, table.columns, 'is it')}"
 
 
 def _scan(table: Table, report: Report, columns: list[_Column], key: tuple[str, ...], target: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from beampermit.contract.causes import Cause, causes
 from beampermit.contract.load import line_of
 from beampermit.contract.service import Alarm
 from beampermit.documents.completeness import unwritten
+from beampermit.errors import meant
 
 ALARMS = ("operations", "alarms")
 
@@ -56,9 +56,7 @@ def _problems(contract: Contract) -> Iterator[tuple[tuple[int | str, ...], str]]
         for number, name in enumerate(alarm.raised_by):
             where = (place, "raised_by", number)
             if name not in known:
-                nearest = difflib.get_close_matches(name, known, 1, 0.5)
-                hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-                yield where, f"{name!r} is nothing that this model raises{hint}"
+                yield where, f"{name!r} is nothing that this model raises{meant(name, known)}"
                 continue
             if name in answered:
                 yield where, f"{name} has two answers"

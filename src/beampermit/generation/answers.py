@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 
-from beampermit.errors import BadInput, several
+from beampermit.errors import BadInput, meant, several
 from beampermit.generation.template import explanation, problem, problems, questions
 
 Asker = Callable[[str, str, list[str]], str]
@@ -24,9 +23,10 @@ def complete(given: Mapping[str, str], ask: Asker | None = None) -> dict[str, st
     """An answer to every question: as `given`, else from `ask`, else the default. Raises `BadInput`."""
     for key in given:
         if key not in questions():
-            nearest = difflib.get_close_matches(key, questions(), 1, 0.5)
-            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-            raise BadInput(f"there is no question {key!r}{hint}", hint=f"answer any of {', '.join(questions())}")
+            raise BadInput(
+                f"there is no question {key!r}{meant(key, questions())}",
+                hint=f"answer any of {', '.join(questions())}",
+            )
     answers: dict[str, str] = {}
     for key, default in questions().items():
         if key in given:

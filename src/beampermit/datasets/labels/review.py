@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from typing import Any
 from beampermit.contract.dataset import Dataset, Review
 from beampermit.datasets.labels.opinions import AHEAD, SURE, WHEN, WHO, WHY, Opinion, last_words
 from beampermit.datasets.tables import Table, name
+from beampermit.errors import meant
 
 SHOWN = 200
 SOURCE, OVERRULED = "source", "overruled"
@@ -85,8 +85,7 @@ def _columns(labels: Table, dataset: Dataset) -> Iterator[str]:
     review = [dataset.review.column] if dataset.review else []
     for column in dict.fromkeys([*dataset.key, dataset.target, *review, WHO, WHEN, WHY]):
         if column not in labels.columns:
-            nearest = difflib.get_close_matches(column, labels.columns, 1, 0.6)
-            yield f"there is no column {column!r}" + (f"; is it {nearest[0]!r}?" if nearest else "")
+            yield f"there is no column {column!r}{meant(column, labels.columns, 'is it')}"
 
 
 def _empty(labels: Table, dataset: Dataset, found: Found) -> Iterator[str]:

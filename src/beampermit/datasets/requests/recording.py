@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from beampermit.datasets.requests import arrays
 from beampermit.datasets.requests.inputs import plain_file
 from beampermit.datasets.tables import literal, open_tables, text
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Tripped, meant
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,7 @@ def open_recording(connection: Any, root: Path, path: str, names: frozenset[str]
     file = plain_file(root, path)
     suffix = file.suffix.lower()
     if suffix not in OPENERS:
-        nearest = difflib.get_close_matches(suffix, OPENERS, 1, 0.5)
-        hint = f"; did you mean {nearest[0]}?" if nearest else f"; known are {', '.join(OPENERS)}"
+        hint = meant(suffix, OPENERS) or f"; known are {', '.join(OPENERS)}"
         raise BadInput(f"no format of recordings is called {suffix!r}{hint}", file=path)
     return OPENERS[suffix](_File(connection, root, path, names, scratch))
 

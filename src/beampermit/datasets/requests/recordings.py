@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +20,7 @@ from beampermit.datasets.requests.units import same
 from beampermit.datasets.requests.writing import connect
 from beampermit.datasets.tables import name
 from beampermit.digest import digest_file
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Tripped, meant
 
 EPOCHS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 
@@ -93,8 +92,8 @@ class Recordings(Sampled):
         candidates = self._candidates(wanted)
         column = next((column for column in candidates if column in recording.columns), None)
         if column is None:
-            nearest = difflib.get_close_matches(candidates[0], recording.columns, 1, 0.5)
-            hint = f"; is it {nearest[0]!r}?" if nearest else f"; there are {', '.join(sorted(recording.columns)[:8])}"
+            there = f"; there are {', '.join(sorted(recording.columns)[:8])}"
+            hint = meant(candidates[0], recording.columns, "is it") or there
             raise Tripped(
                 f"there is no column {' or '.join(map(repr, candidates))}{hint}",
                 file=recording.path,
@@ -109,8 +108,7 @@ class Recordings(Sampled):
         """SQL of the nanoseconds since 1970 of a row. Raises `Tripped` for times without a zone."""
         column, options = self.options.time, self.options
         if column not in recording.columns:
-            nearest = difflib.get_close_matches(column, recording.columns, 1, 0.5)
-            hint = f"; is it {nearest[0]!r}?" if nearest else ""
+            hint = meant(column, recording.columns, "is it")
             raise Tripped(f"there is no column of time {column!r}{hint}", file=recording.path)
         kind = recording.columns[column]
         if kind == "TIMESTAMP WITH TIME ZONE":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from beampermit.contract import FILE_NAME
 from beampermit.datasets.requests.asked import Asked
 from beampermit.datasets.requests.gaps import Gaps
 from beampermit.datasets.requests.store import Store
-from beampermit.errors import BadInput
+from beampermit.errors import BadInput, meant
 from beampermit.verdict import Record
 
 GROUP = "beampermit.sources"
@@ -87,8 +86,7 @@ def options_of(kind: type[Kind], asked: Asked) -> Kind:
         first = error.errors()[0]
         where = ".".join(str(part) for part in ("dataset.request.options", *first["loc"]))
         if first["type"] == "extra_forbidden":
-            nearest = difflib.get_close_matches(str(first["loc"][-1]), kind.model_fields, 1, 0.5)
-            words = "unknown key" + (f"; did you mean {nearest[0]!r}?" if nearest else "")
+            words = f"unknown key{meant(str(first['loc'][-1]), kind.model_fields)}"
         else:
             words = "this key is missing" if first["type"] == "missing" else first["msg"].removeprefix("Value error, ")
         raise BadInput(f"{where}: {words}", file=FILE_NAME) from None
@@ -99,8 +97,7 @@ def source_of(asked: Asked) -> Source:
     name = asked.request.source if asked.signals else "simulator"
     found = {point.name: point for point in entry_points(group=GROUP)}
     if name not in found:
-        nearest = difflib.get_close_matches(name, found, 1, 0.5)
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else f"; installed are {', '.join(sorted(found))}"
+        hint = meant(name, found) or f"; installed are {', '.join(sorted(found))}"
         raise BadInput(f"dataset.request.source: there is no source {name!r}{hint}", file=FILE_NAME)
     try:
         kind: Any = found[name].load()
