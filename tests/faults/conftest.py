@@ -170,6 +170,9 @@ def race() -> Callable[..., list[int]]:
                 barrier.wait(60)
 
         children = [Child(action, watch) for action in actions]
-        return [child.code() for child in children]
+        codes = [child.code() for child in children]
+        for code, child in zip(codes, children, strict=True):
+            assert code != 3 or "somebody else was first" in (said := child.said()), said
+        return codes
 
     return run

@@ -162,3 +162,11 @@ def test_reconcile_before_anything_was_promoted(laboratory: Laboratory, command:
         assert (found.code, found.out) == (0, "the registry says what the ledger says\n")
     found = command(laboratory, "reconcile", "--dry-run", "--rebuild")
     assert (found.code, "rebuilds nothing" in found.err) == (2, True)
+
+
+def test_a_look_makes_no_registry(third: Laboratory, command: Command) -> None:
+    nowhere = replace(third, uri=f"sqlite:///{third.root / 'mlflow.db'}")
+    found = command(nowhere, "reconcile", "--dry-run")
+    assert (found.code, "there is no registry at" in found.err) == (4, True)
+    assert found.err.endswith("next: export MLFLOW_TRACKING_URI=ADDRESS\n")
+    assert not (third.root / "mlflow.db").exists()

@@ -12,7 +12,7 @@ import pytest
 
 from beampermit.errors import BadInput, Conflict
 from beampermit.registry.event import Event
-from laboratory import Laboratory
+from laboratory import MODEL, Laboratory
 
 pytestmark = pytest.mark.slow
 
@@ -94,6 +94,26 @@ def _append(clone: Laboratory, event: Event, watch: Callable[[str], None]) -> No
     ledger.fetch()
     watch("append")
     ledger.append(event)
+
+
+def test_a_reconcile_that_is_overtaken_leaves_the_newer_champion(laboratory: Laboratory) -> None:
+    """It was about to show what the ledger said a moment ago: an alias knows no compare-and-swap."""
+    laboratory.promote()
+    laboratory.change(2)
+    laboratory.promote()
+    laboratory.registry.set_alias(MODEL, "champion", 1)
+    overtaken: list[str] = []
+
+    def overtake(step: str) -> None:
+        if step == "move champion" and not overtaken:
+            overtaken.append(step)
+            laboratory.rollback()
+
+    laboratory.reconcile(overtake)
+    assert overtaken
+    assert (laboratory.champion(), laboratory.statuses()) == (1, {1: "champion", 2: "former"})
+    assert laboratory.events()[-1] == ("rollback", 1)
+    assert laboratory.reconcile() == ()
 
 
 def test_an_older_commit_that_finishes_late_does_not_win(laboratory: Laboratory, colleague: Laboratory) -> None:

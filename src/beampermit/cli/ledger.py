@@ -57,7 +57,9 @@ def reconcile(
 def _look(project: Any, model: str, as_json: bool) -> None:
     """Say what differs; the exit code is 1 where anything does."""
     from beampermit.registry.differences import differences
+    from beampermit.registry.mlflow import must_exist, registry_uri
 
+    must_exist(registry_uri(project.root))
     with opened(project) as (ledger, registry, watch):
         found = differences(ledger, registry, model, watch)
         standing = ledger.champion(model)
