@@ -33,7 +33,9 @@ def pull_request(
     as_json: Json = False,
 ) -> None:
     """Run the pull-request workflow on the merge of HEAD and the main branch, from a clean clone."""
-    _rehearse("pull-request", project, as_json, base, head, workflow, runner, timeout, keep)
+    _rehearse(
+        "pull-request", project, as_json, runner, base=base, head=head, workflow=workflow, timeout=timeout, keep=keep
+    )
 
 
 @app.command()
@@ -47,7 +49,7 @@ def release(
     as_json: Json = False,
 ) -> None:
     """Run the release workflow on HEAD as if it had been merged. It promotes: ledger and registry are the real ones."""
-    _rehearse("release", project, as_json, None, head, workflow, runner, timeout, keep)
+    _rehearse("release", project, as_json, runner, head=head, workflow=workflow, timeout=timeout, keep=keep)
 
 
 @app.command()
@@ -66,7 +68,9 @@ def rollback(
 ) -> None:
     """Run the rollback workflow as if it had been dispatched. It rolls back: ledger and registry are the real ones."""
     inputs = {"reason": reason, "to": str(to or "")}
-    _rehearse("rollback", project, as_json, None, head, workflow, runner, timeout, keep, inputs)
+    _rehearse(
+        "rollback", project, as_json, runner, head=head, inputs=inputs, workflow=workflow, timeout=timeout, keep=keep
+    )
 
 
 @app.command()
@@ -84,37 +88,17 @@ def registry(
 ) -> None:
     """Run the registry workflow as if it had been dispatched. What it does is done: ledger and registry are real."""
     inputs = {"verb": verb, "version": str(version or ""), "reason": reason}
-    _rehearse("registry", project, as_json, None, head, workflow, runner, timeout, keep, inputs)
+    _rehearse(
+        "registry", project, as_json, runner, head=head, inputs=inputs, workflow=workflow, timeout=timeout, keep=keep
+    )
 
 
-def _rehearse(
-    kind: Any,
-    project: Path,
-    as_json: bool,
-    base: str | None,
-    head: str | None,
-    workflow: str | None,
-    labels: list[str] | None,
-    timeout: float | None,
-    keep: bool,
-    inputs: dict[str, str] | None = None,
-) -> None:
+def _rehearse(kind: Any, project: Path, as_json: bool, labels: list[str] | None, **options: Any) -> None:
     from beampermit.project import Project
     from beampermit.rehearsal import rehearse
     from beampermit.rehearsal.display import display, summary
 
     with display(progress_console()) as watch:
-        found = rehearse(
-            Project.find(project.resolve()),
-            kind,
-            base=base,
-            head=head,
-            workflow=workflow,
-            inputs=inputs,
-            labels=tuple(labels or ()),
-            timeout=timeout,
-            keep=keep,
-            watch=watch,
-        )
+        found = rehearse(Project.find(project.resolve()), kind, labels=tuple(labels or ()), watch=watch, **options)
     show(found.model_dump(mode="json"), lambda: console().print(summary(found), soft_wrap=True), as_json)
     raise typer.Exit(0 if found.ok else 1)

@@ -10,7 +10,10 @@ from beampermit.reading import naming_yaml_errors
 
 
 def read_tree(text: str, file: str) -> Mapping[Any, Any]:
-    """Read a workflow or action file; `file` is what errors call it. Raises `BadInput` with file and line."""
+    """Read a workflow or action file; `file` is what errors call it. Raises `BadInput` with file and line.
+
+    Aliases are taken, since GitHub takes them: each is one and the same value here, and nobody copies the tree.
+    """
     from ruamel.yaml import YAML
 
     with naming_yaml_errors(file):
