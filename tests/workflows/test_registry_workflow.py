@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
+from typer.testing import CliRunner
 
+from beampermit.cli.main import app
 from beampermit.project import Project
 from beampermit.rehearsal import FILES, Rehearsal, rehearse
 from laboratory import MODEL, Laboratory, database, laboratory, prepared
@@ -131,6 +133,19 @@ def test_what_fits_together_goes_on_to_the_action_of_its_name(
     dispatched = YAML(typ="safe").load(TEMPLATE / FILES["registry"])["on"]["workflow_dispatch"]["inputs"]
     assert verb in dispatched["verb"]["options"]
     assert dispatched["reason"]["required"]
+
+
+def test_the_command_fills_in_the_form(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled: list[Any] = []
+
+    def instead(_: Project, kind: str, **given: Any) -> None:
+        filled.extend((kind, given["inputs"]))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("beampermit.rehearsal.rehearse", instead)
+    words = ("retire", "--version", "3", "--reason", "why", "--project", str(project.root))
+    CliRunner().invoke(app, ["rehearse", "registry", *words])
+    assert filled == ["registry", {"verb": "retire", "version": "3", "reason": "why"}]
 
 
 def test_who_looks_at_night_may_write_nothing_and_waits_for_nobody() -> None:
