@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from beampermit.cli.options import Folder
 from beampermit.cli.output import Json, console, show
 
 
@@ -17,9 +18,7 @@ def alarms(
         str | None,
         typer.Option(help="Phoebus: the configuration it is imported into.", show_default="the model's name"),
     ] = None,
-    where: Annotated[
-        Path, typer.Option("--project", help="The project's folder.", show_default="this folder")
-    ] = Path(),
+    where: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Write the alarm tree: the PVs of the outputs, and for each alarm what it means and what is done."""

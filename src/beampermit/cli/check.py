@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from beampermit.cli.options import Folder
 from beampermit.cli.output import console, progress_console, show
 
 
@@ -31,7 +32,7 @@ def check(
     names: Names = None,
     format: Annotated[Format, typer.Option(help="How verdicts are printed.")] = Format.RICH,
     json_: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
-    project: Annotated[Path, typer.Option(help="The project's folder.", show_default="this folder")] = Path(),
+    project: Folder = Path(),
     base: Annotated[
         str | None,
         typer.Option(help="Base revision whose contract judges; the pull request's base if not given."),

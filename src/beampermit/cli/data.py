@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from beampermit.cli.options import Folder
 from beampermit.cli.output import Json, console, show
 from beampermit.cli.progress import counted
 
 app = typer.Typer(no_args_is_help=True, help="Check data, and pull them safely; in any DVC repository.")
-Folder = Annotated[Path, typer.Option("--project", help="The project's folder.", show_default="this folder")]
 Base = Annotated[str | None, typer.Option(help="Base revision; the pull request's base if not given.")]
 
 

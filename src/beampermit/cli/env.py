@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from beampermit.cli.options import Folder
 from beampermit.cli.output import Json, console, progress_console, show
 from beampermit.cli.progress import steps
 
@@ -17,12 +18,11 @@ Variant = Annotated[
     str,
     typer.Option(metavar="NAME", help="The accelerator variant of the lock, such as cuda.", show_default="none"),
 ]
-Where = Annotated[Path, typer.Option("--project", help="The project's folder.", show_default="this folder")]
 
 
 @app.command()
 def lock(
-    project: Where = Path(),
+    project: Folder = Path(),
     update: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A package that may move; '*' for all.")
     ] = None,
@@ -57,7 +57,7 @@ def relock(
     update: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A package that may move.", show_default="all")
     ] = None,
-    project: Where = Path(),
+    project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Lock anew and open a pull request with what moved; for a job, with GITHUB_REPOSITORY and GITHUB_TOKEN."""
@@ -73,7 +73,7 @@ def relock(
 
 @app.command()
 def check(
-    project: Where = Path(),
+    project: Folder = Path(),
     base: Annotated[str | None, typer.Option(help="Base revision whose contract judges.")] = None,
     online: Annotated[
         bool, typer.Option("--online", help="Then ask the channels: name packages that were yanked or changed.")
@@ -87,14 +87,14 @@ def check(
 
 
 @app.command()
-def verify(project: Where = Path(), as_json: Json = False) -> None:
+def verify(project: Folder = Path(), as_json: Json = False) -> None:
     """Compare what is installed with the lock, package by package (ENV005)."""
     _interlocks(project, None, ("ENV001", "ENV005"), as_json)
 
 
 @app.command()
 def install(
-    project: Where = Path(),
+    project: Folder = Path(),
     prefix: Annotated[
         Path | None,
         typer.Option(help="Where to; else BEAMPERMIT_ENVIRONMENT, else .venv in the project."),
@@ -140,7 +140,7 @@ def install(
 @app.command()
 def bundle(
     to: Annotated[Path, typer.Argument(metavar="FOLDER|FILE.tar", help="Where to write it.")],
-    project: Where = Path(),
+    project: Folder = Path(),
     variant: Variant = "",
     platform: Annotated[
         str | None,
@@ -162,7 +162,7 @@ def bundle(
 
 @app.command()
 def sbom(
-    project: Where = Path(),
+    project: Folder = Path(),
     variant: Variant = "",
     platform: Annotated[str | None, typer.Option(help="One platform of a conda lock; all if not given.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write it to this file instead of printing it.")] = None,
@@ -198,7 +198,7 @@ def diff(
     after: Annotated[
         str | None, typer.Argument(metavar="[B]", help="A lock file or revision; the lock of the work tree if none.")
     ] = None,
-    project: Where = Path(),
+    project: Folder = Path(),
     markdown: Annotated[bool, typer.Option("--markdown", help="As Markdown, for a pull request.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -221,7 +221,7 @@ def diff(
 @app.command(context_settings={"allow_interspersed_args": False})
 def run(
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND ...", help="The command and its arguments.")],
-    project: Where = Path(),
+    project: Folder = Path(),
 ) -> None:
     """Run a command in the installed environment, with the project's own code on the path."""
     from beampermit.environments.environment import environment_of, replace_by

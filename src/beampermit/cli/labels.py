@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from beampermit.cli.options import Folder
 from beampermit.cli.output import Json, console, show
-
-Folder = Annotated[Path, typer.Option("--project", help="The project's folder.", show_default="this folder")]
 
 
 def labels(project: Folder = Path(), as_json: Json = False) -> None:

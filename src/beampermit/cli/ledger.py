@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from beampermit.cli.options import Folder
 from beampermit.cli.output import Json, console, show
-from beampermit.cli.promotion import Where, opened
+from beampermit.cli.promotion import opened
 
 AGREED = "the registry says what the ledger says"
 
@@ -20,7 +21,7 @@ def reconcile(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Change nothing; exit 1 where the registry says anything else.")
     ] = False,
-    project: Where = Path(),
+    project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Make the registry say what the ledger says, and say what was otherwise."""
@@ -82,7 +83,7 @@ def history(
     last: Annotated[
         int | None, typer.Option(min=1, help="Print so many events, the newest.", show_default="all")
     ] = None,
-    project: Where = Path(),
+    project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Print the ledger: what was promoted, rolled back, retired, frozen and thawed, when, by whom and why."""

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from beampermit.cli.options import Folder
 from beampermit.cli.output import Json, console, show
-from beampermit.cli.report import Permit, Verdicts, Where
+from beampermit.cli.report import Permit, Verdicts
 
 
 class Kind(StrEnum):
@@ -27,7 +28,7 @@ def papers(
     permit: Permit = None,
     verdicts: Verdicts = None,
     without: Annotated[list[Kind] | None, typer.Option(help="Leave this one out; may be given again.")] = None,
-    where: Where = Path(),
+    where: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Write all papers of the model: card, runbook, datasheet, software, alarm trees. All, or none where one fails."""

@@ -7,14 +7,10 @@ from typing import Annotated
 
 import typer
 
+from beampermit.cli.options import Folder, KeyFile
 from beampermit.cli.output import Json, console, show
 
 app = typer.Typer(no_args_is_help=True, help="Assemble, sign and verify the permit that lets a model pass.")
-Where = Annotated[Path, typer.Option("--project", help="The project's folder.", show_default="this folder")]
-KeyFile = Annotated[
-    Path | None,
-    typer.Option("--key", help="Public key (PEM).", show_default="the project's .github/permit.pub"),
-]
 Trust = Annotated[
     Path | None,
     typer.Option(
@@ -55,7 +51,7 @@ def assemble(
     software: Annotated[
         Path | None, typer.Option(help="Bill of materials of the locks, from `env sbom`, that the permit is to bind.")
     ] = None,
-    project: Where = Path(),
+    project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Make the permit for this commit; refused unless every interlock is closed for exactly this commit and tree."""
@@ -91,7 +87,7 @@ def sign(
         bool, typer.Option("--keyless", help="With the workflow's identity and Sigstore: a bundle, NAME.sigstore.json.")
     ] = False,
     trust: Trust = None,
-    project: Where = Path(),
+    project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Sign a permit with the key that BEAMPERMIT_SIGNING_KEY holds (PEM text, or a path), or as a workflow."""
@@ -146,7 +142,7 @@ def verify(
         str, typer.Option(help="The workflow that called it, where the identity is shared: URL of the file, @, ref.")
     ] = "",
     trust: Trust = None,
-    project: Where = Path(),
+    project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Say what a signed permit is for; refuse another key or workflow, a changed byte, another model."""

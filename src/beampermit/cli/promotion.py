@@ -9,24 +9,22 @@ from typing import Annotated, Any
 
 import typer
 
+from beampermit.cli.options import Folder, KeyFile
 from beampermit.cli.output import Json, console, progress_console, show
 
-Where = Annotated[Path, typer.Option("--project", help="The project's folder.", show_default="this folder")]
 Reason = Annotated[str, typer.Option(help="Why, for the ledger.")]
 
 
 def promote(
     permit: Annotated[Path, typer.Option(help="The signed permit.")] = Path("permit.dsse.json"),
-    key: Annotated[
-        Path | None, typer.Option(help="Public key (PEM).", show_default="the project's .github/permit.pub")
-    ] = None,
+    key: KeyFile = None,
     branch: Annotated[
         str | None, typer.Option(help="Branch of origin that must hold the commit to the last.", show_default="any")
     ] = None,
     reason: Annotated[
         str, typer.Option(help="Why, for the ledger.", show_default="the first line of the commit's message")
     ] = "",
-    project: Where = Path(),
+    project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Make the permit's model the champion: register, test the deployment, write the ledger, move the alias."""
@@ -58,7 +56,7 @@ def rollback(
         int | None, typer.Option(min=1, help="Version to go back to.", show_default="the champion before")
     ] = None,
     retired: Annotated[bool, typer.Option("--retired", help="Also to a version that was retired.")] = False,
-    project: Where = Path(),
+    project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Make an earlier champion the champion again, frozen or not."""
@@ -74,7 +72,7 @@ def retire(
     version: Annotated[
         int | None, typer.Option(min=1, help="Version to retire.", show_default="the champion, and so the model")
     ] = None,
-    project: Where = Path(),
+    project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Take the champion out of service, and put nothing in its place; or close the way back to a former one."""
@@ -85,7 +83,7 @@ def retire(
     _say(moved, "retired" if moved.new else "already retired", as_json)
 
 
-def freeze(reason: Reason, project: Where = Path(), as_json: Json = False) -> None:
+def freeze(reason: Reason, project: Folder = Path(), as_json: Json = False) -> None:
     """Refuse promotions until `thaw`. Rollback and retire stay possible."""
     from beampermit.registry.freeze import freeze as close
 
@@ -94,7 +92,7 @@ def freeze(reason: Reason, project: Where = Path(), as_json: Json = False) -> No
     _say(moved, "frozen" if moved.new else "already frozen", as_json)
 
 
-def thaw(reason: Reason, project: Where = Path(), as_json: Json = False) -> None:
+def thaw(reason: Reason, project: Folder = Path(), as_json: Json = False) -> None:
     """Let promotions pass again."""
     from beampermit.registry.freeze import thaw as reopen
 

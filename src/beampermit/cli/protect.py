@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from beampermit.cli.options import Folder
 from beampermit.cli.output import Json, console, show
 
 app = typer.Typer(no_args_is_help=True, help="Protect the branch that models are released from, and audit that it is.")
-Folder = Annotated[Path, typer.Option("--project", help="The project's folder.", show_default="this folder")]
 Name = Annotated[
     str | None,
     typer.Option(metavar="OWNER/NAME", help="The repository on GitHub.", show_default="where origin lies"),

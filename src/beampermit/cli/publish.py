@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from beampermit.cli.options import Folder, KeyFile
 from beampermit.cli.output import Json, console, show
 
 
@@ -15,10 +16,8 @@ def publish(
     papers: Annotated[
         Path | None, typer.Option(help="Folder of the papers.", show_default="that of the permit")
     ] = None,
-    key: Annotated[
-        Path | None, typer.Option(help="Public key (PEM).", show_default="the project's .github/permit.pub")
-    ] = None,
-    project: Annotated[Path, typer.Option(help="The project's folder.", show_default="this folder")] = Path(),
+    key: KeyFile = None,
+    project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Publish the papers of a promoted version as a release on GitHub, or complete the one that is there."""

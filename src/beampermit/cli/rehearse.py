@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from beampermit.cli.options import Folder
 from beampermit.cli.output import Json, console, progress_console, show
 
 app = typer.Typer(no_args_is_help=True, help="Run the project's own workflows on this machine with act.")
-Folder = Annotated[Path, typer.Option(help="The project's folder.", show_default="this folder")]
 Base = Annotated[str | None, typer.Option(help="What it would be merged into.", show_default="origin's main branch")]
 Head = Annotated[str | None, typer.Option(help="The commit or branch to rehearse.", show_default="HEAD")]
 File = Annotated[str | None, typer.Option("--workflow", help="Another workflow file than Beampermit's own.")]

@@ -8,9 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from beampermit.cli.options import Folder
 from beampermit.cli.output import Json, console, show
-
-Where = Annotated[Path, typer.Option("--project", help="The project's folder.", show_default="this folder")]
 
 
 def report(
@@ -19,7 +18,7 @@ def report(
     base: Annotated[
         str | None, typer.Option(help="Revision to compare with; the pull request's base if not given.")
     ] = None,
-    where: Where = Path(),
+    where: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Write the report of a pull request: verdicts first, then what it changes."""
@@ -68,7 +67,7 @@ def card(
     permit: Permit = None,
     verdicts: Verdicts = None,
     html: Page = False,
-    where: Where = Path(),
+    where: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Write the model card, from the contract, the permit and the facts of the run."""
@@ -81,7 +80,7 @@ def runbook(
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("RUNBOOK.md"),
     permit: Permit = None,
     html: Page = False,
-    where: Where = Path(),
+    where: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Write the operator's runbook, from the contract, the permit and the ledger."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from beampermit.cli.options import Folder
 from beampermit.cli.output import Json, console, show
 from beampermit.cli.progress import steps
 
@@ -32,7 +33,7 @@ def reproduce(
         str, typer.Option(help="The accelerator variant to train in.", show_default="the one without a name")
     ] = "",
     out: Annotated[Path | None, typer.Option(help="Folder for the metrics, weights and logs of each training.")] = None,
-    project: Annotated[Path, typer.Option(help="The project's folder.", show_default="this folder")] = Path(),
+    project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Make a model again: clean work tree, its lock, its data, its own stages; then compare it with what is committed.

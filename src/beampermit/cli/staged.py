@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from beampermit.cli.options import Folder
 from beampermit.cli.output import Json, console, show
 
 SHOWN = 20
@@ -16,7 +17,7 @@ def staged(
     files: Annotated[
         list[str] | None, typer.Argument(metavar="[FILE ...]", help="Files to look at; all that are staged if none.")
     ] = None,
-    project: Annotated[Path, typer.Option(help="The project's folder.", show_default="this folder")] = Path(),
+    project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Find data and models among what is staged, by name, first bytes and size. Exit code 1: take them back."""
