@@ -61,7 +61,7 @@ def test_the_credentials_of_uv_are_used(root: Path, tmp_path: Path, monkeypatch:
     else:
         monkeypatch.setenv("UV_INDEX_LAB_INDEX_USERNAME", "ada")
         monkeypatch.setenv("UV_INDEX_LAB_INDEX_PASSWORD", SECRET)
-    assert choice.bundle(root, tmp_path / "bundle", watch=quiet).packages == 1
+    assert choice.bundle(root, tmp_path / "bundle", watch=quiet).files == 1
     held = (path for path in (tmp_path / "bundle").rglob("*") if path.is_file())
     assert not any(SECRET.encode() in path.read_bytes() for path in held)
 
