@@ -231,9 +231,7 @@ def test_every_group_that_passes_closes_it_and_the_worst_is_named(arena: Arena) 
     rows = finding.evidence["subgroups"]
     assert [(row["group"], row["rows"], row["value"]) for row in rows] == [(["X"], 200, 1.0), (["Y"], 200, 0.95)]
     assert [rows[0]["low"], rows[0]["high"]] == [1, 1]
-    assert 0.8 < rows[1]["low"] < 0.95 < rows[1]["high"] <= 1, (
-        "one shot of twenty is wrong: drawn twice, or not at all"
-    )
+    assert 0.8 < rows[1]["low"] < 0.95 < rows[1]["high"] <= 1, "one shot of twenty is wrong: drawn twice, or not at all"
 
 
 def test_a_group_below_its_gate_trips_though_the_whole_passes(arena: Arena) -> None:
