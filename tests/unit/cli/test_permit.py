@@ -58,7 +58,7 @@ def test_a_missing_verdict_is_exit_1_and_writes_nothing(laboratory: Laboratory, 
     write_verdicts(tmp_path / "verdicts/all.json", verdicts(laboratory.project, tuple(runner.load())[1:]))
     refused = say("assemble", "--verdicts", tmp_path / "verdicts", "--out", tmp_path / "permit.json")
     assert refused.returncode == 1
-    assert refused.stderr.endswith(f": {next(iter(runner.load()))} has no verdict\n")
+    assert f": {next(iter(runner.load()))} has no verdict\n      next: beampermit check --out FILE\n" in refused.stderr
     assert not (tmp_path / "permit.json").exists()
 
 
