@@ -42,7 +42,7 @@ def test_check_with_nothing_changed(trained_copy: Project, timed: Timed, say: Sa
 def test_pull_request_workflow_against_the_bare_work(
     trained_copy: Project, timed: Timed, say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Bare: a clone, its environment, its data, lock check, tests and evaluation, typed one after the other."""
+    """Bare: a clone, its environment, its data, lock check, tests, training and evaluation, one after the other."""
     git = trained_copy.git
     git("checkout", "--quiet", "-b", "change")
     (trained_copy.root / "docs/change.md").write_text("A change.\n")
@@ -76,6 +76,6 @@ def _bare(project: Project, timed: Timed, folder: Path) -> dict[str, float]:
         "data": ([python, "-m", "dvc", "pull"], clone),
         "tests": ([python, "-m", "pytest", "tests/unit"], clone),
         "integration": ([python, "-m", "pytest", "tests/integration", "-m", "integration"], clone),
-        "pipeline": ([python, "-m", "dvc", "repro", "--force", "--single-item", "evaluate", "package"], clone),
+        "pipeline": ([python, "-m", "dvc", "repro", "--force", "--single-item", "train", "evaluate", "package"], clone),
     }
     return {name: timed(command, cwd, env=env) for name, (command, cwd) in work.items()}
