@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from loopback import listening
 
 PATH = "/retrieval/data/getData.json"
 Samples = list[dict[str, Any]]
@@ -61,25 +62,17 @@ class Archiver:
     @contextmanager
     def serve(self) -> Iterator[Archiver]:
         """Answer on a port of its own."""
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        server.daemon_threads = True
-        server.handle_error = lambda *_: None  # a client that was killed is no news
-        server.archiver = self  # pyright: ignore[reportAttributeAccessIssue]
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        self.url = f"http://127.0.0.1:{server.server_port}"
-        try:
+        with listening(type("Handler", (_Handler,), {"archiver": self})) as port:
+            self.url = f"http://127.0.0.1:{port}"
             yield self
-        finally:
-            server.shutdown()
-            server.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    archiver: Archiver
 
     def do_GET(self) -> None:
-        archiver: Archiver = self.server.archiver  # pyright: ignore[reportAttributeAccessIssue]
+        archiver = self.archiver
         parts = urlsplit(self.path)
         question = parse_qs(parts.query)
         if parts.path != PATH:

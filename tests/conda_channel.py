@@ -8,13 +8,14 @@ import io
 import json
 import sys
 import tarfile
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
+
+from loopback import listening
 
 QUIET: Callable[[str], None] = str.split
 """A watch that does not look."""
@@ -135,16 +136,9 @@ def serving(channel: Channel) -> Iterator[Channel]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    channel.url = f"http://127.0.0.1:{server.server_port}/lab"
-    try:
+    with listening(Handler) as port:
+        channel.url = f"http://127.0.0.1:{port}/lab"
         yield channel
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def laboratory(folder: Path) -> Channel:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import socket
-import ssl
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from loopback import listening
 
 
 @dataclass
@@ -192,26 +193,9 @@ class _Blobs(BaseHTTPRequestHandler):
 def serving(github: Answering, certificate: Path | None = None) -> Iterator[str]:
     """Answer on two ports, the API's and the storage's; gives the API's address."""
     with (
-        _listening(type("Blobs", (_Blobs,), {"github": github})) as blobs,
-        _listening(
+        listening(type("Blobs", (_Blobs,), {"github": github})) as blobs,
+        listening(
             type("Api", (_Handler,), {"github": github, "blobs": f"http://127.0.0.1:{blobs}"}), certificate
         ) as port,
     ):
         yield f"{'https' if certificate else 'http'}://127.0.0.1:{port}"
-
-
-@contextmanager
-def _listening(handler: type[BaseHTTPRequestHandler], certificate: Path | None = None) -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    server.handle_error = lambda *_: None  # a client that went away is no news
-    if certificate:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()

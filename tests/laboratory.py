@@ -143,6 +143,13 @@ class Laboratory:
         said = watch or self.said.append
         return rebuild(self.ledger, self.registry, MODEL, recover, said) + self.reconcile(said)
 
+    def change_the_registry(self) -> None:
+        """What somebody does by hand: another champion, marks and a digest that are not the ledger's."""
+        self.registry.set_alias(MODEL, "champion", 1)
+        self.registry.tag(MODEL, 1, status="champion", digest=f"sha256:{'0' * 64}")
+        self.registry.tag(MODEL, 2, status="")
+        self.registry.set_state(MODEL, "whatever")
+
     def lose_the_registry(self, database: Path) -> None:
         """The database is gone, with all that it pointed to; a fresh one stands in its place."""
         folder = self.root.parent

@@ -8,12 +8,12 @@ import os
 import resource
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -23,6 +23,7 @@ from beampermit.cli import main
 from beampermit.environments import Environment
 from beampermit.errors import BeampermitError
 from laboratory import SECRET, Laboratory, database, laboratory, loads, prepared
+from loopback import listening
 
 __all__ = ["database", "laboratory", "prepared"]
 
@@ -36,7 +37,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
     """A server that gives one answer to everything, `after` so many seconds; its address, with a password."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
-    servers: list[ThreadingHTTPServer] = []
+    servers = ExitStack()
 
     def start(status: int, body: object = "no", after: float = 0.0) -> str:
         class Answer(BaseHTTPRequestHandler):
@@ -54,15 +55,10 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        return f"http://ada:{SECRET}@127.0.0.1:{server.server_port}"
+        return f"http://ada:{SECRET}@127.0.0.1:{servers.enter_context(listening(Answer))}"
 
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with servers:
+        yield start
 
 
 @dataclass(frozen=True)

@@ -60,14 +60,6 @@ def second(prepared: Callable[..., Laboratory]) -> Laboratory:
     return prepared("twice", Laboratory.promote, lambda made: made.change(2), Laboratory.promote)
 
 
-def _change_by_hand(laboratory: Laboratory) -> None:
-    registry = laboratory.registry
-    registry.set_alias(MODEL, "champion", 1)
-    registry.tag(MODEL, 1, status="champion", digest=f"sha256:{'0' * 64}")
-    registry.tag(MODEL, 2, status="")
-    registry.set_state(MODEL, "whatever")
-
-
 def _next_model(laboratory: Laboratory) -> None:
     laboratory.change(len(laboratory.events()) + 1)
 
@@ -78,7 +70,7 @@ def _bring_back(laboratory: Laboratory) -> None:
 
 VERBS: dict[str, tuple[Act, Act, str | None, tuple[str, ...]]] = {
     # What makes it ready, the verb, the event that is then the last, once, and the calls that count.
-    "reconcile": (_change_by_hand, Laboratory.reconcile, None, ("",)),
+    "reconcile": (Laboratory.change_the_registry, Laboratory.reconcile, None, ("",)),
     "promote": (_next_model, Laboratory.promote, "promote", WRITES),
     "rollback": (_bring_back, Laboratory.rollback, "rollback", ("",)),
     "retire": (_bring_back, Laboratory.retire, "retire", ("",)),

@@ -55,14 +55,6 @@ def third(prepared: Callable[..., Laboratory]) -> Laboratory:
     return prepared("third", Laboratory.promote, *steps)
 
 
-def _change_by_hand(laboratory: Laboratory) -> None:
-    registry = laboratory.registry
-    registry.set_alias(MODEL, "champion", 1)
-    registry.tag(MODEL, 1, status="champion", digest=f"sha256:{'0' * 64}")
-    registry.tag(MODEL, 2, status="")
-    registry.set_state(MODEL, "whatever")
-
-
 def test_the_steps_below_are_all_there_are(second: Laboratory) -> None:
     """What a verb announces is where it is killed below: a step that is added must be added here."""
 
@@ -74,7 +66,7 @@ def test_the_steps_below_are_all_there_are(second: Laboratory) -> None:
     assert announced(second.promote) == PROMOTE
     assert announced(second.freeze) == FREEZE
     assert announced(second.thaw) == THAW
-    _change_by_hand(second)
+    second.change_the_registry()
     assert announced(second.reconcile) == RECONCILE
     assert announced(second.rollback) == ROLLBACK
     assert announced(second.retire) == RETIRE
@@ -172,7 +164,7 @@ def test_a_killed_freeze_and_a_killed_thaw_are_finished_by_the_next_run(
 
 @pytest.mark.parametrize("step", RECONCILE)
 def test_a_killed_reconcile_is_finished_by_the_next_run(third: Laboratory, kill: Kill, step: str) -> None:
-    _change_by_hand(third)
+    third.change_the_registry()
     kill(third.reconcile, step)
 
     third.reconcile()

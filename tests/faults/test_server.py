@@ -8,10 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import httpx
@@ -20,6 +20,7 @@ import pytest
 from beampermit.digest import digest_folder
 from beampermit.registry import models
 from laboratory import MODEL, Laboratory
+from loopback import listening
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 PATIENCE = 180.0
@@ -67,7 +68,7 @@ def _started(process: subprocess.Popen[bytes], uri: str, log: Path) -> str:
 @pytest.fixture
 def losing(server: str) -> Iterator[Callable[[str], str]]:
     """A proxy before the server that passes everything on, and answers 502 to the first request of a path."""
-    proxies: list[ThreadingHTTPServer] = []
+    proxies = ExitStack()
 
     def start(path: str) -> str:
         lost = [path]
@@ -93,15 +94,10 @@ def losing(server: str) -> Iterator[Callable[[str], str]]:
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        proxy = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
-        proxies.append(proxy)
-        threading.Thread(target=proxy.serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{proxy.server_port}"
+        return f"http://127.0.0.1:{proxies.enter_context(listening(Proxy))}"
 
-    yield start
-    for proxy in proxies:
-        proxy.shutdown()
-        proxy.server_close()
+    with proxies:
+        yield start
 
 
 def test_a_model_s_life_over_rest(

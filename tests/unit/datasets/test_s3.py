@@ -6,10 +6,8 @@ import http.server
 import itertools
 import logging
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from beampermit.interlocks.runner import check, select
 from beampermit.project import Project
 from beampermit.verdict import Outcome
 from dvc_repositories import leaf, remake, without_data
+from loopback import listening
 
 pytest.importorskip("dvc_s3", reason="beampermit[s3] is not installed")
 moto = pytest.importorskip("moto.server", reason="moto is not installed")
@@ -91,29 +90,18 @@ class _Between(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@contextmanager
-def serving(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
-    """The address of a server on loopback."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-
-
 @pytest.fixture
 def refusing() -> Iterator[str]:
-    with serving(_Refusing) as address:
-        yield address
+    with listening(_Refusing) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture
 def between(over_s3: Project, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[_Between]]:
     """What stands between the project and its bucket."""
     monkeypatch.setattr(_Between, "behind", endpoint)
-    with serving(_Between) as address:
-        configure(over_s3, address)
+    with listening(_Between) as port:
+        configure(over_s3, f"http://127.0.0.1:{port}")
         yield _Between
 
 
