@@ -7,11 +7,11 @@ import hashlib
 import shutil
 import subprocess
 import sys
-import threading
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from uv import find_uv_bin
 
 from beampermit.environments.uv import Uv
 from beampermit.project import Project
+from loopback import listening
 
 PYTHON = f"=={sys.version_info.major}.{sys.version_info.minor}.*"
 PYPROJECT = """\
@@ -73,9 +74,8 @@ class Index:
         self.folder = folder
         self.fail: int | None = None
         self.login = ""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        self.origin = f"http://127.0.0.1:{self._server.server_port}"
+        self._serving = ExitStack()
+        self.origin = f"http://127.0.0.1:{self._serving.enter_context(listening(partial(_Handler, self)))}"
         self.url = f"{self.origin}/simple"
 
     def add(
@@ -93,8 +93,7 @@ class Index:
 
     def close(self) -> None:
         """Stop serving: the port refuses connections from now on."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._serving.close()
 
     def _list(self, name: str) -> None:
         page = self.folder / "simple" / name / "index.html"
