@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -20,6 +21,7 @@ from sigstore_stand_in import Job, running
 __all__ = ["database", "laboratory", "prepared"]
 
 ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
 ACTION = ROOT / "actions/keyless/action.yml"
 RELEASE = ROOT / "template/{{cookiecutter.project_slug}}/.github/workflows/release.yml"
 
@@ -33,8 +35,8 @@ def test_the_job_on_the_page_is_clean_in_a_projects_release(tmp_path: Path) -> N
     file = tmp_path / ".github/workflows/release.yml"
     file.parent.mkdir(parents=True)
     file.write_text(text)
-    subprocess.run(["actionlint", "-shellcheck=", file], check=True)
-    subprocess.run(["zizmor", "--offline", "--quiet", file], check=True)
+    subprocess.run([BIN / "actionlint", "-shellcheck=", file], check=True)
+    subprocess.run([BIN / "zizmor", "--offline", "--quiet", file], check=True)
     assert lint({".github/workflows/release.yml": text}, own_workflows()).defects == ()
 
 
@@ -49,7 +51,8 @@ def test_the_action_signs_and_publishes_what_the_run_released_and_nothing_in_a_r
     (released / "permit.dsse.json").write_bytes(signed.content)
 
     def run(script: str, **more: str) -> str:
-        env = {**os.environ, "RELEASE": str(released), "GITHUB_ACTION_PATH": str(ACTION.parent), **more}
+        path = os.pathsep.join([str(BIN), os.environ["PATH"]])
+        env = {**os.environ, "PATH": path, "RELEASE": str(released), "GITHUB_ACTION_PATH": str(ACTION.parent), **more}
         command = [str(shutil.which("bash")), "-eo", "pipefail", "-c", script]
         return subprocess.run(command, cwd=laboratory.root, env=env, check=True, capture_output=True, text=True).stdout
 
