@@ -87,6 +87,12 @@ def environment_of(root: Path) -> Environment:
     return found
 
 
+def stamp_of(prefix: Path) -> str:
+    """The `Lock.stamp` that the environment at `prefix` was built from; empty where nobody finished building it."""
+    file = prefix / STAMP
+    return file.read_text(encoding="utf-8", errors="replace").strip() if file.is_file() else ""
+
+
 def traces(root: Path) -> tuple[Path, ...]:
     """Files that change when a package of the project's environment is installed, removed or moved."""
     prefix = prefix_of(root)

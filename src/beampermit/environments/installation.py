@@ -15,7 +15,7 @@ from pathlib import Path
 from beampermit.digest import digest_bytes
 from beampermit.environments.backend import Backend, Lock, Problem, Watch
 from beampermit.environments.conda_lock import install as conda
-from beampermit.environments.environment import STAMP, VARIABLE, Environment
+from beampermit.environments.environment import STAMP, VARIABLE, Environment, stamp_of
 from beampermit.environments.installed import describe, distributions, site_packages, strays
 from beampermit.errors import BadInput, Outside, Tripped
 from beampermit.files import write_text
@@ -132,8 +132,7 @@ def _clear(prefix: Path) -> None:
 
 
 def _complete(prefix: Path, lock: Lock) -> bool:
-    stamp = prefix / STAMP
-    return stamp.is_file() and stamp.read_text().strip() == lock.stamp and _sound(prefix)
+    return stamp_of(prefix) == lock.stamp and _sound(prefix)
 
 
 def _sound(prefix: Path) -> bool:

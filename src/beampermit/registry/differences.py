@@ -9,7 +9,7 @@ from beampermit.registry.chronicle import State
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.mlflow import Registry
 from beampermit.registry.models import bring
-from beampermit.registry.reconcile import Watch, agree
+from beampermit.registry.reconcile import Watch, agree, until_still
 
 
 def differences(ledger: Ledger, registry: Registry, model: str, watch: Watch) -> tuple[str, ...]:
@@ -18,16 +18,11 @@ def differences(ledger: Ledger, registry: Registry, model: str, watch: Watch) ->
     Raises as `reconcile`; `Outside` also where the registry holds other bytes than the ledger promised.
     """
     looked_at = _Untouched(registry.uri)
-    ledger.fetch()
-    while True:
-        state = ledger.state(model)
-        seen = len(state.events)
+    found: tuple[str, ...] = ()
+    for state in until_still(ledger, model):
         found = tuple(agree(looked_at, model, state, watch, news=False))
-        # A promotion that ended while we looked has made the registry another one.
-        ledger.fetch()
-        if len(ledger.state(model).events) == seen:
-            _judge(looked_at, state, watch)
-            return found
+    _judge(looked_at, ledger.state(model), watch)
+    return found
 
 
 def _judge(registry: Registry, state: State, watch: Watch) -> None:

@@ -32,16 +32,24 @@ def reconcile(ledger: Ledger, registry: Registry, model: str, watch: Watch, *, n
     Raises `Conflict` where another ledger rules there; `Outside` when the registry does not answer, or does not hold
     the champion's bytes.
     """
-    ledger.fetch()
     moved: list[str] = []
-    while True:
-        state = ledger.state(model)
-        seen = len(state.events)
+    for state in until_still(ledger, model):
         moved += agree(registry, model, state, watch, news)
-        # An alias knows no compare-and-swap: if the ledger moved meanwhile, it may be ours that is the stale one.
+    return tuple(moved)
+
+
+def until_still(ledger: Ledger, model: str) -> Iterator[State]:
+    """The state of `model`, again and again, until the ledger said nothing more of it while the last one was used.
+
+    An alias knows no compare-and-swap: if the ledger moved meanwhile, it may be ours that is the stale one.
+    """
+    ledger.fetch()
+    state, seen = ledger.state(model), None
+    while seen != len(state.events):
+        seen = len(state.events)
+        yield state
         ledger.fetch()
-        if len(ledger.state(model).events) == seen:
-            return tuple(moved)
+        state = ledger.state(model)
 
 
 def must_be_ours(registry: Registry, model: str, state: State) -> int | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from beampermit.environments import Environment
 from beampermit.environments.backend import Backend
 from beampermit.environments.choice import chosen
-from beampermit.environments.environment import STAMP, prefix_of
+from beampermit.environments.environment import prefix_of, stamp_of
 from beampermit.environments.installation import install, shared_prefix
 from beampermit.errors import BadInput
 from beampermit.reproduction.prepared import Prepared
@@ -38,8 +38,7 @@ def reused(watch: Watcher, variant: str = "") -> Environments:
 
 def _built(prefix: Path, tree: Path, variant: str) -> Backend | None:
     """What built the environment at `prefix`, if that was of the lock of `tree`: its stamp says."""
-    stamp = prefix / STAMP
-    said = stamp.read_text(encoding="utf-8", errors="replace").strip() if stamp.is_file() else ""
+    said = stamp_of(prefix)
     _, _, own = said.partition(" ")
     if not said or (variant and own != variant):
         return None

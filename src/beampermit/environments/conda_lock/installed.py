@@ -15,7 +15,7 @@ from typing import Any
 from beampermit.environments.backend import Lock, Package, Problem
 from beampermit.environments.conda_lock import channels
 from beampermit.environments.conda_lock.packages import meant
-from beampermit.environments.environment import STAMP
+from beampermit.environments.environment import STAMP, stamp_of
 from beampermit.errors import BadInput, several
 
 META = "conda-meta"
@@ -82,8 +82,7 @@ def installed(lock: Lock, prefix: Path) -> Iterator[Problem]:
 
 def stamped(lock: Lock, prefix: Path) -> Lock:
     """The lock, of this one and those of other variants, that the prefix was built from as its stamp says."""
-    stamp = prefix / STAMP
-    said = stamp.read_text(encoding="utf-8", errors="replace").strip() if stamp.is_file() else ""
+    said = stamp_of(prefix)
     return next((one for one in lock.all if one.stamp == said), lock)
 
 

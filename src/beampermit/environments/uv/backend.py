@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from beampermit.environments.backend import Lock, Problem, Specification, Watch
-from beampermit.environments.environment import STAMP
+from beampermit.environments.environment import stamp_of
 from beampermit.environments.uv import freshness, lockfile, offline, specification, variants
 from beampermit.environments.uv.command import uv
 from beampermit.environments.uv.hashes import complete
@@ -94,6 +94,5 @@ class Uv:
 
 def _stamped(lock: Lock, prefix: Path) -> Lock:
     """The lock, for the variant that the environment says it is."""
-    stamp = prefix / STAMP
-    _, _, variant = (stamp.read_text(errors="replace") if stamp.is_file() else "").strip().partition(" ")
+    _, _, variant = stamp_of(prefix).partition(" ")
     return replace(lock, variant=variant) if variant in variants.known(lock) else lock

@@ -140,7 +140,7 @@ def _unmet(row: dict[str, Any]) -> str:
     """In words, where a group does not pass; a metric that has no meaning for a group passes no gate."""
     if row["met"]:
         return ""
-    where = f"{row['metric']} where {_where(row, 'is', ' and ')}"
+    where = f"{row['metric']} where {_where(row)}"
     if row["few"]:
         return f"{where} rests on {row['rows']} rows, too few to judge by: {FEWEST} at least"
     if row["value"] is None:
@@ -148,8 +148,8 @@ def _unmet(row: dict[str, Any]) -> str:
     return f"{where} is {said(row['value'], row['gate'])} on {row['rows']} rows, the gate asks for {row['asks']}"
 
 
-def _where(row: dict[str, Any], word: str, between: str) -> str:
-    return between.join(f"{by} {word} {group}" for by, group in zip(row["by"], row["group"], strict=True))
+def _where(row: dict[str, Any]) -> str:
+    return " and ".join(f"{by} is {group}" for by, group in zip(row["by"], row["group"], strict=True))
 
 
 def _worst(metric: Metric, group: Subgroups, rows: list[dict[str, Any]]) -> str:
@@ -157,5 +157,5 @@ def _worst(metric: Metric, group: Subgroups, rows: list[dict[str, Any]]) -> str:
     by = list(group.columns)
     of_this = [row for row in rows if (row["metric"], row["by"], row["gate"]) == (metric.name, by, group.gate)]
     worst = (min if metric.better == "higher" else max)(of_this, key=lambda row: row["value"])
-    where = f"it is {worst['group'][0]}" if len(by) == 1 else _where(worst, "is", " and ")
+    where = f"it is {worst['group'][0]}" if len(by) == 1 else _where(worst)
     return f"{metric.name} by {crossed(by)} {said(worst['value'])} at worst, where {where} ({asks(metric, group.gate)})"
