@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from beampermit.project import Project
-from github_stand_in import github
-from trained import _trained_folder, environment_prefix, trained_copy, trained_project
+from support.github_stand_in import github
+from support.trained_project import _trained_folder, environment_prefix, trained_copy, trained_project
 
 __all__ = [
     "_trained_folder",

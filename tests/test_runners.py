@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 import yaml
 
-from github_server import Answer, Asked, says
-from github_stand_in import GitHub, route
+from support.github_server import Answer, Asked, says
+from support.github_stand_in import GitHub, route
 
 FOLDER = Path(__file__).parents[1] / "docs/runners"
 SCRIPTS = sorted(FOLDER.glob("*.sh"))

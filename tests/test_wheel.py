@@ -14,7 +14,7 @@ import pytest
 from uv import find_uv_bin
 
 from beampermit.rehearsal.source import PARTS
-from places import ROOT
+from support.paths import ROOT
 
 pytestmark = pytest.mark.slow
 PACKAGE = "src/beampermit/"

@@ -19,7 +19,7 @@ from beampermit.environments.conda_lock import CondaLock, channels, specificatio
 from beampermit.environments.conda_lock.solve import Wanted
 from beampermit.environments.conda_lock.write import text_of
 from beampermit.files import write_text
-from conda_channel import Channel, serving
+from support.conda_channel import Channel, serving
 
 pytestmark = pytest.mark.bench
 Say = Callable[[str], None]

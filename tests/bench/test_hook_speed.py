@@ -12,7 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from beampermit.project import Project
-from places import ROOT
+from support.paths import ROOT
 
 TIMES = 5
 

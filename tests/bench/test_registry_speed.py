@@ -18,7 +18,7 @@ from beampermit.registry.chronicle import Chronicle
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import BRANCH, Ledger
 from beampermit.registry.lines import FILE_NAME, line
-from laboratory import MODEL, Laboratory, database, found_laboratory
+from support.registry_project import MODEL, Laboratory, database, found_laboratory
 
 __all__ = ["database"]
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(1800)]

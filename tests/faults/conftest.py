@@ -22,8 +22,8 @@ import pytest
 from beampermit.cli import main
 from beampermit.environments import Environment
 from beampermit.errors import BeampermitError
-from laboratory import SECRET, Laboratory, database, laboratory, loads, prepared
-from loopback import listening
+from support.loopback import listening
+from support.registry_project import SECRET, Laboratory, database, laboratory, loads, prepared
 
 __all__ = ["database", "laboratory", "prepared"]
 

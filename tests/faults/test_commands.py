@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from beampermit.interlocks import runner
-from laboratory import MODEL, SECRET, Laboratory
+from support.registry_project import MODEL, SECRET, Laboratory
 
 pytestmark = pytest.mark.slow
 Command = Callable[..., Any]

@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from beampermit.errors import Outside
 from beampermit.registry.mlflow import Registry
-from laboratory import MODEL, Laboratory
+from support.registry_project import MODEL, Laboratory
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 Act = Callable[[Laboratory], object]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from laboratory import MODEL, Laboratory
+from support.registry_project import MODEL, Laboratory
 
 pytestmark = pytest.mark.slow
 Fill = Callable[..., tuple[int, str]]

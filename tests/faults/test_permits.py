@@ -20,7 +20,7 @@ from beampermit.permit import assemble, keys
 from beampermit.permit.envelope import Signed, seal
 from beampermit.permit.statement import Statement
 from beampermit.registry import event as events
-from laboratory import INTERLOCKS, Laboratory
+from support.registry_project import INTERLOCKS, Laboratory
 
 pytestmark = pytest.mark.slow
 Command = Callable[..., Any]

@@ -12,7 +12,7 @@ import pytest
 
 from beampermit.errors import BadInput, Conflict
 from beampermit.registry.event import Event
-from laboratory import MODEL, Laboratory
+from support.registry_project import MODEL, Laboratory
 
 pytestmark = pytest.mark.slow
 

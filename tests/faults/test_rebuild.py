@@ -19,7 +19,7 @@ from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.mlflow import Registry
 from beampermit.registry.rebuild import Recover
-from laboratory import MODEL, Laboratory
+from support.registry_project import MODEL, Laboratory
 
 pytestmark = pytest.mark.slow
 STEPS = (

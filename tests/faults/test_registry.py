@@ -15,7 +15,7 @@ from beampermit.cli.main import app
 from beampermit.errors import BadInput, Conflict, Outside
 from beampermit.registry import models
 from beampermit.registry.mlflow import Registry
-from laboratory import MODEL, Laboratory
+from support.registry_project import MODEL, Laboratory
 
 pytestmark = pytest.mark.slow
 

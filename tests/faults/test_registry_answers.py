@@ -12,7 +12,7 @@ import pytest
 
 from beampermit.errors import Outside
 from beampermit.registry.mlflow import Registry
-from laboratory import MODEL, SECRET, Laboratory
+from support.registry_project import MODEL, SECRET, Laboratory
 
 pytestmark = pytest.mark.slow
 Serve = Callable[..., str]

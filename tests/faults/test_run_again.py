@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from beampermit.interlocks import runner
-from laboratory import Laboratory
+from support.registry_project import Laboratory
 
 pytestmark = pytest.mark.slow
 Command = Callable[..., Any]

@@ -19,8 +19,8 @@ import pytest
 
 from beampermit.digest import digest_folder
 from beampermit.registry import models
-from laboratory import MODEL, Laboratory
-from loopback import listening
+from support.loopback import listening
+from support.registry_project import MODEL, Laboratory
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 PATIENCE = 180.0

@@ -15,7 +15,7 @@ from beampermit.digest import digest_bytes, manifest
 from beampermit.interlocks import runner
 from beampermit.registry.deployment import deploy
 from beampermit.verdict import write_verdicts
-from laboratory import Laboratory, verdicts
+from support.registry_project import Laboratory, verdicts
 
 pytestmark = pytest.mark.slow
 Command = Callable[..., Any]

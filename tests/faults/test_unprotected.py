@@ -13,9 +13,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from beampermit.project import Project
-from github_server import says
-from github_stand_in import GitHub, Token, environment
-from places import ROOT
+from support.github_server import says
+from support.github_stand_in import GitHub, Token, environment
+from support.paths import ROOT
 
 TEMPLATE = ROOT / "template/{{cookiecutter.project_slug}}"
 RULESET, WORKFLOW = ".github/rulesets/main.json", ".github/workflows/pull-request.yml"

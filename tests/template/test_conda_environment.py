@@ -14,7 +14,7 @@ from beampermit.errors import Tripped
 from beampermit.generation import generate
 from beampermit.interlocks import runner
 from beampermit.project import Project
-from conda_channel import QUIET, Channel, serving
+from support.conda_channel import QUIET, Channel, serving
 
 OFFERED = {
     "dvc": "3.67.1",

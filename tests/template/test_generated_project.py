@@ -9,7 +9,7 @@ import pytest
 
 from beampermit.digest import digest_file, manifest
 from beampermit.project import Project
-from trained import dvc, python
+from support.trained_project import dvc, python
 
 pytestmark = pytest.mark.slow
 HARMLESS = {".safetensors", ".json", ".yaml", ".py", ".txt", ""}

@@ -16,7 +16,7 @@ from beampermit.errors import Tripped
 from beampermit.generation import generate
 from beampermit.interlocks import runner
 from beampermit.project import Project
-from trained import SLUG, python
+from support.trained_project import SLUG, python
 
 pytestmark = pytest.mark.slow
 FILE = "tests/integration/test_gpu.py"

@@ -11,8 +11,8 @@ import pytest
 
 from beampermit.digest import digest_file
 from beampermit.project import Project
-from places import LHC
-from trained import dvc, python
+from support.paths import LHC
+from support.trained_project import dvc, python
 
 pytestmark = [
     pytest.mark.slow,

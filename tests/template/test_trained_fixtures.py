@@ -7,7 +7,7 @@ import pytest
 from beampermit.digest import digest_file
 from beampermit.reading import read_json
 from beampermit.project import Project
-from trained import dvc
+from support.trained_project import dvc
 
 pytestmark = pytest.mark.slow
 

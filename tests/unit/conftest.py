@@ -13,8 +13,8 @@ import pytest
 
 from beampermit.files import write_json
 from beampermit.project import Project
-from dvc_repositories import remake
-from laboratory import Laboratory, found_laboratory
+from support.dvc_repositories import remake
+from support.registry_project import Laboratory, found_laboratory
 
 PIPELINE = """\
 stages:

@@ -22,10 +22,10 @@ from beampermit.github.sticky import BOT, Outcome
 from beampermit.github.watermark import Mark, mark_of
 from beampermit.verdict import Outcome as Lamp
 from beampermit.verdict import Verdict
-from github_server import meanwhile, says, too_fast
-from github_stand_in import GitHub, Token, environment
-from hostile import FRAGMENTS, assert_harmless
-from zips import archive
+from support.github_server import meanwhile, says, too_fast
+from support.github_stand_in import GitHub, Token, environment
+from support.hostile_text import FRAGMENTS, assert_harmless
+from support.zip_archives import archive
 
 HEAD, NEXT, BASE = "a" * 40, "b" * 40, "c" * 40
 EXPECTED = {"DOC001": "Two owners"}

@@ -14,8 +14,8 @@ from beampermit.errors import BadInput, Tripped
 from beampermit.github.client import Client
 from beampermit.permit.statement import Bound
 from beampermit.publishing import body, publish_version
-from github_stand_in import GitHub, environment
-from laboratory import MODEL, Laboratory, database, laboratory, prepared
+from support.github_stand_in import GitHub, environment
+from support.registry_project import MODEL, Laboratory, database, laboratory, prepared
 
 __all__ = ["database", "laboratory", "prepared"]
 

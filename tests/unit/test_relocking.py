@@ -13,10 +13,10 @@ from beampermit.git import Git
 from beampermit.github.client import Client
 from beampermit.github.pulls import propose
 from beampermit.relocking import BRANCH, relock
-from github_server import lost
-from github_stand_in import GitHub, Token
-from origins import add_origin, committed
-from package_index import PYTHON, Index, uv_settings
+from support.git_repositories import add_origin, committed
+from support.github_server import lost
+from support.github_stand_in import GitHub, Token
+from support.package_index import PYTHON, Index, uv_settings
 
 __all__ = ["uv_settings"]
 

@@ -9,8 +9,8 @@ import pytest
 
 from beampermit.project import Project
 from beampermit.rehearsal import Rehearsal
-from origins import add_origin
-from rehearsals import HEAD
+from support.git_repositories import add_origin
+from support.rehearsals import HEAD
 
 Write = Callable[..., Project]
 

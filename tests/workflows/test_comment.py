@@ -14,10 +14,10 @@ from beampermit.git import Git
 from beampermit.github.watermark import Mark, mark_of
 from beampermit.project import Project
 from beampermit.rehearsal import log
-from github_stand_in import GitHub, Token
-from places import ROOT
-from rehearsals import reuse_referee, run_workflow
-from zips import archive
+from support.github_stand_in import GitHub, Token
+from support.paths import ROOT
+from support.rehearsals import reuse_referee, run_workflow
+from support.zip_archives import archive
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 WORKFLOW = ".github/workflows/comment.yml"

@@ -10,7 +10,7 @@ import pytest
 
 from beampermit.project import Project
 from beampermit.rehearsal import Rehearsal, rehearse, source
-from rehearsals import log_of
+from support.rehearsals import log_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 JOBS = ("environment", "data", "tests", "reproduce", "documents", "permit")

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from beampermit.github import event
 from beampermit.project import Project
 from beampermit.rehearsal import rehearse, source
-from rehearsals import log_of
+from support.rehearsals import log_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -14,9 +14,9 @@ from ruamel.yaml import YAML
 from beampermit.github.lint import lint
 from beampermit.github.own import own_workflows
 from beampermit.permit.sigstores import TRUST_IN_PROJECT
-from github_stand_in import GitHub, environment
-from laboratory import MODEL, Laboratory, database, laboratory, prepared
-from sigstore_stand_in import Job, running
+from support.github_stand_in import GitHub, environment
+from support.registry_project import MODEL, Laboratory, database, laboratory, prepared
+from support.sigstore_stand_in import Job, running
 
 __all__ = ["database", "laboratory", "prepared"]
 

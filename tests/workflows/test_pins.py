@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from places import ROOT, module_at
+from support.paths import ROOT, module_at
 
 OTHER = 40 * "b"
 

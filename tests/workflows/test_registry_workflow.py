@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from beampermit.cli.main import app
 from beampermit.project import Project
 from beampermit.rehearsal import FILES, Rehearsal, rehearse
-from laboratory import MODEL, Laboratory, database, laboratory, prepared
-from places import ROOT
-from rehearsals import log_of, reuse_referee
+from support.paths import ROOT
+from support.registry_project import MODEL, Laboratory, database, laboratory, prepared
+from support.rehearsals import log_of, reuse_referee
 
 __all__ = ["database", "laboratory", "prepared"]
 CHECK = ".github/workflows/registry-check.yml"

@@ -16,7 +16,7 @@ import pytest
 
 from beampermit.errors import BadInput, Outside, Tripped
 from beampermit.rehearsal import Result, rehearse, runner
-from rehearsals import HEAD, log_of, run
+from support.rehearsals import HEAD, log_of, run
 
 UPLOAD = "actions/upload-artifact@b7c566a772e6b6bfb58ed0dc250532a479d7789f"
 DOWNLOAD = "actions/download-artifact@37930b1c2abaa49bbe596cd826c3c89aef350131"

@@ -11,11 +11,11 @@ from beampermit.environments.conda_lock import CondaLock
 from beampermit.git import Git
 from beampermit.github import event
 from beampermit.rehearsal import log, stage
-from conda_channel import PYTHON, QUIET, Channel, laboratory, serving
-from github_stand_in import GitHub
-from origins import add_origin, committed
-from places import ROOT
-from rehearsals import reuse_referee, run_workflow
+from support.conda_channel import PYTHON, QUIET, Channel, laboratory, serving
+from support.git_repositories import add_origin, committed
+from support.github_stand_in import GitHub
+from support.paths import ROOT
+from support.rehearsals import reuse_referee, run_workflow
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 WORKFLOW = ".github/workflows/relock.yml"

@@ -11,10 +11,10 @@ from ruamel.yaml import YAML
 
 from beampermit.project import Project
 from beampermit.rehearsal import Rehearsal, rehearse
-from conda_channel import Channel, laboratory, serving
-from places import ROOT
-from rehearsals import log_of, reuse_referee
-from trainable import descent, in_service, on_conda, trainable, trained_once
+from support.conda_channel import Channel, laboratory, serving
+from support.paths import ROOT
+from support.rehearsals import log_of, reuse_referee
+from support.toy_project import descent, in_service, on_conda, trainable, trained_once
 
 __all__ = ["trainable", "trained_once"]
 WORKFLOW = ".github/workflows/reproduce.yml"

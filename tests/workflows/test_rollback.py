@@ -10,8 +10,8 @@ import pytest
 from beampermit.project import Project
 from beampermit.rehearsal import rehearse
 from beampermit.rehearsal.rehearse import FILES
-from laboratory import MODEL, Laboratory, database, laboratory, prepared
-from places import ROOT
+from support.paths import ROOT
+from support.registry_project import MODEL, Laboratory, database, laboratory, prepared
 
 WORKFLOW = ROOT / "template/{{cookiecutter.project_slug}}" / FILES["rollback"]
 __all__ = ["database", "laboratory", "prepared"]

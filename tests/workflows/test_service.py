@@ -10,9 +10,9 @@ import pytest
 
 from beampermit.project import Project
 from beampermit.rehearsal import rehearse
-from laboratory import MODEL, Laboratory, database, laboratory, prepared
-from places import ROOT
-from rehearsals import log_of
+from support.paths import ROOT
+from support.registry_project import MODEL, Laboratory, database, laboratory, prepared
+from support.rehearsals import log_of
 
 __all__ = ["database", "laboratory", "prepared"]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

@@ -17,8 +17,8 @@ import pytest
 from beampermit.interlocks import runner
 from beampermit.project import Project
 from beampermit.rehearsal.runner import lay_out_programs
-from package_index import index, uv_project, uv_settings
-from places import ROOT, module_at
+from support.package_index import index, uv_project, uv_settings
+from support.paths import ROOT, module_at
 
 __all__ = ["index", "uv_project", "uv_settings"]
 

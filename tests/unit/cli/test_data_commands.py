@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.project import Project
-from dvc_repositories import leaf, without_data
+from support.dvc_repositories import leaf, without_data
 
 
 def beampermit(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from beampermit.cli.main import app
 from beampermit.contract import load_contract
 from beampermit.project import Project
-from package_index import index, uv_project, uv_settings
+from support.package_index import index, uv_project, uv_settings
 
 __all__ = ["index", "uv_project", "uv_settings"]
 

@@ -14,7 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from beampermit.generation import generate
-from places import ROOT
+from support.paths import ROOT
 
 MANIFEST = ROOT / ".pre-commit-hooks.yaml"
 COMMIT = Callable[[], "subprocess.CompletedProcess[str]"]

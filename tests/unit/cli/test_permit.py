@@ -18,8 +18,8 @@ from beampermit.errors import BadInput, BeampermitError
 from beampermit.interlocks import runner
 from beampermit.permit.sigstores import TRUST_IN_PROJECT
 from beampermit.verdict import write_verdicts
-from laboratory import Laboratory, verdicts
-from sigstore_stand_in import Job, running
+from support.registry_project import Laboratory, verdicts
+from support.sigstore_stand_in import Job, running
 
 Say = Callable[..., subprocess.CompletedProcess[str]]
 

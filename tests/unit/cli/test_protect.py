@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from beampermit.cli.main import app
 from beampermit.errors import BadInput, BeampermitError, Outside, Tripped
 from beampermit.project import Project
-from github_server import says
-from github_stand_in import GitHub, Token, environment
-from places import ROOT
+from support.github_server import says
+from support.github_stand_in import GitHub, Token, environment
+from support.paths import ROOT
 
 TEMPLATE = ROOT / "template/{{cookiecutter.project_slug}}"
 RULESET, WORKFLOW = ".github/rulesets/main.json", ".github/workflows/pull-request.yml"

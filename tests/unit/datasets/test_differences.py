@@ -12,7 +12,7 @@ from beampermit.datasets.differences import Difference, bars, differences
 from beampermit.datasets.versions import HERE, version
 from beampermit.errors import BadInput, Outside, Tripped
 from beampermit.project import Project
-from dvc_repositories import leaf, remake, without_data
+from support.dvc_repositories import leaf, remake, without_data
 
 Alter = Callable[..., None]
 TRAIN = "data/dataset/train.parquet"

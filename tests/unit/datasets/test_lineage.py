@@ -5,7 +5,7 @@ from __future__ import annotations
 from beampermit.datasets.lineage import changes
 from beampermit.datasets.repository import Repository
 from beampermit.project import Project
-from dvc_repositories import remake, without_data
+from support.dvc_repositories import remake, without_data
 
 TRAIN = """\
   train:

@@ -16,7 +16,7 @@ from beampermit.datasets.pull import pull
 from beampermit.datasets.repository import Repository
 from beampermit.errors import BadInput, Outside, Tripped
 from beampermit.project import Project
-from dvc_repositories import leaf, plant_manifest, without_data
+from support.dvc_repositories import leaf, plant_manifest, without_data
 
 FILES = ("data/raw.parquet", *(f"data/dataset/{split}.parquet" for split in ("train", "validation", "test")))
 

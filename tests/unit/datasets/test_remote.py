@@ -19,7 +19,7 @@ from beampermit.datasets.pull import pull
 from beampermit.datasets.repository import Repository
 from beampermit.errors import Outside
 from beampermit.project import Project
-from dvc_repositories import leaf, without_data
+from support.dvc_repositories import leaf, without_data
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):

@@ -21,8 +21,8 @@ from beampermit.interlocks.data import DAT002, DAT003
 from beampermit.interlocks.runner import check, select
 from beampermit.project import Project
 from beampermit.verdict import Outcome
-from dvc_repositories import leaf, remake, without_data
-from loopback import listening
+from support.dvc_repositories import leaf, remake, without_data
+from support.loopback import listening
 
 pytest.importorskip("dvc_s3", reason="beampermit[s3] is not installed")
 moto = pytest.importorskip("moto.server", reason="moto is not installed")

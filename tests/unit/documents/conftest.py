@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from planted import LOCK, METRICS, PLOTS, commit, write
 
 from beampermit.project import Project
+from support.planted_results import LOCK, METRICS, PLOTS, commit, write
 
 
 @pytest.fixture

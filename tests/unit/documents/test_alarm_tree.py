@@ -8,7 +8,6 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from planted import commit, write
 from typer.testing import CliRunner
 
 from beampermit.cli.main import app
@@ -19,6 +18,7 @@ from beampermit.documents.runbook import runbook
 from beampermit.documents.standing import standing
 from beampermit.errors import BadInput
 from beampermit.project import Project
+from support.planted_results import commit, write
 
 TABLE = "device,plane\nBPM.1,X\nBPM.1,Y\n"
 

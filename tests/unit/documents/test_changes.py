@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from planted import commit, write
 
 from beampermit.contract import parse_contract
 from beampermit.documents.changes.data import data
@@ -14,6 +13,7 @@ from beampermit.documents.changes.packages import packages
 from beampermit.documents.changes.promises import promises
 from beampermit.documents.changes.sides import Sides
 from beampermit.project import Project
+from support.planted_results import commit, write
 
 GATES = {
     "a lower gate": ("gate: 0.95", "gate: 0.9", "metrics.auc.gate", True),

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from planted import PLOTS
 
 from beampermit.documents import drawings, mermaid
 from beampermit.documents.charts import Chart, Curve, plots
 from beampermit.documents.numbers import duration, exact, number, signed, size
 from beampermit.errors import BadInput
+from support.planted_results import PLOTS
 
 finite = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e12, max_value=1e12)
 

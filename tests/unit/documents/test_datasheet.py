@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from planted import EXPECTED, judged, verdict
 from typer.testing import CliRunner, Result
 
 from beampermit.cli.main import app
@@ -18,7 +17,8 @@ from beampermit.documents.gathering import gather as report
 from beampermit.errors import Tripped
 from beampermit.interlocks.data import DAT004
 from beampermit.project import Project
-from dvc_repositories import remake, replace, without_data
+from support.dvc_repositories import remake, replace, without_data
+from support.planted_results import EXPECTED, judged, verdict
 
 Alter = Callable[..., None]
 HOSTILE = "<script>alert(1)</script> | @octocat `a` [x](https://evil.example)"

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from planted import EXPECTED, METRICS, commit, judged, verdict, write
 from typer.testing import CliRunner
 
 from beampermit.cli.main import app
 from beampermit.documents.gathering import gather
 from beampermit.errors import BadInput
 from beampermit.project import Project
+from support.planted_results import EXPECTED, METRICS, commit, judged, verdict, write
 
 Say = Callable[..., None]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from beampermit.documents.markdown import block, code, link, prose, text, visible
-from hostile import HOSTILE_VALUES, github
+from support.hostile_text import HOSTILE_VALUES, github
 
 GAP = "\u200b"
 OURS = {"<span>", "</span>", "<code>", "</code>"}

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-from planted import write
 from typer.testing import CliRunner
 
 from beampermit.cli.main import app
@@ -14,6 +13,7 @@ from beampermit.cli.papers import Kind
 from beampermit.documents.bundle import KINDS, bundle
 from beampermit.errors import BadInput, Tripped
 from beampermit.project import Project
+from support.planted_results import write
 
 WITHOUT_DATA = ["--without", "datasheet", "--without", "sbom", "--without", "alarms"]
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from markdown_it import MarkdownIt
-from planted import METRICS, commit, judged, verdict, write
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
@@ -24,6 +23,7 @@ from beampermit.permit.statement import PREDICATE, STATEMENT, make_statement
 from beampermit.project import Project
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
+from support.planted_results import METRICS, commit, judged, verdict, write
 
 SECTIONS = [  # Mitchell et al., Model Cards for Model Reporting
     *("Model details", "Intended use", "Factors", "Metrics", "Evaluation data", "Training data"),

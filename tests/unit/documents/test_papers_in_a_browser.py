@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from planted import write
 
 from beampermit.documents.card import card_page
 from beampermit.documents.runbook import runbook_page
 from beampermit.documents.standing import standing
 from beampermit.project import Project
+from support.planted_results import write
 
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")

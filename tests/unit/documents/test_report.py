@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from markdown_it import MarkdownIt
-from planted import EXPECTED, METRICS, commit, judged, tripped, verdict, write
 from typer.testing import CliRunner
 
 from beampermit.cli.main import app
@@ -18,6 +17,7 @@ from beampermit.documents.report import Report
 from beampermit.errors import BadInput
 from beampermit.project import Project
 from beampermit.verdict import Outcome
+from support.planted_results import EXPECTED, METRICS, commit, judged, tripped, verdict, write
 
 HOSTILE = "@octocat #1 <script>x</script> | `a` ```\n\n# title\n</details>\n[x](https://evil.example) \u202e\x1b[31m"
 

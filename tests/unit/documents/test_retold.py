@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from planted import EXPECTED, METRICS, judged, tripped, verdict, write
 
 from beampermit.documents import papers
 from beampermit.documents.charts import ENOUGH, Chart, Confusion, Curve, Plots
@@ -18,7 +17,8 @@ from beampermit.documents.judged import Judged
 from beampermit.documents.report import LARGEST, Report, kept, read_report
 from beampermit.errors import BadInput
 from beampermit.project import Project
-from hostile import HOSTILE_VALUES, assert_harmless
+from support.hostile_text import HOSTILE_VALUES, assert_harmless
+from support.planted_results import EXPECTED, METRICS, judged, tripped, verdict, write
 
 A = "a" * 40
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from planted import tripped, verdict
-
 from beampermit.documents.steps import Step, steps
 from beampermit.verdict import Outcome
+from support.planted_results import tripped, verdict
 
 
 def test_a_lock_comes_before_data_before_promises_before_proofs() -> None:

@@ -7,13 +7,13 @@ import io
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planted import tripped, verdict
 from rich.console import Console
 
 from beampermit.cli.output import fail
 from beampermit.documents.verdicts import github, markdown, table
 from beampermit.errors import BadInput
 from beampermit.verdict import Location, Outcome
+from support.planted_results import tripped, verdict
 
 hostile = st.lists(
     st.sampled_from(["::error::x", "##[command]", "\n", "\r", "%0A", "%", ":", ",", "::", "\u2028", "\x1b[2K", "a"]),

@@ -1,5 +1,5 @@
 """A package index and a locked project, for all tests of environments."""
 
-from package_index import index, uv_project, uv_settings
+from support.package_index import index, uv_project, uv_settings
 
 __all__ = ["index", "uv_project", "uv_settings"]

@@ -10,7 +10,7 @@ from beampermit.environments.addresses import addresses, untrusted
 from beampermit.environments.backend import Lock
 from beampermit.environments.uv import Uv
 from beampermit.project import Project
-from package_index import Index
+from support.package_index import Index
 
 URL = r'url = "http://127[^"]*/files/'
 DEFECTS = {

@@ -10,27 +10,8 @@ from beampermit.environments.backend import Lock
 from beampermit.environments.conda_lock import lockfile as conda
 from beampermit.environments.coverage import uncovered
 from beampermit.environments.uv import lockfile as uv
+from support.conda_locks import CONDA, PACKAGE
 
-CONDA = """\
-version: 1
-metadata:
-  content_hash: {{}}
-  channels: []
-  platforms: [{platforms}]
-  sources: [environment.yml]
-package:
-{packages}"""
-PACKAGE = """\
-- name: torch
-  version: '2.5'
-  manager: conda
-  platform: {platform}
-  dependencies: {{{needs}}}
-  url: https://conda.example/lab/{platform}/torch-2.5-0.conda
-  hash: {{md5: x, sha256: x}}
-  category: main
-  optional: false
-"""
 UV = """\
 version = 1
 requires-python = "==3.11.*"

@@ -19,7 +19,7 @@ from beampermit.environments.installation import Installation, install, shared_p
 from beampermit.environments.uv import Uv
 from beampermit.errors import BadInput, Outside, Tripped
 from beampermit.project import Project
-from package_index import Index
+from support.package_index import Index
 
 WORDS: list[str] = []
 

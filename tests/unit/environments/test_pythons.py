@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from test_coverage import CONDA, PACKAGE
 
 from beampermit.environments.conda_lock import lockfile
 from beampermit.environments.pythons import disagreeing
@@ -14,6 +13,7 @@ from beampermit.generation import generate
 from beampermit.generation.template import questions
 from beampermit.interlocks import runner
 from beampermit.project import Project
+from support.conda_locks import CONDA, PACKAGE
 
 PYTHON = PACKAGE.format(platform="linux-64", needs="").replace("torch", "python").replace("2.5", "3.11.9")
 CONDA_LOCK = lockfile.parse(CONDA.format(platforms="linux-64", packages=PYTHON), "conda-lock.yml")

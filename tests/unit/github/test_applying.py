@@ -11,9 +11,9 @@ from beampermit.errors import BadInput, BeampermitError, Outside
 from beampermit.github.applying import apply
 from beampermit.github.client import Client, Unsure
 from beampermit.github.rulesets import Ruleset, read_ruleset
-from github_server import Fault, lost, meanwhile, reset, says
-from github_stand_in import GitHub, Token
-from places import ROOT
+from support.github_server import Fault, lost, meanwhile, reset, says
+from support.github_stand_in import GitHub, Token
+from support.paths import ROOT
 
 MAIN = ROOT / "template/{{cookiecutter.project_slug}}/.github/rulesets/main.json"
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from beampermit.errors import BadInput, Outside
 from beampermit.github import artifact
 from beampermit.github.client import Client
-from github_stand_in import GitHub
-from zips import Member, archive
+from support.github_stand_in import GitHub
+from support.zip_archives import Member, archive
 
 BESIDE = re.compile(r"report\.html|plots/[a-z0-9-]{1,60}\.png")
 CONTENT = b'{"name": "bpm-faults"}'
@@ -155,7 +155,7 @@ def test_an_artifact_that_has_expired_is_said(client: Client, github: GitHub, wh
     run = github.run("c0ffee")["id"]
     made = github.artifact(run, "report", archive(REPORT), expired=when == "before")
     if when == "meanwhile":
-        from github_server import meanwhile
+        from support.github_server import meanwhile
 
         github.next(meanwhile(lambda: made.update(expired=True)), of="/zip")
     with pytest.raises(BadInput, match="the artifact has expired"):

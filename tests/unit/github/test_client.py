@@ -9,8 +9,8 @@ import pytest
 from beampermit.errors import BadInput, Outside
 from beampermit.github.client import TRIES, Client, Refused, Unsure
 from beampermit.github.reply import LONGEST
-from github_server import Fault, hang, lost, reset, says, too_fast, used_up
-from github_stand_in import GitHub, Token, environment, stand_in
+from support.github_server import Fault, hang, lost, reset, says, too_fast, used_up
+from support.github_stand_in import GitHub, Token, environment, stand_in
 
 
 @pytest.fixture

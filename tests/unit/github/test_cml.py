@@ -16,7 +16,7 @@ from beampermit.github import cml
 from beampermit.github.client import Client
 from beampermit.github.sticky import BOT, Outcome, Sticky
 from beampermit.github.watermark import Mark, mark_of
-from github_stand_in import GitHub
+from support.github_stand_in import GitHub
 
 SHA = "c0ffee" + "0" * 34
 PROGRAM = f"""#!{sys.executable}

@@ -10,9 +10,9 @@ import pytest
 from beampermit.errors import Outside, Tripped
 from beampermit.github.client import Client
 from beampermit.github.protection import Protection, look
-from github_server import Fault, hang, lost, reset, says, used_up
-from github_stand_in import GitHub, Token
-from places import ROOT
+from support.github_server import Fault, hang, lost, reset, says, used_up
+from support.github_stand_in import GitHub, Token
+from support.paths import ROOT
 
 MAIN = ROOT / "template/{{cookiecutter.project_slug}}/.github/rulesets/main.json"
 WORKFLOW = Token(rights=frozenset({"metadata:read", "contents:read"}))

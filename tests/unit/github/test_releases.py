@@ -9,8 +9,8 @@ import pytest
 from beampermit.errors import Conflict, Outside
 from beampermit.github.client import Client
 from beampermit.github.releases import Release, publish
-from github_server import Fault, lost, says
-from github_stand_in import GitHub, Token
+from support.github_server import Fault, lost, says
+from support.github_stand_in import GitHub, Token
 
 COMMIT = "c0ffee" + "0" * 34
 

@@ -10,7 +10,7 @@ import pytest
 
 from beampermit.errors import BadInput
 from beampermit.github.rulesets import parse_ruleset, read_ruleset
-from places import ROOT
+from support.paths import ROOT
 
 RULESETS = ROOT / "template/{{cookiecutter.project_slug}}/.github/rulesets"
 

@@ -10,8 +10,8 @@ from beampermit.errors import BadInput, Outside
 from beampermit.github.client import Client
 from beampermit.github.sticky import BOT, Outcome, Posted, Sticky
 from beampermit.github.watermark import Mark, signed, watermark
-from github_server import lost, meanwhile, reset, says, too_fast
-from github_stand_in import GitHub, Token
+from support.github_server import lost, meanwhile, reset, says, too_fast
+from support.github_stand_in import GitHub, Token
 
 SHA = "c0ffee" + "0" * 34
 LIST, CREATE, UPDATE = "GET /repos/lab/faults/issues/1/comments", "POST /repos", "PATCH /repos"

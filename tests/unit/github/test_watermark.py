@@ -54,7 +54,7 @@ def test_what_cml_makes_of_our_report_is_ours() -> None:
 
 
 def test_no_picture_is_loaded_by_whoever_reads() -> None:
-    from hostile import github
+    from support.hostile_text import github
 
     found = github().parse(signed("# Report", MARK))
     images = [child for token in found for child in token.children or () if child.type == "image"]

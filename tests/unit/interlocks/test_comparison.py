@@ -21,7 +21,7 @@ from beampermit.project import Project
 from beampermit.registry.event import Event
 from beampermit.saved_model import SavedModel
 from beampermit.verdict import Outcome
-from dvc_repositories import replace
+from support.dvc_repositories import replace
 
 EVALUATE = """\
 import json, sys

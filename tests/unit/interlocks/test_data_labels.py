@@ -11,7 +11,7 @@ from beampermit.interlocks.data import DAT006
 from beampermit.interlocks.interlock import Finding
 from beampermit.project import Project
 from beampermit.verdict import Outcome
-from dvc_repositories import halve, replace
+from support.dvc_repositories import halve, replace
 
 Alter = Callable[..., None]
 

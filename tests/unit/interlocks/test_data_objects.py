@@ -16,7 +16,7 @@ from beampermit.interlocks.interlock import Finding
 from beampermit.interlocks.runner import check, select
 from beampermit.project import Project
 from beampermit.verdict import Outcome
-from dvc_repositories import append, edit, leaf, plant_manifest, remake, replace, without_data
+from support.dvc_repositories import append, edit, leaf, plant_manifest, remake, replace, without_data
 
 Alter = Callable[..., None]
 

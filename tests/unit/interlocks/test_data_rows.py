@@ -13,7 +13,7 @@ from beampermit.interlocks.interlock import Absent, Finding
 from beampermit.interlocks.runner import check, select
 from beampermit.project import Project
 from beampermit.verdict import Outcome
-from dvc_repositories import halve, replace, without_data
+from support.dvc_repositories import halve, replace, without_data
 
 Alter = Callable[..., None]
 

@@ -11,9 +11,9 @@ import pytest
 from beampermit.interlocks import runner
 from beampermit.project import Project
 from beampermit.verdict import Outcome, Verdict, exit_code
-from github_server import says
-from github_stand_in import GitHub, Token, environment
-from places import ROOT
+from support.github_server import says
+from support.github_stand_in import GitHub, Token, environment
+from support.paths import ROOT
 
 TEMPLATE = ROOT / "template/{{cookiecutter.project_slug}}"
 FILES = (".github/rulesets/main.json", ".github/workflows/pull-request.yml", ".github/workflows/release.yml")

@@ -15,7 +15,7 @@ from beampermit.interlocks.interlock import Absent, Elsewhere, Finding, Interloc
 from beampermit.interlocks.reuse import Reuse
 from beampermit.project import Project
 from beampermit.verdict import Outcome
-from dvc_repositories import replace
+from support.dvc_repositories import replace
 
 
 @pytest.fixture(autouse=True)

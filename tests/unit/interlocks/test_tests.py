@@ -14,7 +14,7 @@ from beampermit.interlocks import junit, pytest_run, runner
 from beampermit.interlocks.inputs import Inputs
 from beampermit.project import Project
 from beampermit.verdict import Outcome, Verdict
-from package_index import tested_template
+from support.package_index import tested_template
 
 __all__ = ["tested_template"]
 

@@ -14,7 +14,7 @@ from beampermit.errors import BadInput, Tripped
 from beampermit.permit.assemble import assemble, read_folder
 from beampermit.permit.verification import verify_files, verify_interlocks
 from beampermit.verdict import Outcome, VerdictFile, write_verdicts
-from laboratory import INTERLOCKS, Laboratory, verdicts
+from support.registry_project import INTERLOCKS, Laboratory, verdicts
 
 
 def test_a_permit_binds_all_that_the_model_was_made_from(laboratory: Laboratory) -> None:

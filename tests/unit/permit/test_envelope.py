@@ -13,38 +13,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beampermit.digest import canonical_json, digest_json
+from beampermit.digest import canonical_json
 from beampermit.errors import BadInput, BeampermitError, Tripped
 from beampermit.permit.envelope import Envelope, pre_authentication, seal, unseal
-from beampermit.permit.statement import Statement, make_statement
+from beampermit.permit.statement import make_statement
 from beampermit.permit.trusted import PublicKey, PublicKeys
-
-KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-TRUSTED = PublicKeys.only(KEY.public_key())
-MODEL = {"MLmodel": f"sha256:{'1' * 64}", "weights.safetensors": f"sha256:{'2' * 64}"}
-
-
-def statement() -> Statement:
-    where = {"host": "ci-1", "system": "Linux", "python": "3.11.9", "run": ""}
-    file = {"file": "uv.lock", "digest": f"sha256:{'3' * 64}"}
-    predicate = {
-        "commit": "a" * 40,
-        "tree": "b" * 40,
-        "environment": file,
-        "pipeline": file,
-        "contract": file,
-        "dataset": {"data/dataset/test.parquet": f"sha256:{'4' * 64}"},
-        "model": MODEL,
-        "metrics": {"auc": 0.98},
-        "verdicts": [{"id": "DOC001", "outcome": "closed", "reason": "two owners", "where": where}],
-        "referee": "0.1.0",
-        "issued": "2026-11-23T08:00:00Z",
-    }
-    subject = {"name": "bpm-faults", "digest": {"sha256": digest_json(MODEL).removeprefix("sha256:")}}
-    return make_statement({"subject": [subject], "predicate": predicate}, "permit.json")
-
-
-SEALED = seal(statement(), KEY)
+from support.permits import KEY, SEALED, TRUSTED, statement
 
 
 def test_what_was_signed_is_read() -> None:

@@ -8,16 +8,16 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from test_envelope import statement
 
 from beampermit.cli import permit as cli
 from beampermit.errors import BadInput, Outside
 from beampermit.permit import keyless
 from beampermit.permit.bundle import Signer, unseal_keyless
 from beampermit.permit.keyless import sign_keyless
-from github_server import Answer, Asked, Fault, hang, lost, reset, says
-from sigstore_certificates import Authority
-from sigstore_stand_in import RIGHT_TO_ASK, Job, Sigstore, running
+from support.github_server import Answer, Asked, Fault, hang, lost, reset, says
+from support.permits import statement
+from support.sigstore_certificates import Authority
+from support.sigstore_stand_in import RIGHT_TO_ASK, Job, Sigstore, running
 
 
 @pytest.fixture

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_envelope import SEALED, TRUSTED, statement
 
 from beampermit.errors import BadInput, BeampermitError, Tripped
 from beampermit.permit.bundle import Signer, unseal_keyless
 from beampermit.permit.envelope import unseal
 from beampermit.permit.keyless import sign_keyless
 from beampermit.permit.statement import Statement, make_statement
-from sigstore_stand_in import GITHUB, Job, Sigstore, running
+from support.permits import SEALED, TRUSTED, statement
+from support.sigstore_stand_in import GITHUB, Job, Sigstore, running
 
 SIGNER = Signer("https://github.com/lab/faults/.github/workflows/release.yml@refs/heads/main", GITHUB)
 SHARED = "tools/shared/.github/workflows/release.yml@refs/tags/v1"

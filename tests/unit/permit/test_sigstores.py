@@ -9,7 +9,7 @@ import pytest
 
 from beampermit.errors import BadInput
 from beampermit.permit.sigstores import read_trust, trust_of
-from sigstore_stand_in import Sigstore
+from support.sigstore_stand_in import Sigstore
 
 
 def test_the_project_says_in_git_which_sigstore_it_trusts(tmp_path: Path) -> None:

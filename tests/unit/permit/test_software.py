@@ -19,9 +19,9 @@ from beampermit.permit import envelope, keys
 from beampermit.permit.assemble import assemble
 from beampermit.permit.statement import Statement
 from beampermit.permit.verification import verify_software
-from conda_channel import PYTHON, QUIET, serving
-from conda_channel import laboratory as channel_of
-from laboratory import INTERLOCKS, Laboratory, found_laboratory, verdicts
+from support.conda_channel import PYTHON, QUIET, serving
+from support.conda_channel import laboratory as channel_of
+from support.registry_project import INTERLOCKS, Laboratory, found_laboratory, verdicts
 
 LOCK = """\
 version = 1

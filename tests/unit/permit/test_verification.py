@@ -10,7 +10,7 @@ from rich.console import Console
 
 from beampermit.errors import Tripped
 from beampermit.permit import verification
-from laboratory import INTERLOCKS, Laboratory
+from support.registry_project import INTERLOCKS, Laboratory
 
 
 def test_the_right_model_passes(laboratory: Laboratory) -> None:

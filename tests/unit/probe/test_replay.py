@@ -12,7 +12,7 @@ from beampermit.environments import Environment
 from beampermit.errors import Tripped
 from beampermit.probe import alone_beside, score
 from beampermit.probe.replay import replay
-from tiny_model import saved
+from support.tiny_model import saved
 
 
 def write(path: Path, **columns: list[float | None]) -> Path:

@@ -11,7 +11,7 @@ import pytest
 from beampermit.environments import Environment
 from beampermit.errors import Tripped
 from beampermit.probe import examine, load, score
-from tiny_model import saved
+from support.tiny_model import saved
 
 pytestmark = pytest.mark.slow
 ROWS = 5000

@@ -13,7 +13,7 @@ from beampermit.git import Git
 from beampermit.project import Project
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
-from laboratory import database, laboratory, prepared
+from support.registry_project import database, laboratory, prepared
 
 __all__ = ["database", "laboratory", "prepared"]
 

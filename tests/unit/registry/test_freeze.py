@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from beampermit.errors import BadInput, Conflict
-from laboratory import MODEL, Laboratory
+from support.registry_project import MODEL, Laboratory
 
 
 @pytest.fixture

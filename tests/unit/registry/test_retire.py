@@ -6,7 +6,7 @@ import pytest
 
 from beampermit.errors import BadInput, Conflict, Outside
 from beampermit.registry.mlflow import Registry
-from laboratory import MODEL, Laboratory
+from support.registry_project import MODEL, Laboratory
 
 
 @pytest.fixture

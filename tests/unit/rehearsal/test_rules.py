@@ -17,7 +17,7 @@ from beampermit.github.releases import Release, publish
 from beampermit.github.rulesets import MAIN
 from beampermit.project import Project
 from beampermit.rehearsal.rules import ruleset_of, standing_in
-from places import ROOT
+from support.paths import ROOT
 
 TEMPLATE = ROOT / "template/{{cookiecutter.project_slug}}" / MAIN
 Git = Callable[..., str]

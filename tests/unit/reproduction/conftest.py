@@ -10,7 +10,7 @@ import pytest
 from beampermit.project import Project
 from beampermit.reproduction.reproduce import Reproduction, reproduce
 from beampermit.reproduction.worktree import commit_of_work_tree
-from trainable import HERE, trainable, trained_once
+from support.toy_project import HERE, trainable, trained_once
 
 __all__ = ["trainable", "trained_once"]
 

@@ -13,8 +13,8 @@ from typer.testing import CliRunner, Result
 from beampermit.cli.main import app
 from beampermit.errors import BadInput, Tripped
 from beampermit.project import Project
-from dvc_repositories import replace
-from trainable import HERE, in_service
+from support.dvc_repositories import replace
+from support.toy_project import HERE, in_service
 
 Say = Callable[..., Result]
 

@@ -19,9 +19,9 @@ from beampermit.errors import BadInput, Tripped
 from beampermit.interlocks.runner import check, select
 from beampermit.project import Project
 from beampermit.reproduction.worktree import ALWAYS_THE_SAME
-from conda_channel import QUIET, Channel, laboratory, serving
-from dvc_repositories import replace
-from trainable import descent, on_conda
+from support.conda_channel import QUIET, Channel, laboratory, serving
+from support.dvc_repositories import replace
+from support.toy_project import descent, on_conda
 
 pytestmark = [
     pytest.mark.slow,

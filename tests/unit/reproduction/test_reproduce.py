@@ -18,7 +18,7 @@ from beampermit.reproduction.diagnosis import Kind
 from beampermit.reproduction.reproduce import Reproduction
 from beampermit.reproduction.weights import Likeness
 from beampermit.reproduction.worktree import workshop
-from dvc_repositories import leaf, remake, replace
+from support.dvc_repositories import leaf, remake, replace
 
 Again = Callable[..., Reproduction]
 

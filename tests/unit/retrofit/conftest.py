@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from foreign import git, make
 
 from beampermit.retrofit import additions
+from support.existing_repository import git, make
 
 
 @pytest.fixture(scope="session")

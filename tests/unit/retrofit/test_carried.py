@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from foreign import dvc, git
 from typer.testing import CliRunner
 
 from beampermit.cli.main import app
+from support.existing_repository import dvc, git
 
 
 def outcomes(root: Path, *names: str) -> dict[str, str]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from foreign import git
 from typer.testing import CliRunner
 
 from beampermit.cli.main import app
@@ -17,6 +16,7 @@ from beampermit.contract.unwritten import todos
 from beampermit.errors import BadInput
 from beampermit.github.workflow import read_workflow
 from beampermit.retrofit import plan
+from support.existing_repository import git
 
 OUTSIDE = (".git/", ".dvc/tmp", ".dvc/cache")
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from answers import AT, END, START, Ask
 from ruamel.yaml import YAML
 
-from archiver import Archiver, sample
 from beampermit.datasets.requests.request import Delivered, request
 from beampermit.project import Project
+from support.archiver import Archiver, sample
+from support.data_requests import AT, END, START, Ask
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from answers import AT, END, START, Ask, rows
 
-from archiver import Archiver, sample
 from beampermit.errors import BadInput, Tripped
 from beampermit.project import Project
+from support.archiver import Archiver, sample
+from support.data_requests import AT, END, START, Ask, rows
 
 TIMES = "CAST(acquired_at AS VARCHAR)[18:19]"
 """The second of a row."""

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from answers import AT, END, START, Ask, rows
 
-from archiver import Archiver, Fault, busy, forbidden, hang, reset, sample, saying
 from beampermit.datasets.requests.request import request
 from beampermit.errors import BadInput, Outside, Tripped
 from beampermit.project import Project
+from support.archiver import Archiver, Fault, busy, forbidden, hang, reset, sample, saying
+from support.data_requests import AT, END, START, Ask, rows
 
 CUT = b'[{"meta": {"name": "BEAM:CURRENT", "EGU": "mA"}, "data": [{"secs": 1772348400, "na'
 WRONG = {

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from answers import AT, END, START, rows
 
 from beampermit.datasets.requests.recording import Recording
 from beampermit.datasets.requests.request import Delivered, request
 from beampermit.errors import BadInput, Tripped
 from beampermit.project import Project
+from support.data_requests import AT, END, START, rows
 
 Ask = Callable[..., Delivered]
 CURRENT = {"name": "current", "pv": "BEAM:CURRENT", "unit": "mA"}

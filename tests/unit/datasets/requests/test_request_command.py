@@ -6,10 +6,9 @@ import json
 import subprocess
 import sys
 
-from answers import Ask
-
-from archiver import Archiver, busy
 from beampermit.project import Project
+from support.archiver import Archiver, busy
+from support.data_requests import Ask
 
 
 def beampermit(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from answers import rows
 
 from beampermit.datasets.requests.request import Delivered, request
 from beampermit.errors import BadInput, Tripped
 from beampermit.processes import run
 from beampermit.project import Project
+from support.data_requests import rows
 
 FUNCTION = """\
 import duckdb, pathlib

@@ -7,7 +7,6 @@ from importlib.metadata import EntryPoint
 from typing import Any
 
 import pytest
-from answers import AT, END, START, rows
 
 from beampermit.datasets.requests import source
 from beampermit.datasets.requests.request import request
@@ -15,6 +14,7 @@ from beampermit.datasets.requests.source import Options, Sampled, Watch, options
 from beampermit.datasets.requests.store import Store
 from beampermit.errors import BadInput
 from beampermit.project import Project
+from support.data_requests import AT, END, START, rows
 
 
 class LoggerOptions(Options):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.environments.conda_lock import CondaLock
-from conda_channel import PYTHON, QUIET, Channel, laboratory, serving
+from support.conda_channel import PYTHON, QUIET, Channel, laboratory, serving
 
 ENVIRONMENT = """\
 name: faults

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from beampermit.cli.main import app
 from beampermit.errors import BeampermitError
-from conda_channel import PYTHON, TOKEN, Channel
-from package_index import basic
+from support.conda_channel import PYTHON, TOKEN, Channel
+from support.package_index import basic
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the tiny channel has packages for Linux")
 Env = Callable[..., Any]

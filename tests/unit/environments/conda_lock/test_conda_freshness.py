@@ -12,7 +12,7 @@ from beampermit.environments.addresses import untrusted
 from beampermit.environments.backend import Lock, Problem
 from beampermit.environments.conda_lock import CondaLock
 from beampermit.errors import BadInput
-from conda_channel import Channel
+from support.conda_channel import Channel
 
 SHA = "a" * 64
 

@@ -17,7 +17,7 @@ from beampermit.environments import installation
 from beampermit.environments.conda_lock import CondaLock, cache
 from beampermit.environments.environment import STAMP, Environment
 from beampermit.errors import BadInput, BeampermitError, Outside, Tripped
-from conda_channel import PYTHON, QUIET, Channel
+from support.conda_channel import PYTHON, QUIET, Channel
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the tiny channel has packages for Linux")
 SITE = f"lib/python{PYTHON}/site-packages"

@@ -12,7 +12,7 @@ import pytest
 
 from beampermit.environments import installation
 from beampermit.environments.conda_lock import CondaLock
-from conda_channel import QUIET
+from support.conda_channel import QUIET
 
 CONDA = shutil.which("conda")
 pytestmark = [

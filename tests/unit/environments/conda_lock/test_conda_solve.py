@@ -13,7 +13,7 @@ import pytest
 from beampermit.environments.backend import Lock
 from beampermit.environments.conda_lock import CondaLock
 from beampermit.errors import BadInput, BeampermitError, Outside, Tripped
-from conda_channel import QUIET, Channel
+from support.conda_channel import QUIET, Channel
 
 Judge = Callable[..., subprocess.CompletedProcess[str]]
 

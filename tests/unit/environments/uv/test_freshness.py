@@ -9,7 +9,7 @@ import pytest
 
 from beampermit.environments.uv import Uv
 from beampermit.project import Project
-from package_index import uv
+from support.package_index import uv
 
 ASKED = {
     "a package more": (

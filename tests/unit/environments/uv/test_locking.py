@@ -12,7 +12,7 @@ from beampermit.environments.uv import Uv
 from beampermit.environments.uv.command import shorten
 from beampermit.errors import BadInput, Outside, Tripped
 from beampermit.project import Project
-from package_index import Index, make_wheel, uv
+from support.package_index import Index, make_wheel, uv
 
 Edit = Callable[[Path], None]
 

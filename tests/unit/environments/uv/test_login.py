@@ -13,7 +13,7 @@ from beampermit.environments.uv import Uv
 from beampermit.environments.uv.files import _cache as cache
 from beampermit.environments.uv.login import login
 from beampermit.errors import BadInput, Outside
-from package_index import PYTHON, Index, uv_settings
+from support.package_index import PYTHON, Index, uv_settings
 
 __all__ = ["uv_settings"]
 SECRET = "s3cret"

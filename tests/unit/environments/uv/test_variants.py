@@ -20,7 +20,7 @@ from beampermit.environments.installed import describe, distributions, site_pack
 from beampermit.environments.sbom import sbom
 from beampermit.environments.uv import Uv
 from beampermit.errors import BadInput, Outside, Tripped
-from package_index import PYTHON, Index, uv
+from support.package_index import PYTHON, Index, uv
 
 PYPROJECT = """\
 [project]

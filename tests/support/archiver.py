@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from loopback import listening
+from support.loopback import listening
 
 PATH = "/retrieval/data/getData.json"
 Samples = list[dict[str, Any]]

@@ -20,7 +20,7 @@ from uv import find_uv_bin
 
 from beampermit.environments.uv import Uv
 from beampermit.project import Project
-from loopback import listening
+from support.loopback import listening
 
 PYTHON = f"=={sys.version_info.major}.{sys.version_info.minor}.*"
 PYPROJECT = """\

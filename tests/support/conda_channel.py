@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-from loopback import listening
+from support.loopback import listening
 
 QUIET: Callable[[str], None] = str.split
 """A watch that does not look."""

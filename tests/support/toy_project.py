@@ -19,8 +19,8 @@ from beampermit.environments.installation import install
 from beampermit.project import Project
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
-from conda_channel import PYTHON, QUIET, Channel
-from dvc_repositories import remake, replace
+from support.conda_channel import PYTHON, QUIET, Channel
+from support.dvc_repositories import remake, replace
 
 DATASET = """\
 from pathlib import Path

@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LHC = ROOT.parent / "shared/data/lhc/lhc_b1_turns.parquet"
 """Real acquisitions, four of them; tests that want them say so where they are not."""
 

@@ -27,8 +27,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certificate, load_pem_x509_csr
 from sigstore.models import TransparencyLogEntry
 
-from github_server import Answer, Asked, Fault, Refused, serving
-from sigstore_certificates import Authority, log_id, signed
+from support.github_server import Answer, Asked, Fault, Refused, serving
+from support.sigstore_certificates import Authority, log_id, signed
 
 GITHUB = "https://token.actions.githubusercontent.com"
 RIGHT_TO_ASK = "the-runner-may-ask-for-tokens"

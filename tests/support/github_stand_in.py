@@ -22,7 +22,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from github_server import Answer, Asked, Fault, Refused, serving
+from support.github_server import Answer, Asked, Fault, Refused, serving
 
 BOT = "github-actions[bot]"
 Json = dict[str, Any]
