@@ -20,7 +20,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench lock pin clean
+.PHONY: help demo test unit lint format bench lock pin clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -28,8 +28,13 @@ help: ## Say what there is to make
 demo: $(VENV)/.installed ## Play the whole loop in demo/ (elsewhere with DEMO_DIR=)
 	$(BIN)/beampermit demo --dir "$(DEMO_DIR)"
 
-test: $(VENV)/.installed lint ## Lint, then all tests: unit, template, workflows, faults
-	$(BIN)/python -m pytest -n $$($(BIN)/python -c 'import os; print(len(os.sched_getaffinity(0)))') --dist worksteal
+test: $(VENV)/.installed $(if $(T),,lint) ## Lint, then all tests; a part of them, and no lint, with T=tests/unit/registry
+	$(PYTEST) $(T)
+
+unit: $(VENV)/.installed ## The fast tests alone, in under three minutes
+	$(PYTEST) -m "not slow and not bench"
+
+PYTEST = $(BIN)/python -m pytest -n $$($(BIN)/python -c 'import os; print(len(os.sched_getaffinity(0)))') --dist worksteal
 
 lint: $(VENV)/.installed ## Style, types, and the direction of imports
 	$(BIN)/ruff check
