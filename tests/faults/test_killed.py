@@ -96,7 +96,8 @@ def test_a_killed_promotion_is_finished_under_a_permit_that_was_signed_anew(
     signed = second.sign()
     kill(lambda watch: second.promote(watch, signed), step)
     monkeypatch.setattr(
-        "laboratory.WHERE", signed.statement.predicate.verdicts[0].where.model_copy(update={"host": "ci-2"})
+        "support.registry_project.WHERE",
+        signed.statement.predicate.verdicts[0].where.model_copy(update={"host": "ci-2"}),
     )
     anew = second.sign()
     assert anew.statement.digest != signed.statement.digest
