@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from uv import find_uv_bin
 
-from beampermit.rehearsal.source import PARTS
+from beampermit.rehearsal.stage import PARTS
 from support.paths import ROOT
 
 pytestmark = pytest.mark.slow

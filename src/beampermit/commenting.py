@@ -15,11 +15,9 @@ from pathlib import Path
 from beampermit.documents.markdown import Markdown, logged, text
 from beampermit.documents.report import FILE, LARGEST, Report, read_report
 from beampermit.errors import BadInput
-from beampermit.github import artifact, cml, pulls, runs
-from beampermit.github.answers import Pull, Run
-from beampermit.github.client import Client
-from beampermit.github.sticky import BOT, Outcome, Posted, Sticky
-from beampermit.github.watermark import TITLE, Mark
+from beampermit.github import artifact, event, pulls, sticky
+from beampermit.github.client import Client, Pull, Run
+from beampermit.github.sticky import BOT, TITLE, Mark, Outcome, Posted, Sticky
 
 ARTIFACT = "report"
 BESIDE = re.compile(r"report\.(?:md|html)|summary\.md|plots/[a-z0-9-]{1,60}\.png")
@@ -43,7 +41,7 @@ class Publisher:
 
         Where the artifact cannot be accepted, the comment says so before `BadInput` is raised. Raises `Outside`.
         """
-        run = runs.run(self.client, number)
+        run = event.run(self.client, number)
         if run.event != "pull_request":
             return Posted(Outcome.NOWHERE, f"run {run.id} was started by {logged(run.event)}, not by a pull request")
         if run.conclusion in UNJUDGED:
@@ -73,7 +71,7 @@ class Publisher:
 
         Raises `BadInput`, `Outside`.
         """
-        number = number or runs.pull_number()
+        number = number or event.pull_number()
         if number is None:
             raise BadInput("this job runs for no pull request", hint="name one: beampermit comment --pull NUMBER")
         file = folder / FILE
@@ -101,7 +99,7 @@ class Publisher:
     def _post(self, pull: Pull, report: str, mark: Mark) -> Posted:
         if pull.locked:
             return Posted(Outcome.NOWHERE, f"pull request {pull.number} is locked: it takes no comments")
-        write = cml.writer(self.client, pull.number, self.title) if self.via_cml else None
+        write = sticky.writer(self.client, pull.number, self.title) if self.via_cml else None
         return Sticky(self.client, pull.number, self.title, self.author, write).post(report, mark)
 
     def _text(self, report: Report, run: Run) -> str:

@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from beampermit.registry.chronicle import Chronicle
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import BRANCH, Ledger
-from beampermit.registry.lines import FILE_NAME, line
+from beampermit.registry.ledger_state import LEDGER_FILE, Chronicle, line
 from support.registry_project import MODEL, Laboratory, database, found_laboratory
 
 __all__ = ["database"]
@@ -55,7 +54,7 @@ def _events(commit: str, versions: int, total: int) -> Iterator[Event]:
 def _fill_ledger(made: Laboratory, events: list[Event]) -> None:
     git = made.project.git
     blob = git("hash-object", "-w", "--stdin", stdin="".join(map(line, events)))
-    tree = git("mktree", stdin=f"100644 blob {blob}\t{FILE_NAME}\n")
+    tree = git("mktree", stdin=f"100644 blob {blob}\t{LEDGER_FILE}\n")
     commit = git("commit-tree", tree, "-m", "Many events")
     git("push", "--quiet", "origin", f"{commit}:{BRANCH}")
 

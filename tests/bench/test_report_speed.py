@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from beampermit.documents import drawings, papers
-from beampermit.documents.changes.flat import Move
+from beampermit.changes.flat import Move
+from beampermit.documents import charts, papers
 from beampermit.documents.charts import ENOUGH, Chart, Curve, Plots
-from beampermit.documents.judged import merged
 from beampermit.documents.report import Report, kept, read_report
-from beampermit.verdict import Location, Outcome, Verdict
+from beampermit.verdicts.merge import merged
+from beampermit.verdicts.verdict import Location, Outcome, Verdict
 
 VERDICTS, PLOTS = 200, 50
 
@@ -52,13 +52,13 @@ def large() -> Report:
 def test_report() -> None:
     found = large()
     text = found.json_text().encode()
-    images = drawings.images(found.plots)
+    images = charts.images(found.plots)
     steps: dict[str, Callable[[], Any]] = {
         "kept within its bounds": lambda: kept(found),
         "report.json read again": lambda: read_report(text, {}),
         "report.md": found.markdown,
         "summary.md": found.whole,
-        "plots/*.png": lambda: drawings.images(found.plots),
+        "plots/*.png": lambda: charts.images(found.plots),
         "report.html, from the drawings": lambda: found.html(images),
     }
     sizes = {

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from safetensors.numpy import load_file
 
-from beampermit import probe
 from beampermit.digest import digest_bytes, manifest
 from beampermit.interlocks import runner
+from beampermit.models import probing
 from beampermit.registry.deployment import deploy
-from beampermit.verdict import write_verdicts
+from beampermit.verdicts.verdict import write_verdicts
 from support.registry_project import Laboratory, verdicts
 
 pytestmark = pytest.mark.slow
@@ -48,10 +48,10 @@ def first(laboratory: Laboratory, command: Command, monkeypatch: pytest.MonkeyPa
     """A champion; from now on the test deployment is the real one, but for the processes that score and evaluate."""
     laboratory.promote()
     tried: list[Path] = []
-    scored = probe.Scored(seconds=1, memory=1, alone=100, p50=1, p99=2, worst=3, rows=7, columns={})
+    scored = probing.Scored(seconds=1, memory=1, alone=100, p50=1, p99=2, worst=3, rows=7, columns={})
     monkeypatch.setattr("beampermit.registry.deployment.deploy", deploy)
-    monkeypatch.setattr(probe, "score", lambda _, model, *__: tried.append(model) or scored)
-    monkeypatch.setattr(probe, "evaluate", lambda *_: _measured(tried[-1]))
+    monkeypatch.setattr(probing, "score", lambda _, model, *__: tried.append(model) or scored)
+    monkeypatch.setattr(probing, "evaluate", lambda *_: _measured(tried[-1]))
     return laboratory
 
 

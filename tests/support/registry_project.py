@@ -20,17 +20,14 @@ from beampermit.digest import manifest
 from beampermit.permit import envelope, keys
 from beampermit.permit.assemble import assemble
 from beampermit.project import Project
-from beampermit.registry.change import Change, Moved
+from beampermit.registry.change import Change, Moved, freeze, retire, rollback, thaw
 from beampermit.registry.event import Event
-from beampermit.registry.freeze import freeze, thaw
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.mlflow import Registry
 from beampermit.registry.promotion import Promotion
 from beampermit.registry.rebuild import Recover, rebuild
 from beampermit.registry.reconcile import reconcile
-from beampermit.registry.retire import retire
-from beampermit.registry.rollback import rollback
-from beampermit.verdict import Outcome, Verdict, VerdictFile, Where
+from beampermit.verdicts.verdict import Outcome, Verdict, VerdictFile, Where
 
 MODEL = "bpm-faults"
 INTERLOCKS = ("DOC001", "ENV001")

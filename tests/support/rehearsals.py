@@ -12,7 +12,7 @@ import pytest
 
 from beampermit.files import write_json
 from beampermit.project import Project
-from beampermit.rehearsal import Rehearsal, log, rehearse, runner, source
+from beampermit.rehearsal import Rehearsal, following, rehearse, runner, stage
 from beampermit.rehearsal.plan import make_plan
 
 HEAD = "name: Pull request\non: pull_request\npermissions: {}\njobs:\n"
@@ -37,7 +37,7 @@ def shared_tools(factory: pytest.TempPathFactory) -> Path:
 
 def reuse_referee(factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every rehearsal take a referee that another one of these tests installed: to install one takes a minute."""
-    tools, lay_out, prepare, lines = shared_tools(factory), source.lay_out, runner.prepare, runner.lines
+    tools, lay_out, prepare, lines = shared_tools(factory), stage.lay_out, runner.prepare, runner.lines
 
     def laid_out(into: Path) -> Path:
         ours = lay_out(into)
@@ -45,7 +45,7 @@ def reuse_referee(factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
             file.write_text(file.read_text().replace('fresh: "true"', 'fresh: "false"'))
         return ours
 
-    monkeypatch.setattr(source, "lay_out", laid_out)
+    monkeypatch.setattr(stage, "lay_out", laid_out)
     monkeypatch.setattr(runner, "prepare", lambda call: prepare(replace(call, tools=tools)))
     monkeypatch.setattr(runner, "lines", lambda call, **given: lines(replace(call, tools=tools), **given))
 
@@ -60,10 +60,10 @@ def run_workflow(
     repository: str,
     api: str,
     secrets: Mapping[str, str],
-) -> list[log.Line]:
+) -> list[following.Line]:
     """Run a workflow of the repository at `root` for an event, GitHub's API being at `api`; what act wrote."""
-    ours = source.lay_out(work / "beampermit")
-    plan = make_plan(root, workflow, ours, source.lay_out_artifacts(work / "artifacts"))
+    ours = stage.lay_out(work / "beampermit")
+    plan = make_plan(root, workflow, ours, stage.lay_out_artifacts(work / "artifacts"))
     write_json(work / "event.json", payload)
     call = runner.Call(
         event_name=event_name,
@@ -82,4 +82,4 @@ def run_workflow(
         tools=work / "tools",
     )
     runner.prepare(call)
-    return [log.parse(line) for line in runner.lines(call, timeout=500) if isinstance(line, str)]
+    return [following.parse(line) for line in runner.lines(call, timeout=500) if isinstance(line, str)]

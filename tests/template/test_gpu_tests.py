@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.environments.environment import Environment
-from beampermit.environments.gpus import driver, seen_by_torch
+from beampermit.environments.platforms import driver, seen_by_torch
 from beampermit.errors import Tripped
 from beampermit.generation import generate
 from beampermit.interlocks import runner

@@ -10,18 +10,17 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from beampermit.changes.flat import Move
 from beampermit.cli.main import app
 from beampermit.cli.output import fail
 from beampermit.commenting import Publisher
-from beampermit.documents.changes.flat import Move
-from beampermit.documents.judged import Judged
 from beampermit.documents.report import Report
 from beampermit.errors import BadInput, Outside
 from beampermit.github.client import Client
-from beampermit.github.sticky import BOT, Outcome
-from beampermit.github.watermark import Mark, mark_of
-from beampermit.verdict import Outcome as Lamp
-from beampermit.verdict import Verdict
+from beampermit.github.sticky import BOT, Mark, Outcome, mark_of
+from beampermit.verdicts.merge import Judged
+from beampermit.verdicts.verdict import Outcome as Lamp
+from beampermit.verdicts.verdict import Verdict
 from support.github_server import meanwhile, says, too_fast
 from support.github_stand_in import GitHub, Token, environment
 from support.hostile_text import FRAGMENTS, assert_harmless

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from beampermit.documents.judged import Judged
 from beampermit.documents.report import Report
 from beampermit.git import Git
-from beampermit.github.watermark import Mark, mark_of
+from beampermit.github.sticky import Mark, mark_of
 from beampermit.project import Project
-from beampermit.rehearsal import log
+from beampermit.rehearsal import following
+from beampermit.verdicts.merge import Judged
 from support.github_stand_in import GitHub, Token
 from support.paths import ROOT
 from support.rehearsals import reuse_referee, run_workflow
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 WORKFLOW = ".github/workflows/comment.yml"
 TEMPLATE = ROOT / "template/{{cookiecutter.project_slug}}"
 HEAD = "a" * 40
-Comment = Callable[[dict[str, Any]], list[log.Line]]
+Comment = Callable[[dict[str, Any]], list[following.Line]]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.project import Project
-from beampermit.rehearsal import Rehearsal, rehearse, source
+from beampermit.rehearsal import Rehearsal, rehearse, stage
 from support.rehearsals import log_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -40,7 +40,7 @@ def results(found: Rehearsal) -> dict[str, str]:
 @pytest.fixture
 def without_jobs(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Plant a defect in the reusable workflow at hand: only `documents` and `permit` stay, `documents` as edited."""
-    whole = source.lay_out
+    whole = stage.lay_out
 
     def plant(old: str, new: str) -> None:
         def edited(into: Path) -> Path:
@@ -55,7 +55,7 @@ def without_jobs(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             yaml.dump(tree, file)
             return into
 
-        monkeypatch.setattr(source, "lay_out", edited)
+        monkeypatch.setattr(stage, "lay_out", edited)
 
     return plant
 

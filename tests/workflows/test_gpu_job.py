@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from beampermit.github import event
 from beampermit.project import Project
-from beampermit.rehearsal import rehearse, source
+from beampermit.rehearsal import rehearse, stage
 from support.rehearsals import log_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 @pytest.fixture(autouse=True)
 def _only_gpu_and_permit(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the other jobs of the reusable workflow at hand, and share the referee of the rehearsals."""
-    own, whole = tmp_path_factory.getbasetemp(), source.lay_out
+    own, whole = tmp_path_factory.getbasetemp(), stage.lay_out
     monkeypatch.setenv("XDG_CACHE_HOME", str((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "cache"))
 
     def edited(into: Path) -> Path:
@@ -33,7 +33,7 @@ def _only_gpu_and_permit(tmp_path_factory: pytest.TempPathFactory, monkeypatch: 
         yaml.dump(tree, file)
         return into
 
-    monkeypatch.setattr(source, "lay_out", edited)
+    monkeypatch.setattr(stage, "lay_out", edited)
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from beampermit.github.lint import lint
-from beampermit.github.own import own_workflows
 from beampermit.permit.sigstores import TRUST_IN_PROJECT
+from beampermit.workflows.lint import lint
+from beampermit.workflows.own import own_workflows
 from support.github_stand_in import GitHub, environment
 from support.registry_project import MODEL, Laboratory, database, laboratory, prepared
 from support.sigstore_stand_in import Job, running

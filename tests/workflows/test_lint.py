@@ -13,19 +13,19 @@ from ruamel.yaml import YAML
 
 from beampermit.generation import generate
 from beampermit.github.client import Client
-from beampermit.github.lint import lint
-from beampermit.github.own import own_workflows
 from beampermit.github.protection import look
-from beampermit.github.required import find_permit
 from beampermit.github.rulesets import GITHUB_ACTIONS, MAIN, read_ruleset
-from beampermit.github.uses import uses
 from beampermit.interlocks.repository import GIT003, GIT004, Workflows, workflows
 from beampermit.interlocks.repository.ownership import ownership
 from beampermit.project import Project
-from beampermit.rehearsal import FILES, source
+from beampermit.rehearsal import FILES, stage
 from beampermit.rehearsal.plan import make_plan
 from beampermit.rehearsal.rules import standing_in
-from beampermit.verdict import Outcome
+from beampermit.verdicts.verdict import Outcome
+from beampermit.workflows.lint import lint
+from beampermit.workflows.own import own_workflows
+from beampermit.workflows.required import find_permit
+from beampermit.workflows.uses import uses
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -154,7 +154,7 @@ def test_the_one_required_check_is_a_job_of_the_pull_request_workflow(generated:
     reported = find_permit(workflows(Project(generated)).texts, own_workflows())
     assert (reported.context, reported.file) == ("ml / permit", FILES["pull-request"])
     assert reported.queued, "a merge queue waits for a check that nobody reports"
-    own, artifacts = source.lay_out(tmp_path / "own"), source.lay_out_artifacts(tmp_path / "artifacts")
+    own, artifacts = stage.lay_out(tmp_path / "own"), stage.lay_out_artifacts(tmp_path / "artifacts")
     jobs = {job.name: job for job in make_plan(generated, FILES["pull-request"], own, artifacts).jobs}
     assert set(jobs["ml / permit"].needs) == set(jobs) - {"ml / permit"}
     assert jobs["ml / permit"].conditions == ("${{ always() }}",)
@@ -217,7 +217,7 @@ def test_the_permit_names_each_job_that_must_end_well() -> None:
 
 
 def test_release_waits_for_every_job_of_the_judgement(generated: Path, tmp_path: Path) -> None:
-    own, artifacts = source.lay_out(tmp_path / "own"), source.lay_out_artifacts(tmp_path / "artifacts")
+    own, artifacts = stage.lay_out(tmp_path / "own"), stage.lay_out_artifacts(tmp_path / "artifacts")
     plan = make_plan(generated, FILES["release"], own, artifacts)
     jobs = {job.name: job for job in plan.jobs}
     assert set(jobs["release / promote"].needs) == set(jobs) - {"release / promote"}

@@ -9,8 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from beampermit.cli.options import Folder
-from beampermit.cli.output import console, progress_console, show
+from beampermit.cli.output import Folder, console, progress_console, show
 
 
 class Format(StrEnum):
@@ -44,7 +43,7 @@ def check(
     """Run interlocks on this repository and say which are closed."""
     from beampermit.interlocks import runner
     from beampermit.project import Project
-    from beampermit.verdict import exit_code, write_verdicts
+    from beampermit.verdicts.verdict import exit_code, write_verdicts
 
     chosen = runner.select(names or [])
     if list_:

@@ -18,7 +18,7 @@ Where = Annotated[Path, typer.Argument(help="The contract, or the folder that ho
 def check(path: Where = Path(), as_json: Json = False) -> None:
     """Read the contract; say what it promises and what is still to be written. An error names file, line and key."""
     from beampermit.contract import FILE_NAME, load_contract
-    from beampermit.contract.unwritten import todos
+    from beampermit.contract.completeness import todos
     from beampermit.documents.markdown import visible
 
     found = load_contract(path)

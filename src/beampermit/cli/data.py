@@ -8,9 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from beampermit.cli.options import Folder
-from beampermit.cli.output import Json, console, show
-from beampermit.cli.progress import counted
+from beampermit.cli.output import Folder, Json, console, counted, show
 
 app = typer.Typer(no_args_is_help=True, help="Check data, and pull them safely; in any DVC repository.")
 Base = Annotated[str | None, typer.Option(help="Base revision; the pull request's base if not given.")]
@@ -22,7 +20,7 @@ def check(project: Folder = Path(), base: Base = None, as_json: Json = False) ->
     from beampermit.documents import verdicts as render
     from beampermit.interlocks import runner
     from beampermit.project import Project
-    from beampermit.verdict import Outcome, exit_code
+    from beampermit.verdicts.verdict import Outcome, exit_code
 
     found = Project.find(project.resolve(), base)
     verdicts = runner.check(found, runner.select(["DAT"]))
@@ -88,3 +86,182 @@ def request(
         console().print(f"{delivered.table}: {said['rows']} rows, {delivered.words}", markup=False)
 
     show(delivered.as_json(), text, as_json)
+
+
+def card(
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("DATASHEET.md"),
+    html: Annotated[bool, typer.Option("--html", help="Write one HTML page as well, beside it.")] = False,
+    project: Folder = Path(),
+    as_json: Json = False,
+) -> None:
+    """Write the datasheet: counts, times and gaps, labels, ranges, lineage, limits."""
+    from beampermit.documents.datasheet import datasheet
+    from beampermit.files import write_text
+    from beampermit.project import Project
+
+    sheet = datasheet(Project.find(project.resolve()))
+    files = {out: sheet.markdown()} | ({out.with_suffix(".html"): sheet.html()} if html else {})
+    for path, content in files.items():
+        write_text(path, content)
+    paths = [str(path) for path in files]
+    show({**sheet.as_json(), "files": paths}, lambda: console().print(*paths, markup=False), as_json)
+
+
+def diff(
+    before: Annotated[
+        str,
+        typer.Argument(metavar="A", help="A git revision, a Parquet file, or a folder of them; `.` is the work tree."),
+    ],
+    after: Annotated[str, typer.Argument(metavar="B", help="What it is compared with.")] = ".",
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, as in a report.")] = False,
+    project: Folder = Path(),
+    as_json: Json = False,
+) -> None:
+    """Compare two versions of the dataset: rows, labels, times and signals, in words, numbers and small histograms."""
+    from beampermit.changes import dataset
+    from beampermit.datasets.differences import differences, version
+    from beampermit.errors import BadInput
+    from beampermit.project import Project
+
+    try:
+        found = Project.find(project.resolve())
+    except BadInput:
+        found = None  # files can be compared anywhere
+    one, other = version(found, before), version(found, after)
+    changes = differences(one, other)
+
+    def text() -> None:
+        if markdown:
+            typer.echo(dataset.markdown(changes, one.name, other.name), nl=False)
+        else:
+            _table(changes, one.name, other.name)
+
+    body = {"before": one.name, "after": other.name, "splits": [change.as_json() for change in changes]}
+    show(body, text, as_json)
+
+
+def _table(changes: Any, before: str, after: str) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from beampermit.changes.dataset import Told
+
+    screen = console()
+    screen.print(f"{before} → {after}", markup=False)
+    for change in changes:
+        screen.print(f"\n{change.split}: {'the same' if change.same else ''}", markup=False)
+        for word in change.words:
+            screen.print(f"  {word}", markup=False)
+        told = Told.of(change)
+        if told.histograms:
+            table = Table(box=None, padding=(0, 2))
+            for title in ("", before, after):
+                table.add_column(Text(title))
+            for name, both in told.histograms.items():
+                table.add_row(Text(name), *(Text(bars) for bars in both))
+            screen.print(table)
+
+
+SHOWN = 20
+
+
+def staged(
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE ...]", help="Files to look at; all that are staged if none.")
+    ] = None,
+    project: Folder = Path(),
+    as_json: Json = False,
+) -> None:
+    """Find data and models among what is staged, by name, first bytes and size. Exit code 1: take them back."""
+    from beampermit.datasets import strays as judge
+    from beampermit.documents.markdown import visible
+    from beampermit.git import Git, find_root
+
+    found = list(judge.staged(Git(find_root(project.resolve())), [str(Path(file).absolute()) for file in files or ()]))
+
+    def text() -> None:
+        for stray in found[:SHOWN]:
+            console().print(f"{visible(stray.path)}: {stray.what}", markup=False, soft_wrap=True)
+        if len(found) > SHOWN:
+            console().print(f"and {len(found) - SHOWN} more")
+        if found:
+            console().print(
+                "These belong to DVC. Take them out of the commit, and keep them there: "
+                "git rm --cached FILE, then dvc add FILE",
+                soft_wrap=True,
+            )
+
+    show([{"file": stray.path, "what": stray.what} for stray in found], text, as_json)
+    raise typer.Exit(1 if found else 0)
+
+
+def labels(project: Folder = Path(), as_json: Json = False) -> None:
+    """Say who labelled what, how much of the data is covered, what people overruled, and where they disagree."""
+    from beampermit.datasets.labels.review import standing
+    from beampermit.project import Project
+
+    found = standing(Project.find(project.resolve()))
+    show(found.as_json(), lambda: _tables(found), as_json)
+    raise typer.Exit(1 if found.problems else 0)
+
+
+def label(
+    who: Annotated[str | None, typer.Option("--as", help="Your name; git's user.name if not given.")] = None,
+    table: Annotated[
+        str | None, typer.Option(help="What to look at: raw, or a split of the contract.", show_default="raw")
+    ] = None,
+    sitting: Annotated[int, typer.Option(help="Which 50,000 rows, those least sure first.", min=1)] = 1,
+    port: Annotated[int, typer.Option(help="A free one if 0.", min=0, max=65535)] = 0,
+    browser: Annotated[bool, typer.Option(help="Open the page.")] = True,
+    project: Folder = Path(),
+    as_json: Json = False,
+) -> None:
+    """Open a page on this machine to look at signals and label them with the keyboard; stop it with Ctrl-C."""
+    import sys
+    import webbrowser
+
+    from beampermit.datasets.labels.page import Server
+    from beampermit.datasets.labels.queue import Queue
+    from beampermit.project import Project
+
+    found = Project.find(project.resolve())
+    with Server(Queue.of(found, table or "raw", who, sitting), port) as server:
+
+        def text() -> None:
+            kept = f"What you say is kept at once in {server.queue.file}. Stop with Ctrl-C."
+            console().print(f"{server.url}\n{kept}", markup=False)
+            if server.queue.words:
+                console().print(f"Not all rows: {server.queue.words}.", markup=False)
+
+        show({"url": server.url, "file": server.queue.file, "sitting": server.queue.words}, text, as_json)
+        sys.stdout.flush()  # the page is served until somebody stops it
+        if browser:
+            webbrowser.open(server.url)
+        server.serve()
+
+
+def _tables(found: Any) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    screen = console()
+    table = Table("", "rows", "labelled", "otherwise", box=None, padding=(0, 2))
+    for name, one in found.coverage.items():
+        table.add_row(Text(name), f"{one.rows:,}", f"{one.labelled:,}", f"{one.different:,}" if one.different else "")
+    screen.print(table)
+    for title, counts in (("by value", found.values), ("by whom", found.people), ("by source", found.sources)):
+        told = ", ".join(f"{value} {count:,}" for value, count in list(counts.items())[:20])
+        if told:
+            screen.print(f"{title}: {told}", markup=False)
+    if found.confidence:
+        screen.print(f"confidence: {found.confidence[0]:.3g} at least, {found.confidence[1]:.3g} in the mean")
+    for row in found.overruled[:20]:
+        screen.print(
+            f"overruled: {' '.join(row['row'])}: {row['value']} by {row['by']}, the rules said {row['before']}",
+            markup=False,
+        )
+    for said in found.conflicts[:20]:
+        words = ", ".join(f"{one.by} says {one.value}" for one in said)
+        screen.print(f"conflict: {' '.join(said[0].key)}: {words}; the first counts, it is the latest", markup=False)
+    for problem in found.problems:
+        screen.print(f"problem: {problem}", markup=False)

@@ -9,9 +9,7 @@ from typing import Annotated
 
 import typer
 
-from beampermit.cli.options import Folder
-from beampermit.cli.output import Json, console, progress_console, show
-from beampermit.cli.progress import steps
+from beampermit.cli.output import Folder, Json, console, progress_console, show, steps
 
 app = typer.Typer(no_args_is_help=True, help="Lock, check, install and verify the environment; run commands in it.")
 Variant = Annotated[
@@ -236,7 +234,7 @@ def _interlocks(project: Path, base: str | None, ids: tuple[str, ...], as_json: 
     from beampermit.documents import verdicts as render
     from beampermit.interlocks import runner
     from beampermit.project import Project
-    from beampermit.verdict import exit_code
+    from beampermit.verdicts.verdict import exit_code
 
     found = runner.check(Project(project.resolve(), base), runner.select(ids))
     if as_json:
@@ -251,7 +249,7 @@ def _interlocks(project: Path, base: str | None, ids: tuple[str, ...], as_json: 
 def _ask_channels(root: Path) -> None:
     """Raises `Tripped` for the first package that its channel no longer serves as it is locked."""
     from beampermit.environments.choice import backend_of
-    from beampermit.environments.conda_lock import CondaLock, online
+    from beampermit.environments.conda_lock import CondaLock, freshness
     from beampermit.errors import BadInput, Tripped
 
     backend = backend_of(root)
@@ -260,7 +258,7 @@ def _ask_channels(root: Path) -> None:
     if not (root / backend.lock_file).is_file():
         return  # ENV001 says so
     with steps() as watch:
-        found = [problem for lock in backend.read(root).all for problem in online.problems(lock, watch)]
+        found = [problem for lock in backend.read(root).all for problem in freshness.online_problems(lock, watch)]
     for problem in found[1:]:
         progress_console().print(f"  also: {problem.message}", markup=False)
     if found:

@@ -9,27 +9,20 @@ import typer
 
 from beampermit import __version__
 from beampermit.cli import (
-    alarms,
     check,
     comment,
     contract,
     data,
-    datasheet,
     demo,
     env,
     init,
-    labels,
-    ledger,
     new,
-    papers,
     permit,
     promotion,
     protect,
-    publish,
     rehearse,
     report,
     reproduce,
-    staged,
 )
 from beampermit.cli.output import fail
 from beampermit.errors import BeampermitError, of_the_machine
@@ -52,22 +45,22 @@ app.command("demo")(demo.demo)
 app.command("report")(report.report)
 app.command("reproduce")(reproduce.reproduce)
 app.command("comment")(comment.comment)
-app.command("publish")(publish.publish)
+app.command("publish")(promotion.publish)
 app.command("card")(report.card)
 app.command("runbook")(report.runbook)
-app.command("alarms")(alarms.alarms)
-app.command("papers")(papers.papers)
+app.command("alarms")(report.alarms)
+app.command("papers")(report.papers)
 app.add_typer(contract.app, name="contract")
 app.add_typer(env.app, name="env")
 app.add_typer(permit.app, name="permit")
 app.add_typer(protect.app, name="protect")
 app.add_typer(rehearse.app, name="rehearse")
 for command in (
-    promotion.promote, promotion.rollback, promotion.retire, promotion.freeze, promotion.thaw, ledger.reconcile,
-    ledger.history,
+    promotion.promote, promotion.rollback, promotion.retire, promotion.freeze, promotion.thaw, promotion.reconcile,
+    promotion.history,
 ):  # fmt: skip
     app.command(command.__name__)(command)
-for command in (datasheet.card, datasheet.diff, labels.label, labels.labels, staged.staged):
+for command in (data.card, data.diff, data.label, data.labels, data.staged):
     data.app.command(command.__name__)(command)
 app.add_typer(data.app, name="data")
 

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from beampermit.cli.options import Folder, KeyFile
-from beampermit.cli.output import Json, console, show
+from beampermit.cli.output import Folder, Json, KeyFile, console, show
 
 app = typer.Typer(no_args_is_help=True, help="Assemble, sign and verify the permit that lets a model pass.")
 Trust = Annotated[

@@ -9,8 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from beampermit.cli.options import Folder, KeyFile
-from beampermit.cli.output import Json, console, progress_console, show
+from beampermit.cli.output import Folder, Json, KeyFile, console, progress_console, show
 
 Reason = Annotated[str, typer.Option(help="Why, for the ledger.")]
 
@@ -60,7 +59,7 @@ def rollback(
     as_json: Json = False,
 ) -> None:
     """Make an earlier champion the champion again, frozen or not."""
-    from beampermit.registry.rollback import rollback as go_back
+    from beampermit.registry.change import rollback as go_back
 
     with _change(project) as change:
         moved = go_back(change, to=to, reason=reason, retired=retired)
@@ -76,7 +75,7 @@ def retire(
     as_json: Json = False,
 ) -> None:
     """Take the champion out of service, and put nothing in its place; or close the way back to a former one."""
-    from beampermit.registry.retire import retire as take_out
+    from beampermit.registry.change import retire as take_out
 
     with _change(project) as change:
         moved = take_out(change, version=version, reason=reason)
@@ -85,7 +84,7 @@ def retire(
 
 def freeze(reason: Reason, project: Folder = Path(), as_json: Json = False) -> None:
     """Refuse promotions until `thaw`. Rollback and retire stay possible."""
-    from beampermit.registry.freeze import freeze as close
+    from beampermit.registry.change import freeze as close
 
     with _change(project) as change:
         moved = close(change, reason=reason)
@@ -94,7 +93,7 @@ def freeze(reason: Reason, project: Folder = Path(), as_json: Json = False) -> N
 
 def thaw(reason: Reason, project: Folder = Path(), as_json: Json = False) -> None:
     """Let promotions pass again."""
-    from beampermit.registry.freeze import thaw as reopen
+    from beampermit.registry.change import thaw as reopen
 
     with _change(project) as change:
         moved = reopen(change, reason=reason)
@@ -138,3 +137,122 @@ def _say(moved: Any, done: str, as_json: bool) -> None:
             console().print(f"  {line}", markup=False, soft_wrap=True)
 
     show({"new": moved.new, "event": event.model_dump(mode="json"), "moved": moved.moved}, text, as_json)
+
+
+AGREED = "the registry says what the ledger says"
+
+
+def reconcile(
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Register again what was lost: from ledger, commits and DVC remote.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing; exit 1 where the registry says anything else.")
+    ] = False,
+    project: Folder = Path(),
+    as_json: Json = False,
+) -> None:
+    """Make the registry say what the ledger says, and say what was otherwise."""
+    from functools import partial
+
+    from beampermit.errors import BadInput
+    from beampermit.project import Project
+    from beampermit.registry.reconcile import reconcile as agree
+
+    if rebuild and dry_run:
+        raise BadInput("a rebuild that changes nothing rebuilds nothing", hint="beampermit reconcile --dry-run")
+    found = Project.find(project.resolve())
+    model = found.contract.model.name
+    if dry_run:
+        _look(found, model, as_json)
+        return
+    with opened(found) as (ledger, registry, watch):
+        moved: tuple[str, ...] = ()
+        if rebuild:
+            from beampermit.registry.models import recover
+            from beampermit.registry.rebuild import rebuild as register_again
+
+            moved = register_again(ledger, registry, model, partial(recover, found), watch)
+        moved += agree(ledger, registry, model, watch)
+        standing = ledger.champion(model)
+
+    def text() -> None:
+        for line in moved or (AGREED,):
+            console().print(line, markup=False, soft_wrap=True)
+
+    show({"champion": standing and standing.version, "moved": moved}, text, as_json)
+
+
+def _look(project: Any, model: str, as_json: bool) -> None:
+    """Say what differs; the exit code is 1 where anything does."""
+    from beampermit.registry.mlflow import must_exist, registry_uri
+    from beampermit.registry.reconcile import differences
+
+    must_exist(registry_uri(project.root))
+    with opened(project) as (ledger, registry, watch):
+        found = differences(ledger, registry, model, watch)
+        standing = ledger.champion(model)
+
+    def text() -> None:
+        out = console()
+        if not found:
+            out.print(AGREED)
+            return
+        out.print("the registry does NOT say what the ledger says; this is to be done:")
+        for line in found:
+            out.print(f"  {line}", markup=False, soft_wrap=True)
+        out.print("  next: beampermit reconcile")
+
+    show({"champion": standing and standing.version, "dry_run": True, "differs": found}, text, as_json)
+    raise typer.Exit(1 if found else 0)
+
+
+def history(
+    last: Annotated[
+        int | None, typer.Option(min=1, help="Print so many events, the newest.", show_default="all")
+    ] = None,
+    project: Folder = Path(),
+    as_json: Json = False,
+) -> None:
+    """Print the ledger: what was promoted, rolled back, retired, frozen and thawed, when, by whom and why."""
+    from beampermit.project import Project
+    from beampermit.registry.history import table
+    from beampermit.registry.ledger import Ledger
+
+    ledger = Ledger(Project.find(project.resolve()).git)
+    ledger.fetch()
+    chronicle = ledger.chronicle()
+    events = chronicle.events[-last:] if last else chronicle.events
+    show(
+        [event.model_dump(mode="json") for event in events],
+        lambda: console().print(table(chronicle, last)),
+        as_json,
+    )
+
+
+def publish(
+    permit: Annotated[Path, typer.Option(help="The signed permit that was promoted.")] = Path("permit.dsse.json"),
+    papers: Annotated[
+        Path | None, typer.Option(help="Folder of the papers.", show_default="that of the permit")
+    ] = None,
+    key: KeyFile = None,
+    project: Folder = Path(),
+    as_json: Json = False,
+) -> None:
+    """Publish the papers of a promoted version as a release on GitHub, or complete the one that is there."""
+    from beampermit.github.whom import must_find_client
+    from beampermit.permit import keys
+    from beampermit.permit.envelope import read_envelope
+    from beampermit.permit.trusted import public_keys
+    from beampermit.project import Project
+    from beampermit.publishing import publish_version
+    from beampermit.registry.ledger import Ledger
+
+    found = Project.find(project.resolve())
+    statement = read_envelope(permit, public_keys(key or found.path(keys.PUBLIC_IN_PROJECT))).statement
+    client = must_find_client(found.git)
+    done = publish_version(client, Ledger(found.git), statement, papers or permit.parent)
+    said = "published" if done.new else "already published"
+    line = f"{said}: {done.address}" + (f", sent {', '.join(done.uploaded)}" if done.uploaded else "")
+    body = {"address": done.address, "new": done.new, "uploaded": done.uploaded}
+    show(body, lambda: console().print(line, markup=False, soft_wrap=True), as_json)

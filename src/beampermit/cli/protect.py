@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from beampermit.cli.options import Folder
-from beampermit.cli.output import Json, console, show
+from beampermit.cli.output import Folder, Json, console, show
 
 app = typer.Typer(no_args_is_help=True, help="Protect the branch that models are released from, and audit that it is.")
 Name = Annotated[

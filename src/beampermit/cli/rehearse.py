@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from beampermit.cli.options import Folder
-from beampermit.cli.output import Json, console, progress_console, show
+from beampermit.cli.output import Folder, Json, console, progress_console, show
 
 app = typer.Typer(no_args_is_help=True, help="Run the project's own workflows on this machine with act.")
 Base = Annotated[str | None, typer.Option(help="What it would be merged into.", show_default="origin's main branch")]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from beampermit.cli.options import Folder
-from beampermit.cli.output import Json, console, show
+from beampermit.cli.output import Folder, Json, console, show
 
 
 def report(
@@ -22,9 +22,8 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write the report of a pull request: verdicts first, then what it changes."""
-    from beampermit.documents import drawings
-    from beampermit.documents.gathering import gather
-    from beampermit.documents.report import FILE
+    from beampermit.documents import charts
+    from beampermit.documents.report import FILE, gather
     from beampermit.files import write_bytes, write_text
     from beampermit.interlocks import runner
     from beampermit.project import Project
@@ -33,7 +32,7 @@ def report(
     if base:
         _ = project.base  # a base that was asked for by name must be there
     found = gather(project, verdicts, {id: cls.title() for id, cls in runner.load().items()})
-    images = drawings.images(found.plots)
+    images = charts.images(found.plots)
     texts = {
         FILE: found.json_text(),
         "report.md": found.markdown(),
@@ -42,7 +41,7 @@ def report(
     }
     for name, text in texts.items():
         write_text(out / name, text)
-    files = {f"plots/{name}": images[title] for title, name in drawings.file_names(images).items()}
+    files = {f"plots/{name}": images[title] for title, name in charts.file_names(images).items()}
     for name, image in files.items():
         write_bytes(out / name, image)
     if found.problems:
@@ -113,3 +112,56 @@ def _write(
         lambda: console().print(*paths, markup=False),
         as_json,
     )
+
+
+class Kind(StrEnum):
+    """What can be left out; the names are those of `beampermit.documents.bundle`."""
+
+    CARD = "card"
+    RUNBOOK = "runbook"
+    DATASHEET = "datasheet"
+    SBOM = "sbom"
+    ALARMS = "alarms"
+
+
+def papers(
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("papers"),
+    permit: Permit = None,
+    verdicts: Verdicts = None,
+    without: Annotated[list[Kind] | None, typer.Option(help="Leave this one out; may be given again.")] = None,
+    where: Folder = Path(),
+    as_json: Json = False,
+) -> None:
+    """Write all papers of the model: card, runbook, datasheet, software, alarm trees. All, or none where one fails."""
+    from beampermit.documents.bundle import bundle
+    from beampermit.files import write_text
+    from beampermit.project import Project
+
+    made = bundle(Project.find(where.resolve()), permit, verdicts, without or ())
+    for name, text in made.items():
+        write_text(out / name, text)
+    paths = [str(out / name) for name in made]
+    show({"files": paths}, lambda: console().print("\n".join(paths), markup=False, soft_wrap=True), as_json)
+
+
+def alarms(
+    format: Annotated[Literal["phoebus", "jaws"], typer.Option("--format", help="The alarm system.")] = "phoebus",
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("alarms"),
+    config: Annotated[
+        str | None,
+        typer.Option(help="Phoebus: the configuration it is imported into.", show_default="the model's name"),
+    ] = None,
+    where: Folder = Path(),
+    as_json: Json = False,
+) -> None:
+    """Write the alarm tree: the PVs of the outputs, and for each alarm what it means and what is done."""
+    from beampermit.documents import alarm_tree
+    from beampermit.files import write_text
+    from beampermit.project import Project
+
+    found = alarm_tree.tree(Project.find(where.resolve()))
+    texts = alarm_tree.phoebus_files(found, config) if format == "phoebus" else alarm_tree.jaws_files(found)
+    for name, text in texts.items():
+        write_text(out / name, text)
+    paths = [str(out / name) for name in texts]
+    show({"files": paths, "pvs": found.pvs}, lambda: console().print(*paths, markup=False), as_json)

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from beampermit.cli.options import Folder
-from beampermit.cli.output import Json, console, show
-from beampermit.cli.progress import steps
+from beampermit.cli.output import Folder, Json, console, show, steps
 
 if TYPE_CHECKING:
     from beampermit.project import Project
@@ -43,7 +41,7 @@ def reproduce(
     from beampermit.documents.reproduction import headline, summarise, summarised, text
     from beampermit.processes import ended_by_signals
     from beampermit.project import Project
-    from beampermit.registry.served import served
+    from beampermit.registry.ledger import served
     from beampermit.reproduction.environments import fresh, reused
     from beampermit.reproduction.reproduce import reproduce as again
 
@@ -77,7 +75,7 @@ def reproduce(
 
 def _commit(project: Project, named: str | None) -> str:
     from beampermit.errors import BadInput
-    from beampermit.reproduction.worktree import commit_of_work_tree
+    from beampermit.reproduction.prepared import commit_of_work_tree
 
     found = project.git.resolve(named) if named else commit_of_work_tree(project.git)
     if found is None:

@@ -10,9 +10,8 @@ from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 
-from beampermit.datasets.dvc_errors import explain
 from beampermit.datasets.remote import hash_of
-from beampermit.datasets.repository import Kept, Repository
+from beampermit.datasets.repository import Kept, Repository, explain
 from beampermit.datasets.verification import manifest_faults
 from beampermit.datasets.workspace import oddities
 from beampermit.errors import BadInput, Tripped, several

@@ -2,17 +2,106 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+import stat
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from beampermit.datasets import heads, listing
 from beampermit.datasets.configuration import without_secrets
 from beampermit.errors import BeampermitError, Outside
+
+FEW = 8
+"""Objects of one folder that are asked for one by one, whatever else is in it."""
+WORTH = 4
+"""Names that are listed in the time in which one file is asked for."""
+
+
+def absent_locally(store: str, oids: Iterable[str]) -> set[str]:
+    """Those of `oids` that are not at `<store>/<first two digits>/<the rest>`.
+
+    Raises `OSError` for whatever is not a plain answer: what cannot be looked at is not missing. Hashes are spread
+    evenly, so one listed folder tells how much there is in the others.
+    """
+    wanted: dict[str, set[str]] = defaultdict(set)
+    for oid in oids:
+        wanted[oid[:2]].add(oid[2:])
+    missing: set[str] = set()
+    held: int | None = None
+    for folder, names in sorted(wanted.items(), key=lambda item: (-len(item[1]), item[0])):
+        path = os.path.join(store, folder)  # noqa: PTH118 - 40,000 times
+        if len(names) > FEW and (held is None or held <= WORTH * len(names)):
+            there = _files(path)
+            held = len(there)
+            lost = names - there
+        else:
+            lost = {name for name in names if not is_file(f"{path}/{name}")}
+        missing |= {folder + name for name in lost}
+    return missing
+
+
+def is_file(path: str) -> bool:
+    """Whether a plain file, or a link to one, is there. Raises `OSError` where that cannot be seen."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116 - 40,000 times
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _files(path: str) -> set[str]:
+    try:
+        with os.scandir(path) as entries:
+            return {entry.name for entry in entries if entry.is_file()}
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+
+
+GONE = (404, 410)
+NO_HEAD = (405, 501)
+"""What a server answers that knows only GET."""
+
+
+def absent(fs: Any, addresses: Mapping[str, str], at_once: int) -> set[str]:
+    """The keys of `addresses` at which nothing is, through the session of DVC's file system: its login, TLS, patience.
+
+    Raises `OSError`, `aiohttp.ClientError` or `TimeoutError` for whatever is not a plain answer.
+    """
+    return asyncio.run_coroutine_threadsafe(_absent(fs, addresses, at_once), fs.loop).result()
+
+
+async def _absent(fs: Any, addresses: Mapping[str, str], at_once: int) -> set[str]:
+    session = await fs.set_session()
+    waiting = iter(addresses.items())
+    try:
+        async with asyncio.TaskGroup() as group:  # the first that fails stops the others
+            tasks = [group.create_task(_asked(session, waiting)) for _ in range(min(at_once, len(addresses)))]
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return set().union(*(task.result() for task in tasks))
+
+
+async def _asked(session: Any, waiting: Iterator[tuple[str, str]]) -> set[str]:
+    """Take addresses from those that wait until none is left; give the keys of those where nothing is."""
+    return {key for key, address in waiting if not await _is_there(session, address)}
+
+
+async def _is_there(session: Any, address: str) -> bool:
+    async with session.head(address, allow_redirects=True) as answer:
+        status = answer.status
+    if status in NO_HEAD:
+        async with session.get(address) as answer:
+            status = answer.status
+    if status in GONE:
+        return False
+    if status >= 400:
+        raise OSError(f"it answers with status {status}")
+    return True
+
 
 T = TypeVar("T")
 WEB = ("http", "https")
@@ -73,14 +162,14 @@ class Remote:
         with self._outside():
             if self._local:
                 # DVC's own look-up hashes objects and removes those that do not match: a judge changes nothing.
-                return listing.absent(odb.path, wanted)
+                return absent_locally(odb.path, wanted)
             if odb.fs.protocol in WEB:
-                absent = heads.absent(odb.fs.fs, {oid: odb.oid_to_path(oid) for oid in wanted}, AT_ONCE)
+                missing = absent(odb.fs.fs, {oid: odb.oid_to_path(oid) for oid in wanted}, AT_ONCE)
             else:
-                absent = wanted - set(odb.oids_exist(wanted, jobs=max(AT_ONCE, odb.fs.jobs))) if wanted else set()
-        if absent:
+                missing = wanted - set(odb.oids_exist(wanted, jobs=max(AT_ONCE, odb.fs.jobs))) if wanted else set()
+        if missing:
             self.probe()
-        return absent
+        return missing
 
     def read(self, oid: str, limit: int, hash_name: str = "md5") -> bytes | None:
         """At most `limit` bytes of an object, or None where it is missing. Raises `Outside`."""
@@ -110,7 +199,7 @@ class Remote:
         path = odb.oid_to_path(oid)
         with self._outside():
             # Of a folder only a plain file is opened: a pipe would wait for ever.
-            if self._local and not listing.is_file(path):
+            if self._local and not is_file(path):
                 return None
             try:
                 return take(odb.fs, path)

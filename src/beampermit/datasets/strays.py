@@ -2,13 +2,76 @@
 
 from __future__ import annotations
 
+import re
 import stat
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from beampermit.datasets import formats
-from beampermit.git import Git
+from beampermit.errors import BadInput
+from beampermit.git import Git, GitError
+
+HEAD = 512
+"""How many first bytes `recognise` wants to see."""
+
+SUFFIXES = {
+    "Parquet": ".parquet",
+    "Arrow": ".arrow .feather",
+    "HDF5": ".h5 .hdf5 .hdf .nxs .keras",
+    "NumPy": ".npy .npz",
+    "pickle": ".pkl .pickle .joblib .dill .cloudpickle",
+    "PyTorch": ".pt .pth .pt2 .ckpt",
+    "safetensors": ".safetensors",
+    "ONNX": ".onnx",
+    "TensorFlow": ".tflite .pb .tfrecord",
+    "GGUF": ".gguf",
+    "SQLite": ".sqlite .sqlite3 .db",
+    "MATLAB": ".mat",
+    "ROOT": ".root",
+    "SDDS": ".sdds",
+    "archive": ".zip .tar .gz .tgz .bz2 .xz .zst .7z",
+}
+_BY_SUFFIX = {suffix: name for name, suffixes in SUFFIXES.items() for suffix in suffixes.split()}
+
+_MAGIC: tuple[tuple[str, bytes], ...] = (
+    ("Parquet", rb"PAR[1E]"),
+    ("Arrow", rb"ARROW1|FEA1"),
+    ("HDF5", rb"\x89HDF\r\n\x1a\n"),
+    ("NumPy", rb"\x93NUMPY"),
+    ("pickle", rb"\x80[\x02-\x05]"),
+    ("ONNX", rb"\x08[\x01-\x20][\x12\x1a\x22\x2a\x32\x3a\x42]"),
+    ("TensorFlow", rb".{4}TFL3"),
+    ("GGUF", rb"GGUF[\x01-\x10]\0\0\0"),
+    ("SQLite", rb"SQLite format 3\0"),
+    ("MATLAB", rb"MATLAB 5\.0 MAT-file"),
+    ("ROOT", rb"root\0"),
+    ("SDDS", rb"SDDS[1-5]\s"),
+    ("archive", rb"\x1f\x8b|BZh[1-9]1AY&SY|\xfd7zXZ\0|\x28\xb5\x2f\xfd|7z\xbc\xaf\x27\x1c|.{257}ustar"),
+)
+_BY_MAGIC = tuple((name, re.compile(pattern, re.DOTALL)) for name, pattern in _MAGIC)
+_ZIP = b"PK\x03\x04"
+
+
+def recognise(path: str, head: bytes, size: int) -> str | None:
+    """The format of data or a model that a file called `path`, with these first bytes and `size`, has; or None."""
+    return by_magic(head, size) or by_suffix(path)
+
+
+def by_suffix(path: str) -> str | None:
+    """The format that a file's name claims."""
+    return _BY_SUFFIX.get(PurePosixPath(path).suffix.casefold())
+
+
+def by_magic(head: bytes, size: int) -> str | None:
+    """The format that a file's first bytes show, whatever its name is."""
+    if head.startswith(_ZIP):
+        return "PyTorch" if b"data.pkl" in head else "archive"
+    length = int.from_bytes(head[:8], "little")
+    if len(head) > 8 and head[8:9] == b"{" and 2 <= length <= size - 8:
+        return "safetensors"
+    return next((name for name, pattern in _BY_MAGIC if pattern.match(head)), None)
+
 
 LARGEST = 2 * 2**20
 LOCKS = {"uv.lock", "conda-lock.yml", "pixi.lock", "poetry.lock"}
@@ -38,12 +101,12 @@ def _look(file: Path, path: str) -> str | None:
     if not stat.S_ISREG(found.st_mode):
         return None
     with file.open("rb") as stream:
-        return unfit(path, stream.read(formats.HEAD), found.st_size)
+        return unfit(path, stream.read(HEAD), found.st_size)
 
 
 def unfit(path: str, head: bytes, size: int) -> str | None:
     """What a file called `path`, with these first bytes and `size`, is that does not belong in git; None if it does."""
-    if name := formats.recognise(path, head, size):
+    if name := recognise(path, head, size):
         return f"{name}, {_size(size)}"
     if size > LARGEST and PurePosixPath(path).name not in LOCKS:
         return f"{_size(size)}; {_size(LARGEST)} is the limit"
@@ -54,3 +117,59 @@ def _size(count: int) -> str:
     return (
         f"{count} bytes" if count < 1024 else f"{count / 1024:.0f} KiB" if count < 2**20 else f"{count / 2**20:.1f} MiB"
     )
+
+
+LITERAL = {"GIT_LITERAL_PATHSPECS": "1"}
+
+
+def staged(git: Git, names: Sequence[str] = ()) -> Iterator[Stray]:
+    """Of the files that the next commit adds or changes, or of `names` as git has them: those that are not for git.
+
+    What is judged are the bytes that git would commit, also where the work tree has moved on meanwhile.
+    """
+    blobs = _named(git, names) if names else _changed(git)
+    if not blobs:
+        return
+    sizes = _sizes(git, blobs.values())
+    moved = set(_words(git("diff-files", "--name-only", "-z")))
+    for path, blob in blobs.items():
+        head = _head(git, blob) if path in moved else _read(git.root / path)
+        if what := unfit(path, head, sizes[blob]):
+            yield Stray(path, what)
+
+
+def _changed(git: Git) -> dict[str, str]:
+    """Path -> blob of what differs from the last commit; links and submodules hold no bytes."""
+    words = _words(git("diff", "--cached", "--raw", "-z", "--no-abbrev", "--no-renames", "--diff-filter=d"))
+    entries = zip((word.split() for word in words[::2]), words[1::2], strict=True)
+    return {path: blob for (_, mode, _, blob, _), path in entries if mode.startswith("100")}
+
+
+def _named(git: Git, names: Sequence[str]) -> dict[str, str]:
+    try:
+        listed = git("ls-files", "--stage", "-z", "--", *names, env=LITERAL)
+    except GitError as error:
+        raise BadInput(error.message, hint="name files of this repository; without names, all that is staged") from None
+    entries = [line.split("\t", 1) for line in _words(listed)]
+    return {path: about.split()[1] for about, path in entries if about.startswith("100")}
+
+
+def _sizes(git: Git, blobs: Iterable[str]) -> dict[str, int]:
+    lines = git("cat-file", "--batch-check", stdin="".join(f"{blob}\n" for blob in blobs)).splitlines()
+    return {blob: int(size) for blob, _, size in map(str.split, lines)}
+
+
+def _read(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        return stream.read(HEAD)
+
+
+def _head(git: Git, blob: str) -> bytes:
+    """The first bytes of a blob; git stops when nobody reads on, so a large one costs nothing."""
+    command = ("git", "cat-file", "blob", blob)
+    with subprocess.Popen(command, cwd=git.root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
+        return child.stdout.read(HEAD) if child.stdout else b""
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in text.split("\0") if word]

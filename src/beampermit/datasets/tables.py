@@ -2,20 +2,108 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+import struct
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from beampermit.datasets import arrow
-from beampermit.datasets.database import connect
 from beampermit.datasets.workspace import oddities
 from beampermit.errors import Tripped
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+def connect(**settings: Any) -> Any:
+    """A duckdb connection that fetches no extensions and never draws progress on stdout, where our JSON goes."""
+    import duckdb
+
+    alone = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+    connection = duckdb.connect(":memory:", config={**alone, **settings})
+    connection.execute("SET enable_progress_bar = false")
+    return connection
+
+
+LARGEST = 2**20
+MOST_FIELDS, MOST_STATEMENTS = 10_000, 100
+"""More than tables of signals have, and few enough to be walked at once."""
+_HEADER, _FIELDS = 2, 1
+"""Places of the tables' members: Message.header, Schema.fields, and below Field.name and Field.custom_metadata."""
+_NAME, _METADATA = 0, 6
+_KEY, _VALUE = 0, 1
+
+
+def units(encoded: bytes) -> dict[str, str]:
+    """Field -> its `unit` (or `units`), of a base64 schema; nothing of bytes that are no schema."""
+    if not encoded or len(encoded) > LARGEST:
+        return {}
+    try:
+        buffer = base64.b64decode(encoded)
+        start = 8 if buffer[:4] == b"\xff\xff\xff\xff" else 4
+        message = _Table.root(buffer[start:])
+        return dict(_units(message))
+    except (ValueError, struct.error, IndexError):
+        return {}
+
+
+def _units(message: _Table) -> Iterator[tuple[str, str]]:
+    schema = message.table(_HEADER)
+    for field in schema.tables(_FIELDS, MOST_FIELDS) if schema else ():
+        stated = {pair.text(_KEY): pair.text(_VALUE) for pair in field.tables(_METADATA, MOST_STATEMENTS)}
+        if unit := stated.get("unit", stated.get("units")):
+            yield field.text(_NAME), unit
+
+
+class _Table:
+    """A flatbuffer's table: a signed distance to its list of members' places, then the members."""
+
+    def __init__(self, buffer: bytes, place: int):
+        self._buffer = buffer
+        self._place = place
+        self._members = place - struct.unpack_from("<i", buffer, place)[0]
+        if self._members < 0:
+            raise ValueError("outside the buffer")
+
+    @classmethod
+    def root(cls, buffer: bytes) -> _Table:
+        return cls(buffer, struct.unpack_from("<I", buffer, 0)[0])
+
+    def table(self, member: int) -> _Table | None:
+        place = self._member(member)
+        return None if place is None else _Table(self._buffer, self._follow(place))
+
+    def tables(self, member: int, most: int) -> list[_Table]:
+        place = self._member(member)
+        if place is None:
+            return []
+        start = self._follow(place)
+        (count,) = struct.unpack_from("<I", self._buffer, start)
+        if count > most:
+            raise ValueError("longer than any that is meant")
+        return [_Table(self._buffer, self._follow(start + 4 + 4 * number)) for number in range(count)]
+
+    def text(self, member: int) -> str:
+        place = self._member(member)
+        if place is None:
+            return ""
+        start = self._follow(place)
+        (length,) = struct.unpack_from("<I", self._buffer, start)
+        return self._buffer[start + 4 : start + 4 + length].decode()
+
+    def _member(self, number: int) -> int | None:
+        (size,) = struct.unpack_from("<H", self._buffer, self._members)
+        if 4 + 2 * number >= size:
+            return None
+        (distance,) = struct.unpack_from("<H", self._buffer, self._members + 4 + 2 * number)
+        return self._place + distance if distance else None
+
+    def _follow(self, place: int) -> int:
+        return place + struct.unpack_from("<I", self._buffer, place)[0]
+
 
 BELIEVERS = {
     "statistics_propagation",
@@ -70,7 +158,7 @@ class Table:
         """Units that the file states: a field's `unit` in the Arrow schema, or `units` of the file, as JSON."""
         rows = self.query(f"SELECT key, value FROM parquet_kv_metadata({text(literal(str(self._file)))})")
         stated = {_bytes(key): _bytes(value) for key, value in rows}
-        return {**_of_file(stated.get(b"units", b"{}")), **arrow.units(stated.get(b"ARROW:schema", b""))}
+        return {**_of_file(stated.get(b"units", b"{}")), **units(stated.get(b"ARROW:schema", b""))}
 
     def query(self, sql: str) -> list[Any]:
         """Run SQL on this table. Several threads may ask at once."""

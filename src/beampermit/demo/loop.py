@@ -11,7 +11,7 @@ from pathlib import Path
 from beampermit.demo.stage import Stage, UnexpectedError
 from beampermit.files import write_text
 from beampermit.git import Git
-from beampermit.metrics import read_metrics
+from beampermit.models.metrics import read_metrics
 from beampermit.rehearsal import rules
 
 PEOPLE = {

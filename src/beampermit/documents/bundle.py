@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from beampermit.documents import alarm_tree
-from beampermit.documents.alarm_tree import files
 from beampermit.documents.card import card, card_page
 from beampermit.documents.datasheet import datasheet
 from beampermit.documents.runbook import runbook, runbook_page
@@ -55,7 +54,7 @@ def _software(project: Project, _: Standing) -> Texts:
 
 def _alarms(project: Project, _: Standing) -> Texts:
     found = alarm_tree.tree(project)
-    return files.phoebus_files(found) | files.jaws_files(found)
+    return alarm_tree.phoebus_files(found) | alarm_tree.jaws_files(found)
 
 
 KINDS: dict[str, Callable[[Project, Standing], Texts]] = {

@@ -5,50 +5,113 @@ Its sections and their questions are those of Mitchell et al., Model Cards for M
 
 from __future__ import annotations
 
-from beampermit.documents import comparison, measured, papers
-from beampermit.documents.markdown import Markdown, code, prose
-from beampermit.documents.metadata import front_matter
+import io
+from pathlib import PurePosixPath
+from typing import Any
+
+from beampermit.changes import metrics
+from beampermit.documents import papers
+from beampermit.documents.markdown import Markdown, code, prose, visible
 from beampermit.documents.page import drawing, page
 from beampermit.documents.standing import Standing
+from beampermit.verdicts import evidence
+
+LICENSES = frozenset(
+    (
+        *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "bsd-3-clause-clear", "isc", "zlib", "unlicense"),
+        *("gpl-2.0", "gpl-3.0", "lgpl-2.1", "lgpl-3.0", "agpl-3.0", "mpl-2.0", "epl-2.0", "eupl-1.1", "eupl-1.2"),
+        *("cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "ecl-2.0", "bsl-1.0", "afl-3.0", "artistic-2.0"),
+    )
+)
+"""Licences that the card's readers know; any other is `other` with its name."""
+FORMATS = {".safetensors": "safetensors", ".onnx": "onnx"}
+
+
+def front_matter(known: Standing) -> Markdown:
+    """The metadata between its `---` lines; only what is known is said."""
+    from ruamel.yaml import YAML
+
+    stream = io.StringIO()
+    writer = YAML(typ="safe", pure=True)
+    writer.default_flow_style = False
+    writer.allow_unicode = True
+    writer.width = 120
+    writer.sort_base_mapping_type_on_output = False  # pyright: ignore[reportAttributeAccessIssue]
+    writer.dump(metadata(known), stream)
+    return Markdown(f"---\n{stream.getvalue()}---")
+
+
+def metadata(known: Standing) -> dict[str, Any]:
+    """The metadata as a mapping."""
+    model, results = known.contract.model, _results(known)
+    formats = {FORMATS[suffix] for path in known.model_files if (suffix := PurePosixPath(path).suffix) in FORMATS}
+    return {
+        "model_name": model.name,
+        "library_name": "mlflow",
+        "tags": ["beampermit", *sorted(formats)],
+        **_license(known.license),
+        **({"model-index": [{"name": model.name, "results": [results]}]} if results else {}),
+    }
+
+
+def _license(given: str | None) -> dict[str, str]:
+    if given is None:
+        return {}
+    name = visible(given).casefold()
+    return {"license": name} if name in LICENSES else {"license": "other", "license_name": visible(given)}
+
+
+def _results(known: Standing) -> dict[str, Any]:
+    """Measured values of the contract's metrics on the test split; empty where nothing was measured."""
+    contract = known.contract
+    metrics = [
+        {"type": metric.name, "name": metric.name, "value": known.metrics[metric.name]}
+        for metric in contract.metrics
+        if metric.name in known.metrics
+    ]
+    if not metrics:
+        return {}
+    dataset = {"type": contract.model.name, "name": contract.dataset.splits["test"], "split": "test"}
+    return {"task": {"type": "other"}, "dataset": dataset, "metrics": metrics}
 
 
 def card(known: Standing) -> Markdown:
     """The card as Markdown, with metadata on top and diagrams that GitHub draws."""
-    from beampermit.documents import mermaid
+    from beampermit.documents import charts
 
-    return _card(known, mermaid.chart, "")
+    return _card(known, charts.chart, "")
 
 
 def card_page(known: Standing) -> str:
     """The card as one HTML page with drawings."""
-    from beampermit.documents import drawings
+    from beampermit.documents import charts
 
-    images = {chart.title: drawings.chart(chart) for chart in known.plots.charts}
+    images = {chart.title: charts.drawings_chart(chart) for chart in known.plots.charts}
     if known.plots.confusion:
-        images["Confusion"] = drawings.confusion(known.plots.confusion)
+        images["Confusion"] = charts.confusion(known.plots.confusion)
     text = _card(known, lambda chart: drawing(chart.title), drawing("Confusion"))
     return page(text, f"{known.contract.model.name}: model card", images)
 
 
 def _card(known: Standing, chart: object, confusion: str) -> Markdown:
-    rows = comparison.compared(known.contract, known.metrics, {}, None)
+    rows = metrics.compared(known.contract, known.metrics, {}, None)
     named = {row.metric.name for row in rows}
-    kinds = {name: value for name, value in known.metrics.items() if name.startswith(comparison.RECALL)}
-    groups = measured.groups(known.verdicts)
+    kinds = {name: value for name, value in known.metrics.items() if name.startswith(metrics.RECALL)}
+    groups = evidence.groups(known.verdicts)
     values = {
         "known": known,
         "contract": known.contract,
         "model": known.contract.model,
         "metadata": front_matter(known),
         "rows": rows,
-        "kinds": {name.removeprefix(comparison.RECALL): value for name, value in kinds.items()},
+        "kinds": {name.removeprefix(metrics.RECALL): value for name, value in kinds.items()},
         "others": {name: value for name, value in known.metrics.items() if name not in named and name not in kinds},
         "missing": _missing,
         "listed": _listed,
         "groups": groups,
         "apart": tuple(dict.fromkeys(group.by for group in groups.subgroups)),
         "crossed": _crossed,
-        "uncertainty": measured.uncertainty(known.verdicts, known.permit),
+        "uncertainty": evidence.uncertainty(known.verdicts, known.permit),
         "plots": known.plots,
         "chart": chart,
         "confusion": confusion,

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from beampermit.contract.dataset import About, Split
-from beampermit.datasets import pedigree
+from beampermit.datasets import lineage
 from beampermit.datasets.differences import bars
-from beampermit.datasets.labels import opinions, review
-from beampermit.datasets.pedigree import Pedigree
+from beampermit.datasets.labels import annotations, review
+from beampermit.datasets.lineage import Pedigree
 from beampermit.datasets.profile import Profile, Shape, profile
 from beampermit.datasets.tables import Table, open_tables
 from beampermit.documents import papers
@@ -79,14 +79,14 @@ class Sheet:
 
     def html(self) -> str:
         """The datasheet as one page with drawings."""
-        from beampermit.documents import drawings
+        from beampermit.documents import charts
 
-        images = {"Labels": drawings.balance(self.shape.target or "", {p.name: p.balance for p in self.profiles})}
+        images = {"Labels": charts.balance(self.shape.target or "", {p.name: p.balance for p in self.profiles})}
         for name in self.shape.signals:
             shown = {p.name: p.signals[name].bins for p in self.profiles if name in p.signals and p.signals[name].bins}
             span = next((p.signals[name].span for p in self.profiles if name in p.signals), None)
             if shown and span:
-                images[name] = drawings.histogram(name, self.shape.units.get(name, ""), span, shown)
+                images[name] = charts.histogram(name, self.shape.units.get(name, ""), span, shown)
         return page(
             self._made(lambda name: drawing(name) if name in images else Markdown()), f"{self.name}: datasheet", images
         )
@@ -103,7 +103,7 @@ def datasheet(project: Project) -> Sheet:
     if absent:
         raise Tripped(f"{absent[0]} is not here", hint="beampermit data pull")
     labels, *splits = open_tables(project.root, {"labels": dataset.labels, **dataset.splits})
-    said = opinions.read(project.root, dataset, dataset.review) if dataset.review else ()
+    said = annotations.read(project.root, dataset, dataset.review) if dataset.review else ()
     shape = Shape.of(contract)
     found, missing = _pedigree(project, dataset.lineage)
     return Sheet(
@@ -131,6 +131,6 @@ def _profiles(tables: list[Table], shape: Shape) -> tuple[Profile, ...]:
 
 def _pedigree(project: Project, path: str) -> tuple[Pedigree | None, str]:
     try:
-        return pedigree.read(project.root, path), ""
+        return lineage.read(project.root, path), ""
     except BadInput as error:
         return None, str(error)

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from beampermit.datasets.bound import Bound
-from beampermit.documents import markdown, numbers
+from beampermit.documents import markdown
 from beampermit.documents.markdown import Markdown
 
 LIMIT = 65_536
@@ -86,11 +86,11 @@ def _environment() -> Any:
         "prose": markdown.prose,
         "block": markdown.block,
         "link": markdown.link,
-        "number": numbers.number,
-        "exact": numbers.exact,
-        "signed": numbers.signed,
-        "size": numbers.size,
-        "duration": numbers.duration,
+        "number": markdown.number,
+        "exact": markdown.exact,
+        "signed": markdown.signed,
+        "size": markdown.size,
+        "duration": markdown.duration,
         "bound": _bound,
     }
     return environment
@@ -104,7 +104,7 @@ def _bound(bound: Bound | None) -> str:
     if bound is None:
         return "none"
     files = f", {bound.files} files" if bound.files is not None else ""
-    size = numbers.size(bound.size) if bound.size is not None else "size unknown"
+    size = markdown.size(bound.size) if bound.size is not None else "size unknown"
     return f"{size}{files}, {bound.hash[:8]}"
 
 

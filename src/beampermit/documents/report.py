@@ -5,26 +5,76 @@ All that it says is in one strict record, so whoever holds `report.json` can wri
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
 from beampermit import __version__
+from beampermit.changes import metrics
+from beampermit.changes.base_and_head import Sides
+from beampermit.changes.contract_changes import promises
+from beampermit.changes.data import Swap, data, rows
+from beampermit.changes.dataset import Told, evidence
+from beampermit.changes.flat import Move
+from beampermit.changes.metrics import Champion, Compared
+from beampermit.changes.packages import packages
+from beampermit.changes.settings import settings
+from beampermit.contract import FILE_NAME, Contract, parse_contract
 from beampermit.datasets.bound import Count
-from beampermit.documents import papers
-from beampermit.documents.bounds import bounded
-from beampermit.documents.changes.data import Swap
-from beampermit.documents.changes.flat import Move
+from beampermit.documents import papers, standing
 from beampermit.documents.charts import Plots
-from beampermit.documents.comparison import Champion, Compared
-from beampermit.documents.data_changes import Told
-from beampermit.documents.judged import LAMPS, Judged, merged
 from beampermit.documents.markdown import Markdown
 from beampermit.documents.page import page
 from beampermit.errors import BadInput
+from beampermit.github.event import head
+from beampermit.project import Project
 from beampermit.reading import first_fault, parse_json
-from beampermit.verdict import Record
+from beampermit.verdicts.merge import LAMPS, Judged, judged, merged
+from beampermit.verdicts.verdict import Record
+
+STEPS = ((2_000, 20_000), (500, 4_000), (100, 1_000), (20, 200))
+"""Rows of a list and characters of a text, generous first."""
+WHOLE = ("judged", "plots")
+"""Fields whose lists are never cut: each verdict counts, and half a curve misleads."""
+
+
+def bounded(tree: dict[str, Any], limit: int) -> dict[str, Any]:
+    """`tree` as JSON of at most `limit` bytes, cut by the first of `STEPS` that does it; `cut` counts rows by field."""
+    made = tree
+    for items, length in STEPS:
+        cut: dict[str, int] = {}
+        made = {key: _cut(value, key, items, length, cut) for key, value in tree.items()} | {"cut": cut}
+        if len(json.dumps(made, ensure_ascii=False, default=str).encode()) <= limit:
+            break
+    return made
+
+
+def _cut(node: Any, field: str, rows: int, length: int, cut: dict[str, int]) -> Any:
+    if isinstance(node, str):
+        return _text(node, length)
+    if isinstance(node, dict):
+        items = _first(list(node.items()), field, rows, cut)
+        return {_text(str(key), length): _cut(value, field, rows, length, cut) for key, value in items}
+    if isinstance(node, list | tuple):
+        return [_cut(value, field, rows, length, cut) for value in _first(list(node), field, rows, cut)]
+    return node
+
+
+def _first(items: list[Any], field: str, rows: int, cut: dict[str, int]) -> list[Any]:
+    if len(items) <= rows or field in WHOLE:
+        return items
+    cut[field] = cut.get(field, 0) + len(items) - rows
+    return items[:rows]
+
+
+def _text(value: str, length: int) -> str:
+    """Without halves of character pairs, which no file can hold."""
+    whole = value.encode("utf-8", "replace").decode() if not value.isascii() else value
+    return whole if len(whole) <= length else whole[: length - 1] + "…"
+
 
 TEMPLATE = "report.md.j2"
 FILE = "report.json"
@@ -132,13 +182,13 @@ class Report(Record):
 
     def html(self, images: Mapping[str, bytes] | None = None) -> str:
         """The whole report as one page; `images` are its drawings where they are made already."""
-        from beampermit.documents import drawings
+        from beampermit.documents import charts
         from beampermit.documents.page import drawing
 
-        made = drawings.images(self.plots) if images is None else images
-        values = self._values(lambda chart: drawing(chart.title), drawing(drawings.CONFUSION))
+        made = charts.images(self.plots) if images is None else images
+        values = self._values(lambda chart: drawing(chart.title), drawing(charts.CONFUSION))
         text = papers.join(papers.blocks(TEMPLATE, values))
-        addresses = {title: drawings.address(image) for title, image in made.items()}
+        addresses = {title: charts.address(image) for title, image in made.items()}
         return page(text, f"{self.name}: {self.judged.headline}", addresses)
 
     def json_text(self) -> str:
@@ -166,9 +216,9 @@ class Report(Record):
         }
 
     def _short(self, limit: int, where: Markdown, measure: Callable[[str], int]) -> Markdown:
-        from beampermit.documents import mermaid
+        from beampermit.documents import charts
 
-        made = papers.blocks(TEMPLATE, self._values(mermaid.chart, ""))
+        made = papers.blocks(TEMPLATE, self._values(charts.chart, ""))
         return papers.shorten(made, EXPENDABLE, TITLES, where, limit, measure)
 
     def _values(self, chart: Callable[[Any], Markdown], confusion: str) -> dict[str, Any]:
@@ -204,3 +254,102 @@ def read_report(content: bytes, expected: Mapping[str, str], name: str = FILE) -
     said = found.judged
     judged = merged(said.verdicts, expected, unread=said.unread, places=said.places, referees=said.referees)
     return found.model_copy(update={"judged": judged})
+
+
+WATCHED = (".github/", ".dvc/config", ".pre-commit-config.yaml")
+"""Files that decide what runs and where data comes from: a change of one is a warning."""
+
+
+def gather(project: Project, folder: Path, expected: Mapping[str, str]) -> Report:
+    """What is to be said of the work tree, judged by the files of verdicts below `folder`.
+
+    `expected` are the ids of all interlocks with their titles: one without a verdict is shown. A base branch that is
+    gone, or that shares no commit with this one, is told and ends nothing.
+    """
+    notes: list[str] = []
+    project = _with_base_or_alone(project, notes)
+    problems = standing.Problems()
+    commit = project.git.head()
+    found = judged(folder, expected, commit)
+    contract = problems.tried(lambda: project.contract, None)
+    sides = Sides(project)
+    if sides.strangers:
+        notes.append(
+            "This branch and its base share no commit in this clone: one of them was force-pushed, or the clone is"
+            " shallow. What differs is told against the tip of the base."
+        )
+    here = problems.tried(lambda: standing.metrics(project, contract), {}) if contract else {}
+    base = standing.base_metrics(project, _base_contract(project) or contract) if contract else {}
+    champion = metrics.champion(found.verdicts)
+    judge = _base_contract(project) or contract
+    named = {metric.name for metric in judge.metrics} if judge else set()
+    gates, words = _promises(sides, contract)
+    return kept(
+        Report(
+            name=contract.model.name if contract else project.root.name,
+            judged=_without_evidence(found),
+            commit=commit,
+            head=head() or commit,
+            tree=project.git.work_tree(),
+            base=project.base,
+            notes=tuple(notes),
+            metrics=metrics.compared(judge, here, base, champion) if judge else (),
+            others={
+                name: value for name, value in here.items() if name not in named and not name.startswith(metrics.RECALL)
+            },
+            kinds={
+                name.removeprefix(metrics.RECALL): (value, base.get(name))
+                for name, value in here.items()
+                if name.startswith(metrics.RECALL)
+            },
+            champion=champion,
+            gates=gates,
+            words=words,
+            data=problems.tried(lambda: data(sides), ()),
+            rows=rows(found.verdicts),
+            changes=evidence(found.verdicts),
+            settings=problems.tried(lambda: settings(sides), {}),
+            packages=problems.tried(lambda: packages(sides), ()),
+            watched=tuple(path for path in sides.touched() if path.startswith(WATCHED)),
+            plots=_drawn(project, contract, problems),
+            problems=tuple(map(Problem.of, problems.found)),
+        )
+    )
+
+
+def _with_base_or_alone(project: Project, notes: list[str]) -> Project:
+    try:
+        _ = project.base
+    except BadInput as error:
+        notes.append(
+            f"{error.message}: it was deleted or renamed. Nothing is compared, and the gates are this branch's."
+        )
+        return project.alone()
+    return project
+
+
+def _drawn(project: Project, contract: Contract | None, problems: standing.Problems) -> Plots:
+    return problems.tried(lambda: standing.drawn(project, contract).thinned(), Plots()) if contract else Plots()
+
+
+def _without_evidence(found: Judged) -> Judged:
+    """What the report needs of evidence stands in fields of its own."""
+    verdicts = tuple(verdict.model_copy(update={"evidence": {}}) for verdict in found.verdicts)
+    return Judged(verdicts, found.missing, found.unread, found.places, found.referees)
+
+
+def _base_contract(project: Project) -> Contract | None:
+    try:
+        return project.base_contract
+    except BadInput:
+        return None  # PRF001 says so; a report shows what can be shown
+
+
+def _promises(sides: Sides, contract: Contract | None) -> tuple[tuple[Move, ...], tuple[Move, ...]]:
+    text = sides.before(FILE_NAME)
+    if text is None or contract is None:
+        return (), ()
+    try:
+        return promises(parse_contract(text, FILE_NAME), contract)
+    except BadInput:
+        return (), ()

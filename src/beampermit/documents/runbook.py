@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from beampermit.contract import Contract
+from beampermit.contract.alarms import unanswered
 from beampermit.contract.causes import causes, limits
 from beampermit.documents import papers
-from beampermit.documents.guidance import unanswered
-from beampermit.documents.markdown import Markdown
-from beampermit.documents.numbers import duration, exact
+from beampermit.documents.markdown import Markdown, duration, exact
 from beampermit.documents.page import page
 from beampermit.documents.standing import Standing
 

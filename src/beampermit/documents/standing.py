@@ -2,26 +2,67 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
+from beampermit.changes.base_and_head import Sides
+from beampermit.changes.data import after
 from beampermit.contract import FILE_NAME, Contract
 from beampermit.datasets.bound import Bound
 from beampermit.datasets.devices import device_table
 from beampermit.digest import digest_file
-from beampermit.documents import facts, measured
-from beampermit.documents.changes.data import after
-from beampermit.documents.changes.sides import Sides
-from beampermit.documents.charts import Plots
+from beampermit.documents.charts import Plots, plots
 from beampermit.environments.choice import BACKENDS, lock_files
-from beampermit.errors import Tripped
+from beampermit.errors import BadInput, Tripped
+from beampermit.models.manifest import Manifest
+from beampermit.models.metrics import parse_metrics, read_metrics
 from beampermit.permit.statement import Statement, read_statement
 from beampermit.project import Project
-from beampermit.reading import parse_toml
+from beampermit.reading import parse_toml, read_json
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
-from beampermit.saved_model.manifest import Manifest
-from beampermit.verdict import Verdict
+from beampermit.verdicts import evidence
+from beampermit.verdicts.verdict import Verdict
+
+Read = TypeVar("Read")
+
+
+@dataclass
+class Problems:
+    """Files that are there and cannot be accepted: a paper shows them, and the command ends in their exit code."""
+
+    found: list[BadInput] = field(default_factory=list)
+
+    def tried(self, read: Callable[[], Read], instead: Read) -> Read:
+        """What `read` gives, or `instead` with its error kept."""
+        try:
+            return read()
+        except BadInput as error:
+            self.found.append(error)
+            return instead
+
+
+def metrics(project: Project, contract: Contract) -> dict[str, float]:
+    """The metrics of the work tree; empty where evaluation has not run. Raises `BadInput` for a broken file."""
+    path = project.path(contract.evaluation.metrics)
+    return read_metrics(path, contract.evaluation.metrics) if path.is_file() else {}
+
+
+def base_metrics(project: Project, contract: Contract) -> dict[str, float]:
+    """The metrics committed on the base branch; empty where there are none, or none that can be compared with."""
+    text = project.git.read(project.base, contract.evaluation.metrics) if project.base else None
+    try:
+        return parse_metrics(text, contract.evaluation.metrics) if text else {}
+    except BadInput:
+        return {}
+
+
+def drawn(project: Project, contract: Contract) -> Plots:
+    """What evaluation gave to be drawn. Raises `BadInput` for a broken file."""
+    path = project.path(contract.evaluation.plots)
+    return plots(read_json(path), contract.evaluation.plots) if path.is_file() else Plots()
 
 
 @dataclass(frozen=True)
@@ -75,15 +116,15 @@ def standing(project: Project, permit: Path | None = None, verdicts: Path | None
         permit=_permit(permit, contract, commit) if permit else None,
         champion=champion,
         before=before,
-        metrics=facts.metrics(project, contract),
-        plots=facts.drawn(project, contract),
+        metrics=metrics(project, contract),
+        plots=drawn(project, contract),
         files=Manifest.read(manifest, contract.model.manifest).files if manifest.exists() else {},
         bound={path: bound for path, bound in after(sides).items() if path not in sides.tracked},
         digests=_digests(project),
         license=_license(project),
         row=row,
         devices=devices,
-        verdicts=measured.read(verdicts, commit) if verdicts else (),
+        verdicts=evidence.read(verdicts, commit) if verdicts else (),
     )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from beampermit.verdict import Location, Outcome, Verdict
+from beampermit.verdicts.verdict import Location, Outcome, Verdict
 
 LAMPS = {Outcome.CLOSED: "green", Outcome.TRIPPED: "red", Outcome.SKIPPED: "yellow", Outcome.ERROR: "magenta"}
 
@@ -46,7 +47,8 @@ def _first(verdicts: list[Verdict]) -> Iterator[Any]:
     from rich.text import Text
 
     from beampermit.documents.markdown import visible
-    from beampermit.documents.steps import steps
+
+    pass
 
     found = steps(verdicts)
     if len(found) < 2:
@@ -74,7 +76,7 @@ def as_json(verdicts: list[Verdict]) -> str:
 def markdown(verdicts: list[Verdict]) -> str:
     """A headline, a table of what is open, how to mend it, and what is closed, folded: for a comment or a summary."""
     from beampermit.documents import papers
-    from beampermit.documents.judged import LAMPS, merged
+    from beampermit.verdicts.merge import LAMPS, merged
 
     found = merged(verdicts, {verdict.id: verdict.title for verdict in verdicts})
     return papers.join(papers.blocks("verdicts.md.j2", {"judged": found, "lamps": LAMPS}))
@@ -141,3 +143,36 @@ def _places(verdict: Verdict) -> str:
     shown = [place.file if place.line is None else f"{place.file}:{place.line}" for place in verdict.locations[:SHOWN]]
     more = len(verdict.locations) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+ORDER = (
+    *("ENV001", "ENV002", "DAT002", "DAT001", "DAT008", "DOC001", "DOC002", "TST001", "TST004", "GIT003"),
+    *("ENV", "DAT", "TST", "MDL", "PRF", "REP", "DOC", "GIT"),
+)
+"""Ids, then whole families: a lock and data that others can fetch come before promises, promises before proofs."""
+FOLLOWS = "not looked at:"
+"""How the runner begins the reason of an interlock that waits for another one."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do, for one interlock and for `others` that wait for the same."""
+
+    id: str
+    others: tuple[str, ...]
+    reason: str
+
+
+def steps(verdicts: Iterable[Verdict]) -> tuple[Step, ...]:
+    """What to do, most useful first; what would close by itself when something else is mended is not named."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for verdict in sorted(verdicts, key=lambda one: rank(one.id)):
+        if not verdict.closed and not verdict.reason.startswith(FOLLOWS):
+            alone = "" if verdict.outcome is Outcome.SKIPPED else verdict.id
+            found.setdefault((alone, verdict.reason), []).append(verdict.id)
+    return tuple(Step(ids[0], tuple(ids[1:]), reason) for (_, reason), ids in found.items())
+
+
+def rank(id: str) -> int:
+    """Lower is sooner."""
+    return next((place for place, name in enumerate(ORDER) if id.startswith(name)), len(ORDER))

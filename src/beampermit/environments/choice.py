@@ -8,7 +8,7 @@ from pathlib import Path
 from beampermit.environments.backend import Backend, Lock, Watch
 from beampermit.environments.bundle import Bundled, write
 from beampermit.environments.conda_lock import CondaLock
-from beampermit.environments.conda_lock import bundle as conda
+from beampermit.environments.conda_lock import packages as conda
 from beampermit.environments.conda_lock.channels import current_platform
 from beampermit.environments.platforms import current
 from beampermit.environments.uv import Uv, files

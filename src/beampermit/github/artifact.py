@@ -11,8 +11,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from beampermit.errors import BadInput
-from beampermit.github.answers import Artifact, understood
-from beampermit.github.client import Client, Refused
+from beampermit.github.client import Artifact, Client, Refused, understood
 
 if TYPE_CHECKING:
     from zipfile import ZipFile, ZipInfo

@@ -8,11 +8,76 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from beampermit.errors import BadInput, Outside
-from beampermit.github.reply import LONGEST, Reply, path_of
+from beampermit.reading import first_fault, parse_json
+
+LONGEST = 60.0
+"""Seconds: who asks us to wait longer than this is not waited for."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer of GitHub's to `method` of an address: what httpx has of it, and its bytes."""
+
+    method: str
+    address: str
+    found: Any
+    content: bytes
+
+    @property
+    def status(self) -> int:
+        """HTTP's."""
+        return self.found.status_code
+
+    @property
+    def links(self) -> Mapping[str, Mapping[str, str]]:
+        """The addresses that it leads on to, such as `next`."""
+        return self.found.links
+
+    def json(self) -> Any:
+        """The answer as JSON. Raises `Outside` for anything else."""
+        try:
+            return parse_json(self.content, "answer")
+        except BadInput as error:
+            raise Outside(f"GitHub's answer to {self.method} {path_of(self.address)} is {error.message}") from None
+
+    @property
+    def why(self) -> str:
+        """A line about a refusal, with GitHub's own words where it has some."""
+        try:
+            body = self.json()
+        except Outside:
+            body = None
+        said = body.get("message", "") if isinstance(body, Mapping) else ""
+        words = "".join(character if character.isprintable() else " " for character in str(said))
+        return (
+            f"GitHub answers {self.method} {path_of(self.address)} with {self.status} {' '.join(words.split())[:200]}"
+        )
+
+    @property
+    def wait(self) -> float | None:
+        """Seconds to rest before asking again, where a limit is what refused; None where it is not."""
+        headers = self.found.headers
+        if self.status not in (403, 429):
+            return None
+        after = headers.get("retry-after", "")
+        if after.isdecimal():
+            return float(after)
+        reset = headers.get("x-ratelimit-reset", "")
+        if headers.get("x-ratelimit-remaining") == "0" and reset.isdecimal():
+            return max(0.0, float(reset) - time.time()) + 1
+        return LONGEST if self.status == 429 or b"secondary rate limit" in self.content else None
+
+
+def path_of(address: str) -> str:
+    """What an error shows of an address: no host, and nothing that was asked."""
+    return urlsplit(address).path
+
 
 API = "https://api.github.com"
 VERSION = "2022-11-28"
@@ -249,3 +314,80 @@ def _hint(status: int) -> str:
 
 def _words(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
+
+
+class Answer(BaseModel):
+    """A part of an answer: types are strict, what is not read here may be anything."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+
+class Author(Answer):
+    """Who wrote something."""
+
+    login: str
+
+
+class Comment(Answer):
+    """A comment below a pull request; its author is None where the account is gone."""
+
+    id: int
+    body: str = ""
+    user: Author | None
+    html_url: str
+
+
+class Fork(Answer):
+    """A repository, `OWNER/NAME`."""
+
+    full_name: str
+
+
+class Side(Answer):
+    """A branch and the commit it is on; the repository is None where it was deleted."""
+
+    sha: str
+    ref: str
+    repo: Fork | None
+
+
+class Pull(Answer):
+    """A pull request. `state` is open or closed; a locked one takes no comments."""
+
+    number: int
+    state: str
+    locked: bool
+    head: Side
+
+
+class Run(Answer):
+    """A run of a workflow. `event` is what started it, `conclusion` how it ended: None while it runs."""
+
+    id: int
+    run_attempt: int
+    event: str
+    conclusion: str | None
+    head_sha: str
+    head_branch: str | None
+    head_repository: Fork | None
+
+
+class Artifact(Answer):
+    """What a job of a run uploaded."""
+
+    id: int
+    name: str
+    expired: bool
+    size_in_bytes: int
+
+
+Kind = TypeVar("Kind", bound=Answer)
+
+
+def understood(kind: type[Kind], value: Any) -> Kind:
+    """`value` as one of these. Raises `Outside` that names what is not as it should be."""
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        fault = first_fault(error, kind.__name__.lower())
+        raise Outside(f"GitHub's answer is not understood: {fault}") from None

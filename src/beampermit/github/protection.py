@@ -14,8 +14,7 @@ from urllib.parse import quote, urlsplit
 from pydantic import Field, ValidationError
 
 from beampermit.errors import BadInput, Outside, Tripped
-from beampermit.github.answers import Answer
-from beampermit.github.client import Client, Limited, Refused
+from beampermit.github.client import Answer, Client, Limited, Refused
 from beampermit.github.rulesets import GITHUB_ACTIONS
 from beampermit.reading import first_fault
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from beampermit.errors import Outside
-from beampermit.github.answers import Pull, Run, understood
-from beampermit.github.client import Client, Refused, Unsure
+from beampermit.github.client import Client, Pull, Refused, Run, Unsure, understood
 
 
 def pull(client: Client, number: int) -> Pull:

@@ -9,8 +9,7 @@ from typing import Any
 
 from beampermit.digest import digest_file
 from beampermit.errors import Conflict, Outside
-from beampermit.github.answers import Answer, understood
-from beampermit.github.client import Client, Refused, Unsure
+from beampermit.github.client import Answer, Client, Refused, Unsure, understood
 
 TRIES = 3
 """So often it is looked whether what was sent without an answer arrived."""

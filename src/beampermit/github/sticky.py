@@ -6,14 +6,88 @@ each run brings that one up to date if it knows better, and removes its own.
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from beampermit.errors import BadInput, Outside
-from beampermit.github.answers import Comment, understood
-from beampermit.github.client import Client, Refused, Unsure
-from beampermit.github.watermark import TITLE, Mark, is_marked, mark_of, says, signed
+from beampermit.files import write_text
+from beampermit.github.client import Client, Comment, Refused, Unsure, understood
+from beampermit.processes import run
+
+TITLE = "beampermit"
+_IMAGE = "https://cml.dev/watermark.png"
+_ESCAPED = str.maketrans({sign: f"\\{sign}" for sign in "_*[<"})
+_MARK = re.compile(r"<!-- beampermit run (\d{1,18}) attempt (\d{1,9}) head ([0-9a-f]{40,64}) -->\s+\S[^\n]*\s*\Z")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Run, its attempt, and the head commit that a comment tells about."""
+
+    run: int
+    attempt: int
+    head: str
+
+    def __str__(self) -> str:
+        return f"<!-- beampermit run {self.run} attempt {self.attempt} head {self.head} -->"
+
+    def newer_than(self, other: Mark) -> bool:
+        """Whether this was written later for the same head; of another head, nothing is known."""
+        return self.head == other.head and (self.run, self.attempt) > (other.run, other.attempt)
+
+
+def marked(report: str, mark: Mark) -> str:
+    """A comment without the last line, which CML adds itself."""
+    return f"{report.rstrip()}\n\n{mark}\n"
+
+
+def signed(report: str, mark: Mark, title: str = TITLE) -> str:
+    """A whole comment."""
+    return f"{marked(report, mark)}\n<!-- {watermark(mark.head, title)} -->\n"
+
+
+def watermark(head: str, title: str = TITLE) -> str:
+    """CML's watermark, as CML writes it."""
+    return f'![]({_IMAGE}#{head} "{_title(title)}")'
+
+
+def is_marked(body: str, title: str = TITLE) -> bool:
+    """Whether this is the comment with that title, by CML or by us; where CML knows no commit it names none."""
+    return re.search(rf'!\[\]\({re.escape(_IMAGE)}(?:#[0-9a-fA-F]+)? "{re.escape(_title(title))}"\)', body) is not None
+
+
+def read(body: str) -> tuple[str, Mark] | None:
+    """The report in a comment, and what it was written for; None where we did not write it."""
+    found = _MARK.search(body)
+    if found is None:
+        return None
+    return _plain(body[: found.start()]), Mark(int(found[1]), int(found[2]), found[3])
+
+
+def says(body: str, report: str, mark: Mark) -> bool:
+    """Whether a comment says this already, by whichever program it was written."""
+    return read(body) == (_plain(report), mark)
+
+
+def mark_of(body: str) -> Mark | None:
+    """What a comment was written for; None where we did not write it."""
+    found = read(body)
+    return found[1] if found else None
+
+
+def _plain(text: str) -> str:
+    return text.replace("\r\n", "\n").strip()
+
+
+def _title(title: str) -> str:
+    return f"CML watermark {title}".strip().translate(_ESCAPED)
+
 
 BOT = "github-actions[bot]"
 """Who speaks with a job's own token, on GitHub and on Enterprise Server."""
@@ -160,3 +234,39 @@ class Sticky:
     def _is_ours(self, comment: Comment) -> bool:
         written = comment.user is not None and comment.user.login == self.author
         return written and is_marked(comment.body, self.title)
+
+
+SECONDS = 120
+
+
+def writer(client: Client, number: int, title: str) -> Callable[[str, Mark], None]:
+    """What writes a comment on pull request `number`. Raises `BadInput` where there is no `cml`."""
+    program = shutil.which("cml")
+    if program is None:
+        raise BadInput("there is no program 'cml' on this machine", hint="leave --via away: beampermit needs none")
+    server = os.environ.get("GITHUB_SERVER_URL") or "https://github.com"
+
+    def write(report: str, mark: Mark) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "report.md"
+            write_text(file, marked(report, mark))
+            ended = run(
+                [
+                    *(program, "comment", "update", "--driver=github", "--publish=false", f"--target=pr/{number}"),
+                    *(f"--watermark-title={title}", f"--repo={server}/{client.repository}", file),
+                ],
+                cwd=Path(folder),
+                env={
+                    "REPO_TOKEN": client.token,
+                    # A watermark without a commit is one that CML itself does not find again.
+                    **{"GITHUB_SHA": mark.head, "GITHUB_EVENT_NAME": ""},
+                    "ITERATIVE_DO_NOT_TRACK": "1",
+                    # It declares every folder of this machine safe for git, in whatever this names.
+                    "GIT_CONFIG_GLOBAL": str(Path(folder) / "gitconfig"),
+                },
+                timeout=SECONDS,
+            )
+        if ended.code:
+            raise Outside(f"cml writes no comment: {ended.tail.replace(client.token, '***')[:200]}")
+
+    return write

@@ -8,7 +8,7 @@ from beampermit.contract import FILE_NAME, Contract
 from beampermit.errors import several
 from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
 from beampermit.project import Project
-from beampermit.verdict import Location
+from beampermit.verdicts.verdict import Location
 
 SHOWN = 6
 """As many gaps are named in a reason as a line holds; the evidence has all."""
@@ -36,7 +36,7 @@ class DOC002(Interlock):
     def check(self, project: Project, contract: Contract) -> Finding:
         """These keys of `contract.yaml` only a person can write; card and runbook are made from them. Write each where
         it is named, then look at the papers with `beampermit card` and `beampermit runbook`."""
-        from beampermit.documents.completeness import gaps
+        from beampermit.contract.completeness import gaps
 
         found = gaps(contract, project.path(FILE_NAME).read_text(encoding="utf-8"))
         if found:
@@ -55,7 +55,7 @@ class DOC003(Interlock):
         """Each limit of an output, each answer that cannot be trusted, each input that may be too old, and drift wakes
         somebody. Write under `operations.alarms` in `contract.yaml` what it means and what is done, name under
         `raised_by` what raises it, then read it as the operator will: `beampermit runbook`."""
-        from beampermit.documents.guidance import problems
+        from beampermit.contract.alarms import problems
 
         found = problems(contract, project.path(FILE_NAME).read_text(encoding="utf-8"))
         if found:

@@ -6,17 +6,15 @@ from collections.abc import Sequence
 
 from beampermit.contract import FILE_NAME
 from beampermit.environments import Environment
-from beampermit.environments.addresses import untrusted
+from beampermit.environments.addresses import uncovered, untrusted
 from beampermit.environments.backend import Backend, Lock, Problem, Specification
 from beampermit.environments.choice import backend_of
-from beampermit.environments.coverage import uncovered
-from beampermit.environments.environment import environment_of
-from beampermit.environments.pythons import disagreeing
+from beampermit.environments.environment import disagreeing, environment_of
 from beampermit.errors import BadInput, several
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Absent, Finding, Interlock, closed, tripped
 from beampermit.project import Project
-from beampermit.verdict import Location
+from beampermit.verdicts.verdict import Location
 
 MOST = 20
 """So many problems are kept as evidence; the reason says how many there are."""

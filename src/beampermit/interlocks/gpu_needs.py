@@ -7,8 +7,8 @@ from pathlib import Path
 
 from beampermit.contract.part import version
 from beampermit.contract.software import Gpu
-from beampermit.environments.gpus import Gpus
-from beampermit.verdict import Location
+from beampermit.environments.platforms import Gpus
+from beampermit.verdicts.verdict import Location
 
 
 def too_small(asked: Gpu, driver: str, seen: Gpus) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from beampermit.errors import BadInput, BeampermitError, Tripped
-from beampermit.verdict import Location, Outcome
+from beampermit.verdicts.verdict import Location, Outcome
 
 
 @dataclass(frozen=True)

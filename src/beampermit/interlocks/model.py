@@ -17,10 +17,10 @@ from beampermit.environments import Environment
 from beampermit.errors import BadInput, Tripped, several
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Absent, Finding, Interlock, closed, faulty, tripped
-from beampermit.metrics import said
+from beampermit.models import SavedModel
+from beampermit.models.metrics import said
+from beampermit.models.mlmodel import FILE_NAME as MLMODEL
 from beampermit.project import Project
-from beampermit.saved_model import SavedModel
-from beampermit.saved_model.mlmodel import FILE_NAME as MLMODEL
 
 PACKAGED_CONTRACT = "artifacts/contract.yaml"
 SHOWN = 10
@@ -53,7 +53,7 @@ class Examined:
 @provides
 def examined(project: Project, contract: Contract, environment: Environment, model: SavedModel) -> Examined:
     """The saved model, loaded and given all inputs of the evaluation once, for every interlock that judges it."""
-    from beampermit.probe import examine
+    from beampermit.models.probing import examine
 
     inputs = project.path(contract.evaluation.inputs)
     if not inputs.is_file():
@@ -76,7 +76,7 @@ class MDL001(Interlock):
     def check(self, project: Project, contract: Contract, model: SavedModel) -> Finding:
         """The files are not those that `manifest.json` binds. Run `dvc repro package` and commit `manifest.json` and
         `dvc.lock`; if only your copy is stale, run `beampermit data pull`."""
-        from beampermit.saved_model.manifest import Manifest, compare
+        from beampermit.models.manifest import Manifest, compare
 
         name = contract.model.manifest
         try:
@@ -109,7 +109,7 @@ class MDL002(Interlock):
     def check(self, project: Project, model: SavedModel) -> Finding:
         """A file of the saved model may run code when it is read, or is not what its name says. Save weights as
         safetensors or ONNX and the model as models-from-code (see `package.py`), then run `dvc repro package`."""
-        from beampermit.saved_model.formats import problem
+        from beampermit.models.formats import problem
 
         paths = sorted(path for path in model.folder.rglob("*") if path.is_symlink() or not path.is_dir())
         found = {
@@ -190,7 +190,7 @@ class MDL005(Interlock):
         training and saved with the model, that looks at one row at a time and keeps nothing; then run `dvc repro`.
         What training gave is `evaluation.scores` of `contract.yaml`: a Parquet file that the pipeline's evaluation
         writes, of the same columns as `{scores}`, and that the manifest lists."""
-        from beampermit.probe.replay import replay
+        from beampermit.models.replay import replay
 
         recorded = contract.evaluation.scores
         if recorded is None:

@@ -8,10 +8,10 @@ from beampermit.errors import BadInput, several
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Finding, Interlock, closed, skipped, tripped
 from beampermit.interlocks.model import Examined
-from beampermit.metrics import read_metrics, said
+from beampermit.models.metrics import read_metrics, said
 from beampermit.project import Project
 from beampermit.reproduction.reproduce import Reproduction
-from beampermit.verdict import Location
+from beampermit.verdicts.verdict import Location
 
 TOLD = 3
 """Metrics that a reason names."""
@@ -20,7 +20,7 @@ TOLD = 3
 @provides
 def evaluated(project: Project, contract: Contract, environment: Environment, examined: Examined) -> dict[str, float]:
     """The metrics of the saved model as evaluation gives them now, outside the work tree."""
-    from beampermit.probe import evaluate
+    from beampermit.models.probing import evaluate
 
     return evaluate(environment, project.root, contract, examined.scores)
 
@@ -28,8 +28,8 @@ def evaluated(project: Project, contract: Contract, environment: Environment, ex
 @provides
 def retrained(project: Project, contract: Contract, judge: Contract, environment: Environment) -> Reproduction:  # noqa: ARG001 - a broken contract is reported, not trained
     """The model of the work tree trained again; with each of the seeds where those are due."""
+    from beampermit.reproduction.prepared import commit_of_work_tree
     from beampermit.reproduction.reproduce import reproduce
-    from beampermit.reproduction.worktree import commit_of_work_tree
 
     rules = judge.reproducibility
     seeds = rules.seeds if project.merged or rules.spread == "pull-request" else ()

@@ -16,7 +16,7 @@ from beampermit.errors import BadInput
 from beampermit.files import write_text
 from beampermit.project import Project
 from beampermit.reading import read_json
-from beampermit.verdict import Verdict
+from beampermit.verdicts.verdict import Verdict
 
 
 class Reuse:

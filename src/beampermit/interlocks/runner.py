@@ -14,7 +14,7 @@ from beampermit.interlocks.inputs import Inputs
 from beampermit.interlocks.interlock import Absent, Finding, Interlock
 from beampermit.interlocks.reuse import Reuse
 from beampermit.project import Project
-from beampermit.verdict import Location, Outcome, Verdict, VerdictFile, Where
+from beampermit.verdicts.verdict import Location, Outcome, Verdict, VerdictFile, Where
 
 FAMILIES = {
     "ENV": "environment",

@@ -9,14 +9,14 @@ from typing import Any
 
 from beampermit.contract import FILE_NAME, Contract
 from beampermit.contract.software import Gpu
-from beampermit.environments import Environment, gpus
+from beampermit.environments import Environment, platforms
 from beampermit.errors import more
 from beampermit.interlocks.gpu_needs import marks, too_small
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
 from beampermit.interlocks.pytest_run import Ran, run_tests
 from beampermit.project import Project
-from beampermit.verdict import Location, Outcome
+from beampermit.verdicts.verdict import Location, Outcome
 
 UNIT, INTEGRATION = "tests/unit", "tests/integration"
 MOST = 20
@@ -31,7 +31,7 @@ def gpu_asked(contract: Contract, judge: Contract) -> Gpu | None:
 @provides
 def driver(gpu_asked: Gpu | None) -> str:
     """The version of the machine's GPU driver, where one is asked for: known before an environment is looked for."""
-    return gpus.driver() if gpu_asked else ""
+    return platforms.driver() if gpu_asked else ""
 
 
 class TST001(Interlock):
@@ -73,7 +73,7 @@ class TST003(Interlock):
         """
         if gpu_asked is None:
             return _without_gpu(project)
-        seen = gpus.seen_by_torch(environment, project.root)
+        seen = platforms.seen_by_torch(environment, project.root)
         below = too_small(gpu_asked, driver, seen)
         found = {"driver": driver, **seen.model_dump(mode="json")}
         if below:

@@ -13,12 +13,12 @@ from beampermit.digest import digest_file, digest_json
 from beampermit.environments.choice import backend_of, lock_files
 from beampermit.errors import BadInput, Tripped
 from beampermit.git import Git
-from beampermit.metrics import read_metrics
+from beampermit.models.manifest import Manifest
+from beampermit.models.metrics import read_metrics
 from beampermit.permit.software import bill
 from beampermit.permit.statement import Statement, make_statement
 from beampermit.project import Project
-from beampermit.saved_model.manifest import Manifest
-from beampermit.verdict import Verdict, VerdictFile, read_verdicts
+from beampermit.verdicts.verdict import Verdict, VerdictFile, read_verdicts
 
 MOST_FILES = 256
 

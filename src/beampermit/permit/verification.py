@@ -8,8 +8,8 @@ from typing import Any
 
 from beampermit.digest import digest_file, manifest
 from beampermit.errors import Tripped
+from beampermit.models.manifest import Manifest
 from beampermit.permit.statement import Statement
-from beampermit.saved_model.manifest import Manifest
 
 ANEW = "beampermit permit assemble --verdicts FOLDER"
 """A permit of other facts is of no use; one of these is made again."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 from beampermit.errors import BadInput, Conflict, Outside
 from beampermit.git import Git
-from beampermit.registry.chronicle import State
 from beampermit.registry.event import Event, Kind, circumstances, workflow_run
 from beampermit.registry.ledger import Ledger
+from beampermit.registry.ledger_state import State
 from beampermit.registry.mlflow import Registry
-from beampermit.registry.reconcile import Watch, reconcile
+from beampermit.registry.models import bring
+from beampermit.registry.reconcile import Watch, must_be_there, reconcile
 
 
 @dataclass(frozen=True)
@@ -103,3 +106,114 @@ def same_command(event: Event, git: Git, reason: str) -> bool:
     """Whether whoever gives this command now wrote the event as well: same person, reason and workflow run."""
     now = circumstances(git, reason)
     return all(getattr(event, key) == now[key] for key in ("by", "reason", "run"))
+
+
+def retire(change: Change, *, version: int | None = None, reason: str) -> Moved:
+    """Take `version` out of service, and nothing takes its place; if not given, the champion, and so the model.
+
+    Nobody goes back to a retired version by chance: a rollback must say that it means one. Raises `BadInput` for a
+    version that was never champion, `Conflict` where somebody else was first, `Outside`.
+    """
+    state, last = change.read()
+    number = version or state.seen
+    if number is None:
+        # Perhaps by a run that was killed before the registry said so.
+        return change.stands(state.retired[last.version])
+    if number in state.retired:
+        return change.stands(state.retired[number])
+    if number not in state.promoted:
+        known = ", ".join(map(str, sorted(state.promoted)))
+        raise BadInput(f"version {number} was never champion; these were: {known}", hint="beampermit history")
+    change.must_be_new("retire", state, version)
+    return change.write("retire", state.promoted[number], reason)
+
+
+def freeze(change: Change, *, reason: str) -> Moved:
+    """Refuse promotions until `thaw`. Frozen already is no error: the event says by whom and why."""
+    state, last = change.read()
+    if state.frozen:
+        return change.stands(state.frozen)
+    change.must_be_new("freeze", state)
+    return change.write("freeze", last, reason)
+
+
+def thaw(change: Change, *, reason: str) -> Moved:
+    """Let promotions pass again. Raises `BadInput` for a model that was never frozen."""
+    state, _ = change.read()
+    if state.frozen:
+        change.must_be_new("thaw", state)
+        return change.write("thaw", state.frozen, reason)
+    thawed = next((event for event in reversed(state.events) if event.event == "thaw"), None)
+    if thawed is None:
+        raise BadInput(f"{change.model} was never frozen", hint="beampermit history")
+    return change.stands(thawed)
+
+
+def must_not_be_frozen(state: State) -> None:
+    """Raises `Conflict` that says who froze the model, when and why."""
+    frozen = state.frozen
+    if frozen:
+        raise Conflict(
+            f"{frozen.model} is frozen since {frozen.at} by {frozen.by}: {frozen.reason}; nothing moved",
+            hint="beampermit thaw --reason WHY",
+        )
+
+
+def rollback(change: Change, *, to: int | None = None, reason: str = "", retired: bool = False) -> Moved:
+    """Make version `to` champion again; if not given, the one before the champion that was not retired.
+
+    `retired` lets a version be taken that was retired. Raises `BadInput` where there is nothing to go back to,
+    `Conflict` where somebody else was first, `Outside`.
+    """
+    state, last = change.read()
+    done = _done_already(change, state, to, reason)
+    if done:
+        return done
+    change.must_be_new("rollback", state, to)
+    target = _target(state, last, to, retired)
+    change.watch("judge the bytes to go back to")
+    must_be_there(change.registry, target)
+    with tempfile.TemporaryDirectory(prefix="beampermit-") as scratch:
+        bring(change.registry, change.model, target.version, target.digest, Path(scratch))
+    return change.write("rollback", target, reason)
+
+
+def _done_already(change: Change, state: State, to: int | None, reason: str) -> Moved | None:
+    """What to say where the champion is the one asked for, or an earlier run was killed after it wrote the ledger.
+
+    Without this, a rollback that is run again to be finished would go back twice: also one that was finished, and
+    whose last word was lost. So the same person with the same reason goes further back only with `to`.
+    """
+    standing = state.champion
+    if standing is None or not (standing.event == "rollback" if to is None else standing.version == to):
+        return None
+    if to is not None:
+        return change.stands(standing)
+    # Not told as "the ledger has it": unless the registry was behind, this rollback is not the one that is asked for.
+    moved = reconcile(change.ledger, change.registry, change.model, change.watch, news=True)
+    again = same_run(standing) or same_command(standing, change.git, reason)
+    return Moved(standing, False, moved) if moved or again else None
+
+
+def _target(state: State, last: Event, to: int | None, retired: bool) -> Event:
+    if to is None:
+        if state.before is None:
+            raise BadInput(
+                f"version {last.version} of {last.model} is the first that is not retired; "
+                f"there is nothing before it to go back to",
+                hint="beampermit history",
+            )
+        return state.before
+    found = state.promoted.get(to)
+    if found is None:
+        known = ", ".join(map(str, sorted(state.promoted)))
+        raise BadInput(
+            f"version {to} of {last.model} was never champion; these were: {known}", hint="beampermit history"
+        )
+    end = state.retired.get(to)
+    if end and not retired:
+        raise BadInput(
+            f"version {to} of {last.model} was retired at {end.at} by {end.by}: {end.reason}",
+            hint=f"beampermit rollback --to {to} --retired --reason WHY",
+        )
+    return found

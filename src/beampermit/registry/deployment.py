@@ -5,14 +5,14 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from beampermit import probe
 from beampermit.contract import Contract
 from beampermit.digest import digest_file
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Tripped
-from beampermit.metrics import said
+from beampermit.models import probing
+from beampermit.models.metrics import said
+from beampermit.models.replay import replay
 from beampermit.permit.statement import Statement
-from beampermit.probe.replay import replay
 from beampermit.project import Project
 
 
@@ -31,10 +31,10 @@ def deploy(project: Project, environment: Environment, permit: Statement, model:
     columns = [signal.name for signal in contract.signals.inputs]
     with tempfile.TemporaryDirectory(prefix="beampermit-") as scratch:
         scores = Path(scratch, "scores.parquet")
-        scored = probe.score(environment, model, project.path(inputs), scores, columns)
+        scored = probing.score(environment, model, project.path(inputs), scores, columns)
         if recorded is not None:
             _same_scores(scores, project.path(recorded), contract.evaluation.score_tolerance)
-        found = probe.evaluate(environment, project.root, contract, scores)
+        found = probing.evaluate(environment, project.root, contract, scores)
     _same_metrics(permit.predicate.metrics, found, contract)
     _within_budget(scored, contract)
 
@@ -62,7 +62,7 @@ def _same_metrics(judged: dict[str, float], found: dict[str, float], contract: C
             )
 
 
-def _within_budget(scored: probe.Scored, contract: Contract) -> None:
+def _within_budget(scored: probing.Scored, contract: Contract) -> None:
     problems = scored.beyond(contract.budget)
     if problems:
         raise Tripped(f"as deployed, {problems[0]}", hint="beampermit check MDL004")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from beampermit.registry.chronicle import Chronicle, State
+from beampermit.registry.ledger_state import Chronicle, State
 
 
 def table(chronicle: Chronicle, last: int | None = None) -> Any:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import re
 import tempfile
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 
+from beampermit.contract import FILE_NAME, Contract, parse_contract
 from beampermit.errors import BadInput, BeampermitError, Conflict, Outside
 from beampermit.git import Git, GitError
 from beampermit.processes import Finished
-from beampermit.registry.chronicle import Chronicle, State
+from beampermit.project import Project
 from beampermit.registry.event import Event
-from beampermit.registry.lines import FILE_NAME, MEND, line, read_last, read_lines
+from beampermit.registry.ledger_state import LEDGER_FILE, MEND, Chronicle, State, line, read_last, read_lines
 
 BRANCH = "refs/heads/beampermit-ledger"
 PATIENCE = 60.0
@@ -134,7 +136,9 @@ class Ledger:
             raise Conflict(f"the champion is version {seen}, not {event.expected} as expected; nothing moved")
         fault = chronicle.fault(event)
         if fault:
-            raise BadInput(f"{event.summary} cannot be written: it {fault}", file=FILE_NAME, hint="beampermit history")
+            raise BadInput(
+                f"{event.summary} cannot be written: it {fault}", file=LEDGER_FILE, hint="beampermit history"
+            )
 
     def _settle(self, pushed: Finished, head: str | None, commit: str) -> None:
         """A failed push was a conflict if the remote moved, whatever words it used; else the remote did not want it."""
@@ -155,7 +159,7 @@ class Ledger:
             env = {"GIT_INDEX_FILE": str(Path(folder, "index")), **self._identity()}
             if head:
                 self.git("read-tree", head, env=env)
-            self._add(FILE_NAME, text, env)
+            self._add(LEDGER_FILE, text, env)
             if permit is not None:
                 self._add(_permit_file(event), permit.decode(), env)
             tree = self.git("write-tree", env=env)
@@ -178,9 +182,9 @@ class Ledger:
     def _text(self, head: str) -> str:
         known, text = self._kept
         if known != head:
-            found = self.git.read(head, FILE_NAME)
+            found = self.git.read(head, LEDGER_FILE)
             if found is None:
-                raise BadInput(f"the branch beampermit-ledger holds no {FILE_NAME}", file=FILE_NAME, hint=MEND)
+                raise BadInput(f"the branch beampermit-ledger holds no {LEDGER_FILE}", file=LEDGER_FILE, hint=MEND)
             text = found
             self._kept = (head, text)
         return text
@@ -232,3 +236,41 @@ def _reason(found: Finished) -> str:
     lines = [line.strip() for line in found.err.splitlines() if line.strip()]
     told = [line for line in lines if line.startswith(("remote:", "fatal:", "!"))]
     return (told or lines or [found.tail])[0]
+
+
+@dataclass(frozen=True)
+class Served:
+    """The event that put the champion into service, and the contract of its commit.
+
+    The contract of today is another one: metrics come and go, and this model never promised them.
+    """
+
+    event: Event
+    contract: Contract
+
+    @property
+    def words(self) -> str:
+        """Such as `version 3 of bpm-faults, in service since 2026-11-23T08:00:00Z`."""
+        return f"version {self.event.version} of {self.event.model}, in service since {self.event.at}"
+
+
+def served(project: Project) -> Served | None:
+    """What the ledger on origin says is in service; None where nothing is.
+
+    Raises `BadInput` for a commit that this clone does not have, `Outside` where origin does not answer.
+    """
+    ledger = Ledger(project.git)
+    ledger.fetch()
+    event = ledger.champion(project.contract.model.name)
+    if event is None:
+        return None
+    commit = event.commit[:12]
+    if project.git.resolve(event.commit) is None:
+        raise BadInput(
+            f"version {event.version} was made at commit {commit}, which is not in this clone",
+            hint="git fetch --unshallow origin, or git fetch origin",
+        )
+    text = project.git.read(event.commit, FILE_NAME)
+    if text is None:
+        raise BadInput(f"commit {commit} of version {event.version} has no contract", file=FILE_NAME)
+    return Served(event, parse_contract(text, f"{commit}:{FILE_NAME}"))

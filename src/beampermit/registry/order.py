@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from beampermit.errors import BadInput, Conflict
 from beampermit.git import Git
-from beampermit.registry.chronicle import State
+from beampermit.registry.ledger_state import State
 
 
 def must_follow(git: Git, remote: str, commit: str, state: State) -> None:

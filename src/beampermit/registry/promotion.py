@@ -12,20 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from beampermit.errors import BadInput, Conflict
+from beampermit.models.manifest import Manifest
 from beampermit.permit.envelope import Signed
 from beampermit.permit.statement import Statement
 from beampermit.permit.verification import verify_commit, verify_dataset, verify_files, verify_model, verify_name
 from beampermit.project import Project
-from beampermit.registry.change import Moved, show
-from beampermit.registry.chronicle import State
+from beampermit.registry.change import Moved, must_not_be_frozen, show
 from beampermit.registry.event import Event, circumstances
-from beampermit.registry.freeze import must_not_be_frozen
 from beampermit.registry.ledger import Ledger
+from beampermit.registry.ledger_state import State
 from beampermit.registry.mlflow import Registry, Version
 from beampermit.registry.models import bring
 from beampermit.registry.order import must_be_on, must_follow
 from beampermit.registry.reconcile import Watch, must_be_ours, must_be_there
-from beampermit.saved_model.manifest import Manifest
 
 CHALLENGER = "challenger"
 Deploy = Callable[[Path], None]

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from beampermit.errors import Conflict, Outside
-from beampermit.registry.chronicle import State
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
+from beampermit.registry.ledger_state import State
 from beampermit.registry.mlflow import Registry
 from beampermit.registry.reconcile import Watch, must_be_ours
 

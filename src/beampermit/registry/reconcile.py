@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from beampermit.errors import Conflict, Outside
-from beampermit.registry.chronicle import State
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
+from beampermit.registry.ledger_state import State
 from beampermit.registry.mlflow import Registry, Version
 from beampermit.registry.models import bring
 
@@ -182,3 +182,39 @@ def _removed(registry: Registry, model: str, shown: int | None, watch: Watch) ->
 
 def _named(version: int | None) -> str:
     return "nothing" if version is None else f"version {version}"
+
+
+def differences(ledger: Ledger, registry: Registry, model: str, watch: Watch) -> tuple[str, ...]:
+    """The lines that `reconcile` would give; the bytes in service, and those that a rollback needs, are judged as well.
+
+    Raises as `reconcile`; `Outside` also where the registry holds other bytes than the ledger promised.
+    """
+    looked_at = _Untouched(registry.uri)
+    found: tuple[str, ...] = ()
+    for state in until_still(ledger, model):
+        found = tuple(agree(looked_at, model, state, watch, news=False))
+    _judge(looked_at, ledger.state(model), watch)
+    return found
+
+
+def _judge(registry: Registry, state: State, watch: Watch) -> None:
+    watch("judge the bytes in service, and those of the way back")
+    for event in filter(None, (state.champion, state.before)):
+        with tempfile.TemporaryDirectory(prefix="beampermit-") as scratch:
+            bring(registry, event.model, event.version, event.digest, Path(scratch))
+
+
+class _Untouched(Registry):
+    """A registry in which nothing is written."""
+
+    def set_alias(self, model: str, alias: str, number: int) -> None:
+        """Nothing."""
+
+    def delete_alias(self, model: str, alias: str) -> None:
+        """Nothing."""
+
+    def set_state(self, model: str, state: str) -> None:
+        """Nothing."""
+
+    def tag(self, model: str, number: int, **tags: str) -> None:
+        """Nothing."""

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from beampermit.errors import BadInput
-from beampermit.github.uses import Use, uses
-from beampermit.github.workflow import FOLDER, Job, Workflow, read_workflow
+from beampermit.workflows.uses import Use, uses
+from beampermit.workflows.workflow import FOLDER, Job, Workflow, read_workflow
 
 DEEPEST = 4
 """How many reusable workflows may call each other: GitHub's own limit."""

@@ -17,7 +17,7 @@ from beampermit.files import write_json, write_text
 from beampermit.git import Git
 from beampermit.github import event
 from beampermit.project import Project
-from beampermit.rehearsal import rules, runner, source, stage
+from beampermit.rehearsal import rules, runner, stage
 from beampermit.rehearsal.following import Watch, follow
 from beampermit.rehearsal.plan import Plan, make_plan
 from beampermit.rehearsal.record import Rehearsal
@@ -68,8 +68,8 @@ def rehearse(
     work = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
     try:
         clone = _clone(project, kind, work / "clone", base, head)
-        own = source.lay_out(work / "beampermit")
-        plan = make_plan(clone.root, workflow or FILES[kind], own, source.lay_out_artifacts(work / "artifacts"))
+        own = stage.lay_out(work / "beampermit")
+        plan = make_plan(clone.root, workflow or FILES[kind], own, stage.lay_out_artifacts(work / "artifacts"))
         if EVENTS[kind] not in plan.workflow.events:
             raise BadInput(f"this workflow does not run on {EVENTS[kind]}", file=plan.workflow.file)
         ruleset = rules.ruleset_of(project.git, _ruled_by(clone, kind))

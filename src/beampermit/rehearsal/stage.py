@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import beampermit
 from beampermit.errors import BadInput, Tripped
 from beampermit.git import Git
+from beampermit.workflows.own import own_root
 
 ACTOR = "rehearsal"
 
@@ -122,3 +125,35 @@ def share_local_remotes(project: Path, clone: Clone, git: Git) -> None:
     if lines:
         (clone.root / ".dvc").mkdir(exist_ok=True)
         (clone.root / ".dvc/config.local").write_text("\n".join(lines) + "\n")
+
+
+PARTS = ("template", "actions", ".github/workflows", "cookiecutter.json", "pyproject.toml", "requirements.lock")
+"""What a job needs of this repository besides the package itself."""
+
+
+def lay_out(into: Path) -> Path:
+    """Copy what actions need of the repository to `into`, and no more: act copies it whole for each step."""
+    package, root = Path(beampermit.__file__).parent, own_root()
+    ignore = shutil.ignore_patterns("__pycache__", "_source", "_template")
+    shutil.copytree(package, into / "src/beampermit", ignore=ignore)
+    for part in PARTS:
+        held = root / part if (root / part).exists() else package / "_template" / part
+        (into / part).parent.mkdir(parents=True, exist_ok=True)
+        if held.is_dir():
+            shutil.copytree(held, into / part, ignore=ignore)
+        else:
+            shutil.copyfile(held, into / part)
+    return into
+
+
+def lay_out_artifacts(into: Path) -> dict[str, Path]:
+    """The stand-ins of `upload-artifact` and `download-artifact`, by that name, each a folder that act can run."""
+    ours = Path(__file__).parent / "artifacts"
+    found: dict[str, Path] = {}
+    for verb in ("upload", "download"):
+        folder = into / verb
+        folder.mkdir(parents=True)
+        shutil.copyfile(ours / verb / "action.yml", folder / "action.yml")
+        shutil.copyfile(ours / "store.py", folder / "store.py")
+        found[f"{verb}-artifact"] = folder
+    return found

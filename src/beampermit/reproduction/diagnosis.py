@@ -6,11 +6,10 @@ from collections.abc import Callable
 from enum import StrEnum
 
 from beampermit.errors import several
-from beampermit.reproduction.comparison import Compared
-from beampermit.reproduction.plateau import since, stuck
+from beampermit.reproduction.comparison import Compared, since, stuck
 from beampermit.reproduction.record import TrainingRecord
 from beampermit.reproduction.weights import Likeness, worst
-from beampermit.verdict import Record
+from beampermit.verdicts.verdict import Record
 
 SHOWN = 3
 

@@ -3,23 +3,202 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import Any
 
 from beampermit.contract import Contract, load_contract
-from beampermit.datasets.lineage import changes
 from beampermit.datasets.pull import pull
 from beampermit.datasets.repository import Repository
-from beampermit.digest import digest_file
-from beampermit.metrics import read_metrics
+from beampermit.datasets.stale_stages import changes
+from beampermit.digest import digest_bytes, digest_file
+from beampermit.errors import BadInput, Conflict
+from beampermit.git import Git
+from beampermit.models.manifest import Manifest
+from beampermit.models.metrics import read_metrics
 from beampermit.project import Project
-from beampermit.reproduction.plan import Plan, plan
 from beampermit.reproduction.record import TrainingRecord, read_record
 from beampermit.reproduction.retraining import Order, Watcher, committed_seed, set_seed
-from beampermit.reproduction.worktree import workshop, worktree
-from beampermit.saved_model.manifest import Manifest
+
+NO_HOOKS = ("-c", "core.hooksPath=/dev/null")
+"""A hook of the user's is no part of the commit, and may take long."""
+ALWAYS_THE_SAME = {
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in {"NAME": "beampermit", "EMAIL": "beampermit@localhost", "DATE": "2000-01-01T00:00:00Z"}.items()
+}
+
+
+@contextmanager
+def workshop(project: Project) -> Iterator[Path]:
+    """The folder for reproductions of a project, ours alone until the block ends; leftovers of killed runs are gone.
+
+    Raises `Conflict` while another reproduction of the same project runs.
+    """
+    from filelock import FileLock, Timeout
+    from platformdirs import user_cache_path
+
+    # Not in the project: DVC takes a work tree below an ignored folder for ignored itself.
+    name = f"{project.root.name}-{digest_bytes(str(project.root.resolve()).encode())[7:23]}"
+    folder = user_cache_path("beampermit", appauthor=False) / "reproduce" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    turn = FileLock(folder / "lock")
+    try:
+        turn.acquire(timeout=0)
+    except Timeout:
+        raise Conflict("another reproduction of this project is running", file=folder) from None
+    try:
+        sweep(project.git, folder)
+        yield folder
+    finally:
+        turn.release()
+
+
+@contextmanager
+def worktree(git: Git, commit: str, folder: Path) -> Iterator[Path]:
+    """A work tree of `commit` at `folder`, removed when the block ends, however it ends."""
+    _remove(git, folder)
+    git(*NO_HOOKS, "worktree", "add", "--quiet", "--detach", "--force", str(folder), commit)
+    try:
+        yield folder
+    finally:
+        _remove(git, folder)
+
+
+def sweep(git: Git, folder: Path) -> None:
+    """End what still works below `folder`, and remove every work tree there."""
+    below = str(folder.resolve())
+    _end_below(below)
+    for line in git("worktree", "list", "--porcelain").splitlines():
+        path = line.removeprefix("worktree ")
+        if path != line and path.startswith(f"{below}/"):
+            _remove(git, Path(path))
+
+
+def commit_of_work_tree(git: Git) -> str:
+    """A commit of the files as they stand: HEAD where nothing was changed, else one that no branch holds."""
+    head, tree = git.head(), git.work_tree()
+    if git("rev-parse", f"{head}^{{tree}}") == tree:
+        return head
+    return git("commit-tree", tree, "-p", head, "-m", "The work tree as it stands", env=ALWAYS_THE_SAME)
+
+
+def _end_below(folder: str) -> None:
+    """End processes that work in a folder of ours: a run that was killed could not end its trainings."""
+    import psutil
+
+    for process in psutil.process_iter(["cwd"]):
+        if (process.info["cwd"] or "").startswith(f"{folder}/"):
+            with suppress(psutil.Error):
+                process.kill()
+
+
+def _remove(git: Git, folder: Path) -> None:
+    git.try_("worktree", "remove", "--force", "--force", str(folder))
+    shutil.rmtree(folder, ignore_errors=True)
+    git("worktree", "prune")
+
+
+WEIGHTS = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run again. Stages by name, in their order; paths in the project."""
+
+    training: tuple[str, ...]
+    """Make metrics and weights of data."""
+    packaging: tuple[str, ...]
+    """Make the saved model of what training left; run only where the weights turn out different."""
+    data: tuple[str, ...]
+    """What must be pulled first."""
+    weights: dict[str, str]
+    """File of weights in the saved model -> where training first writes these bytes."""
+    outputs: dict[str, str]
+    """Outputs of the training stages that DVC keeps -> their hash in `dvc.lock`."""
+
+
+def plan(repository: Repository, contract: Contract) -> Plan:
+    """The stages between the dataset and the saved model. Raises `BadInput` where no stage makes what is judged."""
+    stages = {repository.name(stage): stage for stage in repository.stages}
+    makers = {name: _paths(repository, stage.outs) for name, stage in stages.items()}
+    needs = {name: _made_by(_paths(repository, stage.deps), makers) - {name} for name, stage in stages.items()}
+    try:
+        order = tuple(TopologicalSorter(needs).static_order())
+    except CycleError:
+        raise BadInput("the stages depend on each other in a circle", file="dvc.yaml") from None
+    dataset = contract.dataset
+    of_data = _with_ancestors(
+        _made_by((*dataset.splits.values(), dataset.raw, dataset.labels, contract.evaluation.inputs), makers), needs
+    )
+    weights = _first_places(repository, contract, [name for name in order if name not in of_data])
+    wanted = _makers_of((contract.evaluation.metrics, *weights.values()), makers)
+    training = _with_ancestors(wanted, needs) - of_data
+    packaging = _with_ancestors(_makers_of((contract.model.path,), makers), needs) - of_data - training
+    again = training | packaging
+    return Plan(
+        training=tuple(name for name in order if name in training),
+        packaging=tuple(name for name in order if name in packaging),
+        data=tuple(
+            output.path
+            for output in repository.kept
+            if output.stage not in again
+            and any(_touch(output.path, path) for name in again for path in _paths(repository, stages[name].deps))
+        ),
+        weights=weights,
+        outputs={output.path: output.oid for output in repository.kept if output.stage in training},
+    )
+
+
+def _paths(repository: Repository, things: Iterable[Any]) -> tuple[str, ...]:
+    return tuple(repository.relative(thing.fs_path) for thing in things)
+
+
+def _touch(one: str, other: str) -> bool:
+    return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")
+
+
+def _made_by(paths: Iterable[str], makers: dict[str, tuple[str, ...]]) -> set[str]:
+    wanted = tuple(paths)
+    return {name for name, outs in makers.items() if any(_touch(path, out) for path in wanted for out in outs)}
+
+
+def _makers_of(paths: tuple[str, ...], makers: dict[str, tuple[str, ...]]) -> set[str]:
+    for path in paths:
+        if not _made_by((path,), makers):
+            raise BadInput(f"no stage makes {path}, so it cannot be made again", file="dvc.yaml")
+    return _made_by(paths, makers)
+
+
+def _with_ancestors(names: set[str], needs: dict[str, set[str]]) -> set[str]:
+    found: set[str] = set()
+    left = set(names)
+    while left:
+        name = left.pop()
+        found.add(name)
+        left |= needs[name] - found
+    return found
+
+
+def _first_places(repository: Repository, contract: Contract, order: list[str]) -> dict[str, str]:
+    """Where each file of weights is first written: a stage before packaging often leaves the same bytes."""
+    folder = f"{contract.model.path}/"
+    leaves = {
+        name: {path: oid for output in repository.kept if output.stage == name
+               for path, oid in repository.leaves(output).items() if path.endswith(WEIGHTS)}
+        for name in order
+    }  # fmt: skip
+    packaged = {path: oid for found in leaves.values() for path, oid in found.items() if path.startswith(folder)}
+    if not packaged:
+        raise BadInput(f"dvc.lock names no {WEIGHTS} below {folder}", file="dvc.lock", hint="dvc repro")
+    return {
+        path: next(place for name in order for place, found in leaves[name].items() if found == oid)
+        for path, oid in packaged.items()
+    }
+
 
 TREES = "trees"
 ENVIRONMENT = "environment"

@@ -10,22 +10,21 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from beampermit import probe
 from beampermit.contract import Contract
 from beampermit.digest import digest_folder
 from beampermit.environments import Environment
 from beampermit.errors import Tripped
-from beampermit.metrics import read_metrics
+from beampermit.models import probing
+from beampermit.models.metrics import read_metrics
 from beampermit.project import Project
 from beampermit.reproduction import weights
-from beampermit.reproduction.comparison import Compared, Predictions, machines, pairs, predictions
+from beampermit.reproduction.comparison import Compared, Predictions, Spreads, machines, pairs, predictions, spread
 from beampermit.reproduction.diagnosis import Diagnosis, Kind, diagnose
 from beampermit.reproduction.prepared import Prepared, prepared
 from beampermit.reproduction.record import TrainingRecord, read_record
 from beampermit.reproduction.retraining import Retrained, Watcher, run_stages, train
-from beampermit.reproduction.spread import Spreads, spread
 from beampermit.reproduction.weights import Likeness
-from beampermit.verdict import Record
+from beampermit.verdicts.verdict import Record
 
 Environments = Callable[[Prepared], Environment]
 """Gives the environment that the lock of a tree names."""
@@ -147,8 +146,8 @@ def _predictions(ready: Prepared, judge: Contract, environment: Environment) -> 
     columns = [signal.name for signal in contract.signals.inputs]
     inputs = ready.tree / contract.evaluation.inputs
     was, now = ready.results / "committed.parquet", ready.results / "retrained.parquet"
-    probe.score(environment, ready.model, inputs, was, columns)
-    probe.score(environment, ready.tree / contract.model.path, inputs, now, columns)
+    probing.score(environment, ready.model, inputs, was, columns)
+    probing.score(environment, ready.tree / contract.model.path, inputs, now, columns)
     return predictions(was, now, judge.reproducibility.prediction_tolerance)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from beampermit.cli import progress
+from beampermit.cli import output
 
 
 def test_a_log_has_a_line_for_each_step_and_not_for_each_file(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress.steps() as watch:
+    with output.steps() as watch:
         for number in range(1000):
             watch(f"fetching packages: {number} of 1000")
         watch("")
@@ -20,8 +20,8 @@ def test_a_log_shows_now_and_then_how_far_it_is(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moments = iter([0.0, 5.0, 11.0, 12.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(moments))
-    with progress.counted() as watch:
+    monkeypatch.setattr(output.time, "monotonic", lambda: next(moments))
+    with output.counted() as watch:
         for done in range(4):
             watch("objects", done, 3)
     assert capsys.readouterr().err == "objects: 0 of 3\nobjects: 2 of 3\n"

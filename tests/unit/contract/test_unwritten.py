@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from beampermit.contract.unwritten import Todo, todos
+from beampermit.contract.completeness import Todo, todos
 
 
 def test_a_mark_in_a_value_in_a_comment_in_both_and_alone() -> None:

@@ -7,7 +7,7 @@ import base64
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beampermit.datasets import arrow
+from beampermit.datasets import tables
 
 SCHEMA = (
     b"/////6ABAAAQAAAAAAAKAAwABgAFAAgACgAAAAABBAAMAAAACAAIAAAABAAIAAAABAAAAAMAAABAAQAAdAAAAAQAAACm////AAABAxQAAABIAA"
@@ -21,11 +21,11 @@ SCHEMA = (
 
 
 def test_units_of_fields_are_read() -> None:
-    assert arrow.units(SCHEMA) == {"turns": "mm", "tune": "1"}
+    assert tables.units(SCHEMA) == {"turns": "mm", "tune": "1"}
 
 
 def test_no_schema_states_no_units() -> None:
-    assert arrow.units(b"") == arrow.units(b"not base64!") == arrow.units(base64.b64encode(b"\0" * 64)) == {}
+    assert tables.units(b"") == tables.units(b"not base64!") == tables.units(base64.b64encode(b"\0" * 64)) == {}
 
 
 @given(st.lists(st.tuples(st.integers(0, 511), st.integers(0, 255)), min_size=1, max_size=8))
@@ -33,4 +33,4 @@ def test_a_damaged_schema_does_no_harm(changes: list[tuple[int, int]]) -> None:
     content = bytearray(base64.b64decode(SCHEMA))
     for place, value in changes:
         content[place % len(content)] = value
-    assert isinstance(arrow.units(base64.b64encode(content)), dict)
+    assert isinstance(tables.units(base64.b64encode(content)), dict)

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from beampermit.datasets.differences import Difference, bars, differences
-from beampermit.datasets.versions import HERE, version
+from beampermit.datasets.differences import HERE, Difference, bars, differences, version
 from beampermit.errors import BadInput, Outside, Tripped
 from beampermit.project import Project
 from support.dvc_repositories import leaf, remake, without_data

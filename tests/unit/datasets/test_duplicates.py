@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from beampermit.contract import Signal
-from beampermit.datasets import duplicates
+from beampermit.datasets import overlap
 from beampermit.datasets.overlap import Overlap
 from beampermit.datasets.tables import open_tables
 
@@ -41,7 +41,7 @@ def found(folder: Path, train: np.ndarray, test: np.ndarray) -> list[Overlap]:
     write(folder, "train", train)
     write(folder, "test", test)
     tables = open_tables(folder, {split: f"{split}.parquet" for split in ("train", "test")})
-    return list(duplicates.duplicates(tables, (SIGNAL,), ("device",)))
+    return list(overlap.duplicates(tables, (SIGNAL,), ("device",)))
 
 
 COPIES: dict[str, tuple[Change, str]] = {
@@ -86,7 +86,7 @@ def test_signals_that_are_only_alike_are_no_copies(tmp_path: Path, kind: str) ->
 def test_a_thousand_copies_are_as_many_and_take_no_longer_than_one(tmp_path: Path) -> None:
     train = beam(1)
     (overlap,) = found(tmp_path, train, np.repeat(train[:1], 1000, axis=0))
-    assert overlap.count == duplicates.EACH, "as many as one window may bring together"
+    assert overlap.count == overlap.EACH, "as many as one window may bring together"
 
 
 def test_what_is_not_finite_is_left_to_those_who_judge_it(tmp_path: Path) -> None:
@@ -99,13 +99,13 @@ def test_an_empty_split_and_short_signals_are_compared_to_nothing(tmp_path: Path
     assert found(tmp_path, beam(1), beam(1)[:0]) == []
     short = SIGNAL.model_copy(update={"shape": (8,)})
     tables = open_tables(tmp_path, {split: f"{split}.parquet" for split in ("train", "test")})
-    assert list(duplicates.duplicates(tables, (short,), ("device",))) == []
+    assert list(overlap.duplicates(tables, (short,), ("device",))) == []
 
 
 def test_memory_is_bounded_by_keeping_fewer_windows_of_each_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(duplicates, "BUDGET", 80)
+    monkeypatch.setattr(overlap, "BUDGET", 80)
     train = beam(1)
-    (overlap,) = found(tmp_path, train, np.vstack([beam(2), train[7]]))
-    assert overlap.first == ("test 40 is train 7",)
+    (copy,) = found(tmp_path, train, np.vstack([beam(2), train[7]]))
+    assert copy.first == ("test 40 is train 7",)

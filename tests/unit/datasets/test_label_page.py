@@ -18,7 +18,7 @@ import pytest
 
 from beampermit.contract.dataset import Dataset
 from beampermit.datasets.labels import queue
-from beampermit.datasets.labels.opinions import Opinion, append, last_words, read
+from beampermit.datasets.labels.annotations import Opinion, append, last_words, read
 from beampermit.datasets.labels.page import Server
 from beampermit.datasets.labels.queue import Queue
 from beampermit.errors import BadInput, Tripped

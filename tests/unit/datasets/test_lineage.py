@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from beampermit.datasets.lineage import changes
 from beampermit.datasets.repository import Repository
+from beampermit.datasets.stale_stages import changes
 from beampermit.project import Project
 from support.dvc_repositories import remake, without_data
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from beampermit.datasets import listing
+from beampermit.datasets import remote
 from beampermit.datasets.repository import Repository
 from beampermit.errors import Outside
 from beampermit.project import Project
@@ -25,29 +25,29 @@ def store(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("worth", [0, 1000], ids=["asked", "listed"])
 def test_listing_and_asking_agree(store: Path, monkeypatch: pytest.MonkeyPatch, worth: int) -> None:
-    monkeypatch.setattr(listing, "WORTH", worth)
-    monkeypatch.setattr(listing, "FEW", 0)
+    monkeypatch.setattr(remote, "WORTH", worth)
+    monkeypatch.setattr(remote, "FEW", 0)
     wanted = {f"{folder}{number:030x}" for folder in ("00", "01", "ff") for number in range(0, 30, 3)}
     absent = {oid for oid in wanted if not (store / oid[:2] / oid[2:]).exists()}
-    assert listing.absent(str(store), wanted) == absent
+    assert remote.absent_locally(str(store), wanted) == absent
     assert len(absent) == 22
 
 
 @pytest.mark.parametrize("few", [0, 8], ids=["listed", "asked"])
 def test_a_pipe_or_a_folder_is_no_object(store: Path, monkeypatch: pytest.MonkeyPatch, few: int) -> None:
-    monkeypatch.setattr(listing, "FEW", few)
+    monkeypatch.setattr(remote, "FEW", few)
     names = [f"{number:030x}" for number in range(2)]
     for name in names:
         (store / "00" / name).unlink()
     os.mkfifo(store / "00" / names[0])
     (store / "00" / names[1]).mkdir()
     wanted = {f"00{name}" for name in names}
-    assert listing.absent(str(store), wanted) == wanted
+    assert remote.absent_locally(str(store), wanted) == wanted
 
 
 def test_few_objects_are_asked_for_however_many_lie_there(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "_files", lambda path: pytest.fail(f"{path} was listed"))
-    assert listing.absent(str(store), {f"00{number:030x}" for number in range(8)}) == set()
+    monkeypatch.setattr(remote, "_files", lambda path: pytest.fail(f"{path} was listed"))
+    assert remote.absent_locally(str(store), {f"00{number:030x}" for number in range(8)}) == set()
 
 
 def test_a_folder_that_cannot_be_looked_into_is_the_outside_world(dvc_project: Project, storage: Path) -> None:

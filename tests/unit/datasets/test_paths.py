@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beampermit.datasets import paths
+from beampermit.datasets import manifests
 
 PARTS = st.one_of(
     st.text("aB9_-. :\\\x00é/", min_size=0, max_size=8), st.sampled_from([".git", ".GIT", "..", ".", ".dvc", "a" * 256])
@@ -14,10 +14,10 @@ PARTS = st.one_of(
 
 @given(st.lists(PARTS, min_size=1, max_size=4).map("/".join))
 def test_a_plain_name_has_no_fault_that_a_closer_look_would_find(path: str) -> None:
-    if paths.PLAIN.fullmatch(path) and len(path) <= 255:
-        closer = (found for part in path.split("/") if (found := paths._part_fault(part)))
+    if manifests.PLAIN.fullmatch(path) and len(path) <= 255:
+        closer = (found for part in path.split("/") if (found := manifests._part_fault(part)))
         assert next(closer, None) is None
-        assert not paths.CONTROL.search(path)
+        assert not manifests.CONTROL.search(path)
         assert "\\" not in path
         assert not path.startswith("/")
         assert path[1:2] != ":"
@@ -25,6 +25,6 @@ def test_a_plain_name_has_no_fault_that_a_closer_look_would_find(path: str) -> N
 
 @given(st.text(max_size=12))
 def test_folding_is_idempotent_and_knows_ascii(text: str) -> None:
-    assert paths.fold(paths.fold(text)) == paths.fold(text)
+    assert manifests.fold(manifests.fold(text)) == manifests.fold(text)
     if text.isascii():
-        assert paths.fold(text) == text.casefold()
+        assert manifests.fold(text) == text.casefold()

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from beampermit.datasets import remote
-from beampermit.datasets.completeness import look
 from beampermit.datasets.pull import pull
 from beampermit.datasets.repository import Repository
+from beampermit.datasets.verification import look
 from beampermit.errors import Outside
 from beampermit.project import Project
 from support.dvc_repositories import leaf, without_data

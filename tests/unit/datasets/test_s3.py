@@ -14,13 +14,13 @@ from typing import Any
 import httpx
 import pytest
 
-from beampermit.datasets.completeness import look
 from beampermit.datasets.repository import Repository
+from beampermit.datasets.verification import look
 from beampermit.errors import Outside, Tripped
 from beampermit.interlocks.data import DAT002, DAT003
 from beampermit.interlocks.runner import check, select
 from beampermit.project import Project
-from beampermit.verdict import Outcome
+from beampermit.verdicts.verdict import Outcome
 from support.dvc_repositories import leaf, remake, without_data
 from support.loopback import listening
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from beampermit.datasets.staged import staged
+from beampermit.datasets.strays import staged
 from beampermit.errors import BadInput
 from beampermit.project import Project
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from beampermit.contract import load_contract
+from beampermit.contract.completeness import gaps
 from beampermit.demo.loop import PEOPLE
-from beampermit.documents.completeness import gaps
 from beampermit.generation import generate
 from beampermit.generation.template import questions
 

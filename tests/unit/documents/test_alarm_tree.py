@@ -11,9 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from beampermit.cli.main import app
-from beampermit.documents.alarm_tree import Tree, tree
-from beampermit.documents.alarm_tree.jaws import actions, instances
-from beampermit.documents.alarm_tree.phoebus import phoebus
+from beampermit.documents.alarm_tree import Tree, actions, instances, phoebus, tree
 from beampermit.documents.runbook import runbook
 from beampermit.documents.standing import standing
 from beampermit.errors import BadInput

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beampermit.documents import drawings, mermaid
+from beampermit.documents import charts
 from beampermit.documents.charts import Chart, Curve, plots
-from beampermit.documents.numbers import duration, exact, number, signed, size
+from beampermit.documents.markdown import duration, exact, number, signed, size
 from beampermit.errors import BadInput
 from support.planted_results import PLOTS
 
@@ -21,7 +21,7 @@ finite = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e12, max_v
 @given(st.lists(st.tuples(finite, finite), max_size=60), st.text(), st.booleans())
 def test_a_diagram_has_plain_numbers_and_plain_labels(points: Any, title: str, steps: bool) -> None:
     chart = Chart(title, title, title, (Curve(title, tuple(sorted(points))),) * 2, steps)
-    made = mermaid.chart(chart)
+    made = charts.chart(chart)
     if not made:
         assert len({x for x, _ in points}) < 2, "only what has no extent is not drawn"
         return
@@ -38,16 +38,16 @@ def test_a_diagram_has_plain_numbers_and_plain_labels(points: Any, title: str, s
 
 def test_a_roc_curve_is_even_in_its_x_and_holds_between_points() -> None:
     roc = plots(PLOTS, "plots.json").charts[1]
-    line = next(line for line in mermaid.chart(roc).splitlines() if "line [" in line)
+    line = next(line for line in charts.chart(roc).splitlines() if "line [" in line)
     values = [float(word) for word in line[line.index("[") + 1 : -1].split(",")]
-    assert len(values) == mermaid.SHOWN
+    assert len(values) == charts.SHOWN
     assert (values[0], values[1], values[4], values[-1]) == (0.7, 0.7, 0.97, 1.0)
 
 
 def test_a_drawing_is_an_image_that_needs_nothing_from_outside() -> None:
     found = plots(PLOTS, "plots.json")
     assert found.confusion is not None
-    for address in (drawings.chart(found.charts[0]), drawings.confusion(found.confusion)):
+    for address in (charts.drawings_chart(found.charts[0]), charts.confusion(found.confusion)):
         assert address.startswith("data:image/svg+xml;base64,")
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from beampermit.changes.dataset import evidence
 from beampermit.cli.main import app
-from beampermit.documents.data_changes import evidence
 from beampermit.documents.datasheet import datasheet
-from beampermit.documents.gathering import gather as report
+from beampermit.documents.report import gather as report
 from beampermit.errors import Tripped
 from beampermit.interlocks.data import DAT004
 from beampermit.project import Project

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from beampermit.cli.main import app
-from beampermit.documents.gathering import gather
+from beampermit.documents.report import gather
 from beampermit.errors import BadInput
 from beampermit.project import Project
 from support.planted_results import EXPECTED, METRICS, commit, judged, verdict, write

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from beampermit.cli.main import app
-from beampermit.cli.papers import Kind
+from beampermit.cli.report import Kind
 from beampermit.documents.bundle import KINDS, bundle
 from beampermit.errors import BadInput, Tripped
 from beampermit.project import Project

@@ -14,8 +14,7 @@ from typer.testing import CliRunner
 from beampermit.cli.main import app
 from beampermit.contract import parse_contract
 from beampermit.digest import digest_json
-from beampermit.documents.card import card, card_page
-from beampermit.documents.metadata import metadata
+from beampermit.documents.card import card, card_page, metadata
 from beampermit.documents.runbook import fallback, runbook, runbook_page
 from beampermit.documents.standing import standing
 from beampermit.errors import BadInput, Tripped

@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from beampermit.cli.main import app
 from beampermit.documents import papers
-from beampermit.documents.gathering import gather as report
 from beampermit.documents.report import Report
+from beampermit.documents.report import gather as report
 from beampermit.errors import BadInput
 from beampermit.project import Project
-from beampermit.verdict import Outcome
+from beampermit.verdicts.verdict import Outcome
 from support.planted_results import EXPECTED, METRICS, commit, judged, tripped, verdict, write
 
 HOSTILE = "@octocat #1 <script>x</script> | `a` ```\n\n# title\n</details>\n[x](https://evil.example) \u202e\x1b[31m"

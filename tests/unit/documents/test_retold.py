@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from beampermit.documents import papers
 from beampermit.documents.charts import ENOUGH, Chart, Confusion, Curve, Plots
-from beampermit.documents.gathering import gather
-from beampermit.documents.judged import Judged
-from beampermit.documents.report import LARGEST, Report, kept, read_report
+from beampermit.documents.report import LARGEST, Report, gather, kept, read_report
 from beampermit.errors import BadInput
 from beampermit.project import Project
+from beampermit.verdicts.merge import Judged
 from support.hostile_text import HOSTILE_VALUES, assert_harmless
 from support.planted_results import EXPECTED, METRICS, judged, tripped, verdict, write
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from beampermit.documents.steps import Step, steps
-from beampermit.verdict import Outcome
+from beampermit.documents.verdicts import Step, steps
+from beampermit.verdicts.verdict import Outcome
 from support.planted_results import tripped, verdict
 
 

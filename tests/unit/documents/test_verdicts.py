@@ -12,7 +12,7 @@ from rich.console import Console
 from beampermit.cli.output import fail
 from beampermit.documents.verdicts import github, markdown, table
 from beampermit.errors import BadInput
-from beampermit.verdict import Location, Outcome
+from beampermit.verdicts.verdict import Location, Outcome
 from support.planted_results import tripped, verdict
 
 hostile = st.lists(

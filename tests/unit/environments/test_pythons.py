@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.environments.conda_lock import lockfile
-from beampermit.environments.pythons import disagreeing
+from beampermit.environments.environment import disagreeing
 from beampermit.environments.uv import Uv
 from beampermit.generation import generate
 from beampermit.generation.template import questions

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.errors import BadInput, Outside
-from beampermit.github.client import TRIES, Client, Refused, Unsure
-from beampermit.github.reply import LONGEST
+from beampermit.github.client import LONGEST, TRIES, Client, Refused, Unsure
 from support.github_server import Fault, hang, lost, reset, says, too_fast, used_up
 from support.github_stand_in import GitHub, Token, environment, stand_in
 

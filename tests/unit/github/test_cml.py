@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from beampermit.errors import Outside
-from beampermit.github import cml
+from beampermit.github import sticky as comments
 from beampermit.github.client import Client
-from beampermit.github.sticky import BOT, Outcome, Sticky
-from beampermit.github.watermark import Mark, mark_of
+from beampermit.github.sticky import BOT, Mark, Outcome, Sticky, mark_of
 from support.github_stand_in import GitHub
 
 SHA = "c0ffee" + "0" * 34
@@ -23,7 +22,7 @@ PROGRAM = f"""#!{sys.executable}
 import os, sys
 from pathlib import Path
 import httpx
-from beampermit.github.watermark import is_marked, watermark
+from beampermit.github.sticky import is_marked, watermark
 
 assert sys.argv[1:5] == ["comment", "update", "--driver=github", "--publish=false"]
 options = dict(word.removeprefix("--").split("=", 1) for word in sys.argv[3:-1])
@@ -53,7 +52,7 @@ def sticky(github: GitHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
     monkeypatch.setenv("GITHUB_EVENT_NAME", "pull_request")
     monkeypatch.setenv("GITHUB_SERVER_URL", github.url)
     client = Client(github.repository, "s3cret", github.url, lambda _: None)
-    return Sticky(client, 1, write=cml.writer(client, 1, "beampermit"))
+    return Sticky(client, 1, write=comments.writer(client, 1, "beampermit"))
 
 
 def ours(github: GitHub) -> list[str]:

@@ -8,8 +8,7 @@ import pytest
 
 from beampermit.errors import BadInput, Outside
 from beampermit.github.client import Client
-from beampermit.github.sticky import BOT, Outcome, Posted, Sticky
-from beampermit.github.watermark import Mark, signed, watermark
+from beampermit.github.sticky import BOT, Mark, Outcome, Posted, Sticky, signed, watermark
 from support.github_server import lost, meanwhile, reset, says, too_fast
 from support.github_stand_in import GitHub, Token
 

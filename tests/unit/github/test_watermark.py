@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from beampermit.github.watermark import Mark, is_marked, mark_of, marked, says, signed, watermark
+from beampermit.github.sticky import Mark, is_marked, mark_of, marked, says, signed, watermark
 
 SHA = "c0ffee" + "0" * 34
 MARK = Mark(12, 2, SHA)

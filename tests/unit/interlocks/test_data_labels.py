@@ -10,7 +10,7 @@ from beampermit.errors import Tripped
 from beampermit.interlocks.data import DAT006
 from beampermit.interlocks.interlock import Finding
 from beampermit.project import Project
-from beampermit.verdict import Outcome
+from beampermit.verdicts.verdict import Outcome
 from support.dvc_repositories import halve, replace
 
 Alter = Callable[..., None]

@@ -11,7 +11,7 @@ from beampermit.interlocks.data import DAT007
 from beampermit.interlocks.interlock import Finding
 from beampermit.interlocks.runner import check, select
 from beampermit.project import Project
-from beampermit.verdict import Outcome
+from beampermit.verdicts.verdict import Outcome
 from support.dvc_repositories import append, edit, without_data
 
 Alter = Callable[..., None]

@@ -15,7 +15,7 @@ from beampermit.interlocks.data import DAT001, DAT002, DAT003, DAT008
 from beampermit.interlocks.interlock import Finding
 from beampermit.interlocks.runner import check, select
 from beampermit.project import Project
-from beampermit.verdict import Outcome
+from beampermit.verdicts.verdict import Outcome
 from support.dvc_repositories import append, edit, leaf, plant_manifest, remake, replace, without_data
 
 Alter = Callable[..., None]

@@ -12,7 +12,7 @@ from beampermit.interlocks.data import DAT004, DAT005
 from beampermit.interlocks.interlock import Absent, Finding
 from beampermit.interlocks.runner import check, select
 from beampermit.project import Project
-from beampermit.verdict import Outcome
+from beampermit.verdicts.verdict import Outcome
 from support.dvc_repositories import halve, replace, without_data
 
 Alter = Callable[..., None]

@@ -11,7 +11,7 @@ from beampermit.errors import BadInput
 from beampermit.interlocks.data import DAT008
 from beampermit.interlocks.interlock import Finding
 from beampermit.project import Project
-from beampermit.verdict import Outcome
+from beampermit.verdicts.verdict import Outcome
 
 Alter = Callable[..., None]
 

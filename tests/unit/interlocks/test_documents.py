@@ -10,7 +10,7 @@ from beampermit.interlocks.documents import DOC001, DOC002, DOC003, DOC004
 from beampermit.interlocks.interlock import Interlock
 from beampermit.interlocks.runner import check
 from beampermit.project import Project
-from beampermit.verdict import Outcome, Verdict
+from beampermit.verdicts.verdict import Outcome, Verdict
 
 
 def judge(project: Project, interlock: type[Interlock], *edits: tuple[str, str]) -> Verdict:

@@ -11,7 +11,7 @@ from beampermit.environments.installation import install
 from beampermit.environments.uv import Uv
 from beampermit.interlocks import runner
 from beampermit.project import Project
-from beampermit.verdict import Outcome, Verdict
+from beampermit.verdicts.verdict import Outcome, Verdict
 from support.package_index import index, uv_project, uv_settings
 
 __all__ = ["index", "uv_project", "uv_settings"]

@@ -20,7 +20,7 @@ from beampermit.interlocks import runner
 from beampermit.interlocks.gpu_needs import marks
 from beampermit.interlocks.inputs import Inputs
 from beampermit.project import Project
-from beampermit.verdict import Outcome, Verdict
+from beampermit.verdicts.verdict import Outcome, Verdict
 from support.package_index import tested_template
 
 __all__ = ["tested_template"]

@@ -19,10 +19,10 @@ from beampermit.contract import parse_contract
 from beampermit.digest import digest_file
 from beampermit.interlocks.model import MDL003, MDL004, MDL005, Examined
 from beampermit.interlocks.runner import check, select
-from beampermit.probe import Field, Loaded, Scored, Span
+from beampermit.models import SavedModel
+from beampermit.models.probing import Field, Loaded, Scored, Span
 from beampermit.project import Project
-from beampermit.saved_model import SavedModel
-from beampermit.verdict import Outcome, Verdict
+from beampermit.verdicts.verdict import Outcome, Verdict
 
 MLMODEL = """\
 flavors:

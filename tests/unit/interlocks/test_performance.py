@@ -16,12 +16,12 @@ from beampermit.environments import Environment
 from beampermit.interlocks.model import Examined
 from beampermit.interlocks.performance import PRF002
 from beampermit.interlocks.runner import check, select
+from beampermit.models import SavedModel
 from beampermit.project import Project
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.mlflow import Registry
-from beampermit.saved_model import SavedModel
-from beampermit.verdict import Location, Outcome, Verdict
+from beampermit.verdicts.verdict import Location, Outcome, Verdict
 
 GOOD = {"auc": 0.97, "false_alarm_rate": 0.01}
 

@@ -10,7 +10,7 @@ import pytest
 
 from beampermit.interlocks import runner
 from beampermit.project import Project
-from beampermit.verdict import Outcome, Verdict, exit_code
+from beampermit.verdicts.verdict import Outcome, Verdict, exit_code
 from support.github_server import says
 from support.github_stand_in import GitHub, Token, environment
 from support.paths import ROOT

@@ -9,7 +9,7 @@ import pytest
 from beampermit.interlocks import runner
 from beampermit.interlocks.repository import GIT003, GIT004, Workflows, workflows
 from beampermit.project import Project
-from beampermit.verdict import Outcome
+from beampermit.verdicts.verdict import Outcome
 
 COMMIT = "de0fac2e4500dabe0009e67214ff5f5447ce83dd"
 SHA256 = "sha256:" + 64 * "a"

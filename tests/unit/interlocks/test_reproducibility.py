@@ -13,7 +13,7 @@ from beampermit.contract import parse_contract
 from beampermit.interlocks.reproducibility import REP003
 from beampermit.interlocks.runner import check, select
 from beampermit.project import Project
-from beampermit.verdict import Outcome, Verdict
+from beampermit.verdicts.verdict import Outcome, Verdict
 
 EVALUATED = {"auc": 0.97, "false_alarm_rate": 0.01, "rows": 600.0}
 

@@ -14,7 +14,7 @@ from beampermit.interlocks.inputs import PROVIDERS, Inputs, provides
 from beampermit.interlocks.interlock import Absent, Elsewhere, Finding, Interlock, closed, tripped
 from beampermit.interlocks.reuse import Reuse
 from beampermit.project import Project
-from beampermit.verdict import Outcome
+from beampermit.verdicts.verdict import Outcome
 from support.dvc_repositories import replace
 
 

@@ -10,10 +10,10 @@ import pytest
 
 from beampermit.environments import Environment
 from beampermit.errors import BadInput
-from beampermit.interlocks import junit, pytest_run, runner
+from beampermit.interlocks import pytest_run, runner
 from beampermit.interlocks.inputs import Inputs
 from beampermit.project import Project
-from beampermit.verdict import Outcome, Verdict
+from beampermit.verdicts.verdict import Outcome, Verdict
 from support.package_index import tested_template
 
 __all__ = ["tested_template"]
@@ -173,11 +173,11 @@ REPORTS = {
 def test_a_report_that_pytest_would_not_write_is_refused(tmp_path: Path, report: str) -> None:
     (tmp_path / "report.xml").write_text(REPORTS[report])
     with pytest.raises(BadInput):
-        junit.read(tmp_path / "report.xml")
+        pytest_run.read(tmp_path / "report.xml")
 
 
 def test_a_report_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(junit, "LARGEST", 10)
+    monkeypatch.setattr(pytest_run, "LARGEST", 10)
     (tmp_path / "report.xml").write_text("<testsuites></testsuites>")
     with pytest.raises(BadInput, match="larger than 10 bytes"):
-        junit.read(tmp_path / "report.xml")
+        pytest_run.read(tmp_path / "report.xml")

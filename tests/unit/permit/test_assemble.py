@@ -13,7 +13,7 @@ from beampermit.digest import digest_file, digest_folder
 from beampermit.errors import BadInput, Tripped
 from beampermit.permit.assemble import assemble, read_folder
 from beampermit.permit.verification import verify_files, verify_interlocks
-from beampermit.verdict import Outcome, VerdictFile, write_verdicts
+from beampermit.verdicts.verdict import Outcome, VerdictFile, write_verdicts
 from support.registry_project import INTERLOCKS, Laboratory, verdicts
 
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from beampermit import probe
 from beampermit.contract import parse_contract
 from beampermit.digest import digest_bytes
 from beampermit.environments import Environment
 from beampermit.environments.environment import environment_of
 from beampermit.errors import BadInput, Tripped
 from beampermit.files import write_json
-from beampermit.metrics import read_metrics
+from beampermit.models import probing
+from beampermit.models.metrics import read_metrics
 from beampermit.project import Project
 from beampermit.reading import read_json
 from beampermit.registry.deployment import deploy
@@ -39,14 +39,14 @@ def deployed(project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     file.write_bytes(INPUTS)
 
     def run(judged: dict[str, float], found: dict[str, float], **cost: float) -> None:
-        monkeypatch.setattr(probe, "score", lambda *_: SCORED.model_copy(update=cost))
-        monkeypatch.setattr(probe, "evaluate", lambda *_: found)
+        monkeypatch.setattr(probing, "score", lambda *_: SCORED.model_copy(update=cost))
+        monkeypatch.setattr(probing, "evaluate", lambda *_: found)
         deploy(project, Environment(tmp_path), _Permit(**judged), tmp_path)  # pyright: ignore[reportArgumentType]
 
     return run
 
 
-SCORED = probe.Scored(seconds=1, memory=200, alone=100, p50=1, p99=2, worst=3, rows=7, columns={})
+SCORED = probing.Scored(seconds=1, memory=200, alone=100, p50=1, p99=2, worst=3, rows=7, columns={})
 JUDGED = {"auc": 0.98, "false_alarm_rate": 0.01}
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from beampermit.registry.chronicle import Chronicle
 from beampermit.registry.event import Event
 from beampermit.registry.history import table
+from beampermit.registry.ledger_state import Chronicle
 
 
 def _printed(events: list[Event]) -> str:

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from beampermit.errors import BadInput
-from beampermit.registry.chronicle import Chronicle
 from beampermit.registry.event import Event
-from beampermit.registry.lines import line, read_last, read_lines
+from beampermit.registry.ledger_state import Chronicle, line, read_last, read_lines
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from beampermit.rehearsal.log import Line, clean, parse
+from beampermit.rehearsal.following import Line, clean, parse
 
 
 def line(**keys: object) -> str:

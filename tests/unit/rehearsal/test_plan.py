@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from beampermit.rehearsal import source
+from beampermit.rehearsal import stage
 from beampermit.rehearsal.plan import Plan, make_plan
 from beampermit.rehearsal.stage import Clone, share_local_remotes
 
@@ -18,7 +18,7 @@ FILE = ".github/workflows/pull-request.yml"
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The code at hand."""
-    return source.lay_out(tmp_path_factory.mktemp("own") / "beampermit")
+    return stage.lay_out(tmp_path_factory.mktemp("own") / "beampermit")
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def plan(tmp_path: Path, own: Path):
             path = tmp_path / f".github/workflows/{name}.yml"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        return make_plan(tmp_path, FILE, own, source.lay_out_artifacts(tmp_path / "artifacts"))
+        return make_plan(tmp_path, FILE, own, stage.lay_out_artifacts(tmp_path / "artifacts"))
 
     return make
 
@@ -117,13 +117,13 @@ def test_workflows_of_the_project_itself_are_followed(plan) -> None:
 def test_the_code_at_hand_comes_from_the_wheel_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, own: Path) -> None:
     package = tmp_path / "site-packages/beampermit"
     shutil.copytree(own / "src/beampermit", package)
-    for part in source.PARTS:
+    for part in stage.PARTS:
         carried = package / ("_template" if part in ("template", "cookiecutter.json") else "_source") / part
         carried.parent.mkdir(parents=True, exist_ok=True)
         (shutil.copytree if (own / part).is_dir() else shutil.copyfile)(own / part, carried)
     monkeypatch.setattr("beampermit.__file__", str(package / "__init__.py"))
-    laid = source.lay_out(tmp_path / "laid")
-    for part in ("src/beampermit/cli/main.py", "actions/setup/setup.py", *source.PARTS):
+    laid = stage.lay_out(tmp_path / "laid")
+    for part in ("src/beampermit/cli/main.py", "actions/setup/setup.py", *stage.PARTS):
         assert (laid / part).exists(), part
     assert not (laid / "src/beampermit/_source").exists()
 

@@ -18,7 +18,7 @@ from beampermit.environments.installation import install
 from beampermit.errors import BadInput, Tripped
 from beampermit.interlocks.runner import check, select
 from beampermit.project import Project
-from beampermit.reproduction.worktree import ALWAYS_THE_SAME
+from beampermit.reproduction.prepared import ALWAYS_THE_SAME
 from support.conda_channel import QUIET, Channel, laboratory, serving
 from support.dvc_repositories import replace
 from support.toy_project import descent, on_conda

@@ -15,9 +15,9 @@ import pytest
 from beampermit.errors import BadInput, Conflict, Tripped
 from beampermit.project import Project
 from beampermit.reproduction.diagnosis import Kind
+from beampermit.reproduction.prepared import workshop
 from beampermit.reproduction.reproduce import Reproduction
 from beampermit.reproduction.weights import Likeness
-from beampermit.reproduction.worktree import workshop
 from support.dvc_repositories import leaf, remake, replace
 
 Again = Callable[..., Reproduction]

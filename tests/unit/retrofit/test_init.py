@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from beampermit.cli.main import app
 from beampermit.contract import load_contract
-from beampermit.contract.unwritten import todos
+from beampermit.contract.completeness import todos
 from beampermit.errors import BadInput
-from beampermit.github.workflow import read_workflow
 from beampermit.retrofit import plan
+from beampermit.workflows.workflow import read_workflow
 from support.existing_repository import git
 
 OUTSIDE = (".git/", ".dvc/tmp", ".dvc/cache")

@@ -10,7 +10,7 @@ from typing import Any
 
 from beampermit.contract import FILE_NAME, Contract
 from beampermit.contract.dataset import Dataset, Review
-from beampermit.datasets.labels.opinions import SURE, WHO, WHY, Opinion, append, last_words, read
+from beampermit.datasets.labels.annotations import SURE, WHO, WHY, Opinion, append, last_words, read
 from beampermit.datasets.labels.review import SOURCE
 from beampermit.datasets.tables import Table, name, open_tables
 from beampermit.errors import BadInput, Tripped

@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from beampermit.contract.dataset import Dataset, Review
-from beampermit.datasets.labels.opinions import AHEAD, SURE, WHEN, WHO, WHY, Opinion, last_words
-from beampermit.datasets.tables import Table, name
-from beampermit.errors import meant
+from beampermit.datasets.labels import annotations
+from beampermit.datasets.labels.annotations import AHEAD, SURE, WHEN, WHO, WHY, Opinion, last_words
+from beampermit.datasets.tables import Table, name, open_tables
+from beampermit.errors import Tripped, meant
+from beampermit.project import Project
 
 SHOWN = 200
 SOURCE, OVERRULED = "source", "overruled"
@@ -238,3 +240,18 @@ def _quoted(value: str) -> str:
 
 def _words(dataset: Dataset, values: Any) -> str:
     return ", ".join(f"{column} {str(value)[:60]}" for column, value in zip(dataset.key, values, strict=True))
+
+
+def standing(project: Project) -> Found:
+    """Coverage of the raw table and the splits that are here, conflicts, what people overruled.
+
+    Raises `Tripped` for labels that are not here, `BadInput` for a line of people's that cannot be read.
+    """
+    dataset = project.contract.dataset
+    if not project.path(dataset.labels).is_file():
+        raise Tripped("the table of labels is not here", file=dataset.labels, hint="beampermit data pull")
+    named = {"raw": dataset.raw, **dataset.splits}
+    here = {name: path for name, path in named.items() if project.path(path).is_file()}
+    labels, *others = open_tables(project.root, {"labels": dataset.labels, **here})
+    said = annotations.read(project.root, dataset, dataset.review) if dataset.review else ()
+    return look(labels, others, dataset, said)

@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from beampermit.contract import FILE_NAME, conditions
-from beampermit.datasets.requests.asked import Asked, Wanted
 from beampermit.datasets.requests.gaps import Gap, Gaps, merged
-from beampermit.datasets.requests.source import Answer, Watch
-from beampermit.datasets.requests.store import Store
-from beampermit.datasets.requests.writing import connect, copy
+from beampermit.datasets.requests.source import Answer, Asked, Wanted, Watch
+from beampermit.datasets.requests.store import Store, connect, copy
 from beampermit.datasets.tables import literal, name, text
 from beampermit.errors import Tripped
 from beampermit.files import replacing

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from beampermit.contract import FILE_NAME
-from beampermit.datasets.paths import fault
+from beampermit.datasets.manifests import fault
 from beampermit.datasets.workspace import oddities
 from beampermit.errors import BadInput
 

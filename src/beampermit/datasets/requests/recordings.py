@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,17 +12,162 @@ from pydantic import Field
 from beampermit.contract import FILE_NAME
 from beampermit.contract.part import Text
 from beampermit.datasets.devices import PLACEHOLDER
-from beampermit.datasets.requests.asked import Asked, Wanted
-from beampermit.datasets.requests.inputs import plain_files
-from beampermit.datasets.requests.recording import Recording, open_recording
-from beampermit.datasets.requests.source import Options, Sampled, Watch, options_of
-from beampermit.datasets.requests.staged import samples, stage
-from beampermit.datasets.requests.store import Store
-from beampermit.datasets.requests.units import same
-from beampermit.datasets.requests.writing import connect
-from beampermit.datasets.tables import name
+from beampermit.datasets.requests import store
+from beampermit.datasets.requests.inputs import plain_file, plain_files
+from beampermit.datasets.requests.source import Asked, Options, Sampled, Wanted, Watch, options_of, same
+from beampermit.datasets.requests.store import Store, connect
+from beampermit.datasets.tables import literal, name, open_tables, text
 from beampermit.digest import digest_file
 from beampermit.errors import BadInput, Tripped, meant
+
+ROWS = 20_480
+"""Rows that lie together in the file: of each device few others are read."""
+TIME, ORDER = "ns", "arrived"
+
+
+def stage(recording: Recording, time: str, values: Mapping[str, str], chosen: tuple[str, ...], file: Path) -> Recording:
+    """Write `file`: `ns` (what the SQL `time` gives), `arrived` (the row's place), the columns of `values` as the types
+    that it names, their severities, and the columns `chosen` as text.
+
+    Raises `Tripped` where text is no number, or a row has no time.
+    """
+    _judge(recording, time, values)
+    severities = [f"{column}_severity" for column in values if f"{column}_severity" in recording.columns]
+    listed = [
+        *(f"CAST({name(column)} AS VARCHAR) AS {name(f'of {column}')}" for column in chosen),
+        *(f"CAST({name(column)} AS {kind}) AS {name(column)}" for column, kind in values.items()),
+        *(f"CAST({name(column)} AS INTEGER) AS {name(column)}" for column in severities if column not in values),
+    ]
+    order = ", ".join([*(name(f"of {column}") for column in chosen), name(f"row {ORDER}")])
+    recording.query(
+        f"COPY (SELECT {time} AS {name(f'row {TIME}')}, row_number() OVER () AS {name(f'row {ORDER}')},"
+        f" {', '.join(listed)} FROM {recording.source} ORDER BY {order})"
+        f" TO {text(str(file))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROWS})"
+    )
+    return replace(recording, source=f"read_parquet({text(literal(str(file)))})")
+
+
+def samples(staged: Recording, index: int, column: str, chosen: Mapping[str, str]) -> str:
+    """SQL of the samples of one PV: those of `column` where the columns of `chosen` have its values."""
+    where = " AND ".join(f"{name(f'of {of}')} = {text(value)}" for of, value in chosen.items())
+    severity = f"{column}_severity"
+    return (
+        f"SELECT {name(f'row {TIME}')} AS ns, {name(column)} AS value,"
+        f" {name(severity) if severity in staged.columns else '0'} AS severity,"
+        f" CAST({index} AS BIGINT) * 1000000000000 + {name(f'row {ORDER}')} AS arrived, CAST(NULL AS BIGINT) AS lost"
+        f" FROM {staged.source}" + (f" WHERE {where}" if where else "")
+    )
+
+
+def _judge(recording: Recording, time: str, values: Mapping[str, str]) -> None:
+    """Text is only read as numbers where all of it are; a row without a time belongs nowhere."""
+    bad = {
+        column: f"{name(column)} IS NOT NULL AND TRY_CAST({name(column)} AS {values[column]}) IS NULL"
+        for column in values
+    }
+    asked = ", ".join(f"min(CAST({name(column)} AS VARCHAR)) FILTER ({test})" for column, test in bad.items())
+    timeless, *worst = recording.query(f"SELECT count(*) FILTER (({time}) IS NULL), {asked} FROM {recording.source}")[0]
+    for column, word in zip(values, worst, strict=True):
+        if word is not None:
+            raise Tripped(f"{column} holds {word[:40]!r}, which is no number", file=recording.path)
+    if timeless:
+        raise Tripped(f"{timeless} rows have no time", file=recording.path)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A file at `path` (relative to the project). `columns`: name -> type in duckdb's words; `units` as stated."""
+
+    connection: Any
+    path: str
+    source: str
+    columns: dict[str, str]
+    units: dict[str, str]
+
+    def query(self, sql: str) -> list[Any]:
+        """Run SQL that reads the file. Raises `Tripped` where it cannot be read."""
+        return _ask(self.connection, sql, self.path)
+
+
+@dataclass(frozen=True)
+class _File:
+    """What an opener needs: formats of single arrays bring only `names`, and are made Parquet at `scratch`."""
+
+    connection: Any
+    root: Path
+    path: str
+    names: frozenset[str]
+    scratch: Path
+
+    @property
+    def name(self) -> str:
+        """As SQL writes it."""
+        return text(literal(str(self.root / self.path)))
+
+
+Opener = Callable[[_File], Recording]
+
+
+def open_recording(connection: Any, root: Path, path: str, names: frozenset[str], scratch: Path) -> Recording:
+    """Open a file by its suffix. Formats of single arrays are made Parquet at `scratch`, only those in `names`.
+
+    Raises `BadInput` for a link, a pipe, an unknown suffix or a library that is not installed; `Tripped` for a file
+    that cannot be read.
+    """
+    file = plain_file(root, path)
+    suffix = file.suffix.lower()
+    if suffix not in OPENERS:
+        hint = meant(suffix, OPENERS) or f"; known are {', '.join(OPENERS)}"
+        raise BadInput(f"no format of recordings is called {suffix!r}{hint}", file=path)
+    return OPENERS[suffix](_File(connection, root, path, names, scratch))
+
+
+def _parquet(file: _File) -> Recording:
+    source = f"read_parquet({file.name})"
+    columns = _columns(file.connection, source, file.path)
+    (table,) = open_tables(file.root, {file.path: file.path})
+    return Recording(file.connection, file.path, source, columns, table.units)
+
+
+def _csv(file: _File) -> Recording:
+    # Everything is text at first: a guess at types would drop zones and turn a stray word into a missing number.
+    source = f"read_csv({file.name}, header = true, all_varchar = true, auto_detect = true)"
+    return Recording(file.connection, file.path, source, _columns(file.connection, source, file.path), {})
+
+
+def _of_arrays(read: Callable[[Path, str, frozenset[str]], Iterator[store.Block]]) -> Opener:
+    def open_(file: _File) -> Recording:
+        blocks = read(file.root / file.path, file.path, file.names)
+        units = store.as_parquet(file.connection, blocks, file.scratch, file.path)
+        parts = ", ".join(text(literal(str(part))) for part in sorted(file.scratch.glob("*.parquet")))
+        source = f"read_parquet([{parts}])"
+        return Recording(file.connection, file.path, source, _columns(file.connection, source, file.path), units)
+
+    return open_
+
+
+def _columns(connection: Any, source: str, path: str) -> dict[str, str]:
+    return {column: kind for column, kind, *_ in _ask(connection, f"DESCRIBE SELECT * FROM {source}", path)}
+
+
+def _ask(connection: Any, sql: str, path: str) -> list[Any]:
+    import duckdb
+
+    try:
+        return connection.execute(sql).fetchall()
+    except duckdb.Error as error:
+        words = str(error).splitlines()[0]
+        raise Tripped(f"cannot be read: {words}", file=path) from None
+
+
+OPENERS: dict[str, Opener] = {
+    ".parquet": _parquet,
+    ".csv": _csv,
+    ".h5": _of_arrays(store.hdf5),
+    ".hdf5": _of_arrays(store.hdf5),
+    ".sdds": _of_arrays(store.sdds),
+}
+
 
 EPOCHS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 

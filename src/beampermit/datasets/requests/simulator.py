@@ -7,9 +7,8 @@ import shutil
 from pathlib import Path
 
 from beampermit.contract import FILE_NAME
-from beampermit.datasets.requests.asked import Asked
 from beampermit.datasets.requests.inputs import plain_file
-from beampermit.datasets.requests.source import Answer, Watch
+from beampermit.datasets.requests.source import Answer, Asked, Watch
 from beampermit.errors import BadInput, BeampermitError, Tripped
 from beampermit.reading import read_json
 

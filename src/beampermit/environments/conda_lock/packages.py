@@ -113,3 +113,12 @@ def _not_in_bundle(lock: Lock, missing: list[Package], places: dict[str, Path], 
         line=first.line,
         hint="beampermit env bundle, on a machine with a network",
     )
+
+
+def bundled(lock: Lock, platform: str, watch: Watch) -> dict[str, Path]:
+    """Path in the bundle -> archive on this machine, hashed.
+
+    Raises `Tripped` for an archive that is not the locked one, `Outside` for what cannot be had.
+    """
+    places = bring(lock, meant(lock, platform), watch=watch).values()
+    return {archive(Path(), place.parent.name, place.name).as_posix(): place for place in places}

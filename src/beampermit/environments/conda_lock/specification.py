@@ -10,7 +10,7 @@ from typing import Any
 
 from beampermit.environments.backend import Requirement, Specification
 from beampermit.environments.conda_lock import variants
-from beampermit.environments.conda_lock.reading import tree
+from beampermit.environments.conda_lock.lockfile import tree
 from beampermit.environments.conda_lock.theirs import their
 from beampermit.errors import BadInput
 from beampermit.reading import decode

@@ -8,11 +8,9 @@ from pathlib import Path
 
 from beampermit.environments.backend import Lock, Problem, Specification, Watch
 from beampermit.environments.environment import stamp_of
-from beampermit.environments.uv import freshness, lockfile, offline, specification, variants
-from beampermit.environments.uv.command import uv
-from beampermit.environments.uv.hashes import complete
+from beampermit.environments.uv import files, freshness, lockfile, specification
+from beampermit.environments.uv.command import complete, start, uv
 from beampermit.environments.uv.solution import installed
-from beampermit.environments.uv.start import start
 from beampermit.errors import BadInput
 from beampermit.reading import decode
 
@@ -55,7 +53,7 @@ class Uv:
         if not path.is_file():
             raise BadInput("there is no lock", file=self.lock_file, hint="beampermit env lock")
         lock = self.parse(decode(path.read_bytes(), self.lock_file))
-        return replace(lock, variant=variants.chosen(lock, self.variant))
+        return replace(lock, variant=specification.chosen(lock, self.variant))
 
     def specification(self, root: Path) -> Specification:
         """Read the project's `pyproject.toml`."""
@@ -69,7 +67,7 @@ class Uv:
         """Run `uv sync --locked`: it never solves, and refuses a lock that is stale or a file with another hash."""
         lock = self.read(root)
         if self.bundle:
-            offline.install(lock, root, prefix, self.bundle, watch)
+            files.install(lock, root, prefix, self.bundle, watch)
             return
         watch(f"uv installs the lock into {prefix}")
         folders = [source for source in lock.sources if "://" not in source]
@@ -95,4 +93,4 @@ class Uv:
 def _stamped(lock: Lock, prefix: Path) -> Lock:
     """The lock, for the variant that the environment says it is."""
     _, _, variant = stamp_of(prefix).partition(" ")
-    return replace(lock, variant=variant) if variant in variants.known(lock) else lock
+    return replace(lock, variant=variant) if variant in specification.known(lock) else lock

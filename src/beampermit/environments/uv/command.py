@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from beampermit.digest import digest_file
+from beampermit.environments.addresses import misnamed, suspects
+from beampermit.environments.uv.lockfile import FILE, parse
 from beampermit.errors import BadInput, BeampermitError, Outside, Tripped
+from beampermit.files import write_bytes, write_text
+from beampermit.git import Git
 from beampermit.processes import Finished, run
 
 QUIET = {
@@ -97,3 +103,65 @@ def shorten(said: str) -> str:
 def _line(said: str) -> int | None:
     found = re.search(r"at line (\d+)", said)
     return int(found[1]) if found else None
+
+
+@contextmanager
+def start(root: Path) -> Iterator[tuple[str, ...]]:
+    """Give the packages (`name==version`) whose entries uv must write anew, for they were edited by hand.
+
+    A lock that cannot be read, such as one with merge-conflict markers, gives way to the last commit's, or to none.
+    When the block fails, the file is again what it was.
+    """
+    file = root / FILE
+    before = file.read_bytes() if file.is_file() else None
+    try:
+        yield _suspects(root, before)
+    except BaseException:
+        if before is not None:
+            write_bytes(file, before)
+        raise
+
+
+def _suspects(root: Path, content: bytes | None) -> tuple[str, ...]:
+    if content is None:
+        return ()
+    for text in (content.decode(errors="replace"), Git(root).read("HEAD", f"./{FILE}")):
+        try:
+            lock = parse(text or "")
+        except BadInput:
+            continue
+        if misnamed(lock):  # uv refuses to read it.
+            continue
+        if text and text.encode() != content:
+            write_text(root / FILE, text)
+        return tuple(f"{package.name}=={package.version}" for package in suspects(lock))
+    (root / FILE).unlink()
+    return ()
+
+
+def complete(root: Path) -> None:
+    """Add `hash = "sha256:..."` to each local file of the lock at `root` that has none; change nothing else.
+
+    Raises `Outside` where such a file is not on this machine.
+    """
+    file = root / FILE
+    text = file.read_bytes().decode()
+    lock = parse(text)
+    done = text
+    for package in lock.packages:
+        for artifact in package.artifacts:
+            if not artifact.local or artifact.sha256:
+                continue
+            path = root / artifact.address
+            if not path.is_file():
+                raise Outside(
+                    f"{package} is locked from a local file that is not on this machine: {artifact.address}", file=FILE
+                )
+            done = _with_hash(done, artifact.file_name, digest_file(path))
+    if done != text:
+        write_text(file, done)
+
+
+def _with_hash(text: str, file_name: str, digest: str) -> str:
+    pattern = rf'(\{{ path = "(?:[^"]*/)?{re.escape(file_name)}")([^{{}}]*\}})'
+    return re.sub(pattern, rf'\1, hash = "{digest}"\2', text)

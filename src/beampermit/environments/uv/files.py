@@ -3,24 +3,70 @@
 from __future__ import annotations
 
 import hashlib
+import netrc
+import os
 import re
+import shutil
+import sys
 import tarfile
+import tempfile
 import tomllib
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.tags import Tag
 from packaging.utils import parse_wheel_filename
 
+from beampermit.environments.addresses import origin
 from beampermit.environments.backend import Artifact, Lock, Package, Watch
-from beampermit.environments.platforms import TAGS, fits, world_of
-from beampermit.environments.uv.login import HINT, login
+from beampermit.environments.environment import python_in
+from beampermit.environments.installed import describe
+from beampermit.environments.platforms import TAGS, current, fits, world_of
+from beampermit.environments.uv import specification
+from beampermit.environments.uv.command import uv
 from beampermit.environments.uv.solution import meant
 from beampermit.environments.uv.specification import normal
 from beampermit.errors import BadInput, Outside, Tripped
 from beampermit.files import replacing
+
+HINT = "log in as for uv: UV_INDEX_NAME_USERNAME and UV_INDEX_NAME_PASSWORD of the index, or netrc"
+
+
+def login(root: Path, index: str | None, address: str) -> tuple[str, str] | None:
+    """User and password for a file at `address` that a package of `index` consists of; None for a stranger.
+
+    What is named for an index goes to its own host alone. Raises `BadInput` for a netrc that cannot be read.
+    """
+    if index and origin(index) == origin(address):
+        for name in _names(root, index):
+            stem = "UV_INDEX_" + re.sub(r"[^A-Z0-9]", "_", name.upper())
+            user, password = (os.environ.get(f"{stem}_{word}", "") for word in ("USERNAME", "PASSWORD"))
+            if user or password:
+                return user, password
+    return _in_netrc(urlsplit(address).hostname or "")
+
+
+def _names(root: Path, index: str) -> list[str]:
+    """What `[[tool.uv.index]]` calls the index."""
+    listed = specification.read(root).content.get("tool", {}).get("uv", {}).get("index", [])
+    return [one["name"] for one in listed if one.get("name") and str(one.get("url")).rstrip("/") == index.rstrip("/")]
+
+
+def _in_netrc(host: str) -> tuple[str, str] | None:
+    file = Path(os.environ.get("NETRC") or Path.home() / ".netrc")
+    if not file.is_file():
+        return None
+    try:
+        found = netrc.netrc(str(file)).authenticators(host)
+    except netrc.NetrcParseError as error:
+        raise BadInput(f"not a netrc file: {error.msg}", file=file, line=error.lineno) from None
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror}", file=file) from None
+    return (found[0], found[2] or "") if found else None
+
 
 FOLDER = "wheels"
 """Where they lie in a bundle: flat, as uv looks for packages in a folder."""
@@ -183,3 +229,73 @@ def _cache() -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("beampermit", appauthor=False) / "files"
+
+
+REACH_NOTHING = {
+    "UV_OFFLINE": "1",
+    "UV_NO_INDEX": "1",
+    "UV_FIND_LINKS": "",
+    "UV_INDEX": "",
+    "UV_DEFAULT_INDEX": "",
+    "UV_NO_CONFIG": "1",
+}
+
+
+def install(lock: Lock, root: Path, prefix: Path, bundle: Path, watch: Watch) -> None:
+    """Make `prefix` the lock from the files of `bundle`. Raises `Tripped` for one that is missing or another."""
+    platform = current()
+    files = list(wanted(lock, of_platform(lock, platform).values(), platform))
+    watch(f"hashing {len(files)} files of the bundle")
+    with tempfile.TemporaryDirectory(dir=_beside(prefix)) as folder:
+        # Only what was hashed is seen by uv: another file of the bundle could be newer, or build a package.
+        for package, artifact in files:
+            place, copy = bundle / FOLDER / artifact.file_name, Path(folder) / artifact.file_name
+            _take(place, copy)
+            if not is_locked(copy, artifact):
+                raise not_locked(lock, package, artifact, "the bundle")
+        watch(f"uv installs the bundle into {prefix}")
+        _sync(lock, root, prefix, Path(folder))
+
+
+def _sync(lock: Lock, root: Path, prefix: Path, folder: Path) -> None:
+    if not python_in(prefix).exists():
+        uv(["venv", "--no-project", "--python", _python(lock), prefix], cwd=root, env=REACH_NOTHING)
+    asked = folder / "requirements.txt"
+    asked.write_text("".join(sorted(map(_line, meant(lock, describe(prefix))))), encoding="utf-8")
+    uv(
+        [
+            "pip",
+            "sync",
+            "--no-cache",
+            "--require-hashes",
+            "--no-index",
+            "--find-links",
+            folder,
+            "--python",
+            python_in(prefix),
+            asked,
+        ],
+        cwd=root,
+        env=REACH_NOTHING,
+    )
+
+
+def _line(package: Package) -> str:
+    hashes = " ".join(f"--hash=sha256:{artifact.sha256}" for artifact in package.artifacts if artifact.sha256)
+    return f"{package.name}=={package.version} {hashes}\n"
+
+
+def _python(lock: Lock) -> str:
+    """The Pythons that the lock is for, as uv finds them on this machine."""
+    return str(lock.content.get("requires-python", "")) or f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def _take(place: Path, copy: Path) -> None:
+    if place.is_file():
+        shutil.copyfile(place, copy)
+
+
+def _beside(prefix: Path) -> Path:
+    """A folder on the prefix's own disk, where there is room for what is to be linked."""
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    return prefix.parent

@@ -10,7 +10,7 @@ from packaging.specifiers import SpecifierSet
 
 from beampermit.environments.backend import Lock, Problem, Specification
 from beampermit.environments.markers import holds, worlds
-from beampermit.environments.uv import variants
+from beampermit.environments.uv import specification as asked_for
 from beampermit.environments.uv.asked import Asked, from_table, from_text
 from beampermit.environments.uv.specification import FILE, normal
 
@@ -47,7 +47,7 @@ def changed(specification: Specification, lock: Lock) -> Iterator[Problem]:
         yield Problem(f"[tool.uv] {name} cannot be judged without a solver; remove it", FILE)
     for name in (name for name in UNKNOWN_IN_LOCK if manifest.get(name)):
         yield Problem(f"the lock was made with {name}, which [tool.uv] does not say", lock.file)
-    yield from variants.changed(specification, lock)
+    yield from asked_for.changed(specification, lock)
     for name, recorded in LISTS.items():
         asked = [_sourced(specification, words) for words in settings.get(name, [])]
         yield from _lists(name, asked, manifest.get(recorded, []), lock)

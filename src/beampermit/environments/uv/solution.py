@@ -13,7 +13,7 @@ from beampermit.environments.backend import Edge, Lock, Package, Problem
 from beampermit.environments.closure import targets
 from beampermit.environments.installed import Distribution, describe, distributions, site_packages, strays
 from beampermit.environments.markers import Unjudged, World, holds
-from beampermit.environments.uv import variants
+from beampermit.environments.uv import specification
 from beampermit.environments.uv.lockfile import FILE, GROUP, own_package
 from beampermit.environments.uv.specification import normal
 from beampermit.errors import BadInput, several
@@ -51,7 +51,7 @@ def meant(lock: Lock, python: World) -> list[Package]:
         raise BadInput("the lock has no entry for the project itself", file=FILE, hint="beampermit env lock")
     groups = (edge for part, edges in own.optional.items() if part.startswith(GROUP) for edge in edges)
     waiting = [*own.needs, *groups, *own.optional.get(lock.variant, ())]
-    world = {"extra": variants.as_marker(lock), **python}
+    world = {"extra": specification.as_marker(lock), **python}
     done: set[tuple[str, str, str, str]] = set()
     found: dict[tuple[str, str, str], Package] = {}
     while waiting:

@@ -21,8 +21,8 @@ def present(project: Project, paths: Iterable[str]) -> None:
 
 def unversioned(project: Project, paths: Iterable[str]) -> list[str]:
     """Those of `paths` that neither git tracks nor `dvc.lock` or a `.dvc` file binds. Raises `BadInput`."""
-    from beampermit.documents.changes.data import after
-    from beampermit.documents.changes.sides import Sides
+    from beampermit.changes.base_and_head import Sides
+    from beampermit.changes.data import after
 
     sides = Sides(project)
     bound = tuple(after(sides))

@@ -17,7 +17,7 @@ class DAT006(Interlock):
         labels, and a person's word (`beampermit data label`) replaces a rule's. Then run `dvc repro` and `dvc push`;
         `beampermit data labels` shows what is covered and where people disagree.
         """
-        from beampermit.datasets.labels import opinions, review
+        from beampermit.datasets.labels import annotations, review
         from beampermit.datasets.tables import open_tables
 
         dataset = contract.dataset
@@ -28,7 +28,7 @@ class DAT006(Interlock):
             return tripped(f"{unkept[0]} is kept neither by DVC nor by git", *unkept)
         present(project, [dataset.labels, *dataset.splits.values()])
         with faulty():
-            said = opinions.read(project.root, rules, dataset.review) if dataset.review else ()
+            said = annotations.read(project.root, rules, dataset.review) if dataset.review else ()
         labels, *splits = open_tables(project.root, {"labels": dataset.labels, **dataset.splits})
         found = review.look(labels, splits, rules, said)
         evidence = found.as_json()

@@ -8,7 +8,7 @@ from beampermit.errors import several
 from beampermit.interlocks.data.here import SHOWN, present, unversioned
 from beampermit.interlocks.interlock import Finding, Interlock, closed, faulty, tripped
 from beampermit.project import Project
-from beampermit.verdict import Location
+from beampermit.verdicts.verdict import Location
 
 
 class DAT007(Interlock):
@@ -19,8 +19,8 @@ class DAT007(Interlock):
         git. What only a person knows of the data stands in `dataset.about` in `contract.yaml`; look at the whole with
         `beampermit data card`.
         """
-        from beampermit.datasets import pedigree
-        from beampermit.documents.completeness import about_gaps
+        from beampermit.contract.completeness import about_gaps
+        from beampermit.datasets import lineage
 
         dataset = contract.dataset
         if dataset.about is None:
@@ -34,9 +34,9 @@ class DAT007(Interlock):
         if unversioned(project, [dataset.lineage]):
             return tripped(f"{dataset.lineage} is kept neither by DVC nor by git", dataset.lineage)
         with faulty():
-            found = pedigree.read(project.root, dataset.lineage)
+            found = lineage.read(project.root, dataset.lineage)
             present(project, [*found.parents, *dataset.splits.values()])
-            faults = list(pedigree.faults(project.root, found, dataset))
+            faults = list(lineage.faults(project.root, found, dataset))
         if faults:
             return tripped(f"{dataset.lineage}: {several(faults)}", dataset.lineage, faults=faults[:SHOWN])
         rows = {name: made.rows for name, made in found.splits.items()}

@@ -23,7 +23,7 @@ class DAT001(Interlock):
 
     def check(self, dvc: Repository) -> Finding:
         """What is committed was not made by this commit. Run `dvc repro`, then `dvc push`, and commit `dvc.lock`."""
-        from beampermit.datasets.lineage import changes
+        from beampermit.datasets.stale_stages import changes
 
         found = changes(dvc)
         certain = [change for change in found if change.certain]
@@ -41,7 +41,7 @@ class DAT002(Interlock):
 
     def check(self, dvc: Repository) -> Finding:
         """Others cannot get these data. Run `dvc push` where they were made; then run this check again."""
-        from beampermit.datasets.completeness import look
+        from beampermit.datasets.verification import look
 
         found = look(dvc)
         evidence = {"objects": found.objects, "asked": found.asked, "remotes": list(found.remotes)}

@@ -18,14 +18,14 @@ class DAT004(Interlock):
         """These rows are not what the contract promises. Mend the stage that makes them and run `dvc repro`; or, if the
         promise is wrong, change `signals` in `contract.yaml` in a pull request of its own, before the data.
         """
-        from beampermit.datasets import promises
+        from beampermit.datasets import row_checks
 
-        signals = promises.rules(contract, judge)
+        signals = row_checks.rules(contract, judge)
         reports = [
-            promises.look(table, signals, judge.dataset.key, contract.dataset.target)
+            row_checks.look(table, signals, judge.dataset.key, contract.dataset.target)
             for table in _tables(project, contract)
         ]
-        changed = promises.ranges_changed(contract, judge)
+        changed = row_checks.ranges_changed(contract, judge)
         evidence = {
             "splits": [report.as_json() for report in reports],
             "ranges_changed": changed,
@@ -48,9 +48,8 @@ class DAT005(Interlock):
         `contract.yaml`, so that each value is in one split alone, and leave out what was recorded twice; then run
         `dvc repro`. A signal that was shifted, scaled or turned over is still the same signal.
         """
-        from beampermit.datasets.duplicates import SHORTEST, duplicates, not_compared
-        from beampermit.datasets.overlap import overlaps
-        from beampermit.datasets.promises import rules
+        from beampermit.datasets.overlap import SHORTEST, duplicates, not_compared, overlaps
+        from beampermit.datasets.row_checks import rules
 
         tables = _tables(project, contract)
         signals = rules(contract, judge)
@@ -77,11 +76,10 @@ def _tables(project: Project, contract: Contract) -> list[Any]:
 
 def _changes(project: Project) -> list[dict[str, Any]]:
     """What the splits are beside the base branch's, for the report; nothing where that cannot be seen from here."""
-    from beampermit.datasets.differences import differences
-    from beampermit.datasets.versions import HERE, version
-    from beampermit.documents.changes.data import data
-    from beampermit.documents.changes.sides import Sides
-    from beampermit.documents.data_changes import Told
+    from beampermit.changes.base_and_head import Sides
+    from beampermit.changes.data import data
+    from beampermit.changes.dataset import Told
+    from beampermit.datasets.differences import HERE, differences, version
 
     try:
         sides = Sides(project)

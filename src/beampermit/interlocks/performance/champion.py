@@ -17,11 +17,11 @@ from beampermit.errors import Tripped
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
 from beampermit.interlocks.model import Examined
-from beampermit.interlocks.performance.rows import columns, dependent
-from beampermit.metrics import said
+from beampermit.models import SavedModel
+from beampermit.models.groups import columns, dependent
+from beampermit.models.metrics import said
+from beampermit.models.resampling import TAIL, Interval, counts, interval
 from beampermit.project import Project
-from beampermit.resampling import TAIL, Interval, counts, interval
-from beampermit.saved_model import SavedModel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -142,7 +142,7 @@ def _side_by_side(
 
     No intervals where neither contract names a command that makes them.
     """
-    from beampermit import probe
+    from beampermit.models import probing
     from beampermit.registry.mlflow import registry_uri
     from beampermit.registry.models import fetch
 
@@ -152,9 +152,9 @@ def _side_by_side(
     try:
         with tempfile.TemporaryDirectory(prefix="beampermit-champion-") as scratch:
             theirs = Path(scratch, "scores.parquet")
-            probe.score(environment, folder, project.path(contract.evaluation.inputs), theirs, inputs)
+            probing.score(environment, folder, project.path(contract.evaluation.inputs), theirs, inputs)
             if not command:
-                return probe.evaluate(environment, project.root, contract, theirs), {}
+                return probing.evaluate(environment, project.root, contract, theirs), {}
             old, new = _weighed(project, contract, judge, environment, command, (theirs, scores))
     except Tripped as error:
         raise Tripped(f"the champion, version {champion.version}, cannot be evaluated on these data: {error}") from None
@@ -176,13 +176,13 @@ def _weighed(
     tables: Sequence[Path],
 ) -> list[dict[str, np.ndarray]]:
     """Each table of scores on the same resamples of the rows, side by side: the comparison is paired."""
-    from beampermit import probe
+    from beampermit.models import probing
 
     inputs = contract.evaluation.inputs
     drawn = counts(columns(project.path(inputs), dependent(project.path(inputs), judge)))
     with ThreadPoolExecutor(len(tables)) as pool:
         return list(
-            pool.map(lambda table: probe.weigh(environment, project.root, inputs, command, table, drawn), tables)
+            pool.map(lambda table: probing.weigh(environment, project.root, inputs, command, table, drawn), tables)
         )
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from beampermit.contract import FILE_NAME, Contract, Metric
 from beampermit.errors import BadInput
 from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
-from beampermit.metrics import read_metrics, said
+from beampermit.models.metrics import read_metrics, said
 from beampermit.project import Project
-from beampermit.verdict import Location
+from beampermit.verdicts.verdict import Location
 
 GATE = ("better", "gate", "champion_margin", "subgroups")
 """What of a metric decides."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from beampermit.errors import BeampermitError
-from beampermit.github.own import own_workflows
 from beampermit.github.protection import Protection, look
-from beampermit.github.required import Reported, find_permit
 from beampermit.github.rulesets import MAIN, read_ruleset
 from beampermit.github.whom import find_branch, must_find_client
 from beampermit.interlocks.repository.ownership import ownership
 from beampermit.interlocks.repository.workflows import workflows
 from beampermit.project import Project
-from beampermit.verdict import Record
+from beampermit.verdicts.verdict import Record
+from beampermit.workflows.own import own_workflows
+from beampermit.workflows.required import Reported, find_permit
 
 
 class Audit(Record):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from beampermit.errors import BadInput
-from beampermit.github.lint import lint
-from beampermit.github.own import own_workflows
-from beampermit.github.workflow import FOLDER
 from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
 from beampermit.interlocks.repository.workflows import Workflows
-from beampermit.verdict import Location
+from beampermit.verdicts.verdict import Location
+from beampermit.workflows.lint import lint
+from beampermit.workflows.own import own_workflows
+from beampermit.workflows.workflow import FOLDER
 
 
 class GIT004(Interlock):

@@ -7,10 +7,10 @@ from fnmatch import fnmatchcase
 
 from beampermit.github.codeowners import PLACES, CodeOwners, Uncovered
 from beampermit.github.rulesets import FOLDER as RULESETS
-from beampermit.github.workflow import FOLDER as WORKFLOWS
 from beampermit.interlocks.inputs import provides
 from beampermit.project import Project
-from beampermit.verdict import Location
+from beampermit.verdicts.verdict import Location
+from beampermit.workflows.workflow import FOLDER as WORKFLOWS
 
 GUARDED = (
     "contract.yaml",

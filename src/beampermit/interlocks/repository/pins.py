@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from beampermit.errors import BadInput, more
-from beampermit.github.uses import Use, uses
-from beampermit.github.workflow import FOLDER
 from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
 from beampermit.interlocks.repository.workflows import Workflows
-from beampermit.verdict import Location
+from beampermit.verdicts.verdict import Location
+from beampermit.workflows.uses import Use, uses
+from beampermit.workflows.workflow import FOLDER
 
 
 class GIT003(Interlock):

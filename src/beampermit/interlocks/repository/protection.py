@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from beampermit.github.own import own_workflows
 from beampermit.github.protection import HINT, Protection, look
-from beampermit.github.required import find_permit
 from beampermit.github.whom import find_branch, find_client, in_workflow
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Elsewhere, Finding, Interlock, closed, tripped
 from beampermit.interlocks.repository.ownership import Ownership
 from beampermit.interlocks.repository.workflows import Workflows
 from beampermit.project import Project
-from beampermit.verdict import Location
+from beampermit.verdicts.verdict import Location
+from beampermit.workflows.own import own_workflows
+from beampermit.workflows.required import find_permit
 
 
 class Wall:

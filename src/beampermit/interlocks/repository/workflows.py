@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from beampermit.github.workflow import FOLDER
 from beampermit.interlocks.inputs import provides
 from beampermit.project import Project
+from beampermit.workflows.workflow import FOLDER
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from beampermit.datasets.requests.recording import Recording
+from beampermit.datasets.requests.recordings import Recording
 from beampermit.datasets.requests.request import Delivered, request
 from beampermit.errors import BadInput, Tripped
 from beampermit.project import Project

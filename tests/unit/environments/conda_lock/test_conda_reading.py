@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from beampermit.environments.conda_lock.reading import tree
+from beampermit.environments.conda_lock.lockfile import tree
 from beampermit.errors import BadInput
 
 PLAIN = """\

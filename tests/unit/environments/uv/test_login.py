@@ -11,7 +11,7 @@ import pytest
 from beampermit.environments import choice
 from beampermit.environments.uv import Uv
 from beampermit.environments.uv.files import _cache as cache
-from beampermit.environments.uv.login import login
+from beampermit.environments.uv.files import login
 from beampermit.errors import BadInput, Outside
 from support.package_index import PYTHON, Index, uv_settings
 

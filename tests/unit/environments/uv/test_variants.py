@@ -12,9 +12,9 @@ from platformdirs import user_cache_path
 
 from beampermit.digest import digest_file
 from beampermit.environments import choice, installation
+from beampermit.environments.addresses import uncovered
 from beampermit.environments.backend import Problem
 from beampermit.environments.bundle import opened
-from beampermit.environments.coverage import uncovered
 from beampermit.environments.difference import difference
 from beampermit.environments.installed import describe, distributions, site_packages
 from beampermit.environments.sbom import sbom

@@ -1,0 +1,91 @@
+"""`manifest.json`: the sha256 of each file of the saved model and of the dataset, kept in git."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from beampermit.digest import digest_file, manifest
+from beampermit.errors import BadInput
+from beampermit.reading import first_fault, read_json
+from beampermit.verdicts.verdict import Record
+
+
+class Manifest(Record):
+    """Paths relative to the project, each with the digest of its bytes."""
+
+    algorithm: Literal["sha256"]
+    files: dict[str, str] = Field(min_length=1)
+
+    @classmethod
+    def read(cls, path: Path, name: str) -> Manifest:
+        """Read a manifest that errors call `name`. Raises `BadInput`: not there, not one, or a path that leaves."""
+        if path.is_symlink():
+            raise BadInput("a link is no manifest", file=name)
+        try:
+            found = cls.model_validate(read_json(path))
+        except BadInput as error:
+            raise BadInput(error.message, file=name, line=error.line, hint="dvc repro package") from None
+        except ValidationError as error:
+            raise BadInput(f"no manifest: {first_fault(error)}", file=name) from None
+        for listed in found.files:
+            if not _stays_inside(listed):
+                raise BadInput(f"{listed!r} is no path inside the project", file=name)
+        return found
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Paths that a manifest lists and are not there, that are there and not listed, and whose bytes differ."""
+
+    missing: tuple[str, ...]
+    extra: tuple[str, ...]
+    changed: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.missing or self.extra or self.changed)
+
+    def __str__(self) -> str:
+        """`changed: a, b; extra: c`."""
+        groups = {"changed": self.changed, "missing": self.missing, "extra": self.extra}
+        return "; ".join(f"{word}: {_some(paths)}" for word, paths in groups.items() if paths)
+
+
+def compare(found: Manifest, root: Path, model: str, data: tuple[str, ...]) -> Difference:
+    """Compare what the manifest lists with the files of the folder `model` and the files `data`, below `root`.
+
+    Beside those the manifest may list more of the dataset's folders; whatever it lists must be there. Raises
+    `BadInput` for a link or a device.
+    """
+    present = {f"{model}/{path}": digest for path, digest in manifest(root / model).items()}
+    for path in (*data, *found.files):
+        if path not in present and _is_plain(root, path):
+            present[path] = digest_file(root / path)
+    expected = {*found.files, *data}
+    return Difference(
+        missing=tuple(sorted(expected - present.keys())),
+        extra=tuple(sorted(present.keys() - found.files.keys())),
+        changed=tuple(sorted(path for path, digest in found.files.items() if present.get(path, digest) != digest)),
+    )
+
+
+def _stays_inside(listed: str) -> bool:
+    path = PurePosixPath(listed)
+    if path.is_absolute() or not path.parts or str(path) != listed:
+        return False
+    return not {"..", ".git", ".dvc"} & {part.lower() for part in path.parts} and not set(listed) & set("\\\0")
+
+
+def _is_plain(root: Path, path: str) -> bool:
+    """Whether a file lies at `path` below `root` with no link on the way, so that nothing outside is read."""
+    steps = [
+        root.joinpath(*PurePosixPath(path).parts[:count]) for count in range(1, len(PurePosixPath(path).parts) + 1)
+    ]
+    return steps[-1].is_file() and not any(step.is_symlink() for step in steps)
+
+
+def _some(paths: tuple[str, ...]) -> str:
+    return ", ".join(paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")

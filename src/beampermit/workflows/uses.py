@@ -1,0 +1,105 @@
+"""What workflows and actions run from elsewhere: each `uses:` and image, with its line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from beampermit.workflows.tree import line_of, read_tree
+
+_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_IMAGE_DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Use:
+    """One `uses:` (or a container image), with the line it stands on."""
+
+    text: str
+    file: str
+    line: int
+    image: bool = False
+
+    @property
+    def repository(self) -> str:
+        """`owner/name`, or nothing for a local path or an image."""
+        if self.image or self.text.startswith(("./", "docker://")):
+            return ""
+        return "/".join(self._target.split("/")[:2])
+
+    @property
+    def path(self) -> str:
+        """The path inside the repository: of a reusable workflow, or of an action's folder."""
+        if self.text.startswith("./"):
+            return self.text.removeprefix("./")
+        return "/".join(self._target.split("/")[2:])
+
+    @property
+    def revision(self) -> str:
+        """What stands behind the `@`."""
+        return self.text.partition("@")[2]
+
+    @property
+    def defect(self) -> str:
+        """Why what this runs can change without a change here; nothing where it cannot."""
+        if self.image or self.text.startswith("docker://"):
+            return "" if _IMAGE_DIGEST.fullmatch(self.text) else "an image is pinned by its digest, `@sha256:...`"
+        if self.text.startswith("."):
+            return "a local path runs what the checkout holds at that moment; name owner/repository/path@commit"
+        if not self.revision:
+            return "no commit is named"
+        if _COMMIT.fullmatch(self.revision):
+            return ""
+        kind = "a short commit" if re.fullmatch(r"[0-9a-f]{7,39}", self.revision) else "a tag or branch"
+        return f"{self.revision!r} is {kind}, which can be moved"
+
+    @property
+    def _target(self) -> str:
+        return self.text.partition("@")[0]
+
+
+def uses(text: str, file: str) -> tuple[Use, ...]:
+    """Everything that a workflow or an action file runs from elsewhere, in the order of its lines.
+
+    Raises `BadInput` with file and line.
+    """
+    tree = read_tree(text, file)
+    return tuple(sorted(_uses(tree, file), key=lambda use: use.line))
+
+
+def _uses(tree: Mapping[Any, Any], file: str) -> Iterator[Use]:
+    jobs = tree.get("jobs")
+    for job in jobs.values() if isinstance(jobs, Mapping) else ():
+        if isinstance(job, Mapping):
+            yield from _of_job(job, file)
+    runs = tree.get("runs")
+    if isinstance(runs, Mapping):
+        yield from _of_steps(runs.get("steps"), file)
+        if str(runs.get("image", "")).startswith("docker://"):
+            yield Use(str(runs["image"]), file, line_of(runs, "image"), image=True)
+
+
+def _of_job(job: Mapping[Any, Any], file: str) -> Iterator[Use]:
+    if "uses" in job:
+        yield Use(str(job["uses"]), file, line_of(job, "uses"))
+    yield from _of_steps(job.get("steps"), file)
+    services = job.get("services")
+    bodies = list(services.values()) if isinstance(services, Mapping) else []
+    for holder in bodies:
+        if isinstance(holder, Mapping) and "image" in holder:
+            yield Use(str(holder["image"]), file, line_of(holder, "image"), image=True)
+    container = job.get("container")
+    if isinstance(container, str):
+        yield Use(container, file, line_of(job, "container"), image=True)
+    elif isinstance(container, Mapping) and "image" in container:
+        yield Use(str(container["image"]), file, line_of(container, "image"), image=True)
+
+
+def _of_steps(steps: Any, file: str) -> Iterator[Use]:
+    if not isinstance(steps, Sequence) or isinstance(steps, str):
+        return
+    for step in steps:
+        if isinstance(step, Mapping) and "uses" in step:
+            yield Use(str(step["uses"]), file, line_of(step, "uses"))

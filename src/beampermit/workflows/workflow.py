@@ -1,0 +1,147 @@
+"""Workflow and action files as GitHub reads them: what starts them, jobs, what these need, steps, with line numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from beampermit.errors import BadInput
+from beampermit.workflows.tree import line_of, line_of_item, lines_of, mapping, read_tree
+from beampermit.workflows.uses import Use
+
+FOLDER = ".github/workflows"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a job or of a composite action. `lines` are those of its keys, its own under nothing."""
+
+    run: str
+    uses: str
+    given: Mapping[str, Any]
+    env: Mapping[str, Any]
+    lines: Mapping[str, int]
+
+    def line(self, key: str = "") -> int:
+        """The line a key stands on; the step's own where it has no such key."""
+        return self.lines.get(key, self.lines[""])
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a workflow. `uses` is set where the job calls a reusable workflow."""
+
+    id: str
+    name: str
+    line: int
+    needs: tuple[str, ...]
+    condition: str
+    runs_on: Any
+    uses: Use | None
+    given: Mapping[str, Any]
+    matrix: Mapping[str, Any] | None
+    """What its strategy varies; empty where an expression makes it."""
+    steps: tuple[Step, ...] = ()
+    env: Mapping[str, Any] = field(default_factory=dict)
+    permissions: Any = None
+    secrets: Any = None
+    environment: Any = None
+    lines: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A workflow file. `defaults` are the defaults of a reusable workflow's inputs."""
+
+    file: str
+    name: str
+    events: Mapping[str, Any]
+    """What starts it, with the filters of each event."""
+    jobs: Mapping[str, Job]
+    defaults: Mapping[str, Any]
+    env: Mapping[str, Any] = field(default_factory=dict)
+    permissions: Any = None
+    lines: Mapping[str, int] = field(default_factory=dict)
+    """Lines of its top-level keys and, as `on.push`, of its events."""
+
+
+def read_workflow(text: str, file: str) -> Workflow:
+    """Read a workflow; `file` is what errors call it. Raises `BadInput` with file and line."""
+    tree = read_tree(text, file)
+    jobs = tree.get("jobs")
+    if not isinstance(jobs, Mapping) or not jobs:
+        raise BadInput("a workflow has jobs, this file has none", file=file, line=1)
+    events = tree.get("on")
+    of_events = lines_of(events, "on.") if isinstance(events, Mapping) else {}
+    return Workflow(
+        file=file,
+        name=str(tree.get("name") or Path(file).name),
+        events=_events(events),
+        jobs={str(id): _job(str(id), body, line_of(jobs, id), file) for id, body in jobs.items()},
+        defaults=_defaults(events),
+        env=mapping(tree.get("env")),
+        permissions=tree.get("permissions"),
+        lines={**lines_of(tree), **of_events},
+    )
+
+
+def read_action(text: str, file: str) -> tuple[Step, ...]:
+    """The steps of a composite action; none of any other kind. Raises `BadInput` with file and line."""
+    return _steps(mapping(read_tree(text, file).get("runs")).get("steps"))
+
+
+def _job(id: str, body: Any, line: int, file: str) -> Job:
+    if not isinstance(body, Mapping):
+        raise BadInput(f"job {id!r} is not a mapping", file=file, line=line)
+    needs = body.get("needs") or ()
+    strategy = mapping(body.get("strategy"))
+    called = body.get("uses")
+    return Job(
+        id=id,
+        name=str(body.get("name") or id),
+        line=line,
+        needs=(needs,) if isinstance(needs, str) else tuple(str(need) for need in needs),
+        condition=str(body["if"]) if "if" in body else "",
+        runs_on=body.get("runs-on"),
+        uses=Use(str(called), file, line_of(body, "uses")) if called else None,
+        given=mapping(body.get("with")),
+        matrix=mapping(strategy["matrix"]) if "matrix" in strategy else None,
+        steps=_steps(body.get("steps")),
+        env=mapping(body.get("env")),
+        permissions=body.get("permissions"),
+        secrets=body.get("secrets"),
+        environment=body.get("environment"),
+        lines=lines_of(body),
+    )
+
+
+def _steps(found: Any) -> tuple[Step, ...]:
+    if not isinstance(found, Sequence) or isinstance(found, str):
+        return ()
+    return tuple(
+        Step(
+            run=str(step.get("run") or ""),
+            uses=str(step.get("uses") or ""),
+            given=mapping(step.get("with")),
+            env=mapping(step.get("env")),
+            lines={"": line_of_item(found, number), **lines_of(step)},
+        )
+        for number, step in enumerate(found)
+        if isinstance(step, Mapping)
+    )
+
+
+def _events(found: Any) -> dict[str, Any]:
+    if isinstance(found, str):
+        return {found: None}
+    if isinstance(found, Mapping):
+        return {str(name): filters for name, filters in found.items()}
+    return dict.fromkeys(map(str, found or ()))
+
+
+def _defaults(events: Any) -> dict[str, Any]:
+    call = events.get("workflow_call") if isinstance(events, Mapping) else None
+    inputs = (call or {}).get("inputs") or {}
+    return {str(name): (body or {}).get("default") for name, body in inputs.items()}

@@ -1,0 +1,127 @@
+"""Values are read, not what a file's footer says of them; scalars keep ranges as lists do."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from beampermit.contract import Signal
+from beampermit.contract.dataset import Dataset
+from beampermit.datasets import row_checks
+from beampermit.datasets.overlap import overlaps
+from beampermit.datasets.row_checks import Report, look
+from beampermit.datasets.tables import open_tables
+from beampermit.project import Project
+
+TUNE = Signal(name="tune", source="derived", unit="1", range=(0, 1))
+
+
+def write(file: Path, values: str) -> None:
+    columns = f"SELECT i AS shot, v AS tune, true AS good FROM (VALUES {values}) AS t(i, v)"
+    duckdb.sql(f"COPY ({columns}) TO '{file}' (FORMAT parquet, COMPRESSION uncompressed)")
+
+
+def patch(file: Path, before: float, after: float, *, footer: bool) -> None:
+    """Replace a number in the footer, or in the data before it."""
+    content = file.read_bytes()
+    start = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    parts = [content[:start], content[start:]]
+    old = struct.pack("<d", before)
+    assert old in parts[footer]
+    parts[footer] = parts[footer].replace(old, struct.pack("<d", after))
+    file.write_bytes(b"".join(parts))
+
+
+def judged(file: Path) -> Report:
+    (table,) = open_tables(file.parent, {"train": file.name})
+    return look(table, (TUNE,), ("shot",), "good")
+
+
+def test_numbers_inside_their_range_keep_the_contract(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", "(1, 0.0::DOUBLE), (2, 0.5), (3, 1.0)")
+    report = judged(tmp_path / "a.parquet")
+    assert report.problems == []
+    assert report.rows == 3
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ("(1, 0.5::DOUBLE), (2, NULL), (3, 1.0)", "tune is null in 1 of 3 rows (first: shot 2)"),
+        ("(1, 0.5::DOUBLE), (2, 1.5), (3, 1.0)", "tune reaches 1.5, outside [0, 1], in 1 of 3 rows (first: shot 2)"),
+        ("(1, 0.5::DOUBLE), (2, 'nan'), (3, 1.0)", "tune is not finite in 1 of 3 rows (first: shot 2)"),
+        ("(1, 0.5::DOUBLE), (1, 0.5), (3, 1.0)", "1 of 3 rows repeat the key of another (first: shot 1)"),
+    ],
+)
+def test_a_row_that_breaks_the_contract_is_counted_and_named(tmp_path: Path, values: str, problem: str) -> None:
+    write(tmp_path / "a.parquet", values)
+    assert judged(tmp_path / "a.parquet").problems == [problem]
+
+
+@pytest.mark.parametrize("kind", ["FLOAT", "DOUBLE", "DECIMAL(9, 8)"])
+def test_bounds_are_exact_in_every_precision(tmp_path: Path, kind: str) -> None:
+    """0.1 in single precision is 0.100000001, and just outside [0, 0.1]; the next number below is inside."""
+    tenth = Signal(name="tune", source="derived", unit="1", range=(0, 0.1))
+    write(tmp_path / "a.parquet", f"(1, 0.1::{kind}), (2, 0.09999999::{kind})")
+    (table,) = open_tables(tmp_path, {"train": "a.parquet"})
+    assert bool(look(table, (tenth,), ("shot",), "good").problems) == (kind == "FLOAT")
+
+
+def test_a_footer_that_says_less_than_the_values_is_not_believed(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    write(file, "(1, 0.25::DOUBLE), (2, 7.0), (3, 9.0)")
+    patch(file, 9.0, 0.5, footer=True)
+    assert duckdb.sql(f"SELECT max(tune) FROM '{file}'").fetchall() == [(0.5,)], "duckdb believes it"
+    assert judged(file).problems == ["tune reaches 9, outside [0, 1], in 2 of 3 rows (first: shot 2)"]
+
+
+def test_a_nan_that_the_footer_leaves_out_is_found(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    write(file, "(1, 0.25::DOUBLE), (2, 0.5), (3, 0.75)")
+    patch(file, 0.5, float("nan"), footer=False)
+    assert duckdb.sql(f"SELECT max(tune) FROM '{file}'").fetchall() == [(0.75,)], "duckdb believes it"
+    assert judged(file).problems == ["tune is not finite in 1 of 3 rows (first: shot 2)"]
+
+
+def test_splits_that_share_rows_are_found_whatever_their_footers_say(tmp_path: Path) -> None:
+    write(tmp_path / "train.parquet", "(1, 0.25::DOUBLE), (2, 0.5), (3, 0.75)")
+    write(tmp_path / "test.parquet", "(4, 0.5::DOUBLE), (5, 0.625), (6, 0.6875)")
+    patch(tmp_path / "test.parquet", 0.5, 100.0, footer=True)
+    patch(tmp_path / "test.parquet", 0.6875, 200.0, footer=True)
+    tables = open_tables(tmp_path, {"train": "train.parquet", "test": "test.parquet"})
+    dataset = Dataset.model_validate(
+        {
+            "request": {"source": "files"},
+            "raw": "raw",
+            "labels": "labels",
+            "splits": {"train": "train.parquet", "test": "test.parquet"},
+            "key": ["shot"],
+            "target": "good",
+            "split": {"by": ["tune"]},
+        }
+    )
+    assert [found.words for found in overlaps(tables, dataset)] == ["train and test share 1 of tune, such as 0.5"]
+
+
+def test_a_path_that_looks_like_a_pattern_is_a_path(tmp_path: Path) -> None:
+    folder = tmp_path / "run[1]*"
+    folder.mkdir()
+    write(folder / "a.parquet", "(1, 0.5::DOUBLE)")
+    assert judged(folder / "a.parquet").problems == []
+
+
+@pytest.mark.parametrize("limit", [0, 10**9])
+def test_repeated_keys_are_found_in_memory_and_by_duckdb_alike(
+    dvc_project: Project, alter: Callable[..., None], monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    monkeypatch.setattr(row_checks, "SORTED", limit)
+    alter("train", "*", "UNION ALL FROM (SELECT * FROM '{file}' LIMIT 1)")
+    contract = dvc_project.contract
+    (table,) = open_tables(dvc_project.root, {"train": contract.dataset.splits["train"]})
+    report = row_checks.look(table, contract.signals.inputs, contract.dataset.key, contract.dataset.target)
+    (problem,) = report.problems
+    assert problem.startswith("1 of 9 rows repeat the key of another (first: acquisition a01-")

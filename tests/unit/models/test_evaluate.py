@@ -1,0 +1,120 @@
+"""What an evaluation command writes is believed only when it is metrics; what scores hold, we see ourselves."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from beampermit.contract import Contract, parse_contract
+from beampermit.environments import Environment
+from beampermit.errors import Tripped
+from beampermit.models.probing import Span, clean_variables, evaluate, spans
+
+ENVIRONMENT = Environment(Path(sys.prefix))
+GOOD = """\
+import json, pathlib, sys
+inputs, scores, out = sys.argv[1:]
+assert pathlib.Path(inputs).name == "test.parquet" and pathlib.Path(scores).is_file()
+pathlib.Path(out).write_text(json.dumps({"auc": 0.98}))
+"""
+
+
+@pytest.fixture
+def contract(contract_text: str) -> Contract:
+    before = '[python, -m, bpm_faults.evaluate, --inputs, "{inputs}", --scores, "{scores}", --out, "{out}"]'
+    assert before in contract_text
+    return parse_contract(contract_text.replace(before, '[python, evaluate.py, "{inputs}", "{scores}", "{out}"]'))
+
+
+@pytest.fixture
+def scores(tmp_path: Path) -> Path:
+    return table(tmp_path / "scores.parquet", "select unnest([0.25, 0.5]) as score")
+
+
+def table(path: Path, query: str) -> Path:
+    with duckdb.connect() as connection:
+        connection.sql(query).write_parquet(str(path))
+    return path
+
+
+def test_what_the_projects_code_sees_has_no_secret_and_no_login_of_git(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"BEAMPERMIT_SIGNING_KEY": "key", "GIT_CONFIG_COUNT": "2", "GIT_CONFIG_KEY_1": "safe.directory"}
+    given |= {
+        "GIT_CONFIG_KEY_0": "http.https://github.com/.extraheader",
+        "GIT_CONFIG_VALUE_0": "AUTHORIZATION: basic x",
+    }
+    for name, value in (given | {"GIT_CONFIG_VALUE_1": "*"}).items():
+        monkeypatch.setenv(name, value)
+    found = clean_variables()
+    assert (found["BEAMPERMIT_SIGNING_KEY"], found["GIT_CONFIG_VALUE_0"]) == ("", "")
+    assert not {"GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_1", "GIT_CONFIG_VALUE_1"} & found.keys()
+
+
+def test_metrics_come_from_the_projects_own_command(tmp_path: Path, contract: Contract, scores: Path) -> None:
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "evaluate.py").write_text(GOOD)
+    assert evaluate(ENVIRONMENT, root, contract, scores) == {"auc": 0.98}
+    assert sorted(path.name for path in root.iterdir()) == ["evaluate.py"], "nothing is written in the work tree"
+
+
+DEFECTS = {
+    "it fails": ("raise SystemExit('2 of 9 scores are not finite')", "command failed: 2 of 9 scores are not finite"),
+    "it raises": ("raise KeyError('score')", "command failed: KeyError: 'score'"),
+    "it writes nothing": ("", "the metrics that the evaluation command wrote: the file is missing"),
+    "it writes NaN": (GOOD.replace("0.98", "float('nan')"), "wrote:1: auc is NaN, not a finite number"),
+    "it writes text": (GOOD.replace("0.98", "'high'"), 'wrote:1: auc is the text "high"'),
+    "it ends in the middle": (GOOD.replace("json.dumps", "'{' + str"), "wrote:1: not JSON"),
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_an_evaluation_that_gives_no_metrics_trips(
+    tmp_path: Path, contract: Contract, scores: Path, defect: str
+) -> None:
+    script, reason = DEFECTS[defect]
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "evaluate.py").write_text(script)
+    with pytest.raises(Tripped) as caught:
+        evaluate(ENVIRONMENT, root, contract, scores)
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_secrets_do_not_reach_the_projects_code(
+    tmp_path: Path, contract: Contract, scores: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BEAMPERMIT_SIGNING_KEY", "-----BEGIN PRIVATE KEY-----")
+    monkeypatch.setenv("GITHUB_TOKEN", "ghs_secret")
+    root = tmp_path / "project"
+    root.mkdir()
+    look = "import os; assert not os.environ['BEAMPERMIT_SIGNING_KEY'] + os.environ['GITHUB_TOKEN'], 'a secret'\n"
+    (root / "evaluate.py").write_text(look + GOOD)
+    assert evaluate(ENVIRONMENT, root, contract, scores) == {"auc": 0.98}
+
+
+def test_scores_are_measured_by_ourselves(tmp_path: Path) -> None:
+    found = spans(
+        table(
+            tmp_path / "scores.parquet",
+            "select unnest([0.25, 'nan'::double, 'inf'::double, null, 0.75]) as score",
+        )
+    )
+    assert found == {"score": Span(rows=5, finite=False, low=0.25, high=0.75)}
+
+
+@pytest.mark.parametrize("query", ["select 'high' as score", "select [1, 2] as score"])
+def test_scores_that_are_no_numbers_trip(tmp_path: Path, query: str) -> None:
+    with pytest.raises(Tripped, match="no table of numbers"):
+        spans(table(tmp_path / "scores.parquet", query))
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"\x80\x04."])
+def test_scores_that_are_no_table_trip(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "scores.parquet").write_bytes(content)
+    with pytest.raises(Tripped, match="no table of numbers"):
+        spans(tmp_path / "scores.parquet")

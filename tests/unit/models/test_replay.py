@@ -1,0 +1,137 @@
+"""A model that does another thing live than in training, alone than in a batch, or the second time, is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from beampermit.environments import Environment
+from beampermit.errors import Tripped
+from beampermit.models.probing import alone_beside, score
+from beampermit.models.replay import replay
+from support.tiny_model import saved
+
+
+def write(path: Path, **columns: list[float | None]) -> Path:
+    rows = list(zip(*columns.values(), strict=True))
+    names = ", ".join(f'"{name}"' for name in columns)
+    values = ", ".join(str(tuple("NULL" if value is None else float(value) for value in row)) for row in rows)
+    text = f"SELECT * FROM (VALUES {values}) AS t({names})".replace("'NULL'", "NULL")
+    with duckdb.connect() as connection:
+        connection.sql(text).write_parquet(str(path))
+    return path
+
+
+def written(folder: Path, batch: list[float | None], training: list[float | None], **more: Any) -> tuple[Path, Path]:
+    """Tables as the worker leaves them: rows 0 and 2 alone, in two rounds, the second in another order."""
+    rounds = more.get("rounds", [[batch[0], batch[2]], [batch[0], batch[2]]])
+    write(
+        alone_beside(folder / "scores.parquet"),
+        **{
+            "beampermit.row": [0, 2, 2, 0],
+            "beampermit.round": [0, 0, 1, 1],
+            "beampermit.milliseconds": [1, 1, 1, 1],
+            more.get("name", "score"): [*rounds[0], *reversed(rounds[1])],
+        },
+    )
+    return write(folder / "scores.parquet", score=batch), write(folder / "training.parquet", score=training)
+
+
+SAME: list[float | None] = [0.1, 0.2, 0.3, None]
+CASES: dict[str, tuple[dict[str, Any], str]] = {
+    "all the same": ({}, ""),
+    "training within the tolerance": ({"training": [0.1, 0.2005, 0.3, None]}, ""),
+    "another score in training": (
+        {"training": [0.1, 0.25, 0.3, None]},
+        "score of row 1 is 0.25 by the training's code and 0.2 by the saved model",
+    ),
+    "no number in training alone": (
+        {"training": [0.1, None, 0.3, None]},
+        "score of row 1 is no number by the training's code and 0.2 by the saved model",
+    ),
+    "another score alone": (
+        {"rounds": [[0.1, 0.4], [0.1, 0.4]]},
+        "score of row 2 is 0.3 in a batch and 0.4 alone",
+    ),
+    "another score the second time": (
+        {"rounds": [[0.1, 0.3], [0.1, 0.35]]},
+        "score of row 2 is 0.3 after some rows and 0.35 after others: the model keeps something between rows",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_apart_is_named_by_row_and_by_both_scores(tmp_path: Path, case: str) -> None:
+    more, words = CASES[case]
+    found = replay(*written(tmp_path, SAME, more.pop("training", SAME), **more), 1e-3)
+    assert found.problem == words
+    assert (found.rows, found.alone) == (4, 2)
+
+
+def test_tables_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+    scores, training = written(tmp_path, SAME, SAME[:3])
+    with pytest.raises(Tripped, match="training gave scores of 3 rows, and the inputs are 4"):
+        replay(scores, training, 1e-3)
+    with pytest.raises(Tripped, match="training gave probability, and the saved model gives score"):
+        replay(scores, write(training, probability=SAME), 1e-3)
+    training.write_text("a,b")
+    with pytest.raises(Tripped, match="no table of scores"):
+        replay(scores, training, 1e-3)
+
+
+DEFECTS: dict[str, tuple[dict[str, str], str]] = {
+    "none": ({}, ""),
+    "the batch's own mean": ({"result": 'pd.DataFrame({"score": mean(turns) - mean(turns).mean()})'}, "in a batch and"),
+    "a mean that goes on": (
+        {
+            "load": "self.seen = 0.0",
+            "result": 'self.keep(pd.DataFrame({"score": mean(turns) + 0.1 * self.seen}), mean(turns)[-1])',
+        },
+        "the model keeps something between rows",
+    ),
+    "another transform": ({"result": 'pd.DataFrame({"score": mean(turns) * 1.01})'}, "by the training's code and"),
+}
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Path:
+    """Rows of three turns whose mean is the row's number."""
+    path = tmp_path / "test.parquet"
+    with duckdb.connect() as connection:
+        connection.sql("SELECT [i, i - 1, i + 1]::double[] AS turns FROM range(300) AS t(i)").write_parquet(str(path))
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_a_model_whose_live_transform_is_another_is_told(
+    probed: Environment, inputs: Path, tmp_path: Path, defect: str
+) -> None:
+    made, words = DEFECTS[defect]
+    training = write(tmp_path / "training.parquet", score=[float(number) for number in range(300)])
+    scores = tmp_path / "scores.parquet"
+    score(probed, saved(tmp_path / "model", **made), inputs, scores, ["turns"])
+    found = replay(scores, training, 1e-4)
+    assert words in found.problem
+    assert bool(words) == bool(found.problem)
+    assert found.alone == 100
+
+
+@pytest.mark.slow
+def test_time_and_memory_are_the_models_own(probed: Environment, inputs: Path, tmp_path: Path) -> None:
+    """A slow model that holds much, started by a process that holds more."""
+    ours = bytearray(b"1") * (2000 * 2**20)
+    heavy = {"load": "self.held = np.ones(300 * 2**17)", "result": f'(__import__("time").sleep(0.02), {MEAN})[1]'}
+    plain = score(probed, saved(tmp_path / "plain"), inputs, tmp_path / "plain.parquet", ["turns"])
+    found = score(probed, saved(tmp_path / "heavy", **heavy), inputs, tmp_path / "heavy.parquet", ["turns"])
+    assert plain.memory < 1000 < len(ours) / 2**20, "what started it does not count"
+    assert found.memory > plain.memory + 280
+    assert found.p50 > 20 > plain.p50
+    assert found.alone < 50, "a slow model is asked less, for a second a round"
+    assert found.worst >= found.p99
+
+
+MEAN = 'pd.DataFrame({"score": mean(turns)})'

@@ -1,0 +1,70 @@
+"""Resamples keep together what depends on each other, and intervals say how sure a difference is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from beampermit.models.resampling import counts, interval
+
+ROWS = np.arange(12)
+
+
+def test_the_first_time_each_row_counts_once_and_the_same_seed_draws_the_same() -> None:
+    drawn = counts([ROWS], times=50)
+    assert drawn.shape == (51, 12)
+    assert (drawn[0] == 1).all()
+    assert (drawn.sum(axis=1) == 12).all()
+    assert (drawn == counts([ROWS], times=50)).all()
+    assert (drawn != counts([ROWS], times=50, seed=1)).any()
+
+
+def test_rows_of_a_group_come_and_go_together() -> None:
+    group = ROWS // 4
+    drawn = counts([group], times=50)
+    for name in range(3):
+        rows = drawn[:, group == name]
+        assert (rows == rows[:, :1]).all()
+
+
+def test_columns_that_cross_are_drawn_each_by_itself() -> None:
+    shot, device = (column.ravel() for column in np.meshgrid(range(3), range(4), indexing="ij"))
+    drawn = counts([shot, device], times=20)[1:].reshape(20, 3, 4)
+    for table in drawn:
+        assert np.linalg.matrix_rank(table) <= 1  # a product of one number for the row and one for the column
+
+
+def test_rows_that_repeat_each_other_make_the_interval_no_narrower() -> None:
+    rng = np.random.default_rng(3)
+    one_each = rng.normal(0.0, 1.0, 40)
+    repeated = np.repeat(one_each, 25)
+    honest = interval(means(repeated, counts([np.repeat(np.arange(40), 25)])))
+    naive = interval(means(repeated, counts([np.arange(1000)])))
+    single = interval(means(one_each, counts([np.arange(40)])))
+    assert honest is not None
+    assert naive is not None
+    assert single is not None
+    assert honest.high - honest.low == pytest.approx(single.high - single.low, rel=0.15)
+    assert naive.high - naive.low < (honest.high - honest.low) / 3
+
+
+@pytest.mark.slow
+def test_nine_intervals_of_ten_hold_the_truth() -> None:
+    rng = np.random.default_rng(5)
+    held = 0
+    for _ in range(400):
+        found = interval(means(rng.normal(1.0, 1.0, 60), counts([np.arange(60)], times=300)))
+        assert found is not None
+        held += found.low <= 1.0 <= found.high
+    assert 0.85 < held / 400 < 0.94
+
+
+def test_a_metric_without_meaning_in_many_resamples_has_no_interval() -> None:
+    values = np.linspace(0, 1, 101)
+    assert interval(np.where(np.arange(101) % 20 == 7, np.nan, values)) is not None
+    assert interval(np.where(np.arange(101) % 5 == 3, np.nan, values)) is None
+    assert interval(np.append(np.nan, values)) is None
+
+
+def means(values: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    return (drawn * values).sum(axis=1) / drawn.sum(axis=1)

@@ -1,0 +1,142 @@
+"""A saved model is loaded and scored in a clean process; one that misbehaves trips with its own words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from beampermit.environments import Environment
+from beampermit.errors import Tripped
+from beampermit.models.probing import examine, load, score
+from support.tiny_model import saved
+
+pytestmark = pytest.mark.slow
+ROWS = 5000
+"""More than one batch."""
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return saved(tmp_path / "model")
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """Rows of three turns whose mean is the row's number over a thousand."""
+    path = tmp_path / "test.parquet"
+    numbers = "select i, [i / 1000, i / 1000 - 1, i / 1000 + 1]::double[] as turns from range($rows) as t(i)"
+    with duckdb.connect() as connection:
+        connection.sql(numbers, params={"rows": ROWS}).write_parquet(str(path))
+    return path
+
+
+def test_a_model_says_what_it_takes_and_gives_and_refuses_nonsense(probed: Environment, model: Path) -> None:
+    found = load(probed, model)
+    assert [(field.name, field.type, field.shape) for field in found.inputs] == [("turns", "float32", (-1, 3))]
+    assert [(field.name, field.shape) for field in found.outputs] == [("score", None)]
+    assert found.example["score"].model_dump() == {"rows": 2, "finite": True, "low": 0.0, "high": 0.5}
+    assert found.accepted == ()
+
+
+def test_a_signature_that_cannot_refuse_a_shape_is_told(probed: Environment, tmp_path: Path) -> None:
+    lists = json.dumps([{"name": "turns", "type": "array", "items": {"type": "double"}, "required": True}])
+    model = saved(tmp_path / "model", inputs=lists)
+    (model / "MLmodel").write_text(
+        (model / "MLmodel").read_text().replace("ndarray", "dataframe, pandas_orient: split")
+    )
+    (model / "input_example.json").write_text('{"columns": ["turns"], "data": [[[0.0, 0.5, 1.0]], [[0.0, 0.0, 0.0]]]}')
+    assert load(probed, model).accepted == ("rows of 'turns' one value longer",)
+
+
+def test_every_row_is_scored_in_order_and_the_model_is_left_as_it_was(
+    probed: Environment, model: Path, table: Path, tmp_path: Path
+) -> None:
+    before = sorted(model.rglob("*"))
+    out = tmp_path / "scores.parquet"
+    loaded, found = examine(probed, model, table, out, ["turns"])
+    assert loaded.accepted == ()
+    assert found.rows == ROWS
+    assert found.columns["score"].high == pytest.approx((ROWS - 1) / 1000, abs=1e-4)
+    assert 0 < found.p50 <= found.p99
+    with duckdb.connect() as connection:
+        scores = [value for (value,) in connection.read_parquet(str(out)).fetchall()]
+    assert scores == pytest.approx([number / 1000 for number in range(ROWS)], abs=1e-4)
+    assert sorted(model.rglob("*")) == before, "no compiled code is left in it"
+
+
+DEFECTS = {
+    "it raises while it is loaded": ({"load": "raise OSError('no weights')"}, "cannot be used: OSError: no weights"),
+    "it ends the process": ({"load": "os._exit(7)"}, "ended with status 7"),
+    "it raises while it predicts": ({"result": "1 / 0"}, "ZeroDivisionError: division by zero"),
+    "it gives fewer rows": (
+        {"result": 'pd.DataFrame({"score": mean(turns)[1:]})'},
+        "4096 rows went in and 'score' came out with shape (4095,)",
+    ),
+    "it gives text": ({"result": 'pd.DataFrame({"score": ["high"] * len(turns)})'}, "an output is no number"),
+    "its code is not all there": ({"load": "import bpm_faults"}, "No module named 'bpm_faults'"),
+    "it sees a secret": ({"load": "assert not os.environ.get('BEAMPERMIT_SIGNING_KEY'), 'seen'"}, ""),
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_a_model_that_misbehaves_trips_with_its_own_words(
+    probed: Environment, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, defect: str
+) -> None:
+    made, reason = DEFECTS[defect]
+    source = tmp_path / "src/bpm_faults"
+    source.mkdir(parents=True)
+    (source / "__init__.py").write_text("")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "src"))
+    monkeypatch.setenv("BEAMPERMIT_SIGNING_KEY", "-----BEGIN PRIVATE KEY-----")
+    if not reason:
+        assert score(probed, saved(tmp_path / "model", **made), table, tmp_path / "out.parquet", ["turns"]).rows == ROWS
+        return
+    with pytest.raises(Tripped) as caught:
+        score(probed, saved(tmp_path / "model", **made), table, tmp_path / "out.parquet", ["turns"])
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+TABLES = {
+    "no such column": ("select 1 as samples", "test.parquet has no column 'turns'"),
+    "ragged": ("select unnest([[1.0, 2.0, 3.0], [1.0, 2.0]]) as turns", "rows of 'turns' hold 2 or 3 values"),
+    "a null turn": ("select [1.0, null, 3.0] as turns", "'turns' holds nulls"),
+    "no row": ("select [1.0, 2.0, 3.0] as turns limit 0", "test.parquet has no row"),
+}
+
+
+@pytest.mark.parametrize("defect", TABLES)
+def test_inputs_that_cannot_be_given_trip(probed: Environment, model: Path, tmp_path: Path, defect: str) -> None:
+    query, reason = TABLES[defect]
+    with duckdb.connect() as connection:
+        connection.sql(query).write_parquet(str(tmp_path / "test.parquet"))
+    with pytest.raises(Tripped) as caught:
+        score(probed, model, tmp_path / "test.parquet", tmp_path / "out.parquet", ["turns"])
+    assert reason in str(caught.value)
+
+
+def test_a_pickled_model_is_not_unpickled(probed: Environment, model: Path, tmp_path: Path) -> None:
+    import pickle
+
+    class Payload:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (exec, (f"open({str(tmp_path / 'ran')!r}, 'w')",))
+
+    (model / "python_model.pkl").write_bytes(pickle.dumps(Payload()))
+    page = (model / "MLmodel").read_text()
+    page = page.replace("loaders.code_model", "model").replace(
+        "model_code_path: serving.py", "python_model: python_model.pkl"
+    )
+    (model / "MLmodel").write_text(page)
+    with pytest.raises(Tripped, match="pickle is disallowed"):
+        load(probed, model)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_report_that_the_model_wrote_is_not_believed(probed: Environment, table: Path, tmp_path: Path) -> None:
+    forge = "import sys; report = sys.argv[sys.argv.index('--report') + 1]; open(report, 'w').write('{}'); os._exit(0)"
+    with pytest.raises(Tripped, match="spoiled its report"):
+        score(probed, saved(tmp_path / "model", load=forge), table, tmp_path / "out.parquet", ["turns"])
