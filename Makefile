@@ -42,7 +42,7 @@ lint: $(VENV)/.installed ## Style, types, and the direction of imports
 	$(BIN)/lint-imports
 	$(BIN)/basedpyright
 
-format: $(VENV)/.installed ## Mend what ruff can mend
+format: $(VENV)/.installed ## Fix what ruff can fix
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 

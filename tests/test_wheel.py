@@ -1,4 +1,4 @@
-"""The wheel, alone, holds what commands need beside Python: template, first contract, workflows, actions, papers."""
+"""The wheel, alone, holds what commands need beside Python: template, first contract, workflows, actions, documents."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Installs the referee from this action's own commit, apart from the project that it is to judge.
+"""Installs the checker from this action's own commit, apart from the project that it is to judge.
 
-It runs before anything is installed, so it uses the standard library alone. `setup.py referee` makes a folder with a
+It runs before anything is installed, so it uses the standard library alone. `setup.py checker` makes a folder with a
 copy of this repository, an environment from its lock of hashes, and a `beampermit` command; `setup.py environment` lets
 that command install the project's environment. Jobs that share a machine share both: the first one installs while
 the others wait, and a stamp, written last, tells a whole installation from half of one. With FRESH=true nothing is used
@@ -29,20 +29,20 @@ OLDEST_RUN, OLDEST = 24 * 3600, 14 * 24 * 3600
 
 
 def main(verb: str) -> None:
-    """Install the `referee`, or the project's `environment` with the referee."""
+    """Install the `checker`, or the project's `environment` with the checker."""
     if sys.version_info < (3, 11):  # noqa: UP036 - the runner's Python is whatever it is
         sys.exit(
             f"::error::Beampermit needs Python 3.11 or newer on the runner; python3 is {platform.python_version()}"
         )
-    {"referee": referee, "environment": environment}[verb]()
+    {"checker": checker, "environment": environment}[verb]()
 
 
-def referee() -> None:
+def checker() -> None:
     """Make the `beampermit` command and put it on the path of the steps that follow."""
     files = sources(ROOT)
     digests = [f"{name} {file_digest(ROOT / name)}" for name in files]
     key = digest([platform.python_version(), platform.machine(), *requirements(), *digests])
-    target = shelf() / "referee" / key
+    target = shelf() / "checker" / key
     with whole(target, key, target / "venv/bin/python") as missing:
         if missing:
             install(target, files)
@@ -51,7 +51,7 @@ def referee() -> None:
     if fresh():
         forget(shelf().parent, OLDEST_RUN)
     append("GITHUB_PATH", target / "bin")
-    sys.stdout.write(f"referee {key[:12]} {'installed' if missing else 'found'} in {target}\n")
+    sys.stdout.write(f"checker {key[:12]} {'installed' if missing else 'found'} in {target}\n")
 
 
 def install(target: Path, files: list[str]) -> None:
@@ -76,13 +76,13 @@ def install(target: Path, files: list[str]) -> None:
     Path(packages, "beampermit.pth").write_text(f"{target / 'source/src'}\n")
     command = target / "bin/beampermit"
     command.parent.mkdir()
-    # -I: neither the project's folder nor its PYTHONPATH can put code of its own in front of the referee's.
+    # -I: neither the project's folder nor its PYTHONPATH can put code of its own in front of the checker's.
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(str(python))} -I -m beampermit.cli.main "$@"\n')
     command.chmod(0o755)
 
 
 def requirements() -> "list[str]":
-    """Of the referee's packages; where KEYLESS=true also of those more that sign as a workflow."""
+    """Of the checker's packages; where KEYLESS=true also of those more that sign as a workflow."""
     more = ["actions/setup/keyless.lock"] if os.environ.get("KEYLESS") == "true" else []
     return ["requirements.lock", *more]
 
@@ -170,7 +170,7 @@ def find_uv(lock: Path, target: Path) -> "str | Path":
 
 
 def sources(root: Path) -> "list[str]":
-    """The files that make the referee, as paths below `root`."""
+    """The files that make the checker, as paths below `root`."""
     found = []
     for part in PARTS:
         path = root / part

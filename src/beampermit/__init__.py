@@ -1,3 +1,3 @@
-"""No model reaches the machine unless every interlock is closed."""
+"""No model reaches the machine unless every interlock passes."""
 
 __version__ = "0.1.0"

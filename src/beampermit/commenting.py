@@ -128,9 +128,9 @@ def _number(variable: str) -> int:
 
 def _doubt(report: Report, run: Run) -> tuple[str, ...]:
     """Code of the pull request ran where the report was made: it can say what it likes, but not how the run ended."""
-    if not report.judged.all_closed or run.conclusion in (None, "success"):
+    if not report.judged.all_passed or run.conclusion in (None, "success"):
         return ()
-    return ("> [!CAUTION]\n> This report says that all is closed, and its run did not end well. Look at the run.\n",)
+    return ("> [!CAUTION]\n> This report says that all passed, and its run did not end well. Look at the run.\n",)
 
 
 def _apology(source: str, error: BadInput) -> str:

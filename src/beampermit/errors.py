@@ -14,7 +14,7 @@ EXHAUSTED = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, 
 class BeampermitError(Exception):
     """One line of why, where it happened, and the command to run next.
 
-    `exit_code` is part of the promise to scripts: 1 tripped, 2 usage or bad input, 3 conflict, 4 the outside world.
+    `exit_code` is part of the promise to scripts: 1 failed, 2 usage or bad input, 3 conflict, 4 the outside world.
     """
 
     exit_code = 2
@@ -37,8 +37,8 @@ class BeampermitError(Exception):
         return self.file if self.line is None else f"{self.file}:{self.line}"
 
 
-class Tripped(BeampermitError):
-    """The project is at fault: an interlock is open."""
+class Failed(BeampermitError):
+    """The project is at fault: an interlock fails."""
 
     exit_code = 1
 

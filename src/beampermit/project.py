@@ -61,7 +61,7 @@ class Project:
         return self.base is None or self.git.try_("merge-base", "--is-ancestor", "HEAD", self.base).code == 0
 
     @cached_property
-    def base_contract(self) -> Contract | None:
+    def contract_on_base(self) -> Contract | None:
         """The contract on the base branch; None where there is no base, or it had no contract yet."""
         if self.base is None:
             return None
@@ -69,9 +69,9 @@ class Project:
         return None if text is None else parse_contract(text, f"{self.base[:12]}:{FILE_NAME}")
 
     @property
-    def judge(self) -> Contract:
+    def base_contract(self) -> Contract:
         """The contract that gates are read from: the base branch's, or this one where there is no base."""
-        return self.base_contract or self.contract
+        return self.contract_on_base or self.contract
 
     @cached_property
     def own(self) -> Path:
@@ -82,7 +82,7 @@ class Project:
         return folder
 
     def alone(self) -> Project:
-        """The same work tree, compared with nothing: for papers that show what can be shown."""
+        """The same work tree, compared with nothing: for documents that show what can be shown."""
         alone = Project(self.root)
         alone.base = None
         return alone

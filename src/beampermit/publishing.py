@@ -1,4 +1,4 @@
-"""The release of a promoted version on GitHub: its papers, and the permit that the ledger keeps for it."""
+"""The release of a promoted version on GitHub: its documents, and the permit that the ledger keeps for it."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ PERMIT = "permit.dsse.json"
 UNSIGNED = "permit.json"
 
 
-def publish_version(client: Client, ledger: Ledger, permit: Statement, papers: Path) -> Published:
-    """Publish the papers of the version that `permit` was promoted as, or complete its release.
+def publish_version(client: Client, ledger: Ledger, permit: Statement, documents: Path) -> Published:
+    """Publish the documents of the version that `permit` was promoted as, or complete its release.
 
-    Raises `BadInput` where the ledger has no promotion of this model at this commit, `Tripped` where the bill of
+    Raises `BadInput` where the ledger has no promotion of this model at this commit, `Failed` where the bill of
     materials is not the one that the permit binds; `Conflict`, `Outside`.
     """
     event = promotion_of(ledger, permit)
-    files = _papers(papers)
+    files = _documents(documents)
     if bound := permit.predicate.software:
-        verify_software(permit, papers / bound.file)
+        verify_software(permit, documents / bound.file)
     with tempfile.TemporaryDirectory(prefix="beampermit-") as scratch:
         kept = ledger.permit(event)
         if kept is not None:
@@ -69,10 +69,10 @@ def body(event: Event) -> str:
     )
 
 
-def _papers(folder: Path) -> dict[str, Path]:
+def _documents(folder: Path) -> dict[str, Path]:
     """The files of a folder, without what lies deeper and the permit that nobody signed. Raises `BadInput`."""
     if not folder.is_dir():
-        raise BadInput("there are no papers here", file=folder, hint=f"beampermit papers --out {folder}")
+        raise BadInput("there are no documents here", file=folder, hint=f"beampermit documents --out {folder}")
     found = {file.name: file for file in sorted(folder.iterdir()) if not file.is_dir() and file.name != UNSIGNED}
     for name, file in found.items():
         if file.is_symlink() or not re.fullmatch(r"[\w-][\w.-]*", name, re.ASCII):

@@ -12,24 +12,24 @@ from typing import Any
 import pytest
 
 from beampermit.changes.flat import Move
-from beampermit.documents import charts, papers
+from beampermit.documents import charts, rendering
 from beampermit.documents.charts import ENOUGH, Chart, Curve, Plots
 from beampermit.documents.report import Report, kept, read_report
-from beampermit.verdicts.merge import merged
+from beampermit.verdicts.merge import merge_verdicts
 from beampermit.verdicts.verdict import Location, Outcome, Verdict
 
 VERDICTS, PLOTS = 200, 50
 
 
 def verdict(number: int) -> Verdict:
-    shut = number % 4 != 0
+    passed = number % 4 != 0
     return Verdict(
         id=f"{('ENV', 'DAT', 'TST', 'MDL')[number % 4]}{number:03}",
         title="Rows keep the contract",
-        outcome=Outcome.CLOSED if shut else Outcome.TRIPPED,
+        outcome=Outcome.PASSED if passed else Outcome.FAILED,
         reason=f"row {number}: `turns` is 21.5 mm | outside [-20, 20] in @data_{number}",
-        fix="" if shut else "Run `dvc repro`.\n\nThen commit.",
-        locations=() if shut else (Location(file="data/raw.parquet", line=number),),
+        fix="" if passed else "Run `dvc repro`.\n\nThen commit.",
+        locations=() if passed else (Location(file="data/raw.parquet", line=number),),
     )
 
 
@@ -38,7 +38,7 @@ def large() -> Report:
     charts = tuple(Chart(f"Curve {n}", "x", "y", (Curve("a", points), Curve("b", points))) for n in range(PLOTS))
     return Report(
         name="bpm-faults",
-        judged=merged(map(verdict, range(VERDICTS)), {}),
+        judged=merge_verdicts(map(verdict, range(VERDICTS)), {}),
         commit="a" * 40,
         head="b" * 40,
         tree="c" * 40,
@@ -63,7 +63,7 @@ def test_report() -> None:
     }
     sizes = {
         "report.json read again": len(text),
-        "report.md": papers.length(found.markdown()),
+        "report.md": rendering.length(found.markdown()),
         "summary.md": len(found.whole().encode()),
         "plots/*.png": sum(map(len, images.values())),
         "report.html, from the drawings": len(found.html(images).encode()),

@@ -78,14 +78,14 @@ def test_while_the_registry_fails(
 ) -> None:
     words, during, afterwards = VERBS[verb]
     BEFORE.get(verb, lambda _: None)(third)
-    for uri, reason, mend in away.values():
+    for uri, reason, fix in away.values():
         found = command(replace(third, uri=uri), verb, *words)
         assert found.code == 4, found
         why, following = found.err.splitlines()
         assert why.startswith("beampermit: ")
         assert reason.lower() in why.lower()
         assert ("the ledger has it" in why) == (during[0] != TWICE)
-        assert following.startswith(f"      next: {'beampermit reconcile' if during[0] != TWICE else mend}")
+        assert following.startswith(f"      next: {'beampermit reconcile' if during[0] != TWICE else fix}")
         assert not {SECRET, TOKEN} & set(found.err.replace(":", " ").replace("@", " ").split())
         assert SECRET not in found.err
         assert TOKEN not in found.err

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from beampermit.errors import Conflict, Tripped
+from beampermit.errors import Conflict, Failed
 from beampermit.git import Git
 from beampermit.interlocks import runner
 from beampermit.permit import assemble, keys
@@ -210,7 +210,7 @@ def test_a_model_changed_while_it_is_stored_never_gets_out(second: Laboratory) -
         if step == "store the model":
             _changed_after_the_gate(second, signed)
 
-    with pytest.raises(Tripped, match="the model was changed after it was judged"):
+    with pytest.raises(Failed, match="the model was changed after it was judged"):
         second.promote(change, signed)
     assert second.statuses() == {1: "champion"}
     _weights(second).write_bytes(weights)

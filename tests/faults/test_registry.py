@@ -66,12 +66,12 @@ def test_a_champion_of_another_ledger_is_left_alone(second: Laboratory) -> None:
     assert second.events() == []
 
 
-def test_a_tag_changed_by_hand_is_mended_after_the_bytes_were_judged(second: Laboratory) -> None:
+def test_a_tag_changed_by_hand_is_fixed_after_the_bytes_were_judged(second: Laboratory) -> None:
     second.registry.tag(MODEL, 2, digest=f"sha256:{'0' * 64}")
     assert second.reconcile() == ("version 2: digest set to what the ledger says",)
 
 
-def test_a_status_changed_by_hand_is_mended(second: Laboratory) -> None:
+def test_a_status_changed_by_hand_is_fixed(second: Laboratory) -> None:
     second.registry.tag(MODEL, 1, status="champion")
     assert second.reconcile() == ("version 1 marked as former",)
 
@@ -131,7 +131,7 @@ def test_nobody_rolls_back_to_bytes_that_were_changed(second: Laboratory) -> Non
     assert second.champion() == 2
 
 
-def test_a_model_is_fetched_once_and_mended_when_the_kept_copy_was_changed(second: Laboratory, tmp_path: Path) -> None:
+def test_a_model_is_fetched_once_and_fixed_when_the_kept_copy_was_changed(second: Laboratory, tmp_path: Path) -> None:
     first = models.fetch(second.last(), tmp_path / "models", second.uri)
     assert first.name == second.last().digest.removeprefix("sha256:")
     assert models.fetch(second.last(), tmp_path / "models", "http://127.0.0.1:9") == first

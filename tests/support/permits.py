@@ -26,8 +26,8 @@ def statement() -> Statement:
         "dataset": {"data/dataset/test.parquet": f"sha256:{'4' * 64}"},
         "model": MODEL,
         "metrics": {"auc": 0.98},
-        "verdicts": [{"id": "DOC001", "outcome": "closed", "reason": "two owners", "where": where}],
-        "referee": "0.1.0",
+        "verdicts": [{"id": "DOC001", "outcome": "passed", "reason": "two owners", "where": where}],
+        "checker": "0.1.0",
         "issued": "2026-11-23T08:00:00Z",
     }
     subject = {"name": "bpm-faults", "digest": {"sha256": digest_json(MODEL).removeprefix("sha256:")}}

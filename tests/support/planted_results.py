@@ -38,17 +38,17 @@ def commit(git: Callable[..., str], message: str) -> None:
     git("commit", "--quiet", "--message", message)
 
 
-def verdict(id: str, outcome: Outcome = Outcome.CLOSED, reason: str = "looked at", **more: Any) -> Verdict:
+def verdict(id: str, outcome: Outcome = Outcome.PASSED, reason: str = "looked at", **more: Any) -> Verdict:
     return Verdict(id=id, title=EXPECTED.get(id, "A title"), outcome=outcome, reason=reason, **more)
 
 
-def tripped(id: str, reason: str = "row 3 is out of range") -> Verdict:
+def failed(id: str, reason: str = "row 3 is out of range") -> Verdict:
     place = (Location(file="data/raw.parquet", line=3),)
-    return verdict(id, Outcome.TRIPPED, reason, fix="Run `dvc repro`.\n\nThen commit.", locations=place, exit_code=1)
+    return verdict(id, Outcome.FAILED, reason, fix="Run `dvc repro`.\n\nThen commit.", locations=place, exit_code=1)
 
 
 def judged(project: Project, path: Path, *verdicts: Verdict, commit: str | None = None, host: str = "ci") -> None:
     """Write a job's verdicts."""
     where = Where(host=host, system="Linux", python="3.11.7")
     head, tree = commit or project.git.head(), project.git.work_tree()
-    write_verdicts(path, VerdictFile(referee="0.1.0", commit=head, tree=tree, where=where, verdicts=verdicts))
+    write_verdicts(path, VerdictFile(checker="0.1.0", commit=head, tree=tree, where=where, verdicts=verdicts))

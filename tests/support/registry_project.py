@@ -46,13 +46,13 @@ WHERE = Where(host="ci-1", system="Linux", python="3.11.9")
 
 
 def verdicts(project: Project, ids: Sequence[str] = INTERLOCKS) -> VerdictFile:
-    """Closed verdicts for the project's commit."""
+    """Passed verdicts for the project's commit."""
     return VerdictFile(
-        referee=__version__,
+        checker=__version__,
         commit=project.git.head(),
         tree=project.git("rev-parse", "HEAD^{tree}"),
         where=WHERE,
-        verdicts=tuple(Verdict(id=id, title=id, outcome=Outcome.CLOSED, reason="looked at") for id in ids),
+        verdicts=tuple(Verdict(id=id, title=id, outcome=Outcome.PASSED, reason="looked at") for id in ids),
     )
 
 
@@ -105,7 +105,7 @@ class Laboratory:
         return folder
 
     def sign(self, ids: Sequence[str] = INTERLOCKS) -> envelope.Signed:
-        """The permit of the commit that is checked out, with closed verdicts of `ids`."""
+        """The permit of the commit that is checked out, with passed verdicts of `ids`."""
         statement = assemble(self.project, [verdicts(self.project, ids)], ids)
         key = keys.signing_key(str(self.key))
         return envelope.Signed(statement, envelope.seal(statement, key))

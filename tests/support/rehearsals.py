@@ -35,8 +35,8 @@ def shared_tools(factory: pytest.TempPathFactory) -> Path:
     return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache/beampermit/tools"
 
 
-def reuse_referee(factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every rehearsal take a referee that another one of these tests installed: to install one takes a minute."""
+def reuse_checker(factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every rehearsal take a checker that another one of these tests installed: to install one takes a minute."""
     tools, lay_out, prepare, lines = shared_tools(factory), stage.lay_out, runner.prepare, runner.lines
 
     def laid_out(into: Path) -> Path:

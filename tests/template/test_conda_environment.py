@@ -10,7 +10,7 @@ import pytest
 from beampermit.environments.addresses import addresses
 from beampermit.environments.conda_lock import CondaLock
 from beampermit.environments.recording import record
-from beampermit.errors import Tripped
+from beampermit.errors import Failed
 from beampermit.generation import generate
 from beampermit.interlocks import runner
 from beampermit.project import Project
@@ -64,7 +64,7 @@ def project_of(channel: Channel, folder: Path, **answers: str) -> Project:
 
 
 @pytest.mark.parametrize("python", ["3.11", "3.14"])
-def test_each_variant_is_solved_and_every_interlock_of_the_lock_closes(
+def test_each_variant_is_solved_and_every_interlock_of_the_lock_passes(
     channel: Channel, tmp_path: Path, python: str
 ) -> None:
     project = project_of(channel, tmp_path / "made", accelerator="cuda", python_version=python)
@@ -76,12 +76,12 @@ def test_each_variant_is_solved_and_every_interlock_of_the_lock_closes(
     assert found[""]["pytorch"].build == "cpu_generic_0"
     assert found["cuda"]["pytorch"].build == "cuda129_generic_200", "machines of CUDA 12 do not run what is for 13"
     verdicts = runner.check(project, runner.select(["ENV001", "ENV002", "ENV003", "ENV004"]))
-    assert {one.id: (str(one.outcome), one.reason) for one in verdicts if not one.closed} == {}
+    assert {one.id: (str(one.outcome), one.reason) for one in verdicts if not one.passed} == {}
 
 
 def test_a_package_that_the_channel_has_only_in_an_older_version_is_named(channel: Channel, tmp_path: Path) -> None:
     channel.remove(channel.folder / "noarch/safetensors-0.7.0-0.conda")
     channel.add("safetensors", "0.5.2", depends=["python"])
     project = project_of(channel, tmp_path / "made")
-    with pytest.raises(Tripped, match=r"No candidates were found for safetensors >=0\.6"):
+    with pytest.raises(Failed, match=r"No candidates were found for safetensors >=0\.6"):
         CondaLock().lock(project.root, watch=QUIET)

@@ -12,7 +12,7 @@ import pytest
 
 from beampermit.environments.environment import Environment
 from beampermit.environments.platforms import driver, seen_by_torch
-from beampermit.errors import Tripped
+from beampermit.errors import Failed
 from beampermit.generation import generate
 from beampermit.interlocks import runner
 from beampermit.project import Project
@@ -66,8 +66,8 @@ def test_on_a_real_gpu(with_gpu_tests: Project, environment_prefix: Path) -> Non
     try:
         driver()
         seen_by_torch(Environment(environment_prefix), with_gpu_tests.root)
-    except Tripped as error:
+    except Failed as error:
         pytest.skip(f"needs a GPU: {error.message}")
     (verdict,) = runner.check(with_gpu_tests, runner.select(["TST003"]))
-    assert verdict.closed, verdict.reason
+    assert verdict.passed, verdict.reason
     assert verdict.evidence["peak_memory"] > 0

@@ -128,7 +128,7 @@ def test_a_project_without_a_lock_is_told_the_command(tmp_path: Path, monkeypatc
     assert said[0] == "The project is complete, but not locked: a channel cannot be reached"
     assert said[1].endswith("beampermit env lock")
     verdict = runner.check(Project(root), runner.select(["ENV001"]))[0]
-    assert (verdict.outcome, verdict.reason) == ("tripped", "there is no conda-lock.yml")
+    assert (verdict.outcome, verdict.reason) == ("failed", "there is no conda-lock.yml")
     assert "beampermit env lock" in verdict.fix
     with pytest.raises(Outside):
         generate(tmp_path / "needed", {}, lock=True)

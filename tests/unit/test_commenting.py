@@ -18,8 +18,8 @@ from beampermit.documents.report import Report
 from beampermit.errors import BadInput, Outside
 from beampermit.github.client import Client
 from beampermit.github.sticky import BOT, Mark, Outcome, mark_of
-from beampermit.verdicts.merge import Judged
-from beampermit.verdicts.verdict import Outcome as Lamp
+from beampermit.verdicts.merge import MergedVerdicts
+from beampermit.verdicts.verdict import Outcome as VerdictOutcome
 from beampermit.verdicts.verdict import Verdict
 from support.github_server import meanwhile, says, too_fast
 from support.github_stand_in import GitHub, Token, environment
@@ -28,11 +28,11 @@ from support.zip_archives import archive
 
 HEAD, NEXT, BASE = "a" * 40, "b" * 40, "c" * 40
 EXPECTED = {"DOC001": "Two owners"}
-CLOSED = Verdict(id="DOC001", title="Two owners", outcome=Lamp.CLOSED, reason="Ada and Lise")
+PASSED = Verdict(id="DOC001", title="Two owners", outcome=VerdictOutcome.PASSED, reason="Ada and Lise")
 
 
 def written(**more: Any) -> Report:
-    values: dict[str, Any] = {"head": HEAD, "judged": Judged((CLOSED,), {})}
+    values: dict[str, Any] = {"head": HEAD, "judged": MergedVerdicts((PASSED,), {})}
     return Report(**{"name": "bpm-faults", "commit": "d" * 40, "tree": "e" * 40, "base": BASE, **values, **more})
 
 
@@ -66,7 +66,7 @@ def test_a_fork_s_pull_request_gets_the_report_of_its_run(publisher: Publisher, 
     assert posted.outcome is Outcome.CREATED
     assert posted.address is not None
     assert posted.address.startswith(mine["html_url"])
-    assert "✅ bpm-faults: All 1 interlocks closed" in said(github)[0]
+    assert "✅ bpm-faults: All 1 interlocks passed" in said(github)[0]
     assert f"From [run {run}](https://github.com/lab/faults/actions/runs/{run})" in said(github)[0]
     assert mark_of(said(github)[0]) == Mark(run, 1, HEAD)
 
@@ -95,7 +95,7 @@ def test_no_more_requests_than_needed(
     assert len(github.asked) == 4
 
 
-def test_the_interlocks_that_must_be_closed_are_the_reader_s(publisher: Publisher, github: GitHub) -> None:
+def test_the_interlocks_that_must_pass_are_the_reader_s(publisher: Publisher, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults")
     forged = json.loads(written().json_text())
     forged["judged"]["verdicts"][0]["id"] = "DOC002"
@@ -103,11 +103,11 @@ def test_the_interlocks_that_must_be_closed_are_the_reader_s(publisher: Publishe
     assert "❌ bpm-faults: 1 without a verdict: DOC001" in said(github)[0]
 
 
-def test_a_report_that_says_closed_of_a_run_that_failed_is_doubted(publisher: Publisher, github: GitHub) -> None:
+def test_a_report_that_says_passed_of_a_run_that_failed_is_doubted(publisher: Publisher, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults")
     publisher.of_run(ran(github, written(), conclusion="failure"))
     (body,) = said(github)
-    assert body.startswith("> [!CAUTION]\n> This report says that all is closed, and its run did not end well.")
+    assert body.startswith("> [!CAUTION]\n> This report says that all passed, and its run did not end well.")
     assert "which ended in failure" in body
 
 
@@ -280,11 +280,11 @@ def test_a_run_without_a_report_does_not_leave_the_old_one_standing(publisher: P
 def test_whatever_a_project_says_stays_text(publisher: Publisher, github: GitHub, fragments: tuple[str, ...]) -> None:
     github.pull(HEAD, fork="stranger/faults")
     values = tuple(f"{fragment} x {fragment}".encode("utf-8", "replace").decode() for fragment in fragments)
-    open_ = tuple(
-        Verdict(id=f"DOC{place:03}", title=value, outcome=Lamp.TRIPPED, reason=value, fix=value)
+    not_passed = tuple(
+        Verdict(id=f"DOC{place:03}", title=value, outcome=VerdictOutcome.FAILED, reason=value, fix=value)
         for place, value in enumerate(values, 1)
     )
-    judged = Judged(open_, {}, values, values, values)
+    judged = MergedVerdicts(not_passed, {}, values, values, values)
     report = written(name=values[0], notes=values, watched=values, judged=judged)
     run = ran(github, report)
     publisher.of_run(run)
@@ -307,7 +307,7 @@ def test_a_long_report_leaves_sections_to_the_summary(publisher: Publisher, gith
     publisher.of_run(run)
     (body,) = said(github)
     assert len(body) <= 65_536
-    assert "Left out here because a comment is limited: closed interlocks, environment." in body
+    assert "Left out here because a comment is limited: passed interlocks, environment." in body
     assert f"They stand in the summary of [run {run}]" in body
 
 

@@ -14,7 +14,7 @@ Git = Callable[..., str]
 
 def test_without_a_base_the_projects_own_contract_judges(project: Project) -> None:
     assert project.base is None
-    assert project.judge == project.contract
+    assert project.base_contract == project.contract
 
 
 def test_the_base_branchs_contract_judges_a_lowered_gate(project: Project, git: Git) -> None:
@@ -24,7 +24,7 @@ def test_the_base_branchs_contract_judges_a_lowered_gate(project: Project, git: 
     git("commit", "--quiet", "--all", "--message", "Lower the gate")
     judged = Project(project.root, base="before")
     assert judged.contract.metrics[0].gate == 0.5
-    assert judged.judge.metrics[0].gate == 0.95
+    assert judged.base_contract.metrics[0].gate == 0.95
 
 
 def test_github_names_the_base_of_a_pull_request(project: Project, git: Git, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""A promoted version is published with the ledger's permit and its papers; what was never promoted is not."""
+"""A promoted version is published with the ledger's permit and its documents; what was never promoted is not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.digest import digest_file
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 from beampermit.github.client import Client
 from beampermit.permit.statement import Bound
 from beampermit.publishing import body, publish_version
@@ -26,7 +26,7 @@ def client(github: GitHub) -> Client:
 
 
 @pytest.fixture
-def papers(tmp_path: Path) -> Path:
+def documents(tmp_path: Path) -> Path:
     folder = tmp_path / "release"
     folder.mkdir()
     for name in ("MODEL_CARD.md", "sbom.cdx.json", "permit.json"):
@@ -34,50 +34,50 @@ def papers(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_promoted_version_gets_its_papers_and_the_permit_of_the_ledger(
-    laboratory: Laboratory, client: Client, github: GitHub, papers: Path
+def test_a_promoted_version_gets_its_documents_and_the_permit_of_the_ledger(
+    laboratory: Laboratory, client: Client, github: GitHub, documents: Path
 ) -> None:
     signed = laboratory.sign()
     laboratory.promote(signed=signed)
     again = laboratory.sign()
-    (papers / "permit.dsse.json").write_bytes(again.content)
-    done = publish_version(client, laboratory.ledger, again.statement, papers)
+    (documents / "permit.dsse.json").write_bytes(again.content)
+    done = publish_version(client, laboratory.ledger, again.statement, documents)
     assert done.uploaded == ("MODEL_CARD.md", "permit.dsse.json", "sbom.cdx.json"), "not the permit that is unsigned"
     (found,) = github.releases.values()
     assert (found["tag_name"], found["target_commitish"]) == (f"{MODEL}-v1", laboratory.project.git.head())
     assert signed.statement.digest in found["body"]
     assert signed.content in github.blobs.values()
-    assert not publish_version(client, laboratory.ledger, again.statement, papers).new
+    assert not publish_version(client, laboratory.ledger, again.statement, documents).new
 
 
 def test_a_bill_of_materials_that_the_permit_does_not_bind_is_not_published(
-    laboratory: Laboratory, client: Client, github: GitHub, papers: Path
+    laboratory: Laboratory, client: Client, github: GitHub, documents: Path
 ) -> None:
     laboratory.promote()
     permit = laboratory.sign().statement
-    bound = Bound(file="sbom.cdx.json", digest=digest_file(papers / "sbom.cdx.json"))
+    bound = Bound(file="sbom.cdx.json", digest=digest_file(documents / "sbom.cdx.json"))
     binding = permit.model_copy(update={"predicate": permit.predicate.model_copy(update={"software": bound})})
-    assert publish_version(client, laboratory.ledger, binding, papers).uploaded
-    (papers / "sbom.cdx.json").write_text("another")
-    with pytest.raises(Tripped, match="this is not the bill of materials that the permit binds"):
-        publish_version(client, laboratory.ledger, binding, papers)
+    assert publish_version(client, laboratory.ledger, binding, documents).uploaded
+    (documents / "sbom.cdx.json").write_text("another")
+    with pytest.raises(Failed, match="this is not the bill of materials that the permit binds"):
+        publish_version(client, laboratory.ledger, binding, documents)
 
 
 def test_what_was_never_promoted_is_not_published(
-    laboratory: Laboratory, client: Client, github: GitHub, papers: Path
+    laboratory: Laboratory, client: Client, github: GitHub, documents: Path
 ) -> None:
     laboratory.promote()
     laboratory.change(2)
     with pytest.raises(BadInput, match="was never promoted from commit"):
-        publish_version(client, laboratory.ledger, laboratory.sign().statement, papers)
+        publish_version(client, laboratory.ledger, laboratory.sign().statement, documents)
     assert not github.releases
 
 
-def test_a_link_among_the_papers_is_refused(laboratory: Laboratory, client: Client, papers: Path) -> None:
+def test_a_link_among_the_documents_is_refused(laboratory: Laboratory, client: Client, documents: Path) -> None:
     laboratory.promote()
-    (papers / "more.md").symlink_to("/etc/hostname")
+    (documents / "more.md").symlink_to("/etc/hostname")
     with pytest.raises(BadInput, match=r"more\.md: a release takes plain files with plain names"):
-        publish_version(client, laboratory.ledger, laboratory.sign().statement, papers)
+        publish_version(client, laboratory.ledger, laboratory.sign().statement, documents)
 
 
 def test_what_people_wrote_breaks_nothing_in_its_text(laboratory: Laboratory) -> None:
@@ -88,11 +88,13 @@ def test_what_people_wrote_breaks_nothing_in_its_text(laboratory: Laboratory) ->
     assert len(said.splitlines()) == 10
 
 
-def test_the_command_says_where_it_is_and_keeps_its_token(laboratory: Laboratory, github: GitHub, papers: Path) -> None:
+def test_the_command_says_where_it_is_and_keeps_its_token(
+    laboratory: Laboratory, github: GitHub, documents: Path
+) -> None:
     signed = laboratory.sign()
     laboratory.promote(signed=signed)
-    (papers / "permit.dsse.json").write_bytes(signed.content)
-    command = [sys.executable, "-m", "beampermit.cli.main", "publish", "--permit", str(papers / "permit.dsse.json")]
+    (documents / "permit.dsse.json").write_bytes(signed.content)
+    command = [sys.executable, "-m", "beampermit.cli.main", "publish", "--permit", str(documents / "permit.dsse.json")]
     found = subprocess.run(
         command, cwd=laboratory.root, env={**os.environ, **environment(github)}, capture_output=True, text=True,
         check=False,

@@ -106,7 +106,7 @@ def test_what_somebody_committed_to_the_branch_is_not_overwritten(
     relock(root, client, (), quiet)
     git = Git(root)
     git("fetch", "--quiet", "origin", BRANCH)
-    mine = git("commit-tree", "FETCH_HEAD^{tree}", "-p", "FETCH_HEAD", "-m", "Mended")
+    mine = git("commit-tree", "FETCH_HEAD^{tree}", "-p", "FETCH_HEAD", "-m", "Fixed")
     git("push", "--quiet", "origin", f"{mine}:refs/heads/{BRANCH}")
     with pytest.raises(Conflict, match="has commits of somebody else"):
         relock(root, client, (), quiet)

@@ -13,10 +13,10 @@ from beampermit.git import Git
 from beampermit.github.sticky import Mark, mark_of
 from beampermit.project import Project
 from beampermit.rehearsal import following
-from beampermit.verdicts.merge import Judged
+from beampermit.verdicts.merge import MergedVerdicts
 from support.github_stand_in import GitHub, Token
 from support.paths import ROOT
-from support.rehearsals import reuse_referee, run_workflow
+from support.rehearsals import reuse_checker, run_workflow
 from support.zip_archives import archive
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -39,7 +39,7 @@ def comment(
     (project.root / WORKFLOW).write_text((TEMPLATE / WORKFLOW).read_text())
     Git(project.root)("remote", "add", "github", f"https://github.com/{github.repository}")
     github.tokens["s3cret"] = Token(rights=frozenset({"actions:read", "pull-requests:write"}))
-    reuse_referee(tmp_path_factory, monkeypatch)
+    reuse_checker(tmp_path_factory, monkeypatch)
     return lambda ended: run_workflow(
         project.root,
         tmp_path / "work",
@@ -55,7 +55,7 @@ def comment(
 def test_a_fork_s_report_becomes_a_comment_in_six_requests(comment: Comment, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults")
     ended = github.run(HEAD, fork="stranger/faults", conclusion="failure")
-    report = Report(name="bpm-faults", judged=Judged((), {}), commit=HEAD, head=HEAD, tree=HEAD, base=None)
+    report = Report(name="bpm-faults", judged=MergedVerdicts((), {}), commit=HEAD, head=HEAD, tree=HEAD, base=None)
     github.artifact(ended["id"], "report", archive(("report.json", report.json_text().encode())))
     lines = comment(ended)
     words = "\n".join(line.text for line in lines)

@@ -14,7 +14,7 @@ from beampermit.registry.ledger import Ledger
 
 JUDGES = ("environment", "data", "tests", "reproduce", "documents")
 JOBS = (*JUDGES, "permit")
-PAPERS = {"permit.dsse.json", "MODEL_CARD.md", "RUNBOOK.md", "DATASHEET.md", "phoebus.xml", "sbom.cdx.json"}
+DOCUMENTS = {"permit.dsse.json", "MODEL_CARD.md", "RUNBOOK.md", "DATASHEET.md", "phoebus.xml", "sbom.cdx.json"}
 
 
 @pytest.mark.slow
@@ -34,7 +34,7 @@ def test_the_loop_closes(tmp_path: Path) -> None:
         ("promote", 2),
         ("rollback", 1),
     ]
-    assert {paper.name for paper in (folder / "papers").glob("*.html")} == {
+    assert {document.name for document in (folder / "documents").glob("*.html")} == {
         "report-better-model.html",
         "report-stale-lock.html",
         "report-data-outside-range.html",
@@ -49,9 +49,9 @@ def test_the_loop_closes(tmp_path: Path) -> None:
         *(f"verdicts-{job}/{job}.json" for job in JUDGES),
     }
     assert _from_act(release) == dict.fromkeys((*JOBS, "promote"), "success")
-    assert _kept(release) >= {f"release/{name}" for name in ("permit.json", *PAPERS)}
+    assert _kept(release) >= {f"release/{name}" for name in ("permit.json", *DOCUMENTS)}
     released = {path.name for path in (release / "releases/bpm-faults-v2").iterdir()}
-    assert released >= PAPERS
+    assert released >= DOCUMENTS
     assert "permit.json" not in released, "what nobody signed is not published"
 
 

@@ -18,7 +18,7 @@ JOBS = ("environment", "data", "tests", "reproduce", "documents", "permit")
 
 @pytest.fixture(autouse=True)
 def _tools(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Referee and environment are shared by the rehearsals of these tests, whichever worker runs them."""
+    """Checker and environment are shared by the rehearsals of these tests, whichever worker runs them."""
     own = tmp_path_factory.getbasetemp()
     monkeypatch.setenv("XDG_CACHE_HOME", str((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "cache"))
 
@@ -60,7 +60,7 @@ def without_jobs(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return plant
 
 
-def test_a_verdict_that_nobody_made_trips_the_permit(topic: Project, without_jobs: Callable[..., None]) -> None:
+def test_a_verdict_that_nobody_made_fails_the_permit(topic: Project, without_jobs: Callable[..., None]) -> None:
     without_jobs("interlocks: GIT\n", "interlocks: GIT001 GIT002 GIT004\n")
     found = rehearse(topic, "pull-request", timeout=300)
     assert results(found) == {"ml / documents": "success", "ml / permit": "failure"}
@@ -68,7 +68,7 @@ def test_a_verdict_that_nobody_made_trips_the_permit(topic: Project, without_job
     assert "DOC001 has no verdict" not in log_of(found, "ml / permit")
 
 
-def test_a_job_that_fails_trips_the_permit_whatever_its_verdicts_say(
+def test_a_job_that_fails_makes_the_permit_fail_whatever_its_verdicts_say(
     topic: Project, without_jobs: Callable[..., None]
 ) -> None:
     without_jobs('run: |\n          echo "::error::environment', 'run: |\n          echo "::error::jobs')
@@ -78,7 +78,7 @@ def test_a_job_that_fails_trips_the_permit_whatever_its_verdicts_say(
     found = rehearse(topic, "pull-request", timeout=300)
     assert results(found) == {"ml / documents": "failure", "ml / permit": "failure"}
     assert any("DOC004" in line for line in found.jobs[0].tail)
-    assert "DOC004 tripped" in log_of(found, "ml / permit")
+    assert "DOC004 failed" in log_of(found, "ml / permit")
 
 
 def test_a_ruleset_that_is_too_weak_is_seen_before_anybody_applies_it(
@@ -96,6 +96,6 @@ def test_a_ruleset_that_is_too_weak_is_seen_before_anybody_applies_it(
     found = rehearse(trained_copy, "pull-request", timeout=300)
     assert results(found) == {"ml / documents": "failure", "ml / permit": "failure"}
     log = log_of(found, "ml / permit")
-    assert "GIT001 tripped: main is not protected, as a stand-in of GitHub says (http://127.0.0.1:" in log
+    assert "GIT001 failed: main is not protected, as a stand-in of GitHub says (http://127.0.0.1:" in log
     assert "code owners need not approve" in log
-    assert "GIT002 tripped" not in log
+    assert "GIT002 failed" not in log

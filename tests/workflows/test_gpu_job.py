@@ -1,4 +1,4 @@
-"""The job `gpu` of a real project, under act: a GPU that is not there trips, and a fork's code is not run at all."""
+"""The job `gpu` of a real project, under act: a GPU that is not there fails, and a fork's code is not run at all."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 @pytest.fixture(autouse=True)
 def _only_gpu_and_permit(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the other jobs of the reusable workflow at hand, and share the referee of the rehearsals."""
+    """Leave out the other jobs of the reusable workflow at hand, and share the checker of the rehearsals."""
     own, whole = tmp_path_factory.getbasetemp(), stage.lay_out
     monkeypatch.setenv("XDG_CACHE_HOME", str((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "cache"))
 
@@ -53,13 +53,13 @@ def promised(trained_copy: Project) -> Project:
 
 
 @pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="this machine has a GPU")
-def test_a_machine_lent_as_a_gpu_runner_without_a_gpu_trips(promised: Project) -> None:
+def test_a_machine_lent_as_a_gpu_runner_without_a_gpu_fails(promised: Project) -> None:
     found = rehearse(promised, "pull-request", timeout=500, labels=("gpu",))
     gpu, permit = found.jobs
     assert (gpu.name, str(gpu.result)) == ("ml / gpu", "failure")
     assert "no GPU is visible: the program 'nvidia-smi' is not on this machine" in log_of(found, "ml / gpu")
     assert str(permit.result) == "failure"
-    assert "TST003 tripped: no GPU is visible" in log_of(found, "ml / permit")
+    assert "TST003 failed: no GPU is visible" in log_of(found, "ml / permit")
 
 
 def test_without_such_a_runner_the_rehearsal_names_the_label(promised: Project) -> None:

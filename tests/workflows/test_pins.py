@@ -35,7 +35,7 @@ def test_no_pin_disagrees(pin: ModuleType) -> None:
     assert len({match["version"] for _, match in pin.pins()}) == 1
 
 
-def test_the_container_gets_the_referee_that_judges(pin: ModuleType) -> None:
+def test_the_container_gets_the_checker_that_judges(pin: ModuleType) -> None:
     found = pin.IN_CONTAINER.findall((ROOT / pin.CONTAINER).read_text())
     assert [commit for _, commit in found] == [next(match["commit"] for _, match in pin.pins())]
 

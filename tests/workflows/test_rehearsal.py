@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from beampermit.errors import BadInput, Outside, Tripped
+from beampermit.errors import BadInput, Failed, Outside
 from beampermit.rehearsal import Result, rehearse, runner
 from support.rehearsals import HEAD, log_of, run
 
@@ -91,7 +91,7 @@ def test_errors_of_a_job_are_shown_before_its_last_words(repository) -> None:
             runs-on: ubuntu-latest
             steps:
               - run: |
-                  echo "::error file=uv.lock,title=ENV002 fresh::the lock is stale%0Amend it"
+                  echo "::error file=uv.lock,title=ENV002 fresh::the lock is stale%0Afix it"
                   echo good bye
                   exit 1
         """)
@@ -362,13 +362,13 @@ def test_a_workflow_that_cannot_be_rehearsed_is_named(repository, git, text, lin
     assert error.value.line == line
 
 
-def test_a_branch_that_cannot_be_merged_trips(repository, git) -> None:
+def test_a_branch_that_cannot_be_merged_fails(repository, git) -> None:
     project = repository("one: {runs-on: ubuntu-latest, steps: [{run: 'true'}]}")
     git("checkout", "--quiet", "main")
     (project.root / "changed.txt").write_text("otherwise\n")
     git("add", "--all")
     git("commit", "--quiet", "--message", "Otherwise")
-    with pytest.raises(Tripped, match=r"topic cannot be merged into main: changed\.txt"):
+    with pytest.raises(Failed, match=r"topic cannot be merged into main: changed\.txt"):
         run(project, base="main", head="topic")
 
 

@@ -40,7 +40,7 @@ def test_a_dispatch_brings_the_champion_before_back(two: Laboratory, capsys: pyt
     assert (last.event, last.version, last.expected, last.reason) == ("rollback", 1, 2, reason)
     assert last.run.endswith(f"/actions/runs/{Path(found.folder).name.translate(str.maketrans('', '', 'TZ.'))}")
     with capsys.disabled():
-        sys.stdout.write(f"\n  rolled back in {found.jobs[0].seconds:.0f} s, the referee's installation included\n")
+        sys.stdout.write(f"\n  rolled back in {found.jobs[0].seconds:.0f} s, the checker's installation included\n")
 
 
 def test_a_version_that_never_was_fails_and_moves_nothing(two: Laboratory) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from beampermit.datasets.differences import Difference, bars
-from beampermit.documents import papers
+from beampermit.documents import rendering
 from beampermit.documents.markdown import Markdown
 from beampermit.verdicts.verdict import Verdict
 
@@ -45,7 +45,7 @@ class Told:
 def markdown(found: Iterable[Difference], before: str, after: str) -> Markdown:
     """The comparison as a document."""
     told = tuple(Told.of(one) for one in found)
-    return papers.join(papers.blocks("data_diff.md.j2", {"found": told, "before": before, "after": after}))
+    return rendering.join(rendering.blocks("data_diff.md.j2", {"found": told, "before": before, "after": after}))
 
 
 def evidence(verdicts: Iterable[Verdict], interlock: str = "DAT004") -> tuple[Told, ...]:

@@ -48,13 +48,13 @@ class Compared:
 
 
 def compared(
-    judge: Contract, here: Mapping[str, float], base: Mapping[str, float], champion: Champion | None
+    base_contract: Contract, here: Mapping[str, float], base: Mapping[str, float], champion: Champion | None
 ) -> tuple[Compared, ...]:
-    """The metrics that the judging contract names."""
+    """The metrics that the base contract names."""
     theirs = champion.metrics if champion else {}
     return tuple(
         Compared(metric, here.get(metric.name), base.get(metric.name), theirs.get(metric.name))
-        for metric in judge.metrics
+        for metric in base_contract.metrics
     )
 
 

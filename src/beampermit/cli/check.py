@@ -40,7 +40,7 @@ def check(
     fresh: Annotated[bool, typer.Option(help="Run every check again, also where nothing has changed.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the interlocks and end.")] = False,
 ) -> None:
-    """Run interlocks on this repository and say which are closed."""
+    """Run interlocks on this repository and say which pass."""
     from beampermit.interlocks import runner
     from beampermit.project import Project
     from beampermit.verdicts.verdict import exit_code, write_verdicts

@@ -247,10 +247,10 @@ def _interlocks(project: Path, base: str | None, ids: tuple[str, ...], as_json: 
 
 
 def _ask_channels(root: Path) -> None:
-    """Raises `Tripped` for the first package that its channel no longer serves as it is locked."""
+    """Raises `Failed` for the first package that its channel no longer serves as it is locked."""
     from beampermit.environments.choice import backend_of
     from beampermit.environments.conda_lock import CondaLock, freshness
-    from beampermit.errors import BadInput, Tripped
+    from beampermit.errors import BadInput, Failed
 
     backend = backend_of(root)
     if not isinstance(backend, CondaLock):
@@ -263,7 +263,7 @@ def _ask_channels(root: Path) -> None:
         progress_console().print(f"  also: {problem.message}", markup=False)
     if found:
         first = found[0]
-        raise Tripped(first.message, file=first.file, line=first.line, hint="beampermit env lock")
+        raise Failed(first.message, file=first.file, line=first.line, hint="beampermit env lock")
 
 
 @contextmanager

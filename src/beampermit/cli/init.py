@@ -11,7 +11,7 @@ from beampermit.cli.output import Json, console, progress_console, show
 
 NEXT = (
     "beampermit contract check   # names each line of the contract that waits for you",
-    "beampermit check            # what is open, and what to do first",
+    "beampermit check            # what does not pass, and what to do first",
     "git add contract.yaml CODEOWNERS .github && git commit",
 )
 

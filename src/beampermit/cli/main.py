@@ -31,8 +31,8 @@ INTERRUPTED = "beampermit: interrupted; what was being written is whole or absen
 
 app = typer.Typer(
     name="beampermit",
-    help="No model reaches the machine unless every interlock is closed.\n\n"
-    "Exit codes: 0 closed or done, 1 tripped, 2 usage or bad input, 3 conflict, 4 the outside world failed.",
+    help="No model reaches the machine unless every interlock passes.\n\n"
+    "Exit codes: 0 passed or done, 1 failed, 2 usage or bad input, 3 conflict, 4 the outside world failed.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # half of the time that `--help` takes
@@ -49,7 +49,7 @@ app.command("publish")(promotion.publish)
 app.command("card")(report.card)
 app.command("runbook")(report.runbook)
 app.command("alarms")(report.alarms)
-app.command("papers")(report.papers)
+app.command("documents")(report.documents)
 app.add_typer(contract.app, name="contract")
 app.add_typer(env.app, name="env")
 app.add_typer(permit.app, name="permit")

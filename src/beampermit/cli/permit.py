@@ -53,7 +53,7 @@ def assemble(
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Make the permit for this commit; refused unless every interlock is closed for exactly this commit and tree."""
+    """Make the permit for this commit; refused unless every interlock passes for exactly this commit and tree."""
     from beampermit.files import write_text
     from beampermit.interlocks import runner
     from beampermit.permit import assemble as permits
@@ -70,7 +70,7 @@ def assemble(
         software=software,
     )
     write_text(out, permit.text)
-    summary = f"permit of {permit.name} at {permit.predicate.commit[:12]}: all interlocks closed; {out}"
+    summary = f"permit of {permit.name} at {permit.predicate.commit[:12]}: all interlocks passed; {out}"
     show(permit.model_dump(mode="json"), lambda: console().print(summary, markup=False, soft_wrap=True), as_json)
 
 

@@ -232,14 +232,14 @@ def history(
 
 def publish(
     permit: Annotated[Path, typer.Option(help="The signed permit that was promoted.")] = Path("permit.dsse.json"),
-    papers: Annotated[
-        Path | None, typer.Option(help="Folder of the papers.", show_default="that of the permit")
+    documents: Annotated[
+        Path | None, typer.Option(help="Folder of the documents.", show_default="that of the permit")
     ] = None,
     key: KeyFile = None,
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Publish the papers of a promoted version as a release on GitHub, or complete the one that is there."""
+    """Publish the documents of a promoted version as a release on GitHub, or complete the one that is there."""
     from beampermit.github.whom import must_find_client
     from beampermit.permit import keys
     from beampermit.permit.envelope import read_envelope
@@ -251,7 +251,7 @@ def publish(
     found = Project.find(project.resolve())
     statement = read_envelope(permit, public_keys(key or found.path(keys.PUBLIC_IN_PROJECT))).statement
     client = must_find_client(found.git)
-    done = publish_version(client, Ledger(found.git), statement, papers or permit.parent)
+    done = publish_version(client, Ledger(found.git), statement, documents or permit.parent)
     said = "published" if done.new else "already published"
     line = f"{said}: {done.address}" + (f", sent {', '.join(done.uploaded)}" if done.uploaded else "")
     body = {"address": done.address, "new": done.new, "uploaded": done.uploaded}

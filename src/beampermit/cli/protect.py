@@ -73,7 +73,7 @@ def _print(found: Any) -> None:
     word = "protected" if found.protected else "NOT protected"
     out.print(f"{found.branch} of {found.repository} is {word} ({found.api})", markup=False, soft_wrap=True)
     for line in found.gaps:
-        out.print(f"  open: {line}", markup=False, soft_wrap=True)
+        out.print(f"  gap: {line}", markup=False, soft_wrap=True)
     for line in found.notes:
         out.print(f"  note: {line}", markup=False, soft_wrap=True)
     if found.gaps:

@@ -1,4 +1,4 @@
-"""`beampermit report`, `card` and `runbook`: the papers of a pull request and of a model."""
+"""`beampermit report`, `card` and `runbook`: the documents of a pull request and of a model."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ def card(
     as_json: Json = False,
 ) -> None:
     """Write the model card, from the contract, the permit and the facts of the run."""
-    from beampermit.documents import card as paper
+    from beampermit.documents import card as document
 
-    _write(paper.card, paper.card_page, out, permit, verdicts, html, where, as_json)
+    _write(document.card, document.card_page, out, permit, verdicts, html, where, as_json)
 
 
 def runbook(
@@ -83,9 +83,9 @@ def runbook(
     as_json: Json = False,
 ) -> None:
     """Write the operator's runbook, from the contract, the permit and the ledger."""
-    from beampermit.documents import runbook as paper
+    from beampermit.documents import runbook as document
 
-    _write(paper.runbook, paper.runbook_page, out, permit, None, html, where, as_json)
+    _write(document.runbook, document.runbook_page, out, permit, None, html, where, as_json)
 
 
 def _write(
@@ -124,15 +124,15 @@ class Kind(StrEnum):
     ALARMS = "alarms"
 
 
-def papers(
-    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("papers"),
+def documents(
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("documents"),
     permit: Permit = None,
     verdicts: Verdicts = None,
     without: Annotated[list[Kind] | None, typer.Option(help="Leave this one out; may be given again.")] = None,
     where: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Write all papers of the model: card, runbook, datasheet, software, alarm trees. All, or none where one fails."""
+    """Write all documents of the model: card, runbook, datasheet, software, alarm trees; all, or none if one fails."""
     from beampermit.documents.bundle import bundle
     from beampermit.files import write_text
     from beampermit.project import Project

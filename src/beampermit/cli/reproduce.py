@@ -56,13 +56,13 @@ def reproduce(
             show({"champion": None}, lambda: console().print(nothing, markup=False, soft_wrap=True), as_json)
             return
         chosen = known.event.commit if known else _commit(found, commit)
-        judge = known.contract if known else found.judge
+        contract = known.contract if known else found.base_contract
         done = again(
             found,
-            judge,
+            contract,
             chosen,
             (reused if reuse else fresh)(watch, variant),
-            seeds=_seeds(seeds, judge.reproducibility.seeds),
+            seeds=_seeds(seeds, contract.reproducibility.seeds),
             digest=known.event.digest if known else "",
             out=out,
             watch=watch,

@@ -17,7 +17,7 @@ ALARMS = ("operations", "alarms")
 
 @dataclass(frozen=True)
 class Problem:
-    """Why an operator would be left alone, and the line, from 1, where it is mended."""
+    """Why an operator would be left alone, and the line, from 1, where it is fixed."""
 
     line: int
     why: str

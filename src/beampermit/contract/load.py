@@ -14,7 +14,7 @@ from beampermit.reading import decode, parse_yaml, refuse_merge_markers
 
 FILE_NAME = "contract.yaml"
 LARGEST = 2**20
-MEND = "beampermit contract check"
+FIX = "beampermit contract check"
 
 
 def load_contract(path: Path) -> Contract:
@@ -22,7 +22,7 @@ def load_contract(path: Path) -> Contract:
     file = path / FILE_NAME if path.is_dir() else path
     if not file.is_file():
         raise BadInput("there is no contract here", file=file, hint="beampermit init")
-    return parse_contract(decode(file.read_bytes(), file, hint=MEND), file)
+    return parse_contract(decode(file.read_bytes(), file, hint=FIX), file)
 
 
 def parse_contract(text: str, name: Path | str = FILE_NAME) -> Contract:
@@ -41,7 +41,7 @@ def parse_contract(text: str, name: Path | str = FILE_NAME) -> Contract:
         )
         _, line, key, message = problems[0]
         where = f"{key}: " if key else ""
-        raise BadInput(f"{where}{message}{more(len(problems) - 1)}", file=name, line=line, hint=MEND) from None
+        raise BadInput(f"{where}{message}{more(len(problems) - 1)}", file=name, line=line, hint=FIX) from None
 
 
 def line_of(text: str, location: tuple[int | str, ...]) -> int:
@@ -53,9 +53,9 @@ def _tree(text: str, name: Path | str) -> Any:
     if len(text) > LARGEST:
         raise BadInput(f"a contract of more than {LARGEST} characters is not read", file=name)
     refuse_merge_markers(text, name, hint="git mergetool")
-    tree = parse_yaml(text, name, lines=True, hint=MEND)
+    tree = parse_yaml(text, name, lines=True, hint=FIX)
     if not isinstance(tree, Mapping):
-        raise BadInput("a contract is a mapping of keys to values", file=name, line=1, hint=MEND)
+        raise BadInput("a contract is a mapping of keys to values", file=name, line=1, hint=FIX)
     return tree
 
 

@@ -13,7 +13,7 @@ from beampermit.datasets.profile import Profile, Shape, Signal, Span, profile
 from beampermit.datasets.remote import hash_of
 from beampermit.datasets.repository import HASH, Kept, Repository
 from beampermit.datasets.tables import Table, name, open_tables
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 from beampermit.files import replacing
 from beampermit.project import Project
 
@@ -33,13 +33,13 @@ def version(project: Project | None, word: str, *, remote: bool = True) -> Versi
     """The version that `word` names: `.` (the work tree), a Parquet file or a folder of them, or a git revision.
 
     With `remote`, what this machine does not have of a revision is brought, and verified, from the DVC remote.
-    Raises `BadInput` for a name of nothing, `Tripped` for data that are missing or wrong, `Outside`.
+    Raises `BadInput` for a name of nothing, `Failed` for data that are missing or wrong, `Outside`.
     """
     if word == HERE and project is not None:
         splits = project.contract.dataset.splits
         absent = [path for path in splits.values() if not project.path(path).is_file()]
         if absent:
-            raise Tripped(f"{absent[0]} is not here", hint="beampermit data pull")
+            raise Failed(f"{absent[0]} is not here", hint="beampermit data pull")
         return Version("the work tree", _tables(project.root, splits), Shape.of(project.contract))
     path = Path(word)
     if path.is_file() or path.is_dir():
@@ -108,12 +108,12 @@ def _brought(repository: Repository, oid: str, path: str, folder: Path, remote: 
         if place.is_file() and place.is_relative_to(repository.root) and hash_of(place) == oid:
             return place
     if not remote:
-        raise Tripped(f"{path} (object {oid[:8]}) is not on this machine")
+        raise Failed(f"{path} (object {oid[:8]}) is not on this machine")
     with replacing(folder / oid) as temporary:
         came = repository.remote().fetch(oid, temporary)
         if came != oid:
             why = "is not on the remote" if came is None else "has other bytes on the remote than its hash says"
-            raise Tripped(f"{path} {why} (object {oid[:8]})", hint="dvc push, where it was made")
+            raise Failed(f"{path} {why} (object {oid[:8]})", hint="dvc push, where it was made")
     return folder / oid
 
 
@@ -163,7 +163,7 @@ class Difference:
 def differences(one: Version, other: Version) -> tuple[Difference, ...]:
     """Compare two versions split by split; columns mean what the second's contract says, else the first's.
 
-    Two files alone are compared with each other whatever they are called. Raises `Tripped`.
+    Two files alone are compared with each other whatever they are called. Raises `Failed`.
     """
     shape = other.shape or one.shape or Shape.guessed([*one.tables.values(), *other.tables.values()])
     pairs: dict[str, tuple[Table | None, Table | None]] = {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from beampermit.contract import Signal
 from beampermit.contract.dataset import Dataset
 from beampermit.datasets.tables import Table, name
-from beampermit.errors import Tripped
+from beampermit.errors import Failed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +37,7 @@ class Overlap:
 
 
 def overlaps(tables: list[Table], dataset: Dataset) -> list[Overlap]:
-    """What `tables` share, by the key, the groups and the time that `dataset` names. Raises `Tripped`."""
+    """What `tables` share, by the key, the groups and the time that `dataset` names. Raises `Failed`."""
     _present(tables, [*dataset.key, *dataset.split.by, *filter(None, [dataset.split.time])])
     found = [found for column in dataset.split.by for table in tables if (found := _ungrouped(table, column))]
     for one, other in combinations(tables, 2):
@@ -51,7 +51,7 @@ def _present(tables: list[Table], columns: list[str]) -> None:
     for table in tables:
         missing = next((column for column in columns if column not in table.columns), None)
         if missing:
-            raise Tripped(f"there is no column {missing!r} to divide by", file=table.path)
+            raise Failed(f"there is no column {missing!r} to divide by", file=table.path)
 
 
 def _ungrouped(table: Table, column: str) -> Overlap | None:
@@ -92,13 +92,13 @@ def _span(table: Table, column: str) -> tuple[int, int]:
     """First and last time in microseconds since 1970; one without a zone is UTC."""
     kind = table.columns[column]
     if not kind.startswith(("TIMESTAMP", "DATE")):
-        raise Tripped(f"{column} is of type {kind}, not a time", file=table.path)
+        raise Failed(f"{column} is of type {kind}, not a time", file=table.path)
     first, last, nulls = table.query(
         f"SELECT epoch_us(min({name(column)})), epoch_us(max({name(column)})), count(*) - count({name(column)})"
         f" FROM {table.source}"
     )[0]
     if nulls or first is None:
-        raise Tripped(f"{column} is null in {nulls} rows", file=table.path)
+        raise Failed(f"{column} is null in {nulls} rows", file=table.path)
     return first, last
 
 
@@ -131,7 +131,7 @@ class _Meeting:
 
 
 def duplicates(tables: list[Table], signals: tuple[Signal, ...], key: tuple[str, ...]) -> Iterator[Overlap]:
-    """Near-duplicates between splits, one `Overlap` for each signal and pair of splits. Raises `Tripped`."""
+    """Near-duplicates between splits, one `Overlap` for each signal and pair of splits. Raises `Failed`."""
     for signal in signals:
         if not _too_short(signal) and all(table.dimensions(signal.name) for table in tables):
             yield from _of(tables, signal, key)

@@ -99,7 +99,7 @@ class Profile:
 def profile(table: Table, shape: Shape, spans: dict[str, Span] | None = None) -> Profile:
     """Look at a table; `spans` are what histograms are drawn over, its own 0.5 to 99.5 % where none is given.
 
-    Columns that it does not have are left out. Raises `Tripped` where it cannot be read.
+    Columns that it does not have are left out. Raises `Failed` where it cannot be read.
     """
     (rows,) = table.query(f"SELECT count(*) FROM {table.source}")[0]
     there = table.columns

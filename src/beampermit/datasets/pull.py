@@ -14,7 +14,7 @@ from beampermit.datasets.remote import hash_of
 from beampermit.datasets.repository import Kept, Repository, explain
 from beampermit.datasets.verification import manifest_faults
 from beampermit.datasets.workspace import oddities
-from beampermit.errors import BadInput, Tripped, several
+from beampermit.errors import BadInput, Failed, several
 
 AT_ONCE = 16
 Watcher = Callable[[int, int], None]
@@ -33,7 +33,7 @@ class Pulled:
 def pull(repository: Repository, targets: Iterable[str] = (), watch: Watcher = lambda *_: None) -> Pulled:
     """Bring the data that `dvc.lock` and `.dvc` files name, all or those of `targets` (paths or stages).
 
-    Raises `Tripped` for data that are missing or wrong, before the work tree is touched; `Outside` for a remote that
+    Raises `Failed` for data that are missing or wrong, before the work tree is touched; `Outside` for a remote that
     cannot be reached; `BadInput` for unknown targets and for changes here that would be lost. Safe to run again.
     """
     outputs = _chosen(repository, tuple(targets))
@@ -64,7 +64,7 @@ def _judge(repository: Repository, outputs: list[Kept]) -> None:
         for path, what in oddities(repository.root / output.path, repository.root, repository.cache)
     ]
     if faults:
-        raise Tripped(f"nothing was checked out: {several(faults)}", file="dvc.lock", hint="beampermit data check")
+        raise Failed(f"nothing was checked out: {several(faults)}", file="dvc.lock", hint="beampermit data check")
 
 
 def _fetch(repository: Repository, outputs: list[Kept], watch: Watcher) -> tuple[int, int]:
@@ -91,7 +91,7 @@ def _fetch(repository: Repository, outputs: list[Kept], watch: Watcher) -> tuple
             watch(done, len(wanted))
             faults += [fault] if fault else []
     if faults:
-        raise Tripped(
+        raise Failed(
             f"nothing was checked out: {several(faults)}", file="dvc.lock", hint="dvc push, where they were made"
         )
     return len(needed), len(wanted) - len(needed)

@@ -161,7 +161,7 @@ class Remote:
         odb = self._odb(hash_name)
         with self._outside():
             if self._local:
-                # DVC's own look-up hashes objects and removes those that do not match: a judge changes nothing.
+                # DVC's own look-up hashes objects and removes those that do not match: a check changes nothing.
                 return absent_locally(odb.path, wanted)
             if odb.fs.protocol in WEB:
                 missing = absent(odb.fs.fs, {oid: odb.oid_to_path(oid) for oid in wanted}, AT_ONCE)

@@ -10,7 +10,7 @@ from typing import Any
 
 from beampermit.contract import Contract, Signal
 from beampermit.datasets.tables import Table, name
-from beampermit.errors import Tripped, meant
+from beampermit.errors import Failed, meant
 
 FIRST = 3
 """How many offending rows are named."""
@@ -33,15 +33,15 @@ class Report:
         return {"split": self.split, "path": self.path, "rows": self.rows, "signals": self.signals}
 
 
-def rules(contract: Contract, judge: Contract) -> tuple[Signal, ...]:
-    """The inputs that tables hold, each as the judge promises it; one that the judge does not know, as it is."""
-    known = {signal.name: signal for signal in judge.signals.inputs}
+def rules(contract: Contract, base_contract: Contract) -> tuple[Signal, ...]:
+    """The inputs that tables hold, each as the base contract promises it; one that it does not know, as it is."""
+    known = {signal.name: signal for signal in base_contract.signals.inputs}
     return tuple(known.get(signal.name, signal) for signal in contract.signals.inputs if signal.source != "constant")
 
 
-def ranges_changed(contract: Contract, judge: Contract) -> list[str]:
-    """Ranges and units that this pull request promises otherwise than its judge, in words."""
-    before = {signal.name: signal for signal in judge.signals.inputs}
+def ranges_changed(contract: Contract, base_contract: Contract) -> list[str]:
+    """Ranges and units that this pull request promises otherwise than the base contract, in words."""
+    before = {signal.name: signal for signal in base_contract.signals.inputs}
     return [
         f"{signal.name} from {_span(before[signal.name])} to {_span(signal)}"
         for signal in contract.signals.inputs
@@ -56,7 +56,7 @@ def look(table: Table, signals: tuple[Signal, ...], key: tuple[str, ...], target
         report.problems += _missing(table, [*key, target, *(signal.name for signal in signals)])
         if not report.problems:
             _scan(table, report, [_Column(table, signal, key) for signal in signals], key, target)
-    except Tripped as error:
+    except Failed as error:
         report.problems.append(error.message)
     return report
 

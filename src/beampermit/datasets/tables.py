@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beampermit.datasets.workspace import oddities
-from beampermit.errors import Tripped
+from beampermit.errors import Failed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,14 +115,14 @@ BELIEVERS = {
     "top_n",
 }
 """Optimizers that answer from what a file's footer says of its values instead of reading them. Writers leave NaN out of
-it, and a footer can say anything: a judge reads the values."""
+it, and a footer can say anything: a check reads the values."""
 NUMERIC = re.compile(
     r"(U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL\(\d+,\d+\)|BOOLEAN)(?P<dimensions>(\[\d*\])*)"
 )
 
 
 class Table:
-    """One split's file. Raises `Tripped` where it cannot be read as Parquet."""
+    """One split's file. Raises `Failed` where it cannot be read as Parquet."""
 
     def __init__(self, connection: Any, root: Path, split: str, path: str):
         self._connection = connection
@@ -130,7 +130,7 @@ class Table:
         self.split = split
         self.path = path
         for odd, what in oddities(self._file, root, root / ".dvc/cache"):
-            raise Tripped(f"is {what}, not a file", file=odd)
+            raise Failed(f"is {what}, not a file", file=odd)
 
     @property
     def source(self) -> str:
@@ -196,13 +196,13 @@ class Table:
         finally:
             cursor.close()
 
-    def _unreadable(self, error: Exception) -> Tripped:
+    def _unreadable(self, error: Exception) -> Failed:
         words = str(error).splitlines()[0].replace(str(self._file), self.path)
-        return Tripped(f"cannot be read: {words}", file=self.path)
+        return Failed(f"cannot be read: {words}", file=self.path)
 
 
 def open_tables(root: Path, splits: Mapping[str, str]) -> list[Table]:
-    """The splits' files, on one connection that reaches nothing but files. Raises `Tripped` for pipes and links."""
+    """The splits' files, on one connection that reaches nothing but files. Raises `Failed` for pipes and links."""
     connection = connect()
     known = {name for (name,) in connection.execute("SELECT name FROM duckdb_optimizers()").fetchall()}
     connection.execute(f"SET disabled_optimizers = '{','.join(sorted(BELIEVERS & known))}'")

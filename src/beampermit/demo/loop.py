@@ -104,7 +104,7 @@ def better_model(stage: Stage) -> str:
     _edit(stage.project / "params.yaml", r"features: \[.*\]", f"features: [{', '.join(BETTER_FEATURES)}]")
     _pipeline(stage, "Look for signals that stand still, surprise, or lose their order")
     _rehearse(stage, BETTER, expect=0)
-    return f"auc {before:.4f} → {_metric(stage, 'auc'):.4f}, every interlock closed"
+    return f"auc {before:.4f} → {_metric(stage, 'auc'):.4f}, every interlock passed"
 
 
 def stale_lock(stage: Stage) -> str:
@@ -130,8 +130,8 @@ def merge(stage: Stage) -> str:
     _commit(stage, "A better model")
     stage.git("push", "--quiet", "origin", "main")
     stage.beampermit("rehearse", "release")
-    for paper in ("MODEL_CARD", "RUNBOOK"):
-        stage.keep(f"release/{paper}.html", f"{paper.replace('_', '-').lower()}.html")
+    for document in ("MODEL_CARD", "RUNBOOK"):
+        stage.keep(f"release/{document}.html", f"{document.replace('_', '-').lower()}.html")
     return "version 2 is champion"
 
 
@@ -170,8 +170,8 @@ def _rehearse(stage: Stage, branch: str, *, expect: int) -> str:
 
 
 def _refused(report: str, interlock: str) -> str:
-    """Why, as the report's table says it. Raises `UnexpectedError` if it was another interlock that tripped."""
-    found = re.search(rf"tripped \| \*\*{interlock}\*\*[^|]*\|([^|]*)\|", report)
+    """Why, as the report's table says it. Raises `UnexpectedError` if it was another interlock that failed."""
+    found = re.search(rf"failed \| \*\*{interlock}\*\*[^|]*\|([^|]*)\|", report)
     if found is None:
         raise UnexpectedError(f"the pull request was refused, but not by {interlock}")
     plain = re.sub(r"\\(.)", r"\1", found[1])

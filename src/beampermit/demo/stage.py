@@ -62,9 +62,9 @@ class Stage:
         return self.root / "origin.git"
 
     @property
-    def papers(self) -> Path:
+    def documents(self) -> Path:
         """Reports, card and runbook, to be looked at afterwards."""
-        return self.root / "papers"
+        return self.root / "documents"
 
     @property
     def key(self) -> Path:
@@ -91,8 +91,13 @@ class Stage:
 
     def results(self) -> dict[str, Path]:
         """What there is to look at afterwards, by name."""
-        papers = {path.stem.replace("-", " "): path for path in sorted(self.papers.glob("*.html"))}
-        return {**papers, "project": self.project, "registry": self.root / "mlflow.db", "everything printed": self.log}
+        documents = {path.stem.replace("-", " "): path for path in sorted(self.documents.glob("*.html"))}
+        return {
+            **documents,
+            "project": self.project,
+            "registry": self.root / "mlflow.db",
+            "everything printed": self.log,
+        }
 
     def commands(self) -> list[str]:
         """Commands to explore further, as they are typed."""
@@ -110,13 +115,13 @@ class Stage:
         ]
 
     def keep(self, artifact: str, name: str) -> Path:
-        """Copy an artifact of the last rehearsal to the papers, under a name that a person looks for."""
+        """Copy an artifact of the last rehearsal to the documents, under a name that a person looks for."""
         newest = max((self.project / ".beampermit/rehearsals").iterdir())
         made = newest / "artifacts" / artifact
         if not made.is_file():
             raise UnexpectedError(f"the workflow made no {artifact}", file=newest, hint=f"ls {newest / 'jobs'}")
-        self.papers.mkdir(exist_ok=True)
-        return Path(shutil.copy(made, self.papers / name))
+        self.documents.mkdir(exist_ok=True)
+        return Path(shutil.copy(made, self.documents / name))
 
     def beampermit(self, *words: str, expect: int = 0, env: Mapping[str, str] | None = None) -> Finished:
         """Run one `beampermit` command in the project."""

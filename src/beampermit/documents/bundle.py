@@ -1,4 +1,4 @@
-"""All papers of a release by name: card, runbook and datasheet for people; software and alarms for programs."""
+"""All documents of a release by name: card, runbook and datasheet for people; software and alarms for programs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def bundle(
 ) -> Texts:
     """File name -> text, all made before any is written, without the kinds named in `without`.
 
-    Raises `Tripped` or `BadInput` for whatever one of them needs and does not find.
+    Raises `Failed` or `BadInput` for whatever one of them needs and does not find.
     """
     known = standing(project, permit, verdicts)
     made: Texts = {}

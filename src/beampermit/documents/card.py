@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from beampermit.changes import metrics
-from beampermit.documents import papers
+from beampermit.documents import rendering
 from beampermit.documents.markdown import Markdown, code, prose, visible
 from beampermit.documents.page import drawing, page
 from beampermit.documents.standing import Standing
@@ -116,7 +116,7 @@ def _card(known: Standing, chart: object, confusion: str) -> Markdown:
         "chart": chart,
         "confusion": confusion,
     }
-    return papers.join(papers.blocks("card.md.j2", values))
+    return rendering.join(rendering.blocks("card.md.j2", values))
 
 
 def _missing(key: str) -> Markdown:

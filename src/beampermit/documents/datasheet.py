@@ -14,10 +14,10 @@ from beampermit.datasets.labels import annotations, review
 from beampermit.datasets.lineage import Pedigree
 from beampermit.datasets.profile import Profile, Shape, profile
 from beampermit.datasets.tables import Table, open_tables
-from beampermit.documents import papers
+from beampermit.documents import rendering
 from beampermit.documents.markdown import Markdown
 from beampermit.documents.page import drawing, page
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 from beampermit.project import Project
 
 
@@ -92,16 +92,16 @@ class Sheet:
         )
 
     def _made(self, draw: Callable[[str], Markdown]) -> Markdown:
-        return papers.join(papers.blocks("datasheet.md.j2", {"sheet": self, "bars": bars, "drawing": draw}))
+        return rendering.join(rendering.blocks("datasheet.md.j2", {"sheet": self, "bars": bars, "drawing": draw}))
 
 
 def datasheet(project: Project) -> Sheet:
-    """Look at the splits, labels and lineage of the work tree. Raises `Tripped` for data that are not here."""
+    """Look at the splits, labels and lineage of the work tree. Raises `Failed` for data that are not here."""
     contract = project.contract
     dataset = contract.dataset
     absent = [path for path in (*dataset.splits.values(), dataset.labels) if not project.path(path).is_file()]
     if absent:
-        raise Tripped(f"{absent[0]} is not here", hint="beampermit data pull")
+        raise Failed(f"{absent[0]} is not here", hint="beampermit data pull")
     labels, *splits = open_tables(project.root, {"labels": dataset.labels, **dataset.splits})
     said = annotations.read(project.root, dataset, dataset.review) if dataset.review else ()
     shape = Shape.of(contract)

@@ -79,7 +79,7 @@ def block(value: object, language: str = "", *, limit: int = 20_000) -> Markdown
 
 
 def prose(value: object, *, limit: int = MARGIN) -> Markdown:
-    """Running text in which `` `code` `` stays code: reasons and mends name commands that way."""
+    """Running text in which `` `code` `` stays code: reasons and fixes name commands that way."""
     plain = visible(value, limit=limit)
     parts = plain.split("`")
     if len(parts) % 2 == 0:

@@ -12,9 +12,9 @@ from beampermit.documents.markdown import Markdown, block
 DRAWING = "drawing"
 """Language of a fence that stands for a drawing: its text is the drawing's name."""
 OURS = re.compile(r"<(?!/?(?:details|summary|span|code)>)")
-"""HTML that our templates do not write: escaping let none through, and a page does not rely on one wall."""
+"""HTML that our templates do not write: escaping let none through, and a page does not rely on one defence."""
 FRONT = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
-LAMPS = {"✅": "closed", "❌": "tripped", "⏭️": "skipped", "⚠️": "error", "❔": "missing"}
+ICONS = {"✅": "passed", "❌": "failed", "⏭️": "skipped", "⚠️": "error", "❔": "missing"}
 """Drawn by the page's own style: a control room's machine may have no font for them."""
 ALERT = re.compile(r"<blockquote>\s*<p>\[!(NOTE|TIP|WARNING|CAUTION|IMPORTANT)\]\s*")
 
@@ -35,8 +35,8 @@ def page(text: Markdown, title: str, drawings: Mapping[str, str] | None = None) 
     style, _, _ = environment.loader.get_source(environment, "page.css")  # type: ignore[union-attr]
     body = _parser().render(FRONT.sub("", text), {"drawings": drawings or {}})
     body = ALERT.sub(lambda found: f'<blockquote class="{found[1].lower()}">\n<p>', body)
-    for sign, name in LAMPS.items():
-        body = body.replace(sign, f'<b class="lamp {name}"></b>')
+    for sign, name in ICONS.items():
+        body = body.replace(sign, f'<b class="icon {name}"></b>')
     return environment.get_template("page.html.j2").render(title=title, style=Markup(style), body=Markup(body))  # noqa: S704
 
 

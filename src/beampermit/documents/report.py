@@ -24,7 +24,7 @@ from beampermit.changes.packages import packages
 from beampermit.changes.settings import settings
 from beampermit.contract import FILE_NAME, Contract, parse_contract
 from beampermit.datasets.bound import Count
-from beampermit.documents import papers, standing
+from beampermit.documents import rendering, standing
 from beampermit.documents.charts import Plots
 from beampermit.documents.markdown import Markdown
 from beampermit.documents.page import page
@@ -32,7 +32,7 @@ from beampermit.errors import BadInput
 from beampermit.github.event import head
 from beampermit.project import Project
 from beampermit.reading import first_fault, parse_json
-from beampermit.verdicts.merge import LAMPS, Judged, judged, merged
+from beampermit.verdicts.merge import ICONS, MergedVerdicts, merge_verdict_files, merge_verdicts
 from beampermit.verdicts.verdict import Record
 
 STEPS = ((2_000, 20_000), (500, 4_000), (100, 1_000), (20, 200))
@@ -83,12 +83,12 @@ LARGEST = 4 * 2**20
 SUMMARY = 1_000_000
 """Bytes of a step's summary: GitHub shows none of one above 1 MiB."""
 EXPENDABLE = (
-    *("closed", "words", "packages", "settings", "kinds", "curves", "data", "metrics", "mends", "open"),
+    *("passed", "words", "packages", "settings", "kinds", "curves", "data", "metrics", "fixes", "not_passed"),
     *("foot", "watched", "gates", "warnings"),
 )
 """What leaves first when a comment is too long; the headline never does."""
 TITLES = {
-    "closed": "closed interlocks",
+    "passed": "passed interlocks",
     "words": "changes of the contract's texts",
     "packages": "environment",
     "settings": "parameters",
@@ -96,8 +96,8 @@ TITLES = {
     "curves": "curves",
     "data": "data",
     "metrics": "metrics",
-    "mends": "how to mend",
-    "open": "open interlocks",
+    "fixes": "how to fix",
+    "not_passed": "interlocks that did not pass",
     "foot": "what was judged, and where",
     "watched": "files that decide what runs",
     "gates": "**changed gates**",
@@ -135,7 +135,7 @@ class Report(Record):
 
     beampermit: Literal[1] = 1
     name: str
-    judged: Judged
+    judged: MergedVerdicts
     commit: Commit
     head: Commit
     tree: Commit
@@ -172,13 +172,13 @@ class Report(Record):
         """Gates of metrics that ask less than before: each wants a code owner's word of its own."""
         return tuple(move for move in self.looser if move.before and move.key.startswith("metrics."))
 
-    def markdown(self, limit: int = papers.LIMIT, where: Markdown = WHERE) -> Markdown:
+    def markdown(self, limit: int = rendering.LIMIT, where: Markdown = WHERE) -> Markdown:
         """The report for a comment, within `limit` characters; `where` tells where to find what had to leave."""
-        return self._short(limit, where, papers.length)
+        return self._short(limit, where, rendering.length)
 
     def whole(self) -> Markdown:
         """The report for a run's summary, within what GitHub shows of one."""
-        return self._short(SUMMARY, Markdown("They stand in `report.html` among the artifacts."), papers.size)
+        return self._short(SUMMARY, Markdown("They stand in `report.html` among the artifacts."), rendering.size)
 
     def html(self, images: Mapping[str, bytes] | None = None) -> str:
         """The whole report as one page; `images` are its drawings where they are made already."""
@@ -187,7 +187,7 @@ class Report(Record):
 
         made = charts.images(self.plots) if images is None else images
         values = self._values(lambda chart: drawing(chart.title), drawing(charts.CONFUSION))
-        text = papers.join(papers.blocks(TEMPLATE, values))
+        text = rendering.join(rendering.blocks(TEMPLATE, values))
         addresses = {title: charts.address(image) for title, image in made.items()}
         return page(text, f"{self.name}: {self.judged.headline}", addresses)
 
@@ -200,13 +200,13 @@ class Report(Record):
         return {
             "model": self.name,
             "headline": self.judged.headline,
-            "closed": self.judged.all_closed,
+            "passed": self.judged.all_passed,
             "commit": self.commit,
             "head": self.head,
             "tree": self.tree,
             "base": self.base,
             "notes": list(self.notes),
-            "open": [verdict.id for verdict in self.judged.open],
+            "not_passed": [verdict.id for verdict in self.judged.not_passed],
             "missing": list(self.judged.missing),
             "unread": list(self.judged.unread),
             "metrics": {row.metric.name: row.value for row in self.metrics},
@@ -218,8 +218,8 @@ class Report(Record):
     def _short(self, limit: int, where: Markdown, measure: Callable[[str], int]) -> Markdown:
         from beampermit.documents import charts
 
-        made = papers.blocks(TEMPLATE, self._values(charts.chart, ""))
-        return papers.shorten(made, EXPENDABLE, TITLES, where, limit, measure)
+        made = rendering.blocks(TEMPLATE, self._values(charts.chart, ""))
+        return rendering.shorten(made, EXPENDABLE, TITLES, where, limit, measure)
 
     def _values(self, chart: Callable[[Any], Markdown], confusion: str) -> dict[str, Any]:
         return {
@@ -227,7 +227,7 @@ class Report(Record):
             "judged": self.judged,
             "chart": chart,
             "confusion": confusion,
-            "lamps": LAMPS,
+            "icons": ICONS,
             "titles": TITLES,
             "version": __version__,
         }
@@ -252,7 +252,7 @@ def read_report(content: bytes, expected: Mapping[str, str], name: str = FILE) -
     except ValidationError as error:
         raise BadInput(f"not a report: {first_fault(error)}", file=name) from None
     said = found.judged
-    judged = merged(said.verdicts, expected, unread=said.unread, places=said.places, referees=said.referees)
+    judged = merge_verdicts(said.verdicts, expected, unread=said.unread, places=said.places, checkers=said.checkers)
     return found.model_copy(update={"judged": judged})
 
 
@@ -270,7 +270,7 @@ def gather(project: Project, folder: Path, expected: Mapping[str, str]) -> Repor
     project = _with_base_or_alone(project, notes)
     problems = standing.Problems()
     commit = project.git.head()
-    found = judged(folder, expected, commit)
+    found = merge_verdict_files(folder, expected, commit)
     contract = problems.tried(lambda: project.contract, None)
     sides = Sides(project)
     if sides.strangers:
@@ -279,10 +279,10 @@ def gather(project: Project, folder: Path, expected: Mapping[str, str]) -> Repor
             " shallow. What differs is told against the tip of the base."
         )
     here = problems.tried(lambda: standing.metrics(project, contract), {}) if contract else {}
-    base = standing.base_metrics(project, _base_contract(project) or contract) if contract else {}
+    base = standing.base_metrics(project, _contract_on_base(project) or contract) if contract else {}
     champion = metrics.champion(found.verdicts)
-    judge = _base_contract(project) or contract
-    named = {metric.name for metric in judge.metrics} if judge else set()
+    base_contract = _contract_on_base(project) or contract
+    named = {metric.name for metric in base_contract.metrics} if base_contract else set()
     gates, words = _promises(sides, contract)
     return kept(
         Report(
@@ -293,7 +293,7 @@ def gather(project: Project, folder: Path, expected: Mapping[str, str]) -> Repor
             tree=project.git.work_tree(),
             base=project.base,
             notes=tuple(notes),
-            metrics=metrics.compared(judge, here, base, champion) if judge else (),
+            metrics=metrics.compared(base_contract, here, base, champion) if base_contract else (),
             others={
                 name: value for name, value in here.items() if name not in named and not name.startswith(metrics.RECALL)
             },
@@ -332,15 +332,15 @@ def _drawn(project: Project, contract: Contract | None, problems: standing.Probl
     return problems.tried(lambda: standing.drawn(project, contract).thinned(), Plots()) if contract else Plots()
 
 
-def _without_evidence(found: Judged) -> Judged:
+def _without_evidence(found: MergedVerdicts) -> MergedVerdicts:
     """What the report needs of evidence stands in fields of its own."""
     verdicts = tuple(verdict.model_copy(update={"evidence": {}}) for verdict in found.verdicts)
-    return Judged(verdicts, found.missing, found.unread, found.places, found.referees)
+    return MergedVerdicts(verdicts, found.missing, found.unread, found.places, found.checkers)
 
 
-def _base_contract(project: Project) -> Contract | None:
+def _contract_on_base(project: Project) -> Contract | None:
     try:
-        return project.base_contract
+        return project.contract_on_base
     except BadInput:
         return None  # PRF001 says so; a report shows what can be shown
 

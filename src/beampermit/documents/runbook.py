@@ -5,7 +5,7 @@ from __future__ import annotations
 from beampermit.contract import Contract
 from beampermit.contract.alarms import unanswered
 from beampermit.contract.causes import causes, limits
-from beampermit.documents import papers
+from beampermit.documents import rendering
 from beampermit.documents.markdown import Markdown, duration, exact
 from beampermit.documents.page import page
 from beampermit.documents.standing import Standing
@@ -22,7 +22,7 @@ def runbook(known: Standing) -> Markdown:
         "causes": causes(known.contract.signals),
         "unanswered": [cause.words for cause in unanswered(known.contract)],
     }
-    return papers.join(papers.blocks("runbook.md.j2", values))
+    return rendering.join(rendering.blocks("runbook.md.j2", values))
 
 
 def runbook_page(known: Standing) -> str:

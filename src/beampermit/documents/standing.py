@@ -1,4 +1,4 @@
-"""What is known of a model at this commit: the facts that its papers are made from. What is not known is None."""
+"""What is known of a model at this commit: the facts that its documents are made from. What is not known is None."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from beampermit.datasets.devices import device_table
 from beampermit.digest import digest_file
 from beampermit.documents.charts import Plots, plots
 from beampermit.environments.choice import BACKENDS, lock_files
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 from beampermit.models.manifest import Manifest
 from beampermit.models.metrics import parse_metrics, read_metrics
 from beampermit.permit.statement import Statement, read_statement
@@ -31,7 +31,7 @@ Read = TypeVar("Read")
 
 @dataclass
 class Problems:
-    """Files that are there and cannot be accepted: a paper shows them, and the command ends in their exit code."""
+    """Files that are there and cannot be accepted: a document shows them, and the command ends in their exit code."""
 
     found: list[BadInput] = field(default_factory=list)
 
@@ -102,7 +102,7 @@ class Standing:
 
 
 def standing(project: Project, permit: Path | None = None, verdicts: Path | None = None) -> Standing:
-    """Gather the facts. Raises `BadInput` for a broken file, `Tripped` for a permit of another model or commit."""
+    """Gather the facts. Raises `BadInput` for a broken file, `Failed` for a permit of another model or commit."""
     contract = project.contract
     commit = project.git.head()
     manifest = project.path(contract.model.manifest)
@@ -131,9 +131,9 @@ def standing(project: Project, permit: Path | None = None, verdicts: Path | None
 def _permit(file: Path, contract: Contract, commit: str) -> Statement:
     found = read_statement(file)
     if found.name != contract.model.name:
-        raise Tripped(f"this permit is for {found.name!r}, not for {contract.model.name!r}", file=file)
+        raise Failed(f"this permit is for {found.name!r}, not for {contract.model.name!r}", file=file)
     if found.predicate.commit != commit:
-        raise Tripped(f"this permit is for commit {found.predicate.commit[:12]}, and this is {commit[:12]}", file=file)
+        raise Failed(f"this permit is for commit {found.predicate.commit[:12]}, and this is {commit[:12]}", file=file)
     return found
 
 

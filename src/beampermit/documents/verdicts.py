@@ -9,7 +9,7 @@ from typing import Any
 
 from beampermit.verdicts.verdict import Location, Outcome, Verdict
 
-LAMPS = {Outcome.CLOSED: "green", Outcome.TRIPPED: "red", Outcome.SKIPPED: "yellow", Outcome.ERROR: "magenta"}
+ICONS = {Outcome.PASSED: "green", Outcome.FAILED: "red", Outcome.SKIPPED: "yellow", Outcome.ERROR: "magenta"}
 
 SHOWN = 5
 """Places, and things to do, named on a terminal."""
@@ -18,7 +18,7 @@ MARKED = 10
 
 
 def table(verdicts: list[Verdict]) -> Any:
-    """A rich table: id, lamp, title and reason; below it how to mend what is open."""
+    """A rich table: id, icon, title and reason; below it how to fix what did not pass."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -29,17 +29,17 @@ def table(verdicts: list[Verdict]) -> Any:
     for name in ("", "interlock", "", "reason", "s"):
         rows.add_column(name, no_wrap=name in ("", "s"), justify="right" if name == "s" else "left")
     for verdict in verdicts:
-        lamp = Text("●", style=LAMPS[verdict.outcome])
+        icon = Text("●", style=ICONS[verdict.outcome])
         seconds = "reused" if verdict.reused else f"{verdict.seconds:.1f}"
         rows.add_row(
-            lamp,
+            icon,
             Text(f"{verdict.id}  {visible(verdict.title)}"),
             Text(verdict.outcome),
             Text(visible(verdict.reason)),
             Text(seconds, style="dim"),
         )
-    mends = map(_mend, (verdict for verdict in verdicts if verdict.outcome in (Outcome.TRIPPED, Outcome.ERROR)))
-    return Group(rows, *mends, Text(f"\n{summary(verdicts)}", style="bold"), *_first(verdicts))
+    fixes = map(_fix, (verdict for verdict in verdicts if verdict.outcome in (Outcome.FAILED, Outcome.ERROR)))
+    return Group(rows, *fixes, Text(f"\n{summary(verdicts)}", style="bold"), *_first(verdicts))
 
 
 def _first(verdicts: list[Verdict]) -> Iterator[Any]:
@@ -62,7 +62,7 @@ def _first(verdicts: list[Verdict]) -> Iterator[Any]:
 
 
 def summary(verdicts: Iterable[Verdict]) -> str:
-    """`12 closed, 1 tripped`: counts by outcome, those that are not zero."""
+    """`12 passed, 1 failed`: counts by outcome, those that are not zero."""
     found = list(verdicts)
     counts = {outcome: sum(verdict.outcome is outcome for verdict in found) for outcome in Outcome}
     return ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
@@ -74,16 +74,16 @@ def as_json(verdicts: list[Verdict]) -> str:
 
 
 def markdown(verdicts: list[Verdict]) -> str:
-    """A headline, a table of what is open, how to mend it, and what is closed, folded: for a comment or a summary."""
-    from beampermit.documents import papers
-    from beampermit.verdicts.merge import LAMPS, merged
+    """A headline, a table of what did not pass, how to fix it, and what passed, folded: for a comment or a summary."""
+    from beampermit.documents import rendering
+    from beampermit.verdicts.merge import ICONS, merge_verdicts
 
-    found = merged(verdicts, {verdict.id: verdict.title for verdict in verdicts})
-    return papers.join(papers.blocks("verdicts.md.j2", {"judged": found, "lamps": LAMPS}))
+    found = merge_verdicts(verdicts, {verdict.id: verdict.title for verdict in verdicts})
+    return rendering.join(rendering.blocks("verdicts.md.j2", {"judged": found, "icons": ICONS}))
 
 
 def github(verdicts: list[Verdict]) -> str:
-    """Lines for the log of a workflow: an annotation for each open interlock, on file and line of each place it knows.
+    """Lines for the log of a workflow: an annotation for each interlock that did not pass, at each place it knows.
 
     GitHub shows the first ten errors of a step, so every interlock has its first place before any has a second.
     """
@@ -92,7 +92,7 @@ def github(verdicts: list[Verdict]) -> str:
     further = (
         _mark(verdict, place, logged(verdict.reason))
         for verdict in verdicts
-        if not verdict.closed
+        if not verdict.passed
         for place in verdict.locations[1:MARKED]
     )
     return "".join(f"{line}\n" for line in (*map(_annotation, verdicts), *further, summary(verdicts)))
@@ -101,8 +101,8 @@ def github(verdicts: list[Verdict]) -> str:
 def _annotation(verdict: Verdict) -> str:
     from beampermit.documents.markdown import logged
 
-    if verdict.closed:
-        return f"closed  {verdict.id}  {logged(verdict.reason)}"
+    if verdict.passed:
+        return f"passed  {verdict.id}  {logged(verdict.reason)}"
     place = verdict.locations[0] if verdict.locations else None
     return _mark(verdict, place, "\n".join(filter(None, map(logged, (verdict.reason, *verdict.fix.split("\n\n"))))))
 
@@ -117,7 +117,7 @@ def _mark(verdict: Verdict, place: Location | None, message: str) -> str:
     return f"::{level} {words}::{_data(message)}"
 
 
-def _mend(verdict: Verdict) -> Any:
+def _fix(verdict: Verdict) -> Any:
     from rich.console import Group
     from rich.markdown import Markdown  # takes longer to import than most interlocks to judge
     from rich.padding import Padding
@@ -164,10 +164,10 @@ class Step:
 
 
 def steps(verdicts: Iterable[Verdict]) -> tuple[Step, ...]:
-    """What to do, most useful first; what would close by itself when something else is mended is not named."""
+    """What to do, most useful first; what would pass once something else is fixed is not named."""
     found: dict[tuple[str, str], list[str]] = {}
     for verdict in sorted(verdicts, key=lambda one: rank(one.id)):
-        if not verdict.closed and not verdict.reason.startswith(FOLLOWS):
+        if not verdict.passed and not verdict.reason.startswith(FOLLOWS):
             alone = "" if verdict.outcome is Outcome.SKIPPED else verdict.id
             found.setdefault((alone, verdict.reason), []).append(verdict.id)
     return tuple(Step(ids[0], tuple(ids[1:]), reason) for (_, reason), ids in found.items())

@@ -163,7 +163,7 @@ class Backend(Protocol):
     def lock(self, root: Path, *, update: Sequence[str] = (), watch: Watch) -> Lock:
         """Solve and write the lock; packages in `update` may move, others stay where they can.
 
-        Raises `Tripped` where there is no solution, `Outside` where an index cannot be reached.
+        Raises `Failed` where there is no solution, `Outside` where an index cannot be reached.
         """
         ...
 
@@ -186,7 +186,7 @@ class Backend(Protocol):
     def install(self, root: Path, prefix: Path, *, cached: bool = True, watch: Watch) -> None:
         """Make the environment at `prefix` what the lock says; from files fetched anew where `cached` is False.
 
-        Raises `Tripped` or `Outside`.
+        Raises `Failed` or `Outside`.
         """
         ...
 

@@ -17,7 +17,7 @@ from beampermit.environments.backend import Backend, Lock, Problem, Watch
 from beampermit.environments.conda_lock import install as conda
 from beampermit.environments.environment import STAMP, VARIABLE, Environment, stamp_of
 from beampermit.environments.installed import describe, distributions, site_packages, strays
-from beampermit.errors import BadInput, Outside, Tripped
+from beampermit.errors import BadInput, Failed, Outside
 from beampermit.files import write_text
 
 LEFTOVERS = {"bin", "lib", "lib64", "include", "share", "etc", "Scripts", "Lib", "Include"}
@@ -46,7 +46,7 @@ def install(backend: Backend, root: Path, prefix: Path, *, reuse: bool = False, 
     """Make the environment at `prefix` the lock of the project at `root`.
 
     With `reuse`, an environment that was completed from the same lock is taken as it is. The stamp is written last,
-    after every package was compared with the lock; an environment without it is built again. Raises `Tripped` where
+    after every package was compared with the lock; an environment without it is built again. Raises `Failed` where
     what was installed is not the lock, `Outside` where a file or a Python cannot be had, `BadInput` where something
     else is in that folder, and on Windows.
     """
@@ -106,7 +106,7 @@ def _build(backend: Backend, root: Path, prefix: Path, lock: Lock, watch: Watch)
             backend.install(root, prefix, cached=cached, watch=watch)
             problems = _compared(backend, prefix, lock, watch)
     if problems:
-        raise Tripped(
+        raise Failed(
             f"what was installed is not the lock: {problems[0].message}", file=lock.file, hint="beampermit env lock"
         )
     write_text(prefix / STAMP, lock.stamp + "\n")

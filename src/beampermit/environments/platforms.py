@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from beampermit.environments.backend import Lock
 from beampermit.environments.environment import Environment
-from beampermit.errors import Outside, Tripped
+from beampermit.errors import Failed, Outside
 from beampermit.processes import run
 from beampermit.verdicts.verdict import Record
 
@@ -108,32 +108,32 @@ class Gpus(Record):
 
 
 def driver() -> str:
-    """Version of the machine's NVIDIA driver. Raises `Tripped` where no GPU is visible."""
+    """Version of the machine's NVIDIA driver. Raises `Failed` where no GPU is visible."""
     try:
         finished = run(
             ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"], cwd=Path("/"), timeout=PATIENCE
         )
     except Outside as error:
-        raise Tripped(f"no GPU is visible: {error.message}") from None
+        raise Failed(f"no GPU is visible: {error.message}") from None
     found = re.match(r"\d+(\.\d+)*$", finished.out.strip().partition("\n")[0].strip())
     if finished.code or not found:
-        raise Tripped(f"no GPU is visible: nvidia-smi says {finished.tail!r}")
+        raise Failed(f"no GPU is visible: nvidia-smi says {finished.tail!r}")
     return found[0]
 
 
 def seen_by_torch(environment: Environment, root: Path) -> Gpus:
-    """The GPUs that torch of the environment can use. Raises `Tripped` where it sees none."""
+    """The GPUs that torch of the environment can use. Raises `Failed` where it sees none."""
     # Isolated: neither the project's folder nor its source can stand before torch itself.
     finished = environment.run(["-I", "-c", ASK], project=root, own_code=False, timeout=PATIENCE)
     if finished.code:
-        raise Tripped(f"torch of the project's environment cannot be asked for GPUs: {finished.tail}")
+        raise Failed(f"torch of the project's environment cannot be asked for GPUs: {finished.tail}")
     try:
         found = Gpus.model_validate(json.loads(finished.out.strip().rpartition("\n")[2]))
     except (ValueError, ValidationError):
-        raise Tripped(f"torch of the project's environment names its GPUs oddly: {finished.tail}") from None
+        raise Failed(f"torch of the project's environment names its GPUs oddly: {finished.tail}") from None
     if not found.devices:
         why = "is built without CUDA" if found.cuda is None else "sees none of the machine's GPUs"
-        raise Tripped(
+        raise Failed(
             f"torch {found.torch} of the project's environment {why}", hint="beampermit env install --variant cuda"
         )
     return found

@@ -11,7 +11,7 @@ from typing import Literal
 from beampermit.environments.addresses import addresses
 from beampermit.environments.choice import backend_of
 from beampermit.environments.recording import record
-from beampermit.errors import BadInput, Outside, Tripped
+from beampermit.errors import BadInput, Failed, Outside
 from beampermit.generation.answers import complete
 from beampermit.generation.template import template_folder
 from beampermit.git import Git
@@ -73,7 +73,7 @@ def _lock(project: Path, watch: Callable[[str], None], warn: Callable[[str], Non
     """
     try:
         found = backend_of(project).lock(project, watch=watch)
-    except (Outside, Tripped) as error:
+    except (Outside, Failed) as error:
         if warn is None:
             raise
         warn(f"The project is complete, but not locked: {error.message}")

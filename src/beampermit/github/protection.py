@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import Field, ValidationError
 
-from beampermit.errors import BadInput, Outside, Tripped
+from beampermit.errors import BadInput, Failed, Outside
 from beampermit.github.client import Answer, Client, Limited, Refused
 from beampermit.github.rulesets import GITHUB_ACTIONS
 from beampermit.reading import first_fault
@@ -43,11 +43,11 @@ class Protection:
 
     @property
     def gaps(self) -> tuple[str, ...]:
-        """What is open, a line each; nothing where the branch is protected."""
+        """Gaps, a line each; nothing where the branch is protected."""
         return tuple(self._gaps())
 
     def check_gaps(self, context: str) -> tuple[str, ...]:
-        """What is open about the required check called `context`."""
+        """Gaps of the required check called `context`."""
         checks = [check for rule in self._of("required_status_checks") for check in _checks(rule)]
         mine = [check for check in checks if check.get("context") == context]
         if not mine:
@@ -90,7 +90,7 @@ class Protection:
 def look(client: Client, branch: str) -> Protection:
     """Ask GitHub what holds on `branch`.
 
-    Raises `Tripped` where GitHub's answer is no clear one, `Outside` where there is none.
+    Raises `Failed` where GitHub's answer is no clear one, `Outside` where there is none.
     """
     try:
         rows = list(client.pages(f"/rules/branches/{quote(branch, safe='')}"))
@@ -99,7 +99,7 @@ def look(client: Client, branch: str) -> Protection:
     try:
         rules = tuple(ActiveRule.model_validate(row) for row in rows)
     except ValidationError as error:
-        raise Tripped(
+        raise Failed(
             f"{branch} is not provably protected: GitHub lists a rule that cannot be read ({first_fault(error)})"
         ) from None
     bypass = _bypass(client, rules)
@@ -115,7 +115,7 @@ def _unclear(refused: Refused, branch: str) -> Exception:
         403: "the token may not see its rules, or the plan of the repository has none",
         404: "there is no such repository, or the token may not see it",
     }.get(refused.status, "this is no answer to the question")
-    return Tripped(f"{branch} is not provably protected: {refused} ({why})", hint=refused.hint or HINT)
+    return Failed(f"{branch} is not provably protected: {refused} ({why})", hint=refused.hint or HINT)
 
 
 def _review_gaps(reviews: list[dict[str, Any]]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 from beampermit.git import Git
 from beampermit.github.client import API, Client
 from beampermit.reading import read_json
@@ -59,7 +59,7 @@ def must_find_client(git: Git, repository: str = "", environment: Mapping[str, s
 def find_branch(git: Git, environment: Mapping[str, str] = os.environ) -> str:
     """The branch that changes go to: the pull request's base, else the one that was pushed, else origin's main one.
 
-    Raises `Tripped` in a workflow that runs on no branch.
+    Raises `Failed` in a workflow that runs on no branch.
     """
     if base := environment.get("GITHUB_BASE_REF"):
         return base
@@ -69,7 +69,7 @@ def find_branch(git: Git, environment: Mapping[str, str] = os.environ) -> str:
     queued = environment.get("GITHUB_EVENT_NAME") == "merge_group"
     ref = _queued(environment) if queued else environment.get("GITHUB_REF", "")
     if not ref.startswith("refs/heads/"):
-        raise Tripped(f"{ref or 'a job without GITHUB_REF'} is no branch, so nothing protects it")
+        raise Failed(f"{ref or 'a job without GITHUB_REF'} is no branch, so nothing protects it")
     return ref.removeprefix("refs/heads/")
 
 

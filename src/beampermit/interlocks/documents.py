@@ -1,4 +1,4 @@
-"""DOC: there are people, papers and a date behind the model."""
+"""DOC: there are people, documents and a date behind the model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from beampermit.contract import FILE_NAME, Contract
 from beampermit.errors import several
-from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
+from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Location
 
@@ -23,11 +23,11 @@ class DOC001(Interlock):
         people = min(len({_folded(getattr(owner, key)) for owner in owners}) for key in ("name", "email"))
         if people < 2:
             only = owners[0]
-            return tripped(
+            return failed(
                 f"{only.name} <{only.email}> is the only owner; two with different names and addresses are needed",
                 FILE_NAME,
             )
-        return closed(f"{people} owners: {', '.join(owner.name for owner in owners)}")
+        return passed(f"{people} owners: {', '.join(owner.name for owner in owners)}")
 
 
 class DOC002(Interlock):
@@ -35,15 +35,15 @@ class DOC002(Interlock):
 
     def check(self, project: Project, contract: Contract) -> Finding:
         """These keys of `contract.yaml` only a person can write; card and runbook are made from them. Write each where
-        it is named, then look at the papers with `beampermit card` and `beampermit runbook`."""
+        it is named, then look at the documents with `beampermit card` and `beampermit runbook`."""
         from beampermit.contract.completeness import gaps
 
         found = gaps(contract, project.path(FILE_NAME).read_text(encoding="utf-8"))
         if found:
             words = several([f"{gap.key} is {gap.why}" for gap in found], SHOWN)
             places = (Location(file=FILE_NAME, line=gap.line) for gap in found)
-            return tripped(words, *places, missing=[gap.key for gap in found])
-        return closed(
+            return failed(words, *places, missing=[gap.key for gap in found])
+        return passed(
             f"every text that card and runbook need is written, {len(contract.operations.alarms)} alarms with it"
         )
 
@@ -61,9 +61,9 @@ class DOC003(Interlock):
         if found:
             words = [problem.why for problem in found]
             places = (Location(file=FILE_NAME, line=problem.line) for problem in found)
-            return tripped(several(words, SHOWN), *places, open=words)
+            return failed(several(words, SHOWN), *places, problems=words)
         answered = sum(len(alarm.raised_by) for alarm in contract.operations.alarms)
-        return closed(f"{answered} causes of alarms, each with meaning and action")
+        return passed(f"{answered} causes of alarms, each with meaning and action")
 
 
 class DOC004(Interlock):
@@ -74,8 +74,8 @@ class DOC004(Interlock):
         today = datetime.now(UTC).date()
         due = contract.model.review_by
         if due < today:
-            return tripped(f"the model was to be reviewed by {due}, {(today - due).days} days ago", FILE_NAME)
-        return closed(f"next review by {due}, in {(due - today).days} days")
+            return failed(f"the model was to be reviewed by {due}, {(today - due).days} days ago", FILE_NAME)
+        return passed(f"next review by {due}, in {(due - today).days} days")
 
 
 def _folded(text: str) -> str:

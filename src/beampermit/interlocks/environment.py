@@ -12,7 +12,7 @@ from beampermit.environments.choice import backend_of
 from beampermit.environments.environment import disagreeing, environment_of
 from beampermit.errors import BadInput, several
 from beampermit.interlocks.inputs import provides
-from beampermit.interlocks.interlock import Absent, Finding, Interlock, closed, tripped
+from beampermit.interlocks.interlock import Absent, Finding, Interlock, failed, passed
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Location
 
@@ -55,19 +55,19 @@ class ENV001(Interlock):
     def check(self, project: Project, backend: Backend) -> Finding:
         """There is no lock, it is broken, or git has not all of it. Run `beampermit env lock` and commit the result."""
         if not (project.root / backend.lock_file).is_file():
-            return tripped(f"there is no {backend.lock_file}", backend.specification_file)
+            return failed(f"there is no {backend.lock_file}", backend.specification_file)
         try:
             lock = backend.read(project.root)
         except BadInput as error:
-            return tripped(error.message, Location(file=error.file or backend.lock_file, line=error.line))
+            return failed(error.message, Location(file=error.file or backend.lock_file, line=error.line))
         names = [one.file for one in lock.all]
         for name in names:
             if project.git.try_("check-ignore", "--quiet", name).code == 0:
-                return tripped(f"git ignores {name}, so nobody else gets it", ".gitignore")
+                return failed(f"git ignores {name}, so nobody else gets it", ".gitignore")
         if left := _left_out(project, names):
-            return tripped(f"git has {names[0]} and not {left[0]}: git add {left[0]}", *left)
+            return failed(f"git has {names[0]} and not {left[0]}: git add {left[0]}", *left)
         packages = sum(not package.own for one in lock.all for package in one.packages)
-        return closed(f"{', '.join(names)}: {packages} packages", packages=packages, digest=lock.digest)
+        return passed(f"{', '.join(names)}: {packages} packages", packages=packages, digest=lock.digest)
 
 
 class ENV002(Interlock):
@@ -79,8 +79,8 @@ class ENV002(Interlock):
         """The lock is not what the project asks for. Run `beampermit env lock` and commit the result."""
         problems = (*backend.stale(specification, lock), *disagreeing(project.root, lock))
         if problems:
-            return _tripped(problems)
-        return closed(
+            return _failed(problems)
+        return passed(
             f"{lock.file} is a solution of {specification.file}, found without a solver",
             asked=len(specification.requirements),
             python=specification.python,
@@ -99,12 +99,12 @@ class ENV003(Interlock):
         it (with uv: as an extra), and run `beampermit env lock`.
         """
         if not project.has_contract:
-            return closed(f"no contract names a platform; {lock.file} is for what its specification names")
-        asked = project.judge.environment
+            return passed(f"no contract names a platform; {lock.file} is for what its specification names")
+        asked = project.base_contract.environment
         problems = tuple(uncovered(lock, asked.platforms, asked.accelerators))
         if problems:
-            return _tripped(problems)
-        return closed(f"{', '.join(asked.platforms)} with {', '.join(asked.accelerators)}", locks=len(lock.all))
+            return _failed(problems)
+        return passed(f"{', '.join(asked.platforms)} with {', '.join(asked.accelerators)}", locks=len(lock.all))
 
 
 class ENV004(Interlock):
@@ -122,9 +122,9 @@ class ENV004(Interlock):
         before = _before(project, backend)
         problems = tuple(problem for one in lock.all for problem in untrusted(one, allowed, before))
         if problems:
-            return _tripped(problems, allowed_by=by)
+            return _failed(problems, allowed_by=by)
         files = sum(len(package.artifacts) for one in lock.all for package in one.packages)
-        return closed(f"{files} files, each with a sha256, from what {by} allows", files=files, indexes=lock.sources)
+        return passed(f"{files} files, each with a sha256, from what {by} allows", files=files, indexes=lock.sources)
 
 
 class ENV005(Interlock):
@@ -136,8 +136,8 @@ class ENV005(Interlock):
         """What is installed is not what is locked. Run `beampermit env install`."""
         problems = backend.installed(lock, environment.prefix)
         if problems:
-            return _tripped(problems, prefix=str(environment.prefix))
-        return closed(
+            return _failed(problems, prefix=str(environment.prefix))
+        return passed(
             f"every package at {environment.prefix} is the locked one",
             prefix=str(environment.prefix),
             digest=lock.digest,
@@ -154,9 +154,9 @@ def _allowed(project: Project) -> tuple[tuple[str, ...] | None, str]:
     """The allowed addresses, None where there is no contract, and who allows them."""
     if not project.has_contract:
         return None, "an index with its files on one host"
-    judge = project.judge.environment.indexes
-    if judge:
-        return judge, f"the base branch's {FILE_NAME}" if project.base_contract else FILE_NAME
+    allowed = project.base_contract.environment.indexes
+    if allowed:
+        return allowed, f"the base branch's {FILE_NAME}" if project.contract_on_base else FILE_NAME
     # The first lock of a project brings its first list of indexes; from then on the base branch's list judges.
     return project.contract.environment.indexes, f"{FILE_NAME} (the base branch allows no index yet)"
 
@@ -170,9 +170,9 @@ def _before(project: Project, backend: Backend) -> Lock | None:
         return None
 
 
-def _tripped(problems: Sequence[Problem], **evidence: object) -> Finding:
+def _failed(problems: Sequence[Problem], **evidence: object) -> Finding:
     places = dict.fromkeys(Location(file=problem.file, line=problem.line) for problem in problems[:MOST])
-    return tripped(
+    return failed(
         several([problem.message for problem in problems]),
         *places,
         problems=[problem.message for problem in problems[:MOST]],

@@ -72,9 +72,9 @@ def contract(project: Any) -> Any:
 
 
 @provides
-def judge(project: Any, contract: Any) -> Any:  # noqa: ARG001 - a broken contract is no judge of anything
+def base_contract(project: Any, contract: Any) -> Any:  # noqa: ARG001 - a broken contract gates nothing
     """The contract that gates are read from: the base branch's."""
     try:
-        return project.judge
+        return project.base_contract
     except BadInput as error:
         raise Absent(f"the base branch's contract cannot be read: {error}") from None

@@ -1,4 +1,4 @@
-"""What an interlock is: a title, what it needs, and a check whose docstring is the mend shown to the user."""
+"""What an interlock is: a title, what it needs, and a check whose docstring is the fix shown to the user."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from beampermit.errors import BadInput, BeampermitError, Tripped
+from beampermit.errors import BadInput, BeampermitError, Failed
 from beampermit.verdicts.verdict import Location, Outcome
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check returns; the runner adds id, title, mend and seconds to make a verdict of it."""
+    """What a check returns; the runner adds id, title, fix and seconds to make a verdict of it."""
 
     outcome: Outcome
     reason: str
@@ -23,18 +23,18 @@ class Finding:
     until: Literal["", "release"] = ""
 
 
-def closed(reason: str, **evidence: Any) -> Finding:
-    """The interlock is closed; `reason` says in a line what was looked at."""
-    return Finding(Outcome.CLOSED, reason, (), evidence)
+def passed(reason: str, **evidence: Any) -> Finding:
+    """The interlock passes; `reason` says in a line what was looked at."""
+    return Finding(Outcome.PASSED, reason, (), evidence)
 
 
-def tripped(reason: str, *at: Location | str, **evidence: Any) -> Finding:
-    """The interlock tripped; `at` names files of the project."""
-    return Finding(Outcome.TRIPPED, reason, tuple(_location(place) for place in at), evidence)
+def failed(reason: str, *at: Location | str, **evidence: Any) -> Finding:
+    """The interlock failed; `at` names files of the project."""
+    return Finding(Outcome.FAILED, reason, tuple(_location(place) for place in at), evidence)
 
 
 def skipped(reason: str, **evidence: Any) -> Finding:
-    """The check could not be made here; this never counts as closed."""
+    """The check could not be made here; this never counts as passed."""
     return Finding(Outcome.SKIPPED, reason, (), evidence)
 
 
@@ -44,11 +44,11 @@ def _location(place: Location | str) -> Location:
 
 @contextmanager
 def faulty() -> Iterator[None]:
-    """A file of the pull request that cannot be read is its fault, not the caller's: `BadInput` becomes `Tripped`."""
+    """A file of the pull request that cannot be read is its fault, not the caller's: `BadInput` becomes `Failed`."""
     try:
         yield
     except BadInput as error:
-        raise Tripped(error.message, file=error.file, line=error.line, hint=error.hint) from None
+        raise Failed(error.message, file=error.file, line=error.line, hint=error.hint) from None
 
 
 class Interlock:
@@ -75,12 +75,12 @@ class Interlock:
 
     @classmethod
     def title(cls) -> str:
-        """One line: what is true when it is closed."""
+        """One line: what is true when it passes."""
         return inspect.cleandoc(cls.__doc__ or cls.__name__)
 
     @classmethod
     def fix(cls) -> str:
-        """How to mend it, as Markdown."""
+        """How to fix it, as Markdown."""
         return inspect.cleandoc(cls.check.__doc__ or "")
 
     @classmethod

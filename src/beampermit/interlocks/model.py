@@ -14,9 +14,9 @@ from beampermit.contract import FILE_NAME as CONTRACT
 from beampermit.contract import Contract, Signal, load_contract
 from beampermit.digest import digest_file
 from beampermit.environments import Environment
-from beampermit.errors import BadInput, Tripped, several
+from beampermit.errors import BadInput, Failed, several
 from beampermit.interlocks.inputs import provides
-from beampermit.interlocks.interlock import Absent, Finding, Interlock, closed, faulty, tripped
+from beampermit.interlocks.interlock import Absent, Finding, Interlock, failed, faulty, passed
 from beampermit.models import SavedModel
 from beampermit.models.metrics import said
 from beampermit.models.mlmodel import FILE_NAME as MLMODEL
@@ -36,7 +36,7 @@ def model(project: Project, contract: Contract) -> SavedModel:
     if not folder.exists():
         raise Absent(f"there is no saved model at {contract.model.path}/", hint="beampermit data pull, or dvc repro")
     if not folder.is_dir() or not folder.resolve().is_relative_to(project.root.resolve()):
-        raise Tripped("the saved model is no folder inside the project", file=contract.model.path)
+        raise Failed("the saved model is no folder inside the project", file=contract.model.path)
     with faulty():
         return SavedModel.read(folder, contract.model.path)
 
@@ -85,9 +85,9 @@ class MDL001(Interlock):
             data = (*contract.dataset.splits.values(), *scores)
             difference = compare(found, project.root, contract.model.path, data)
         except BadInput as error:
-            return tripped(str(error), name)
+            return failed(str(error), name)
         if difference:
-            return tripped(
+            return failed(
                 str(difference),
                 name,
                 changed=list(difference.changed),
@@ -95,12 +95,12 @@ class MDL001(Interlock):
                 extra=list(difference.extra),
             )
         if lacks := model.lacks():
-            return tripped(f"{MLMODEL} names what is not there: {', '.join(lacks)}", f"{model.name}/{MLMODEL}")
+            return failed(f"{MLMODEL} names what is not there: {', '.join(lacks)}", f"{model.name}/{MLMODEL}")
         if foreign := _foreign_code(project, model):
-            return tripped(
+            return failed(
                 f"code that is no file of this commit: {several(foreign, TOLD)}", *foreign[:SHOWN], foreign=foreign
             )
-        return closed(f"{len(found.files)} files with the digests that {name} binds", files=len(found.files))
+        return passed(f"{len(found.files)} files with the digests that {name} binds", files=len(found.files))
 
 
 class MDL002(Interlock):
@@ -121,8 +121,8 @@ class MDL002(Interlock):
             found[f"{model.name}/{MLMODEL}"] = f"would run code that nobody reviewed: {unpickles}"
         if found:
             words = [f"{name} {why}" for name, why in found.items()]
-            return tripped(several(words, TOLD), *list(found)[:SHOWN], problems=found)
-        return closed(f"{len(paths)} files, each of an allowed format by name and by content", files=len(paths))
+            return failed(several(words, TOLD), *list(found)[:SHOWN], problems=found)
+        return passed(f"{len(paths)} files, each of an allowed format by name and by content", files=len(paths))
 
 
 class MDL003(Interlock):
@@ -149,9 +149,9 @@ class MDL003(Interlock):
             "outputs": {name: span.model_dump() for name, span in scored.columns.items()},
         }
         if problems:
-            return tripped(several(problems, TOLD), page, problems=problems, **evidence)
+            return failed(several(problems, TOLD), page, problems=problems, **evidence)
         low, high = next((span.low, span.high) for span in scored.columns.values())
-        return closed(
+        return passed(
             f"{scored.rows} rows of {contract.evaluation.inputs} gave {contract.signals.outputs[0].name} "
             f"from {said(low)} to {said(high)}; wrong inputs are refused",
             **evidence,
@@ -164,19 +164,19 @@ class MDL004(Interlock):
     requires = frozenset({"ENV005", "MDL001", "MDL002"})
     slow = True
 
-    def check(self, judge: Contract, model: SavedModel, examined: Examined) -> Finding:
+    def check(self, base_contract: Contract, model: SavedModel, examined: Examined) -> Finding:
         """The model takes longer for one row, or more memory, than `budget` in `contract.yaml` on the base branch
         allows. Make it smaller and run `dvc repro`; a larger budget is a change of the contract for its owners to
         approve."""
-        budget, scored = judge.budget, examined.scored
+        budget, scored = base_contract.budget, examined.scored
         allowed = budget.latency * 1000
         evidence = {
             "milliseconds": {"p50": scored.p50, "p99": scored.p99, "worst": scored.worst, "allowed": allowed},
             "memory": {"peak": scored.memory, "allowed": budget.memory},
         }
         if problems := scored.beyond(budget):
-            return tripped("; ".join(problems), model.name, **evidence)
-        return closed(f"{scored.cost}; {allowed:g} ms and {budget.memory:g} MiB allowed", **evidence)
+            return failed("; ".join(problems), model.name, **evidence)
+        return passed(f"{scored.cost}; {allowed:g} ms and {budget.memory:g} MiB allowed", **evidence)
 
 
 class MDL005(Interlock):
@@ -185,7 +185,7 @@ class MDL005(Interlock):
     requires = frozenset({"ENV005", "MDL001", "MDL002"})
     slow = True
 
-    def check(self, project: Project, contract: Contract, judge: Contract, examined: Examined) -> Finding:
+    def check(self, project: Project, contract: Contract, base_contract: Contract, examined: Examined) -> Finding:
         """The saved model does not do live what it did in training. Let both use one transform object, fitted in
         training and saved with the model, that looks at one row at a time and keeps nothing; then run `dvc repro`.
         What training gave is `evaluation.scores` of `contract.yaml`: a Parquet file that the pipeline's evaluation
@@ -194,14 +194,14 @@ class MDL005(Interlock):
 
         recorded = contract.evaluation.scores
         if recorded is None:
-            return tripped("evaluation.scores names no scores of training to compare with", CONTRACT)
+            return failed("evaluation.scores names no scores of training to compare with", CONTRACT)
         if not project.path(recorded).is_file():
             raise Absent(f"there are no {recorded} to compare with", hint="beampermit data pull")
-        found = replay(examined.scores, project.path(recorded), judge.evaluation.score_tolerance)
+        found = replay(examined.scores, project.path(recorded), base_contract.evaluation.score_tolerance)
         evidence = found.model_dump(mode="json")
         if found.problem:
-            return tripped(f"{found.problem}, more than {found.tolerance:g} apart", recorded, **evidence)
-        return closed(
+            return failed(f"{found.problem}, more than {found.tolerance:g} apart", recorded, **evidence)
+        return passed(
             f"{found.rows} rows as in training, {found.alone} of them also alone: {found.largest:.2g} apart at most, "
             f"{found.tolerance:g} allowed",
             **evidence,

@@ -1,4 +1,4 @@
-"""Every interlock with its mend, as Markdown, from the classes themselves: `docs/interlocks.md` is this text."""
+"""Every interlock with its fix, as Markdown, from the classes themselves: `docs/interlocks.md` is this text."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from beampermit.interlocks.runner import FAMILIES
 
 OPENING = """# The interlocks
 
-Made by `beampermit check --list --format markdown`. A model goes into service only when all of them are closed;
-`skipped` and `error` never count as closed. Below each: what a user is told when it is open.
+Made by `beampermit check --list --format markdown`. A model goes into service only when all of them pass;
+`skipped` and `error` never count as passed. Below each: what a user is told when it does not pass.
 """
 
 
 def interlock_reference(interlocks: Iterable[type[Interlock]]) -> str:
-    """A section for each family, in it each interlock with its title, what it requires, and its mend."""
+    """A section for each family, in it each interlock with its title, what it requires, and its fix."""
     chosen = list(interlocks)
     families = [(prefix, [cls for cls in chosen if cls.id()[:3] == prefix]) for prefix in FAMILIES]
     return "\n".join([OPENING, *(_family(prefix, found) for prefix, found in families if found)])

@@ -6,7 +6,7 @@ from beampermit.contract import Contract
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, several
 from beampermit.interlocks.inputs import provides
-from beampermit.interlocks.interlock import Finding, Interlock, closed, skipped, tripped
+from beampermit.interlocks.interlock import Finding, Interlock, failed, passed, skipped
 from beampermit.interlocks.model import Examined
 from beampermit.models.metrics import read_metrics, said
 from beampermit.project import Project
@@ -26,14 +26,14 @@ def evaluated(project: Project, contract: Contract, environment: Environment, ex
 
 
 @provides
-def retrained(project: Project, contract: Contract, judge: Contract, environment: Environment) -> Reproduction:  # noqa: ARG001 - a broken contract is reported, not trained
+def retrained(project: Project, contract: Contract, base_contract: Contract, environment: Environment) -> Reproduction:  # noqa: ARG001 - a broken contract is reported, not trained
     """The model of the work tree trained again; with each of the seeds where those are due."""
     from beampermit.reproduction.prepared import commit_of_work_tree
     from beampermit.reproduction.reproduce import reproduce
 
-    rules = judge.reproducibility
+    rules = base_contract.reproducibility
     seeds = rules.seeds if project.merged or rules.spread == "pull-request" else ()
-    return reproduce(project, judge, commit_of_work_tree(project.git), lambda _: environment, seeds=seeds)
+    return reproduce(project, base_contract, commit_of_work_tree(project.git), lambda _: environment, seeds=seeds)
 
 
 class REP001(Interlock):
@@ -49,9 +49,9 @@ class REP001(Interlock):
         training that does not repeat itself lacks a seed; one that is stuck wants another start or learning rate."""
         found = retrained.diagnosis
         if found.kind.sound:
-            return closed(found.words, **retrained.as_json())
+            return passed(found.words, **retrained.as_json())
         file = "dvc.lock" if retrained.compared is None else contract.evaluation.metrics
-        return tripped(found.words, file, **retrained.as_json())
+        return failed(found.words, file, **retrained.as_json())
 
 
 class REP002(Interlock):
@@ -71,10 +71,10 @@ class REP002(Interlock):
         seeds = len(found.metrics[0].values)
         if found.within:
             words = ", ".join(metric.words for metric in found.metrics)
-            return closed(f"{seeds} seeds: {words}; {found.tolerance:g} allowed", **evidence)
+            return passed(f"{seeds} seeds: {words}; {found.tolerance:g} allowed", **evidence)
         wide = [metric.words for metric in found.metrics if not metric.within]
         reason = f"{', '.join(wide)} over {seeds} seeds, more than {found.tolerance:g} apart"
-        return tripped("; ".join((reason, *found.because)), contract.evaluation.metrics, **evidence)
+        return failed("; ".join((reason, *found.because)), contract.evaluation.metrics, **evidence)
 
 
 class REP003(Interlock):
@@ -83,15 +83,17 @@ class REP003(Interlock):
     requires = frozenset({"ENV005", "MDL002"})
     slow = True
 
-    def check(self, project: Project, contract: Contract, judge: Contract, evaluated: dict[str, float]) -> Finding:
+    def check(
+        self, project: Project, contract: Contract, base_contract: Contract, evaluated: dict[str, float]
+    ) -> Finding:
         """The numbers in git are not those of the saved model. Run `dvc repro` and commit the metrics with `dvc.lock`;
         never edit them by hand."""
         file = contract.evaluation.metrics
         try:
             committed = read_metrics(project.path(file), file)
         except BadInput as error:
-            return tripped(error.message, Location(file=file, line=error.line))
-        tolerance = judge.reproducibility.metric_tolerance
+            return failed(error.message, Location(file=file, line=error.line))
+        tolerance = base_contract.reproducibility.metric_tolerance
         problems = [
             words
             for name in sorted(committed.keys() | evaluated.keys())
@@ -99,9 +101,9 @@ class REP003(Interlock):
         ]
         evidence = {"tolerance": tolerance, "committed": committed, "evaluated": evaluated}
         if problems:
-            return tripped(several(problems, TOLD), file, **evidence)
+            return failed(several(problems, TOLD), file, **evidence)
         largest = max(abs(committed[name] - evaluated[name]) for name in committed)
-        return closed(
+        return passed(
             f"{len(committed)} metrics evaluated again differ by {said(largest)} at most, {tolerance:g} allowed",
             **evidence,
         )

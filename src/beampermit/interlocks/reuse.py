@@ -1,6 +1,6 @@
 """Verdicts of slow interlocks, reused on a laptop while nothing they could read has changed.
 
-The key is the tree of the work tree, the state of what DVC and the environment put there, and the referee's version.
+The key is the tree of the work tree, the state of what DVC and the environment put there, and the checker's version.
 A permit never accepts a reused verdict: CI starts from a fresh clone and makes each one again.
 """
 
@@ -62,7 +62,7 @@ class Reuse:
         return kept.model_copy(update={"reused": True}) if kept else None
 
     def keep(self, verdict: Verdict) -> None:
-        """Keep a closed verdict for the next run."""
+        """Keep a passed verdict for the next run."""
         self._kept[verdict.id] = verdict
         body = {id: kept.model_dump(mode="json") for id, kept in self._kept.items()}
         import json

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from graphlib import TopologicalSorter
 
 from beampermit import __version__
-from beampermit.errors import BadInput, BeampermitError, Tripped, of_the_machine
+from beampermit.errors import BadInput, BeampermitError, Failed, of_the_machine
 from beampermit.interlocks.inputs import Inputs
 from beampermit.interlocks.interlock import Absent, Finding, Interlock
 from beampermit.interlocks.reuse import Reuse
@@ -77,18 +77,18 @@ def run(
 ) -> list[Verdict]:
     """Run `interlocks` in an order that `requires` allows; give verdicts in the order that was asked for.
 
-    An interlock whose requirement, among those asked for, is not closed is skipped.
+    An interlock whose requirement, among those asked for, did not pass is skipped.
     """
     chosen = {cls.id(): cls for cls in interlocks}
     graph = {id: {need for need in cls.requires if need in chosen} for id, cls in chosen.items()}
     done: dict[str, Verdict] = {}
     for id in TopologicalSorter(graph).static_order():
         watch(id, None)
-        open_ = sorted(need for need in graph[id] if not done[need].closed)
+        unmet = sorted(need for need in graph[id] if not done[need].passed)
         if later := _put_off(chosen[id], inputs):
             done[id] = _verdict(chosen[id], later, 0, 0.0)
         else:
-            done[id] = _skip(chosen[id], open_) if open_ else _one(chosen[id], inputs, reuse)
+            done[id] = _skip(chosen[id], unmet) if unmet else _one(chosen[id], inputs, reuse)
         watch(id, done[id])
     return [done[id] for id in chosen]
 
@@ -100,7 +100,7 @@ def verdict_file(project: Project, verdicts: Iterable[Verdict]) -> VerdictFile:
 
     server, repository, run = (os.environ.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID"))
     return VerdictFile(
-        referee=__version__,
+        checker=__version__,
         commit=project.git.head(),
         tree=project.git.work_tree(),
         base=project.base,
@@ -125,7 +125,7 @@ def _put_off(cls: type[Interlock], inputs: Inputs) -> Finding | None:
     if not cls.waits:
         return None
     try:
-        rules, merged = inputs["judge"].reproducibility, inputs["project"].merged
+        rules, merged = inputs["base_contract"].reproducibility, inputs["project"].merged
     except BeampermitError:
         return None
     if getattr(rules, cls.waits) != "release" or merged:
@@ -142,9 +142,9 @@ def _one(cls: type[Interlock], inputs: Inputs, reuse: Reuse | None) -> Verdict:
         finding, code = cls().check(**inputs.of(cls.wants())), None
     except Absent as error:
         finding, code = Finding(Outcome.SKIPPED, _line(error)), error.exit_code
-    except Tripped as error:
+    except Failed as error:
         at = (Location(file=error.file, line=error.line),) if error.file else ()
-        finding, code = Finding(Outcome.TRIPPED, _line(error), at), None
+        finding, code = Finding(Outcome.FAILED, _line(error), at), None
     except BeampermitError as error:
         finding, code = Finding(Outcome.ERROR, _line(error)), error.exit_code
     except Exception as error:
@@ -152,28 +152,28 @@ def _one(cls: type[Interlock], inputs: Inputs, reuse: Reuse | None) -> Verdict:
         words = _line(said) if said else f"the check itself broke: {type(error).__name__}: {error}"
         finding, code = Finding(Outcome.ERROR, words), 4
     verdict = _verdict(cls, finding, code, time.perf_counter() - start)
-    if reuse and cls.slow and verdict.closed:
+    if reuse and cls.slow and verdict.passed:
         reuse.keep(verdict)
     return verdict
 
 
-def _skip(cls: type[Interlock], open_: list[str]) -> Verdict:
-    return _verdict(cls, Finding(Outcome.SKIPPED, f"not looked at: {', '.join(open_)} is open"), None, 0.0)
+def _skip(cls: type[Interlock], unmet: list[str]) -> Verdict:
+    return _verdict(cls, Finding(Outcome.SKIPPED, f"not looked at: {', '.join(unmet)} did not pass"), None, 0.0)
 
 
 def _verdict(cls: type[Interlock], finding: Finding, code: int | None, seconds: float) -> Verdict:
-    shut = finding.outcome is Outcome.CLOSED
+    passed = finding.outcome is Outcome.PASSED
     return Verdict(
         id=cls.id(),
         title=cls.title(),
         outcome=finding.outcome,
         reason=finding.reason,
-        fix="" if shut else cls.fix(),
+        fix="" if passed else cls.fix(),
         evidence=finding.evidence,
         locations=finding.locations,
         seconds=round(seconds, 3),
         until=finding.until,
-        exit_code=0 if shut else 1 if code is None else code,
+        exit_code=0 if passed else 1 if code is None else code,
     )
 
 

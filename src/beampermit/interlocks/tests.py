@@ -13,7 +13,7 @@ from beampermit.environments import Environment, platforms
 from beampermit.errors import more
 from beampermit.interlocks.gpu_needs import marks, too_small
 from beampermit.interlocks.inputs import provides
-from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
+from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
 from beampermit.interlocks.pytest_run import Ran, run_tests
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Location, Outcome
@@ -23,9 +23,9 @@ MOST = 20
 
 
 @provides
-def gpu_asked(contract: Contract, judge: Contract) -> Gpu | None:
+def gpu_asked(contract: Contract, base_contract: Contract) -> Gpu | None:
     """What the tests need of a GPU. A first promise holds at once; from then on the base branch's judges."""
-    return judge.tests.gpu or contract.tests.gpu
+    return base_contract.tests.gpu or contract.tests.gpu
 
 
 @provides
@@ -68,7 +68,7 @@ class TST003(Interlock):
         On a machine that has one, run `beampermit env install --variant cuda` and
         `beampermit env run -- python -m pytest -m gpu`. In CI, `gpu-labels` in `.github/workflows/pull-request.yml`
         and `release.yml` names the runners that have one; `docs/runners.md` of Beampermit says how to set them up.
-        Where the contract has no `tests.gpu`, a test marked `gpu` trips, since nobody would ever run it: add
+        Where the contract has no `tests.gpu`, a test marked `gpu` fails TST003, since nobody would ever run it: add
         `tests: {gpu: {capability: "7.0"}}` to the contract, or remove the test.
         """
         if gpu_asked is None:
@@ -77,7 +77,7 @@ class TST003(Interlock):
         below = too_small(gpu_asked, driver, seen)
         found = {"driver": driver, **seen.model_dump(mode="json")}
         if below:
-            return tripped(f"{below}, and the contract asks for more", FILE_NAME, **found)
+            return failed(f"{below}, and the contract asks for more", FILE_NAME, **found)
         return _gpu_tests(project, environment, found)
 
 
@@ -86,38 +86,38 @@ def _without_gpu(project: Project) -> Finding:
     if marked:
         first = marked[0]
         reason = f"{first.file}:{first.line} is marked gpu and no machine runs it: the contract has no tests.gpu"
-        return tripped(reason, *marked[:MOST])
-    return closed("the contract asks for no GPU, and no test does")
+        return failed(reason, *marked[:MOST])
+    return passed("the contract asks for no GPU, and no test does")
 
 
 def _gpu_tests(project: Project, environment: Environment, found: dict[str, Any]) -> Finding:
     folders = [folder for folder in (UNIT, INTEGRATION) if (project.root / folder).is_dir()]
     if not folders:
-        return tripped(f"there are no tests: {UNIT} and {INTEGRATION} are missing", **found)
+        return failed(f"there are no tests: {UNIT} and {INTEGRATION} are missing", **found)
     ran = run_tests(project, environment, folders, gpu=True)
     judged = _judged(folders, ran)
     evidence = {**found, "peak_memory": ran.peak, **judged.evidence}
-    if judged.outcome is not Outcome.CLOSED:
+    if judged.outcome is not Outcome.PASSED:
         return replace(judged, evidence=evidence)
     skipped = [case for case in ran.cases if case.outcome == "skipped"]
     if skipped:
-        return tripped(f"{skipped[0].place} {skipped[0].name} was skipped: {skipped[0].message}", **evidence)
+        return failed(f"{skipped[0].place} {skipped[0].name} was skipped: {skipped[0].message}", **evidence)
     if not ran.peak:
-        return tripped("the tests marked gpu passed, and none of them put anything on a GPU", **evidence)
+        return failed("the tests marked gpu passed, and none of them put anything on a GPU", **evidence)
     device = found["devices"][0]["name"]
-    return closed(f"{judged.reason} on {device}, driver {found['driver']}, with {ran.peak:.0f} MiB at most", **evidence)
+    return passed(f"{judged.reason} on {device}, driver {found['driver']}, with {ran.peak:.0f} MiB at most", **evidence)
 
 
 def _tests(project: Project, environment: Environment, folder: str) -> Finding:
     if not (project.root / folder).is_dir():
-        return tripped(f"there are no tests: {folder} is missing", folder)
+        return failed(f"there are no tests: {folder} is missing", folder)
     return _judged([folder], run_tests(project, environment, [folder]))
 
 
 def _judged(folders: Sequence[str], ran: Ran) -> Finding:
     where, cases = " and ".join(folders), ran.cases
     if ran.trouble:
-        return tripped(ran.trouble, *folders, **({} if ran.code is None else {"exit_status": ran.code}))
+        return failed(ran.trouble, *folders, **({} if ran.code is None else {"exit_status": ran.code}))
     counts = Counter(case.outcome for case in cases)
     evidence = {
         "tests": len(cases),
@@ -133,14 +133,14 @@ def _judged(folders: Sequence[str], ran: Ran) -> Finding:
     broken = [case for case in cases if case.outcome in ("failed", "error")]
     if broken:
         places = dict.fromkeys(Location(file=case.file, line=case.line) for case in broken[:MOST])
-        return tripped(
+        return failed(
             f"{broken[0].place} {broken[0].name}: {broken[0].message}{more(len(broken) - 1)}", *places, **evidence
         )
     if not cases:
-        return tripped(f"no tests ran in {where}", *folders, **evidence)
+        return failed(f"no tests ran in {where}", *folders, **evidence)
     if not counts["passed"]:
-        return tripped(f"none of {len(cases)} tests in {where} passed: all were skipped", *folders, **evidence)
+        return failed(f"none of {len(cases)} tests in {where} passed: all were skipped", *folders, **evidence)
     if ran.code:
-        return tripped(f"pytest ended with exit status {ran.code}: {ran.tail}", *folders, **evidence)
+        return failed(f"pytest ended with exit status {ran.code}: {ran.tail}", *folders, **evidence)
     skips = f", {counts['skipped']} skipped" if counts["skipped"] else ""
-    return closed(f"{counts['passed']} tests passed{skips}", **evidence)
+    return passed(f"{counts['passed']} tests passed{skips}", **evidence)

@@ -12,14 +12,14 @@ from pydantic import ValidationError
 
 from beampermit.contract.judging import Budget
 from beampermit.environments import Environment
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 from beampermit.models.surroundings import LONGEST, clean_variables, scratch_folder
 from beampermit.reading import read_json
 from beampermit.verdicts.verdict import Record
 
 
 def spans(scores: Path) -> dict[str, Span]:
-    """What the columns of a table of scores hold, by our own look and not its writer's word. Raises `Tripped`."""
+    """What the columns of a table of scores hold, by our own look and not its writer's word. Raises `Failed`."""
     import duckdb
 
     from beampermit.datasets.tables import connect
@@ -29,11 +29,11 @@ def spans(scores: Path) -> dict[str, Span]:
             table = connection.read_parquet(str(scores))
             return {name: _measure(table, name) for name in table.columns}
     except duckdb.Error as error:
-        raise Tripped(f"the model's scores are no table of numbers: {str(error).splitlines()[0]}") from None
+        raise Failed(f"the model's scores are no table of numbers: {str(error).splitlines()[0]}") from None
 
 
 def rows(table: Path) -> int:
-    """How many rows a Parquet table has. Raises `Tripped`."""
+    """How many rows a Parquet table has. Raises `Failed`."""
     import duckdb
 
     from beampermit.datasets.tables import connect
@@ -42,7 +42,7 @@ def rows(table: Path) -> int:
         with connect() as connection:
             return connection.read_parquet(str(table)).aggregate("count(*)").fetchall()[0][0]
     except duckdb.Error as error:
-        raise Tripped(f"{table.name} is no Parquet table: {str(error).splitlines()[0]}") from None
+        raise Failed(f"{table.name} is no Parquet table: {str(error).splitlines()[0]}") from None
 
 
 def _measure(table: Any, name: str) -> Span:
@@ -130,7 +130,7 @@ WORKER = Path(__file__).with_name("worker.py")
 
 
 def load(environment: Environment, model: Path) -> Loaded:
-    """Load the model folder `model`, give it its own example and wrong inputs. Raises `Tripped` when it fails."""
+    """Load the model folder `model`, give it its own example and wrong inputs. Raises `Failed` when it fails."""
     with scratch_folder() as scratch:
         return _parsed(Loaded, _ask(environment, scratch, model, "describe"))
 
@@ -139,7 +139,7 @@ def score(environment: Environment, model: Path, inputs: Path, out: Path, column
     """Give the model the `columns` of the Parquet file `inputs`; write what it gives to `out`, one row for each.
 
     One output becomes the column `score`; several keep their names. What it gives for rows alone goes beside `out`, for
-    `replay`. Raises `Tripped` when the model fails.
+    `replay`. Raises `Failed` when the model fails.
     """
     with scratch_folder() as scratch:
         answer = _ask(environment, scratch, model, "score", *_scoring(inputs, out, columns))
@@ -149,7 +149,7 @@ def score(environment: Environment, model: Path, inputs: Path, out: Path, column
 def examine(
     environment: Environment, model: Path, inputs: Path, out: Path, columns: Sequence[str]
 ) -> tuple[Loaded, Scored]:
-    """`load` and `score` with one process for both. Raises `Tripped` when either fails."""
+    """`load` and `score` with one process for both. Raises `Failed` when either fails."""
     with scratch_folder() as scratch:
         answer = _ask(environment, scratch, model, "examine", *_scoring(inputs, out, columns))
         return _parsed(Loaded, answer.get("loaded")), _scored(answer.get("scored"), inputs, out)
@@ -173,7 +173,7 @@ def _scored(answer: Any, inputs: Path, out: Path) -> Scored:
     timing, found, expected = _parsed(Timing, answer), spans(out), rows(inputs)
     given = next(iter(found.values())).rows
     if given != expected:
-        raise Tripped(f"the model gave {given} rows for the {expected} rows of {inputs.name}")
+        raise Failed(f"the model gave {given} rows for the {expected} rows of {inputs.name}")
     return Scored(**timing.model_dump(), rows=given, columns=found)
 
 
@@ -189,14 +189,14 @@ def _ask(environment: Environment, scratch: Path, model: Path, verb: str, *words
         own_code=False,
     )
     if not report.is_file():
-        raise Tripped(f"the process that loaded the model ended with status {finished.code}: {finished.tail}")
+        raise Failed(f"the process that loaded the model ended with status {finished.code}: {finished.tail}")
     try:
         found = read_json(report)
     except BadInput as error:
-        raise Tripped(f"the model spoiled its report: {error.message}") from None
+        raise Failed(f"the model spoiled its report: {error.message}") from None
     if finished.code or not isinstance(found, dict) or "error" in found:
         reason = str(found.get("error")) if isinstance(found, dict) else finished.tail
-        raise Tripped(f"the saved model cannot be used: {reason.replace(f'{scratch}/', '')}")
+        raise Failed(f"the saved model cannot be used: {reason.replace(f'{scratch}/', '')}")
     return found
 
 
@@ -204,4 +204,4 @@ def _parsed(kind: type[Answer], found: Any) -> Answer:
     try:
         return kind.model_validate(found)
     except ValidationError as error:
-        raise Tripped(f"the model spoiled its report: {error.errors()[0]['msg']}") from None
+        raise Failed(f"the model spoiled its report: {error.errors()[0]['msg']}") from None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from beampermit.contract import Contract
 from beampermit.environments import Environment
-from beampermit.errors import BadInput, Outside, Tripped
+from beampermit.errors import BadInput, Failed, Outside
 from beampermit.models.metrics import read_metrics
 from beampermit.models.surroundings import LONGEST, clean_variables, scratch_folder
 from beampermit.processes import Finished, run
@@ -24,18 +24,18 @@ LARGEST_WEIGHED = 128 * 2**20
 def evaluate(environment: Environment, root: Path, contract: Contract, scores: Path) -> dict[str, float]:
     """Make metrics of `scores` with the project's own evaluation, whose file of metrics goes to a folder of ours.
 
-    Raises `Tripped` when the command fails or what it wrote are no metrics.
+    Raises `Failed` when the command fails or what it wrote are no metrics.
     """
     with scratch_folder() as scratch:
         out = scratch / "metrics.json"
         places = {"inputs": root / contract.evaluation.inputs, "scores": scores.resolve(), "out": out}
         finished = _evaluation(environment, root, [_filled(word, places) for word in contract.evaluation.command])
         if finished.code:
-            raise Tripped(f"the evaluation command failed: {finished.tail}", file="contract.yaml")
+            raise Failed(f"the evaluation command failed: {finished.tail}", file="contract.yaml")
         try:
             return read_metrics(out, "the metrics that the evaluation command wrote")
         except BadInput as error:
-            raise Tripped(str(error), hint=error.hint) from None
+            raise Failed(str(error), hint=error.hint) from None
 
 
 def weigh(
@@ -43,7 +43,7 @@ def weigh(
 ) -> dict[str, np.ndarray]:
     """Make metrics of `scores` once for each row of `counts`, shape (times, rows), by a `weighted` command.
 
-    Gives name -> values, shape (times,), NaN where a metric has no meaning. Raises `Tripped` as `evaluate` does.
+    Gives name -> values, shape (times,), NaN where a metric has no meaning. Raises `Failed` as `evaluate` does.
     """
     import numpy as np
 
@@ -57,11 +57,11 @@ def weigh(
         np.save(places["counts"], counts)
         finished = _evaluation(environment, root, [_filled(word, places) for word in command])
         if finished.code:
-            raise Tripped(f"the command of evaluation.weighted failed: {finished.tail}", file="contract.yaml")
+            raise Failed(f"the command of evaluation.weighted failed: {finished.tail}", file="contract.yaml")
         try:
             found = read_json(places["out"], limit=LARGEST_WEIGHED)
         except BadInput as error:
-            raise Tripped(
+            raise Failed(
                 f"what evaluation.weighted wrote is no metrics: {error.message}", file="contract.yaml"
             ) from None
     return {name: _weighed(name, values, len(counts)) for name, values in _object(found).items()}
@@ -69,9 +69,7 @@ def weigh(
 
 def _object(found: Any) -> dict[str, Any]:
     if not isinstance(found, dict):
-        raise Tripped(
-            "evaluation.weighted writes one JSON object: name -> a number for each time", file="contract.yaml"
-        )
+        raise Failed("evaluation.weighted writes one JSON object: name -> a number for each time", file="contract.yaml")
     return found
 
 
@@ -79,9 +77,9 @@ def _weighed(name: str, values: Any, times: int) -> np.ndarray:
     import numpy as np
 
     if not isinstance(values, list) or len(values) != times:
-        raise Tripped(f"evaluation.weighted gave {name!r} not {times} times", file="contract.yaml")
+        raise Failed(f"evaluation.weighted gave {name!r} not {times} times", file="contract.yaml")
     if not all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values):
-        raise Tripped(f"evaluation.weighted gave {name!r} a value that is no number", file="contract.yaml")
+        raise Failed(f"evaluation.weighted gave {name!r} a value that is no number", file="contract.yaml")
     return np.array([np.nan if value is None else value for value in values], float)
 
 
@@ -91,7 +89,7 @@ def _evaluation(environment: Environment, root: Path, command: list[str]) -> Fin
     try:
         return run(command, cwd=root, env={**environment.variables(root), **clean_variables()}, timeout=LONGEST)
     except Outside as error:
-        raise Tripped(error.message, file="contract.yaml") from None
+        raise Failed(error.message, file="contract.yaml") from None
 
 
 def _filled(word: str, places: dict[str, Path]) -> str:

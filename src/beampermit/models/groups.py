@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from beampermit.contract import FILE_NAME, Contract
 from beampermit.datasets.devices import device_table
 from beampermit.datasets.tables import connect
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 from beampermit.project import Project
 
 if TYPE_CHECKING:
@@ -49,24 +49,24 @@ def names_of(table: Path) -> list[str]:
 def dependent(table: Path, contract: Contract) -> list[str]:
     """Columns that say which rows depend on each other: those that a split must not share, or else the key.
 
-    Raises `Tripped` where the table has none of them.
+    Raises `Failed` where the table has none of them.
     """
     names = names_of(table)
     by = [name for name in contract.dataset.split.by if name in names]
     found = by or [name for name in contract.dataset.key if name in names]
     if not found:
         what = ", ".join(dict.fromkeys([*contract.dataset.split.by, *contract.dataset.key]))
-        raise Tripped(f"the evaluation's inputs have none of the columns {what} to resample by", file=FILE_NAME)
+        raise Failed(f"the evaluation's inputs have none of the columns {what} to resample by", file=FILE_NAME)
     return found
 
 
 def groups(project: Project, contract: Contract, by: str) -> np.ndarray:
-    """The group of each row, shape (rows,), text. Raises `Tripped` for a column that is nowhere, or no group at all."""
+    """The group of each row, shape (rows,), text. Raises `Failed` for a column that is nowhere, or no group at all."""
     inputs = project.path(contract.evaluation.inputs)
     found = columns(inputs, [by])[0] if by in names_of(inputs) else _of_devices(project, contract, inputs, by)
     number = len(set(found.tolist()))
     if number > MOST:
-        raise Tripped(f"{by!r} has {number} values, and groups are {MOST} at most", file=FILE_NAME)
+        raise Failed(f"{by!r} has {number} values, and groups are {MOST} at most", file=FILE_NAME)
     return found
 
 
@@ -77,14 +77,14 @@ def _of_devices(project: Project, contract: Contract, inputs: Path, by: str) -> 
     rows = [row for _, row in device_table(project.root, name)[1]] if name else []
     if not rows or by not in rows[0]:
         where = f"{contract.evaluation.inputs} nor of {name}" if name else contract.evaluation.inputs
-        raise Tripped(f"{by!r}, which a gate of subgroups names, is no column of {where}", file=FILE_NAME)
+        raise Failed(f"{by!r}, which a gate of subgroups names, is no column of {where}", file=FILE_NAME)
     shared = [column for column in names_of(inputs) if column in rows[0]]
     if not shared:
-        raise Tripped(f"{name} shares no column with {contract.evaluation.inputs}", file=name)
+        raise Failed(f"{name} shares no column with {contract.evaluation.inputs}", file=name)
     group_of: dict[tuple[str, ...], str] = {}
     for row in rows:
         key = tuple(row[column] for column in shared)
         if group_of.setdefault(key, row[by]) != row[by]:
-            raise Tripped(f"{' '.join(key)} has two values of {by!r}", file=name)
+            raise Failed(f"{' '.join(key)} has two values of {by!r}", file=name)
     keys = zip(*(column.tolist() for column in columns(inputs, shared)), strict=True)
     return np.array([group_of.get(key, UNKNOWN) for key in keys], dtype=str)

@@ -1,4 +1,4 @@
-"""`metrics.json`, read as a judge reads it: each number finite, or the file is refused with the reason."""
+"""`metrics.json`, read strictly: each number finite, or the file is refused with the reason."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beampermit.errors import Tripped
+from beampermit.errors import Failed
 from beampermit.models.asking import alone_beside
 from beampermit.verdicts.verdict import Record
 
@@ -71,21 +71,21 @@ class Replay(Record):
 def replay(scores: Path, recorded: Path, tolerance: float) -> Replay:
     """Compare what `probe.score` wrote to `scores` with what training `recorded`, and with the same rows alone.
 
-    Raises `Tripped` where the tables are not of the same rows and outputs.
+    Raises `Failed` where the tables are not of the same rows and outputs.
     """
     import numpy as np
 
     here, there = _read(scores), _read(recorded)
     alone = _read(alone_beside(scores), f'"{ROUND}", "{ROW}"')
     if here.keys() != there.keys():
-        raise Tripped(f"training gave {', '.join(there)}, and the saved model gives {', '.join(here)}", file=recorded)
+        raise Failed(f"training gave {', '.join(there)}, and the saved model gives {', '.join(here)}", file=recorded)
     rows, recorded_rows = (len(next(iter(table.values()))) for table in (here, there))
     if rows != recorded_rows:
-        raise Tripped(f"training gave scores of {recorded_rows} rows, and the inputs are {rows}", file=recorded)
+        raise Failed(f"training gave scores of {recorded_rows} rows, and the inputs are {rows}", file=recorded)
     rounds = len(np.unique(alone[ROUND]))
     numbers, *others = alone[ROW].astype(int).reshape(rounds, -1).tolist()
     if any(other != numbers for other in others) or not {*here} <= {*alone} or max(numbers) >= rows:
-        raise Tripped("the model spoiled its report: its rows alone are not rows of the inputs")
+        raise Failed("the model spoiled its report: its rows alone are not rows of the inputs")
     turns = [{name: alone[name].reshape(rounds, -1)[turn] for name in here} for turn in range(rounds)]
     return Replay(
         rows=rows,
@@ -113,7 +113,7 @@ def _furthest(here: dict[str, np.ndarray], there: dict[str, np.ndarray], numbers
 
 
 def _read(path: Path, order: str = "") -> dict[str, np.ndarray]:
-    """The columns of a table of numbers. Raises `Tripped` where it is none."""
+    """The columns of a table of numbers. Raises `Failed` where it is none."""
     import duckdb
     import numpy as np
 
@@ -125,4 +125,4 @@ def _read(path: Path, order: str = "") -> dict[str, np.ndarray]:
             found = (table.order(order) if order else table).fetchnumpy()
             return {name: np.ma.filled(np.ma.asarray(values, float), np.nan) for name, values in found.items()}
     except (duckdb.Error, ValueError) as error:
-        raise Tripped(f"no table of scores: {str(error).splitlines()[0]}", file=path) from None
+        raise Failed(f"no table of scores: {str(error).splitlines()[0]}", file=path) from None

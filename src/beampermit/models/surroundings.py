@@ -27,7 +27,7 @@ SECRET = re.compile(r"_KEY$|TOKEN|SECRET|PASSWORD|CREDENTIAL|^(AWS|AZURE|ACTIONS
 def clean_variables() -> dict[str, str]:
     """Variables that keep a run repeatable, and empty values for those that look like secrets.
 
-    This spares honest code from leaking them; it is no wall, so no job that holds secrets runs unreviewed code.
+    This spares honest code from leaking them; it is no barrier, so no job that holds secrets runs unreviewed code.
     """
     return {name: "" for name in os.environ if SECRET.search(name) or _is_git_login(name)} | CLEAN
 

@@ -1,4 +1,4 @@
-"""Makes a permit of verdicts: only if every interlock is closed for exactly this commit and tree."""
+"""Makes a permit of verdicts: only if every interlock passes for exactly this commit and tree."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from beampermit import __version__
 from beampermit.contract import FILE_NAME as CONTRACT
 from beampermit.digest import digest_file, digest_json
 from beampermit.environments.choice import backend_of, lock_files
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 from beampermit.git import Git
 from beampermit.models.manifest import Manifest
 from beampermit.models.metrics import read_metrics
@@ -50,14 +50,14 @@ def assemble(
     `software` is the bill of materials that `env sbom` wrote of the locks: the permit binds its digest.
 
     `later` are those that are put off until the release: nothing is asked of them here, and a permit without them
-    promotes nothing. Raises `Tripped` that names each interlock which is not closed for exactly this commit and tree.
+    promotes nothing. Raises `Failed` that names each interlock which did not pass for exactly this commit and tree.
     """
     git, contract = project.git, project.contract
     commit, tree = git.head(), git("rev-parse", "HEAD^{tree}")
     files = tuple(found)
     problems = list(_problems(files, set(expected), set(later), commit, tree))
     if problems:
-        raise Tripped(f"no permit for {commit[:12]}: {'; '.join(problems)}", hint="beampermit check --out FILE")
+        raise Failed(f"no permit for {commit[:12]}: {'; '.join(problems)}", hint="beampermit check --out FILE")
     _unchanged(git)
     listed = Manifest.read(project.path(contract.model.manifest), contract.model.manifest)
     locks = _locks(project)
@@ -76,7 +76,7 @@ def assemble(
             "model": model,
             "metrics": read_metrics(project.path(contract.evaluation.metrics), contract.evaluation.metrics),
             "verdicts": _judged(files),
-            "referee": __version__,
+            "checker": __version__,
             "issued": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "run": run,
         },
@@ -109,9 +109,9 @@ def _open(verdict: Verdict, file: VerdictFile, commit: str, tree: str) -> Iterat
         yield f"{verdict.id} was judged at commit {file.commit[:12]}, not {commit[:12]}"
     elif file.tree != tree:
         yield f"{verdict.id} was judged on a work tree with changes that are not in the commit"
-    elif file.referee != __version__:
-        yield f"{verdict.id} was judged by beampermit {_plain(file.referee)}, and this is {__version__}"
-    elif not verdict.closed:
+    elif file.checker != __version__:
+        yield f"{verdict.id} was judged by beampermit {_plain(file.checker)}, and this is {__version__}"
+    elif not verdict.passed:
         yield f"{verdict.id} {verdict.outcome}: {_plain(verdict.reason)}"
     elif verdict.reused:
         yield f"{verdict.id} is reused from an earlier run; run beampermit check --fresh --out FILE"
@@ -133,7 +133,7 @@ def _judged(files: tuple[VerdictFile, ...]) -> list[dict[str, Any]]:
         }
         for file in files
         for verdict in file.verdicts
-        if verdict.closed
+        if verdict.passed
     ]
     return sorted(judged, key=lambda one: str(one["id"]))
 
@@ -143,7 +143,7 @@ def _unchanged(git: Git) -> None:
     changed = git("status", "--porcelain", "--untracked-files=no")
     if changed:
         first = changed.split("\n")[0][3:]
-        raise Tripped("the work tree is not the commit: it was changed here", file=first, hint=f"git diff -- {first}")
+        raise Failed("the work tree is not the commit: it was changed here", file=first, hint=f"git diff -- {first}")
 
 
 def _divided(files: dict[str, str], folder: str) -> tuple[dict[str, str], dict[str, str]]:

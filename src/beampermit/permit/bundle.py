@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 from beampermit.permit.envelope import LARGEST, PAYLOAD_TYPE
 from beampermit.permit.sigstores import library, line, read_trust
 from beampermit.permit.statement import Statement, parse_statement
@@ -54,7 +54,7 @@ def unseal_keyless(content: bytes, signer: Signer, name: Path | str = "permit", 
     """The statement in a Sigstore bundle that `signer` signed; looked up nowhere, so offline.
 
     `trust` is the ClientTrustConfig of a Sigstore of the laboratory's own, None the public one. Raises `BadInput` where
-    this is no bundle, `Tripped` where another signed it, or for another commit, or it was changed.
+    this is no bundle, `Failed` where another signed it, or for another commit, or it was changed.
     """
     bundle = _parse(content, name)
     verifier = library("verify").Verifier(trusted_root=read_trust(trust, offline=True).trusted_root)
@@ -62,19 +62,19 @@ def unseal_keyless(content: bytes, signer: Signer, name: Path | str = "permit", 
     try:
         kind, payload = verifier.verify_dsse(bundle, signer.policy())
     except errors.CertValidationError as error:
-        raise Tripped(
+        raise Failed(
             f"its certificate is not of the Sigstore that is trusted here, or was not good then: {line(error)}",
             file=name,
             hint="where Sigstore is the laboratory's own, name its ClientTrustConfig: --trust FILE",
         ) from None
     except Exception as error:  # the library raises many kinds for what a hostile bundle holds
         said = f"not signed by {signer.identity}, as {signer.issuer} says: {line(error)}"
-        raise Tripped(said, file=name, hint=AGAIN) from None
+        raise Failed(said, file=name, hint=AGAIN) from None
     if kind != PAYLOAD_TYPE:
-        raise Tripped(f"the bundle holds {kind}, no permit", file=name, hint=AGAIN)
+        raise Failed(f"the bundle holds {kind}, no permit", file=name, hint=AGAIN)
     statement = parse_statement(payload, name)
     if statement.payload != payload:
-        raise Tripped("the signed statement is not written as this beampermit writes it", file=name)
+        raise Failed("the signed statement is not written as this beampermit writes it", file=name)
     if signer.on_github:
         _must_be_of_run(statement, bundle.signing_certificate, name)
     return statement
@@ -104,4 +104,4 @@ def _must_be_of_run(statement: Statement, certificate: Any, name: Path | str) ->
         policy.OIDCSourceRepositoryDigest(commit).verify(certificate)
     except errors.VerificationError as error:
         said = f"this permit is for commit {commit[:12]}, and was signed in a run of another: {line(error)}"
-        raise Tripped(said, file=name, hint=AGAIN) from None
+        raise Failed(said, file=name, hint=AGAIN) from None

@@ -1,6 +1,6 @@
 """The signed form of a permit: a DSSE envelope, Ed25519.
 
-An envelope has one spelling: what does not read back to the same bytes is refused, so any changed byte trips it.
+An envelope has one spelling: what does not read back to the same bytes is refused, so a changed byte never verifies.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 from beampermit.git import find_root
 from beampermit.permit.statement import Statement, make_statement, parse_statement
 from beampermit.permit.trusted import PUBLIC_IN_PROJECT, PublicKeys, key_id, public_keys
@@ -103,7 +103,7 @@ def unseal(
     A permit outlives its key: what was issued before the key's last day stays what it was. Whoever is about to let a
     new model pass gives `now`, for a stolen key can be made to say any day.
 
-    Raises `BadInput` where this is no envelope, `Tripped` where another key signed it, the key had expired, or a byte
+    Raises `BadInput` where this is no envelope, `Failed` where another key signed it, the key had expired, or a byte
     of it was changed.
     """
     from cryptography.exceptions import InvalidSignature
@@ -113,17 +113,17 @@ def unseal(
     known = trusted.find(signature.keyid)
     if known is None:
         ids = " or ".join(f"{key.id[:23]}…" for key in trusted.keys)
-        raise Tripped(f"signed by another key: {signature.keyid[:23]}…, not {ids}", file=name, hint=ANEW)
+        raise Failed(f"signed by another key: {signature.keyid[:23]}…, not {ids}", file=name, hint=ANEW)
     payload = _decode(envelope.payload, name)
     try:
         known.key.verify(_decode(signature.sig, name), pre_authentication(envelope.payloadType, payload))
     except InvalidSignature:
-        raise Tripped(
+        raise Failed(
             "the signature does not fit: the permit was changed after it was signed", file=name, hint=ANEW
         ) from None
     statement = parse_statement(payload, name)
     if statement.payload != payload:
-        raise Tripped("the signed statement is not written as this beampermit writes it", file=name, hint=ANEW)
+        raise Failed("the signed statement is not written as this beampermit writes it", file=name, hint=ANEW)
     known.must_hold(statement.predicate.moment, "issued", name)
     if now is not None:
         known.must_hold(now, "used", name)
@@ -145,7 +145,7 @@ def _parse(content: bytes, name: Path | str) -> Envelope:
     except ValidationError as error:
         raise BadInput(f"not a signed permit: {first_fault(error)}", file=name, hint="beampermit permit sign") from None
     if envelope.to_bytes() != content:
-        raise Tripped("the envelope was changed after it was signed", file=name, hint=ANEW)
+        raise Failed("the envelope was changed after it was signed", file=name, hint=ANEW)
     return envelope
 
 
@@ -157,8 +157,8 @@ def _decode(text: str, name: Path | str) -> bytes:
     try:
         content = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise Tripped("the envelope was changed after it was signed: not base64", file=name, hint=ANEW) from None
+        raise Failed("the envelope was changed after it was signed: not base64", file=name, hint=ANEW) from None
     # The last letter of base64 can be changed without changing what it stands for.
     if _encode(content) != text:
-        raise Tripped("the envelope was changed after it was signed: base64 in another spelling", file=name, hint=ANEW)
+        raise Failed("the envelope was changed after it was signed: base64 in another spelling", file=name, hint=ANEW)
     return content

@@ -68,7 +68,7 @@ def signing_key(value: str | None) -> Ed25519PrivateKey:
 
 
 def must_fit(key: Ed25519PrivateKey, file: Path) -> None:
-    """Refuse to sign with a key whose other half is none of the project's, or no more. Raises `BadInput`, `Tripped`."""
+    """Refuse to sign with a key whose other half is none of the project's, or no more. Raises `BadInput`, `Failed`."""
     known = public_keys(file).find(key_id(key.public_key()))
     if known is None:
         raise BadInput(f"the key in {VARIABLE} is not the other half of this public key", file=file)

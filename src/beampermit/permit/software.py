@@ -9,7 +9,7 @@ from typing import Any
 from beampermit.digest import digest_bytes, digest_file
 from beampermit.environments.choice import backend_of
 from beampermit.environments.sbom import DIGEST, LOCK, sbom
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 from beampermit.reading import read_json
 
 LARGEST = 256 * 2**20
@@ -18,7 +18,7 @@ LARGEST = 256 * 2**20
 def bill(file: Path, root: Path, locks: Sequence[str]) -> dict[str, str]:
     """The file's name and digest. It must be of all the locks that a permit binds, of no other, and hold what they do.
 
-    `locks` are files of the project at `root`. Raises `BadInput` for what is no bill of ours, `Tripped` for another.
+    `locks` are files of the project at `root`. Raises `BadInput` for what is no bill of ours, `Failed` for another.
     """
     content = read_json(file, limit=LARGEST)
     said = _locks(content)
@@ -27,14 +27,14 @@ def bill(file: Path, root: Path, locks: Sequence[str]) -> dict[str, str]:
         raise BadInput(f"this is no bill of materials with {DIGEST}", file=file, hint=again)
     for lock in locks:
         if said.pop(lock, None) != digest_bytes((root / lock).read_bytes().replace(b"\r\n", b"\n")):
-            raise Tripped(f"this bill of materials is not of the {lock} here", file=file, hint=again)
+            raise Failed(f"this bill of materials is not of the {lock} here", file=file, hint=again)
     if said:
         words = f"this bill of materials is of {next(iter(said))} as well, which is not in the commit"
-        raise Tripped(words, file=file, hint=f"git add or remove that lock, then {again}")
+        raise Failed(words, file=file, hint=f"git add or remove that lock, then {again}")
     made = sbom(backend_of(root).read(root), root.name)
     for part in ("components", "dependencies"):
         if content.get(part) != made[part]:
-            raise Tripped(f"the {part} of this bill of materials are not those of the locks", file=file, hint=again)
+            raise Failed(f"the {part} of this bill of materials are not those of the locks", file=file, hint=again)
     return {"file": file.name, "digest": digest_file(file)}
 
 

@@ -24,10 +24,10 @@ Digests = dict[str, Digest]
 
 
 class Judged(Record):
-    """A verdict that let the model pass. Only closed ones do, so nothing else can be written or read here."""
+    """A verdict that let the model pass. Only those that passed do, so nothing else can be written or read here."""
 
     id: Annotated[str, Field(pattern=r"^[A-Z]{3}\d{3}$")]
-    outcome: Literal["closed"]
+    outcome: Literal["passed"]
     reason: str
     where: Where
 
@@ -49,7 +49,7 @@ class Predicate(Record):
     variants: tuple[Bound, ...] = ()
     """The locks of its other accelerators, where each has a file of its own."""
     software: Bound | None = None
-    """The bill of materials that was made of the locks, where there is one: a paper beside the permit."""
+    """The bill of materials that was made of the locks, where there is one: a document beside the permit."""
     pipeline: Bound
     """dvc.lock."""
     contract: Bound
@@ -59,7 +59,7 @@ class Predicate(Record):
     """Path in the model's folder -> digest."""
     metrics: dict[str, Annotated[float, Field(strict=True)]]
     verdicts: Annotated[tuple[Judged, ...], Field(min_length=1)]
-    referee: str
+    checker: str
     """Version of the beampermit that assembled this."""
     issued: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
     """UTC."""

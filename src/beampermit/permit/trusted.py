@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beampermit.digest import digest_bytes
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -33,10 +33,10 @@ class PublicKey:
         return key_id(self.key)
 
     def must_hold(self, moment: datetime, what: str, name: Path | str) -> None:
-        """Raises `Tripped` where the key had expired at `moment`, when `what` happened."""
+        """Raises `Failed` where the key had expired at `moment`, when `what` happened."""
         if self.until is not None and moment > self.until:
             when, until = f"{moment:%Y-%m-%dT%H:%M:%SZ}", f"{self.until:%Y-%m-%d}"
-            raise Tripped(
+            raise Failed(
                 f"{what} at {when}, and the key {self.id[:19]}… is good until {until}",
                 file=name,
                 hint="beampermit permit keygen --out FOLDER, and add its permit.pub to the project's",

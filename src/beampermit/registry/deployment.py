@@ -8,7 +8,7 @@ from pathlib import Path
 from beampermit.contract import Contract
 from beampermit.digest import digest_file
 from beampermit.environments import Environment
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 from beampermit.models import probing
 from beampermit.models.metrics import said
 from beampermit.models.replay import replay
@@ -19,7 +19,7 @@ from beampermit.project import Project
 def deploy(project: Project, environment: Environment, permit: Statement, model: Path) -> None:
     """Replay the recorded inputs through the saved model in `model`: scores, metrics, time and memory are as judged.
 
-    Raises `Tripped` when the model does not load, a score is not the one that training gave, a metric is not the one
+    Raises `Failed` when the model does not load, a score is not the one that training gave, a metric is not the one
     that the permit names, or a prediction costs more than the budget; `BadInput` where the recorded inputs or scores
     are not here.
     """
@@ -43,20 +43,20 @@ def _same_bytes(project: Project, permit: Statement, file: str) -> None:
     if not project.path(file).is_file():
         raise BadInput("what the evaluation recorded is not here", file=file, hint="beampermit data pull")
     if digest_file(project.path(file)) != permit.predicate.dataset.get(file):
-        raise Tripped("these are not the bytes that the permit binds", file=file, hint="beampermit data pull")
+        raise Failed("these are not the bytes that the permit binds", file=file, hint="beampermit data pull")
 
 
 def _same_scores(scores: Path, recorded: Path, tolerance: float) -> None:
     problem = replay(scores, recorded, tolerance).problem
     if problem:
-        raise Tripped(f"as deployed, {problem}, more than {tolerance:g} apart", hint="beampermit check MDL005")
+        raise Failed(f"as deployed, {problem}, more than {tolerance:g} apart", hint="beampermit check MDL005")
 
 
 def _same_metrics(judged: dict[str, float], found: dict[str, float], contract: Contract) -> None:
     for metric in contract.metrics:
         then, now = judged.get(metric.name), found.get(metric.name)
         if then is None or now is None or abs(now - then) > contract.reproducibility.metric_tolerance:
-            raise Tripped(
+            raise Failed(
                 f"as deployed, {metric.name} is {_said(now)}; the permit says {_said(then)}",
                 hint="beampermit check REP PRF",
             )
@@ -65,7 +65,7 @@ def _same_metrics(judged: dict[str, float], found: dict[str, float], contract: C
 def _within_budget(scored: probing.Scored, contract: Contract) -> None:
     problems = scored.beyond(contract.budget)
     if problems:
-        raise Tripped(f"as deployed, {problems[0]}", hint="beampermit check MDL004")
+        raise Failed(f"as deployed, {problems[0]}", hint="beampermit check MDL004")
 
 
 def _said(value: float | None) -> str:

@@ -8,7 +8,7 @@ from beampermit.registry.ledger_state import Chronicle, State
 
 
 def table(chronicle: Chronicle, last: int | None = None) -> Any:
-    """Rich tables of events, all or the `last` ones, one for each model, oldest first; a lamp marks the champion."""
+    """Rich tables of events, all or the `last` ones, one for each model, oldest first; an icon marks the champion."""
     from rich.console import Group
     from rich.text import Text
 

@@ -18,7 +18,7 @@ from beampermit.git import Git, GitError
 from beampermit.processes import Finished
 from beampermit.project import Project
 from beampermit.registry.event import Event
-from beampermit.registry.ledger_state import LEDGER_FILE, MEND, Chronicle, State, line, read_last, read_lines
+from beampermit.registry.ledger_state import FIX, LEDGER_FILE, Chronicle, State, line, read_last, read_lines
 
 BRANCH = "refs/heads/beampermit-ledger"
 PATIENCE = 60.0
@@ -184,7 +184,7 @@ class Ledger:
         if known != head:
             found = self.git.read(head, LEDGER_FILE)
             if found is None:
-                raise BadInput(f"the branch beampermit-ledger holds no {LEDGER_FILE}", file=LEDGER_FILE, hint=MEND)
+                raise BadInput(f"the branch beampermit-ledger holds no {LEDGER_FILE}", file=LEDGER_FILE, hint=FIX)
             text = found
             self._kept = (head, text)
         return text

@@ -146,7 +146,7 @@ class Chronicle:
 
 
 LEDGER_FILE = "ledger.jsonl"
-MEND = "git log -p origin/beampermit-ledger"
+FIX = "git log -p origin/beampermit-ledger"
 
 
 def line(event: Event) -> str:
@@ -208,4 +208,4 @@ def _event(written: str, number: int) -> Event:
 
 
 def _bad(number: int, message: str) -> BadInput:
-    return BadInput(message, file=LEDGER_FILE, line=number, hint=MEND)
+    return BadInput(message, file=LEDGER_FILE, line=number, hint=FIX)

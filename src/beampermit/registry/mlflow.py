@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from beampermit.digest import digest_folder
-from beampermit.errors import BadInput, Outside, Tripped
+from beampermit.errors import BadInput, Failed, Outside
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 FILE_NAME = "mlflow.db"
@@ -131,10 +131,12 @@ class Registry:
             for key, value in tags.items():
                 self._client.set_model_version_tag(model, str(number), PREFIX + key, value)
 
-    def store(self, model: str, folder: Path, permit: str, papers: Mapping[str, str], digest: str | None = None) -> str:
+    def store(
+        self, model: str, folder: Path, permit: str, documents: Mapping[str, str], digest: str | None = None
+    ) -> str:
         """Keep the bytes of a model, and texts beside it, in a run that bears the permit's digest; give the run's id.
 
-        A run that an earlier attempt left is used again, whatever of it was already there. Raises `Tripped` where the
+        A run that an earlier attempt left is used again, whatever of it was already there. Raises `Failed` where the
         bytes that are about to leave have another digest than the one given.
         """
         with self._asked("does not take the model"), tempfile.TemporaryDirectory() as scratch:
@@ -142,9 +144,9 @@ class Registry:
             copy = Path(scratch, "model")
             shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("__pycache__"))
             if digest is not None and digest_folder(copy) != digest:
-                raise Tripped("the model was changed after it was judged", file=folder, hint="beampermit data pull")
+                raise Failed("the model was changed after it was judged", file=folder, hint="beampermit data pull")
             self._client.log_artifacts(run, str(copy), "model")
-            for name, text in papers.items():
+            for name, text in documents.items():
                 self._client.log_text(run, text, name)
             self._client.set_terminated(run)
             return run
@@ -218,11 +220,11 @@ class Registry:
         """Make one error of the many kinds that MLflow and its stores raise."""
         try:
             yield
-        except (BadInput, Outside, Tripped):
+        except (BadInput, Outside, Failed):
             raise
         except Exception as error:
             reason = self._without_secrets(_reason(error))
-            raise Outside(f"the registry {self.name} {what}: {reason}", hint=_mend(reason)) from None
+            raise Outside(f"the registry {self.name} {what}: {reason}", hint=_fix(reason)) from None
 
 
 def _version(found: Any) -> Version:
@@ -230,7 +232,7 @@ def _version(found: Any) -> Version:
     return Version(found.name, int(found.version), tags, found.run_id or "")
 
 
-def _mend(reason: str) -> str:
+def _fix(reason: str) -> str:
     if DENIED.search(reason):
         return (
             "renew MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or ask for the "

@@ -53,7 +53,7 @@ class Promotion:
     def run(self, reason: str = "") -> Moved:
         """Make the permit's model the champion, or say that it is already.
 
-        Raises `Tripped` where permit and project disagree, `Conflict` where somebody newer was first or the model is
+        Raises `Failed` where permit and project disagree, `Conflict` where somebody newer was first or the model is
         frozen, `Outside`.
         """
         self.watch("verify the permit")
@@ -110,8 +110,8 @@ class Promotion:
         if found is None:
             self.watch("store the model")
             model = self.project.path(self.project.contract.model.path)
-            papers = {"permit.dsse.json": self.signed.content.decode()}
-            run = self.registry.store(self.permit.name, model, self.permit.digest, papers, self.permit.model_digest)
+            documents = {"permit.dsse.json": self.signed.content.decode()}
+            run = self.registry.store(self.permit.name, model, self.permit.digest, documents, self.permit.model_digest)
             self.watch("register the version")
             self.registry.create_version(self.permit.name, run, permit=self.permit.digest, **self._made_from())
             found = self._find()

@@ -10,7 +10,7 @@ from typing import Any
 from beampermit.rehearsal.following import Watch
 from beampermit.rehearsal.record import NOT_PROVEN, RULES_NOT_PROVEN, Rehearsal, RehearsedJob, Result
 
-LAMPS = {
+ICONS = {
     Result.WAITING: "dim",
     Result.RUNNING: "cyan",
     Result.SUCCESS: "green",
@@ -98,6 +98,6 @@ def _rows(jobs: Any) -> Any:
     rows.add_column(overflow="ellipsis", no_wrap=True)
     for job in jobs:
         seconds = f"{job.seconds:.1f} s" if job.seconds else ""
-        lamp = Text("●", style=LAMPS[job.result])
-        rows.add_row(lamp, Text(job.name), Text(job.result), Text(seconds, style="dim"), Text(job.step, style="dim"))
+        icon = Text("●", style=ICONS[job.result])
+        rows.add_row(icon, Text(job.name), Text(job.result), Text(seconds, style="dim"), Text(job.step, style="dim"))
     return rows

@@ -195,9 +195,9 @@ class _State:
     def _why_skipped(self, others: Mapping[str, RehearsedJob]) -> str:
         if self.unmapped:
             return f"not run: no runner here carries the label {self.unmapped!r} (--runner {self.unmapped})"
-        open_ = [name for name in self.job.needs if name in others and others[name].result is not Result.SUCCESS]
-        if open_:
-            return f"not run: it needs {', '.join(open_)}"
+        unmet = [name for name in self.job.needs if name in others and others[name].result is not Result.SUCCESS]
+        if unmet:
+            return f"not run: it needs {', '.join(unmet)}"
         if self.job.conditions:
             return f"not run: its condition was not met: {' and '.join(self.job.conditions)}"
         return "not run: act gave it no result"

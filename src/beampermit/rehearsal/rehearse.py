@@ -59,7 +59,7 @@ def rehearse(
     `labels` are further runner labels that this machine stands for; `timeout` is in seconds; `keep` leaves the jobs'
     work trees where they are. Logs and artifacts stay in `.beampermit/rehearsals/<time>`.
 
-    Raises `BadInput` for names and files that are not there, `Tripped` where base and head cannot be merged, `Outside`
+    Raises `BadInput` for names and files that are not there, `Failed` where base and head cannot be merged, `Outside`
     after `timeout`.
     """
     start = time.perf_counter()

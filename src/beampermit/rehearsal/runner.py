@@ -102,7 +102,7 @@ def lay_out_programs(folder: Path) -> None:
 def environment(call: Call) -> dict[str, str]:
     """The variables that act and with it every job sees: few, for what is set here is not set on GitHub.
 
-    The folder of the referee that runs this rehearsal is not on the path: a job that fails to install one must fail.
+    The folder of the checker that runs this rehearsal is not on the path: a job that fails to install one must fail.
     """
     keep = {
         name: value

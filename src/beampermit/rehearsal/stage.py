@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import beampermit
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 from beampermit.git import Git
 from beampermit.workflows.own import own_root
 
@@ -30,7 +30,7 @@ class Clone:
 def clone_for_pull_request(git: Git, into: Path, base: str | None, head: str | None) -> Clone:
     """A clone of the merge of `head` into `base`, which is what GitHub checks out for a pull request.
 
-    Raises `BadInput` for a name that is no commit, `Tripped` where the two cannot be merged.
+    Raises `BadInput` for a name that is no commit, `Failed` where the two cannot be merged.
     """
     base_name = base or _default_base(git)
     base_commit, head_commit = _commit(git, base_name), _commit(git, head or "HEAD")
@@ -39,7 +39,7 @@ def clone_for_pull_request(git: Git, into: Path, base: str | None, head: str | N
     merged = made.try_("merge-tree", "--write-tree", "--name-only", base_commit, head_commit)
     if merged.code:
         files = ", ".join(merged.out.split("\n\n")[0].splitlines()[1:]) or merged.tail
-        raise Tripped(f"{head or 'HEAD'} cannot be merged into {base_name}: {files}", hint=f"git merge {base_name}")
+        raise Failed(f"{head or 'HEAD'} cannot be merged into {base_name}: {files}", hint=f"git merge {base_name}")
     # The merge is dated as its head is: the same two commits give the same merge, whenever they are rehearsed.
     date = git("show", "--no-patch", "--format=%cI", head_commit)
     person = {"NAME": ACTOR, "EMAIL": f"{ACTOR}@localhost", "DATE": date}

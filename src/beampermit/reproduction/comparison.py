@@ -9,7 +9,7 @@ from typing import Any
 
 from beampermit.contract import Contract, Metric
 from beampermit.datasets.tables import connect
-from beampermit.errors import Tripped
+from beampermit.errors import Failed
 from beampermit.models.metrics import said
 from beampermit.reproduction.record import TrainingRecord
 from beampermit.reproduction.weights import Likeness, Tensor, worst
@@ -86,12 +86,12 @@ class Compared(Record):
         return {**body, "tensors": [one.model_dump(mode="json") for one in order[:MOST_TENSORS]], "counts": counts}
 
 
-def pairs(judge: Contract, committed: dict[str, float], retrained: dict[str, float]) -> tuple[Pair, ...]:
+def pairs(base_contract: Contract, committed: dict[str, float], retrained: dict[str, float]) -> tuple[Pair, ...]:
     """The gated metrics side by side."""
-    tolerance = judge.reproducibility.metric_tolerance
+    tolerance = base_contract.reproducibility.metric_tolerance
     return tuple(
         _pair(metric.name, committed.get(metric.name), retrained.get(metric.name), tolerance)
-        for metric in judge.metrics
+        for metric in base_contract.metrics
     )
 
 
@@ -109,7 +109,7 @@ def machines(committed: dict[str, str], retrained: dict[str, str]) -> dict[str, 
 
 
 def predictions(before: Path, after: Path, tolerance: float | None) -> Predictions:
-    """Two tables of scores, row by row. Raises `Tripped` where they are not of the same rows and outputs, or where one
+    """Two tables of scores, row by row. Raises `Failed` where they are not of the same rows and outputs, or where one
     is a number and the other is none.
     """
     import numpy as np
@@ -117,16 +117,16 @@ def predictions(before: Path, after: Path, tolerance: float | None) -> Predictio
     with connect() as connection:
         old, new = (connection.read_parquet(str(path)) for path in (before, after))
         if old.columns != new.columns:
-            raise Tripped(f"the model now gives {', '.join(new.columns)}, and gave {', '.join(old.columns)}")
+            raise Failed(f"the model now gives {', '.join(new.columns)}, and gave {', '.join(old.columns)}")
         rows, again = (len(table) for table in (old, new))
         if rows != again:
-            raise Tripped(f"the model now gives {again} rows, and gave {rows}")
+            raise Failed(f"the model now gives {again} rows, and gave {rows}")
         columns = (old.fetchnumpy(), new.fetchnumpy())
     largest = 0.0
     for name, values in columns[0].items():
         was, now = np.asarray(values, float), np.asarray(columns[1][name], float)
         if (spoilt := np.isfinite(was) != np.isfinite(now)).any():
-            raise Tripped(f"{name} of {int(spoilt.sum())} rows is finite for one of the models and not for the other")
+            raise Failed(f"{name} of {int(spoilt.sum())} rows is finite for one of the models and not for the other")
         largest = max(largest, float(np.abs(was - now)[np.isfinite(was)].max(initial=0.0)))
     return Predictions(rows=rows, largest=largest, within=tolerance is None or largest <= tolerance)
 
@@ -202,12 +202,12 @@ class Spreads(Record):
 
 
 def spread(
-    judge: Contract, metrics: Mapping[int, Mapping[str, float]], records: Mapping[int, TrainingRecord]
+    base_contract: Contract, metrics: Mapping[int, Mapping[str, float]], records: Mapping[int, TrainingRecord]
 ) -> Spreads:
-    """Judge `metrics`, seed -> name -> value. Raises `Tripped` where a seed lacks one that is gated."""
-    rule = judge.reproducibility
+    """Judge `metrics`, seed -> name -> value. Raises `Failed` where a seed lacks one that is gated."""
+    rule = base_contract.reproducibility
     tolerance = rule.metric_tolerance if rule.seed_tolerance is None else rule.seed_tolerance
-    found = tuple(_spread(metric, metrics, tolerance) for metric in judge.metrics)
+    found = tuple(_spread(metric, metrics, tolerance) for metric in base_contract.metrics)
     outside = [one for one in found if not one.within]
     because = (_stuck(records) or _apart(outside)) if outside else ()
     return Spreads(metrics=found, tolerance=tolerance, because=because)
@@ -216,7 +216,7 @@ def spread(
 def _spread(metric: Metric, metrics: Mapping[int, Mapping[str, float]], tolerance: float) -> Spread:
     lacking = [seed for seed, found in metrics.items() if metric.name not in found]
     if lacking:
-        raise Tripped(f"{metric.name} is not among the metrics of seed {lacking[0]}")
+        raise Failed(f"{metric.name} is not among the metrics of seed {lacking[0]}")
     values = {seed: found[metric.name] for seed, found in metrics.items()}
     width = max(values.values()) - min(values.values())
     scale = max(1.0, *(abs(value) for value in values.values()))

@@ -259,7 +259,7 @@ class Prepared:
 def prepared(project: Project, commit: str, watch: Watcher) -> Iterator[Prepared]:
     """Make `commit` ready. What an interrupted run has left is removed first; its finished trainings are kept.
 
-    Raises `Tripped` for data that are missing or wrong, `Outside` for a remote that does not answer, `BadInput` for a
+    Raises `Failed` for data that are missing or wrong, `Outside` for a remote that does not answer, `BadInput` for a
     project that cannot be trained again, `Conflict` while another reproduction runs.
     """
     with workshop(project) as shop:

@@ -13,7 +13,7 @@ from typing import Any
 from beampermit.contract import Contract
 from beampermit.digest import digest_folder
 from beampermit.environments import Environment
-from beampermit.errors import Tripped
+from beampermit.errors import Failed
 from beampermit.models import probing
 from beampermit.models.metrics import read_metrics
 from beampermit.project import Project
@@ -55,7 +55,7 @@ class Reproduction(Record):
 
 def reproduce(
     project: Project,
-    judge: Contract,
+    base_contract: Contract,
     commit: str,
     environments: Environments,
     *,
@@ -64,16 +64,16 @@ def reproduce(
     out: Path | None = None,
     watch: Watcher = lambda _: None,
 ) -> Reproduction:
-    """Train `commit` again with its own seed, and with `seeds`, in clean work trees; `judge` holds the tolerances.
+    """Train `commit` again with its own seed, and with `seeds`, in clean work trees; `base_contract` holds tolerances.
 
     `digest` is that of the model which the commit is to have, where it is known from elsewhere. `out` is a folder for
-    what the trainings left, however they ended. Raises as `prepared` does, and `Tripped` for another model, and where a
+    what the trainings left, however they ended. Raises as `prepared` does, and `Failed` for another model, and where a
     training fails.
     """
     began = time.monotonic()
     with prepared(project, commit, watch) as ready, ExitStack() as stack:
         if digest and digest_folder(ready.model) != digest:
-            raise Tripped(
+            raise Failed(
                 f"commit {commit[:12]} has another model than the one in service, whose digest is {digest[:19]}",
                 file="dvc.lock",
                 hint="beampermit history",
@@ -88,9 +88,9 @@ def reproduce(
         done = train(chain([ready.order()], ready.orders(others, stack)), environment, watch)
         own = next(one for one in done if one.seed == ready.seed)
         watch("comparing")
-        compared = _compared(ready, judge, own, environment)
+        compared = _compared(ready, base_contract, own, environment)
         found = diagnose(compared, ready.record, _record(ready, own), lambda: _repeats(ready, own, environment, watch))
-        spreads = _spread(ready, judge, [one for one in done if one.seed in seeds]) if seeds else None
+        spreads = _spread(ready, base_contract, [one for one in done if one.seed in seeds]) if seeds else None
         return _told(ready, found, compared, spreads, began, done)
 
 
@@ -101,13 +101,13 @@ def _unlike(ready: Prepared) -> Diagnosis | None:
     return Diagnosis(kind=Kind.CODE, because=ready.other_code) if ready.other_code else None
 
 
-def _compared(ready: Prepared, judge: Contract, done: Retrained, environment: Environment) -> Compared:
+def _compared(ready: Prepared, base_contract: Contract, done: Retrained, environment: Environment) -> Compared:
     metrics = read_metrics(done.folder / ready.contract.evaluation.metrics, ready.contract.evaluation.metrics)
-    tensors = _tensors(ready, judge, done)
+    tensors = _tensors(ready, base_contract, done)
     alike = all(one.likeness is Likeness.IDENTICAL for one in tensors)
     same = alike and all(done.outputs.get(path) == oid for path, oid in ready.plan.outputs.items())
     found = Compared(
-        metrics=pairs(judge, ready.metrics, metrics),
+        metrics=pairs(base_contract, ready.metrics, metrics),
         tensors=tensors,
         predictions=None,
         machine=machines(ready.record.machine, _record(ready, done).machine),
@@ -115,15 +115,15 @@ def _compared(ready: Prepared, judge: Contract, done: Retrained, environment: En
     if same:
         return found
     try:
-        return found.model_copy(update={"predictions": _predictions(ready, judge, environment)})
-    except Tripped as error:
+        return found.model_copy(update={"predictions": _predictions(ready, base_contract, environment)})
+    except Failed as error:
         if found.within:
             raise
         # It is another model already: why is worth more than that this one cannot even be asked here.
         return found.model_copy(update={"unscored": str(error)})
 
 
-def _tensors(ready: Prepared, judge: Contract, done: Retrained) -> tuple[weights.Tensor, ...]:
+def _tensors(ready: Prepared, base_contract: Contract, done: Retrained) -> tuple[weights.Tensor, ...]:
     several = len(ready.plan.weights) > 1
     folder = f"{ready.contract.model.path}/"
     return tuple(
@@ -132,13 +132,13 @@ def _tensors(ready: Prepared, judge: Contract, done: Retrained) -> tuple[weights
         for tensor in weights.compare(
             ready.model / packaged.removeprefix(folder),
             done.folder / first,
-            judge.reproducibility.weight_tolerance,
+            base_contract.reproducibility.weight_tolerance,
             prefix=f"{packaged.removeprefix(folder)}: " if several else "",
         )
     )
 
 
-def _predictions(ready: Prepared, judge: Contract, environment: Environment) -> Predictions:
+def _predictions(ready: Prepared, base_contract: Contract, environment: Environment) -> Predictions:
     """Both saved models on the reference set, each in a clean process."""
     contract = ready.contract
     if ready.plan.packaging:
@@ -148,7 +148,7 @@ def _predictions(ready: Prepared, judge: Contract, environment: Environment) -> 
     was, now = ready.results / "committed.parquet", ready.results / "retrained.parquet"
     probing.score(environment, ready.model, inputs, was, columns)
     probing.score(environment, ready.tree / contract.model.path, inputs, now, columns)
-    return predictions(was, now, judge.reproducibility.prediction_tolerance)
+    return predictions(was, now, base_contract.reproducibility.prediction_tolerance)
 
 
 def _repeats(ready: Prepared, done: Retrained, environment: Environment, watch: Watcher) -> bool:
@@ -159,10 +159,10 @@ def _repeats(ready: Prepared, done: Retrained, environment: Environment, watch: 
     )
 
 
-def _spread(ready: Prepared, judge: Contract, done: list[Retrained]) -> Spreads:
+def _spread(ready: Prepared, base_contract: Contract, done: list[Retrained]) -> Spreads:
     file = ready.contract.evaluation.metrics
     metrics = {one.seed: read_metrics(one.folder / file, f"seed {one.seed}: {file}") for one in done}
-    return spread(judge, metrics, {one.seed: _record(ready, one) for one in done})
+    return spread(base_contract, metrics, {one.seed: _record(ready, one) for one in done})
 
 
 def _record(ready: Prepared, done: Retrained) -> TrainingRecord:

@@ -16,7 +16,7 @@ from typing import Any
 
 from beampermit.datasets.bound import bound
 from beampermit.environments import Environment
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 from beampermit.files import replacing, write_json
 from beampermit.models.probing import clean_variables
 from beampermit.processes import stop
@@ -68,7 +68,7 @@ def train(
 ) -> list[Retrained]:
     """Fulfil orders, as many at a time as there are cores, one thread each; a tree is made when its turn comes.
 
-    Each training that ends is kept at once, so that a killed run loses none. Raises `Tripped` when one fails.
+    Each training that ends is kept at once, so that a killed run loses none. Raises `Failed` when one fails.
     """
     free = at_once or _cores()
     running: list[_Training] = []
@@ -96,7 +96,7 @@ def train(
 
 
 def run_stages(tree: Path, stages: Sequence[str], environment: Environment, logs: Path) -> None:
-    """Run stages in a tree that was trained in; `logs` is a folder for what they print. Raises `Tripped`."""
+    """Run stages in a tree that was trained in; `logs` is a folder for what they print. Raises `Failed`."""
     order = Order(seed=0, tree=tree, stages=stages, keep=(), results=logs)
     with _started(order, environment) as running:
         running.child.wait()
@@ -165,7 +165,7 @@ class _Training:
         for path in order.keep:
             made = order.tree / path
             if made.is_symlink() or not made.is_file():
-                raise Tripped(f"seed {order.seed}: training left no {path}", file="dvc.yaml")
+                raise Failed(f"seed {order.seed}: training left no {path}", file="dvc.yaml")
             (order.results / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(made, order.results / path)
         found = Retrained(order.seed, order.results, _outputs(order.tree), time.monotonic() - self.began)
@@ -173,12 +173,12 @@ class _Training:
         return found
 
     def must_have_ended_well(self) -> None:
-        """Raises `Tripped` with what was printed last."""
+        """Raises `Failed` with what was printed last."""
         if self.child.returncode:
             lines = [line.strip() for line in self.log.read_text(encoding="utf-8", errors="replace").splitlines()]
             said = [line for line in lines if line and not line.startswith("ERROR: failed to reproduce")]
             why = said[-1] if said else f"exit status {self.child.returncode}"
-            raise Tripped(
+            raise Failed(
                 f"seed {self.order.seed}: the stages cannot be run again: {why}", file="dvc.yaml", hint="dvc repro"
             )
 

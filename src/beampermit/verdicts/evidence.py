@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from beampermit.errors import BadInput
 from beampermit.permit.statement import Statement
-from beampermit.verdicts.merge import judged
+from beampermit.verdicts.merge import merge_verdict_files
 from beampermit.verdicts.verdict import Outcome, Record, Verdict
 
 UNCERTAINTY = ("PRF002", "REP001", "REP002", "REP003")
@@ -70,7 +70,7 @@ class Groups(Record):
 
 def read(folder: Path, commit: str) -> tuple[Verdict, ...]:
     """The verdicts below a folder, which must be about `commit`. Raises `BadInput` for a file of no use."""
-    found = judged(folder, {}, commit)
+    found = merge_verdict_files(folder, {}, commit)
     if found.unread:
         raise BadInput(found.unread[0], hint="beampermit check --out verdicts/all.json")
     return found.verdicts
@@ -86,8 +86,8 @@ def groups(verdicts: Iterable[Verdict]) -> Groups:
 
 
 def uncertainty(verdicts: Iterable[Verdict], permit: Statement | None) -> dict[str, str]:
-    """Id -> what it said, of closed verdicts; those given, else those of the permit."""
-    given = {verdict.id: verdict.reason for verdict in verdicts if verdict.outcome is Outcome.CLOSED}
+    """Id -> what it said, of passed verdicts; those given, else those of the permit."""
+    given = {verdict.id: verdict.reason for verdict in verdicts if verdict.outcome is Outcome.PASSED}
     signed = {verdict.id: verdict.reason for verdict in permit.predicate.verdicts} if permit else {}
     found = {**signed, **given}
     return {id: found[id] for id in UNCERTAINTY if id in found}

@@ -9,29 +9,29 @@ from pathlib import Path
 from beampermit.errors import BadInput
 from beampermit.verdicts.verdict import Outcome, Verdict, VerdictFile, Where, read_verdicts
 
-ORDER = (Outcome.TRIPPED, Outcome.ERROR, Outcome.SKIPPED, Outcome.CLOSED)
+ORDER = (Outcome.FAILED, Outcome.ERROR, Outcome.SKIPPED, Outcome.PASSED)
 """Worst first: where two jobs judged the same interlock, the worse word counts."""
-LAMPS = {Outcome.CLOSED: "✅", Outcome.TRIPPED: "❌", Outcome.SKIPPED: "⏭️", Outcome.ERROR: "⚠️"}
+ICONS = {Outcome.PASSED: "✅", Outcome.FAILED: "❌", Outcome.SKIPPED: "⏭️", Outcome.ERROR: "⚠️"}
 MOST = 500
 
 
 @dataclass(frozen=True)
-class Judged:
+class MergedVerdicts:
     """Verdicts by id, worst first; ids of `missing` ones with their titles; a line for each file that is of no use.
 
-    `places` are the machines and CI runs that verdicts were made on, `referees` the versions that made them.
+    `places` are the machines and CI runs that verdicts were made on, `checkers` the versions that made them.
     """
 
     verdicts: tuple[Verdict, ...]
     missing: dict[str, str]
     unread: tuple[str, ...] = ()
     places: tuple[str, ...] = ()
-    referees: tuple[str, ...] = ()
+    checkers: tuple[str, ...] = ()
 
     @property
-    def open(self) -> tuple[Verdict, ...]:
-        """All that are not closed, and due."""
-        return tuple(verdict for verdict in self.verdicts if not verdict.closed and not verdict.until)
+    def not_passed(self) -> tuple[Verdict, ...]:
+        """All that did not pass and are due."""
+        return tuple(verdict for verdict in self.verdicts if not verdict.passed and not verdict.until)
 
     @property
     def put_off(self) -> tuple[Verdict, ...]:
@@ -39,35 +39,35 @@ class Judged:
         return tuple(verdict for verdict in self.verdicts if verdict.until)
 
     @property
-    def closed(self) -> tuple[Verdict, ...]:
+    def passed(self) -> tuple[Verdict, ...]:
         """All that are."""
-        return tuple(verdict for verdict in self.verdicts if verdict.closed)
+        return tuple(verdict for verdict in self.verdicts if verdict.passed)
 
     @property
-    def to_mend(self) -> tuple[Verdict, ...]:
-        """Those with something to do about: tripped ones and errors."""
-        return tuple(verdict for verdict in self.verdicts if verdict.outcome in (Outcome.TRIPPED, Outcome.ERROR))
+    def to_fix(self) -> tuple[Verdict, ...]:
+        """Those with something to do about: failed ones and errors."""
+        return tuple(verdict for verdict in self.verdicts if verdict.outcome in (Outcome.FAILED, Outcome.ERROR))
 
     @property
-    def all_closed(self) -> bool:
-        """Whether every expected interlock that is due has a closed verdict and every file could be used."""
-        return bool(self.closed) and not (self.open or self.missing or self.unread)
+    def all_passed(self) -> bool:
+        """Whether every expected interlock that is due has a passed verdict and every file could be used."""
+        return bool(self.passed) and not (self.not_passed or self.missing or self.unread)
 
     @property
     def headline(self) -> str:
-        """One line: `All 23 interlocks closed`, or what is open, by name."""
-        if self.all_closed:
+        """One line: `All 23 interlocks passed`, or what did not pass, by name."""
+        if self.all_passed:
             later = f", {', '.join(verdict.id for verdict in self.put_off)} put off until the release"
-            return f"All {len(self.closed)} interlocks closed{later if self.put_off else ''}"
-        tripped, broken, skipped = (
-            [verdict.id for verdict in self.open if verdict.outcome is outcome]
-            for outcome in (Outcome.TRIPPED, Outcome.ERROR, Outcome.SKIPPED)
+            return f"All {len(self.passed)} interlocks passed{later if self.put_off else ''}"
+        failed, broken, skipped = (
+            [verdict.id for verdict in self.not_passed if verdict.outcome is outcome]
+            for outcome in (Outcome.FAILED, Outcome.ERROR, Outcome.SKIPPED)
         )
         groups = (
-            ("tripped", tripped, True),
+            ("failed", failed, True),
             ("could not be judged", broken, True),
-            # What is skipped mostly follows from what tripped: its names only where nothing did.
-            ("skipped", skipped, not (tripped or broken)),
+            # What is skipped mostly follows from what failed: its names only where nothing did.
+            ("skipped", skipped, not (failed or broken)),
             ("without a verdict", list(self.missing), True),
         )
         said = [f"{len(ids)} {word}{_named(ids) if named else ''}" for word, ids, named in groups if ids]
@@ -76,7 +76,7 @@ class Judged:
         return "; ".join(said) or "No verdict at all"
 
 
-def judged(folder: Path, expected: Mapping[str, str], commit: str) -> Judged:
+def merge_verdict_files(folder: Path, expected: Mapping[str, str], commit: str) -> MergedVerdicts:
     """Merge the files of verdicts below `folder`, which must be about `commit`; `expected` are ids and titles."""
     unread: list[str] = []
     files: list[VerdictFile] = []
@@ -92,23 +92,23 @@ def judged(folder: Path, expected: Mapping[str, str], commit: str) -> Judged:
             continue
         files.append(found)
     found = (verdict for file in files for verdict in file.verdicts)
-    return merged(
+    return merge_verdicts(
         found,
         expected,
         unread=tuple(unread),
         places=tuple(dict.fromkeys(_place(file.where) for file in files)),
-        referees=tuple(dict.fromkeys(file.referee for file in files)),
+        checkers=tuple(dict.fromkeys(file.checker for file in files)),
     )
 
 
-def merged(
+def merge_verdicts(
     found: Iterable[Verdict],
     expected: Mapping[str, str],
     *,
     unread: tuple[str, ...] = (),
     places: tuple[str, ...] = (),
-    referees: tuple[str, ...] = (),
-) -> Judged:
+    checkers: tuple[str, ...] = (),
+) -> MergedVerdicts:
     """One verdict an id, the worst that was given; what was `expected` and not given is missing."""
     verdicts: dict[str, Verdict] = {}
     for verdict in found:
@@ -116,7 +116,7 @@ def merged(
         if known is None or ORDER.index(verdict.outcome) < ORDER.index(known.outcome):
             verdicts[verdict.id] = verdict
     missing = {id: title for id, title in expected.items() if id not in verdicts}
-    return Judged(ranked(verdicts.values(), tuple(expected)), missing, unread, places, referees)
+    return MergedVerdicts(ranked(verdicts.values(), tuple(expected)), missing, unread, places, checkers)
 
 
 def ranked(verdicts: Iterable[Verdict], order: Sequence[str] = ()) -> tuple[Verdict, ...]:

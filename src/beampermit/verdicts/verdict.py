@@ -1,4 +1,4 @@
-"""What an interlock says: closed, tripped, skipped or error. Only closed is closed."""
+"""What an interlock says: passed, failed, skipped or error. Only `passed` counts."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Record(BaseModel):
 
 
 class Outcome(StrEnum):
-    """`skipped` and `error` never count as closed."""
+    """`skipped` and `error` never count as passed."""
 
-    CLOSED = "closed"
-    TRIPPED = "tripped"
+    PASSED = "passed"
+    FAILED = "failed"
     SKIPPED = "skipped"
     ERROR = "error"
 
@@ -58,9 +58,9 @@ class Verdict(Record):
         return self.id[:3]
 
     @property
-    def closed(self) -> bool:
-        """True for `closed` alone."""
-        return self.outcome is Outcome.CLOSED
+    def passed(self) -> bool:
+        """True for `passed` alone."""
+        return self.outcome is Outcome.PASSED
 
 
 class Where(Record):
@@ -73,10 +73,10 @@ class Where(Record):
 
 
 class VerdictFile(Record):
-    """What one job found, at one commit, by one referee."""
+    """What one job found, at one commit, by one checker."""
 
     beampermit: int = 1
-    referee: str
+    checker: str
     commit: str
     tree: str
     base: str | None = None
@@ -99,6 +99,6 @@ def read_verdicts(path: Path) -> VerdictFile:
 
 
 def exit_code(verdicts: Iterable[Verdict]) -> int:
-    """The exit code of a set of verdicts: 1 if one tripped, else the worst reason it could not be judged, else 0."""
+    """The exit code of a set of verdicts: 1 if one failed, else the worst reason it could not be judged, else 0."""
     codes = {verdict.exit_code for verdict in verdicts}
     return 1 if 1 in codes else max(codes, default=0)

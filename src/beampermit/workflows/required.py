@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from beampermit.errors import Tripped
+from beampermit.errors import Failed
 from beampermit.workflows.lint.reach import Reached, Walk
 from beampermit.workflows.workflow import FOLDER, Workflow, read_workflow
 
@@ -27,19 +27,19 @@ class Reported:
 def find_permit(texts: Mapping[str, str], own: Mapping[str, str]) -> Reported:
     """The one job `permit` that pull requests start; its check is called `<calling job> / permit`.
 
-    Raises `Tripped` where there is none, where there are several, or where GitHub could call it passed without a run.
+    Raises `Failed` where there is none, where there are several, or where GitHub could call it passed without a run.
     """
     workflows = {file: read_workflow(text, file) for file, text in texts.items() if file.startswith(f"{FOLDER}/")}
     walk = Walk(workflows, {file: read_workflow(text, file) for file, text in own.items()})
     found = [(entry, job) for entry in workflows.values() for job in walk.jobs(entry) if _on_heads(entry)]
     permits = [(entry, job) for entry, job in found if _is_permit(job) and PULL_REQUEST in entry.events]
     if not permits:
-        raise Tripped(f"no job called {NAME!r} is started by pull requests: no check can be required", file=FOLDER)
+        raise Failed(f"no job called {NAME!r} is started by pull requests: no check can be required", file=FOLDER)
     entry, permit = permits[0]
     others = [(other, job) for other, job in found if job.name == permit.name and (other, job) != (entry, permit)]
     if others or len(permits) > 1:
         second, job = (others or permits[1:])[0]
-        raise Tripped(
+        raise Failed(
             f"{job.name!r} is reported here and by {entry.file}: one of the two would do; rename one",
             file=second.file,
             line=job.outside[1] if job.outside else job.job.line,
@@ -49,10 +49,10 @@ def find_permit(texts: Mapping[str, str], own: Mapping[str, str]) -> Reported:
 
 
 def _must_always_run(permit: Reached, entry: Workflow) -> None:
-    """A required check that is skipped counts as passed. Raises `Tripped`."""
+    """A required check that is skipped counts as passed. Raises `Failed`."""
     condition = permit.job.condition.removeprefix("${{").removesuffix("}}").strip()
     if (permit.job.needs or condition) and condition != "always()":
-        raise Tripped(
+        raise Failed(
             f"the job {permit.name!r} can be skipped, which GitHub counts as passed; give it `if: always()`",
             file=entry.file,
             line=permit.outside[1] if permit.outside else permit.job.line,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from beampermit.environments import Environment
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 from beampermit.interlocks.interlock import Finding
 from beampermit.interlocks.model import Examined
 from beampermit.interlocks.performance import PRF002, PRF003
@@ -76,7 +76,7 @@ class Arena:
         folder.mkdir(exist_ok=True)
         project = Project(self.project.root, base="main")
         return PRF002().check(
-            project, project.contract, project.judge, HERE, SavedModel(folder, "model", {}), EVENT,
+            project, project.contract, project.base_contract, HERE, SavedModel(folder, "model", {}), EVENT,
             evaluated or self.evaluated(challenger), Examined(None, None, self.scores("challenger", challenger)),
         )  # fmt: skip
 
@@ -84,7 +84,7 @@ class Arena:
         """What PRF003 says of a model that is wrong on these rows."""
         project = Project(self.project.root)
         examined = Examined(None, None, self.scores("challenger", wrong))
-        return PRF003().check(project, project.contract, project.judge, HERE, examined)
+        return PRF003().check(project, project.contract, project.base_contract, HERE, examined)
 
 
 EVENT = Event(
@@ -134,7 +134,7 @@ SOME = (SHOT * 7 + DEVICE * 3 + PLANE) % 23 == 0
 
 def test_a_model_that_is_right_more_often_is_not_worse_and_the_interval_is_told(arena: Arena) -> None:
     finding = arena.against(SOME, NONE)
-    assert finding.outcome is Outcome.CLOSED
+    assert finding.outcome is Outcome.PASSED
     assert "not worse than version 3: auc 1 against 0.95" in finding.reason
     better = finding.evidence["better_by"]["auc"]
     assert 0 < better["low"] <= better["better"] <= better["high"]
@@ -142,13 +142,13 @@ def test_a_model_that_is_right_more_often_is_not_worse_and_the_interval_is_told(
 
 def test_the_same_answers_from_another_model_have_an_interval_of_nothing(arena: Arena) -> None:
     finding = arena.against(SOME, SOME)
-    assert finding.outcome is Outcome.CLOSED
+    assert finding.outcome is Outcome.PASSED
     assert finding.evidence["better_by"]["auc"] == {"better": 0.0, "low": 0.0, "high": 0.0}
 
 
-def test_a_model_that_is_worse_beyond_the_margin_trips(arena: Arena) -> None:
+def test_a_model_that_is_worse_beyond_the_margin_fails(arena: Arena) -> None:
     finding = arena.against(NONE, SOME)
-    assert finding.outcome is Outcome.TRIPPED
+    assert finding.outcome is Outcome.FAILED
     assert "worse than the champion's 1 (version 3) by more than 0.005" in finding.reason
 
 
@@ -158,7 +158,7 @@ def test_better_on_average_is_not_enough_where_the_interval_crosses_the_margin(a
     challenger = (DEVICE == 5) & ~((SHOT < 2) & (PLANE == 0))
     finding = arena.against(champion, challenger)
     assert finding.evidence["better_by"]["auc"]["better"] > 0
-    assert finding.outcome is Outcome.TRIPPED
+    assert finding.outcome is Outcome.FAILED
     assert "and may be worse by" in finding.reason
     assert "0.005 allowed" in finding.reason
 
@@ -167,7 +167,7 @@ def test_the_margin_is_the_base_branchs(arena: Arena, git: Callable[..., str]) -
     git("switch", "--quiet", "--create", "change")
     replace(arena.project.root / "contract.yaml", "champion_margin: 0.005", "champion_margin: 0.5")
     git("commit", "--quiet", "--all", "--message", "A generous margin")
-    assert arena.against(NONE, SOME).outcome is Outcome.TRIPPED
+    assert arena.against(NONE, SOME).outcome is Outcome.FAILED
 
 
 def test_the_intervals_stay_though_a_pull_request_takes_their_command_away(
@@ -187,12 +187,12 @@ def test_without_a_command_for_intervals_the_numbers_alone_are_compared_and_the_
     contract.write_text("".join(line for line in contract.read_text().splitlines(True) if "weighted:" not in line))
     git("commit", "--quiet", "--all", "--message", "No intervals")
     finding = arena.against(SOME, NONE)
-    assert finding.outcome is Outcome.CLOSED
+    assert finding.outcome is Outcome.PASSED
     assert "without intervals: the contract names no evaluation.weighted" in finding.reason
 
 
-def test_intervals_of_other_metrics_than_those_that_are_judged_trip(arena: Arena) -> None:
-    with pytest.raises(Tripped, match=r"evaluation\.weighted gives auc 1 where each row counts once"):
+def test_intervals_of_other_metrics_than_those_that_are_judged_fail(arena: Arena) -> None:
+    with pytest.raises(Failed, match=r"evaluation\.weighted gives auc 1 where each row counts once"):
         arena.against(SOME, NONE, {"auc": 0.99, "false_alarm_rate": 0.0})
 
 
@@ -205,11 +205,11 @@ WRONG_OUTPUT = {
 
 
 @pytest.mark.parametrize("defect", WRONG_OUTPUT)
-def test_an_evaluation_that_gives_something_else_trips(arena: Arena, defect: str) -> None:
+def test_an_evaluation_that_gives_something_else_fails(arena: Arena, defect: str) -> None:
     text, words = WRONG_OUTPUT[defect]
     text = '{"auc": [' + ", ".join(['"a"'] * 1001) + "]}" if "*" in text else text
     (arena.project.root / "evaluate.py").write_text(f"import sys; open(sys.argv[3], 'w').write({text!r})")
-    with pytest.raises(Tripped, match=words):
+    with pytest.raises(Failed, match=words):
         arena.against(SOME, NONE)
 
 
@@ -219,14 +219,14 @@ def gate(arena: Arena, by: str, least: float = 0.9) -> None:
     )
 
 
-def test_a_contract_that_gates_no_subgroup_is_closed_and_says_so(arena: Arena) -> None:
+def test_a_contract_that_gates_no_subgroup_passes_and_says_so(arena: Arena) -> None:
     assert arena.grouped(NONE).reason == "the contract gates no subgroup"
 
 
-def test_every_group_that_passes_closes_it_and_the_worst_is_named(arena: Arena) -> None:
+def test_it_passes_where_every_group_does_and_the_worst_is_named(arena: Arena) -> None:
     gate(arena, "plane")
     finding = arena.grouped((PLANE == 1) & (SHOT == 0))
-    assert finding.outcome is Outcome.CLOSED
+    assert finding.outcome is Outcome.PASSED
     assert finding.reason == "auc by plane 0.95 at worst, where it is Y (at least 0.9)"
     rows = finding.evidence["subgroups"]
     assert [(row["group"], row["rows"], row["value"]) for row in rows] == [(["X"], 200, 1.0), (["Y"], 200, 0.95)]
@@ -234,10 +234,10 @@ def test_every_group_that_passes_closes_it_and_the_worst_is_named(arena: Arena) 
     assert 0.8 < rows[1]["low"] < 0.95 < rows[1]["high"] <= 1, "one shot of twenty is wrong: drawn twice, or not at all"
 
 
-def test_a_group_below_its_gate_trips_though_the_whole_passes(arena: Arena) -> None:
+def test_a_group_below_its_gate_fails_though_the_whole_passes(arena: Arena) -> None:
     gate(arena, "plane")
     finding = arena.grouped((PLANE == 1) & (SHOT < 4))
-    assert finding.outcome is Outcome.TRIPPED
+    assert finding.outcome is Outcome.FAILED
     assert finding.reason == "auc where plane is Y is 0.8 on 200 rows, the gate asks for at least 0.9"
 
 
@@ -250,7 +250,7 @@ def test_a_family_of_devices_comes_from_the_device_table(arena: Arena) -> None:
     assert finding.reason.startswith("auc where family is stripline is 0 on 40 rows")
     assert (["(not in the device table)"], 40) in [(row["group"], row["rows"]) for row in finding.evidence["subgroups"]]
     (arena.project.root / "devices.csv").write_text("device,family\nBPM.1,a\nBPM.1,b\n")
-    with pytest.raises(Tripped, match=r"BPM\.1 has two values of 'family'"):
+    with pytest.raises(Failed, match=r"BPM\.1 has two values of 'family'"):
         arena.grouped(NONE)
 
 
@@ -275,7 +275,7 @@ def test_combinations_of_gated_columns_are_measured_though_no_gate_asks_for_them
     gate(arena, "plane, gate: 0.7}, {by: family", 0.4)
     with_families(arena)
     finding = arena.grouped(CORNER)
-    assert finding.outcome is Outcome.CLOSED
+    assert finding.outcome is Outcome.PASSED
     found = crossed(finding)
     assert {group: (row["rows"], row["value"], row["gate"]) for group, row in found.items()} == {
         ("X", "button"): (160, 1.0, None),
@@ -286,11 +286,11 @@ def test_combinations_of_gated_columns_are_measured_though_no_gate_asks_for_them
     assert {row["metric"] for row in found.values()} == {"auc"}
 
 
-def test_a_combination_below_its_gate_trips_though_each_group_by_itself_passes(arena: Arena) -> None:
+def test_a_combination_below_its_gate_fails_though_each_group_by_itself_passes(arena: Arena) -> None:
     gate(arena, "plane, gate: 0.7}, {by: [plane, family]", 0.5)
     with_families(arena)
     finding = arena.grouped(CORNER)
-    assert finding.outcome is Outcome.TRIPPED
+    assert finding.outcome is Outcome.FAILED
     words = "auc where plane is Y and family is stripline is 0 on 40 rows, the gate asks for at least 0.5"
     assert finding.reason == words
     assert arena.grouped(NONE).reason == (
@@ -311,7 +311,7 @@ def test_a_combination_of_too_few_rows_has_no_number_and_passes_no_gate(arena: A
     write(file, **table, optics=few, faulty=arena.faulty)
     gate(arena, "[plane, optics]")
     finding = arena.grouped(NONE)
-    assert finding.outcome is Outcome.TRIPPED
+    assert finding.outcome is Outcome.FAILED
     assert finding.reason == (
         "auc where plane is X and optics is rare rests on 4 rows, too few to judge by: 10 at least; "
         "auc where plane is Y and optics is rare rests on 4 rows, too few to judge by: 10 at least"
@@ -332,11 +332,11 @@ def test_combinations_without_a_row_are_counted(arena: Arena) -> None:
 def test_a_cross_of_many_values_is_left_out_and_named_or_refused_where_a_gate_asks_for_it(arena: Arena) -> None:
     gate(arena, "plane, gate: 0.7}, {by: device, gate: 0.1}, {by: acquisition", 0.1)
     finding = arena.grouped(NONE)
-    assert finding.outcome is Outcome.CLOSED
+    assert finding.outcome is Outcome.PASSED
     assert finding.evidence["left_out"] == [{"by": ["device", "acquisition"], "cells": 200}]
     assert len(crossed(finding)) == 20 + 40
     replace(arena.project.root / "contract.yaml", "{by: acquisition,", "{by: [device, acquisition],")
-    with pytest.raises(Tripped, match="the gate by device and acquisition has 200 combinations; 100 at most in all"):
+    with pytest.raises(Failed, match="the gate by device and acquisition has 200 combinations; 100 at most in all"):
         arena.grouped(NONE)
 
 
@@ -363,9 +363,9 @@ def test_columns_that_cannot_cross_are_bad_input(arena: Arena, by: str, words: s
         _ = Project(arena.project.root).contract
 
 
-def test_a_column_that_is_nowhere_trips(arena: Arena) -> None:
+def test_a_column_that_is_nowhere_fails(arena: Arena) -> None:
     gate(arena, "colour")
-    with pytest.raises(Tripped, match="'colour', which a gate of subgroups names, is no column of"):
+    with pytest.raises(Failed, match="'colour', which a gate of subgroups names, is no column of"):
         arena.grouped(NONE)
 
 
@@ -374,7 +374,7 @@ def test_a_metric_without_meaning_for_a_group_passes_no_gate(arena: Arena) -> No
     changed = text.replace("gate: 0.05, ", "gate: 0.05, subgroups: [{by: faulty, gate: 0.1}], ")
     (arena.project.root / "contract.yaml").write_text(changed)
     finding = arena.grouped(NONE)
-    assert finding.outcome is Outcome.TRIPPED
+    assert finding.outcome is Outcome.FAILED
     assert finding.reason == "false_alarm_rate where faulty is True has no meaning on its 200 rows"
 
 

@@ -43,7 +43,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_help_names_the_exit_codes() -> None:
-    assert "1 tripped" in beampermit("--help").stdout
+    assert "1 failed" in beampermit("--help").stdout
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from beampermit.cli.main import app
-from beampermit.errors import BadInput, BeampermitError, Outside, Tripped
+from beampermit.errors import BadInput, BeampermitError, Failed, Outside
 from beampermit.project import Project
 from support.github_server import says
 from support.github_stand_in import GitHub, Token, environment
@@ -94,7 +94,7 @@ def test_audit_of_what_was_applied_is_well(run: Run, monkeypatch: pytest.MonkeyP
     code, said = run("audit")
     assert code == 0
     assert said.startswith("main of lab/faults is protected (http://127.0.0.1:")
-    assert "open:" not in said
+    assert "gap:" not in said
     assert "note:" not in said
     monkeypatch.setenv("GITHUB_TOKEN", "s3cret")
     code, said = run("audit")
@@ -112,7 +112,7 @@ def test_audit_names_everything_that_is_open(run: Run, github: GitHub, root: Pro
     code, said = run("audit")
     assert code == 1
     assert "main of lab/faults is NOT protected" in said
-    assert "  open: it can be deleted" in said
+    assert "  gap: it can be deleted" in said
     assert "  next: beampermit protect apply, by an administrator" in said
 
 
@@ -137,12 +137,12 @@ def test_audit_without_a_clear_answer_is_1_and_without_any_is_4(
 ) -> None:
     monkeypatch.setattr("beampermit.github.client.TRIES", 1)
     github.next(says(404, {"message": "Not Found"}))
-    with pytest.raises(Tripped, match="main is not provably protected") as tripped:
+    with pytest.raises(Failed, match="main is not provably protected") as failed:
         run("audit")
     github.next(says(502))
     with pytest.raises(Outside, match="with 502") as outside:
         run("audit")
-    assert (tripped.value.exit_code, outside.value.exit_code) == (1, 4)
+    assert (failed.value.exit_code, outside.value.exit_code) == (1, 4)
 
 
 def test_audit_where_no_github_is_known_is_2(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.datasets.differences import HERE, Difference, bars, differences, version
-from beampermit.errors import BadInput, Outside, Tripped
+from beampermit.errors import BadInput, Failed, Outside
 from beampermit.project import Project
 from support.dvc_repositories import leaf, remake, without_data
 
@@ -106,12 +106,12 @@ def test_a_version_whose_bytes_are_wrong_is_not_compared(dvc_project: Project, s
     without_data(dvc_project)
     places[1].chmod(0o644)
     places[1].write_bytes(b"PAR1" + b"x" * (places[1].stat().st_size - 4))
-    with pytest.raises(Tripped, match=r"train.parquet has other bytes on the remote than its hash says"):
+    with pytest.raises(Failed, match=r"train.parquet has other bytes on the remote than its hash says"):
         version(dvc_project, "HEAD")
     places[1].unlink()
-    with pytest.raises(Tripped, match=r"train.parquet is not on the remote"):
+    with pytest.raises(Failed, match=r"train.parquet is not on the remote"):
         version(dvc_project, "HEAD")
-    with pytest.raises(Tripped, match=r"train.parquet .* is not on this machine"):
+    with pytest.raises(Failed, match=r"train.parquet .* is not on this machine"):
         version(dvc_project, "HEAD", remote=False)
 
 
@@ -181,14 +181,14 @@ def test_names_that_sql_and_shells_could_take_for_something_else(tmp_path: Path)
 def test_a_file_that_was_cut_off_is_named(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", "SELECT range AS x FROM range(3)")
     (tmp_path / "b.parquet").write_bytes((tmp_path / "a.parquet").read_bytes()[:60])
-    with pytest.raises(Tripped, match=r"b.parquet: cannot be read"):
+    with pytest.raises(Failed, match=r"b.parquet: cannot be read"):
         compared(tmp_path / "a.parquet", tmp_path / "b.parquet")
 
 
 @pytest.mark.timeout(20)
 def test_a_pipe_is_neither_a_file_nor_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "p.parquet")
-    with pytest.raises(Tripped, match="a named pipe, not a file"):
+    with pytest.raises(Failed, match="a named pipe, not a file"):
         version(None, str(tmp_path))
     with pytest.raises(BadInput, match="is neither"):
         version(None, str(tmp_path / "p.parquet"))

@@ -21,7 +21,7 @@ from beampermit.datasets.labels import queue
 from beampermit.datasets.labels.annotations import Opinion, append, last_words, read
 from beampermit.datasets.labels.page import Server
 from beampermit.datasets.labels.queue import Queue
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 from beampermit.project import Project
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -228,7 +228,7 @@ def test_who_labels_and_what_must_be_known(dvc_project: Project) -> None:
     with pytest.raises(BadInput, match="'tests' is none of raw, train"):
         Queue.of(dvc_project, "tests", "Bo")
     (dvc_project.root / "data/raw.parquet").unlink()
-    with pytest.raises(Tripped, match=r"data/raw.parquet is not here"):
+    with pytest.raises(Failed, match=r"data/raw.parquet is not here"):
         Queue.of(dvc_project, "raw", "Bo")
 
 

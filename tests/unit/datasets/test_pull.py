@@ -14,7 +14,7 @@ import pytest
 from beampermit.datasets import manifests
 from beampermit.datasets.pull import pull
 from beampermit.datasets.repository import Repository
-from beampermit.errors import BadInput, Outside, Tripped
+from beampermit.errors import BadInput, Failed, Outside
 from beampermit.project import Project
 from support.dvc_repositories import leaf, plant_manifest, without_data
 
@@ -71,7 +71,7 @@ def test_nothing_is_written_for_a_manifest_that_leaves_its_folder(dvc_project: P
     plant_manifest(dvc_project, storage, [{"md5": value, "relpath": "../../../stolen"}])
     (storage / "files/md5" / value[:2]).mkdir(exist_ok=True)
     (storage / "files/md5" / value[:2] / value[2:]).write_bytes(content)
-    with pytest.raises(Tripped, match="nothing was checked out: the manifest of data/dataset: the path"):
+    with pytest.raises(Failed, match="nothing was checked out: the manifest of data/dataset: the path"):
         pull(Repository.of(dvc_project))
     assert here(dvc_project) == []
     assert not (dvc_project.root.parent / "stolen").exists()
@@ -84,7 +84,7 @@ def test_a_corrupted_object_of_the_same_size_is_refused(dvc_project: Project, st
     content[8] ^= 1
     file.chmod(0o644)
     file.write_bytes(content)
-    with pytest.raises(Tripped, match=r"data/dataset/test.parquet has other bytes on the remote than its hash"):
+    with pytest.raises(Failed, match=r"data/dataset/test.parquet has other bytes on the remote than its hash"):
         pull(Repository.of(dvc_project))
     assert here(dvc_project) == []
 
@@ -93,7 +93,7 @@ def test_a_missing_leaf_is_named(dvc_project: Project, storage: Path) -> None:
     file = leaf(dvc_project.root, storage, "data/dataset/test.parquet")
     without_data(dvc_project)
     file.unlink()
-    with pytest.raises(Tripped, match=r"data/dataset/test.parquet is not on the remote"):
+    with pytest.raises(Failed, match=r"data/dataset/test.parquet is not on the remote"):
         pull(Repository.of(dvc_project))
     assert here(dvc_project) == []
 
@@ -141,7 +141,7 @@ def test_nothing_is_written_through_a_link(dvc_project: Project, tmp_path: Path)
     (dvc_project.root / "data").rmdir()
     (dvc_project.root / "data").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere").mkdir()
-    with pytest.raises(Tripped, match="nothing was checked out: data is a link to"):
+    with pytest.raises(Failed, match="nothing was checked out: data is a link to"):
         pull(Repository.of(dvc_project))
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
@@ -178,5 +178,5 @@ def test_a_manifest_of_more_files_than_are_meant_is_refused(
 ) -> None:
     monkeypatch.setattr(manifests, "MOST_ENTRIES", 10)
     plant_manifest(dvc_project, storage, [{"md5": "f" * 32, "relpath": str(number)} for number in range(11)])
-    with pytest.raises(Tripped, match="names 11 files; 10 are allowed"):
+    with pytest.raises(Failed, match="names 11 files; 10 are allowed"):
         pull(Repository.of(dvc_project))

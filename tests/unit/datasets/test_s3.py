@@ -16,7 +16,7 @@ import pytest
 
 from beampermit.datasets.repository import Repository
 from beampermit.datasets.verification import look
-from beampermit.errors import Outside, Tripped
+from beampermit.errors import Failed, Outside
 from beampermit.interlocks.data import DAT002, DAT003
 from beampermit.interlocks.runner import check, select
 from beampermit.project import Project
@@ -149,8 +149,8 @@ def test_data_on_a_bucket_are_looked_up_and_pulled(over_s3: Project) -> None:
 
     verdicts = check(over_s3, select(["DAT002", "DAT003"]))
     assert [(verdict.outcome, verdict.evidence.get("asked")) for verdict in verdicts] == [
-        (Outcome.CLOSED, 6),
-        (Outcome.CLOSED, None),
+        (Outcome.PASSED, 6),
+        (Outcome.PASSED, None),
     ]
     without_data(over_s3)
     assert pull(Repository.of(over_s3)).fetched == 6
@@ -172,7 +172,7 @@ def test_other_bytes_of_the_same_size_are_not_checked_out(over_s3: Project, endp
     content[len(content) // 2] ^= 0xFF
     found.put_object(Bucket=BUCKET, Key=name, Body=bytes(content))
     without_data(over_s3)
-    with pytest.raises(Tripped, match=r"data/raw.parquet has other bytes on the remote than its hash"):
+    with pytest.raises(Failed, match=r"data/raw.parquet has other bytes on the remote than its hash"):
         pull(Repository.of(over_s3))
     assert not (over_s3.root / "data/raw.parquet").exists()
 
@@ -184,7 +184,7 @@ def test_a_manifest_on_the_bucket_is_judged_before_anything_is_brought(over_s3: 
     found.put_object(Bucket=BUCKET, Key=manifest, Body=b'[{"md5": "' + b"0" * 32 + b'", "relpath": "../x"}]')
     without_data(over_s3)
     finding = DAT003().check(Repository.of(over_s3))
-    assert finding.outcome is Outcome.TRIPPED
+    assert finding.outcome is Outcome.FAILED
     assert "the manifest of data/dataset" in finding.reason
 
 

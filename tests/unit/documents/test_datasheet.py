@@ -14,7 +14,7 @@ from beampermit.changes.dataset import evidence
 from beampermit.cli.main import app
 from beampermit.documents.datasheet import datasheet
 from beampermit.documents.report import gather as report
-from beampermit.errors import Tripped
+from beampermit.errors import Failed
 from beampermit.interlocks.data import DAT004
 from beampermit.project import Project
 from support.dvc_repositories import remake, replace, without_data
@@ -83,7 +83,7 @@ def test_columns_that_are_not_there_are_left_out(dvc_project: Project, alter: Al
 
 def test_data_that_are_not_here_are_asked_for(dvc_project: Project) -> None:
     without_data(dvc_project)
-    with pytest.raises(Tripped, match=r"data/dataset/train.parquet is not here") as caught:
+    with pytest.raises(Failed, match=r"data/dataset/train.parquet is not here") as caught:
         datasheet(dvc_project)
     assert caught.value.hint == "beampermit data pull"
 
@@ -130,7 +130,7 @@ def test_the_report_shows_what_changed_in_the_splits(dvc_project: Project, alter
     remake(dvc_project.root)
     dvc_project.git("commit", "--quiet", "--all", "--message", "Moved")
     project = Project(dvc_project.root, "main")
-    finding = DAT004().check(project, project.contract, project.judge)
+    finding = DAT004().check(project, project.contract, project.base_contract)
     told = verdict("DAT004", evidence=json.loads(json.dumps(finding.evidence)))
     judged(project, folder / "data.json", told)
     found = report(project, folder, EXPECTED)

@@ -11,18 +11,18 @@ from markdown_it import MarkdownIt
 from typer.testing import CliRunner
 
 from beampermit.cli.main import app
-from beampermit.documents import papers
+from beampermit.documents import rendering
 from beampermit.documents.report import Report
 from beampermit.documents.report import gather as report
 from beampermit.errors import BadInput
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome
-from support.planted_results import EXPECTED, METRICS, commit, judged, tripped, verdict, write
+from support.planted_results import EXPECTED, METRICS, commit, failed, judged, verdict, write
 
 HOSTILE = "@octocat #1 <script>x</script> | `a` ```\n\n# title\n</details>\n[x](https://evil.example) \u202e\x1b[31m"
 
 
-def all_closed(project: Project, folder: Path) -> None:
+def all_passed(project: Project, folder: Path) -> None:
     judged(project, folder / "all.json", *(verdict(id) for id in EXPECTED))
 
 
@@ -32,31 +32,39 @@ def section(markdown: str, title: str) -> str:
     return next((part for part in parts if part.startswith(title)), "")
 
 
-def test_all_closed_is_said_first_and_folded(results: Project, folder: Path) -> None:
-    all_closed(results, folder)
+def test_all_passed_is_said_first_and_folded(results: Project, folder: Path) -> None:
+    all_passed(results, folder)
     found = report(results, folder, EXPECTED)
     made = found.markdown()
-    assert found.judged.all_closed
-    assert made.startswith("# ✅ bpm-faults: All 3 interlocks closed\n")
-    assert "## Open" not in made
+    assert found.judged.all_passed
+    assert made.startswith("# ✅ bpm-faults: All 3 interlocks passed\n")
+    assert "## Not passed" not in made
     assert made.index("<details>") < made.index("DOC001") < made.index("</details>")
 
 
-def test_what_tripped_comes_before_everything_with_its_mend_and_place(branch: Project, folder: Path) -> None:
-    judged(branch, folder / "data.json", tripped("DAT004"), verdict("DOC001"))
+def test_what_failed_comes_before_everything_with_its_fix_and_place(branch: Project, folder: Path) -> None:
+    judged(branch, folder / "data.json", failed("DAT004"), verdict("DOC001"))
     made = report(branch, folder, EXPECTED).markdown()
-    assert made.startswith("# ❌ bpm-faults: 1 tripped: DAT004; 1 without a verdict: PRF002\n")
-    assert "| ❌ tripped | **DAT004** Rows keep the contract | row 3 is out of range |" in section(made, "Open")
-    assert "No job gave a verdict on PRF002" in section(made, "Open")
-    mend = section(made, "How to mend")
-    assert "In `data/raw.parquet:3`." in mend
-    assert "Run `dvc repro`.\n\nThen commit." in mend
-    order = ["Open", "How to mend", "Closed interlocks", "Gates changed", "Metrics", "Data and model", "Parameters"]
+    assert made.startswith("# ❌ bpm-faults: 1 failed: DAT004; 1 without a verdict: PRF002\n")
+    assert "| ❌ failed | **DAT004** Rows keep the contract | row 3 is out of range |" in section(made, "Not passed")
+    assert "No job gave a verdict on PRF002" in section(made, "Not passed")
+    fix = section(made, "How to fix")
+    assert "In `data/raw.parquet:3`." in fix
+    assert "Run `dvc repro`.\n\nThen commit." in fix
+    order = [
+        "Not passed",
+        "How to fix",
+        "Passed interlocks",
+        "Gates changed",
+        "Metrics",
+        "Data and model",
+        "Parameters",
+    ]
     assert sorted(order, key=made.index) == order
 
 
 def test_changes_are_shown_against_the_base_branch(branch: Project, folder: Path) -> None:
-    all_closed(branch, folder)
+    all_passed(branch, folder)
     made = report(branch, folder, EXPECTED).markdown()
     assert "> This pull request loosens what the model is judged by: `metrics.auc.gate`." in made
     assert (
@@ -88,7 +96,7 @@ def test_the_champion_judged_again_stands_beside(branch: Project, folder: Path) 
 
 
 def test_a_first_pull_request_has_nothing_to_compare_with(results: Project, folder: Path) -> None:
-    all_closed(results, folder)
+    all_passed(results, folder)
     made = report(results, folder, EXPECTED).markdown()
     assert "There is no base branch to compare with." in section(made, "Metrics")
     assert "| ✅ | `auc` | ≥ 0.95 | 0.9712 |\n" in section(made, "Metrics")
@@ -106,17 +114,17 @@ def test_what_is_put_off_until_the_release_is_told_and_is_no_fault(results: Proj
     later = verdict("REP002", Outcome.SKIPPED, "later", until="release")
     judged(results, folder / "verdicts-more/more.json", later, *map(verdict, EXPECTED))
     found = report(results, folder, {**EXPECTED, "REP002": "Seeds agree"})
-    assert found.judged.headline == f"All {len(EXPECTED)} interlocks closed, REP002 put off until the release"
+    assert found.judged.headline == f"All {len(EXPECTED)} interlocks passed, REP002 put off until the release"
     assert found.markdown().startswith("# ✅")
     assert "**REP002**" in found.markdown()
 
 
 def test_verdicts_of_several_jobs_are_merged_and_the_worse_word_counts(results: Project, folder: Path) -> None:
     judged(results, folder / "verdicts-data/data.json", verdict("DAT004"), verdict("DOC001"), host="one")
-    judged(results, folder / "verdicts-more/more.json", tripped("DAT004"), verdict("PRF002"), host="two")
+    judged(results, folder / "verdicts-more/more.json", failed("DAT004"), verdict("PRF002"), host="two")
     found = report(results, folder, EXPECTED)
     assert [one.id for one in found.judged.verdicts] == ["DAT004", "PRF002", "DOC001"]
-    assert found.judged.headline == "1 tripped: DAT004"
+    assert found.judged.headline == "1 failed: DAT004"
     assert "judged on one (Linux, Python 3.11.7); judged on two" in found.markdown()
 
 
@@ -131,13 +139,13 @@ def test_verdicts_of_several_jobs_are_merged_and_the_worse_word_counts(results: 
         ("[" * 100_000, "broken.json: not JSON"),
     ],
 )
-def test_a_broken_file_is_shown_and_nothing_is_called_closed(
+def test_a_broken_file_is_shown_and_nothing_is_called_passed(
     results: Project, folder: Path, content: str, words: str
 ) -> None:
-    all_closed(results, folder)
+    all_passed(results, folder)
     (folder / "broken.json").write_text(content)
     found = report(results, folder, EXPECTED)
-    assert not found.judged.all_closed
+    assert not found.judged.all_passed
     assert found.judged.headline == "1 file of verdicts of no use"
     assert f"> Verdicts of no use: {words}" in found.markdown()
 
@@ -158,7 +166,7 @@ def test_a_link_among_the_verdicts_is_not_followed(results: Project, folder: Pat
 
 def test_a_missing_folder_is_shown(results: Project, tmp_path: Path) -> None:
     found = report(results, tmp_path / "nowhere", EXPECTED)
-    assert not found.judged.all_closed
+    assert not found.judged.all_passed
     assert "there is no such folder" in found.markdown()
 
 
@@ -170,7 +178,7 @@ def test_no_value_breaks_the_report(results: Project, folder: Path, git: Any) ->
     workflow.parent.mkdir()
     workflow.write_text("x")
     commit(git, "Hostile")
-    bad = tripped("DAT004", HOSTILE).model_copy(update={"title": HOSTILE, "fix": HOSTILE})
+    bad = failed("DAT004", HOSTILE).model_copy(update={"title": HOSTILE, "fix": HOSTILE})
     judged(results, folder / "x.json", bad, verdict("DOC001", reason=HOSTILE), host=HOSTILE)
     made = report(Project(results.root, "main"), folder, EXPECTED).markdown()
     plain = MarkdownIt("gfm-like", {"html": True})
@@ -190,7 +198,7 @@ def test_no_value_breaks_the_report(results: Project, folder: Path, git: Any) ->
 
 
 def test_the_page_is_whole_and_runs_nothing(branch: Project, folder: Path) -> None:
-    judged(branch, folder / "x.json", tripped("DAT004", HOSTILE))
+    judged(branch, folder / "x.json", failed("DAT004", HOSTILE))
     page = report(branch, folder, EXPECTED).html()
     assert "<script" not in page
     assert "default-src 'none'" in page
@@ -201,17 +209,17 @@ def test_the_page_is_whole_and_runs_nothing(branch: Project, folder: Path) -> No
 
 def test_a_comment_keeps_within_its_limit_by_whole_sections(branch: Project, folder: Path) -> None:
     many = [verdict(f"DAT{number:03}", reason="word " * 150) for number in range(1, 200)]
-    judged(branch, folder / "x.json", *many, tripped("DOC001"))
+    judged(branch, folder / "x.json", *many, failed("DOC001"))
     found = report(branch, folder, EXPECTED)
     short, whole = found.markdown(), found.markdown(limit=10**9)
-    assert papers.length(whole) > papers.LIMIT
-    assert papers.length(short) <= papers.LIMIT
-    assert "Left out here because a comment is limited: closed interlocks." in short
+    assert rendering.length(whole) > rendering.LIMIT
+    assert rendering.length(short) <= rendering.LIMIT
+    assert "Left out here because a comment is limited: passed interlocks." in short
     assert short.count("```") % 2 == 0
     assert short.count("<details>") == short.count("</details>")
     tiny = found.markdown(limit=3000)
-    assert papers.length(tiny) <= 3000
-    assert tiny.startswith("# ❌ bpm-faults: 1 tripped: DOC001"), "the headline and the gates never leave"
+    assert rendering.length(tiny) <= 3000
+    assert tiny.startswith("# ❌ bpm-faults: 1 failed: DOC001"), "the headline and the gates never leave"
     assert "## Gates changed" in tiny
 
 
@@ -220,7 +228,7 @@ def run(project: Project, *words: str) -> Any:
 
 
 def test_the_command_writes_both_and_says_the_headline(results: Project, folder: Path, tmp_path: Path) -> None:
-    all_closed(results, folder)
+    all_passed(results, folder)
     found = run(results, "--verdicts", str(folder), "--out", str(tmp_path / "report"), "--json")
     assert found.exit_code == 0
     assert '"missing": [' in found.stdout, "interlocks that nobody judged are named"
@@ -244,7 +252,7 @@ def test_the_command_writes_both_and_says_the_headline(results: Project, folder:
 def test_a_broken_file_of_the_project_is_one_line_and_exit_2_and_the_report_shows_it(
     results: Project, folder: Path, tmp_path: Path, file: str, content: str, words: str
 ) -> None:
-    all_closed(results, folder)
+    all_passed(results, folder)
     write(results, file, content)
     found = run(results, "--verdicts", str(folder), "--out", str(tmp_path / "report"))
     assert isinstance(found.exception, BadInput)

@@ -10,20 +10,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from beampermit.documents import papers
+from beampermit.documents import rendering
 from beampermit.documents.charts import ENOUGH, Chart, Confusion, Curve, Plots
 from beampermit.documents.report import LARGEST, Report, gather, kept, read_report
 from beampermit.errors import BadInput
 from beampermit.project import Project
-from beampermit.verdicts.merge import Judged
+from beampermit.verdicts.merge import MergedVerdicts
 from support.hostile_text import HOSTILE_VALUES, assert_harmless
-from support.planted_results import EXPECTED, METRICS, judged, tripped, verdict, write
+from support.planted_results import EXPECTED, METRICS, failed, judged, verdict, write
 
 A = "a" * 40
 
 
 def small(**more: Any) -> Report:
-    values: dict[str, Any] = {"judged": Judged((), {}), "commit": A, "head": A, "tree": A, "base": None}
+    values: dict[str, Any] = {"judged": MergedVerdicts((), {}), "commit": A, "head": A, "tree": A, "base": None}
     return Report(name="bpm-faults", **{**values, **more})
 
 
@@ -32,7 +32,7 @@ def content(found: Report) -> dict[str, Any]:
 
 
 def test_read_again_elsewhere_it_gives_the_same_bytes(branch: Project, folder: Path) -> None:
-    judged(branch, folder / "data.json", tripped("DAT004"), verdict("DOC001"))
+    judged(branch, folder / "data.json", failed("DAT004"), verdict("DOC001"))
     here = gather(branch, folder, EXPECTED)
     there = read_report(here.json_text().encode(), EXPECTED)
     assert there.markdown() == here.markdown()
@@ -44,20 +44,20 @@ def test_read_again_elsewhere_it_gives_the_same_bytes(branch: Project, folder: P
 def test_what_is_missing_is_found_by_the_reader_and_never_believed(results: Project, folder: Path) -> None:
     judged(results, folder / "a.json", verdict("DOC001"))
     forged = content(gather(results, folder, {"DOC001": "Two owners"}))
-    assert read_report(json.dumps(forged).encode(), {"DOC001": ""}).judged.all_closed
+    assert read_report(json.dumps(forged).encode(), {"DOC001": ""}).judged.all_passed
     found = read_report(json.dumps(forged).encode(), EXPECTED)
     assert list(found.judged.missing) == ["DAT004", "PRF002"]
     assert found.markdown().startswith("# ❌ bpm-faults: 2 without a verdict")
-    forged["judged"]["verdicts"].append({**forged["judged"]["verdicts"][0], "outcome": "tripped"})
-    assert read_report(json.dumps(forged).encode(), EXPECTED).judged.verdicts[0].outcome == "tripped", (
-        "the worse counts"
-    )
+    forged["judged"]["verdicts"].append({**forged["judged"]["verdicts"][0], "outcome": "failed"})
+    assert read_report(json.dumps(forged).encode(), EXPECTED).judged.verdicts[0].outcome == "failed", "the worse counts"
 
 
 def changed(path: str, value: Any) -> bytes:
     """A sound report as JSON with one value put in."""
     chart = Chart("ROC", "x", "y", (Curve("model", ((0.0, 1.0), (1.0, 1.0))),))
-    tree: Any = content(small(plots=Plots((chart,), Confusion(1, 2, 3, 4)), judged=Judged((verdict("DOC001"),), {})))
+    tree: Any = content(
+        small(plots=Plots((chart,), Confusion(1, 2, 3, 4)), judged=MergedVerdicts((verdict("DOC001"),), {}))
+    )
     *parents, last = path.split("/")
     node = tree
     for part in parents:
@@ -124,7 +124,7 @@ def test_no_value_in_any_place_breaks_the_report(full: dict[str, Any], data: st.
     found = read_report(json.dumps(hostile).encode(), EXPECTED)
     assert_harmless(found.markdown())
     assert_harmless(found.markdown(limit=6_000))
-    assert papers.length(found.markdown()) <= papers.LIMIT
+    assert rendering.length(found.markdown()) <= rendering.LIMIT
 
 
 @pytest.fixture(scope="module")
@@ -134,15 +134,15 @@ def full() -> dict[str, Any]:
     bound = {"path": "data", "hash": "aaaa", "size": 12, "files": 3}
     metric = {"name": "auc", "better": "higher", "gate": 0.9, "champion_margin": 0.0, "description": "x"}
     curve = {"name": "model", "points": [[0, 0], [1, 1]]}
-    open_ = tripped("DAT004").model_dump(mode="json")
-    return content(small(judged=Judged((), {}))) | {
+    not_passed = failed("DAT004").model_dump(mode="json")
+    return content(small(judged=MergedVerdicts((), {}))) | {
         "name": "bpm",
         "judged": {
-            "verdicts": [open_, verdict("DOC001").model_dump(mode="json")],
+            "verdicts": [not_passed, verdict("DOC001").model_dump(mode="json")],
             "missing": {"X": "x"},
             "unread": ["broken.json: not JSON"],
             "places": ["ci (Linux)"],
-            "referees": ["0.1.0"],
+            "checkers": ["0.1.0"],
         },
         "base": A,
         "head": "b" * 40,
@@ -179,7 +179,7 @@ def test_what_nobody_can_read_to_its_end_is_cut_and_counted() -> None:
 def test_the_file_stays_within_its_bound_whatever_the_project_holds() -> None:
     move = {"key": "k" * 30_000, "before": "b" * 30_000, "after": None, "looser": False}
     many = tuple(verdict(f"DAT{number:03}", reason="r" * 30_000) for number in range(300))
-    text = kept(small(packages=[move] * 5_000, judged=Judged(many, {}))).json_text()
+    text = kept(small(packages=[move] * 5_000, judged=MergedVerdicts(many, {}))).json_text()
     assert len(text.encode()) <= LARGEST
     assert len(read_report(text.encode(), {}).judged.verdicts) == 300, "a verdict is never cut"
 
@@ -197,7 +197,7 @@ def test_the_gates_leave_last_and_the_headline_never_does() -> None:
     move = {"key": "#" * 900, "before": "1", "after": "2", "looser": True}
     found = small(gates=[move] * 1_000, watched=["#" * 900] * 30)
     made = found.markdown()
-    assert papers.length(made) <= papers.LIMIT
+    assert rendering.length(made) <= rendering.LIMIT
     assert "Left out here because a comment is limited: what was judged, and where, files that decide what runs" in made
     assert "**changed gates**" in made
     assert made.startswith("# ❌ bpm-faults: No verdict at all")

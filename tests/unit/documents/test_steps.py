@@ -1,14 +1,14 @@
-"""What helps most comes first, and what would close by itself is not named."""
+"""What helps most comes first, and what would pass once something else is fixed is not named."""
 
 from __future__ import annotations
 
 from beampermit.documents.verdicts import Step, steps
 from beampermit.verdicts.verdict import Outcome
-from support.planted_results import tripped, verdict
+from support.planted_results import failed, verdict
 
 
 def test_a_lock_comes_before_data_before_promises_before_proofs() -> None:
-    found = [tripped(id, id) for id in ("GIT003", "MDL001", "DOC001", "DAT004", "DAT001", "ENV001")]
+    found = [failed(id, id) for id in ("GIT003", "MDL001", "DOC001", "DAT004", "DAT001", "ENV001")]
     assert [step.id for step in steps(found)] == ["ENV001", "DAT001", "DOC001", "GIT003", "DAT004", "MDL001"]
 
 
@@ -16,9 +16,9 @@ def test_what_waits_for_the_same_is_one_step_and_what_follows_is_none() -> None:
     absent = "there is no contract.yaml; run `beampermit init`"
     found = [
         verdict("ENV001"),
-        verdict("ENV002", Outcome.SKIPPED, "not looked at: ENV001 is open"),
+        verdict("ENV002", Outcome.SKIPPED, "not looked at: ENV001 did not pass"),
         verdict("MDL001", Outcome.SKIPPED, absent),
         verdict("DOC001", Outcome.SKIPPED, absent),
-        tripped("DAT001", absent),
+        failed("DAT001", absent),
     ]
     assert steps(found) == (Step("DAT001", (), absent), Step("DOC001", ("MDL001",), absent))

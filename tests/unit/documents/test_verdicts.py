@@ -13,7 +13,7 @@ from beampermit.cli.output import fail
 from beampermit.documents.verdicts import github, markdown, table
 from beampermit.errors import BadInput
 from beampermit.verdicts.verdict import Location, Outcome
-from support.planted_results import tripped, verdict
+from support.planted_results import failed, verdict
 
 hostile = st.lists(
     st.sampled_from(["::error::x", "##[command]", "\n", "\r", "%0A", "%", ":", ",", "::", "\u2028", "\x1b[2K", "a"]),
@@ -22,27 +22,27 @@ hostile = st.lists(
 
 
 def test_an_annotation_stands_on_file_and_line() -> None:
-    assert github([tripped("DAT004", "50% of rows: x, y")]) == (
-        "::error file=data/raw.parquet,line=3,title=DAT004 Rows keep the contract (tripped)::"
-        "50%25 of rows: x, y%0ARun `dvc repro`.%0AThen commit.\n1 tripped\n"
+    assert github([failed("DAT004", "50% of rows: x, y")]) == (
+        "::error file=data/raw.parquet,line=3,title=DAT004 Rows keep the contract (failed)::"
+        "50%25 of rows: x, y%0ARun `dvc repro`.%0AThen commit.\n1 failed\n"
     )
 
 
 def test_every_place_is_annotated_up_to_ten_behind_the_first_of_each_interlock() -> None:
     places = tuple(Location(file="a.yml", line=line) for line in range(1, 13))
-    many = tripped("GIT003").model_copy(update={"locations": places})
-    lines = github([many, tripped("DAT004")]).splitlines()
+    many = failed("GIT003").model_copy(update={"locations": places})
+    lines = github([many, failed("DAT004")]).splitlines()
     assert [line.partition("title=")[2][:6] for line in lines[:2]] == ["GIT003", "DAT004"]
     assert lines[2:-1] == [
-        f"::error file=a.yml,line={line},title=GIT003 A title (tripped)::{many.reason}" for line in range(2, 11)
+        f"::error file=a.yml,line={line},title=GIT003 A title (failed)::{many.reason}" for line in range(2, 11)
     ]
-    assert github([many.model_copy(update={"outcome": Outcome.CLOSED})]).count("a.yml") == 0
+    assert github([many.model_copy(update={"outcome": Outcome.PASSED})]).count("a.yml") == 0
 
 
-def test_a_skipped_interlock_warns_and_a_closed_one_is_a_plain_line() -> None:
+def test_a_skipped_interlock_warns_and_a_passed_one_is_a_plain_line() -> None:
     lines = github([verdict("DAT004", Outcome.SKIPPED, "no remote"), verdict("DOC001")]).splitlines()
     assert lines[0] == "::warning title=DAT004 Rows keep the contract (skipped)::no remote"
-    assert lines[1] == "closed  DOC001  looked at"
+    assert lines[1] == "passed  DOC001  looked at"
 
 
 @given(hostile, st.sampled_from(Outcome))
@@ -50,8 +50,8 @@ def test_one_verdict_is_one_line_and_at_most_one_command(value: str, outcome: Ou
     bad = verdict("DAT004", outcome, value, fix=value).model_copy(update={"title": value})
     lines = github([bad]).splitlines()
     assert len(lines) == 2
-    assert lines[0].startswith("closed  DAT004" if outcome is Outcome.CLOSED else "::")
-    if outcome is not Outcome.CLOSED:
+    assert lines[0].startswith("passed  DAT004" if outcome is Outcome.PASSED else "::")
+    if outcome is not Outcome.PASSED:
         properties = lines[0][2:].split("::", 1)[0]
         assert properties.count(",") == 0, "the title is one property"
     else:
@@ -59,15 +59,15 @@ def test_one_verdict_is_one_line_and_at_most_one_command(value: str, outcome: Ou
 
 
 def test_markdown_says_first_what_is_open_and_folds_the_rest() -> None:
-    made = markdown([verdict("DOC001"), tripped("DAT004")])
-    assert made.startswith("## ❌ 1 tripped: DAT004\n")
-    assert made.index("DAT004") < made.index("How to mend") < made.index("<details>") < made.index("DOC001")
+    made = markdown([verdict("DOC001"), failed("DAT004")])
+    assert made.startswith("## ❌ 1 failed: DAT004\n")
+    assert made.index("DAT004") < made.index("How to fix") < made.index("<details>") < made.index("DOC001")
 
 
 @settings(deadline=None, max_examples=40)
 @given(hostile)
 def test_a_terminal_is_sent_no_command_of_a_value(value: str) -> None:
-    bad = tripped("DAT004", value).model_copy(update={"title": value, "fix": value})
+    bad = failed("DAT004", value).model_copy(update={"title": value, "fix": value})
     screen = Console(file=io.StringIO(), force_terminal=False, width=400)
     screen.print(table([bad]))
     made = screen.file.getvalue()  # type: ignore[attr-defined]
@@ -76,5 +76,5 @@ def test_a_terminal_is_sent_no_command_of_a_value(value: str) -> None:
 
 
 def test_an_error_on_stderr_is_one_line_that_no_runner_obeys(capsys: pytest.CaptureFixture[str]) -> None:
-    assert fail(BadInput("a\n::error::x ##[command]\x1b[2K", file="f\n::y", hint="mend\n::z")) == 2
-    assert capsys.readouterr().err == "beampermit: f ::y: a ::error::x ## [command]\n      next: mend ::z\n"
+    assert fail(BadInput("a\n::error::x ##[command]\x1b[2K", file="f\n::y", hint="fix\n::z")) == 2
+    assert capsys.readouterr().err == "beampermit: f ::y: a ::error::x ## [command]\n      next: fix ::z\n"

@@ -17,7 +17,7 @@ from beampermit.environments import installation
 from beampermit.environments.environment import STAMP, Environment, environment_of, prefix_of, traces
 from beampermit.environments.installation import Installation, install, shared_prefix
 from beampermit.environments.uv import Uv
-from beampermit.errors import BadInput, Outside, Tripped
+from beampermit.errors import BadInput, Failed, Outside
 from beampermit.project import Project
 from support.package_index import Index
 
@@ -115,7 +115,7 @@ DEFECTS: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_an_environment_that_is_not_the_lock_is_named_and_then_mended(installed: Path, defect: str) -> None:
+def test_an_environment_that_is_not_the_lock_is_named_and_then_fixed(installed: Path, defect: str) -> None:
     plant, message = DEFECTS[defect]
     plant(installed)
     found = problems(installed)
@@ -138,7 +138,7 @@ def test_a_need_taken_out_of_the_lock_is_seen_by_what_packages_say_they_need(ins
 def test_a_stale_lock_is_never_installed(uv_project: Project) -> None:
     file = uv_project.root / "pyproject.toml"
     file.write_text(file.read_text().replace("numbers>=1,<2", "numbers>=0.5,<2"))
-    with pytest.raises(Tripped, match="the lock is stale") as caught:
+    with pytest.raises(Failed, match="the lock is stale") as caught:
         build(uv_project.root)
     assert caught.value.hint == "beampermit env lock"
 

@@ -51,10 +51,10 @@ def test_a_uv_lock_s_python_is_the_one_that_python_version_names(tmp_path: Path,
     assert said == ([] if fits else [f"Python {named} is named here, and uv.lock is for ==3.11.*"])
 
 
-def test_env002_trips_where_python_version_names_another(uv_project: Project) -> None:
+def test_env002_fails_where_python_version_names_another(uv_project: Project) -> None:
     uv_project.path(".python-version").write_text("3.9\n")
     verdict = runner.check(uv_project, runner.select(["ENV002"]))[-1]
-    assert (verdict.outcome, verdict.reason.partition(",")[0]) == ("tripped", "Python 3.9 is named here")
+    assert (verdict.outcome, verdict.reason.partition(",")[0]) == ("failed", "Python 3.9 is named here")
 
 
 @pytest.mark.parametrize("version", questions()["python_version"])

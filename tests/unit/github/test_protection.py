@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from beampermit.errors import Outside, Tripped
+from beampermit.errors import Failed, Outside
 from beampermit.github.client import Client
 from beampermit.github.protection import Protection, look
 from support.github_server import Fault, hang, lost, reset, says, used_up
@@ -144,7 +144,7 @@ def test_an_answer_that_is_not_clear_is_no_protection(
     ruleset: dict[str, Any], client: Client, github: GitHub, fault: Fault, words: str
 ) -> None:
     github.next(fault)
-    with pytest.raises(Tripped, match=r"^main is not provably protected: ") as raised:
+    with pytest.raises(Failed, match=r"^main is not provably protected: ") as raised:
         look(client, "main")
     assert words in str(raised.value)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 from beampermit.github.whom import find_branch, find_client, must_find_client
 from beampermit.project import Project
 
@@ -93,10 +93,10 @@ def test_a_merge_group_names_the_branch_it_goes_to(project: Project, tmp_path: P
 
 @pytest.mark.parametrize("ref", ["refs/tags/v1", "refs/pull/7/merge"])
 def test_what_is_no_branch_is_not_protected(project: Project, ref: str) -> None:
-    with pytest.raises(Tripped, match=f"{ref} is no branch"):
+    with pytest.raises(Failed, match=f"{ref} is no branch"):
         find_branch(project.git, {**JOB, "GITHUB_REF": ref})
 
 
 def test_a_job_that_names_no_ref_is_on_no_branch(project: Project) -> None:
-    with pytest.raises(Tripped, match="a job without GITHUB_REF is no branch"):
+    with pytest.raises(Failed, match="a job without GITHUB_REF is no branch"):
         find_branch(project.git, JOB)

@@ -1,4 +1,4 @@
-"""A sound project closes every interlock on data."""
+"""A sound project passes every interlock on data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from beampermit.project import Project
 Alter = Callable[..., None]
 
 
-def test_a_sound_project_closes_every_interlock_on_data(dvc_project: Project) -> None:
+def test_a_sound_project_passes_every_interlock_on_data(dvc_project: Project) -> None:
     verdicts = check(dvc_project, select(["DAT"]))
-    assert {verdict.id: verdict.reason for verdict in verdicts if not verdict.closed} == {}
+    assert {verdict.id: verdict.reason for verdict in verdicts if not verdict.passed} == {}
     assert dvc_project.git("status", "--porcelain") == "", "looking changes nothing"

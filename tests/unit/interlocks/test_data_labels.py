@@ -1,4 +1,4 @@
-"""Labels that do not answer for themselves trip."""
+"""DAT006 fails on labels without a valid origin."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from beampermit.errors import Tripped
+from beampermit.errors import Failed
 from beampermit.interlocks.data import DAT006
 from beampermit.interlocks.interlock import Finding
 from beampermit.project import Project
@@ -17,7 +17,7 @@ Alter = Callable[..., None]
 
 
 def dat006(project: Project) -> Finding:
-    return DAT006().check(project, project.contract, project.judge)
+    return DAT006().check(project, project.contract, project.base_contract)
 
 
 LABELS: dict[str, tuple[str, str]] = {
@@ -48,34 +48,32 @@ LABELS: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("defect", LABELS)
-def test_dat006_trips_on_labels_that_do_not_answer_for_themselves(
-    dvc_project: Project, alter: Alter, defect: str
-) -> None:
+def test_dat006_fails_on_labels_without_a_valid_origin(dvc_project: Project, alter: Alter, defect: str) -> None:
     columns, reason = LABELS[defect]
     alter("../labels", columns)
     finding = dat006(dvc_project)
-    assert finding.outcome is Outcome.TRIPPED
+    assert finding.outcome is Outcome.FAILED
     assert reason in " ".join(finding.evidence["problems"])
 
 
-def test_dat006_trips_on_a_row_that_is_labelled_twice(dvc_project: Project, alter: Alter) -> None:
+def test_dat006_fails_on_a_row_that_is_labelled_twice(dvc_project: Project, alter: Alter) -> None:
     alter("../labels", "*", "UNION ALL FROM (SELECT * REPLACE (NOT faulty AS faulty) FROM '{file}' LIMIT 1)")
     assert "1 rows are labelled more than once, 1 of them against each other (first: " in dat006(dvc_project).reason
 
 
-def test_dat006_trips_on_a_row_without_a_label(dvc_project: Project, alter: Alter) -> None:
+def test_dat006_fails_on_a_row_without_a_label(dvc_project: Project, alter: Alter) -> None:
     alter("../labels", "*", "WHERE acquisition <> 'a02-2'")
     assert "validation.parquet: 2 of 8 rows have no label (first: acquisition a02-2" in dat006(dvc_project).reason
 
 
-def test_dat006_trips_on_labels_that_are_no_table(dvc_project: Project) -> None:
+def test_dat006_fails_on_labels_that_are_no_table(dvc_project: Project) -> None:
     halve(dvc_project.root / "data/labels.parquet")
-    with pytest.raises(Tripped, match="cannot be read") as caught:
+    with pytest.raises(Failed, match="cannot be read") as caught:
         dat006(dvc_project)
     assert caught.value.file == "data/labels.parquet"
 
 
-def test_dat006_trips_on_labels_that_no_version_is_kept_of(dvc_project: Project) -> None:
+def test_dat006_fails_on_labels_that_no_version_is_kept_of(dvc_project: Project) -> None:
     replace(dvc_project.root / "contract.yaml", "labels: data/labels.parquet", "labels: mine.parquet")
     assert dat006(dvc_project).reason == "mine.parquet is kept neither by DVC nor by git"
     dvc_project.git("rm", "--quiet", "--cached", "labels/reviewed.csv")
@@ -87,7 +85,7 @@ def test_dat006_shows_what_people_overruled_and_where_they_disagree(dvc_project:
     with (dvc_project.root / "labels/reviewed.csv").open("a") as stream:
         stream.write("a01-3,BPM.1,X,false,Bo,2026-01-31T10:00:00+01:00,looks sound,0.5\n")
     finding = dat006(dvc_project)
-    assert finding.outcome is Outcome.CLOSED
+    assert finding.outcome is Outcome.PASSED
     assert "1 rules overruled by people; on 1 rows people disagree, the last word counts" in finding.reason
     assert finding.evidence["overruled"][0]["before"] == "false"
     assert [said["by"] for said in finding.evidence["conflicts"][0]] == ["Ada", "Bo"]
@@ -109,17 +107,17 @@ OPINIONS = {
 
 
 @pytest.mark.parametrize("defect", OPINIONS)
-def test_dat006_trips_on_an_opinion_that_cannot_be_taken(dvc_project: Project, defect: str) -> None:
+def test_dat006_fails_on_an_opinion_that_cannot_be_taken(dvc_project: Project, defect: str) -> None:
     text, message, line = OPINIONS[defect]
     with (dvc_project.root / "labels/reviewed.csv").open("a", errors="surrogateescape") as stream:
         stream.write(f"{text}\n")
-    with pytest.raises(Tripped) as caught:
+    with pytest.raises(Failed) as caught:
         dat006(dvc_project)
     assert message in caught.value.message
     assert (caught.value.file, caught.value.line) == ("labels/reviewed.csv", line)
 
 
-def test_dat006_trips_on_an_opinion_about_a_row_that_is_not_there(dvc_project: Project) -> None:
+def test_dat006_fails_on_an_opinion_about_a_row_that_is_not_there(dvc_project: Project) -> None:
     with (dvc_project.root / "labels/reviewed.csv").open("a") as stream:
         stream.write("a09-3,BPM.1,X,true,Ada,2026-02-01T10:00:00Z,x,1\n")
     assert "labels/reviewed.csv:3: 1 opinions are about rows that have no label" in dat006(dvc_project).reason

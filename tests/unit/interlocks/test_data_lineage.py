@@ -1,4 +1,4 @@
-"""A record of a dataset that is not true trips."""
+"""A record of a dataset that is not true fails."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ PEDIGREES: dict[str, tuple[Callable[[Project], None], str]] = {
 
 
 @pytest.mark.parametrize("defect", PEDIGREES)
-def test_dat007_trips_on_a_record_that_is_not_true(dvc_project: Project, defect: str) -> None:
+def test_dat007_fails_on_a_record_that_is_not_true(dvc_project: Project, defect: str) -> None:
     plant, reason = PEDIGREES[defect]
     plant(dvc_project)
     (verdict,) = check(Project(dvc_project.root), select(["DAT007"]))
-    assert verdict.outcome is Outcome.TRIPPED
+    assert verdict.outcome is Outcome.FAILED
     assert reason in verdict.reason
 
 

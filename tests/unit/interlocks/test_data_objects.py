@@ -1,4 +1,4 @@
-"""Objects that DVC keeps: what is stale, missing, unsafe or altered trips and is named."""
+"""Objects that DVC keeps: what is stale, missing, unsafe or altered fails and is named."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def dat003(project: Project) -> Finding:
 
 def test_dat001_judges_the_lock_alone_where_data_were_not_pulled(dvc_project: Project) -> None:
     without_data(dvc_project)
-    assert dat001(dvc_project).outcome is Outcome.CLOSED
+    assert dat001(dvc_project).outcome is Outcome.PASSED
 
 
 def never_run(project: Project) -> None:
@@ -78,15 +78,15 @@ STALE: dict[str, tuple[Callable[[Project], None], str]] = {
 
 
 @pytest.mark.parametrize("defect", STALE)
-def test_dat001_trips_on_what_changed_since_the_lock(dvc_project: Project, defect: str) -> None:
+def test_dat001_fails_on_what_changed_since_the_lock(dvc_project: Project, defect: str) -> None:
     plant, reason = STALE[defect]
     plant(dvc_project)
     finding = dat001(dvc_project)
-    assert finding.outcome is Outcome.TRIPPED
+    assert finding.outcome is Outcome.FAILED
     assert reason in " ".join(finding.evidence["changes"])
 
 
-def test_dat001_trips_where_a_stage_ran_on_another_version_than_its_producer_made(dvc_project: Project) -> None:
+def test_dat001_fails_where_a_stage_ran_on_another_version_than_its_producer_made(dvc_project: Project) -> None:
     without_data(dvc_project)
     lock = dvc_project.root / "dvc.lock"
     before, after = lock.read_text().split("  dataset:")
@@ -134,21 +134,21 @@ def test_dat002_asks_only_for_what_is_new_since_the_base(dvc_project: Project, a
     alter("train", "*", "LIMIT 7")
     remake(dvc_project.root)
     finding = dat002(dvc_project)
-    assert (finding.outcome, finding.evidence["asked"], finding.evidence["objects"]) == (Outcome.CLOSED, 2, 6)
+    assert (finding.outcome, finding.evidence["asked"], finding.evidence["objects"]) == (Outcome.PASSED, 2, 6)
 
 
 @pytest.mark.parametrize("path", ["data/raw.parquet", "data/dataset/test.parquet"])
-def test_dat002_trips_on_an_object_that_is_not_on_the_remote(dvc_project: Project, storage: Path, path: str) -> None:
+def test_dat002_fails_on_an_object_that_is_not_on_the_remote(dvc_project: Project, storage: Path, path: str) -> None:
     leaf(dvc_project.root, storage, path).unlink()
     finding = dat002(Project(dvc_project.root, base="HEAD~0"))
-    assert finding.outcome is Outcome.CLOSED, "the base branch has it too"
+    assert finding.outcome is Outcome.PASSED, "the base branch has it too"
     dvc_project.git("branch", "--delete", "--force", "main")
     finding = dat002(Project(dvc_project.root))
-    assert finding.outcome is Outcome.TRIPPED
+    assert finding.outcome is Outcome.FAILED
     assert f"{path} is not on storage" in finding.reason
 
 
-def test_dat002_trips_on_a_new_leaf_that_was_not_pushed(dvc_project: Project, storage: Path, alter: Alter) -> None:
+def test_dat002_fails_on_a_new_leaf_that_was_not_pushed(dvc_project: Project, storage: Path, alter: Alter) -> None:
     alter("train", "*", "LIMIT 7")
     remake(dvc_project.root)
     leaf(dvc_project.root, storage, "data/dataset/train.parquet").unlink()
@@ -157,7 +157,7 @@ def test_dat002_trips_on_a_new_leaf_that_was_not_pushed(dvc_project: Project, st
     assert finding.evidence["asked"] == 2
 
 
-def test_dat002_trips_on_data_declared_never_to_be_pushed(dvc_project: Project) -> None:
+def test_dat002_fails_on_data_declared_never_to_be_pushed(dvc_project: Project) -> None:
     replace(dvc_project.root / "dvc.yaml", "- data/raw.parquet", "- data/raw.parquet: {push: false}")
     assert "data/raw.parquet is declared `push: false`" in dat002(dvc_project).reason
 
@@ -208,18 +208,18 @@ MANIFESTS = {
 
 
 @pytest.mark.parametrize("defect", MANIFESTS)
-def test_dat003_trips_on_a_manifest_that_must_not_be_checked_out(
+def test_dat003_fails_on_a_manifest_that_must_not_be_checked_out(
     dvc_project: Project, storage: Path, defect: str
 ) -> None:
     entries, reason = MANIFESTS[defect]
     plant_manifest(dvc_project, storage, entries)
     finding = dat003(dvc_project)
-    assert finding.outcome is Outcome.TRIPPED
+    assert finding.outcome is Outcome.FAILED
     assert "the manifest of data/dataset" in finding.reason
     assert reason in finding.reason
 
 
-def test_dat003_trips_on_a_manifest_whose_bytes_are_not_its_name(dvc_project: Project, storage: Path) -> None:
+def test_dat003_fails_on_a_manifest_whose_bytes_are_not_its_name(dvc_project: Project, storage: Path) -> None:
     without_data(dvc_project)
     file = next(storage.rglob("*.dir"))
     file.chmod(0o644)
@@ -227,13 +227,13 @@ def test_dat003_trips_on_a_manifest_whose_bytes_are_not_its_name(dvc_project: Pr
     assert "its bytes have the hash d751713988987e9331980363e24189ce" in dat003(dvc_project).reason
 
 
-def test_dat003_trips_on_a_manifest_that_nobody_has(dvc_project: Project, storage: Path) -> None:
+def test_dat003_fails_on_a_manifest_that_nobody_has(dvc_project: Project, storage: Path) -> None:
     without_data(dvc_project)
     next(storage.rglob("*.dir")).unlink()
     assert "the manifest of data/dataset is neither here nor on the remote" in dat003(dvc_project).reason
 
 
-def test_dat003_is_not_closed_where_no_bytes_could_be_read(dvc_project: Project) -> None:
+def test_dat003_does_not_pass_where_no_bytes_could_be_read(dvc_project: Project) -> None:
     without_data(dvc_project)
     finding = dat003(dvc_project)
     assert finding.outcome is Outcome.SKIPPED
@@ -250,12 +250,12 @@ def corrupt(file: Path) -> None:
     os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
 
 
-def test_dat003_trips_on_a_cached_object_of_the_same_size_with_other_bytes(dvc_project: Project) -> None:
+def test_dat003_fails_on_a_cached_object_of_the_same_size_with_other_bytes(dvc_project: Project) -> None:
     corrupt(leaf(dvc_project.root, dvc_project.root / ".dvc/cache", "data/dataset/test.parquet"))
     assert "test.parquet has other bytes than its hash" in dat003(dvc_project).reason
 
 
-def test_dat003_trips_on_bytes_in_the_work_tree_that_only_look_unchanged(dvc_project: Project) -> None:
+def test_dat003_fails_on_bytes_in_the_work_tree_that_only_look_unchanged(dvc_project: Project) -> None:
     corrupt(dvc_project.root / "data/dataset/train.parquet")
     assert "data/dataset/train.parquet has other bytes than its hash" in dat003(dvc_project).reason
 

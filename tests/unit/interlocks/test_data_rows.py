@@ -1,4 +1,4 @@
-"""Rows of the splits: what breaks a promise, or stands in two splits, trips and is named."""
+"""Rows of the splits: what breaks a promise, or stands in two splits, fails and is named."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from beampermit.errors import Tripped
+from beampermit.errors import Failed
 from beampermit.interlocks.data import DAT004, DAT005
 from beampermit.interlocks.interlock import Absent, Finding
 from beampermit.interlocks.runner import check, select
@@ -19,11 +19,11 @@ Alter = Callable[..., None]
 
 
 def dat004(project: Project) -> Finding:
-    return DAT004().check(project, project.contract, project.judge)
+    return DAT004().check(project, project.contract, project.base_contract)
 
 
 def dat005(project: Project) -> Finding:
-    return DAT005().check(project, project.contract, project.judge)
+    return DAT005().check(project, project.contract, project.base_contract)
 
 
 # DAT004
@@ -52,11 +52,11 @@ ROWS: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("defect", ROWS)
-def test_dat004_trips_on_rows_that_break_the_contract(dvc_project: Project, alter: Alter, defect: str) -> None:
+def test_dat004_fails_on_rows_that_break_the_contract(dvc_project: Project, alter: Alter, defect: str) -> None:
     columns, reason = ROWS[defect]
     alter("train", columns)
     finding = dat004(dvc_project)
-    assert finding.outcome is Outcome.TRIPPED
+    assert finding.outcome is Outcome.FAILED
     assert reason in finding.reason
     assert finding.locations[0].file == "data/dataset/train.parquet"
 
@@ -69,15 +69,15 @@ def test_dat004_counts_and_names_the_rows_that_are_out_of_range(dvc_project: Pro
     assert signal["first"]["outside"][0] == {"acquisition": "a03-0", "device": "BPM.3", "plane": "Y"}
 
 
-def test_dat004_trips_on_no_rows(dvc_project: Project, alter: Alter) -> None:
+def test_dat004_fails_on_no_rows(dvc_project: Project, alter: Alter) -> None:
     alter("train", "*", "LIMIT 0")
     assert "train.parquet: has no rows" in dat004(dvc_project).reason
 
 
-def test_dat004_trips_on_a_truncated_file(dvc_project: Project) -> None:
+def test_dat004_fails_on_a_truncated_file(dvc_project: Project) -> None:
     halve(dvc_project.root / "data/dataset/train.parquet")
     finding = dat004(dvc_project)
-    assert finding.outcome is Outcome.TRIPPED
+    assert finding.outcome is Outcome.FAILED
     assert "train.parquet: cannot be read" in finding.reason
 
 
@@ -85,7 +85,7 @@ def test_dat004_trips_on_a_truncated_file(dvc_project: Project) -> None:
 def test_dat004_compares_the_unit_that_the_file_states(dvc_project: Project, alter: Alter, unit: str) -> None:
     alter("train", "*", options=f', KV_METADATA {{units: \'{{"turns": "{unit}"}}\'}}')
     finding = dat004(dvc_project)
-    assert (finding.outcome is Outcome.CLOSED) == (unit == "mm")
+    assert (finding.outcome is Outcome.PASSED) == (unit == "mm")
     assert ("turns is in um, the contract says mm" in finding.reason) == (unit == "um")
 
 
@@ -109,7 +109,7 @@ def test_dat004_does_not_wait_for_a_pipe(dvc_project: Project) -> None:
     file = dvc_project.root / "data/dataset/train.parquet"
     file.unlink()
     os.mkfifo(file)
-    with pytest.raises(Tripped, match="is a named pipe"):
+    with pytest.raises(Failed, match="is a named pipe"):
         dat004(dvc_project)
 
 
@@ -128,11 +128,11 @@ SHARED: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("defect", SHARED)
-def test_dat005_trips_on_what_splits_share(dvc_project: Project, alter: Alter, defect: str) -> None:
+def test_dat005_fails_on_what_splits_share(dvc_project: Project, alter: Alter, defect: str) -> None:
     columns, reason = SHARED[defect]
     alter("test", columns)
     finding = dat005(dvc_project)
-    assert finding.outcome is Outcome.TRIPPED
+    assert finding.outcome is Outcome.FAILED
     assert any(reason in overlap["words"] for overlap in finding.evidence["overlaps"])
 
 
@@ -150,11 +150,11 @@ def test_dat005_names_the_signals_that_are_too_short_to_be_compared(dvc_project:
 
 def test_dat005_says_which_column_is_missing(dvc_project: Project, alter: Alter) -> None:
     alter("test", "* EXCLUDE (acquired_at)")
-    with pytest.raises(Tripped, match="there is no column 'acquired_at' to divide by"):
+    with pytest.raises(Failed, match="there is no column 'acquired_at' to divide by"):
         dat005(dvc_project)
 
 
-def test_dat005_trips_on_a_signal_that_was_only_moved_to_another_split(dvc_project: Project, alter: Alter) -> None:
+def test_dat005_fails_on_a_signal_that_was_only_moved_to_another_split(dvc_project: Project, alter: Alter) -> None:
     replace(dvc_project.root / "contract.yaml", "shape: [4]", "shape: [40]")
     for seed, split in enumerate(("train", "validation")):
         noise = f"list_transform(range(40), lambda i: (hash(acquisition || plane || {seed} || i) % 1000) / 100.0)"
@@ -163,7 +163,7 @@ def test_dat005_trips_on_a_signal_that_was_only_moved_to_another_split(dvc_proje
     copied = f"(SELECT list_transform(turns[4:], lambda x: -2 * x) || [1, 5, 2] FROM '{train}' LIMIT 1)"
     alter("test", f"* REPLACE (CASE WHEN acquisition = 'a03-1' AND plane = 'Y' THEN {copied} END AS turns)")
     finding = dat005(Project(dvc_project.root))
-    assert finding.outcome is Outcome.TRIPPED
+    assert finding.outcome is Outcome.FAILED
     assert "1 turns of test are copies of train's: a03-1 BPM.3 Y is a01-0 BPM.1 X, 3 values earlier, times -2" in (
         finding.reason
     )

@@ -1,4 +1,4 @@
-"""Each interlock of the papers, with its planted defect."""
+"""Each interlock of the documents, with its planted defect."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def judge(project: Project, interlock: type[Interlock], *edits: tuple[str, str])
 
 
 @pytest.mark.parametrize("interlock", [DOC001, DOC002, DOC003, DOC004])
-def test_a_sound_contract_closes_all(project: Project, interlock: type[Interlock]) -> None:
-    assert judge(project, interlock).closed
+def test_a_sound_contract_passes_all(project: Project, interlock: type[Interlock]) -> None:
+    assert judge(project, interlock).passed
 
 
 @pytest.mark.parametrize("twin", [("bo@lab.example", "ADA@lab.example"), ("Bo Physicist", "ada  operator")])
-def test_doc001_trips_for_a_single_owner_under_two_names_or_addresses(project: Project, twin: tuple[str, str]) -> None:
+def test_doc001_fails_for_a_single_owner_under_two_names_or_addresses(project: Project, twin: tuple[str, str]) -> None:
     verdict = judge(project, DOC001, twin)
-    assert verdict.outcome is Outcome.TRIPPED
+    assert verdict.outcome is Outcome.FAILED
     assert verdict.reason.startswith("Ada Operator <ada@lab.example> is the only owner; two with different names")
     assert "model.owners" in verdict.fix
 
@@ -68,7 +68,7 @@ def test_doc002_names_what_only_a_person_can_write_and_its_line(project: Project
     text = (project.root / "contract.yaml").read_text()
     line = text[: text.index(edit[0])].count("\n") + 1
     verdict = judge(project, DOC002, edit)
-    assert verdict.outcome is Outcome.TRIPPED
+    assert verdict.outcome is Outcome.FAILED
     assert verdict.reason == reason
     assert [(place.file, place.line) for place in verdict.locations] == [("contract.yaml", line)]
     assert "beampermit card" in verdict.fix
@@ -157,20 +157,20 @@ UNANSWERED = {
 
 
 @pytest.mark.parametrize("defect", UNANSWERED)
-def test_doc003_trips_for_an_alarm_that_leaves_the_operator_alone(project: Project, defect: str) -> None:
+def test_doc003_fails_for_an_alarm_that_leaves_the_operator_alone(project: Project, defect: str) -> None:
     edit, reason, line = UNANSWERED[defect]
     verdict = judge(project, DOC003, edit)
-    assert verdict.outcome is Outcome.TRIPPED
+    assert verdict.outcome is Outcome.FAILED
     assert verdict.reason == reason
     there = (project.root / "contract.yaml").read_text().splitlines()
     assert [there[place.line - 1] for place in verdict.locations if place.line] == [line]
     assert "beampermit runbook" in verdict.fix
 
 
-def test_doc004_trips_on_the_day_after(project: Project) -> None:
+def test_doc004_fails_on_the_day_after(project: Project) -> None:
     yesterday = (datetime.now(UTC) - timedelta(days=1)).date()
     verdict = judge(project, DOC004, ("2099-06-01", str(yesterday)))
-    assert verdict.outcome is Outcome.TRIPPED
+    assert verdict.outcome is Outcome.FAILED
     assert verdict.reason == f"the model was to be reviewed by {yesterday}, 1 days ago"
     today = str(datetime.now(UTC).date())
-    assert judge(project, DOC004, (str(yesterday), today)).closed
+    assert judge(project, DOC004, (str(yesterday), today)).passed

@@ -1,4 +1,4 @@
-"""The ENV interlocks: each trips on its planted defect and says which."""
+"""The ENV interlocks: each fails on its planted defect and says which."""
 
 from __future__ import annotations
 
@@ -31,36 +31,36 @@ def edit(project: Project, name: str, pattern: str, replacement: str) -> None:
 
 
 @pytest.mark.parametrize("id", ["ENV001", "ENV002", "ENV004"])
-def test_a_project_as_it_was_locked_is_closed(uv_project: Project, id: str) -> None:
-    assert verdict(uv_project, id).closed, verdict(uv_project, id).reason
+def test_a_project_as_it_was_locked_passes(uv_project: Project, id: str) -> None:
+    assert verdict(uv_project, id).passed, verdict(uv_project, id).reason
 
 
-def test_a_missing_lock_trips_and_the_others_are_not_looked_at(uv_project: Project) -> None:
+def test_a_missing_lock_fails_and_the_others_are_not_looked_at(uv_project: Project) -> None:
     (uv_project.root / "uv.lock").unlink()
     found = {one.id: one for one in runner.check(uv_project, runner.select(["ENV001", "ENV002", "ENV004", "ENV005"]))}
-    assert found["ENV001"].outcome is Outcome.TRIPPED
+    assert found["ENV001"].outcome is Outcome.FAILED
     assert found["ENV001"].reason == "there is no uv.lock"
     assert "beampermit env lock" in found["ENV001"].fix
     assert {found[id].outcome for id in ("ENV002", "ENV004", "ENV005")} == {Outcome.SKIPPED}
 
 
-def test_a_lock_with_conflict_markers_trips_with_its_line(uv_project: Project) -> None:
+def test_a_lock_with_conflict_markers_fails_with_its_line(uv_project: Project) -> None:
     edit(uv_project, "uv.lock", "version = 1", "version = 1\n<<<<<<< ours")
     found = verdict(uv_project, "ENV001")
     assert found.reason == "there are merge-conflict markers in this file"
     assert (found.locations[0].file, found.locations[0].line) == ("uv.lock", 2)
 
 
-def test_a_lock_that_git_ignores_trips(uv_project: Project, git: Callable[..., str]) -> None:
+def test_a_lock_that_git_ignores_fails(uv_project: Project, git: Callable[..., str]) -> None:
     git("rm", "--quiet", "--cached", "uv.lock")
     edit(uv_project, ".gitignore", "^", "*.lock\n")
     assert verdict(uv_project, "ENV001").reason == "git ignores uv.lock, so nobody else gets it"
 
 
-def test_a_stale_lock_trips_and_says_what_changed(uv_project: Project) -> None:
+def test_a_stale_lock_fails_and_says_what_changed(uv_project: Project) -> None:
     edit(uv_project, "pyproject.toml", "numbers>=1,<2", "numbers>=1.5,<2")
     found = verdict(uv_project, "ENV002")
-    assert found.outcome is Outcome.TRIPPED
+    assert found.outcome is Outcome.FAILED
     assert found.reason.startswith(
         "numbers<2,>=1.5 is asked for and the lock does not know it (locked for numbers<2,>=1"
     )
@@ -68,7 +68,7 @@ def test_a_stale_lock_trips_and_says_what_changed(uv_project: Project) -> None:
     assert "beampermit env lock" in found.fix
 
 
-def test_a_file_without_a_hash_trips(uv_project: Project) -> None:
+def test_a_file_without_a_hash_fails(uv_project: Project) -> None:
     edit(uv_project, "uv.lock", r', hash = "sha256:[0-9a-f]{64}"', "")
     assert "has no sha256" in verdict(uv_project, "ENV004").reason
 
@@ -79,12 +79,12 @@ def test_the_base_branch_says_which_indexes_are_allowed(uv_project: Project, git
     edit(uv_project, "contract.yaml", "  indexes:\n", "  indexes:\n    - https://evil.example/simple\n")
     git("commit", "--quiet", "--all", "--message", "An index of my own")
     found = verdict(Project(uv_project.root, base="main"), "ENV004")
-    assert found.outcome is Outcome.TRIPPED
+    assert found.outcome is Outcome.FAILED
     assert "the contract does not allow https://evil.example/simple" in found.reason
     assert found.evidence["allowed_by"] == "the base branch's contract.yaml"
 
 
-def test_a_hash_that_the_base_branch_has_otherwise_trips(uv_project: Project, git: Callable[..., str]) -> None:
+def test_a_hash_that_the_base_branch_has_otherwise_fails(uv_project: Project, git: Callable[..., str]) -> None:
     git("switch", "--quiet", "--create", "change")
     edit(uv_project, "uv.lock", r"(numbers-1.0[^}]*sha256:)[0-9a-f]{64}", r"\g<1>" + "0" * 64)
     found = verdict(Project(uv_project.root, base="main"), "ENV004")
@@ -98,11 +98,11 @@ def test_a_first_lock_may_bring_its_first_list_of_indexes(uv_project: Project, g
     git("switch", "--quiet", "--create", "change")
     (uv_project.root / "contract.yaml").write_text(text)
     found = verdict(Project(uv_project.root, base="main"), "ENV004")
-    assert found.closed
+    assert found.passed
     assert "the base branch allows no index yet" in found.reason
 
 
-def test_a_contract_that_allows_no_index_trips(uv_project: Project) -> None:
+def test_a_contract_that_allows_no_index_fails(uv_project: Project) -> None:
     edit(uv_project, "contract.yaml", r"  indexes:\n    - [^\n]*\n    - wheels\n", "")
     assert "the contract does not allow http://127.0.0.1" in verdict(uv_project, "ENV004").reason
 
@@ -113,9 +113,9 @@ def test_an_environment_that_is_not_installed_is_not_judged(uv_project: Project)
     assert found.reason.endswith("run `beampermit env install`")
 
 
-def test_an_environment_is_the_lock_or_trips(uv_project: Project) -> None:
+def test_an_environment_is_the_lock_or_fails(uv_project: Project) -> None:
     install(Uv(), uv_project.root, uv_project.root / ".venv", watch=lambda _: None)
-    assert verdict(uv_project, "ENV005").closed
+    assert verdict(uv_project, "ENV005").passed
     next((uv_project.root / ".venv").glob("lib/*/site-packages/numbers/__init__.py")).unlink()
     found = verdict(uv_project, "ENV005")
     assert found.reason == "numbers 1.0 was changed: numbers/__init__.py is missing"

@@ -1,4 +1,4 @@
-"""TST003 closes only where every test marked `gpu` ran on a GPU that the base branch's contract is content with.
+"""TST003 passes only where every test marked `gpu` ran on a GPU that the base branch's contract is content with.
 
 The machine is planted: a program `nvidia-smi` on the path, and a module `torch` in the project's environment that names
 devices. pytest, the tests and the judgement are real. `tests/template/test_gpu_tests.py`
@@ -111,9 +111,9 @@ def _plant_driver(folder: Path, driver: str | None, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PATH", os.pathsep.join([str(folder), *keep]))
 
 
-def test_tests_that_pass_on_a_gpu_close_and_the_device_is_recorded(judge: Judge) -> None:
+def test_it_passes_where_tests_pass_on_a_gpu_and_the_device_is_recorded(judge: Judge) -> None:
     verdict = judge(GOOD, integration=GOOD.replace("300", "200"))
-    assert verdict.closed, verdict.reason
+    assert verdict.passed, verdict.reason
     assert verdict.reason == "2 tests passed on NVIDIA H100, driver 550.54, with 300 MiB at most"
     evidence = verdict.evidence
     assert evidence["driver"] == "550.54"
@@ -138,10 +138,10 @@ DEFECTS = {
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_a_machine_below_the_contract_trips(judge: Judge, defect: str) -> None:
+def test_a_machine_below_the_contract_fails(judge: Judge, defect: str) -> None:
     planted, words = DEFECTS[defect]
     verdict = judge(GOOD, **planted)
-    assert verdict.outcome is Outcome.TRIPPED, verdict
+    assert verdict.outcome is Outcome.FAILED, verdict
     assert words in verdict.reason
     assert "tests" not in verdict.evidence, "no test is run where the machine will not do"
     assert "gpu-labels" in verdict.fix
@@ -168,15 +168,15 @@ SPOILT = {
 
 
 @pytest.mark.parametrize("defect", SPOILT)
-def test_tests_that_did_not_all_pass_on_a_gpu_trip(judge: Judge, defect: str) -> None:
+def test_tests_that_did_not_all_pass_on_a_gpu_fail(judge: Judge, defect: str) -> None:
     content, words = SPOILT[defect]
     verdict = judge(content)
-    assert verdict.outcome is Outcome.TRIPPED, verdict
+    assert verdict.outcome is Outcome.FAILED, verdict
     assert words in verdict.reason
     assert verdict.evidence["driver"] == "550.54", "where it failed is recorded too"
 
 
-def test_a_conftest_that_takes_the_gpu_tests_away_trips(judge: Judge) -> None:
+def test_a_conftest_that_takes_the_gpu_tests_away_fails(judge: Judge) -> None:
     verdict = judge(GOOD, conftest="def pytest_collection_modifyitems(items): items.clear()\n")
     assert verdict.reason == "no tests ran in tests/unit"
 
@@ -184,18 +184,18 @@ def test_a_conftest_that_takes_the_gpu_tests_away_trips(judge: Judge) -> None:
 def test_settings_that_leave_out_gpu_tests_are_not_heard(judge: Judge, project: Project) -> None:
     settings = project.root / "pyproject.toml"
     settings.write_text(settings.read_text().replace("--strict-markers", '--strict-markers -m "not gpu"'))
-    assert judge(GOOD).closed
+    assert judge(GOOD).passed
 
 
-def test_without_a_promise_and_without_gpu_tests_it_closes_wherever_it_runs(judge: Judge) -> None:
+def test_without_a_promise_and_without_gpu_tests_it_passes_wherever_it_runs(judge: Judge) -> None:
     verdict = judge("def test(): pass\n", asked="", driver=None, devices=None)
-    assert verdict.closed
+    assert verdict.passed
     assert verdict.reason == "the contract asks for no GPU, and no test does"
 
 
-def test_a_gpu_test_that_nobody_would_run_trips_by_file_and_line(judge: Judge) -> None:
+def test_a_gpu_test_that_nobody_would_run_fails_by_file_and_line(judge: Judge) -> None:
     verdict = judge(GOOD, asked="", driver=None, devices=None)
-    assert verdict.outcome is Outcome.TRIPPED
+    assert verdict.outcome is Outcome.FAILED
     assert verdict.reason.startswith("tests/unit/test_unit.py:2 is marked gpu and no machine runs it")
     assert (verdict.locations[0].file, verdict.locations[0].line) == ("tests/unit/test_unit.py", 2)
 
@@ -209,7 +209,7 @@ def test_a_promise_that_a_pull_request_takes_away_still_judges(
     (project.root / "contract.yaml").write_text(contract_text)
     git("commit", "--quiet", "--all", "--message", "No promise")
     verdict = judge("def test(): pass\n", asked="", driver=None, base="main")
-    assert verdict.outcome is Outcome.TRIPPED
+    assert verdict.outcome is Outcome.FAILED
     assert "no GPU is visible" in verdict.reason
 
 
@@ -220,7 +220,7 @@ def test_a_first_promise_holds_in_the_pull_request_that_makes_it(judge: Judge) -
 def test_other_interlocks_leave_gpu_tests_out(judge: Judge, project: Project, environment: Environment) -> None:
     judge(GOOD.replace("assert 0", "pass").replace("torch.put(300 * 2**20)", "assert 0"))
     (verdict,) = runner.run(runner.select(["TST001"]), Inputs(project=project, environment=environment))
-    assert verdict.closed, verdict.reason
+    assert verdict.passed, verdict.reason
     assert verdict.evidence["tests"] == 1
 
 

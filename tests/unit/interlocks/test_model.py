@@ -1,4 +1,4 @@
-"""MDL trips for each file that is not what git binds, not of an allowed format, or not what the contract promises."""
+"""MDL fails for each file that is not what git binds, not of an allowed format, or not what the contract promises."""
 
 from __future__ import annotations
 
@@ -74,11 +74,11 @@ def judged(project: Project, id: str) -> Verdict:
     return verdict
 
 
-def test_a_sound_model_closes_both(project: Project, saved: Path) -> None:
+def test_a_sound_model_passes_both(project: Project, saved: Path) -> None:
     first, second = check(project, select(["MDL001", "MDL002"]))
-    assert first.closed
+    assert first.passed
     assert first.reason == "10 files with the digests that manifest.json binds"
-    assert second.closed
+    assert second.passed
     assert second.reason == "7 files, each of an allowed format by name and by content"
 
 
@@ -150,11 +150,11 @@ BYTES: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 
 @pytest.mark.parametrize("defect", BYTES)
-def test_bytes_that_git_does_not_bind_trip_it(project: Project, saved: Path, defect: str) -> None:
+def test_bytes_that_git_does_not_bind_fail(project: Project, saved: Path, defect: str) -> None:
     plant, reason = BYTES[defect]
     plant(project.root)
     verdict = judged(project, "MDL001")
-    assert verdict.outcome is Outcome.TRIPPED
+    assert verdict.outcome is Outcome.FAILED
     assert reason in verdict.reason
 
 
@@ -175,20 +175,20 @@ PAGES = {
 
 
 @pytest.mark.parametrize("defect", PAGES)
-def test_a_page_that_does_not_hold_trips_it(project: Project, saved: Path, defect: str) -> None:
+def test_a_page_that_does_not_hold_fails(project: Project, saved: Path, defect: str) -> None:
     text, reason = PAGES[defect]
     (saved / "MLmodel").unlink() if text is None else (saved / "MLmodel").write_text(text)
     bind(project)
     verdict = judged(project, "MDL001")
-    assert verdict.outcome is Outcome.TRIPPED
+    assert verdict.outcome is Outcome.FAILED
     assert reason in verdict.reason
 
 
-def test_code_that_no_reviewer_saw_trips_it(project: Project, saved: Path) -> None:
+def test_code_that_no_reviewer_saw_fails(project: Project, saved: Path) -> None:
     (saved / "code/bpm_faults/serving.py").write_text(SERVING + "import socket\n")
     bind(project)
     verdict = judged(project, "MDL001")
-    assert verdict.outcome is Outcome.TRIPPED
+    assert verdict.outcome is Outcome.FAILED
     assert verdict.reason == "code that is no file of this commit: model/code/bpm_faults/serving.py"
 
 
@@ -279,14 +279,14 @@ FORMATS: dict[str, tuple[str, bytes, str]] = {
 
 
 @pytest.mark.parametrize("defect", FORMATS)
-def test_a_file_that_is_not_what_it_says_trips_it(
+def test_a_file_that_is_not_what_it_says_fails(
     project: Project, saved: Path, defect: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name, content, reason = FORMATS[defect]
     (saved / name).parent.mkdir(parents=True, exist_ok=True)
     (saved / name).write_bytes(content)
     verdict = judged(project, "MDL002")
-    assert verdict.outcome is Outcome.TRIPPED
+    assert verdict.outcome is Outcome.FAILED
     assert reason in verdict.reason
     assert f"model/{name}" in [place.file for place in verdict.locations]
     assert "pickled code ran" not in capsys.readouterr().out
@@ -295,14 +295,14 @@ def test_a_file_that_is_not_what_it_says_trips_it(
 def test_a_small_onnx_model_is_let_through(project: Project, saved: Path) -> None:
     graph = b"\x0a\x01g"
     (saved / "model.onnx").write_bytes(b"\x08\x09" + b"\x3a" + bytes([len(graph)]) + graph + b"\x42\x02\x10\x15")
-    assert judged(project, "MDL002").closed
+    assert judged(project, "MDL002").passed
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "artifacts"])
-def test_a_link_trips_it(project: Project, saved: Path, target: str) -> None:
+def test_a_link_fails(project: Project, saved: Path, target: str) -> None:
     (saved / "more.json").symlink_to(target)
     verdict = judged(project, "MDL002")
-    assert verdict.outcome is Outcome.TRIPPED
+    assert verdict.outcome is Outcome.FAILED
     assert "model/more.json is a link or a device, no plain file" in verdict.reason
 
 
@@ -323,12 +323,12 @@ LOADERS = {
 
 
 @pytest.mark.parametrize("defect", LOADERS)
-def test_a_loader_that_may_unpickle_trips_it(project: Project, saved: Path, defect: str) -> None:
+def test_a_loader_that_may_unpickle_fails(project: Project, saved: Path, defect: str) -> None:
     (before, after), reason = LOADERS[defect]
     assert before in MLMODEL
     (saved / "MLmodel").write_text(MLMODEL.replace(before, after))
     verdict = judged(project, "MDL002")
-    assert verdict.outcome is Outcome.TRIPPED
+    assert verdict.outcome is Outcome.FAILED
     assert "model/MLmodel would run code that nobody reviewed" in verdict.reason
     assert reason in verdict.reason
 
@@ -395,29 +395,29 @@ def examined(contract_text: str, saved: Path, loaded: dict[str, Any], scored: di
     return MDL003().check(parse_contract(contract_text), SavedModel.read(saved, "model"), seen)
 
 
-def test_a_model_that_honours_the_contract_closes_it(contract_text: str, saved: Path) -> None:
+def test_a_model_that_honours_the_contract_passes(contract_text: str, saved: Path) -> None:
     finding = examined(contract_text, saved, {}, {})
-    assert finding.outcome is Outcome.CLOSED
+    assert finding.outcome is Outcome.PASSED
     assert finding.reason == (
         "6 rows of data/dataset/test.parquet gave fault-score from 0.1 to 0.9; wrong inputs are refused"
     )
 
 
 @pytest.mark.parametrize("defect", SIGNATURES)
-def test_a_signature_that_is_not_the_contracts_trips_it(contract_text: str, saved: Path, defect: str) -> None:
+def test_a_signature_that_is_not_the_contracts_fails(contract_text: str, saved: Path, defect: str) -> None:
     loaded, scored, reason = SIGNATURES[defect]
     finding = examined(contract_text, saved, loaded, scored)
-    assert finding.outcome is Outcome.TRIPPED
+    assert finding.outcome is Outcome.FAILED
     assert reason in finding.reason
 
 
-def test_a_contract_that_travels_with_other_signals_trips_it(contract_text: str, saved: Path) -> None:
+def test_a_contract_that_travels_with_other_signals_fails(contract_text: str, saved: Path) -> None:
     finding = examined(contract_text.replace("hihi: 0.9", "hihi: 0.8"), saved, {}, {})
-    assert finding.outcome is Outcome.TRIPPED
+    assert finding.outcome is Outcome.FAILED
     assert finding.reason == "the contract packaged with it differs from contract.yaml in signal 'fault-score'"
 
 
-def test_a_model_without_its_contract_trips_it(contract_text: str, saved: Path) -> None:
+def test_a_model_without_its_contract_fails(contract_text: str, saved: Path) -> None:
     (saved / "artifacts/contract.yaml").unlink()
     finding = examined(contract_text, saved, {}, {})
     assert "it does not carry the contract: artifacts/contract.yaml" in finding.reason
@@ -464,26 +464,26 @@ COSTS: dict[str, tuple[dict[str, float], str]] = {
 
 
 @pytest.mark.parametrize("defect", COSTS)
-def test_a_prediction_beyond_the_budget_trips_it(contract_text: str, saved: Path, defect: str) -> None:
+def test_a_prediction_beyond_the_budget_fails(contract_text: str, saved: Path, defect: str) -> None:
     measured, reason = COSTS[defect]
     seen = Examined(LOADED, SCORED.model_copy(update=measured), Path("scores.parquet"))
     finding = MDL004().check(parse_contract(contract_text), SavedModel.read(saved, "model"), seen)
-    assert finding.outcome is Outcome.TRIPPED
+    assert finding.outcome is Outcome.FAILED
     assert reason in finding.reason
     assert finding.evidence["milliseconds"]["allowed"] == 50
 
 
-def test_one_slow_moment_of_the_machine_trips_nothing_and_is_shown(contract_text: str, saved: Path) -> None:
+def test_one_slow_moment_of_the_machine_fails_nothing_and_is_shown(contract_text: str, saved: Path) -> None:
     seen = Examined(LOADED, SCORED, Path("scores.parquet"))
     finding = MDL004().check(parse_contract(contract_text), SavedModel.read(saved, "model"), seen)
-    assert finding.outcome is Outcome.CLOSED
+    assert finding.outcome is Outcome.PASSED
     assert finding.evidence["milliseconds"]["worst"] == 90
 
 
 def test_without_scores_of_training_nothing_says_what_a_row_should_get(contract_text: str, project: Project) -> None:
     contract = parse_contract(contract_text)
     finding = MDL005().check(project, contract, contract, Examined(LOADED, SCORED, Path("scores.parquet")))
-    assert finding.outcome is Outcome.TRIPPED
+    assert finding.outcome is Outcome.FAILED
     assert finding.reason == "evaluation.scores names no scores of training to compare with"
 
 
@@ -492,30 +492,30 @@ def test_a_trained_model_loads_honours_its_contract_and_its_budget_and_serves_wh
     trained_copy: Project,
 ) -> None:
     third, fourth, fifth = check(trained_copy, select(["MDL003", "MDL004", "MDL005"]))
-    assert third.closed, third.reason
+    assert third.passed, third.reason
     assert third.evidence["outputs"]["score"]["finite"]
-    assert fourth.closed, fourth.reason
+    assert fourth.passed, fourth.reason
     assert 0 < fourth.evidence["milliseconds"]["p50"] <= fourth.evidence["milliseconds"]["worst"]
-    assert fifth.closed, fifth.reason
+    assert fifth.passed, fifth.reason
     assert fifth.evidence["training"]["here"] is not None
 
 
 @pytest.mark.slow
-def test_a_trained_model_that_serves_with_other_transforms_trips_it(trained_copy: Project) -> None:
+def test_a_trained_model_that_serves_with_other_transforms_fails(trained_copy: Project) -> None:
     transform = trained_copy.root / "model/artifacts/transform.json"
     learnt = json.loads(transform.read_text())
     transform.write_text(json.dumps({**learnt, "scale": [value * 1.1 for value in learnt["scale"]]}))
     verdict = judged(trained_copy, "MDL005")
-    assert verdict.outcome is Outcome.TRIPPED
+    assert verdict.outcome is Outcome.FAILED
     assert "by the training's code and" in verdict.reason
     assert "by the saved model, more than 0.0001 apart" in verdict.reason
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("defect", PLANTED)
-def test_a_trained_model_with_a_defect_trips_it(trained_copy: Project, defect: str) -> None:
+def test_a_trained_model_with_a_defect_fails(trained_copy: Project, defect: str) -> None:
     plant, reason = PLANTED[defect]
     plant(trained_copy.root / "model")
     verdict = judged(trained_copy, "MDL003")
-    assert verdict.outcome is Outcome.TRIPPED
+    assert verdict.outcome is Outcome.FAILED
     assert reason in verdict.reason

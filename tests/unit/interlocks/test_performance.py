@@ -1,4 +1,4 @@
-"""PRF trips for each way a model can fail its gates or its champion."""
+"""PRF fails for each way a model can fail its gates or its champion."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def branch(project: Project, git: Callable[..., str]) -> Callable[[str, str], No
     return change
 
 
-def test_metrics_that_meet_every_gate_close_it(project: Project) -> None:
+def test_metrics_that_meet_every_gate_pass(project: Project) -> None:
     measured(project, GOOD)
     verdict = gates(project)
-    assert verdict.closed
+    assert verdict.passed
     assert verdict.reason == "auc 0.97 (at least 0.95), false_alarm_rate 0.01 (at most 0.05)"
     assert verdict.evidence["gates_changed"] == []
 
@@ -77,19 +77,19 @@ DEFECTS = {
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_metrics_that_do_not_pass_trip_it(project: Project, defect: str) -> None:
+def test_metrics_that_miss_a_gate_fail(project: Project, defect: str) -> None:
     metrics, reason = DEFECTS[defect]
     measured(project, metrics)
     verdict = gates(project)
-    assert verdict.outcome is Outcome.TRIPPED
+    assert verdict.outcome is Outcome.FAILED
     assert reason in verdict.reason
     assert verdict.locations[0].file == "metrics/metrics.json"
     assert verdict.exit_code == 1
 
 
-def test_no_metrics_trip_it(project: Project) -> None:
+def test_no_metrics_fail(project: Project) -> None:
     verdict = gates(project)
-    assert verdict.outcome is Outcome.TRIPPED
+    assert verdict.outcome is Outcome.FAILED
     assert verdict.reason == "metrics/metrics.json: the file is missing"
     assert verdict.locations == (Location(file="metrics/metrics.json"),)
 
@@ -98,7 +98,7 @@ def test_a_gate_lowered_in_the_pull_request_is_shown_and_does_not_count(project:
     branch("gate: 0.95", "gate: 0.5")
     measured(project, {**GOOD, "auc": 0.6})
     verdict = gates(project)
-    assert verdict.outcome is Outcome.TRIPPED
+    assert verdict.outcome is Outcome.FAILED
     assert verdict.reason == (
         "auc is 0.6, the gate asks for at least 0.95 "
         "(gates changed in this pull request: auc gate 0.95 -> 0.5; the base branch's count)"
@@ -116,7 +116,7 @@ def test_a_gate_removed_in_the_pull_request_still_counts(project: Project, branc
     )
     measured(project, {"false_alarm_rate": 0.01})
     verdict = gates(project)
-    assert verdict.outcome is Outcome.TRIPPED
+    assert verdict.outcome is Outcome.FAILED
     assert "auc is not among the metrics (gates changed in this pull request: auc removed;" in verdict.reason
 
 
@@ -124,7 +124,7 @@ def test_a_direction_turned_in_the_pull_request_does_not_count(project: Project,
     branch("better: higher, gate: 0.95", "better: lower, gate: 0.95")
     measured(project, {**GOOD, "auc": 0.3})
     verdict = gates(project)
-    assert verdict.outcome is Outcome.TRIPPED
+    assert verdict.outcome is Outcome.FAILED
     assert "auc better higher -> lower" in verdict.reason
 
 
@@ -142,15 +142,15 @@ def test_a_gate_added_or_raised_in_the_pull_request_counts_too(
            after + "  - {name: auc" if before == "metrics:\n" else after)  # fmt: skip
     measured(project, GOOD)
     verdict = gates(project)
-    assert verdict.outcome is Outcome.TRIPPED
+    assert verdict.outcome is Outcome.FAILED
     assert reason in verdict.reason
 
 
-def test_a_changed_gate_that_is_met_closes_and_is_shown(project: Project, branch: Any) -> None:
+def test_a_changed_gate_that_is_met_passes_and_is_shown(project: Project, branch: Any) -> None:
     branch("gate: 0.95", "gate: 0.9")
     measured(project, GOOD)
     verdict = gates(project)
-    assert verdict.closed
+    assert verdict.passed
     assert "gates changed in this pull request: auc gate 0.95 -> 0.9" in verdict.reason
 
 
@@ -158,7 +158,7 @@ def test_an_evaluation_changed_in_the_pull_request_is_shown(project: Project, br
     branch("inputs: data/dataset/test.parquet", "inputs: data/dataset/validation.parquet")
     measured(project, GOOD)
     verdict = gates(project)
-    assert verdict.closed
+    assert verdict.passed
     assert "also changed here: evaluation.inputs" in verdict.reason
     assert verdict.evidence["rules_changed"] == [
         {"key": "evaluation.inputs", "base": "data/dataset/test.parquet", "here": "data/dataset/validation.parquet"}
@@ -177,11 +177,11 @@ def event(model: str, digest: str) -> Event:
     )  # fmt: skip
 
 
-def test_without_a_champion_it_closes_and_says_so(project: Project) -> None:
+def test_without_a_champion_it_passes_and_says_so(project: Project) -> None:
     model = SavedModel(project.root / "model", "model", {})
     contract = project.contract
     finding = PRF002().check(project, contract, contract, ENVIRONMENT, model, None, GOOD, UNSEEN)
-    assert finding.outcome is Outcome.CLOSED
+    assert finding.outcome is Outcome.PASSED
     assert finding.reason == "no champion yet: nothing was promoted"
 
 
@@ -192,7 +192,7 @@ def test_the_champion_itself_is_not_worse_than_itself(project: Project) -> None:
     champion = event(contract.model.name, digest_folder(folder))
     model = SavedModel(folder, "model", {})
     finding = PRF002().check(project, contract, contract, ENVIRONMENT, model, champion, GOOD, UNSEEN)
-    assert finding.outcome is Outcome.CLOSED
+    assert finding.outcome is Outcome.PASSED
     assert finding.reason == "this model is the champion, version 1"
     assert finding.evidence["champion"]["metrics"] == GOOD
 
@@ -225,7 +225,7 @@ def change_weights(project: Project, factor: float) -> None:
 def test_a_model_that_turns_its_scores_round_is_worse(trained_copy: Project, promoted: Event) -> None:
     change_weights(trained_copy, -1.0)
     verdict = against_champion(trained_copy)
-    assert verdict.outcome is Outcome.TRIPPED
+    assert verdict.outcome is Outcome.FAILED
     assert "worse than the champion's" in verdict.reason
     assert "(version 1) by more than" in verdict.reason
     champion, challenger = verdict.evidence["champion"], verdict.evidence["challenger"]
@@ -234,10 +234,10 @@ def test_a_model_that_turns_its_scores_round_is_worse(trained_copy: Project, pro
 
 
 @pytest.mark.slow
-def test_another_model_as_good_closes_it_and_both_are_evaluated(trained_copy: Project, promoted: Event) -> None:
+def test_another_model_as_good_passes_and_both_are_evaluated(trained_copy: Project, promoted: Event) -> None:
     change_weights(trained_copy, 1.0001)
     verdict = against_champion(trained_copy)
-    assert verdict.closed, verdict.reason
+    assert verdict.passed, verdict.reason
     assert verdict.reason.startswith("not worse than version 1: auc ")
     assert verdict.evidence["champion"]["metrics"].keys() == verdict.evidence["challenger"]["metrics"].keys()
 
@@ -266,7 +266,7 @@ def test_a_registry_that_lost_the_champion_is_not_the_models_fault(
 @pytest.mark.slow
 def test_the_example_is_judged_by_plane_and_family_and_measured_where_they_cross(trained_project: Project) -> None:
     (verdict,) = check(trained_project, select(["PRF003"]))
-    assert verdict.closed, verdict.reason
+    assert verdict.passed, verdict.reason
     crossed = [row for row in verdict.evidence["subgroups"] if row["by"] == ["plane", "family"]]
     groups = [(plane, family) for plane in ("X", "Y") for family in ("button", "stripline")]
     assert [tuple(row["group"]) for row in crossed] == groups

@@ -1,4 +1,4 @@
-"""GIT001 and GIT002: a branch that is not provably protected trips, and a laptop without GitHub is not blamed."""
+"""GIT001 and GIT002: a branch that is not provably protected fails, and a laptop without GitHub is not blamed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def guarded(project: Project, git: Callable[..., str]) -> Project:
         (project.root / name).write_text((TEMPLATE / name).read_text())
     (project.root / "CODEOWNERS").write_text("* @ada @bo\n")
     git("add", "--all")
-    git("commit", "--quiet", "--message", "The wall")
+    git("commit", "--quiet", "--message", "Protect the branch")
     return project
 
 
@@ -45,27 +45,27 @@ def judged(project: Project, *ids: str) -> list[Verdict]:
     return runner.check(Project(project.root), runner.select(ids or ("GIT001", "GIT002")))
 
 
-def test_a_protected_branch_closes_both_and_is_asked_about_once(
+def test_a_protected_branch_passes_both_and_is_asked_about_once(
     guarded: Project, ruleset: dict[str, Any], github: GitHub
 ) -> None:
     protected, required = judged(guarded)
-    assert (protected.outcome, required.outcome) == (Outcome.CLOSED, Outcome.CLOSED)
+    assert (protected.outcome, required.outcome) == (Outcome.PASSED, Outcome.PASSED)
     assert protected.reason.startswith("main: pull requests, approved by code owners, no force-push, no deletion")
     assert "only an administrator's token can see" in protected.reason
     assert required.reason.startswith("'ml / permit' is required and pinned to GitHub Actions")
     assert github.count("/rules/branches/main") == 1
 
 
-def test_no_rules_trip_both_and_the_mend_is_a_command(guarded: Project, ruleset: dict[str, Any]) -> None:
+def test_no_rules_fail_both_and_the_fix_is_a_command(guarded: Project, ruleset: dict[str, Any]) -> None:
     ruleset["enforcement"] = "evaluate"
     protected, required = judged(guarded)
-    assert (protected.outcome, required.outcome) == (Outcome.TRIPPED, Outcome.TRIPPED)
+    assert (protected.outcome, required.outcome) == (Outcome.FAILED, Outcome.FAILED)
     assert "main is not protected" in protected.reason
     assert "(ruleset main is set to evaluate); run `beampermit protect apply`" in protected.reason
     assert "the check 'ml / permit' is not required; none is" in required.reason
 
 
-def test_a_renamed_job_trips_git002_with_both_names(guarded: Project, ruleset: dict[str, Any]) -> None:
+def test_a_renamed_job_fails_git002_with_both_names(guarded: Project, ruleset: dict[str, Any]) -> None:
     file = guarded.root / FILES[1]
     file.write_text(file.read_text().replace("name: ml\n", "name: models\n"))
     (verdict,) = judged(guarded, "GIT002")
@@ -75,7 +75,7 @@ def test_a_renamed_job_trips_git002_with_both_names(guarded: Project, ruleset: d
 
 def test_a_merge_queue_wants_the_workflow_to_run_for_it(guarded: Project, ruleset: dict[str, Any]) -> None:
     ruleset["rules"].append({"type": "merge_queue", "parameters": {}})
-    assert judged(guarded, "GIT002")[0].closed
+    assert judged(guarded, "GIT002")[0].passed
     file = guarded.root / FILES[1]
     file.write_text(file.read_text().replace("  merge_group:", "  workflow_dispatch:"))
     (verdict,) = judged(guarded, "GIT002")
@@ -100,7 +100,7 @@ def test_a_merge_queue_wants_the_workflow_to_run_for_it(guarded: Project, rulese
         ("* @ada\n/.github/workflows/new.yml\n", ".github/workflows/new.yml (line 2)", 2),
     ],
 )
-def test_a_guarded_file_without_an_owner_trips_git001_also_where_github_is_not(
+def test_a_guarded_file_without_an_owner_fails_git001_also_where_github_is_not(
     guarded: Project, git: Callable[..., str], owners: str, named: str, line: int | None
 ) -> None:
     for name in (".dvc/config", "uv.lock", "dvc.lock", "cuda.conda-lock.yml", ".github/permit.pub"):
@@ -111,19 +111,19 @@ def test_a_guarded_file_without_an_owner_trips_git001_also_where_github_is_not(
     (guarded.root / "CODEOWNERS").write_text(owners)
     git("add", "--all")
     (verdict,) = judged(guarded, "GIT001")
-    assert verdict.outcome is Outcome.TRIPPED
+    assert verdict.outcome is Outcome.FAILED
     assert verdict.reason.startswith("CODEOWNERS names no owner for ")
     assert named in verdict.reason
     assert (verdict.locations[0].file, verdict.locations[0].line) == ("CODEOWNERS", line)
 
 
-def test_no_codeowners_trips_git001(guarded: Project) -> None:
+def test_no_codeowners_fails_git001(guarded: Project) -> None:
     (guarded.root / "CODEOWNERS").unlink()
     (verdict,) = judged(guarded, "GIT001")
     assert verdict.reason == "there is no CODEOWNERS: nobody is asked when contract and workflows change"
 
 
-def test_a_laptop_without_github_is_not_blamed_and_nothing_is_closed(guarded: Project) -> None:
+def test_a_laptop_without_github_is_not_blamed_and_nothing_passes(guarded: Project) -> None:
     verdicts = judged(guarded)
     assert [verdict.outcome for verdict in verdicts] == [Outcome.SKIPPED, Outcome.SKIPPED]
     assert exit_code(verdicts) == 0
@@ -140,7 +140,7 @@ def test_a_laptop_without_a_token_asks_nobody(guarded: Project, git: Callable[..
 def test_a_laptop_with_a_token_asks(guarded: Project, ruleset: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GITHUB_ACTIONS", "GITHUB_BASE_REF", "GITHUB_REF"):
         monkeypatch.delenv(name)
-    assert [verdict.outcome for verdict in judged(guarded)] == [Outcome.CLOSED, Outcome.CLOSED]
+    assert [verdict.outcome for verdict in judged(guarded)] == [Outcome.PASSED, Outcome.PASSED]
 
 
 def test_a_job_without_a_token_asks_all_the_same_and_is_not_skipped(
@@ -148,7 +148,7 @@ def test_a_job_without_a_token_asks_all_the_same_and_is_not_skipped(
 ) -> None:
     monkeypatch.delenv("GITHUB_TOKEN")
     verdicts = judged(guarded)
-    assert [verdict.outcome for verdict in verdicts] == [Outcome.TRIPPED, Outcome.TRIPPED]
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.FAILED, Outcome.FAILED]
     assert "main is not provably protected" in verdicts[0].reason
     assert exit_code(verdicts) == 1
 

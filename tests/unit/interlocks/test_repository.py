@@ -40,8 +40,8 @@ def judged(text: str, file: str = ".github/workflows/w.yml"):
         step(f"lab/actions/path/to/one@{COMMIT}").replace("uses:", "if: true\n        uses:"),
     ],
 )
-def test_a_pin_by_commit_closes_it(text: str) -> None:
-    assert judged(text).outcome is Outcome.CLOSED
+def test_a_pin_by_commit_passes(text: str) -> None:
+    assert judged(text).outcome is Outcome.PASSED
 
 
 @pytest.mark.parametrize(
@@ -64,16 +64,16 @@ def test_a_pin_by_commit_closes_it(text: str) -> None:
         ),
     ],
 )
-def test_what_can_be_moved_trips_it(text: str, line: int, words: str) -> None:
+def test_what_can_be_moved_fails(text: str, line: int, words: str) -> None:
     found = judged(text)
-    assert found.outcome is Outcome.TRIPPED
+    assert found.outcome is Outcome.FAILED
     assert words in found.reason
     assert [(place.file, place.line) for place in found.locations] == [(".github/workflows/w.yml", line)]
 
 
 def test_an_action_of_the_repository_is_judged_too() -> None:
     found = judged(action("actions/cache@v5"), "actions/mine/action.yml")
-    assert found.outcome is Outcome.TRIPPED
+    assert found.outcome is Outcome.FAILED
     assert found.reason.startswith("actions/mine/action.yml:6: 'actions/cache@v5'")
 
 
@@ -87,16 +87,16 @@ def test_all_loose_pins_are_named() -> None:
     ("text", "line", "words"),
     [("jobs: [unclosed\non: push\n", 2, "not YAML"), ("- a\n- b\n", 1, "not a mapping")],
 )
-def test_a_file_that_cannot_be_read_trips_it(text: str, line: int, words: str) -> None:
+def test_a_file_that_cannot_be_read_fails(text: str, line: int, words: str) -> None:
     found = judged(text)
-    assert found.outcome is Outcome.TRIPPED
+    assert found.outcome is Outcome.FAILED
     assert words in found.reason
     assert found.locations[0].line == line
 
 
-def test_no_workflow_trips_it_and_says_what_to_add(project: Project) -> None:
+def test_no_workflow_fails_and_says_what_to_add(project: Project) -> None:
     found = GIT003().check(workflows(project))
-    assert found.outcome is Outcome.TRIPPED
+    assert found.outcome is Outcome.FAILED
     assert found.reason == "there is no workflow in .github/workflows: nothing judges a pull request"
     assert "beampermit init" in GIT003.fix()
 
@@ -112,7 +112,7 @@ def test_workflows_and_tracked_actions_are_found(project: Project, git) -> None:
 def test_git004_names_every_way_that_a_fork_has() -> None:
     text = "on: pull_request_target\npermissions: write-all\njobs:\n  one:\n    runs-on: x\n    steps: []\n"
     found = GIT004().check(Workflows({".github/workflows/w.yml": text}))
-    assert found.outcome is Outcome.TRIPPED
+    assert found.outcome is Outcome.FAILED
     assert found.reason.startswith(".github/workflows/w.yml:1: pull_request_target gives")
     assert found.reason.endswith("(and 1 more)")
     assert [place.line for place in found.locations] == [1, 2]
@@ -122,7 +122,7 @@ def test_git004_names_every_way_that_a_fork_has() -> None:
 def test_git004_says_what_it_did_not_follow() -> None:
     other = f"lab/other/.github/workflows/train.yml@{COMMIT}"
     found = GIT004().check(Workflows({".github/workflows/w.yml": call(other)}))
-    assert found.outcome is Outcome.CLOSED
+    assert found.outcome is Outcome.PASSED
     assert f"not at hand and not followed: {other}" in found.reason
 
 
@@ -130,7 +130,7 @@ def test_git004_follows_into_our_own_workflows() -> None:
     ours = f"beampermit/beampermit/.github/workflows/ml-pull-request.yml@{COMMIT}"
     text = call(ours).replace("on: push", "on: pull_request") + "    with: {runner: '[\"gpu\"]'}\n"
     found = GIT004().check(Workflows({".github/workflows/w.yml": text}))
-    assert found.outcome is Outcome.TRIPPED
+    assert found.outcome is Outcome.FAILED
     assert ".github/workflows/w.yml:4: job 'one / " in found.reason
     assert "(.github/workflows/ml-pull-request.yml:" in found.reason
 
@@ -139,4 +139,4 @@ def test_both_work_in_a_repository_without_a_contract(project: Project) -> None:
     (project.root / "contract.yaml").unlink()
     (project.root / ".github/workflows").mkdir(parents=True)
     (project.root / ".github/workflows/w.yml").write_text(step(f"actions/checkout@{COMMIT}"))
-    assert [verdict.closed for verdict in runner.check(project, runner.select(["GIT003", "GIT004"]))] == [True, True]
+    assert [verdict.passed for verdict in runner.check(project, runner.select(["GIT003", "GIT004"]))] == [True, True]

@@ -1,4 +1,4 @@
-"""REP003 trips where the committed metrics are not those of the saved model."""
+"""REP003 fails where the committed metrics are not those of the saved model."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def judged(project: Project, committed: Any, evaluated: dict[str, float] = EVALU
     file = project.root / "metrics/metrics.json"
     file.parent.mkdir(exist_ok=True)
     file.write_text(committed if isinstance(committed, str) else json.dumps(committed, indent=2))
-    return REP003().check(project, project.contract, project.judge, evaluated)
+    return REP003().check(project, project.contract, project.base_contract, evaluated)
 
 
-def test_metrics_within_tolerance_close_it(project: Project) -> None:
+def test_metrics_within_tolerance_pass(project: Project) -> None:
     finding = judged(project, {**EVALUATED, "auc": 0.974, "rows": 602.0})
-    assert finding.outcome is Outcome.CLOSED
+    assert finding.outcome is Outcome.PASSED
     assert finding.reason == "3 metrics evaluated again differ by 2 at most, 0.005 allowed"
 
 
@@ -52,10 +52,10 @@ DEFECTS = {
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_metrics_that_are_not_the_models_trip_it(project: Project, defect: str) -> None:
+def test_metrics_that_are_not_the_models_fail(project: Project, defect: str) -> None:
     committed, reason = DEFECTS[defect]
     finding = judged(project, committed)
-    assert finding.outcome is Outcome.TRIPPED
+    assert finding.outcome is Outcome.FAILED
     assert reason in finding.reason
     assert finding.locations[0].file == "metrics/metrics.json"
 
@@ -68,8 +68,8 @@ def test_the_line_of_a_broken_metric_is_named(project: Project) -> None:
 def test_a_tolerance_widened_in_the_pull_request_does_not_count(project: Project, contract_text: str) -> None:
     wide = parse_contract(contract_text.replace("metric_tolerance: 0.005", "metric_tolerance: 0.5"))
     judged(project, {**EVALUATED, "auc": 0.6})
-    finding = REP003().check(project, wide, project.judge, EVALUATED)
-    assert finding.outcome is Outcome.TRIPPED
+    finding = REP003().check(project, wide, project.base_contract, EVALUATED)
+    assert finding.outcome is Outcome.FAILED
     assert finding.evidence["tolerance"] == 0.005
 
 
@@ -82,30 +82,30 @@ def run(project: Project) -> Verdict:
 def test_a_trained_model_evaluates_to_its_metrics_and_leaves_no_trace(trained_copy: Project) -> None:
     before = everything(trained_copy.root)
     verdict = run(trained_copy)
-    assert verdict.closed, verdict.reason
+    assert verdict.passed, verdict.reason
     assert verdict.evidence["committed"]["auc"] == pytest.approx(verdict.evidence["evaluated"]["auc"], abs=0.02)
     assert everything(trained_copy.root) == before
 
 
 @pytest.mark.slow
-def test_weights_that_are_not_those_that_were_evaluated_trip_it(trained_copy: Project) -> None:
+def test_weights_that_are_not_those_that_were_evaluated_fail(trained_copy: Project) -> None:
     weights = trained_copy.root / "model/artifacts/weights.safetensors"
     save_file({name: -tensor for name, tensor in load_file(weights).items()}, weights)
     verdict = run(trained_copy)
-    assert verdict.outcome is Outcome.TRIPPED
+    assert verdict.outcome is Outcome.FAILED
     assert "auc is committed as" in verdict.reason
     assert verdict.locations[0].file == "metrics/metrics.json"
 
 
 @pytest.mark.slow
-def test_an_evaluation_that_writes_infinity_trips_it(trained_copy: Project) -> None:
+def test_an_evaluation_that_writes_infinity_fails(trained_copy: Project) -> None:
     (code,) = trained_copy.root.glob("src/*/evaluate.py")
     code.write_text(
         "import pathlib, sys\n"
         "pathlib.Path(sys.argv[sys.argv.index('--out') + 1]).write_text('{\"auc\": Infinity}')\n"
     )  # fmt: skip
     verdict = run(trained_copy)
-    assert verdict.outcome is Outcome.TRIPPED
+    assert verdict.outcome is Outcome.FAILED
     assert "the evaluation command wrote:1: auc is infinite" in verdict.reason
 
 

@@ -11,7 +11,7 @@ import pytest
 from beampermit.errors import BadInput, Outside
 from beampermit.interlocks import runner
 from beampermit.interlocks.inputs import PROVIDERS, Inputs, provides
-from beampermit.interlocks.interlock import Absent, Elsewhere, Finding, Interlock, closed, tripped
+from beampermit.interlocks.interlock import Absent, Elsewhere, Finding, Interlock, failed, passed
 from beampermit.interlocks.reuse import Reuse
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome
@@ -33,22 +33,22 @@ def interlock(id: str, check: object, **marks: object) -> type[Interlock]:
     return type(id, (Interlock,), {"__doc__": f"Title of {id}", "check": check, **marks})
 
 
-def test_a_closed_check_gives_title_reason_evidence_and_seconds() -> None:
-    cls = interlock("XXX001", lambda self: closed("seen", rows=3))
+def test_a_passed_check_gives_title_reason_evidence_and_seconds() -> None:
+    cls = interlock("XXX001", lambda self: passed("seen", rows=3))
     (verdict,) = runner.run([cls], Inputs())
-    assert verdict.closed
+    assert verdict.passed
     assert (verdict.title, verdict.reason, verdict.evidence) == ("Title of XXX001", "seen", {"rows": 3})
     assert verdict.seconds >= 0
     assert verdict.exit_code == 0
 
 
-def test_a_tripped_check_tells_the_mend_and_the_place() -> None:
+def test_a_failed_check_tells_the_fix_and_the_place() -> None:
     def check(self: object) -> Finding:
         """Run `beampermit env lock`."""
-        return tripped("stale", "uv.lock")
+        return failed("stale", "uv.lock")
 
     (verdict,) = runner.run([interlock("XXX001", check)], Inputs())
-    assert (verdict.outcome, verdict.exit_code) == (Outcome.TRIPPED, 1)
+    assert (verdict.outcome, verdict.exit_code) == (Outcome.FAILED, 1)
     assert verdict.fix == "Run `beampermit env lock`."
     assert verdict.locations[0].file == "uv.lock"
 
@@ -69,7 +69,7 @@ def test_a_tripped_check_tells_the_mend_and_the_place() -> None:
         (ZeroDivisionError("0/0"), Outcome.ERROR, 4, "the check itself broke: ZeroDivisionError: 0/0"),
     ],
 )
-def test_what_cannot_be_judged_is_never_closed(error: Exception, outcome: Outcome, code: int, reason: str) -> None:
+def test_what_cannot_be_judged_never_passes(error: Exception, outcome: Outcome, code: int, reason: str) -> None:
     def check(self: object) -> Finding:
         raise error
 
@@ -87,7 +87,7 @@ def test_an_input_is_made_once_and_its_failure_reaches_all_who_want_it() -> None
         raise Absent("no beam")
 
     def check(self: object, beam: str) -> Finding:
-        return closed(beam)
+        return passed(beam)
 
     verdicts = runner.run([interlock("XXX001", check), interlock("XXX002", check)], Inputs())
     assert [verdict.reason for verdict in verdicts] == ["no beam", "no beam"]
@@ -95,11 +95,11 @@ def test_an_input_is_made_once_and_its_failure_reaches_all_who_want_it() -> None
 
 
 def test_what_requires_an_open_interlock_is_skipped_and_says_so() -> None:
-    late = interlock("XXX001", lambda self: closed("fine"), requires=frozenset({"XXX002"}))
-    first = interlock("XXX002", lambda self: tripped("open"))
+    late = interlock("XXX001", lambda self: passed("fine"), requires=frozenset({"XXX002"}))
+    first = interlock("XXX002", lambda self: failed("stale"))
     verdicts = runner.run([late, first], Inputs())
-    assert [verdict.outcome for verdict in verdicts] == [Outcome.SKIPPED, Outcome.TRIPPED]
-    assert verdicts[0].reason == "not looked at: XXX002 is open"
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.SKIPPED, Outcome.FAILED]
+    assert verdicts[0].reason == "not looked at: XXX002 did not pass"
 
 
 def test_a_slow_verdict_is_reused_until_something_changes(project: Project) -> None:
@@ -107,7 +107,7 @@ def test_a_slow_verdict_is_reused_until_something_changes(project: Project) -> N
 
     def check(self: object) -> Finding:
         calls.append(1)
-        return closed("fine")
+        return passed("fine")
 
     cls = interlock("XXX001", check, slow=True)
 
@@ -125,11 +125,11 @@ def test_a_slow_verdict_is_reused_until_something_changes(project: Project) -> N
 
 
 def test_an_open_verdict_is_never_kept(project: Project) -> None:
-    cls = interlock("XXX001", lambda self: tripped("open"), slow=True)
+    cls = interlock("XXX001", lambda self: failed("stale"), slow=True)
     assert [runner.run([cls], Inputs(), reuse=Reuse.of(project))[0].reused for _ in range(2)] == [False, False]
 
 
-def test_every_interlock_has_a_title_and_a_mend() -> None:
+def test_every_interlock_has_a_title_and_a_fix() -> None:
     for id, cls in runner.load().items():
         assert cls.__doc__, id
         assert cls.fix(), id
@@ -175,19 +175,19 @@ def put_off(project: Project, base: str | None, cls: type[Interlock]) -> tuple[O
 def test_what_the_base_branch_puts_off_is_skipped_without_fault_in_a_pull_request_and_due_on_release(
     project: Project, git: Callable[..., str]
 ) -> None:
-    waiting = interlock("REP901", lambda self: closed("seen"), waits="spread")
-    at_once = interlock("REP902", lambda self: closed("seen"), waits="retrain")
+    waiting = interlock("REP901", lambda self: passed("seen"), waits="spread")
+    at_once = interlock("REP902", lambda self: passed("seen"), waits="retrain")
     git("switch", "--quiet", "--create", "change")
     git("commit", "--quiet", "--allow-empty", "--message", "A change")
     assert put_off(project, "main", waiting) == (Outcome.SKIPPED, 0, "release")
-    assert put_off(project, "main", at_once) == (Outcome.CLOSED, 0, "")
+    assert put_off(project, "main", at_once) == (Outcome.PASSED, 0, "")
     assert runner.put_off(Project(project.root, base="main")) == ["REP002", "REP901"]
     git("checkout", "--quiet", "main")
     git("merge", "--quiet", "--no-edit", "change")
-    assert put_off(project, None, waiting) == (Outcome.CLOSED, 0, "")
+    assert put_off(project, None, waiting) == (Outcome.PASSED, 0, "")
     git("commit", "--quiet", "--allow-empty", "--message", "The branch moved on")
     git("checkout", "--quiet", "HEAD~1")
-    assert put_off(project, "main", waiting) == (Outcome.CLOSED, 0, "")
+    assert put_off(project, "main", waiting) == (Outcome.PASSED, 0, "")
 
 
 def test_a_pull_request_cannot_put_off_what_judges_it(project: Project, git: Callable[..., str]) -> None:
@@ -195,5 +195,5 @@ def test_a_pull_request_cannot_put_off_what_judges_it(project: Project, git: Cal
     contract = project.root / "contract.yaml"
     replace(contract, "reproducibility: {", "reproducibility: {retrain: release, ")
     git("commit", "--quiet", "--all", "--message", "Later")
-    at_once = interlock("REP902", lambda self: closed("seen"), waits="retrain")
-    assert put_off(project, "main", at_once) == (Outcome.CLOSED, 0, "")
+    at_once = interlock("REP902", lambda self: passed("seen"), waits="retrain")
+    assert put_off(project, "main", at_once) == (Outcome.PASSED, 0, "")

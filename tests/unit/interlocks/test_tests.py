@@ -1,4 +1,4 @@
-"""TST closes only where pytest, in the locked environment, ran tests and all of them passed."""
+"""TST passes only where pytest, in the locked environment, ran tests and all of them passed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def judge(project: Project, tested_template: Path) -> Judge:
 
 
 @pytest.mark.parametrize("id", ["TST001", "TST002"])
-def test_tests_that_pass_close_and_are_counted(judge: Judge, project: Project, id: str) -> None:
+def test_tests_that_pass_are_counted(judge: Judge, project: Project, id: str) -> None:
     (project.root / "src").mkdir()
     (project.root / "src/mine.py").write_text("ANSWER = 42\n")
     verdict = judge(
@@ -49,7 +49,7 @@ def test_tests_that_pass_close_and_are_counted(judge: Judge, project: Project, i
         "@pytest.mark.skip(reason='no beam today')\ndef test_two(): pass\n",
         id,
     )
-    assert verdict.closed, verdict.reason
+    assert verdict.passed, verdict.reason
     assert verdict.reason == "1 tests passed, 1 skipped"
     assert verdict.evidence["tests"] == 2
     assert verdict.evidence["skipped_because"] == ["test_two: no beam today"]
@@ -102,10 +102,10 @@ DEFECTS = {
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_a_defect_trips_with_file_line_and_message(judge: Judge, defect: str) -> None:
+def test_a_defect_fails_with_file_line_and_message(judge: Judge, defect: str) -> None:
     content, message, line = DEFECTS[defect]
     verdict = judge(content)
-    assert verdict.outcome is Outcome.TRIPPED, verdict
+    assert verdict.outcome is Outcome.FAILED, verdict
     assert message in verdict.reason
     assert line is None or verdict.locations[0].line == line
     assert verdict.locations[0].file.startswith("tests/unit")
@@ -126,10 +126,10 @@ CHEATS = {
 
 
 @pytest.mark.parametrize("cheat", CHEATS)
-def test_a_conftest_that_hides_failures_trips(judge: Judge, cheat: str) -> None:
+def test_a_conftest_that_hides_failures_fails(judge: Judge, cheat: str) -> None:
     conftest, message = CHEATS[cheat]
     verdict = judge("def test(): assert 0\n", conftest=conftest)
-    assert verdict.outcome is Outcome.TRIPPED
+    assert verdict.outcome is Outcome.FAILED
     assert message in verdict.reason
 
 
@@ -139,7 +139,7 @@ def test_whoever_checks_has_no_say_in_which_tests_run(judge: Judge, monkeypatch:
     assert "test_bad" in verdict.reason
 
 
-def test_a_folder_that_is_missing_trips(project: Project, tested_template: Path) -> None:
+def test_a_folder_that_is_missing_fails(project: Project, tested_template: Path) -> None:
     inputs = Inputs(project=project, environment=Environment(tested_template / ".venv"))
     (verdict,) = runner.run(runner.select(["TST002"]), inputs)
     assert verdict.reason == "there are no tests: tests/integration is missing"
@@ -158,7 +158,7 @@ def test_an_environment_without_pytest_is_named(judge: Judge, project: Project, 
 def test_tests_that_hang_are_stopped(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pytest_run, "TIMEOUT", 3.0)
     verdict = judge("import time\ndef test(): time.sleep(120)\n")
-    assert verdict.outcome is Outcome.TRIPPED
+    assert verdict.outcome is Outcome.FAILED
     assert "took longer than 3 s and was stopped" in verdict.reason
 
 

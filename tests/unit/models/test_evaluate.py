@@ -10,7 +10,7 @@ import pytest
 
 from beampermit.contract import Contract, parse_contract
 from beampermit.environments import Environment
-from beampermit.errors import Tripped
+from beampermit.errors import Failed
 from beampermit.models.probing import Span, clean_variables, evaluate, spans
 
 ENVIRONMENT = Environment(Path(sys.prefix))
@@ -72,14 +72,14 @@ DEFECTS = {
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_an_evaluation_that_gives_no_metrics_trips(
+def test_an_evaluation_that_gives_no_metrics_fails(
     tmp_path: Path, contract: Contract, scores: Path, defect: str
 ) -> None:
     script, reason = DEFECTS[defect]
     root = tmp_path / "project"
     root.mkdir()
     (root / "evaluate.py").write_text(script)
-    with pytest.raises(Tripped) as caught:
+    with pytest.raises(Failed) as caught:
         evaluate(ENVIRONMENT, root, contract, scores)
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -108,13 +108,13 @@ def test_scores_are_measured_by_ourselves(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("query", ["select 'high' as score", "select [1, 2] as score"])
-def test_scores_that_are_no_numbers_trip(tmp_path: Path, query: str) -> None:
-    with pytest.raises(Tripped, match="no table of numbers"):
+def test_scores_that_are_no_numbers_fail(tmp_path: Path, query: str) -> None:
+    with pytest.raises(Failed, match="no table of numbers"):
         spans(table(tmp_path / "scores.parquet", query))
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"\x80\x04."])
-def test_scores_that_are_no_table_trip(tmp_path: Path, content: bytes) -> None:
+def test_scores_that_are_no_table_fail(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "scores.parquet").write_bytes(content)
-    with pytest.raises(Tripped, match="no table of numbers"):
+    with pytest.raises(Failed, match="no table of numbers"):
         spans(tmp_path / "scores.parquet")

@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from beampermit.environments import Environment
-from beampermit.errors import Tripped
+from beampermit.errors import Failed
 from beampermit.models.probing import alone_beside, score
 from beampermit.models.replay import replay
 from support.tiny_model import saved
@@ -73,12 +73,12 @@ def test_what_is_apart_is_named_by_row_and_by_both_scores(tmp_path: Path, case: 
 
 def test_tables_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     scores, training = written(tmp_path, SAME, SAME[:3])
-    with pytest.raises(Tripped, match="training gave scores of 3 rows, and the inputs are 4"):
+    with pytest.raises(Failed, match="training gave scores of 3 rows, and the inputs are 4"):
         replay(scores, training, 1e-3)
-    with pytest.raises(Tripped, match="training gave probability, and the saved model gives score"):
+    with pytest.raises(Failed, match="training gave probability, and the saved model gives score"):
         replay(scores, write(training, probability=SAME), 1e-3)
     training.write_text("a,b")
-    with pytest.raises(Tripped, match="no table of scores"):
+    with pytest.raises(Failed, match="no table of scores"):
         replay(scores, training, 1e-3)
 
 

@@ -1,4 +1,4 @@
-"""A saved model is loaded and scored in a clean process; one that misbehaves trips with its own words."""
+"""A saved model is loaded and scored in a clean process; one that misbehaves fails with its own words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from beampermit.environments import Environment
-from beampermit.errors import Tripped
+from beampermit.errors import Failed
 from beampermit.models.probing import examine, load, score
 from support.tiny_model import saved
 
@@ -82,7 +82,7 @@ DEFECTS = {
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_a_model_that_misbehaves_trips_with_its_own_words(
+def test_a_model_that_misbehaves_fails_with_its_own_words(
     probed: Environment, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, defect: str
 ) -> None:
     made, reason = DEFECTS[defect]
@@ -94,7 +94,7 @@ def test_a_model_that_misbehaves_trips_with_its_own_words(
     if not reason:
         assert score(probed, saved(tmp_path / "model", **made), table, tmp_path / "out.parquet", ["turns"]).rows == ROWS
         return
-    with pytest.raises(Tripped) as caught:
+    with pytest.raises(Failed) as caught:
         score(probed, saved(tmp_path / "model", **made), table, tmp_path / "out.parquet", ["turns"])
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -109,11 +109,11 @@ TABLES = {
 
 
 @pytest.mark.parametrize("defect", TABLES)
-def test_inputs_that_cannot_be_given_trip(probed: Environment, model: Path, tmp_path: Path, defect: str) -> None:
+def test_inputs_that_cannot_be_given_fail(probed: Environment, model: Path, tmp_path: Path, defect: str) -> None:
     query, reason = TABLES[defect]
     with duckdb.connect() as connection:
         connection.sql(query).write_parquet(str(tmp_path / "test.parquet"))
-    with pytest.raises(Tripped) as caught:
+    with pytest.raises(Failed) as caught:
         score(probed, model, tmp_path / "test.parquet", tmp_path / "out.parquet", ["turns"])
     assert reason in str(caught.value)
 
@@ -131,12 +131,12 @@ def test_a_pickled_model_is_not_unpickled(probed: Environment, model: Path, tmp_
         "model_code_path: serving.py", "python_model: python_model.pkl"
     )
     (model / "MLmodel").write_text(page)
-    with pytest.raises(Tripped, match="pickle is disallowed"):
+    with pytest.raises(Failed, match="pickle is disallowed"):
         load(probed, model)
     assert not (tmp_path / "ran").exists()
 
 
 def test_a_report_that_the_model_wrote_is_not_believed(probed: Environment, table: Path, tmp_path: Path) -> None:
     forge = "import sys; report = sys.argv[sys.argv.index('--report') + 1]; open(report, 'w').write('{}'); os._exit(0)"
-    with pytest.raises(Tripped, match="spoiled its report"):
+    with pytest.raises(Failed, match="spoiled its report"):
         score(probed, saved(tmp_path / "model", load=forge), table, tmp_path / "out.parquet", ["turns"])

@@ -1,4 +1,4 @@
-"""No permit unless every interlock has exactly one closed, fresh verdict for this very commit and tree."""
+"""No permit unless every interlock has exactly one passed, fresh verdict for this very commit and tree."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from beampermit.digest import digest_file, digest_folder
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 from beampermit.permit.assemble import assemble, read_folder
 from beampermit.permit.verification import verify_files, verify_interlocks
 from beampermit.verdicts.verdict import Outcome, VerdictFile, write_verdicts
@@ -31,8 +31,8 @@ def test_a_permit_binds_all_that_the_model_was_made_from(laboratory: Laboratory)
     assert facts.dataset == {"data/dataset/test.parquet": f"sha256:{'0' * 64}"}
     assert facts.metrics == {"auc": 0.971}
     assert [(one.id, one.outcome, one.where.host) for one in facts.verdicts] == [
-        ("DOC001", "closed", "ci-1"),
-        ("ENV001", "closed", "ci-1"),
+        ("DOC001", "passed", "ci-1"),
+        ("ENV001", "passed", "ci-1"),
     ]
     assert facts.run == "https://ci.example/runs/7"
 
@@ -52,7 +52,7 @@ def test_the_locks_of_other_accelerators_are_bound_and_may_not_change_either(lab
     ]
     verify_files(permit, project.root)
     project.path("cuda.conda-lock.yml").write_text("changed")
-    with pytest.raises(Tripped, match="not the one that the permit binds"):
+    with pytest.raises(Failed, match="not the one that the permit binds"):
         verify_files(permit, project.root)
 
 
@@ -65,20 +65,20 @@ Spoil = Callable[[VerdictFile], list[VerdictFile]]
 DEFECTS: dict[str, tuple[Spoil, str]] = {
     "missing": (lambda f: [f.model_copy(update={"verdicts": f.verdicts[:1]})], "ENV001 has no verdict"),
     "no file at all": (lambda f: [], "DOC001 has no verdict; ENV001 has no verdict"),
-    "tripped": (
-        lambda f: [_changed(f, outcome=Outcome.TRIPPED, reason="stale\nlock \x1b[2J")],
-        "ENV001 tripped: stale lock ?[2J",
+    "failed": (
+        lambda f: [_changed(f, outcome=Outcome.FAILED, reason="stale\nlock \x1b[2J")],
+        "ENV001 failed: stale lock ?[2J",
     ),
     "skipped": (lambda f: [_changed(f, outcome=Outcome.SKIPPED, reason="no lock")], "ENV001 skipped: no lock"),
     "error": (lambda f: [_changed(f, outcome=Outcome.ERROR, reason="no network")], "ENV001 error: no network"),
     "reused": (lambda f: [_changed(f, reused=True)], "ENV001 is reused from an earlier run"),
     "twice in one file": (
         lambda f: [f.model_copy(update={"verdicts": (*f.verdicts, f.verdicts[1])})],
-        "ENV001 has 2 verdicts: closed, closed",
+        "ENV001 has 2 verdicts: passed, passed",
     ),
     "contradicting": (
-        lambda f: [f, _changed(f, outcome=Outcome.TRIPPED)],
-        "ENV001 has 2 verdicts: closed, tripped",
+        lambda f: [f, _changed(f, outcome=Outcome.FAILED)],
+        "ENV001 has 2 verdicts: passed, failed",
     ),
     "another commit": (
         lambda f: [f.model_copy(update={"commit": "9" * 40})],
@@ -88,8 +88,8 @@ DEFECTS: dict[str, tuple[Spoil, str]] = {
         lambda f: [f.model_copy(update={"tree": "9" * 40})],
         "ENV001 was judged on a work tree with changes",
     ),
-    "another referee": (
-        lambda f: [f.model_copy(update={"referee": "9.9"})],
+    "another checker": (
+        lambda f: [f.model_copy(update={"checker": "9.9"})],
         "ENV001 was judged by beampermit 9.9, and this is",
     ),
     "unknown": (lambda f: [_changed(f, id="XYZ001")], "XYZ001 is no interlock that this beampermit knows"),
@@ -97,9 +97,9 @@ DEFECTS: dict[str, tuple[Spoil, str]] = {
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_whatever_is_not_closed_is_named(laboratory: Laboratory, defect: str) -> None:
+def test_whatever_does_not_pass_is_named(laboratory: Laboratory, defect: str) -> None:
     spoil, words = DEFECTS[defect]
-    with pytest.raises(Tripped) as caught:
+    with pytest.raises(Failed) as caught:
         assemble(laboratory.project, spoil(verdicts(laboratory.project)), INTERLOCKS)
     assert words in caught.value.message
     assert caught.value.exit_code == 1
@@ -107,7 +107,7 @@ def test_whatever_is_not_closed_is_named(laboratory: Laboratory, defect: str) ->
 
 def test_a_work_tree_that_was_changed_since_gets_no_permit(laboratory: Laboratory) -> None:
     (laboratory.root / "uv.lock").write_text("# another lock\n")
-    with pytest.raises(Tripped, match="not the commit") as caught:
+    with pytest.raises(Failed, match="not the commit") as caught:
         assemble(laboratory.project, [verdicts(laboratory.project)], INTERLOCKS)
     assert caught.value.file == "uv.lock"
 
@@ -128,7 +128,7 @@ def test_a_missing_lock_is_named(laboratory: Laboratory) -> None:
         ("metrics/metrics.json", {}, "no metric"),
     ],
 )
-def test_papers_that_say_nothing_get_no_permit(
+def test_documents_that_say_nothing_get_no_permit(
     laboratory: Laboratory, file: str, content: dict[str, Any], message: str
 ) -> None:
     (laboratory.root / file).write_text(json.dumps(content))
@@ -166,19 +166,19 @@ def test_what_is_put_off_keeps_no_pull_request_back_and_promotes_nothing(laborat
     files = [_changed(verdicts(project), **LATER)]
     permit = assemble(project, files, INTERLOCKS, later=["ENV001"])
     assert [one.id for one in permit.predicate.verdicts] == ["DOC001"]
-    with pytest.raises(Tripped, match="the permit has no verdict of ENV001"):
+    with pytest.raises(Failed, match="the permit has no verdict of ENV001"):
         verify_interlocks(permit, INTERLOCKS)
 
 
 @pytest.mark.parametrize("changes", [LATER, {"outcome": Outcome.SKIPPED}])
 def test_who_may_wait_is_not_for_the_verdict_to_say(laboratory: Laboratory, changes: dict[str, Any]) -> None:
     later = [] if "until" in changes else ["ENV001"]
-    with pytest.raises(Tripped, match="ENV001 skipped"):
+    with pytest.raises(Failed, match="ENV001 skipped"):
         assemble(laboratory.project, [_changed(verdicts(laboratory.project), **changes)], INTERLOCKS, later=later)
 
 
 def test_what_is_put_off_must_still_say_so(laboratory: Laboratory) -> None:
     project = laboratory.project
     alone = verdicts(project)
-    with pytest.raises(Tripped, match="ENV001 has no verdict"):
+    with pytest.raises(Failed, match="ENV001 has no verdict"):
         assemble(project, [alone.model_copy(update={"verdicts": alone.verdicts[:1]})], INTERLOCKS, later=["ENV001"])

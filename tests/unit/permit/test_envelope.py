@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beampermit.digest import canonical_json
-from beampermit.errors import BadInput, BeampermitError, Tripped
+from beampermit.errors import BadInput, BeampermitError, Failed
 from beampermit.permit.envelope import Envelope, pre_authentication, seal, unseal
 from beampermit.permit.statement import make_statement
 from beampermit.permit.trusted import PublicKey, PublicKeys
@@ -43,7 +43,7 @@ def test_the_form_is_that_of_in_toto_and_dsse() -> None:
 
 @given(st.integers(0, len(SEALED) - 1), st.integers(1, 255))
 @settings(max_examples=300, deadline=None)
-def test_any_changed_byte_trips_it(position: int, change: int) -> None:
+def test_any_changed_byte_fails(position: int, change: int) -> None:
     spoiled = bytearray(SEALED)
     spoiled[position] ^= change
     with pytest.raises(BeampermitError):
@@ -51,20 +51,20 @@ def test_any_changed_byte_trips_it(position: int, change: int) -> None:
 
 
 @pytest.mark.parametrize("spoil", [lambda b: b[:-1], lambda b: b + b"\n", lambda b: b.replace(b": ", b":", 1)])
-def test_another_spelling_of_the_same_envelope_trips_it(spoil: Callable[[bytes], bytes]) -> None:
-    with pytest.raises(Tripped, match="was changed after it was signed"):
+def test_another_spelling_of_the_same_envelope_fails(spoil: Callable[[bytes], bytes]) -> None:
+    with pytest.raises(Failed, match="was changed after it was signed"):
         unseal(spoil(SEALED), TRUSTED)
 
 
 def test_another_key_is_refused() -> None:
-    with pytest.raises(Tripped, match="signed by another key"):
+    with pytest.raises(Failed, match="signed by another key"):
         unseal(SEALED, PublicKeys.only(Ed25519PrivateKey.generate().public_key()))
 
 
 def test_another_key_that_bears_the_name_of_ours_is_refused() -> None:
     forged = json.loads(seal(statement(), Ed25519PrivateKey.generate()))
     forged["signatures"][0]["keyid"] = json.loads(SEALED)["signatures"][0]["keyid"]
-    with pytest.raises(Tripped, match="the signature does not fit"):
+    with pytest.raises(Failed, match="the signature does not fit"):
         unseal(Envelope.model_validate(forged).to_bytes(), TRUSTED)
 
 
@@ -91,7 +91,7 @@ def test_a_permit_that_binds_less_is_no_permit(path: str) -> None:
 
 def test_an_open_interlock_cannot_be_written_into_a_permit() -> None:
     body = statement().model_dump(mode="json")
-    body["predicate"]["verdicts"][0]["outcome"] = "tripped"
+    body["predicate"]["verdicts"][0]["outcome"] = "failed"
     with pytest.raises(BadInput, match=r"predicate\.verdicts\.0\.outcome"):
         make_statement(body, "permit.json")
 
@@ -109,7 +109,7 @@ def test_another_predicate_is_refused() -> None:
         make_statement(body, "permit.json")
 
 
-def test_each_member_of_envelope_and_statement_that_is_changed_trips_it() -> None:
+def test_each_member_of_envelope_and_statement_that_is_changed_fails() -> None:
     """Not bytes but meanings: every value at any depth, one after the other, with the signature left as it was."""
     payload = json.loads(base64.b64decode(json.loads(SEALED)["payload"]))
     changed = 0
@@ -144,9 +144,9 @@ def test_what_was_issued_while_the_key_was_good_stays_and_nothing_new_passes() -
 
     later = datetime(2026, 12, 1, tzinfo=UTC)
     assert unseal(SEALED, trusted(23)) == statement()
-    with pytest.raises(Tripped, match=r"used at 2026-12-01T00:00:00Z, and the key sha256:.*… is good until 2026-11-23"):
+    with pytest.raises(Failed, match=r"used at 2026-12-01T00:00:00Z, and the key sha256:.*… is good until 2026-11-23"):
         unseal(SEALED, trusted(23), now=later)
-    with pytest.raises(Tripped, match=r"issued at 2026-11-23T08:00:00Z, and the key .* is good until 2026-11-22"):
+    with pytest.raises(Failed, match=r"issued at 2026-11-23T08:00:00Z, and the key .* is good until 2026-11-22"):
         unseal(SEALED, trusted(22))
 
 

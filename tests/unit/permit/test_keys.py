@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 from beampermit.permit.keys import generate, key_id, must_fit, signing_key
 from beampermit.permit.trusted import public_keys
 from beampermit.project import Project
@@ -86,7 +86,7 @@ def test_a_key_that_has_expired_signs_nothing_and_a_new_one_says_until_when(tmp_
     key = signing_key(str(private))
     must_fit(key, public)
     public.write_text(public.read_text().replace("2099", "2020"))
-    with pytest.raises(Tripped, match=r"and the key sha256:[0-9a-f]{12}… is good until 2020-12-31"):
+    with pytest.raises(Failed, match=r"and the key sha256:[0-9a-f]{12}… is good until 2020-12-31"):
         must_fit(key, public)
     with pytest.raises(BadInput, match="'soon' is no day"):
         generate(tmp_path / "more", "soon")

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beampermit.errors import BadInput, BeampermitError, Tripped
+from beampermit.errors import BadInput, BeampermitError, Failed
 from beampermit.permit.bundle import Signer, unseal_keyless
 from beampermit.permit.envelope import unseal
 from beampermit.permit.keyless import sign_keyless
@@ -58,8 +58,8 @@ def bundle(sign: Sign) -> bytes:
 
 
 def refusal(content: bytes, trust: Path, signer: Signer = SIGNER) -> str:
-    """Why the bundle trips; the message is one line, and names the file."""
-    with pytest.raises(Tripped) as caught:
+    """Why the bundle fails; the message is one line, and names the file."""
+    with pytest.raises(Failed) as caught:
         unseal_keyless(content, signer, "permit.sigstore.json", trust)
     said = str(caught.value)
     assert said.startswith("permit.sigstore.json: ")
@@ -280,7 +280,7 @@ def test_a_statement_that_is_no_permit_is_refused(
 ) -> None:
     foreign = json.dumps({**json.loads(statement().payload), "predicateType": "https://slsa.dev/provenance/v1"})
     spelled = json.dumps(json.loads(statement().payload), indent=1)
-    for payload, kind, why in ((foreign, BadInput, "predicateType"), (spelled, Tripped, "not written as this")):
+    for payload, kind, why in ((foreign, BadInput, "predicateType"), (spelled, Failed, "not written as this")):
         monkeypatch.setattr(Statement, "payload", payload.encode())
         content = sign()
         monkeypatch.undo()

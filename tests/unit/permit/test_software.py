@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from beampermit.cli.main import app
 from beampermit.digest import digest_file
 from beampermit.environments.conda_lock import CondaLock
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 from beampermit.files import write_json
 from beampermit.permit import envelope, keys
 from beampermit.permit.assemble import assemble
@@ -83,17 +83,17 @@ def test_the_bill_is_bound_and_no_other_passes_for_it(laboratory: Laboratory, so
     assert permit.predicate.software.model_dump() == {"file": "sbom.cdx.json", "digest": digest_file(software)}
     verify_software(permit, software)
     software.write_text(software.read_text().replace("1.5", "1.6"))
-    with pytest.raises(Tripped, match="not the bill of materials that the permit binds"):
+    with pytest.raises(Failed, match="not the bill of materials that the permit binds"):
         verify_software(permit, software)
     software.unlink()
-    with pytest.raises(Tripped, match="not the bill of materials that the permit binds"):
+    with pytest.raises(Failed, match="not the bill of materials that the permit binds"):
         verify_software(permit, software)
 
 
 def test_without_a_bill_none_is_bound_and_none_passes(laboratory: Laboratory, software: Path) -> None:
     project = laboratory.project
     permit = assemble(project, [verdicts(project)], INTERLOCKS)
-    with pytest.raises(Tripped, match="the permit binds no bill of materials"):
+    with pytest.raises(Failed, match="the permit binds no bill of materials"):
         verify_software(permit, software)
 
 
@@ -101,7 +101,7 @@ def test_the_bill_of_another_lock_is_refused(laboratory: Laboratory, software: P
     other = json.loads(software.read_text())
     other["metadata"]["properties"][1]["value"] = "sha256:" + "a" * 64
     write_json(software, other)
-    with pytest.raises(Tripped, match=r"not of the uv\.lock here") as caught:
+    with pytest.raises(Failed, match=r"not of the uv\.lock here") as caught:
         bound(laboratory, software)
     assert caught.value.hint.startswith("beampermit env sbom --out")
 
@@ -128,7 +128,7 @@ def test_a_bill_that_says_something_else_than_its_lock_is_refused(
     content = json.loads(software.read_text())
     change(content)
     write_json(software, content)
-    with pytest.raises(Tripped, match=f"the {words} of this bill of materials are not those of the locks"):
+    with pytest.raises(Failed, match=f"the {words} of this bill of materials are not those of the locks"):
         bound(laboratory, software)
 
 
@@ -163,7 +163,7 @@ def test_one_bill_names_the_software_of_every_lock_that_the_permit_binds(variant
 @pytest.mark.parametrize("variant", ["cuda"])
 def test_the_bill_of_one_variant_alone_is_refused(variants: Laboratory, tmp_path: Path, variant: str) -> None:
     software = written(variants, tmp_path / "sbom.cdx.json", "--variant", variant)
-    with pytest.raises(Tripped, match=r"not of the conda-lock\.yml here"):
+    with pytest.raises(Failed, match=r"not of the conda-lock\.yml here"):
         bound(variants, software)
 
 
@@ -172,7 +172,7 @@ def test_a_variant_locked_anew_makes_the_bill_that_of_another_lock(variants: Lab
     lock = variants.root / "cuda.conda-lock.yml"
     lock.write_text(lock.read_text() + "# edited\n")
     variants.git("commit", "--quiet", "--all", "--message", "By hand")
-    with pytest.raises(Tripped, match=r"not of the cuda\.conda-lock\.yml here"):
+    with pytest.raises(Failed, match=r"not of the cuda\.conda-lock\.yml here"):
         bound(variants, software)
 
 
@@ -180,11 +180,11 @@ def test_a_variant_that_is_not_in_the_commit_is_not_in_the_bill(variants: Labora
     software = written(variants, tmp_path / "sbom.cdx.json")
     variants.git("rm", "--quiet", "--cached", "cuda.conda-lock.yml")
     variants.git("commit", "--quiet", "--message", "Forgotten")
-    with pytest.raises(Tripped, match=r"is of cuda\.conda-lock\.yml as well, which is not in the commit"):
+    with pytest.raises(Failed, match=r"is of cuda\.conda-lock\.yml as well, which is not in the commit"):
         bound(variants, software)
 
 
-def test_a_byte_changed_in_the_bill_trips_whoever_verifies_the_signed_permit(
+def test_a_byte_changed_in_the_bill_fails_for_whoever_verifies_the_signed_permit(
     laboratory: Laboratory, software: Path, tmp_path: Path
 ) -> None:
     signed = tmp_path / "permit.dsse.json"
@@ -195,5 +195,5 @@ def test_a_byte_changed_in_the_bill_trips_whoever_verifies_the_signed_permit(
     content[content.index(b"1.5")] = ord("2")
     software.write_bytes(bytes(content))
     failed = CliRunner().invoke(app, words).exception
-    assert isinstance(failed, Tripped)
+    assert isinstance(failed, Failed)
     assert str(failed) == f"{software}: this is not the bill of materials that the permit binds"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from beampermit.errors import Tripped
+from beampermit.errors import Failed
 from beampermit.permit import verification
 from support.registry_project import INTERLOCKS, Laboratory
 
@@ -34,18 +34,18 @@ def test_other_bytes_are_named_by_file(laboratory: Laboratory, case: str) -> Non
     spoil, message = SPOILED[case]
     permit = laboratory.sign().statement
     spoil(laboratory.root / "model")
-    with pytest.raises(Tripped) as caught:
+    with pytest.raises(Failed) as caught:
         verification.verify_model(permit, laboratory.root / "model")
     assert message in str(caught.value)
 
 
 def test_another_name_another_commit_and_a_gap_are_refused(laboratory: Laboratory) -> None:
     permit = laboratory.sign().statement
-    with pytest.raises(Tripped, match="for 'bpm-faults', not for 'orbit'"):
+    with pytest.raises(Failed, match="for 'bpm-faults', not for 'orbit'"):
         verification.verify_name(permit, "orbit")
-    with pytest.raises(Tripped, match="and this is 999999999999"):
+    with pytest.raises(Failed, match="and this is 999999999999"):
         verification.verify_commit(permit, "9" * 40)
-    with pytest.raises(Tripped, match="no verdict of MDL001, PRF001"):
+    with pytest.raises(Failed, match="no verdict of MDL001, PRF001"):
         verification.verify_interlocks(permit, (*INTERLOCKS, "PRF001", "MDL001"))
 
 
@@ -53,7 +53,7 @@ def test_another_name_another_commit_and_a_gap_are_refused(laboratory: Laborator
 def test_a_file_changed_after_the_permit_is_refused(laboratory: Laboratory, file: str) -> None:
     permit = laboratory.sign().statement
     (laboratory.root / file).write_text("changed")
-    with pytest.raises(Tripped, match="not the one that the permit binds") as caught:
+    with pytest.raises(Failed, match="not the one that the permit binds") as caught:
         verification.verify_files(permit, laboratory.root)
     assert caught.value.file == file
 

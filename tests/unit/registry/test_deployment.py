@@ -1,4 +1,4 @@
-"""The test deployment trips when the model that the registry gives out is not the one that was judged."""
+"""The test deployment fails when the model that the registry gives out is not the one that was judged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from beampermit.contract import parse_contract
 from beampermit.digest import digest_bytes
 from beampermit.environments import Environment
 from beampermit.environments.environment import environment_of
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 from beampermit.files import write_json
 from beampermit.models import probing
 from beampermit.models.metrics import read_metrics
@@ -55,21 +55,21 @@ def test_within_the_tolerance_it_passes(deployed: Any, contract_text: str) -> No
     deployed(JUDGED, {"auc": 0.98 - tolerance * 0.9, "false_alarm_rate": 0.01, "rows": 7})
 
 
-def test_another_metric_trips_it(deployed: Any) -> None:
-    with pytest.raises(Tripped, match=r"as deployed, auc is 0.9; the permit says 0.98"):
+def test_another_metric_fails(deployed: Any) -> None:
+    with pytest.raises(Failed, match=r"as deployed, auc is 0.9; the permit says 0.98"):
         deployed(JUDGED, {**JUDGED, "auc": 0.9})
 
 
 @pytest.mark.parametrize("missing", ["judged", "found"])
-def test_a_missing_metric_trips_it(deployed: Any, missing: str) -> None:
+def test_a_missing_metric_fails(deployed: Any, missing: str) -> None:
     less = {"auc": 0.98}
-    with pytest.raises(Tripped, match="false_alarm_rate is"):
+    with pytest.raises(Failed, match="false_alarm_rate is"):
         deployed(less if missing == "judged" else JUDGED, less if missing == "found" else JUDGED)
 
 
-def test_other_inputs_than_those_judged_trip_it(deployed: Any, project: Project) -> None:
+def test_other_inputs_than_those_judged_fail(deployed: Any, project: Project) -> None:
     project.path("data/dataset/test.parquet").write_bytes(b"others")
-    with pytest.raises(Tripped, match="not the bytes that the permit binds"):
+    with pytest.raises(Failed, match="not the bytes that the permit binds"):
         deployed(JUDGED, JUDGED)
 
 
@@ -87,8 +87,8 @@ def test_missing_inputs_tell_how_to_get_them(deployed: Any, project: Project) ->
         ({"memory": 2100}, r"as deployed, it holds 2100 MiB of memory, 2048 MiB allowed"),
     ],
 )
-def test_what_costs_more_than_the_budget_trips_it(deployed: Any, cost: dict[str, float], words: str) -> None:
-    with pytest.raises(Tripped, match=words):
+def test_what_costs_more_than_the_budget_fails(deployed: Any, cost: dict[str, float], words: str) -> None:
+    with pytest.raises(Failed, match=words):
         deployed(JUDGED, JUDGED, **cost)
 
 
@@ -102,5 +102,5 @@ def test_a_trained_model_is_deployed_and_another_is_not(trained_copy: Project) -
     transform = model / "artifacts/transform.json"
     learnt = read_json(transform)
     write_json(transform, {**learnt, "scale": [value * 1.001 for value in learnt["scale"]]})
-    with pytest.raises(Tripped, match=r"as deployed, score of row \d+ is .* by the training's code and"):
+    with pytest.raises(Failed, match=r"as deployed, score of row \d+ is .* by the training's code and"):
         deploy(trained_copy, environment, permit, model)  # pyright: ignore[reportArgumentType]

@@ -74,11 +74,11 @@ def test_it_knows_nothing_else(project: Project) -> None:
 
 
 def test_what_is_released_lies_in_a_folder_and_nowhere_else(tmp_path: Path) -> None:
-    paper = tmp_path / "RUNBOOK.md"
-    paper.write_text("call the expert")
+    document = tmp_path / "RUNBOOK.md"
+    document.write_text("call the expert")
     with standing_in(None, "main", tmp_path / "releases") as api:
         client = Client("lab/faults", "", api)
-        release = Release("faults-v1", "c" * 40, "faults version 1", "why", {paper.name: paper})
+        release = Release("faults-v1", "c" * 40, "faults version 1", "why", {document.name: document})
         done = publish(client, release)
         assert (done.new, done.address) == (True, str(tmp_path / "releases/faults-v1"))
         assert not publish(client, release).new

@@ -22,6 +22,6 @@ def again(trainable: Project) -> Callable[..., Reproduction]:
     def run(**options: Any) -> Reproduction:
         project = Project(trainable.root)
         commit = commit_of_work_tree(project.git)
-        return reproduce(project, project.judge, commit, lambda _: HERE, **options)
+        return reproduce(project, project.base_contract, commit, lambda _: HERE, **options)
 
     return run

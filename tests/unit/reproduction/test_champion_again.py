@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from beampermit.cli.main import app
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 from beampermit.project import Project
 from support.dvc_repositories import replace
 from support.toy_project import HERE, in_service
@@ -92,7 +92,7 @@ def test_a_commit_whose_model_is_not_the_one_in_service_is_refused(
 ) -> None:
     in_service(origin, digest="sha256:" + "a" * 64)
     finished = say()
-    assert isinstance(finished.exception, Tripped)
+    assert isinstance(finished.exception, Failed)
     words = "has another model than the one in service, whose digest is sha256:aaaaaaaaaaaa"
     assert words in str(finished.exception)
     assert "### ❌ It could not be made again\n" in summary()

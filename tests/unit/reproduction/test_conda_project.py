@@ -15,7 +15,7 @@ from beampermit.cli.main import app
 from beampermit.environments.conda_lock import CondaLock
 from beampermit.environments.environment import STAMP, VARIABLE, traces
 from beampermit.environments.installation import install
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 from beampermit.interlocks.runner import check, select
 from beampermit.project import Project
 from beampermit.reproduction.prepared import ALWAYS_THE_SAME
@@ -111,7 +111,7 @@ def test_a_package_that_its_channel_has_with_other_bytes_is_refused_by_name(
     shutil.rmtree(tmp_path / "archives")
     next(channel.folder.rglob("descent-1.0*")).unlink()
     descent(channel, "1.0", rate=0.1)
-    with pytest.raises(Tripped, match=r"descent 1\.0 is not the locked one: its \d+ bytes have the sha256") as caught:
+    with pytest.raises(Failed, match=r"descent 1\.0 is not the locked one: its \d+ bytes have the sha256") as caught:
         again(conda)
     assert caught.value.file == "conda-lock.yml"
     assert len(conda.git("worktree", "list").splitlines()) == 1
@@ -120,11 +120,11 @@ def test_a_package_that_its_channel_has_with_other_bytes_is_refused_by_name(
 def test_both_interlocks_judge_it_in_its_environment(conda: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, str(conda.root / ".venv"))
     verdicts = check(conda, select(["ENV005", "REP001", "REP002"]))
-    assert {one.id: one.reason for one in verdicts if not one.closed} == {}
+    assert {one.id: one.reason for one in verdicts if not one.passed} == {}
     assert verdicts[1].reason == "identical: 2 tensors and every gated metric"
     (conda.root / ".venv/lib").rename(conda.root / ".venv/lost")
     verdicts = check(conda, select(["ENV005", "REP001", "REP002"]))
-    assert [str(one.outcome) for one in verdicts] == ["tripped", "skipped", "skipped"]
+    assert [str(one.outcome) for one in verdicts] == ["failed", "skipped", "skipped"]
 
 
 def test_what_was_built_of_the_same_lock_is_reused_and_anything_else_is_left_alone(

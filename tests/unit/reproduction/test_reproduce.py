@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from beampermit.errors import BadInput, Conflict, Tripped
+from beampermit.errors import BadInput, Conflict, Failed
 from beampermit.project import Project
 from beampermit.reproduction.diagnosis import Kind
 from beampermit.reproduction.prepared import workshop
@@ -129,7 +129,7 @@ def test_a_training_that_fails_says_why_and_leaves_its_log(trainable: Project, a
     replace(trainable.root / "train.py", "rows = ", "raise SystemExit('no beam today')\nrows = ")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("beampermit.reproduction.prepared.changes", lambda _: [])
-        with pytest.raises(Tripped, match="cannot be run again"):
+        with pytest.raises(Failed, match="cannot be run again"):
             again(out=tmp_path / "left")
     assert "no beam today" in (tmp_path / "left/seed-0/training.log").read_text()
 
@@ -164,7 +164,7 @@ from beampermit.project import Project
 from beampermit.reproduction.reproduce import reproduce
 project = Project(Path.cwd())
 with ended_by_signals():
-    reproduce(project, project.judge, project.git.head(), lambda _: Environment(Path(sys.prefix)), seeds=(0, 1))
+    reproduce(project, project.base_contract, project.git.head(), lambda _: Environment(Path(sys.prefix)), seeds=(0, 1))
 """
 
 

@@ -40,9 +40,9 @@ def test_a_processor_with_less_is_another_environment_where_no_difference_is_all
 ) -> None:
     contract = trained_copy.contract
     strict = contract.reproducibility.model_copy(update={"prediction_tolerance": 0.0})
-    judge = contract.model_copy(update={"reproducibility": strict})
+    base_contract = contract.model_copy(update={"reproducibility": strict})
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
-    done = reproduce(trained_copy, judge, trained_copy.git.head(), reused(lambda _: None))
+    done = reproduce(trained_copy, base_contract, trained_copy.git.head(), reused(lambda _: None))
     assert done.compared is not None
     if done.compared.predictions is None:
         pytest.skip("this processor computes the same either way")

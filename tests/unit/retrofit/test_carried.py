@@ -25,7 +25,7 @@ def test_from_nothing_to_a_lock_that_runs_and_data_that_others_can_fetch(
     monkeypatch.setenv("BEAMPERMIT_ENVIRONMENT", str(tmp_path / "environment"))
     ids = ("ENV001", "ENV002", "ENV003", "ENV004", "ENV005", "DAT001", "DAT002", "DAT003", "DAT008", "DOC001", "GIT003")
     before = outcomes(orbit, *ids)
-    assert before["ENV001"] == before["DAT001"] == "tripped"
+    assert before["ENV001"] == before["DAT001"] == "failed"
     run: Any = CliRunner().invoke
     assert run(app, ["init", str(orbit), "--yes"]).exit_code == 0
     for words in (["env", "lock"], ["env", "install"]):
@@ -36,5 +36,5 @@ def test_from_nothing_to_a_lock_that_runs_and_data_that_others_can_fetch(
     git(orbit, "add", "--all")
     git(orbit, "commit", "--quiet", "--message", "Beampermit")
     after = outcomes(orbit, *ids)
-    assert after == dict.fromkeys(ids, "closed")
+    assert after == dict.fromkeys(ids, "passed")
     assert git(orbit, "status", "--porcelain") == ""

@@ -11,7 +11,7 @@ from beampermit.errors import BadInput
 from beampermit.verdicts.verdict import Outcome, Verdict, VerdictFile, Where, exit_code, read_verdicts, write_verdicts
 
 
-def verdict(id: str = "ENV001", outcome: Outcome = Outcome.CLOSED, code: int = 0) -> Verdict:
+def verdict(id: str = "ENV001", outcome: Outcome = Outcome.PASSED, code: int = 0) -> Verdict:
     return Verdict(id=id, title="The lock exists", outcome=outcome, reason="uv.lock", exit_code=code)
 
 
@@ -19,7 +19,7 @@ def verdict(id: str = "ENV001", outcome: Outcome = Outcome.CLOSED, code: int = 0
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "verdicts.json"
     where = Where(host="here", system="Linux", python="3.11")
-    found = VerdictFile(referee="0.1.0", commit="c" * 40, tree="d" * 40, where=where, verdicts=(verdict(),))
+    found = VerdictFile(checker="0.1.0", commit="c" * 40, tree="d" * 40, where=where, verdicts=(verdict(),))
     write_verdicts(path, found)
     return path
 
@@ -46,12 +46,12 @@ def test_a_forged_verdict_is_named(file: Path, key: str, value: object, message:
     assert message in str(caught.value)
 
 
-def test_only_closed_is_closed() -> None:
-    assert [verdict(outcome=outcome).closed for outcome in Outcome] == [True, False, False, False]
+def test_only_passed_counts() -> None:
+    assert [verdict(outcome=outcome).passed for outcome in Outcome] == [True, False, False, False]
 
 
 @pytest.mark.parametrize(("codes", "expected"), [([0, 0], 0), ([0, 4], 4), ([1, 4], 1), ([2, 0], 2), ([], 0)])
-def test_a_tripped_interlock_decides_the_exit_code_before_the_outside_world_does(
+def test_a_failed_interlock_decides_the_exit_code_before_the_outside_world_does(
     codes: list[int], expected: int
 ) -> None:
     assert exit_code(verdict(code=code) for code in codes) == expected

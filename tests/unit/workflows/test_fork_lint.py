@@ -108,7 +108,7 @@ def test_a_planted_defect_is_named_with_its_line(text: str, rule: str, line: int
         workflow(f"runs-on: ubuntu-latest\nsteps:\n- uses: {CHECKOUT}", "push"),
     ],
 )
-def test_what_is_sound_is_closed(text: str) -> None:
+def test_what_is_sound_passes(text: str) -> None:
     assert found(text) == []
 
 
@@ -183,9 +183,9 @@ def test_the_first_choice_that_is_not_empty_counts() -> None:
         "inputs: {", "inputs: {gpu: {default: ''}, "
     )
     call = "uses: ./.github/workflows/called.yml\nwith: {{gpu: '{}'}}"
-    for labels, trips in (("", False), ('["gpu"]', True)):
+    for labels, fails in (("", False), ('["gpu"]', True)):
         defects = linted(workflow(call.format(labels)), called=called).defects
-        assert any("'one / train'" in defect.words for defect in defects) is trips
+        assert any("'one / train'" in defect.words for defect in defects) is fails
 
 
 def test_an_input_that_only_callers_fill_wants_its_guard_in_the_called_workflow() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from beampermit.errors import Tripped
+from beampermit.errors import Failed
 from beampermit.workflows.own import own_workflows
 from beampermit.workflows.required import find_permit
 
@@ -46,7 +46,7 @@ def test_a_workflow_that_runs_for_the_merge_queue_says_so() -> None:
     ],
 )
 def test_a_planted_defect_is_named(texts: dict[str, str], words: str) -> None:
-    with pytest.raises(Tripped, match=words):
+    with pytest.raises(Failed, match=words):
         find_permit(texts, own_workflows())
 
 

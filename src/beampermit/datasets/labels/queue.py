@@ -13,7 +13,7 @@ from beampermit.contract.dataset import Dataset, Review
 from beampermit.datasets.labels.annotations import SURE, WHO, WHY, Opinion, append, last_words, read
 from beampermit.datasets.labels.review import SOURCE
 from beampermit.datasets.tables import Table, name, open_tables
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 from beampermit.project import Project
 
 MOST = 50_000
@@ -64,7 +64,7 @@ class Queue:
     def of(cls, project: Project, split: str, who: str | None, sitting: int = 1) -> Queue:
         """The queue of `raw` or a split, for `who` (git's user.name if not given): `MOST` rows, of a sitting from 1.
 
-        Raises `BadInput` where the contract asks for no review, nobody is named or there is no such sitting, `Tripped`
+        Raises `BadInput` where the contract asks for no review, nobody is named or there is no such sitting, `Failed`
         where data are missing.
         """
         contract = project.contract
@@ -80,7 +80,7 @@ class Queue:
             raise BadInput("nobody says who labels", hint='beampermit data label --as "Your Name"')
         named = {"rows": tables[split], "labels": contract.dataset.labels}
         if not project.path(named["rows"]).is_file():
-            raise Tripped(f"{named['rows']} is not here", hint="beampermit data pull")
+            raise Failed(f"{named['rows']} is not here", hint="beampermit data pull")
         if not project.path(named["labels"]).is_file():
             del named["labels"]
         found = {table.split: table for table in open_tables(project.root, named)}
@@ -162,7 +162,7 @@ def _rows(table: Table, labels: Table | None, dataset: Dataset, review: Review, 
     some = f"LIMIT {MOST} OFFSET {(sitting - 1) * MOST}"
     missing = [column for column in dataset.key if column not in table.columns]
     if missing:
-        raise Tripped(f"there is no column {missing[0]!r}", file=table.path)
+        raise Failed(f"there is no column {missing[0]!r}", file=table.path)
     keys = ", ".join(f"CAST(signal.{name(column)} AS VARCHAR)" for column in dataset.key)
     if labels is None or any(column not in labels.columns for column in (*dataset.key, review.column)):
         sql = (

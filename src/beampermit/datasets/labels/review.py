@@ -11,7 +11,7 @@ from beampermit.contract.dataset import Dataset, Review
 from beampermit.datasets.labels import annotations
 from beampermit.datasets.labels.annotations import AHEAD, SURE, WHEN, WHO, WHY, Opinion, last_words
 from beampermit.datasets.tables import Table, name, open_tables
-from beampermit.errors import Tripped, meant
+from beampermit.errors import Failed, meant
 from beampermit.project import Project
 
 SHOWN = 200
@@ -62,7 +62,7 @@ class Found:
 def look(labels: Table, others: list[Table], dataset: Dataset, opinions: tuple[Opinion, ...]) -> Found:
     """Judge the table of labels against the tables of rows (`raw` and the splits) and what people said.
 
-    Raises `Tripped` for a file that cannot be read.
+    Raises `Failed` for a file that cannot be read.
     """
     found = Found()
     found.problems += _columns(labels, dataset)
@@ -245,11 +245,11 @@ def _words(dataset: Dataset, values: Any) -> str:
 def standing(project: Project) -> Found:
     """Coverage of the raw table and the splits that are here, conflicts, what people overruled.
 
-    Raises `Tripped` for labels that are not here, `BadInput` for a line of people's that cannot be read.
+    Raises `Failed` for labels that are not here, `BadInput` for a line of people's that cannot be read.
     """
     dataset = project.contract.dataset
     if not project.path(dataset.labels).is_file():
-        raise Tripped("the table of labels is not here", file=dataset.labels, hint="beampermit data pull")
+        raise Failed("the table of labels is not here", file=dataset.labels, hint="beampermit data pull")
     named = {"raw": dataset.raw, **dataset.splits}
     here = {name: path for name, path in named.items() if project.path(path).is_file()}
     labels, *others = open_tables(project.root, {"labels": dataset.labels, **here})

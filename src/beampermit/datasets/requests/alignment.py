@@ -11,7 +11,7 @@ from beampermit.datasets.requests.gaps import Gap, Gaps, merged
 from beampermit.datasets.requests.source import Answer, Asked, Wanted, Watch
 from beampermit.datasets.requests.store import Store, connect, copy
 from beampermit.datasets.tables import literal, name, text
-from beampermit.errors import Tripped
+from beampermit.errors import Failed
 from beampermit.files import replacing
 
 SEVERITIES = ("NO_ALARM", "MINOR", "MAJOR", "INVALID")
@@ -22,7 +22,7 @@ AT_ONCE = 4_000_000
 def align(asked: Asked, store: Store, watch: Watch) -> Answer:
     """Rows of each device, in order of device and time, as one Parquet file.
 
-    Raises `Tripped` where a PV has no samples at all or a gap is longer than the contract allows.
+    Raises `Failed` where a PV has no samples at all or a gap is longer than the contract allows.
     """
     work = _Alignment(asked, store)
     parts = []
@@ -91,7 +91,7 @@ class _Alignment:
         ).fetchone()
         if total == outside:
             what = "; what came is of other times" if outside else ""
-            raise Tripped(
+            raise Failed(
                 f"there are no samples of {wanted.pv} in the ranges of dataset.request{what}",
                 file=FILE_NAME,
                 hint="ask for other ranges, or leave the signal out",
@@ -134,7 +134,7 @@ class _Alignment:
         ).fetchone()
         if found:
             length, when = found
-            raise Tripped(
+            raise Failed(
                 f"{wanted.pv} has {length} numbers at {when}; the contract says {wanted.size}",
                 file=FILE_NAME,
                 hint="change the signal's shape in contract.yaml, or ask for a time when it was so",
@@ -215,7 +215,7 @@ class _Alignment:
         longest = max(gaps, key=lambda gap: gap.length, default=None)
         limit = self._gaps.longest
         if longest and limit is not None and longest.length > limit * 1e9:
-            raise Tripped(
+            raise Failed(
                 f"a gap is longer than the {limit:g} s that dataset.request.gaps.longest allows: {longest.words()}",
                 file=FILE_NAME,
                 hint="leave that time out of dataset.request.ranges",

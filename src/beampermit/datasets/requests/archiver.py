@@ -19,7 +19,7 @@ from beampermit.datasets.requests.gaps import moment
 from beampermit.datasets.requests.source import Asked, Options, Sampled, Wanted, Watch, options_of, same
 from beampermit.datasets.requests.store import Store, connect
 from beampermit.datasets.tables import literal, text
-from beampermit.errors import BadInput, Outside, Tripped
+from beampermit.errors import BadInput, Failed, Outside
 
 SAMPLE = (
     "STRUCT(secs BIGINT, nanos BIGINT, val {kind}, severity INTEGER, status INTEGER,"
@@ -37,7 +37,7 @@ class Garbled(Exception):
 def read(connection: Any, file: Path, wanted: Wanted) -> str:
     """SQL of the samples in an answer: ns, value, severity, arrived, lost.
 
-    Raises `BadInput` for a PV the archiver does not know, `Tripped` for another unit or kind of value, `Garbled`.
+    Raises `BadInput` for a PV the archiver does not know, `Failed` for another unit or kind of value, `Garbled`.
     """
     if not file.stat().st_size:
         raise Garbled("the answer is empty")
@@ -47,13 +47,13 @@ def read(connection: Any, file: Path, wanted: Wanted) -> str:
         raise BadInput(
             f"the archiver does not know the PV {wanted.pv!r}",
             file=FILE_NAME,
-            hint="mend the name in contract.yaml, or have the PV archived",
+            hint="fix the name in contract.yaml, or have the PV archived",
         )
     if len(units) > 1:
         raise Garbled(f"the answer is about {len(units)} PVs")
     unit = units[0][0]
     if unit and not same(unit, wanted.signal.unit or "1"):
-        raise Tripped(f"{wanted.pv} is archived in {unit}, the contract says {wanted.signal.unit}", file=FILE_NAME)
+        raise Failed(f"{wanted.pv} is archived in {unit}, the contract says {wanted.signal.unit}", file=FILE_NAME)
     (timeless,) = _ask(
         connection,
         f"SELECT count(*) FILTER (coalesce(secs NOT BETWEEN 0 AND {FARTHEST}, true)"
@@ -82,7 +82,7 @@ def _parse(connection: Any, file: Path, wanted: Wanted) -> None:
         kinds = _kinds(connection, file)
         if kinds is None or kinds == what:
             raise
-        raise Tripped(f"the values of {wanted.pv} are {kinds}, not {what}", file=FILE_NAME) from None
+        raise Failed(f"the values of {wanted.pv} are {kinds}, not {what}", file=FILE_NAME) from None
 
 
 def _kinds(connection: Any, file: Path) -> str | None:
@@ -184,7 +184,7 @@ class Archiver(Sampled):
         self.options = options_of(ArchiverOptions, asked)
 
     def collect(self, store: Store, watch: Watch) -> dict[str, Any]:
-        """Fetch what is not kept yet. Raises `Outside` (down), `BadInput` (unknown PV), `Tripped` (wrong data)."""
+        """Fetch what is not kept yet. Raises `Outside` (down), `BadInput` (unknown PV), `Failed` (wrong data)."""
         pieces = list(self._pieces())
         missing = [piece for piece in pieces if not store.piece(piece.wanted.pv, piece.span[0]).exists()]
         done = len(pieces) - len(missing)

@@ -18,7 +18,7 @@ from beampermit.datasets.requests.source import Asked, Options, Sampled, Wanted,
 from beampermit.datasets.requests.store import Store, connect
 from beampermit.datasets.tables import literal, name, open_tables, text
 from beampermit.digest import digest_file
-from beampermit.errors import BadInput, Tripped, meant
+from beampermit.errors import BadInput, Failed, meant
 
 ROWS = 20_480
 """Rows that lie together in the file: of each device few others are read."""
@@ -29,7 +29,7 @@ def stage(recording: Recording, time: str, values: Mapping[str, str], chosen: tu
     """Write `file`: `ns` (what the SQL `time` gives), `arrived` (the row's place), the columns of `values` as the types
     that it names, their severities, and the columns `chosen` as text.
 
-    Raises `Tripped` where text is no number, or a row has no time.
+    Raises `Failed` where text is no number, or a row has no time.
     """
     _judge(recording, time, values)
     severities = [f"{column}_severity" for column in values if f"{column}_severity" in recording.columns]
@@ -69,9 +69,9 @@ def _judge(recording: Recording, time: str, values: Mapping[str, str]) -> None:
     timeless, *worst = recording.query(f"SELECT count(*) FILTER (({time}) IS NULL), {asked} FROM {recording.source}")[0]
     for column, word in zip(values, worst, strict=True):
         if word is not None:
-            raise Tripped(f"{column} holds {word[:40]!r}, which is no number", file=recording.path)
+            raise Failed(f"{column} holds {word[:40]!r}, which is no number", file=recording.path)
     if timeless:
-        raise Tripped(f"{timeless} rows have no time", file=recording.path)
+        raise Failed(f"{timeless} rows have no time", file=recording.path)
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Recording:
     units: dict[str, str]
 
     def query(self, sql: str) -> list[Any]:
-        """Run SQL that reads the file. Raises `Tripped` where it cannot be read."""
+        """Run SQL that reads the file. Raises `Failed` where it cannot be read."""
         return _ask(self.connection, sql, self.path)
 
 
@@ -111,7 +111,7 @@ Opener = Callable[[_File], Recording]
 def open_recording(connection: Any, root: Path, path: str, names: frozenset[str], scratch: Path) -> Recording:
     """Open a file by its suffix. Formats of single arrays are made Parquet at `scratch`, only those in `names`.
 
-    Raises `BadInput` for a link, a pipe, an unknown suffix or a library that is not installed; `Tripped` for a file
+    Raises `BadInput` for a link, a pipe, an unknown suffix or a library that is not installed; `Failed` for a file
     that cannot be read.
     """
     file = plain_file(root, path)
@@ -157,7 +157,7 @@ def _ask(connection: Any, sql: str, path: str) -> list[Any]:
         return connection.execute(sql).fetchall()
     except duckdb.Error as error:
         words = str(error).splitlines()[0]
-        raise Tripped(f"cannot be read: {words}", file=path) from None
+        raise Failed(f"cannot be read: {words}", file=path) from None
 
 
 OPENERS: dict[str, Opener] = {
@@ -200,7 +200,7 @@ class Recordings(Sampled):
             )
 
     def collect(self, store: Store, watch: Watch) -> dict[str, Any]:
-        """Read the files. Raises `BadInput` for files that are none, `Tripped` for what is wrong in them."""
+        """Read the files. Raises `BadInput` for files that are none, `Failed` for what is wrong in them."""
         paths = list(dict.fromkeys(path for one in self.options.paths for path in plain_files(self.asked.root, one)))
         scratch = self.asked.folder / "recordings"
         scratch.mkdir(exist_ok=True)
@@ -241,22 +241,22 @@ class Recordings(Sampled):
         if column is None:
             there = f"; there are {', '.join(sorted(recording.columns)[:8])}"
             hint = meant(candidates[0], recording.columns, "is it") or there
-            raise Tripped(
+            raise Failed(
                 f"there is no column {' or '.join(map(repr, candidates))}{hint}",
                 file=recording.path,
                 hint="name it in dataset.request.options.columns",
             )
         unit = recording.units.get(column)
         if unit is not None and not same(unit, wanted.signal.unit or "1"):
-            raise Tripped(f"{column} is in {unit}, the contract says {wanted.signal.unit}", file=recording.path)
+            raise Failed(f"{column} is in {unit}, the contract says {wanted.signal.unit}", file=recording.path)
         return column
 
     def _time(self, recording: Recording) -> str:
-        """SQL of the nanoseconds since 1970 of a row. Raises `Tripped` for times without a zone."""
+        """SQL of the nanoseconds since 1970 of a row. Raises `Failed` for times without a zone."""
         column, options = self.options.time, self.options
         if column not in recording.columns:
             hint = meant(column, recording.columns, "is it")
-            raise Tripped(f"there is no column of time {column!r}{hint}", file=recording.path)
+            raise Failed(f"there is no column of time {column!r}{hint}", file=recording.path)
         kind = recording.columns[column]
         if kind == "TIMESTAMP WITH TIME ZONE":
             return f"epoch_ns({name(column)})"
@@ -267,7 +267,7 @@ class Recordings(Sampled):
         if kind == "VARCHAR" and options.epoch is None:
             return self._written(recording, column)
         if options.epoch is None:
-            raise Tripped(
+            raise Failed(
                 f"{column} is of type {kind}: no time",
                 file=recording.path,
                 hint="if it counts from 1970, say what in dataset.request.options.epoch: s, ms, us or ns",
@@ -293,7 +293,7 @@ class Recordings(Sampled):
             found = recording.columns[column]
             if found != "VARCHAR" and found.endswith("[]") != kind.endswith("[]"):
                 what = "lists of numbers" if kind.endswith("[]") else "numbers"
-                raise Tripped(f"{column} is of type {found}, not {what}", file=recording.path)
+                raise Failed(f"{column} is of type {found}, not {what}", file=recording.path)
         chosen = tuple(column for column in self.asked.columns if column in recording.columns)
         return stage(recording, self._time(recording), columns, chosen, file)
 
@@ -310,8 +310,8 @@ def _kind(wanted: Wanted) -> str:
     return "DOUBLE[]" if wanted.size else "DOUBLE"
 
 
-def _no_zone(recording: Recording, what: str) -> Tripped:
-    return Tripped(
+def _no_zone(recording: Recording, what: str) -> Failed:
+    return Failed(
         f"the times in {what} have no zone",
         file=recording.path,
         hint="if they are UTC, say so: dataset.request.options.naive: UTC",

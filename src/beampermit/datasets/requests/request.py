@@ -19,7 +19,7 @@ from beampermit.datasets.requests.source import Answer, Asked, Watch, Worker, as
 from beampermit.datasets.requests.store import connect
 from beampermit.datasets.tables import literal, name, text
 from beampermit.digest import digest_file
-from beampermit.errors import BadInput, Conflict, Tripped
+from beampermit.errors import BadInput, Conflict, Failed
 from beampermit.files import replacing, write_text
 from beampermit.project import Project
 from beampermit.reading import read_json
@@ -209,7 +209,7 @@ def request(
 ) -> Delivered:
     """Answer the request of the project's contract into `dataset.raw` (or `out`, inside the project).
 
-    Raises `Tripped`, and leaves everything as it is, where the answer is not the one that is here and `accept` is
+    Raises `Failed`, and leaves everything as it is, where the answer is not the one that is here and `accept` is
     False; `BadInput`, `Outside` as the source does. A run that was killed goes on where it stopped.
     """
     with _alone(project) as folder:
@@ -220,7 +220,7 @@ def request(
         first = not table.exists()
         changes = () if first else tuple(_changes(asked, answer, table, said))
         if changes and not accept and not _asked_otherwise(table, said):
-            raise Tripped(
+            raise Failed(
                 f"the answer is not the one that is here: {'; '.join(changes)}",
                 file=table.relative_to(project.root).as_posix(),
                 hint="beampermit data request --accept",
@@ -250,8 +250,8 @@ def _answer(asked: Asked, watch: Watch) -> tuple[Answer, dict[str, Any]]:
         answer = source_of(asked).answer(watch)
         said = describe(asked, answer)
         _judge(answer, said)
-    except Tripped:
-        # What was wrong may be mended where it came from: it is all asked for again.
+    except Failed:
+        # What was wrong may be fixed where it came from: it is all asked for again.
         shutil.rmtree(asked.folder, ignore_errors=True)
         raise
     (asked.folder / ANSWERED).touch()
@@ -260,7 +260,7 @@ def _answer(asked: Asked, watch: Watch) -> tuple[Answer, dict[str, Any]]:
 
 def _judge(answer: Answer, said: dict[str, Any]) -> None:
     if not said["rows"]:
-        raise Tripped(
+        raise Failed(
             f"no row of the request is left: {answer.counts.get('dropped', 0)} had a signal missing,"
             f" {answer.counts.get('filtered', 0)} did not meet the conditions",
             file=FILE_NAME,

@@ -9,7 +9,7 @@ from pathlib import Path
 from beampermit.contract import FILE_NAME
 from beampermit.datasets.requests.inputs import plain_file
 from beampermit.datasets.requests.source import Answer, Asked, Watch
-from beampermit.errors import BadInput, BeampermitError, Tripped
+from beampermit.errors import BadInput, BeampermitError, Failed
 from beampermit.reading import read_json
 
 MODULE = "request"
@@ -26,7 +26,7 @@ class Simulator:
         self.asked = asked
 
     def answer(self, watch: Watch) -> Answer:
-        """Run it. Raises `BadInput` where there is no such module, `Tripped` where it fails or writes no table."""
+        """Run it. Raises `BadInput` where there is no such module, `Failed` where it fails or writes no table."""
         module = self._module()
         folder = self.asked.folder / "project"
         shutil.rmtree(folder, ignore_errors=True)
@@ -34,12 +34,12 @@ class Simulator:
         watch(f"python -m {module}", 0, 1)
         finished = self.asked.work(["-m", module], folder)
         if finished.code:
-            raise Tripped(f"python -m {module} failed: {finished.tail}", hint=f"python -m {module}")
+            raise Failed(f"python -m {module} failed: {finished.tail}", hint=f"python -m {module}")
         watch(f"python -m {module}", 1, 1)
         try:
             table = plain_file(folder, self.asked.raw)
         except BeampermitError:
-            raise Tripped(f"python -m {module} did not write {self.asked.raw}", file=FILE_NAME) from None
+            raise Failed(f"python -m {module} did not write {self.asked.raw}", file=FILE_NAME) from None
         return Answer(table, sidecar=self._sidecar(table))
 
     def _module(self) -> str:
@@ -79,5 +79,5 @@ class Simulator:
         content = read_json(file)
         said = str(content.get("sha256", "")).removeprefix("sha256:") if isinstance(content, dict) else ""
         if said != digest_file(table).removeprefix("sha256:"):
-            raise Tripped(f"{self.asked.raw} does not have the sha256 that the sidecar written with it says")
+            raise Failed(f"{self.asked.raw} does not have the sha256 that the sidecar written with it says")
         return file

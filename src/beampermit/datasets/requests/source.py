@@ -191,7 +191,7 @@ class Source(Protocol):
     def __init__(self, asked: Asked) -> None: ...
 
     def answer(self, watch: Watch) -> Answer:
-        """Make the table. Raises `Tripped` for data that are wrong, `Outside` for a source that cannot be reached."""
+        """Make the table. Raises `Failed` for data that are wrong, `Outside` for a source that cannot be reached."""
         ...
 
 

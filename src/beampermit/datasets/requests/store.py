@@ -13,7 +13,7 @@ from typing import Any
 
 from beampermit.datasets import tables
 from beampermit.datasets.tables import literal, name, text
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 from beampermit.files import replacing
 
 AT_ONCE = 4_000_000
@@ -55,7 +55,7 @@ def hdf5(file: Path, path: str, names: frozenset[str]) -> Iterator[Block]:
                 # Names that are there help whoever mistyped one.
                 there: list[str] = []
                 opened.visititems(lambda key, item: there.append(key) if isinstance(item, h5py.Dataset) else None)
-                raise Tripped(f"none of its arrays is asked for; there are {', '.join(there[:8]) or 'none'}", file=path)
+                raise Failed(f"none of its arrays is asked for; there are {', '.join(there[:8]) or 'none'}", file=path)
             length = _length({key: len(data) if data.shape else 0 for key, data in found.items()}, path)
             units = {key: unit for key, data in found.items() if (unit := _unit(data.attrs))}
             widest = max(math.prod(data.shape[1:]) for data in found.values())
@@ -63,7 +63,7 @@ def hdf5(file: Path, path: str, names: frozenset[str]) -> Iterator[Block]:
             for first in range(0, max(length, 1), step):
                 yield Block({key: _plain(data[first : first + step], key, path) for key, data in found.items()}, units)
     except (OSError, KeyError, RuntimeError) as error:
-        raise Tripped(f"cannot be read: {error}", file=path) from None
+        raise Failed(f"cannot be read: {error}", file=path) from None
 
 
 def sdds(file: Path, path: str, names: frozenset[str]) -> Iterator[Block]:
@@ -75,11 +75,11 @@ def sdds(file: Path, path: str, names: frozenset[str]) -> Iterator[Block]:
     try:
         opened = pysdds.read(str(file))
     except Exception as error:  # its readers raise whatever a wrong byte leads to
-        raise Tripped(f"cannot be read: {type(error).__name__} {error}", file=path) from None
+        raise Failed(f"cannot be read: {type(error).__name__} {error}", file=path) from None
     found = {column.name: column for column in opened.columns if column.name in names}
     if not found:
         there = ", ".join(str(column.name) for column in opened.columns[:8])
-        raise Tripped(f"none of its columns is asked for; there are {there or 'none'}", file=path)
+        raise Failed(f"none of its columns is asked for; there are {there or 'none'}", file=path)
     units = {key: column.nm["units"] for key, column in found.items() if column.nm.get("units")}
     for page in range(opened.n_pages):
         columns = {key: _plain(column.data[page], key, path) for key, column in found.items()}
@@ -94,7 +94,7 @@ def _not_installed(what: str, extra: str, path: str) -> BadInput:
 def _length(lengths: dict[str, int], path: str) -> int:
     if len(set(lengths.values())) > 1:
         shortest, longest = min(lengths, key=lengths.__getitem__), max(lengths, key=lengths.__getitem__)
-        raise Tripped(
+        raise Failed(
             f"its arrays have not one length: {shortest} has {lengths[shortest]} rows, {longest} {lengths[longest]}",
             file=path,
         )
@@ -110,18 +110,18 @@ def _unit(attributes: Any) -> str | None:
 
 
 def _plain(data: Any, key: str, path: str) -> Any:
-    """Numbers as they are, text as Python's. Raises `Tripped` for text that is not UTF-8, and for anything else."""
+    """Numbers as they are, text as Python's. Raises `Failed` for text that is not UTF-8, and for anything else."""
     import numpy as np
 
     array = np.asarray(data)
     if array.dtype.kind in "biuf":
         return array.astype(array.dtype.newbyteorder("="))
     if array.dtype.kind not in "OSU" or array.ndim != 1:
-        raise Tripped(f"{key} is of type {array.dtype}, neither numbers nor text", file=path)
+        raise Failed(f"{key} is of type {array.dtype}, neither numbers nor text", file=path)
     try:
         words = [value.decode() if isinstance(value, bytes) else str(value) for value in array.tolist()]
     except UnicodeDecodeError:
-        raise Tripped(f"{key} holds text that is not UTF-8", file=path) from None
+        raise Failed(f"{key} holds text that is not UTF-8", file=path) from None
     return np.array(words, dtype=object)
 
 
@@ -147,7 +147,7 @@ def _write(connection: Any, block: Block, file: Path, path: str) -> None:
     try:
         connection.execute(f"COPY (SELECT {', '.join(selected)} FROM {joined}) TO {text(str(file))} (FORMAT parquet)")
     except duckdb.Error as error:
-        raise Tripped(f"cannot be read: {str(error).splitlines()[0]}", file=path) from None
+        raise Failed(f"cannot be read: {str(error).splitlines()[0]}", file=path) from None
     finally:
         for view in registered:
             connection.unregister(view)

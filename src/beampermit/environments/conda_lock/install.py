@@ -34,7 +34,7 @@ def install(lock: Lock, prefix: Path, *, bundle: Path | None = None, watch: Watc
     """Make `prefix` the lock's packages for this platform, linked by rattler, from nothing unless they are there.
 
     Archives are unpacked anew each time: what another program left unpacked in a cache is never linked. Scripts that
-    packages want run after linking are not run. Raises `Tripped` or `Outside`.
+    packages want run after linking are not run. Raises `Failed` or `Outside`.
     """
     platform = channels.current_platform()
     packages = meant(lock, platform)

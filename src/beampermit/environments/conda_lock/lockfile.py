@@ -102,7 +102,7 @@ def _refused(why: str, event: Any) -> Exception:
 _NONE = object()
 
 
-MEND = "beampermit env lock"
+FIX = "beampermit env lock"
 SHA256 = re.compile(r"[0-9a-f]{64}")
 METADATA = {"content_hash": dict, "channels": list, "platforms": list, "sources": list}
 
@@ -114,14 +114,14 @@ def parse(text: str, name: str = FILE) -> Lock:
     Several interlocks ask for the same lock in one run: it is read once, and nobody writes into what it gives.
     """
     text = text.replace("\r\n", "\n")
-    content = tree(text, name, hint=MEND)
+    content = tree(text, name, hint=FIX)
     if not isinstance(content, dict) or content.get("version") != 1:
         found = content.get("version") if isinstance(content, dict) else None
-        raise BadInput(f"a lock of format {found!r} is not known here; 1 is", file=name, line=1, hint=MEND)
+        raise BadInput(f"a lock of format {found!r} is not known here; 1 is", file=name, line=1, hint=FIX)
     metadata = content.get("metadata")
     for key, kind in METADATA.items():
         if not isinstance(metadata, dict) or not isinstance(metadata.get(key), kind):
-            raise BadInput(f"metadata.{key} is missing or not a {kind.__name__}", file=name, hint=MEND)
+            raise BadInput(f"metadata.{key} is missing or not a {kind.__name__}", file=name, hint=FIX)
     return Lock(
         file=name,
         digest=digest_bytes(text.encode()),
@@ -144,7 +144,7 @@ def platforms(lock: Lock) -> tuple[str, ...]:
 
 def _packages(entries: Any, text: str, name: str) -> tuple[Package, ...]:
     if not isinstance(entries, list):
-        raise BadInput("`package:` is missing or no list", file=name, hint=MEND)
+        raise BadInput("`package:` is missing or no list", file=name, hint=FIX)
     lines = _lines(text)
     found: dict[tuple[str, str, str], Package] = {}
     for number, entry in enumerate(entries):
@@ -152,7 +152,7 @@ def _packages(entries: Any, text: str, name: str) -> tuple[Package, ...]:
         try:
             package = _package(entry, line)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise BadInput(f"not a locked package: {_words(error)}", file=name, line=line, hint=MEND) from None
+            raise BadInput(f"not a locked package: {_words(error)}", file=name, line=line, hint=FIX) from None
         key = (package.platform, entry["manager"], package.name)
         found[key] = _merged(found[key], package, name) if key in found else package
     return tuple(found.values())
@@ -206,13 +206,13 @@ def _merged(one: Package, other: Package, name: str) -> Package:
     from dataclasses import replace
 
     if set(one.groups) & set(other.groups):
-        raise BadInput(f"{other} is locked twice for {other.platform}", file=name, line=other.line, hint=MEND)
+        raise BadInput(f"{other} is locked twice for {other.platform}", file=name, line=other.line, hint=FIX)
     if (one.version, one.artifacts, one.needs) != (other.version, other.artifacts, other.needs):
         raise BadInput(
             f"{other.name} is locked as {one.version} and as {other.version} for {other.platform}, or from two files",
             file=name,
             line=other.line,
-            hint=MEND,
+            hint=FIX,
         )
     return replace(one, groups=(*one.groups, *other.groups))
 

@@ -11,17 +11,17 @@ from beampermit.environments.backend import Lock, Package, Watch
 from beampermit.environments.conda_lock import channels, lockfile
 from beampermit.environments.conda_lock.cache import archive, packages_folder
 from beampermit.environments.conda_lock.rattler_process import ask
-from beampermit.errors import BadInput, Outside, Tripped, more
+from beampermit.errors import BadInput, Failed, Outside, more
 
 HASHERS = 4
 
 
 def meant(lock: Lock, platform: str) -> tuple[Package, ...]:
-    """The packages that the lock has for a platform, in all categories. Raises `Tripped` where it has none."""
+    """The packages that the lock has for a platform, in all categories. Raises `Failed` where it has none."""
     found = tuple(package for package in lock.packages if package.platform == platform)
     if not found:
         known = ", ".join(lockfile.platforms(lock)) or "no platform"
-        raise Tripped(
+        raise Failed(
             f"the lock is for {known} and this machine is {platform}",
             file=lock.file,
             hint="add the platform to `platforms:` in environment.yml, then beampermit env lock",
@@ -33,7 +33,7 @@ def bring(lock: Lock, wanted: Iterable[Package], *, bundle: Path | None = None, 
     """Have each package's archive on this machine; give their places by package name.
 
     From `bundle` alone where it is given. What is there already is hashed again: nothing is taken on trust. Raises
-    `Tripped` for an archive that is not the locked one, `Outside` for what cannot be had.
+    `Failed` for an archive that is not the locked one, `Outside` for what cannot be had.
     """
     packages = tuple(wanted)
     for package in packages:
@@ -71,7 +71,7 @@ def _fetch(lock: Lock, missing: list[Package], places: dict[str, Path], watch: W
     if wrong:
         first = wrong[0]
         line = next((package.line for package in missing if str(package) == first["name"]), None)
-        raise Tripped(
+        raise Failed(
             f"{first['name']} is not the locked one: its {first['size']} bytes have the sha256 {first['found']}, "
             f"locked is {first['sha256']}{more(len(wrong) - 1)}",
             file=lock.file,
@@ -99,15 +99,15 @@ def _sha256(package: Package) -> str:
 
 def _refuse_unhashed(lock: Lock, package: Package) -> None:
     if not package.artifacts[0].sha256:
-        raise Tripped(f"{package} is locked without a sha256", file=lock.file, line=package.line, hint=lockfile.MEND)
+        raise Failed(f"{package} is locked without a sha256", file=lock.file, line=package.line, hint=lockfile.FIX)
     if package.artifacts[0].says is None or package.source is None:
-        raise BadInput(f"{package} is no conda package", file=lock.file, line=package.line, hint=lockfile.MEND)
+        raise BadInput(f"{package} is no conda package", file=lock.file, line=package.line, hint=lockfile.FIX)
 
 
-def _not_in_bundle(lock: Lock, missing: list[Package], places: dict[str, Path], bundle: Path) -> Tripped:
+def _not_in_bundle(lock: Lock, missing: list[Package], places: dict[str, Path], bundle: Path) -> Failed:
     first = missing[0]
     file = places[first.name].relative_to(bundle)
-    return Tripped(
+    return Failed(
         f"the bundle lacks {file}, or it is not the locked file{more(len(missing) - 1)}",
         file=lock.file,
         line=first.line,
@@ -118,7 +118,7 @@ def _not_in_bundle(lock: Lock, missing: list[Package], places: dict[str, Path], 
 def bundled(lock: Lock, platform: str, watch: Watch) -> dict[str, Path]:
     """Path in the bundle -> archive on this machine, hashed.
 
-    Raises `Tripped` for an archive that is not the locked one, `Outside` for what cannot be had.
+    Raises `Failed` for an archive that is not the locked one, `Outside` for what cannot be had.
     """
     places = bring(lock, meant(lock, platform), watch=watch).values()
     return {archive(Path(), place.parent.name, place.name).as_posix(): place for place in places}

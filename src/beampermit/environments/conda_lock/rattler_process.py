@@ -10,7 +10,7 @@ from typing import Any
 
 from beampermit.environments.backend import Watch
 from beampermit.environments.conda_lock.variants import FILE
-from beampermit.errors import BadInput, BeampermitError, Outside, Tripped
+from beampermit.errors import BadInput, BeampermitError, Failed, Outside
 from beampermit.processes import stop
 
 LONGEST = 600
@@ -18,11 +18,11 @@ AGAIN = "check the network, then run the command again"
 LOGIN = "log in: a netrc file (NETRC), or ${VARIABLE} of a token in the channel's address"
 FULL = ("No space left on device", "Disk quota exceeded", "os error 28")
 NETWORK = ("Connect", "dns error", "timed out", "error sending request", "error decoding response body")
-MEND = "change what clashes, then beampermit env lock"
+FIX = "change what clashes, then beampermit env lock"
 
 
 def ask(work: str, *, watch: Watch, **asked: Any) -> Any:
-    """Have rattler do `work` (see `worker.py`). Raises `Tripped`, `BadInput` or `Outside` for what it could not do."""
+    """Have rattler do `work` (see `worker.py`). Raises `Failed`, `BadInput` or `Outside` for what it could not do."""
     answer = _answer({"work": work, **asked}, watch)
     if "result" in answer:
         return answer["result"]
@@ -38,13 +38,13 @@ def failure(kind: str, said: str) -> BeampermitError:
 def _fault_of_project(kind: str, said: str, words: str) -> BeampermitError | None:
     file = "environment.yml"
     if kind == "SolverError":
-        return Tripped(f"no solution: {words}", file=file, hint=MEND)
+        return Failed(f"no solution: {words}", file=file, hint=FIX)
     if kind == "InvalidMatchSpecError":
         return BadInput(f"not a package: {words}", file=file)
     if found := re.search(r"'([^']+)' is not a known subdir", said):
         return BadInput(f"{found[1]!r} is no platform", file=file)
     if found := re.search(r"could not find subdir '[^']+' in channel '([^']+)'", said):
-        return BadInput(f"there is no channel at {_masked(found[1].rstrip('/'))}", file=file, hint="mend `channels:`")
+        return BadInput(f"there is no channel at {_masked(found[1].rstrip('/'))}", file=file, hint="fix `channels:`")
     return None
 
 

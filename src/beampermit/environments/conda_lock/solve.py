@@ -34,7 +34,7 @@ def solve(
 ) -> list[Records]:
     """The packages of each variant for each platform.
 
-    Raises `Tripped` where no solution exists, `BadInput` for an unknown channel, `Outside` where one is down.
+    Raises `Failed` where no solution exists, `BadInput` for an unknown channel, `Outside` where one is down.
     """
     asked, root = specification.content["asked"], specification.content["root"]
     addresses = [address for channel in asked.channels for address in channels.addresses(channel.url, root)]

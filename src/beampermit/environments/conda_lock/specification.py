@@ -15,7 +15,7 @@ from beampermit.environments.conda_lock.theirs import their
 from beampermit.errors import BadInput
 from beampermit.reading import decode
 
-MEND = "beampermit env lock"
+FIX = "beampermit env lock"
 FILES = ("environment.yml", "environment.yaml")
 MORE = ("environment-*.yml", "environment-*.yaml", "*-environment.yml", "*-environment.yaml")
 """Files of another category (`category: dev`), by the names that conda-lock's users give them."""
@@ -115,14 +115,14 @@ def _inside(name: str) -> bool:
 
 def _source(root: Path, name: str) -> Source:
     text = decode((root / name).read_bytes(), name)
-    content = tree(text, name, hint=MEND)
+    content = tree(text, name, hint=FIX)
     if not isinstance(content, dict):
-        raise BadInput("an environment file is a mapping of keys to values", file=name, line=1, hint=MEND)
+        raise BadInput("an environment file is a mapping of keys to values", file=name, line=1, hint=FIX)
     for key, kind in KINDS.items():
         if content.get(key) is not None and not isinstance(content[key], kind):
-            raise BadInput(f"{key}: a {kind.__name__} belongs here", file=name, line=_line(text, f"{key}:"), hint=MEND)
+            raise BadInput(f"{key}: a {kind.__name__} belongs here", file=name, line=_line(text, f"{key}:"), hint=FIX)
     if not content.get("dependencies"):
-        raise BadInput("dependencies: nothing is asked for", file=name, line=_line(text, "dependencies:"), hint=MEND)
+        raise BadInput("dependencies: nothing is asked for", file=name, line=_line(text, "dependencies:"), hint=FIX)
     for item in content["dependencies"]:
         _refuse(item, text, name)
     return Source(name, text, content)
@@ -135,10 +135,10 @@ def _refuse(item: Any, text: str, name: str) -> None:
             "packages of a `pip:` section are not locked here: ask for them as conda packages, or lock with uv",
             file=name,
             line=_line(text, "pip:"),
-            hint=MEND,
+            hint=FIX,
         )
     if not isinstance(item, str):
-        raise BadInput(f"{item!r} is not a package", file=name, line=_line(text, str(item)), hint=MEND)
+        raise BadInput(f"{item!r} is not a package", file=name, line=_line(text, str(item)), hint=FIX)
 
 
 def _dependencies(source: Source, platform: str) -> list[Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from beampermit.digest import digest_file
 from beampermit.environments.addresses import misnamed, suspects
 from beampermit.environments.uv.lockfile import FILE, parse
-from beampermit.errors import BadInput, BeampermitError, Outside, Tripped
+from beampermit.errors import BadInput, BeampermitError, Failed, Outside
 from beampermit.files import write_bytes, write_text
 from beampermit.git import Git
 from beampermit.processes import Finished, run
@@ -44,7 +44,7 @@ LONGEST = 320
 def uv(arguments: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str] | None = None) -> Finished:
     """Run uv in `cwd`.
 
-    Raises `Tripped` where the project is at fault (no solution, wrong hash, stale lock), `BadInput` for a file that uv
+    Raises `Failed` where the project is at fault (no solution, wrong hash, stale lock), `BadInput` for a file that uv
     cannot read, `Outside` for the network, a missing Python, a full disk and anything else.
     """
     from uv import find_uv_bin
@@ -63,11 +63,11 @@ def failure(said: str) -> BeampermitError:
 
 def _fault_of_project(said: str, words: str) -> BeampermitError | None:
     if "No solution found" in said and "network was disabled" not in said:
-        return Tripped(words, file="pyproject.toml", hint="change what clashes, then beampermit env lock")
+        return Failed(words, file="pyproject.toml", hint="change what clashes, then beampermit env lock")
     if "Hash mismatch" in said:
-        return Tripped(f"a file is not the one that was locked: {words}", file="uv.lock", hint="beampermit env lock")
+        return Failed(f"a file is not the one that was locked: {words}", file="uv.lock", hint="beampermit env lock")
     if "needs to be updated" in said:
-        return Tripped("the lock is stale", file="uv.lock", hint="beampermit env lock")
+        return Failed("the lock is stale", file="uv.lock", hint="beampermit env lock")
     if "Failed to parse" not in said and "TOML parse error" not in said:
         return None
     file = "uv.lock" if "uv.lock" in said else "pyproject.toml"

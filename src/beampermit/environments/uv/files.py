@@ -29,7 +29,7 @@ from beampermit.environments.uv import specification
 from beampermit.environments.uv.command import uv
 from beampermit.environments.uv.solution import meant
 from beampermit.environments.uv.specification import normal
-from beampermit.errors import BadInput, Outside, Tripped
+from beampermit.errors import BadInput, Failed, Outside
 from beampermit.files import replacing
 
 HINT = "log in as for uv: UV_INDEX_NAME_USERNAME and UV_INDEX_NAME_PASSWORD of the index, or netrc"
@@ -84,16 +84,16 @@ def of_platform(lock: Lock, platform: str) -> dict[str, Package]:
 
 
 def wanted(lock: Lock, packages: Iterable[Package], platform: str) -> Iterator[tuple[Package, Artifact]]:
-    """The files to install them from: each wheel that fits, or the sources where none does. Raises `Tripped`."""
+    """The files to install them from: each wheel that fits, or the sources where none does. Raises `Failed`."""
     minors = {world_of(lock, platform, newest=newest)["python_version"].replace("3.", "") for newest in (False, True)}
     for package in packages:
         wheels = [artifact for artifact in package.artifacts if _fits(artifact.file_name, platform, minors)]
         sources = [artifact for artifact in package.artifacts if not artifact.file_name.endswith(".whl")]
         if not wheels and not sources:
-            raise Tripped(f"{package} has no file for {platform}", file=lock.file, line=package.line)
+            raise Failed(f"{package} has no file for {platform}", file=lock.file, line=package.line)
         for artifact in wheels or sources:
             if not artifact.sha256:
-                raise Tripped(
+                raise Failed(
                     f"{package} is locked without a sha256",
                     file=lock.file,
                     line=package.line,
@@ -105,7 +105,7 @@ def wanted(lock: Lock, packages: Iterable[Package], platform: str) -> Iterator[t
 def bundled(lock: Lock, root: Path, platform: str, watch: Watch) -> dict[str, Path]:
     """Path in the bundle -> file on this machine, hashed.
 
-    Sources can be built where there is no network only if what builds them is locked too. Raises `Tripped` where it is
+    Sources can be built where there is no network only if what builds them is locked too. Raises `Failed` where it is
     not, or for a file that is not the locked one; `Outside` for what cannot be had.
     """
     packages = of_platform(lock, platform)
@@ -133,9 +133,9 @@ def is_locked(path: Path, artifact: Artifact) -> bool:
         return False
 
 
-def not_locked(lock: Lock, package: Package, artifact: Artifact, place: str) -> Tripped:
+def not_locked(lock: Lock, package: Package, artifact: Artifact, place: str) -> Failed:
     """The error for a file that is missing or another one."""
-    return Tripped(
+    return Failed(
         f"{place} lacks {artifact.file_name}, or it is not the locked file",
         file=lock.file,
         line=package.line,
@@ -173,7 +173,7 @@ def _fetch(lock: Lock, root: Path, package: Package, artifact: Artifact, place: 
                 for part in reply.iter_bytes():
                     stream.write(part)
             if not is_locked(temporary, artifact):
-                raise Tripped(
+                raise Failed(
                     f"{package} is not the locked one: {artifact.address} has another sha256",
                     file=lock.file,
                     line=package.line,
@@ -191,7 +191,7 @@ def _fetch(lock: Lock, root: Path, package: Package, artifact: Artifact, place: 
 def _refuse_unlocked_builder(lock: Lock, package: Package, sources: Path, packages: dict[str, Package]) -> None:
     for name in _builders(sources):
         if name not in packages:
-            raise Tripped(
+            raise Failed(
                 f"{package} has no wheel and is built by {name}, which is not locked",
                 file=lock.file,
                 line=package.line,
@@ -242,7 +242,7 @@ REACH_NOTHING = {
 
 
 def install(lock: Lock, root: Path, prefix: Path, bundle: Path, watch: Watch) -> None:
-    """Make `prefix` the lock from the files of `bundle`. Raises `Tripped` for one that is missing or another."""
+    """Make `prefix` the lock from the files of `bundle`. Raises `Failed` for one that is missing or another."""
     platform = current()
     files = list(wanted(lock, of_platform(lock, platform).values(), platform))
     watch(f"hashing {len(files)} files of the bundle")

@@ -35,7 +35,7 @@ UNKNOWN = (
     "exclude-newer-package",
     "no-sources",
 )
-"""Settings that change a solution and that we cannot judge without uv: better open than wrongly closed."""
+"""Settings that change a solution and that we cannot judge without uv: better to fail than to pass wrongly."""
 UNKNOWN_IN_LOCK = ("dependency-metadata", "members", "requirements", "dependency-groups", "excludes")
 
 

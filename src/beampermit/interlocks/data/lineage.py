@@ -6,7 +6,7 @@ from beampermit.contract import FILE_NAME as FILE
 from beampermit.contract import Contract
 from beampermit.errors import several
 from beampermit.interlocks.data.here import SHOWN, present, unversioned
-from beampermit.interlocks.interlock import Finding, Interlock, closed, faulty, tripped
+from beampermit.interlocks.interlock import Finding, Interlock, failed, faulty, passed
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Location
 
@@ -24,23 +24,23 @@ class DAT007(Interlock):
 
         dataset = contract.dataset
         if dataset.about is None:
-            return tripped("contract.yaml does not say what the data were gathered for: dataset.about is missing", FILE)
+            return failed("contract.yaml does not say what the data were gathered for: dataset.about is missing", FILE)
         gaps = about_gaps(contract, project.path(FILE).read_text(encoding="utf-8"))
         if gaps:
             places = (Location(file=FILE, line=gap.line) for gap in gaps)
-            return tripped(several([f"{gap.key} is {gap.why}" for gap in gaps]), *places)
+            return failed(several([f"{gap.key} is {gap.why}" for gap in gaps]), *places)
         if not project.path(dataset.lineage).exists():
-            return tripped(f"{dataset.lineage}, the record of what the splits were made from, is not here", FILE)
+            return failed(f"{dataset.lineage}, the record of what the splits were made from, is not here", FILE)
         if unversioned(project, [dataset.lineage]):
-            return tripped(f"{dataset.lineage} is kept neither by DVC nor by git", dataset.lineage)
+            return failed(f"{dataset.lineage} is kept neither by DVC nor by git", dataset.lineage)
         with faulty():
             found = lineage.read(project.root, dataset.lineage)
             present(project, [*found.parents, *dataset.splits.values()])
             faults = list(lineage.faults(project.root, found, dataset))
         if faults:
-            return tripped(f"{dataset.lineage}: {several(faults)}", dataset.lineage, faults=faults[:SHOWN])
+            return failed(f"{dataset.lineage}: {several(faults)}", dataset.lineage, faults=faults[:SHOWN])
         rows = {name: made.rows for name, made in found.splits.items()}
         words = (
             f"{len(found.splits)} splits are what {len(found.parents)} parents and {len(found.code)} files of code made"
         )
-        return closed(words, parents=found.parents, rows=rows)
+        return passed(words, parents=found.parents, rows=rows)

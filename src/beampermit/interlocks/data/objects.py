@@ -6,7 +6,7 @@ from beampermit.datasets.repository import Repository
 from beampermit.errors import more, several
 from beampermit.interlocks.data.here import SHOWN
 from beampermit.interlocks.inputs import provides
-from beampermit.interlocks.interlock import Absent, Finding, Interlock, closed, skipped, tripped
+from beampermit.interlocks.interlock import Absent, Finding, Interlock, failed, passed, skipped
 from beampermit.project import Project
 
 
@@ -30,10 +30,10 @@ class DAT001(Interlock):
         if certain:
             words = [f"stage {change.stage}: {change.what}" for change in certain]
             files = dict.fromkeys(change.file for change in certain)
-            return tripped(several(words), *files, changes=words[:SHOWN])
+            return failed(several(words), *files, changes=words[:SHOWN])
         if found:
             return skipped(f"stage {found[0].stage}: {found[0].what}; run `beampermit data pull`")
-        return closed(f"{len(dvc.stages)} stages are as their lock says")
+        return passed(f"{len(dvc.stages)} stages are as their lock says")
 
 
 class DAT002(Interlock):
@@ -46,11 +46,11 @@ class DAT002(Interlock):
         found = look(dvc)
         evidence = {"objects": found.objects, "asked": found.asked, "remotes": list(found.remotes)}
         if found.missing:
-            return tripped(several(list(found.missing)), "dvc.lock", missing=list(found.missing[:SHOWN]), **evidence)
+            return failed(several(list(found.missing)), "dvc.lock", missing=list(found.missing[:SHOWN]), **evidence)
         if not found.objects:
-            return closed("DVC keeps no data here", **evidence)
+            return passed("DVC keeps no data here", **evidence)
         known = f"; {found.objects - found.asked} were there before" if found.asked < found.objects else ""
-        return closed(f"{found.asked} objects are on {', '.join(found.remotes) or 'the remote'}{known}", **evidence)
+        return passed(f"{found.asked} objects are on {', '.join(found.remotes) or 'the remote'}{known}", **evidence)
 
 
 class DAT003(Interlock):
@@ -64,11 +64,11 @@ class DAT003(Interlock):
 
         faults = manifest_faults(dvc, dvc.kept)
         if faults:
-            return tripped(several(faults), "dvc.lock", faults=faults[:SHOWN])
+            return failed(several(faults), "dvc.lock", faults=faults[:SHOWN])
         found = verify(dvc, dvc.kept)
         evidence = {"files": found.files, "bytes": found.size}
         if found.wrong:
-            return tripped(several(list(found.wrong)), "dvc.lock", faults=list(found.wrong[:SHOWN]), **evidence)
+            return failed(several(list(found.wrong)), "dvc.lock", faults=list(found.wrong[:SHOWN]), **evidence)
         if found.absent:
             return skipped(
                 f"manifests are sound, but {found.absent[0]} is not here to be read"
@@ -77,4 +77,4 @@ class DAT003(Interlock):
                 **evidence,
             )
         folders = sum(output.folder for output in dvc.kept)
-        return closed(f"{folders} manifests are safe, {found.files} files have the bytes of their hashes", **evidence)
+        return passed(f"{folders} manifests are safe, {found.files} files have the bytes of their hashes", **evidence)

@@ -7,25 +7,25 @@ from typing import Any
 from beampermit.contract import Contract
 from beampermit.errors import BeampermitError, several
 from beampermit.interlocks.data.here import SHOWN, present
-from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
+from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
 from beampermit.project import Project
 
 
 class DAT004(Interlock):
     "Rows keep the contract: columns, units, ranges, finite"
 
-    def check(self, project: Project, contract: Contract, judge: Contract) -> Finding:
-        """These rows are not what the contract promises. Mend the stage that makes them and run `dvc repro`; or, if the
+    def check(self, project: Project, contract: Contract, base_contract: Contract) -> Finding:
+        """These rows are not what the contract promises. Fix the stage that makes them and run `dvc repro`; or, if the
         promise is wrong, change `signals` in `contract.yaml` in a pull request of its own, before the data.
         """
         from beampermit.datasets import row_checks
 
-        signals = row_checks.rules(contract, judge)
+        signals = row_checks.rules(contract, base_contract)
         reports = [
-            row_checks.look(table, signals, judge.dataset.key, contract.dataset.target)
+            row_checks.look(table, signals, base_contract.dataset.key, contract.dataset.target)
             for table in _tables(project, contract)
         ]
-        changed = row_checks.ranges_changed(contract, judge)
+        changed = row_checks.ranges_changed(contract, base_contract)
         evidence = {
             "splits": [report.as_json() for report in reports],
             "ranges_changed": changed,
@@ -35,15 +35,15 @@ class DAT004(Interlock):
         problems = [f"{report.path}: {problem}" for report in reports for problem in report.problems]
         if problems:
             files = [report.path for report in reports if report.problems]
-            return tripped(several(problems) + note, *files, problems=problems[:SHOWN], **evidence)
+            return failed(several(problems) + note, *files, problems=problems[:SHOWN], **evidence)
         rows = ", ".join(f"{report.rows} {report.split}" for report in reports)
-        return closed(f"{rows} rows keep the contract{note}", **evidence)
+        return passed(f"{rows} rows keep the contract{note}", **evidence)
 
 
 class DAT005(Interlock):
     "Splits share no rows, groups, time or signals"
 
-    def check(self, project: Project, contract: Contract, judge: Contract) -> Finding:
+    def check(self, project: Project, contract: Contract, base_contract: Contract) -> Finding:
         """What a model was trained on must not judge it. Divide the data by the columns of `dataset.split` in
         `contract.yaml`, so that each value is in one split alone, and leave out what was recorded twice; then run
         `dvc repro`. A signal that was shifted, scaled or turned over is still the same signal.
@@ -52,22 +52,22 @@ class DAT005(Interlock):
         from beampermit.datasets.row_checks import rules
 
         tables = _tables(project, contract)
-        signals = rules(contract, judge)
-        found = overlaps(tables, judge.dataset) or list(duplicates(tables, signals, judge.dataset.key))
+        signals = rules(contract, base_contract)
+        found = overlaps(tables, base_contract.dataset) or list(duplicates(tables, signals, base_contract.dataset.key))
         evidence = {"overlaps": [overlap.as_json() for overlap in found], "not_compared": not_compared(signals)}
         if found:
             words = [overlap.words for overlap in found]
             files = dict.fromkeys(path for overlap in found for path in overlap.paths)
-            return tripped(several(words), *files, **evidence)
-        rule = judge.dataset.split
+            return failed(several(words), *files, **evidence)
+        rule = base_contract.dataset.split
         shared = [*(f"no {column}" for column in rule.by), *([f"no time by {rule.time}"] if rule.time else [])]
         left = f"; not looked at for copies, being shorter than {SHORTEST} values: {', '.join(not_compared(signals))}"
         words = f"{len(contract.dataset.splits)} splits share no rows, {', '.join(shared)}"
-        return closed(f"{words} and no copies of signals{left if evidence['not_compared'] else ''}", **evidence)
+        return passed(f"{words} and no copies of signals{left if evidence['not_compared'] else ''}", **evidence)
 
 
 def _tables(project: Project, contract: Contract) -> list[Any]:
-    """The splits' tables, if all are here and can be opened without harm. Raises `Absent`, `Tripped`."""
+    """The splits' tables, if all are here and can be opened without harm. Raises `Absent`, `Failed`."""
     from beampermit.datasets.tables import open_tables
 
     present(project, contract.dataset.splits.values())

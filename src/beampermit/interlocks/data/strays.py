@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from beampermit.errors import several
 from beampermit.interlocks.data.here import SHOWN
-from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
+from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
 from beampermit.project import Project
 
 
@@ -23,6 +23,6 @@ class DAT008(Interlock):
         words = [f"this pull request changes {configuration.FILE}: {change}" for change in changed]
         words += [f"{stray.path} is in git and should not be: {stray.what}" for stray in found]
         if not words:
-            return closed("no data and no model in git; the DVC remote is the base branch's")
+            return passed("no data and no model in git; the DVC remote is the base branch's")
         files = [configuration.FILE] * bool(changed) + [stray.path for stray in found]
-        return tripped(several(words), *files[:SHOWN], configuration=changed, strays=[s.path for s in found[:SHOWN]])
+        return failed(several(words), *files[:SHOWN], configuration=changed, strays=[s.path for s in found[:SHOWN]])

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from beampermit.contract import FILE_NAME, Contract, Metric
 from beampermit.digest import digest_folder
 from beampermit.environments import Environment
-from beampermit.errors import Tripped
+from beampermit.errors import Failed
 from beampermit.interlocks.inputs import provides
-from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
+from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
 from beampermit.interlocks.model import Examined
 from beampermit.models import SavedModel
 from beampermit.models.groups import columns, dependent
@@ -31,13 +31,13 @@ SAME = 1e-9
 
 
 @provides
-def champion(project: Project, judge: Contract) -> Any:
+def champion(project: Project, base_contract: Contract) -> Any:
     """The ledger's event of the version in service; None where nothing was promoted. The base names the model."""
     from beampermit.registry.ledger import Ledger
 
     ledger = Ledger(project.git)
     ledger.fetch()
-    return ledger.champion(judge.model.name)
+    return ledger.champion(base_contract.model.name)
 
 
 class PRF002(Interlock):
@@ -50,7 +50,7 @@ class PRF002(Interlock):
         self,
         project: Project,
         contract: Contract,
-        judge: Contract,
+        base_contract: Contract,
         environment: Environment,
         model: SavedModel,
         champion: Any,
@@ -62,19 +62,19 @@ class PRF002(Interlock):
         more test rows, which makes the interval narrow."""
         challenger = {"metrics": evaluated}
         if champion is None:
-            return closed("no champion yet: nothing was promoted", champion=None, challenger=challenger)
+            return passed("no champion yet: nothing was promoted", champion=None, challenger=challenger)
         version = {"version": champion.version, "digest": champion.digest}
         if digest_folder(model.folder) == champion.digest:
             found = {**version, "metrics": evaluated}
-            return closed(
+            return passed(
                 f"this model is the champion, version {champion.version}", champion=found, challenger=challenger
             )
         metrics, differences = _side_by_side(
-            project, contract, judge, environment, champion, evaluated, examined.scores
+            project, contract, base_contract, environment, champion, evaluated, examined.scores
         )
         pairs = [
             Pair(metric, evaluated.get(metric.name), metrics.get(metric.name), differences.get(metric.name))
-            for metric in judge.metrics
+            for metric in base_contract.metrics
         ]
         evidence = {
             "champion": {**version, "metrics": metrics},
@@ -85,10 +85,10 @@ class PRF002(Interlock):
         if problems := [
             words for pair in pairs if (words := pair.worse(champion.version, with_interval=bool(differences)))
         ]:
-            return tripped("; ".join(problems), contract.evaluation.metrics, **evidence)
+            return failed("; ".join(problems), contract.evaluation.metrics, **evidence)
         how = "" if differences else "; without intervals: the contract names no evaluation.weighted"
         compared = ", ".join(pair.words for pair in pairs)
-        return closed(f"not worse than version {champion.version}: {compared}{how}", **evidence)
+        return passed(f"not worse than version {champion.version}: {compared}{how}", **evidence)
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Pair:
 def _side_by_side(
     project: Project,
     contract: Contract,
-    judge: Contract,
+    base_contract: Contract,
     environment: Environment,
     champion: Any,
     evaluated: dict[str, float],
@@ -146,7 +146,7 @@ def _side_by_side(
     from beampermit.registry.mlflow import registry_uri
     from beampermit.registry.models import fetch
 
-    command = judge.evaluation.weighted or contract.evaluation.weighted
+    command = base_contract.evaluation.weighted or contract.evaluation.weighted
     folder = fetch(champion, project.own / "champion", registry_uri(project.root))
     inputs = [signal.name for signal in contract.signals.inputs]
     try:
@@ -155,14 +155,14 @@ def _side_by_side(
             probing.score(environment, folder, project.path(contract.evaluation.inputs), theirs, inputs)
             if not command:
                 return probing.evaluate(environment, project.root, contract, theirs), {}
-            old, new = _weighed(project, contract, judge, environment, command, (theirs, scores))
-    except Tripped as error:
-        raise Tripped(f"the champion, version {champion.version}, cannot be evaluated on these data: {error}") from None
+            old, new = _weighed(project, contract, base_contract, environment, command, (theirs, scores))
+    except Failed as error:
+        raise Failed(f"the champion, version {champion.version}, cannot be evaluated on these data: {error}") from None
     _must_agree(new, evaluated)
     metrics = {name: float(values[0]) for name, values in old.items() if math.isfinite(values[0])}
     return metrics, {
         metric.name: interval(metric.direction * (new[metric.name] - old[metric.name]))
-        for metric in judge.metrics
+        for metric in base_contract.metrics
         if metric.name in old and metric.name in new
     }
 
@@ -170,7 +170,7 @@ def _side_by_side(
 def _weighed(
     project: Project,
     contract: Contract,
-    judge: Contract,
+    base_contract: Contract,
     environment: Environment,
     command: Sequence[str],
     tables: Sequence[Path],
@@ -179,7 +179,7 @@ def _weighed(
     from beampermit.models import probing
 
     inputs = contract.evaluation.inputs
-    drawn = counts(columns(project.path(inputs), dependent(project.path(inputs), judge)))
+    drawn = counts(columns(project.path(inputs), dependent(project.path(inputs), base_contract)))
     with ThreadPoolExecutor(len(tables)) as pool:
         return list(
             pool.map(lambda table: probing.weigh(environment, project.root, inputs, command, table, drawn), tables)
@@ -187,11 +187,11 @@ def _weighed(
 
 
 def _must_agree(weighed: dict[str, np.ndarray], evaluated: dict[str, float]) -> None:
-    """Refuse intervals that are of other metrics than those which are judged. Raises `Tripped`."""
+    """Refuse intervals that are of other metrics than those which are judged. Raises `Failed`."""
     for name, value in evaluated.items():
         found = float(weighed[name][0]) if name in weighed else math.nan
         if not math.isclose(found, value, rel_tol=SAME, abs_tol=SAME):
-            raise Tripped(
+            raise Failed(
                 f"evaluation.weighted gives {name} {found:.6g} where each row counts once, "
                 f"evaluation.command gives {value:.6g}",
                 file=FILE_NAME,

@@ -7,7 +7,7 @@ from typing import Any
 
 from beampermit.contract import FILE_NAME, Contract, Metric
 from beampermit.errors import BadInput
-from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
+from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
 from beampermit.models.metrics import read_metrics, said
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Location
@@ -19,18 +19,18 @@ GATE = ("better", "gate", "champion_margin", "subgroups")
 class PRF001(Interlock):
     "Every gate is met, as the base branch's contract sets it"
 
-    def check(self, project: Project, contract: Contract, judge: Contract) -> Finding:
+    def check(self, project: Project, contract: Contract, base_contract: Contract) -> Finding:
         """The committed metrics do not pass. Make the model better and run `dvc repro`; a gate is changed in a pull
         request of its own, for it is the base branch's contract that judges."""
         file = contract.evaluation.metrics
-        changed, rules = gates_changed(judge, contract), rules_changed(judge, contract)
+        changed, rules = gates_changed(base_contract, contract), rules_changed(base_contract, contract)
         note = _note(changed, rules)
         try:
             metrics = read_metrics(project.path(file), file)
         except BadInput as error:
             where = Location(file=file, line=error.line)
-            return tripped(f"{error}{note}", where, gates_changed=changed, rules_changed=rules)
-        asked = gates(judge, contract)
+            return failed(f"{error}{note}", where, gates_changed=changed, rules_changed=rules)
+        asked = gates(base_contract, contract)
         rows = [_row(metric, metrics.get(metric.name)) for metric in asked]
         evidence = {
             "metrics": rows,
@@ -41,9 +41,11 @@ class PRF001(Interlock):
         problems = [words for metric in asked if (words := _unmet(metric, metrics.get(metric.name)))]
         if problems:
             places = (file, FILE_NAME) if changed else (file,)
-            return tripped("; ".join(dict.fromkeys(problems)) + note, *places, **evidence)
-        passed = ", ".join(f"{metric.name} {said(metrics[metric.name])} ({asks(metric)})" for metric in judge.metrics)
-        return closed(passed + note, **evidence)
+            return failed("; ".join(dict.fromkeys(problems)) + note, *places, **evidence)
+        values = ", ".join(
+            f"{metric.name} {said(metrics[metric.name])} ({asks(metric)})" for metric in base_contract.metrics
+        )
+        return passed(values + note, **evidence)
 
 
 def gates_changed(base: Contract, here: Contract) -> list[dict[str, Any]]:
@@ -63,10 +65,10 @@ def _sides(metric: Metric | None) -> dict[str, Any] | None:
     return metric and metric.model_dump(mode="json", include=set(GATE))
 
 
-def gates(judge: Contract, here: Contract) -> list[Metric]:
+def gates(base_contract: Contract, here: Contract) -> list[Metric]:
     """The base branch's gates, and those that this contract adds or changes: a promise of one's own must hold too."""
-    known = [(metric.name, _sides(metric)) for metric in judge.metrics]
-    return [*judge.metrics, *(metric for metric in here.metrics if (metric.name, _sides(metric)) not in known)]
+    known = [(metric.name, _sides(metric)) for metric in base_contract.metrics]
+    return [*base_contract.metrics, *(metric for metric in here.metrics if (metric.name, _sides(metric)) not in known)]
 
 
 def rules_changed(base: Contract, here: Contract) -> list[dict[str, Any]]:

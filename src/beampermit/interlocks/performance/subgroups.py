@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from beampermit.contract import FILE_NAME, Contract, Metric
 from beampermit.contract.judging import Subgroups
 from beampermit.environments import Environment
-from beampermit.errors import Tripped, several
-from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
+from beampermit.errors import Failed, several
+from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
 from beampermit.interlocks.model import Examined
 from beampermit.interlocks.performance.gates import asks, crossed, gates
 from beampermit.models.groups import columns, dependent, groups
@@ -58,7 +58,7 @@ class Cells:
 def cells(project: Project, contract: Contract, gated: Iterable[By]) -> Cells:
     """The groups that are gated, and the combinations of each two columns that have a gate of their own.
 
-    Raises `Tripped` where the gated crosses alone are too many cells, or a column is nowhere.
+    Raises `Failed` where the gated crosses alone are too many cells, or a column is nowhere.
     """
     asked = list(dict.fromkeys(gated))
     values = {name: groups(project, contract, name) for name in dict.fromkeys(name for by in asked for name in by)}
@@ -74,7 +74,7 @@ def cells(project: Project, contract: Contract, gated: Iterable[By]) -> Cells:
         if len(by) > 1:
             if crosses + len(made) > MOST:
                 if by in asked:
-                    raise Tripped(_too_many(by, len(made), crosses), file=FILE_NAME)
+                    raise Failed(_too_many(by, len(made), crosses), file=FILE_NAME)
                 left_out[by] = len(made)
                 continue
             crosses += len(made)
@@ -122,16 +122,21 @@ class PRF003(Interlock):
     slow = True
 
     def check(
-        self, project: Project, contract: Contract, judge: Contract, environment: Environment, examined: Examined
+        self,
+        project: Project,
+        contract: Contract,
+        base_contract: Contract,
+        environment: Environment,
+        examined: Examined,
     ) -> Finding:
         """A group of rows does worse than `contract.yaml` allows it to under `subgroups`, or has too few rows to tell.
         Train on more of its kind and run `dvc repro`, judge on more test rows, or say under `model.use` that the model
         is not for it; a gate is changed in a pull request of its own."""
-        asked = [(metric, group) for metric in gates(judge, contract) for group in metric.subgroups]
+        asked = [(metric, group) for metric in gates(base_contract, contract) for group in metric.subgroups]
         if not asked:
-            return closed("the contract gates no subgroup", subgroups=[])
+            return passed("the contract gates no subgroup", subgroups=[])
         found = cells(project, contract, (group.columns for _, group in asked))
-        measured = _measured(project, contract, judge, environment, examined, found.cells)
+        measured = _measured(project, contract, base_contract, environment, examined, found.cells)
         rows = [row for metric, group in asked for row in _gated(metric, group, measured)]
         evidence = {
             "subgroups": rows + list(_shown([metric for metric, _ in asked], found, measured)),
@@ -140,8 +145,8 @@ class PRF003(Interlock):
             "empty": [{"by": list(by), "cells": number} for by, number in found.empty.items()],
         }
         if problems := list(dict.fromkeys(words for row in rows if (words := _unmet(row)))):
-            return tripped(several(problems, SHOWN), contract.evaluation.metrics, FILE_NAME, **evidence)
-        return closed("; ".join(_worst(metric, group, rows) for metric, group in asked), **evidence)
+            return failed(several(problems, SHOWN), contract.evaluation.metrics, FILE_NAME, **evidence)
+        return passed("; ".join(_worst(metric, group, rows) for metric, group in asked), **evidence)
 
 
 @dataclass(frozen=True)
@@ -171,7 +176,7 @@ class Measured:
 def _measured(
     project: Project,
     contract: Contract,
-    judge: Contract,
+    base_contract: Contract,
     environment: Environment,
     examined: Examined,
     found: Sequence[Cell],
@@ -185,9 +190,9 @@ def _measured(
     measured = [Measured(cell, {}) for cell in found]
     if large:
         inputs = project.path(contract.evaluation.inputs)
-        drawn = _resamples(columns(inputs, dependent(inputs, judge)), len(large))
+        drawn = _resamples(columns(inputs, dependent(inputs, base_contract)), len(large))
         each = np.concatenate([drawn * found[place].members.astype(np.uint16) for place in large])
-        command = judge.evaluation.weighted or contract.evaluation.weighted
+        command = base_contract.evaluation.weighted or contract.evaluation.weighted
         given = weigh(environment, project.root, contract.evaluation.inputs, command, examined.scores, each)
         for turn, place in enumerate(large):
             own = slice(turn * len(drawn), (turn + 1) * len(drawn))

@@ -1,4 +1,4 @@
-"""GIT: the repository's own wall: what its workflows run, and who can move it."""
+"""GIT: what the repository's workflows run, and who can move its branch."""
 
 from beampermit.interlocks.repository.forks import GIT004
 from beampermit.interlocks.repository.pins import GIT003

@@ -15,7 +15,7 @@ from beampermit.workflows.required import Reported, find_permit
 
 
 class Audit(Record):
-    """What was found; `gaps` are open, `notes` are worth knowing."""
+    """What was found; `gaps` leave the branch unprotected, `notes` are worth knowing."""
 
     repository: str
     branch: str
@@ -26,12 +26,12 @@ class Audit(Record):
 
     @property
     def protected(self) -> bool:
-        """Nothing is open."""
+        """Whether there is no gap."""
         return not self.gaps
 
 
 def audit(project: Project, repository: str = "", branch: str = "") -> Audit:
-    """Ask GitHub, and compare. Raises `Tripped` for no clear answer, `BadInput`, `Outside`."""
+    """Ask GitHub, and compare. Raises `Failed` for no clear answer, `BadInput`, `Outside`."""
     client = must_find_client(project.git, repository)
     permit = _required_check(project)
     found = look(client, branch or find_branch(project.git))

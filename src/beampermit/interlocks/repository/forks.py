@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from beampermit.errors import BadInput
-from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
+from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
 from beampermit.interlocks.repository.workflows import Workflows
 from beampermit.verdicts.verdict import Location
 from beampermit.workflows.lint import lint
@@ -23,16 +23,16 @@ class GIT004(Interlock):
         repository; `zizmor` sees more of what this does not look for.
         """
         if not workflows.names:
-            return tripped(f"there is no workflow in {FOLDER}: nothing judges a pull request", FOLDER)
+            return failed(f"there is no workflow in {FOLDER}: nothing judges a pull request", FOLDER)
         try:
             found = lint(workflows.texts, own_workflows())
         except BadInput as error:
-            return tripped(f"cannot be read: {error}", Location(file=error.file or FOLDER, line=error.line))
+            return failed(f"cannot be read: {error}", Location(file=error.file or FOLDER, line=error.line))
         evidence = {"defects": [f"{defect.rule}: {defect}" for defect in found.defects], "elsewhere": found.elsewhere}
         if found.defects:
             first, *others = found.defects
             more = f" (and {len(others)} more)" if others else ""
             places = (Location(file=defect.file, line=defect.line) for defect in found.defects)
-            return tripped(f"{first}{more}", *places, **evidence)
+            return failed(f"{first}{more}", *places, **evidence)
         followed = f"; not at hand and not followed: {', '.join(found.elsewhere)}" if found.elsewhere else ""
-        return closed(f"{len(workflows.texts)} files, no way for a fork{followed}", **evidence)
+        return passed(f"{len(workflows.texts)} files, no way for a fork{followed}", **evidence)

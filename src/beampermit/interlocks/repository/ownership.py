@@ -39,7 +39,7 @@ class Ownership:
 
     @property
     def gap(self) -> str:
-        """What is open, in a line; nothing where every guarded file has an owner."""
+        """The gap, in a line; nothing where every guarded file has an owner."""
         if not self.file:
             return "there is no CODEOWNERS: nobody is asked when contract and workflows change"
         if not self.uncovered:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from beampermit.errors import BadInput, more
-from beampermit.interlocks.interlock import Finding, Interlock, closed, tripped
+from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
 from beampermit.interlocks.repository.workflows import Workflows
 from beampermit.verdicts.verdict import Location
 from beampermit.workflows.uses import Use, uses
@@ -20,19 +20,19 @@ class GIT003(Interlock):
         call Beampermit's, and touches none of yours.
         """
         if not workflows.names:
-            return tripped(f"there is no workflow in {FOLDER}: nothing judges a pull request", FOLDER)
+            return failed(f"there is no workflow in {FOLDER}: nothing judges a pull request", FOLDER)
         found: list[Use] = []
         for file, text in workflows.texts.items():
             try:
                 found += uses(text, file)
             except BadInput as error:
-                return tripped(f"cannot be read: {error}", Location(file=file, line=error.line))
+                return failed(f"cannot be read: {error}", Location(file=file, line=error.line))
         loose = [use for use in found if use.defect]
         if loose:
             first = loose[0]
-            return tripped(
+            return failed(
                 f"{first.file}:{first.line}: {first.text!r}: {first.defect}{more(len(loose) - 1)}",
                 *(Location(file=use.file, line=use.line) for use in loose),
                 loose=[f"{use.file}:{use.line} {use.text}" for use in loose],
             )
-        return closed(f"{len(found)} uses in {len(workflows.texts)} files, each pinned", uses=len(found))
+        return passed(f"{len(found)} uses in {len(workflows.texts)} files, each pinned", uses=len(found))

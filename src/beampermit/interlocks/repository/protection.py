@@ -5,7 +5,7 @@ from __future__ import annotations
 from beampermit.github.protection import HINT, Protection, look
 from beampermit.github.whom import find_branch, find_client, in_workflow
 from beampermit.interlocks.inputs import provides
-from beampermit.interlocks.interlock import Elsewhere, Finding, Interlock, closed, tripped
+from beampermit.interlocks.interlock import Elsewhere, Finding, Interlock, failed, passed
 from beampermit.interlocks.repository.ownership import Ownership
 from beampermit.interlocks.repository.workflows import Workflows
 from beampermit.project import Project
@@ -14,7 +14,7 @@ from beampermit.workflows.own import own_workflows
 from beampermit.workflows.required import find_permit
 
 
-class Wall:
+class BranchProtection:
     """What GitHub enforces on the branch that this work tree is judged for: asked once, and only if somebody looks."""
 
     def __init__(self, project: Project):
@@ -22,7 +22,7 @@ class Wall:
         self._seen: Protection | None = None
 
     def look(self) -> Protection:
-        """The answer. Raises `Elsewhere` where no GitHub is to be asked, `Tripped` for no clear answer, `Outside`."""
+        """The answer. Raises `Elsewhere` where no GitHub is to be asked, `Failed` for no clear answer, `Outside`."""
         if self._seen is None:
             self._seen = self._look()
         return self._seen
@@ -40,15 +40,15 @@ class Wall:
 
 
 @provides
-def wall(project: Project) -> Wall:
+def branch_protection(project: Project) -> BranchProtection:
     """GitHub, to be asked about the protected branch."""
-    return Wall(project)
+    return BranchProtection(project)
 
 
 class GIT001(Interlock):
     "Active rules protect the branch, and its owners are asked"
 
-    def check(self, ownership: Ownership, wall: Wall) -> Finding:
+    def check(self, ownership: Ownership, branch_protection: BranchProtection) -> Finding:
         """Whoever can push to the branch can put any model on the machine. An administrator runs
         `beampermit protect apply`, which brings `.github/rulesets/main.json` to GitHub; `beampermit protect audit`
         shows what is active. `CODEOWNERS` must name owners for the contract, workflows, rulesets, locks, `.dvc/config`
@@ -56,17 +56,17 @@ class GIT001(Interlock):
         knows.
         """
         if ownership.gap:
-            return tripped(ownership.gap, *ownership.places)
-        found = wall.look()
+            return failed(ownership.gap, *ownership.places)
+        found = branch_protection.look()
         if found.gaps:
             why = f" ({', '.join(found.idle)})" if found.idle else ""
-            return tripped(
+            return failed(
                 f"{found.branch} is not protected{found.asked}: {'; '.join(found.gaps)}{why}; run `{HINT}`",
                 gaps=found.gaps,
                 api=found.api,
             )
         unseen = "" if found.bypass is not None else "; who may bypass them only an administrator's token can see"
-        return closed(
+        return passed(
             f"{found.branch}: pull requests, approved by code owners, no force-push, no deletion{found.asked}{unseen}",
             api=found.api,
             repository=found.repository,
@@ -76,17 +76,17 @@ class GIT001(Interlock):
 class GIT002(Interlock):
     "The required check is `permit`, and only GitHub Actions can report it"
 
-    def check(self, workflows: Workflows, wall: Wall) -> Finding:
+    def check(self, workflows: Workflows, branch_protection: BranchProtection) -> Finding:
         """The branch must require the check that the workflow of pull requests reports, pinned to GitHub Actions, or
         any program with a token can report it: `beampermit protect apply` brings `.github/rulesets/main.json` to
         GitHub. The check's name is `<calling job> / permit`: where the job in `.github/workflows/pull-request.yml` is
         renamed, the name in the ruleset follows.
         """
         permit = find_permit(workflows.texts, own_workflows())
-        found = wall.look()
+        found = branch_protection.look()
         gaps = found.check_gaps(permit.context)
         if not gaps and found.has("merge_queue") and not permit.queued:
             gaps = (f"its merge queue waits for {permit.context!r}, and {permit.file} does not run on merge_group",)
         if gaps:
-            return tripped(f"{found.branch}{found.asked}: {'; '.join(gaps)}", Location(file=permit.file))
-        return closed(f"{permit.context!r} is required and pinned to GitHub Actions{found.asked}", api=found.api)
+            return failed(f"{found.branch}{found.asked}: {'; '.join(gaps)}", Location(file=permit.file))
+        return passed(f"{permit.context!r} is required and pinned to GitHub Actions{found.asked}", api=found.api)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 from beampermit.project import Project
 from support.archiver import Archiver, sample
 from support.data_requests import AT, END, START, Ask, rows
@@ -129,7 +129,7 @@ def test_a_waveform_is_a_list_and_its_length_is_the_contracts(
     wave = {"name": "wave", "pv": "BPM:WAVE", "unit": "mm", "shape": [3]}
     assert ask_archiver(signals=[wave]).sidecar["rows"] == 5
     assert rows(project.root, "DISTINCT wave") == [([1.0, 2.0, 3.0],)]
-    with pytest.raises(Tripped, match=r"BPM:WAVE has 3 numbers at .*; the contract says 4"):
+    with pytest.raises(Failed, match=r"BPM:WAVE has 3 numbers at .*; the contract says 4"):
         ask_archiver(signals=[{**wave, "shape": [4]}], accept=True)
 
 
@@ -141,7 +141,7 @@ def test_another_kind_of_value_is_named(
     ask_archiver: Ask, sound: Archiver, value: Any, shape: tuple[int, ...], words: str
 ) -> None:
     sound.add("BEAM:CURRENT", [sample(AT, value)], "mA")
-    with pytest.raises(Tripped, match=f"the values of BEAM:CURRENT are {words}"):
+    with pytest.raises(Failed, match=f"the values of BEAM:CURRENT are {words}"):
         ask_archiver(signals=[{**CURRENT[0], "shape": list(shape)}])
 
 
@@ -152,21 +152,21 @@ def test_an_unknown_pv_is_bad_input(ask_archiver: Ask, sound: Archiver) -> None:
     assert caught.value.exit_code == 2
 
 
-def test_a_pv_without_samples_in_the_ranges_trips(ask_archiver: Ask, sound: Archiver) -> None:
+def test_a_pv_without_samples_in_the_ranges_fails(ask_archiver: Ask, sound: Archiver) -> None:
     sound.add("BEAM:CURRENT", [sample(AT + 3600, 1.0)], "mA")
-    with pytest.raises(Tripped, match="there are no samples of BEAM:CURRENT in the ranges"):
+    with pytest.raises(Failed, match="there are no samples of BEAM:CURRENT in the ranges"):
         ask_archiver()
 
 
-def test_another_unit_trips(ask_archiver: Ask, sound: Archiver) -> None:
+def test_another_unit_fails(ask_archiver: Ask, sound: Archiver) -> None:
     sound.units["BEAM:CURRENT"] = "A"
-    with pytest.raises(Tripped, match="BEAM:CURRENT is archived in A, the contract says mA"):
+    with pytest.raises(Failed, match="BEAM:CURRENT is archived in A, the contract says mA"):
         ask_archiver()
 
 
-def test_a_gap_longer_than_allowed_trips_and_is_named(ask_archiver: Ask, sound: Archiver) -> None:
+def test_a_gap_longer_than_allowed_fails_and_is_named(ask_archiver: Ask, sound: Archiver) -> None:
     sound.add("BEAM:CURRENT", [sample(AT, 1.0), sample(AT + 7, 1.0)], "mA")
-    with pytest.raises(Tripped, match=r"longer than the 3 s .*: BEAM:CURRENT from 2026-03-01T07:00:02Z for 5 s"):
+    with pytest.raises(Failed, match=r"longer than the 3 s .*: BEAM:CURRENT from 2026-03-01T07:00:02Z for 5 s"):
         ask_archiver(gaps={"max_age": "1s", "longest": "3s"}, signals=CURRENT)
 
 
@@ -176,8 +176,8 @@ def test_conditions_keep_the_rows_where_they_hold(ask_archiver: Ask, sound: Arch
     assert said["counts"]["filtered"] == 6
 
 
-def test_no_row_left_trips_and_says_why(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
-    with pytest.raises(Tripped, match="no row of the request is left: 0 had a signal missing, 10 did not meet"):
+def test_no_row_left_fails_and_says_why(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
+    with pytest.raises(Failed, match="no row of the request is left: 0 had a signal missing, 10 did not meet"):
         ask_archiver(conditions=["mode == 7"])
     assert not (project.root / "data/raw.parquet").exists()
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from beampermit.datasets.requests.request import request
-from beampermit.errors import BadInput, Outside, Tripped
+from beampermit.errors import BadInput, Failed, Outside
 from beampermit.project import Project
 from support.archiver import Archiver, Fault, busy, forbidden, hang, reset, sample, saying
 from support.data_requests import AT, END, START, Ask, rows
@@ -137,12 +137,12 @@ def test_asked_again_for_the_same_past_gives_the_same_bytes(
     assert (project.root / "data/raw.json").read_bytes() == before["raw.json"]
 
 
-def test_a_past_that_changed_trips_and_says_how(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
+def test_a_past_that_changed_fails_and_says_how(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
     ask_archiver()
     before = (project.root / "data/raw.parquet").read_bytes()
     sound.samples["BEAM:CURRENT"][4]["val"] = 42.0
     del sound.samples["BEAM:CURRENT"][0:2]
-    with pytest.raises(Tripped) as caught:
+    with pytest.raises(Failed) as caught:
         ask_archiver()
     assert "1 rows removed (first: acquired_at 2026-03-01 07:00:00+00)" in caught.value.message
     assert "current changed in 1 rows (first: acquired_at 2026-03-01 07:00:03+00, 103.0 is 42.0 now)" in str(
@@ -158,7 +158,7 @@ def test_a_past_that_changed_trips_and_says_how(ask_archiver: Ask, sound: Archiv
 
 def test_a_request_asked_otherwise_raises_its_version(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
     ask_archiver()
-    with pytest.raises(Tripped, match=r"the request itself changed \(sampling\); 5 rows removed"):
+    with pytest.raises(Failed, match=r"the request itself changed \(sampling\); 5 rows removed"):
         ask_archiver(sampling={"period": "2s"})
     delivered = ask_archiver(sampling={"period": "2s"}, version=2)
     assert (delivered.sidecar["rows"], len(delivered.changes)) == (5, 2)
@@ -168,7 +168,7 @@ def test_a_broken_table_is_replaced_only_when_accepted(ask_archiver: Ask, sound:
     ask_archiver()
     table = project.root / "data/raw.parquet"
     table.write_bytes(table.read_bytes()[:100])
-    with pytest.raises(Tripped, match="the table that was here cannot be read"):
+    with pytest.raises(Failed, match="the table that was here cannot be read"):
         ask_archiver()
     assert ask_archiver(accept=True).sidecar["rows"] == 10
 
@@ -190,7 +190,7 @@ def test_two_requests_at_once_are_a_conflict(ask_archiver: Ask, sound: Archiver,
         ask_archiver()
 
 
-def test_a_large_answer_is_refused_with_the_mend(
+def test_a_large_answer_is_refused_with_the_fix(
     ask_archiver: Ask, sound: Archiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from beampermit.datasets.requests import archiver as source

@@ -11,7 +11,7 @@ import pytest
 
 from beampermit.datasets.requests.recordings import Recording
 from beampermit.datasets.requests.request import Delivered, request
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 from beampermit.project import Project
 from support.data_requests import AT, END, START, rows
 
@@ -91,9 +91,9 @@ def test_hdf5_brings_arrays_with_their_units(ask_files: Ask, project: Project) -
     ask_files("r.h5", options, signals=[CURRENT, wave])
     assert currents(project) == list(range(100, 110))
     assert rows(project.root, "wave", "LIMIT 2") == [([0.0, 1.0, 2.0],), ([3.0, 4.0, 5.0],)]
-    with pytest.raises(Tripped, match="beam/current is in mA, the contract says A"):
+    with pytest.raises(Failed, match="beam/current is in mA, the contract says A"):
         ask_files("r.h5", options, signals=[{**CURRENT, "unit": "A"}, wave])
-    with pytest.raises(Tripped, match="none of its arrays is asked for; there are beam/current, beam/time, beam/wave"):
+    with pytest.raises(Failed, match="none of its arrays is asked for; there are beam/current, beam/time, beam/wave"):
         ask_files("r.h5", {"time": "t"})
 
 
@@ -110,7 +110,7 @@ def test_sdds_brings_columns_page_by_page(ask_files: Ask, project: Project) -> N
     ask_files("r.sdds", {"time": "Time", "epoch": "s"})
     assert currents(project) == list(range(100, 110))
     (project.root / "r.sdds").write_bytes((project.root / "r.sdds").read_bytes()[:150])
-    with pytest.raises(Tripped, match=r"r\.sdds: cannot be read"):
+    with pytest.raises(Failed, match=r"r\.sdds: cannot be read"):
         ask_files("r.sdds", {"time": "Time", "epoch": "s"})
 
 
@@ -170,7 +170,7 @@ def test_times_without_a_zone_are_refused_until_they_are_said_to_be_utc(
     naive = f"SELECT * REPLACE (CAST(acquired_at AS TIMESTAMP) AS acquired_at) FROM ({TABLE})"
     for name in ("r.parquet", "r.csv"):
         record(name, naive)
-        with pytest.raises(Tripped, match="have no zone") as caught:
+        with pytest.raises(Failed, match="have no zone") as caught:
             ask_files(name)
         assert caught.value.hint.endswith("dataset.request.options.naive: UTC")
         ask_files(name, {"naive": "UTC"}, accept=True)
@@ -181,7 +181,7 @@ def test_a_number_is_a_time_only_when_it_is_said_what_it_counts(
     ask_files: Ask, record: Callable[..., Path], project: Project
 ) -> None:
     record("r.parquet", f"SELECT * REPLACE (epoch_ms(acquired_at) AS acquired_at) FROM ({TABLE})")
-    with pytest.raises(Tripped, match="acquired_at is of type BIGINT: no time"):
+    with pytest.raises(Failed, match="acquired_at is of type BIGINT: no time"):
         ask_files("r.parquet")
     ask_files("r.parquet", {"epoch": "ms"})
     assert currents(project) == list(range(100, 110))
@@ -211,26 +211,26 @@ def test_severity_beside_a_column_counts(ask_files: Ask, record: Callable[..., P
 )
 def test_what_a_file_lacks_is_named(ask_files: Ask, record: Callable[..., Path], sql: str, words: str) -> None:
     record("r.parquet", sql)
-    with pytest.raises(Tripped, match=rf"r\.parquet: .*{words}"):
+    with pytest.raises(Failed, match=rf"r\.parquet: .*{words}"):
         ask_files("r.parquet")
 
 
-def test_another_unit_in_the_file_trips(ask_files: Ask, record: Callable[..., Path]) -> None:
+def test_another_unit_in_the_file_fails(ask_files: Ask, record: Callable[..., Path]) -> None:
     record("r.parquet", options='FORMAT parquet, KV_METADATA {units: \'{"current": "A"}\'}')
-    with pytest.raises(Tripped, match=r"r\.parquet: current is in A, the contract says mA"):
+    with pytest.raises(Failed, match=r"r\.parquet: current is in A, the contract says mA"):
         ask_files("r.parquet")
 
 
-def test_a_truncated_file_trips(ask_files: Ask, record: Callable[..., Path]) -> None:
+def test_a_truncated_file_fails(ask_files: Ask, record: Callable[..., Path]) -> None:
     file = record("r.parquet")
     file.write_bytes(file.read_bytes()[:-20])
-    with pytest.raises(Tripped, match=r"r\.parquet: cannot be read"):
+    with pytest.raises(Failed, match=r"r\.parquet: cannot be read"):
         ask_files("r.parquet")
 
 
-def test_text_that_is_not_utf8_trips(ask_files: Ask, project: Project) -> None:
+def test_text_that_is_not_utf8_fails(ask_files: Ask, project: Project) -> None:
     (project.root / "r.csv").write_bytes(b"acquired_at,current\n2026-03-01T07:00:00Z,1\xff\n")
-    with pytest.raises(Tripped, match=r"r\.csv: cannot be read|is no number"):
+    with pytest.raises(Failed, match=r"r\.csv: cannot be read|is no number"):
         ask_files("r.csv")
 
 
@@ -267,7 +267,7 @@ def test_a_file_that_changed_changes_the_answer_and_that_is_said(
     record("r.parquet")
     ask_files("r.parquet")
     record("r.parquet", f"SELECT * REPLACE (current + 1 AS current) FROM ({TABLE})")
-    with pytest.raises(Tripped, match="current changed in 10 rows"):
+    with pytest.raises(Failed, match="current changed in 10 rows"):
         ask_files("r.parquet")
 
 

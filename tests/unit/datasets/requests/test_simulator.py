@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from beampermit.datasets.requests.request import Delivered, request
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 from beampermit.processes import run
 from beampermit.project import Project
 from support.data_requests import rows
@@ -54,7 +54,7 @@ def test_another_answer_is_not_taken_unseen(own: Project) -> None:
     ask(own)
     (own.root / "seed").write_text("2")
     with pytest.raises(
-        Tripped, match=r"turns changed in 1 rows \(first: acquisition a, device B, plane X, 1 is 2 now\)"
+        Failed, match=r"turns changed in 1 rows \(first: acquisition a, device B, plane X, 1 is 2 now\)"
     ):
         ask(own)
     assert rows(own.root, "turns") == [(1,)]
@@ -69,16 +69,16 @@ def test_a_sidecar_of_its_own_stays_if_it_is_true(own: Project) -> None:
     ask(own)
     assert list(json.loads((own.root / "data/raw.json").read_text())) == ["sha256"]
     (own.root / "src/own/request.py").write_text(FUNCTION + line.replace("(raw)", "(raw + b'.')"))
-    with pytest.raises(Tripped, match="does not have the sha256"):
+    with pytest.raises(Failed, match="does not have the sha256"):
         ask(own)
 
 
 def test_one_that_fails_changes_nothing(own: Project) -> None:
     (own.root / "src/own/request.py").write_text("raise SystemExit('no beam today')\n")
-    with pytest.raises(Tripped, match=r"python -m own\.request failed: no beam today"):
+    with pytest.raises(Failed, match=r"python -m own\.request failed: no beam today"):
         ask(own)
     (own.root / "src/own/request.py").write_text("")
-    with pytest.raises(Tripped, match=r"python -m own\.request did not write data/raw\.parquet"):
+    with pytest.raises(Failed, match=r"python -m own\.request did not write data/raw\.parquet"):
         ask(own)
     assert not (own.root / "data").exists()
 

@@ -16,7 +16,7 @@ import pytest
 from beampermit.environments import installation
 from beampermit.environments.conda_lock import CondaLock, cache
 from beampermit.environments.environment import STAMP, Environment
-from beampermit.errors import BadInput, BeampermitError, Outside, Tripped
+from beampermit.errors import BadInput, BeampermitError, Failed, Outside
 from support.conda_channel import PYTHON, QUIET, Channel
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the tiny channel has packages for Linux")
@@ -95,7 +95,7 @@ def test_an_archive_that_is_not_the_locked_one_is_refused(
     else:
         archive.unlink()
         channel.add("tune", "1.5", files={"share/tune.txt": "evil\n"})
-    with pytest.raises(Tripped, match=r"tune 1.5 is not the locked one: its \d+ bytes have the sha256") as caught:
+    with pytest.raises(Failed, match=r"tune 1.5 is not the locked one: its \d+ bytes have the sha256") as caught:
         installation.install(backend, locked, prefix, watch=QUIET)
     assert caught.value.line
     assert not (prefix / STAMP).exists()
@@ -149,7 +149,7 @@ def test_a_lock_for_other_platforms_is_said_to_be_one(
     backend: CondaLock, locked: Path, prefix: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONDA_SUBDIR", "linux-aarch64")
-    with pytest.raises(Tripped, match="the lock is for linux-64, osx-arm64 and this machine is linux-aarch64"):
+    with pytest.raises(Failed, match="the lock is for linux-64, osx-arm64 and this machine is linux-aarch64"):
         installation.install(backend, locked, prefix, watch=QUIET)
 
 
@@ -170,7 +170,7 @@ def test_a_package_without_sha256_is_not_installed(backend: CondaLock, locked: P
     first = max(number for number in range(entry) if lines[number].startswith("- name: zlib"))
     gone = next(number for number in range(first, entry) if "sha256" in lines[number])
     file.write_text("".join(lines[:gone] + lines[gone + 1 :]))
-    with pytest.raises(Tripped, match=r"zlib 1.3 is locked without a sha256"):
+    with pytest.raises(Failed, match=r"zlib 1.3 is locked without a sha256"):
         installation.install(backend, locked, prefix, watch=QUIET)
 
 
@@ -217,7 +217,7 @@ def test_killed_at_any_point_the_next_run_finishes(backend: CondaLock, locked: P
     assert messages(backend, locked, prefix) == []
 
 
-def test_what_was_edited_is_named_and_mended(backend: CondaLock, locked: Path, installed: Path) -> None:
+def test_what_was_edited_is_named_and_fixed(backend: CondaLock, locked: Path, installed: Path) -> None:
     file = installed / SITE / "orbit/__init__.py"
     file.unlink()
     file.write_text("def main(): print('evil!', __name__)\n")

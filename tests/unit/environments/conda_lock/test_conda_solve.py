@@ -12,7 +12,7 @@ import pytest
 
 from beampermit.environments.backend import Lock
 from beampermit.environments.conda_lock import CondaLock
-from beampermit.errors import BadInput, BeampermitError, Outside, Tripped
+from beampermit.errors import BadInput, BeampermitError, Failed, Outside
 from support.conda_channel import QUIET, Channel
 
 Judge = Callable[..., subprocess.CompletedProcess[str]]
@@ -141,10 +141,10 @@ def test_a_lock_with_conflict_markers_is_made_anew(backend: CondaLock, locked: P
 
 
 ASKED = {
-    "a clash": ("- orbit >=1.0", "- orbit >=1.0\n  - old-magnet\n  - tune >=1.5", Tripped, "tune <1.5"),
-    "nobody has it": ("- torch", "- torc", Tripped, "No candidates were found for torc"),
-    "no such version": ("orbit >=1.0", "orbit >=7", Tripped, "No candidates were found for orbit >=7"),
-    "no such build": ("- torch", "- torch * cuda*", Tripped, "__cuda >=12, for which no candidates were found"),
+    "a clash": ("- orbit >=1.0", "- orbit >=1.0\n  - old-magnet\n  - tune >=1.5", Failed, "tune <1.5"),
+    "nobody has it": ("- torch", "- torc", Failed, "No candidates were found for torc"),
+    "no such version": ("orbit >=1.0", "orbit >=7", Failed, "No candidates were found for orbit >=7"),
+    "no such build": ("- torch", "- torch * cuda*", Failed, "__cuda >=12, for which no candidates were found"),
     "not a package": ("- torch", "- torch >=>=2", BadInput, "'torch >=>=2' is not a package"),
     "a pip section": ("- torch", "- pip:\n    - torch", BadInput, "packages of a `pip:` section are not locked here"),
     "nothing": ("- torch", "- 7", BadInput, "7 is not a package"),
@@ -170,7 +170,7 @@ def test_an_unknown_channel_is_named(backend: CondaLock, root: Path, channel: Ch
         (root / name).write_text((root / name).read_text().replace("/lab", "/lap"))
     with pytest.raises(BadInput, match=r"there is no channel at http://127.0.0.1:\d+/lap") as caught:
         backend.lock(root, watch=QUIET)
-    assert caught.value.hint == "mend `channels:`"
+    assert caught.value.hint == "fix `channels:`"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from beampermit.environments.uv import Uv
 from beampermit.environments.uv.command import shorten
-from beampermit.errors import BadInput, Outside, Tripped
+from beampermit.errors import BadInput, Failed, Outside
 from beampermit.project import Project
 from support.package_index import Index, make_wheel, uv
 
@@ -42,7 +42,7 @@ def test_uv_accepts_the_completed_lock_and_keeps_it(uv_project: Project) -> None
 
 def test_a_local_wheel_that_was_exchanged_is_refused_by_its_hash(uv_project: Project) -> None:
     make_wheel(uv_project.root / "wheels", "local-part", "1.0+cpu", files={"local_part/more.py": "EVIL = True\n"})
-    with pytest.raises(Tripped, match="a file is not the one that was locked"):
+    with pytest.raises(Failed, match="a file is not the one that was locked"):
         Uv().install(uv_project.root, uv_project.root / ".venv", watch=lambda _: None)
 
 
@@ -68,7 +68,7 @@ def test_only_the_package_that_is_named_moves(uv_settings: Path, tmp_path: Path)
 
 def test_requirements_that_clash_are_quoted_in_a_line(uv_project: Project) -> None:
     edit(uv_project.root / "pyproject.toml", '"numbers>=1,<2"', '"numbers>=7"')
-    with pytest.raises(Tripped) as caught:
+    with pytest.raises(Failed) as caught:
         lock(uv_project.root)
     assert "numbers" in caught.value.message
     assert "\n" not in caught.value.message
@@ -122,7 +122,7 @@ TAMPERED = {
 
 
 @pytest.mark.parametrize("defect", TAMPERED)
-def test_a_lock_that_was_broken_is_mended_by_locking(uv_project: Project, defect: str) -> None:
+def test_a_lock_that_was_broken_is_fixed_by_locking(uv_project: Project, defect: str) -> None:
     file = uv_project.root / "uv.lock"
     before = file.read_text()
     file.write_text(re.sub(*TAMPERED[defect], before))
@@ -135,7 +135,7 @@ def test_a_broken_lock_stays_where_there_is_no_solution(uv_project: Project) -> 
     file.write_text("<<<<<<< ours\n" + file.read_text())
     broken = file.read_text()
     edit(uv_project.root / "pyproject.toml", '"numbers>=1,<2"', '"numbers>=7"')
-    with pytest.raises(Tripped):
+    with pytest.raises(Failed):
         lock(uv_project.root)
     assert file.read_text() == broken
 

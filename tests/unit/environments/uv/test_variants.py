@@ -19,7 +19,7 @@ from beampermit.environments.difference import difference
 from beampermit.environments.installed import describe, distributions, site_packages
 from beampermit.environments.sbom import sbom
 from beampermit.environments.uv import Uv
-from beampermit.errors import BadInput, Outside, Tripped
+from beampermit.errors import BadInput, Failed, Outside
 from support.package_index import PYTHON, Index, uv
 
 PYPROJECT = """\
@@ -220,10 +220,10 @@ def test_a_bundle_with_another_file_or_without_one_is_refused(root: Path, tmp_pa
     wheel = next((tmp_path / "bundle/wheels").glob("torchy-*"))
     wheel.write_bytes(wheel.read_bytes() + b"x")
     backend = choice.chosen(root, bundle=tmp_path / "bundle")
-    with pytest.raises(Tripped, match="the bundle lacks torchy"):
+    with pytest.raises(Failed, match="the bundle lacks torchy"):
         installation.install(backend, root, root / ".venv", watch=quiet)
     wheel.unlink()
-    with pytest.raises(Tripped, match="the bundle lacks torchy"):
+    with pytest.raises(Failed, match="the bundle lacks torchy"):
         installation.install(backend, root, root / ".venv", watch=quiet)
     assert not (root / ".venv" / installation.STAMP).exists()
 
@@ -234,7 +234,7 @@ def test_what_an_index_exchanged_is_not_bundled(root: Path, tmp_path: Path) -> N
     text = (root / "uv.lock").read_text()
     place = text.index("sha256:0000") + len("sha256:") + 64
     (root / "uv.lock").write_text(text[:place] + text[place + 4 :])
-    with pytest.raises(Tripped, match="has another sha256"):
+    with pytest.raises(Failed, match="has another sha256"):
         choice.bundle(root, tmp_path / "bundle", watch=quiet)
 
 
@@ -251,7 +251,7 @@ def test_sources_are_bundled_only_with_what_builds_them(root: Path, tmp_path: Pa
     old = line.split("sha256:")[1].split('"')[0]
     source = source.replace(old, digest_file(tmp_path / "numbers-1.0.tar.gz").removeprefix("sha256:"))
     (root / "uv.lock").write_text(text.replace(f"wheels = [\n{line}\n]", f"sdist = {source.strip().rstrip(',')}"))
-    with pytest.raises(Tripped, match=r"numbers 1\.0 has no wheel and is built by mason, which is not locked"):
+    with pytest.raises(Failed, match=r"numbers 1\.0 has no wheel and is built by mason, which is not locked"):
         choice.bundle(root, tmp_path / "bundle", watch=quiet)
 
 

@@ -1,4 +1,4 @@
-"""Papers in a real browser: read on a telephone, printed without a cut table, and nothing asked of a network."""
+"""Documents in a real browser: read on a telephone, printed without a cut table, and nothing asked of a network."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def pages(results: Project, contract_text: str) -> dict[str, str]:
 
 def opened(browser: Any, tmp_path: Path, text: str, size: dict[str, int]) -> tuple[Any, list[str]]:
     """The page from a file, and every address that it asked for beside its own."""
-    file = tmp_path / "paper.html"
+    file = tmp_path / "document.html"
     file.write_text(text)
     page, asked = browser.new_page(viewport=size), []
     page.on("request", lambda request: asked.append(request.url))
@@ -57,15 +57,15 @@ def opened(browser: Any, tmp_path: Path, text: str, size: dict[str, int]) -> tup
     return page, [url for url in asked if url != file.as_uri() and not url.startswith("data:")]
 
 
-@pytest.mark.parametrize("paper", ["card", "runbook"])
-def test_a_paper_fits_a_telephone_and_asks_nothing_of_a_network(
-    browser: Any, pages: dict[str, str], tmp_path: Path, paper: str
+@pytest.mark.parametrize("document", ["card", "runbook"])
+def test_a_document_fits_a_telephone_and_asks_nothing_of_a_network(
+    browser: Any, pages: dict[str, str], tmp_path: Path, document: str
 ) -> None:
-    page, asked = opened(browser, tmp_path, pages[paper], PHONE)
+    page, asked = opened(browser, tmp_path, pages[document], PHONE)
     assert page.evaluate("document.scrollingElement.scrollWidth") <= PHONE["width"]
     assert asked == []
     assert page.title().startswith("bpm-faults: "), "a value of the contract has run"
-    if paper == "runbook":
+    if document == "runbook":
         assert page.evaluate(OVERFLOWING) == [], "at 3 A.M. nobody scrolls a table sideways"
 
 
@@ -79,9 +79,9 @@ def test_whom_to_call_and_the_way_back_stand_on_the_first_screen(
     assert "beampermit rollback" in shown
 
 
-@pytest.mark.parametrize("paper", ["card", "runbook"])
-def test_on_paper_no_table_is_cut(browser: Any, pages: dict[str, str], tmp_path: Path, paper: str) -> None:
-    page, _ = opened(browser, tmp_path, pages[paper], SHEET)
+@pytest.mark.parametrize("document", ["card", "runbook"])
+def test_on_paper_no_table_is_cut(browser: Any, pages: dict[str, str], tmp_path: Path, document: str) -> None:
+    page, _ = opened(browser, tmp_path, pages[document], SHEET)
     page.emulate_media(media="print")
     assert page.evaluate(OVERFLOWING) == []
     assert page.pdf(format="A4", prefer_css_page_size=True).startswith(b"%PDF")

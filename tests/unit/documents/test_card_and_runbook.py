@@ -17,7 +17,7 @@ from beampermit.digest import digest_json
 from beampermit.documents.card import card, card_page, metadata
 from beampermit.documents.runbook import fallback, runbook, runbook_page
 from beampermit.documents.standing import standing
-from beampermit.errors import BadInput, Tripped
+from beampermit.errors import BadInput, Failed
 from beampermit.permit.statement import PREDICATE, STATEMENT, make_statement
 from beampermit.project import Project
 from beampermit.registry.event import Event
@@ -41,8 +41,8 @@ def permit_of(project: Project, **changes: Any) -> Path:
         "subject": [{"name": "bpm-faults", "digest": {"sha256": digest_json(model).removeprefix("sha256:")}}],
         "predicate": {
             **{"commit": project.git.head(), "tree": "b" * 40, "dataset": {}, "model": model, "metrics": {"auc": 0.97}},
-            **{"environment": bound, "pipeline": bound, "contract": bound, "referee": "0.1.0"},
-            "verdicts": [{"id": "ENV001", "outcome": "closed", "reason": "there", "where": where}],
+            **{"environment": bound, "pipeline": bound, "contract": bound, "checker": "0.1.0"},
+            "verdicts": [{"id": "ENV001", "outcome": "passed", "reason": "there", "where": where}],
             "issued": "2026-11-23T08:00:00Z",
             **changes,
         },
@@ -70,7 +70,7 @@ def test_a_card_has_every_section_in_order(results: Project) -> None:
 
 def test_what_is_not_known_is_said_and_nothing_invented(project: Project) -> None:
     made = card(standing(project))
-    assert "**No permit was given for this paper**" in made
+    assert "**No permit was given for this document**" in made
     assert "| `auc` | ≥ 0.95 | not measured |" in made
     assert "whose digest is not known" in made
     assert "None was made: there are no results" in made
@@ -214,11 +214,11 @@ def test_a_permit_is_told_with_its_digest_and_its_interlocks(results: Project) -
 
 
 def test_a_permit_of_another_commit_or_model_is_refused(results: Project, contract_text: str) -> None:
-    with pytest.raises(Tripped, match="this permit is for commit cccccccccccc, and this is"):
+    with pytest.raises(Failed, match="this permit is for commit cccccccccccc, and this is"):
         standing(results, permit_of(results, commit="c" * 40))
     file = permit_of(results)
     write(results, "contract.yaml", contract_text.replace("name: bpm-faults", "name: other-model"))
-    with pytest.raises(Tripped, match="this permit is for 'bpm-faults', not for 'other-model'"):
+    with pytest.raises(Failed, match="this permit is for 'bpm-faults', not for 'other-model'"):
         standing(Project(results.root), file)
 
 
@@ -285,7 +285,7 @@ def test_the_fallback_is_told_as_the_contract_has_it(contract_text: str, promise
     assert fallback(parse_contract(text)) == FALLBACKS[promised]
 
 
-def test_no_text_of_the_contract_breaks_a_paper(results: Project, contract_text: str, git: Any) -> None:
+def test_no_text_of_the_contract_breaks_a_document(results: Project, contract_text: str, git: Any) -> None:
     bad = r'"# x\n\n## y <script>|` ``` @octocat [a](https://evil.example) ---"'
     for good in ("Ada Operator", "Cleaning optics measurements.", "Compare with its neighbours."):
         contract_text = contract_text.replace(good, bad)
@@ -322,8 +322,8 @@ def test_the_commands_write_markdown_and_page(
 @pytest.mark.parametrize("command", ["card", "runbook"])
 def test_nan_in_the_metrics_is_one_line_and_nothing_is_written(results: Project, tmp_path: Path, command: str) -> None:
     write(results, "metrics/metrics.json", '{"auc": NaN}')
-    out = tmp_path / "paper.md"
+    out = tmp_path / "document.md"
     found = CliRunner().invoke(app, [command, "--project", str(results.root), "--out", str(out), "--html"])
     assert isinstance(found.exception, BadInput)
     assert str(found.exception) == "metrics/metrics.json:1: auc is NaN, not a finite number"
-    assert list(tmp_path.glob("paper*")) == []
+    assert list(tmp_path.glob("document*")) == []
