@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -121,6 +122,14 @@ def test_further_failures_are_counted(judge: Judge) -> None:
 CHEATS = {
     "everything deselected": ("def pytest_collection_modifyitems(items): items.clear()\n", "no tests ran"),
     "a failure called success": ("def pytest_sessionfinish(session): session.exitstatus = 0\n", "test_it.py:1 test"),
+    "a conftest that breaks pytest": (
+        "def pytest_collection_modifyitems(items): raise RuntimeError('no beam')\n",
+        "tests/unit/conftest.py:1 pytest: RuntimeError: no beam",
+    ),
+    "a teardown that fails": (
+        "import pytest\n@pytest.fixture(autouse=True)\ndef beam():\n    yield\n    raise OSError('dumped')\n",
+        "test_it.py:1 test: ",
+    ),
     "a conftest that does not import": ("import nothing_like_this\n", "No module named 'nothing_like_this'"),
 }
 
@@ -162,22 +171,34 @@ def test_tests_that_hang_are_stopped(judge: Judge, monkeypatch: pytest.MonkeyPat
     assert "took longer than 3 s and was stopped" in verdict.reason
 
 
+CASE = {"name": "test", "outcome": "passed", "seconds": 0.1, "message": "", "file": "tests/unit/test_it.py", "line": 1}
 REPORTS = {
-    "entities": '<!DOCTYPE a [<!ENTITY x "beam">]><testsuites>&x;</testsuites>',
-    "no XML": "<testsuites>",
-    "a time that is no number": '<testsuites><testcase name="a" time="soon"/></testsuites>',
+    "no JSON": "{",
+    "no report": "[]",
+    "a number that is none": json.dumps({"cases": [{**CASE, "seconds": float("nan")}], "gpu_peak": 0}),
+    "a time that is no number": json.dumps({"cases": [{**CASE, "seconds": "soon"}], "gpu_peak": 0}),
+    "a negative time": json.dumps({"cases": [{**CASE, "seconds": -1}], "gpu_peak": 0}),
+    "another outcome": json.dumps({"cases": [{**CASE, "outcome": "excused"}], "gpu_peak": 0}),
+    "a control character": json.dumps({"cases": [{**CASE, "message": "\x1b[2J"}], "gpu_peak": 0}),
+    "a long message": json.dumps({"cases": [{**CASE, "message": "x" * 301}], "gpu_peak": 0}),
+    "line 0": json.dumps({"cases": [{**CASE, "line": 0}], "gpu_peak": 0}),
+    "a key too many": json.dumps({"cases": [{**CASE, "trusted": True}], "gpu_peak": 0}),
+    "true as a number": json.dumps({"cases": [CASE], "gpu_peak": True}),
+    "no cases": json.dumps({"gpu_peak": 0}),
 }
 
 
 @pytest.mark.parametrize("report", REPORTS)
-def test_a_report_that_pytest_would_not_write_is_refused(tmp_path: Path, report: str) -> None:
-    (tmp_path / "report.xml").write_text(REPORTS[report])
+def test_a_report_that_the_plugin_would_not_write_is_refused(tmp_path: Path, report: str) -> None:
+    (tmp_path / "report.json").write_text(json.dumps({"cases": [CASE], "gpu_peak": 0}))
+    assert pytest_run.read_report(tmp_path / "report.json").cases[0].place == "tests/unit/test_it.py:1"
+    (tmp_path / "report.json").write_text(REPORTS[report])
     with pytest.raises(BadInput):
-        pytest_run.read(tmp_path / "report.xml")
+        pytest_run.read_report(tmp_path / "report.json")
 
 
 def test_a_report_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pytest_run, "LARGEST", 10)
-    (tmp_path / "report.xml").write_text("<testsuites></testsuites>")
-    with pytest.raises(BadInput, match="larger than 10 bytes"):
-        pytest_run.read(tmp_path / "report.xml")
+    (tmp_path / "report.json").write_text(json.dumps({"cases": [], "gpu_peak": 0}))
+    with pytest.raises(BadInput, match="larger than the 10 bytes"):
+        pytest_run.read_report(tmp_path / "report.json")
