@@ -150,8 +150,6 @@ ORDER = (
     *("ENV", "DAT", "TST", "MDL", "PRF", "REP", "DOC", "GIT"),
 )
 """Ids, then whole families: a lock and data that others can fetch come before promises, promises before proofs."""
-FOLLOWS = "not looked at:"
-"""How the runner begins the reason of an interlock that waits for another one."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +165,7 @@ def steps(verdicts: Iterable[Verdict]) -> tuple[Step, ...]:
     """What to do, most useful first; what would pass once something else is fixed is not named."""
     found: dict[tuple[str, str], list[str]] = {}
     for verdict in sorted(verdicts, key=lambda one: rank(one.id)):
-        if not verdict.passed and not verdict.reason.startswith(FOLLOWS):
+        if not verdict.passed and not verdict.waits_for:
             alone = "" if verdict.outcome is Outcome.SKIPPED else verdict.id
             found.setdefault((alone, verdict.reason), []).append(verdict.id)
     return tuple(Step(ids[0], tuple(ids[1:]), reason) for (_, reason), ids in found.items())

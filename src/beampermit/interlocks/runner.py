@@ -84,11 +84,11 @@ def run(
     done: dict[str, Verdict] = {}
     for id in TopologicalSorter(graph).static_order():
         watch(id, None)
-        unmet = sorted(need for need in graph[id] if not done[need].passed)
+        unmet = [done[need] for need in graph[id] if not done[need].passed]
         if later := _put_off(chosen[id], inputs):
             done[id] = _verdict(chosen[id], later, 0, 0.0)
         else:
-            done[id] = _skip(chosen[id], unmet) if unmet else _one(chosen[id], inputs, reuse)
+            done[id] = _waiting(chosen[id], unmet) if unmet else _one(chosen[id], inputs, reuse)
         watch(id, done[id])
     return [done[id] for id in chosen]
 
@@ -157,8 +157,11 @@ def _one(cls: type[Interlock], inputs: Inputs, reuse: Reuse | None) -> Verdict:
     return verdict
 
 
-def _skip(cls: type[Interlock], unmet: list[str]) -> Verdict:
-    return _verdict(cls, Finding(Outcome.SKIPPED, f"not looked at: {', '.join(unmet)} did not pass"), None, 0.0)
+def _waiting(cls: type[Interlock], unmet: list[Verdict]) -> Verdict:
+    """The verdict on an interlock whose requirements did not pass; it names the first causes, not what waits itself."""
+    causes = sorted({id for verdict in unmet for id in verdict.waits_for or (verdict.id,)})
+    verdict = _verdict(cls, Finding(Outcome.SKIPPED, f"waits for {' and '.join(causes)}"), None, 0.0)
+    return verdict.model_copy(update={"waits_for": tuple(causes)})
 
 
 def _verdict(cls: type[Interlock], finding: Finding, code: int | None, seconds: float) -> Verdict:

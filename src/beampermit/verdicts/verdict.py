@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -36,10 +36,16 @@ class Location(Record):
     line: int | None = None
 
 
-class Verdict(Record):
-    """One interlock's outcome. `exit_code` is what it alone would make the command end in."""
+InterlockId = Annotated[str, Field(pattern=r"^[A-Z]{3}\d{3}$")]
 
-    id: str = Field(pattern=r"^[A-Z]{3}\d{3}$")
+
+class Verdict(Record):
+    """One interlock's outcome. `exit_code` is what it alone would make the command end in.
+
+    `waits_for` are the interlocks whose outcome keeps this one from running: fixing them comes first.
+    """
+
+    id: InterlockId
     title: str
     outcome: Outcome
     reason: str
@@ -50,6 +56,7 @@ class Verdict(Record):
     reused: bool = False
     until: Literal["", "release"] = ""
     """Where the base branch's contract puts a check off: it is skipped here without fault, and due there."""
+    waits_for: tuple[InterlockId, ...] = ()
     exit_code: int = Field(default=0, ge=0, le=4)
 
     @property

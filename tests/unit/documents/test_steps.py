@@ -16,7 +16,7 @@ def test_what_waits_for_the_same_is_one_step_and_what_follows_is_none() -> None:
     absent = "there is no contract.yaml; run `beampermit init`"
     found = [
         verdict("ENV001"),
-        verdict("ENV002", Outcome.SKIPPED, "not looked at: ENV001 did not pass"),
+        verdict("ENV002", Outcome.SKIPPED, "waits for ENV001", waits_for=("ENV001",)),
         verdict("MDL001", Outcome.SKIPPED, absent),
         verdict("DOC001", Outcome.SKIPPED, absent),
         failed("DAT001", absent),

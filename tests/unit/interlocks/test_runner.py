@@ -99,7 +99,7 @@ def test_what_requires_an_open_interlock_is_skipped_and_says_so() -> None:
     first = interlock("XXX002", lambda self: failed("stale"))
     verdicts = runner.run([late, first], Inputs())
     assert [verdict.outcome for verdict in verdicts] == [Outcome.SKIPPED, Outcome.FAILED]
-    assert verdicts[0].reason == "not looked at: XXX002 did not pass"
+    assert (verdicts[0].reason, verdicts[0].waits_for) == ("waits for XXX002", ("XXX002",))
 
 
 def test_a_slow_verdict_is_reused_until_something_changes(project: Project) -> None:
