@@ -24,7 +24,6 @@ RANKS = {"passed": 0, "skipped": 1, "failed": 2, "error": 2}
 """Of several results of one test (setup, call, teardown, subtests) the first of the highest rank counts."""
 PLACE = re.compile(r"^([^\s:/.][^:\n]*\.py):(\d+): ", re.MULTILINE)
 """A line of a traceback that lies in the project."""
-ERROR = re.compile(r"^E\s+(\S.*)$", re.MULTILINE)
 LONGEST = 300
 
 _cases: dict[str, dict[str, Any]] = {}
@@ -53,7 +52,7 @@ def pytest_runtest_makereport() -> Iterator[None]:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Add up setup, call and teardown."""
+    """Called for setup, call and teardown."""
     _seconds[report.nodeid] += report.duration
     _peaks.append(getattr(report, "gpu_peak", 0))
     if report.when == "call" or not report.passed:
@@ -99,8 +98,8 @@ def _message(report: Any) -> str:
     if report.skipped:
         reason = report.wasxfail if hasattr(report, "wasxfail") else report.longrepr[2]
         return reason.removeprefix("reason: ").removeprefix("Skipped: ")
-    crash, errors = getattr(report.longrepr, "reprcrash", None), ERROR.findall(report.longreprtext)
-    message = crash.message if crash else errors[-1] if errors else report.longreprtext
+    crash = getattr(report.longrepr, "reprcrash", None)
+    message = crash.message if crash else report.longreprtext.strip().rpartition("\n")[2].removeprefix("E ")
     return f'failed on {report.when} with "{message}"' if report.when in ("setup", "teardown") else message
 
 

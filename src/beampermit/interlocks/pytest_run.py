@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -24,7 +23,6 @@ TIMEOUT = 1800.0
 """Seconds after which tests that hang are stopped."""
 LARGEST = 64 * 2**20
 PLUGIN = Path(__file__).with_name("pytest_plugin.py")
-ERROR = re.compile(r"^E\s+(\S.*)$", re.MULTILINE)
 
 
 Text = Annotated[str, Field(max_length=300, pattern=r"^\P{C}*$")]
@@ -114,9 +112,8 @@ def _why_none(finished: Finished, error: BadInput) -> str:
     """Why pytest gave no report that can be read."""
     if "No module named pytest" in finished.err:
         return "pytest is not in the locked environment: add it to the group dev of pyproject.toml"
-    errors = ERROR.findall(f"{finished.out}\n{finished.err}")
-    if errors:
-        return f"pytest did not start: {errors[-1]}"
+    if finished.tail.startswith("E "):
+        return f"pytest did not start: {finished.tail[2:].strip()}"
     if finished.code == 0:
         return f"{error.message}, though its exit status is 0: something ended the process before the tests had"
     return f"{error.message}, exit status {finished.code}: {finished.tail}"
