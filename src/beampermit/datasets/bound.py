@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Annotated, Any
-
-from pydantic import Field
+from typing import Any
 
 from beampermit.reading import parse_yaml
-
-LARGEST = 2**63
-"""More bytes, files or rows than any disk holds."""
-Count = Annotated[int, Field(ge=0, lt=LARGEST)]
+from beampermit.record import LARGEST, Count
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ from beampermit.changes.metrics import Champion, Compared
 from beampermit.changes.packages import packages
 from beampermit.changes.settings import settings
 from beampermit.contract import FILE_NAME, Contract, parse_contract
-from beampermit.datasets.bound import Count
 from beampermit.documents import rendering, standing
 from beampermit.documents.charts import Plots
 from beampermit.documents.markdown import Markdown
@@ -32,8 +31,8 @@ from beampermit.errors import BadInput
 from beampermit.github.event import head
 from beampermit.project import Project
 from beampermit.reading import first_fault, parse_json
+from beampermit.record import Count, Record
 from beampermit.verdicts.merge import ICONS, MergedVerdicts, merge_verdict_files, merge_verdicts
-from beampermit.verdicts.verdict import Record
 
 STEPS = ((2_000, 20_000), (500, 4_000), (100, 1_000), (20, 200))
 """Rows of a list and characters of a text, generous first."""

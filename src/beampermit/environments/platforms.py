@@ -15,7 +15,7 @@ from beampermit.environments.backend import Lock
 from beampermit.environments.environment import Environment
 from beampermit.errors import Failed, Outside
 from beampermit.processes import run
-from beampermit.verdicts.verdict import Record
+from beampermit.record import Record
 
 SUBDIRS = {
     "linux-x86_64": "linux-64",

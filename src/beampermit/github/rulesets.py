@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, Tag, ValidationError
 
 from beampermit.errors import BadInput
 from beampermit.reading import first_fault, parse_json, read_json
-from beampermit.verdicts.verdict import Record
+from beampermit.record import Record
 
 FOLDER = ".github/rulesets"
 MAIN = f"{FOLDER}/main.json"

@@ -17,7 +17,7 @@ from beampermit.errors import BadInput, Outside
 from beampermit.processes import Finished
 from beampermit.project import Project
 from beampermit.reading import first_fault, read_json
-from beampermit.verdicts.verdict import Record
+from beampermit.record import Record
 
 TIMEOUT = 1800.0
 """Seconds after which tests that hang are stopped."""

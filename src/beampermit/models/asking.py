@@ -15,7 +15,7 @@ from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed
 from beampermit.models.surroundings import LONGEST, clean_variables, scratch_folder
 from beampermit.reading import read_json
-from beampermit.verdicts.verdict import Record
+from beampermit.record import Record
 
 
 def spans(scores: Path) -> dict[str, Span]:

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from beampermit.digest import digest_file, manifest
 from beampermit.errors import BadInput
 from beampermit.reading import first_fault, read_json
-from beampermit.verdicts.verdict import Record
+from beampermit.record import Record
 
 
 class Manifest(Record):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from beampermit.errors import Failed
 from beampermit.models.asking import alone_beside
-from beampermit.verdicts.verdict import Record
+from beampermit.record import Record
 
 if TYPE_CHECKING:
     import numpy as np

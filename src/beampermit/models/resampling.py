@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from beampermit.verdicts.verdict import Record
+from beampermit.record import Record
 
 if TYPE_CHECKING:
     import numpy as np

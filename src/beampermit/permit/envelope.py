@@ -20,7 +20,7 @@ from beampermit.git import find_root
 from beampermit.permit.statement import Statement, make_statement, parse_statement
 from beampermit.permit.trusted import PUBLIC_IN_PROJECT, PublicKeys, key_id, public_keys
 from beampermit.reading import first_fault, parse_json, read_json
-from beampermit.verdicts.verdict import Record
+from beampermit.record import Record
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

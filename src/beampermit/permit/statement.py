@@ -12,7 +12,8 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 from beampermit.digest import canonical_json, digest_bytes, digest_json
 from beampermit.errors import BadInput
 from beampermit.reading import first_fault, parse_json, read_json
-from beampermit.verdicts.verdict import Record, Where
+from beampermit.record import Record
+from beampermit.verdicts.verdict import Where
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://beampermit.github.io/permit/v1"

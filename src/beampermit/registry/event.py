@@ -9,7 +9,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field
 
 from beampermit.git import Git
-from beampermit.verdicts.verdict import Record
+from beampermit.record import Record
 
 Kind = Literal["promote", "rollback", "retire", "freeze", "thaw"]
 KINDS: tuple[str, ...] = get_args(Kind)

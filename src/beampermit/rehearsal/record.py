@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from beampermit.verdicts.verdict import Record
+from beampermit.record import Record
 
 NOT_PROVEN = (
     "permissions of the job's token, approvals and secrets of environments, what fork code may do, "

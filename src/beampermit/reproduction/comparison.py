@@ -11,9 +11,9 @@ from beampermit.contract import Contract, Metric
 from beampermit.datasets.tables import connect
 from beampermit.errors import Failed
 from beampermit.models.metrics import said
+from beampermit.record import Record
 from beampermit.reproduction.record import TrainingRecord
 from beampermit.reproduction.weights import Likeness, Tensor, worst
-from beampermit.verdicts.verdict import Record
 
 PACKAGES = "packages."
 MOST_TENSORS = 50

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from enum import StrEnum
 
 from beampermit.errors import several
+from beampermit.record import Record
 from beampermit.reproduction.comparison import Compared, since, stuck
 from beampermit.reproduction.record import TrainingRecord
 from beampermit.reproduction.weights import Likeness, worst
-from beampermit.verdicts.verdict import Record
 
 SHOWN = 3
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beampermit.errors import BadInput
-from beampermit.verdicts.verdict import Record
+from beampermit.record import Record
 
 if TYPE_CHECKING:
     import numpy as np

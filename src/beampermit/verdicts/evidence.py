@@ -10,8 +10,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from beampermit.errors import BadInput
 from beampermit.permit.statement import Statement
+from beampermit.record import Record
 from beampermit.verdicts.merge import merge_verdict_files
-from beampermit.verdicts.verdict import Outcome, Record, Verdict
+from beampermit.verdicts.verdict import Outcome, Verdict
 
 UNCERTAINTY = ("PRF002", "REP001", "REP002", "REP003")
 """Interlocks whose reason says how far a number can be trusted."""

@@ -7,17 +7,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from beampermit.errors import BadInput
 from beampermit.files import write_text
 from beampermit.reading import first_fault, read_json
-
-
-class Record(BaseModel):
-    """A frozen value at an edge: unknown keys, NaN and infinities are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+from beampermit.record import Record
 
 
 class Outcome(StrEnum):
@@ -50,7 +45,7 @@ class Verdict(Record):
     outcome: Outcome
     reason: str
     fix: str = ""
-    evidence: dict[str, Any] = {}
+    evidence: dict[str, Any] = Field(default={})
     locations: tuple[Location, ...] = ()
     seconds: float = Field(default=0.0, ge=0)
     reused: bool = False

@@ -1,0 +1,18 @@
+"""Values at an edge, such as a file that somebody else may have written: frozen, and read strictly."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+LARGEST = 2**63
+"""More bytes, files or rows than any disk holds."""
+Count = Annotated[int, Field(strict=True, ge=0, lt=LARGEST)]
+Number = Annotated[float, Field(strict=True)]
+
+
+class Record(BaseModel):
+    """Unknown keys, NaN and infinities are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
