@@ -6,12 +6,14 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from beampermit.project import Project
 from support.github_stand_in import github
+from support.planted_defects import failing
 from support.trained_project import _trained_folder, environment_prefix, trained_copy, trained_project
 
 __all__ = [
@@ -46,6 +48,14 @@ def _own_git_identity(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
                 patch.delenv(name)
         patch.setenv("GIT_CONFIG_GLOBAL", str(config))
         patch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _planted_defects_fail(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that says it plants a defect must make the interlocks fail that it names."""
+    plants = request.node.get_closest_marker("plants")
+    with failing(*plants.args) if plants else nullcontext():
         yield
 
 

@@ -41,12 +41,12 @@ class Publisher:
 
         Where the artifact cannot be accepted, the comment says so before `BadInput` is raised. Raises `Outside`.
         """
-        run = event.run(self.client, number)
+        run = event.load_run(self.client, number)
         if run.event != "pull_request":
             return Posted(Outcome.NOWHERE, f"run {run.id} was started by {logged(run.event)}, not by a pull request")
         if run.conclusion in UNJUDGED:
             return Posted(Outcome.NOWHERE, f"run {run.id} has judged nothing: it ended in {run.conclusion}")
-        found = pulls.pulls_of(self.client, run)
+        found = pulls.find_pull_requests(self.client, run)
         if len(found) > 1:
             named = ", ".join(str(pull.number) for pull in found)
             raise BadInput(
@@ -71,7 +71,7 @@ class Publisher:
 
         Raises `BadInput`, `Outside`.
         """
-        number = number or event.pull_number()
+        number = number or event.pull_request_number()
         if number is None:
             raise BadInput("this job runs for no pull request", hint="name one: beampermit comment --pull NUMBER")
         file = folder / FILE
@@ -79,7 +79,7 @@ class Publisher:
             raise BadInput("the file is missing", file=file, hint="beampermit report")
         with file.open("rb") as stream:
             report = read_report(stream.read(LARGEST + 1), self.expected, str(file))
-        pull = pulls.pull(self.client, number)
+        pull = pulls.load_pull_request(self.client, number)
         if pull.state != "open":
             return Posted(Outcome.NOWHERE, f"pull request {number} is closed")
         if pull.head.sha != report.head:

@@ -11,14 +11,14 @@ from pathlib import Path
 from beampermit.contract import FILE_NAME
 from beampermit.documents.locks import as_markdown
 from beampermit.environments.addresses import addresses
-from beampermit.environments.backend import Watch
 from beampermit.environments.choice import backend_of, lock_of
 from beampermit.environments.difference import Change, difference
 from beampermit.environments.recording import record
 from beampermit.errors import Conflict, Outside
 from beampermit.git import Git
 from beampermit.github.client import Client
-from beampermit.github.pulls import propose
+from beampermit.github.pulls import open_pull_request
+from beampermit.progress import Progress
 
 BRANCH = "beampermit/relock"
 EVERYTHING = "*"
@@ -34,14 +34,14 @@ class Proposed:
     address: str | None
 
 
-def relock(root: Path, client: Client, names: Sequence[str], watch: Watch) -> Proposed:
+def relock(root: Path, client: Client, names: Sequence[str], progress: Progress) -> Proposed:
     """Let the packages `names` move, or all if there are none; push the new locks and open a pull request for them.
 
     HEAD, index and branch of the work tree stay. Raises what locking raises; `Conflict` where somebody else has
     committed to the branch; `Outside` where it cannot be pushed.
     """
     git, backend = Git(root), backend_of(root)
-    found = backend.lock(root, update=names or (EVERYTHING,), watch=watch)
+    found = backend.lock(root, update=names or (EVERYTHING,), progress=progress)
     if (root / FILE_NAME).is_file():
         record(root, tuple(address for lock in found.all for address in addresses(lock)))
     changes = tuple(change for lock in found.all for change in difference(lock_of(root, "HEAD", file=lock.file), lock))
@@ -51,10 +51,10 @@ def relock(root: Path, client: Client, names: Sequence[str], watch: Watch) -> Pr
     if commit is None:
         return Proposed((), None)
     branch = "-".join((BRANCH, *sorted(names)))
-    watch(f"pushing {branch}")
+    progress(f"pushing {branch}")
     _push(git, commit, branch)
     body = _body(changes)
-    return Proposed(changes, propose(client, branch=branch, base=_base(git), title=title, body=body))
+    return Proposed(changes, open_pull_request(client, branch=branch, base=_base(git), title=title, body=body))
 
 
 def _commit(git: Git, files: Sequence[str], title: str) -> str | None:

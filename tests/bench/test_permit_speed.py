@@ -15,8 +15,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from beampermit.digest import digest_json, manifest
-from beampermit.permit.envelope import seal, unseal
-from beampermit.permit.statement import Statement, make_statement
+from beampermit.permit.envelope import sign_statement, verify_envelope
+from beampermit.permit.statement import Statement, validate_statement
 from beampermit.permit.trusted import PublicKeys
 from beampermit.permit.verification import verify_model
 
@@ -52,7 +52,7 @@ def _permit(model: Path) -> Statement:
     files = manifest(model)
     bound = {"file": "uv.lock", "digest": f"sha256:{'3' * 64}"}
     where = {"host": "ci-1", "system": "Linux", "python": "3.11.9", "run": ""}
-    return make_statement(
+    return validate_statement(
         {
             "subject": [{"name": "large", "digest": {"sha256": digest_json(files).removeprefix("sha256:")}}],
             "predicate": {
@@ -76,7 +76,7 @@ def _permit(model: Path) -> Statement:
 def test_a_large_model_is_signed_and_verified_in_the_time_of_its_digest(
     model: Path, say: Callable[[str], None]
 ) -> None:
-    trusted, sealed = PublicKeys.only(KEY.public_key()), seal(_permit(model), KEY)
+    trusted, sealed = PublicKeys.only(KEY.public_key()), sign_statement(_permit(model), KEY)
 
     def plain() -> None:
         for file in sorted(model.iterdir()):
@@ -86,8 +86,8 @@ def test_a_large_model_is_signed_and_verified_in_the_time_of_its_digest(
     base, base_cpu = _spent(plain)
     say(f"{MEGABYTES} MB in {FILES} files: plain sha256 {base:.2f} s, {base_cpu:.2f} s of CPU")
     for name, action in {
-        "sign": lambda: seal(_permit(model), KEY),
-        "verify": lambda: verify_model(unseal(sealed, trusted), model),
+        "sign": lambda: sign_statement(_permit(model), KEY),
+        "verify": lambda: verify_model(verify_envelope(sealed, trusted), model),
     }.items():
         seconds, cpu = _spent(action)
         say(f"{name}: {seconds:.2f} s = {seconds / base:.2f}, {cpu:.2f} s of CPU = {cpu / base_cpu:.2f}")

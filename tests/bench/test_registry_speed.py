@@ -16,7 +16,7 @@ import pytest
 
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import BRANCH, Ledger
-from beampermit.registry.ledger_state import LEDGER_FILE, Chronicle, line
+from beampermit.registry.ledger_state import LEDGER_FILE, LedgerState, format_line
 from support.registry_project import MODEL, Laboratory, database, found_laboratory
 
 __all__ = ["database"]
@@ -53,7 +53,7 @@ def _events(commit: str, versions: int, total: int) -> Iterator[Event]:
 
 def _fill_ledger(made: Laboratory, events: list[Event]) -> None:
     git = made.project.git
-    blob = git("hash-object", "-w", "--stdin", stdin="".join(map(line, events)))
+    blob = git("hash-object", "-w", "--stdin", stdin="".join(map(format_line, events)))
     tree = git("mktree", stdin=f"100644 blob {blob}\t{LEDGER_FILE}\n")
     commit = git("commit-tree", tree, "-m", "Many events")
     git("push", "--quiet", "origin", f"{commit}:{BRANCH}")
@@ -104,7 +104,7 @@ def _measured(folder: Path, contract: str, database: Path, sizes: tuple[int, int
     commit = made.change(1)
     events = list(_events(commit, versions, total))
     _fill_ledger(made, events)
-    ours = Chronicle.of(events).state(MODEL).promoted
+    ours = LedgerState.of(events).state(MODEL).promoted
     _fill_registry(folder / "mlflow.db", models, versions, ours)
     assert made.reconcile() == (), "what was filled in is what the ledger says"
     found = {"reconcile, nothing to do": _spent(made.reconcile)}

@@ -95,17 +95,17 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 class Child:
     """A process of its own that does `action`, and ends as the command would: with its exit code."""
 
-    def __init__(self, action: Action, watch: Callable[[str], None]):
+    def __init__(self, action: Action, progress: Callable[[str], None]):
         self._told, tell = _FORK.Pipe(duplex=False)
-        self._process = _FORK.Process(target=self._run, args=(action, watch, tell))
+        self._process = _FORK.Process(target=self._run, args=(action, progress, tell))
         self._process.start()
         tell.close()
 
     @staticmethod
-    def _run(action: Action, watch: Callable[[str], None], tell: Connection) -> None:
+    def _run(action: Action, progress: Callable[[str], None], tell: Connection) -> None:
         code = 0
         try:
-            action(watch)
+            action(progress)
         except BeampermitError as error:
             tell.send(f"{error} next: {error.hint}")
             code = error.exit_code
@@ -130,11 +130,11 @@ def kill() -> Callable[[Action, str], None]:
     """Do `action` in a process that dies by SIGKILL at the moment it announces `step`."""
 
     def run(action: Action, step: str) -> None:
-        def watch(announced: str) -> None:
+        def progress(announced: str) -> None:
             if announced == step:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        assert Child(action, watch).code() == -signal.SIGKILL, f"the step {step!r} was never announced"
+        assert Child(action, progress).code() == -signal.SIGKILL, f"the step {step!r} was never announced"
 
     return run
 
@@ -144,11 +144,11 @@ def fill() -> Callable[[Action, str], tuple[int, str]]:
     """Do `action` in a process that can write no more from the moment it announces `step`: exit code and message."""
 
     def run(action: Action, step: str) -> tuple[int, str]:
-        def watch(announced: str) -> None:
+        def progress(announced: str) -> None:
             if announced == step:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 
-        child = Child(action, watch)
+        child = Child(action, progress)
         return child.code(), child.said()
 
     return run
@@ -161,11 +161,11 @@ def race() -> Callable[..., list[int]]:
     def run(*actions: Action, step: str) -> list[int]:
         barrier = _FORK.Barrier(len(actions))
 
-        def watch(announced: str) -> None:
+        def progress(announced: str) -> None:
             if announced == step:
                 barrier.wait(60)
 
-        children = [Child(action, watch) for action in actions]
+        children = [Child(action, progress) for action in actions]
         codes = [child.code() for child in children]
         for code, child in zip(codes, children, strict=True):
             assert code != 3 or "somebody else was first" in (said := child.said()), said

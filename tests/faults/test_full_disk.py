@@ -32,7 +32,7 @@ def second(laboratory: Laboratory) -> Laboratory:
 )
 def test_a_promotion_on_a_full_disk(second: Laboratory, fill: Fill, step: str, words: str) -> None:
     signed = second.sign()
-    code, said = fill(lambda watch: second.promote(watch, signed), step)
+    code, said = fill(lambda progress: second.promote(progress, signed), step)
     assert code == 4
     assert words in said
     assert second.champion() == 1

@@ -75,7 +75,7 @@ def test_the_steps_below_are_all_there_are(second: Laboratory) -> None:
 @pytest.mark.parametrize("step", PROMOTE)
 def test_a_killed_promotion_is_finished_by_the_next_run(second: Laboratory, kill: Kill, step: str) -> None:
     signed = second.sign()
-    kill(lambda watch: second.promote(watch, signed), step)
+    kill(lambda progress: second.promote(progress, signed), step)
     assert second.champion() in (1, 2)
     assert second.champion() == 1 or second.last().version == 2, "a champion that the ledger does not know"
 
@@ -94,7 +94,7 @@ def test_a_killed_promotion_is_finished_under_a_permit_that_was_signed_anew(
     second: Laboratory, kill: Kill, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     signed = second.sign()
-    kill(lambda watch: second.promote(watch, signed), step)
+    kill(lambda progress: second.promote(progress, signed), step)
     monkeypatch.setattr(
         "support.registry_project.WHERE",
         signed.statement.predicate.verdicts[0].where.model_copy(update={"host": "ci-2"}),

@@ -17,7 +17,7 @@ from beampermit.errors import Conflict, Failed
 from beampermit.git import Git
 from beampermit.interlocks import runner
 from beampermit.permit import assemble, keys
-from beampermit.permit.envelope import Signed, seal
+from beampermit.permit.envelope import Signed, sign_statement
 from beampermit.permit.statement import Statement
 from beampermit.registry import event as events
 from support.registry_project import INTERLOCKS, Laboratory
@@ -62,7 +62,7 @@ def _sign(laboratory: Laboratory) -> Signed:
 
 
 def _seal(laboratory: Laboratory, statement: Statement) -> bytes:
-    return seal(statement, keys.signing_key(str(laboratory.key)))
+    return sign_statement(statement, keys.load_signing_key(str(laboratory.key)))
 
 
 def _weights(laboratory: Laboratory) -> Path:
@@ -101,8 +101,8 @@ def _gap(laboratory: Laboratory, _: Signed) -> bytes:
 
 
 def _wrong_key(laboratory: Laboratory, signed: Signed) -> bytes:
-    private, _ = keys.generate(laboratory.root.parent / "others-keys")
-    return seal(signed.statement, keys.signing_key(str(private)))
+    private, _ = keys.generate_keys(laboratory.root.parent / "others-keys")
+    return sign_statement(signed.statement, keys.load_signing_key(str(private)))
 
 
 def _unsigned(_: Laboratory, signed: Signed) -> bytes:

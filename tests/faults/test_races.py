@@ -50,8 +50,8 @@ def test_the_same_commit_at_once(laboratory: Laboratory, colleague: Laboratory, 
     shutil.copytree(laboratory.root / "model", colleague.root / "model", dirs_exist_ok=True)
     signed = laboratory.sign()
     codes = race(
-        lambda watch: laboratory.promote(watch, signed),
-        lambda watch: colleague.promote(watch, signed),
+        lambda progress: laboratory.promote(progress, signed),
+        lambda progress: colleague.promote(progress, signed),
         step="append to the ledger",
     )
     assert sorted(codes) == [0, 3]
@@ -89,10 +89,10 @@ def _next(laboratory: Laboratory, sequence: int, place: int) -> Event:
     return last.model_copy(update={"event": "promote", **changes})
 
 
-def _append(clone: Laboratory, event: Event, watch: Callable[[str], None]) -> None:
+def _append(clone: Laboratory, event: Event, progress: Callable[[str], None]) -> None:
     ledger = clone.ledger
     ledger.fetch()
-    watch("append")
+    progress("append")
     ledger.append(event)
 
 

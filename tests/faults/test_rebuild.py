@@ -18,7 +18,7 @@ from beampermit.registry import models
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.mlflow import Registry
-from beampermit.registry.rebuild import Recover
+from beampermit.registry.rebuild import FetchModel
 from support.registry_project import MODEL, Laboratory
 
 pytestmark = pytest.mark.slow
@@ -48,7 +48,7 @@ def fourth(prepared: Callable[..., Laboratory]) -> Laboratory:
 
 
 @pytest.fixture
-def recover(fourth: Laboratory) -> Recover:
+def recover(fourth: Laboratory) -> FetchModel:
     """What DVC does in a whole project: the model of a version, made again."""
 
     def bring(event: Event, into: Path) -> Path:
@@ -63,12 +63,12 @@ def _is_whole(laboratory: Laboratory, folder: Path) -> None:
     assert laboratory.champion() == 2
     ledger = laboratory.ledger
     for event in ledger.state(MODEL).promoted.values():
-        assert digest_folder(models.fetch(event, folder, laboratory.uri)) == event.digest
+        assert digest_folder(models.fetch_model(event, folder, laboratory.uri)) == event.digest
     assert laboratory.reconcile() == ()
 
 
 def test_each_version_comes_back_under_its_number(
-    fourth: Laboratory, recover: Recover, database: Path, tmp_path: Path
+    fourth: Laboratory, recover: FetchModel, database: Path, tmp_path: Path
 ) -> None:
     fourth.lose_the_registry(database)
     with pytest.raises(Outside, match="has no version 2") as no:
@@ -92,10 +92,10 @@ def test_each_version_comes_back_under_its_number(
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_killed_rebuild_is_finished_by_the_next_run(
-    fourth: Laboratory, recover: Recover, database: Path, tmp_path: Path, kill: Callable[..., None], step: str
+    fourth: Laboratory, recover: FetchModel, database: Path, tmp_path: Path, kill: Callable[..., None], step: str
 ) -> None:
     fourth.lose_the_registry(database)
-    kill(lambda watch: fourth.rebuild(recover, watch), step)
+    kill(lambda progress: fourth.rebuild(recover, progress), step)
     fourth.rebuild(recover)
     _is_whole(fourth, tmp_path / "models")
 
@@ -110,7 +110,7 @@ def test_a_promotion_into_a_registry_that_lost_its_versions_is_refused(fourth: L
     assert fourth.statuses() == {}
 
 
-def test_a_number_that_was_deleted_is_not_given_again(fourth: Laboratory, recover: Recover, tmp_path: Path) -> None:
+def test_a_number_that_was_deleted_is_not_given_again(fourth: Laboratory, recover: FetchModel, tmp_path: Path) -> None:
     fourth.registry._client.delete_model_version(MODEL, "2")
     with pytest.raises(Conflict, match="MLflow gives a number but once: the next is 5") as no:
         fourth.rebuild(recover)
@@ -121,9 +121,9 @@ def test_a_number_that_was_deleted_is_not_given_again(fourth: Laboratory, recove
 
 
 def test_bytes_that_are_gone_keep_their_number_unless_they_are_the_champion_s(
-    fourth: Laboratory, recover: Recover, database: Path
+    fourth: Laboratory, recover: FetchModel, database: Path
 ) -> None:
-    def without(version: int) -> Recover:
+    def without(version: int) -> FetchModel:
         def bring(event: Event, into: Path) -> Path:
             if event.version == version:
                 raise Outside("the bytes are gone")
@@ -163,6 +163,6 @@ def test_a_whole_project_is_rebuilt_from_its_dvc_remote(
     assert asked.exit_code == 0, asked.exception
     assert json.loads(asked.stdout)["champion"] == 1
     assert Registry(uri).alias(model.name, "champion") == 1
-    assert digest_folder(models.fetch(promoted, tmp_path / "models", uri)) == digest
+    assert digest_folder(models.fetch_model(promoted, tmp_path / "models", uri)) == digest
     assert trained_copy.git("status", "--porcelain") == before
     assert len(trained_copy.git("worktree", "list").splitlines()) == 1

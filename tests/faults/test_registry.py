@@ -119,7 +119,7 @@ def test_another_registry_with_the_same_numbers_is_not_believed(second: Laborato
 def test_bytes_changed_in_the_registry_are_never_handed_out(second: Laboratory, tmp_path: Path) -> None:
     _spoil(second, 2)
     with pytest.raises(Outside, match="holds other bytes"):
-        models.fetch(second.last(), tmp_path / "models", second.uri)
+        models.fetch_model(second.last(), tmp_path / "models", second.uri)
     assert list((tmp_path / "models").iterdir()) == []
 
 
@@ -132,18 +132,18 @@ def test_nobody_rolls_back_to_bytes_that_were_changed(second: Laboratory) -> Non
 
 
 def test_a_model_is_fetched_once_and_fixed_when_the_kept_copy_was_changed(second: Laboratory, tmp_path: Path) -> None:
-    first = models.fetch(second.last(), tmp_path / "models", second.uri)
+    first = models.fetch_model(second.last(), tmp_path / "models", second.uri)
     assert first.name == second.last().digest.removeprefix("sha256:")
-    assert models.fetch(second.last(), tmp_path / "models", "http://127.0.0.1:9") == first
+    assert models.fetch_model(second.last(), tmp_path / "models", "http://127.0.0.1:9") == first
     (first / "MLmodel").write_text("changed")
-    assert (models.fetch(second.last(), tmp_path / "models", second.uri) / "MLmodel").read_text() == "flavors: {}\n"
+    assert (models.fetch_model(second.last(), tmp_path / "models", second.uri) / "MLmodel").read_text() == "flavors: {}\n"
 
 
 def test_compiled_code_planted_in_the_registry_is_left_behind(second: Laboratory, tmp_path: Path) -> None:
     stored = _stored(second, 2) / "code/__pycache__"
     stored.mkdir(parents=True)
     (stored / "model.cpython-311.pyc").write_bytes(b"planted")
-    found = models.fetch(second.last(), tmp_path / "models", second.uri)
+    found = models.fetch_model(second.last(), tmp_path / "models", second.uri)
     assert not list(found.rglob("*.pyc"))
 
 

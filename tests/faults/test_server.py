@@ -118,7 +118,7 @@ def test_a_model_s_life_over_rest(
     lab.registry.set_alias(MODEL, "champion", 3)
     assert lab.reconcile() == ("champion moved from version 3 to version 1",)
     assert lab.reconcile() == ()
-    assert digest_folder(models.fetch(lab.last(), tmp_path / "models", server)) == lab.last().digest
+    assert digest_folder(models.fetch_model(lab.last(), tmp_path / "models", server)) == lab.last().digest
 
     lab.retire()
     assert (lab.champion(), lab.registry.state(MODEL)) == (None, "out of service")

@@ -226,7 +226,7 @@ def _make_template(folder: Path, index: Index) -> None:
     shutil.rmtree(half, ignore_errors=True)
     make_wheel(half / "wheels", "local-part", "1.0+cpu")
     (half / "pyproject.toml").write_text(PYPROJECT.format(python=PYTHON, index=index.url))
-    Uv().lock(half, watch=lambda _: None)
+    Uv().lock(half, progress=lambda _: None)
     half.rename(folder)
 
 
@@ -247,8 +247,8 @@ def tested_template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UV_CACHE_DIR", str(found.folder / "cache"))
         patch.delenv("UV_FIND_LINKS", raising=False)
-        Uv().lock(root, watch=lambda _: None)
-        Uv().install(root, root / ".venv", watch=lambda _: None)
+        Uv().lock(root, progress=lambda _: None)
+        Uv().install(root, root / ".venv", progress=lambda _: None)
     yield root
     found.close()
 

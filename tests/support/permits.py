@@ -5,8 +5,8 @@ from __future__ import annotations
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from beampermit.digest import digest_json
-from beampermit.permit.envelope import seal
-from beampermit.permit.statement import Statement, make_statement
+from beampermit.permit.envelope import sign_statement
+from beampermit.permit.statement import Statement, validate_statement
 from beampermit.permit.trusted import PublicKeys
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -31,7 +31,7 @@ def statement() -> Statement:
         "issued": "2026-11-23T08:00:00Z",
     }
     subject = {"name": "bpm-faults", "digest": {"sha256": digest_json(MODEL).removeprefix("sha256:")}}
-    return make_statement({"subject": [subject], "predicate": predicate}, "permit.json")
+    return validate_statement({"subject": [subject], "predicate": predicate}, "permit.json")
 
 
-SEALED = seal(statement(), KEY)
+SEALED = sign_statement(statement(), KEY)

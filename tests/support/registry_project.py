@@ -20,12 +20,12 @@ from beampermit.digest import manifest
 from beampermit.permit import envelope, keys
 from beampermit.permit.assemble import assemble
 from beampermit.project import Project
-from beampermit.registry.change import Change, Moved, freeze, retire, rollback, thaw
+from beampermit.registry.change import Session, Result, freeze, retire, rollback, thaw
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.mlflow import Registry
 from beampermit.registry.promotion import Promotion
-from beampermit.registry.rebuild import Recover, rebuild
+from beampermit.registry.rebuild import FetchModel, rebuild
 from beampermit.registry.reconcile import reconcile
 from beampermit.verdicts.verdict import Outcome, Verdict, VerdictFile, Where
 
@@ -34,7 +34,7 @@ INTERLOCKS = ("DOC001", "ENV001")
 WHY = "drifts"
 SECRET = "hunter2-of-the-laboratory"
 """No command may ever print it."""
-Watch = Callable[[str], None] | None
+Progress = Callable[[str], None] | None
 PLACES = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -107,37 +107,41 @@ class Laboratory:
     def sign(self, ids: Sequence[str] = INTERLOCKS) -> envelope.Signed:
         """The permit of the commit that is checked out, with passed verdicts of `ids`."""
         statement = assemble(self.project, [verdicts(self.project, ids)], ids)
-        key = keys.signing_key(str(self.key))
-        return envelope.Signed(statement, envelope.seal(statement, key))
+        key = keys.load_signing_key(str(self.key))
+        return envelope.Signed(statement, envelope.sign_statement(statement, key))
 
-    def promote(self, watch: Watch = None, signed: envelope.Signed | None = None, branch: str | None = None) -> Moved:
+    def promote(
+        self, progress: Progress = None, signed: envelope.Signed | None = None, branch: str | None = None
+    ) -> Result:
         """Promote what is checked out."""
-        permit, said = signed or self.sign(), watch or self.said.append
+        permit, said = signed or self.sign(), progress or self.said.append
         return Promotion(self.project, self.ledger, self.registry, permit, loads, said, branch).run()
 
-    def rollback(self, watch: Watch = None, to: int | None = None, retired: bool = False, reason: str = WHY) -> Moved:
+    def rollback(
+        self, progress: Progress = None, to: int | None = None, retired: bool = False, reason: str = WHY
+    ) -> Result:
         """Go back."""
-        return rollback(self._change(watch), to=to, reason=reason, retired=retired)
+        return rollback(self._change(progress), to=to, reason=reason, retired=retired)
 
-    def retire(self, watch: Watch = None, version: int | None = None, reason: str = WHY) -> Moved:
+    def retire(self, progress: Progress = None, version: int | None = None, reason: str = WHY) -> Result:
         """Take out of service."""
-        return retire(self._change(watch), version=version, reason=reason)
+        return retire(self._change(progress), version=version, reason=reason)
 
-    def freeze(self, watch: Watch = None, reason: str = WHY) -> Moved:
+    def freeze(self, progress: Progress = None, reason: str = WHY) -> Result:
         """Keep new models out."""
-        return freeze(self._change(watch), reason=reason)
+        return freeze(self._change(progress), reason=reason)
 
-    def thaw(self, watch: Watch = None, reason: str = WHY) -> Moved:
+    def thaw(self, progress: Progress = None, reason: str = WHY) -> Result:
         """Let them in again."""
-        return thaw(self._change(watch), reason=reason)
+        return thaw(self._change(progress), reason=reason)
 
-    def reconcile(self, watch: Watch = None) -> tuple[str, ...]:
+    def reconcile(self, progress: Progress = None) -> tuple[str, ...]:
         """Make the registry say what the ledger says."""
-        return reconcile(self.ledger, self.registry, MODEL, watch or self.said.append)
+        return reconcile(self.ledger, self.registry, MODEL, progress or self.said.append)
 
-    def rebuild(self, recover: Recover, watch: Watch = None) -> tuple[str, ...]:
+    def rebuild(self, recover: FetchModel, progress: Progress = None) -> tuple[str, ...]:
         """Register again what the registry lost, then reconcile."""
-        said = watch or self.said.append
+        said = progress or self.said.append
         return rebuild(self.ledger, self.registry, MODEL, recover, said) + self.reconcile(said)
 
     def change_the_registry(self) -> None:
@@ -164,8 +168,8 @@ class Laboratory:
         copy.git("remote", "set-url", "origin", str(into / "origin.git"))
         return copy
 
-    def _change(self, watch: Watch) -> Change:
-        return Change(self.project.git, self.ledger, self.registry, MODEL, watch or self.said.append)
+    def _change(self, progress: Progress) -> Session:
+        return Session(self.project.git, self.ledger, self.registry, MODEL, progress or self.said.append)
 
     def events(self) -> list[tuple[str, int]]:
         """What the ledger on origin holds: kind and version."""
@@ -199,7 +203,7 @@ def found_laboratory(folder: Path, contract: str, database: Path) -> Laboratory:
     root, origin = folder / "project", folder / "origin.git"
     subprocess.run(["git", "init", "--quiet", "--bare", origin], check=True)
     subprocess.run(["git", "clone", "--quiet", origin, root], check=True, capture_output=True)
-    private, public = keys.generate(folder / "keys")
+    private, public = keys.generate_keys(folder / "keys")
     shutil.copy(database, folder / "mlflow.db")
     (root / "contract.yaml").write_text(contract)
     (root / ".gitignore").write_text("/model\n/.beampermit/\n")

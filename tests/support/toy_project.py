@@ -147,8 +147,8 @@ def on_conda(project: Project, channel: Channel) -> None:
     replace(root / "train.py", "import yaml\n", "import descent, yaml\n")
     replace(root / "train.py", "0.05 * (4 * weight * (weight**2 - 1) + 0.4)", "descent.step(weight)")
     replace(root / "train.py", '"numpy": np.__version__', '"numpy": np.__version__, "descent": descent.__version__')
-    CondaLock().lock(root, watch=QUIET)
-    finished = install(CondaLock(), root, root / ".venv", watch=QUIET).environment.run(["train.py"], project=root)
+    CondaLock().lock(root, progress=QUIET)
+    finished = install(CondaLock(), root, root / ".venv", progress=QUIET).environment.run(["train.py"], project=root)
     assert finished.code == 0, finished.err
     remake(root)
     with (root / ".gitignore").open("a") as ignored:

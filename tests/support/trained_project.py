@@ -103,7 +103,7 @@ def _make(folder: Path, kept: Path) -> None:
     root = generate(folder, {"project_slug": SLUG, "environment": "uv", **PEOPLE}, lock=True)
     backend = backend_of(root)
     prefix = kept / f"environment-{backend.read(root).digest.removeprefix('sha256:')[:12]}"
-    install(backend, root, prefix, reuse=True, watch=lambda _: None)
+    install(backend, root, prefix, reuse=True, progress=lambda _: None)
     (folder / "environment").symlink_to(prefix)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, str(prefix))

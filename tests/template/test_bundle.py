@@ -18,7 +18,7 @@ def test_a_bundle_of_a_real_project_installs_without_a_network(trained_project: 
     root, prefix = trained_project.root, tmp_path / "environment"
     if subprocess.run(["unshare", "-rn", "true"], capture_output=True, check=False).returncode:
         pytest.skip("no network namespace can be made here")
-    done = choice.bundle(root, tmp_path / "bundle", watch=lambda _: None)
+    done = choice.bundle(root, tmp_path / "bundle", progress=lambda _: None)
     # DVC needs a package that is published as sources alone: it is built by the locked setuptools.
     assert list((tmp_path / "bundle/wheels").glob("antlr4*.tar.gz"))
     command = [

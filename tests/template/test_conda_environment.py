@@ -68,7 +68,7 @@ def test_each_variant_is_solved_and_every_interlock_of_the_lock_passes(
     channel: Channel, tmp_path: Path, python: str
 ) -> None:
     project = project_of(channel, tmp_path / "made", accelerator="cuda", python_version=python)
-    lock = CondaLock().lock(project.root, watch=QUIET)
+    lock = CondaLock().lock(project.root, progress=QUIET)
     record(project.root, tuple(address for one in lock.all for address in addresses(one)))
     found = {one.variant: {package.name: package for package in one.packages} for one in lock.all}
     assert set(OFFERED) <= set(found[""])
@@ -84,4 +84,4 @@ def test_a_package_that_the_channel_has_only_in_an_older_version_is_named(channe
     channel.add("safetensors", "0.5.2", depends=["python"])
     project = project_of(channel, tmp_path / "made")
     with pytest.raises(Failed, match=r"No candidates were found for safetensors >=0\.6"):
-        CondaLock().lock(project.root, watch=QUIET)
+        CondaLock().lock(project.root, progress=QUIET)

@@ -12,7 +12,7 @@ import pytest
 from beampermit.digest import digest_file
 from beampermit.errors import BadInput, Failed
 from beampermit.github.client import Client
-from beampermit.permit.statement import Bound
+from beampermit.permit.statement import BoundFile
 from beampermit.publishing import body, publish_version
 from support.github_stand_in import GitHub, environment
 from support.registry_project import MODEL, Laboratory, database, laboratory, prepared
@@ -55,7 +55,7 @@ def test_a_bill_of_materials_that_the_permit_does_not_bind_is_not_published(
 ) -> None:
     laboratory.promote()
     permit = laboratory.sign().statement
-    bound = Bound(file="sbom.cdx.json", digest=digest_file(documents / "sbom.cdx.json"))
+    bound = BoundFile(file="sbom.cdx.json", digest=digest_file(documents / "sbom.cdx.json"))
     binding = permit.model_copy(update={"predicate": permit.predicate.model_copy(update={"software": bound})})
     assert publish_version(client, laboratory.ledger, binding, documents).uploaded
     (documents / "sbom.cdx.json").write_text("another")

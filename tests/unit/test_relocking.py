@@ -11,7 +11,7 @@ from beampermit.environments.uv import Uv
 from beampermit.errors import Conflict, Outside
 from beampermit.git import Git
 from beampermit.github.client import Client
-from beampermit.github.pulls import propose
+from beampermit.github.pulls import open_pull_request
 from beampermit.relocking import BRANCH, relock
 from support.git_repositories import add_origin, committed
 from support.github_server import lost
@@ -46,7 +46,7 @@ def root(uv_settings: Path, index: Index, tmp_path: Path, monkeypatch: pytest.Mo
         f'[project]\nname = "faults"\nversion = "1"\nrequires-python = "{PYTHON}"\n'
         f'dependencies = ["numbers", "colours"]\n[[tool.uv.index]]\nurl = "{index.url}"\ndefault = true\n'
     )
-    Uv().lock(root, watch=lambda _: None)
+    Uv().lock(root, progress=lambda _: None)
     git = committed(root)
     add_origin(root)
     git("remote", "set-head", "origin", "main")
@@ -93,7 +93,7 @@ def test_the_next_week_brings_the_open_pull_request_up_to_date(
 
 
 def test_where_nothing_moved_nothing_is_asked(root: Path, client: Client, github: GitHub) -> None:
-    Uv().lock(root, update=["*"], watch=quiet)
+    Uv().lock(root, update=["*"], progress=quiet)
     Git(root)("commit", "--quiet", "--all", "-m", "By hand")
     assert relock(root, client, (), quiet).address is None
     assert github.asked == []
@@ -115,7 +115,7 @@ def test_what_somebody_committed_to_the_branch_is_not_overwritten(
 
 def test_a_pull_request_whose_answer_got_lost_is_found_and_not_opened_twice(client: Client, github: GitHub) -> None:
     github.next(lost, of="POST")
-    address = propose(client, branch=BRANCH, base="main", title="Lock anew", body="")
+    address = open_pull_request(client, branch=BRANCH, base="main", title="Lock anew", body="")
     assert address == github.pulls[1]["html_url"]
     assert len(github.pulls) == 1
 

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from beampermit.generation import generate
 from beampermit.github.client import Client
-from beampermit.github.protection import look
+from beampermit.github.protection import load_protection
 from beampermit.github.rulesets import GITHUB_ACTIONS, MAIN, read_ruleset
 from beampermit.interlocks.repository import GIT003, GIT004, Workflows, workflows
 from beampermit.interlocks.repository.ownership import ownership
@@ -25,7 +25,7 @@ from beampermit.verdicts.verdict import Outcome
 from beampermit.workflows.lint import lint
 from beampermit.workflows.own import own_workflows
 from beampermit.workflows.required import find_permit
-from beampermit.workflows.uses import uses
+from beampermit.workflows.uses import find_uses
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -144,7 +144,7 @@ def test_a_step_that_reads_the_ledger_may_read_a_private_repository() -> None:
 def test_a_generated_project_calls_our_workflows_in_few_lines(generated: Path) -> None:
     for file in yaml_files(generated):
         assert len(file.read_text().splitlines()) <= 45, file
-        assert {use.repository for use in uses(file.read_text(), file.name)} == {"beampermit/beampermit"}
+        assert {use.repository for use in find_uses(file.read_text(), file.name)} == {"beampermit/beampermit"}
 
 
 def test_the_one_required_check_is_a_job_of_the_pull_request_workflow(generated: Path, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_the_one_required_check_is_a_job_of_the_pull_request_workflow(generated:
     assert required["required_status_checks"] == [{"context": "ml / permit", "integration_id": GITHUB_ACTIONS}]
     reported = find_permit(workflows(Project(generated)).texts, own_workflows())
     assert (reported.context, reported.file) == ("ml / permit", FILES["pull-request"])
-    assert reported.queued, "a merge queue waits for a check that nobody reports"
+    assert reported.in_merge_queue, "a merge queue waits for a check that nobody reports"
     own, artifacts = stage.lay_out(tmp_path / "own"), stage.lay_out_artifacts(tmp_path / "artifacts")
     jobs = {job.name: job for job in make_plan(generated, FILES["pull-request"], own, artifacts).jobs}
     assert set(jobs["ml / permit"].needs) == set(jobs) - {"ml / permit"}
@@ -188,7 +188,7 @@ def test_the_ruleset_in_git_would_protect_a_generated_project(generated: Path) -
     project = Project(generated)
     assert ownership(project).gap == ""
     with standing_in(read_ruleset(generated / MAIN), "main") as api:
-        found = look(Client("lab/faults", "", api), "main")
+        found = load_protection(Client("lab/faults", "", api), "main")
     assert (found.gaps, found.check_gaps("ml / permit")) == ((), ())
 
 
@@ -221,7 +221,7 @@ def test_release_waits_for_every_job_of_the_judgement(generated: Path, tmp_path:
     plan = make_plan(generated, FILES["release"], own, artifacts)
     jobs = {job.name: job for job in plan.jobs}
     assert set(jobs["release / promote"].needs) == set(jobs) - {"release / promote"}
-    assert plan.elsewhere == ()
+    assert plan.fetched == ()
 
 
 def test_a_planted_defect_is_seen(generated: Path, tmp_path: Path) -> None:

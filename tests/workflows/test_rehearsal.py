@@ -37,7 +37,7 @@ def test_a_good_workflow_succeeds_and_leaves_logs(repository, results) -> None:
             strategy: {matrix: {plane: [X, Y]}}
             steps: [{run: 'echo plane ${{ matrix.plane }}'}]
         """),
-        watch=lambda job: seen.append((job.name, job.result)),
+        progress=lambda job: seen.append((job.name, job.result)),
     )
     assert found.ok
     assert results(found) == {"one": "success", "the second": "success"}
@@ -340,7 +340,7 @@ def _until(true, patience: float = 30) -> None:
     [
         (None, None, "this workflow is not there"),
         ("jobs: [\n", 2, "not YAML"),
-        ("on: pull_request\n", 1, "a workflow has jobs, this file has none"),
+        ("on: pull_request\n", 1, "this workflow has no jobs"),
         (HEAD + "  a:\n    needs: b\n    runs-on: x\n    steps: []\n", 5, "job 'a' needs 'b', which is not there"),
         (HEAD + "  a:\n    needs: a\n    runs-on: x\n    steps: []\n", None, "in a circle: a → a"),
         ("on: push\njobs:\n  a:\n    runs-on: x\n    steps: []\n", None, "does not run on pull_request"),

@@ -39,7 +39,7 @@ def root(channel: Channel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     (root / "environment.yml").write_text(
         f"channels: [{channel.url}]\nplatforms: [linux-64]\ndependencies:\n  - python {PYTHON}.*\n  - orbit\n"
     )
-    CondaLock().lock(root, watch=QUIET)
+    CondaLock().lock(root, progress=QUIET)
     committed(root)
     add_origin(root)
     channel.add("tune", "1.9")

@@ -1,79 +1,107 @@
-"""What a pull request changes in the contract: the gates it is judged by, and the rest."""
+"""What a pull request changes in the contract: keys that judge, each marked where it asks less, and texts for people."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from beampermit.changes.flat import Move, flat, moves
+from beampermit.changes.flat import ABSENT, KeyPath, Move, leaves, shown
 from beampermit.contract import Contract
+from beampermit.contract.direction import Direction, Loosens, direction
 from beampermit.contract.part import version
 
-WORDS = ("model", "operations")
-"""Sections that tell people something; everything else is what the model is judged by or served with."""
-OPTIONS = "dataset.request.options."
-"""What a source is asked for is no gate, whatever its keys are called."""
-
-
-def _more(before: Any, after: Any) -> bool:
-    return after > before
-
-
-def _less(before: Any, after: Any) -> bool:
-    return after < before
-
-
-def _wider(before: Any, after: Any) -> bool:
-    return after[0] < before[0] or after[1] > before[1]
-
-
-def _older(before: Any, after: Any) -> bool:
-    return version(after) < version(before)
-
-
-def _fewer(before: Any, after: Any) -> bool:
-    return len(after) < len(before)
-
-
-def _later(before: Any, after: Any) -> bool:
-    return (before, after) == ("pull-request", "release")
-
-
-LOOSER: dict[str, Callable[[Any, Any], bool]] = {
-    **dict.fromkeys(("champion_margin", "metric_tolerance", "weight_tolerance", "latency", "memory"), _more),
-    **dict.fromkeys(("prediction_tolerance", "seed_tolerance"), _more),
-    **dict.fromkeys(("retrain", "spread"), _later),
-    **dict.fromkeys(("stale_after", "hold_for", "high", "hihi"), _more),
-    **dict.fromkeys(("low", "lolo"), _less),
-    **dict.fromkeys(("range", "expected"), _wider),
-    **dict.fromkeys(("seeds", "by", "weighted"), _fewer),
-    "better": operator.ne,
-    "tests.gpu.memory": _less,
-    **dict.fromkeys(("capability", "driver"), _older),
+LOOSER: dict[Loosens, Callable[[Any, Any], bool]] = {
+    Loosens.WHEN_LARGER: operator.lt,
+    Loosens.WHEN_LATER: operator.lt,
+    Loosens.WHEN_SMALLER: operator.gt,
+    Loosens.WHEN_WIDER: lambda before, after: after[0] < before[0] or after[1] > before[1],
+    Loosens.WHEN_OLDER: lambda before, after: version(after) < version(before),
+    Loosens.WHEN_CHANGED: operator.ne,
+    Loosens.WHEN_REMOVED: lambda _before, _after: False,
+    Loosens.WHEN_ENTRY_REMOVED: lambda before, after: bool(set(before) - set(after)),
+    Loosens.WHEN_ENTRY_ADDED: lambda before, after: bool(set(after) - set(before)),
 }
-"""Key, or its last word -> whether it asks less than before; so does each of them when it is removed."""
+"""Whether a value asks less than the one before; both are there."""
+EMPTY = (ABSENT, None)
+NOTHING = (*EMPTY, [], "")
 
 
-def promises(before: Contract, after: Contract) -> tuple[tuple[Move, ...], tuple[Move, ...]]:
-    """Changed gates, each marked where it asks less than before; and changed words."""
-    old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
-    flats = flat(old), flat(new)
-    found = [replace(move, looser=_looser(move.key, *flats)) for move in moves(old, new)]
-    words = tuple(move for move in found if move.key.split(".")[0] in WORDS)
-    return tuple(move for move in found if move not in words), words
+@dataclass(frozen=True)
+class ContractChanges:
+    """Changed keys, by name: `gates` judge the model or decide what is served, `texts` are read by people."""
+
+    gates: tuple[Move, ...] = ()
+    texts: tuple[Move, ...] = ()
+
+    @property
+    def looser(self) -> tuple[Move, ...]:
+        """Changed gates that ask less than before."""
+        return tuple(move for move in self.gates if move.looser)
+
+    def lines(self, *sections: str) -> list[str]:
+        """`metrics.auc.gate 0.95 -> 0.9`: changed gates of some sections; an item that is new or gone is one line."""
+        moves = [move for move in self.gates if move.key.startswith(tuple(f"{section}." for section in sections))]
+        whole = {
+            move.key.removesuffix("name")
+            for move in moves
+            if move.key.endswith(".name") and None in (move.before, move.after)
+        }
+        return [
+            f"{move.key.removesuffix('.name')} {_change(move)}"
+            for move in moves
+            if move.key.endswith(".name") or not move.key.startswith(tuple(whole))
+        ]
 
 
-def _looser(key: str, old: dict[str, Any], new: dict[str, Any]) -> bool:
-    before, after = old.get(key), new.get(key)
-    name = key.rpartition(".")[2]
-    rule = _gate_rule(key, old) if name == "gate" else LOOSER.get(key) or LOOSER.get(name)
-    if before is None or rule is None or key.startswith(OPTIONS):
+def compare_contracts(before: Contract, after: Contract) -> ContractChanges:
+    """What differs between the contract of the base branch and that of the pull request."""
+    old, new = leaves(before.model_dump(mode="json")), leaves(after.model_dump(mode="json"))
+    gates: list[Move] = []
+    texts: list[Move] = []
+    for path in sorted({*old, *new}):
+        values = old.get(path, ABSENT), new.get(path, ABSENT)
+        if values[0] == values[1] or (values[0] in EMPTY and values[1] in EMPTY):
+            continue  # of a part that is new or gone, its keys tell
+        declared = direction(Contract, path)
+        looser = _is_looser(path, declared, old, new)
+        moves = texts if declared.loosens is Loosens.INFORMS else gates
+        moves.append(Move(".".join(path), *map(shown, values), looser=looser))
+    return ContractChanges(tuple(gates), tuple(texts))
+
+
+def _change(move: Move) -> str:
+    if move.before is None:
+        return "added"
+    return "removed" if move.after is None else f"{move.before} -> {move.after}"
+
+
+def _is_looser(path: KeyPath, declared: Direction, old: Mapping[KeyPath, Any], new: Mapping[KeyPath, Any]) -> bool:
+    before, after = _effective(path, declared, old), _effective(path, declared, new)
+    if declared.loosens in (Loosens.NEVER, Loosens.INFORMS) or before in NOTHING:
         return False
-    return after is None or rule(before, after)
+    return after in NOTHING or _compare(path, declared, old)(before, after)
 
 
-def _gate_rule(key: str, old: dict[str, Any]) -> Callable[[Any, Any], bool]:
-    metric = ".".join(key.split(".")[:2])  # also of `metrics.auc.subgroups.plane.gate`
-    return _less if old.get(f"{metric}.better") == "higher" else _more
+def _compare(path: KeyPath, declared: Direction, old: Mapping[KeyPath, Any]) -> Callable[[Any, Any], bool]:
+    if declared.loosens is Loosens.WHEN_WORSE:
+        return operator.gt if old.get((*path[:2], "better")) == "higher" else operator.lt
+    if declared.loosens is Loosens.WHEN_LATER_CHOICE:
+        return lambda before, after: declared.choices.index(after) > declared.choices.index(before)
+    return LOOSER[declared.loosens]
+
+
+def _effective(path: KeyPath, declared: Direction, contract: Mapping[KeyPath, Any]) -> Any:
+    """The value that counts: the key's own, or what it declares for its absence."""
+    value = contract.get(path, ABSENT)
+    if declared.absent is None or value not in NOTHING:
+        return value
+    instead = declared.absent.counts_as
+    if not isinstance(instead, str):
+        return instead
+    places = ((*path[:depth], *instead.split(".")) for depth in range(len(path) - 1, 0, -1))
+    found = next((contract[place] for place in places if place in contract), None)
+    if isinstance(found, list):  # a range stands for its end on this key's side
+        return found[0 if declared.loosens is Loosens.WHEN_SMALLER else -1]
+    return found

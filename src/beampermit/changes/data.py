@@ -1,14 +1,18 @@
-"""What a pull request changes in data: the outputs that `dvc.lock` and `.dvc` files bind."""
+"""What a pull request changes in data: the outputs that `dvc.lock` and `.dvc` files bind, and the splits' rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from beampermit.changes.base_and_head import Sides
-from beampermit.datasets.bound import Bound, bound, counted
-from beampermit.errors import BadInput
-from beampermit.verdicts.verdict import Verdict
+from beampermit.datasets.bound import Bound, bound
+from beampermit.errors import BadInput, BeampermitError
+from beampermit.project import Project
+from beampermit.verdicts.evidence import SplitChanges
+
+if TYPE_CHECKING:
+    from beampermit.datasets.differences import Difference
 
 LOCK = "dvc.lock"
 
@@ -35,13 +39,30 @@ def data(sides: Sides) -> tuple[Swap, ...]:
     )
 
 
-def rows(verdicts: Iterable[Verdict]) -> dict[str, int]:
-    """Rows of each split as DAT004 counted them; empty where it did not."""
-    evidence = next((verdict.evidence for verdict in verdicts if verdict.id == "DAT004"), {})
-    splits = evidence.get("splits")
-    known = [split for split in splits if isinstance(split, dict)] if isinstance(splits, list) else []
-    counts = {str(split.get("split")): counted(split.get("rows")) for split in known}
-    return {name: count for name, count in counts.items() if count is not None}
+def split_changes(project: Project) -> tuple[SplitChanges, ...]:
+    """How the splits of the work tree differ from the base branch's; empty where that cannot be found out here."""
+    from beampermit.datasets.differences import HERE, differences, version
+
+    try:
+        sides = Sides(project)
+        if sides.fork is None or not data(sides):
+            return ()
+        found = differences(version(project, sides.fork), version(project, HERE))
+    except BeampermitError:
+        return ()  # other interlocks report what is wrong with the data
+    return tuple(summarize(difference) for difference in found if not difference.same)
+
+
+def summarize(difference: Difference) -> SplitChanges:
+    """A difference as a reader sees it: sentences, and small histograms where something changed."""
+    from beampermit.datasets.differences import bars
+
+    before, after = difference.before, difference.after
+    histograms: dict[str, tuple[str, str]] = {}
+    if before and after and not difference.same:
+        for name in sorted(before.signals.keys() & after.signals.keys()):
+            histograms[name] = (bars(before.signals[name].bins), bars(after.signals[name].bins))
+    return SplitChanges(split=difference.split, changes=difference.words, histograms=histograms)
 
 
 def after(sides: Sides) -> dict[str, Bound]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
-
-from beampermit.documents.markdown import exact
 
 ABSENT: Any = object()
 DEEPEST = 32
 MOST = 10_000
+KeyPath = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,12 @@ class Move:
 
 def flat(tree: Any) -> dict[str, Any]:
     """`{"train.epochs": 20, "metrics.auc.gate": 0.98}`: items of a list that have a name are known by it."""
-    return {key: value for (key, value), _ in zip(_walk(tree, "", 0), range(MOST), strict=False)}
+    return {".".join(path): value for path, value in leaves(tree).items()}
+
+
+def leaves(tree: Any) -> dict[KeyPath, Any]:
+    """The same with each key as a path: a name may have a point in it. At most `MOST`."""
+    return dict(itertools.islice(_walk(tree, (), 0), MOST))
 
 
 def moves(before: Any, after: Any) -> tuple[Move, ...]:
@@ -52,13 +58,18 @@ def shown(value: Any) -> str | None:
     return str(value)
 
 
-def _walk(node: Any, key: str, depth: int) -> Iterator[tuple[str, Any]]:
+def exact(value: float) -> str:
+    """A number as it was written, every digit, without exponent: limits and gates are never rounded."""
+    return f"{Decimal(repr(float(value))).normalize():f}"
+
+
+def _walk(node: Any, path: KeyPath, depth: int) -> Iterator[tuple[KeyPath, Any]]:
     named = _named(node)
     if not named or depth > DEEPEST:
-        yield key, node
+        yield path, node
         return
     for name, child in named.items():
-        yield from _walk(child, f"{key}.{name}" if key else str(name), depth + 1)
+        yield from _walk(child, (*path, str(name)), depth + 1)
 
 
 def _named(node: Any) -> dict[Any, Any] | None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from beampermit.cli.output import Folder, console, progress_console, show
+from beampermit.cli.output import Folder, console, show, shown_progress
 
 
 class Format(StrEnum):
@@ -50,9 +50,8 @@ def check(
         _list(chosen, Format.JSON if json_ else format)
         return
     found = Project.find(project.resolve(), base)
-    verdicts = runner.check(
-        found, chosen, fresh=fresh or out is not None, watch=_Progress(format is Format.RICH and not json_)
-    )
+    with shown_progress(format is Format.RICH and not json_) as progress:
+        verdicts = runner.check(found, chosen, fresh=fresh or out is not None, progress=progress)
     if out:
         write_verdicts(out, runner.verdict_file(found, verdicts))
     _print(verdicts, Format.JSON if json_ else format)
@@ -81,20 +80,3 @@ def _print(verdicts: list[Any], format: Format) -> None:
     sys.stdout.write(
         {Format.JSON: render.as_json, Format.MARKDOWN: render.markdown, Format.GITHUB: render.github}[format](verdicts)
     )
-
-
-class _Progress:
-    """One changing line on a terminal: which interlock is being looked at."""
-
-    def __init__(self, wanted: bool):
-        self._console = progress_console()
-        self._status = self._console.status("") if wanted and self._console.is_terminal else None
-
-    def __call__(self, id: str, verdict: Any) -> None:
-        if self._status is None:
-            return
-        if verdict is None:
-            self._status.update(f"looking at {id}")
-            self._status.start()
-        else:
-            self._status.stop()

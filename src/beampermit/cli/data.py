@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from beampermit.cli.output import Folder, Json, console, counted, show
+from beampermit.cli.output import Folder, Json, console, show, shown_progress
 
 app = typer.Typer(no_args_is_help=True, help="Check data, and pull them safely; in any DVC repository.")
 Base = Annotated[str | None, typer.Option(help="Base revision; the pull request's base if not given.")]
@@ -48,8 +48,8 @@ def pull(
     from beampermit.project import Project
 
     found = Repository.of(Project.find(project.resolve(), base))
-    with counted() as watch:
-        pulled = bring(found, targets or (), lambda done, total: watch("objects", done, total))
+    with shown_progress() as progress:
+        pulled = bring(found, targets or (), progress)
     body = {"fetched": pulled.fetched, "present": pulled.present, "changed": list(pulled.changed)}
 
     def text() -> None:
@@ -78,8 +78,8 @@ def request(
     def work(arguments: Sequence[str | Path], folder: Path) -> Any:
         return environment_of(found.root).run(arguments, project=folder)
 
-    with counted() as watch:
-        delivered = ask(found, work, out=out, accept=accept, watch=watch)
+    with shown_progress() as progress:
+        delivered = ask(found, work, out=out, accept=accept, progress=progress)
 
     def text() -> None:
         said = delivered.sidecar
@@ -118,7 +118,6 @@ def diff(
     as_json: Json = False,
 ) -> None:
     """Compare two versions of the dataset: rows, labels, times and signals, in words, numbers and small histograms."""
-    from beampermit.changes import dataset
     from beampermit.datasets.differences import differences, version
     from beampermit.errors import BadInput
     from beampermit.project import Project
@@ -132,7 +131,9 @@ def diff(
 
     def text() -> None:
         if markdown:
-            typer.echo(dataset.markdown(changes, one.name, other.name), nl=False)
+            from beampermit.documents.datasheet import format_differences
+
+            typer.echo(format_differences(changes, one.name, other.name), nl=False)
         else:
             _table(changes, one.name, other.name)
 
@@ -144,7 +145,7 @@ def _table(changes: Any, before: str, after: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from beampermit.changes.dataset import Told
+    from beampermit.changes.data import summarize
 
     screen = console()
     screen.print(f"{before} → {after}", markup=False)
@@ -152,12 +153,12 @@ def _table(changes: Any, before: str, after: str) -> None:
         screen.print(f"\n{change.split}: {'the same' if change.same else ''}", markup=False)
         for word in change.words:
             screen.print(f"  {word}", markup=False)
-        told = Told.of(change)
-        if told.histograms:
+        histograms = summarize(change).histograms
+        if histograms:
             table = Table(box=None, padding=(0, 2))
             for title in ("", before, after):
                 table.add_column(Text(title))
-            for name, both in told.histograms.items():
+            for name, both in histograms.items():
                 table.add_row(Text(name), *(Text(bars) for bars in both))
             screen.print(table)
 

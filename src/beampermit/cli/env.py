@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from beampermit.cli.output import Folder, Json, console, progress_console, show, steps
+from beampermit.cli.output import Folder, Json, console, progress_console, show, shown_progress
 
 app = typer.Typer(no_args_is_help=True, help="Lock, check, install and verify the environment; run commands in it.")
 Variant = Annotated[
@@ -37,8 +37,8 @@ def lock(
 
     root = project.resolve()
     backend = backend_of(root)
-    with steps() as watch:
-        found = backend.lock(root, update=update or (), watch=watch)
+    with shown_progress() as progress:
+        found = backend.lock(root, update=update or (), progress=progress)
     added = write(root, addresses(found)) if record and (root / FILE_NAME).is_file() else ()
     packages = sum(not package.own for package in found.packages)
 
@@ -62,8 +62,8 @@ def relock(
     from beampermit.github.client import Client
     from beampermit.relocking import relock as propose
 
-    with steps() as watch:
-        done = propose(project.resolve(), Client.of_job("no pull request can be opened"), update or (), watch)
+    with shown_progress() as progress:
+        done = propose(project.resolve(), Client.of_job("no pull request can be opened"), update or (), progress)
     words = f"{done.address}: {len(done.changes)} packages moved" if done.address else "nothing moved"
     body = {"pull_request": done.address, "changes": [change.as_json() for change in done.changes]}
     show(body, lambda: console().print(words, markup=False, soft_wrap=True), as_json)
@@ -118,10 +118,10 @@ def install(
         raise BadInput("--shared and --prefix name two places", hint="beampermit env install --help")
     root = project.resolve()
     program = "micromamba" if micromamba else "rattler"
-    with steps() as watch, _opened(bundle) as packages:
+    with shown_progress() as progress, _opened(bundle) as packages:
         backend = choice.chosen(root, variant=variant, bundle=packages, program=program)
         place = installation.shared_prefix(backend.read(root)) if shared else (prefix or prefix_of(root)).absolute()
-        done = installation.install(backend, root, place, reuse=shared, watch=watch)
+        done = installation.install(backend, root, place, reuse=shared, progress=progress)
     installation.announce(done.environment)
     installation.summarise(done, backend)
     body = {
@@ -151,8 +151,8 @@ def bundle(
     """Write all packages of the lock into one folder or tar, for machines without a network."""
     from beampermit.environments import choice
 
-    with steps() as watch:
-        done = choice.bundle(project.resolve(), to, variant=variant, platform=platform, watch=watch)
+    with shown_progress() as progress:
+        done = choice.bundle(project.resolve(), to, variant=variant, platform=platform, progress=progress)
     body = {"bundle": str(done.path), "files": done.files, "bytes": done.size}
     words = f"{done.path}: {done.files} files of packages, {done.size / 2**20:.1f} MiB"
     show(body, lambda: console().print(words, markup=False, soft_wrap=True), as_json)
@@ -257,8 +257,8 @@ def _ask_channels(root: Path) -> None:
         raise BadInput("only the channels of conda locks are asked", file=root, hint="beampermit env check")
     if not (root / backend.lock_file).is_file():
         return  # ENV001 says so
-    with steps() as watch:
-        found = [problem for lock in backend.read(root).all for problem in freshness.online_problems(lock, watch)]
+    with shown_progress() as progress:
+        found = [problem for lock in backend.read(root).all for problem in freshness.online_problems(lock, progress)]
     for problem in found[1:]:
         progress_console().print(f"  also: {problem.message}", markup=False)
     if found:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from beampermit.cli.output import Json, console, progress_console, show
+from beampermit.cli.output import Json, console, progress_console, show, shown_progress
 
 
 def new(
@@ -39,12 +39,13 @@ def new(
 
     answers = complete(parse(answer or []), None if no_input or as_json else ask_on_terminal)
     err = progress_console()
-    with err.status("generating the project") as status:
+    with shown_progress() as progress:
+        progress("generating the project")
         project = generate(
             output_dir,
             answers,
             lock="try" if lock is None else lock,
-            watch=lambda line: status.update(Text(line)),
+            progress=progress,
             warn=lambda line: err.print(Text(line, style="yellow")),
         )
     git = Git(project)

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from beampermit.errors import BeampermitError
+from beampermit.progress import Progress, silent
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
@@ -75,32 +76,26 @@ EVERY = 10.0
 
 
 @contextmanager
-def steps() -> Iterator[Callable[[str], None]]:
-    """Give the function that is told each step, in words."""
-    from rich.text import Text
+def shown_progress(wanted: bool = True) -> Iterator[Progress]:
+    """Show steps on stderr: a spinner or a bar on a terminal, lines in a log."""
+    if not wanted:
+        yield silent
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
+    from rich.progress import Progress as Display
 
     target = progress_console()
     if not target.is_terminal:
         yield _Lines(target)
         return
-    with target.status("") as status:
-        yield lambda words: status.update(Text(words))
-
-
-@contextmanager
-def counted() -> Iterator[Callable[[str, int, int], None]]:
-    """Give the function that is told what is being done, how much of it is done, and of how much."""
-    from rich.markup import escape
-    from rich.progress import Progress
-
-    target = progress_console()
-    if not target.is_terminal:
-        lines = _Lines(target)
-        yield lambda what, done, total: lines(f"{what}: {done} of {total}")
-        return
-    with Progress(console=target, transient=True) as progress:
-        task = progress.add_task("", total=None)
-        yield lambda what, done, total: progress.update(task, description=escape(what), completed=done, total=total)
+    counts = (BarColumn(), MofNCompleteColumn())
+    with (
+        Display(SpinnerColumn(), TextColumn("{task.description}", markup=False), *counts, console=target, transient=True)
+    ) as display:
+        task = display.add_task("", total=None)
+        yield lambda step, done=0, total=0, /: display.update(
+            task, description=step, completed=done, total=total or None
+        )
 
 
 class _Lines:
@@ -111,7 +106,8 @@ class _Lines:
         self._step = ""
         self._next = 0.0
 
-    def __call__(self, words: str) -> None:
+    def __call__(self, step: str, done: int = 0, total: int = 0, /) -> None:
+        words = f"{step}: {done} of {total}" if total else step
         step, now = re.sub(r"\d+", "", words), time.monotonic()
         if not words or (step == self._step and now < self._next):
             return

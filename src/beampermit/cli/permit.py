@@ -30,7 +30,7 @@ def keygen(
     """Make an Ed25519 key pair: permit.key signs permits and stays secret, permit.pub goes into the project."""
     from beampermit.permit import keys
 
-    private, public = keys.generate(out, until)
+    private, public = keys.generate_keys(out, until)
 
     def text() -> None:
         console().print(
@@ -63,7 +63,7 @@ def assemble(
     found = Project.find(project.resolve())
     permit = permits.assemble(
         found,
-        permits.read_folder(verdicts),
+        permits.read_verdict_files(verdicts),
         runner.load(),
         workflow_run(),
         later=runner.put_off(found),
@@ -99,19 +99,19 @@ def sign(
 
     if keyless:
         from beampermit.permit.keyless import sign_keyless
-        from beampermit.permit.sigstores import trust_of
+        from beampermit.permit.sigstores import find_trust
 
         statement = envelope.read_permit(permit, project.resolve())
-        bundle = sign_keyless(statement, trust or trust_of(project.resolve()))
+        bundle = sign_keyless(statement, trust or find_trust(project.resolve()))
         name = permit.name.removesuffix(".json").removesuffix(".dsse")
         target, by = out or permit.with_name(f"{name}.sigstore.json"), {"identity": bundle.identity}
         write_bytes(target, bundle.content)
     else:
         statement = read_statement(permit)
-        key = keys.signing_key(os.environ.get(keys.VARIABLE))
-        keys.must_fit(key, find_root(project.resolve()) / keys.PUBLIC_IN_PROJECT)
+        key = keys.load_signing_key(os.environ.get(keys.VARIABLE))
+        keys.require_matching_key(key, find_root(project.resolve()) / keys.PUBLIC_IN_PROJECT)
         target, by = out or permit.with_suffix(".dsse.json"), {"key": keys.key_id(key.public_key())}
-        write_bytes(target, envelope.seal(statement, key))
+        write_bytes(target, envelope.sign_statement(statement, key))
     summary = {"signed": str(target), "permit": statement.digest, **by}
     show(
         summary,
@@ -148,17 +148,17 @@ def verify(
     from beampermit.git import find_root
     from beampermit.permit import keys, verification
     from beampermit.permit.envelope import read_envelope
-    from beampermit.permit.trusted import public_keys
+    from beampermit.permit.trusted import read_public_keys
 
     _one_of(identity, key, with_identity=caller or trust)
     if identity is not None:
         from beampermit.permit.bundle import Signer, read_bundle
-        from beampermit.permit.sigstores import trust_of
+        from beampermit.permit.sigstores import find_trust
 
         signer = Signer(identity, issuer, caller)
-        permit, by = read_bundle(envelope, signer, trust or trust_of(project.resolve())), {"identity": identity}
+        permit, by = read_bundle(envelope, signer, trust or find_trust(project.resolve())), {"identity": identity}
     else:
-        trusted = public_keys(key or find_root(project.resolve()) / keys.PUBLIC_IN_PROJECT)
+        trusted = read_public_keys(key or find_root(project.resolve()) / keys.PUBLIC_IN_PROJECT)
         signed = read_envelope(envelope, trusted)
         permit, by = signed.statement, {"key": signed.key}
     if name:
@@ -169,7 +169,7 @@ def verify(
         verification.verify_software(permit, software)
     show(
         {"permit": permit.digest, **by, "statement": permit.model_dump(mode="json")},
-        lambda: console().print(verification.description(permit, model)),
+        lambda: console().print(verification.render_permit(permit, model)),
         as_json,
     )
 

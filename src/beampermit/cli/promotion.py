@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from beampermit.cli.output import Folder, Json, KeyFile, console, progress_console, show
+from beampermit.cli.output import Folder, Json, KeyFile, console, show, shown_progress
+from beampermit.progress import Progress
 
 Reason = Annotated[str, typer.Option(help="Why, for the ledger.")]
 
@@ -34,18 +35,18 @@ def promote(
     from beampermit.interlocks import runner
     from beampermit.permit import keys
     from beampermit.permit.envelope import read_envelope
-    from beampermit.permit.trusted import public_keys
+    from beampermit.permit.trusted import read_public_keys
     from beampermit.permit.verification import verify_interlocks
     from beampermit.project import Project
     from beampermit.registry.deployment import deploy
     from beampermit.registry.promotion import Promotion
 
     found = Project.find(project.resolve())
-    signed = read_envelope(permit, public_keys(key or found.path(keys.PUBLIC_IN_PROJECT)), now=datetime.now(UTC))
+    signed = read_envelope(permit, read_public_keys(key or found.path(keys.PUBLIC_IN_PROJECT)), now=datetime.now(UTC))
     verify_interlocks(signed.statement, runner.load())
     test = partial(deploy, found, environment_of(found.root), signed.statement)
-    with opened(found) as (ledger, registry, watch):
-        moved = Promotion(found, ledger, registry, signed, test, watch, branch).run(reason)
+    with opened(found) as (ledger, registry, progress):
+        moved = Promotion(found, ledger, registry, signed, test, progress, branch).run(reason)
     _say(moved, "promoted" if moved.new else "already champion", as_json)
 
 
@@ -101,26 +102,27 @@ def thaw(reason: Reason, project: Folder = Path(), as_json: Json = False) -> Non
 
 
 @contextmanager
-def opened(project: Any) -> Iterator[tuple[Any, Any, Callable[[str], None]]]:
+def opened(project: Any) -> Iterator[tuple[Any, Any, Progress]]:
     """Ledger and registry of a project, and a line of progress on a terminal."""
     from beampermit.registry.ledger import Ledger
     from beampermit.registry.mlflow import Registry, is_new, registry_uri
 
     uri = registry_uri(project.root)
     opening = "make a new registry: some seconds, once" if is_new(uri) else "open the registry"
-    with progress_console().status(opening) as status:
-        yield Ledger(project.git), Registry(uri), status.update
+    with shown_progress() as progress:
+        progress(opening)
+        yield Ledger(project.git), Registry(uri), progress
 
 
 @contextmanager
 def _change(folder: Path) -> Iterator[Any]:
     """What a verb that only writes the ledger needs."""
     from beampermit.project import Project
-    from beampermit.registry.change import Change
+    from beampermit.registry.change import Session
 
     project = Project.find(folder.resolve())
-    with opened(project) as (ledger, registry, watch):
-        yield Change(project.git, ledger, registry, project.contract.model.name, watch)
+    with opened(project) as (ledger, registry, progress):
+        yield Session(project.git, ledger, registry, project.contract.model.name, progress)
 
 
 def _say(moved: Any, done: str, as_json: bool) -> None:
@@ -166,14 +168,14 @@ def reconcile(
     if dry_run:
         _look(found, model, as_json)
         return
-    with opened(found) as (ledger, registry, watch):
+    with opened(found) as (ledger, registry, progress):
         moved: tuple[str, ...] = ()
         if rebuild:
-            from beampermit.registry.models import recover
+            from beampermit.registry.models import fetch_from_dvc
             from beampermit.registry.rebuild import rebuild as register_again
 
-            moved = register_again(ledger, registry, model, partial(recover, found), watch)
-        moved += agree(ledger, registry, model, watch)
+            moved = register_again(ledger, registry, model, partial(fetch_from_dvc, found), progress)
+        moved += agree(ledger, registry, model, progress)
         standing = ledger.champion(model)
 
     def text() -> None:
@@ -185,12 +187,12 @@ def reconcile(
 
 def _look(project: Any, model: str, as_json: bool) -> None:
     """Say what differs; the exit code is 1 where anything does."""
-    from beampermit.registry.mlflow import must_exist, registry_uri
-    from beampermit.registry.reconcile import differences
+    from beampermit.registry.mlflow import require_registry, registry_uri
+    from beampermit.registry.reconcile import find_differences
 
-    must_exist(registry_uri(project.root))
-    with opened(project) as (ledger, registry, watch):
-        found = differences(ledger, registry, model, watch)
+    require_registry(registry_uri(project.root))
+    with opened(project) as (ledger, registry, progress):
+        found = find_differences(ledger, registry, model, progress)
         standing = ledger.champion(model)
 
     def text() -> None:
@@ -216,7 +218,7 @@ def history(
 ) -> None:
     """Print the ledger: what was promoted, rolled back, retired, frozen and thawed, when, by whom and why."""
     from beampermit.project import Project
-    from beampermit.registry.history import table
+    from beampermit.registry.history import render_history
     from beampermit.registry.ledger import Ledger
 
     ledger = Ledger(Project.find(project.resolve()).git)
@@ -225,7 +227,7 @@ def history(
     events = chronicle.events[-last:] if last else chronicle.events
     show(
         [event.model_dump(mode="json") for event in events],
-        lambda: console().print(table(chronicle, last)),
+        lambda: console().print(render_history(chronicle, last)),
         as_json,
     )
 
@@ -240,17 +242,17 @@ def publish(
     as_json: Json = False,
 ) -> None:
     """Publish the documents of a promoted version as a release on GitHub, or complete the one that is there."""
-    from beampermit.github.whom import must_find_client
+    from beampermit.github.whom import require_client
     from beampermit.permit import keys
     from beampermit.permit.envelope import read_envelope
-    from beampermit.permit.trusted import public_keys
+    from beampermit.permit.trusted import read_public_keys
     from beampermit.project import Project
     from beampermit.publishing import publish_version
     from beampermit.registry.ledger import Ledger
 
     found = Project.find(project.resolve())
-    statement = read_envelope(permit, public_keys(key or found.path(keys.PUBLIC_IN_PROJECT))).statement
-    client = must_find_client(found.git)
+    statement = read_envelope(permit, read_public_keys(key or found.path(keys.PUBLIC_IN_PROJECT))).statement
+    client = require_client(found.git)
     done = publish_version(client, Ledger(found.git), statement, documents or permit.parent)
     said = "published" if done.new else "already published"
     line = f"{said}: {done.address}" + (f", sent {', '.join(done.uploaded)}" if done.uploaded else "")

@@ -28,13 +28,13 @@ def apply(
 ) -> None:
     """Let the ruleset on GitHub say what the file says. GITHUB_TOKEN must be that of an administrator."""
     from beampermit.git import Git, find_root
-    from beampermit.github.applying import apply as bring
+    from beampermit.github.applying import apply_ruleset as bring
     from beampermit.github.rulesets import MAIN, read_ruleset
-    from beampermit.github.whom import must_find_client
+    from beampermit.github.whom import require_client
 
     root = find_root(project.resolve())
     ruleset = read_ruleset(file or root / MAIN)
-    client = must_find_client(Git(root), repository or "")
+    client = require_client(Git(root), repository or "")
     found = bring(client, ruleset, dry_run=dry_run)
     said = {"created": "made", "updated": "changed", "unchanged": "stands as the file says"}[found.done]
     would = "would be " if dry_run and found.difference else ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from beampermit.cli.output import Folder, Json, console, show, steps
+from beampermit.cli.output import Folder, Json, console, show, shown_progress
 
 if TYPE_CHECKING:
     from beampermit.project import Project
@@ -41,15 +41,15 @@ def reproduce(
     from beampermit.documents.reproduction import headline, summarise, summarised, text
     from beampermit.processes import ended_by_signals
     from beampermit.project import Project
-    from beampermit.registry.ledger import served
+    from beampermit.registry.ledger import load_champion
     from beampermit.reproduction.environments import fresh, reused
     from beampermit.reproduction.reproduce import reproduce as again
 
     if champion and commit:
         raise typer.BadParameter("the ledger says which commit it is", param_hint="--champion")
     found = Project.find(project.resolve())
-    with ended_by_signals(), steps() as watch, summarised():
-        known = served(found) if champion else None
+    with ended_by_signals(), shown_progress() as progress, summarised():
+        known = load_champion(found) if champion else None
         if champion and known is None:
             nothing = f"no version of {found.contract.model.name} is in service"
             summarise("Nothing to make again", nothing)
@@ -61,11 +61,11 @@ def reproduce(
             found,
             contract,
             chosen,
-            (reused if reuse else fresh)(watch, variant),
+            (reused if reuse else fresh)(progress, variant),
             seeds=_seeds(seeds, contract.reproducibility.seeds),
             digest=known.event.digest if known else "",
             out=out,
-            watch=watch,
+            progress=progress,
         )
     words = "\n".join(filter(None, (known and known.words, text(done))))
     summarise(headline(done), words)

@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from beampermit.contract.dataset import Dataset
+from beampermit.contract.direction import Loosens
 from beampermit.contract.judging import Budget, Evaluation, Metric, Reproducibility
-from beampermit.contract.part import InsidePath, Name, Part, Text
+from beampermit.contract.part import InsidePath, Lines, Name, Part, Prose, Text
 from beampermit.contract.service import Fallback, Monitoring, Operations
 from beampermit.contract.signals import Signals
 from beampermit.contract.software import Environment, Tests
@@ -25,29 +26,29 @@ def _mail(value: str) -> str:
 class Owner(Part):
     """A person who answers for the model."""
 
-    name: Text
-    email: Annotated[str, AfterValidator(_mail)]
+    name: Prose
+    email: Annotated[str, AfterValidator(_mail), Loosens.INFORMS]
     """Where the owner is reached; two owners have different ones (DOC001)."""
-    role: Text = "maintainer"
+    role: Prose = "maintainer"
     """What the owner does for the model."""
 
 
 class Use(Part):
     """What the model is for, and what it is not for."""
 
-    intended: Text
+    intended: Prose
     """What the model is for."""
-    out_of_scope: Text
+    out_of_scope: Prose
     """What it must not be used for."""
-    limitations: tuple[Text, ...] = Field(min_length=1)
+    limitations: Lines = Field(min_length=1)
     """What is known to go wrong; at least one."""
-    users: Text | None = None
+    users: Annotated[Text | None, Loosens.INFORMS] = None
     """Who works with its answers, for the card (DOC002)."""
-    factors: tuple[Text, ...] = ()
+    factors: Lines = ()
     """What changes how well it does: groups of devices, states of the machine, instruments; for the card (DOC002)."""
-    considerations: tuple[Text, ...] = ()
+    considerations: Lines = ()
     """Ethical considerations: who could be harmed by a wrong answer, and how; for the card (DOC002)."""
-    caveats: tuple[Text, ...] = ()
+    caveats: Lines = ()
     """What a user should know besides, and what the owners recommend; for the card (DOC002)."""
 
 
@@ -55,16 +56,16 @@ class Model(Part):
     """Who the model is and where its saved form lies."""
 
     name: Name
-    summary: Text
+    summary: Prose
     """One line for the inventory, the card and the operator."""
-    kind: Text | None = None
+    kind: Annotated[Text | None, Loosens.INFORMS] = None
     """What kind of model it is, and how it is trained; for the card (DOC002)."""
-    references: tuple[Text, ...] = ()
+    references: Lines = ()
     """Papers and other resources, for the card."""
     owners: tuple[Owner, ...] = Field(min_length=1)
     """Who answers for the model."""
     use: Use
-    review_by: date
+    review_by: Annotated[date, Loosens.WHEN_LATER]
     """The day by which the owners look at the model again (DOC004)."""
     path: InsidePath = "model"
     """The folder of the saved model: an MLflow pyfunc directory."""
@@ -75,7 +76,7 @@ class Model(Part):
 class Contract(Part):
     """What a model promises."""
 
-    beampermit: Literal[1]
+    beampermit: Annotated[Literal[1], Loosens.NEVER]
     """Version of this format."""
     model: Model
     environment: Environment = Environment()

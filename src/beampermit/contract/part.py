@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from beampermit.contract.direction import Loosens
+
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)")
 VERSION = re.compile(r"\d{1,6}(\.\d{1,6}){0,3}")
 SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -48,9 +50,11 @@ def version(text: str) -> tuple[int, ...]:
 
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, json_schema_extra={"type": ["number", "string"]})]
 """A duration such as `5s`, `200ms`, `1h`; a bare number is seconds."""
-InsidePath = Annotated[str, AfterValidator(_inside)]
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*([-_][a-z0-9]+)*$", max_length=64)]
+InsidePath = Annotated[str, AfterValidator(_inside), Loosens.NEVER]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*([-_][a-z0-9]+)*$", max_length=64), Loosens.NEVER]
 Text = Annotated[str, Field(min_length=1, max_length=4000)]
+Prose = Annotated[Text, Loosens.INFORMS]
+Lines = Annotated[tuple[Text, ...], Loosens.INFORMS]
 Version = Annotated[str, BeforeValidator(_version)]
 """Numbers with points between them, such as `"535.104"`."""
 Span = tuple[float, float]

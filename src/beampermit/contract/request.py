@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from beampermit.contract import conditions
+from beampermit.contract.direction import Absent, Loosens
 from beampermit.contract.part import Name, Part, Seconds, Span, Text
 
 if TYPE_CHECKING:
@@ -40,9 +41,9 @@ Instant = Annotated[datetime, BeforeValidator(_instant)]
 class Range(Part):
     """From `start` up to, and without, `end`."""
 
-    start: Instant
+    start: Annotated[Instant, Loosens.NEVER]
     """With its time zone: `2026-03-01T08:00:00+01:00`."""
-    end: Instant
+    end: Annotated[Instant, Loosens.NEVER]
     """With its time zone; not in this range any more."""
 
     @model_validator(mode="after")
@@ -57,15 +58,15 @@ class AskedSignal(Part):
     """A signal to bring. An input of the contract is asked for by its name alone."""
 
     name: Name
-    pv: Text | None = None
+    pv: Annotated[Text | None, Loosens.NEVER] = None
     """The PV's name; columns of the device table may stand in it. Of an input, the contract's."""
-    unit: Text | None = None
+    unit: Annotated[Text | None, Loosens.NEVER] = None
     """EGU. Of an input, the contract's."""
-    range: Span | None = None
+    range: Annotated[Span | None, Loosens.WHEN_WIDER] = None
     """DRVL and DRVH. Of an input, the contract's."""
-    shape: tuple[Annotated[int, Field(gt=0)], ...] = ()
+    shape: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Loosens.NEVER] = ()
     """Of one value; empty for a scalar. Of an input, the contract's."""
-    max_age: Seconds | None = None
+    max_age: Annotated[Seconds | None, Loosens.WHEN_LARGER, Absent("gaps.max_age")] = None
     """How old this signal's value may be, where `gaps.max_age` is not right for it."""
 
     @model_validator(mode="before")
@@ -83,9 +84,9 @@ class AskedSignal(Part):
 class Sampling(Part):
     """When there is a row: each `period`, or at each value of the signal `event`."""
 
-    period: Seconds | None = None
+    period: Annotated[Seconds | None, Loosens.NEVER] = None
     """One row each period, counted in UTC from the start of a range."""
-    event: Name | None = None
+    event: Annotated[Name | None, Loosens.NEVER] = None
     """One row for each value of this signal."""
 
     @model_validator(mode="after")
@@ -100,13 +101,13 @@ class Sampling(Part):
 class Gaps(Part):
     """What is done where a signal is not known."""
 
-    max_age: Seconds
+    max_age: Annotated[Seconds, Loosens.WHEN_LARGER]
     """The last value of a signal that is kept on change counts for this long."""
-    worst: Literal["NO_ALARM", "MINOR", "MAJOR", "INVALID"] = "MAJOR"
+    worst: Annotated[Literal["NO_ALARM", "MINOR", "MAJOR", "INVALID"], Loosens.WHEN_LATER_CHOICE] = "MAJOR"
     """The worst severity whose value is used; a value of a worse one is missing."""
-    rows: Literal["drop", "keep"] = "drop"
+    rows: Annotated[Literal["drop", "keep"], Loosens.WHEN_LATER_CHOICE] = "drop"
     """Rows with a missing signal are dropped, or kept with nothing in its place."""
-    longest: Seconds | None = None
+    longest: Annotated[Seconds | None, Loosens.WHEN_LARGER] = None
     """A longer gap in any signal refuses the data."""
 
 
@@ -120,15 +121,15 @@ class Request(Part):
 
     source: Name
     """`simulator`, `files`, `archiver`, or a source that a laboratory adds."""
-    version: Annotated[int, Field(ge=1)] = 1
+    version: Annotated[int, Field(ge=1), Loosens.NEVER] = 1
     """Raised when the request is asked differently."""
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: Annotated[dict[str, Any], Loosens.NEVER] = Field(default_factory=dict)
     """What this source needs to know."""
     signals: tuple[AskedSignal, ...] = Field(default=(), json_schema_extra=_or_a_name)
     """Names of inputs, or signals of their own with PV and unit."""
     ranges: tuple[Range, ...] = ()
     """Times that are asked for; they do not overlap."""
-    conditions: tuple[Text, ...] = ()
+    conditions: Annotated[tuple[Text, ...], Loosens.NEVER] = ()
     """Rows are kept where all of these hold, such as `current > 10 and mode in [3, 4]`; see docs/requests.md."""
     sampling: Sampling | None = None
     gaps: Gaps | None = None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from beampermit.contract.part import InsidePath, Name, Part, Seconds, Text
+from beampermit.contract.direction import Absent, Loosens
+from beampermit.contract.part import InsidePath, Lines, Name, Part, Prose, Seconds, Text
 from beampermit.contract.signals import Severity
 
 
@@ -17,22 +18,22 @@ class Monitoring(Part):
     """Made by the pipeline from the reference split."""
     reference: Name = "validation"
     """The split that limits are made from."""
-    window: Seconds = 3600.0
+    window: Annotated[Seconds, Loosens.NEVER] = 3600.0
     """Length of the live data that are compared."""
-    every: Seconds = 600.0
+    every: Annotated[Seconds, Loosens.WHEN_LARGER] = 600.0
     """How often they are compared."""
-    on_trip: Literal["issue", "propose-limits", "retrain"] = "issue"
+    on_trip: Annotated[Literal["issue", "propose-limits", "retrain"], Loosens.NEVER] = "issue"
     """What a trip starts."""
 
 
 class Fallback(Part):
     """What is served when the model cannot answer."""
 
-    on_invalid: Literal["hold", "default", "invalid"] = "invalid"
+    on_invalid: Annotated[Literal["invalid", "default", "hold"], Loosens.WHEN_LATER_CHOICE] = "invalid"
     """Served at once."""
-    hold_for: Seconds | None = None
+    hold_for: Annotated[Seconds | None, Loosens.WHEN_LARGER, Absent(0.0)] = None
     """How long the last good value is held; then it is not true any more."""
-    then: Literal["default", "invalid"] = "invalid"
+    then: Annotated[Literal["invalid", "default"], Loosens.WHEN_LATER_CHOICE] = "invalid"
     """Served after that."""
 
     @model_validator(mode="after")
@@ -45,28 +46,28 @@ class Fallback(Part):
 class Alarm(Part):
     """An alarm, and what the operator does."""
 
-    condition: Text
+    condition: Prose
     """When the alarm is on."""
-    raised_by: tuple[Text, ...] = ()
+    raised_by: Lines = ()
     """What raises it: `OUTPUT.lolo`, `.low`, `.high`, `.hihi` or `.invalid`, `INPUT.stale`, `drift` (DOC003)."""
-    severity: Severity
+    severity: Annotated[Severity, Loosens.INFORMS]
     """EPICS severity."""
-    meaning: Text
+    meaning: Prose
     """What it says about the machine."""
-    action: tuple[Text, ...] = Field(min_length=1)
+    action: Lines = Field(min_length=1)
     """What the operator does, in order."""
 
 
 class Operations(Part):
     """For the operator at 3 A.M."""
 
-    on_call: Text
+    on_call: Prose
     """Whom to call."""
-    logbook: Text
+    logbook: Prose
     """Where it is written down."""
-    category: Text | None = None
+    category: Annotated[Text | None, Loosens.INFORMS] = None
     """The laboratory's category of these alarms, for JAWS; the model's name where absent."""
-    locations: tuple[Text, ...] = ()
+    locations: Lines = ()
     """The laboratory's names of where they belong, for JAWS."""
     alarms: tuple[Alarm, ...] = Field(min_length=1)
     """Every alarm that the model can raise."""

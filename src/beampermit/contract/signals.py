@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from beampermit.contract.direction import Absent, Loosens
 from beampermit.contract.part import InsidePath, Name, Part, Seconds, Span, Text
 
 Severity = Literal["MINOR", "MAJOR", "INVALID"]
@@ -16,32 +17,32 @@ class Signal(Part):
     """One input or output of the model."""
 
     name: Name
-    source: Literal["pv", "derived", "constant"] = "pv"
+    source: Annotated[Literal["pv", "derived", "constant"], Loosens.NEVER] = "pv"
     """Read from a PV, computed from others, or frozen in training."""
-    pv: Text | None = None
+    pv: Annotated[Text | None, Loosens.NEVER] = None
     """The PV's name; `{device}` and other columns of the device table may stand in it."""
-    value: float | None = None
+    value: Annotated[float | None, Loosens.NEVER] = None
     """The value of a `constant`."""
-    shape: tuple[Annotated[int, Field(gt=0)], ...] = ()
+    shape: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Loosens.NEVER] = ()
     """Of one row; empty for a scalar."""
-    unit: Text
+    unit: Annotated[Text, Loosens.NEVER]
     """EGU; `1` for a pure number."""
-    description: str = ""
-    range: Span
+    description: Annotated[str, Loosens.INFORMS] = ""
+    range: Annotated[Span, Loosens.WHEN_WIDER]
     """DRVL and DRVH: outside, the value is not physics."""
-    expected: Span | None = None
+    expected: Annotated[Span | None, Loosens.WHEN_WIDER] = None
     """LOW and HIGH: outside, a MINOR alarm."""
-    stale_after: Seconds | None = None
+    stale_after: Annotated[Seconds | None, Loosens.WHEN_LARGER] = None
     """Older than this, an input is INVALID."""
-    low: float | None = None
+    low: Annotated[float | None, Loosens.WHEN_SMALLER, Absent("expected")] = None
     """LOW: below, a MINOR alarm."""
-    high: float | None = None
+    high: Annotated[float | None, Loosens.WHEN_LARGER, Absent("expected")] = None
     """HIGH: above, a MINOR alarm."""
-    lolo: float | None = None
+    lolo: Annotated[float | None, Loosens.WHEN_SMALLER] = None
     """LOLO: below, a MAJOR alarm."""
-    hihi: float | None = None
+    hihi: Annotated[float | None, Loosens.WHEN_LARGER] = None
     """HIHI: above, a MAJOR alarm."""
-    default: float | None = None
+    default: Annotated[float | None, Loosens.NEVER] = None
     """Served when nothing better is known."""
 
     @model_validator(mode="after")
@@ -72,7 +73,7 @@ class Signals(Part):
     """In the order of the model's signature."""
     outputs: tuple[Signal, ...] = Field(min_length=1)
     """In the order of the model's signature."""
-    devices: InsidePath | None = None
+    devices: Annotated[InsidePath | None, Loosens.NEVER] = None
     """A CSV table whose columns fill the names of PVs."""
 
     @model_validator(mode="after")

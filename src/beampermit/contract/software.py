@@ -6,30 +6,33 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from beampermit.contract.direction import Loosens
 from beampermit.contract.part import Part, Version
 
 
 class Environment(Part):
     """Where the model's software comes from."""
 
-    backend: Literal["uv", "conda-lock"] = "uv"
+    backend: Annotated[Literal["uv", "conda-lock"], Loosens.NEVER] = "uv"
     """What makes and reads the lock."""
-    platforms: tuple[str, ...] = Field(default=("linux-x86_64",), min_length=1)
+    platforms: Annotated[tuple[str, ...], Field(min_length=1), Loosens.WHEN_ENTRY_REMOVED] = ("linux-x86_64",)
     """Platforms that the lock must cover."""
-    accelerators: tuple[Literal["cpu", "cuda"], ...] = Field(default=("cpu",), min_length=1)
+    accelerators: Annotated[tuple[Literal["cpu", "cuda"], ...], Field(min_length=1), Loosens.WHEN_ENTRY_REMOVED] = (
+        "cpu",
+    )
     """Variants that the lock must cover."""
-    indexes: tuple[str, ...] = ()
+    indexes: Annotated[tuple[str, ...], Loosens.WHEN_ENTRY_ADDED] = ()
     """Package indexes or channels the lock may name; `beampermit env lock --record` writes those it used."""
 
 
 class Gpu(Part):
     """The least GPU that the tests marked `gpu` are to pass on."""
 
-    capability: Version
+    capability: Annotated[Version, Loosens.WHEN_OLDER]
     """Compute capability, such as "7.0"."""
-    driver: Version | None = None
+    driver: Annotated[Version | None, Loosens.WHEN_OLDER] = None
     """Version of the driver, such as "535"."""
-    memory: Annotated[float, Field(gt=0)] | None = None
+    memory: Annotated[float | None, Field(gt=0), Loosens.WHEN_SMALLER] = None
     """MiB in all."""
 
 

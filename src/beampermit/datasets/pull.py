@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir
 from dataclasses import dataclass
@@ -15,10 +15,9 @@ from beampermit.datasets.repository import Kept, Repository, explain
 from beampermit.datasets.verification import manifest_faults
 from beampermit.datasets.workspace import oddities
 from beampermit.errors import BadInput, Failed, several
+from beampermit.progress import Progress, silent
 
 AT_ONCE = 16
-Watcher = Callable[[int, int], None]
-"""Told how many objects are here, of how many."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Pulled:
     changed: tuple[str, ...]
 
 
-def pull(repository: Repository, targets: Iterable[str] = (), watch: Watcher = lambda *_: None) -> Pulled:
+def pull(repository: Repository, targets: Iterable[str] = (), progress: Progress = silent) -> Pulled:
     """Bring the data that `dvc.lock` and `.dvc` files name, all or those of `targets` (paths or stages).
 
     Raises `Failed` for data that are missing or wrong, before the work tree is touched; `Outside` for a remote that
@@ -38,7 +37,7 @@ def pull(repository: Repository, targets: Iterable[str] = (), watch: Watcher = l
     """
     outputs = _chosen(repository, tuple(targets))
     _judge(repository, outputs)
-    fetched, present = _fetch(repository, outputs, watch)
+    fetched, present = _fetch(repository, outputs, progress)
     return Pulled(fetched, present, _checkout(repository, outputs))
 
 
@@ -67,14 +66,14 @@ def _judge(repository: Repository, outputs: list[Kept]) -> None:
         raise Failed(f"nothing was checked out: {several(faults)}", file="dvc.lock", hint="beampermit data check")
 
 
-def _fetch(repository: Repository, outputs: list[Kept], watch: Watcher) -> tuple[int, int]:
+def _fetch(repository: Repository, outputs: list[Kept], progress: Progress) -> tuple[int, int]:
     wanted: dict[tuple[str, str], tuple[str, str | None]] = {}
     for output in outputs:
         for oid, path in repository.objects([output]).items():
             wanted.setdefault((oid, output.hash_name), (path, output.remote))
     needed = [item for item in wanted.items() if not _whole(repository.cached(*item[0]), *item[0])]
     done = len(wanted) - len(needed)
-    watch(done, len(wanted))
+    progress("objects", done, len(wanted))
     if not needed:
         return 0, done
     for name in {remote for _, (_, remote) in needed}:
@@ -88,7 +87,7 @@ def _fetch(repository: Repository, outputs: list[Kept], watch: Watcher) -> tuple
     ):
         for fault in pool.map(lambda item: _bring(repository, Path(folder), *item[0], *item[1]), needed):
             done += 1
-            watch(done, len(wanted))
+            progress("objects", done, len(wanted))
             faults += [fault] if fault else []
     if faults:
         raise Failed(

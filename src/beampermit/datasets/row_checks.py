@@ -39,16 +39,6 @@ def rules(contract: Contract, base_contract: Contract) -> tuple[Signal, ...]:
     return tuple(known.get(signal.name, signal) for signal in contract.signals.inputs if signal.source != "constant")
 
 
-def ranges_changed(contract: Contract, base_contract: Contract) -> list[str]:
-    """Ranges and units that this pull request promises otherwise than the base contract, in words."""
-    before = {signal.name: signal for signal in base_contract.signals.inputs}
-    return [
-        f"{signal.name} from {_span(before[signal.name])} to {_span(signal)}"
-        for signal in contract.signals.inputs
-        if signal.name in before and _span(signal) != _span(before[signal.name])
-    ]
-
-
 def look(table: Table, signals: tuple[Signal, ...], key: tuple[str, ...], target: str) -> Report:
     """Judge one file: one scan that counts rows which keep every promise, a second one of columns that broke one."""
     report = Report(table.split, table.path)

@@ -8,20 +8,19 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from beampermit.errors import BadInput, BeampermitError
 from beampermit.processes import Finished, stop
+from beampermit.progress import Progress, silent
 
 MARK = ".beampermit-demo"
 PROJECT = "bpm-faults"
 IDENTITY = {"name": "Demo Operator", "email": "demo@lab.example"}
-Watcher = Callable[[str], None]
-"""Told of each command before it runs, and of each line it prints."""
 
 
 class UnexpectedError(BeampermitError):
@@ -35,10 +34,10 @@ class Stage:
     """The demo's folder and what is in it."""
 
     root: Path
-    watch: Watcher = field(default=lambda _: None)
+    progress: Progress = silent
 
     @classmethod
-    def prepare(cls, root: Path, watch: Watcher = lambda _: None) -> Stage:
+    def prepare(cls, root: Path, progress: Progress = silent) -> Stage:
         """An empty stage at `root`: what an earlier demo left there is removed, anything else is refused."""
         root = root.resolve()
         if root.exists() and any(root.iterdir()) and not (root / MARK).is_file():
@@ -49,7 +48,7 @@ class Stage:
             shutil.rmtree(root)
         root.mkdir(parents=True)
         (root / MARK).write_text("Made by `beampermit demo`, which removes this folder when it is run again.\n")
-        return cls(root, watch)
+        return cls(root, progress)
 
     @property
     def project(self) -> Path:
@@ -138,7 +137,7 @@ class Stage:
 
         Raises `UnexpectedError` unless it ends in `expect`.
         """
-        self.watch(f"$ {shlex.join(words)}")
+        self.progress(f"$ {shlex.join(words)}")
         where = cwd or (self.project if self.project.is_dir() else self.root)
         start = time.perf_counter()
         with self.log.open("a", encoding="utf-8") as log:
@@ -170,7 +169,7 @@ class Stage:
             for line in child.stdout or ():
                 lines.append(line)
                 log.write(line)
-                self.watch(line.rstrip())
+                self.progress(line.rstrip())
             code = child.wait()
         finally:
             if child.poll() is None:

@@ -6,6 +6,7 @@ Its sections and their questions are those of Mitchell et al., Model Cards for M
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -14,7 +15,9 @@ from beampermit.documents import rendering
 from beampermit.documents.markdown import Markdown, code, prose, visible
 from beampermit.documents.page import drawing, page
 from beampermit.documents.standing import Standing
-from beampermit.verdicts import evidence
+from beampermit.permit.statement import Statement
+from beampermit.verdicts.evidence import Subgroups
+from beampermit.verdicts.verdict import Outcome, Verdict, find_evidence
 
 LICENSES = frozenset(
     (
@@ -24,6 +27,7 @@ LICENSES = frozenset(
     )
 )
 """Licences that the card's readers know; any other is `other` with its name."""
+UNCERTAINTY = ("PRF002", "REP001", "REP002", "REP003")
 FORMATS = {".safetensors": "safetensors", ".onnx": "onnx"}
 
 
@@ -94,10 +98,10 @@ def card_page(known: Standing) -> str:
 
 
 def _card(known: Standing, chart: object, confusion: str) -> Markdown:
-    rows = metrics.compared(known.contract, known.metrics, {}, None)
+    rows = metrics.compare_metrics(known.contract, known.metrics, {}, {})
     named = {row.metric.name for row in rows}
     kinds = {name: value for name, value in known.metrics.items() if name.startswith(metrics.RECALL)}
-    groups = evidence.groups(known.verdicts)
+    groups = find_evidence(known.verdicts, Subgroups) or Subgroups()
     values = {
         "known": known,
         "contract": known.contract,
@@ -111,12 +115,19 @@ def _card(known: Standing, chart: object, confusion: str) -> Markdown:
         "groups": groups,
         "apart": tuple(dict.fromkeys(group.by for group in groups.subgroups)),
         "crossed": _crossed,
-        "uncertainty": evidence.uncertainty(known.verdicts, known.permit),
+        "uncertainty": _uncertainty(known.verdicts, known.permit),
         "plots": known.plots,
         "chart": chart,
         "confusion": confusion,
     }
     return rendering.join(rendering.blocks("card.md.j2", values))
+
+
+def _uncertainty(verdicts: Iterable[Verdict], permit: Statement | None) -> dict[str, str]:
+    """Id -> reason of passed interlocks that say how far a number can be trusted; those given, else the permit's."""
+    reasons = {verdict.id: verdict.reason for verdict in permit.predicate.verdicts} if permit else {}
+    reasons |= {verdict.id: verdict.reason for verdict in verdicts if verdict.outcome is Outcome.PASSED}
+    return {id: reasons[id] for id in UNCERTAINTY if id in reasons}
 
 
 def _missing(key: str) -> Markdown:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from beampermit.changes.data import summarize
 from beampermit.contract.dataset import About, Split
 from beampermit.datasets import lineage
-from beampermit.datasets.differences import bars
+from beampermit.datasets.differences import Difference, bars
 from beampermit.datasets.labels import annotations, review
 from beampermit.datasets.lineage import Pedigree
 from beampermit.datasets.profile import Profile, Shape, profile
@@ -93,6 +94,12 @@ class Sheet:
 
     def _made(self, draw: Callable[[str], Markdown]) -> Markdown:
         return rendering.join(rendering.blocks("datasheet.md.j2", {"sheet": self, "bars": bars, "drawing": draw}))
+
+
+def format_differences(differences: Iterable[Difference], before: str, after: str) -> Markdown:
+    """Two versions of a dataset side by side."""
+    splits = tuple(map(summarize, differences))
+    return rendering.join(rendering.blocks("data_diff.md.j2", {"splits": splits, "before": before, "after": after}))
 
 
 def datasheet(project: Project) -> Sheet:

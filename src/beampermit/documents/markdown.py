@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from decimal import Decimal
 
 ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
 UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -147,11 +146,6 @@ def number(value: float, digits: int = 5) -> str:
     places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
     rounded = f"{value:.{places}f}"
     return rounded.rstrip("0").rstrip(".") if "." in rounded else rounded
-
-
-def exact(value: float) -> str:
-    """A number as it was written, every digit, without exponent: limits and gates are never rounded."""
-    return f"{Decimal(repr(float(value))).normalize():f}"
 
 
 def signed(value: float) -> str:

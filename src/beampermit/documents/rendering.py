@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
+from beampermit.changes.flat import exact
 from beampermit.datasets.bound import Bound
 from beampermit.documents import markdown
 from beampermit.documents.markdown import Markdown
@@ -87,7 +88,7 @@ def _environment() -> Any:
         "block": markdown.block,
         "link": markdown.link,
         "number": markdown.number,
-        "exact": markdown.exact,
+        "exact": exact,
         "signed": markdown.signed,
         "size": markdown.size,
         "duration": markdown.duration,

@@ -16,23 +16,24 @@ from beampermit import __version__
 from beampermit.changes import metrics
 from beampermit.changes.base_and_head import Sides
 from beampermit.changes.contract_changes import promises
-from beampermit.changes.data import Swap, data, rows
-from beampermit.changes.dataset import Told, evidence
+from beampermit.changes.data import Swap, data
 from beampermit.changes.flat import Move
-from beampermit.changes.metrics import Champion, Compared
+from beampermit.changes.metrics import MetricComparison
 from beampermit.changes.packages import packages
 from beampermit.changes.settings import settings
 from beampermit.contract import FILE_NAME, Contract, parse_contract
 from beampermit.documents import rendering, standing
 from beampermit.documents.charts import Plots
-from beampermit.documents.markdown import Markdown
+from beampermit.documents.markdown import Markdown, signed
 from beampermit.documents.page import page
 from beampermit.errors import BadInput
-from beampermit.github.event import head
+from beampermit.github.event import pull_request_head
 from beampermit.project import Project
 from beampermit.reading import first_fault, parse_json
 from beampermit.record import Count, Record
+from beampermit.verdicts.evidence import Champion, Comparison, RowChecks, SplitChanges
 from beampermit.verdicts.merge import ICONS, MergedVerdicts, merge_verdict_files, merge_verdicts
+from beampermit.verdicts.verdict import find_evidence
 
 STEPS = ((2_000, 20_000), (500, 4_000), (100, 1_000), (20, 200))
 """Rows of a list and characters of a text, generous first."""
@@ -136,11 +137,11 @@ class Report(Record):
     name: str
     judged: MergedVerdicts
     commit: Commit
-    head: Commit
+    pull_request_head: Commit
     tree: Commit
     base: Commit | None
     notes: tuple[str, ...] = ()
-    metrics: tuple[Compared, ...] = ()
+    metrics: tuple[MetricComparison, ...] = ()
     others: dict[str, float] = Field(default={})
     kinds: dict[str, tuple[float, float | None]] = Field(default={})
     champion: Champion | None = None
@@ -148,7 +149,7 @@ class Report(Record):
     words: tuple[Move, ...] = ()
     data: tuple[Swap, ...] = ()
     rows: dict[str, Count] = Field(default={})
-    changes: tuple[Told, ...] = ()
+    changes: tuple[SplitChanges, ...] = ()
     settings: dict[str, tuple[Move, ...]] = Field(default={})
     packages: tuple[Move, ...] = ()
     watched: tuple[str, ...] = ()
@@ -209,7 +210,7 @@ class Report(Record):
             "missing": list(self.judged.missing),
             "unread": list(self.judged.unread),
             "metrics": {row.metric.name: row.value for row in self.metrics},
-            "data_changed": {told.split: list(told.words) for told in self.changes},
+            "data_changed": {split.split: list(split.changes) for split in self.changes},
             "gates_changed": [move.key for move in self.gates],
             "problems": [str(problem.error) for problem in self.problems],
         }
@@ -224,12 +225,23 @@ class Report(Record):
         return {
             "report": self,
             "judged": self.judged,
+            "change": _change,
             "chart": chart,
             "confusion": confusion,
             "icons": ICONS,
             "titles": TITLES,
             "version": __version__,
         }
+
+
+def _change(row: MetricComparison, other: float | None) -> str:
+    """Such as `+0.012 better`, in this metric's direction; nothing where a side is absent."""
+    if row.value is None or other is None:
+        return ""
+    if row.value == other:
+        return "same"
+    direction = "better" if (row.value > other) == (row.metric.better == "higher") else "worse"
+    return f"{signed(row.value - other)} {direction}"
 
 
 def kept(found: Report) -> Report:
@@ -279,7 +291,9 @@ def gather(project: Project, folder: Path, expected: Mapping[str, str]) -> Repor
         )
     here = problems.tried(lambda: standing.metrics(project, contract), {}) if contract else {}
     base = standing.base_metrics(project, _contract_on_base(project) or contract) if contract else {}
-    champion = metrics.champion(found.verdicts)
+    comparison = find_evidence(found.verdicts, Comparison)
+    champion = comparison and comparison.champion
+    rows = find_evidence(found.verdicts, RowChecks) or RowChecks()
     base_contract = _contract_on_base(project) or contract
     named = {metric.name for metric in base_contract.metrics} if base_contract else set()
     gates, words = _promises(sides, contract)
@@ -288,11 +302,13 @@ def gather(project: Project, folder: Path, expected: Mapping[str, str]) -> Repor
             name=contract.model.name if contract else project.root.name,
             judged=_without_evidence(found),
             commit=commit,
-            head=head() or commit,
+            head=pull_request_head() or commit,
             tree=project.git.work_tree(),
             base=project.base,
             notes=tuple(notes),
-            metrics=metrics.compared(base_contract, here, base, champion) if base_contract else (),
+            metrics=metrics.compare_metrics(base_contract, here, base, champion.metrics if champion else {})
+            if base_contract
+            else (),
             others={
                 name: value for name, value in here.items() if name not in named and not name.startswith(metrics.RECALL)
             },
@@ -305,8 +321,8 @@ def gather(project: Project, folder: Path, expected: Mapping[str, str]) -> Repor
             gates=gates,
             words=words,
             data=problems.tried(lambda: data(sides), ()),
-            rows=rows(found.verdicts),
-            changes=evidence(found.verdicts),
+            rows={split.split: split.rows for split in rows.splits},
+            changes=rows.changes,
             settings=problems.tried(lambda: settings(sides), {}),
             packages=problems.tried(lambda: packages(sides), ()),
             watched=tuple(path for path in sides.touched() if path.startswith(WATCHED)),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from beampermit.changes.flat import exact
 from beampermit.contract import Contract
 from beampermit.contract.alarms import unanswered
 from beampermit.contract.causes import causes, limits
 from beampermit.documents import rendering
-from beampermit.documents.markdown import Markdown, duration, exact
+from beampermit.documents.markdown import Markdown, duration
 from beampermit.documents.page import page
 from beampermit.documents.standing import Standing
 

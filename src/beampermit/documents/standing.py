@@ -23,7 +23,7 @@ from beampermit.project import Project
 from beampermit.reading import parse_toml, read_json
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
-from beampermit.verdicts import evidence
+from beampermit.verdicts.merge import read_verdict_folder
 from beampermit.verdicts.verdict import Verdict
 
 Read = TypeVar("Read")
@@ -124,7 +124,7 @@ def standing(project: Project, permit: Path | None = None, verdicts: Path | None
         license=_license(project),
         row=row,
         devices=devices,
-        verdicts=evidence.read(verdicts, commit) if verdicts else (),
+        verdicts=read_verdict_folder(verdicts, commit) if verdicts else (),
     )
 
 

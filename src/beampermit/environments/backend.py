@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-Watch = Callable[[str], None]
-"""Told in a few words what is being done, for a person who waits."""
+from beampermit.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,7 @@ class Backend(Protocol):
         """Whether the folder is written for this backend."""
         ...
 
-    def lock(self, root: Path, *, update: Sequence[str] = (), watch: Watch) -> Lock:
+    def lock(self, root: Path, *, update: Sequence[str] = (), progress: Progress) -> Lock:
         """Solve and write the lock; packages in `update` may move, others stay where they can.
 
         Raises `Failed` where there is no solution, `Outside` where an index cannot be reached.
@@ -183,7 +182,7 @@ class Backend(Protocol):
         """Where the lock no longer is a solution of the specification, found without solver and network."""
         ...
 
-    def install(self, root: Path, prefix: Path, *, cached: bool = True, watch: Watch) -> None:
+    def install(self, root: Path, prefix: Path, *, cached: bool = True, progress: Progress) -> None:
         """Make the environment at `prefix` what the lock says; from files fetched anew where `cached` is False.
 
         Raises `Failed` or `Outside`.

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from beampermit.environments.backend import Lock, Watch
+from beampermit.environments.backend import Lock
 from beampermit.errors import BadInput, Outside
 from beampermit.files import replacing, write_text
+from beampermit.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Bundled:
     size: int
 
 
-def write(lock: Lock, files: Mapping[str, Path], to: Path, watch: Watch) -> Bundled:
+def write(lock: Lock, files: Mapping[str, Path], to: Path, progress: Progress) -> Bundled:
     """Write `files` (path in the bundle -> file, hashed by whoever names it) to a folder or tar, the lock beside them.
 
     `to` is a tar by its ending; a file that is there already is not copied again: who installs hashes it. Raises
@@ -34,10 +35,10 @@ def write(lock: Lock, files: Mapping[str, Path], to: Path, watch: Watch) -> Bund
         size = sum(file.stat().st_size for file in files.values())
         if to.suffix == ".tar":
             with tempfile.TemporaryDirectory(dir=_existing(to.parent)) as folder, replacing(to) as temporary:
-                _fill(Path(folder), lock, files, watch)
+                _fill(Path(folder), lock, files, progress)
                 _pack(Path(folder), temporary)
         else:
-            _fill(to, lock, files, watch)
+            _fill(to, lock, files, progress)
     except OSError as error:
         raise Outside(f"the bundle cannot be written: {error.strerror}", file=to) from None
     return Bundled(to, len(files), size)
@@ -63,9 +64,9 @@ def opened(path: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _fill(folder: Path, lock: Lock, files: Mapping[str, Path], watch: Watch) -> None:
+def _fill(folder: Path, lock: Lock, files: Mapping[str, Path], progress: Progress) -> None:
     for number, (name, file) in enumerate(files.items(), 1):
-        watch(f"copying files: {number} of {len(files)}")
+        progress(f"copying files: {number} of {len(files)}")
         target = folder / name
         if target.is_file() and target.stat().st_size == file.stat().st_size:
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from beampermit.environments.backend import Backend, Lock, Watch
+from beampermit.environments.backend import Backend, Lock
 from beampermit.environments.bundle import Bundled, write
 from beampermit.environments.conda_lock import CondaLock
 from beampermit.environments.conda_lock import packages as conda
@@ -13,6 +13,7 @@ from beampermit.environments.conda_lock.channels import current_platform
 from beampermit.environments.platforms import current
 from beampermit.environments.uv import Uv, files
 from beampermit.errors import BadInput
+from beampermit.progress import Progress
 from beampermit.reading import decode
 
 BACKENDS: tuple[Backend, ...] = (CondaLock(), Uv())
@@ -52,13 +53,13 @@ def chosen(root: Path, *, variant: str = "", bundle: Path | None = None, program
     return Uv(variant=variant, bundle=bundle)
 
 
-def bundle(root: Path, to: Path, *, variant: str = "", platform: str | None = None, watch: Watch) -> Bundled:
+def bundle(root: Path, to: Path, *, variant: str = "", platform: str | None = None, progress: Progress) -> Bundled:
     """Write what the lock of the project needs on a platform (this machine's if None) to a folder or tar."""
     backend = chosen(root, variant=variant)
     lock = backend.read(root)
     if isinstance(backend, CondaLock):
-        return write(lock, conda.bundled(lock, platform or current_platform(), watch), to, watch)
-    return write(lock, files.bundled(lock, root, platform or current(), watch), to, watch)
+        return write(lock, conda.bundled(lock, platform or current_platform(), progress), to, progress)
+    return write(lock, files.bundled(lock, root, platform or current(), progress), to, progress)
 
 
 def lock_of(root: Path, named: str, *, file: str = "") -> Lock | None:

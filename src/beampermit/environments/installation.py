@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from beampermit.digest import digest_bytes
-from beampermit.environments.backend import Backend, Lock, Problem, Watch
+from beampermit.environments.backend import Backend, Lock, Problem
 from beampermit.environments.conda_lock import install as conda
 from beampermit.environments.environment import STAMP, VARIABLE, Environment, stamp_of
 from beampermit.environments.installed import describe, distributions, site_packages, strays
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.files import write_text
+from beampermit.progress import Progress
 
 LEFTOVERS = {"bin", "lib", "lib64", "include", "share", "etc", "Scripts", "Lib", "Include"}
 LEFTOVERS |= {"pyvenv.cfg", ".gitignore", ".lock", "CACHEDIR.TAG", STAMP}
@@ -42,7 +43,7 @@ def shared_prefix(lock: Lock) -> Path:
     return _cache() / "environments" / "-".join(filter(None, words))
 
 
-def install(backend: Backend, root: Path, prefix: Path, *, reuse: bool = False, watch: Watch) -> Installation:
+def install(backend: Backend, root: Path, prefix: Path, *, reuse: bool = False, progress: Progress) -> Installation:
     """Make the environment at `prefix` the lock of the project at `root`.
 
     With `reuse`, an environment that was completed from the same lock is taken as it is. The stamp is written last,
@@ -54,11 +55,11 @@ def install(backend: Backend, root: Path, prefix: Path, *, reuse: bool = False, 
         raise BadInput("environments are not built on Windows", hint="wsl, and the same command in it")
     began = time.monotonic()
     lock = backend.read(root)
-    with _alone(prefix, watch):
+    with _alone(prefix, progress):
         there = _complete(prefix, lock)
         try:
             if not (reuse and there):
-                _build(backend, root, prefix, lock, watch)
+                _build(backend, root, prefix, lock, progress)
         except OSError as error:
             raise Outside(f"nothing can be written there: {error.strerror}", file=prefix) from None
     packages = sum(1 for _ in prefix.glob("lib/python*/site-packages/*.dist-info"))
@@ -93,18 +94,18 @@ def summarise(done: Installation, backend: Backend) -> bool:
     return True
 
 
-def _build(backend: Backend, root: Path, prefix: Path, lock: Lock, watch: Watch) -> None:
+def _build(backend: Backend, root: Path, prefix: Path, lock: Lock, progress: Progress) -> None:
     _clear(prefix)
     (prefix / STAMP).unlink(missing_ok=True)
-    backend.install(root, prefix, watch=watch)
-    problems = _compared(backend, prefix, lock, watch)
+    backend.install(root, prefix, progress=progress)
+    problems = _compared(backend, prefix, lock, progress)
     for cached in (True, False):
         if problems:
             # What uv installs it takes for good: only from nothing, and at last without its cache, is it made anew.
-            watch(f"{problems[0].message}: building it from nothing")
+            progress(f"{problems[0].message}: building it from nothing")
             shutil.rmtree(prefix)
-            backend.install(root, prefix, cached=cached, watch=watch)
-            problems = _compared(backend, prefix, lock, watch)
+            backend.install(root, prefix, cached=cached, progress=progress)
+            problems = _compared(backend, prefix, lock, progress)
     if problems:
         raise Failed(
             f"what was installed is not the lock: {problems[0].message}", file=lock.file, hint="beampermit env lock"
@@ -112,8 +113,8 @@ def _build(backend: Backend, root: Path, prefix: Path, lock: Lock, watch: Watch)
     write_text(prefix / STAMP, lock.stamp + "\n")
 
 
-def _compared(backend: Backend, prefix: Path, lock: Lock, watch: Watch) -> tuple[Problem, ...]:
-    watch("comparing what is installed with the lock")
+def _compared(backend: Backend, prefix: Path, lock: Lock, progress: Progress) -> tuple[Problem, ...]:
+    progress("comparing what is installed with the lock")
     return backend.installed(lock, prefix)
 
 
@@ -151,7 +152,7 @@ def _sound(prefix: Path) -> bool:
 
 
 @contextmanager
-def _alone(prefix: Path, watch: Watch) -> Iterator[None]:
+def _alone(prefix: Path, progress: Progress) -> Iterator[None]:
     """Jobs that build the same environment at once wait for one builder; a killed one lets go."""
     from filelock import FileLock, Timeout
 
@@ -162,7 +163,7 @@ def _alone(prefix: Path, watch: Watch) -> Iterator[None]:
         try:
             turn.acquire(timeout=0)
         except Timeout:
-            watch("waiting for another job that builds this environment")
+            progress("waiting for another job that builds this environment")
             turn.acquire()
     except OSError as error:
         raise Outside(f"nothing can be written in {folder}: {error.strerror}") from None

@@ -16,6 +16,7 @@ from beampermit.generation.answers import complete
 from beampermit.generation.template import template_folder
 from beampermit.git import Git
 from beampermit.processes import run
+from beampermit.progress import Progress, silent
 
 
 def generate(
@@ -23,7 +24,7 @@ def generate(
     answers: Mapping[str, str],
     *,
     lock: bool | Literal["try"] = False,
-    watch: Callable[[str], None] = lambda _: None,
+    progress: Progress = silent,
     warn: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Make a project in a new folder of `output_dir`, called after its slug; give the folder.
@@ -45,7 +46,7 @@ def generate(
         with tempfile.TemporaryDirectory(dir=output_dir, prefix=".beampermit-new-") as temporary:
             project = _render(Path(temporary), full, warn)
             if lock:
-                _lock(project, watch, None if lock is True else warn)
+                _lock(project, progress, None if lock is True else warn)
             project.rename(target)
     except OSError as error:
         raise BadInput(f"no project can be written: {error.strerror}", file=target) from None
@@ -66,13 +67,13 @@ def _render(folder: Path, answers: dict[str, str], warn: Callable[[str], None]) 
     return folder / answers["project_slug"]
 
 
-def _lock(project: Path, watch: Callable[[str], None], warn: Callable[[str], None] | None) -> None:
+def _lock(project: Path, progress: Progress, warn: Callable[[str], None] | None) -> None:
     """Lock the environment and say so in the contract, as a commit of its own where there can be commits.
 
     Where that fails and somebody is there to `warn`, the project stays without a lock.
     """
     try:
-        found = backend_of(project).lock(project, watch=watch)
+        found = backend_of(project).lock(project, progress=progress)
     except (Outside, Failed) as error:
         if warn is None:
             raise

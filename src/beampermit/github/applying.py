@@ -24,7 +24,7 @@ class Applied:
     difference: str
 
 
-def apply(client: Client, ruleset: Ruleset, *, dry_run: bool = False) -> Applied:
+def apply_ruleset(client: Client, ruleset: Ruleset, *, dry_run: bool = False) -> Applied:
     """Let GitHub hold what `ruleset` says, found there by its name.
 
     Raises `BadInput` for a token that may not, or a ruleset that GitHub does not accept; `Outside`.

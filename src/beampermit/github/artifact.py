@@ -11,7 +11,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from beampermit.errors import BadInput
-from beampermit.github.client import Artifact, Client, Refused, understood
+from beampermit.github.client import Artifact, Client, Refused, parse_answer
 
 if TYPE_CHECKING:
     from zipfile import ZipFile, ZipInfo
@@ -32,7 +32,7 @@ def member(client: Client, run: int, artifact: str, name: str, others: re.Patter
     found = [
         one
         for raw in client.pages(f"/actions/runs/{run}/artifacts", "artifacts", name=artifact)
-        if (one := understood(Artifact, raw)).name == artifact
+        if (one := parse_answer(Artifact, raw)).name == artifact
     ]
     if not found:
         raise BadInput(f"run {run} has no artifact {artifact!r}", hint="look in the run for the job that ended early")

@@ -258,11 +258,11 @@ class Client:
         except httpx.TransportError as error:
             if method == "POST":
                 raise Unsure(
-                    f"no answer came from {self.api} to {method} {path_of(address)}: {_words(error)}"
+                    f"no answer came from {self.api} to {method} {path_of(address)}: {_one_line(error)}"
                 ) from None
             raise _Again(self._silent(error)) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Outside(f"GitHub cannot be asked at {self.api}: {_words(error)}") from None
+            raise Outside(f"GitHub cannot be asked at {self.api}: {_one_line(error)}") from None
         return self._judged(Reply(method, address, found, content))
 
     def _judged(self, reply: Reply) -> Reply:
@@ -283,7 +283,7 @@ class Client:
 
     def _silent(self, error: Exception) -> Outside:
         return Outside(
-            f"GitHub cannot be reached at {self.api}: {_words(error)}",
+            f"GitHub cannot be reached at {self.api}: {_one_line(error)}",
             hint="run it again; GITHUB_API_URL names the API",
         )
 
@@ -312,7 +312,7 @@ def _hint(status: int) -> str:
     return "run the same command again; githubstatus.com says how GitHub is" if status >= 500 else ""
 
 
-def _words(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -337,18 +337,18 @@ class Comment(Answer):
     html_url: str
 
 
-class Fork(Answer):
+class Repository(Answer):
     """A repository, `OWNER/NAME`."""
 
     full_name: str
 
 
-class Side(Answer):
+class Head(Answer):
     """A branch and the commit it is on; the repository is None where it was deleted."""
 
     sha: str
     ref: str
-    repo: Fork | None
+    repo: Repository | None
 
 
 class Pull(Answer):
@@ -357,7 +357,7 @@ class Pull(Answer):
     number: int
     state: str
     locked: bool
-    head: Side
+    head: Head
 
 
 class Run(Answer):
@@ -369,7 +369,7 @@ class Run(Answer):
     conclusion: str | None
     head_sha: str
     head_branch: str | None
-    head_repository: Fork | None
+    head_repository: Repository | None
 
 
 class Artifact(Answer):
@@ -384,7 +384,7 @@ class Artifact(Answer):
 Kind = TypeVar("Kind", bound=Answer)
 
 
-def understood(kind: type[Kind], value: Any) -> Kind:
+def parse_answer(kind: type[Kind], value: Any) -> Kind:
     """`value` as one of these. Raises `Outside` that names what is not as it should be."""
     try:
         return kind.model_validate(value)

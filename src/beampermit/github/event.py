@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from beampermit.errors import BadInput
-from beampermit.github.client import Client, Run, understood
+from beampermit.github.client import Client, Run, parse_answer
 from beampermit.reading import read_json
 
 NOTHING = 40 * "0"
 """What GitHub sends for a commit that is not there: a branch that is new has no `before`."""
 
 
-def head(environment: Mapping[str, str] = os.environ) -> str | None:
+def pull_request_head(environment: Mapping[str, str] = os.environ) -> str | None:
     """The head commit of the pull request that this run is for, which is not what it checked out; None elsewhere."""
     if environment.get("GITHUB_EVENT_NAME") not in ("pull_request", "pull_request_target"):
         return None
@@ -83,16 +83,16 @@ def _repository(full_name: str, default_branch: str = "main") -> dict[str, Any]:
     }
 
 
-def run(client: Client, number: int, environment: Mapping[str, str] = os.environ) -> Run:
+def load_run(client: Client, number: int, environment: Mapping[str, str] = os.environ) -> Run:
     """Run `number`; of the event that started this job where that is it, without asking. Raises `Outside`."""
     if environment.get("GITHUB_EVENT_NAME") == "workflow_run":
         told = _payload(environment).get("workflow_run")
         if isinstance(told, Mapping) and told.get("id") == number:
-            return understood(Run, told)
-    return understood(Run, client.get(f"/actions/runs/{number}"))
+            return parse_answer(Run, told)
+    return parse_answer(Run, client.get(f"/actions/runs/{number}"))
 
 
-def pull_number(environment: Mapping[str, str] = os.environ) -> int | None:
+def pull_request_number(environment: Mapping[str, str] = os.environ) -> int | None:
     """The pull request that this job runs for; None elsewhere."""
     found = _payload(environment).get("number")
     wanted = environment.get("GITHUB_EVENT_NAME") == "pull_request"

@@ -87,7 +87,7 @@ class Protection:
             yield f"{', '.join(self.bypass)} may bypass its rules"
 
 
-def look(client: Client, branch: str) -> Protection:
+def load_protection(client: Client, branch: str) -> Protection:
     """Ask GitHub what holds on `branch`.
 
     Raises `Failed` where GitHub's answer is no clear one, `Outside` where there is none.

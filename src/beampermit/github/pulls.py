@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from beampermit.errors import Outside
-from beampermit.github.client import Client, Pull, Refused, Run, Unsure, understood
+from beampermit.github.client import Client, Pull, Refused, Run, Unsure, parse_answer
 
 
-def pull(client: Client, number: int) -> Pull:
+def load_pull_request(client: Client, number: int) -> Pull:
     """Pull request `number`. Raises `Outside`."""
-    return understood(Pull, client.get(f"/pulls/{number}"))
+    return parse_answer(Pull, client.get(f"/pulls/{number}"))
 
 
-def pulls_of(client: Client, run: Run) -> list[Pull]:
+def find_pull_requests(client: Client, run: Run) -> list[Pull]:
     """The open pull requests that are now at the head that `run` judged: from that repository, branch and commit.
 
     GitHub names the head of a run truly, whatever the code in it did; it names no pull request for forks.
@@ -19,11 +19,11 @@ def pulls_of(client: Client, run: Run) -> list[Pull]:
     if run.head_repository is None or run.head_branch is None:
         return []
     owner = run.head_repository.full_name.split("/")[0]
-    found = (understood(Pull, one) for one in client.pages("/pulls", state="open", head=f"{owner}:{run.head_branch}"))
+    found = (parse_answer(Pull, one) for one in client.pages("/pulls", state="open", head=f"{owner}:{run.head_branch}"))
     return [one for one in found if one.state == "open" and _is_head(one, run)]
 
 
-def propose(client: Client, *, branch: str, base: str, title: str, body: str) -> str:
+def open_pull_request(client: Client, *, branch: str, base: str, title: str, body: str) -> str:
     """Ask that `branch` be merged into `base`, or bring the pull request that asks so up to date; give its address.
 
     Raises `Outside`.
@@ -52,4 +52,4 @@ def _there(client: Client, branch: str, base: str) -> int | None:
     """The number of the open pull request of this repository's branch."""
     owner = client.repository.split("/")[0]
     found = client.pages("/pulls", state="open", head=f"{owner}:{branch}", base=base)
-    return next((understood(Pull, one).number for one in found), None)
+    return next((parse_answer(Pull, one).number for one in found), None)

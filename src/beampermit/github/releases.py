@@ -9,7 +9,7 @@ from typing import Any
 
 from beampermit.digest import digest_file
 from beampermit.errors import Conflict, Outside
-from beampermit.github.client import Answer, Client, Refused, Unsure, understood
+from beampermit.github.client import Answer, Client, Refused, Unsure, parse_answer
 
 TRIES = 3
 """So often it is looked whether what was sent without an answer arrived."""
@@ -152,4 +152,4 @@ def _same(asset: Asset, file: Path) -> bool:
 def _standing(body: Any) -> Standing:
     if isinstance(body, dict) and isinstance(body.get("assets"), list):
         body = {**body, "assets": tuple(body["assets"])}
-    return understood(Standing, body)
+    return parse_answer(Standing, body)

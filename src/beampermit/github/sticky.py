@@ -17,7 +17,7 @@ from pathlib import Path
 
 from beampermit.errors import BadInput, Outside
 from beampermit.files import write_text
-from beampermit.github.client import Client, Comment, Refused, Unsure, understood
+from beampermit.github.client import Client, Comment, Refused, Unsure, parse_answer
 from beampermit.processes import run
 
 TITLE = "beampermit"
@@ -159,7 +159,7 @@ class Sticky:
             return None
         body = {"body": signed(report, mark, self.title)}
         try:
-            made = understood(Comment, self.client.post(f"/issues/{self.number}/comments", body))
+            made = parse_answer(Comment, self.client.post(f"/issues/{self.number}/comments", body))
         except Unsure:
             return None  # looking is what comes next anyhow
         if not self._is_ours(made):
@@ -228,7 +228,7 @@ class Sticky:
     def _pages(self) -> Iterator[list[Comment]]:
         """Ours, page by page: GitHub lists the oldest first."""
         for page in self.client.by_page(f"/issues/{self.number}/comments"):
-            comments = (understood(Comment, one) for one in page)
+            comments = (parse_answer(Comment, one) for one in page)
             yield [one for one in comments if self._is_ours(one)]
 
     def _is_ours(self, comment: Comment) -> bool:

@@ -18,7 +18,7 @@ _ADDRESS = re.compile(
 )
 
 
-def token(environment: Mapping[str, str] = os.environ) -> str:
+def find_token(environment: Mapping[str, str] = os.environ) -> str:
     """The token that GitHub is asked with; nothing where there is none, which is enough for a public repository."""
     return environment.get("GITHUB_TOKEN") or environment.get("GH_TOKEN") or ""
 
@@ -36,16 +36,16 @@ def find_client(git: Git, repository: str = "", environment: Mapping[str, str] =
     api = environment.get("GITHUB_API_URL", "").rstrip("/")
     named = repository or environment.get("GITHUB_REPOSITORY", "")
     if named:
-        return Client(named, token(environment), api or _api(environment.get("GH_HOST", "github.com")))
+        return Client(named, find_token(environment), api or _api(environment.get("GH_HOST", "github.com")))
     found = _ADDRESS.fullmatch(git.try_("remote", "get-url", "origin").out.strip())
     if found is None:
         return None
     host = found["host"].lower()
     known = host in ("github.com", environment.get("GH_HOST", "").lower()) or host.endswith(".ghe.com")
-    return Client(found["name"], token(environment), api or _api(host)) if known or api else None
+    return Client(found["name"], find_token(environment), api or _api(host)) if known or api else None
 
 
-def must_find_client(git: Git, repository: str = "", environment: Mapping[str, str] = os.environ) -> Client:
+def require_client(git: Git, repository: str = "", environment: Mapping[str, str] = os.environ) -> Client:
     """The same. Raises `BadInput` where no GitHub is known."""
     found = find_client(git, repository, environment)
     if found is None:

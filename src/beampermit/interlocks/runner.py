@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import platform
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from graphlib import TopologicalSorter
 
 from beampermit import __version__
@@ -13,6 +13,7 @@ from beampermit.errors import BadInput, BeampermitError, Failed, of_the_machine
 from beampermit.interlocks.inputs import Inputs
 from beampermit.interlocks.interlock import Absent, Finding, Interlock
 from beampermit.interlocks.reuse import Reuse
+from beampermit.progress import Progress, silent
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Location, Outcome, Verdict, VerdictFile, Where
 
@@ -26,8 +27,6 @@ FAMILIES = {
     "DOC": "documents",
     "GIT": "repository",
 }
-Watcher = Callable[[str, Verdict | None], None]
-"""Told of each interlock twice: when it starts (None) and when it ends."""
 
 
 def load(families: Iterable[str] = tuple(FAMILIES)) -> dict[str, type[Interlock]]:
@@ -62,17 +61,17 @@ def check(
     interlocks: Iterable[type[Interlock]],
     *,
     fresh: bool = True,
-    watch: Watcher = lambda *_: None,
+    progress: Progress = silent,
 ) -> list[Verdict]:
     """Run `interlocks` on a project. With `fresh=False`, slow verdicts are reused while nothing has changed."""
-    return run(interlocks, Inputs(project=project), watch=watch, reuse=None if fresh else Reuse.of(project))
+    return run(interlocks, Inputs(project=project), progress=progress, reuse=None if fresh else Reuse.of(project))
 
 
 def run(
     interlocks: Iterable[type[Interlock]],
     inputs: Inputs,
     *,
-    watch: Watcher = lambda *_: None,
+    progress: Progress = silent,
     reuse: Reuse | None = None,
 ) -> list[Verdict]:
     """Run `interlocks` in an order that `requires` allows; give verdicts in the order that was asked for.
@@ -83,13 +82,12 @@ def run(
     graph = {id: {need for need in cls.requires if need in chosen} for id, cls in chosen.items()}
     done: dict[str, Verdict] = {}
     for id in TopologicalSorter(graph).static_order():
-        watch(id, None)
+        progress(id, len(done), len(chosen))
         unmet = [done[need] for need in graph[id] if not done[need].passed]
         if later := _put_off(chosen[id], inputs):
             done[id] = _verdict(chosen[id], later, 0, 0.0)
         else:
             done[id] = _waiting(chosen[id], unmet) if unmet else _one(chosen[id], inputs, reuse)
-        watch(id, done[id])
     return [done[id] for id in chosen]
 
 

@@ -15,15 +15,15 @@ from beampermit.errors import BadInput, Failed
 from beampermit.git import Git
 from beampermit.models.manifest import Manifest
 from beampermit.models.metrics import read_metrics
-from beampermit.permit.software import bill
-from beampermit.permit.statement import Statement, make_statement
+from beampermit.permit.software import bind_sbom
+from beampermit.permit.statement import Statement, validate_statement
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Verdict, VerdictFile, read_verdicts
 
 MOST_FILES = 256
 
 
-def read_folder(folder: Path) -> tuple[VerdictFile, ...]:
+def read_verdict_files(folder: Path) -> tuple[VerdictFile, ...]:
     """All files of verdicts below `folder`. Raises `BadInput` for one that is broken, or no plain file."""
     if not folder.is_dir():
         raise BadInput("there is no folder of verdicts here", file=folder, hint="beampermit check --out FILE")
@@ -69,7 +69,7 @@ def assemble(
             "tree": tree,
             "environment": _bound(project, locks[0]),
             "variants": [_bound(project, name) for name in locks[1:]],
-            "software": bill(software, project.root, locks) if software else None,
+            "software": bind_sbom(software, project.root, locks) if software else None,
             "pipeline": _bound(project, "dvc.lock"),
             "contract": _bound(project, CONTRACT),
             "dataset": dataset,
@@ -81,7 +81,7 @@ def assemble(
             "run": run,
         },
     }
-    return make_statement(body, contract.model.manifest)
+    return validate_statement(body, contract.model.manifest)
 
 
 def _problems(

@@ -8,7 +8,7 @@ from typing import Any
 
 from beampermit.errors import BadInput, Failed
 from beampermit.permit.envelope import LARGEST, PAYLOAD_TYPE
-from beampermit.permit.sigstores import library, line, read_trust
+from beampermit.permit.sigstores import library, first_line, read_trust
 from beampermit.permit.statement import Statement, parse_statement
 from beampermit.reading import parse_json
 
@@ -47,10 +47,10 @@ def read_bundle(file: Path, signer: Signer, trust: Path | None = None) -> Statem
     """The statement in the bundle in `file`. Raises as `unseal_keyless`."""
     if not file.is_file():
         raise BadInput("there is no signed permit here", file=file, hint="beampermit permit sign --keyless")
-    return unseal_keyless(file.read_bytes(), signer, file, trust)
+    return verify_bundle(file.read_bytes(), signer, file, trust)
 
 
-def unseal_keyless(content: bytes, signer: Signer, name: Path | str = "permit", trust: Path | None = None) -> Statement:
+def verify_bundle(content: bytes, signer: Signer, name: Path | str = "permit", trust: Path | None = None) -> Statement:
     """The statement in a Sigstore bundle that `signer` signed; looked up nowhere, so offline.
 
     `trust` is the ClientTrustConfig of a Sigstore of the laboratory's own, None the public one. Raises `BadInput` where
@@ -63,12 +63,12 @@ def unseal_keyless(content: bytes, signer: Signer, name: Path | str = "permit", 
         kind, payload = verifier.verify_dsse(bundle, signer.policy())
     except errors.CertValidationError as error:
         raise Failed(
-            f"its certificate is not of the Sigstore that is trusted here, or was not good then: {line(error)}",
+            f"its certificate is not of the Sigstore that is trusted here, or was not good then: {first_line(error)}",
             file=name,
             hint="where Sigstore is the laboratory's own, name its ClientTrustConfig: --trust FILE",
         ) from None
     except Exception as error:  # the library raises many kinds for what a hostile bundle holds
-        said = f"not signed by {signer.identity}, as {signer.issuer} says: {line(error)}"
+        said = f"not signed by {signer.identity}, as {signer.issuer} says: {first_line(error)}"
         raise Failed(said, file=name, hint=AGAIN) from None
     if kind != PAYLOAD_TYPE:
         raise Failed(f"the bundle holds {kind}, no permit", file=name, hint=AGAIN)
@@ -103,5 +103,5 @@ def _must_be_of_run(statement: Statement, certificate: Any, name: Path | str) ->
     try:
         policy.OIDCSourceRepositoryDigest(commit).verify(certificate)
     except errors.VerificationError as error:
-        said = f"this permit is for commit {commit[:12]}, and was signed in a run of another: {line(error)}"
+        said = f"this permit is for commit {commit[:12]}, and was signed in a run of another: {first_line(error)}"
         raise Failed(said, file=name, hint=AGAIN) from None

@@ -17,8 +17,8 @@ from pydantic import Field, ValidationError
 
 from beampermit.errors import BadInput, Failed
 from beampermit.git import find_root
-from beampermit.permit.statement import Statement, make_statement, parse_statement
-from beampermit.permit.trusted import PUBLIC_IN_PROJECT, PublicKeys, key_id, public_keys
+from beampermit.permit.statement import Statement, validate_statement, parse_statement
+from beampermit.permit.trusted import PUBLIC_IN_PROJECT, PublicKeys, key_id, read_public_keys
 from beampermit.reading import first_fault, parse_json, read_json
 from beampermit.record import Record
 
@@ -56,7 +56,7 @@ def pre_authentication(payload_type: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
 
 
-def seal(statement: Statement, key: Ed25519PrivateKey) -> bytes:
+def sign_statement(statement: Statement, key: Ed25519PrivateKey) -> bytes:
     """The bytes of a signed envelope: the same for the same statement and key."""
     payload = statement.payload
     signature = key.sign(pre_authentication(PAYLOAD_TYPE, payload))
@@ -84,18 +84,18 @@ def read_envelope(file: Path, trusted: PublicKeys, *, now: datetime | None = Non
     if not file.is_file():
         raise BadInput("there is no signed permit here", file=file, hint=ANEW)
     content = file.read_bytes()
-    return Signed(unseal(content, trusted, file, now=now), content)
+    return Signed(verify_envelope(content, trusted, file, now=now), content)
 
 
 def read_permit(file: Path, project: Path) -> Statement:
     """The permit in `file`, whether it is not signed yet or was by a key of the project. Raises as both."""
     body = read_json(file, limit=LARGEST)
     if isinstance(body, dict) and "payloadType" in body:
-        return read_envelope(file, public_keys(find_root(project) / PUBLIC_IN_PROJECT)).statement
-    return make_statement(body, file)
+        return read_envelope(file, read_public_keys(find_root(project) / PUBLIC_IN_PROJECT)).statement
+    return validate_statement(body, file)
 
 
-def unseal(
+def verify_envelope(
     content: bytes, trusted: PublicKeys, name: Path | str = "permit", *, now: datetime | None = None
 ) -> Statement:
     """The statement in an envelope that a trusted key signed while it was good; with `now`, one that is good still.

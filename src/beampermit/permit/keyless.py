@@ -14,7 +14,7 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from beampermit.errors import BeampermitError, Outside
-from beampermit.permit.sigstores import library, line, read_trust
+from beampermit.permit.sigstores import library, first_line, read_trust
 from beampermit.permit.statement import Statement
 
 SECONDS = 120
@@ -47,7 +47,7 @@ def sign_keyless(statement: Statement, trust: Path | None = None) -> Bundle:
     except TimeoutError:
         raise Outside(f"{NOTHING}: no answer in {SECONDS} s", hint=AGAIN) from None
     except Exception as error:  # the library raises many kinds, some of them for what a server answered
-        raise Outside(f"{NOTHING}: {line(error)}", hint=AGAIN) from None
+        raise Outside(f"{NOTHING}: {first_line(error)}", hint=AGAIN) from None
 
 
 def _sign(statement: Statement, trust: Path | None) -> Bundle:
@@ -67,7 +67,7 @@ def _token(oidc: Any) -> str:
     try:
         found = oidc.detect_credential()
     except oidc.IdentityError as error:
-        raise Outside(f"{NOTHING}: {line(error)}", hint=NO_IDENTITY) from None
+        raise Outside(f"{NOTHING}: {first_line(error)}", hint=NO_IDENTITY) from None
     if found is None:
         raise Outside("this job has no identity to sign with: no OIDC token is offered here", hint=NO_IDENTITY)
     return found

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from beampermit.errors import BadInput, BeampermitError
 from beampermit.git import Git, find_root
-from beampermit.permit.trusted import PUBLIC, PUBLIC_IN_PROJECT, key_id, last_moment, public_keys
+from beampermit.permit.trusted import PUBLIC, PUBLIC_IN_PROJECT, key_id, end_of_day, read_public_keys
 
-__all__ = ["PRIVATE", "PUBLIC", "PUBLIC_IN_PROJECT", "VARIABLE", "generate", "key_id", "must_fit", "signing_key"]
+__all__ = ["PRIVATE", "PUBLIC", "PUBLIC_IN_PROJECT", "VARIABLE", "generate_keys", "key_id", "require_matching_key", "load_signing_key"]
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -20,7 +20,7 @@ VARIABLE = "BEAMPERMIT_SIGNING_KEY"
 PRIVATE = "permit.key"
 
 
-def generate(folder: Path, until: str | None = None) -> tuple[Path, Path]:
+def generate_keys(folder: Path, until: str | None = None) -> tuple[Path, Path]:
     """Make a pair: `permit.key` (mode 0600) and `permit.pub` in `folder`. Nothing is ever overwritten.
 
     `until` is the last day on which it signs, such as 2027-12-31. Raises `BadInput` where there is a key already, or
@@ -29,7 +29,7 @@ def generate(folder: Path, until: str | None = None) -> tuple[Path, Path]:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-    if until is not None and last_moment(until) is None:
+    if until is not None and end_of_day(until) is None:
         raise BadInput(f"{until!r} is no day", hint="beampermit permit keygen --out FOLDER --until 2027-12-31")
     private, public = folder / PRIVATE, folder / PUBLIC
     for file in (private, public):
@@ -44,7 +44,7 @@ def generate(folder: Path, until: str | None = None) -> tuple[Path, Path]:
     return private, public
 
 
-def signing_key(value: str | None) -> Ed25519PrivateKey:
+def load_signing_key(value: str | None) -> Ed25519PrivateKey:
     """The private key that `value` holds as PEM text, or whose file it names.
 
     Raises `BadInput`, which never quotes the value.
@@ -67,9 +67,9 @@ def signing_key(value: str | None) -> Ed25519PrivateKey:
     return key
 
 
-def must_fit(key: Ed25519PrivateKey, file: Path) -> None:
+def require_matching_key(key: Ed25519PrivateKey, file: Path) -> None:
     """Refuse to sign with a key whose other half is none of the project's, or no more. Raises `BadInput`, `Failed`."""
-    known = public_keys(file).find(key_id(key.public_key()))
+    known = read_public_keys(file).find(key_id(key.public_key()))
     if known is None:
         raise BadInput(f"the key in {VARIABLE} is not the other half of this public key", file=file)
     known.must_hold(datetime.now(UTC), "signed", file)

@@ -18,7 +18,7 @@ RIGHT = "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
 TOKEN = re.compile(r"eyJ[\w-]+(\.[\w-]+)+")
 
 
-def trust_of(project: Path) -> Path | None:
+def find_trust(project: Path) -> Path | None:
     """The project's own word about Sigstore, where it has one; like its public keys it stands in git."""
     try:
         file = find_root(project) / TRUST_IN_PROJECT
@@ -45,7 +45,7 @@ def read_trust(file: Path | None, *, offline: bool) -> Any:
         found = config.from_json(file.read_text(encoding="utf-8"))
         library("verify").Verifier(trusted_root=found.trusted_root)
     except Exception as error:  # the library raises many kinds for what is none
-        raise BadInput(f"not a ClientTrustConfig of Sigstore: {line(error)}", file=file) from None
+        raise BadInput(f"not a ClientTrustConfig of Sigstore: {first_line(error)}", file=file) from None
     return found
 
 
@@ -59,7 +59,7 @@ def library(name: str) -> Any:
         ) from None
 
 
-def line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of what a library says, and of the cause that it hides; without the secrets of a job.
 
     A server may have repeated what it was shown: a token, or what GitHub gives a job to ask for tokens with.

@@ -15,7 +15,7 @@ from beampermit.reading import read_json
 LARGEST = 256 * 2**20
 
 
-def bill(file: Path, root: Path, locks: Sequence[str]) -> dict[str, str]:
+def bind_sbom(file: Path, root: Path, locks: Sequence[str]) -> dict[str, str]:
     """The file's name and digest. It must be of all the locks that a permit binds, of no other, and hold what they do.
 
     `locks` are files of the project at `root`. Raises `BadInput` for what is no bill of ours, `Failed` for another.

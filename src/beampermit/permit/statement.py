@@ -24,7 +24,7 @@ ObjectId = Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
 Digests = dict[str, Digest]
 
 
-class Judged(Record):
+class PassedVerdict(Record):
     """A verdict that let the model pass. Only those that passed do, so nothing else can be written or read here."""
 
     id: Annotated[str, Field(pattern=r"^[A-Z]{3}\d{3}$")]
@@ -33,7 +33,7 @@ class Judged(Record):
     where: Where
 
 
-class Bound(Record):
+class BoundFile(Record):
     """A file of the commit, and its digest."""
 
     file: str
@@ -45,21 +45,21 @@ class Predicate(Record):
 
     commit: ObjectId
     tree: ObjectId
-    environment: Bound
+    environment: BoundFile
     """The lock of the environment."""
-    variants: tuple[Bound, ...] = ()
+    variants: tuple[BoundFile, ...] = ()
     """The locks of its other accelerators, where each has a file of its own."""
-    software: Bound | None = None
+    software: BoundFile | None = None
     """The bill of materials that was made of the locks, where there is one: a document beside the permit."""
-    pipeline: Bound
+    pipeline: BoundFile
     """dvc.lock."""
-    contract: Bound
+    contract: BoundFile
     dataset: Digests
     """Path in the project -> digest."""
     model: Annotated[Digests, Field(min_length=1)]
     """Path in the model's folder -> digest."""
     metrics: dict[str, Annotated[float, Field(strict=True)]]
-    verdicts: Annotated[tuple[Judged, ...], Field(min_length=1)]
+    verdicts: Annotated[tuple[PassedVerdict, ...], Field(min_length=1)]
     checker: str
     """Version of the beampermit that assembled this."""
     issued: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
@@ -140,15 +140,15 @@ class Statement(Record):
 
 def read_statement(file: Path) -> Statement:
     """The permit in a file that `permit assemble` wrote. Raises `BadInput`."""
-    return make_statement(read_json(file), file)
+    return validate_statement(read_json(file), file)
 
 
 def parse_statement(content: bytes, name: Path | str) -> Statement:
     """A statement from JSON bytes; `name` is what an error calls them. Raises `BadInput`."""
-    return make_statement(parse_json(content, name), name)
+    return validate_statement(parse_json(content, name), name)
 
 
-def make_statement(body: Any, name: Path | str) -> Statement:
+def validate_statement(body: Any, name: Path | str) -> Statement:
     """A statement from what JSON holds. Raises `BadInput` for the first thing that does not hold."""
     try:
         return Statement.model_validate(body)

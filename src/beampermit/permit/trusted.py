@@ -66,7 +66,7 @@ def key_id(key: Ed25519PublicKey) -> str:
     return digest_bytes(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
-def public_keys(file: Path) -> PublicKeys:
+def read_public_keys(file: Path) -> PublicKeys:
     """The public keys in `file`. Raises `BadInput` that names the line of what is no key and no date."""
     if not file.is_file():
         raise BadInput(
@@ -83,7 +83,7 @@ def public_keys(file: Path) -> PublicKeys:
     return PublicKeys(found)
 
 
-def last_moment(text: str) -> datetime | None:
+def end_of_day(text: str) -> datetime | None:
     """The end of a day such as 2027-12-31, UTC; None where it is no day."""
     try:
         return datetime.combine(date.fromisoformat(text), time.max, UTC) if re.fullmatch(r"[\d-]{10}", text) else None
@@ -101,7 +101,7 @@ def _keys(text: str, file: Path) -> Iterator[PublicKey]:
                 yield PublicKey(_key("\n".join(block), file, number), until)
                 until, block = None, []
         elif found := re.fullmatch(r"not-after:\s*(\S+)\s*", line):
-            until = last_moment(found[1])
+            until = end_of_day(found[1])
             if until is None:
                 raise BadInput(f"{found[1]!r} is no day; write it as 2027-12-31", file=file, line=number)
         elif line.strip() and not line.startswith("#"):

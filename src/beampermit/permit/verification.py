@@ -82,7 +82,7 @@ def verify_interlocks(permit: Statement, expected: Iterable[str]) -> None:
         raise Failed(f"the permit has no verdict of {', '.join(missing)}", hint=ANEW)
 
 
-def description(permit: Statement, model: Path | None = None) -> Any:
+def render_permit(permit: Statement, model: Path | None = None) -> Any:
     """What a verified permit is for and who let it pass, as a rich table."""
     from rich.table import Table
     from rich.text import Text

@@ -8,16 +8,17 @@ from pathlib import Path
 
 from beampermit.errors import BadInput, Conflict, Outside
 from beampermit.git import Git
-from beampermit.registry.event import Event, Kind, circumstances, workflow_run
+from beampermit.progress import Progress
+from beampermit.registry.event import Event, Kind, provenance, workflow_run
 from beampermit.registry.ledger import Ledger
-from beampermit.registry.ledger_state import State
+from beampermit.registry.ledger_state import ModelState
 from beampermit.registry.mlflow import Registry
-from beampermit.registry.models import bring
-from beampermit.registry.reconcile import Watch, must_be_there, reconcile
+from beampermit.registry.models import download_verified
+from beampermit.registry.reconcile import require_version, reconcile
 
 
 @dataclass(frozen=True)
-class Moved:
+class Result:
     """The event that stands now, whether this run wrote it, and what of the registry was moved."""
 
     event: Event
@@ -26,28 +27,28 @@ class Moved:
 
 
 @dataclass(frozen=True)
-class Change:
+class Session:
     """One change to what the ledger says of a model."""
 
     git: Git
     ledger: Ledger
     registry: Registry
     model: str
-    watch: Watch
+    progress: Progress
 
-    def read(self) -> tuple[State, Event]:
+    def read(self) -> tuple[ModelState, Event]:
         """The model's state of this moment, and the event that put a version into service last.
 
         Raises `BadInput` where nothing of it was ever promoted.
         """
-        self.watch("read the ledger")
+        self.progress("read the ledger")
         self.ledger.fetch()
         state = self.ledger.state(self.model)
         if state.last is None:
             raise BadInput(f"no version of {self.model} was ever promoted", hint="beampermit history")
         return state, state.last
 
-    def write(self, kind: Kind, of: Event, reason: str) -> Moved:
+    def write(self, kind: Kind, of: Event, reason: str) -> Result:
         """Write an event that names the version of another, and make the registry say it.
 
         Raises `Conflict` where somebody else was first, and then nothing moved; `Outside`.
@@ -59,14 +60,14 @@ class Change:
                 "event": kind,
                 "sequence": self.ledger.chronicle(self.model).length + 1,
                 "expected": self.ledger.state(self.model).seen,
-                **circumstances(self.git, reason),
+                **provenance(self.git, reason),
             }
         )
-        self.watch("append to the ledger")
+        self.progress("append to the ledger")
         self.ledger.append(event)
-        return Moved(event, True, show(event, self.ledger, self.registry, self.watch))
+        return Result(event, True, update_registry(event, self.ledger, self.registry, self.progress))
 
-    def must_be_new(self, kind: Kind, state: State, version: int | None = None) -> None:
+    def must_be_new(self, kind: Kind, state: ModelState, version: int | None = None) -> None:
         """Refuse what this workflow run did before, and what was undone since: it is run again, late or by mistake.
 
         `version` is the one that was asked for; None for the champion of the moment. Raises `Conflict`.
@@ -74,22 +75,22 @@ class Change:
         for event in state.events:
             # A run may close the way back to a version and retire the champion as well.
             same = event.version == version if version else kind != "retire" or event.version == event.expected
-            if event.event == kind and same and same_run(event):
+            if event.event == kind and same and is_same_run(event):
                 raise Conflict(
                     f"this workflow run did it at {event.at} ({event.summary}), and that was changed since; "
                     f"nothing moved",
                     hint="beampermit history; then, to do it again, a new run",
                 )
 
-    def stands(self, event: Event) -> Moved:
+    def stands(self, event: Event) -> Result:
         """What to say where the ledger has it already: an earlier run may have been killed before the registry had."""
-        return Moved(event, False, show(event, self.ledger, self.registry, self.watch))
+        return Result(event, False, update_registry(event, self.ledger, self.registry, self.progress))
 
 
-def show(event: Event, ledger: Ledger, registry: Registry, watch: Watch) -> tuple[str, ...]:
+def update_registry(event: Event, ledger: Ledger, registry: Registry, progress: Progress) -> tuple[str, ...]:
     """`reconcile` after `event` was written. Raises `Outside` which says that only the registry is behind."""
     try:
-        return reconcile(ledger, registry, event.model, watch, news=True)
+        return reconcile(ledger, registry, event.model, progress, news=True)
     except Outside as error:
         raise Outside(
             f"the ledger has it ({event.summary}), the registry does not show it yet: {error.message}",
@@ -97,18 +98,18 @@ def show(event: Event, ledger: Ledger, registry: Registry, watch: Watch) -> tupl
         ) from None
 
 
-def same_run(event: Event) -> bool:
+def is_same_run(event: Event) -> bool:
     """Whether the workflow run that we are in wrote this event: it is run again."""
     return bool(event.run) and event.run == workflow_run()
 
 
-def same_command(event: Event, git: Git, reason: str) -> bool:
+def is_same_command(event: Event, git: Git, reason: str) -> bool:
     """Whether whoever gives this command now wrote the event as well: same person, reason and workflow run."""
-    now = circumstances(git, reason)
+    now = provenance(git, reason)
     return all(getattr(event, key) == now[key] for key in ("by", "reason", "run"))
 
 
-def retire(change: Change, *, version: int | None = None, reason: str) -> Moved:
+def retire(change: Session, *, version: int | None = None, reason: str) -> Result:
     """Take `version` out of service, and nothing takes its place; if not given, the champion, and so the model.
 
     Nobody goes back to a retired version by chance: a rollback must say that it means one. Raises `BadInput` for a
@@ -128,7 +129,7 @@ def retire(change: Change, *, version: int | None = None, reason: str) -> Moved:
     return change.write("retire", state.promoted[number], reason)
 
 
-def freeze(change: Change, *, reason: str) -> Moved:
+def freeze(change: Session, *, reason: str) -> Result:
     """Refuse promotions until `thaw`. Frozen already is no error: the event says by whom and why."""
     state, last = change.read()
     if state.frozen:
@@ -137,7 +138,7 @@ def freeze(change: Change, *, reason: str) -> Moved:
     return change.write("freeze", last, reason)
 
 
-def thaw(change: Change, *, reason: str) -> Moved:
+def thaw(change: Session, *, reason: str) -> Result:
     """Let promotions pass again. Raises `BadInput` for a model that was never frozen."""
     state, _ = change.read()
     if state.frozen:
@@ -149,7 +150,7 @@ def thaw(change: Change, *, reason: str) -> Moved:
     return change.stands(thawed)
 
 
-def must_not_be_frozen(state: State) -> None:
+def require_not_frozen(state: ModelState) -> None:
     """Raises `Conflict` that says who froze the model, when and why."""
     frozen = state.frozen
     if frozen:
@@ -159,26 +160,26 @@ def must_not_be_frozen(state: State) -> None:
         )
 
 
-def rollback(change: Change, *, to: int | None = None, reason: str = "", retired: bool = False) -> Moved:
+def rollback(change: Session, *, to: int | None = None, reason: str = "", retired: bool = False) -> Result:
     """Make version `to` champion again; if not given, the one before the champion that was not retired.
 
     `retired` lets a version be taken that was retired. Raises `BadInput` where there is nothing to go back to,
     `Conflict` where somebody else was first, `Outside`.
     """
     state, last = change.read()
-    done = _done_already(change, state, to, reason)
+    done = _already_done(change, state, to, reason)
     if done:
         return done
     change.must_be_new("rollback", state, to)
     target = _target(state, last, to, retired)
-    change.watch("judge the bytes to go back to")
-    must_be_there(change.registry, target)
+    change.progress("judge the bytes to go back to")
+    require_version(change.registry, target)
     with tempfile.TemporaryDirectory(prefix="beampermit-") as scratch:
-        bring(change.registry, change.model, target.version, target.digest, Path(scratch))
+        download_verified(change.registry, change.model, target.version, target.digest, Path(scratch))
     return change.write("rollback", target, reason)
 
 
-def _done_already(change: Change, state: State, to: int | None, reason: str) -> Moved | None:
+def _already_done(change: Session, state: ModelState, to: int | None, reason: str) -> Result | None:
     """What to say where the champion is the one asked for, or an earlier run was killed after it wrote the ledger.
 
     Without this, a rollback that is run again to be finished would go back twice: also one that was finished, and
@@ -190,12 +191,12 @@ def _done_already(change: Change, state: State, to: int | None, reason: str) -> 
     if to is not None:
         return change.stands(standing)
     # Not told as "the ledger has it": unless the registry was behind, this rollback is not the one that is asked for.
-    moved = reconcile(change.ledger, change.registry, change.model, change.watch, news=True)
-    again = same_run(standing) or same_command(standing, change.git, reason)
-    return Moved(standing, False, moved) if moved or again else None
+    moved = reconcile(change.ledger, change.registry, change.model, change.progress, news=True)
+    again = is_same_run(standing) or is_same_command(standing, change.git, reason)
+    return Result(standing, False, moved) if moved or again else None
 
 
-def _target(state: State, last: Event, to: int | None, retired: bool) -> Event:
+def _target(state: ModelState, last: Event, to: int | None, retired: bool) -> Event:
     if to is None:
         if state.before is None:
             raise BadInput(

@@ -54,7 +54,7 @@ class Event(Record):
         return f"{self.event} {self.model} version {self.version}"
 
 
-def circumstances(git: Git, reason: str) -> dict[str, str]:
+def provenance(git: Git, reason: str) -> dict[str, str]:
     """When, by whom, why and in which workflow run something is done: what each event says beside what it is."""
     return {
         "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from beampermit.registry.ledger_state import Chronicle, State
+from beampermit.registry.ledger_state import LedgerState, ModelState
 
 
-def table(chronicle: Chronicle, last: int | None = None) -> Any:
+def render_history(chronicle: LedgerState, last: int | None = None) -> Any:
     """Rich tables of events, all or the `last` ones, one for each model, oldest first; an icon marks the champion."""
     from rich.console import Group
     from rich.text import Text
@@ -18,7 +18,7 @@ def table(chronicle: Chronicle, last: int | None = None) -> Any:
     return Group(*(_of(model, state, since) for model, state in chronicle.states.items()))
 
 
-def _of(model: str, state: State, since: int) -> Any:
+def _of(model: str, state: ModelState, since: int) -> Any:
     from rich.table import Table
     from rich.text import Text
 
@@ -43,7 +43,7 @@ def _of(model: str, state: State, since: int) -> Any:
     return rows
 
 
-def _word(state: State) -> str:
+def _word(state: ModelState) -> str:
     """What is out of the ordinary: nothing in service, promotions frozen."""
     words = [] if state.champion else ["out of service"]
     if state.frozen:

@@ -18,7 +18,7 @@ from beampermit.git import Git, GitError
 from beampermit.processes import Finished
 from beampermit.project import Project
 from beampermit.registry.event import Event
-from beampermit.registry.ledger_state import FIX, LEDGER_FILE, Chronicle, State, line, read_last, read_lines
+from beampermit.registry.ledger_state import FIX, LEDGER_FILE, LedgerState, ModelState, format_line, parse_last_line, parse_lines
 
 BRANCH = "refs/heads/beampermit-ledger"
 PATIENCE = 60.0
@@ -36,7 +36,7 @@ class Ledger:
         self._tracking = f"refs/remotes/{remote}/beampermit-ledger"
         self._kept: tuple[str | None, str] = (None, "")
         """The commit that was fetched last, and its text."""
-        self._read: dict[str | None, tuple[str, Chronicle]] = {}
+        self._read: dict[str | None, tuple[str, LedgerState]] = {}
         """Model, or None for all of them -> the text that was read last, and what it says."""
 
     def fetch(self) -> None:
@@ -66,20 +66,20 @@ class Ledger:
         if found.code:
             raise self._outside(found)
 
-    def chronicle(self, model: str | None = None) -> Chronicle:
+    def chronicle(self, model: str | None = None) -> LedgerState:
         """What was last fetched, of all models or of one: look, do not change.
 
         Raises `BadInput` that names a line which does not hold; of another model's lines only their number counts.
         """
         head = self._head()
         if head is None:
-            return Chronicle(model)
+            return LedgerState(model)
         text = self._text(head)
         # What a bad line leaves half read is not used again.
-        before, chronicle = self._read.pop(model, ("", Chronicle(model)))
+        before, chronicle = self._read.pop(model, ("", LedgerState(model)))
         # Only what is new is read; where an old line was changed, all of it is.
         grows = text.startswith(before)
-        chronicle = read_lines(text[len(before) :], chronicle) if grows else read_lines(text, Chronicle(model))
+        chronicle = parse_lines(text[len(before) :], chronicle) if grows else parse_lines(text, LedgerState(model))
         self._read[model] = (text, chronicle)
         return chronicle
 
@@ -87,7 +87,7 @@ class Ledger:
         """All events as last fetched, oldest first. Raises `BadInput` that names a line which does not hold."""
         return tuple(self.chronicle().events)
 
-    def state(self, model: str) -> State:
+    def state(self, model: str) -> ModelState:
         """What the ledger says of a model, as last fetched."""
         return self.chronicle(model).state(model)
 
@@ -115,7 +115,7 @@ class Ledger:
         head = self._head()
         # Looked at as a reader would: an event that does not follow is never pushed.
         self._check(event, head)
-        text = (self._text(head) if head else "") + line(event)
+        text = (self._text(head) if head else "") + format_line(event)
         try:
             commit = self._commit(head, text, event, permit)
         except GitError as error:
@@ -190,7 +190,7 @@ class Ledger:
         return text
 
     def _second(self, head: str) -> Conflict:
-        last = read_last(self._text(head))
+        last = parse_last_line(self._text(head))
         return Conflict(
             f"somebody else was first: {last.summary} by {last.by} at {last.at}; nothing moved here",
             hint="beampermit history",
@@ -239,7 +239,7 @@ def _reason(found: Finished) -> str:
 
 
 @dataclass(frozen=True)
-class Served:
+class Champion:
     """The event that put the champion into service, and the contract of its commit.
 
     The contract of today is another one: metrics come and go, and this model never promised them.
@@ -254,7 +254,7 @@ class Served:
         return f"version {self.event.version} of {self.event.model}, in service since {self.event.at}"
 
 
-def served(project: Project) -> Served | None:
+def load_champion(project: Project) -> Champion | None:
     """What the ledger on origin says is in service; None where nothing is.
 
     Raises `BadInput` for a commit that this clone does not have, `Outside` where origin does not answer.
@@ -273,4 +273,4 @@ def served(project: Project) -> Served | None:
     text = project.git.read(event.commit, FILE_NAME)
     if text is None:
         raise BadInput(f"commit {commit} of version {event.version} has no contract", file=FILE_NAME)
-    return Served(event, parse_contract(text, f"{commit}:{FILE_NAME}"))
+    return Champion(event, parse_contract(text, f"{commit}:{FILE_NAME}"))

@@ -14,7 +14,7 @@ from beampermit.registry.event import KINDS, Event
 
 
 @dataclass
-class State:
+class ModelState:
     """One model, after all events so far."""
 
     last: Event | None = None
@@ -106,26 +106,26 @@ class State:
 
 
 @dataclass
-class Chronicle:
+class LedgerState:
     """The events of a ledger, oldest first, and the state of each model: of all models, or of `model` alone."""
 
     model: str | None = None
     length: int = 0
     """Lines of the ledger so far, those of other models as well."""
     events: list[Event] = field(default_factory=list)
-    states: dict[str, State] = field(default_factory=dict)
+    states: dict[str, ModelState] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, events: Iterable[Event]) -> Chronicle:
+    def of(cls, events: Iterable[Event]) -> LedgerState:
         """That of events which are known to hold."""
         made = cls()
         for event in events:
             made.add(event)
         return made
 
-    def state(self, model: str) -> State:
+    def state(self, model: str) -> ModelState:
         """The state of a model; of one that was never promoted, an empty one."""
-        return self.states.get(model) or State()
+        return self.states.get(model) or ModelState()
 
     def fault(self, event: Event) -> str | None:
         """Why `event` cannot come next, or None: a history in which nothing was lost or slipped in."""
@@ -138,7 +138,7 @@ class Chronicle:
         """Take over an event that has no fault."""
         self.length += 1
         self.events.append(event)
-        self.states.setdefault(event.model, State()).add(event)
+        self.states.setdefault(event.model, ModelState()).add(event)
 
     def pass_over(self) -> None:
         """Count a line of another model."""
@@ -149,16 +149,16 @@ LEDGER_FILE = "ledger.jsonl"
 FIX = "git log -p origin/beampermit-ledger"
 
 
-def line(event: Event) -> str:
+def format_line(event: Event) -> str:
     """An event as the ledger keeps it."""
     return json.dumps(event.model_dump(mode="json"), ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def read_lines(text: str, onto: Chronicle | None = None) -> Chronicle:
+def parse_lines(text: str, onto: LedgerState | None = None) -> LedgerState:
     """All events of a ledger, or those that follow `onto`; where that is of one model, of other models' lines only
     their number counts. Raises `BadInput` that names the first line that does not hold.
     """
-    chronicle = onto or Chronicle()
+    chronicle = onto or LedgerState()
     lines = text.split("\n")
     start = chronicle.length + 1
     if lines.pop():
@@ -178,7 +178,7 @@ def read_lines(text: str, onto: Chronicle | None = None) -> Chronicle:
     return chronicle
 
 
-def read_last(text: str) -> Event:
+def parse_last_line(text: str) -> Event:
     """The last event of a ledger that holds. Raises `BadInput` where it is none."""
     return _event(text.removesuffix("\n").rpartition("\n")[2], text.count("\n"))
 

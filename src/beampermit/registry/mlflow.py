@@ -58,7 +58,7 @@ def is_new(uri: str) -> bool:
     return uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists()
 
 
-def must_exist(uri: str) -> None:
+def require_registry(uri: str) -> None:
     """Raises `Outside` where the registry is a file that is not there: whoever only looks does not make one."""
     if is_new(uri):
         raise Outside(f"there is no registry at {uri}", hint=f"export {VARIABLE}=ADDRESS")

@@ -17,29 +17,29 @@ from beampermit.registry.order import is_ancestor
 from beampermit.reproduction.prepared import worktree
 
 
-def fetch(event: Event, into: Path, uri: str) -> Path:
+def fetch_model(event: Event, into: Path, uri: str) -> Path:
     """The model folder that `event` put into service, from the registry at `uri`; kept by digest below `into`.
 
     Raises `Outside` when the registry does not answer, or gives other bytes than the ledger promised.
     """
     kept = into / event.digest.removeprefix("sha256:")
-    if _is(kept, event.digest):
+    if _has_digest(kept, event.digest):
         return kept
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=_made(into)) as scratch:
-        found = bring(Registry(uri), event.model, event.version, event.digest, Path(scratch))
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=_create_folder(into)) as scratch:
+        found = download_verified(Registry(uri), event.model, event.version, event.digest, Path(scratch))
         if kept.exists():
             shutil.rmtree(kept)
         found.replace(kept)
     return kept
 
 
-def bring(registry: Registry, model: str, version: int, digest: str, into: Path) -> Path:
+def download_verified(registry: Registry, model: str, version: int, digest: str, into: Path) -> Path:
     """The bytes of a version, straight from the registry and judged by `digest`. Raises `Outside`."""
     found = registry.download(model, version, into)
     # A digest passes over compiled code, so it is not taken over.
     for folder in sorted(found.rglob("__pycache__"), reverse=True):
         shutil.rmtree(folder)
-    if not _is(found, digest):
+    if not _has_digest(found, digest):
         raise Outside(
             f"the registry {registry.name} holds other bytes for {model} version {version} than the permit binds",
             hint="beampermit history",
@@ -47,19 +47,19 @@ def bring(registry: Registry, model: str, version: int, digest: str, into: Path)
     return found
 
 
-def _is(folder: Path, digest: str) -> bool:
+def _has_digest(folder: Path, digest: str) -> bool:
     try:
         return folder.is_dir() and digest_folder(folder) == digest
     except BadInput:
         return False
 
 
-def _made(folder: Path) -> Path:
+def _create_folder(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def recover(project: Project, event: Event, into: Path) -> Path:
+def fetch_from_dvc(project: Project, event: Event, into: Path) -> Path:
     """The model folder that `event` put into service, below `into`; the remote is the one that is believed today.
 
     Raises `Outside` where commit or bytes are gone, or are not those that the ledger promised.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from beampermit.errors import BadInput, Conflict
 from beampermit.git import Git
-from beampermit.registry.ledger_state import State
+from beampermit.registry.ledger_state import ModelState
 
 
-def must_follow(git: Git, remote: str, commit: str, state: State) -> None:
+def require_newer(git: Git, remote: str, commit: str, state: ModelState) -> None:
     """Refuse a commit that is not built on the one in service last, or that is older than one promoted since.
 
     A champion that was retired counts as well: what was built before it does not come after it. Raises `Conflict`;
@@ -33,7 +33,7 @@ def must_follow(git: Git, remote: str, commit: str, state: State) -> None:
         )
 
 
-def must_be_on(git: Git, remote: str, branch: str, commit: str) -> None:
+def require_on_branch(git: Git, remote: str, branch: str, commit: str) -> None:
     """Refuse a commit that `branch` of `remote` does not hold, or does not hold any more.
 
     Raises `Conflict` where the branch is gone or was rewritten; `BadInput` in a clone that is too shallow to tell.

@@ -16,15 +16,16 @@ from beampermit.models.manifest import Manifest
 from beampermit.permit.envelope import Signed
 from beampermit.permit.statement import Statement
 from beampermit.permit.verification import verify_commit, verify_dataset, verify_files, verify_model, verify_name
+from beampermit.progress import Progress
 from beampermit.project import Project
-from beampermit.registry.change import Moved, must_not_be_frozen, show
-from beampermit.registry.event import Event, circumstances
+from beampermit.registry.change import Result, require_not_frozen, update_registry
+from beampermit.registry.event import Event, provenance
 from beampermit.registry.ledger import Ledger
-from beampermit.registry.ledger_state import State
+from beampermit.registry.ledger_state import ModelState
 from beampermit.registry.mlflow import Registry, Version
-from beampermit.registry.models import bring
-from beampermit.registry.order import must_be_on, must_follow
-from beampermit.registry.reconcile import Watch, must_be_ours, must_be_there
+from beampermit.registry.models import download_verified
+from beampermit.registry.order import require_on_branch, require_newer
+from beampermit.registry.reconcile import require_same_ledger, require_version
 
 CHALLENGER = "challenger"
 Deploy = Callable[[Path], None]
@@ -41,7 +42,7 @@ class Promotion:
     signed: Signed
     """Kept in ledger and registry as it was signed."""
     deploy: Deploy
-    watch: Watch
+    progress: Progress
     branch: str | None = None
     """The remote's branch that must still hold the commit when the ledger is written; None: whichever holds it."""
 
@@ -50,32 +51,32 @@ class Promotion:
         """What was signed."""
         return self.signed.statement
 
-    def run(self, reason: str = "") -> Moved:
+    def run(self, reason: str = "") -> Result:
         """Make the permit's model the champion, or say that it is already.
 
         Raises `Failed` where permit and project disagree, `Conflict` where somebody newer was first or the model is
         frozen, `Outside`.
         """
-        self.watch("verify the permit")
+        self.progress("verify the permit")
         self._verify()
         self.ledger.fetch()
         state = self.ledger.state(self.permit.name)
         # As seen now: whatever is written until the end makes this run the second.
         standing, place = state.champion, self.ledger.chronicle(self.permit.name).length + 1
         if standing and self._is_of_this(standing):
-            return Moved(standing, False, self._show(standing))
-        must_be_ours(self.registry, self.permit.name, state)
+            return Result(standing, False, self._show(standing))
+        require_same_ledger(self.registry, self.permit.name, state)
         self._may_follow(state)
         if state.last:
             # A registry that lost its versions would give their numbers a second time.
-            must_be_there(self.registry, state.last)
+            require_version(self.registry, state.last)
         version = self._registered()
         self._challenge(version)
         event = self._event(version, standing, place, reason)
-        self.watch("append to the ledger")
+        self.progress("append to the ledger")
         self._must_be_on_branch()
         self.ledger.append(event, permit=self.signed.content)
-        return Moved(event, True, self._show(event))
+        return Result(event, True, self._show(event))
 
     def _verify(self) -> None:
         contract = self.project.contract
@@ -88,8 +89,8 @@ class Promotion:
         verify_dataset(self.permit, Manifest.read(self.project.path(contract.model.manifest), contract.model.manifest))
         verify_model(self.permit, model)
 
-    def _may_follow(self, state: State) -> None:
-        must_not_be_frozen(state)
+    def _may_follow(self, state: ModelState) -> None:
+        require_not_frozen(state)
         before = next((event for event in state.promoted.values() if self._is_of_this(event)), None)
         if before:
             retired = "--retired " if before.version in state.retired else ""
@@ -97,22 +98,22 @@ class Promotion:
                 f"version {before.version} was promoted from this commit at {before.at} and is not champion any more",
                 hint=f"beampermit rollback --to {before.version} {retired}--reason WHY",
             )
-        must_follow(self.project.git, self.ledger.remote, self.permit.predicate.commit, state)
+        require_newer(self.project.git, self.ledger.remote, self.permit.predicate.commit, state)
 
     def _must_be_on_branch(self) -> None:
         """Asked last, for a test deployment takes long enough to rewrite a branch meanwhile."""
         if self.branch:
-            must_be_on(self.project.git, self.ledger.remote, self.branch, self.permit.predicate.commit)
+            require_on_branch(self.project.git, self.ledger.remote, self.branch, self.permit.predicate.commit)
 
     def _registered(self) -> Version:
         """The version for this permit: the lowest, should a lost reply have made two."""
         found = self._find()
         if found is None:
-            self.watch("store the model")
+            self.progress("store the model")
             model = self.project.path(self.project.contract.model.path)
             documents = {"permit.dsse.json": self.signed.content.decode()}
             run = self.registry.store(self.permit.name, model, self.permit.digest, documents, self.permit.model_digest)
-            self.watch("register the version")
+            self.progress("register the version")
             self.registry.create_version(self.permit.name, run, permit=self.permit.digest, **self._made_from())
             found = self._find()
         if found is None:
@@ -129,12 +130,12 @@ class Promotion:
         return {"commit": self.permit.predicate.commit, "digest": self.permit.model_digest}
 
     def _challenge(self, version: Version) -> None:
-        self.watch("move challenger")
+        self.progress("move challenger")
         self.registry.set_alias(self.permit.name, CHALLENGER, version.number)
-        self.watch("test the deployment")
+        self.progress("test the deployment")
         with tempfile.TemporaryDirectory(prefix="beampermit-") as scratch:
             name, digest = self.permit.name, self.permit.model_digest
-            self.deploy(bring(self.registry, name, version.number, digest, Path(scratch)))
+            self.deploy(download_verified(self.registry, name, version.number, digest, Path(scratch)))
 
     def _event(self, version: Version, standing: Event | None, place: int, reason: str) -> Event:
         return Event(
@@ -146,7 +147,7 @@ class Promotion:
             permit=self.permit.digest,
             commit=self.permit.predicate.commit,
             expected=standing.version if standing else None,
-            **circumstances(self.project.git, reason or self._subject()),
+            **provenance(self.project.git, reason or self._subject()),
         )
 
     def _is_of_this(self, event: Event) -> bool:
@@ -158,4 +159,4 @@ class Promotion:
         return self.project.git("show", "--no-patch", "--format=%s", self.permit.predicate.commit)
 
     def _show(self, event: Event) -> tuple[str, ...]:
-        return show(event, self.ledger, self.registry, self.watch)
+        return update_registry(event, self.ledger, self.registry, self.progress)

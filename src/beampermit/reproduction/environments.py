@@ -10,17 +10,17 @@ from beampermit.environments.choice import chosen
 from beampermit.environments.environment import prefix_of, stamp_of
 from beampermit.environments.installation import install, shared_prefix
 from beampermit.errors import BadInput
+from beampermit.progress import Progress
 from beampermit.reproduction.prepared import Prepared
 from beampermit.reproduction.reproduce import Environments
-from beampermit.reproduction.retraining import Watcher
 
 
-def fresh(watch: Watcher, variant: str = "") -> Environments:
+def fresh(progress: Progress, variant: str = "") -> Environments:
     """Each package installed anew, into a folder that goes when the reproduction is done."""
-    return lambda ready: _installed(chosen(ready.tree, variant=variant), ready, ready.own_environment, watch, False)
+    return lambda ready: _installed(chosen(ready.tree, variant=variant), ready, ready.own_environment, progress, False)
 
 
-def reused(watch: Watcher, variant: str = "") -> Environments:
+def reused(progress: Progress, variant: str = "") -> Environments:
     """The project's own environment where it was built from the same lock, for this or, where none is named, whichever
     variant; else the one that all checkouts of a lock share. What somebody else built is left alone.
     """
@@ -31,7 +31,7 @@ def reused(watch: Watcher, variant: str = "") -> Environments:
         if backend is None:
             backend = chosen(ready.tree, variant=variant)
             own = shared_prefix(backend.read(ready.tree))
-        return _installed(backend, ready, own, watch, True)
+        return _installed(backend, ready, own, progress, True)
 
     return found
 
@@ -49,5 +49,5 @@ def _built(prefix: Path, tree: Path, variant: str) -> Backend | None:
         return None
 
 
-def _installed(backend: Backend, ready: Prepared, prefix: Path, watch: Watcher, reuse: bool) -> Environment:
-    return install(backend, ready.tree, prefix, reuse=reuse, watch=watch).environment
+def _installed(backend: Backend, ready: Prepared, prefix: Path, progress: Progress, reuse: bool) -> Environment:
+    return install(backend, ready.tree, prefix, reuse=reuse, progress=progress).environment

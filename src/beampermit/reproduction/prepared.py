@@ -19,9 +19,10 @@ from beampermit.errors import BadInput, Conflict
 from beampermit.git import Git
 from beampermit.models.manifest import Manifest
 from beampermit.models.metrics import read_metrics
+from beampermit.progress import Progress
 from beampermit.project import Project
 from beampermit.reproduction.record import TrainingRecord, read_record
-from beampermit.reproduction.retraining import Order, Watcher, committed_seed, set_seed
+from beampermit.reproduction.retraining import Order, committed_seed, set_seed
 
 NO_HOOKS = ("-c", "core.hooksPath=/dev/null")
 """A hook of the user's is no part of the commit, and may take long."""
@@ -256,7 +257,7 @@ class Prepared:
 
 
 @contextmanager
-def prepared(project: Project, commit: str, watch: Watcher) -> Iterator[Prepared]:
+def prepared(project: Project, commit: str, progress: Progress) -> Iterator[Prepared]:
     """Make `commit` ready. What an interrupted run has left is removed first; its finished trainings are kept.
 
     Raises `Failed` for data that are missing or wrong, `Outside` for a remote that does not answer, `BadInput` for a
@@ -266,19 +267,19 @@ def prepared(project: Project, commit: str, watch: Watcher) -> Iterator[Prepared
         results = shop / commit[:16]
         for old in (path for path in shop.iterdir() if path.is_dir() and path != results):
             shutil.rmtree(old, ignore_errors=True)
-        watch(f"checking out {commit[:12]}")
+        progress(f"checking out {commit[:12]}")
         with worktree(project.git, commit, shop / TREES / "committed") as tree:
             results.mkdir(exist_ok=True)
-            yield _prepare(project, commit, tree, results, watch)
+            yield _prepare(project, commit, tree, results, progress)
         for folder in (results, shop / ENVIRONMENT):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _prepare(project: Project, commit: str, tree: Path, results: Path, watch: Watcher) -> Prepared:
+def _prepare(project: Project, commit: str, tree: Path, results: Path, progress: Progress) -> Prepared:
     contract = load_contract(tree)
     repository = Repository(Project(tree), home=project)
     found = plan(repository, contract)
-    watch("pulling its data and its model")
+    progress("pulling its data and its model")
     pull(repository, (*found.data, contract.model.path))
     other_data = tuple(_other_data(repository, contract, found, tree))
     again = {*found.training, *found.packaging}

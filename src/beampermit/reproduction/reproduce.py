@@ -16,15 +16,16 @@ from beampermit.environments import Environment
 from beampermit.errors import Failed
 from beampermit.models import probing
 from beampermit.models.metrics import read_metrics
+from beampermit.progress import Progress, silent
 from beampermit.project import Project
+from beampermit.record import Record
 from beampermit.reproduction import weights
 from beampermit.reproduction.comparison import Compared, Predictions, Spreads, machines, pairs, predictions, spread
 from beampermit.reproduction.diagnosis import Diagnosis, Kind, diagnose
 from beampermit.reproduction.prepared import Prepared, prepared
 from beampermit.reproduction.record import TrainingRecord, read_record
-from beampermit.reproduction.retraining import Retrained, Watcher, run_stages, train
+from beampermit.reproduction.retraining import Retrained, run_stages, train
 from beampermit.reproduction.weights import Likeness
-from beampermit.verdicts.verdict import Record
 
 Environments = Callable[[Prepared], Environment]
 """Gives the environment that the lock of a tree names."""
@@ -62,7 +63,7 @@ def reproduce(
     seeds: tuple[int, ...] = (),
     digest: str = "",
     out: Path | None = None,
-    watch: Watcher = lambda _: None,
+    progress: Progress = silent,
 ) -> Reproduction:
     """Train `commit` again with its own seed, and with `seeds`, in clean work trees; `base_contract` holds tolerances.
 
@@ -71,7 +72,7 @@ def reproduce(
     training fails.
     """
     began = time.monotonic()
-    with prepared(project, commit, watch) as ready, ExitStack() as stack:
+    with prepared(project, commit, progress) as ready, ExitStack() as stack:
         if digest and digest_folder(ready.model) != digest:
             raise Failed(
                 f"commit {commit[:12]} has another model than the one in service, whose digest is {digest[:19]}",
@@ -85,11 +86,11 @@ def reproduce(
         environment = environments(ready)
         others = tuple(seed for seed in seeds if seed != ready.seed)
 
-        done = train(chain([ready.order()], ready.orders(others, stack)), environment, watch)
+        done = train(chain([ready.order()], ready.orders(others, stack)), environment, progress)
         own = next(one for one in done if one.seed == ready.seed)
-        watch("comparing")
+        progress("comparing")
         compared = _compared(ready, base_contract, own, environment)
-        found = diagnose(compared, ready.record, _record(ready, own), lambda: _repeats(ready, own, environment, watch))
+        found = diagnose(compared, ready.record, _record(ready, own), lambda: _repeats(ready, own, environment, progress))
         spreads = _spread(ready, base_contract, [one for one in done if one.seed in seeds]) if seeds else None
         return _told(ready, found, compared, spreads, began, done)
 
@@ -151,9 +152,9 @@ def _predictions(ready: Prepared, base_contract: Contract, environment: Environm
     return predictions(was, now, base_contract.reproducibility.prediction_tolerance)
 
 
-def _repeats(ready: Prepared, done: Retrained, environment: Environment, watch: Watcher) -> bool:
+def _repeats(ready: Prepared, done: Retrained, environment: Environment, progress: Progress) -> bool:
     """Whether a second retraining gives the weights of the first."""
-    (again,) = train(iter([ready.order("again")]), environment, watch)
+    (again,) = train(iter([ready.order("again")]), environment, progress)
     return all(
         (again.folder / file).read_bytes() == (done.folder / file).read_bytes() for file in ready.plan.weights.values()
     )

@@ -20,10 +20,9 @@ from beampermit.errors import BadInput, Failed
 from beampermit.files import replacing, write_json
 from beampermit.models.probing import clean_variables
 from beampermit.processes import stop
+from beampermit.progress import Progress
 from beampermit.reading import naming_yaml_errors, read_json
 
-Watcher = Callable[[str], None]
-"""Told in a few words what is being done, for a person who waits."""
 DONE = "done.json"
 LOG = "training.log"
 PAUSE = 0.1
@@ -64,7 +63,7 @@ def finished(order: Order) -> Retrained | None:
 
 
 def train(
-    orders: Iterator[Order], environment: Environment, watch: Watcher, at_once: int | None = None
+    orders: Iterator[Order], environment: Environment, progress: Progress, at_once: int | None = None
 ) -> list[Retrained]:
     """Fulfil orders, as many at a time as there are cores, one thread each; a tree is made when its turn comes.
 
@@ -84,7 +83,7 @@ def train(
                     done.append(found)
                 else:
                     running.append(stack.enter_context(_started(order, environment)))
-            watch(", ".join(one.words for one in running))
+            progress(", ".join(one.words for one in running))
             ended = [one for one in running if one.child.poll() is not None]
             for one in ended:
                 done.append(one.result())

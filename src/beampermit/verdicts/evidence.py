@@ -1,94 +1,159 @@
-"""What interlocks measured of a model, as far as their verdicts were given: groups of rows, and what they said."""
+"""What interlocks measured, as records: an interlock builds one, and a document shows it.
+
+Evidence decides nothing. A verdict file may come from a job that ran a pull request's code, so evidence of another
+shape than its interlock's record is dropped, and the verdict stays.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from beampermit.errors import BadInput
-from beampermit.permit.statement import Statement
-from beampermit.record import Record
-from beampermit.verdicts.merge import merge_verdict_files
-from beampermit.verdicts.verdict import Outcome, Verdict
+from beampermit.record import Count, Number, Record
 
-UNCERTAINTY = ("PRF002", "REP001", "REP002", "REP003")
-"""Interlocks whose reason says how far a number can be trusted."""
-GROUPS = "PRF003"
+MOST = 20
+"""Splits, changes and histograms of a dataset comparison that are kept."""
+Metrics = dict[str, Number]
 
 
-class Group(Record):
-    """A metric of the rows whose columns `by` say `group`; `value` is None where it has no meaning for them, or `few`
-    of them. `asks` is empty where no gate stands. `low` to `high` is what resamples of the rows give.
+class Evidence(Record):
+    """Base of the records in `RECORDS`. Evidence of all other interlocks is JSON that no document reads."""
+
+
+class LockChecks(Evidence):
+    """ENV: `problems` are the first of `count`; the rest is what was compared."""
+
+    problems: tuple[str, ...] = ()
+    count: int = 0
+    digest: str | None = None
+    prefix: str | None = None
+    python: str | None = None
+    allowed_by: str | None = None
+    indexes: tuple[str, ...] = ()
+    packages: int | None = None
+    requirements: int | None = None
+    locks: int | None = None
+    files: int | None = None
+
+
+class SplitRows(Record):
+    """A split as its rows were checked; `signals` are those that break the contract: values and rows, counted."""
+
+    split: str
+    path: str
+    rows: Count
+    signals: dict[str, dict[str, Any]] = Field(default={})
+
+
+class SplitChanges(Record):
+    """What changed in one split: a sentence each, and histograms by signal, before and after."""
+
+    split: str
+    changes: tuple[str, ...]
+    histograms: dict[str, tuple[str, str]]
+
+
+def _shortened(splits: tuple[SplitChanges, ...]) -> tuple[SplitChanges, ...]:
+    return tuple(
+        SplitChanges(
+            split=split.split,
+            changes=split.changes[:MOST],
+            histograms=dict(list(split.histograms.items())[:MOST]),
+        )
+        for split in splits[:MOST]
+    )
+
+
+class RowChecks(Evidence):
+    """DAT004: rows of each split, and how the splits differ from the base branch's."""
+
+    splits: tuple[SplitRows, ...] = ()
+    problems: tuple[str, ...] = ()
+    contract_changes: tuple[str, ...] = ()
+    changes: Annotated[tuple[SplitChanges, ...], AfterValidator(_shortened)] = ()
+
+
+class Interval(Record):
+    """How much better the challenger is than the champion: on all rows, and the interval; negative is worse."""
+
+    better: float
+    low: float
+    high: float
+
+
+class Champion(Record):
+    """The version in service, with its metrics on the pull request's data."""
+
+    version: int
+    digest: str
+    metrics: Metrics
+
+
+class Comparison(Evidence):
+    """PRF002: champion and challenger on the same rows; `better_by` is None for a metric without an interval."""
+
+    champion: Champion | None
+    challenger: Metrics
+    confidence: Number | None = None
+    better_by: dict[str, Interval | None] = Field(default={})
+
+
+class Subgroup(Record):
+    """A metric of the rows whose columns `by` have the values `group`.
+
+    `value` is None where the metric is undefined for them, or where they are too `few`. `required` is empty and `gate`
+    None where the contract has no gate. `low` to `high` is the interval over resamples of the rows.
     """
 
     metric: str
     by: Annotated[tuple[str, ...], Field(min_length=1)]
     group: tuple[str, ...]
-    rows: int
+    rows: Count
     few: bool = False
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    asks: str
-    gate: float | None
-    met: bool | None
+    value: Number | None
+    low: Number | None = None
+    high: Number | None = None
+    required: str = ""
+    gate: Number | None = None
+    met: bool | None = None
 
     @model_validator(mode="after")
-    def _each_has_one(self) -> Group:
+    def _one_value_per_column(self) -> Subgroup:
         if len(self.by) != len(self.group):
             raise ValueError("each column has one value")
         return self
 
 
-class Crossing(Record):
-    """Combinations of values that are not among the groups: how many."""
+class Combinations(Record):
+    """How many combinations of the values of the columns `by`."""
 
     by: tuple[str, ...]
-    cells: int
+    count: Count
 
 
-class Groups(Record):
-    """What was measured of groups. `left_out` would be too many; of `empty` no row was judged."""
+class Subgroups(Evidence):
+    """PRF003. Combinations that are `left_out` would be too many to measure; those of `empty` have no row."""
 
-    subgroups: tuple[Group, ...] = ()
-    left_out: tuple[Crossing, ...] = ()
-    empty: tuple[Crossing, ...] = ()
-    confidence: float | None = None
+    subgroups: tuple[Subgroup, ...] = ()
+    left_out: tuple[Combinations, ...] = ()
+    empty: tuple[Combinations, ...] = ()
+    confidence: Number | None = None
 
     @property
-    def unitary(self) -> tuple[Group, ...]:
-        """By one factor."""
+    def unitary(self) -> tuple[Subgroup, ...]:
+        """By one column."""
         return tuple(group for group in self.subgroups if len(group.by) == 1)
 
     @property
-    def crossed(self) -> tuple[Group, ...]:
-        """By several at once."""
+    def crossed(self) -> tuple[Subgroup, ...]:
+        """By several columns at once."""
         return tuple(group for group in self.subgroups if len(group.by) > 1)
 
 
-def read(folder: Path, commit: str) -> tuple[Verdict, ...]:
-    """The verdicts below a folder, which must be about `commit`. Raises `BadInput` for a file of no use."""
-    found = merge_verdict_files(folder, {}, commit)
-    if found.unread:
-        raise BadInput(found.unread[0], hint="beampermit check --out verdicts/all.json")
-    return found.verdicts
-
-
-def groups(verdicts: Iterable[Verdict]) -> Groups:
-    """What was measured of groups; nothing where that interlock gave no verdict, or one that says it otherwise."""
-    evidence: Any = next((verdict.evidence for verdict in verdicts if verdict.id == GROUPS), {})
-    try:
-        return Groups.model_validate({key: evidence[key] for key in Groups.model_fields if key in evidence})
-    except (ValidationError, TypeError):
-        return Groups()
-
-
-def uncertainty(verdicts: Iterable[Verdict], permit: Statement | None) -> dict[str, str]:
-    """Id -> what it said, of passed verdicts; those given, else those of the permit."""
-    given = {verdict.id: verdict.reason for verdict in verdicts if verdict.outcome is Outcome.PASSED}
-    signed = {verdict.id: verdict.reason for verdict in permit.predicate.verdicts} if permit else {}
-    found = {**signed, **given}
-    return {id: found[id] for id in UNCERTAINTY if id in found}
+RECORDS: dict[str, type[Evidence]] = {
+    **dict.fromkeys(("ENV001", "ENV002", "ENV003", "ENV004", "ENV005"), LockChecks),
+    "DAT004": RowChecks,
+    "PRF002": Comparison,
+    "PRF003": Subgroups,
+}

@@ -76,6 +76,14 @@ class MergedVerdicts:
         return "; ".join(said) or "No verdict at all"
 
 
+def read_verdict_folder(folder: Path, commit: str) -> tuple[Verdict, ...]:
+    """The verdicts below `folder`, which must be about `commit`. Raises `BadInput` for the first file of no use."""
+    merged = merge_verdict_files(folder, {}, commit)
+    if merged.unread:
+        raise BadInput(merged.unread[0], hint="beampermit check --out verdicts/all.json")
+    return merged.verdicts
+
+
 def merge_verdict_files(folder: Path, expected: Mapping[str, str], commit: str) -> MergedVerdicts:
     """Merge the files of verdicts below `folder`, which must be about `commit`; `expected` are ids and titles."""
     unread: list[str] = []

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, InstanceOf, SerializeAsAny, ValidationError, ValidationInfo, field_validator
 
 from beampermit.errors import BadInput
 from beampermit.files import write_text
 from beampermit.reading import first_fault, read_json
 from beampermit.record import Record
+from beampermit.verdicts.evidence import RECORDS, Evidence
+
+Read = TypeVar("Read", bound=Evidence)
 
 
 class Outcome(StrEnum):
@@ -45,7 +48,7 @@ class Verdict(Record):
     outcome: Outcome
     reason: str
     fix: str = ""
-    evidence: dict[str, Any] = Field(default={})
+    evidence: SerializeAsAny[InstanceOf[Evidence]] | dict[str, Any] = Field(default={})
     locations: tuple[Location, ...] = ()
     seconds: float = Field(default=0.0, ge=0)
     reused: bool = False
@@ -53,6 +56,17 @@ class Verdict(Record):
     """Where the base branch's contract puts a check off: it is skipped here without fault, and due there."""
     waits_for: tuple[InterlockId, ...] = ()
     exit_code: int = Field(default=0, ge=0, le=4)
+
+    @field_validator("evidence", mode="before")
+    @classmethod
+    def _record_or_nothing(cls, evidence: Any, info: ValidationInfo) -> Any:
+        record = RECORDS.get(info.data.get("id", ""))
+        if record is None or isinstance(evidence, Evidence):
+            return evidence
+        try:
+            return record.model_validate(evidence)
+        except ValidationError:
+            return {}
 
     @property
     def family(self) -> str:
@@ -98,6 +112,11 @@ def read_verdicts(path: Path) -> VerdictFile:
         return VerdictFile.model_validate(content)
     except ValidationError as error:
         raise BadInput(f"not a file of verdicts: {first_fault(error)}", file=path) from None
+
+
+def find_evidence(verdicts: Iterable[Verdict], record: type[Read]) -> Read | None:
+    """The evidence of this kind among verdicts; None where the interlock gave none that can be read."""
+    return next((verdict.evidence for verdict in verdicts if isinstance(verdict.evidence, record)), None)
 
 
 def exit_code(verdicts: Iterable[Verdict]) -> int:

@@ -1,4 +1,4 @@
-"""Where this Beampermit keeps what is no Python: its reusable workflows and its actions."""
+"""Beampermit's own reusable workflows and actions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from beampermit.workflows.workflow import FOLDER
 
 
 def own_root() -> Path:
-    """The folder that holds `actions` and `.github`: the checkout, or what the installed wheel carries."""
+    """The folder with `actions` and `.github`: the checkout, or the copy inside the wheel."""
     package = Path(beampermit.__file__).parent
     checkout = package.parents[1]
     return checkout if (checkout / "actions").is_dir() else package / "_source"

@@ -1,4 +1,4 @@
-"""A YAML file as a tree whose every key knows its line."""
+"""A YAML file with the line of every key."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from beampermit.reading import naming_yaml_errors
 
 
 def read_tree(text: str, file: str) -> Mapping[Any, Any]:
-    """Read a workflow or action file; `file` is what errors call it. Raises `BadInput` with file and line.
+    """Read a workflow or action file; `file` is its name in errors. Raises `BadInput` with file and line.
 
-    Aliases are taken, since GitHub takes them: each is one and the same value here, and nobody copies the tree.
+    YAML aliases are allowed, as on GitHub: all of them share one value, so they cannot blow up the tree.
     """
     from ruamel.yaml import YAML
 
     with naming_yaml_errors(file):
         tree = YAML(typ="rt").load(text)
     if not isinstance(tree, Mapping):
-        raise BadInput("neither a workflow nor an action: not a mapping", file=file, line=1)
+        raise BadInput("not a mapping, so neither a workflow nor an action", file=file, line=1)
     return tree
 
 
 def line_of(holder: Any, key: Any) -> int:
-    """The line of a key in the mapping that holds it; 1 where it is not known."""
+    """The line of a key in its mapping; 1 where it is unknown."""
     try:
         return holder.lc.key(key)[0] + 1
     except (AttributeError, KeyError):
@@ -32,18 +32,17 @@ def line_of(holder: Any, key: Any) -> int:
 
 
 def lines_of(holder: Mapping[Any, Any], prefix: str = "") -> dict[str, int]:
-    """Key -> line, each key after `prefix`."""
+    """`prefix` + key -> line."""
     return {f"{prefix}{key}": line_of(holder, key) for key in holder}
 
 
 def line_of_item(holder: Any, number: int) -> int:
-    """The line of an item in the list that holds it."""
     try:
         return holder.lc.item(number)[0] + 1
     except (AttributeError, KeyError):
         return 1
 
 
-def mapping(found: Any) -> Mapping[str, Any]:
-    """What was found if it is a mapping, and an empty one otherwise."""
-    return found if isinstance(found, Mapping) else {}
+def mapping(value: Any) -> Mapping[str, Any]:
+    """`value` if it is a mapping, otherwise an empty one."""
+    return value if isinstance(value, Mapping) else {}

@@ -1,4 +1,4 @@
-"""What workflows and actions run from elsewhere: each `uses:` and image, with its line."""
+"""Each `uses:` and container image of a workflow or action file, with its line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _IMAGE_DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Use:
-    """One `uses:` (or a container image), with the line it stands on."""
+    """One `uses:` or container image. `text` is the reference as written."""
 
     text: str
     file: str
@@ -23,48 +23,48 @@ class Use:
     image: bool = False
 
     @property
+    def is_local(self) -> bool:
+        return self.text.startswith("./")
+
+    @property
     def repository(self) -> str:
-        """`owner/name`, or nothing for a local path or an image."""
+        """`owner/name`; empty for a local path or an image."""
         if self.image or self.text.startswith(("./", "docker://")):
             return ""
         return "/".join(self._target.split("/")[:2])
 
     @property
     def path(self) -> str:
-        """The path inside the repository: of a reusable workflow, or of an action's folder."""
-        if self.text.startswith("./"):
+        """The path inside the repository: the file of a reusable workflow, the folder of an action."""
+        if self.is_local:
             return self.text.removeprefix("./")
         return "/".join(self._target.split("/")[2:])
 
     @property
     def revision(self) -> str:
-        """What stands behind the `@`."""
         return self.text.partition("@")[2]
 
     @property
     def defect(self) -> str:
-        """Why what this runs can change without a change here; nothing where it cannot."""
+        """Why the code it names can change without a commit in this repository; empty where it cannot."""
         if self.image or self.text.startswith("docker://"):
-            return "" if _IMAGE_DIGEST.fullmatch(self.text) else "an image is pinned by its digest, `@sha256:...`"
+            return "" if _IMAGE_DIGEST.fullmatch(self.text) else "the image is not pinned by its digest, `@sha256:...`"
         if self.text.startswith("."):
-            return "a local path runs what the checkout holds at that moment; name owner/repository/path@commit"
+            return "a local path runs whatever the checkout contains; write owner/repository/path@commit"
         if not self.revision:
-            return "no commit is named"
+            return "no commit is given"
         if _COMMIT.fullmatch(self.revision):
             return ""
         kind = "a short commit" if re.fullmatch(r"[0-9a-f]{7,39}", self.revision) else "a tag or branch"
-        return f"{self.revision!r} is {kind}, which can be moved"
+        return f"{self.revision!r} is {kind}, which can be moved to other code"
 
     @property
     def _target(self) -> str:
         return self.text.partition("@")[0]
 
 
-def uses(text: str, file: str) -> tuple[Use, ...]:
-    """Everything that a workflow or an action file runs from elsewhere, in the order of its lines.
-
-    Raises `BadInput` with file and line.
-    """
+def find_uses(text: str, file: str) -> tuple[Use, ...]:
+    """All of a workflow or action file, in the order of lines. Raises `BadInput` with file and line."""
     tree = read_tree(text, file)
     return tuple(sorted(_uses(tree, file), key=lambda use: use.line))
 

@@ -1,4 +1,4 @@
-"""Workflow and action files as GitHub reads them: what starts them, jobs, what these need, steps, with line numbers."""
+"""Workflow and action files as GitHub reads them: events, jobs and steps, with line numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FOLDER = ".github/workflows"
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a job or of a composite action. `lines` are those of its keys, its own under nothing."""
+    """One step of a job or of a composite action. `lines` maps its keys to lines, and the empty key to its first line."""
 
     run: str
     uses: str
@@ -25,7 +25,7 @@ class Step:
     lines: Mapping[str, int]
 
     def line(self, key: str = "") -> int:
-        """The line a key stands on; the step's own where it has no such key."""
+        """The line of a key; the first line of the step where it has no such key."""
         return self.lines.get(key, self.lines[""])
 
 
@@ -42,7 +42,7 @@ class Job:
     uses: Use | None
     given: Mapping[str, Any]
     matrix: Mapping[str, Any] | None
-    """What its strategy varies; empty where an expression makes it."""
+    """Empty where an expression computes it."""
     steps: tuple[Step, ...] = ()
     env: Mapping[str, Any] = field(default_factory=dict)
     permissions: Any = None
@@ -58,23 +58,23 @@ class Workflow:
     file: str
     name: str
     events: Mapping[str, Any]
-    """What starts it, with the filters of each event."""
+    """Each event that starts it, with its filters."""
     jobs: Mapping[str, Job]
     defaults: Mapping[str, Any]
     env: Mapping[str, Any] = field(default_factory=dict)
     permissions: Any = None
     lines: Mapping[str, int] = field(default_factory=dict)
-    """Lines of its top-level keys and, as `on.push`, of its events."""
+    """Lines of its top-level keys and of its events (`on.push`)."""
 
 
 def read_workflow(text: str, file: str) -> Workflow:
-    """Read a workflow; `file` is what errors call it. Raises `BadInput` with file and line."""
+    """Read a workflow; `file` is its name in errors. Raises `BadInput` with file and line."""
     tree = read_tree(text, file)
     jobs = tree.get("jobs")
     if not isinstance(jobs, Mapping) or not jobs:
-        raise BadInput("a workflow has jobs, this file has none", file=file, line=1)
+        raise BadInput("this workflow has no jobs", file=file, line=1)
     events = tree.get("on")
-    of_events = lines_of(events, "on.") if isinstance(events, Mapping) else {}
+    event_lines = lines_of(events, "on.") if isinstance(events, Mapping) else {}
     return Workflow(
         file=file,
         name=str(tree.get("name") or Path(file).name),
@@ -83,7 +83,7 @@ def read_workflow(text: str, file: str) -> Workflow:
         defaults=_defaults(events),
         env=mapping(tree.get("env")),
         permissions=tree.get("permissions"),
-        lines={**lines_of(tree), **of_events},
+        lines={**lines_of(tree), **event_lines},
     )
 
 
@@ -117,8 +117,8 @@ def _job(id: str, body: Any, line: int, file: str) -> Job:
     )
 
 
-def _steps(found: Any) -> tuple[Step, ...]:
-    if not isinstance(found, Sequence) or isinstance(found, str):
+def _steps(steps: Any) -> tuple[Step, ...]:
+    if not isinstance(steps, Sequence) or isinstance(steps, str):
         return ()
     return tuple(
         Step(
@@ -126,19 +126,19 @@ def _steps(found: Any) -> tuple[Step, ...]:
             uses=str(step.get("uses") or ""),
             given=mapping(step.get("with")),
             env=mapping(step.get("env")),
-            lines={"": line_of_item(found, number), **lines_of(step)},
+            lines={"": line_of_item(steps, number), **lines_of(step)},
         )
-        for number, step in enumerate(found)
+        for number, step in enumerate(steps)
         if isinstance(step, Mapping)
     )
 
 
-def _events(found: Any) -> dict[str, Any]:
-    if isinstance(found, str):
-        return {found: None}
-    if isinstance(found, Mapping):
-        return {str(name): filters for name, filters in found.items()}
-    return dict.fromkeys(map(str, found or ()))
+def _events(on: Any) -> dict[str, Any]:
+    if isinstance(on, str):
+        return {on: None}
+    if isinstance(on, Mapping):
+        return {str(name): filters for name, filters in on.items()}
+    return dict.fromkeys(map(str, on or ()))
 
 
 def _defaults(events: Any) -> dict[str, Any]:

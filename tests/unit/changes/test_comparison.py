@@ -70,7 +70,7 @@ class Arena:
     ) -> Finding:
         """What PRF002 says of two models that are wrong on these rows."""
         theirs = self.scores("champion", champion)
-        self.monkeypatch.setattr("beampermit.registry.models.fetch", lambda *_: self.project.root)
+        self.monkeypatch.setattr("beampermit.registry.models.fetch_model", lambda *_: self.project.root)
         self.monkeypatch.setattr("beampermit.models.probing.score", lambda *words: shutil.copy(theirs, words[3]))
         folder = self.project.root / "model"
         folder.mkdir(exist_ok=True)
@@ -146,6 +146,7 @@ def test_the_same_answers_from_another_model_have_an_interval_of_nothing(arena: 
     assert finding.evidence["better_by"]["auc"] == {"better": 0.0, "low": 0.0, "high": 0.0}
 
 
+@pytest.mark.plants("PRF002")
 def test_a_model_that_is_worse_beyond_the_margin_fails(arena: Arena) -> None:
     finding = arena.against(NONE, SOME)
     assert finding.outcome is Outcome.FAILED
@@ -234,6 +235,7 @@ def test_it_passes_where_every_group_does_and_the_worst_is_named(arena: Arena) -
     assert 0.8 < rows[1]["low"] < 0.95 < rows[1]["high"] <= 1, "one shot of twenty is wrong: drawn twice, or not at all"
 
 
+@pytest.mark.plants("PRF003")
 def test_a_group_below_its_gate_fails_though_the_whole_passes(arena: Arena) -> None:
     gate(arena, "plane")
     finding = arena.grouped((PLANE == 1) & (SHOT < 4))

@@ -8,11 +8,11 @@ from beampermit.cli import output
 
 
 def test_a_log_has_a_line_for_each_step_and_not_for_each_file(capsys: pytest.CaptureFixture[str]) -> None:
-    with output.steps() as watch:
+    with output.shown_progress() as progress:
         for number in range(1000):
-            watch(f"fetching packages: {number} of 1000")
-        watch("")
-        watch("[linking]")
+            progress(f"fetching packages: {number} of 1000")
+        progress("")
+        progress("[linking]")
     assert capsys.readouterr().err == "fetching packages: 0 of 1000\n[linking]\n"
 
 
@@ -21,7 +21,7 @@ def test_a_log_shows_now_and_then_how_far_it_is(
 ) -> None:
     moments = iter([0.0, 5.0, 11.0, 12.0])
     monkeypatch.setattr(output.time, "monotonic", lambda: next(moments))
-    with output.counted() as watch:
+    with output.shown_progress() as progress:
         for done in range(4):
-            watch("objects", done, 3)
+            progress("objects", done, 3)
     assert capsys.readouterr().err == "objects: 0 of 3\nobjects: 2 of 3\n"

@@ -28,7 +28,7 @@ def here(project: Project) -> list[str]:
 def test_a_fresh_clone_gets_its_data_and_a_second_pull_brings_nothing(dvc_project: Project) -> None:
     without_data(dvc_project)
     seen: list[tuple[int, int]] = []
-    first = pull(Repository.of(dvc_project), watch=lambda *progress: seen.append(progress))
+    first = pull(Repository.of(dvc_project), progress=lambda _, *counts: seen.append(counts))
     assert (first.fetched, first.present) == (6, 0)
     assert sorted(first.changed) == ["data/dataset", "data/labels.parquet", "data/raw.parquet"]
     assert (seen[0], seen[-1]) == ((0, 6), (6, 6))

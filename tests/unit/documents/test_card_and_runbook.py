@@ -18,7 +18,7 @@ from beampermit.documents.card import card, card_page, metadata
 from beampermit.documents.runbook import fallback, runbook, runbook_page
 from beampermit.documents.standing import standing
 from beampermit.errors import BadInput, Failed
-from beampermit.permit.statement import PREDICATE, STATEMENT, make_statement
+from beampermit.permit.statement import PREDICATE, STATEMENT, validate_statement
 from beampermit.project import Project
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
@@ -48,7 +48,7 @@ def permit_of(project: Project, **changes: Any) -> Path:
         },
     }
     file = project.root.parent / "permit.json"
-    file.write_text(make_statement(body, "permit").text)
+    file.write_text(validate_statement(body, "permit").text)
     return file
 
 

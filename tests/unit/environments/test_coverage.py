@@ -10,6 +10,8 @@ from beampermit.environments.addresses import uncovered
 from beampermit.environments.backend import Lock
 from beampermit.environments.conda_lock import lockfile as conda
 from beampermit.environments.uv import lockfile as uv
+from beampermit.interlocks.environment import ENV003
+from beampermit.project import Project
 from support.conda_locks import CONDA, PACKAGE
 
 UV = """\
@@ -98,6 +100,16 @@ def test_with_uv_cuda_is_an_extra() -> None:
     tag, platform = "manylinux_2_28_x86_64", ("linux-x86_64",)
     assert said(with_uv(tag), platform, both) == ["the lock has no extra `cuda` for machines with a GPU"]
     assert said(with_uv(tag, extra), platform, both) == []
+
+
+@pytest.mark.plants("ENV003")
+def test_env003_asks_for_what_the_contract_names(project: Project) -> None:
+    contract = project.root / "contract.yaml"
+    text = contract.read_text()
+    lock, alone, both = with_uv("manylinux_2_28_x86_64"), "linux-x86_64", "linux-x86_64, macos-arm64"
+    for platforms, reason in ((alone, "linux-x86_64 with cpu"), (both, "torch 2.5 has no file for macos-arm64")):
+        contract.write_text(text.replace("  backend: uv\n", f"  backend: uv\n  platforms: [{platforms}]\n"))
+        assert ENV003().check(Project(project.root), lock).reason == reason
 
 
 def test_an_unknown_platform_is_named() -> None:

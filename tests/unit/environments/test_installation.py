@@ -25,7 +25,7 @@ WORDS: list[str] = []
 
 
 def build(root: Path, prefix: Path | None = None, *, reuse: bool = False) -> Installation:
-    return install(Uv(), root, prefix or root / ".venv", reuse=reuse, watch=WORDS.append)
+    return install(Uv(), root, prefix or root / ".venv", reuse=reuse, progress=WORDS.append)
 
 
 def problems(root: Path) -> list[str]:

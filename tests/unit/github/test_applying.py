@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from beampermit.errors import BadInput, BeampermitError, Outside
-from beampermit.github.applying import apply
+from beampermit.github.applying import apply_ruleset
 from beampermit.github.client import Client, Unsure
 from beampermit.github.rulesets import Ruleset, read_ruleset
 from support.github_server import Fault, lost, meanwhile, reset, says
@@ -38,13 +38,13 @@ def standing(github: GitHub) -> list[dict[str, Any]]:
 
 
 def test_it_is_made_and_then_stands(client: Client, github: GitHub, ruleset: Ruleset) -> None:
-    made = apply(client, ruleset)
+    made = apply_ruleset(client, ruleset)
     assert (made.done, made.name) == ("created", "main")
     assert '+      "type": "deletion"' in made.difference
     assert [one["name"] for one in standing(github)] == ["main"]
     assert standing(github)[0]["rules"] == json.loads(MAIN.read_text())["rules"]
     writes = github.count("POST")
-    assert apply(client, ruleset).done == "unchanged"
+    assert apply_ruleset(client, ruleset).done == "unchanged"
     assert (github.count("POST"), github.count("PUT")) == (writes, 0)
 
 
@@ -55,7 +55,7 @@ def test_what_github_adds_by_itself_is_no_difference(client: Client, github: Git
     review |= {"required_reviewers": [], "dismissal_restriction": {"enabled": False}}
     review["allowed_merge_methods"].reverse()
     github.ruleset({**body, "_links": {}, "node_id": "x", "current_user_can_bypass": "never"})
-    assert apply(client, ruleset).done == "unchanged"
+    assert apply_ruleset(client, ruleset).done == "unchanged"
 
 
 @pytest.mark.parametrize(
@@ -77,11 +77,11 @@ def test_each_change_by_hand_is_shown_and_taken_back(
         holder = holder[key]
     holder[path[-1]] = value
     id = github.ruleset(body)["id"]
-    shown = apply(client, ruleset, dry_run=True)
+    shown = apply_ruleset(client, ruleset, dry_run=True)
     assert (shown.done, github.count("PUT")) == ("updated", 0)
     assert line in shown.difference.replace("-    {\n-      ", "-      ")
-    assert apply(client, ruleset).done == "updated"
-    assert apply(client, ruleset).done == "unchanged"
+    assert apply_ruleset(client, ruleset).done == "updated"
+    assert apply_ruleset(client, ruleset).done == "unchanged"
     assert list(github.rulesets) == [id]
 
 
@@ -89,12 +89,12 @@ def test_a_rule_that_somebody_added_is_removed(client: Client, github: GitHub, r
     body = json.loads(MAIN.read_text())
     body["rules"].append({"type": "required_signatures"})
     github.ruleset(body)
-    assert '-      "type": "required_signatures"' in apply(client, ruleset).difference
+    assert '-      "type": "required_signatures"' in apply_ruleset(client, ruleset).difference
     assert "required_signatures" not in json.dumps(standing(github))
 
 
 def test_a_dry_run_makes_nothing(client: Client, github: GitHub, ruleset: Ruleset) -> None:
-    assert apply(client, ruleset, dry_run=True).done == "created"
+    assert apply_ruleset(client, ruleset, dry_run=True).done == "created"
     assert github.rulesets == {}
 
 
@@ -102,14 +102,14 @@ def test_other_rulesets_are_left_alone(client: Client, github: GitHub, ruleset: 
     github.most = 2
     for number in range(5):
         github.ruleset({"name": f"other {number}", "enforcement": "active"})
-    assert apply(client, ruleset).done == "created"
+    assert apply_ruleset(client, ruleset).done == "created"
     assert len(github.rulesets) == 6
 
 
 @pytest.mark.parametrize("token", ["workflow", "stranger", "nobody"])
 def test_a_token_that_may_not_is_told_whose_may(client: Client, github: GitHub, ruleset: Ruleset, token: str) -> None:
     with pytest.raises(BadInput, match="this needs a token of an administrator of the repository") as raised:
-        apply(Client(github.repository, token, github.url), ruleset)
+        apply_ruleset(Client(github.repository, token, github.url), ruleset)
     assert raised.value.exit_code == 2
     assert token not in str(raised.value).split("/")
     assert github.rulesets == {}
@@ -120,12 +120,12 @@ def test_a_ruleset_that_github_does_not_accept_is_told_in_its_words(
 ) -> None:
     github.next(says(422, {"message": "Invalid rule 'merge_queue'"}), of="POST")
     with pytest.raises(BadInput, match=r"GitHub does not accept ruleset 'main': .*Invalid rule 'merge_queue'"):
-        apply(client, ruleset)
+        apply_ruleset(client, ruleset)
 
 
 def test_a_lost_answer_leaves_one_ruleset(client: Client, github: GitHub, ruleset: Ruleset) -> None:
     github.next(lost, of="POST")
-    assert apply(client, ruleset).done == "created"
+    assert apply_ruleset(client, ruleset).done == "created"
     assert len(github.rulesets) == 1
 
 
@@ -134,16 +134,16 @@ def test_a_request_that_was_lost_is_said_and_the_next_run_makes_it(
 ) -> None:
     github.next(reset, of="POST")
     with pytest.raises(Unsure):
-        apply(client, ruleset)
+        apply_ruleset(client, ruleset)
     assert github.rulesets == {}
-    assert apply(client, ruleset).done == "created"
+    assert apply_ruleset(client, ruleset).done == "created"
 
 
 def test_of_two_at_once_one_is_refused_and_finds_it_made(client: Client, github: GitHub, ruleset: Ruleset) -> None:
     github.next(meanwhile(lambda: github.ruleset(json.loads(MAIN.read_text()))), of="POST")
     with pytest.raises(BadInput, match="Name must be unique"):
-        apply(client, ruleset)
-    assert apply(client, ruleset).done == "unchanged"
+        apply_ruleset(client, ruleset)
+    assert apply_ruleset(client, ruleset).done == "unchanged"
 
 
 @pytest.mark.parametrize("fault", [says(200, []), says(200, {"id": "7"}), says(500)])
@@ -153,6 +153,6 @@ def test_a_shape_that_is_not_known_changes_nothing(
     github.ruleset({"name": "main", "enforcement": "evaluate"})
     github.next(*[fault] * 9, of="/rulesets/")
     with pytest.raises(BeampermitError) as raised:
-        apply(client, ruleset)
+        apply_ruleset(client, ruleset)
     assert isinstance(raised.value, Outside)
     assert github.count("PUT") == 0

@@ -9,7 +9,7 @@ import pytest
 
 from beampermit.errors import Failed, Outside
 from beampermit.github.client import Client
-from beampermit.github.protection import Protection, look
+from beampermit.github.protection import Protection, load_protection
 from support.github_server import Fault, hang, lost, reset, says, used_up
 from support.github_stand_in import GitHub, Token
 from support.paths import ROOT
@@ -35,7 +35,7 @@ def rule(ruleset: dict[str, Any], type: str) -> dict[str, Any]:
 
 
 def test_the_templates_ruleset_protects(ruleset: dict[str, Any], client: Client) -> None:
-    found = look(client, "main")
+    found = load_protection(client, "main")
     assert (found.gaps, found.check_gaps("ml / permit"), found.bypass) == ((), (), None)
 
 
@@ -49,7 +49,7 @@ def test_the_templates_ruleset_protects(ruleset: dict[str, Any], client: Client)
 )
 def test_a_rule_that_is_missing_is_a_gap(ruleset: dict[str, Any], client: Client, type: str, gap: str) -> None:
     ruleset["rules"].remove(rule(ruleset, type))
-    assert look(client, "main").gaps == (gap,)
+    assert load_protection(client, "main").gaps == (gap,)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_review_that_is_weakened_is_a_gap(
     ruleset: dict[str, Any], client: Client, changes: dict[str, Any], gaps: tuple[str, ...]
 ) -> None:
     rule(ruleset, "pull_request")["parameters"].update(changes)
-    assert look(client, "main").gaps == gaps
+    assert load_protection(client, "main").gaps == gaps
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_review_that_is_weakened_is_a_gap(
 )
 def test_a_check_that_is_loose_is_a_gap(ruleset: dict[str, Any], client: Client, checks: list[Any], words: str) -> None:
     rule(ruleset, "required_status_checks")["parameters"]["required_status_checks"] = checks
-    (gap,) = look(client, "main").check_gaps("ml / permit")
+    (gap,) = load_protection(client, "main").check_gaps("ml / permit")
     assert words in gap
 
 
@@ -92,7 +92,7 @@ def test_two_rulesets_protect_together(ruleset: dict[str, Any], client: Client, 
     deletion = rule(ruleset, "deletion")
     ruleset["rules"].remove(deletion)
     github.ruleset({**ruleset, "name": "organization", "rules": [deletion]})
-    assert look(client, "main").gaps == ()
+    assert load_protection(client, "main").gaps == ()
 
 
 @pytest.mark.parametrize("enforcement", ["evaluate", "disabled"])
@@ -100,31 +100,31 @@ def test_a_ruleset_that_only_watches_protects_nothing(
     ruleset: dict[str, Any], client: Client, enforcement: str
 ) -> None:
     ruleset["enforcement"] = enforcement
-    found = look(client, "main")
+    found = load_protection(client, "main")
     assert len(found.gaps) == 3
     assert found.idle == (f"ruleset main is set to {enforcement}",)
 
 
 def test_another_branch_is_not_protected_by_it(ruleset: dict[str, Any], client: Client) -> None:
-    assert len(look(client, "release/a b").gaps) == 3
+    assert len(load_protection(client, "release/a b").gaps) == 3
 
 
 def test_classic_protection_is_not_counted(github: GitHub, client: Client) -> None:
     github.protections["main"] = {"required_status_checks": {"contexts": ["ml / permit"]}}
-    assert len(look(client, "main").gaps) == 3
+    assert len(load_protection(client, "main").gaps) == 3
 
 
 def test_a_branch_that_was_deleted_keeps_its_rules(ruleset: dict[str, Any], client: Client, github: GitHub) -> None:
     github.branches.clear()
-    assert look(client, "main").gaps == ()
+    assert load_protection(client, "main").gaps == ()
 
 
 def test_who_may_bypass_is_a_gap_where_the_token_may_see_it(ruleset: dict[str, Any], github: GitHub) -> None:
     ruleset["bypass_actors"] = [{"actor_type": "Team", "actor_id": 7}, {"actor_type": "OrganizationAdmin"}]
     administrator = Client(github.repository, "admin", github.url)
-    assert look(administrator, "main").gaps == ("Team 7, OrganizationAdmin may bypass its rules",)
+    assert load_protection(administrator, "main").gaps == ("Team 7, OrganizationAdmin may bypass its rules",)
     ruleset["bypass_actors"] = []
-    assert look(administrator, "main").bypass == ()
+    assert load_protection(administrator, "main").bypass == ()
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_an_answer_that_is_not_clear_is_no_protection(
 ) -> None:
     github.next(fault)
     with pytest.raises(Failed, match=r"^main is not provably protected: ") as raised:
-        look(client, "main")
+        load_protection(client, "main")
     assert words in str(raised.value)
 
 
@@ -166,7 +166,7 @@ def test_no_answer_is_the_outside_world(
 ) -> None:
     github.next(*[fault] * 9)
     with pytest.raises(Outside, match=words) as raised:
-        look(client, "main")
+        load_protection(client, "main")
     assert raised.value.exit_code == 4
 
 
@@ -176,14 +176,14 @@ def test_a_github_that_hangs_is_the_outside_world(
     monkeypatch.setattr("beampermit.github.client.TIMEOUT", 0.1)
     github.next(*[hang(0.3)] * 9)
     with pytest.raises(Outside, match="GitHub cannot be reached at"):
-        look(client, "main")
+        load_protection(client, "main")
 
 
 def test_a_ruleset_that_cannot_be_looked_into_hides_only_who_may_bypass(
     ruleset: dict[str, Any], github: GitHub
 ) -> None:
     github.next(says(403, {"message": "Resource not accessible"}), of="/rulesets/")
-    found = look(Client(github.repository, "admin", github.url), "main")
+    found = load_protection(Client(github.repository, "admin", github.url), "main")
     assert (found.gaps, found.bypass) == ((), None)
 
 

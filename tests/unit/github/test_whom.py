@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.errors import BadInput, Failed
-from beampermit.github.whom import find_branch, find_client, must_find_client
+from beampermit.github.whom import find_branch, find_client, require_client
 from beampermit.project import Project
 
 Git = Callable[..., str]
@@ -47,12 +47,12 @@ def test_what_lies_on_no_github_is_not_asked(project: Project, git: Git, origin:
         git("remote", "add", "origin", origin)
     assert find_client(project.git, environment={}) is None
     with pytest.raises(BadInput, match="origin does not lie on a GitHub that is known") as raised:
-        must_find_client(project.git, environment={})
+        require_client(project.git, environment={})
     assert "--repository OWNER/NAME" in raised.value.hint
 
 
 def test_a_named_repository_counts_more(project: Project) -> None:
-    found = must_find_client(project.git, "o/n", {"GITHUB_REPOSITORY": "a/b", "GH_TOKEN": "t"})
+    found = require_client(project.git, "o/n", {"GITHUB_REPOSITORY": "a/b", "GH_TOKEN": "t"})
     assert (found.repository, found.token) == ("o/n", "t")
 
 

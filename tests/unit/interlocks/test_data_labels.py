@@ -47,6 +47,7 @@ LABELS: dict[str, tuple[str, str]] = {
 }
 
 
+@pytest.mark.plants("DAT006")
 @pytest.mark.parametrize("defect", LABELS)
 def test_dat006_fails_on_labels_without_a_valid_origin(dvc_project: Project, alter: Alter, defect: str) -> None:
     columns, reason = LABELS[defect]

@@ -72,6 +72,7 @@ PEDIGREES: dict[str, tuple[Callable[[Project], None], str]] = {
 }
 
 
+@pytest.mark.plants("DAT007")
 @pytest.mark.parametrize("defect", PEDIGREES)
 def test_dat007_fails_on_a_record_that_is_not_true(dvc_project: Project, defect: str) -> None:
     plant, reason = PEDIGREES[defect]

@@ -77,6 +77,7 @@ STALE: dict[str, tuple[Callable[[Project], None], str]] = {
 }
 
 
+@pytest.mark.plants("DAT001")
 @pytest.mark.parametrize("defect", STALE)
 def test_dat001_fails_on_what_changed_since_the_lock(dvc_project: Project, defect: str) -> None:
     plant, reason = STALE[defect]
@@ -137,6 +138,7 @@ def test_dat002_asks_only_for_what_is_new_since_the_base(dvc_project: Project, a
     assert (finding.outcome, finding.evidence["asked"], finding.evidence["objects"]) == (Outcome.PASSED, 2, 6)
 
 
+@pytest.mark.plants("DAT002")
 @pytest.mark.parametrize("path", ["data/raw.parquet", "data/dataset/test.parquet"])
 def test_dat002_fails_on_an_object_that_is_not_on_the_remote(dvc_project: Project, storage: Path, path: str) -> None:
     leaf(dvc_project.root, storage, path).unlink()
@@ -207,6 +209,7 @@ MANIFESTS = {
 }
 
 
+@pytest.mark.plants("DAT003")
 @pytest.mark.parametrize("defect", MANIFESTS)
 def test_dat003_fails_on_a_manifest_that_must_not_be_checked_out(
     dvc_project: Project, storage: Path, defect: str

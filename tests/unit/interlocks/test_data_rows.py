@@ -51,6 +51,7 @@ ROWS: dict[str, tuple[str, str]] = {
 }
 
 
+@pytest.mark.plants("DAT004")
 @pytest.mark.parametrize("defect", ROWS)
 def test_dat004_fails_on_rows_that_break_the_contract(dvc_project: Project, alter: Alter, defect: str) -> None:
     columns, reason = ROWS[defect]
@@ -94,7 +95,7 @@ def test_dat004_judges_by_the_base_branch_and_shows_a_changed_range(dvc_project:
     replace(dvc_project.root / "contract.yaml", "range: [-20, 20]", "range: [-50, 50]")
     finding = dat004(dvc_project)
     assert "outside [-20, 20] mm" in finding.reason
-    assert "this pull request changes turns from [-20, 20] mm to [-50, 50] mm" in finding.reason
+    assert "this pull request changes signals.inputs.turns.range [-20, 20] -> [-50, 50]" in finding.reason
 
 
 def test_dat004_is_skipped_where_data_were_not_pulled(dvc_project: Project) -> None:
@@ -127,6 +128,7 @@ SHARED: dict[str, tuple[str, str]] = {
 }
 
 
+@pytest.mark.plants("DAT005")
 @pytest.mark.parametrize("defect", SHARED)
 def test_dat005_fails_on_what_splits_share(dvc_project: Project, alter: Alter, defect: str) -> None:
     columns, reason = SHARED[defect]

@@ -36,6 +36,7 @@ STRAYS = {
 }
 
 
+@pytest.mark.plants("DAT008")
 @pytest.mark.parametrize("name", STRAYS)
 def test_dat008_fails_on_data_and_models_in_git(dvc_project: Project, name: str) -> None:
     content, what = STRAYS[name]

@@ -29,6 +29,7 @@ def test_a_sound_contract_passes_all(project: Project, interlock: type[Interlock
     assert judge(project, interlock).passed
 
 
+@pytest.mark.plants("DOC001")
 @pytest.mark.parametrize("twin", [("bo@lab.example", "ADA@lab.example"), ("Bo Physicist", "ada  operator")])
 def test_doc001_fails_for_a_single_owner_under_two_names_or_addresses(project: Project, twin: tuple[str, str]) -> None:
     verdict = judge(project, DOC001, twin)
@@ -62,6 +63,7 @@ GAPS = {
 }
 
 
+@pytest.mark.plants("DOC002")
 @pytest.mark.parametrize("gap", GAPS)
 def test_doc002_names_what_only_a_person_can_write_and_its_line(project: Project, gap: str) -> None:
     edit, reason = GAPS[gap]
@@ -156,6 +158,7 @@ UNANSWERED = {
 }
 
 
+@pytest.mark.plants("DOC003")
 @pytest.mark.parametrize("defect", UNANSWERED)
 def test_doc003_fails_for_an_alarm_that_leaves_the_operator_alone(project: Project, defect: str) -> None:
     edit, reason, line = UNANSWERED[defect]
@@ -167,6 +170,7 @@ def test_doc003_fails_for_an_alarm_that_leaves_the_operator_alone(project: Proje
     assert "beampermit runbook" in verdict.fix
 
 
+@pytest.mark.plants("DOC004")
 def test_doc004_fails_on_the_day_after(project: Project) -> None:
     yesterday = (datetime.now(UTC) - timedelta(days=1)).date()
     verdict = judge(project, DOC004, ("2099-06-01", str(yesterday)))

@@ -35,6 +35,7 @@ def test_a_project_as_it_was_locked_passes(uv_project: Project, id: str) -> None
     assert verdict(uv_project, id).passed, verdict(uv_project, id).reason
 
 
+@pytest.mark.plants("ENV001")
 def test_a_missing_lock_fails_and_the_others_are_not_looked_at(uv_project: Project) -> None:
     (uv_project.root / "uv.lock").unlink()
     found = {one.id: one for one in runner.check(uv_project, runner.select(["ENV001", "ENV002", "ENV004", "ENV005"]))}
@@ -57,6 +58,7 @@ def test_a_lock_that_git_ignores_fails(uv_project: Project, git: Callable[..., s
     assert verdict(uv_project, "ENV001").reason == "git ignores uv.lock, so nobody else gets it"
 
 
+@pytest.mark.plants("ENV002")
 def test_a_stale_lock_fails_and_says_what_changed(uv_project: Project) -> None:
     edit(uv_project, "pyproject.toml", "numbers>=1,<2", "numbers>=1.5,<2")
     found = verdict(uv_project, "ENV002")
@@ -68,6 +70,7 @@ def test_a_stale_lock_fails_and_says_what_changed(uv_project: Project) -> None:
     assert "beampermit env lock" in found.fix
 
 
+@pytest.mark.plants("ENV004")
 def test_a_file_without_a_hash_fails(uv_project: Project) -> None:
     edit(uv_project, "uv.lock", r', hash = "sha256:[0-9a-f]{64}"', "")
     assert "has no sha256" in verdict(uv_project, "ENV004").reason
@@ -113,8 +116,9 @@ def test_an_environment_that_is_not_installed_is_not_judged(uv_project: Project)
     assert found.reason.endswith("run `beampermit env install`")
 
 
+@pytest.mark.plants("ENV005")
 def test_an_environment_is_the_lock_or_fails(uv_project: Project) -> None:
-    install(Uv(), uv_project.root, uv_project.root / ".venv", watch=lambda _: None)
+    install(Uv(), uv_project.root, uv_project.root / ".venv", progress=lambda _: None)
     assert verdict(uv_project, "ENV005").passed
     next((uv_project.root / ".venv").glob("lib/*/site-packages/numbers/__init__.py")).unlink()
     found = verdict(uv_project, "ENV005")

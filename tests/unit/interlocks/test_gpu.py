@@ -137,6 +137,7 @@ DEFECTS = {
 }
 
 
+@pytest.mark.plants("TST003")
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_a_machine_below_the_contract_fails(judge: Judge, defect: str) -> None:
     planted, words = DEFECTS[defect]

@@ -149,6 +149,7 @@ BYTES: dict[str, tuple[Callable[[Path], Any], str]] = {
 }
 
 
+@pytest.mark.plants("MDL001")
 @pytest.mark.parametrize("defect", BYTES)
 def test_bytes_that_git_does_not_bind_fail(project: Project, saved: Path, defect: str) -> None:
     plant, reason = BYTES[defect]
@@ -278,6 +279,7 @@ FORMATS: dict[str, tuple[str, bytes, str]] = {
 }
 
 
+@pytest.mark.plants("MDL002")
 @pytest.mark.parametrize("defect", FORMATS)
 def test_a_file_that_is_not_what_it_says_fails(
     project: Project, saved: Path, defect: str, capsys: pytest.CaptureFixture[str]
@@ -403,6 +405,7 @@ def test_a_model_that_honours_the_contract_passes(contract_text: str, saved: Pat
     )
 
 
+@pytest.mark.plants("MDL003")
 @pytest.mark.parametrize("defect", SIGNATURES)
 def test_a_signature_that_is_not_the_contracts_fails(contract_text: str, saved: Path, defect: str) -> None:
     loaded, scored, reason = SIGNATURES[defect]
@@ -463,6 +466,7 @@ COSTS: dict[str, tuple[dict[str, float], str]] = {
 }
 
 
+@pytest.mark.plants("MDL004")
 @pytest.mark.parametrize("defect", COSTS)
 def test_a_prediction_beyond_the_budget_fails(contract_text: str, saved: Path, defect: str) -> None:
     measured, reason = COSTS[defect]
@@ -500,6 +504,7 @@ def test_a_trained_model_loads_honours_its_contract_and_its_budget_and_serves_wh
     assert fifth.evidence["training"]["here"] is not None
 
 
+@pytest.mark.plants("MDL005")
 @pytest.mark.slow
 def test_a_trained_model_that_serves_with_other_transforms_fails(trained_copy: Project) -> None:
     transform = trained_copy.root / "model/artifacts/transform.json"

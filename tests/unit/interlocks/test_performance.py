@@ -57,7 +57,7 @@ def test_metrics_that_meet_every_gate_pass(project: Project) -> None:
     verdict = gates(project)
     assert verdict.passed
     assert verdict.reason == "auc 0.97 (at least 0.95), false_alarm_rate 0.01 (at most 0.05)"
-    assert verdict.evidence["gates_changed"] == []
+    assert verdict.evidence["contract_changes"] == []
 
 
 DEFECTS = {
@@ -76,6 +76,7 @@ DEFECTS = {
 }
 
 
+@pytest.mark.plants("PRF001")
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_metrics_that_miss_a_gate_fail(project: Project, defect: str) -> None:
     metrics, reason = DEFECTS[defect]
@@ -101,11 +102,9 @@ def test_a_gate_lowered_in_the_pull_request_is_shown_and_does_not_count(project:
     assert verdict.outcome is Outcome.FAILED
     assert verdict.reason == (
         "auc is 0.6, the gate asks for at least 0.95 "
-        "(gates changed in this pull request: auc gate 0.95 -> 0.5; the base branch's count)"
+        "(this pull request changes metrics.auc.gate 0.95 -> 0.5; the base branch's contract decides)"
     )
-    (changed,) = verdict.evidence["gates_changed"]
-    assert (changed["metric"], changed["change"]) == ("auc", "changed")
-    assert (changed["base"]["gate"], changed["here"]["gate"]) == (0.95, 0.5)
+    assert verdict.evidence["contract_changes"] == ["metrics.auc.gate 0.95 -> 0.5"]
     assert "contract.yaml" in [place.file for place in verdict.locations]
 
 
@@ -117,7 +116,7 @@ def test_a_gate_removed_in_the_pull_request_still_counts(project: Project, branc
     measured(project, {"false_alarm_rate": 0.01})
     verdict = gates(project)
     assert verdict.outcome is Outcome.FAILED
-    assert "auc is not among the metrics (gates changed in this pull request: auc removed;" in verdict.reason
+    assert "auc is not among the metrics (this pull request changes metrics.auc removed;" in verdict.reason
 
 
 def test_a_direction_turned_in_the_pull_request_does_not_count(project: Project, branch: Any) -> None:
@@ -125,7 +124,7 @@ def test_a_direction_turned_in_the_pull_request_does_not_count(project: Project,
     measured(project, {**GOOD, "auc": 0.3})
     verdict = gates(project)
     assert verdict.outcome is Outcome.FAILED
-    assert "auc better higher -> lower" in verdict.reason
+    assert "metrics.auc.better higher -> lower" in verdict.reason
 
 
 @pytest.mark.parametrize(
@@ -151,7 +150,7 @@ def test_a_changed_gate_that_is_met_passes_and_is_shown(project: Project, branch
     measured(project, GOOD)
     verdict = gates(project)
     assert verdict.passed
-    assert "gates changed in this pull request: auc gate 0.95 -> 0.9" in verdict.reason
+    assert "this pull request changes metrics.auc.gate 0.95 -> 0.9" in verdict.reason
 
 
 def test_an_evaluation_changed_in_the_pull_request_is_shown(project: Project, branch: Any) -> None:
@@ -159,10 +158,9 @@ def test_an_evaluation_changed_in_the_pull_request_is_shown(project: Project, br
     measured(project, GOOD)
     verdict = gates(project)
     assert verdict.passed
-    assert "also changed here: evaluation.inputs" in verdict.reason
-    assert verdict.evidence["rules_changed"] == [
-        {"key": "evaluation.inputs", "base": "data/dataset/test.parquet", "here": "data/dataset/validation.parquet"}
-    ]
+    change = "evaluation.inputs data/dataset/test.parquet -> data/dataset/validation.parquet"
+    assert f"this pull request changes {change};" in verdict.reason
+    assert verdict.evidence["contract_changes"] == [change]
 
 
 ENVIRONMENT = Environment(Path("nowhere"))

@@ -56,6 +56,7 @@ def test_a_protected_branch_passes_both_and_is_asked_about_once(
     assert github.count("/rules/branches/main") == 1
 
 
+@pytest.mark.plants("GIT001", "GIT002")
 def test_no_rules_fail_both_and_the_fix_is_a_command(guarded: Project, ruleset: dict[str, Any]) -> None:
     ruleset["enforcement"] = "evaluate"
     protected, required = judged(guarded)

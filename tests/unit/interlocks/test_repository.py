@@ -44,23 +44,24 @@ def test_a_pin_by_commit_passes(text: str) -> None:
     assert judged(text).outcome is Outcome.PASSED
 
 
+@pytest.mark.plants("GIT003")
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
-        (step("actions/checkout@v6"), 8, "'v6' is a tag or branch, which can be moved"),
+        (step("actions/checkout@v6"), 8, "'v6' is a tag or branch, which can be moved to other code"),
         (step("actions/checkout@main"), 8, "'main' is a tag or branch"),
         (step("actions/checkout@de0fac2"), 8, "'de0fac2' is a short commit"),
         (step(f"actions/checkout@{COMMIT[:-1]}"), 8, "is a short commit"),
         (step(f"actions/checkout@{COMMIT.upper()}"), 8, "is a tag or branch"),
-        (step("actions/checkout"), 8, "no commit is named"),
-        (step("docker://alpine:3.22"), 8, "an image is pinned by its digest"),
-        (step("./actions/mine"), 8, "a local path runs what the checkout holds"),
+        (step("actions/checkout"), 8, "no commit is given"),
+        (step("docker://alpine:3.22"), 8, "the image is not pinned by its digest"),
+        (step("./actions/mine"), 8, "a local path runs whatever the checkout contains"),
         (call("lab/actions/.github/workflows/ml.yml@main"), 5, "'main' is a tag or branch"),
-        (step(f"actions/checkout@{COMMIT}") + "    container: alpine:3\n", 9, "an image is pinned by its digest"),
+        (step(f"actions/checkout@{COMMIT}") + "    container: alpine:3\n", 9, "the image is not pinned by its digest"),
         (
             step(f"actions/checkout@{COMMIT}") + "    services:\n      db: {image: 'postgres:18'}\n",
             10,
-            "an image is pinned by its digest",
+            "the image is not pinned by its digest",
         ),
     ],
 )
@@ -109,6 +110,7 @@ def test_workflows_and_tracked_actions_are_found(project: Project, git) -> None:
     assert sorted(workflows(project).texts) == [".github/workflows/w.yaml", "deep/action.yaml"]
 
 
+@pytest.mark.plants("GIT004")
 def test_git004_names_every_way_that_a_fork_has() -> None:
     text = "on: pull_request_target\npermissions: write-all\njobs:\n  one:\n    runs-on: x\n    steps: []\n"
     found = GIT004().check(Workflows({".github/workflows/w.yml": text}))

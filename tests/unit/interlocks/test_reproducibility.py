@@ -51,6 +51,7 @@ DEFECTS = {
 }
 
 
+@pytest.mark.plants("REP003")
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_metrics_that_are_not_the_models_fail(project: Project, defect: str) -> None:
     committed, reason = DEFECTS[defect]

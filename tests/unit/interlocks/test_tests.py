@@ -102,6 +102,7 @@ DEFECTS = {
 }
 
 
+@pytest.mark.plants("TST001")
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_a_defect_fails_with_file_line_and_message(judge: Judge, defect: str) -> None:
     content, message, line = DEFECTS[defect]
@@ -148,6 +149,7 @@ def test_whoever_checks_has_no_say_in_which_tests_run(judge: Judge, monkeypatch:
     assert "test_bad" in verdict.reason
 
 
+@pytest.mark.plants("TST002")
 def test_a_folder_that_is_missing_fails(project: Project, tested_template: Path) -> None:
     inputs = Inputs(project=project, environment=Environment(tested_template / ".venv"))
     (verdict,) = runner.run(runner.select(["TST002"]), inputs)

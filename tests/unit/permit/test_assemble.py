@@ -11,7 +11,7 @@ import pytest
 
 from beampermit.digest import digest_file, digest_folder
 from beampermit.errors import BadInput, Failed
-from beampermit.permit.assemble import assemble, read_folder
+from beampermit.permit.assemble import assemble, read_verdict_files
 from beampermit.permit.verification import verify_files, verify_interlocks
 from beampermit.verdicts.verdict import Outcome, VerdictFile, write_verdicts
 from support.registry_project import INTERLOCKS, Laboratory, verdicts
@@ -142,20 +142,20 @@ def test_verdicts_of_all_jobs_are_read(laboratory: Laboratory, tmp_path: Path) -
     for number, verdict in enumerate(file.verdicts):
         part = file.model_copy(update={"verdicts": (verdict,)})
         write_verdicts(tmp_path / f"verdicts/verdicts-{number}/job.json", part)
-    assert assemble(laboratory.project, read_folder(tmp_path / "verdicts"), INTERLOCKS)
+    assert assemble(laboratory.project, read_verdict_files(tmp_path / "verdicts"), INTERLOCKS)
 
 
 def test_no_folder_a_link_and_a_broken_file_are_bad_input(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no folder of verdicts"):
-        read_folder(tmp_path / "verdicts")
+        read_verdict_files(tmp_path / "verdicts")
     (tmp_path / "verdicts").mkdir()
     (tmp_path / "verdicts/a.json").symlink_to("/etc/passwd")
     with pytest.raises(BadInput, match="this is a link"):
-        read_folder(tmp_path / "verdicts")
+        read_verdict_files(tmp_path / "verdicts")
     (tmp_path / "verdicts/a.json").unlink()
     (tmp_path / "verdicts/a.json").write_text("{}")
     with pytest.raises(BadInput, match="not a file of verdicts"):
-        read_folder(tmp_path / "verdicts")
+        read_verdict_files(tmp_path / "verdicts")
 
 
 LATER = {"outcome": Outcome.SKIPPED, "until": "release"}

@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 
 from beampermit.digest import canonical_json
 from beampermit.errors import BadInput, BeampermitError, Failed
-from beampermit.permit.envelope import Envelope, pre_authentication, seal, unseal
-from beampermit.permit.statement import make_statement
+from beampermit.permit.envelope import Envelope, pre_authentication, sign_statement, verify_envelope
+from beampermit.permit.statement import validate_statement
 from beampermit.permit.trusted import PublicKey, PublicKeys
 from support.permits import KEY, SEALED, TRUSTED, statement
 
 
 def test_what_was_signed_is_read() -> None:
-    found = unseal(SEALED, TRUSTED)
+    found = verify_envelope(SEALED, TRUSTED)
     assert found == statement()
     assert found.digest == statement().digest
-    assert seal(statement(), KEY) == SEALED
+    assert sign_statement(statement(), KEY) == SEALED
 
 
 def test_the_form_is_that_of_in_toto_and_dsse() -> None:
@@ -47,30 +47,30 @@ def test_any_changed_byte_fails(position: int, change: int) -> None:
     spoiled = bytearray(SEALED)
     spoiled[position] ^= change
     with pytest.raises(BeampermitError):
-        unseal(bytes(spoiled), TRUSTED)
+        verify_envelope(bytes(spoiled), TRUSTED)
 
 
 @pytest.mark.parametrize("spoil", [lambda b: b[:-1], lambda b: b + b"\n", lambda b: b.replace(b": ", b":", 1)])
 def test_another_spelling_of_the_same_envelope_fails(spoil: Callable[[bytes], bytes]) -> None:
     with pytest.raises(Failed, match="was changed after it was signed"):
-        unseal(spoil(SEALED), TRUSTED)
+        verify_envelope(spoil(SEALED), TRUSTED)
 
 
 def test_another_key_is_refused() -> None:
     with pytest.raises(Failed, match="signed by another key"):
-        unseal(SEALED, PublicKeys.only(Ed25519PrivateKey.generate().public_key()))
+        verify_envelope(SEALED, PublicKeys.only(Ed25519PrivateKey.generate().public_key()))
 
 
 def test_another_key_that_bears_the_name_of_ours_is_refused() -> None:
-    forged = json.loads(seal(statement(), Ed25519PrivateKey.generate()))
+    forged = json.loads(sign_statement(statement(), Ed25519PrivateKey.generate()))
     forged["signatures"][0]["keyid"] = json.loads(SEALED)["signatures"][0]["keyid"]
     with pytest.raises(Failed, match="the signature does not fit"):
-        unseal(Envelope.model_validate(forged).to_bytes(), TRUSTED)
+        verify_envelope(Envelope.model_validate(forged).to_bytes(), TRUSTED)
 
 
 def test_what_is_not_signed_is_no_permit() -> None:
     with pytest.raises(BadInput, match="not a signed permit"):
-        unseal(statement().text.encode(), TRUSTED)
+        verify_envelope(statement().text.encode(), TRUSTED)
 
 
 def _without(path: str) -> dict[str, object]:
@@ -86,27 +86,27 @@ def _without(path: str) -> dict[str, object]:
 @pytest.mark.parametrize("path", ["predicate.commit", "predicate.model", "predicate.verdicts", "subject"])
 def test_a_permit_that_binds_less_is_no_permit(path: str) -> None:
     with pytest.raises(BadInput, match=rf"not a permit: {path}"):
-        make_statement(_without(path), "permit.json")
+        validate_statement(_without(path), "permit.json")
 
 
 def test_an_open_interlock_cannot_be_written_into_a_permit() -> None:
     body = statement().model_dump(mode="json")
     body["predicate"]["verdicts"][0]["outcome"] = "failed"
     with pytest.raises(BadInput, match=r"predicate\.verdicts\.0\.outcome"):
-        make_statement(body, "permit.json")
+        validate_statement(body, "permit.json")
 
 
 def test_a_subject_that_is_not_the_files_is_no_permit() -> None:
     body = statement().model_dump(mode="json")
     body["predicate"]["model"]["MLmodel"] = f"sha256:{'9' * 64}"
     with pytest.raises(BadInput, match="not that of the files it lists"):
-        make_statement(body, "permit.json")
+        validate_statement(body, "permit.json")
 
 
 def test_another_predicate_is_refused() -> None:
     body = {**statement().model_dump(mode="json"), "predicateType": "https://slsa.dev/provenance/v1"}
     with pytest.raises(BadInput, match="predicateType"):
-        make_statement(body, "permit.json")
+        validate_statement(body, "permit.json")
 
 
 def test_each_member_of_envelope_and_statement_that_is_changed_fails() -> None:
@@ -118,7 +118,7 @@ def test_each_member_of_envelope_and_statement_that_is_changed_fails() -> None:
             inside = {**json.loads(SEALED), "payload": base64.b64encode(canonical_json(spoiled)).decode()}
             content = spoiled if body is not payload else inside
             with pytest.raises(BeampermitError):
-                unseal((json.dumps(content, indent=2) + "\n").encode(), TRUSTED)
+                verify_envelope((json.dumps(content, indent=2) + "\n").encode(), TRUSTED)
             changed += 1
     assert changed > 40
 
@@ -143,11 +143,11 @@ def test_what_was_issued_while_the_key_was_good_stays_and_nothing_new_passes() -
         return PublicKeys((PublicKey(KEY.public_key(), datetime(2026, 11, day, 23, 59, 59, tzinfo=UTC)),))
 
     later = datetime(2026, 12, 1, tzinfo=UTC)
-    assert unseal(SEALED, trusted(23)) == statement()
+    assert verify_envelope(SEALED, trusted(23)) == statement()
     with pytest.raises(Failed, match=r"used at 2026-12-01T00:00:00Z, and the key sha256:.*… is good until 2026-11-23"):
-        unseal(SEALED, trusted(23), now=later)
+        verify_envelope(SEALED, trusted(23), now=later)
     with pytest.raises(Failed, match=r"issued at 2026-11-23T08:00:00Z, and the key .* is good until 2026-11-22"):
-        unseal(SEALED, trusted(22))
+        verify_envelope(SEALED, trusted(22))
 
 
 @pytest.mark.parametrize("issued", ["yesterday", "2026-02-31T08:00:00Z", "2026-11-23T08:00:00+01:00"])
@@ -155,4 +155,4 @@ def test_a_permit_of_no_moment_is_none(issued: str) -> None:
     body = statement().model_dump(mode="json")
     body["predicate"]["issued"] = issued
     with pytest.raises(BadInput, match="not a permit"):
-        make_statement(body, "permit.json")
+        validate_statement(body, "permit.json")

@@ -12,7 +12,7 @@ import pytest
 from beampermit.cli import permit as cli
 from beampermit.errors import BadInput, Outside
 from beampermit.permit import keyless
-from beampermit.permit.bundle import Signer, unseal_keyless
+from beampermit.permit.bundle import Signer, verify_bundle
 from beampermit.permit.keyless import sign_keyless
 from support.github_server import Answer, Asked, Fault, hang, lost, reset, says
 from support.permits import statement
@@ -58,7 +58,7 @@ def test_a_job_signs_as_the_workflow_that_it_is(
     asked = [str(one) for one in sigstore.asked]
     assert asked == ["GET /token", "POST /api/v2/signingCert", "POST /api/v1/log/entries"]
     content = written.read_bytes()
-    assert unseal_keyless(content, Signer(identity), trust=tmp_path / "trust.json") == statement()
+    assert verify_bundle(content, Signer(identity), trust=tmp_path / "trust.json") == statement()
     assert not [secret for secret in (RIGHT_TO_ASK, *sigstore.tokens) if secret.encode() in content]
 
 

@@ -16,41 +16,41 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from beampermit.errors import BadInput, Failed
-from beampermit.permit.keys import generate, key_id, must_fit, signing_key
-from beampermit.permit.trusted import public_keys
+from beampermit.permit.keys import generate_keys, key_id, require_matching_key, load_signing_key
+from beampermit.permit.trusted import read_public_keys
 from beampermit.project import Project
 
 
 def test_a_pair_fits_and_is_for_its_owner_alone(tmp_path: Path) -> None:
-    private, public = generate(tmp_path / "keys")
+    private, public = generate_keys(tmp_path / "keys")
     assert private.stat().st_mode & 0o777 == 0o600
-    by_path, by_text = signing_key(str(private)), signing_key(private.read_text())
-    assert key_id(by_path.public_key()) == key_id(by_text.public_key()) == public_keys(public).keys[0].id
-    must_fit(by_path, public)
+    by_path, by_text = load_signing_key(str(private)), load_signing_key(private.read_text())
+    assert key_id(by_path.public_key()) == key_id(by_text.public_key()) == read_public_keys(public).keys[0].id
+    require_matching_key(by_path, public)
 
 
 @pytest.mark.parametrize("name", ["permit.key", "permit.pub"])
 def test_a_key_is_never_overwritten(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("precious")
     with pytest.raises(BadInput, match="never overwritten"):
-        generate(tmp_path)
+        generate_keys(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == "precious"
 
 
 def test_a_private_key_is_not_made_where_git_would_take_it_up(project: Project) -> None:
     with pytest.raises(BadInput, match="could be committed"):
-        generate(project.root / "keys")
+        generate_keys(project.root / "keys")
     assert not list(project.root.rglob("permit.*"))
     (project.root / ".gitignore").write_text("/keys/\n")
-    generate(project.root / "keys")
+    generate_keys(project.root / "keys")
 
 
 def test_another_key_than_the_projects_does_not_sign(tmp_path: Path) -> None:
-    _, public = generate(tmp_path / "a")
-    other, _ = generate(tmp_path / "b")
+    _, public = generate_keys(tmp_path / "a")
+    other, _ = generate_keys(tmp_path / "b")
     with pytest.raises(BadInput, match="not the other half") as caught:
-        must_fit(signing_key(str(other)), public)
+        require_matching_key(load_signing_key(str(other)), public)
     assert caught.value.file == str(public)
 
 
@@ -75,19 +75,19 @@ BAD = {
 def test_what_is_no_key_is_refused_and_not_quoted(case: str) -> None:
     value, message = BAD[case]
     with pytest.raises(BadInput, match=message) as caught:
-        signing_key(value)
+        load_signing_key(value)
     assert caught.value.exit_code == 2
     assert SECRET not in f"{caught.value} {caught.value.hint}"
 
 
 def test_a_key_that_has_expired_signs_nothing_and_a_new_one_says_until_when(tmp_path: Path) -> None:
-    private, public = generate(tmp_path / "keys", "2099-12-31")
+    private, public = generate_keys(tmp_path / "keys", "2099-12-31")
     assert public.read_text().startswith("not-after: 2099-12-31\n-----BEGIN PUBLIC KEY-----\n")
-    key = signing_key(str(private))
-    must_fit(key, public)
+    key = load_signing_key(str(private))
+    require_matching_key(key, public)
     public.write_text(public.read_text().replace("2099", "2020"))
     with pytest.raises(Failed, match=r"and the key sha256:[0-9a-f]{12}… is good until 2020-12-31"):
-        must_fit(key, public)
+        require_matching_key(key, public)
     with pytest.raises(BadInput, match="'soon' is no day"):
-        generate(tmp_path / "more", "soon")
+        generate_keys(tmp_path / "more", "soon")
     assert not (tmp_path / "more").exists()

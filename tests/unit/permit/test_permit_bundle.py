@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beampermit.errors import BadInput, BeampermitError, Failed
-from beampermit.permit.bundle import Signer, unseal_keyless
-from beampermit.permit.envelope import unseal
+from beampermit.permit.bundle import Signer, verify_bundle
+from beampermit.permit.envelope import verify_envelope
 from beampermit.permit.keyless import sign_keyless
-from beampermit.permit.statement import Statement, make_statement
+from beampermit.permit.statement import Statement, validate_statement
 from support.permits import SEALED, TRUSTED, statement
 from support.sigstore_stand_in import GITHUB, Job, Sigstore, running
 
@@ -60,7 +60,7 @@ def bundle(sign: Sign) -> bytes:
 def refusal(content: bytes, trust: Path, signer: Signer = SIGNER) -> str:
     """Why the bundle fails; the message is one line, and names the file."""
     with pytest.raises(Failed) as caught:
-        unseal_keyless(content, signer, "permit.sigstore.json", trust)
+        verify_bundle(content, signer, "permit.sigstore.json", trust)
     said = str(caught.value)
     assert said.startswith("permit.sigstore.json: ")
     assert "\n" not in said
@@ -68,7 +68,7 @@ def refusal(content: bytes, trust: Path, signer: Signer = SIGNER) -> str:
 
 
 def test_what_the_workflow_signed_is_read(bundle: bytes, trust: Path) -> None:
-    assert unseal_keyless(bundle, SIGNER, trust=trust) == statement()
+    assert verify_bundle(bundle, SIGNER, trust=trust) == statement()
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_shared_workflow_signs_for_the_one_that_called_it_alone(sign: Sign, tr
     named = Signer(f"https://github.com/{SHARED}", GITHUB)
     called = dataclasses.replace(named, caller=Job().caller)
 
-    assert unseal_keyless(ours, called, trust=trust) == statement()
+    assert verify_bundle(ours, called, trust=trust) == statement()
     assert "got https://github.com/lab/orbit/.github/workflows/release.yml" in refusal(theirs, trust, called)
     assert "OIDCBuildConfigURI does not match" in refusal(ours, trust, named)
 
@@ -169,7 +169,7 @@ def test_a_part_of_another_bundle_of_the_same_workflow_is_refused(
     other = statement().model_dump(mode="json")
     other["predicate"]["metrics"] = {"auc": 1.0}
     mixed = json.loads(bundle)
-    mixed[part] = json.loads(sign(permit=make_statement(other, "other.json")))[part]
+    mixed[part] = json.loads(sign(permit=validate_statement(other, "other.json")))[part]
     assert "DSSE: invalid signature" in refusal(json.dumps(mixed).encode(), trust)
 
 
@@ -195,7 +195,7 @@ def test_what_another_sigstore_made_is_refused(bundle: bytes, sigstore: Sigstore
 def test_it_holds_long_after_its_certificate_has_run_out(bundle: bytes, sigstore: Sigstore, trust: Path) -> None:
     year = -365 * DAY
     aged = sigstore.remade(bundle, certified=year, logged=year + timedelta(minutes=9))
-    assert unseal_keyless(aged, SIGNER, trust=trust) == statement()
+    assert verify_bundle(aged, SIGNER, trust=trust) == statement()
 
 
 @pytest.mark.parametrize("logged", [timedelta(minutes=-1), timedelta(minutes=11), DAY])
@@ -212,13 +212,13 @@ def test_a_time_stamp_stands_in_for_the_logs_time(rekor: int, tmp_path: Path) ->
     with running(rekor=rekor, stamping=True) as sigstore, sigstore.at_work():
         trust = sigstore.trust(tmp_path / "trust.json")
         made = sign_keyless(statement(), trust).content
-    assert unseal_keyless(made, SIGNER, trust=trust) == statement()
+    assert verify_bundle(made, SIGNER, trust=trust) == statement()
 
     body = json.loads(made)
     for part in ("inclusionPromise", "integratedTime"):
         body["verificationMaterial"]["tlogEntries"][0].pop(part, None)
     stamped = json.dumps(body).encode()
-    assert unseal_keyless(stamped, SIGNER, trust=trust) == statement()
+    assert verify_bundle(stamped, SIGNER, trust=trust) == statement()
     other = sigstore.trust(tmp_path / "other.json", timestampAuthorities=Sigstore().stampers)
     assert "not enough sources of verified time" in refusal(stamped, other)
     assert "inclusion proof" in refusal(spoiled(stamped, SPOILS["entry"][0]), trust)
@@ -230,15 +230,15 @@ def test_no_change_of_a_byte_makes_another_permit(place: int, other: int, bundle
     changed = bytearray(bundle)
     changed[place % len(bundle)] = other
     with suppress(BeampermitError):
-        assert unseal_keyless(bytes(changed), SIGNER, trust=trust) == statement()
+        assert verify_bundle(bytes(changed), SIGNER, trust=trust) == statement()
 
 
 def test_signed_with_a_key_is_not_signed_by_a_workflow_and_the_reverse(bundle: bytes, trust: Path) -> None:
     with pytest.raises(BadInput, match="signed with a key, not as a workflow") as caught:
-        unseal_keyless(SEALED, SIGNER, trust=trust)
+        verify_bundle(SEALED, SIGNER, trust=trust)
     assert "without --identity" in caught.value.hint
     with pytest.raises(BadInput, match="a bundle of Sigstore, signed with no key") as caught:
-        unseal(bundle, TRUSTED)
+        verify_envelope(bundle, TRUSTED)
     assert "--identity" in caught.value.hint
 
 
@@ -263,7 +263,7 @@ NO_BUNDLES = {
 @pytest.mark.parametrize("case", NO_BUNDLES)
 def test_what_sigstore_did_not_sign_is_refused(case: str, trust: Path) -> None:
     with pytest.raises(BadInput) as caught:
-        unseal_keyless(NO_BUNDLES[case], SIGNER, trust=trust)
+        verify_bundle(NO_BUNDLES[case], SIGNER, trust=trust)
     assert "\n" not in str(caught.value)
 
 
@@ -272,7 +272,7 @@ def test_a_bundle_without_the_logs_word_is_no_bundle(lacking: str, bundle: bytes
     body = json.loads(bundle)
     del body["verificationMaterial"]["tlogEntries"][0][lacking]
     with pytest.raises(BadInput, match="not a bundle of Sigstore"):
-        unseal_keyless(json.dumps(body).encode(), SIGNER, trust=trust)
+        verify_bundle(json.dumps(body).encode(), SIGNER, trust=trust)
 
 
 def test_a_statement_that_is_no_permit_is_refused(
@@ -285,7 +285,7 @@ def test_a_statement_that_is_no_permit_is_refused(
         content = sign()
         monkeypatch.undo()
         with pytest.raises(kind, match=why):
-            unseal_keyless(content, SIGNER, trust=trust)
+            verify_bundle(content, SIGNER, trust=trust)
 
 
 def test_what_is_signed_as_something_else_is_no_permit(

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from beampermit.errors import BadInput
-from beampermit.permit.sigstores import read_trust, trust_of
+from beampermit.permit.sigstores import read_trust, find_trust
 from support.sigstore_stand_in import Sigstore
 
 
 def test_the_project_says_in_git_which_sigstore_it_trusts(tmp_path: Path) -> None:
-    assert trust_of(tmp_path) is None
+    assert find_trust(tmp_path) is None
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
-    assert trust_of(tmp_path) is None
+    assert find_trust(tmp_path) is None
     file = Sigstore().trust(tmp_path / ".github/permit.trust.json")
     (tmp_path / "models").mkdir()
-    assert trust_of(tmp_path / "models") == file
+    assert find_trust(tmp_path / "models") == file
     assert read_trust(file, offline=True).trusted_root.get_fulcio_certs()
 
 

@@ -61,7 +61,7 @@ def variants(laboratory: Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyP
         (laboratory.root / "environment.yml").write_text(asked)
         (laboratory.root / "virtual-packages.yml").write_text(VIRTUAL.format(""))
         (laboratory.root / "cuda.virtual-packages.yml").write_text(VIRTUAL.format(', __cuda: "12.4"'))
-        CondaLock().lock(laboratory.root, watch=QUIET)
+        CondaLock().lock(laboratory.root, progress=QUIET)
     laboratory.change(2)
     return laboratory
 
@@ -188,7 +188,7 @@ def test_a_byte_changed_in_the_bill_fails_for_whoever_verifies_the_signed_permit
     laboratory: Laboratory, software: Path, tmp_path: Path
 ) -> None:
     signed = tmp_path / "permit.dsse.json"
-    signed.write_bytes(envelope.seal(bound(laboratory, software), keys.signing_key(str(laboratory.key))))
+    signed.write_bytes(envelope.sign_statement(bound(laboratory, software), keys.load_signing_key(str(laboratory.key))))
     words = ["permit", "verify", str(signed), "--software", str(software), "--project", str(laboratory.root)]
     assert CliRunner().invoke(app, words).exit_code == 0
     content = bytearray(software.read_bytes())

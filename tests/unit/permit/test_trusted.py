@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from beampermit.errors import BadInput
-from beampermit.permit.trusted import key_id, public_keys
+from beampermit.permit.trusted import key_id, read_public_keys
 
 OLD, NEW = (Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32).public_key() for number in (1, 2))
 
@@ -28,7 +28,7 @@ OF_ANOTHER_KIND = (
 def test_a_key_that_was_replaced_stays_with_its_last_day(tmp_path: Path) -> None:
     file = tmp_path / "permit.pub"
     file.write_text(f"# Ada had it\nnot-after: 2026-06-30\n{pem(OLD)}\n{pem(NEW)}")
-    found = public_keys(file)
+    found = read_public_keys(file)
     assert [key.id for key in found.keys] == [key_id(OLD), key_id(NEW)]
     assert [key.until for key in found.keys] == [datetime(2026, 6, 30, 23, 59, 59, 999999, UTC), None]
     assert found.find(key_id(NEW)) is found.keys[1]
@@ -53,11 +53,11 @@ def test_what_is_no_public_key_is_refused(tmp_path: Path, case: str) -> None:
     text, words = BAD[case]
     (tmp_path / "permit.pub").write_text(text)
     with pytest.raises(BadInput) as caught:
-        public_keys(tmp_path / "permit.pub")
+        read_public_keys(tmp_path / "permit.pub")
     assert words in str(caught.value)
 
 
 def test_a_missing_public_key_tells_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as caught:
-        public_keys(tmp_path / "permit.pub")
+        read_public_keys(tmp_path / "permit.pub")
     assert "beampermit permit keygen" in caught.value.hint

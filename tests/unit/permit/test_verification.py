@@ -61,7 +61,7 @@ def test_a_file_changed_after_the_permit_is_refused(laboratory: Laboratory, file
 def test_it_says_what_it_is_and_what_it_did_not_look_at(laboratory: Laboratory) -> None:
     permit = laboratory.sign().statement
     console = Console(record=True, width=200)
-    console.print(verification.description(permit))
+    console.print(verification.render_permit(permit))
     said = console.export_text()
     for word in (permit.digest, permit.predicate.commit, "auc 0.971", "2 interlocks: DOC001, ENV001", "not compared"):
         assert word in said

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from rich.console import Console
 
 from beampermit.registry.event import Event
-from beampermit.registry.history import table
-from beampermit.registry.ledger_state import Chronicle
+from beampermit.registry.history import render_history
+from beampermit.registry.ledger_state import LedgerState
 
 
 def _printed(events: list[Event]) -> str:
     console = Console(record=True, width=140)
-    console.print(table(Chronicle.of(events)))
+    console.print(render_history(LedgerState.of(events)))
     return console.export_text()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from beampermit.errors import BadInput
 from beampermit.registry.event import Event
-from beampermit.registry.ledger_state import Chronicle, line, read_last, read_lines
+from beampermit.registry.ledger_state import LedgerState, format_line, parse_last_line, parse_lines
 
 
 @pytest.fixture
@@ -22,17 +22,17 @@ def text(event: Callable[..., Event]) -> str:
         {"version": 2, "sequence": 2, "expected": 1, "commit": "2" * 40},
         {"event": "rollback", "sequence": 3, "expected": 2, "reason": "drifts"},
     ):
-        written += line(event(**changes))
+        written += format_line(event(**changes))
     return written
 
 
 def test_what_is_written_is_read(text: str) -> None:
-    assert [(one.event, one.version) for one in read_lines(text).events] == [
+    assert [(one.event, one.version) for one in parse_lines(text).events] == [
         ("promote", 1),
         ("promote", 2),
         ("rollback", 1),
     ]
-    assert "".join(line(one) for one in read_lines(text).events) == text
+    assert "".join(format_line(one) for one in parse_lines(text).events) == text
 
 
 def _edit(number: int, **changes: Any) -> Callable[[str], str]:
@@ -84,38 +84,38 @@ DEFECTS: dict[str, tuple[Callable[[str], str], int, str]] = {
 def test_a_bad_line_is_named(text: str, defect: str) -> None:
     spoil, number, message = DEFECTS[defect]
     with pytest.raises(BadInput) as caught:
-        read_lines(spoil(text))
+        parse_lines(spoil(text))
     assert str(caught.value).startswith(f"ledger.jsonl:{number}: ")
     assert message in caught.value.message
 
 
 def test_a_ledger_that_grew_is_read_from_where_it_was_left(text: str) -> None:
     first, rest = text.splitlines(keepends=True)[0], "".join(text.splitlines(keepends=True)[1:])
-    grown = read_lines(rest, read_lines(first))
-    assert grown.events == read_lines(text).events
+    grown = parse_lines(rest, parse_lines(first))
+    assert grown.events == parse_lines(text).events
     with pytest.raises(BadInput, match=r"^ledger\.jsonl:4: "):
-        read_lines(text.splitlines(keepends=True)[2], grown)
+        parse_lines(text.splitlines(keepends=True)[2], grown)
 
 
 def test_of_one_model_other_models_lines_are_counted_and_not_read(text: str, event: Callable[..., Event]) -> None:
-    others = line(event(model="orbit", sequence=4, reason="as bpm-faults"))
-    later = line(event(event="freeze", sequence=6, expected=1))
+    others = format_line(event(model="orbit", sequence=4, reason="as bpm-faults"))
+    later = format_line(event(event="freeze", sequence=6, expected=1))
     mixed = text + others + others.replace('"sequence": 4', '"sequence": 9').replace("bpm-faults", "said") + later
-    found = read_lines(mixed, Chronicle("bpm-faults"))
+    found = parse_lines(mixed, LedgerState("bpm-faults"))
     assert [one.sequence for one in found.events] == [1, 2, 3, 6]
     assert (found.length, found.state("orbit").events) == (6, [])
     with pytest.raises(BadInput, match="sequence is 9, and this is line 5"):
-        read_lines(mixed)
+        parse_lines(mixed)
     with pytest.raises(BadInput, match="cut off"):
-        read_lines(mixed[:-10], Chronicle("bpm-faults"))
+        parse_lines(mixed[:-10], LedgerState("bpm-faults"))
 
 
 def test_a_name_in_escapes_is_not_passed_over(text: str, event: Callable[..., Event]) -> None:
-    spelled = line(event(sequence=4, version=3, expected=1)).replace("bpm-faults", "\\u0062pm-faults")
-    assert read_lines(text + spelled, Chronicle("bpm-faults")).state("bpm-faults").seen == 3
+    spelled = format_line(event(sequence=4, version=3, expected=1)).replace("bpm-faults", "\\u0062pm-faults")
+    assert parse_lines(text + spelled, LedgerState("bpm-faults")).state("bpm-faults").seen == 3
 
 
 def test_the_last_line_is_read_alone(text: str) -> None:
-    assert read_last("no event\n" + text) == read_lines(text).events[-1]
+    assert parse_last_line("no event\n" + text) == parse_lines(text).events[-1]
     with pytest.raises(BadInput, match=r"^ledger\.jsonl:4: "):
-        read_last(text + "no event\n")
+        parse_last_line(text + "no event\n")

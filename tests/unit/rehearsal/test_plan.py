@@ -1,4 +1,4 @@
-"""What a workflow promises, and what stands for the repositories it names."""
+"""The jobs a workflow promises, and the local code used for the repositories it names."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from beampermit.errors import BadInput
 from beampermit.rehearsal import stage
 from beampermit.rehearsal.plan import Plan, make_plan
 from beampermit.rehearsal.stage import Clone, share_local_remotes
@@ -17,7 +18,6 @@ FILE = ".github/workflows/pull-request.yml"
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The code at hand."""
     return stage.lay_out(tmp_path_factory.mktemp("own") / "beampermit")
 
 
@@ -35,7 +35,7 @@ def plan(tmp_path: Path, own: Path):
     return make
 
 
-def test_a_call_stands_for_the_jobs_of_what_it_calls(plan) -> None:
+def test_call_is_replaced_by_the_jobs_it_calls(plan) -> None:
     found = plan(f"""
   ml:
     uses: beampermit/beampermit/.github/workflows/ml-pull-request.yml@{COMMIT}
@@ -59,7 +59,7 @@ GIVEN = {
 
 
 @pytest.mark.parametrize("given", GIVEN)
-def test_a_job_for_callers_that_name_a_gpu_is_promised_to_them_alone(plan, given: str) -> None:
+def test_gpu_job_is_promised_only_to_callers_that_set_labels(plan, given: str) -> None:
     called = f"beampermit/beampermit/.github/workflows/ml-pull-request.yml@{COMMIT}"
     found = {job.name: job for job in plan(f"  ml:\n    uses: {called}\n    with: {GIVEN[given]}\n").jobs}
     promised = given in ("labels", "a variable")
@@ -76,24 +76,24 @@ def test_a_job_for_callers_that_name_a_gpu_is_promised_to_them_alone(plan, given
         "inputs.a != '' && (success() || always())",
     ],
 )
-def test_a_job_that_another_condition_may_start_stays_promised(plan, condition: str) -> None:
+def test_job_that_another_condition_may_start_stays_promised(plan, condition: str) -> None:
     head = "name: Called\non:\n  workflow_call:\n    inputs: {a: {type: string, default: ''}}\n"
     called = f"{head}jobs:\n  it:\n    if: ${{{{ {condition} }}}}\n    runs-on: x\n    steps: []\n"
     found = plan("  out:\n    uses: ./.github/workflows/called.yml\n", called=called)
     assert [job.name for job in found.jobs] == ["out / it"]
 
 
-def test_every_commit_of_ours_is_the_code_at_hand(plan, own: Path) -> None:
+def test_every_commit_of_beampermit_is_the_local_code(plan, own: Path) -> None:
     found = plan(f"  ml:\n    uses: beampermit/beampermit/.github/workflows/ml-pull-request.yml@{COMMIT}\n")
     ours = {name for name, folder in found.repositories.items() if folder == own}
     assert f"beampermit/beampermit@{COMMIT}" in ours
     assert len(ours) == 2, "the caller's pin, and the pin inside the reusable workflow"
     artifacts = {name.partition("@")[0] for name, folder in found.repositories.items() if folder != own}
     assert artifacts == {"actions/upload-artifact", "actions/download-artifact"}
-    assert found.elsewhere == ()
+    assert found.fetched == ()
 
 
-def test_a_mirror_is_ours_and_a_namesake_is_not(plan, own: Path) -> None:
+def test_mirror_is_recognized_and_a_namesake_is_not(plan, own: Path) -> None:
     found = plan(f"""
   ml:
     uses: lab/mirror/.github/workflows/ml-pull-request.yml@{COMMIT}
@@ -104,17 +104,35 @@ def test_a_mirror_is_ours_and_a_namesake_is_not(plan, own: Path) -> None:
       - uses: stranger/ci/actions/setup@{COMMIT}
 """)
     assert found.repositories[f"lab/mirror@{COMMIT}"] == own
-    assert found.elsewhere == (f"stranger/ci@{COMMIT}",)
+    assert found.fetched == (f"stranger/ci@{COMMIT}",)
 
 
-def test_workflows_of_the_project_itself_are_followed(plan) -> None:
+def test_local_reusable_workflows_are_followed(plan) -> None:
     inner = "name: Inner\non: workflow_call\njobs:\n  deep: {runs-on: x, steps: []}\n"
     middle = "name: Middle\non: workflow_call\njobs:\n  in:\n    uses: ./.github/workflows/inner.yml\n"
     found = plan("  out:\n    uses: ./.github/workflows/middle.yml\n", inner=inner, middle=middle)
     assert [job.name for job in found.jobs] == ["out / in / deep"]
 
 
-def test_the_code_at_hand_comes_from_the_wheel_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, own: Path) -> None:
+def test_more_levels_than_github_connects_are_refused(plan) -> None:
+    circle = "name: Circle\non: workflow_call\njobs:\n  again:\n    uses: ./.github/workflows/circle.yml\n"
+    with pytest.raises(BadInput, match=r"circle\.yml:5: GitHub connects no more than 10 levels of workflows"):
+        plan("  out:\n    uses: ./.github/workflows/circle.yml\n", circle=circle)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "message"),
+    [
+        ("  a: {needs: b, runs-on: x}\n", "job 'a' needs 'b', which does not exist"),
+        ("  a: {needs: b, runs-on: x}\n  b: {needs: a, runs-on: x}\n", "jobs need each other in a circle: "),
+    ],
+)
+def test_impossible_needs_are_refused(plan, jobs: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        plan(jobs)
+
+
+def test_local_code_comes_from_the_wheel_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, own: Path) -> None:
     package = tmp_path / "site-packages/beampermit"
     shutil.copytree(own / "src/beampermit", package)
     for part in stage.PARTS:
@@ -128,7 +146,7 @@ def test_the_code_at_hand_comes_from_the_wheel_too(monkeypatch: pytest.MonkeyPat
     assert not (laid / "src/beampermit/_source").exists()
 
 
-def test_a_remote_that_is_a_folder_is_found_from_the_clone(project, git, tmp_path: Path) -> None:
+def test_remote_in_a_relative_folder_is_found_from_the_clone(project, git, tmp_path: Path) -> None:
     (project.root / ".dvc").mkdir()
     (project.root / ".dvc/config").write_text(
         "['remote \"storage\"']\n    url = ../../dvc-storage\n['remote \"far\"']\n    url = s3://bucket/x\n"

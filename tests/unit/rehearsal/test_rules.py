@@ -12,7 +12,7 @@ import pytest
 
 from beampermit.git import Git as Repository
 from beampermit.github.client import Client, Refused
-from beampermit.github.protection import look
+from beampermit.github.protection import load_protection
 from beampermit.github.releases import Release, publish
 from beampermit.github.rulesets import MAIN
 from beampermit.project import Project
@@ -40,9 +40,9 @@ def test_the_ruleset_of_the_commit_is_what_protects(project: Project, git: Git, 
     repository = commit(project, git, json.dumps(body))
     (project.root / MAIN).unlink()
     with standing_in(ruleset_of(repository, "HEAD"), "main") as api:
-        found = look(Client("lab/faults", "", api), "main")
+        found = load_protection(Client("lab/faults", "", api), "main")
         assert (found.gaps, found.check_gaps("ml / permit"), found.bypass) == ((), (), ())
-        assert len(look(Client("lab/faults", "", api), "topic").gaps) == 3
+        assert len(load_protection(Client("lab/faults", "", api), "topic").gaps) == 3
 
 
 @pytest.mark.parametrize(
@@ -59,13 +59,13 @@ def test_a_weak_ruleset_is_seen(
 ) -> None:
     repository = commit(project, git, json.dumps({**body, **change}))
     with standing_in(ruleset_of(repository, "HEAD"), "main") as api:
-        assert gap in look(Client("lab/faults", "", api), "main").gaps
+        assert gap in load_protection(Client("lab/faults", "", api), "main").gaps
 
 
 def test_no_ruleset_protects_nothing(project: Project) -> None:
     assert ruleset_of(project.git, "HEAD") is None
     with standing_in(None, "main") as api:
-        assert len(look(Client("lab/faults", "", api), "main").gaps) == 3
+        assert len(load_protection(Client("lab/faults", "", api), "main").gaps) == 3
 
 
 def test_it_knows_nothing_else(project: Project) -> None:

@@ -97,7 +97,7 @@ def test_it_is_made_again_bit_by_bit_in_an_environment_of_its_own(conda: Project
 def test_a_lock_of_another_package_is_another_environment(conda: Project, channel: Channel) -> None:
     descent(channel, "1.1", rate=0.0025)
     replace(conda.root / "contract.yaml", "metric_tolerance: 0.005", "metric_tolerance: 0.0001")
-    CondaLock().lock(conda.root, update=["descent"], watch=QUIET)
+    CondaLock().lock(conda.root, update=["descent"], progress=QUIET)
     done = again(conda)
     assert not done["sound"]
     assert done["diagnosis"]["kind"] == "different environment"
@@ -145,10 +145,10 @@ def test_the_environment_of_a_variant_is_reused_as_it_is_and_another_is_made_whe
     conda: Project, channel: Channel
 ) -> None:
     (conda.root / "cuda.virtual-packages.yml").write_text(VIRTUAL)
-    CondaLock().lock(conda.root, watch=QUIET)
+    CondaLock().lock(conda.root, progress=QUIET)
     own = conda.root / ".venv"
     shutil.rmtree(own)
-    install(CondaLock(variant="cuda"), conda.root, own, watch=QUIET)
+    install(CondaLock(variant="cuda"), conda.root, own, progress=QUIET)
     stamp = (own / STAMP).read_text()
     assert stamp.strip().endswith(" cuda")
     assert again(conda, "--reuse")["compared"]["metrics"]

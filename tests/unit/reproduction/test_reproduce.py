@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from beampermit.errors import BadInput, Conflict, Failed
+from beampermit.interlocks.reproducibility import REP001, REP002
 from beampermit.project import Project
 from beampermit.reproduction.diagnosis import Kind
 from beampermit.reproduction.prepared import workshop
 from beampermit.reproduction.reproduce import Reproduction
 from beampermit.reproduction.weights import Likeness
+from beampermit.verdicts.verdict import Location, Outcome
 from support.dvc_repositories import leaf, remake, replace
 
 Again = Callable[..., Reproduction]
@@ -74,6 +76,7 @@ def test_another_package_is_another_environment(
     assert found.because[0].startswith("packages.numpy was 0.")
 
 
+@pytest.mark.plants("REP001")
 def test_one_row_changed_behind_the_models_back_is_other_data(trainable: Project, again: Again) -> None:
     table = trainable.root / "data/dataset/train.parquet"
     text = table.read_text().replace("2", "2.5")
@@ -90,6 +93,7 @@ def test_one_row_changed_behind_the_models_back_is_other_data(trainable: Project
     assert done.compared is None
     assert "stage train ran on another data/dataset than dvc.lock names now" in done.diagnosis.words
     assert "data/dataset/train.parquet is not the one that manifest.json binds the model to" in done.diagnosis.words
+    assert REP001().check(trainable.contract, done).locations == (Location(file="dvc.lock"),)
 
 
 @pytest.mark.parametrize(
@@ -116,13 +120,16 @@ def test_seeds_that_agree_are_within_tolerance(again: Again) -> None:
     assert list(done.spread.metrics[0].values) == [0, 1, 2]
 
 
+@pytest.mark.plants("REP002")
 @pytest.mark.slow
-def test_a_seed_that_finds_another_minimum_is_named(again: Again) -> None:
+def test_a_seed_that_finds_another_minimum_is_named(trainable: Project, again: Again) -> None:
     done = again(seeds=(0, 1, 7))
     assert done.diagnosis.kind is Kind.IDENTICAL
     assert done.spread is not None
     assert not done.sound
     assert done.spread.because[0].startswith("seed 7 is stuck in a local minimum: its loss stands at 1.38")
+    assert REP001().check(trainable.contract, done).outcome is Outcome.PASSED
+    assert done.spread.because[0] in REP002().check(trainable.contract, done).reason
 
 
 def test_a_training_that_fails_says_why_and_leaves_its_log(trainable: Project, again: Again, tmp_path: Path) -> None:

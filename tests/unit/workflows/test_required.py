@@ -1,4 +1,4 @@
-"""The check that is required is one that is reported, by one job, which cannot be skipped."""
+"""The required check is reported by exactly one job, which cannot be skipped."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ CALL = "on: [pull_request]\njobs:\n  ml:\n    name: models\n    uses: o/r/.githu
 PLAIN = "on: pull_request\njobs:\n  permit:\n    runs-on: x\n"
 
 
-def test_the_check_is_named_by_caller_and_called() -> None:
+def test_check_is_named_after_caller_and_called_job() -> None:
     found = find_permit({FILE: CALL}, own_workflows())
-    assert (found.context, found.file, found.queued) == ("models / permit", FILE, False)
+    assert (found.context, found.file, found.in_merge_queue) == ("models / permit", FILE, False)
 
 
-def test_a_workflow_that_runs_for_the_merge_queue_says_so() -> None:
-    assert find_permit({FILE: CALL.replace("[pull_request]", "[pull_request, merge_group]")}, own_workflows()).queued
+def test_merge_queue_trigger_is_reported() -> None:
+    assert find_permit(
+        {FILE: CALL.replace("[pull_request]", "[pull_request, merge_group]")}, own_workflows()
+    ).in_merge_queue
 
 
 @pytest.mark.parametrize(
-    ("texts", "words"),
+    ("texts", "message"),
     [
-        ({}, "no job called 'permit' is started by pull requests"),
-        ({FILE: CALL.replace("ml-pull-request", "ml-release")}, "no job called 'permit'"),
-        ({FILE: PLAIN.replace("pull_request", "push")}, "no job called 'permit'"),
+        ({}, "pull requests start no job named 'permit'"),
+        ({FILE: CALL.replace("ml-pull-request", "ml-release")}, "no job named 'permit'"),
+        ({FILE: PLAIN.replace("pull_request", "push")}, "no job named 'permit'"),
         ({FILE: PLAIN, ".github/workflows/z.yml": PLAIN}, r"z.yml:3: 'permit' is reported here and by"),
         ({FILE: PLAIN, ".github/workflows/z.yml": CALL}, r"z.yml:3: 'models / permit' is reported here and by"),
         (
@@ -36,7 +38,7 @@ def test_a_workflow_that_runs_for_the_merge_queue_says_so() -> None:
         ),
         (
             {FILE: f"{PLAIN}    needs: a\n  a:\n    runs-on: x\n"},
-            r"pull-request.yml:3: the job 'permit' can be skipped, which GitHub counts as passed",
+            r"pull-request.yml:3: job 'permit' can be skipped, which GitHub counts as passed",
         ),
         (
             {FILE: f"{PLAIN}    needs: a\n    if: success()\n  a:\n    runs-on: x\n"},
@@ -45,17 +47,17 @@ def test_a_workflow_that_runs_for_the_merge_queue_says_so() -> None:
         ({FILE: f"{PLAIN}    if: github.actor != 'eve'\n"}, "can be skipped, which GitHub counts as passed"),
     ],
 )
-def test_a_planted_defect_is_named(texts: dict[str, str], words: str) -> None:
-    with pytest.raises(Failed, match=words):
+def test_planted_defect_is_named(texts: dict[str, str], message: str) -> None:
+    with pytest.raises(Failed, match=message):
         find_permit(texts, own_workflows())
 
 
 @pytest.mark.parametrize("on", ["{push: {branches: [main]}}", "{push: {tags: [v1]}}", "schedule", "workflow_run"])
-def test_what_runs_elsewhere_may_bear_the_same_name(on: str) -> None:
+def test_job_of_another_event_may_have_the_same_name(on: str) -> None:
     other = f"on: {on}\njobs:\n  permit:\n    runs-on: x\n"
     assert find_permit({FILE: PLAIN, ".github/workflows/release.yml": other}, {}).context == "permit"
 
 
-def test_a_job_with_always_cannot_be_skipped() -> None:
+def test_job_with_always_cannot_be_skipped() -> None:
     text = f"{PLAIN}    needs: a\n    if: ${{{{ always() }}}}\n  a:\n    runs-on: x\n"
     assert find_permit({FILE: text}, {}).context == "permit"

@@ -8,18 +8,19 @@ from pathlib import Path
 
 from beampermit.contract import FILE_NAME, conditions
 from beampermit.datasets.requests.gaps import Gap, Gaps, merged
-from beampermit.datasets.requests.source import Answer, Asked, Wanted, Watch
+from beampermit.datasets.requests.source import Answer, Asked, Wanted
 from beampermit.datasets.requests.store import Store, connect, copy
 from beampermit.datasets.tables import literal, name, text
 from beampermit.errors import Failed
 from beampermit.files import replacing
+from beampermit.progress import Progress
 
 SEVERITIES = ("NO_ALARM", "MINOR", "MAJOR", "INVALID")
 AT_ONCE = 4_000_000
 """Cells that are aligned at once: what bounds memory, whatever is asked for."""
 
 
-def align(asked: Asked, store: Store, watch: Watch) -> Answer:
+def align(asked: Asked, store: Store, progress: Progress) -> Answer:
     """Rows of each device, in order of device and time, as one Parquet file.
 
     Raises `Failed` where a PV has no samples at all or a gap is longer than the contract allows.
@@ -29,9 +30,9 @@ def align(asked: Asked, store: Store, watch: Watch) -> Answer:
     folder = asked.folder / "parts"
     folder.mkdir(exist_ok=True)
     for number, device in enumerate(asked.devices):
-        watch("align", number, len(asked.devices))
+        progress("align", number, len(asked.devices))
         parts += work.device(device, folder, number)
-    watch("write", 0, 1)
+    progress("write", 0, 1)
     table = asked.folder / "table.parquet"
     files = ", ".join(text(literal(str(part))) for part in parts)
     units = {signal.name: signal.unit or "1" for signal in asked.signals}
@@ -40,7 +41,7 @@ def align(asked: Asked, store: Store, watch: Watch) -> Answer:
     work.connection.close()
     for part in parts:
         part.unlink()
-    watch("write", 1, 1)
+    progress("write", 1, 1)
     return Answer(table, dict(work.counts), work.gaps)
 
 

@@ -16,10 +16,11 @@ from pydantic import AfterValidator, Field
 from beampermit.contract import FILE_NAME
 from beampermit.contract.part import Seconds
 from beampermit.datasets.requests.gaps import moment
-from beampermit.datasets.requests.source import Asked, Options, Sampled, Wanted, Watch, options_of, same
+from beampermit.datasets.requests.source import Asked, Options, Sampled, Wanted, options_of, same
 from beampermit.datasets.requests.store import Store, connect
 from beampermit.datasets.tables import literal, text
 from beampermit.errors import BadInput, Failed, Outside
+from beampermit.progress import Progress
 
 SAMPLE = (
     "STRUCT(secs BIGINT, nanos BIGINT, val {kind}, severity INTEGER, status INTEGER,"
@@ -183,12 +184,12 @@ class Archiver(Sampled):
         super().__init__(asked)
         self.options = options_of(ArchiverOptions, asked)
 
-    def collect(self, store: Store, watch: Watch) -> dict[str, Any]:
+    def collect(self, store: Store, progress: Progress) -> dict[str, Any]:
         """Fetch what is not kept yet. Raises `Outside` (down), `BadInput` (unknown PV), `Failed` (wrong data)."""
         pieces = list(self._pieces())
         missing = [piece for piece in pieces if not store.piece(piece.wanted.pv, piece.span[0]).exists()]
         done = len(pieces) - len(missing)
-        watch("fetch", done, len(pieces))
+        progress("fetch", done, len(pieces))
         with _Fetcher(self.options, store) as fetcher, ThreadPoolExecutor(self.options.at_once) as pool:
             futures = {pool.submit(fetcher.fetch, piece) for piece in missing}
             try:
@@ -197,7 +198,7 @@ class Archiver(Sampled):
                     for future in ended:
                         future.result()
                     done += len(ended)
-                    watch("fetch", done, len(pieces))
+                    progress("fetch", done, len(pieces))
             finally:
                 fetcher.stopped = True
                 pool.shutdown(wait=True, cancel_futures=True)

@@ -14,11 +14,12 @@ from beampermit.contract.part import Text
 from beampermit.datasets.devices import PLACEHOLDER
 from beampermit.datasets.requests import store
 from beampermit.datasets.requests.inputs import plain_file, plain_files
-from beampermit.datasets.requests.source import Asked, Options, Sampled, Wanted, Watch, options_of, same
+from beampermit.datasets.requests.source import Asked, Options, Sampled, Wanted, options_of, same
 from beampermit.datasets.requests.store import Store, connect
 from beampermit.datasets.tables import literal, name, open_tables, text
 from beampermit.digest import digest_file
 from beampermit.errors import BadInput, Failed, meant
+from beampermit.progress import Progress
 
 ROWS = 20_480
 """Rows that lie together in the file: of each device few others are read."""
@@ -199,7 +200,7 @@ class Recordings(Sampled):
                 f"dataset.request.options.columns: {strange[0]!r} is no signal of the request", file=FILE_NAME
             )
 
-    def collect(self, store: Store, watch: Watch) -> dict[str, Any]:
+    def collect(self, store: Store, progress: Progress) -> dict[str, Any]:
         """Read the files. Raises `BadInput` for files that are none, `Failed` for what is wrong in them."""
         paths = list(dict.fromkeys(path for one in self.options.paths for path in plain_files(self.asked.root, one)))
         scratch = self.asked.folder / "recordings"
@@ -208,11 +209,11 @@ class Recordings(Sampled):
         try:
             staged = []
             for number, path in enumerate(paths):
-                watch("files", number, len(paths))
+                progress("files", number, len(paths))
                 recording = open_recording(connection, self.asked.root, path, self._names(), scratch / f"{number:06}")
                 staged.append(self._staged(recording, scratch / f"{number:06}.parquet"))
             for number, wanted in enumerate(self.asked.wanted):
-                watch("read", number, len(self.asked.wanted))
+                progress("read", number, len(self.asked.wanted))
                 pieces = [self._samples(index, recording, wanted) for index, recording in enumerate(staged)]
                 for span in self.asked.ranges:
                     store.put(connection, " UNION ALL ".join(pieces), wanted.pv, span, first=True, whole=True)

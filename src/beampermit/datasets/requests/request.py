@@ -15,12 +15,13 @@ from filelock import FileLock, Timeout
 from beampermit.contract import FILE_NAME
 from beampermit.datasets.manifests import fault
 from beampermit.datasets.requests.inputs import plain_file
-from beampermit.datasets.requests.source import Answer, Asked, Watch, Worker, ask, source_of
+from beampermit.datasets.requests.source import Answer, Asked, Worker, ask, source_of
 from beampermit.datasets.requests.store import connect
 from beampermit.datasets.tables import literal, name, text
 from beampermit.digest import digest_file
 from beampermit.errors import BadInput, Conflict, Failed
 from beampermit.files import replacing, write_text
+from beampermit.progress import Progress, silent
 from beampermit.project import Project
 from beampermit.reading import read_json
 
@@ -205,7 +206,7 @@ def request(
     *,
     out: str | None = None,
     accept: bool = False,
-    watch: Watch = lambda *_: None,
+    progress: Progress = silent,
 ) -> Delivered:
     """Answer the request of the project's contract into `dataset.raw` (or `out`, inside the project).
 
@@ -216,7 +217,7 @@ def request(
         asked = ask(project, folder, work)
         table = _place(project, out or asked.raw)
         asked = _in_own_folder(asked, accept)
-        answer, said = _answer(asked, watch)
+        answer, said = _answer(asked, progress)
         first = not table.exists()
         changes = () if first else tuple(_changes(asked, answer, table, said))
         if changes and not accept and not _asked_otherwise(table, said):
@@ -245,9 +246,9 @@ def _alone(project: Project) -> Iterator[Path]:
         lock.release()
 
 
-def _answer(asked: Asked, watch: Watch) -> tuple[Answer, dict[str, Any]]:
+def _answer(asked: Asked, progress: Progress) -> tuple[Answer, dict[str, Any]]:
     try:
-        answer = source_of(asked).answer(watch)
+        answer = source_of(asked).answer(progress)
         said = describe(asked, answer)
         _judge(answer, said)
     except Failed:

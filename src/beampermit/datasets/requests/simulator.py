@@ -8,8 +8,9 @@ from pathlib import Path
 
 from beampermit.contract import FILE_NAME
 from beampermit.datasets.requests.inputs import plain_file
-from beampermit.datasets.requests.source import Answer, Asked, Watch
+from beampermit.datasets.requests.source import Answer, Asked
 from beampermit.errors import BadInput, BeampermitError, Failed
+from beampermit.progress import Progress
 from beampermit.reading import read_json
 
 MODULE = "request"
@@ -25,17 +26,17 @@ class Simulator:
     def __init__(self, asked: Asked) -> None:
         self.asked = asked
 
-    def answer(self, watch: Watch) -> Answer:
+    def answer(self, progress: Progress) -> Answer:
         """Run it. Raises `BadInput` where there is no such module, `Failed` where it fails or writes no table."""
         module = self._module()
         folder = self.asked.folder / "project"
         shutil.rmtree(folder, ignore_errors=True)
         self._link(folder)
-        watch(f"python -m {module}", 0, 1)
+        progress(f"python -m {module}", 0, 1)
         finished = self.asked.work(["-m", module], folder)
         if finished.code:
             raise Failed(f"python -m {module} failed: {finished.tail}", hint=f"python -m {module}")
-        watch(f"python -m {module}", 1, 1)
+        progress(f"python -m {module}", 1, 1)
         try:
             table = plain_file(folder, self.asked.raw)
         except BeampermitError:

@@ -22,8 +22,9 @@ from beampermit.datasets.requests.store import Store
 from beampermit.digest import digest_json
 from beampermit.errors import BadInput, meant
 from beampermit.processes import Finished
+from beampermit.progress import Progress
 from beampermit.project import Project
-from beampermit.verdicts.verdict import Record
+from beampermit.record import Record
 
 MANNER = {"at_once", "timeout", "longest", "tries", "backoff"}
 """Options that say how a source is asked, and not for what."""
@@ -167,8 +168,6 @@ def _nanoseconds(moment: datetime) -> int:
 
 GROUP = "beampermit.sources"
 """`[project.entry-points."beampermit.sources"]` of any installed package: name = "module:Class"."""
-Watch = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is, and of how much."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +189,7 @@ class Source(Protocol):
 
     def __init__(self, asked: Asked) -> None: ...
 
-    def answer(self, watch: Watch) -> Answer:
+    def answer(self, progress: Progress) -> Answer:
         """Make the table. Raises `Failed` for data that are wrong, `Outside` for a source that cannot be reached."""
         ...
 
@@ -202,10 +201,10 @@ class Sampled(ABC):
         self.asked = asked
 
     @abstractmethod
-    def collect(self, store: Store, watch: Watch) -> dict[str, Any]:
+    def collect(self, store: Store, progress: Progress) -> dict[str, Any]:
         """Put the samples of each PV of `asked.wanted`, in all `asked.ranges`, into the store; say their origin."""
 
-    def answer(self, watch: Watch) -> Answer:
+    def answer(self, progress: Progress) -> Answer:
         """Collect, then align."""
         from beampermit.datasets.requests.alignment import align
 
@@ -214,8 +213,8 @@ class Sampled(ABC):
                 f"the source {self.asked.request.source} brings signals, and dataset.request names none", file=FILE_NAME
             )
         store = Store(self.asked.folder / "samples")
-        origin = self.collect(store, watch)
-        return replace(align(self.asked, store, watch), origin=origin)
+        origin = self.collect(store, progress)
+        return replace(align(self.asked, store, progress), origin=origin)
 
 
 Kind = TypeVar("Kind", bound="Options")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from beampermit.environments.backend import Lock, Problem, Specification, Watch
+from beampermit.environments.backend import Lock, Problem, Specification
 from beampermit.environments.conda_lock import freshness, lockfile, specification, variants
 from beampermit.environments.conda_lock.install import install, with_micromamba
 from beampermit.environments.conda_lock.installed import installed
@@ -14,6 +14,7 @@ from beampermit.environments.conda_lock.solve import Wanted, solve
 from beampermit.environments.conda_lock.write import text_of
 from beampermit.errors import BadInput
 from beampermit.files import write_text
+from beampermit.progress import Progress
 from beampermit.reading import decode
 
 
@@ -36,14 +37,14 @@ class CondaLock:
         """An `environment.yml` is there."""
         return specification.file_of(root) is not None
 
-    def lock(self, root: Path, *, update: Sequence[str] = (), watch: Watch) -> Lock:
+    def lock(self, root: Path, *, update: Sequence[str] = (), progress: Progress) -> Lock:
         """Solve each variant for each platform, then write all locks: where one has no solution, none is written."""
         asked = self.specification(root)
         wanted = [
-            Wanted(variant, specification.virtual_repodata(root, variant), self._before(root, variant, watch))
+            Wanted(variant, specification.virtual_repodata(root, variant), self._before(root, variant, progress))
             for variant in asked.content["variants"]
         ]
-        solved = solve(asked, wanted, update, watch)
+        solved = solve(asked, wanted, update, progress)
         written = {
             variants.lock_file(one.variant): text_of(asked, one, records)
             for one, records in zip(wanted, solved, strict=True)
@@ -75,13 +76,13 @@ class CondaLock:
         """Compare the lock with the environment files, and its packages with each other."""
         return tuple(freshness.stale(specification, lock))
 
-    def install(self, root: Path, prefix: Path, *, cached: bool = True, watch: Watch) -> None:  # noqa: ARG002
+    def install(self, root: Path, prefix: Path, *, cached: bool = True, progress: Progress) -> None:  # noqa: ARG002
         """Bring what the lock names, hash it, link it. What a cache holds is hashed each time, so it may be used."""
         lock = self.read(root)
         if self.program == "micromamba":
-            with_micromamba(lock, root, prefix, watch)
+            with_micromamba(lock, root, prefix, progress)
         else:
-            install(lock, prefix, bundle=self.bundle, watch=watch)
+            install(lock, prefix, bundle=self.bundle, progress=progress)
 
     def installed(self, lock: Lock, prefix: Path) -> tuple[Problem, ...]:
         """Compare the environment's packages and files with the lock."""
@@ -105,11 +106,11 @@ class CondaLock:
             raise BadInput("there is no lock", file=name, hint="beampermit env lock")
         return self.parse(decode(path.read_bytes(), name), name)
 
-    def _before(self, root: Path, variant: str, watch: Watch) -> Lock | None:
+    def _before(self, root: Path, variant: str, progress: Progress) -> Lock | None:
         """The lock that is there, whose packages are to stay; None where there is none, or none that can be read."""
         try:
             return self._one(root, variants.lock_file(variant))
         except BadInput as error:
             if (root / variants.lock_file(variant)).is_file():
-                watch(f"the old lock cannot be read ({error.message}): nothing is kept of it")
+                progress(f"the old lock cannot be read ({error.message}): nothing is kept of it")
             return None

@@ -8,12 +8,13 @@ from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
 
-from beampermit.environments.backend import Lock, Package, Problem, Specification, Watch
+from beampermit.environments.backend import Lock, Package, Problem, Specification
 from beampermit.environments.conda_lock import channels, lockfile, variants, write
 from beampermit.environments.conda_lock.cache import repodata_folder
 from beampermit.environments.conda_lock.rattler_process import ask
 from beampermit.environments.conda_lock.specification import virtual_repodata
 from beampermit.environments.conda_lock.theirs import their
+from beampermit.progress import Progress
 
 Named = dict[str, Package]
 Matches = Callable[[str, str], bool]
@@ -245,12 +246,12 @@ def _line(lock: Lock, words: str) -> int | None:
     return lock.line_of(words)
 
 
-def online_problems(lock: Lock, watch: Watch) -> Iterator[Problem]:
+def online_problems(lock: Lock, progress: Progress) -> Iterator[Problem]:
     """Locked packages that their channel no longer has, or has with another hash. Raises `Outside`."""
-    watch("asking the channels")
+    progress("asking the channels")
     served = ask(
         "lookup",
-        watch=watch,
+        progress=progress,
         channels=[channels.with_secrets(source) for source in lock.sources],
         platforms=list(lockfile.platforms(lock)),
         names=sorted({package.name for package in lock.packages}),

@@ -8,13 +8,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from beampermit.environments.backend import Lock, Package, Watch
+from beampermit.environments.backend import Lock, Package
 from beampermit.environments.conda_lock import channels
 from beampermit.environments.conda_lock.packages import bring, meant
 from beampermit.environments.conda_lock.rattler_process import ask
 from beampermit.errors import BadInput, Outside
 from beampermit.files import write_text
 from beampermit.processes import run
+from beampermit.progress import Progress
 
 UNPACKED = ".beampermit-unpacked"
 """Where archives are unpacked: in the prefix, so that files can be linked, and gone when it is done."""
@@ -30,7 +31,7 @@ def ours(prefix: Path) -> bool:
     return (prefix / MARK).is_file()
 
 
-def install(lock: Lock, prefix: Path, *, bundle: Path | None = None, watch: Watch) -> None:
+def install(lock: Lock, prefix: Path, *, bundle: Path | None = None, progress: Progress) -> None:
     """Make `prefix` the lock's packages for this platform, linked by rattler, from nothing unless they are there.
 
     Archives are unpacked anew each time: what another program left unpacked in a cache is never linked. Scripts that
@@ -39,15 +40,15 @@ def install(lock: Lock, prefix: Path, *, bundle: Path | None = None, watch: Watc
     platform = channels.current_platform()
     packages = meant(lock, platform)
     if _there(prefix, packages):
-        watch("every package of the lock is there")
+        progress("every package of the lock is there")
         return
-    places = bring(lock, packages, bundle=bundle, watch=watch)
+    places = bring(lock, packages, bundle=bundle, progress=progress)
     unpacked = prefix / UNPACKED
     try:
         _begin(prefix)
         ask(
             "install",
-            watch=watch,
+            progress=progress,
             packages=[{"path": str(places[package.name])} for package in packages],
             prefix=str(prefix),
             platform=platform,
@@ -60,17 +61,17 @@ def install(lock: Lock, prefix: Path, *, bundle: Path | None = None, watch: Watc
         shutil.rmtree(unpacked, ignore_errors=True)
 
 
-def with_micromamba(lock: Lock, root: Path, prefix: Path, watch: Watch) -> None:
+def with_micromamba(lock: Lock, root: Path, prefix: Path, progress: Progress) -> None:
     """Have micromamba make `prefix` of the lock file. Raises `Outside` where it is not there, or fails."""
     program = shutil.which("micromamba")
     if program is None:
         raise Outside("micromamba is not on this machine", hint="beampermit env install, which needs none")
     packages = meant(lock, channels.current_platform())
     if _there(prefix, packages):
-        watch("every package of the lock is there")
+        progress("every package of the lock is there")
         return
     _begin(prefix)
-    watch("micromamba installs the lock")
+    progress("micromamba installs the lock")
     categories = sorted({group for package in lock.packages for group in package.groups})
     finished = run(
         [

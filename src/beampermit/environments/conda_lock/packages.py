@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from beampermit.environments.backend import Lock, Package, Watch
+from beampermit.environments.backend import Lock, Package
 from beampermit.environments.conda_lock import channels, lockfile
 from beampermit.environments.conda_lock.cache import archive, packages_folder
 from beampermit.environments.conda_lock.rattler_process import ask
 from beampermit.errors import BadInput, Failed, Outside, more
+from beampermit.progress import Progress
 
 HASHERS = 4
 
@@ -29,7 +30,7 @@ def meant(lock: Lock, platform: str) -> tuple[Package, ...]:
     return found
 
 
-def bring(lock: Lock, wanted: Iterable[Package], *, bundle: Path | None = None, watch: Watch) -> dict[str, Path]:
+def bring(lock: Lock, wanted: Iterable[Package], *, bundle: Path | None = None, progress: Progress) -> dict[str, Path]:
     """Have each package's archive on this machine; give their places by package name.
 
     From `bundle` alone where it is given. What is there already is hashed again: nothing is taken on trust. Raises
@@ -40,16 +41,16 @@ def bring(lock: Lock, wanted: Iterable[Package], *, bundle: Path | None = None, 
         _refuse_unhashed(lock, package)
     folder = bundle or packages_folder()
     places = {package.name: archive(folder, _sha256(package), package.artifacts[0].file_name) for package in packages}
-    watch(f"hashing {len(packages)} packages")
+    progress(f"hashing {len(packages)} packages")
     missing = [package for package, sound in zip(packages, _sound(packages, places), strict=True) if not sound]
     if missing and bundle:
         raise _not_in_bundle(lock, missing, places, bundle)
     if missing:
-        _fetch(lock, missing, places, watch)
+        _fetch(lock, missing, places, progress)
     return places
 
 
-def _fetch(lock: Lock, missing: list[Package], places: dict[str, Path], watch: Watch) -> None:
+def _fetch(lock: Lock, missing: list[Package], places: dict[str, Path], progress: Progress) -> None:
     files = []
     for package in missing:
         artifact = package.artifacts[0]
@@ -66,8 +67,8 @@ def _fetch(lock: Lock, missing: list[Package], places: dict[str, Path], watch: W
                 "path": str(places[package.name]),
             }
         )
-    watch(f"fetching {len(files)} packages")
-    wrong = ask("fetch", watch=watch, files=files)
+    progress(f"fetching {len(files)} packages")
+    wrong = ask("fetch", progress=progress, files=files)
     if wrong:
         first = wrong[0]
         line = next((package.line for package in missing if str(package) == first["name"]), None)
@@ -115,10 +116,10 @@ def _not_in_bundle(lock: Lock, missing: list[Package], places: dict[str, Path], 
     )
 
 
-def bundled(lock: Lock, platform: str, watch: Watch) -> dict[str, Path]:
+def bundled(lock: Lock, platform: str, progress: Progress) -> dict[str, Path]:
     """Path in the bundle -> archive on this machine, hashed.
 
     Raises `Failed` for an archive that is not the locked one, `Outside` for what cannot be had.
     """
-    places = bring(lock, meant(lock, platform), watch=watch).values()
+    places = bring(lock, meant(lock, platform), progress=progress).values()
     return {archive(Path(), place.parent.name, place.name).as_posix(): place for place in places}

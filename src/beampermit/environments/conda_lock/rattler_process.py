@@ -8,10 +8,10 @@ import subprocess
 import sys
 from typing import Any
 
-from beampermit.environments.backend import Watch
 from beampermit.environments.conda_lock.variants import FILE
 from beampermit.errors import BadInput, BeampermitError, Failed, Outside
 from beampermit.processes import stop
+from beampermit.progress import Progress
 
 LONGEST = 600
 AGAIN = "check the network, then run the command again"
@@ -21,9 +21,9 @@ NETWORK = ("Connect", "dns error", "timed out", "error sending request", "error 
 FIX = "change what clashes, then beampermit env lock"
 
 
-def ask(work: str, *, watch: Watch, **asked: Any) -> Any:
+def ask(work: str, *, progress: Progress, **asked: Any) -> Any:
     """Have rattler do `work` (see `worker.py`). Raises `Failed`, `BadInput` or `Outside` for what it could not do."""
-    answer = _answer({"work": work, **asked}, watch)
+    answer = _answer({"work": work, **asked}, progress)
     if "result" in answer:
         return answer["result"]
     raise failure(answer["error"], answer["message"])
@@ -74,7 +74,7 @@ def _masked(words: str) -> str:
     return re.sub(r"://[^/@\s]+@", "://***@", re.sub(r"/t/[^/\s]+/", "/t/***/", words))
 
 
-def _answer(asked: dict[str, Any], watch: Watch) -> dict[str, Any]:
+def _answer(asked: dict[str, Any], progress: Progress) -> dict[str, Any]:
     command = [sys.executable, "-I", "-m", "beampermit.environments.conda_lock.worker"]
     child = subprocess.Popen(
         command,
@@ -87,12 +87,12 @@ def _answer(asked: dict[str, Any], watch: Watch) -> dict[str, Any]:
         start_new_session=True,
     )
     try:
-        return _conversation(child, asked, watch)
+        return _conversation(child, asked, progress)
     finally:
         stop(child)
 
 
-def _conversation(child: subprocess.Popen[str], asked: dict[str, Any], watch: Watch) -> dict[str, Any]:
+def _conversation(child: subprocess.Popen[str], asked: dict[str, Any], progress: Progress) -> dict[str, Any]:
     if not (child.stdin and child.stdout):
         raise Outside("rattler cannot be spoken to")
     try:
@@ -102,7 +102,7 @@ def _conversation(child: subprocess.Popen[str], asked: dict[str, Any], watch: Wa
         pass  # It ended before it read: what it printed, or nothing, tells.
     for line in child.stdout:
         if line.startswith('{"watch"'):
-            watch(json.loads(line)["watch"])
+            progress(json.loads(line)["watch"])
         elif line.startswith(('{"result"', '{"error"')):
             return json.loads(line)
     child.wait()

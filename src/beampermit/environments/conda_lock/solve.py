@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from beampermit.environments.backend import Lock, Specification, Watch
+from beampermit.environments.backend import Lock, Specification
 from beampermit.environments.conda_lock import channels
 from beampermit.environments.conda_lock.cache import repodata_folder
 from beampermit.environments.conda_lock.rattler_process import ask
 from beampermit.errors import BadInput
+from beampermit.progress import Progress
 
 EVERYTHING = "*"
 """Named as a package to update: nothing is kept."""
@@ -30,7 +31,7 @@ class Wanted:
 
 
 def solve(
-    specification: Specification, variants: Sequence[Wanted], update: Sequence[str], watch: Watch
+    specification: Specification, variants: Sequence[Wanted], update: Sequence[str], progress: Progress
 ) -> list[Records]:
     """The packages of each variant for each platform.
 
@@ -45,7 +46,7 @@ def solve(
     for number, task in enumerate(tasks, 1):
         task["words"] += f" ({number} of {len(tasks)})"
     plain = [channels.with_secrets(address) for address in addresses]
-    solved = ask("solve", watch=watch, channels=plain, tasks=tasks, cache=str(repodata_folder()))
+    solved = ask("solve", progress=progress, channels=plain, tasks=tasks, cache=str(repodata_folder()))
     found = iter(solved)
     return [
         {platform: [_without_secrets(record, addresses) for record in next(found)] for platform in asked.dependencies}

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from beampermit.environments.backend import Lock, Problem, Specification, Watch
+from beampermit.environments.backend import Lock, Problem, Specification
 from beampermit.environments.environment import stamp_of
 from beampermit.environments.uv import files, freshness, lockfile, specification
 from beampermit.environments.uv.command import complete, start, uv
 from beampermit.environments.uv.solution import installed
 from beampermit.errors import BadInput
+from beampermit.progress import Progress
 from beampermit.reading import decode
 
 
@@ -33,13 +34,13 @@ class Uv:
         """A `pyproject.toml` is there."""
         return (root / self.specification_file).is_file()
 
-    def lock(self, root: Path, *, update: Sequence[str] = (), watch: Watch) -> Lock:
+    def lock(self, root: Path, *, update: Sequence[str] = (), progress: Progress) -> Lock:
         """Run `uv lock`, then add the hashes that uv leaves out: of wheels found in a local folder."""
-        watch("uv looks for one solution")
+        progress("uv looks for one solution")
         with start(root) as suspects:
             moving = (word for name in (*update, *suspects) for word in ("--upgrade-package", name))
             uv(["lock", *(["--upgrade"] if "*" in update else moving)], cwd=root)
-            watch("hashing wheels from local folders")
+            progress("hashing wheels from local folders")
             complete(root)
             return self.read(root)
 
@@ -63,13 +64,13 @@ class Uv:
         """Compare the lock with `pyproject.toml`, and its versions with what is asked for."""
         return tuple(freshness.stale(specification, lock))
 
-    def install(self, root: Path, prefix: Path, *, cached: bool = True, watch: Watch) -> None:
+    def install(self, root: Path, prefix: Path, *, cached: bool = True, progress: Progress) -> None:
         """Run `uv sync --locked`: it never solves, and refuses a lock that is stale or a file with another hash."""
         lock = self.read(root)
         if self.bundle:
-            files.install(lock, root, prefix, self.bundle, watch)
+            files.install(lock, root, prefix, self.bundle, progress)
             return
-        watch(f"uv installs the lock into {prefix}")
+        progress(f"uv installs the lock into {prefix}")
         folders = [source for source in lock.sources if "://" not in source]
         uv(
             [

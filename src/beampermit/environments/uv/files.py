@@ -21,7 +21,7 @@ from packaging.tags import Tag
 from packaging.utils import parse_wheel_filename
 
 from beampermit.environments.addresses import origin
-from beampermit.environments.backend import Artifact, Lock, Package, Watch
+from beampermit.environments.backend import Artifact, Lock, Package
 from beampermit.environments.environment import python_in
 from beampermit.environments.installed import describe
 from beampermit.environments.platforms import TAGS, current, fits, world_of
@@ -31,6 +31,7 @@ from beampermit.environments.uv.solution import meant
 from beampermit.environments.uv.specification import normal
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.files import replacing
+from beampermit.progress import Progress
 
 HINT = "log in as for uv: UV_INDEX_NAME_USERNAME and UV_INDEX_NAME_PASSWORD of the index, or netrc"
 
@@ -102,7 +103,7 @@ def wanted(lock: Lock, packages: Iterable[Package], platform: str) -> Iterator[t
             yield package, artifact
 
 
-def bundled(lock: Lock, root: Path, platform: str, watch: Watch) -> dict[str, Path]:
+def bundled(lock: Lock, root: Path, platform: str, progress: Progress) -> dict[str, Path]:
     """Path in the bundle -> file on this machine, hashed.
 
     Sources can be built where there is no network only if what builds them is locked too. Raises `Failed` where it is
@@ -112,7 +113,7 @@ def bundled(lock: Lock, root: Path, platform: str, watch: Watch) -> dict[str, Pa
     files = list(wanted(lock, packages.values(), platform))
     found: dict[str, Path] = {}
     for number, (package, artifact) in enumerate(files, 1):
-        watch(f"fetching files: {number} of {len(files)}")
+        progress(f"fetching files: {number} of {len(files)}")
         place = root / artifact.address if artifact.local else _cache() / str(artifact.sha256) / artifact.file_name
         if not is_locked(place, artifact):
             if artifact.local:
@@ -241,11 +242,11 @@ REACH_NOTHING = {
 }
 
 
-def install(lock: Lock, root: Path, prefix: Path, bundle: Path, watch: Watch) -> None:
+def install(lock: Lock, root: Path, prefix: Path, bundle: Path, progress: Progress) -> None:
     """Make `prefix` the lock from the files of `bundle`. Raises `Failed` for one that is missing or another."""
     platform = current()
     files = list(wanted(lock, of_platform(lock, platform).values(), platform))
-    watch(f"hashing {len(files)} files of the bundle")
+    progress(f"hashing {len(files)} files of the bundle")
     with tempfile.TemporaryDirectory(dir=_beside(prefix)) as folder:
         # Only what was hashed is seen by uv: another file of the bundle could be newer, or build a package.
         for package, artifact in files:
@@ -253,7 +254,7 @@ def install(lock: Lock, root: Path, prefix: Path, bundle: Path, watch: Watch) ->
             _take(place, copy)
             if not is_locked(copy, artifact):
                 raise not_locked(lock, package, artifact, "the bundle")
-        watch(f"uv installs the bundle into {prefix}")
+        progress(f"uv installs the bundle into {prefix}")
         _sync(lock, root, prefix, Path(folder))
 
 

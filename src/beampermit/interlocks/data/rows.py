@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from beampermit.changes.contract_changes import compare_contracts
 from beampermit.contract import Contract
 from beampermit.errors import BeampermitError, several
 from beampermit.interlocks.data.here import SHOWN, present
@@ -25,13 +26,15 @@ class DAT004(Interlock):
             row_checks.look(table, signals, base_contract.dataset.key, contract.dataset.target)
             for table in _tables(project, contract)
         ]
-        changed = row_checks.ranges_changed(contract, base_contract)
+        changes = compare_contracts(base_contract, contract).lines("signals.inputs")
         evidence = {
             "splits": [report.as_json() for report in reports],
-            "ranges_changed": changed,
+            "contract_changes": changes,
             "changes": _changes(project),
         }
-        note = f"; judged by the base branch, this pull request changes {', '.join(changed)}" if changed else ""
+        note = (
+            f"; this pull request changes {', '.join(changes)}; the base branch's contract decides" if changes else ""
+        )
         problems = [f"{report.path}: {problem}" for report in reports for problem in report.problems]
         if problems:
             files = [report.path for report in reports if report.problems]

@@ -144,10 +144,10 @@ def _side_by_side(
     """
     from beampermit.models import probing
     from beampermit.registry.mlflow import registry_uri
-    from beampermit.registry.models import fetch
+    from beampermit.registry.models import fetch_model
 
     command = base_contract.evaluation.weighted or contract.evaluation.weighted
-    folder = fetch(champion, project.own / "champion", registry_uri(project.root))
+    folder = fetch_model(champion, project.own / "champion", registry_uri(project.root))
     inputs = [signal.name for signal in contract.signals.inputs]
     try:
         with tempfile.TemporaryDirectory(prefix="beampermit-champion-") as scratch:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from beampermit.errors import BeampermitError
-from beampermit.github.protection import Protection, look
+from beampermit.github.protection import Protection, load_protection
 from beampermit.github.rulesets import MAIN, read_ruleset
-from beampermit.github.whom import find_branch, must_find_client
+from beampermit.github.whom import find_branch, require_client
 from beampermit.interlocks.repository.ownership import ownership
 from beampermit.interlocks.repository.workflows import workflows
 from beampermit.project import Project
-from beampermit.verdicts.verdict import Record
+from beampermit.record import Record
 from beampermit.workflows.own import own_workflows
-from beampermit.workflows.required import Reported, find_permit
+from beampermit.workflows.required import RequiredCheck, find_permit
 
 
 class Audit(Record):
@@ -32,9 +32,9 @@ class Audit(Record):
 
 def audit(project: Project, repository: str = "", branch: str = "") -> Audit:
     """Ask GitHub, and compare. Raises `Failed` for no clear answer, `BadInput`, `Outside`."""
-    client = must_find_client(project.git, repository)
+    client = require_client(project.git, repository)
     permit = _required_check(project)
-    found = look(client, branch or find_branch(project.git))
+    found = load_protection(client, branch or find_branch(project.git))
     owners = ownership(project).gap
     gaps = (*found.gaps, *found.check_gaps(permit.context), *filter(None, [owners]))
     notes = [*found.idle]
@@ -51,7 +51,7 @@ def audit(project: Project, repository: str = "", branch: str = "") -> Audit:
     )
 
 
-def _required_check(project: Project) -> Reported:
+def _required_check(project: Project) -> RequiredCheck:
     """What `find_permit` finds; the interlocks on the repository say more about a workflow that it cannot follow."""
     try:
         return find_permit(workflows(project).texts, own_workflows())

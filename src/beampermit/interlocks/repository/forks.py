@@ -28,11 +28,11 @@ class GIT004(Interlock):
             found = lint(workflows.texts, own_workflows())
         except BadInput as error:
             return failed(f"cannot be read: {error}", Location(file=error.file or FOLDER, line=error.line))
-        evidence = {"defects": [f"{defect.rule}: {defect}" for defect in found.defects], "elsewhere": found.elsewhere}
+        evidence = {"defects": [f"{defect.rule}: {defect}" for defect in found.defects], "elsewhere": found.not_followed}
         if found.defects:
             first, *others = found.defects
             more = f" (and {len(others)} more)" if others else ""
             places = (Location(file=defect.file, line=defect.line) for defect in found.defects)
             return failed(f"{first}{more}", *places, **evidence)
-        followed = f"; not at hand and not followed: {', '.join(found.elsewhere)}" if found.elsewhere else ""
+        followed = f"; not at hand and not followed: {', '.join(found.not_followed)}" if found.not_followed else ""
         return passed(f"{len(workflows.texts)} files, no way for a fork{followed}", **evidence)

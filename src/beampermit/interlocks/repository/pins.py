@@ -6,7 +6,7 @@ from beampermit.errors import BadInput, more
 from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
 from beampermit.interlocks.repository.workflows import Workflows
 from beampermit.verdicts.verdict import Location
-from beampermit.workflows.uses import Use, uses
+from beampermit.workflows.uses import Use, find_uses
 from beampermit.workflows.workflow import FOLDER
 
 
@@ -24,7 +24,7 @@ class GIT003(Interlock):
         found: list[Use] = []
         for file, text in workflows.texts.items():
             try:
-                found += uses(text, file)
+                found += find_uses(text, file)
             except BadInput as error:
                 return failed(f"cannot be read: {error}", Location(file=file, line=error.line))
         loose = [use for use in found if use.defect]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from beampermit.github.protection import HINT, Protection, look
+from beampermit.github.protection import HINT, Protection, load_protection
 from beampermit.github.whom import find_branch, find_client, in_workflow
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Elsewhere, Finding, Interlock, failed, passed
@@ -36,7 +36,7 @@ class BranchProtection:
                 f"GitHub answers this, and no GITHUB_TOKEN is set to ask it about {client.repository}",
                 hint="beampermit protect audit",
             )
-        return look(client, find_branch(self._git))
+        return load_protection(client, find_branch(self._git))
 
 
 @provides
@@ -85,7 +85,7 @@ class GIT002(Interlock):
         permit = find_permit(workflows.texts, own_workflows())
         found = branch_protection.look()
         gaps = found.check_gaps(permit.context)
-        if not gaps and found.has("merge_queue") and not permit.queued:
+        if not gaps and found.has("merge_queue") and not permit.in_merge_queue:
             gaps = (f"its merge queue waits for {permit.context!r}, and {permit.file} does not run on merge_group",)
         if gaps:
             return failed(f"{found.branch}{found.asked}: {'; '.join(gaps)}", Location(file=permit.file))

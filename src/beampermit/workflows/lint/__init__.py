@@ -1,4 +1,4 @@
-"""What a stranger's pull request could reach through workflow files: rules over what is written, nothing is run."""
+"""What the workflow files would let a stranger's pull request reach; nothing is run."""
 
 from beampermit.workflows.lint.lint import Defect, Linted, lint
 

@@ -10,7 +10,7 @@ import pytest
 
 from beampermit.datasets.requests import source
 from beampermit.datasets.requests.request import request
-from beampermit.datasets.requests.source import Options, Sampled, Watch, options_of
+from beampermit.datasets.requests.source import Options, Progress, Sampled, options_of
 from beampermit.datasets.requests.store import Store
 from beampermit.errors import BadInput
 from beampermit.project import Project
@@ -22,7 +22,7 @@ class LoggerOptions(Options):
 
 
 class Logger(Sampled):
-    def collect(self, store: Store, watch: Watch) -> dict[str, Any]:
+    def collect(self, store: Store, progress: Progress) -> dict[str, Any]:
         import numpy as np
 
         offset = options_of(LoggerOptions, self.asked).offset

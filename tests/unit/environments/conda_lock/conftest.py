@@ -95,7 +95,7 @@ def locked_once(served: Channel, tmp_path_factory: pytest.TempPathFactory) -> Pa
     root = written(folder / "faults", served.url)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BEAMPERMIT_CACHE", str(folder / "cache"))
-        CondaLock().lock(root, watch=QUIET)
+        CondaLock().lock(root, progress=QUIET)
     return root
 
 

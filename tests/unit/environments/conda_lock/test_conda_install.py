@@ -30,7 +30,7 @@ def prefix(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def installed(backend: CondaLock, locked: Path, prefix: Path) -> Path:
-    installation.install(backend, locked, prefix, watch=QUIET)
+    installation.install(backend, locked, prefix, progress=QUIET)
     return prefix
 
 
@@ -55,7 +55,7 @@ def test_records_name_the_channel_and_what_each_package_needs(installed: Path, c
 
 def test_a_variant_is_installed_and_verified_against_its_own_lock(locked: Path, prefix: Path) -> None:
     cuda = CondaLock(variant="cuda")
-    installation.install(cuda, locked, prefix, watch=QUIET)
+    installation.install(cuda, locked, prefix, progress=QUIET)
     assert (prefix / "conda-meta/torch-2.5-cuda_1.json").is_file()
     assert messages(CondaLock(), locked, prefix) == []
 
@@ -76,7 +76,7 @@ def test_installing_again_fetches_and_links_nothing(
 ) -> None:
     channel.asked.clear()
     said: list[str] = []
-    installation.install(backend, locked, installed, watch=said.append)
+    installation.install(backend, locked, installed, progress=said.append)
     assert said == ["every package of the lock is there", "comparing what is installed with the lock"]
     assert channel.asked == []
 
@@ -96,7 +96,7 @@ def test_an_archive_that_is_not_the_locked_one_is_refused(
         archive.unlink()
         channel.add("tune", "1.5", files={"share/tune.txt": "evil\n"})
     with pytest.raises(Failed, match=r"tune 1.5 is not the locked one: its \d+ bytes have the sha256") as caught:
-        installation.install(backend, locked, prefix, watch=QUIET)
+        installation.install(backend, locked, prefix, progress=QUIET)
     assert caught.value.line
     assert not (prefix / STAMP).exists()
     assert not list((cache.packages_folder()).rglob("tune*"))
@@ -105,8 +105,8 @@ def test_an_archive_that_is_not_the_locked_one_is_refused(
 def test_a_file_channel_is_installed_from(backend: CondaLock, root: Path, prefix: Path, channel: Channel) -> None:
     for file in root.glob("*environment.yml"):
         file.write_text(file.read_text().replace(channel.url, channel.folder.as_uri()))
-    backend.lock(root, watch=QUIET)
-    assert installation.install(backend, root, prefix, watch=QUIET).environment.python.exists()
+    backend.lock(root, progress=QUIET)
+    assert installation.install(backend, root, prefix, progress=QUIET).environment.python.exists()
 
 
 def test_what_lies_in_the_cache_is_hashed_before_it_is_used(
@@ -115,7 +115,7 @@ def test_what_lies_in_the_cache_is_hashed_before_it_is_used(
     poisoned = next(cache.packages_folder().rglob("orbit-2.0*"))
     poisoned.write_bytes(b"evil")
     said: list[str] = []
-    installation.install(backend, locked, tmp_path / "second", watch=said.append)
+    installation.install(backend, locked, tmp_path / "second", progress=said.append)
     assert "fetching 1 packages" in said
     assert messages(backend, locked, tmp_path / "second") == []
 
@@ -137,11 +137,11 @@ def test_a_channel_that_fails_half_way_is_gone_on_with(
 ) -> None:
     channel.faults["torch"] = fault
     with pytest.raises(Outside, match=message):
-        installation.install(backend, locked, prefix, watch=QUIET)
+        installation.install(backend, locked, prefix, progress=QUIET)
     assert not (prefix / STAMP).exists()
     channel.faults.clear()
     said: list[str] = []
-    installation.install(backend, locked, prefix, watch=said.append)
+    installation.install(backend, locked, prefix, progress=said.append)
     assert "fetching 1 packages" in said, "what was brought before was brought again"
 
 
@@ -150,7 +150,7 @@ def test_a_lock_for_other_platforms_is_said_to_be_one(
 ) -> None:
     monkeypatch.setenv("CONDA_SUBDIR", "linux-aarch64")
     with pytest.raises(Failed, match="the lock is for linux-64, osx-arm64 and this machine is linux-aarch64"):
-        installation.install(backend, locked, prefix, watch=QUIET)
+        installation.install(backend, locked, prefix, progress=QUIET)
 
 
 def test_windows_is_said_to_be_unsupported(
@@ -158,7 +158,7 @@ def test_windows_is_said_to_be_unsupported(
 ) -> None:
     monkeypatch.setattr(installation.sys, "platform", "win32")
     with pytest.raises(BadInput, match="environments are not built on Windows"):
-        installation.install(backend, locked, prefix, watch=QUIET)
+        installation.install(backend, locked, prefix, progress=QUIET)
     assert not prefix.exists()
 
 
@@ -171,21 +171,21 @@ def test_a_package_without_sha256_is_not_installed(backend: CondaLock, locked: P
     gone = next(number for number in range(first, entry) if "sha256" in lines[number])
     file.write_text("".join(lines[:gone] + lines[gone + 1 :]))
     with pytest.raises(Failed, match=r"zlib 1.3 is locked without a sha256"):
-        installation.install(backend, locked, prefix, watch=QUIET)
+        installation.install(backend, locked, prefix, progress=QUIET)
 
 
 def test_somebody_elses_environment_is_left_alone(backend: CondaLock, locked: Path, prefix: Path) -> None:
     (prefix / "conda-meta").mkdir(parents=True)
     (prefix / "conda-meta/history").write_text("precious")
     with pytest.raises(BadInput, match="nothing was changed"):
-        installation.install(backend, locked, prefix, watch=QUIET)
+        installation.install(backend, locked, prefix, progress=QUIET)
     assert (prefix / "conda-meta/history").read_text() == "precious"
 
 
 def test_a_folder_that_cannot_be_written_is_the_outside_world(backend: CondaLock, locked: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BeampermitError) as caught:
-        installation.install(backend, locked, tmp_path / "file/environment", watch=QUIET)
+        installation.install(backend, locked, tmp_path / "file/environment", progress=QUIET)
     assert caught.value.exit_code in {2, 4}
 
 
@@ -213,7 +213,7 @@ def test_killed_at_any_point_the_next_run_finishes(backend: CondaLock, locked: P
     child.wait()
     if (prefix / STAMP).exists():  # It was faster than we were.
         assert messages(backend, locked, prefix) == [], "a half environment looks whole"
-    installation.install(backend, locked, prefix, watch=QUIET)
+    installation.install(backend, locked, prefix, progress=QUIET)
     assert messages(backend, locked, prefix) == []
 
 
@@ -224,7 +224,7 @@ def test_what_was_edited_is_named_and_fixed(backend: CondaLock, locked: Path, in
     assert messages(backend, locked, installed) == [
         f"orbit 2.0 pyh_0 was changed: {SITE}/orbit/__init__.py has other content"
     ]
-    installation.install(backend, locked, installed, watch=QUIET)
+    installation.install(backend, locked, installed, progress=QUIET)
     assert messages(backend, locked, installed) == []
 
 
@@ -287,11 +287,11 @@ def test_micromamba_is_used_when_asked_for_and_missed_when_absent(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Outside, match="micromamba is not on this machine"):
-        CondaLock(program="micromamba").install(locked, prefix, watch=QUIET)
+        CondaLock(program="micromamba").install(locked, prefix, progress=QUIET)
     program = tmp_path / "micromamba"
     program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\n')
     program.chmod(0o755)
-    CondaLock(program="micromamba").install(locked, prefix, watch=QUIET)
+    CondaLock(program="micromamba").install(locked, prefix, progress=QUIET)
     asked = (tmp_path / "asked").read_text()
     assert f"--file {locked}/conda-lock.yml" in asked
     assert "--category dev --category main" in asked

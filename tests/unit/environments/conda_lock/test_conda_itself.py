@@ -38,7 +38,7 @@ def test_what_conda_lock_installs_is_the_lock(judge: Judge, locked: Path, tmp_pa
     assert found.returncode == 0, found.stderr
     assert backend.installed(lock, theirs) == ()
     assert subprocess.run([theirs / "bin/orbit"], capture_output=True, check=True).stdout == b"orbit orbit\n"
-    installation.install(backend, locked, ours, watch=QUIET)
+    installation.install(backend, locked, ours, progress=QUIET)
     assert records(ours) == records(theirs)
 
 

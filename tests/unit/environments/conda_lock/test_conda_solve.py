@@ -28,7 +28,7 @@ def build_of_torch(lock: Lock) -> str:
 
 def test_platforms_variants_and_categories_are_locked(backend: CondaLock, root: Path) -> None:
     said: list[str] = []
-    lock = backend.lock(root, watch=said.append)
+    lock = backend.lock(root, progress=said.append)
     assert {package.platform for package in lock.packages} == {"linux-64", "osx-arm64"}
     assert versions(lock)["orbit"] == "2.0"
     assert next(package.groups for package in lock.named("probe")) == ("dev",)
@@ -66,7 +66,7 @@ def test_conda_lock_without_files_of_virtual_packages_takes_it_for_fresh(
 ) -> None:
     for path in root.glob("*virtual-packages.yml"):
         path.unlink()
-    lock = backend.lock(root, watch=QUIET)
+    lock = backend.lock(root, progress=QUIET)
     assert not lock.others
     assert judge("lock", "--check-input-hash", cwd=root, solver=True).returncode == 0
 
@@ -91,7 +91,7 @@ def test_conda_lock_writes_the_same_text(locked: Path) -> None:
 def test_locking_again_changes_nothing(backend: CondaLock, channel: Channel, locked: Path) -> None:
     before = (locked / "conda-lock.yml").stat().st_mtime_ns
     channel.add("tune", "1.9")
-    assert versions(backend.lock(locked, watch=QUIET))["tune"] == "1.5"
+    assert versions(backend.lock(locked, progress=QUIET))["tune"] == "1.5"
     assert (locked / "conda-lock.yml").stat().st_mtime_ns == before
 
 
@@ -99,25 +99,25 @@ def test_one_package_is_updated_and_the_rest_stays(backend: CondaLock, channel: 
     channel.add("tune", "1.9")
     channel.add("probe", "3.1", depends=["tune"])
     before = versions(backend.read(locked))
-    after = versions(backend.lock(locked, update=["tune"], watch=QUIET))
+    after = versions(backend.lock(locked, update=["tune"], progress=QUIET))
     assert after == {**before, "tune": "1.9"}
 
 
 def test_an_update_moves_what_has_to_move_with_it(backend: CondaLock, channel: Channel, locked: Path) -> None:
     channel.add("tune", "1.9")
     channel.add("probe", "3.1", depends=["tune >=1.9"])
-    after = versions(backend.lock(locked, update=["probe"], watch=QUIET))
+    after = versions(backend.lock(locked, update=["probe"], progress=QUIET))
     assert (after["probe"], after["tune"], after["orbit"]) == ("3.1", "1.9", "2.0")
 
 
 def test_everything_is_updated_when_asked(backend: CondaLock, channel: Channel, locked: Path) -> None:
     channel.add("tune", "1.9")
-    assert versions(backend.lock(locked, update=["*"], watch=QUIET))["tune"] == "1.9"
+    assert versions(backend.lock(locked, update=["*"], progress=QUIET))["tune"] == "1.9"
 
 
 def test_a_yanked_package_is_not_kept(backend: CondaLock, channel: Channel, locked: Path) -> None:
     channel.remove(channel.folder / "noarch/tune-1.5-0.conda")
-    assert versions(backend.lock(locked, watch=QUIET))["tune"] == "1.0"
+    assert versions(backend.lock(locked, progress=QUIET))["tune"] == "1.0"
 
 
 def test_a_package_that_was_changed_on_the_channel_is_locked_anew(
@@ -127,7 +127,7 @@ def test_a_package_that_was_changed_on_the_channel_is_locked_anew(
     path = channel.folder / "noarch/tune-1.5-0.conda"
     path.unlink()
     channel.add("tune", "1.5", files={"share/tune.txt": "another\n"})
-    after = backend.lock(locked, watch=QUIET).named("tune")[0].artifacts[0].sha256
+    after = backend.lock(locked, progress=QUIET).named("tune")[0].artifacts[0].sha256
     assert after != before
 
 
@@ -135,7 +135,7 @@ def test_a_lock_with_conflict_markers_is_made_anew(backend: CondaLock, locked: P
     path = locked / "conda-lock.yml"
     path.write_text(f"<<<<<<< ours\n{path.read_text()}=======\n>>>>>>> theirs\n")
     said: list[str] = []
-    backend.lock(locked, watch=said.append)
+    backend.lock(locked, progress=said.append)
     assert "cannot be read (there are merge-conflict markers" in said[0]
     assert "<<<<<<<" not in path.read_text()
 
@@ -159,7 +159,7 @@ def test_what_cannot_be_locked_is_said_in_words(backend: CondaLock, locked: Path
     assert before in file.read_text()
     file.write_text(file.read_text().replace(before, after))
     with pytest.raises(BeampermitError, match=message) as caught:
-        backend.lock(locked, watch=QUIET)
+        backend.lock(locked, progress=QUIET)
     assert isinstance(caught.value, kind)
     assert "\n" not in caught.value.message
     assert (locked / "conda-lock.yml").read_text() == old, "a lock without a solution was written"
@@ -169,7 +169,7 @@ def test_an_unknown_channel_is_named(backend: CondaLock, root: Path, channel: Ch
     for name in ("environment.yml", "dev-environment.yml"):
         (root / name).write_text((root / name).read_text().replace("/lab", "/lap"))
     with pytest.raises(BadInput, match=r"there is no channel at http://127.0.0.1:\d+/lap") as caught:
-        backend.lock(root, watch=QUIET)
+        backend.lock(root, progress=QUIET)
     assert caught.value.hint == "fix `channels:`"
 
 
@@ -187,7 +187,7 @@ def test_a_broken_channel_is_the_outside_world(
 ) -> None:
     channel.faults["repodata"] = fault
     with pytest.raises(Outside, match=message) as caught:
-        backend.lock(root, watch=QUIET)
+        backend.lock(root, progress=QUIET)
     assert not (root / "conda-lock.yml").exists()
     assert caught.value.exit_code == 4
 
@@ -198,12 +198,12 @@ def test_a_channel_that_is_down_is_the_outside_world(backend: CondaLock, root: P
         port = text.split("127.0.0.1:")[1].split("/")[0]
         (root / name).write_text(text.replace(port, "9"))
     with pytest.raises(Outside, match="a channel cannot be reached"):
-        backend.lock(root, watch=QUIET)
+        backend.lock(root, progress=QUIET)
 
 
 def test_an_update_of_what_is_not_locked_is_refused(backend: CondaLock, locked: Path) -> None:
     with pytest.raises(BadInput, match="'magnet' is not in the lock"):
-        backend.lock(locked, update=["magnet"], watch=QUIET)
+        backend.lock(locked, update=["magnet"], progress=QUIET)
 
 
 THEIRS = """

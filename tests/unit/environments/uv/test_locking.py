@@ -18,7 +18,7 @@ Edit = Callable[[Path], None]
 
 
 def lock(root: Path, *update: str) -> str:
-    Uv().lock(root, update=update, watch=lambda _: None)
+    Uv().lock(root, update=update, progress=lambda _: None)
     return (root / "uv.lock").read_text()
 
 
@@ -43,7 +43,7 @@ def test_uv_accepts_the_completed_lock_and_keeps_it(uv_project: Project) -> None
 def test_a_local_wheel_that_was_exchanged_is_refused_by_its_hash(uv_project: Project) -> None:
     make_wheel(uv_project.root / "wheels", "local-part", "1.0+cpu", files={"local_part/more.py": "EVIL = True\n"})
     with pytest.raises(Failed, match="a file is not the one that was locked"):
-        Uv().install(uv_project.root, uv_project.root / ".venv", watch=lambda _: None)
+        Uv().install(uv_project.root, uv_project.root / ".venv", progress=lambda _: None)
 
 
 def test_only_the_package_that_is_named_moves(uv_settings: Path, tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_only_the_package_that_is_named_moves(uv_settings: Path, tmp_path: Path)
     for name in ("numbers", "colours"):
         index.add(name, "1.1")
     assert lock(root).count('version = "1.1"') == 0, "what need not move stays"
-    found = Uv().lock(root, update=["numbers"], watch=lambda _: None)
+    found = Uv().lock(root, update=["numbers"], progress=lambda _: None)
     assert {str(package) for package in found.packages if not package.own} == {"numbers 1.1", "colours 1.0"}
     index.close()
 

@@ -42,7 +42,7 @@ def root(uv_settings: Path, index: Index, tmp_path: Path, monkeypatch: pytest.Mo
         f'[project]\nname = "faults"\nversion = "1"\nrequires-python = "{PYTHON}"\ndependencies = ["numbers"]\n'
         f'[[tool.uv.index]]\nname = "lab-index"\nurl = "{index.url}"\ndefault = true\n'
     )
-    Uv().lock(root, watch=quiet)
+    Uv().lock(root, progress=quiet)
     shutil.rmtree(cache(), ignore_errors=True)
     index.login = f"ada:{SECRET}"
     return root
@@ -50,7 +50,7 @@ def root(uv_settings: Path, index: Index, tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_without_a_login_the_message_says_how(root: Path, tmp_path: Path) -> None:
     with pytest.raises(Outside, match="answers 401") as caught:
-        choice.bundle(root, tmp_path / "bundle", watch=quiet)
+        choice.bundle(root, tmp_path / "bundle", progress=quiet)
     assert "UV_INDEX_NAME_USERNAME" in caught.value.hint
 
 
@@ -61,7 +61,7 @@ def test_the_credentials_of_uv_are_used(root: Path, tmp_path: Path, monkeypatch:
     else:
         monkeypatch.setenv("UV_INDEX_LAB_INDEX_USERNAME", "ada")
         monkeypatch.setenv("UV_INDEX_LAB_INDEX_PASSWORD", SECRET)
-    assert choice.bundle(root, tmp_path / "bundle", watch=quiet).files == 1
+    assert choice.bundle(root, tmp_path / "bundle", progress=quiet).files == 1
     held = (path for path in (tmp_path / "bundle").rglob("*") if path.is_file())
     assert not any(SECRET.encode() in path.read_bytes() for path in held)
 

@@ -85,7 +85,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("UV_FIND_LINKS", raising=False)
         patch.setenv("UV_CACHE_DIR", str(folder / "cache"))
-        Uv().lock(root, watch=quiet)
+        Uv().lock(root, progress=quiet)
     yield root
     for index in indexes.values():
         index.close()
@@ -165,7 +165,7 @@ def test_a_variant_with_a_package_twice_is_named(root: Path) -> None:
 
 @pytest.mark.parametrize(("variant", "torchy"), [("", "torchy 2.0+cpu"), ("cuda", "torchy 2.0+cu1")])
 def test_one_variant_is_installed_and_verified_as_that(root: Path, variant: str, torchy: str) -> None:
-    done = installation.install(choice.chosen(root, variant=variant), root, root / ".venv", watch=quiet)
+    done = installation.install(choice.chosen(root, variant=variant), root, root / ".venv", progress=quiet)
     found = names(done.environment.prefix)
     assert torchy in found
     assert ("cudart 1.0" in found) == (variant == "cuda")
@@ -174,7 +174,7 @@ def test_one_variant_is_installed_and_verified_as_that(root: Path, variant: str,
 
 
 def test_an_environment_that_says_it_is_the_other_variant_is_not_the_lock(root: Path) -> None:
-    done = installation.install(Uv(), root, root / ".venv", watch=quiet)
+    done = installation.install(Uv(), root, root / ".venv", progress=quiet)
     (root / ".venv" / installation.STAMP).write_text(f"{done.lock} cuda\n")
     said = [problem.message for problem in Uv().installed(Uv().read(root), root / ".venv")]
     assert "cudart 1.0 is locked and not installed" in said
@@ -198,7 +198,7 @@ def test_an_unknown_variant_is_refused_with_those_there_are(root: Path) -> None:
 @pytest.mark.parametrize("name", ["bundle", "bundle.tar"])
 def test_a_bundle_installs_where_no_index_answers(root: Path, tmp_path: Path, name: str) -> None:
     to = tmp_path / "stick" / name
-    done = choice.bundle(root, to, variant="cuda", watch=quiet)
+    done = choice.bundle(root, to, variant="cuda", progress=quiet)
     assert (done.path, done.files) == (to, 5)
     text = (root / "uv.lock").read_text()
     dead = Index(tmp_path / "dead")
@@ -207,24 +207,24 @@ def test_a_bundle_installs_where_no_index_answers(root: Path, tmp_path: Path, na
         text = text.replace(host, dead.origin.removeprefix("http://"))
     (root / "uv.lock").write_text(text)
     with pytest.raises(Outside):
-        choice.bundle(root, tmp_path / "again", watch=lambda _: shutil.rmtree(cache(), ignore_errors=True))
+        choice.bundle(root, tmp_path / "again", progress=lambda _: shutil.rmtree(cache(), ignore_errors=True))
     with opened(to) as folder:
         backend = choice.chosen(root, variant="cuda", bundle=folder)
-        installation.install(backend, root, root / ".venv", watch=quiet)
+        installation.install(backend, root, root / ".venv", progress=quiet)
     assert "torchy 2.0+cu1" in names(root / ".venv")
     assert Uv().installed(Uv().read(root), root / ".venv") == ()
 
 
 def test_a_bundle_with_another_file_or_without_one_is_refused(root: Path, tmp_path: Path) -> None:
-    choice.bundle(root, tmp_path / "bundle", watch=quiet)
+    choice.bundle(root, tmp_path / "bundle", progress=quiet)
     wheel = next((tmp_path / "bundle/wheels").glob("torchy-*"))
     wheel.write_bytes(wheel.read_bytes() + b"x")
     backend = choice.chosen(root, bundle=tmp_path / "bundle")
     with pytest.raises(Failed, match="the bundle lacks torchy"):
-        installation.install(backend, root, root / ".venv", watch=quiet)
+        installation.install(backend, root, root / ".venv", progress=quiet)
     wheel.unlink()
     with pytest.raises(Failed, match="the bundle lacks torchy"):
-        installation.install(backend, root, root / ".venv", watch=quiet)
+        installation.install(backend, root, root / ".venv", progress=quiet)
     assert not (root / ".venv" / installation.STAMP).exists()
 
 
@@ -235,7 +235,7 @@ def test_what_an_index_exchanged_is_not_bundled(root: Path, tmp_path: Path) -> N
     place = text.index("sha256:0000") + len("sha256:") + 64
     (root / "uv.lock").write_text(text[:place] + text[place + 4 :])
     with pytest.raises(Failed, match="has another sha256"):
-        choice.bundle(root, tmp_path / "bundle", watch=quiet)
+        choice.bundle(root, tmp_path / "bundle", progress=quiet)
 
 
 def test_sources_are_bundled_only_with_what_builds_them(root: Path, tmp_path: Path, served: Path) -> None:
@@ -252,7 +252,7 @@ def test_sources_are_bundled_only_with_what_builds_them(root: Path, tmp_path: Pa
     source = source.replace(old, digest_file(tmp_path / "numbers-1.0.tar.gz").removeprefix("sha256:"))
     (root / "uv.lock").write_text(text.replace(f"wheels = [\n{line}\n]", f"sdist = {source.strip().rstrip(',')}"))
     with pytest.raises(Failed, match=r"numbers 1\.0 has no wheel and is built by mason, which is not locked"):
-        choice.bundle(root, tmp_path / "bundle", watch=quiet)
+        choice.bundle(root, tmp_path / "bundle", progress=quiet)
 
 
 @pytest.mark.parametrize(("variant", "other"), [("cpu", "2.0+cu1"), ("cuda", "2.0+cpu")])

@@ -1,4 +1,4 @@
-"""Each rule of the lint with a planted defect: what a stranger's pull request would reach, and what is named."""
+"""Each lint rule has a planted defect, and names its file and line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from beampermit.errors import BadInput
 from beampermit.workflows.lint import Linted, lint
-from beampermit.workflows.lint.guards import keeps_forks_out
+from beampermit.workflows.lint.conditions import keeps_forks_out
 
 FILE = ".github/workflows/w.yml"
 SHA = "de0fac2e4500dabe0009e67214ff5f5447ce83dd"
@@ -24,7 +24,7 @@ def linted(text: str, **more: str) -> Linted:
     return lint({FILE: text, **{f".github/workflows/{name}.yml": other for name, other in more.items()}})
 
 
-def found(text: str, **more: str) -> list[tuple[str, int]]:
+def defects_of(text: str, **more: str) -> list[tuple[str, int]]:
     return [(defect.rule, defect.line) for defect in linted(text, **more).defects]
 
 
@@ -33,32 +33,32 @@ OWN = "runs-on: [self-hosted, gpu]\nsteps: []"
 
 
 @pytest.mark.parametrize(
-    ("text", "rule", "line", "words"),
+    ("text", "rule", "line", "message"),
     [
         (workflow(HOSTED, "pull_request_target"), "pull-request-target", 1, "gives a fork's pull request the secrets"),
         (workflow(HOSTED, "{push: , pull_request_target: }"), "pull-request-target", 1, "use pull_request"),
-        (workflow(HOSTED, top="permissions: write-all"), "write-all", 2, "write `permissions: {}` on top"),
+        (workflow(HOSTED, top="permissions: write-all"), "write-all", 2, "write `permissions: {}` at the top"),
         (workflow(f"permissions: write-all\n{HOSTED}"), "write-all", 5, "job 'one' has permissions: write-all"),
         (workflow(OWN), "fork-runner", 5, "runs on ['self-hosted', 'gpu'] for forks as well"),
         (workflow("runs-on: gpu-01\nsteps: []"), "fork-runner", 5, f"add `if: {SAME}`"),
         (workflow("runs-on: {group: gpus}\nsteps: []"), "fork-runner", 5, "'group': 'gpus'"),
         (workflow("runs-on: [ubuntu-latest, gpu]\nsteps: []"), "fork-runner", 5, "for forks as well"),
-        (workflow("runs-on: ${{ vars.GPU }}\nsteps: []"), "fork-runner", 5, "of its own choice (${{ vars.GPU }})"),
+        (workflow("runs-on: ${{ vars.GPU }}\nsteps: []"), "fork-runner", 5, "a self-chosen runner (${{ vars.GPU }})"),
         (
             workflow("strategy: {matrix: {on: [ubuntu-latest, gpu]}}\nruns-on: ${{ matrix.on }}\nsteps: []"),
             "fork-runner",
             6,
-            "of its own choice",
+            "a self-chosen runner",
         ),
         (
             workflow("strategy: {matrix: {include: [{on: gpu}]}}\nruns-on: ${{ matrix.on }}\nsteps: []"),
             "fork-runner",
             6,
-            "of its own choice",
+            "a self-chosen runner",
         ),
         (workflow(f"if: github.actor != 'mallory'\n{OWN}"), "fork-runner", 6, "for forks as well"),
         (workflow(f"if: ${{{{ {SAME} }}}} && true\n{OWN}"), "fork-runner", 6, "for forks as well"),
-        (workflow(f"secrets: inherit\nuses: a/b/.github/workflows/c.yml@{SHA}"), "inherited-secrets", 5, "hands on"),
+        (workflow(f"secrets: inherit\nuses: a/b/.github/workflows/c.yml@{SHA}"), "inherited-secrets", 5, "passes on"),
         (workflow(f"env: {{A: '${{{{ secrets.KEY }}}}'}}\n{HOSTED}"), "exposed-secrets", 5, "shows A to each"),
         (workflow(f"env: {{A: \"${{{{ secrets['KEY'] }}}}\"}}\n{HOSTED}"), "exposed-secrets", 5, "shows A to each"),
         (workflow(HOSTED, top="env: {A: '${{ secrets.KEY }}'}"), "exposed-secrets", 2, "shows A to each"),
@@ -85,10 +85,10 @@ OWN = "runs-on: [self-hosted, gpu]\nsteps: []"
         ),
     ],
 )
-def test_a_planted_defect_is_named_with_its_line(text: str, rule: str, line: int, words: str) -> None:
+def test_planted_defect_is_reported_with_its_line(text: str, rule: str, line: int, message: str) -> None:
     (defect,) = linted(text).defects
     assert (defect.file, defect.rule, defect.line) == (FILE, rule, line)
-    assert words in defect.words
+    assert message in defect.message
     assert str(defect).startswith(f"{FILE}:{line}: ")
 
 
@@ -108,8 +108,8 @@ def test_a_planted_defect_is_named_with_its_line(text: str, rule: str, line: int
         workflow(f"runs-on: ubuntu-latest\nsteps:\n- uses: {CHECKOUT}", "push"),
     ],
 )
-def test_what_is_sound_passes(text: str) -> None:
-    assert found(text) == []
+def test_sound_workflow_passes(text: str) -> None:
+    assert defects_of(text) == []
 
 
 @pytest.mark.parametrize(
@@ -140,19 +140,19 @@ def test_what_is_sound_passes(text: str) -> None:
         ("", False),
     ],
 )
-def test_a_condition_is_a_guard_only_if_it_is_false_for_every_fork(condition: str, safe: bool) -> None:
+def test_condition_is_a_guard_only_if_false_for_every_fork(condition: str, safe: bool) -> None:
     assert keeps_forks_out(condition) is safe
 
 
-def test_the_guard_of_a_job_that_is_needed_holds_unless_the_job_runs_after_failures() -> None:
+def test_guard_of_a_needed_job_holds_unless_the_job_runs_after_failures() -> None:
     text = workflow(f"if: {SAME}\nruns-on: ubuntu-latest\nsteps: []") + (
         "  two:\n    needs: one\n    runs-on: gpu\n    steps: []\n"
     )
-    assert found(text) == []
-    assert found(text.replace("needs: one", "needs: one\n    if: always()")) == [("fork-runner", 11)]
+    assert defects_of(text) == []
+    assert defects_of(text.replace("needs: one", "needs: one\n    if: always()")) == [("fork-runner", 11)]
     further = text + "  three:\n    needs: [two]\n    runs-on: gpu\n    steps: []\n"
-    assert found(further) == []
-    assert found(further.replace("needs: one", "needs: three")) == [("fork-runner", 10), ("fork-runner", 14)]
+    assert defects_of(further) == []
+    assert defects_of(further.replace("needs: one", "needs: three")) == [("fork-runner", 10), ("fork-runner", 14)]
 
 
 CALLED = """\
@@ -167,44 +167,44 @@ jobs:
 """
 
 
-def test_labels_are_followed_into_the_workflow_that_is_called() -> None:
+def test_labels_are_followed_into_the_called_workflow() -> None:
     call = "uses: ./.github/workflows/called.yml\nwith: {{runner: '{}'}}"
-    assert found(workflow("uses: ./.github/workflows/called.yml"), called=CALLED) == []
-    assert found(workflow(call.format('["macos-15"]')), called=CALLED) == []
+    assert defects_of(workflow("uses: ./.github/workflows/called.yml"), called=CALLED) == []
+    assert defects_of(workflow(call.format('["macos-15"]')), called=CALLED) == []
     (defect,) = linted(workflow(call.format('["gpu"]')), called=CALLED).defects
     assert (defect.file, defect.line) == (".github/workflows/called.yml", 7)
-    assert "job 'one / train'" in defect.words
-    assert found(workflow(f"if: {SAME}\n" + call.format('["gpu"]')), called=CALLED) == []
-    assert found(workflow(call.format("${{ vars.RUNNER }}")), called=CALLED) == [("fork-runner", 7)]
+    assert "job 'one / train'" in defect.message
+    assert defects_of(workflow(f"if: {SAME}\n" + call.format('["gpu"]')), called=CALLED) == []
+    assert defects_of(workflow(call.format("${{ vars.RUNNER }}")), called=CALLED) == [("fork-runner", 7)]
 
 
-def test_the_first_choice_that_is_not_empty_counts() -> None:
+def test_first_non_empty_operand_counts() -> None:
     called = CALLED.replace("inputs.runner)", "inputs.gpu || inputs.runner)").replace(
         "inputs: {", "inputs: {gpu: {default: ''}, "
     )
     call = "uses: ./.github/workflows/called.yml\nwith: {{gpu: '{}'}}"
     for labels, fails in (("", False), ('["gpu"]', True)):
         defects = linted(workflow(call.format(labels)), called=called).defects
-        assert any("'one / train'" in defect.words for defect in defects) is fails
+        assert any("'one / train'" in defect.message for defect in defects) is fails
 
 
-def test_an_input_that_only_callers_fill_wants_its_guard_in_the_called_workflow() -> None:
+def test_input_that_only_callers_set_needs_a_guard_in_the_called_workflow() -> None:
     called = CALLED.replace("""'["ubuntu-latest"]'""", "''")
     assert [defect.rule for defect in lint({FILE: called}).defects] == ["fork-runner"]
 
 
-def test_our_own_workflows_are_followed_by_whatever_name_a_mirror_has() -> None:
+def test_own_workflows_are_followed_under_the_name_of_a_mirror() -> None:
     own = {".github/workflows/ml-pull-request.yml": CALLED}
     call = f"uses: lab/mirror/.github/workflows/ml-pull-request.yml@{SHA}\nwith: {{runner: '[\"gpu\"]'}}"
     (defect,) = lint({FILE: workflow(call)}, own).defects
     assert (defect.file, defect.line) == (FILE, 4)
-    assert "(.github/workflows/ml-pull-request.yml:7)" in defect.words
+    assert "(.github/workflows/ml-pull-request.yml:7)" in defect.message
 
 
-def test_what_is_not_at_hand_is_named_and_not_judged() -> None:
+def test_unavailable_workflow_is_named_and_not_checked() -> None:
     other = f"lab/other/.github/workflows/train.yml@{SHA}"
-    seen = linted(workflow(f"uses: {other}"))
-    assert (seen.defects, seen.elsewhere) == ((), (other,))
+    result = linted(workflow(f"uses: {other}"))
+    assert (result.defects, result.not_followed) == ((), (other,))
 
 
 STEP = "runs-on: ubuntu-latest\nsteps:\n- {}"
@@ -221,15 +221,15 @@ STEP = "runs-on: ubuntu-latest\nsteps:\n- {}"
         ('{run: git checkout "$REF", env: {REF: "${{ github.event.workflow_run.head_branch }}"}}', "workflow_run"),
     ],
 )
-def test_a_pull_request_is_not_checked_out_beside_secrets(step: str, on: str) -> None:
-    rules = [rule for rule, _ in found(workflow(STEP.format(step), on))]
+def test_pull_request_is_not_checked_out_next_to_secrets(step: str, on: str) -> None:
+    rules = [rule for rule, _ in defects_of(workflow(STEP.format(step), on))]
     assert "untrusted-checkout" in rules
-    assert "untrusted-checkout" not in [rule for rule, _ in found(workflow(STEP.format(step), "push"))]
+    assert "untrusted-checkout" not in [rule for rule, _ in defects_of(workflow(STEP.format(step), "push"))]
 
 
-def test_the_default_branch_may_be_checked_out_beside_secrets() -> None:
+def test_default_branch_may_be_checked_out_next_to_secrets() -> None:
     step = f"{{uses: {CHECKOUT}, with: {{persist-credentials: false, ref: '${{{{ github.sha }}}}'}}}}"
-    assert found(workflow(STEP.format(step), "workflow_run")) == []
+    assert defects_of(workflow(STEP.format(step), "workflow_run")) == []
 
 
 @pytest.mark.parametrize(
@@ -251,38 +251,38 @@ def test_the_default_branch_may_be_checked_out_beside_secrets() -> None:
 )
 def test_a_release_restores_no_cache(step: str, caches: bool) -> None:
     expected = [("release-cache", 7)] if caches else []
-    assert found(workflow(f"environment: production\n{STEP.format(step)}", "push")) == [
+    assert defects_of(workflow(f"environment: production\n{STEP.format(step)}", "push")) == [
         (rule, line + 1) for rule, line in expected
     ]
-    assert found(workflow(STEP.format(step), "{push: {tags: [v1]}}")) == expected
-    assert found(workflow(STEP.format(step), "push")) == []
-    assert found(workflow(STEP.format(step), "pull_request")) == []
+    assert defects_of(workflow(STEP.format(step), "{push: {tags: [v1]}}")) == expected
+    assert defects_of(workflow(STEP.format(step), "push")) == []
+    assert defects_of(workflow(STEP.format(step), "pull_request")) == []
 
 
 @pytest.mark.parametrize("right", ["contents", "packages", "id-token"])
-def test_a_right_to_publish_makes_a_release_of_all_its_jobs(right: str) -> None:
+def test_permission_to_publish_makes_all_jobs_a_release(right: str) -> None:
     text = workflow(STEP.format(f"uses: actions/cache@{SHA}"), "{push: {branches: [main]}}")
     publishing = f"  two:\n    permissions: {{{right}: write}}\n    runs-on: x\n    steps: []\n"
-    assert found(text + publishing) == [("release-cache", 7)]
+    assert defects_of(text + publishing) == [("release-cache", 7)]
 
 
-def test_a_composite_action_is_read_too() -> None:
+def test_composite_action_is_checked() -> None:
     action = "name: a\nruns:\n  using: composite\n  steps:\n    - shell: bash\n      run: echo ${{ inputs.a }}\n"
     (defect,) = lint({"actions/a/action.yml": action}).defects
     assert (defect.file, defect.line, defect.rule) == ("actions/a/action.yml", 6, "script-expression")
 
 
-def test_workflows_that_call_each_other_in_a_circle_end() -> None:
+def test_workflows_that_call_each_other_in_a_circle_are_followed_to_the_limit() -> None:
     circle = "on: {workflow_call: }\njobs:\n  again:\n    uses: ./.github/workflows/circle.yml\n"
-    assert found(workflow("uses: ./.github/workflows/circle.yml"), circle=circle) == []
+    assert defects_of(workflow("uses: ./.github/workflows/circle.yml"), circle=circle) == []
 
 
-def test_workflows_that_call_each_other_many_times_over_are_refused() -> None:
+def test_too_many_jobs_are_refused() -> None:
     jobs = "".join(f"  j{n}:\n    uses: ./.github/workflows/circle.yml\n" for n in range(9))
-    with pytest.raises(BadInput, match=r"w\.yml: this starts more than 2000 jobs"):
+    with pytest.raises(BadInput, match=r"w\.yml: this workflow starts more than 2000 jobs"):
         linted(workflow("uses: ./.github/workflows/circle.yml"), circle=f"on: {{workflow_call: }}\njobs:\n{jobs}")
 
 
-def test_a_file_that_cannot_be_read_is_named() -> None:
-    with pytest.raises(BadInput, match=r"w\.yml:1: a workflow has jobs"):
+def test_unreadable_file_is_named() -> None:
+    with pytest.raises(BadInput, match=r"w\.yml:1: this workflow has no jobs"):
         linted("on: push\n")
