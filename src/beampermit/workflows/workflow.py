@@ -16,7 +16,7 @@ FOLDER = ".github/workflows"
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a job or of a composite action. `lines` maps its keys to lines, and the empty key to its first line."""
+    """One step of a job or of a composite action. `lines` maps its keys to lines, and "" to its first line."""
 
     run: str
     uses: str

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from beampermit.errors import BeampermitError
+from beampermit.github.context import find_branch, require_client
 from beampermit.github.protection import Protection, load_protection
 from beampermit.github.rulesets import MAIN, read_ruleset
-from beampermit.github.whom import find_branch, require_client
 from beampermit.interlocks.repository.ownership import ownership
 from beampermit.interlocks.repository.workflows import workflows
 from beampermit.project import Project

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from beampermit.github.context import find_branch, find_client, in_workflow
 from beampermit.github.protection import HINT, Protection, load_protection
-from beampermit.github.whom import find_branch, find_client, in_workflow
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Elsewhere, Finding, Interlock, failed, passed
 from beampermit.interlocks.repository.ownership import Ownership
