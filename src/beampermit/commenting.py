@@ -27,7 +27,7 @@ UNJUDGED = ("action_required", "skipped", "stale")
 
 
 @dataclass(frozen=True)
-class Publisher:
+class Commenter:
     """Writes comments titled `title` as `author`, with CML where `via_cml`; `expected` are interlocks by id."""
 
     client: Client
@@ -90,7 +90,7 @@ class Publisher:
         )
 
     def _report(self, run: Run) -> Report:
-        content = artifact.member(self.client, run.id, ARTIFACT, FILE, BESIDE, LARGEST)
+        content = artifact.download_file(self.client, run.id, ARTIFACT, FILE, BESIDE, LARGEST)
         report = read_report(content, self.expected)
         if report.head != run.head_sha:
             raise BadInput(f"it is about {report.head[:12]}, its run is about {run.head_sha[:12]}", file=FILE)
@@ -99,7 +99,7 @@ class Publisher:
     def _post(self, pull: Pull, report: str, mark: Mark) -> Posted:
         if pull.locked:
             return Posted(Outcome.NOWHERE, f"pull request {pull.number} is locked: it takes no comments")
-        write = sticky.writer(self.client, pull.number, self.title) if self.via_cml else None
+        write = sticky.cml_writer(self.client, pull.number, self.title) if self.via_cml else None
         return Sticky(self.client, pull.number, self.title, self.author, write).post(report, mark)
 
     def _text(self, report: Report, run: Run) -> str:

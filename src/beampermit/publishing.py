@@ -26,7 +26,7 @@ def publish_version(client: Client, ledger: Ledger, permit: Statement, documents
     Raises `BadInput` where the ledger has no promotion of this model at this commit, `Failed` where the bill of
     materials is not the one that the permit binds; `Conflict`, `Outside`.
     """
-    event = promotion_of(ledger, permit)
+    event = find_promotion(ledger, permit)
     files = _documents(documents)
     if bound := permit.predicate.software:
         verify_software(permit, documents / bound.file)
@@ -37,10 +37,12 @@ def publish_version(client: Client, ledger: Ledger, permit: Statement, documents
             files[PERMIT] = Path(scratch, PERMIT)
             write_bytes(files[PERMIT], kept)
         tag = f"{event.model}-v{event.version}"
-        return publish(client, Release(tag, event.commit, f"{event.model} version {event.version}", body(event), files))
+        return publish(
+            client, Release(tag, event.commit, f"{event.model} version {event.version}", format_body(event), files)
+        )
 
 
-def promotion_of(ledger: Ledger, permit: Statement) -> Event:
+def find_promotion(ledger: Ledger, permit: Statement) -> Event:
     """The event that first put into service what `permit` is for. Raises `BadInput` where there is none."""
     ledger.fetch()
     for event in ledger.state(permit.name).promoted.values():
@@ -51,7 +53,7 @@ def promotion_of(ledger: Ledger, permit: Statement) -> Event:
     )
 
 
-def body(event: Event) -> str:
+def format_body(event: Event) -> str:
     """What the release says."""
     rows = {
         "commit": code(event.commit),

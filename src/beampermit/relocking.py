@@ -17,7 +17,7 @@ from beampermit.environments.recording import record
 from beampermit.errors import Conflict, Outside
 from beampermit.git import Git
 from beampermit.github.client import Client
-from beampermit.github.pulls import open_pull_request
+from beampermit.github.pull_requests import open_pull_request
 from beampermit.progress import Progress
 
 BRANCH = "beampermit/relock"

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from beampermit.digest import digest_json, manifest
 from beampermit.permit.envelope import sign_statement, verify_envelope
+from beampermit.permit.public_keys import PublicKeys
 from beampermit.permit.statement import Statement, validate_statement
-from beampermit.permit.trusted import PublicKeys
 from beampermit.permit.verification import verify_model
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(1800)]

@@ -136,7 +136,9 @@ def test_a_model_is_fetched_once_and_fixed_when_the_kept_copy_was_changed(second
     assert first.name == second.last().digest.removeprefix("sha256:")
     assert models.fetch_model(second.last(), tmp_path / "models", "http://127.0.0.1:9") == first
     (first / "MLmodel").write_text("changed")
-    assert (models.fetch_model(second.last(), tmp_path / "models", second.uri) / "MLmodel").read_text() == "flavors: {}\n"
+    assert (
+        models.fetch_model(second.last(), tmp_path / "models", second.uri) / "MLmodel"
+    ).read_text() == "flavors: {}\n"
 
 
 def test_compiled_code_planted_in_the_registry_is_left_behind(second: Laboratory, tmp_path: Path) -> None:

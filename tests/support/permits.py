@@ -6,8 +6,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from beampermit.digest import digest_json
 from beampermit.permit.envelope import sign_statement
+from beampermit.permit.public_keys import PublicKeys
 from beampermit.permit.statement import Statement, validate_statement
-from beampermit.permit.trusted import PublicKeys
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 TRUSTED = PublicKeys.only(KEY.public_key())

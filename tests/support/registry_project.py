@@ -20,10 +20,10 @@ from beampermit.digest import manifest
 from beampermit.permit import envelope, keys
 from beampermit.permit.assemble import assemble
 from beampermit.project import Project
-from beampermit.registry.change import Session, Result, freeze, retire, rollback, thaw
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.mlflow import Registry
+from beampermit.registry.operations import Result, Session, freeze, retire, rollback, thaw
 from beampermit.registry.promotion import Promotion
 from beampermit.registry.rebuild import FetchModel, rebuild
 from beampermit.registry.reconcile import reconcile

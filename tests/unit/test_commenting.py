@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 from beampermit.changes.flat import Move
 from beampermit.cli.main import app
 from beampermit.cli.output import fail
-from beampermit.commenting import Publisher
+from beampermit.commenting import Commenter
 from beampermit.documents.report import Report
 from beampermit.errors import BadInput, Outside
 from beampermit.github.client import Client
-from beampermit.github.sticky import BOT, Mark, Outcome, mark_of
+from beampermit.github.sticky import BOT, Mark, Outcome, parse_mark
 from beampermit.verdicts.merge import MergedVerdicts
 from beampermit.verdicts.verdict import Outcome as VerdictOutcome
 from beampermit.verdicts.verdict import Verdict
@@ -42,8 +42,8 @@ def left(content: str | bytes, name: str = "report.json") -> bytes:
 
 
 @pytest.fixture
-def publisher(github: GitHub) -> Publisher:
-    return Publisher(Client(github.repository, "s3cret", github.url, lambda _: None), EXPECTED)
+def publisher(github: GitHub) -> Commenter:
+    return Commenter(Client(github.repository, "s3cret", github.url, lambda _: None), EXPECTED)
 
 
 def ran(github: GitHub, report: Report | str | bytes, fork: str = "stranger/faults", **more: Any) -> int:
@@ -58,7 +58,7 @@ def said(github: GitHub) -> list[str]:
     return [comment["body"] for comment in github.comments.values() if comment["user"]["login"] == BOT]
 
 
-def test_a_fork_s_pull_request_gets_the_report_of_its_run(publisher: Publisher, github: GitHub) -> None:
+def test_a_fork_s_pull_request_gets_the_report_of_its_run(publisher: Commenter, github: GitHub) -> None:
     github.pull(HEAD, fork="somebody/faults")  # of the same branch and commit, in another fork
     mine = github.pull(HEAD, fork="stranger/faults")
     run = ran(github, written())
@@ -68,16 +68,16 @@ def test_a_fork_s_pull_request_gets_the_report_of_its_run(publisher: Publisher, 
     assert posted.address.startswith(mine["html_url"])
     assert "✅ bpm-faults: All 1 interlocks passed" in said(github)[0]
     assert f"From [run {run}](https://github.com/lab/faults/actions/runs/{run})" in said(github)[0]
-    assert mark_of(said(github)[0]) == Mark(run, 1, HEAD)
+    assert parse_mark(said(github)[0]) == Mark(run, 1, HEAD)
 
 
-def test_a_branch_of_our_own_gets_it_too(publisher: Publisher, github: GitHub) -> None:
+def test_a_branch_of_our_own_gets_it_too(publisher: Commenter, github: GitHub) -> None:
     github.pull(HEAD)
     assert publisher.of_run(ran(github, written(), fork="")).outcome is Outcome.CREATED
 
 
 def test_no_more_requests_than_needed(
-    publisher: Publisher, github: GitHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    publisher: Commenter, github: GitHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     github.pull(HEAD, fork="stranger/faults")
     publisher.of_run(ran(github, written(name="before")))
@@ -95,7 +95,7 @@ def test_no_more_requests_than_needed(
     assert len(github.asked) == 4
 
 
-def test_the_interlocks_that_must_pass_are_the_reader_s(publisher: Publisher, github: GitHub) -> None:
+def test_the_interlocks_that_must_pass_are_the_reader_s(publisher: Commenter, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults")
     forged = json.loads(written().json_text())
     forged["judged"]["verdicts"][0]["id"] = "DOC002"
@@ -103,7 +103,7 @@ def test_the_interlocks_that_must_pass_are_the_reader_s(publisher: Publisher, gi
     assert "❌ bpm-faults: 1 without a verdict: DOC001" in said(github)[0]
 
 
-def test_a_report_that_says_passed_of_a_run_that_failed_is_doubted(publisher: Publisher, github: GitHub) -> None:
+def test_a_report_that_says_passed_of_a_run_that_failed_is_doubted(publisher: Commenter, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults")
     publisher.of_run(ran(github, written(), conclusion="failure"))
     (body,) = said(github)
@@ -114,7 +114,7 @@ def test_a_report_that_says_passed_of_a_run_that_failed_is_doubted(publisher: Pu
 @pytest.mark.parametrize(
     "event", ["push", "merge_group", "workflow_dispatch", "pull_request_target", "x\n::error::x ##[error]x"]
 )
-def test_a_run_of_another_event_has_no_pull_request(publisher: Publisher, github: GitHub, event: str) -> None:
+def test_a_run_of_another_event_has_no_pull_request(publisher: Commenter, github: GitHub, event: str) -> None:
     github.pull(HEAD, fork="stranger/faults")
     posted = publisher.of_run(ran(github, written(), event=event))
     assert posted.outcome is Outcome.NOWHERE
@@ -123,7 +123,7 @@ def test_a_run_of_another_event_has_no_pull_request(publisher: Publisher, github
     assert len(github.asked) == 1
 
 
-def test_a_stranger_s_run_that_waits_for_approval_is_no_failure(publisher: Publisher, github: GitHub) -> None:
+def test_a_stranger_s_run_that_waits_for_approval_is_no_failure(publisher: Commenter, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults")
     run = github.run(HEAD, fork="stranger/faults", conclusion="action_required")["id"]
     posted = publisher.of_run(run)
@@ -153,7 +153,7 @@ def taken_over(github: GitHub) -> None:
 
 @pytest.mark.parametrize("happens", [closed, pushed, renamed, fork_deleted, taken_over])
 def test_a_pull_request_that_is_no_longer_at_that_head_gets_nothing(
-    publisher: Publisher, github: GitHub, happens: Callable[[GitHub], None]
+    publisher: Commenter, github: GitHub, happens: Callable[[GitHub], None]
 ) -> None:
     github.pull(HEAD, fork="stranger/faults")
     run = ran(github, written())
@@ -165,26 +165,26 @@ def test_a_pull_request_that_is_no_longer_at_that_head_gets_nothing(
     assert github.count("artifacts") == 0
 
 
-def test_a_filter_that_github_ignores_is_not_relied_on(publisher: Publisher, github: GitHub) -> None:
+def test_a_filter_that_github_ignores_is_not_relied_on(publisher: Commenter, github: GitHub) -> None:
     others = [github.pull(NEXT, branch="a"), github.pull(HEAD, branch="b", fork="x/y")]
     github.next(says(200, others), of="/pulls")
     assert publisher.of_run(ran(github, written())).outcome is Outcome.NOWHERE
 
 
 @pytest.mark.parametrize("gone", ["head_repository", "head_branch"])
-def test_a_run_whose_fork_or_branch_is_gone_gets_nothing(publisher: Publisher, github: GitHub, gone: str) -> None:
+def test_a_run_whose_fork_or_branch_is_gone_gets_nothing(publisher: Commenter, github: GitHub, gone: str) -> None:
     github.pull(HEAD, fork="stranger/faults")
     assert publisher.of_run(ran(github, written(), **{gone: None})).outcome is Outcome.NOWHERE
 
 
-def test_a_locked_pull_request_is_left_alone(publisher: Publisher, github: GitHub) -> None:
+def test_a_locked_pull_request_is_left_alone(publisher: Commenter, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults", locked=True)
     posted = publisher.of_run(ran(github, written()))
     assert posted.words == "pull request 1 is locked: it takes no comments"
     assert github.count("POST") == 0
 
 
-def test_two_pull_requests_with_the_same_head_are_not_guessed_between(publisher: Publisher, github: GitHub) -> None:
+def test_two_pull_requests_with_the_same_head_are_not_guessed_between(publisher: Commenter, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults")
     github.pull(HEAD, fork="stranger/faults", base="next")
     with pytest.raises(BadInput, match="pull requests 1, 2 have the same head"):
@@ -192,7 +192,7 @@ def test_two_pull_requests_with_the_same_head_are_not_guessed_between(publisher:
     assert github.comments == {}
 
 
-def test_a_number_in_the_artifact_is_not_even_read(publisher: Publisher, github: GitHub) -> None:
+def test_a_number_in_the_artifact_is_not_even_read(publisher: Commenter, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults")
     victim = github.pull(NEXT, branch="victim")
     forged = {**json.loads(written().json_text()), "pull_request": victim["number"]}
@@ -201,7 +201,7 @@ def test_a_number_in_the_artifact_is_not_even_read(publisher: Publisher, github:
     assert {comment["issue_url"].rpartition("/")[2] for comment in github.comments.values()} == {"1"}
 
 
-def test_a_report_about_another_commit_is_refused(publisher: Publisher, github: GitHub) -> None:
+def test_a_report_about_another_commit_is_refused(publisher: Commenter, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults")
     with pytest.raises(BadInput, match="it is about bbbbbbbbbbbb, its run is about aaaaaaaaaaaa"):
         publisher.of_run(ran(github, written(head=NEXT)))
@@ -229,7 +229,7 @@ SOUND = written().json_text()
     ids=["nan", "infinity", "huge", "twice", "deep", "bom", "half", "command", "key", "list", "empty"],
 )
 def test_data_that_is_not_a_report_is_refused_and_the_comment_says_so(
-    publisher: Publisher, github: GitHub, content: str, capsys: pytest.CaptureFixture[str]
+    publisher: Commenter, github: GitHub, content: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert content != SOUND
     github.pull(HEAD, fork="stranger/faults")
@@ -254,7 +254,7 @@ def assert_one_line(error: BadInput, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_an_archive_that_is_refused_is_said_without_its_words(
-    publisher: Publisher, github: GitHub, capsys: pytest.CaptureFixture[str]
+    publisher: Commenter, github: GitHub, capsys: pytest.CaptureFixture[str]
 ) -> None:
     github.pull(HEAD, fork="stranger/faults")
     run = github.run(HEAD, fork="stranger/faults")["id"]
@@ -265,7 +265,7 @@ def test_an_archive_that_is_refused_is_said_without_its_words(
     assert_harmless(_without_our_links(said(github)[0], run))
 
 
-def test_a_run_without_a_report_does_not_leave_the_old_one_standing(publisher: Publisher, github: GitHub) -> None:
+def test_a_run_without_a_report_does_not_leave_the_old_one_standing(publisher: Commenter, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults")
     publisher.of_run(ran(github, written()))
     run = github.run(HEAD, fork="stranger/faults", conclusion="failure")["id"]
@@ -277,7 +277,7 @@ def test_a_run_without_a_report_does_not_leave_the_old_one_standing(publisher: P
 
 
 @pytest.mark.parametrize("fragments", [FRAGMENTS[first::8] for first in range(8)])
-def test_whatever_a_project_says_stays_text(publisher: Publisher, github: GitHub, fragments: tuple[str, ...]) -> None:
+def test_whatever_a_project_says_stays_text(publisher: Commenter, github: GitHub, fragments: tuple[str, ...]) -> None:
     github.pull(HEAD, fork="stranger/faults")
     values = tuple(f"{fragment} x {fragment}".encode("utf-8", "replace").decode() for fragment in fragments)
     not_passed = tuple(
@@ -295,12 +295,12 @@ def test_whatever_a_project_says_stays_text(publisher: Publisher, github: GitHub
 
 def _without_our_links(body: str, run: int) -> str:
     """A comment as the project has a say in it."""
-    assert mark_of(body)
+    assert parse_mark(body)
     text, _, _ = body.rpartition("<!-- beampermit run")
     return text.replace(f"[run {run}](https://github.com/lab/faults/actions/runs/{run})", "the run")
 
 
-def test_a_long_report_leaves_sections_to_the_summary(publisher: Publisher, github: GitHub) -> None:
+def test_a_long_report_leaves_sections_to_the_summary(publisher: Commenter, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults")
     packages = tuple(Move(f"package {number} {'x' * 50}", "1", "2") for number in range(1000))
     run = ran(github, written(packages=packages))
@@ -315,7 +315,7 @@ def test_a_long_report_leaves_sections_to_the_summary(publisher: Publisher, gith
     "fault", [says(404), says(403), says(500), says(200, {"id": "7"}), says(200, b"<html>"), says(200, [])]
 )
 def test_a_run_that_cannot_be_asked_about_is_the_outside_world(
-    publisher: Publisher, github: GitHub, fault: object
+    publisher: Commenter, github: GitHub, fault: object
 ) -> None:
     run = ran(github, written())
     github.next(*[fault] * 9)
@@ -323,14 +323,14 @@ def test_a_run_that_cannot_be_asked_about_is_the_outside_world(
         publisher.of_run(run)
 
 
-def test_limits_are_waited_for(publisher: Publisher, github: GitHub) -> None:
+def test_limits_are_waited_for(publisher: Commenter, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults")
     run = ran(github, written())
     github.next(*[too_fast(2), too_fast(2, 429)] * 2)
     assert publisher.of_run(run).outcome is Outcome.CREATED
 
 
-def test_a_pull_request_locked_while_we_write_is_said(publisher: Publisher, github: GitHub) -> None:
+def test_a_pull_request_locked_while_we_write_is_said(publisher: Commenter, github: GitHub) -> None:
     pull = github.pull(HEAD, fork="stranger/faults")
     github.next(meanwhile(lambda: pull.update(locked=True)), of="POST")
     with pytest.raises(Outside, match="issue is locked"):
@@ -366,7 +366,7 @@ def test_the_job_of_a_pull_request_comments_from_its_folder(
     done = command("--report", str(folder))
     assert done.exit_code == 0, done.output
     assert done.output.startswith("created: https://git.example/lab/faults/pull/1#issuecomment-")
-    assert mark_of(said(github)[0]) == Mark(12, 3, HEAD)
+    assert parse_mark(said(github)[0]) == Mark(12, 3, HEAD)
     assert len(github.asked) == 4
     monkeypatch.setenv("GITHUB_RUN_ID", "13")
     github.asked.clear()

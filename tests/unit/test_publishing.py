@@ -13,7 +13,7 @@ from beampermit.digest import digest_file
 from beampermit.errors import BadInput, Failed
 from beampermit.github.client import Client
 from beampermit.permit.statement import BoundFile
-from beampermit.publishing import body, publish_version
+from beampermit.publishing import format_body, publish_version
 from support.github_stand_in import GitHub, environment
 from support.registry_project import MODEL, Laboratory, database, laboratory, prepared
 
@@ -82,7 +82,7 @@ def test_a_link_among_the_documents_is_refused(laboratory: Laboratory, client: C
 
 def test_what_people_wrote_breaks_nothing_in_its_text(laboratory: Laboratory) -> None:
     event = laboratory.promote().event.model_copy(update={"reason": "| @ops <img src=x>\n# now", "by": "a|b"})
-    said = body(event)
+    said = format_body(event)
     assert "<img" not in said
     assert "@ops" not in said
     assert len(said.splitlines()) == 10

@@ -11,7 +11,7 @@ from beampermit.environments.uv import Uv
 from beampermit.errors import Conflict, Outside
 from beampermit.git import Git
 from beampermit.github.client import Client
-from beampermit.github.pulls import open_pull_request
+from beampermit.github.pull_requests import open_pull_request
 from beampermit.relocking import BRANCH, relock
 from support.git_repositories import add_origin, committed
 from support.github_server import lost

@@ -10,7 +10,7 @@ import pytest
 
 from beampermit.documents.report import Report
 from beampermit.git import Git
-from beampermit.github.sticky import Mark, mark_of
+from beampermit.github.sticky import Mark, parse_mark
 from beampermit.project import Project
 from beampermit.rehearsal import following
 from beampermit.verdicts.merge import MergedVerdicts
@@ -63,7 +63,7 @@ def test_a_fork_s_report_becomes_a_comment_in_six_requests(comment: Comment, git
     assert "s3cret" not in words
     (body,) = [one["body"] for one in github.comments.values()]
     assert "# ❌ bpm-faults: " in body
-    assert mark_of(body) == Mark(ended["id"], 1, HEAD)
+    assert parse_mark(body) == Mark(ended["id"], 1, HEAD)
     assert [one.method for one in github.asked] == ["GET", "GET", "GET", "GET", "POST", "GET"]
 
 

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from beampermit.github import event
 from beampermit.project import Project
-from beampermit.rehearsal import rehearse, stage
+from beampermit.rehearsal import payloads, rehearse, stage
 from support.rehearsals import log_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -71,14 +70,14 @@ def test_without_such_a_runner_the_rehearsal_names_the_label(promised: Project) 
 def test_code_of_a_fork_is_not_run_and_a_maintainer_is_told_what_to_do(
     promised: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = event.pull_request
+    own = payloads.pull_request
 
     def of_a_fork(*arguments: Any, **options: Any) -> dict[str, Any]:
         payload = own(*arguments, **options)
         payload["pull_request"]["head"]["repo"] |= {"full_name": "stranger/faults", "fork": True}
         return payload
 
-    monkeypatch.setattr(event, "pull_request", of_a_fork)
+    monkeypatch.setattr(payloads, "pull_request", of_a_fork)
     found = rehearse(promised, "pull-request", timeout=500, labels=("gpu",))
     gpu, permit = found.jobs
     assert str(gpu.result) == "skipped"

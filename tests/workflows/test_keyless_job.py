@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from beampermit.permit.sigstores import TRUST_IN_PROJECT
+from beampermit.permit.sigstore import TRUST_IN_PROJECT
 from beampermit.workflows.lint import lint
 from beampermit.workflows.own import own_workflows
 from support.github_stand_in import GitHub, environment

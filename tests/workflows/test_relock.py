@@ -9,8 +9,7 @@ import pytest
 
 from beampermit.environments.conda_lock import CondaLock
 from beampermit.git import Git
-from beampermit.github import event
-from beampermit.rehearsal import following, stage
+from beampermit.rehearsal import following, payloads, stage
 from support.conda_channel import PYTHON, QUIET, Channel, laboratory, serving
 from support.git_repositories import add_origin, committed
 from support.github_stand_in import GitHub
@@ -62,7 +61,7 @@ def relock(
         work = tmp_path / f"work{package}"
         clone = stage.clone_for_push(Git(root), work / "clone", None)
         Git(clone.root)("remote", "add", "github", f"https://github.com/{github.repository}")
-        payload = event.push(github.repository, branch="main", before=None, after=clone.commit)
+        payload = payloads.push(github.repository, branch="main", before=None, after=clone.commit)
         return run_workflow(
             clone.root,
             work,

@@ -1,4 +1,4 @@
-"""What a pull request changes in the contract: keys that judge, each marked where it asks less, and texts for people."""
+"""What a pull request changes in the contract: gates, each marked where it asks less, and texts for people."""
 
 from __future__ import annotations
 

@@ -33,13 +33,13 @@ def comment(
     as_json: Json = False,
 ) -> None:
     """Write the report as a comment on its pull request, or bring the one that is there up to date."""
-    from beampermit.commenting import Publisher
+    from beampermit.commenting import Commenter
     from beampermit.github.client import Client
     from beampermit.interlocks import runner
 
     client = Client.of_job("no comment can be written")
     expected = {id: cls.title() for id, cls in runner.load().items()}
-    publisher = Publisher(client, expected, title, author, via_cml=via is Via.CML)
+    publisher = Commenter(client, expected, title, author, via_cml=via is Via.CML)
     done = publisher.of_run(run) if run is not None else publisher.of_folder(folder, pull)
     line = f"{done.outcome}: {done.words or done.address}"
     body = {"outcome": done.outcome, "why": done.words, "address": done.address}

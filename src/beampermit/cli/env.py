@@ -234,6 +234,7 @@ def _interlocks(project: Path, base: str | None, ids: tuple[str, ...], as_json: 
     from beampermit.documents import verdicts as render
     from beampermit.interlocks import runner
     from beampermit.project import Project
+    from beampermit.verdicts.evidence import LockChecks
     from beampermit.verdicts.verdict import exit_code
 
     found = runner.check(Project(project.resolve(), base), runner.select(ids))
@@ -241,7 +242,8 @@ def _interlocks(project: Path, base: str | None, ids: tuple[str, ...], as_json: 
         sys.stdout.write(render.as_json(found))
     else:
         console().print(render.table(found))
-        for problem in (problem for verdict in found for problem in verdict.evidence.get("problems", ())[1:]):
+        checks = (verdict.evidence for verdict in found if isinstance(verdict.evidence, LockChecks))
+        for problem in (problem for check in checks for problem in check.problems[1:]):
             console().print(f"  also: {problem}", markup=False)
     raise typer.Exit(exit_code(found))
 

@@ -89,8 +89,8 @@ def shown_progress(wanted: bool = True) -> Iterator[Progress]:
         yield _Lines(target)
         return
     counts = (BarColumn(), MofNCompleteColumn())
-    with (
-        Display(SpinnerColumn(), TextColumn("{task.description}", markup=False), *counts, console=target, transient=True)
+    with Display(
+        SpinnerColumn(), TextColumn("{task.description}", markup=False), *counts, console=target, transient=True
     ) as display:
         task = display.add_task("", total=None)
         yield lambda step, done=0, total=0, /: display.update(

@@ -99,7 +99,7 @@ def sign(
 
     if keyless:
         from beampermit.permit.keyless import sign_keyless
-        from beampermit.permit.sigstores import find_trust
+        from beampermit.permit.sigstore import find_trust
 
         statement = envelope.read_permit(permit, project.resolve())
         bundle = sign_keyless(statement, trust or find_trust(project.resolve()))
@@ -148,12 +148,12 @@ def verify(
     from beampermit.git import find_root
     from beampermit.permit import keys, verification
     from beampermit.permit.envelope import read_envelope
-    from beampermit.permit.trusted import read_public_keys
+    from beampermit.permit.public_keys import read_public_keys
 
     _one_of(identity, key, with_identity=caller or trust)
     if identity is not None:
         from beampermit.permit.bundle import Signer, read_bundle
-        from beampermit.permit.sigstores import find_trust
+        from beampermit.permit.sigstore import find_trust
 
         signer = Signer(identity, issuer, caller)
         permit, by = read_bundle(envelope, signer, trust or find_trust(project.resolve())), {"identity": identity}

@@ -35,7 +35,7 @@ def promote(
     from beampermit.interlocks import runner
     from beampermit.permit import keys
     from beampermit.permit.envelope import read_envelope
-    from beampermit.permit.trusted import read_public_keys
+    from beampermit.permit.public_keys import read_public_keys
     from beampermit.permit.verification import verify_interlocks
     from beampermit.project import Project
     from beampermit.registry.deployment import deploy
@@ -60,7 +60,7 @@ def rollback(
     as_json: Json = False,
 ) -> None:
     """Make an earlier champion the champion again, frozen or not."""
-    from beampermit.registry.change import rollback as go_back
+    from beampermit.registry.operations import rollback as go_back
 
     with _change(project) as change:
         moved = go_back(change, to=to, reason=reason, retired=retired)
@@ -76,7 +76,7 @@ def retire(
     as_json: Json = False,
 ) -> None:
     """Take the champion out of service, and put nothing in its place; or close the way back to a former one."""
-    from beampermit.registry.change import retire as take_out
+    from beampermit.registry.operations import retire as take_out
 
     with _change(project) as change:
         moved = take_out(change, version=version, reason=reason)
@@ -85,7 +85,7 @@ def retire(
 
 def freeze(reason: Reason, project: Folder = Path(), as_json: Json = False) -> None:
     """Refuse promotions until `thaw`. Rollback and retire stay possible."""
-    from beampermit.registry.change import freeze as close
+    from beampermit.registry.operations import freeze as close
 
     with _change(project) as change:
         moved = close(change, reason=reason)
@@ -94,7 +94,7 @@ def freeze(reason: Reason, project: Folder = Path(), as_json: Json = False) -> N
 
 def thaw(reason: Reason, project: Folder = Path(), as_json: Json = False) -> None:
     """Let promotions pass again."""
-    from beampermit.registry.change import thaw as reopen
+    from beampermit.registry.operations import thaw as reopen
 
     with _change(project) as change:
         moved = reopen(change, reason=reason)
@@ -118,7 +118,7 @@ def opened(project: Any) -> Iterator[tuple[Any, Any, Progress]]:
 def _change(folder: Path) -> Iterator[Any]:
     """What a verb that only writes the ledger needs."""
     from beampermit.project import Project
-    from beampermit.registry.change import Session
+    from beampermit.registry.operations import Session
 
     project = Project.find(folder.resolve())
     with opened(project) as (ledger, registry, progress):
@@ -187,7 +187,7 @@ def reconcile(
 
 def _look(project: Any, model: str, as_json: bool) -> None:
     """Say what differs; the exit code is 1 where anything does."""
-    from beampermit.registry.mlflow import require_registry, registry_uri
+    from beampermit.registry.mlflow import registry_uri, require_registry
     from beampermit.registry.reconcile import find_differences
 
     require_registry(registry_uri(project.root))
@@ -242,10 +242,10 @@ def publish(
     as_json: Json = False,
 ) -> None:
     """Publish the documents of a promoted version as a release on GitHub, or complete the one that is there."""
-    from beampermit.github.whom import require_client
+    from beampermit.github.context import require_client
     from beampermit.permit import keys
     from beampermit.permit.envelope import read_envelope
-    from beampermit.permit.trusted import read_public_keys
+    from beampermit.permit.public_keys import read_public_keys
     from beampermit.project import Project
     from beampermit.publishing import publish_version
     from beampermit.registry.ledger import Ledger

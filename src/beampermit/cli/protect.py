@@ -28,9 +28,9 @@ def apply(
 ) -> None:
     """Let the ruleset on GitHub say what the file says. GITHUB_TOKEN must be that of an administrator."""
     from beampermit.git import Git, find_root
-    from beampermit.github.applying import apply_ruleset as bring
+    from beampermit.github.context import require_client
     from beampermit.github.rulesets import MAIN, read_ruleset
-    from beampermit.github.whom import require_client
+    from beampermit.github.rulesets import apply_ruleset as bring
 
     root = find_root(project.resolve())
     ruleset = read_ruleset(file or root / MAIN)

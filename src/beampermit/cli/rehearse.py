@@ -98,6 +98,8 @@ def _rehearse(kind: Any, project: Path, as_json: bool, labels: list[str] | None,
     from beampermit.rehearsal.display import display, summary
 
     with display(progress_console()) as progress:
-        found = rehearse(Project.find(project.resolve()), kind, labels=tuple(labels or ()), progress=progress, **options)
+        found = rehearse(
+            Project.find(project.resolve()), kind, labels=tuple(labels or ()), progress=progress, **options
+        )
     show(found.model_dump(mode="json"), lambda: console().print(summary(found), soft_wrap=True), as_json)
     raise typer.Exit(0 if found.ok else 1)

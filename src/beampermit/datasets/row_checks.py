@@ -28,10 +28,6 @@ class Report:
     problems: list[str] = field(default_factory=list)
     signals: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def as_json(self) -> dict[str, Any]:
-        """For evidence."""
-        return {"split": self.split, "path": self.path, "rows": self.rows, "signals": self.signals}
-
 
 def rules(contract: Contract, base_contract: Contract) -> tuple[Signal, ...]:
     """The inputs that tables hold, each as the base contract promises it; one that it does not know, as it is."""

@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError
 from beampermit import __version__
 from beampermit.changes import metrics
 from beampermit.changes.base_and_head import Sides
-from beampermit.changes.contract_changes import promises
+from beampermit.changes.contract_changes import ContractChanges, compare_contracts
 from beampermit.changes.data import Swap, data
 from beampermit.changes.flat import Move
 from beampermit.changes.metrics import MetricComparison
@@ -27,7 +27,7 @@ from beampermit.documents.charts import Plots
 from beampermit.documents.markdown import Markdown, signed
 from beampermit.documents.page import page
 from beampermit.errors import BadInput
-from beampermit.github.event import pull_request_head
+from beampermit.github.context import pull_request_head
 from beampermit.project import Project
 from beampermit.reading import first_fault, parse_json
 from beampermit.record import Count, Record
@@ -83,13 +83,13 @@ LARGEST = 4 * 2**20
 SUMMARY = 1_000_000
 """Bytes of a step's summary: GitHub shows none of one above 1 MiB."""
 EXPENDABLE = (
-    *("passed", "words", "packages", "settings", "kinds", "curves", "data", "metrics", "fixes", "not_passed"),
+    *("passed", "texts", "packages", "settings", "kinds", "curves", "data", "metrics", "fixes", "not_passed"),
     *("foot", "watched", "gates", "warnings"),
 )
 """What leaves first when a comment is too long; the headline never does."""
 TITLES = {
     "passed": "passed interlocks",
-    "words": "changes of the contract's texts",
+    "texts": "changes of the contract's texts",
     "packages": "environment",
     "settings": "parameters",
     "kinds": "results kind by kind",
@@ -130,14 +130,14 @@ class Report(Record):
     """All that a report says. `cut` counts, by field, the rows that were too many to keep.
 
     `commit` is what was checked out, on a pull request the merge of `head` into its base; `notes` are sentences on what
-    could not be compared; `gates` judge and `words` tell.
+    could not be compared; `gates` judge and `texts` tell.
     """
 
     beampermit: Literal[1] = 1
     name: str
     judged: MergedVerdicts
     commit: Commit
-    pull_request_head: Commit
+    head: Commit
     tree: Commit
     base: Commit | None
     notes: tuple[str, ...] = ()
@@ -146,7 +146,7 @@ class Report(Record):
     kinds: dict[str, tuple[float, float | None]] = Field(default={})
     champion: Champion | None = None
     gates: tuple[Move, ...] = ()
-    words: tuple[Move, ...] = ()
+    texts: tuple[Move, ...] = ()
     data: tuple[Swap, ...] = ()
     rows: dict[str, Count] = Field(default={})
     changes: tuple[SplitChanges, ...] = ()
@@ -296,7 +296,7 @@ def gather(project: Project, folder: Path, expected: Mapping[str, str]) -> Repor
     rows = find_evidence(found.verdicts, RowChecks) or RowChecks()
     base_contract = _contract_on_base(project) or contract
     named = {metric.name for metric in base_contract.metrics} if base_contract else set()
-    gates, words = _promises(sides, contract)
+    changes = _contract_changes(sides, contract)
     return kept(
         Report(
             name=contract.model.name if contract else project.root.name,
@@ -318,8 +318,8 @@ def gather(project: Project, folder: Path, expected: Mapping[str, str]) -> Repor
                 if name.startswith(metrics.RECALL)
             },
             champion=champion,
-            gates=gates,
-            words=words,
+            gates=changes.gates,
+            texts=changes.texts,
             data=problems.tried(lambda: data(sides), ()),
             rows={split.split: split.rows for split in rows.splits},
             changes=rows.changes,
@@ -360,11 +360,11 @@ def _contract_on_base(project: Project) -> Contract | None:
         return None  # PRF001 says so; a report shows what can be shown
 
 
-def _promises(sides: Sides, contract: Contract | None) -> tuple[tuple[Move, ...], tuple[Move, ...]]:
+def _contract_changes(sides: Sides, contract: Contract | None) -> ContractChanges:
     text = sides.before(FILE_NAME)
     if text is None or contract is None:
-        return (), ()
+        return ContractChanges()
     try:
-        return promises(parse_contract(text, FILE_NAME), contract)
+        return compare_contracts(parse_contract(text, FILE_NAME), contract)
     except BadInput:
-        return (), ()
+        return ContractChanges()

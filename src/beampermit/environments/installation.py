@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from beampermit.cache import cache_folder
 from beampermit.digest import digest_bytes
 from beampermit.environments.backend import Backend, Lock, Problem
 from beampermit.environments.conda_lock import install as conda
@@ -40,7 +41,7 @@ class Installation:
 def shared_prefix(lock: Lock) -> Path:
     """Where the environment of a lock is kept for all projects and checkouts of this user on this kind of machine."""
     words = (lock.digest.removeprefix("sha256:")[:16], lock.variant, sys.platform, platform.machine())
-    return _cache() / "environments" / "-".join(filter(None, words))
+    return cache_folder() / "environments" / "-".join(filter(None, words))
 
 
 def install(backend: Backend, root: Path, prefix: Path, *, reuse: bool = False, progress: Progress) -> Installation:
@@ -156,7 +157,7 @@ def _alone(prefix: Path, progress: Progress) -> Iterator[None]:
     """Jobs that build the same environment at once wait for one builder; a killed one lets go."""
     from filelock import FileLock, Timeout
 
-    folder = _cache() / "locks"
+    folder = cache_folder() / "locks"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         turn = FileLock(folder / f"{digest_bytes(str(prefix).encode())[7:23]}.lock")
@@ -171,9 +172,3 @@ def _alone(prefix: Path, progress: Progress) -> Iterator[None]:
         yield
     finally:
         turn.release()
-
-
-def _cache() -> Path:
-    from platformdirs import user_cache_path
-
-    return user_cache_path("beampermit", appauthor=False)

@@ -24,7 +24,7 @@ ENTRY = b"PK\x01\x02"
 """What each file's line in an archive's directory begins with."""
 
 
-def member(client: Client, run: int, artifact: str, name: str, others: re.Pattern[str], limit: int) -> bytes:
+def download_file(client: Client, run: int, artifact: str, name: str, others: re.Pattern[str], limit: int) -> bytes:
     """The file `name`, at most `limit` bytes, of the newest artifact of that name; beside it may stand `others`.
 
     Raises `BadInput` for an archive that cannot be accepted or is not there, `Outside` where it cannot be had.
@@ -37,10 +37,10 @@ def member(client: Client, run: int, artifact: str, name: str, others: re.Patter
     if not found:
         raise BadInput(f"run {run} has no artifact {artifact!r}", hint="look in the run for the job that ended early")
     newest = max(found, key=lambda one: one.id)  # a run that was repeated has one of each attempt
-    return read(_download(client, newest), f"{artifact}.zip", name, others, limit)
+    return read_archive(_download(client, newest), f"{artifact}.zip", name, others, limit)
 
 
-def read(archive: bytes, file: str, name: str, others: re.Pattern[str], limit: int) -> bytes:
+def read_archive(archive: bytes, file: str, name: str, others: re.Pattern[str], limit: int) -> bytes:
     """The member `name` of an archive that errors call `file`. Raises `BadInput`."""
     import struct
     import zlib

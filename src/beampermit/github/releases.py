@@ -25,7 +25,7 @@ class Asset(Answer):
     digest: str | None = None
 
 
-class Standing(Answer):
+class GitHubRelease(Answer):
     """A release as GitHub has it: a draft is seen by those alone who may write."""
 
     id: int
@@ -86,13 +86,13 @@ def _must_be_free(client: Client, release: Release) -> None:
         )
 
 
-def _find(client: Client, tag: str) -> Standing | None:
+def _find(client: Client, tag: str) -> GitHubRelease | None:
     """The release of a tag: the published one, else the first draft, should a lost answer have left two."""
     found = [one for one in map(_standing, client.pages("/releases")) if one.tag_name == tag]
     return min(found, key=lambda one: (one.draft, one.id), default=None)
 
 
-def _drafted(client: Client, release: Release) -> Standing:
+def _drafted(client: Client, release: Release) -> GitHubRelease:
     asked = {
         "tag_name": release.tag,
         "target_commitish": release.commit,
@@ -107,7 +107,7 @@ def _drafted(client: Client, release: Release) -> Standing:
         return found or _standing(client.post("/releases", asked))
 
 
-def _filled(client: Client, found: Standing, files: Mapping[str, Path]) -> tuple[str, ...]:
+def _filled(client: Client, found: GitHubRelease, files: Mapping[str, Path]) -> tuple[str, ...]:
     """Send what is missing; in a draft also what is there and other, which an earlier run left. Gives what was sent."""
     sent: list[str] = []
     for _ in range(TRIES):
@@ -127,7 +127,7 @@ def _filled(client: Client, found: Standing, files: Mapping[str, Path]) -> tuple
     return tuple(sorted(set(sent)))
 
 
-def _sent(client: Client, found: Standing, files: Mapping[str, Path]) -> list[str]:
+def _sent(client: Client, found: GitHubRelease, files: Mapping[str, Path]) -> list[str]:
     """Send files until one is sent without an answer; who asks again looks first."""
     sent: list[str] = []
     for name, file in files.items():
@@ -139,7 +139,7 @@ def _sent(client: Client, found: Standing, files: Mapping[str, Path]) -> list[st
     return sent
 
 
-def _assets(client: Client, found: Standing) -> dict[str, Asset]:
+def _assets(client: Client, found: GitHubRelease) -> dict[str, Asset]:
     return {asset.name: asset for asset in _standing(client.get(f"/releases/{found.id}")).assets}
 
 
@@ -149,7 +149,7 @@ def _same(asset: Asset, file: Path) -> bool:
     return asset.digest is None or asset.digest == digest_file(file)
 
 
-def _standing(body: Any) -> Standing:
+def _standing(body: Any) -> GitHubRelease:
     if isinstance(body, dict) and isinstance(body.get("assets"), list):
         body = {**body, "assets": tuple(body["assets"])}
-    return parse_answer(Standing, body)
+    return parse_answer(GitHubRelease, body)

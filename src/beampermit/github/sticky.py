@@ -42,14 +42,14 @@ class Mark:
         return self.head == other.head and (self.run, self.attempt) > (other.run, other.attempt)
 
 
-def marked(report: str, mark: Mark) -> str:
+def format_marked(report: str, mark: Mark) -> str:
     """A comment without the last line, which CML adds itself."""
     return f"{report.rstrip()}\n\n{mark}\n"
 
 
-def signed(report: str, mark: Mark, title: str = TITLE) -> str:
+def format_comment(report: str, mark: Mark, title: str = TITLE) -> str:
     """A whole comment."""
-    return f"{marked(report, mark)}\n<!-- {watermark(mark.head, title)} -->\n"
+    return f"{format_marked(report, mark)}\n<!-- {watermark(mark.head, title)} -->\n"
 
 
 def watermark(head: str, title: str = TITLE) -> str:
@@ -57,12 +57,12 @@ def watermark(head: str, title: str = TITLE) -> str:
     return f'![]({_IMAGE}#{head} "{_title(title)}")'
 
 
-def is_marked(body: str, title: str = TITLE) -> bool:
+def has_watermark(body: str, title: str = TITLE) -> bool:
     """Whether this is the comment with that title, by CML or by us; where CML knows no commit it names none."""
     return re.search(rf'!\[\]\({re.escape(_IMAGE)}(?:#[0-9a-fA-F]+)? "{re.escape(_title(title))}"\)', body) is not None
 
 
-def read(body: str) -> tuple[str, Mark] | None:
+def parse_comment(body: str) -> tuple[str, Mark] | None:
     """The report in a comment, and what it was written for; None where we did not write it."""
     found = _MARK.search(body)
     if found is None:
@@ -70,14 +70,14 @@ def read(body: str) -> tuple[str, Mark] | None:
     return _plain(body[: found.start()]), Mark(int(found[1]), int(found[2]), found[3])
 
 
-def says(body: str, report: str, mark: Mark) -> bool:
+def has_content(body: str, report: str, mark: Mark) -> bool:
     """Whether a comment says this already, by whichever program it was written."""
-    return read(body) == (_plain(report), mark)
+    return parse_comment(body) == (_plain(report), mark)
 
 
-def mark_of(body: str) -> Mark | None:
+def parse_mark(body: str) -> Mark | None:
     """What a comment was written for; None where we did not write it."""
-    found = read(body)
+    found = parse_comment(body)
     return found[1] if found else None
 
 
@@ -157,7 +157,7 @@ class Sticky:
         if self.write:
             self.write(report, mark)
             return None
-        body = {"body": signed(report, mark, self.title)}
+        body = {"body": format_comment(report, mark, self.title)}
         try:
             made = parse_answer(Comment, self.client.post(f"/issues/{self.number}/comments", body))
         except Unsure:
@@ -172,7 +172,7 @@ class Sticky:
         found = [comment for page in self._pages() for comment in page]
         if written and written.id not in {comment.id for comment in found}:
             found.append(written)
-        mine = [comment for comment in found if mark_of(comment.body) == mark]
+        mine = [comment for comment in found if parse_mark(comment.body) == mark]
         if not mine:
             if self.write:
                 raise self._somebody_else("somebody else")
@@ -200,16 +200,16 @@ class Sticky:
     def _standing(self, found: list[Comment], report: str, mark: Mark) -> Posted | None:
         """What there is to say without writing: that it stands there, or that a newer run has said more."""
         for comment in found:
-            known = mark_of(comment.body)
+            known = parse_mark(comment.body)
             if known and known.newer_than(mark):
                 words = f"run {known.run}, attempt {known.attempt}, has said more already"
                 return Posted(Outcome.STALE, words, comment.html_url)
         first = found[0]
-        return Posted(Outcome.UNCHANGED, address=first.html_url) if says(first.body, report, mark) else None
+        return Posted(Outcome.UNCHANGED, address=first.html_url) if has_content(first.body, report, mark) else None
 
     def _update(self, comment: Comment, report: str, mark: Mark) -> None:
         try:
-            self.client.patch(f"/issues/comments/{comment.id}", {"body": signed(report, mark, self.title)})
+            self.client.patch(f"/issues/comments/{comment.id}", {"body": format_comment(report, mark, self.title)})
         except Refused as refused:
             if refused.status == 404:
                 raise _LookAgain from None  # somebody has deleted it meanwhile
@@ -218,7 +218,7 @@ class Sticky:
     def _remove(self, comments: list[Comment]) -> None:
         """Remove what we wrote twice; a comment that CML alone wrote stays."""
         for comment in comments:
-            if mark_of(comment.body):
+            if parse_mark(comment.body):
                 self.client.delete(f"/issues/comments/{comment.id}")
 
     def _first(self) -> list[Comment]:
@@ -233,13 +233,13 @@ class Sticky:
 
     def _is_ours(self, comment: Comment) -> bool:
         written = comment.user is not None and comment.user.login == self.author
-        return written and is_marked(comment.body, self.title)
+        return written and has_watermark(comment.body, self.title)
 
 
 SECONDS = 120
 
 
-def writer(client: Client, number: int, title: str) -> Callable[[str, Mark], None]:
+def cml_writer(client: Client, number: int, title: str) -> Callable[[str, Mark], None]:
     """What writes a comment on pull request `number`. Raises `BadInput` where there is no `cml`."""
     program = shutil.which("cml")
     if program is None:
@@ -249,7 +249,7 @@ def writer(client: Client, number: int, title: str) -> Callable[[str, Mark], Non
     def write(report: str, mark: Mark) -> None:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "report.md"
-            write_text(file, marked(report, mark))
+            write_text(file, format_marked(report, mark))
             ended = run(
                 [
                     *(program, "comment", "update", "--driver=github", "--publish=false", f"--target=pr/{number}"),

@@ -14,6 +14,7 @@ from beampermit.errors import BadInput, several
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Absent, Finding, Interlock, failed, passed
 from beampermit.project import Project
+from beampermit.verdicts.evidence import LockChecks
 from beampermit.verdicts.verdict import Location
 
 MOST = 20
@@ -67,7 +68,7 @@ class ENV001(Interlock):
         if left := _left_out(project, names):
             return failed(f"git has {names[0]} and not {left[0]}: git add {left[0]}", *left)
         packages = sum(not package.own for one in lock.all for package in one.packages)
-        return passed(f"{', '.join(names)}: {packages} packages", packages=packages, digest=lock.digest)
+        return passed(f"{', '.join(names)}: {packages} packages", LockChecks(packages=packages, digest=lock.digest))
 
 
 class ENV002(Interlock):
@@ -82,8 +83,7 @@ class ENV002(Interlock):
             return _failed(problems)
         return passed(
             f"{lock.file} is a solution of {specification.file}, found without a solver",
-            asked=len(specification.requirements),
-            python=specification.python,
+            LockChecks(requirements=len(specification.requirements), python=specification.python),
         )
 
 
@@ -104,7 +104,9 @@ class ENV003(Interlock):
         problems = tuple(uncovered(lock, asked.platforms, asked.accelerators))
         if problems:
             return _failed(problems)
-        return passed(f"{', '.join(asked.platforms)} with {', '.join(asked.accelerators)}", locks=len(lock.all))
+        return passed(
+            f"{', '.join(asked.platforms)} with {', '.join(asked.accelerators)}", LockChecks(locks=len(lock.all))
+        )
 
 
 class ENV004(Interlock):
@@ -124,7 +126,9 @@ class ENV004(Interlock):
         if problems:
             return _failed(problems, allowed_by=by)
         files = sum(len(package.artifacts) for one in lock.all for package in one.packages)
-        return passed(f"{files} files, each with a sha256, from what {by} allows", files=files, indexes=lock.sources)
+        return passed(
+            f"{files} files, each with a sha256, from what {by} allows", LockChecks(files=files, indexes=lock.sources)
+        )
 
 
 class ENV005(Interlock):
@@ -139,8 +143,7 @@ class ENV005(Interlock):
             return _failed(problems, prefix=str(environment.prefix))
         return passed(
             f"every package at {environment.prefix} is the locked one",
-            prefix=str(environment.prefix),
-            digest=lock.digest,
+            LockChecks(prefix=str(environment.prefix), digest=lock.digest),
         )
 
 
@@ -170,12 +173,15 @@ def _before(project: Project, backend: Backend) -> Lock | None:
         return None
 
 
-def _failed(problems: Sequence[Problem], **evidence: object) -> Finding:
+def _failed(problems: Sequence[Problem], *, allowed_by: str | None = None, prefix: str | None = None) -> Finding:
     places = dict.fromkeys(Location(file=problem.file, line=problem.line) for problem in problems[:MOST])
     return failed(
         several([problem.message for problem in problems]),
         *places,
-        problems=[problem.message for problem in problems[:MOST]],
-        count=len(problems),
-        **evidence,
+        evidence=LockChecks(
+            problems=tuple(problem.message for problem in problems[:MOST]),
+            count=len(problems),
+            allowed_by=allowed_by,
+            prefix=prefix,
+        ),
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from beampermit.errors import BadInput, BeampermitError, Failed
+from beampermit.verdicts.evidence import Evidence
 from beampermit.verdicts.verdict import Location, Outcome
 
 
@@ -19,27 +20,27 @@ class Finding:
     outcome: Outcome
     reason: str
     locations: tuple[Location, ...] = ()
-    evidence: dict[str, Any] = field(default_factory=dict)
+    evidence: Evidence | dict[str, Any] = field(default_factory=dict)
     until: Literal["", "release"] = ""
 
 
-def passed(reason: str, **evidence: Any) -> Finding:
-    """The interlock passes; `reason` says in a line what was looked at."""
-    return Finding(Outcome.PASSED, reason, (), evidence)
+def passed(reason: str, evidence: Evidence | None = None, **facts: Any) -> Finding:
+    """The interlock passes; `reason` says in a line what was checked.
+
+    Evidence that a document shows is a record of `verdicts/evidence.py`, any other is `facts`; so it is below.
+    """
+    return Finding(Outcome.PASSED, reason, (), evidence or facts)
 
 
-def failed(reason: str, *at: Location | str, **evidence: Any) -> Finding:
-    """The interlock failed; `at` names files of the project."""
-    return Finding(Outcome.FAILED, reason, tuple(_location(place) for place in at), evidence)
+def failed(reason: str, *at: Location | str, evidence: Evidence | None = None, **facts: Any) -> Finding:
+    """The interlock fails; `at` names files of the project."""
+    locations = tuple(place if isinstance(place, Location) else Location(file=place) for place in at)
+    return Finding(Outcome.FAILED, reason, locations, evidence or facts)
 
 
-def skipped(reason: str, **evidence: Any) -> Finding:
-    """The check could not be made here; this never counts as passed."""
-    return Finding(Outcome.SKIPPED, reason, (), evidence)
-
-
-def _location(place: Location | str) -> Location:
-    return place if isinstance(place, Location) else Location(file=place)
+def skipped(reason: str, **facts: Any) -> Finding:
+    """The check cannot be made here; this never counts as passed."""
+    return Finding(Outcome.SKIPPED, reason, (), facts)
 
 
 @contextmanager

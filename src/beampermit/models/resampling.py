@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from beampermit.record import Record
+from beampermit.verdicts.evidence import Interval
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,14 +19,6 @@ TAIL = 0.05
 """So many resamples lie below the interval, as many above: a one-sided test at 95 %, an interval of 90 %."""
 DEFINED = 0.9
 """A metric that has a meaning in fewer of the resamples gives no interval."""
-
-
-class Interval(Record):
-    """How much better the challenger is than the champion: all rows once, and the interval; negative is worse."""
-
-    better: float
-    low: float
-    high: float
 
 
 def counts(groups: Sequence[np.ndarray], times: int | None = None, seed: int = SEED) -> np.ndarray:

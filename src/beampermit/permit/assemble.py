@@ -15,7 +15,7 @@ from beampermit.errors import BadInput, Failed
 from beampermit.git import Git
 from beampermit.models.manifest import Manifest
 from beampermit.models.metrics import read_metrics
-from beampermit.permit.software import bind_sbom
+from beampermit.permit.sbom import bind_sbom
 from beampermit.permit.statement import Statement, validate_statement
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Verdict, VerdictFile, read_verdicts

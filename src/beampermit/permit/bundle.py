@@ -8,7 +8,7 @@ from typing import Any
 
 from beampermit.errors import BadInput, Failed
 from beampermit.permit.envelope import LARGEST, PAYLOAD_TYPE
-from beampermit.permit.sigstores import library, first_line, read_trust
+from beampermit.permit.sigstore import first_line, library, read_trust
 from beampermit.permit.statement import Statement, parse_statement
 from beampermit.reading import parse_json
 

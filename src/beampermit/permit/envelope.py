@@ -17,8 +17,8 @@ from pydantic import Field, ValidationError
 
 from beampermit.errors import BadInput, Failed
 from beampermit.git import find_root
-from beampermit.permit.statement import Statement, validate_statement, parse_statement
-from beampermit.permit.trusted import PUBLIC_IN_PROJECT, PublicKeys, key_id, read_public_keys
+from beampermit.permit.public_keys import PUBLIC_IN_PROJECT, PublicKeys, key_id, read_public_keys
+from beampermit.permit.statement import Statement, parse_statement, validate_statement
 from beampermit.reading import first_fault, parse_json, read_json
 from beampermit.record import Record
 

@@ -14,7 +14,7 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from beampermit.errors import BeampermitError, Outside
-from beampermit.permit.sigstores import library, first_line, read_trust
+from beampermit.permit.sigstore import first_line, library, read_trust
 from beampermit.permit.statement import Statement
 
 SECONDS = 120

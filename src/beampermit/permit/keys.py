@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING
 
 from beampermit.errors import BadInput, BeampermitError
 from beampermit.git import Git, find_root
-from beampermit.permit.trusted import PUBLIC, PUBLIC_IN_PROJECT, key_id, end_of_day, read_public_keys
+from beampermit.permit.public_keys import PUBLIC, PUBLIC_IN_PROJECT, end_of_day, key_id, read_public_keys
 
-__all__ = ["PRIVATE", "PUBLIC", "PUBLIC_IN_PROJECT", "VARIABLE", "generate_keys", "key_id", "require_matching_key", "load_signing_key"]
+__all__ = [
+    "PRIVATE",
+    "PUBLIC",
+    "PUBLIC_IN_PROJECT",
+    "VARIABLE",
+    "generate_keys",
+    "key_id",
+    "require_matching_key",
+    "load_signing_key",
+]
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

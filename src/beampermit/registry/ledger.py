@@ -18,7 +18,15 @@ from beampermit.git import Git, GitError
 from beampermit.processes import Finished
 from beampermit.project import Project
 from beampermit.registry.event import Event
-from beampermit.registry.ledger_state import FIX, LEDGER_FILE, LedgerState, ModelState, format_line, parse_last_line, parse_lines
+from beampermit.registry.ledger_state import (
+    FIX,
+    LEDGER_FILE,
+    LedgerState,
+    ModelState,
+    format_line,
+    parse_last_line,
+    parse_lines,
+)
 
 BRANCH = "refs/heads/beampermit-ledger"
 PATIENCE = 60.0

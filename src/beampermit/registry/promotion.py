@@ -18,13 +18,13 @@ from beampermit.permit.statement import Statement
 from beampermit.permit.verification import verify_commit, verify_dataset, verify_files, verify_model, verify_name
 from beampermit.progress import Progress
 from beampermit.project import Project
-from beampermit.registry.change import Result, require_not_frozen, update_registry
 from beampermit.registry.event import Event, provenance
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.ledger_state import ModelState
 from beampermit.registry.mlflow import Registry, Version
 from beampermit.registry.models import download_verified
-from beampermit.registry.order import require_on_branch, require_newer
+from beampermit.registry.operations import Result, require_not_frozen, update_registry
+from beampermit.registry.order import require_newer, require_on_branch
 from beampermit.registry.reconcile import require_same_ledger, require_version
 
 CHALLENGER = "challenger"

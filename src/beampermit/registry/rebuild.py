@@ -39,11 +39,19 @@ def rebuild(ledger: Ledger, registry: Registry, model: str, recover: FetchModel,
     wanted = [number for number in missing if number in state.promoted or number > max(known, default=0)]
     if wanted and known and wanted[0] < max(known):
         raise _used_up(registry, model, wanted[0], max(known) + 1)
-    return tuple(line for number in wanted for line in _register(ledger, registry, model, state, number, recover, progress))
+    return tuple(
+        line for number in wanted for line in _register(ledger, registry, model, state, number, recover, progress)
+    )
 
 
 def _register(
-    ledger: Ledger, registry: Registry, model: str, state: ModelState, number: int, recover: FetchModel, progress: Progress
+    ledger: Ledger,
+    registry: Registry,
+    model: str,
+    state: ModelState,
+    number: int,
+    recover: FetchModel,
+    progress: Progress,
 ) -> Iterator[str]:
     event = state.promoted.get(number)
     with tempfile.TemporaryDirectory(prefix="beampermit-") as scratch:

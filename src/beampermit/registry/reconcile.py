@@ -23,7 +23,9 @@ STEPS = {
 }
 
 
-def reconcile(ledger: Ledger, registry: Registry, model: str, progress: Progress, *, news: bool = False) -> tuple[str, ...]:
+def reconcile(
+    ledger: Ledger, registry: Registry, model: str, progress: Progress, *, news: bool = False
+) -> tuple[str, ...]:
     """Move alias and tags of `model` to what the ledger says; give a line for each thing that was otherwise.
 
     With `news`, of the versions only those are looked at of which the ledger said something since the registry was

@@ -15,7 +15,6 @@ from typing import Literal
 from beampermit.errors import BadInput
 from beampermit.files import write_json, write_text
 from beampermit.git import Git
-from beampermit.github import event
 from beampermit.project import Project
 from beampermit.rehearsal import rules, runner, stage
 from beampermit.rehearsal.following import Watch, follow
@@ -138,7 +137,7 @@ def _call(
     repository = _repository(project)
     Git(clone.root)("remote", "add", "github", f"https://github.com/{repository}")
     if kind == "pull-request":
-        payload = event.pull_request(
+        payload = payloads.pull_request(
             repository,
             number=1,
             base=clone.base or "",
@@ -147,9 +146,9 @@ def _call(
             head_branch=clone.head_branch,
         )
     elif EVENTS[kind] == "workflow_dispatch":
-        payload = event.dispatch(repository, branch=clone.base_branch, inputs=inputs)
+        payload = payloads.dispatch(repository, branch=clone.base_branch, inputs=inputs)
     else:
-        payload = event.push(repository, branch=clone.base_branch, before=clone.base, after=clone.commit)
+        payload = payloads.push(repository, branch=clone.base_branch, before=clone.base, after=clone.commit)
     write_json(folder / "event.json", payload)
     return runner.Call(
         event_name=EVENTS[kind],

@@ -10,6 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+from beampermit.cache import cache_folder
 from beampermit.contract import Contract, load_contract
 from beampermit.datasets.pull import pull
 from beampermit.datasets.repository import Repository
@@ -40,11 +41,10 @@ def workshop(project: Project) -> Iterator[Path]:
     Raises `Conflict` while another reproduction of the same project runs.
     """
     from filelock import FileLock, Timeout
-    from platformdirs import user_cache_path
 
     # Not in the project: DVC takes a work tree below an ignored folder for ignored itself.
     name = f"{project.root.name}-{digest_bytes(str(project.root.resolve()).encode())[7:23]}"
-    folder = user_cache_path("beampermit", appauthor=False) / "reproduce" / name
+    folder = cache_folder() / "reproduce" / name
     folder.mkdir(parents=True, exist_ok=True)
     turn = FileLock(folder / "lock")
     try:

@@ -90,7 +90,9 @@ def reproduce(
         own = next(one for one in done if one.seed == ready.seed)
         progress("comparing")
         compared = _compared(ready, base_contract, own, environment)
-        found = diagnose(compared, ready.record, _record(ready, own), lambda: _repeats(ready, own, environment, progress))
+        found = diagnose(
+            compared, ready.record, _record(ready, own), lambda: _repeats(ready, own, environment, progress)
+        )
         spreads = _spread(ready, base_contract, [one for one in done if one.seed in seeds]) if seeds else None
         return _told(ready, found, compared, spreads, began, done)
 

@@ -136,14 +136,14 @@ def test_a_model_that_is_right_more_often_is_not_worse_and_the_interval_is_told(
     finding = arena.against(SOME, NONE)
     assert finding.outcome is Outcome.PASSED
     assert "not worse than version 3: auc 1 against 0.95" in finding.reason
-    better = finding.evidence["better_by"]["auc"]
-    assert 0 < better["low"] <= better["better"] <= better["high"]
+    better = finding.evidence.better_by["auc"]
+    assert 0 < better.low <= better.better <= better.high
 
 
 def test_the_same_answers_from_another_model_have_an_interval_of_nothing(arena: Arena) -> None:
     finding = arena.against(SOME, SOME)
     assert finding.outcome is Outcome.PASSED
-    assert finding.evidence["better_by"]["auc"] == {"better": 0.0, "low": 0.0, "high": 0.0}
+    assert finding.evidence.better_by["auc"] == Interval(better=0.0, low=0.0, high=0.0)
 
 
 @pytest.mark.plants("PRF002")
@@ -158,7 +158,7 @@ def test_better_on_average_is_not_enough_where_the_interval_crosses_the_margin(a
     champion = DEVICE == 3
     challenger = (DEVICE == 5) & ~((SHOT < 2) & (PLANE == 0))
     finding = arena.against(champion, challenger)
-    assert finding.evidence["better_by"]["auc"]["better"] > 0
+    assert finding.evidence.better_by["auc"].better > 0
     assert finding.outcome is Outcome.FAILED
     assert "and may be worse by" in finding.reason
     assert "0.005 allowed" in finding.reason
@@ -178,7 +178,7 @@ def test_the_intervals_stay_though_a_pull_request_takes_their_command_away(
     contract = arena.project.root / "contract.yaml"
     contract.write_text("".join(line for line in contract.read_text().splitlines(True) if "weighted:" not in line))
     git("commit", "--quiet", "--all", "--message", "No intervals")
-    assert arena.against(SOME, NONE).evidence["better_by"]
+    assert arena.against(SOME, NONE).evidence.better_by
 
 
 def test_without_a_command_for_intervals_the_numbers_alone_are_compared_and_the_reason_says_so(
@@ -229,10 +229,10 @@ def test_it_passes_where_every_group_does_and_the_worst_is_named(arena: Arena) -
     finding = arena.grouped((PLANE == 1) & (SHOT == 0))
     assert finding.outcome is Outcome.PASSED
     assert finding.reason == "auc by plane 0.95 at worst, where it is Y (at least 0.9)"
-    rows = finding.evidence["subgroups"]
-    assert [(row["group"], row["rows"], row["value"]) for row in rows] == [(["X"], 200, 1.0), (["Y"], 200, 0.95)]
-    assert [rows[0]["low"], rows[0]["high"]] == [1, 1]
-    assert 0.8 < rows[1]["low"] < 0.95 < rows[1]["high"] <= 1, "one shot of twenty is wrong: drawn twice, or not at all"
+    rows = finding.evidence.subgroups
+    assert [(row.group, row.rows, row.value) for row in rows] == [(("X",), 200, 1.0), (("Y",), 200, 0.95)]
+    assert [rows[0].low, rows[0].high] == [1, 1]
+    assert 0.8 < rows[1].low < 0.95 < rows[1].high <= 1, "one shot of twenty is wrong: drawn twice, or not at all"
 
 
 @pytest.mark.plants("PRF003")
@@ -240,7 +240,7 @@ def test_a_group_below_its_gate_fails_though_the_whole_passes(arena: Arena) -> N
     gate(arena, "plane")
     finding = arena.grouped((PLANE == 1) & (SHOT < 4))
     assert finding.outcome is Outcome.FAILED
-    assert finding.reason == "auc where plane is Y is 0.8 on 200 rows, the gate asks for at least 0.9"
+    assert finding.reason == "auc where plane is Y is 0.8 on 200 rows, the gate is at least 0.9"
 
 
 def test_a_family_of_devices_comes_from_the_device_table(arena: Arena) -> None:
@@ -250,7 +250,7 @@ def test_a_family_of_devices_comes_from_the_device_table(arena: Arena) -> None:
     (arena.project.root / "devices.csv").write_text("\n".join(["device,family", *rows]) + "\n")
     finding = arena.grouped(DEVICE == 8)
     assert finding.reason.startswith("auc where family is stripline is 0 on 40 rows")
-    assert (["(not in the device table)"], 40) in [(row["group"], row["rows"]) for row in finding.evidence["subgroups"]]
+    assert (("(not in the device table)",), 40) in [(row.group, row.rows) for row in finding.evidence.subgroups]
     (arena.project.root / "devices.csv").write_text("device,family\nBPM.1,a\nBPM.1,b\n")
     with pytest.raises(Failed, match=r"BPM\.1 has two values of 'family'"):
         arena.grouped(NONE)
@@ -258,7 +258,7 @@ def test_a_family_of_devices_comes_from_the_device_table(arena: Arena) -> None:
 
 def crossed(finding: Finding) -> dict[tuple[str, ...], dict]:
     """Rows of the evidence that are of several columns, by their values."""
-    return {tuple(row["group"]): row for row in finding.evidence["subgroups"] if len(row["by"]) > 1}
+    return {row.group: row for row in finding.evidence.subgroups if len(row.by) > 1}
 
 
 def with_families(arena: Arena, striplines: int = 2) -> None:
@@ -279,13 +279,13 @@ def test_combinations_of_gated_columns_are_measured_though_no_gate_asks_for_them
     finding = arena.grouped(CORNER)
     assert finding.outcome is Outcome.PASSED
     found = crossed(finding)
-    assert {group: (row["rows"], row["value"], row["gate"]) for group, row in found.items()} == {
+    assert {group: (row.rows, row.value, row.gate) for group, row in found.items()} == {
         ("X", "button"): (160, 1.0, None),
         ("X", "stripline"): (40, 1.0, None),
         ("Y", "button"): (160, 1.0, None),
         ("Y", "stripline"): (40, 0.0, None),
     }
-    assert {row["metric"] for row in found.values()} == {"auc"}
+    assert {row.metric for row in found.values()} == {"auc"}
 
 
 def test_a_combination_below_its_gate_fails_though_each_group_by_itself_passes(arena: Arena) -> None:
@@ -293,7 +293,7 @@ def test_a_combination_below_its_gate_fails_though_each_group_by_itself_passes(a
     with_families(arena)
     finding = arena.grouped(CORNER)
     assert finding.outcome is Outcome.FAILED
-    words = "auc where plane is Y and family is stripline is 0 on 40 rows, the gate asks for at least 0.5"
+    words = "auc where plane is Y and family is stripline is 0 on 40 rows, the gate is at least 0.5"
     assert finding.reason == words
     assert arena.grouped(NONE).reason == (
         "auc by plane 1 at worst, where it is X (at least 0.7); "
@@ -315,27 +315,27 @@ def test_a_combination_of_too_few_rows_has_no_number_and_passes_no_gate(arena: A
     finding = arena.grouped(NONE)
     assert finding.outcome is Outcome.FAILED
     assert finding.reason == (
-        "auc where plane is X and optics is rare rests on 4 rows, too few to judge by: 10 at least; "
-        "auc where plane is Y and optics is rare rests on 4 rows, too few to judge by: 10 at least"
+        "auc where plane is X and optics is rare is measured on 4 rows, and 10 are needed; "
+        "auc where plane is Y and optics is rare is measured on 4 rows, and 10 are needed"
     )
     rare = crossed(finding)["X", "rare"]
-    assert (rare["few"], rare["value"], rare["low"], rare["high"]) == (True, None, None, None)
+    assert (rare.few, rare.value, rare.low, rare.high) == (True, None, None, None)
 
 
 def test_combinations_without_a_row_are_counted(arena: Arena) -> None:
     gate(arena, "plane, gate: 0.7}, {by: family, gate: 0.7}, {by: device", 0.1)
     with_families(arena)
     finding = arena.grouped(NONE)
-    assert finding.evidence["empty"] == [{"by": ["family", "device"], "cells": 10}]
+    assert finding.evidence.empty == (Combinations(by=("family", "device"), count=10),)
     assert len(crossed(finding)) == 4 + 20 + 10
-    assert finding.evidence["left_out"] == []
+    assert finding.evidence.left_out == ()
 
 
 def test_a_cross_of_many_values_is_left_out_and_named_or_refused_where_a_gate_asks_for_it(arena: Arena) -> None:
     gate(arena, "plane, gate: 0.7}, {by: device, gate: 0.1}, {by: acquisition", 0.1)
     finding = arena.grouped(NONE)
     assert finding.outcome is Outcome.PASSED
-    assert finding.evidence["left_out"] == [{"by": ["device", "acquisition"], "cells": 200}]
+    assert finding.evidence.left_out == (Combinations(by=("device", "acquisition"), count=200),)
     assert len(crossed(finding)) == 20 + 40
     replace(arena.project.root / "contract.yaml", "{by: acquisition,", "{by: [device, acquisition],")
     with pytest.raises(Failed, match="the gate by device and acquisition has 200 combinations; 100 at most in all"):
@@ -345,8 +345,8 @@ def test_a_cross_of_many_values_is_left_out_and_named_or_refused_where_a_gate_as
 def test_where_resamples_would_cost_too_much_there_are_numbers_without_intervals(arena: Arena) -> None:
     gate(arena, "plane")
     arena.monkeypatch.setattr("beampermit.interlocks.performance.subgroups.MOST_COUNTS", ROWS * 2 * 99)
-    rows = arena.grouped(NONE).evidence["subgroups"]
-    assert [(row["value"], row["low"], row["high"]) for row in rows] == [(1.0, None, None)] * 2
+    rows = arena.grouped(NONE).evidence.subgroups
+    assert [(row.value, row.low, row.high) for row in rows] == [(1.0, None, None)] * 2
 
 
 @pytest.mark.parametrize(
@@ -377,7 +377,7 @@ def test_a_metric_without_meaning_for_a_group_passes_no_gate(arena: Arena) -> No
     (arena.project.root / "contract.yaml").write_text(changed)
     finding = arena.grouped(NONE)
     assert finding.outcome is Outcome.FAILED
-    assert finding.reason == "false_alarm_rate where faulty is True has no meaning on its 200 rows"
+    assert finding.reason == "false_alarm_rate where faulty is True is undefined on its 200 rows"
 
 
 def test_gates_of_subgroups_want_a_command_that_judges_them(arena: Arena) -> None:

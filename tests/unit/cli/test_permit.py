@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from beampermit.cli.permit import app
 from beampermit.errors import BadInput, BeampermitError
 from beampermit.interlocks import runner
-from beampermit.permit.sigstores import TRUST_IN_PROJECT
+from beampermit.permit.sigstore import TRUST_IN_PROJECT
 from beampermit.verdicts.verdict import write_verdicts
 from support.registry_project import Laboratory, verdicts
 from support.sigstore_stand_in import Job, running

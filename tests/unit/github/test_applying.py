@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from beampermit.errors import BadInput, BeampermitError, Outside
-from beampermit.github.applying import apply_ruleset
 from beampermit.github.client import Client, Unsure
-from beampermit.github.rulesets import Ruleset, read_ruleset
+from beampermit.github.rulesets import Ruleset, apply_ruleset, read_ruleset
 from support.github_server import Fault, lost, meanwhile, reset, says
 from support.github_stand_in import GitHub, Token
 from support.paths import ROOT

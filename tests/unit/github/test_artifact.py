@@ -25,7 +25,7 @@ REPORT: Member = ("report.json", CONTENT)
 
 
 def read(content: bytes, limit: int = 1000) -> bytes:
-    return artifact.read(content, "report.zip", "report.json", BESIDE, limit)
+    return artifact.read_archive(content, "report.zip", "report.json", BESIDE, limit)
 
 
 def special(name: str, mode: int) -> zipfile.ZipInfo:
@@ -133,7 +133,7 @@ def client(github: GitHub) -> Client:
 
 
 def member(client: Client, run: int) -> bytes:
-    return artifact.member(client, run, "report", "report.json", BESIDE, 1000)
+    return artifact.download_file(client, run, "report", "report.json", BESIDE, 1000)
 
 
 def test_the_artifact_of_the_last_attempt_is_read(client: Client, github: GitHub) -> None:

@@ -14,7 +14,7 @@ import pytest
 from beampermit.errors import Outside
 from beampermit.github import sticky as comments
 from beampermit.github.client import Client
-from beampermit.github.sticky import BOT, Mark, Outcome, Sticky, mark_of
+from beampermit.github.sticky import BOT, Mark, Outcome, Sticky, parse_mark
 from support.github_stand_in import GitHub
 
 SHA = "c0ffee" + "0" * 34
@@ -22,7 +22,7 @@ PROGRAM = f"""#!{sys.executable}
 import os, sys
 from pathlib import Path
 import httpx
-from beampermit.github.sticky import is_marked, watermark
+from beampermit.github.sticky import has_watermark, watermark
 
 assert sys.argv[1:5] == ["comment", "update", "--driver=github", "--publish=false"]
 options = dict(word.removeprefix("--").split("=", 1) for word in sys.argv[3:-1])
@@ -35,7 +35,7 @@ client = httpx.Client(
     headers={{"Authorization": f"token {{os.environ['REPO_TOKEN']}}"}},
 )
 place = f"/issues/{{options['target'].removeprefix('pr/')}}/comments"
-there = [one for one in reversed(client.get(place).json()) if is_marked(one["body"], title)]
+there = [one for one in reversed(client.get(place).json()) if has_watermark(one["body"], title)]
 body = {{"body": Path(sys.argv[-1]).read_text() + "\\n\\n" + watermark(os.environ["GITHUB_SHA"], title)}}
 done = client.patch(f"/issues/comments/{{there[0]['id']}}", json=body) if there else client.post(place, json=body)
 done.raise_for_status()
@@ -52,7 +52,7 @@ def sticky(github: GitHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
     monkeypatch.setenv("GITHUB_EVENT_NAME", "pull_request")
     monkeypatch.setenv("GITHUB_SERVER_URL", github.url)
     client = Client(github.repository, "s3cret", github.url, lambda _: None)
-    return Sticky(client, 1, write=comments.writer(client, 1, "beampermit"))
+    return Sticky(client, 1, write=comments.cml_writer(client, 1, "beampermit"))
 
 
 def ours(github: GitHub) -> list[str]:
@@ -75,7 +75,7 @@ def test_over_more_comments_than_cml_looks_at_there_is_one_all_the_same(sticky: 
     for run in (1, 2, 3):
         sticky.post(f"# {run}", Mark(run, 1, SHA))
     (body,) = ours(github)
-    assert mark_of(body) == Mark(3, 1, SHA)
+    assert parse_mark(body) == Mark(3, 1, SHA)
 
 
 def test_what_cml_says_when_it_fails_is_told_without_the_token(sticky: Sticky, github: GitHub, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from beampermit.errors import BadInput, Outside
 from beampermit.github.client import Client
-from beampermit.github.sticky import BOT, Mark, Outcome, Posted, Sticky, signed, watermark
+from beampermit.github.sticky import BOT, Mark, Outcome, Posted, Sticky, format_comment, watermark
 from support.github_server import lost, meanwhile, reset, says, too_fast
 from support.github_stand_in import GitHub, Token
 
@@ -36,7 +36,7 @@ def test_there_is_one_comment_and_it_is_brought_up_to_date(sticky: Sticky, githu
     second = sticky.post("# Two", mark(2))
     assert (first.outcome, second.outcome) == (Outcome.CREATED, Outcome.UPDATED)
     assert first.address == second.address
-    assert ours(github) == [signed("# Two", mark(2))]
+    assert ours(github) == [format_comment("# Two", mark(2))]
 
 
 def test_no_more_requests_than_needed(sticky: Sticky, github: GitHub) -> None:
@@ -65,11 +65,11 @@ def test_over_many_comments_it_is_found_and_pages_behind_it_are_not_read(sticky:
 
 
 def test_a_marker_that_a_user_pastes_is_nobody_s(sticky: Sticky, github: GitHub) -> None:
-    pasted = github.comment(1, signed("# Mine is nicer", mark(999)))
+    pasted = github.comment(1, format_comment("# Mine is nicer", mark(999)))
     assert sticky.post("# One", mark(1)).outcome is Outcome.CREATED
     assert sticky.post("# Two", mark(2)).outcome is Outcome.UPDATED
-    assert github.comments[pasted["id"]]["body"] == signed("# Mine is nicer", mark(999))
-    assert ours(github) == [signed("# Two", mark(2))]
+    assert github.comments[pasted["id"]]["body"] == format_comment("# Mine is nicer", mark(999))
+    assert ours(github) == [format_comment("# Two", mark(2))]
 
 
 def test_what_the_bot_says_without_our_title_stays(sticky: Sticky, github: GitHub) -> None:
@@ -83,11 +83,11 @@ def test_what_the_bot_says_without_our_title_stays(sticky: Sticky, github: GitHu
 def test_a_comment_of_cml_s_with_our_title_is_brought_up_to_date(sticky: Sticky, github: GitHub) -> None:
     github.comment(1, f"from cml\n\n{watermark('beef', 'beampermit')}", BOT)
     assert sticky.post("# One", mark(1)).outcome is Outcome.UPDATED
-    assert ours(github) == [signed("# One", mark(1))]
+    assert ours(github) == [format_comment("# One", mark(1))]
 
 
 def test_an_account_that_is_gone_is_not_ours(sticky: Sticky, github: GitHub) -> None:
-    github.comment(1, signed("# Old", mark(1)))["user"] = None
+    github.comment(1, format_comment("# Old", mark(1)))["user"] = None
     assert sticky.post("# One", mark(1)).outcome is Outcome.CREATED
 
 
@@ -97,11 +97,11 @@ def test_a_stale_run_overwrites_nothing(sticky: Sticky, github: GitHub, run: int
     posted = sticky.post("# Old", mark(run, attempt))
     assert posted.outcome is Outcome.STALE
     assert posted.words == "run 5, attempt 2, has said more already"
-    assert ours(github) == [signed("# New", mark(5, 2))]
+    assert ours(github) == [format_comment("# New", mark(5, 2))]
 
 
 def test_a_run_number_from_elsewhere_does_not_silence_a_new_head(sticky: Sticky, github: GitHub) -> None:
-    github.comment(1, signed("# Moved here from another GitHub", mark(10**12, head="f" * 40)), BOT)
+    github.comment(1, format_comment("# Moved here from another GitHub", mark(10**12, head="f" * 40)), BOT)
     assert sticky.post("# One", mark(1)).outcome is Outcome.UPDATED
 
 
@@ -109,7 +109,7 @@ def test_a_comment_deleted_while_it_is_updated_is_written_anew(sticky: Sticky, g
     sticky.post("# One", mark(1))
     github.next(meanwhile(github.comments.clear), of=UPDATE)
     assert sticky.post("# Two", mark(2)).outcome is Outcome.CREATED
-    assert ours(github) == [signed("# Two", mark(2))]
+    assert ours(github) == [format_comment("# Two", mark(2))]
 
 
 def test_a_comment_deleted_as_soon_as_it_is_written_ends_in_a_line(sticky: Sticky, github: GitHub) -> None:
@@ -128,15 +128,15 @@ def test_two_runs_at_once_leave_one_comment_and_it_is_the_newer_one_s(sticky: St
         one.start()
     for one in runs:
         one.join()
-    assert ours(github) == [signed("# 2", mark(2))]
+    assert ours(github) == [format_comment("# 2", mark(2))]
     assert done[2].outcome in (Outcome.CREATED, Outcome.UPDATED)
 
 
 def test_what_a_killed_run_left_beside_it_is_removed(sticky: Sticky, github: GitHub) -> None:
     for run in (1, 2):
-        github.comment(1, signed(f"# {run}", mark(run)), BOT)
+        github.comment(1, format_comment(f"# {run}", mark(run)), BOT)
     sticky.post("# Three", mark(3))
-    assert ours(github) == [signed("# Three", mark(3))]
+    assert ours(github) == [format_comment("# Three", mark(3))]
 
 
 @pytest.mark.parametrize("fault", [lost, reset, says(500), says(502), too_fast(1)])
@@ -147,7 +147,7 @@ def test_a_comment_whose_fate_is_unknown_is_looked_for_and_not_doubled(
     assert sticky.post("# One", mark(1)).outcome is Outcome.CREATED
     github.next(fault, of=UPDATE)
     assert sticky.post("# Two", mark(2)).outcome is Outcome.UPDATED
-    assert ours(github) == [signed("# Two", mark(2))]
+    assert ours(github) == [format_comment("# Two", mark(2))]
 
 
 def test_a_token_of_another_account_writes_nothing_that_no_run_would_find(sticky: Sticky, github: GitHub) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.errors import BadInput, Failed
-from beampermit.github.whom import find_branch, find_client, require_client
+from beampermit.github.context import find_branch, find_client, require_client
 from beampermit.project import Project
 
 Git = Callable[..., str]

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from beampermit.digest import canonical_json
 from beampermit.errors import BadInput, BeampermitError, Failed
 from beampermit.permit.envelope import Envelope, pre_authentication, sign_statement, verify_envelope
+from beampermit.permit.public_keys import PublicKey, PublicKeys
 from beampermit.permit.statement import validate_statement
-from beampermit.permit.trusted import PublicKey, PublicKeys
 from support.permits import KEY, SEALED, TRUSTED, statement
 
 

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from beampermit.errors import BadInput, Failed
-from beampermit.permit.keys import generate_keys, key_id, require_matching_key, load_signing_key
-from beampermit.permit.trusted import read_public_keys
+from beampermit.permit.keys import generate_keys, key_id, load_signing_key, require_matching_key
+from beampermit.permit.public_keys import read_public_keys
 from beampermit.project import Project
 
 

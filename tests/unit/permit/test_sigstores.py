@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.errors import BadInput
-from beampermit.permit.sigstores import read_trust, find_trust
+from beampermit.permit.sigstore import find_trust, read_trust
 from support.sigstore_stand_in import Sigstore
 
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from beampermit.errors import BadInput
-from beampermit.permit.trusted import key_id, read_public_keys
+from beampermit.permit.public_keys import key_id, read_public_keys
 
 OLD, NEW = (Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32).public_key() for number in (1, 2))
 

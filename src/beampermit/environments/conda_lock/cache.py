@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from beampermit.cache import cache_folder
 
 
 def repodata_folder() -> Path:
     """Where the channels' indexes are kept; rattler asks the channel whether they are still the newest."""
-    return _folder() / "repodata"
+    return cache_folder() / "conda" / "repodata"
 
 
 def archive(packages: Path, sha256: str, file_name: str) -> Path:
@@ -18,11 +19,4 @@ def archive(packages: Path, sha256: str, file_name: str) -> Path:
 
 def packages_folder() -> Path:
     """Where archives are kept. Nothing in it is trusted: whoever takes one hashes it."""
-    return _folder() / "packages"
-
-
-def _folder() -> Path:
-    from platformdirs import user_cache_path
-
-    named = os.environ.get("BEAMPERMIT_CACHE")
-    return (Path(named) if named else user_cache_path("beampermit", appauthor=False)) / "conda"
+    return cache_folder() / "conda" / "packages"

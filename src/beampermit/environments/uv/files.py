@@ -20,6 +20,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.tags import Tag
 from packaging.utils import parse_wheel_filename
 
+from beampermit.cache import cache_folder
 from beampermit.environments.addresses import origin
 from beampermit.environments.backend import Artifact, Lock, Package
 from beampermit.environments.environment import python_in
@@ -114,7 +115,11 @@ def bundled(lock: Lock, root: Path, platform: str, progress: Progress) -> dict[s
     found: dict[str, Path] = {}
     for number, (package, artifact) in enumerate(files, 1):
         progress(f"fetching files: {number} of {len(files)}")
-        place = root / artifact.address if artifact.local else _cache() / str(artifact.sha256) / artifact.file_name
+        place = (
+            root / artifact.address
+            if artifact.local
+            else cache_folder() / "files" / str(artifact.sha256) / artifact.file_name
+        )
         if not is_locked(place, artifact):
             if artifact.local:
                 raise not_locked(lock, package, artifact, "this machine")
@@ -224,12 +229,6 @@ def _in_archive(sources: Path) -> str | None:
 
 def _is_pyproject(name: str) -> bool:
     return name.count("/") == 1 and name.endswith("/pyproject.toml")
-
-
-def _cache() -> Path:
-    from platformdirs import user_cache_path
-
-    return user_cache_path("beampermit", appauthor=False) / "files"
 
 
 REACH_NOTHING = {

@@ -1,235 +1,154 @@
-"""Whether `uv.lock` still is a solution of `pyproject.toml`: found by reading, without uv and without the network."""
+"""Whether `uv.lock` is a solution of `pyproject.toml`: uv's own check, and what it does not look at."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import InvalidVersion, Version
 
-from beampermit.environments.backend import Edge, Lock, Package, Problem, Specification
-from beampermit.environments.closure import loose_ends, targets
-from beampermit.environments.markers import Unjudged, World, holds, worlds
-from beampermit.environments.uv import lockfile, settings
-from beampermit.environments.uv.asked import Asked, from_table, from_text
-from beampermit.environments.uv.specification import FILE, group_requirements, normal
-from beampermit.errors import BadInput
+from beampermit.environments.backend import Lock, Package, Problem, Specification
+from beampermit.environments.closure import loose_ends
+from beampermit.environments.uv import lockfile
+from beampermit.environments.uv.command import call, failure, shorten
+from beampermit.environments.uv.specification import FILE, normal
+from beampermit.errors import BadInput, Outside
+from beampermit.processes import Finished
+
+LISTS = ("constraint-dependencies", "override-dependencies", "build-constraint-dependencies")
+REASON = re.compile(
+    r"(?:Resolving despite|Ignoring) existing lockfile due to (.+?):?\n(?: +Requested: (.*)\n +Existing: (.*))?"
+)
+REQUIREMENT = re.compile(r'Requirement \{ name: PackageName\("([^"]+)"\).*?origin: \w+ \}')
+NAMES = re.compile(r'(?:Extra|Group|Package)Name\("([^"]+)"\)')
 
 
 def stale(specification: Specification, lock: Lock) -> Iterator[Problem]:
-    """Each way in which the lock is not what the project asks for, the reason first and its consequences last."""
+    """Each way in which the lock is not what the project asks for, the reason first and its consequences last.
+
+    Raises `Outside` where uv cannot tell, for want of a Python that the project allows.
+    """
     own = lockfile.own_package(lock)
     if own is None:
         yield Problem("the lock has no entry for the project itself", lock.file)
         return
-    try:
-        yield from _identity(specification, lock, own)
-        yield from settings.changed(specification, lock)
-        yield from _changed(specification, lock)
-        yield from _unsatisfied(specification, lock, own)
-        yield from _forced(lock)
-    except Unjudged as error:
-        yield Problem(str(error), FILE)
-    yield from loose_ends(lock, all_edges(own))
+    inconsistent = [*_inconsistent(lock, own), *loose_ends(lock, _all_edges(own))]
+    unsupported = list(_unsupported(specification, own))
+    yield from unsupported or _different(specification, lock, known=bool(inconsistent))
+    yield from inconsistent
 
 
-def all_edges(own: Package) -> tuple[Edge, ...]:
-    """What the project needs, with all its extras and groups."""
-    return (*own.needs, *(edge for edges in own.optional.values() for edge in edges))
-
-
-def _identity(specification: Specification, lock: Lock, own: Package) -> Iterator[Problem]:
-    project = specification.content.get("project", {})
+def _unsupported(specification: Specification, own: Package) -> Iterator[Problem]:
+    """What uv would have to build, clone or download before it can tell, and with that run code of the project."""
+    project, settings = specification.content.get("project", {}), specification.settings
     if own.name != normal(project.get("name", "")):
-        yield Problem(f"the lock was made for {own.name}, the project is {project.get('name')}", lock.file, own.line)
-    if "version" in project and own.version and not _same_version(own.version, project["version"]):
-        yield Problem(
-            f"the lock was made for version {own.version} of the project, now {project['version']}", lock.file
-        )
-    locked = lock.content.get("requires-python", "")
-    if not _same_pythons(locked, specification.python):
-        yield Problem(
-            f"the lock was made for Python {locked}, the project asks for {specification.python}",
-            lock.file,
-            lock.line_of("requires-python"),
-        )
-
-
-def _changed(specification: Specification, lock: Lock) -> Iterator[Problem]:
-    """What is asked for against what the lock says it was made for, group by group."""
-    metadata = lockfile.own_table(lock).get("metadata", {})
-    project = specification.content.get("project", {})
-    optional = project.get("optional-dependencies", {})
-    yield from _different(
-        [
-            *(_asked(specification, words) for words in project.get("dependencies", [])),
-            *(_asked(specification, words, extra=extra) for extra, several in optional.items() for words in several),
-        ],
-        metadata.get("requires-dist", []),
-        lock,
-    )
-    yield from _names("extra", map(normal, optional), metadata.get("provides-extras", []), lock)
-    groups = specification.content.get("dependency-groups", {})
-    recorded = metadata.get("requires-dev", {})
-    yield from _names("group", map(normal, groups), recorded, lock)
-    for group in groups:
-        asked = [
-            _asked(specification, words, group=group) for words in group_requirements(specification.content, group)
-        ]
-        yield from _different(asked, recorded.get(normal(group), []), lock)
-
-
-def _different(asked: list[Asked], tables: list[dict[str, Any]], lock: Lock) -> Iterator[Problem]:
-    recorded = [from_table(table) for table in tables]
-    for wanted in asked:
-        if not any(wanted.equals(made_for) for made_for in recorded):
-            before = next((f" (locked for {made_for})" for made_for in recorded if made_for.name == wanted.name), "")
-            yield Problem(f"{wanted} is asked for and the lock does not know it{before}", FILE)
-    for made_for in recorded:
-        if not any(made_for.equals(wanted) for wanted in asked) and made_for.name not in {one.name for one in asked}:
-            yield Problem(
-                f"the lock was made for {made_for}, which is no longer asked for",
-                lock.file,
-                lock.line_of(f'name = "{made_for.name}"'),
-            )
-
-
-def _names(kind: str, asked: Iterable[str], recorded: Iterable[str], lock: Lock) -> Iterator[Problem]:
-    wanted, known = set(asked), set(recorded)
-    for name in sorted(wanted - known):
-        yield Problem(f"the lock does not know the {kind} {name!r}", FILE)
-    for name in sorted(known - wanted):
-        yield Problem(f"the lock has the {kind} {name!r}, which is no longer there", lock.file)
-
-
-def _asked(specification: Specification, words: str, *, extra: str | None = None, group: str | None = None) -> Asked:
-    index, elsewhere = settings.source_of(specification, from_text(words).name, extra, group)
-    return from_text(words, extra=extra, index=index, elsewhere=elsewhere)
-
-
-def _unsatisfied(specification: Specification, lock: Lock, own: Package) -> Iterator[Problem]:
-    """The locked versions of what is asked for directly, in each world that the lock is for."""
-    content = specification.content
-    project = content.get("project", {})
-    optional = {normal(extra): words for extra, words in project.get("optional-dependencies", {}).items()}
-    asked = {"": project.get("dependencies", []), **optional}
-    for group in content.get("dependency-groups", {}):
-        asked[lockfile.group_key(normal(group))] = group_requirements(content, group)
-    forced = {normal(table["name"]) for table in lock.content.get("manifest", {}).get("overrides", [])}
-    for part in asked | own.optional:
-        # The lock spells out what an extra of the project itself stands for.
-        wanted = [
-            _sourced(specification, words, part) for words in _spelled_out(asked.get(part, ()), optional, own.name)
-        ]
-        yield from _part(specification, lock, wanted, own.optional.get(part, ()) if part else own.needs, forced)
-
-
-def _sourced(specification: Specification, words: str, part: str) -> Asked:
-    """A requirement of an extra or group, from the index that `[tool.uv.sources]` gives it there."""
-    asked = from_text(words)
-    group = part.removeprefix(lockfile.GROUP) if part.startswith(lockfile.GROUP) else None
-    index, _ = settings.source_of(specification, asked.name, None if group else part, group)
-    return replace(asked, index=index)
-
-
-def _part(
-    specification: Specification, lock: Lock, asked: list[Asked], edges: tuple[Edge, ...], forced: set[str]
-) -> Iterator[Problem]:
-    told: set[str] = set()
-    for world in _lock_worlds(specification, lock, [*(one.marker for one in asked), *(edge.marker for edge in edges)]):
-        for wanted in asked:
-            if not holds(wanted.marker, world):
-                continue
-            active = [edge for edge in edges if edge.name == wanted.name and holds(edge.marker, world)]
-            for problem in _unmet(wanted, active, lock, wanted.name in forced):
-                if problem.message not in told:
-                    told.add(problem.message)
-                    yield problem
-    names = {wanted.name for wanted in asked}
-    for edge in edges:
-        if edge.name not in names:
-            yield Problem(f"the lock gives the project {edge.name}, which it does not ask for", lock.file)
-
-
-def _unmet(wanted: Asked, active: list[Edge], lock: Lock, forced: bool) -> Iterator[Problem]:
-    if not active:
-        yield Problem(f"{wanted} is asked for and the lock gives the project no {wanted.name}", lock.file)
-    for edge in active:
-        if missing := wanted.extras - set(edge.extras) - _unknown_extras(wanted, edge, lock):
-            yield Problem(f"{wanted} is asked for and the lock gives no {wanted.name}[{min(missing)}]", lock.file)
-        for package in () if forced else targets(lock, edge):
-            if not _within(package, wanted.specifier):
+        yield Problem(f"the lock is for the project {own.name}, {FILE} is for {project.get('name')}", FILE)
+    for name in sorted({"dependencies", "optional-dependencies"} & set(project.get("dynamic", []))):
+        yield Problem(f"project.dynamic has {name!r}: list them in {FILE}, so that they can be locked", FILE)
+    if "workspace" in settings:
+        yield Problem("[tool.uv.workspace] is not supported: give the project a lock of its own", FILE)
+    for name, sources in settings.get("sources", {}).items():
+        for source in sources if isinstance(sources, list) else [sources]:
+            if "index" not in source:
                 yield Problem(
-                    f"{wanted} is asked for and {package} is locked",
-                    lock.file,
-                    package.line,
+                    f"[tool.uv.sources] takes {name} from {next(iter(source), 'nowhere')}, not an index", FILE
                 )
-            if wanted.index and package.source != wanted.index:
-                yield Problem(f"{wanted} is asked for and {package} is from {package.origin}", lock.file, package.line)
+    written = [(one.text, one.line) for one in specification.requirements]
+    written += [(text, None) for name in LISTS for text in settings.get(name, ())]
+    for text, line in written:
+        if Requirement(text).url:
+            yield Problem(f"{text} is taken from a URL, not an index", FILE, line)
 
 
-def _unknown_extras(wanted: Asked, edge: Edge, lock: Lock) -> set[str]:
-    """Extras that no locked package of that name has anything for: uv leaves them out."""
-    known = {extra for package in targets(lock, edge) for extra in package.optional}
-    return set(wanted.extras) - known
+def _different(specification: Specification, lock: Lock, *, known: bool) -> Iterator[Problem]:
+    """Where uv finds that `pyproject.toml` is not what the lock was made for; `known` if the lock is broken anyway."""
+    finished = _ask_uv(specification, lock)
+    if finished.code == 0:
+        return
+    if reason := REASON.search(finished.err):
+        yield from _explained(specification, lock, reason)
+    elif isinstance(error := failure(finished.err), Outside):
+        raise error
+    elif not known:
+        yield Problem(f"uv cannot read the lock: {shorten(finished.err)}", lock.file, error.line)
 
 
-def _forced(lock: Lock) -> Iterator[Problem]:
-    """Constraints and overrides without a marker hold for every package of their name."""
-    manifest = lock.content.get("manifest", {})
-    for table in (*manifest.get("constraints", []), *manifest.get("overrides", [])):
-        rule = from_table(table)
-        for package in lock.named(rule.name) if rule.marker is None else ():
-            if not _within(package, rule.specifier):
-                yield Problem(f"{rule} is asked for everywhere and {package} is locked", lock.file, package.line)
+def _ask_uv(specification: Specification, lock: Lock) -> Finished:
+    """Run `uv lock --check` on a copy without the project's code: uv starts a `.venv` and builds what is in reach."""
+    import tomlkit
+
+    with tempfile.TemporaryDirectory() as folder:
+        project, text = Path(folder) / "project", lock.text
+        project.mkdir()
+        locations: list[str] = []
+        for number, source in enumerate(lock.sources):
+            if "://" in source:
+                locations.append(f"--index={source}")
+                continue
+            # The files of a local folder are not looked at, so the folder need not be on this machine.
+            place = Path(folder) / f"local-{number}"
+            place.mkdir()
+            locations.append(f"--find-links={place}")
+            text = text.replace(f'registry = "{source}"', f'registry = "{place}"')
+        (project / FILE).write_text(tomlkit.dumps(_static(specification)), encoding="utf-8")
+        (project / lockfile.FILE).write_text(text, encoding="utf-8")
+        return call(
+            [
+                "lock",
+                "--check",
+                "--offline",
+                "--no-build",
+                "--no-cache",
+                "--verbose",
+                *locations,
+                *_python(specification),
+            ],
+            cwd=project,
+            env={"UV_PROJECT_ENVIRONMENT": str(Path(folder) / "none"), "RUST_LOG": ""},
+        )
 
 
-def _lock_worlds(specification: Specification, lock: Lock, markers: list[str | None]) -> list[World]:
-    supported = lock.content.get("supported-markers", [])
-    found = worlds([*markers, *supported], _pythons(specification.python))
-    return [world for world in found if not supported or any(holds(marker, world) for marker in supported)]
+def _static(specification: Specification) -> dict[str, Any]:
+    """What of `pyproject.toml` a lock depends on; a build backend is named and cannot be had."""
+    content = specification.content
+    settings = {key: value for key, value in specification.settings.items() if key != "find-links"}
+    kept = {key: content[key] for key in ("project", "dependency-groups") if key in content}
+    if "build-system" in content:
+        kept["build-system"] = {"requires": ["beampermit-builds-nothing"], "build-backend": "none"}
+    return kept | {"tool": {"uv": settings}}
 
 
-def _spelled_out(words: Iterable[str], optional: dict[str, list[str]], own: str, depth: int = 0) -> list[str]:
-    """Requirements on the project's own extras, replaced by what these ask for."""
-    found: list[str] = []
-    for word in words:
-        asked = from_text(word)
-        if asked.name != own or depth > len(optional):
-            found.append(word)
-            continue
-        for extra in asked.extras:
-            found += _spelled_out(optional.get(extra, []), optional, own, depth + 1)
-    return found
-
-
-def _within(package: Package, specifier: SpecifierSet) -> bool:
+def _python(specification: Specification) -> list[str]:
+    """The Python that runs us, where the project allows it; else uv looks for one."""
     try:
-        return specifier.contains(Version(package.version), prereleases=True)
-    except InvalidVersion:
-        return False
-
-
-def _same_version(one: str, other: str) -> bool:
-    try:
-        return Version(one) == Version(other)
-    except InvalidVersion:
-        return one == other
-
-
-def _same_pythons(one: str, other: str) -> bool:
-    """`>=3.11,<3.12` and `==3.11.*` are the same Pythons; uv writes down the first and the last, not those left out."""
-    mine, theirs = (SpecifierSet(part for part in _pythons(text) if part.operator != "!=") for text in (one, other))
-    candidates = worlds([f'python_full_version == "{part.version.removesuffix(".*")}"' for part in (*mine, *theirs)])
-    return all(
-        (world["python_full_version"] in mine) == (world["python_full_version"] in theirs) for world in candidates
-    )
-
-
-def _pythons(text: str) -> SpecifierSet:
-    try:
-        return SpecifierSet(text)
+        allowed = SpecifierSet(specification.python)
     except InvalidSpecifier:
-        raise BadInput(f"requires-python {text!r} is not a version specifier", file=FILE) from None
+        raise BadInput(f"requires-python {specification.python!r} is not a version specifier", file=FILE) from None
+    running = ".".join(map(str, sys.version_info[:3]))
+    return [f"--python={sys.executable}"] if running in allowed else []
+
+
+def _explained(specification: Specification, lock: Lock, reason: re.Match[str]) -> Iterator[Problem]:
+    """uv's reason, with the requirements that differ and their lines where it is about requirements."""
+    why, requested, existing = reason[1], reason[2] or "", reason[3] or ""
+    new, old = ({found[0]: found[1] for found in REQUIREMENT.finditer(text)} for text in (requested, existing))
+    changed = {new[item]: item for item in new.keys() - old.keys()}
+    gone = {old[item] for item in old.keys() - new.keys()} - changed.keys()
+    if not why.startswith(("mismatched requirements", "mismatched dependency groups")) or not (changed or gone):
+        names = sorted(set(NAMES.findall(requested)) ^ set(NAMES.findall(existing))) or sorted({*changed, *gone})
+        yield Problem(f"{lock.file} does not match {FILE}: {why}{f' ({", ".join(names)})' if names else ''}", FILE)
+        return
+    for name in sorted(changed):
+        versions = re.findall(r'version: "([^"]+)"', changed[name])
+        written = [one for one in specification.requirements if one.name == name]
+        exact = [one for one in written if all(version in one.text for version in versions)]
+        for one in (exact or written)[:1]:
+            yield Problem(f"{one.text} is not what {lock.file} was made for", FILE, one.line)
+    for name in sorted(gone):
+        line = lock.line_of(f'name = "{name}"')
+        yield Problem(f"{lock.file} was made for {name}, which {FILE} no longer requires", lock.file, line)

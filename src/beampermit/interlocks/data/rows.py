@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from beampermit.changes.contract_changes import compare_contracts
+from beampermit.changes.data import split_changes
 from beampermit.contract import Contract
-from beampermit.errors import BeampermitError, several
+from beampermit.errors import several
 from beampermit.interlocks.data.here import SHOWN, present
 from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
 from beampermit.project import Project
+from beampermit.verdicts.evidence import RowChecks, SplitRows
 
 
 class DAT004(Interlock):
@@ -27,20 +29,24 @@ class DAT004(Interlock):
             for table in _tables(project, contract)
         ]
         changes = compare_contracts(base_contract, contract).lines("signals.inputs")
-        evidence = {
-            "splits": [report.as_json() for report in reports],
-            "contract_changes": changes,
-            "changes": _changes(project),
-        }
         note = (
             f"; this pull request changes {', '.join(changes)}; the base branch's contract decides" if changes else ""
         )
         problems = [f"{report.path}: {problem}" for report in reports for problem in report.problems]
+        evidence = RowChecks(
+            splits=tuple(
+                SplitRows(split=report.split, path=report.path, rows=report.rows, signals=report.signals)
+                for report in reports
+            ),
+            problems=tuple(problems[:SHOWN]),
+            contract_changes=tuple(changes),
+            changes=split_changes(project),
+        )
         if problems:
             files = [report.path for report in reports if report.problems]
-            return failed(several(problems) + note, *files, problems=problems[:SHOWN], **evidence)
+            return failed(several(problems) + note, *files, evidence=evidence)
         rows = ", ".join(f"{report.rows} {report.split}" for report in reports)
-        return passed(f"{rows} rows keep the contract{note}", **evidence)
+        return passed(f"{rows} rows keep the contract{note}", evidence)
 
 
 class DAT005(Interlock):
@@ -75,20 +81,3 @@ def _tables(project: Project, contract: Contract) -> list[Any]:
 
     present(project, contract.dataset.splits.values())
     return open_tables(project.root, contract.dataset.splits)
-
-
-def _changes(project: Project) -> list[dict[str, Any]]:
-    """What the splits are beside the base branch's, for the report; nothing where that cannot be seen from here."""
-    from beampermit.changes.base_and_head import Sides
-    from beampermit.changes.data import data
-    from beampermit.changes.dataset import Told
-    from beampermit.datasets.differences import HERE, differences, version
-
-    try:
-        sides = Sides(project)
-        if sides.fork is None or not data(sides):
-            return []
-        found = differences(version(project, sides.fork), version(project, HERE))
-    except BeampermitError:
-        return []  # other interlocks say what is wrong with the data; a comparison is a courtesy
-    return [Told.of(one).as_json() for one in found if one.words]

@@ -20,8 +20,9 @@ from beampermit.interlocks.model import Examined
 from beampermit.models import SavedModel
 from beampermit.models.groups import columns, dependent
 from beampermit.models.metrics import said
-from beampermit.models.resampling import TAIL, Interval, counts, interval
+from beampermit.models.resampling import TAIL, counts, interval
 from beampermit.project import Project
+from beampermit.verdicts.evidence import Champion, Comparison, Interval
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,14 +61,13 @@ class PRF002(Interlock):
         """The model in service does better on these data, or may do better by more than `champion_margin`: the reason
         says how far the interval reaches. Keep the champion, make this model better and run `dvc repro`, or judge on
         more test rows, which makes the interval narrow."""
-        challenger = {"metrics": evaluated}
         if champion is None:
-            return passed("no champion yet: nothing was promoted", champion=None, challenger=challenger)
-        version = {"version": champion.version, "digest": champion.digest}
+            return passed("nothing has been promoted yet", Comparison(champion=None, challenger=evaluated))
         if digest_folder(model.folder) == champion.digest:
-            found = {**version, "metrics": evaluated}
+            same = Champion(version=champion.version, digest=champion.digest, metrics=evaluated)
             return passed(
-                f"this model is the champion, version {champion.version}", champion=found, challenger=challenger
+                f"this model is the champion, version {champion.version}",
+                Comparison(champion=same, challenger=evaluated),
             )
         metrics, differences = _side_by_side(
             project, contract, base_contract, environment, champion, evaluated, examined.scores
@@ -76,19 +76,19 @@ class PRF002(Interlock):
             Pair(metric, evaluated.get(metric.name), metrics.get(metric.name), differences.get(metric.name))
             for metric in base_contract.metrics
         ]
-        evidence = {
-            "champion": {**version, "metrics": metrics},
-            "challenger": challenger,
-            "confidence": 1 - 2 * TAIL,
-            "better_by": {name: found and found.model_dump() for name, found in differences.items()},
-        }
+        evidence = Comparison(
+            champion=Champion(version=champion.version, digest=champion.digest, metrics=metrics),
+            challenger=evaluated,
+            confidence=1 - 2 * TAIL,
+            better_by=differences,
+        )
         if problems := [
             words for pair in pairs if (words := pair.worse(champion.version, with_interval=bool(differences)))
         ]:
-            return failed("; ".join(problems), contract.evaluation.metrics, **evidence)
+            return failed("; ".join(problems), contract.evaluation.metrics, evidence=evidence)
         how = "" if differences else "; without intervals: the contract names no evaluation.weighted"
         compared = ", ".join(pair.words for pair in pairs)
-        return passed(f"not worse than version {champion.version}: {compared}{how}", **evidence)
+        return passed(f"not worse than version {champion.version}: {compared}{how}", evidence)
 
 
 @dataclass(frozen=True)

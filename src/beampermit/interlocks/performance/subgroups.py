@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from beampermit.contract import FILE_NAME, Contract, Metric
 from beampermit.contract.judging import Subgroups
@@ -19,6 +19,8 @@ from beampermit.models.groups import columns, dependent, groups
 from beampermit.models.metrics import said
 from beampermit.models.resampling import MOST_COUNTS, TAIL, counts, reach
 from beampermit.project import Project
+from beampermit.verdicts.evidence import Combinations, Subgroup
+from beampermit.verdicts.evidence import Subgroups as Results
 
 if TYPE_CHECKING:
     import numpy as np
@@ -134,19 +136,19 @@ class PRF003(Interlock):
         is not for it; a gate is changed in a pull request of its own."""
         asked = [(metric, group) for metric in gates(base_contract, contract) for group in metric.subgroups]
         if not asked:
-            return passed("the contract gates no subgroup", subgroups=[])
+            return passed("the contract gates no subgroup", Results())
         found = cells(project, contract, (group.columns for _, group in asked))
         measured = _measured(project, contract, base_contract, environment, examined, found.cells)
         rows = [row for metric, group in asked for row in _gated(metric, group, measured)]
-        evidence = {
-            "subgroups": rows + list(_shown([metric for metric, _ in asked], found, measured)),
-            "confidence": 1 - 2 * TAIL,
-            "left_out": [{"by": list(by), "cells": number} for by, number in found.left_out.items()],
-            "empty": [{"by": list(by), "cells": number} for by, number in found.empty.items()],
-        }
+        evidence = Results(
+            subgroups=(*rows, *_shown([metric for metric, _ in asked], found, measured)),
+            confidence=1 - 2 * TAIL,
+            left_out=tuple(Combinations(by=by, count=number) for by, number in found.left_out.items()),
+            empty=tuple(Combinations(by=by, count=number) for by, number in found.empty.items()),
+        )
         if problems := list(dict.fromkeys(words for row in rows if (words := _unmet(row)))):
-            return failed(several(problems, SHOWN), contract.evaluation.metrics, FILE_NAME, **evidence)
-        return passed("; ".join(_worst(metric, group, rows) for metric, group in asked), **evidence)
+            return failed(several(problems, SHOWN), contract.evaluation.metrics, FILE_NAME, evidence=evidence)
+        return passed("; ".join(_worst(metric, group, rows) for metric, group in asked), evidence)
 
 
 @dataclass(frozen=True)
@@ -156,21 +158,23 @@ class Measured:
     cell: Cell
     values: dict[str, np.ndarray]
 
-    def row(self, metric: str) -> dict[str, Any]:
-        """What is said of one metric; None for what has no meaning."""
+    def row(self, metric: str, required: str = "", gate: float | None = None) -> Subgroup:
+        """One metric, without a judgement."""
         values = self.values.get(metric)
         value = float(values[0]) if values is not None else math.nan
         low, high = (values is not None and reach(values)) or (None, None)
-        return {
-            "metric": metric,
-            "by": list(self.cell.by),
-            "group": list(self.cell.group),
-            "rows": self.cell.rows,
-            "few": self.cell.rows < FEWEST,
-            "value": value if math.isfinite(value) else None,
-            "low": low,
-            "high": high,
-        }
+        return Subgroup(
+            metric=metric,
+            by=self.cell.by,
+            group=self.cell.group,
+            rows=self.cell.rows,
+            few=self.cell.rows < FEWEST,
+            value=value if math.isfinite(value) else None,
+            low=low,
+            high=high,
+            required=required,
+            gate=gate,
+        )
 
 
 def _measured(
@@ -209,42 +213,46 @@ def _resamples(dependent: list[np.ndarray], cells: int) -> np.ndarray:
     return counts(dependent, times) if times >= FEWEST_TIMES else np.ones((1, rows), np.uint16)
 
 
-def _gated(metric: Metric, group: Subgroups, measured: Iterable[Measured]) -> Iterable[dict[str, Any]]:
+def _gated(metric: Metric, group: Subgroups, measured: Iterable[Measured]) -> Iterable[Subgroup]:
     for one in measured:
         if one.cell.by == group.columns:
-            row = one.row(metric.name)
-            met = row["value"] is not None and metric.met_by_group(row["value"], group)
-            yield {**row, "asks": asks(metric, group.gate), "gate": group.gate, "met": met}
+            row = one.row(metric.name, asks(metric, group.gate), group.gate)
+            met = row.value is not None and metric.met_by_group(row.value, group)
+            yield row.model_copy(update={"met": met})
 
 
-def _shown(metrics: Iterable[Metric], found: Cells, measured: Iterable[Measured]) -> Iterable[dict[str, Any]]:
+def _shown(metrics: Iterable[Metric], found: Cells, measured: Iterable[Measured]) -> Iterable[Subgroup]:
     """Combinations without a gate, of every metric that has one for some group."""
     names = dict.fromkeys(metric.name for metric in metrics)
     for one in measured:
         if one.cell.by in found.shown:
-            yield from ({**one.row(name), "asks": "", "gate": None, "met": None} for name in names)
+            yield from (one.row(name) for name in names)
 
 
-def _unmet(row: dict[str, Any]) -> str:
+def _unmet(row: Subgroup) -> str:
     """In words, where a group does not pass; a metric that has no meaning for a group passes no gate."""
-    if row["met"]:
+    if row.met:
         return ""
-    where = f"{row['metric']} where {_where(row)}"
-    if row["few"]:
-        return f"{where} rests on {row['rows']} rows, too few to judge by: {FEWEST} at least"
-    if row["value"] is None:
-        return f"{where} has no meaning on its {row['rows']} rows"
-    return f"{where} is {said(row['value'], row['gate'])} on {row['rows']} rows, the gate asks for {row['asks']}"
+    where = f"{row.metric} where {_where(row)}"
+    if row.few:
+        return f"{where} is measured on {row.rows} rows, and {FEWEST} are needed"
+    if row.value is None:
+        return f"{where} is undefined on its {row.rows} rows"
+    return f"{where} is {said(row.value, row.gate)} on {row.rows} rows, the gate is {row.required}"
 
 
-def _where(row: dict[str, Any]) -> str:
-    return " and ".join(f"{by} is {group}" for by, group in zip(row["by"], row["group"], strict=True))
+def _where(row: Subgroup) -> str:
+    return " and ".join(f"{by} is {group}" for by, group in zip(row.by, row.group, strict=True))
 
 
-def _worst(metric: Metric, group: Subgroups, rows: list[dict[str, Any]]) -> str:
+def _worst(metric: Metric, group: Subgroups, rows: list[Subgroup]) -> str:
     """Such as `auc by plane 0.98 at worst, where it is V (at least 0.95)`."""
-    by = list(group.columns)
-    of_this = [row for row in rows if (row["metric"], row["by"], row["gate"]) == (metric.name, by, group.gate)]
-    worst = (min if metric.better == "higher" else max)(of_this, key=lambda row: row["value"])
-    where = f"it is {worst['group'][0]}" if len(by) == 1 else _where(worst)
-    return f"{metric.name} by {crossed(by)} {said(worst['value'])} at worst, where {where} ({asks(metric, group.gate)})"
+    by, sign = group.columns, 1 if metric.better == "higher" else -1
+    values = [(sign * row.value, row) for row in rows if row.value is not None and _is_of(row, metric, group)]
+    value, worst = min(values, key=lambda pair: pair[0])
+    where = f"it is {worst.group[0]}" if len(by) == 1 else _where(worst)
+    return f"{metric.name} by {crossed(by)} {said(sign * value)} at worst, where {where} ({worst.required})"
+
+
+def _is_of(row: Subgroup, metric: Metric, group: Subgroups) -> bool:
+    return (row.metric, row.by, row.gate) == (metric.name, group.columns, group.gate)

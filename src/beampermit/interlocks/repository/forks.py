@@ -28,7 +28,10 @@ class GIT004(Interlock):
             found = lint(workflows.texts, own_workflows())
         except BadInput as error:
             return failed(f"cannot be read: {error}", Location(file=error.file or FOLDER, line=error.line))
-        evidence = {"defects": [f"{defect.rule}: {defect}" for defect in found.defects], "elsewhere": found.not_followed}
+        evidence = {
+            "defects": [f"{defect.rule}: {defect}" for defect in found.defects],
+            "elsewhere": found.not_followed,
+        }
         if found.defects:
             first, *others = found.defects
             more = f" (and {len(others)} more)" if others else ""

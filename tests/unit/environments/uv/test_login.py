@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from beampermit.cache import cache_folder
 from beampermit.environments import choice
 from beampermit.environments.uv import Uv
-from beampermit.environments.uv.files import _cache as cache
 from beampermit.environments.uv.files import login
 from beampermit.errors import BadInput, Outside
 from support.package_index import PYTHON, Index, uv_settings
@@ -43,7 +43,7 @@ def root(uv_settings: Path, index: Index, tmp_path: Path, monkeypatch: pytest.Mo
         f'[[tool.uv.index]]\nname = "lab-index"\nurl = "{index.url}"\ndefault = true\n'
     )
     Uv().lock(root, progress=quiet)
-    shutil.rmtree(cache(), ignore_errors=True)
+    shutil.rmtree(cache_folder() / "files", ignore_errors=True)
     index.login = f"ada:{SECRET}"
     return root
 

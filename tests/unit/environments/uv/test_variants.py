@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from platformdirs import user_cache_path
 
+from beampermit.cache import cache_folder
 from beampermit.digest import digest_file
 from beampermit.environments import choice, installation
 from beampermit.environments.addresses import uncovered
@@ -279,4 +279,4 @@ def test_the_bill_of_materials_and_the_difference_name_both_variants(root: Path)
 
 
 def cache() -> Path:
-    return user_cache_path("beampermit", appauthor=False) / "files"
+    return cache_folder() / "files"

@@ -14,7 +14,7 @@ from beampermit.registry.ledger import Ledger
 from beampermit.registry.ledger_state import ModelState
 from beampermit.registry.mlflow import Registry
 from beampermit.registry.models import download_verified
-from beampermit.registry.reconcile import require_version, reconcile
+from beampermit.registry.reconcile import reconcile, require_version
 
 
 @dataclass(frozen=True)
