@@ -20,6 +20,7 @@ from beampermit.interlocks.performance import PRF002, PRF003
 from beampermit.models import SavedModel
 from beampermit.project import Project
 from beampermit.registry.event import Event
+from beampermit.verdicts.evidence import Combinations, Interval, Subgroup
 from beampermit.verdicts.verdict import Outcome
 from support.dvc_repositories import replace
 
@@ -71,7 +72,7 @@ class Arena:
         """What PRF002 says of two models that are wrong on these rows."""
         theirs = self.scores("champion", champion)
         self.monkeypatch.setattr("beampermit.registry.models.fetch_model", lambda *_: self.project.root)
-        self.monkeypatch.setattr("beampermit.models.probing.score", lambda *words: shutil.copy(theirs, words[3]))
+        self.monkeypatch.setattr("beampermit.models.scoring.score", lambda *words: shutil.copy(theirs, words[3]))
         folder = self.project.root / "model"
         folder.mkdir(exist_ok=True)
         project = Project(self.project.root, base="main")
@@ -256,7 +257,7 @@ def test_a_family_of_devices_comes_from_the_device_table(arena: Arena) -> None:
         arena.grouped(NONE)
 
 
-def crossed(finding: Finding) -> dict[tuple[str, ...], dict]:
+def crossed(finding: Finding) -> dict[tuple[str, ...], Subgroup]:
     """Rows of the evidence that are of several columns, by their values."""
     return {row.group: row for row in finding.evidence.subgroups if len(row.by) > 1}
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from beampermit.interlocks.data import DAT007
+from beampermit.interlocks.families import select_interlocks
 from beampermit.interlocks.interlock import Finding
-from beampermit.interlocks.runner import check, select
+from beampermit.interlocks.runner import check
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome
 from support.dvc_repositories import append, edit, without_data
@@ -77,7 +78,7 @@ PEDIGREES: dict[str, tuple[Callable[[Project], None], str]] = {
 def test_dat007_fails_on_a_record_that_is_not_true(dvc_project: Project, defect: str) -> None:
     plant, reason = PEDIGREES[defect]
     plant(dvc_project)
-    (verdict,) = check(Project(dvc_project.root), select(["DAT007"]))
+    (verdict,) = check(Project(dvc_project.root), select_interlocks(["DAT007"]))
     assert verdict.outcome is Outcome.FAILED
     assert reason in verdict.reason
 
@@ -91,6 +92,6 @@ def test_dat007_asks_for_what_no_table_can_tell(dvc_project: Project) -> None:
 
 def test_dat006_and_dat007_are_skipped_where_data_were_not_pulled(dvc_project: Project) -> None:
     without_data(dvc_project)
-    verdicts = check(dvc_project, select(["DAT006", "DAT007"]))
+    verdicts = check(dvc_project, select_interlocks(["DAT006", "DAT007"]))
     assert [verdict.outcome for verdict in verdicts] == [Outcome.SKIPPED] * 2
     assert all("beampermit data pull" in verdict.reason for verdict in verdicts)

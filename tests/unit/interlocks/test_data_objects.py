@@ -12,8 +12,9 @@ import pytest
 from beampermit.datasets.repository import Repository
 from beampermit.errors import BadInput, Outside
 from beampermit.interlocks.data import DAT001, DAT002, DAT003, DAT008
+from beampermit.interlocks.families import select_interlocks
 from beampermit.interlocks.interlock import Finding
-from beampermit.interlocks.runner import check, select
+from beampermit.interlocks.runner import check
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome
 from support.dvc_repositories import append, edit, leaf, plant_manifest, remake, replace, without_data
@@ -168,7 +169,7 @@ def test_a_remote_that_is_down_is_the_outside_world_not_the_project(dvc_project:
     shutil.rmtree(storage)
     with pytest.raises(Outside, match=r"the remote storage .* cannot be reached"):
         dat002(dvc_project)
-    verdict = check(dvc_project, select(["DAT002"]))[0]
+    verdict = check(dvc_project, select_interlocks(["DAT002"]))[0]
     assert (verdict.outcome, verdict.exit_code) == (Outcome.ERROR, 4)
 
 

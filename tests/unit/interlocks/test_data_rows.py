@@ -9,8 +9,9 @@ import pytest
 
 from beampermit.errors import Failed
 from beampermit.interlocks.data import DAT004, DAT005
+from beampermit.interlocks.families import select_interlocks
 from beampermit.interlocks.interlock import Absent, Finding
-from beampermit.interlocks.runner import check, select
+from beampermit.interlocks.runner import check
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome
 from support.dvc_repositories import halve, replace, without_data
@@ -65,7 +66,7 @@ def test_dat004_fails_on_rows_that_break_the_contract(dvc_project: Project, alte
 def test_dat004_counts_and_names_the_rows_that_are_out_of_range(dvc_project: Project, alter: Alter) -> None:
     alter("test", "* REPLACE (CASE WHEN plane = 'Y' THEN [99, 0, 0, 0]::FLOAT[] ELSE turns END AS turns)")
     finding = dat004(dvc_project)
-    signal = finding.evidence["splits"][2]["signals"]["turns"]
+    signal = finding.evidence.splits[2].signals["turns"]
     assert (signal["rows_outside"], signal["highest"]) == (4, 99)
     assert signal["first"]["outside"][0] == {"acquisition": "a03-0", "device": "BPM.3", "plane": "Y"}
 
@@ -102,7 +103,7 @@ def test_dat004_is_skipped_where_data_were_not_pulled(dvc_project: Project) -> N
     without_data(dvc_project)
     with pytest.raises(Absent, match=r"data/dataset/train.parquet is not here \(and 2 more\)"):
         dat004(dvc_project)
-    assert check(dvc_project, select(["DAT004"]))[0].outcome is Outcome.SKIPPED
+    assert check(dvc_project, select_interlocks(["DAT004"]))[0].outcome is Outcome.SKIPPED
 
 
 @pytest.mark.timeout(20)

@@ -10,6 +10,7 @@ import pytest
 from beampermit.environments.installation import install
 from beampermit.environments.uv import Uv
 from beampermit.interlocks import runner
+from beampermit.interlocks.families import select_interlocks
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome, Verdict
 from support.package_index import index, uv_project, uv_settings
@@ -18,7 +19,7 @@ __all__ = ["index", "uv_project", "uv_settings"]
 
 
 def verdict(project: Project, id: str) -> Verdict:
-    (found,) = runner.check(project, runner.select([id]))
+    (found,) = runner.check(project, select_interlocks([id]))
     return found
 
 
@@ -38,7 +39,7 @@ def test_a_project_as_it_was_locked_passes(uv_project: Project, id: str) -> None
 @pytest.mark.plants("ENV001")
 def test_a_missing_lock_fails_and_the_others_are_not_looked_at(uv_project: Project) -> None:
     (uv_project.root / "uv.lock").unlink()
-    found = {one.id: one for one in runner.check(uv_project, runner.select(["ENV001", "ENV002", "ENV004", "ENV005"]))}
+    found = {one.id: one for one in runner.check(uv_project, select_interlocks(["ENV001", "ENV002", "ENV004", "ENV005"]))}
     assert found["ENV001"].outcome is Outcome.FAILED
     assert found["ENV001"].reason == "there is no uv.lock"
     assert "beampermit env lock" in found["ENV001"].fix
@@ -84,7 +85,7 @@ def test_the_base_branch_says_which_indexes_are_allowed(uv_project: Project, git
     found = verdict(Project(uv_project.root, base="main"), "ENV004")
     assert found.outcome is Outcome.FAILED
     assert "the contract does not allow https://evil.example/simple" in found.reason
-    assert found.evidence["allowed_by"] == "the base branch's contract.yaml"
+    assert found.evidence.allowed_by == "the base branch's contract.yaml"
 
 
 def test_a_hash_that_the_base_branch_has_otherwise_fails(uv_project: Project, git: Callable[..., str]) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from beampermit.environments import Environment
 from beampermit.interlocks import runner
+from beampermit.interlocks.families import select_interlocks
 from beampermit.interlocks.gpu_needs import marks
 from beampermit.interlocks.inputs import Inputs
 from beampermit.project import Project
@@ -89,7 +90,7 @@ def judge(
             (site / "torch.py").write_text(f"DEVICES = {devices!r}\nCUDA = {cuda!r}\n{TORCH}")
         _plant_driver(tmp_path / "bin", driver, monkeypatch)
         found = Project(project.root, base)
-        (verdict,) = runner.run(runner.select(["TST003"]), Inputs(project=found, environment=environment))
+        (verdict,) = runner.run(select_interlocks(["TST003"]), Inputs(project=found, environment=environment))
         return verdict
 
     return run
@@ -137,7 +138,6 @@ DEFECTS = {
 }
 
 
-@pytest.mark.plants("TST003")
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_a_machine_below_the_contract_fails(judge: Judge, defect: str) -> None:
     planted, words = DEFECTS[defect]
@@ -168,6 +168,7 @@ SPOILT = {
 }
 
 
+@pytest.mark.plants("TST003")
 @pytest.mark.parametrize("defect", SPOILT)
 def test_tests_that_did_not_all_pass_on_a_gpu_fail(judge: Judge, defect: str) -> None:
     content, words = SPOILT[defect]
@@ -220,7 +221,7 @@ def test_a_first_promise_holds_in_the_pull_request_that_makes_it(judge: Judge) -
 
 def test_other_interlocks_leave_gpu_tests_out(judge: Judge, project: Project, environment: Environment) -> None:
     judge(GOOD.replace("assert 0", "pass").replace("torch.put(300 * 2**20)", "assert 0"))
-    (verdict,) = runner.run(runner.select(["TST001"]), Inputs(project=project, environment=environment))
+    (verdict,) = runner.run(select_interlocks(["TST001"]), Inputs(project=project, environment=environment))
     assert verdict.passed, verdict.reason
     assert verdict.evidence["tests"] == 1
 

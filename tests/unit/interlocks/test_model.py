@@ -17,10 +17,11 @@ from safetensors.numpy import load_file, save_file
 
 from beampermit.contract import parse_contract
 from beampermit.digest import digest_file
+from beampermit.interlocks.families import select_interlocks
 from beampermit.interlocks.model import MDL003, MDL004, MDL005, Examined
-from beampermit.interlocks.runner import check, select
+from beampermit.interlocks.runner import check
 from beampermit.models import SavedModel
-from beampermit.models.probing import Field, Loaded, Scored, Span
+from beampermit.models.scoring import Description, Field, Scores, ValueRange
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome, Verdict
 
@@ -70,12 +71,12 @@ def bind(project: Project) -> None:
 
 
 def judged(project: Project, id: str) -> Verdict:
-    (verdict,) = check(project, select([id]))
+    (verdict,) = check(project, select_interlocks([id]))
     return verdict
 
 
 def test_a_sound_model_passes_both(project: Project, saved: Path) -> None:
-    first, second = check(project, select(["MDL001", "MDL002"]))
+    first, second = check(project, select_interlocks(["MDL001", "MDL002"]))
     assert first.passed
     assert first.reason == "10 files with the digests that manifest.json binds"
     assert second.passed
@@ -335,14 +336,14 @@ def test_a_loader_that_may_unpickle_fails(project: Project, saved: Path, defect:
     assert reason in verdict.reason
 
 
-GOOD = Span(rows=6, finite=True, low=0.1, high=0.9)
-LOADED = Loaded(
+GOOD = ValueRange(rows=6, finite=True, low=0.1, high=0.9)
+LOADED = Description(
     inputs=(Field(name="turns", type="float32", shape=(-1, 250)),),
     outputs=(Field(name="fault-score", type="float", shape=None),),
     example={"fault-score": GOOD},
     accepted=(),
 )
-SCORED = Scored(seconds=0.1, memory=200, alone=6, p50=1, p99=2, worst=90, rows=6, columns={"score": GOOD})
+SCORED = Scores(seconds=0.1, memory=200, alone=6, p50=1, p99=2, worst=90, rows=6, columns={"score": GOOD})
 SIGNATURES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "another input": (
         {"inputs": (Field(name="samples", type="float32", shape=(-1, 250)),)},
@@ -370,18 +371,18 @@ SIGNATURES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         "it accepts 'turns' of shape (2, 251) and must refuse it",
     ),
     "nothing for its example": (
-        {"example": {"fault-score": Span(rows=0, finite=False, low=None, high=None)}},
+        {"example": {"fault-score": ValueRange(rows=0, finite=False, low=None, high=None)}},
         {},
         "on its own example it gave no row",
     ),
     "NaN": (
         {},
-        {"columns": {"score": Span(rows=6, finite=False, low=0.1, high=0.9)}},
+        {"columns": {"score": ValueRange(rows=6, finite=False, low=0.1, high=0.9)}},
         "on data/dataset/test.parquet it gave 'fault-score' that is not finite",
     ),
     "beyond its range": (
         {},
-        {"columns": {"score": Span(rows=6, finite=True, low=-0.5, high=1.00001)}},
+        {"columns": {"score": ValueRange(rows=6, finite=True, low=-0.5, high=1.00001)}},
         "on data/dataset/test.parquet it gave 'fault-score' from -0.5 to 1.00001, outside [0, 1]",
     ),
     "outputs of other names": (
@@ -495,7 +496,7 @@ def test_without_scores_of_training_nothing_says_what_a_row_should_get(contract_
 def test_a_trained_model_loads_honours_its_contract_and_its_budget_and_serves_what_it_learnt(
     trained_copy: Project,
 ) -> None:
-    third, fourth, fifth = check(trained_copy, select(["MDL003", "MDL004", "MDL005"]))
+    third, fourth, fifth = check(trained_copy, select_interlocks(["MDL003", "MDL004", "MDL005"]))
     assert third.passed, third.reason
     assert third.evidence["outputs"]["score"]["finite"]
     assert fourth.passed, fourth.reason

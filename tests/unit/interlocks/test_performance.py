@@ -13,9 +13,10 @@ from safetensors.numpy import load_file, save_file
 
 from beampermit.digest import digest_folder
 from beampermit.environments import Environment
+from beampermit.interlocks.families import select_interlocks
 from beampermit.interlocks.model import Examined
 from beampermit.interlocks.performance import PRF002
-from beampermit.interlocks.runner import check, select
+from beampermit.interlocks.runner import check
 from beampermit.models import SavedModel
 from beampermit.project import Project
 from beampermit.registry.event import Event
@@ -34,7 +35,7 @@ def measured(project: Project, metrics: Any) -> Path:
 
 
 def gates(project: Project) -> Verdict:
-    (verdict,) = check(Project(project.root, base="main"), select(["PRF001"]))
+    (verdict,) = check(Project(project.root, base="main"), select_interlocks(["PRF001"]))
     return verdict
 
 
@@ -192,7 +193,7 @@ def test_the_champion_itself_is_not_worse_than_itself(project: Project) -> None:
     finding = PRF002().check(project, contract, contract, ENVIRONMENT, model, champion, GOOD, UNSEEN)
     assert finding.outcome is Outcome.PASSED
     assert finding.reason == "this model is the champion, version 1"
-    assert finding.evidence["champion"]["metrics"] == GOOD
+    assert finding.evidence.champion.metrics == GOOD
 
 
 @pytest.fixture
@@ -210,7 +211,7 @@ def promoted(trained_copy: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def against_champion(project: Project) -> Verdict:
-    (verdict,) = check(project, select(["PRF002"]))
+    (verdict,) = check(project, select_interlocks(["PRF002"]))
     return verdict
 
 
@@ -226,9 +227,9 @@ def test_a_model_that_turns_its_scores_round_is_worse(trained_copy: Project, pro
     assert verdict.outcome is Outcome.FAILED
     assert "worse than the champion's" in verdict.reason
     assert "(version 1) by more than" in verdict.reason
-    champion, challenger = verdict.evidence["champion"], verdict.evidence["challenger"]
-    assert champion["version"] == 1
-    assert champion["metrics"]["auc"] > challenger["metrics"]["auc"]
+    champion, challenger = verdict.evidence.champion, verdict.evidence.challenger
+    assert champion.version == 1
+    assert champion.metrics["auc"] > challenger["auc"]
 
 
 @pytest.mark.slow
@@ -237,7 +238,7 @@ def test_another_model_as_good_passes_and_both_are_evaluated(trained_copy: Proje
     verdict = against_champion(trained_copy)
     assert verdict.passed, verdict.reason
     assert verdict.reason.startswith("not worse than version 1: auc ")
-    assert verdict.evidence["champion"]["metrics"].keys() == verdict.evidence["challenger"]["metrics"].keys()
+    assert verdict.evidence.champion.metrics.keys() == verdict.evidence.challenger.keys()
 
 
 @pytest.mark.slow
@@ -263,10 +264,10 @@ def test_a_registry_that_lost_the_champion_is_not_the_models_fault(
 
 @pytest.mark.slow
 def test_the_example_is_judged_by_plane_and_family_and_measured_where_they_cross(trained_project: Project) -> None:
-    (verdict,) = check(trained_project, select(["PRF003"]))
+    (verdict,) = check(trained_project, select_interlocks(["PRF003"]))
     assert verdict.passed, verdict.reason
-    crossed = [row for row in verdict.evidence["subgroups"] if row["by"] == ["plane", "family"]]
+    crossed = [row for row in verdict.evidence.subgroups if row.by == ("plane", "family")]
     groups = [(plane, family) for plane in ("X", "Y") for family in ("button", "stripline")]
-    assert [tuple(row["group"]) for row in crossed] == groups
-    assert sum(row["rows"] for row in crossed) == 648
-    assert all(row["low"] <= row["value"] <= row["high"] for row in crossed)
+    assert [row.group for row in crossed] == groups
+    assert sum(row.rows for row in crossed) == 648
+    assert all(row.low <= row.value <= row.high for row in crossed)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from beampermit.interlocks import runner
+from beampermit.interlocks.families import select_interlocks
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome, Verdict, exit_code
 from support.github_server import says
@@ -42,7 +43,7 @@ def ruleset(github: GitHub, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def judged(project: Project, *ids: str) -> list[Verdict]:
-    return runner.check(Project(project.root), runner.select(ids or ("GIT001", "GIT002")))
+    return runner.check(Project(project.root), select_interlocks(ids or ("GIT001", "GIT002")))
 
 
 def test_a_protected_branch_passes_both_and_is_asked_about_once(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.interlocks import runner
+from beampermit.interlocks.families import select_interlocks
 from beampermit.interlocks.repository import GIT003, GIT004, Workflows, workflows
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome
@@ -141,4 +142,4 @@ def test_both_work_in_a_repository_without_a_contract(project: Project) -> None:
     (project.root / "contract.yaml").unlink()
     (project.root / ".github/workflows").mkdir(parents=True)
     (project.root / ".github/workflows/w.yml").write_text(step(f"actions/checkout@{COMMIT}"))
-    assert [verdict.passed for verdict in runner.check(project, runner.select(["GIT003", "GIT004"]))] == [True, True]
+    assert [verdict.passed for verdict in runner.check(project, select_interlocks(["GIT003", "GIT004"]))] == [True, True]

@@ -10,8 +10,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from beampermit.contract import parse_contract
+from beampermit.interlocks.families import select_interlocks
 from beampermit.interlocks.reproducibility import REP003
-from beampermit.interlocks.runner import check, select
+from beampermit.interlocks.runner import check
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome, Verdict
 
@@ -75,7 +76,7 @@ def test_a_tolerance_widened_in_the_pull_request_does_not_count(project: Project
 
 
 def run(project: Project) -> Verdict:
-    (verdict,) = check(project, select(["REP003"]))
+    (verdict,) = check(project, select_interlocks(["REP003"]))
     return verdict
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from beampermit.errors import BadInput, Outside
 from beampermit.interlocks import runner
+from beampermit.interlocks.families import load_interlocks, select_interlocks
 from beampermit.interlocks.inputs import PROVIDERS, Inputs, provides
 from beampermit.interlocks.interlock import Absent, Elsewhere, Finding, Interlock, failed, passed
 from beampermit.interlocks.reuse import Reuse
@@ -21,7 +22,7 @@ from support.dvc_repositories import replace
 @pytest.fixture(autouse=True)
 def _no_trace() -> Iterator[None]:
     """Interlocks and inputs that a test makes are forgotten after it."""
-    runner.load()
+    load_interlocks()
     known, providers = dict(Interlock.known), dict(PROVIDERS)
     yield
     for registry, before in ((Interlock.known, known), (PROVIDERS, providers)):
@@ -130,35 +131,36 @@ def test_an_open_verdict_is_never_kept(project: Project) -> None:
 
 
 def test_every_interlock_has_a_title_and_a_fix() -> None:
-    for id, cls in runner.load().items():
+    for id, cls in load_interlocks().items():
         assert cls.__doc__, id
         assert cls.fix(), id
         assert not cls.title().endswith("."), id
 
 
 def test_every_input_that_an_interlock_wants_has_a_maker() -> None:
-    for id, cls in runner.load().items():
+    for id, cls in load_interlocks().items():
         assert set(cls.wants()) <= {"project", *PROVIDERS}, id
 
 
 def test_every_requirement_is_an_interlock() -> None:
-    known = runner.load()
+    known = load_interlocks()
     for id, cls in known.items():
         assert cls.requires <= set(known), id
 
 
 def test_families_are_chosen_by_name_prefix_or_id() -> None:
-    assert {cls.id()[:3] for cls in runner.select(["documents"])} == {"DOC"}
-    assert runner.select(["DOC"]) == runner.select(["documents"])
-    assert [cls.id() for cls in runner.select(["doc001"])] == ["DOC001"]
+    assert {cls.id()[:3] for cls in select_interlocks(["documents"])} == {"DOC"}
+    assert select_interlocks(["DOC"]) == select_interlocks(["documents"])
+    assert [cls.id() for cls in select_interlocks(["doc001"])] == ["DOC001"]
     with pytest.raises(BadInput, match="no interlock or family is called 'beam'"):
-        runner.select(["beam"])
+        select_interlocks(["beam"])
 
 
 def test_one_family_alone_is_loaded_and_finds_the_inputs_of_others() -> None:
     code = """
 from beampermit.interlocks import inputs, runner
-assert {cls.id()[:3] for cls in runner.select(["performance"])} == {"PRF"}
+from beampermit.interlocks.families import load_interlocks, select_interlocks
+assert {cls.id()[:3] for cls in select_interlocks(["performance"])} == {"PRF"}
 assert "environment" not in inputs.PROVIDERS
 inputs.Inputs(environment=1).of(("environment",))
 assert "environment" not in inputs.PROVIDERS

@@ -12,6 +12,7 @@ import pytest
 from beampermit.environments import Environment
 from beampermit.errors import BadInput
 from beampermit.interlocks import pytest_run, runner
+from beampermit.interlocks.families import select_interlocks
 from beampermit.interlocks.inputs import Inputs
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome, Verdict
@@ -35,7 +36,7 @@ def judge(project: Project, tested_template: Path) -> Judge:
             (folder / "test_it.py").write_text(content)
         for name, text in others.items():
             (folder / f"{name}.py").write_text(text)
-        (verdict,) = runner.run(runner.select([id]), Inputs(project=project, environment=environment))
+        (verdict,) = runner.run(select_interlocks([id]), Inputs(project=project, environment=environment))
         return verdict
 
     return run
@@ -152,7 +153,7 @@ def test_whoever_checks_has_no_say_in_which_tests_run(judge: Judge, monkeypatch:
 @pytest.mark.plants("TST002")
 def test_a_folder_that_is_missing_fails(project: Project, tested_template: Path) -> None:
     inputs = Inputs(project=project, environment=Environment(tested_template / ".venv"))
-    (verdict,) = runner.run(runner.select(["TST002"]), inputs)
+    (verdict,) = runner.run(select_interlocks(["TST002"]), inputs)
     assert verdict.reason == "there are no tests: tests/integration is missing"
 
 
@@ -162,7 +163,7 @@ def test_an_environment_without_pytest_is_named(judge: Judge, project: Project, 
     venv.create(tmp_path / "bare", symlinks=True)
     (project.root / "tests/unit").mkdir(parents=True)
     inputs = Inputs(project=project, environment=Environment(tmp_path / "bare"))
-    (verdict,) = runner.run(runner.select(["TST001"]), inputs)
+    (verdict,) = runner.run(select_interlocks(["TST001"]), inputs)
     assert verdict.reason.startswith("pytest is not in the locked environment")
 
 
