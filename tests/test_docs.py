@@ -11,7 +11,7 @@ from typer.main import get_command
 
 from beampermit.cli.main import app
 from beampermit.contract.reference import contract_reference
-from beampermit.interlocks import runner
+from beampermit.interlocks.families import load_interlocks
 from beampermit.interlocks.reference import interlock_reference
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +23,7 @@ def test_the_page_on_the_contract_is_what_the_models_say() -> None:
 
 
 def test_the_page_on_interlocks_is_what_the_classes_say() -> None:
-    made = interlock_reference(runner.load().values())
+    made = interlock_reference(load_interlocks().values())
     assert (ROOT / "docs/interlocks.md").read_text() == made, (
         "beampermit check --list --format markdown > docs/interlocks.md"
     )

@@ -4,11 +4,32 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 EXHAUSTED = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ELOOP}
 """What the machine says of files, whatever command asks; anything else that it says is our mistake."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong in a file of the project: `line` from 1, None where it is the file as a whole."""
+
+    message: str
+    file: str | None = None
+    line: int | None = None
+    hint: str = ""
+
+    @property
+    def place(self) -> str:
+        """`file:line`, `file`, or nothing."""
+        if self.file is None:
+            return ""
+        return self.file if self.line is None else f"{self.file}:{self.line}"
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}" if self.place else self.message
 
 
 class BeampermitError(Exception):
@@ -26,15 +47,17 @@ class BeampermitError(Exception):
         self.line = line
         self.hint = hint
 
+    @property
+    def problem(self) -> Problem:
+        return Problem(self.message, self.file, self.line, self.hint)
+
     def __str__(self) -> str:
-        return f"{self.place}: {self.message}" if self.place else self.message
+        return str(self.problem)
 
     @property
     def place(self) -> str:
         """`file:line`, `file`, or nothing."""
-        if self.file is None:
-            return ""
-        return self.file if self.line is None else f"{self.file}:{self.line}"
+        return self.problem.place
 
 
 class Failed(BeampermitError):

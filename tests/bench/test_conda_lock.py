@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from beampermit.environments.backend import Problem
 from beampermit.environments.conda_lock import CondaLock, channels, specification
 from beampermit.environments.conda_lock.solve import Wanted
 from beampermit.environments.conda_lock.write import text_of
+from beampermit.errors import Problem
 from beampermit.files import write_text
 from support.conda_channel import Channel, serving
 

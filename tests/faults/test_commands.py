@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from beampermit.interlocks import runner
+from beampermit.interlocks.families import load_interlocks
 from support.registry_project import MODEL, SECRET, Laboratory
 
 pytestmark = pytest.mark.slow
@@ -31,7 +31,7 @@ def third(prepared: Callable[..., Laboratory]) -> Laboratory:
     made = prepared(
         "third", Laboratory.promote, lambda lab: lab.change(2), Laboratory.promote, lambda lab: lab.change(3)
     )
-    (made.root / "permit.dsse.json").write_bytes(made.sign(tuple(runner.load())).content)
+    (made.root / "permit.dsse.json").write_bytes(made.sign(tuple(load_interlocks())).content)
     return made
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from beampermit.errors import Conflict, Failed
 from beampermit.git import Git
-from beampermit.interlocks import runner
+from beampermit.interlocks.families import load_interlocks
 from beampermit.permit import assemble, keys
 from beampermit.permit.envelope import Signed, sign_statement
 from beampermit.permit.statement import Statement
@@ -56,7 +56,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def _sign(laboratory: Laboratory) -> Signed:
     """The right permit, where `promote` looks for it."""
-    signed = laboratory.sign(tuple(runner.load()))
+    signed = laboratory.sign(tuple(load_interlocks()))
     (laboratory.root / "permit.dsse.json").write_bytes(signed.content)
     return signed
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from beampermit.interlocks import runner
+from beampermit.interlocks.families import load_interlocks
 from support.registry_project import Laboratory
 
 pytestmark = pytest.mark.slow
@@ -41,7 +41,7 @@ def run(third: Laboratory, command: Command, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_promotion(third: Laboratory, run: Command) -> None:
-    (third.root / "permit.dsse.json").write_bytes(third.sign(tuple(runner.load())).content)
+    (third.root / "permit.dsse.json").write_bytes(third.sign(tuple(load_interlocks())).content)
     for said in ("promoted: ", "already champion: "):
         found = run(7, "promote")
         assert (found.code, found.err) == (0, "")

@@ -11,15 +11,15 @@ import pytest
 from safetensors.numpy import load_file
 
 from beampermit.digest import digest_bytes, manifest
-from beampermit.interlocks import runner
-from beampermit.models import probing
+from beampermit.interlocks.families import load_interlocks
+from beampermit.models import evaluation, scoring
 from beampermit.registry.deployment import deploy
 from beampermit.verdicts.verdict import write_verdicts
 from support.registry_project import Laboratory, verdicts
 
 pytestmark = pytest.mark.slow
 Command = Callable[..., Any]
-ALL = tuple(runner.load())
+ALL = tuple(load_interlocks())
 DATA, METRICS = "data/dataset/test.parquet", "metrics/metrics.json"
 
 
@@ -48,10 +48,10 @@ def first(laboratory: Laboratory, command: Command, monkeypatch: pytest.MonkeyPa
     """A champion; from now on the test deployment is the real one, but for the processes that score and evaluate."""
     laboratory.promote()
     tried: list[Path] = []
-    scored = probing.Scored(seconds=1, memory=1, alone=100, p50=1, p99=2, worst=3, rows=7, columns={})
+    scored = scoring.Scores(seconds=1, memory=1, alone=100, p50=1, p99=2, worst=3, rows=7, columns={})
     monkeypatch.setattr("beampermit.registry.deployment.deploy", deploy)
-    monkeypatch.setattr(probing, "score", lambda _, model, *__: tried.append(model) or scored)
-    monkeypatch.setattr(probing, "evaluate", lambda *_: _measured(tried[-1]))
+    monkeypatch.setattr(scoring, "score", lambda _, model, *__: tried.append(model) or scored)
+    monkeypatch.setattr(evaluation, "evaluate", lambda *_: _measured(tried[-1]))
     return laboratory
 
 

@@ -13,6 +13,7 @@ from beampermit.environments.recording import record
 from beampermit.errors import Failed
 from beampermit.generation import generate
 from beampermit.interlocks import runner
+from beampermit.interlocks.families import select_interlocks
 from beampermit.project import Project
 from support.conda_channel import QUIET, Channel, serving
 
@@ -75,7 +76,7 @@ def test_each_variant_is_solved_and_every_interlock_of_the_lock_passes(
     assert found[""]["python"].version == f"{python}.9"
     assert found[""]["pytorch"].build == "cpu_generic_0"
     assert found["cuda"]["pytorch"].build == "cuda129_generic_200", "machines of CUDA 12 do not run what is for 13"
-    verdicts = runner.check(project, runner.select(["ENV001", "ENV002", "ENV003", "ENV004"]))
+    verdicts = runner.check(project, select_interlocks(["ENV001", "ENV002", "ENV003", "ENV004"]))
     assert {one.id: (str(one.outcome), one.reason) for one in verdicts if not one.passed} == {}
 
 

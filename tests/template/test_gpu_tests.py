@@ -15,6 +15,7 @@ from beampermit.environments.platforms import driver, seen_by_torch
 from beampermit.errors import Failed
 from beampermit.generation import generate
 from beampermit.interlocks import runner
+from beampermit.interlocks.families import select_interlocks
 from beampermit.project import Project
 from support.trained_project import SLUG, python
 
@@ -68,6 +69,6 @@ def test_on_a_real_gpu(with_gpu_tests: Project, environment_prefix: Path) -> Non
         seen_by_torch(Environment(environment_prefix), with_gpu_tests.root)
     except Failed as error:
         pytest.skip(f"needs a GPU: {error.message}")
-    (verdict,) = runner.check(with_gpu_tests, runner.select(["TST003"]))
+    (verdict,) = runner.check(with_gpu_tests, select_interlocks(["TST003"]))
     assert verdict.passed, verdict.reason
     assert verdict.evidence["peak_memory"] > 0

@@ -22,6 +22,7 @@ from beampermit.errors import Outside
 from beampermit.generation import generate
 from beampermit.generation.template import questions, template_folder
 from beampermit.interlocks import runner
+from beampermit.interlocks.families import select_interlocks
 from beampermit.interlocks.gpu_needs import marks
 from beampermit.processes import run
 from beampermit.project import Project
@@ -127,7 +128,7 @@ def test_a_project_without_a_lock_is_told_the_command(tmp_path: Path, monkeypatc
     root = generate(tmp_path, {}, lock="try", warn=said.append)
     assert said[0] == "The project is complete, but not locked: a channel cannot be reached"
     assert said[1].endswith("beampermit env lock")
-    verdict = runner.check(Project(root), runner.select(["ENV001"]))[0]
+    verdict = runner.check(Project(root), select_interlocks(["ENV001"]))[0]
     assert (verdict.outcome, verdict.reason) == ("failed", "there is no conda-lock.yml")
     assert "beampermit env lock" in verdict.fix
     with pytest.raises(Outside):

@@ -15,6 +15,7 @@ from types import ModuleType
 import pytest
 
 from beampermit.interlocks import runner
+from beampermit.interlocks.families import select_interlocks
 from beampermit.project import Project
 from beampermit.rehearsal.runner import lay_out_programs
 from support.package_index import index, uv_project, uv_settings
@@ -221,7 +222,7 @@ def test_a_poisoned_environment_is_seen_and_never_reaches_a_release(
     module = next(shared.glob("lib/python*/site-packages/numbers/__init__.py"))
     module.write_text("raise SystemExit('owned')\n")
     monkeypatch.setenv("BEAMPERMIT_ENVIRONMENT", str(shared))
-    verdict = runner.check(uv_project, runner.select(["ENV005"]))[-1]
+    verdict = runner.check(uv_project, select_interlocks(["ENV005"]))[-1]
     assert (verdict.id, verdict.outcome) == ("ENV005", "failed")
     assert "numbers 1.0 was changed" in verdict.reason
 
@@ -234,7 +235,7 @@ def test_a_poisoned_environment_is_seen_and_never_reaches_a_release(
     monkeypatch.setenv("FRESH", "false")
     setup.environment()  # The next pull request fixes it: what is installed is compared, never taken on trust.
     assert "owned" not in module.read_text()
-    assert runner.check(uv_project, runner.select(["ENV005"]))[-1].outcome == "passed"
+    assert runner.check(uv_project, select_interlocks(["ENV005"]))[-1].outcome == "passed"
 
 
 def test_a_runner_with_an_accelerator_gets_its_variant_beside_the_other(

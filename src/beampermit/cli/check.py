@@ -42,10 +42,11 @@ def check(
 ) -> None:
     """Run interlocks on this repository and say which pass."""
     from beampermit.interlocks import runner
+    from beampermit.interlocks.families import select_interlocks
     from beampermit.project import Project
     from beampermit.verdicts.verdict import exit_code, write_verdicts
 
-    chosen = runner.select(names or [])
+    chosen = select_interlocks(names or [])
     if list_:
         _list(chosen, Format.JSON if json_ else format)
         return

@@ -35,10 +35,10 @@ def comment(
     """Write the report as a comment on its pull request, or bring the one that is there up to date."""
     from beampermit.commenting import Commenter
     from beampermit.github.client import Client
-    from beampermit.interlocks import runner
+    from beampermit.interlocks.families import load_interlocks
 
     client = Client.of_job("no comment can be written")
-    expected = {id: cls.title() for id, cls in runner.load().items()}
+    expected = {id: cls.title() for id, cls in load_interlocks().items()}
     publisher = Commenter(client, expected, title, author, via_cml=via is Via.CML)
     done = publisher.of_run(run) if run is not None else publisher.of_folder(folder, pull)
     line = f"{done.outcome}: {done.words or done.address}"

@@ -19,11 +19,12 @@ def check(project: Folder = Path(), base: Base = None, as_json: Json = False) ->
     """Run the interlocks on data. Exit code 1: data are wrong or missing; 4: the remote cannot be reached."""
     from beampermit.documents import verdicts as render
     from beampermit.interlocks import runner
+    from beampermit.interlocks.families import select_interlocks
     from beampermit.project import Project
     from beampermit.verdicts.verdict import Outcome, exit_code
 
     found = Project.find(project.resolve(), base)
-    verdicts = runner.check(found, runner.select(["DAT"]))
+    verdicts = runner.check(found, select_interlocks(["DAT"]))
     show(
         [verdict.model_dump(mode="json") for verdict in verdicts],
         lambda: console().print(render.table(verdicts)),

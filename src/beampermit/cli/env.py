@@ -233,11 +233,12 @@ def _interlocks(project: Path, base: str | None, ids: tuple[str, ...], as_json: 
 
     from beampermit.documents import verdicts as render
     from beampermit.interlocks import runner
+    from beampermit.interlocks.families import select_interlocks
     from beampermit.project import Project
     from beampermit.verdicts.evidence import LockChecks
     from beampermit.verdicts.verdict import exit_code
 
-    found = runner.check(Project(project.resolve(), base), runner.select(ids))
+    found = runner.check(Project(project.resolve(), base), select_interlocks(ids))
     if as_json:
         sys.stdout.write(render.as_json(found))
     else:

@@ -56,6 +56,7 @@ def assemble(
     """Make the permit for this commit; refused unless every interlock passes for exactly this commit and tree."""
     from beampermit.files import write_text
     from beampermit.interlocks import runner
+    from beampermit.interlocks.families import load_interlocks
     from beampermit.permit import assemble as permits
     from beampermit.project import Project
     from beampermit.registry.event import workflow_run
@@ -64,7 +65,7 @@ def assemble(
     permit = permits.assemble(
         found,
         permits.read_verdict_files(verdicts),
-        runner.load(),
+        load_interlocks(),
         workflow_run(),
         later=runner.put_off(found),
         software=software,

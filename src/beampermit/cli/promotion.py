@@ -32,7 +32,7 @@ def promote(
     from functools import partial
 
     from beampermit.environments.environment import environment_of
-    from beampermit.interlocks import runner
+    from beampermit.interlocks.families import load_interlocks
     from beampermit.permit import keys
     from beampermit.permit.envelope import read_envelope
     from beampermit.permit.public_keys import read_public_keys
@@ -43,7 +43,7 @@ def promote(
 
     found = Project.find(project.resolve())
     signed = read_envelope(permit, read_public_keys(key or found.path(keys.PUBLIC_IN_PROJECT)), now=datetime.now(UTC))
-    verify_interlocks(signed.statement, runner.load())
+    verify_interlocks(signed.statement, load_interlocks())
     test = partial(deploy, found, environment_of(found.root), signed.statement)
     with opened(found) as (ledger, registry, progress):
         moved = Promotion(found, ledger, registry, signed, test, progress, branch).run(reason)

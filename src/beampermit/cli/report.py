@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from beampermit.cli.output import Folder, Json, console, show
+from beampermit.errors import BadInput
 
 
 def report(
@@ -25,13 +26,13 @@ def report(
     from beampermit.documents import charts
     from beampermit.documents.report import FILE, gather
     from beampermit.files import write_bytes, write_text
-    from beampermit.interlocks import runner
+    from beampermit.interlocks.families import load_interlocks
     from beampermit.project import Project
 
     project = Project.find(where.resolve(), base)
     if base:
         _ = project.base  # a base that was asked for by name must be there
-    found = gather(project, verdicts, {id: cls.title() for id, cls in runner.load().items()})
+    found = gather(project, verdicts, {id: cls.title() for id, cls in load_interlocks().items()})
     images = charts.images(found.plots)
     texts = {
         FILE: found.json_text(),
@@ -45,7 +46,8 @@ def report(
     for name, image in files.items():
         write_bytes(out / name, image)
     if found.problems:
-        raise found.problems[0].error  # the report is written and shows it
+        problem = found.problems[0]  # the report is written and shows it
+        raise BadInput(problem.message, file=problem.file, line=problem.line, hint=problem.hint)
     paths = [str(out / name) for name in (*texts, *files)]
     show(
         {**found.summary(), "files": paths},

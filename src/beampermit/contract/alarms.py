@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from beampermit.contract import Contract
 from beampermit.contract.causes import Cause, causes
 from beampermit.contract.completeness import unwritten
-from beampermit.contract.load import line_of
+from beampermit.contract.load import FILE_NAME, line_of
 from beampermit.contract.service import Alarm
-from beampermit.errors import meant
+from beampermit.errors import Problem, meant
 
 ALARMS = ("operations", "alarms")
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Why an operator would be left alone, and the line, from 1, where it is fixed."""
-
-    line: int
-    why: str
 
 
 def guidance(contract: Contract, signal: str | None) -> tuple[Alarm, ...]:
@@ -47,7 +38,7 @@ def unanswered(contract: Contract) -> tuple[Cause, ...]:
 
 def problems(contract: Contract, text: str) -> tuple[Problem, ...]:
     """Every way in which the contract leaves an alarm without an answer; `text` is the contract's file."""
-    return tuple(Problem(line_of(text, (*ALARMS, *place)), why) for place, why in _problems(contract))
+    return tuple(Problem(why, FILE_NAME, line_of(text, (*ALARMS, *place))) for place, why in _problems(contract))
 
 
 def _problems(contract: Contract) -> Iterator[tuple[tuple[int | str, ...], str]]:

@@ -26,7 +26,7 @@ from beampermit.documents import rendering, standing
 from beampermit.documents.charts import Plots
 from beampermit.documents.markdown import Markdown, signed
 from beampermit.documents.page import page
-from beampermit.errors import BadInput
+from beampermit.errors import BadInput, Problem
 from beampermit.github.context import pull_request_head
 from beampermit.project import Project
 from beampermit.reading import first_fault, parse_json
@@ -105,25 +105,6 @@ TITLES = {
 }
 WHERE = Markdown("They stand in the summary of this run, and in `report.html` among its artifacts.")
 Commit = Annotated[str, Field(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]
-
-
-class Problem(Record):
-    """A file of the project that is there and cannot be accepted."""
-
-    message: str
-    file: str | None = None
-    line: int | None = None
-    hint: str = ""
-
-    @classmethod
-    def of(cls, error: BadInput) -> Problem:
-        """What an error says."""
-        return cls(message=error.message, file=error.file, line=error.line, hint=error.hint)
-
-    @property
-    def error(self) -> BadInput:
-        """The error that the command ends in."""
-        return BadInput(self.message, file=self.file, line=self.line, hint=self.hint)
 
 
 class Report(Record):
@@ -212,7 +193,7 @@ class Report(Record):
             "metrics": {row.metric.name: row.value for row in self.metrics},
             "data_changed": {split.split: list(split.changes) for split in self.changes},
             "gates_changed": [move.key for move in self.gates],
-            "problems": [str(problem.error) for problem in self.problems],
+            "problems": [str(problem) for problem in self.problems],
         }
 
     def _short(self, limit: int, where: Markdown, measure: Callable[[str], int]) -> Markdown:
@@ -327,7 +308,7 @@ def gather(project: Project, folder: Path, expected: Mapping[str, str]) -> Repor
             packages=problems.tried(lambda: packages(sides), ()),
             watched=tuple(path for path in sides.touched() if path.startswith(WATCHED)),
             plots=_drawn(project, contract, problems),
-            problems=tuple(map(Problem.of, problems.found)),
+            problems=tuple(error.problem for error in problems.found),
         )
     )
 

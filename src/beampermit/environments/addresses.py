@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
-from beampermit.environments.backend import Artifact, Lock, Package, Problem
+from beampermit.environments.backend import Artifact, Lock, Package
 from beampermit.environments.conda_lock.lockfile import platforms as locked_platforms
 from beampermit.environments.platforms import SUBDIRS, TAGS, fits, world_of
 from beampermit.environments.uv.lockfile import own_package
 from beampermit.environments.uv.solution import meant
 from beampermit.environments.uv.specification import known
+from beampermit.errors import Problem
 
 
 def untrusted(lock: Lock, allowed: tuple[str, ...] | None, before: Lock | None = None) -> Iterator[Problem]:

@@ -7,16 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from beampermit.errors import Problem
 from beampermit.progress import Progress
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something wrong with a lock or an environment, and where it stands: `line` from 1 in `file`."""
-
-    message: str
-    file: str
-    line: int | None = None
 
 
 @dataclass(frozen=True)

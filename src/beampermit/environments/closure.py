@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from beampermit.environments.backend import Edge, Lock, Package, Problem
+from beampermit.environments.backend import Edge, Lock, Package
+from beampermit.errors import Problem
 
 
 def loose_ends(lock: Lock, roots: Iterable[Edge]) -> Iterator[Problem]:

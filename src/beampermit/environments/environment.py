@@ -14,8 +14,8 @@ from typing import NoReturn
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from beampermit.environments.backend import Lock, Problem
-from beampermit.errors import BadInput, Outside
+from beampermit.environments.backend import Lock
+from beampermit.errors import BadInput, Outside, Problem
 from beampermit.processes import Finished, run
 
 VARIABLE = "BEAMPERMIT_ENVIRONMENT"

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from beampermit.cache import cache_folder
 from beampermit.digest import digest_bytes
-from beampermit.environments.backend import Backend, Lock, Problem
+from beampermit.environments.backend import Backend, Lock
 from beampermit.environments.conda_lock import install as conda
 from beampermit.environments.environment import STAMP, VARIABLE, Environment, stamp_of
 from beampermit.environments.installed import describe, distributions, site_packages, strays
-from beampermit.errors import BadInput, Failed, Outside
+from beampermit.errors import BadInput, Failed, Outside, Problem
 from beampermit.files import write_text
 from beampermit.progress import Progress
 

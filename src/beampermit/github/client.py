@@ -1,4 +1,4 @@
-"""GitHub's REST API: patient where asking again is safe, bounded always, and silent about its token."""
+"""GitHub's REST API: safe requests are retried, time and size are limited, the token is never shown."""
 
 from __future__ import annotations
 
@@ -17,68 +17,7 @@ from beampermit.errors import BadInput, Outside
 from beampermit.reading import first_fault, parse_json
 
 LONGEST = 60.0
-"""Seconds: who asks us to wait longer than this is not waited for."""
-
-
-@dataclass(frozen=True)
-class Reply:
-    """An answer of GitHub's to `method` of an address: what httpx has of it, and its bytes."""
-
-    method: str
-    address: str
-    found: Any
-    content: bytes
-
-    @property
-    def status(self) -> int:
-        """HTTP's."""
-        return self.found.status_code
-
-    @property
-    def links(self) -> Mapping[str, Mapping[str, str]]:
-        """The addresses that it leads on to, such as `next`."""
-        return self.found.links
-
-    def json(self) -> Any:
-        """The answer as JSON. Raises `Outside` for anything else."""
-        try:
-            return parse_json(self.content, "answer")
-        except BadInput as error:
-            raise Outside(f"GitHub's answer to {self.method} {path_of(self.address)} is {error.message}") from None
-
-    @property
-    def why(self) -> str:
-        """A line about a refusal, with GitHub's own words where it has some."""
-        try:
-            body = self.json()
-        except Outside:
-            body = None
-        said = body.get("message", "") if isinstance(body, Mapping) else ""
-        words = "".join(character if character.isprintable() else " " for character in str(said))
-        return (
-            f"GitHub answers {self.method} {path_of(self.address)} with {self.status} {' '.join(words.split())[:200]}"
-        )
-
-    @property
-    def wait(self) -> float | None:
-        """Seconds to rest before asking again, where a limit is what refused; None where it is not."""
-        headers = self.found.headers
-        if self.status not in (403, 429):
-            return None
-        after = headers.get("retry-after", "")
-        if after.isdecimal():
-            return float(after)
-        reset = headers.get("x-ratelimit-reset", "")
-        if headers.get("x-ratelimit-remaining") == "0" and reset.isdecimal():
-            return max(0.0, float(reset) - time.time()) + 1
-        return LONGEST if self.status == 429 or b"secondary rate limit" in self.content else None
-
-
-def path_of(address: str) -> str:
-    """What an error shows of an address: no host, and nothing that was asked."""
-    return urlsplit(address).path
-
-
+"""Seconds: a longer wait that GitHub asks for ends the request."""
 API = "https://api.github.com"
 VERSION = "2022-11-28"
 TIMEOUT = 30.0
@@ -86,11 +25,11 @@ TIMEOUT = 30.0
 TRIES = 5
 A_PAGE = 100
 LARGEST = 64 * 2**20
-"""Bytes of one answer: a hundred comments as long as comments can be."""
+"""Bytes of one answer: a hundred comments of the maximum length fit."""
 
 
 class Refused(Outside):
-    """GitHub answered, and did not do it. `status` is HTTP's."""
+    """GitHub answered with an error. `status` is the HTTP status."""
 
     def __init__(self, message: str, status: int, hint: str = ""):
         super().__init__(message, hint=hint)
@@ -98,15 +37,15 @@ class Refused(Outside):
 
 
 class Limited(Refused):
-    """GitHub did not look at it: too much was asked in too short a time."""
+    """A rate limit refused the request; GitHub did nothing."""
 
 
 class Unsure(Outside):
-    """A request that must not be made twice was sent, and nobody knows whether it was done: look, then decide."""
+    """A request that must not be repeated got no clear answer: it may have been carried out. Check before repeating."""
 
 
 class _Again(Exception):
-    """Not this time; `wait` is in seconds where GitHub named it."""
+    """To be retried; `wait` is the number of seconds that GitHub asks for."""
 
     def __init__(self, error: Outside, wait: float | None = None):
         super().__init__(str(error))
@@ -115,9 +54,9 @@ class _Again(Exception):
 
 @dataclass(frozen=True)
 class Client:
-    """One repository, `OWNER/NAME`, on the GitHub whose API is at `api`, with `token`, or as a stranger without.
+    """One repository, `OWNER/NAME`, on the GitHub whose API is at `api`; `token` is empty for anonymous requests.
 
-    Every path begins behind `/repos/OWNER/NAME`. All that can fail raises `Refused`, `Unsure` or another `Outside`.
+    Paths are relative to `/repos/OWNER/NAME`. Methods raise `Refused`, `Unsure` or another `Outside`.
     """
 
     repository: str
@@ -127,62 +66,64 @@ class Client:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[!-~]*", self.token):  # a header that cannot be sent would be shown in the error
-            raise BadInput("GITHUB_TOKEN holds something that no token can hold", hint="look for a space or a newline")
+            raise BadInput(
+                "GITHUB_TOKEN contains a character that no token has",
+                hint="remove the space or newline from GITHUB_TOKEN",
+            )
         if not _is_web(self.api):
-            raise BadInput(f"GITHUB_API_URL is no web address: {self.api!r}", hint=f"export GITHUB_API_URL={API}")
+            raise BadInput(
+                f"GITHUB_API_URL is not an http or https URL: {self.api!r}", hint=f"export GITHUB_API_URL={API}"
+            )
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", self.repository, re.ASCII):
             raise BadInput(
                 f"GITHUB_REPOSITORY is not OWNER/NAME: {self.repository!r}", hint="export GITHUB_REPOSITORY=OWNER/NAME"
             )
 
     @classmethod
-    def of_job(cls, purpose: str = "GitHub cannot be asked") -> Client:
-        """The repository of the workflow that runs this. Raises `BadInput` outside of one."""
-        found = {name: os.environ.get(name, "") for name in ("GITHUB_REPOSITORY", "GITHUB_TOKEN")}
-        for name, value in found.items():
+    def of_job(cls, purpose: str = "GitHub cannot be reached") -> Client:
+        """The repository of the workflow that runs this. Raises `BadInput` where a variable of the job is not set."""
+        values = {name: os.environ.get(name, "") for name in ("GITHUB_REPOSITORY", "GITHUB_TOKEN")}
+        for name, value in values.items():
             if not value:
-                raise BadInput(f"{name} is not set: {purpose}", hint=f"export {name}, as a workflow's job has it")
-        return cls(*found.values(), api=(os.environ.get("GITHUB_API_URL") or API).rstrip("/"))
+                raise BadInput(f"{name} is not set: {purpose}", hint=f"export {name}=...")
+        return cls(*values.values(), api=(os.environ.get("GITHUB_API_URL") or API).rstrip("/"))
 
     def get(self, path: str, **query: str | int) -> Any:
-        """What is there."""
         return self._send("GET", self._address(path), params=query).json()
 
     def pages(self, path: str, key: str = "", **query: str | int) -> Iterator[Any]:
-        """Everything in a list, over all its pages; `key` is where the list stands in an answer that is no list."""
+        """All items of a list, over all pages; `key` names the list where the answer is an object."""
         for page in self.by_page(path, key, **query):
             yield from page
 
     def by_page(self, path: str, key: str = "", **query: str | int) -> Iterator[list[Any]]:
-        """A list, page by page: who has found what it looks for asks for no more."""
-        address, asked = self._address(path), {"per_page": A_PAGE, **query}
+        """A list, page by page; later pages are only requested when they are used."""
+        address, params = self._address(path), {"per_page": A_PAGE, **query}
         seen = set[str]()
         while address:
             seen.add(address)
-            reply = self._send("GET", address, params=asked)
+            reply = self._send("GET", address, params=params)
             body = reply.json()
             rows = body.get(key) if key and isinstance(body, Mapping) else body
             if not isinstance(rows, list):
-                raise Outside(f"{self._named('GET', path)} is no list")
+                raise Outside(f"{self._named('GET', path)} is not a list")
             yield rows
-            address, asked = reply.links.get("next", {}).get("url", ""), None  # which says it all
-            if address and (not self._ours(address) or address in seen):
-                raise Outside(f"{self._named('GET', path)} has a next page where none can be")
+            address, params = reply.links.get("next", {}).get("url", ""), None  # the URL has the query
+            if address and (not self._is_api(address) or address in seen):
+                raise Outside(f"{self._named('GET', path)} names a next page on another host, or one read before")
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Make something. Raises `Unsure` where it may have been made although no answer came."""
+        """Create something. Raises `Unsure` where it may have been created although no answer came."""
         return self._send("POST", self._address(path), json=body).json()
 
     def patch(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Change something to what `body` says, which is the same however often it is said."""
         return self._send("PATCH", self._address(path), json=body).json()
 
     def put(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Set something."""
         return self._send("PUT", self._address(path), json=body).json()
 
     def delete(self, path: str) -> None:
-        """Remove something; that it is gone already is as good."""
+        """It is no error when it does not exist."""
         try:
             self._send("DELETE", self._address(path))
         except Refused as refused:
@@ -190,30 +131,30 @@ class Client:
                 raise
 
     def download(self, path: str, limit: int) -> bytes:
-        """At most `limit` bytes, from wherever GitHub keeps them; its token is shown to nobody but GitHub."""
+        """At most `limit` bytes, also from a storage that GitHub redirects to; only GitHub gets the token."""
         return self._send("GET", self._address(path), limit=limit).content
 
     def upload(self, address: str, content: bytes, kind: str = "application/octet-stream", **query: str) -> Any:
-        """Post bytes to an address that GitHub gave: a release's `upload_url`."""
+        """Post bytes to a URL that GitHub gave: the `upload_url` of a release."""
         address = address.partition("{")[0]
-        there, here = (urlsplit(one).netloc for one in (address, self.api))
-        if not self._ours(address) and there.removeprefix("uploads.") != here.removeprefix("api."):
-            raise Outside(f"GitHub wants an upload at {there!r}, which is not GitHub's")
+        host, api = (urlsplit(url).netloc for url in (address, self.api))
+        if not self._is_api(address) and host.removeprefix("uploads.") != api.removeprefix("api."):
+            raise Outside(f"GitHub names {host!r} for the upload, which is not a host of this GitHub")
         return self._send("POST", address, params=query, content=content, headers={"Content-Type": kind}).json()
 
     def _address(self, path: str) -> str:
         return f"{self.api}/repos/{self.repository}{path}"
 
-    def _ours(self, address: str) -> bool:
-        there, here = urlsplit(address), urlsplit(self.api)
-        return (there.scheme, there.netloc) == (here.scheme, here.netloc)
+    def _is_api(self, address: str) -> bool:
+        url, api = urlsplit(address), urlsplit(self.api)
+        return (url.scheme, url.netloc) == (api.scheme, api.netloc)
 
     def _named(self, method: str, path: str) -> str:
-        return f"what GitHub answers to {method} /repos/{self.repository}{path}"
+        return f"GitHub's answer to {method} /repos/{self.repository}{path}"
 
     @cached_property
     def _http(self) -> Any:
-        """Connections that are used again: making them ready costs more than asking."""
+        """Kept open: connecting costs more than a request."""
         import httpx
 
         return httpx.Client(timeout=TIMEOUT, max_redirects=5)
@@ -223,9 +164,9 @@ class Client:
         from tenacity import wait_random_exponential as exponential
 
         def wait(state: RetryCallState) -> float:
-            why = state.outcome.exception() if state.outcome else None
-            named = why.wait if isinstance(why, _Again) else None
-            return exponential(multiplier=0.5, max=10)(state) if named is None else named
+            error = state.outcome.exception() if state.outcome else None
+            seconds = error.wait if isinstance(error, _Again) else None
+            return exponential(multiplier=0.5, max=10)(state) if seconds is None else seconds
 
         retrying = Retrying(
             stop=stop_after_attempt(TRIES),
@@ -248,49 +189,109 @@ class Client:
             "X-GitHub-Api-Version": VERSION,
             **more.pop("headers", {}),
         }
-        # A redirect to another host loses the token in httpx; one that would turn a POST into a GET is not followed.
+        # httpx drops the token on a redirect to another host. A redirect would turn a POST into a GET.
         follow = method == "GET"
         try:
-            with self._http.stream(method, address, headers=headers, follow_redirects=follow, **more) as found:
-                content = _read(found, limit)
+            with self._http.stream(method, address, headers=headers, follow_redirects=follow, **more) as response:
+                content = _read(response, limit)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            raise _Again(self._silent(error)) from None  # never sent: safe for every method
+            raise _Again(self._unreachable(error)) from None  # never sent: safe for every method
         except httpx.TransportError as error:
             if method == "POST":
                 raise Unsure(
-                    f"no answer came from {self.api} to {method} {path_of(address)}: {_one_line(error)}"
+                    f"no answer from {self.api} to {method} {path_of(address)}: {_one_line(error)}",
+                    hint="run the command again; it checks first what was done",
                 ) from None
-            raise _Again(self._silent(error)) from None
+            raise _Again(self._unreachable(error)) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Outside(f"GitHub cannot be asked at {self.api}: {_one_line(error)}") from None
-        return self._judged(Reply(method, address, found, content))
+            raise Outside(f"GitHub cannot be reached at {self.api}: {_one_line(error)}") from None
+        return self._checked(Reply(method, address, response, content))
 
-    def _judged(self, reply: Reply) -> Reply:
-        """The reply, if GitHub did what it was asked."""
-        if reply.found.is_success:
+    def _checked(self, reply: Reply) -> Reply:
+        if reply.response.is_success:
             return reply
         seconds = reply.wait
         if seconds is not None:
             if seconds > LONGEST:
-                raise Limited(f"{reply.why}; it wants {seconds:.0f} s of rest, more than is waited here", reply.status)
-            raise _Again(Limited(reply.why, reply.status), seconds)  # a limit refuses before anything is done
-        refused = Refused(reply.why, reply.status, _hint(reply.status))
+                raise Limited(
+                    f"{reply.refusal}; it asks to wait {seconds:.0f} s, more than the limit of {LONGEST:.0f} s",
+                    reply.status,
+                    hint=f"run the command again in {seconds:.0f} s",
+                )
+            raise _Again(Limited(reply.refusal, reply.status), seconds)  # nothing was done
+        refused = Refused(reply.refusal, reply.status, _hint(reply.status))
         if reply.status >= 500:
             if reply.method == "POST":
-                raise Unsure(reply.why)
+                raise Unsure(reply.refusal, hint=refused.hint)
             raise _Again(refused)
         raise refused
 
-    def _silent(self, error: Exception) -> Outside:
+    def _unreachable(self, error: Exception) -> Outside:
         return Outside(
             f"GitHub cannot be reached at {self.api}: {_one_line(error)}",
-            hint="run it again; GITHUB_API_URL names the API",
+            hint="run the command again; GITHUB_API_URL names the API of a GitHub other than github.com",
         )
 
 
-def _read(found: Any, limit: int) -> bytes:
+@dataclass(frozen=True)
+class Reply:
+    """GitHub's answer to a request: the httpx response, and its bytes."""
+
+    method: str
+    address: str
+    response: Any
+    content: bytes
+
+    @property
+    def status(self) -> int:
+        return self.response.status_code
+
+    @property
+    def links(self) -> Mapping[str, Mapping[str, str]]:
+        """URLs of other pages, such as `next`."""
+        return self.response.links
+
+    def json(self) -> Any:
+        """Raises `Outside` where the content is not JSON."""
+        try:
+            return parse_json(self.content, "answer")
+        except BadInput as error:
+            raise Outside(f"GitHub's answer to {self.method} {path_of(self.address)} is {error.message}") from None
+
+    @property
+    def refusal(self) -> str:
+        """One line that says what was refused, with GitHub's own message where there is one."""
+        try:
+            body = self.json()
+        except Outside:
+            body = None
+        message = body.get("message", "") if isinstance(body, Mapping) else ""
+        line = "".join(character if character.isprintable() else " " for character in str(message))
+        return f"GitHub answers {self.method} {path_of(self.address)} with {self.status} {' '.join(line.split())[:200]}"
+
+    @property
+    def wait(self) -> float | None:
+        """Seconds until the next attempt where a rate limit refused the request; else None."""
+        headers = self.response.headers
+        if self.status not in (403, 429):
+            return None
+        after = headers.get("retry-after", "")
+        if after.isdecimal():
+            return float(after)
+        reset = headers.get("x-ratelimit-reset", "")
+        if headers.get("x-ratelimit-remaining") == "0" and reset.isdecimal():
+            return max(0.0, float(reset) - time.time()) + 1
+        return LONGEST if self.status == 429 or b"secondary rate limit" in self.content else None
+
+
+def path_of(address: str) -> str:
+    """What an error shows of a URL: no host and no query."""
+    return urlsplit(address).path
+
+
+def _read(response: Any, limit: int) -> bytes:
     content = bytearray()
-    for block in found.iter_bytes():
+    for block in response.iter_bytes():
         content += block
         if len(content) > limit:
             raise Outside(f"GitHub's answer is longer than the {limit} bytes allowed here")
@@ -300,16 +301,16 @@ def _read(found: Any, limit: int) -> bytes:
 def _is_web(address: str) -> bool:
     try:
         return urlsplit(address).scheme in ("http", "https")
-    except ValueError:  # an address of IPv6 without its end
+    except ValueError:  # an IPv6 address without its bracket
         return False
 
 
 def _hint(status: int) -> str:
     if status == 401:
-        return "GITHUB_TOKEN is refused: give one that is valid"
+        return "GITHUB_TOKEN is not valid: export one that is"
     if status == 403:
-        return "the job's `permissions:` or the token's rights lack what this needs"
-    return "run the same command again; githubstatus.com says how GitHub is" if status >= 500 else ""
+        return "add the missing permission to the job's `permissions:` or to the token"
+    return "run the same command again; githubstatus.com shows outages" if status >= 500 else ""
 
 
 def _one_line(error: Exception) -> str:
@@ -317,19 +318,17 @@ def _one_line(error: Exception) -> str:
 
 
 class Answer(BaseModel):
-    """A part of an answer: types are strict, what is not read here may be anything."""
+    """Part of an answer: types are strict, unknown keys are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
 
 class Author(Answer):
-    """Who wrote something."""
-
     login: str
 
 
 class Comment(Answer):
-    """A comment below a pull request; its author is None where the account is gone."""
+    """A comment on a pull request; `user` is None where the account was deleted."""
 
     id: int
     body: str = ""
@@ -338,13 +337,13 @@ class Comment(Answer):
 
 
 class Repository(Answer):
-    """A repository, `OWNER/NAME`."""
+    """`full_name` is `OWNER/NAME`."""
 
     full_name: str
 
 
 class Head(Answer):
-    """A branch and the commit it is on; the repository is None where it was deleted."""
+    """Branch and commit; the repository is None where it was deleted."""
 
     sha: str
     ref: str
@@ -352,7 +351,7 @@ class Head(Answer):
 
 
 class Pull(Answer):
-    """A pull request. `state` is open or closed; a locked one takes no comments."""
+    """`state` is open or closed; a locked pull request takes no comments."""
 
     number: int
     state: str
@@ -361,7 +360,7 @@ class Pull(Answer):
 
 
 class Run(Answer):
-    """A run of a workflow. `event` is what started it, `conclusion` how it ended: None while it runs."""
+    """A workflow run. `conclusion` is None while it runs."""
 
     id: int
     run_attempt: int
@@ -373,8 +372,6 @@ class Run(Answer):
 
 
 class Artifact(Answer):
-    """What a job of a run uploaded."""
-
     id: int
     name: str
     expired: bool
@@ -385,9 +382,9 @@ Kind = TypeVar("Kind", bound=Answer)
 
 
 def parse_answer(kind: type[Kind], value: Any) -> Kind:
-    """`value` as one of these. Raises `Outside` that names what is not as it should be."""
+    """Raises `Outside` with the first key that is wrong."""
     try:
         return kind.model_validate(value)
     except ValidationError as error:
         fault = first_fault(error, kind.__name__.lower())
-        raise Outside(f"GitHub's answer is not understood: {fault}") from None
+        raise Outside(f"GitHub's answer has an unknown format: {fault}") from None

@@ -1,4 +1,4 @@
-"""Whom to ask: the repository on GitHub that a work tree belongs to, with what token, and about which branch."""
+"""Which repository, branch, run and pull request this is about: from a workflow job's environment, else from origin."""
 
 from __future__ import annotations
 
@@ -10,56 +10,55 @@ from typing import Any
 
 from beampermit.errors import BadInput, Failed
 from beampermit.git import Git
-from beampermit.github.client import API, Client
+from beampermit.github.client import API, Client, Run, parse_answer
 from beampermit.reading import read_json
 
-_ADDRESS = re.compile(
+_REMOTE_URL = re.compile(
     r"(?:[a-z+]+://)?(?:[^@/]+@)?(?P<host>[\w.-]+)(?::\d+(?=/))?[:/](?P<name>[\w.-]+/[\w.-]+?)(?:\.git)?/?", re.ASCII
 )
 
 
 def find_token(environment: Mapping[str, str] = os.environ) -> str:
-    """The token that GitHub is asked with; nothing where there is none, which is enough for a public repository."""
+    """The token for GitHub; empty where there is none, which is enough to read a public repository."""
     return environment.get("GITHUB_TOKEN") or environment.get("GH_TOKEN") or ""
 
 
 def in_workflow(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether a workflow runs this."""
     return environment.get("GITHUB_ACTIONS") == "true"
 
 
 def find_client(git: Git, repository: str = "", environment: Mapping[str, str] = os.environ) -> Client | None:
-    """The client of `repository` (`OWNER/NAME`), else of the job's, else of origin's where that lies on a GitHub.
+    """The client for `repository` (`OWNER/NAME`), else for the job's repository, else for origin's on GitHub.
 
-    None where no GitHub is known. Another GitHub than github.com is named by `GITHUB_API_URL`, or by `GH_HOST`.
+    None where no GitHub is known. `GITHUB_API_URL` or `GH_HOST` names a GitHub other than github.com.
     """
     api = environment.get("GITHUB_API_URL", "").rstrip("/")
-    named = repository or environment.get("GITHUB_REPOSITORY", "")
-    if named:
-        return Client(named, find_token(environment), api or _api(environment.get("GH_HOST", "github.com")))
-    found = _ADDRESS.fullmatch(git.try_("remote", "get-url", "origin").out.strip())
-    if found is None:
+    name = repository or environment.get("GITHUB_REPOSITORY", "")
+    if name:
+        return Client(name, find_token(environment), api or _api_of(environment.get("GH_HOST", "github.com")))
+    remote = _REMOTE_URL.fullmatch(git.try_("remote", "get-url", "origin").out.strip())
+    if remote is None:
         return None
-    host = found["host"].lower()
-    known = host in ("github.com", environment.get("GH_HOST", "").lower()) or host.endswith(".ghe.com")
-    return Client(found["name"], find_token(environment), api or _api(host)) if known or api else None
+    host = remote["host"].lower()
+    is_github = host in ("github.com", environment.get("GH_HOST", "").lower()) or host.endswith(".ghe.com")
+    return Client(remote["name"], find_token(environment), api or _api_of(host)) if is_github or api else None
 
 
 def require_client(git: Git, repository: str = "", environment: Mapping[str, str] = os.environ) -> Client:
-    """The same. Raises `BadInput` where no GitHub is known."""
-    found = find_client(git, repository, environment)
-    if found is None:
+    """As `find_client`. Raises `BadInput` where no GitHub is known."""
+    client = find_client(git, repository, environment)
+    if client is None:
         raise BadInput(
-            "origin does not lie on a GitHub that is known",
-            hint="name it: --repository OWNER/NAME, and GITHUB_API_URL for another than github.com",
+            "the remote origin is not on a known GitHub, so the repository is unknown",
+            hint="give --repository OWNER/NAME; for a GitHub other than github.com also set GITHUB_API_URL",
         )
-    return found
+    return client
 
 
 def find_branch(git: Git, environment: Mapping[str, str] = os.environ) -> str:
-    """The branch that changes go to: the pull request's base, else the one that was pushed, else origin's main one.
+    """The branch that changes go to: the pull request's base, else the pushed branch, else origin's default branch.
 
-    Raises `Failed` in a workflow that runs on no branch.
+    Raises `Failed` in a workflow that does not run on a branch.
     """
     if base := environment.get("GITHUB_BASE_REF"):
         return base
@@ -67,23 +66,59 @@ def find_branch(git: Git, environment: Mapping[str, str] = os.environ) -> str:
         head = git.try_("symbolic-ref", "--short", "refs/remotes/origin/HEAD")
         return head.out.strip().removeprefix("origin/") if head.code == 0 else "main"
     queued = environment.get("GITHUB_EVENT_NAME") == "merge_group"
-    ref = _queued(environment) if queued else environment.get("GITHUB_REF", "")
+    ref = _merge_group_base(environment) if queued else environment.get("GITHUB_REF", "")
     if not ref.startswith("refs/heads/"):
-        raise Failed(f"{ref or 'a job without GITHUB_REF'} is no branch, so nothing protects it")
+        raise Failed(
+            f"this job runs on {ref or 'no ref (GITHUB_REF is not set)'}, not on a branch; only a branch has rules",
+            hint="run the workflow for a pull request or for a push to a branch",
+        )
     return ref.removeprefix("refs/heads/")
 
 
-def _queued(environment: Mapping[str, str]) -> str:
-    """The branch that a merge group is to be merged into."""
+def pull_request_head(environment: Mapping[str, str] = os.environ) -> str | None:
+    """The head commit of the pull request that this job runs for, not the merge commit it checked out; else None."""
+    if environment.get("GITHUB_EVENT_NAME") not in ("pull_request", "pull_request_target"):
+        return None
+    try:
+        head = read_json(Path(environment.get("GITHUB_EVENT_PATH", "")))["pull_request"]["head"]["sha"]
+    except (BadInput, KeyError, TypeError):
+        return None
+    return head if isinstance(head, str) and re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", head) else None
+
+
+def pull_request_number(environment: Mapping[str, str] = os.environ) -> int | None:
+    """The pull request that this job runs for; else None."""
+    number = _payload(environment).get("number")
+    return number if environment.get("GITHUB_EVENT_NAME") == "pull_request" and isinstance(number, int) else None
+
+
+def load_run(client: Client, number: int, environment: Mapping[str, str] = os.environ) -> Run:
+    """Workflow run `number`, without a request where the event that started this job describes it. Raises `Outside`."""
+    if environment.get("GITHUB_EVENT_NAME") == "workflow_run":
+        run = _payload(environment).get("workflow_run")
+        if isinstance(run, Mapping) and run.get("id") == number:
+            return parse_answer(Run, run)
+    return parse_answer(Run, client.get(f"/actions/runs/{number}"))
+
+
+def _payload(environment: Mapping[str, str]) -> Mapping[str, object]:
+    try:
+        payload = read_json(Path(environment.get("GITHUB_EVENT_PATH", "")))
+    except BadInput:
+        return {}
+    return payload if isinstance(payload, Mapping) else {}
+
+
+def _merge_group_base(environment: Mapping[str, str]) -> str:
     file = Path(environment.get("GITHUB_EVENT_PATH", ""))
     event: Any = read_json(file)
     try:
         return str(event["merge_group"]["base_ref"])
     except (KeyError, TypeError):
-        raise BadInput("this event of a merge group names no base_ref", file=file) from None
+        raise BadInput("the event of the merge group has no merge_group.base_ref", file=file) from None
 
 
-def _api(host: str) -> str:
+def _api_of(host: str) -> str:
     if host == "github.com":
         return API
     return f"https://api.{host}" if host.endswith(".ghe.com") else f"https://{host}/api/v3"

@@ -1,47 +1,47 @@
-"""A ruleset as a file in git: what GitHub is to enforce on a branch, checked before anybody sends it."""
+"""Rulesets: files in git that say what GitHub enforces on a branch, and how they are applied on GitHub."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import unified_diff
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, ValidationError
 
-from beampermit.errors import BadInput
+from beampermit.errors import BadInput, Outside
+from beampermit.github.client import Client, Refused, Unsure
 from beampermit.reading import first_fault, parse_json, read_json
 from beampermit.record import Record
 
 FOLDER = ".github/rulesets"
 MAIN = f"{FOLDER}/main.json"
 GITHUB_ACTIONS = 15368
-"""Id of the app that workflows report as: a required check pinned to it can be reported by nobody else."""
+"""Id of the GitHub Actions app. A required check pinned to it cannot be reported by any other app or user."""
+ADMINISTRATOR = "a token of a repository administrator (fine-grained: the permission Administration, write)"
 
 
 class BypassActor(Record):
-    """Who need not keep to the rules."""
-
     actor_type: Literal["Integration", "OrganizationAdmin", "RepositoryRole", "Team", "DeployKey", "User"]
     actor_id: int | None = None
     bypass_mode: Literal["always", "pull_request", "exempt"] = "always"
 
 
 class RefName(Record):
-    """Which branches: patterns of `refs/heads/...`, `~DEFAULT_BRANCH` or `~ALL`."""
+    """Branches: patterns of `refs/heads/...`, `~DEFAULT_BRANCH` or `~ALL`."""
 
     include: tuple[str, ...]
     exclude: tuple[str, ...] = ()
 
 
 class Conditions(Record):
-    """Where the rules hold."""
-
     ref_name: RefName
 
 
 class PullRequest(Record):
-    """How a pull request is reviewed."""
-
     required_approving_review_count: int = Field(ge=0, le=10)
     dismiss_stale_reviews_on_push: bool
     require_code_owner_review: bool
@@ -51,22 +51,20 @@ class PullRequest(Record):
 
 
 class Check(Record):
-    """One check that must be green; `integration_id` is the app that must have said so."""
+    """`integration_id` is the app that must report the check."""
 
     context: str = Field(min_length=1)
     integration_id: int | None = None
 
 
 class StatusChecks(Record):
-    """Which checks must be green."""
-
     strict_required_status_checks_policy: bool
     required_status_checks: tuple[Check, ...] = Field(min_length=1)
     do_not_enforce_on_create: bool = False
 
 
 class MergeQueue(Record):
-    """How pull requests queue up; times in minutes."""
+    """Times are in minutes."""
 
     merge_method: Literal["MERGE", "SQUASH", "REBASE"]
     grouping_strategy: Literal["ALLGREEN", "HEADGREEN"]
@@ -78,28 +76,22 @@ class MergeQueue(Record):
 
 
 class PullRequestRule(Record):
-    """Changes come by pull request."""
-
     type: Literal["pull_request"]
     parameters: PullRequest
 
 
 class StatusChecksRule(Record):
-    """Checks are green."""
-
     type: Literal["required_status_checks"]
     parameters: StatusChecks
 
 
 class MergeQueueRule(Record):
-    """Changes come through the queue."""
-
     type: Literal["merge_queue"]
     parameters: MergeQueue
 
 
 class OtherRule(Record):
-    """A rule that is handed on as it is written; GitHub judges it."""
+    """A rule that is passed on as written; GitHub validates it."""
 
     type: str = Field(pattern=r"^[a-z_]+$")
     parameters: dict[str, Any] = Field(default_factory=dict)
@@ -123,7 +115,7 @@ Rule = Annotated[
 
 
 class Ruleset(Record):
-    """The whole file, in GitHub's own words."""
+    """The file, with GitHub's own keys."""
 
     name: str = Field(min_length=1)
     target: Literal["branch"]
@@ -134,34 +126,130 @@ class Ruleset(Record):
 
     @property
     def body(self) -> dict[str, Any]:
-        """What GitHub is sent: what the file says, no more."""
+        """What is sent to GitHub: the keys of the file, without defaults."""
         return self.model_dump(mode="json", exclude_unset=True)
 
     def covers(self, branch: str, default_branch: str) -> bool:
-        """Whether its rules hold on a branch."""
-
-        def named(patterns: tuple[str, ...]) -> bool:
+        def matches(patterns: tuple[str, ...]) -> bool:
             default = "~DEFAULT_BRANCH" in patterns and branch == default_branch
-            return default or "~ALL" in patterns or any(fnmatchcase(f"refs/heads/{branch}", one) for one in patterns)
+            return (
+                default
+                or "~ALL" in patterns
+                or any(fnmatchcase(f"refs/heads/{branch}", pattern) for pattern in patterns)
+            )
 
         names = self.conditions.ref_name
-        return named(names.include) and not named(names.exclude)
+        return matches(names.include) and not matches(names.exclude)
 
 
 def read_ruleset(path: Path) -> Ruleset:
-    """Read a ruleset's file. Raises `BadInput` that names the file and the key."""
+    """Raises `BadInput` with file and key."""
     if not path.is_file():
-        raise BadInput("the file is missing", file=path, hint="beampermit init adds ours; --file names another")
-    return _ruleset(read_json(path), path)
+        raise BadInput("this ruleset does not exist", file=path, hint="beampermit init adds one; --file names another")
+    return _validate(read_json(path), path)
 
 
 def parse_ruleset(text: str, name: str) -> Ruleset:
-    """Read a ruleset's text; `name` is what errors call it. Raises `BadInput`."""
-    return _ruleset(parse_json(text.encode(), name), name)
+    """`name` is the file that errors name. Raises `BadInput`."""
+    return _validate(parse_json(text.encode(), name), name)
 
 
-def _ruleset(content: Any, name: Path | str) -> Ruleset:
+@dataclass(frozen=True)
+class Applied:
+    """What was done, or with `dry_run` would be; `difference` is a unified diff from GitHub's ruleset to the file."""
+
+    done: Literal["created", "updated", "unchanged"]
+    name: str
+    difference: str
+
+
+def apply_ruleset(client: Client, ruleset: Ruleset, *, dry_run: bool = False) -> Applied:
+    """Create the ruleset on GitHub, or update the one of the same name where it differs.
+
+    Raises `BadInput` for a token without the permission or a ruleset that GitHub refuses; `Outside`.
+    """
+    try:
+        return _apply(client, ruleset, dry_run)
+    except Refused as refused:
+        if refused.status in (401, 403, 404):
+            raise BadInput(
+                f"{refused}; this needs {ADMINISTRATOR}", hint="export GITHUB_TOKEN=..., then run the command again"
+            ) from None
+        if refused.status == 422:
+            raise BadInput(f"GitHub does not accept ruleset {ruleset.name!r}: {refused}") from None
+        raise
+
+
+def _apply(client: Client, ruleset: Ruleset, dry_run: bool) -> Applied:
+    current = _find(client, ruleset.name)
+    difference = _difference(ruleset, current)
+    if current is None:
+        if not dry_run:
+            _create(client, ruleset)
+        return Applied("created", ruleset.name, difference)
+    if not difference:
+        return Applied("unchanged", ruleset.name, "")
+    if not dry_run:
+        client.put(f"/rulesets/{current['id']}", ruleset.body)
+    return Applied("updated", ruleset.name, difference)
+
+
+def _create(client: Client, ruleset: Ruleset) -> None:
+    try:
+        client.post("/rulesets", ruleset.body)
+    except Unsure:
+        # The reply was lost; the ruleset may have been created all the same.
+        if _find(client, ruleset.name) is None:
+            raise
+
+
+def _find(client: Client, name: str) -> dict[str, Any] | None:
+    """The repository's own ruleset of that name (not the organization's), as GitHub has it."""
+    rows = client.pages("/rulesets", includes_parents="false")
+    ids = [row.get("id") for row in rows if isinstance(row, Mapping) and row.get("name") == name]
+    if not ids:
+        return None
+    ruleset = client.get(f"/rulesets/{ids[0]}")
+    if not isinstance(ruleset, dict) or type(ruleset.get("id")) is not int:
+        raise Outside(f"GitHub's answer about ruleset {name!r} has an unknown format")
+    return ruleset
+
+
+def _difference(ruleset: Ruleset, current: Mapping[str, Any] | None) -> str:
+    """Empty where GitHub has what the file says; keys that GitHub adds do not count."""
+    new = _sorted(ruleset.body)
+    old = _sorted(_only_keys_of(ruleset.body, current)) if current else {}
+    before, after = (json.dumps(body, indent=2, sort_keys=True).splitlines() for body in (old, new))
+    return "\n".join(unified_diff(before, after, "GitHub", "file", lineterm=""))
+
+
+def _only_keys_of(file: Any, current: Any) -> Any:
+    """`current` without the keys that `file` lacks. Lists keep all items, each compared with its match in the file."""
+    if isinstance(current, Mapping) and isinstance(file, Mapping):
+        return {key: _only_keys_of(file[key], current[key]) for key in file if key in current}
+    if isinstance(current, list) and isinstance(file, list):
+        matches = {_identity(item): item for item in file}
+        return [_only_keys_of(matches.get(_identity(item), item), item) for item in current]
+    return current
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _sorted(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return sorted((_sorted(item) for item in value), key=lambda item: json.dumps(_identity(item), sort_keys=True))
+    return value
+
+
+def _identity(item: Any) -> Any:
+    """What tells list items apart: the type of a rule, the context of a check, the id of an actor."""
+    if not isinstance(item, Mapping):
+        return item
+    return next((item[key] for key in ("type", "context", "actor_id", "actor_type") if item.get(key)), str(item))
+
+
+def _validate(content: Any, name: Path | str) -> Ruleset:
     try:
         return Ruleset.model_validate(content)
     except ValidationError as error:
-        raise BadInput(f"no ruleset: {first_fault(error)}", file=name) from None
+        raise BadInput(f"not a valid ruleset: {first_fault(error)}", file=name) from None

@@ -59,7 +59,7 @@ class DOC003(Interlock):
 
         found = problems(contract, project.path(FILE_NAME).read_text(encoding="utf-8"))
         if found:
-            words = [problem.why for problem in found]
+            words = [problem.message for problem in found]
             places = (Location(file=FILE_NAME, line=problem.line) for problem in found)
             return failed(several(words, SHOWN), *places, problems=words)
         answered = sum(len(alarm.raised_by) for alarm in contract.operations.alarms)

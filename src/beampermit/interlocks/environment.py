@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from beampermit.contract import FILE_NAME
 from beampermit.environments import Environment
 from beampermit.environments.addresses import uncovered, untrusted
-from beampermit.environments.backend import Backend, Lock, Problem, Specification
+from beampermit.environments.backend import Backend, Lock, Specification
 from beampermit.environments.choice import backend_of
 from beampermit.environments.environment import disagreeing, environment_of
-from beampermit.errors import BadInput, several
+from beampermit.errors import BadInput, Problem, several
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Absent, Finding, Interlock, failed, passed
 from beampermit.project import Project

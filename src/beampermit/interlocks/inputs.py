@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from beampermit.errors import BadInput, BeampermitError
+from beampermit.interlocks.families import load_interlocks
 from beampermit.interlocks.interlock import Absent
 
 Provider = Callable[..., Any]
@@ -57,9 +58,7 @@ class Inputs:
 def _provider(name: str) -> Provider:
     """The maker of an input; that of a family of which nothing was asked is not loaded yet."""
     if name not in PROVIDERS:
-        from beampermit.interlocks.runner import load
-
-        load()
+        load_interlocks()
     return PROVIDERS[name]
 
 

@@ -18,7 +18,7 @@ from beampermit.errors import BadInput, Failed, several
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Absent, Finding, Interlock, failed, faulty, passed
 from beampermit.models import SavedModel
-from beampermit.models.metrics import said
+from beampermit.models.metrics import format_number
 from beampermit.models.mlmodel import FILE_NAME as MLMODEL
 from beampermit.project import Project
 
@@ -53,7 +53,7 @@ class Examined:
 @provides
 def examined(project: Project, contract: Contract, environment: Environment, model: SavedModel) -> Examined:
     """The saved model, loaded and given all inputs of the evaluation once, for every interlock that judges it."""
-    from beampermit.models.probing import examine
+    from beampermit.models.scoring import describe_and_score
 
     inputs = project.path(contract.evaluation.inputs)
     if not inputs.is_file():
@@ -62,7 +62,7 @@ def examined(project: Project, contract: Contract, environment: Environment, mod
     scores = folder / "scores.parquet"
     try:
         columns = [signal.name for signal in contract.signals.inputs]
-        found = Examined(*examine(environment, model.folder, inputs, scores, columns), scores)
+        found = Examined(*describe_and_score(environment, model.folder, inputs, scores, columns), scores)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -109,13 +109,13 @@ class MDL002(Interlock):
     def check(self, project: Project, model: SavedModel) -> Finding:
         """A file of the saved model may run code when it is read, or is not what its name says. Save weights as
         safetensors or ONNX and the model as models-from-code (see `package.py`), then run `dvc repro package`."""
-        from beampermit.models.formats import problem
+        from beampermit.models.formats import find_problem
 
         paths = sorted(path for path in model.folder.rglob("*") if path.is_symlink() or not path.is_dir())
         found = {
             path.relative_to(project.root).as_posix(): words
             for path in paths
-            if (words := "is compiled code" if path.suffix == ".pyc" else problem(path))
+            if (words := "is compiled code" if path.suffix == ".pyc" else find_problem(path))
         }
         if unpickles := model.unpickles():
             found[f"{model.name}/{MLMODEL}"] = f"would run code that nobody reviewed: {unpickles}"
@@ -153,7 +153,7 @@ class MDL003(Interlock):
         low, high = next((span.low, span.high) for span in scored.columns.values())
         return passed(
             f"{scored.rows} rows of {contract.evaluation.inputs} gave {contract.signals.outputs[0].name} "
-            f"from {said(low)} to {said(high)}; wrong inputs are refused",
+            f"from {format_number(low)} to {format_number(high)}; wrong inputs are refused",
             **evidence,
         )
 
@@ -190,14 +190,14 @@ class MDL005(Interlock):
         training and saved with the model, that looks at one row at a time and keeps nothing; then run `dvc repro`.
         What training gave is `evaluation.scores` of `contract.yaml`: a Parquet file that the pipeline's evaluation
         writes, of the same columns as `{scores}`, and that the manifest lists."""
-        from beampermit.models.replay import replay
+        from beampermit.models.replay import compare_scores
 
         recorded = contract.evaluation.scores
         if recorded is None:
             return failed("evaluation.scores names no scores of training to compare with", CONTRACT)
         if not project.path(recorded).is_file():
             raise Absent(f"there are no {recorded} to compare with", hint="beampermit data pull")
-        found = replay(examined.scores, project.path(recorded), base_contract.evaluation.score_tolerance)
+        found = compare_scores(examined.scores, project.path(recorded), base_contract.evaluation.score_tolerance)
         evidence = found.model_dump(mode="json")
         if found.problem:
             return failed(f"{found.problem}, more than {found.tolerance:g} apart", recorded, **evidence)

@@ -8,7 +8,7 @@ from beampermit.errors import BadInput, several
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Finding, Interlock, failed, passed, skipped
 from beampermit.interlocks.model import Examined
-from beampermit.models.metrics import read_metrics, said
+from beampermit.models.metrics import format_number, read_metrics
 from beampermit.project import Project
 from beampermit.reproduction.reproduce import Reproduction
 from beampermit.verdicts.verdict import Location
@@ -20,7 +20,7 @@ TOLD = 3
 @provides
 def evaluated(project: Project, contract: Contract, environment: Environment, examined: Examined) -> dict[str, float]:
     """The metrics of the saved model as evaluation gives them now, outside the work tree."""
-    from beampermit.models.probing import evaluate
+    from beampermit.models.evaluation import evaluate
 
     return evaluate(environment, project.root, contract, examined.scores)
 
@@ -104,7 +104,7 @@ class REP003(Interlock):
             return failed(several(problems, TOLD), file, **evidence)
         largest = max(abs(committed[name] - evaluated[name]) for name in committed)
         return passed(
-            f"{len(committed)} metrics evaluated again differ by {said(largest)} at most, {tolerance:g} allowed",
+            f"{len(committed)} metrics evaluated again differ by {format_number(largest)} at most, {tolerance:g} allowed",
             **evidence,
         )
 
@@ -112,10 +112,10 @@ class REP003(Interlock):
 def _difference(name: str, committed: float | None, evaluated: float | None, tolerance: float) -> str:
     """How a metric differs by more than `tolerance`: absolute, and relative where the numbers are larger than one."""
     if committed is None:
-        return f"{name} is {said(evaluated or 0.0)} by evaluation and not committed"
+        return f"{name} is {format_number(evaluated or 0.0)} by evaluation and not committed"
     if evaluated is None:
-        return f"{name} is committed as {said(committed)} and evaluation does not give it"
+        return f"{name} is committed as {format_number(committed)} and evaluation does not give it"
     if abs(committed - evaluated) <= tolerance * max(1.0, abs(committed), abs(evaluated)):
         return ""
-    here, now = said(committed, evaluated), said(evaluated, committed)
+    here, now = format_number(committed, evaluated), format_number(evaluated, committed)
     return f"{name} is committed as {here} and evaluates to {now}, more than {tolerance:g} apart"

@@ -2,58 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import platform
 import time
 from collections.abc import Iterable
 from graphlib import TopologicalSorter
 
 from beampermit import __version__
-from beampermit.errors import BadInput, BeampermitError, Failed, of_the_machine
+from beampermit.errors import BeampermitError, Failed, of_the_machine
+from beampermit.interlocks.families import load_interlocks
 from beampermit.interlocks.inputs import Inputs
 from beampermit.interlocks.interlock import Absent, Finding, Interlock
 from beampermit.interlocks.reuse import Reuse
 from beampermit.progress import Progress, silent
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Location, Outcome, Verdict, VerdictFile, Where
-
-FAMILIES = {
-    "ENV": "environment",
-    "DAT": "data",
-    "TST": "tests",
-    "REP": "reproducibility",
-    "PRF": "performance",
-    "MDL": "model",
-    "DOC": "documents",
-    "GIT": "repository",
-}
-
-
-def load(families: Iterable[str] = tuple(FAMILIES)) -> dict[str, type[Interlock]]:
-    """Interlocks by id, in the order of their families; of `families` at least, such as `ENV`."""
-    for family in families:
-        importlib.import_module(f"beampermit.interlocks.{FAMILIES[family]}")
-    order = list(FAMILIES)
-    return dict(sorted(Interlock.known.items(), key=lambda item: (order.index(item[0][:3]), item[0])))
-
-
-def select(wanted: Iterable[str]) -> list[type[Interlock]]:
-    """The interlocks that families (`ENV` or `environment`) and ids name, all if none is named. Raises `BadInput`."""
-    names = {name: prefix for prefix, name in FAMILIES.items()}
-    words = {word: names.get(word.lower(), word.upper()) for word in wanted}
-    # One family alone starts twice as fast as all of them.
-    known = load({prefix[:3] for prefix in words.values()} & FAMILIES.keys() or FAMILIES)
-    chosen: dict[str, type[Interlock]] = {}
-    for word, prefix in words.items():
-        found = {id: cls for id, cls in known.items() if id == prefix or id[:3] == prefix}
-        if not found:
-            families = ", ".join(FAMILIES.values())
-            raise BadInput(
-                f"no interlock or family is called {word!r}; the families are {families}",
-                hint="beampermit check --list",
-            )
-        chosen |= found
-    return list((chosen or known).values())
 
 
 def check(
@@ -115,7 +77,7 @@ def verdict_file(project: Project, verdicts: Iterable[Verdict]) -> VerdictFile:
 def put_off(project: Project) -> list[str]:
     """Ids of the interlocks that the base branch's contract puts off until the release, of which this is none."""
     inputs = Inputs(project=project)
-    return [id for id, cls in load().items() if _put_off(cls, inputs)]
+    return [id for id, cls in load_interlocks().items() if _put_off(cls, inputs)]
 
 
 def _put_off(cls: type[Interlock], inputs: Inputs) -> Finding | None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from beampermit.contract import Contract
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed, Outside
+from beampermit.models.isolation import TIMEOUT, clean_variables, scratch_folder
 from beampermit.models.metrics import read_metrics
-from beampermit.models.surroundings import LONGEST, clean_variables, scratch_folder
 from beampermit.processes import Finished, run
 from beampermit.reading import read_json
 
@@ -38,7 +38,7 @@ def evaluate(environment: Environment, root: Path, contract: Contract, scores: P
             raise Failed(str(error), hint=error.hint) from None
 
 
-def weigh(
+def evaluate_weighted(
     environment: Environment, root: Path, inputs: str, command: Sequence[str], scores: Path, counts: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Make metrics of `scores` once for each row of `counts`, shape (times, rows), by a `weighted` command.
@@ -85,9 +85,9 @@ def _weighed(name: str, values: Any, times: int) -> np.ndarray:
 
 def _evaluation(environment: Environment, root: Path, command: list[str]) -> Finished:
     if command[0] in ("python", "python3"):
-        return environment.run(command[1:], project=root, env=clean_variables(), timeout=LONGEST)
+        return environment.run(command[1:], project=root, env=clean_variables(), timeout=TIMEOUT)
     try:
-        return run(command, cwd=root, env={**environment.variables(root), **clean_variables()}, timeout=LONGEST)
+        return run(command, cwd=root, env={**environment.variables(root), **clean_variables()}, timeout=TIMEOUT)
     except Outside as error:
         raise Failed(error.message, file="contract.yaml") from None
 

@@ -35,23 +35,23 @@ MAGIC = {
 }
 
 
-def problem(path: Path) -> str:
+def find_problem(path: Path) -> str:
     """Why a file may not be part of a saved model, in words that follow its name; empty when it may."""
     if path.is_symlink() or not path.is_file():
         return "is a link or a device, no plain file"
     read = NAMES.get(path.name) or SUFFIXES.get(path.suffix)
     if read is None:
-        what = kind(path)
+        what = identify(path)
         known = ", ".join(SUFFIXES)
         return f"is {what}; only {known} are allowed" if what else f"has a format other than {known}"
     wrong = read(path)
     if not wrong:
         return ""
-    what = kind(path)
+    what = identify(path)
     return f"is really {what}" if what else f"is no {path.suffix or path.name} file: {wrong}"
 
 
-def kind(path: Path) -> str:
+def identify(path: Path) -> str:
     """What a file that is not of an allowed format is, by its magic bytes; empty when they tell nothing."""
     with path.open("rb") as stream:
         head = stream.read(2**16)

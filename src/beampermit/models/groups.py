@@ -21,7 +21,7 @@ MOST = 500
 UNKNOWN = "(not in the device table)"
 
 
-def columns(table: Path, names: Sequence[str]) -> list[np.ndarray]:
+def read_columns(table: Path, names: Sequence[str]) -> list[np.ndarray]:
     """Columns of a Parquet table in the order of its rows, as text, shape (rows,) each. Raises `BadInput`."""
     import duckdb
     import numpy as np
@@ -35,7 +35,7 @@ def columns(table: Path, names: Sequence[str]) -> list[np.ndarray]:
     return [np.array([str(row[place]) for row in rows], dtype=str) for place in range(len(names))]
 
 
-def names_of(table: Path) -> list[str]:
+def column_names(table: Path) -> list[str]:
     """The columns of a Parquet table."""
     import duckdb
 
@@ -46,12 +46,12 @@ def names_of(table: Path) -> list[str]:
         raise BadInput(f"no Parquet table: {str(error).splitlines()[0]}", file=table.name) from None
 
 
-def dependent(table: Path, contract: Contract) -> list[str]:
+def dependent_columns(table: Path, contract: Contract) -> list[str]:
     """Columns that say which rows depend on each other: those that a split must not share, or else the key.
 
     Raises `Failed` where the table has none of them.
     """
-    names = names_of(table)
+    names = column_names(table)
     by = [name for name in contract.dataset.split.by if name in names]
     found = by or [name for name in contract.dataset.key if name in names]
     if not found:
@@ -60,10 +60,10 @@ def dependent(table: Path, contract: Contract) -> list[str]:
     return found
 
 
-def groups(project: Project, contract: Contract, by: str) -> np.ndarray:
+def row_groups(project: Project, contract: Contract, by: str) -> np.ndarray:
     """The group of each row, shape (rows,), text. Raises `Failed` for a column that is nowhere, or no group at all."""
     inputs = project.path(contract.evaluation.inputs)
-    found = columns(inputs, [by])[0] if by in names_of(inputs) else _of_devices(project, contract, inputs, by)
+    found = read_columns(inputs, [by])[0] if by in column_names(inputs) else _of_devices(project, contract, inputs, by)
     number = len(set(found.tolist()))
     if number > MOST:
         raise Failed(f"{by!r} has {number} values, and groups are {MOST} at most", file=FILE_NAME)
@@ -78,7 +78,7 @@ def _of_devices(project: Project, contract: Contract, inputs: Path, by: str) -> 
     if not rows or by not in rows[0]:
         where = f"{contract.evaluation.inputs} nor of {name}" if name else contract.evaluation.inputs
         raise Failed(f"{by!r}, which a gate of subgroups names, is no column of {where}", file=FILE_NAME)
-    shared = [column for column in names_of(inputs) if column in rows[0]]
+    shared = [column for column in column_names(inputs) if column in rows[0]]
     if not shared:
         raise Failed(f"{name} shares no column with {contract.evaluation.inputs}", file=name)
     group_of: dict[tuple[str, ...], str] = {}
@@ -86,5 +86,5 @@ def _of_devices(project: Project, contract: Contract, inputs: Path, by: str) -> 
         key = tuple(row[column] for column in shared)
         if group_of.setdefault(key, row[by]) != row[by]:
             raise Failed(f"{' '.join(key)} has two values of {by!r}", file=name)
-    keys = zip(*(column.tolist() for column in columns(inputs, shared)), strict=True)
+    keys = zip(*(column.tolist() for column in read_columns(inputs, shared)), strict=True)
     return np.array([group_of.get(key, UNKNOWN) for key in keys], dtype=str)

@@ -11,7 +11,7 @@ from typing import Any
 
 from beampermit.errors import BadInput
 
-LARGEST = 2**20
+LARGEST_FILE = 2**20
 INFINITE = sys.float_info.max
 """A model registry gives 1.797e308 back for +inf, so nothing that large is a number here."""
 
@@ -45,7 +45,7 @@ def line_of(text: str, key: str, *, last: bool = False) -> int | None:
     return text.count("\n", 0, found[-1 if last else 0]) + 1 if found else None
 
 
-def said(number: float, beside: float | None = None) -> str:
+def format_number(number: float, beside: float | None = None) -> str:
     """A number as reasons print it: four digits, or as many as tell it from the one it is printed `beside`."""
     digits = (4, 8, 17)
     if beside is None or beside == number:
@@ -60,8 +60,8 @@ class _Object(list[tuple[str, Any]]):
 def _text(path: Path, called: Path | str) -> str:
     if not path.is_file():
         raise BadInput("the file is missing", file=called, hint="dvc repro")
-    if path.stat().st_size > LARGEST:
-        raise BadInput(f"larger than the {LARGEST} bytes that metrics may have", file=called)
+    if path.stat().st_size > LARGEST_FILE:
+        raise BadInput(f"larger than the {LARGEST_FILE} bytes that metrics may have", file=called)
     try:
         text = path.read_bytes().decode()
     except UnicodeDecodeError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beampermit.errors import Failed
-from beampermit.models.asking import alone_beside
+from beampermit.models.scoring import single_row_scores
 from beampermit.record import Record
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 ROW, ROUND, TIME = "beampermit.row", "beampermit.round", "beampermit.milliseconds"
 
 
-class Apart(Record):
+class Difference(Record):
     """The two scores of one row that are furthest apart; None is no number."""
 
     output: str
@@ -43,11 +43,11 @@ class Replay(Record):
     rows: int
     alone: int
     tolerance: float
-    training: Apart
+    training: Difference
     """By the training's own code, and by the saved model."""
-    batch: Apart
+    batch: Difference
     """By the saved model in a batch, and alone."""
-    again: Apart
+    again: Difference
     """Alone, and alone after other rows than before."""
 
     @property
@@ -68,7 +68,7 @@ class Replay(Record):
         return ""
 
 
-def replay(scores: Path, recorded: Path, tolerance: float) -> Replay:
+def compare_scores(scores: Path, recorded: Path, tolerance: float) -> Replay:
     """Compare what `probe.score` wrote to `scores` with what training `recorded`, and with the same rows alone.
 
     Raises `Failed` where the tables are not of the same rows and outputs.
@@ -76,7 +76,7 @@ def replay(scores: Path, recorded: Path, tolerance: float) -> Replay:
     import numpy as np
 
     here, there = _read(scores), _read(recorded)
-    alone = _read(alone_beside(scores), f'"{ROUND}", "{ROW}"')
+    alone = _read(single_row_scores(scores), f'"{ROUND}", "{ROW}"')
     if here.keys() != there.keys():
         raise Failed(f"training gave {', '.join(there)}, and the saved model gives {', '.join(here)}", file=recorded)
     rows, recorded_rows = (len(next(iter(table.values()))) for table in (here, there))
@@ -97,18 +97,18 @@ def replay(scores: Path, recorded: Path, tolerance: float) -> Replay:
     )
 
 
-def _furthest(here: dict[str, np.ndarray], there: dict[str, np.ndarray], numbers: Sequence[int]) -> Apart:
+def _furthest(here: dict[str, np.ndarray], there: dict[str, np.ndarray], numbers: Sequence[int]) -> Difference:
     """Of two tables of the same rows, called `numbers`, the two scores that are furthest apart."""
     import numpy as np
 
-    found: list[Apart] = []
+    found: list[Difference] = []
     for name, values in here.items():
         others = there[name]
         one, other = np.isfinite(values), np.isfinite(others)
         size = np.where(one & other, np.abs(values - others), np.where(one | other, np.inf, 0.0))
         place = int(size.argmax())
         pair = (float(values[place]) if one[place] else None, float(others[place]) if other[place] else None)
-        found.append(Apart(output=name, row=numbers[place], here=pair[0], there=pair[1]))
+        found.append(Difference(output=name, row=numbers[place], here=pair[0], there=pair[1]))
     return max(found, key=lambda apart: apart.size)
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 SEED = 0
 TIMES = 1000
-FEWEST = 200
+FEWEST_TIMES = 200
 MOST_COUNTS = 200_000_000
 """Where a thousand times all rows are more, fewer resamples are drawn: each row of each takes two bytes."""
 TAIL = 0.05
@@ -21,7 +21,7 @@ DEFINED = 0.9
 """A metric that has a meaning in fewer of the resamples gives no interval."""
 
 
-def counts(groups: Sequence[np.ndarray], times: int | None = None, seed: int = SEED) -> np.ndarray:
+def draw_counts(groups: Sequence[np.ndarray], times: int | None = None, seed: int = SEED) -> np.ndarray:
     """How often each row counts, shape (times + 1, rows), uint16; the first time each row counts once.
 
     `groups` name for each row its group, by one column or several that cross, shape (rows,) each. Whole groups are
@@ -32,7 +32,7 @@ def counts(groups: Sequence[np.ndarray], times: int | None = None, seed: int = S
     import numpy as np
 
     rows = len(groups[0])
-    drawn = times or max(FEWEST, min(TIMES, MOST_COUNTS // max(rows, 1)))
+    drawn = times or max(FEWEST_TIMES, min(TIMES, MOST_COUNTS // max(rows, 1)))
     rng = np.random.default_rng(seed)
     found = np.ones((drawn + 1, rows), np.uint16)
     for column in groups:
@@ -44,11 +44,11 @@ def counts(groups: Sequence[np.ndarray], times: int | None = None, seed: int = S
 
 def interval(better: np.ndarray) -> Interval | None:
     """The interval of differences, shape (times + 1,), the first of all rows; None where too many have no meaning."""
-    found = reach(better)
+    found = quantile_range(better)
     return found and Interval(better=float(better[0]) + 0.0, low=found[0], high=found[1])
 
 
-def reach(values: np.ndarray) -> tuple[float, float] | None:
+def quantile_range(values: np.ndarray) -> tuple[float, float] | None:
     """From where to where values reach, shape (times + 1,), the first of all rows; None as for `interval`."""
     import numpy as np
 

@@ -1,10 +1,10 @@
-"""Loads and asks a saved model. Runs under the PROJECT's interpreter, in a process of its own: `python -P worker.py`.
+"""Loads and scores a saved model, under the PROJECT's interpreter in a process of its own: `python -P worker.py`.
 
-It imports nothing of Beampermit. What it found goes as JSON to the file `--report`; stdout and stderr belong to the
-model's own code, and nobody believes them.
+It imports nothing of Beampermit. The result goes as JSON to the file `--report`; stdout and stderr belong to the
+model's code and are not read.
 """
 
-# pandas and pyarrow are the project's, not ours.
+# pandas and pyarrow are installed in the project's environment only.
 # pyright: reportMissingImports=false
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-ROWS_AT_ONCE = 4096
-ROWS_ALONE, FEWEST_ALONE = 100, 5
+BATCH_ROWS = 4096
+MOST_SINGLE_ROWS, FEWEST_SINGLE_ROWS = 100, 5
 ROUNDS = 3
-SECONDS_A_ROUND = 1.0
+SECONDS_PER_ROUND = 1.0
 
 
 class Refused(Exception):
@@ -33,24 +33,24 @@ class Refused(Exception):
 
 
 def describe(options: argparse.Namespace) -> dict[str, Any]:
-    """What the model says that it takes and gives, what it gives for its own example, and which nonsense it accepts."""
+    """The signature, the outputs for the model's own example, and the wrong inputs that it accepts."""
     model = _load(options.model)
     signature = model.metadata.signature
     if signature is None or signature.inputs is None or signature.outputs is None:
-        raise Refused("the saved model states no signature of inputs and outputs")
+        raise Refused("the saved model has no signature of inputs and outputs")
     example = model.metadata.load_input_example(str(options.model))
     if example is None:
-        raise Refused("the saved model brings no input example")
+        raise Refused("the saved model has no input example")
     return {
         "inputs": [_field(field) for field in signature.inputs.inputs],
         "outputs": [_field(field) for field in signature.outputs.inputs],
         "example": {name: _range(values) for name, values in _outputs(model, model.predict(example)).items()},
-        "accepted": [words for words, nonsense in _nonsense(example) if _accepts(model, nonsense)],
+        "accepted": [name for name, inputs in _wrong_inputs(example) if _accepts(model, inputs)],
     }
 
 
 def score(options: argparse.Namespace) -> dict[str, Any]:
-    """Give the model every row of `--inputs` and write what it gives to `--out`; then some alone, to `--alone`."""
+    """Score every row of `--inputs` to `--out`, then some rows one at a time to `--single`."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -63,41 +63,40 @@ def score(options: argparse.Namespace) -> dict[str, Any]:
     start = time.perf_counter()
     parts: list[dict[str, np.ndarray]] = []
     sample: dict[int, Any] = {}
-    wanted = np.array(_spread(table.metadata.num_rows, ROWS_ALONE))
+    chosen = np.array(_spread(table.metadata.num_rows, MOST_SINGLE_ROWS))
     first = 0
-    for batch in table.iter_batches(ROWS_AT_ONCE, columns=options.columns):
-        given = _inputs(model, batch)
-        inside = wanted[(wanted >= first) & (wanted < first + batch.num_rows)].tolist()
-        sample |= {number: _inputs(model, batch.slice(number - first, 1)) for number in inside}
+    for batch in table.iter_batches(BATCH_ROWS, columns=options.columns):
+        inputs = _inputs(model, batch)
+        in_batch = chosen[(chosen >= first) & (chosen < first + batch.num_rows)].tolist()
+        sample |= {number: _inputs(model, batch.slice(number - first, 1)) for number in in_batch}
         first += batch.num_rows
-        found = _outputs(model, model.predict(given))
-        for name, values in found.items():
+        outputs = _outputs(model, model.predict(inputs))
+        for name, values in outputs.items():
             if values.shape != (batch.num_rows,):
                 raise Refused(f"{batch.num_rows} rows went in and {name!r} came out with shape {values.shape}")
-        parts.append(found)
+        parts.append(outputs)
     seconds = time.perf_counter() - start
     if not parts:
-        raise Refused(f"{options.inputs.name} has no row")
+        raise Refused(f"{options.inputs.name} has no rows")
     pq.write_table(pa.table(_columns(parts)), options.out)
-    rows = _alone(model, sample)
-    numbers, rounds, milliseconds = (np.array([row[place] for row in rows]) for place in range(3))
-    known = {"beampermit.row": numbers, "beampermit.round": rounds, "beampermit.milliseconds": milliseconds}
-    pq.write_table(pa.table({**known, **_columns([row[3] for row in rows])}), options.alone)
-    # The best of the rounds: what another process on this machine did at that moment is not the model's.
-    best = [milliseconds[numbers == number].min() for number in np.unique(numbers)]
+    rows = _score_single_rows(model, sample)
+    numbers, rounds, milliseconds = (np.array([row[index] for row in rows]) for index in range(3))
+    keys = {"beampermit.row": numbers, "beampermit.round": rounds, "beampermit.milliseconds": milliseconds}
+    pq.write_table(pa.table({**keys, **_columns([row[3] for row in rows])}), options.single)
+    # The fastest of the rounds: what other processes on this machine slow down is not the model's.
+    fastest = [milliseconds[numbers == number].min() for number in np.unique(numbers)]
     return {
         "seconds": seconds,
-        "memory": _peak(),
-        "alone": len(best),
-        "p50": float(np.percentile(best, 50)),
-        "p99": float(np.percentile(best, 99)),
+        "memory": _peak_memory(),
+        "single_rows": len(fastest),
+        "p50": float(np.percentile(fastest, 50)),
+        "p99": float(np.percentile(fastest, 99)),
         "worst": float(milliseconds.max()),
     }
 
 
-def examine(options: argparse.Namespace) -> dict[str, Any]:
-    """Both of the above with one loading."""
-    return {"loaded": describe(options), "scored": score(options)}
+def describe_and_score(options: argparse.Namespace) -> dict[str, Any]:
+    return {"description": describe(options), "scores": score(options)}
 
 
 @cache
@@ -116,7 +115,7 @@ def _field(field: Any) -> dict[str, Any]:
 
 
 def _inputs(model: Any, batch: Any) -> Any:
-    """Rows of a table in the form that the model's signature asks for."""
+    """Rows of a table in the form of the model's signature."""
     schema = model.metadata.signature.inputs
     if not schema.is_tensor_spec():
         return batch.to_pandas()
@@ -129,7 +128,7 @@ def _inputs(model: Any, batch: Any) -> Any:
 
 
 def _tensor(column: Any, name: str) -> np.ndarray:
-    """A column of numbers or of equally long lists as an array; the first axis counts rows."""
+    """A column of numbers or of equally long lists as an array of shape (rows, values)."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -138,15 +137,15 @@ def _tensor(column: Any, name: str) -> np.ndarray:
     while pa.types.is_nested(column.type) and not column.null_count:
         lengths = pc.unique(pc.list_value_length(column)).to_pylist()
         if len(lengths) > 1:
-            raise Refused(f"rows of {name!r} hold {' or '.join(str(length) for length in sorted(lengths))} values")
+            raise Refused(f"rows of {name!r} have {' or '.join(str(length) for length in sorted(lengths))} values")
         column = column.flatten()
     if column.null_count:
-        raise Refused(f"{name!r} holds nulls")
+        raise Refused(f"{name!r} has nulls")
     return np.asarray(column.to_numpy(zero_copy_only=False)).reshape(rows, -1)
 
 
 def _outputs(model: Any, given: Any) -> dict[str, np.ndarray]:
-    """What a model gave, as one array of float64 for each output."""
+    """A prediction as one float64 array for each output."""
     import numpy as np
     import pandas as pd
 
@@ -177,8 +176,8 @@ def _range(values: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _nonsense(example: Any) -> Iterator[tuple[str, Any]]:
-    """Inputs that a model must refuse: each of its own example's made one longer, or left out."""
+def _wrong_inputs(example: Any) -> Iterator[tuple[str, Any]]:
+    """Inputs that a model must refuse: its example with each input one value longer, and left out."""
     import numpy as np
     import pandas as pd
 
@@ -201,7 +200,7 @@ def _nonsense(example: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _longer(values: np.ndarray) -> np.ndarray:
-    """An array with its last axis repeated once at the end; rows without an axis of their own get one of two."""
+    """The array with one value more in its last axis; scalars become pairs."""
     import numpy as np
 
     if values.ndim < 2:
@@ -209,26 +208,26 @@ def _longer(values: np.ndarray) -> np.ndarray:
     return np.concatenate([values, values[..., -1:]], axis=-1)
 
 
-def _accepts(model: Any, nonsense: Any) -> bool:
+def _accepts(model: Any, inputs: Any) -> bool:
     try:
-        model.predict(nonsense)
+        model.predict(inputs)
     except Exception:
         return False
     return True
 
 
 def _columns(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The outputs of several calls, one after the other; a single one is called `score`."""
+    """The outputs of several predictions, concatenated; a single output is named `score`."""
     import numpy as np
 
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return {"score": next(iter(columns.values()))} if len(columns) == 1 else columns
 
 
-def _alone(model: Any, sample: dict[int, Any]) -> list[tuple[int, int, float, dict[str, np.ndarray]]]:
-    """Rows one at a time, in rounds, each in another order: number, round, milliseconds, what the model gave.
+def _score_single_rows(model: Any, sample: dict[int, Any]) -> list[tuple[int, int, float, dict[str, np.ndarray]]]:
+    """Row number, round, milliseconds and outputs of rows that are scored one at a time.
 
-    A second a round, after three rows that do not count; five rows at least, however slow the model is.
+    A round takes about one second but has at least five rows; three predictions before the first warm the model up.
     """
     import numpy as np
 
@@ -236,35 +235,35 @@ def _alone(model: Any, sample: dict[int, Any]) -> list[tuple[int, int, float, di
     start = time.perf_counter()
     for number in (*numbers, *numbers, *numbers)[:3]:
         model.predict(sample[number])
-    fit = int(SECONDS_A_ROUND / ((time.perf_counter() - start) / 3))
-    kept = [numbers[place] for place in _spread(len(numbers), max(fit, FEWEST_ALONE))]
-    found: list[tuple[int, int, float, dict[str, np.ndarray]]] = []
-    for turn in range(ROUNDS):
-        # Backwards, forwards, mixed: what a row leaves behind in the model reaches another row each time.
-        order = (kept[::-1], kept, np.random.default_rng(0).permutation(kept).tolist())[turn]
+    affordable = int(SECONDS_PER_ROUND / ((time.perf_counter() - start) / 3))
+    chosen = [numbers[index] for index in _spread(len(numbers), max(affordable, FEWEST_ALONE))]
+    results: list[tuple[int, int, float, dict[str, np.ndarray]]] = []
+    # Each round in another order: state that a row leaves in the model then meets another row.
+    orders = (chosen[::-1], chosen, np.random.default_rng(0).permutation(chosen).tolist())
+    for turn, order in enumerate(orders[:ROUNDS]):
         for number in order:
             start = time.perf_counter()
-            given = model.predict(sample[number])
+            prediction = model.predict(sample[number])
             milliseconds = (time.perf_counter() - start) * 1000
-            scores = {name: np.atleast_1d(values) for name, values in _outputs(model, given).items()}
+            scores = {name: np.atleast_1d(values) for name, values in _outputs(model, prediction).items()}
             for name, values in scores.items():
                 if values.shape != (1,):
                     raise Refused(f"1 row went in and {name!r} came out with shape {values.shape}")
-            found.append((number, turn, milliseconds, scores))
-    return found
+            results.append((number, turn, milliseconds, scores))
+    return results
 
 
-def _spread(many: int, few: int) -> list[int]:
-    """At most `few` places from 0 to `many` - 1, evenly apart, both ends among them."""
+def _spread(total: int, limit: int) -> list[int]:
+    """At most `limit` evenly spaced indices below `total`, both ends included."""
     import numpy as np
 
-    return np.unique(np.linspace(0, many - 1, min(many, few)).round().astype(int)).tolist()
+    return np.unique(np.linspace(0, total - 1, min(total, limit)).round().astype(int)).tolist()
 
 
-def _peak() -> float:
-    """The most memory that this process had resident, MiB."""
+def _peak_memory() -> float:
+    """Peak resident memory of this process in MiB."""
     try:
-        # On Linux getrusage counts the process that started this one as well.
+        # On Linux getrusage includes the peak of the process that started this one.
         status = Path("/proc/self/status").read_text()
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 2**10
     except (OSError, StopIteration):
@@ -275,29 +274,29 @@ def _peak() -> float:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb in (describe, score, examine):
-        words = verbs.add_parser(verb.__name__)
-        words.set_defaults(verb=verb)
-        words.add_argument("--model", type=Path, required=True)
-        words.add_argument("--report", type=Path, required=True)
+    for verb in (describe, score, describe_and_score):
+        command = verbs.add_parser(verb.__name__)
+        command.set_defaults(verb=verb)
+        command.add_argument("--model", type=Path, required=True)
+        command.add_argument("--report", type=Path, required=True)
         if verb is not describe:
-            words.add_argument("--inputs", type=Path, required=True)
-            words.add_argument("--columns", type=lambda text: text.split(","), required=True)
-            words.add_argument("--out", type=Path, required=True)
-            words.add_argument("--alone", type=Path, required=True)
+            command.add_argument("--inputs", type=Path, required=True)
+            command.add_argument("--columns", type=lambda text: text.split(","), required=True)
+            command.add_argument("--out", type=Path, required=True)
+            command.add_argument("--single", type=Path, required=True)
     return parser.parse_args()
 
 
 def main() -> int:
-    """Write the report: what was found, or `{"error": why}` with exit status 1."""
+    """Write the report, or `{"error": reason}` and exit with status 1."""
     options = _options()
     try:
-        found = options.verb(options)
+        report = options.verb(options)
     except BaseException as error:
-        words = str(error) if isinstance(error, Refused) else f"{type(error).__name__}: {error}"
-        found = {"error": " ".join(words.split())[:2000]}
-    options.report.write_text(json.dumps(found, allow_nan=False))
-    return int("error" in found)
+        reason = str(error) if isinstance(error, Refused) else f"{type(error).__name__}: {error}"
+        report = {"error": " ".join(reason.split())[:2000]}
+    options.report.write_text(json.dumps(report, allow_nan=False))
+    return int("error" in report)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ __all__ = [
     "VARIABLE",
     "generate_keys",
     "key_id",
-    "require_matching_key",
     "load_signing_key",
+    "require_matching_key",
 ]
 
 if TYPE_CHECKING:

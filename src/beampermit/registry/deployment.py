@@ -9,9 +9,9 @@ from beampermit.contract import Contract
 from beampermit.digest import digest_file
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed
-from beampermit.models import probing
-from beampermit.models.metrics import said
-from beampermit.models.replay import replay
+from beampermit.models import evaluation, scoring
+from beampermit.models.metrics import format_number
+from beampermit.models.replay import compare_scores
 from beampermit.permit.statement import Statement
 from beampermit.project import Project
 
@@ -31,10 +31,10 @@ def deploy(project: Project, environment: Environment, permit: Statement, model:
     columns = [signal.name for signal in contract.signals.inputs]
     with tempfile.TemporaryDirectory(prefix="beampermit-") as scratch:
         scores = Path(scratch, "scores.parquet")
-        scored = probing.score(environment, model, project.path(inputs), scores, columns)
+        scored = scoring.score(environment, model, project.path(inputs), scores, columns)
         if recorded is not None:
             _same_scores(scores, project.path(recorded), contract.evaluation.score_tolerance)
-        found = probing.evaluate(environment, project.root, contract, scores)
+        found = evaluation.evaluate(environment, project.root, contract, scores)
     _same_metrics(permit.predicate.metrics, found, contract)
     _within_budget(scored, contract)
 
@@ -47,7 +47,7 @@ def _same_bytes(project: Project, permit: Statement, file: str) -> None:
 
 
 def _same_scores(scores: Path, recorded: Path, tolerance: float) -> None:
-    problem = replay(scores, recorded, tolerance).problem
+    problem = compare_scores(scores, recorded, tolerance).problem
     if problem:
         raise Failed(f"as deployed, {problem}, more than {tolerance:g} apart", hint="beampermit check MDL005")
 
@@ -62,11 +62,11 @@ def _same_metrics(judged: dict[str, float], found: dict[str, float], contract: C
             )
 
 
-def _within_budget(scored: probing.Scored, contract: Contract) -> None:
+def _within_budget(scored: scoring.Scores, contract: Contract) -> None:
     problems = scored.beyond(contract.budget)
     if problems:
         raise Failed(f"as deployed, {problems[0]}", hint="beampermit check MDL004")
 
 
 def _said(value: float | None) -> str:
-    return "missing" if value is None else said(value)
+    return "missing" if value is None else format_number(value)

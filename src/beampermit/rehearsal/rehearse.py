@@ -16,7 +16,7 @@ from beampermit.errors import BadInput
 from beampermit.files import write_json, write_text
 from beampermit.git import Git
 from beampermit.project import Project
-from beampermit.rehearsal import rules, runner, stage
+from beampermit.rehearsal import payloads, rules, runner, stage
 from beampermit.rehearsal.following import Watch, follow
 from beampermit.rehearsal.plan import Plan, make_plan
 from beampermit.rehearsal.record import Rehearsal

@@ -10,7 +10,7 @@ from typing import Any
 from beampermit.contract import Contract, Metric
 from beampermit.datasets.tables import connect
 from beampermit.errors import Failed
-from beampermit.models.metrics import said
+from beampermit.models.metrics import format_number
 from beampermit.record import Record
 from beampermit.reproduction.record import TrainingRecord
 from beampermit.reproduction.weights import Likeness, Tensor, worst
@@ -32,7 +32,7 @@ class Pair(Record):
         """Such as `auc 0.9926 committed, 0.5 now`."""
         if self.committed is None or self.retrained is None:
             return f"{self.name} {'is not committed' if self.committed is None else 'was not made again'}"
-        here, now = said(self.committed, self.retrained), said(self.retrained, self.committed)
+        here, now = format_number(self.committed, self.retrained), format_number(self.retrained, self.committed)
         return f"{self.name} {here} committed, {now} now"
 
 
@@ -185,7 +185,7 @@ class Spread(Record):
     def words(self) -> str:
         """Such as `auc from 0.9901 to 0.9926`."""
         low, high = min(self.values.values()), max(self.values.values())
-        return f"{self.name} from {said(low, high)} to {said(high, low)}"
+        return f"{self.name} from {format_number(low, high)} to {format_number(high, low)}"
 
 
 class Spreads(Record):

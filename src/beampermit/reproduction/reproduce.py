@@ -14,7 +14,7 @@ from beampermit.contract import Contract
 from beampermit.digest import digest_folder
 from beampermit.environments import Environment
 from beampermit.errors import Failed
-from beampermit.models import probing
+from beampermit.models import scoring
 from beampermit.models.metrics import read_metrics
 from beampermit.progress import Progress, silent
 from beampermit.project import Project
@@ -149,8 +149,8 @@ def _predictions(ready: Prepared, base_contract: Contract, environment: Environm
     columns = [signal.name for signal in contract.signals.inputs]
     inputs = ready.tree / contract.evaluation.inputs
     was, now = ready.results / "committed.parquet", ready.results / "retrained.parquet"
-    probing.score(environment, ready.model, inputs, was, columns)
-    probing.score(environment, ready.tree / contract.model.path, inputs, now, columns)
+    scoring.score(environment, ready.model, inputs, was, columns)
+    scoring.score(environment, ready.tree / contract.model.path, inputs, now, columns)
     return predictions(was, now, base_contract.reproducibility.prediction_tolerance)
 
 

@@ -18,7 +18,7 @@ from beampermit.datasets.bound import bound
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed
 from beampermit.files import replacing, write_json
-from beampermit.models.probing import clean_variables
+from beampermit.models.isolation import clean_variables
 from beampermit.processes import stop
 from beampermit.progress import Progress
 from beampermit.reading import naming_yaml_errors, read_json

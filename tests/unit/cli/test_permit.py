@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from beampermit.cli.permit import app
 from beampermit.errors import BadInput, BeampermitError
-from beampermit.interlocks import runner
+from beampermit.interlocks.families import load_interlocks
 from beampermit.permit.sigstore import TRUST_IN_PROJECT
 from beampermit.verdicts.verdict import write_verdicts
 from support.registry_project import Laboratory, verdicts
@@ -37,7 +37,7 @@ def say(laboratory: Laboratory) -> Say:
 
 
 def test_from_verdicts_to_a_verified_permit(laboratory: Laboratory, say: Say, tmp_path: Path) -> None:
-    write_verdicts(tmp_path / "verdicts/all.json", verdicts(laboratory.project, tuple(runner.load())))
+    write_verdicts(tmp_path / "verdicts/all.json", verdicts(laboratory.project, tuple(load_interlocks())))
     permit = tmp_path / "permits/permit.json"
     assert say("assemble", "--verdicts", tmp_path / "verdicts", "--out", permit).returncode == 0
     assert say("sign", permit).returncode == 0
@@ -55,10 +55,10 @@ def test_from_verdicts_to_a_verified_permit(laboratory: Laboratory, say: Say, tm
 
 
 def test_a_missing_verdict_is_exit_1_and_writes_nothing(laboratory: Laboratory, say: Say, tmp_path: Path) -> None:
-    write_verdicts(tmp_path / "verdicts/all.json", verdicts(laboratory.project, tuple(runner.load())[1:]))
+    write_verdicts(tmp_path / "verdicts/all.json", verdicts(laboratory.project, tuple(load_interlocks())[1:]))
     refused = say("assemble", "--verdicts", tmp_path / "verdicts", "--out", tmp_path / "permit.json")
     assert refused.returncode == 1
-    assert f": {next(iter(runner.load()))} has no verdict\n      next: beampermit check --out FILE\n" in refused.stderr
+    assert f": {next(iter(load_interlocks()))} has no verdict\n      next: beampermit check --out FILE\n" in refused.stderr
     assert not (tmp_path / "permit.json").exists()
 
 

@@ -18,7 +18,8 @@ from beampermit.datasets.repository import Repository
 from beampermit.datasets.verification import look
 from beampermit.errors import Failed, Outside
 from beampermit.interlocks.data import DAT002, DAT003
-from beampermit.interlocks.runner import check, select
+from beampermit.interlocks.families import select_interlocks
+from beampermit.interlocks.runner import check
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome
 from support.dvc_repositories import leaf, remake, without_data
@@ -147,7 +148,7 @@ def key(project: Project, path: str) -> str:
 def test_data_on_a_bucket_are_looked_up_and_pulled(over_s3: Project) -> None:
     from beampermit.datasets.pull import pull
 
-    verdicts = check(over_s3, select(["DAT002", "DAT003"]))
+    verdicts = check(over_s3, select_interlocks(["DAT002", "DAT003"]))
     assert [(verdict.outcome, verdict.evidence.get("asked")) for verdict in verdicts] == [
         (Outcome.PASSED, 6),
         (Outcome.PASSED, None),
@@ -197,7 +198,7 @@ def test_refused_keys_are_the_outside_world_and_stay_secret(
     with pytest.raises(Outside, match=r"the remote bucket \(s3://lab-data/data\) cannot be reached") as caught:
         DAT002().check(Repository.of(project))
     assert "very-secret" not in str(caught.value)
-    (verdict,) = check(project, select(["DAT002"]))
+    (verdict,) = check(project, select_interlocks(["DAT002"]))
     assert (verdict.outcome, verdict.exit_code) == (Outcome.ERROR, 4)
 
 

@@ -103,7 +103,7 @@ def test_hugging_faces_own_reader_takes_the_card_as_it_is(results: Project) -> N
 
 def grouped(by: str, group: str, value: float | None = 0.95, **more: Any) -> dict[str, Any]:
     """A row of PRF003's evidence; names with spaces between them."""
-    gate = {"asks": "at least 0.9", "gate": 0.9, "met": value is not None}
+    gate = {"required": "at least 0.9", "gate": 0.9, "met": value is not None}
     row = {"metric": "auc", "by": by.split(), "group": group.split(), "rows": 40, "value": value, **gate}
     return {**row, "low": value and value - 0.01, "high": value and value + 0.01, **more}
 
@@ -129,13 +129,13 @@ def test_what_interlocks_measured_of_groups_is_told_with_its_gate(results: Proje
 def test_combinations_are_told_with_their_intervals_and_the_small_ones_without_a_number(
     results: Project, tmp_path: Path
 ) -> None:
-    ungated = {"asks": "", "gate": None, "met": None}
+    ungated = {"required": "", "gate": None, "met": None}
     rows = [
         grouped("plane", "X"),
         grouped("plane family", "X button", **ungated),
         grouped("plane family", "X stripline", None, rows=4, few=True, **ungated),
     ]
-    left = {"left_out": [{"by": ["plane", "device"], "cells": 240}], "empty": [{"by": ["plane", "family"], "cells": 1}]}
+    left = {"left_out": [{"by": ["plane", "device"], "count": 240}], "empty": [{"by": ["plane", "family"], "count": 1}]}
     found = {"subgroups": rows, "confidence": 0.9, **left}
     judged(results, tmp_path / "verdicts/all.json", verdict("PRF003", evidence=found))
     known = standing(results, verdicts=tmp_path / "verdicts")

@@ -16,6 +16,7 @@ from beampermit.documents.report import Report
 from beampermit.documents.report import gather as report
 from beampermit.errors import BadInput
 from beampermit.project import Project
+from beampermit.verdicts.evidence import Champion, Comparison, RowChecks, SplitRows
 from beampermit.verdicts.verdict import Outcome
 from support.planted_results import EXPECTED, METRICS, commit, failed, judged, verdict, write
 
@@ -85,9 +86,10 @@ def test_changes_are_shown_against_the_base_branch(branch: Project, folder: Path
 
 
 def test_the_champion_judged_again_stands_beside(branch: Project, folder: Path) -> None:
-    evidence = {"champion": {"version": 4, "metrics": {"auc": 0.99, "x": "nan", "y": True}}, "challenger": {}}
-    splits = {"splits": [{"split": "train", "rows": 1200}, {"split": "test", "rows": None}]}
-    judged(branch, folder / "a.json", verdict("PRF002", evidence=evidence), verdict("DAT004", evidence=splits))
+    champion = Champion(version=4, digest="sha256:0", metrics={"auc": 0.99})
+    rows = RowChecks(splits=(SplitRows(split="train", path="train.parquet", rows=1200),))
+    comparison = verdict("PRF002", evidence=Comparison(champion=champion, challenger={}))
+    judged(branch, folder / "a.json", comparison, verdict("DAT004", evidence=rows))
     made = report(branch, folder, EXPECTED).markdown()
     assert "| champion 4 | change |" in section(made, "Metrics")
     assert "| 0.99 | -0.0055 worse |" in section(made, "Metrics")

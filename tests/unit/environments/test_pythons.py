@@ -12,6 +12,7 @@ from beampermit.environments.uv import Uv
 from beampermit.generation import generate
 from beampermit.generation.template import questions
 from beampermit.interlocks import runner
+from beampermit.interlocks.families import select_interlocks
 from beampermit.project import Project
 from support.conda_locks import CONDA, PACKAGE
 
@@ -53,7 +54,7 @@ def test_a_uv_lock_s_python_is_the_one_that_python_version_names(tmp_path: Path,
 
 def test_env002_fails_where_python_version_names_another(uv_project: Project) -> None:
     uv_project.path(".python-version").write_text("3.9\n")
-    verdict = runner.check(uv_project, runner.select(["ENV002"]))[-1]
+    verdict = runner.check(uv_project, select_interlocks(["ENV002"]))[-1]
     assert (verdict.outcome, verdict.reason.partition(",")[0]) == ("failed", "Python 3.9 is named here")
 
 

@@ -11,7 +11,9 @@ import pytest
 from beampermit.contract import Contract, parse_contract
 from beampermit.environments import Environment
 from beampermit.errors import Failed
-from beampermit.models.probing import Span, clean_variables, evaluate, spans
+from beampermit.models.evaluation import evaluate
+from beampermit.models.isolation import clean_variables
+from beampermit.models.scoring import ValueRange, value_ranges
 
 ENVIRONMENT = Environment(Path(sys.prefix))
 GOOD = """\
@@ -98,23 +100,23 @@ def test_secrets_do_not_reach_the_projects_code(
 
 
 def test_scores_are_measured_by_ourselves(tmp_path: Path) -> None:
-    found = spans(
+    found = value_ranges(
         table(
             tmp_path / "scores.parquet",
             "select unnest([0.25, 'nan'::double, 'inf'::double, null, 0.75]) as score",
         )
     )
-    assert found == {"score": Span(rows=5, finite=False, low=0.25, high=0.75)}
+    assert found == {"score": ValueRange(rows=5, finite=False, low=0.25, high=0.75)}
 
 
 @pytest.mark.parametrize("query", ["select 'high' as score", "select [1, 2] as score"])
 def test_scores_that_are_no_numbers_fail(tmp_path: Path, query: str) -> None:
     with pytest.raises(Failed, match="no table of numbers"):
-        spans(table(tmp_path / "scores.parquet", query))
+        value_ranges(table(tmp_path / "scores.parquet", query))
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"\x80\x04."])
 def test_scores_that_are_no_table_fail(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "scores.parquet").write_bytes(content)
     with pytest.raises(Failed, match="no table of numbers"):
-        spans(tmp_path / "scores.parquet")
+        value_ranges(tmp_path / "scores.parquet")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.errors import BadInput
-from beampermit.models.metrics import LARGEST, read_metrics
+from beampermit.models.metrics import LARGEST_FILE, read_metrics
 
 
 def test_finite_numbers_are_read(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ DEFECTS = {
     "blank": (" \n", None, "the file is empty"),
     "cut off": ('{\n"auc": 0.99', 2, "not JSON"),
     "nested without end": ("[" * 200_000, None, "nested too deep"),
-    "huge": ('{"auc": 0.99}' + " " * LARGEST, None, "larger than the 1048576 bytes"),
+    "huge": ('{"auc": 0.99}' + " " * LARGEST_FILE, None, "larger than the 1048576 bytes"),
 }
 
 

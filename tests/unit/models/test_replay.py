@@ -10,8 +10,8 @@ import pytest
 
 from beampermit.environments import Environment
 from beampermit.errors import Failed
-from beampermit.models.probing import alone_beside, score
-from beampermit.models.replay import replay
+from beampermit.models.replay import compare_scores
+from beampermit.models.scoring import score, single_row_scores
 from support.tiny_model import saved
 
 
@@ -29,7 +29,7 @@ def written(folder: Path, batch: list[float | None], training: list[float | None
     """Tables as the worker leaves them: rows 0 and 2 alone, in two rounds, the second in another order."""
     rounds = more.get("rounds", [[batch[0], batch[2]], [batch[0], batch[2]]])
     write(
-        alone_beside(folder / "scores.parquet"),
+        single_row_scores(folder / "scores.parquet"),
         **{
             "beampermit.row": [0, 2, 2, 0],
             "beampermit.round": [0, 0, 1, 1],
@@ -66,7 +66,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_apart_is_named_by_row_and_by_both_scores(tmp_path: Path, case: str) -> None:
     more, words = CASES[case]
-    found = replay(*written(tmp_path, SAME, more.pop("training", SAME), **more), 1e-3)
+    found = compare_scores(*written(tmp_path, SAME, more.pop("training", SAME), **more), 1e-3)
     assert found.problem == words
     assert (found.rows, found.alone) == (4, 2)
 
@@ -74,12 +74,12 @@ def test_what_is_apart_is_named_by_row_and_by_both_scores(tmp_path: Path, case: 
 def test_tables_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     scores, training = written(tmp_path, SAME, SAME[:3])
     with pytest.raises(Failed, match="training gave scores of 3 rows, and the inputs are 4"):
-        replay(scores, training, 1e-3)
+        compare_scores(scores, training, 1e-3)
     with pytest.raises(Failed, match="training gave probability, and the saved model gives score"):
-        replay(scores, write(training, probability=SAME), 1e-3)
+        compare_scores(scores, write(training, probability=SAME), 1e-3)
     training.write_text("a,b")
     with pytest.raises(Failed, match="no table of scores"):
-        replay(scores, training, 1e-3)
+        compare_scores(scores, training, 1e-3)
 
 
 DEFECTS: dict[str, tuple[dict[str, str], str]] = {
@@ -114,7 +114,7 @@ def test_a_model_whose_live_transform_is_another_is_told(
     training = write(tmp_path / "training.parquet", score=[float(number) for number in range(300)])
     scores = tmp_path / "scores.parquet"
     score(probed, saved(tmp_path / "model", **made), inputs, scores, ["turns"])
-    found = replay(scores, training, 1e-4)
+    found = compare_scores(scores, training, 1e-4)
     assert words in found.problem
     assert bool(words) == bool(found.problem)
     assert found.alone == 100

@@ -5,23 +5,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from beampermit.models.resampling import counts, interval
+from beampermit.models.resampling import draw_counts, interval
 
 ROWS = np.arange(12)
 
 
 def test_the_first_time_each_row_counts_once_and_the_same_seed_draws_the_same() -> None:
-    drawn = counts([ROWS], times=50)
+    drawn = draw_counts([ROWS], times=50)
     assert drawn.shape == (51, 12)
     assert (drawn[0] == 1).all()
     assert (drawn.sum(axis=1) == 12).all()
-    assert (drawn == counts([ROWS], times=50)).all()
-    assert (drawn != counts([ROWS], times=50, seed=1)).any()
+    assert (drawn == draw_counts([ROWS], times=50)).all()
+    assert (drawn != draw_counts([ROWS], times=50, seed=1)).any()
 
 
 def test_rows_of_a_group_come_and_go_together() -> None:
     group = ROWS // 4
-    drawn = counts([group], times=50)
+    drawn = draw_counts([group], times=50)
     for name in range(3):
         rows = drawn[:, group == name]
         assert (rows == rows[:, :1]).all()
@@ -29,7 +29,7 @@ def test_rows_of_a_group_come_and_go_together() -> None:
 
 def test_columns_that_cross_are_drawn_each_by_itself() -> None:
     shot, device = (column.ravel() for column in np.meshgrid(range(3), range(4), indexing="ij"))
-    drawn = counts([shot, device], times=20)[1:].reshape(20, 3, 4)
+    drawn = draw_counts([shot, device], times=20)[1:].reshape(20, 3, 4)
     for table in drawn:
         assert np.linalg.matrix_rank(table) <= 1  # a product of one number for the row and one for the column
 
@@ -38,9 +38,9 @@ def test_rows_that_repeat_each_other_make_the_interval_no_narrower() -> None:
     rng = np.random.default_rng(3)
     one_each = rng.normal(0.0, 1.0, 40)
     repeated = np.repeat(one_each, 25)
-    honest = interval(means(repeated, counts([np.repeat(np.arange(40), 25)])))
-    naive = interval(means(repeated, counts([np.arange(1000)])))
-    single = interval(means(one_each, counts([np.arange(40)])))
+    honest = interval(means(repeated, draw_counts([np.repeat(np.arange(40), 25)])))
+    naive = interval(means(repeated, draw_counts([np.arange(1000)])))
+    single = interval(means(one_each, draw_counts([np.arange(40)])))
     assert honest is not None
     assert naive is not None
     assert single is not None
@@ -53,7 +53,7 @@ def test_nine_intervals_of_ten_hold_the_truth() -> None:
     rng = np.random.default_rng(5)
     held = 0
     for _ in range(400):
-        found = interval(means(rng.normal(1.0, 1.0, 60), counts([np.arange(60)], times=300)))
+        found = interval(means(rng.normal(1.0, 1.0, 60), draw_counts([np.arange(60)], times=300)))
         assert found is not None
         held += found.low <= 1.0 <= found.high
     assert 0.85 < held / 400 < 0.94

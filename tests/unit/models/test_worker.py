@@ -10,7 +10,7 @@ import pytest
 
 from beampermit.environments import Environment
 from beampermit.errors import Failed
-from beampermit.models.probing import examine, load, score
+from beampermit.models.scoring import describe, describe_and_score, score
 from support.tiny_model import saved
 
 pytestmark = pytest.mark.slow
@@ -34,7 +34,7 @@ def table(tmp_path: Path) -> Path:
 
 
 def test_a_model_says_what_it_takes_and_gives_and_refuses_nonsense(probed: Environment, model: Path) -> None:
-    found = load(probed, model)
+    found = describe(probed, model)
     assert [(field.name, field.type, field.shape) for field in found.inputs] == [("turns", "float32", (-1, 3))]
     assert [(field.name, field.shape) for field in found.outputs] == [("score", None)]
     assert found.example["score"].model_dump() == {"rows": 2, "finite": True, "low": 0.0, "high": 0.5}
@@ -48,7 +48,7 @@ def test_a_signature_that_cannot_refuse_a_shape_is_told(probed: Environment, tmp
         (model / "MLmodel").read_text().replace("ndarray", "dataframe, pandas_orient: split")
     )
     (model / "input_example.json").write_text('{"columns": ["turns"], "data": [[[0.0, 0.5, 1.0]], [[0.0, 0.0, 0.0]]]}')
-    assert load(probed, model).accepted == ("rows of 'turns' one value longer",)
+    assert describe(probed, model).accepted == ("rows of 'turns' one value longer",)
 
 
 def test_every_row_is_scored_in_order_and_the_model_is_left_as_it_was(
@@ -56,7 +56,7 @@ def test_every_row_is_scored_in_order_and_the_model_is_left_as_it_was(
 ) -> None:
     before = sorted(model.rglob("*"))
     out = tmp_path / "scores.parquet"
-    loaded, found = examine(probed, model, table, out, ["turns"])
+    loaded, found = describe_and_score(probed, model, table, out, ["turns"])
     assert loaded.accepted == ()
     assert found.rows == ROWS
     assert found.columns["score"].high == pytest.approx((ROWS - 1) / 1000, abs=1e-4)
@@ -132,7 +132,7 @@ def test_a_pickled_model_is_not_unpickled(probed: Environment, model: Path, tmp_
     )
     (model / "MLmodel").write_text(page)
     with pytest.raises(Failed, match="pickle is disallowed"):
-        load(probed, model)
+        describe(probed, model)
     assert not (tmp_path / "ran").exists()
 
 

@@ -13,7 +13,7 @@ from beampermit.environments import Environment
 from beampermit.environments.environment import environment_of
 from beampermit.errors import BadInput, Failed
 from beampermit.files import write_json
-from beampermit.models import probing
+from beampermit.models import evaluation, scoring
 from beampermit.models.metrics import read_metrics
 from beampermit.project import Project
 from beampermit.reading import read_json
@@ -39,14 +39,14 @@ def deployed(project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     file.write_bytes(INPUTS)
 
     def run(judged: dict[str, float], found: dict[str, float], **cost: float) -> None:
-        monkeypatch.setattr(probing, "score", lambda *_: SCORED.model_copy(update=cost))
-        monkeypatch.setattr(probing, "evaluate", lambda *_: found)
+        monkeypatch.setattr(scoring, "score", lambda *_: SCORED.model_copy(update=cost))
+        monkeypatch.setattr(evaluation, "evaluate", lambda *_: found)
         deploy(project, Environment(tmp_path), _Permit(**judged), tmp_path)  # pyright: ignore[reportArgumentType]
 
     return run
 
 
-SCORED = probing.Scored(seconds=1, memory=200, alone=100, p50=1, p99=2, worst=3, rows=7, columns={})
+SCORED = scoring.Scores(seconds=1, memory=200, alone=100, p50=1, p99=2, worst=3, rows=7, columns={})
 JUDGED = {"auc": 0.98, "false_alarm_rate": 0.01}
 
 

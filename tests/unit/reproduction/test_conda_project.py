@@ -16,7 +16,8 @@ from beampermit.environments.conda_lock import CondaLock
 from beampermit.environments.environment import STAMP, VARIABLE, traces
 from beampermit.environments.installation import install
 from beampermit.errors import BadInput, Failed
-from beampermit.interlocks.runner import check, select
+from beampermit.interlocks.families import select_interlocks
+from beampermit.interlocks.runner import check
 from beampermit.project import Project
 from beampermit.reproduction.prepared import ALWAYS_THE_SAME
 from support.conda_channel import QUIET, Channel, laboratory, serving
@@ -119,11 +120,11 @@ def test_a_package_that_its_channel_has_with_other_bytes_is_refused_by_name(
 
 def test_both_interlocks_judge_it_in_its_environment(conda: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, str(conda.root / ".venv"))
-    verdicts = check(conda, select(["ENV005", "REP001", "REP002"]))
+    verdicts = check(conda, select_interlocks(["ENV005", "REP001", "REP002"]))
     assert {one.id: one.reason for one in verdicts if not one.passed} == {}
     assert verdicts[1].reason == "identical: 2 tensors and every gated metric"
     (conda.root / ".venv/lib").rename(conda.root / ".venv/lost")
-    verdicts = check(conda, select(["ENV005", "REP001", "REP002"]))
+    verdicts = check(conda, select_interlocks(["ENV005", "REP001", "REP002"]))
     assert [str(one.outcome) for one in verdicts] == ["failed", "skipped", "skipped"]
 
 

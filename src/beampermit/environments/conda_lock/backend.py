@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from beampermit.environments.backend import Lock, Problem, Specification
+from beampermit.environments.backend import Lock, Specification
 from beampermit.environments.conda_lock import freshness, lockfile, specification, variants
 from beampermit.environments.conda_lock.install import install, with_micromamba
 from beampermit.environments.conda_lock.installed import installed
 from beampermit.environments.conda_lock.solve import Wanted, solve
 from beampermit.environments.conda_lock.write import text_of
-from beampermit.errors import BadInput
+from beampermit.errors import BadInput, Problem
 from beampermit.files import write_text
 from beampermit.progress import Progress
 from beampermit.reading import decode

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from beampermit.environments.backend import Lock, Package, Problem
+from beampermit.environments.backend import Lock, Package
 from beampermit.environments.conda_lock import channels
 from beampermit.environments.conda_lock.packages import meant
 from beampermit.environments.environment import STAMP, stamp_of
-from beampermit.errors import BadInput, several
+from beampermit.errors import BadInput, Problem, several
 
 META = "conda-meta"
 OWN = {STAMP, META, ".gitignore", "CACHEDIR.TAG"}

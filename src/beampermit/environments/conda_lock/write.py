@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from beampermit.digest import digest_json
-from beampermit.environments.backend import Lock, Problem, Specification
+from beampermit.environments.backend import Lock, Specification
 from beampermit.environments.conda_lock.solve import Records, Wanted
 from beampermit.environments.conda_lock.theirs import their
 from beampermit.environments.conda_lock.variants import lock_file
-from beampermit.errors import Outside
+from beampermit.errors import Outside, Problem
 
 PREFIX = "beampermit-"
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from beampermit.environments.backend import Lock, Problem, Specification
+from beampermit.environments.backend import Lock, Specification
 from beampermit.environments.environment import stamp_of
 from beampermit.environments.uv import files, freshness, lockfile, specification
 from beampermit.environments.uv.command import complete, start, uv
 from beampermit.environments.uv.solution import installed
-from beampermit.errors import BadInput
+from beampermit.errors import BadInput, Problem
 from beampermit.progress import Progress
 from beampermit.reading import decode
 

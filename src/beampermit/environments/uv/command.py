@@ -47,12 +47,17 @@ def uv(arguments: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str] | N
     Raises `Failed` where the project is at fault (no solution, wrong hash, stale lock), `BadInput` for a file that uv
     cannot read, `Outside` for the network, a missing Python, a full disk and anything else.
     """
-    from uv import find_uv_bin
-
-    finished = run([find_uv_bin(), *arguments], cwd=cwd, env={**QUIET, **(env or {})})
+    finished = call(arguments, cwd=cwd, env=env)
     if finished.code:
         raise failure(finished.err)
     return finished
+
+
+def call(arguments: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str] | None = None) -> Finished:
+    """Run uv in `cwd`, whatever its exit status."""
+    from uv import find_uv_bin
+
+    return run([find_uv_bin(), *arguments], cwd=cwd, env={**QUIET, **(env or {})})
 
 
 def failure(said: str) -> BeampermitError:

@@ -12,12 +12,12 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from beampermit.environments.backend import Lock, Package, Problem, Specification
+from beampermit.environments.backend import Lock, Package, Specification
 from beampermit.environments.closure import loose_ends
 from beampermit.environments.uv import lockfile
 from beampermit.environments.uv.command import call, failure, shorten
-from beampermit.environments.uv.specification import FILE, normal
-from beampermit.errors import BadInput, Outside
+from beampermit.environments.uv.specification import FILE, normal, settings_of
+from beampermit.errors import BadInput, Outside, Problem
 from beampermit.processes import Finished
 
 LISTS = ("constraint-dependencies", "override-dependencies", "build-constraint-dependencies")
@@ -37,15 +37,23 @@ def stale(specification: Specification, lock: Lock) -> Iterator[Problem]:
     if own is None:
         yield Problem("the lock has no entry for the project itself", lock.file)
         return
-    inconsistent = [*_inconsistent(lock, own), *loose_ends(lock, _all_edges(own))]
+    inconsistent = list(_inconsistent(lock, own))
     unsupported = list(_unsupported(specification, own))
     yield from unsupported or _different(specification, lock, known=bool(inconsistent))
     yield from inconsistent
 
 
+def _inconsistent(lock: Lock, own: Package) -> Iterator[Problem]:
+    try:
+        yield from unmet(lock, own)
+    except Unjudged as error:
+        yield Problem(str(error), lock.file)
+    yield from loose_ends(lock, (*own.needs, *(edge for edges in own.optional.values() for edge in edges)))
+
+
 def _unsupported(specification: Specification, own: Package) -> Iterator[Problem]:
     """What uv would have to build, clone or download before it can tell, and with that run code of the project."""
-    project, settings = specification.content.get("project", {}), specification.settings
+    project, settings = specification.content.get("project", {}), settings_of(specification)
     if own.name != normal(project.get("name", "")):
         yield Problem(f"the lock is for the project {own.name}, {FILE} is for {project.get('name')}", FILE)
     for name in sorted({"dependencies", "optional-dependencies"} & set(project.get("dynamic", []))):
@@ -116,7 +124,7 @@ def _ask_uv(specification: Specification, lock: Lock) -> Finished:
 def _static(specification: Specification) -> dict[str, Any]:
     """What of `pyproject.toml` a lock depends on; a build backend is named and cannot be had."""
     content = specification.content
-    settings = {key: value for key, value in specification.settings.items() if key != "find-links"}
+    settings = {key: value for key, value in settings_of(specification).items() if key != "find-links"}
     kept = {key: content[key] for key in ("project", "dependency-groups") if key in content}
     if "build-system" in content:
         kept["build-system"] = {"requires": ["beampermit-builds-nothing"], "build-backend": "none"}
@@ -141,7 +149,8 @@ def _explained(specification: Specification, lock: Lock, reason: re.Match[str]) 
     gone = {old[item] for item in old.keys() - new.keys()} - changed.keys()
     if not why.startswith(("mismatched requirements", "mismatched dependency groups")) or not (changed or gone):
         names = sorted(set(NAMES.findall(requested)) ^ set(NAMES.findall(existing))) or sorted({*changed, *gone})
-        yield Problem(f"{lock.file} does not match {FILE}: {why}{f' ({", ".join(names)})' if names else ''}", FILE)
+        listed = f" ({', '.join(names)})" if names else ""
+        yield Problem(f"{lock.file} does not match {FILE}: {why}{listed}", FILE)
         return
     for name in sorted(changed):
         versions = re.findall(r'version: "([^"]+)"', changed[name])

@@ -9,14 +9,14 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from beampermit.environments.backend import Edge, Lock, Package, Problem
+from beampermit.environments.backend import Edge, Lock, Package
 from beampermit.environments.closure import targets
 from beampermit.environments.installed import Distribution, describe, distributions, site_packages, strays
 from beampermit.environments.markers import Unjudged, World, holds
 from beampermit.environments.uv import specification
 from beampermit.environments.uv.lockfile import FILE, GROUP, own_package
 from beampermit.environments.uv.specification import normal
-from beampermit.errors import BadInput, several
+from beampermit.errors import BadInput, Problem, several
 
 MOST_FILES = 3
 """So many changed files of a package are named."""

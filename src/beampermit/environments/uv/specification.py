@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from beampermit.environments.backend import Lock, Problem, Requirement, Specification
+from beampermit.environments.backend import Lock, Requirement, Specification
 from beampermit.environments.uv.lockfile import own_package
 from beampermit.errors import BadInput
 from beampermit.reading import decode, parse_toml
@@ -71,6 +71,11 @@ def group_requirements(content: dict[str, Any], group: str, seen: tuple[str, ...
     return found
 
 
+def settings_of(specification: Specification) -> dict[str, Any]:
+    """The table `[tool.uv]`."""
+    return specification.content.get("tool", {}).get("uv", {})
+
+
 def normal(name: str) -> str:
     """A name as indexes compare it."""
     return re.sub(r"[-_.]+", "-", name).lower()
@@ -119,24 +124,3 @@ def as_marker(lock: Lock) -> str:
     """What uv's markers call the lock's variant, where packages differ by it; empty where there is none."""
     own = own_package(lock)
     return f"extra-{len(own.name)}-{own.name}-{lock.variant}" if own and lock.variant else ""
-
-
-def changed(specification: Specification, lock: Lock) -> Iterator[Problem]:
-    """`[tool.uv] conflicts`, of the project's own extras: those that the lock was made with."""
-    name = normal(str(specification.content.get("project", {}).get("name", "")))
-    settings = specification.content.get("tool", {}).get("uv", {})
-    asked, recorded = _sets(settings.get("conflicts", []), name), _sets(lock.content.get("conflicts", []), name)
-    if asked is None:
-        yield Problem("[tool.uv] conflicts other than extras of the project cannot be judged without a solver", FILE)
-    elif asked != recorded:
-        yield Problem("[tool.uv] conflicts is not what the lock was made with", lock.file, lock.line_of("conflicts"))
-
-
-def _sets(tables: Any, own: str) -> set[frozenset[str]] | None:
-    """Sets of extras of which one at most may be chosen; None where something else is meant."""
-    found: set[frozenset[str]] = set()
-    for several in tables:
-        if any("extra" not in one or normal(one.get("package", own)) != own for one in several):
-            return None
-        found.add(frozenset(normal(one["extra"]) for one in several))
-    return found

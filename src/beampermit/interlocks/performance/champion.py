@@ -18,9 +18,9 @@ from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
 from beampermit.interlocks.model import Examined
 from beampermit.models import SavedModel
-from beampermit.models.groups import columns, dependent
-from beampermit.models.metrics import said
-from beampermit.models.resampling import TAIL, counts, interval
+from beampermit.models.groups import dependent_columns, read_columns
+from beampermit.models.metrics import format_number
+from beampermit.models.resampling import TAIL, draw_counts, interval
 from beampermit.project import Project
 from beampermit.verdicts.evidence import Champion, Comparison, Interval
 
@@ -105,7 +105,7 @@ class Pair:
         """Such as `auc 0.993 against 0.991 (better by -0.001 to 0.005)`."""
         if self.value is None or self.champion is None:
             return f"{self.metric.name} is missing"
-        against = f"{self.metric.name} {said(self.value, self.champion)} against {said(self.champion, self.value)}"
+        against = f"{self.metric.name} {format_number(self.value, self.champion)} against {format_number(self.champion, self.value)}"
         return f"{against} ({self._reach})" if self.better else against
 
     @property
@@ -117,14 +117,14 @@ class Pair:
         metric = self.metric
         if self.value is None or self.champion is None:
             return f"{metric.name} is not among the metrics that evaluation gives"
-        champion = f"the champion's {said(self.champion, self.value)} (version {version})"
+        champion = f"the champion's {format_number(self.champion, self.value)} (version {version})"
         if not metric.not_worse(self.value, self.champion):
-            words = f"{metric.name} is {said(self.value, self.champion)}, worse than {champion}"
+            words = f"{metric.name} is {format_number(self.value, self.champion)}, worse than {champion}"
             return f"{words} by more than {metric.champion_margin:g}"
         if with_interval and self.better is None:
             return f"{metric.name} has no meaning in too many resamples of the rows, so it cannot be compared"
         if self.better is not None and self.better.low < -metric.champion_margin:
-            words = f"{metric.name} is {said(self.value, self.champion)} against {champion}, and may be worse"
+            words = f"{metric.name} is {format_number(self.value, self.champion)} against {champion}, and may be worse"
             return f"{words} by {-self.better.low:.2g}, {metric.champion_margin:g} allowed: {self._reach}"
         return ""
 
@@ -142,7 +142,7 @@ def _side_by_side(
 
     No intervals where neither contract names a command that makes them.
     """
-    from beampermit.models import probing
+    from beampermit.models import evaluation, scoring
     from beampermit.registry.mlflow import registry_uri
     from beampermit.registry.models import fetch_model
 
@@ -152,9 +152,9 @@ def _side_by_side(
     try:
         with tempfile.TemporaryDirectory(prefix="beampermit-champion-") as scratch:
             theirs = Path(scratch, "scores.parquet")
-            probing.score(environment, folder, project.path(contract.evaluation.inputs), theirs, inputs)
+            scoring.score(environment, folder, project.path(contract.evaluation.inputs), theirs, inputs)
             if not command:
-                return probing.evaluate(environment, project.root, contract, theirs), {}
+                return evaluation.evaluate(environment, project.root, contract, theirs), {}
             old, new = _weighed(project, contract, base_contract, environment, command, (theirs, scores))
     except Failed as error:
         raise Failed(f"the champion, version {champion.version}, cannot be evaluated on these data: {error}") from None
@@ -176,13 +176,13 @@ def _weighed(
     tables: Sequence[Path],
 ) -> list[dict[str, np.ndarray]]:
     """Each table of scores on the same resamples of the rows, side by side: the comparison is paired."""
-    from beampermit.models import probing
+    from beampermit.models import evaluation
 
     inputs = contract.evaluation.inputs
-    drawn = counts(columns(project.path(inputs), dependent(project.path(inputs), base_contract)))
+    drawn = draw_counts(read_columns(project.path(inputs), dependent_columns(project.path(inputs), base_contract)))
     with ThreadPoolExecutor(len(tables)) as pool:
         return list(
-            pool.map(lambda table: probing.weigh(environment, project.root, inputs, command, table, drawn), tables)
+            pool.map(lambda table: evaluation.evaluate_weighted(environment, project.root, inputs, command, table, drawn), tables)
         )
 
 

@@ -9,7 +9,7 @@ from beampermit.changes.contract_changes import compare_contracts
 from beampermit.contract import FILE_NAME, Contract, Metric
 from beampermit.errors import BadInput
 from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
-from beampermit.models.metrics import read_metrics, said
+from beampermit.models.metrics import format_number, read_metrics
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Location
 
@@ -44,7 +44,7 @@ class PRF001(Interlock):
             places = (file, FILE_NAME) if changes else (file,)
             return failed("; ".join(dict.fromkeys(problems)) + note, *places, **evidence)
         values = ", ".join(
-            f"{metric.name} {said(metrics[metric.name])} ({asks(metric)})" for metric in base_contract.metrics
+            f"{metric.name} {format_number(metrics[metric.name])} ({asks(metric)})" for metric in base_contract.metrics
         )
         return passed(values + note, **evidence)
 
@@ -77,4 +77,4 @@ def _row(metric: Metric, value: float | None) -> dict[str, Any]:
 def _unmet(metric: Metric, value: float | None) -> str:
     if value is None:
         return f"{metric.name} is not among the metrics"
-    return "" if metric.met(value) else f"{metric.name} is {said(value, metric.gate)}, the gate asks for {asks(metric)}"
+    return "" if metric.met(value) else f"{metric.name} is {format_number(value, metric.gate)}, the gate asks for {asks(metric)}"

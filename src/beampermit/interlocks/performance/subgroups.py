@@ -15,9 +15,9 @@ from beampermit.errors import Failed, several
 from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
 from beampermit.interlocks.model import Examined
 from beampermit.interlocks.performance.gates import asks, crossed, gates
-from beampermit.models.groups import columns, dependent, groups
-from beampermit.models.metrics import said
-from beampermit.models.resampling import MOST_COUNTS, TAIL, counts, reach
+from beampermit.models.groups import dependent_columns, read_columns, row_groups
+from beampermit.models.metrics import format_number
+from beampermit.models.resampling import MOST_COUNTS, TAIL, draw_counts, quantile_range
 from beampermit.project import Project
 from beampermit.verdicts.evidence import Combinations, Subgroup
 from beampermit.verdicts.evidence import Subgroups as Results
@@ -63,7 +63,7 @@ def cells(project: Project, contract: Contract, gated: Iterable[By]) -> Cells:
     Raises `Failed` where the gated crosses alone are too many cells, or a column is nowhere.
     """
     asked = list(dict.fromkeys(gated))
-    values = {name: groups(project, contract, name) for name in dict.fromkeys(name for by in asked for name in by)}
+    values = {name: row_groups(project, contract, name) for name in dict.fromkeys(name for by in asked for name in by)}
     known = {frozenset(by) for by in asked}
     single = [by[0] for by in asked if len(by) == 1]
     shown = [pair for pair in combinations(single, 2) if frozenset(pair) not in known]
@@ -162,7 +162,7 @@ class Measured:
         """One metric, without a judgement."""
         values = self.values.get(metric)
         value = float(values[0]) if values is not None else math.nan
-        low, high = (values is not None and reach(values)) or (None, None)
+        low, high = (values is not None and quantile_range(values)) or (None, None)
         return Subgroup(
             metric=metric,
             by=self.cell.by,
@@ -188,16 +188,16 @@ def _measured(
     """All cells by one run of the project's own evaluation: each once as it is, and resampled."""
     import numpy as np
 
-    from beampermit.models.probing import weigh
+    from beampermit.models.evaluation import evaluate_weighted
 
     large = [place for place, cell in enumerate(found) if cell.rows >= FEWEST]
     measured = [Measured(cell, {}) for cell in found]
     if large:
         inputs = project.path(contract.evaluation.inputs)
-        drawn = _resamples(columns(inputs, dependent(inputs, base_contract)), len(large))
+        drawn = _resamples(read_columns(inputs, dependent_columns(inputs, base_contract)), len(large))
         each = np.concatenate([drawn * found[place].members.astype(np.uint16) for place in large])
         command = base_contract.evaluation.weighted or contract.evaluation.weighted
-        given = weigh(environment, project.root, contract.evaluation.inputs, command, examined.scores, each)
+        given = evaluate_weighted(environment, project.root, contract.evaluation.inputs, command, examined.scores, each)
         for turn, place in enumerate(large):
             own = slice(turn * len(drawn), (turn + 1) * len(drawn))
             measured[place] = Measured(found[place], {name: values[own] for name, values in given.items()})
@@ -210,7 +210,7 @@ def _resamples(dependent: list[np.ndarray], cells: int) -> np.ndarray:
 
     rows = len(dependent[0])
     times = min(TIMES, MOST_EVALUATIONS // cells, MOST_COUNTS // (cells * rows))
-    return counts(dependent, times) if times >= FEWEST_TIMES else np.ones((1, rows), np.uint16)
+    return draw_counts(dependent, times) if times >= FEWEST_TIMES else np.ones((1, rows), np.uint16)
 
 
 def _gated(metric: Metric, group: Subgroups, measured: Iterable[Measured]) -> Iterable[Subgroup]:
@@ -238,7 +238,7 @@ def _unmet(row: Subgroup) -> str:
         return f"{where} is measured on {row.rows} rows, and {FEWEST} are needed"
     if row.value is None:
         return f"{where} is undefined on its {row.rows} rows"
-    return f"{where} is {said(row.value, row.gate)} on {row.rows} rows, the gate is {row.required}"
+    return f"{where} is {format_number(row.value, row.gate)} on {row.rows} rows, the gate is {row.required}"
 
 
 def _where(row: Subgroup) -> str:
@@ -251,7 +251,7 @@ def _worst(metric: Metric, group: Subgroups, rows: list[Subgroup]) -> str:
     values = [(sign * row.value, row) for row in rows if row.value is not None and _is_of(row, metric, group)]
     value, worst = min(values, key=lambda pair: pair[0])
     where = f"it is {worst.group[0]}" if len(by) == 1 else _where(worst)
-    return f"{metric.name} by {crossed(by)} {said(sign * value)} at worst, where {where} ({worst.required})"
+    return f"{metric.name} by {crossed(by)} {format_number(sign * value)} at worst, where {where} ({worst.required})"
 
 
 def _is_of(row: Subgroup, metric: Metric, group: Subgroups) -> bool:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from beampermit.environments.addresses import untrusted
-from beampermit.environments.backend import Lock, Problem
+from beampermit.environments.backend import Lock
 from beampermit.environments.conda_lock import CondaLock
-from beampermit.errors import BadInput
+from beampermit.errors import BadInput, Problem
 from support.conda_channel import Channel
 
 SHA = "a" * 64

@@ -13,13 +13,12 @@ from beampermit.cache import cache_folder
 from beampermit.digest import digest_file
 from beampermit.environments import choice, installation
 from beampermit.environments.addresses import uncovered
-from beampermit.environments.backend import Problem
 from beampermit.environments.bundle import opened
 from beampermit.environments.difference import difference
 from beampermit.environments.installed import describe, distributions, site_packages
 from beampermit.environments.sbom import sbom
 from beampermit.environments.uv import Uv
-from beampermit.errors import BadInput, Failed, Outside
+from beampermit.errors import BadInput, Failed, Outside, Problem
 from support.package_index import PYTHON, Index, uv
 
 PYPROJECT = """\

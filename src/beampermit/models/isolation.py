@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-LONGEST = 1800.0
+TIMEOUT = 1800.0
 """Seconds that one question may take."""
 CLEAN = {
     "DO_NOT_TRACK": "true",

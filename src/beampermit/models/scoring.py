@@ -1,0 +1,205 @@
+"""Load and score a saved model in a clean process: the project's interpreter, none of its source, no secrets.
+
+Only the files that the process writes are read, and strictly; what it prints is quoted where it fails.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from beampermit.contract.judging import Budget
+from beampermit.environments import Environment
+from beampermit.errors import BadInput, Failed
+from beampermit.models.isolation import TIMEOUT, clean_variables, scratch_folder
+from beampermit.reading import read_json
+from beampermit.record import Record
+
+WORKER = Path(__file__).with_name("worker.py")
+
+
+class Field(Record):
+    """An input or output of the signature. `shape` begins with -1 for rows; None for a column of scalars."""
+
+    name: str | None
+    type: str
+    shape: tuple[int, ...] | None
+
+    @property
+    def is_number(self) -> bool:
+        """Whether its values, or those of its arrays, are numbers."""
+        return bool(re.match(r"(Array\()*(float|double|u?int|integer|long)", self.type))
+
+
+class ValueRange(Record):
+    """The number of values of an output, whether all are finite, and the lowest and highest finite value."""
+
+    rows: int
+    finite: bool
+    low: float | None
+    high: float | None
+
+
+class Description(Record):
+    """What a model that loads takes and gives. `accepted` names wrong inputs that it did not refuse."""
+
+    inputs: tuple[Field, ...]
+    outputs: tuple[Field, ...]
+    example: dict[str, ValueRange]
+    accepted: tuple[str, ...]
+
+
+class Timing(Record):
+    """Seconds for all rows, peak resident memory in MiB, and milliseconds for a single row.
+
+    Percentiles are over `single_rows` rows, each at its fastest of three; `worst` is the slowest prediction of all.
+    """
+
+    seconds: float
+    memory: float
+    single_rows: int
+    p50: float
+    p99: float
+    worst: float
+
+
+class Scores(Timing):
+    """A table with one row of scores for each row of inputs."""
+
+    rows: int
+    columns: dict[str, ValueRange]
+
+    @property
+    def cost(self) -> str:
+        """`1.2 ms for a row (...) and 300 MiB`."""
+        latency = f"{self.p99:.3g} ms for a row (99th percentile of {self.single_rows}, each the fastest of three)"
+        return f"{latency} and {self.memory:.0f} MiB"
+
+    def over_budget(self, budget: Budget) -> tuple[str, ...]:
+        """One message for each limit that is exceeded."""
+        latency = budget.latency * 1000
+        messages: list[str] = []
+        if self.p99 > latency:
+            messages.append(f"it takes {self.p99:.3g} ms for a row (p50 {self.p50:.3g} ms), {latency:g} ms allowed")
+        if self.memory > budget.memory:
+            messages.append(f"it uses {self.memory:.0f} MiB of memory, {budget.memory:g} MiB allowed")
+        return tuple(messages)
+
+
+def describe(environment: Environment, model: Path) -> Description:
+    """Load the model folder `model`, give it its own example and wrong inputs. Raises `Failed` when it fails."""
+    with scratch_folder() as scratch:
+        return _parse(Description, _run_worker(environment, scratch, model, "describe"))
+
+
+def score(environment: Environment, model: Path, inputs: Path, out: Path, columns: Sequence[str]) -> Scores:
+    """Give the model the `columns` of the Parquet file `inputs`; write one row of scores for each row to `out`.
+
+    One output becomes the column `score`; several keep their names. The scores of single rows, for `compare_scores`,
+    go to `single_row_scores(out)`. Raises `Failed` when the model fails.
+    """
+    with scratch_folder() as scratch:
+        answer = _run_worker(environment, scratch, model, "score", *_score_options(inputs, out, columns))
+        return _read_scores(answer, inputs, out)
+
+
+def describe_and_score(
+    environment: Environment, model: Path, inputs: Path, out: Path, columns: Sequence[str]
+) -> tuple[Description, Scores]:
+    """Both in one process, which loads the model once. Raises `Failed` when either fails."""
+    with scratch_folder() as scratch:
+        answer = _run_worker(environment, scratch, model, "describe_and_score", *_score_options(inputs, out, columns))
+        return _parse(Description, answer.get("description")), _read_scores(answer.get("scores"), inputs, out)
+
+
+def single_row_scores(scores: Path) -> Path:
+    """The file of the scores of single rows, beside that of all rows."""
+    return scores.with_suffix(".single.parquet")
+
+
+def value_ranges(scores: Path) -> dict[str, ValueRange]:
+    """The range of each column of a Parquet file, computed here, not by the model. Raises `Failed`."""
+    import duckdb
+
+    from beampermit.datasets.tables import connect
+
+    try:
+        with connect() as connection:
+            table = connection.read_parquet(str(scores))
+            return {name: _value_range(table, name) for name in table.columns}
+    except duckdb.Error as error:
+        raise Failed(f"the model's scores are not a table of numbers: {str(error).splitlines()[0]}") from None
+
+
+def _value_range(table: Any, name: str) -> ValueRange:
+    column = '"' + name.replace('"', '""') + '"::double'
+    where = f"filter (isfinite({column}))"
+    aggregates = ("count(*)", f"count({column}) {where}", f"min({column}) {where}", f"max({column}) {where}")
+    rows, finite, low, high = table.aggregate(", ".join(aggregates)).fetchall()[0]
+    return ValueRange(rows=rows, finite=rows == finite, low=low, high=high)
+
+
+def _count_rows(path: Path) -> int:
+    import duckdb
+
+    from beampermit.datasets.tables import connect
+
+    try:
+        with connect() as connection:
+            return connection.read_parquet(str(path)).aggregate("count(*)").fetchall()[0][0]
+    except duckdb.Error as error:
+        raise Failed(f"{path.name} is not a Parquet table: {str(error).splitlines()[0]}") from None
+
+
+def _score_options(inputs: Path, out: Path, columns: Sequence[str]) -> list[str]:
+    files = {"--inputs": inputs, "--out": out, "--single": single_row_scores(out)}
+    options = (word for name, path in files.items() for word in (name, str(path.resolve())))
+    return ["--columns", ",".join(columns), *options]
+
+
+def _read_scores(answer: Any, inputs: Path, out: Path) -> Scores:
+    timing, ranges, expected = _parse(Timing, answer), value_ranges(out), _count_rows(inputs)
+    rows = next(iter(ranges.values())).rows
+    if rows != expected:
+        raise Failed(f"the model gave {rows} rows for the {expected} rows of {inputs.name}")
+    return Scores(**timing.model_dump(), rows=rows, columns=ranges)
+
+
+def _run_worker(
+    environment: Environment, scratch: Path, model: Path, verb: str, *options: str
+) -> dict[str, Any]:
+    """Run the worker on a copy of the model, so that it neither sees other files nor leaves compiled code behind."""
+    copy, report = scratch / "model", scratch / "report.json"
+    shutil.copytree(model, copy, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    finished = environment.run(
+        ["-P", WORKER, verb, "--model", copy, "--report", report, *options],
+        project=scratch,
+        env=clean_variables(),
+        timeout=TIMEOUT,
+        own_code=False,
+    )
+    if not report.is_file():
+        raise Failed(f"the process that loaded the model ended with status {finished.code}: {finished.tail}")
+    try:
+        answer = read_json(report)
+    except BadInput as error:
+        raise Failed(f"the model's code overwrote the report: {error.message}") from None
+    if finished.code or not isinstance(answer, dict) or "error" in answer:
+        reason = str(answer.get("error")) if isinstance(answer, dict) else finished.tail
+        raise Failed(f"the saved model cannot be used: {reason.replace(f'{scratch}/', '')}")
+    return answer
+
+
+Answer = TypeVar("Answer", bound=Record)
+
+
+def _parse(kind: type[Answer], value: Any) -> Answer:
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        raise Failed(f"the model's code overwrote the report: {error.errors()[0]['msg']}") from None
