@@ -6,6 +6,7 @@ import errno
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 EXHAUSTED = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ELOOP}
@@ -15,6 +16,9 @@ EXHAUSTED = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, 
 @dataclass(frozen=True)
 class Problem:
     """Something wrong in a file of the project: `line` from 1, None where it is the file as a whole."""
+
+    # Where pydantic reads one out of an artifact, an unknown key is an error.
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     message: str
     file: str | None = None
