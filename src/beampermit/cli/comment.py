@@ -32,7 +32,10 @@ def comment(
     author: Annotated[str, typer.Option(help="Account that the token speaks for.")] = "github-actions[bot]",
     as_json: Json = False,
 ) -> None:
-    """Write the report as a comment on its pull request, or bring the one that is there up to date."""
+    """Post the report as a comment on its pull request.
+
+    A comment that is there already is updated.
+    """
     from beampermit.commenting import Commenter
     from beampermit.github.client import Client
     from beampermit.interlocks.families import load_interlocks
@@ -41,6 +44,6 @@ def comment(
     expected = {id: cls.title() for id, cls in load_interlocks().items()}
     publisher = Commenter(client, expected, title, author, via_cml=via is Via.CML)
     done = publisher.of_run(run) if run is not None else publisher.of_folder(folder, pull)
-    line = f"{done.outcome}: {done.words or done.address}"
-    body = {"outcome": done.outcome, "why": done.words, "address": done.address}
+    line = f"{done.outcome}: {done.reason or done.address}"
+    body = {"outcome": done.outcome, "why": done.reason, "address": done.address}
     show(body, lambda: console().print(line, markup=False, soft_wrap=True), as_json)

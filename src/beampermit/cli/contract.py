@@ -8,15 +8,19 @@ from typing import Annotated
 
 import typer
 
+from beampermit.cli.help import Grouped
 from beampermit.cli.output import Json, console, show
 
-app = typer.Typer(no_args_is_help=True, help="Check contract.yaml, or print its schema.")
+app = typer.Typer(cls=Grouped, no_args_is_help=True, help="Check contract.yaml, or print its schema.")
 Where = Annotated[Path, typer.Argument(help="The contract, or the folder that holds it.", show_default="this folder")]
 
 
 @app.command()
 def check(path: Where = Path(), as_json: Json = False) -> None:
-    """Read the contract; say what it promises and what is still to be written. An error names file, line and key."""
+    """Check contract.yaml and name what is still to be written.
+
+    An error names file, line and key.
+    """
     from beampermit.contract import FILE_NAME, load_contract
     from beampermit.contract.completeness import todos
     from beampermit.documents.markdown import visible
@@ -45,7 +49,10 @@ def check(path: Where = Path(), as_json: Json = False) -> None:
 
 @app.command()
 def schema() -> None:
-    """Print the JSON schema, for editors: `beampermit contract schema > .beampermit/contract.schema.json`."""
+    """Print the JSON schema of the contract, for editors.
+
+    Such as: beampermit contract schema > .beampermit/contract.schema.json
+    """
     from beampermit.contract.schema import contract_schema
 
     show(contract_schema(), lambda: None, as_json=True)
@@ -53,7 +60,7 @@ def schema() -> None:
 
 @app.command()
 def reference() -> None:
-    """Print every key of the contract with its kind, default and meaning, as Markdown."""
+    """Print every key of the contract with its type and default."""
     from beampermit.contract.reference import contract_reference
 
     sys.stdout.write(contract_reference())

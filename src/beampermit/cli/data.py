@@ -8,15 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
+from beampermit.cli.help import Grouped
 from beampermit.cli.output import Folder, Json, console, show, shown_progress
 
-app = typer.Typer(no_args_is_help=True, help="Check data, and pull them safely; in any DVC repository.")
+app = typer.Typer(cls=Grouped, no_args_is_help=True, help="Check, fetch, label and compare data.")
 Base = Annotated[str | None, typer.Option(help="Base revision; the pull request's base if not given.")]
 
 
 @app.command()
 def check(project: Folder = Path(), base: Base = None, as_json: Json = False) -> None:
-    """Run the interlocks on data. Exit code 1: data are wrong or missing; 4: the remote cannot be reached."""
+    """Run the interlocks on data.
+
+    Exit code 1: data are wrong or missing; 4: the remote cannot be reached.
+    """
     from beampermit.documents import verdicts as render
     from beampermit.interlocks import runner
     from beampermit.interlocks.families import select_interlocks
@@ -43,7 +47,10 @@ def pull(
     base: Base = None,
     as_json: Json = False,
 ) -> None:
-    """Bring the data: the base branch's remote, manifests judged and bytes verified before anything is checked out."""
+    """Fetch the data from the base branch's remote, verified.
+
+    Manifests are checked and bytes hashed before anything is checked out.
+    """
     from beampermit.datasets.pull import pull as bring
     from beampermit.datasets.repository import Repository
     from beampermit.project import Project
@@ -69,7 +76,10 @@ def request(
     accept: Annotated[bool, typer.Option("--accept", help="Take an answer that is not the one that is here.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Ask for the data of `dataset.request`: the same bytes as before, or exit code 1 and what changed, in words."""
+    """Fetch the data that `dataset.request` asks for.
+
+    Exit code 1: the bytes are not the same as before; what changed is printed.
+    """
     from beampermit.datasets.requests.request import request as ask
     from beampermit.environments.environment import environment_of
     from beampermit.project import Project
@@ -89,13 +99,17 @@ def request(
     show(delivered.as_json(), text, as_json)
 
 
+@app.command()
 def card(
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("DATASHEET.md"),
     html: Annotated[bool, typer.Option("--html", help="Write one HTML page as well, beside it.")] = False,
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Write the datasheet: counts, times and gaps, labels, ranges, lineage, limits."""
+    """Write the datasheet of the dataset.
+
+    Counts, times and gaps, labels, ranges, lineage and limits.
+    """
     from beampermit.documents.datasheet import datasheet
     from beampermit.files import write_text
     from beampermit.project import Project
@@ -108,6 +122,7 @@ def card(
     show({**sheet.as_json(), "files": paths}, lambda: console().print(*paths, markup=False), as_json)
 
 
+@app.command()
 def diff(
     before: Annotated[
         str,
@@ -118,7 +133,10 @@ def diff(
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Compare two versions of the dataset: rows, labels, times and signals, in words, numbers and small histograms."""
+    """Compare two versions of the dataset.
+
+    Rows, labels, times and signals, with small histograms.
+    """
     from beampermit.datasets.differences import differences, version
     from beampermit.errors import BadInput
     from beampermit.project import Project
@@ -167,6 +185,7 @@ def _table(changes: Any, before: str, after: str) -> None:
 SHOWN = 20
 
 
+@app.command()
 def staged(
     files: Annotated[
         list[str] | None, typer.Argument(metavar="[FILE ...]", help="Files to look at; all that are staged if none.")
@@ -174,7 +193,10 @@ def staged(
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Find data and models among what is staged, by name, first bytes and size. Exit code 1: take them back."""
+    """Find data and models among the staged files.
+
+    By name, first bytes and size. Exit code 1: unstage them.
+    """
     from beampermit.datasets import strays as judge
     from beampermit.documents.markdown import visible
     from beampermit.git import Git, find_root
@@ -197,8 +219,12 @@ def staged(
     raise typer.Exit(1 if found else 0)
 
 
+@app.command()
 def labels(project: Folder = Path(), as_json: Json = False) -> None:
-    """Say who labelled what, how much of the data is covered, what people overruled, and where they disagree."""
+    """Show who labelled what, and where people disagree.
+
+    Also how much of the data is labelled, and which labels people overruled.
+    """
     from beampermit.datasets.labels.review import standing
     from beampermit.project import Project
 
@@ -207,6 +233,7 @@ def labels(project: Folder = Path(), as_json: Json = False) -> None:
     raise typer.Exit(1 if found.problems else 0)
 
 
+@app.command()
 def label(
     who: Annotated[str | None, typer.Option("--as", help="Your name; git's user.name if not given.")] = None,
     table: Annotated[
@@ -218,7 +245,10 @@ def label(
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Open a page on this machine to look at signals and label them with the keyboard; stop it with Ctrl-C."""
+    """Label signals in a page on this machine.
+
+    The keyboard does it all; Ctrl-C stops the server.
+    """
     import sys
     import webbrowser
 

@@ -20,7 +20,10 @@ def demo(
     ] = Path("demo"),
     as_json: Json = False,
 ) -> None:
-    """Play the whole loop for real: generate, lock, train, promote; pull requests good and bad; merge, roll back."""
+    """Play the whole loop on this machine.
+
+    Generate, lock, train and promote; good and bad pull requests; merge; rollback.
+    """
     from beampermit.demo.loop import steps
     from beampermit.demo.stage import Stage
 

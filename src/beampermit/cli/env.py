@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
+from beampermit.cli.help import Grouped
 from beampermit.cli.output import Folder, Json, console, progress_console, show, shown_progress
 
-app = typer.Typer(no_args_is_help=True, help="Lock, check, install and verify the environment; run commands in it.")
+app = typer.Typer(cls=Grouped, no_args_is_help=True, help="Lock, install and check the environment.")
 Variant = Annotated[
     str,
     typer.Option(metavar="NAME", help="The accelerator variant of the lock, such as cuda.", show_default="none"),
@@ -29,7 +30,10 @@ def lock(
     ] = True,
     as_json: Json = False,
 ) -> None:
-    """Solve what the project asks for and write the lock; what need not move stays."""
+    """Solve the environment and write the lock.
+
+    Packages that need not change keep their version.
+    """
     from beampermit.contract import FILE_NAME
     from beampermit.environments.addresses import addresses
     from beampermit.environments.choice import backend_of
@@ -58,7 +62,10 @@ def relock(
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Lock anew and open a pull request with what moved; for a job, with GITHUB_REPOSITORY and GITHUB_TOKEN."""
+    """Update the lock and open a pull request, in a job.
+
+    Needs GITHUB_REPOSITORY and GITHUB_TOKEN.
+    """
     from beampermit.github.client import Client
     from beampermit.relocking import relock as propose
 
@@ -78,7 +85,10 @@ def check(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Prove the lock without solver and network: there, fresh, complete, hashed, from allowed indexes (ENV001-004)."""
+    """Check the lock without solver or network (ENV001 to ENV004).
+
+    It is there, fresh, complete, hashed, and from allowed indexes.
+    """
     if online:
         _ask_channels(project.resolve())
     _interlocks(project, base, ("ENV001", "ENV002", "ENV003", "ENV004"), as_json)
@@ -86,7 +96,7 @@ def check(
 
 @app.command()
 def verify(project: Folder = Path(), as_json: Json = False) -> None:
-    """Compare what is installed with the lock, package by package (ENV005)."""
+    """Compare the installed packages with the lock (ENV005)."""
     _interlocks(project, None, ("ENV001", "ENV005"), as_json)
 
 
@@ -109,7 +119,10 @@ def install(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Install the environment from the lock alone; in a GitHub job, later steps are told where it is."""
+    """Install the environment from the lock alone.
+
+    In a GitHub job, later steps find it in their variables.
+    """
     from beampermit.environments import choice, installation
     from beampermit.environments.environment import prefix_of
     from beampermit.errors import BadInput
@@ -148,7 +161,10 @@ def bundle(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write all packages of the lock into one folder or tar, for machines without a network."""
+    """Write all packages of the lock into one folder or tar.
+
+    For machines without a network.
+    """
     from beampermit.environments import choice
 
     with shown_progress() as progress:
@@ -166,9 +182,10 @@ def sbom(
     out: Annotated[Path | None, typer.Option(help="Write it to this file instead of printing it.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Say what software the lock installs, as CycloneDX 1.6 in JSON; the same lock gives the same document.
+    """Write the lock's bill of materials (CycloneDX 1.6, JSON).
 
-    Where accelerator variants have locks of their own, it is of them all, unless one is named. A permit binds that.
+    The same lock gives the same document. Where accelerator variants have locks of their own, it covers them all
+    unless one is named. A permit binds that.
     """
     import json
     import sys
@@ -200,7 +217,7 @@ def diff(
     markdown: Annotated[bool, typer.Option("--markdown", help="As Markdown, for a pull request.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Name the packages that came, went or moved between two locks."""
+    """List packages added, removed or changed between two locks."""
     import sys
 
     from beampermit.documents import locks
@@ -221,7 +238,10 @@ def run(
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND ...", help="The command and its arguments.")],
     project: Folder = Path(),
 ) -> None:
-    """Run a command in the installed environment, with the project's own code on the path."""
+    """Run a command in the installed environment.
+
+    The project's own code is on the path.
+    """
     from beampermit.environments.environment import environment_of, replace_by
 
     root = project.resolve()

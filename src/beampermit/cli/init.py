@@ -27,7 +27,10 @@ def init(
     ] = "beampermit/beampermit",
     as_json: Json = False,
 ) -> None:
-    """Add contract, workflows and ruleset to a repository with a DVC pipeline; no file that is there is touched."""
+    """Add contract and workflows to a repository that exists.
+
+    It needs a DVC pipeline. No file that is there is changed.
+    """
     from datetime import UTC, datetime
 
     from beampermit.errors import BadInput

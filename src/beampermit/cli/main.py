@@ -24,6 +24,7 @@ from beampermit.cli import (
     report,
     reproduce,
 )
+from beampermit.cli.help import Grouped
 from beampermit.cli.output import fail
 from beampermit.errors import BeampermitError, of_the_machine
 
@@ -31,6 +32,7 @@ INTERRUPTED = "beampermit: interrupted; what was being written is whole or absen
 
 app = typer.Typer(
     name="beampermit",
+    cls=Grouped,
     help="No model reaches the machine unless every interlock passes.\n\n"
     "Exit codes: 0 passed or done, 1 failed, 2 usage or bad input, 3 conflict, 4 the outside world failed.",
     no_args_is_help=True,
@@ -38,31 +40,43 @@ app = typer.Typer(
     rich_markup_mode=None,  # half of the time that `--help` takes
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("check")(check.check)
-app.command("new")(new.new)
-app.command("init")(init.init)
-app.command("demo")(demo.demo)
-app.command("report")(report.report)
-app.command("reproduce")(reproduce.reproduce)
-app.command("comment")(comment.comment)
-app.command("publish")(promotion.publish)
-app.command("card")(report.card)
-app.command("runbook")(report.runbook)
-app.command("alarms")(report.alarms)
-app.command("documents")(report.documents)
-app.add_typer(contract.app, name="contract")
-app.add_typer(env.app, name="env")
-app.add_typer(permit.app, name="permit")
-app.add_typer(protect.app, name="protect")
-app.add_typer(rehearse.app, name="rehearse")
-for command in (
-    promotion.promote, promotion.rollback, promotion.retire, promotion.freeze, promotion.thaw, promotion.reconcile,
-    promotion.history,
-):  # fmt: skip
-    app.command(command.__name__)(command)
-for command in (data.card, data.diff, data.label, data.labels, data.staged):
-    data.app.command(command.__name__)(command)
-app.add_typer(data.app, name="data")
+PANELS = {
+    "Start": {"new": new.new, "init": init.init, "demo": demo.demo},
+    "Judge": {
+        "check": check.check,
+        "contract": contract.app,
+        "rehearse": rehearse.app,
+        "report": report.report,
+        "comment": comment.comment,
+        "reproduce": reproduce.reproduce,
+    },
+    "Release": {
+        "permit": permit.app,
+        "protect": protect.app,
+        "promote": promotion.promote,
+        "publish": promotion.publish,
+        "documents": report.documents,
+        "card": report.card,
+        "runbook": report.runbook,
+        "alarms": report.alarms,
+    },
+    "Operate": {
+        "history": promotion.history,
+        "rollback": promotion.rollback,
+        "retire": promotion.retire,
+        "freeze": promotion.freeze,
+        "thaw": promotion.thaw,
+        "reconcile": promotion.reconcile,
+    },
+    "Environment": {"env": env.app},
+    "Data": {"data": data.app},
+}
+for panel, commands in PANELS.items():
+    for name, command in commands.items():
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name, rich_help_panel=panel)
+        else:
+            app.command(name, rich_help_panel=panel)(command)
 
 
 def _version(wanted: bool) -> None:

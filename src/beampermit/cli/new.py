@@ -29,7 +29,7 @@ def new(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a new project: data request to retirement, with an example to replace by yours."""
+    """Make a new project from the template."""
     from rich.text import Text
 
     from beampermit.environments.choice import backend_of

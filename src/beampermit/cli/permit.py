@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from beampermit.cli.help import Grouped
 from beampermit.cli.output import Folder, Json, KeyFile, console, show
 
-app = typer.Typer(no_args_is_help=True, help="Assemble, sign and verify the permit that lets a model pass.")
+app = typer.Typer(cls=Grouped, no_args_is_help=True, help="Assemble, sign and verify the permit of a model.")
 Trust = Annotated[
     Path | None,
     typer.Option(
@@ -27,7 +28,10 @@ def keygen(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make an Ed25519 key pair: permit.key signs permits and stays secret, permit.pub goes into the project."""
+    """Make the key pair that signs permits (Ed25519).
+
+    permit.key signs and stays secret; permit.pub is committed to the project.
+    """
     from beampermit.permit import keys
 
     private, public = keys.generate_keys(out, until)
@@ -53,7 +57,10 @@ def assemble(
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Make the permit for this commit; refused unless every interlock passes for exactly this commit and tree."""
+    """Make the permit for this commit.
+
+    Refused unless every interlock passed for exactly this commit and tree.
+    """
     from beampermit.files import write_text
     from beampermit.interlocks import runner
     from beampermit.interlocks.families import load_interlocks
@@ -90,7 +97,10 @@ def sign(
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Sign a permit with the key that BEAMPERMIT_SIGNING_KEY holds (PEM text, or a path), or as a workflow."""
+    """Sign a permit with a key, or as a workflow.
+
+    The key is what BEAMPERMIT_SIGNING_KEY holds: PEM text, or a path.
+    """
     import os
 
     from beampermit.files import write_bytes
@@ -145,7 +155,10 @@ def verify(
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Say what a signed permit is for; refuse another key or workflow, a changed byte, another model."""
+    """Verify a signed permit and print what it covers.
+
+    Another key, another workflow, a changed byte or another model is refused.
+    """
     from beampermit.git import find_root
     from beampermit.permit import keys, verification
     from beampermit.permit.envelope import read_envelope

@@ -27,7 +27,10 @@ def promote(
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Make the permit's model the champion: register, test the deployment, write the ledger, move the alias."""
+    """Make the permit's model the champion.
+
+    Registers it, tests the deployment, writes the ledger and moves the alias.
+    """
     from datetime import UTC, datetime
     from functools import partial
 
@@ -59,7 +62,10 @@ def rollback(
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Make an earlier champion the champion again, frozen or not."""
+    """Make an earlier champion the champion again.
+
+    Also while promotions are frozen.
+    """
     from beampermit.registry.operations import rollback as go_back
 
     with _change(project) as change:
@@ -75,7 +81,10 @@ def retire(
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Take the champion out of service, and put nothing in its place; or close the way back to a former one."""
+    """Take the champion out of service without a successor.
+
+    Or, with --version, rule out a rollback to a former champion.
+    """
     from beampermit.registry.operations import retire as take_out
 
     with _change(project) as change:
@@ -84,7 +93,10 @@ def retire(
 
 
 def freeze(reason: Reason, project: Folder = Path(), as_json: Json = False) -> None:
-    """Refuse promotions until `thaw`. Rollback and retire stay possible."""
+    """Refuse promotions until `thaw`.
+
+    Rollback and retire stay possible.
+    """
     from beampermit.registry.operations import freeze as close
 
     with _change(project) as change:
@@ -93,7 +105,7 @@ def freeze(reason: Reason, project: Folder = Path(), as_json: Json = False) -> N
 
 
 def thaw(reason: Reason, project: Folder = Path(), as_json: Json = False) -> None:
-    """Let promotions pass again."""
+    """Allow promotions again."""
     from beampermit.registry.operations import thaw as reopen
 
     with _change(project) as change:
@@ -154,7 +166,10 @@ def reconcile(
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Make the registry say what the ledger says, and say what was otherwise."""
+    """Correct the registry from the ledger.
+
+    Prints what was different.
+    """
     from functools import partial
 
     from beampermit.errors import BadInput
@@ -216,7 +231,7 @@ def history(
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Print the ledger: what was promoted, rolled back, retired, frozen and thawed, when, by whom and why."""
+    """Print the ledger: what happened, when, by whom and why."""
     from beampermit.project import Project
     from beampermit.registry.history import render_history
     from beampermit.registry.ledger import Ledger
@@ -241,7 +256,10 @@ def publish(
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Publish the documents of a promoted version as a release on GitHub, or complete the one that is there."""
+    """Publish a version's documents as a release on GitHub.
+
+    A release that is there already is completed.
+    """
     from beampermit.github.context import require_client
     from beampermit.permit import keys
     from beampermit.permit.envelope import read_envelope

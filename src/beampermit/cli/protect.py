@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from beampermit.cli.help import Grouped
 from beampermit.cli.output import Folder, Json, console, show
 
-app = typer.Typer(no_args_is_help=True, help="Protect the branch that models are released from, and audit that it is.")
+app = typer.Typer(cls=Grouped, no_args_is_help=True, help="Protect the branch that models are released from.")
 Name = Annotated[
     str | None,
     typer.Option(metavar="OWNER/NAME", help="The repository on GitHub.", show_default="where origin lies"),
@@ -26,7 +27,10 @@ def apply(
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Let the ruleset on GitHub say what the file says. GITHUB_TOKEN must be that of an administrator."""
+    """Apply the ruleset file to GitHub.
+
+    GITHUB_TOKEN must be an administrator's.
+    """
     from beampermit.git import Git, find_root
     from beampermit.github.context import require_client
     from beampermit.github.rulesets import MAIN, read_ruleset
@@ -58,7 +62,10 @@ def audit(
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Compare what GitHub enforces on the branch with what is needed; exit 1 unless it is provably protected."""
+    """Check that GitHub protects the branch as needed.
+
+    Exit code 1 unless it is provably protected.
+    """
     from beampermit.git import find_root
     from beampermit.interlocks.repository.audit import audit as judge
     from beampermit.project import Project

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from beampermit.cli.help import Grouped
 from beampermit.cli.output import Folder, Json, console, progress_console, show
 
-app = typer.Typer(no_args_is_help=True, help="Run the project's own workflows on this machine with act.")
+app = typer.Typer(cls=Grouped, no_args_is_help=True, help="Run the project's own workflows on this machine (act).")
 Base = Annotated[str | None, typer.Option(help="What it would be merged into.", show_default="origin's main branch")]
 Head = Annotated[str | None, typer.Option(help="The commit or branch to rehearse.", show_default="HEAD")]
 File = Annotated[str | None, typer.Option("--workflow", help="Another workflow file than Beampermit's own.")]
@@ -31,7 +32,10 @@ def pull_request(
     keep: Keep = False,
     as_json: Json = False,
 ) -> None:
-    """Run the pull-request workflow on the merge of HEAD and the main branch, from a clean clone."""
+    """Run the pull-request workflow on HEAD merged into main.
+
+    From a clean clone.
+    """
     _rehearse(
         "pull-request", project, as_json, runner, base=base, head=head, workflow=workflow, timeout=timeout, keep=keep
     )
@@ -47,7 +51,10 @@ def release(
     keep: Keep = False,
     as_json: Json = False,
 ) -> None:
-    """Run the release workflow on HEAD as if it had been merged. It promotes: ledger and registry are the real ones."""
+    """Run the release workflow on HEAD as if merged.
+
+    It promotes: ledger and registry are the real ones.
+    """
     _rehearse("release", project, as_json, runner, head=head, workflow=workflow, timeout=timeout, keep=keep)
 
 
@@ -65,7 +72,10 @@ def rollback(
     keep: Keep = False,
     as_json: Json = False,
 ) -> None:
-    """Run the rollback workflow as if it had been dispatched. It rolls back: ledger and registry are the real ones."""
+    """Run the rollback workflow as if dispatched.
+
+    It rolls back: ledger and registry are the real ones.
+    """
     inputs = {"reason": reason, "to": str(to or "")}
     _rehearse(
         "rollback", project, as_json, runner, head=head, inputs=inputs, workflow=workflow, timeout=timeout, keep=keep
@@ -85,7 +95,10 @@ def registry(
     keep: Keep = False,
     as_json: Json = False,
 ) -> None:
-    """Run the registry workflow as if it had been dispatched. What it does is done: ledger and registry are real."""
+    """Run the registry workflow as if dispatched.
+
+    Ledger and registry are the real ones.
+    """
     inputs = {"verb": verb, "version": str(version or ""), "reason": reason}
     _rehearse(
         "registry", project, as_json, runner, head=head, inputs=inputs, workflow=workflow, timeout=timeout, keep=keep

@@ -22,7 +22,10 @@ def report(
     where: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Write the report of a pull request: verdicts first, then what it changes."""
+    """Write the report of a pull request.
+
+    Verdicts first, then what the pull request changes.
+    """
     from beampermit.documents import charts
     from beampermit.documents.report import FILE, gather
     from beampermit.files import write_bytes, write_text
@@ -71,7 +74,10 @@ def card(
     where: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Write the model card, from the contract, the permit and the facts of the run."""
+    """Write the model card.
+
+    From the contract, the permit and the metrics.
+    """
     from beampermit.documents import card as document
 
     _write(document.card, document.card_page, out, permit, verdicts, html, where, as_json)
@@ -84,7 +90,10 @@ def runbook(
     where: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Write the operator's runbook, from the contract, the permit and the ledger."""
+    """Write the operator's runbook.
+
+    From the contract, the permit and the ledger.
+    """
     from beampermit.documents import runbook as document
 
     _write(document.runbook, document.runbook_page, out, permit, None, html, where, as_json)
@@ -134,7 +143,10 @@ def documents(
     where: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Write all documents of the model: card, runbook, datasheet, software, alarm trees; all, or none if one fails."""
+    """Write all documents of the model.
+
+    Card, runbook, datasheet, software and alarm trees; all of them, or none if one fails.
+    """
     from beampermit.documents.bundle import bundle
     from beampermit.files import write_text
     from beampermit.project import Project
@@ -156,7 +168,10 @@ def alarms(
     where: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Write the alarm tree: the PVs of the outputs, and for each alarm what it means and what is done."""
+    """Write the alarm tree for Phoebus or JAWS.
+
+    The PVs of the outputs, and for each alarm what it means and what to do.
+    """
     from beampermit.documents import alarm_tree
     from beampermit.files import write_text
     from beampermit.project import Project

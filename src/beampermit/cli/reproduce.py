@@ -34,9 +34,10 @@ def reproduce(
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Make a model again: clean work tree, its lock, its data, its own stages; then compare it with what is committed.
+    """Train the model of a commit again and compare.
 
-    Run again after it was killed, it goes on with the seeds that are left. Exit code 1: not the same model.
+    In a clean work tree, with its lock, its data and its stages. Killed and run again, it goes on with the seeds that
+    are left. Exit code 1: not the same model.
     """
     from beampermit.documents.reproduction import headline, summarise, summarised, text
     from beampermit.processes import ended_by_signals

@@ -137,7 +137,7 @@ def test_audit_without_a_clear_answer_is_1_and_without_any_is_4(
 ) -> None:
     monkeypatch.setattr("beampermit.github.client.TRIES", 1)
     github.next(says(404, {"message": "Not Found"}))
-    with pytest.raises(Failed, match="main is not provably protected") as failed:
+    with pytest.raises(Failed, match="main cannot be shown to be protected") as failed:
         run("audit")
     github.next(says(502))
     with pytest.raises(Outside, match="with 502") as outside:
@@ -147,6 +147,6 @@ def test_audit_without_a_clear_answer_is_1_and_without_any_is_4(
 
 def test_audit_where_no_github_is_known_is_2(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GITHUB_REPOSITORY")
-    with pytest.raises(BadInput, match="origin does not lie on a GitHub that is known") as raised:
+    with pytest.raises(BadInput, match="the remote origin is not on a known GitHub") as raised:
         run("audit")
     assert raised.value.exit_code == 2
