@@ -48,7 +48,7 @@ def first(laboratory: Laboratory, command: Command, monkeypatch: pytest.MonkeyPa
     """A champion; from now on the test deployment is the real one, but for the processes that score and evaluate."""
     laboratory.promote()
     tried: list[Path] = []
-    scored = scoring.Scores(seconds=1, memory=1, alone=100, p50=1, p99=2, worst=3, rows=7, columns={})
+    scored = scoring.Scores(seconds=1, memory=1, single_rows=100, p50=1, p99=2, worst=3, rows=7, columns={})
     monkeypatch.setattr("beampermit.registry.deployment.deploy", deploy)
     monkeypatch.setattr(scoring, "score", lambda _, model, *__: tried.append(model) or scored)
     monkeypatch.setattr(evaluation, "evaluate", lambda *_: _measured(tried[-1]))

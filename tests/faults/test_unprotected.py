@@ -98,8 +98,8 @@ def test_a_branch_that_is_unprotected_in_between_promotes_nothing(
 
 
 UNCLEAR = {
-    "no plan": (403, "Upgrade to GitHub Pro", 1, "the job's `permissions:` or the token's rights lack"),
-    "token expired": (401, "Bad credentials", 1, "GITHUB_TOKEN is refused: give one that is valid"),
+    "no plan": (403, "Upgrade to GitHub Pro", 1, "add the missing permission to the job's"),
+    "token expired": (401, "Bad credentials", 1, "GITHUB_TOKEN is not valid: export one that is"),
     "down": (502, "Bad Gateway", 4, "run the same command again"),
 }
 

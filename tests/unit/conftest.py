@@ -14,6 +14,7 @@ import pytest
 from beampermit.files import write_json
 from beampermit.project import Project
 from support.dvc_repositories import remake
+from support.planted_results import LOCK, METRICS, PLOTS, commit, write
 from support.registry_project import Laboratory, found_laboratory
 
 PIPELINE = """\
@@ -44,6 +45,34 @@ def laboratory(tmp_path: Path, contract_text: str) -> Laboratory:
     made = found_laboratory(tmp_path, contract_text, tmp_path / "none.db")
     made.change(1)
     return made
+
+
+@pytest.fixture
+def results(project: Project, git: Callable[..., str]) -> Project:
+    """The project with metrics, plots, parameters and a `dvc.lock`, all committed on `main`."""
+    write(project, "metrics/metrics.json", METRICS)
+    write(project, "metrics/plots.json", PLOTS)
+    (project.root / "params.yaml").write_text("train: {epochs: 20, learning_rate: 0.001}\n")
+    (project.root / "dvc.lock").write_text(LOCK % "aaaa")
+    commit(git, "Results")
+    return project
+
+
+@pytest.fixture
+def branch(results: Project, git: Callable[..., str], contract_text: str) -> Project:
+    """A pull request: a better model from other data and parameters, a lower gate, a changed workflow."""
+    git("checkout", "--quiet", "-b", "better")
+    write(results, "metrics/metrics.json", METRICS | {"auc": 0.9845, "false_alarm_rate": 0.035})
+    (results.root / "params.yaml").write_text("train: {epochs: 40, learning_rate: 0.001}\n")
+    (results.root / "dvc.lock").write_text(LOCK % "cccc")
+    (results.root / "contract.yaml").write_text(
+        contract_text.replace("gate: 0.95", "gate: 0.9").replace("Ada Operator", "Ada Physicist")
+    )
+    workflow = results.root / ".github/workflows/pull-request.yml"
+    workflow.parent.mkdir(parents=True)
+    workflow.write_text("name: x\n")
+    commit(git, "Better")
+    return Project(results.root, "main")
 
 
 @pytest.fixture(scope="session")

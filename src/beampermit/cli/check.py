@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from beampermit.cli.output import Folder, console, show, shown_progress
+from beampermit.cli.output import Folder, print_verdicts, show, shown_progress
 
 
 class Format(StrEnum):
@@ -38,6 +38,7 @@ def check(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the verdicts to this file as well, for the permit.")] = None,
     fresh: Annotated[bool, typer.Option(help="Run every check again, also where nothing has changed.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="List the interlocks that passed, too.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the interlocks and end.")] = False,
 ) -> None:
     """Run interlocks on this repository and say which pass."""
@@ -55,7 +56,7 @@ def check(
         verdicts = runner.check(found, chosen, fresh=fresh or out is not None, progress=progress)
     if out:
         write_verdicts(out, runner.verdict_file(found, verdicts))
-    _print(verdicts, Format.JSON if json_ else format)
+    _print(verdicts, Format.JSON if json_ else format, all_)
     raise typer.Exit(exit_code(verdicts))
 
 
@@ -72,11 +73,11 @@ def _list(chosen: list[Any], format: Format) -> None:
     show(known, lambda: sys.stdout.writelines(lines), format is Format.JSON)
 
 
-def _print(verdicts: list[Any], format: Format) -> None:
+def _print(verdicts: list[Any], format: Format, everything: bool) -> None:
     from beampermit.documents import verdicts as render
 
     if format is Format.RICH:
-        console().print(render.table(verdicts))
+        print_verdicts(verdicts, everything)
         return
     sys.stdout.write(
         {Format.JSON: render.as_json, Format.MARKDOWN: render.markdown, Format.GITHUB: render.github}[format](verdicts)

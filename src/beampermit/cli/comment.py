@@ -42,8 +42,8 @@ def comment(
 
     client = Client.of_job("no comment can be written")
     expected = {id: cls.title() for id, cls in load_interlocks().items()}
-    publisher = Commenter(client, expected, title, author, via_cml=via is Via.CML)
-    done = publisher.of_run(run) if run is not None else publisher.of_folder(folder, pull)
+    commenter = Commenter(client, expected, title, author, via_cml=via is Via.CML)
+    done = commenter.from_run(run) if run is not None else commenter.from_folder(folder, pull)
     line = f"{done.outcome}: {done.reason or done.address}"
     body = {"outcome": done.outcome, "why": done.reason, "address": done.address}
     show(body, lambda: console().print(line, markup=False, soft_wrap=True), as_json)

@@ -94,7 +94,7 @@ class MDL001(Interlock):
                 missing=list(difference.missing),
                 extra=list(difference.extra),
             )
-        if lacks := model.lacks():
+        if lacks := model.missing_parts():
             return failed(f"{MLMODEL} names what is not there: {', '.join(lacks)}", f"{model.name}/{MLMODEL}")
         if foreign := _foreign_code(project, model):
             return failed(
@@ -117,7 +117,7 @@ class MDL002(Interlock):
             for path in paths
             if (words := "is compiled code" if path.suffix == ".pyc" else find_problem(path))
         }
-        if unpickles := model.unpickles():
+        if unpickles := model.pickle_risk():
             found[f"{model.name}/{MLMODEL}"] = f"would run code that nobody reviewed: {unpickles}"
         if found:
             words = [f"{name} {why}" for name, why in found.items()]
@@ -174,7 +174,7 @@ class MDL004(Interlock):
             "milliseconds": {"p50": scored.p50, "p99": scored.p99, "worst": scored.worst, "allowed": allowed},
             "memory": {"peak": scored.memory, "allowed": budget.memory},
         }
-        if problems := scored.beyond(budget):
+        if problems := scored.over_budget(budget):
             return failed("; ".join(problems), model.name, **evidence)
         return passed(f"{scored.cost}; {allowed:g} ms and {budget.memory:g} MiB allowed", **evidence)
 
@@ -202,7 +202,7 @@ class MDL005(Interlock):
         if found.problem:
             return failed(f"{found.problem}, more than {found.tolerance:g} apart", recorded, **evidence)
         return passed(
-            f"{found.rows} rows as in training, {found.alone} of them also alone: {found.largest:.2g} apart at most, "
+            f"{found.rows} rows as in training, {found.single_rows} of them also alone: {found.largest:.2g} apart at most, "
             f"{found.tolerance:g} allowed",
             **evidence,
         )

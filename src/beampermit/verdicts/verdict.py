@@ -61,7 +61,7 @@ class Verdict(Record):
     @classmethod
     def _record_or_nothing(cls, evidence: Any, info: ValidationInfo) -> Any:
         record = RECORDS.get(info.data.get("id", ""))
-        if record is None or isinstance(evidence, Evidence):
+        if record is None or evidence == {} or isinstance(evidence, Evidence):
             return evidence
         try:
             return record.model_validate(evidence)

@@ -63,15 +63,15 @@ def test_no_rules_fail_both_and_the_fix_is_a_command(guarded: Project, ruleset: 
     protected, required = judged(guarded)
     assert (protected.outcome, required.outcome) == (Outcome.FAILED, Outcome.FAILED)
     assert "main is not protected" in protected.reason
-    assert "(ruleset main is set to evaluate); run `beampermit protect apply`" in protected.reason
-    assert "the check 'ml / permit' is not required; none is" in required.reason
+    assert "(enforcement of ruleset main is evaluate); run `beampermit protect apply`" in protected.reason
+    assert "the check 'ml / permit' is not required (required: none)" in required.reason
 
 
 def test_a_renamed_job_fails_git002_with_both_names(guarded: Project, ruleset: dict[str, Any]) -> None:
     file = guarded.root / FILES[1]
     file.write_text(file.read_text().replace("name: ml\n", "name: models\n"))
     (verdict,) = judged(guarded, "GIT002")
-    assert verdict.reason.endswith("the check 'models / permit' is not required; ml / permit is")
+    assert verdict.reason.endswith("the check 'models / permit' is not required (required: ml / permit)")
     assert verdict.locations[0].file == FILES[1]
 
 
@@ -151,7 +151,7 @@ def test_a_job_without_a_token_asks_all_the_same_and_is_not_skipped(
     monkeypatch.delenv("GITHUB_TOKEN")
     verdicts = judged(guarded)
     assert [verdict.outcome for verdict in verdicts] == [Outcome.FAILED, Outcome.FAILED]
-    assert "main is not provably protected" in verdicts[0].reason
+    assert "main cannot be shown to be protected" in verdicts[0].reason
     assert exit_code(verdicts) == 1
 
 

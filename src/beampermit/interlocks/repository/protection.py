@@ -61,13 +61,13 @@ class GIT001(Interlock):
         if found.gaps:
             why = f" ({', '.join(found.idle)})" if found.idle else ""
             return failed(
-                f"{found.branch} is not protected{found.asked}: {'; '.join(found.gaps)}{why}; run `{HINT}`",
+                f"{found.branch} is not protected{found.source}: {'; '.join(found.gaps)}{why}; run `{HINT}`",
                 gaps=found.gaps,
                 api=found.api,
             )
         unseen = "" if found.bypass is not None else "; who may bypass them only an administrator's token can see"
         return passed(
-            f"{found.branch}: pull requests, approved by code owners, no force-push, no deletion{found.asked}{unseen}",
+            f"{found.branch}: pull requests, approved by code owners, no force-push, no deletion{found.source}{unseen}",
             api=found.api,
             repository=found.repository,
         )
@@ -88,5 +88,5 @@ class GIT002(Interlock):
         if not gaps and found.has("merge_queue") and not permit.in_merge_queue:
             gaps = (f"its merge queue waits for {permit.context!r}, and {permit.file} does not run on merge_group",)
         if gaps:
-            return failed(f"{found.branch}{found.asked}: {'; '.join(gaps)}", Location(file=permit.file))
-        return passed(f"{permit.context!r} is required and pinned to GitHub Actions{found.asked}", api=found.api)
+            return failed(f"{found.branch}{found.source}: {'; '.join(gaps)}", Location(file=permit.file))
+        return passed(f"{permit.context!r} is required and pinned to GitHub Actions{found.source}", api=found.api)
