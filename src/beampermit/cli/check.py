@@ -52,7 +52,7 @@ def check(
         _list(chosen, Format.JSON if json_ else format)
         return
     found = Project.find(project.resolve(), base)
-    with shown_progress(format is Format.RICH and not json_) as progress:
+    with shown_progress(sys.stderr.isatty() and format is Format.RICH and not json_) as progress:
         verdicts = runner.check(found, chosen, fresh=fresh or out is not None, progress=progress)
     if out:
         write_verdicts(out, runner.verdict_file(found, verdicts))

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from beampermit.cli.help import Grouped
-from beampermit.cli.output import Folder, Json, console, show, shown_progress
+from beampermit.cli.output import Folder, Json, console, print_verdicts, show, shown_progress
 
 app = typer.Typer(cls=Grouped, no_args_is_help=True, help="Check, fetch, label and compare data.")
 Base = Annotated[str | None, typer.Option(help="Base revision; the pull request's base if not given.")]
@@ -21,7 +21,6 @@ def check(project: Folder = Path(), base: Base = None, as_json: Json = False) ->
 
     Exit code 1: data are wrong or missing; 4: the remote cannot be reached.
     """
-    from beampermit.documents import verdicts as render
     from beampermit.interlocks import runner
     from beampermit.interlocks.families import select_interlocks
     from beampermit.project import Project
@@ -31,7 +30,7 @@ def check(project: Folder = Path(), base: Base = None, as_json: Json = False) ->
     verdicts = runner.check(found, select_interlocks(["DAT"]))
     show(
         [verdict.model_dump(mode="json") for verdict in verdicts],
-        lambda: console().print(render.table(verdicts)),
+        lambda: print_verdicts(verdicts, everything=True),
         as_json,
     )
     judged = [verdict for verdict in verdicts if found.has_contract or verdict.outcome is not Outcome.SKIPPED]
@@ -164,7 +163,7 @@ def _table(changes: Any, before: str, after: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from beampermit.changes.data import summarize
+    from beampermit.changes.data import summarize_difference
 
     screen = console()
     screen.print(f"{before} → {after}", markup=False)
@@ -172,7 +171,7 @@ def _table(changes: Any, before: str, after: str) -> None:
         screen.print(f"\n{change.split}: {'the same' if change.same else ''}", markup=False)
         for word in change.words:
             screen.print(f"  {word}", markup=False)
-        histograms = summarize(change).histograms
+        histograms = summarize_difference(change).histograms
         if histograms:
             table = Table(box=None, padding=(0, 2))
             for title in ("", before, after):

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from beampermit.cli.help import Grouped
-from beampermit.cli.output import Folder, Json, console, progress_console, show, shown_progress
+from beampermit.cli.output import Folder, Json, console, print_verdicts, progress_console, show, shown_progress
 
 app = typer.Typer(cls=Grouped, no_args_is_help=True, help="Lock, install and check the environment.")
 Variant = Annotated[
@@ -262,7 +262,7 @@ def _interlocks(project: Path, base: str | None, ids: tuple[str, ...], as_json: 
     if as_json:
         sys.stdout.write(render.as_json(found))
     else:
-        console().print(render.table(found))
+        print_verdicts(found, everything=True)
         checks = (verdict.evidence for verdict in found if isinstance(verdict.evidence, LockChecks))
         for problem in (problem for check in checks for problem in check.problems[1:]):
             console().print(f"  also: {problem}", markup=False)

@@ -6,15 +6,18 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from beampermit.errors import BeampermitError
 from beampermit.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from beampermit.verdicts.verdict import Verdict
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
@@ -39,6 +42,14 @@ def progress_console() -> Any:
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
+
+
+def print_verdicts(verdicts: Sequence[Verdict], everything: bool = False) -> None:
+    """Print verdicts for a person; what they name is never cut or wrapped inside."""
+    from beampermit.documents.screen import render_verdicts
+
+    target = console()
+    target.print(render_verdicts(verdicts, target.width, everything), soft_wrap=True)
 
 
 def fail(error: BeampermitError) -> int:

@@ -1,64 +1,15 @@
-"""Verdicts as a table for a person, as JSON, as Markdown, and as GitHub's annotations."""
+"""Verdicts as JSON, as Markdown, and as GitHub's annotations; which of them to fix first."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from beampermit.verdicts.verdict import Location, Outcome, Verdict
 
-ICONS = {Outcome.PASSED: "green", Outcome.FAILED: "red", Outcome.SKIPPED: "yellow", Outcome.ERROR: "magenta"}
-
-SHOWN = 5
-"""Places, and things to do, named on a terminal."""
 MARKED = 10
 """Places of one verdict that are annotated."""
-
-
-def table(verdicts: list[Verdict]) -> Any:
-    """A rich table: id, icon, title and reason; below it how to fix what did not pass."""
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
-    from beampermit.documents.markdown import visible
-
-    rows = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("", "interlock", "", "reason", "s"):
-        rows.add_column(name, no_wrap=name in ("", "s"), justify="right" if name == "s" else "left")
-    for verdict in verdicts:
-        icon = Text("●", style=ICONS[verdict.outcome])
-        seconds = "reused" if verdict.reused else f"{verdict.seconds:.1f}"
-        rows.add_row(
-            icon,
-            Text(f"{verdict.id}  {visible(verdict.title)}"),
-            Text(verdict.outcome),
-            Text(visible(verdict.reason)),
-            Text(seconds, style="dim"),
-        )
-    fixes = map(_fix, (verdict for verdict in verdicts if verdict.outcome in (Outcome.FAILED, Outcome.ERROR)))
-    return Group(rows, *fixes, Text(f"\n{summary(verdicts)}", style="bold"), *_first(verdicts))
-
-
-def _first(verdicts: list[Verdict]) -> Iterator[Any]:
-    """What to do first, where there is something to choose."""
-    from rich.text import Text
-
-    from beampermit.documents.markdown import visible
-
-    pass
-
-    found = steps(verdicts)
-    if len(found) < 2:
-        return
-    yield Text("\nWhat helps most, first:", style="bold")
-    for place, step in enumerate(found[:SHOWN], 1):
-        more = f" and {len(step.others)} more" if step.others else ""
-        yield Text(f"  {place}. {step.id}{more}: {visible(step.reason)}")
-    if len(found) > SHOWN:
-        yield Text(f"  then {len(found) - SHOWN} more, above")
 
 
 def summary(verdicts: Iterable[Verdict]) -> str:
@@ -117,18 +68,6 @@ def _mark(verdict: Verdict, place: Location | None, message: str) -> str:
     return f"::{level} {words}::{_data(message)}"
 
 
-def _fix(verdict: Verdict) -> Any:
-    from rich.console import Group
-    from rich.markdown import Markdown  # takes longer to import than most interlocks to judge
-    from rich.padding import Padding
-    from rich.text import Text
-
-    from beampermit.documents.markdown import visible
-
-    fix = Markdown(visible(verdict.fix, lines=True, limit=10_000))
-    return Padding(Group(Text(f"{verdict.id}  {visible(_places(verdict))}", style="bold"), fix), (1, 0, 0, 2))
-
-
 def _data(value: str) -> str:
     """What a workflow command needs escaped in its message."""
     return value.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
@@ -137,12 +76,6 @@ def _data(value: str) -> str:
 def _property(value: str) -> str:
     """What it needs escaped in a property as well."""
     return _data(value).replace(":", "%3A").replace(",", "%2C")
-
-
-def _places(verdict: Verdict) -> str:
-    shown = [place.file if place.line is None else f"{place.file}:{place.line}" for place in verdict.locations[:SHOWN]]
-    more = len(verdict.locations) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 ORDER = (

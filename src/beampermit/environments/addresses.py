@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from beampermit.environments.backend import Artifact, Lock, Package
-from beampermit.environments.conda_lock.lockfile import platforms as locked_platforms
-from beampermit.environments.platforms import SUBDIRS, TAGS, fits, world_of
-from beampermit.environments.uv.lockfile import own_package
-from beampermit.environments.uv.solution import meant
-from beampermit.environments.uv.specification import known
 from beampermit.errors import Problem
 
 
@@ -136,63 +130,3 @@ def _usual_hosts(lock: Lock) -> dict[str, set[str]]:
         if package.source and not artifact.local:
             counts[package.source][origin(artifact.address)] += 1
     return {source: {host for host, _ in hosts.most_common(1)} for source, hosts in counts.items()}
-
-
-def uncovered(lock: Lock, platforms: Iterable[str], accelerators: Iterable[str]) -> Iterator[Problem]:
-    """Each platform or accelerator without a solution, with the package that is missing where that is the reason."""
-    if any(package.platform for package in lock.packages):
-        yield from _conda(lock, platforms, set(accelerators))
-    else:
-        yield from _uv(lock, platforms, set(accelerators))
-
-
-def _conda(lock: Lock, platforms: Iterable[str], accelerators: set[str]) -> Iterator[Problem]:
-    for one in lock.all:
-        for platform in platforms:
-            subdir = SUBDIRS.get(platform, platform)
-            if subdir not in {package.platform for package in one.packages} & set(locked_platforms(one)):
-                yield Problem(
-                    f"the lock has no solution for {platform} ({subdir})", one.file, one.line_of("platforms:")
-                )
-    if "cuda" in accelerators and "cuda" not in {one.variant for one in lock.all} and accelerators != {"cuda"}:
-        yield Problem("there is no lock for cuda: name __cuda in cuda.virtual-packages.yml", "cuda.conda-lock.yml")
-    if "cpu" in accelerators:
-        for package in lock.packages:
-            if any(edge.name == "__cuda" for edge in package.needs):
-                yield Problem(
-                    f"{package} {package.build} needs a GPU: give virtual-packages.yml without __cuda",
-                    lock.file,
-                    package.line,
-                )
-
-
-def _uv(lock: Lock, platforms: Iterable[str], accelerators: set[str]) -> Iterator[Problem]:
-    own, variants = own_package(lock), known(lock)
-    if "cuda" in accelerators and accelerators != {"cuda"} and "cuda" not in variants:
-        yield Problem("the lock has no extra `cuda` for machines with a GPU", lock.file, own.line if own else None)
-    chosen = [name for name in variants if name in accelerators]
-    # Without an extra of that name the project's own dependencies are what a machine of that kind gets.
-    plain = [""] if len(chosen) < len(accelerators) else []
-    for platform in platforms:
-        if platform not in TAGS:
-            yield Problem(f"{platform!r} is no platform known here; known are {', '.join(TAGS)}", "contract.yaml")
-            continue
-        for variant in (*plain, *chosen):
-            yield from _solution(replace(lock, variant=variant), platform)
-
-
-def _solution(lock: Lock, platform: str) -> Iterator[Problem]:
-    """One platform with one accelerator: a file for each package, and each package once."""
-    where = f"{platform} with {lock.variant}" if lock.variant else platform
-    found: dict[str, Package] = {}
-    for package in meant(lock, world_of(lock, platform)):
-        if package.artifacts and not any(_installable(artifact.file_name, platform) for artifact in package.artifacts):
-            yield Problem(f"{package} has no file for {where}", lock.file, package.line)
-        other = found.setdefault(package.name, package)
-        if other is not package:
-            yield Problem(f"the lock gives {where} both {other} and {package}", lock.file, package.line)
-
-
-def _installable(file_name: str, platform: str) -> bool:
-    """Whether a file is a source, or a wheel for the platform."""
-    return not file_name.endswith(".whl") or fits(file_name, platform)

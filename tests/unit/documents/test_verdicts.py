@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from beampermit.cli.output import fail
-from beampermit.documents.verdicts import github, markdown, table
+from beampermit.documents.screen import render_verdicts
+from beampermit.documents.verdicts import github, markdown
 from beampermit.errors import BadInput
 from beampermit.verdicts.verdict import Location, Outcome
 from support.planted_results import failed, verdict
@@ -69,7 +70,7 @@ def test_markdown_says_first_what_is_open_and_folds_the_rest() -> None:
 def test_a_terminal_is_sent_no_command_of_a_value(value: str) -> None:
     bad = failed("DAT004", value).model_copy(update={"title": value, "fix": value})
     screen = Console(file=io.StringIO(), force_terminal=False, width=400)
-    screen.print(table([bad]))
+    screen.print(render_verdicts([bad], 80, everything=True), soft_wrap=True)
     made = screen.file.getvalue()  # type: ignore[attr-defined]
     assert "\x1b" not in made
     assert "\u2028" not in made

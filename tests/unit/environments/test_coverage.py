@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from beampermit.environments.addresses import uncovered
 from beampermit.environments.backend import Lock
 from beampermit.environments.conda_lock import lockfile as conda
+from beampermit.environments.coverage import uncovered
 from beampermit.environments.uv import lockfile as uv
 from beampermit.interlocks.environment import ENV003
 from beampermit.project import Project

@@ -13,8 +13,10 @@ from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from beampermit.environments.backend import Lock, Package, Specification
+from beampermit.environments.backend import Requirement as Asked
 from beampermit.environments.closure import loose_ends
-from beampermit.environments.uv import lockfile
+from beampermit.environments.markers import Unjudged
+from beampermit.environments.uv import lockfile, requirements
 from beampermit.environments.uv.command import call, failure, shorten
 from beampermit.environments.uv.specification import FILE, normal, settings_of
 from beampermit.errors import BadInput, Outside, Problem
@@ -25,6 +27,7 @@ REASON = re.compile(
     r"(?:Resolving despite|Ignoring) existing lockfile due to (.+?):?\n(?: +Requested: (.*)\n +Existing: (.*))?"
 )
 REQUIREMENT = re.compile(r'Requirement \{ name: PackageName\("([^"]+)"\).*?origin: \w+ \}')
+STRUCTURE = re.compile(r": `\w+\(\[.*")
 NAMES = re.compile(r'(?:Extra|Group|Package)Name\("([^"]+)"\)')
 
 
@@ -45,7 +48,7 @@ def stale(specification: Specification, lock: Lock) -> Iterator[Problem]:
 
 def _inconsistent(lock: Lock, own: Package) -> Iterator[Problem]:
     try:
-        yield from unmet(lock, own)
+        yield from requirements.unmet(lock, own)
     except Unjudged as error:
         yield Problem(str(error), lock.file)
     yield from loose_ends(lock, (*own.needs, *(edge for edges in own.optional.values() for edge in edges)))
@@ -142,22 +145,40 @@ def _python(specification: Specification) -> list[str]:
 
 
 def _explained(specification: Specification, lock: Lock, reason: re.Match[str]) -> Iterator[Problem]:
-    """uv's reason, with the requirements that differ and their lines where it is about requirements."""
+    """Give uv's reason; where it is about requirements, those that differ, with their lines."""
     why, requested, existing = reason[1], reason[2] or "", reason[3] or ""
-    new, old = ({found[0]: found[1] for found in REQUIREMENT.finditer(text)} for text in (requested, existing))
+    new, old = ({item[0]: item[1] for item in REQUIREMENT.finditer(text)} for text in (requested, existing))
     changed = {new[item]: item for item in new.keys() - old.keys()}
     gone = {old[item] for item in old.keys() - new.keys()} - changed.keys()
-    if not why.startswith(("mismatched requirements", "mismatched dependency groups")) or not (changed or gone):
-        names = sorted(set(NAMES.findall(requested)) ^ set(NAMES.findall(existing))) or sorted({*changed, *gone})
-        listed = f" ({', '.join(names)})" if names else ""
-        yield Problem(f"{lock.file} does not match {FILE}: {why}{listed}", FILE)
+    if not (changed or gone) or not why.startswith(("mismatched requirements", "mismatched dependency groups")):
+        yield _general(lock, why, requested, existing)
         return
+    recorded = requirements.recorded(lock)
     for name in sorted(changed):
-        versions = re.findall(r'version: "([^"]+)"', changed[name])
-        written = [one for one in specification.requirements if one.name == name]
-        exact = [one for one in written if all(version in one.text for version in versions)]
-        for one in (exact or written)[:1]:
-            yield Problem(f"{one.text} is not what {lock.file} was made for", FILE, one.line)
+        written = _written(specification, name, changed[name])
+        was = " and ".join(sorted({str(one) for one in recorded if one.name == name}))
+        made = f"for {was}" if was else "without it"
+        yield Problem(f"{written.text} is required, and {lock.file} was made {made}", FILE, written.line)
     for name in sorted(gone):
         line = lock.line_of(f'name = "{name}"')
         yield Problem(f"{lock.file} was made for {name}, which {FILE} no longer requires", lock.file, line)
+
+
+def _general(lock: Lock, why: str, requested: str, existing: str) -> Problem:
+    new, old = set(NAMES.findall(requested)), set(NAMES.findall(existing))
+    kind = next((kind for kind in ("extra", "group") if kind in why), "")
+    if kind and new - old:
+        return Problem(f"{lock.file} was made without the {kind} {min(new - old)!r}", FILE)
+    if kind and old - new:
+        return Problem(f"{lock.file} has the {kind} {min(old - new)!r}, which {FILE} no longer has", lock.file)
+    names = f" ({', '.join(sorted(new | old))})" if new | old else ""
+    # uv prints some values as its own structures.
+    return Problem(f"{lock.file} does not match {FILE}: {STRUCTURE.sub('', why)}{names}", FILE)
+
+
+def _written(specification: Specification, name: str, item: str) -> Asked:
+    """The requirement as `pyproject.toml` has it: of several with that name, the one with these versions."""
+    versions = re.findall(r'version: "([^"]+)"', item)
+    named = [one for one in specification.requirements if one.name == name]
+    exact = [one for one in named if all(version in one.text for version in versions)]
+    return next(iter((*exact, *named)), Asked(name, name))

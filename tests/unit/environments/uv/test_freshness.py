@@ -1,4 +1,4 @@
-"""Each way in which a lock can be stale or tampered with is found without uv, and named."""
+"""Each way in which a lock can be stale or tampered with is found without the network, and named."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.environments.uv import Uv
+from beampermit.errors import Outside
 from beampermit.project import Project
 from support.package_index import uv
 
@@ -15,56 +16,96 @@ ASKED = {
     "a package more": (
         '"local-part",',
         '"local-part",\n  "colours",',
-        "colours is asked for and the lock does not know",
+        "colours is required, and uv.lock was made without it",
     ),
-    "a package less": ('  "local-part",\n', "", "the lock was made for local-part, which is no longer asked for"),
+    "a package less": (
+        '  "local-part",\n',
+        "",
+        "uv.lock was made for local-part, which pyproject.toml no longer requires",
+    ),
     "another version": (
         "numbers>=1,<2",
         "numbers>=1.5,<2",
-        "numbers<2,>=1.5 is asked for and the lock does not know it",
+        "numbers>=1.5,<2 is required, and uv.lock was made for numbers<2,>=1",
     ),
-    "another extra": ("plotter[fancy]", "plotter", "plotter>=1 is asked for and the lock does not know it"),
+    "another extra": (
+        "plotter[fancy]",
+        "plotter",
+        "plotter>=1 is required, and uv.lock was made for plotter[fancy]>=1",
+    ),
     "another marker": (
         "sys_platform == 'win32'",
         "sys_platform == 'darwin'",
-        'winter; sys_platform == "darwin" is asked',
+        "winter; sys_platform == 'darwin' is required, and uv.lock was made for winter; sys_platform == 'win32'",
     ),
-    "another Python of a marker": ("python_version > '3.10'", "python_version > '3.11'", "cudart>=1; (python_version"),
-    "another group": ('"checker>=1"', '"checker>=2"', "checker>=2 is asked for and the lock does not know it"),
-    "a group that another includes": ('lint = ["linter"]', 'lint = ["linter>=1"]', "linter>=1 is asked for"),
-    "a new group": ("lint = [", 'docs = ["linter"]\nlint = [', "the lock does not know the group 'docs'"),
-    "a new extra": ("cuda = [", "rocm = []\ncuda = [", "the lock does not know the extra 'rocm'"),
-    "an extra less": ("cuda = [\"cudart>=1; python_version > '3.10'\"]", "", "the lock has the extra 'cuda'"),
-    "another Python": ('requires-python = "', 'requires-python = ">=3.11.5,', "the lock was made for Python"),
+    "another Python of a marker": (
+        "python_version > '3.10'",
+        "python_version > '3.11'",
+        "cudart>=1; python_version > '3.11' is required, and uv.lock was made for cudart>=1; extra == 'cuda'",
+    ),
+    "another group": ('"checker>=1"', '"checker>=2"', "checker>=2 is required, and uv.lock was made for checker>=1"),
+    "a group that another includes": (
+        'lint = ["linter"]',
+        'lint = ["linter>=1"]',
+        "linter>=1 is required, and uv.lock was made for linter",
+    ),
+    "a new group": ("lint = [", 'docs = ["linter"]\nlint = [', "uv.lock was made without the group 'docs'"),
+    "a new extra": ("cuda = [", "rocm = []\ncuda = [", "uv.lock was made without the extra 'rocm'"),
+    "an extra less": (
+        "cuda = [\"cudart>=1; python_version > '3.10'\"]",
+        "",
+        "uv.lock has the extra 'cuda', which pyproject.toml no longer has",
+    ),
+    "another Python": ('requires-python = "', 'requires-python = ">=3.11.5,', "change in Python requirement: `"),
     "another version of the project": (
         'version = "0.1.0"',
         'version = "0.2.0"',
-        "version 0.1.0 of the project, now 0.2.0",
+        "mismatched version: `bpm-faults` (expected: `0.1.0`, found: `0.2.0`)",
     ),
-    "another name of the project": ('name = "bpm-faults"', 'name = "bpm"', "the lock was made for bpm-faults"),
+    "another name of the project": (
+        'name = "bpm-faults"',
+        'name = "bpm"',
+        "the lock is for the project bpm-faults, pyproject.toml is for bpm",
+    ),
     "another constraint": (
         "colours<9",
         "colours<8",
-        "constraint-dependencies has colours<8, and the lock was made without",
+        "mismatched constraints (colours)",
     ),
-    "an override": ("package = false", 'package = false\noverride-dependencies = ["numbers<1"]', "has numbers<1"),
-    "another resolution": ("package = false", 'package = false\nresolution = "lowest"', "resolution is 'lowest'"),
-    "pre-releases": ("package = false", 'package = false\nprerelease = "allow"', "prerelease is 'allow'"),
-    "a date": ("package = false", 'package = false\nexclude-newer = "2026-01-01"', "exclude-newer is 2026-01-01"),
+    "an override": (
+        "package = false",
+        'package = false\noverride-dependencies = ["numbers<1"]',
+        "mismatched overrides (numbers)",
+    ),
+    "another resolution": (
+        "package = false",
+        'package = false\nresolution = "lowest"',
+        "change in resolution mode: `highest` vs. `lowest`",
+    ),
+    "pre-releases": (
+        "package = false",
+        'package = false\nprerelease = "allow"',
+        "change in pre-release mode: `if-necessary` vs. `allow`",
+    ),
+    "a date": (
+        "package = false",
+        'package = false\nexclude-newer = "2026-01-01"',
+        "addition of global exclude newer 2026-01-0",
+    ),
     "platforms": (
         "package = false",
         "package = false\nenvironments = [\"sys_platform == 'linux'\"]",
-        "[tool.uv] environments is not what the lock was made for",
+        "change in supported environments: `[]` vs. `[sys_platform == 'linux']`",
     ),
-    "a setting that only a solver can judge": (
+    "an excluded dependency": (
         "package = false",
         'package = false\nexclude-dependencies = ["colours"]',
-        "exclude-dependencies cannot be judged without a solver",
+        "mismatched excludes (colours)",
     ),
     "a source that is no index": (
         "[[tool.uv.index]]",
         '[tool.uv.sources]\nnumbers = {git = "https://git.lab.example/numbers"}\n[[tool.uv.index]]',
-        "numbers<2,>=1 from [tool.uv.sources] numbers is asked for",
+        "[tool.uv.sources] takes numbers from git, not an index",
     ),
 }
 LOCKED = {
@@ -76,7 +117,7 @@ LOCKED = {
     "a version under its constraint": (
         'name = "colours"\nversion = "1.0"',
         'name = "colours"\nversion = "9.0"',
-        "colours<9 is asked for everywhere and colours 9.0 is locked",
+        "colours<9 is required of every package and colours 9.0 is locked",
     ),
     "a package taken out": (
         r'\[\[package\]\]\nname = "colours".*?\n\n',
@@ -92,22 +133,22 @@ LOCKED = {
     "a need of the project taken out": (
         r'    \{ name = "local-part" \},\n',
         "",
-        "local-part is asked for and the lock gives the project no local-part",
+        "local-part is required and the lock gives the project no local-part",
     ),
     "a need of the project put in": (
         r'    \{ name = "local-part" \},\n',
         '    { name = "local-part" },\n    { name = "linter" },\n',
-        "the lock gives the project linter, which it does not ask for",
+        "the lock gives the project linter, which it does not require",
     ),
     "a need of a group taken out": (
         r'lint = \[\n    \{ name = "linter" \},\n\]',
         "lint = []",
-        "linter is asked for and the lock gives the project no linter",
+        "linter is required and the lock gives the project no linter",
     ),
     "a group put in": (
         r"\[package.dev-dependencies\]\n",
         '[package.dev-dependencies]\nbad = [\n    { name = "linter" },\n]\n',
-        "the lock gives the project linter, which it does not ask for",
+        "the lock gives the project linter, which it does not require",
     ),
     "an extra taken from a need": (
         r'\{ name = "plotter", extra = \["fancy"\] \}',
@@ -117,7 +158,7 @@ LOCKED = {
     "a marker put on a need": (
         r'\{ name = "numbers" \}',
         '{ name = "numbers", marker = "sys_platform == \'win32\'" }',
-        "numbers<2,>=1 is asked for and the lock gives the project no numbers",
+        "numbers<2,>=1 is required and the lock gives the project no numbers",
     ),
     "the project taken out": (
         r'source = \{ virtual = "\." \}',
@@ -163,6 +204,88 @@ def test_a_lock_edited_by_hand_is_no_solution(uv_project: Project, defect: str) 
     assert any(message in problem for problem in found), found
 
 
+BACKEND = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["{folder}"]
+"""
+
+
+def test_no_code_of_the_project_runs(uv_project: Project, tmp_path: Path) -> None:
+    root, mark = uv_project.root, tmp_path / "ran"
+    python = root / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f"#!/bin/sh\ntouch {mark}\n")
+    python.chmod(0o755)
+    (root / ".venv/pyvenv.cfg").write_text("home = /usr/bin\n")
+    (root / "backend.py").write_text(f"open({str(mark)!r}, 'w')\n")
+    edit(root / "pyproject.toml", 'version = "0.1.0"', 'dynamic = ["version"]')
+    edit(root / "pyproject.toml", "package = false\n", "")
+    with (root / "pyproject.toml").open("a") as stream:
+        stream.write(BACKEND.format(folder=root))
+    assert problems(root)
+    assert not mark.exists()
+
+
+UNSUPPORTED = {
+    "members of a workspace": (
+        "package = false",
+        'package = false\nworkspace = {members = ["part"]}',
+        "[tool.uv.workspace] is not supported",
+    ),
+    "a folder": (
+        "[[tool.uv.index]]",
+        '[tool.uv.sources]\nnumbers = {path = "part", editable = true}\n[[tool.uv.index]]',
+        "[tool.uv.sources] takes numbers from path, not an index",
+    ),
+    "a folder in the requirement": (
+        '"local-part",',
+        '"local-part",\n  "part @ file:///part",',
+        "part @ file:///part is taken from a URL, not an index",
+    ),
+    "a folder in a constraint": (
+        '"colours<9"',
+        '"colours<9", "part @ file:///part"',
+        "part @ file:///part is taken from a URL, not an index",
+    ),
+    "dependencies that the build backend computes": (
+        'version = "0.1.0"',
+        'version = "0.1.0"\ndynamic = ["optional-dependencies"]',
+        "project.dynamic has 'optional-dependencies'",
+    ),
+}
+
+
+@pytest.mark.parametrize("source", UNSUPPORTED)
+def test_uv_is_not_asked_about_what_it_would_build(
+    uv_project: Project, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after, message = UNSUPPORTED[source]
+    edit(uv_project.root / "pyproject.toml", before, after)
+    monkeypatch.setattr("beampermit.environments.uv.freshness.call", lambda *_, **__: pytest.fail("uv was started"))
+    found = problems(uv_project.root)
+    assert any(message in problem for problem in found), found
+
+
+def test_a_lock_for_a_python_that_is_not_here_is_neither_fresh_nor_stale(uv_project: Project) -> None:
+    for name in ("pyproject.toml", "uv.lock"):
+        file = uv_project.root / name
+        file.write_text(re.sub(r'requires-python = ".*"', 'requires-python = "==3.5.*"', file.read_text()))
+    with pytest.raises(Outside, match="Python that the project asks for is not on this machine"):
+        problems(uv_project.root)
+
+
+def test_settings_of_whoever_checks_do_not_make_a_lock_stale(
+    uv_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_FROZEN", "1")
+    monkeypatch.setenv("RUST_LOG", "off")
+    assert problems(uv_project.root) == []
+    edit(uv_project.root / "pyproject.toml", '"local-part",', '"local-part",\n  "colours",')
+    assert problems(uv_project.root) == ["colours is required, and uv.lock was made without it"]
+
+
 @pytest.mark.parametrize(
     "change", [change for change in ASKED if change not in ("another marker", "a source that is no index")]
 )
@@ -190,6 +313,12 @@ def test_the_same_in_other_words_is_fresh_to_uv_and_to_us(uv_project: Project, c
     file.write_text(file.read_text().replace(before, after, 1))
     assert problems(uv_project.root) == []
     assert uv(uv_project.root, "lock", "--check", "--offline").returncode == 0
+
+
+def edit(file: Path, before: str, after: str) -> None:
+    text = file.read_text()
+    assert before in text
+    file.write_text(text.replace(before, after, 1))
 
 
 def problems(root: Path) -> list[str]:

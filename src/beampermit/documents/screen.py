@@ -1,0 +1,100 @@
+"""Verdicts on a terminal: a line for each that did not pass, then each cause once, with its fix."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from beampermit.documents.markdown import visible
+from beampermit.documents.verdicts import steps, summary
+from beampermit.verdicts.verdict import Outcome, Verdict
+
+COLOURS = {Outcome.PASSED: "green", Outcome.FAILED: "red", Outcome.SKIPPED: "yellow", Outcome.ERROR: "magenta"}
+PLACES = 5
+"""Locations named for one verdict."""
+WIDEST = 100
+"""Columns of running text: longer lines are hard to read on a wide screen."""
+CODE = re.compile(r"(`[^`\n]+`)")
+BLANK = "\x00"
+"""Stands for a space of a command while text is wrapped, so that no command is broken over two lines."""
+
+
+def render_verdicts(verdicts: Sequence[Verdict], width: int, everything: bool = False) -> Any:
+    """A rich `Text` to be printed with `soft_wrap`; passed verdicts are listed where `everything` is asked for."""
+    from rich.text import Text
+
+    screen = Text()
+    for verdict in verdicts:
+        if everything or not verdict.passed:
+            screen.append_text(_line(verdict))
+    by_id = {verdict.id: verdict for verdict in verdicts}
+    for step in steps(verdict for verdict in verdicts if not verdict.until):
+        same = [step.id, *step.others]
+        waiting = [verdict.id for verdict in verdicts if not {*same}.isdisjoint(verdict.waits_for)]
+        screen.append_text(_explanation([by_id[id] for id in same], waiting, min(width, WIDEST)))
+    if len(screen):
+        screen.append("\n")
+    screen.append(summary(verdicts), style="bold")
+    if not everything and any(verdict.passed for verdict in verdicts):
+        screen.append("  (--all lists those that passed)", style="dim")
+    return screen
+
+
+def _line(verdict: Verdict) -> Any:
+    from rich.text import Text
+
+    line = Text.assemble(
+        ("● ", COLOURS[verdict.outcome]), f"{verdict.outcome:<8} {verdict.id}  {visible(verdict.title)}"
+    )
+    if verdict.waits_for:
+        line.append(f"  (waits for {', '.join(verdict.waits_for)})", style="dim")
+    if verdict.until:
+        line.append(f"  (at {verdict.until})", style="dim")
+    return line.append("\n")
+
+
+def _explanation(same: list[Verdict], waiting: list[str], width: int) -> Any:
+    """Verdicts that share a cause, explained once; `waiting` are the ids of those that wait for it."""
+    from rich.text import Text
+
+    cause, *others = same
+    heading = ", ".join(verdict.id for verdict in same) if others else f"{cause.id}  {visible(cause.title)}"
+    block = Text(f"\n{heading}\n", style=f"bold {COLOURS[cause.outcome]}")
+    lines = [*_wrapped(visible(cause.reason), width), *_places(cause)]
+    if waiting:
+        lines += _wrapped(f"{', '.join(waiting)} {'wait' if len(waiting) > 1 else 'waits'} for this.", width)
+    block.append("".join(f"  {line}\n" for line in lines), style="not bold default")
+    if cause.outcome in (Outcome.FAILED, Outcome.ERROR):
+        for line in _fix(cause.fix, width):
+            block.append_text(_styled(f"  {line}\n"))
+    return block
+
+
+def _places(verdict: Verdict) -> Iterator[str]:
+    for place in verdict.locations[:PLACES]:
+        yield visible(place.file if place.line is None else f"{place.file}:{place.line}")
+    if len(verdict.locations) > PLACES:
+        yield f"and {len(verdict.locations) - PLACES} more places (--json names them all)"
+
+
+def _fix(fix: str, width: int) -> Iterator[str]:
+    paragraphs = visible(fix, lines=True, limit=10_000).split("\n\n")
+    for number, paragraph in enumerate(paragraphs):
+        yield from _wrapped(("Fix: " if number == 0 else "") + " ".join(paragraph.split()), width)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    whole = CODE.sub(lambda code: code[0].replace(" ", BLANK), text)
+    lines = textwrap.wrap(whole, width - 2, break_long_words=False, break_on_hyphens=False)
+    return [line.replace(BLANK, " ") for line in lines]
+
+
+def _styled(line: str) -> Any:
+    from rich.text import Text
+
+    parts = (
+        (part[1:-1], "bold cyan") if CODE.fullmatch(part) else (part, "not bold default") for part in CODE.split(line)
+    )
+    return Text.assemble(*parts)
