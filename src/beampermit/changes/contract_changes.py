@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from beampermit.changes.flat import ABSENT, KeyPath, Move, leaves, shown
+from beampermit.changes.flat import ABSENT, Change, KeyPath, format_value, leaves
 from beampermit.contract import Contract
 from beampermit.contract.direction import Direction, Loosens, direction
 from beampermit.contract.part import version
@@ -32,49 +32,49 @@ NOTHING = (*EMPTY, [], "")
 class ContractChanges:
     """Changed keys, by name: `gates` judge the model or decide what is served, `texts` are read by people."""
 
-    gates: tuple[Move, ...] = ()
-    texts: tuple[Move, ...] = ()
+    gates: tuple[Change, ...] = ()
+    texts: tuple[Change, ...] = ()
 
     @property
-    def looser(self) -> tuple[Move, ...]:
+    def looser(self) -> tuple[Change, ...]:
         """Changed gates that ask less than before."""
-        return tuple(move for move in self.gates if move.looser)
+        return tuple(change for change in self.gates if change.looser)
 
     def lines(self, *sections: str) -> list[str]:
         """`metrics.auc.gate 0.95 -> 0.9`: changed gates of some sections; an item that is new or gone is one line."""
-        moves = [move for move in self.gates if move.key.startswith(tuple(f"{section}." for section in sections))]
+        changes = [change for change in self.gates if change.key.startswith(tuple(f"{section}." for section in sections))]
         whole = {
-            move.key.removesuffix("name")
-            for move in moves
-            if move.key.endswith(".name") and None in (move.before, move.after)
+            change.key.removesuffix("name")
+            for change in changes
+            if change.key.endswith(".name") and None in (change.before, change.after)
         }
         return [
-            f"{move.key.removesuffix('.name')} {_change(move)}"
-            for move in moves
-            if move.key.endswith(".name") or not move.key.startswith(tuple(whole))
+            f"{change.key.removesuffix('.name')} {_format_change(change)}"
+            for change in changes
+            if change.key.endswith(".name") or not change.key.startswith(tuple(whole))
         ]
 
 
 def compare_contracts(before: Contract, after: Contract) -> ContractChanges:
     """What differs between the contract of the base branch and that of the pull request."""
     old, new = leaves(before.model_dump(mode="json")), leaves(after.model_dump(mode="json"))
-    gates: list[Move] = []
-    texts: list[Move] = []
+    gates: list[Change] = []
+    texts: list[Change] = []
     for path in sorted({*old, *new}):
         values = old.get(path, ABSENT), new.get(path, ABSENT)
         if values[0] == values[1] or (values[0] in EMPTY and values[1] in EMPTY):
             continue  # of a part that is new or gone, its keys tell
         declared = direction(Contract, path)
         looser = _is_looser(path, declared, old, new)
-        moves = texts if declared.loosens is Loosens.INFORMS else gates
-        moves.append(Move(".".join(path), *map(shown, values), looser=looser))
+        changes = texts if declared.loosens is Loosens.INFORMS else gates
+        changes.append(Change(".".join(path), *map(format_value, values), looser=looser))
     return ContractChanges(tuple(gates), tuple(texts))
 
 
-def _change(move: Move) -> str:
-    if move.before is None:
+def _format_change(change: Change) -> str:
+    if change.before is None:
         return "added"
-    return "removed" if move.after is None else f"{move.before} -> {move.after}"
+    return "removed" if change.after is None else f"{change.before} -> {change.after}"
 
 
 def _is_looser(path: KeyPath, declared: Direction, old: Mapping[KeyPath, Any], new: Mapping[KeyPath, Any]) -> bool:

@@ -54,7 +54,7 @@ class Range(Part):
         return self
 
 
-class AskedSignal(Part):
+class RequestedSignal(Part):
     """A signal to bring. An input of the contract is asked for by its name alone."""
 
     name: Name
@@ -75,7 +75,7 @@ class AskedSignal(Part):
         return {"name": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
-    def _not_reversed(self) -> AskedSignal:
+    def _not_reversed(self) -> RequestedSignal:
         if self.range and self.range[0] >= self.range[1]:
             raise ValueError(f"signal {self.name!r}: range [{self.range[0]:g}, {self.range[1]:g}] is empty or reversed")
         return self
@@ -125,7 +125,7 @@ class Request(Part):
     """Raised when the request is asked differently."""
     options: Annotated[dict[str, Any], Loosens.NEVER] = Field(default_factory=dict)
     """What this source needs to know."""
-    signals: tuple[AskedSignal, ...] = Field(default=(), json_schema_extra=_or_a_name)
+    signals: tuple[RequestedSignal, ...] = Field(default=(), json_schema_extra=_or_a_name)
     """Names of inputs, or signals of their own with PV and unit."""
     ranges: tuple[Range, ...] = ()
     """Times that are asked for; they do not overlap."""
@@ -165,7 +165,7 @@ class Request(Part):
                     " (a dash in a name is written _)"
                 )
 
-    def resolved(self, inputs: Sequence[Signal]) -> tuple[AskedSignal, ...]:
+    def resolved(self, inputs: Sequence[Signal]) -> tuple[RequestedSignal, ...]:
         """The signals with everything said about them. Raises `ValueError` where something is missing or said twice."""
         known = {signal.name: signal for signal in inputs}
         found = tuple(_resolve(signal, known.get(signal.name)) for signal in self.signals)
@@ -176,7 +176,7 @@ class Request(Part):
         return found
 
 
-def _resolve(asked: AskedSignal, known: Signal | None) -> AskedSignal:
+def _resolve(asked: RequestedSignal, known: Signal | None) -> RequestedSignal:
     if known is None:
         if asked.pv is None or asked.unit is None:
             raise ValueError(f"request.signals: {asked.name!r} is no input, so it has a pv and a unit of its own")

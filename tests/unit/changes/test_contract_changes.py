@@ -1,0 +1,186 @@
+"""A changed key of the contract is found, and one that asks less is marked."""
+
+from __future__ import annotations
+
+import pytest
+
+from beampermit.changes.contract_changes import compare_contracts
+from beampermit.contract import parse_contract
+
+GATES = {
+    "a lower gate": ("gate: 0.95", "gate: 0.9", "metrics.auc.gate", True),
+    "a higher gate": ("gate: 0.95", "gate: 0.96", "metrics.auc.gate", False),
+    "a lower gate where lower is better": ("gate: 0.05", "gate: 0.04", "metrics.false_alarm_rate.gate", False),
+    "a higher gate where lower is better": ("gate: 0.05", "gate: 0.06", "metrics.false_alarm_rate.gate", True),
+    "a metric removed": ("{name: auc, ", "{name: other, ", "metrics.auc.gate", True),
+    "a metric added": ("{name: auc, ", "{name: other, ", "metrics.other.gate", False),
+    "a larger margin": ("champion_margin: 0.005", "champion_margin: 0.1", "metrics.auc.champion_margin", True),
+    "a wider range": ("range: [-20, 20]", "range: [-20, 30]", "signals.inputs.turns.range", True),
+    "a narrower range": ("range: [-20, 20]", "range: [-10, 20]", "signals.inputs.turns.range", False),
+    "a higher HIHI": ("hihi: 0.9", "hihi: 0.95", "signals.outputs.fault-score.hihi", True),
+    "HIHI removed": (", hihi: 0.9", "", "signals.outputs.fault-score.hihi", True),
+    "staler inputs": ("stale_after: 5s", "stale_after: 1h", "signals.inputs.turns.stale_after", True),
+    "a larger tolerance": ("metric_tolerance: 0.005", "metric_tolerance: 1", "reproducibility.metric_tolerance", True),
+    "fewer seeds": ("seeds: [0, 1, 2]", "seeds: [0]", "reproducibility.seeds", True),
+    "more memory": ("memory: 2048", "memory: 4096", "budget.memory", True),
+    "splits may share devices": ("by: [acquisition, device]", "by: [acquisition]", "dataset.split.by", True),
+    "scores may differ more": (
+        "\n  command:",
+        "\n  score_tolerance: 0.01\n  command:",
+        "evaluation.score_tolerance",
+        True,
+    ),
+    "scores may differ less": (
+        "\n  command:",
+        "\n  score_tolerance: 1e-9\n  command:",
+        "evaluation.score_tolerance",
+        False,
+    ),
+    "a spread over the seeds above metric_tolerance": (
+        *("seeds: [0", "seed_tolerance: 0.006, seeds: [0", "reproducibility.seed_tolerance", True),
+    ),
+    "a spread over the seeds below metric_tolerance": (
+        *("seeds: [0", "seed_tolerance: 0.004, seeds: [0", "reproducibility.seed_tolerance", False),
+    ),
+    "predictions are compared": (
+        *("seeds: [0", "prediction_tolerance: 1, seeds: [0", "reproducibility.prediction_tolerance", False),
+    ),
+    "other seeds": ("seeds: [0, 1, 2]", "seeds: [3, 4, 5]", "reproducibility.seeds", True),
+    "LOW removed": ("high: 0.5,", "", "signals.outputs.fault-score.high", True),
+    "values held for longer": ("hold_for: 10s", "hold_for: 1h", "fallback.hold_for", True),
+    "nothing held": ("on_invalid: hold, hold_for: 10s", "on_invalid: invalid", "fallback.hold_for", False),
+    "a default served": ("then: invalid", "then: default", "fallback.then", True),
+    "a later review": ("2099-06-01", "2099-12-01", "model.review_by", True),
+    "an earlier review": ("2099-06-01", "2099-01-01", "model.review_by", False),
+    "a platform less": ("backend: uv", "backend: uv\n  platforms: [macos-arm64]", "environment.platforms", True),
+    "splits may overlap in time": (", time: acquired_at", "", "dataset.split.time", True),
+    "no labels by people": ("  review: {", "  # {", "dataset.review.file", True),
+    "drift looked for less often": ("every: 10min", "every: 1d", "monitoring.every", True),
+    "other data": ("acquisitions: 8", "acquisitions: 9", "dataset.request.options.acquisitions", False),
+    "another evaluation": ("-m, bpm_faults.evaluate", "-m, other", "evaluation.command", False),
+}
+
+
+GPU = {
+    "a promise removed": ("tests:\n  gpu: {", "# {", {"capability", "driver", "memory"}),
+    "a lower capability": ('"10.0"', '"9.0"', {"capability"}),
+    "a higher capability": ('"10.0"', '"12.0"', set()),
+    "an older driver": ('"535.104"', '"535.9"', {"driver"}),
+    "less memory": ("memory: 8192}", "memory: 4096}", {"memory"}),
+    "memory removed": (", memory: 8192}", "}", {"memory"}),
+}
+
+
+@pytest.mark.parametrize("case", GPU)
+def test_what_asks_less_of_a_gpu_is_marked(contract_text: str, case: str) -> None:
+    before, after, looser = GPU[case]
+    cuda = contract_text.replace("backend: uv", "backend: uv\n  accelerators: [cpu, cuda]")
+    text = f'{cuda}tests:\n  gpu: {{capability: "10.0", driver: "535.104", memory: 8192}}\n'
+    gates = compare_contracts(parse_contract(text), parse_contract(text.replace(before, after))).gates
+    assert gates
+    assert {change.key for change in gates if change.looser} == {f"tests.gpu.{name}" for name in looser}
+
+
+GROUPED = {
+    "a lower gate of a subgroup": ("{by: plane, gate: 0.9}", "{by: plane, gate: 0.8}", {"gate"}),
+    "a higher gate of a subgroup": ("{by: plane, gate: 0.9}", "{by: plane, gate: 0.92}", set()),
+    "a subgroup removed": ("{by: plane, gate: 0.9}", "", {"gate", "by"}),
+}
+
+
+@pytest.mark.parametrize("case", GROUPED)
+def test_what_asks_less_of_a_subgroup_is_marked(contract_text: str, case: str) -> None:
+    before, after, looser = GROUPED[case]
+    text = contract_text.replace("gate: 0.95,", "gate: 0.95, subgroups: [{by: plane, gate: 0.9}],")
+    text = text.replace("  command:", "  weighted: [python]\n  command:")
+    gates = compare_contracts(parse_contract(text), parse_contract(text.replace(before, after))).gates
+    assert gates
+    assert {change.key for change in gates if change.looser} == {f"metrics.auc.subgroups.plane.{name}" for name in looser}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "looser"),
+    [("retrain: pull-request", "retrain: release", True), ("retrain: release", "retrain: pull-request", False)],
+)
+def test_a_retraining_put_off_is_marked(contract_text: str, before: str, after: str, looser: bool) -> None:
+    texts = [contract_text.replace("seeds: [", f"{words}, seeds: [") for words in (before, after)]
+    gates = compare_contracts(*map(parse_contract, texts)).gates
+    assert [(change.key, change.looser) for change in gates] == [("reproducibility.retrain", looser)]
+
+
+@pytest.mark.parametrize("case", GATES)
+def test_a_changed_gate_is_found_and_a_looser_one_marked(contract_text: str, case: str) -> None:
+    before, after, key, looser = GATES[case]
+    assert before in contract_text
+    changed = parse_contract(contract_text.replace(before, after))
+    changes = compare_contracts(parse_contract(contract_text), changed)
+    assert {change.key: change.looser for change in changes.gates}[key] is looser
+    assert {change.key.rpartition(".")[2] for change in changes.texts} <= {"description"}
+
+
+INDEXES = {
+    "the first list": ([], ["https://a"], False),
+    "an index added": (["https://a"], ["https://a", "https://b"], True),
+    "an index removed": (["https://a", "https://b"], ["https://a"], False),
+}
+
+
+@pytest.mark.parametrize("case", INDEXES)
+def test_an_index_that_is_allowed_besides_is_marked(contract_text: str, case: str) -> None:
+    before, after, looser = INDEXES[case]
+    contracts = [
+        parse_contract(contract_text.replace("backend: uv", f"backend: uv\n  indexes: {indexes}"))
+        for indexes in (before, after)
+    ]
+    assert [(change.key, change.looser) for change in compare_contracts(*contracts).gates] == [
+        ("environment.indexes", looser)
+    ]
+
+
+def test_a_limit_that_takes_the_place_of_the_expected_range_is_compared_with_it(contract_text: str) -> None:
+    text = contract_text.replace("high: 0.5,", "expected: [0.2, 0.5],")
+    inside = text.replace("expected:", "low: 0.3, expected:")
+    outside = text.replace("expected:", "low: 0.1, expected:")
+    for changed, looser in ((inside, False), (outside, True)):
+        (change,) = compare_contracts(parse_contract(text), parse_contract(changed)).gates
+        assert (change.key, change.looser) == ("signals.outputs.fault-score.low", looser)
+
+
+REQUEST = """  request:
+    source: archiver
+    signals: [{name: current, pv: I, unit: mA%s}]
+    ranges: [{start: 2026-03-01T00:00:00Z, end: 2026-03-02T00:00:00Z}]
+    sampling: {period: 1s}
+    gaps: {max_age: 10s}
+"""
+
+
+@pytest.mark.parametrize(("age", "looser"), [("5s", False), ("20s", True)])
+def test_an_age_of_one_signal_is_compared_with_that_of_all(contract_text: str, age: str, looser: bool) -> None:
+    line = next(line for line in contract_text.splitlines(keepends=True) if line.startswith("  request:"))
+    texts = [contract_text.replace(line, REQUEST % words) for words in ("", f", max_age: {age}")]
+    (change,) = compare_contracts(*map(parse_contract, texts)).gates
+    assert (change.key, change.looser) == ("dataset.request.signals.current.max_age", looser)
+
+
+def test_a_name_may_have_a_point_in_it_or_be_a_key(contract_text: str) -> None:
+    text = contract_text.replace("gate: 0.95,", "gate: 0.95, subgroups: [{by: ring.gate, gate: 0.9}],")
+    text = text.replace("  command:", "  weighted: [python]\n  command:").replace("name: auc,", "name: gate,")
+    (change,) = compare_contracts(parse_contract(text), parse_contract(text.replace("gate: 0.9}", "gate: 0.8}"))).gates
+    assert (change.key, change.looser) == ("metrics.gate.subgroups.ring.gate.gate", True)
+
+
+def test_a_metric_that_is_gone_is_one_line(contract_text: str) -> None:
+    before = parse_contract(contract_text)
+    changes = compare_contracts(before, parse_contract(contract_text.replace("{name: auc, ", "{name: other, ")))
+    assert changes.lines("metrics") == ["metrics.auc removed", "metrics.other added"]
+    changes = compare_contracts(before, parse_contract(contract_text.replace("gate: 0.95", "gate: 0.9")))
+    assert changes.lines("metrics", "budget") == ["metrics.auc.gate 0.95 -> 0.9"]
+    assert changes.lines("budget") == []
+
+
+def test_a_changed_text_is_no_gate(contract_text: str) -> None:
+    changed = parse_contract(contract_text.replace("+1 555 0100", "+1 555 0199"))
+    changes = compare_contracts(parse_contract(contract_text), changed)
+    assert changes.gates == ()
+    assert [(change.key, change.after) for change in changes.texts] == [("operations.on_call", "+1 555 0199")]
