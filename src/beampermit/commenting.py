@@ -1,7 +1,7 @@
-"""The report of a run as the one comment on its pull request.
+"""Writes the report of a run as the one comment on its pull request.
 
-What the run says of itself is believed for nothing but its content: whose pull request it is, which commit and how it
-ended are GitHub's words, and the text is written here, from data that is read strictly.
+The run's artifact only provides the report's data, which is validated and rendered here. Pull request, commit and
+outcome of the run come from GitHub, because code of the pull request can write anything into the artifact.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from pathlib import Path
 from beampermit.documents.markdown import Markdown, logged, text
 from beampermit.documents.report import FILE, LARGEST, Report, read_report
 from beampermit.errors import BadInput
-from beampermit.github import artifact, event, pulls, sticky
+from beampermit.github import artifact, context, pull_requests, sticky
 from beampermit.github.client import Client, Pull, Run
 from beampermit.github.sticky import BOT, TITLE, Mark, Outcome, Posted, Sticky
 
 ARTIFACT = "report"
 BESIDE = re.compile(r"report\.(?:md|html)|summary\.md|plots/[a-z0-9-]{1,60}\.png")
-"""What else `beampermit report` writes."""
-UNJUDGED = ("action_required", "skipped", "stale")
-"""Ends of runs that never began: a stranger's waits for a maintainer's approval."""
+"""The other files of the artifact, as `beampermit report` writes them."""
+NEVER_STARTED = ("action_required", "skipped", "stale")
+"""Conclusions of runs that did not start: a run of a first-time contributor waits for a maintainer's approval."""
 
 
 @dataclass(frozen=True)
 class Commenter:
-    """Writes comments titled `title` as `author`, with CML where `via_cml`; `expected` are interlocks by id."""
+    """Writes the comment `title` as `author`; `expected` are the titles of all interlocks by id."""
 
     client: Client
     expected: Mapping[str, str]
@@ -36,103 +36,101 @@ class Commenter:
     author: str = BOT
     via_cml: bool = False
 
-    def of_run(self, number: int) -> Posted:
-        """Comment on the pull request that run `number` is about, from the artifact it left.
+    def from_run(self, number: int) -> Posted:
+        """Comment on the pull request of run `number`, from the run's artifact.
 
-        Where the artifact cannot be accepted, the comment says so before `BadInput` is raised. Raises `Outside`.
+        Raises `BadInput` where the artifact is refused, after the comment says so; `Outside`.
         """
-        run = event.load_run(self.client, number)
+        run = context.load_run(self.client, number)
         if run.event != "pull_request":
             return Posted(Outcome.NOWHERE, f"run {run.id} was started by {logged(run.event)}, not by a pull request")
-        if run.conclusion in UNJUDGED:
-            return Posted(Outcome.NOWHERE, f"run {run.id} has judged nothing: it ended in {run.conclusion}")
-        found = pulls.find_pull_requests(self.client, run)
-        if len(found) > 1:
-            named = ", ".join(str(pull.number) for pull in found)
+        if run.conclusion in NEVER_STARTED:
+            return Posted(Outcome.NOWHERE, f"run {run.id} did not start: its conclusion is {run.conclusion}")
+        pulls = pull_requests.find_pull_requests(self.client, run)
+        if len(pulls) > 1:
+            numbers = ", ".join(str(pull.number) for pull in pulls)
             raise BadInput(
-                f"pull requests {named} have the same head: nobody can tell which one run {run.id} is about",
-                hint="close all but one, or put a commit on one of them",
+                f"pull requests {numbers} have the same head commit, so run {run.id} could be about any of them",
+                hint="close all but one, or push a commit to one of them",
             )
-        if not found:
+        if not pulls:
             return Posted(
                 Outcome.NOWHERE,
-                f"no open pull request has {run.head_sha[:12]} as its head: closed, deleted, or pushed to since",
+                f"no open pull request has head {run.head_sha[:12]}: it was closed, or a newer commit was pushed",
             )
         mark = Mark(run.id, run.run_attempt, run.head_sha)
         try:
-            report = self._report(run)
+            report = self._read_report(run)
         except BadInput as error:
-            self._post(found[0], _apology(self._source(run), error), mark)
+            self._post(pulls[0], _format_failure(self._format_source(run), error), mark)
             raise
-        return self._post(found[0], self._text(report, run), mark)
+        return self._post(pulls[0], self._format(report, run), mark)
 
-    def of_folder(self, folder: Path, number: int | None) -> Posted:
-        """Comment on pull request `number`, or the one this job runs for, from what `beampermit report` wrote.
+    def from_folder(self, folder: Path, number: int | None) -> Posted:
+        """Comment on pull request `number`, by default the job's, from the folder that `beampermit report` wrote.
 
         Raises `BadInput`, `Outside`.
         """
-        number = number or event.pull_request_number()
+        number = number or context.pull_request_number()
         if number is None:
-            raise BadInput("this job runs for no pull request", hint="name one: beampermit comment --pull NUMBER")
+            raise BadInput("this job does not run for a pull request", hint="beampermit comment --pull NUMBER")
         file = folder / FILE
         if not file.is_file():
-            raise BadInput("the file is missing", file=file, hint="beampermit report")
+            raise BadInput("there is no report", file=file, hint="beampermit report")
         with file.open("rb") as stream:
             report = read_report(stream.read(LARGEST + 1), self.expected, str(file))
-        pull = pulls.load_pull_request(self.client, number)
+        pull = pull_requests.load_pull_request(self.client, number)
         if pull.state != "open":
             return Posted(Outcome.NOWHERE, f"pull request {number} is closed")
         if pull.head.sha != report.head:
-            words = f"the report is about {report.head[:12]}, pull request {number} is at {pull.head.sha[:12]}"
-            return Posted(Outcome.STALE, words)
+            reason = f"the report is of commit {report.head[:12]}, pull request {number} is at {pull.head.sha[:12]}"
+            return Posted(Outcome.STALE, reason)
         return self._post(
             pull, report.markdown(), Mark(_number("GITHUB_RUN_ID"), _number("GITHUB_RUN_ATTEMPT"), report.head)
         )
 
-    def _report(self, run: Run) -> Report:
+    def _read_report(self, run: Run) -> Report:
         content = artifact.download_file(self.client, run.id, ARTIFACT, FILE, BESIDE, LARGEST)
         report = read_report(content, self.expected)
         if report.head != run.head_sha:
-            raise BadInput(f"it is about {report.head[:12]}, its run is about {run.head_sha[:12]}", file=FILE)
+            raise BadInput(f"the report is of commit {report.head[:12]}, its run of {run.head_sha[:12]}", file=FILE)
         return report
 
     def _post(self, pull: Pull, report: str, mark: Mark) -> Posted:
         if pull.locked:
-            return Posted(Outcome.NOWHERE, f"pull request {pull.number} is locked: it takes no comments")
+            return Posted(Outcome.NOWHERE, f"pull request {pull.number} is locked and takes no comments")
         write = sticky.cml_writer(self.client, pull.number, self.title) if self.via_cml else None
         return Sticky(self.client, pull.number, self.title, self.author, write).post(report, mark)
 
-    def _text(self, report: Report, run: Run) -> str:
-        link = f"[run {run.id}]({self._address(run)})"
-        where = Markdown(f"They stand in the summary of {link}, and in `report.html` among its artifacts.")
-        return "\n".join((*_doubt(report, run), report.markdown(where=where), self._source(run)))
+    def _format(self, report: Report, run: Run) -> str:
+        link = f"[run {run.id}]({self._url(run)})"
+        where = Markdown(f"They are in the summary of {link}, and in `report.html` among its artifacts.")
+        return "\n".join((*_format_caution(report, run), report.markdown(where=where), self._format_source(run)))
 
-    def _source(self, run: Run) -> str:
-        ended = f", which ended in {text(run.conclusion)}" if run.conclusion else ""
-        return f"From [run {run.id}]({self._address(run)}), attempt {run.run_attempt}{ended}.\n"
+    def _format_source(self, run: Run) -> str:
+        conclusion = f", conclusion {text(run.conclusion)}" if run.conclusion else ""
+        return f"From [run {run.id}]({self._url(run)}), attempt {run.run_attempt}{conclusion}.\n"
 
-    def _address(self, run: Run) -> str:
+    def _url(self, run: Run) -> str:
         server = os.environ.get("GITHUB_SERVER_URL") or "https://github.com"
         return f"{server}/{self.client.repository}/actions/runs/{run.id}"
 
 
 def _number(variable: str) -> int:
-    """What a job says of its run; 0 outside of one."""
-    found = os.environ.get(variable) or "0"
-    if not re.fullmatch(r"[0-9]{1,18}", found):
-        raise BadInput(
-            f"{variable} is no number: {found[:20]!a}", hint=f"unset {variable}, outside of a workflow's job"
-        )
-    return int(found)
+    """The number in a variable of the job; 0 outside a job."""
+    value = os.environ.get(variable) or "0"
+    if not re.fullmatch(r"[0-9]{1,18}", value):
+        raise BadInput(f"{variable} is not a number: {value[:20]!a}", hint=f"unset {variable}")
+    return int(value)
 
 
-def _doubt(report: Report, run: Run) -> tuple[str, ...]:
-    """Code of the pull request ran where the report was made: it can say what it likes, but not how the run ended."""
+def _format_caution(report: Report, run: Run) -> tuple[str, ...]:
+    """Code of the pull request can change the report, but not the conclusion of its run."""
     if not report.judged.all_passed or run.conclusion in (None, "success"):
         return ()
-    return ("> [!CAUTION]\n> This report says that all passed, and its run did not end well. Look at the run.\n",)
+    return ("> [!CAUTION]\n> This report says that all interlocks passed, but its run failed. Check the run.\n",)
 
 
-def _apology(source: str, error: BadInput) -> str:
+def _format_failure(source: str, error: BadInput) -> str:
     where = f"{text(error.place)}: " if error.place else ""
-    return f"# ❌ No report\n\nWhat the run left cannot be shown: {where}{text(error.message)}.\n\n{source}"
+    return f"# ❌ No report\n\nThe report of this run was refused: {where}{text(error.message)}.\n\n{source}"

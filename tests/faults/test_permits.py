@@ -127,18 +127,18 @@ def _key_of_the_past(laboratory: Laboratory, _: Signed) -> None:
 
 
 DEFECTS: dict[str, tuple[Callable[[Laboratory, Signed], bytes | None], int, str]] = {
-    "model bytes changed after the gate": (_changed_after_the_gate, 1, "bytes are not those that the permit binds"),
-    "a pickle with another suffix": (_pickle_renamed, 1, "this file is not bound by the permit"),
-    "a permit of an older commit": (_of_an_older_commit, 1, "this permit is for commit"),
-    "a permit of another model": (_of_another_name, 1, "this permit is for 'other', not for 'bpm-faults'"),
-    "a permit given on another dataset": (_on_other_data, 1, "given on other bytes of this file than the manifest"),
-    "another environment": (_another_lock, 1, "uv.lock: this file is not the one that the permit binds"),
+    "model bytes changed after the gate": (_changed_after_the_gate, 1, "this file differs from the one that the permit binds"),
+    "a pickle with another suffix": (_pickle_renamed, 1, "the permit does not bind this file"),
+    "a permit of an older commit": (_of_an_older_commit, 1, "the permit is for commit"),
+    "a permit of another model": (_of_another_name, 1, "the permit is for model 'other', not for 'bpm-faults'"),
+    "a permit given on another dataset": (_on_other_data, 1, "the manifest lists another digest for this file than the permit"),
+    "another environment": (_another_lock, 1, "uv.lock: this file differs from the one that the permit binds"),
     "an interlock that nobody asked": (_gap, 1, "the permit has no verdict of"),
-    "another key": (_wrong_key, 1, "signed by another key"),
-    "an expired key": (_key_of_the_past, 1, "is good until 2020-12-31"),
+    "another key": (_wrong_key, 1, "signed with an untrusted key"),
+    "an expired key": (_key_of_the_past, 1, "is valid until 2020-12-31"),
     "no signature": (_no_signature, 2, "not a signed permit"),
     "not even an envelope": (_unsigned, 2, "not a signed permit"),
-    "the signature of another statement": (_another_payload, 1, "the signature does not fit"),
+    "the signature of another statement": (_another_payload, 1, "the signature is invalid"),
 }
 
 
@@ -172,8 +172,8 @@ def test_a_permit_that_is_used_after_its_key_s_last_day(second: Laboratory, comm
     with clock(1):
         found = command(second, "promote")
     assert found.code == 1
-    assert "used at 2026-11-24T12:00:00Z, and the key sha256:" in found.err
-    assert "is good until 2026-11-23" in found.err
+    assert "used at 2026-11-24T12:00:00Z, but key sha256:" in found.err
+    assert "is valid until 2026-11-23" in found.err
     assert (second.champion(), second.events()) == (1, [("promote", 1)])
     with clock(0):
         assert command(second, "promote").code == 0

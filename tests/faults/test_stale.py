@@ -73,7 +73,7 @@ def test_data_of_another_dataset_is_found_by_the_test_deployment(first: Laborato
     (first.root / DATA).write_bytes(b"recorded last year")
     found = command(first, "promote")
     assert found.code == 1
-    assert f"{DATA}: these are not the bytes that the permit binds" in found.err
+    assert f"{DATA}: this file differs from the one that the permit binds" in found.err
     assert "next: beampermit data pull" in found.err
     assert (first.champion(), first.events()) == (1, [("promote", 1)])
     (first.root / DATA).write_bytes(b"recorded")
@@ -99,7 +99,7 @@ def test_verdicts_and_metrics_of_another_commit_give_no_permit(
     found = command(laboratory, *words)
     assert found.code == 1
     assert (
-        f"{METRICS}: the work tree is not the commit: it was changed here\n      next: git diff -- {METRICS}\n"
+        f"{METRICS}: this file has uncommitted changes, and a permit binds a commit\n      next: git diff -- {METRICS}\n"
         in found.err
     )
     assert not out.exists()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from beampermit.changes.flat import Move
+from beampermit.changes.flat import Change
 from beampermit.cli.main import app
 from beampermit.cli.output import fail
 from beampermit.commenting import Commenter
@@ -42,7 +42,7 @@ def left(content: str | bytes, name: str = "report.json") -> bytes:
 
 
 @pytest.fixture
-def publisher(github: GitHub) -> Commenter:
+def commenter(github: GitHub) -> Commenter:
     return Commenter(Client(github.repository, "s3cret", github.url, lambda _: None), EXPECTED)
 
 
@@ -58,11 +58,11 @@ def said(github: GitHub) -> list[str]:
     return [comment["body"] for comment in github.comments.values() if comment["user"]["login"] == BOT]
 
 
-def test_a_fork_s_pull_request_gets_the_report_of_its_run(publisher: Commenter, github: GitHub) -> None:
+def test_a_fork_s_pull_request_gets_the_report_of_its_run(commenter: Commenter, github: GitHub) -> None:
     github.pull(HEAD, fork="somebody/faults")  # of the same branch and commit, in another fork
     mine = github.pull(HEAD, fork="stranger/faults")
     run = ran(github, written())
-    posted = publisher.of_run(run)
+    posted = commenter.from_run(run)
     assert posted.outcome is Outcome.CREATED
     assert posted.address is not None
     assert posted.address.startswith(mine["html_url"])
@@ -71,63 +71,63 @@ def test_a_fork_s_pull_request_gets_the_report_of_its_run(publisher: Commenter, 
     assert parse_mark(said(github)[0]) == Mark(run, 1, HEAD)
 
 
-def test_a_branch_of_our_own_gets_it_too(publisher: Commenter, github: GitHub) -> None:
+def test_a_branch_of_our_own_gets_it_too(commenter: Commenter, github: GitHub) -> None:
     github.pull(HEAD)
-    assert publisher.of_run(ran(github, written(), fork="")).outcome is Outcome.CREATED
+    assert commenter.from_run(ran(github, written(), fork="")).outcome is Outcome.CREATED
 
 
 def test_no_more_requests_than_needed(
-    publisher: Commenter, github: GitHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    commenter: Commenter, github: GitHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     github.pull(HEAD, fork="stranger/faults")
-    publisher.of_run(ran(github, written(name="before")))
+    commenter.from_run(ran(github, written(name="before")))
     run = ran(github, written())
     event = tmp_path / "event.json"
     event.write_text(json.dumps({"workflow_run": github.runs[run]}))
     monkeypatch.setenv("GITHUB_EVENT_NAME", "workflow_run")
     monkeypatch.setenv("GITHUB_EVENT_PATH", str(event))
     github.asked.clear()
-    assert publisher.of_run(run).outcome is Outcome.UPDATED
+    assert commenter.from_run(run).outcome is Outcome.UPDATED
     made = [f"{one.method} {one.path.removeprefix('/repos/lab/faults/').partition('/')[0]}" for one in github.asked]
     assert made == ["GET pulls", "GET actions", "GET actions", "GET issues", "PATCH issues"]
     github.asked.clear()
-    assert publisher.of_run(run).outcome is Outcome.UNCHANGED
+    assert commenter.from_run(run).outcome is Outcome.UNCHANGED
     assert len(github.asked) == 4
 
 
-def test_the_interlocks_that_must_pass_are_the_reader_s(publisher: Commenter, github: GitHub) -> None:
+def test_the_interlocks_that_must_pass_are_the_reader_s(commenter: Commenter, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults")
     forged = json.loads(written().json_text())
     forged["judged"]["verdicts"][0]["id"] = "DOC002"
-    publisher.of_run(ran(github, json.dumps(forged)))
+    commenter.from_run(ran(github, json.dumps(forged)))
     assert "❌ bpm-faults: 1 without a verdict: DOC001" in said(github)[0]
 
 
-def test_a_report_that_says_passed_of_a_run_that_failed_is_doubted(publisher: Commenter, github: GitHub) -> None:
+def test_a_report_that_says_passed_of_a_run_that_failed_is_doubted(commenter: Commenter, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults")
-    publisher.of_run(ran(github, written(), conclusion="failure"))
+    commenter.from_run(ran(github, written(), conclusion="failure"))
     (body,) = said(github)
-    assert body.startswith("> [!CAUTION]\n> This report says that all passed, and its run did not end well.")
-    assert "which ended in failure" in body
+    assert body.startswith("> [!CAUTION]\n> This report says that all interlocks passed, but its run failed.")
+    assert "conclusion failure" in body
 
 
 @pytest.mark.parametrize(
     "event", ["push", "merge_group", "workflow_dispatch", "pull_request_target", "x\n::error::x ##[error]x"]
 )
-def test_a_run_of_another_event_has_no_pull_request(publisher: Commenter, github: GitHub, event: str) -> None:
+def test_a_run_of_another_event_has_no_pull_request(commenter: Commenter, github: GitHub, event: str) -> None:
     github.pull(HEAD, fork="stranger/faults")
-    posted = publisher.of_run(ran(github, written(), event=event))
+    posted = commenter.from_run(ran(github, written(), event=event))
     assert posted.outcome is Outcome.NOWHERE
-    assert "\n" not in posted.words
-    assert "##[" not in posted.words
+    assert "\n" not in posted.reason
+    assert "##[" not in posted.reason
     assert len(github.asked) == 1
 
 
-def test_a_stranger_s_run_that_waits_for_approval_is_no_failure(publisher: Commenter, github: GitHub) -> None:
+def test_a_stranger_s_run_that_waits_for_approval_is_no_failure(commenter: Commenter, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults")
     run = github.run(HEAD, fork="stranger/faults", conclusion="action_required")["id"]
-    posted = publisher.of_run(run)
-    assert posted.words == f"run {run} has judged nothing: it ended in action_required"
+    posted = commenter.from_run(run)
+    assert posted.reason == f"run {run} did not start: its conclusion is action_required"
     assert github.comments == {}
 
 
@@ -153,58 +153,58 @@ def taken_over(github: GitHub) -> None:
 
 @pytest.mark.parametrize("happens", [closed, pushed, renamed, fork_deleted, taken_over])
 def test_a_pull_request_that_is_no_longer_at_that_head_gets_nothing(
-    publisher: Commenter, github: GitHub, happens: Callable[[GitHub], None]
+    commenter: Commenter, github: GitHub, happens: Callable[[GitHub], None]
 ) -> None:
     github.pull(HEAD, fork="stranger/faults")
     run = ran(github, written())
     happens(github)
-    posted = publisher.of_run(run)
+    posted = commenter.from_run(run)
     assert posted.outcome is Outcome.NOWHERE
-    assert "no open pull request has aaaaaaaaaaaa as its head" in posted.words
+    assert "no open pull request has head aaaaaaaaaaaa" in posted.reason
     assert github.comments == {}
     assert github.count("artifacts") == 0
 
 
-def test_a_filter_that_github_ignores_is_not_relied_on(publisher: Commenter, github: GitHub) -> None:
+def test_a_filter_that_github_ignores_is_not_relied_on(commenter: Commenter, github: GitHub) -> None:
     others = [github.pull(NEXT, branch="a"), github.pull(HEAD, branch="b", fork="x/y")]
     github.next(says(200, others), of="/pulls")
-    assert publisher.of_run(ran(github, written())).outcome is Outcome.NOWHERE
+    assert commenter.from_run(ran(github, written())).outcome is Outcome.NOWHERE
 
 
 @pytest.mark.parametrize("gone", ["head_repository", "head_branch"])
-def test_a_run_whose_fork_or_branch_is_gone_gets_nothing(publisher: Commenter, github: GitHub, gone: str) -> None:
+def test_a_run_whose_fork_or_branch_is_gone_gets_nothing(commenter: Commenter, github: GitHub, gone: str) -> None:
     github.pull(HEAD, fork="stranger/faults")
-    assert publisher.of_run(ran(github, written(), **{gone: None})).outcome is Outcome.NOWHERE
+    assert commenter.from_run(ran(github, written(), **{gone: None})).outcome is Outcome.NOWHERE
 
 
-def test_a_locked_pull_request_is_left_alone(publisher: Commenter, github: GitHub) -> None:
+def test_a_locked_pull_request_is_left_alone(commenter: Commenter, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults", locked=True)
-    posted = publisher.of_run(ran(github, written()))
-    assert posted.words == "pull request 1 is locked: it takes no comments"
+    posted = commenter.from_run(ran(github, written()))
+    assert posted.reason == "pull request 1 is locked and takes no comments"
     assert github.count("POST") == 0
 
 
-def test_two_pull_requests_with_the_same_head_are_not_guessed_between(publisher: Commenter, github: GitHub) -> None:
+def test_two_pull_requests_with_the_same_head_are_not_guessed_between(commenter: Commenter, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults")
     github.pull(HEAD, fork="stranger/faults", base="next")
-    with pytest.raises(BadInput, match="pull requests 1, 2 have the same head"):
-        publisher.of_run(ran(github, written()))
+    with pytest.raises(BadInput, match="pull requests 1, 2 have the same head commit"):
+        commenter.from_run(ran(github, written()))
     assert github.comments == {}
 
 
-def test_a_number_in_the_artifact_is_not_even_read(publisher: Commenter, github: GitHub) -> None:
+def test_a_number_in_the_artifact_is_not_even_read(commenter: Commenter, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults")
     victim = github.pull(NEXT, branch="victim")
     forged = {**json.loads(written().json_text()), "pull_request": victim["number"]}
     with pytest.raises(BadInput, match="pull_request: Extra inputs"):
-        publisher.of_run(ran(github, json.dumps(forged)))
+        commenter.from_run(ran(github, json.dumps(forged)))
     assert {comment["issue_url"].rpartition("/")[2] for comment in github.comments.values()} == {"1"}
 
 
-def test_a_report_about_another_commit_is_refused(publisher: Commenter, github: GitHub) -> None:
+def test_a_report_about_another_commit_is_refused(commenter: Commenter, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults")
-    with pytest.raises(BadInput, match="it is about bbbbbbbbbbbb, its run is about aaaaaaaaaaaa"):
-        publisher.of_run(ran(github, written(head=NEXT)))
+    with pytest.raises(BadInput, match="the report is of commit bbbbbbbbbbbb, its run of aaaaaaaaaaaa"):
+        commenter.from_run(ran(github, written(head=NEXT)))
     assert said(github)[0].startswith("# ❌ No report\n")
 
 
@@ -229,17 +229,17 @@ SOUND = written().json_text()
     ids=["nan", "infinity", "huge", "twice", "deep", "bom", "half", "command", "key", "list", "empty"],
 )
 def test_data_that_is_not_a_report_is_refused_and_the_comment_says_so(
-    publisher: Commenter, github: GitHub, content: str, capsys: pytest.CaptureFixture[str]
+    commenter: Commenter, github: GitHub, content: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert content != SOUND
     github.pull(HEAD, fork="stranger/faults")
-    publisher.of_run(ran(github, written()))
+    commenter.from_run(ran(github, written()))
     run = ran(github, content)
     with pytest.raises(BadInput) as caught:
-        publisher.of_run(run)
+        commenter.from_run(run)
     assert_one_line(caught.value, capsys)
     (body,) = said(github)
-    assert body.startswith("# ❌ No report\n\nWhat the run left cannot be shown: report.json")
+    assert body.startswith("# ❌ No report\n\nThe report of this run was refused: report.json")
     assert_harmless(_without_our_links(body, run))
 
 
@@ -254,30 +254,30 @@ def assert_one_line(error: BadInput, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_an_archive_that_is_refused_is_said_without_its_words(
-    publisher: Commenter, github: GitHub, capsys: pytest.CaptureFixture[str]
+    commenter: Commenter, github: GitHub, capsys: pytest.CaptureFixture[str]
 ) -> None:
     github.pull(HEAD, fork="stranger/faults")
     run = github.run(HEAD, fork="stranger/faults")["id"]
     github.artifact(run, "report", left(written().json_text(), name="../@octocat\n::error::x"))
-    with pytest.raises(BadInput, match="is none of the files of a report") as caught:
-        publisher.of_run(run)
+    with pytest.raises(BadInput, match="is not a file of a report") as caught:
+        commenter.from_run(run)
     assert_one_line(caught.value, capsys)
     assert_harmless(_without_our_links(said(github)[0], run))
 
 
-def test_a_run_without_a_report_does_not_leave_the_old_one_standing(publisher: Commenter, github: GitHub) -> None:
+def test_a_run_without_a_report_does_not_leave_the_old_one_standing(commenter: Commenter, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults")
-    publisher.of_run(ran(github, written()))
+    commenter.from_run(ran(github, written()))
     run = github.run(HEAD, fork="stranger/faults", conclusion="failure")["id"]
     with pytest.raises(BadInput, match="has no artifact 'report'"):
-        publisher.of_run(run)
+        commenter.from_run(run)
     (body,) = said(github)
     assert "has no artifact 'report'" in body
-    assert "which ended in failure" in body
+    assert "conclusion failure" in body
 
 
 @pytest.mark.parametrize("fragments", [FRAGMENTS[first::8] for first in range(8)])
-def test_whatever_a_project_says_stays_text(publisher: Commenter, github: GitHub, fragments: tuple[str, ...]) -> None:
+def test_whatever_a_project_says_stays_text(commenter: Commenter, github: GitHub, fragments: tuple[str, ...]) -> None:
     github.pull(HEAD, fork="stranger/faults")
     values = tuple(f"{fragment} x {fragment}".encode("utf-8", "replace").decode() for fragment in fragments)
     not_passed = tuple(
@@ -287,7 +287,7 @@ def test_whatever_a_project_says_stays_text(publisher: Commenter, github: GitHub
     judged = MergedVerdicts(not_passed, {}, values, values, values)
     report = written(name=values[0], notes=values, watched=values, judged=judged)
     run = ran(github, report)
-    publisher.of_run(run)
+    commenter.from_run(run)
     (body,) = said(github)
     assert "Left out here" not in body
     assert_harmless(_without_our_links(body, run))
@@ -300,41 +300,41 @@ def _without_our_links(body: str, run: int) -> str:
     return text.replace(f"[run {run}](https://github.com/lab/faults/actions/runs/{run})", "the run")
 
 
-def test_a_long_report_leaves_sections_to_the_summary(publisher: Commenter, github: GitHub) -> None:
+def test_a_long_report_leaves_sections_to_the_summary(commenter: Commenter, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults")
-    packages = tuple(Move(f"package {number} {'x' * 50}", "1", "2") for number in range(1000))
+    packages = tuple(Change(f"package {number} {'x' * 50}", "1", "2") for number in range(1000))
     run = ran(github, written(packages=packages))
-    publisher.of_run(run)
+    commenter.from_run(run)
     (body,) = said(github)
     assert len(body) <= 65_536
     assert "Left out here because a comment is limited: passed interlocks, environment." in body
-    assert f"They stand in the summary of [run {run}]" in body
+    assert f"They are in the summary of [run {run}]" in body
 
 
 @pytest.mark.parametrize(
     "fault", [says(404), says(403), says(500), says(200, {"id": "7"}), says(200, b"<html>"), says(200, [])]
 )
 def test_a_run_that_cannot_be_asked_about_is_the_outside_world(
-    publisher: Commenter, github: GitHub, fault: object
+    commenter: Commenter, github: GitHub, fault: object
 ) -> None:
     run = ran(github, written())
     github.next(*[fault] * 9)
     with pytest.raises(Outside):
-        publisher.of_run(run)
+        commenter.from_run(run)
 
 
-def test_limits_are_waited_for(publisher: Commenter, github: GitHub) -> None:
+def test_limits_are_waited_for(commenter: Commenter, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults")
     run = ran(github, written())
     github.next(*[too_fast(2), too_fast(2, 429)] * 2)
-    assert publisher.of_run(run).outcome is Outcome.CREATED
+    assert commenter.from_run(run).outcome is Outcome.CREATED
 
 
-def test_a_pull_request_locked_while_we_write_is_said(publisher: Commenter, github: GitHub) -> None:
+def test_a_pull_request_locked_while_we_write_is_said(commenter: Commenter, github: GitHub) -> None:
     pull = github.pull(HEAD, fork="stranger/faults")
     github.next(meanwhile(lambda: pull.update(locked=True)), of="POST")
     with pytest.raises(Outside, match="issue is locked"):
-        publisher.of_run(ran(github, written()))
+        commenter.from_run(ran(github, written()))
 
 
 @pytest.fixture
@@ -380,7 +380,7 @@ def test_a_head_that_moved_since_the_report_is_not_commented_on(job: None, githu
     done = command("--report", str(folder))
     assert (done.exit_code, done.output) == (
         0,
-        "stale: the report is about aaaaaaaaaaaa, pull request 1 is at bbbbbbbbbbbb\n",
+        "stale: the report is of commit aaaaaaaaaaaa, pull request 1 is at bbbbbbbbbbbb\n",
     )
     assert len(github.asked) == 1
 
@@ -409,7 +409,7 @@ def test_a_run_whose_number_is_none_is_said(
     monkeypatch.setenv("GITHUB_RUN_ID", odd)
     done = command("--report", str(folder))
     assert isinstance(done.exception, BadInput)
-    assert "GITHUB_RUN_ID is no number" in done.exception.message
+    assert "GITHUB_RUN_ID is not a number" in done.exception.message
     assert github.count("POST") == 0
 
 
@@ -439,4 +439,4 @@ def test_cml_that_is_asked_for_and_not_there_is_said(
     monkeypatch.setenv("PATH", str(folder))
     done = command("--report", str(folder), "--via", "cml")
     assert isinstance(done.exception, BadInput)
-    assert "no program 'cml'" in done.exception.message
+    assert "program 'cml' is not installed" in done.exception.message

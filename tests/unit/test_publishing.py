@@ -68,7 +68,7 @@ def test_what_was_never_promoted_is_not_published(
 ) -> None:
     laboratory.promote()
     laboratory.change(2)
-    with pytest.raises(BadInput, match="was never promoted from commit"):
+    with pytest.raises(BadInput, match="has no promotion of bpm-faults from commit"):
         publish_version(client, laboratory.ledger, laboratory.sign().statement, documents)
     assert not github.releases
 
@@ -76,7 +76,7 @@ def test_what_was_never_promoted_is_not_published(
 def test_a_link_among_the_documents_is_refused(laboratory: Laboratory, client: Client, documents: Path) -> None:
     laboratory.promote()
     (documents / "more.md").symlink_to("/etc/hostname")
-    with pytest.raises(BadInput, match=r"more\.md: a release takes plain files with plain names"):
+    with pytest.raises(BadInput, match=r"more\.md: a release takes regular files"):
         publish_version(client, laboratory.ledger, laboratory.sign().statement, documents)
 
 

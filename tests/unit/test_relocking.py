@@ -122,5 +122,5 @@ def test_a_pull_request_whose_answer_got_lost_is_found_and_not_opened_twice(clie
 
 def test_a_token_without_the_right_is_said_in_a_line(root: Path, client: Client, github: GitHub) -> None:
     github.tokens["s3cret"] = Token(rights=frozenset({"pull-requests:read"}))
-    with pytest.raises(Outside, match=r"no pull request for beampermit/relock: .* 403 Resource not accessible"):
+    with pytest.raises(Outside, match=r"no pull request was opened for beampermit/relock: .* 403 Resource not accessible"):
         relock(root, client, (), quiet)

@@ -1,4 +1,4 @@
-"""Pull requests: the one that a run is about, and those that we open."""
+"""Pull requests: the one that a workflow run is about, and those that the command opens."""
 
 from __future__ import annotations
 
@@ -7,49 +7,49 @@ from beampermit.github.client import Client, Pull, Refused, Run, Unsure, parse_a
 
 
 def load_pull_request(client: Client, number: int) -> Pull:
-    """Pull request `number`. Raises `Outside`."""
+    """Raises `Outside`."""
     return parse_answer(Pull, client.get(f"/pulls/{number}"))
 
 
 def find_pull_requests(client: Client, run: Run) -> list[Pull]:
-    """The open pull requests that are now at the head that `run` judged: from that repository, branch and commit.
+    """The open pull requests whose head is what `run` ran for: same repository, branch and commit.
 
-    GitHub names the head of a run truly, whatever the code in it did; it names no pull request for forks.
+    GitHub reports the head of a run correctly whatever its code did; for forks it does not name the pull request.
     """
     if run.head_repository is None or run.head_branch is None:
         return []
     owner = run.head_repository.full_name.split("/")[0]
-    found = (parse_answer(Pull, one) for one in client.pages("/pulls", state="open", head=f"{owner}:{run.head_branch}"))
-    return [one for one in found if one.state == "open" and _is_head(one, run)]
+    rows = client.pages("/pulls", state="open", head=f"{owner}:{run.head_branch}")
+    head = (run.head_repository, run.head_branch, run.head_sha)
+    return [
+        pull
+        for pull in (parse_answer(Pull, row) for row in rows)
+        if pull.state == "open" and (pull.head.repo, pull.head.ref, pull.head.sha) == head
+    ]
 
 
 def open_pull_request(client: Client, *, branch: str, base: str, title: str, body: str) -> str:
-    """Ask that `branch` be merged into `base`, or bring the pull request that asks so up to date; give its address.
+    """Open a pull request from `branch` to `base`, or update title and body of the open one; its URL.
 
     Raises `Outside`.
     """
-    asked = {"title": title, "body": body}
+    texts = {"title": title, "body": body}
     try:
-        made = client.post("/pulls", {**asked, "head": branch, "base": base})
+        answer = client.post("/pulls", {**texts, "head": branch, "base": base})
     except (Refused, Unsure) as error:
-        # 422: there is one already, or something else is wrong with what was asked.
-        if isinstance(error, Refused) and error.status != 422:
-            raise Outside(f"no pull request for {branch}: {error.message}", hint=error.hint) from None
-        number = _there(client, branch, base)
+        # 422 may mean that there is one already.
+        existing = not isinstance(error, Refused) or error.status == 422
+        number = _find_number(client, branch, base) if existing else None
         if number is None:
-            raise Outside(f"no pull request for {branch}: {error.message}", hint=error.hint) from None
-        made = client.patch(f"/pulls/{number}", asked)
-    if not isinstance(made, dict) or not isinstance(made.get("html_url"), str):
-        raise Outside(f"GitHub's answer about the pull request for {branch} names no address")
-    return made["html_url"]
+            raise Outside(f"no pull request was opened for {branch}: {error.message}", hint=error.hint) from None
+        answer = client.patch(f"/pulls/{number}", texts)
+    if not isinstance(answer, dict) or not isinstance(answer.get("html_url"), str):
+        raise Outside(f"GitHub's answer about the pull request for {branch} has no html_url")
+    return answer["html_url"]
 
 
-def _is_head(pull: Pull, run: Run) -> bool:
-    return (pull.head.repo, pull.head.ref, pull.head.sha) == (run.head_repository, run.head_branch, run.head_sha)
-
-
-def _there(client: Client, branch: str, base: str) -> int | None:
-    """The number of the open pull request of this repository's branch."""
+def _find_number(client: Client, branch: str, base: str) -> int | None:
+    """The open pull request from this repository's `branch`."""
     owner = client.repository.split("/")[0]
-    found = client.pages("/pulls", state="open", head=f"{owner}:{branch}", base=base)
-    return next((parse_answer(Pull, one).number for one in found), None)
+    rows = client.pages("/pulls", state="open", head=f"{owner}:{branch}", base=base)
+    return next((parse_answer(Pull, row).number for row in rows), None)

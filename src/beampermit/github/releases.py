@@ -1,4 +1,4 @@
-"""Releases: drafted, filled, then published; found again by their tag, and finished where a run was killed."""
+"""Releases: draft, upload, publish. A release is found again by its tag and completed after a killed run."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from beampermit.errors import Conflict, Outside
 from beampermit.github.client import Answer, Client, Refused, Unsure, parse_answer
 
 TRIES = 3
-"""So often it is looked whether what was sent without an answer arrived."""
+"""Attempts to upload the files that are missing."""
 
 
 class Asset(Answer):
-    """A file of a release. `state` is `uploaded` when all of it is there; GitHub names the digest of newer ones."""
+    """`state` is `uploaded` when the file is complete; older assets have no digest."""
 
     id: int
     name: str
@@ -26,7 +26,7 @@ class Asset(Answer):
 
 
 class GitHubRelease(Answer):
-    """A release as GitHub has it: a draft is seen by those alone who may write."""
+    """Only who may write sees a draft."""
 
     id: int
     tag_name: str
@@ -38,7 +38,7 @@ class GitHubRelease(Answer):
 
 @dataclass(frozen=True)
 class Release:
-    """What is to stand below a tag: a commit, a title, Markdown, and files by name."""
+    """`body` is Markdown; `files` are the assets by name."""
 
     tag: str
     commit: str
@@ -49,7 +49,7 @@ class Release:
 
 @dataclass(frozen=True)
 class Published:
-    """Where a release is, whether this run published it, and the files that it sent."""
+    """`new`: this run published it; `uploaded`: the files that this run uploaded."""
 
     address: str
     new: bool
@@ -57,43 +57,43 @@ class Published:
 
 
 def publish(client: Client, release: Release) -> Published:
-    """Publish a release, or complete the one that bears its tag; what is published is never replaced.
+    """Publish a release, or complete the one with this tag; published files are never replaced.
 
     Raises `Conflict` where the tag is on another commit, `Outside`.
     """
-    _must_be_free(client, release)
-    found = _find(client, release.tag) or _drafted(client, release)
-    uploaded = _filled(client, found, release.files)
-    if found.draft:
-        found = _standing(client.patch(f"/releases/{found.id}", {"draft": False}))
-        return Published(found.html_url, True, uploaded)
-    return Published(found.html_url, False, uploaded)
+    _require_free_tag(client, release)
+    current = _find(client, release.tag) or _create_draft(client, release)
+    uploaded = _upload_missing(client, current, release.files)
+    if not current.draft:
+        return Published(current.html_url, False, uploaded)
+    published = _parse(client.patch(f"/releases/{current.id}", {"draft": False}))
+    return Published(published.html_url, True, uploaded)
 
 
-def _must_be_free(client: Client, release: Release) -> None:
-    """GitHub makes a tag where there is none, and takes the one that is there wherever it points."""
+def _require_free_tag(client: Client, release: Release) -> None:
+    """GitHub creates the tag where there is none, and otherwise uses the one that exists, whatever its commit."""
     try:
-        found = client.get(f"/commits/tags/{release.tag}")
+        commit = client.get(f"/commits/tags/{release.tag}")
     except Refused as refused:
         if refused.status in (404, 422):
             return
         raise
-    at = found.get("sha") if isinstance(found, Mapping) else None
-    if at != release.commit:
+    sha = commit.get("sha") if isinstance(commit, Mapping) else None
+    if sha != release.commit:
         raise Conflict(
-            f"the tag {release.tag} is on {str(at)[:12]}, and this release is of {release.commit[:12]}",
-            hint=f"git push --delete origin {release.tag}, if nobody needs it",
+            f"tag {release.tag} is on commit {str(sha)[:12]}, but this release is of commit {release.commit[:12]}",
+            hint=f"if nobody needs the tag: git push --delete origin {release.tag}",
         )
 
 
 def _find(client: Client, tag: str) -> GitHubRelease | None:
-    """The release of a tag: the published one, else the first draft, should a lost answer have left two."""
-    found = [one for one in map(_standing, client.pages("/releases")) if one.tag_name == tag]
-    return min(found, key=lambda one: (one.draft, one.id), default=None)
+    """The published release of a tag, else the first draft: a lost reply can leave two."""
+    releases = [release for release in map(_parse, client.pages("/releases")) if release.tag_name == tag]
+    return min(releases, key=lambda release: (release.draft, release.id), default=None)
 
 
-def _drafted(client: Client, release: Release) -> GitHubRelease:
-    asked = {
+def _create_draft(client: Client, release: Release) -> GitHubRelease:
+    body = {
         "tag_name": release.tag,
         "target_commitish": release.commit,
         "name": release.title,
@@ -101,55 +101,54 @@ def _drafted(client: Client, release: Release) -> GitHubRelease:
         "draft": True,
     }
     try:
-        return _standing(client.post("/releases", asked))
+        return _parse(client.post("/releases", body))
     except Unsure:
-        found = _find(client, release.tag)
-        return found or _standing(client.post("/releases", asked))
+        return _find(client, release.tag) or _parse(client.post("/releases", body))
 
 
-def _filled(client: Client, found: GitHubRelease, files: Mapping[str, Path]) -> tuple[str, ...]:
-    """Send what is missing; in a draft also what is there and other, which an earlier run left. Gives what was sent."""
-    sent: list[str] = []
+def _upload_missing(client: Client, release: GitHubRelease, files: Mapping[str, Path]) -> tuple[str, ...]:
+    """Upload what is missing, and in a draft replace what differs; the names that were uploaded."""
+    uploaded: set[str] = set()
     for _ in range(TRIES):
-        there = _assets(client, found)
-        if found.draft:
-            for asset in there.values():
-                if asset.name not in files or not _same(asset, files[asset.name]):
-                    client.delete(f"/releases/assets/{asset.id}")
-            there = {name: one for name, one in there.items() if name in files and _same(one, files[name])}
-        missing = sorted(files.keys() - there.keys())
+        assets = _assets(client, release)
+        if release.draft:
+            for asset in [asset for asset in assets.values() if not _matches(asset, files.get(asset.name))]:
+                client.delete(f"/releases/assets/{asset.id}")
+                del assets[asset.name]
+        missing = sorted(files.keys() - assets.keys())
         if not missing:
-            return tuple(sorted(set(sent)))
-        sent += _sent(client, found, {name: files[name] for name in missing})
-    there = _assets(client, found)
-    if lacking := sorted(files.keys() - there.keys()):
-        raise Outside(f"GitHub does not keep {lacking[0]} of the release {found.tag_name}", hint="run it again")
-    return tuple(sorted(set(sent)))
+            return tuple(sorted(uploaded))
+        uploaded |= _upload(client, release, {name: files[name] for name in missing})
+    if missing := sorted(files.keys() - _assets(client, release).keys()):
+        raise Outside(
+            f"GitHub does not keep {missing[0]} of release {release.tag_name}", hint="run the same command again"
+        )
+    return tuple(sorted(uploaded))
 
 
-def _sent(client: Client, found: GitHubRelease, files: Mapping[str, Path]) -> list[str]:
-    """Send files until one is sent without an answer; who asks again looks first."""
-    sent: list[str] = []
+def _upload(client: Client, release: GitHubRelease, files: Mapping[str, Path]) -> set[str]:
+    """Upload files until a reply is lost; the caller then checks which have arrived."""
+    uploaded: set[str] = set()
     for name, file in files.items():
-        sent.append(name)
+        uploaded.add(name)
         try:
-            client.upload(found.upload_url, file.read_bytes(), name=name)
+            client.upload(release.upload_url, file.read_bytes(), name=name)
         except Unsure:
             break
-    return sent
+    return uploaded
 
 
-def _assets(client: Client, found: GitHubRelease) -> dict[str, Asset]:
-    return {asset.name: asset for asset in _standing(client.get(f"/releases/{found.id}")).assets}
+def _assets(client: Client, release: GitHubRelease) -> dict[str, Asset]:
+    return {asset.name: asset for asset in _parse(client.get(f"/releases/{release.id}")).assets}
 
 
-def _same(asset: Asset, file: Path) -> bool:
-    if asset.state != "uploaded" or asset.size != file.stat().st_size:
+def _matches(asset: Asset, file: Path | None) -> bool:
+    if file is None or asset.state != "uploaded" or asset.size != file.stat().st_size:
         return False
     return asset.digest is None or asset.digest == digest_file(file)
 
 
-def _standing(body: Any) -> GitHubRelease:
+def _parse(body: Any) -> GitHubRelease:
     if isinstance(body, dict) and isinstance(body.get("assets"), list):
         body = {**body, "assets": tuple(body["assets"])}
     return parse_answer(GitHubRelease, body)

@@ -1,7 +1,7 @@
-"""One comment on a pull request, brought up to date in place, whoever else writes at the same moment.
+"""The one comment of `beampermit` on a pull request, updated in place while other runs may write it as well.
 
-GitHub has no way to say "create unless there is one". So who creates looks again, and of several the first is kept;
-each run brings that one up to date if it knows better, and removes its own.
+GitHub cannot create a comment only if there is none. So a run that creates one lists the comments again; of several
+the first is kept, each run updates it if its report is newer, and deletes its own.
 """
 
 from __future__ import annotations
@@ -21,82 +21,18 @@ from beampermit.github.client import Client, Comment, Refused, Unsure, parse_ans
 from beampermit.processes import run
 
 TITLE = "beampermit"
+BOT = "github-actions[bot]"
+"""The account of a job's own token, on github.com and on Enterprise Server."""
+ATTEMPTS = 5
+"""While others change the comment."""
+CML_SECONDS = 120
 _IMAGE = "https://cml.dev/watermark.png"
 _ESCAPED = str.maketrans({sign: f"\\{sign}" for sign in "_*[<"})
 _MARK = re.compile(r"<!-- beampermit run (\d{1,18}) attempt (\d{1,9}) head ([0-9a-f]{40,64}) -->\s+\S[^\n]*\s*\Z")
 
 
-@dataclass(frozen=True)
-class Mark:
-    """Run, its attempt, and the head commit that a comment tells about."""
-
-    run: int
-    attempt: int
-    head: str
-
-    def __str__(self) -> str:
-        return f"<!-- beampermit run {self.run} attempt {self.attempt} head {self.head} -->"
-
-    def newer_than(self, other: Mark) -> bool:
-        """Whether this was written later for the same head; of another head, nothing is known."""
-        return self.head == other.head and (self.run, self.attempt) > (other.run, other.attempt)
-
-
-def format_marked(report: str, mark: Mark) -> str:
-    """A comment without the last line, which CML adds itself."""
-    return f"{report.rstrip()}\n\n{mark}\n"
-
-
-def format_comment(report: str, mark: Mark, title: str = TITLE) -> str:
-    """A whole comment."""
-    return f"{format_marked(report, mark)}\n<!-- {watermark(mark.head, title)} -->\n"
-
-
-def watermark(head: str, title: str = TITLE) -> str:
-    """CML's watermark, as CML writes it."""
-    return f'![]({_IMAGE}#{head} "{_title(title)}")'
-
-
-def has_watermark(body: str, title: str = TITLE) -> bool:
-    """Whether this is the comment with that title, by CML or by us; where CML knows no commit it names none."""
-    return re.search(rf'!\[\]\({re.escape(_IMAGE)}(?:#[0-9a-fA-F]+)? "{re.escape(_title(title))}"\)', body) is not None
-
-
-def parse_comment(body: str) -> tuple[str, Mark] | None:
-    """The report in a comment, and what it was written for; None where we did not write it."""
-    found = _MARK.search(body)
-    if found is None:
-        return None
-    return _plain(body[: found.start()]), Mark(int(found[1]), int(found[2]), found[3])
-
-
-def has_content(body: str, report: str, mark: Mark) -> bool:
-    """Whether a comment says this already, by whichever program it was written."""
-    return parse_comment(body) == (_plain(report), mark)
-
-
-def parse_mark(body: str) -> Mark | None:
-    """What a comment was written for; None where we did not write it."""
-    found = parse_comment(body)
-    return found[1] if found else None
-
-
-def _plain(text: str) -> str:
-    return text.replace("\r\n", "\n").strip()
-
-
-def _title(title: str) -> str:
-    return f"CML watermark {title}".strip().translate(_ESCAPED)
-
-
-BOT = "github-actions[bot]"
-"""Who speaks with a job's own token, on GitHub and on Enterprise Server."""
-LOOKS = 5
-"""So often is looked again after somebody else was quicker."""
-
-
 class Outcome(StrEnum):
-    """What became of a comment."""
+    """`NOWHERE`: there is no pull request to comment on; `STALE`: the comment is of a newer run."""
 
     CREATED = "created"
     UPDATED = "updated"
@@ -107,22 +43,38 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Posted:
-    """What became of it, in words where it was not written, and where it stands."""
+    """`reason` says why nothing was written; `address` is the comment's URL."""
 
     outcome: Outcome
-    words: str = ""
+    reason: str = ""
     address: str | None = None
 
 
-class _LookAgain(Exception):
-    """What was seen is no longer so."""
+@dataclass(frozen=True)
+class Mark:
+    """Workflow run, attempt and head commit that a comment was written for: a hidden line of the comment."""
+
+    run: int
+    attempt: int
+    head: str
+
+    def __str__(self) -> str:
+        return f"<!-- beampermit run {self.run} attempt {self.attempt} head {self.head} -->"
+
+    def newer_than(self, other: Mark) -> bool:
+        """Only marks of the same head commit can be compared."""
+        return self.head == other.head and (self.run, self.attempt) > (other.run, other.attempt)
+
+
+class _Changed(Exception):
+    """Somebody else changed the comments meanwhile; list them again."""
 
 
 @dataclass(frozen=True)
 class Sticky:
     """The comment with the watermark `title` by `author` on pull request `number`.
 
-    `write` puts a report there in another way than this: as CML does.
+    `write` replaces the way a report is written, for CML.
     """
 
     client: Client
@@ -132,79 +84,85 @@ class Sticky:
     write: Callable[[str, Mark], None] | None = None
 
     def post(self, report: str, mark: Mark) -> Posted:
-        """Say `report`, unless a newer run has said more. Raises `Outside`, `BadInput` for a token of somebody else.
+        """Write `report`, unless the comment is of a newer run.
 
-        One request where the comment says it already, two where it has to be changed, three where there is none.
+        One request where the comment has the report already, two to change it, three to create it. Raises `Outside`;
+        `BadInput` for the token of another account.
         """
-        for _ in range(LOOKS):
+        for _ in range(ATTEMPTS):
             try:
                 return self._post(report, mark)
-            except _LookAgain:
+            except _Changed:
                 continue
-        raise Outside(f"the comment on pull request {self.number} is changed by somebody else all the time")
+        raise Outside(
+            f"the comment on pull request {self.number} was changed by others in each of {ATTEMPTS} attempts",
+            hint="run the same command again",
+        )
 
     def _post(self, report: str, mark: Mark) -> Posted:
-        found = self._first()
-        if found and not self.write:
-            return self._bring_up_to_date(found, report, mark)
-        if found and (posted := self._standing(found, report, mark)):
+        comments = next((page for page in self._pages() if page), [])
+        if comments and not self.write:
+            return self._update_first(comments, report, mark)
+        if comments and (posted := self._no_change_needed(comments, report, mark)):
             return posted
         written = self._write(report, mark)
-        return self._settled(written, report, mark, Outcome.UPDATED if found else Outcome.CREATED)
+        return self._settle(written, report, mark, Outcome.UPDATED if comments else Outcome.CREATED)
 
     def _write(self, report: str, mark: Mark) -> Comment | None:
-        """Write a new comment; None where it is not known whether that was done."""
+        """Write a new comment; None where it is unknown whether that worked."""
         if self.write:
             self.write(report, mark)
             return None
         body = {"body": format_comment(report, mark, self.title)}
         try:
-            made = parse_answer(Comment, self.client.post(f"/issues/{self.number}/comments", body))
+            comment = parse_answer(Comment, self.client.post(f"/issues/{self.number}/comments", body))
         except Unsure:
-            return None  # looking is what comes next anyhow
-        if not self._is_ours(made):
-            self.client.delete(f"/issues/comments/{made.id}")  # no run would find it again
-            raise self._somebody_else(made.user.login if made.user else "nobody")
-        return made
+            return None  # the comments are listed next anyway
+        if not self._is_ours(comment):
+            self.client.delete(f"/issues/comments/{comment.id}")  # no later run would find it
+            raise self._other_account(comment.user.login if comment.user else "a deleted account")
+        return comment
 
-    def _settled(self, written: Comment | None, report: str, mark: Mark, outcome: Outcome) -> Posted:
-        """Look at what is there now: the first stays, what was written beside it goes."""
-        found = [comment for page in self._pages() for comment in page]
-        if written and written.id not in {comment.id for comment in found}:
-            found.append(written)
-        mine = [comment for comment in found if parse_mark(comment.body) == mark]
-        if not mine:
+    def _settle(self, written: Comment | None, report: str, mark: Mark, outcome: Outcome) -> Posted:
+        """List all comments: the first stays, and what this run wrote besides is deleted."""
+        comments = [comment for page in self._pages() for comment in page]
+        if written and written.id not in {comment.id for comment in comments}:
+            comments.append(written)
+        of_this_run = [comment for comment in comments if parse_mark(comment.body) == mark]
+        if not of_this_run:
             if self.write:
-                raise self._somebody_else("somebody else")
-            raise _LookAgain
-        posted = self._bring_up_to_date(found, report, mark, ours=mine)
-        if posted.outcome is Outcome.UNCHANGED and found[0] in mine:
+                raise self._other_account("another account")
+            raise _Changed
+        posted = self._update_first(comments, report, mark, deletable=of_this_run)
+        if posted.outcome is Outcome.UNCHANGED and comments[0] in of_this_run:
             return Posted(outcome, address=posted.address)
         return posted
 
-    def _somebody_else(self, login: str) -> BadInput:
-        return BadInput(f"the token speaks as {login}, not as {self.author}", hint="name its account with --author")
+    def _other_account(self, login: str) -> BadInput:
+        return BadInput(
+            f"the token belongs to {login}, not to {self.author}", hint="name the token's account with --author"
+        )
 
-    def _bring_up_to_date(
-        self, found: list[Comment], report: str, mark: Mark, ours: list[Comment] | None = None
+    def _update_first(
+        self, comments: list[Comment], report: str, mark: Mark, deletable: list[Comment] | None = None
     ) -> Posted:
-        """Make the first of `found` say it, and remove the others: only those in `ours`, where it is given."""
-        first = found[0]
-        posted = self._standing(found, report, mark)
+        """Write the report into the first comment and delete the others, only those in `deletable` where given."""
+        first = comments[0]
+        posted = self._no_change_needed(comments, report, mark)
         if posted is None:
             self._update(first, report, mark)
             posted = Posted(Outcome.UPDATED, address=first.html_url)
-        self._remove(found[1:] if ours is None else [comment for comment in ours if comment != first])
+        self._delete(comments[1:] if deletable is None else [comment for comment in deletable if comment != first])
         return posted
 
-    def _standing(self, found: list[Comment], report: str, mark: Mark) -> Posted | None:
-        """What there is to say without writing: that it stands there, or that a newer run has said more."""
-        for comment in found:
-            known = parse_mark(comment.body)
-            if known and known.newer_than(mark):
-                words = f"run {known.run}, attempt {known.attempt}, has said more already"
-                return Posted(Outcome.STALE, words, comment.html_url)
-        first = found[0]
+    def _no_change_needed(self, comments: list[Comment], report: str, mark: Mark) -> Posted | None:
+        """The outcome where the comment has the report already or is of a newer run; else None."""
+        for comment in comments:
+            other = parse_mark(comment.body)
+            if other and other.newer_than(mark):
+                reason = f"run {other.run}, attempt {other.attempt}, is newer and has commented already"
+                return Posted(Outcome.STALE, reason, comment.html_url)
+        first = comments[0]
         return Posted(Outcome.UNCHANGED, address=first.html_url) if has_content(first.body, report, mark) else None
 
     def _update(self, comment: Comment, report: str, mark: Mark) -> None:
@@ -212,45 +170,85 @@ class Sticky:
             self.client.patch(f"/issues/comments/{comment.id}", {"body": format_comment(report, mark, self.title)})
         except Refused as refused:
             if refused.status == 404:
-                raise _LookAgain from None  # somebody has deleted it meanwhile
+                raise _Changed from None  # deleted meanwhile
             raise
 
-    def _remove(self, comments: list[Comment]) -> None:
-        """Remove what we wrote twice; a comment that CML alone wrote stays."""
+    def _delete(self, comments: list[Comment]) -> None:
+        """Delete duplicates of ours; a comment that CML alone wrote stays."""
         for comment in comments:
             if parse_mark(comment.body):
                 self.client.delete(f"/issues/comments/{comment.id}")
 
-    def _first(self) -> list[Comment]:
-        """Ours on the first page that has any, the oldest first."""
-        return next((page for page in self._pages() if page), [])
-
     def _pages(self) -> Iterator[list[Comment]]:
-        """Ours, page by page: GitHub lists the oldest first."""
+        """Our comments, page by page, the oldest first."""
         for page in self.client.by_page(f"/issues/{self.number}/comments"):
-            comments = (parse_answer(Comment, one) for one in page)
-            yield [one for one in comments if self._is_ours(one)]
+            comments = (parse_answer(Comment, row) for row in page)
+            yield [comment for comment in comments if self._is_ours(comment)]
 
     def _is_ours(self, comment: Comment) -> bool:
-        written = comment.user is not None and comment.user.login == self.author
-        return written and has_watermark(comment.body, self.title)
+        by_author = comment.user is not None and comment.user.login == self.author
+        return by_author and has_watermark(comment.body, self.title)
 
 
-SECONDS = 120
+def format_marked(report: str, mark: Mark) -> str:
+    """A comment without its last line, the watermark, which CML adds itself."""
+    return f"{report.rstrip()}\n\n{mark}\n"
+
+
+def format_comment(report: str, mark: Mark, title: str = TITLE) -> str:
+    return f"{format_marked(report, mark)}\n<!-- {watermark(mark.head, title)} -->\n"
+
+
+def watermark(head: str, title: str = TITLE) -> str:
+    """CML's watermark, exactly as CML writes it."""
+    return f'![]({_IMAGE}#{head} "{_escaped_title(title)}")'
+
+
+def has_watermark(body: str, title: str = TITLE) -> bool:
+    """Whether this is the comment with that title, by CML or by us. CML leaves the commit out where it knows none."""
+    title = re.escape(_escaped_title(title))
+    return re.search(rf'!\[\]\({re.escape(_IMAGE)}(?:#[0-9a-fA-F]+)? "{title}"\)', body) is not None
+
+
+def parse_comment(body: str) -> tuple[str, Mark] | None:
+    """Report and mark of a comment; None where `beampermit` did not write it."""
+    match = _MARK.search(body)
+    if match is None:
+        return None
+    return _normalized(body[: match.start()]), Mark(int(match[1]), int(match[2]), match[3])
+
+
+def has_content(body: str, report: str, mark: Mark) -> bool:
+    """Whether a comment has this report and mark, whichever program wrote it."""
+    return parse_comment(body) == (_normalized(report), mark)
+
+
+def parse_mark(body: str) -> Mark | None:
+    """None where `beampermit` did not write the comment."""
+    parsed = parse_comment(body)
+    return parsed[1] if parsed else None
+
+
+def _normalized(text: str) -> str:
+    return text.replace("\r\n", "\n").strip()
+
+
+def _escaped_title(title: str) -> str:
+    return f"CML watermark {title}".strip().translate(_ESCAPED)
 
 
 def cml_writer(client: Client, number: int, title: str) -> Callable[[str, Mark], None]:
-    """What writes a comment on pull request `number`. Raises `BadInput` where there is no `cml`."""
+    """A function that writes a comment on pull request `number` with CML. Raises `BadInput` where `cml` is missing."""
     program = shutil.which("cml")
     if program is None:
-        raise BadInput("there is no program 'cml' on this machine", hint="leave --via away: beampermit needs none")
+        raise BadInput("the program 'cml' is not installed", hint="leave out --via, or install CML")
     server = os.environ.get("GITHUB_SERVER_URL") or "https://github.com"
 
     def write(report: str, mark: Mark) -> None:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "report.md"
             write_text(file, format_marked(report, mark))
-            ended = run(
+            result = run(
                 [
                     *(program, "comment", "update", "--driver=github", "--publish=false", f"--target=pr/{number}"),
                     *(f"--watermark-title={title}", f"--repo={server}/{client.repository}", file),
@@ -258,15 +256,15 @@ def cml_writer(client: Client, number: int, title: str) -> Callable[[str, Mark],
                 cwd=Path(folder),
                 env={
                     "REPO_TOKEN": client.token,
-                    # A watermark without a commit is one that CML itself does not find again.
+                    # CML does not find a watermark without a commit again.
                     **{"GITHUB_SHA": mark.head, "GITHUB_EVENT_NAME": ""},
                     "ITERATIVE_DO_NOT_TRACK": "1",
-                    # It declares every folder of this machine safe for git, in whatever this names.
+                    # CML declares every folder safe for git, in the file that this names.
                     "GIT_CONFIG_GLOBAL": str(Path(folder) / "gitconfig"),
                 },
-                timeout=SECONDS,
+                timeout=CML_SECONDS,
             )
-        if ended.code:
-            raise Outside(f"cml writes no comment: {ended.tail.replace(client.token, '***')[:200]}")
+        if result.code:
+            raise Outside(f"cml failed to write the comment: {result.tail.replace(client.token, '***')[:200]}")
 
     return write

@@ -1,1 +1,1 @@
-"""The permit: what binds commit, environment, data, contract, model bytes and all verdicts, and who signed it."""
+"""The permit: a signed statement that binds commit, environment, data, contract, model bytes and all verdicts."""

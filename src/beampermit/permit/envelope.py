@@ -1,6 +1,6 @@
-"""The signed form of a permit: a DSSE envelope, Ed25519.
+"""The signed form of a permit: a DSSE envelope with an Ed25519 signature.
 
-An envelope has one spelling: what does not read back to the same bytes is refused, so a changed byte never verifies.
+An envelope has one canonical form; any other bytes are refused, so a changed byte never verifies.
 """
 
 from __future__ import annotations
@@ -27,12 +27,11 @@ if TYPE_CHECKING:
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 LARGEST = 16 * 2**20
-ANEW = "beampermit permit sign"
-"""Whatever was done to an envelope: the permit is signed again by whoever has the key, or it is none."""
+SIGN_AGAIN = "beampermit permit sign"
 
 
 class Signature(Record):
-    """One signature: whose key, and its bytes in base64."""
+    """`keyid` is the key's digest, `sig` is base64."""
 
     keyid: str
     sig: str
@@ -46,7 +45,7 @@ class Envelope(Record):
     signatures: Annotated[tuple[Signature, ...], Field(min_length=1, max_length=1)]
 
     def to_bytes(self) -> bytes:
-        """The one way an envelope of ours is written."""
+        """The canonical form."""
         return (json.dumps(self.model_dump(mode="json"), indent=2) + "\n").encode()
 
 
@@ -57,7 +56,7 @@ def pre_authentication(payload_type: str, payload: bytes) -> bytes:
 
 
 def sign_statement(statement: Statement, key: Ed25519PrivateKey) -> bytes:
-    """The bytes of a signed envelope: the same for the same statement and key."""
+    """The bytes of the envelope; deterministic."""
     payload = statement.payload
     signature = key.sign(pre_authentication(PAYLOAD_TYPE, payload))
     return Envelope(
@@ -68,27 +67,27 @@ def sign_statement(statement: Statement, key: Ed25519PrivateKey) -> bytes:
 
 @dataclass(frozen=True)
 class Signed:
-    """A statement whose signature was verified, and the bytes of its envelope."""
+    """A verified statement, and the bytes of its envelope."""
 
     statement: Statement
     content: bytes
 
     @property
     def key(self) -> str:
-        """The id of the key that signed it."""
+        """The id of the signing key."""
         return json.loads(self.content)["signatures"][0]["keyid"]
 
 
 def read_envelope(file: Path, trusted: PublicKeys, *, now: datetime | None = None) -> Signed:
-    """The signed permit in `file`. Raises as `unseal`, and `BadInput` where there is no such file."""
+    """Raises as `verify_envelope`, and `BadInput` where there is no such file."""
     if not file.is_file():
-        raise BadInput("there is no signed permit here", file=file, hint=ANEW)
+        raise BadInput("there is no signed permit", file=file, hint=SIGN_AGAIN)
     content = file.read_bytes()
     return Signed(verify_envelope(content, trusted, file, now=now), content)
 
 
 def read_permit(file: Path, project: Path) -> Statement:
-    """The permit in `file`, whether it is not signed yet or was by a key of the project. Raises as both."""
+    """The permit in `file`, unsigned or signed with a key of the project."""
     body = read_json(file, limit=LARGEST)
     if isinstance(body, dict) and "payloadType" in body:
         return read_envelope(file, read_public_keys(find_root(project) / PUBLIC_IN_PROJECT)).statement
@@ -98,45 +97,43 @@ def read_permit(file: Path, project: Path) -> Statement:
 def verify_envelope(
     content: bytes, trusted: PublicKeys, name: Path | str = "permit", *, now: datetime | None = None
 ) -> Statement:
-    """The statement in an envelope that a trusted key signed while it was good; with `now`, one that is good still.
+    """The statement in an envelope that a trusted key signed while it was valid; with `now`, a key still valid then.
 
-    A permit outlives its key: what was issued before the key's last day stays what it was. Whoever is about to let a
-    new model pass gives `now`, for a stolen key can be made to say any day.
-
-    Raises `BadInput` where this is no envelope, `Failed` where another key signed it, the key had expired, or a byte
-    of it was changed.
+    A permit stays valid after its key expires. To promote a new model give `now`: the date in the permit can be forged
+    with a stolen key. Raises `BadInput` where this is not an envelope, `Failed` where another key signed it, the key
+    had expired, or a byte was changed.
     """
     from cryptography.exceptions import InvalidSignature
 
     envelope = _parse(content, name)
     signature = envelope.signatures[0]
-    known = trusted.find(signature.keyid)
-    if known is None:
-        ids = " or ".join(f"{key.id[:23]}…" for key in trusted.keys)
-        raise Failed(f"signed by another key: {signature.keyid[:23]}…, not {ids}", file=name, hint=ANEW)
+    key = trusted.find(signature.keyid)
+    if key is None:
+        ids = " or ".join(f"{trusted_key.id[:23]}…" for trusted_key in trusted.keys)
+        raise Failed(f"signed with an untrusted key: {signature.keyid[:23]}…, not {ids}", file=name, hint=SIGN_AGAIN)
     payload = _decode(envelope.payload, name)
     try:
-        known.key.verify(_decode(signature.sig, name), pre_authentication(envelope.payloadType, payload))
+        key.key.verify(_decode(signature.sig, name), pre_authentication(envelope.payloadType, payload))
     except InvalidSignature:
         raise Failed(
-            "the signature does not fit: the permit was changed after it was signed", file=name, hint=ANEW
+            "the signature is invalid: the permit was changed after it was signed", file=name, hint=SIGN_AGAIN
         ) from None
     statement = parse_statement(payload, name)
     if statement.payload != payload:
-        raise Failed("the signed statement is not written as this beampermit writes it", file=name, hint=ANEW)
-    known.must_hold(statement.predicate.moment, "issued", name)
+        raise Failed("the signed statement is not in canonical form", file=name, hint=SIGN_AGAIN)
+    key.require_valid(statement.predicate.moment, "issued", name)
     if now is not None:
-        known.must_hold(now, "used", name)
+        key.require_valid(now, "used", name)
     return statement
 
 
 def _parse(content: bytes, name: Path | str) -> Envelope:
     if len(content) > LARGEST:
-        raise BadInput(f"a permit of more than {LARGEST} bytes is not read", file=name)
+        raise BadInput(f"larger than the {LARGEST} bytes allowed for a permit", file=name)
     body: Any = parse_json(content, name)
     if isinstance(body, dict) and "verificationMaterial" in body:
         raise BadInput(
-            "a bundle of Sigstore, signed with no key",
+            "this is a Sigstore bundle, not a permit signed with a key",
             file=name,
             hint="beampermit permit verify FILE --identity WORKFLOW",
         )
@@ -145,7 +142,7 @@ def _parse(content: bytes, name: Path | str) -> Envelope:
     except ValidationError as error:
         raise BadInput(f"not a signed permit: {first_fault(error)}", file=name, hint="beampermit permit sign") from None
     if envelope.to_bytes() != content:
-        raise Failed("the envelope was changed after it was signed", file=name, hint=ANEW)
+        raise Failed("the envelope was changed after it was signed", file=name, hint=SIGN_AGAIN)
     return envelope
 
 
@@ -157,8 +154,10 @@ def _decode(text: str, name: Path | str) -> bytes:
     try:
         content = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise Failed("the envelope was changed after it was signed: not base64", file=name, hint=ANEW) from None
-    # The last letter of base64 can be changed without changing what it stands for.
+        raise Failed("the envelope was changed after it was signed: not base64", file=name, hint=SIGN_AGAIN) from None
+    # Bits of the last base64 letter can change without changing the decoded bytes.
     if _encode(content) != text:
-        raise Failed("the envelope was changed after it was signed: base64 in another spelling", file=name, hint=ANEW)
+        raise Failed(
+            "the envelope was changed after it was signed: base64 not in canonical form", file=name, hint=SIGN_AGAIN
+        )
     return content

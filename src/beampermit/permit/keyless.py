@@ -1,7 +1,6 @@
-"""A permit signed without a key of ours: Sigstore's certificate of a workflow's identity, and its log.
+"""Signs a permit with Sigstore, as the workflow that runs, by the library of the extra `keyless`.
 
-The extra `keyless` brings the library that does it all; here is only what is asked of it and what its answers mean. The
-bundle stands beside the permit that the laboratory's key signed, and replaces it nowhere: promotion asks for the key.
+The bundle is published beside the permit that the laboratory's key signed. Promotion accepts only the key's signature.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from beampermit.permit.sigstore import first_line, library, read_trust
 from beampermit.permit.statement import Statement
 
 SECONDS = 120
-"""How long Sigstore may take altogether; its library waits for ever."""
-NOTHING = "no permit was signed without a key"
+"""For the whole signature; the library has no time limit."""
+NOTHING = "the permit was not signed with Sigstore"
 NO_IDENTITY = "give the job `permissions: id-token: write`, or sign with a key: beampermit permit sign"
 AGAIN = "beampermit permit sign --keyless"
 T = TypeVar("T")
@@ -27,18 +26,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Bundle:
-    """A signed permit as Sigstore writes it, and who signed it: what `unseal_keyless` is to be asked for."""
+    """A Sigstore bundle, and the identity that `verify_bundle` needs."""
 
     content: bytes
     identity: str
 
 
 def sign_keyless(statement: Statement, trust: Path | None = None) -> Bundle:
-    """A Sigstore bundle of the statement, for the identity of the workflow that runs this; verified before it is given.
+    """A bundle signed as the workflow that runs this, verified before it is returned.
 
-    `trust` is a file of a Sigstore of the laboratory's own (its ClientTrustConfig); None is the public one, whose log
-    shows to everybody who signed. Raises `BadInput` without the extra, `Outside` where there is no identity, or no
-    Sigstore that answers as it should.
+    `trust` is the ClientTrustConfig of a private Sigstore, None the public one, whose log is public. Raises `BadInput`
+    without the extra, `Outside` where the job has no identity or Sigstore fails.
     """
     try:
         return _within(SECONDS, lambda: _sign(statement, trust))
@@ -46,7 +44,7 @@ def sign_keyless(statement: Statement, trust: Path | None = None) -> Bundle:
         raise
     except TimeoutError:
         raise Outside(f"{NOTHING}: no answer in {SECONDS} s", hint=AGAIN) from None
-    except Exception as error:  # the library raises many kinds, some of them for what a server answered
+    except Exception as error:  # the library raises many kinds
         raise Outside(f"{NOTHING}: {first_line(error)}", hint=AGAIN) from None
 
 
@@ -57,7 +55,7 @@ def _sign(statement: Statement, trust: Path | None) -> Bundle:
     with sign.SigningContext.from_trust_config(config).signer(token) as signer:
         bundle = signer.sign_dsse(dsse.Statement(statement.payload))
     identity = _identity(bundle.signing_certificate)
-    # The library asks the log, and does not look whether its answer holds.
+    # The library does not verify the log's answer.
     verify.Verifier(trusted_root=config.trusted_root).verify_dsse(bundle, verify.policy.Identity(identity=identity))
     return Bundle(bundle.to_json().encode(), identity)
 
@@ -65,16 +63,16 @@ def _sign(statement: Statement, trust: Path | None) -> Bundle:
 def _token(oidc: Any) -> str:
     """The job's OIDC token, a secret."""
     try:
-        found = oidc.detect_credential()
+        token = oidc.detect_credential()
     except oidc.IdentityError as error:
         raise Outside(f"{NOTHING}: {first_line(error)}", hint=NO_IDENTITY) from None
-    if found is None:
-        raise Outside("this job has no identity to sign with: no OIDC token is offered here", hint=NO_IDENTITY)
-    return found
+    if token is None:
+        raise Outside(f"{NOTHING}: this job has no OIDC token", hint=NO_IDENTITY)
+    return token
 
 
 def _identity(certificate: Any) -> str:
-    """The one name that a certificate of Fulcio's is for."""
+    """The one name in a certificate from Fulcio."""
     from cryptography.x509 import SubjectAlternativeName
 
     (name,) = certificate.extensions.get_extension_for_class(SubjectAlternativeName).value
@@ -82,13 +80,13 @@ def _identity(certificate: Any) -> str:
 
 
 def _within(seconds: float, ask: Callable[[], T]) -> T:
-    """What `ask` gives or raises, `TimeoutError` after so long; a thread that still waits then holds nobody up."""
+    """The result of `ask`, or `TimeoutError`; a thread that still waits then does not block the exit."""
     done: Future[T] = Future()
 
     def run() -> None:
         try:
             done.set_result(ask())
-        except BaseException as error:  # handed to who waits
+        except BaseException as error:  # raised in the thread that waits
             done.set_exception(error)
 
     Thread(target=run, daemon=True).start()

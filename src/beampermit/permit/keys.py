@@ -1,4 +1,4 @@
-"""Ed25519 keys: made, read, never printed."""
+"""Ed25519 keys: generated, loaded, never printed."""
 
 from __future__ import annotations
 
@@ -30,22 +30,24 @@ PRIVATE = "permit.key"
 
 
 def generate_keys(folder: Path, until: str | None = None) -> tuple[Path, Path]:
-    """Make a pair: `permit.key` (mode 0600) and `permit.pub` in `folder`. Nothing is ever overwritten.
+    """Write `permit.key` (mode 0600) and `permit.pub` into `folder`. Nothing is ever overwritten.
 
-    `until` is the last day on which it signs, such as 2027-12-31. Raises `BadInput` where there is a key already, or
-    where git would take the private key up.
+    `until` is the last day on which the key is valid, such as 2027-12-31. Raises `BadInput` where a key exists, or
+    where git would track the private key.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
     if until is not None and end_of_day(until) is None:
-        raise BadInput(f"{until!r} is no day", hint="beampermit permit keygen --out FOLDER --until 2027-12-31")
+        raise BadInput(
+            f"--until {until!r} is not a day", hint="beampermit permit keygen --out FOLDER --until 2027-12-31"
+        )
     private, public = folder / PRIVATE, folder / PUBLIC
     for file in (private, public):
         if file.exists() or file.is_symlink():
-            raise BadInput("there is a key already, and a key is never overwritten", file=file)
+            raise BadInput("a key exists here, and keys are never overwritten; choose another folder", file=file)
     folder.mkdir(parents=True, exist_ok=True)
-    _out_of_git(private)
+    _require_untracked(private)
     key = Ed25519PrivateKey.generate()
     _write_new(private, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
     pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -54,34 +56,31 @@ def generate_keys(folder: Path, until: str | None = None) -> tuple[Path, Path]:
 
 
 def load_signing_key(value: str | None) -> Ed25519PrivateKey:
-    """The private key that `value` holds as PEM text, or whose file it names.
-
-    Raises `BadInput`, which never quotes the value.
-    """
+    """`value` is PEM text or the path of a file. Raises `BadInput`, which never quotes the value."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     hint = "beampermit permit keygen --out FOLDER"
     if not value or not value.strip():
-        raise BadInput(f"there is no signing key: {VARIABLE} holds neither PEM text nor the path of a key", hint=hint)
+        raise BadInput(f"{VARIABLE} is not set: it must hold a private key as PEM text, or the path of one", hint=hint)
     pem = _pem(value)
     try:
         key = load_pem_private_key(pem, None)
     except TypeError:
-        raise BadInput(f"the key in {VARIABLE} is encrypted; give it without a passphrase") from None
+        raise BadInput(f"the key in {VARIABLE} is encrypted; it must have no passphrase") from None
     except Exception:  # cryptography raises many kinds, and none may carry the key into a message
-        raise BadInput(f"what {VARIABLE} holds is not a private key in PEM form", hint=hint) from None
+        raise BadInput(f"{VARIABLE} does not hold a private key in PEM format", hint=hint) from None
     if not isinstance(key, Ed25519PrivateKey):
         raise BadInput(f"the key in {VARIABLE} is not an Ed25519 key", hint=hint)
     return key
 
 
 def require_matching_key(key: Ed25519PrivateKey, file: Path) -> None:
-    """Refuse to sign with a key whose other half is none of the project's, or no more. Raises `BadInput`, `Failed`."""
-    known = read_public_keys(file).find(key_id(key.public_key()))
-    if known is None:
-        raise BadInput(f"the key in {VARIABLE} is not the other half of this public key", file=file)
-    known.must_hold(datetime.now(UTC), "signed", file)
+    """`file` must hold the public key, and it must not have expired. Raises `BadInput`, `Failed`."""
+    public = read_public_keys(file).find(key_id(key.public_key()))
+    if public is None:
+        raise BadInput(f"the key in {VARIABLE} does not belong to any public key in this file", file=file)
+    public.require_valid(datetime.now(UTC), "signed", file)
 
 
 def _pem(value: str) -> bytes:
@@ -90,23 +89,25 @@ def _pem(value: str) -> bytes:
     try:
         return Path(value.strip()).expanduser().read_bytes()
     except (OSError, ValueError):
-        # The value is not quoted: it may be a key that lost its first line.
-        raise BadInput(f"{VARIABLE} holds neither PEM text nor the path of a file that can be read") from None
+        # The value may be a key that lost its first line, so it is not quoted.
+        raise BadInput(f"{VARIABLE} holds neither PEM text nor the path of a readable file") from None
 
 
-def _out_of_git(private: Path) -> None:
+def _require_untracked(private: Path) -> None:
     try:
         root = find_root(private.parent)
     except BeampermitError:
         return
     if Git(root).try_("check-ignore", "--quiet", str(private.resolve())).code:
-        raise BadInput("a private key here could be committed; choose a folder outside the repository", file=private)
+        raise BadInput(
+            "git would track a private key in this folder; choose a folder outside the repository", file=private
+        )
 
 
 def _write_new(file: Path, content: bytes, mode: int) -> None:
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except OSError as error:
-        raise BadInput(f"cannot be written: {error.strerror}", file=file) from None
+        raise BadInput(f"the key cannot be written: {error.strerror}", file=file) from None
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(content)

@@ -1,4 +1,4 @@
-"""The public keys that a laboratory trusts, and until when: a file of PEM blocks, each with `not-after:` before it."""
+"""The public keys that a project trusts: a file of PEM blocks, each with an optional `not-after: DAY` before it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BEGIN, END = "-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY-----"
 
 @dataclass(frozen=True)
 class PublicKey:
-    """One key; `until` is the last moment (UTC) that it signs permits, None for ever."""
+    """`until` is when the key expires (UTC), None for never."""
 
     key: Ed25519PublicKey
     until: datetime | None = None
@@ -32,30 +32,29 @@ class PublicKey:
         """`sha256:<64 hex>` of the key (SubjectPublicKeyInfo, DER)."""
         return key_id(self.key)
 
-    def must_hold(self, moment: datetime, what: str, name: Path | str) -> None:
-        """Raises `Failed` where the key had expired at `moment`, when `what` happened."""
+    def require_valid(self, moment: datetime, what: str, name: Path | str) -> None:
+        """Raises `Failed` where the key had expired at `moment`; `what` is what happened then, for the message."""
         if self.until is not None and moment > self.until:
             when, until = f"{moment:%Y-%m-%dT%H:%M:%SZ}", f"{self.until:%Y-%m-%d}"
             raise Failed(
-                f"{what} at {when}, and the key {self.id[:19]}… is good until {until}",
+                f"{what} at {when}, but key {self.id[:19]}… is valid until {until}",
                 file=name,
-                hint="beampermit permit keygen --out FOLDER, and add its permit.pub to the project's",
+                hint=f"beampermit permit keygen --out FOLDER, then add its {PUBLIC} to {PUBLIC_IN_PROJECT}",
             )
 
 
 @dataclass(frozen=True)
 class PublicKeys:
-    """All keys of a file. A key that was stolen is taken out; one that is replaced stays, with its last day."""
+    """A stolen key is removed from the file; a replaced one stays, with its last day."""
 
     keys: tuple[PublicKey, ...]
 
     @classmethod
     def only(cls, key: Ed25519PublicKey) -> PublicKeys:
-        """One key, for ever."""
+        """One key that never expires."""
         return cls((PublicKey(key),))
 
     def find(self, id: str) -> PublicKey | None:
-        """The key of that id."""
         return next((key for key in self.keys if key.id == id), None)
 
 
@@ -67,24 +66,24 @@ def key_id(key: Ed25519PublicKey) -> str:
 
 
 def read_public_keys(file: Path) -> PublicKeys:
-    """The public keys in `file`. Raises `BadInput` that names the line of what is no key and no date."""
+    """Raises `BadInput` with the line that is neither key, date nor comment."""
     if not file.is_file():
         raise BadInput(
-            "there is no public key here to verify a permit with",
+            "there is no public key to verify permits with",
             file=file,
             hint=f"beampermit permit keygen --out FOLDER, then commit its {PUBLIC} as {PUBLIC_IN_PROJECT}",
         )
     content = file.read_bytes()
     if len(content) > LARGEST:
-        raise BadInput(f"a file of keys of more than {LARGEST} bytes is not read", file=file)
-    found = tuple(_keys(content.decode(errors="replace"), file))
-    if not found:
-        raise BadInput("not a public key in PEM form", file=file)
-    return PublicKeys(found)
+        raise BadInput(f"larger than the {LARGEST} bytes allowed for public keys", file=file)
+    keys = tuple(_keys(content.decode(errors="replace"), file))
+    if not keys:
+        raise BadInput("the file holds no public key in PEM format", file=file)
+    return PublicKeys(keys)
 
 
 def end_of_day(text: str) -> datetime | None:
-    """The end of a day such as 2027-12-31, UTC; None where it is no day."""
+    """The end of a day such as 2027-12-31 (UTC); None where `text` is not a day."""
     try:
         return datetime.combine(date.fromisoformat(text), time.max, UTC) if re.fullmatch(r"[\d-]{10}", text) else None
     except ValueError:
@@ -100,15 +99,17 @@ def _keys(text: str, file: Path) -> Iterator[PublicKey]:
             if line.strip() == END:
                 yield PublicKey(_key("\n".join(block), file, number), until)
                 until, block = None, []
-        elif found := re.fullmatch(r"not-after:\s*(\S+)\s*", line):
-            until = end_of_day(found[1])
+        elif match := re.fullmatch(r"not-after:\s*(\S+)\s*", line):
+            until = end_of_day(match[1])
             if until is None:
-                raise BadInput(f"{found[1]!r} is no day; write it as 2027-12-31", file=file, line=number)
+                raise BadInput(f"not-after is {match[1]!r}, not a day such as 2027-12-31", file=file, line=number)
         elif line.strip() and not line.startswith("#"):
-            # Passed over, a `not-after` with a slip of the pen would be a key for ever.
-            raise BadInput("not a public key in PEM form, no `not-after: DAY` and no # comment", file=file, line=number)
+            # With a misspelled `not-after`, the key would never expire.
+            raise BadInput(
+                "neither a public key in PEM format, nor `not-after: DAY`, nor a # comment", file=file, line=number
+            )
     if block or until is not None:
-        raise BadInput("not a public key in PEM form: it ends in the middle", file=file)
+        raise BadInput("the last public key is incomplete", file=file)
 
 
 def _key(pem: str, file: Path, line: int) -> Ed25519PublicKey:
@@ -118,7 +119,7 @@ def _key(pem: str, file: Path, line: int) -> Ed25519PublicKey:
     try:
         key = load_pem_public_key(f"{pem}\n".encode())
     except Exception:
-        raise BadInput("not a public key in PEM form", file=file, line=line) from None
+        raise BadInput("not a public key in PEM format", file=file, line=line) from None
     if not isinstance(key, Ed25519PublicKey):
         raise BadInput("not an Ed25519 public key", file=file, line=line)
     return key

@@ -1,4 +1,4 @@
-"""Which Sigstore is trusted, the public one or the laboratory's own; and the library that speaks with it."""
+"""Which Sigstore is trusted, the public one or a private one; and access to its library."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from beampermit.git import find_root
 
 TRUST_IN_PROJECT = ".github/permit.trust.json"
 LARGEST = 16 * 2**20
-RIGHT = "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
+ID_REQUEST = "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
 TOKEN = re.compile(r"eyJ[\w-]+(\.[\w-]+)+")
 
 
 def find_trust(project: Path) -> Path | None:
-    """The project's own word about Sigstore, where it has one; like its public keys it stands in git."""
+    """The project's trust configuration in git, if it has one."""
     try:
         file = find_root(project) / TRUST_IN_PROJECT
     except BeampermitError:
@@ -28,42 +28,39 @@ def find_trust(project: Path) -> Path | None:
 
 
 def read_trust(file: Path | None, *, offline: bool) -> Any:
-    """Sigstore's ClientTrustConfig in `file`; for None that of the public instance, as last fetched where `offline`.
+    """The ClientTrustConfig in `file`; for None that of the public Sigstore, as last fetched where `offline`.
 
-    Raises `BadInput` for a file that is none, whatever sigstore raises where the public one cannot be fetched.
+    Raises `BadInput` for an invalid file, and sigstore's own errors where the public one cannot be fetched.
     """
     config = library("models").ClientTrustConfig
     if file is None:
-        # It warns of what is asked for here: that nothing is fetched.
+        # It warns that nothing is fetched, which is what `offline` is for.
         logging.getLogger("sigstore._internal.tuf").setLevel(logging.ERROR)
         return config.production(offline=offline)
     if not file.is_file():
-        raise BadInput("there is no trust configuration here", file=file)
+        raise BadInput("there is no trust configuration", file=file)
     if file.stat().st_size > LARGEST:
-        raise BadInput(f"a trust configuration of more than {LARGEST} bytes is not read", file=file)
+        raise BadInput(f"larger than the {LARGEST} bytes allowed for a trust configuration", file=file)
     try:
-        found = config.from_json(file.read_text(encoding="utf-8"))
-        library("verify").Verifier(trusted_root=found.trusted_root)
-    except Exception as error:  # the library raises many kinds for what is none
-        raise BadInput(f"not a ClientTrustConfig of Sigstore: {first_line(error)}", file=file) from None
-    return found
+        parsed = config.from_json(file.read_text(encoding="utf-8"))
+        library("verify").Verifier(trusted_root=parsed.trusted_root)
+    except Exception as error:  # the library raises many kinds
+        raise BadInput(f"not a Sigstore ClientTrustConfig: {first_line(error)}", file=file) from None
+    return parsed
 
 
 def library(name: str) -> Any:
-    """A module of sigstore's. Raises `BadInput` where the extra is not installed."""
+    """A module of the sigstore library. Raises `BadInput` where the extra is not installed."""
     try:
         return importlib.import_module(f"sigstore.{name}")
     except ImportError:
         raise BadInput(
-            "signing without a key needs the extra: it is not installed", hint="pip install 'beampermit[keyless]'"
+            "the extra 'keyless', which Sigstore needs, is not installed", hint="pip install 'beampermit[keyless]'"
         ) from None
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what a library says, and of the cause that it hides; without the secrets of a job.
-
-    A server may have repeated what it was shown: a token, or what GitHub gives a job to ask for tokens with.
-    """
-    said = [str(one).strip().partition("\n")[0] for one in (error, error.__cause__) if one is not None]
-    text, right = TOKEN.sub("***", ": ".join(filter(None, said))), os.environ.get(RIGHT)
-    return (text.replace(right, "***") if right else text)[:300] or type(error).__name__
+    """The first lines of an error and its cause, without tokens of the job that a server may have repeated."""
+    lines = [str(each).strip().partition("\n")[0] for each in (error, error.__cause__) if each is not None]
+    text, request_token = TOKEN.sub("***", ": ".join(filter(None, lines))), os.environ.get(ID_REQUEST)
+    return (text.replace(request_token, "***") if request_token else text)[:300] or type(error).__name__

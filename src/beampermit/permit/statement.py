@@ -1,4 +1,4 @@
-"""What a permit says: an in-toto Statement v1 that binds one model to all it was made from and judged by."""
+"""The permit's content: an in-toto Statement v1 that binds a model to everything it was made from and judged by."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Digests = dict[str, Digest]
 
 
 class PassedVerdict(Record):
-    """A verdict that let the model pass. Only those that passed do, so nothing else can be written or read here."""
+    """A permit can hold only verdicts that passed; others can be neither written nor read."""
 
     id: Annotated[str, Field(pattern=r"^[A-Z]{3}\d{3}$")]
     outcome: Literal["passed"]
@@ -34,23 +34,21 @@ class PassedVerdict(Record):
 
 
 class BoundFile(Record):
-    """A file of the commit, and its digest."""
+    """A file of the commit."""
 
     file: str
     digest: Digest
 
 
 class Predicate(Record):
-    """All that the model was made from and judged by."""
-
     commit: ObjectId
     tree: ObjectId
     environment: BoundFile
     """The lock of the environment."""
     variants: tuple[BoundFile, ...] = ()
-    """The locks of its other accelerators, where each has a file of its own."""
+    """The locks of other accelerators, where they have files of their own."""
     software: BoundFile | None = None
-    """The bill of materials that was made of the locks, where there is one: a document beside the permit."""
+    """The bill of materials of the locks, a document beside the permit."""
     pipeline: BoundFile
     """dvc.lock."""
     contract: BoundFile
@@ -61,20 +59,19 @@ class Predicate(Record):
     metrics: dict[str, Annotated[float, Field(strict=True)]]
     verdicts: Annotated[tuple[PassedVerdict, ...], Field(min_length=1)]
     checker: str
-    """Version of the beampermit that assembled this."""
+    """Version of the `beampermit` that assembled this."""
     issued: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
     """UTC."""
     run: str = ""
-    """The workflow run, if there was one."""
+    """URL of the workflow run, if there was one."""
 
     @property
     def moment(self) -> datetime:
-        """When it was issued."""
         return datetime.fromisoformat(self.issued)
 
     @model_validator(mode="after")
     def _each_once(self) -> Predicate:
-        datetime.fromisoformat(self.issued)  # which refuses the 31st of February
+        datetime.fromisoformat(self.issued)  # refuses the 31st of February
         ids = [verdict.id for verdict in self.verdicts]
         if len(set(ids)) != len(ids):
             raise ValueError("an interlock has two verdicts")
@@ -82,20 +79,20 @@ class Predicate(Record):
 
 
 class Sha256(Record):
-    """in-toto's digest set; here of the manifest of a folder."""
+    """in-toto's digest set: here the digest of the model folder's manifest."""
 
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Subject(Record):
-    """The model that may pass."""
+    """The model."""
 
     name: Annotated[str, Field(min_length=1, max_length=64)]
     digest: Sha256
 
 
 class Statement(Record):
-    """The permit, not yet signed."""
+    """The unsigned permit."""
 
     model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
 
@@ -114,42 +111,42 @@ class Statement(Record):
 
     @property
     def name(self) -> str:
-        """Of the model."""
+        """Name of the model."""
         return self.subject[0].name
 
     @property
     def model_digest(self) -> str:
-        """`sha256:<64 hex>` of the model folder's manifest."""
+        """Digest of the model folder's manifest."""
         return f"sha256:{self.subject[0].digest.sha256}"
 
     @property
     def payload(self) -> bytes:
-        """The bytes that are signed: the same for the same statement."""
+        """The bytes that are signed; deterministic."""
         return canonical_json(self.model_dump(mode="json"))
 
     @property
     def text(self) -> str:
-        """The statement for a person to read; signing does not depend on this spelling."""
+        """The statement as readable JSON; not what is signed."""
         return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
 
     @property
     def digest(self) -> str:
-        """The permit's digest, by which ledger and registry name it."""
+        """Digest of the payload, which identifies the permit in ledger and registry."""
         return digest_bytes(self.payload)
 
 
 def read_statement(file: Path) -> Statement:
-    """The permit in a file that `permit assemble` wrote. Raises `BadInput`."""
+    """The permit that `permit assemble` wrote. Raises `BadInput`."""
     return validate_statement(read_json(file), file)
 
 
 def parse_statement(content: bytes, name: Path | str) -> Statement:
-    """A statement from JSON bytes; `name` is what an error calls them. Raises `BadInput`."""
+    """`name` is the file that errors name. Raises `BadInput`."""
     return validate_statement(parse_json(content, name), name)
 
 
 def validate_statement(body: Any, name: Path | str) -> Statement:
-    """A statement from what JSON holds. Raises `BadInput` for the first thing that does not hold."""
+    """Raises `BadInput` with the first key that is wrong."""
     try:
         return Statement.model_validate(body)
     except ValidationError as error:

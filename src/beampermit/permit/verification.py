@@ -1,4 +1,4 @@
-"""Whether a permit is for this model: its name, its bytes, its commit; and what it is, in words."""
+"""Verifies that a permit is for this model: name, bytes, commit, files; and shows it to a person."""
 
 from __future__ import annotations
 
@@ -11,63 +11,61 @@ from beampermit.errors import Failed
 from beampermit.models.manifest import Manifest
 from beampermit.permit.statement import Statement
 
-ANEW = "beampermit permit assemble --verdicts FOLDER"
-"""A permit of other facts is of no use; one of these is made again."""
-BYTES = "beampermit data pull"
+ASSEMBLE = "beampermit permit assemble --verdicts FOLDER"
+PULL = "beampermit data pull"
+DIFFERS = "this file differs from the one that the permit binds"
 
 
 def verify_name(permit: Statement, name: str) -> None:
-    """Refuse a permit that was given to another model. Raises `Failed`."""
+    """Raises `Failed` for a permit of another model."""
     if permit.name != name:
-        raise Failed(f"this permit is for {permit.name!r}, not for {name!r}", hint=ANEW)
+        raise Failed(f"the permit is for model {permit.name!r}, not for {name!r}", hint=ASSEMBLE)
 
 
 def verify_commit(permit: Statement, commit: str) -> None:
-    """Refuse a permit that was given for another commit. Raises `Failed`."""
+    """Raises `Failed` for a permit of another commit."""
     if permit.predicate.commit != commit:
         raise Failed(
-            f"this permit is for commit {permit.predicate.commit[:12]}, and this is {commit[:12]}",
-            hint=ANEW,
+            f"the permit is for commit {permit.predicate.commit[:12]}, but HEAD is {commit[:12]}",
+            hint=ASSEMBLE,
         )
 
 
 def verify_model(permit: Statement, folder: Path) -> None:
-    """Refuse a model whose bytes are not those the permit binds, naming the first file. Raises `Failed`."""
-    bound, found = permit.predicate.model, manifest(folder)
-    for file in sorted(bound.keys() | found.keys()):
-        if file not in found:
-            raise Failed("the permit binds this file, and it is missing", file=folder / file, hint=BYTES)
+    """Raises `Failed` with the first file whose bytes are not those that the permit binds."""
+    bound, files = permit.predicate.model, manifest(folder)
+    for file in sorted(bound.keys() | files.keys()):
+        if file not in files:
+            raise Failed("this file is missing, and the permit binds it", file=folder / file, hint=PULL)
         if file not in bound:
-            raise Failed("this file is not bound by the permit", file=folder / file, hint=BYTES)
-        if bound[file] != found[file]:
-            raise Failed("these bytes are not those that the permit binds", file=folder / file, hint=BYTES)
+            raise Failed("the permit does not bind this file", file=folder / file, hint=PULL)
+        if bound[file] != files[file]:
+            raise Failed(DIFFERS, file=folder / file, hint=PULL)
 
 
 def verify_files(permit: Statement, root: Path) -> None:
-    """Refuse a work tree whose contract, lock or pipeline are not those that were judged. Raises `Failed`."""
+    """Raises `Failed` where contract, locks or pipeline are not those that were judged."""
     facts = permit.predicate
     for bound in (facts.contract, facts.environment, *facts.variants, facts.pipeline):
         file = root / bound.file
         if not file.is_file() or digest_file(file) != bound.digest:
             raise Failed(
-                "this file is not the one that the permit binds",
+                DIFFERS,
                 file=bound.file,
                 hint=f"git checkout {facts.commit[:12]} -- {bound.file}",
             )
 
 
 def verify_dataset(permit: Statement, manifest: Manifest) -> None:
-    """Refuse a permit that was given on other data than the project's manifest lists. Raises `Failed`."""
+    """Raises `Failed` where the project's manifest lists other data than the permit."""
     bound = permit.predicate.dataset
     for file in sorted(bound):
         if manifest.files.get(file) != bound[file]:
-            raise Failed(
-                "the permit was given on other bytes of this file than the manifest lists", file=file, hint=ANEW
-            )
+            raise Failed("the manifest lists another digest for this file than the permit", file=file, hint=ASSEMBLE)
 
 
 def verify_software(permit: Statement, file: Path) -> None:
-    """Refuse a bill of materials that is not the one the permit binds. Raises `Failed`."""
+    """Raises `Failed` where `file` is not the bill of materials that the permit binds."""
     bound = permit.predicate.software
     if bound is None:
         raise Failed("the permit binds no bill of materials", file=file)
@@ -76,14 +74,14 @@ def verify_software(permit: Statement, file: Path) -> None:
 
 
 def verify_interlocks(permit: Statement, expected: Iterable[str]) -> None:
-    """Refuse a permit that passes over an interlock. Raises `Failed`."""
+    """Raises `Failed` for a permit that lacks a verdict."""
     missing = sorted(set(expected) - {verdict.id for verdict in permit.predicate.verdicts})
     if missing:
-        raise Failed(f"the permit has no verdict of {', '.join(missing)}", hint=ANEW)
+        raise Failed(f"the permit has no verdict of {', '.join(missing)}", hint=ASSEMBLE)
 
 
 def render_permit(permit: Statement, model: Path | None = None) -> Any:
-    """What a verified permit is for and who let it pass, as a rich table."""
+    """A verified permit as a rich table."""
     from rich.table import Table
     from rich.text import Text
 
@@ -92,7 +90,7 @@ def render_permit(permit: Statement, model: Path | None = None) -> Any:
     rows = {
         "permit": permit.digest,
         "model": f"{permit.name} {permit.model_digest}",
-        "bytes": f"{model} is this model" if model else "not compared; give --model FOLDER",
+        "bytes": f"{model} is this model" if model else "not compared; --model FOLDER compares them",
         "commit": facts.commit,
         "issued": f"{facts.issued} by beampermit {facts.checker}" + (f" in {facts.run}" if facts.run else ""),
         "lock": "\n".join(f"{bound.file} {bound.digest}" for bound in (facts.environment, *facts.variants)),

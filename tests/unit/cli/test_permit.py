@@ -51,7 +51,7 @@ def test_from_verdicts_to_a_verified_permit(laboratory: Laboratory, say: Say, tm
     assert unbound.stderr.splitlines()[0] == "beampermit: uv.lock: the permit binds no bill of materials"
     other = say("verify", permit.with_suffix(".dsse.json"), "--name", "orbit")
     assert (other.returncode, other.stdout) == (1, "")
-    assert other.stderr.splitlines()[0] == "beampermit: this permit is for 'bpm-faults', not for 'orbit'"
+    assert other.stderr.splitlines()[0] == "beampermit: the permit is for model 'bpm-faults', not for 'orbit'"
 
 
 def test_a_missing_verdict_is_exit_1_and_writes_nothing(laboratory: Laboratory, say: Say, tmp_path: Path) -> None:
@@ -66,9 +66,9 @@ def test_signing_without_a_key_or_with_anothers_is_exit_2(laboratory: Laboratory
     (tmp_path / "permit.json").write_text(laboratory.sign().statement.text)
     assert say("keygen", "--out", tmp_path / "other").returncode == 0
     for key, message in {
-        "": "there is no signing key",
+        "": "BEAMPERMIT_SIGNING_KEY is not set",
         str(tmp_path / "nowhere"): "neither PEM text nor the path",
-        str(tmp_path / "other/permit.key"): "is not the other half of this public key",
+        str(tmp_path / "other/permit.key"): "does not belong to any public key in this file",
     }.items():
         refused = say("sign", tmp_path / "permit.json", key=key)
         assert refused.returncode == 2
@@ -99,14 +99,14 @@ def test_a_model_folder_is_judged_without_git_and_without_a_project(laboratory: 
         weights.write_bytes(bytes(content))
         spoiled = verify()
         assert (spoiled.returncode, spoiled.stdout) == (1, "")
-        assert "weights.safetensors: these bytes are not those that the permit binds" in spoiled.stderr
+        assert "weights.safetensors: this file differs from the one that the permit binds" in spoiled.stderr
         content[position] ^= 1
         weights.write_bytes(bytes(content))
     key = (away / "permit.pub").read_text()
     (away / "permit.pub").write_text(f"not-after: 2020-01-01\n{key}")
     expired = verify()
     assert expired.returncode == 1
-    assert "is good until 2020-01-01" in expired.stderr
+    assert "is valid until 2020-01-01" in expired.stderr
 
 
 def test_signing_without_a_key_needs_an_identity_and_writes_nothing(
@@ -115,7 +115,7 @@ def test_signing_without_a_key_needs_an_identity_and_writes_nothing(
     (tmp_path / "permit.json").write_text(laboratory.sign().statement.text)
     refused = say("sign", tmp_path / "permit.json", "--keyless", key="")
     assert refused.returncode == 4
-    assert "this job has no identity to sign with" in refused.stderr
+    assert "this job has no OIDC token" in refused.stderr
     assert not list(tmp_path.glob("permit.*.json"))
 
 
@@ -147,21 +147,21 @@ def test_what_the_key_signed_a_workflow_signs_too_and_anybody_verifies(
     assert json.loads(right.stdout)["permit"] == signed.statement.digest, right.stderr
 
     other = refused(*words, "--name", "orbit")
-    assert (other.exit_code, str(other)) == (1, "this permit is for 'bpm-faults', not for 'orbit'")
+    assert (other.exit_code, str(other)) == (1, "the permit is for model 'bpm-faults', not for 'orbit'")
     with_a_key = refused(bundle)
     assert with_a_key.exit_code == 2
-    assert "a bundle of Sigstore, signed with no key" in str(with_a_key)
+    assert "this is a Sigstore bundle, not a permit signed with a key" in str(with_a_key)
     without = refused(tmp_path / "permit.dsse.json", "--identity", sigstore.job.identity)
     assert without.exit_code == 2
-    assert "signed with a key, not as a workflow" in str(without)
+    assert "this permit is signed with a key, not as a workflow" in str(without)
     laboratory.change(2)
     newer = refused(*words)
     assert newer.exit_code == 1
-    assert "these bytes are not those that the permit binds" in str(newer)
+    assert "this file differs from the one that the permit binds" in str(newer)
     (laboratory.root / TRUST_IN_PROJECT).unlink()
     by_the_public_one = refused(*words)
     assert by_the_public_one.exit_code == 1
-    assert "its certificate is not of the Sigstore that is trusted here" in str(by_the_public_one)
+    assert "the certificate is not from the trusted Sigstore" in str(by_the_public_one)
 
 
 def test_what_no_key_of_the_project_signed_no_workflow_signs(laboratory: Laboratory, say: Say, tmp_path: Path) -> None:

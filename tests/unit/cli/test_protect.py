@@ -84,7 +84,7 @@ def test_an_audit_that_cannot_read_a_workflow_names_its_line_and_what_says_more(
 
 def test_apply_of_a_broken_file_asks_nobody(run: Run, root: Project, github: GitHub) -> None:
     (root.root / RULESET).write_text('{"name": "main"}')
-    with pytest.raises(BadInput, match=r"main\.json: no ruleset: target: Field required"):
+    with pytest.raises(BadInput, match=r"main\.json: not a valid ruleset: target: Field required"):
         run("apply")
     assert github.asked == []
 

@@ -214,11 +214,11 @@ def test_a_permit_is_told_with_its_digest_and_its_interlocks(results: Project) -
 
 
 def test_a_permit_of_another_commit_or_model_is_refused(results: Project, contract_text: str) -> None:
-    with pytest.raises(Failed, match="this permit is for commit cccccccccccc, and this is"):
+    with pytest.raises(Failed, match="the permit is for commit cccccccccccc, but HEAD is"):
         standing(results, permit_of(results, commit="c" * 40))
     file = permit_of(results)
     write(results, "contract.yaml", contract_text.replace("name: bpm-faults", "name: other-model"))
-    with pytest.raises(Failed, match="this permit is for 'bpm-faults', not for 'other-model'"):
+    with pytest.raises(Failed, match="the permit is for model 'bpm-faults', not for 'other-model'"):
         standing(Project(results.root), file)
 
 

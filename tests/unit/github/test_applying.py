@@ -107,7 +107,7 @@ def test_other_rulesets_are_left_alone(client: Client, github: GitHub, ruleset: 
 
 @pytest.mark.parametrize("token", ["workflow", "stranger", "nobody"])
 def test_a_token_that_may_not_is_told_whose_may(client: Client, github: GitHub, ruleset: Ruleset, token: str) -> None:
-    with pytest.raises(BadInput, match="this needs a token of an administrator of the repository") as raised:
+    with pytest.raises(BadInput, match="this needs a token of a repository administrator") as raised:
         apply_ruleset(Client(github.repository, token, github.url), ruleset)
     assert raised.value.exit_code == 2
     assert token not in str(raised.value).split("/")

@@ -51,7 +51,7 @@ def test_one_file_is_read_and_what_belongs_beside_it_is_not(kind: int) -> None:
 def test_a_name_that_is_none_of_ours_refuses_the_whole(name: str) -> None:
     with pytest.raises(BadInput) as caught:
         read(archive(REPORT, (name, b"x")))
-    assert re.search(r"is none of the files of a report|is no plain file", caught.value.message)
+    assert re.search(r"is not a file of a report|is not a regular file", caught.value.message)
     assert caught.value.message.isprintable()
     assert caught.value.message.isascii()
     assert len(caught.value.message) < 300
@@ -59,12 +59,12 @@ def test_a_name_that_is_none_of_ours_refuses_the_whole(name: str) -> None:
 
 @pytest.mark.parametrize("mode", [stat.S_IFLNK, stat.S_IFDIR, stat.S_IFIFO, stat.S_IFCHR, stat.S_IFSOCK])
 def test_a_link_or_another_thing_that_is_no_file_is_refused(mode: int) -> None:
-    with pytest.raises(BadInput, match="is no plain file"):
+    with pytest.raises(BadInput, match="is not a regular file"):
         read(archive((special("report.json", mode | 0o777), b"/etc/passwd")))
 
 
 def test_a_file_that_stands_in_it_twice_is_refused() -> None:
-    with pytest.raises(BadInput, match=r"report\.json stands in it twice"):
+    with pytest.raises(BadInput, match=r"report\.json is in the archive twice"):
         read(archive(REPORT, REPORT))
 
 
@@ -95,7 +95,7 @@ def test_many_files_are_refused_before_they_are_listed() -> None:
 
 def test_a_file_whose_sum_is_wrong_is_refused() -> None:
     content = archive(REPORT, kind=zipfile.ZIP_STORED).replace(b"bpm-faults", b"bpm-saints")
-    with pytest.raises(BadInput, match=r"not an archive that can be read: .Bad CRC-32"):
+    with pytest.raises(BadInput, match=r"the archive cannot be read: .Bad CRC-32"):
         read(content)
 
 
@@ -105,7 +105,7 @@ def test_an_encrypted_file_and_an_odd_compression_are_refused() -> None:
     encrypted[sound.index(b"PK\x01\x02") + 8] |= 1
     with pytest.raises(BadInput, match="is encrypted"):
         read(bytes(encrypted))
-    with pytest.raises(BadInput, match="compressed in a way"):
+    with pytest.raises(BadInput, match="unsupported compression"):
         read(archive(REPORT, kind=zipfile.ZIP_LZMA))
 
 

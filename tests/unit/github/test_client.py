@@ -91,7 +91,7 @@ def test_a_limit_without_a_time_is_given_a_minute(client: Client, github: GitHub
 @pytest.mark.parametrize("fault", [too_fast(3600), used_up(3600)])
 def test_an_hour_is_not_waited(client: Client, github: GitHub, naps: list[float], fault: Fault) -> None:
     github.next(fault)
-    with pytest.raises(Refused, match=r"it wants 3\d{3} s of rest, more than is waited here"):
+    with pytest.raises(Refused, match=r"it asks to wait 3\d{3} s, more than the limit of 60 s"):
         client.get("/pulls/1")
     assert naps == []
 
@@ -145,14 +145,14 @@ def test_an_answer_that_is_no_strict_json_is_the_outside_world(client: Client, g
 @pytest.mark.parametrize("body", [{"message": "odd"}, 7, "text", None])
 def test_a_list_that_is_none_is_the_outside_world(client: Client, github: GitHub, body: object) -> None:
     github.next(says(200, b"null" if body is None else body))
-    with pytest.raises(Outside, match="is no list"):
+    with pytest.raises(Outside, match="is not a list"):
         list(client.pages(COMMENTS))
 
 
 def test_a_next_page_elsewhere_or_without_end_is_not_followed(client: Client, github: GitHub) -> None:
     for address in ("https://elsewhere.example/", f"{github.url}/repos/lab/faults/pulls"):
         github.next(*[says(200, [1], link=f'<{address}>; rel="next"')] * 2)
-        with pytest.raises(Outside, match="next page where none can be"):
+        with pytest.raises(Outside, match="a next page on another host, or one read before"):
             list(client.pages("/pulls"))
 
 
@@ -171,7 +171,7 @@ def test_a_file_is_added_to_a_release_and_only_at_github(client: Client, github:
     made = client.post("/releases", {"tag_name": "v1"})
     client.upload(made["upload_url"], b"bytes", name="model.zip")
     assert github.releases[made["id"]]["assets"][0]["size"] == 5
-    with pytest.raises(Outside, match=r"upload at 'elsewhere\.example'"):
+    with pytest.raises(Outside, match=r"'elsewhere\.example'"):
         client.upload("https://elsewhere.example/{?name,label}", b"bytes", name="model.zip")
 
 

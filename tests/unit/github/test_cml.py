@@ -80,5 +80,5 @@ def test_over_more_comments_than_cml_looks_at_there_is_one_all_the_same(sticky: 
 
 def test_what_cml_says_when_it_fails_is_told_without_the_token(sticky: Sticky, github: GitHub, tmp_path: Path) -> None:
     (tmp_path / "cml").write_text('#!/bin/sh\necho "HttpError: bad credentials $REPO_TOKEN" >&2\nexit 1\n')
-    with pytest.raises(Outside, match=r"cml writes no comment: HttpError: bad credentials \*\*\*"):
+    with pytest.raises(Outside, match=r"cml failed to write the comment: HttpError: bad credentials \*\*\*"):
         sticky.post("# One", Mark(1, 1, SHA))

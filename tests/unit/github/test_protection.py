@@ -42,8 +42,8 @@ def test_the_templates_ruleset_protects(ruleset: dict[str, Any], client: Client)
 @pytest.mark.parametrize(
     ("type", "gap"),
     [
-        ("pull_request", "changes reach it without a pull request"),
-        ("non_fast_forward", "its history can be rewritten by a force-push"),
+        ("pull_request", "changes can be pushed to it without a pull request"),
+        ("non_fast_forward", "its history can be rewritten with a force-push"),
         ("deletion", "it can be deleted"),
     ],
 )
@@ -55,14 +55,14 @@ def test_a_rule_that_is_missing_is_a_gap(ruleset: dict[str, Any], client: Client
 @pytest.mark.parametrize(
     ("changes", "gaps"),
     [
-        ({"required_approving_review_count": 0}, ("a pull request needs no approval",)),
-        ({"required_approving_review_count": True}, ("a pull request needs no approval",)),
-        ({"require_code_owner_review": False}, ("code owners need not approve",)),
-        ({"require_code_owner_review": "true"}, ("code owners need not approve",)),
+        ({"required_approving_review_count": 0}, ("a pull request can be merged without an approval",)),
+        ({"required_approving_review_count": True}, ("a pull request can be merged without an approval",)),
+        ({"require_code_owner_review": False}, ("a pull request can be merged without the approval of a code owner",)),
+        ({"require_code_owner_review": "true"}, ("a pull request can be merged without the approval of a code owner",)),
         ({"dismiss_stale_reviews_on_push": False}, ()),
         (
             {"dismiss_stale_reviews_on_push": False, "require_last_push_approval": False},
-            ("what is pushed after an approval needs none",),
+            ("commits pushed after an approval need no new approval",),
         ),
     ],
 )
@@ -76,10 +76,10 @@ def test_a_review_that_is_weakened_is_a_gap(
 @pytest.mark.parametrize(
     ("checks", "words"),
     [
-        ([], "the check 'ml / permit' is not required; none is"),
-        ([{"context": "permit", "integration_id": 15368}], "is not required; permit is"),
+        ([], "the check 'ml / permit' is not required (required: none)"),
+        ([{"context": "permit", "integration_id": 15368}], "is not required (required: permit)"),
         ([{"context": "ml / permit"}], "is not pinned to GitHub Actions (integration_id 15368)"),
-        ([{"context": "ml / permit", "integration_id": 1}], "any app or user that may write statuses can report it"),
+        ([{"context": "ml / permit", "integration_id": 1}], "any app or user with permission to write statuses can report it"),
     ],
 )
 def test_a_check_that_is_loose_is_a_gap(ruleset: dict[str, Any], client: Client, checks: list[Any], words: str) -> None:
@@ -102,7 +102,7 @@ def test_a_ruleset_that_only_watches_protects_nothing(
     ruleset["enforcement"] = enforcement
     found = load_protection(client, "main")
     assert len(found.gaps) == 3
-    assert found.idle == (f"ruleset main is set to {enforcement}",)
+    assert found.idle == (f"enforcement of ruleset main is {enforcement}",)
 
 
 def test_another_branch_is_not_protected_by_it(ruleset: dict[str, Any], client: Client) -> None:
@@ -130,21 +130,21 @@ def test_who_may_bypass_is_a_gap_where_the_token_may_see_it(ruleset: dict[str, A
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (says(401, {"message": "Bad credentials"}), "with 401 Bad credentials (the token is refused)"),
-        (says(403, {"message": "Upgrade to GitHub Pro"}), "Upgrade to GitHub Pro (the token may not see its rules, or"),
-        (says(404, {"message": "Not Found"}), "(there is no such repository, or the token may not see it)"),
-        (says(410, {"message": "Gone"}), "with 410 Gone (this is no answer to the question)"),
-        (says(200, [{"type": 3}]), "GitHub lists a rule that cannot be read (type: Input should be a valid string)"),
-        (says(200, ["deletion"]), "GitHub lists a rule that cannot be read"),
-        (says(200, [{"type": "deletion", "ruleset_id": "1"}]), "cannot be read (ruleset_id:"),
-        (says(200, [{"type": "pull_request", "parameters": []}]), "cannot be read (parameters:"),
+        (says(401, {"message": "Bad credentials"}), "with 401 Bad credentials (the token is not valid)"),
+        (says(403, {"message": "Upgrade to GitHub Pro"}), "Upgrade to GitHub Pro (the token may not see the rules, or"),
+        (says(404, {"message": "Not Found"}), "(the repository does not exist, or the token may not see it)"),
+        (says(410, {"message": "Gone"}), "with 410 Gone (unexpected answer)"),
+        (says(200, [{"type": 3}]), "GitHub lists a rule in an unknown format (type: Input should be a valid string)"),
+        (says(200, ["deletion"]), "GitHub lists a rule in an unknown format"),
+        (says(200, [{"type": "deletion", "ruleset_id": "1"}]), "unknown format (ruleset_id:"),
+        (says(200, [{"type": "pull_request", "parameters": []}]), "unknown format (parameters:"),
     ],
 )
 def test_an_answer_that_is_not_clear_is_no_protection(
     ruleset: dict[str, Any], client: Client, github: GitHub, fault: Fault, words: str
 ) -> None:
     github.next(fault)
-    with pytest.raises(Failed, match=r"^main is not provably protected: ") as raised:
+    with pytest.raises(Failed, match=r"^main cannot be shown to be protected: ") as raised:
         load_protection(client, "main")
     assert words in str(raised.value)
 
@@ -156,9 +156,9 @@ def test_an_answer_that_is_not_clear_is_no_protection(
         (says(503, b"<html>"), "with 503"),
         (reset, "GitHub cannot be reached at"),
         (lost, "GitHub cannot be reached at"),
-        (used_up(3600), "more than is waited here"),
+        (used_up(3600), "more than the limit of 60 s"),
         (says(200, b"<html>Log in</html>"), "is not JSON"),
-        (says(200, {"rules": []}), "is no list"),
+        (says(200, {"rules": []}), "is not a list"),
     ],
 )
 def test_no_answer_is_the_outside_world(
@@ -188,9 +188,9 @@ def test_a_ruleset_that_cannot_be_looked_into_hides_only_who_may_bypass(
 
 
 def test_a_stand_in_is_named_as_one() -> None:
-    def asked(api: str) -> str:
-        return Protection("lab/faults", "main", api, (), None).asked
+    def source(api: str) -> str:
+        return Protection("lab/faults", "main", api, (), None).source
 
-    assert asked("http://127.0.0.1:80") == ", as a stand-in of GitHub says (http://127.0.0.1:80)"
-    assert asked("https://api.github.com") == ""
-    assert asked("https://127.0.0.1.lab.example/api/v3") == ""
+    assert source("http://127.0.0.1:80") == ", according to a stand-in for GitHub (http://127.0.0.1:80)"
+    assert source("https://api.github.com") == ""
+    assert source("https://127.0.0.1.lab.example/api/v3") == ""

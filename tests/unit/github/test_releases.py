@@ -102,7 +102,7 @@ def test_what_an_earlier_run_left_in_a_draft_is_made_this_runs(
 
 def test_a_tag_of_another_commit_is_a_conflict(client: Client, github: GitHub, release: Release) -> None:
     client.post("/releases", {"tag_name": "faults-v3", "target_commitish": "d" * 40})
-    with pytest.raises(Conflict, match="the tag faults-v3 is on dddddddddddd, and this release is of c0ffee"):
+    with pytest.raises(Conflict, match="tag faults-v3 is on commit dddddddddddd, but this release is of commit c0ffee"):
         publish(client, release)
 
 

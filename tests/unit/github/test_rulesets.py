@@ -64,7 +64,7 @@ def edited(main: dict[str, Any], rule: int | None, **changes: Any) -> str:
 def test_a_planted_defect_is_named_with_file_and_key(
     main: dict[str, Any], rule: int | None, changes: dict[str, Any], words: str
 ) -> None:
-    with pytest.raises(BadInput, match=r"^main\.json: no ruleset: ") as raised:
+    with pytest.raises(BadInput, match=r"^main\.json: not a valid ruleset: ") as raised:
         parse_ruleset(edited(main, rule, **changes), "main.json")
     assert words in str(raised.value)
 
@@ -77,7 +77,7 @@ def test_what_is_no_ruleset_is_refused(text: str, tmp_path: Path) -> None:
 
 
 def test_a_ruleset_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"main\.json: the file is missing") as caught:
+    with pytest.raises(BadInput, match=r"main\.json: this ruleset does not exist") as caught:
         read_ruleset(tmp_path / "main.json")
     assert "beampermit init" in caught.value.hint
 

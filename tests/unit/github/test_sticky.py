@@ -96,7 +96,7 @@ def test_a_stale_run_overwrites_nothing(sticky: Sticky, github: GitHub, run: int
     sticky.post("# New", mark(5, 2))
     posted = sticky.post("# Old", mark(run, attempt))
     assert posted.outcome is Outcome.STALE
-    assert posted.words == "run 5, attempt 2, has said more already"
+    assert posted.reason == "run 5, attempt 2, is newer and has commented already"
     assert ours(github) == [format_comment("# New", mark(5, 2))]
 
 
@@ -152,7 +152,7 @@ def test_a_comment_whose_fate_is_unknown_is_looked_for_and_not_doubled(
 
 def test_a_token_of_another_account_writes_nothing_that_no_run_would_find(sticky: Sticky, github: GitHub) -> None:
     github.tokens["s3cret"] = Token("lab-bot")
-    with pytest.raises(BadInput, match="the token speaks as lab-bot") as caught:
+    with pytest.raises(BadInput, match="the token belongs to lab-bot") as caught:
         sticky.post("# One", mark(1))
     assert "--author" in caught.value.hint
     assert github.comments == {}
@@ -165,7 +165,7 @@ def test_a_token_of_another_account_writes_nothing_that_no_run_would_find(sticky
 )
 def test_a_list_of_an_odd_shape_is_the_outside_world(sticky: Sticky, github: GitHub, odd: list[object]) -> None:
     github.next(says(200, odd), of=LIST)
-    with pytest.raises(Outside, match=r"GitHub's answer is not understood: comment"):
+    with pytest.raises(Outside, match=r"GitHub's answer has an unknown format: comment"):
         sticky.post("# One", mark(1))
 
 

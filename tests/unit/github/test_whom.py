@@ -46,7 +46,7 @@ def test_what_lies_on_no_github_is_not_asked(project: Project, git: Git, origin:
     if origin:
         git("remote", "add", "origin", origin)
     assert find_client(project.git, environment={}) is None
-    with pytest.raises(BadInput, match="origin does not lie on a GitHub that is known") as raised:
+    with pytest.raises(BadInput, match="the remote origin is not on a known GitHub") as raised:
         require_client(project.git, environment={})
     assert "--repository OWNER/NAME" in raised.value.hint
 
@@ -87,16 +87,16 @@ def test_a_merge_group_names_the_branch_it_goes_to(project: Project, tmp_path: P
     event.write_text(json.dumps({"merge_group": {"base_ref": "refs/heads/main", "head_ref": queue}}))
     assert find_branch(project.git, environment) == "main"
     event.write_text("{}")
-    with pytest.raises(BadInput, match="names no base_ref"):
+    with pytest.raises(BadInput, match=r"has no merge_group\.base_ref"):
         find_branch(project.git, environment)
 
 
 @pytest.mark.parametrize("ref", ["refs/tags/v1", "refs/pull/7/merge"])
 def test_what_is_no_branch_is_not_protected(project: Project, ref: str) -> None:
-    with pytest.raises(Failed, match=f"{ref} is no branch"):
+    with pytest.raises(Failed, match=f"runs on {ref}, not on a branch"):
         find_branch(project.git, {**JOB, "GITHUB_REF": ref})
 
 
 def test_a_job_that_names_no_ref_is_on_no_branch(project: Project) -> None:
-    with pytest.raises(Failed, match="a job without GITHUB_REF is no branch"):
+    with pytest.raises(Failed, match="GITHUB_REF is not set"):
         find_branch(project.git, JOB)

@@ -52,7 +52,7 @@ def test_the_locks_of_other_accelerators_are_bound_and_may_not_change_either(lab
     ]
     verify_files(permit, project.root)
     project.path("cuda.conda-lock.yml").write_text("changed")
-    with pytest.raises(Failed, match="not the one that the permit binds"):
+    with pytest.raises(Failed, match="differs from the one that the permit binds"):
         verify_files(permit, project.root)
 
 
@@ -86,13 +86,13 @@ DEFECTS: dict[str, tuple[Spoil, str]] = {
     ),
     "another tree": (
         lambda f: [f.model_copy(update={"tree": "9" * 40})],
-        "ENV001 was judged on a work tree with changes",
+        "ENV001 was judged on a work tree with uncommitted changes",
     ),
     "another checker": (
         lambda f: [f.model_copy(update={"checker": "9.9"})],
-        "ENV001 was judged by beampermit 9.9, and this is",
+        "ENV001 was judged by beampermit 9.9, but this is",
     ),
-    "unknown": (lambda f: [_changed(f, id="XYZ001")], "XYZ001 is no interlock that this beampermit knows"),
+    "unknown": (lambda f: [_changed(f, id="XYZ001")], "XYZ001 is not an interlock of this beampermit"),
 }
 
 
@@ -107,7 +107,7 @@ def test_whatever_does_not_pass_is_named(laboratory: Laboratory, defect: str) ->
 
 def test_a_work_tree_that_was_changed_since_gets_no_permit(laboratory: Laboratory) -> None:
     (laboratory.root / "uv.lock").write_text("# another lock\n")
-    with pytest.raises(Failed, match="not the commit") as caught:
+    with pytest.raises(Failed, match="uncommitted changes") as caught:
         assemble(laboratory.project, [verdicts(laboratory.project)], INTERLOCKS)
     assert caught.value.file == "uv.lock"
 

@@ -37,7 +37,7 @@ def sign(folder: Path) -> Path:
 
 def refusal(folder: Path, sigstore: Sigstore) -> str:
     """Why nothing was signed: exit 4, one line, no secret in it, and not half a file."""
-    with pytest.raises(Outside, match="no permit was signed without a key: ") as caught:
+    with pytest.raises(Outside, match="the permit was not signed with Sigstore: ") as caught:
         sign(folder)
     said = str(caught.value)
     assert caught.value.exit_code == 4
@@ -47,7 +47,7 @@ def refusal(folder: Path, sigstore: Sigstore) -> str:
         "not even their beginning"
     )
     assert {file.name for file in folder.iterdir()} == {"permit.json", "trust.json"}
-    return said.removeprefix("no permit was signed without a key: ")
+    return said.removeprefix("the permit was not signed with Sigstore: ")
 
 
 def test_a_job_signs_as_the_workflow_that_it_is(

@@ -49,7 +49,7 @@ def test_a_private_key_is_not_made_where_git_would_take_it_up(project: Project) 
 def test_another_key_than_the_projects_does_not_sign(tmp_path: Path) -> None:
     _, public = generate_keys(tmp_path / "a")
     other, _ = generate_keys(tmp_path / "b")
-    with pytest.raises(BadInput, match="not the other half") as caught:
+    with pytest.raises(BadInput, match="does not belong to any public key") as caught:
         require_matching_key(load_signing_key(str(other)), public)
     assert caught.value.file == str(public)
 
@@ -61,11 +61,11 @@ def _pem(key: object, encryption: KeySerializationEncryption | None = None) -> s
 ENCRYPTED = _pem(Ed25519PrivateKey.generate(), BestAvailableEncryption(b"secret"))
 SECRET = "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v"
 BAD = {
-    "none": (None, "there is no signing key"),
-    "empty": ("  \n", "there is no signing key"),
+    "none": (None, "BEAMPERMIT_SIGNING_KEY is not set"),
+    "empty": ("  \n", "BEAMPERMIT_SIGNING_KEY is not set"),
     "no file": (SECRET, "neither PEM text nor the path of a file"),
     "much too long for a path": (SECRET * 1000, "neither PEM text nor the path of a file"),
-    "broken PEM": (f"-----BEGIN PRIVATE KEY-----\n{SECRET}\n-----END PRIVATE KEY-----\n", "not a private key"),
+    "broken PEM": (f"-----BEGIN PRIVATE KEY-----\n{SECRET}\n-----END PRIVATE KEY-----\n", "does not hold a private key in PEM format"),
     "encrypted": (ENCRYPTED, "encrypted"),
     "another kind": (_pem(generate_private_key(SECP256R1())), "not an Ed25519 key"),
 }
@@ -86,8 +86,8 @@ def test_a_key_that_has_expired_signs_nothing_and_a_new_one_says_until_when(tmp_
     key = load_signing_key(str(private))
     require_matching_key(key, public)
     public.write_text(public.read_text().replace("2099", "2020"))
-    with pytest.raises(Failed, match=r"and the key sha256:[0-9a-f]{12}… is good until 2020-12-31"):
+    with pytest.raises(Failed, match=r"but key sha256:[0-9a-f]{12}… is valid until 2020-12-31"):
         require_matching_key(key, public)
-    with pytest.raises(BadInput, match="'soon' is no day"):
+    with pytest.raises(BadInput, match="'soon' is not a day"):
         generate_keys(tmp_path / "more", "soon")
     assert not (tmp_path / "more").exists()

@@ -29,18 +29,18 @@ def test_whom_the_public_sigstore_trusts_is_known_offline(tmp_path: Path, monkey
 
 NO_TRUST = {
     "": "Invalid JSON|JSON",
-    "{}": "not a ClientTrustConfig",
-    '{"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1"}': "not a ClientTrustConfig",
+    "{}": "not a Sigstore ClientTrustConfig",
+    '{"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1"}': "not a Sigstore ClientTrustConfig",
 }
 
 
 @pytest.mark.parametrize("content", NO_TRUST)
 def test_a_trust_configuration_that_is_none_is_refused(content: str, tmp_path: Path) -> None:
     file = tmp_path / "trust.json"
-    with pytest.raises(BadInput, match="there is no trust configuration here"):
+    with pytest.raises(BadInput, match="there is no trust configuration"):
         read_trust(file, offline=True)
     file.write_text(content)
-    with pytest.raises(BadInput, match="not a ClientTrustConfig of Sigstore: ") as caught:
+    with pytest.raises(BadInput, match="not a Sigstore ClientTrustConfig: ") as caught:
         read_trust(file, offline=True)
     assert "\n" not in str(caught.value)
 
@@ -48,5 +48,5 @@ def test_a_trust_configuration_that_is_none_is_refused(content: str, tmp_path: P
 @pytest.mark.parametrize("part", ["tlogs", "certificateAuthorities"])
 def test_a_trust_configuration_that_trusts_nobody_is_refused(part: str, tmp_path: Path) -> None:
     file = Sigstore().trust(tmp_path / "trust.json", **{part: []})
-    with pytest.raises(BadInput, match="not a ClientTrustConfig of Sigstore: "):
+    with pytest.raises(BadInput, match="not a Sigstore ClientTrustConfig: "):
         read_trust(file, offline=True)

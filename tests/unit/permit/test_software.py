@@ -128,14 +128,14 @@ def test_a_bill_that_says_something_else_than_its_lock_is_refused(
     content = json.loads(software.read_text())
     change(content)
     write_json(software, content)
-    with pytest.raises(Failed, match=f"the {words} of this bill of materials are not those of the locks"):
+    with pytest.raises(Failed, match=f"the {words} in the bill of materials are not those of the locks"):
         bound(laboratory, software)
 
 
 @pytest.mark.parametrize("content", [[], {}, {"metadata": 1}, {"metadata": {"properties": [1, {"name": "x"}]}}])
 def test_another_document_is_no_bill(laboratory: Laboratory, software: Path, content: Any) -> None:
     write_json(software, content)
-    with pytest.raises(BadInput, match="no bill of materials with beampermit:lock:digest"):
+    with pytest.raises(BadInput, match="not a bill of materials with the property beampermit:lock:digest"):
         bound(laboratory, software)
 
 

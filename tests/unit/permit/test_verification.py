@@ -43,7 +43,7 @@ def test_another_name_another_commit_and_a_gap_are_refused(laboratory: Laborator
     permit = laboratory.sign().statement
     with pytest.raises(Failed, match="for 'bpm-faults', not for 'orbit'"):
         verification.verify_name(permit, "orbit")
-    with pytest.raises(Failed, match="and this is 999999999999"):
+    with pytest.raises(Failed, match="but HEAD is 999999999999"):
         verification.verify_commit(permit, "9" * 40)
     with pytest.raises(Failed, match="no verdict of MDL001, PRF001"):
         verification.verify_interlocks(permit, (*INTERLOCKS, "PRF001", "MDL001"))
@@ -53,7 +53,7 @@ def test_another_name_another_commit_and_a_gap_are_refused(laboratory: Laborator
 def test_a_file_changed_after_the_permit_is_refused(laboratory: Laboratory, file: str) -> None:
     permit = laboratory.sign().statement
     (laboratory.root / file).write_text("changed")
-    with pytest.raises(Failed, match="not the one that the permit binds") as caught:
+    with pytest.raises(Failed, match="differs from the one that the permit binds") as caught:
         verification.verify_files(permit, laboratory.root)
     assert caught.value.file == file
 

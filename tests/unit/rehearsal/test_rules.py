@@ -48,8 +48,8 @@ def test_the_ruleset_of_the_commit_is_what_protects(project: Project, git: Git, 
 @pytest.mark.parametrize(
     ("change", "gap"),
     [
-        ({"enforcement": "evaluate"}, "changes reach it without a pull request"),
-        ({"rules": [{"type": "deletion"}]}, "its history can be rewritten by a force-push"),
+        ({"enforcement": "evaluate"}, "changes can be pushed to it without a pull request"),
+        ({"rules": [{"type": "deletion"}]}, "its history can be rewritten with a force-push"),
         ({"bypass_actors": [{"actor_type": "Team", "actor_id": 7}]}, "Team 7 may bypass its rules"),
         ({"name": ""}, "it can be deleted"),
     ],

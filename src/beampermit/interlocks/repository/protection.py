@@ -5,7 +5,7 @@ from __future__ import annotations
 from beampermit.github.context import find_branch, find_client, in_workflow
 from beampermit.github.protection import HINT, Protection, load_protection
 from beampermit.interlocks.inputs import provides
-from beampermit.interlocks.interlock import Elsewhere, Finding, Interlock, failed, passed
+from beampermit.interlocks.interlock import NotJudgedHere, Finding, Interlock, failed, passed
 from beampermit.interlocks.repository.ownership import Ownership
 from beampermit.interlocks.repository.workflows import Workflows
 from beampermit.project import Project
@@ -30,9 +30,9 @@ class BranchProtection:
     def _look(self) -> Protection:
         client = find_client(self._git)
         if client is None:
-            raise Elsewhere("GitHub answers this, and origin is not there", hint="beampermit protect audit --help")
+            raise NotJudgedHere("GitHub answers this, and origin is not there", hint="beampermit protect audit --help")
         if not client.token and not in_workflow():
-            raise Elsewhere(
+            raise NotJudgedHere(
                 f"GitHub answers this, and no GITHUB_TOKEN is set to ask it about {client.repository}",
                 hint="beampermit protect audit",
             )
