@@ -238,11 +238,12 @@ def history(
 
     ledger = Ledger(Project.find(project.resolve()).git)
     ledger.fetch()
-    chronicle = ledger.chronicle()
-    events = chronicle.events[-last:] if last else chronicle.events
+    ledger_state = ledger.chronicle()
+    events = ledger_state.events[-last:] if last else ledger_state.events
+    screen = console()
     show(
         [event.model_dump(mode="json") for event in events],
-        lambda: console().print(render_history(chronicle, last)),
+        lambda: screen.print(render_history(ledger_state, screen.width, last), soft_wrap=True),
         as_json,
     )
 

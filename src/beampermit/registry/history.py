@@ -2,45 +2,50 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 from beampermit.registry.ledger_state import LedgerState, ModelState
 
+COLUMNS = ("", "#", "event", "version", "when (UTC)", "commit", "permit")
+WIDTHS = (1, 3, 9, 9, 16, 8, 8)
 
-def render_history(chronicle: LedgerState, last: int | None = None) -> Any:
-    """Rich tables of events, all or the `last` ones, one for each model, oldest first; an icon marks the champion."""
-    from rich.console import Group
+
+def render_history(ledger: LedgerState, width: int, last: int | None = None) -> Any:
+    """A rich `Text` to be printed with `soft_wrap`: the events of each model, all or the `last` ones, oldest first.
+
+    Two lines an event: what happened, then by whom and why. An icon marks the champion.
+    """
     from rich.text import Text
 
-    if not chronicle.events:
-        return Text("The ledger is empty: nothing was promoted yet.")
-    since = chronicle.events[-last].sequence if last and last < len(chronicle.events) else 1
-    return Group(*(_of(model, state, since) for model, state in chronicle.states.items()))
+    if not ledger.events:
+        return Text("The ledger is empty: nothing has been promoted yet.")
+    since = ledger.events[-last].sequence if last and last < len(ledger.events) else 1
+    return Text("\n\n").join(_render_model(model, state, since, width) for model, state in ledger.states.items())
 
 
-def _of(model: str, state: ModelState, since: int) -> Any:
-    from rich.table import Table
+def _render_model(model: str, state: ModelState, since: int, width: int) -> Any:
     from rich.text import Text
 
-    title = Text(model + _word(state))
-    rows = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", title=title, title_justify="left")
-    for name in ("", "#", "event", "version", "commit", "permit", "when (UTC)"):
-        rows.add_column(name, no_wrap=True)
-    for name in ("by", "why"):
-        rows.add_column(name, overflow="fold")
+    lines = [Text(model + _word(state), style="bold"), Text(_row(COLUMNS), style="bold")]
     for event in (event for event in state.events if event.sequence >= since):
-        words = (
+        cells = (
+            "●" if event is state.champion else "",
             str(event.sequence),
             event.event,
             f"{event.expected} → {event.version}" if event.places and event.expected else str(event.version),
+            event.at[:16].replace("T", " "),
             event.commit[:8],
             event.permit.removeprefix("sha256:")[:8],
-            event.at[:16].replace("T", " "),
-            event.by.partition(" <")[0],
-            event.reason,
         )
-        rows.add_row(Text("●" if event is state.champion else "", style="green"), *(Text(word) for word in words))
-    return rows
+        lines.append(Text(_row(cells), style="green" if event is state.champion else ""))
+        why = textwrap.wrap(f"{event.by.partition(' <')[0]}: {event.reason}", width - 7, break_long_words=False)
+        lines += [Text(f"       {line}", style="dim") for line in why]
+    return Text("\n").join(lines)
+
+
+def _row(cells: tuple[str, ...]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells, WIDTHS, strict=True)).rstrip()
 
 
 def _word(state: ModelState) -> str:
