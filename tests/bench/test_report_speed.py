@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from beampermit.changes.flat import Move
+from beampermit.changes.flat import Change
 from beampermit.documents import charts, rendering
 from beampermit.documents.charts import ENOUGH, Chart, Curve, Plots
 from beampermit.documents.report import Report, kept, read_report
@@ -43,7 +43,7 @@ def large() -> Report:
         head="b" * 40,
         tree="c" * 40,
         base=None,
-        packages=tuple(Move(f"package-{n}", "1.0", "1.1") for n in range(300)),
+        packages=tuple(Change(f"package-{n}", "1.0", "1.1") for n in range(300)),
         plots=Plots(charts),
     )
 

@@ -1,1 +1,1 @@
-"""What a pull request changes, said for a reviewer: promises, data, parameters, packages."""
+"""What a pull request changes: contract, metrics, data, parameters, packages. Data only; documents show it."""

@@ -1,4 +1,4 @@
-"""The two sides of a comparison: where the branch left its base, and the work tree."""
+"""The two sides of a comparison: the commit where the branch left its base, and the work tree."""
 
 from __future__ import annotations
 
@@ -12,55 +12,57 @@ from beampermit.reading import decode
 LARGEST = 32 * 2**20
 
 
-class Sides:
+class BaseAndHead:
     """Texts before and after.
 
-    Before is the merge base, so that what moved on the base branch meanwhile is not shown as undone; `strangers` share
-    none, and before is the base's tip.
+    Before is the merge base, so that what moved on the base branch meanwhile is not shown as undone. Two `unrelated`
+    branches have none, and before is the tip of the base.
     """
 
     def __init__(self, project: Project):
         self._project = project
         base = project.base
-        common = project.git.try_("merge-base", base, "HEAD").out.strip() if base else ""
-        self.fork = common or base
-        self.strangers = base is not None and not common
+        merge_base = project.git.try_("merge-base", base, "HEAD").out.strip() if base else ""
+        self.merge_base = merge_base or base
+        self.unrelated = base is not None and not merge_base
 
     def before(self, path: str) -> str | None:
-        """The text of a file where the branch began; None where it was not, or where nothing is to compare with."""
-        return None if self.fork is None else self._project.git.read(self.fork, path)
+        """The text of a file at the merge base; None where it was absent, or where there is no base."""
+        return None if self.merge_base is None else self._project.git.read(self.merge_base, path)
 
     def after(self, path: str) -> str | None:
-        """The text of a file of the work tree; None where it is not there. Raises `BadInput` for what is no text."""
+        """The text of a file in the work tree; None where it is absent. Raises `BadInput` where it is not text."""
         file = self._project.root / path
         if file.is_symlink() or not file.is_file():
             return None
         if file.stat().st_size > LARGEST:
-            raise BadInput(f"larger than the {LARGEST} bytes that are read for a report", file=path)
+            raise BadInput(f"larger than {LARGEST} bytes, the limit for files of a report", file=path)
         return decode(file.read_bytes(), path)
 
     @cached_property
     def tracked(self) -> frozenset[str]:
-        """Paths that git tracks now."""
         return frozenset(self._project.git.tracked())
 
-    def names(self) -> tuple[str, ...]:
+    def root_files(self) -> tuple[str, ...]:
         """Names of files in the project's root, on either side."""
-        git = self._project.git
-        there = git("ls-tree", "--name-only", "-z", self.fork).split("\0") if self.fork else []
-        return tuple(sorted({*filter(None, there), *(path.name for path in self._project.root.iterdir())}))
+        before = self._list_tree()
+        return tuple(sorted({*before, *(path.name for path in self._project.root.iterdir())}))
 
-    def pointers(self) -> tuple[str, ...]:
+    def dvc_files(self) -> tuple[str, ...]:
         """The `.dvc` files of either side, which stand for data that no stage makes."""
-        git = self._project.git
-        there = git("ls-tree", "-r", "--name-only", "-z", self.fork).split("\0") if self.fork else []
-        return tuple(sorted(path for path in {*there, *self.tracked} if PurePosixPath(path).suffix == ".dvc"))
+        paths = {*self._list_tree("-r"), *self.tracked}
+        return tuple(sorted(path for path in paths if PurePosixPath(path).suffix == ".dvc"))
 
-    def touched(self) -> tuple[str, ...]:
-        """Paths that the branch or the work tree changes, new files with them."""
-        if self.fork is None:
+    def changed_paths(self) -> tuple[str, ...]:
+        """Paths that the branch or the work tree changes, with untracked files that git does not ignore."""
+        if self.merge_base is None:
             return ()
         git = self._project.git
-        changed = git("diff", "--name-only", "-z", "--no-renames", self.fork).split("\0")
+        changed = git("diff", "--name-only", "-z", "--no-renames", self.merge_base).split("\0")
         new = git("ls-files", "--others", "--exclude-standard", "-z").split("\0")
         return tuple(sorted({path for path in (*changed, *new) if path}))
+
+    def _list_tree(self, *options: str) -> list[str]:
+        if not self.merge_base:
+            return []
+        return [*filter(None, self._project.git("ls-tree", *options, "--name-only", "-z", self.merge_base).split("\0"))]

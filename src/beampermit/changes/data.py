@@ -1,11 +1,11 @@
-"""What a pull request changes in data: the outputs that `dvc.lock` and `.dvc` files bind, and the splits' rows."""
+"""What a pull request changes in data: the outputs that `dvc.lock` and `.dvc` files bind, and rows of the splits."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from beampermit.changes.base_and_head import Sides
+from beampermit.changes.base_and_head import BaseAndHead
 from beampermit.datasets.bound import Bound, bound
 from beampermit.errors import BadInput, BeampermitError
 from beampermit.project import Project
@@ -18,43 +18,43 @@ LOCK = "dvc.lock"
 
 
 @dataclass(frozen=True)
-class Swap:
-    """Data that is not what it was; None stands for absent."""
+class OutputChange:
+    """An output with another hash than before; None stands for absent."""
 
     path: str
     before: Bound | None
     after: Bound | None
 
 
-def data(sides: Sides) -> tuple[Swap, ...]:
-    """Outputs outside git that differ between the two sides; what git has itself, its own diff shows.
+def compare_data(sides: BaseAndHead) -> tuple[OutputChange, ...]:
+    """Outputs outside git that differ between the two sides; git shows its own.
 
     Raises `BadInput` for a lock of the work tree that cannot be read.
     """
-    old, new, shown = _before(sides), after(sides), sides.tracked
+    old, new, tracked = _outputs_before(sides), bound_outputs(sides), sides.tracked
     return tuple(
-        Swap(path, old.get(path), new.get(path))
+        OutputChange(path, old.get(path), new.get(path))
         for path in sorted({*old, *new})
-        if path not in shown and _hash(old.get(path)) != _hash(new.get(path))
+        if path not in tracked and _hash(old.get(path)) != _hash(new.get(path))
     )
 
 
-def split_changes(project: Project) -> tuple[SplitChanges, ...]:
+def compare_splits(project: Project) -> tuple[SplitChanges, ...]:
     """How the splits of the work tree differ from the base branch's; empty where that cannot be found out here."""
     from beampermit.datasets.differences import HERE, differences, version
 
     try:
-        sides = Sides(project)
-        if sides.fork is None or not data(sides):
+        sides = BaseAndHead(project)
+        if sides.merge_base is None or not compare_data(sides):
             return ()
-        found = differences(version(project, sides.fork), version(project, HERE))
+        found = differences(version(project, sides.merge_base), version(project, HERE))
     except BeampermitError:
         return ()  # other interlocks report what is wrong with the data
-    return tuple(summarize(difference) for difference in found if not difference.same)
+    return tuple(summarize_difference(difference) for difference in found if not difference.same)
 
 
-def summarize(difference: Difference) -> SplitChanges:
-    """A difference as a reader sees it: sentences, and small histograms where something changed."""
+def summarize_difference(difference: Difference) -> SplitChanges:
+    """A difference as a reader sees it: sentences, and a small histogram of each signal where something changed."""
     from beampermit.datasets.differences import bars
 
     before, after = difference.before, difference.after
@@ -65,27 +65,27 @@ def summarize(difference: Difference) -> SplitChanges:
     return SplitChanges(split=difference.split, changes=difference.words, histograms=histograms)
 
 
-def after(sides: Sides) -> dict[str, Bound]:
-    """All outputs that the work tree binds, by path."""
-    found = _bound(sides.after(LOCK), LOCK)
-    for pointer in sides.pointers():
-        found |= _bound(sides.after(pointer), pointer)
-    return found
+def bound_outputs(sides: BaseAndHead) -> dict[str, Bound]:
+    """All outputs that the work tree binds, by path. Raises `BadInput`."""
+    outputs: dict[str, Bound] = {}
+    for file in (LOCK, *sides.dvc_files()):
+        outputs |= _outputs(sides.after(file), file)
+    return outputs
 
 
-def _before(sides: Sides) -> dict[str, Bound]:
+def _outputs_before(sides: BaseAndHead) -> dict[str, Bound]:
+    outputs: dict[str, Bound] = {}
     try:
-        found = _bound(sides.before(LOCK), LOCK)
-        for pointer in sides.pointers():
-            found |= _bound(sides.before(pointer), pointer)
+        for file in (LOCK, *sides.dvc_files()):
+            outputs |= _outputs(sides.before(file), file)
     except BadInput:
         return {}  # the base branch is not this pull request's fault; all its data then reads as new
-    return found
+    return outputs
 
 
-def _bound(text: str | None, name: str) -> dict[str, Bound]:
+def _outputs(text: str | None, name: str) -> dict[str, Bound]:
     return {} if text is None else bound(text, name)
 
 
-def _hash(bound: Bound | None) -> str | None:
-    return bound.hash if bound else None
+def _hash(output: Bound | None) -> str | None:
+    return output.hash if output else None

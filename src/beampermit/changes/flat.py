@@ -1,4 +1,4 @@
-"""Trees of settings as flat keys, and what moved between two of them."""
+"""Trees of settings as flat keys, and the keys that differ between two of them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ KeyPath = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Move:
-    """One key that is not what it was; None stands for absent. `looser`: less is asked than before."""
+class Change:
+    """A key whose value differs; None stands for absent. `looser`: the contract requires less than before."""
 
     key: str
     before: str | None
@@ -25,28 +25,27 @@ class Move:
     looser: bool = False
 
 
-def flat(tree: Any) -> dict[str, Any]:
-    """`{"train.epochs": 20, "metrics.auc.gate": 0.98}`: items of a list that have a name are known by it."""
+def flatten(tree: Any) -> dict[str, Any]:
+    """`{"train.epochs": 20, "metrics.auc.gate": 0.98}`: an item of a list that has a name is keyed by it."""
     return {".".join(path): value for path, value in leaves(tree).items()}
 
 
 def leaves(tree: Any) -> dict[KeyPath, Any]:
-    """The same with each key as a path: a name may have a point in it. At most `MOST`."""
+    """As `flatten`, each key as a path, for a name may contain a dot. At most `MOST` keys."""
     return dict(itertools.islice(_walk(tree, (), 0), MOST))
 
 
-def moves(before: Any, after: Any) -> tuple[Move, ...]:
-    """What differs between two trees, by key."""
-    old, new = flat(before), flat(after)
+def compare_trees(before: Any, after: Any) -> tuple[Change, ...]:
+    old, new = flatten(before), flatten(after)
     return tuple(
-        Move(key, shown(old.get(key, ABSENT)), shown(new.get(key, ABSENT)))
+        Change(key, format_value(old.get(key, ABSENT)), format_value(new.get(key, ABSENT)))
         for key in sorted({*old, *new})
         if old.get(key, ABSENT) != new.get(key, ABSENT)
     )
 
 
-def shown(value: Any) -> str | None:
-    """A value as a reviewer reads it; None for one that is absent."""
+def format_value(value: Any) -> str | None:
+    """A value as a reviewer reads it; None for `ABSENT`."""
     if value is ABSENT:
         return None
     if isinstance(value, bool) or value is None:
@@ -54,7 +53,7 @@ def shown(value: Any) -> str | None:
     if isinstance(value, float) and math.isfinite(value):
         return exact(value)
     if isinstance(value, list | tuple):
-        return f"[{', '.join(shown(item) or '' for item in value)}]"
+        return f"[{', '.join(format_value(item) or '' for item in value)}]"
     return str(value)
 
 

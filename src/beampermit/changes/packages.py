@@ -1,29 +1,29 @@
-"""What a pull request changes in the environment: packages that came, went or moved in the lock."""
+"""What a pull request changes in the environment: packages that are new, gone or of another version in the lock."""
 
 from __future__ import annotations
 
-from beampermit.changes.base_and_head import Sides
-from beampermit.changes.flat import Move
+from beampermit.changes.base_and_head import BaseAndHead
+from beampermit.changes.flat import Change
 from beampermit.environments.backend import Backend
 from beampermit.environments.choice import BACKENDS, lock_files
 from beampermit.errors import BadInput
 
 
-def packages(sides: Sides) -> tuple[Move, ...]:
-    """Packages by name with their versions before and after, of each accelerator; a changed index is shown with them.
+def compare_packages(sides: BaseAndHead) -> tuple[Change, ...]:
+    """Packages by name with their versions before and after, of each accelerator; and a changed index.
 
     Raises `BadInput` for a lock of the work tree that cannot be read.
     """
-    found: list[Move] = []
+    changes: list[Change] = []
     for backend in BACKENDS:
-        for file in lock_files(sides.names(), backend):
-            old, new = _before(sides, backend, file), _versions(sides.after(file), backend, file)
+        for file in lock_files(sides.root_files(), backend):
+            old, new = _versions_before(sides, backend, file), _versions(sides.after(file), backend, file)
             variant = "" if file == backend.lock_file else f" ({file.removesuffix(f'.{backend.lock_file}')})"
-            found += [Move(f"{name}{variant}", old.get(name), new.get(name)) for name in sorted({*old, *new})]
-    return tuple(move for move in found if move.before != move.after)
+            changes += [Change(f"{name}{variant}", old.get(name), new.get(name)) for name in sorted({*old, *new})]
+    return tuple(change for change in changes if change.before != change.after)
 
 
-def _before(sides: Sides, backend: Backend, file: str) -> dict[str, str]:
+def _versions_before(sides: BaseAndHead, backend: Backend, file: str) -> dict[str, str]:
     try:
         return _versions(sides.before(file), backend, file)
     except BadInput:
@@ -34,9 +34,9 @@ def _versions(text: str | None, backend: Backend, file: str) -> dict[str, str]:
     if text is None:
         return {}
     lock = backend.parse(text, file)
-    several: dict[str, dict[str, None]] = {}
+    versions: dict[str, dict[str, None]] = {}
     for package in lock.packages:
         if not package.own:
-            several.setdefault(package.name, {})[package.version] = None
-    versions = {name: ", ".join(found) for name, found in several.items()}
-    return versions | ({"(index)": ", ".join(lock.sources)} if lock.sources else {})
+            versions.setdefault(package.name, {})[package.version] = None
+    listed = {name: ", ".join(of_package) for name, of_package in versions.items()}
+    return listed | ({"(index)": ", ".join(lock.sources)} if lock.sources else {})

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from beampermit.changes.base_and_head import Sides
-from beampermit.changes.flat import Move, moves
+from beampermit.changes.base_and_head import BaseAndHead
+from beampermit.changes.flat import Change, compare_trees
 from beampermit.errors import BadInput
 from beampermit.reading import parse_yaml
 
 FILES = ("params.yaml", "dvc.yaml")
 
 
-def settings(sides: Sides) -> dict[str, tuple[Move, ...]]:
-    """Moved keys of each file that has some. Raises `BadInput` for a file of the work tree that cannot be read."""
-    found = {name: moves(_before(sides, name), _after(sides, name)) for name in FILES}
-    return {name: moved for name, moved in found.items() if moved}
+def compare_settings(sides: BaseAndHead) -> dict[str, tuple[Change, ...]]:
+    """Changed keys of each file that has some. Raises `BadInput` for a file of the work tree that cannot be read."""
+    changes = {name: compare_trees(_before(sides, name), _parse(sides.after(name), name)) for name in FILES}
+    return {name: changed for name, changed in changes.items() if changed}
 
 
-def _before(sides: Sides, name: str) -> Any:
-    text = sides.before(name)
+def _before(sides: BaseAndHead, name: str) -> Any:
     try:
-        return (parse_yaml(text, name) if text is not None else None) or {}
+        return _parse(sides.before(name), name)
     except BadInput:
         return {}
 
 
-def _after(sides: Sides, name: str) -> Any:
-    text = sides.after(name)
+def _parse(text: str | None, name: str) -> Any:
     return (parse_yaml(text, name) if text is not None else None) or {}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from beampermit.changes.data import summarize
+from beampermit.changes.data import summarize_difference
 from beampermit.contract.dataset import About, Split
 from beampermit.datasets import lineage
 from beampermit.datasets.differences import Difference, bars
@@ -98,7 +98,7 @@ class Sheet:
 
 def format_differences(differences: Iterable[Difference], before: str, after: str) -> Markdown:
     """Two versions of a dataset side by side."""
-    splits = tuple(map(summarize, differences))
+    splits = tuple(map(summarize_difference, differences))
     return rendering.join(rendering.blocks("data_diff.md.j2", {"splits": splits, "before": before, "after": after}))
 
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from beampermit.contract import FILE_NAME
 from beampermit.environments import Environment
-from beampermit.environments.addresses import uncovered, untrusted
+from beampermit.environments.addresses import untrusted
 from beampermit.environments.backend import Backend, Lock, Specification
 from beampermit.environments.choice import backend_of
+from beampermit.environments.coverage import uncovered
 from beampermit.environments.environment import disagreeing, environment_of
 from beampermit.errors import BadInput, Problem, several
 from beampermit.interlocks.inputs import provides
-from beampermit.interlocks.interlock import Absent, Finding, Interlock, failed, passed
+from beampermit.interlocks.interlock import MissingInput, Finding, Interlock, failed, passed
 from beampermit.project import Project
 from beampermit.verdicts.evidence import LockChecks
 from beampermit.verdicts.verdict import Location
@@ -37,7 +38,7 @@ def specification(project: Project, backend: Backend) -> Specification:
 def lock(project: Project, backend: Backend) -> Lock:
     """The lock in the work tree."""
     if not (project.root / backend.lock_file).is_file():
-        raise Absent(f"there is no {backend.lock_file}", hint="beampermit env lock")
+        raise MissingInput(f"there is no {backend.lock_file}", hint="beampermit env lock")
     return backend.read(project.root)
 
 
@@ -47,7 +48,7 @@ def environment(project: Project) -> Environment:
     try:
         return environment_of(project.root)
     except BadInput as error:
-        raise Absent(error.message, hint=error.hint) from None
+        raise MissingInput(error.message, hint=error.hint) from None
 
 
 class ENV001(Interlock):

@@ -1,4 +1,4 @@
-"""The families of interlocks: finds the modules, and the interlocks in them."""
+"""The families of interlocks, and the modules that hold them."""
 
 from __future__ import annotations
 
@@ -21,27 +21,26 @@ FAMILIES = {
 
 
 def load_interlocks(families: Iterable[str] = tuple(FAMILIES)) -> dict[str, type[Interlock]]:
-    """Interlocks by id, in the order of their families; of `families` at least, such as `ENV`."""
+    """Interlocks by id, in the order of their families: at least those of `families`, such as `ENV`."""
     for family in families:
         importlib.import_module(f"beampermit.interlocks.{FAMILIES[family]}")
     order = list(FAMILIES)
     return dict(sorted(Interlock.known.items(), key=lambda item: (order.index(item[0][:3]), item[0])))
 
 
-def select_interlocks(wanted: Iterable[str]) -> list[type[Interlock]]:
-    """The interlocks that families (`ENV` or `environment`) and ids name, all if none is named. Raises `BadInput`."""
-    names = {name: prefix for prefix, name in FAMILIES.items()}
-    words = {word: names.get(word.lower(), word.upper()) for word in wanted}
+def select_interlocks(names: Iterable[str]) -> list[type[Interlock]]:
+    """The interlocks of these families (`ENV` or `environment`) and ids, all if none is named. Raises `BadInput`."""
+    prefixes = {family: prefix for prefix, family in FAMILIES.items()}
+    by_name = {name: prefixes.get(name.lower(), name.upper()) for name in names}
     # One family alone starts twice as fast as all of them.
-    known = load_interlocks({prefix[:3] for prefix in words.values()} & FAMILIES.keys() or FAMILIES)
-    chosen: dict[str, type[Interlock]] = {}
-    for word, prefix in words.items():
-        found = {id: cls for id, cls in known.items() if id == prefix or id[:3] == prefix}
-        if not found:
-            families = ", ".join(FAMILIES.values())
+    loaded = load_interlocks({prefix[:3] for prefix in by_name.values()} & FAMILIES.keys() or FAMILIES)
+    selected: dict[str, type[Interlock]] = {}
+    for name, prefix in by_name.items():
+        matching = {id: cls for id, cls in loaded.items() if prefix in (id, id[:3])}
+        if not matching:
             raise BadInput(
-                f"no interlock or family is called {word!r}; the families are {families}",
+                f"there is no interlock or family {name!r}; the families are {', '.join(FAMILIES.values())}",
                 hint="beampermit check --list",
             )
-        chosen |= found
-    return list((chosen or known).values())
+        selected |= matching
+    return list((selected or loaded).values())

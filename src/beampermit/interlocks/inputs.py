@@ -1,4 +1,4 @@
-"""What checks can ask for by parameter name. Each input is made once a run, and only if somebody wants it."""
+"""The inputs that a check may name as parameters. Each is made once per run, and only if a check needs it."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from typing import Any
 
 from beampermit.errors import BadInput, BeampermitError
 from beampermit.interlocks.families import load_interlocks
-from beampermit.interlocks.interlock import Absent
+from beampermit.interlocks.interlock import MissingInput
 
 Provider = Callable[..., Any]
 PROVIDERS: dict[str, Provider] = {}
 
 
 def provides(function: Provider) -> Provider:
-    """Register a function as the maker of the input that bears its name; its own parameters are inputs too."""
+    """Register a function that makes the input of its name; its parameters are inputs, its docstring is for authors."""
     PROVIDERS[function.__name__] = function
     return function
 
 
 @dataclass(frozen=True)
 class Failure:
-    """An input that could not be made, kept so that it is not tried twice."""
+    """Kept, so that an input that could not be made is not tried twice."""
 
     error: BeampermitError
 
 
 class Inputs:
-    """The inputs of one run. `given` are those that the caller has already."""
+    """The inputs of one run; `given` are those that exist already."""
 
     def __init__(self, **given: Any):
         self._made: dict[str, Any] = dict(given)
 
     def __getitem__(self, name: str) -> Any:
-        """The input called `name`. Raises what its maker raised: `Absent`, or another `BeampermitError`."""
+        """Raises what its provider raised: `MissingInput`, or another `BeampermitError`."""
         if name not in self._made:
             self._made[name] = self._make(name)
         made = self._made[name]
@@ -44,7 +44,6 @@ class Inputs:
         return made
 
     def of(self, names: tuple[str, ...]) -> dict[str, Any]:
-        """Several inputs by name."""
         return {name: self[name] for name in names}
 
     def _make(self, name: str) -> Any:
@@ -56,24 +55,23 @@ class Inputs:
 
 
 def _provider(name: str) -> Provider:
-    """The maker of an input; that of a family of which nothing was asked is not loaded yet."""
     if name not in PROVIDERS:
-        load_interlocks()
+        load_interlocks()  # it belongs to a family that was not asked for
     return PROVIDERS[name]
 
 
 @provides
 def contract(project: Any) -> Any:
-    """The contract of the work tree."""
+    """The contract in the work tree."""
     if not project.has_contract:
-        raise Absent("there is no contract.yaml", hint="beampermit init")
+        raise MissingInput("there is no contract.yaml", hint="beampermit init")
     return project.contract
 
 
 @provides
 def base_contract(project: Any, contract: Any) -> Any:  # noqa: ARG001 - a broken contract gates nothing
-    """The contract that gates are read from: the base branch's."""
+    """The base branch's contract, which gates are read from; the work tree's where the base branch has none."""
     try:
         return project.base_contract
     except BadInput as error:
-        raise Absent(f"the base branch's contract cannot be read: {error}") from None
+        raise MissingInput(f"the base branch's contract cannot be read: {error}") from None

@@ -15,7 +15,7 @@ from beampermit.verdicts.verdict import Location, Outcome
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check returns; the runner adds id, title, fix and seconds to make a verdict of it."""
+    """What a check returns. The runner makes a verdict of it, with id, title, fix and seconds."""
 
     outcome: Outcome
     reason: str
@@ -27,7 +27,7 @@ class Finding:
 def passed(reason: str, evidence: Evidence | None = None, **facts: Any) -> Finding:
     """The interlock passes; `reason` says in a line what was checked.
 
-    Evidence that a document shows is a record of `verdicts/evidence.py`, any other is `facts`; so it is below.
+    Evidence that a document shows is a record of `verdicts/evidence.py`; other facts are keywords.
     """
     return Finding(Outcome.PASSED, reason, (), evidence or facts)
 
@@ -44,8 +44,8 @@ def skipped(reason: str, **facts: Any) -> Finding:
 
 
 @contextmanager
-def faulty() -> Iterator[None]:
-    """A file of the pull request that cannot be read is its fault, not the caller's: `BadInput` becomes `Failed`."""
+def bad_input_fails() -> Iterator[None]:
+    """Turns `BadInput` into `Failed`: a file of the project that cannot be read is a fault of the project."""
     try:
         yield
     except BadInput as error:
@@ -53,16 +53,17 @@ def faulty() -> Iterator[None]:
 
 
 class Interlock:
-    """Base of all interlocks. A subclass is named by its id, its docstring is its title.
+    """Base of all interlocks. The name of a subclass is its id, its docstring is the title.
 
-    `check` names as parameters the inputs it wants (see `inputs.py`) and returns a `Finding`. `slow` marks a check that
-    runs the project's own code: on a laptop its verdict is reused while nothing that it could read has changed.
-    `waits` names the key of `reproducibility` that may put the check off until the release.
+    `check` names the inputs that it needs as parameters (see `inputs.py`) and returns a `Finding`; its docstring is the
+    fix, in Markdown. `slow` marks a check that runs the project's own code: on a laptop its verdict is reused while
+    nothing that it could read has changed. `put_off_by` names the key of `reproducibility` in the contract that may put
+    the check off until the release.
     """
 
     requires: ClassVar[frozenset[str]] = frozenset()
     slow: ClassVar[bool] = False
-    waits: ClassVar[str] = ""
+    put_off_by: ClassVar[str] = ""
     known: ClassVar[dict[str, type[Interlock]]] = {}
     check: Callable[..., Finding]
 
@@ -71,32 +72,28 @@ class Interlock:
 
     @classmethod
     def id(cls) -> str:
-        """Such as `ENV002`."""
         return cls.__name__
 
     @classmethod
     def title(cls) -> str:
-        """One line: what is true when it passes."""
         return inspect.cleandoc(cls.__doc__ or cls.__name__)
 
     @classmethod
     def fix(cls) -> str:
-        """How to fix it, as Markdown."""
         return inspect.cleandoc(cls.check.__doc__ or "")
 
     @classmethod
-    def wants(cls) -> tuple[str, ...]:
-        """Names of the inputs that `check` asks for."""
+    def inputs(cls) -> tuple[str, ...]:
         return tuple(name for name in inspect.signature(cls.check).parameters if name != "self")
 
 
-class Absent(BeampermitError):
-    """An input that is not here: interlocks that want it are skipped, with this reason."""
+class MissingInput(BeampermitError):
+    """An input that is not here: interlocks that need it are skipped, with this reason."""
 
     exit_code = 1
 
 
-class Elsewhere(Absent):
-    """What only another machine can judge: skipped without blame here, and the permit asks for it all the same."""
+class NotJudgedHere(MissingInput):
+    """Only another machine can judge this: skipped here with exit code 0, and still required for a permit."""
 
     exit_code = 0

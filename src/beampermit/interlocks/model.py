@@ -16,7 +16,7 @@ from beampermit.digest import digest_file
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed, several
 from beampermit.interlocks.inputs import provides
-from beampermit.interlocks.interlock import Absent, Finding, Interlock, failed, faulty, passed
+from beampermit.interlocks.interlock import MissingInput, Finding, Interlock, failed, bad_input_fails, passed
 from beampermit.models import SavedModel
 from beampermit.models.metrics import format_number
 from beampermit.models.mlmodel import FILE_NAME as MLMODEL
@@ -34,10 +34,12 @@ def model(project: Project, contract: Contract) -> SavedModel:
     """The saved model of the work tree, read but not loaded."""
     folder = project.path(contract.model.path)
     if not folder.exists():
-        raise Absent(f"there is no saved model at {contract.model.path}/", hint="beampermit data pull, or dvc repro")
+        raise MissingInput(
+            f"there is no saved model at {contract.model.path}/", hint="run `beampermit data pull`, or `dvc repro` to make it"
+        )
     if not folder.is_dir() or not folder.resolve().is_relative_to(project.root.resolve()):
         raise Failed("the saved model is no folder inside the project", file=contract.model.path)
-    with faulty():
+    with bad_input_fails():
         return SavedModel.read(folder, contract.model.path)
 
 
@@ -57,7 +59,7 @@ def examined(project: Project, contract: Contract, environment: Environment, mod
 
     inputs = project.path(contract.evaluation.inputs)
     if not inputs.is_file():
-        raise Absent(f"there are no {contract.evaluation.inputs} to evaluate on", hint="beampermit data pull")
+        raise MissingInput(f"there are no {contract.evaluation.inputs} to evaluate on", hint="beampermit data pull")
     folder = Path(tempfile.mkdtemp(prefix="beampermit-scores-"))
     scores = folder / "scores.parquet"
     try:
@@ -196,7 +198,7 @@ class MDL005(Interlock):
         if recorded is None:
             return failed("evaluation.scores names no scores of training to compare with", CONTRACT)
         if not project.path(recorded).is_file():
-            raise Absent(f"there are no {recorded} to compare with", hint="beampermit data pull")
+            raise MissingInput(f"there are no {recorded} to compare with", hint="beampermit data pull")
         found = compare_scores(examined.scores, project.path(recorded), base_contract.evaluation.score_tolerance)
         evidence = found.model_dump(mode="json")
         if found.problem:

@@ -41,7 +41,7 @@ class REP001(Interlock):
 
     requires = frozenset({"ENV005", "MDL002"})
     slow = True
-    waits = "retrain"
+    put_off_by = "retrain"
 
     def check(self, contract: Contract, retrained: Reproduction) -> Finding:
         """What is committed was not made by this commit, or cannot be made again. Run `beampermit reproduce`: it says
@@ -59,7 +59,7 @@ class REP002(Interlock):
 
     requires = frozenset({"ENV005", "MDL002"})
     slow = True
-    waits = "spread"
+    put_off_by = "spread"
 
     def check(self, contract: Contract, retrained: Reproduction) -> Finding:
         """How good the model is hangs on the seed. Run `beampermit reproduce --seeds all` to see each; give the

@@ -1,7 +1,7 @@
-"""Verdicts of slow interlocks, reused on a laptop while nothing they could read has changed.
+"""Verdicts of slow interlocks, reused on a laptop while nothing that they could read has changed.
 
-The key is the tree of the work tree, the state of what DVC and the environment put there, and the checker's version.
-A permit never accepts a reused verdict: CI starts from a fresh clone and makes each one again.
+The key is the git tree of the work tree, the state of what DVC and the environment put there, and the checker's
+version. A permit accepts no reused verdict: CI starts from a fresh clone and runs every check.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Reuse:
 
     @classmethod
     def of(cls, project: Project) -> Reuse | None:
-        """The kept verdicts of a project; None where there is no contract to say what is to be watched."""
+        """None where there is no contract, which names the paths to watch."""
         if not project.has_contract:
             return None
         try:
@@ -57,12 +57,10 @@ class Reuse:
         return cls(project, watched, revisions=("origin/beampermit-ledger",))
 
     def find(self, id: str) -> Verdict | None:
-        """The kept verdict of an interlock, marked as reused, or None."""
         kept = self._kept.get(id)
         return kept.model_copy(update={"reused": True}) if kept else None
 
     def keep(self, verdict: Verdict) -> None:
-        """Keep a passed verdict for the next run."""
         self._kept[verdict.id] = verdict
         body = {id: kept.model_dump(mode="json") for id, kept in self._kept.items()}
         import json
@@ -80,7 +78,7 @@ class Reuse:
 
 
 def _state(path: Path) -> list[object]:
-    """Names, sizes and times below `path`: cheap to read, and different when anything was written."""
+    """Names, sizes and times below `path`: cheap to read, and different once anything is written."""
     if not path.exists():
         return [str(path), None]
     files = [path] if path.is_file() else [Path(root, name) for root, _, names in os.walk(path) for name in names]

@@ -1,4 +1,4 @@
-"""Runs interlocks: picks them, orders them by `requires`, gives each its inputs, makes verdicts."""
+"""Runs interlocks: orders them by `requires`, gives each its inputs, and makes verdicts."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from graphlib import TopologicalSorter
 
 from beampermit import __version__
-from beampermit.errors import BeampermitError, Failed, of_the_machine
+from beampermit.errors import BeampermitError, Failed, is_command, of_the_machine
 from beampermit.interlocks.families import load_interlocks
 from beampermit.interlocks.inputs import Inputs
-from beampermit.interlocks.interlock import Absent, Finding, Interlock
+from beampermit.interlocks.interlock import Finding, Interlock, MissingInput
 from beampermit.interlocks.reuse import Reuse
 from beampermit.progress import Progress, silent
 from beampermit.project import Project
@@ -36,25 +36,25 @@ def run(
     progress: Progress = silent,
     reuse: Reuse | None = None,
 ) -> list[Verdict]:
-    """Run `interlocks` in an order that `requires` allows; give verdicts in the order that was asked for.
+    """Run `interlocks` in an order that `requires` allows; give verdicts in the order of `interlocks`.
 
-    An interlock whose requirement, among those asked for, did not pass is skipped.
+    An interlock waits, and is skipped, where one that it requires is among them and does not pass.
     """
-    chosen = {cls.id(): cls for cls in interlocks}
-    graph = {id: {need for need in cls.requires if need in chosen} for id, cls in chosen.items()}
-    done: dict[str, Verdict] = {}
+    by_id = {cls.id(): cls for cls in interlocks}
+    graph = {id: cls.requires & by_id.keys() for id, cls in by_id.items()}
+    verdicts: dict[str, Verdict] = {}
     for id in TopologicalSorter(graph).static_order():
-        progress(id, len(done), len(chosen))
-        unmet = [done[need] for need in graph[id] if not done[need].passed]
-        if later := _put_off(chosen[id], inputs):
-            done[id] = _verdict(chosen[id], later, 0, 0.0)
+        progress(id, len(verdicts), len(by_id))
+        unmet = [verdicts[required] for required in graph[id] if not verdicts[required].passed]
+        if finding := _put_off(by_id[id], inputs):
+            verdicts[id] = _verdict(by_id[id], finding, 0, 0.0)
         else:
-            done[id] = _waiting(chosen[id], unmet) if unmet else _one(chosen[id], inputs, reuse)
-    return [done[id] for id in chosen]
+            verdicts[id] = _waiting(by_id[id], unmet) if unmet else _check(by_id[id], inputs, reuse)
+    return [verdicts[id] for id in by_id]
 
 
 def verdict_file(project: Project, verdicts: Iterable[Verdict]) -> VerdictFile:
-    """Bind verdicts to the commit and tree they were made for, and the machine they were made on."""
+    """Verdicts with the commit and tree that they are about, and the machine that made them."""
     import os
     import socket
 
@@ -75,42 +75,41 @@ def verdict_file(project: Project, verdicts: Iterable[Verdict]) -> VerdictFile:
 
 
 def put_off(project: Project) -> list[str]:
-    """Ids of the interlocks that the base branch's contract puts off until the release, of which this is none."""
+    """Ids of the interlocks that the base branch's contract puts off until the release; none on the protected branch."""
     inputs = Inputs(project=project)
     return [id for id, cls in load_interlocks().items() if _put_off(cls, inputs)]
 
 
 def _put_off(cls: type[Interlock], inputs: Inputs) -> Finding | None:
-    """Never a pull request's own contract decides that, and never on the protected branch."""
-    if not cls.waits:
+    if not cls.put_off_by:
         return None
     try:
         rules, merged = inputs["base_contract"].reproducibility, inputs["project"].merged
     except BeampermitError:
         return None
-    if getattr(rules, cls.waits) != "release" or merged:
+    if getattr(rules, cls.put_off_by) != "release" or merged:
         return None
-    words = f"looked at when it is released, as reproducibility.{cls.waits} of the base branch's contract says"
-    return Finding(Outcome.SKIPPED, words, until="release")
+    reason = f"put off until the release: reproducibility.{cls.put_off_by} in the base branch's contract"
+    return Finding(Outcome.SKIPPED, reason, until="release")
 
 
-def _one(cls: type[Interlock], inputs: Inputs, reuse: Reuse | None) -> Verdict:
+def _check(cls: type[Interlock], inputs: Inputs, reuse: Reuse | None) -> Verdict:
     if reuse and cls.slow and (kept := reuse.find(cls.id())):
         return kept
     start = time.perf_counter()
     try:
-        finding, code = cls().check(**inputs.of(cls.wants())), None
-    except Absent as error:
+        finding, code = cls().check(**inputs.of(cls.inputs())), None
+    except MissingInput as error:
         finding, code = Finding(Outcome.SKIPPED, _line(error)), error.exit_code
     except Failed as error:
-        at = (Location(file=error.file, line=error.line),) if error.file else ()
-        finding, code = Finding(Outcome.FAILED, _line(error), at), None
+        locations = (Location(file=error.file, line=error.line),) if error.file else ()
+        finding, code = Finding(Outcome.FAILED, _line(error), locations), None
     except BeampermitError as error:
         finding, code = Finding(Outcome.ERROR, _line(error)), error.exit_code
     except Exception as error:
-        said = of_the_machine(error) if isinstance(error, OSError) else None
-        words = _line(said) if said else f"the check itself broke: {type(error).__name__}: {error}"
-        finding, code = Finding(Outcome.ERROR, words), 4
+        outside = of_the_machine(error) if isinstance(error, OSError) else None
+        reason = _line(outside) if outside else f"internal error in this check: {type(error).__name__}: {error}"
+        finding, code = Finding(Outcome.ERROR, reason), 4
     verdict = _verdict(cls, finding, code, time.perf_counter() - start)
     if reuse and cls.slow and verdict.passed:
         reuse.keep(verdict)
@@ -118,7 +117,7 @@ def _one(cls: type[Interlock], inputs: Inputs, reuse: Reuse | None) -> Verdict:
 
 
 def _waiting(cls: type[Interlock], unmet: list[Verdict]) -> Verdict:
-    """The verdict on an interlock whose requirements did not pass; it names the first causes, not what waits itself."""
+    """Names the first causes, never an interlock that waits itself."""
     causes = sorted({id for verdict in unmet for id in verdict.waits_for or (verdict.id,)})
     verdict = _verdict(cls, Finding(Outcome.SKIPPED, f"waits for {' and '.join(causes)}"), None, 0.0)
     return verdict.model_copy(update={"waits_for": tuple(causes)})
@@ -142,4 +141,6 @@ def _verdict(cls: type[Interlock], finding: Finding, code: int | None, seconds: 
 
 def _line(error: BeampermitError) -> str:
     text = " ".join(str(error).split())
-    return f"{text}; run `{error.hint}`" if error.hint else text
+    if not error.hint:
+        return text
+    return f"{text}; run `{error.hint}`" if is_command(error.hint) else f"{text}; {error.hint}"

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from beampermit.changes.base_and_head import Sides
-from beampermit.changes.data import data
-from beampermit.changes.flat import MOST, flat, moves
-from beampermit.changes.packages import packages
+from beampermit.changes.base_and_head import BaseAndHead
+from beampermit.changes.data import compare_data
+from beampermit.changes.flat import MOST, compare_trees, flatten
+from beampermit.changes.packages import compare_packages
 from beampermit.project import Project
 from support.planted_results import commit, write
 
 
 def test_a_tree_is_flat_by_name_and_never_endless() -> None:
-    assert flat({"a": {"b": 1}, "c": [{"name": "x", "v": 2}], "d": [1, 2]}) == {
+    assert flatten({"a": {"b": 1}, "c": [{"name": "x", "v": 2}], "d": [1, 2]}) == {
         **{"a.b": 1, "c.x.name": "x", "c.x.v": 2, "d": [1, 2]},
     }  # fmt: skip
     deep: Any = 1
     for _ in range(500):
         deep = {"a": deep}
-    assert len(flat(deep)) == 1
-    assert len(flat({str(number): number for number in range(2 * MOST)})) == MOST
+    assert len(flatten(deep)) == 1
+    assert len(flatten({str(number): number for number in range(2 * MOST)})) == MOST
 
 
 def test_moves_tell_absent_from_empty() -> None:
-    assert [(move.before, move.after) for move in moves({"a": None, "b": 1}, {"a": "", "c": True})] == [
+    assert [(move.before, move.after) for move in compare_trees({"a": None, "b": 1}, {"a": "", "c": True})] == [
         ("nothing", ""),
         ("1", None),
         (None, "true"),
@@ -46,7 +46,7 @@ def test_packages_that_moved_are_named(results: Project, git: Any) -> None:
     commit(git, "Lock")
     git("checkout", "--quiet", "-b", "newer")
     write(results, "uv.lock", LOCKED % ("2.3.0", "https://two.lab.example", "b" * 64))
-    found = packages(Sides(Project(results.root, "main")))
+    found = compare_packages(BaseAndHead(Project(results.root, "main")))
     assert [(move.key, move.before, move.after) for move in found] == [
         ("(index)", "https://one.lab.example", "https://two.lab.example"),
         ("numpy", "2.2.0", "2.3.0"),
@@ -59,16 +59,16 @@ def test_what_moved_on_the_base_meanwhile_is_not_shown(branch: Project, git: Any
     write(branch, "dvc.lock", "stages: {}\n")
     commit(git, "Main moves on")
     git("checkout", "--quiet", "better")
-    sides = Sides(Project(branch.root, "main"))
+    sides = BaseAndHead(Project(branch.root, "main"))
     assert sides.before("params.yaml") == "train: {epochs: 20, learning_rate: 0.001}\n"
-    assert [swap.path for swap in data(sides)] == ["data/raw.parquet"]
+    assert [swap.path for swap in compare_data(sides)] == ["data/raw.parquet"]
 
 
 def test_data_of_pointer_files_count_too(results: Project, git: Any) -> None:
     git("checkout", "--quiet", "-b", "files")
     write(results, "acquisitions/day.parquet.dvc", "outs:\n- {md5: abc, size: 5, path: day.parquet}\n")
     commit(git, "Recorded")
-    found = data(Sides(Project(results.root, "main")))
+    found = compare_data(BaseAndHead(Project(results.root, "main")))
     assert [(swap.path, swap.before) for swap in found] == [("acquisitions/day.parquet", None)]
 
 
@@ -95,5 +95,5 @@ def test_what_moved_for_a_gpu_alone_is_shown_as_that(branch: Project, git: Any) 
     commit(git, "Locks of both")
     git("checkout", "--quiet", "-b", "gpu")
     write(branch, "cuda.conda-lock.yml", CONDA.format(version="2.6"))
-    found = [(move.key, move.before, move.after) for move in packages(Sides(Project(branch.root, "main")))]
+    found = [(move.key, move.before, move.after) for move in compare_packages(BaseAndHead(Project(branch.root, "main")))]
     assert found == [("torch (cuda)", "2.5", "2.6")]

@@ -49,7 +49,7 @@ def test_help_names_the_exit_codes() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["check", "beam"], 2, "no interlock or family is called 'beam'"),
+        (["check", "beam"], 2, "there is no interlock or family 'beam'"),
         (["contract", "check", "nowhere.yaml"], 2, "nowhere.yaml: there is no contract here"),
         (["no-such-verb"], 2, "No such command"),
     ],

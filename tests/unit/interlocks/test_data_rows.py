@@ -10,7 +10,7 @@ import pytest
 from beampermit.errors import Failed
 from beampermit.interlocks.data import DAT004, DAT005
 from beampermit.interlocks.families import select_interlocks
-from beampermit.interlocks.interlock import Absent, Finding
+from beampermit.interlocks.interlock import MissingInput, Finding
 from beampermit.interlocks.runner import check
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome
@@ -101,7 +101,7 @@ def test_dat004_judges_by_the_base_branch_and_shows_a_changed_range(dvc_project:
 
 def test_dat004_is_skipped_where_data_were_not_pulled(dvc_project: Project) -> None:
     without_data(dvc_project)
-    with pytest.raises(Absent, match=r"data/dataset/train.parquet is not here \(and 2 more\)"):
+    with pytest.raises(MissingInput, match=r"data/dataset/train.parquet is not here \(and 2 more\)"):
         dat004(dvc_project)
     assert check(dvc_project, select_interlocks(["DAT004"]))[0].outcome is Outcome.SKIPPED
 

@@ -12,7 +12,7 @@ from beampermit.errors import BadInput, Outside
 from beampermit.interlocks import runner
 from beampermit.interlocks.families import load_interlocks, select_interlocks
 from beampermit.interlocks.inputs import PROVIDERS, Inputs, provides
-from beampermit.interlocks.interlock import Absent, Elsewhere, Finding, Interlock, failed, passed
+from beampermit.interlocks.interlock import MissingInput, NotJudgedHere, Finding, Interlock, failed, passed
 from beampermit.interlocks.reuse import Reuse
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome
@@ -57,8 +57,8 @@ def test_a_failed_check_tells_the_fix_and_the_place() -> None:
 @pytest.mark.parametrize(
     ("error", "outcome", "code", "reason"),
     [
-        (Absent("no data here", hint="beampermit data pull"), Outcome.SKIPPED, 1, "run `beampermit data pull`"),
-        (Elsewhere("ask GitHub"), Outcome.SKIPPED, 0, "ask GitHub"),
+        (MissingInput("no data here", hint="beampermit data pull"), Outcome.SKIPPED, 1, "run `beampermit data pull`"),
+        (NotJudgedHere("ask GitHub"), Outcome.SKIPPED, 0, "ask GitHub"),
         (Outside("the remote is down"), Outcome.ERROR, 4, "the remote is down"),
         (BadInput("broken", file="dvc.lock", line=3), Outcome.ERROR, 2, "dvc.lock:3: broken"),
         (
@@ -67,7 +67,7 @@ def test_a_failed_check_tells_the_fix_and_the_place() -> None:
             4,
             "uv.lock: permission denied; run `ls -ld uv.lock`",
         ),
-        (ZeroDivisionError("0/0"), Outcome.ERROR, 4, "the check itself broke: ZeroDivisionError: 0/0"),
+        (ZeroDivisionError("0/0"), Outcome.ERROR, 4, "internal error in this check: ZeroDivisionError: 0/0"),
     ],
 )
 def test_what_cannot_be_judged_never_passes(error: Exception, outcome: Outcome, code: int, reason: str) -> None:
@@ -85,7 +85,7 @@ def test_an_input_is_made_once_and_its_failure_reaches_all_who_want_it() -> None
     @provides
     def beam() -> str:
         made.append("beam")
-        raise Absent("no beam")
+        raise MissingInput("no beam")
 
     def check(self: object, beam: str) -> Finding:
         return passed(beam)
@@ -139,7 +139,7 @@ def test_every_interlock_has_a_title_and_a_fix() -> None:
 
 def test_every_input_that_an_interlock_wants_has_a_maker() -> None:
     for id, cls in load_interlocks().items():
-        assert set(cls.wants()) <= {"project", *PROVIDERS}, id
+        assert set(cls.inputs()) <= {"project", *PROVIDERS}, id
 
 
 def test_every_requirement_is_an_interlock() -> None:
@@ -152,7 +152,7 @@ def test_families_are_chosen_by_name_prefix_or_id() -> None:
     assert {cls.id()[:3] for cls in select_interlocks(["documents"])} == {"DOC"}
     assert select_interlocks(["DOC"]) == select_interlocks(["documents"])
     assert [cls.id() for cls in select_interlocks(["doc001"])] == ["DOC001"]
-    with pytest.raises(BadInput, match="no interlock or family is called 'beam'"):
+    with pytest.raises(BadInput, match="there is no interlock or family 'beam'"):
         select_interlocks(["beam"])
 
 
@@ -177,8 +177,8 @@ def put_off(project: Project, base: str | None, cls: type[Interlock]) -> tuple[O
 def test_what_the_base_branch_puts_off_is_skipped_without_fault_in_a_pull_request_and_due_on_release(
     project: Project, git: Callable[..., str]
 ) -> None:
-    waiting = interlock("REP901", lambda self: passed("seen"), waits="spread")
-    at_once = interlock("REP902", lambda self: passed("seen"), waits="retrain")
+    waiting = interlock("REP901", lambda self: passed("seen"), put_off_by="spread")
+    at_once = interlock("REP902", lambda self: passed("seen"), put_off_by="retrain")
     git("switch", "--quiet", "--create", "change")
     git("commit", "--quiet", "--allow-empty", "--message", "A change")
     assert put_off(project, "main", waiting) == (Outcome.SKIPPED, 0, "release")
@@ -197,5 +197,5 @@ def test_a_pull_request_cannot_put_off_what_judges_it(project: Project, git: Cal
     contract = project.root / "contract.yaml"
     replace(contract, "reproducibility: {", "reproducibility: {retrain: release, ")
     git("commit", "--quiet", "--all", "--message", "Later")
-    at_once = interlock("REP902", lambda self: passed("seen"), waits="retrain")
+    at_once = interlock("REP902", lambda self: passed("seen"), put_off_by="retrain")
     assert put_off(project, "main", at_once) == (Outcome.PASSED, 0, "")

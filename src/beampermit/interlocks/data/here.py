@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from beampermit.errors import more
-from beampermit.interlocks.interlock import Absent
+from beampermit.interlocks.interlock import MissingInput
 from beampermit.project import Project
 
 SHOWN = 20
@@ -16,16 +16,16 @@ def present(project: Project, paths: Iterable[str]) -> None:
     """Go on only where all `paths` are here. Raises `Absent`."""
     absent = [path for path in paths if not (project.root / path).exists()]
     if absent:
-        raise Absent(f"{absent[0]} is not here{more(len(absent) - 1)}", hint="beampermit data pull")
+        raise MissingInput(f"{absent[0]} is not here{more(len(absent) - 1)}", hint="beampermit data pull")
 
 
 def unversioned(project: Project, paths: Iterable[str]) -> list[str]:
     """Those of `paths` that neither git tracks nor `dvc.lock` or a `.dvc` file binds. Raises `BadInput`."""
-    from beampermit.changes.base_and_head import Sides
-    from beampermit.changes.data import after
+    from beampermit.changes.base_and_head import BaseAndHead
+    from beampermit.changes.data import bound_outputs
 
-    sides = Sides(project)
-    bound = tuple(after(sides))
+    sides = BaseAndHead(project)
+    bound = tuple(bound_outputs(sides))
     return [
         path
         for path in paths

@@ -5,7 +5,7 @@ from __future__ import annotations
 from beampermit.contract import Contract
 from beampermit.errors import several
 from beampermit.interlocks.data.here import present, unversioned
-from beampermit.interlocks.interlock import Finding, Interlock, failed, faulty, passed
+from beampermit.interlocks.interlock import Finding, Interlock, failed, bad_input_fails, passed
 from beampermit.project import Project
 
 
@@ -27,7 +27,7 @@ class DAT006(Interlock):
         if unkept:
             return failed(f"{unkept[0]} is kept neither by DVC nor by git", *unkept)
         present(project, [dataset.labels, *dataset.splits.values()])
-        with faulty():
+        with bad_input_fails():
             said = annotations.read(project.root, rules, dataset.review) if dataset.review else ()
         labels, *splits = open_tables(project.root, {"labels": dataset.labels, **dataset.splits})
         found = review.look(labels, splits, rules, said)

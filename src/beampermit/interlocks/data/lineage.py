@@ -6,7 +6,7 @@ from beampermit.contract import FILE_NAME as FILE
 from beampermit.contract import Contract
 from beampermit.errors import several
 from beampermit.interlocks.data.here import SHOWN, present, unversioned
-from beampermit.interlocks.interlock import Finding, Interlock, failed, faulty, passed
+from beampermit.interlocks.interlock import Finding, Interlock, failed, bad_input_fails, passed
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Location
 
@@ -33,7 +33,7 @@ class DAT007(Interlock):
             return failed(f"{dataset.lineage}, the record of what the splits were made from, is not here", FILE)
         if unversioned(project, [dataset.lineage]):
             return failed(f"{dataset.lineage} is kept neither by DVC nor by git", dataset.lineage)
-        with faulty():
+        with bad_input_fails():
             found = lineage.read(project.root, dataset.lineage)
             present(project, [*found.parents, *dataset.splits.values()])
             faults = list(lineage.faults(project.root, found, dataset))

@@ -6,7 +6,7 @@ from beampermit.datasets.repository import Repository
 from beampermit.errors import more, several
 from beampermit.interlocks.data.here import SHOWN
 from beampermit.interlocks.inputs import provides
-from beampermit.interlocks.interlock import Absent, Finding, Interlock, failed, passed, skipped
+from beampermit.interlocks.interlock import MissingInput, Finding, Interlock, failed, passed, skipped
 from beampermit.project import Project
 
 
@@ -14,7 +14,7 @@ from beampermit.project import Project
 def dvc(project: Project) -> Repository:
     """The project's DVC repository, opened once."""
     if not Repository.here(project):
-        raise Absent("this is no DVC repository", hint="dvc init")
+        raise MissingInput("this is no DVC repository", hint="dvc init")
     return Repository(project)
 
 

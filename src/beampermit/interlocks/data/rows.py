@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from beampermit.changes.contract_changes import compare_contracts
-from beampermit.changes.data import split_changes
+from beampermit.changes.data import compare_splits
 from beampermit.contract import Contract
 from beampermit.errors import several
 from beampermit.interlocks.data.here import SHOWN, present
@@ -40,7 +40,7 @@ class DAT004(Interlock):
             ),
             problems=tuple(problems[:SHOWN]),
             contract_changes=tuple(changes),
-            changes=split_changes(project),
+            changes=compare_splits(project),
         )
         if problems:
             files = [report.path for report in reports if report.problems]

@@ -182,7 +182,10 @@ def _weighed(
     drawn = draw_counts(read_columns(project.path(inputs), dependent_columns(project.path(inputs), base_contract)))
     with ThreadPoolExecutor(len(tables)) as pool:
         return list(
-            pool.map(lambda table: evaluation.evaluate_weighted(environment, project.root, inputs, command, table, drawn), tables)
+            pool.map(
+                lambda table: evaluation.evaluate_weighted(environment, project.root, inputs, command, table, drawn),
+                tables,
+            )
         )
 
 

@@ -77,4 +77,8 @@ def _row(metric: Metric, value: float | None) -> dict[str, Any]:
 def _unmet(metric: Metric, value: float | None) -> str:
     if value is None:
         return f"{metric.name} is not among the metrics"
-    return "" if metric.met(value) else f"{metric.name} is {format_number(value, metric.gate)}, the gate asks for {asks(metric)}"
+    return (
+        ""
+        if metric.met(value)
+        else f"{metric.name} is {format_number(value, metric.gate)}, the gate asks for {asks(metric)}"
+    )
