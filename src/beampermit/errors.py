@@ -11,6 +11,8 @@ from typing import ClassVar
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 EXHAUSTED = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ELOOP}
 """What the machine says of files, whatever command asks; anything else that it says is our mistake."""
+PROGRAMS = {"beampermit", "df", "dvc", "export", "git", "less", "ls", "make", "pip", "python", "unset", "uv"}
+"""First words of hints that are commands."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,11 @@ def meant(word: str, known: Iterable[str], ask: str = "did you mean") -> str:
 
     near = difflib.get_close_matches(word, list(known), 1, 0.5)
     return f"; {ask} {near[0]!r}?" if near else ""
+
+
+def is_command(hint: str) -> bool:
+    """Whether a hint can be typed as it is; any other is a sentence."""
+    return hint.partition(" ")[0] in PROGRAMS
 
 
 def of_the_machine(error: OSError) -> Outside | None:

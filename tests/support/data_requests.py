@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from beampermit.datasets.requests.request import Delivered
+from beampermit.datasets.requests.request import RequestResult
 
-Ask = Callable[..., Delivered]
+Ask = Callable[..., RequestResult]
 START, END = "2026-03-01T08:00:00+01:00", "2026-03-01T08:00:10+01:00"
 AT = 1772348400.0
 """`START`, in seconds since 1970."""

@@ -93,7 +93,7 @@ def request(
 
     def text() -> None:
         said = delivered.sidecar
-        console().print(f"{delivered.table}: {said['rows']} rows, {delivered.words}", markup=False)
+        console().print(f"{delivered.table}: {said['rows']} rows, {delivered.summary}", markup=False)
 
     show(delivered.as_json(), text, as_json)
 

@@ -44,7 +44,7 @@ def init(
         found = survey(root)
         steps = plan(root, additions(found, repository, datetime.now(UTC).date()))
     if not (yes or dry_run) and as_json:
-        raise BadInput("with --json nobody is asked", hint="beampermit init --json --yes, or --dry-run")
+        raise BadInput("with --json nobody is asked", hint="beampermit init --json --dry-run")
     taken = []
     for name, why in STEPS.items():
         files = [step for step in steps if step.name == name]

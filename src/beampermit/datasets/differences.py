@@ -12,7 +12,7 @@ from beampermit.datasets.bound import bound
 from beampermit.datasets.profile import Profile, Shape, Signal, Span, profile
 from beampermit.datasets.remote import hash_of
 from beampermit.datasets.repository import HASH, Kept, Repository
-from beampermit.datasets.tables import Table, name, open_tables
+from beampermit.datasets.tables import Table, open_tables, quoted
 from beampermit.errors import BadInput, Failed
 from beampermit.files import replacing
 from beampermit.project import Project
@@ -48,7 +48,7 @@ def version(project: Project | None, word: str, *, remote: bool = True) -> Versi
     if project is None or commit is None:
         raise BadInput(
             f"{word!r} is neither a Parquet file, nor a folder of them, nor a revision of this project",
-            hint="git fetch, if it is somebody else's revision",
+            hint="run `git fetch` if it is somebody else's revision",
         )
     return _revision(project, word, commit, remote)
 
@@ -113,7 +113,7 @@ def _brought(repository: Repository, oid: str, path: str, folder: Path, remote: 
         came = repository.remote().fetch(oid, temporary)
         if came != oid:
             why = "is not on the remote" if came is None else "has other bytes on the remote than its hash says"
-            raise Failed(f"{path} {why} (object {oid[:8]})", hint="dvc push, where it was made")
+            raise Failed(f"{path} {why} (object {oid[:8]})", hint="run `dvc push` on the machine that made it")
     return folder / oid
 
 
@@ -206,8 +206,8 @@ def _rows(before: Table, after: Table, shape: Shape) -> Rows | None:
     if not shape.key or not all(column in table.columns for table in (before, after) for column in shape.key):
         return None
     both = [column for column in after.columns if column in before.columns and column not in shape.key]
-    keys = ", ".join(f"CAST({name(column)} AS VARCHAR) AS key{n}" for n, column in enumerate(shape.key))
-    hashes = "".join(f", hash(CAST({name(column)} AS VARCHAR)) AS value{n}" for n, column in enumerate(both))
+    keys = ", ".join(f"CAST({quoted(column)} AS VARCHAR) AS key{n}" for n, column in enumerate(shape.key))
+    hashes = "".join(f", hash(CAST({quoted(column)} AS VARCHAR)) AS value{n}" for n, column in enumerate(both))
     same = " AND ".join(f"one.key{n} = other.key{n}" for n in range(len(shape.key)))
     moved = [f"one.value{n} IS DISTINCT FROM other.value{n}" for n in range(len(both))]
     here = "one.key0 IS NOT NULL AND other.key0 IS NOT NULL"

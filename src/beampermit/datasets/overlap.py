@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from beampermit.contract import Signal
 from beampermit.contract.dataset import Dataset
-from beampermit.datasets.tables import Table, name
+from beampermit.datasets.tables import Table, quoted
 from beampermit.errors import Failed
 
 if TYPE_CHECKING:
@@ -55,15 +55,15 @@ def _present(tables: list[Table], columns: list[str]) -> None:
 
 
 def _ungrouped(table: Table, column: str) -> Overlap | None:
-    count = table.query(f"SELECT count(*) - count({name(column)}) FROM {table.source}")[0][0]
+    count = table.query(f"SELECT count(*) - count({quoted(column)}) FROM {table.source}")[0][0]
     words = f"{table.path}: {column} is null in {count} rows, which belong to no group"
     return Overlap(words, (table.path,), count) if count else None
 
 
 def _shared(one: Table, other: Table, columns: tuple[str, ...]) -> Iterator[Overlap]:
-    names = ", ".join(name(column) for column in columns)
-    same = " AND ".join(f"one.{name(column)} = other.{name(column)}" for column in columns)
-    listed = ", ".join(f"CAST({name(column)} AS VARCHAR)" for column in columns)
+    names = ", ".join(quoted(column) for column in columns)
+    same = " AND ".join(f"one.{quoted(column)} = other.{quoted(column)}" for column in columns)
+    listed = ", ".join(f"CAST({quoted(column)} AS VARCHAR)" for column in columns)
     count, first = one.query(
         f"SELECT count(*), min([{listed}], {FIRST}) FROM (SELECT DISTINCT {names} FROM {one.source}) AS one"
         f" WHERE EXISTS (SELECT 1 FROM {other.source} AS other WHERE {same})"
@@ -94,7 +94,7 @@ def _span(table: Table, column: str) -> tuple[int, int]:
     if not kind.startswith(("TIMESTAMP", "DATE")):
         raise Failed(f"{column} is of type {kind}, not a time", file=table.path)
     first, last, nulls = table.query(
-        f"SELECT epoch_us(min({name(column)})), epoch_us(max({name(column)})), count(*) - count({name(column)})"
+        f"SELECT epoch_us(min({quoted(column)})), epoch_us(max({quoted(column)})), count(*) - count({quoted(column)})"
         f" FROM {table.source}"
     )[0]
     if nulls or first is None:
@@ -164,7 +164,7 @@ def _split(starts: list[int], row: int) -> int:
 
 
 def _values(table: Table, signal: Signal) -> str:
-    values = name(signal.name)
+    values = quoted(signal.name)
     for _ in range((table.dimensions(signal.name) or 1) - 1):
         values = f"flatten({values})"
     return f"CAST({values} AS DOUBLE[])"
@@ -288,7 +288,7 @@ def _verified(
 def _rows(table: Table, signal: Signal, key: tuple[str, ...], wanted: set[int]) -> dict[int, tuple[str, np.ndarray]]:
     import numpy as np
 
-    listed = ", ".join(f"CAST({name(column)} AS VARCHAR)" for column in key)
+    listed = ", ".join(f"CAST({quoted(column)} AS VARCHAR)" for column in key)
     sql = f"SELECT file_row_number, concat_ws(' ', {listed}), {_values(table, signal)} FROM {table.numbered}"
     rows = table.query(f"{sql} WHERE file_row_number IN ({', '.join(map(str, sorted(wanted)))})")
     return {row: (str(words)[:80], np.array(values)) for row, words, values in rows}

@@ -9,7 +9,7 @@ from typing import Any
 
 from beampermit.contract import Contract
 from beampermit.datasets.overlap import EPOCH
-from beampermit.datasets.tables import Table, name
+from beampermit.datasets.tables import Table, quoted
 
 BINS = 24
 SAMPLE = 2_000_000
@@ -104,7 +104,7 @@ def profile(table: Table, shape: Shape, spans: dict[str, Span] | None = None) ->
     (rows,) = table.query(f"SELECT count(*) FROM {table.source}")[0]
     there = table.columns
     groups = [column for column in shape.groups if column in there]
-    counted = ", ".join(f"count(DISTINCT {name(column)})" for column in groups)
+    counted = ", ".join(f"count(DISTINCT {quoted(column)})" for column in groups)
     values = table.query(f"SELECT {counted} FROM {table.source}")[0] if groups else ()
     signals = [column for column in shape.signals if column in there and _numeric(table, column)]
     return Profile(
@@ -124,7 +124,7 @@ def _numeric(table: Table, column: str) -> bool:
 
 def _balance(table: Table, target: str | None) -> dict[str, int]:
     counts = table.query(
-        f"SELECT coalesce(CAST({name(target or '')} AS VARCHAR), 'null'), count(*) AS count FROM {table.source}"
+        f"SELECT coalesce(CAST({quoted(target or '')} AS VARCHAR), 'null'), count(*) AS count FROM {table.source}"
         f" GROUP BY 1 ORDER BY count DESC, 1 LIMIT {VALUES}"
     )
     return dict(counts)
@@ -133,7 +133,7 @@ def _balance(table: Table, target: str | None) -> dict[str, int]:
 def _times(table: Table, column: str | None) -> Times | None:
     if column is None or not table.columns[column].startswith(("TIMESTAMP", "DATE")):
         return None
-    time = f"epoch_us({name(column)})"
+    time = f"epoch_us({quoted(column)})"
     first, last, step, longest = table.query(
         f"SELECT min(moment), max(moment), median(step), max(step) FROM"
         f" (SELECT moment, moment - lag(moment) OVER (ORDER BY moment) AS step FROM"
@@ -161,7 +161,7 @@ def _seconds(microseconds: float | None) -> float | None:
 
 def _signal(table: Table, column: str, rows: int, span: Span | None) -> Signal:
     depth = table.dimensions(column) or 0
-    values = name(column)
+    values = quoted(column)
     for _ in range(depth - 1):
         values = f"flatten({values})"
     whole = f"SELECT {f'unnest({values})' if depth else values} AS value FROM {table.source}"

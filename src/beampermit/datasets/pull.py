@@ -91,7 +91,9 @@ def _fetch(repository: Repository, outputs: list[Kept], progress: Progress) -> t
             faults += [fault] if fault else []
     if faults:
         raise Failed(
-            f"nothing was checked out: {several(faults)}", file="dvc.lock", hint="dvc push, where they were made"
+            f"nothing was checked out: {several(faults)}",
+            file="dvc.lock",
+            hint="run `dvc push` on the machine that made them",
         )
     return len(needed), len(wanted) - len(needed)
 
@@ -128,7 +130,8 @@ def _checkout(repository: Repository, outputs: list[Kept]) -> tuple[str, ...]:
                 raise explain(error, repository.root) from None
             names = ", ".join(repository.relative(line) for line in str(error).splitlines()[1:4])
             raise BadInput(
-                f"changes here would be lost: {names}", hint="dvc commit, or dvc checkout --force to drop them"
+                f"changes here would be lost: {names}",
+                hint="run `dvc commit` to keep the changes, or `dvc checkout --force` to drop them",
             ) from None
         return tuple(
             repository.relative(str(Path(path).absolute()))

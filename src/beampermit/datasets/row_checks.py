@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from beampermit.contract import Contract, Signal
-from beampermit.datasets.tables import Table, name
+from beampermit.datasets.tables import Table, quoted
 from beampermit.errors import Failed, meant
 
 FIRST = 3
@@ -57,7 +57,7 @@ def _scan(table: Table, report: Report, columns: list[_Column], key: tuple[str, 
     report.problems += [problem for column in columns for problem in column.form()]
     columns = [column for column in columns if column.numeric]
     whole = list(dict.fromkeys([*key, target]))
-    asked = ["count(*)", *(f"count({name(column)})" for column in whole), *(column.kept() for column in columns)]
+    asked = ["count(*)", *(f"count({quoted(column)})" for column in whole), *(column.kept() for column in columns)]
     with ThreadPoolExecutor(1) as beside:  # looking for repeated keys sorts on one core, the scan has the others
         repeated = beside.submit(_seems_repeated, table, key)
         rows, *counts = table.query(f"SELECT {', '.join(asked)} FROM {table.source}")[0]
@@ -78,7 +78,7 @@ def _scan(table: Table, report: Report, columns: list[_Column], key: tuple[str, 
 
 def _seems_repeated(table: Table, key: tuple[str, ...]) -> bool:
     """Whether two keys have one hash: eight bytes a row, sorted here, which is several times faster than grouping."""
-    hashed = f"hash({', '.join(name(column) for column in key)})"
+    hashed = f"hash({', '.join(quoted(column) for column in key)})"
     (rows,) = table.query(f"SELECT count(*) FROM {table.source}")[0]
     if rows > SORTED:
         return table.query(f"SELECT count(DISTINCT {hashed}) FROM {table.source}")[0][0] < rows
@@ -89,8 +89,8 @@ def _seems_repeated(table: Table, key: tuple[str, ...]) -> bool:
 
 def _repeated(table: Table, key: tuple[str, ...], rows: int) -> Iterator[str]:
     """Rows whose keys are equal; equal hashes only gave the suspicion."""
-    keys = ", ".join(name(column) for column in key)
-    shown = ", ".join(f"CAST({name(column)} AS VARCHAR)" for column in key)
+    keys = ", ".join(quoted(column) for column in key)
+    shown = ", ".join(f"CAST({quoted(column)} AS VARCHAR)" for column in key)
     groups = f"SELECT [{shown}] AS shown, count(*) AS times, min(file_row_number) AS row FROM {table.numbered}"
     extra, first = table.query(
         f"SELECT sum(times - 1), arg_min(shown, row) FROM ({groups} GROUP BY {keys} HAVING count(*) > 1)"
@@ -108,7 +108,7 @@ class _Column:
         self._key = key
         self._size = math.prod(signal.shape)
         self._depth = table.dimensions(signal.name)
-        values = name(signal.name)
+        values = quoted(signal.name)
         for _ in range((self._depth or 0) - 1):
             values = f"flatten({values})"
         self._values = values
@@ -176,7 +176,7 @@ class _Column:
             "infinite": "isnan(high) OR isinf(high) OR isinf(low)",
             "outside": f"isfinite(low) AND isfinite(high) AND (low < {bottom!r} OR high > {top!r})",
         }
-        keys = ", ".join(f"{name(column)} AS key{number}" for number, column in enumerate(self._key))
+        keys = ", ".join(f"{quoted(column)} AS key{number}" for number, column in enumerate(self._key))
         struct = ", ".join(f"CAST(key{number} AS VARCHAR)" for number in range(len(self._key)))
         asked = ", ".join(
             f"count(*) FILTER (WHERE {test}), arg_min([{struct}], row, {FIRST}) FILTER (WHERE {test})"

@@ -1,8 +1,9 @@
-"""A Parquet file asked in SQL: never loaded whole, never trusted to be what its name says."""
+"""Parquet files, queried in SQL by duckdb: never loaded whole, and their footers are never trusted."""
 
 from __future__ import annotations
 
 import base64
+import glob
 import json
 import re
 import struct
@@ -18,94 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def connect(**settings: Any) -> Any:
-    """A duckdb connection that fetches no extensions and never draws progress on stdout, where our JSON goes."""
-    import duckdb
-
-    alone = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
-    connection = duckdb.connect(":memory:", config={**alone, **settings})
-    connection.execute("SET enable_progress_bar = false")
-    return connection
-
-
-LARGEST = 2**20
-MOST_FIELDS, MOST_STATEMENTS = 10_000, 100
-"""More than tables of signals have, and few enough to be walked at once."""
-_HEADER, _FIELDS = 2, 1
-"""Places of the tables' members: Message.header, Schema.fields, and below Field.name and Field.custom_metadata."""
-_NAME, _METADATA = 0, 6
-_KEY, _VALUE = 0, 1
-
-
-def units(encoded: bytes) -> dict[str, str]:
-    """Field -> its `unit` (or `units`), of a base64 schema; nothing of bytes that are no schema."""
-    if not encoded or len(encoded) > LARGEST:
-        return {}
-    try:
-        buffer = base64.b64decode(encoded)
-        start = 8 if buffer[:4] == b"\xff\xff\xff\xff" else 4
-        message = _Table.root(buffer[start:])
-        return dict(_units(message))
-    except (ValueError, struct.error, IndexError):
-        return {}
-
-
-def _units(message: _Table) -> Iterator[tuple[str, str]]:
-    schema = message.table(_HEADER)
-    for field in schema.tables(_FIELDS, MOST_FIELDS) if schema else ():
-        stated = {pair.text(_KEY): pair.text(_VALUE) for pair in field.tables(_METADATA, MOST_STATEMENTS)}
-        if unit := stated.get("unit", stated.get("units")):
-            yield field.text(_NAME), unit
-
-
-class _Table:
-    """A flatbuffer's table: a signed distance to its list of members' places, then the members."""
-
-    def __init__(self, buffer: bytes, place: int):
-        self._buffer = buffer
-        self._place = place
-        self._members = place - struct.unpack_from("<i", buffer, place)[0]
-        if self._members < 0:
-            raise ValueError("outside the buffer")
-
-    @classmethod
-    def root(cls, buffer: bytes) -> _Table:
-        return cls(buffer, struct.unpack_from("<I", buffer, 0)[0])
-
-    def table(self, member: int) -> _Table | None:
-        place = self._member(member)
-        return None if place is None else _Table(self._buffer, self._follow(place))
-
-    def tables(self, member: int, most: int) -> list[_Table]:
-        place = self._member(member)
-        if place is None:
-            return []
-        start = self._follow(place)
-        (count,) = struct.unpack_from("<I", self._buffer, start)
-        if count > most:
-            raise ValueError("longer than any that is meant")
-        return [_Table(self._buffer, self._follow(start + 4 + 4 * number)) for number in range(count)]
-
-    def text(self, member: int) -> str:
-        place = self._member(member)
-        if place is None:
-            return ""
-        start = self._follow(place)
-        (length,) = struct.unpack_from("<I", self._buffer, start)
-        return self._buffer[start + 4 : start + 4 + length].decode()
-
-    def _member(self, number: int) -> int | None:
-        (size,) = struct.unpack_from("<H", self._buffer, self._members)
-        if 4 + 2 * number >= size:
-            return None
-        (distance,) = struct.unpack_from("<H", self._buffer, self._members + 4 + 2 * number)
-        return self._place + distance if distance else None
-
-    def _follow(self, place: int) -> int:
-        return place + struct.unpack_from("<I", self._buffer, place)[0]
-
-
-BELIEVERS = {
+FOOTER_OPTIMIZERS = {
     "statistics_propagation",
     "filter_pushdown",
     "join_filter_pushdown",
@@ -114,15 +28,63 @@ BELIEVERS = {
     "compressed_materialization",
     "top_n",
 }
-"""Optimizers that answer from what a file's footer says of its values instead of reading them. Writers leave NaN out of
-it, and a footer can say anything: a check reads the values."""
+"""duckdb optimizers that use a file's footer statistics instead of its values. Writers leave NaN out of them, and
+anybody can write any statistics, so they are switched off."""
 NUMERIC = re.compile(
     r"(U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL\(\d+,\d+\)|BOOLEAN)(?P<dimensions>(\[\d*\])*)"
 )
 
 
+LARGEST_SCHEMA = 2**20
+MOST_FIELDS, MOST_METADATA = 10_000, 100
+"""Limits of what is read of an Arrow schema: above what tables of signals need, and quick to walk."""
+_HEADER, _FIELDS = 2, 1
+"""Member numbers in the flatbuffer: Message.header, Schema.fields; below, Field.name and Field.custom_metadata."""
+_NAME, _METADATA = 0, 6
+_KEY, _VALUE = 0, 1
+
+
+def connect(**settings: Any) -> Any:
+    """A duckdb connection that loads no extensions and draws no progress bar on stdout, which is for JSON."""
+    import duckdb
+
+    offline = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+    connection = duckdb.connect(":memory:", config={**offline, **settings})
+    connection.execute("SET enable_progress_bar = false")
+    return connection
+
+
+def open_tables(root: Path, splits: Mapping[str, str]) -> list[Table]:
+    """The splits' files on one connection. Raises `Failed` for a pipe or a link."""
+    connection = connect()
+    optimizers = {name for (name,) in connection.execute("SELECT name FROM duckdb_optimizers()").fetchall()}
+    connection.execute(f"SET disabled_optimizers = '{','.join(sorted(FOOTER_OPTIMIZERS & optimizers))}'")
+    return [Table(connection, root.resolve(), split, path) for split, path in splits.items()]
+
+
+def quoted(column: str) -> str:
+    """A column name in SQL."""
+    return '"' + column.replace('"', '""') + '"'
+
+
+def sql_text(value: str) -> str:
+    """A string literal in SQL."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def parquet(*files: Path, numbered: bool = False) -> str:
+    """A FROM clause that reads Parquet files, their names taken literally; with `file_row_number` if `numbered`."""
+    paths = ", ".join(sql_path(file) for file in files)
+    return f"read_parquet([{paths}]{', file_row_number = true' if numbered else ''})"
+
+
+def sql_path(file: Path) -> str:
+    """A path to read in SQL: duckdb takes an unescaped `*`, `?` or `[` for a pattern."""
+    return sql_text(glob.escape(str(file)))
+
+
 class Table:
-    """One split's file. Raises `Failed` where it cannot be read as Parquet."""
+    """The file of one split. Raises `Failed` if it is no readable Parquet file."""
 
     def __init__(self, connection: Any, root: Path, split: str, path: str):
         self._connection = connection
@@ -134,34 +96,34 @@ class Table:
 
     @property
     def source(self) -> str:
-        """What stands after FROM."""
-        return f"read_parquet({text(literal(str(self._file)))})"
+        """The FROM clause."""
+        return parquet(self._file)
 
     @property
     def numbered(self) -> str:
-        """What stands after FROM where `file_row_number` is wanted as well; it costs time."""
-        return f"read_parquet({text(literal(str(self._file)))}, file_row_number = true)"
+        """The FROM clause with `file_row_number`, which costs time."""
+        return parquet(self._file, numbered=True)
 
     @cached_property
     def columns(self) -> dict[str, str]:
-        """Name -> type, in duckdb's words."""
+        """Name -> duckdb type."""
         described = self.query(f"DESCRIBE SELECT * FROM {self.source}")
         return {name: kind for name, kind, *_ in described}
 
     def dimensions(self, column: str) -> int | None:
-        """0 of a column of numbers, 1 of lists of numbers, 2 of lists of lists; None of anything else."""
-        found = NUMERIC.fullmatch(self.columns[column])
-        return found["dimensions"].count("[") if found else None
+        """0 for a column of numbers, 1 for lists of numbers, 2 for lists of lists; None for any other type."""
+        match = NUMERIC.fullmatch(self.columns[column])
+        return match["dimensions"].count("[") if match else None
 
     @cached_property
     def units(self) -> dict[str, str]:
-        """Units that the file states: a field's `unit` in the Arrow schema, or `units` of the file, as JSON."""
-        rows = self.query(f"SELECT key, value FROM parquet_kv_metadata({text(literal(str(self._file)))})")
-        stated = {_bytes(key): _bytes(value) for key, value in rows}
-        return {**_of_file(stated.get(b"units", b"{}")), **units(stated.get(b"ARROW:schema", b""))}
+        """The file's units: a field's `unit` in the Arrow schema, or the file's metadata `units` (JSON)."""
+        rows = self.query(f"SELECT key, value FROM parquet_kv_metadata({sql_path(self._file)})")
+        metadata = {_bytes(key): _bytes(value) for key, value in rows}
+        return {**_json_units(metadata.get(b"units", b"{}")), **arrow_units(metadata.get(b"ARROW:schema", b""))}
 
     def query(self, sql: str) -> list[Any]:
-        """Run SQL on this table. Several threads may ask at once."""
+        """Run SQL on this table; safe from several threads."""
         import duckdb
 
         try:
@@ -171,7 +133,7 @@ class Table:
             raise self._unreadable(error) from None
 
     def numbers(self, sql: str) -> np.ndarray:
-        """Run SQL that gives one column of numbers without nulls; give them as an array that may be written to."""
+        """Run SQL that selects one column of numbers without nulls; return it as a writable array."""
         import duckdb
         import numpy as np
 
@@ -183,7 +145,7 @@ class Table:
         return np.require(column, requirements="W")
 
     def batches(self, sql: str, size: int) -> Iterator[list[Any]]:
-        """Run SQL on this table; give the answer in pieces of at most `size` rows, never whole."""
+        """Run SQL on this table; yield at most `size` rows at a time."""
         import duckdb
 
         cursor = self._connection.cursor()
@@ -197,40 +159,84 @@ class Table:
             cursor.close()
 
     def _unreadable(self, error: Exception) -> Failed:
-        words = str(error).splitlines()[0].replace(str(self._file), self.path)
-        return Failed(f"cannot be read: {words}", file=self.path)
+        reason = str(error).splitlines()[0].replace(str(self._file), self.path)
+        return Failed(f"cannot be read: {reason}", file=self.path)
 
 
-def open_tables(root: Path, splits: Mapping[str, str]) -> list[Table]:
-    """The splits' files, on one connection that reaches nothing but files. Raises `Failed` for pipes and links."""
-    connection = connect()
-    known = {name for (name,) in connection.execute("SELECT name FROM duckdb_optimizers()").fetchall()}
-    connection.execute(f"SET disabled_optimizers = '{','.join(sorted(BELIEVERS & known))}'")
-    return [Table(connection, root.resolve(), split, path) for split, path in splits.items()]
+def _bytes(value: str | bytes) -> bytes:
+    return value.encode() if isinstance(value, str) else bytes(value)
 
 
-def name(column: str) -> str:
-    """A column's name as SQL writes it."""
-    return '"' + column.replace('"', '""') + '"'
-
-
-def text(value: str) -> str:
-    """A text as SQL writes it."""
-    return "'" + value.replace("'", "''") + "'"
-
-
-def literal(path: str) -> str:
-    """The path with what duckdb would take for a pattern."""
-    return re.sub(r"[*?\[]", lambda found: f"[{found[0]}]", path)
-
-
-def _bytes(word: str | bytes) -> bytes:
-    return word.encode() if isinstance(word, str) else bytes(word)
-
-
-def _of_file(content: bytes) -> dict[str, str]:
+def _json_units(content: bytes) -> dict[str, str]:
     try:
-        found = json.loads(content)
+        units = json.loads(content)
     except (ValueError, RecursionError):
         return {}
-    return {key: value for key, value in found.items() if isinstance(value, str)} if isinstance(found, dict) else {}
+    return {key: value for key, value in units.items() if isinstance(value, str)} if isinstance(units, dict) else {}
+
+
+def arrow_units(encoded: bytes) -> dict[str, str]:
+    """Field -> its `unit` (or `units`) in a base64 Arrow schema; empty if the bytes are no schema."""
+    if not encoded or len(encoded) > LARGEST_SCHEMA:
+        return {}
+    try:
+        buffer = base64.b64decode(encoded)
+        start = 8 if buffer[:4] == b"\xff\xff\xff\xff" else 4
+        return dict(_field_units(_Flatbuffer.root(buffer[start:])))
+    except (ValueError, struct.error, IndexError):
+        return {}
+
+
+def _field_units(message: _Flatbuffer) -> Iterator[tuple[str, str]]:
+    schema = message.table(_HEADER)
+    for field in schema.tables(_FIELDS, MOST_FIELDS) if schema else ():
+        metadata = {pair.text(_KEY): pair.text(_VALUE) for pair in field.tables(_METADATA, MOST_METADATA)}
+        if unit := metadata.get("unit", metadata.get("units")):
+            yield field.text(_NAME), unit
+
+
+class _Flatbuffer:
+    """A flatbuffer table: at `position`, a signed distance to the vtable, which holds the members' offsets."""
+
+    def __init__(self, buffer: bytes, position: int):
+        self._buffer = buffer
+        self._position = position
+        self._vtable = position - struct.unpack_from("<i", buffer, position)[0]
+        if self._vtable < 0:
+            raise ValueError("outside the buffer")
+
+    @classmethod
+    def root(cls, buffer: bytes) -> _Flatbuffer:
+        return cls(buffer, struct.unpack_from("<I", buffer, 0)[0])
+
+    def table(self, member: int) -> _Flatbuffer | None:
+        position = self._member(member)
+        return None if position is None else _Flatbuffer(self._buffer, self._follow(position))
+
+    def tables(self, member: int, most: int) -> list[_Flatbuffer]:
+        position = self._member(member)
+        if position is None:
+            return []
+        start = self._follow(position)
+        (count,) = struct.unpack_from("<I", self._buffer, start)
+        if count > most:
+            raise ValueError(f"{count} items; the limit is {most}")
+        return [_Flatbuffer(self._buffer, self._follow(start + 4 + 4 * number)) for number in range(count)]
+
+    def text(self, member: int) -> str:
+        position = self._member(member)
+        if position is None:
+            return ""
+        start = self._follow(position)
+        (length,) = struct.unpack_from("<I", self._buffer, start)
+        return self._buffer[start + 4 : start + 4 + length].decode()
+
+    def _member(self, number: int) -> int | None:
+        (size,) = struct.unpack_from("<H", self._buffer, self._vtable)
+        if 4 + 2 * number >= size:
+            return None
+        (offset,) = struct.unpack_from("<H", self._buffer, self._vtable + 4 + 2 * number)
+        return self._position + offset if offset else None
+
+    def _follow(self, position: int) -> int:
+        return position + struct.unpack_from("<I", self._buffer, position)[0]

@@ -13,7 +13,7 @@ from beampermit.contract import FILE_NAME, Contract
 from beampermit.contract.alarms import guidance
 from beampermit.contract.service import Alarm
 from beampermit.contract.signals import Signal
-from beampermit.datasets.devices import devices
+from beampermit.datasets.devices import load_devices
 from beampermit.documents.markdown import link, text, visible
 from beampermit.documents.runbook import fallback
 from beampermit.errors import BadInput
@@ -160,7 +160,7 @@ def tree(project: Project) -> Tree:
     contract = project.contract
     signals = contract.signals
     shown = {output.name: output.pv for output in signals.outputs if output.pv}
-    table = devices(project.root, signals.devices, shown.values())
+    table = load_devices(project.root, signals.devices, shown.values())
     names = {output: table.names(pv) for output, pv in shown.items()}
     _judge(names, FILE_NAME if signals.devices is None else signals.devices)
     branches = (

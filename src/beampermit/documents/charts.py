@@ -1,160 +1,53 @@
-"""Curves to be drawn twice: by GitHub from Mermaid, and by matplotlib in the HTML page."""
+"""Charts of a document, drawn twice: by GitHub from Mermaid, and by matplotlib for the HTML page."""
 
 from __future__ import annotations
 
 import base64
 import io
-import math
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from beampermit.documents.markdown import Markdown, block, visible
-from beampermit.errors import BadInput
-
-Points = tuple[tuple[float, float], ...]
-LARGEST = 100_000
-"""More points than this are no curve to look at."""
-ENOUGH = 200
-"""Points of a curve that a drawing shows."""
-MOST = 60
-"""Charts of a report."""
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One line: finite points (x, y) in the order of x."""
-
-    name: str
-    points: Points
-
-    def thinned(self) -> Curve:
-        """Every so manieth point, the first and the last among them."""
-        last = len(self.points) - 1
-        if last < ENOUGH:
-            return self
-        return Curve(self.name, tuple(self.points[last * place // (ENOUGH - 1)] for place in range(ENOUGH)))
-
-
-@dataclass(frozen=True)
-class Chart:
-    """Lines over one x axis. `steps`: between two points the lower one holds, as in a ROC curve."""
-
-    title: str
-    x: str
-    y: str
-    curves: tuple[Curve, ...]
-    steps: bool = False
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """Counts of one threshold: what was said against what was true."""
-
-    tp: float
-    fp: float
-    fn: float
-    tn: float
-
-
-@dataclass(frozen=True)
-class Plots:
-    """What an evaluation gave to be drawn; parts that it did not give are empty."""
-
-    charts: tuple[Chart, ...] = ()
-    confusion: Confusion | None = None
-
-    def thinned(self) -> Plots:
-        """As much as can be seen."""
-        charts = tuple(
-            replace(chart, curves=tuple(curve.thinned() for curve in chart.curves)) for chart in self.charts[:MOST]
-        )
-        return replace(self, charts=charts)
-
-
-def plots(content: Any, file: Path | str) -> Plots:
-    """Read `{"roc": [[fpr, tpr], ...], "training": [[epoch, loss, val_loss], ...], "confusion": {...}}`.
-
-    Each may be absent. Raises `BadInput` for anything of another shape.
-    """
-    if not isinstance(content, dict):
-        raise BadInput("plots are a JSON object", file=file)
-    charts = []
-    if training := _rows(content, "training", 3, file):
-        named = (("training", 1), ("validation", 2))
-        curves = tuple(Curve(name, tuple((row[0], row[place]) for row in training)) for name, place in named)
-        charts.append(Chart("Loss", "epoch", "loss", curves))
-    if roc := _rows(content, "roc", 2, file):
-        curve = Curve("model", tuple((row[0], row[1]) for row in roc))
-        charts.append(Chart("ROC", "false-positive rate", "true-positive rate", (curve,), steps=True))
-    return Plots(tuple(charts), _confusion(content, file))
-
-
-def _rows(content: dict[str, Any], key: str, width: int, file: Path | str) -> list[tuple[float, ...]]:
-    rows = content.get(key, [])
-    if not isinstance(rows, list) or len(rows) > LARGEST:
-        raise BadInput(f"{key} is a list of at most {LARGEST} points", file=file)
-    for row in rows:
-        if not isinstance(row, list) or len(row) != width or not all(map(is_number, row)):
-            raise BadInput(f"each point of {key} is a list of {width} finite numbers", file=file)
-    return sorted(tuple(map(float, row)) for row in rows)
-
-
-def _confusion(content: dict[str, Any], file: Path | str) -> Confusion | None:
-    given = content.get("confusion")
-    if given is None:
-        return None
-    keys = ("tp", "fp", "fn", "tn")
-    if not isinstance(given, dict) or not all(is_number(given.get(key)) for key in keys):
-        raise BadInput("confusion holds the numbers tp, fp, fn and tn", file=file)
-    return Confusion(*(float(given[key]) for key in keys))
-
-
-def is_number(value: Any) -> bool:
-    """Whether a JSON value is a finite number (true and false are none)."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
-
+from beampermit.documents.plots import Chart, Confusion, Plots, Points
 
 COLOURS = (("blue", "#0072b2"), ("orange", "#d55e00"), ("green", "#009e73"))
+CONFUSION = "Confusion"
+MARGINS = {"left": 0.2, "right": 0.96, "bottom": 0.17, "top": 0.9}
+"""Of a chart; finding them takes matplotlib as long as drawing."""
+PALETTE = tuple(code for _, code in COLOURS)
 SMALLEST = 1e-12
 SHOWN = 40
-"""Points of a line: a comment is narrow, and a diagram may hold 50,000 characters."""
+"""Points of a Mermaid line: a comment is narrow, and a diagram has at most 50,000 characters."""
 
 
 def label(value: object) -> str:
-    """`value` as a label in quotes: quotes, brackets, `#` and all else that Mermaid reads as its own become spaces."""
+    """`value` as a quoted label: quotes, brackets, `#` and other signs of Mermaid's own become spaces."""
     plain = re.sub(r"[^\w .,:/()+-]|--+|::+", " ", visible(value, limit=80))
     return f'"{" ".join(plain.split())}"'
 
 
-def chart(wanted: Chart) -> Markdown:
-    """A fenced `xychart-beta`; the title names the colours, because Mermaid draws no legend."""
-    curves = [curve for curve in wanted.curves if len(curve.points) > 1]
+def mermaid_chart(chart: Chart) -> Markdown:
+    """A fenced `xychart-beta`. The title names the colours, because Mermaid draws no legend."""
+    curves = [curve for curve in chart.curves if len(curve.points) > 1]
     span = _span([x for curve in curves for x, _ in curve.points])
     if not curves or span is None:
         return Markdown()
     colours = COLOURS[: len(curves)]
     names = ", ".join(f"{colour} {curve.name}" for (colour, _), curve in zip(colours, curves, strict=False))
-    title = f"{wanted.title}: {names}" if len(curves) > 1 else wanted.title
-    lines = [[_digits(y) for y in _resampled(curve.points, span, wanted.steps)] for curve in curves[: len(colours)]]
-    low, high = _bounds([float(y) for line in lines for y in line], steps=wanted.steps)
+    title = f"{chart.title}: {names}" if len(curves) > 1 else chart.title
+    lines = [[_digits(y) for y in _resampled(curve.points, span, chart.steps)] for curve in curves[: len(colours)]]
+    low, high = _bounds([float(y) for line in lines for y in line], steps=chart.steps)
     body = [
         '%%{init: {"themeVariables": {"xyChart": {"plotColorPalette": "'
         + ", ".join(code for _, code in colours)
         + '"}}}}%%',
         "xychart-beta",
         f"  title {label(title)}",
-        f"  x-axis {label(wanted.x)} {_digits(span[0])} --> {_digits(span[1])}",
-        f"  y-axis {label(wanted.y)} {low} --> {high}",
+        f"  x-axis {label(chart.x)} {_digits(span[0])} --> {_digits(span[1])}",
+        f"  y-axis {label(chart.y)} {low} --> {high}",
         *(f"  line [{', '.join(line)}]" for line in lines),
     ]
     return block("\n".join(body), "mermaid")
@@ -165,7 +58,7 @@ def _span(xs: list[float]) -> tuple[float, float] | None:
 
 
 def _resampled(points: Points, span: tuple[float, float], steps: bool) -> list[float]:
-    """The line at evenly spaced x, for that is where Mermaid puts the numbers it is given."""
+    """The curve at evenly spaced x, which is where Mermaid draws the numbers of a line."""
     low, high = span
     return [_at(points, low + (high - low) * place / (SHOWN - 1), steps) for place in range(SHOWN)]
 
@@ -186,33 +79,27 @@ def _bounds(ys: list[float], *, steps: bool) -> tuple[str, str]:
 
 
 def _digits(value: float) -> str:
-    """Fixed digits: Mermaid rejects `1e-3`. Less than a drawing can show is 0, not three hundred zeros."""
+    """Without exponent, which Mermaid rejects; a number too small to be drawn is 0."""
     return f"{Decimal(f'{value:.5g}').normalize():f}" if abs(value) >= SMALLEST else "0"
 
 
-CONFUSION = "Confusion"
-MARGINS = {"left": 0.2, "right": 0.96, "bottom": 0.17, "top": 0.9}
-"""Of a chart: to let matplotlib find them takes as long as to draw it."""
-DRAWINGS_COLOURS = ("#0072b2", "#d55e00", "#009e73")
-
-
-def drawings_chart(wanted: Chart) -> str:
+def chart_svg(chart: Chart) -> str:
     """A chart as a `data:` address of an SVG image."""
-    return _address(_chart(wanted))
+    return _svg_address(_draw_chart(chart))
 
 
-def confusion(counts: Confusion) -> str:
-    """A confusion matrix as a `data:` address of an SVG image: rows what was true, columns what was said."""
-    return _address(_drawings_confusion(counts))
+def confusion_svg(counts: Confusion) -> str:
+    """A confusion matrix as a `data:` address of an SVG image: rows are the truth, columns the prediction."""
+    return _svg_address(_draw_confusion(counts))
 
 
-def images(plots: Plots) -> dict[str, bytes]:
-    """PNG images by title: each is drawn once, for a page and for a file."""
-    made = {drawings_chart.title: _png(_chart(drawings_chart)) for drawings_chart in plots.charts}
-    return made | ({CONFUSION: _png(_drawings_confusion(plots.confusion))} if plots.confusion else {})
+def png_images(plots: Plots) -> dict[str, bytes]:
+    """PNG images by title, for the page and for files."""
+    made = {chart.title: _png(_draw_chart(chart)) for chart in plots.charts}
+    return made | ({CONFUSION: _png(_draw_confusion(plots.confusion))} if plots.confusion else {})
 
 
-def address(image: bytes) -> str:
+def png_address(image: bytes) -> str:
     """A PNG image as a `data:` address."""
     return "data:image/png;base64," + base64.b64encode(image).decode()
 
@@ -225,22 +112,22 @@ def file_names(made: Iterable[str]) -> dict[str, str]:
     }
 
 
-def _chart(wanted: Chart) -> Any:
+def _draw_chart(chart: Chart) -> Any:
     figure, axes = _figure(4.1, 3.0, MARGINS)
-    for curve, colour in zip(wanted.curves, DRAWINGS_COLOURS, strict=False):
+    for curve, colour in zip(chart.curves, PALETTE, strict=False):
         xs, ys = zip(*curve.points, strict=True)
         axes.plot(
-            xs, ys, color=colour, label=curve.name, linewidth=1.8, drawstyle="steps-post" if wanted.steps else "default"
+            xs, ys, color=colour, label=curve.name, linewidth=1.8, drawstyle="steps-post" if chart.steps else "default"
         )
-    if wanted.steps:
+    if chart.steps:
         axes.plot([0, 1], [0, 1], color="0.6", linestyle=":", linewidth=1, label="chance")
-    axes.set(title=_plain(wanted.title), xlabel=_plain(wanted.x), ylabel=_plain(wanted.y))
+    axes.set(title=_plain(chart.title), xlabel=_plain(chart.x), ylabel=_plain(chart.y))
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
     return figure
 
 
-def _drawings_confusion(counts: Confusion) -> Any:
+def _draw_confusion(counts: Confusion) -> Any:
     figure, axes = _figure(3.3, 3.0)
     cells = [[counts.tp, counts.fn], [counts.fp, counts.tn]]
     shares = [[value / (sum(row) or 1) for value in row] for row in cells]
@@ -249,17 +136,17 @@ def _drawings_confusion(counts: Confusion) -> Any:
         for column, value in enumerate(values):
             dark = shares[row][column] > 0.5
             axes.text(column, row, f"{value:g}", ha="center", va="center", color="white" if dark else "black", size=14)
-    axes.set_xticks([0, 1], ["said yes", "said no"])
-    axes.set_yticks([0, 1], ["is", "is not"])
+    axes.set_xticks([0, 1], ["predicted positive", "predicted negative"])
+    axes.set_yticks([0, 1], ["positive", "negative"])
     axes.set_title(CONFUSION)
     return figure
 
 
-def histogram(title: str, unit: str, span: tuple[float, float], counts: dict[str, tuple[int, ...]]) -> str:
-    """Histograms of one signal laid on one another, each as shares of its own values, as a `data:` address."""
+def histogram_svg(title: str, unit: str, span: tuple[float, float], counts: dict[str, tuple[int, ...]]) -> str:
+    """Histograms of one signal, one a split, over one another, as a `data:` address; bins as shares of all values."""
     figure, axes = _figure(4.1, 2.6)
     low, high = span
-    for (name, bins), colour in zip(counts.items(), DRAWINGS_COLOURS, strict=False):
+    for (name, bins), colour in zip(counts.items(), PALETTE, strict=False):
         edges = [low + (high - low) * place / len(bins) for place in range(len(bins) + 1)]
         total = sum(bins) or 1
         shares = [count / total for count in bins]
@@ -268,15 +155,15 @@ def histogram(title: str, unit: str, span: tuple[float, float], counts: dict[str
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
-    return _address(figure)
+    return _svg_address(figure)
 
 
-def balance(title: str, counts: dict[str, dict[str, int]]) -> str:
-    """Shares of each label, a bar for each split, as a `data:` address."""
+def balance_svg(title: str, counts: dict[str, dict[str, int]]) -> str:
+    """The share of each label in each split, as bars, as a `data:` address."""
     figure, axes = _figure(4.1, 2.6)
     values = sorted({value for split in counts.values() for value in split})[:12]
     width = 0.8 / max(len(counts), 1)
-    for number, ((name, found), colour) in enumerate(zip(counts.items(), DRAWINGS_COLOURS, strict=False)):
+    for number, ((name, found), colour) in enumerate(zip(counts.items(), PALETTE, strict=False)):
         total = sum(found.values()) or 1
         places = [place + (number - (len(counts) - 1) / 2) * width for place in range(len(values))]
         axes.bar(places, [found.get(value, 0) / total for value in values], width, color=colour, label=_plain(name))
@@ -284,11 +171,11 @@ def balance(title: str, counts: dict[str, dict[str, int]]) -> str:
     axes.set(title=_plain(title), ylabel="share of rows")
     axes.grid(alpha=0.25, axis="y")
     axes.legend(frameon=False)
-    return _address(figure)
+    return _svg_address(figure)
 
 
 def _figure(width: float, height: float, margins: Mapping[str, float] | None = None) -> tuple:
-    # The object interface: no pyplot, so no display is looked for and no figure outlives us.
+    # Without pyplot, which looks for a display and keeps every figure.
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
@@ -300,7 +187,7 @@ def _figure(width: float, height: float, margins: Mapping[str, float] | None = N
     return figure, axes
 
 
-def _address(figure: object) -> str:
+def _svg_address(figure: object) -> str:
     import matplotlib as mpl
 
     stream = io.BytesIO()
@@ -316,5 +203,5 @@ def _png(figure: Any) -> bytes:
 
 
 def _plain(text: str) -> str:
-    """A dollar sign would start matplotlib's own mathematics."""
+    """Without mathematics: matplotlib reads a dollar sign as its beginning."""
     return text.replace("$", r"\$")

@@ -14,13 +14,13 @@ from pydantic import Field, ValidationError
 
 from beampermit import __version__
 from beampermit.changes import metrics
-from beampermit.changes.base_and_head import Sides
+from beampermit.changes.base_and_head import BaseAndHead
 from beampermit.changes.contract_changes import ContractChanges, compare_contracts
-from beampermit.changes.data import Swap, data
-from beampermit.changes.flat import Move
+from beampermit.changes.data import OutputChange, compare_data
+from beampermit.changes.flat import Change
 from beampermit.changes.metrics import MetricComparison
-from beampermit.changes.packages import packages
-from beampermit.changes.settings import settings
+from beampermit.changes.packages import compare_packages
+from beampermit.changes.settings import compare_settings
 from beampermit.contract import FILE_NAME, Contract, parse_contract
 from beampermit.documents import rendering, standing
 from beampermit.documents.charts import Plots
@@ -39,41 +39,6 @@ STEPS = ((2_000, 20_000), (500, 4_000), (100, 1_000), (20, 200))
 """Rows of a list and characters of a text, generous first."""
 WHOLE = ("judged", "plots")
 """Fields whose lists are never cut: each verdict counts, and half a curve misleads."""
-
-
-def bounded(tree: dict[str, Any], limit: int) -> dict[str, Any]:
-    """`tree` as JSON of at most `limit` bytes, cut by the first of `STEPS` that does it; `cut` counts rows by field."""
-    made = tree
-    for items, length in STEPS:
-        cut: dict[str, int] = {}
-        made = {key: _cut(value, key, items, length, cut) for key, value in tree.items()} | {"cut": cut}
-        if len(json.dumps(made, ensure_ascii=False, default=str).encode()) <= limit:
-            break
-    return made
-
-
-def _cut(node: Any, field: str, rows: int, length: int, cut: dict[str, int]) -> Any:
-    if isinstance(node, str):
-        return _text(node, length)
-    if isinstance(node, dict):
-        items = _first(list(node.items()), field, rows, cut)
-        return {_text(str(key), length): _cut(value, field, rows, length, cut) for key, value in items}
-    if isinstance(node, list | tuple):
-        return [_cut(value, field, rows, length, cut) for value in _first(list(node), field, rows, cut)]
-    return node
-
-
-def _first(items: list[Any], field: str, rows: int, cut: dict[str, int]) -> list[Any]:
-    if len(items) <= rows or field in WHOLE:
-        return items
-    cut[field] = cut.get(field, 0) + len(items) - rows
-    return items[:rows]
-
-
-def _text(value: str, length: int) -> str:
-    """Without halves of character pairs, which no file can hold."""
-    whole = value.encode("utf-8", "replace").decode() if not value.isascii() else value
-    return whole if len(whole) <= length else whole[: length - 1] + "…"
 
 
 TEMPLATE = "report.md.j2"
@@ -126,13 +91,13 @@ class Report(Record):
     others: dict[str, float] = Field(default={})
     kinds: dict[str, tuple[float, float | None]] = Field(default={})
     champion: Champion | None = None
-    gates: tuple[Move, ...] = ()
-    texts: tuple[Move, ...] = ()
-    data: tuple[Swap, ...] = ()
+    gates: tuple[Change, ...] = ()
+    texts: tuple[Change, ...] = ()
+    data: tuple[OutputChange, ...] = ()
     rows: dict[str, Count] = Field(default={})
     changes: tuple[SplitChanges, ...] = ()
-    settings: dict[str, tuple[Move, ...]] = Field(default={})
-    packages: tuple[Move, ...] = ()
+    settings: dict[str, tuple[Change, ...]] = Field(default={})
+    packages: tuple[Change, ...] = ()
     watched: tuple[str, ...] = ()
     plots: Plots = Plots()
     problems: tuple[Problem, ...] = ()
@@ -144,12 +109,12 @@ class Report(Record):
         return any(row.base is not None for row in self.metrics)
 
     @property
-    def looser(self) -> tuple[Move, ...]:
+    def looser(self) -> tuple[Change, ...]:
         """Changed gates that ask less than before."""
         return tuple(move for move in self.gates if move.looser)
 
     @property
-    def approvals(self) -> tuple[Move, ...]:
+    def approvals(self) -> tuple[Change, ...]:
         """Gates of metrics that ask less than before: each wants a code owner's word of its own."""
         return tuple(move for move in self.looser if move.before and move.key.startswith("metrics."))
 
@@ -228,7 +193,7 @@ def _change(row: MetricComparison, other: float | None) -> str:
 def kept(found: Report) -> Report:
     """The report within the bounds of its file; what is written from it and from its file is the same."""
     tree = found.model_dump(exclude={"cut"})
-    return Report.model_validate(bounded(tree, LARGEST))
+    return Report.model_validate(_bounded(tree, LARGEST))
 
 
 def read_report(content: bytes, expected: Mapping[str, str], name: str = FILE) -> Report:
@@ -248,104 +213,36 @@ def read_report(content: bytes, expected: Mapping[str, str], name: str = FILE) -
     return found.model_copy(update={"judged": judged})
 
 
-WATCHED = (".github/", ".dvc/config", ".pre-commit-config.yaml")
-"""Files that decide what runs and where data comes from: a change of one is a warning."""
+def _bounded(tree: dict[str, Any], limit: int) -> dict[str, Any]:
+    """`tree` as JSON of at most `limit` bytes, cut by the first of `STEPS` that does it; `cut` counts rows by field."""
+    made = tree
+    for items, length in STEPS:
+        cut: dict[str, int] = {}
+        made = {key: _cut(value, key, items, length, cut) for key, value in tree.items()} | {"cut": cut}
+        if len(json.dumps(made, ensure_ascii=False, default=str).encode()) <= limit:
+            break
+    return made
 
 
-def gather(project: Project, folder: Path, expected: Mapping[str, str]) -> Report:
-    """What is to be said of the work tree, judged by the files of verdicts below `folder`.
-
-    `expected` are the ids of all interlocks with their titles: one without a verdict is shown. A base branch that is
-    gone, or that shares no commit with this one, is told and ends nothing.
-    """
-    notes: list[str] = []
-    project = _with_base_or_alone(project, notes)
-    problems = standing.Problems()
-    commit = project.git.head()
-    found = merge_verdict_files(folder, expected, commit)
-    contract = problems.tried(lambda: project.contract, None)
-    sides = Sides(project)
-    if sides.strangers:
-        notes.append(
-            "This branch and its base share no commit in this clone: one of them was force-pushed, or the clone is"
-            " shallow. What differs is told against the tip of the base."
-        )
-    here = problems.tried(lambda: standing.metrics(project, contract), {}) if contract else {}
-    base = standing.base_metrics(project, _contract_on_base(project) or contract) if contract else {}
-    comparison = find_evidence(found.verdicts, Comparison)
-    champion = comparison and comparison.champion
-    rows = find_evidence(found.verdicts, RowChecks) or RowChecks()
-    base_contract = _contract_on_base(project) or contract
-    named = {metric.name for metric in base_contract.metrics} if base_contract else set()
-    changes = _contract_changes(sides, contract)
-    return kept(
-        Report(
-            name=contract.model.name if contract else project.root.name,
-            judged=_without_evidence(found),
-            commit=commit,
-            head=pull_request_head() or commit,
-            tree=project.git.work_tree(),
-            base=project.base,
-            notes=tuple(notes),
-            metrics=metrics.compare_metrics(base_contract, here, base, champion.metrics if champion else {})
-            if base_contract
-            else (),
-            others={
-                name: value for name, value in here.items() if name not in named and not name.startswith(metrics.RECALL)
-            },
-            kinds={
-                name.removeprefix(metrics.RECALL): (value, base.get(name))
-                for name, value in here.items()
-                if name.startswith(metrics.RECALL)
-            },
-            champion=champion,
-            gates=changes.gates,
-            texts=changes.texts,
-            data=problems.tried(lambda: data(sides), ()),
-            rows={split.split: split.rows for split in rows.splits},
-            changes=rows.changes,
-            settings=problems.tried(lambda: settings(sides), {}),
-            packages=problems.tried(lambda: packages(sides), ()),
-            watched=tuple(path for path in sides.touched() if path.startswith(WATCHED)),
-            plots=_drawn(project, contract, problems),
-            problems=tuple(error.problem for error in problems.found),
-        )
-    )
+def _cut(node: Any, field: str, rows: int, length: int, cut: dict[str, int]) -> Any:
+    if isinstance(node, str):
+        return _text(node, length)
+    if isinstance(node, dict):
+        items = _first(list(node.items()), field, rows, cut)
+        return {_text(str(key), length): _cut(value, field, rows, length, cut) for key, value in items}
+    if isinstance(node, list | tuple):
+        return [_cut(value, field, rows, length, cut) for value in _first(list(node), field, rows, cut)]
+    return node
 
 
-def _with_base_or_alone(project: Project, notes: list[str]) -> Project:
-    try:
-        _ = project.base
-    except BadInput as error:
-        notes.append(
-            f"{error.message}: it was deleted or renamed. Nothing is compared, and the gates are this branch's."
-        )
-        return project.alone()
-    return project
+def _first(items: list[Any], field: str, rows: int, cut: dict[str, int]) -> list[Any]:
+    if len(items) <= rows or field in WHOLE:
+        return items
+    cut[field] = cut.get(field, 0) + len(items) - rows
+    return items[:rows]
 
 
-def _drawn(project: Project, contract: Contract | None, problems: standing.Problems) -> Plots:
-    return problems.tried(lambda: standing.drawn(project, contract).thinned(), Plots()) if contract else Plots()
-
-
-def _without_evidence(found: MergedVerdicts) -> MergedVerdicts:
-    """What the report needs of evidence stands in fields of its own."""
-    verdicts = tuple(verdict.model_copy(update={"evidence": {}}) for verdict in found.verdicts)
-    return MergedVerdicts(verdicts, found.missing, found.unread, found.places, found.checkers)
-
-
-def _contract_on_base(project: Project) -> Contract | None:
-    try:
-        return project.contract_on_base
-    except BadInput:
-        return None  # PRF001 says so; a report shows what can be shown
-
-
-def _contract_changes(sides: Sides, contract: Contract | None) -> ContractChanges:
-    text = sides.before(FILE_NAME)
-    if text is None or contract is None:
-        return ContractChanges()
-    try:
-        return compare_contracts(parse_contract(text, FILE_NAME), contract)
-    except BadInput:
-        return ContractChanges()
+def _text(value: str, length: int) -> str:
+    """Without halves of character pairs, which no file can hold."""
+    whole = value.encode("utf-8", "replace").decode() if not value.isascii() else value
+    return whole if len(whole) <= length else whole[: length - 1] + "…"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from beampermit.environments.backend import Lock
+from beampermit.environments.backend import Lock, Package
 from beampermit.environments.conda_lock.lockfile import platforms as locked_platforms
 from beampermit.environments.platforms import SUBDIRS, TAGS, fits, world_of
 from beampermit.environments.uv.lockfile import own_package

@@ -37,7 +37,7 @@ def complete(given: Mapping[str, str], ask: Asker | None = None) -> dict[str, st
         answers[key] = ask(key, usual, choices) if ask else usual
     found = problems(answers)
     if found:
-        raise BadInput(several(found), hint="beampermit new, with another answer")
+        raise BadInput(several(found), hint="run `beampermit new` again with another answer")
     return answers
 
 

@@ -19,7 +19,7 @@ def template_folder() -> Path:
     for folder in (IN_WHEEL, IN_SOURCE):
         if (folder / "cookiecutter.json").is_file():
             return folder
-    raise Outside("this installation of beampermit holds no template", hint="install beampermit again")
+    raise Outside("this installation of beampermit holds no template", hint="install this package again")
 
 
 @cache

@@ -82,7 +82,7 @@ def _require_free_tag(client: Client, release: Release) -> None:
     if sha != release.commit:
         raise Conflict(
             f"tag {release.tag} is on commit {str(sha)[:12]}, but this release is of commit {release.commit[:12]}",
-            hint=f"if nobody needs the tag: git push --delete origin {release.tag}",
+            hint=f"if nobody needs the tag, run `git push --delete origin {release.tag}`",
         )
 
 

@@ -145,7 +145,7 @@ class Ruleset(Record):
 def read_ruleset(path: Path) -> Ruleset:
     """Raises `BadInput` with file and key."""
     if not path.is_file():
-        raise BadInput("this ruleset does not exist", file=path, hint="beampermit init adds one; --file names another")
+        raise BadInput("this ruleset does not exist", file=path, hint="run `beampermit init` to add one, or name another with --file")
     return _validate(read_json(path), path)
 
 
@@ -173,7 +173,7 @@ def apply_ruleset(client: Client, ruleset: Ruleset, *, dry_run: bool = False) ->
     except Refused as refused:
         if refused.status in (401, 403, 404):
             raise BadInput(
-                f"{refused}; this needs {ADMINISTRATOR}", hint="export GITHUB_TOKEN=..., then run the command again"
+                f"{refused}; this needs {ADMINISTRATOR}", hint="export GITHUB_TOKEN=..."
             ) from None
         if refused.status == 422:
             raise BadInput(f"GitHub does not accept ruleset {ruleset.name!r}: {refused}") from None

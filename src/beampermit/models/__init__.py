@@ -1,4 +1,4 @@
-"""The saved model as files: what it says of itself, what binds its bytes, which formats it may be made of."""
+"""The saved model: its files, formats and manifest, and its scores from a process of its own."""
 
 from beampermit.models.mlmodel import SavedModel
 

@@ -1,4 +1,4 @@
-"""Metrics of scores, made by the project's own evaluation and written where we say."""
+"""Metrics of scores, computed by the project's own evaluation command in a clean process."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-LARGEST_WEIGHED = 128 * 2**20
+LARGEST_RESULT = 128 * 2**20
 
 
 def evaluate(environment: Environment, root: Path, contract: Contract, scores: Path) -> dict[str, float]:
-    """Make metrics of `scores` with the project's own evaluation, whose file of metrics goes to a folder of ours.
+    """The metrics of `scores`, by `evaluation.command` of the contract; nothing is written to the project.
 
-    Raises `Failed` when the command fails or what it wrote are no metrics.
+    Raises `Failed` when the command fails or does not write metrics.
     """
     with scratch_folder() as scratch:
         out = scratch / "metrics.json"
-        places = {"inputs": root / contract.evaluation.inputs, "scores": scores.resolve(), "out": out}
-        finished = _evaluation(environment, root, [_filled(word, places) for word in contract.evaluation.command])
+        paths = {"inputs": root / contract.evaluation.inputs, "scores": scores.resolve(), "out": out}
+        finished = _evaluation(environment, root, [_fill(word, paths) for word in contract.evaluation.command])
         if finished.code:
             raise Failed(f"the evaluation command failed: {finished.tail}", file="contract.yaml")
         try:
@@ -41,45 +41,40 @@ def evaluate(environment: Environment, root: Path, contract: Contract, scores: P
 def evaluate_weighted(
     environment: Environment, root: Path, inputs: str, command: Sequence[str], scores: Path, counts: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Make metrics of `scores` once for each row of `counts`, shape (times, rows), by a `weighted` command.
+    """The metrics of `scores` for each row of `counts`, shape (times, rows), by `evaluation.weighted`.
 
-    Gives name -> values, shape (times,), NaN where a metric has no meaning. Raises `Failed` as `evaluate` does.
+    Returns name -> values, shape (times,), NaN where a metric is undefined. Raises `Failed` as `evaluate` does.
     """
     import numpy as np
 
     with scratch_folder() as scratch:
-        places = {
+        paths = {
             "inputs": root / inputs,
             "scores": scores.resolve(),
             "counts": scratch / "counts.npy",
             "out": scratch / "out.json",
         }
-        np.save(places["counts"], counts)
-        finished = _evaluation(environment, root, [_filled(word, places) for word in command])
+        np.save(paths["counts"], counts)
+        finished = _evaluation(environment, root, [_fill(word, paths) for word in command])
         if finished.code:
-            raise Failed(f"the command of evaluation.weighted failed: {finished.tail}", file="contract.yaml")
+            raise Failed(f"the evaluation.weighted command failed: {finished.tail}", file="contract.yaml")
         try:
-            found = read_json(places["out"], limit=LARGEST_WEIGHED)
+            result = read_json(paths["out"], limit=LARGEST_RESULT)
         except BadInput as error:
-            raise Failed(
-                f"what evaluation.weighted wrote is no metrics: {error.message}", file="contract.yaml"
-            ) from None
-    return {name: _weighed(name, values, len(counts)) for name, values in _object(found).items()}
+            raise Failed(f"evaluation.weighted did not write metrics: {error.message}", file="contract.yaml") from None
+    if not isinstance(result, dict):
+        message = "evaluation.weighted must write one JSON object: metric name -> list of numbers"
+        raise Failed(message, file="contract.yaml")
+    return {name: _values(name, values, len(counts)) for name, values in result.items()}
 
 
-def _object(found: Any) -> dict[str, Any]:
-    if not isinstance(found, dict):
-        raise Failed("evaluation.weighted writes one JSON object: name -> a number for each time", file="contract.yaml")
-    return found
-
-
-def _weighed(name: str, values: Any, times: int) -> np.ndarray:
+def _values(name: str, values: Any, times: int) -> np.ndarray:
     import numpy as np
 
     if not isinstance(values, list) or len(values) != times:
-        raise Failed(f"evaluation.weighted gave {name!r} not {times} times", file="contract.yaml")
+        raise Failed(f"evaluation.weighted did not write {times} values of {name!r}", file="contract.yaml")
     if not all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values):
-        raise Failed(f"evaluation.weighted gave {name!r} a value that is no number", file="contract.yaml")
+        raise Failed(f"evaluation.weighted wrote a value of {name!r} that is not a number", file="contract.yaml")
     return np.array([np.nan if value is None else value for value in values], float)
 
 
@@ -92,7 +87,7 @@ def _evaluation(environment: Environment, root: Path, command: list[str]) -> Fin
         raise Failed(error.message, file="contract.yaml") from None
 
 
-def _filled(word: str, places: dict[str, Path]) -> str:
-    for name, path in places.items():
+def _fill(word: str, paths: dict[str, Path]) -> str:
+    for name, path in paths.items():
         word = word.replace("{" + name + "}", str(path))
     return word

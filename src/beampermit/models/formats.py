@@ -1,7 +1,7 @@
-"""The formats that a saved model may be made of: by suffix, and by what the bytes really are.
+"""The formats that files of a saved model may have, by suffix and by content.
 
-A scanner for bad pickles is no gate, for most bad pickles pass one. So nothing here looks for bad things: a file is
-of a format that runs no code when it is read, or it is refused.
+Most malicious pickles pass a scanner, so nothing here looks for malicious content: a file is of a format that runs no
+code when it is read, or it is refused.
 """
 
 from __future__ import annotations
@@ -36,32 +36,31 @@ MAGIC = {
 
 
 def find_problem(path: Path) -> str:
-    """Why a file may not be part of a saved model, in words that follow its name; empty when it may."""
+    """Why a file may not be part of a saved model, to follow its name; empty when it may."""
     if path.is_symlink() or not path.is_file():
-        return "is a link or a device, no plain file"
+        return "is a link or a device, not a regular file"
     read = NAMES.get(path.name) or SUFFIXES.get(path.suffix)
     if read is None:
-        what = identify(path)
-        known = ", ".join(SUFFIXES)
-        return f"is {what}; only {known} are allowed" if what else f"has a format other than {known}"
-    wrong = read(path)
-    if not wrong:
+        kind = identify(path) or "of an unknown format"
+        return f"is {kind}; only {', '.join(SUFFIXES)} are allowed"
+    problem = read(path)
+    if not problem:
         return ""
-    what = identify(path)
-    return f"is really {what}" if what else f"is no {path.suffix or path.name} file: {wrong}"
+    kind = identify(path)
+    return f"is really {kind}" if kind else f"is not a valid {path.suffix or path.name} file: {problem}"
 
 
 def identify(path: Path) -> str:
-    """What a file that is not of an allowed format is, by its magic bytes; empty when they tell nothing."""
+    """The format of a file by its magic bytes, if it is one that is not allowed; empty where they do not tell."""
     with path.open("rb") as stream:
         head = stream.read(2**16)
     if head.startswith(b"PK\x03\x04"):
         return _archive(path)
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return f"a pickle of protocol {head[1]}"
-    for magic, words in MAGIC.items():
+    for magic, kind in MAGIC.items():
         if head.startswith(magic):
-            return words
+            return kind
     return "a pickle of protocol 0 or 1" if _is_old_pickle(head) else ""
 
 
@@ -78,7 +77,7 @@ def _archive(path: Path) -> str:
 def _is_old_pickle(head: bytes) -> bool:
     try:
         return any(operation.name == "STOP" for operation, _, _ in pickletools.genops(BytesIO(head)))
-    except Exception:  # pickletools raises whatever the bytes make it raise
+    except Exception:  # pickletools raises anything
         return False
 
 
@@ -87,7 +86,7 @@ def _safetensors(path: Path) -> str:
 
     try:
         with safe_open(path, framework="numpy") as tensors:
-            return "" if list(tensors.keys()) else "it holds no tensor"
+            return "" if list(tensors.keys()) else "it contains no tensor"
     except (SafetensorError, OSError, ValueError) as error:
         return str(error).splitlines()[0]
 
@@ -95,20 +94,20 @@ def _safetensors(path: Path) -> str:
 def _json(path: Path) -> str:
     if path.stat().st_size > LARGEST_TEXT:
         return f"larger than {LARGEST_TEXT} bytes"
-    return _refused(parse_json, path.read_bytes(), path.name)
+    return _parse_error(parse_json, path.read_bytes(), path.name)
 
 
 def _yaml(path: Path) -> str:
-    text, wrong = _decoded(path, LARGEST_YAML)
-    return wrong or _refused(parse_yaml, text, path.name).removeprefix("not YAML: ")
+    text, problem = _decode(path, LARGEST_YAML)
+    return problem or _parse_error(parse_yaml, text, path.name).removeprefix("not YAML: ")
 
 
 def _python(path: Path) -> str:
-    text, wrong = _decoded(path)
-    if wrong:
-        return wrong
+    text, problem = _decode(path)
+    if problem:
+        return problem
     try:
-        # A cookie such as utf-7 would make Python read other code than a reviewer does.
+        # A declared encoding such as utf-7 would let Python read other code than a reviewer sees.
         encoding, _ = tokenize.detect_encoding(BytesIO(text.encode()).readline)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
@@ -119,16 +118,15 @@ def _python(path: Path) -> str:
 
 
 def _toml(path: Path) -> str:
-    text, wrong = _decoded(path)
-    return wrong or _refused(parse_toml, text, path.name)
+    text, problem = _decode(path)
+    return problem or _parse_error(parse_toml, text, path.name)
 
 
 def _text(path: Path) -> str:
-    return _decoded(path)[1]
+    return _decode(path)[1]
 
 
-def _refused(parse: Callable[[Any, str], object], content: str | bytes, name: str) -> str:
-    """Why a parser does not take a file's content; empty where it does."""
+def _parse_error(parse: Callable[[Any, str], object], content: str | bytes, name: str) -> str:
     try:
         parse(content, name)
     except BadInput as error:
@@ -136,8 +134,8 @@ def _refused(parse: Callable[[Any, str], object], content: str | bytes, name: st
     return ""
 
 
-def _decoded(path: Path, largest: int = LARGEST_TEXT) -> tuple[str, str]:
-    """A text file's text, and why it is none."""
+def _decode(path: Path, largest: int = LARGEST_TEXT) -> tuple[str, str]:
+    """The text of a file, or why it is not text."""
     if path.stat().st_size > largest:
         return "", f"larger than {largest} bytes"
     try:
@@ -145,11 +143,11 @@ def _decoded(path: Path, largest: int = LARGEST_TEXT) -> tuple[str, str]:
     except UnicodeDecodeError as error:
         return "", f"not UTF-8 at byte {error.start}"
     control = next((character for character in text if character < " " and character not in "\t\r\n\f"), None)
-    return (text, "") if control is None else ("", f"text with the control character {ord(control):#04x}")
+    return (text, "") if control is None else ("", f"it contains the control character {ord(control):#04x}")
 
 
 def _onnx(path: Path) -> str:
-    """ONNX is a protobuf message: its outermost fields must be a model's, with a graph, and end where the file ends."""
+    """The outermost fields of the protobuf message must be those of an ONNX model with a graph."""
     with path.open("rb") as stream:
         content = stream.read()
     seen: set[int] = set()
@@ -159,7 +157,7 @@ def _onnx(path: Path) -> str:
             tag, position = _varint(content, position)
             field, wire = tag >> 3, tag & 7
             if MODEL_FIELDS.get(field) != wire:
-                return f"a protobuf field {field} that no ONNX model has"
+                return f"protobuf field {field} is not a field of ONNX models"
             length, position = _varint(content, position)
             position += length if wire == 2 else 0
             seen.add(field)
@@ -167,7 +165,7 @@ def _onnx(path: Path) -> str:
         return "a broken protobuf message"
     if position != len(content):
         return "it ends in the middle of a field"
-    return "" if {IR_VERSION, GRAPH} <= seen else "it holds no graph"
+    return "" if {IR_VERSION, GRAPH} <= seen else "it contains no graph"
 
 
 def _varint(content: bytes, position: int) -> tuple[int, int]:
@@ -183,7 +181,7 @@ def _varint(content: bytes, position: int) -> tuple[int, int]:
 
 IR_VERSION, GRAPH = 1, 7
 MODEL_FIELDS = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2}
-"""ModelProto's fields and their wire types (0 a number, 2 bytes), from onnx.proto."""
+"""Fields of ModelProto and their wire types (0 a number, 2 bytes), from onnx.proto."""
 SUFFIXES: dict[str, Callable[[Path], str]] = {
     ".safetensors": _safetensors,
     ".onnx": _onnx,
@@ -200,4 +198,4 @@ NAMES: dict[str, Callable[[Path], str]] = {
     "uv.lock": _toml,
     "py.typed": _text,
 }
-"""What MLflow writes beside a model, where it was made with uv too, and the mark of a typed package."""
+"""Files that MLflow writes, with uv too, and the marker of a typed package."""

@@ -1,6 +1,4 @@
-"""Which group each row of the evaluation belongs to, by a column of its inputs or of the device table, and which rows
-depend on each other.
-"""
+"""The group of each row of the evaluation's inputs, by a column of the inputs or of the device table."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beampermit.contract import FILE_NAME, Contract
-from beampermit.datasets.devices import device_table
+from beampermit.datasets.devices import read_device_table
 from beampermit.datasets.tables import connect
 from beampermit.errors import BadInput, Failed
 from beampermit.project import Project
@@ -17,7 +15,7 @@ from beampermit.project import Project
 if TYPE_CHECKING:
     import numpy as np
 
-MOST = 500
+MOST_GROUPS = 500
 UNKNOWN = "(not in the device table)"
 
 
@@ -32,52 +30,51 @@ def read_columns(table: Path, names: Sequence[str]) -> list[np.ndarray]:
             rows = selected.fetchall()
     except duckdb.Error as error:
         raise BadInput(f"cannot be read: {str(error).splitlines()[0]}", file=table.name) from None
-    return [np.array([str(row[place]) for row in rows], dtype=str) for place in range(len(names))]
+    return [np.array([str(row[index]) for row in rows], dtype=str) for index in range(len(names))]
 
 
 def column_names(table: Path) -> list[str]:
-    """The columns of a Parquet table."""
     import duckdb
 
     try:
         with connect() as connection:
             return connection.read_parquet(str(table)).columns
     except duckdb.Error as error:
-        raise BadInput(f"no Parquet table: {str(error).splitlines()[0]}", file=table.name) from None
+        raise BadInput(f"not a Parquet table: {str(error).splitlines()[0]}", file=table.name) from None
 
 
 def dependent_columns(table: Path, contract: Contract) -> list[str]:
-    """Columns that say which rows depend on each other: those that a split must not share, or else the key.
+    """Rows with equal values in these columns depend on each other: the columns of `dataset.split.by`, or else the key.
 
     Raises `Failed` where the table has none of them.
     """
     names = column_names(table)
     by = [name for name in contract.dataset.split.by if name in names]
-    found = by or [name for name in contract.dataset.key if name in names]
-    if not found:
-        what = ", ".join(dict.fromkeys([*contract.dataset.split.by, *contract.dataset.key]))
-        raise Failed(f"the evaluation's inputs have none of the columns {what} to resample by", file=FILE_NAME)
-    return found
+    columns = by or [name for name in contract.dataset.key if name in names]
+    if not columns:
+        expected = ", ".join(dict.fromkeys([*contract.dataset.split.by, *contract.dataset.key]))
+        raise Failed(f"the evaluation's inputs have none of the columns {expected} to resample by", file=FILE_NAME)
+    return columns
 
 
 def row_groups(project: Project, contract: Contract, by: str) -> np.ndarray:
-    """The group of each row, shape (rows,), text. Raises `Failed` for a column that is nowhere, or no group at all."""
+    """The group of each row, shape (rows,), text. Raises `Failed` for a missing column, and for one of too many values."""
     inputs = project.path(contract.evaluation.inputs)
-    found = read_columns(inputs, [by])[0] if by in column_names(inputs) else _of_devices(project, contract, inputs, by)
-    number = len(set(found.tolist()))
-    if number > MOST:
-        raise Failed(f"{by!r} has {number} values, and groups are {MOST} at most", file=FILE_NAME)
-    return found
+    group = read_columns(inputs, [by])[0] if by in column_names(inputs) else _of_devices(project, contract, inputs, by)
+    number = len(set(group.tolist()))
+    if number > MOST_GROUPS:
+        raise Failed(f"{by!r} has {number} values, and at most {MOST_GROUPS} groups are allowed", file=FILE_NAME)
+    return group
 
 
 def _of_devices(project: Project, contract: Contract, inputs: Path, by: str) -> np.ndarray:
     import numpy as np
 
     name = contract.signals.devices
-    rows = [row for _, row in device_table(project.root, name)[1]] if name else []
+    rows = [row for _, row in read_device_table(project.root, name)[1]] if name else []
     if not rows or by not in rows[0]:
-        where = f"{contract.evaluation.inputs} nor of {name}" if name else contract.evaluation.inputs
-        raise Failed(f"{by!r}, which a gate of subgroups names, is no column of {where}", file=FILE_NAME)
+        where = f"{contract.evaluation.inputs} or {name}" if name else contract.evaluation.inputs
+        raise Failed(f"{by!r}, by which a gate groups rows, is not a column of {where}", file=FILE_NAME)
     shared = [column for column in column_names(inputs) if column in rows[0]]
     if not shared:
         raise Failed(f"{name} shares no column with {contract.evaluation.inputs}", file=name)

@@ -22,24 +22,24 @@ class Manifest(Record):
 
     @classmethod
     def read(cls, path: Path, name: str) -> Manifest:
-        """Read a manifest that errors call `name`. Raises `BadInput`: not there, not one, or a path that leaves."""
+        """Read a manifest; errors call it `name`. Raises `BadInput`: missing, invalid, or a path outside the project."""
         if path.is_symlink():
-            raise BadInput("a link is no manifest", file=name)
+            raise BadInput("the manifest is a link, not a file", file=name)
         try:
-            found = cls.model_validate(read_json(path))
+            read = cls.model_validate(read_json(path))
         except BadInput as error:
             raise BadInput(error.message, file=name, line=error.line, hint="dvc repro package") from None
         except ValidationError as error:
-            raise BadInput(f"no manifest: {first_fault(error)}", file=name) from None
-        for listed in found.files:
+            raise BadInput(f"not a manifest: {first_fault(error)}", file=name) from None
+        for listed in read.files:
             if not _stays_inside(listed):
-                raise BadInput(f"{listed!r} is no path inside the project", file=name)
-        return found
+                raise BadInput(f"{listed!r} is not a path inside the project", file=name)
+        return read
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Paths that a manifest lists and are not there, that are there and not listed, and whose bytes differ."""
+    """Paths that are listed but missing, present but not listed, and whose digest differs."""
 
     missing: tuple[str, ...]
     extra: tuple[str, ...]
@@ -54,21 +54,21 @@ class Difference:
         return "; ".join(f"{word}: {_some(paths)}" for word, paths in groups.items() if paths)
 
 
-def compare(found: Manifest, root: Path, model: str, data: tuple[str, ...]) -> Difference:
-    """Compare what the manifest lists with the files of the folder `model` and the files `data`, below `root`.
+def compare(listed: Manifest, root: Path, model: str, data: tuple[str, ...]) -> Difference:
+    """Compare a manifest with the files of the folder `model` and the files `data`, below `root`.
 
-    Beside those the manifest may list more of the dataset's folders; whatever it lists must be there. Raises
-    `BadInput` for a link or a device.
+    The manifest may list further files of the dataset's folders, which must exist too. Raises `BadInput` for a link or
+    a device.
     """
     present = {f"{model}/{path}": digest for path, digest in manifest(root / model).items()}
-    for path in (*data, *found.files):
+    for path in (*data, *listed.files):
         if path not in present and _is_plain(root, path):
             present[path] = digest_file(root / path)
-    expected = {*found.files, *data}
+    expected = {*listed.files, *data}
     return Difference(
         missing=tuple(sorted(expected - present.keys())),
-        extra=tuple(sorted(present.keys() - found.files.keys())),
-        changed=tuple(sorted(path for path, digest in found.files.items() if present.get(path, digest) != digest)),
+        extra=tuple(sorted(present.keys() - listed.files.keys())),
+        changed=tuple(sorted(path for path, digest in listed.files.items() if present.get(path, digest) != digest)),
     )
 
 
@@ -80,7 +80,7 @@ def _stays_inside(listed: str) -> bool:
 
 
 def _is_plain(root: Path, path: str) -> bool:
-    """Whether a file lies at `path` below `root` with no link on the way, so that nothing outside is read."""
+    """Whether there is a file at `path` below `root`, with no link on the way that could lead outside."""
     steps = [
         root.joinpath(*PurePosixPath(path).parts[:count]) for count in range(1, len(PurePosixPath(path).parts) + 1)
     ]

@@ -1,4 +1,4 @@
-"""Whether a row gets the same score by training and when served, in a batch and alone, and alone once more."""
+"""Whether a row gets the same score in training and when served: in a batch, alone, and alone once more."""
 
 from __future__ import annotations
 
@@ -13,107 +13,113 @@ from beampermit.record import Record
 if TYPE_CHECKING:
     import numpy as np
 
-ROW, ROUND, TIME = "beampermit.row", "beampermit.round", "beampermit.milliseconds"
+ROW, ROUND = "beampermit.row", "beampermit.round"
 
 
 class Difference(Record):
-    """The two scores of one row that are furthest apart; None is no number."""
+    """The two scores of one row that differ most; None is NaN or infinite."""
 
     output: str
     row: int
-    here: float | None
-    there: float | None
+    first: float | None
+    second: float | None
 
     @property
     def size(self) -> float:
-        """How far apart."""
-        if self.here is None or self.there is None:
-            return 0.0 if self.here is self.there else float("inf")
-        return abs(self.here - self.there)
+        if self.first is None or self.second is None:
+            return 0.0 if self.first is self.second else float("inf")
+        return abs(self.first - self.second)
 
-    def said(self, here: str, there: str) -> str:
-        """In words, each of the two with where it comes from."""
-        one, other = ("no number" if value is None else f"{value:.7g}" for value in (self.here, self.there))
-        return f"{self.output} of row {self.row} is {one} {here} and {other} {there}"
+    def describe(self, first: str, second: str) -> str:
+        """A sentence; `first` and `second` say where the two scores come from."""
+        one, other = ("not a number" if value is None else f"{value:.7g}" for value in (self.first, self.second))
+        return f"{self.output} of row {self.row} is {one} {first} and {other} {second}"
 
 
 class Replay(Record):
-    """A saved model's scores compared: of `rows` rows with those of training, of `alone` rows with itself."""
+    """The largest differences of `rows` rows from training, and of `single_rows` rows scored one at a time."""
 
     rows: int
-    alone: int
+    single_rows: int
     tolerance: float
     training: Difference
-    """By the training's own code, and by the saved model."""
-    batch: Difference
-    """By the saved model in a batch, and alone."""
-    again: Difference
-    """Alone, and alone after other rows than before."""
+    """Between training's own code and the saved model."""
+    single: Difference
+    """Between a batch and a single row."""
+    repeated: Difference
+    """Between the same single row after different other rows."""
 
     @property
     def largest(self) -> float:
-        """The largest difference of all."""
-        return max(apart.size for apart in (self.training, self.batch, self.again))
+        return max(difference.size for difference in (self.training, self.single, self.repeated))
 
     @property
     def problem(self) -> str:
-        """What is further apart than the tolerance, what explains the rest before the rest; or nothing."""
-        if self.again.size > self.tolerance:
-            words = self.again.said("after some rows", "after others")
-            return f"{words}: the model keeps something between rows"
-        if self.batch.size > self.tolerance:
-            return self.batch.said("in a batch", "alone")
+        """The first difference beyond the tolerance, causes before consequences; empty where there is none."""
+        if self.repeated.size > self.tolerance:
+            difference = self.repeated.describe("after some rows", "after others")
+            return f"{difference}: the model keeps state between rows"
+        if self.single.size > self.tolerance:
+            return self.single.describe("in a batch", "alone")
         if self.training.size > self.tolerance:
-            return self.training.said("by the training's code", "by the saved model")
+            return self.training.describe("by training's code", "by the saved model")
         return ""
 
 
 def compare_scores(scores: Path, recorded: Path, tolerance: float) -> Replay:
-    """Compare what `probe.score` wrote to `scores` with what training `recorded`, and with the same rows alone.
+    """Compare the tables that `score` wrote to `scores` with the scores that training `recorded`.
 
-    Raises `Failed` where the tables are not of the same rows and outputs.
+    Raises `Failed` where the tables have different rows or outputs.
     """
     import numpy as np
 
-    here, there = _read(scores), _read(recorded)
-    alone = _read(single_row_scores(scores), f'"{ROUND}", "{ROW}"')
-    if here.keys() != there.keys():
-        raise Failed(f"training gave {', '.join(there)}, and the saved model gives {', '.join(here)}", file=recorded)
-    rows, recorded_rows = (len(next(iter(table.values()))) for table in (here, there))
+    served, trained = _read(scores), _read(recorded)
+    single = _read(single_row_scores(scores), f'"{ROUND}", "{ROW}"')
+    if served.keys() != trained.keys():
+        outputs = f"training recorded {', '.join(trained)}, the saved model gives {', '.join(served)}"
+        raise Failed(outputs, file=recorded)
+    rows, recorded_rows = (len(next(iter(table.values()))) for table in (served, trained))
     if rows != recorded_rows:
-        raise Failed(f"training gave scores of {recorded_rows} rows, and the inputs are {rows}", file=recorded)
-    rounds = len(np.unique(alone[ROUND]))
-    numbers, *others = alone[ROW].astype(int).reshape(rounds, -1).tolist()
-    if any(other != numbers for other in others) or not {*here} <= {*alone} or max(numbers) >= rows:
-        raise Failed("the model spoiled its report: its rows alone are not rows of the inputs")
-    turns = [{name: alone[name].reshape(rounds, -1)[turn] for name in here} for turn in range(rounds)]
+        raise Failed(f"training recorded scores of {recorded_rows} rows, the inputs have {rows}", file=recorded)
+    rounds = len(np.unique(single[ROUND]))
+    numbers, *others = single[ROW].astype(int).reshape(rounds, -1).tolist()
+    if any(other != numbers for other in others) or not {*served} <= {*single} or max(numbers) >= rows:
+        raise Failed("the model's code overwrote its scores: the single rows are not rows of the inputs")
+    first, *later = [{name: single[name].reshape(rounds, -1)[index] for name in served} for index in range(rounds)]
     return Replay(
         rows=rows,
-        alone=len(numbers),
+        single_rows=len(numbers),
         tolerance=tolerance,
-        training=_furthest(there, here, range(rows)),
-        batch=_furthest({name: values[numbers] for name, values in here.items()}, turns[0], numbers),
-        again=max((_furthest(turns[0], turn, numbers) for turn in turns[1:]), key=lambda apart: apart.size),
+        training=_largest_difference(trained, served, range(rows)),
+        single=_largest_difference({name: values[numbers] for name, values in served.items()}, first, numbers),
+        repeated=max((_largest_difference(first, other, numbers) for other in later), key=lambda found: found.size),
     )
 
 
-def _furthest(here: dict[str, np.ndarray], there: dict[str, np.ndarray], numbers: Sequence[int]) -> Difference:
-    """Of two tables of the same rows, called `numbers`, the two scores that are furthest apart."""
+def _largest_difference(
+    first: dict[str, np.ndarray], second: dict[str, np.ndarray], numbers: Sequence[int]
+) -> Difference:
+    """Of two tables of the same rows, which have these `numbers`."""
     import numpy as np
 
-    found: list[Difference] = []
-    for name, values in here.items():
-        others = there[name]
-        one, other = np.isfinite(values), np.isfinite(others)
-        size = np.where(one & other, np.abs(values - others), np.where(one | other, np.inf, 0.0))
-        place = int(size.argmax())
-        pair = (float(values[place]) if one[place] else None, float(others[place]) if other[place] else None)
-        found.append(Difference(output=name, row=numbers[place], here=pair[0], there=pair[1]))
-    return max(found, key=lambda apart: apart.size)
+    differences: list[Difference] = []
+    for name, values in first.items():
+        others = second[name]
+        finite, other_finite = np.isfinite(values), np.isfinite(others)
+        size = np.where(finite & other_finite, np.abs(values - others), np.where(finite | other_finite, np.inf, 0.0))
+        index = int(size.argmax())
+        differences.append(
+            Difference(
+                output=name,
+                row=numbers[index],
+                first=float(values[index]) if finite[index] else None,
+                second=float(others[index]) if other_finite[index] else None,
+            )
+        )
+    return max(differences, key=lambda difference: difference.size)
 
 
 def _read(path: Path, order: str = "") -> dict[str, np.ndarray]:
-    """The columns of a table of numbers. Raises `Failed` where it is none."""
     import duckdb
     import numpy as np
 
@@ -122,7 +128,7 @@ def _read(path: Path, order: str = "") -> dict[str, np.ndarray]:
     try:
         with connect() as connection:
             table = connection.read_parquet(str(path))
-            found = (table.order(order) if order else table).fetchnumpy()
-            return {name: np.ma.filled(np.ma.asarray(values, float), np.nan) for name, values in found.items()}
+            columns = (table.order(order) if order else table).fetchnumpy()
+            return {name: np.ma.filled(np.ma.asarray(values, float), np.nan) for name, values in columns.items()}
     except (duckdb.Error, ValueError) as error:
-        raise Failed(f"no table of scores: {str(error).splitlines()[0]}", file=path) from None
+        raise Failed(f"not a table of scores: {str(error).splitlines()[0]}", file=path) from None

@@ -1,4 +1,4 @@
-"""Bootstrap over rows that depend on each other: how often each row counts, and what intervals that gives."""
+"""Bootstrap over rows that depend on each other: how often each row counts, and the intervals that follow."""
 
 from __future__ import annotations
 
@@ -14,32 +14,33 @@ SEED = 0
 TIMES = 1000
 FEWEST_TIMES = 200
 MOST_COUNTS = 200_000_000
-"""Where a thousand times all rows are more, fewer resamples are drawn: each row of each takes two bytes."""
+"""Limit of resamples x rows, at two bytes each: with many rows fewer resamples are drawn."""
 TAIL = 0.05
-"""So many resamples lie below the interval, as many above: a one-sided test at 95 %, an interval of 90 %."""
+"""Fraction of resamples below, and above, the interval: a one-sided test at 95 %, an interval of 90 %."""
 DEFINED = 0.9
-"""A metric that has a meaning in fewer of the resamples gives no interval."""
+"""A metric that is defined in a smaller fraction of the resamples has no interval."""
 
 
 def draw_counts(groups: Sequence[np.ndarray], times: int | None = None, seed: int = SEED) -> np.ndarray:
     """How often each row counts, shape (times + 1, rows), uint16; the first time each row counts once.
 
-    `groups` name for each row its group, by one column or several that cross, shape (rows,) each. Whole groups are
-    drawn with replacement, of each column by itself, and a row counts the product: the pigeonhole bootstrap (A. B.
-    Owen, Annals of Applied Statistics 1, 386, 2007), a little wide rather than too narrow. With one column it is the
-    cluster bootstrap, and with rows that are each a group of their own the plain one.
+    `groups` are one or several crossing columns with the group of each row, shape (rows,) each. Of each column, whole
+    groups are drawn with replacement, and a row counts the product: the pigeonhole bootstrap (A. B. Owen, Annals of
+    Applied Statistics 1, 386, 2007), which errs towards wide intervals. With one column it is the cluster bootstrap;
+    where every row is its own group, the plain one.
     """
     import numpy as np
 
     rows = len(groups[0])
     drawn = times or max(FEWEST_TIMES, min(TIMES, MOST_COUNTS // max(rows, 1)))
     rng = np.random.default_rng(seed)
-    found = np.ones((drawn + 1, rows), np.uint16)
+    counts = np.ones((drawn + 1, rows), np.uint16)
     for column in groups:
-        names, places = np.unique(column, return_inverse=True)
+        names, group_of_row = np.unique(column, return_inverse=True)
         number = len(names)
-        found[1:] *= rng.multinomial(number, np.full(number, 1 / number), size=drawn).astype(np.uint16)[:, places]
-    return found
+        drawn_groups = rng.multinomial(number, np.full(number, 1 / number), size=drawn).astype(np.uint16)
+        counts[1:] *= drawn_groups[:, group_of_row]
+    return counts
 
 
 def interval(better: np.ndarray) -> Interval | None:
@@ -49,7 +50,7 @@ def interval(better: np.ndarray) -> Interval | None:
 
 
 def quantile_range(values: np.ndarray) -> tuple[float, float] | None:
-    """From where to where values reach, shape (times + 1,), the first of all rows; None as for `interval`."""
+    """The quantiles `TAIL` and `1 - TAIL` of values, shape (times + 1,), the first of all rows; None as for `interval`."""
     import numpy as np
 
     resampled = values[1:][np.isfinite(values[1:])]

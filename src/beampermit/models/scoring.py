@@ -170,9 +170,7 @@ def _read_scores(answer: Any, inputs: Path, out: Path) -> Scores:
     return Scores(**timing.model_dump(), rows=rows, columns=ranges)
 
 
-def _run_worker(
-    environment: Environment, scratch: Path, model: Path, verb: str, *options: str
-) -> dict[str, Any]:
+def _run_worker(environment: Environment, scratch: Path, model: Path, verb: str, *options: str) -> dict[str, Any]:
     """Run the worker on a copy of the model, so that it neither sees other files nor leaves compiled code behind."""
     copy, report = scratch / "model", scratch / "report.json"
     shutil.copytree(model, copy, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))

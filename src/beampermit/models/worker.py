@@ -144,20 +144,20 @@ def _tensor(column: Any, name: str) -> np.ndarray:
     return np.asarray(column.to_numpy(zero_copy_only=False)).reshape(rows, -1)
 
 
-def _outputs(model: Any, given: Any) -> dict[str, np.ndarray]:
+def _outputs(model: Any, prediction: Any) -> dict[str, np.ndarray]:
     """A prediction as one float64 array for each output."""
     import numpy as np
     import pandas as pd
 
     names = [field.name for field in model.metadata.signature.outputs.inputs]
-    if isinstance(given, pd.DataFrame | dict):
-        found = {str(name): np.asarray(given[name]) for name in given}
+    if isinstance(prediction, pd.DataFrame | dict):
+        outputs = {str(name): np.asarray(prediction[name]) for name in prediction}
     else:
-        found = {names[0] or "score": np.asarray(given)}
+        outputs = {names[0] or "score": np.asarray(prediction)}
     try:
-        return {name: _flat(values.astype(np.float64)) for name, values in found.items()}
+        return {name: _flat(values.astype(np.float64)) for name, values in outputs.items()}
     except (TypeError, ValueError) as error:
-        raise Refused(f"an output is no number: {error}") from None
+        raise Refused(f"an output is not a number: {error}") from None
 
 
 def _flat(values: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from beampermit.permit.statement import Statement, parse_statement
 from beampermit.reading import parse_json
 
 ISSUER = "https://token.actions.githubusercontent.com"
-AGAIN = "sign it in that workflow with beampermit permit sign --keyless"
+AGAIN = "sign it in that workflow with `beampermit permit sign --keyless`"
 OF_GITHUB = "/.github/workflows/"
 """In the identity of every workflow, on github.com and on other hosts."""
 

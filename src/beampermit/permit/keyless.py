@@ -19,7 +19,7 @@ from beampermit.permit.statement import Statement
 SECONDS = 120
 """For the whole signature; the library has no time limit."""
 NOTHING = "the permit was not signed with Sigstore"
-NO_IDENTITY = "give the job `permissions: id-token: write`, or sign with a key: beampermit permit sign"
+NO_IDENTITY = "give the job `permissions: id-token: write`, or sign with a key: `beampermit permit sign`"
 AGAIN = "beampermit permit sign --keyless"
 T = TypeVar("T")
 

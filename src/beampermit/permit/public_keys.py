@@ -39,7 +39,7 @@ class PublicKey:
             raise Failed(
                 f"{what} at {when}, but key {self.id[:19]}… is valid until {until}",
                 file=name,
-                hint=f"beampermit permit keygen --out FOLDER, then add its {PUBLIC} to {PUBLIC_IN_PROJECT}",
+                hint=f"run `beampermit permit keygen --out FOLDER`, then add its {PUBLIC} to {PUBLIC_IN_PROJECT}",
             )
 
 
@@ -71,7 +71,7 @@ def read_public_keys(file: Path) -> PublicKeys:
         raise BadInput(
             "there is no public key to verify permits with",
             file=file,
-            hint=f"beampermit permit keygen --out FOLDER, then commit its {PUBLIC} as {PUBLIC_IN_PROJECT}",
+            hint=f"run `beampermit permit keygen --out FOLDER`, then commit its {PUBLIC} as {PUBLIC_IN_PROJECT}",
         )
     content = file.read_bytes()
     if len(content) > LARGEST:

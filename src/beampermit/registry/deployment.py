@@ -63,7 +63,7 @@ def _same_metrics(judged: dict[str, float], found: dict[str, float], contract: C
 
 
 def _within_budget(scored: scoring.Scores, contract: Contract) -> None:
-    problems = scored.beyond(contract.budget)
+    problems = scored.over_budget(contract.budget)
     if problems:
         raise Failed(f"as deployed, {problems[0]}", hint="beampermit check MDL004")
 

@@ -276,7 +276,7 @@ def load_champion(project: Project) -> Champion | None:
     if project.git.resolve(event.commit) is None:
         raise BadInput(
             f"version {event.version} was made at commit {commit}, which is not in this clone",
-            hint="git fetch --unshallow origin, or git fetch origin",
+            hint="run `git fetch --unshallow origin` in a shallow clone, else `git fetch origin`",
         )
     text = project.git.read(event.commit, FILE_NAME)
     if text is None:

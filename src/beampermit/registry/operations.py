@@ -1,4 +1,4 @@
-"""What rollback, retire, freeze and thaw have in common: an event like any other, and a registry that then says it."""
+"""Rollback, retire, freeze and thaw: each appends an event to the ledger, then updates the registry."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from beampermit.registry.reconcile import reconcile, require_version
 
 @dataclass(frozen=True)
 class Result:
-    """The event that stands now, whether this run wrote it, and what of the registry was moved."""
+    """The event in effect; `new`: this run appended it; `changes`: one line for each change in the registry."""
 
     event: Event
     new: bool
-    moved: tuple[str, ...]
+    changes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Session:
-    """One change to what the ledger says of a model."""
+    """Ledger and registry of one model, as one command uses them."""
 
     git: Git
     ledger: Ledger
@@ -36,30 +36,30 @@ class Session:
     model: str
     progress: Progress
 
-    def read(self) -> tuple[ModelState, Event]:
-        """The model's state of this moment, and the event that put a version into service last.
+    def read_state(self) -> tuple[ModelState, Event]:
+        """The model's state, and the event that last put a version into service.
 
-        Raises `BadInput` where nothing of it was ever promoted.
+        Raises `BadInput` where no version was ever promoted.
         """
         self.progress("read the ledger")
         self.ledger.fetch()
         state = self.ledger.state(self.model)
-        if state.last is None:
+        if state.last_in_service is None:
             raise BadInput(f"no version of {self.model} was ever promoted", hint="beampermit history")
-        return state, state.last
+        return state, state.last_in_service
 
-    def write(self, kind: Kind, of: Event, reason: str) -> Result:
-        """Write an event that names the version of another, and make the registry say it.
+    def append(self, kind: Kind, of: Event, reason: str) -> Result:
+        """Append an event about the version of `of`, and update the registry.
 
-        Raises `Conflict` where somebody else was first, and then nothing moved; `Outside`.
+        Raises `Conflict` where somebody else was first and nothing was changed; `Outside`.
         """
         if not reason.strip():
-            raise BadInput("the ledger keeps why, and no reason was given", hint=f"beampermit {kind} --reason WHY")
+            raise BadInput("a reason is required, and the ledger keeps it", hint=f'beampermit {kind} --reason "..."')
         event = of.model_copy(
             update={
                 "event": kind,
-                "sequence": self.ledger.chronicle(self.model).length + 1,
-                "expected": self.ledger.state(self.model).seen,
+                "sequence": self.ledger.read(self.model).length + 1,
+                "expected": self.ledger.state(self.model).champion_version,
                 **provenance(self.git, reason),
             }
         )
@@ -67,154 +67,154 @@ class Session:
         self.ledger.append(event)
         return Result(event, True, update_registry(event, self.ledger, self.registry, self.progress))
 
-    def must_be_new(self, kind: Kind, state: ModelState, version: int | None = None) -> None:
-        """Refuse what this workflow run did before, and what was undone since: it is run again, late or by mistake.
+    def refuse_rerun(self, kind: Kind, state: ModelState, version: int | None = None) -> None:
+        """Raises `Conflict` where this workflow run did the same before and it was undone since.
 
-        `version` is the one that was asked for; None for the champion of the moment. Raises `Conflict`.
+        `version` is the version that was asked for, None for the current champion.
         """
         for event in state.events:
-            # A run may close the way back to a version and retire the champion as well.
+            # One run may retire a former version and the champion.
             same = event.version == version if version else kind != "retire" or event.version == event.expected
             if event.event == kind and same and is_same_run(event):
                 raise Conflict(
-                    f"this workflow run did it at {event.at} ({event.summary}), and that was changed since; "
-                    f"nothing moved",
-                    hint="beampermit history; then, to do it again, a new run",
+                    f"this workflow run did this already at {event.at} ({event.summary}), and it was changed since; "
+                    f"nothing was changed",
+                    hint="to do it again, start a new workflow run; `beampermit history` shows what happened since",
                 )
 
-    def stands(self, event: Event) -> Result:
-        """What to say where the ledger has it already: an earlier run may have been killed before the registry had."""
+    def already(self, event: Event) -> Result:
+        """The result where the ledger has the event; an earlier run may have been killed before the registry had it."""
         return Result(event, False, update_registry(event, self.ledger, self.registry, self.progress))
 
 
 def update_registry(event: Event, ledger: Ledger, registry: Registry, progress: Progress) -> tuple[str, ...]:
-    """`reconcile` after `event` was written. Raises `Outside` which says that only the registry is behind."""
+    """`reconcile` after `event` was appended. Raises `Outside`, whose message says that the ledger has the event."""
     try:
-        return reconcile(ledger, registry, event.model, progress, news=True)
+        return reconcile(ledger, registry, event.model, progress, incremental=True)
     except Outside as error:
         raise Outside(
-            f"the ledger has it ({event.summary}), the registry does not show it yet: {error.message}",
+            f"the ledger was updated ({event.summary}), the registry was not: {error.message}",
             hint=error.hint if error.hint.startswith("beampermit") else "beampermit reconcile",
         ) from None
 
 
 def is_same_run(event: Event) -> bool:
-    """Whether the workflow run that we are in wrote this event: it is run again."""
+    """Whether the current workflow run appended this event."""
     return bool(event.run) and event.run == workflow_run()
 
 
 def is_same_command(event: Event, git: Git, reason: str) -> bool:
-    """Whether whoever gives this command now wrote the event as well: same person, reason and workflow run."""
-    now = provenance(git, reason)
-    return all(getattr(event, key) == now[key] for key in ("by", "reason", "run"))
+    """Whether the event has the same person, reason and workflow run as the current command."""
+    current = provenance(git, reason)
+    return all(getattr(event, key) == current[key] for key in ("by", "reason", "run"))
 
 
-def retire(change: Session, *, version: int | None = None, reason: str) -> Result:
-    """Take `version` out of service, and nothing takes its place; if not given, the champion, and so the model.
+def retire(session: Session, *, version: int | None = None, reason: str) -> Result:
+    """Take `version`, by default the champion, out of service without a successor.
 
-    Nobody goes back to a retired version by chance: a rollback must say that it means one. Raises `BadInput` for a
-    version that was never champion, `Conflict` where somebody else was first, `Outside`.
+    A rollback to a retired version must ask for it. Raises `BadInput` for a version that was never champion,
+    `Conflict` where somebody else was first, `Outside`.
     """
-    state, last = change.read()
-    number = version or state.seen
+    state, last = session.read_state()
+    number = version or state.champion_version
     if number is None:
-        # Perhaps by a run that was killed before the registry said so.
-        return change.stands(state.retired[last.version])
+        return session.already(state.retired[last.version])
     if number in state.retired:
-        return change.stands(state.retired[number])
-    if number not in state.promoted:
-        known = ", ".join(map(str, sorted(state.promoted)))
-        raise BadInput(f"version {number} was never champion; these were: {known}", hint="beampermit history")
-    change.must_be_new("retire", state, version)
-    return change.write("retire", state.promoted[number], reason)
+        return session.already(state.retired[number])
+    promotion = _find_promotion(state, number)
+    session.refuse_rerun("retire", state, version)
+    return session.append("retire", promotion, reason)
 
 
-def freeze(change: Session, *, reason: str) -> Result:
-    """Refuse promotions until `thaw`. Frozen already is no error: the event says by whom and why."""
-    state, last = change.read()
+def freeze(session: Session, *, reason: str) -> Result:
+    """Refuse promotions until `thaw`. Where they are frozen already, the result is that event."""
+    state, last = session.read_state()
     if state.frozen:
-        return change.stands(state.frozen)
-    change.must_be_new("freeze", state)
-    return change.write("freeze", last, reason)
+        return session.already(state.frozen)
+    session.refuse_rerun("freeze", state)
+    return session.append("freeze", last, reason)
 
 
-def thaw(change: Session, *, reason: str) -> Result:
-    """Let promotions pass again. Raises `BadInput` for a model that was never frozen."""
-    state, _ = change.read()
+def thaw(session: Session, *, reason: str) -> Result:
+    """Allow promotions again. Raises `BadInput` for a model that was never frozen."""
+    state, _ = session.read_state()
     if state.frozen:
-        change.must_be_new("thaw", state)
-        return change.write("thaw", state.frozen, reason)
+        session.refuse_rerun("thaw", state)
+        return session.append("thaw", state.frozen, reason)
     thawed = next((event for event in reversed(state.events) if event.event == "thaw"), None)
     if thawed is None:
-        raise BadInput(f"{change.model} was never frozen", hint="beampermit history")
-    return change.stands(thawed)
+        raise BadInput(f"{session.model} was never frozen", hint="beampermit history")
+    return session.already(thawed)
 
 
 def require_not_frozen(state: ModelState) -> None:
-    """Raises `Conflict` that says who froze the model, when and why."""
+    """Raises `Conflict`."""
     frozen = state.frozen
     if frozen:
         raise Conflict(
-            f"{frozen.model} is frozen since {frozen.at} by {frozen.by}: {frozen.reason}; nothing moved",
-            hint="beampermit thaw --reason WHY",
+            f"promotions of {frozen.model} are frozen since {frozen.at} by {frozen.by}: {frozen.reason}; "
+            f"nothing was changed",
+            hint='beampermit thaw --reason "..."',
         )
 
 
-def rollback(change: Session, *, to: int | None = None, reason: str = "", retired: bool = False) -> Result:
-    """Make version `to` champion again; if not given, the one before the champion that was not retired.
+def rollback(session: Session, *, to: int | None = None, reason: str = "", retired: bool = False) -> Result:
+    """Make version `to` champion again, by default the champion before that is not retired.
 
-    `retired` lets a version be taken that was retired. Raises `BadInput` where there is nothing to go back to,
-    `Conflict` where somebody else was first, `Outside`.
+    `retired` allows a retired version. Raises `BadInput` where there is no such version, `Conflict` where somebody
+    else was first, `Outside`.
     """
-    state, last = change.read()
-    done = _already_done(change, state, to, reason)
+    state, last = session.read_state()
+    done = _already_done(session, state, to, reason)
     if done:
         return done
-    change.must_be_new("rollback", state, to)
-    target = _target(state, last, to, retired)
-    change.progress("judge the bytes to go back to")
-    require_version(change.registry, target)
+    session.refuse_rerun("rollback", state, to)
+    target = _find_target(state, last, to, retired)
+    session.progress("check the bytes of the rollback target")
+    require_version(session.registry, target)
     with tempfile.TemporaryDirectory(prefix="beampermit-") as scratch:
-        download_verified(change.registry, change.model, target.version, target.digest, Path(scratch))
-    return change.write("rollback", target, reason)
+        download_verified(session.registry, session.model, target.version, target.digest, Path(scratch))
+    return session.append("rollback", target, reason)
 
 
-def _already_done(change: Session, state: ModelState, to: int | None, reason: str) -> Result | None:
-    """What to say where the champion is the one asked for, or an earlier run was killed after it wrote the ledger.
+def _already_done(session: Session, state: ModelState, to: int | None, reason: str) -> Result | None:
+    """The result where version `to` is champion, or where an earlier run of the same rollback appended its event.
 
-    Without this, a rollback that is run again to be finished would go back twice: also one that was finished, and
-    whose last word was lost. So the same person with the same reason goes further back only with `to`.
+    Otherwise a rollback that is repeated, because it was killed or its output was lost, would go back twice. So the
+    same person with the same reason goes further back only with `to`.
     """
-    standing = state.champion
-    if standing is None or not (standing.event == "rollback" if to is None else standing.version == to):
+    champion = state.champion
+    if champion is None or not (champion.event == "rollback" if to is None else champion.version == to):
         return None
     if to is not None:
-        return change.stands(standing)
-    # Not told as "the ledger has it": unless the registry was behind, this rollback is not the one that is asked for.
-    moved = reconcile(change.ledger, change.registry, change.model, change.progress, news=True)
-    again = is_same_run(standing) or is_same_command(standing, change.git, reason)
-    return Result(standing, False, moved) if moved or again else None
+        return session.already(champion)
+    # Not `update_registry`: unless the registry was behind, the event may be of another rollback.
+    changes = reconcile(session.ledger, session.registry, session.model, session.progress, incremental=True)
+    repeated = is_same_run(champion) or is_same_command(champion, session.git, reason)
+    return Result(champion, False, changes) if changes or repeated else None
 
 
-def _target(state: ModelState, last: Event, to: int | None, retired: bool) -> Event:
+def _find_target(state: ModelState, last: Event, to: int | None, retired: bool) -> Event:
     if to is None:
-        if state.before is None:
+        if state.rollback_target is None:
             raise BadInput(
-                f"version {last.version} of {last.model} is the first that is not retired; "
-                f"there is nothing before it to go back to",
+                f"{last.model} has no version before {last.version} to roll back to; retired versions do not count",
                 hint="beampermit history",
             )
-        return state.before
-    found = state.promoted.get(to)
-    if found is None:
-        known = ", ".join(map(str, sorted(state.promoted)))
+        return state.rollback_target
+    promotion = _find_promotion(state, to)
+    retirement = state.retired.get(to)
+    if retirement and not retired:
         raise BadInput(
-            f"version {to} of {last.model} was never champion; these were: {known}", hint="beampermit history"
+            f"version {to} of {last.model} was retired at {retirement.at} by {retirement.by}: {retirement.reason}",
+            hint=f'beampermit rollback --to {to} --retired --reason "..."',
         )
-    end = state.retired.get(to)
-    if end and not retired:
-        raise BadInput(
-            f"version {to} of {last.model} was retired at {end.at} by {end.by}: {end.reason}",
-            hint=f"beampermit rollback --to {to} --retired --reason WHY",
-        )
-    return found
+    return promotion
+
+
+def _find_promotion(state: ModelState, version: int) -> Event:
+    promotion = state.promoted.get(version)
+    if promotion is None:
+        champions = ", ".join(map(str, sorted(state.promoted)))
+        raise BadInput(f"version {version} was never champion; these were: {champions}", hint="beampermit history")
+    return promotion

@@ -97,5 +97,5 @@ def _used_up(registry: Registry, model: str, number: int, made: int) -> Conflict
         f"version {number} of {model} was deleted in the registry {registry.name}, and MLflow gives a number but "
         f"once: the next is {made}",
         hint=f"roll back to a version that is there; or delete the registered model {model} in MLflow, "
-        f"then beampermit reconcile --rebuild",
+        f"then run `beampermit reconcile --rebuild`",
     )

@@ -63,7 +63,7 @@ def test_what_cannot_be_asked_is_refused(changes: dict[str, Any], words: str) ->
 
 def test_editors_know_that_a_name_is_enough() -> None:
     items = Request.model_json_schema()["properties"]["signals"]["items"]
-    assert items == {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/AskedSignal"}]}
+    assert items == {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/RequestedSignal"}]}
 
 
 def test_a_naive_time_in_the_file_is_named_with_its_line(contract_text: str) -> None:

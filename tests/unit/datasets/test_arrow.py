@@ -21,11 +21,11 @@ SCHEMA = (
 
 
 def test_units_of_fields_are_read() -> None:
-    assert tables.units(SCHEMA) == {"turns": "mm", "tune": "1"}
+    assert tables.arrow_units(SCHEMA) == {"turns": "mm", "tune": "1"}
 
 
 def test_no_schema_states_no_units() -> None:
-    assert tables.units(b"") == tables.units(b"not base64!") == tables.units(base64.b64encode(b"\0" * 64)) == {}
+    assert tables.arrow_units(b"") == tables.arrow_units(b"not base64!") == tables.arrow_units(base64.b64encode(b"\0" * 64)) == {}
 
 
 @given(st.lists(st.tuples(st.integers(0, 511), st.integers(0, 255)), min_size=1, max_size=8))
@@ -33,4 +33,4 @@ def test_a_damaged_schema_does_no_harm(changes: list[tuple[int, int]]) -> None:
     content = bytearray(base64.b64decode(SCHEMA))
     for place, value in changes:
         content[place % len(content)] = value
-    assert isinstance(tables.units(base64.b64encode(content)), dict)
+    assert isinstance(tables.arrow_units(base64.b64encode(content)), dict)

@@ -1,4 +1,4 @@
-"""What an evaluation command writes is believed only when it is metrics; what scores hold, we see ourselves."""
+"""Only valid metrics of an evaluation command are accepted; the range of scores is computed independently."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def table(path: Path, query: str) -> Path:
     return path
 
 
-def test_what_the_projects_code_sees_has_no_secret_and_no_login_of_git(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_have_no_secret_and_no_git_login(monkeypatch: pytest.MonkeyPatch) -> None:
     given = {"BEAMPERMIT_SIGNING_KEY": "key", "GIT_CONFIG_COUNT": "2", "GIT_CONFIG_KEY_1": "safe.directory"}
     given |= {
         "GIT_CONFIG_KEY_0": "http.https://github.com/.extraheader",
@@ -55,7 +55,7 @@ def test_what_the_projects_code_sees_has_no_secret_and_no_login_of_git(monkeypat
     assert not {"GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_1", "GIT_CONFIG_VALUE_1"} & found.keys()
 
 
-def test_metrics_come_from_the_projects_own_command(tmp_path: Path, contract: Contract, scores: Path) -> None:
+def test_metrics_come_from_the_projects_command(tmp_path: Path, contract: Contract, scores: Path) -> None:
     root = tmp_path / "project"
     root.mkdir()
     (root / "evaluate.py").write_text(GOOD)
@@ -74,9 +74,7 @@ DEFECTS = {
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_an_evaluation_that_gives_no_metrics_fails(
-    tmp_path: Path, contract: Contract, scores: Path, defect: str
-) -> None:
+def test_evaluation_without_metrics_fails(tmp_path: Path, contract: Contract, scores: Path, defect: str) -> None:
     script, reason = DEFECTS[defect]
     root = tmp_path / "project"
     root.mkdir()
@@ -99,7 +97,7 @@ def test_secrets_do_not_reach_the_projects_code(
     assert evaluate(ENVIRONMENT, root, contract, scores) == {"auc": 0.98}
 
 
-def test_scores_are_measured_by_ourselves(tmp_path: Path) -> None:
+def test_range_of_scores_is_computed(tmp_path: Path) -> None:
     found = value_ranges(
         table(
             tmp_path / "scores.parquet",
@@ -110,13 +108,13 @@ def test_scores_are_measured_by_ourselves(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("query", ["select 'high' as score", "select [1, 2] as score"])
-def test_scores_that_are_no_numbers_fail(tmp_path: Path, query: str) -> None:
-    with pytest.raises(Failed, match="no table of numbers"):
+def test_scores_that_are_not_numbers_fail(tmp_path: Path, query: str) -> None:
+    with pytest.raises(Failed, match="not a table of numbers"):
         value_ranges(table(tmp_path / "scores.parquet", query))
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"\x80\x04."])
-def test_scores_that_are_no_table_fail(tmp_path: Path, content: bytes) -> None:
+def test_scores_that_are_not_a_table_fail(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "scores.parquet").write_bytes(content)
-    with pytest.raises(Failed, match="no table of numbers"):
+    with pytest.raises(Failed, match="not a table of numbers"):
         value_ranges(tmp_path / "scores.parquet")

@@ -1,4 +1,4 @@
-"""A model that does another thing live than in training, alone than in a batch, or the second time, is told."""
+"""A model whose scores differ between training and service, batch and single row, or two rounds is reported."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def write(path: Path, **columns: list[float | None]) -> Path:
 
 
 def written(folder: Path, batch: list[float | None], training: list[float | None], **more: Any) -> tuple[Path, Path]:
-    """Tables as the worker leaves them: rows 0 and 2 alone, in two rounds, the second in another order."""
+    """Tables as the worker writes them: rows 0 and 2 alone, in two rounds, the second in another order."""
     rounds = more.get("rounds", [[batch[0], batch[2]], [batch[0], batch[2]]])
     write(
         single_row_scores(folder / "scores.parquet"),
@@ -46,11 +46,11 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "training within the tolerance": ({"training": [0.1, 0.2005, 0.3, None]}, ""),
     "another score in training": (
         {"training": [0.1, 0.25, 0.3, None]},
-        "score of row 1 is 0.25 by the training's code and 0.2 by the saved model",
+        "score of row 1 is 0.25 by training's code and 0.2 by the saved model",
     ),
-    "no number in training alone": (
+    "NaN only in training": (
         {"training": [0.1, None, 0.3, None]},
-        "score of row 1 is no number by the training's code and 0.2 by the saved model",
+        "score of row 1 is not a number by training's code and 0.2 by the saved model",
     ),
     "another score alone": (
         {"rounds": [[0.1, 0.4], [0.1, 0.4]]},
@@ -58,27 +58,27 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "another score the second time": (
         {"rounds": [[0.1, 0.3], [0.1, 0.35]]},
-        "score of row 2 is 0.3 after some rows and 0.35 after others: the model keeps something between rows",
+        "score of row 2 is 0.3 after some rows and 0.35 after others: the model keeps state between rows",
     ),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_apart_is_named_by_row_and_by_both_scores(tmp_path: Path, case: str) -> None:
+def test_difference_names_the_row_and_both_scores(tmp_path: Path, case: str) -> None:
     more, words = CASES[case]
     found = compare_scores(*written(tmp_path, SAME, more.pop("training", SAME), **more), 1e-3)
     assert found.problem == words
-    assert (found.rows, found.alone) == (4, 2)
+    assert (found.rows, found.single_rows) == (4, 2)
 
 
-def test_tables_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+def test_tables_of_other_rows_or_outputs_are_refused(tmp_path: Path) -> None:
     scores, training = written(tmp_path, SAME, SAME[:3])
-    with pytest.raises(Failed, match="training gave scores of 3 rows, and the inputs are 4"):
+    with pytest.raises(Failed, match="training recorded scores of 3 rows, the inputs have 4"):
         compare_scores(scores, training, 1e-3)
-    with pytest.raises(Failed, match="training gave probability, and the saved model gives score"):
+    with pytest.raises(Failed, match="training recorded probability, the saved model gives score"):
         compare_scores(scores, write(training, probability=SAME), 1e-3)
     training.write_text("a,b")
-    with pytest.raises(Failed, match="no table of scores"):
+    with pytest.raises(Failed, match="not a table of scores"):
         compare_scores(scores, training, 1e-3)
 
 
@@ -90,9 +90,9 @@ DEFECTS: dict[str, tuple[dict[str, str], str]] = {
             "load": "self.seen = 0.0",
             "result": 'self.keep(pd.DataFrame({"score": mean(turns) + 0.1 * self.seen}), mean(turns)[-1])',
         },
-        "the model keeps something between rows",
+        "the model keeps state between rows",
     ),
-    "another transform": ({"result": 'pd.DataFrame({"score": mean(turns) * 1.01})'}, "by the training's code and"),
+    "another transform": ({"result": 'pd.DataFrame({"score": mean(turns) * 1.01})'}, "by training's code and"),
 }
 
 
@@ -107,7 +107,7 @@ def inputs(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_a_model_whose_live_transform_is_another_is_told(
+def test_model_with_another_transform_in_service_is_reported(
     probed: Environment, inputs: Path, tmp_path: Path, defect: str
 ) -> None:
     made, words = DEFECTS[defect]
@@ -117,20 +117,20 @@ def test_a_model_whose_live_transform_is_another_is_told(
     found = compare_scores(scores, training, 1e-4)
     assert words in found.problem
     assert bool(words) == bool(found.problem)
-    assert found.alone == 100
+    assert found.single_rows == 100
 
 
 @pytest.mark.slow
-def test_time_and_memory_are_the_models_own(probed: Environment, inputs: Path, tmp_path: Path) -> None:
-    """A slow model that holds much, started by a process that holds more."""
+def test_time_and_memory_are_those_of_the_model(probed: Environment, inputs: Path, tmp_path: Path) -> None:
+    """A slow model with much memory, started by a process with more."""
     ours = bytearray(b"1") * (2000 * 2**20)
     heavy = {"load": "self.held = np.ones(300 * 2**17)", "result": f'(__import__("time").sleep(0.02), {MEAN})[1]'}
     plain = score(probed, saved(tmp_path / "plain"), inputs, tmp_path / "plain.parquet", ["turns"])
     found = score(probed, saved(tmp_path / "heavy", **heavy), inputs, tmp_path / "heavy.parquet", ["turns"])
-    assert plain.memory < 1000 < len(ours) / 2**20, "what started it does not count"
+    assert plain.memory < 1000 < len(ours) / 2**20, "memory of the parent process does not count"
     assert found.memory > plain.memory + 280
     assert found.p50 > 20 > plain.p50
-    assert found.alone < 50, "a slow model is asked less, for a second a round"
+    assert found.single_rows < 50, "a slow model scores fewer rows: a round takes one second"
     assert found.worst >= found.p99
 
 

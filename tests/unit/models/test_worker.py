@@ -1,4 +1,4 @@
-"""A saved model is loaded and scored in a clean process; one that misbehaves fails with its own words."""
+"""A saved model is loaded and scored in a clean process; one that misbehaves fails with its own message."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def table(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_model_says_what_it_takes_and_gives_and_refuses_nonsense(probed: Environment, model: Path) -> None:
+def test_model_is_described_and_refuses_wrong_inputs(probed: Environment, model: Path) -> None:
     found = describe(probed, model)
     assert [(field.name, field.type, field.shape) for field in found.inputs] == [("turns", "float32", (-1, 3))]
     assert [(field.name, field.shape) for field in found.outputs] == [("score", None)]
@@ -41,7 +41,7 @@ def test_a_model_says_what_it_takes_and_gives_and_refuses_nonsense(probed: Envir
     assert found.accepted == ()
 
 
-def test_a_signature_that_cannot_refuse_a_shape_is_told(probed: Environment, tmp_path: Path) -> None:
+def test_signature_that_cannot_refuse_a_shape_is_reported(probed: Environment, tmp_path: Path) -> None:
     lists = json.dumps([{"name": "turns", "type": "array", "items": {"type": "double"}, "required": True}])
     model = saved(tmp_path / "model", inputs=lists)
     (model / "MLmodel").write_text(
@@ -51,7 +51,7 @@ def test_a_signature_that_cannot_refuse_a_shape_is_told(probed: Environment, tmp
     assert describe(probed, model).accepted == ("rows of 'turns' one value longer",)
 
 
-def test_every_row_is_scored_in_order_and_the_model_is_left_as_it_was(
+def test_every_row_is_scored_in_order_and_the_model_stays_unchanged(
     probed: Environment, model: Path, table: Path, tmp_path: Path
 ) -> None:
     before = sorted(model.rglob("*"))
@@ -75,14 +75,14 @@ DEFECTS = {
         {"result": 'pd.DataFrame({"score": mean(turns)[1:]})'},
         "4096 rows went in and 'score' came out with shape (4095,)",
     ),
-    "it gives text": ({"result": 'pd.DataFrame({"score": ["high"] * len(turns)})'}, "an output is no number"),
-    "its code is not all there": ({"load": "import bpm_faults"}, "No module named 'bpm_faults'"),
+    "it gives text": ({"result": 'pd.DataFrame({"score": ["high"] * len(turns)})'}, "an output is not a number"),
+    "its code is incomplete": ({"load": "import bpm_faults"}, "No module named 'bpm_faults'"),
     "it sees a secret": ({"load": "assert not os.environ.get('BEAMPERMIT_SIGNING_KEY'), 'seen'"}, ""),
 }
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_a_model_that_misbehaves_fails_with_its_own_words(
+def test_model_that_misbehaves_fails_with_its_own_message(
     probed: Environment, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, defect: str
 ) -> None:
     made, reason = DEFECTS[defect]
@@ -102,14 +102,14 @@ def test_a_model_that_misbehaves_fails_with_its_own_words(
 
 TABLES = {
     "no such column": ("select 1 as samples", "test.parquet has no column 'turns'"),
-    "ragged": ("select unnest([[1.0, 2.0, 3.0], [1.0, 2.0]]) as turns", "rows of 'turns' hold 2 or 3 values"),
-    "a null turn": ("select [1.0, null, 3.0] as turns", "'turns' holds nulls"),
-    "no row": ("select [1.0, 2.0, 3.0] as turns limit 0", "test.parquet has no row"),
+    "ragged": ("select unnest([[1.0, 2.0, 3.0], [1.0, 2.0]]) as turns", "rows of 'turns' have 2 or 3 values"),
+    "a null turn": ("select [1.0, null, 3.0] as turns", "'turns' has nulls"),
+    "no row": ("select [1.0, 2.0, 3.0] as turns limit 0", "test.parquet has no rows"),
 }
 
 
 @pytest.mark.parametrize("defect", TABLES)
-def test_inputs_that_cannot_be_given_fail(probed: Environment, model: Path, tmp_path: Path, defect: str) -> None:
+def test_unusable_inputs_fail(probed: Environment, model: Path, tmp_path: Path, defect: str) -> None:
     query, reason = TABLES[defect]
     with duckdb.connect() as connection:
         connection.sql(query).write_parquet(str(tmp_path / "test.parquet"))
@@ -118,7 +118,7 @@ def test_inputs_that_cannot_be_given_fail(probed: Environment, model: Path, tmp_
     assert reason in str(caught.value)
 
 
-def test_a_pickled_model_is_not_unpickled(probed: Environment, model: Path, tmp_path: Path) -> None:
+def test_pickled_model_is_not_unpickled(probed: Environment, model: Path, tmp_path: Path) -> None:
     import pickle
 
     class Payload:
@@ -136,7 +136,7 @@ def test_a_pickled_model_is_not_unpickled(probed: Environment, model: Path, tmp_
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_report_that_the_model_wrote_is_not_believed(probed: Environment, table: Path, tmp_path: Path) -> None:
+def test_report_written_by_the_model_is_refused(probed: Environment, table: Path, tmp_path: Path) -> None:
     forge = "import sys; report = sys.argv[sys.argv.index('--report') + 1]; open(report, 'w').write('{}'); os._exit(0)"
-    with pytest.raises(Failed, match="spoiled its report"):
+    with pytest.raises(Failed, match="overwrote the report"):
         score(probed, saved(tmp_path / "model", load=forge), table, tmp_path / "out.parquet", ["turns"])

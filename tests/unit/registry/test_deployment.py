@@ -46,7 +46,7 @@ def deployed(project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     return run
 
 
-SCORED = scoring.Scores(seconds=1, memory=200, alone=100, p50=1, p99=2, worst=3, rows=7, columns={})
+SCORED = scoring.Scores(seconds=1, memory=200, single_rows=100, p50=1, p99=2, worst=3, rows=7, columns={})
 JUDGED = {"auc": 0.98, "false_alarm_rate": 0.01}
 
 
@@ -69,7 +69,7 @@ def test_a_missing_metric_fails(deployed: Any, missing: str) -> None:
 
 def test_other_inputs_than_those_judged_fail(deployed: Any, project: Project) -> None:
     project.path("data/dataset/test.parquet").write_bytes(b"others")
-    with pytest.raises(Failed, match="not the bytes that the permit binds"):
+    with pytest.raises(Failed, match="differs from the one that the permit binds"):
         deployed(JUDGED, JUDGED)
 
 
@@ -84,7 +84,7 @@ def test_missing_inputs_tell_how_to_get_them(deployed: Any, project: Project) ->
     ("cost", "words"),
     [
         ({"p99": 51.0}, r"as deployed, it takes 51 ms for a row \(p50 1 ms\), 50 ms allowed"),
-        ({"memory": 2100}, r"as deployed, it holds 2100 MiB of memory, 2048 MiB allowed"),
+        ({"memory": 2100}, r"as deployed, it uses 2100 MiB of memory, 2048 MiB allowed"),
     ],
 )
 def test_what_costs_more_than_the_budget_fails(deployed: Any, cost: dict[str, float], words: str) -> None:
@@ -102,5 +102,5 @@ def test_a_trained_model_is_deployed_and_another_is_not(trained_copy: Project) -
     transform = model / "artifacts/transform.json"
     learnt = read_json(transform)
     write_json(transform, {**learnt, "scale": [value * 1.001 for value in learnt["scale"]]})
-    with pytest.raises(Failed, match=r"as deployed, score of row \d+ is .* by the training's code and"):
+    with pytest.raises(Failed, match=r"as deployed, score of row \d+ is .* by training's code and"):
         deploy(trained_copy, environment, permit, model)  # pyright: ignore[reportArgumentType]

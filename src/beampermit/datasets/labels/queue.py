@@ -12,7 +12,7 @@ from beampermit.contract import FILE_NAME, Contract
 from beampermit.contract.dataset import Dataset, Review
 from beampermit.datasets.labels.annotations import SURE, WHO, WHY, Opinion, append, last_words, read
 from beampermit.datasets.labels.review import SOURCE
-from beampermit.datasets.tables import Table, name, open_tables
+from beampermit.datasets.tables import Table, open_tables, quoted
 from beampermit.errors import BadInput, Failed
 from beampermit.project import Project
 
@@ -132,7 +132,7 @@ class Queue:
         known = [number for number in numbers[:AT_ONCE] if number in self._rows]
         if not known or not self._signals:
             return {}
-        listed = ", ".join(name(signal.name) for signal in self._signals)
+        listed = ", ".join(quoted(signal.name) for signal in self._signals)
         sql = f"SELECT file_row_number, {listed} FROM {self._table.numbered}"
         with self._lock:
             rows = self._table.query(f"{sql} WHERE file_row_number IN ({', '.join(map(str, known))})")
@@ -163,21 +163,21 @@ def _rows(table: Table, labels: Table | None, dataset: Dataset, review: Review, 
     missing = [column for column in dataset.key if column not in table.columns]
     if missing:
         raise Failed(f"there is no column {missing[0]!r}", file=table.path)
-    keys = ", ".join(f"CAST(signal.{name(column)} AS VARCHAR)" for column in dataset.key)
+    keys = ", ".join(f"CAST(signal.{quoted(column)} AS VARCHAR)" for column in dataset.key)
     if labels is None or any(column not in labels.columns for column in (*dataset.key, review.column)):
         sql = (
             f"SELECT signal.file_row_number, '', '', '', NULL, {keys} FROM {table.numbered} AS signal ORDER BY 1 {some}"
         )
         return [_row(values) for values in table.query(sql)]
     same = " AND ".join(
-        f"CAST(label.{name(column)} AS VARCHAR) = CAST(signal.{name(column)} AS VARCHAR)" for column in dataset.key
+        f"CAST(label.{quoted(column)} AS VARCHAR) = CAST(signal.{quoted(column)} AS VARCHAR)" for column in dataset.key
     )
-    value = f"CAST(label.{name(review.column)} AS VARCHAR)"
+    value = f"CAST(label.{quoted(review.column)} AS VARCHAR)"
     by = next((column for column in (SOURCE, WHO) if column in labels.columns), None)
     said = [
-        f"CAST(label.{name(column)} AS VARCHAR)" if column in labels.columns else "''" for column in (by or WHO, WHY)
+        f"CAST(label.{quoted(column)} AS VARCHAR)" if column in labels.columns else "''" for column in (by or WHO, WHY)
     ]
-    sure = f"CAST(label.{name(SURE)} AS DOUBLE)" if SURE in labels.columns else "NULL"
+    sure = f"CAST(label.{quoted(SURE)} AS DOUBLE)" if SURE in labels.columns else "NULL"
     sql = (
         f"SELECT signal.file_row_number, {value}, {said[0]}, {said[1]}, {sure} AS sure, {keys}"
         f" FROM {table.numbered} AS signal LEFT JOIN {labels.source} AS label ON {same}"

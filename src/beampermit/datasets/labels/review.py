@@ -10,7 +10,7 @@ from typing import Any
 from beampermit.contract.dataset import Dataset, Review
 from beampermit.datasets.labels import annotations
 from beampermit.datasets.labels.annotations import AHEAD, SURE, WHEN, WHO, WHY, Opinion, last_words
-from beampermit.datasets.tables import Table, name, open_tables
+from beampermit.datasets.tables import Table, open_tables, quoted
 from beampermit.errors import Failed, meant
 from beampermit.project import Project
 
@@ -108,8 +108,8 @@ def _moments(labels: Table) -> Iterator[str]:
         return
     limit = int((datetime.now(UTC) + AHEAD).timestamp() * 1e6)
     count, last = labels.query(
-        f"SELECT count(*), CAST(max({name(WHEN)}) AS VARCHAR) FROM {labels.source}"
-        f" WHERE epoch_us({name(WHEN)}) > {limit}"
+        f"SELECT count(*), CAST(max({quoted(WHEN)}) AS VARCHAR) FROM {labels.source}"
+        f" WHERE epoch_us({quoted(WHEN)}) > {limit}"
     )[0]
     if count:
         yield f"{count} labels were given in the future, the last at {last}"
@@ -121,7 +121,7 @@ def _confidence(labels: Table, found: Found) -> Iterator[str]:
     if labels.dimensions(SURE) != 0:
         yield f"{SURE} is of type {labels.columns[SURE]}, not a number"
         return
-    sure = f"CAST({name(SURE)} AS DOUBLE)"
+    sure = f"CAST({quoted(SURE)} AS DOUBLE)"
     outside, lowest, mean = labels.query(
         f"SELECT count(*) FILTER (WHERE {sure} IS NULL OR isnan({sure}) OR {sure} < 0 OR {sure} > 1),"
         f" min({sure}) FILTER (WHERE isfinite({sure})), avg({sure}) FILTER (WHERE isfinite({sure}))"
@@ -134,10 +134,10 @@ def _confidence(labels: Table, found: Found) -> Iterator[str]:
 
 
 def _twice(labels: Table, dataset: Dataset) -> Iterator[str]:
-    keys = ", ".join(name(column) for column in dataset.key)
+    keys = ", ".join(quoted(column) for column in dataset.key)
     rows, torn, first = labels.query(
         f"SELECT count(*), count(*) FILTER (WHERE said > 1), min({_key(dataset)}) FROM"
-        f" (SELECT {keys}, count(DISTINCT {name(dataset.target)}) AS said FROM {labels.source}"
+        f" (SELECT {keys}, count(DISTINCT {quoted(dataset.target)}) AS said FROM {labels.source}"
         f" GROUP BY {keys} HAVING count(*) > 1)"
     )[0]
     if rows:
@@ -151,11 +151,11 @@ def _cover(labels: Table, table: Table, dataset: Dataset, found: Found) -> Itera
     if lacking:
         yield f"{table.path} has no column {lacking[0]!r} to look its labels up by"
         return
-    target = name(dataset.target)
+    target = quoted(dataset.target)
     judged = dataset.target in table.columns and table.split in dataset.splits
     other = f"CAST(label.{target} AS VARCHAR) IS DISTINCT FROM CAST(row.{target} AS VARCHAR)" if judged else "false"
     same = " AND ".join(f"{_text(column, 'label')} = {_text(column, 'row')}" for column in dataset.key)
-    here = f"label.{name(dataset.key[0])} IS NOT NULL"
+    here = f"label.{quoted(dataset.key[0])} IS NOT NULL"
     rows, labelled, different, bare, first = table.query(
         f"SELECT count(*), count(*) FILTER (WHERE {here}), count(*) FILTER (WHERE {here} AND {other}),"
         f" min({_key(dataset, 'row')}) FILTER (WHERE NOT {here}),"
@@ -231,7 +231,7 @@ def _key(dataset: Dataset, table: str = "") -> str:
 
 
 def _text(column: str, table: str = "") -> str:
-    return f"CAST({f'{table}.' if table else ''}{name(column)} AS VARCHAR)"
+    return f"CAST({f'{table}.' if table else ''}{quoted(column)} AS VARCHAR)"
 
 
 def _quoted(value: str) -> str:

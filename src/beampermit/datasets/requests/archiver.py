@@ -1,4 +1,4 @@
-"""The EPICS Archiver Appliance over HTTP: pieces of each PV are fetched a few at once, and kept."""
+"""The source `archiver`: an EPICS Archiver Appliance, asked over HTTP for pieces of each PV, which are stored."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from pydantic import AfterValidator, Field
 
 from beampermit.contract import FILE_NAME
 from beampermit.contract.part import Seconds
-from beampermit.datasets.requests.gaps import moment
-from beampermit.datasets.requests.source import Asked, Options, Sampled, Wanted, options_of, same
+from beampermit.datasets.requests.gaps import iso_time
+from beampermit.datasets.requests.query import Channel, Query
+from beampermit.datasets.requests.source import Options, SampledSource, load_options, same_unit
 from beampermit.datasets.requests.store import Store, connect
-from beampermit.datasets.tables import literal, text
+from beampermit.datasets.tables import sql_path
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.progress import Progress
 
@@ -31,37 +32,37 @@ FARTHEST = 2**33
 """Seconds since 1970 that fit into nanoseconds."""
 
 
-class Garbled(Exception):
-    """Not an answer: cut off, or not the JSON of an archiver. May be whole when it is asked for again."""
+class InvalidAnswer(Exception):
+    """Truncated, or not the JSON of an archiver; a retry may succeed."""
 
 
-def read(connection: Any, file: Path, wanted: Wanted) -> str:
+def read_answer(connection: Any, file: Path, channel: Channel) -> str:
     """SQL of the samples in an answer: ns, value, severity, arrived, lost.
 
-    Raises `BadInput` for a PV the archiver does not know, `Failed` for another unit or kind of value, `Garbled`.
+    Raises `BadInput` for an unknown PV, `Failed` for another unit or type than the contract's, `InvalidAnswer`.
     """
     if not file.stat().st_size:
-        raise Garbled("the answer is empty")
-    _parse(connection, file, wanted)
-    units = _ask(connection, "SELECT unit FROM answer")
+        raise InvalidAnswer("the answer is empty")
+    _parse(connection, file, channel)
+    units = _query(connection, "SELECT unit FROM answer")
     if not units:
         raise BadInput(
-            f"the archiver does not know the PV {wanted.pv!r}",
+            f"the archiver does not know the PV {channel.pv!r}",
             file=FILE_NAME,
-            hint="fix the name in contract.yaml, or have the PV archived",
+            hint="correct the name, or add the PV to the archiver",
         )
     if len(units) > 1:
-        raise Garbled(f"the answer is about {len(units)} PVs")
+        raise InvalidAnswer(f"the answer has {len(units)} PVs")
     unit = units[0][0]
-    if unit and not same(unit, wanted.signal.unit or "1"):
-        raise Failed(f"{wanted.pv} is archived in {unit}, the contract says {wanted.signal.unit}", file=FILE_NAME)
-    (timeless,) = _ask(
+    if unit and not same_unit(unit, channel.signal.unit or "1"):
+        raise Failed(f"{channel.pv} is archived in {unit}, the contract says {channel.signal.unit}", file=FILE_NAME)
+    (timeless,) = _query(
         connection,
         f"SELECT count(*) FILTER (coalesce(secs NOT BETWEEN 0 AND {FARTHEST}, true)"
         f" OR coalesce(nanos NOT BETWEEN 0 AND 999999999, false)) FROM {SAMPLES}",
     )[0]
     if timeless:
-        raise Garbled(f"{timeless} samples have no time")
+        raise InvalidAnswer(f"{timeless} samples have no valid time")
     lost = "TRY_CAST(trunc(TRY_CAST(fields.cnxlostepsecs AS DOUBLE)) AS BIGINT)"
     return (
         "SELECT secs * 1000000000 + coalesce(nanos, 0) AS ns, val AS value, severity, arrived,"
@@ -69,31 +70,31 @@ def read(connection: Any, file: Path, wanted: Wanted) -> str:
     )
 
 
-def _parse(connection: Any, file: Path, wanted: Wanted) -> None:
-    """Make the table `answer` of the connection: a row for each PV, its unit and its samples."""
-    kind = "DOUBLE[]" if wanted.size else "DOUBLE"
+def _parse(connection: Any, file: Path, channel: Channel) -> None:
+    """Create the table `answer`: a row for each PV, with its unit and samples."""
+    kind = "DOUBLE[]" if channel.size else "DOUBLE"
     try:
-        _ask(
+        _query(
             connection,
             "CREATE OR REPLACE TEMP TABLE answer AS SELECT meta->>'EGU' AS unit, data FROM "
-            + _json(file, f"{{meta: 'JSON', data: '{SAMPLE.format(kind=kind)}'}}"),
+            + _read_json(file, f"{{meta: 'JSON', data: '{SAMPLE.format(kind=kind)}'}}"),
         )
-    except Garbled:
-        what = "lists" if wanted.size else "numbers"
-        kinds = _kinds(connection, file)
-        if kinds is None or kinds == what:
+    except InvalidAnswer:
+        expected = "lists" if channel.size else "numbers"
+        kinds = _value_kinds(connection, file)
+        if kinds is None or kinds == expected:
             raise
-        raise Failed(f"the values of {wanted.pv} are {kinds}, not {what}", file=FILE_NAME) from None
+        raise Failed(f"the values of {channel.pv} are {kinds}, not {expected}", file=FILE_NAME) from None
 
 
-def _kinds(connection: Any, file: Path) -> str | None:
-    """What the values are, of an answer that has the form of one."""
-    source = _json(file, "{data: 'STRUCT(secs BIGINT, nanos BIGINT, val JSON)[]'}")
+def _value_kinds(connection: Any, file: Path) -> str | None:
+    """The type of the values; None if the answer has not an archiver's form."""
+    source = _read_json(file, "{data: 'STRUCT(secs BIGINT, nanos BIGINT, val JSON)[]'}")
     try:
-        rows = _ask(
+        rows = _query(
             connection, f"SELECT DISTINCT json_type(sample.val) FROM (SELECT unnest(data) AS sample FROM {source})"
         )
-    except Garbled:
+    except InvalidAnswer:
         return None
     kinds = {kind for (kind,) in rows} - {"NULL", None}
     if kinds & {"VARCHAR", "OBJECT", "BOOLEAN"}:
@@ -101,14 +102,14 @@ def _kinds(connection: Any, file: Path) -> str | None:
     return "lists" if kinds == {"ARRAY"} else "of several kinds" if "ARRAY" in kinds else "numbers"
 
 
-def _json(file: Path, columns: str) -> str:
-    name = text(literal(str(file)))
-    # The parser makes room for two of the largest object at once, so it is told how large this one is.
+def _read_json(file: Path, columns: str) -> str:
+    name = sql_path(file)
+    # The parser allocates twice the largest object it may meet, so the limit is set to this file's size.
     largest = max(2**20, file.stat().st_size)
     return f"read_json({name}, format = 'array', maximum_object_size = {largest}, columns = {columns})"
 
 
-def _ask(connection: Any, sql: str) -> list[Any]:
+def _query(connection: Any, sql: str) -> list[Any]:
     import duckdb
 
     try:
@@ -117,16 +118,16 @@ def _ask(connection: Any, sql: str) -> list[Any]:
         raise BadInput(
             "the archiver's answer does not fit into memory",
             file=FILE_NAME,
-            hint="make dataset.request.options.piece shorter",
+            hint="shorten dataset.request.options.piece",
         ) from None
     except duckdb.Error as error:
-        words = str(error).splitlines()[0].split(" in file ")[0]
-        raise Garbled(f"the answer is not an archiver's JSON ({words})") from None
+        reason = str(error).splitlines()[0].split(" in file ")[0]
+        raise InvalidAnswer(f"the answer is not an archiver's JSON ({reason})") from None
 
 
 PATH = "/retrieval/data/getData.json"
 LARGEST = 96 * 2**20
-"""Bytes of one answer; a PV that has more in a piece wants shorter pieces."""
+"""Bytes of one answer."""
 PARSED_AT_ONCE = 2
 """Answers in memory at once."""
 BUSY = {429, 500, 502, 503, 504}
@@ -135,9 +136,9 @@ BUSY = {429, 500, 502, 503, 504}
 def _address(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("this is no address such as http://archiver.lab.example:17668")
+        raise ValueError("expected an address such as http://archiver.lab.example:17668")
     if parts.username or parts.password:
-        raise ValueError("an address in a contract has no password in it")
+        raise ValueError("an address in a contract must not contain a password")
     if parts.query or parts.fragment:
         raise ValueError(f"the address ends before {PATH}")
     return value.rstrip("/").removesuffix(PATH)
@@ -149,45 +150,45 @@ class ArchiverOptions(Options):
     url: Annotated[str, AfterValidator(_address)]
     """Of the appliance, up to `/retrieval`."""
     piece: Seconds = 86400.0
-    """Time that is asked for at once."""
+    """Time span of one HTTP request."""
     at_once: Annotated[int, Field(ge=1, le=32)] = 4
-    """Questions under way at once."""
+    """Concurrent HTTP requests."""
     timeout: Annotated[float, Field(gt=0, le=3600)] = 30.0
-    """Seconds without a byte after which an answer is given up."""
+    """Seconds without a byte after which a request is given up."""
     longest: Annotated[float, Field(gt=0)] = 600.0
     """Seconds that one answer may take."""
     tries: Annotated[int, Field(ge=1, le=20)] = 5
-    """How often a question is asked before the archiver is called down."""
+    """Attempts for each piece."""
     backoff: Annotated[float, Field(ge=0, le=60)] = 0.5
-    """Seconds before the second try; doubled, and scattered, for each further one."""
+    """Seconds before the second attempt; doubled, with jitter, for each further one."""
 
 
 @dataclass(frozen=True)
 class _Piece:
-    wanted: Wanted
+    channel: Channel
     span: tuple[int, int]
     first: bool
 
 
-class _Busy(Exception):
-    """The archiver may answer when it is asked again."""
+class _Retry(Exception):
+    """The attempt failed, another may succeed."""
 
 
 class _Stopped(Exception):
     """Another piece has failed for good."""
 
 
-class Archiver(Sampled):
+class Archiver(SampledSource):
     """PVs by name, from the appliance at `options.url`."""
 
-    def __init__(self, asked: Asked) -> None:
-        super().__init__(asked)
-        self.options = options_of(ArchiverOptions, asked)
+    def __init__(self, query: Query) -> None:
+        super().__init__(query)
+        self.options = load_options(ArchiverOptions, query)
 
     def collect(self, store: Store, progress: Progress) -> dict[str, Any]:
-        """Fetch what is not kept yet. Raises `Outside` (down), `BadInput` (unknown PV), `Failed` (wrong data)."""
+        """Fetch missing pieces. Raises `Outside` (down), `BadInput` (unknown PV), `Failed` (wrong data)."""
         pieces = list(self._pieces())
-        missing = [piece for piece in pieces if not store.piece(piece.wanted.pv, piece.span[0]).exists()]
+        missing = [piece for piece in pieces if not store.piece(piece.channel.pv, piece.span[0]).exists()]
         done = len(pieces) - len(missing)
         progress("fetch", done, len(pieces))
         with _Fetcher(self.options, store) as fetcher, ThreadPoolExecutor(self.options.at_once) as pool:
@@ -206,14 +207,14 @@ class Archiver(Sampled):
 
     def _pieces(self) -> Iterator[_Piece]:
         length = max(1, round(self.options.piece * 1e9))
-        for start, end in self.asked.ranges:
+        for start, end in self.query.ranges:
             for begin in range(start, end, length):
-                for wanted in self.asked.wanted:
-                    yield _Piece(wanted, (begin, min(end, begin + length)), begin == start)
+                for channel in self.query.channels:
+                    yield _Piece(channel, (begin, min(end, begin + length)), begin == start)
 
 
 class _Fetcher:
-    """One HTTP client and one database for all threads. Raises `Outside` once an archiver has failed often enough."""
+    """One HTTP client and one database for all threads."""
 
     def __init__(self, options: ArchiverOptions, store: Store):
         import httpx
@@ -238,40 +239,40 @@ class _Fetcher:
         self._database.close()
 
     def fetch(self, piece: _Piece) -> None:
-        """Ask for one piece until it is there, and keep it; nothing once another piece has failed."""
+        """Fetch and store one piece, with retries; stop if another piece has failed. Raises `Outside`."""
         try:
-            self._insist(piece)
+            self._retry(piece)
         except _Stopped:
             return
         except BaseException:
             self.stopped = True
             raise
 
-    def _insist(self, piece: _Piece) -> None:
+    def _retry(self, piece: _Piece) -> None:
         import httpx
         from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
         retrying = Retrying(
             stop=stop_after_attempt(self._options.tries),
             wait=wait_random_exponential(multiplier=self._options.backoff, max=60),
-            retry=retry_if_exception_type((_Busy, httpx.TransportError)),
+            retry=retry_if_exception_type((_Retry, httpx.TransportError)),
             sleep=self._sleep,
         )
         try:
             retrying(self._try, piece)
         except RetryError as error:
-            why = error.last_attempt.exception()
-            words = " ".join(str(why).split()) or type(why).__name__
+            cause = error.last_attempt.exception()
+            reason = " ".join(str(cause).split()) or type(cause).__name__
             raise Outside(
-                f"the archiver at {self._options.url} does not answer about {piece.wanted.pv}: {words}"
-                f" ({self._options.tries} tries)",
-                hint="beampermit data request goes on where it stopped",
+                f"the archiver at {self._options.url} does not return {piece.channel.pv}: {reason}"
+                f" ({self._options.tries} attempts; the pieces fetched so far are kept)",
+                hint="beampermit data request",
             ) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Outside(f"the archiver at {self._options.url} cannot be asked: {error}") from None
+            raise Outside(f"the archiver at {self._options.url} cannot be reached: {error}") from None
 
     def _sleep(self, seconds: float) -> None:
-        """Wait, but not on after another piece has failed for good."""
+        """Sleep, but wake up once another piece has failed for good."""
         until = time.monotonic() + seconds
         while not self.stopped and time.monotonic() < until:
             time.sleep(min(0.1, seconds))
@@ -279,54 +280,52 @@ class _Fetcher:
     def _try(self, piece: _Piece) -> None:
         if self.stopped:
             raise _Stopped
-        name = self._store.piece(piece.wanted.pv, piece.span[0])
-        spool = name.with_suffix(".json")
+        spool = self._store.piece(piece.channel.pv, piece.span[0]).with_suffix(".json")
         try:
             self._download(piece, spool)
-            # A cursor is a connection of this thread's own.
+            # A cursor is a connection for this thread.
             with self._parsing, self._database.cursor() as cursor:
-                answer = read(cursor, spool, piece.wanted)
-                self._store.put(cursor, answer, piece.wanted.pv, piece.span, first=piece.first)
-        except Garbled as error:
-            raise _Busy(str(error)) from None
+                answer = read_answer(cursor, spool, piece.channel)
+                self._store.put(cursor, answer, piece.channel.pv, piece.span, first=piece.first)
+        except InvalidAnswer as error:
+            raise _Retry(str(error)) from None
         finally:
             spool.unlink(missing_ok=True)
 
     def _download(self, piece: _Piece, spool: Path) -> None:
         start, end = piece.span
-        question = {"pv": piece.wanted.pv, "from": moment(start), "to": moment(end)}
+        parameters = {"pv": piece.channel.pv, "from": iso_time(start), "to": iso_time(end)}
         began, size = time.monotonic(), 0
         with (
-            self._client.stream("GET", self._options.url + PATH, params=question) as response,
+            self._client.stream("GET", self._options.url + PATH, params=parameters) as response,
             spool.open("wb") as file,
         ):
-            self._judge(response, piece)
+            self._check_status(response.status_code, piece)
             for block in response.iter_bytes():
                 size += len(block)
                 if size > LARGEST:
                     raise Outside(
-                        f"the archiver's answer about {piece.wanted.pv} is larger than {LARGEST >> 20} MiB",
+                        f"the archiver's answer for {piece.channel.pv} is larger than {LARGEST >> 20} MiB",
                         file=FILE_NAME,
-                        hint="make dataset.request.options.piece shorter",
+                        hint="shorten dataset.request.options.piece",
                     )
                 if self.stopped:
                     raise _Stopped
                 if time.monotonic() - began > self._options.longest:
-                    raise _Busy(f"an answer took longer than {self._options.longest:g} s")
+                    raise _Retry(f"the answer took longer than {self._options.longest:g} s")
                 file.write(block)
 
-    def _judge(self, response: Any, piece: _Piece) -> None:
-        status = response.status_code
+    def _check_status(self, status: int, piece: _Piece) -> None:
         if status in BUSY:
-            raise _Busy(f"status {status}")
+            raise _Retry(f"status {status}")
         if status == 404:
             raise BadInput(
-                f"{self._options.url} answers 404 about {piece.wanted.pv}: the archiver does not know this PV,"
+                f"{self._options.url} returns status 404 for {piece.channel.pv}: the archiver does not know this PV,"
                 " or there is no archiver at this address",
                 file=FILE_NAME,
             )
         if status != 200:
             raise Outside(
-                f"the archiver at {self._options.url} answers with status {status} about {piece.wanted.pv}",
-                hint="look at dataset.request.options.url",
+                f"the archiver at {self._options.url} returns status {status} for {piece.channel.pv}",
+                hint="check dataset.request.options.url",
             )

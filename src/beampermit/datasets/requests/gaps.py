@@ -1,9 +1,9 @@
-"""Stretches where a signal is not known, and why."""
+"""Times when a PV has no usable value, and why."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +13,7 @@ SHOWN = 100
 
 @dataclass(frozen=True)
 class Gap:
-    """One PV is not known from `start` until `end` (nanoseconds since 1970)."""
+    """From `start` to `end` in nanoseconds since 1970."""
 
     pv: str
     start: int
@@ -25,19 +25,17 @@ class Gap:
         """Nanoseconds."""
         return self.end - self.start
 
-    def words(self) -> str:
-        """For a message."""
-        return f"{self.pv} from {moment(self.start)} for {self.length / 1e9:g} s ({self.why})"
+    def describe(self) -> str:
+        return f"the gap of {self.pv} from {iso_time(self.start)} for {self.length / 1e9:g} s ({self.why})"
 
     def as_json(self) -> dict[str, Any]:
-        """For the sidecar."""
-        span = {"start": moment(self.start), "end": moment(self.end), "seconds": self.length / 1e9}
+        span = {"start": iso_time(self.start), "end": iso_time(self.end), "seconds": self.length / 1e9}
         return {"pv": self.pv, **span, "why": self.why}
 
 
 @dataclass
 class Gaps:
-    """All gaps counted, the longest kept."""
+    """All gaps counted; the longest `SHOWN` kept."""
 
     count: int = 0
     nanoseconds: int = 0
@@ -45,26 +43,19 @@ class Gaps:
     _longest: list[tuple[int, str, int, Gap]] = field(default_factory=list)
 
     def add(self, gaps: Iterable[Gap]) -> None:
-        """Count gaps."""
         for gap in gaps:
             self.count += 1
             self.nanoseconds += gap.length
             self.pvs.add(gap.pv)
-            keep = heapq.heappush if len(self._longest) < SHOWN else heapq.heappushpop
-            keep(self._longest, (gap.length, gap.pv, gap.start, gap))
+            push = heapq.heappush if len(self._longest) < SHOWN else heapq.heappushpop
+            push(self._longest, (gap.length, gap.pv, gap.start, gap))
 
     @property
     def longest(self) -> list[Gap]:
-        """The longest ones, in order of PV and time."""
+        """The longest, ordered by PV and time."""
         return sorted((gap for *_, gap in self._longest), key=lambda gap: (gap.pv, gap.start))
 
-    @property
-    def worst(self) -> Gap | None:
-        """The longest."""
-        return max((gap for *_, gap in self._longest), key=lambda gap: gap.length, default=None)
-
     def as_json(self) -> dict[str, Any]:
-        """For the sidecar."""
         return {
             "count": self.count,
             "seconds": self.nanoseconds / 1e9,
@@ -73,15 +64,15 @@ class Gaps:
         }
 
 
-def moment(nanoseconds: int) -> str:
+def iso_time(nanoseconds: int) -> str:
     """ISO 8601 in UTC, to the microsecond."""
     seconds, rest = divmod(nanoseconds, 10**9)
-    base = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)
-    return base.isoformat().replace("+00:00", "Z")
+    time = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)
+    return time.isoformat().replace("+00:00", "Z")
 
 
-def merged(gaps: Iterable[Gap]) -> Iterable[Gap]:
-    """Gaps of one PV in order of time, those that touch made one."""
+def merge(gaps: Iterable[Gap]) -> Iterator[Gap]:
+    """Join gaps of one PV that touch; they come in order of time."""
     current: Gap | None = None
     for gap in gaps:
         if current and gap.start <= current.end:

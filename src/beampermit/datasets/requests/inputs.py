@@ -1,4 +1,4 @@
-"""Files that a request reads: inside the project, and plain."""
+"""Input files of a request: regular files inside the project."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from beampermit.errors import BadInput
 
 
 def plain_file(root: Path, path: str) -> Path:
-    """The file at `path` below `root`. Raises `BadInput` for what is absent, a link, a pipe, or outside."""
+    """The file at `path` below `root`. Raises `BadInput` if it is missing, a link, a pipe, or outside."""
     shown = path.encode("utf-8", "backslashreplace").decode()
     if what := fault(path):
         raise BadInput(f"the path {what}", file=shown)
@@ -27,15 +27,15 @@ def plain_file(root: Path, path: str) -> Path:
 
 
 def plain_files(root: Path, pattern: str) -> list[str]:
-    """Paths below `root` that a pattern such as `recordings/*.parquet` names, in order. Raises `BadInput`."""
+    """The sorted paths that match a pattern such as `recordings/*.parquet`, at least one. Raises `BadInput`."""
     if not any(sign in pattern for sign in "*?["):
         plain_file(root, pattern)
         return [pattern]
     if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
         raise BadInput(f"the pattern {pattern!r} leaves the project", file=FILE_NAME)
-    found = sorted(file.relative_to(root).as_posix() for file in root.glob(pattern))
-    if not found:
-        raise BadInput(f"no file is named {pattern!r}", file=FILE_NAME)
-    for path in found:
+    paths = sorted(file.relative_to(root).as_posix() for file in root.glob(pattern))
+    if not paths:
+        raise BadInput(f"no file matches {pattern!r}", file=FILE_NAME)
+    for path in paths:
         plain_file(root, path)
-    return found
+    return paths

@@ -1,4 +1,4 @@
-"""Samples of PVs as they came, one Parquet file a piece: whole or absent, so that a killed request goes on."""
+"""Samples of PVs as received, one Parquet file per piece, complete or absent, so that a killed request can resume."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from beampermit.datasets import tables
-from beampermit.datasets.tables import literal, name, text
+from beampermit.datasets.tables import parquet, quoted, sql_text
 from beampermit.errors import BadInput, Failed
 from beampermit.files import replacing
 
@@ -22,25 +22,25 @@ AT_ONCE = 4_000_000
 
 @dataclass(frozen=True)
 class Block:
-    """Rows from one to another: column -> array of shape (rows,) or (rows, ...), and the units that were stated."""
+    """Some rows: column -> array of shape (rows,) or (rows, ...), and the columns' units."""
 
     columns: dict[str, Any]
     units: dict[str, str]
 
 
-def as_parquet(connection: Any, blocks: Iterator[Block], folder: Path, path: str) -> dict[str, str]:
-    """Write each block as a Parquet file in `folder`, made anew; give the units."""
+def write_blocks(connection: Any, blocks: Iterator[Block], folder: Path, path: str) -> dict[str, str]:
+    """Write each block as a Parquet file in `folder`, which is emptied first; return the units."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     units: dict[str, str] = {}
     for number, block in enumerate(blocks):
         units |= block.units
-        _write(connection, block, folder / f"{number:06}.parquet", path)
+        _write_block(connection, block, folder / f"{number:06}.parquet", path)
     return units
 
 
-def hdf5(file: Path, path: str, names: frozenset[str]) -> Iterator[Block]:
-    """Datasets of an HDF5 file by their names, all of one length. Needs h5py, the extra `hdf5`."""
+def read_hdf5(file: Path, path: str, names: frozenset[str]) -> Iterator[Block]:
+    """The datasets `names` of an HDF5 file, all of one length. Needs h5py, the extra `hdf5`."""
     try:
         import h5py
     except ImportError:
@@ -48,60 +48,64 @@ def hdf5(file: Path, path: str, names: frozenset[str]) -> Iterator[Block]:
     try:
         with h5py.File(file, "r") as opened:
             items = {key: opened.get(key) for key in sorted(names)}
-            found = {key: item for key, item in items.items() if isinstance(item, h5py.Dataset)}
-            if any(data.is_virtual or data.external for data in found.values()):
-                raise BadInput("its arrays lie in other files, which are not looked at", file=path)
-            if not found:
-                # Names that are there help whoever mistyped one.
-                there: list[str] = []
-                opened.visititems(lambda key, item: there.append(key) if isinstance(item, h5py.Dataset) else None)
-                raise Failed(f"none of its arrays is asked for; there are {', '.join(there[:8]) or 'none'}", file=path)
-            length = _length({key: len(data) if data.shape else 0 for key, data in found.items()}, path)
-            units = {key: unit for key, data in found.items() if (unit := _unit(data.attrs))}
-            widest = max(math.prod(data.shape[1:]) for data in found.values())
-            step = max(1, AT_ONCE // (widest * len(found)))
+            arrays = {key: item for key, item in items.items() if isinstance(item, h5py.Dataset)}
+            if any(data.is_virtual or data.external for data in arrays.values()):
+                raise BadInput("virtual and external HDF5 datasets are not supported", file=path)
+            if not arrays:
+                present: list[str] = []
+                opened.visititems(lambda key, item: present.append(key) if isinstance(item, h5py.Dataset) else None)
+                raise Failed(
+                    f"it has no dataset of a requested signal; it has {', '.join(present[:8]) or 'none'}", file=path
+                )
+            length = _common_length({key: len(data) if data.shape else 0 for key, data in arrays.items()}, path)
+            units = {key: unit for key, data in arrays.items() if (unit := _stated_unit(data.attrs))}
+            widest = max(math.prod(data.shape[1:]) for data in arrays.values())
+            step = max(1, AT_ONCE // (widest * len(arrays)))
             for first in range(0, max(length, 1), step):
-                yield Block({key: _plain(data[first : first + step], key, path) for key, data in found.items()}, units)
+                rows = {key: _plain_array(data[first : first + step], key, path) for key, data in arrays.items()}
+                yield Block(rows, units)
     except (OSError, KeyError, RuntimeError) as error:
         raise Failed(f"cannot be read: {error}", file=path) from None
 
 
-def sdds(file: Path, path: str, names: frozenset[str]) -> Iterator[Block]:
-    """Columns of an SDDS file by their names, page by page. Needs pysdds, the extra `sdds`."""
+def read_sdds(file: Path, path: str, names: frozenset[str]) -> Iterator[Block]:
+    """The columns `names` of an SDDS file, page by page. Needs pysdds, the extra `sdds`."""
     try:
         import pysdds
     except ImportError:
         raise _not_installed("SDDS", "sdds", path) from None
     try:
         opened = pysdds.read(str(file))
-    except Exception as error:  # its readers raise whatever a wrong byte leads to
+    except Exception as error:  # pysdds raises many kinds of exceptions for damaged files
         raise Failed(f"cannot be read: {type(error).__name__} {error}", file=path) from None
-    found = {column.name: column for column in opened.columns if column.name in names}
-    if not found:
-        there = ", ".join(str(column.name) for column in opened.columns[:8])
-        raise Failed(f"none of its columns is asked for; there are {there or 'none'}", file=path)
-    units = {key: column.nm["units"] for key, column in found.items() if column.nm.get("units")}
+    columns = {column.name: column for column in opened.columns if column.name in names}
+    if not columns:
+        present = ", ".join(str(column.name) for column in opened.columns[:8])
+        raise Failed(f"it has no column of a requested signal; it has {present or 'none'}", file=path)
+    units = {key: column.nm["units"] for key, column in columns.items() if column.nm.get("units")}
     for page in range(opened.n_pages):
-        columns = {key: _plain(column.data[page], key, path) for key, column in found.items()}
-        _length({key: len(data) for key, data in columns.items()}, path)
-        yield Block(columns, units)
+        rows = {key: _plain_array(column.data[page], key, path) for key, column in columns.items()}
+        _common_length({key: len(data) for key, data in rows.items()}, path)
+        yield Block(rows, units)
 
 
-def _not_installed(what: str, extra: str, path: str) -> BadInput:
-    return BadInput(f"{what} needs a library that is not here", file=path, hint=f"pip install 'beampermit[{extra}]'")
+def _not_installed(kind: str, extra: str, path: str) -> BadInput:
+    return BadInput(
+        f"the library that reads {kind} is not installed", file=path, hint=f"pip install 'beampermit[{extra}]'"
+    )
 
 
-def _length(lengths: dict[str, int], path: str) -> int:
+def _common_length(lengths: dict[str, int], path: str) -> int:
     if len(set(lengths.values())) > 1:
         shortest, longest = min(lengths, key=lengths.__getitem__), max(lengths, key=lengths.__getitem__)
         raise Failed(
-            f"its arrays have not one length: {shortest} has {lengths[shortest]} rows, {longest} {lengths[longest]}",
+            f"its arrays differ in length: {shortest} has {lengths[shortest]} rows, {longest} has {lengths[longest]}",
             file=path,
         )
     return next(iter(lengths.values()))
 
 
-def _unit(attributes: Any) -> str | None:
+def _stated_unit(attributes: Any) -> str | None:
     for key in ("unit", "units", "EGU"):
         value = attributes.get(key)
         if value is not None:
@@ -109,8 +113,8 @@ def _unit(attributes: Any) -> str | None:
     return None
 
 
-def _plain(data: Any, key: str, path: str) -> Any:
-    """Numbers as they are, text as Python's. Raises `Failed` for text that is not UTF-8, and for anything else."""
+def _plain_array(data: Any, key: str, path: str) -> Any:
+    """Numbers in native byte order, or text as `str`. Raises `Failed` for other types and text that is not UTF-8."""
     import numpy as np
 
     array = np.asarray(data)
@@ -119,13 +123,13 @@ def _plain(data: Any, key: str, path: str) -> Any:
     if array.dtype.kind not in "OSU" or array.ndim != 1:
         raise Failed(f"{key} is of type {array.dtype}, neither numbers nor text", file=path)
     try:
-        words = [value.decode() if isinstance(value, bytes) else str(value) for value in array.tolist()]
+        texts = [value.decode() if isinstance(value, bytes) else str(value) for value in array.tolist()]
     except UnicodeDecodeError:
         raise Failed(f"{key} holds text that is not UTF-8", file=path) from None
-    return np.array(words, dtype=object)
+    return np.array(texts, dtype=object)
 
 
-def _write(connection: Any, block: Block, file: Path, path: str) -> None:
+def _write_block(connection: Any, block: Block, file: Path, path: str) -> None:
     import duckdb
     import numpy as np
 
@@ -143,9 +147,11 @@ def _write(connection: Any, block: Block, file: Path, path: str) -> None:
                 f" GROUP BY place // {width} ORDER BY place // {width})"
             )
         joined += (" POSITIONAL JOIN " if joined else "") + f"{rows} AS t{number}"
-        selected.append(f"t{number}.value AS {name(key)}")
+        selected.append(f"t{number}.value AS {quoted(key)}")
     try:
-        connection.execute(f"COPY (SELECT {', '.join(selected)} FROM {joined}) TO {text(str(file))} (FORMAT parquet)")
+        connection.execute(
+            f"COPY (SELECT {', '.join(selected)} FROM {joined}) TO {sql_text(str(file))} (FORMAT parquet)"
+        )
     except duckdb.Error as error:
         raise Failed(f"cannot be read: {str(error).splitlines()[0]}", file=path) from None
     finally:
@@ -154,11 +160,11 @@ def _write(connection: Any, block: Block, file: Path, path: str) -> None:
 
 
 MEMORY = "1GB"
-"""What the database may hold; beyond it, it uses the folder of the request."""
+"""Memory of the database; beyond it, it writes to the folder of the request."""
 
 
 def connect(folder: Path) -> Any:
-    """A database in memory that spills into `folder`, knows UTC alone, and reaches nothing but files."""
+    """An in-memory database that spills to `folder` and works in UTC."""
     connection = tables.connect(
         memory_limit=MEMORY, temp_directory=str(folder / "spill"), preserve_insertion_order=True
     )
@@ -166,23 +172,23 @@ def connect(folder: Path) -> Any:
     return connection
 
 
-def copy(connection: Any, sql: str, file: Path, units: Mapping[str, str]) -> None:
-    """Write the rows of `sql` in their order, by one thread, with the units of columns in it, which DAT004 reads."""
+def write_table(connection: Any, sql: str, file: Path, units: Mapping[str, str]) -> None:
+    """Write the rows of `sql` in order, by one thread, with the columns' units as metadata, which DAT004 reads."""
     stated = json.dumps(units, ensure_ascii=False, sort_keys=True)
     connection.execute("SET threads = 1")
     connection.execute(
-        f"COPY ({sql}) TO {text(str(file))}"
-        f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880, KV_METADATA {{units: {text(stated)}}})"
+        f"COPY ({sql}) TO {sql_text(str(file))}"
+        f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880, KV_METADATA {{units: {sql_text(stated)}}})"
     )
     connection.execute("RESET threads")
 
 
 class Store:
-    """The pieces in one folder. A piece is the samples of a PV from one moment to another, with these columns:
+    """The pieces in one folder. A piece holds the samples of a PV in one span of time, with these columns:
 
-    `ns` when (nanoseconds since 1970), `value` (a number or a list of them), `severity` (EPICS; 3 where none of 0 to 3
-    came), `arrived` (its number in the answer), `back` (older than the one before it there), `lost` (when the
-    connection before it was lost, or NULL), `place` (`inside` the piece, the last one `before` it, or `outside`).
+    `ns` (nanoseconds since 1970), `value` (a number or a list of numbers), `severity` (EPICS; 3 if the source gave none
+    of 0 to 3), `arrived` (number in the answer), `back` (older than the sample before it in the answer), `lost` (when
+    the connection before it was lost, or NULL), `place` (`inside` the piece, the last one `before` it, or `outside`).
     """
 
     def __init__(self, folder: Path):
@@ -191,32 +197,31 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
 
     def piece(self, pv: str, start: int) -> Path:
-        """Where the samples of a PV from `start` are kept."""
+        """The file with the samples of a PV from `start`."""
         return self.folder / f"{_file_name(pv)}-{start}.parquet"
 
     def pieces(self, pv: str) -> list[Path]:
-        """Those of a PV, in order of time."""
+        """The files of a PV, in order of time."""
         if self._index is None:
             # Listed once: a month of a thousand PVs is thirty thousand pieces.
             self._index = {}
             for file in self.folder.glob("*.parquet"):
                 self._index.setdefault(file.stem.partition("-")[0], []).append(file)
-        found = self._index.get(_file_name(pv), [])
-        return sorted(found, key=lambda file: int(file.stem.partition("-")[2]))
+        return sorted(self._index.get(_file_name(pv), []), key=lambda file: int(file.stem.partition("-")[2]))
 
     def put(
         self, connection: Any, samples: str, pv: str, span: tuple[int, int], *, first: bool, whole: bool = False
     ) -> None:
-        """Keep the samples that the SQL `samples` gives (ns, value, severity, arrived, lost) for the span of a PV.
+        """Store the samples that the SQL `samples` selects (ns, value, severity, arrived, lost) for a span of a PV.
 
-        `first`: the piece is the first of its range, so the sample before it says what held at its start. `whole`: the
-        samples are all that there are, so most are of other times by right.
+        `first`: the piece begins a range, so the sample before it is the value at its start. `whole`: `samples` are all
+        samples of the PV, so those outside of the span are not counted as of other times.
         """
         start, end = span
         last = f"(SELECT max(ns) FROM came WHERE ns < {start})"
         before = f"ns = {last}" if first else "false"
         placed = f"CASE WHEN ns >= {start} AND ns < {end} THEN 'inside' WHEN {before} THEN 'before' ELSE 'outside' END"
-        # Archivers give the sample before a piece, and that at its end, with the next one as well: they count once.
+        # An archiver returns the sample before a piece, and one at its end, with the next piece too: count them once.
         own = f"ns <> {end}" + ("" if first else f" AND ns IS DISTINCT FROM {last}")
         if whole:
             own = f"ns < {end} AND ns >= coalesce({last}, {start})"
@@ -228,14 +233,14 @@ class Store:
         )
         with replacing(self.piece(pv, start)) as temporary:
             connection.execute(
-                f"COPY ({sql}) TO {text(str(temporary))} (FORMAT parquet, COMPRESSION lz4)"
-            )  # kept for one request: soon written counts
+                f"COPY ({sql}) TO {sql_text(str(temporary))} (FORMAT parquet, COMPRESSION lz4)"
+            )  # lz4: the file lives for one request, so write speed matters more than size
         self._index = None
 
     def keep(
         self, pv: str, span: tuple[int, int], ns: Any, values: Any, severity: Any = None, *, first: bool = True
     ) -> None:
-        """Keep samples from arrays: `ns` and `severity` of shape (n,), `values` of shape (n,) or (n, length)."""
+        """Store samples from arrays: `ns` and `severity` of shape (n,), `values` of shape (n,) or (n, length)."""
         import numpy as np
 
         severity = np.zeros(len(ns), np.int32) if severity is None else np.asarray(severity)
@@ -243,20 +248,17 @@ class Store:
         scratch = self.folder / f"{_file_name(pv)}.arrays"
         connection = connect(self.folder)
         try:
-            as_parquet(connection, iter([block]), scratch, pv)
-            files = text(literal(str(scratch / "000000.parquet")))
-            samples = (
-                f"SELECT *, row_number() OVER () AS arrived, CAST(NULL AS BIGINT) AS lost FROM read_parquet({files})"
-            )
+            write_blocks(connection, iter([block]), scratch, pv)
+            source = parquet(scratch / "000000.parquet")
+            samples = f"SELECT *, row_number() OVER () AS arrived, CAST(NULL AS BIGINT) AS lost FROM {source}"
             self.put(connection, samples, pv, span, first=first)
         finally:
             connection.close()
             shutil.rmtree(scratch, ignore_errors=True)
 
     def source(self, pv: str) -> str:
-        """What stands after FROM for all samples of a PV."""
-        files = ", ".join(text(literal(str(file))) for file in self.pieces(pv))
-        return f"read_parquet([{files}])"
+        """The FROM clause of all samples of a PV."""
+        return parquet(*self.pieces(pv))
 
 
 def _file_name(pv: str) -> str:

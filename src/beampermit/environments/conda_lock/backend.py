@@ -90,7 +90,7 @@ class CondaLock:
 
     def _unknown(self, locks: Iterable[str]) -> BadInput:
         words, file = f"there is no lock for the variant {self.variant!r}", variants.lock_file(self.variant)
-        named = f"name its virtual packages in {self.variant}.{variants.VIRTUAL[0]}, then beampermit env lock"
+        named = f"name its virtual packages in {self.variant}.{variants.VIRTUAL[0]}, then run `beampermit env lock`"
         if known := ", ".join(sorted(filter(None, locks))):
             return BadInput(f"{words}; there is {known}", file=file, hint=named)
         # A project for one kind of machine alone has one lock, and it is the one that is meant.

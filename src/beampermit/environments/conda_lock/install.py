@@ -65,7 +65,7 @@ def with_micromamba(lock: Lock, root: Path, prefix: Path, progress: Progress) ->
     """Have micromamba make `prefix` of the lock file. Raises `Outside` where it is not there, or fails."""
     program = shutil.which("micromamba")
     if program is None:
-        raise Outside("micromamba is not on this machine", hint="beampermit env install, which needs none")
+        raise Outside("micromamba is not on this machine", hint="beampermit env install")
     packages = meant(lock, channels.current_platform())
     if _there(prefix, packages):
         progress("every package of the lock is there")

@@ -25,7 +25,7 @@ def meant(lock: Lock, platform: str) -> tuple[Package, ...]:
         raise Failed(
             f"the lock is for {known} and this machine is {platform}",
             file=lock.file,
-            hint="add the platform to `platforms:` in environment.yml, then beampermit env lock",
+            hint="add the platform to `platforms:` in environment.yml, then run `beampermit env lock`",
         )
     return found
 
@@ -112,7 +112,7 @@ def _not_in_bundle(lock: Lock, missing: list[Package], places: dict[str, Path], 
         f"the bundle lacks {file}, or it is not the locked file{more(len(missing) - 1)}",
         file=lock.file,
         line=first.line,
-        hint="beampermit env bundle, on a machine with a network",
+        hint="run `beampermit env bundle` on a machine with a network",
     )
 
 

@@ -18,7 +18,7 @@ AGAIN = "check the network, then run the command again"
 LOGIN = "log in: a netrc file (NETRC), or ${VARIABLE} of a token in the channel's address"
 FULL = ("No space left on device", "Disk quota exceeded", "os error 28")
 NETWORK = ("Connect", "dns error", "timed out", "error sending request", "error decoding response body")
-FIX = "change what clashes, then beampermit env lock"
+FIX = "change what clashes, then run `beampermit env lock`"
 
 
 def ask(work: str, *, progress: Progress, **asked: Any) -> Any:

@@ -68,7 +68,7 @@ def failure(said: str) -> BeampermitError:
 
 def _fault_of_project(said: str, words: str) -> BeampermitError | None:
     if "No solution found" in said and "network was disabled" not in said:
-        return Failed(words, file="pyproject.toml", hint="change what clashes, then beampermit env lock")
+        return Failed(words, file="pyproject.toml", hint="change what clashes, then run `beampermit env lock`")
     if "Hash mismatch" in said:
         return Failed(f"a file is not the one that was locked: {words}", file="uv.lock", hint="beampermit env lock")
     if "needs to be updated" in said:

@@ -145,7 +145,7 @@ def not_locked(lock: Lock, package: Package, artifact: Artifact, place: str) -> 
         f"{place} lacks {artifact.file_name}, or it is not the locked file",
         file=lock.file,
         line=package.line,
-        hint="beampermit env bundle, on a machine with a network",
+        hint="run `beampermit env bundle` on a machine with a network",
     )
 
 
@@ -201,7 +201,7 @@ def _refuse_unlocked_builder(lock: Lock, package: Package, sources: Path, packag
                 f"{package} has no wheel and is built by {name}, which is not locked",
                 file=lock.file,
                 line=package.line,
-                hint=f"add {name} to a dependency group of pyproject.toml, then beampermit env lock",
+                hint=f"add {name} to a dependency group of pyproject.toml, then run `beampermit env lock`",
             )
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from beampermit.environments.backend import Lock, Package, Specification
@@ -18,7 +17,7 @@ from beampermit.environments.closure import loose_ends
 from beampermit.environments.markers import Unjudged
 from beampermit.environments.uv import lockfile, requirements
 from beampermit.environments.uv.command import call, failure, shorten
-from beampermit.environments.uv.specification import FILE, normal, settings_of
+from beampermit.environments.uv.specification import FILE, normal, parse_requirement, settings_of
 from beampermit.errors import BadInput, Outside, Problem
 from beampermit.processes import Finished
 
@@ -72,7 +71,7 @@ def _unsupported(specification: Specification, own: Package) -> Iterator[Problem
     written = [(one.text, one.line) for one in specification.requirements]
     written += [(text, None) for name in LISTS for text in settings.get(name, ())]
     for text, line in written:
-        if Requirement(text).url:
+        if parse_requirement(text).url:
             yield Problem(f"{text} is taken from a URL, not an index", FILE, line)
 
 
@@ -104,8 +103,8 @@ def _ask_uv(specification: Specification, lock: Lock) -> Finished:
             # The files of a local folder are not looked at, so the folder need not be on this machine.
             place = Path(folder) / f"local-{number}"
             place.mkdir()
-            locations.append(f"--find-links={place}")
-            text = text.replace(f'registry = "{source}"', f'registry = "{place}"')
+            locations.append(f"--find-links={place.as_posix()}")
+            text = text.replace(f'registry = "{source}"', f'registry = "{place.as_posix()}"')
         (project / FILE).write_text(tomlkit.dumps(_static(specification)), encoding="utf-8")
         (project / lockfile.FILE).write_text(text, encoding="utf-8")
         return call(

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
@@ -38,6 +39,7 @@ def parse(text: str, name: str = FILE) -> Lock:
         packages = tuple(_package(table, line) for table, line in zip(tables, numbers, strict=True))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BadInput(f"not a lock of uv: {type(error).__name__} {error}", file=name, hint=FIX) from None
+    _validate_python(content, name)
     _refuse_twins(packages, name)
     return Lock(file=name, digest=digest_bytes(text.encode()), text=text, packages=packages, content=content)
 
@@ -124,6 +126,13 @@ def _edges(tables: list[dict[str, Any]]) -> Iterator[Edge]:
             marker=table.get("marker"),
             source=table.get("source", {}).get("registry"),
         )
+
+
+def _validate_python(content: dict[str, Any], name: str) -> None:
+    try:
+        SpecifierSet(content.get("requires-python", ""))
+    except (InvalidSpecifier, AttributeError, TypeError):
+        raise BadInput("requires-python is not a version specifier", file=name, hint=FIX) from None
 
 
 def _refuse_twins(packages: tuple[Package, ...], name: str) -> None:

@@ -110,7 +110,7 @@ def chosen(lock: Lock, asked: str) -> str:
     if not asked:
         return "cpu" if "cpu" in variants else ""
     if asked not in variants:
-        named = f"name it in [project.optional-dependencies] of {FILE}, then beampermit env lock"
+        named = f"name it in [project.optional-dependencies] of {FILE}, then run `beampermit env lock`"
         raise BadInput(
             f"there is no extra {asked!r} for an accelerator; there is {', '.join(variants) or 'none'}",
             file=lock.file,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from beampermit.datasets.requests.request import Delivered, request
+from beampermit.datasets.requests.request import RequestResult, request
 from beampermit.project import Project
 from support.archiver import Archiver, sample
 from support.data_requests import AT, END, START, Ask
@@ -52,7 +52,7 @@ def asking(project: Project) -> Callable[..., Project]:
 def ask_archiver(asking: Callable[..., Project], archiver: Archiver) -> Ask:
     """Ask the archiver for two signals, ten rows a second apart; keywords change the request."""
 
-    def run(accept: bool = False, options: Any = None, parts: Any = None, **changes: Any) -> Delivered:
+    def run(accept: bool = False, options: Any = None, parts: Any = None, **changes: Any) -> RequestResult:
         wanted = {
             "source": "archiver",
             "options": {"url": archiver.url, "backoff": 0.01, "timeout": 0.3, **(options or {})},

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from beampermit.datasets.requests.recordings import Recording
-from beampermit.datasets.requests.request import Delivered, request
+from beampermit.datasets.requests.request import RequestResult, request
 from beampermit.errors import BadInput, Failed
 from beampermit.project import Project
 from support.data_requests import AT, END, START, rows
 
-Ask = Callable[..., Delivered]
+Ask = Callable[..., RequestResult]
 CURRENT = {"name": "current", "pv": "BEAM:CURRENT", "unit": "mA"}
 TABLE = (
     f"SELECT make_timestamptz(CAST(({AT} + number) * 1000000 AS BIGINT)) AS acquired_at,"
@@ -27,7 +27,7 @@ TABLE = (
 def ask_files(asking: Callable[..., Project]) -> Ask:
     """Ask for the current, from a file; keywords change the request, `options` those of the source."""
 
-    def run(path: str, options: Any = None, parts: Any = None, accept: bool = False, **changes: Any) -> Delivered:
+    def run(path: str, options: Any = None, parts: Any = None, accept: bool = False, **changes: Any) -> RequestResult:
         wanted = {
             "source": "files",
             "options": {"paths": [path], **(options or {})},

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from beampermit.datasets.requests.request import Delivered, request
+from beampermit.datasets.requests.request import RequestResult, request
 from beampermit.errors import BadInput, Failed
 from beampermit.processes import run
 from beampermit.project import Project
@@ -34,7 +34,7 @@ def own(project: Project) -> Project:
     return project
 
 
-def ask(project: Project, **options: Any) -> Delivered:
+def ask(project: Project, **options: Any) -> RequestResult:
     def work(arguments: Any, folder: Path) -> Any:
         return run([sys.executable, *arguments], cwd=folder, env={"PYTHONPATH": str(folder / "src")})
 

@@ -10,7 +10,7 @@ import pytest
 
 from beampermit.datasets.requests import source
 from beampermit.datasets.requests.request import request
-from beampermit.datasets.requests.source import Options, Progress, Sampled, options_of
+from beampermit.datasets.requests.source import Options, Progress, SampledSource, load_options
 from beampermit.datasets.requests.store import Store
 from beampermit.errors import BadInput
 from beampermit.project import Project
@@ -21,11 +21,11 @@ class LoggerOptions(Options):
     offset: float = 0.0
 
 
-class Logger(Sampled):
+class Logger(SampledSource):
     def collect(self, store: Store, progress: Progress) -> dict[str, Any]:
         import numpy as np
 
-        offset = options_of(LoggerOptions, self.asked).offset
+        offset = load_options(LoggerOptions, self.asked).offset
         for wanted in self.asked.wanted:
             for span in self.asked.ranges:
                 times = (AT + np.arange(5)) * 1e9

@@ -41,7 +41,7 @@ ASKED = {
     "another Python of a marker": (
         "python_version > '3.10'",
         "python_version > '3.11'",
-        "cudart>=1; python_version > '3.11' is required, and uv.lock was made for cudart>=1; extra == 'cuda'",
+        "cudart>=1; python_version > '3.11' is required, and uv.lock was made for cudart>=1; python_full",
     ),
     "another group": ('"checker>=1"', '"checker>=2"', "checker>=2 is required, and uv.lock was made for checker>=1"),
     "a group that another includes": (

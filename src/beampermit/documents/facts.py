@@ -1,0 +1,167 @@
+"""What is known of a model at this commit: the facts that its documents are made from. What is not known is None."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from beampermit.changes.base_and_head import BaseAndHead
+from beampermit.changes.data import bound_outputs
+from beampermit.contract import FILE_NAME, Contract
+from beampermit.datasets.bound import Bound
+from beampermit.datasets.devices import read_device_table
+from beampermit.digest import digest_file
+from beampermit.documents.charts import Plots, plots
+from beampermit.environments.choice import BACKENDS, lock_files
+from beampermit.errors import BadInput, Failed
+from beampermit.models.manifest import Manifest
+from beampermit.models.metrics import parse_metrics, read_metrics
+from beampermit.permit.statement import Statement, read_statement
+from beampermit.project import Project
+from beampermit.reading import parse_toml, read_json
+from beampermit.registry.event import Event
+from beampermit.registry.ledger import Ledger
+from beampermit.verdicts.merge import read_verdict_folder
+from beampermit.verdicts.verdict import Verdict
+
+Read = TypeVar("Read")
+
+
+@dataclass
+class Problems:
+    """Files that are there and cannot be accepted: a document shows them, and the command ends in their exit code."""
+
+    found: list[BadInput] = field(default_factory=list)
+
+    def tried(self, read: Callable[[], Read], instead: Read) -> Read:
+        """What `read` gives, or `instead` with its error kept."""
+        try:
+            return read()
+        except BadInput as error:
+            self.found.append(error)
+            return instead
+
+
+def metrics(project: Project, contract: Contract) -> dict[str, float]:
+    """The metrics of the work tree; empty where evaluation has not run. Raises `BadInput` for a broken file."""
+    path = project.path(contract.evaluation.metrics)
+    return read_metrics(path, contract.evaluation.metrics) if path.is_file() else {}
+
+
+def base_metrics(project: Project, contract: Contract) -> dict[str, float]:
+    """The metrics committed on the base branch; empty where there are none, or none that can be compared with."""
+    text = project.git.read(project.base, contract.evaluation.metrics) if project.base else None
+    try:
+        return parse_metrics(text, contract.evaluation.metrics) if text else {}
+    except BadInput:
+        return {}
+
+
+def drawn(project: Project, contract: Contract) -> Plots:
+    """What evaluation gave to be drawn. Raises `BadInput` for a broken file."""
+    path = project.path(contract.evaluation.plots)
+    return plots(read_json(path), contract.evaluation.plots) if path.is_file() else Plots()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A model as it stands; `clean`: tracked files are those of the commit; `row`: the first of the device table."""
+
+    contract: Contract
+    commit: str
+    clean: bool
+    permit: Statement | None
+    champion: Event | None
+    before: Event | None
+    metrics: dict[str, float]
+    plots: Plots
+    files: dict[str, str]
+    bound: dict[str, Bound]
+    digests: dict[str, str]
+    license: str | None
+    row: dict[str, str]
+    devices: int | None
+    verdicts: tuple[Verdict, ...] = ()
+    """Those of a run of the interlocks, where they were given."""
+
+    @property
+    def model_files(self) -> dict[str, str]:
+        """Files of the saved model with their digests, as git's manifest has them."""
+        folder = f"{self.contract.model.path}/"
+        return {path: digest for path, digest in self.files.items() if path.startswith(folder)}
+
+    def example(self, pv: str) -> str | None:
+        """The name of a PV for the first device, where the device table fills all of it."""
+        try:
+            filled = pv.format_map(self.row)
+        except (KeyError, ValueError, IndexError, AttributeError):
+            return None
+        return filled if filled != pv else None
+
+
+def standing(project: Project, permit: Path | None = None, verdicts: Path | None = None) -> Standing:
+    """Gather the facts. Raises `BadInput` for a broken file, `Failed` for a permit of another model or commit."""
+    contract = project.contract
+    commit = project.git.head()
+    manifest = project.path(contract.model.manifest)
+    sides = BaseAndHead(project)
+    champion, before = _in_service(project, contract)
+    row, devices = _devices(project, contract)
+    return Standing(
+        contract=contract,
+        commit=commit,
+        clean=not project.git("status", "--porcelain", "--untracked-files=no"),
+        permit=_permit(permit, contract, commit) if permit else None,
+        champion=champion,
+        before=before,
+        metrics=metrics(project, contract),
+        plots=drawn(project, contract),
+        files=Manifest.read(manifest, contract.model.manifest).files if manifest.exists() else {},
+        bound={path: bound for path, bound in bound_outputs(sides).items() if path not in sides.tracked},
+        digests=_digests(project),
+        license=_license(project),
+        row=row,
+        devices=devices,
+        verdicts=read_verdict_folder(verdicts, commit) if verdicts else (),
+    )
+
+
+def _permit(file: Path, contract: Contract, commit: str) -> Statement:
+    found = read_statement(file)
+    if found.name != contract.model.name:
+        raise Failed(f"this permit is for {found.name!r}, not for {contract.model.name!r}", file=file)
+    if found.predicate.commit != commit:
+        raise Failed(f"this permit is for commit {found.predicate.commit[:12]}, and this is {commit[:12]}", file=file)
+    return found
+
+
+def _in_service(project: Project, contract: Contract) -> tuple[Event | None, Event | None]:
+    """What the ledger, as last fetched, has in service, and what a rollback would bring back."""
+    state = Ledger(project.git).state(contract.model.name)
+    return state.champion, state.before if state.champion else None
+
+
+def _digests(project: Project) -> dict[str, str]:
+    there = [path.name for path in project.root.iterdir()]
+    names = (FILE_NAME, "dvc.lock", *(name for backend in BACKENDS for name in lock_files(there, backend)))
+    return {name: digest_file(project.path(name)) for name in names if project.path(name).is_file()}
+
+
+def _license(project: Project) -> str | None:
+    """The SPDX expression of `pyproject.toml`, where it has one."""
+    file = project.path("pyproject.toml")
+    if not file.is_file():
+        return None
+    table = parse_toml(file.read_bytes(), "pyproject.toml").get("project", {})
+    found = table.get("license") if isinstance(table, dict) else None
+    return found if isinstance(found, str) and found else None
+
+
+def _devices(project: Project, contract: Contract) -> tuple[dict[str, str], int | None]:
+    name = contract.signals.devices
+    if name is None or not project.path(name).is_file():
+        return {}, None
+    _, rows = read_device_table(project.root, name)
+    return (dict(rows[0][1]) if rows else {}), len(rows)

@@ -1,0 +1,55 @@
+"""A hint is a command that can be typed, or a sentence; never the two in one."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import beampermit
+from beampermit.errors import is_command
+
+SOURCE = Path(beampermit.__file__).parent
+
+
+def _texts(node: ast.expr, constants: dict[str, ast.expr]) -> Iterator[str]:
+    match node:
+        case ast.Constant(value=str() as text):
+            yield text
+        case ast.JoinedStr(values=parts):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in parts)
+        case ast.Name(id=name) if name in constants:
+            yield from _texts(constants[name], constants)
+        case ast.IfExp(body=one, orelse=other):
+            yield from (*_texts(one, constants), *_texts(other, constants))
+
+
+def _hints() -> Iterator[tuple[str, str]]:
+    for path in sorted(SOURCE.rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        constants = {
+            node.targets[0].id: node.value
+            for node in tree.body
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.keyword) and node.arg == "hint":
+                for text in _texts(node.value, constants):
+                    yield f"{path.relative_to(SOURCE)}:{node.value.lineno}", text
+
+
+def test_a_command_is_typed_as_it_stands() -> None:
+    hints = [(place, hint) for place, hint in _hints() if hint]
+    assert len(hints) > 100
+    mixed = [(place, hint) for place, hint in hints if is_command(hint) and re.search(r", | or | then |; ", hint)]
+    assert mixed == []
+
+
+def test_a_command_inside_a_sentence_stands_in_backquotes() -> None:
+    bare = [
+        (place, hint)
+        for place, hint in _hints()
+        if not is_command(hint) and re.search(r"\b(beampermit|git|dvc|uv) [a-z]", re.sub(r"`[^`]*`", "", hint))
+    ]
+    assert bare == []
