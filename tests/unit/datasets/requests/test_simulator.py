@@ -47,14 +47,14 @@ def test_its_table_takes_its_place_with_a_sidecar(own: Project) -> None:
     said = json.loads((own.root / "data/raw.json").read_text())
     assert said["source"] == "simulator, by the project's own function"
     assert said["first"] == "2026-01-01T00:00:00.000000Z"
-    assert ask(own).words == "the same bytes as before"
+    assert ask(own).summary == "the same bytes as before"
 
 
 def test_another_answer_is_not_taken_unseen(own: Project) -> None:
     ask(own)
     (own.root / "seed").write_text("2")
     with pytest.raises(
-        Failed, match=r"turns changed in 1 rows \(first: acquisition a, device B, plane X, 1 is 2 now\)"
+        Failed, match=r"turns changed in 1 rows \(first: acquisition a, device B, plane X: 1 before, 2 now\)"
     ):
         ask(own)
     assert rows(own.root, "turns") == [(1,)]
@@ -84,7 +84,7 @@ def test_one_that_fails_changes_nothing(own: Project) -> None:
 
 
 def test_no_such_function_is_bad_input(project: Project) -> None:
-    with pytest.raises(BadInput, match=r"there is no src/<package>/request\.py"):
+    with pytest.raises(BadInput, match=r"runs src/<package>/request\.py .* there is none"):
         ask(project)
 
 

@@ -10,9 +10,10 @@ import pytest
 
 from beampermit.datasets.requests import source
 from beampermit.datasets.requests.request import request
-from beampermit.datasets.requests.source import Options, Progress, SampledSource, load_options
+from beampermit.datasets.requests.source import Options, SampledSource, load_options
 from beampermit.datasets.requests.store import Store
 from beampermit.errors import BadInput
+from beampermit.progress import Progress
 from beampermit.project import Project
 from support.data_requests import AT, END, START, rows
 
@@ -25,12 +26,12 @@ class Logger(SampledSource):
     def collect(self, store: Store, progress: Progress) -> dict[str, Any]:
         import numpy as np
 
-        offset = load_options(LoggerOptions, self.asked).offset
-        for wanted in self.asked.wanted:
-            for span in self.asked.ranges:
+        offset = load_options(LoggerOptions, self.query).offset
+        for channel in self.query.channels:
+            for span in self.query.ranges:
                 times = (AT + np.arange(5)) * 1e9
-                values = np.arange(5.0)[:, None] + np.arange(wanted.size) if wanted.size else np.arange(5.0)
-                store.keep(wanted.pv, span, times.astype(np.int64), values + offset, [0, 0, 0, 3, 1])
+                values = np.arange(5.0)[:, None] + np.arange(channel.size) if channel.size else np.arange(5.0)
+                store.keep(channel.pv, span, times.astype(np.int64), values + offset, [0, 0, 0, 3, 1])
         return {"logger": "two"}
 
 
