@@ -1,4 +1,4 @@
-"""ENV: the model's software is locked, and the lock is what runs."""
+"""ENV: the project's software is locked, and the locked software is what runs."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from beampermit.environments.coverage import uncovered
 from beampermit.environments.environment import disagreeing, environment_of
 from beampermit.errors import BadInput, Problem, several
 from beampermit.interlocks.inputs import provides
-from beampermit.interlocks.interlock import MissingInput, Finding, Interlock, failed, passed
+from beampermit.interlocks.interlock import Finding, Interlock, MissingInput, failed, passed
 from beampermit.project import Project
 from beampermit.verdicts.evidence import LockChecks
 from beampermit.verdicts.verdict import Location
 
 MOST = 20
-"""So many problems are kept as evidence; the reason says how many there are."""
+"""Problems kept as evidence; the reason gives their number."""
 
 
 @provides
 def backend(project: Project) -> Backend:
-    """The kind of lock that the project is written for."""
+    """The kind of lock that the project uses: uv or conda-lock."""
     return backend_of(project.root)
 
 
 @provides
 def specification(project: Project, backend: Backend) -> Specification:
-    """What the project asks for."""
+    """The direct requirements, as `pyproject.toml` or `environment.yml` has them."""
     return backend.specification(project.root)
 
 
@@ -44,7 +44,7 @@ def lock(project: Project, backend: Backend) -> Lock:
 
 @provides
 def environment(project: Project) -> Environment:
-    """The installed environment that the project's own code runs in."""
+    """The installed environment, which the project's own code runs in."""
     try:
         return environment_of(project.root)
     except BadInput as error:
@@ -55,58 +55,58 @@ class ENV001(Interlock):
     "The environment is locked"
 
     def check(self, project: Project, backend: Backend) -> Finding:
-        """There is no lock, it is broken, or git has not all of it. Run `beampermit env lock` and commit the result."""
+        """Run `beampermit env lock` and commit every lock file that it writes."""
         if not (project.root / backend.lock_file).is_file():
             return failed(f"there is no {backend.lock_file}", backend.specification_file)
         try:
             lock = backend.read(project.root)
         except BadInput as error:
             return failed(error.message, Location(file=error.file or backend.lock_file, line=error.line))
-        names = [one.file for one in lock.all]
-        for name in names:
-            if project.git.try_("check-ignore", "--quiet", name).code == 0:
-                return failed(f"git ignores {name}, so nobody else gets it", ".gitignore")
-        if left := _left_out(project, names):
-            return failed(f"git has {names[0]} and not {left[0]}: git add {left[0]}", *left)
-        packages = sum(not package.own for one in lock.all for package in one.packages)
-        return passed(f"{', '.join(names)}: {packages} packages", LockChecks(packages=packages, digest=lock.digest))
+        files = [variant.file for variant in lock.all]
+        for file in files:
+            if project.git.try_("check-ignore", "--quiet", file).code == 0:
+                return failed(f"git ignores {file}, so it cannot be committed", ".gitignore")
+        if untracked := _untracked_variants(project, files):
+            return failed(f"{files[0]} is in git and {untracked[0]} is not; run `git add {untracked[0]}`", *untracked)
+        packages = sum(not package.own for variant in lock.all for package in variant.packages)
+        return passed(f"{', '.join(files)}: {packages} packages", LockChecks(packages=packages, digest=lock.digest))
 
 
 class ENV002(Interlock):
-    "The lock is fresh"
+    "The lock matches the project's requirements"
 
     requires = frozenset({"ENV001"})
 
     def check(self, project: Project, backend: Backend, specification: Specification, lock: Lock) -> Finding:
-        """The lock is not what the project asks for. Run `beampermit env lock` and commit the result."""
+        """The requirements were changed after the lock was written. Run `beampermit env lock` and commit the result."""
         problems = (*backend.stale(specification, lock), *disagreeing(project.root, lock))
         if problems:
             return _failed(problems)
         return passed(
-            f"{lock.file} is a solution of {specification.file}, found without a solver",
+            f"{lock.file} satisfies {specification.file}",
             LockChecks(requirements=len(specification.requirements), python=specification.python),
         )
 
 
 class ENV003(Interlock):
-    "The lock covers the platforms and accelerators of the contract"
+    "The lock covers every platform and accelerator in the contract"
 
     requires = frozenset({"ENV001"})
 
     def check(self, project: Project, lock: Lock) -> Finding:
-        """Some machine that the contract names has no environment.
+        """The contract lists a platform or accelerator under `environment` that the lock has no packages for.
 
-        Add the platform to `platforms:` in `environment.yml`, or the accelerator as `cuda.virtual-packages.yml` beside
-        it (with uv: as an extra), and run `beampermit env lock`.
+        With conda-lock, add the platform to `platforms:` in `environment.yml`, or describe the accelerator in
+        `cuda.virtual-packages.yml` beside it. With uv, add the accelerator as an extra. Then run `beampermit env lock`.
         """
         if not project.has_contract:
-            return passed(f"no contract names a platform; {lock.file} is for what its specification names")
-        asked = project.base_contract.environment
-        problems = tuple(uncovered(lock, asked.platforms, asked.accelerators))
+            return passed(f"there is no contract, so {lock.file} need not cover a platform")
+        required = project.base_contract.environment
+        problems = tuple(uncovered(lock, required.platforms, required.accelerators))
         if problems:
             return _failed(problems)
         return passed(
-            f"{', '.join(asked.platforms)} with {', '.join(asked.accelerators)}", LockChecks(locks=len(lock.all))
+            f"{', '.join(required.platforms)} with {', '.join(required.accelerators)}", LockChecks(locks=len(lock.all))
         )
 
 
@@ -116,48 +116,48 @@ class ENV004(Interlock):
     requires = frozenset({"ENV001"})
 
     def check(self, project: Project, backend: Backend, lock: Lock) -> Finding:
-        """Something in the lock is not what an allowed index serves.
+        """A package in the lock has no checksum, another one than on the base branch, or another origin than allowed.
 
-        Run `beampermit env lock` to have it written anew. An index that is new for the project is allowed by a pull
-        request of its own that adds it to `environment.indexes` in `contract.yaml`.
+        Run `beampermit env lock` to write the lock again from the allowed indexes. To allow a new index, open a
+        separate pull request that adds it to `environment.indexes` in `contract.yaml`.
         """
         allowed, by = _allowed(project)
         before = _before(project, backend)
-        problems = tuple(problem for one in lock.all for problem in untrusted(one, allowed, before))
+        problems = tuple(problem for variant in lock.all for problem in untrusted(variant, allowed, before))
         if problems:
             return _failed(problems, allowed_by=by)
-        files = sum(len(package.artifacts) for one in lock.all for package in one.packages)
+        files = sum(len(package.artifacts) for variant in lock.all for package in variant.packages)
         return passed(
-            f"{files} files, each with a sha256, from what {by} allows", LockChecks(files=files, indexes=lock.sources)
+            f"{files} files with a sha256, from indexes allowed by {by}", LockChecks(files=files, indexes=lock.sources)
         )
 
 
 class ENV005(Interlock):
-    "The environment that runs is the lock"
+    "The installed environment is exactly the locked one"
 
     requires = frozenset({"ENV001"})
 
     def check(self, backend: Backend, lock: Lock, environment: Environment) -> Finding:
-        """What is installed is not what is locked. Run `beampermit env install`."""
+        """Run `beampermit env install`. It installs the locked packages again, and removes all others."""
         problems = backend.installed(lock, environment.prefix)
         if problems:
             return _failed(problems, prefix=str(environment.prefix))
         return passed(
-            f"every package at {environment.prefix} is the locked one",
+            f"every package in {environment.prefix} is as locked",
             LockChecks(prefix=str(environment.prefix), digest=lock.digest),
         )
 
 
-def _left_out(project: Project, names: Sequence[str]) -> list[str]:
-    """Locks of variants that git does not have while it has the first: a lock that is new as a whole is no fault."""
-    tracked = project.git.try_("ls-files", "-z", "--", *names).out.split("\0")
-    return [name for name in names if name not in tracked] if names[0] in tracked else []
+def _untracked_variants(project: Project, files: Sequence[str]) -> list[str]:
+    """Locks of variants that git lacks while it tracks the first: a lock that is new as a whole is no fault."""
+    tracked = project.git.try_("ls-files", "-z", "--", *files).out.split("\0")
+    return [file for file in files if file not in tracked] if files[0] in tracked else []
 
 
 def _allowed(project: Project) -> tuple[tuple[str, ...] | None, str]:
-    """The allowed addresses, None where there is no contract, and who allows them."""
+    """The allowed indexes, None where there is no contract, and what allows them."""
     if not project.has_contract:
-        return None, "an index with its files on one host"
+        return None, "the lock (there is no contract)"
     allowed = project.base_contract.environment.indexes
     if allowed:
         return allowed, f"the base branch's {FILE_NAME}" if project.contract_on_base else FILE_NAME
@@ -166,7 +166,7 @@ def _allowed(project: Project) -> tuple[tuple[str, ...] | None, str]:
 
 
 def _before(project: Project, backend: Backend) -> Lock | None:
-    """The base branch's lock, if there is one that can be read."""
+    """The base branch's lock, where it has one that can be read."""
     text = project.git.read(project.base, backend.lock_file) if project.base else None
     try:
         return None if text is None else backend.parse(text, backend.lock_file)

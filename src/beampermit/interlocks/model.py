@@ -16,7 +16,7 @@ from beampermit.digest import digest_file
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed, several
 from beampermit.interlocks.inputs import provides
-from beampermit.interlocks.interlock import MissingInput, Finding, Interlock, failed, bad_input_fails, passed
+from beampermit.interlocks.interlock import Finding, Interlock, MissingInput, bad_input_fails, failed, passed
 from beampermit.models import SavedModel
 from beampermit.models.metrics import format_number
 from beampermit.models.mlmodel import FILE_NAME as MLMODEL
@@ -35,7 +35,8 @@ def model(project: Project, contract: Contract) -> SavedModel:
     folder = project.path(contract.model.path)
     if not folder.exists():
         raise MissingInput(
-            f"there is no saved model at {contract.model.path}/", hint="run `beampermit data pull`, or `dvc repro` to make it"
+            f"there is no saved model at {contract.model.path}/",
+            hint="run `beampermit data pull`, or `dvc repro` to make it",
         )
     if not folder.is_dir() or not folder.resolve().is_relative_to(project.root.resolve()):
         raise Failed("the saved model is no folder inside the project", file=contract.model.path)

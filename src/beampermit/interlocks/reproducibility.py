@@ -28,7 +28,7 @@ def evaluated(project: Project, contract: Contract, environment: Environment, ex
 @provides
 def retrained(project: Project, contract: Contract, base_contract: Contract, environment: Environment) -> Reproduction:  # noqa: ARG001 - a broken contract is reported, not trained
     """The model of the work tree trained again; with each of the seeds where those are due."""
-    from beampermit.reproduction.prepared import commit_of_work_tree
+    from beampermit.reproduction.preparation import commit_of_work_tree
     from beampermit.reproduction.reproduce import reproduce
 
     rules = base_contract.reproducibility
@@ -49,9 +49,9 @@ class REP001(Interlock):
         training that does not repeat itself lacks a seed; one that is stuck wants another start or learning rate."""
         found = retrained.diagnosis
         if found.kind.sound:
-            return passed(found.words, **retrained.as_json())
+            return passed(found.text, **retrained.as_json())
         file = "dvc.lock" if retrained.compared is None else contract.evaluation.metrics
-        return failed(found.words, file, **retrained.as_json())
+        return failed(found.text, file, **retrained.as_json())
 
 
 class REP002(Interlock):
@@ -66,13 +66,13 @@ class REP002(Interlock):
         training a better start, a smaller learning rate or more epochs, then run `dvc repro`."""
         found = retrained.spread
         if found is None:
-            return skipped(f"nothing was trained: {retrained.diagnosis.words}")
+            return skipped(f"nothing was trained: {retrained.diagnosis.text}")
         evidence = found.model_dump(mode="json")
         seeds = len(found.metrics[0].values)
         if found.within:
-            words = ", ".join(metric.words for metric in found.metrics)
+            words = ", ".join(metric.text for metric in found.metrics)
             return passed(f"{seeds} seeds: {words}; {found.tolerance:g} allowed", **evidence)
-        wide = [metric.words for metric in found.metrics if not metric.within]
+        wide = [metric.text for metric in found.metrics if not metric.within]
         reason = f"{', '.join(wide)} over {seeds} seeds, more than {found.tolerance:g} apart"
         return failed("; ".join((reason, *found.because)), contract.evaluation.metrics, **evidence)
 

@@ -75,7 +75,7 @@ def verdict_file(project: Project, verdicts: Iterable[Verdict]) -> VerdictFile:
 
 
 def put_off(project: Project) -> list[str]:
-    """Ids of the interlocks that the base branch's contract puts off until the release; none on the protected branch."""
+    """Ids of interlocks that the base branch's contract puts off until the release; none on the protected branch."""
     inputs = Inputs(project=project)
     return [id for id, cls in load_interlocks().items() if _put_off(cls, inputs)]
 

@@ -76,10 +76,10 @@ def test_dat006_fails_on_labels_that_are_no_table(dvc_project: Project) -> None:
 
 def test_dat006_fails_on_labels_that_no_version_is_kept_of(dvc_project: Project) -> None:
     replace(dvc_project.root / "contract.yaml", "labels: data/labels.parquet", "labels: mine.parquet")
-    assert dat006(dvc_project).reason == "mine.parquet is kept neither by DVC nor by git"
+    assert dat006(dvc_project).reason == "mine.parquet is tracked neither by DVC nor by git"
     dvc_project.git("rm", "--quiet", "--cached", "labels/reviewed.csv")
     replace(dvc_project.root / "contract.yaml", "labels: mine.parquet", "labels: data/labels.parquet")
-    assert dat006(Project(dvc_project.root)).reason == "labels/reviewed.csv is kept neither by DVC nor by git"
+    assert dat006(Project(dvc_project.root)).reason == "labels/reviewed.csv is tracked neither by DVC nor by git"
 
 
 def test_dat006_shows_what_people_overruled_and_where_they_disagree(dvc_project: Project) -> None:
@@ -87,7 +87,7 @@ def test_dat006_shows_what_people_overruled_and_where_they_disagree(dvc_project:
         stream.write("a01-3,BPM.1,X,false,Bo,2026-01-31T10:00:00+01:00,looks sound,0.5\n")
     finding = dat006(dvc_project)
     assert finding.outcome is Outcome.PASSED
-    assert "1 rules overruled by people; on 1 rows people disagree, the last word counts" in finding.reason
+    assert "annotators corrected 1 labels of rules; they disagree on 1 rows, where the latest label counts" in finding.reason
     assert finding.evidence["overruled"][0]["before"] == "false"
     assert [said["by"] for said in finding.evidence["conflicts"][0]] == ["Ada", "Bo"]
 

@@ -46,7 +46,7 @@ NOT_ITS = f"sha256:{'0' * 64}"
 PEDIGREES: dict[str, tuple[Callable[[Project], None], str]] = {
     "missing": (
         lambda project: (project.root / "data/dataset.json").unlink(),
-        "the splits were made from, is not here",
+        "the splits were made from, is missing",
     ),
     "parent": (
         append("data/raw.parquet"),
@@ -69,7 +69,7 @@ PEDIGREES: dict[str, tuple[Callable[[Project], None], str]] = {
         edit("contract.yaml", "terms: Free to use.", "terms: TODO"),
         "dataset.about.terms is a placeholder",
     ),
-    "not kept": (untrack, "data/dataset.json is kept neither by DVC nor by git"),
+    "not kept": (untrack, "data/dataset.json is tracked neither by DVC nor by git"),
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 from beampermit.errors import Failed
 from beampermit.interlocks.data import DAT004, DAT005
 from beampermit.interlocks.families import select_interlocks
-from beampermit.interlocks.interlock import MissingInput, Finding
+from beampermit.interlocks.interlock import Finding, MissingInput
 from beampermit.interlocks.runner import check
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome
@@ -101,7 +101,7 @@ def test_dat004_judges_by_the_base_branch_and_shows_a_changed_range(dvc_project:
 
 def test_dat004_is_skipped_where_data_were_not_pulled(dvc_project: Project) -> None:
     without_data(dvc_project)
-    with pytest.raises(MissingInput, match=r"data/dataset/train.parquet is not here \(and 2 more\)"):
+    with pytest.raises(MissingInput, match=r"data/dataset/train.parquet is missing \(and 2 more\)"):
         dat004(dvc_project)
     assert check(dvc_project, select_interlocks(["DAT004"]))[0].outcome is Outcome.SKIPPED
 
@@ -147,7 +147,7 @@ def test_dat005_is_judged_by_the_base_branch(dvc_project: Project, alter: Alter)
 
 def test_dat005_names_the_signals_that_are_too_short_to_be_compared(dvc_project: Project) -> None:
     finding = dat005(dvc_project)
-    assert "not looked at for copies, being shorter than 32 values: turns" in finding.reason
+    assert "too short to compare, with fewer than 32 values: turns" in finding.reason
     assert finding.evidence["not_compared"] == ("turns",)
 
 

@@ -37,9 +37,11 @@ def test_a_project_as_it_was_locked_passes(uv_project: Project, id: str) -> None
 
 
 @pytest.mark.plants("ENV001")
-def test_a_missing_lock_fails_and_the_others_are_not_looked_at(uv_project: Project) -> None:
+def test_a_missing_lock_fails_and_the_others_wait(uv_project: Project) -> None:
     (uv_project.root / "uv.lock").unlink()
-    found = {one.id: one for one in runner.check(uv_project, select_interlocks(["ENV001", "ENV002", "ENV004", "ENV005"]))}
+    found = {
+        one.id: one for one in runner.check(uv_project, select_interlocks(["ENV001", "ENV002", "ENV004", "ENV005"]))
+    }
     assert found["ENV001"].outcome is Outcome.FAILED
     assert found["ENV001"].reason == "there is no uv.lock"
     assert "beampermit env lock" in found["ENV001"].fix
@@ -56,7 +58,7 @@ def test_a_lock_with_conflict_markers_fails_with_its_line(uv_project: Project) -
 def test_a_lock_that_git_ignores_fails(uv_project: Project, git: Callable[..., str]) -> None:
     git("rm", "--quiet", "--cached", "uv.lock")
     edit(uv_project, ".gitignore", "^", "*.lock\n")
-    assert verdict(uv_project, "ENV001").reason == "git ignores uv.lock, so nobody else gets it"
+    assert verdict(uv_project, "ENV001").reason == "git ignores uv.lock, so it cannot be committed"
 
 
 @pytest.mark.plants("ENV002")

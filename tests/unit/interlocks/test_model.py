@@ -142,11 +142,11 @@ BYTES: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda root: (root / "manifest.json").write_text('{"algorithm": "md5", "files": {"a": "b"}}'),
         "no manifest: algorithm: Input should be 'sha256'",
     ),
-    "a path that leaves": (manifest_with("../secret"), "'../secret' is no path inside the project"),
-    "an absolute path": (manifest_with("/etc/passwd"), "'/etc/passwd' is no path inside the project"),
-    "a path into git": (manifest_with(".git/config"), "'.git/config' is no path inside the project"),
-    "a path with a NUL": (manifest_with("model/a\0b"), "is no path inside the project"),
-    "a path that is not plain": (manifest_with("model/./MLmodel"), "'model/./MLmodel' is no path inside the project"),
+    "a path that leaves": (manifest_with("../secret"), "'../secret' is not a path inside the project"),
+    "an absolute path": (manifest_with("/etc/passwd"), "'/etc/passwd' is not a path inside the project"),
+    "a path into git": (manifest_with(".git/config"), "'.git/config' is not a path inside the project"),
+    "a path with a NUL": (manifest_with("model/a\0b"), "is not a path inside the project"),
+    "a path that is not plain": (manifest_with("model/./MLmodel"), "'model/./MLmodel' is not a path inside the project"),
 }
 
 
@@ -163,7 +163,7 @@ def test_bytes_that_git_does_not_bind_fail(project: Project, saved: Path, defect
 PAGES = {
     "missing": (None, "model/MLmodel: the file is missing"),
     "no YAML": ("flavors: [", "model/MLmodel:1: not YAML"),
-    "no flavors": ("signature: {}\n", "model/MLmodel:1: no MLmodel: it names no flavors"),
+    "no flavors": ("signature: {}\n", "model/MLmodel:1: not an MLmodel file: it has no flavors"),
     "an object's tag": ("flavors: !!python/object/apply:os.system ['id']\n", "model/MLmodel:1: not YAML"),
     "an artifact that is not there": (
         MLMODEL.replace("weights.safetensors", "better.safetensors"),
@@ -253,30 +253,30 @@ FORMATS: dict[str, tuple[str, bytes, str]] = {
     "HDF5": ("weights.h5", b"\x89HDF\r\n\x1a\n" + b"\0" * 99, "model/weights.h5 is an HDF5 file"),
     "numpy objects": (WEIGHTS, numpy_object(), f"model/{WEIGHTS} is really a numpy array, which may hold a pickle"),
     "compiled code": ("code/__pycache__/x.cpython-311.pyc", b"\xa7\r\r\n", "x.cpython-311.pyc is compiled code"),
-    "another format": ("notes.docx", b"words", "model/notes.docx has a format other than .safetensors"),
-    "empty safetensors": (WEIGHTS, b"", f"model/{WEIGHTS} is no .safetensors file"),
-    "safetensors cut off": (WEIGHTS, b"\x40\0\0\0\0\0\0\0{", f"model/{WEIGHTS} is no .safetensors file"),
-    "header of 2**63 bytes": (WEIGHTS, b"\xff" * 7 + b"\x7f{}", f"model/{WEIGHTS} is no .safetensors file"),
+    "another format": ("notes.docx", b"words", "model/notes.docx is of an unknown format; only .safetensors"),
+    "empty safetensors": (WEIGHTS, b"", f"model/{WEIGHTS} is not a valid .safetensors file"),
+    "safetensors cut off": (WEIGHTS, b"\x40\0\0\0\0\0\0\0{", f"model/{WEIGHTS} is not a valid .safetensors file"),
+    "header of 2**63 bytes": (WEIGHTS, b"\xff" * 7 + b"\x7f{}", f"model/{WEIGHTS} is not a valid .safetensors file"),
     "tensors beyond the end": (
         WEIGHTS,
         len(BEYOND).to_bytes(8, "little") + BEYOND,
-        f"model/{WEIGHTS} is no .safetensors file",
+        f"model/{WEIGHTS} is not a valid .safetensors file",
     ),
-    "JSON with NaN": (EXAMPLE, b'{"turns": NaN}', f"model/{EXAMPLE} is no .json file: NaN is not a number"),
-    "JSON cut off": (EXAMPLE, b'{"turns": [', f"model/{EXAMPLE} is no .json file: not JSON"),
+    "JSON with NaN": (EXAMPLE, b'{"turns": NaN}', f"model/{EXAMPLE} is not a valid .json file: NaN is not a number"),
+    "JSON cut off": (EXAMPLE, b'{"turns": [', f"model/{EXAMPLE} is not a valid .json file: not JSON"),
     "YAML that makes objects": (
         "conda.yaml",
         b"a: !!python/object/apply:os.system ['id']\n",
-        "model/conda.yaml is no .yaml file: could not determine a constructor",
+        "model/conda.yaml is not a valid .yaml file: could not determine a constructor",
     ),
-    "Python that does not parse": ("serving.py", b"def (:\n", "model/serving.py is no .py file: invalid syntax"),
+    "Python that does not parse": ("serving.py", b"def (:\n", "model/serving.py is not a valid .py file: invalid syntax"),
     "Python in another encoding": (
         "serving.py",
         b"# -*- coding: utf-7 -*-\n",
-        "model/serving.py is no .py file: it declares the encoding utf-7",
+        "model/serving.py is not a valid .py file: it declares the encoding utf-7",
     ),
-    "ONNX without a graph": ("model.onnx", b"\x08\x09", "model/model.onnx is no .onnx file: it holds no graph"),
-    "ONNX cut off": ("model.onnx", b"\x08\x09\x3a\x40abc", "model.onnx is no .onnx file: it ends in the middle"),
+    "ONNX without a graph": ("model.onnx", b"\x08\x09", "model/model.onnx is not a valid .onnx file: it contains no graph"),
+    "ONNX cut off": ("model.onnx", b"\x08\x09\x3a\x40abc", "model.onnx is not a valid .onnx file: it ends in the middle"),
 }
 
 
@@ -312,14 +312,14 @@ def test_a_link_fails(project: Project, saved: Path, target: str) -> None:
 LOADERS = {
     "a loader that unpickles": (
         ("loaders.code_model", "model"),
-        "it is loaded by mlflow.pyfunc.model, which unpickles",
+        "it is loaded by mlflow.pyfunc.model, which may unpickle",
     ),
     "the loader of another flavor": (
         ("mlflow.pyfunc.loaders.code_model", "mlflow.sklearn"),
         "loaded by mlflow.sklearn",
     ),
     "a loader of its own": (("mlflow.pyfunc.loaders.code_model", "bpm_faults.load"), "loaded by bpm_faults.load"),
-    "no code to load": (("model_code_path", "model_code"), "it names no model_code_path"),
+    "no code to load": (("model_code_path", "model_code"), "it has no model_code_path"),
     "a pickled model beside the code": (("    code: code", "    python_model: python_model.pkl"), "python_model.pkl"),
     "no pyfunc": (("python_function", "sklearn"), "it has no python_function flavor"),
 }
@@ -462,8 +462,8 @@ PLANTED: dict[str, tuple[Callable[[Path], None], str]] = {
 
 COSTS: dict[str, tuple[dict[str, float], str]] = {
     "slow": ({"p99": 50.1}, "it takes 50.1 ms for a row (p50 1 ms), 50 ms allowed"),
-    "large": ({"memory": 2049}, "it holds 2049 MiB of memory, 2048 MiB allowed"),
-    "both": ({"p99": 60, "memory": 3000}, "; it holds 3000 MiB"),
+    "large": ({"memory": 2049}, "it uses 2049 MiB of memory, 2048 MiB allowed"),
+    "both": ({"p99": 60, "memory": 3000}, "; it uses 3000 MiB"),
 }
 
 

@@ -12,7 +12,7 @@ from beampermit.errors import BadInput, Outside
 from beampermit.interlocks import runner
 from beampermit.interlocks.families import load_interlocks, select_interlocks
 from beampermit.interlocks.inputs import PROVIDERS, Inputs, provides
-from beampermit.interlocks.interlock import MissingInput, NotJudgedHere, Finding, Interlock, failed, passed
+from beampermit.interlocks.interlock import Finding, Interlock, MissingInput, NotJudgedHere, failed, passed
 from beampermit.interlocks.reuse import Reuse
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome

@@ -1,4 +1,4 @@
-"""DAT: the data are provably the ones this commit names, and they keep what the contract promises."""
+"""DAT: the data are those that this commit names, and they match the contract."""
 
 from beampermit.interlocks.data.labels import DAT006
 from beampermit.interlocks.data.lineage import DAT007

@@ -1,9 +1,9 @@
-"""What git holds that it should not, and where the data come from."""
+"""DAT008: what git must not hold, and where the data come from."""
 
 from __future__ import annotations
 
 from beampermit.errors import several
-from beampermit.interlocks.data.here import SHOWN
+from beampermit.interlocks.data.work_tree import SHOWN
 from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
 from beampermit.project import Project
 
@@ -12,17 +12,18 @@ class DAT008(Interlock):
     "No data or models in git, and the DVC remote is unchanged"
 
     def check(self, project: Project) -> Finding:
-        """Take data out of git with `git rm --cached FILE` and give them to DVC with `dvc add FILE`. A change of
-        `.dvc/config` is not for a pull request that is judged by it: a maintainer pushes it by itself.
+        """Move data and models from git to DVC: `git rm --cached FILE`, then `dvc add FILE`. A pull request cannot
+        change `.dvc/config`, which decides where its own data come from: a maintainer pushes that change to the base
+        branch.
         """
         from beampermit.datasets import configuration
-        from beampermit.datasets.strays import strays
+        from beampermit.datasets.strays import tracked_strays
 
         changed = configuration.differences(project)
-        found = list(strays(project.git))
-        words = [f"this pull request changes {configuration.FILE}: {change}" for change in changed]
-        words += [f"{stray.path} is in git and should not be: {stray.what}" for stray in found]
-        if not words:
-            return passed("no data and no model in git; the DVC remote is the base branch's")
+        found = list(tracked_strays(project.git))
+        problems = [f"this pull request changes {configuration.FILE}: {change}" for change in changed]
+        problems += [f"{stray.path} is in git and should not be: {stray.what}" for stray in found]
+        if not problems:
+            return passed("no data and no models in git; the DVC remote is that of the base branch")
         files = [configuration.FILE] * bool(changed) + [stray.path for stray in found]
-        return failed(several(words), *files[:SHOWN], configuration=changed, strays=[s.path for s in found[:SHOWN]])
+        return failed(several(problems), *files[:SHOWN], configuration=changed, strays=[s.path for s in found[:SHOWN]])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from beampermit.github.context import find_branch, find_client, in_workflow
 from beampermit.github.protection import HINT, Protection, load_protection
 from beampermit.interlocks.inputs import provides
-from beampermit.interlocks.interlock import NotJudgedHere, Finding, Interlock, failed, passed
+from beampermit.interlocks.interlock import Finding, Interlock, NotJudgedHere, failed, passed
 from beampermit.interlocks.repository.ownership import Ownership
 from beampermit.interlocks.repository.workflows import Workflows
 from beampermit.project import Project

@@ -237,8 +237,8 @@ def test_a_disk_that_is_full_is_said_in_words(env: Env, locked: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("ignored", "reason"),
     [
-        ("cuda.*\n", "git ignores cuda.conda-lock.yml, so nobody else gets it"),
-        ("", "git has conda-lock.yml and not cuda.conda-lock.yml: git add cuda.conda-lock.yml"),
+        ("cuda.*\n", "git ignores cuda.conda-lock.yml, so it cannot be committed"),
+        ("", "conda-lock.yml is in git and cuda.conda-lock.yml is not; run `git add cuda.conda-lock.yml`"),
     ],
 )
 def test_a_lock_of_a_variant_that_nobody_else_gets_fails(env: Env, locked: Path, ignored: str, reason: str) -> None:
