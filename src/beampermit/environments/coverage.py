@@ -8,9 +8,9 @@ from dataclasses import replace
 from beampermit.environments.backend import Lock, Package
 from beampermit.environments.conda_lock.lockfile import platforms as locked_platforms
 from beampermit.environments.platforms import SUBDIRS, TAGS, fits, world_of
+from beampermit.environments.uv.installed import meant
 from beampermit.environments.uv.lockfile import own_package
-from beampermit.environments.uv.solution import meant
-from beampermit.environments.uv.specification import known
+from beampermit.environments.uv.specification import variants_of
 from beampermit.errors import Problem
 
 
@@ -43,7 +43,7 @@ def _conda(lock: Lock, platforms: Iterable[str], accelerators: set[str]) -> Iter
 
 
 def _uv(lock: Lock, platforms: Iterable[str], accelerators: set[str]) -> Iterator[Problem]:
-    own, variants = own_package(lock), known(lock)
+    own, variants = own_package(lock), variants_of(lock)
     if "cuda" in accelerators and accelerators != {"cuda"} and "cuda" not in variants:
         yield Problem("the lock has no extra `cuda` for machines with a GPU", lock.file, own.line if own else None)
     chosen = [name for name in variants if name in accelerators]

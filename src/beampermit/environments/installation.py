@@ -16,8 +16,8 @@ from beampermit.cache import cache_folder
 from beampermit.digest import digest_bytes
 from beampermit.environments.backend import Backend, Lock
 from beampermit.environments.conda_lock import install as conda
+from beampermit.environments.distributions import describe, distributions, site_packages, strays
 from beampermit.environments.environment import STAMP, VARIABLE, Environment, stamp_of
-from beampermit.environments.installed import describe, distributions, site_packages, strays
 from beampermit.errors import BadInput, Failed, Outside, Problem
 from beampermit.files import write_text
 from beampermit.progress import Progress

@@ -10,7 +10,7 @@ from typing import Any
 
 from beampermit.environments.backend import Lock, Package, Specification
 from beampermit.environments.conda_lock import channels, lockfile, variants, write
-from beampermit.environments.conda_lock.cache import repodata_folder
+from beampermit.environments.conda_lock.packages import repodata_folder
 from beampermit.environments.conda_lock.rattler_process import ask
 from beampermit.environments.conda_lock.specification import virtual_repodata
 from beampermit.environments.conda_lock.theirs import their

@@ -7,14 +7,24 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from beampermit.cache import cache_folder
 from beampermit.environments.backend import Lock, Package
 from beampermit.environments.conda_lock import channels, lockfile
-from beampermit.environments.conda_lock.cache import archive, packages_folder
 from beampermit.environments.conda_lock.rattler_process import ask
 from beampermit.errors import BadInput, Failed, Outside, more
 from beampermit.progress import Progress
 
 HASHERS = 4
+
+
+def repodata_folder() -> Path:
+    """Where the channels' indexes are kept; rattler asks the channel whether they are still the newest."""
+    return cache_folder() / "conda" / "repodata"
+
+
+def archive(folder: Path, sha256: str, file_name: str) -> Path:
+    """Where an archive lies in a folder of packages: the cache or a bundle. It is hashed before each use."""
+    return folder / sha256 / file_name
 
 
 def meant(lock: Lock, platform: str) -> tuple[Package, ...]:
@@ -39,7 +49,7 @@ def bring(lock: Lock, wanted: Iterable[Package], *, bundle: Path | None = None, 
     packages = tuple(wanted)
     for package in packages:
         _refuse_unhashed(lock, package)
-    folder = bundle or packages_folder()
+    folder = bundle or cache_folder() / "conda" / "packages"
     places = {package.name: archive(folder, _sha256(package), package.artifacts[0].file_name) for package in packages}
     progress(f"hashing {len(packages)} packages")
     missing = [package for package, sound in zip(packages, _sound(packages, places), strict=True) if not sound]

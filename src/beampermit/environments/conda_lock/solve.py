@@ -8,7 +8,7 @@ from typing import Any
 
 from beampermit.environments.backend import Lock, Specification
 from beampermit.environments.conda_lock import channels
-from beampermit.environments.conda_lock.cache import repodata_folder
+from beampermit.environments.conda_lock.packages import repodata_folder
 from beampermit.environments.conda_lock.rattler_process import ask
 from beampermit.errors import BadInput
 from beampermit.progress import Progress

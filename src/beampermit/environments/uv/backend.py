@@ -10,7 +10,7 @@ from beampermit.environments.backend import Lock, Specification
 from beampermit.environments.environment import stamp_of
 from beampermit.environments.uv import files, freshness, lockfile, specification
 from beampermit.environments.uv.command import complete, start, uv
-from beampermit.environments.uv.solution import installed
+from beampermit.environments.uv.installed import installed
 from beampermit.errors import BadInput, Problem
 from beampermit.progress import Progress
 from beampermit.reading import decode
@@ -54,7 +54,7 @@ class Uv:
         if not path.is_file():
             raise BadInput("there is no lock", file=self.lock_file, hint="beampermit env lock")
         lock = self.parse(decode(path.read_bytes(), self.lock_file))
-        return replace(lock, variant=specification.chosen(lock, self.variant))
+        return replace(lock, variant=specification.choose_variant(lock, self.variant))
 
     def specification(self, root: Path) -> Specification:
         """Read the project's `pyproject.toml`."""
@@ -94,4 +94,4 @@ class Uv:
 def _stamped(lock: Lock, prefix: Path) -> Lock:
     """The lock, for the variant that the environment says it is."""
     _, _, variant = stamp_of(prefix).partition(" ")
-    return replace(lock, variant=variant) if variant in specification.known(lock) else lock
+    return replace(lock, variant=variant) if variant in specification.variants_of(lock) else lock

@@ -23,13 +23,13 @@ from packaging.utils import parse_wheel_filename
 from beampermit.cache import cache_folder
 from beampermit.environments.addresses import origin
 from beampermit.environments.backend import Artifact, Lock, Package
+from beampermit.environments.distributions import describe
 from beampermit.environments.environment import python_in
-from beampermit.environments.installed import describe
 from beampermit.environments.platforms import TAGS, current, fits, world_of
 from beampermit.environments.uv import specification
 from beampermit.environments.uv.command import uv
-from beampermit.environments.uv.solution import meant
-from beampermit.environments.uv.specification import normal
+from beampermit.environments.uv.installed import meant
+from beampermit.environments.uv.specification import normalize
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.files import replacing
 from beampermit.progress import Progress
@@ -210,7 +210,7 @@ def _builders(sources: Path) -> list[str]:
     try:
         text = _in_archive(sources)
         table = tomllib.loads(text).get("build-system", {}) if text else {}
-        return [normal(Requirement(words).name) for words in table.get("requires", [OLD_BUILDER])]
+        return [normalize(Requirement(words).name) for words in table.get("requires", [OLD_BUILDER])]
     except (tarfile.TarError, zipfile.BadZipFile, tomllib.TOMLDecodeError, InvalidRequirement, ValueError):
         return [OLD_BUILDER]
 

@@ -13,11 +13,10 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from beampermit.environments.backend import Lock, Package, Specification
 from beampermit.environments.backend import Requirement as Asked
-from beampermit.environments.closure import loose_ends
 from beampermit.environments.markers import Unjudged
-from beampermit.environments.uv import lockfile, requirements
+from beampermit.environments.uv import consistency, lockfile
 from beampermit.environments.uv.command import call, failure, shorten
-from beampermit.environments.uv.specification import FILE, normal, parse_requirement, settings_of
+from beampermit.environments.uv.specification import FILE, normalize, parse_requirement, settings_of
 from beampermit.errors import BadInput, Outside, Problem
 from beampermit.processes import Finished
 
@@ -47,16 +46,16 @@ def stale(specification: Specification, lock: Lock) -> Iterator[Problem]:
 
 def _inconsistent(lock: Lock, own: Package) -> Iterator[Problem]:
     try:
-        yield from requirements.unmet(lock, own)
+        yield from consistency.unmet(lock, own)
     except Unjudged as error:
         yield Problem(str(error), lock.file)
-    yield from loose_ends(lock, (*own.needs, *(edge for edges in own.optional.values() for edge in edges)))
+    yield from consistency.loose_ends(lock, (*own.needs, *(edge for edges in own.optional.values() for edge in edges)))
 
 
 def _unsupported(specification: Specification, own: Package) -> Iterator[Problem]:
     """What uv would have to build, clone or download before it can tell, and with that run code of the project."""
     project, settings = specification.content.get("project", {}), settings_of(specification)
-    if own.name != normal(project.get("name", "")):
+    if own.name != normalize(project.get("name", "")):
         yield Problem(f"the lock is for the project {own.name}, {FILE} is for {project.get('name')}", FILE)
     for name in sorted({"dependencies", "optional-dependencies"} & set(project.get("dynamic", []))):
         yield Problem(f"project.dynamic has {name!r}: list them in {FILE}, so that they can be locked", FILE)
@@ -152,7 +151,7 @@ def _explained(specification: Specification, lock: Lock, reason: re.Match[str]) 
     if not (changed or gone) or not why.startswith(("mismatched requirements", "mismatched dependency groups")):
         yield _general(lock, why, requested, existing)
         return
-    recorded = requirements.recorded(lock)
+    recorded = consistency.recorded(lock)
     for name in sorted(changed):
         written = _written(specification, name, changed[name])
         was = " and ".join(sorted({str(one) for one in recorded if one.name == name}))

@@ -16,7 +16,12 @@ DEFECTS = {
     "cut off": ('name = "numbers"\nversion = "1.0"', 'name = "numbers', "not TOML", None),
     "another format": ("version = 1", "version = 2", "a lock of format 2 is not known here", None),
     "no source": (r"source = \{ virtual[^\n]*", "", "not a lock of uv", None),
-    "no Python": ('requires-python = "', 'requires-python = "python ', "requires-python is not a version specifier", None),
+    "no Python": (
+        'requires-python = "',
+        'requires-python = "python ',
+        "requires-python is not a version",
+        None,
+    ),
     "a key twice": ("version = 1", "version = 1\nversion = 1", "not TOML", 2),
 }
 

@@ -15,7 +15,7 @@ from beampermit.environments import choice, installation
 from beampermit.environments.bundle import opened
 from beampermit.environments.coverage import uncovered
 from beampermit.environments.difference import difference
-from beampermit.environments.installed import describe, distributions, site_packages
+from beampermit.environments.distributions import describe, distributions, site_packages
 from beampermit.environments.sbom import sbom
 from beampermit.environments.uv import Uv
 from beampermit.errors import BadInput, Failed, Outside, Problem

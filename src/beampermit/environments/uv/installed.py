@@ -10,12 +10,12 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from beampermit.environments.backend import Edge, Lock, Package
-from beampermit.environments.closure import targets
-from beampermit.environments.installed import Distribution, describe, distributions, site_packages, strays
+from beampermit.environments.distributions import Distribution, describe, distributions, site_packages, strays
 from beampermit.environments.markers import Unjudged, World, holds
 from beampermit.environments.uv import specification
+from beampermit.environments.uv.consistency import targets
 from beampermit.environments.uv.lockfile import FILE, GROUP, own_package
-from beampermit.environments.uv.specification import normal
+from beampermit.environments.uv.specification import normalize
 from beampermit.errors import BadInput, Problem, several
 
 MOST_FILES = 3
@@ -51,7 +51,7 @@ def meant(lock: Lock, python: World) -> list[Package]:
         raise BadInput("the lock has no entry for the project itself", file=FILE, hint="beampermit env lock")
     groups = (edge for part, edges in own.optional.items() if part.startswith(GROUP) for edge in edges)
     waiting = [*own.needs, *groups, *own.optional.get(lock.variant, ())]
-    world = {"extra": specification.as_marker(lock), **python}
+    world = {"extra": specification.variant_marker(lock), **python}
     done: set[tuple[str, str, str, str]] = set()
     found: dict[tuple[str, str, str], Package] = {}
     while waiting:
@@ -108,11 +108,11 @@ def _whole(lock: Lock, wanted: dict[str, Package], found: list[Distribution]) ->
 
 def _satisfied(lock: Lock, python: World, found: list[Distribution]) -> Iterator[Problem]:
     """What each installed package itself says it needs: an entry taken out of the lock is seen here."""
-    forced = {normal(table["name"]) for table in lock.content.get("manifest", {}).get("overrides", [])}
+    forced = {normalize(table["name"]) for table in lock.content.get("manifest", {}).get("overrides", [])}
     versions = {distribution.name: distribution.version for distribution in found}
     for distribution in found:
         for requirement in _parsed(distribution.requires):
-            name = normal(requirement.name)
+            name = normalize(requirement.name)
             marker = requirement.marker
             if name in forced or (marker and not marker.evaluate({"extra": "", **python})):
                 continue
