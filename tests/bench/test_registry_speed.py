@@ -60,7 +60,7 @@ def _fill_ledger(made: Laboratory, events: list[Event]) -> None:
 
 
 def _fill_registry(file: Path, models: int, versions: int, ours: dict[int, Event]) -> None:
-    """Straight into the tables, as MLflow would have filled them; of our model as the ledger has it."""
+    """Straight into the tables, as MLflow would have filled them; of our model as the ledger was updated."""
     names = [MODEL, *(f"model-{number:03}" for number in range(models - 1))]
     with closing(sqlite3.connect(file)) as base, base:
         base.executemany("INSERT INTO registered_models (name) VALUES (?)", [(name,) for name in names])

@@ -13,8 +13,8 @@ import pytest
 
 from beampermit.changes.flat import Change
 from beampermit.documents import charts, rendering
-from beampermit.documents.charts import ENOUGH, Chart, Curve, Plots
-from beampermit.documents.report import Report, kept, read_report
+from beampermit.documents.plots import ENOUGH, Chart, Curve, Plots
+from beampermit.documents.report import Report, bound_report, read_report
 from beampermit.verdicts.merge import merge_verdicts
 from beampermit.verdicts.verdict import Location, Outcome, Verdict
 
@@ -52,19 +52,19 @@ def large() -> Report:
 def test_report() -> None:
     found = large()
     text = found.json_text().encode()
-    images = charts.images(found.plots)
+    images = charts.png_images(found.plots)
     steps: dict[str, Callable[[], Any]] = {
-        "kept within its bounds": lambda: kept(found),
+        "kept within its bounds": lambda: bound_report(found),
         "report.json read again": lambda: read_report(text, {}),
         "report.md": found.markdown,
         "summary.md": found.whole,
-        "plots/*.png": lambda: charts.images(found.plots),
+        "plots/*.png": lambda: charts.png_images(found.plots),
         "report.html, from the drawings": lambda: found.html(images),
     }
     sizes = {
         "report.json read again": len(text),
         "report.md": rendering.length(found.markdown()),
-        "summary.md": len(found.whole().encode()),
+        "summary.md": len(found.step_summary().encode()),
         "plots/*.png": sum(map(len, images.values())),
         "report.html, from the drawings": len(found.html(images).encode()),
     }

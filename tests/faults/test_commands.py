@@ -21,7 +21,7 @@ Serve = Callable[..., str]
 State = tuple[list[tuple[str, int]], int | None]
 TWICE = [("promote", 1), ("promote", 2)]
 TOKEN = "an-expired-token-of-ada"
-AWAY = r"look whether MLFLOW_TRACKING_URI is right and the registry is up, then run the same command again"
+AWAY = r"check MLFLOW_TRACKING_URI and that the registry is running, then run the same command again"
 RENEW = "renew MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 
 
@@ -84,7 +84,7 @@ def test_while_the_registry_fails(
         why, following = found.err.splitlines()
         assert why.startswith("beampermit: ")
         assert reason.lower() in why.lower()
-        assert ("the ledger has it" in why) == (during[0] != TWICE)
+        assert ("the ledger was updated" in why) == (during[0] != TWICE)
         assert following.startswith(f"      next: {'beampermit reconcile' if during[0] != TWICE else fix}")
         assert not {SECRET, TOKEN} & set(found.err.replace(":", " ").replace("@", " ").split())
         assert SECRET not in found.err
@@ -120,12 +120,12 @@ def test_reconcile_says_what_it_did_and_what_it_would_do(third: Laboratory, comm
         assert found.err == ""
         return {"code": found.code, **json.loads(found.out)}
 
-    assert asked() == {"code": 0, "champion": 2, "moved": []}
-    assert asked("--dry-run") == {"code": 0, "champion": 2, "dry_run": True, "differs": []}
+    assert asked() == {"code": 0, "champion": 2, "changes": []}
+    assert asked("--dry-run") == {"code": 0, "champion": 2, "dry_run": True, "changes": []}
     assert command(third, "reconcile", "--dry-run").out == "the registry says what the ledger says\n"
     _moved_by_hand(third)
     third.registry.tag(MODEL, 1, status="champion")
-    lines = ["champion moved from version 1 to version 2", "version 1 marked as former"]
+    lines = ["alias champion moved from version 1 to version 2", "version 1 tagged former"]
     looked = command(third, "reconcile", "--dry-run")
     assert (looked.code, looked.out.splitlines()) == (
         1,
@@ -135,10 +135,10 @@ def test_reconcile_says_what_it_did_and_what_it_would_do(third: Laboratory, comm
             "  next: beampermit reconcile",
         ],
     )
-    assert asked("--dry-run") == {"code": 1, "champion": 2, "dry_run": True, "differs": lines}
+    assert asked("--dry-run") == {"code": 1, "champion": 2, "dry_run": True, "changes": lines}
     assert (third.champion(), third.statuses()[1]) == (1, "champion"), "nothing was done"
     assert command(third, "reconcile").out.splitlines() == lines
-    assert asked("--dry-run")["differs"] == []
+    assert asked("--dry-run")["changes"] == []
 
 
 @pytest.mark.parametrize("version", [1, 2])

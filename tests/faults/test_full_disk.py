@@ -23,11 +23,11 @@ def second(laboratory: Laboratory) -> Laboratory:
 @pytest.mark.parametrize(
     ("step", "words"),
     [
-        ("store the model", "does not take the model"),
-        ("register the version", "does not take a version of bpm-faults"),
-        ("move challenger", "does not let challenger of bpm-faults be moved"),
-        ("append to the ledger", "the ledger's next commit cannot be written here, nothing moved"),
-        ("move champion", "the ledger has it (promote bpm-faults version 2)"),
+        ("store the model", "failed to store the model"),
+        ("register the version", "failed to register a version of bpm-faults"),
+        ("move alias challenger", "failed to move alias challenger of bpm-faults"),
+        ("append to the ledger", "the ledger's next commit cannot be written here, nothing was changed"),
+        ("move alias champion", "the ledger was updated (promote bpm-faults version 2)"),
     ],
 )
 def test_a_promotion_on_a_full_disk(second: Laboratory, fill: Fill, step: str, words: str) -> None:
@@ -42,11 +42,11 @@ def test_a_promotion_on_a_full_disk(second: Laboratory, fill: Fill, step: str, w
     assert second.statuses() == {1: "former", 2: "champion"}
 
 
-@pytest.mark.parametrize("step", ["append to the ledger", "remove champion"])
+@pytest.mark.parametrize("step", ["append to the ledger", "remove alias champion"])
 def test_a_retirement_on_a_full_disk(second: Laboratory, fill: Fill, step: str) -> None:
     code, said = fill(second.retire, step)
     assert code == 4
-    assert ("nothing moved" in said) == (step == "append to the ledger")
+    assert ("nothing was changed" in said) == (step == "append to the ledger")
     second.retire()
     assert second.events() == [("promote", 1), ("retire", 1)]
     assert second.champion() is None
@@ -54,13 +54,13 @@ def test_a_retirement_on_a_full_disk(second: Laboratory, fill: Fill, step: str) 
 
 def test_a_rollback_and_a_reconcile_on_a_full_disk(second: Laboratory, fill: Fill) -> None:
     second.promote()
-    code, said = fill(second.rollback, "judge the bytes to go back to")
+    code, said = fill(second.rollback, "check the bytes of the rollback target")
     assert (code, second.champion(), second.events()) == (4, 2, [("promote", 1), ("promote", 2)])
     assert "version 1 of bpm-faults" in said
     second.registry.set_alias(MODEL, "champion", 1)
-    code, said = fill(second.reconcile, "move champion")
+    code, said = fill(second.reconcile, "move alias champion")
     assert code == 4
-    assert "does not let champion of bpm-faults be moved" in said
+    assert "failed to move alias champion of bpm-faults" in said
     second.reconcile()
     assert second.champion() == 2
     second.rollback()

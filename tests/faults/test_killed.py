@@ -14,29 +14,35 @@ PROMOTE = (
     "verify the permit",
     "store the model",
     "register the version",
-    "move challenger",
+    "move alias challenger",
     "test the deployment",
     "append to the ledger",
-    "move champion",
-    "mark the champion before",
-    "mark the champion",
+    "move alias champion",
+    "tag the former champion",
+    "tag the champion",
 )
 ROLLBACK = (
     "read the ledger",
-    "judge the bytes to go back to",
+    "check the bytes of the rollback target",
     "append to the ledger",
-    "move champion",
-    "mark the champion before",
-    "mark the champion",
+    "move alias champion",
+    "tag the former champion",
+    "tag the champion",
 )
-RETIRE = ("read the ledger", "append to the ledger", "mark the retired", "mark the model", "remove champion")
-FREEZE = THAW = ("read the ledger", "append to the ledger", "mark the model")
+RETIRE = (
+    "read the ledger",
+    "append to the ledger",
+    "tag the retired version",
+    "tag the model",
+    "remove alias champion",
+)
+FREEZE = THAW = ("read the ledger", "append to the ledger", "tag the model")
 RECONCILE = (
-    "judge the bytes of a version whose tags are not the ledger's",
-    "move champion",
-    "mark the champion before",
-    "mark the champion",
-    "mark the model",
+    "check the bytes of a version with wrong tags",
+    "move alias champion",
+    "tag the former champion",
+    "tag the champion",
+    "tag the model",
 )
 """Of a registry in which everything was changed by hand."""
 Kill = Callable[..., None]
@@ -86,7 +92,7 @@ def test_a_killed_promotion_is_finished_by_the_next_run(second: Laboratory, kill
     assert second.statuses() == {1: "former", 2: "champion"}
     assert second.registry.alias(MODEL, "challenger") == 2
     again = second.promote(signed=signed)
-    assert (again.new, again.moved, again.event.version) == (False, (), 2)
+    assert (again.new, again.changes, again.event.version) == (False, (), 2)
 
 
 @pytest.mark.parametrize("step", PROMOTE[1:6])
@@ -109,7 +115,7 @@ def test_a_killed_promotion_is_finished_under_a_permit_that_was_signed_anew(
     assert version.tags["permit"] == anew.statement.digest == second.last().permit
 
 
-@pytest.mark.parametrize("step", ["move champion", "mark the champion before", "mark the champion"])
+@pytest.mark.parametrize("step", ["move alias champion", "tag the former champion", "tag the champion"])
 def test_what_a_killed_promotion_left_is_finished_by_the_next_model(third: Laboratory, kill: Kill, step: str) -> None:
     """The next promotion looks at what changed, and that is what the killed one left as well."""
     kill(third.promote, step)
@@ -130,7 +136,7 @@ def test_a_killed_rollback_is_finished_by_the_next_run(third: Laboratory, kill: 
     assert third.champion() == 2
     assert third.statuses() == {1: "former", 2: "champion", 3: "former"}
     again = third.rollback(to=2)
-    assert (again.new, again.moved) == (False, ())
+    assert (again.new, again.changes) == (False, ())
 
 
 @pytest.mark.parametrize("step", RETIRE)
@@ -145,7 +151,7 @@ def test_a_killed_retirement_is_finished_by_the_next_run(third: Laboratory, kill
     assert third.statuses() == {1: "former", 2: "retired"}
     assert third.registry.state(MODEL) == "out of service"
     again = third.retire()
-    assert (again.new, again.moved) == (False, ())
+    assert (again.new, again.changes) == (False, ())
 
 
 @pytest.mark.parametrize("step", FREEZE)
@@ -160,7 +166,7 @@ def test_a_killed_freeze_and_a_killed_thaw_are_finished_by_the_next_run(
     assert second.registry.state(MODEL) == "in service"
     assert second.events() == [("promote", 1), ("freeze", 1), ("thaw", 1)]
     again = second.thaw()
-    assert (again.new, again.moved) == (False, ())
+    assert (again.new, again.changes) == (False, ())
 
 
 @pytest.mark.parametrize("step", RECONCILE)

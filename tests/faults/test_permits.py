@@ -127,11 +127,19 @@ def _key_of_the_past(laboratory: Laboratory, _: Signed) -> None:
 
 
 DEFECTS: dict[str, tuple[Callable[[Laboratory, Signed], bytes | None], int, str]] = {
-    "model bytes changed after the gate": (_changed_after_the_gate, 1, "this file differs from the one that the permit binds"),
+    "model bytes changed after the gate": (
+        _changed_after_the_gate,
+        1,
+        "this file differs from the one that the permit binds",
+    ),
     "a pickle with another suffix": (_pickle_renamed, 1, "the permit does not bind this file"),
     "a permit of an older commit": (_of_an_older_commit, 1, "the permit is for commit"),
     "a permit of another model": (_of_another_name, 1, "the permit is for model 'other', not for 'bpm-faults'"),
-    "a permit given on another dataset": (_on_other_data, 1, "the manifest lists another digest for this file than the permit"),
+    "a permit given on another dataset": (
+        _on_other_data,
+        1,
+        "the manifest lists another digest for this file than the permit",
+    ),
     "another environment": (_another_lock, 1, "uv.lock: this file differs from the one that the permit binds"),
     "an interlock that nobody asked": (_gap, 1, "the permit has no verdict of"),
     "another key": (_wrong_key, 1, "signed with an untrusted key"),
@@ -225,7 +233,7 @@ def test_a_branch_that_was_rewritten_meanwhile_stops_the_promotion(second: Labor
         if step == "test the deployment":
             second.git("push", "--quiet", "--force", "origin", "HEAD~1:main")
 
-    with pytest.raises(Conflict, match=r"branch main, and that branch of origin does not hold it") as no:
+    with pytest.raises(Conflict, match=r"branch main of origin does not contain it") as no:
         second.promote(rewrite, branch="main")
     assert no.value.exit_code == 3
     assert (second.champion(), second.events()) == (1, [("promote", 1)])
@@ -236,7 +244,7 @@ def test_a_branch_that_was_rewritten_meanwhile_stops_the_promotion(second: Labor
 
 def test_a_branch_that_is_gone_stops_the_promotion(second: Laboratory) -> None:
     Git(second.root.parent / "origin.git")("update-ref", "-d", "refs/heads/main")
-    with pytest.raises(Conflict, match=r"that branch of origin is not there") as no:
+    with pytest.raises(Conflict, match=r"branch main of origin does not exist") as no:
         second.promote(branch="main")
     assert (no.value.exit_code, no.value.hint) == (3, "git log origin/main")
     assert (second.champion(), second.events()) == (1, [("promote", 1)])

@@ -23,9 +23,9 @@ from support.registry_project import MODEL, Laboratory
 
 pytestmark = pytest.mark.slow
 STEPS = (
-    "bring the bytes of a lost version",
-    "register a lost version again",
-    "keep the number of a version that cannot be brought back",
+    "fetch the bytes of a lost version",
+    "register a lost version",
+    "register an empty version to keep its number",
 )
 
 
@@ -79,7 +79,7 @@ def test_each_version_comes_back_under_its_number(
     assert [line.partition(",")[0] for line in found[:4]] == [
         "version 1 registered again",
         "version 2 registered again",
-        "version 3 keeps its number and nothing else: it was never promoted",
+        "version 3 registered without a model, to keep its number: it was never promoted",
         "version 4 registered again",
     ]
     assert set(STEPS) < set(fourth.said), "each of its own steps is killed below"
@@ -112,7 +112,7 @@ def test_a_promotion_into_a_registry_that_lost_its_versions_is_refused(fourth: L
 
 def test_a_number_that_was_deleted_is_not_given_again(fourth: Laboratory, recover: FetchModel, tmp_path: Path) -> None:
     fourth.registry._client.delete_model_version(MODEL, "2")
-    with pytest.raises(Conflict, match="MLflow gives a number but once: the next is 5") as no:
+    with pytest.raises(Conflict, match="MLflow does not reuse numbers: the next is 5") as no:
         fourth.rebuild(recover)
     assert "delete the registered model bpm-faults" in no.value.hint
     fourth.registry._client.delete_registered_model(MODEL)
@@ -136,7 +136,7 @@ def test_bytes_that_are_gone_keep_their_number_unless_they_are_the_champion_s(
         fourth.rebuild(without(2))
     assert fourth.champion() is None, "no wrong champion"
     found = fourth.rebuild(without(4))
-    assert "version 4 keeps its number and nothing else: the bytes are gone" in found
+    assert "version 4 registered without a model, to keep its number: the bytes are gone" in found
     assert fourth.champion() == 2
     with pytest.raises(Outside, match="holds other bytes for bpm-faults version 4"):
         fourth.rollback(to=4)

@@ -28,21 +28,21 @@ def second(prepared: Callable[..., Laboratory]) -> Laboratory:
 
 def test_an_alias_moved_by_hand_is_moved_back_and_told(second: Laboratory) -> None:
     second.registry.set_alias(MODEL, "champion", 1)
-    assert second.reconcile() == ("champion moved from version 1 to version 2",)
+    assert second.reconcile() == ("alias champion moved from version 1 to version 2",)
     assert second.champion() == 2
     assert second.reconcile() == ()
 
 
 def test_an_alias_deleted_by_hand_is_set_again(second: Laboratory) -> None:
     second.registry.delete_alias(MODEL, "champion")
-    assert second.reconcile() == ("champion moved from nothing to version 2",)
+    assert second.reconcile() == ("alias champion moved to version 2",)
 
 
 def test_an_alias_that_points_nowhere_is_set_again(second: Laboratory) -> None:
     with closing(sqlite3.connect(second.root.parent / "mlflow.db")) as base, base:
         base.execute("UPDATE registered_model_aliases SET version = 99 WHERE alias = 'champion'")
     assert second.champion() is None
-    assert second.reconcile() == ("champion moved from nothing to version 2",)
+    assert second.reconcile() == ("alias champion moved to version 2",)
     assert second.champion() == 2
 
 
@@ -50,7 +50,7 @@ def test_an_alias_set_before_anything_was_promoted_is_removed(laboratory: Labora
     run = laboratory.registry.store(MODEL, laboratory.root / "model", f"sha256:{'e' * 64}", {})
     laboratory.registry.create_version(MODEL, run)
     laboratory.registry.set_alias(MODEL, "champion", 1)
-    assert laboratory.reconcile() == ("champion showed version 1, and nothing was ever promoted: removed",)
+    assert laboratory.reconcile() == ("alias champion removed from version 1: no version was ever promoted",)
     assert laboratory.champion() is None
 
 
@@ -68,16 +68,16 @@ def test_a_champion_of_another_ledger_is_left_alone(second: Laboratory) -> None:
 
 def test_a_tag_changed_by_hand_is_fixed_after_the_bytes_were_judged(second: Laboratory) -> None:
     second.registry.tag(MODEL, 2, digest=f"sha256:{'0' * 64}")
-    assert second.reconcile() == ("version 2: digest set to what the ledger says",)
+    assert second.reconcile() == ("version 2: digest set from the ledger",)
 
 
 def test_a_status_changed_by_hand_is_fixed(second: Laboratory) -> None:
     second.registry.tag(MODEL, 1, status="champion")
-    assert second.reconcile() == ("version 1 marked as former",)
+    assert second.reconcile() == ("version 1 tagged former",)
 
 
 def test_an_alias_that_mlflow_reserves_is_refused_in_its_words(second: Laboratory) -> None:
-    with pytest.raises(Outside, match=r"does not let latest of bpm-faults be moved: .*reserved"):
+    with pytest.raises(Outside, match=r"failed to move alias latest of bpm-faults: .*reserved"):
         second.registry.set_alias(MODEL, "latest", 1)
 
 
@@ -86,13 +86,13 @@ def test_a_promotion_looks_at_what_changed_and_reconcile_at_all(second: Laborato
     second.promote()
     second.registry.tag(MODEL, 1, status="")
     second.change(4)
-    looked = second.promote().moved
+    looked = second.promote().changes
     assert looked == (
-        "champion moved from version 3 to version 4",
-        "version 3 marked as former",
-        "version 4 marked as champion",
+        "alias champion moved from version 3 to version 4",
+        "version 3 tagged former",
+        "version 4 tagged champion",
     )
-    assert second.reconcile() == ("version 1 marked as former",)
+    assert second.reconcile() == ("version 1 tagged former",)
 
 
 def test_a_mark_that_is_not_the_ledger_s_makes_a_promotion_look_at_all(second: Laboratory) -> None:
@@ -100,12 +100,14 @@ def test_a_mark_that_is_not_the_ledger_s_makes_a_promotion_look_at_all(second: L
         second.registry.tag(MODEL, 1, status="")
         second.registry.tag(MODEL, version - 1, sequence=place)
         second.change(version)
-        assert "version 1 marked as former" in second.promote().moved
+        assert "version 1 tagged former" in second.promote().changes
 
 
 def test_a_version_that_is_gone_is_the_outside_world(second: Laboratory) -> None:
     second.registry._client.delete_model_version(MODEL, "2")
-    with pytest.raises(Outside, match="has no version 2 of bpm-faults, which the ledger says was promoted"):
+    with pytest.raises(
+        Outside, match="has no version 2 of bpm-faults, which was promoted at .* according to the ledger"
+    ):
         second.reconcile()
 
 
@@ -187,9 +189,9 @@ def test_a_hook_that_refuses_the_ledger_leaves_the_champion(second: Laboratory) 
     hook.write_text("#!/bin/sh\ngrep -q beampermit-ledger && echo frozen >&2 && exit 1\nexit 0\n")
     hook.chmod(0o755)
     second.change(3)
-    with pytest.raises(Outside, match="nothing moved: remote: frozen"):
+    with pytest.raises(Outside, match="nothing was changed: remote: frozen"):
         second.promote()
-    with pytest.raises(Outside, match="nothing moved: remote: frozen"):
+    with pytest.raises(Outside, match="nothing was changed: remote: frozen"):
         second.rollback()
     assert second.champion() == 2
     assert second.statuses() == {1: "former", 2: "champion", 3: ""}

@@ -116,7 +116,7 @@ def test_a_model_s_life_over_rest(
     lab.rollback()
     assert (lab.champion(), lab.events()[-1]) == (1, ("rollback", 1))
     lab.registry.set_alias(MODEL, "champion", 3)
-    assert lab.reconcile() == ("champion moved from version 3 to version 1",)
+    assert lab.reconcile() == ("alias champion moved from version 3 to version 1",)
     assert lab.reconcile() == ()
     assert digest_folder(models.fetch_model(lab.last(), tmp_path / "models", server)) == lab.last().digest
 

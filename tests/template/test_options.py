@@ -23,7 +23,7 @@ from beampermit.generation import generate
 from beampermit.generation.template import questions, template_folder
 from beampermit.interlocks import runner
 from beampermit.interlocks.families import select_interlocks
-from beampermit.interlocks.gpu_needs import marks
+from beampermit.interlocks.gpu_needs import find_marks
 from beampermit.processes import run
 from beampermit.project import Project
 from beampermit.rehearsal import FILES
@@ -116,7 +116,7 @@ def test_promise_tests_and_runners_of_a_gpu_come_together(
     assert [given["gpu-labels"] for given in called] == [labels] * 2
     assert (load_contract(root).tests.gpu is not None) == promised
     assert (root / "tests/integration/test_gpu.py").exists() == promised
-    assert bool(marks(root, "gpu")) == promised
+    assert bool(find_marks(root, "gpu")) == promised
 
 
 def test_a_project_without_a_lock_is_told_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

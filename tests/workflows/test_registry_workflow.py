@@ -63,7 +63,7 @@ def test_what_a_hand_changed_is_found_by_night_and_put_right_by_whoever_is_asked
     two.registry.set_alias(MODEL, "champion", 1)
     by_night = dispatch(CHECK)
     assert not by_night.ok
-    assert "champion moved from version 1 to version 2" in _said(by_night)
+    assert "alias champion moved from version 1 to version 2" in _said(by_night)
     assert two.champion() == 1, "who looks changes nothing"
     assert dispatch(verb="retire", version="1", reason=REASON).ok
     assert (two.champion(), two.statuses()) == (2, {1: "retired", 2: "champion"})
@@ -83,7 +83,7 @@ def test_a_dispatch_needs_a_version_and_the_right(two: Laboratory, dispatch: Dis
     hook.chmod(0o755)
     refused = dispatch(verb="freeze", version="", reason=REASON)
     assert not refused.ok
-    assert "nothing moved: remote: bo may not push to beampermit-ledger" in _said(refused)
+    assert "nothing was changed: remote: bo may not push to beampermit-ledger" in _said(refused)
     assert "next: let this account push to the branch beampermit-ledger" in _said(refused)
     assert (two.champion(), two.events(), two.statuses()) == (2, TWICE, {1: "former", 2: "champion"})
 

@@ -66,7 +66,7 @@ def test_each_action_is_its_command(laboratory: Laboratory, monkeypatch: pytest.
     workflow = file.relative_to(laboratory.root).as_posix()
     found = rehearse(Project(laboratory.root), "rollback", workflow=workflow, inputs={"reason": reason}, timeout=240)
     assert found.ok, found.failed
-    assert "champion moved from version 1 to version 2" in log_of(found, "service")
+    assert "alias champion moved from version 1 to version 2" in log_of(found, "service")
     assert laboratory.events() == [
         ("promote", 1),
         ("promote", 2),

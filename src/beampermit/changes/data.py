@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from beampermit.changes.base_and_head import BaseAndHead
-from beampermit.datasets.bound import Bound, bound
+from beampermit.datasets.dvc_lock import LockedOutput, locked_outputs
 from beampermit.errors import BadInput, BeampermitError
 from beampermit.project import Project
 from beampermit.verdicts.evidence import SplitChanges
 
 if TYPE_CHECKING:
-    from beampermit.datasets.differences import Difference
+    from beampermit.datasets.differences import SplitDifference
 
 LOCK = "dvc.lock"
 
@@ -22,8 +22,8 @@ class OutputChange:
     """An output with another hash than before; None stands for absent."""
 
     path: str
-    before: Bound | None
-    after: Bound | None
+    before: LockedOutput | None
+    after: LockedOutput | None
 
 
 def compare_data(sides: BaseAndHead) -> tuple[OutputChange, ...]:
@@ -41,19 +41,19 @@ def compare_data(sides: BaseAndHead) -> tuple[OutputChange, ...]:
 
 def compare_splits(project: Project) -> tuple[SplitChanges, ...]:
     """How the splits of the work tree differ from the base branch's; empty where that cannot be found out here."""
-    from beampermit.datasets.differences import HERE, differences, version
+    from beampermit.datasets.differences import WORK_TREE, compare_versions, load_version
 
     try:
         sides = BaseAndHead(project)
         if sides.merge_base is None or not compare_data(sides):
             return ()
-        found = differences(version(project, sides.merge_base), version(project, HERE))
+        found = compare_versions(load_version(project, sides.merge_base), load_version(project, WORK_TREE))
     except BeampermitError:
         return ()  # other interlocks report what is wrong with the data
     return tuple(summarize_difference(difference) for difference in found if not difference.same)
 
 
-def summarize_difference(difference: Difference) -> SplitChanges:
+def summarize_difference(difference: SplitDifference) -> SplitChanges:
     """A difference as a reader sees it: sentences, and a small histogram of each signal where something changed."""
     from beampermit.datasets.differences import bars
 
@@ -65,16 +65,16 @@ def summarize_difference(difference: Difference) -> SplitChanges:
     return SplitChanges(split=difference.split, changes=difference.words, histograms=histograms)
 
 
-def bound_outputs(sides: BaseAndHead) -> dict[str, Bound]:
+def bound_outputs(sides: BaseAndHead) -> dict[str, LockedOutput]:
     """All outputs that the work tree binds, by path. Raises `BadInput`."""
-    outputs: dict[str, Bound] = {}
+    outputs: dict[str, LockedOutput] = {}
     for file in (LOCK, *sides.dvc_files()):
         outputs |= _outputs(sides.after(file), file)
     return outputs
 
 
-def _outputs_before(sides: BaseAndHead) -> dict[str, Bound]:
-    outputs: dict[str, Bound] = {}
+def _outputs_before(sides: BaseAndHead) -> dict[str, LockedOutput]:
+    outputs: dict[str, LockedOutput] = {}
     try:
         for file in (LOCK, *sides.dvc_files()):
             outputs |= _outputs(sides.before(file), file)
@@ -83,9 +83,9 @@ def _outputs_before(sides: BaseAndHead) -> dict[str, Bound]:
     return outputs
 
 
-def _outputs(text: str | None, name: str) -> dict[str, Bound]:
-    return {} if text is None else bound(text, name)
+def _outputs(text: str | None, name: str) -> dict[str, LockedOutput]:
+    return {} if text is None else locked_outputs(text, name)
 
 
-def _hash(output: Bound | None) -> str | None:
+def _hash(output: LockedOutput | None) -> str | None:
     return output.hash if output else None

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from beampermit.cli.help import Grouped
-from beampermit.cli.output import Folder, Json, console, print_verdicts, show, shown_progress
+from beampermit.cli.output import Folder, Json, console, print_table, print_verdicts, show, shown_progress
 
 app = typer.Typer(cls=Grouped, no_args_is_help=True, help="Check, fetch, label and compare data.")
 Base = Annotated[str | None, typer.Option(help="Base revision; the pull request's base if not given.")]
@@ -136,7 +136,7 @@ def diff(
 
     Rows, labels, times and signals, with small histograms.
     """
-    from beampermit.datasets.differences import differences, version
+    from beampermit.datasets.differences import compare_versions, load_version
     from beampermit.errors import BadInput
     from beampermit.project import Project
 
@@ -144,8 +144,8 @@ def diff(
         found = Project.find(project.resolve())
     except BadInput:
         found = None  # files can be compared anywhere
-    one, other = version(found, before), version(found, after)
-    changes = differences(one, other)
+    one, other = load_version(found, before), load_version(found, after)
+    changes = compare_versions(one, other)
 
     def text() -> None:
         if markdown:
@@ -178,7 +178,7 @@ def _table(changes: Any, before: str, after: str) -> None:
                 table.add_column(Text(title))
             for name, both in histograms.items():
                 table.add_row(Text(name), *(Text(bars) for bars in both))
-            screen.print(table)
+            print_table(table)
 
 
 SHOWN = 20
@@ -200,7 +200,7 @@ def staged(
     from beampermit.documents.markdown import visible
     from beampermit.git import Git, find_root
 
-    found = list(judge.staged(Git(find_root(project.resolve())), [str(Path(file).absolute()) for file in files or ()]))
+    found = list(judge.staged_strays(Git(find_root(project.resolve())), [str(Path(file).absolute()) for file in files or ()]))
 
     def text() -> None:
         for stray in found[:SHOWN]:
@@ -224,10 +224,10 @@ def labels(project: Folder = Path(), as_json: Json = False) -> None:
 
     Also how much of the data is labelled, and which labels people overruled.
     """
-    from beampermit.datasets.labels.review import standing
+    from beampermit.datasets.labels.review import review_project
     from beampermit.project import Project
 
-    found = standing(Project.find(project.resolve()))
+    found = review_project(Project.find(project.resolve()))
     show(found.as_json(), lambda: _tables(found), as_json)
     raise typer.Exit(1 if found.problems else 0)
 
@@ -279,7 +279,7 @@ def _tables(found: Any) -> None:
     table = Table("", "rows", "labelled", "otherwise", box=None, padding=(0, 2))
     for name, one in found.coverage.items():
         table.add_row(Text(name), f"{one.rows:,}", f"{one.labelled:,}", f"{one.different:,}" if one.different else "")
-    screen.print(table)
+    print_table(table)
     for title, counts in (("by value", found.values), ("by whom", found.people), ("by source", found.sources)):
         told = ", ".join(f"{value} {count:,}" for value, count in list(counts.items())[:20])
         if told:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from beampermit.cli.output import Json, console, progress_console, show
+from beampermit.cli.output import Json, console, fields, progress_console, show
 
 if TYPE_CHECKING:
     from beampermit.demo.stage import Stage
@@ -72,15 +72,11 @@ class _Player:
 
 
 def _summary(stage: Stage, seconds: float) -> None:
-    from rich.table import Table
     from rich.text import Text
 
     out = console()
-    places = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for name, path in stage.results().items():
-        places.add_row(Text(name), Text(str(path), style="cyan"))
     out.print(Text(f"\nThe loop is closed, in {seconds:.0f} s. Look at:", style="bold"))
-    out.print(places)
+    out.print(fields({name: str(path) for name, path in stage.results().items()}))
     out.print(Text("\nGo on from here:", style="bold"))
     for command in stage.commands():
         out.print(Text(f"  {command}"))

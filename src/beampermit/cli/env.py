@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from beampermit.cli.help import Grouped
-from beampermit.cli.output import Folder, Json, console, print_verdicts, progress_console, show, shown_progress
+from beampermit.cli.output import (
+    Folder,
+    Json,
+    console,
+    print_table,
+    print_verdicts,
+    progress_console,
+    show,
+    shown_progress,
+)
 
 app = typer.Typer(cls=Grouped, no_args_is_help=True, help="Lock, install and check the environment.")
 Variant = Annotated[
@@ -132,11 +141,11 @@ def install(
     root = project.resolve()
     program = "micromamba" if micromamba else "rattler"
     with shown_progress() as progress, _opened(bundle) as packages:
-        backend = choice.chosen(root, variant=variant, bundle=packages, program=program)
+        backend = choice.backend_for(root, variant=variant, bundle=packages, program=program)
         place = installation.shared_prefix(backend.read(root)) if shared else (prefix or prefix_of(root)).absolute()
         done = installation.install(backend, root, place, reuse=shared, progress=progress)
-    installation.announce(done.environment)
-    installation.summarise(done, backend)
+    installation.write_github_env(done.environment)
+    installation.write_github_summary(done, backend)
     body = {
         "prefix": str(done.environment.prefix),
         "python": str(done.environment.python),
@@ -195,7 +204,7 @@ def sbom(
     from beampermit.files import write_json
 
     root = project.resolve()
-    lock = choice.chosen(root, variant=variant).read(root)
+    lock = choice.backend_for(root, variant=variant).read(root)
     found = make(lock, root.name, platform=platform, variant=variant)
     if not out:
         sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
@@ -230,7 +239,16 @@ def diff(
     if markdown and not as_json:
         sys.stdout.write(locks.as_markdown(changes))
         return
-    show([change.as_json() for change in changes], lambda: console().print(locks.table(changes)), as_json)
+    show([change.as_json() for change in changes], lambda: _print_changes(changes), as_json)
+
+
+def _print_changes(changes: Any) -> None:
+    from beampermit.documents import locks
+
+    if changes:
+        print_table(locks.table(changes))
+    else:
+        console().print("The two locks hold the same packages.")
 
 
 @app.command(context_settings={"allow_interspersed_args": False})
@@ -242,10 +260,10 @@ def run(
 
     The project's own code is on the path.
     """
-    from beampermit.environments.environment import environment_of, replace_by
+    from beampermit.environments.environment import environment_of, exec_in
 
     root = project.resolve()
-    replace_by(environment_of(root), command, root)
+    exec_in(environment_of(root), command, root)
 
 
 def _interlocks(project: Path, base: str | None, ids: tuple[str, ...], as_json: bool) -> None:

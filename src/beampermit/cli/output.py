@@ -6,7 +6,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,7 +34,23 @@ def console() -> Any:
     """A rich console on stdout; values printed with it must be escaped or `Text`."""
     from rich.console import Console
 
-    return Console(soft_wrap=False, highlight=False)
+    return Console(soft_wrap=True, highlight=False)
+
+
+def print_table(table: Any) -> None:
+    """Print a rich table as wide as the terminal: cells are folded, never cut."""
+    for column in table.columns:
+        column.overflow = "fold"
+    console().print(table, soft_wrap=False)
+
+
+def fields(rows: Mapping[str, str]) -> Any:
+    """A rich `Text` of `name  value` lines, to be printed with `soft_wrap`: paths and digests stay whole."""
+    from rich.text import Text
+
+    width = max(map(len, rows), default=0)
+    indented = {name: value.replace("\n", f"\n{' ' * (width + 2)}") for name, value in rows.items()}
+    return Text("\n").join(Text.assemble((name.ljust(width), "bold"), f"  {value}") for name, value in indented.items())
 
 
 def progress_console() -> Any:

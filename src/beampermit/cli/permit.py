@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from beampermit.cli.help import Grouped
-from beampermit.cli.output import Folder, Json, KeyFile, console, show
+from beampermit.cli.output import Folder, Json, KeyFile, console, fields, show
 
 app = typer.Typer(cls=Grouped, no_args_is_help=True, help="Assemble, sign and verify the permit of a model.")
 Trust = Annotated[
@@ -183,7 +183,7 @@ def verify(
         verification.verify_software(permit, software)
     show(
         {"permit": permit.digest, **by, "statement": permit.model_dump(mode="json")},
-        lambda: console().print(verification.render_permit(permit, model)),
+        lambda: console().print(fields(verification.describe_permit(permit, model))),
         as_json,
     )
 

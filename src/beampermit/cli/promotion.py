@@ -147,10 +147,10 @@ def _say(moved: Any, done: str, as_json: bool) -> None:
             markup=False,
             soft_wrap=True,
         )
-        for line in moved.moved:
+        for line in moved.changes:
             console().print(f"  {line}", markup=False, soft_wrap=True)
 
-    show({"new": moved.new, "event": event.model_dump(mode="json"), "moved": moved.moved}, text, as_json)
+    show({"new": moved.new, "event": event.model_dump(mode="json"), "changes": moved.changes}, text, as_json)
 
 
 AGREED = "the registry says what the ledger says"
@@ -197,7 +197,7 @@ def reconcile(
         for line in moved or (AGREED,):
             console().print(line, markup=False, soft_wrap=True)
 
-    show({"champion": standing and standing.version, "moved": moved}, text, as_json)
+    show({"champion": standing and standing.version, "changes": moved}, text, as_json)
 
 
 def _look(project: Any, model: str, as_json: bool) -> None:
@@ -220,7 +220,7 @@ def _look(project: Any, model: str, as_json: bool) -> None:
             out.print(f"  {line}", markup=False, soft_wrap=True)
         out.print("  next: beampermit reconcile")
 
-    show({"champion": standing and standing.version, "dry_run": True, "differs": found}, text, as_json)
+    show({"champion": standing and standing.version, "dry_run": True, "changes": found}, text, as_json)
     raise typer.Exit(1 if found else 0)
 
 
@@ -238,7 +238,7 @@ def history(
 
     ledger = Ledger(Project.find(project.resolve()).git)
     ledger.fetch()
-    ledger_state = ledger.chronicle()
+    ledger_state = ledger.read()
     events = ledger_state.events[-last:] if last else ledger_state.events
     screen = console()
     show(

@@ -27,7 +27,8 @@ def report(
     Verdicts first, then what the pull request changes.
     """
     from beampermit.documents import charts
-    from beampermit.documents.report import FILE, gather
+    from beampermit.documents.gathering import gather_report
+    from beampermit.documents.report import FILE
     from beampermit.files import write_bytes, write_text
     from beampermit.interlocks.families import load_interlocks
     from beampermit.project import Project
@@ -35,26 +36,26 @@ def report(
     project = Project.find(where.resolve(), base)
     if base:
         _ = project.base  # a base that was asked for by name must be there
-    found = gather(project, verdicts, {id: cls.title() for id, cls in load_interlocks().items()})
-    images = charts.images(found.plots)
+    report = gather_report(project, verdicts, {id: cls.title() for id, cls in load_interlocks().items()})
+    images = charts.png_images(report.plots)
     texts = {
-        FILE: found.json_text(),
-        "report.md": found.markdown(),
-        "summary.md": found.whole(),
-        "report.html": found.html(images),
+        FILE: report.json_text(),
+        "report.md": report.markdown(),
+        "summary.md": report.step_summary(),
+        "report.html": report.html(images),
     }
     for name, text in texts.items():
         write_text(out / name, text)
     files = {f"plots/{name}": images[title] for title, name in charts.file_names(images).items()}
     for name, image in files.items():
         write_bytes(out / name, image)
-    if found.problems:
-        problem = found.problems[0]  # the report is written and shows it
+    if report.problems:
+        problem = report.problems[0]  # the report is written and shows it
         raise BadInput(problem.message, file=problem.file, line=problem.line, hint=problem.hint)
     paths = [str(out / name) for name in (*texts, *files)]
     show(
-        {**found.summary(), "files": paths},
-        lambda: console().print(f"{found.judged.headline}\n{' '.join(paths[:4])}", markup=False),
+        {**report.summary(), "files": paths},
+        lambda: console().print(f"{report.judged.headline}\n{' '.join(paths[:4])}", markup=False),
         as_json,
     )
 
@@ -109,17 +110,17 @@ def _write(
     where: Path,
     as_json: bool,
 ) -> None:
-    from beampermit.documents.standing import standing
+    from beampermit.documents.facts import gather_facts
     from beampermit.files import write_text
     from beampermit.project import Project
 
-    known = standing(Project.find(where.resolve()), permit, verdicts)
-    files = {out: text(known)} | ({out.with_suffix(".html"): page(known)} if html else {})
+    facts = gather_facts(Project.find(where.resolve()), permit, verdicts)
+    files = {out: text(facts)} | ({out.with_suffix(".html"): page(facts)} if html else {})
     for path, content in files.items():
         write_text(path, content)
     paths = [str(path) for path in files]
     show(
-        {"files": paths, "permit": known.permit and known.permit.digest},
+        {"files": paths, "permit": facts.permit and facts.permit.digest},
         lambda: console().print(*paths, markup=False),
         as_json,
     )

@@ -43,7 +43,7 @@ def reproduce(
     from beampermit.processes import ended_by_signals
     from beampermit.project import Project
     from beampermit.registry.ledger import load_champion
-    from beampermit.reproduction.environments import fresh, reused
+    from beampermit.reproduction.environments import new_environments, reused_environments
     from beampermit.reproduction.reproduce import reproduce as again
 
     if champion and commit:
@@ -62,13 +62,13 @@ def reproduce(
             found,
             contract,
             chosen,
-            (reused if reuse else fresh)(progress, variant),
+            (reused_environments if reuse else new_environments)(progress, variant),
             seeds=_seeds(seeds, contract.reproducibility.seeds),
             digest=known.event.digest if known else "",
             out=out,
             progress=progress,
         )
-    words = "\n".join(filter(None, (known and known.words, text(done))))
+    words = "\n".join(filter(None, (known and known.description, text(done))))
     summarise(headline(done), words)
     show(done.as_json(), lambda: console().print(words, markup=False, soft_wrap=True), as_json)
     raise typer.Exit(0 if done.sound else 1)
@@ -76,7 +76,7 @@ def reproduce(
 
 def _commit(project: Project, named: str | None) -> str:
     from beampermit.errors import BadInput
-    from beampermit.reproduction.prepared import commit_of_work_tree
+    from beampermit.reproduction.preparation import commit_of_work_tree
 
     found = project.git.resolve(named) if named else commit_of_work_tree(project.git)
     if found is None:

@@ -1,4 +1,4 @@
-"""`.dvc/config`: which one is believed, and what a pull request changed in it."""
+"""`.dvc/config`: the base branch's is used, and a pull request's changes to it are reported."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from beampermit.project import Project
 
 FILE = ".dvc/config"
 SHOWN = {"url", "remote", "type", "dir", "verify", "no_scm"}
-"""Keys whose values may be printed; others may hold secrets."""
+"""Keys whose values are printed; others may contain secrets."""
 
 
-def believed(project: Project) -> str | None:
-    """The text of the base branch's `.dvc/config`, empty if it had none; None where there is no base to ask.
+def base_config(project: Project) -> str | None:
+    """The text of the base branch's `.dvc/config`, empty if it has none; None without a base branch.
 
-    A pull request brings its own `.dvc/config`, and must not choose where the data that judge it come from.
+    A pull request must not choose where the data that it is judged by come from.
     """
     if project.base is None:
         return None
@@ -25,34 +25,34 @@ def believed(project: Project) -> str | None:
 
 
 def differences(project: Project) -> list[str]:
-    """What the work tree's `.dvc/config` says otherwise than the base branch's, in words. Raises `BadInput`."""
-    before = believed(project)
+    """Descriptions of the changes from the base branch's `.dvc/config` to the work tree's. Raises `BadInput`."""
+    before = base_config(project)
     if before is None:
         return []
     file = project.root / FILE
     old = _flat(before, f"base:{FILE}")
     new = _flat(file.read_text(encoding="utf-8", errors="replace") if file.is_file() else "", FILE)
-    return [_words(key, old.get(key), new.get(key)) for key in sorted(old | new) if old.get(key) != new.get(key)]
+    return [_describe(key, old.get(key), new.get(key)) for key in sorted(old | new) if old.get(key) != new.get(key)]
 
 
-def make(dvc_dir: Path, text: str | None) -> Any:
-    """A `dvc.config.Config` whose repository level is `text`; the work tree's file where `text` is None.
+def make_config(dvc_dir: Path, text: str | None) -> Any:
+    """A `dvc.config.Config` whose repository level is `text`, or the work tree's file if `text` is None.
 
-    The machine's own levels (system, user, `config.local`) are read as DVC reads them.
+    The levels of the machine (system, user, `config.local`) are read as usual.
     """
     from dvc.config import Config
 
-    class Believed(Config):
+    class BaseConfig(Config):
         def load_file(self, path: Any, fs: Any = None) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
             if text is not None and path == self.files["repo"]:
-                return Config.load_file(path, fs=_Memory(text))
+                return Config.load_file(path, fs=_TextFile(text))
             return Config.load_file(path, fs=fs)
 
-    return Believed(str(dvc_dir))
+    return BaseConfig(str(dvc_dir))
 
 
-class _Memory:
-    """As much of a file system as `Config.load_file` asks for."""
+class _TextFile:
+    """The part of a file system that `Config.load_file` uses."""
 
     def __init__(self, text: str):
         self._text = text
@@ -77,7 +77,7 @@ def _flat(text: str, name: str) -> dict[str, str]:
     }
 
 
-def _words(key: str, old: str | None, new: str | None) -> str:
+def _describe(key: str, old: str | None, new: str | None) -> str:
     section, _, name = key.rpartition(".")
     place = f"{section.strip()}: {name}".replace("'", "").replace('"', "")
     if name not in SHOWN:
@@ -90,5 +90,5 @@ def _shown(value: str | None) -> str:
 
 
 def without_secrets(url: str) -> str:
-    """A URL without the name and password it may carry."""
+    """A URL without user name and password."""
     return re.sub(r"//[^/@]*@", "//", url)

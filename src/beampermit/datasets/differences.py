@@ -8,16 +8,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from beampermit.contract import FILE_NAME, parse_contract
-from beampermit.datasets.bound import bound
-from beampermit.datasets.profile import Profile, Shape, Signal, Span, profile
+from beampermit.datasets.dvc_lock import locked_outputs
+from beampermit.datasets.profile import TableProfile, ColumnRoles, SignalProfile, Span, profile
 from beampermit.datasets.remote import hash_of
-from beampermit.datasets.repository import HASH, Kept, Repository
+from beampermit.datasets.repository import HASH, Output, Repository
 from beampermit.datasets.tables import Table, open_tables, quoted
 from beampermit.errors import BadInput, Failed
 from beampermit.files import replacing
 from beampermit.project import Project
 
-HERE = "."
+WORK_TREE = "."
 
 
 @dataclass(frozen=True)
@@ -26,34 +26,34 @@ class Version:
 
     name: str
     tables: dict[str, Table]
-    shape: Shape | None
+    shape: ColumnRoles | None
 
 
-def version(project: Project | None, word: str, *, remote: bool = True) -> Version:
+def load_version(project: Project | None, word: str, *, remote: bool = True) -> Version:
     """The version that `word` names: `.` (the work tree), a Parquet file or a folder of them, or a git revision.
 
     With `remote`, what this machine does not have of a revision is brought, and verified, from the DVC remote.
     Raises `BadInput` for a name of nothing, `Failed` for data that are missing or wrong, `Outside`.
     """
-    if word == HERE and project is not None:
+    if word == WORK_TREE and project is not None:
         splits = project.contract.dataset.splits
         absent = [path for path in splits.values() if not project.path(path).is_file()]
         if absent:
             raise Failed(f"{absent[0]} is not here", hint="beampermit data pull")
-        return Version("the work tree", _tables(project.root, splits), Shape.of(project.contract))
+        return Version("the work tree", _tables(project.root, splits), ColumnRoles.of(project.contract))
     path = Path(word)
     if path.is_file() or path.is_dir():
-        return _files(path)
+        return _files_version(path)
     commit = project.git.resolve(word) if project is not None else None
     if project is None or commit is None:
         raise BadInput(
             f"{word!r} is neither a Parquet file, nor a folder of them, nor a revision of this project",
             hint="run `git fetch` if it is somebody else's revision",
         )
-    return _revision(project, word, commit, remote)
+    return _revision_version(project, word, commit, remote)
 
 
-def _files(path: Path) -> Version:
+def _files_version(path: Path) -> Version:
     files = [path] if path.is_file() else sorted(path.glob("*.parquet"))
     if not files:
         raise BadInput("there is no Parquet file in this folder", file=path)
@@ -65,7 +65,7 @@ def _tables(root: Path, splits: Mapping[str, str]) -> dict[str, Table]:
     return {table.split: table for table in open_tables(root, splits)}
 
 
-def _revision(project: Project, word: str, commit: str, remote: bool) -> Version:
+def _revision_version(project: Project, word: str, commit: str, remote: bool) -> Version:
     text = project.git.read(commit, FILE_NAME)
     if text is None:
         raise BadInput(f"revision {word} has no contract", file=FILE_NAME, hint="name a revision that has one")
@@ -79,22 +79,22 @@ def _revision(project: Project, word: str, commit: str, remote: bool) -> Version
         if path not in objects:
             raise BadInput(f"revision {word} names no data for {path}", file="dvc.lock")
         places[split] = (
-            _brought(repository, objects[path], path, folder, remote).relative_to(repository.root).as_posix()
+            _fetch_object(repository, objects[path], path, folder, remote).relative_to(repository.root).as_posix()
         )
-    return Version(word, _tables(repository.root, places), Shape.of(contract))
+    return Version(word, _tables(repository.root, places), ColumnRoles.of(contract))
 
 
 def _objects(repository: Repository, commit: str) -> dict[str, str]:
     """Path -> hash of the files that `dvc.lock` of a revision binds, those in folders too."""
     try:
-        outputs = bound(repository.project.git.read(commit, "dvc.lock") or "", "dvc.lock")
+        outputs = locked_outputs(repository.project.git.read(commit, "dvc.lock") or "", "dvc.lock")
     except BadInput:
         raise BadInput(f"dvc.lock of {commit[:12]} is not YAML", file="dvc.lock") from None
     found: dict[str, str] = {}
     for path, output in outputs.items():
         if not HASH.fullmatch(output.hash) or PurePosixPath(path).is_absolute():
             continue
-        kept = Kept(path, "", "dvc.lock", output.hash, "md5")
+        kept = Output(path, "", "dvc.lock", output.hash, "md5")
         if not kept.folder:
             found[path] = kept.oid
         elif (manifest := repository.manifest(kept)) and not manifest.faults:
@@ -102,7 +102,7 @@ def _objects(repository: Repository, commit: str) -> dict[str, str]:
     return found
 
 
-def _brought(repository: Repository, oid: str, path: str, folder: Path, remote: bool) -> Path:
+def _fetch_object(repository: Repository, oid: str, path: str, folder: Path, remote: bool) -> Path:
     """A file with the object's bytes: in the cache, or in `folder`. Its hash is looked at, wherever it lies."""
     for place in (repository.cached(oid), folder / oid):
         if place.is_file() and place.is_relative_to(repository.root) and hash_of(place) == oid:
@@ -125,7 +125,7 @@ CLEAR = 0.02
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowChanges:
     """Rows by their key: only in the second version, only in the first, in both with other values (by column)."""
 
     added: int
@@ -135,13 +135,13 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Difference:
+class SplitDifference:
     """One split in two versions; None stands for a split that a version does not have."""
 
     split: str
-    before: Profile | None
-    after: Profile | None
-    rows: Rows | None
+    before: TableProfile | None
+    after: TableProfile | None
+    rows: RowChanges | None
     words: tuple[str, ...]
 
     @property
@@ -160,12 +160,12 @@ class Difference:
         }
 
 
-def differences(one: Version, other: Version) -> tuple[Difference, ...]:
+def compare_versions(one: Version, other: Version) -> tuple[SplitDifference, ...]:
     """Compare two versions split by split; columns mean what the second's contract says, else the first's.
 
     Two files alone are compared with each other whatever they are called. Raises `Failed`.
     """
-    shape = other.shape or one.shape or Shape.guessed([*one.tables.values(), *other.tables.values()])
+    shape = other.shape or one.shape or ColumnRoles.guessed([*one.tables.values(), *other.tables.values()])
     pairs: dict[str, tuple[Table | None, Table | None]] = {
         split: (one.tables.get(split), other.tables.get(split)) for split in {**one.tables, **other.tables}
     }
@@ -183,26 +183,26 @@ def bars(counts: tuple[int, ...]) -> str:
     return "".join(BARS[min(len(BARS) - 1, round(count / most * (len(BARS) - 1)))] for count in counts)
 
 
-def _difference(split: str, before: Table | None, after: Table | None, shape: Shape) -> Difference:
+def _difference(split: str, before: Table | None, after: Table | None, shape: ColumnRoles) -> SplitDifference:
     if before is None or after is None:
         found = profile(after or before, shape) if (after or before) else None  # type: ignore[arg-type]
         words = (f"is new, {found.rows} rows" if before is None else "is gone",) if found else ()
-        return Difference(split, None if before is None else found, None if after is None else found, None, words)
+        return SplitDifference(split, None if before is None else found, None if after is None else found, None, words)
     old, new = profile(before, shape), profile(after, shape)
     spans = _spans(old, new)
     if any(old.signals[signal].span != span or new.signals[signal].span != span for signal, span in spans.items()):
         old, new = profile(before, shape, spans), profile(after, shape, spans)
-    rows = _rows(before, after, shape)
-    return Difference(split, old, new, rows, tuple(_words(old, new, rows, shape)))
+    rows = _row_changes(before, after, shape)
+    return SplitDifference(split, old, new, rows, tuple(_describe(old, new, rows, shape)))
 
 
-def _spans(old: Profile, new: Profile) -> dict[str, Span]:
+def _spans(old: TableProfile, new: TableProfile) -> dict[str, Span]:
     """One span for both histograms."""
     both = {name: (old.signals[name].span, new.signals[name].span) for name in old.signals.keys() & new.signals.keys()}
     return {name: (min(a[0], b[0]), max(a[1], b[1])) for name, (a, b) in both.items() if a and b}
 
 
-def _rows(before: Table, after: Table, shape: Shape) -> Rows | None:
+def _row_changes(before: Table, after: Table, shape: ColumnRoles) -> RowChanges | None:
     if not shape.key or not all(column in table.columns for table in (before, after) for column in shape.key):
         return None
     both = [column for column in after.columns if column in before.columns and column not in shape.key]
@@ -218,17 +218,17 @@ def _rows(before: Table, after: Table, shape: Shape) -> Rows | None:
         f" FROM (SELECT {keys}{hashes} FROM {before.source}) AS one"
         f" FULL JOIN (SELECT {keys}{hashes} FROM {after.source}) AS other ON {same}"
     )[0]
-    return Rows(added, removed, changed, {column: count for column, count in zip(both, each, strict=True) if count})
+    return RowChanges(added, removed, changed, {column: count for column, count in zip(both, each, strict=True) if count})
 
 
-def _words(old: Profile, new: Profile, rows: Rows | None, shape: Shape) -> Iterator[str]:
+def _describe(old: TableProfile, new: TableProfile, rows: RowChanges | None, shape: ColumnRoles) -> Iterator[str]:
     if old.rows != new.rows:
         yield f"{old.rows} rows became {new.rows}"
     if rows and (rows.added or rows.removed):
         yield f"{rows.added} rows are new, {rows.removed} are gone"
     if rows and rows.changed:
         yield f"{rows.changed} rows have other values ({', '.join(f'{c} in {n}' for c, n in rows.columns.items())})"
-    yield from _columns(old, new)
+    yield from _column_changes(old, new)
     for column, count in new.groups.items():
         if old.groups.get(column, count) != count:
             yield f"{old.groups[column]} different {column} became {count}"
@@ -241,10 +241,10 @@ def _words(old: Profile, new: Profile, rows: Rows | None, shape: Shape) -> Itera
     if old.times and new.times and old.times.gaps != new.times.gaps:
         yield f"{old.times.gaps} gaps in time became {new.times.gaps}"
     for signal in new.signals.keys() & old.signals.keys():
-        yield from _moved(signal, old.signals[signal], new.signals[signal], shape.units.get(signal, ""))
+        yield from _signal_changes(signal, old.signals[signal], new.signals[signal], shape.units.get(signal, ""))
 
 
-def _columns(old: Profile, new: Profile) -> Iterator[str]:
+def _column_changes(old: TableProfile, new: TableProfile) -> Iterator[str]:
     for column in {**old.columns, **new.columns}:
         if column not in old.columns:
             yield f"column {column} is new"
@@ -254,11 +254,11 @@ def _columns(old: Profile, new: Profile) -> Iterator[str]:
             yield f"column {column} of type {old.columns[column]} became {new.columns[column]}"
 
 
-def _share(side: Profile, value: str) -> float:
+def _share(side: TableProfile, value: str) -> float:
     return side.balance.get(value, 0) / (side.rows or 1)
 
 
-def _moved(name: str, old: Signal, new: Signal, unit: str) -> Iterator[str]:
+def _signal_changes(name: str, old: SignalProfile, new: SignalProfile, unit: str) -> Iterator[str]:
     after = f" {unit}" if unit not in ("", "1") else ""
     if old.missing != new.missing:
         yield f"{name}: {old.missing} values that are no numbers became {new.missing}"

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from beampermit.contract.dataset import Dataset
 from beampermit.contract.part import InsidePath
-from beampermit.datasets.workspace import oddities
+from beampermit.datasets.workspace import irregular_files
 from beampermit.digest import digest_file
 from beampermit.errors import BadInput
 from beampermit.reading import first_fault, read_json
@@ -19,7 +19,7 @@ from beampermit.reading import first_fault, read_json
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
-class Made(BaseModel):
+class SplitRecord(BaseModel):
     """One split as it was made: `groups` is how many different values each column of the split's rule has."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,7 +32,7 @@ class Made(BaseModel):
     last: datetime | None = None
 
 
-class Pedigree(BaseModel):
+class Lineage(BaseModel):
     """The record: path -> sha256 of parents and code; the parameters; the rule of the split; what came of it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,27 +41,27 @@ class Pedigree(BaseModel):
     code: dict[InsidePath, Digest] = Field(min_length=1)
     parameters: dict[str, Any]
     split: dict[str, Any]
-    splits: dict[str, Made] = Field(min_length=1)
+    splits: dict[str, SplitRecord] = Field(min_length=1)
 
 
-def read(root: Path, path: str) -> Pedigree:
+def read_lineage(root: Path, path: str) -> Lineage:
     """Read the record. Raises `BadInput` where it is missing or no such record."""
-    _plain(root, path)
+    _require_plain(root, path)
     content = read_json(root / path)
     try:
-        return Pedigree.model_validate(content)
+        return Lineage.model_validate(content)
     except ValidationError as error:
         raise BadInput(f"no record of a dataset: {first_fault(error)}", file=path, hint="dvc repro dataset") from None
 
 
-def faults(root: Path, found: Pedigree, dataset: Dataset) -> Iterator[str]:
+def faults(root: Path, found: Lineage, dataset: Dataset) -> Iterator[str]:
     """What of the record is not true of the work tree, whose data are all here. Raises `BadInput` for odd files."""
     for path in (dataset.raw, dataset.labels):
         if path not in found.parents:
             yield f"it does not name {path}, which the contract makes the splits from"
     for kind, files in (("parent", found.parents), ("code", found.code)):
         for path, digest in files.items():
-            yield from _same(root, path, digest, f"its {kind} {path}")
+            yield from _digest_fault(root, path, digest, f"its {kind} {path}")
     rule = dataset.split.model_dump(exclude_none=True)
     recorded = {key: value for key, value in found.split.items() if value is not None}
     if {**recorded, "by": list(recorded.get("by", ()))} != {**rule, "by": list(rule["by"])}:
@@ -73,11 +73,11 @@ def faults(root: Path, found: Pedigree, dataset: Dataset) -> Iterator[str]:
         if made.path != dataset.splits[name]:
             yield f"split {name} was written to {made.path}, the contract has it at {dataset.splits[name]}"
         else:
-            yield from _same(root, made.path, made.sha256, f"split {name} ({made.path})")
+            yield from _digest_fault(root, made.path, made.sha256, f"split {name} ({made.path})")
 
 
-def _same(root: Path, path: str, digest: str, what: str) -> Iterator[str]:
-    _plain(root, path)
+def _digest_fault(root: Path, path: str, digest: str, what: str) -> Iterator[str]:
+    _require_plain(root, path)
     file = root / path
     if not file.is_file():
         yield f"{what} is not here"
@@ -85,8 +85,8 @@ def _same(root: Path, path: str, digest: str, what: str) -> Iterator[str]:
         yield f"{what} has other bytes than when the dataset was made"
 
 
-def _plain(root: Path, path: str) -> None:
-    for odd, what in oddities(root / path, root, root / ".dvc/cache"):
+def _require_plain(root: Path, path: str) -> None:
+    for odd, what in irregular_files(root / path, root, root / ".dvc/cache"):
         raise BadInput(f"is {what}, not a file", file=odd)
 
 

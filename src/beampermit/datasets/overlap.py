@@ -38,16 +38,16 @@ class Overlap:
 
 def overlaps(tables: list[Table], dataset: Dataset) -> list[Overlap]:
     """What `tables` share, by the key, the groups and the time that `dataset` names. Raises `Failed`."""
-    _present(tables, [*dataset.key, *dataset.split.by, *filter(None, [dataset.split.time])])
+    _require_columns(tables, [*dataset.key, *dataset.split.by, *filter(None, [dataset.split.time])])
     found = [found for column in dataset.split.by for table in tables if (found := _ungrouped(table, column))]
     for one, other in combinations(tables, 2):
         alone: list[tuple[str, ...]] = [(column,) for column in dataset.split.by]
         for columns in dict.fromkeys([dataset.key, *alone]):
-            found += _shared(one, other, columns)
-    return found + (list(_times(tables, dataset.split.time)) if dataset.split.time else [])
+            found += _shared_keys(one, other, columns)
+    return found + (list(_shared_times(tables, dataset.split.time)) if dataset.split.time else [])
 
 
-def _present(tables: list[Table], columns: list[str]) -> None:
+def _require_columns(tables: list[Table], columns: list[str]) -> None:
     for table in tables:
         missing = next((column for column in columns if column not in table.columns), None)
         if missing:
@@ -60,7 +60,7 @@ def _ungrouped(table: Table, column: str) -> Overlap | None:
     return Overlap(words, (table.path,), count) if count else None
 
 
-def _shared(one: Table, other: Table, columns: tuple[str, ...]) -> Iterator[Overlap]:
+def _shared_keys(one: Table, other: Table, columns: tuple[str, ...]) -> Iterator[Overlap]:
     names = ", ".join(quoted(column) for column in columns)
     same = " AND ".join(f"one.{quoted(column)} = other.{quoted(column)}" for column in columns)
     listed = ", ".join(f"CAST({quoted(column)} AS VARCHAR)" for column in columns)
@@ -79,16 +79,16 @@ def _shared(one: Table, other: Table, columns: tuple[str, ...]) -> Iterator[Over
         )
 
 
-def _times(tables: list[Table], column: str) -> Iterator[Overlap]:
-    spans = [(table, *_span(table, column)) for table in tables]
+def _shared_times(tables: list[Table], column: str) -> Iterator[Overlap]:
+    spans = [(table, *_time_range(table, column)) for table in tables]
     for (one, first, last), (other, start, end) in combinations(spans, 2):
         if first <= end and start <= last:
-            begin, stop = _time(max(first, start)), _time(min(last, end))
+            begin, stop = _format_time(max(first, start)), _format_time(min(last, end))
             words = f"{one.split} and {other.split} overlap in {column} from {begin} to {stop}"
             yield Overlap(words, (one.path, other.path), 1)
 
 
-def _span(table: Table, column: str) -> tuple[int, int]:
+def _time_range(table: Table, column: str) -> tuple[int, int]:
     """First and last time in microseconds since 1970; one without a zone is UTC."""
     kind = table.columns[column]
     if not kind.startswith(("TIMESTAMP", "DATE")):
@@ -102,7 +102,7 @@ def _span(table: Table, column: str) -> tuple[int, int]:
     return first, last
 
 
-def _time(microseconds: int) -> str:
+def _format_time(microseconds: int) -> str:
     return (EPOCH + timedelta(microseconds=microseconds)).isoformat(timespec="seconds")
 
 
@@ -122,7 +122,7 @@ SHOWN = 3
 
 
 @dataclass(frozen=True)
-class _Meeting:
+class _Match:
     """Two rows, by number over all splits, that share a window; the second has it `shift` values later."""
 
     one: int
@@ -134,7 +134,7 @@ def duplicates(tables: list[Table], signals: tuple[Signal, ...], key: tuple[str,
     """Near-duplicates between splits, one `Overlap` for each signal and pair of splits. Raises `Failed`."""
     for signal in signals:
         if not _too_short(signal) and all(table.dimensions(signal.name) for table in tables):
-            yield from _of(tables, signal, key)
+            yield from _copies_of(tables, signal, key)
 
 
 def not_compared(signals: tuple[Signal, ...]) -> tuple[str, ...]:
@@ -146,20 +146,20 @@ def _too_short(signal: Signal) -> bool:
     return math.prod(signal.shape) < SHORTEST
 
 
-def _of(tables: list[Table], signal: Signal, key: tuple[str, ...]) -> Iterator[Overlap]:
+def _copies_of(tables: list[Table], signal: Signal, key: tuple[str, ...]) -> Iterator[Overlap]:
     counts = [table.query(f"SELECT count(*) FROM {table.source}")[0][0] for table in tables]
     starts = [sum(counts[:place]) for place in range(len(tables) + 1)]
-    meetings = _meetings(tables, signal, starts)
-    by_pair: dict[tuple[int, int], list[_Meeting]] = {}
+    meetings = _matches(tables, signal, starts)
+    by_pair: dict[tuple[int, int], list[_Match]] = {}
     for meeting in meetings:
-        place = tuple(_split(starts, row) for row in (meeting.one, meeting.other))
+        place = tuple(_split_of(starts, row) for row in (meeting.one, meeting.other))
         by_pair.setdefault((place[0], place[1]), []).append(meeting)
     for (one, other), found in sorted(by_pair.items()):
         ends = (tables[one], starts[one]), (tables[other], starts[other])
-        yield from _verified(ends, found, signal, key)
+        yield from _verify(ends, found, signal, key)
 
 
-def _split(starts: list[int], row: int) -> int:
+def _split_of(starts: list[int], row: int) -> int:
     return next(place for place in range(len(starts)) if starts[place] <= row < starts[place + 1])
 
 
@@ -170,28 +170,28 @@ def _values(table: Table, signal: Signal) -> str:
     return f"CAST({values} AS DOUBLE[])"
 
 
-def _sound(table: Table, signal: Signal) -> str:
+def _is_comparable(table: Table, signal: Signal) -> str:
     """Rows that can be compared: DAT004 names the others."""
     values, size = _values(table, signal), math.prod(signal.shape)
     return f"len({values}) = {size} AND list_count({values}) = {size} AND isfinite(list_sum({values}))"
 
 
-def _meetings(tables: list[Table], signal: Signal, starts: list[int]) -> list[_Meeting]:
+def _matches(tables: list[Table], signal: Signal, starts: list[int]) -> list[_Match]:
     import numpy as np
 
     kept = max(FEWEST, min(MOST, BUDGET // max(starts[-1], 1)))
     number = np.min_scalar_type(starts[-1])
     parts: tuple[list[np.ndarray], ...] = ([], [], [])
     for table, start in zip(tables, starts, strict=False):
-        sql = f"SELECT file_row_number, {_values(table, signal)} FROM {table.numbered} WHERE {_sound(table, signal)}"
+        sql = f"SELECT file_row_number, {_values(table, signal)} FROM {table.numbered} WHERE {_is_comparable(table, signal)}"
         for batch in table.batches(sql, BATCH):
             rows = (np.array([row for row, _ in batch]) + start).astype(number)
             for part, piece in zip(parts, _sketch(np.array([values for _, values in batch]), rows, kept), strict=True):
                 part.append(piece)
     if not parts[0]:
         return []
-    hashes, rows, places = map(_joined, parts)
-    met = _repeated(hashes)
+    hashes, rows, places = map(_concatenate, parts)
+    met = _is_repeated(hashes)
     hashes, rows, places = hashes[met], rows[met], places[met]
     order = np.argsort(hashes, kind="stable")
     hashes, rows, places = hashes[order], rows[order], places[order]
@@ -201,13 +201,13 @@ def _meetings(tables: list[Table], signal: Signal, starts: list[int]) -> list[_M
         return []
     crossing = np.minimum.reduceat(splits, begins) != np.maximum.reduceat(splits, begins)
     ends = np.r_[begins[1:], len(hashes)]
-    found: Counter[_Meeting] = Counter()
+    found: Counter[_Match] = Counter()
     for begin, end in zip(begins[crossing], ends[crossing], strict=True):
-        found.update(_crossing(splits[begin:end], rows[begin:end], places[begin:end]))
+        found.update(_cross_matches(splits[begin:end], rows[begin:end], places[begin:end]))
     return [meeting for meeting, _ in found.most_common(CANDIDATES)]
 
 
-def _joined(parts: list[np.ndarray]) -> np.ndarray:
+def _concatenate(parts: list[np.ndarray]) -> np.ndarray:
     """One array of many, which are forgotten: not all of them are in memory twice."""
     import numpy as np
 
@@ -216,7 +216,7 @@ def _joined(parts: list[np.ndarray]) -> np.ndarray:
     return found
 
 
-def _repeated(hashes: np.ndarray) -> np.ndarray:
+def _is_repeated(hashes: np.ndarray) -> np.ndarray:
     """Which windows some other row may have too; usually few, and only those are looked at further."""
     import numpy as np
 
@@ -229,7 +229,7 @@ def _repeated(hashes: np.ndarray) -> np.ndarray:
     return twice[nearest] == hashes
 
 
-def _crossing(splits: np.ndarray, rows: np.ndarray, places: np.ndarray) -> Iterator[_Meeting]:
+def _cross_matches(splits: np.ndarray, rows: np.ndarray, places: np.ndarray) -> Iterator[_Match]:
     """The pairs of rows of different splits that share one window."""
     groups: dict[int, list[tuple[int, int]]] = {}
     for split, row, place in zip(splits.tolist(), rows.tolist(), places.tolist(), strict=True):
@@ -238,7 +238,7 @@ def _crossing(splits: np.ndarray, rows: np.ndarray, places: np.ndarray) -> Itera
             members.append((row, place))
     for one, other in combinations(sorted(groups), 2):
         for row, place in groups[one]:
-            yield from (_Meeting(row, again, there - place) for again, there in groups[other])
+            yield from (_Match(row, again, there - place) for again, there in groups[other])
 
 
 def _sketch(x: np.ndarray, rows: np.ndarray, kept: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -266,17 +266,17 @@ def _sketch(x: np.ndarray, rows: np.ndarray, kept: int) -> tuple[np.ndarray, np.
     return hashes[good], np.repeat(rows, kept).reshape(-1, kept)[good], places.astype(np.int32)[good]
 
 
-def _verified(
-    ends: tuple[tuple[Table, int], tuple[Table, int]], meetings: list[_Meeting], signal: Signal, key: tuple[str, ...]
+def _verify(
+    ends: tuple[tuple[Table, int], tuple[Table, int]], meetings: list[_Match], signal: Signal, key: tuple[str, ...]
 ) -> Iterator[Overlap]:
     (one, first), (other, second) = ends
-    left = _rows(one, signal, key, {meeting.one - first for meeting in meetings})
-    right = _rows(other, signal, key, {meeting.other - second for meeting in meetings})
+    left = _load_rows(one, signal, key, {meeting.one - first for meeting in meetings})
+    right = _load_rows(other, signal, key, {meeting.other - second for meeting in meetings})
     same: dict[tuple[int, int], str] = {}
     for meeting in meetings:
         pair = meeting.one - first, meeting.other - second
         (name_one, x), (name_other, y) = left[pair[0]], right[pair[1]]
-        if pair not in same and (words := _alike(x, y, meeting.shift)) is not None:
+        if pair not in same and (words := _describe_copy(x, y, meeting.shift)) is not None:
             same[pair] = f"{name_other} is {name_one}{words}"
     if same:
         copies = len({copy for _, copy in same})
@@ -285,7 +285,7 @@ def _verified(
         yield Overlap(f"{what}: {examples[0][:200]}", (one.path, other.path), copies, tuple(examples))
 
 
-def _rows(table: Table, signal: Signal, key: tuple[str, ...], wanted: set[int]) -> dict[int, tuple[str, np.ndarray]]:
+def _load_rows(table: Table, signal: Signal, key: tuple[str, ...], wanted: set[int]) -> dict[int, tuple[str, np.ndarray]]:
     import numpy as np
 
     listed = ", ".join(f"CAST({quoted(column)} AS VARCHAR)" for column in key)
@@ -294,7 +294,7 @@ def _rows(table: Table, signal: Signal, key: tuple[str, ...], wanted: set[int]) 
     return {row: (str(words)[:80], np.array(values)) for row, words, values in rows}
 
 
-def _alike(x: np.ndarray, y: np.ndarray, shift: int) -> str | None:
+def _describe_copy(x: np.ndarray, y: np.ndarray, shift: int) -> str | None:
     """How `y`, `shift` values later, is made of `x`, in words; None where it is not."""
     import numpy as np
 

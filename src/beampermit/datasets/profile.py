@@ -22,7 +22,7 @@ Span = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Shape:
+class ColumnRoles:
     """Which columns mean what; empty where nobody said."""
 
     key: tuple[str, ...] = ()
@@ -33,7 +33,7 @@ class Shape:
     units: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, contract: Contract) -> Shape:
+    def of(cls, contract: Contract) -> ColumnRoles:
         """As a contract says."""
         dataset = contract.dataset
         inputs = tuple(signal for signal in contract.signals.inputs if signal.source != "constant")
@@ -47,14 +47,14 @@ class Shape:
         )
 
     @classmethod
-    def guessed(cls, tables: list[Table]) -> Shape:
+    def guessed(cls, tables: list[Table]) -> ColumnRoles:
         """Of tables without a contract: each column of numbers, or of lists of numbers, is a signal."""
         names = dict.fromkeys(column for table in tables for column in table.columns)
         return cls(signals=tuple(n for n in names if all(_numeric(table, n) for table in tables if n in table.columns)))
 
 
 @dataclass(frozen=True)
-class Signal:
+class SignalProfile:
     """The values of one column: of all rows, but for `quantiles` (5, 50 and 95 %) and `bins` over `span`."""
 
     values: int
@@ -69,7 +69,7 @@ class Signal:
 
 
 @dataclass(frozen=True)
-class Times:
+class TimeProfile:
     """First and last moment, ISO 8601 in UTC; the usual step and the longest, seconds; how many steps are gaps."""
 
     first: str
@@ -80,7 +80,7 @@ class Times:
 
 
 @dataclass(frozen=True)
-class Profile:
+class TableProfile:
     """One table."""
 
     name: str
@@ -88,15 +88,15 @@ class Profile:
     columns: dict[str, str]
     groups: dict[str, int]
     balance: dict[str, int]
-    times: Times | None
-    signals: dict[str, Signal]
+    times: TimeProfile | None
+    signals: dict[str, SignalProfile]
 
     def as_json(self) -> dict[str, Any]:
         """For a program."""
         return asdict(self)
 
 
-def profile(table: Table, shape: Shape, spans: dict[str, Span] | None = None) -> Profile:
+def profile(table: Table, shape: ColumnRoles, spans: dict[str, Span] | None = None) -> TableProfile:
     """Look at a table; `spans` are what histograms are drawn over, its own 0.5 to 99.5 % where none is given.
 
     Columns that it does not have are left out. Raises `Failed` where it cannot be read.
@@ -107,14 +107,14 @@ def profile(table: Table, shape: Shape, spans: dict[str, Span] | None = None) ->
     counted = ", ".join(f"count(DISTINCT {quoted(column)})" for column in groups)
     values = table.query(f"SELECT {counted} FROM {table.source}")[0] if groups else ()
     signals = [column for column in shape.signals if column in there and _numeric(table, column)]
-    return Profile(
+    return TableProfile(
         table.split,
         rows,
         dict(there),
         dict(zip(groups, values, strict=True)),
         _balance(table, shape.target) if shape.target in there else {},
-        _times(table, shape.time) if shape.time in there and rows else None,
-        {column: _signal(table, column, rows, (spans or {}).get(column)) for column in signals},
+        _time_profile(table, shape.time) if shape.time in there and rows else None,
+        {column: _signal_profile(table, column, rows, (spans or {}).get(column)) for column in signals},
     )
 
 
@@ -130,7 +130,7 @@ def _balance(table: Table, target: str | None) -> dict[str, int]:
     return dict(counts)
 
 
-def _times(table: Table, column: str | None) -> Times | None:
+def _time_profile(table: Table, column: str | None) -> TimeProfile | None:
     if column is None or not table.columns[column].startswith(("TIMESTAMP", "DATE")):
         return None
     time = f"epoch_us({quoted(column)})"
@@ -148,10 +148,10 @@ def _times(table: Table, column: str | None) -> Times | None:
             f"SELECT count(*) FILTER (WHERE step > {GAP * float(step)})"
             f" FROM (SELECT moment - lag(moment) OVER (ORDER BY moment) AS step FROM ({each}))"
         )[0]
-    return Times(_iso(first), _iso(last), _seconds(step), _seconds(longest), gaps)
+    return TimeProfile(_iso_time(first), _iso_time(last), _seconds(step), _seconds(longest), gaps)
 
 
-def _iso(microseconds: int) -> str:
+def _iso_time(microseconds: int) -> str:
     return (EPOCH + timedelta(microseconds=microseconds)).isoformat().replace("+00:00", "Z")
 
 
@@ -159,7 +159,7 @@ def _seconds(microseconds: float | None) -> float | None:
     return None if microseconds is None else float(microseconds) / 1e6
 
 
-def _signal(table: Table, column: str, rows: int, span: Span | None) -> Signal:
+def _signal_profile(table: Table, column: str, rows: int, span: Span | None) -> SignalProfile:
     depth = table.dimensions(column) or 0
     values = quoted(column)
     for _ in range(depth - 1):
@@ -172,18 +172,18 @@ def _signal(table: Table, column: str, rows: int, span: Span | None) -> Signal:
         f" FROM (SELECT CAST(value AS DOUBLE) AS v FROM ({whole}))"
     )[0]
     if low is None:
-        return Signal(count, missing, None, None, None, None)
+        return SignalProfile(count, missing, None, None, None, None)
     every = max(1, math.ceil(count / SAMPLE)) if rows else 1
     one = f"unnest({values})" if depth else values
     some = f"SELECT {one} AS value FROM {table.numbered} WHERE file_row_number % {every} = 0"
     sample = f"(SELECT CAST(value AS DOUBLE) AS v FROM ({some}) WHERE isfinite(CAST(value AS DOUBLE)))"
     five = table.query(f"SELECT quantile_cont(v, [0.005, 0.05, 0.5, 0.95, 0.995]) FROM {sample}")[0][0]
     if not five:
-        return Signal(count, missing, low, high, mean, deviation)
+        return SignalProfile(count, missing, low, high, mean, deviation)
     start, end = span or (five[0], five[-1])
     if end <= start:
         start, end = start - 0.5, start + 0.5
     place = f"least(greatest(floor((v - {start!r}) / {(end - start) / BINS!r}), 0), {BINS - 1})"
     found = dict(table.query(f"SELECT CAST({place} AS INTEGER) AS bin, count(*) FROM {sample} GROUP BY bin"))
     bins = tuple(found.get(number, 0) for number in range(BINS))
-    return Signal(count, missing, low, high, mean, deviation, tuple(five[1:4]), (start, end), bins)
+    return SignalProfile(count, missing, low, high, mean, deviation, tuple(five[1:4]), (start, end), bins)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from beampermit.datasets.remote import hash_of
-from beampermit.datasets.repository import Kept, Repository, explain
+from beampermit.datasets.repository import Output, Repository, bad_input_of
 from beampermit.datasets.verification import manifest_faults
-from beampermit.datasets.workspace import oddities
+from beampermit.datasets.workspace import irregular_files
 from beampermit.errors import BadInput, Failed, several
 from beampermit.progress import Progress, silent
 
@@ -35,43 +35,43 @@ def pull(repository: Repository, targets: Iterable[str] = (), progress: Progress
     Raises `Failed` for data that are missing or wrong, before the work tree is touched; `Outside` for a remote that
     cannot be reached; `BadInput` for unknown targets and for changes here that would be lost. Safe to run again.
     """
-    outputs = _chosen(repository, tuple(targets))
-    _judge(repository, outputs)
+    outputs = _selected(repository, tuple(targets))
+    _check_safe(repository, outputs)
     fetched, present = _fetch(repository, outputs, progress)
     return Pulled(fetched, present, _checkout(repository, outputs))
 
 
-def _chosen(repository: Repository, targets: tuple[str, ...]) -> list[Kept]:
+def _selected(repository: Repository, targets: tuple[str, ...]) -> list[Output]:
     names = [os.path.normpath(target) for target in targets]
     for target, name in zip(targets, names, strict=True):
-        if not any(_is(output, name) for output in repository.kept):
+        if not any(_matches(output, name) for output in repository.kept):
             raise BadInput(
                 f"{target!r} is neither data that DVC keeps here nor a stage that makes some", hint="dvc ls ."
             )
-    return [output for output in repository.kept if not names or any(_is(output, name) for name in names)]
+    return [output for output in repository.kept if not names or any(_matches(output, name) for name in names)]
 
 
-def _is(output: Kept, name: str) -> bool:
+def _matches(output: Output, name: str) -> bool:
     return name in (output.stage, output.path) or output.path.startswith(f"{name}/")
 
 
-def _judge(repository: Repository, outputs: list[Kept]) -> None:
+def _check_safe(repository: Repository, outputs: list[Output]) -> None:
     faults = manifest_faults(repository, outputs)
     faults += [
         f"{path} is {what}"
         for output in outputs
-        for path, what in oddities(repository.root / output.path, repository.root, repository.cache)
+        for path, what in irregular_files(repository.root / output.path, repository.root, repository.cache)
     ]
     if faults:
         raise Failed(f"nothing was checked out: {several(faults)}", file="dvc.lock", hint="beampermit data check")
 
 
-def _fetch(repository: Repository, outputs: list[Kept], progress: Progress) -> tuple[int, int]:
+def _fetch(repository: Repository, outputs: list[Output], progress: Progress) -> tuple[int, int]:
     wanted: dict[tuple[str, str], tuple[str, str | None]] = {}
     for output in outputs:
         for oid, path in repository.objects([output]).items():
             wanted.setdefault((oid, output.hash_name), (path, output.remote))
-    needed = [item for item in wanted.items() if not _whole(repository.cached(*item[0]), *item[0])]
+    needed = [item for item in wanted.items() if not _is_intact(repository.cached(*item[0]), *item[0])]
     done = len(wanted) - len(needed)
     progress("objects", done, len(wanted))
     if not needed:
@@ -85,7 +85,7 @@ def _fetch(repository: Repository, outputs: list[Kept], progress: Progress) -> t
         tempfile.TemporaryDirectory(prefix="incoming-", dir=repository.cache.parent) as folder,
         ThreadPoolExecutor(AT_ONCE) as pool,
     ):
-        for fault in pool.map(lambda item: _bring(repository, Path(folder), *item[0], *item[1]), needed):
+        for fault in pool.map(lambda item: _fetch_object(repository, Path(folder), *item[0], *item[1]), needed):
             done += 1
             progress("objects", done, len(wanted))
             faults += [fault] if fault else []
@@ -98,7 +98,7 @@ def _fetch(repository: Repository, outputs: list[Kept], progress: Progress) -> t
     return len(needed), len(wanted) - len(needed)
 
 
-def _bring(repository: Repository, folder: Path, oid: str, hash_name: str, path: str, remote: str | None) -> str | None:
+def _fetch_object(repository: Repository, folder: Path, oid: str, hash_name: str, path: str, remote: str | None) -> str | None:
     """Fetch one object into the cache; say what is wrong with it, if anything."""
     temporary = folder / oid
     found = repository.remote(remote).fetch(oid, temporary, hash_name)
@@ -113,11 +113,11 @@ def _bring(repository: Repository, folder: Path, oid: str, hash_name: str, path:
     return None
 
 
-def _whole(file: Path, oid: str, hash_name: str) -> bool:
+def _is_intact(file: Path, oid: str, hash_name: str) -> bool:
     return file.is_file() and hash_of(file, hash_name) == oid.removesuffix(".dir")
 
 
-def _checkout(repository: Repository, outputs: list[Kept]) -> tuple[str, ...]:
+def _checkout(repository: Repository, outputs: list[Output]) -> tuple[str, ...]:
     if not outputs:
         return ()
     from dvc.exceptions import DvcException
@@ -127,7 +127,7 @@ def _checkout(repository: Repository, outputs: list[Kept]) -> tuple[str, ...]:
             found = repository.repo.checkout(targets=[str(repository.root / output.path) for output in outputs])
         except DvcException as error:
             if "unsaved files" not in str(error):
-                raise explain(error, repository.root) from None
+                raise bad_input_of(error, repository.root) from None
             names = ", ".join(repository.relative(line) for line in str(error).splitlines()[1:4])
             raise BadInput(
                 f"changes here would be lost: {names}",

@@ -22,7 +22,7 @@ WORTH = 4
 """Names that are listed in the time in which one file is asked for."""
 
 
-def absent_locally(store: str, oids: Iterable[str]) -> set[str]:
+def missing_in_folder(store: str, oids: Iterable[str]) -> set[str]:
     """Those of `oids` that are not at `<store>/<first two digits>/<the rest>`.
 
     Raises `OSError` for whatever is not a plain answer: what cannot be looked at is not missing. Hashes are spread
@@ -36,7 +36,7 @@ def absent_locally(store: str, oids: Iterable[str]) -> set[str]:
     for folder, names in sorted(wanted.items(), key=lambda item: (-len(item[1]), item[0])):
         path = os.path.join(store, folder)  # noqa: PTH118 - 40,000 times
         if len(names) > FEW and (held is None or held <= WORTH * len(names)):
-            there = _files(path)
+            there = _file_names(path)
             held = len(there)
             lost = names - there
         else:
@@ -53,7 +53,7 @@ def is_file(path: str) -> bool:
         return False
 
 
-def _files(path: str) -> set[str]:
+def _file_names(path: str) -> set[str]:
     try:
         with os.scandir(path) as entries:
             return {entry.name for entry in entries if entry.is_file()}
@@ -66,12 +66,12 @@ NO_HEAD = (405, 501)
 """What a server answers that knows only GET."""
 
 
-def absent(fs: Any, addresses: Mapping[str, str], at_once: int) -> set[str]:
+def missing_over_http(fs: Any, addresses: Mapping[str, str], at_once: int) -> set[str]:
     """The keys of `addresses` at which nothing is, through the session of DVC's file system: its login, TLS, patience.
 
     Raises `OSError`, `aiohttp.ClientError` or `TimeoutError` for whatever is not a plain answer.
     """
-    return asyncio.run_coroutine_threadsafe(_absent(fs, addresses, at_once), fs.loop).result()
+    return asyncio.run_coroutine_threadsafe(_missing_over_http(fs, addresses, at_once), fs.loop).result()
 
 
 async def _absent(fs: Any, addresses: Mapping[str, str], at_once: int) -> set[str]:
@@ -79,7 +79,7 @@ async def _absent(fs: Any, addresses: Mapping[str, str], at_once: int) -> set[st
     waiting = iter(addresses.items())
     try:
         async with asyncio.TaskGroup() as group:  # the first that fails stops the others
-            tasks = [group.create_task(_asked(session, waiting)) for _ in range(min(at_once, len(addresses)))]
+            tasks = [group.create_task(_missing_of(session, waiting)) for _ in range(min(at_once, len(addresses)))]
     except BaseExceptionGroup as failed:
         raise failed.exceptions[0] from None
     return set().union(*(task.result() for task in tasks))
@@ -87,7 +87,7 @@ async def _absent(fs: Any, addresses: Mapping[str, str], at_once: int) -> set[st
 
 async def _asked(session: Any, waiting: Iterator[tuple[str, str]]) -> set[str]:
     """Take addresses from those that wait until none is left; give the keys of those where nothing is."""
-    return {key for key, address in waiting if not await _is_there(session, address)}
+    return {key for key, address in waiting if not await _exists(session, address)}
 
 
 async def _is_there(session: Any, address: str) -> bool:
@@ -162,9 +162,9 @@ class Remote:
         with self._outside():
             if self._local:
                 # DVC's own look-up hashes objects and removes those that do not match: a check changes nothing.
-                return absent_locally(odb.path, wanted)
+                return missing_in_folder(odb.path, wanted)
             if odb.fs.protocol in WEB:
-                missing = absent(odb.fs.fs, {oid: odb.oid_to_path(oid) for oid in wanted}, AT_ONCE)
+                missing = missing_over_http(odb.fs.fs, {oid: odb.oid_to_path(oid) for oid in wanted}, AT_ONCE)
             else:
                 missing = wanted - set(odb.oids_exist(wanted, jobs=max(AT_ONCE, odb.fs.jobs))) if wanted else set()
         if missing:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from beampermit.datasets import configuration, manifests
-from beampermit.datasets.bound import bound
+from beampermit.datasets.dvc_lock import locked_outputs
 from beampermit.datasets.manifests import Manifest
 from beampermit.datasets.remote import Remote
 from beampermit.errors import BadInput, BeampermitError
@@ -22,7 +22,7 @@ from beampermit.reading import MERGE_MARKERS
 
 
 @contextmanager
-def bad_input(root: Path) -> Iterator[None]:
+def dvc_errors(root: Path) -> Iterator[None]:
     """Turn what DVC raises about a project's files into `BadInput` with file and line."""
     from dvc.exceptions import DvcException
 
@@ -31,16 +31,16 @@ def bad_input(root: Path) -> Iterator[None]:
     except BeampermitError:
         raise
     except (DvcException, OSError, ValueError, TypeError, RecursionError) as error:
-        raise explain(error, root) from None
+        raise bad_input_of(error, root) from None
 
 
-def explain(error: Exception, root: Path) -> BadInput:
+def bad_input_of(error: Exception, root: Path) -> BadInput:
     """The deepest thing that DVC says of a file, with the line where there is one."""
     from dvc.utils.strictyaml import YAMLSyntaxError, YAMLValidationError, determine_linecol
 
     if isinstance(error, YAMLSyntaxError):
-        file = _named(error.relpath, root)
-        line = _conflict(root / file)
+        file = _relative_name(error.relpath, root)
+        line = _merge_marker(root / file)
         if line:
             return BadInput("there are merge-conflict markers in this file", file=file, line=line, hint="git mergetool")
         mark = getattr(error.exc.__cause__, "problem_mark", None)
@@ -52,7 +52,7 @@ def explain(error: Exception, root: Path) -> BadInput:
         first = error.exc.errors[0]
         line = determine_linecol(parse_yaml_for_update(error.text, error.path), first.path)[0]
         where = ".".join(str(part) for part in first.path)
-        return BadInput(f"{where}: {first.error_message}", file=_named(error.path, root), line=line)
+        return BadInput(f"{where}: {first.error_message}", file=_relative_name(error.path, root), line=line)
     words = [" ".join(str(found).split()).replace(f"{root}/", "") for found in _chain(error)]
     return BadInput("; ".join(dict.fromkeys(word for word in words if word)) or type(error).__name__, hint="dvc status")
 
@@ -63,12 +63,12 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__
 
 
-def _named(path: str, root: Path) -> str:
+def _relative_name(path: str, root: Path) -> str:
     found = Path(os.path.abspath(path))  # noqa: PTH100 - DVC names files from the current folder, links unresolved
     return found.relative_to(root).as_posix() if found.is_relative_to(root) else path
 
 
-def _conflict(file: Path) -> int | None:
+def _merge_marker(file: Path) -> int | None:
     return next(
         (
             number
@@ -97,7 +97,7 @@ READ = re.compile(r"(\.dvc|\.dvcignore|\.lock|\.ya?ml|\.json|\.toml|\.py|\.dvc/c
 
 
 @dataclass(frozen=True)
-class Kept:
+class Output:
     """An output whose bytes DVC keeps. `oid` is `<32 hex>` of a file, `<32 hex>.dir` of a folder."""
 
     path: str
@@ -125,7 +125,7 @@ class Repository:
         self.root = project.root.resolve()
         self._check_tracked()
         at_home = home or project
-        self.repo = _open(self.root, at_home.root.resolve(), configuration.believed(at_home))
+        self.repo = _open(self.root, at_home.root.resolve(), configuration.base_config(at_home))
         self._remotes: dict[str | None, Remote] = {}
         self._manifests: dict[str, Manifest | None] = {}
 
@@ -144,11 +144,11 @@ class Repository:
     @cached_property
     def stages(self) -> list[Any]:
         """DVC's own stages, of `dvc.yaml` and `.dvc` files. Raises `BadInput` with file and line."""
-        with bad_input(self.root):
+        with dvc_errors(self.root):
             return list(self.repo.index.stages)
 
     @cached_property
-    def kept(self) -> tuple[Kept, ...]:
+    def kept(self) -> tuple[Output, ...]:
         """The outputs that DVC keeps and the lock names. Raises `BadInput` for what is no hash."""
         return tuple(
             self._kept(stage, out)
@@ -178,7 +178,7 @@ class Repository:
             self._remotes[name] = Remote.open(self.repo, name)
         return self._remotes[name]
 
-    def manifest(self, output: Kept) -> Manifest | None:
+    def manifest(self, output: Output) -> Manifest | None:
         """The judged manifest of a folder, from the cache or else the remote; None where neither has it.
 
         Raises `Outside` when it is not in the cache and the remote cannot be reached.
@@ -187,14 +187,14 @@ class Repository:
             self._manifests[output.oid] = self._read_manifest(output)
         return self._manifests[output.oid]
 
-    def leaves(self, output: Kept) -> dict[str, str]:
+    def leaves(self, output: Output) -> dict[str, str]:
         """The files of an output, path in the project -> hash; of a folder whose manifest is missing, none."""
         if not output.folder:
             return {output.path: output.oid}
         found = self.manifest(output)
         return {f"{output.path}/{name}": value for name, value in found.files.items()} if found else {}
 
-    def objects(self, outputs: Iterable[Kept]) -> dict[str, str]:
+    def objects(self, outputs: Iterable[Output]) -> dict[str, str]:
         """All objects of outputs, manifests and files of folders too: oid -> one path that needs it."""
         found: dict[str, str] = {}
         for output in outputs:
@@ -215,25 +215,25 @@ class Repository:
         names = self.project.git("ls-tree", "-r", "-z", "--name-only", base).split("\0")
         for name in names:
             if name.endswith(".dvc") or Path(name).name == "dvc.lock":
-                found |= _hashes(self.project.git.read(base, name) or "", name)
+                found |= _output_hashes(self.project.git.read(base, name) or "", name)
         for oid in [oid for oid in found if oid.endswith(".dir")]:
-            known = self.manifest(Kept("", "", "", oid, "md5"))
+            known = self.manifest(Output("", "", "", oid, "md5"))
             if known is None or known.faults:
                 found.discard(oid)
             else:
                 found |= set(known.files.values())
         return found
 
-    def _read_manifest(self, output: Kept) -> Manifest | None:
+    def _read_manifest(self, output: Output) -> Manifest | None:
         here = self.cached(output.oid, output.hash_name)
         if here.is_file() and here.stat().st_size <= manifests.LARGEST:
-            found = manifests.read(here.read_bytes(), output.oid)
+            found = manifests.read_manifest(here.read_bytes(), output.oid)
             if not found.faults:
                 return found
         content = self.remote(output.remote).read(output.oid, manifests.LARGEST + 1, output.hash_name)
-        return None if content is None else manifests.read(content, output.oid)
+        return None if content is None else manifests.read_manifest(content, output.oid)
 
-    def _kept(self, stage: Any, out: Any) -> Kept:
+    def _kept(self, stage: Any, out: Any) -> Output:
         file = self.relative(stage.path)
         lock = f"{file.removesuffix('.yaml')}.lock" if file.endswith("dvc.yaml") else file
         value = str(out.hash_info.value)
@@ -245,9 +245,9 @@ class Repository:
                 line=line_of(self.root / lock, value),
                 hint="dvc repro",
             )
-        if reason := manifests.fault(path):
+        if reason := manifests.path_fault(path):
             raise BadInput(f"the output {path!a} {reason}", file=file, line=line_of(self.root / file, path))
-        return Kept(path, self.name(stage), lock, value, out.hash_name, out.remote, out.can_push)
+        return Output(path, self.name(stage), lock, value, out.hash_name, out.remote, out.can_push)
 
     def name(self, stage: Any) -> str:
         """What users call a stage: its name in `dvc.yaml`, or the path of its `.dvc` file."""
@@ -280,7 +280,7 @@ def _open(root: Path, home: Path, text: str | None) -> Any:
     class Believed(Repo):
         @dvc_cached_property
         def config(self) -> Any:
-            found = configuration.make(home / ".dvc", text)
+            found = configuration.make_config(home / ".dvc", text)
             if home != root:
                 found["cache"].setdefault("dir", str(home / ".dvc/cache"))
             return found
@@ -289,13 +289,13 @@ def _open(root: Path, home: Path, text: str | None) -> Any:
             if home == root:
                 super()._ignore()  # elsewhere, git would be told to ignore files of another work tree
 
-    with bad_input(root):
+    with dvc_errors(root):
         return Believed(str(root))
 
 
-def _hashes(text: str, name: str) -> set[str]:
+def _output_hashes(text: str, name: str) -> set[str]:
     """The hashes of outputs in a `dvc.lock` or a `.dvc` file; of one that cannot be read, none."""
     try:
-        return {output.hash for output in bound(text, name).values() if HASH.fullmatch(output.hash)}
+        return {output.hash for output in locked_outputs(text, name).values() if HASH.fullmatch(output.hash)}
     except BadInput:
         return set()

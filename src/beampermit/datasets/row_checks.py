@@ -19,7 +19,7 @@ SORTED = 50_000_000
 
 
 @dataclass
-class Report:
+class RowReport:
     """What was found in one split's file."""
 
     split: str
@@ -29,15 +29,15 @@ class Report:
     signals: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def rules(contract: Contract, base_contract: Contract) -> tuple[Signal, ...]:
+def base_signals(contract: Contract, base_contract: Contract) -> tuple[Signal, ...]:
     """The inputs that tables hold, each as the base contract promises it; one that it does not know, as it is."""
     known = {signal.name: signal for signal in base_contract.signals.inputs}
     return tuple(known.get(signal.name, signal) for signal in contract.signals.inputs if signal.source != "constant")
 
 
-def look(table: Table, signals: tuple[Signal, ...], key: tuple[str, ...], target: str) -> Report:
+def check_rows(table: Table, signals: tuple[Signal, ...], key: tuple[str, ...], target: str) -> RowReport:
     """Judge one file: one scan that counts rows which keep every promise, a second one of columns that broke one."""
-    report = Report(table.split, table.path)
+    report = RowReport(table.split, table.path)
     try:
         report.problems += _missing(table, [*key, target, *(signal.name for signal in signals)])
         if not report.problems:
@@ -53,7 +53,7 @@ def _missing(table: Table, wanted: list[str]) -> Iterator[str]:
             yield f"there is no column {column!r}{meant(column, table.columns, 'is it')}"
 
 
-def _scan(table: Table, report: Report, columns: list[_Column], key: tuple[str, ...], target: str) -> None:
+def _scan(table: Table, report: RowReport, columns: list[_Column], key: tuple[str, ...], target: str) -> None:
     report.problems += [problem for column in columns for problem in column.form()]
     columns = [column for column in columns if column.numeric]
     whole = list(dict.fromkeys([*key, target]))
@@ -96,7 +96,7 @@ def _repeated(table: Table, key: tuple[str, ...], rows: int) -> Iterator[str]:
         f"SELECT sum(times - 1), arg_min(shown, row) FROM ({groups} GROUP BY {keys} HAVING count(*) > 1)"
     )[0]
     if extra:
-        yield f"{extra} of {rows} rows repeat the key of another (first: {_key(key, first)})"
+        yield f"{extra} of {rows} rows repeat the key of another (first: {_format_key(key, first)})"
 
 
 class _Column:
@@ -166,7 +166,7 @@ class _Column:
             f"list_count({self._values})",
         )
 
-    def detail(self, report: Report) -> list[str]:
+    def detail(self, report: RowReport) -> list[str]:
         """What is wrong, counted and with the first rows, by a second scan; told to `report` as well."""
         low, high, length, count = self._parts()
         bottom, top = self._signal.range
@@ -202,7 +202,7 @@ class _Column:
         }
         return [
             f"{self._words(kind, lowest, highest)} in {count} of {report.rows} rows"
-            f" (first: {_key(self._key, first[0])})"
+            f" (first: {_format_key(self._key, first[0])})"
             for kind, (count, first) in found.items()
             if count
         ]
@@ -217,17 +217,17 @@ class _Column:
             return f"{signal.name} is not finite"
         above, below = highest - signal.range[1], signal.range[0] - lowest
         unit = "" if signal.unit == "1" else f" {signal.unit}"
-        return f"{signal.name} reaches {highest if above >= below else lowest:.4g}{unit}, outside {_span(signal)},"
+        return f"{signal.name} reaches {highest if above >= below else lowest:.4g}{unit}, outside {_format_range(signal)},"
 
     def _wanted(self) -> str:
         shape = " x ".join(str(length) for length in self._signal.shape)
         return f"lists of {shape} numbers" if shape else "numbers"
 
 
-def _span(signal: Signal) -> str:
+def _format_range(signal: Signal) -> str:
     unit = "" if signal.unit == "1" else f" {signal.unit}"
     return f"[{signal.range[0]:g}, {signal.range[1]:g}]{unit}"
 
 
-def _key(columns: tuple[str, ...], values: Any) -> str:
+def _format_key(columns: tuple[str, ...], values: Any) -> str:
     return ", ".join(f"{column} {str(value)[:60]}" for column, value in zip(columns, values, strict=False))

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from beampermit.datasets.repository import Repository, bad_input
-from beampermit.datasets.workspace import oddities
+from beampermit.datasets.repository import Repository, dvc_errors
+from beampermit.datasets.workspace import irregular_files
 
 
 @dataclass(frozen=True)
-class Change:
+class StageChange:
     """What of a stage is not as its lock says. `certain` is false where the data to tell are not here."""
 
     stage: str
@@ -22,15 +22,15 @@ class Change:
     certain: bool = True
 
 
-def changes(repository: Repository) -> list[Change]:
+def stage_changes(repository: Repository) -> list[StageChange]:
     """Each stage's differences from its lock. Data that are not here are judged by the lock of who makes them.
 
     A frozen stage is judged like any other: freezing does not make its outputs younger. Raises `BadInput`.
     """
     producers = {out.fs_path: out for stage in repository.stages for out in stage.outs}
     files = _Files()
-    found: list[Change] = []
-    with bad_input(repository.root):
+    found: list[StageChange] = []
+    with dvc_errors(repository.root):
         for stage in repository.stages:
             found += _Stage(repository, stage, producers, files).changes()
     return found
@@ -85,12 +85,12 @@ class _Stage:
         self._file = file
         self._lock = f"{file.removesuffix('.yaml')}.lock" if self._pipeline else file
 
-    def changes(self) -> list[Change]:
+    def changes(self) -> list[StageChange]:
         if self._pipeline and not self._locked():
             return [self._change("never ran: dvc.lock does not know it", self._lock)]
         return list(self._all())
 
-    def _all(self) -> Iterator[Change]:
+    def _all(self) -> Iterator[StageChange]:
         if self._pipeline and self._stage.cmd_changed:
             yield self._change("its command changed", self._file)
         for dependency in self._stage.deps:
@@ -104,7 +104,7 @@ class _Stage:
         known = any(item.hash_info for item in (*self._stage.deps, *self._stage.outs))
         return known or self._stage.name in self._files.locked(self._repository.root / self._lock)
 
-    def _dependency(self, dependency: Any) -> Iterator[Change]:
+    def _dependency(self, dependency: Any) -> Iterator[StageChange]:
         from dvc.dependency import ParamsDependency
 
         if isinstance(dependency, ParamsDependency):
@@ -130,7 +130,7 @@ class _Stage:
             return
         yield from self._state(dependency, path)
 
-    def _parameters(self, dependency: Any) -> Iterator[Change]:
+    def _parameters(self, dependency: Any) -> Iterator[StageChange]:
         path = self._repository.relative(dependency.fs_path)
         if not dependency.exists:
             yield self._change(f"{path} is missing", path)
@@ -144,7 +144,7 @@ class _Stage:
             if name not in now or name not in before or now[name] != before[name]:
                 yield self._change(f"{path}: {name} is {_value(now, name)}, it ran with {_value(before, name)}", path)
 
-    def _output(self, out: Any) -> Iterator[Change]:
+    def _output(self, out: Any) -> Iterator[StageChange]:
         path = self._repository.relative(out.fs_path)
         if not out.is_in_repo:
             yield self._change(f"it writes {out.def_path}, which is outside the project", self._file)
@@ -153,10 +153,10 @@ class _Stage:
         elif out.exists or not out.use_cache:
             yield from self._state(out, path)
 
-    def _state(self, item: Any, path: str) -> Iterator[Change]:
+    def _state(self, item: Any, path: str) -> Iterator[StageChange]:
         """Compare the bytes in the work tree; pipes, devices and links that lead out are not opened."""
         root = self._repository.root
-        odd = next(oddities(Path(item.fs_path), root, self._repository.cache), None)
+        odd = next(irregular_files(Path(item.fs_path), root, self._repository.cache), None)
         if odd:
             yield self._change(f"{odd[0]} is {odd[1]}, not a file", path)
             return
@@ -177,16 +177,16 @@ class _Stage:
             None,
         )
 
-    def _part_of(self, output: Any, dependency: Any, path: str) -> Iterator[Change]:
+    def _part_of(self, output: Any, dependency: Any, path: str) -> Iterator[StageChange]:
         kept = next(kept for kept in self._repository.kept if kept.path == self._repository.relative(output.fs_path))
         known = self._repository.leaves(kept).get(path)
         if known is None:
-            yield Change(self._name, f"{path} is not here to be compared", self._lock, certain=False)
+            yield StageChange(self._name, f"{path} is not here to be compared", self._lock, certain=False)
         elif known != dependency.hash_info.value:
             yield self._change(f"it ran on another {path} than {kept.path} now holds", self._lock)
 
-    def _change(self, what: str, file: str) -> Change:
-        return Change(self._name, what, file)
+    def _change(self, what: str, file: str) -> StageChange:
+        return StageChange(self._name, what, file)
 
 
 def _value(values: Any, name: str) -> str:

@@ -86,14 +86,14 @@ class Stray:
     what: str
 
 
-def strays(git: Git) -> Iterator[Stray]:
+def tracked_strays(git: Git) -> Iterator[Stray]:
     """Tracked files of the work tree that are data or models by name or by first bytes, or too large to be text."""
     for path in git.tracked():
-        if what := _look(git.root / path, path):
+        if what := _describe_tracked(git.root / path, path):
             yield Stray(path, what)
 
 
-def _look(file: Path, path: str) -> str | None:
+def _describe_tracked(file: Path, path: str) -> str | None:
     try:
         found = file.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -101,10 +101,10 @@ def _look(file: Path, path: str) -> str | None:
     if not stat.S_ISREG(found.st_mode):
         return None
     with file.open("rb") as stream:
-        return unfit(path, stream.read(HEAD), found.st_size)
+        return describe_stray(path, stream.read(HEAD), found.st_size)
 
 
-def unfit(path: str, head: bytes, size: int) -> str | None:
+def describe_stray(path: str, head: bytes, size: int) -> str | None:
     """What a file called `path`, with these first bytes and `size`, is that does not belong in git; None if it does."""
     if name := recognise(path, head, size):
         return f"{name}, {_size(size)}"
@@ -122,54 +122,54 @@ def _size(count: int) -> str:
 LITERAL = {"GIT_LITERAL_PATHSPECS": "1"}
 
 
-def staged(git: Git, names: Sequence[str] = ()) -> Iterator[Stray]:
+def staged_strays(git: Git, names: Sequence[str] = ()) -> Iterator[Stray]:
     """Of the files that the next commit adds or changes, or of `names` as git has them: those that are not for git.
 
     What is judged are the bytes that git would commit, also where the work tree has moved on meanwhile.
     """
-    blobs = _named(git, names) if names else _changed(git)
+    blobs = _named_blobs(git, names) if names else _staged_blobs(git)
     if not blobs:
         return
-    sizes = _sizes(git, blobs.values())
-    moved = set(_words(git("diff-files", "--name-only", "-z")))
+    sizes = _blob_sizes(git, blobs.values())
+    moved = set(_split_nul(git("diff-files", "--name-only", "-z")))
     for path, blob in blobs.items():
-        head = _head(git, blob) if path in moved else _read(git.root / path)
-        if what := unfit(path, head, sizes[blob]):
+        head = _blob_head(git, blob) if path in moved else _file_head(git.root / path)
+        if what := describe_stray(path, head, sizes[blob]):
             yield Stray(path, what)
 
 
-def _changed(git: Git) -> dict[str, str]:
+def _staged_blobs(git: Git) -> dict[str, str]:
     """Path -> blob of what differs from the last commit; links and submodules hold no bytes."""
-    words = _words(git("diff", "--cached", "--raw", "-z", "--no-abbrev", "--no-renames", "--diff-filter=d"))
+    words = _split_nul(git("diff", "--cached", "--raw", "-z", "--no-abbrev", "--no-renames", "--diff-filter=d"))
     entries = zip((word.split() for word in words[::2]), words[1::2], strict=True)
     return {path: blob for (_, mode, _, blob, _), path in entries if mode.startswith("100")}
 
 
-def _named(git: Git, names: Sequence[str]) -> dict[str, str]:
+def _named_blobs(git: Git, names: Sequence[str]) -> dict[str, str]:
     try:
         listed = git("ls-files", "--stage", "-z", "--", *names, env=LITERAL)
     except GitError as error:
         raise BadInput(error.message, hint="name files of this repository; without names, all that is staged") from None
-    entries = [line.split("\t", 1) for line in _words(listed)]
+    entries = [line.split("\t", 1) for line in _split_nul(listed)]
     return {path: about.split()[1] for about, path in entries if about.startswith("100")}
 
 
-def _sizes(git: Git, blobs: Iterable[str]) -> dict[str, int]:
+def _blob_sizes(git: Git, blobs: Iterable[str]) -> dict[str, int]:
     lines = git("cat-file", "--batch-check", stdin="".join(f"{blob}\n" for blob in blobs)).splitlines()
     return {blob: int(size) for blob, _, size in map(str.split, lines)}
 
 
-def _read(file: Path) -> bytes:
+def _file_head(file: Path) -> bytes:
     with file.open("rb") as stream:
         return stream.read(HEAD)
 
 
-def _head(git: Git, blob: str) -> bytes:
+def _blob_head(git: Git, blob: str) -> bytes:
     """The first bytes of a blob; git stops when nobody reads on, so a large one costs nothing."""
     command = ("git", "cat-file", "blob", blob)
     with subprocess.Popen(command, cwd=git.root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
         return child.stdout.read(HEAD) if child.stdout else b""
 
 
-def _words(text: str) -> list[str]:
+def _split_nul(text: str) -> list[str]:
     return [word for word in text.split("\0") if word]

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from beampermit.datasets.workspace import oddities
+from beampermit.datasets.workspace import irregular_files
 from beampermit.errors import Failed
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Table:
         self._file = root / path
         self.split = split
         self.path = path
-        for odd, what in oddities(self._file, root, root / ".dvc/cache"):
+        for odd, what in irregular_files(self._file, root, root / ".dvc/cache"):
             raise Failed(f"is {what}, not a file", file=odd)
 
     @property

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from beampermit.datasets.remote import hash_of
-from beampermit.datasets.repository import Kept, Repository
-from beampermit.datasets.workspace import oddities
+from beampermit.datasets.repository import Output, Repository
+from beampermit.datasets.workspace import irregular_files
 
 
 @dataclass(frozen=True)
-class Verified:
+class LocalCheck:
     """Files whose bytes were read: how many, how many bytes, which are wrong, and which data lie nowhere here."""
 
     files: int
@@ -23,12 +23,12 @@ class Verified:
     absent: tuple[str, ...]
 
 
-def manifest_faults(repository: Repository, outputs: Iterable[Kept]) -> list[str]:
+def manifest_faults(repository: Repository, outputs: Iterable[Output]) -> list[str]:
     """Why outputs must not be checked out, by what their manifests say. Raises `Outside`."""
     return list(_manifest_faults(repository, outputs))
 
 
-def _manifest_faults(repository: Repository, outputs: Iterable[Kept]) -> Iterator[str]:
+def _manifest_faults(repository: Repository, outputs: Iterable[Output]) -> Iterator[str]:
     from beampermit.datasets import manifests
 
     outputs = list(outputs)
@@ -45,16 +45,16 @@ def _manifest_faults(repository: Repository, outputs: Iterable[Kept]) -> Iterato
             yield from (f"the manifest of {output.path}: {fault}" for fault in found.faults)
 
 
-def verify(repository: Repository, outputs: Iterable[Kept]) -> Verified:
+def verify(repository: Repository, outputs: Iterable[Output]) -> LocalCheck:
     """Hash what cache and work tree hold of `outputs`; their manifests have been judged."""
     outputs = list(outputs)
-    wrong = [f"{path} is {what}" for output in outputs for path, what in _odd(repository, output)]
+    wrong = [f"{path} is {what}" for output in outputs for path, what in _irregular(repository, output)]
     if wrong:
-        return Verified(0, 0, tuple(wrong), ())
+        return LocalCheck(0, 0, tuple(wrong), ())
     wanted = [(path, oid, output.hash_name) for output in outputs for path, oid in repository.leaves(output).items()]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        found = list(pool.map(lambda item: _one(repository, *item), wanted))
-    return Verified(
+        found = list(pool.map(lambda item: _verify_object(repository, *item), wanted))
+    return LocalCheck(
         files=sum(item.files for item in found),
         size=sum(item.size for item in found),
         wrong=tuple(text for item in found for text in item.wrong),
@@ -62,11 +62,11 @@ def verify(repository: Repository, outputs: Iterable[Kept]) -> Verified:
     )
 
 
-def _odd(repository: Repository, output: Kept) -> Iterator[tuple[str, str]]:
-    return oddities(repository.root / output.path, repository.root, repository.cache)
+def _irregular(repository: Repository, output: Output) -> Iterator[tuple[str, str]]:
+    return irregular_files(repository.root / output.path, repository.root, repository.cache)
 
 
-def _one(repository: Repository, path: str, oid: str, hash_name: str) -> Verified:
+def _verify_object(repository: Repository, path: str, oid: str, hash_name: str) -> LocalCheck:
     cached, placed = repository.cached(oid, hash_name), repository.root / path
     places = [(cached, f"the cached copy of {path}"), (placed, path)]
     here = [(file, name) for file, name in places if file.is_file()]
@@ -75,7 +75,7 @@ def _one(repository: Repository, path: str, oid: str, hash_name: str) -> Verifie
     wrong = tuple(
         f"{name} has other bytes than its hash {oid[:8]} says" for file, name in here if _differs(file, oid, hash_name)
     )
-    return Verified(len(here), sum(file.stat().st_size for file, _ in here), wrong, () if here else (path,))
+    return LocalCheck(len(here), sum(file.stat().st_size for file, _ in here), wrong, () if here else (path,))
 
 
 def _differs(file: Path, oid: str, hash_name: str) -> bool:
@@ -83,7 +83,7 @@ def _differs(file: Path, oid: str, hash_name: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Found:
+class RemoteCheck:
     """How many objects there are, how many were asked for (the rest is the base branch's), which are missing."""
 
     objects: int
@@ -92,7 +92,7 @@ class Found:
     remotes: tuple[str, ...]
 
 
-def look(repository: Repository) -> Found:
+def check_remotes(repository: Repository) -> RemoteCheck:
     """Ask remotes for the objects that are new since the base branch. Raises `Outside`."""
     remotes = {name: repository.remote(name) for name in sorted({o.remote for o in repository.kept}, key=str)}
     before = repository.base_objects() if remotes else set()
@@ -111,4 +111,4 @@ def look(repository: Repository) -> Found:
         asked |= new
         absent = remotes[name].missing(new, hash_name)
         missing += [f"{objects[oid]} is not on {remotes[name].name} (object {oid[:8]})" for oid in sorted(absent)]
-    return Found(len(everything), len(asked), tuple(missing), tuple(remote.name for remote in remotes.values()))
+    return RemoteCheck(len(everything), len(asked), tuple(missing), tuple(remote.name for remote in remotes.values()))

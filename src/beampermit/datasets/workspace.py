@@ -1,4 +1,4 @@
-"""What lies in the work tree where data and code are expected, looked at before anything reads it."""
+"""Pipes, devices and links in the work tree, found before anything reads or writes there."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ KINDS = {
 }
 
 
-def oddities(path: Path, root: Path, cache: Path) -> Iterator[tuple[str, str]]:
-    """Each thing at or below `path` that is neither file nor folder, as (path relative to `root`, what it is).
+def irregular_files(path: Path, root: Path, cache: Path) -> Iterator[tuple[str, str]]:
+    """Each (path relative to `root`, kind) at or below `path` that is neither a regular file nor a folder.
 
-    A link is odd unless it leads into DVC's cache, or from one file of the project to another. Reading a pipe would
-    wait for ever, and writing through a link would leave the project.
+    Links are allowed only to files in DVC's cache and in the project. Reading a pipe would block for ever, and writing
+    through a link would leave the project.
     """
-    inside = (cache.resolve(), root.resolve())
+    allowed = (cache.resolve(), root.resolve())
     for part in _above(path, root):
         if part.is_symlink():
             yield part.relative_to(root).as_posix(), f"a link to {os.readlink(part)}"  # noqa: PTH115
             return
-    for found in _walk(path):
-        if what := _odd(found, *inside):
-            yield found.relative_to(root).as_posix(), what
+    for entry in _walk(path):
+        if kind := _kind_of(entry, *allowed):
+            yield entry.relative_to(root).as_posix(), kind
 
 
 def _above(path: Path, root: Path) -> list[Path]:
@@ -46,7 +46,7 @@ def _walk(path: Path) -> Iterator[Path]:
         yield from (Path(folder, name) for name in (*folders, *files))
 
 
-def _odd(path: Path, cache: Path, root: Path) -> str | None:
+def _kind_of(path: Path, cache: Path, root: Path) -> str | None:
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:

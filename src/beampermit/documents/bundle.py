@@ -9,8 +9,8 @@ from pathlib import Path
 from beampermit.documents import alarm_tree
 from beampermit.documents.card import card, card_page
 from beampermit.documents.datasheet import datasheet
+from beampermit.documents.facts import Facts, gather_facts
 from beampermit.documents.runbook import runbook, runbook_page
-from beampermit.documents.standing import Standing, standing
 from beampermit.environments import choice
 from beampermit.environments.sbom import sbom
 from beampermit.project import Project
@@ -25,39 +25,39 @@ def bundle(
 
     Raises `Failed` or `BadInput` for whatever one of them needs and does not find.
     """
-    known = standing(project, permit, verdicts)
+    facts = gather_facts(project, permit, verdicts)
     made: Texts = {}
     for kind, make in KINDS.items():
         if kind not in without:
-            made |= make(project, known)
+            made |= make(project, facts)
     return made
 
 
-def _card(_: Project, known: Standing) -> Texts:
-    return {"MODEL_CARD.md": card(known), "MODEL_CARD.html": card_page(known)}
+def _card(_: Project, facts: Facts) -> Texts:
+    return {"MODEL_CARD.md": card(facts), "MODEL_CARD.html": card_page(facts)}
 
 
-def _runbook(_: Project, known: Standing) -> Texts:
-    return {"RUNBOOK.md": runbook(known), "RUNBOOK.html": runbook_page(known)}
+def _runbook(_: Project, facts: Facts) -> Texts:
+    return {"RUNBOOK.md": runbook(facts), "RUNBOOK.html": runbook_page(facts)}
 
 
-def _datasheet(project: Project, _: Standing) -> Texts:
+def _datasheet(project: Project, _: Facts) -> Texts:
     sheet = datasheet(project)
     return {"DATASHEET.md": sheet.markdown(), "DATASHEET.html": sheet.html()}
 
 
-def _software(project: Project, _: Standing) -> Texts:
+def _software(project: Project, _: Facts) -> Texts:
     """As `beampermit env sbom` writes it: a permit binds these bytes."""
-    found = sbom(choice.chosen(project.root).read(project.root), project.root.name)
+    found = sbom(choice.backend_for(project.root).read(project.root), project.root.name)
     return {"sbom.cdx.json": json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n"}
 
 
-def _alarms(project: Project, _: Standing) -> Texts:
+def _alarms(project: Project, _: Facts) -> Texts:
     found = alarm_tree.tree(project)
     return alarm_tree.phoebus_files(found) | alarm_tree.jaws_files(found)
 
 
-KINDS: dict[str, Callable[[Project, Standing], Texts]] = {
+KINDS: dict[str, Callable[[Project, Facts], Texts]] = {
     "card": _card,
     "runbook": _runbook,
     "datasheet": _datasheet,

@@ -12,9 +12,9 @@ from typing import Any
 
 from beampermit.changes import metrics
 from beampermit.documents import rendering
+from beampermit.documents.facts import Facts
 from beampermit.documents.markdown import Markdown, code, prose, visible
 from beampermit.documents.page import drawing, page
-from beampermit.documents.standing import Standing
 from beampermit.permit.statement import Statement
 from beampermit.verdicts.evidence import Subgroups
 from beampermit.verdicts.verdict import Outcome, Verdict, find_evidence
@@ -31,7 +31,7 @@ UNCERTAINTY = ("PRF002", "REP001", "REP002", "REP003")
 FORMATS = {".safetensors": "safetensors", ".onnx": "onnx"}
 
 
-def front_matter(known: Standing) -> Markdown:
+def front_matter(facts: Facts) -> Markdown:
     """The metadata between its `---` lines; only what is known is said."""
     from ruamel.yaml import YAML
 
@@ -41,19 +41,19 @@ def front_matter(known: Standing) -> Markdown:
     writer.allow_unicode = True
     writer.width = 120
     writer.sort_base_mapping_type_on_output = False  # pyright: ignore[reportAttributeAccessIssue]
-    writer.dump(metadata(known), stream)
+    writer.dump(metadata(facts), stream)
     return Markdown(f"---\n{stream.getvalue()}---")
 
 
-def metadata(known: Standing) -> dict[str, Any]:
+def metadata(facts: Facts) -> dict[str, Any]:
     """The metadata as a mapping."""
-    model, results = known.contract.model, _results(known)
-    formats = {FORMATS[suffix] for path in known.model_files if (suffix := PurePosixPath(path).suffix) in FORMATS}
+    model, results = facts.contract.model, _results(facts)
+    formats = {FORMATS[suffix] for path in facts.model_files if (suffix := PurePosixPath(path).suffix) in FORMATS}
     return {
         "model_name": model.name,
         "library_name": "mlflow",
         "tags": ["beampermit", *sorted(formats)],
-        **_license(known.license),
+        **_license(facts.license),
         **({"model-index": [{"name": model.name, "results": [results]}]} if results else {}),
     }
 
@@ -65,13 +65,13 @@ def _license(given: str | None) -> dict[str, str]:
     return {"license": name} if name in LICENSES else {"license": "other", "license_name": visible(given)}
 
 
-def _results(known: Standing) -> dict[str, Any]:
+def _results(facts: Facts) -> dict[str, Any]:
     """Measured values of the contract's metrics on the test split; empty where nothing was measured."""
-    contract = known.contract
+    contract = facts.contract
     metrics = [
-        {"type": metric.name, "name": metric.name, "value": known.metrics[metric.name]}
+        {"type": metric.name, "name": metric.name, "value": facts.metrics[metric.name]}
         for metric in contract.metrics
-        if metric.name in known.metrics
+        if metric.name in facts.metrics
     ]
     if not metrics:
         return {}
@@ -79,44 +79,44 @@ def _results(known: Standing) -> dict[str, Any]:
     return {"task": {"type": "other"}, "dataset": dataset, "metrics": metrics}
 
 
-def card(known: Standing) -> Markdown:
+def card(facts: Facts) -> Markdown:
     """The card as Markdown, with metadata on top and diagrams that GitHub draws."""
     from beampermit.documents import charts
 
-    return _card(known, charts.chart, "")
+    return _card(facts, charts.mermaid_chart, "")
 
 
-def card_page(known: Standing) -> str:
+def card_page(facts: Facts) -> str:
     """The card as one HTML page with drawings."""
     from beampermit.documents import charts
 
-    images = {chart.title: charts.drawings_chart(chart) for chart in known.plots.charts}
-    if known.plots.confusion:
-        images["Confusion"] = charts.confusion(known.plots.confusion)
-    text = _card(known, lambda chart: drawing(chart.title), drawing("Confusion"))
-    return page(text, f"{known.contract.model.name}: model card", images)
+    images = {chart.title: charts.chart_svg(chart) for chart in facts.plots.charts}
+    if facts.plots.confusion:
+        images[charts.CONFUSION] = charts.confusion_svg(facts.plots.confusion)
+    text = _card(facts, lambda chart: drawing(chart.title), drawing(charts.CONFUSION))
+    return page(text, f"{facts.contract.model.name}: model card", images)
 
 
-def _card(known: Standing, chart: object, confusion: str) -> Markdown:
-    rows = metrics.compare_metrics(known.contract, known.metrics, {}, {})
+def _card(facts: Facts, chart: object, confusion: str) -> Markdown:
+    rows = metrics.compare_metrics(facts.contract, facts.metrics, {}, {})
     named = {row.metric.name for row in rows}
-    kinds = {name: value for name, value in known.metrics.items() if name.startswith(metrics.RECALL)}
-    groups = find_evidence(known.verdicts, Subgroups) or Subgroups()
+    kinds = {name: value for name, value in facts.metrics.items() if name.startswith(metrics.RECALL)}
+    groups = find_evidence(facts.verdicts, Subgroups) or Subgroups()
     values = {
-        "known": known,
-        "contract": known.contract,
-        "model": known.contract.model,
-        "metadata": front_matter(known),
+        "facts": facts,
+        "contract": facts.contract,
+        "model": facts.contract.model,
+        "metadata": front_matter(facts),
         "rows": rows,
         "kinds": {name.removeprefix(metrics.RECALL): value for name, value in kinds.items()},
-        "others": {name: value for name, value in known.metrics.items() if name not in named and name not in kinds},
+        "others": {name: value for name, value in facts.metrics.items() if name not in named and name not in kinds},
         "missing": _missing,
         "listed": _listed,
         "groups": groups,
         "apart": tuple(dict.fromkeys(group.by for group in groups.subgroups)),
         "crossed": _crossed,
-        "uncertainty": _uncertainty(known.verdicts, known.permit),
-        "plots": known.plots,
+        "uncertainty": _uncertainty(facts.verdicts, facts.permit),
+        "plots": facts.plots,
         "chart": chart,
         "confusion": confusion,
     }

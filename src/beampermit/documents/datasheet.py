@@ -10,10 +10,10 @@ from typing import Any
 from beampermit.changes.data import summarize_difference
 from beampermit.contract.dataset import About, Split
 from beampermit.datasets import lineage
-from beampermit.datasets.differences import Difference, bars
+from beampermit.datasets.differences import SplitDifference, bars
 from beampermit.datasets.labels import annotations, review
-from beampermit.datasets.lineage import Pedigree
-from beampermit.datasets.profile import Profile, Shape, profile
+from beampermit.datasets.lineage import Lineage
+from beampermit.datasets.profile import TableProfile, ColumnRoles, profile
 from beampermit.datasets.tables import Table, open_tables
 from beampermit.documents import rendering
 from beampermit.documents.markdown import Markdown
@@ -33,10 +33,10 @@ class Sheet:
     source: str
     version: int
     rule: Split
-    shape: Shape
-    profiles: tuple[Profile, ...]
-    labels: review.Found | None
-    pedigree: Pedigree | None
+    shape: ColumnRoles
+    profiles: tuple[TableProfile, ...]
+    labels: review.LabelReview | None
+    pedigree: Lineage | None
     missing: str
 
     @property
@@ -82,12 +82,12 @@ class Sheet:
         """The datasheet as one page with drawings."""
         from beampermit.documents import charts
 
-        images = {"Labels": charts.balance(self.shape.target or "", {p.name: p.balance for p in self.profiles})}
+        images = {"Labels": charts.balance_svg(self.shape.target or "", {p.name: p.balance for p in self.profiles})}
         for name in self.shape.signals:
             shown = {p.name: p.signals[name].bins for p in self.profiles if name in p.signals and p.signals[name].bins}
             span = next((p.signals[name].span for p in self.profiles if name in p.signals), None)
             if shown and span:
-                images[name] = charts.histogram(name, self.shape.units.get(name, ""), span, shown)
+                images[name] = charts.histogram_svg(name, self.shape.units.get(name, ""), span, shown)
         return page(
             self._made(lambda name: drawing(name) if name in images else Markdown()), f"{self.name}: datasheet", images
         )
@@ -96,7 +96,7 @@ class Sheet:
         return rendering.join(rendering.blocks("datasheet.md.j2", {"sheet": self, "bars": bars, "drawing": draw}))
 
 
-def format_differences(differences: Iterable[Difference], before: str, after: str) -> Markdown:
+def format_differences(differences: Iterable[SplitDifference], before: str, after: str) -> Markdown:
     """Two versions of a dataset side by side."""
     splits = tuple(map(summarize_difference, differences))
     return rendering.join(rendering.blocks("data_diff.md.j2", {"splits": splits, "before": before, "after": after}))
@@ -110,8 +110,8 @@ def datasheet(project: Project) -> Sheet:
     if absent:
         raise Failed(f"{absent[0]} is not here", hint="beampermit data pull")
     labels, *splits = open_tables(project.root, {"labels": dataset.labels, **dataset.splits})
-    said = annotations.read(project.root, dataset, dataset.review) if dataset.review else ()
-    shape = Shape.of(contract)
+    said = annotations.read_annotations(project.root, dataset, dataset.review) if dataset.review else ()
+    shape = ColumnRoles.of(contract)
     found, missing = _pedigree(project, dataset.lineage)
     return Sheet(
         name=contract.model.name,
@@ -123,21 +123,21 @@ def datasheet(project: Project) -> Sheet:
         rule=dataset.split,
         shape=shape,
         profiles=_profiles(splits, shape),
-        labels=review.look(labels, splits, dataset, said),
+        labels=review.review_labels(labels, splits, dataset, said),
         pedigree=found,
         missing=missing,
     )
 
 
-def _profiles(tables: list[Table], shape: Shape) -> tuple[Profile, ...]:
+def _profiles(tables: list[Table], shape: ColumnRoles) -> tuple[TableProfile, ...]:
     """Every split's, its histograms drawn over the first one's span, so that they can be laid on one another."""
     first = profile(tables[0], shape)
     spans = {name: signal.span for name, signal in first.signals.items() if signal.span}
     return (first, *(profile(table, shape, spans) for table in tables[1:]))
 
 
-def _pedigree(project: Project, path: str) -> tuple[Pedigree | None, str]:
+def _pedigree(project: Project, path: str) -> tuple[Lineage | None, str]:
     try:
-        return lineage.read(project.root, path), ""
+        return lineage.read_lineage(project.root, path), ""
     except BadInput as error:
         return None, str(error)

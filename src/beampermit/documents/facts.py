@@ -1,4 +1,4 @@
-"""What is known of a model at this commit: the facts that its documents are made from. What is not known is None."""
+"""The facts about a model at this commit that its documents are made from; None where one is not known."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TypeVar
 from beampermit.changes.base_and_head import BaseAndHead
 from beampermit.changes.data import bound_outputs
 from beampermit.contract import FILE_NAME, Contract
-from beampermit.datasets.bound import Bound
+from beampermit.datasets.dvc_lock import LockedOutput
 from beampermit.datasets.devices import read_device_table
 from beampermit.digest import digest_file
-from beampermit.documents.charts import Plots, plots
+from beampermit.documents.plots import Plots, parse_plots
 from beampermit.environments.choice import BACKENDS, lock_files
 from beampermit.errors import BadInput, Failed
 from beampermit.models.manifest import Manifest
@@ -31,12 +31,12 @@ Read = TypeVar("Read")
 
 @dataclass
 class Problems:
-    """Files that are there and cannot be accepted: a document shows them, and the command ends in their exit code."""
+    """Errors of files of the project: the report shows them, and the command ends in the exit code of the first."""
 
     found: list[BadInput] = field(default_factory=list)
 
-    def tried(self, read: Callable[[], Read], instead: Read) -> Read:
-        """What `read` gives, or `instead` with its error kept."""
+    def collect(self, read: Callable[[], Read], instead: Read) -> Read:
+        """What `read` returns; `instead` where it raises `BadInput`, which is kept."""
         try:
             return read()
         except BadInput as error:
@@ -44,14 +44,14 @@ class Problems:
             return instead
 
 
-def metrics(project: Project, contract: Contract) -> dict[str, float]:
-    """The metrics of the work tree; empty where evaluation has not run. Raises `BadInput` for a broken file."""
+def read_head_metrics(project: Project, contract: Contract) -> dict[str, float]:
+    """The metrics of the work tree; empty where evaluation has not run. Raises `BadInput`."""
     path = project.path(contract.evaluation.metrics)
     return read_metrics(path, contract.evaluation.metrics) if path.is_file() else {}
 
 
-def base_metrics(project: Project, contract: Contract) -> dict[str, float]:
-    """The metrics committed on the base branch; empty where there are none, or none that can be compared with."""
+def read_base_metrics(project: Project, contract: Contract) -> dict[str, float]:
+    """The metrics committed on the base branch; empty where there are none that can be read."""
     text = project.git.read(project.base, contract.evaluation.metrics) if project.base else None
     try:
         return parse_metrics(text, contract.evaluation.metrics) if text else {}
@@ -59,15 +59,17 @@ def base_metrics(project: Project, contract: Contract) -> dict[str, float]:
         return {}
 
 
-def drawn(project: Project, contract: Contract) -> Plots:
-    """What evaluation gave to be drawn. Raises `BadInput` for a broken file."""
+def read_plots(project: Project, contract: Contract) -> Plots:
+    """The plots that the evaluation wrote. Raises `BadInput`."""
     path = project.path(contract.evaluation.plots)
-    return plots(read_json(path), contract.evaluation.plots) if path.is_file() else Plots()
+    return parse_plots(read_json(path), contract.evaluation.plots) if path.is_file() else Plots()
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A model as it stands; `clean`: tracked files are those of the commit; `row`: the first of the device table."""
+class Facts:
+    """`clean`: tracked files are those of the commit; `files`, `digests`: path -> sha256; `bound`: outputs that DVC
+    keeps; `row`: the first row of the device table; `before`: the version that a rollback brings back.
+    """
 
     contract: Contract
     commit: str
@@ -78,22 +80,21 @@ class Standing:
     metrics: dict[str, float]
     plots: Plots
     files: dict[str, str]
-    bound: dict[str, Bound]
+    bound: dict[str, LockedOutput]
     digests: dict[str, str]
     license: str | None
     row: dict[str, str]
     devices: int | None
     verdicts: tuple[Verdict, ...] = ()
-    """Those of a run of the interlocks, where they were given."""
 
     @property
     def model_files(self) -> dict[str, str]:
-        """Files of the saved model with their digests, as git's manifest has them."""
+        """Files of the saved model with their digests, from the manifest."""
         folder = f"{self.contract.model.path}/"
         return {path: digest for path, digest in self.files.items() if path.startswith(folder)}
 
     def example(self, pv: str) -> str | None:
-        """The name of a PV for the first device, where the device table fills all of it."""
+        """The PV's name for the first device; None where the device table does not fill all of it."""
         try:
             filled = pv.format_map(self.row)
         except (KeyError, ValueError, IndexError, AttributeError):
@@ -101,23 +102,23 @@ class Standing:
         return filled if filled != pv else None
 
 
-def standing(project: Project, permit: Path | None = None, verdicts: Path | None = None) -> Standing:
-    """Gather the facts. Raises `BadInput` for a broken file, `Failed` for a permit of another model or commit."""
+def gather_facts(project: Project, permit: Path | None = None, verdicts: Path | None = None) -> Facts:
+    """Raises `BadInput` for a broken file, `Failed` for a permit of another model or commit."""
     contract = project.contract
     commit = project.git.head()
     manifest = project.path(contract.model.manifest)
     sides = BaseAndHead(project)
     champion, before = _in_service(project, contract)
     row, devices = _devices(project, contract)
-    return Standing(
+    return Facts(
         contract=contract,
         commit=commit,
         clean=not project.git("status", "--porcelain", "--untracked-files=no"),
         permit=_permit(permit, contract, commit) if permit else None,
         champion=champion,
         before=before,
-        metrics=metrics(project, contract),
-        plots=drawn(project, contract),
+        metrics=read_head_metrics(project, contract),
+        plots=read_plots(project, contract),
         files=Manifest.read(manifest, contract.model.manifest).files if manifest.exists() else {},
         bound={path: bound for path, bound in bound_outputs(sides).items() if path not in sides.tracked},
         digests=_digests(project),
@@ -129,34 +130,34 @@ def standing(project: Project, permit: Path | None = None, verdicts: Path | None
 
 
 def _permit(file: Path, contract: Contract, commit: str) -> Statement:
-    found = read_statement(file)
-    if found.name != contract.model.name:
-        raise Failed(f"this permit is for {found.name!r}, not for {contract.model.name!r}", file=file)
-    if found.predicate.commit != commit:
-        raise Failed(f"this permit is for commit {found.predicate.commit[:12]}, and this is {commit[:12]}", file=file)
-    return found
+    permit = read_statement(file)
+    if permit.name != contract.model.name:
+        raise Failed(f"this permit is for model {permit.name!r}, this project is {contract.model.name!r}", file=file)
+    if permit.predicate.commit != commit:
+        raise Failed(f"this permit is for commit {permit.predicate.commit[:12]}, HEAD is {commit[:12]}", file=file)
+    return permit
 
 
 def _in_service(project: Project, contract: Contract) -> tuple[Event | None, Event | None]:
-    """What the ledger, as last fetched, has in service, and what a rollback would bring back."""
+    """The champion and the version before it, from the ledger as it was last fetched."""
     state = Ledger(project.git).state(contract.model.name)
-    return state.champion, state.before if state.champion else None
+    return state.champion, state.rollback_target if state.champion else None
 
 
 def _digests(project: Project) -> dict[str, str]:
-    there = [path.name for path in project.root.iterdir()]
-    names = (FILE_NAME, "dvc.lock", *(name for backend in BACKENDS for name in lock_files(there, backend)))
+    names_in_root = [path.name for path in project.root.iterdir()]
+    names = (FILE_NAME, "dvc.lock", *(name for backend in BACKENDS for name in lock_files(names_in_root, backend)))
     return {name: digest_file(project.path(name)) for name in names if project.path(name).is_file()}
 
 
 def _license(project: Project) -> str | None:
-    """The SPDX expression of `pyproject.toml`, where it has one."""
+    """The SPDX expression in `pyproject.toml`."""
     file = project.path("pyproject.toml")
     if not file.is_file():
         return None
     table = parse_toml(file.read_bytes(), "pyproject.toml").get("project", {})
-    found = table.get("license") if isinstance(table, dict) else None
-    return found if isinstance(found, str) and found else None
+    expression = table.get("license") if isinstance(table, dict) else None
+    return expression if isinstance(expression, str) and expression else None
 
 
 def _devices(project: Project, contract: Contract) -> tuple[dict[str, str], int | None]:

@@ -22,12 +22,10 @@ def as_markdown(changes: Sequence[Change]) -> str:
 
 
 def table(changes: Sequence[Change]) -> Any:
-    """A table for a terminal."""
+    """A rich table for a terminal."""
     from rich.table import Table
     from rich.text import Text
 
-    if not changes:
-        return Text("no package moved")
     found = Table("", "package", "before", "after", "platforms", box=None)
     for change in changes:
         cells = (change.kind, change.name, change.before, change.after, ", ".join(change.platforms))

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from beampermit.changes.flat import exact
-from beampermit.datasets.bound import Bound
+from beampermit.datasets.dvc_lock import LockedOutput
 from beampermit.documents import markdown
 from beampermit.documents.markdown import Markdown
 
@@ -101,7 +101,7 @@ def _final(value: Any) -> str:
     return value if isinstance(value, Markdown) else markdown.text("" if value is None else value)
 
 
-def _bound(bound: Bound | None) -> str:
+def _bound(bound: LockedOutput | None) -> str:
     if bound is None:
         return "none"
     files = f", {bound.files} files" if bound.files is not None else ""

@@ -1,82 +1,67 @@
-"""The report of a pull request: what its reviewers want to know, in the order they want to know it.
-
-All that it says is in one strict record, so whoever holds `report.json` can write it again without a checkout.
-"""
+"""The report of a pull request, as one strict record: whoever has `report.json` can render it without a checkout."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
 from beampermit import __version__
-from beampermit.changes import metrics
-from beampermit.changes.base_and_head import BaseAndHead
-from beampermit.changes.contract_changes import ContractChanges, compare_contracts
-from beampermit.changes.data import OutputChange, compare_data
+from beampermit.changes.data import OutputChange
 from beampermit.changes.flat import Change
 from beampermit.changes.metrics import MetricComparison
-from beampermit.changes.packages import compare_packages
-from beampermit.changes.settings import compare_settings
-from beampermit.contract import FILE_NAME, Contract, parse_contract
-from beampermit.documents import rendering, standing
-from beampermit.documents.charts import Plots
+from beampermit.documents import rendering
 from beampermit.documents.markdown import Markdown, signed
-from beampermit.documents.page import page
+from beampermit.documents.page import drawing, page
+from beampermit.documents.plots import Plots
 from beampermit.errors import BadInput, Problem
-from beampermit.github.context import pull_request_head
-from beampermit.project import Project
 from beampermit.reading import first_fault, parse_json
 from beampermit.record import Count, Record
-from beampermit.verdicts.evidence import Champion, Comparison, RowChecks, SplitChanges
-from beampermit.verdicts.merge import ICONS, MergedVerdicts, merge_verdict_files, merge_verdicts
-from beampermit.verdicts.verdict import find_evidence
-
-STEPS = ((2_000, 20_000), (500, 4_000), (100, 1_000), (20, 200))
-"""Rows of a list and characters of a text, generous first."""
-WHOLE = ("judged", "plots")
-"""Fields whose lists are never cut: each verdict counts, and half a curve misleads."""
-
+from beampermit.verdicts.evidence import Champion, SplitChanges
+from beampermit.verdicts.merge import ICONS, MergedVerdicts, merge_verdicts
 
 TEMPLATE = "report.md.j2"
 FILE = "report.json"
 LARGEST = 4 * 2**20
-"""Bytes of `report.json`: what is written stays below, what is larger is not read."""
+"""Bytes of `report.json`; a larger one is not read."""
 SUMMARY = 1_000_000
-"""Bytes of a step's summary: GitHub shows none of one above 1 MiB."""
+"""Bytes of a step's summary; GitHub shows none above 1 MiB."""
+STEPS = ((2_000, 20_000), (500, 4_000), (100, 1_000), (20, 200))
+"""Rows of a list and characters of a text, tried in this order until the report fits its file."""
+WHOLE = ("judged", "plots")
+"""Fields whose lists are never cut: every verdict counts, and half a curve misleads."""
 EXPENDABLE = (
-    *("passed", "texts", "packages", "settings", "kinds", "curves", "data", "metrics", "fixes", "not_passed"),
+    *("passed", "texts", "packages", "settings", "recall", "curves", "data", "metrics", "fixes", "not_passed"),
     *("foot", "watched", "gates", "warnings"),
 )
-"""What leaves first when a comment is too long; the headline never does."""
+"""Blocks that a comment leaves out when it is too long, first to last; never the headline."""
 TITLES = {
     "passed": "passed interlocks",
-    "texts": "changes of the contract's texts",
+    "texts": "changed texts of the contract",
     "packages": "environment",
     "settings": "parameters",
-    "kinds": "results kind by kind",
+    "recall": "recall by kind",
     "curves": "curves",
     "data": "data",
     "metrics": "metrics",
     "fixes": "how to fix",
     "not_passed": "interlocks that did not pass",
-    "foot": "what was judged, and where",
-    "watched": "files that decide what runs",
+    "foot": "commit and machines",
+    "watched": "changed workflow files",
     "gates": "**changed gates**",
     "warnings": "**warnings**",
 }
-WHERE = Markdown("They stand in the summary of this run, and in `report.html` among its artifacts.")
+WHERE = Markdown("They are in the summary of this run, and in `report.html` among its artifacts.")
 Commit = Annotated[str, Field(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]
 
 
 class Report(Record):
-    """All that a report says. `cut` counts, by field, the rows that were too many to keep.
+    """`commit` is what was checked out: on a pull request, the merge of `head` into its base.
 
-    `commit` is what was checked out, on a pull request the merge of `head` into its base; `notes` are sentences on what
-    could not be compared; `gates` judge and `texts` tell.
+    `notes` are sentences about what could not be compared; `gates` and `texts` are changes of the contract; `recall` is
+    by kind, here and on the base branch; `cut` counts by field the rows that were left out.
     """
 
     beampermit: Literal[1] = 1
@@ -88,8 +73,8 @@ class Report(Record):
     base: Commit | None
     notes: tuple[str, ...] = ()
     metrics: tuple[MetricComparison, ...] = ()
-    others: dict[str, float] = Field(default={})
-    kinds: dict[str, tuple[float, float | None]] = Field(default={})
+    other_metrics: dict[str, float] = Field(default={})
+    recall: dict[str, tuple[float, float | None]] = Field(default={})
     champion: Champion | None = None
     gates: tuple[Change, ...] = ()
     texts: tuple[Change, ...] = ()
@@ -104,45 +89,42 @@ class Report(Record):
     cut: dict[str, Count] = Field(default={})
 
     @property
-    def based(self) -> bool:
-        """Whether the base branch has a value of some metric of the contract."""
+    def has_base_metrics(self) -> bool:
         return any(row.base is not None for row in self.metrics)
 
     @property
     def looser(self) -> tuple[Change, ...]:
-        """Changed gates that ask less than before."""
-        return tuple(move for move in self.gates if move.looser)
+        return tuple(change for change in self.gates if change.looser)
 
     @property
     def approvals(self) -> tuple[Change, ...]:
-        """Gates of metrics that ask less than before: each wants a code owner's word of its own."""
-        return tuple(move for move in self.looser if move.before and move.key.startswith("metrics."))
+        """Looser gates of metrics: a code owner must approve each."""
+        return tuple(change for change in self.looser if change.before and change.key.startswith("metrics."))
 
     def markdown(self, limit: int = rendering.LIMIT, where: Markdown = WHERE) -> Markdown:
-        """The report for a comment, within `limit` characters; `where` tells where to find what had to leave."""
+        """For a comment, within `limit` characters; `where` says where to find what is left out."""
         return self._short(limit, where, rendering.length)
 
-    def whole(self) -> Markdown:
-        """The report for a run's summary, within what GitHub shows of one."""
-        return self._short(SUMMARY, Markdown("They stand in `report.html` among the artifacts."), rendering.size)
+    def step_summary(self) -> Markdown:
+        """For the summary of a workflow run, within GitHub's limit."""
+        return self._short(SUMMARY, Markdown("They are in `report.html` among the artifacts."), rendering.size)
 
     def html(self, images: Mapping[str, bytes] | None = None) -> str:
-        """The whole report as one page; `images` are its drawings where they are made already."""
+        """One HTML page; `images` by title, where they are drawn already."""
         from beampermit.documents import charts
-        from beampermit.documents.page import drawing
 
-        made = charts.images(self.plots) if images is None else images
+        made = charts.png_images(self.plots) if images is None else images
         values = self._values(lambda chart: drawing(chart.title), drawing(charts.CONFUSION))
         text = rendering.join(rendering.blocks(TEMPLATE, values))
-        addresses = {title: charts.address(image) for title, image in made.items()}
+        addresses = {title: charts.png_address(image) for title, image in made.items()}
         return page(text, f"{self.name}: {self.judged.headline}", addresses)
 
     def json_text(self) -> str:
-        """The report for `read_report`."""
+        """For `read_report`."""
         return self.model_dump_json() + "\n"
 
     def summary(self) -> dict[str, Any]:
-        """The report for a program."""
+        """For `--json`."""
         return {
             "model": self.name,
             "headline": self.judged.headline,
@@ -157,21 +139,21 @@ class Report(Record):
             "unread": list(self.judged.unread),
             "metrics": {row.metric.name: row.value for row in self.metrics},
             "data_changed": {split.split: list(split.changes) for split in self.changes},
-            "gates_changed": [move.key for move in self.gates],
+            "gates_changed": [change.key for change in self.gates],
             "problems": [str(problem) for problem in self.problems],
         }
 
     def _short(self, limit: int, where: Markdown, measure: Callable[[str], int]) -> Markdown:
         from beampermit.documents import charts
 
-        made = rendering.blocks(TEMPLATE, self._values(charts.chart, ""))
+        made = rendering.blocks(TEMPLATE, self._values(charts.mermaid_chart, ""))
         return rendering.shorten(made, EXPENDABLE, TITLES, where, limit, measure)
 
     def _values(self, chart: Callable[[Any], Markdown], confusion: str) -> dict[str, Any]:
         return {
             "report": self,
             "judged": self.judged,
-            "change": _change,
+            "format_change": _format_change,
             "chart": chart,
             "confusion": confusion,
             "icons": ICONS,
@@ -180,8 +162,8 @@ class Report(Record):
         }
 
 
-def _change(row: MetricComparison, other: float | None) -> str:
-    """Such as `+0.012 better`, in this metric's direction; nothing where a side is absent."""
+def _format_change(row: MetricComparison, other: float | None) -> str:
+    """Such as `+0.012 better`; empty where a side is absent."""
     if row.value is None or other is None:
         return ""
     if row.value == other:
@@ -190,31 +172,31 @@ def _change(row: MetricComparison, other: float | None) -> str:
     return f"{signed(row.value - other)} {direction}"
 
 
-def kept(found: Report) -> Report:
-    """The report within the bounds of its file; what is written from it and from its file is the same."""
-    tree = found.model_dump(exclude={"cut"})
+def bound_report(report: Report) -> Report:
+    """The report, cut where it is too large for its file: it and its file render the same."""
+    tree = report.model_dump(exclude={"cut"})
     return Report.model_validate(_bounded(tree, LARGEST))
 
 
 def read_report(content: bytes, expected: Mapping[str, str], name: str = FILE) -> Report:
-    """The report of a `report.json` that anyone may have written; `name` is what errors call it.
+    """Read a `report.json` that a pull request may have forged; errors call it `name`.
 
-    `expected` are ids and titles of the interlocks that must have a verdict: what is missing, and so the headline, is
-    found here and never believed. Raises `BadInput` for everything that is not such a file, strictly read.
+    `expected` are ids and titles of the interlocks: which verdicts are missing, and so the headline, is worked out here
+    and not read. Raises `BadInput`.
     """
     if len(content) > LARGEST:
-        raise BadInput(f"larger than the {LARGEST} bytes allowed here", file=name)
+        raise BadInput(f"larger than {LARGEST} bytes", file=name)
     try:
-        found = Report.model_validate(parse_json(content, name))
+        report = Report.model_validate(parse_json(content, name))
     except ValidationError as error:
         raise BadInput(f"not a report: {first_fault(error)}", file=name) from None
-    said = found.judged
-    judged = merge_verdicts(said.verdicts, expected, unread=said.unread, places=said.places, checkers=said.checkers)
-    return found.model_copy(update={"judged": judged})
+    read = report.judged
+    judged = merge_verdicts(read.verdicts, expected, unread=read.unread, places=read.places, checkers=read.checkers)
+    return report.model_copy(update={"judged": judged})
 
 
 def _bounded(tree: dict[str, Any], limit: int) -> dict[str, Any]:
-    """`tree` as JSON of at most `limit` bytes, cut by the first of `STEPS` that does it; `cut` counts rows by field."""
+    """`tree` as JSON of at most `limit` bytes, cut by the first of `STEPS` that is enough."""
     made = tree
     for items, length in STEPS:
         cut: dict[str, int] = {}
@@ -243,6 +225,6 @@ def _first(items: list[Any], field: str, rows: int, cut: dict[str, int]) -> list
 
 
 def _text(value: str, length: int) -> str:
-    """Without halves of character pairs, which no file can hold."""
+    """Without lone surrogates, which no file can hold."""
     whole = value.encode("utf-8", "replace").decode() if not value.isascii() else value
     return whole if len(whole) <= length else whole[: length - 1] + "…"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from beampermit.documents.markdown import block
 from beampermit.errors import BeampermitError
-from beampermit.reproduction.comparison import Compared
+from beampermit.reproduction.comparison import Comparison
 from beampermit.reproduction.reproduce import Reproduction
 from beampermit.reproduction.weights import Likeness, Tensor
 
@@ -52,14 +52,14 @@ def _lines(done: Reproduction) -> Iterator[str]:
     if done.spread:
         yield f"seeds {', '.join(map(str, next(iter(done.spread.metrics)).values))}, {done.spread.tolerance:g} allowed:"
         for metric in done.spread.metrics:
-            yield f"  {'✓' if metric.within else '✗'} {metric.words}"
+            yield f"  {'✓' if metric.within else '✗'} {metric.text}"
         yield from (f"  {line}" for line in done.spread.because)
     if done.resumed:
         yield f"seeds {', '.join(map(str, done.resumed))} had been trained by a run that was interrupted"
 
 
-def _compared(found: Compared) -> Iterator[str]:
-    yield from (f"  {'✓' if pair.within else '✗'} {pair.words}" for pair in found.metrics)
+def _compared(found: Comparison) -> Iterator[str]:
+    yield from (f"  {'✓' if pair.within else '✗'} {pair.text}" for pair in found.metrics)
     for likeness in Likeness:
         tensors = [tensor for tensor in found.tensors if tensor.likeness is likeness]
         if tensors:
@@ -72,4 +72,4 @@ def _named(tensors: list[Tensor], likeness: Likeness) -> str:
     if likeness is Likeness.IDENTICAL:
         return ""
     more = f" and {len(tensors) - MOST} more" if len(tensors) > MOST else ""
-    return f": {', '.join(tensor.words for tensor in tensors[:MOST])}{more}"
+    return f": {', '.join(tensor.text for tensor in tensors[:MOST])}{more}"

@@ -7,28 +7,28 @@ from beampermit.contract import Contract
 from beampermit.contract.alarms import unanswered
 from beampermit.contract.causes import causes, limits
 from beampermit.documents import rendering
+from beampermit.documents.facts import Facts
 from beampermit.documents.markdown import Markdown, duration
 from beampermit.documents.page import page
-from beampermit.documents.standing import Standing
 
 
-def runbook(known: Standing) -> Markdown:
+def runbook(facts: Facts) -> Markdown:
     """The runbook as Markdown."""
     values = {
-        "known": known,
-        "contract": known.contract,
-        "model": known.contract.model,
-        "fallback": fallback(known.contract),
+        "facts": facts,
+        "contract": facts.contract,
+        "model": facts.contract.model,
+        "fallback": fallback(facts.contract),
         "limits": limits,
-        "causes": causes(known.contract.signals),
-        "unanswered": [cause.words for cause in unanswered(known.contract)],
+        "causes": causes(facts.contract.signals),
+        "unanswered": [cause.words for cause in unanswered(facts.contract)],
     }
     return rendering.join(rendering.blocks("runbook.md.j2", values))
 
 
-def runbook_page(known: Standing) -> str:
+def runbook_page(facts: Facts) -> str:
     """The runbook as one HTML page, for a telephone."""
-    return page(runbook(known), f"{known.contract.model.name}: runbook")
+    return page(runbook(facts), f"{facts.contract.model.name}: runbook")
 
 
 def fallback(contract: Contract) -> tuple[str, ...]:

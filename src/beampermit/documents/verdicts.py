@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -82,12 +83,12 @@ ORDER = (
     *("ENV001", "ENV002", "DAT002", "DAT001", "DAT008", "DOC001", "DOC002", "TST001", "TST004", "GIT003"),
     *("ENV", "DAT", "TST", "MDL", "PRF", "REP", "DOC", "GIT"),
 )
-"""Ids, then whole families: a lock and data that others can fetch come before promises, promises before proofs."""
+"""Ids, then families: first the lock and the data, then the contract, then what is computed from them."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to do, for one interlock and for `others` that wait for the same."""
+    """One cause to fix, of an interlock and of `others` that were skipped for the same reason."""
 
     id: str
     others: tuple[str, ...]
@@ -95,15 +96,16 @@ class Step:
 
 
 def steps(verdicts: Iterable[Verdict]) -> tuple[Step, ...]:
-    """What to do, most useful first; what would pass once something else is fixed is not named."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for verdict in sorted(verdicts, key=lambda one: rank(one.id)):
-        if not verdict.passed and not verdict.waits_for:
-            alone = "" if verdict.outcome is Outcome.SKIPPED else verdict.id
-            found.setdefault((alone, verdict.reason), []).append(verdict.id)
-    return tuple(Step(ids[0], tuple(ids[1:]), reason) for (_, reason), ids in found.items())
+    """What to fix: first what most interlocks wait for, then in `ORDER`. One that waits for another is no step."""
+    verdicts = tuple(verdicts)
+    waiting = Counter(cause for verdict in verdicts for cause in verdict.waits_for)
+    causes = [verdict for verdict in verdicts if not verdict.passed and not verdict.waits_for]
+    ids: dict[tuple[str, str], list[str]] = {}
+    for verdict in sorted(causes, key=lambda cause: (-waiting[cause.id], _rank(cause.id))):
+        own = "" if verdict.outcome is Outcome.SKIPPED else verdict.id
+        ids.setdefault((own, verdict.reason), []).append(verdict.id)
+    return tuple(Step(first, tuple(others), reason) for (_, reason), (first, *others) in ids.items())
 
 
-def rank(id: str) -> int:
-    """Lower is sooner."""
+def _rank(id: str) -> int:
     return next((place for place, name in enumerate(ORDER) if id.startswith(name)), len(ORDER))

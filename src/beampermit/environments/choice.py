@@ -40,7 +40,7 @@ def _is_variant(name: str, backend: Backend) -> bool:
     return bool(variant and dot) and rest == backend.lock_file
 
 
-def chosen(root: Path, *, variant: str = "", bundle: Path | None = None, program: str = "rattler") -> Backend:
+def backend_for(root: Path, *, variant: str = "", bundle: Path | None = None, program: str = "rattler") -> Backend:
     """The backend of the project, for one accelerator variant, one bundle, one program that links packages.
 
     Raises `BadInput` where its kind of lock has none of these.
@@ -55,7 +55,7 @@ def chosen(root: Path, *, variant: str = "", bundle: Path | None = None, program
 
 def bundle(root: Path, to: Path, *, variant: str = "", platform: str | None = None, progress: Progress) -> Bundled:
     """Write what the lock of the project needs on a platform (this machine's if None) to a folder or tar."""
-    backend = chosen(root, variant=variant)
+    backend = backend_for(root, variant=variant)
     lock = backend.read(root)
     if isinstance(backend, CondaLock):
         return write(lock, conda.bundled(lock, platform or current_platform(), progress), to, progress)

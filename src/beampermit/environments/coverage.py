@@ -8,7 +8,7 @@ from dataclasses import replace
 from beampermit.environments.backend import Lock, Package
 from beampermit.environments.conda_lock.lockfile import platforms as locked_platforms
 from beampermit.environments.platforms import SUBDIRS, TAGS, fits, world_of
-from beampermit.environments.uv.installed import meant
+from beampermit.environments.uv.installed import locked_for
 from beampermit.environments.uv.lockfile import own_package
 from beampermit.environments.uv.specification import variants_of
 from beampermit.errors import Problem
@@ -61,7 +61,7 @@ def _solution(lock: Lock, platform: str) -> Iterator[Problem]:
     """One platform with one accelerator: a file for each package, and each package once."""
     where = f"{platform} with {lock.variant}" if lock.variant else platform
     found: dict[str, Package] = {}
-    for package in meant(lock, world_of(lock, platform)):
+    for package in locked_for(lock, world_of(lock, platform)):
         if package.artifacts and not any(_installable(artifact.file_name, platform) for artifact in package.artifacts):
             yield Problem(f"{package} has no file for {where}", lock.file, package.line)
         other = found.setdefault(package.name, package)

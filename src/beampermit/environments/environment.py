@@ -98,14 +98,14 @@ def stamp_of(prefix: Path) -> str:
     return file.read_text(encoding="utf-8", errors="replace").strip() if file.is_file() else ""
 
 
-def traces(root: Path) -> tuple[Path, ...]:
+def installation_records(root: Path) -> tuple[Path, ...]:
     """Files that change when a package of the project's environment is installed, removed or moved."""
     prefix = prefix_of(root)
     records = ("lib/python*/site-packages/*.dist-info/RECORD", "conda-meta/*.json")
     return (prefix / "pyvenv.cfg", prefix / STAMP, *(path for kind in records for path in sorted(prefix.glob(kind))))
 
 
-def replace_by(environment: Environment, command: Sequence[str], project: Path) -> NoReturn:
+def exec_in(environment: Environment, command: Sequence[str], project: Path) -> NoReturn:
     """Become `command`, run in `environment`. Raises `Outside` for a program that is not there."""
     variables = {**os.environ, **environment.variables(project)}
     found = shutil.which(command[0], path=variables["PATH"])
@@ -120,7 +120,7 @@ PYPROJECT, PINNED = "pyproject.toml", ".python-version"
 PATCHES = range(100)
 
 
-def disagreeing(root: Path, lock: Lock) -> Iterator[Problem]:
+def python_mismatches(root: Path, lock: Lock) -> Iterator[Problem]:
     """`requires-python` and `.python-version` against the Python that each lock installs, or is for."""
     required, pinned = _required(root), _pinned(root)
     for one in lock.all:

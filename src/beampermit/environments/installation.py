@@ -68,7 +68,7 @@ def install(backend: Backend, root: Path, prefix: Path, *, reuse: bool = False, 
     return Installation(Environment(prefix), lock.digest, there, packages, time.monotonic() - began)
 
 
-def announce(environment: Environment) -> bool:
+def write_github_env(environment: Environment) -> bool:
     """Tell the later steps of a GitHub job which environment is theirs; False outside of one."""
     file = os.environ.get("GITHUB_ENV")
     if not file:
@@ -80,7 +80,7 @@ def announce(environment: Environment) -> bool:
     return True
 
 
-def summarise(done: Installation, backend: Backend) -> bool:
+def write_github_summary(done: Installation, backend: Backend) -> bool:
     """Say in the summary of a GitHub job what was installed and how long it took; False outside of one."""
     file = os.environ.get("GITHUB_STEP_SUMMARY")
     if not file:

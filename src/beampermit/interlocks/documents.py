@@ -1,4 +1,4 @@
-"""DOC: there are people, documents and a date behind the model."""
+"""DOC: the model has owners, documents and a review date."""
 
 from __future__ import annotations
 
@@ -11,73 +11,72 @@ from beampermit.project import Project
 from beampermit.verdicts.verdict import Location
 
 SHOWN = 6
-"""As many gaps are named in a reason as a line holds; the evidence has all."""
+"""Gaps named in a reason; the evidence has all."""
 
 
 class DOC001(Interlock):
-    "Two owners answer for the model"
+    "The model has at least two owners"
 
     def check(self, contract: Contract) -> Finding:
-        """One person may leave: name two people, each with an address, under `model.owners` in `contract.yaml`."""
+        """Name two people under `model.owners` in `contract.yaml`, each with an e-mail address: one person may leave."""
         owners = contract.model.owners
         people = min(len({_folded(getattr(owner, key)) for owner in owners}) for key in ("name", "email"))
         if people < 2:
             only = owners[0]
             return failed(
-                f"{only.name} <{only.email}> is the only owner; two with different names and addresses are needed",
+                f"{only.name} <{only.email}> is the only owner; two people with different names and e-mail addresses are needed",
                 FILE_NAME,
             )
         return passed(f"{people} owners: {', '.join(owner.name for owner in owners)}")
 
 
 class DOC002(Interlock):
-    "Card and runbook can be made complete"
+    "The contract has every text that model card and runbook need"
 
     def check(self, project: Project, contract: Contract) -> Finding:
-        """These keys of `contract.yaml` only a person can write; card and runbook are made from them. Write each where
-        it is named, then look at the documents with `beampermit card` and `beampermit runbook`."""
+        """Write the missing texts in `contract.yaml`; nobody else can. Model card and runbook are generated from them:
+        read both with `beampermit card` and `beampermit runbook`."""
         from beampermit.contract.completeness import gaps
 
         found = gaps(contract, project.path(FILE_NAME).read_text(encoding="utf-8"))
         if found:
-            words = several([f"{gap.key} is {gap.why}" for gap in found], SHOWN)
-            places = (Location(file=FILE_NAME, line=gap.line) for gap in found)
-            return failed(words, *places, missing=[gap.key for gap in found])
-        return passed(
-            f"every text that card and runbook need is written, {len(contract.operations.alarms)} alarms with it"
-        )
+            reasons = [f"{gap.key} is {gap.why}" for gap in found]
+            locations = (Location(file=FILE_NAME, line=gap.line) for gap in found)
+            return failed(several(reasons, SHOWN), *locations, missing=[gap.key for gap in found])
+        return passed(f"every text is written, with those of {len(contract.operations.alarms)} alarms")
 
 
 class DOC003(Interlock):
     "The runbook has an action for every alarm"
 
     def check(self, project: Project, contract: Contract) -> Finding:
-        """Each limit of an output, each answer that cannot be trusted, each input that may be too old, and drift wakes
-        somebody. Write under `operations.alarms` in `contract.yaml` what it means and what is done, name under
-        `raised_by` what raises it, then read it as the operator will: `beampermit runbook`."""
+        """Every alarm limit of an output, an invalid output, a stale input and drift each raise an alarm. Describe each
+        under `operations.alarms` in `contract.yaml`: what raises it (`raised_by`), what it means, and what the operator
+        does. Then read the result as the operator will: `beampermit runbook`."""
         from beampermit.contract.alarms import problems
 
         found = problems(contract, project.path(FILE_NAME).read_text(encoding="utf-8"))
         if found:
-            words = [problem.message for problem in found]
-            places = (Location(file=FILE_NAME, line=problem.line) for problem in found)
-            return failed(several(words, SHOWN), *places, problems=words)
-        answered = sum(len(alarm.raised_by) for alarm in contract.operations.alarms)
-        return passed(f"{answered} causes of alarms, each with meaning and action")
+            reasons = [problem.message for problem in found]
+            locations = (Location(file=FILE_NAME, line=problem.line) for problem in found)
+            return failed(several(reasons, SHOWN), *locations, problems=reasons)
+        causes = sum(len(alarm.raised_by) for alarm in contract.operations.alarms)
+        return passed(f"{causes} causes of alarms, each with meaning and action")
 
 
 class DOC004(Interlock):
     "The review date has not passed"
 
     def check(self, contract: Contract) -> Finding:
-        """Review the model with its owners; then set the next date at `model.review_by` in `contract.yaml`."""
+        """Review the model with its owners, then set the next date under `model.review_by` in `contract.yaml`."""
         today = datetime.now(UTC).date()
         due = contract.model.review_by
         if due < today:
-            return failed(f"the model was to be reviewed by {due}, {(today - due).days} days ago", FILE_NAME)
-        return passed(f"next review by {due}, in {(due - today).days} days")
+            days = (today - due).days
+            return failed(f"the review was due by {due}, {days} day{'s'[: days > 1]} ago", FILE_NAME)
+        return passed(f"the next review is due by {due}, in {(due - today).days} days")
 
 
 def _folded(text: str) -> str:
-    """The same for one person however it is written."""
+    """Equal for two spellings that differ in case and spaces only."""
     return " ".join(text.split()).casefold()

@@ -10,7 +10,7 @@ from beampermit.environments.addresses import untrusted
 from beampermit.environments.backend import Backend, Lock, Specification
 from beampermit.environments.choice import backend_of
 from beampermit.environments.coverage import uncovered
-from beampermit.environments.environment import disagreeing, environment_of
+from beampermit.environments.environment import python_mismatches, environment_of
 from beampermit.errors import BadInput, Problem, several
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Finding, Interlock, MissingInput, failed, passed
@@ -79,7 +79,7 @@ class ENV002(Interlock):
 
     def check(self, project: Project, backend: Backend, specification: Specification, lock: Lock) -> Finding:
         """The requirements were changed after the lock was written. Run `beampermit env lock` and commit the result."""
-        problems = (*backend.stale(specification, lock), *disagreeing(project.root, lock))
+        problems = (*backend.stale(specification, lock), *python_mismatches(project.root, lock))
         if problems:
             return _failed(problems)
         return passed(

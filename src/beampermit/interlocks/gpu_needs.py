@@ -1,4 +1,4 @@
-"""What a contract asks of a GPU, held against the one that is there; and which tests ask for one."""
+"""Whether the GPUs of this machine meet the contract, and which tests ask for one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from beampermit.environments.platforms import Gpus
 from beampermit.verdicts.verdict import Location
 
 
-def too_small(asked: Gpu, driver: str, seen: Gpus) -> str:
-    """In what the machine is below the contract, in words, or nothing. Every GPU that torch sees counts."""
+def find_shortfall(asked: Gpu, driver: str, seen: Gpus) -> str:
+    """Why the machine does not meet the contract; empty if it does. Every GPU that torch sees must meet it."""
     if asked.driver and version(driver) < version(asked.driver):
         return f"the driver is {driver}, older than {asked.driver}"
     for device in seen.devices:
@@ -23,8 +23,8 @@ def too_small(asked: Gpu, driver: str, seen: Gpus) -> str:
     return ""
 
 
-def marks(root: Path, name: str) -> list[Location]:
-    """Where `pytest.mark.<name>` stands in the files below `tests`, found by reading: nothing is imported."""
+def find_marks(root: Path, name: str) -> list[Location]:
+    """Where `pytest.mark.<name>` is used below `tests`; nothing is imported."""
     return [
         Location(file=file.relative_to(root).as_posix(), line=node.lineno)
         for file in sorted((root / "tests").rglob("*.py"))
@@ -41,4 +41,4 @@ def _parsed(file: Path) -> ast.AST:
     try:
         return ast.parse(file.read_bytes())
     except (SyntaxError, ValueError, RecursionError):
-        return ast.Module(body=[], type_ignores=[])  # pytest will say it better
+        return ast.Module(body=[], type_ignores=[])  # pytest reports it better

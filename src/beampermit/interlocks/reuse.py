@@ -11,7 +11,7 @@ from pathlib import Path
 
 from beampermit import __version__
 from beampermit.digest import digest_json
-from beampermit.environments.environment import traces
+from beampermit.environments.environment import installation_records
 from beampermit.errors import BadInput
 from beampermit.files import write_text
 from beampermit.project import Project
@@ -52,7 +52,7 @@ class Reuse:
         }
         watched = (
             *(project.path(file) for file in sorted(files | set(contract.dataset.splits.values()))),
-            *traces(project.root),
+            *installation_records(project.root),
         )
         return cls(project, watched, revisions=("origin/beampermit-ledger",))
 

@@ -1,4 +1,4 @@
-"""TST: the project's own tests pass, in its locked environment."""
+"""TST: the project's own tests pass in its locked environment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from beampermit.contract import FILE_NAME, Contract
 from beampermit.contract.software import Gpu
 from beampermit.environments import Environment, platforms
 from beampermit.errors import more
-from beampermit.interlocks.gpu_needs import marks, too_small
+from beampermit.interlocks.gpu_needs import find_marks, find_shortfall
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
 from beampermit.interlocks.pytest_run import Ran, run_tests
@@ -23,15 +23,15 @@ MOST = 20
 
 
 @provides
-def gpu_asked(contract: Contract, base_contract: Contract) -> Gpu | None:
-    """What the tests need of a GPU. A first promise holds at once; from then on the base branch's judges."""
+def required_gpu(contract: Contract, base_contract: Contract) -> Gpu | None:
+    """What the tests need of a GPU: from the base branch's contract, or this one's where the base asks for none."""
     return base_contract.tests.gpu or contract.tests.gpu
 
 
 @provides
-def driver(gpu_asked: Gpu | None) -> str:
-    """The version of the machine's GPU driver, where one is asked for: known before an environment is looked for."""
-    return platforms.driver() if gpu_asked else ""
+def driver(required_gpu: Gpu | None) -> str:
+    """The version of this machine's GPU driver; empty where the contract asks for no GPU."""
+    return platforms.driver() if required_gpu else ""
 
 
 class TST001(Interlock):
@@ -41,85 +41,87 @@ class TST001(Interlock):
     slow = True
 
     def check(self, project: Project, environment: Environment) -> Finding:
-        """A unit test does not pass. Run `beampermit env run -- python -m pytest tests/unit`."""
+        """Run `beampermit env run -- python -m pytest tests/unit` and fix what fails."""
         return _tests(project, environment, UNIT)
 
 
 class TST002(Interlock):
-    "Integration tests pass, end to end"
+    "Integration tests pass"
 
     requires = frozenset({"ENV005"})
     slow = True
 
     def check(self, project: Project, environment: Environment) -> Finding:
-        """An integration test does not pass. Run `beampermit env run -- python -m pytest tests/integration`."""
+        """Run `beampermit env run -- python -m pytest tests/integration` and fix what fails."""
         return _tests(project, environment, INTEGRATION)
 
 
 class TST003(Interlock):
-    "GPU tests ran on a GPU: none skipped, device recorded"
+    "GPU tests pass on a GPU, and none is skipped"
 
     requires = frozenset({"ENV005"})
     slow = True
 
-    def check(self, project: Project, gpu_asked: Gpu | None, driver: str, environment: Environment) -> Finding:
-        """The tests marked `gpu` did not all run, and pass, on a GPU such as `tests.gpu` of `contract.yaml` asks for.
+    def check(self, project: Project, required_gpu: Gpu | None, driver: str, environment: Environment) -> Finding:
+        """Every test marked `gpu` must run and pass on a GPU that meets `tests.gpu` in `contract.yaml`.
 
-        On a machine that has one, run `beampermit env install --variant cuda` and
-        `beampermit env run -- python -m pytest -m gpu`. In CI, `gpu-labels` in `.github/workflows/pull-request.yml`
-        and `release.yml` names the runners that have one; `docs/runners.md` of Beampermit says how to set them up.
-        Where the contract has no `tests.gpu`, a test marked `gpu` fails TST003, since nobody would ever run it: add
-        `tests: {gpu: {capability: "7.0"}}` to the contract, or remove the test.
+        On a machine with such a GPU, run `beampermit env install --variant cuda`, then
+        `beampermit env run -- python -m pytest -m gpu`. In CI, set `gpu-labels` in
+        `.github/workflows/pull-request.yml` and `release.yml` to the labels of your GPU runners; see `docs/runners.md`
+        of Beampermit. If the contract has no `tests.gpu`, no machine runs a test marked `gpu`: add
+        `tests: {gpu: {capability: "7.0"}}` to the contract, or remove the mark.
         """
-        if gpu_asked is None:
+        if required_gpu is None:
             return _without_gpu(project)
         seen = platforms.seen_by_torch(environment, project.root)
-        below = too_small(gpu_asked, driver, seen)
-        found = {"driver": driver, **seen.model_dump(mode="json")}
-        if below:
-            return failed(f"{below}, and the contract asks for more", FILE_NAME, **found)
-        return _gpu_tests(project, environment, found)
+        machine = {"driver": driver, **seen.model_dump(mode="json")}
+        if shortfall := find_shortfall(required_gpu, driver, seen):
+            return failed(f"{shortfall}, the minimum in the contract", FILE_NAME, **machine)
+        return _gpu_tests(project, environment, machine)
 
 
 def _without_gpu(project: Project) -> Finding:
-    marked = marks(project.root, "gpu")
+    marked = find_marks(project.root, "gpu")
     if marked:
         first = marked[0]
-        reason = f"{first.file}:{first.line} is marked gpu and no machine runs it: the contract has no tests.gpu"
+        reason = f"{first.file}:{first.line} is marked gpu, but no machine runs it: the contract has no tests.gpu"
         return failed(reason, *marked[:MOST])
-    return passed("the contract asks for no GPU, and no test does")
+    return passed("neither the contract nor a test asks for a GPU")
 
 
-def _gpu_tests(project: Project, environment: Environment, found: dict[str, Any]) -> Finding:
+def _gpu_tests(project: Project, environment: Environment, machine: dict[str, Any]) -> Finding:
     folders = [folder for folder in (UNIT, INTEGRATION) if (project.root / folder).is_dir()]
     if not folders:
-        return failed(f"there are no tests: {UNIT} and {INTEGRATION} are missing", **found)
+        return failed(f"there are no tests: {UNIT} and {INTEGRATION} are missing", **machine)
     ran = run_tests(project, environment, folders, gpu=True)
-    judged = _judged(folders, ran)
-    evidence = {**found, "peak_memory": ran.peak, **judged.evidence}
-    if judged.outcome is not Outcome.PASSED:
-        return replace(judged, evidence=evidence)
-    skipped = [case for case in ran.cases if case.outcome == "skipped"]
+    finding = _judge(folders, ran, **machine, peak_memory=ran.peak)
+    if finding.outcome is not Outcome.PASSED:
+        return finding
+    skipped = next((case for case in ran.cases if case.outcome == "skipped"), None)
     if skipped:
-        return failed(f"{skipped[0].place} {skipped[0].name} was skipped: {skipped[0].message}", **evidence)
+        reason = f"{skipped.place} {skipped.name} was skipped: {skipped.message}"
+        return replace(finding, outcome=Outcome.FAILED, reason=reason)
     if not ran.peak:
-        return failed("the tests marked gpu passed, and none of them put anything on a GPU", **evidence)
-    device = found["devices"][0]["name"]
-    return passed(f"{judged.reason} on {device}, driver {found['driver']}, with {ran.peak:.0f} MiB at most", **evidence)
+        reason = "the tests marked gpu passed, but none of them used GPU memory"
+        return replace(finding, outcome=Outcome.FAILED, reason=reason)
+    device, driver = machine["devices"][0]["name"], machine["driver"]
+    reason = f"{finding.reason} on {device}, driver {driver}, peak memory {ran.peak:.0f} MiB"
+    return replace(finding, reason=reason)
 
 
 def _tests(project: Project, environment: Environment, folder: str) -> Finding:
     if not (project.root / folder).is_dir():
         return failed(f"there are no tests: {folder} is missing", folder)
-    return _judged([folder], run_tests(project, environment, [folder]))
+    return _judge([folder], run_tests(project, environment, [folder]))
 
 
-def _judged(folders: Sequence[str], ran: Ran) -> Finding:
+def _judge(folders: Sequence[str], ran: Ran, **machine: Any) -> Finding:
     where, cases = " and ".join(folders), ran.cases
     if ran.trouble:
-        return failed(ran.trouble, *folders, **({} if ran.code is None else {"exit_status": ran.code}))
+        return failed(ran.trouble, *folders, **machine, **({} if ran.code is None else {"exit_status": ran.code}))
     counts = Counter(case.outcome for case in cases)
     evidence = {
+        **machine,
         "tests": len(cases),
         **{outcome: counts[outcome] for outcome in ("passed", "failed", "error", "skipped")},
         "seconds": round(sum(case.seconds for case in cases), 3),
@@ -139,7 +141,7 @@ def _judged(folders: Sequence[str], ran: Ran) -> Finding:
     if not cases:
         return failed(f"no tests ran in {where}", *folders, **evidence)
     if not counts["passed"]:
-        return failed(f"none of {len(cases)} tests in {where} passed: all were skipped", *folders, **evidence)
+        return failed(f"all tests in {where} were skipped ({len(cases)})", *folders, **evidence)
     if ran.code:
         return failed(f"pytest ended with exit status {ran.code}: {ran.tail}", *folders, **evidence)
     skips = f", {counts['skipped']} skipped" if counts["skipped"] else ""

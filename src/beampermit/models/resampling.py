@@ -44,13 +44,13 @@ def draw_counts(groups: Sequence[np.ndarray], times: int | None = None, seed: in
 
 
 def interval(better: np.ndarray) -> Interval | None:
-    """The interval of differences, shape (times + 1,), the first of all rows; None where too many have no meaning."""
+    """The interval of differences, shape (times + 1,), the first of all rows; None where too many are undefined."""
     found = quantile_range(better)
     return found and Interval(better=float(better[0]) + 0.0, low=found[0], high=found[1])
 
 
 def quantile_range(values: np.ndarray) -> tuple[float, float] | None:
-    """The quantiles `TAIL` and `1 - TAIL` of values, shape (times + 1,), the first of all rows; None as for `interval`."""
+    """The quantiles `TAIL` and `1 - TAIL`; arguments and None as for `interval`."""
     import numpy as np
 
     resampled = values[1:][np.isfinite(values[1:])]

@@ -236,7 +236,7 @@ def _score_single_rows(model: Any, sample: dict[int, Any]) -> list[tuple[int, in
     for number in (*numbers, *numbers, *numbers)[:3]:
         model.predict(sample[number])
     affordable = int(SECONDS_PER_ROUND / ((time.perf_counter() - start) / 3))
-    chosen = [numbers[index] for index in _spread(len(numbers), max(affordable, FEWEST_ALONE))]
+    chosen = [numbers[index] for index in _spread(len(numbers), max(affordable, FEWEST_SINGLE_ROWS))]
     results: list[tuple[int, int, float, dict[str, np.ndarray]]] = []
     # Each round in another order: state that a row leaves in the model then meets another row.
     orders = (chosen[::-1], chosen, np.random.default_rng(0).permutation(chosen).tolist())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from beampermit.digest import digest_file, manifest
 from beampermit.errors import Failed
@@ -80,14 +79,11 @@ def verify_interlocks(permit: Statement, expected: Iterable[str]) -> None:
         raise Failed(f"the permit has no verdict of {', '.join(missing)}", hint=ASSEMBLE)
 
 
-def render_permit(permit: Statement, model: Path | None = None) -> Any:
-    """A verified permit as a rich table."""
-    from rich.table import Table
-    from rich.text import Text
-
+def describe_permit(permit: Statement, model: Path | None = None) -> dict[str, str]:
+    """What a verified permit binds, for a person, by name."""
     facts = permit.predicate
     hosts = sorted({verdict.where.run or verdict.where.host for verdict in facts.verdicts})
-    rows = {
+    return {
         "permit": permit.digest,
         "model": f"{permit.name} {permit.model_digest}",
         "bytes": f"{model} is this model" if model else "not compared; --model FOLDER compares them",
@@ -99,9 +95,3 @@ def render_permit(permit: Statement, model: Path | None = None) -> Any:
         "passed": f"{len(facts.verdicts)} interlocks: {', '.join(verdict.id for verdict in facts.verdicts)}",
         "judged at": ", ".join(hosts),
     }
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in rows.items():
-        table.add_row(Text(name, style="bold"), Text(value))
-    return table

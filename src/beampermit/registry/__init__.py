@@ -1,1 +1,1 @@
-"""The ledger on a git ref, the registry that is its view, and what moves them: promote, rollback, reconcile."""
+"""The ledger on a git ref, the registry that shows it, and what changes them: promote, rollback, reconcile."""

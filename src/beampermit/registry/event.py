@@ -1,4 +1,4 @@
-"""One line of the ledger: what was done to a model, when, by whom, why, on which permit and in which workflow run."""
+"""One event of the ledger: what was done to a model, when, by whom, why, with which permit and in which run."""
 
 from __future__ import annotations
 
@@ -17,35 +17,34 @@ Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
 class Event(Record):
-    """What happened to a model. All but a promotion repeat version, digest, permit and commit of one.
+    """Every event but a promotion repeats version, digest, permit and commit of a promotion.
 
-    A rollback names the version it goes back to, a retirement the one it takes out of service, a freeze the one that
-    was put into service last, a thaw that of its freeze.
+    That is the version that a rollback goes back to or a retirement takes out of service; for a freeze the version
+    that was last put into service, for a thaw that of its freeze.
     """
 
     event: Kind
     sequence: Annotated[int, Field(ge=1)]
-    """Place in the ledger, from 1: the number of its line."""
+    """Line of the ledger, from 1."""
     model: Annotated[str, Field(min_length=1, max_length=64)]
     version: Annotated[int, Field(ge=1)]
-    """Version in the registry."""
+    """In the registry."""
     digest: Digest
     """Of the model folder."""
     permit: Digest
     """Of the signed statement."""
     commit: Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
     expected: Annotated[int, Field(ge=1)] | None
-    """Version in service that whoever wrote this saw; None for the first."""
+    """The version in service when this was written, None where there was none: the compare-and-swap value."""
     at: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
     """UTC."""
     by: Annotated[str, Field(min_length=1, max_length=200)]
     reason: Annotated[str, Field(max_length=1000)] = ""
     run: Annotated[str, Field(max_length=500)] = ""
-    """The workflow run, if there was one."""
+    """URL of the workflow run, if there was one."""
 
     @property
-    def places(self) -> bool:
-        """Whether it puts its version into service."""
+    def starts_service(self) -> bool:
         return self.event in ("promote", "rollback")
 
     @property
@@ -55,7 +54,7 @@ class Event(Record):
 
 
 def provenance(git: Git, reason: str) -> dict[str, str]:
-    """When, by whom, why and in which workflow run something is done: what each event says beside what it is."""
+    """When, by whom, why and in which workflow run the current command acts."""
     return {
         "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "by": _author(git)[:200],
@@ -65,13 +64,13 @@ def provenance(git: Git, reason: str) -> dict[str, str]:
 
 
 def workflow_run() -> str:
-    """The address of the workflow run we are in, or nothing."""
+    """URL of the current workflow run; empty outside of one."""
     server, repository, run = (os.environ.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID"))
     return f"{server}/{repository}/actions/runs/{run}" if run else ""
 
 
 def _author(git: Git) -> str:
-    """The one GitHub names in a workflow, else the git identity, else the account."""
+    """GitHub's actor in a workflow, else the git identity, else the account."""
     actor = os.environ.get("GITHUB_ACTOR")
     if actor:
         return actor

@@ -1,4 +1,4 @@
-"""The ledger made readable."""
+"""The ledger as a table for people."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def render_history(ledger: LedgerState, width: int, last: int | None = None) -> 
 def _render_model(model: str, state: ModelState, since: int, width: int) -> Any:
     from rich.text import Text
 
-    lines = [Text(model + _word(state), style="bold"), Text(_row(COLUMNS), style="bold")]
+    lines = [Text(model + _status(state), style="bold"), Text(_row(COLUMNS), style="bold")]
     for event in (event for event in state.events if event.sequence >= since):
         cells = (
             "●" if event is state.champion else "",
             str(event.sequence),
             event.event,
-            f"{event.expected} → {event.version}" if event.places and event.expected else str(event.version),
+            f"{event.expected} → {event.version}" if event.starts_service and event.expected else str(event.version),
             event.at[:16].replace("T", " "),
             event.commit[:8],
             event.permit.removeprefix("sha256:")[:8],
@@ -48,8 +48,8 @@ def _row(cells: tuple[str, ...]) -> str:
     return "  ".join(cell.ljust(width) for cell, width in zip(cells, WIDTHS, strict=True)).rstrip()
 
 
-def _word(state: ModelState) -> str:
-    """What is out of the ordinary: nothing in service, promotions frozen."""
+def _status(state: ModelState) -> str:
+    """What is unusual: nothing in service, promotions frozen."""
     words = [] if state.champion else ["out of service"]
     if state.frozen:
         words.append(f"frozen since {state.frozen.at} by {state.frozen.by}: {state.frozen.reason}")

@@ -1,4 +1,4 @@
-"""What the ledger says today: each model's state, grown event by event, so that no event is looked at twice."""
+"""The ledger's lines, and each model's state after them; new lines extend a state without reading old ones again."""
 
 from __future__ import annotations
 
@@ -15,74 +15,67 @@ from beampermit.registry.event import KINDS, Event
 
 @dataclass
 class ModelState:
-    """One model, after all events so far."""
-
-    last: Event | None = None
-    """The event that put a version into service last; it says nothing of whether that version is still there."""
+    last_in_service: Event | None = None
+    """The event that last put a version into service, also if that version was retired since."""
     champion: Event | None = None
-    """The same while its version is in service; None where nothing was promoted, or the champion was retired."""
+    """The same while its version is in service; None before the first promotion and after the champion is retired."""
     promoted: dict[int, Event] = field(default_factory=dict)
-    """Version -> the event that first put it into service, in the order of promotion."""
+    """Version -> its promotion, in order."""
     retired: dict[int, Event] = field(default_factory=dict)
-    """Version -> the event that took it out of service for good."""
+    """Version -> its retirement."""
     frozen: Event | None = None
-    """The freeze that is not lifted yet."""
+    """The freeze in effect."""
     events: list[Event] = field(default_factory=list)
 
     @property
-    def seen(self) -> int | None:
-        """The version in service: what the next event must expect."""
+    def champion_version(self) -> int | None:
+        """The `expected` of the next event."""
         return self.champion.version if self.champion else None
 
     @property
-    def before(self) -> Event | None:
-        """What a rollback goes back to: the version in service before the last one was first promoted, of those that
-        were not retired.
-        """
-        if self.last is None:
+    def rollback_target(self) -> Event | None:
+        """The promotion of the version, not retired, that was in service before the last one was promoted."""
+        if self.last_in_service is None:
             return None
-        first = self.promoted[self.last.version]
-        earlier = (event for event in reversed(self.events) if event.places and event.sequence < first.sequence)
+        first = self.promoted[self.last_in_service.version]
+        earlier = (event for event in reversed(self.events) if event.starts_service and event.sequence < first.sequence)
         return next((self.promoted[event.version] for event in earlier if event.version not in self.retired), None)
 
-    def touched(self, since: int) -> set[int] | None:
-        """The versions of which something was said after line `since`, and the one in service.
-
-        None where that line put none of this model's versions into service.
-        """
-        found = {self.seen} if self.seen else set[int]()
+    def versions_since(self, line: int) -> set[int] | None:
+        """The versions in events after `line`, and the champion; None where `line` is not an event of this model."""
+        versions = {self.champion_version} if self.champion_version else set[int]()
         for event in reversed(self.events):
-            if event.sequence <= since:
-                return found if event.sequence == since else None
-            found |= {event.version, event.expected} - {None}
+            if event.sequence <= line:
+                return versions if event.sequence == line else None
+            versions |= {event.version, event.expected} - {None}
         return None
 
     def fault(self, event: Event) -> str | None:
-        """Why `event` cannot come next, or None."""
-        if event.expected != self.seen:
-            return f"expected champion version {event.expected}, but it was {self.seen}"
+        """Why `event` cannot be the next event, or None."""
+        if event.expected != self.champion_version:
+            return f"expected champion version {event.expected}, but it was {self.champion_version}"
         if event.event == "promote":
             return self._fault_of_promotion(event)
         if not self._was_promoted(event):
-            deed = {"rollback": "goes back to", "retire": "retires"}.get(event.event, f"{event.event}s at")
-            return f"{deed} version {event.version}, which was never promoted as this digest and permit"
+            verb = {"rollback": "rolls back to", "retire": "retires"}.get(event.event, f"{event.event}s at")
+            return f"{verb} version {event.version}, which was never promoted with this digest, permit and commit"
         if event.event == "retire" and event.version in self.retired:
-            return f"retires version {event.version}, which was retired before"
+            return f"retires version {event.version}, which was already retired"
         if event.event in ("freeze", "thaw") and (event.event == "freeze") == bool(self.frozen):
-            return f"{event.event}s a model that was {'frozen' if self.frozen else 'not frozen'}"
+            return f"{event.event}s a model that was {'already' if self.frozen else 'not'} frozen"
         return None
 
     def add(self, event: Event) -> None:
-        """Take over an event that has no fault."""
+        """Apply an event without a fault."""
         self.events.append(event)
         match event.event:
             case "promote" | "rollback":
-                self.last = self.champion = event
+                self.last_in_service = self.champion = event
                 self.promoted.setdefault(event.version, event)
                 self.retired.pop(event.version, None)
             case "retire":
                 self.retired[event.version] = event
-                if event.version == self.seen:
+                if event.version == self.champion_version:
                     self.champion = None
             case "freeze":
                 self.frozen = event
@@ -107,40 +100,40 @@ class ModelState:
 
 @dataclass
 class LedgerState:
-    """The events of a ledger, oldest first, and the state of each model: of all models, or of `model` alone."""
+    """The events of all models or of `model`, oldest first, and the state of each model."""
 
     model: str | None = None
     length: int = 0
-    """Lines of the ledger so far, those of other models as well."""
+    """Lines of the ledger, including those of other models."""
     events: list[Event] = field(default_factory=list)
     states: dict[str, ModelState] = field(default_factory=dict)
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> LedgerState:
-        """That of events which are known to hold."""
-        made = cls()
+        """The state after events that are known to be valid."""
+        state = cls()
         for event in events:
-            made.add(event)
-        return made
+            state.add(event)
+        return state
 
     def state(self, model: str) -> ModelState:
-        """The state of a model; of one that was never promoted, an empty one."""
+        """Empty for a model that was never promoted."""
         return self.states.get(model) or ModelState()
 
     def fault(self, event: Event) -> str | None:
-        """Why `event` cannot come next, or None: a history in which nothing was lost or slipped in."""
-        place = self.length + 1
-        if event.sequence != place:
-            return f"sequence is {event.sequence}, and this is line {place}"
+        """Why `event` cannot be the next line, or None."""
+        line = self.length + 1
+        if event.sequence != line:
+            return f"sequence is {event.sequence}, but this is line {line}"
         return self.state(event.model).fault(event)
 
     def add(self, event: Event) -> None:
-        """Take over an event that has no fault."""
+        """Append an event without a fault."""
         self.length += 1
         self.events.append(event)
         self.states.setdefault(event.model, ModelState()).add(event)
 
-    def pass_over(self) -> None:
+    def skip_line(self) -> None:
         """Count a line of another model."""
         self.length += 1
 
@@ -150,41 +143,42 @@ FIX = "git log -p origin/beampermit-ledger"
 
 
 def format_line(event: Event) -> str:
-    """An event as the ledger keeps it."""
+    """The event as a line of the ledger."""
     return json.dumps(event.model_dump(mode="json"), ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def parse_lines(text: str, onto: LedgerState | None = None) -> LedgerState:
-    """All events of a ledger, or those that follow `onto`; where that is of one model, of other models' lines only
-    their number counts. Raises `BadInput` that names the first line that does not hold.
+    """The state after the lines of `text`, which follow those of `onto`, if given.
+
+    Where `onto` is of one model, lines of other models are only counted. Raises `BadInput` with the first bad line.
     """
-    chronicle = onto or LedgerState()
+    ledger = onto or LedgerState()
     lines = text.split("\n")
-    start = chronicle.length + 1
+    start = ledger.length + 1
     if lines.pop():
-        raise _bad(start + len(lines), "the last line is cut off")
+        raise _bad(start + len(lines), "the last line is incomplete")
     for number, written in enumerate(lines, start):
-        if not _may_name(written, chronicle.model):
-            chronicle.pass_over()
+        if not _may_name(written, ledger.model):
+            ledger.skip_line()
             continue
         event = _event(written, number)
-        if chronicle.model not in (None, event.model):
-            chronicle.pass_over()
+        if ledger.model not in (None, event.model):
+            ledger.skip_line()
             continue
-        fault = chronicle.fault(event)
+        fault = ledger.fault(event)
         if fault:
             raise _bad(number, fault)
-        chronicle.add(event)
-    return chronicle
+        ledger.add(event)
+    return ledger
 
 
 def parse_last_line(text: str) -> Event:
-    """The last event of a ledger that holds. Raises `BadInput` where it is none."""
+    """The event in the last line of `text`. Raises `BadInput`."""
     return _event(text.removesuffix("\n").rpartition("\n")[2], text.count("\n"))
 
 
 def _may_name(written: str, model: str | None) -> bool:
-    """False where a line is surely of another model: JSON can spell a name otherwise only with a backslash."""
+    """False where a line is of another model for sure: JSON can write the name differently only with a backslash."""
     return model is None or model in written or "\\" in written
 
 
@@ -194,13 +188,13 @@ def _event(written: str, number: int) -> Event:
     except BadInput as error:
         raise _bad(number, error.message) from None
     if not isinstance(content, dict):
-        raise _bad(number, "an event is a JSON object")
+        raise _bad(number, "the line is not a JSON object")
     if content.get("event") not in KINDS:
         kind = str(content.get("event"))[:40]
-        raise _bad(number, f"this beampermit knows no event {kind!r}; a newer one wrote it, or it is broken")
+        raise _bad(number, f"unknown event {kind!r}: written by a newer beampermit, or damaged")
     unknown = sorted(set(content) - set(Event.model_fields))
     if unknown:
-        raise _bad(number, f"unknown key {unknown[0][:40]!r}; a newer beampermit wrote it, or it is broken")
+        raise _bad(number, f"unknown key {unknown[0][:40]!r}: written by a newer beampermit, or damaged")
     try:
         return Event.model_validate(content, strict=True)
     except ValidationError as error:

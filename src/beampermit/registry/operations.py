@@ -54,7 +54,7 @@ class Session:
         Raises `Conflict` where somebody else was first and nothing was changed; `Outside`.
         """
         if not reason.strip():
-            raise BadInput("a reason is required, and the ledger keeps it", hint=f'beampermit {kind} --reason "..."')
+            raise BadInput("a reason is required, and the ledger keeps it", hint=f"beampermit {kind} --reason WHY")
         event = of.model_copy(
             update={
                 "event": kind,
@@ -154,7 +154,7 @@ def require_not_frozen(state: ModelState) -> None:
         raise Conflict(
             f"promotions of {frozen.model} are frozen since {frozen.at} by {frozen.by}: {frozen.reason}; "
             f"nothing was changed",
-            hint='beampermit thaw --reason "..."',
+            hint="beampermit thaw --reason WHY",
         )
 
 
@@ -207,7 +207,7 @@ def _find_target(state: ModelState, last: Event, to: int | None, retired: bool) 
     if retirement and not retired:
         raise BadInput(
             f"version {to} of {last.model} was retired at {retirement.at} by {retirement.by}: {retirement.reason}",
-            hint=f'beampermit rollback --to {to} --retired --reason "..."',
+            hint=f"beampermit rollback --to {to} --retired --reason WHY",
         )
     return promotion
 

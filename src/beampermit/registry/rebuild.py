@@ -1,7 +1,7 @@
-"""A registry that was lost is made again from ledger and DVC remote, and each version keeps its number.
+"""Registers the versions of a lost registry again, from ledger and DVC remote, under their old numbers.
 
-MLflow counts versions itself, from 1, and gives no number twice. So the versions are registered in their order, and
-where the ledger knows none of a number (a challenger that was never promoted) an empty one keeps its place.
+MLflow counts versions from 1 and never reuses a number. So the versions are registered in order, and an empty version
+takes the place of each number that the ledger does not know (a challenger that was never promoted).
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.ledger_state import ModelState
 from beampermit.registry.mlflow import Registry
-from beampermit.registry.reconcile import require_same_ledger
+from beampermit.registry.reconcile import REBUILD, require_same_ledger
 
 LOST = "lost"
-"""Tag of a version that is only there for its number."""
+"""Tag of an empty version."""
 FetchModel = Callable[[Event, Path], Path]
-"""Brings the bytes of a version below a folder; raises `Outside` where they are gone."""
+"""Writes the model of a promotion below a folder; raises `Outside` where its bytes are gone."""
 
 
-def rebuild(ledger: Ledger, registry: Registry, model: str, recover: FetchModel, progress: Progress) -> tuple[str, ...]:
-    """Register again what the ledger knows and the registry lost; give a line for each version. `reconcile` follows.
+def rebuild(ledger: Ledger, registry: Registry, model: str, fetch: FetchModel, progress: Progress) -> tuple[str, ...]:
+    """Register the versions that the ledger knows and the registry lost; one line for each. `reconcile` must follow.
 
-    Killed anywhere, the next run goes on. Raises `Conflict` where a number cannot be given any more; `Outside` where
-    the champion's bytes are gone: of a former champion only that is said.
+    A killed run is continued by the next. Raises `Conflict` where MLflow cannot give a number any more, `Outside` where
+    the champion's bytes are gone; a former champion without bytes gets an empty version.
     """
     progress("read the ledger")
     ledger.fetch()
     state = ledger.state(model)
     require_same_ledger(registry, model, state)
-    known = {version.number for version in registry.versions(model)}
-    missing = [number for number in range(1, max(state.promoted, default=0) + 1) if number not in known]
-    wanted = [number for number in missing if number in state.promoted or number > max(known, default=0)]
-    if wanted and known and wanted[0] < max(known):
-        raise _used_up(registry, model, wanted[0], max(known) + 1)
+    numbers = {version.number for version in registry.versions(model)}
+    missing = [number for number in range(1, max(state.promoted, default=0) + 1) if number not in numbers]
+    wanted = [number for number in missing if number in state.promoted or number > max(numbers, default=0)]
+    if wanted and numbers and wanted[0] < max(numbers):
+        raise _number_used(registry, model, wanted[0], max(numbers) + 1)
     return tuple(
-        line for number in wanted for line in _register(ledger, registry, model, state, number, recover, progress)
+        line for number in wanted for line in _register(ledger, registry, model, state, number, fetch, progress)
     )
 
 
@@ -50,52 +50,51 @@ def _register(
     model: str,
     state: ModelState,
     number: int,
-    recover: FetchModel,
+    fetch: FetchModel,
     progress: Progress,
 ) -> Iterator[str]:
     event = state.promoted.get(number)
     with tempfile.TemporaryDirectory(prefix="beampermit-") as scratch:
         if event is None:
-            yield _keep_number(registry, model, number, "it was never promoted", {}, Path(scratch), progress)
+            yield _register_empty(registry, model, number, "it was never promoted", {}, Path(scratch), progress)
             return
         tags = {"permit": event.permit, "digest": event.digest, "commit": event.commit}
-        progress("bring the bytes of a lost version")
+        progress("fetch the bytes of a lost version")
         try:
-            found = recover(event, Path(scratch))
+            folder = fetch(event, Path(scratch))
         except Outside as error:
-            if number == state.seen:
+            if number == state.champion_version:
                 raise
-            yield _keep_number(registry, model, number, error.message, tags, Path(scratch), progress)
+            yield _register_empty(registry, model, number, error.message, tags, Path(scratch), progress)
             return
         signed = ledger.permit(event)
-        run = registry.store(model, found, event.permit, {"permit.dsse.json": signed.decode()} if signed else {})
-    progress("register a lost version again")
+        run = registry.store(model, folder, event.permit, {"permit.dsse.json": signed.decode()} if signed else {})
+    progress("register a lost version")
     _create(registry, model, number, run, tags)
     yield f"version {number} registered again, from commit {event.commit[:12]}"
 
 
-def _keep_number(
+def _register_empty(
     registry: Registry, model: str, number: int, why: str, tags: dict[str, str], scratch: Path, progress: Progress
 ) -> str:
-    progress("keep the number of a version that cannot be brought back")
-    folder = scratch / "kept"
+    progress("register an empty version to keep its number")
+    folder = scratch / "empty"
     folder.mkdir()
-    (folder / "LOST.txt").write_text(f"There is no model here. Version {number} keeps its number: {why}.\n")
+    (folder / "LOST.txt").write_text(f"Version {number} has no model, only its number: {why}.\n")
     run = registry.store(model, folder, f"{LOST} {number}", {})
     _create(registry, model, number, run, {**tags, LOST: "true"})
-    return f"version {number} keeps its number and nothing else: {why}"
+    return f"version {number} registered without a model, to keep its number: {why}"
 
 
 def _create(registry: Registry, model: str, number: int, run: str, tags: dict[str, str]) -> None:
-    made = registry.create_version(model, run, **tags)
-    if made != number:
-        raise _used_up(registry, model, number, made)
+    created = registry.create_version(model, run, **tags)
+    if created != number:
+        raise _number_used(registry, model, number, created)
 
 
-def _used_up(registry: Registry, model: str, number: int, made: int) -> Conflict:
+def _number_used(registry: Registry, model: str, number: int, following: int) -> Conflict:
     return Conflict(
-        f"version {number} of {model} was deleted in the registry {registry.name}, and MLflow gives a number but "
-        f"once: the next is {made}",
-        hint=f"roll back to a version that is there; or delete the registered model {model} in MLflow, "
-        f"then run `beampermit reconcile --rebuild`",
+        f"version {number} of {model} was deleted in the registry {registry.name}, and MLflow does not reuse numbers: "
+        f"the next is {following}",
+        hint=f"roll back to an existing version; or delete the registered model {model} in MLflow, then run {REBUILD}",
     )

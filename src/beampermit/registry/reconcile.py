@@ -1,4 +1,4 @@
-"""Makes the registry say what the ledger says, whoever moved it and wherever a run was killed."""
+"""Makes the registry match the ledger, whoever changed it and wherever a run was killed."""
 
 from __future__ import annotations
 
@@ -17,32 +17,31 @@ from beampermit.registry.models import download_verified
 CHAMPION = "champion"
 REBUILD = "beampermit reconcile --rebuild"
 STEPS = {
-    CHAMPION: "mark the champion",
-    "former": "mark the champion before",
-    "retired": "mark the retired",
+    CHAMPION: "tag the champion",
+    "former": "tag the former champion",
+    "retired": "tag the retired version",
 }
 
 
 def reconcile(
-    ledger: Ledger, registry: Registry, model: str, progress: Progress, *, news: bool = False
+    ledger: Ledger, registry: Registry, model: str, progress: Progress, *, incremental: bool = False
 ) -> tuple[str, ...]:
-    """Move alias and tags of `model` to what the ledger says; give a line for each thing that was otherwise.
+    """Set aliases and tags of `model` to what the ledger says; one line for each change.
 
-    With `news`, of the versions only those are looked at of which the ledger said something since the registry was
-    last found to show all of it; the champion always is. What somebody changed by hand at others, stays.
-    Raises `Conflict` where another ledger rules there; `Outside` when the registry does not answer, or does not hold
-    the champion's bytes.
+    With `incremental`, only the champion and the versions in events since the registry last matched the ledger are
+    checked; manual changes to other versions stay. Raises `Conflict` where the registry belongs to another ledger,
+    `Outside` where it does not answer or does not hold the champion's bytes.
     """
-    moved: list[str] = []
+    changes: list[str] = []
     for state in states_until_stable(ledger, model):
-        moved += reconcile_once(registry, model, state, progress, news)
-    return tuple(moved)
+        changes += reconcile_once(registry, model, state, progress, incremental)
+    return tuple(changes)
 
 
 def states_until_stable(ledger: Ledger, model: str) -> Iterator[ModelState]:
-    """The state of `model`, again and again, until the ledger said nothing more of it while the last one was used.
+    """The state of `model`, again until the ledger has no new event of it.
 
-    An alias knows no compare-and-swap: if the ledger moved meanwhile, it may be ours that is the stale one.
+    An alias has no compare-and-swap: if the ledger changes meanwhile, this run may have set the outdated value.
     """
     ledger.fetch()
     state, seen = ledger.state(model), None
@@ -54,21 +53,21 @@ def states_until_stable(ledger: Ledger, model: str) -> Iterator[ModelState]:
 
 
 def require_same_ledger(registry: Registry, model: str, state: ModelState) -> int | None:
-    """The version shown as champion, or None. Raises `Conflict` where another ledger than this one put it there."""
-    shown = registry.alias(model, CHAMPION)
-    if state.last is None and shown is not None:
-        version = registry.version(model, shown)
+    """The version with alias `champion`, or None. Raises `Conflict` where another ledger's promotion set the alias."""
+    current = registry.alias(model, CHAMPION)
+    if state.last_in_service is None and current is not None:
+        version = registry.version(model, current)
         if version and "sequence" in version.tags:
             raise Conflict(
-                f"the registry {registry.name} shows version {shown} of {model}, and this ledger is empty: "
-                f"it was lost, or another project promotes a model of that name there; nothing moved",
-                hint="push the ledger from a clone that has it, or give one of the models another name",
+                f"the registry {registry.name} has champion version {current} of {model}, but this ledger is empty: "
+                f"it was lost, or another project promotes a model of the same name; nothing was changed",
+                hint="push the branch beampermit-ledger from a clone that has it, or rename one of the models",
             )
-    return shown
+    return current
 
 
 def require_version(registry: Registry, event: Event) -> Version:
-    """The version that an event names. Raises `Outside` where the registry has lost it."""
+    """The version of an event. Raises `Outside` where the registry does not have it."""
     version = registry.version(event.model, event.version)
     if version is None:
         raise missing_version(registry, event)
@@ -76,87 +75,93 @@ def require_version(registry: Registry, event: Event) -> Version:
 
 
 def missing_version(registry: Registry, event: Event) -> Outside:
-    """What to say of a version that the ledger knows and the registry does not."""
     return Outside(
-        f"the registry {registry.name} has no version {event.version} of {event.model}, which the ledger says was "
-        f"promoted at {event.at}",
+        f"the registry {registry.name} has no version {event.version} of {event.model}, which was promoted at "
+        f"{event.at} according to the ledger",
         hint=REBUILD,
     )
 
 
-def reconcile_once(registry: Registry, model: str, state: ModelState, progress: Progress, news: bool) -> Iterator[str]:
-    """One pass: each step, and the line that says what was otherwise. Raises as `reconcile`."""
-    shown = require_same_ledger(registry, model, state)
-    if state.last is None:
-        if shown is not None:
-            progress("remove an alias that the ledger knows nothing of")
+def reconcile_once(
+    registry: Registry, model: str, state: ModelState, progress: Progress, incremental: bool
+) -> Iterator[str]:
+    """One pass, a line for each change. Raises as `reconcile`."""
+    current = require_same_ledger(registry, model, state)
+    if state.last_in_service is None:
+        if current is not None:
+            progress("remove an alias without a promotion")
             registry.delete_alias(model, CHAMPION)
-            yield f"champion showed version {shown}, and nothing was ever promoted: removed"
+            yield f"alias champion removed from version {current}: no version was ever promoted"
         return
-    found = (_news(registry, model, state, shown) if news else None) or registry.versions(model)
-    known = {version.number: version for version in found}
-    standing = state.champion
-    if standing and standing.version not in known:
-        raise missing_version(registry, standing)
-    yield from _tags(registry, state, known, progress)
-    if standing is None:
-        # Said before the alias goes: not every identity that may move one may also take it away.
-        yield from _statuses(registry, state, known, progress)
-        yield from _state(registry, model, state, progress)
-        yield from _removed(registry, model, shown, progress)
+    found = (_recent_versions(registry, model, state, current) if incremental else None) or registry.versions(model)
+    versions = {version.number: version for version in found}
+    champion = state.champion
+    if champion and champion.version not in versions:
+        raise missing_version(registry, champion)
+    yield from _set_tags(registry, state, versions, progress)
+    if champion is None:
+        # Tags before the alias: an identity that may set an alias may lack the permission to delete it.
+        yield from _set_statuses(registry, state, versions, progress)
+        yield from _set_state(registry, model, state, progress)
+        yield from _remove_champion(registry, model, current, progress)
         return
-    if shown != standing.version:
-        progress("move champion")
-        registry.set_alias(model, CHAMPION, standing.version)
-        yield f"champion moved from {_named(shown)} to version {standing.version}"
-    yield from _statuses(registry, state, known, progress)
-    yield from _state(registry, model, state, progress)
+    if current != champion.version:
+        progress("move alias champion")
+        registry.set_alias(model, CHAMPION, champion.version)
+        origin = "" if current is None else f"from version {current} "
+        yield f"alias champion moved {origin}to version {champion.version}"
+    yield from _set_statuses(registry, state, versions, progress)
+    yield from _set_state(registry, model, state, progress)
 
 
-def _news(registry: Registry, model: str, state: ModelState, shown: int | None) -> list[Version] | None:
-    """The versions of which the ledger said something since the one that is shown was marked as champion.
+def _recent_versions(registry: Registry, model: str, state: ModelState, current: int | None) -> list[Version] | None:
+    """The versions in events since the current champion was tagged, which is the last write of a pass.
 
-    That mark is the last thing that is written. None where there is none, or it is not one of this ledger.
+    None where that tag is missing or is not of this ledger.
     """
-    marked = registry.version(model, shown) if shown else None
-    place = marked.tags.get("sequence", "") if marked and marked.tags.get("status") == CHAMPION else ""
-    # More digits are no line, and Python refuses thousands of them.
-    numbers = state.touched(int(place)) if place.isdecimal() and len(place) < 10 else None
+    version = registry.version(model, current) if current else None
+    line = version.tags.get("sequence", "") if version and version.tags.get("status") == CHAMPION else ""
+    # No ledger has lines of ten digits, and int() refuses thousands of digits.
+    numbers = state.versions_since(int(line)) if line.isdecimal() and len(line) < 10 else None
     if numbers is None:
         return None
     return [version for number in sorted(numbers) if (version := registry.version(model, number))]
 
 
-def _tags(registry: Registry, state: ModelState, known: Mapping[int, Version], progress: Progress) -> Iterator[str]:
-    """Tags name what the ledger promoted; where they do not, the bytes are judged before they are called that."""
+def _set_tags(
+    registry: Registry, state: ModelState, versions: Mapping[int, Version], progress: Progress
+) -> Iterator[str]:
+    """Where tags differ from the promotion, the bytes are verified before the tags are corrected."""
     for number, event in state.promoted.items():
-        if number not in known:
+        if number not in versions:
             continue
-        wanted = {"permit": event.permit, "digest": event.digest, "commit": event.commit}
-        wrong = {key: value for key, value in wanted.items() if known[number].tags.get(key) != value}
+        tags = {"permit": event.permit, "digest": event.digest, "commit": event.commit}
+        wrong = {key: value for key, value in tags.items() if versions[number].tags.get(key) != value}
         if not wrong:
             continue
-        progress("judge the bytes of a version whose tags are not the ledger's")
+        progress("check the bytes of a version with wrong tags")
         with tempfile.TemporaryDirectory(prefix="beampermit-") as scratch:
             download_verified(registry, event.model, number, event.digest, Path(scratch))
         registry.tag(event.model, number, **wrong)
-        yield f"version {number}: {', '.join(wrong)} set to what the ledger says"
+        yield f"version {number}: {', '.join(wrong)} set from the ledger"
 
 
-def _statuses(registry: Registry, state: ModelState, known: Mapping[int, Version], progress: Progress) -> Iterator[str]:
-    """The champion's comes last: whoever finds it marked finds all else done."""
-    for number, version in sorted(known.items(), key=lambda item: item[0] == state.seen):
-        wanted = _status(state, number)
-        if {key: version.tags.get(key, "") for key in wanted} == wanted:
+def _set_statuses(
+    registry: Registry, state: ModelState, versions: Mapping[int, Version], progress: Progress
+) -> Iterator[str]:
+    """The champion's is set last, so its tag means that all others are done."""
+    for number, version in sorted(versions.items(), key=lambda item: item[0] == state.champion_version):
+        tags = _status_tags(state, number)
+        if {key: version.tags.get(key, "") for key in tags} == tags:
             continue
-        status = wanted["status"]
-        progress(STEPS.get(status, "unmark a version that was never promoted"))
-        registry.tag(version.model, number, **wanted)
-        yield f"version {number} marked as {status}" if status else f"version {number}: the mark of a champion removed"
+        status = tags["status"]
+        progress(STEPS.get(status, "untag a version that was never promoted"))
+        registry.tag(version.model, number, **tags)
+        yield f"version {number} tagged {status}" if status else f"version {number}: tag champion removed"
 
 
-def _status(state: ModelState, number: int) -> dict[str, str]:
-    """The tags that say what became of a version; a version of the registry alone is a challenger at most."""
+def _status_tags(state: ModelState, number: int) -> dict[str, str]:
+    """Empty status for a version that the ledger does not know."""
     if state.champion and number == state.champion.version:
         return {"status": CHAMPION, "sequence": str(state.champion.sequence)}
     if number in state.retired:
@@ -164,58 +169,50 @@ def _status(state: ModelState, number: int) -> dict[str, str]:
     return {"status": "former" if number in state.promoted else ""}
 
 
-def _state(registry: Registry, model: str, state: ModelState, progress: Progress) -> Iterator[str]:
+def _set_state(registry: Registry, model: str, state: ModelState, progress: Progress) -> Iterator[str]:
     wanted = ("in service" if state.champion else "out of service") + (", frozen" if state.frozen else "")
     if registry.state(model) == wanted:
         return
-    progress("mark the model")
+    progress("tag the model")
     registry.set_state(model, wanted)
-    yield f"the model marked as {wanted}"
+    yield f"model tagged {wanted}"
 
 
-def _removed(registry: Registry, model: str, shown: int | None, progress: Progress) -> Iterator[str]:
-    if shown is None:
+def _remove_champion(registry: Registry, model: str, current: int | None, progress: Progress) -> Iterator[str]:
+    if current is None:
         return
-    progress("remove champion")
+    progress("remove alias champion")
     registry.delete_alias(model, CHAMPION)
-    yield f"champion removed from version {shown}: the model was taken out of service"
-
-
-def _named(version: int | None) -> str:
-    return "nothing" if version is None else f"version {version}"
+    yield f"alias champion removed from version {current}: the model is out of service"
 
 
 def find_differences(ledger: Ledger, registry: Registry, model: str, progress: Progress) -> tuple[str, ...]:
-    """The lines that `reconcile` would give; the bytes in service, and those that a rollback needs, are judged as well.
+    """The changes that `reconcile` would make; also verifies the bytes of the champion and of the rollback target.
 
-    Raises as `reconcile`; `Outside` also where the registry holds other bytes than the ledger promised.
+    Raises as `reconcile`; `Outside` also where the registry holds other bytes than the ledger says.
     """
-    looked_at = _ReadOnly(registry.uri)
-    found: tuple[str, ...] = ()
+    read_only = _ReadOnly(registry.uri)
+    changes: tuple[str, ...] = ()
     for state in states_until_stable(ledger, model):
-        found = tuple(reconcile_once(looked_at, model, state, progress, news=False))
-    _verify_bytes(looked_at, ledger.state(model), progress)
-    return found
+        changes = tuple(reconcile_once(read_only, model, state, progress, incremental=False))
+    _verify_bytes(read_only, ledger.state(model), progress)
+    return changes
 
 
 def _verify_bytes(registry: Registry, state: ModelState, progress: Progress) -> None:
-    progress("judge the bytes in service, and those of the way back")
-    for event in filter(None, (state.champion, state.before)):
+    progress("check the bytes of the champion and of the rollback target")
+    for event in filter(None, (state.champion, state.rollback_target)):
         with tempfile.TemporaryDirectory(prefix="beampermit-") as scratch:
             download_verified(registry, event.model, event.version, event.digest, Path(scratch))
 
 
 class _ReadOnly(Registry):
-    """A registry in which nothing is written."""
+    """All writes do nothing."""
 
-    def set_alias(self, model: str, alias: str, number: int) -> None:
-        """Nothing."""
+    def set_alias(self, model: str, alias: str, number: int) -> None: ...
 
-    def delete_alias(self, model: str, alias: str) -> None:
-        """Nothing."""
+    def delete_alias(self, model: str, alias: str) -> None: ...
 
-    def set_state(self, model: str, state: str) -> None:
-        """Nothing."""
+    def set_state(self, model: str, state: str) -> None: ...
 
-    def tag(self, model: str, number: int, **tags: str) -> None:
-        """Nothing."""
+    def tag(self, model: str, number: int, **tags: str) -> None: ...

@@ -1,1 +1,1 @@
-"""Making the model of a commit once more, from nothing but the commit, and saying how the two compare."""
+"""Train the model of a commit again, from the commit alone, and compare the result with the committed model."""

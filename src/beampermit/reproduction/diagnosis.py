@@ -1,4 +1,4 @@
-"""Why a model made again is, or is not, the one that is committed: one word, and the evidence that tells."""
+"""Why a retrained model is, or is not, the committed one: the kind of difference, and the evidence."""
 
 from __future__ import annotations
 
@@ -7,28 +7,27 @@ from enum import StrEnum
 
 from beampermit.errors import several
 from beampermit.record import Record
-from beampermit.reproduction.comparison import Compared, since, stuck
+from beampermit.reproduction.comparison import Comparison, plateau_start, is_stuck
 from beampermit.reproduction.record import TrainingRecord
-from beampermit.reproduction.weights import Likeness, worst
+from beampermit.reproduction.weights import Likeness, most_different
 
 SHOWN = 3
 
 
 class Kind(StrEnum):
-    """What came of it. Only the first two are as they should be."""
+    """Only the first two count as reproduced."""
 
     IDENTICAL = "identical"
-    WITHIN = "a little different, within tolerance"
+    WITHIN = "slightly different, within tolerance"
     STUCK = "very different: training stuck in a local minimum"
     DATA = "different data"
     CODE = "different code or parameters"
     ENVIRONMENT = "different environment"
-    UNREPEATABLE = "very different: training does not repeat itself"
-    UNEXPLAINED = "very different, and training here repeats itself"
+    UNREPEATABLE = "very different: training is not repeatable"
+    UNEXPLAINED = "very different, although training is repeatable here"
 
     @property
     def sound(self) -> bool:
-        """Whether the model counts as reproduced."""
         return self in (Kind.IDENTICAL, Kind.WITHIN)
 
 
@@ -39,17 +38,16 @@ class Diagnosis(Record):
     because: tuple[str, ...]
 
     @property
-    def words(self) -> str:
-        """One line."""
+    def text(self) -> str:
         return f"{self.kind}: {several(self.because, SHOWN)}"
 
 
 def diagnose(
-    found: Compared, committed: TrainingRecord, retrained: TrainingRecord, repeats: Callable[[], bool]
+    found: Comparison, committed: TrainingRecord, retrained: TrainingRecord, repeats: Callable[[], bool]
 ) -> Diagnosis:
-    """Name the difference. `repeats` trains once more: whether it then gives the same weights as the retraining did.
+    """Explain the difference. `repeats` trains once more and returns whether the weights are those of the retraining.
 
-    It is asked only where nothing cheaper explains a difference.
+    It is called only where nothing cheaper explains a difference.
     """
     if found.identical:
         return Diagnosis(kind=Kind.IDENTICAL, because=(f"{len(found.tensors)} tensors and every gated metric",))
@@ -61,10 +59,10 @@ def diagnose(
         machine = tuple(f"{name} was {was}, is {now}" for name, (was, now) in found.machine.items())
         return Diagnosis(kind=Kind.ENVIRONMENT, because=(*machine[:SHOWN], *_differences(found)))
     if repeats():
-        words = "the same weights twice here, so what is committed was made otherwise"
-        return Diagnosis(kind=Kind.UNEXPLAINED, because=(words, *_differences(found)))
-    words = "trained twice here, with different weights each time: look for a seed that is not set"
-    return Diagnosis(kind=Kind.UNREPEATABLE, because=(words, *_differences(found)))
+        reason = "two trainings here give the same weights, so the committed model was made in another way"
+        return Diagnosis(kind=Kind.UNEXPLAINED, because=(reason, *_differences(found)))
+    reason = "two trainings here give different weights: look for a seed that is not set"
+    return Diagnosis(kind=Kind.UNREPEATABLE, because=(reason, *_differences(found)))
 
 
 def _plateau(committed: TrainingRecord, retrained: TrainingRecord) -> str:
@@ -72,25 +70,24 @@ def _plateau(committed: TrainingRecord, retrained: TrainingRecord) -> str:
         return ""
     sides = {"retrained": (retrained.loss, committed.loss), "committed": (committed.loss, retrained.loss)}
     for name, (loss, other) in sides.items():
-        if stuck(loss, min(other)):
-            there = "committed" if name == "retrained" else "retrained"
-            stands = f"the {name} loss stands at {loss[-1]:.4g} since epoch {since(loss)}"
-            return f"{stands}, the {there} one came to {min(other):.4g}"
+        if is_stuck(loss, min(other)):
+            other_name = "committed" if name == "retrained" else "retrained"
+            plateau = f"the {name} loss stays at {loss[-1]:.4g} since epoch {plateau_start(loss)}"
+            return f"{plateau}, the {other_name} one reached {min(other):.4g}"
     return ""
 
 
-def _differences(found: Compared) -> tuple[str, ...]:
-    """What differs, most telling first."""
-    metrics = [pair.words for pair in found.metrics if pair.committed != pair.retrained]
+def _differences(found: Comparison) -> tuple[str, ...]:
+    metrics = [pair.text for pair in found.metrics if pair.committed != pair.retrained]
     lines = metrics or ["the gated metrics are the same"]
-    if (tensor := worst(found.tensors)) is not None:
-        different = sum(one.likeness is not Likeness.IDENTICAL for one in found.tensors)
-        lines.append(f"{different} of {len(found.tensors)} tensors differ, most {tensor.words}")
+    if (worst := most_different(found.tensors)) is not None:
+        different = sum(tensor.likeness is not Likeness.IDENTICAL for tensor in found.tensors)
+        lines.append(f"{different} of {len(found.tensors)} tensors differ, most of all {worst.text}")
     if found.predictions is not None and found.predictions.largest:
-        lines.append(f"predictions on {found.predictions.rows} rows differ by {found.predictions.largest:.3g} at most")
+        lines.append(f"predictions on {found.predictions.rows} rows differ by at most {found.predictions.largest:.3g}")
     if found.unscored:
         lines.append(f"predictions were not compared: {found.unscored}")
     if found.within and not found.weights_within:
-        other = ", ".join(found.machine or {}) or "a machine that left no record"
-        lines.append(f"weights are shown and not judged: {other}")
+        reason = f"another {', '.join(found.machine)}" if found.machine else "a machine without a record"
+        lines.append(f"weights are not judged: {reason}")
     return tuple(lines)

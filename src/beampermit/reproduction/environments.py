@@ -1,4 +1,4 @@
-"""The environment that a commit is trained in: installed from its lock, or one that was made from the same lock."""
+"""The environment to train a commit in: installed from its lock, or reused if built from the same lock."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ from pathlib import Path
 
 from beampermit.environments import Environment
 from beampermit.environments.backend import Backend
-from beampermit.environments.choice import chosen
+from beampermit.environments.choice import backend_for
 from beampermit.environments.environment import prefix_of, stamp_of
 from beampermit.environments.installation import install, shared_prefix
 from beampermit.errors import BadInput
 from beampermit.progress import Progress
-from beampermit.reproduction.prepared import Prepared
+from beampermit.reproduction.preparation import Prepared
 from beampermit.reproduction.reproduce import Environments
 
 
-def fresh(progress: Progress, variant: str = "") -> Environments:
+def new_environments(progress: Progress, variant: str = "") -> Environments:
     """Each package installed anew, into a folder that goes when the reproduction is done."""
-    return lambda ready: _installed(chosen(ready.tree, variant=variant), ready, ready.own_environment, progress, False)
+    return lambda ready: _installed(
+        backend_for(ready.tree, variant=variant), ready, ready.own_environment, progress, False
+    )
 
 
-def reused(progress: Progress, variant: str = "") -> Environments:
+def reused_environments(progress: Progress, variant: str = "") -> Environments:
     """The project's own environment where it was built from the same lock, for this or, where none is named, whichever
     variant; else the one that all checkouts of a lock share. What somebody else built is left alone.
     """
@@ -29,7 +31,7 @@ def reused(progress: Progress, variant: str = "") -> Environments:
         own = prefix_of(ready.project.root).absolute()
         backend = _built(own, ready.tree, variant)
         if backend is None:
-            backend = chosen(ready.tree, variant=variant)
+            backend = backend_for(ready.tree, variant=variant)
             own = shared_prefix(backend.read(ready.tree))
         return _installed(backend, ready, own, progress, True)
 
@@ -43,11 +45,11 @@ def _built(prefix: Path, tree: Path, variant: str) -> Backend | None:
     if not said or (variant and own != variant):
         return None
     try:
-        backend = chosen(tree, variant=own)
+        backend = backend_for(tree, variant=own)
         return backend if backend.read(tree).stamp == said else None
     except BadInput:  # a variant that this commit did not have
         return None
 
 
-def _installed(backend: Backend, ready: Prepared, prefix: Path, progress: Progress, reuse: bool) -> Environment:
-    return install(backend, ready.tree, prefix, reuse=reuse, progress=progress).environment
+def _installed(backend: Backend, prepared: Prepared, prefix: Path, progress: Progress, reuse: bool) -> Environment:
+    return install(backend, prepared.tree, prefix, reuse=reuse, progress=progress).environment

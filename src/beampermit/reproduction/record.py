@@ -1,4 +1,4 @@
-"""What training says of itself: its loss, epoch by epoch, and the machine it ran on. Written by the project's code."""
+"""The record that the project's training writes: its loss by epoch, and the machine it ran on."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from beampermit.errors import BadInput
 from beampermit.reading import read_json
 
-MOST = 100_000
-LONGEST = 200
+MOST_ROWS = 100_000
+LONGEST_VALUE = 200
 
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """`loss` by epoch; `machine`: flat names and words, such as `threads` and `packages.numpy`. Empty where unknown."""
+    """`loss` by epoch; `machine`: flat names and text, such as `threads` and `packages.numpy`. Empty where unknown."""
 
     loss: tuple[float, ...] = ()
     machine: dict[str, str] = field(default_factory=dict)
@@ -25,7 +25,7 @@ class TrainingRecord:
 def read_record(path: Path, name: str) -> TrainingRecord:
     """Read `{"training": [[epoch, loss, ...], ...], "machine": {...}}`; an empty record where there is no file.
 
-    Raises `BadInput` for anything of another shape; `name` is what the error calls the file.
+    Raises `BadInput` for any other content; errors call the file `name`.
     """
     if not path.is_file():
         return TrainingRecord()
@@ -37,13 +37,13 @@ def read_record(path: Path, name: str) -> TrainingRecord:
 
 def _record(content: Any, name: str) -> TrainingRecord:
     if not isinstance(content, dict):
-        raise BadInput("the record of a training is a JSON object", file=name)
+        raise BadInput("the training record is not a JSON object", file=name)
     rows, machine = content.get("training", []), content.get("machine", {})
-    if not isinstance(rows, list) or len(rows) > MOST or not all(_is_row(row) for row in rows):
-        raise BadInput("training is a list of [epoch, loss, ...], finite numbers", file=name)
+    if not isinstance(rows, list) or len(rows) > MOST_ROWS or not all(_is_row(row) for row in rows):
+        raise BadInput("training is not a list of [epoch, loss, ...] of finite numbers", file=name)
     if not isinstance(machine, dict):
-        raise BadInput("machine is a JSON object of names and words", file=name)
-    return TrainingRecord(tuple(float(row[1]) for row in rows), dict(_flat(machine)))
+        raise BadInput("machine is not a JSON object", file=name)
+    return TrainingRecord(tuple(float(row[1]) for row in rows), dict(_flatten(machine)))
 
 
 def _is_row(row: Any) -> bool:
@@ -52,11 +52,11 @@ def _is_row(row: Any) -> bool:
     )  # fmt: skip
 
 
-def _flat(tree: dict[str, Any], before: str = "") -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    for key, value in list(tree.items())[:MOST]:
-        if isinstance(value, dict) and not before:
-            found += _flat(value, f"{key}.")
+def _flatten(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    items: list[tuple[str, str]] = []
+    for key, value in list(tree.items())[:MOST_ROWS]:
+        if isinstance(value, dict) and not prefix:
+            items += _flatten(value, f"{key}.")
         else:
-            found.append((f"{before}{key}", str(value)[:LONGEST]))
-    return found
+            items.append((f"{prefix}{key}", str(value)[:LONGEST_VALUE]))
+    return items

@@ -1,4 +1,4 @@
-"""`beampermit reproduce`: a commit trained again with its own seed, compared, diagnosed; and with other seeds."""
+"""Train a commit again with its own seed, compare and diagnose; optionally with other seeds."""
 
 from __future__ import annotations
 
@@ -20,38 +20,45 @@ from beampermit.progress import Progress, silent
 from beampermit.project import Project
 from beampermit.record import Record
 from beampermit.reproduction import weights
-from beampermit.reproduction.comparison import Compared, Predictions, Spreads, machines, pairs, predictions, spread
+from beampermit.reproduction.comparison import (
+    Comparison,
+    Predictions,
+    SeedSpreads,
+    compare_machines,
+    compare_metrics,
+    compare_predictions,
+    compare_seeds,
+)
 from beampermit.reproduction.diagnosis import Diagnosis, Kind, diagnose
-from beampermit.reproduction.prepared import Prepared, prepared
+from beampermit.reproduction.preparation import Prepared, prepare
 from beampermit.reproduction.record import TrainingRecord, read_record
 from beampermit.reproduction.retraining import Retrained, run_stages, train
 from beampermit.reproduction.weights import Likeness
 
 Environments = Callable[[Prepared], Environment]
-"""Gives the environment that the lock of a tree names."""
+"""Installs or finds the environment of a tree's lock."""
 
 
 class Reproduction(Record):
-    """A commit made again. `compared` is None where nothing was trained: other data, other code."""
+    """The result. `compared` is None where nothing was trained, because data or code differ."""
 
     commit: str
     seed: int
     diagnosis: Diagnosis
-    compared: Compared | None
-    spread: Spreads | None = None
+    compared: Comparison | None
+    compare_seeds: SeedSpreads | None = None
     seconds: float
     resumed: tuple[int, ...] = ()
-    """Seeds that an interrupted run had trained already."""
+    """Seeds that an interrupted run had finished."""
 
     @property
     def sound(self) -> bool:
-        """Whether the model was reproduced, and the seeds agree where they were asked for."""
+        """Whether the model was reproduced, and its seeds, if any, agree."""
         return self.diagnosis.kind.sound and (self.spread is None or self.spread.within)
 
     def as_json(self) -> dict[str, Any]:
-        """For a program, and for the evidence of a verdict."""
-        found = self.compared.as_evidence() if self.compared else None
-        return {**self.model_dump(mode="json"), "sound": self.sound, "compared": found}
+        compared = self.compared.as_evidence() if self.compared else None
+        return {**self.model_dump(mode="json"), "sound": self.sound, "compared": compared}
 
 
 def reproduce(
@@ -65,75 +72,73 @@ def reproduce(
     out: Path | None = None,
     progress: Progress = silent,
 ) -> Reproduction:
-    """Train `commit` again with its own seed, and with `seeds`, in clean work trees; `base_contract` holds tolerances.
+    """Train `commit` again with its own seed, and with `seeds`, in clean work trees; `base_contract` has the tolerances.
 
-    `digest` is that of the model which the commit is to have, where it is known from elsewhere. `out` is a folder for
-    what the trainings left, however they ended. Raises as `prepared` does, and `Failed` for another model, and where a
-    training fails.
+    `digest` is the expected digest of the committed model, if known. `out` receives the files of all trainings, failed
+    ones included. Raises as `prepare` does, and `Failed` for another model or a training that fails.
     """
     began = time.monotonic()
-    with prepared(project, commit, progress) as ready, ExitStack() as stack:
-        if digest and digest_folder(ready.model) != digest:
+    with prepare(project, commit, progress) as prepared, ExitStack() as stack:
+        if digest and digest_folder(prepared.model) != digest:
             raise Failed(
-                f"commit {commit[:12]} has another model than the one in service, whose digest is {digest[:19]}",
+                f"the model of commit {commit[:12]} is not the one in service, which has digest {digest[:19]}",
                 file="dvc.lock",
                 hint="beampermit history",
             )
-        if found := _unlike(ready):
-            return _told(ready, found, None, None, began, [])
+        if changed := _changed_inputs(prepared):
+            return _result(prepared, changed, None, None, began, [])
         if out:
-            stack.callback(shutil.copytree, ready.results, out, dirs_exist_ok=True)
-        environment = environments(ready)
-        others = tuple(seed for seed in seeds if seed != ready.seed)
-
-        done = train(chain([ready.order()], ready.orders(others, stack)), environment, progress)
-        own = next(one for one in done if one.seed == ready.seed)
+            stack.callback(shutil.copytree, prepared.results, out, dirs_exist_ok=True)
+        environment = environments(prepared)
+        others = tuple(seed for seed in seeds if seed != prepared.seed)
+        done = train(chain([prepared.training()], prepared.trainings(others, stack)), environment, progress)
+        own = next(retrained for retrained in done if retrained.seed == prepared.seed)
         progress("comparing")
-        compared = _compared(ready, base_contract, own, environment)
-        found = diagnose(
-            compared, ready.record, _record(ready, own), lambda: _repeats(ready, own, environment, progress)
-        )
-        spreads = _spread(ready, base_contract, [one for one in done if one.seed in seeds]) if seeds else None
-        return _told(ready, found, compared, spreads, began, done)
+        compared = _compare(prepared, base_contract, own, environment)
+        record = _record(prepared, own)
+        diagnosis = diagnose(compared, prepared.record, record, lambda: _repeats(prepared, own, environment, progress))
+        of_seeds = [retrained for retrained in done if retrained.seed in seeds]
+        spreads = _compare_seeds(prepared, base_contract, of_seeds) if seeds else None
+        return _result(prepared, diagnosis, compared, spreads, began, done)
 
 
-def _unlike(ready: Prepared) -> Diagnosis | None:
-    """What makes training in vain: the committed model was made of something else."""
-    if ready.other_data:
-        return Diagnosis(kind=Kind.DATA, because=ready.other_data)
-    return Diagnosis(kind=Kind.CODE, because=ready.other_code) if ready.other_code else None
+def _changed_inputs(prepared: Prepared) -> Diagnosis | None:
+    """Training is pointless where the committed model was made from other data or code."""
+    if prepared.data_changes:
+        return Diagnosis(kind=Kind.DATA, because=prepared.data_changes)
+    return Diagnosis(kind=Kind.CODE, because=prepared.code_changes) if prepared.code_changes else None
 
 
-def _compared(ready: Prepared, base_contract: Contract, done: Retrained, environment: Environment) -> Compared:
-    metrics = read_metrics(done.folder / ready.contract.evaluation.metrics, ready.contract.evaluation.metrics)
-    tensors = _tensors(ready, base_contract, done)
-    alike = all(one.likeness is Likeness.IDENTICAL for one in tensors)
-    same = alike and all(done.outputs.get(path) == oid for path, oid in ready.plan.outputs.items())
-    found = Compared(
-        metrics=pairs(base_contract, ready.metrics, metrics),
+def _compare(prepared: Prepared, base_contract: Contract, done: Retrained, environment: Environment) -> Comparison:
+    metrics = read_metrics(done.folder / prepared.contract.evaluation.metrics, prepared.contract.evaluation.metrics)
+    tensors = _tensors(prepared, base_contract, done)
+    same_weights = all(tensor.likeness is Likeness.IDENTICAL for tensor in tensors)
+    same = same_weights and all(done.outputs.get(path) == oid for path, oid in prepared.plan.outputs.items())
+    compared = Comparison(
+        metrics=compare_metrics(base_contract, prepared.metrics, metrics),
         tensors=tensors,
         predictions=None,
-        machine=machines(ready.record.machine, _record(ready, done).machine),
+        machine=compare_machines(prepared.record.machine, _record(prepared, done).machine),
     )
     if same:
-        return found
+        return compared
     try:
-        return found.model_copy(update={"predictions": _predictions(ready, base_contract, environment)})
+        return compared.model_copy(update={"predictions": _predictions(prepared, base_contract, environment)})
     except Failed as error:
-        if found.within:
+        if compared.within:
             raise
-        # It is another model already: why is worth more than that this one cannot even be asked here.
-        return found.model_copy(update={"unscored": str(error)})
+        # The models differ anyway, and the diagnosis is worth more than this error.
+        return compared.model_copy(update={"unscored": str(error)})
 
 
-def _tensors(ready: Prepared, base_contract: Contract, done: Retrained) -> tuple[weights.Tensor, ...]:
-    several = len(ready.plan.weights) > 1
-    folder = f"{ready.contract.model.path}/"
+def _tensors(prepared: Prepared, base_contract: Contract, done: Retrained) -> tuple[weights.Tensor, ...]:
+    several = len(prepared.plan.weights) > 1
+    folder = f"{prepared.contract.model.path}/"
     return tuple(
         tensor
-        for packaged, first in ready.plan.weights.items()
-        for tensor in weights.compare(
-            ready.model / packaged.removeprefix(folder),
+        for packaged, first in prepared.plan.weights.items()
+        for tensor in weights.compare_weights(
+            prepared.model / packaged.removeprefix(folder),
             done.folder / first,
             base_contract.reproducibility.weight_tolerance,
             prefix=f"{packaged.removeprefix(folder)}: " if several else "",
@@ -141,52 +146,53 @@ def _tensors(ready: Prepared, base_contract: Contract, done: Retrained) -> tuple
     )
 
 
-def _predictions(ready: Prepared, base_contract: Contract, environment: Environment) -> Predictions:
-    """Both saved models on the reference set, each in a clean process."""
-    contract = ready.contract
-    if ready.plan.packaging:
-        run_stages(ready.tree, ready.plan.packaging, environment, ready.results / "packaging")
+def _predictions(prepared: Prepared, base_contract: Contract, environment: Environment) -> Predictions:
+    """Score the evaluation's inputs with both saved models, each in a clean process."""
+    contract = prepared.contract
+    if prepared.plan.packaging:
+        run_stages(prepared.tree, prepared.plan.packaging, environment, prepared.results / "packaging")
     columns = [signal.name for signal in contract.signals.inputs]
-    inputs = ready.tree / contract.evaluation.inputs
-    was, now = ready.results / "committed.parquet", ready.results / "retrained.parquet"
-    scoring.score(environment, ready.model, inputs, was, columns)
-    scoring.score(environment, ready.tree / contract.model.path, inputs, now, columns)
-    return predictions(was, now, base_contract.reproducibility.prediction_tolerance)
+    inputs = prepared.tree / contract.evaluation.inputs
+    committed, retrained = prepared.results / "committed.parquet", prepared.results / "retrained.parquet"
+    scoring.score(environment, prepared.model, inputs, committed, columns)
+    scoring.score(environment, prepared.tree / contract.model.path, inputs, retrained, columns)
+    return compare_predictions(committed, retrained, base_contract.reproducibility.prediction_tolerance)
 
 
-def _repeats(ready: Prepared, done: Retrained, environment: Environment, progress: Progress) -> bool:
-    """Whether a second retraining gives the weights of the first."""
-    (again,) = train(iter([ready.order("again")]), environment, progress)
+def _repeats(prepared: Prepared, done: Retrained, environment: Environment, progress: Progress) -> bool:
+    """Whether a second retraining gives the same weights as the first."""
+    (again,) = train(iter([prepared.training("again")]), environment, progress)
     return all(
-        (again.folder / file).read_bytes() == (done.folder / file).read_bytes() for file in ready.plan.weights.values()
+        (again.folder / file).read_bytes() == (done.folder / file).read_bytes()
+        for file in prepared.plan.weights.values()
     )
 
 
-def _spread(ready: Prepared, base_contract: Contract, done: list[Retrained]) -> Spreads:
-    file = ready.contract.evaluation.metrics
-    metrics = {one.seed: read_metrics(one.folder / file, f"seed {one.seed}: {file}") for one in done}
-    return spread(base_contract, metrics, {one.seed: _record(ready, one) for one in done})
+def _compare_seeds(prepared: Prepared, base_contract: Contract, done: list[Retrained]) -> SeedSpreads:
+    file = prepared.contract.evaluation.metrics
+    metrics = {each.seed: read_metrics(each.folder / file, f"seed {each.seed}: {file}") for each in done}
+    return compare_seeds(base_contract, metrics, {each.seed: _record(prepared, each) for each in done})
 
 
-def _record(ready: Prepared, done: Retrained) -> TrainingRecord:
-    file = ready.contract.reproducibility.record
+def _record(prepared: Prepared, done: Retrained) -> TrainingRecord:
+    file = prepared.contract.reproducibility.record
     return read_record(done.folder / file, file)
 
 
-def _told(
-    ready: Prepared,
-    found: Diagnosis,
-    compared: Compared | None,
-    spreads: Spreads | None,
+def _result(
+    prepared: Prepared,
+    diagnosis: Diagnosis,
+    compared: Comparison | None,
+    spreads: SeedSpreads | None,
     began: float,
     done: list[Retrained],
 ) -> Reproduction:
     return Reproduction(
-        commit=ready.commit,
-        seed=ready.seed,
-        diagnosis=found,
+        commit=prepared.commit,
+        seed=prepared.seed,
+        diagnosis=diagnosis,
         compared=compared,
         spread=spreads,
         seconds=round(time.monotonic() - began, 3),
-        resumed=tuple(one.seed for one in done if one.resumed),
+        resumed=tuple(retrained.seed for retrained in done if retrained.resumed),
     )

@@ -1,4 +1,4 @@
-"""Weights tensor by tensor: identical, within tolerance, or different. Reads safetensors with numpy alone."""
+"""Compare weights tensor by tensor; safetensors files are read with numpy alone."""
 
 from __future__ import annotations
 
@@ -21,17 +21,15 @@ KINDS = {
 
 
 class Likeness(StrEnum):
-    """How two tensors of the same name compare."""
-
-    IDENTICAL = "identical"
+        IDENTICAL = "identical"
     WITHIN = "within tolerance"
     DIFFERENT = "different"
 
 
 class Tensor(Record):
-    """One tensor. `absolute` is the largest difference of an element, `relative` that by the largest element.
+    """`absolute` is the largest difference of an element, `relative` its ratio to the largest element.
 
-    Both are None where no difference is a number: another shape, only on one side, NaN, a type numpy does not know.
+    Both are None where there is no finite difference: another shape, a missing tensor, NaN, a type unknown to numpy.
     """
 
     name: str
@@ -41,29 +39,29 @@ class Tensor(Record):
     relative: float | None
 
     @property
-    def words(self) -> str:
-        """Such as `0.weight by 0.0123 (1.5 %)`."""
+    def text(self) -> str:
+        """`0.weight by 0.0123 (1.5 %)`."""
         if self.absolute is None or self.relative is None:
             return f"{self.name} cannot be compared"
         return f"{self.name} by {self.absolute:.3g} ({100 * self.relative:.2g} %)"
 
 
-def compare(before: Path, after: Path, tolerance: float, prefix: str = "") -> tuple[Tensor, ...]:
-    """The tensors of two safetensors files, by name. Raises `BadInput` for a file that is none."""
+def compare_weights(before: Path, after: Path, tolerance: float, prefix: str = "") -> tuple[Tensor, ...]:
+    """Compare the tensors of two safetensors files. Raises `BadInput` for an invalid file."""
     old, new = _read(before), _read(after)
     return tuple(
-        _compared(f"{prefix}{name}", old.get(name), new.get(name), tolerance)
+        _compare(f"{prefix}{name}", old.get(name), new.get(name), tolerance)
         for name in sorted(old.keys() | new.keys())
     )
 
 
-def worst(tensors: tuple[Tensor, ...]) -> Tensor | None:
-    """The one that differs most; one that cannot be compared before all others. None where all are identical."""
-    unlike = [tensor for tensor in tensors if tensor.likeness is not Likeness.IDENTICAL]
-    return max(unlike, key=lambda one: float("inf") if one.absolute is None else one.absolute, default=None)
+def most_different(tensors: tuple[Tensor, ...]) -> Tensor | None:
+    """The tensor that differs most, incomparable ones first; None where all are identical."""
+    different = [tensor for tensor in tensors if tensor.likeness is not Likeness.IDENTICAL]
+    return max(different, key=lambda tensor: float("inf") if tensor.absolute is None else tensor.absolute, default=None)
 
 
-def _compared(name: str, old: Raw | None, new: Raw | None, tolerance: float) -> Tensor:
+def _compare(name: str, old: Raw | None, new: Raw | None, tolerance: float) -> Tensor:
     import numpy as np
 
     shape = (old or new or ((),))[0]
@@ -71,11 +69,11 @@ def _compared(name: str, old: Raw | None, new: Raw | None, tolerance: float) -> 
         return Tensor(name=name, shape=shape, likeness=Likeness.DIFFERENT, absolute=None, relative=None)
     if old[2] == new[2]:
         return Tensor(name=name, shape=shape, likeness=Likeness.IDENTICAL, absolute=0.0, relative=0.0)
-    one, other = _numbers(*old[1:]), _numbers(*new[1:])
-    absolute = float(np.abs(one - other).max()) if one is not None and other is not None else float("nan")
-    if one is None or not np.isfinite(absolute):  # NaN too
+    before, after = _values(*old[1:]), _values(*new[1:])
+    absolute = float(np.abs(before - after).max()) if before is not None and after is not None else float("nan")
+    if before is None or not np.isfinite(absolute):
         return Tensor(name=name, shape=shape, likeness=Likeness.DIFFERENT, absolute=None, relative=None)
-    largest = float(np.abs(one).max())
+    largest = float(np.abs(before).max())
     return Tensor(
         name=name,
         shape=shape,
@@ -89,14 +87,14 @@ def _read(file: Path) -> dict[str, Raw]:
     from safetensors import SafetensorError, deserialize
 
     try:
-        found = deserialize(file.read_bytes())
+        tensors = deserialize(file.read_bytes())
     except (SafetensorError, OSError) as error:
         raise BadInput(f"not a safetensors file: {error}", file=file) from None
-    return {name: (tuple(one["shape"]), one["dtype"], bytes(one["data"])) for name, one in found}
+    return {name: (tuple(tensor["shape"]), tensor["dtype"], bytes(tensor["data"])) for name, tensor in tensors}
 
 
-def _numbers(kind: str, data: bytes) -> np.ndarray | None:
-    """The values as float64; None for a type that numpy does not know."""
+def _values(kind: str, data: bytes) -> np.ndarray | None:
+    """As float64; None for a type unknown to numpy."""
     import numpy as np
 
     if kind == "BF16":

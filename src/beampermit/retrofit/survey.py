@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from beampermit.documents.charts import is_number
+from beampermit.documents.plots import is_number
 from beampermit.environments.choice import backend_of
 from beampermit.errors import BadInput
 from beampermit.git import Git

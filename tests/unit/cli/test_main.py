@@ -144,4 +144,4 @@ def test_a_contract_can_be_checked_and_its_schema_accepts_it(project: Project) -
 
 
 def test_interlocks_are_listed_with_their_titles() -> None:
-    assert "DOC001  Two owners answer for the model" in beampermit("check", "--list").stdout
+    assert "DOC001  The model has at least two owners" in beampermit("check", "--list").stdout

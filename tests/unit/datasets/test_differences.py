@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from beampermit.datasets.differences import HERE, Difference, bars, differences, version
+from beampermit.datasets.differences import WORK_TREE, SplitDifference, bars, compare_versions, load_version
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.project import Project
 from support.dvc_repositories import leaf, remake, without_data
@@ -17,8 +17,8 @@ Alter = Callable[..., None]
 TRAIN = "data/dataset/train.parquet"
 
 
-def words(project: Project, before: str = "HEAD", after: str = HERE) -> dict[str, tuple[str, ...]]:
-    found = differences(version(project, before), version(project, after))
+def words(project: Project, before: str = "HEAD", after: str = WORK_TREE) -> dict[str, tuple[str, ...]]:
+    found = compare_versions(load_version(project, before), load_version(project, after))
     return {one.split: one.words for one in found}
 
 
@@ -81,7 +81,7 @@ def test_what_changed_is_said_in_words(dvc_project: Project, alter: Alter, chang
 
 def test_both_histograms_are_drawn_over_one_span(dvc_project: Project, alter: Alter) -> None:
     alter("train", "* REPLACE (list_transform(turns, lambda x: x + 5) AS turns)")
-    (train, *_) = differences(version(dvc_project, "HEAD"), version(dvc_project, HERE))
+    (train, *_) = compare_versions(load_version(dvc_project, "HEAD"), load_version(dvc_project, WORK_TREE))
     assert train.before is not None
     assert train.after is not None
     old, new = train.before.signals["turns"], train.after.signals["turns"]
@@ -107,19 +107,19 @@ def test_a_version_whose_bytes_are_wrong_is_not_compared(dvc_project: Project, s
     places[1].chmod(0o644)
     places[1].write_bytes(b"PAR1" + b"x" * (places[1].stat().st_size - 4))
     with pytest.raises(Failed, match=r"train.parquet has other bytes on the remote than its hash says"):
-        version(dvc_project, "HEAD")
+        load_version(dvc_project, "HEAD")
     places[1].unlink()
     with pytest.raises(Failed, match=r"train.parquet is not on the remote"):
-        version(dvc_project, "HEAD")
+        load_version(dvc_project, "HEAD")
     with pytest.raises(Failed, match=r"train.parquet .* is not on this machine"):
-        version(dvc_project, "HEAD", remote=False)
+        load_version(dvc_project, "HEAD", remote=False)
 
 
 def test_a_remote_that_is_down_is_the_outside_world(dvc_project: Project, storage: Path) -> None:
     without_data(dvc_project)
     storage.rename(storage.with_name("gone"))
     with pytest.raises(Outside):
-        version(dvc_project, "HEAD")
+        load_version(dvc_project, "HEAD")
 
 
 NOTHING: dict[str, tuple[str, str]] = {
@@ -134,22 +134,22 @@ def test_a_name_of_nothing_is_said_so(dvc_project: Project, monkeypatch: pytest.
     monkeypatch.chdir(dvc_project.root)
     word, message = NOTHING[kind]
     with pytest.raises(BadInput, match=message):
-        version(dvc_project, word)
+        load_version(dvc_project, word)
 
 
 def test_a_revision_without_data_is_said_so(dvc_project: Project) -> None:
     (dvc_project.root / "dvc.lock").write_text("stages: {}\n")
     dvc_project.git("commit", "--quiet", "--all", "--message", "No data")
     with pytest.raises(BadInput, match=r"revision HEAD names no data for data/dataset/train.parquet"):
-        version(dvc_project, "HEAD")
+        load_version(dvc_project, "HEAD")
     (dvc_project.root / "dvc.lock").write_text("<<<<<<< HEAD\n")
     dvc_project.git("commit", "--quiet", "--all", "--message", "A conflict")
     with pytest.raises(BadInput, match=r"dvc.lock of [0-9a-f]{12} is not YAML|names no data"):
-        version(dvc_project, "HEAD")
+        load_version(dvc_project, "HEAD")
 
 
-def compared(one: Path, other: Path) -> tuple[Difference, ...]:
-    return differences(version(None, str(one)), version(None, str(other)))
+def compared(one: Path, other: Path) -> tuple[SplitDifference, ...]:
+    return compare_versions(load_version(None, str(one)), load_version(None, str(other)))
 
 
 def test_two_files_are_compared_whatever_they_are_called_and_without_a_project(tmp_path: Path) -> None:
@@ -189,13 +189,13 @@ def test_a_file_that_was_cut_off_is_named(tmp_path: Path) -> None:
 def test_a_pipe_is_neither_a_file_nor_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "p.parquet")
     with pytest.raises(Failed, match="a named pipe, not a file"):
-        version(None, str(tmp_path))
+        load_version(None, str(tmp_path))
     with pytest.raises(BadInput, match="is neither"):
-        version(None, str(tmp_path / "p.parquet"))
+        load_version(None, str(tmp_path / "p.parquet"))
 
 
 def test_times_that_repeat_and_local_times_are_told_in_utc(tmp_path: Path) -> None:
-    from beampermit.datasets.profile import Shape, profile
+    from beampermit.datasets.profile import ColumnRoles, profile
 
     # 02:30 happens twice in Zurich on that night; the moments are an hour apart.
     write(
@@ -203,8 +203,8 @@ def test_times_that_repeat_and_local_times_are_told_in_utc(tmp_path: Path) -> No
         "SELECT unnest([TIMESTAMPTZ '2026-10-25 02:30:00+02:00', TIMESTAMPTZ '2026-10-25 02:30:00+01:00',"
         " TIMESTAMPTZ '2026-10-25 02:30:00+01:00', TIMESTAMPTZ '2026-10-25 03:30:00+01:00']) AS at",
     )
-    (table,) = version(None, str(tmp_path)).tables.values()
-    times = profile(table, Shape(time="at")).times
+    (table,) = load_version(None, str(tmp_path)).tables.values()
+    times = profile(table, ColumnRoles(time="at")).times
     assert times is not None
     assert (times.first, times.last, times.step, times.gaps) == (
         "2026-10-25T00:30:00Z",

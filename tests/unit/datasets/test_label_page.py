@@ -18,7 +18,7 @@ import pytest
 
 from beampermit.contract.dataset import Dataset
 from beampermit.datasets.labels import queue
-from beampermit.datasets.labels.annotations import Opinion, append, last_words, read
+from beampermit.datasets.labels.annotations import Annotation, append_annotation, latest_annotations, read_annotations
 from beampermit.datasets.labels.page import Server
 from beampermit.datasets.labels.queue import Queue
 from beampermit.errors import BadInput, Failed
@@ -46,7 +46,7 @@ def server(dvc_project: Project) -> Iterator[Server]:
 def said(project: Project) -> list[tuple[str, str, str]]:
     dataset = project.contract.dataset
     assert dataset.review
-    return [(one.by, " ".join(one.key), one.value) for one in read(project.root, dataset, dataset.review)]
+    return [(one.by, " ".join(one.key), one.value) for one in read_annotations(project.root, dataset, dataset.review)]
 
 
 # In a browser
@@ -265,8 +265,8 @@ def dataset(dvc_project: Project) -> Dataset:
     return dvc_project.contract.dataset
 
 
-def word(by: str, value: str = "true", minutes: int = 0, key: tuple[str, ...] = ROW) -> Opinion:
-    return Opinion(key, value, by, datetime(2026, 3, 1, tzinfo=UTC) + timedelta(minutes=minutes), f"why {minutes}")
+def word(by: str, value: str = "true", minutes: int = 0, key: tuple[str, ...] = ROW) -> Annotation:
+    return Annotation(key, value, by, datetime(2026, 3, 1, tzinfo=UTC) + timedelta(minutes=minutes), f"why {minutes}")
 
 
 def _say_many(root: str, by: str, count: int) -> None:
@@ -274,7 +274,7 @@ def _say_many(root: str, by: str, count: int) -> None:
     dataset = project.contract.dataset
     assert dataset.review
     for number in range(count):
-        append(project.root, dataset, dataset.review, word(by, minutes=number, key=(f"a{number}", by, "X")))
+        append_annotation(project.root, dataset, dataset.review, word(by, minutes=number, key=(f"a{number}", by, "X")))
 
 
 def test_two_people_at_once_lose_nothing(dvc_project: Project, dataset: Dataset) -> None:
@@ -301,7 +301,7 @@ def test_a_killed_writer_leaves_whole_lines_and_the_next_word_is_whole(dvc_proje
     whole = len(said(dvc_project))
     assert whole >= 9
     assert dataset.review
-    append(dvc_project.root, dataset, dataset.review, word("Cy"))
+    append_annotation(dvc_project.root, dataset, dataset.review, word("Cy"))
     assert len(said(dvc_project)) == whole + 1
 
 
@@ -311,11 +311,11 @@ def test_a_word_that_a_crash_cut_off_is_dropped_and_the_next_one_kept(
 ) -> None:
     assert dataset.review
     before = said(dvc_project)
-    append(dvc_project.root, dataset, dataset.review, word("Bo"))
+    append_annotation(dvc_project.root, dataset, dataset.review, word("Bo"))
     file = dvc_project.root / "labels/reviewed.csv"
     file.write_bytes(file.read_bytes()[:-cut])
     assert said(dvc_project) == before
-    append(dvc_project.root, dataset, dataset.review, word("Cy"))
+    append_annotation(dvc_project.root, dataset, dataset.review, word("Cy"))
     assert said(dvc_project) == [*before, ("Cy", " ".join(ROW), "true")]
 
 
@@ -323,15 +323,15 @@ def test_a_line_that_a_person_wrote_without_an_end_is_kept(dvc_project: Project,
     assert dataset.review
     file = dvc_project.root / "labels/reviewed.csv"
     file.write_text(file.read_text() + "a02-1,BPM.2,Y,true,Ada,2026-02-01T10:00:00Z,by hand,1")
-    append(dvc_project.root, dataset, dataset.review, word("Bo"))
+    append_annotation(dvc_project.root, dataset, dataset.review, word("Bo"))
     assert [by for by, *_ in said(dvc_project)] == ["Ada", "Ada", "Bo"]
 
 
 def test_a_table_that_git_replaced_meanwhile_is_the_one_that_is_written(dvc_project: Project, dataset: Dataset) -> None:
     assert dataset.review
-    append(dvc_project.root, dataset, dataset.review, word("Bo"))
+    append_annotation(dvc_project.root, dataset, dataset.review, word("Bo"))
     dvc_project.git("checkout", "--quiet", "labels/reviewed.csv")
-    append(dvc_project.root, dataset, dataset.review, word("Cy"))
+    append_annotation(dvc_project.root, dataset, dataset.review, word("Cy"))
     assert [by for by, *_ in said(dvc_project)] == ["Ada", "Cy"]
 
 
@@ -339,7 +339,7 @@ def test_a_table_that_is_not_there_yet_is_begun(dvc_project: Project, dataset: D
     assert dataset.review
     file = dvc_project.root / "labels/reviewed.csv"
     file.unlink()
-    append(dvc_project.root, dataset, dataset.review, word("Bo"))
+    append_annotation(dvc_project.root, dataset, dataset.review, word("Bo"))
     assert file.read_text().splitlines() == [
         "acquisition,device,plane,faulty,labelled_by,labelled_at,why,confidence",
         "a02-1,BPM.2,Y,true,Bo,2026-03-01T00:00:00.000000Z,why 0,1",
@@ -350,16 +350,16 @@ def test_an_older_table_without_confidence_keeps_its_columns(dvc_project: Projec
     assert dataset.review
     file = dvc_project.root / "labels/reviewed.csv"
     file.write_text("why,acquisition,device,plane,faulty,labelled_by,labelled_at\n")
-    append(dvc_project.root, dataset, dataset.review, word("Bo"))
+    append_annotation(dvc_project.root, dataset, dataset.review, word("Bo"))
     assert file.read_text().splitlines()[1] == "why 0,a02-1,BPM.2,Y,true,Bo,2026-03-01T00:00:00.000000Z"
 
 
 def test_the_last_word_of_each_counts_by_its_time_then_by_its_line() -> None:
     words = [word("Ada", "true", 3), word("Bo", "false", 2), word("Ada", "false", 1)]
-    (found,) = last_words(words).values()
+    (found,) = latest_annotations(words).values()
     assert [(one.by, one.value) for one in found] == [("Ada", "true"), ("Bo", "false")]
-    same = [Opinion(ROW, value, "Ada", word("Ada").at, line=line) for line, value in enumerate(["a", "b"])]
-    assert last_words(same)[ROW][0].value == "b"
+    same = [Annotation(ROW, value, "Ada", word("Ada").at, line=line) for line, value in enumerate(["a", "b"])]
+    assert latest_annotations(same)[ROW][0].value == "b"
 
 
 def test_a_pipe_is_not_read(dvc_project: Project, dataset: Dataset) -> None:
@@ -368,9 +368,9 @@ def test_a_pipe_is_not_read(dvc_project: Project, dataset: Dataset) -> None:
     file.unlink()
     os.mkfifo(file)
     with pytest.raises(BadInput, match="not a file"):
-        read(dvc_project.root, dataset, dataset.review)
+        read_annotations(dvc_project.root, dataset, dataset.review)
     with pytest.raises(BadInput, match="not a file"):
-        append(dvc_project.root, dataset, dataset.review, word("Bo"))
+        append_annotation(dvc_project.root, dataset, dataset.review, word("Bo"))
 
 
 def test_rows_are_shown_before_anybody_made_labels(dvc_project: Project) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from beampermit.datasets.repository import Repository
-from beampermit.datasets.stale_stages import changes
+from beampermit.datasets.stale_stages import stage_changes
 from beampermit.project import Project
 from support.dvc_repositories import remake, without_data
 
@@ -24,9 +24,9 @@ def with_train(project: Project) -> None:
 
 def test_a_file_of_a_folder_is_known_by_its_manifest(dvc_project: Project) -> None:
     with_train(dvc_project)
-    assert changes(Repository.of(dvc_project)) == []
+    assert stage_changes(Repository.of(dvc_project)) == []
     without_data(dvc_project)
-    assert changes(Repository.of(dvc_project)) == []
+    assert stage_changes(Repository.of(dvc_project)) == []
 
 
 def test_a_stage_that_ran_on_another_file_of_the_folder_is_named(dvc_project: Project) -> None:
@@ -36,7 +36,7 @@ def test_a_stage_that_ran_on_another_file_of_the_folder_is_named(dvc_project: Pr
     before, after = lock.read_text().split("  train:")
     value = next(line.split()[-1] for line in after.splitlines() if line.strip().startswith("md5:"))
     lock.write_text(before + "  train:" + after.replace(value, "f" * 32))
-    (change,) = changes(Repository.of(dvc_project))
+    (change,) = stage_changes(Repository.of(dvc_project))
     assert (change.stage, change.what) == (
         "train",
         "it ran on another data/dataset/train.parquet than data/dataset now holds",
@@ -49,7 +49,7 @@ def test_a_frozen_stage_is_judged_like_any_other(dvc_project: Project) -> None:
         file.read_text().replace("    cmd: python make.py raw", "    frozen: true\n    cmd: python make.py raw")
     )
     (dvc_project.root / "make.py").write_text("print('other')\n")
-    assert [change.stage for change in changes(Repository.of(dvc_project))] == ["raw", "dataset"]
+    assert [change.stage for change in stage_changes(Repository.of(dvc_project))] == ["raw", "dataset"]
 
 
 def test_data_added_without_a_pipeline_are_judged_too(dvc_project: Project) -> None:
@@ -59,8 +59,8 @@ def test_data_added_without_a_pipeline_are_judged_too(dvc_project: Project) -> N
     file.write_text("1,2\n")
     with Repo(str(dvc_project.root)) as repository:
         repository.add(str(file))
-    assert changes(Repository.of(dvc_project)) == []
+    assert stage_changes(Repository.of(dvc_project)) == []
     file.unlink()
     file.write_text("1,3\n")
-    (change,) = changes(Repository.of(dvc_project))
+    (change,) = stage_changes(Repository.of(dvc_project))
     assert (change.stage, change.what) == ("reference.csv.dvc", "reference.csv is not what reference.csv.dvc names")

@@ -29,7 +29,7 @@ def test_listing_and_asking_agree(store: Path, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(remote, "FEW", 0)
     wanted = {f"{folder}{number:030x}" for folder in ("00", "01", "ff") for number in range(0, 30, 3)}
     absent = {oid for oid in wanted if not (store / oid[:2] / oid[2:]).exists()}
-    assert remote.absent_locally(str(store), wanted) == absent
+    assert remote.missing_in_folder(str(store), wanted) == absent
     assert len(absent) == 22
 
 
@@ -42,12 +42,12 @@ def test_a_pipe_or_a_folder_is_no_object(store: Path, monkeypatch: pytest.Monkey
     os.mkfifo(store / "00" / names[0])
     (store / "00" / names[1]).mkdir()
     wanted = {f"00{name}" for name in names}
-    assert remote.absent_locally(str(store), wanted) == wanted
+    assert remote.missing_in_folder(str(store), wanted) == wanted
 
 
 def test_few_objects_are_asked_for_however_many_lie_there(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "_files", lambda path: pytest.fail(f"{path} was listed"))
-    assert remote.absent_locally(str(store), {f"00{number:030x}" for number in range(8)}) == set()
+    monkeypatch.setattr(remote, "_file_names", lambda path: pytest.fail(f"{path} was listed"))
+    assert remote.missing_in_folder(str(store), {f"00{number:030x}" for number in range(8)}) == set()
 
 
 def test_a_folder_that_cannot_be_looked_into_is_the_outside_world(dvc_project: Project, storage: Path) -> None:

@@ -18,12 +18,12 @@ ENTRIES = st.fixed_dictionaries({"md5": HASHES, "relpath": NAMES}, optional={"si
 
 
 def read(content: bytes) -> manifests.Manifest:
-    return manifests.read(content, hashlib.md5(content, usedforsecurity=False).hexdigest() + ".dir")
+    return manifests.read_manifest(content, hashlib.md5(content, usedforsecurity=False).hexdigest() + ".dir")
 
 
 @given(st.lists(st.one_of(ENTRIES, st.sampled_from([7, "a", []])), max_size=4))
 def test_what_is_sound_at_a_glance_has_no_fault_that_a_closer_look_would_find(entries: list[object]) -> None:
-    assert read(json.dumps(entries).encode()) == manifests._judge(read(json.dumps(entries).encode()).oid, entries)
+    assert read(json.dumps(entries).encode()) == manifests._read_entries(read(json.dumps(entries).encode()).oid, entries)
 
 
 @pytest.mark.parametrize("entry", [b"{}", b"[]", b"0,0,0,0"], ids=["mappings", "lists", "numbers"])

@@ -16,7 +16,7 @@ import pytest
 from beampermit.datasets import remote
 from beampermit.datasets.pull import pull
 from beampermit.datasets.repository import Repository
-from beampermit.datasets.verification import look
+from beampermit.datasets.verification import check_remotes
 from beampermit.errors import Outside
 from beampermit.project import Project
 from support.dvc_repositories import leaf, without_data
@@ -76,14 +76,14 @@ def _status(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_data_are_looked_up_and_pulled_over_http(over_http: Project) -> None:
-    assert look(Repository.of(over_http)).missing == ()
+    assert check_remotes(Repository.of(over_http)).missing == ()
     without_data(over_http)
     assert pull(Repository.of(over_http)).fetched == 6
 
 
 def test_an_object_that_is_missing_over_http_is_named(over_http: Project, storage: Path) -> None:
     leaf(over_http.root, storage, "data/raw.parquet").unlink()
-    (missing,) = look(Repository.of(over_http)).missing
+    (missing,) = check_remotes(Repository.of(over_http)).missing
     assert missing.startswith("data/raw.parquet is not on web")
 
 
@@ -92,15 +92,15 @@ def test_a_server_that_knows_only_get_is_asked_by_get(
     over_http: Project, storage: Path, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     monkeypatch.setattr(_Handler, "no_head", status)
-    assert look(Repository.of(over_http)).missing == ()
+    assert check_remotes(Repository.of(over_http)).missing == ()
     leaf(over_http.root, storage, "data/raw.parquet").unlink()
-    assert len(look(Repository.of(over_http)).missing) == 1
+    assert len(check_remotes(Repository.of(over_http)).missing) == 1
 
 
 def test_an_object_that_may_not_be_seen_is_not_missing(over_http: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_Handler, "no_head", 403)
     with pytest.raises(Outside, match="it answers with status 403"):
-        look(Repository.of(over_http))
+        check_remotes(Repository.of(over_http))
 
 
 @pytest.mark.parametrize("status", [401, 403, 500, 503])
@@ -109,7 +109,7 @@ def test_a_server_that_refuses_is_the_outside_world(
 ) -> None:
     monkeypatch.setattr(_Handler, "status", status)
     with pytest.raises(Outside, match=f"it answers with status {status}") as caught:
-        look(Repository.of(over_http))
+        check_remotes(Repository.of(over_http))
     assert "secret" not in str(caught.value)
 
 
@@ -130,12 +130,12 @@ def test_a_server_that_is_gone_is_the_outside_world(
     server.shutdown()
     server.server_close()
     with pytest.raises(Outside, match=r"the remote web \(http://127.0.0.1:\d+\) cannot be reached"):
-        look(Repository.of(over_http))
+        check_remotes(Repository.of(over_http))
 
 
 def test_a_slow_server_is_waited_for(over_http: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_Handler, "delay", 0.3)
-    found = look(Repository.of(over_http))
+    found = check_remotes(Repository.of(over_http))
     assert (found.missing, found.asked) == ((), found.objects)
 
 
@@ -143,7 +143,7 @@ def test_a_server_that_never_answers_is_given_up(over_http: Project, monkeypatch
     monkeypatch.setattr(_Handler, "delay", 2.0)
     monkeypatch.setattr(remote, "TIMEOUT", 0.2)
     with pytest.raises(Outside, match=r"the remote web .* cannot be reached: timed out"):
-        look(Repository.of(over_http))
+        check_remotes(Repository.of(over_http))
 
 
 @pytest.mark.parametrize("failing", [2, 3, 5])
@@ -152,7 +152,7 @@ def test_a_flaky_server_never_makes_data_missing(
 ) -> None:
     monkeypatch.setattr(_Handler, "failing", failing)
     try:
-        missing = look(Repository.of(over_http)).missing
+        missing = check_remotes(Repository.of(over_http)).missing
     except Outside:
         missing = ()
     assert missing == ()

@@ -13,7 +13,7 @@ from beampermit.contract import Signal
 from beampermit.contract.dataset import Dataset
 from beampermit.datasets import row_checks
 from beampermit.datasets.overlap import overlaps
-from beampermit.datasets.row_checks import Report, look
+from beampermit.datasets.row_checks import RowReport, check_rows
 from beampermit.datasets.tables import open_tables
 from beampermit.project import Project
 
@@ -36,9 +36,9 @@ def patch(file: Path, before: float, after: float, *, footer: bool) -> None:
     file.write_bytes(b"".join(parts))
 
 
-def judged(file: Path) -> Report:
+def judged(file: Path) -> RowReport:
     (table,) = open_tables(file.parent, {"train": file.name})
-    return look(table, (TUNE,), ("shot",), "good")
+    return check_rows(table, (TUNE,), ("shot",), "good")
 
 
 def test_numbers_inside_their_range_keep_the_contract(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_bounds_are_exact_in_every_precision(tmp_path: Path, kind: str) -> None:
     tenth = Signal(name="tune", source="derived", unit="1", range=(0, 0.1))
     write(tmp_path / "a.parquet", f"(1, 0.1::{kind}), (2, 0.09999999::{kind})")
     (table,) = open_tables(tmp_path, {"train": "a.parquet"})
-    assert bool(look(table, (tenth,), ("shot",), "good").problems) == (kind == "FLOAT")
+    assert bool(check_rows(table, (tenth,), ("shot",), "good").problems) == (kind == "FLOAT")
 
 
 def test_a_footer_that_says_less_than_the_values_is_not_believed(tmp_path: Path) -> None:
@@ -122,6 +122,6 @@ def test_repeated_keys_are_found_in_memory_and_by_duckdb_alike(
     alter("train", "*", "UNION ALL FROM (SELECT * FROM '{file}' LIMIT 1)")
     contract = dvc_project.contract
     (table,) = open_tables(dvc_project.root, {"train": contract.dataset.splits["train"]})
-    report = row_checks.look(table, contract.signals.inputs, contract.dataset.key, contract.dataset.target)
+    report = row_checks.check_rows(table, contract.signals.inputs, contract.dataset.key, contract.dataset.target)
     (problem,) = report.problems
     assert problem.startswith("1 of 9 rows repeat the key of another (first: acquisition a01-")

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from beampermit.datasets.repository import Repository
-from beampermit.datasets.verification import look
+from beampermit.datasets.verification import check_remotes
 from beampermit.errors import Failed, Outside
 from beampermit.interlocks.data import DAT002, DAT003
 from beampermit.interlocks.families import select_interlocks
@@ -206,7 +206,7 @@ def test_a_slow_bucket_is_waited_for(
     over_s3: Project, between: type[_Between], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(between, "delay", 0.3)
-    assert look(Repository.of(over_s3)).missing == ()
+    assert check_remotes(Repository.of(over_s3)).missing == ()
 
 
 @pytest.mark.parametrize("failing", [1, 2, 3])
@@ -215,7 +215,7 @@ def test_a_flaky_bucket_never_makes_data_missing(
 ) -> None:
     monkeypatch.setattr(between, "failing", failing)
     try:
-        missing = look(Repository.of(over_s3)).missing
+        missing = check_remotes(Repository.of(over_s3)).missing
     except Outside as error:
         assert "cannot be reached" in str(error)  # noqa: PT017 - one of the two ways to end
         missing = ()

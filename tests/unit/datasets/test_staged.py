@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from beampermit.datasets.strays import staged
+from beampermit.datasets.strays import staged_strays
 from beampermit.errors import BadInput
 from beampermit.project import Project
 
 
 def found(project: Project, *names: str) -> dict[str, str]:
-    return {stray.path: stray.what for stray in staged(project.git, names)}
+    return {stray.path: stray.what for stray in staged_strays(project.git, names)}
 
 
 def test_only_what_is_staged_is_looked_at(project: Project, git: Any) -> None:
@@ -48,5 +48,5 @@ def test_a_first_commit_links_and_odd_names(project: Project, git: Any) -> None:
 
 def test_a_file_of_elsewhere_is_refused_with_what_to_name(project: Project) -> None:
     with pytest.raises(BadInput, match="outside repository") as caught:
-        list(staged(project.git, ["/etc/passwd"]))
+        list(staged_strays(project.git, ["/etc/passwd"]))
     assert "without names" in caught.value.hint

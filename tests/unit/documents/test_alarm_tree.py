@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from beampermit.cli.main import app
 from beampermit.documents.alarm_tree import Tree, actions, instances, phoebus, tree
+from beampermit.documents.facts import gather_facts
 from beampermit.documents.runbook import runbook
-from beampermit.documents.standing import standing
 from beampermit.errors import BadInput
 from beampermit.project import Project
 from support.planted_results import commit, write
@@ -76,7 +76,7 @@ def test_phoebus_shows_at_every_pv_what_the_runbook_says(table: Project) -> None
         "2. Take the monitor out of the orbit feedback."
     )
     assert said["Whom to call"] == "+1 555 0100"
-    book = runbook(standing(table))
+    book = runbook(gather_facts(table))
     for alarm in table.contract.operations.alarms:
         assert f"{alarm.severity}: {alarm.condition}" in said
         assert alarm.meaning in book

@@ -15,8 +15,8 @@ from beampermit.cli.main import app
 from beampermit.contract import parse_contract
 from beampermit.digest import digest_json
 from beampermit.documents.card import card, card_page, metadata
+from beampermit.documents.facts import gather_facts
 from beampermit.documents.runbook import fallback, runbook, runbook_page
-from beampermit.documents.standing import standing
 from beampermit.errors import BadInput, Failed
 from beampermit.permit.statement import PREDICATE, STATEMENT, validate_statement
 from beampermit.project import Project
@@ -58,7 +58,7 @@ def headings(markdown: str, tag: str = "h2") -> list[str]:
 
 
 def test_a_card_has_every_section_in_order(results: Project) -> None:
-    made = card(standing(results))
+    made = card(gather_facts(results))
     assert headings(made) == SECTIONS
     assert headings(made, "h1") == ["bpm-faults"]
     assert "| ✅ | `auc` | ≥ 0.95 | 0.9712 | A fault scores above beam |" in made
@@ -69,21 +69,21 @@ def test_a_card_has_every_section_in_order(results: Project) -> None:
 
 
 def test_what_is_not_known_is_said_and_nothing_invented(project: Project) -> None:
-    made = card(standing(project))
+    made = card(gather_facts(project))
     assert "**No permit was given for this document**" in made
     assert "| `auc` | ≥ 0.95 | not measured |" in made
     assert "whose digest is not known" in made
     assert "None was made: there are no results" in made
     assert "| Licence | **Not stated.** It would stand in `pyproject.toml` under `project.license`. |" in made
     assert "model-index" not in made
-    assert "no version, as far as this clone knows the ledger" in runbook(standing(project))
+    assert "no version, as far as this clone knows the ledger" in runbook(gather_facts(project))
 
 
 def test_the_metadata_are_yaml_with_what_was_measured(results: Project, git: Any) -> None:
     write(results, "pyproject.toml", '[project]\nname = "x"\nlicense = "BSD-3-Clause"\n')
-    made = card(standing(results))
+    made = card(gather_facts(results))
     found = YAML(typ="safe").load(made.split("---\n")[1])
-    assert found == metadata(standing(results))
+    assert found == metadata(gather_facts(results))
     assert found["license"] == "bsd-3-clause"
     measured = {metric["type"]: metric["value"] for metric in found["model-index"][0]["results"][0]["metrics"]}
     assert measured == {"auc": METRICS["auc"], "false_alarm_rate": METRICS["false_alarm_rate"]}
@@ -92,7 +92,7 @@ def test_the_metadata_are_yaml_with_what_was_measured(results: Project, git: Any
 def test_hugging_faces_own_reader_takes_the_card_as_it_is(results: Project) -> None:
     hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
     write(results, "pyproject.toml", '[project]\nname = "x"\nlicense = "BSD-3-Clause"\n')
-    found = hub.ModelCard(card(standing(results)), ignore_metadata_errors=False)
+    found = hub.ModelCard(card(gather_facts(results)), ignore_metadata_errors=False)
     head = {name: getattr(found.data, name) for name in ("license", "library_name", "model_name")}
     assert head == {"license": "bsd-3-clause", "library_name": "mlflow", "model_name": "bpm-faults"}
     assert {result.metric_type: result.metric_value for result in found.data.eval_results} == {
@@ -116,7 +116,7 @@ def test_what_interlocks_measured_of_groups_is_told_with_its_gate(results: Proje
         verdict("PRF003", evidence={"subgroups": rows, "confidence": 0.9}),
         verdict("REP002", reason="auc spreads by 0.002 over 3 seeds"),
     )
-    made = card(standing(results, verdicts=tmp_path / "verdicts"))
+    made = card(gather_facts(results, verdicts=tmp_path / "verdicts"))
     assert "| | metric | of | rows | measured | 90 % interval | gate |" in made
     cell = "`plane` <code>X\\|&lt;b&gt;</code>"
     assert f"| ✅ | `auc` | {cell} | 40 | 0.95 | 0.94 to 0.96 | at least 0.9 |" in made
@@ -138,7 +138,7 @@ def test_combinations_are_told_with_their_intervals_and_the_small_ones_without_a
     left = {"left_out": [{"by": ["plane", "device"], "count": 240}], "empty": [{"by": ["plane", "family"], "count": 1}]}
     found = {"subgroups": rows, "confidence": 0.9, **left}
     judged(results, tmp_path / "verdicts/all.json", verdict("PRF003", evidence=found))
-    known = standing(results, verdicts=tmp_path / "verdicts")
+    known = gather_facts(results, verdicts=tmp_path / "verdicts")
     unitary, crossed = card(known).split("### Unitary results")[1].split("### Intersectional results")
     assert "`plane` `X` |" in unitary
     assert "family" not in unitary
@@ -154,7 +154,7 @@ def test_combinations_are_told_with_their_intervals_and_the_small_ones_without_a
 def test_evidence_of_another_shape_is_not_told(results: Project, tmp_path: Path, spoilt: dict[str, Any]) -> None:
     row = grouped("plane family", "X button") | spoilt
     judged(results, tmp_path / "verdicts/all.json", verdict("PRF003", evidence={"subgroups": [row]}))
-    made = card(standing(results, verdicts=tmp_path / "verdicts"))
+    made = card(gather_facts(results, verdicts=tmp_path / "verdicts"))
     assert "`button`" not in made
     assert headings(made) == SECTIONS
 
@@ -162,7 +162,7 @@ def test_evidence_of_another_shape_is_not_told(results: Project, tmp_path: Path,
 def test_verdicts_of_another_commit_are_not_told(results: Project, tmp_path: Path) -> None:
     judged(results, tmp_path / "verdicts/all.json", verdict("PRF003"), commit="c" * 40)
     with pytest.raises(BadInput, match="its verdicts are about commit cccccccccccc"):
-        standing(results, verdicts=tmp_path / "verdicts")
+        gather_facts(results, verdicts=tmp_path / "verdicts")
 
 
 NOT_STATED = {
@@ -178,34 +178,34 @@ NOT_STATED = {
 @pytest.mark.parametrize("key", NOT_STATED)
 def test_what_nobody_said_is_not_stated_with_its_place(results: Project, contract_text: str, key: str) -> None:
     said = f"**Not stated.** It would stand in `contract.yaml` under `{key}`."
-    assert said not in card(standing(results))
+    assert said not in card(gather_facts(results))
     assert NOT_STATED[key] in contract_text
     write(results, "contract.yaml", contract_text.replace(NOT_STATED[key], ""))
-    made = card(standing(Project(results.root)))
+    made = card(gather_facts(Project(results.root)))
     assert said in made
     assert headings(made) == SECTIONS
 
 
 def test_the_runbook_holds_every_verb_of_the_night_and_every_cause(results: Project, contract_text: str) -> None:
-    made = runbook(standing(results))
+    made = runbook(gather_facts(results))
     for verb in ("rollback", "retire", "freeze", "thaw"):
         assert f'`beampermit {verb} --reason "what happened"`' in made
         assert CliRunner().invoke(app, [verb, "--help"]).exit_code == 0, "a command that is there"
     for words in ("fault-score is above 0.9", "fault-score cannot be trusted, or turns is too old"):
         assert f"(That is: {words}.)" in made
     write(results, "contract.yaml", contract_text.replace("raised_by: [drift]", "raised_by: []"))
-    made = runbook(standing(Project(results.root)))
+    made = runbook(gather_facts(Project(results.root)))
     assert "### No alarm above says what to do when\n\n- the live data are not those it was trained on" in made
 
 
 def test_an_unknown_licence_is_other_with_its_name(results: Project) -> None:
     write(results, "pyproject.toml", '[project]\nname = "x"\nlicense = "LicenseRef-Lab: x\\n---\\n"\n')
-    found = YAML(typ="safe").load(card(standing(results)).split("---\n")[1])
+    found = YAML(typ="safe").load(card(gather_facts(results)).split("---\n")[1])
     assert (found["license"], found["license_name"]) == ("other", "LicenseRef-Lab: x ---")
 
 
 def test_a_permit_is_told_with_its_digest_and_its_interlocks(results: Project) -> None:
-    known = standing(results, permit_of(results))
+    known = gather_facts(results, permit_of(results))
     for made in (card(known), runbook(known)):
         assert known.permit is not None
         assert f"`{known.permit.digest}`" in made
@@ -215,21 +215,21 @@ def test_a_permit_is_told_with_its_digest_and_its_interlocks(results: Project) -
 
 def test_a_permit_of_another_commit_or_model_is_refused(results: Project, contract_text: str) -> None:
     with pytest.raises(Failed, match="the permit is for commit cccccccccccc, but HEAD is"):
-        standing(results, permit_of(results, commit="c" * 40))
+        gather_facts(results, permit_of(results, commit="c" * 40))
     file = permit_of(results)
     write(results, "contract.yaml", contract_text.replace("name: bpm-faults", "name: other-model"))
     with pytest.raises(Failed, match="the permit is for model 'bpm-faults', not for 'other-model'"):
-        standing(Project(results.root), file)
+        gather_facts(Project(results.root), file)
 
 
 def test_a_broken_permit_is_bad_input(results: Project, tmp_path: Path) -> None:
     (tmp_path / "permit.json").write_text("{}")
     with pytest.raises(BadInput, match="not a permit"):
-        standing(results, tmp_path / "permit.json")
+        gather_facts(results, tmp_path / "permit.json")
 
 
 def test_the_runbook_has_what_an_operator_needs_first(results: Project) -> None:
-    made = runbook(standing(results))
+    made = runbook(gather_facts(results))
     assert made.index("+1 555 0100") < made.index("## An alarm is on") < made.index("## Is it healthy?")
     assert "<https://logbook.lab.example>" in made
     assert "### MAJOR: fault-score above 0.9" in made
@@ -252,7 +252,7 @@ def test_the_runbook_says_from_the_ledger_what_a_rollback_brings_back(
         ledger.fetch()
         who = {"at": "2026-11-23T08:00:00Z", "by": "Ada", "sequence": version, "expected": version - 1 or None}
         ledger.append(Event(**said, **who, version=version))
-        made = runbook(standing(results))
+        made = runbook(gather_facts(results))
         assert f"| **In service** | version {version}, since 2026-11-23T08:00:00Z |" in made
         there = "In service is version 2; the first line brings back version 1:"
         back = "there was none before it" if version == 1 else there
@@ -263,10 +263,10 @@ def test_pvs_are_named_by_the_device_table(results: Project, contract_text: str)
     text = contract_text.replace("dataset:\n", "  devices: devices.csv\ndataset:\n", 1)
     write(results, "contract.yaml", text)
     write(results, "devices.csv", "device,plane\nBPM.1,X\nBPM.2,Y\n")
-    made = runbook(standing(Project(results.root)))
+    made = runbook(gather_facts(Project(results.root)))
     assert "2 PVs follow from `devices.csv`; the first is `BPM.1:X:FAULT`." in made
     write(results, "devices.csv", "device\nBPM.1\n")
-    assert "The names follow from the 1 rows of `devices.csv`." in runbook(standing(Project(results.root)))
+    assert "The names follow from the 1 rows of `devices.csv`." in runbook(gather_facts(Project(results.root)))
 
 
 FALLBACKS = {
@@ -292,7 +292,7 @@ def test_no_text_of_the_contract_breaks_a_document(results: Project, contract_te
     contract_text = contract_text.replace("A fault scores above beam", bad)
     write(results, "contract.yaml", contract_text)
     commit(git, "Hostile")
-    known = standing(Project(results.root))
+    known = gather_facts(Project(results.root))
     assert headings(card(known)) == SECTIONS
     assert YAML(typ="safe").load(card(known).split("\n---\n")[0])["model_name"] == "bpm-faults"
     for made in (card(known), runbook(known)):

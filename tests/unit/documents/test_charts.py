@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beampermit.documents import charts
-from beampermit.documents.charts import Chart, Curve, plots
 from beampermit.documents.markdown import duration, exact, number, signed, size
+from beampermit.documents.plots import Chart, Curve, parse_plots
 from beampermit.errors import BadInput
 from support.planted_results import PLOTS
 
@@ -21,7 +21,7 @@ finite = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e12, max_v
 @given(st.lists(st.tuples(finite, finite), max_size=60), st.text(), st.booleans())
 def test_a_diagram_has_plain_numbers_and_plain_labels(points: Any, title: str, steps: bool) -> None:
     chart = Chart(title, title, title, (Curve(title, tuple(sorted(points))),) * 2, steps)
-    made = charts.chart(chart)
+    made = charts.mermaid_chart(chart)
     if not made:
         assert len({x for x, _ in points}) < 2, "only what has no extent is not drawn"
         return
@@ -37,17 +37,17 @@ def test_a_diagram_has_plain_numbers_and_plain_labels(points: Any, title: str, s
 
 
 def test_a_roc_curve_is_even_in_its_x_and_holds_between_points() -> None:
-    roc = plots(PLOTS, "plots.json").charts[1]
-    line = next(line for line in charts.chart(roc).splitlines() if "line [" in line)
+    roc = parse_plots(PLOTS, "plots.json").charts[1]
+    line = next(line for line in charts.mermaid_chart(roc).splitlines() if "line [" in line)
     values = [float(word) for word in line[line.index("[") + 1 : -1].split(",")]
     assert len(values) == charts.SHOWN
     assert (values[0], values[1], values[4], values[-1]) == (0.7, 0.7, 0.97, 1.0)
 
 
 def test_a_drawing_is_an_image_that_needs_nothing_from_outside() -> None:
-    found = plots(PLOTS, "plots.json")
+    found = parse_plots(PLOTS, "plots.json")
     assert found.confusion is not None
-    for address in (charts.drawings_chart(found.charts[0]), charts.confusion(found.confusion)):
+    for address in (charts.chart_svg(found.charts[0]), charts.confusion_svg(found.confusion)):
         assert address.startswith("data:image/svg+xml;base64,")
 
 
@@ -65,11 +65,11 @@ def test_a_drawing_is_an_image_that_needs_nothing_from_outside() -> None:
 )
 def test_plots_of_another_shape_are_refused(content: Any, words: str) -> None:
     with pytest.raises(BadInput, match=re.escape(words)):
-        plots(content, "plots.json")
+        parse_plots(content, "plots.json")
 
 
 def test_nothing_to_draw_is_nothing() -> None:
-    assert plots({}, "plots.json").charts == ()
+    assert parse_plots({}, "plots.json").charts == ()
 
 
 def test_numbers_read_as_people_write_them() -> None:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from beampermit.cli.main import app
 from beampermit.documents.datasheet import datasheet
-from beampermit.documents.report import gather as report
+from beampermit.documents.gathering import gather_report as report
 from beampermit.errors import Failed
 from beampermit.interlocks.data import DAT004
 from beampermit.project import Project

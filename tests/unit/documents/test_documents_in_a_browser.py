@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from beampermit.documents.card import card_page
+from beampermit.documents.facts import gather_facts
 from beampermit.documents.runbook import runbook_page
-from beampermit.documents.standing import standing
 from beampermit.project import Project
 from support.planted_results import write
 
@@ -43,7 +43,7 @@ def pages(results: Project, contract_text: str) -> dict[str, str]:
     """Card and runbook of a project with long words and a hostile one."""
     text = contract_text.replace("Look at its neighbours.", LONG).replace("{device}:{plane}:FAULT", f"{LONG}:FAULT")
     write(results, "contract.yaml", text.replace("The plane.", '"<img src=x onerror=document.title=1>"'))
-    known = standing(Project(results.root))
+    known = gather_facts(Project(results.root))
     return {"card": card_page(known), "runbook": runbook_page(known)}
 
 

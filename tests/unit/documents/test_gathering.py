@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from beampermit.cli.main import app
-from beampermit.documents.report import gather
+from beampermit.documents.gathering import gather_report
 from beampermit.errors import BadInput
 from beampermit.project import Project
 from support.planted_results import EXPECTED, METRICS, commit, judged, verdict, write
@@ -38,7 +38,7 @@ def test_a_base_branch_that_is_gone_is_told_and_ends_nothing(
 ) -> None:
     monkeypatch.setenv("GITHUB_BASE_REF", "old-main")
     judged(branch, folder / "a.json", *map(verdict, EXPECTED))
-    found = gather(Project(branch.root), folder, EXPECTED)
+    found = gather_report(Project(branch.root), folder, EXPECTED)
     assert found.base is None
     made = found.markdown()
     assert "base revision 'origin/old-main' is not in this clone: it was deleted or renamed" in made
@@ -59,7 +59,7 @@ def test_a_force_pushed_base_without_a_common_commit_is_told(branch: Project, fo
     commit(git, "Another history")
     git("branch", "--force", "main", "other")
     git("checkout", "--quiet", "--force", "better")
-    made = gather(Project(branch.root, "main"), folder, EXPECTED).markdown()
+    made = gather_report(Project(branch.root, "main"), folder, EXPECTED).markdown()
     assert "share no commit in this clone: one of them was force-pushed" in made
     assert "| 0.5 | +0.48" in made, "still compared, with the tip"
 
@@ -70,7 +70,7 @@ def test_a_merge_group_is_compared_with_what_it_is_put_upon(
     upon = git("rev-parse", "main")
     git("branch", "--force", "main", "better")
     event("merge_group", {"merge_group": {"base_sha": upon, "base_ref": "refs/heads/main"}})
-    found = gather(Project(branch.root), folder, EXPECTED)
+    found = gather_report(Project(branch.root), folder, EXPECTED)
     assert (found.base, found.head) == (upon, git("rev-parse", "HEAD")), "its own commit is what GitHub checked out"
     assert [move.key for move in found.looser] == ["metrics.auc.gate"]
 
@@ -80,14 +80,14 @@ def test_a_merge_group_without_its_base_is_told(branch: Project, folder: Path, e
     event("merge_group", payload)
     with pytest.raises(BadInput):
         _ = Project(branch.root).base
-    assert gather(Project(branch.root), folder, EXPECTED).notes
+    assert gather_report(Project(branch.root), folder, EXPECTED).notes
 
 
 def test_the_head_is_the_pull_requests_and_not_the_merge_that_was_checked_out(
     branch: Project, folder: Path, event: Say
 ) -> None:
     event("pull_request", {"pull_request": {"head": {"sha": "b" * 40}}})
-    found = gather(branch, folder, EXPECTED)
+    found = gather_report(branch, folder, EXPECTED)
     assert found.head == "b" * 40
     assert "of head `bbbbbbbbbbbb`" in found.markdown()
 
@@ -97,7 +97,7 @@ def test_an_event_that_cannot_be_read_leaves_the_commit(
     branch: Project, folder: Path, event: Say, payload: Any
 ) -> None:
     event("pull_request", payload)
-    found = gather(branch, folder, EXPECTED)
+    found = gather_report(branch, folder, EXPECTED)
     assert found.head == found.commit
 
 

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from beampermit.cli.main import app
 from beampermit.documents import rendering
+from beampermit.documents.gathering import gather_report as report
 from beampermit.documents.report import Report
-from beampermit.documents.report import gather as report
 from beampermit.errors import BadInput
 from beampermit.project import Project
 from beampermit.verdicts.evidence import Champion, Comparison, RowChecks, SplitRows

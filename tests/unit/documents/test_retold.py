@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from beampermit.documents import rendering
-from beampermit.documents.charts import ENOUGH, Chart, Confusion, Curve, Plots
-from beampermit.documents.report import LARGEST, Report, gather, kept, read_report
+from beampermit.documents.gathering import gather_report
+from beampermit.documents.plots import ENOUGH, Chart, Confusion, Curve, Plots
+from beampermit.documents.report import LARGEST, Report, bound_report, read_report
 from beampermit.errors import BadInput
 from beampermit.project import Project
 from beampermit.verdicts.merge import MergedVerdicts
@@ -33,7 +34,7 @@ def content(found: Report) -> dict[str, Any]:
 
 def test_read_again_elsewhere_it_gives_the_same_bytes(branch: Project, folder: Path) -> None:
     judged(branch, folder / "data.json", failed("DAT004"), verdict("DOC001"))
-    here = gather(branch, folder, EXPECTED)
+    here = gather_report(branch, folder, EXPECTED)
     there = read_report(here.json_text().encode(), EXPECTED)
     assert there.markdown() == here.markdown()
     assert there.html() == here.html()
@@ -43,7 +44,7 @@ def test_read_again_elsewhere_it_gives_the_same_bytes(branch: Project, folder: P
 
 def test_what_is_missing_is_found_by_the_reader_and_never_believed(results: Project, folder: Path) -> None:
     judged(results, folder / "a.json", verdict("DOC001"))
-    forged = content(gather(results, folder, {"DOC001": "Two owners"}))
+    forged = content(gather_report(results, folder, {"DOC001": "Two owners"}))
     assert read_report(json.dumps(forged).encode(), {"DOC001": ""}).judged.all_passed
     found = read_report(json.dumps(forged).encode(), EXPECTED)
     assert list(found.judged.missing) == ["DAT004", "PRF002"]
@@ -85,7 +86,7 @@ def changed(path: str, value: Any) -> bytes:
         (changed("plots/confusion/tp", "Infinity"), "plots.confusion.tp: "),
         (changed("rows", {"train": 10**30}), "rows.train: "),
         (changed("rows", {"train": -1}), "rows.train: "),
-        (changed("others", {"auc": 10**400}), "others.auc: "),
+        (changed("other_metrics", {"auc": 10**400}), "other_metrics.auc: "),
         (changed("commit", "main"), "commit: "),
         (changed("commit", f"{A}\n"), "commit: "),
         (changed("name", "\ud800"), "half a character"),
@@ -118,7 +119,7 @@ def test_no_value_in_any_place_breaks_the_report(full: dict[str, Any], data: st.
     hostile = replaced(full, lambda: pool[next(places) % len(pool)].encode("utf-8", "replace").decode())
     for row in hostile["metrics"]:
         row["metric"]["name"] = "auc"
-    for where in ("rows", "others", "kinds", "settings"):
+    for where in ("rows", "other_metrics", "recall", "settings"):
         values = list(hostile[where].values())
         hostile[where] = {pool[0].encode("utf-8", "replace").decode() + str(n): v for n, v in enumerate(values)}
     found = read_report(json.dumps(hostile).encode(), EXPECTED)
@@ -148,11 +149,11 @@ def full() -> dict[str, Any]:
         "head": "b" * 40,
         "notes": ["something"],
         "metrics": [{"metric": metric, "value": 0.5, "base": 0.4, "champion": 0.3}],
-        "others": {"brier": 0.1},
-        "kinds": {"stuck": [0.5, 0.4]},
+        "other_metrics": {"brier": 0.1},
+        "recall": {"stuck": [0.5, 0.4]},
         "champion": {"version": "4", "metrics": {"auc": 0.9}},
         "gates": [move],
-        "words": [move],
+        "texts": [move],
         "data": [{"path": "data", "before": bound, "after": bound}],
         "rows": {"train": 12},
         "changes": [{"split": "train", "words": ["more rows"], "histograms": {"turns": ["▁", "▂"]}}],
@@ -170,16 +171,16 @@ def full() -> dict[str, Any]:
 
 def test_what_nobody_can_read_to_its_end_is_cut_and_counted() -> None:
     move = {"key": "k" * 100, "before": "b" * 200, "after": None, "looser": False}
-    found = small(packages=[move] * 5_000, words=[move] * 3)
-    assert kept(found).cut == {"packages": 3_000}
-    assert "Too long to be told in full: environment (3000 more)." in kept(found).markdown()
-    assert len(kept(found).packages) == 2_000
+    found = small(packages=[move] * 5_000, texts=[move] * 3)
+    assert bound_report(found).cut == {"packages": 3_000}
+    assert "Too long to be told in full: environment (3000 more)." in bound_report(found).markdown()
+    assert len(bound_report(found).packages) == 2_000
 
 
 def test_the_file_stays_within_its_bound_whatever_the_project_holds() -> None:
     move = {"key": "k" * 30_000, "before": "b" * 30_000, "after": None, "looser": False}
     many = tuple(verdict(f"DAT{number:03}", reason="r" * 30_000) for number in range(300))
-    text = kept(small(packages=[move] * 5_000, judged=MergedVerdicts(many, {}))).json_text()
+    text = bound_report(small(packages=[move] * 5_000, judged=MergedVerdicts(many, {}))).json_text()
     assert len(text.encode()) <= LARGEST
     assert len(read_report(text.encode(), {}).judged.verdicts) == 300, "a verdict is never cut"
 
@@ -188,7 +189,7 @@ def test_a_long_curve_is_thinned_and_keeps_its_ends(results: Project, folder: Pa
     roc = [[place / 4_999, place / 4_999] for place in range(5_000)]
     write(results, "metrics/plots.json", {"roc": roc})
     write(results, "metrics/metrics.json", METRICS)
-    points = gather(results, folder, EXPECTED).plots.charts[0].curves[0].points
+    points = gather_report(results, folder, EXPECTED).plots.charts[0].curves[0].points
     assert len(points) == ENOUGH
     assert (points[0], points[-1]) == ((0, 0), (1, 1))
 

@@ -1,4 +1,4 @@
-"""What helps most comes first, and what would pass once something else is fixed is not named."""
+"""What most interlocks wait for is fixed first, and one that waits for another is no step."""
 
 from __future__ import annotations
 
@@ -22,3 +22,9 @@ def test_what_waits_for_the_same_is_one_step_and_what_follows_is_none() -> None:
         failed("DAT001", absent),
     ]
     assert steps(found) == (Step("DAT001", (), absent), Step("DOC001", ("MDL001",), absent))
+
+
+def test_what_most_wait_for_comes_first() -> None:
+    waiting = [verdict(id, Outcome.SKIPPED, "waits for DOC001", waits_for=("DOC001",)) for id in ("MDL001", "PRF001")]
+    found = [failed("ENV001", "a"), failed("DOC001", "b"), *waiting]
+    assert [step.id for step in steps(found)] == ["DOC001", "ENV001"]

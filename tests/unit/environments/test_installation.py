@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.environments import installation
-from beampermit.environments.environment import STAMP, Environment, environment_of, prefix_of, traces
+from beampermit.environments.environment import STAMP, Environment, environment_of, prefix_of, installation_records
 from beampermit.environments.installation import Installation, install, shared_prefix
 from beampermit.environments.uv import Uv
 from beampermit.errors import BadInput, Failed, Outside
@@ -229,12 +229,12 @@ def test_an_index_that_is_down_leaves_nothing_that_looks_whole(
 def test_later_steps_of_a_github_job_are_told_where_it_is(
     uv_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert not installation.announce(Environment(tmp_path))
+    assert not installation.write_github_env(Environment(tmp_path))
     monkeypatch.setenv("GITHUB_ENV", str(tmp_path / "github-env"))
-    installation.announce(Environment(tmp_path / "here"))
+    installation.write_github_env(Environment(tmp_path / "here"))
     assert (tmp_path / "github-env").read_text() == f"BEAMPERMIT_ENVIRONMENT={tmp_path}/here\n"
     with pytest.raises(BadInput, match="line end"):
-        installation.announce(Environment(tmp_path / "here\nPATH=mine"))
+        installation.write_github_env(Environment(tmp_path / "here\nPATH=mine"))
 
 
 def test_the_environment_is_the_one_that_the_variable_names(
@@ -274,10 +274,10 @@ def test_the_command_itself_runs_in_the_environment(installed: Path) -> None:
 
 
 def test_what_is_reused_on_a_laptop_hangs_on_every_installed_package(installed: Path) -> None:
-    before = traces(installed)
+    before = installation_records(installed)
     assert installed / ".venv" / STAMP in before
     shutil.rmtree(_site(installed) / "numbers-1.0.dist-info")
-    assert len(traces(installed)) == len(before) - 1
+    assert len(installation_records(installed)) == len(before) - 1
 
 
 KILLED = """

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.environments.conda_lock import lockfile
-from beampermit.environments.environment import disagreeing
+from beampermit.environments.environment import python_mismatches
 from beampermit.environments.uv import Uv
 from beampermit.generation import generate
 from beampermit.generation.template import questions
@@ -41,14 +41,14 @@ def test_a_conda_lock_s_python_is_the_one_that_other_files_name(
     tmp_path: Path, file: str, text: str, said: list[str]
 ) -> None:
     (tmp_path / file).write_text(text)
-    assert [problem.message for problem in disagreeing(tmp_path, CONDA_LOCK)] == said
+    assert [problem.message for problem in python_mismatches(tmp_path, CONDA_LOCK)] == said
 
 
 @pytest.mark.parametrize(("named", "fits"), [("3.11", True), ("3.11.7", True), ("3.10", False), ("3.12.1", False)])
 def test_a_uv_lock_s_python_is_the_one_that_python_version_names(tmp_path: Path, named: str, fits: bool) -> None:
     lock = Uv().parse('version = 1\nrequires-python = "==3.11.*"\n')
     (tmp_path / ".python-version").write_text(f"{named}\n")
-    said = [problem.message for problem in disagreeing(tmp_path, lock)]
+    said = [problem.message for problem in python_mismatches(tmp_path, lock)]
     assert said == ([] if fits else [f"Python {named} is named here, and uv.lock is for ==3.11.*"])
 
 

@@ -79,7 +79,10 @@ def test_a_review_that_is_weakened_is_a_gap(
         ([], "the check 'ml / permit' is not required (required: none)"),
         ([{"context": "permit", "integration_id": 15368}], "is not required (required: permit)"),
         ([{"context": "ml / permit"}], "is not pinned to GitHub Actions (integration_id 15368)"),
-        ([{"context": "ml / permit", "integration_id": 1}], "any app or user with permission to write statuses can report it"),
+        (
+            [{"context": "ml / permit", "integration_id": 1}],
+            "any app or user with permission to write statuses can report it",
+        ),
     ],
 )
 def test_a_check_that_is_loose_is_a_gap(ruleset: dict[str, Any], client: Client, checks: list[Any], words: str) -> None:

@@ -1,4 +1,4 @@
-"""A ruleset's file is judged before GitHub sees it, and the template's two are sound."""
+"""Rulesets: the file is validated; on GitHub it is created once, updated where it differs, and left alone otherwise."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
-from beampermit.errors import BadInput
-from beampermit.github.rulesets import parse_ruleset, read_ruleset
+from beampermit.errors import BadInput, BeampermitError, Outside
+from beampermit.github.client import Client, Unsure
+from beampermit.github.rulesets import Ruleset, apply_ruleset, parse_ruleset, read_ruleset
+from support.github_server import Fault, lost, meanwhile, reset, says
+from support.github_stand_in import GitHub, Token
 from support.paths import ROOT
 
 RULESETS = ROOT / "template/{{cookiecutter.project_slug}}/.github/rulesets"
@@ -101,3 +104,146 @@ def test_a_ruleset_covers_the_branches_that_it_names(
 ) -> None:
     text = edited(main, None, conditions={"ref_name": {"include": include, "exclude": exclude}})
     assert parse_ruleset(text, "main.json").covers("main", "main") is covers
+
+
+MAIN = ROOT / "template/{{cookiecutter.project_slug}}/.github/rulesets/main.json"
+
+
+@pytest.fixture
+def client(github: GitHub) -> Client:
+    github.tokens = {
+        "s3cret": Token("ada"),
+        "workflow": Token(rights=frozenset({"metadata:read", "contents:write"})),
+        "stranger": Token("eve", rights=frozenset()),
+    }
+    return Client(github.repository, "s3cret", github.url, lambda _: None)
+
+
+@pytest.fixture
+def ruleset() -> Ruleset:
+    return read_ruleset(MAIN)
+
+
+def standing(github: GitHub) -> list[dict[str, Any]]:
+    return list(github.rulesets.values())
+
+
+def test_it_is_made_and_then_stands(client: Client, github: GitHub, ruleset: Ruleset) -> None:
+    made = apply_ruleset(client, ruleset)
+    assert (made.done, made.name) == ("created", "main")
+    assert '+      "type": "deletion"' in made.difference
+    assert [one["name"] for one in standing(github)] == ["main"]
+    assert standing(github)[0]["rules"] == json.loads(MAIN.read_text())["rules"]
+    writes = github.count("POST")
+    assert apply_ruleset(client, ruleset).done == "unchanged"
+    assert (github.count("POST"), github.count("PUT")) == (writes, 0)
+
+
+def test_what_github_adds_by_itself_is_no_difference(client: Client, github: GitHub, ruleset: Ruleset) -> None:
+    body = json.loads(MAIN.read_text())
+    body["rules"].reverse()
+    review = next(rule for rule in body["rules"] if rule["type"] == "pull_request")["parameters"]
+    review |= {"required_reviewers": [], "dismissal_restriction": {"enabled": False}}
+    review["allowed_merge_methods"].reverse()
+    github.ruleset({**body, "_links": {}, "node_id": "x", "current_user_can_bypass": "never"})
+    assert apply_ruleset(client, ruleset).done == "unchanged"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "line"),
+    [
+        (("enforcement",), "evaluate", '-  "enforcement": "evaluate"'),
+        (("bypass_actors",), [{"actor_type": "Team", "actor_id": 7, "bypass_mode": "always"}], '-      "actor_id": 7'),
+        (("conditions", "ref_name", "exclude"), ["refs/heads/main"], '-        "refs/heads/main"'),
+        (("rules", 3, "parameters", "require_code_owner_review"), False, '-        "require_code_owner_review": false'),
+        (("rules", 0), {"type": "creation"}, '-      "type": "creation"'),
+    ],
+)
+def test_each_change_by_hand_is_shown_and_taken_back(
+    client: Client, github: GitHub, ruleset: Ruleset, path: tuple[Any, ...], value: Any, line: str
+) -> None:
+    body = json.loads(MAIN.read_text())
+    holder = body
+    for key in path[:-1]:
+        holder = holder[key]
+    holder[path[-1]] = value
+    id = github.ruleset(body)["id"]
+    shown = apply_ruleset(client, ruleset, dry_run=True)
+    assert (shown.done, github.count("PUT")) == ("updated", 0)
+    assert line in shown.difference.replace("-    {\n-      ", "-      ")
+    assert apply_ruleset(client, ruleset).done == "updated"
+    assert apply_ruleset(client, ruleset).done == "unchanged"
+    assert list(github.rulesets) == [id]
+
+
+def test_a_rule_that_somebody_added_is_removed(client: Client, github: GitHub, ruleset: Ruleset) -> None:
+    body = json.loads(MAIN.read_text())
+    body["rules"].append({"type": "required_signatures"})
+    github.ruleset(body)
+    assert '-      "type": "required_signatures"' in apply_ruleset(client, ruleset).difference
+    assert "required_signatures" not in json.dumps(standing(github))
+
+
+def test_a_dry_run_makes_nothing(client: Client, github: GitHub, ruleset: Ruleset) -> None:
+    assert apply_ruleset(client, ruleset, dry_run=True).done == "created"
+    assert github.rulesets == {}
+
+
+def test_other_rulesets_are_left_alone(client: Client, github: GitHub, ruleset: Ruleset) -> None:
+    github.most = 2
+    for number in range(5):
+        github.ruleset({"name": f"other {number}", "enforcement": "active"})
+    assert apply_ruleset(client, ruleset).done == "created"
+    assert len(github.rulesets) == 6
+
+
+@pytest.mark.parametrize("token", ["workflow", "stranger", "nobody"])
+def test_a_token_that_may_not_is_told_whose_may(client: Client, github: GitHub, ruleset: Ruleset, token: str) -> None:
+    with pytest.raises(BadInput, match="this needs a token of a repository administrator") as raised:
+        apply_ruleset(Client(github.repository, token, github.url), ruleset)
+    assert raised.value.exit_code == 2
+    assert token not in str(raised.value).split("/")
+    assert github.rulesets == {}
+
+
+def test_a_ruleset_that_github_does_not_accept_is_told_in_its_words(
+    client: Client, github: GitHub, ruleset: Ruleset
+) -> None:
+    github.next(says(422, {"message": "Invalid rule 'merge_queue'"}), of="POST")
+    with pytest.raises(BadInput, match=r"GitHub does not accept ruleset 'main': .*Invalid rule 'merge_queue'"):
+        apply_ruleset(client, ruleset)
+
+
+def test_a_lost_answer_leaves_one_ruleset(client: Client, github: GitHub, ruleset: Ruleset) -> None:
+    github.next(lost, of="POST")
+    assert apply_ruleset(client, ruleset).done == "created"
+    assert len(github.rulesets) == 1
+
+
+def test_a_request_that_was_lost_is_said_and_the_next_run_makes_it(
+    client: Client, github: GitHub, ruleset: Ruleset
+) -> None:
+    github.next(reset, of="POST")
+    with pytest.raises(Unsure):
+        apply_ruleset(client, ruleset)
+    assert github.rulesets == {}
+    assert apply_ruleset(client, ruleset).done == "created"
+
+
+def test_of_two_at_once_one_is_refused_and_finds_it_made(client: Client, github: GitHub, ruleset: Ruleset) -> None:
+    github.next(meanwhile(lambda: github.ruleset(json.loads(MAIN.read_text()))), of="POST")
+    with pytest.raises(BadInput, match="Name must be unique"):
+        apply_ruleset(client, ruleset)
+    assert apply_ruleset(client, ruleset).done == "unchanged"
+
+
+@pytest.mark.parametrize("fault", [says(200, []), says(200, {"id": "7"}), says(500)])
+def test_a_shape_that_is_not_known_changes_nothing(
+    client: Client, github: GitHub, ruleset: Ruleset, fault: Fault
+) -> None:
+    github.ruleset({"name": "main", "enforcement": "evaluate"})
+    github.next(*[fault] * 9, of="/rulesets/")
+    with pytest.raises(BeampermitError) as raised:
+        apply_ruleset(client, ruleset)
+    assert isinstance(raised.value, Outside)
+    assert github.count("PUT") == 0

@@ -34,7 +34,7 @@ def test_a_sound_contract_passes_all(project: Project, interlock: type[Interlock
 def test_doc001_fails_for_a_single_owner_under_two_names_or_addresses(project: Project, twin: tuple[str, str]) -> None:
     verdict = judge(project, DOC001, twin)
     assert verdict.outcome is Outcome.FAILED
-    assert verdict.reason.startswith("Ada Operator <ada@lab.example> is the only owner; two with different names")
+    assert verdict.reason.startswith("Ada Operator <ada@lab.example> is the only owner; two people with different names")
     assert "model.owners" in verdict.fix
 
 
@@ -175,6 +175,6 @@ def test_doc004_fails_on_the_day_after(project: Project) -> None:
     yesterday = (datetime.now(UTC) - timedelta(days=1)).date()
     verdict = judge(project, DOC004, ("2099-06-01", str(yesterday)))
     assert verdict.outcome is Outcome.FAILED
-    assert verdict.reason == f"the model was to be reviewed by {yesterday}, 1 days ago"
+    assert verdict.reason == f"the review was due by {yesterday}, 1 day ago"
     today = str(datetime.now(UTC).date())
     assert judge(project, DOC004, (str(yesterday), today)).passed

@@ -18,7 +18,7 @@ import pytest
 from beampermit.environments import Environment
 from beampermit.interlocks import runner
 from beampermit.interlocks.families import select_interlocks
-from beampermit.interlocks.gpu_needs import marks
+from beampermit.interlocks.gpu_needs import find_marks
 from beampermit.interlocks.inputs import Inputs
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome, Verdict
@@ -115,7 +115,7 @@ def _plant_driver(folder: Path, driver: str | None, monkeypatch: pytest.MonkeyPa
 def test_it_passes_where_tests_pass_on_a_gpu_and_the_device_is_recorded(judge: Judge) -> None:
     verdict = judge(GOOD, integration=GOOD.replace("300", "200"))
     assert verdict.passed, verdict.reason
-    assert verdict.reason == "2 tests passed on NVIDIA H100, driver 550.54, with 300 MiB at most"
+    assert verdict.reason == "2 tests passed on NVIDIA H100, driver 550.54, peak memory 300 MiB"
     evidence = verdict.evidence
     assert evidence["driver"] == "550.54"
     assert evidence["devices"] == [{"name": "NVIDIA H100", "capability": "9.0", "memory": 81920.0}]
@@ -162,7 +162,7 @@ SPOILT = {
     "none marked": ("def test(): pass\n", "no tests ran in tests/unit"),
     "nothing put on the GPU": (
         "import pytest\n@pytest.mark.gpu\ndef test(): pass\n",
-        "none of them put anything on a GPU",
+        "none of them used GPU memory",
     ),
     "a broken import": ("import nothing_like_this\n", "No module named 'nothing_like_this'"),
 }
@@ -192,13 +192,13 @@ def test_settings_that_leave_out_gpu_tests_are_not_heard(judge: Judge, project: 
 def test_without_a_promise_and_without_gpu_tests_it_passes_wherever_it_runs(judge: Judge) -> None:
     verdict = judge("def test(): pass\n", asked="", driver=None, devices=None)
     assert verdict.passed
-    assert verdict.reason == "the contract asks for no GPU, and no test does"
+    assert verdict.reason == "neither the contract nor a test asks for a GPU"
 
 
 def test_a_gpu_test_that_nobody_would_run_fails_by_file_and_line(judge: Judge) -> None:
     verdict = judge(GOOD, asked="", driver=None, devices=None)
     assert verdict.outcome is Outcome.FAILED
-    assert verdict.reason.startswith("tests/unit/test_unit.py:2 is marked gpu and no machine runs it")
+    assert verdict.reason.startswith("tests/unit/test_unit.py:2 is marked gpu, but no machine runs it")
     assert (verdict.locations[0].file, verdict.locations[0].line) == ("tests/unit/test_unit.py", 2)
 
 
@@ -230,4 +230,4 @@ def test_marks_are_read_and_never_run(tmp_path: Path) -> None:
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests/test_a.py").write_text("raise SystemExit\n'pytest.mark.gpu'\npytestmark = pytest.mark.gpu\n")
     (tmp_path / "tests/test_b.py").write_text("def broken(:\n")
-    assert [(mark.file, mark.line) for mark in marks(tmp_path, "gpu")] == [("tests/test_a.py", 3)]
+    assert [(mark.file, mark.line) for mark in find_marks(tmp_path, "gpu")] == [("tests/test_a.py", 3)]

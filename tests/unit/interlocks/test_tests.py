@@ -87,7 +87,7 @@ DEFECTS = {
     "no files": (None, "no tests ran in tests/unit", None),
     "all skipped": (
         "import pytest\n@pytest.mark.skip\ndef test(): pass\n",
-        "none of 1 tests in tests/unit passed: all were skipped",
+        "all tests in tests/unit were skipped (1)",
         None,
     ),
     "the process ends well in a test": (

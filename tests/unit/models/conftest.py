@@ -1,4 +1,4 @@
-"""The environment that models are asked in: a generated project's own."""
+"""The environment that models run in: that of a generated project."""
 
 from __future__ import annotations
 

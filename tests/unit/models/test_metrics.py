@@ -1,4 +1,4 @@
-"""Metrics that are no finite numbers are refused, with file and line."""
+"""Metrics that are not finite numbers are refused, with file and line."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ DEFECTS = {
     "infinite": ('{\n  "auc": Infinity\n}', 2, "auc is infinite"),
     "infinite downwards": ('{"auc": -Infinity}', 1, "auc is infinite"),
     "too large to be a float": ('{"auc": 1e999}', 1, "auc is infinite"),
-    "what a registry makes of infinity": ('{"auc": 1.7976931348623157e308}', 1, "auc is infinite"),
+    "MLflow's infinity": ('{"auc": 1.7976931348623157e308}', 1, "auc is infinite"),
     "an integer of ten thousand digits": ('{"auc": ' + "9" * 10_000 + "}", 1, "auc is infinite"),
     "text": ('{"auc": "0.99"}', 1, 'auc is the text "0.99", not a number'),
     "null": ('{\n"auc": null}', 2, "auc is null, not a number"),
     "true": ('{"auc": true}', 1, "auc is true, not a number"),
-    "nested": ('{"test":\n {"auc": 0.99}}', 1, "test is an object; metrics are flat"),
-    "list": ('{"auc": [0.99]}', 1, "auc is a list; metrics are flat"),
+    "nested": ('{"test":\n {"auc": 0.99}}', 1, "test is an object; metrics must be flat"),
+    "list": ('{"auc": [0.99]}', 1, "auc is a list; metrics must be flat"),
     "given twice": ('{"auc": 0.1,\n"auc": 0.99}', 2, "'auc' is given twice"),
     "no object": ("[0.99]", 1, "one flat object"),
-    "nothing in it": ("{}", 1, "there is no metric"),
+    "nothing in it": ("{}", 1, "there are no metrics"),
     "empty": ("", None, "the file is empty"),
     "blank": (" \n", None, "the file is empty"),
     "cut off": ('{\n"auc": 0.99', 2, "not JSON"),
-    "nested without end": ("[" * 200_000, None, "nested too deep"),
-    "huge": ('{"auc": 0.99}' + " " * LARGEST_FILE, None, "larger than the 1048576 bytes"),
+    "nested without end": ("[" * 200_000, None, "nested too deeply"),
+    "huge": ('{"auc": 0.99}' + " " * LARGEST_FILE, None, "larger than 1048576 bytes"),
 }
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_a_defect_is_named_with_its_line(tmp_path: Path, defect: str) -> None:
+def test_defect_is_reported_with_its_line(tmp_path: Path, defect: str) -> None:
     text, line, message = DEFECTS[defect]
     file = tmp_path / "metrics.json"
     file.write_text(text)
@@ -52,13 +52,13 @@ def test_a_defect_is_named_with_its_line(tmp_path: Path, defect: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_says_what_makes_it(tmp_path: Path) -> None:
+def test_missing_file_has_the_command_that_makes_it(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="the file is missing") as caught:
         read_metrics(tmp_path / "metrics.json")
     assert caught.value.hint == "dvc repro"
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+def test_binary_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "metrics.json"
     file.write_bytes(b'{"auc\xff": 1}')
     with pytest.raises(BadInput, match="not UTF-8 at byte 5"):

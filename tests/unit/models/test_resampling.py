@@ -1,4 +1,4 @@
-"""Resamples keep together what depends on each other, and intervals say how sure a difference is."""
+"""Resamples keep dependent rows together, and intervals cover the true difference."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from beampermit.models.resampling import draw_counts, interval
 ROWS = np.arange(12)
 
 
-def test_the_first_time_each_row_counts_once_and_the_same_seed_draws_the_same() -> None:
+def test_each_row_counts_once_at_first_and_a_seed_repeats_the_draw() -> None:
     drawn = draw_counts([ROWS], times=50)
     assert drawn.shape == (51, 12)
     assert (drawn[0] == 1).all()
@@ -19,7 +19,7 @@ def test_the_first_time_each_row_counts_once_and_the_same_seed_draws_the_same() 
     assert (drawn != draw_counts([ROWS], times=50, seed=1)).any()
 
 
-def test_rows_of_a_group_come_and_go_together() -> None:
+def test_rows_of_a_group_are_drawn_together() -> None:
     group = ROWS // 4
     drawn = draw_counts([group], times=50)
     for name in range(3):
@@ -27,14 +27,14 @@ def test_rows_of_a_group_come_and_go_together() -> None:
         assert (rows == rows[:, :1]).all()
 
 
-def test_columns_that_cross_are_drawn_each_by_itself() -> None:
+def test_crossing_columns_are_drawn_independently() -> None:
     shot, device = (column.ravel() for column in np.meshgrid(range(3), range(4), indexing="ij"))
     drawn = draw_counts([shot, device], times=20)[1:].reshape(20, 3, 4)
     for table in drawn:
         assert np.linalg.matrix_rank(table) <= 1  # a product of one number for the row and one for the column
 
 
-def test_rows_that_repeat_each_other_make_the_interval_no_narrower() -> None:
+def test_repeated_rows_do_not_narrow_the_interval() -> None:
     rng = np.random.default_rng(3)
     one_each = rng.normal(0.0, 1.0, 40)
     repeated = np.repeat(one_each, 25)
@@ -49,7 +49,7 @@ def test_rows_that_repeat_each_other_make_the_interval_no_narrower() -> None:
 
 
 @pytest.mark.slow
-def test_nine_intervals_of_ten_hold_the_truth() -> None:
+def test_nine_of_ten_intervals_cover_the_truth() -> None:
     rng = np.random.default_rng(5)
     held = 0
     for _ in range(400):
@@ -59,7 +59,7 @@ def test_nine_intervals_of_ten_hold_the_truth() -> None:
     assert 0.85 < held / 400 < 0.94
 
 
-def test_a_metric_without_meaning_in_many_resamples_has_no_interval() -> None:
+def test_metric_undefined_in_many_resamples_has_no_interval() -> None:
     values = np.linspace(0, 1, 101)
     assert interval(np.where(np.arange(101) % 20 == 7, np.nan, values)) is not None
     assert interval(np.where(np.arange(101) % 5 == 3, np.nan, values)) is None

@@ -39,7 +39,7 @@ def test_a_key_is_never_overwritten(tmp_path: Path, name: str) -> None:
 
 
 def test_a_private_key_is_not_made_where_git_would_take_it_up(project: Project) -> None:
-    with pytest.raises(BadInput, match="could be committed"):
+    with pytest.raises(BadInput, match="git would track a private key"):
         generate_keys(project.root / "keys")
     assert not list(project.root.rglob("permit.*"))
     (project.root / ".gitignore").write_text("/keys/\n")
@@ -63,9 +63,12 @@ SECRET = "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v"
 BAD = {
     "none": (None, "BEAMPERMIT_SIGNING_KEY is not set"),
     "empty": ("  \n", "BEAMPERMIT_SIGNING_KEY is not set"),
-    "no file": (SECRET, "neither PEM text nor the path of a file"),
-    "much too long for a path": (SECRET * 1000, "neither PEM text nor the path of a file"),
-    "broken PEM": (f"-----BEGIN PRIVATE KEY-----\n{SECRET}\n-----END PRIVATE KEY-----\n", "does not hold a private key in PEM format"),
+    "no file": (SECRET, "neither PEM text nor the path of a readable file"),
+    "much too long for a path": (SECRET * 1000, "neither PEM text nor the path of a readable file"),
+    "broken PEM": (
+        f"-----BEGIN PRIVATE KEY-----\n{SECRET}\n-----END PRIVATE KEY-----\n",
+        "does not hold a private key in PEM format",
+    ),
     "encrypted": (ENCRYPTED, "encrypted"),
     "another kind": (_pem(generate_private_key(SECP256R1())), "not an Ed25519 key"),
 }

@@ -27,7 +27,7 @@ def test_no_remote_reads_as_empty_and_refuses_to_append(project: Project, event:
     ledger = Ledger(project.git)
     ledger.fetch()
     assert ledger.champion("bpm-faults") is None
-    with pytest.raises(BadInput, match="this repository has none") as caught:
+    with pytest.raises(BadInput, match="which this repository does not have") as caught:
         ledger.append(event())
     assert caught.value.hint == "git remote add origin URL"
 
@@ -90,7 +90,7 @@ def test_a_hook_that_refuses_is_the_outside_world(ledger: Ledger, origin: Path, 
     hook = origin / "hooks/pre-receive"
     hook.write_text("#!/bin/sh\necho 'the ledger is frozen for the run' >&2\nexit 1\n")
     hook.chmod(0o755)
-    with pytest.raises(Outside, match="nothing moved: remote: the ledger is frozen for the run"):
+    with pytest.raises(Outside, match="nothing was changed: remote: the ledger is frozen for the run"):
         ledger.append(event())
     assert ledger.events() == ()
     hook.unlink()
@@ -109,13 +109,13 @@ def test_a_remote_that_is_away_is_the_outside_world(ledger: Ledger, origin: Path
 def test_a_lost_reply_is_not_a_conflict(
     ledger: Ledger, other: Ledger, event: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask = ledger._ask
+    ask = ledger._git
 
     def lose_the_reply(*words: str):
         found = ask(*words)
         return found.model_copy(update={"code": 128, "err": "fatal: hung up"}) if words[0] == "push" else found
 
-    monkeypatch.setattr(ledger, "_ask", lose_the_reply)
+    monkeypatch.setattr(ledger, "_git", lose_the_reply)
     ledger.append(event())
     other.fetch()
     assert ledger.champion("bpm-faults") == other.champion("bpm-faults") == event()
@@ -125,7 +125,7 @@ def test_a_rewritten_ledger_is_refused(ledger: Ledger, other: Ledger, event: Mak
     ledger.append(event())
     other.fetch()
     ledger.git("push", "--quiet", "origin", f":{BRANCH}")
-    with pytest.raises(Conflict, match="the ledger is gone from origin") as gone:
+    with pytest.raises(Conflict, match="the branch beampermit-ledger was deleted on origin") as gone:
         other.fetch()
     assert gone.value.hint.startswith("git push origin refs/remotes/origin/beampermit-ledger:")
     ledger.git("update-ref", "-d", "refs/remotes/origin/beampermit-ledger")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from beampermit.project import Project
-from beampermit.reproduction.prepared import commit_of_work_tree
+from beampermit.reproduction.preparation import commit_of_work_tree
 from beampermit.reproduction.reproduce import Reproduction, reproduce
 from support.toy_project import HERE, trainable, trained_once
 

@@ -13,13 +13,13 @@ from typer.testing import CliRunner
 
 from beampermit.cli.main import app
 from beampermit.environments.conda_lock import CondaLock
-from beampermit.environments.environment import STAMP, VARIABLE, traces
+from beampermit.environments.environment import STAMP, VARIABLE, installation_records
 from beampermit.environments.installation import install
 from beampermit.errors import BadInput, Failed
 from beampermit.interlocks.families import select_interlocks
 from beampermit.interlocks.runner import check
 from beampermit.project import Project
-from beampermit.reproduction.prepared import ALWAYS_THE_SAME
+from beampermit.reproduction.preparation import FIXED_IDENTITY
 from support.conda_channel import QUIET, Channel, laboratory, serving
 from support.dvc_repositories import replace
 from support.toy_project import descent, on_conda
@@ -48,7 +48,7 @@ def conda_once(trained_once: Path, served: Channel, tmp_path_factory: pytest.Tem
         patch.setenv("BEAMPERMIT_CACHE", str(folder / "archives"))
         patch.setenv("DVC_SITE_CACHE_DIR", str(folder / "site"))
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        for name, value in ALWAYS_THE_SAME.items():
+        for name, value in FIXED_IDENTITY.items():
             patch.setenv(name, value)
         on_conda(Project(folder / "project"), served)
     return folder
@@ -160,7 +160,7 @@ def test_the_environment_of_a_variant_is_reused_as_it_is_and_another_is_made_whe
 
 def test_a_package_replaced_by_hand_is_seen_where_verdicts_would_be_reused(conda: Project) -> None:
     def seen() -> list[tuple[Path, int]]:
-        return [(path, path.stat().st_mtime_ns) for path in traces(conda.root) if path.exists()]
+        return [(path, path.stat().st_mtime_ns) for path in installation_records(conda.root) if path.exists()]
 
     before = seen()
     record = next((conda.root / ".venv/conda-meta").glob("zlib-*.json"))

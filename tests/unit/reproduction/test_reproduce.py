@@ -16,7 +16,7 @@ from beampermit.errors import BadInput, Conflict, Failed
 from beampermit.interlocks.reproducibility import REP001, REP002
 from beampermit.project import Project
 from beampermit.reproduction.diagnosis import Kind
-from beampermit.reproduction.prepared import workshop
+from beampermit.reproduction.preparation import locked_folder
 from beampermit.reproduction.reproduce import Reproduction
 from beampermit.reproduction.weights import Likeness
 from beampermit.verdicts.verdict import Location, Outcome
@@ -60,7 +60,7 @@ def test_a_difference_is_named(again: Again, monkeypatch: pytest.MonkeyPatch, de
     monkeypatch.setattr("beampermit.reproduction.reproduce._predictions", lambda *_: None)
     done = again()
     assert done.diagnosis.kind is kind
-    assert words in done.diagnosis.words
+    assert words in done.diagnosis.text
     assert done.sound is (kind is Kind.WITHIN)
 
 
@@ -68,7 +68,7 @@ def test_another_package_is_another_environment(
     trainable: Project, again: Again, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replace(trainable.root / "metrics/training.json", '"numpy": "', '"numpy": "0.')
-    monkeypatch.setattr("beampermit.reproduction.prepared.changes", lambda _: [])
+    monkeypatch.setattr("beampermit.reproduction.preparation.changes", lambda _: [])
     monkeypatch.setattr("beampermit.reproduction.reproduce._predictions", lambda *_: None)
     monkeypatch.setenv("SHIFT", "0.7")
     found = again().diagnosis
@@ -91,8 +91,8 @@ def test_one_row_changed_behind_the_models_back_is_other_data(trainable: Project
     done = again()
     assert done.diagnosis.kind is Kind.DATA
     assert done.compared is None
-    assert "stage train ran on another data/dataset than dvc.lock names now" in done.diagnosis.words
-    assert "data/dataset/train.parquet is not the one that manifest.json binds the model to" in done.diagnosis.words
+    assert "stage train ran on another data/dataset than dvc.lock names now" in done.diagnosis.text
+    assert "data/dataset/train.parquet is not the one that manifest.json binds the model to" in done.diagnosis.text
     assert REP001().check(trainable.contract, done).locations == (Location(file="dvc.lock"),)
 
 
@@ -109,7 +109,7 @@ def test_what_changed_since_the_model_was_made_is_other_code(
     replace(trainable.root / file, before, after)
     done = again()
     assert done.diagnosis.kind is Kind.CODE
-    assert words in done.diagnosis.words
+    assert words in done.diagnosis.text
 
 
 @pytest.mark.slow
@@ -135,7 +135,7 @@ def test_a_seed_that_finds_another_minimum_is_named(trainable: Project, again: A
 def test_a_training_that_fails_says_why_and_leaves_its_log(trainable: Project, again: Again, tmp_path: Path) -> None:
     replace(trainable.root / "train.py", "rows = ", "raise SystemExit('no beam today')\nrows = ")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("beampermit.reproduction.prepared.changes", lambda _: [])
+        patch.setattr("beampermit.reproduction.preparation.changes", lambda _: [])
         with pytest.raises(Failed, match="cannot be run again"):
             again(out=tmp_path / "left")
     assert "no beam today" in (tmp_path / "left/seed-0/training.log").read_text()
@@ -158,7 +158,7 @@ def test_other_seeds_leave_the_rest_of_the_parameters_as_they_are(trainable: Pro
 
 
 def test_two_at_once_do_not_disturb_each_other(trainable: Project, again: Again) -> None:
-    with workshop(trainable), pytest.raises(Conflict, match="another reproduction of this project is running"):
+    with locked_folder(trainable), pytest.raises(Conflict, match="another reproduction of this project is running"):
         again()
 
 

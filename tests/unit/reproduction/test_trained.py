@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from beampermit.cli.main import app
 from beampermit.project import Project
 from beampermit.reproduction.diagnosis import Kind
-from beampermit.reproduction.environments import reused
+from beampermit.reproduction.environments import reused_environments
 from beampermit.reproduction.reproduce import reproduce
 
 pytestmark = pytest.mark.slow
@@ -42,7 +42,7 @@ def test_a_processor_with_less_is_another_environment_where_no_difference_is_all
     strict = contract.reproducibility.model_copy(update={"prediction_tolerance": 0.0})
     base_contract = contract.model_copy(update={"reproducibility": strict})
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
-    done = reproduce(trained_copy, base_contract, trained_copy.git.head(), reused(lambda _: None))
+    done = reproduce(trained_copy, base_contract, trained_copy.git.head(), reused_environments(lambda _: None))
     assert done.compared is not None
     if done.compared.predictions is None:
         pytest.skip("this processor computes the same either way")

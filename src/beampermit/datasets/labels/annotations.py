@@ -17,16 +17,16 @@ from typing import BinaryIO
 from beampermit.contract.dataset import Dataset, Review
 from beampermit.errors import BadInput
 
-WHO, WHEN, WHY, SURE = "labelled_by", "labelled_at", "why", "confidence"
-OURS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+WHO, WHEN, WHY, CONFIDENCE = "labelled_by", "labelled_at", "why", "confidence"
+WRITTEN_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 """A moment as we write it."""
 LARGEST = 64 * 2**20
-AHEAD = timedelta(days=1)
+CLOCK_TOLERANCE = timedelta(days=1)
 """A label may come from a clock that is this much ahead; farther, the clock is wrong."""
 
 
 @dataclass(frozen=True)
-class Opinion:
+class Annotation:
     """What one person said of one row; `line` of the file, from 1."""
 
     key: tuple[str, ...]
@@ -48,12 +48,12 @@ class Opinion:
         return {"row": list(self.key), **said, "confidence": self.confidence}
 
 
-def columns(dataset: Dataset, review: Review) -> tuple[str, ...]:
+def review_columns(dataset: Dataset, review: Review) -> tuple[str, ...]:
     """The table's columns."""
-    return (*dataset.key, review.column, WHO, WHEN, WHY, SURE)
+    return (*dataset.key, review.column, WHO, WHEN, WHY, CONFIDENCE)
 
 
-def read(root: Path, dataset: Dataset, review: Review) -> tuple[Opinion, ...]:
+def read_annotations(root: Path, dataset: Dataset, review: Review) -> tuple[Annotation, ...]:
     """All opinions, in the order of the file; none where there is no file. Raises `BadInput` with file and line.
 
     A last line that a crash cut off was never confirmed to anybody, and is no opinion.
@@ -64,38 +64,38 @@ def read(root: Path, dataset: Dataset, review: Review) -> tuple[Opinion, ...]:
     if not file.is_file() or file.stat().st_size > LARGEST:
         raise BadInput(f"not a file of at most {LARGEST >> 20} MiB", file=review.file)
     content = file.read_bytes()
-    return tuple(_parsed(content[: _whole(content)], dataset, review))
+    return tuple(_parse(content[: _complete_length(content)], dataset, review))
 
 
-def last_words(opinions: Iterable[Opinion]) -> dict[tuple[str, ...], list[Opinion]]:
+def latest_annotations(opinions: Iterable[Annotation]) -> dict[tuple[str, ...], list[Annotation]]:
     """Row -> the last word of each who spoke of it, the latest first: that one counts."""
-    each: dict[tuple[tuple[str, ...], str], Opinion] = {}
+    each: dict[tuple[tuple[str, ...], str], Annotation] = {}
     for opinion in sorted(opinions, key=lambda opinion: opinion.order):
         each[opinion.key, opinion.by] = opinion
-    found: dict[tuple[str, ...], list[Opinion]] = {}
+    found: dict[tuple[str, ...], list[Annotation]] = {}
     for opinion in sorted(each.values(), key=lambda opinion: opinion.order, reverse=True):
         found.setdefault(opinion.key, []).append(opinion)
     return found
 
 
-def append(root: Path, dataset: Dataset, review: Review, opinion: Opinion) -> None:
+def append_annotation(root: Path, dataset: Dataset, review: Review, opinion: Annotation) -> None:
     """Add one opinion; when this returns, it is on the disk. Others may append at the same time.
 
     Raises `BadInput` for a table with other columns, or a value that `review` does not know.
     """
-    _judge(opinion, review, None)
-    wanted = columns(dataset, review)
-    said = (*opinion.key, opinion.value, opinion.by, _stamp(opinion.at), opinion.why, f"{opinion.confidence:g}")
+    _validate(opinion, review, None)
+    wanted = review_columns(dataset, review)
+    said = (*opinion.key, opinion.value, opinion.by, _format_time(opinion.at), opinion.why, f"{opinion.confidence:g}")
     row = dict(zip(wanted, (" ".join(word.split()) for word in said), strict=True))
-    with _alone(root / review.file) as stream:
+    with _locked(root / review.file) as stream:
         content = stream.read()
-        kept = _whole(content)
+        kept = _complete_length(content)
         if kept < len(content):
             stream.truncate(kept)
             content = content[:kept]
         header = next(csv.reader(io.StringIO(content.decode("utf-8-sig"))), None) if content else None
-        if header is not None and not set(wanted) - {SURE} <= set(header):
-            missing = ", ".join(sorted(set(wanted) - {SURE} - set(header)))
+        if header is not None and not set(wanted) - {CONFIDENCE} <= set(header):
+            missing = ", ".join(sorted(set(wanted) - {CONFIDENCE} - set(header)))
             raise BadInput(f"this table has no column {missing}", file=review.file, line=1)
         before = b"" if not content or content.endswith(b"\n") else b"\n"
         lines = [] if header else [wanted]
@@ -107,7 +107,7 @@ def append(root: Path, dataset: Dataset, review: Review, opinion: Opinion) -> No
 
 
 @contextmanager
-def _alone(file: Path) -> Iterator[BinaryIO]:
+def _locked(file: Path) -> Iterator[BinaryIO]:
     """The file, locked; opened again if somebody put another in its place while we waited, as git does."""
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.exists() and not file.is_file():
@@ -122,7 +122,7 @@ def _alone(file: Path) -> Iterator[BinaryIO]:
             return
 
 
-def _whole(content: bytes) -> int:
+def _complete_length(content: bytes) -> int:
     """The length of what is whole. A last line without an end is a person's if it has all fields, and a person wrote it
     by hand: what we write ends with an end, so one of ours without was cut off by a crash.
     """
@@ -135,11 +135,11 @@ def _whole(content: bytes) -> int:
         fields = next(csv.reader([rest.decode()], strict=True))
     except (UnicodeDecodeError, csv.Error, StopIteration):
         return end
-    ours = OURS.fullmatch(dict(zip(header, fields, strict=False)).get(WHEN, ""))
+    ours = WRITTEN_TIME.fullmatch(dict(zip(header, fields, strict=False)).get(WHEN, ""))
     return len(content) if len(fields) == len(header) and not ours else end
 
 
-def _parsed(content: bytes, dataset: Dataset, review: Review) -> Iterator[Opinion]:
+def _parse(content: bytes, dataset: Dataset, review: Review) -> Iterator[Annotation]:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -147,45 +147,45 @@ def _parsed(content: bytes, dataset: Dataset, review: Review) -> Iterator[Opinio
         raise BadInput("not UTF-8", file=review.file, line=line) from None
     reader = csv.DictReader(io.StringIO(text), strict=True)
     try:
-        missing = [name for name in columns(dataset, review) if name not in (reader.fieldnames or ()) and name != SURE]
+        missing = [name for name in review_columns(dataset, review) if name not in (reader.fieldnames or ()) and name != CONFIDENCE]
         if missing:
             raise BadInput(f"this table has no column {missing[0]!r}", file=review.file, line=1)
         for row in reader:
-            yield _opinion(row, reader.line_num, dataset, review)
+            yield _annotation(row, reader.line_num, dataset, review)
     except csv.Error as error:
         raise BadInput(f"not CSV: {error}", file=review.file, line=reader.reader.line_num) from None
 
 
-def _opinion(row: Mapping[str | None, str | None], line: int, dataset: Dataset, review: Review) -> Opinion:
+def _annotation(row: Mapping[str | None, str | None], line: int, dataset: Dataset, review: Review) -> Annotation:
     if None in row or None in row.values():
         hint = "merge conflicts are settled by keeping both sides' lines"
         words = "this line has not as many fields as the first"
-        raise BadInput(f"{words}; {hint}" if _conflict(row) else words, file=review.file, line=line)
-    sure = row.get(SURE) or "1"
-    confidence = _number(sure)
+        raise BadInput(f"{words}; {hint}" if _is_merge_marker(row) else words, file=review.file, line=line)
+    sure = row.get(CONFIDENCE) or "1"
+    confidence = _parse_confidence(sure)
     if confidence is None:
         raise BadInput(f"confidence {sure[:40]!r} is not a number from 0 to 1", file=review.file, line=line)
-    found = Opinion(
+    found = Annotation(
         tuple(str(row[name]) for name in dataset.key),
         str(row[review.column]),
         str(row[WHO]).strip(),
-        _moment(str(row[WHEN]), review, line),
+        _parse_time(str(row[WHEN]), review, line),
         str(row[WHY]),
         confidence,
         line,
     )
-    _judge(found, review, line)
+    _validate(found, review, line)
     return found
 
 
-def _judge(opinion: Opinion, review: Review, line: int | None) -> None:
+def _validate(opinion: Annotation, review: Review, line: int | None) -> None:
     if opinion.value not in review.values:
         words = f"{review.column} {opinion.value[:40]!r} is none of {', '.join(review.values)}"
     elif not opinion.by:
         words = f"nobody stands behind this opinion: {WHO} is empty"
     elif not all(opinion.key):
         words = "the row's key is not complete"
-    elif opinion.at > datetime.now(UTC) + AHEAD:
+    elif opinion.at > datetime.now(UTC) + CLOCK_TOLERANCE:
         words = f"{WHEN} {opinion.at.isoformat()} lies in the future"
     elif not 0 <= opinion.confidence <= 1:
         words = f"confidence {opinion.confidence:g} is not a number from 0 to 1"
@@ -194,7 +194,7 @@ def _judge(opinion: Opinion, review: Review, line: int | None) -> None:
     raise BadInput(words, file=review.file, line=line)
 
 
-def _moment(text: str, review: Review, line: int) -> datetime:
+def _parse_time(text: str, review: Review, line: int) -> datetime:
     try:
         found = datetime.fromisoformat(text.strip())
     except ValueError:
@@ -206,11 +206,11 @@ def _moment(text: str, review: Review, line: int) -> datetime:
     return found.astimezone(UTC)
 
 
-def _stamp(moment: datetime) -> str:
+def _format_time(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _number(text: str) -> float | None:
+def _parse_confidence(text: str) -> float | None:
     try:
         found = float(text)
     except ValueError:
@@ -218,7 +218,7 @@ def _number(text: str) -> float | None:
     return found if 0 <= found <= 1 else None
 
 
-def _conflict(row: Mapping[str | None, str | None]) -> bool:
+def _is_merge_marker(row: Mapping[str | None, str | None]) -> bool:
     return str(next(iter(row.values()), "")).startswith(("<<<<<<<", "=======", ">>>>>>>"))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from beampermit.contract import FILE_NAME, Contract
 from beampermit.contract.dataset import Dataset, Review
-from beampermit.datasets.labels.annotations import SURE, WHO, WHY, Opinion, append, last_words, read
+from beampermit.datasets.labels.annotations import CONFIDENCE, WHO, WHY, Annotation, append_annotation, latest_annotations, read_annotations
 from beampermit.datasets.labels.review import SOURCE
 from beampermit.datasets.tables import Table, open_tables, quoted
 from beampermit.errors import BadInput, Failed
@@ -84,7 +84,7 @@ class Queue:
         if not project.path(named["labels"]).is_file():
             del named["labels"]
         found = {table.split: table for table in open_tables(project.root, named)}
-        read(project.root, contract.dataset, review)  # a broken file is said before anybody labels
+        read_annotations(project.root, contract.dataset, review)  # a broken file is said before anybody labels
         rows = _rows(found["rows"], found.get("labels"), contract.dataset, review, sitting)
         if not rows and sitting > 1:
             raise BadInput(f"there is no sitting {sitting} of {split}", hint="beampermit data label")
@@ -107,7 +107,7 @@ class Queue:
 
     def state(self) -> dict[str, Any]:
         """Everything but the signals: what may be said, each row, and every last word on it, others' too."""
-        words = last_words(self._opinions())
+        words = latest_annotations(self._opinions())
         return {
             "title": self.title,
             "who": self.who,
@@ -138,7 +138,7 @@ class Queue:
             rows = self._table.query(f"{sql} WHERE file_row_number IN ({', '.join(map(str, known))})")
         return {
             str(number): {
-                signal.name: {"unit": signal.unit, "range": list(signal.range), "values": _plain(value)}
+                signal.name: {"unit": signal.unit, "range": list(signal.range), "values": _finite(value)}
                 for signal, value in zip(self._signals, values, strict=True)
             }
             for number, *values in rows
@@ -149,13 +149,13 @@ class Queue:
         row = self._rows.get(number)
         if row is None:
             raise BadInput(f"there is no row {number}")
-        opinion = Opinion(row.key, value, self.who, datetime.now(UTC), why[:LONGEST], confidence)
+        opinion = Annotation(row.key, value, self.who, datetime.now(UTC), why[:LONGEST], confidence)
         with self._lock:
-            append(self._project.root, self._dataset, self._review, opinion)
-        return [said.as_json() for said in last_words(self._opinions()).get(row.key, ())]
+            append_annotation(self._project.root, self._dataset, self._review, opinion)
+        return [said.as_json() for said in latest_annotations(self._opinions()).get(row.key, ())]
 
-    def _opinions(self) -> tuple[Opinion, ...]:
-        return read(self._project.root, self._dataset, self._review)
+    def _opinions(self) -> tuple[Annotation, ...]:
+        return read_annotations(self._project.root, self._dataset, self._review)
 
 
 def _rows(table: Table, labels: Table | None, dataset: Dataset, review: Review, sitting: int) -> list[Row]:
@@ -168,7 +168,7 @@ def _rows(table: Table, labels: Table | None, dataset: Dataset, review: Review, 
         sql = (
             f"SELECT signal.file_row_number, '', '', '', NULL, {keys} FROM {table.numbered} AS signal ORDER BY 1 {some}"
         )
-        return [_row(values) for values in table.query(sql)]
+        return [_queue_row(values) for values in table.query(sql)]
     same = " AND ".join(
         f"CAST(label.{quoted(column)} AS VARCHAR) = CAST(signal.{quoted(column)} AS VARCHAR)" for column in dataset.key
     )
@@ -177,22 +177,22 @@ def _rows(table: Table, labels: Table | None, dataset: Dataset, review: Review, 
     said = [
         f"CAST(label.{quoted(column)} AS VARCHAR)" if column in labels.columns else "''" for column in (by or WHO, WHY)
     ]
-    sure = f"CAST(label.{quoted(SURE)} AS DOUBLE)" if SURE in labels.columns else "NULL"
+    sure = f"CAST(label.{quoted(CONFIDENCE)} AS DOUBLE)" if CONFIDENCE in labels.columns else "NULL"
     sql = (
         f"SELECT signal.file_row_number, {value}, {said[0]}, {said[1]}, {sure} AS sure, {keys}"
         f" FROM {table.numbered} AS signal LEFT JOIN {labels.source} AS label ON {same}"
         f" ORDER BY sure NULLS FIRST, 1 {some}"
     )
-    return [_row(values) for values in table.query(sql)]
+    return [_queue_row(values) for values in table.query(sql)]
 
 
-def _row(values: tuple[Any, ...]) -> Row:
+def _queue_row(values: tuple[Any, ...]) -> Row:
     number, value, by, why, sure, *key = values
     confidence = sure if sure is not None and math.isfinite(sure) else None
     return Row(number, tuple(map(str, key)), value or "", by or "", why or "", confidence)
 
 
-def _plain(value: Any) -> Any:
+def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_finite(item) for item in value]
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None

@@ -9,7 +9,7 @@ from typing import Any
 
 from beampermit.contract.dataset import Dataset, Review
 from beampermit.datasets.labels import annotations
-from beampermit.datasets.labels.annotations import AHEAD, SURE, WHEN, WHO, WHY, Opinion, last_words
+from beampermit.datasets.labels.annotations import CLOCK_TOLERANCE, CONFIDENCE, WHEN, WHO, WHY, Annotation, latest_annotations
 from beampermit.datasets.tables import Table, open_tables, quoted
 from beampermit.errors import Failed, meant
 from beampermit.project import Project
@@ -29,7 +29,7 @@ class Coverage:
 
 
 @dataclass
-class Found:
+class LabelReview:
     """What was found of a dataset's labels. `problems` are in words; the rest is for the reader."""
 
     rows: int = 0
@@ -39,7 +39,7 @@ class Found:
     sources: dict[str, int] = field(default_factory=dict)
     confidence: tuple[float, float] | None = None
     overruled: list[dict[str, Any]] = field(default_factory=list)
-    conflicts: list[list[Opinion]] = field(default_factory=list)
+    conflicts: list[list[Annotation]] = field(default_factory=list)
     superseded: int = 0
     problems: list[str] = field(default_factory=list)
 
@@ -59,38 +59,38 @@ class Found:
         }
 
 
-def look(labels: Table, others: list[Table], dataset: Dataset, opinions: tuple[Opinion, ...]) -> Found:
+def review_labels(labels: Table, others: list[Table], dataset: Dataset, opinions: tuple[Annotation, ...]) -> LabelReview:
     """Judge the table of labels against the tables of rows (`raw` and the splits) and what people said.
 
     Raises `Failed` for a file that cannot be read.
     """
-    found = Found()
-    found.problems += _columns(labels, dataset)
+    found = LabelReview()
+    found.problems += _missing_columns(labels, dataset)
     if found.problems:
         return found
-    found.problems += _empty(labels, dataset, found)
-    found.problems += _moments(labels)
-    found.problems += _confidence(labels, found)
-    found.problems += _twice(labels, dataset)
+    found.problems += _empty_values(labels, dataset, found)
+    found.problems += _future_labels(labels)
+    found.problems += _check_confidence(labels, found)
+    found.problems += _repeated_labels(labels, dataset)
     found.values = _counts(labels, dataset.review.column if dataset.review else dataset.target)
     found.people = _counts(labels, WHO)
     found.sources = _counts(labels, SOURCE) if SOURCE in labels.columns else {}
     if not found.problems:
         for table in others:
-            found.problems += _cover(labels, table, dataset, found)
+            found.problems += _check_coverage(labels, table, dataset, found)
     if dataset.review:
-        found.problems += _people(labels, dataset, dataset.review, opinions, found)
+        found.problems += _check_annotations(labels, dataset, dataset.review, opinions, found)
     return found
 
 
-def _columns(labels: Table, dataset: Dataset) -> Iterator[str]:
+def _missing_columns(labels: Table, dataset: Dataset) -> Iterator[str]:
     review = [dataset.review.column] if dataset.review else []
     for column in dict.fromkeys([*dataset.key, dataset.target, *review, WHO, WHEN, WHY]):
         if column not in labels.columns:
             yield f"there is no column {column!r}{meant(column, labels.columns, 'is it')}"
 
 
-def _empty(labels: Table, dataset: Dataset, found: Found) -> Iterator[str]:
+def _empty_values(labels: Table, dataset: Dataset, found: LabelReview) -> Iterator[str]:
     asked = list(dict.fromkeys([*dataset.key, dataset.target, WHO, WHEN, WHY]))
     counts = ", ".join(f"count(*) FILTER (WHERE trim(coalesce({_text(column)}, '')) = '')" for column in asked)
     found.rows, *empty = labels.query(f"SELECT count(*), {counts} FROM {labels.source}")[0]
@@ -101,12 +101,12 @@ def _empty(labels: Table, dataset: Dataset, found: Found) -> Iterator[str]:
             yield f"{column} is empty in {count} of {found.rows} labels"
 
 
-def _moments(labels: Table) -> Iterator[str]:
+def _future_labels(labels: Table) -> Iterator[str]:
     kind = labels.columns[WHEN]
     if not kind.startswith(("TIMESTAMP", "DATE")):
         yield f"{WHEN} is of type {kind}, not a time"
         return
-    limit = int((datetime.now(UTC) + AHEAD).timestamp() * 1e6)
+    limit = int((datetime.now(UTC) + CLOCK_TOLERANCE).timestamp() * 1e6)
     count, last = labels.query(
         f"SELECT count(*), CAST(max({quoted(WHEN)}) AS VARCHAR) FROM {labels.source}"
         f" WHERE epoch_us({quoted(WHEN)}) > {limit}"
@@ -115,13 +115,13 @@ def _moments(labels: Table) -> Iterator[str]:
         yield f"{count} labels were given in the future, the last at {last}"
 
 
-def _confidence(labels: Table, found: Found) -> Iterator[str]:
-    if SURE not in labels.columns:
+def _check_confidence(labels: Table, found: LabelReview) -> Iterator[str]:
+    if CONFIDENCE not in labels.columns:
         return
-    if labels.dimensions(SURE) != 0:
-        yield f"{SURE} is of type {labels.columns[SURE]}, not a number"
+    if labels.dimensions(CONFIDENCE) != 0:
+        yield f"{CONFIDENCE} is of type {labels.columns[CONFIDENCE]}, not a number"
         return
-    sure = f"CAST({quoted(SURE)} AS DOUBLE)"
+    sure = f"CAST({quoted(CONFIDENCE)} AS DOUBLE)"
     outside, lowest, mean = labels.query(
         f"SELECT count(*) FILTER (WHERE {sure} IS NULL OR isnan({sure}) OR {sure} < 0 OR {sure} > 1),"
         f" min({sure}) FILTER (WHERE isfinite({sure})), avg({sure}) FILTER (WHERE isfinite({sure}))"
@@ -130,10 +130,10 @@ def _confidence(labels: Table, found: Found) -> Iterator[str]:
     if lowest is not None:
         found.confidence = (lowest, mean)
     if outside:
-        yield f"{SURE} is not from 0 to 1 in {outside} labels"
+        yield f"{CONFIDENCE} is not from 0 to 1 in {outside} labels"
 
 
-def _twice(labels: Table, dataset: Dataset) -> Iterator[str]:
+def _repeated_labels(labels: Table, dataset: Dataset) -> Iterator[str]:
     keys = ", ".join(quoted(column) for column in dataset.key)
     rows, torn, first = labels.query(
         f"SELECT count(*), count(*) FILTER (WHERE said > 1), min({_key(dataset)}) FROM"
@@ -142,10 +142,10 @@ def _twice(labels: Table, dataset: Dataset) -> Iterator[str]:
     )[0]
     if rows:
         against = f", {torn} of them against each other" if torn else ""
-        yield f"{rows} rows are labelled more than once{against} (first: {_words(dataset, first)})"
+        yield f"{rows} rows are labelled more than once{against} (first: {_format_key(dataset, first)})"
 
 
-def _cover(labels: Table, table: Table, dataset: Dataset, found: Found) -> Iterator[str]:
+def _check_coverage(labels: Table, table: Table, dataset: Dataset, found: LabelReview) -> Iterator[str]:
     """What a split does not have; of the raw table only the number is told, for nobody must use all of it."""
     lacking = [column for column in dataset.key if column not in table.columns]
     if lacking:
@@ -166,26 +166,26 @@ def _cover(labels: Table, table: Table, dataset: Dataset, found: Found) -> Itera
     if table.split not in dataset.splits:
         return
     if labelled < rows:
-        yield f"{table.path}: {rows - labelled} of {rows} rows have no label (first: {_words(dataset, bare)})"
+        yield f"{table.path}: {rows - labelled} of {rows} rows have no label (first: {_format_key(dataset, bare)})"
     if different:
         words = f"{table.path}: {dataset.target} is not what the labels say in {different} of {rows} rows"
-        yield f"{words} (first: {_words(dataset, first)})"
+        yield f"{words} (first: {_format_key(dataset, first)})"
 
 
-def _people(
-    labels: Table, dataset: Dataset, review: Review, opinions: tuple[Opinion, ...], found: Found
+def _check_annotations(
+    labels: Table, dataset: Dataset, review: Review, opinions: tuple[Annotation, ...], found: LabelReview
 ) -> Iterator[str]:
-    words = last_words(opinions)
+    words = latest_annotations(opinions)
     found.superseded = len(opinions) - sum(len(said) for said in words.values())
     found.conflicts = [said for said in words.values() if len({opinion.value for opinion in said}) > 1]
     if not words:
         return
-    stand = _standing(labels, dataset, review, list(words))
+    stand = _current_labels(labels, dataset, review, list(words))
     unknown = [key for key in words if key not in stand]
     if unknown:
         yield (
             f"{review.file}:{words[unknown[0]][0].line}: {len(unknown)} opinions are about rows that have no label"
-            f" (first: {_words(dataset, unknown[0])})"
+            f" (first: {_format_key(dataset, unknown[0])})"
         )
     unheard = [said[0] for key, said in words.items() if key in stand and stand[key][:2] != (said[0].value, said[0].by)]
     if unheard:
@@ -193,14 +193,14 @@ def _people(
         value, by, _ = stand[first.key]
         yield (
             f"{len(unheard)} opinions are not in the labels: {first.by} says {first.value}"
-            f" at {review.file}:{first.line}, the table has {value} by {by} ({_words(dataset, first.key)})"
+            f" at {review.file}:{first.line}, the table has {value} by {by} ({_format_key(dataset, first.key)})"
         )
     for key, (value, _, before) in stand.items():
         if before and before != value and len(found.overruled) < SHOWN:
             found.overruled.append({**words[key][0].as_json(), "before": before})
 
 
-def _standing(
+def _current_labels(
     labels: Table, dataset: Dataset, review: Review, keys: list[tuple[str, ...]]
 ) -> dict[tuple[str, ...], tuple[str, str, str]]:
     """Key -> what the labels say, by whom, and what the rules said before."""
@@ -238,11 +238,11 @@ def _quoted(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def _words(dataset: Dataset, values: Any) -> str:
+def _format_key(dataset: Dataset, values: Any) -> str:
     return ", ".join(f"{column} {str(value)[:60]}" for column, value in zip(dataset.key, values, strict=True))
 
 
-def standing(project: Project) -> Found:
+def review_project(project: Project) -> LabelReview:
     """Coverage of the raw table and the splits that are here, conflicts, what people overruled.
 
     Raises `Failed` for labels that are not here, `BadInput` for a line of people's that cannot be read.
@@ -253,5 +253,5 @@ def standing(project: Project) -> Found:
     named = {"raw": dataset.raw, **dataset.splits}
     here = {name: path for name, path in named.items() if project.path(path).is_file()}
     labels, *others = open_tables(project.root, {"labels": dataset.labels, **here})
-    said = annotations.read(project.root, dataset, dataset.review) if dataset.review else ()
-    return look(labels, others, dataset, said)
+    said = annotations.read_annotations(project.root, dataset, dataset.review) if dataset.review else ()
+    return review_labels(labels, others, dataset, said)

@@ -6,20 +6,20 @@ import os
 from pathlib import Path
 
 from beampermit.contract import FILE_NAME
-from beampermit.datasets.manifests import fault
-from beampermit.datasets.workspace import oddities
+from beampermit.datasets.manifests import path_fault
+from beampermit.datasets.workspace import irregular_files
 from beampermit.errors import BadInput
 
 
 def plain_file(root: Path, path: str) -> Path:
     """The file at `path` below `root`. Raises `BadInput` if it is missing, a link, a pipe, or outside."""
     shown = path.encode("utf-8", "backslashreplace").decode()
-    if what := fault(path):
+    if what := path_fault(path):
         raise BadInput(f"the path {what}", file=shown)
     file = root / path
     if not os.path.lexists(file):
         raise BadInput("the file is missing", file=shown)
-    for odd, what in oddities(file, root, root / ".dvc/cache"):
+    for odd, what in irregular_files(file, root, root / ".dvc/cache"):
         raise BadInput(f"is {what}, not a file", file=odd)
     if not file.is_file():
         raise BadInput("is a folder, not a file", file=shown)

@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from beampermit.contract import FILE_NAME
-from beampermit.datasets.manifests import fault
+from beampermit.datasets.manifests import path_fault
 from beampermit.datasets.requests.inputs import plain_file
 from beampermit.datasets.requests.query import Answer, Query, RunPython, query_of
 from beampermit.datasets.requests.source import load_source
@@ -104,7 +104,7 @@ def _locked(project: Project) -> Iterator[Path]:
 
 
 def _table_path(project: Project, path: str) -> Path:
-    if fault(path) or not path.endswith(".parquet"):
+    if path_fault(path) or not path.endswith(".parquet"):
         raise BadInput("the table must be a .parquet file inside the project", file=path)
     table = project.root / path
     for file in (table, table.with_suffix(".json")):

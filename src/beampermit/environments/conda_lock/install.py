@@ -10,7 +10,7 @@ from pathlib import Path
 
 from beampermit.environments.backend import Lock, Package
 from beampermit.environments.conda_lock import channels
-from beampermit.environments.conda_lock.packages import bring, meant
+from beampermit.environments.conda_lock.packages import fetch_packages, locked_for
 from beampermit.environments.conda_lock.rattler_process import ask
 from beampermit.errors import BadInput, Outside
 from beampermit.files import write_text
@@ -38,11 +38,11 @@ def install(lock: Lock, prefix: Path, *, bundle: Path | None = None, progress: P
     packages want run after linking are not run. Raises `Failed` or `Outside`.
     """
     platform = channels.current_platform()
-    packages = meant(lock, platform)
+    packages = locked_for(lock, platform)
     if _there(prefix, packages):
         progress("every package of the lock is there")
         return
-    places = bring(lock, packages, bundle=bundle, progress=progress)
+    places = fetch_packages(lock, packages, bundle=bundle, progress=progress)
     unpacked = prefix / UNPACKED
     try:
         _begin(prefix)
@@ -66,7 +66,7 @@ def with_micromamba(lock: Lock, root: Path, prefix: Path, progress: Progress) ->
     program = shutil.which("micromamba")
     if program is None:
         raise Outside("micromamba is not on this machine", hint="beampermit env install")
-    packages = meant(lock, channels.current_platform())
+    packages = locked_for(lock, channels.current_platform())
     if _there(prefix, packages):
         progress("every package of the lock is there")
         return

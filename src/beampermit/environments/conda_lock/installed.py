@@ -14,7 +14,7 @@ from typing import Any
 
 from beampermit.environments.backend import Lock, Package
 from beampermit.environments.conda_lock import channels
-from beampermit.environments.conda_lock.packages import meant
+from beampermit.environments.conda_lock.packages import locked_for
 from beampermit.environments.environment import STAMP, stamp_of
 from beampermit.errors import BadInput, Problem, several
 
@@ -74,7 +74,7 @@ def installed(lock: Lock, prefix: Path) -> Iterator[Problem]:
     """Where the environment at `prefix` is not the lock: missing, extra, another build, changed, put there by hand."""
     meant_lock = stamped(lock, prefix)
     found = list(_read(prefix))
-    wanted = {package.name: package for package in meant(meant_lock, channels.current_platform())}
+    wanted = {package.name: package for package in locked_for(meant_lock, channels.current_platform())}
     yield from _named(meant_lock, wanted, found)
     yield from _changed(prefix, found)
     yield from _strays(prefix, found)

@@ -27,7 +27,7 @@ def archive(folder: Path, sha256: str, file_name: str) -> Path:
     return folder / sha256 / file_name
 
 
-def meant(lock: Lock, platform: str) -> tuple[Package, ...]:
+def locked_for(lock: Lock, platform: str) -> tuple[Package, ...]:
     """The packages that the lock has for a platform, in all categories. Raises `Failed` where it has none."""
     found = tuple(package for package in lock.packages if package.platform == platform)
     if not found:
@@ -40,7 +40,7 @@ def meant(lock: Lock, platform: str) -> tuple[Package, ...]:
     return found
 
 
-def bring(lock: Lock, wanted: Iterable[Package], *, bundle: Path | None = None, progress: Progress) -> dict[str, Path]:
+def fetch_packages(lock: Lock, wanted: Iterable[Package], *, bundle: Path | None = None, progress: Progress) -> dict[str, Path]:
     """Have each package's archive on this machine; give their places by package name.
 
     From `bundle` alone where it is given. What is there already is hashed again: nothing is taken on trust. Raises
@@ -131,5 +131,5 @@ def bundled(lock: Lock, platform: str, progress: Progress) -> dict[str, Path]:
 
     Raises `Failed` for an archive that is not the locked one, `Outside` for what cannot be had.
     """
-    places = bring(lock, meant(lock, platform), progress=progress).values()
+    places = fetch_packages(lock, locked_for(lock, platform), progress=progress).values()
     return {archive(Path(), place.parent.name, place.name).as_posix(): place for place in places}

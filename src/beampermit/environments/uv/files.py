@@ -28,7 +28,7 @@ from beampermit.environments.environment import python_in
 from beampermit.environments.platforms import TAGS, current, fits, world_of
 from beampermit.environments.uv import specification
 from beampermit.environments.uv.command import uv
-from beampermit.environments.uv.installed import meant
+from beampermit.environments.uv.installed import locked_for
 from beampermit.environments.uv.specification import normalize
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.files import replacing
@@ -82,7 +82,7 @@ def of_platform(lock: Lock, platform: str) -> dict[str, Package]:
     if platform not in TAGS:
         raise BadInput(f"{platform!r} is no platform known here; known are {', '.join(TAGS)}")
     worlds = [world_of(lock, platform, newest=newest) for newest in (False, True)]
-    return {package.name: package for world in worlds for package in meant(lock, world)}
+    return {package.name: package for world in worlds for package in locked_for(lock, world)}
 
 
 def wanted(lock: Lock, packages: Iterable[Package], platform: str) -> Iterator[tuple[Package, Artifact]]:
@@ -261,7 +261,7 @@ def _sync(lock: Lock, root: Path, prefix: Path, folder: Path) -> None:
     if not python_in(prefix).exists():
         uv(["venv", "--no-project", "--python", _python(lock), prefix], cwd=root, env=REACH_NOTHING)
     asked = folder / "requirements.txt"
-    asked.write_text("".join(sorted(map(_line, meant(lock, describe(prefix))))), encoding="utf-8")
+    asked.write_text("".join(sorted(map(_line, locked_for(lock, describe(prefix))))), encoding="utf-8")
     uv(
         [
             "pip",

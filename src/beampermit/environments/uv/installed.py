@@ -36,7 +36,7 @@ def installed(lock: Lock, prefix: Path) -> Iterator[Problem]:
         yield Problem(f"it also sees the packages of the system's Python: {prefix}/pyvenv.cfg", lock.file)
     site = site_packages(prefix, python)
     found = distributions(site) if site.is_dir() else []
-    wanted = {package.name: package for package in meant(lock, python)}
+    wanted = {package.name: package for package in locked_for(lock, python)}
     yield from _named(lock, wanted, found)
     yield from _whole(lock, wanted, found)
     yield from _satisfied(lock, python, found)
@@ -44,7 +44,7 @@ def installed(lock: Lock, prefix: Path) -> Iterator[Problem]:
         yield Problem(f"{name} lies in site-packages and belongs to no package", lock.file)
 
 
-def meant(lock: Lock, python: World) -> list[Package]:
+def locked_for(lock: Lock, python: World) -> list[Package]:
     """The packages that the lock installs for a Python: all groups, and the extra of its variant. Raises `BadInput`."""
     own = own_package(lock)
     if own is None:

@@ -172,7 +172,7 @@ def test_a_variant_with_a_package_twice_is_named(root: Path) -> None:
 
 @pytest.mark.parametrize(("variant", "torchy"), [("", "torchy 2.0+cpu"), ("cuda", "torchy 2.0+cu1")])
 def test_one_variant_is_installed_and_verified_as_that(root: Path, variant: str, torchy: str) -> None:
-    done = installation.install(choice.chosen(root, variant=variant), root, root / ".venv", progress=quiet)
+    done = installation.install(choice.backend_for(root, variant=variant), root, root / ".venv", progress=quiet)
     found = names(done.environment.prefix)
     assert torchy in found
     assert ("cudart 1.0" in found) == (variant == "cuda")
@@ -216,7 +216,7 @@ def test_a_bundle_installs_where_no_index_answers(root: Path, tmp_path: Path, na
     with pytest.raises(Outside):
         choice.bundle(root, tmp_path / "again", progress=lambda _: shutil.rmtree(cache(), ignore_errors=True))
     with opened(to) as folder:
-        backend = choice.chosen(root, variant="cuda", bundle=folder)
+        backend = choice.backend_for(root, variant="cuda", bundle=folder)
         installation.install(backend, root, root / ".venv", progress=quiet)
     assert "torchy 2.0+cu1" in names(root / ".venv")
     assert Uv().installed(Uv().read(root), root / ".venv") == ()
@@ -226,7 +226,7 @@ def test_a_bundle_with_another_file_or_without_one_is_refused(root: Path, tmp_pa
     choice.bundle(root, tmp_path / "bundle", progress=quiet)
     wheel = next((tmp_path / "bundle/wheels").glob("torchy-*"))
     wheel.write_bytes(wheel.read_bytes() + b"x")
-    backend = choice.chosen(root, bundle=tmp_path / "bundle")
+    backend = choice.backend_for(root, bundle=tmp_path / "bundle")
     with pytest.raises(Failed, match="the bundle lacks torchy"):
         installation.install(backend, root, root / ".venv", progress=quiet)
     wheel.unlink()

@@ -1,4 +1,4 @@
-"""What DVC's own files bind: the outputs that a `dvc.lock` or a `.dvc` file names, each with its hash."""
+"""The outputs that a `dvc.lock` or a `.dvc` file names, each with its hash."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from beampermit.record import LARGEST, Count
 
 
 @dataclass(frozen=True)
-class Bound:
-    """A file or folder that DVC binds: its hash, bytes, and files where it is a folder."""
+class LockedOutput:
+    """A file or folder with its hash and size in bytes, and the number of files in a folder."""
 
     path: str
     hash: str
@@ -20,23 +20,23 @@ class Bound:
     files: Count | None = None
 
 
-def bound(text: str, name: str) -> dict[str, Bound]:
-    """The outputs in the text of a `dvc.lock` or a `.dvc` file, by path; `name` is the file's path in the project.
+def locked_outputs(text: str, name: str) -> dict[str, LockedOutput]:
+    """The outputs in the text of the `dvc.lock` or `.dvc` file `name`, by path in the project.
 
-    What has not the shape that DVC writes is left out. Raises `BadInput` for what is no YAML.
+    Entries of an unknown form are left out. Raises `BadInput` if it is not YAML.
     """
     tree = parse_yaml(text, name)
     stages = tree.get("stages", {"": tree}) if isinstance(tree, dict) else None
-    found = {}
+    outputs = {}
     for out in _outs(stages):
         path = (PurePosixPath(name).parent / out["path"]).as_posix()
         value = out.get("md5") or out.get("etag") or out.get("checksum") or ""
-        found[path] = Bound(path, str(value), counted(out.get("size")), counted(out.get("nfiles")))
-    return found
+        outputs[path] = LockedOutput(path, str(value), count_of(out.get("size")), count_of(out.get("nfiles")))
+    return outputs
 
 
-def counted(value: Any) -> int | None:
-    """A number of bytes, files or rows, where it is one that can be."""
+def count_of(value: Any) -> int | None:
+    """`value` if it is a possible number of bytes, files or rows."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < LARGEST else None
 
 

@@ -101,7 +101,7 @@ def test_the_bill_of_another_lock_is_refused(laboratory: Laboratory, software: P
     other = json.loads(software.read_text())
     other["metadata"]["properties"][1]["value"] = "sha256:" + "a" * 64
     write_json(software, other)
-    with pytest.raises(Failed, match=r"not of the uv\.lock here") as caught:
+    with pytest.raises(Failed, match=r"not of the current uv\.lock") as caught:
         bound(laboratory, software)
     assert caught.value.hint.startswith("beampermit env sbom --out")
 
@@ -163,7 +163,7 @@ def test_one_bill_names_the_software_of_every_lock_that_the_permit_binds(variant
 @pytest.mark.parametrize("variant", ["cuda"])
 def test_the_bill_of_one_variant_alone_is_refused(variants: Laboratory, tmp_path: Path, variant: str) -> None:
     software = written(variants, tmp_path / "sbom.cdx.json", "--variant", variant)
-    with pytest.raises(Failed, match=r"not of the conda-lock\.yml here"):
+    with pytest.raises(Failed, match=r"not of the current conda-lock\.yml"):
         bound(variants, software)
 
 
@@ -172,7 +172,7 @@ def test_a_variant_locked_anew_makes_the_bill_that_of_another_lock(variants: Lab
     lock = variants.root / "cuda.conda-lock.yml"
     lock.write_text(lock.read_text() + "# edited\n")
     variants.git("commit", "--quiet", "--all", "--message", "By hand")
-    with pytest.raises(Failed, match=r"not of the cuda\.conda-lock\.yml here"):
+    with pytest.raises(Failed, match=r"not of the current cuda\.conda-lock\.yml"):
         bound(variants, software)
 
 
@@ -180,7 +180,7 @@ def test_a_variant_that_is_not_in_the_commit_is_not_in_the_bill(variants: Labora
     software = written(variants, tmp_path / "sbom.cdx.json")
     variants.git("rm", "--quiet", "--cached", "cuda.conda-lock.yml")
     variants.git("commit", "--quiet", "--message", "Forgotten")
-    with pytest.raises(Failed, match=r"is of cuda\.conda-lock\.yml as well, which is not in the commit"):
+    with pytest.raises(Failed, match=r"also lists cuda\.conda-lock\.yml, which is not in the commit"):
         bound(variants, software)
 
 

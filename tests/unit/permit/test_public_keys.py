@@ -36,9 +36,12 @@ def test_a_key_that_was_replaced_stays_with_its_last_day(tmp_path: Path) -> None
 
 
 BAD = {
-    "nothing": ("", "not a public key"),
+    "nothing": ("", "holds no public key"),
     "nonsense": ("nonsense", "1: neither a public key in PEM format, nor `not-after: DAY`, nor a # comment"),
-    "a slip of the pen": (f"not_after: 2026-06-30\n{pem(OLD)}", "1: neither a public key in PEM format, nor `not-after"),
+    "a slip of the pen": (
+        f"not_after: 2026-06-30\n{pem(OLD)}",
+        "1: neither a public key in PEM format, nor `not-after",
+    ),
     "no day": (f"not-after: 2026-02-30\n{pem(OLD)}", "1: not-after is '2026-02-30', not a day such as 2027-12-31"),
     "a week": (f"not-after: 2026-W06-1\n{pem(OLD)}", "1: not-after is '2026-W06-1', not a day"),
     "half a key": (pem(OLD)[:60], "the last public key is incomplete"),

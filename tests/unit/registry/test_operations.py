@@ -1,4 +1,4 @@
-"""A retired model is out of service, and nobody brings it back by chance."""
+"""Freeze keeps new versions out and the way back open; retire takes a version out of service for good."""
 
 from __future__ import annotations
 
@@ -7,6 +7,72 @@ import pytest
 from beampermit.errors import BadInput, Conflict, Outside
 from beampermit.registry.mlflow import Registry
 from support.registry_project import MODEL, Laboratory
+
+
+@pytest.fixture
+def frozen(laboratory: Laboratory) -> Laboratory:
+    """Two versions promoted, a third to come, and a freeze."""
+    laboratory.promote()
+    laboratory.change(2)
+    laboratory.promote()
+    laboratory.change(3)
+    laboratory.freeze(reason="physics run until Friday")
+    return laboratory
+
+
+def test_a_promotion_is_refused_with_who_and_why_until_the_thaw(frozen: Laboratory) -> None:
+    with pytest.raises(
+        Conflict, match=r"frozen since \S+Z by Ada .*: physics run until Friday; nothing was changed"
+    ) as no:
+        frozen.promote()
+    assert (no.value.exit_code, no.value.hint) == (3, "beampermit thaw --reason WHY")
+    assert frozen.registry.state(MODEL) == "in service, frozen"
+    assert frozen.statuses() == {1: "former", 2: "champion"}, "nothing is registered either"
+    frozen.thaw()
+    frozen.promote()
+    assert frozen.champion() == 3
+
+
+def test_rollback_and_retire_stay_open(frozen: Laboratory) -> None:
+    frozen.rollback()
+    assert frozen.champion() == 1
+    frozen.retire()
+    assert frozen.champion() is None
+    assert frozen.registry.state(MODEL) == "out of service, frozen"
+    with pytest.raises(Conflict, match="are frozen since"):
+        frozen.promote()
+
+
+def test_a_release_of_the_champion_that_is_run_again_is_still_nothing(frozen: Laboratory) -> None:
+    frozen.git("checkout", "--quiet", "HEAD~1")
+    frozen.model(2)
+    assert not frozen.promote().new
+
+
+def test_who_was_first_stands_and_a_second_freeze_says_so(frozen: Laboratory) -> None:
+    found = frozen.freeze(reason="another reason")
+    assert (found.new, found.event.reason) == (False, "physics run until Friday")
+    assert [kind for kind, _ in frozen.events()].count("freeze") == 1
+
+
+def test_a_freeze_while_a_promotion_tests_its_deployment_wins(laboratory: Laboratory) -> None:
+    laboratory.promote()
+    laboratory.change(2)
+
+    def freeze_meanwhile(step: str) -> None:
+        if step == "test the deployment":
+            laboratory.freeze(reason="beam is coming")
+
+    with pytest.raises(Conflict, match="somebody else was first: freeze bpm-faults"):
+        laboratory.promote(freeze_meanwhile)
+    assert laboratory.champion() == 1
+    assert laboratory.events() == [("promote", 1), ("freeze", 1)]
+
+
+def test_thaw_is_for_what_is_frozen(laboratory: Laboratory) -> None:
+    laboratory.promote()
+    with pytest.raises(BadInput, match="bpm-faults was never frozen"):
+        laboratory.thaw()
 
 
 @pytest.fixture
@@ -21,14 +87,14 @@ def two(laboratory: Laboratory) -> Laboratory:
 def test_the_champion_goes_and_nothing_takes_its_place(two: Laboratory) -> None:
     found = two.retire(reason="the monitors were replaced")
     assert (found.event.version, found.event.expected, found.event.reason) == (2, 2, "the monitors were replaced")
-    assert found.moved == (
-        "version 2 marked as retired",
-        "the model marked as out of service",
-        "champion removed from version 2: the model was taken out of service",
+    assert found.changes == (
+        "version 2 tagged retired",
+        "model tagged out of service",
+        "alias champion removed from version 2: the model is out of service",
     )
     assert two.champion() is None
     again = two.retire()
-    assert (again.new, again.event, again.moved) == (False, found.event, ())
+    assert (again.new, again.event, again.changes) == (False, found.event, ())
 
 
 def test_a_rollback_passes_over_what_was_retired_unless_it_says_so(two: Laboratory) -> None:
@@ -46,7 +112,7 @@ def test_a_rollback_passes_over_what_was_retired_unless_it_says_so(two: Laborato
 def test_the_way_back_to_a_former_one_is_closed_and_the_champion_stays(two: Laboratory) -> None:
     two.retire(version=1)
     assert (two.champion(), two.statuses()) == (2, {1: "retired", 2: "champion"})
-    with pytest.raises(BadInput, match="there is nothing before it to go back to"):
+    with pytest.raises(BadInput, match="has no version before 2 to roll back to"):
         two.rollback()
 
 
@@ -78,7 +144,7 @@ def test_nothing_that_was_never_promoted_is_retired(laboratory: Laboratory, vers
 
 
 def test_a_reason_must_be_given(two: Laboratory) -> None:
-    with pytest.raises(BadInput, match="no reason was given"):
+    with pytest.raises(BadInput, match="a reason is required"):
         two.retire(reason=" ")
     assert len(two.events()) == 2
 
@@ -87,15 +153,15 @@ def test_an_identity_that_may_move_an_alias_but_not_remove_it(two: Laboratory, m
     """All tags say retired, the exit code says that the alias still stands, and somebody else can finish it."""
 
     def refuse(self: Registry, model: str, alias: str) -> None:
-        raise Outside("the registry does not let champion of bpm-faults be removed: PERMISSION_DENIED")
+        raise Outside("the registry failed to remove alias champion of bpm-faults: PERMISSION_DENIED")
 
     with monkeypatch.context() as patch:
         patch.setattr(Registry, "delete_alias", refuse)
         with pytest.raises(
-            Outside, match=r"the ledger has it \(retire bpm-faults version 2\).*PERMISSION_DENIED"
+            Outside, match=r"the ledger was updated \(retire bpm-faults version 2\).*PERMISSION_DENIED"
         ) as no:
             two.retire()
     assert no.value.hint == "beampermit reconcile"
     assert two.statuses() == {1: "former", 2: "retired"}
     assert two.registry.state(MODEL) == "out of service"
-    assert two.reconcile() == ("champion removed from version 2: the model was taken out of service",)
+    assert two.reconcile() == ("alias champion removed from version 2: the model is out of service",)

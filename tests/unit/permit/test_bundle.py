@@ -292,4 +292,4 @@ def test_what_is_signed_as_something_else_is_no_permit(
     sign: Sign, trust: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sigstore.dsse.Envelope._TYPE", "text/plain")
-    assert refusal(sign(), trust) == "the bundle holds text/plain, no permit"
+    assert refusal(sign(), trust) == "the bundle holds text/plain, not a permit"

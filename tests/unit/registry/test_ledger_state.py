@@ -57,26 +57,26 @@ def _more(*events: dict[str, Any]) -> Callable[[str], str]:
 RETIRED = {"event": "retire", "sequence": 4, "version": 1, "expected": 1}
 FROZEN = {"event": "freeze", "sequence": 4, "version": 1, "expected": 1}
 DEFECTS: dict[str, tuple[Callable[[str], str], int, str]] = {
-    "cut off": (lambda text: text[:-10], 3, "cut off"),
+    "cut off": (lambda text: text[:-10], 3, "incomplete"),
     "not JSON": (lambda text: text.replace('{"event": "rollback"', '"event": "rollback"'), 3, "not JSON"),
-    "a list": (lambda text: "[]\n" + text, 1, "an event is a JSON object"),
+    "a list": (lambda text: "[]\n" + text, 1, "the line is not a JSON object"),
     "an empty line": (lambda text: "\n" + text, 1, "not JSON"),
     "a key twice": (lambda text: text.replace('"by":', '"at": "x", "by":', 1), 1, "'at' is given twice"),
-    "a newer kind": (_edit(2, event="bless"), 2, "knows no event 'bless'; a newer one wrote it"),
-    "a newer key": (_edit(2, colour="red"), 2, "unknown key 'colour'; a newer beampermit wrote it"),
+    "a newer kind": (_edit(2, event="bless"), 2, "unknown event 'bless': written by a newer beampermit"),
+    "a newer key": (_edit(2, colour="red"), 2, "unknown key 'colour': written by a newer beampermit"),
     "version as text": (_edit(2, version="2"), 2, "version: Input should be a valid integer"),
     "a short digest": (_edit(2, digest="sha256:00"), 2, "digest: String should match"),
-    "a line lost": (lambda text: "".join(text.splitlines(keepends=True)[::2]), 2, "sequence is 3, and this is line 2"),
+    "a line lost": (lambda text: "".join(text.splitlines(keepends=True)[::2]), 2, "sequence is 3, but this is line 2"),
     "another expected": (_edit(3, expected=1), 3, "expected champion version 1, but it was 2"),
     "back to what never was": (_edit(3, version=9), 3, "version 9, which was never promoted"),
     "promoted twice": (_edit(2, version=1), 2, "promotes version 1 a second time"),
     "a retirement of what never was": (_edit(3, event="retire", version=9), 3, "retires version 9, which was never"),
-    "retired twice": (_more(RETIRED, {**RETIRED, "sequence": 5, "expected": None}), 5, "was retired before"),
+    "retired twice": (_more(RETIRED, {**RETIRED, "sequence": 5, "expected": None}), 5, "was already retired"),
     "a thaw without a freeze": (_edit(3, event="thaw"), 3, "thaws a model that was not frozen"),
-    "frozen twice": (_more(FROZEN, {**FROZEN, "sequence": 5}), 5, "freezes a model that was frozen"),
+    "frozen twice": (_more(FROZEN, {**FROZEN, "sequence": 5}), 5, "freezes a model that was already frozen"),
     "promoted while frozen": (_more(FROZEN, {"sequence": 5, "version": 3, "expected": 1}), 5, "frozen since line 4"),
     "after a retirement": (_more(RETIRED, {"sequence": 5, "version": 3, "expected": 1}), 5, "but it was None"),
-    "back with other bytes": (_edit(3, digest=f"sha256:{'d' * 64}"), 3, "never promoted as this digest"),
+    "back with other bytes": (_edit(3, digest=f"sha256:{'d' * 64}"), 3, "never promoted with this digest"),
 }
 
 
@@ -104,15 +104,15 @@ def test_of_one_model_other_models_lines_are_counted_and_not_read(text: str, eve
     found = parse_lines(mixed, LedgerState("bpm-faults"))
     assert [one.sequence for one in found.events] == [1, 2, 3, 6]
     assert (found.length, found.state("orbit").events) == (6, [])
-    with pytest.raises(BadInput, match="sequence is 9, and this is line 5"):
+    with pytest.raises(BadInput, match="sequence is 9, but this is line 5"):
         parse_lines(mixed)
-    with pytest.raises(BadInput, match="cut off"):
+    with pytest.raises(BadInput, match="incomplete"):
         parse_lines(mixed[:-10], LedgerState("bpm-faults"))
 
 
 def test_a_name_in_escapes_is_not_passed_over(text: str, event: Callable[..., Event]) -> None:
     spelled = format_line(event(sequence=4, version=3, expected=1)).replace("bpm-faults", "\\u0062pm-faults")
-    assert parse_lines(text + spelled, LedgerState("bpm-faults")).state("bpm-faults").seen == 3
+    assert parse_lines(text + spelled, LedgerState("bpm-faults")).state("bpm-faults").champion_version == 3
 
 
 def test_the_last_line_is_read_alone(text: str) -> None:
