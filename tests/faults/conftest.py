@@ -1,4 +1,4 @@
-"""The laboratory that faults are planted in, and processes that are really killed."""
+"""Fixtures: a laboratory to plant faults in, and processes that are really killed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _FORK = multiprocessing.get_context("fork")
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
-    """A server that gives one answer to everything, `after` so many seconds; its address, with a password."""
+    """A server that gives one answer to every request, `after` so many seconds; returns its URL, with a password."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
     servers = ExitStack()
@@ -62,8 +62,8 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a command ended in, and what it said."""
+class Completed:
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -71,12 +71,12 @@ class Said:
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
-    """Run `beampermit WORDS` in a laboratory, all of it but the start of a process and the model of the deployment."""
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Completed]:
+    """Run `beampermit WORDS` in a laboratory, with a simple test deployment instead of the real one."""
     monkeypatch.setattr("beampermit.registry.deployment.deploy", lambda *given: loads(given[-1]))
     monkeypatch.setattr("beampermit.environments.environment.environment_of", Environment)
 
-    def run(laboratory: Laboratory, *words: str) -> Said:
+    def run(laboratory: Laboratory, *words: str) -> Completed:
         capsys.readouterr()
         with monkeypatch.context() as here:
             here.chdir(laboratory.root)
@@ -87,13 +87,13 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         out, err = capsys.readouterr()
         assert "Traceback" not in err
         assert isinstance(ended.value.code, int)
-        return Said(ended.value.code, out, err)
+        return Completed(ended.value.code, out, err)
 
     return run
 
 
 class Child:
-    """A process of its own that does `action`, and ends as the command would: with its exit code."""
+    """A process that runs `action` and ends with the exit code of the command."""
 
     def __init__(self, action: Action, progress: Callable[[str], None]):
         self._told, tell = _FORK.Pipe(duplex=False)
@@ -121,13 +121,13 @@ class Child:
         return self._process.exitcode
 
     def said(self) -> str:
-        """The one line of why, and the next command; to be asked when it has ended."""
+        """Message and hint; to be read when the process has ended."""
         return self._told.recv() if self._told.poll() else ""
 
 
 @pytest.fixture
 def kill() -> Callable[[Action, str], None]:
-    """Do `action` in a process that dies by SIGKILL at the moment it announces `step`."""
+    """Run `action` in a process that is killed by SIGKILL when it announces `step`."""
 
     def run(action: Action, step: str) -> None:
         def progress(announced: str) -> None:
@@ -141,7 +141,7 @@ def kill() -> Callable[[Action, str], None]:
 
 @pytest.fixture
 def fill() -> Callable[[Action, str], tuple[int, str]]:
-    """Do `action` in a process that can write no more from the moment it announces `step`: exit code and message."""
+    """Run `action` in a process that cannot write any more once it announces `step`: exit code and message."""
 
     def run(action: Action, step: str) -> tuple[int, str]:
         def progress(announced: str) -> None:
@@ -156,7 +156,7 @@ def fill() -> Callable[[Action, str], tuple[int, str]]:
 
 @pytest.fixture
 def race() -> Callable[..., list[int]]:
-    """Do several actions at once, each stopped at `step` until all have come that far; give their exit codes."""
+    """Run several actions at once, each stopped at `step` until all have reached it; returns their exit codes."""
 
     def run(*actions: Action, step: str) -> list[int]:
         barrier = _FORK.Barrier(len(actions))

@@ -1,5 +1,5 @@
-"""Each verb as an operator types it, while registry or remote fail: exit code, the line of why, the next command, what
-stands afterwards, and the same command again when all is well."""
+"""Each verb as an operator types it while registry or remote fail: exit code, message, hint, the state
+afterwards, and the same command again when they are back."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def away(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, tu
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_while_the_registry_fails(
+def test_each_verb_while_the_registry_fails(
     third: Laboratory, command: Command, away: dict[str, tuple[str, str, str]], verb: str
 ) -> None:
     words, during, afterwards = VERBS[verb]
@@ -97,7 +97,9 @@ def test_while_the_registry_fails(
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_while_the_remote_refuses_the_token(third: Laboratory, command: Command, serve: Serve, verb: str) -> None:
+def test_each_verb_while_the_remote_refuses_the_token(
+    third: Laboratory, command: Command, serve: Serve, verb: str
+) -> None:
     words, _, afterwards = VERBS[verb]
     BEFORE.get(verb, lambda _: None)(third)
     before = (third.events(), third.champion(), third.statuses())
@@ -114,7 +116,7 @@ def test_while_the_remote_refuses_the_token(third: Laboratory, command: Command,
     assert (third.events(), third.champion()) == afterwards
 
 
-def test_reconcile_says_what_it_did_and_what_it_would_do(third: Laboratory, command: Command) -> None:
+def test_reconcile_prints_what_it_did_and_what_it_would_do(third: Laboratory, command: Command) -> None:
     def asked(*words: str) -> dict[str, Any]:
         found = command(third, "reconcile", *words, "--json")
         assert found.err == ""
@@ -142,7 +144,7 @@ def test_reconcile_says_what_it_did_and_what_it_would_do(third: Laboratory, comm
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_look_judges_the_bytes_in_service_and_those_of_the_way_back(
+def test_a_dry_run_verifies_the_champion_and_the_rollback_target(
     third: Laboratory, command: Command, version: int
 ) -> None:
     run = third.registry.version(MODEL, version).run  # pyright: ignore[reportOptionalMemberAccess]
@@ -164,7 +166,7 @@ def test_reconcile_before_anything_was_promoted(laboratory: Laboratory, command:
     assert (found.code, "rebuilds nothing" in found.err) == (2, True)
 
 
-def test_a_look_makes_no_registry(third: Laboratory, command: Command) -> None:
+def test_a_dry_run_creates_no_registry(third: Laboratory, command: Command) -> None:
     nowhere = replace(third, uri=f"sqlite:///{third.root / 'mlflow.db'}")
     found = command(nowhere, "reconcile", "--dry-run")
     assert (found.code, "there is no registry at" in found.err) == (4, True)

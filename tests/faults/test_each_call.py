@@ -1,5 +1,5 @@
-"""The reply to any one call to the registry is lost after it was done: exit code 4, no champion that the ledger does
-not know, and the next run finishes."""
+"""The reply to any one call to the registry is lost after the call was carried out: exit code 4, no champion that the
+ledger does not know, and the next run finishes."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ VERBS: dict[str, tuple[Act, Act, str | None, tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_reply_that_is_lost(second: Laboratory, lose: Lose, verb: str) -> None:
+def test_a_lost_reply(second: Laboratory, lose: Lose, verb: str) -> None:
     ready, act, kind, counted = VERBS[verb]
     calls = 0
     while True:

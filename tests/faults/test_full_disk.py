@@ -1,4 +1,4 @@
-"""A disk that fills up at any step: exit code 4, nothing lost, no wrong champion, and the next run finishes."""
+"""The disk fills up at any step: exit code 4, nothing is lost, no wrong champion, and the next run finishes."""
 
 from __future__ import annotations
 

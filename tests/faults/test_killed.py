@@ -1,4 +1,4 @@
-"""Killed at any step of any verb, the next run finishes the work; one more changes nothing."""
+"""Killed at any step of any verb: the next run finishes the work, and one more changes nothing."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def third(prepared: Callable[..., Laboratory]) -> Laboratory:
 
 
 def test_the_steps_below_are_all_there_are(second: Laboratory) -> None:
-    """What a verb announces is where it is killed below: a step that is added must be added here."""
+    """Each announced step is where the verb is killed below, so a new step must be added here."""
 
     def announced(verb: Callable[[], object]) -> tuple[str, ...]:
         second.said.clear()
@@ -96,7 +96,7 @@ def test_a_killed_promotion_is_finished_by_the_next_run(second: Laboratory, kill
 
 
 @pytest.mark.parametrize("step", PROMOTE[1:6])
-def test_a_killed_promotion_is_finished_under_a_permit_that_was_signed_anew(
+def test_a_killed_promotion_is_finished_with_a_newly_signed_permit(
     second: Laboratory, kill: Kill, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     signed = second.sign()
@@ -116,7 +116,7 @@ def test_a_killed_promotion_is_finished_under_a_permit_that_was_signed_anew(
 
 
 @pytest.mark.parametrize("step", ["move alias champion", "tag the former champion", "tag the champion"])
-def test_what_a_killed_promotion_left_is_finished_by_the_next_model(third: Laboratory, kill: Kill, step: str) -> None:
+def test_a_killed_promotion_is_finished_by_that_of_the_next_model(third: Laboratory, kill: Kill, step: str) -> None:
     """The next promotion looks at what changed, and that is what the killed one left as well."""
     kill(third.promote, step)
     third.change(4)
@@ -182,7 +182,7 @@ def test_a_killed_reconcile_is_finished_by_the_next_run(third: Laboratory, kill:
     assert third.reconcile() == ()
 
 
-def test_a_run_that_left_half_of_a_model_behind_is_completed(second: Laboratory) -> None:
+def test_a_half_uploaded_model_is_completed(second: Laboratory) -> None:
     signed = second.sign()
     half = second.root.parent / "half"
     half.mkdir()

@@ -1,4 +1,4 @@
-"""What is wrong with permit, key, model, commit or clock stops a promotion before anything is registered or written."""
+"""A wrong permit, key, model, commit or clock stops a promotion before anything is registered or written."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ DEFECTS: dict[str, tuple[Callable[[Laboratory, Signed], bytes | None], int, str]
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_a_permit_that_does_not_fit_promotes_nothing(second: Laboratory, command: Command, defect: str) -> None:
+def test_a_permit_that_does_not_match_promotes_nothing(second: Laboratory, command: Command, defect: str) -> None:
     plant, code, words = DEFECTS[defect]
     signed = _sign(second)
     content = plant(second, signed)
@@ -171,7 +171,7 @@ def test_a_permit_that_does_not_fit_promotes_nothing(second: Laboratory, command
     assert (second.statuses(), second.events()[-1]) == ({1: "former", 2: "champion"}, ("promote", 2))
 
 
-def test_a_permit_that_is_used_after_its_key_s_last_day(second: Laboratory, command: Command, clock: Clock) -> None:
+def test_a_permit_is_refused_after_the_last_day_of_its_key(second: Laboratory, command: Command, clock: Clock) -> None:
     """The one thing that a clock decides; the message says what it showed, so a clock a day ahead is recognised."""
     with clock(0):
         _sign(second)
@@ -211,7 +211,7 @@ def test_a_clock_that_is_wrong_by_a_day_changes_no_order(
     assert (second.champion(), command(second, "reconcile").out) == (None, "the registry says what the ledger says\n")
 
 
-def test_a_model_changed_while_it_is_stored_never_gets_out(second: Laboratory) -> None:
+def test_a_model_changed_while_it_is_uploaded_is_refused(second: Laboratory) -> None:
     signed, weights = second.sign(), _weights(second).read_bytes()
 
     def change(step: str) -> None:
@@ -226,7 +226,7 @@ def test_a_model_changed_while_it_is_stored_never_gets_out(second: Laboratory) -
     assert second.champion() == 2
 
 
-def test_a_branch_that_was_rewritten_meanwhile_stops_the_promotion(second: Laboratory) -> None:
+def test_a_branch_rewritten_meanwhile_stops_the_promotion(second: Laboratory) -> None:
     """The commit passed every gate, and is not what the branch holds any more."""
 
     def rewrite(step: str) -> None:
@@ -242,7 +242,7 @@ def test_a_branch_that_was_rewritten_meanwhile_stops_the_promotion(second: Labor
     assert second.statuses() == {1: "former", 2: "champion"}
 
 
-def test_a_branch_that_is_gone_stops_the_promotion(second: Laboratory) -> None:
+def test_a_deleted_branch_stops_the_promotion(second: Laboratory) -> None:
     Git(second.root.parent / "origin.git")("update-ref", "-d", "refs/heads/main")
     with pytest.raises(Conflict, match=r"branch main of origin does not exist") as no:
         second.promote(branch="main")

@@ -1,4 +1,4 @@
-"""Of two who promote at once exactly one wins; the other is told with exit code 3, and the older never wins late."""
+"""Of two promotions at once exactly one wins; the other ends with exit code 3, and an older commit never wins late."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _append(clone: Laboratory, event: Event, progress: Callable[[str], None]) ->
     ledger.append(event)
 
 
-def test_a_reconcile_that_is_overtaken_leaves_the_newer_champion(laboratory: Laboratory) -> None:
+def test_a_reconcile_during_a_rollback_keeps_the_newer_champion(laboratory: Laboratory) -> None:
     """It was about to show what the ledger said a moment ago: an alias knows no compare-and-swap."""
     laboratory.promote()
     laboratory.change(2)
@@ -116,7 +116,7 @@ def test_a_reconcile_that_is_overtaken_leaves_the_newer_champion(laboratory: Lab
     assert laboratory.reconcile() == ()
 
 
-def test_an_older_commit_that_finishes_late_does_not_win(laboratory: Laboratory, colleague: Laboratory) -> None:
+def test_an_older_commit_that_finishes_late_is_refused(laboratory: Laboratory, colleague: Laboratory) -> None:
     laboratory.change(2)
     colleague.git("pull", "--quiet")
     shutil.copytree(laboratory.root / "model", colleague.root / "model", dirs_exist_ok=True)
@@ -128,7 +128,7 @@ def test_an_older_commit_that_finishes_late_does_not_win(laboratory: Laboratory,
     assert laboratory.events() == [("promote", 1), ("promote", 2)]
 
 
-def test_an_older_commit_does_not_win_after_a_rollback_either(laboratory: Laboratory, colleague: Laboratory) -> None:
+def test_an_older_commit_is_refused_after_a_rollback_too(laboratory: Laboratory, colleague: Laboratory) -> None:
     laboratory.change(2)
     colleague.git("pull", "--quiet")
     shutil.copytree(laboratory.root / "model", colleague.root / "model", dirs_exist_ok=True)
@@ -153,7 +153,7 @@ def test_a_release_that_is_run_again_does_not_undo_a_rollback(laboratory: Labora
     assert laboratory.champion() == 2
 
 
-def test_a_clone_too_shallow_to_tell_says_so(laboratory: Laboratory, tmp_path: Path) -> None:
+def test_a_clone_that_is_too_shallow_is_reported(laboratory: Laboratory, tmp_path: Path) -> None:
     laboratory.promote()
     laboratory.change(2)
     laboratory.change(3)

@@ -1,4 +1,4 @@
-"""A lost MLflow is made again from ledger and bytes, under the numbers that the ledger knows."""
+"""A lost MLflow is rebuilt from ledger and bytes, with the version numbers of the ledger."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_promotion_into_a_registry_that_lost_its_versions_is_refused(fourth: L
     assert fourth.statuses() == {}
 
 
-def test_a_number_that_was_deleted_is_not_given_again(fourth: Laboratory, recover: FetchModel, tmp_path: Path) -> None:
+def test_a_deleted_number_is_not_reused(fourth: Laboratory, recover: FetchModel, tmp_path: Path) -> None:
     fourth.registry._client.delete_model_version(MODEL, "2")
     with pytest.raises(Conflict, match="MLflow does not reuse numbers: the next is 5") as no:
         fourth.rebuild(recover)
@@ -120,7 +120,7 @@ def test_a_number_that_was_deleted_is_not_given_again(fourth: Laboratory, recove
     _is_whole(fourth, tmp_path / "models")
 
 
-def test_bytes_that_are_gone_keep_their_number_unless_they_are_the_champion_s(
+def test_a_former_champion_without_bytes_keeps_its_number(
     fourth: Laboratory, recover: FetchModel, database: Path
 ) -> None:
     def without(version: int) -> FetchModel:

@@ -1,4 +1,5 @@
-"""The registry is away, hangs, lies or was moved by hand: the ledger stands, and the exit code says whose fault."""
+"""The registry is down, hangs, returns wrong bytes or was changed by hand: the ledger counts, and the exit code
+says whose fault it is."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ def second(prepared: Callable[..., Laboratory]) -> Laboratory:
     return prepared("twice", Laboratory.promote, lambda made: made.change(2), Laboratory.promote)
 
 
-def test_an_alias_moved_by_hand_is_moved_back_and_told(second: Laboratory) -> None:
+def test_an_alias_moved_by_hand_is_moved_back(second: Laboratory) -> None:
     second.registry.set_alias(MODEL, "champion", 1)
     assert second.reconcile() == ("alias champion moved from version 1 to version 2",)
     assert second.champion() == 2
@@ -38,7 +39,7 @@ def test_an_alias_deleted_by_hand_is_set_again(second: Laboratory) -> None:
     assert second.reconcile() == ("alias champion moved to version 2",)
 
 
-def test_an_alias_that_points_nowhere_is_set_again(second: Laboratory) -> None:
+def test_an_alias_of_a_missing_version_is_set_again(second: Laboratory) -> None:
     with closing(sqlite3.connect(second.root.parent / "mlflow.db")) as base, base:
         base.execute("UPDATE registered_model_aliases SET version = 99 WHERE alias = 'champion'")
     assert second.champion() is None
@@ -66,7 +67,7 @@ def test_a_champion_of_another_ledger_is_left_alone(second: Laboratory) -> None:
     assert second.events() == []
 
 
-def test_a_tag_changed_by_hand_is_fixed_after_the_bytes_were_judged(second: Laboratory) -> None:
+def test_a_tag_changed_by_hand_is_fixed_after_the_bytes_are_verified(second: Laboratory) -> None:
     second.registry.tag(MODEL, 2, digest=f"sha256:{'0' * 64}")
     assert second.reconcile() == ("version 2: digest set from the ledger",)
 
@@ -76,12 +77,12 @@ def test_a_status_changed_by_hand_is_fixed(second: Laboratory) -> None:
     assert second.reconcile() == ("version 1 tagged former",)
 
 
-def test_an_alias_that_mlflow_reserves_is_refused_in_its_words(second: Laboratory) -> None:
+def test_an_alias_that_mlflow_reserves_is_refused(second: Laboratory) -> None:
     with pytest.raises(Outside, match=r"failed to move alias latest of bpm-faults: .*reserved"):
         second.registry.set_alias(MODEL, "latest", 1)
 
 
-def test_a_promotion_looks_at_what_changed_and_reconcile_at_all(second: Laboratory) -> None:
+def test_a_promotion_checks_recent_versions_and_reconcile_all(second: Laboratory) -> None:
     second.change(3)
     second.promote()
     second.registry.tag(MODEL, 1, status="")
@@ -95,7 +96,7 @@ def test_a_promotion_looks_at_what_changed_and_reconcile_at_all(second: Laborato
     assert second.reconcile() == ("version 1 tagged former",)
 
 
-def test_a_mark_that_is_not_the_ledger_s_makes_a_promotion_look_at_all(second: Laboratory) -> None:
+def test_a_tag_that_is_not_the_ledger_s_makes_a_promotion_check_all(second: Laboratory) -> None:
     for place, version in (("9" * 400, 3), ("7", 4)):
         second.registry.tag(MODEL, 1, status="")
         second.registry.tag(MODEL, version - 1, sequence=place)
@@ -103,29 +104,29 @@ def test_a_mark_that_is_not_the_ledger_s_makes_a_promotion_look_at_all(second: L
         assert "version 1 tagged former" in second.promote().changes
 
 
-def test_a_version_that_is_gone_is_the_outside_world(second: Laboratory) -> None:
+def test_a_missing_version_is_exit_4(second: Laboratory) -> None:
     second.registry._client.delete_model_version(MODEL, "2")
     with pytest.raises(
-        Outside, match="has no version 2 of bpm-faults, which was promoted at .* according to the ledger"
+        Outside, match=r"has no version 2 of bpm-faults, which was promoted at .* according to the ledger"
     ):
         second.reconcile()
 
 
-def test_another_registry_with_the_same_numbers_is_not_believed(second: Laboratory, tmp_path: Path) -> None:
+def test_another_registry_with_the_same_numbers_is_refused(second: Laboratory, tmp_path: Path) -> None:
     _spoil(second, 2)
     second.registry.tag(MODEL, 2, digest=f"sha256:{'0' * 64}")
     with pytest.raises(Outside, match="holds other bytes for bpm-faults version 2"):
         second.reconcile()
 
 
-def test_bytes_changed_in_the_registry_are_never_handed_out(second: Laboratory, tmp_path: Path) -> None:
+def test_changed_bytes_in_the_registry_are_never_returned(second: Laboratory, tmp_path: Path) -> None:
     _spoil(second, 2)
     with pytest.raises(Outside, match="holds other bytes"):
         models.fetch_model(second.last(), tmp_path / "models", second.uri)
     assert list((tmp_path / "models").iterdir()) == []
 
 
-def test_nobody_rolls_back_to_bytes_that_were_changed(second: Laboratory) -> None:
+def test_a_rollback_to_changed_bytes_is_refused(second: Laboratory) -> None:
     _spoil(second, 1)
     with pytest.raises(Outside, match="holds other bytes"):
         second.rollback()
@@ -133,7 +134,7 @@ def test_nobody_rolls_back_to_bytes_that_were_changed(second: Laboratory) -> Non
     assert second.champion() == 2
 
 
-def test_a_model_is_fetched_once_and_fixed_when_the_kept_copy_was_changed(second: Laboratory, tmp_path: Path) -> None:
+def test_a_model_is_fetched_once_and_again_when_the_cache_was_changed(second: Laboratory, tmp_path: Path) -> None:
     first = models.fetch_model(second.last(), tmp_path / "models", second.uri)
     assert first.name == second.last().digest.removeprefix("sha256:")
     assert models.fetch_model(second.last(), tmp_path / "models", "http://127.0.0.1:9") == first
@@ -143,7 +144,7 @@ def test_a_model_is_fetched_once_and_fixed_when_the_kept_copy_was_changed(second
     ).read_text() == "flavors: {}\n"
 
 
-def test_compiled_code_planted_in_the_registry_is_left_behind(second: Laboratory, tmp_path: Path) -> None:
+def test_compiled_code_planted_in_the_registry_is_removed(second: Laboratory, tmp_path: Path) -> None:
     stored = _stored(second, 2) / "code/__pycache__"
     stored.mkdir(parents=True)
     (stored / "model.cpython-311.pyc").write_bytes(b"planted")
@@ -151,7 +152,7 @@ def test_compiled_code_planted_in_the_registry_is_left_behind(second: Laboratory
     assert not list(found.rglob("*.pyc"))
 
 
-def test_of_two_versions_that_a_lost_reply_made_the_lowest_wins(
+def test_of_two_versions_from_a_lost_reply_the_lowest_counts(
     laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     create = Registry.create_version
@@ -166,7 +167,7 @@ def test_of_two_versions_that_a_lost_reply_made_the_lowest_wins(
     assert laboratory.events() == [("promote", 1)]
 
 
-def test_a_reply_lost_for_good_is_found_by_the_next_run(
+def test_a_version_with_a_lost_reply_is_found_by_the_next_run(
     laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     create = Registry.create_version
@@ -184,7 +185,7 @@ def test_a_reply_lost_for_good_is_found_by_the_next_run(
     assert laboratory.statuses() == {1: "champion"}
 
 
-def test_a_hook_that_refuses_the_ledger_leaves_the_champion(second: Laboratory) -> None:
+def test_a_hook_that_refuses_the_ledger_keeps_the_champion(second: Laboratory) -> None:
     hook = second.root.parent / "origin.git/hooks/pre-receive"
     hook.write_text("#!/bin/sh\ngrep -q beampermit-ledger && echo frozen >&2 && exit 1\nexit 0\n")
     hook.chmod(0o755)

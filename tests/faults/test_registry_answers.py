@@ -1,4 +1,4 @@
-"""Whatever the registry or the remote answers, the exit code says whose fault it is, soon, and nothing moves."""
+"""Whatever the registry or the remote answers, the exit code soon says whose fault it is, and nothing changes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_registry_that_is_slow_but_answers_is_waited_for(serve: Serve) -> None
 
 
 @pytest.mark.parametrize("body", ["a proxy's page", {"model_version": {"version": "many"}}, []])
-def test_an_answer_that_makes_no_sense_is_exit_4(serve: Serve, body: object) -> None:
+def test_an_answer_in_an_unknown_format_is_exit_4(serve: Serve, body: object) -> None:
     with pytest.raises(Outside):
         Registry(serve(200, body)).alias(MODEL, "champion")
 

@@ -1,4 +1,4 @@
-"""The same workflow run, run again: what it did is not done twice, and what was done since is not undone."""
+"""A workflow run that is run again does nothing twice, and does not undo what was done since."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run(third: Laboratory, command: Command, monkeypatch: pytest.MonkeyPatch) ->
     return within
 
 
-def test_a_promotion(third: Laboratory, run: Command) -> None:
+def test_a_promotion_is_done_once_a_run(third: Laboratory, run: Command) -> None:
     (third.root / "permit.dsse.json").write_bytes(third.sign(tuple(load_interlocks())).content)
     for said in ("promoted: ", "already champion: "):
         found = run(7, "promote")
@@ -61,7 +61,7 @@ def test_a_rollback_goes_back_once_a_run(third: Laboratory, run: Command) -> Non
         assert (third.events(), third.champion()) == (events, version)
 
 
-def test_a_rollback_whose_last_word_was_lost_is_typed_again_on_a_laptop(third: Laboratory, command: Command) -> None:
+def test_a_rollback_whose_output_was_lost_is_repeated_on_a_laptop(third: Laboratory, command: Command) -> None:
     """It was done to the end, and nobody was told: the same words go back no further, others do."""
     third.promote()
     typed = ("rollback", "--reason", "it drifts")
@@ -89,7 +89,7 @@ CHANGED: dict[str, tuple[tuple[str, ...], Act, int | None]] = {
 
 
 @pytest.mark.parametrize("case", CHANGED)
-def test_what_was_done_since_stays(third: Laboratory, run: Command, case: str) -> None:
+def test_changes_since_then_stay(third: Laboratory, run: Command, case: str) -> None:
     words, since, champion = CHANGED[case]
     assert run(7, *words, "--reason", "why").code == 0
     since(third)
@@ -115,7 +115,7 @@ def test_a_thaw_does_not_thaw_a_later_freeze(third: Laboratory, run: Command) ->
     assert third.events()[-1] == ("freeze", 2)
 
 
-def test_one_run_may_close_the_way_back_and_retire_the_champion(third: Laboratory, run: Command) -> None:
+def test_one_run_may_retire_a_former_version_and_the_champion(third: Laboratory, run: Command) -> None:
     assert run(7, "retire", "--version=1", "--reason", "why").code == 0
     assert run(7, "retire", "--reason", "why").code == 0
     assert (third.events()[2:], third.champion()) == ([("retire", 1), ("retire", 2)], None)

@@ -1,4 +1,4 @@
-"""A real `mlflow server` on loopback, which gives versions as text, and a proxy that loses an answer on the way."""
+"""A real `mlflow server` on loopback, which returns versions as text, and a proxy that loses a reply."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A branch loses its protection while a release runs: the steps of the actions themselves, and nothing is promoted."""
+"""A branch loses its protection while a release runs: the real steps of the actions promote nothing."""
 
 from __future__ import annotations
 
@@ -67,13 +67,13 @@ def step(project: Project, github: GitHub, tmp_path: Path, ran: Path) -> Step:
     return run
 
 
-def test_a_protected_branch_is_asked_about_twice_and_promotes_without_that_token(step: Step, ran: Path) -> None:
+def test_protection_is_checked_twice_and_promote_gets_no_github_token(step: Step, ran: Path) -> None:
     assert step("protect", "Audit the protection")[0] == 0
     assert step("promote", "Promote")[0] == 0
     assert ran.read_text().splitlines() == ["protect s3cret", "protect s3cret", "promote without a token"]
 
 
-def test_an_unprotected_branch_ends_the_release_at_its_first_step(step: Step, github: GitHub, ran: Path) -> None:
+def test_an_unprotected_branch_stops_the_release_at_its_first_step(step: Step, github: GitHub, ran: Path) -> None:
     github.rulesets.clear()
     code, said = step("protect", "Audit the protection")
     assert code == 1
@@ -82,7 +82,7 @@ def test_an_unprotected_branch_ends_the_release_at_its_first_step(step: Step, gi
 
 
 @pytest.mark.parametrize("enforcement", ["evaluate", "disabled"])
-def test_a_branch_that_is_unprotected_in_between_promotes_nothing(
+def test_a_branch_that_loses_its_protection_promotes_nothing(
     step: Step, github: GitHub, ran: Path, enforcement: str
 ) -> None:
     assert step("protect", "Audit the protection")[0] == 0
@@ -105,7 +105,7 @@ UNCLEAR = {
 
 
 @pytest.mark.parametrize("case", UNCLEAR)
-def test_an_answer_that_is_not_clear_promotes_nothing(step: Step, github: GitHub, ran: Path, case: str) -> None:
+def test_an_unclear_answer_promotes_nothing(step: Step, github: GitHub, ran: Path, case: str) -> None:
     status, message, expected, following = UNCLEAR[case]
     github.next(*[says(status, {"message": message})] * 9, of="/rules/")
     code, said = step("promote", "Promote")

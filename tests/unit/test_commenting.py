@@ -1,4 +1,4 @@
-"""The comment of a run goes to the pull request that GitHub says, and tells what strictly read data says."""
+"""The report of a run is posted on the pull request that GitHub names, from strictly validated data."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def said(github: GitHub) -> list[str]:
     return [comment["body"] for comment in github.comments.values() if comment["user"]["login"] == BOT]
 
 
-def test_a_fork_s_pull_request_gets_the_report_of_its_run(commenter: Commenter, github: GitHub) -> None:
+def test_the_pull_request_of_a_fork_gets_the_report_of_its_run(commenter: Commenter, github: GitHub) -> None:
     github.pull(HEAD, fork="somebody/faults")  # of the same branch and commit, in another fork
     mine = github.pull(HEAD, fork="stranger/faults")
     run = ran(github, written())
@@ -71,7 +71,7 @@ def test_a_fork_s_pull_request_gets_the_report_of_its_run(commenter: Commenter, 
     assert parse_mark(said(github)[0]) == Mark(run, 1, HEAD)
 
 
-def test_a_branch_of_our_own_gets_it_too(commenter: Commenter, github: GitHub) -> None:
+def test_the_pull_request_of_the_same_repository_gets_it_too(commenter: Commenter, github: GitHub) -> None:
     github.pull(HEAD)
     assert commenter.from_run(ran(github, written(), fork="")).outcome is Outcome.CREATED
 
@@ -95,7 +95,7 @@ def test_no_more_requests_than_needed(
     assert len(github.asked) == 4
 
 
-def test_the_interlocks_that_must_pass_are_the_reader_s(commenter: Commenter, github: GitHub) -> None:
+def test_the_checker_decides_which_interlocks_must_pass(commenter: Commenter, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults")
     forged = json.loads(written().json_text())
     forged["judged"]["verdicts"][0]["id"] = "DOC002"
@@ -103,7 +103,7 @@ def test_the_interlocks_that_must_pass_are_the_reader_s(commenter: Commenter, gi
     assert "❌ bpm-faults: 1 without a verdict: DOC001" in said(github)[0]
 
 
-def test_a_report_that_says_passed_of_a_run_that_failed_is_doubted(commenter: Commenter, github: GitHub) -> None:
+def test_a_passed_report_of_a_failed_run_gets_a_caution(commenter: Commenter, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults")
     commenter.from_run(ran(github, written(), conclusion="failure"))
     (body,) = said(github)
@@ -123,7 +123,7 @@ def test_a_run_of_another_event_has_no_pull_request(commenter: Commenter, github
     assert len(github.asked) == 1
 
 
-def test_a_stranger_s_run_that_waits_for_approval_is_no_failure(commenter: Commenter, github: GitHub) -> None:
+def test_a_run_that_waits_for_approval_is_no_failure(commenter: Commenter, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults")
     run = github.run(HEAD, fork="stranger/faults", conclusion="action_required")["id"]
     posted = commenter.from_run(run)
@@ -165,7 +165,7 @@ def test_a_pull_request_that_is_no_longer_at_that_head_gets_nothing(
     assert github.count("artifacts") == 0
 
 
-def test_a_filter_that_github_ignores_is_not_relied_on(commenter: Commenter, github: GitHub) -> None:
+def test_the_head_is_checked_also_when_github_ignores_the_filter(commenter: Commenter, github: GitHub) -> None:
     others = [github.pull(NEXT, branch="a"), github.pull(HEAD, branch="b", fork="x/y")]
     github.next(says(200, others), of="/pulls")
     assert commenter.from_run(ran(github, written())).outcome is Outcome.NOWHERE
@@ -184,7 +184,7 @@ def test_a_locked_pull_request_is_left_alone(commenter: Commenter, github: GitHu
     assert github.count("POST") == 0
 
 
-def test_two_pull_requests_with_the_same_head_are_not_guessed_between(commenter: Commenter, github: GitHub) -> None:
+def test_two_pull_requests_with_the_same_head_are_refused(commenter: Commenter, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults")
     github.pull(HEAD, fork="stranger/faults", base="next")
     with pytest.raises(BadInput, match="pull requests 1, 2 have the same head commit"):
@@ -192,7 +192,7 @@ def test_two_pull_requests_with_the_same_head_are_not_guessed_between(commenter:
     assert github.comments == {}
 
 
-def test_a_number_in_the_artifact_is_not_even_read(commenter: Commenter, github: GitHub) -> None:
+def test_a_pull_request_number_in_the_artifact_is_refused(commenter: Commenter, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults")
     victim = github.pull(NEXT, branch="victim")
     forged = {**json.loads(written().json_text()), "pull_request": victim["number"]}
@@ -228,7 +228,7 @@ SOUND = written().json_text()
     ],
     ids=["nan", "infinity", "huge", "twice", "deep", "bom", "half", "command", "key", "list", "empty"],
 )
-def test_data_that_is_not_a_report_is_refused_and_the_comment_says_so(
+def test_an_invalid_report_is_refused_and_the_comment_says_so(
     commenter: Commenter, github: GitHub, content: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert content != SOUND
@@ -253,7 +253,7 @@ def assert_one_line(error: BadInput, capsys: pytest.CaptureFixture[str]) -> None
     assert "\x1b" not in first
 
 
-def test_an_archive_that_is_refused_is_said_without_its_words(
+def test_a_refused_archive_is_reported_without_its_text(
     commenter: Commenter, github: GitHub, capsys: pytest.CaptureFixture[str]
 ) -> None:
     github.pull(HEAD, fork="stranger/faults")
@@ -265,7 +265,7 @@ def test_an_archive_that_is_refused_is_said_without_its_words(
     assert_harmless(_without_our_links(said(github)[0], run))
 
 
-def test_a_run_without_a_report_does_not_leave_the_old_one_standing(commenter: Commenter, github: GitHub) -> None:
+def test_a_run_without_a_report_replaces_the_old_comment(commenter: Commenter, github: GitHub) -> None:
     github.pull(HEAD, fork="stranger/faults")
     commenter.from_run(ran(github, written()))
     run = github.run(HEAD, fork="stranger/faults", conclusion="failure")["id"]
@@ -277,7 +277,7 @@ def test_a_run_without_a_report_does_not_leave_the_old_one_standing(commenter: C
 
 
 @pytest.mark.parametrize("fragments", [FRAGMENTS[first::8] for first in range(8)])
-def test_whatever_a_project_says_stays_text(commenter: Commenter, github: GitHub, fragments: tuple[str, ...]) -> None:
+def test_text_of_a_project_is_never_markup(commenter: Commenter, github: GitHub, fragments: tuple[str, ...]) -> None:
     github.pull(HEAD, fork="stranger/faults")
     values = tuple(f"{fragment} x {fragment}".encode("utf-8", "replace").decode() for fragment in fragments)
     not_passed = tuple(
@@ -314,9 +314,7 @@ def test_a_long_report_leaves_sections_to_the_summary(commenter: Commenter, gith
 @pytest.mark.parametrize(
     "fault", [says(404), says(403), says(500), says(200, {"id": "7"}), says(200, b"<html>"), says(200, [])]
 )
-def test_a_run_that_cannot_be_asked_about_is_the_outside_world(
-    commenter: Commenter, github: GitHub, fault: object
-) -> None:
+def test_a_run_that_cannot_be_read_is_exit_4(commenter: Commenter, github: GitHub, fault: object) -> None:
     run = ran(github, written())
     github.next(*[fault] * 9)
     with pytest.raises(Outside):
@@ -330,7 +328,7 @@ def test_limits_are_waited_for(commenter: Commenter, github: GitHub) -> None:
     assert commenter.from_run(run).outcome is Outcome.CREATED
 
 
-def test_a_pull_request_locked_while_we_write_is_said(commenter: Commenter, github: GitHub) -> None:
+def test_a_pull_request_locked_meanwhile_is_reported(commenter: Commenter, github: GitHub) -> None:
     pull = github.pull(HEAD, fork="stranger/faults")
     github.next(meanwhile(lambda: pull.update(locked=True)), of="POST")
     with pytest.raises(Outside, match="issue is locked"):
@@ -375,7 +373,7 @@ def test_the_job_of_a_pull_request_comments_from_its_folder(
     assert [one.method for one in github.asked] == ["GET", "GET", "PATCH"]
 
 
-def test_a_head_that_moved_since_the_report_is_not_commented_on(job: None, github: GitHub, folder: Path) -> None:
+def test_a_report_of_an_older_head_is_not_posted(job: None, github: GitHub, folder: Path) -> None:
     github.pull(NEXT)
     done = command("--report", str(folder))
     assert (done.exit_code, done.output) == (
@@ -402,7 +400,7 @@ def test_outside_of_a_job_the_pull_request_is_named(
 
 
 @pytest.mark.parametrize("odd", ["x", "-1", "1_000", "9" * 5000, "\u0663"])
-def test_a_run_whose_number_is_none_is_said(
+def test_an_invalid_run_number_is_reported(
     job: None, github: GitHub, folder: Path, monkeypatch: pytest.MonkeyPatch, odd: str
 ) -> None:
     github.pull(HEAD)
@@ -414,7 +412,7 @@ def test_a_run_whose_number_is_none_is_said(
 
 
 @pytest.mark.parametrize("words", [("--from-run", "0"), ("--from-run=-7",), ("--pull", "0")])
-def test_a_number_that_github_never_gives_is_a_wrong_use(job: None, github: GitHub, words: tuple[str, ...]) -> None:
+def test_a_run_number_of_zero_is_a_usage_error(job: None, github: GitHub, words: tuple[str, ...]) -> None:
     assert command(*words).exit_code == 2
     assert github.asked == []
 
@@ -425,16 +423,14 @@ def test_a_folder_without_a_report_names_the_command_that_writes_one(job: None, 
     assert done.exception.hint == "beampermit report"
 
 
-def test_rights_that_the_job_lacks_are_said(job: None, github: GitHub) -> None:
+def test_missing_permissions_are_reported(job: None, github: GitHub) -> None:
     github.tokens["s3cret"] = Token(rights=frozenset({"contents:read"}))
     done = command("--from-run", "7")
     assert isinstance(done.exception, Outside)
     assert "permissions" in done.exception.hint
 
 
-def test_cml_that_is_asked_for_and_not_there_is_said(
-    job: None, github: GitHub, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_cml_is_reported(job: None, github: GitHub, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     github.pull(HEAD)
     monkeypatch.setenv("PATH", str(folder))
     done = command("--report", str(folder), "--via", "cml")

@@ -63,7 +63,7 @@ def test_a_bill_of_materials_that_the_permit_does_not_bind_is_not_published(
         publish_version(client, laboratory.ledger, binding, documents)
 
 
-def test_what_was_never_promoted_is_not_published(
+def test_a_version_that_was_never_promoted_is_not_published(
     laboratory: Laboratory, client: Client, github: GitHub, documents: Path
 ) -> None:
     laboratory.promote()
@@ -80,7 +80,7 @@ def test_a_link_among_the_documents_is_refused(laboratory: Laboratory, client: C
         publish_version(client, laboratory.ledger, laboratory.sign().statement, documents)
 
 
-def test_what_people_wrote_breaks_nothing_in_its_text(laboratory: Laboratory) -> None:
+def test_text_from_people_is_escaped_in_the_release(laboratory: Laboratory) -> None:
     event = laboratory.promote().event.model_copy(update={"reason": "| @ops <img src=x>\n# now", "by": "a|b"})
     said = format_body(event)
     assert "<img" not in said
@@ -88,9 +88,7 @@ def test_what_people_wrote_breaks_nothing_in_its_text(laboratory: Laboratory) ->
     assert len(said.splitlines()) == 10
 
 
-def test_the_command_says_where_it_is_and_keeps_its_token(
-    laboratory: Laboratory, github: GitHub, documents: Path
-) -> None:
+def test_the_command_prints_the_url_and_no_token(laboratory: Laboratory, github: GitHub, documents: Path) -> None:
     signed = laboratory.sign()
     laboratory.promote(signed=signed)
     (documents / "permit.dsse.json").write_bytes(signed.content)

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of what speaks with GitHub."""
+"""Fixtures for tests of the GitHub client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An artifact is whatever the code of a pull request made it: one file of it is read, or none."""
+"""Code of a pull request can write anything into an artifact: one file of it is read, or none."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def special(name: str, mode: int) -> zipfile.ZipInfo:
 
 
 @pytest.mark.parametrize("kind", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_one_file_is_read_and_what_belongs_beside_it_is_not(kind: int) -> None:
+def test_only_the_report_is_read(kind: int) -> None:
     regular = special("plots/1-roc.png", stat.S_IFREG | 0o644)
     assert read(archive(REPORT, ("report.html", b"<html>"), (regular, b"png"), kind=kind)) == CONTENT
 
@@ -48,7 +48,7 @@ def test_one_file_is_read_and_what_belongs_beside_it_is_not(kind: int) -> None:
         *("report.json\n::error::x", "\u202ereport.json", "plots/1.png\x1b[31m", "a" * 9999),
     ],
 )
-def test_a_name_that_is_none_of_ours_refuses_the_whole(name: str) -> None:
+def test_an_unexpected_file_name_refuses_the_archive(name: str) -> None:
     with pytest.raises(BadInput) as caught:
         read(archive(REPORT, (name, b"x")))
     assert re.search(r"is not a file of a report|is not a regular file", caught.value.message)
@@ -58,12 +58,12 @@ def test_a_name_that_is_none_of_ours_refuses_the_whole(name: str) -> None:
 
 
 @pytest.mark.parametrize("mode", [stat.S_IFLNK, stat.S_IFDIR, stat.S_IFIFO, stat.S_IFCHR, stat.S_IFSOCK])
-def test_a_link_or_another_thing_that_is_no_file_is_refused(mode: int) -> None:
+def test_a_link_or_special_file_is_refused(mode: int) -> None:
     with pytest.raises(BadInput, match="is not a regular file"):
         read(archive((special("report.json", mode | 0o777), b"/etc/passwd")))
 
 
-def test_a_file_that_stands_in_it_twice_is_refused() -> None:
+def test_a_duplicate_file_is_refused() -> None:
     with pytest.raises(BadInput, match=r"report\.json is in the archive twice"):
         read(archive(REPORT, REPORT))
 
@@ -74,14 +74,14 @@ def test_a_name_that_two_programs_read_differently_is_refused() -> None:
         read(content)
 
 
-def test_a_bomb_is_not_blown_up() -> None:
+def test_a_zip_bomb_is_not_unpacked() -> None:
     bomb = archive(("report.json", b"\0" * 50_000_000))
     assert len(bomb) < 60_000
     with pytest.raises(BadInput, match="larger than the 1000 bytes"):
         read(bomb)
 
 
-def test_a_bomb_that_says_it_is_small_is_not_blown_up_either() -> None:
+def test_a_zip_bomb_with_a_forged_size_is_not_unpacked() -> None:
     bomb = archive(("report.json", b"\0" * 5_000_000)).replace(struct.pack("<L", 5_000_000), struct.pack("<L", 900))
     with pytest.raises(BadInput):
         read(bomb)
@@ -93,13 +93,13 @@ def test_many_files_are_refused_before_they_are_listed() -> None:
         read(many)
 
 
-def test_a_file_whose_sum_is_wrong_is_refused() -> None:
+def test_a_file_with_a_wrong_checksum_is_refused() -> None:
     content = archive(REPORT, kind=zipfile.ZIP_STORED).replace(b"bpm-faults", b"bpm-saints")
     with pytest.raises(BadInput, match=r"the archive cannot be read: .Bad CRC-32"):
         read(content)
 
 
-def test_an_encrypted_file_and_an_odd_compression_are_refused() -> None:
+def test_an_encrypted_file_and_an_unsupported_compression_are_refused() -> None:
     sound = archive(REPORT)
     encrypted = bytearray(sound)
     encrypted[sound.index(b"PK\x01\x02") + 8] |= 1
@@ -110,13 +110,13 @@ def test_an_encrypted_file_and_an_odd_compression_are_refused() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"<html>", archive(), archive(("report.html", b""))])
-def test_what_is_no_archive_of_a_report_is_refused(content: bytes) -> None:
+def test_other_archives_are_refused(content: bytes) -> None:
     with pytest.raises(BadInput):
         read(content)
 
 
 @given(st.data())
-def test_a_damaged_archive_gives_the_file_or_a_reason(data: st.DataObject) -> None:
+def test_a_damaged_archive_returns_the_file_or_an_error(data: st.DataObject) -> None:
     content = bytearray(archive(REPORT, ("report.html", b"<html>" * 30)))
     for place, value in data.draw(
         st.lists(st.tuples(st.integers(0, len(content) - 1), st.integers(0, 255)), max_size=6)
@@ -145,13 +145,13 @@ def test_the_artifact_of_the_last_attempt_is_read(client: Client, github: GitHub
     assert member(client, run) == CONTENT
 
 
-def test_an_artifact_that_is_not_there_is_named(client: Client, github: GitHub) -> None:
+def test_a_missing_artifact_is_named(client: Client, github: GitHub) -> None:
     with pytest.raises(BadInput, match=r"run \d+ has no artifact 'report'"):
         member(client, github.run("c0ffee")["id"])
 
 
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
-def test_an_artifact_that_has_expired_is_said(client: Client, github: GitHub, when: str) -> None:
+def test_an_expired_artifact_is_reported(client: Client, github: GitHub, when: str) -> None:
     run = github.run("c0ffee")["id"]
     made = github.artifact(run, "report", archive(REPORT), expired=when == "before")
     if when == "meanwhile":

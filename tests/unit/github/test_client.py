@@ -1,4 +1,4 @@
-"""The client asks again where that is safe, waits as GitHub wants within bounds, and never shows its token."""
+"""The client retries safe requests, waits as GitHub asks within limits, and never shows its token."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_enterprise_server_answers_under_its_own_path(github: GitHub) -> None:
 
 
 @pytest.mark.parametrize("fault", [says(500), says(502), says(503, b"<html>"), reset, too_fast(1), too_fast(1, 429)])
-def test_what_may_be_asked_twice_is_asked_again(client: Client, github: GitHub, fault: Fault) -> None:
+def test_requests_that_are_safe_to_repeat_are_retried(client: Client, github: GitHub, fault: Fault) -> None:
     github.pull("c0ffee")
     github.next(fault, fault)
     assert client.get("/pulls/1")["number"] == 1
@@ -52,7 +52,7 @@ def test_what_may_be_asked_twice_is_asked_again(client: Client, github: GitHub, 
     assert github.count("/pulls/1") >= 2
 
 
-def test_a_server_that_never_recovers_is_the_outside_world(client: Client, github: GitHub, naps: list[float]) -> None:
+def test_a_server_that_never_recovers_is_exit_4(client: Client, github: GitHub, naps: list[float]) -> None:
     github.next(*[says(500)] * 20)
     with pytest.raises(Refused, match=r"GitHub answers GET /repos/lab/faults/pulls/1 with 500 Oops"):
         client.get("/pulls/1")
@@ -61,7 +61,7 @@ def test_a_server_that_never_recovers_is_the_outside_world(client: Client, githu
 
 
 @pytest.mark.parametrize("fault", [says(500), reset, lost])
-def test_what_must_not_be_done_twice_is_not_sent_twice(client: Client, github: GitHub, fault: Fault) -> None:
+def test_a_post_is_not_repeated(client: Client, github: GitHub, fault: Fault) -> None:
     github.pull("c0ffee")
     github.next(fault)
     with pytest.raises(Unsure):
@@ -70,9 +70,7 @@ def test_what_must_not_be_done_twice_is_not_sent_twice(client: Client, github: G
     assert github.faults == []
 
 
-def test_a_post_that_a_limit_refused_was_not_done_and_is_sent_again(
-    client: Client, github: GitHub, naps: list[float]
-) -> None:
+def test_a_post_refused_by_a_rate_limit_is_sent_again(client: Client, github: GitHub, naps: list[float]) -> None:
     github.pull("c0ffee")
     github.next(too_fast(7), used_up(3), of="POST")
     client.post(COMMENTS, {"body": "once"})
@@ -81,7 +79,7 @@ def test_a_post_that_a_limit_refused_was_not_done_and_is_sent_again(
     assert 2 <= naps[1] <= 5
 
 
-def test_a_limit_without_a_time_is_given_a_minute(client: Client, github: GitHub, naps: list[float]) -> None:
+def test_a_rate_limit_without_a_time_waits_a_minute(client: Client, github: GitHub, naps: list[float]) -> None:
     github.pull("c0ffee")
     github.next(says(403, {"message": "You have exceeded a secondary rate limit"}), says(429))
     client.get("/pulls/1")
@@ -89,14 +87,14 @@ def test_a_limit_without_a_time_is_given_a_minute(client: Client, github: GitHub
 
 
 @pytest.mark.parametrize("fault", [too_fast(3600), used_up(3600)])
-def test_an_hour_is_not_waited(client: Client, github: GitHub, naps: list[float], fault: Fault) -> None:
+def test_a_wait_of_an_hour_is_refused(client: Client, github: GitHub, naps: list[float], fault: Fault) -> None:
     github.next(fault)
     with pytest.raises(Refused, match=r"it asks to wait 3\d{3} s, more than the limit of 60 s"):
         client.get("/pulls/1")
     assert naps == []
 
 
-def test_an_answer_that_does_not_come_is_given_up(github: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_times_out(github: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("beampermit.github.client.TIMEOUT", 0.05)
     client = Client(github.repository, "s3cret", github.url, lambda _: None)
     github.next(*[hang(0.2)] * TRIES)
@@ -104,7 +102,7 @@ def test_an_answer_that_does_not_come_is_given_up(github: GitHub, monkeypatch: p
         client.get("/pulls/1")
 
 
-def test_a_server_that_is_not_there_is_named() -> None:
+def test_an_unreachable_server_is_named() -> None:
     with pytest.raises(Outside, match=r"GitHub cannot be reached at http://127\.0\.0\.1:9"):
         Client("lab/faults", "s3cret", "http://127.0.0.1:9", lambda _: None).get("/pulls/1")
 
@@ -113,7 +111,7 @@ def test_a_server_that_is_not_there_is_named() -> None:
     ("rights", "status", "hint"),
     [(frozenset({"actions:read"}), 403, "`permissions:`"), (None, 401, "GITHUB_TOKEN")],
 )
-def test_a_refused_token_is_said_with_what_to_do(
+def test_a_refused_token_comes_with_a_hint(
     client: Client, github: GitHub, rights: frozenset[str] | None, status: int, hint: str
 ) -> None:
     github.tokens = {"s3cret" if rights else "another": Token(rights=rights)}
@@ -124,7 +122,7 @@ def test_a_refused_token_is_said_with_what_to_do(
     assert len(github.asked) == 1
 
 
-def test_what_github_says_is_one_clean_line(client: Client, github: GitHub) -> None:
+def test_the_message_of_github_is_one_printable_line(client: Client, github: GitHub) -> None:
     github.next(says(422, {"message": "no\n::error::planted\x1b[31m" + "x" * 999}))
     with pytest.raises(Refused) as caught:
         client.get("/pulls/1")
@@ -136,20 +134,20 @@ def test_what_github_says_is_one_clean_line(client: Client, github: GitHub) -> N
 @pytest.mark.parametrize(
     "body", [b"<html>", b"", b'{"a": NaN}', b'{"a": 1, "a": 2}', b"\xef\xbb\xbf{}", b"[" * 9**6, b"9" * 5000]
 )
-def test_an_answer_that_is_no_strict_json_is_the_outside_world(client: Client, github: GitHub, body: bytes) -> None:
+def test_an_answer_that_is_not_strict_json_is_exit_4(client: Client, github: GitHub, body: bytes) -> None:
     github.next(says(200, body))
     with pytest.raises(Outside, match="GitHub's answer to GET /repos/lab/faults/pulls/1 is"):
         client.get("/pulls/1")
 
 
 @pytest.mark.parametrize("body", [{"message": "odd"}, 7, "text", None])
-def test_a_list_that_is_none_is_the_outside_world(client: Client, github: GitHub, body: object) -> None:
+def test_an_answer_that_is_not_a_list_is_exit_4(client: Client, github: GitHub, body: object) -> None:
     github.next(says(200, b"null" if body is None else body))
     with pytest.raises(Outside, match="is not a list"):
         list(client.pages(COMMENTS))
 
 
-def test_a_next_page_elsewhere_or_without_end_is_not_followed(client: Client, github: GitHub) -> None:
+def test_a_next_page_on_another_host_or_in_a_loop_is_not_followed(client: Client, github: GitHub) -> None:
     for address in ("https://elsewhere.example/", f"{github.url}/repos/lab/faults/pulls"):
         github.next(*[says(200, [1], link=f'<{address}>; rel="next"')] * 2)
         with pytest.raises(Outside, match="a next page on another host, or one read before"):
@@ -161,13 +159,13 @@ def test_the_storage_of_artifacts_never_sees_the_token(client: Client, github: G
     assert client.download(f"/actions/artifacts/{found['id']}/zip", 100) == b"bytes"
 
 
-def test_more_bytes_than_allowed_are_not_read(client: Client, github: GitHub) -> None:
+def test_an_answer_over_the_limit_is_not_read(client: Client, github: GitHub) -> None:
     found = github.artifact(github.run("c0ffee")["id"], "report", b"x" * 101)
     with pytest.raises(Outside, match="longer than the 100 bytes"):
         client.download(f"/actions/artifacts/{found['id']}/zip", 100)
 
 
-def test_a_file_is_added_to_a_release_and_only_at_github(client: Client, github: GitHub) -> None:
+def test_a_file_is_uploaded_only_to_github(client: Client, github: GitHub) -> None:
     made = client.post("/releases", {"tag_name": "v1"})
     client.upload(made["upload_url"], b"bytes", name="model.zip")
     assert github.releases[made["id"]]["assets"][0]["size"] == 5
@@ -175,7 +173,7 @@ def test_a_file_is_added_to_a_release_and_only_at_github(client: Client, github:
         client.upload("https://elsewhere.example/{?name,label}", b"bytes", name="model.zip")
 
 
-def test_what_is_gone_already_is_removed(client: Client, github: GitHub) -> None:
+def test_deleting_what_does_not_exist_is_no_error(client: Client, github: GitHub) -> None:
     client.delete("/issues/comments/7")
     assert github.count("DELETE") == 1
 
@@ -193,7 +191,7 @@ def test_a_laboratory_s_own_authority_is_trusted_where_the_environment_names_it(
         assert Client(*place).get("/pulls/1")["number"] == 1
 
 
-def test_the_job_s_environment_is_what_is_asked(github: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_client_comes_from_the_job_s_environment(github: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in environment(github, GITHUB_API_URL=f"{github.url}/api/v3/").items():
         monkeypatch.setenv(name, value)
     assert Client.of_job().get("")["full_name"] == "lab/faults"
@@ -217,7 +215,7 @@ def test_no_error_shows_the_token(token: str) -> None:
     ("repository", "api"),
     [("lab", "https://x"), ("lab/a/../b", "https://x"), ("a/b", "file:///"), ("a/b", "https://[::1")],
 )
-def test_a_place_that_is_none_is_refused(repository: str, api: str) -> None:
+def test_an_invalid_repository_or_api_is_refused(repository: str, api: str) -> None:
     with pytest.raises(BadInput) as caught:
         Client(repository, "s3cret", api)
     assert caught.value.hint.startswith("export GITHUB_")

@@ -1,4 +1,4 @@
-"""With CML as the writer there is one comment too, over more comments than CML looks at.
+"""With CML as the writer there is also one comment, beyond the page of comments that CML reads.
 
 The program here does what CML 0.20.6 does, as its source and a run of it show: it looks at the first page of thirty,
 takes the last comment with the watermark whoever wrote it, and changes that one or creates another.
@@ -59,7 +59,7 @@ def ours(github: GitHub) -> list[str]:
     return [comment["body"] for comment in github.comments.values() if comment["user"]["login"] == BOT]
 
 
-def test_cml_writes_and_brings_up_to_date(sticky: Sticky, github: GitHub) -> None:
+def test_cml_writes_and_updates_the_comment(sticky: Sticky, github: GitHub) -> None:
     assert sticky.post("# One", Mark(1, 1, SHA)).outcome is Outcome.CREATED
     assert sticky.post("# Two", Mark(2, 1, SHA)).outcome is Outcome.UPDATED
     assert sticky.post("# Two", Mark(2, 1, SHA)).outcome is Outcome.UNCHANGED
@@ -69,7 +69,7 @@ def test_cml_writes_and_brings_up_to_date(sticky: Sticky, github: GitHub) -> Non
     assert body.endswith(f'![](https://cml.dev/watermark.png#{SHA} "CML watermark beampermit")')
 
 
-def test_over_more_comments_than_cml_looks_at_there_is_one_all_the_same(sticky: Sticky, github: GitHub) -> None:
+def test_there_is_one_comment_also_beyond_the_page_that_cml_reads(sticky: Sticky, github: GitHub) -> None:
     for number in range(40):
         github.comment(1, f"comment {number}")
     for run in (1, 2, 3):
@@ -78,7 +78,7 @@ def test_over_more_comments_than_cml_looks_at_there_is_one_all_the_same(sticky: 
     assert parse_mark(body) == Mark(3, 1, SHA)
 
 
-def test_what_cml_says_when_it_fails_is_told_without_the_token(sticky: Sticky, github: GitHub, tmp_path: Path) -> None:
+def test_an_error_of_cml_is_shown_without_the_token(sticky: Sticky, github: GitHub, tmp_path: Path) -> None:
     (tmp_path / "cml").write_text('#!/bin/sh\necho "HttpError: bad credentials $REPO_TOKEN" >&2\nexit 1\n')
     with pytest.raises(Outside, match=r"cml failed to write the comment: HttpError: bad credentials \*\*\*"):
         sticky.post("# One", Mark(1, 1, SHA))

@@ -28,7 +28,7 @@ def lines(text: str, *paths: str) -> list[tuple[str, int | None]]:
         ("contract.yaml @ada\n[c]ontract.yaml\n", "contract.yaml"),
     ],
 )
-def test_an_owner_covers(text: str, path: str) -> None:
+def test_a_path_with_an_owner_is_covered(text: str, path: str) -> None:
     assert lines(text, path) == []
 
 

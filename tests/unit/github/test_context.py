@@ -1,4 +1,4 @@
-"""Whom to ask: found where a job says it, where origin lies, or nowhere."""
+"""Repository and branch come from the job's environment, else from origin."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Git = Callable[..., str]
         ("/srv/origin.git", {"GITHUB_REPOSITORY": "o/n", "GH_HOST": "git.lab"}, "o/n", "https://git.lab/api/v3"),
     ],
 )
-def test_the_repository_is_where_origin_lies_or_where_the_job_says(
+def test_the_repository_is_that_of_the_job_or_of_origin(
     project: Project, git: Git, origin: str, environment: Mapping[str, str], repository: str, api: str
 ) -> None:
     git("remote", "add", "origin", origin)
@@ -42,7 +42,7 @@ def test_the_repository_is_where_origin_lies_or_where_the_job_says(
 @pytest.mark.parametrize(
     "origin", ["", "/srv/origin.git", "../origin.git", "https://gitlab.com/lab/faults", "git@git.lab:o/n.git"]
 )
-def test_what_lies_on_no_github_is_not_asked(project: Project, git: Git, origin: str) -> None:
+def test_an_origin_that_is_not_on_github_has_no_client(project: Project, git: Git, origin: str) -> None:
     if origin:
         git("remote", "add", "origin", origin)
     assert find_client(project.git, environment={}) is None
@@ -51,7 +51,7 @@ def test_what_lies_on_no_github_is_not_asked(project: Project, git: Git, origin:
     assert "--repository OWNER/NAME" in raised.value.hint
 
 
-def test_a_named_repository_counts_more(project: Project) -> None:
+def test_a_named_repository_takes_precedence(project: Project) -> None:
     found = require_client(project.git, "o/n", {"GITHUB_REPOSITORY": "a/b", "GH_TOKEN": "t"})
     assert (found.repository, found.token) == ("o/n", "t")
 
@@ -75,7 +75,7 @@ def test_the_branch_is_the_one_that_changes_go_to(
     assert find_branch(project.git, environment) == branch
 
 
-def test_on_a_laptop_it_is_what_origin_calls_its_head(project: Project, git: Git) -> None:
+def test_on_a_laptop_it_is_the_default_branch_of_origin(project: Project, git: Git) -> None:
     git("symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/trunk")
     assert find_branch(project.git, {}) == "trunk"
 
@@ -92,11 +92,11 @@ def test_a_merge_group_names_the_branch_it_goes_to(project: Project, tmp_path: P
 
 
 @pytest.mark.parametrize("ref", ["refs/tags/v1", "refs/pull/7/merge"])
-def test_what_is_no_branch_is_not_protected(project: Project, ref: str) -> None:
+def test_a_tag_or_merge_ref_is_refused(project: Project, ref: str) -> None:
     with pytest.raises(Failed, match=f"runs on {ref}, not on a branch"):
         find_branch(project.git, {**JOB, "GITHUB_REF": ref})
 
 
-def test_a_job_that_names_no_ref_is_on_no_branch(project: Project) -> None:
+def test_a_job_without_a_ref_is_refused(project: Project) -> None:
     with pytest.raises(Failed, match="GITHUB_REF is not set"):
         find_branch(project.git, JOB)

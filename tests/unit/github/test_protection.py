@@ -1,4 +1,4 @@
-"""Anything but a clear answer is no protection: each rule that is missing, and each way GitHub has not to answer."""
+"""Without a clear answer a branch counts as unprotected: each missing rule, and each way GitHub can fail."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_rule_that_is_missing_is_a_gap(ruleset: dict[str, Any], client: Client
         ),
     ],
 )
-def test_a_review_that_is_weakened_is_a_gap(
+def test_a_weakened_review_rule_is_a_gap(
     ruleset: dict[str, Any], client: Client, changes: dict[str, Any], gaps: tuple[str, ...]
 ) -> None:
     rule(ruleset, "pull_request")["parameters"].update(changes)
@@ -85,7 +85,9 @@ def test_a_review_that_is_weakened_is_a_gap(
         ),
     ],
 )
-def test_a_check_that_is_loose_is_a_gap(ruleset: dict[str, Any], client: Client, checks: list[Any], words: str) -> None:
+def test_a_check_that_is_missing_or_not_pinned_is_a_gap(
+    ruleset: dict[str, Any], client: Client, checks: list[Any], words: str
+) -> None:
     rule(ruleset, "required_status_checks")["parameters"]["required_status_checks"] = checks
     (gap,) = load_protection(client, "main").check_gaps("ml / permit")
     assert words in gap
@@ -99,7 +101,7 @@ def test_two_rulesets_protect_together(ruleset: dict[str, Any], client: Client, 
 
 
 @pytest.mark.parametrize("enforcement", ["evaluate", "disabled"])
-def test_a_ruleset_that_only_watches_protects_nothing(
+def test_a_ruleset_that_is_not_active_protects_nothing(
     ruleset: dict[str, Any], client: Client, enforcement: str
 ) -> None:
     ruleset["enforcement"] = enforcement
@@ -143,7 +145,7 @@ def test_who_may_bypass_is_a_gap_where_the_token_may_see_it(ruleset: dict[str, A
         (says(200, [{"type": "pull_request", "parameters": []}]), "unknown format (parameters:"),
     ],
 )
-def test_an_answer_that_is_not_clear_is_no_protection(
+def test_an_unclear_answer_is_a_failure(
     ruleset: dict[str, Any], client: Client, github: GitHub, fault: Fault, words: str
 ) -> None:
     github.next(fault)
@@ -164,16 +166,14 @@ def test_an_answer_that_is_not_clear_is_no_protection(
         (says(200, {"rules": []}), "is not a list"),
     ],
 )
-def test_no_answer_is_the_outside_world(
-    ruleset: dict[str, Any], client: Client, github: GitHub, fault: Fault, words: str
-) -> None:
+def test_no_answer_is_exit_4(ruleset: dict[str, Any], client: Client, github: GitHub, fault: Fault, words: str) -> None:
     github.next(*[fault] * 9)
     with pytest.raises(Outside, match=words) as raised:
         load_protection(client, "main")
     assert raised.value.exit_code == 4
 
 
-def test_a_github_that_hangs_is_the_outside_world(
+def test_a_github_that_hangs_is_exit_4(
     ruleset: dict[str, Any], client: Client, github: GitHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("beampermit.github.client.TIMEOUT", 0.1)
@@ -182,9 +182,7 @@ def test_a_github_that_hangs_is_the_outside_world(
         load_protection(client, "main")
 
 
-def test_a_ruleset_that_cannot_be_looked_into_hides_only_who_may_bypass(
-    ruleset: dict[str, Any], github: GitHub
-) -> None:
+def test_without_access_to_a_ruleset_only_the_bypass_list_is_unknown(ruleset: dict[str, Any], github: GitHub) -> None:
     github.next(says(403, {"message": "Resource not accessible"}), of="/rulesets/")
     found = load_protection(Client(github.repository, "admin", github.url), "main")
     assert (found.gaps, found.bypass) == ((), None)

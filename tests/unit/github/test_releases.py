@@ -1,4 +1,4 @@
-"""A release is published whole or not seen at all; stopped anywhere, the next run completes it, and makes no second."""
+"""A release is published complete or not at all; the next run completes one that was stopped anywhere."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def names(github: GitHub) -> list[list[str]]:
     return [sorted(asset["name"] for asset in one["assets"]) for one in github.releases.values()]
 
 
-def test_it_is_filled_before_anybody_sees_it(client: Client, github: GitHub, release: Release) -> None:
+def test_files_are_uploaded_before_the_release_is_published(client: Client, github: GitHub, release: Release) -> None:
     done = publish(client, release)
     assert done.new
     assert done.address.endswith("/faults-v3")
@@ -44,7 +44,7 @@ def test_it_is_filled_before_anybody_sees_it(client: Client, github: GitHub, rel
     assert {one["name"]: github.blobs[one["id"]] for one in found["assets"]}["RUNBOOK.md"] == b"call the expert"
 
 
-def test_published_once_it_is_left_as_it_is(client: Client, github: GitHub, release: Release) -> None:
+def test_a_published_release_is_not_changed(client: Client, github: GitHub, release: Release) -> None:
     first = publish(client, release)
     release.files["RUNBOOK.md"].write_text("another text")
     github.asked.clear()
@@ -53,7 +53,7 @@ def test_published_once_it_is_left_as_it_is(client: Client, github: GitHub, rele
     assert {one.method for one in github.asked} == {"GET"}
 
 
-def test_a_file_that_was_taken_away_comes_back(client: Client, github: GitHub, release: Release) -> None:
+def test_a_deleted_file_is_uploaded_again(client: Client, github: GitHub, release: Release) -> None:
     publish(client, release)
     (found,) = github.releases.values()
     found["assets"].pop()
@@ -78,7 +78,7 @@ def test_stopped_at_any_step_the_next_run_completes_it(
 
 @pytest.mark.parametrize("step", ["POST /repos/lab/faults/releases", "/assets"])
 @pytest.mark.parametrize("fault", [says(502), lost])
-def test_an_answer_that_is_lost_once_is_looked_for(
+def test_a_lost_reply_does_not_create_a_second_release(
     client: Client, github: GitHub, release: Release, step: str, fault: Fault
 ) -> None:
     github.next(fault, of=step)
@@ -86,9 +86,7 @@ def test_an_answer_that_is_lost_once_is_looked_for(
     assert names(github) == [["RUNBOOK.md", "permit.dsse.json"]]
 
 
-def test_what_an_earlier_run_left_in_a_draft_is_made_this_runs(
-    client: Client, github: GitHub, release: Release
-) -> None:
+def test_the_files_of_an_earlier_draft_are_replaced(client: Client, github: GitHub, release: Release) -> None:
     draft = client.post("/releases", {"tag_name": "faults-v3", "draft": True, "target_commitish": COMMIT})
     client.upload(draft["upload_url"], b"call the expErt", name="RUNBOOK.md")
     client.upload(draft["upload_url"], b"old", name="OLD.md")
@@ -106,7 +104,7 @@ def test_a_tag_of_another_commit_is_a_conflict(client: Client, github: GitHub, r
         publish(client, release)
 
 
-def test_a_token_without_the_right_is_told(client: Client, github: GitHub, release: Release) -> None:
+def test_a_token_without_permission_is_reported(client: Client, github: GitHub, release: Release) -> None:
     github.tokens["s3cret"] = Token(rights=frozenset({"contents:read"}))
     with pytest.raises(Outside, match="403 Resource not accessible"):
         publish(client, release)

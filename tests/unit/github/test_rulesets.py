@@ -73,13 +73,13 @@ def test_a_planted_defect_is_named_with_file_and_key(
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"name": "a", "name": "b"}'])
-def test_what_is_no_ruleset_is_refused(text: str, tmp_path: Path) -> None:
+def test_other_json_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "main.json").write_text(text)
     with pytest.raises(BadInput, match=r"main\.json"):
         read_ruleset(tmp_path / "main.json")
 
 
-def test_a_ruleset_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_ruleset_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"main\.json: this ruleset does not exist") as caught:
         read_ruleset(tmp_path / "main.json")
     assert "beampermit init" in caught.value.hint
@@ -128,7 +128,7 @@ def standing(github: GitHub) -> list[dict[str, Any]]:
     return list(github.rulesets.values())
 
 
-def test_it_is_made_and_then_stands(client: Client, github: GitHub, ruleset: Ruleset) -> None:
+def test_a_ruleset_is_created_once(client: Client, github: GitHub, ruleset: Ruleset) -> None:
     made = apply_ruleset(client, ruleset)
     assert (made.done, made.name) == ("created", "main")
     assert '+      "type": "deletion"' in made.difference
@@ -139,7 +139,7 @@ def test_it_is_made_and_then_stands(client: Client, github: GitHub, ruleset: Rul
     assert (github.count("POST"), github.count("PUT")) == (writes, 0)
 
 
-def test_what_github_adds_by_itself_is_no_difference(client: Client, github: GitHub, ruleset: Ruleset) -> None:
+def test_keys_that_github_adds_are_no_difference(client: Client, github: GitHub, ruleset: Ruleset) -> None:
     body = json.loads(MAIN.read_text())
     body["rules"].reverse()
     review = next(rule for rule in body["rules"] if rule["type"] == "pull_request")["parameters"]
@@ -159,7 +159,7 @@ def test_what_github_adds_by_itself_is_no_difference(client: Client, github: Git
         (("rules", 0), {"type": "creation"}, '-      "type": "creation"'),
     ],
 )
-def test_each_change_by_hand_is_shown_and_taken_back(
+def test_each_manual_change_is_shown_and_undone(
     client: Client, github: GitHub, ruleset: Ruleset, path: tuple[Any, ...], value: Any, line: str
 ) -> None:
     body = json.loads(MAIN.read_text())
@@ -184,7 +184,7 @@ def test_a_rule_that_somebody_added_is_removed(client: Client, github: GitHub, r
     assert "required_signatures" not in json.dumps(standing(github))
 
 
-def test_a_dry_run_makes_nothing(client: Client, github: GitHub, ruleset: Ruleset) -> None:
+def test_a_dry_run_changes_nothing(client: Client, github: GitHub, ruleset: Ruleset) -> None:
     assert apply_ruleset(client, ruleset, dry_run=True).done == "created"
     assert github.rulesets == {}
 
@@ -198,7 +198,9 @@ def test_other_rulesets_are_left_alone(client: Client, github: GitHub, ruleset: 
 
 
 @pytest.mark.parametrize("token", ["workflow", "stranger", "nobody"])
-def test_a_token_that_may_not_is_told_whose_may(client: Client, github: GitHub, ruleset: Ruleset, token: str) -> None:
+def test_a_token_without_permission_says_which_token_has_it(
+    client: Client, github: GitHub, ruleset: Ruleset, token: str
+) -> None:
     with pytest.raises(BadInput, match="this needs a token of a repository administrator") as raised:
         apply_ruleset(Client(github.repository, token, github.url), ruleset)
     assert raised.value.exit_code == 2
@@ -206,21 +208,19 @@ def test_a_token_that_may_not_is_told_whose_may(client: Client, github: GitHub, 
     assert github.rulesets == {}
 
 
-def test_a_ruleset_that_github_does_not_accept_is_told_in_its_words(
-    client: Client, github: GitHub, ruleset: Ruleset
-) -> None:
+def test_a_refusal_shows_the_message_of_github(client: Client, github: GitHub, ruleset: Ruleset) -> None:
     github.next(says(422, {"message": "Invalid rule 'merge_queue'"}), of="POST")
     with pytest.raises(BadInput, match=r"GitHub does not accept ruleset 'main': .*Invalid rule 'merge_queue'"):
         apply_ruleset(client, ruleset)
 
 
-def test_a_lost_answer_leaves_one_ruleset(client: Client, github: GitHub, ruleset: Ruleset) -> None:
+def test_a_lost_reply_leaves_one_ruleset(client: Client, github: GitHub, ruleset: Ruleset) -> None:
     github.next(lost, of="POST")
     assert apply_ruleset(client, ruleset).done == "created"
     assert len(github.rulesets) == 1
 
 
-def test_a_request_that_was_lost_is_said_and_the_next_run_makes_it(
+def test_a_lost_request_is_reported_and_the_next_run_creates_the_ruleset(
     client: Client, github: GitHub, ruleset: Ruleset
 ) -> None:
     github.next(reset, of="POST")
@@ -230,7 +230,7 @@ def test_a_request_that_was_lost_is_said_and_the_next_run_makes_it(
     assert apply_ruleset(client, ruleset).done == "created"
 
 
-def test_of_two_at_once_one_is_refused_and_finds_it_made(client: Client, github: GitHub, ruleset: Ruleset) -> None:
+def test_of_two_runs_at_once_one_is_refused(client: Client, github: GitHub, ruleset: Ruleset) -> None:
     github.next(meanwhile(lambda: github.ruleset(json.loads(MAIN.read_text()))), of="POST")
     with pytest.raises(BadInput, match="Name must be unique"):
         apply_ruleset(client, ruleset)
@@ -238,9 +238,7 @@ def test_of_two_at_once_one_is_refused_and_finds_it_made(client: Client, github:
 
 
 @pytest.mark.parametrize("fault", [says(200, []), says(200, {"id": "7"}), says(500)])
-def test_a_shape_that_is_not_known_changes_nothing(
-    client: Client, github: GitHub, ruleset: Ruleset, fault: Fault
-) -> None:
+def test_an_unknown_format_changes_nothing(client: Client, github: GitHub, ruleset: Ruleset, fault: Fault) -> None:
     github.ruleset({"name": "main", "enforcement": "evaluate"})
     github.next(*[fault] * 9, of="/rulesets/")
     with pytest.raises(BeampermitError) as raised:

@@ -44,7 +44,7 @@ def ours(github: GitHub) -> list[str]:
     return [comment["body"] for comment in github.comments.values() if comment["user"]["login"] == BOT]
 
 
-def test_there_is_one_comment_and_it_is_brought_up_to_date(sticky: Sticky, github: GitHub) -> None:
+def test_there_is_one_comment_and_it_is_updated(sticky: Sticky, github: GitHub) -> None:
     first = sticky.post("# One", mark(1))
     second = sticky.post("# Two", mark(2))
     assert (first.outcome, second.outcome) == (Outcome.CREATED, Outcome.UPDATED)
@@ -65,7 +65,7 @@ def test_no_more_requests_than_needed(sticky: Sticky, github: GitHub) -> None:
     assert stale == ["GET"]
 
 
-def test_over_many_comments_it_is_found_and_pages_behind_it_are_not_read(sticky: Sticky, github: GitHub) -> None:
+def test_the_comment_is_found_among_many_and_later_pages_are_not_read(sticky: Sticky, github: GitHub) -> None:
     for number in range(250):
         github.comment(1, f"comment {number}")
     sticky.post("# One", mark(1))
@@ -77,7 +77,7 @@ def test_over_many_comments_it_is_found_and_pages_behind_it_are_not_read(sticky:
     assert len(ours(github)) == 1
 
 
-def test_a_marker_that_a_user_pastes_is_nobody_s(sticky: Sticky, github: GitHub) -> None:
+def test_a_mark_pasted_by_a_user_does_not_count(sticky: Sticky, github: GitHub) -> None:
     pasted = github.comment(1, format_comment("# Mine is nicer", mark(999)))
     assert sticky.post("# One", mark(1)).outcome is Outcome.CREATED
     assert sticky.post("# Two", mark(2)).outcome is Outcome.UPDATED
@@ -85,7 +85,7 @@ def test_a_marker_that_a_user_pastes_is_nobody_s(sticky: Sticky, github: GitHub)
     assert ours(github) == [format_comment("# Two", mark(2))]
 
 
-def test_what_the_bot_says_without_our_title_stays(sticky: Sticky, github: GitHub) -> None:
+def test_other_comments_of_the_bot_stay(sticky: Sticky, github: GitHub) -> None:
     for body in ("Welcome!", f"CML's own\n\n{watermark(SHA, '')}", f"x\n\n{watermark(SHA, 'nightly')}"):
         github.comment(1, body, BOT)
     sticky.post("# One", mark(1))
@@ -93,13 +93,13 @@ def test_what_the_bot_says_without_our_title_stays(sticky: Sticky, github: GitHu
     assert len(ours(github)) == 4
 
 
-def test_a_comment_of_cml_s_with_our_title_is_brought_up_to_date(sticky: Sticky, github: GitHub) -> None:
+def test_a_comment_of_cml_with_our_title_is_updated(sticky: Sticky, github: GitHub) -> None:
     github.comment(1, f"from cml\n\n{watermark('beef', 'beampermit')}", BOT)
     assert sticky.post("# One", mark(1)).outcome is Outcome.UPDATED
     assert ours(github) == [format_comment("# One", mark(1))]
 
 
-def test_an_account_that_is_gone_is_not_ours(sticky: Sticky, github: GitHub) -> None:
+def test_a_comment_of_a_deleted_account_is_not_ours(sticky: Sticky, github: GitHub) -> None:
     github.comment(1, format_comment("# Old", mark(1)))["user"] = None
     assert sticky.post("# One", mark(1)).outcome is Outcome.CREATED
 
@@ -113,7 +113,7 @@ def test_a_stale_run_overwrites_nothing(sticky: Sticky, github: GitHub, run: int
     assert ours(github) == [format_comment("# New", mark(5, 2))]
 
 
-def test_a_run_number_from_elsewhere_does_not_silence_a_new_head(sticky: Sticky, github: GitHub) -> None:
+def test_the_mark_of_another_head_does_not_block_a_comment(sticky: Sticky, github: GitHub) -> None:
     github.comment(1, format_comment("# Moved here from another GitHub", mark(10**12, head="f" * 40)), BOT)
     assert sticky.post("# One", mark(1)).outcome is Outcome.UPDATED
 
@@ -125,14 +125,14 @@ def test_a_comment_deleted_while_it_is_updated_is_written_anew(sticky: Sticky, g
     assert ours(github) == [format_comment("# Two", mark(2))]
 
 
-def test_a_comment_deleted_as_soon_as_it_is_written_ends_in_a_line(sticky: Sticky, github: GitHub) -> None:
+def test_a_comment_missing_from_the_list_is_not_written_twice(sticky: Sticky, github: GitHub) -> None:
     github.next(*[meanwhile(github.comments.clear)] * 10, of=UPDATE)
     github.next(*[says(200, [])] * 10, of=LIST)
     assert sticky.post("# One", mark(1)).outcome is Outcome.CREATED, "the list lags behind; GitHub said that it is made"
     assert len(ours(github)) == 1
 
 
-def test_two_runs_at_once_leave_one_comment_and_it_is_the_newer_one_s(sticky: Sticky, github: GitHub) -> None:
+def test_two_runs_at_once_leave_the_comment_of_the_newer(sticky: Sticky, github: GitHub) -> None:
     both = Barrier(2)
     github.next(*[meanwhile(both.wait)] * 2, of=LIST)  # neither sees the other's
     done: dict[int, Posted] = {}
@@ -145,7 +145,7 @@ def test_two_runs_at_once_leave_one_comment_and_it_is_the_newer_one_s(sticky: St
     assert done[2].outcome in (Outcome.CREATED, Outcome.UPDATED)
 
 
-def test_what_a_killed_run_left_beside_it_is_removed(sticky: Sticky, github: GitHub) -> None:
+def test_a_duplicate_that_a_killed_run_left_is_deleted(sticky: Sticky, github: GitHub) -> None:
     for run in (1, 2):
         github.comment(1, format_comment(f"# {run}", mark(run)), BOT)
     sticky.post("# Three", mark(3))
@@ -153,9 +153,7 @@ def test_what_a_killed_run_left_beside_it_is_removed(sticky: Sticky, github: Git
 
 
 @pytest.mark.parametrize("fault", [lost, reset, says(500), says(502), too_fast(1)])
-def test_a_comment_whose_fate_is_unknown_is_looked_for_and_not_doubled(
-    sticky: Sticky, github: GitHub, fault: object
-) -> None:
+def test_a_comment_with_a_lost_reply_is_not_written_twice(sticky: Sticky, github: GitHub, fault: object) -> None:
     github.next(fault, of=CREATE)
     assert sticky.post("# One", mark(1)).outcome is Outcome.CREATED
     github.next(fault, of=UPDATE)
@@ -163,7 +161,7 @@ def test_a_comment_whose_fate_is_unknown_is_looked_for_and_not_doubled(
     assert ours(github) == [format_comment("# Two", mark(2))]
 
 
-def test_a_token_of_another_account_writes_nothing_that_no_run_would_find(sticky: Sticky, github: GitHub) -> None:
+def test_the_token_of_another_account_leaves_no_comment(sticky: Sticky, github: GitHub) -> None:
     github.tokens["s3cret"] = Token("lab-bot")
     with pytest.raises(BadInput, match="the token belongs to lab-bot") as caught:
         sticky.post("# One", mark(1))
@@ -176,19 +174,19 @@ def test_a_token_of_another_account_writes_nothing_that_no_run_would_find(sticky
 @pytest.mark.parametrize(
     "odd", [[7], [{"id": "1"}], [{"id": 1, "body": None, "user": None, "html_url": ""}], [{"body": "x"}]]
 )
-def test_a_list_of_an_odd_shape_is_the_outside_world(sticky: Sticky, github: GitHub, odd: list[object]) -> None:
+def test_a_list_in_an_unknown_format_is_exit_4(sticky: Sticky, github: GitHub, odd: list[object]) -> None:
     github.next(says(200, odd), of=LIST)
     with pytest.raises(Outside, match=r"GitHub's answer has an unknown format: comment"):
         sticky.post("# One", mark(1))
 
 
-def test_a_pull_request_that_is_gone_is_said(sticky: Sticky, github: GitHub) -> None:
+def test_a_missing_pull_request_is_reported(sticky: Sticky, github: GitHub) -> None:
     github.pulls.clear()
     with pytest.raises(Outside, match="404 Not Found"):
         sticky.post("# One", mark(1))
 
 
-def test_a_read_only_token_is_said_with_what_it_lacks(sticky: Sticky, github: GitHub) -> None:
+def test_a_read_only_token_comes_with_a_hint(sticky: Sticky, github: GitHub) -> None:
     github.tokens["s3cret"] = Token(rights=frozenset({"pull-requests:read"}))
     with pytest.raises(Outside, match="403 Resource not accessible") as caught:
         sticky.post("# One", mark(1))
@@ -215,12 +213,12 @@ def test_the_watermark_is_cml_s_own(title: str, expected: str) -> None:
     assert not has_watermark(expected, "another")
 
 
-def test_a_title_that_another_begins_with_is_another() -> None:
+def test_a_longer_title_does_not_match() -> None:
     assert not has_watermark(watermark(SHA, "beampermit-nightly"), "beampermit")
     assert not has_watermark(watermark(SHA, ""), "beampermit")
 
 
-def test_a_comment_tells_what_it_was_written_for() -> None:
+def test_a_comment_has_run_attempt_and_head() -> None:
     body = format_comment("# Report\n", MARK)
     assert parse_mark(body) == MARK
     assert has_content(body, "# Report", MARK)
@@ -234,12 +232,12 @@ def test_cml_s_own_pattern_finds_our_comment() -> None:
     assert re.search(pattern, format_comment("# Report", MARK))
 
 
-def test_what_cml_makes_of_our_report_is_ours() -> None:
+def test_our_report_written_by_cml_is_recognized() -> None:
     body = f"{format_marked('# Report', MARK)}\n\n{watermark(SHA, 'beampermit')}"
     assert has_content(body, "# Report", MARK)
 
 
-def test_no_picture_is_loaded_by_whoever_reads() -> None:
+def test_readers_load_no_image() -> None:
     from support.hostile_text import github
 
     found = github().parse(format_comment("# Report", MARK))
@@ -247,7 +245,7 @@ def test_no_picture_is_loaded_by_whoever_reads() -> None:
     assert images == []
 
 
-def test_a_mark_within_a_report_says_nothing() -> None:
+def test_a_mark_inside_a_report_does_not_count() -> None:
     forged = f"# Report\n\n```\n{format_comment('forged', Mark(999, 1, SHA))}```\n"
     assert parse_mark(forged) is None
     assert parse_mark(format_comment(forged, MARK)) == MARK
@@ -256,7 +254,7 @@ def test_a_mark_within_a_report_says_nothing() -> None:
 @pytest.mark.parametrize(
     "body", ["", "hello", watermark(SHA), f"<!-- beampermit run {'9' * 99} attempt 1 head {SHA} -->\n\nx"]
 )
-def test_what_we_did_not_write_has_no_mark(body: str) -> None:
+def test_other_comments_have_no_mark(body: str) -> None:
     assert parse_mark(body) is None
 
 

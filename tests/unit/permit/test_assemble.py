@@ -97,7 +97,7 @@ DEFECTS: dict[str, tuple[Spoil, str]] = {
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_whatever_does_not_pass_is_named(laboratory: Laboratory, defect: str) -> None:
+def test_an_interlock_without_exactly_one_valid_pass_is_named(laboratory: Laboratory, defect: str) -> None:
     spoil, words = DEFECTS[defect]
     with pytest.raises(Failed) as caught:
         assemble(laboratory.project, spoil(verdicts(laboratory.project)), INTERLOCKS)
@@ -128,7 +128,7 @@ def test_a_missing_lock_is_named(laboratory: Laboratory) -> None:
         ("metrics/metrics.json", {}, "no metric"),
     ],
 )
-def test_documents_that_say_nothing_get_no_permit(
+def test_an_empty_manifest_or_metrics_file_gets_no_permit(
     laboratory: Laboratory, file: str, content: dict[str, Any], message: str
 ) -> None:
     (laboratory.root / file).write_text(json.dumps(content))
@@ -145,7 +145,7 @@ def test_verdicts_of_all_jobs_are_read(laboratory: Laboratory, tmp_path: Path) -
     assert assemble(laboratory.project, read_verdict_files(tmp_path / "verdicts"), INTERLOCKS)
 
 
-def test_no_folder_a_link_and_a_broken_file_are_bad_input(tmp_path: Path) -> None:
+def test_a_missing_folder_a_link_and_an_invalid_file_are_bad_input(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no folder of verdicts"):
         read_verdict_files(tmp_path / "verdicts")
     (tmp_path / "verdicts").mkdir()
@@ -161,7 +161,7 @@ def test_no_folder_a_link_and_a_broken_file_are_bad_input(tmp_path: Path) -> Non
 LATER = {"outcome": Outcome.SKIPPED, "until": "release"}
 
 
-def test_what_is_put_off_keeps_no_pull_request_back_and_promotes_nothing(laboratory: Laboratory) -> None:
+def test_an_interlock_put_off_to_the_release_allows_a_permit_that_cannot_be_promoted(laboratory: Laboratory) -> None:
     project = laboratory.project
     files = [_changed(verdicts(project), **LATER)]
     permit = assemble(project, files, INTERLOCKS, later=["ENV001"])
@@ -171,13 +171,13 @@ def test_what_is_put_off_keeps_no_pull_request_back_and_promotes_nothing(laborat
 
 
 @pytest.mark.parametrize("changes", [LATER, {"outcome": Outcome.SKIPPED}])
-def test_who_may_wait_is_not_for_the_verdict_to_say(laboratory: Laboratory, changes: dict[str, Any]) -> None:
+def test_only_the_caller_decides_what_is_put_off(laboratory: Laboratory, changes: dict[str, Any]) -> None:
     later = [] if "until" in changes else ["ENV001"]
     with pytest.raises(Failed, match="ENV001 skipped"):
         assemble(laboratory.project, [_changed(verdicts(laboratory.project), **changes)], INTERLOCKS, later=later)
 
 
-def test_what_is_put_off_must_still_say_so(laboratory: Laboratory) -> None:
+def test_an_interlock_that_is_put_off_needs_a_verdict(laboratory: Laboratory) -> None:
     project = laboratory.project
     alone = verdicts(project)
     with pytest.raises(Failed, match="ENV001 has no verdict"):

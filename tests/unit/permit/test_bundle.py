@@ -1,4 +1,4 @@
-"""A permit that a workflow signed through Sigstore: read where it holds, refused where anything is another."""
+"""A permit that a workflow signed through Sigstore is verified, and refused where anything differs."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def refusal(content: bytes, trust: Path, signer: Signer = SIGNER) -> str:
     return said.removeprefix("permit.sigstore.json: ")
 
 
-def test_what_the_workflow_signed_is_read(bundle: bytes, trust: Path) -> None:
+def test_a_bundle_of_the_workflow_is_verified(bundle: bytes, trust: Path) -> None:
     assert verify_bundle(bundle, SIGNER, trust=trust) == statement()
 
 
@@ -93,7 +93,7 @@ def test_another_issuer_is_refused_and_named(sign: Sign, trust: Path) -> None:
     assert "got 'https://gitlab.com'" in said
 
 
-def test_a_shared_workflow_signs_for_the_one_that_called_it_alone(sign: Sign, trust: Path) -> None:
+def test_a_reusable_workflow_signs_only_for_its_caller(sign: Sign, trust: Path) -> None:
     ours, theirs = (sign(Job(repository=f"lab/{name}", within=SHARED)) for name in ("faults", "orbit"))
     named = Signer(f"https://github.com/{SHARED}", GITHUB)
     called = dataclasses.replace(named, caller=Job().caller)
@@ -178,7 +178,7 @@ def test_the_entry_of_another_bundle_is_refused(bundle: bytes, sign: Sign, trust
     assert "log entry" in refusal(spoiled(bundle, {"verificationMaterial.tlogEntries": entries}), trust)
 
 
-def test_what_another_sigstore_made_is_refused(bundle: bytes, sigstore: Sigstore, tmp_path: Path) -> None:
+def test_a_bundle_of_another_sigstore_is_refused(bundle: bytes, sigstore: Sigstore, tmp_path: Path) -> None:
     other = Sigstore(url=sigstore.url)
     mine, theirs = (
         json.loads(one.trust(tmp_path / "trust.json").read_text())["trustedRoot"] for one in (sigstore, other)
@@ -192,14 +192,14 @@ def test_what_another_sigstore_made_is_refused(bundle: bytes, sigstore: Sigstore
         assert why in refusal(bundle, trusted)
 
 
-def test_it_holds_long_after_its_certificate_has_run_out(bundle: bytes, sigstore: Sigstore, trust: Path) -> None:
+def test_a_bundle_stays_valid_after_its_certificate_expired(bundle: bytes, sigstore: Sigstore, trust: Path) -> None:
     year = -365 * DAY
     aged = sigstore.remade(bundle, certified=year, logged=year + timedelta(minutes=9))
     assert verify_bundle(aged, SIGNER, trust=trust) == statement()
 
 
 @pytest.mark.parametrize("logged", [timedelta(minutes=-1), timedelta(minutes=11), DAY])
-def test_a_signature_outside_of_the_certificates_minutes_is_refused(
+def test_a_signature_outside_the_validity_of_the_certificate_is_refused(
     logged: timedelta, bundle: bytes, sigstore: Sigstore, trust: Path
 ) -> None:
     said = refusal(sigstore.remade(bundle, certified=-DAY, logged=logged - DAY), trust)
@@ -208,7 +208,7 @@ def test_a_signature_outside_of_the_certificates_minutes_is_refused(
 
 
 @pytest.mark.parametrize("rekor", [1, 2])
-def test_a_time_stamp_stands_in_for_the_logs_time(rekor: int, tmp_path: Path) -> None:
+def test_a_time_stamp_replaces_the_time_of_the_log(rekor: int, tmp_path: Path) -> None:
     with running(rekor=rekor, stamping=True) as sigstore, sigstore.at_work():
         trust = sigstore.trust(tmp_path / "trust.json")
         made = sign_keyless(statement(), trust).content
@@ -226,14 +226,14 @@ def test_a_time_stamp_stands_in_for_the_logs_time(rekor: int, tmp_path: Path) ->
 
 @given(place=st.integers(0, 2**20), other=st.integers(0, 255))
 @settings(max_examples=200, deadline=None)
-def test_no_change_of_a_byte_makes_another_permit(place: int, other: int, bundle: bytes, trust: Path) -> None:
+def test_no_changed_byte_makes_another_permit(place: int, other: int, bundle: bytes, trust: Path) -> None:
     changed = bytearray(bundle)
     changed[place % len(bundle)] = other
     with suppress(BeampermitError):
         assert verify_bundle(bytes(changed), SIGNER, trust=trust) == statement()
 
 
-def test_signed_with_a_key_is_not_signed_by_a_workflow_and_the_reverse(bundle: bytes, trust: Path) -> None:
+def test_a_permit_signed_with_a_key_is_not_a_bundle_and_the_reverse(bundle: bytes, trust: Path) -> None:
     with pytest.raises(BadInput, match="this permit is signed with a key, not as a workflow") as caught:
         verify_bundle(SEALED, SIGNER, trust=trust)
     assert "leave out --identity" in caught.value.hint
@@ -261,14 +261,14 @@ NO_BUNDLES = {
 
 
 @pytest.mark.parametrize("case", NO_BUNDLES)
-def test_what_sigstore_did_not_sign_is_refused(case: str, trust: Path) -> None:
+def test_other_content_is_refused(case: str, trust: Path) -> None:
     with pytest.raises(BadInput) as caught:
         verify_bundle(NO_BUNDLES[case], SIGNER, trust=trust)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("lacking", ["inclusionPromise", "inclusionProof"])
-def test_a_bundle_without_the_logs_word_is_no_bundle(lacking: str, bundle: bytes, trust: Path) -> None:
+def test_a_bundle_without_proof_of_the_log_is_refused(lacking: str, bundle: bytes, trust: Path) -> None:
     body = json.loads(bundle)
     del body["verificationMaterial"]["tlogEntries"][0][lacking]
     with pytest.raises(BadInput, match="not a Sigstore bundle"):
@@ -288,8 +288,6 @@ def test_a_statement_that_is_no_permit_is_refused(
             verify_bundle(content, SIGNER, trust=trust)
 
 
-def test_what_is_signed_as_something_else_is_no_permit(
-    sign: Sign, trust: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_payload_type_is_refused(sign: Sign, trust: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sigstore.dsse.Envelope._TYPE", "text/plain")
     assert refusal(sign(), trust) == "the bundle holds text/plain, not a permit"

@@ -21,14 +21,14 @@ from beampermit.permit.statement import validate_statement
 from support.permits import KEY, SEALED, TRUSTED, statement
 
 
-def test_what_was_signed_is_read() -> None:
+def test_a_signed_permit_is_verified() -> None:
     found = verify_envelope(SEALED, TRUSTED)
     assert found == statement()
     assert found.digest == statement().digest
     assert sign_statement(statement(), KEY) == SEALED
 
 
-def test_the_form_is_that_of_in_toto_and_dsse() -> None:
+def test_the_format_is_in_toto_and_dsse() -> None:
     envelope = json.loads(SEALED)
     payload = json.loads(base64.b64decode(envelope["payload"]))
     assert envelope["payloadType"] == "application/vnd.in-toto+json"
@@ -51,7 +51,7 @@ def test_any_changed_byte_fails(position: int, change: int) -> None:
 
 
 @pytest.mark.parametrize("spoil", [lambda b: b[:-1], lambda b: b + b"\n", lambda b: b.replace(b": ", b":", 1)])
-def test_another_spelling_of_the_same_envelope_fails(spoil: Callable[[bytes], bytes]) -> None:
+def test_an_envelope_that_is_not_canonical_fails(spoil: Callable[[bytes], bytes]) -> None:
     with pytest.raises(Failed, match="was changed after it was signed"):
         verify_envelope(spoil(SEALED), TRUSTED)
 
@@ -61,14 +61,14 @@ def test_another_key_is_refused() -> None:
         verify_envelope(SEALED, PublicKeys.only(Ed25519PrivateKey.generate().public_key()))
 
 
-def test_another_key_that_bears_the_name_of_ours_is_refused() -> None:
+def test_another_key_with_our_key_id_is_refused() -> None:
     forged = json.loads(sign_statement(statement(), Ed25519PrivateKey.generate()))
     forged["signatures"][0]["keyid"] = json.loads(SEALED)["signatures"][0]["keyid"]
     with pytest.raises(Failed, match="the signature is invalid"):
         verify_envelope(Envelope.model_validate(forged).to_bytes(), TRUSTED)
 
 
-def test_what_is_not_signed_is_no_permit() -> None:
+def test_an_unsigned_permit_is_refused() -> None:
     with pytest.raises(BadInput, match="not a signed permit"):
         verify_envelope(statement().text.encode(), TRUSTED)
 
@@ -84,19 +84,19 @@ def _without(path: str) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("path", ["predicate.commit", "predicate.model", "predicate.verdicts", "subject"])
-def test_a_permit_that_binds_less_is_no_permit(path: str) -> None:
+def test_a_permit_with_a_missing_field_is_refused(path: str) -> None:
     with pytest.raises(BadInput, match=rf"not a permit: {path}"):
         validate_statement(_without(path), "permit.json")
 
 
-def test_an_open_interlock_cannot_be_written_into_a_permit() -> None:
+def test_a_failed_interlock_cannot_be_written_into_a_permit() -> None:
     body = statement().model_dump(mode="json")
     body["predicate"]["verdicts"][0]["outcome"] = "failed"
     with pytest.raises(BadInput, match=r"predicate\.verdicts\.0\.outcome"):
         validate_statement(body, "permit.json")
 
 
-def test_a_subject_that_is_not_the_files_is_no_permit() -> None:
+def test_a_subject_with_another_digest_is_refused() -> None:
     body = statement().model_dump(mode="json")
     body["predicate"]["model"]["MLmodel"] = f"sha256:{'9' * 64}"
     with pytest.raises(BadInput, match="not that of the files it lists"):
@@ -109,7 +109,7 @@ def test_another_predicate_is_refused() -> None:
         validate_statement(body, "permit.json")
 
 
-def test_each_member_of_envelope_and_statement_that_is_changed_fails() -> None:
+def test_each_changed_field_of_envelope_and_statement_fails() -> None:
     """Not bytes but meanings: every value at any depth, one after the other, with the signature left as it was."""
     payload = json.loads(base64.b64decode(json.loads(SEALED)["payload"]))
     changed = 0
@@ -138,7 +138,7 @@ def _changed(value: Any) -> Iterator[Any]:
         yield value * 2 if isinstance(value, float) else f"{value}x"
 
 
-def test_what_was_issued_while_the_key_was_good_stays_and_nothing_new_passes() -> None:
+def test_a_permit_outlives_its_key_but_an_expired_key_promotes_nothing() -> None:
     def trusted(day: int) -> PublicKeys:
         return PublicKeys((PublicKey(KEY.public_key(), datetime(2026, 11, day, 23, 59, 59, tzinfo=UTC)),))
 
@@ -151,7 +151,7 @@ def test_what_was_issued_while_the_key_was_good_stays_and_nothing_new_passes() -
 
 
 @pytest.mark.parametrize("issued", ["yesterday", "2026-02-31T08:00:00Z", "2026-11-23T08:00:00+01:00"])
-def test_a_permit_of_no_moment_is_none(issued: str) -> None:
+def test_a_permit_with_an_impossible_date_is_refused(issued: str) -> None:
     body = statement().model_dump(mode="json")
     body["predicate"]["issued"] = issued
     with pytest.raises(BadInput, match="not a permit"):

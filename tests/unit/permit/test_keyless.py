@@ -1,4 +1,4 @@
-"""Signing as a workflow: what is made is true; a Sigstore that is down, slow or wrong leaves nothing behind."""
+"""Signing as a workflow: every bundle verifies; a Sigstore that is down, slow or wrong leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ FAULTS: dict[str, Fault] = {
 
 @pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_sigstore_that_fails_leaves_nothing_and_the_next_run_signs(
+def test_a_failing_sigstore_leaves_nothing_and_the_next_run_signs(
     server: str, fault: str, sigstore: Sigstore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sigstore.faults = [(SERVERS[server], FAULTS[fault])] * 5  # where a connection breaks, some of it is asked again
@@ -101,14 +101,14 @@ def test_a_sigstore_that_fails_leaves_nothing_and_the_next_run_signs(
     ],
     ids=["expired", "a clock a day ahead", "a clock a day behind"],
 )
-def test_a_token_that_is_not_good_now_signs_nothing(job: Job, why: str, sigstore: Sigstore, tmp_path: Path) -> None:
+def test_a_token_that_is_not_valid_now_signs_nothing(job: Job, why: str, sigstore: Sigstore, tmp_path: Path) -> None:
     sigstore.job = job
     assert why in refusal(tmp_path, sigstore)
     assert [str(asked) for asked in sigstore.asked] == ["GET /token"]
 
 
 @pytest.mark.parametrize("word", ["URL", "TOKEN"])
-def test_a_job_that_may_not_ask_for_a_token_is_told_what_to_give_it(
+def test_a_job_without_the_permission_is_told_which_one(
     word: str, sigstore: Sigstore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(f"ACTIONS_ID_TOKEN_REQUEST_{word}")
@@ -118,9 +118,7 @@ def test_a_job_that_may_not_ask_for_a_token_is_told_what_to_give_it(
     assert "id-token: write" in caught.value.hint
 
 
-def test_a_log_that_wants_stamped_time_gets_none_from_a_stamper_that_is_down(
-    sigstore: Sigstore, tmp_path: Path
-) -> None:
+def test_a_time_stamper_that_is_down_signs_nothing(sigstore: Sigstore, tmp_path: Path) -> None:
     sigstore.rekor, sigstore.stamping = 2, True
     sigstore.trust(tmp_path / "trust.json")
     sigstore.faults = [("/stamp", says(502))]
@@ -128,14 +126,14 @@ def test_a_log_that_wants_stamped_time_gets_none_from_a_stamper_that_is_down(
     assert sign(tmp_path).is_file()
 
 
-def test_a_job_whose_right_ran_out_is_refused(
+def test_a_job_with_an_expired_request_token_is_refused(
     sigstore: Sigstore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "of-yesterday")
     assert "code=401" in refusal(tmp_path, sigstore)
 
 
-def test_a_server_that_repeats_what_it_was_shown_gives_no_secret_away(sigstore: Sigstore, tmp_path: Path) -> None:
+def test_a_server_that_repeats_a_token_reveals_nothing(sigstore: Sigstore, tmp_path: Path) -> None:
     def repeats(_: object, asked: Asked) -> Answer:
         return Answer(403, {"code": 403, "message": f"no: {asked.token} {' '.join(sigstore.tokens)}"})
 
@@ -144,7 +142,7 @@ def test_a_server_that_repeats_what_it_was_shown_gives_no_secret_away(sigstore: 
         refusal(tmp_path, sigstore)
 
 
-def test_a_machine_without_an_identity_is_told_what_it_lacks() -> None:
+def test_a_machine_without_an_identity_is_told_so() -> None:
     with pytest.raises(Outside, match="this job has no OIDC token") as caught:
         sign_keyless(statement())
     assert caught.value.exit_code == 4
@@ -169,7 +167,7 @@ WRONG: dict[str, tuple[str, object, str]] = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_would_not_verify_is_not_written(case: str, sigstore: Sigstore, tmp_path: Path) -> None:
+def test_a_bundle_that_does_not_verify_is_not_written(case: str, sigstore: Sigstore, tmp_path: Path) -> None:
     path, value, why = WRONG[case]
     of, _, name = path.rpartition(".")
     setattr(sigstore.authority if of else sigstore, name, value)

@@ -1,4 +1,4 @@
-"""Keys are made once, kept from others and from git, and never quoted."""
+"""Keys are never overwritten, readable by others, tracked by git or quoted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from beampermit.permit.public_keys import read_public_keys
 from beampermit.project import Project
 
 
-def test_a_pair_fits_and_is_for_its_owner_alone(tmp_path: Path) -> None:
+def test_a_key_pair_matches_and_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     private, public = generate_keys(tmp_path / "keys")
     assert private.stat().st_mode & 0o777 == 0o600
     by_path, by_text = load_signing_key(str(private)), load_signing_key(private.read_text())
@@ -38,7 +38,7 @@ def test_a_key_is_never_overwritten(tmp_path: Path, name: str) -> None:
     assert (tmp_path / name).read_text() == "precious"
 
 
-def test_a_private_key_is_not_made_where_git_would_take_it_up(project: Project) -> None:
+def test_a_private_key_is_not_written_where_git_would_track_it(project: Project) -> None:
     with pytest.raises(BadInput, match="git would track a private key"):
         generate_keys(project.root / "keys")
     assert not list(project.root.rglob("permit.*"))
@@ -46,7 +46,7 @@ def test_a_private_key_is_not_made_where_git_would_take_it_up(project: Project) 
     generate_keys(project.root / "keys")
 
 
-def test_another_key_than_the_projects_does_not_sign(tmp_path: Path) -> None:
+def test_a_key_that_is_not_the_projects_does_not_sign(tmp_path: Path) -> None:
     _, public = generate_keys(tmp_path / "a")
     other, _ = generate_keys(tmp_path / "b")
     with pytest.raises(BadInput, match="does not belong to any public key") as caught:
@@ -75,7 +75,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_is_no_key_is_refused_and_not_quoted(case: str) -> None:
+def test_an_invalid_key_is_refused_and_not_quoted(case: str) -> None:
     value, message = BAD[case]
     with pytest.raises(BadInput, match=message) as caught:
         load_signing_key(value)
@@ -83,7 +83,7 @@ def test_what_is_no_key_is_refused_and_not_quoted(case: str) -> None:
     assert SECRET not in f"{caught.value} {caught.value.hint}"
 
 
-def test_a_key_that_has_expired_signs_nothing_and_a_new_one_says_until_when(tmp_path: Path) -> None:
+def test_an_expired_key_signs_nothing_and_a_new_one_has_a_last_day(tmp_path: Path) -> None:
     private, public = generate_keys(tmp_path / "keys", "2099-12-31")
     assert public.read_text().startswith("not-after: 2099-12-31\n-----BEGIN PUBLIC KEY-----\n")
     key = load_signing_key(str(private))

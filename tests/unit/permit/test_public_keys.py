@@ -1,4 +1,4 @@
-"""A file of public keys is read to its last line: what is no key and no date is never passed over."""
+"""A line of the public keys that is neither key, date nor comment is an error."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OF_ANOTHER_KIND = (
 )
 
 
-def test_a_key_that_was_replaced_stays_with_its_last_day(tmp_path: Path) -> None:
+def test_a_replaced_key_stays_with_its_last_day(tmp_path: Path) -> None:
     file = tmp_path / "permit.pub"
     file.write_text(f"# Ada had it\nnot-after: 2026-06-30\n{pem(OLD)}\n{pem(NEW)}")
     found = read_public_keys(file)
@@ -52,7 +52,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_is_no_public_key_is_refused(tmp_path: Path, case: str) -> None:
+def test_an_invalid_line_is_refused(tmp_path: Path, case: str) -> None:
     text, words = BAD[case]
     (tmp_path / "permit.pub").write_text(text)
     with pytest.raises(BadInput) as caught:

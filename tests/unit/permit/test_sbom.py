@@ -1,4 +1,4 @@
-"""A permit binds the bill of materials of its own locks, whole, and of no other."""
+"""A permit binds the complete bill of materials of its own locks, and no other."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def bound(laboratory: Laboratory, software: Path) -> Statement:
     return assemble(project, [verdicts(project)], INTERLOCKS, software=software)
 
 
-def test_the_bill_is_bound_and_no_other_passes_for_it(laboratory: Laboratory, software: Path) -> None:
+def test_the_permit_binds_exactly_one_bill_of_materials(laboratory: Laboratory, software: Path) -> None:
     permit = bound(laboratory, software)
     assert permit.predicate.software
     assert permit.predicate.software.model_dump() == {"file": "sbom.cdx.json", "digest": digest_file(software)}
@@ -90,7 +90,7 @@ def test_the_bill_is_bound_and_no_other_passes_for_it(laboratory: Laboratory, so
         verify_software(permit, software)
 
 
-def test_without_a_bill_none_is_bound_and_none_passes(laboratory: Laboratory, software: Path) -> None:
+def test_a_permit_without_a_bill_of_materials_accepts_none(laboratory: Laboratory, software: Path) -> None:
     project = laboratory.project
     permit = assemble(project, [verdicts(project)], INTERLOCKS)
     with pytest.raises(Failed, match="the permit binds no bill of materials"):
@@ -122,7 +122,7 @@ def renamed(bill: Any) -> None:
         (renamed, "components"),
     ],
 )
-def test_a_bill_that_says_something_else_than_its_lock_is_refused(
+def test_a_bill_with_other_packages_than_its_lock_is_refused(
     laboratory: Laboratory, software: Path, change: Callable[[Any], None], words: str
 ) -> None:
     content = json.loads(software.read_text())
@@ -133,13 +133,13 @@ def test_a_bill_that_says_something_else_than_its_lock_is_refused(
 
 
 @pytest.mark.parametrize("content", [[], {}, {"metadata": 1}, {"metadata": {"properties": [1, {"name": "x"}]}}])
-def test_another_document_is_no_bill(laboratory: Laboratory, software: Path, content: Any) -> None:
+def test_another_document_is_refused(laboratory: Laboratory, software: Path, content: Any) -> None:
     write_json(software, content)
     with pytest.raises(BadInput, match="not a bill of materials with the property beampermit:lock:digest"):
         bound(laboratory, software)
 
 
-def test_one_bill_names_the_software_of_every_lock_that_the_permit_binds(variants: Laboratory, tmp_path: Path) -> None:
+def test_one_bill_covers_every_lock_that_the_permit_binds(variants: Laboratory, tmp_path: Path) -> None:
     software = written(variants, tmp_path / "sbom.cdx.json")
     permit = bound(variants, software).predicate
     assert [lock.file for lock in (permit.environment, *permit.variants)] == ["conda-lock.yml", "cuda.conda-lock.yml"]
@@ -167,7 +167,7 @@ def test_the_bill_of_one_variant_alone_is_refused(variants: Laboratory, tmp_path
         bound(variants, software)
 
 
-def test_a_variant_locked_anew_makes_the_bill_that_of_another_lock(variants: Laboratory, tmp_path: Path) -> None:
+def test_a_changed_lock_of_a_variant_makes_the_bill_outdated(variants: Laboratory, tmp_path: Path) -> None:
     software = written(variants, tmp_path / "sbom.cdx.json")
     lock = variants.root / "cuda.conda-lock.yml"
     lock.write_text(lock.read_text() + "# edited\n")
@@ -176,7 +176,7 @@ def test_a_variant_locked_anew_makes_the_bill_that_of_another_lock(variants: Lab
         bound(variants, software)
 
 
-def test_a_variant_that_is_not_in_the_commit_is_not_in_the_bill(variants: Laboratory, tmp_path: Path) -> None:
+def test_a_lock_that_is_not_in_the_commit_may_not_be_in_the_bill(variants: Laboratory, tmp_path: Path) -> None:
     software = written(variants, tmp_path / "sbom.cdx.json")
     variants.git("rm", "--quiet", "--cached", "cuda.conda-lock.yml")
     variants.git("commit", "--quiet", "--message", "Forgotten")

@@ -1,4 +1,4 @@
-"""Which Sigstore is trusted: the file that is named, the project's, the public one."""
+"""Which Sigstore is trusted: that of --trust, the project's, or the public one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from beampermit.permit.sigstore import find_trust, read_trust
 from support.sigstore_stand_in import Sigstore
 
 
-def test_the_project_says_in_git_which_sigstore_it_trusts(tmp_path: Path) -> None:
+def test_the_trust_configuration_is_in_git(tmp_path: Path) -> None:
     assert find_trust(tmp_path) is None
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     assert find_trust(tmp_path) is None
@@ -22,7 +22,7 @@ def test_the_project_says_in_git_which_sigstore_it_trusts(tmp_path: Path) -> Non
     assert read_trust(file, offline=True).trusted_root.get_fulcio_certs()
 
 
-def test_whom_the_public_sigstore_trusts_is_known_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_public_trust_configuration_is_known_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert read_trust(None, offline=True).trusted_root.get_fulcio_certs()
 
@@ -35,7 +35,7 @@ NO_TRUST = {
 
 
 @pytest.mark.parametrize("content", NO_TRUST)
-def test_a_trust_configuration_that_is_none_is_refused(content: str, tmp_path: Path) -> None:
+def test_an_invalid_trust_configuration_is_refused(content: str, tmp_path: Path) -> None:
     file = tmp_path / "trust.json"
     with pytest.raises(BadInput, match="there is no trust configuration"):
         read_trust(file, offline=True)
@@ -46,7 +46,7 @@ def test_a_trust_configuration_that_is_none_is_refused(content: str, tmp_path: P
 
 
 @pytest.mark.parametrize("part", ["tlogs", "certificateAuthorities"])
-def test_a_trust_configuration_that_trusts_nobody_is_refused(part: str, tmp_path: Path) -> None:
+def test_an_empty_trust_configuration_is_refused(part: str, tmp_path: Path) -> None:
     file = Sigstore().trust(tmp_path / "trust.json", **{part: []})
     with pytest.raises(BadInput, match="not a Sigstore ClientTrustConfig: "):
         read_trust(file, offline=True)

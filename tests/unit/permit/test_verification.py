@@ -29,7 +29,7 @@ SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("case", SPOILED)
-def test_other_bytes_are_named_by_file(laboratory: Laboratory, case: str) -> None:
+def test_a_changed_file_is_named(laboratory: Laboratory, case: str) -> None:
     spoil, message = SPOILED[case]
     permit = laboratory.sign().statement
     spoil(laboratory.root / "model")
@@ -57,7 +57,7 @@ def test_a_file_changed_after_the_permit_is_refused(laboratory: Laboratory, file
     assert caught.value.file == file
 
 
-def test_it_says_what_it_is_and_what_it_did_not_look_at(laboratory: Laboratory) -> None:
+def test_the_description_names_what_was_not_compared(laboratory: Laboratory) -> None:
     permit = laboratory.sign().statement
     described = "\n".join(verification.describe_permit(permit).values())
     for word in (permit.digest, permit.predicate.commit, "auc 0.971", "2 interlocks: DOC001, ENV001", "not compared"):

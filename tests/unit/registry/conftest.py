@@ -1,4 +1,4 @@
-"""Fixtures of the ledger and the registry: a project with an origin, events that follow each other."""
+"""Fixtures: a project with an origin, and valid events."""
 
 from __future__ import annotations
 

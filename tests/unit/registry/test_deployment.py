@@ -1,4 +1,4 @@
-"""The test deployment fails when the model that the registry gives out is not the one that was judged."""
+"""The test deployment fails where the model in the registry is not the one that was judged."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_other_inputs_than_those_judged_fail(deployed: Any, project: Project) ->
 
 def test_missing_inputs_tell_how_to_get_them(deployed: Any, project: Project) -> None:
     project.path("data/dataset/test.parquet").unlink()
-    with pytest.raises(BadInput, match="not here") as caught:
+    with pytest.raises(BadInput, match="is missing") as caught:
         deployed(JUDGED, JUDGED)
     assert caught.value.hint == "beampermit data pull"
 
@@ -87,7 +87,7 @@ def test_missing_inputs_tell_how_to_get_them(deployed: Any, project: Project) ->
         ({"memory": 2100}, r"as deployed, it uses 2100 MiB of memory, 2048 MiB allowed"),
     ],
 )
-def test_what_costs_more_than_the_budget_fails(deployed: Any, cost: dict[str, float], words: str) -> None:
+def test_a_model_over_its_budget_fails(deployed: Any, cost: dict[str, float], words: str) -> None:
     with pytest.raises(Failed, match=words):
         deployed(JUDGED, JUDGED, **cost)
 

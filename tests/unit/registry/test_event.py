@@ -1,4 +1,4 @@
-"""Each event says who did it and where; a CI machine's words are taken when there is one."""
+"""Each event says who acted and in which workflow run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger moves by fast-forward push alone; who comes second is told, and nothing of the user's is touched."""
+"""The ledger takes fast-forward pushes only; the second of two gets a conflict, and the work tree is not touched."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def test_no_remote_reads_as_empty_and_refuses_to_append(project: Project, event:
     assert caught.value.hint == "git remote add origin URL"
 
 
-def test_an_appended_event_is_read_by_a_colleague(ledger: Ledger, other: Ledger, event: Make) -> None:
+def test_an_appended_event_is_read_in_another_clone(ledger: Ledger, other: Ledger, event: Make) -> None:
     ledger.append(event(), permit=b'{"permit": 1}\n')
     other.fetch()
     assert other.events() == ledger.events() == (event(),)
     assert other.git.read("origin/beampermit-ledger", f"permits/{'b' * 64}.json") == '{"permit": 1}\n'
 
 
-def test_history_grows_by_commits_that_keep_what_was_there(ledger: Ledger, origin: Path, event: Make) -> None:
+def test_each_event_is_a_commit_that_keeps_the_earlier_ones(ledger: Ledger, origin: Path, event: Make) -> None:
     ledger.append(event(), permit=b"first\n")
     ledger.append(event(sequence=2, version=2, expected=1, permit=f"sha256:{'c' * 64}"), permit=b"second\n")
     bare = Git(origin)
@@ -74,7 +74,7 @@ def test_it_works_in_a_shallow_clone_without_an_identity(
     assert shallow.champion("bpm-faults") == event(sequence=2, version=2, expected=1)
 
 
-def test_who_comes_second_is_told_and_nothing_moves(ledger: Ledger, other: Ledger, event: Make) -> None:
+def test_the_second_of_two_gets_a_conflict_and_nothing_changes(ledger: Ledger, other: Ledger, event: Make) -> None:
     ledger.append(event(by="Ada"))
     with pytest.raises(Conflict, match="somebody else was first: promote bpm-faults version 1 by Ada"):
         other.append(event(by="Bo"))
@@ -86,7 +86,7 @@ def test_another_expected_champion_is_a_conflict_before_any_push(ledger: Ledger,
         ledger.append(event(expected=7))
 
 
-def test_a_hook_that_refuses_is_the_outside_world(ledger: Ledger, origin: Path, event: Make) -> None:
+def test_a_hook_that_refuses_is_exit_4(ledger: Ledger, origin: Path, event: Make) -> None:
     hook = origin / "hooks/pre-receive"
     hook.write_text("#!/bin/sh\necho 'the ledger is frozen for the run' >&2\nexit 1\n")
     hook.chmod(0o755)
@@ -98,7 +98,7 @@ def test_a_hook_that_refuses_is_the_outside_world(ledger: Ledger, origin: Path, 
     assert ledger.champion("bpm-faults") == event()
 
 
-def test_a_remote_that_is_away_is_the_outside_world(ledger: Ledger, origin: Path, event: Make) -> None:
+def test_an_unreachable_remote_is_exit_4(ledger: Ledger, origin: Path, event: Make) -> None:
     origin.rename(origin.with_name("elsewhere"))
     with pytest.raises(Outside, match="origin does not answer"):
         ledger.fetch()

@@ -1,4 +1,4 @@
-"""A ledger is read strictly: the first line that does not hold is named."""
+"""The ledger is parsed strictly: an error names the first bad line."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ DEFECTS: dict[str, tuple[Callable[[str], str], int, str]] = {
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_a_bad_line_is_named(text: str, defect: str) -> None:
+def test_a_bad_line_is_reported_with_its_number(text: str, defect: str) -> None:
     spoil, number, message = DEFECTS[defect]
     with pytest.raises(BadInput) as caught:
         parse_lines(spoil(text))
@@ -89,7 +89,7 @@ def test_a_bad_line_is_named(text: str, defect: str) -> None:
     assert message in caught.value.message
 
 
-def test_a_ledger_that_grew_is_read_from_where_it_was_left(text: str) -> None:
+def test_new_lines_extend_a_state(text: str) -> None:
     first, rest = text.splitlines(keepends=True)[0], "".join(text.splitlines(keepends=True)[1:])
     grown = parse_lines(rest, parse_lines(first))
     assert grown.events == parse_lines(text).events
@@ -97,7 +97,7 @@ def test_a_ledger_that_grew_is_read_from_where_it_was_left(text: str) -> None:
         parse_lines(text.splitlines(keepends=True)[2], grown)
 
 
-def test_of_one_model_other_models_lines_are_counted_and_not_read(text: str, event: Callable[..., Event]) -> None:
+def test_lines_of_other_models_are_counted_and_not_read(text: str, event: Callable[..., Event]) -> None:
     others = format_line(event(model="orbit", sequence=4, reason="as bpm-faults"))
     later = format_line(event(event="freeze", sequence=6, expected=1))
     mixed = text + others + others.replace('"sequence": 4', '"sequence": 9').replace("bpm-faults", "said") + later
@@ -110,12 +110,12 @@ def test_of_one_model_other_models_lines_are_counted_and_not_read(text: str, eve
         parse_lines(mixed[:-10], LedgerState("bpm-faults"))
 
 
-def test_a_name_in_escapes_is_not_passed_over(text: str, event: Callable[..., Event]) -> None:
+def test_an_escaped_model_name_is_recognized(text: str, event: Callable[..., Event]) -> None:
     spelled = format_line(event(sequence=4, version=3, expected=1)).replace("bpm-faults", "\\u0062pm-faults")
     assert parse_lines(text + spelled, LedgerState("bpm-faults")).state("bpm-faults").champion_version == 3
 
 
-def test_the_last_line_is_read_alone(text: str) -> None:
+def test_only_the_last_line_is_parsed(text: str) -> None:
     assert parse_last_line("no event\n" + text) == parse_lines(text).events[-1]
     with pytest.raises(BadInput, match=r"^ledger\.jsonl:4: "):
         parse_last_line(text + "no event\n")

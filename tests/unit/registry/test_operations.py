@@ -20,7 +20,7 @@ def frozen(laboratory: Laboratory) -> Laboratory:
     return laboratory
 
 
-def test_a_promotion_is_refused_with_who_and_why_until_the_thaw(frozen: Laboratory) -> None:
+def test_a_frozen_promotion_is_refused_with_who_and_why(frozen: Laboratory) -> None:
     with pytest.raises(
         Conflict, match=r"frozen since \S+Z by Ada .*: physics run until Friday; nothing was changed"
     ) as no:
@@ -33,7 +33,7 @@ def test_a_promotion_is_refused_with_who_and_why_until_the_thaw(frozen: Laborato
     assert frozen.champion() == 3
 
 
-def test_rollback_and_retire_stay_open(frozen: Laboratory) -> None:
+def test_rollback_and_retire_stay_possible(frozen: Laboratory) -> None:
     frozen.rollback()
     assert frozen.champion() == 1
     frozen.retire()
@@ -43,13 +43,13 @@ def test_rollback_and_retire_stay_open(frozen: Laboratory) -> None:
         frozen.promote()
 
 
-def test_a_release_of_the_champion_that_is_run_again_is_still_nothing(frozen: Laboratory) -> None:
+def test_promoting_the_champion_again_changes_nothing(frozen: Laboratory) -> None:
     frozen.git("checkout", "--quiet", "HEAD~1")
     frozen.model(2)
     assert not frozen.promote().new
 
 
-def test_who_was_first_stands_and_a_second_freeze_says_so(frozen: Laboratory) -> None:
+def test_a_second_freeze_reports_the_first(frozen: Laboratory) -> None:
     found = frozen.freeze(reason="another reason")
     assert (found.new, found.event.reason) == (False, "physics run until Friday")
     assert [kind for kind, _ in frozen.events()].count("freeze") == 1
@@ -84,7 +84,7 @@ def two(laboratory: Laboratory) -> Laboratory:
     return laboratory
 
 
-def test_the_champion_goes_and_nothing_takes_its_place(two: Laboratory) -> None:
+def test_a_retired_champion_has_no_successor(two: Laboratory) -> None:
     found = two.retire(reason="the monitors were replaced")
     assert (found.event.version, found.event.expected, found.event.reason) == (2, 2, "the monitors were replaced")
     assert found.changes == (
@@ -97,7 +97,7 @@ def test_the_champion_goes_and_nothing_takes_its_place(two: Laboratory) -> None:
     assert (again.new, again.event, again.changes) == (False, found.event, ())
 
 
-def test_a_rollback_passes_over_what_was_retired_unless_it_says_so(two: Laboratory) -> None:
+def test_a_rollback_skips_retired_versions_unless_asked(two: Laboratory) -> None:
     two.retire(reason="it drifts")
     with pytest.raises(BadInput, match=r"version 2 of bpm-faults was retired at .* by .*: it drifts") as caught:
         two.rollback(to=2)
@@ -109,14 +109,14 @@ def test_a_rollback_passes_over_what_was_retired_unless_it_says_so(two: Laborato
     assert two.events()[2:] == [("retire", 2), ("rollback", 1), ("rollback", 2)]
 
 
-def test_the_way_back_to_a_former_one_is_closed_and_the_champion_stays(two: Laboratory) -> None:
+def test_a_retired_former_version_is_no_rollback_target(two: Laboratory) -> None:
     two.retire(version=1)
     assert (two.champion(), two.statuses()) == (2, {1: "retired", 2: "champion"})
     with pytest.raises(BadInput, match="has no version before 2 to roll back to"):
         two.rollback()
 
 
-def test_what_was_built_before_a_retired_model_does_not_follow_it(two: Laboratory) -> None:
+def test_a_commit_older_than_a_retired_version_is_not_promoted(two: Laboratory) -> None:
     first, second = two.git("rev-parse", "HEAD~1"), two.sign()
     two.retire()
     with pytest.raises(Conflict, match="is not champion any more") as caught:
@@ -135,7 +135,7 @@ def test_what_was_built_before_a_retired_model_does_not_follow_it(two: Laborator
 
 
 @pytest.mark.parametrize("version", [7, None])
-def test_nothing_that_was_never_promoted_is_retired(laboratory: Laboratory, version: int | None) -> None:
+def test_a_version_that_was_never_promoted_cannot_be_retired(laboratory: Laboratory, version: int | None) -> None:
     with pytest.raises(BadInput, match="no version of bpm-faults was ever promoted"):
         laboratory.retire(version=version)
     laboratory.promote()
@@ -149,7 +149,7 @@ def test_a_reason_must_be_given(two: Laboratory) -> None:
     assert len(two.events()) == 2
 
 
-def test_an_identity_that_may_move_an_alias_but_not_remove_it(two: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_identity_that_may_not_delete_an_alias(two: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
     """All tags say retired, the exit code says that the alias still stands, and somebody else can finish it."""
 
     def refuse(self: Registry, model: str, alias: str) -> None:
