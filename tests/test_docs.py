@@ -30,13 +30,20 @@ def test_the_page_on_interlocks_is_what_the_classes_say() -> None:
 
 
 def test_every_link_in_the_documents_leads_to_a_file() -> None:
-    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
 
 
+def test_every_file_that_contributors_are_sent_to_exists() -> None:
+    for page in (ROOT / "CONTRIBUTING.md", ROOT / "AGENTS.md", ROOT / "docs/architecture.md"):
+        for name in re.findall(r"`((?:src|tests|docs|template|actions|\.github)/[^`*<\s]*|[\w/]+\.py)`", page.read_text()):
+            there = [ROOT / name, ROOT / "src/beampermit" / name, *(ROOT / "src/beampermit").glob(f"*/**/{name}")]
+            assert any(path.exists() for path in there), f"{page.name} names {name}"
+
+
 PAGES = [
-    ROOT / "README.md",
+    *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "template/{{cookiecutter.project_slug}}").rglob("*.md")),
 ]
