@@ -1,4 +1,4 @@
-"""MDL: the saved model is what the commit says, made of nothing that runs when it is read, and keeps its signature."""
+"""MDL: the saved model is the commit's, runs no code when it is read, and does what the contract says."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ from beampermit.project import Project
 
 PACKAGED_CONTRACT = "artifacts/contract.yaml"
 SHOWN = 10
-"""Places that a verdict names."""
-TOLD = 3
-"""Faults that its reason tells."""
+"""Files that a verdict names."""
+IN_REASON = 3
+"""Problems in a reason."""
 
 
 @provides
 def model(project: Project, contract: Contract) -> SavedModel:
-    """The saved model of the work tree, read but not loaded."""
+    """The saved model in the work tree, read but not loaded."""
     folder = project.path(contract.model.path)
     if not folder.exists():
         raise MissingInput(
-            f"there is no saved model at {contract.model.path}/",
+            f"there is no saved model in {contract.model.path}/",
             hint="run `beampermit data pull`, or `dvc repro` to make it",
         )
     if not folder.is_dir() or not folder.resolve().is_relative_to(project.root.resolve()):
-        raise Failed("the saved model is no folder inside the project", file=contract.model.path)
+        raise Failed("the saved model must be a folder inside the project", file=contract.model.path)
     with bad_input_fails():
         return SavedModel.read(folder, contract.model.path)
 
 
 @dataclass(frozen=True)
 class Examined:
-    """The saved model as a clean process saw it: what it is, how it scored the evaluation's inputs, and the scores."""
+    """The saved model as a clean process sees it: its description, its behaviour on all inputs, and its scores."""
 
     loaded: Any
     scored: Any
@@ -55,12 +55,12 @@ class Examined:
 
 @provides
 def examined(project: Project, contract: Contract, environment: Environment, model: SavedModel) -> Examined:
-    """The saved model, loaded and given all inputs of the evaluation once, for every interlock that judges it."""
+    """The saved model, loaded in a clean process and run once on all inputs of the evaluation."""
     from beampermit.models.scoring import describe_and_score
 
     inputs = project.path(contract.evaluation.inputs)
     if not inputs.is_file():
-        raise MissingInput(f"there are no {contract.evaluation.inputs} to evaluate on", hint="beampermit data pull")
+        raise MissingInput(f"{contract.evaluation.inputs} is missing", hint="beampermit data pull")
     folder = Path(tempfile.mkdtemp(prefix="beampermit-scores-"))
     scores = folder / "scores.parquet"
     try:
@@ -74,11 +74,11 @@ def examined(project: Project, contract: Contract, environment: Environment, mod
 
 
 class MDL001(Interlock):
-    "The saved model is complete, and its bytes are those in git's manifest"
+    "The saved model is complete and matches the manifest in git"
 
     def check(self, project: Project, contract: Contract, model: SavedModel) -> Finding:
-        """The files are not those that `manifest.json` binds. Run `dvc repro package` and commit `manifest.json` and
-        `dvc.lock`; if only your copy is stale, run `beampermit data pull`."""
+        """If the copy on this machine is old, run `beampermit data pull`. Otherwise run `dvc repro package` and commit
+        `manifest.json` and `dvc.lock`."""
         from beampermit.models.manifest import Manifest, compare
 
         name = contract.model.manifest
@@ -98,52 +98,55 @@ class MDL001(Interlock):
                 extra=list(difference.extra),
             )
         if lacks := model.missing_parts():
-            return failed(f"{MLMODEL} names what is not there: {', '.join(lacks)}", f"{model.name}/{MLMODEL}")
+            return failed(f"{MLMODEL} names files that are missing: {', '.join(lacks)}", f"{model.name}/{MLMODEL}")
         if foreign := _foreign_code(project, model):
             return failed(
-                f"code that is no file of this commit: {several(foreign, TOLD)}", *foreign[:SHOWN], foreign=foreign
+                f"source code that is not in this commit: {several(foreign, IN_REASON)}",
+                *foreign[:SHOWN],
+                foreign=foreign,
             )
-        return passed(f"{len(found.files)} files with the digests that {name} binds", files=len(found.files))
+        return passed(f"{len(found.files)} files match {name}", files=len(found.files))
 
 
 class MDL002(Interlock):
-    "The saved model is made only of safetensors, ONNX, JSON, YAML and Python source"
+    "The saved model has only safe formats and Python source"
 
     def check(self, project: Project, model: SavedModel) -> Finding:
-        """A file of the saved model may run code when it is read, or is not what its name says. Save weights as
-        safetensors or ONNX and the model as models-from-code (see `package.py`), then run `dvc repro package`."""
+        """A file of the saved model can run code when it is read, or is not of the format that its name says. Allowed
+        are safetensors, ONNX, JSON, YAML, text and Python source. Save weights as safetensors or ONNX, and the model as
+        MLflow models-from-code (see `package.py`); then run `dvc repro package`."""
         from beampermit.models.formats import find_problem
 
         paths = sorted(path for path in model.folder.rglob("*") if path.is_symlink() or not path.is_dir())
         found = {
-            path.relative_to(project.root).as_posix(): words
+            path.relative_to(project.root).as_posix(): problem
             for path in paths
-            if (words := "is compiled code" if path.suffix == ".pyc" else find_problem(path))
+            if (problem := "is compiled code" if path.suffix == ".pyc" else find_problem(path))
         }
         if unpickles := model.pickle_risk():
-            found[f"{model.name}/{MLMODEL}"] = f"would run code that nobody reviewed: {unpickles}"
+            found[f"{model.name}/{MLMODEL}"] = f"would run unreviewed code: {unpickles}"
         if found:
-            words = [f"{name} {why}" for name, why in found.items()]
-            return failed(several(words, TOLD), *list(found)[:SHOWN], problems=found)
-        return passed(f"{len(paths)} files, each of an allowed format by name and by content", files=len(paths))
+            problems = [f"{name} {problem}" for name, problem in found.items()]
+            return failed(several(problems, IN_REASON), *list(found)[:SHOWN], problems=found)
+        return passed(f"{len(paths)} files, each of an allowed format by name and content", files=len(paths))
 
 
 class MDL003(Interlock):
-    "The saved model loads in a clean process and honours the contract's signature"
+    "Loaded in a clean process, the model matches the contract"
 
     requires = frozenset({"ENV005", "MDL001", "MDL002"})
     slow = True
 
     def check(self, contract: Contract, model: SavedModel, examined: Examined) -> Finding:
-        """What the saved model takes and gives is not what `contract.yaml` promises under `signals`. Make the two
-        agree, then run `dvc repro package`."""
+        """Inputs or outputs of the saved model differ from `signals` in `contract.yaml`. Change one of the two, then
+        run `dvc repro package`."""
         page = f"{model.name}/{MLMODEL}"
         loaded, scored = examined.loaded, examined.scored
         problems = [
             *_packaged_contract(contract, model),
             *_inputs(contract.signals.inputs, loaded.inputs),
             *_names(contract.signals.outputs, [field.name for field in loaded.outputs]),
-            *(f"it accepts {words} and must refuse it" for words in loaded.accepted),
+            *(f"it accepts {wrong}, which it must refuse" for wrong in loaded.accepted),
             *_outputs(contract.signals.outputs, loaded.example, "its own example"),
             *_outputs(contract.signals.outputs, scored.columns, contract.evaluation.inputs),
         ]
@@ -152,7 +155,7 @@ class MDL003(Interlock):
             "outputs": {name: span.model_dump() for name, span in scored.columns.items()},
         }
         if problems:
-            return failed(several(problems, TOLD), page, problems=problems, **evidence)
+            return failed(several(problems, IN_REASON), page, problems=problems, **evidence)
         low, high = next((span.low, span.high) for span in scored.columns.values())
         return passed(
             f"{scored.rows} rows of {contract.evaluation.inputs} gave {contract.signals.outputs[0].name} "
@@ -162,15 +165,14 @@ class MDL003(Interlock):
 
 
 class MDL004(Interlock):
-    "A prediction keeps the contract's budget of time and memory"
+    "A prediction stays within the latency and memory budget"
 
     requires = frozenset({"ENV005", "MDL001", "MDL002"})
     slow = True
 
     def check(self, base_contract: Contract, model: SavedModel, examined: Examined) -> Finding:
-        """The model takes longer for one row, or more memory, than `budget` in `contract.yaml` on the base branch
-        allows. Make it smaller and run `dvc repro`; a larger budget is a change of the contract for its owners to
-        approve."""
+        """One row takes longer, or more memory, than `budget` in the base branch's `contract.yaml` allows. Make the
+        model smaller and run `dvc repro`, or raise the budget in a separate pull request."""
         budget, scored = base_contract.budget, examined.scored
         allowed = budget.latency * 1000
         evidence = {
@@ -183,36 +185,36 @@ class MDL004(Interlock):
 
 
 class MDL005(Interlock):
-    "Served, a row gets the score that training gave it: in a batch, alone, and after any other row"
+    "A row is scored as in training, in a batch or alone"
 
     requires = frozenset({"ENV005", "MDL001", "MDL002"})
     slow = True
 
     def check(self, project: Project, contract: Contract, base_contract: Contract, examined: Examined) -> Finding:
-        """The saved model does not do live what it did in training. Let both use one transform object, fitted in
-        training and saved with the model, that looks at one row at a time and keeps nothing; then run `dvc repro`.
-        What training gave is `evaluation.scores` of `contract.yaml`: a Parquet file that the pipeline's evaluation
-        writes, of the same columns as `{scores}`, and that the manifest lists."""
+        """The saved model scores a row differently from training, or depending on the rows before it. Use one transform
+        object for both: fitted in training, saved with the model, without state between rows. Then run `dvc repro`.
+        `evaluation.scores` in `contract.yaml` names the scores of training, a Parquet file that evaluation writes with
+        the columns of `{scores}`, and that the manifest lists."""
         from beampermit.models.replay import compare_scores
 
         recorded = contract.evaluation.scores
         if recorded is None:
-            return failed("evaluation.scores names no scores of training to compare with", CONTRACT)
+            return failed("evaluation.scores is not set, so there are no scores of training to compare with", CONTRACT)
         if not project.path(recorded).is_file():
-            raise MissingInput(f"there are no {recorded} to compare with", hint="beampermit data pull")
+            raise MissingInput(f"{recorded} is missing", hint="beampermit data pull")
         found = compare_scores(examined.scores, project.path(recorded), base_contract.evaluation.score_tolerance)
         evidence = found.model_dump(mode="json")
         if found.problem:
             return failed(f"{found.problem}, more than {found.tolerance:g} apart", recorded, **evidence)
         return passed(
-            f"{found.rows} rows as in training, {found.single_rows} of them also alone: {found.largest:.2g} apart at most, "
+            f"{found.rows} rows as in training, {found.single_rows} also alone: at most {found.largest:.2g} apart, "
             f"{found.tolerance:g} allowed",
             **evidence,
         )
 
 
 def _foreign_code(project: Project, model: SavedModel) -> list[str]:
-    """Python source in the saved model that no reviewer has seen: its bytes are those of no file in git."""
+    """Python source in the saved model whose bytes are not those of any file in git, so that nobody reviewed it."""
     files = (project.path(path) for path in project.git.tracked() if path.endswith(".py"))
     reviewed = {digest_file(file) for file in files if file.is_file()}
     packaged = sorted(path for path in model.folder.rglob("*.py") if path.is_file())
@@ -220,17 +222,17 @@ def _foreign_code(project: Project, model: SavedModel) -> list[str]:
 
 
 def _packaged_contract(contract: Contract, model: SavedModel) -> Iterable[str]:
-    """Whether the contract that travels with the model promises the same signals."""
+    """Differences between the signals of the contract that is packaged with the model and those of the project."""
     try:
         packaged = load_contract(model.folder / PACKAGED_CONTRACT)
     except BadInput as error:
-        yield f"it does not carry the contract: {PACKAGED_CONTRACT}: {error.message}"
+        yield f"the contract packaged with it cannot be read: {PACKAGED_CONTRACT}: {error.message}"
         return
     for side in ("inputs", "outputs"):
-        here = {signal.name: signal for signal in getattr(contract.signals, side)}
-        there = {signal.name: signal for signal in getattr(packaged.signals, side)}
-        for name in sorted(here.keys() | there.keys()):
-            if here.get(name) != there.get(name):
+        own = {signal.name: signal for signal in getattr(contract.signals, side)}
+        in_model = {signal.name: signal for signal in getattr(packaged.signals, side)}
+        for name in sorted(own.keys() | in_model.keys()):
+            if own.get(name) != in_model.get(name):
                 yield f"the contract packaged with it differs from contract.yaml in signal {name!r}"
 
 
@@ -242,25 +244,25 @@ def _inputs(signals: tuple[Signal, ...], fields: tuple[Any, ...]) -> Iterable[st
         if field is None:
             continue
         if not field.is_number:
-            yield f"input {signal.name!r} is of type {field.type}, no number"
+            yield f"input {signal.name!r} is of type {field.type}, not a number"
         if field.shape is not None and field.shape[1:] != signal.shape:
-            here, there = list(field.shape[1:]), list(signal.shape)
-            yield f"input {signal.name!r} has shape {here} for a row, {there} in the contract"
+            shape, expected = list(field.shape[1:]), list(signal.shape)
+            yield f"input {signal.name!r} has shape {shape} per row, {expected} in the contract"
 
 
 def _names(signals: tuple[Signal, ...], named: list[str | None], what: str = "output") -> Iterable[str]:
-    """Whether the names are the contract's; a single one may be nameless."""
+    """A single signal may have no name in the model."""
     expected, found = {signal.name for signal in signals}, set(named)
     if len(expected) == 1 and found == {None}:
         return
     for name in sorted(expected - found):
-        yield f"{what} {name!r} of the contract is not in its signature, which has {', '.join(map(str, named))}"
+        yield f"{what} {name!r} of the contract is not in the model's signature, which has {', '.join(map(str, named))}"
     for name in sorted(str(name) for name in found - expected):
-        yield f"{what} {name!r} of its signature is not in the contract"
+        yield f"{what} {name!r} of the model's signature is not in the contract"
 
 
 def _outputs(signals: tuple[Signal, ...], spans: dict[str, Any], of: str) -> Iterable[str]:
-    """Whether outputs are finite and within the contract's range; a single one is the contract's, however named."""
+    """Outputs that are missing, not finite or out of range; a single output may have any name."""
     for signal in signals:
         span = next(iter(spans.values())) if len(signals) == len(spans) == 1 else spans.get(signal.name)
         if span is None:

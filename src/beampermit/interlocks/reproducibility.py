@@ -1,4 +1,4 @@
-"""REP: what is committed can be made again."""
+"""REP: the committed model and its metrics can be reproduced."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from beampermit.project import Project
 from beampermit.reproduction.reproduce import Reproduction
 from beampermit.verdicts.verdict import Location
 
-TOLD = 3
-"""Metrics that a reason names."""
+IN_REASON = 3
+"""Metrics in a reason."""
 
 
 @provides
 def evaluated(project: Project, contract: Contract, environment: Environment, examined: Examined) -> dict[str, float]:
-    """The metrics of the saved model as evaluation gives them now, outside the work tree."""
+    """The metrics of the saved model, evaluated now and outside the work tree."""
     from beampermit.models.evaluation import evaluate
 
     return evaluate(environment, project.root, contract, examined.scores)
@@ -27,7 +27,7 @@ def evaluated(project: Project, contract: Contract, environment: Environment, ex
 
 @provides
 def retrained(project: Project, contract: Contract, base_contract: Contract, environment: Environment) -> Reproduction:  # noqa: ARG001 - a broken contract is reported, not trained
-    """The model of the work tree trained again; with each of the seeds where those are due."""
+    """The model of the work tree trained again, and with each of `reproducibility.seeds` where those are due."""
     from beampermit.reproduction.preparation import commit_of_work_tree
     from beampermit.reproduction.reproduce import reproduce
 
@@ -37,16 +37,16 @@ def retrained(project: Project, contract: Contract, base_contract: Contract, env
 
 
 class REP001(Interlock):
-    "Trained again from the same commit and lock, the model is the same"
+    "Training the same commit and lock again gives the same model"
 
     requires = frozenset({"ENV005", "MDL002"})
     slow = True
     put_off_by = "retrain"
 
     def check(self, contract: Contract, retrained: Reproduction) -> Finding:
-        """What is committed was not made by this commit, or cannot be made again. Run `beampermit reproduce`: it says
-        which, and what tells. Different data or code: run `dvc repro`, then `dvc push`, and commit `dvc.lock`. A
-        training that does not repeat itself lacks a seed; one that is stuck wants another start or learning rate."""
+        """Run `beampermit reproduce` to see what differs. If data or code changed, run `dvc repro`, then `dvc push`,
+        and commit `dvc.lock`. If two trainings with one seed differ, set every random seed and use deterministic
+        operations. If a training is stuck, change its initialization or learning rate."""
         found = retrained.diagnosis
         if found.kind.sound:
             return passed(found.text, **retrained.as_json())
@@ -55,30 +55,30 @@ class REP001(Interlock):
 
 
 class REP002(Interlock):
-    "The metrics spread over seeds within tolerance"
+    "Metrics vary between seeds by less than the tolerance"
 
     requires = frozenset({"ENV005", "MDL002"})
     slow = True
     put_off_by = "spread"
 
     def check(self, contract: Contract, retrained: Reproduction) -> Finding:
-        """How good the model is hangs on the seed. Run `beampermit reproduce --seeds all` to see each; give the
-        training a better start, a smaller learning rate or more epochs, then run `dvc repro`."""
+        """The quality of the model depends on the random seed. Run `beampermit reproduce --seeds all` to see the
+        metrics of each. Improve the initialization, lower the learning rate or train longer, then run `dvc repro`."""
         found = retrained.spread
         if found is None:
             return skipped(f"nothing was trained: {retrained.diagnosis.text}")
         evidence = found.model_dump(mode="json")
         seeds = len(found.metrics[0].values)
         if found.within:
-            words = ", ".join(metric.text for metric in found.metrics)
-            return passed(f"{seeds} seeds: {words}; {found.tolerance:g} allowed", **evidence)
+            metrics = ", ".join(metric.text for metric in found.metrics)
+            return passed(f"{seeds} seeds: {metrics}; tolerance {found.tolerance:g}", **evidence)
         wide = [metric.text for metric in found.metrics if not metric.within]
         reason = f"{', '.join(wide)} over {seeds} seeds, more than {found.tolerance:g} apart"
         return failed("; ".join((reason, *found.because)), contract.evaluation.metrics, **evidence)
 
 
 class REP003(Interlock):
-    "Committed metrics are what evaluation gives now"
+    "Evaluating the saved model gives the committed metrics"
 
     requires = frozenset({"ENV005", "MDL002"})
     slow = True
@@ -86,8 +86,8 @@ class REP003(Interlock):
     def check(
         self, project: Project, contract: Contract, base_contract: Contract, evaluated: dict[str, float]
     ) -> Finding:
-        """The numbers in git are not those of the saved model. Run `dvc repro` and commit the metrics with `dvc.lock`;
-        never edit them by hand."""
+        """The metrics in git belong to another model, or were edited. Run `dvc repro` and commit the metrics together
+        with `dvc.lock`."""
         file = contract.evaluation.metrics
         try:
             committed = read_metrics(project.path(file), file)
@@ -95,27 +95,25 @@ class REP003(Interlock):
             return failed(error.message, Location(file=file, line=error.line))
         tolerance = base_contract.reproducibility.metric_tolerance
         problems = [
-            words
+            difference
             for name in sorted(committed.keys() | evaluated.keys())
-            if (words := _difference(name, committed.get(name), evaluated.get(name), tolerance))
+            if (difference := _difference(name, committed.get(name), evaluated.get(name), tolerance))
         ]
         evidence = {"tolerance": tolerance, "committed": committed, "evaluated": evaluated}
         if problems:
-            return failed(several(problems, TOLD), file, **evidence)
+            return failed(several(problems, IN_REASON), file, **evidence)
         largest = max(abs(committed[name] - evaluated[name]) for name in committed)
-        return passed(
-            f"{len(committed)} metrics evaluated again differ by {format_number(largest)} at most, {tolerance:g} allowed",
-            **evidence,
-        )
+        reason = f"{len(committed)} metrics evaluated again differ by at most {format_number(largest)}"
+        return passed(f"{reason}, tolerance {tolerance:g}", **evidence)
 
 
 def _difference(name: str, committed: float | None, evaluated: float | None, tolerance: float) -> str:
-    """How a metric differs by more than `tolerance`: absolute, and relative where the numbers are larger than one."""
+    """How a metric differs by more than `tolerance`: absolute, or relative to numbers larger than one; else empty."""
     if committed is None:
-        return f"{name} is {format_number(evaluated or 0.0)} by evaluation and not committed"
+        return f"{name} evaluates to {format_number(evaluated or 0.0)} and is not committed"
     if evaluated is None:
-        return f"{name} is committed as {format_number(committed)} and evaluation does not give it"
+        return f"{name} is committed as {format_number(committed)}, and evaluation does not give it"
     if abs(committed - evaluated) <= tolerance * max(1.0, abs(committed), abs(evaluated)):
         return ""
-    here, now = format_number(committed, evaluated), format_number(evaluated, committed)
-    return f"{name} is committed as {here} and evaluates to {now}, more than {tolerance:g} apart"
+    before, now = format_number(committed, evaluated), format_number(evaluated, committed)
+    return f"{name} is committed as {before} and evaluates to {now}, more than {tolerance:g} apart"

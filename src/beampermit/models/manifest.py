@@ -22,7 +22,7 @@ class Manifest(Record):
 
     @classmethod
     def read(cls, path: Path, name: str) -> Manifest:
-        """Read a manifest; errors call it `name`. Raises `BadInput`: missing, invalid, or of paths outside the project."""
+        """Read a manifest; errors call it `name`. Raises `BadInput`: missing, invalid, or of paths outside."""
         if path.is_symlink():
             raise BadInput("the manifest is a link, not a file", file=name)
         try:

@@ -52,7 +52,7 @@ class Comparison(Record):
 
     metrics: tuple[MetricPair, ...]
     tensors: tuple[Tensor, ...]
-    compare_predictions: Predictions | None
+    predictions: Predictions | None
     """None where the weights are identical, and so the predictions too."""
     machine: dict[str, tuple[str, str]] | None
     unscored: str = ""
@@ -119,7 +119,7 @@ def compare_machines(committed: dict[str, str], retrained: dict[str, str]) -> di
 
 
 def compare_predictions(before: Path, after: Path, tolerance: float | None) -> Predictions:
-    """Compare two tables of scores row by row. Raises `Failed` where rows or outputs differ, or only one value is finite."""
+    """Compare two tables of scores row by row. Raises `Failed` where rows, outputs or finite values do not match."""
     import numpy as np
 
     with connect() as connection:

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from beampermit.errors import several
 from beampermit.record import Record
-from beampermit.reproduction.comparison import Comparison, plateau_start, is_stuck
+from beampermit.reproduction.comparison import Comparison, is_stuck, plateau_start
 from beampermit.reproduction.record import TrainingRecord
 from beampermit.reproduction.weights import Likeness, most_different
 
@@ -43,26 +43,26 @@ class Diagnosis(Record):
 
 
 def diagnose(
-    found: Comparison, committed: TrainingRecord, retrained: TrainingRecord, repeats: Callable[[], bool]
+    comparison: Comparison, committed: TrainingRecord, retrained: TrainingRecord, repeats: Callable[[], bool]
 ) -> Diagnosis:
     """Explain the difference. `repeats` trains once more and returns whether the weights are those of the retraining.
 
     It is called only where nothing cheaper explains a difference.
     """
-    if found.identical:
-        return Diagnosis(kind=Kind.IDENTICAL, because=(f"{len(found.tensors)} tensors and every gated metric",))
-    if found.within:
-        return Diagnosis(kind=Kind.WITHIN, because=_differences(found))
+    if comparison.identical:
+        return Diagnosis(kind=Kind.IDENTICAL, because=(f"{len(comparison.tensors)} tensors and every gated metric",))
+    if comparison.within:
+        return Diagnosis(kind=Kind.WITHIN, because=_differences(comparison))
     if plateau := _plateau(committed, retrained):
-        return Diagnosis(kind=Kind.STUCK, because=(plateau, *_differences(found)))
-    if found.machine:
-        machine = tuple(f"{name} was {was}, is {now}" for name, (was, now) in found.machine.items())
-        return Diagnosis(kind=Kind.ENVIRONMENT, because=(*machine[:SHOWN], *_differences(found)))
+        return Diagnosis(kind=Kind.STUCK, because=(plateau, *_differences(comparison)))
+    if comparison.machine:
+        machine = tuple(f"{name} was {was}, is {now}" for name, (was, now) in comparison.machine.items())
+        return Diagnosis(kind=Kind.ENVIRONMENT, because=(*machine[:SHOWN], *_differences(comparison)))
     if repeats():
         reason = "two trainings here give the same weights, so the committed model was made in another way"
-        return Diagnosis(kind=Kind.UNEXPLAINED, because=(reason, *_differences(found)))
+        return Diagnosis(kind=Kind.UNEXPLAINED, because=(reason, *_differences(comparison)))
     reason = "two trainings here give different weights: look for a seed that is not set"
-    return Diagnosis(kind=Kind.UNREPEATABLE, because=(reason, *_differences(found)))
+    return Diagnosis(kind=Kind.UNREPEATABLE, because=(reason, *_differences(comparison)))
 
 
 def _plateau(committed: TrainingRecord, retrained: TrainingRecord) -> str:
@@ -77,17 +77,20 @@ def _plateau(committed: TrainingRecord, retrained: TrainingRecord) -> str:
     return ""
 
 
-def _differences(found: Comparison) -> tuple[str, ...]:
-    metrics = [pair.text for pair in found.metrics if pair.committed != pair.retrained]
+def _differences(comparison: Comparison) -> tuple[str, ...]:
+    metrics = [pair.text for pair in comparison.metrics if pair.committed != pair.retrained]
     lines = metrics or ["the gated metrics are the same"]
-    if (worst := most_different(found.tensors)) is not None:
-        different = sum(tensor.likeness is not Likeness.IDENTICAL for tensor in found.tensors)
-        lines.append(f"{different} of {len(found.tensors)} tensors differ, most of all {worst.text}")
-    if found.predictions is not None and found.predictions.largest:
-        lines.append(f"predictions on {found.predictions.rows} rows differ by at most {found.predictions.largest:.3g}")
-    if found.unscored:
-        lines.append(f"predictions were not compared: {found.unscored}")
-    if found.within and not found.weights_within:
-        reason = f"another {', '.join(found.machine)}" if found.machine else "a machine without a record"
+    if (worst := most_different(comparison.tensors)) is not None:
+        different = sum(tensor.likeness is not Likeness.IDENTICAL for tensor in comparison.tensors)
+        lines.append(f"{different} of {len(comparison.tensors)} tensors differ, most of all {worst.text}")
+    predictions = comparison.predictions
+    if predictions is not None and predictions.largest:
+        lines.append(
+            f"predictions on {predictions.rows} rows differ by at most {predictions.largest:.3g}"
+        )
+    if comparison.unscored:
+        lines.append(f"predictions were not compared: {comparison.unscored}")
+    if comparison.within and not comparison.weights_within:
+        reason = f"another {', '.join(comparison.machine)}" if comparison.machine else "a machine without a record"
         lines.append(f"weights are not judged: {reason}")
     return tuple(lines)

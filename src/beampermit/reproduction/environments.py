@@ -16,40 +16,40 @@ from beampermit.reproduction.reproduce import Environments
 
 
 def new_environments(progress: Progress, variant: str = "") -> Environments:
-    """Each package installed anew, into a folder that goes when the reproduction is done."""
-    return lambda ready: _installed(
-        backend_for(ready.tree, variant=variant), ready, ready.own_environment, progress, False
+    """Install every package into a folder that is removed after the reproduction."""
+    return lambda prepared: _install(
+        backend_for(prepared.tree, variant=variant), prepared, prepared.own_environment, progress, False
     )
 
 
 def reused_environments(progress: Progress, variant: str = "") -> Environments:
-    """The project's own environment where it was built from the same lock, for this or, where none is named, whichever
-    variant; else the one that all checkouts of a lock share. What somebody else built is left alone.
+    """Reuse the project's environment if it was built from the same lock, for `variant` or, where none is given, any;
+    otherwise the environment that all checkouts with this lock share.
     """
 
-    def found(ready: Prepared) -> Environment:
-        own = prefix_of(ready.project.root).absolute()
-        backend = _built(own, ready.tree, variant)
+    def find_or_install(prepared: Prepared) -> Environment:
+        prefix = prefix_of(prepared.project.root).absolute()
+        backend = _backend_of(prefix, prepared.tree, variant)
         if backend is None:
-            backend = backend_for(ready.tree, variant=variant)
-            own = shared_prefix(backend.read(ready.tree))
-        return _installed(backend, ready, own, progress, True)
+            backend = backend_for(prepared.tree, variant=variant)
+            prefix = shared_prefix(backend.read(prepared.tree))
+        return _install(backend, prepared, prefix, progress, True)
 
-    return found
+    return find_or_install
 
 
-def _built(prefix: Path, tree: Path, variant: str) -> Backend | None:
-    """What built the environment at `prefix`, if that was of the lock of `tree`: its stamp says."""
-    said = stamp_of(prefix)
-    _, _, own = said.partition(" ")
-    if not said or (variant and own != variant):
+def _backend_of(prefix: Path, tree: Path, variant: str) -> Backend | None:
+    """The backend that built the environment at `prefix`, if its stamp says that it is from the lock of `tree`."""
+    stamp = stamp_of(prefix)
+    _, _, built_variant = stamp.partition(" ")
+    if not stamp or (variant and built_variant != variant):
         return None
     try:
-        backend = backend_for(tree, variant=own)
-        return backend if backend.read(tree).stamp == said else None
-    except BadInput:  # a variant that this commit did not have
+        backend = backend_for(tree, variant=built_variant)
+        return backend if backend.read(tree).stamp == stamp else None
+    except BadInput:  # this commit does not have the variant
         return None
 
 
-def _installed(backend: Backend, prepared: Prepared, prefix: Path, progress: Progress, reuse: bool) -> Environment:
+def _install(backend: Backend, prepared: Prepared, prefix: Path, progress: Progress, reuse: bool) -> Environment:
     return install(backend, prepared.tree, prefix, reuse=reuse, progress=progress).environment

@@ -123,7 +123,7 @@ class Plan:
 
 
 def make_plan(repository: Repository, contract: Contract) -> Plan:
-    """The stages between the dataset and the saved model. Raises `BadInput` where no stage makes the metrics or the model."""
+    """The stages between the dataset and the saved model. Raises `BadInput` where no stage makes metrics or model."""
     stages = {repository.name(stage): stage for stage in repository.stages}
     outputs = {name: _paths(repository, stage.outs) for name, stage in stages.items()}
     needs = {name: _made_by(_paths(repository, stage.deps), outputs) - {name} for name, stage in stages.items()}
@@ -145,12 +145,12 @@ def make_plan(repository: Repository, contract: Contract) -> Plan:
         packaging=tuple(name for name in order if name in packaging),
         data=tuple(
             output.path
-            for output in repository.kept
+            for output in repository.outputs
             if output.stage not in rerun
             and any(_overlap(output.path, path) for name in rerun for path in _paths(repository, stages[name].deps))
         ),
         weights=weights,
-        outputs={output.path: output.oid for output in repository.kept if output.stage in training},
+        outputs={output.path: output.oid for output in repository.outputs if output.stage in training},
     )
 
 
@@ -189,8 +189,8 @@ def _find_weights(repository: Repository, contract: Contract, order: list[str]) 
     """Where each weights file is first written: a stage before packaging often writes the same bytes."""
     folder = f"{contract.model.path}/"
     leaves = {
-        name: {path: oid for output in repository.kept if output.stage == name
-               for path, oid in repository.leaves(output).items() if path.endswith(WEIGHTS)}
+        name: {path: oid for output in repository.outputs if output.stage == name
+               for path, oid in repository.files(output).items() if path.endswith(WEIGHTS)}
         for name in order
     }  # fmt: skip
     packaged = {path: oid for files in leaves.values() for path, oid in files.items() if path.startswith(folder)}
@@ -214,7 +214,7 @@ class Prepared:
     project: Project
     commit: str
     contract: Contract
-    make_plan: Plan
+    plan: Plan
     tree: Path
     results: Path
     seed: int
@@ -307,7 +307,7 @@ def _prepare(project: Project, commit: str, tree: Path, results: Path, progress:
 
 def _data_changes(repository: Repository, contract: Contract, plan: Plan, tree: Path) -> Iterator[str]:
     """Compare dvc.lock's dependencies of the stages, and the manifest, with the data of the commit."""
-    current = {output.path: output.oid for output in repository.kept}
+    current = {output.path: output.oid for output in repository.outputs}
     rerun = {*plan.training, *plan.packaging}
     for stage in repository.stages:
         for dependency in stage.deps if repository.name(stage) in rerun else ():

@@ -46,7 +46,7 @@ class Reproduction(Record):
     seed: int
     diagnosis: Diagnosis
     compared: Comparison | None
-    compare_seeds: SeedSpreads | None = None
+    spread: SeedSpreads | None = None
     seconds: float
     resumed: tuple[int, ...] = ()
     """Seeds that an interrupted run had finished."""
@@ -72,7 +72,7 @@ def reproduce(
     out: Path | None = None,
     progress: Progress = silent,
 ) -> Reproduction:
-    """Train `commit` again with its own seed, and with `seeds`, in clean work trees; `base_contract` has the tolerances.
+    """Train `commit` again with its own seed, and with `seeds`, within the tolerances of `base_contract`.
 
     `digest` is the expected digest of the committed model, if known. `out` receives the files of all trainings, failed
     ones included. Raises as `prepare` does, and `Failed` for another model or a training that fails.

@@ -21,7 +21,7 @@ KINDS = {
 
 
 class Likeness(StrEnum):
-        IDENTICAL = "identical"
+    IDENTICAL = "identical"
     WITHIN = "within tolerance"
     DIFFERENT = "different"
 
@@ -50,8 +50,7 @@ def compare_weights(before: Path, after: Path, tolerance: float, prefix: str = "
     """Compare the tensors of two safetensors files. Raises `BadInput` for an invalid file."""
     old, new = _read(before), _read(after)
     return tuple(
-        _compare(f"{prefix}{name}", old.get(name), new.get(name), tolerance)
-        for name in sorted(old.keys() | new.keys())
+        _compare(f"{prefix}{name}", old.get(name), new.get(name), tolerance) for name in sorted(old.keys() | new.keys())
     )
 
 

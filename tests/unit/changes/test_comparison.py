@@ -190,11 +190,11 @@ def test_without_a_command_for_intervals_the_numbers_alone_are_compared_and_the_
     git("commit", "--quiet", "--all", "--message", "No intervals")
     finding = arena.against(SOME, NONE)
     assert finding.outcome is Outcome.PASSED
-    assert "without intervals: the contract names no evaluation.weighted" in finding.reason
+    assert "no intervals, because evaluation.weighted is not set" in finding.reason
 
 
 def test_intervals_of_other_metrics_than_those_that_are_judged_fail(arena: Arena) -> None:
-    with pytest.raises(Failed, match=r"evaluation\.weighted gives auc 1 where each row counts once"):
+    with pytest.raises(Failed, match=r"evaluation\.weighted gives auc 1 with each row counted once"):
         arena.against(SOME, NONE, {"auc": 0.99, "false_alarm_rate": 0.0})
 
 
@@ -222,7 +222,7 @@ def gate(arena: Arena, by: str, least: float = 0.9) -> None:
 
 
 def test_a_contract_that_gates_no_subgroup_passes_and_says_so(arena: Arena) -> None:
-    assert arena.grouped(NONE).reason == "the contract gates no subgroup"
+    assert arena.grouped(NONE).reason == "the contract has no gates of subgroups"
 
 
 def test_it_passes_where_every_group_does_and_the_worst_is_named(arena: Arena) -> None:
@@ -339,7 +339,7 @@ def test_a_cross_of_many_values_is_left_out_and_named_or_refused_where_a_gate_as
     assert finding.evidence.left_out == (Combinations(by=("device", "acquisition"), count=200),)
     assert len(crossed(finding)) == 20 + 40
     replace(arena.project.root / "contract.yaml", "{by: acquisition,", "{by: [device, acquisition],")
-    with pytest.raises(Failed, match="the gate by device and acquisition has 200 combinations; 100 at most in all"):
+    with pytest.raises(Failed, match="the gate by device and acquisition has 200 combinations; the limit for all crosses is 100"):
         arena.grouped(NONE)
 
 
@@ -368,7 +368,7 @@ def test_columns_that_cannot_cross_are_bad_input(arena: Arena, by: str, words: s
 
 def test_a_column_that_is_nowhere_fails(arena: Arena) -> None:
     gate(arena, "colour")
-    with pytest.raises(Failed, match="'colour', which a gate of subgroups names, is no column of"):
+    with pytest.raises(Failed, match="'colour', by which a gate groups rows, is not a column of"):
         arena.grouped(NONE)
 
 

@@ -78,15 +78,15 @@ def judged(project: Project, id: str) -> Verdict:
 def test_a_sound_model_passes_both(project: Project, saved: Path) -> None:
     first, second = check(project, select_interlocks(["MDL001", "MDL002"]))
     assert first.passed
-    assert first.reason == "10 files with the digests that manifest.json binds"
+    assert first.reason == "10 files match manifest.json"
     assert second.passed
-    assert second.reason == "7 files, each of an allowed format by name and by content"
+    assert second.reason == "7 files, each of an allowed format by name and content"
 
 
 def test_without_a_model_it_is_skipped_with_the_next_command(project: Project) -> None:
     verdict = judged(project, "MDL001")
     assert verdict.outcome is Outcome.SKIPPED
-    assert "there is no saved model at model/; run `beampermit data pull" in verdict.reason
+    assert "there is no saved model in model/; run `beampermit data pull" in verdict.reason
 
 
 def change_a_byte(root: Path) -> None:
@@ -136,11 +136,11 @@ BYTES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "an empty manifest": (lambda root: (root / "manifest.json").write_text(""), "manifest.json:1: not JSON"),
     "a manifest of nothing": (
         lambda root: (root / "manifest.json").write_text('{"algorithm": "sha256", "files": {}}'),
-        "no manifest: files",
+        "not a manifest: files",
     ),
     "a weaker digest": (
         lambda root: (root / "manifest.json").write_text('{"algorithm": "md5", "files": {"a": "b"}}'),
-        "no manifest: algorithm: Input should be 'sha256'",
+        "not a manifest: algorithm: Input should be 'sha256'",
     ),
     "a path that leaves": (manifest_with("../secret"), "'../secret' is not a path inside the project"),
     "an absolute path": (manifest_with("/etc/passwd"), "'/etc/passwd' is not a path inside the project"),
@@ -167,7 +167,7 @@ PAGES = {
     "an object's tag": ("flavors: !!python/object/apply:os.system ['id']\n", "model/MLmodel:1: not YAML"),
     "an artifact that is not there": (
         MLMODEL.replace("weights.safetensors", "better.safetensors"),
-        "MLmodel names what is not there: artifact 'weights' artifacts/better.safetensors",
+        "MLmodel names files that are missing: artifact 'weights' artifacts/better.safetensors",
     ),
     "an artifact outside": (
         MLMODEL.replace("artifacts/weights.safetensors", "../data/dataset/test.parquet"),
@@ -191,7 +191,7 @@ def test_code_that_no_reviewer_saw_fails(project: Project, saved: Path) -> None:
     bind(project)
     verdict = judged(project, "MDL001")
     assert verdict.outcome is Outcome.FAILED
-    assert verdict.reason == "code that is no file of this commit: model/code/bpm_faults/serving.py"
+    assert verdict.reason == "source code that is not in this commit: model/code/bpm_faults/serving.py"
 
 
 class Payload:
@@ -306,7 +306,7 @@ def test_a_link_fails(project: Project, saved: Path, target: str) -> None:
     (saved / "more.json").symlink_to(target)
     verdict = judged(project, "MDL002")
     assert verdict.outcome is Outcome.FAILED
-    assert "model/more.json is a link or a device, no plain file" in verdict.reason
+    assert "model/more.json is a link or a device, not a regular file" in verdict.reason
 
 
 LOADERS = {
@@ -332,7 +332,7 @@ def test_a_loader_that_may_unpickle_fails(project: Project, saved: Path, defect:
     (saved / "MLmodel").write_text(MLMODEL.replace(before, after))
     verdict = judged(project, "MDL002")
     assert verdict.outcome is Outcome.FAILED
-    assert "model/MLmodel would run code that nobody reviewed" in verdict.reason
+    assert "model/MLmodel would run unreviewed code" in verdict.reason
     assert reason in verdict.reason
 
 
@@ -343,22 +343,22 @@ LOADED = Description(
     example={"fault-score": GOOD},
     accepted=(),
 )
-SCORED = Scores(seconds=0.1, memory=200, alone=6, p50=1, p99=2, worst=90, rows=6, columns={"score": GOOD})
+SCORED = Scores(seconds=0.1, memory=200, single_rows=6, p50=1, p99=2, worst=90, rows=6, columns={"score": GOOD})
 SIGNATURES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "another input": (
         {"inputs": (Field(name="samples", type="float32", shape=(-1, 250)),)},
         {},
-        "input 'turns' of the contract is not in its signature, which has samples; input 'samples' of its signature",
+        "input 'turns' of the contract is not in the model's signature, which has samples; input 'samples' of its signature",
     ),
     "another shape": (
         {"inputs": (Field(name="turns", type="float32", shape=(-1, 200)),)},
         {},
-        "input 'turns' has shape [200] for a row, [250] in the contract",
+        "input 'turns' has shape [200] per row, [250] in the contract",
     ),
     "text as input": (
         {"inputs": (Field(name="turns", type="string", shape=None),)},
         {},
-        "input 'turns' is of type string, no number",
+        "input 'turns' is of type string, not a number",
     ),
     "another output": (
         {"outputs": (Field(name="probability", type="float", shape=None),)},
@@ -368,7 +368,7 @@ SIGNATURES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "wrong shape accepted": (
         {"accepted": ("'turns' of shape (2, 251)",)},
         {},
-        "it accepts 'turns' of shape (2, 251) and must refuse it",
+        "it accepts 'turns' of shape (2, 251), which it must refuse",
     ),
     "nothing for its example": (
         {"example": {"fault-score": ValueRange(rows=0, finite=False, low=None, high=None)}},
@@ -424,7 +424,7 @@ def test_a_contract_that_travels_with_other_signals_fails(contract_text: str, sa
 def test_a_model_without_its_contract_fails(contract_text: str, saved: Path) -> None:
     (saved / "artifacts/contract.yaml").unlink()
     finding = examined(contract_text, saved, {}, {})
-    assert "it does not carry the contract: artifacts/contract.yaml" in finding.reason
+    assert "the contract packaged with it cannot be read: artifacts/contract.yaml" in finding.reason
 
 
 def twice_the_score(folder: Path) -> None:
@@ -455,7 +455,7 @@ PLANTED: dict[str, tuple[Callable[[Path], None], str]] = {
     "NaN in its weights": (broken_weights, "it gave 'score' that is not finite"),
     "another name": (
         another_signature,
-        "output 'score' of the contract is not in its signature, which has probability",
+        "output 'score' of the contract is not in the model's signature, which has probability",
     ),
 }
 
@@ -489,7 +489,7 @@ def test_without_scores_of_training_nothing_says_what_a_row_should_get(contract_
     contract = parse_contract(contract_text)
     finding = MDL005().check(project, contract, contract, Examined(LOADED, SCORED, Path("scores.parquet")))
     assert finding.outcome is Outcome.FAILED
-    assert finding.reason == "evaluation.scores names no scores of training to compare with"
+    assert finding.reason == "evaluation.scores is not set, so there are no scores of training to compare with"
 
 
 @pytest.mark.slow
@@ -513,7 +513,7 @@ def test_a_trained_model_that_serves_with_other_transforms_fails(trained_copy: P
     transform.write_text(json.dumps({**learnt, "scale": [value * 1.1 for value in learnt["scale"]]}))
     verdict = judged(trained_copy, "MDL005")
     assert verdict.outcome is Outcome.FAILED
-    assert "by the training's code and" in verdict.reason
+    assert "by training's code and" in verdict.reason
     assert "by the saved model, more than 0.0001 apart" in verdict.reason
 
 

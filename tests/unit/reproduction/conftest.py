@@ -1,4 +1,4 @@
-"""A project that trains in an instant, and a word to train it again."""
+"""A project that trains in an instant, and a function that reproduces it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["trainable", "trained_once"]
 
 @pytest.fixture
 def again(trainable: Project) -> Callable[..., Reproduction]:
-    """Train it again, as it stands."""
+    """Reproduce its work tree."""
 
     def run(**options: Any) -> Reproduction:
         project = Project(trainable.root)

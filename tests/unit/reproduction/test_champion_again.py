@@ -1,4 +1,4 @@
-"""`beampermit reproduce --champion`: what the ledger says is in service, made again, and told in the run's summary."""
+"""`beampermit reproduce --champion`: the model in service is reproduced, with a summary for the workflow run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from beampermit.project import Project
 from support.dvc_repositories import replace
 from support.toy_project import HERE, in_service
 
-Say = Callable[..., Result]
+Reproduce = Callable[..., Result]
 
 
 @pytest.fixture
@@ -30,11 +30,11 @@ def origin(trainable: Project, tmp_path: Path) -> Project:
 
 
 @pytest.fixture
-def say(origin: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Say:
+def reproduce(origin: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reproduce:
     """The command, in a job of GitHub, in the environment of the tests."""
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
-    monkeypatch.setattr("beampermit.reproduction.environments._installed", lambda *_: HERE)
-    monkeypatch.setattr("beampermit.reproduction.environments.chosen", lambda *_, **__: None)
+    monkeypatch.setattr("beampermit.reproduction.environments._install", lambda *_: HERE)
+    monkeypatch.setattr("beampermit.reproduction.environments.backend_for", lambda *_, **__: None)
 
     def run(*words: str) -> Result:
         return CliRunner().invoke(app, ["reproduce", "--champion", *words, "--project", str(origin.root)])
@@ -47,17 +47,17 @@ def summary(tmp_path: Path) -> Callable[[], str]:
     return (tmp_path / "summary.md").read_text
 
 
-def test_where_nothing_is_in_service_there_is_nothing_to_make_again(say: Say, summary: Callable[[], str]) -> None:
-    finished = say()
+def test_nothing_to_reproduce_where_nothing_is_in_service(reproduce: Reproduce, summary: Callable[[], str]) -> None:
+    finished = reproduce()
     assert finished.exit_code == 0
     assert finished.stdout == "no version of bpm-faults is in service\n"
     assert summary() == "### Nothing to make again\n\n```\nno version of bpm-faults is in service\n```\n\n"
-    assert json.loads(say("--json").stdout) == {"champion": None}
+    assert json.loads(reproduce("--json").stdout) == {"champion": None}
 
 
 @pytest.mark.slow
-def test_the_champion_is_judged_by_its_own_contract_whatever_main_says_today(
-    origin: Project, say: Say, summary: Callable[[], str]
+def test_champion_is_judged_by_its_own_contract(
+    origin: Project, reproduce: Reproduce, summary: Callable[[], str]
 ) -> None:
     event = in_service(origin)
     contract = origin.root / "contract.yaml"
@@ -65,7 +65,7 @@ def test_the_champion_is_judged_by_its_own_contract_whatever_main_says_today(
     replace(contract, "seeds: [0, 1, 2]", "seeds: [0, 7]")
     replace(origin.root / "train.py", "range(1, 31)", "range(1, 3)")
     origin.git("commit", "--quiet", "--all", "--message", "Work goes on")
-    finished = say("--seeds", "all")
+    finished = reproduce("--seeds", "all")
     assert finished.exit_code == 0, finished.output
     first, second, *_ = finished.stdout.splitlines()
     assert first == f"version 4 of bpm-faults, in service since {event.at}"
@@ -75,43 +75,43 @@ def test_the_champion_is_judged_by_its_own_contract_whatever_main_says_today(
 
 
 @pytest.mark.slow
-def test_another_model_fails_and_the_summary_says_why(
-    origin: Project, say: Say, summary: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+def test_other_model_fails_and_the_summary_says_why(
+    origin: Project, reproduce: Reproduce, summary: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_service(origin)
     monkeypatch.setenv("CPU", "default")
     monkeypatch.setenv("SHIFT", "0.7")
-    finished = say()
+    finished = reproduce()
     assert finished.exit_code == 1
     assert "### ❌ Not the same model\n" in summary()
     assert "trained again with seed 0: different environment\n  cpu was AVX2, is default\n" in summary()
 
 
-def test_a_commit_whose_model_is_not_the_one_in_service_is_refused(
-    origin: Project, say: Say, summary: Callable[[], str]
+def test_commit_with_another_model_than_the_one_in_service_is_refused(
+    origin: Project, reproduce: Reproduce, summary: Callable[[], str]
 ) -> None:
     in_service(origin, digest="sha256:" + "a" * 64)
-    finished = say()
+    finished = reproduce()
     assert isinstance(finished.exception, Failed)
-    words = "has another model than the one in service, whose digest is sha256:aaaaaaaaaaaa"
+    words = "is not the one in service, which has digest sha256:aaaaaaaaaaaa"
     assert words in str(finished.exception)
     assert "### ❌ It could not be made again\n" in summary()
     assert words in summary()
     assert "next: beampermit history" in summary()
 
 
-def test_a_commit_that_this_clone_does_not_have_names_the_command_that_brings_it(origin: Project, say: Say) -> None:
+def test_unknown_commit_names_the_command_that_fetches_it(origin: Project, reproduce: Reproduce) -> None:
     in_service(origin, commit="1" * 40)
-    finished = say()
+    finished = reproduce()
     assert isinstance(finished.exception, BadInput)
     assert "version 4 was made at commit 111111111111, which is not in this clone" in str(finished.exception)
     assert "git fetch" in finished.exception.hint
 
 
-def test_the_champion_and_a_commit_are_not_asked_for_at_once(origin: Project, say: Say) -> None:
-    assert say("HEAD").exit_code == 2
+def test_champion_and_commit_exclude_each_other(origin: Project, reproduce: Reproduce) -> None:
+    assert reproduce("HEAD").exit_code == 2
 
 
-def test_nothing_is_written_outside_of_a_job(origin: Project, say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_summary_outside_of_a_job(origin: Project, reproduce: Reproduce, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GITHUB_STEP_SUMMARY")
-    assert say().exit_code == 0
+    assert reproduce().exit_code == 0

@@ -85,7 +85,7 @@ def again(project: Project, *words: str) -> dict:
     return done
 
 
-def test_it_is_made_again_bit_by_bit_in_an_environment_of_its_own(conda: Project, channel: Channel) -> None:
+def test_reproduced_bit_by_bit_in_a_new_environment(conda: Project, channel: Channel) -> None:
     (conda.root / ".venv").rename(conda.root.parent / "gone")
     done = again(conda, "HEAD", "--seeds", "0,1")
     assert done["diagnosis"]["kind"] == "identical"
@@ -95,7 +95,7 @@ def test_it_is_made_again_bit_by_bit_in_an_environment_of_its_own(conda: Project
     assert conda.git("status", "--porcelain") == ""
 
 
-def test_a_lock_of_another_package_is_another_environment(conda: Project, channel: Channel) -> None:
+def test_lock_of_another_package_is_diagnosed_as_different_environment(conda: Project, channel: Channel) -> None:
     descent(channel, "1.1", rate=0.0025)
     replace(conda.root / "contract.yaml", "metric_tolerance: 0.005", "metric_tolerance: 0.0001")
     CondaLock().lock(conda.root, update=["descent"], progress=QUIET)
@@ -106,9 +106,7 @@ def test_a_lock_of_another_package_is_another_environment(conda: Project, channe
     assert done["diagnosis"]["because"][-1].startswith("predictions were not compared: the saved model cannot be used")
 
 
-def test_a_package_that_its_channel_has_with_other_bytes_is_refused_by_name(
-    conda: Project, channel: Channel, tmp_path: Path
-) -> None:
+def test_package_with_other_bytes_in_its_channel_is_refused(conda: Project, channel: Channel, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "archives")
     next(channel.folder.rglob("descent-1.0*")).unlink()
     descent(channel, "1.0", rate=0.1)
@@ -118,7 +116,7 @@ def test_a_package_that_its_channel_has_with_other_bytes_is_refused_by_name(
     assert len(conda.git("worktree", "list").splitlines()) == 1
 
 
-def test_both_interlocks_judge_it_in_its_environment(conda: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_interlocks_run_in_its_environment(conda: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, str(conda.root / ".venv"))
     verdicts = check(conda, select_interlocks(["ENV005", "REP001", "REP002"]))
     assert {one.id: one.reason for one in verdicts if not one.passed} == {}
@@ -128,9 +126,7 @@ def test_both_interlocks_judge_it_in_its_environment(conda: Project, monkeypatch
     assert [str(one.outcome) for one in verdicts] == ["failed", "skipped", "skipped"]
 
 
-def test_what_was_built_of_the_same_lock_is_reused_and_anything_else_is_left_alone(
-    conda: Project, channel: Channel
-) -> None:
+def test_environment_of_the_same_lock_is_reused_and_any_other_left_alone(conda: Project, channel: Channel) -> None:
     own = conda.root / ".venv"
     channel.asked.clear()
     assert again(conda, "--reuse")["sound"]
@@ -142,9 +138,7 @@ def test_what_was_built_of_the_same_lock_is_reused_and_anything_else_is_left_alo
     assert not (own / STAMP).exists()
 
 
-def test_the_environment_of_a_variant_is_reused_as_it_is_and_another_is_made_where_it_is_asked_for(
-    conda: Project, channel: Channel
-) -> None:
+def test_environment_of_a_variant_is_reused_and_another_is_made_on_request(conda: Project, channel: Channel) -> None:
     (conda.root / "cuda.virtual-packages.yml").write_text(VIRTUAL)
     CondaLock().lock(conda.root, progress=QUIET)
     own = conda.root / ".venv"
@@ -158,7 +152,7 @@ def test_the_environment_of_a_variant_is_reused_as_it_is_and_another_is_made_whe
         again(conda, "--variant", "rocm")
 
 
-def test_a_package_replaced_by_hand_is_seen_where_verdicts_would_be_reused(conda: Project) -> None:
+def test_package_replaced_by_hand_prevents_reuse_of_verdicts(conda: Project) -> None:
     def seen() -> list[tuple[Path, int]]:
         return [(path, path.stat().st_mtime_ns) for path in installation_records(conda.root) if path.exists()]
 

@@ -1,4 +1,4 @@
-"""Each reason why a model is not the one that is committed is planted, and named."""
+"""Each reason why a retrained model differs from the committed one is planted, and diagnosed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from support.dvc_repositories import leaf, remake, replace
 Again = Callable[..., Reproduction]
 
 
-def test_the_same_commit_gives_the_same_model_and_leaves_no_trace(trainable: Project, again: Again) -> None:
+def test_same_commit_gives_the_same_model_and_leaves_no_trace(trainable: Project, again: Again) -> None:
     cache = sorted((trainable.root / ".dvc/cache").rglob("*"))
     done = again()
     assert done.diagnosis.kind is Kind.IDENTICAL
@@ -43,17 +43,21 @@ def test_data_come_from_the_remote_where_this_clone_has_none(trainable: Project,
 
 
 PLANTED = {
-    "a last bit": ({"SHIFT": "1e-9"}, Kind.WITHIN, "1 of 2 tensors differ, most weight by 1e-09"),
-    "another processor, near enough": ({"CPU": "default", "SHIFT": "1e-4"}, Kind.WITHIN, "shown and not judged: cpu"),
+    "a last bit": ({"SHIFT": "1e-9"}, Kind.WITHIN, "1 of 2 tensors differ, most of all weight by 1e-09"),
+    "another processor, near enough": (
+        {"CPU": "default", "SHIFT": "1e-4"},
+        Kind.WITHIN,
+        "weights are not judged: another cpu",
+    ),
     "another processor, too far": ({"CPU": "default", "SHIFT": "0.7"}, Kind.ENVIRONMENT, "cpu was AVX2, is default"),
-    "stuck": ({"START": "1.2"}, Kind.STUCK, "the retrained loss stands at 1.389 since epoch"),
-    "no seed": ({"NOISE": "0.01"}, Kind.UNREPEATABLE, "with different weights each time"),
-    "made otherwise": ({"SHIFT": "0.7"}, Kind.UNEXPLAINED, "the same weights twice here"),
+    "stuck": ({"START": "1.2"}, Kind.STUCK, "the retrained loss stays at 1.389 since epoch"),
+    "no seed": ({"NOISE": "0.01"}, Kind.UNREPEATABLE, "two trainings here give different weights"),
+    "made in another way": ({"SHIFT": "0.7"}, Kind.UNEXPLAINED, "two trainings here give the same weights"),
 }
 
 
 @pytest.mark.parametrize("defect", PLANTED)
-def test_a_difference_is_named(again: Again, monkeypatch: pytest.MonkeyPatch, defect: str) -> None:
+def test_difference_is_diagnosed(again: Again, monkeypatch: pytest.MonkeyPatch, defect: str) -> None:
     variables, kind, words = PLANTED[defect]
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -64,11 +68,11 @@ def test_a_difference_is_named(again: Again, monkeypatch: pytest.MonkeyPatch, de
     assert done.sound is (kind is Kind.WITHIN)
 
 
-def test_another_package_is_another_environment(
+def test_other_package_is_diagnosed_as_different_environment(
     trainable: Project, again: Again, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replace(trainable.root / "metrics/training.json", '"numpy": "', '"numpy": "0.')
-    monkeypatch.setattr("beampermit.reproduction.preparation.changes", lambda _: [])
+    monkeypatch.setattr("beampermit.reproduction.preparation.stage_changes", lambda _: [])
     monkeypatch.setattr("beampermit.reproduction.reproduce._predictions", lambda *_: None)
     monkeypatch.setenv("SHIFT", "0.7")
     found = again().diagnosis
@@ -77,7 +81,7 @@ def test_another_package_is_another_environment(
 
 
 @pytest.mark.plants("REP001")
-def test_one_row_changed_behind_the_models_back_is_other_data(trainable: Project, again: Again) -> None:
+def test_changed_row_is_diagnosed_as_different_data(trainable: Project, again: Again) -> None:
     table = trainable.root / "data/dataset/train.parquet"
     text = table.read_text().replace("2", "2.5")
     table.unlink()
@@ -91,8 +95,8 @@ def test_one_row_changed_behind_the_models_back_is_other_data(trainable: Project
     done = again()
     assert done.diagnosis.kind is Kind.DATA
     assert done.compared is None
-    assert "stage train ran on another data/dataset than dvc.lock names now" in done.diagnosis.text
-    assert "data/dataset/train.parquet is not the one that manifest.json binds the model to" in done.diagnosis.text
+    assert "stage train ran on a data/dataset that differs from the one in dvc.lock" in done.diagnosis.text
+    assert "data/dataset/train.parquet does not have the digest in manifest.json" in done.diagnosis.text
     assert REP001().check(trainable.contract, done).locations == (Location(file="dvc.lock"),)
 
 
@@ -103,7 +107,7 @@ def test_one_row_changed_behind_the_models_back_is_other_data(trainable: Project
         ("params.yaml", "seed: 0", "seed: 3", "train is {'seed': 3}, it ran with {'seed': 0}"),
     ],
 )
-def test_what_changed_since_the_model_was_made_is_other_code(
+def test_change_since_training_is_diagnosed_as_different_code(
     trainable: Project, again: Again, file: str, before: str, after: str, words: str
 ) -> None:
     replace(trainable.root / file, before, after)
@@ -122,26 +126,26 @@ def test_seeds_that_agree_are_within_tolerance(again: Again) -> None:
 
 @pytest.mark.plants("REP002")
 @pytest.mark.slow
-def test_a_seed_that_finds_another_minimum_is_named(trainable: Project, again: Again) -> None:
+def test_seed_that_finds_another_minimum_is_reported(trainable: Project, again: Again) -> None:
     done = again(seeds=(0, 1, 7))
     assert done.diagnosis.kind is Kind.IDENTICAL
     assert done.spread is not None
     assert not done.sound
-    assert done.spread.because[0].startswith("seed 7 is stuck in a local minimum: its loss stands at 1.38")
+    assert done.spread.because[0].startswith("seed 7 is stuck in a local minimum: its loss stays at 1.38")
     assert REP001().check(trainable.contract, done).outcome is Outcome.PASSED
     assert done.spread.because[0] in REP002().check(trainable.contract, done).reason
 
 
-def test_a_training_that_fails_says_why_and_leaves_its_log(trainable: Project, again: Again, tmp_path: Path) -> None:
+def test_failed_training_says_why_and_keeps_its_log(trainable: Project, again: Again, tmp_path: Path) -> None:
     replace(trainable.root / "train.py", "rows = ", "raise SystemExit('no beam today')\nrows = ")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("beampermit.reproduction.preparation.changes", lambda _: [])
-        with pytest.raises(Failed, match="cannot be run again"):
+        patch.setattr("beampermit.reproduction.preparation.stage_changes", lambda _: [])
+        with pytest.raises(Failed, match="the stages fail when run again"):
             again(out=tmp_path / "left")
     assert "no beam today" in (tmp_path / "left/seed-0/training.log").read_text()
 
 
-def test_a_seed_that_stands_nowhere_is_an_error_with_the_file(trainable: Project, again: Again) -> None:
+def test_missing_seed_is_an_error_with_the_file(trainable: Project, again: Again) -> None:
     contract = trainable.root / "contract.yaml"
     replace(contract, "reproducibility: {", "reproducibility: {seed_at: 'params.yaml:model.seed', ")
     with pytest.raises(BadInput, match=r"there is no model\.seed") as error:
@@ -149,7 +153,7 @@ def test_a_seed_that_stands_nowhere_is_an_error_with_the_file(trainable: Project
     assert error.value.file == "params.yaml"
 
 
-def test_other_seeds_leave_the_rest_of_the_parameters_as_they_are(trainable: Project) -> None:
+def test_other_seed_leaves_the_other_parameters_unchanged(trainable: Project) -> None:
     from beampermit.reproduction.retraining import committed_seed, set_seed
 
     set_seed(trainable.root, "params.yaml:train.seed", 5)
@@ -157,7 +161,7 @@ def test_other_seeds_leave_the_rest_of_the_parameters_as_they_are(trainable: Pro
     assert committed_seed(trainable.root, "params.yaml:train.seed") == 5
 
 
-def test_two_at_once_do_not_disturb_each_other(trainable: Project, again: Again) -> None:
+def test_second_reproduction_at_a_time_is_refused(trainable: Project, again: Again) -> None:
     with locked_folder(trainable), pytest.raises(Conflict, match="another reproduction of this project is running"):
         again()
 
@@ -190,7 +194,7 @@ def interrupted(project: Project, by: signal.Signals) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_leaves_no_work_tree_and_no_process(trainable: Project, by: signal.Signals) -> None:
+def test_interrupted_run_leaves_no_work_tree_and_no_process(trainable: Project, by: signal.Signals) -> None:
     interrupted(trainable, by)
     assert len(trainable.git("worktree", "list").splitlines()) == 1
     assert not any(Path(os.environ["XDG_CACHE_HOME"]).glob("beampermit/reproduce/*/trees/*"))
@@ -198,9 +202,7 @@ def test_an_interrupted_run_leaves_no_work_tree_and_no_process(trainable: Projec
 
 
 @pytest.mark.slow
-def test_after_a_kill_the_next_run_sweeps_up_and_goes_on_with_the_seeds_that_are_left(
-    trainable: Project, again: Again
-) -> None:
+def test_run_after_a_kill_cleans_up_and_continues_with_the_remaining_seeds(trainable: Project, again: Again) -> None:
     interrupted(trainable, signal.SIGKILL)
     assert training_in(trainable)
     assert len(trainable.git("worktree", "list").splitlines()) > 1

@@ -1,4 +1,4 @@
-"""PRF002: the challenger against the champion, both judged on the same rows, with an interval."""
+"""PRF002: the challenger against the champion, both evaluated on the same rows, with intervals."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     import numpy as np
 
 SAME = 1e-9
-"""Relative difference by which one evaluation may give another number than the other for the very same rows."""
+"""Relative difference that two evaluations of the same rows may have."""
 
 
 @provides
 def champion(project: Project, base_contract: Contract) -> Any:
-    """The ledger's event of the version in service; None where nothing was promoted. The base names the model."""
+    """The ledger's event of the version in service; None where nothing is promoted."""
     from beampermit.registry.ledger import Ledger
 
     ledger = Ledger(project.git)
@@ -42,7 +42,7 @@ def champion(project: Project, base_contract: Contract) -> Any:
 
 
 class PRF002(Interlock):
-    "Not worse than the champion, evaluated again on the same data"
+    "The model is not worse than the champion on the same data"
 
     requires = frozenset({"ENV005", "MDL002"})
     slow = True
@@ -58,9 +58,9 @@ class PRF002(Interlock):
         evaluated: dict[str, float],
         examined: Examined,
     ) -> Finding:
-        """The model in service does better on these data, or may do better by more than `champion_margin`: the reason
-        says how far the interval reaches. Keep the champion, make this model better and run `dvc repro`, or judge on
-        more test rows, which makes the interval narrow."""
+        """The model in service is better on these data, or may be better by more than `champion_margin`: see the
+        interval in the reason. Improve this model and run `dvc repro`, or evaluate on more test rows, which narrows the
+        interval. Or keep the champion and close this pull request."""
         if champion is None:
             return passed("nothing has been promoted yet", Comparison(champion=None, challenger=evaluated))
         if digest_folder(model.folder) == champion.digest:
@@ -83,12 +83,12 @@ class PRF002(Interlock):
             better_by=differences,
         )
         if problems := [
-            words for pair in pairs if (words := pair.worse(champion.version, with_interval=bool(differences)))
+            problem for pair in pairs if (problem := pair.worse(champion.version, with_interval=bool(differences)))
         ]:
             return failed("; ".join(problems), contract.evaluation.metrics, evidence=evidence)
-        how = "" if differences else "; without intervals: the contract names no evaluation.weighted"
-        compared = ", ".join(pair.words for pair in pairs)
-        return passed(f"not worse than version {champion.version}: {compared}{how}", evidence)
+        note = "" if differences else "; no intervals, because evaluation.weighted is not set"
+        metrics_compared = ", ".join(pair.text for pair in pairs)
+        return passed(f"not worse than version {champion.version}: {metrics_compared}{note}", evidence)
 
 
 @dataclass(frozen=True)
@@ -101,32 +101,35 @@ class Pair:
     better: Interval | None
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         """Such as `auc 0.993 against 0.991 (better by -0.001 to 0.005)`."""
         if self.value is None or self.champion is None:
             return f"{self.metric.name} is missing"
-        against = f"{self.metric.name} {format_number(self.value, self.champion)} against {format_number(self.champion, self.value)}"
-        return f"{against} ({self._reach})" if self.better else against
-
-    @property
-    def _reach(self) -> str:
-        return f"better by {self.better.low:.2g} to {self.better.high:.2g}" if self.better else ""
+        value, champion = format_number(self.value, self.champion), format_number(self.champion, self.value)
+        text = f"{self.metric.name} {value} against {champion}"
+        return f"{text} ({_format_interval(self.better)})" if self.better else text
 
     def worse(self, version: int, *, with_interval: bool) -> str:
-        """In words, where the challenger is worse, or may be, by more than the margin."""
+        """Why the challenger is worse, or may be, by more than the margin; empty if it is not."""
         metric = self.metric
         if self.value is None or self.champion is None:
-            return f"{metric.name} is not among the metrics that evaluation gives"
+            return f"evaluation does not give {metric.name}"
+        value = f"{metric.name} is {format_number(self.value, self.champion)}"
         champion = f"the champion's {format_number(self.champion, self.value)} (version {version})"
         if not metric.not_worse(self.value, self.champion):
-            words = f"{metric.name} is {format_number(self.value, self.champion)}, worse than {champion}"
-            return f"{words} by more than {metric.champion_margin:g}"
+            return f"{value}, worse than {champion} by more than {metric.champion_margin:g}"
         if with_interval and self.better is None:
-            return f"{metric.name} has no meaning in too many resamples of the rows, so it cannot be compared"
+            return f"{metric.name} is undefined in too many resamples of the rows, so it cannot be compared"
         if self.better is not None and self.better.low < -metric.champion_margin:
-            words = f"{metric.name} is {format_number(self.value, self.champion)} against {champion}, and may be worse"
-            return f"{words} by {-self.better.low:.2g}, {metric.champion_margin:g} allowed: {self._reach}"
+            return (
+                f"{value} against {champion}, and may be worse by {-self.better.low:.2g}, "
+                f"{metric.champion_margin:g} allowed: {_format_interval(self.better)}"
+            )
         return ""
+
+
+def _format_interval(better: Interval) -> str:
+    return f"better by {better.low:.2g} to {better.high:.2g}"
 
 
 def _side_by_side(
@@ -138,9 +141,9 @@ def _side_by_side(
     evaluated: dict[str, float],
     scores: Path,
 ) -> tuple[dict[str, float], dict[str, Interval | None]]:
-    """The champion's metrics on the challenger's rows; and of each gated metric how much better the challenger is.
+    """The champion's metrics on the challenger's rows, and how much better the challenger is in each gated metric.
 
-    No intervals where neither contract names a command that makes them.
+    Without intervals where neither contract sets `evaluation.weighted`.
     """
     from beampermit.models import evaluation, scoring
     from beampermit.registry.mlflow import registry_uri
@@ -151,11 +154,12 @@ def _side_by_side(
     inputs = [signal.name for signal in contract.signals.inputs]
     try:
         with tempfile.TemporaryDirectory(prefix="beampermit-champion-") as scratch:
-            theirs = Path(scratch, "scores.parquet")
-            scoring.score(environment, folder, project.path(contract.evaluation.inputs), theirs, inputs)
+            champion_scores = Path(scratch, "scores.parquet")
+            scoring.score(environment, folder, project.path(contract.evaluation.inputs), champion_scores, inputs)
             if not command:
-                return evaluation.evaluate(environment, project.root, contract, theirs), {}
-            old, new = _weighed(project, contract, base_contract, environment, command, (theirs, scores))
+                return evaluation.evaluate(environment, project.root, contract, champion_scores), {}
+            tables = (champion_scores, scores)
+            old, new = _evaluate_resamples(project, contract, base_contract, environment, command, tables)
     except Failed as error:
         raise Failed(f"the champion, version {champion.version}, cannot be evaluated on these data: {error}") from None
     _must_agree(new, evaluated)
@@ -167,7 +171,7 @@ def _side_by_side(
     }
 
 
-def _weighed(
+def _evaluate_resamples(
     project: Project,
     contract: Contract,
     base_contract: Contract,
@@ -175,7 +179,7 @@ def _weighed(
     command: Sequence[str],
     tables: Sequence[Path],
 ) -> list[dict[str, np.ndarray]]:
-    """Each table of scores on the same resamples of the rows, side by side: the comparison is paired."""
+    """The metrics of each table of scores on the same resamples of the rows, so that the comparison is paired."""
     from beampermit.models import evaluation
 
     inputs = contract.evaluation.inputs
@@ -189,13 +193,13 @@ def _weighed(
         )
 
 
-def _must_agree(weighed: dict[str, np.ndarray], evaluated: dict[str, float]) -> None:
-    """Refuse intervals that are of other metrics than those which are judged. Raises `Failed`."""
+def _must_agree(resampled: dict[str, np.ndarray], evaluated: dict[str, float]) -> None:
+    """Raises `Failed` where the intervals would be those of other metrics than the ones that are judged."""
     for name, value in evaluated.items():
-        found = float(weighed[name][0]) if name in weighed else math.nan
-        if not math.isclose(found, value, rel_tol=SAME, abs_tol=SAME):
+        weighted = float(resampled[name][0]) if name in resampled else math.nan
+        if not math.isclose(weighted, value, rel_tol=SAME, abs_tol=SAME):
             raise Failed(
-                f"evaluation.weighted gives {name} {found:.6g} where each row counts once, "
+                f"evaluation.weighted gives {name} {weighted:.6g} with each row counted once, "
                 f"evaluation.command gives {value:.6g}",
                 file=FILE_NAME,
             )

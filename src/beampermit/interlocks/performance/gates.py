@@ -1,4 +1,4 @@
-"""PRF001: the committed metrics pass their gates; and which gates a pull request changes."""
+"""PRF001: the committed metrics meet their gates."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from beampermit.project import Project
 from beampermit.verdicts.verdict import Location
 
 GATE = ("better", "gate", "champion_margin", "subgroups")
-"""What of a metric decides."""
+"""Keys of a metric that decide."""
 
 
 class PRF001(Interlock):
-    "Every gate is met, as the base branch's contract sets it"
+    "Every metric meets its gate in the base branch's contract"
 
     def check(self, project: Project, contract: Contract, base_contract: Contract) -> Finding:
-        """The committed metrics do not pass. Make the model better and run `dvc repro`; a gate is changed in a pull
-        request of its own, for it is the base branch's contract that judges."""
+        """Improve the model and run `dvc repro`. To change a gate, open a separate pull request: the base branch's
+        contract decides."""
         file = contract.evaluation.metrics
         changes = compare_contracts(base_contract, contract).lines("metrics", "evaluation", "reproducibility")
         note = (
@@ -31,40 +31,39 @@ class PRF001(Interlock):
         try:
             metrics = read_metrics(project.path(file), file)
         except BadInput as error:
-            where = Location(file=file, line=error.line)
-            return failed(f"{error}{note}", where, contract_changes=changes)
-        asked = gates(base_contract, contract)
+            return failed(f"{error}{note}", Location(file=file, line=error.line), contract_changes=changes)
+        required = gates(base_contract, contract)
         evidence = {
-            "metrics": [_row(metric, metrics.get(metric.name)) for metric in asked],
+            "metrics": [_row(metric, metrics.get(metric.name)) for metric in required],
             "contract_changes": changes,
             "judged_by": project.base or "this contract",
         }
-        problems = [words for metric in asked if (words := _unmet(metric, metrics.get(metric.name)))]
+        problems = [unmet for metric in required if (unmet := _unmet(metric, metrics.get(metric.name)))]
         if problems:
-            places = (file, FILE_NAME) if changes else (file,)
-            return failed("; ".join(dict.fromkeys(problems)) + note, *places, **evidence)
+            files = (file, FILE_NAME) if changes else (file,)
+            return failed("; ".join(dict.fromkeys(problems)) + note, *files, **evidence)
         values = ", ".join(
-            f"{metric.name} {format_number(metrics[metric.name])} ({asks(metric)})" for metric in base_contract.metrics
+            f"{metric.name} {format_number(metrics[metric.name])} ({format_gate(metric)})"
+            for metric in base_contract.metrics
         )
         return passed(values + note, **evidence)
 
 
-def _sides(metric: Metric | None) -> dict[str, Any] | None:
-    return metric and metric.model_dump(mode="json", include=set(GATE))
+def gates(base_contract: Contract, contract: Contract) -> list[Metric]:
+    """The base branch's metrics, and those whose gate this contract adds or changes: both must be met."""
+    in_base = [_gate(metric) for metric in base_contract.metrics]
+    return [*base_contract.metrics, *(metric for metric in contract.metrics if _gate(metric) not in in_base)]
 
 
-def gates(base_contract: Contract, here: Contract) -> list[Metric]:
-    """The base branch's gates, and those that this contract adds or changes: a promise of one's own must hold too."""
-    known = [(metric.name, _sides(metric)) for metric in base_contract.metrics]
-    return [*base_contract.metrics, *(metric for metric in here.metrics if (metric.name, _sides(metric)) not in known)]
+def _gate(metric: Metric) -> dict[str, Any]:
+    return metric.model_dump(mode="json", include={"name", *GATE})
 
 
-def crossed(columns: Sequence[str]) -> str:
-    """Such as `plane and family`."""
+def join_columns(columns: Sequence[str]) -> str:
     return " and ".join(columns)
 
 
-def asks(metric: Metric, gate: float | None = None) -> str:
+def format_gate(metric: Metric, gate: float | None = None) -> str:
     """Such as `at least 0.95`."""
     return f"at {'least' if metric.better == 'higher' else 'most'} {metric.gate if gate is None else gate:g}"
 
@@ -76,9 +75,7 @@ def _row(metric: Metric, value: float | None) -> dict[str, Any]:
 
 def _unmet(metric: Metric, value: float | None) -> str:
     if value is None:
-        return f"{metric.name} is not among the metrics"
-    return (
-        ""
-        if metric.met(value)
-        else f"{metric.name} is {format_number(value, metric.gate)}, the gate asks for {asks(metric)}"
-    )
+        return f"{metric.name} is not in the metrics"
+    if metric.met(value):
+        return ""
+    return f"{metric.name} is {format_number(value, metric.gate)}, the gate is {format_gate(metric)}"

@@ -1,4 +1,4 @@
-"""PRF003: every group of the evaluation's rows passes its gate by itself; combinations of groups are measured too."""
+"""PRF003: every group of the evaluation's rows meets its gate; combinations of two groupings are measured as well."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from beampermit.environments import Environment
 from beampermit.errors import Failed, several
 from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
 from beampermit.interlocks.model import Examined
-from beampermit.interlocks.performance.gates import asks, crossed, gates
+from beampermit.interlocks.performance.gates import format_gate, gates, join_columns
 from beampermit.models.groups import dependent_columns, read_columns, row_groups
 from beampermit.models.metrics import format_number
 from beampermit.models.resampling import MOST_COUNTS, TAIL, draw_counts, quantile_range
@@ -26,14 +26,20 @@ if TYPE_CHECKING:
     import numpy as np
 
 By = tuple[str, ...]
-"""The columns that make groups."""
+"""The columns that rows are grouped by; several are a cross."""
 MOST = 100
-"""Cells of all crosses together: each costs an evaluation a resample, and a line in the card."""
+"""Groups in all crosses together: each costs an evaluation per resample, and a line in the model card."""
+SHOWN = 5
+FEWEST = 10
+"""Groups of fewer rows are not measured."""
+TIMES, FEWEST_TIMES = 200, 100
+"""Resamples of each group; where time or memory allow fewer than the second number, there are no intervals."""
+MOST_EVALUATIONS = 20_000
 
 
 @dataclass(frozen=True)
 class Cell:
-    """The rows, by a mask of shape (rows,), in which the columns `by` have the values `group`."""
+    """The rows whose columns `by` have the values `group`; `members` is a mask, shape (rows,)."""
 
     by: By
     group: tuple[str, ...]
@@ -41,80 +47,66 @@ class Cell:
 
     @property
     def rows(self) -> int:
-        """How many."""
         return int(self.members.sum())
 
 
 @dataclass(frozen=True)
 class Cells:
-    """What is measured, and what is not: crosses that would be too many cells, and how many they would be; crosses of
-    whose combinations some have no row, and how many. `shown` are crosses that no gate asks for.
+    """All groups that are measured; `ungated` are the crosses among them that have no gate.
+
+    Of crosses, the number of combinations that are `left_out`, being too many, and that are `empty`, having no row.
     """
 
     cells: tuple[Cell, ...]
-    shown: tuple[By, ...]
+    ungated: tuple[By, ...]
     left_out: dict[By, int]
     empty: dict[By, int]
 
 
-def cells(project: Project, contract: Contract, gated: Iterable[By]) -> Cells:
-    """The groups that are gated, and the combinations of each two columns that have a gate of their own.
+def find_cells(project: Project, contract: Contract, groupings: Iterable[By]) -> Cells:
+    """The groups of the gated `groupings`, and those of each pair of columns that have a gate of their own.
 
-    Raises `Failed` where the gated crosses alone are too many cells, or a column is nowhere.
+    Raises `Failed` where the gated crosses alone are too many groups, or a column does not exist.
     """
-    asked = list(dict.fromkeys(gated))
-    values = {name: row_groups(project, contract, name) for name in dict.fromkeys(name for by in asked for name in by)}
-    known = {frozenset(by) for by in asked}
-    single = [by[0] for by in asked if len(by) == 1]
-    shown = [pair for pair in combinations(single, 2) if frozenset(pair) not in known]
-    found: list[Cell] = []
+    gated = list(dict.fromkeys(groupings))
+    values = {name: row_groups(project, contract, name) for name in dict.fromkeys(name for by in gated for name in by)}
+    column_sets = {frozenset(by) for by in gated}
+    single = [by[0] for by in gated if len(by) == 1]
+    ungated = [pair for pair in combinations(single, 2) if frozenset(pair) not in column_sets]
+    cells: list[Cell] = []
     left_out: dict[By, int] = {}
     empty: dict[By, int] = {}
-    crosses = 0
-    for by in (*asked, *shown):
-        made = _of(by, values)
+    crossed = 0
+    for by in (*gated, *ungated):
+        of_grouping = _cells(by, values)
         if len(by) > 1:
-            if crosses + len(made) > MOST:
-                if by in asked:
-                    raise Failed(_too_many(by, len(made), crosses), file=FILE_NAME)
-                left_out[by] = len(made)
+            if crossed + len(of_grouping) > MOST:
+                if by in gated:
+                    raise Failed(_too_many(by, len(of_grouping), crossed), file=FILE_NAME)
+                left_out[by] = len(of_grouping)
                 continue
-            crosses += len(made)
-            empty |= {by: none} if (none := _combinations(by, values) - len(made)) else {}
-        found += made
-    return Cells(tuple(found), tuple(shown), left_out, empty)
+            crossed += len(of_grouping)
+            if without_rows := math.prod(len(set(values[name].tolist())) for name in by) - len(of_grouping):
+                empty[by] = without_rows
+        cells += of_grouping
+    return Cells(tuple(cells), tuple(ungated), left_out, empty)
 
 
-def _of(by: By, values: dict[str, np.ndarray]) -> list[Cell]:
-    """A cell for each combination that some row has."""
+def _cells(by: By, values: dict[str, np.ndarray]) -> list[Cell]:
+    """One for each combination of values that some row has."""
     import numpy as np
 
-    names, place = np.unique(np.stack([values[name] for name in by]), axis=1, return_inverse=True)
-    place = place.ravel()
-    return [Cell(by, tuple(group.tolist()), place == number) for number, group in enumerate(names.T)]
+    groups, index = np.unique(np.stack([values[name] for name in by]), axis=1, return_inverse=True)
+    index = index.ravel()
+    return [Cell(by, tuple(group.tolist()), index == number) for number, group in enumerate(groups.T)]
 
 
-def _combinations(by: By, values: dict[str, np.ndarray]) -> int:
-    found = 1
-    for name in by:
-        found *= len(set(values[name].tolist()))
-    return found
-
-
-def _too_many(by: By, cells: int, before: int) -> str:
-    more = f", and the crosses before it {before}" if before else ""
+def _too_many(by: By, count: int, before: int) -> str:
+    others = f", and the crosses before it have {before}" if before else ""
     return (
-        f"the gate by {crossed(by)} has {cells} combinations{more}; {MOST} at most in all crosses: "
-        "gate fewer columns at once, or a column with fewer values"
+        f"the gate by {join_columns(by)} has {count} combinations{others}; the limit for all crosses is {MOST}: "
+        "cross fewer columns, or columns with fewer values"
     )
-
-
-SHOWN = 5
-FEWEST = 10
-"""Rows below which a number says nothing of a group."""
-TIMES, FEWEST_TIMES = 200, 100
-"""Resamples of each group; where there is time or memory for fewer than the second number, there are no intervals."""
-MOST_EVALUATIONS = 20_000
 
 
 class PRF003(Interlock):
@@ -131,35 +123,34 @@ class PRF003(Interlock):
         environment: Environment,
         examined: Examined,
     ) -> Finding:
-        """A group of rows does worse than `contract.yaml` allows it to under `subgroups`, or has too few rows to tell.
-        Train on more of its kind and run `dvc repro`, judge on more test rows, or say under `model.use` that the model
-        is not for it; a gate is changed in a pull request of its own."""
-        asked = [(metric, group) for metric in gates(base_contract, contract) for group in metric.subgroups]
-        if not asked:
-            return passed("the contract gates no subgroup", Results())
-        found = cells(project, contract, (group.columns for _, group in asked))
-        measured = _measured(project, contract, base_contract, environment, examined, found.cells)
-        rows = [row for metric, group in asked for row in _gated(metric, group, measured)]
+        """A group of rows misses its gate under `subgroups` in `contract.yaml`, or has too few rows to be measured.
+        Train on more data of this group and run `dvc repro`, or add test rows of it. If the model is not meant for the
+        group, state that under `model.use`. To change a gate, open a separate pull request."""
+        gated = [(metric, group) for metric in gates(base_contract, contract) for group in metric.subgroups]
+        if not gated:
+            return passed("the contract has no gates of subgroups", Results())
+        cells = find_cells(project, contract, (group.columns for _, group in gated))
+        measured = _measure(project, contract, base_contract, environment, examined, cells.cells)
+        rows = [row for metric, group in gated for row in _gated(metric, group, measured)]
         evidence = Results(
-            subgroups=(*rows, *_shown([metric for metric, _ in asked], found, measured)),
+            subgroups=(*rows, *_ungated([metric for metric, _ in gated], cells, measured)),
             confidence=1 - 2 * TAIL,
-            left_out=tuple(Combinations(by=by, count=number) for by, number in found.left_out.items()),
-            empty=tuple(Combinations(by=by, count=number) for by, number in found.empty.items()),
+            left_out=tuple(Combinations(by=by, count=count) for by, count in cells.left_out.items()),
+            empty=tuple(Combinations(by=by, count=count) for by, count in cells.empty.items()),
         )
-        if problems := list(dict.fromkeys(words for row in rows if (words := _unmet(row)))):
+        if problems := list(dict.fromkeys(unmet for row in rows if (unmet := _unmet(row)))):
             return failed(several(problems, SHOWN), contract.evaluation.metrics, FILE_NAME, evidence=evidence)
-        return passed("; ".join(_worst(metric, group, rows) for metric, group in asked), evidence)
+        return passed("; ".join(_worst(metric, group, rows) for metric, group in gated), evidence)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A cell's metrics: name -> all its rows once, then resampled, shape (times + 1,); nothing of too few rows."""
+    """Metric -> values of a cell, first of all its rows, then of resamples, shape (times + 1,); empty for few rows."""
 
     cell: Cell
     values: dict[str, np.ndarray]
 
     def row(self, metric: str, required: str = "", gate: float | None = None) -> Subgroup:
-        """One metric, without a judgement."""
         values = self.values.get(metric)
         value = float(values[0]) if values is not None else math.nan
         low, high = (values is not None and quantile_range(values)) or (None, None)
@@ -177,31 +168,32 @@ class Measured:
         )
 
 
-def _measured(
+def _measure(
     project: Project,
     contract: Contract,
     base_contract: Contract,
     environment: Environment,
     examined: Examined,
-    found: Sequence[Cell],
+    cells: Sequence[Cell],
 ) -> list[Measured]:
-    """All cells by one run of the project's own evaluation: each once as it is, and resampled."""
+    """All cells in one run of the project's own evaluation: each with all its rows, and resampled."""
     import numpy as np
 
     from beampermit.models.evaluation import evaluate_weighted
 
-    large = [place for place, cell in enumerate(found) if cell.rows >= FEWEST]
-    measured = [Measured(cell, {}) for cell in found]
-    if large:
-        inputs = project.path(contract.evaluation.inputs)
-        drawn = _resamples(read_columns(inputs, dependent_columns(inputs, base_contract)), len(large))
-        each = np.concatenate([drawn * found[place].members.astype(np.uint16) for place in large])
-        command = base_contract.evaluation.weighted or contract.evaluation.weighted
-        given = evaluate_weighted(environment, project.root, contract.evaluation.inputs, command, examined.scores, each)
-        for turn, place in enumerate(large):
-            own = slice(turn * len(drawn), (turn + 1) * len(drawn))
-            measured[place] = Measured(found[place], {name: values[own] for name, values in given.items()})
-    return measured
+    large = [cell for cell in cells if cell.rows >= FEWEST]
+    if not large:
+        return [Measured(cell, {}) for cell in cells]
+    inputs = project.path(contract.evaluation.inputs)
+    drawn = _resamples(read_columns(inputs, dependent_columns(inputs, base_contract)), len(large))
+    counts = np.concatenate([drawn * cell.members.astype(np.uint16) for cell in large])
+    command = base_contract.evaluation.weighted or contract.evaluation.weighted
+    metrics = evaluate_weighted(environment, project.root, contract.evaluation.inputs, command, examined.scores, counts)
+    parts = {name: iter(np.split(values, len(large))) for name, values in metrics.items()}
+    return [
+        Measured(cell, {name: next(values) for name, values in parts.items()} if cell.rows >= FEWEST else {})
+        for cell in cells
+    ]
 
 
 def _resamples(dependent: list[np.ndarray], cells: int) -> np.ndarray:
@@ -214,23 +206,21 @@ def _resamples(dependent: list[np.ndarray], cells: int) -> np.ndarray:
 
 
 def _gated(metric: Metric, group: Subgroups, measured: Iterable[Measured]) -> Iterable[Subgroup]:
-    for one in measured:
-        if one.cell.by == group.columns:
-            row = one.row(metric.name, asks(metric, group.gate), group.gate)
+    for of_cell in measured:
+        if of_cell.cell.by == group.columns:
+            row = of_cell.row(metric.name, format_gate(metric, group.gate), group.gate)
             met = row.value is not None and metric.met_by_group(row.value, group)
             yield row.model_copy(update={"met": met})
 
 
-def _shown(metrics: Iterable[Metric], found: Cells, measured: Iterable[Measured]) -> Iterable[Subgroup]:
+def _ungated(metrics: Iterable[Metric], cells: Cells, measured: Iterable[Measured]) -> Iterable[Subgroup]:
     """Combinations without a gate, of every metric that has one for some group."""
     names = dict.fromkeys(metric.name for metric in metrics)
-    for one in measured:
-        if one.cell.by in found.shown:
-            yield from (one.row(name) for name in names)
+    return (of_cell.row(name) for of_cell in measured if of_cell.cell.by in cells.ungated for name in names)
 
 
 def _unmet(row: Subgroup) -> str:
-    """In words, where a group does not pass; a metric that has no meaning for a group passes no gate."""
+    """Why a group misses its gate, empty if it meets it; a metric that is undefined for a group misses it."""
     if row.met:
         return ""
     where = f"{row.metric} where {_where(row)}"
@@ -251,7 +241,9 @@ def _worst(metric: Metric, group: Subgroups, rows: list[Subgroup]) -> str:
     values = [(sign * row.value, row) for row in rows if row.value is not None and _is_of(row, metric, group)]
     value, worst = min(values, key=lambda pair: pair[0])
     where = f"it is {worst.group[0]}" if len(by) == 1 else _where(worst)
-    return f"{metric.name} by {crossed(by)} {format_number(sign * value)} at worst, where {where} ({worst.required})"
+    return (
+        f"{metric.name} by {join_columns(by)} {format_number(sign * value)} at worst, where {where} ({worst.required})"
+    )
 
 
 def _is_of(row: Subgroup, metric: Metric, group: Subgroups) -> bool:
