@@ -18,20 +18,20 @@ class DOC001(Interlock):
     "The model has at least two owners"
 
     def check(self, contract: Contract) -> Finding:
-        """Name two people under `model.owners` in `contract.yaml`, each with an e-mail address: one person may leave."""
+        """Name two people under `model.owners` in `contract.yaml`, each with an e-mail address, for one may leave."""
         owners = contract.model.owners
         people = min(len({_folded(getattr(owner, key)) for owner in owners}) for key in ("name", "email"))
         if people < 2:
             only = owners[0]
             return failed(
-                f"{only.name} <{only.email}> is the only owner; two people with different names and e-mail addresses are needed",
+                f"{only.name} <{only.email}> is the only owner; a second one needs another name and address",
                 FILE_NAME,
             )
         return passed(f"{people} owners: {', '.join(owner.name for owner in owners)}")
 
 
 class DOC002(Interlock):
-    "The contract has every text that model card and runbook need"
+    "The contract has every text of model card and runbook"
 
     def check(self, project: Project, contract: Contract) -> Finding:
         """Write the missing texts in `contract.yaml`; nobody else can. Model card and runbook are generated from them:

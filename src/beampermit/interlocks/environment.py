@@ -10,7 +10,7 @@ from beampermit.environments.addresses import untrusted
 from beampermit.environments.backend import Backend, Lock, Specification
 from beampermit.environments.choice import backend_of
 from beampermit.environments.coverage import uncovered
-from beampermit.environments.environment import python_mismatches, environment_of
+from beampermit.environments.environment import environment_of, python_mismatches
 from beampermit.errors import BadInput, Problem, several
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Finding, Interlock, MissingInput, failed, passed
@@ -89,7 +89,7 @@ class ENV002(Interlock):
 
 
 class ENV003(Interlock):
-    "The lock covers every platform and accelerator in the contract"
+    "The lock covers the contract's platforms and accelerators"
 
     requires = frozenset({"ENV001"})
 

@@ -31,7 +31,7 @@ def required_gpu(contract: Contract, base_contract: Contract) -> Gpu | None:
 @provides
 def driver(required_gpu: Gpu | None) -> str:
     """The version of this machine's GPU driver; empty where the contract asks for no GPU."""
-    return platforms.driver() if required_gpu else ""
+    return platforms.driver_version() if required_gpu else ""
 
 
 class TST001(Interlock):
@@ -73,7 +73,7 @@ class TST003(Interlock):
         """
         if required_gpu is None:
             return _without_gpu(project)
-        seen = platforms.seen_by_torch(environment, project.root)
+        seen = platforms.torch_gpus(environment, project.root)
         machine = {"driver": driver, **seen.model_dump(mode="json")}
         if shortfall := find_shortfall(required_gpu, driver, seen):
             return failed(f"{shortfall}, the minimum in the contract", FILE_NAME, **machine)

@@ -34,7 +34,7 @@ def test_a_sound_contract_passes_all(project: Project, interlock: type[Interlock
 def test_doc001_fails_for_a_single_owner_under_two_names_or_addresses(project: Project, twin: tuple[str, str]) -> None:
     verdict = judge(project, DOC001, twin)
     assert verdict.outcome is Outcome.FAILED
-    assert verdict.reason.startswith("Ada Operator <ada@lab.example> is the only owner; two people with different names")
+    assert verdict.reason.startswith("Ada Operator <ada@lab.example> is the only owner; a second one needs")
     assert "model.owners" in verdict.fix
 
 

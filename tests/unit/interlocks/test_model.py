@@ -146,7 +146,10 @@ BYTES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "an absolute path": (manifest_with("/etc/passwd"), "'/etc/passwd' is not a path inside the project"),
     "a path into git": (manifest_with(".git/config"), "'.git/config' is not a path inside the project"),
     "a path with a NUL": (manifest_with("model/a\0b"), "is not a path inside the project"),
-    "a path that is not plain": (manifest_with("model/./MLmodel"), "'model/./MLmodel' is not a path inside the project"),
+    "a path that is not plain": (
+        manifest_with("model/./MLmodel"),
+        "'model/./MLmodel' is not a path inside the project",
+    ),
 }
 
 
@@ -269,14 +272,26 @@ FORMATS: dict[str, tuple[str, bytes, str]] = {
         b"a: !!python/object/apply:os.system ['id']\n",
         "model/conda.yaml is not a valid .yaml file: could not determine a constructor",
     ),
-    "Python that does not parse": ("serving.py", b"def (:\n", "model/serving.py is not a valid .py file: invalid syntax"),
+    "Python that does not parse": (
+        "serving.py",
+        b"def (:\n",
+        "model/serving.py is not a valid .py file: invalid syntax",
+    ),
     "Python in another encoding": (
         "serving.py",
         b"# -*- coding: utf-7 -*-\n",
         "model/serving.py is not a valid .py file: it declares the encoding utf-7",
     ),
-    "ONNX without a graph": ("model.onnx", b"\x08\x09", "model/model.onnx is not a valid .onnx file: it contains no graph"),
-    "ONNX cut off": ("model.onnx", b"\x08\x09\x3a\x40abc", "model.onnx is not a valid .onnx file: it ends in the middle"),
+    "ONNX without a graph": (
+        "model.onnx",
+        b"\x08\x09",
+        "model/model.onnx is not a valid .onnx file: it contains no graph",
+    ),
+    "ONNX cut off": (
+        "model.onnx",
+        b"\x08\x09\x3a\x40abc",
+        "model.onnx is not a valid .onnx file: it ends in the middle",
+    ),
 }
 
 
@@ -348,7 +363,8 @@ SIGNATURES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "another input": (
         {"inputs": (Field(name="samples", type="float32", shape=(-1, 250)),)},
         {},
-        "input 'turns' of the contract is not in the model's signature, which has samples; input 'samples' of its signature",
+        "input 'turns' of the contract is not in the model's signature, which has samples; "
+        "input 'samples' of the model's signature is not in the contract",
     ),
     "another shape": (
         {"inputs": (Field(name="turns", type="float32", shape=(-1, 200)),)},
@@ -363,7 +379,7 @@ SIGNATURES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "another output": (
         {"outputs": (Field(name="probability", type="float", shape=None),)},
         {},
-        "output 'fault-score' of the contract is not in its signature",
+        "output 'fault-score' of the contract is not in the model's signature",
     ),
     "wrong shape accepted": (
         {"accepted": ("'turns' of shape (2, 251)",)},

@@ -29,7 +29,7 @@ def judged(project: Project, committed: Any, evaluated: dict[str, float] = EVALU
 def test_metrics_within_tolerance_pass(project: Project) -> None:
     finding = judged(project, {**EVALUATED, "auc": 0.974, "rows": 602.0})
     assert finding.outcome is Outcome.PASSED
-    assert finding.reason == "3 metrics evaluated again differ by 2 at most, 0.005 allowed"
+    assert finding.reason == "3 metrics evaluated again differ by at most 2, tolerance 0.005"
 
 
 DEFECTS = {
@@ -39,11 +39,11 @@ DEFECTS = {
     ),
     "a number that evaluation does not give": (
         {**EVALUATED, "f1": 0.99},
-        "f1 is committed as 0.99 and evaluation does not give it",
+        "f1 is committed as 0.99, and evaluation does not give it",
     ),
     "a number left out": (
         {"auc": 0.97, "rows": 600},
-        "false_alarm_rate is 0.01 by evaluation and not committed",
+        "false_alarm_rate evaluates to 0.01 and is not committed",
     ),
     "fewer rows": ({**EVALUATED, "rows": 100}, "rows is committed as 100 and evaluates to 600"),
     "NaN": ({**EVALUATED, "auc": float("nan")}, "auc is NaN, not a finite number"),

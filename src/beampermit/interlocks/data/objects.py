@@ -13,7 +13,7 @@ from beampermit.project import Project
 @provides
 def dvc(project: Project) -> Repository:
     """The project's DVC repository."""
-    if not Repository.here(project):
+    if not Repository.exists(project):
         raise MissingInput("this is not a DVC repository", hint="dvc init")
     return Repository(project)
 
@@ -45,13 +45,13 @@ class DAT002(Interlock):
         from beampermit.datasets.verification import check_remotes
 
         found = check_remotes(dvc)
-        evidence = {"objects": found.objects, "asked": found.asked, "remotes": list(found.remotes)}
+        evidence = {"objects": found.objects, "looked_up": found.looked_up, "remotes": list(found.remotes)}
         if found.missing:
             return failed(several(list(found.missing)), "dvc.lock", missing=list(found.missing[:SHOWN]), **evidence)
         if not found.objects:
             return passed("DVC tracks no data in this project", **evidence)
-        known = f"; {found.objects - found.asked} more are on the base branch" if found.asked < found.objects else ""
-        return passed(f"{found.asked} objects are on {', '.join(found.remotes) or 'the remote'}{known}", **evidence)
+        known = f"; {found.objects - found.looked_up} more are on the base branch" if found.looked_up < found.objects else ""
+        return passed(f"{found.looked_up} objects are on {', '.join(found.remotes) or 'the remote'}{known}", **evidence)
 
 
 class DAT003(Interlock):
@@ -64,10 +64,10 @@ class DAT003(Interlock):
         """
         from beampermit.datasets.verification import manifest_faults, verify
 
-        faults = manifest_faults(dvc, dvc.kept)
+        faults = manifest_faults(dvc, dvc.outputs)
         if faults:
             return failed(several(faults), "dvc.lock", faults=faults[:SHOWN])
-        found = verify(dvc, dvc.kept)
+        found = verify(dvc, dvc.outputs)
         evidence = {"files": found.files, "bytes": found.size}
         if found.wrong:
             return failed(several(list(found.wrong)), "dvc.lock", faults=list(found.wrong[:SHOWN]), **evidence)
@@ -78,5 +78,5 @@ class DAT003(Interlock):
                 absent=list(found.absent[:SHOWN]),
                 **evidence,
             )
-        folders = sum(output.folder for output in dvc.kept)
+        folders = sum(output.folder for output in dvc.outputs)
         return passed(f"{folders} manifests are safe, {found.files} files match their hashes", **evidence)

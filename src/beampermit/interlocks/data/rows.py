@@ -15,7 +15,7 @@ from beampermit.verdicts.evidence import RowChecks, SplitRows
 
 
 class DAT004(Interlock):
-    "Rows match the contract: columns, units, ranges, finite values"
+    "Rows match the contract: columns, units, ranges, finite"
 
     def check(self, project: Project, contract: Contract, base_contract: Contract) -> Finding:
         """Fix the stage that writes these rows and run `dvc repro`. If the data are right and the contract is wrong,
@@ -65,7 +65,7 @@ class DAT005(Interlock):
         found = overlaps(tables, base_contract.dataset) or list(duplicates(tables, signals, base_contract.dataset.key))
         evidence = {"overlaps": [overlap.as_json() for overlap in found], "not_compared": not_compared(signals)}
         if found:
-            reasons = [overlap.words for overlap in found]
+            reasons = [overlap.message for overlap in found]
             files = dict.fromkeys(path for overlap in found for path in overlap.paths)
             return failed(several(reasons), *files, **evidence)
         rule = base_contract.dataset.split

@@ -59,18 +59,24 @@ def link_to_endless(project: Project) -> None:
 
 
 STALE: dict[str, tuple[Callable[[Project], None], str]] = {
-    "command": (edit("dvc.yaml", "make.py dataset", "make.py dataset --fast"), "stage dataset: its command changed"),
-    "code": (append("make.py"), "make.py is not what dvc.lock names"),
+    "command": (
+        edit("dvc.yaml", "make.py dataset", "make.py dataset --fast"),
+        "stage dataset: its command has changed",
+    ),
+    "code": (append("make.py"), "make.py has another hash than in dvc.lock"),
     "code gone": (lambda project: (project.root / "make.py").unlink(), "make.py is missing"),
     "parameter": (edit("params.yaml", "8", "9"), "stage raw: params.yaml: rows is 9, it ran with 8"),
     "parameter gone": (edit("params.yaml", "rows", "columns"), "rows is absent, it ran with 8"),
     "input added": (edit("dvc.yaml", "deps: [make.py]", "deps: [make.py, params.yaml]"), "its input params.yaml"),
-    "output added": (edit("dvc.yaml", "outs: [data/dataset,", "outs: [log, data/dataset,"), "know its output log"),
-    "never ran": (never_run, "stage train: never ran: dvc.lock does not know it"),
-    "no lock at all": (lambda project: (project.root / "dvc.lock").unlink(), "stage raw: never ran"),
-    "kept file edited": (append("data/raw.parquet"), "stage raw: data/raw.parquet is not what dvc.lock names"),
-    "folder edited": (append("data/dataset/test.parquet"), "data/dataset is not what dvc.lock names"),
-    "file in git edited": (append("data/raw.json"), "data/raw.json is not what dvc.lock names"),
+    "output added": (
+        edit("dvc.yaml", "outs: [data/dataset,", "outs: [log, data/dataset,"),
+        "its output log is not in dvc.lock",
+    ),
+    "never ran": (never_run, "stage train: it is not in dvc.lock: it never ran"),
+    "no lock at all": (lambda project: (project.root / "dvc.lock").unlink(), "stage raw: it is not in dvc.lock"),
+    "kept file edited": (append("data/raw.parquet"), "stage raw: data/raw.parquet has another hash than in dvc.lock"),
+    "folder edited": (append("data/dataset/test.parquet"), "data/dataset has another hash than in dvc.lock"),
+    "file in git edited": (append("data/raw.json"), "data/raw.json has another hash than in dvc.lock"),
     "file in git gone": (lambda project: (project.root / "data/raw.json").unlink(), "data/raw.json is missing"),
     "data outside": (edit("dvc.yaml", "deps: [make.py]", "deps: [make.py, /etc/hosts]"), "outside the project"),
     "pipe": (pipe, "data/raw.parquet is a named pipe, not a file"),
@@ -94,7 +100,7 @@ def test_dat001_fails_where_a_stage_ran_on_another_version_than_its_producer_mad
     before, after = lock.read_text().split("  dataset:")
     value = next(line.split()[-1] for line in after.splitlines() if "md5: " in line and "hash" not in line)
     lock.write_text(before + "  dataset:" + after.replace(value, "f" * 32))
-    assert "it ran on another data/labels.parquet than stage raw made" in dat001(dvc_project).reason
+    assert "it ran on another version of data/labels.parquet than stage raw made" in dat001(dvc_project).reason
 
 
 BROKEN = {
@@ -114,7 +120,7 @@ def test_a_broken_file_of_dvc_is_named_with_its_line(dvc_project: Project, defec
         before = next(text for text in lines.splitlines() if text.endswith(".dir")).strip()
     replace(dvc_project.root / file, before, after)
     with pytest.raises(BadInput) as caught:
-        _ = Repository.of(dvc_project).kept
+        _ = Repository.of(dvc_project).outputs
     assert message in caught.value.message
     assert caught.value.file == file
     assert caught.value.line == (line or caught.value.line) is not None
@@ -125,8 +131,8 @@ def test_an_output_that_would_be_written_into_folders_of_others_is_refused(dvc_p
     for name in ("dvc.yaml", "dvc.lock"):
         file = dvc_project.root / name
         file.write_text(file.read_text().replace("data/dataset", path))
-    with pytest.raises(BadInput, match=r"goes into '.Git'|goes into '.beampermit'|ignored by :.git"):
-        _ = Repository.of(dvc_project).kept
+    with pytest.raises(BadInput, match=r"leads into '.Git'|leads into '.beampermit'|ignored by :.git"):
+        _ = Repository.of(dvc_project).outputs
 
 
 # DAT002
@@ -175,7 +181,7 @@ def test_a_remote_that_is_down_is_the_outside_world_not_the_project(dvc_project:
 
 def test_no_remote_at_all_is_the_outside_world(dvc_project: Project) -> None:
     (dvc_project.root / ".dvc/config").write_text("")
-    with pytest.raises(Outside, match="no remote"):
+    with pytest.raises(Outside, match="no usable remote"):
         dat002(Project(dvc_project.root))
 
 
@@ -193,18 +199,21 @@ SOUND = "0" * 32
 MANIFESTS = {
     "leaves the folder": ([{"md5": SOUND, "relpath": "../../x"}], "has the part '..'"),
     "absolute": ([{"md5": SOUND, "relpath": "/tmp/x"}], "is not a relative path"),
-    "into git": ([{"md5": SOUND, "relpath": "a/.GIT/config"}], "goes into '.GIT'"),
-    "into dvc": ([{"md5": SOUND, "relpath": ".dvc/config"}], "goes into '.dvc'"),
+    "into git": ([{"md5": SOUND, "relpath": "a/.GIT/config"}], "leads into '.GIT'"),
+    "into dvc": ([{"md5": SOUND, "relpath": ".dvc/config"}], "leads into '.dvc'"),
     "backslash": ([{"md5": SOUND, "relpath": "..\\x"}], "is not a relative path"),
-    "NUL": ([{"md5": SOUND, "relpath": "a\0b"}], "holds a control character"),
+    "NUL": ([{"md5": SOUND, "relpath": "a\0b"}], "contains a control character"),
     "not UTF-8": ([{"md5": SOUND, "relpath": "a\ud800"}], "is not JSON: no low surrogate"),
     "case clash": ([{"md5": SOUND, "relpath": name} for name in ("a/B", "a/b")], "are one file on some systems"),
     "Unicode clash": ([{"md5": SOUND, "relpath": name} for name in ("\u00e9", "e\u0301")], "are one file on some"),
     "given twice": ([{"md5": SOUND, "relpath": "a"}] * 2, "are one file on some systems"),
     "file and folder": ([{"md5": SOUND, "relpath": name} for name in ("a", "a/b")], "are one file on some systems"),
-    "not a hash": ([{"md5": "../../../x", "relpath": "a"}], "has no hash of 32 hexadecimal digits"),
-    "folder in a folder": ([{"md5": SOUND + ".dir", "relpath": "a"}], "has no hash of 32 hexadecimal digits"),
-    "more than a name and a hash": ([{"md5": SOUND, "relpath": "a", "url": "x"}], "is not a name with a hash"),
+    "not a hash": ([{"md5": "../../../x", "relpath": "a"}], "has no md5 of 32 hexadecimal digits"),
+    "folder in a folder": ([{"md5": SOUND + ".dir", "relpath": "a"}], "has no md5 of 32 hexadecimal digits"),
+    "more than a name and a hash": (
+        [{"md5": SOUND, "relpath": "a", "url": "x"}],
+        "does not have exactly the keys md5 and relpath",
+    ),
     "not a list": ({"md5": SOUND}, "is not a list of files"),
     "deep": ("[" * 5, "is not a list of files"),
 }
@@ -234,7 +243,7 @@ def test_dat003_fails_on_a_manifest_whose_bytes_are_not_its_name(dvc_project: Pr
 def test_dat003_fails_on_a_manifest_that_nobody_has(dvc_project: Project, storage: Path) -> None:
     without_data(dvc_project)
     next(storage.rglob("*.dir")).unlink()
-    assert "the manifest of data/dataset is neither here nor on the remote" in dat003(dvc_project).reason
+    assert "the manifest of data/dataset is neither on this machine nor on the remote" in dat003(dvc_project).reason
 
 
 def test_dat003_does_not_pass_where_no_bytes_could_be_read(dvc_project: Project) -> None:
@@ -256,12 +265,12 @@ def corrupt(file: Path) -> None:
 
 def test_dat003_fails_on_a_cached_object_of_the_same_size_with_other_bytes(dvc_project: Project) -> None:
     corrupt(leaf(dvc_project.root, dvc_project.root / ".dvc/cache", "data/dataset/test.parquet"))
-    assert "test.parquet has other bytes than its hash" in dat003(dvc_project).reason
+    assert "test.parquet does not match its hash" in dat003(dvc_project).reason
 
 
 def test_dat003_fails_on_bytes_in_the_work_tree_that_only_look_unchanged(dvc_project: Project) -> None:
     corrupt(dvc_project.root / "data/dataset/train.parquet")
-    assert "data/dataset/train.parquet has other bytes than its hash" in dat003(dvc_project).reason
+    assert "data/dataset/train.parquet does not match its hash" in dat003(dvc_project).reason
 
 
 @pytest.mark.timeout(20)

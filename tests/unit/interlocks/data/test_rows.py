@@ -40,13 +40,13 @@ ROWS: dict[str, tuple[str, str]] = {
     "infinite": ("* REPLACE ([1, '-inf'::FLOAT, 2, 3] AS turns)", "turns is not finite in 8 of 8 rows"),
     "null in a list": ("* REPLACE ([1, NULL, 2, 3]::FLOAT[] AS turns)", "turns is null in 8 of 8 rows"),
     "null list": ("* REPLACE (NULL::FLOAT[] AS turns)", "turns is null in 8 of 8 rows"),
-    "short": ("* REPLACE (turns[:3] AS turns)", "turns has not 4 values in 8 of 8 rows"),
-    "empty list": ("* REPLACE ([]::FLOAT[] AS turns)", "turns has not 4 values in 8 of 8 rows"),
+    "short": ("* REPLACE (turns[:3] AS turns)", "turns does not have 4 values in 8 of 8 rows"),
+    "empty list": ("* REPLACE ([]::FLOAT[] AS turns)", "turns does not have 4 values in 8 of 8 rows"),
     "renamed": ("* RENAME (turns AS turn)", "there is no column 'turns'; is it 'turn'?"),
     "other case": ("* RENAME (turns AS TURNS)", "there is no column 'turns'"),
     "no target": ("* EXCLUDE (faulty)", "there is no column 'faulty'"),
-    "text": ("* REPLACE ('x' AS turns)", "turns is of type VARCHAR, not lists of 4 numbers"),
-    "numbers, not lists": ("* REPLACE (1.5::FLOAT AS turns)", "turns is of type FLOAT, not lists of 4 numbers"),
+    "text": ("* REPLACE ('x' AS turns)", "turns has type VARCHAR, not lists of 4 numbers"),
+    "numbers, not lists": ("* REPLACE (1.5::FLOAT AS turns)", "turns has type FLOAT, not lists of 4 numbers"),
     "null key": ("* REPLACE (NULL::VARCHAR AS device)", "device is null in 8 of 8 rows"),
     "key twice": ("* REPLACE ('a' AS acquisition)", "6 of 8 rows repeat the key of another (first: acquisition a,"),
 }
@@ -119,13 +119,16 @@ def test_dat004_does_not_wait_for_a_pipe(dvc_project: Project) -> None:
 
 SHARED: dict[str, tuple[str, str]] = {
     "time": ("* REPLACE (acquired_at - INTERVAL 1 DAY AS acquired_at)", "overlap in acquired_at from 2026-01-02T00:00"),
-    "device": ("* REPLACE ('BPM.2' AS device)", "validation and test share 1 of device, such as BPM.2"),
-    "acquisition": ("* REPLACE ('a02-1' AS acquisition)", "validation and test share 1 of acquisition, such as a02-1"),
+    "device": ("* REPLACE ('BPM.2' AS device)", "validation and test share 1 value of device, such as BPM.2"),
+    "acquisition": (
+        "* REPLACE ('a02-1' AS acquisition)",
+        "validation and test share 1 value of acquisition, such as a02-1",
+    ),
     "rows": (
         "* REPLACE ('BPM.2' AS device, 'a02' || acquisition[4:] AS acquisition)",
         "validation and test share 8 rows, such as a02-0 BPM.2 X",
     ),
-    "no group": ("* REPLACE (NULL::VARCHAR AS device)", "device is null in 8 rows, which belong to no group"),
+    "no group": ("* REPLACE (NULL::VARCHAR AS device)", "device is null in 8 rows, which therefore belong to no group"),
 }
 
 
@@ -136,13 +139,13 @@ def test_dat005_fails_on_what_splits_share(dvc_project: Project, alter: Alter, d
     alter("test", columns)
     finding = dat005(dvc_project)
     assert finding.outcome is Outcome.FAILED
-    assert any(reason in overlap["words"] for overlap in finding.evidence["overlaps"])
+    assert any(reason in overlap["message"] for overlap in finding.evidence["overlaps"])
 
 
 def test_dat005_is_judged_by_the_base_branch(dvc_project: Project, alter: Alter) -> None:
     alter("test", "* REPLACE ('BPM.2' AS device)")
     replace(dvc_project.root / "contract.yaml", "by: [acquisition, device]", "by: [acquisition]")
-    assert "share 1 of device" in dat005(dvc_project).reason
+    assert "share 1 value of device" in dat005(dvc_project).reason
 
 
 def test_dat005_names_the_signals_that_are_too_short_to_be_compared(dvc_project: Project) -> None:
@@ -153,7 +156,7 @@ def test_dat005_names_the_signals_that_are_too_short_to_be_compared(dvc_project:
 
 def test_dat005_says_which_column_is_missing(dvc_project: Project, alter: Alter) -> None:
     alter("test", "* EXCLUDE (acquired_at)")
-    with pytest.raises(Failed, match="there is no column 'acquired_at' to divide by"):
+    with pytest.raises(Failed, match="there is no column 'acquired_at', which dataset"):
         dat005(dvc_project)
 
 
@@ -167,6 +170,6 @@ def test_dat005_fails_on_a_signal_that_was_only_moved_to_another_split(dvc_proje
     alter("test", f"* REPLACE (CASE WHEN acquisition = 'a03-1' AND plane = 'Y' THEN {copied} END AS turns)")
     finding = dat005(Project(dvc_project.root))
     assert finding.outcome is Outcome.FAILED
-    assert "1 turns of test are copies of train's: a03-1 BPM.3 Y is a01-0 BPM.1 X, 3 values earlier, times -2" in (
+    assert "turns of 1 row of test is a copy of train: a03-1 BPM.3 Y is a01-0 BPM.1 X, 3 values earlier, times -2" in (
         finding.reason
     )

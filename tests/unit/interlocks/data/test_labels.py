@@ -87,7 +87,10 @@ def test_dat006_shows_what_people_overruled_and_where_they_disagree(dvc_project:
         stream.write("a01-3,BPM.1,X,false,Bo,2026-01-31T10:00:00+01:00,looks sound,0.5\n")
     finding = dat006(dvc_project)
     assert finding.outcome is Outcome.PASSED
-    assert "annotators corrected 1 labels of rules; they disagree on 1 rows, where the latest label counts" in finding.reason
+    assert (
+        "annotators corrected 1 labels of rules; they disagree on 1 rows, where the latest label counts"
+        in finding.reason
+    )
     assert finding.evidence["overruled"][0]["before"] == "false"
     assert [said["by"] for said in finding.evidence["conflicts"][0]] == ["Ada", "Bo"]
 

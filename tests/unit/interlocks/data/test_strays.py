@@ -66,7 +66,7 @@ def test_dat008_shows_no_secret_of_a_changed_remote(dvc_project: Project) -> Non
 def test_what_belongs_to_one_machine_is_not_believed_from_git(dvc_project: Project) -> None:
     (dvc_project.root / ".dvc/config.local").write_text("['remote \"storage\"']\n    url = /tmp\n")
     dvc_project.git("add", "--force", ".dvc/config.local")
-    with pytest.raises(BadInput, match="git tracks what belongs to one machine"):
+    with pytest.raises(BadInput, match="git tracks this file, which belongs to one machine"):
         Repository.of(dvc_project)
 
 
@@ -77,5 +77,5 @@ def test_a_link_in_git_is_not_read_where_it_leads_out(dvc_project: Project, name
     (dvc_project.root / name).unlink()
     (dvc_project.root / name).symlink_to(target)
     dvc_project.git("add", "--all")
-    with pytest.raises(BadInput, match=r"this link does not lead to a file of the project"):
+    with pytest.raises(BadInput, match=r"this link does not point to a file of the project"):
         Repository.of(dvc_project)

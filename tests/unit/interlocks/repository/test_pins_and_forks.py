@@ -142,4 +142,7 @@ def test_both_work_in_a_repository_without_a_contract(project: Project) -> None:
     (project.root / "contract.yaml").unlink()
     (project.root / ".github/workflows").mkdir(parents=True)
     (project.root / ".github/workflows/w.yml").write_text(step(f"actions/checkout@{COMMIT}"))
-    assert [verdict.passed for verdict in runner.check(project, select_interlocks(["GIT003", "GIT004"]))] == [True, True]
+    assert [verdict.passed for verdict in runner.check(project, select_interlocks(["GIT003", "GIT004"]))] == [
+        True,
+        True,
+    ]

@@ -43,26 +43,26 @@ def untrack(project: Project) -> None:
 
 
 NOT_ITS = f"sha256:{'0' * 64}"
-PEDIGREES: dict[str, tuple[Callable[[Project], None], str]] = {
+RECORDS: dict[str, tuple[Callable[[Project], None], str]] = {
     "missing": (
         lambda project: (project.root / "data/dataset.json").unlink(),
         "the splits were made from, is missing",
     ),
     "parent": (
         append("data/raw.parquet"),
-        "its parent data/raw.parquet has other bytes than when the dataset was made",
+        "its parent data/raw.parquet has changed since the dataset was made",
     ),
-    "code": (append("make.py"), "its code make.py has other bytes"),
-    "code gone": (lambda project: (project.root / "make.py").unlink(), "its code make.py is not here"),
-    "split": (append("data/dataset/test.parquet"), "split test (data/dataset/test.parquet) has other bytes"),
-    "no labels": (broken("parents", {"data/raw.parquet": NOT_ITS}), "it does not name data/labels.parquet"),
+    "code": (append("make.py"), "its code make.py has changed"),
+    "code gone": (lambda project: (project.root / "make.py").unlink(), "its code make.py is missing"),
+    "split": (append("data/dataset/test.parquet"), "split test (data/dataset/test.parquet) has changed"),
+    "no labels": (broken("parents", {"data/raw.parquet": NOT_ITS}), "it does not list data/labels.parquet"),
     "rule": (
         edit("contract.yaml", "by: [acquisition, device]", "by: [device]"),
-        "the splits were made by the rule by acquisition, device and acquired_at, the contract says by device",
+        "the splits are made by acquisition, device and acquired_at, the contract says by device",
     ),
-    "elsewhere": (broken("splits/test/path", "data/test.parquet"), "split test was written to data/test.parquet"),
-    "no splits": (broken("splits", {}), "no record of a dataset: splits"),
-    "no digest": (broken("code", {"make.py": "md5:1"}), "no record of a dataset: code.make.py"),
+    "elsewhere": (broken("splits/test/path", "data/test.parquet"), "split test is data/test.parquet"),
+    "no splits": (broken("splits", {}), "not a lineage record: splits"),
+    "no digest": (broken("code", {"make.py": "md5:1"}), "not a lineage record: code.make.py"),
     "climbs": (broken("code", {"../make.py": NOT_ITS}), "stays inside it"),
     "not JSON": (edit("data/dataset.json", "{", "{{"), "not JSON"),
     "a placeholder": (
@@ -74,9 +74,9 @@ PEDIGREES: dict[str, tuple[Callable[[Project], None], str]] = {
 
 
 @pytest.mark.plants("DAT007")
-@pytest.mark.parametrize("defect", PEDIGREES)
+@pytest.mark.parametrize("defect", RECORDS)
 def test_dat007_fails_on_a_record_that_is_not_true(dvc_project: Project, defect: str) -> None:
-    plant, reason = PEDIGREES[defect]
+    plant, reason = RECORDS[defect]
     plant(dvc_project)
     (verdict,) = check(Project(dvc_project.root), select_interlocks(["DAT007"]))
     assert verdict.outcome is Outcome.FAILED

@@ -1,0 +1,104 @@
+"""Planted models for PRF002 and PRF003: what two models get wrong, row by row, and an evaluation that judges them."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+
+from beampermit.environments import Environment
+from beampermit.interlocks.interlock import Finding
+from beampermit.interlocks.model import Examined
+from beampermit.interlocks.performance import PRF002, PRF003
+from beampermit.models import SavedModel
+from beampermit.project import Project
+from beampermit.registry.event import Event
+
+EVALUATE = """\
+import json, sys
+import duckdb, numpy as np
+
+def column(file, name):
+    return duckdb.read_parquet(file).select(name).fetchnumpy()[name]
+
+inputs, scores, out, *counts = sys.argv[1:]
+faulty, flagged = column(inputs, "faulty"), column(scores, "score") >= 0.5
+each = np.load(counts[0]) if counts else np.ones((1, len(faulty)))
+
+def share(of, among):
+    whole = (each * among).sum(axis=1)
+    return [a / b if b else None for a, b in zip((each * (of & among)).sum(axis=1), whole)]
+
+found = {"auc": share(flagged == faulty, np.ones(len(faulty), bool)), "false_alarm_rate": share(flagged, ~faulty)}
+json.dump(found if counts else {name: values[0] for name, values in found.items()}, open(out, "w"))
+"""
+SHOTS, DEVICES, PLANES = 20, 10, 2
+ROWS = SHOTS * DEVICES * PLANES
+DIGEST = "sha256:" + "0" * 64
+THIS_ENVIRONMENT = Environment(Path(sys.prefix))
+
+
+@dataclass
+class Arena:
+    """Two models by what they get wrong: masks over the rows, shape (ROWS,)."""
+
+    project: Project
+    faulty: np.ndarray
+    monkeypatch: pytest.MonkeyPatch
+
+    def scores(self, name: str, wrong: np.ndarray) -> Path:
+        file = self.project.root / f"{name}.parquet"
+        found = np.where(self.faulty ^ wrong, 0.9, 0.1)
+        write_table(file, score=found)
+        return file
+
+    def evaluated(self, wrong: np.ndarray) -> dict[str, float]:
+        flagged = self.faulty ^ wrong
+        return {"auc": float((~wrong).mean()), "false_alarm_rate": float(flagged[~self.faulty].mean())}
+
+    def against(
+        self, champion: np.ndarray, challenger: np.ndarray, evaluated: dict[str, float] | None = None
+    ) -> Finding:
+        """PRF002 on two models that are wrong on these rows."""
+        champion_scores = self.scores("champion", champion)
+        self.monkeypatch.setattr("beampermit.registry.models.fetch_model", lambda *_: self.project.root)
+        self.monkeypatch.setattr(
+            "beampermit.models.scoring.score", lambda *arguments: shutil.copy(champion_scores, arguments[3])
+        )
+        folder = self.project.root / "model"
+        folder.mkdir(exist_ok=True)
+        project = Project(self.project.root, base="main")
+        return PRF002().check(
+            project, project.contract, project.base_contract, THIS_ENVIRONMENT, SavedModel(folder, "model", {}), EVENT,
+            evaluated or self.evaluated(challenger), Examined(None, None, self.scores("challenger", challenger)),
+        )  # fmt: skip
+
+    def grouped(self, wrong: np.ndarray) -> Finding:
+        """PRF003 on a model that is wrong on these rows."""
+        project = Project(self.project.root)
+        examined = Examined(None, None, self.scores("challenger", wrong))
+        return PRF003().check(project, project.contract, project.base_contract, THIS_ENVIRONMENT, examined)
+
+
+EVENT = Event(
+    event="promote", sequence=1, model="bpm-faults", version=3, digest=DIGEST, permit=DIGEST, commit="0" * 40,
+    expected=None, at="2026-11-23T08:00:00Z", by="Ada Operator",
+)  # fmt: skip
+SHOT, DEVICE, PLANE = (axis.ravel() for axis in np.meshgrid(*map(range, (SHOTS, DEVICES, PLANES)), indexing="ij"))
+NONE = np.zeros(ROWS, bool)
+SOME = (SHOT * 7 + DEVICE * 3 + PLANE) % 23 == 0
+
+
+def write_table(file: Path, **columns: np.ndarray) -> None:
+    rows = list(zip(*(column.tolist() for column in columns.values()), strict=True))
+    kinds = {"f": "DOUBLE", "b": "BOOLEAN", "i": "BIGINT", "U": "VARCHAR"}
+    with duckdb.connect() as connection:
+        spec = ", ".join(f"{name} {kinds[column.dtype.kind]}" for name, column in columns.items())
+        connection.execute(f"CREATE TABLE found ({spec})")
+        connection.executemany(f"INSERT INTO found VALUES ({', '.join('?' * len(columns))})", rows)
+        connection.execute(f"COPY found TO '{file}' (FORMAT parquet)")

@@ -1,0 +1,209 @@
+"""PRF002 on planted models, and against a champion in a real registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from beampermit.digest import digest_folder
+from beampermit.environments import Environment
+from beampermit.errors import Failed
+from beampermit.interlocks.families import select_interlocks
+from beampermit.interlocks.model import Examined
+from beampermit.interlocks.performance import PRF002
+from beampermit.interlocks.runner import check
+from beampermit.models import SavedModel
+from beampermit.project import Project
+from beampermit.registry.event import Event
+from beampermit.registry.ledger import Ledger
+from beampermit.registry.mlflow import Registry
+from beampermit.verdicts.evidence import Interval
+from beampermit.verdicts.verdict import Outcome, Verdict
+from support.dvc_repositories import replace
+from support.planted_models import DEVICE, NONE, PLANE, SHOT, SOME, Arena
+
+GOOD = {"auc": 0.97, "false_alarm_rate": 0.01}
+
+
+def test_a_model_that_is_right_more_often_is_not_worse_and_the_interval_is_told(arena: Arena) -> None:
+    finding = arena.against(SOME, NONE)
+    assert finding.outcome is Outcome.PASSED
+    assert "not worse than version 3: auc 1 against 0.95" in finding.reason
+    better = finding.evidence.better_by["auc"]
+    assert 0 < better.low <= better.better <= better.high
+
+
+def test_the_same_answers_from_another_model_have_an_interval_of_nothing(arena: Arena) -> None:
+    finding = arena.against(SOME, SOME)
+    assert finding.outcome is Outcome.PASSED
+    assert finding.evidence.better_by["auc"] == Interval(better=0.0, low=0.0, high=0.0)
+
+
+@pytest.mark.plants("PRF002")
+def test_a_model_that_is_worse_beyond_the_margin_fails(arena: Arena) -> None:
+    finding = arena.against(NONE, SOME)
+    assert finding.outcome is Outcome.FAILED
+    assert "worse than the champion's 1 (version 3) by more than 0.005" in finding.reason
+
+
+def test_better_on_average_is_not_enough_where_the_interval_crosses_the_margin(arena: Arena) -> None:
+    """One device became right throughout and another wrong on all but two rows: it hangs on which devices one has."""
+    champion = DEVICE == 3
+    challenger = (DEVICE == 5) & ~((SHOT < 2) & (PLANE == 0))
+    finding = arena.against(champion, challenger)
+    assert finding.evidence.better_by["auc"].better > 0
+    assert finding.outcome is Outcome.FAILED
+    assert "and may be worse by" in finding.reason
+    assert "0.005 allowed" in finding.reason
+
+
+def test_the_margin_is_the_base_branchs(arena: Arena, git: Callable[..., str]) -> None:
+    git("switch", "--quiet", "--create", "change")
+    replace(arena.project.root / "contract.yaml", "champion_margin: 0.005", "champion_margin: 0.5")
+    git("commit", "--quiet", "--all", "--message", "A generous margin")
+    assert arena.against(NONE, SOME).outcome is Outcome.FAILED
+
+
+def test_the_intervals_stay_though_a_pull_request_takes_their_command_away(
+    arena: Arena, git: Callable[..., str]
+) -> None:
+    git("switch", "--quiet", "--create", "change")
+    contract = arena.project.root / "contract.yaml"
+    contract.write_text("".join(line for line in contract.read_text().splitlines(True) if "weighted:" not in line))
+    git("commit", "--quiet", "--all", "--message", "No intervals")
+    assert arena.against(SOME, NONE).evidence.better_by
+
+
+def test_without_a_command_for_intervals_the_numbers_alone_are_compared_and_the_reason_says_so(
+    arena: Arena, git: Callable[..., str]
+) -> None:
+    contract = arena.project.root / "contract.yaml"
+    contract.write_text("".join(line for line in contract.read_text().splitlines(True) if "weighted:" not in line))
+    git("commit", "--quiet", "--all", "--message", "No intervals")
+    finding = arena.against(SOME, NONE)
+    assert finding.outcome is Outcome.PASSED
+    assert "no intervals, because evaluation.weighted is not set" in finding.reason
+
+
+def test_intervals_of_other_metrics_than_those_that_are_judged_fail(arena: Arena) -> None:
+    with pytest.raises(Failed, match=r"evaluation\.weighted gives auc 1 with each row counted once"):
+        arena.against(SOME, NONE, {"auc": 0.99, "false_alarm_rate": 0.0})
+
+
+WRONG_OUTPUT = {
+    "a list": ("[1]", "evaluation.weighted did not write"),
+    "too few": ('{"auc": [1.0]}', "did not write 1001 values of 'auc'"),
+    "NaN": ('{"auc": NaN}', "NaN is not a number that JSON knows"),
+    "words": ('{"auc": ["a"] * 1001}', "a value of 'auc' that is not a number"),
+}
+
+
+@pytest.mark.parametrize("defect", WRONG_OUTPUT)
+def test_an_evaluation_that_gives_something_else_fails(arena: Arena, defect: str) -> None:
+    text, words = WRONG_OUTPUT[defect]
+    text = '{"auc": [' + ", ".join(['"a"'] * 1001) + "]}" if "*" in text else text
+    (arena.project.root / "evaluate.py").write_text(f"import sys; open(sys.argv[3], 'w').write({text!r})")
+    with pytest.raises(Failed, match=words):
+        arena.against(SOME, NONE)
+
+
+ENVIRONMENT = Environment(Path("nowhere"))
+UNSEEN = Examined(None, None, Path("nowhere"))
+DIGEST = "sha256:" + "0" * 64
+
+
+def event(model: str, digest: str) -> Event:
+    return Event(
+        event="promote", sequence=1, model=model, version=1, digest=digest, permit=DIGEST,
+        commit="0" * 40, expected=None, at="2026-11-23T08:00:00Z", by="Ada Operator",
+    )  # fmt: skip
+
+
+def test_without_a_champion_it_passes_and_says_so(project: Project) -> None:
+    model = SavedModel(project.root / "model", "model", {})
+    contract = project.contract
+    finding = PRF002().check(project, contract, contract, ENVIRONMENT, model, None, GOOD, UNSEEN)
+    assert finding.outcome is Outcome.PASSED
+    assert finding.reason == "nothing has been promoted yet"
+
+
+def test_the_champion_itself_is_not_worse_than_itself(project: Project) -> None:
+    folder, contract = project.root / "model", project.contract
+    folder.mkdir()
+    (folder / "weights.safetensors").write_bytes(b"numbers")
+    champion = event(contract.model.name, digest_folder(folder))
+    model = SavedModel(folder, "model", {})
+    finding = PRF002().check(project, contract, contract, ENVIRONMENT, model, champion, GOOD, UNSEEN)
+    assert finding.outcome is Outcome.PASSED
+    assert finding.reason == "this model is the champion, version 1"
+    assert finding.evidence.champion.metrics == GOOD
+
+
+@pytest.fixture
+def promoted(trained_copy: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Event:
+    """The trained model as champion: its bytes in a registry of its own, its event in the ledger of its origin."""
+    git = trained_copy.git
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    registry, folder = Registry(uri), trained_copy.root / "model"
+    model = trained_copy.contract.model.name
+    registry.create_version(model, registry.store(model, folder, DIGEST, {}), permit=DIGEST)
+    promotion = event(model, digest_folder(folder)).model_copy(update={"commit": git.head()})
+    Ledger(git).append(promotion)
+    return promotion
+
+
+def against_champion(project: Project) -> Verdict:
+    (verdict,) = check(project, select_interlocks(["PRF002"]))
+    return verdict
+
+
+def change_weights(project: Project, factor: float) -> None:
+    file = project.root / "model/artifacts/weights.safetensors"
+    save_file({name: tensor * np.float32(factor) for name, tensor in load_file(file).items()}, file)
+
+
+@pytest.mark.slow
+def test_a_model_that_turns_its_scores_round_is_worse(trained_copy: Project, promoted: Event) -> None:
+    change_weights(trained_copy, -1.0)
+    verdict = against_champion(trained_copy)
+    assert verdict.outcome is Outcome.FAILED
+    assert "worse than the champion's" in verdict.reason
+    assert "(version 1) by more than" in verdict.reason
+    champion, challenger = verdict.evidence.champion, verdict.evidence.challenger
+    assert champion.version == 1
+    assert champion.metrics["auc"] > challenger["auc"]
+
+
+@pytest.mark.slow
+def test_another_model_as_good_passes_and_both_are_evaluated(trained_copy: Project, promoted: Event) -> None:
+    change_weights(trained_copy, 1.0001)
+    verdict = against_champion(trained_copy)
+    assert verdict.passed, verdict.reason
+    assert verdict.reason.startswith("not worse than version 1: auc ")
+    assert verdict.evidence.champion.metrics.keys() == verdict.evidence.challenger.keys()
+
+
+@pytest.mark.slow
+def test_an_origin_that_is_away_is_not_the_models_fault(trained_copy: Project, tmp_path: Path) -> None:
+    trained_copy.git("remote", "set-url", "origin", str(tmp_path / "nowhere.git"))
+    verdict = against_champion(trained_copy)
+    assert verdict.outcome is Outcome.ERROR
+    assert verdict.exit_code == 4
+    assert "origin does not answer" in verdict.reason
+
+
+@pytest.mark.slow
+def test_a_registry_that_lost_the_champion_is_not_the_models_fault(
+    trained_copy: Project, promoted: Event, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change_weights(trained_copy, 1.0001)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'another.db'}")
+    verdict = against_champion(trained_copy)
+    assert verdict.outcome is Outcome.ERROR
+    assert verdict.exit_code == 4
+    assert "version 1" in verdict.reason
