@@ -63,7 +63,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
 
 @dataclass(frozen=True)
 class Completed:
-    """Exit code and output of a command."""
+    """Exit code and output of a command; `err` is the error on stderr, without the steps before it."""
 
     code: int
     out: str
@@ -86,8 +86,11 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
                 main.run()
         out, err = capsys.readouterr()
         assert "Traceback" not in err
+        assert SECRET not in err
+        lines = err.splitlines(keepends=True)
+        error = next((place for place, line in enumerate(lines) if line.startswith("beampermit: ")), len(lines))
         assert isinstance(ended.value.code, int)
-        return Completed(ended.value.code, out, err)
+        return Completed(ended.value.code, out, "".join(lines[error:]))
 
     return run
 

@@ -27,7 +27,7 @@ RENEW = "renew MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRA
 
 @pytest.fixture
 def third(prepared: Callable[..., Laboratory]) -> Laboratory:
-    """Two versions promoted, a third to come; its permit is signed."""
+    """Two versions promoted, a third prepared with its signed permit."""
     made = prepared(
         "third", Laboratory.promote, lambda lab: lab.change(2), Laboratory.promote, lambda lab: lab.change(3)
     )
@@ -57,7 +57,7 @@ VERBS: dict[str, tuple[tuple[str, ...], State, State]] = {
 
 @pytest.fixture
 def away(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, tuple[str, str, str]]]:
-    """What can be wrong with a registry: its address, what is said of it, and what to do."""
+    """Ways in which a registry fails: its URL, part of the message, part of the hint."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", TOKEN)

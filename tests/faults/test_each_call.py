@@ -21,7 +21,7 @@ WRITES = ("set_", "create_", "delete_", "log_")
 
 @pytest.fixture
 def lose(monkeypatch: pytest.MonkeyPatch) -> Lose:
-    """Lose the reply to one call: `lose(3, ("set_",))` to the third from now whose name begins so."""
+    """Lose the reply to one call: `lose(3, ("set_",))` to the third from now whose name starts with `set_`."""
     left: list[Any] = [0, ()]
 
     class Client:

@@ -56,7 +56,7 @@ def second(prepared: Callable[..., Laboratory]) -> Laboratory:
 
 @pytest.fixture
 def third(prepared: Callable[..., Laboratory]) -> Laboratory:
-    """A laboratory with two versions promoted and a third to come."""
+    """A laboratory with two versions promoted and a third prepared."""
     steps = (lambda made: made.change(2), Laboratory.promote, lambda made: made.change(3))
     return prepared("third", Laboratory.promote, *steps)
 
@@ -117,7 +117,7 @@ def test_a_killed_promotion_is_finished_with_a_newly_signed_permit(
 
 @pytest.mark.parametrize("step", ["move alias champion", "tag the former champion", "tag the champion"])
 def test_a_killed_promotion_is_finished_by_that_of_the_next_model(third: Laboratory, kill: Kill, step: str) -> None:
-    """The next promotion looks at what changed, and that is what the killed one left as well."""
+    """The next promotion also checks the versions that the killed one did not update."""
     kill(third.promote, step)
     third.change(4)
     third.promote()

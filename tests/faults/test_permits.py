@@ -114,7 +114,7 @@ def _no_signature(_: Laboratory, signed: Signed) -> bytes:
 
 
 def _another_payload(laboratory: Laboratory, signed: Signed) -> bytes:
-    """Better metrics under the signature of the real ones: stale or invented."""
+    """Better metrics with the signature of the real ones."""
     facts = signed.statement.predicate.model_copy(update={"metrics": {"auc": 1.0}})
     envelope = json.loads(_seal(laboratory, signed.statement.model_copy(update={"predicate": facts})))
     envelope["signatures"] = json.loads(signed.content)["signatures"]
@@ -172,7 +172,7 @@ def test_a_permit_that_does_not_match_promotes_nothing(second: Laboratory, comma
 
 
 def test_a_permit_is_refused_after_the_last_day_of_its_key(second: Laboratory, command: Command, clock: Clock) -> None:
-    """The one thing that a clock decides; the message says what it showed, so a clock a day ahead is recognised."""
+    """The only decision by the clock; the message has its time, so that a wrong clock is noticed."""
     with clock(0):
         _sign(second)
     public = second.root / PUBLIC
@@ -192,7 +192,7 @@ def test_a_permit_is_refused_after_the_last_day_of_its_key(second: Laboratory, c
 def test_a_clock_that_is_wrong_by_a_day_changes_no_order(
     second: Laboratory, command: Command, clock: Clock, days: int
 ) -> None:
-    """What came first is the ledger's order, whatever the clocks of the machines said."""
+    """The order is that of the ledger, whatever the machines' clocks said."""
     with clock(0):
         _sign(second)
     with clock(days):
@@ -227,7 +227,7 @@ def test_a_model_changed_while_it_is_uploaded_is_refused(second: Laboratory) -> 
 
 
 def test_a_branch_rewritten_meanwhile_stops_the_promotion(second: Laboratory) -> None:
-    """The commit passed every gate, and is not what the branch holds any more."""
+    """The commit passed every gate, but the branch no longer contains it."""
 
     def rewrite(step: str) -> None:
         if step == "test the deployment":

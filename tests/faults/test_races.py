@@ -65,7 +65,7 @@ def test_the_same_commit_at_once(laboratory: Laboratory, colleague: Laboratory, 
 def test_twenty_races_have_one_winner_each(
     laboratory: Laboratory, colleague: Laboratory, race: Race, same: bool
 ) -> None:
-    """The one step that decides, bare: three at once, ten times over, with the same event or each with its own."""
+    """Only the step that decides: three at once, ten times, with the same event or each with its own."""
     clones = (laboratory, colleague, laboratory)
     for sequence in range(2, 12):
         events = [_next(laboratory, sequence, 0 if same else place) for place in range(len(clones))]
@@ -97,7 +97,7 @@ def _append(clone: Laboratory, event: Event, progress: Callable[[str], None]) ->
 
 
 def test_a_reconcile_during_a_rollback_keeps_the_newer_champion(laboratory: Laboratory) -> None:
-    """It was about to show what the ledger said a moment ago: an alias knows no compare-and-swap."""
+    """It was about to set an outdated alias: an alias has no compare-and-swap."""
     laboratory.promote()
     laboratory.change(2)
     laboratory.promote()

@@ -49,7 +49,7 @@ def fourth(prepared: Callable[..., Laboratory]) -> Laboratory:
 
 @pytest.fixture
 def recover(fourth: Laboratory) -> FetchModel:
-    """What DVC does in a whole project: the model of a version, made again."""
+    """In place of DVC: writes the model of a version again."""
 
     def bring(event: Event, into: Path) -> Path:
         fourth.model(event.version)
@@ -101,7 +101,7 @@ def test_a_killed_rebuild_is_finished_by_the_next_run(
 
 
 def test_a_promotion_into_a_registry_that_lost_its_versions_is_refused(fourth: Laboratory, database: Path) -> None:
-    """Else a number would be given a second time."""
+    """Otherwise a number would be assigned twice."""
     fourth.lose_the_registry(database)
     fourth.change(5)
     with pytest.raises(Outside, match="has no version 2") as no:
@@ -145,7 +145,7 @@ def test_a_former_champion_without_bytes_keeps_its_number(
 def test_a_whole_project_is_rebuilt_from_its_dvc_remote(
     trained_copy: Project, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Real bytes, real DVC: neither work tree, cache nor MLflow has the model any more."""
+    """Real bytes, real DVC: the model is gone from work tree, cache and MLflow."""
     uri = f"sqlite:///{shutil.copy(database, tmp_path / 'mlflow.db')}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     model = trained_copy.contract.model

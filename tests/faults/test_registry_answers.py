@@ -50,7 +50,7 @@ def test_an_answer_in_an_unknown_format_is_exit_4(serve: Serve, body: object) ->
 
 
 def test_no_command_prints_a_secret(laboratory: Laboratory, serve: Serve) -> None:
-    """Not the registry's password, not the remote's, not the signing key: in text and JSON, on stdout and stderr."""
+    """No password of registry or remote, and no signing key, in text or JSON, on stdout or stderr."""
     laboratory.promote()
     registry = serve(401, {"error_code": "UNAUTHENTICATED", "message": "bad credentials"})
     key = laboratory.key.read_text().splitlines()[1]

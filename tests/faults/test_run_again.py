@@ -18,7 +18,7 @@ TWICE = [("promote", 1), ("promote", 2)]
 
 @pytest.fixture
 def third(prepared: Callable[..., Laboratory]) -> Laboratory:
-    """A laboratory with two versions promoted and a third to come."""
+    """A laboratory with two versions promoted and a third prepared."""
     steps = (lambda made: made.change(2), Laboratory.promote, lambda made: made.change(3))
     return prepared("third", Laboratory.promote, *steps)
 
@@ -62,7 +62,7 @@ def test_a_rollback_goes_back_once_a_run(third: Laboratory, run: Command) -> Non
 
 
 def test_a_rollback_whose_output_was_lost_is_repeated_on_a_laptop(third: Laboratory, command: Command) -> None:
-    """It was done to the end, and nobody was told: the same words go back no further, others do."""
+    """The same command with the same reason does not go back further; another reason does."""
     third.promote()
     typed = ("rollback", "--reason", "it drifts")
     assert command(third, *typed).out.startswith("rolled back: bpm-faults version 2, ")

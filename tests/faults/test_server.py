@@ -29,7 +29,7 @@ PATIENCE = 180.0
 
 @pytest.fixture
 def server(tmp_path: Path, database: Path) -> Iterator[str]:
-    """The address of a server; skipped where MLflow is installed without its own."""
+    """The URL of a server; skipped where MLflow is installed without its server."""
     command = shutil.which("mlflow", path=Path(sys.executable).parent)
     if command is None:
         pytest.skip("MLflow is installed without its command")
@@ -67,7 +67,7 @@ def _started(process: subprocess.Popen[bytes], uri: str, log: Path) -> str:
 
 @pytest.fixture
 def losing(server: str) -> Iterator[Callable[[str], str]]:
-    """A proxy before the server that passes everything on, and answers 502 to the first request of a path."""
+    """A proxy before the server that answers 502 to the first request of a path that the server has carried out."""
     proxies = ExitStack()
 
     def start(path: str) -> str:
@@ -103,7 +103,7 @@ def losing(server: str) -> Iterator[Callable[[str], str]]:
 def test_a_model_s_life_over_rest(
     laboratory: Laboratory, server: str, losing: Callable[[str], str], tmp_path: Path
 ) -> None:
-    """One test, for a server takes long to start."""
+    """One test, because a server takes long to start."""
     lab = Laboratory(laboratory.root, laboratory.key, server)
     lab.promote()
     assert lab.statuses() == {1: "champion"}

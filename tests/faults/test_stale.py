@@ -24,12 +24,12 @@ DATA, METRICS = "data/dataset/test.parquet", "metrics/metrics.json"
 
 
 def _measured(model: Path) -> dict[str, float]:
-    """What evaluation gives for the laboratory's model, which is but a number."""
+    """The metrics of the laboratory's model, which is a single number."""
     return {"auc": 0.95 + float(load_file(model / "weights.safetensors")["weight"][0]) / 100, "false_alarm_rate": 0.01}
 
 
 def _commit(laboratory: Laboratory, weight: int, metrics: dict[str, float]) -> None:
-    """A model, the data that judged it, and what is claimed of it; its permit is signed."""
+    """Commit a model with its test data and these metrics, and sign its permit."""
     model = laboratory.model(weight)
     files = {f"model/{path}": digest for path, digest in manifest(model).items()}
     texts = {"manifest.json": {"algorithm": "sha256", "files": {**files, DATA: digest_bytes(b"recorded")}}}
@@ -45,7 +45,7 @@ def _commit(laboratory: Laboratory, weight: int, metrics: dict[str, float]) -> N
 
 @pytest.fixture
 def first(laboratory: Laboratory, command: Command, monkeypatch: pytest.MonkeyPatch) -> Laboratory:
-    """A champion; from now on the test deployment is the real one, but for the processes that score and evaluate."""
+    """A champion; the test deployment is the real one, without the processes that score and evaluate."""
     laboratory.promote()
     tried: list[Path] = []
     scored = scoring.Scores(seconds=1, memory=1, single_rows=100, p50=1, p99=2, worst=3, rows=7, columns={})

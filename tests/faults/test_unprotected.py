@@ -36,7 +36,7 @@ def ran(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def step(project: Project, github: GitHub, tmp_path: Path, ran: Path) -> Step:
-    """Run a step of an action as a runner does; `beampermit protect` is real, other verbs are only written down."""
+    """Run a step of an action as a runner does; only `beampermit protect` is real, other commands are just logged."""
     for name in (RULESET, WORKFLOW):
         (project.root / name).parent.mkdir(parents=True, exist_ok=True)
         (project.root / name).write_text((TEMPLATE / name).read_text())

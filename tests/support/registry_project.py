@@ -84,7 +84,7 @@ class Laboratory:
         return subprocess.run(["git", *words], cwd=self.root, check=True, capture_output=True, text=True).stdout.strip()
 
     def change(self, weight: float) -> str:
-        """A commit on `main` with another model, pushed; gives the commit."""
+        """Commit another model on `main` and push; returns the commit."""
         model = self.model(weight)
         files = {f"model/{path}": digest for path, digest in manifest(model).items()}
         files["data/dataset/test.parquet"] = f"sha256:{'0' * 64}"
@@ -97,7 +97,7 @@ class Laboratory:
         return self.project.git.head()
 
     def model(self, weight: float) -> Path:
-        """Write a model into the work tree; gives its folder."""
+        """Write a model into the work tree; returns its folder."""
         folder = self.root / "model"
         folder.mkdir(exist_ok=True)
         (folder / "MLmodel").write_text("flavors: {}\n")
@@ -113,52 +113,47 @@ class Laboratory:
     def promote(
         self, progress: Progress = None, signed: envelope.Signed | None = None, branch: str | None = None
     ) -> Result:
-        """Promote what is checked out."""
+        """Promote the commit that is checked out."""
         permit, said = signed or self.sign(), progress or self.said.append
         return Promotion(self.project, self.ledger, self.registry, permit, loads, said, branch).run()
 
     def rollback(
         self, progress: Progress = None, to: int | None = None, retired: bool = False, reason: str = WHY
     ) -> Result:
-        """Go back."""
         return rollback(self._change(progress), to=to, reason=reason, retired=retired)
 
     def retire(self, progress: Progress = None, version: int | None = None, reason: str = WHY) -> Result:
-        """Take out of service."""
         return retire(self._change(progress), version=version, reason=reason)
 
     def freeze(self, progress: Progress = None, reason: str = WHY) -> Result:
-        """Keep new models out."""
         return freeze(self._change(progress), reason=reason)
 
     def thaw(self, progress: Progress = None, reason: str = WHY) -> Result:
-        """Let them in again."""
         return thaw(self._change(progress), reason=reason)
 
     def reconcile(self, progress: Progress = None) -> tuple[str, ...]:
-        """Make the registry say what the ledger says."""
         return reconcile(self.ledger, self.registry, MODEL, progress or self.said.append)
 
     def rebuild(self, recover: FetchModel, progress: Progress = None) -> tuple[str, ...]:
-        """Register again what the registry lost, then reconcile."""
+        """Rebuild, then reconcile."""
         said = progress or self.said.append
         return rebuild(self.ledger, self.registry, MODEL, recover, said) + self.reconcile(said)
 
     def change_the_registry(self) -> None:
-        """What somebody does by hand: another champion, marks and a digest that are not the ledger's."""
+        """Manual changes: another champion, tags and a digest that are not the ledger's."""
         self.registry.set_alias(MODEL, "champion", 1)
         self.registry.tag(MODEL, 1, status="champion", digest=f"sha256:{'0' * 64}")
         self.registry.tag(MODEL, 2, status="")
         self.registry.set_state(MODEL, "whatever")
 
     def lose_the_registry(self, database: Path) -> None:
-        """The database is gone, with all that it pointed to; a fresh one stands in its place."""
+        """Replace database and artifacts by an empty database."""
         folder = self.root.parent
         shutil.rmtree(folder / "mlartifacts")
         shutil.copy(database, folder / "mlflow.db")
 
     def copied(self, into: Path) -> Laboratory:
-        """The same in another folder: MLflow and git note where they are."""
+        """A copy in another folder; MLflow and git store absolute paths."""
         here = self.root.parent
         shutil.copytree(here, into, dirs_exist_ok=True)
         with closing(sqlite3.connect(into / "mlflow.db")) as base, base:
@@ -172,7 +167,7 @@ class Laboratory:
         return Session(self.project.git, self.ledger, self.registry, MODEL, progress or self.said.append)
 
     def events(self) -> list[tuple[str, int]]:
-        """What the ledger on origin holds: kind and version."""
+        """Kind and version of each event in the ledger on origin."""
         ledger = self.ledger
         ledger.fetch()
         return [(event.event, event.version) for event in ledger.events()]
@@ -183,16 +178,16 @@ class Laboratory:
         return ledger.events()[-1]
 
     def champion(self) -> int | None:
-        """What the registry shows."""
+        """The version with alias `champion` in the registry."""
         return self.registry.alias(MODEL, "champion")
 
     def statuses(self) -> dict[int, str]:
-        """Versions in the registry, and how they are marked."""
+        """Version in the registry -> its tag `status`."""
         return {one.number: one.tags.get("status", "") for one in self.registry.versions(MODEL)}
 
 
 def loads(model: Path) -> None:
-    """A test deployment of a model that is but one number; the real one is in `tests/unit/registry`."""
+    """A test deployment for a model that is one number; the real one is tested in `tests/unit/registry`."""
     from safetensors.numpy import load_file
 
     assert load_file(model / "weights.safetensors")["weight"].shape == (1,)
@@ -216,7 +211,7 @@ def found_laboratory(folder: Path, contract: str, database: Path) -> Laboratory:
 
 @pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new MLflow database, made once: that takes seconds."""
+    """A new MLflow database, made once because it takes seconds."""
     file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     Registry(f"sqlite:///{file}")
     return file
@@ -226,7 +221,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def prepared(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, contract_text: str, database: Path
 ) -> Callable[..., Laboratory]:
-    """Copy the laboratory `name`: what `steps` made, once for all tests, of one with a first model."""
+    """A copy of the laboratory `name`: with a first model and `steps`, prepared once for all tests."""
 
     def give(name: str, *steps: Callable[[Laboratory], object]) -> Laboratory:
         if name not in _PREPARED:
@@ -242,5 +237,5 @@ def prepared(
 
 @pytest.fixture
 def laboratory(prepared: Callable[..., Laboratory]) -> Laboratory:
-    """A laboratory with a first model, not yet promoted."""
+    """A laboratory with a first model that is not promoted."""
     return prepared("first")

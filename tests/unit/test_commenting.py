@@ -47,7 +47,7 @@ def commenter(github: GitHub) -> Commenter:
 
 
 def ran(github: GitHub, report: Report | str | bytes, fork: str = "stranger/faults", **more: Any) -> int:
-    """A run of a stranger's pull request that left this report; gives its number."""
+    """A run of a fork's pull request with this report; returns its number."""
     run = github.run(HEAD, fork=fork, **more)
     content = report.json_text() if isinstance(report, Report) else report
     github.artifact(run["id"], "report", left(content))
@@ -244,7 +244,7 @@ def test_an_invalid_report_is_refused_and_the_comment_says_so(
 
 
 def assert_one_line(error: BadInput, capsys: pytest.CaptureFixture[str]) -> None:
-    """What the job's log shows holds no command that a runner obeys."""
+    """The job's log has no workflow command."""
     fail(error)
     first, *rest = capsys.readouterr().err.splitlines()
     assert first.startswith("beampermit: ")
@@ -294,7 +294,7 @@ def test_text_of_a_project_is_never_markup(commenter: Commenter, github: GitHub,
 
 
 def _without_our_links(body: str, run: int) -> str:
-    """A comment as the project has a say in it."""
+    """The part of a comment that the project can influence."""
     assert parse_mark(body)
     text, _, _ = body.rpartition("<!-- beampermit run")
     return text.replace(f"[run {run}](https://github.com/lab/faults/actions/runs/{run})", "the run")

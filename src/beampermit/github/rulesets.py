@@ -145,7 +145,11 @@ class Ruleset(Record):
 def read_ruleset(path: Path) -> Ruleset:
     """Raises `BadInput` with file and key."""
     if not path.is_file():
-        raise BadInput("this ruleset does not exist", file=path, hint="run `beampermit init` to add one, or name another with --file")
+        raise BadInput(
+            "this ruleset does not exist",
+            file=path,
+            hint="run `beampermit init` to add one, or name another with --file",
+        )
     return _validate(read_json(path), path)
 
 
@@ -172,9 +176,7 @@ def apply_ruleset(client: Client, ruleset: Ruleset, *, dry_run: bool = False) ->
         return _apply(client, ruleset, dry_run)
     except Refused as refused:
         if refused.status in (401, 403, 404):
-            raise BadInput(
-                f"{refused}; this needs {ADMINISTRATOR}", hint="export GITHUB_TOKEN=..."
-            ) from None
+            raise BadInput(f"{refused}; this needs {ADMINISTRATOR}", hint="export GITHUB_TOKEN=...") from None
         if refused.status == 422:
             raise BadInput(f"GitHub does not accept ruleset {ruleset.name!r}: {refused}") from None
         raise

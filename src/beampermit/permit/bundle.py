@@ -44,7 +44,7 @@ class Signer:
 
 
 def read_bundle(file: Path, signer: Signer, trust: Path | None = None) -> Statement:
-    """The statement in the bundle in `file`. Raises as `unseal_keyless`."""
+    """The statement in the bundle in `file`. Raises as `verify_bundle`."""
     if not file.is_file():
         raise BadInput("there is no signed permit", file=file, hint="beampermit permit sign --keyless")
     return verify_bundle(file.read_bytes(), signer, file, trust)

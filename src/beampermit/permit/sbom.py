@@ -33,7 +33,7 @@ def bind_sbom(file: Path, root: Path, locks: Sequence[str]) -> dict[str, str]:
         raise Failed(
             f"the bill of materials also lists {lock}, which is not in the commit",
             file=file,
-            hint=f"commit or delete {lock}, then run {again}",
+            hint=f"commit or delete {lock}, then run `{again}`",
         )
     expected = sbom(backend_of(root).read(root), root.name)
     for part in ("components", "dependencies"):

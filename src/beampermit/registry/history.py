@@ -50,7 +50,7 @@ def _row(cells: tuple[str, ...]) -> str:
 
 def _status(state: ModelState) -> str:
     """What is unusual: nothing in service, promotions frozen."""
-    words = [] if state.champion else ["out of service"]
+    notes = [] if state.champion else ["out of service"]
     if state.frozen:
-        words.append(f"frozen since {state.frozen.at} by {state.frozen.by}: {state.frozen.reason}")
-    return f" · {' · '.join(words)}" if words else ""
+        notes.append(f"frozen since {state.frozen.at} by {state.frozen.by}: {state.frozen.reason}")
+    return f" · {' · '.join(notes)}" if notes else ""

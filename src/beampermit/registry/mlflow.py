@@ -82,27 +82,27 @@ class Registry:
     def versions(self, model: str, **tags: str) -> list[Version]:
         """The versions of a model with all of `tags`, lowest first."""
         conditions = [f"name = '{model}'", *(f"tags.`{PREFIX}{key}` = '{value}'" for key, value in tags.items())]
-        found: list[Version] = []
+        versions: list[Version] = []
         token: str | None = None
         with self._outside("search versions"):
             while True:
                 page = self._client.search_model_versions(" and ".join(conditions), max_results=1000, page_token=token)
-                found += [_version(row) for row in page]
+                versions += [_parse(row) for row in page]
                 token = page.token
                 if not token:
-                    return sorted(found, key=lambda version: version.number)
+                    return sorted(versions, key=lambda version: version.number)
 
     def version(self, model: str, number: int) -> Version | None:
         """None where there is no such version."""
         with self._outside(f"return version {number} of {model}"):
-            found = self._or_none(lambda: self._client.get_model_version(model, str(number)))
-            return _version(found) if found else None
+            version = self._or_none(lambda: self._client.get_model_version(model, str(number)))
+            return _parse(version) if version else None
 
     def alias(self, model: str, alias: str) -> int | None:
         """The version of an alias, or None."""
         with self._outside(f"return alias {alias} of {model}"):
-            found = self._or_none(lambda: self._client.get_model_version_by_alias(model, alias))
-            return int(found.version) if found else None
+            version = self._or_none(lambda: self._client.get_model_version_by_alias(model, alias))
+            return int(version.version) if version else None
 
     def set_alias(self, model: str, alias: str, number: int) -> None:
         with self._outside(f"move alias {alias} of {model}"):
@@ -116,8 +116,8 @@ class Registry:
     def state(self, model: str) -> str | None:
         """The tag `state` of the model, or None."""
         with self._outside(f"return the tags of {model}"):
-            found = self._or_none(lambda: self._client.get_registered_model(model))
-            return found.tags.get(f"{PREFIX}state") if found else None
+            registered = self._or_none(lambda: self._client.get_registered_model(model))
+            return registered.tags.get(f"{PREFIX}state") if registered else None
 
     def set_state(self, model: str, state: str) -> None:
         with self._outside(f"tag {model}"):
@@ -223,9 +223,9 @@ class Registry:
             raise Outside(f"the registry {self.name} failed to {action}: {reason}", hint=_hint(reason)) from None
 
 
-def _version(found: Any) -> Version:
-    tags = {key.removeprefix(PREFIX): value for key, value in found.tags.items() if key.startswith(PREFIX)}
-    return Version(found.name, int(found.version), tags, found.run_id or "")
+def _parse(version: Any) -> Version:
+    tags = {key.removeprefix(PREFIX): value for key, value in version.tags.items() if key.startswith(PREFIX)}
+    return Version(version.name, int(version.version), tags, version.run_id or "")
 
 
 def _hint(reason: str) -> str:

@@ -96,5 +96,5 @@ def _number_used(registry: Registry, model: str, number: int, following: int) ->
     return Conflict(
         f"version {number} of {model} was deleted in the registry {registry.name}, and MLflow does not reuse numbers: "
         f"the next is {following}",
-        hint=f"roll back to an existing version; or delete the registered model {model} in MLflow, then run {REBUILD}",
+        hint=f"roll back to an existing version, or delete the registered model {model} in MLflow and run `{REBUILD}`",
     )

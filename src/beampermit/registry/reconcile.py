@@ -93,8 +93,8 @@ def reconcile_once(
             registry.delete_alias(model, CHAMPION)
             yield f"alias champion removed from version {current}: no version was ever promoted"
         return
-    found = (_recent_versions(registry, model, state, current) if incremental else None) or registry.versions(model)
-    versions = {version.number: version for version in found}
+    checked = (_recent_versions(registry, model, state, current) if incremental else None) or registry.versions(model)
+    versions = {version.number: version for version in checked}
     champion = state.champion
     if champion and champion.version not in versions:
         raise missing_version(registry, champion)

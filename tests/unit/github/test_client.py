@@ -14,7 +14,7 @@ from support.github_stand_in import GitHub, Token, environment, stand_in
 
 @pytest.fixture
 def naps() -> list[float]:
-    """The seconds that were waited, without waiting."""
+    """The seconds that the client would have waited."""
     return []
 
 

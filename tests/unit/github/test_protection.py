@@ -20,7 +20,7 @@ WORKFLOW = Token(rights=frozenset({"metadata:read", "contents:read"}))
 
 @pytest.fixture
 def ruleset(github: GitHub) -> dict[str, Any]:
-    """The template's ruleset, active on GitHub, asked about with the token that a workflow has; to be weakened."""
+    """The template's ruleset, active on GitHub, read with a workflow's token; to be weakened."""
     github.tokens = {"s3cret": WORKFLOW, "admin": Token("ada")}
     return github.ruleset(json.loads(MAIN.read_text()))
 

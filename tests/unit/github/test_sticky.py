@@ -40,7 +40,7 @@ def sticky(github: GitHub) -> Sticky:
 
 
 def ours(github: GitHub) -> list[str]:
-    """What the bot says on the pull request."""
+    """The bot's comments on the pull request."""
     return [comment["body"] for comment in github.comments.values() if comment["user"]["login"] == BOT]
 
 

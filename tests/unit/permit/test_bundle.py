@@ -58,7 +58,7 @@ def bundle(sign: Sign) -> bytes:
 
 
 def refusal(content: bytes, trust: Path, signer: Signer = SIGNER) -> str:
-    """Why the bundle fails; the message is one line, and names the file."""
+    """Why the bundle fails; the message is one line with the file."""
     with pytest.raises(Failed) as caught:
         verify_bundle(content, signer, "permit.sigstore.json", trust)
     said = str(caught.value)
@@ -110,7 +110,7 @@ def test_a_permit_of_another_commit_than_the_run_is_refused(sign: Sign, trust: P
 
 
 def spoiled(bundle: bytes, spoil: Mapping[str, Any]) -> bytes:
-    """The bundle with other values: `{"dsseEnvelope.payload": "AAAA"}`; a number in a path is a place in a list."""
+    """The bundle with other values: `{"dsseEnvelope.payload": "AAAA"}`; a number in a path is a list index."""
     body = json.loads(bundle)
     for path, value in spoil.items():
         *way, last = (int(word) if word.isdigit() else word for word in path.split("."))

@@ -110,7 +110,7 @@ def test_another_predicate_is_refused() -> None:
 
 
 def test_each_changed_field_of_envelope_and_statement_fails() -> None:
-    """Not bytes but meanings: every value at any depth, one after the other, with the signature left as it was."""
+    """Not bytes but values: each one at any depth, with an unchanged signature."""
     payload = json.loads(base64.b64decode(json.loads(SEALED)["payload"]))
     changed = 0
     for body in (json.loads(SEALED), payload):
@@ -124,7 +124,7 @@ def test_each_changed_field_of_envelope_and_statement_fails() -> None:
 
 
 def _changed(value: Any) -> Iterator[Any]:
-    """`value` with one thing in it changed or left out, for each thing there is."""
+    """Copies of `value`, each with one inner value changed, left out or added."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield {name: other for name, other in value.items() if name != key}

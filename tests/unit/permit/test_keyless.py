@@ -22,7 +22,7 @@ from support.sigstore_stand_in import RIGHT_TO_ASK, Job, Sigstore, running
 
 @pytest.fixture
 def sigstore(tmp_path: Path) -> Iterator[Sigstore]:
-    """One that answers, and a permit to be signed by its job."""
+    """A Sigstore that works, and a permit for its job to sign."""
     (tmp_path / "permit.json").write_text(statement().text)
     with running() as found, found.at_work():
         found.trust(tmp_path / "trust.json")
@@ -30,13 +30,13 @@ def sigstore(tmp_path: Path) -> Iterator[Sigstore]:
 
 
 def sign(folder: Path) -> Path:
-    """`beampermit permit sign --keyless`; gives the file that it writes."""
+    """`beampermit permit sign --keyless`; returns the file that it writes."""
     cli.sign(folder / "permit.json", keyless=True, trust=folder / "trust.json", project=folder)
     return folder / "permit.sigstore.json"
 
 
 def refusal(folder: Path, sigstore: Sigstore) -> str:
-    """Why nothing was signed: exit 4, one line, no secret in it, and not half a file."""
+    """Why nothing was signed: exit 4, one line without secrets, and no file."""
     with pytest.raises(Outside, match="the permit was not signed with Sigstore: ") as caught:
         sign(folder)
     said = str(caught.value)

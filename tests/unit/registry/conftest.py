@@ -46,7 +46,7 @@ def other(tmp_path: Path, origin: Path) -> Ledger:
 
 @pytest.fixture
 def event() -> Callable[..., Event]:
-    """Makes an event; what is not said is that of a first promotion."""
+    """Make an event, by default a first promotion."""
 
     def make(**changes: Any) -> Event:
         known: dict[str, Any] = {

@@ -15,7 +15,7 @@ from beampermit.registry.ledger_state import LedgerState, format_line, parse_las
 
 @pytest.fixture
 def text(event: Callable[..., Event]) -> str:
-    """Two promotions and the way back."""
+    """Two promotions and a rollback."""
     written = ""
     for changes in (
         {},
@@ -45,7 +45,7 @@ def _edit(number: int, **changes: Any) -> Callable[[str], str]:
 
 
 def _more(*events: dict[str, Any]) -> Callable[[str], str]:
-    """More lines; each repeats what the first has and it does not say."""
+    """More lines; each takes missing keys from the first."""
 
     def more(text: str) -> str:
         first = json.loads(text.splitlines()[0])

@@ -11,7 +11,7 @@ from support.registry_project import MODEL, Laboratory
 
 @pytest.fixture
 def frozen(laboratory: Laboratory) -> Laboratory:
-    """Two versions promoted, a third to come, and a freeze."""
+    """Two versions promoted, a third prepared, and a freeze."""
     laboratory.promote()
     laboratory.change(2)
     laboratory.promote()
@@ -150,7 +150,7 @@ def test_a_reason_must_be_given(two: Laboratory) -> None:
 
 
 def test_an_identity_that_may_not_delete_an_alias(two: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All tags say retired, the exit code says that the alias still stands, and somebody else can finish it."""
+    """All tags say retired, exit code 4 says that the alias is still there, and another identity can finish."""
 
     def refuse(self: Registry, model: str, alias: str) -> None:
         raise Outside("the registry failed to remove alias champion of bpm-faults: PERMISSION_DENIED")
