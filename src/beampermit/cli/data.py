@@ -169,7 +169,7 @@ def _table(changes: Any, before: str, after: str) -> None:
     screen.print(f"{before} → {after}", markup=False)
     for change in changes:
         screen.print(f"\n{change.split}: {'the same' if change.same else ''}", markup=False)
-        for word in change.words:
+        for word in change.changes:
             screen.print(f"  {word}", markup=False)
         histograms = summarize_difference(change).histograms
         if histograms:
@@ -238,7 +238,7 @@ def label(
     table: Annotated[
         str | None, typer.Option(help="What to look at: raw, or a split of the contract.", show_default="raw")
     ] = None,
-    sitting: Annotated[int, typer.Option(help="Which 50,000 rows, those least sure first.", min=1)] = 1,
+    batch: Annotated[int, typer.Option(help="Which 50,000 rows, the least certain labels first.", min=1)] = 1,
     port: Annotated[int, typer.Option(help="A free one if 0.", min=0, max=65535)] = 0,
     browser: Annotated[bool, typer.Option(help="Open the page.")] = True,
     project: Folder = Path(),
@@ -256,15 +256,15 @@ def label(
     from beampermit.project import Project
 
     found = Project.find(project.resolve())
-    with Server(Queue.of(found, table or "raw", who, sitting), port) as server:
+    with Server(Queue.of(found, table or "raw", who, batch), port) as server:
 
         def text() -> None:
             kept = f"What you say is kept at once in {server.queue.file}. Stop with Ctrl-C."
             console().print(f"{server.url}\n{kept}", markup=False)
-            if server.queue.words:
-                console().print(f"Not all rows: {server.queue.words}.", markup=False)
+            if server.queue.batch_note:
+                console().print(f"Not all rows: {server.queue.batch_note}.", markup=False)
 
-        show({"url": server.url, "file": server.queue.file, "sitting": server.queue.words}, text, as_json)
+        show({"url": server.url, "file": server.queue.file, "batch": server.queue.batch_note}, text, as_json)
         sys.stdout.flush()  # the page is served until somebody stops it
         if browser:
             webbrowser.open(server.url)

@@ -1,4 +1,4 @@
-"""What changed between two versions of a dataset: in words, numbers and small histograms."""
+"""What changed between two versions of a dataset: sentences, numbers and small histograms."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from beampermit.contract import FILE_NAME, parse_contract
 from beampermit.datasets.dvc_lock import locked_outputs
-from beampermit.datasets.profile import TableProfile, ColumnRoles, SignalProfile, Span, profile
+from beampermit.datasets.profile import ColumnRoles, SignalProfile, Span, TableProfile, profile
 from beampermit.datasets.remote import hash_of
 from beampermit.datasets.repository import HASH, Output, Repository
 from beampermit.datasets.tables import Table, open_tables, quoted
@@ -18,39 +18,44 @@ from beampermit.files import replacing
 from beampermit.project import Project
 
 WORK_TREE = "."
+BARS = "▁▂▃▄▅▆▇█"
+SMALL = 0.005
+"""Changes of a label's share below this are not reported."""
+CLEAR = 0.02
+"""Changes of mean and deviation below this share of the deviation are not reported."""
 
 
 @dataclass(frozen=True)
 class Version:
-    """A version: what it is called, its tables by split, and what its contract says of their columns, if it has one."""
+    """A version of a dataset: tables by split, and the roles of their columns if it has a contract."""
 
     name: str
     tables: dict[str, Table]
-    shape: ColumnRoles | None
+    roles: ColumnRoles | None
 
 
-def load_version(project: Project | None, word: str, *, remote: bool = True) -> Version:
-    """The version that `word` names: `.` (the work tree), a Parquet file or a folder of them, or a git revision.
+def load_version(project: Project | None, name: str, *, remote: bool = True) -> Version:
+    """The version called `name`: `.` (the work tree), a Parquet file, a folder of them, or a git revision.
 
-    With `remote`, what this machine does not have of a revision is brought, and verified, from the DVC remote.
-    Raises `BadInput` for a name of nothing, `Failed` for data that are missing or wrong, `Outside`.
+    With `remote`, missing data of a revision are fetched from the DVC remote and verified.
+    Raises `BadInput` for an unknown name, `Failed` for missing or wrong data, `Outside`.
     """
-    if word == WORK_TREE and project is not None:
+    if name == WORK_TREE and project is not None:
         splits = project.contract.dataset.splits
         absent = [path for path in splits.values() if not project.path(path).is_file()]
         if absent:
-            raise Failed(f"{absent[0]} is not here", hint="beampermit data pull")
+            raise Failed(f"{absent[0]} is missing", hint="beampermit data pull")
         return Version("the work tree", _tables(project.root, splits), ColumnRoles.of(project.contract))
-    path = Path(word)
+    path = Path(name)
     if path.is_file() or path.is_dir():
         return _files_version(path)
-    commit = project.git.resolve(word) if project is not None else None
+    commit = project.git.resolve(name) if project is not None else None
     if project is None or commit is None:
         raise BadInput(
-            f"{word!r} is neither a Parquet file, nor a folder of them, nor a revision of this project",
+            f"{name!r} is neither a Parquet file, nor a folder of them, nor a revision of this project",
             hint="run `git fetch` if it is somebody else's revision",
         )
-    return _revision_version(project, word, commit, remote)
+    return _revision_version(project, name, commit, remote)
 
 
 def _files_version(path: Path) -> Version:
@@ -65,68 +70,61 @@ def _tables(root: Path, splits: Mapping[str, str]) -> dict[str, Table]:
     return {table.split: table for table in open_tables(root, splits)}
 
 
-def _revision_version(project: Project, word: str, commit: str, remote: bool) -> Version:
+def _revision_version(project: Project, name: str, commit: str, remote: bool) -> Version:
     text = project.git.read(commit, FILE_NAME)
     if text is None:
-        raise BadInput(f"revision {word} has no contract", file=FILE_NAME, hint="name a revision that has one")
-    contract = parse_contract(text, f"{word}:{FILE_NAME}")
+        raise BadInput(f"revision {name} has no contract", file=FILE_NAME, hint="name a revision that has one")
+    contract = parse_contract(text, f"{name}:{FILE_NAME}")
     repository = Repository.of(project)
     objects = _objects(repository, commit)
     folder = project.own / "versions"
     folder.mkdir(exist_ok=True)
-    places: dict[str, str] = {}
+    files: dict[str, str] = {}
     for split, path in contract.dataset.splits.items():
         if path not in objects:
-            raise BadInput(f"revision {word} names no data for {path}", file="dvc.lock")
-        places[split] = (
+            raise BadInput(f"{path} is not in dvc.lock of revision {name}", file="dvc.lock")
+        files[split] = (
             _fetch_object(repository, objects[path], path, folder, remote).relative_to(repository.root).as_posix()
         )
-    return Version(word, _tables(repository.root, places), ColumnRoles.of(contract))
+    return Version(name, _tables(repository.root, files), ColumnRoles.of(contract))
 
 
 def _objects(repository: Repository, commit: str) -> dict[str, str]:
-    """Path -> hash of the files that `dvc.lock` of a revision binds, those in folders too."""
+    """Path -> hash of the files in `dvc.lock` of a revision, and in its folders."""
     try:
         outputs = locked_outputs(repository.project.git.read(commit, "dvc.lock") or "", "dvc.lock")
     except BadInput:
         raise BadInput(f"dvc.lock of {commit[:12]} is not YAML", file="dvc.lock") from None
-    found: dict[str, str] = {}
+    objects: dict[str, str] = {}
     for path, output in outputs.items():
         if not HASH.fullmatch(output.hash) or PurePosixPath(path).is_absolute():
             continue
-        kept = Output(path, "", "dvc.lock", output.hash, "md5")
-        if not kept.folder:
-            found[path] = kept.oid
-        elif (manifest := repository.manifest(kept)) and not manifest.faults:
-            found |= {f"{path}/{name}": value for name, value in manifest.files.items()}
-    return found
+        tracked = Output(path, "", "dvc.lock", output.hash, "md5")
+        if not tracked.folder:
+            objects[path] = tracked.oid
+        elif (manifest := repository.manifest(tracked)) and not manifest.faults:
+            objects |= {f"{path}/{name}": digest for name, digest in manifest.files.items()}
+    return objects
 
 
 def _fetch_object(repository: Repository, oid: str, path: str, folder: Path, remote: bool) -> Path:
-    """A file with the object's bytes: in the cache, or in `folder`. Its hash is looked at, wherever it lies."""
-    for place in (repository.cached(oid), folder / oid):
-        if place.is_file() and place.is_relative_to(repository.root) and hash_of(place) == oid:
-            return place
+    """A file with the object's bytes, from the cache, `folder` or the remote; its hash is always verified."""
+    for file in (repository.cached(oid), folder / oid):
+        if file.is_file() and file.is_relative_to(repository.root) and hash_of(file) == oid:
+            return file
     if not remote:
         raise Failed(f"{path} (object {oid[:8]}) is not on this machine")
     with replacing(folder / oid) as temporary:
-        came = repository.remote().fetch(oid, temporary)
-        if came != oid:
-            why = "is not on the remote" if came is None else "has other bytes on the remote than its hash says"
+        digest = repository.remote().fetch(oid, temporary)
+        if digest != oid:
+            why = "is not on the remote" if digest is None else "on the remote does not match its hash"
             raise Failed(f"{path} {why} (object {oid[:8]})", hint="run `dvc push` on the machine that made it")
     return folder / oid
 
 
-BARS = "▁▂▃▄▅▆▇█"
-SMALL = 0.005
-"""Shares of labels that moved by less than this are called the same."""
-CLEAR = 0.02
-"""A mean, a spread or a bin's share that moved by more than this share of the spread is said."""
-
-
 @dataclass(frozen=True)
 class RowChanges:
-    """Rows by their key: only in the second version, only in the first, in both with other values (by column)."""
+    """Rows by their key: only in the second version, only in the first, in both but with other values (by column)."""
 
     added: int
     removed: int
@@ -136,24 +134,22 @@ class RowChanges:
 
 @dataclass(frozen=True)
 class SplitDifference:
-    """One split in two versions; None stands for a split that a version does not have."""
+    """One split in two versions; None if a version does not have it."""
 
     split: str
     before: TableProfile | None
     after: TableProfile | None
     rows: RowChanges | None
-    words: tuple[str, ...]
+    changes: tuple[str, ...]
 
     @property
     def same(self) -> bool:
-        """Whether nothing changed."""
-        return not self.words
+        return not self.changes
 
     def as_json(self) -> dict[str, Any]:
-        """For a program, and for evidence."""
         return {
             "split": self.split,
-            "words": list(self.words),
+            "changes": list(self.changes),
             "rows": vars(self.rows) if self.rows else None,
             "before": self.before.as_json() if self.before else None,
             "after": self.after.as_json() if self.after else None,
@@ -161,39 +157,39 @@ class SplitDifference:
 
 
 def compare_versions(one: Version, other: Version) -> tuple[SplitDifference, ...]:
-    """Compare two versions split by split; columns mean what the second's contract says, else the first's.
+    """Compare two versions split by split, with the column roles of the second's contract, else the first's.
 
-    Two files alone are compared with each other whatever they are called. Raises `Failed`.
+    Two single files are compared whatever their names. Raises `Failed`.
     """
-    shape = other.shape or one.shape or ColumnRoles.guessed([*one.tables.values(), *other.tables.values()])
+    roles = other.roles or one.roles or ColumnRoles.guess([*one.tables.values(), *other.tables.values()])
     pairs: dict[str, tuple[Table | None, Table | None]] = {
         split: (one.tables.get(split), other.tables.get(split)) for split in {**one.tables, **other.tables}
     }
     if len(one.tables) == len(other.tables) == 1:
         (before,), (after,) = one.tables.values(), other.tables.values()
         pairs = {after.split: (before, after)}
-    return tuple(_difference(split, before, after, shape) for split, (before, after) in pairs.items())
+    return tuple(_difference(split, before, after, roles) for split, (before, after) in pairs.items())
 
 
 def bars(counts: tuple[int, ...]) -> str:
-    """A histogram as one short word."""
+    """A histogram in block characters."""
     most = max(counts, default=0)
     if not most:
         return ""
     return "".join(BARS[min(len(BARS) - 1, round(count / most * (len(BARS) - 1)))] for count in counts)
 
 
-def _difference(split: str, before: Table | None, after: Table | None, shape: ColumnRoles) -> SplitDifference:
+def _difference(split: str, before: Table | None, after: Table | None, roles: ColumnRoles) -> SplitDifference:
     if before is None or after is None:
-        found = profile(after or before, shape) if (after or before) else None  # type: ignore[arg-type]
-        words = (f"is new, {found.rows} rows" if before is None else "is gone",) if found else ()
-        return SplitDifference(split, None if before is None else found, None if after is None else found, None, words)
-    old, new = profile(before, shape), profile(after, shape)
+        only = profile(after or before, roles) if (after or before) else None  # type: ignore[arg-type]
+        changes = (f"added, {only.rows} rows" if before is None else "removed",) if only else ()
+        return SplitDifference(split, None if before is None else only, None if after is None else only, None, changes)
+    old, new = profile(before, roles), profile(after, roles)
     spans = _spans(old, new)
     if any(old.signals[signal].span != span or new.signals[signal].span != span for signal, span in spans.items()):
-        old, new = profile(before, shape, spans), profile(after, shape, spans)
-    rows = _row_changes(before, after, shape)
-    return SplitDifference(split, old, new, rows, tuple(_describe(old, new, rows, shape)))
+        old, new = profile(before, roles, spans), profile(after, roles, spans)
+    rows = _row_changes(before, after, roles)
+    return SplitDifference(split, old, new, rows, tuple(_describe(old, new, rows, roles)))
 
 
 def _spans(old: TableProfile, new: TableProfile) -> dict[str, Span]:
@@ -202,13 +198,13 @@ def _spans(old: TableProfile, new: TableProfile) -> dict[str, Span]:
     return {name: (min(a[0], b[0]), max(a[1], b[1])) for name, (a, b) in both.items() if a and b}
 
 
-def _row_changes(before: Table, after: Table, shape: ColumnRoles) -> RowChanges | None:
-    if not shape.key or not all(column in table.columns for table in (before, after) for column in shape.key):
+def _row_changes(before: Table, after: Table, roles: ColumnRoles) -> RowChanges | None:
+    if not roles.key or not all(column in table.columns for table in (before, after) for column in roles.key):
         return None
-    both = [column for column in after.columns if column in before.columns and column not in shape.key]
-    keys = ", ".join(f"CAST({quoted(column)} AS VARCHAR) AS key{n}" for n, column in enumerate(shape.key))
+    both = [column for column in after.columns if column in before.columns and column not in roles.key]
+    keys = ", ".join(f"CAST({quoted(column)} AS VARCHAR) AS key{n}" for n, column in enumerate(roles.key))
     hashes = "".join(f", hash(CAST({quoted(column)} AS VARCHAR)) AS value{n}" for n, column in enumerate(both))
-    same = " AND ".join(f"one.key{n} = other.key{n}" for n in range(len(shape.key)))
+    same = " AND ".join(f"one.key{n} = other.key{n}" for n in range(len(roles.key)))
     moved = [f"one.value{n} IS DISTINCT FROM other.value{n}" for n in range(len(both))]
     here = "one.key0 IS NOT NULL AND other.key0 IS NOT NULL"
     counts = "".join(f", count(*) FILTER (WHERE {here} AND {test})" for test in moved)
@@ -218,40 +214,42 @@ def _row_changes(before: Table, after: Table, shape: ColumnRoles) -> RowChanges 
         f" FROM (SELECT {keys}{hashes} FROM {before.source}) AS one"
         f" FULL JOIN (SELECT {keys}{hashes} FROM {after.source}) AS other ON {same}"
     )[0]
-    return RowChanges(added, removed, changed, {column: count for column, count in zip(both, each, strict=True) if count})
+    return RowChanges(
+        added, removed, changed, {column: count for column, count in zip(both, each, strict=True) if count}
+    )
 
 
-def _describe(old: TableProfile, new: TableProfile, rows: RowChanges | None, shape: ColumnRoles) -> Iterator[str]:
+def _describe(old: TableProfile, new: TableProfile, rows: RowChanges | None, roles: ColumnRoles) -> Iterator[str]:
     if old.rows != new.rows:
-        yield f"{old.rows} rows became {new.rows}"
+        yield f"rows: {old.rows} → {new.rows}"
     if rows and (rows.added or rows.removed):
-        yield f"{rows.added} rows are new, {rows.removed} are gone"
+        yield f"{rows.added} rows added, {rows.removed} removed"
     if rows and rows.changed:
-        yield f"{rows.changed} rows have other values ({', '.join(f'{c} in {n}' for c, n in rows.columns.items())})"
+        yield f"{rows.changed} rows changed ({', '.join(f'{c} in {n}' for c, n in rows.columns.items())})"
     yield from _column_changes(old, new)
     for column, count in new.groups.items():
         if old.groups.get(column, count) != count:
-            yield f"{old.groups[column]} different {column} became {count}"
+            yield f"distinct values of {column}: {old.groups[column]} → {count}"
     for value in sorted({*old.balance, *new.balance}):
         was, now = (_share(side, value) for side in (old, new))
         if abs(was - now) >= SMALL:
-            yield f"{shape.target} {value}: {was:.1%} became {now:.1%}"
+            yield f"{roles.target} {value}: {was:.1%} → {now:.1%}"
     if old.times and new.times and (old.times.first, old.times.last) != (new.times.first, new.times.last):
-        yield f"{old.times.first} to {old.times.last} became {new.times.first} to {new.times.last}"
+        yield f"times: {old.times.first} to {old.times.last} → {new.times.first} to {new.times.last}"
     if old.times and new.times and old.times.gaps != new.times.gaps:
-        yield f"{old.times.gaps} gaps in time became {new.times.gaps}"
+        yield f"gaps in time: {old.times.gaps} → {new.times.gaps}"
     for signal in new.signals.keys() & old.signals.keys():
-        yield from _signal_changes(signal, old.signals[signal], new.signals[signal], shape.units.get(signal, ""))
+        yield from _signal_changes(signal, old.signals[signal], new.signals[signal], roles.units.get(signal, ""))
 
 
 def _column_changes(old: TableProfile, new: TableProfile) -> Iterator[str]:
     for column in {**old.columns, **new.columns}:
         if column not in old.columns:
-            yield f"column {column} is new"
+            yield f"column {column} added"
         elif column not in new.columns:
-            yield f"column {column} is gone"
+            yield f"column {column} removed"
         elif old.columns[column] != new.columns[column]:
-            yield f"column {column} of type {old.columns[column]} became {new.columns[column]}"
+            yield f"type of column {column}: {old.columns[column]} → {new.columns[column]}"
 
 
 def _share(side: TableProfile, value: str) -> float:
@@ -261,13 +259,13 @@ def _share(side: TableProfile, value: str) -> float:
 def _signal_changes(name: str, old: SignalProfile, new: SignalProfile, unit: str) -> Iterator[str]:
     after = f" {unit}" if unit not in ("", "1") else ""
     if old.missing != new.missing:
-        yield f"{name}: {old.missing} values that are no numbers became {new.missing}"
+        yield f"{name}: {old.missing} → {new.missing} values missing or not finite"
     if old.mean is None or new.mean is None or old.deviation is None or new.deviation is None:
         return
     spread = max(old.deviation, new.deviation) or 1.0
     if abs(old.mean - new.mean) > CLEAR * spread:
-        yield f"{name}: mean {old.mean:.4g} became {new.mean:.4g}{after}"
+        yield f"{name}: mean {old.mean:.4g} → {new.mean:.4g}{after}"
     if abs(old.deviation - new.deviation) > CLEAR * spread:
-        yield f"{name}: spread {old.deviation:.4g} became {new.deviation:.4g}{after}"
+        yield f"{name}: standard deviation {old.deviation:.4g} → {new.deviation:.4g}{after}"
     if (old.lowest, old.highest) != (new.lowest, new.highest):
-        yield f"{name}: {old.lowest:.4g} to {old.highest:.4g} became {new.lowest:.4g} to {new.highest:.4g}{after}"
+        yield f"{name}: range {old.lowest:.4g} to {old.highest:.4g} → {new.lowest:.4g} to {new.highest:.4g}{after}"

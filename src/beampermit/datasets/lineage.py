@@ -1,4 +1,4 @@
-"""Where a dataset came from: its parents, the code and the parameters that made it, as the pipeline recorded them."""
+"""The lineage record of a dataset, as the pipeline writes it: parents, code, parameters, the rule of the split."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
 class SplitRecord(BaseModel):
-    """One split as it was made: `groups` is how many different values each column of the split's rule has."""
+    """One split; `groups`: the number of distinct values in each column of `dataset.split.by`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,7 +33,7 @@ class SplitRecord(BaseModel):
 
 
 class Lineage(BaseModel):
-    """The record: path -> sha256 of parents and code; the parameters; the rule of the split; what came of it."""
+    """`parents` and `code`: path -> sha256; `split`: the rule; `splits`: the resulting tables."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,49 +45,49 @@ class Lineage(BaseModel):
 
 
 def read_lineage(root: Path, path: str) -> Lineage:
-    """Read the record. Raises `BadInput` where it is missing or no such record."""
+    """Read the record. Raises `BadInput` if it is missing or invalid."""
     _require_plain(root, path)
     content = read_json(root / path)
     try:
         return Lineage.model_validate(content)
     except ValidationError as error:
-        raise BadInput(f"no record of a dataset: {first_fault(error)}", file=path, hint="dvc repro dataset") from None
+        raise BadInput(f"not a lineage record: {first_fault(error)}", file=path, hint="dvc repro dataset") from None
 
 
-def faults(root: Path, found: Lineage, dataset: Dataset) -> Iterator[str]:
-    """What of the record is not true of the work tree, whose data are all here. Raises `BadInput` for odd files."""
+def faults(root: Path, record: Lineage, dataset: Dataset) -> Iterator[str]:
+    """Where the record differs from contract and work tree, which has all data. Raises `BadInput` for links, pipes."""
     for path in (dataset.raw, dataset.labels):
-        if path not in found.parents:
-            yield f"it does not name {path}, which the contract makes the splits from"
-    for kind, files in (("parent", found.parents), ("code", found.code)):
+        if path not in record.parents:
+            yield f"it does not list {path}, which the contract's splits are made from"
+    for kind, files in (("parent", record.parents), ("code", record.code)):
         for path, digest in files.items():
             yield from _digest_fault(root, path, digest, f"its {kind} {path}")
     rule = dataset.split.model_dump(exclude_none=True)
-    recorded = {key: value for key, value in found.split.items() if value is not None}
+    recorded = {key: value for key, value in record.split.items() if value is not None}
     if {**recorded, "by": list(recorded.get("by", ()))} != {**rule, "by": list(rule["by"])}:
-        yield f"the splits were made by the rule {_rule(recorded)}, the contract says {_rule(rule)}"
-    if set(found.splits) != set(dataset.splits):
-        yield f"it records the splits {', '.join(found.splits)}, the contract has {', '.join(dataset.splits)}"
-    for name in sorted(set(found.splits) & set(dataset.splits)):
-        made = found.splits[name]
-        if made.path != dataset.splits[name]:
-            yield f"split {name} was written to {made.path}, the contract has it at {dataset.splits[name]}"
+        yield f"the splits are made {_rule(recorded)}, the contract says {_rule(rule)}"
+    if set(record.splits) != set(dataset.splits):
+        yield f"it lists the splits {', '.join(record.splits)}, the contract has {', '.join(dataset.splits)}"
+    for name in sorted(set(record.splits) & set(dataset.splits)):
+        split = record.splits[name]
+        if split.path != dataset.splits[name]:
+            yield f"split {name} is {split.path}, the contract says {dataset.splits[name]}"
         else:
-            yield from _digest_fault(root, made.path, made.sha256, f"split {name} ({made.path})")
+            yield from _digest_fault(root, split.path, split.sha256, f"split {name} ({split.path})")
 
 
 def _digest_fault(root: Path, path: str, digest: str, what: str) -> Iterator[str]:
     _require_plain(root, path)
     file = root / path
     if not file.is_file():
-        yield f"{what} is not here"
+        yield f"{what} is missing"
     elif digest_file(file) != digest:
-        yield f"{what} has other bytes than when the dataset was made"
+        yield f"{what} has changed since the dataset was made"
 
 
 def _require_plain(root: Path, path: str) -> None:
-    for odd, what in irregular_files(root / path, root, root / ".dvc/cache"):
-        raise BadInput(f"is {what}, not a file", file=odd)
+    for file, kind in irregular_files(root / path, root, root / ".dvc/cache"):
+        raise BadInput(f"is {kind}, not a file", file=file)
 
 
 def _rule(rule: dict[str, Any]) -> str:

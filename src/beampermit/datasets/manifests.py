@@ -92,7 +92,9 @@ def _read_entries(oid: str, entries: list[Any]) -> Manifest:
         else:
             names.append(name)
             files[name] = value
-    faults += [f"{_shorten(first)} and {_shorten(second)} are one file on some systems" for first, second in clashes(names)]
+    faults += [
+        f"{_shorten(first)} and {_shorten(second)} are one file on some systems" for first, second in clashes(names)
+    ]
     more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
     return Manifest(oid, files, (*faults[:SHOWN], *more))
 
@@ -113,7 +115,7 @@ def path_fault(path: str) -> str | None:
     if not path or len(encoded) > 4096:
         return "is empty or longer than 4096 bytes"
     if CONTROL.search(path):
-        return "holds a control character"
+        return "contains a control character"
     if "\\" in path or path.startswith("/") or path[1:2] == ":":
         return "is not a relative path with forward slashes"
     return next((reason for part in path.split("/") if (reason := _part_fault(part))), None)

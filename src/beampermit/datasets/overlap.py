@@ -1,4 +1,4 @@
-"""What splits share and must not: rows, groups, time."""
+"""What splits must not share: rows, groups, times, and copies of a signal."""
 
 from __future__ import annotations
 
@@ -18,46 +18,74 @@ from beampermit.errors import Failed
 if TYPE_CHECKING:
     import numpy as np
 
-FIRST = 3
+SHOWN = 3
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SHORTEST = 32
+"""Shorter signals, and scalars, repeat by chance."""
+BATCH = 4096
+BUDGET, FEWEST, MOST = 2**24, 4, 16
+"""Windows kept of all rows, and at least and at most of each row."""
+MOST_PER_SPLIT = 8
+"""Rows of one split that are compared for one window: enough to find a copy, not each pair of a thousand."""
+CANDIDATES = 5000
+TOLERANCE = 5e-3
+"""Two signals are copies if one is a linear function of the other, within this share of its spread."""
+FINEST = 1e-4
+"""Differences below this share of the spread are taken for rounding."""
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """Something that two splits share: how many, and the first of them."""
+    """Something that two splits share, how many times, and examples."""
 
-    words: str
+    message: str
     paths: tuple[str, ...]
     count: int
-    first: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """For evidence."""
-        return {"words": self.words, "paths": list(self.paths), "count": self.count, "first": list(self.first)}
+        return {
+            "message": self.message,
+            "paths": list(self.paths),
+            "count": self.count,
+            "examples": list(self.examples),
+        }
 
 
 def overlaps(tables: list[Table], dataset: Dataset) -> list[Overlap]:
-    """What `tables` share, by the key, the groups and the time that `dataset` names. Raises `Failed`."""
+    """Keys, groups and times that `tables` share, by the rules of `dataset`. Raises `Failed`."""
     _require_columns(tables, [*dataset.key, *dataset.split.by, *filter(None, [dataset.split.time])])
-    found = [found for column in dataset.split.by for table in tables if (found := _ungrouped(table, column))]
+    found = [overlap for column in dataset.split.by for table in tables if (overlap := _null_groups(table, column))]
     for one, other in combinations(tables, 2):
-        alone: list[tuple[str, ...]] = [(column,) for column in dataset.split.by]
-        for columns in dict.fromkeys([dataset.key, *alone]):
+        groups: list[tuple[str, ...]] = [(column,) for column in dataset.split.by]
+        for columns in dict.fromkeys([dataset.key, *groups]):
             found += _shared_keys(one, other, columns)
     return found + (list(_shared_times(tables, dataset.split.time)) if dataset.split.time else [])
+
+
+def duplicates(tables: list[Table], signals: tuple[Signal, ...], key: tuple[str, ...]) -> Iterator[Overlap]:
+    """Copies of signals between splits, one `Overlap` for each signal and pair of splits. Raises `Failed`."""
+    for signal in signals:
+        if not _too_short(signal) and all(table.dimensions(signal.name) for table in tables):
+            yield from _copies_of(tables, signal, key)
+
+
+def not_compared(signals: tuple[Signal, ...]) -> tuple[str, ...]:
+    """Names of the signals that are too short to be compared."""
+    return tuple(signal.name for signal in signals if _too_short(signal))
 
 
 def _require_columns(tables: list[Table], columns: list[str]) -> None:
     for table in tables:
         missing = next((column for column in columns if column not in table.columns), None)
         if missing:
-            raise Failed(f"there is no column {missing!r} to divide by", file=table.path)
+            raise Failed(f"there is no column {missing!r}, which dataset.key or dataset.split names", file=table.path)
 
 
-def _ungrouped(table: Table, column: str) -> Overlap | None:
+def _null_groups(table: Table, column: str) -> Overlap | None:
     count = table.query(f"SELECT count(*) - count({quoted(column)}) FROM {table.source}")[0][0]
-    words = f"{table.path}: {column} is null in {count} rows, which belong to no group"
-    return Overlap(words, (table.path,), count) if count else None
+    message = f"{table.path}: {column} is null in {count} rows, which therefore belong to no group"
+    return Overlap(message, (table.path,), count) if count else None
 
 
 def _shared_keys(one: Table, other: Table, columns: tuple[str, ...]) -> Iterator[Overlap]:
@@ -65,11 +93,12 @@ def _shared_keys(one: Table, other: Table, columns: tuple[str, ...]) -> Iterator
     same = " AND ".join(f"one.{quoted(column)} = other.{quoted(column)}" for column in columns)
     listed = ", ".join(f"CAST({quoted(column)} AS VARCHAR)" for column in columns)
     count, first = one.query(
-        f"SELECT count(*), min([{listed}], {FIRST}) FROM (SELECT DISTINCT {names} FROM {one.source}) AS one"
+        f"SELECT count(*), min([{listed}], {SHOWN}) FROM (SELECT DISTINCT {names} FROM {one.source}) AS one"
         f" WHERE EXISTS (SELECT 1 FROM {other.source} AS other WHERE {same})"
     )[0]
     if count:
-        what = f"{count} row{'s' * (count > 1)}" if len(columns) > 1 else f"{count} of {', '.join(columns)}"
+        plural = "s" * (count > 1)
+        what = f"{count} row{plural}" if len(columns) > 1 else f"{count} value{plural} of {columns[0]}"
         examples: list[str] = [" ".join(row) for row in first]
         yield Overlap(
             f"{one.split} and {other.split} share {what}, such as {examples[0][:80]}",
@@ -84,15 +113,15 @@ def _shared_times(tables: list[Table], column: str) -> Iterator[Overlap]:
     for (one, first, last), (other, start, end) in combinations(spans, 2):
         if first <= end and start <= last:
             begin, stop = _format_time(max(first, start)), _format_time(min(last, end))
-            words = f"{one.split} and {other.split} overlap in {column} from {begin} to {stop}"
-            yield Overlap(words, (one.path, other.path), 1)
+            message = f"{one.split} and {other.split} overlap in {column} from {begin} to {stop}"
+            yield Overlap(message, (one.path, other.path), 1)
 
 
 def _time_range(table: Table, column: str) -> tuple[int, int]:
-    """First and last time in microseconds since 1970; one without a zone is UTC."""
+    """First and last time in microseconds since 1970; times without a zone are UTC."""
     kind = table.columns[column]
     if not kind.startswith(("TIMESTAMP", "DATE")):
-        raise Failed(f"{column} is of type {kind}, not a time", file=table.path)
+        raise Failed(f"{column} has type {kind}, not a time", file=table.path)
     first, last, nulls = table.query(
         f"SELECT epoch_us(min({quoted(column)})), epoch_us(max({quoted(column)})), count(*) - count({quoted(column)})"
         f" FROM {table.source}"
@@ -106,40 +135,13 @@ def _format_time(microseconds: int) -> str:
     return (EPOCH + timedelta(microseconds=microseconds)).isoformat(timespec="seconds")
 
 
-SHORTEST = 32
-"""Shorter signals, and scalars, repeat without being copies."""
-BATCH = 4096
-BUDGET, FEWEST, MOST = 2**24, 4, 16
-"""Windows kept in all, and at least and at most of one row."""
-EACH = 8
-"""Rows of one split that one window may bring together with others: a copy is found, not each pair of a thousand."""
-CANDIDATES = 5000
-TOLERANCE = 5e-3
-"""Two signals are one when a straight line makes one of the other but for this share of its spread."""
-FINEST = 1e-4
-"""Differences smaller than this share of the spread are rounding, not shape."""
-SHOWN = 3
-
-
 @dataclass(frozen=True)
 class _Match:
-    """Two rows, by number over all splits, that share a window; the second has it `shift` values later."""
+    """Two rows (numbered over all splits) that share a window, which the second has `shift` values later."""
 
     one: int
     other: int
     shift: int
-
-
-def duplicates(tables: list[Table], signals: tuple[Signal, ...], key: tuple[str, ...]) -> Iterator[Overlap]:
-    """Near-duplicates between splits, one `Overlap` for each signal and pair of splits. Raises `Failed`."""
-    for signal in signals:
-        if not _too_short(signal) and all(table.dimensions(signal.name) for table in tables):
-            yield from _copies_of(tables, signal, key)
-
-
-def not_compared(signals: tuple[Signal, ...]) -> tuple[str, ...]:
-    """The signals that are too short to be called copies of each other."""
-    return tuple(signal.name for signal in signals if _too_short(signal))
 
 
 def _too_short(signal: Signal) -> bool:
@@ -149,11 +151,11 @@ def _too_short(signal: Signal) -> bool:
 def _copies_of(tables: list[Table], signal: Signal, key: tuple[str, ...]) -> Iterator[Overlap]:
     counts = [table.query(f"SELECT count(*) FROM {table.source}")[0][0] for table in tables]
     starts = [sum(counts[:place]) for place in range(len(tables) + 1)]
-    meetings = _matches(tables, signal, starts)
+    matches = _matches(tables, signal, starts)
     by_pair: dict[tuple[int, int], list[_Match]] = {}
-    for meeting in meetings:
-        place = tuple(_split_of(starts, row) for row in (meeting.one, meeting.other))
-        by_pair.setdefault((place[0], place[1]), []).append(meeting)
+    for match in matches:
+        place = tuple(_split_of(starts, row) for row in (match.one, match.other))
+        by_pair.setdefault((place[0], place[1]), []).append(match)
     for (one, other), found in sorted(by_pair.items()):
         ends = (tables[one], starts[one]), (tables[other], starts[other])
         yield from _verify(ends, found, signal, key)
@@ -171,7 +173,7 @@ def _values(table: Table, signal: Signal) -> str:
 
 
 def _is_comparable(table: Table, signal: Signal) -> str:
-    """Rows that can be compared: DAT004 names the others."""
+    """SQL condition of rows that can be compared; DAT004 reports the others."""
     values, size = _values(table, signal), math.prod(signal.shape)
     return f"len({values}) = {size} AND list_count({values}) = {size} AND isfinite(list_sum({values}))"
 
@@ -183,7 +185,8 @@ def _matches(tables: list[Table], signal: Signal, starts: list[int]) -> list[_Ma
     number = np.min_scalar_type(starts[-1])
     parts: tuple[list[np.ndarray], ...] = ([], [], [])
     for table, start in zip(tables, starts, strict=False):
-        sql = f"SELECT file_row_number, {_values(table, signal)} FROM {table.numbered} WHERE {_is_comparable(table, signal)}"
+        select = f"SELECT file_row_number, {_values(table, signal)} FROM {table.numbered}"
+        sql = f"{select} WHERE {_is_comparable(table, signal)}"
         for batch in table.batches(sql, BATCH):
             rows = (np.array([row for row, _ in batch]) + start).astype(number)
             for part, piece in zip(parts, _sketch(np.array([values for _, values in batch]), rows, kept), strict=True):
@@ -191,8 +194,8 @@ def _matches(tables: list[Table], signal: Signal, starts: list[int]) -> list[_Ma
     if not parts[0]:
         return []
     hashes, rows, places = map(_concatenate, parts)
-    met = _is_repeated(hashes)
-    hashes, rows, places = hashes[met], rows[met], places[met]
+    shared = _is_repeated(hashes)
+    hashes, rows, places = hashes[shared], rows[shared], places[shared]
     order = np.argsort(hashes, kind="stable")
     hashes, rows, places = hashes[order], rows[order], places[order]
     splits = np.searchsorted(np.array(starts[1:]), rows, side="right")
@@ -204,11 +207,11 @@ def _matches(tables: list[Table], signal: Signal, starts: list[int]) -> list[_Ma
     found: Counter[_Match] = Counter()
     for begin, end in zip(begins[crossing], ends[crossing], strict=True):
         found.update(_cross_matches(splits[begin:end], rows[begin:end], places[begin:end]))
-    return [meeting for meeting, _ in found.most_common(CANDIDATES)]
+    return [match for match, _ in found.most_common(CANDIDATES)]
 
 
 def _concatenate(parts: list[np.ndarray]) -> np.ndarray:
-    """One array of many, which are forgotten: not all of them are in memory twice."""
+    """Concatenate, and clear `parts`, so that the arrays are in memory once."""
     import numpy as np
 
     found = np.concatenate(parts)
@@ -217,7 +220,7 @@ def _concatenate(parts: list[np.ndarray]) -> np.ndarray:
 
 
 def _is_repeated(hashes: np.ndarray) -> np.ndarray:
-    """Which windows some other row may have too; usually few, and only those are looked at further."""
+    """Mask of the hashes that occur more than once; usually few."""
     import numpy as np
 
     ordered = np.sort(hashes)
@@ -230,11 +233,11 @@ def _is_repeated(hashes: np.ndarray) -> np.ndarray:
 
 
 def _cross_matches(splits: np.ndarray, rows: np.ndarray, places: np.ndarray) -> Iterator[_Match]:
-    """The pairs of rows of different splits that share one window."""
+    """Pairs of rows from different splits that share one window."""
     groups: dict[int, list[tuple[int, int]]] = {}
     for split, row, place in zip(splits.tolist(), rows.tolist(), places.tolist(), strict=True):
         members = groups.setdefault(split, [])
-        if len(members) < EACH:
+        if len(members) < MOST_PER_SPLIT:
             members.append((row, place))
     for one, other in combinations(sorted(groups), 2):
         for row, place in groups[one]:
@@ -249,13 +252,15 @@ def _sketch(x: np.ndarray, rows: np.ndarray, kept: int) -> tuple[np.ndarray, np.
     before, after = step[:, :-1], step[:, 1:]
     clear = np.hypot(before, after) > FINEST * x.std(axis=1, keepdims=True)
     angle = np.mod(np.arctan2(after, before), np.pi)
-    # Half a step aside, so that flat, straight and alternating values do not fall between two numbers.
+    # Shifted by half a step, so that flat, straight and alternating values do not lie on a rounding boundary.
     code = (angle * (256 / np.pi) + 0.5).astype(np.uint64) & np.uint64(255)
     for width in (1, 2, 4):
         code = code[:, :-width] | (code[:, width:] << np.uint64(8 * width))
         clear = clear[:, :-width] & clear[:, width:]
     half = np.uint64(32)
-    clear &= code != ((code << half) | (code >> half))  # a line, and what repeats within the window, is no shape
+    clear &= code != (
+        (code << half) | (code >> half)
+    )  # excludes straight lines and values that repeat within the window
     mixed = (code ^ (code >> np.uint64(31))) * np.uint64(0x9E3779B97F4A7C15)
     mixed ^= mixed >> np.uint64(29)
     mixed[~clear] = np.iinfo(np.uint64).max
@@ -267,35 +272,37 @@ def _sketch(x: np.ndarray, rows: np.ndarray, kept: int) -> tuple[np.ndarray, np.
 
 
 def _verify(
-    ends: tuple[tuple[Table, int], tuple[Table, int]], meetings: list[_Match], signal: Signal, key: tuple[str, ...]
+    ends: tuple[tuple[Table, int], tuple[Table, int]], matches: list[_Match], signal: Signal, key: tuple[str, ...]
 ) -> Iterator[Overlap]:
     (one, first), (other, second) = ends
-    left = _load_rows(one, signal, key, {meeting.one - first for meeting in meetings})
-    right = _load_rows(other, signal, key, {meeting.other - second for meeting in meetings})
+    left = _load_rows(one, signal, key, {match.one - first for match in matches})
+    right = _load_rows(other, signal, key, {match.other - second for match in matches})
     same: dict[tuple[int, int], str] = {}
-    for meeting in meetings:
-        pair = meeting.one - first, meeting.other - second
+    for match in matches:
+        pair = match.one - first, match.other - second
         (name_one, x), (name_other, y) = left[pair[0]], right[pair[1]]
-        if pair not in same and (words := _describe_copy(x, y, meeting.shift)) is not None:
-            same[pair] = f"{name_other} is {name_one}{words}"
+        if pair not in same and (change := _describe_copy(x, y, match.shift)) is not None:
+            same[pair] = f"{name_other} is {name_one}{change}"
     if same:
-        copies = len({copy for _, copy in same})
+        count = len({copy for _, copy in same})
         examples = list(same.values())[:SHOWN]
-        what = f"{copies} {signal.name} of {other.split} are copies of {one.split}'s"
-        yield Overlap(f"{what}: {examples[0][:200]}", (one.path, other.path), copies, tuple(examples))
+        what = f"{signal.name} of {count} row{'s' * (count > 1)} of {other.split} is a copy of {one.split}"
+        yield Overlap(f"{what}: {examples[0][:200]}", (one.path, other.path), count, tuple(examples))
 
 
-def _load_rows(table: Table, signal: Signal, key: tuple[str, ...], wanted: set[int]) -> dict[int, tuple[str, np.ndarray]]:
+def _load_rows(
+    table: Table, signal: Signal, key: tuple[str, ...], wanted: set[int]
+) -> dict[int, tuple[str, np.ndarray]]:
     import numpy as np
 
     listed = ", ".join(f"CAST({quoted(column)} AS VARCHAR)" for column in key)
     sql = f"SELECT file_row_number, concat_ws(' ', {listed}), {_values(table, signal)} FROM {table.numbered}"
     rows = table.query(f"{sql} WHERE file_row_number IN ({', '.join(map(str, sorted(wanted)))})")
-    return {row: (str(words)[:80], np.array(values)) for row, words, values in rows}
+    return {row: (str(row_key)[:80], np.array(values)) for row, row_key, values in rows}
 
 
 def _describe_copy(x: np.ndarray, y: np.ndarray, shift: int) -> str | None:
-    """How `y`, `shift` values later, is made of `x`, in words; None where it is not."""
+    """How `y` is computed from `x`, `shift` values later; None if it is no copy."""
     import numpy as np
 
     least = max(SHORTEST, len(x) // 4)
@@ -303,15 +310,15 @@ def _describe_copy(x: np.ndarray, y: np.ndarray, shift: int) -> str | None:
     if len(x) < least:
         return None
     a, b = x - x.mean(), y - y.mean()
-    spread, other = float(a @ a), float(b @ b)
-    if not spread or not other:
+    spread_x, spread_y = float(a @ a), float(b @ b)
+    if not spread_x or not spread_y:
         return None
-    scale = float(a @ b) / spread
-    rest = float(np.square(b - scale * a).sum()) / other
+    scale = float(a @ b) / spread_x
+    rest = float(np.square(b - scale * a).sum()) / spread_y
     if rest > TOLERANCE**2:
         return None
-    words = [f"{abs(shift)} values {'later' if shift > 0 else 'earlier'}"] if shift else []
-    words += [f"times {scale:.4g}"] if abs(scale - 1) > TOLERANCE else []
-    moved = float(y.mean() - scale * x.mean())
-    words += [f"plus {moved:.3g}"] if abs(moved) > TOLERANCE * math.sqrt(other / len(y)) else []
-    return f", {', '.join(words)}" if words else ""
+    changes = [f"{abs(shift)} values {'later' if shift > 0 else 'earlier'}"] if shift else []
+    changes += [f"times {scale:.4g}"] if abs(scale - 1) > TOLERANCE else []
+    offset = float(y.mean() - scale * x.mean())
+    changes += [f"plus {offset:.3g}"] if abs(offset) > TOLERANCE * math.sqrt(spread_y / len(y)) else []
+    return f", {', '.join(changes)}" if changes else ""

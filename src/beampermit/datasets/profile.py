@@ -1,4 +1,4 @@
-"""What a table of a dataset looks like in numbers: rows, times and gaps, label balance, ranges, small histograms."""
+"""Statistics of a table: rows, times and gaps, label balance, ranges, small histograms."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from beampermit.datasets.tables import Table, quoted
 
 BINS = 24
 SAMPLE = 2_000_000
-"""Values of a signal that histograms and quantiles are made from; extremes and means are of all."""
+"""Values of a signal that histograms and quantiles are computed from; extremes and means are of all values."""
 GAP = 10
-"""A step in time longer than this many usual ones is a gap."""
+"""A step in time longer than this many median steps is a gap."""
 VALUES = 40
-"""Different values of a label that are counted one by one."""
+"""Most label values that are listed."""
 Span = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class ColumnRoles:
-    """Which columns mean what; empty where nobody said."""
+    """The roles of columns; empty if unknown."""
 
     key: tuple[str, ...] = ()
     target: str | None = None
@@ -34,7 +34,6 @@ class ColumnRoles:
 
     @classmethod
     def of(cls, contract: Contract) -> ColumnRoles:
-        """As a contract says."""
         dataset = contract.dataset
         inputs = tuple(signal for signal in contract.signals.inputs if signal.source != "constant")
         return cls(
@@ -47,15 +46,15 @@ class ColumnRoles:
         )
 
     @classmethod
-    def guessed(cls, tables: list[Table]) -> ColumnRoles:
-        """Of tables without a contract: each column of numbers, or of lists of numbers, is a signal."""
+    def guess(cls, tables: list[Table]) -> ColumnRoles:
+        """For tables without a contract: each column of numbers or lists of numbers is a signal."""
         names = dict.fromkeys(column for table in tables for column in table.columns)
         return cls(signals=tuple(n for n in names if all(_numeric(table, n) for table in tables if n in table.columns)))
 
 
 @dataclass(frozen=True)
 class SignalProfile:
-    """The values of one column: of all rows, but for `quantiles` (5, 50 and 95 %) and `bins` over `span`."""
+    """Statistics of one column; `quantiles`: 5, 50 and 95 %; `bins`: a histogram over `span`."""
 
     values: int
     missing: int
@@ -70,7 +69,7 @@ class SignalProfile:
 
 @dataclass(frozen=True)
 class TimeProfile:
-    """First and last moment, ISO 8601 in UTC; the usual step and the longest, seconds; how many steps are gaps."""
+    """First and last time, ISO 8601 in UTC; median and longest step, seconds; number of gaps."""
 
     first: str
     last: str
@@ -81,8 +80,6 @@ class TimeProfile:
 
 @dataclass(frozen=True)
 class TableProfile:
-    """One table."""
-
     name: str
     rows: int
     columns: dict[str, str]
@@ -92,28 +89,27 @@ class TableProfile:
     signals: dict[str, SignalProfile]
 
     def as_json(self) -> dict[str, Any]:
-        """For a program."""
         return asdict(self)
 
 
-def profile(table: Table, shape: ColumnRoles, spans: dict[str, Span] | None = None) -> TableProfile:
-    """Look at a table; `spans` are what histograms are drawn over, its own 0.5 to 99.5 % where none is given.
+def profile(table: Table, roles: ColumnRoles, spans: dict[str, Span] | None = None) -> TableProfile:
+    """The profile of a table. Histograms are over `spans`, by default over its own 0.5 to 99.5 % quantiles.
 
-    Columns that it does not have are left out. Raises `Failed` where it cannot be read.
+    Columns that it does not have are left out. Raises `Failed` if it cannot be read.
     """
     (rows,) = table.query(f"SELECT count(*) FROM {table.source}")[0]
-    there = table.columns
-    groups = [column for column in shape.groups if column in there]
+    columns = table.columns
+    groups = [column for column in roles.groups if column in columns]
     counted = ", ".join(f"count(DISTINCT {quoted(column)})" for column in groups)
     values = table.query(f"SELECT {counted} FROM {table.source}")[0] if groups else ()
-    signals = [column for column in shape.signals if column in there and _numeric(table, column)]
+    signals = [column for column in roles.signals if column in columns and _numeric(table, column)]
     return TableProfile(
         table.split,
         rows,
-        dict(there),
+        dict(columns),
         dict(zip(groups, values, strict=True)),
-        _balance(table, shape.target) if shape.target in there else {},
-        _time_profile(table, shape.time) if shape.time in there and rows else None,
+        _balance(table, roles.target) if roles.target in columns else {},
+        _time_profile(table, roles.time) if roles.time in columns and rows else None,
         {column: _signal_profile(table, column, rows, (spans or {}).get(column)) for column in signals},
     )
 
@@ -174,16 +170,16 @@ def _signal_profile(table: Table, column: str, rows: int, span: Span | None) -> 
     if low is None:
         return SignalProfile(count, missing, None, None, None, None)
     every = max(1, math.ceil(count / SAMPLE)) if rows else 1
-    one = f"unnest({values})" if depth else values
-    some = f"SELECT {one} AS value FROM {table.numbered} WHERE file_row_number % {every} = 0"
+    element = f"unnest({values})" if depth else values
+    some = f"SELECT {element} AS value FROM {table.numbered} WHERE file_row_number % {every} = 0"
     sample = f"(SELECT CAST(value AS DOUBLE) AS v FROM ({some}) WHERE isfinite(CAST(value AS DOUBLE)))"
-    five = table.query(f"SELECT quantile_cont(v, [0.005, 0.05, 0.5, 0.95, 0.995]) FROM {sample}")[0][0]
-    if not five:
+    quantiles = table.query(f"SELECT quantile_cont(v, [0.005, 0.05, 0.5, 0.95, 0.995]) FROM {sample}")[0][0]
+    if not quantiles:
         return SignalProfile(count, missing, low, high, mean, deviation)
-    start, end = span or (five[0], five[-1])
+    start, end = span or (quantiles[0], quantiles[-1])
     if end <= start:
         start, end = start - 0.5, start + 0.5
-    place = f"least(greatest(floor((v - {start!r}) / {(end - start) / BINS!r}), 0), {BINS - 1})"
-    found = dict(table.query(f"SELECT CAST({place} AS INTEGER) AS bin, count(*) FROM {sample} GROUP BY bin"))
-    bins = tuple(found.get(number, 0) for number in range(BINS))
-    return SignalProfile(count, missing, low, high, mean, deviation, tuple(five[1:4]), (start, end), bins)
+    bin_number = f"least(greatest(floor((v - {start!r}) / {(end - start) / BINS!r}), 0), {BINS - 1})"
+    counts = dict(table.query(f"SELECT CAST({bin_number} AS INTEGER) AS bin, count(*) FROM {sample} GROUP BY bin"))
+    bins = tuple(counts.get(number, 0) for number in range(BINS))
+    return SignalProfile(count, missing, low, high, mean, deviation, tuple(quantiles[1:4]), (start, end), bins)

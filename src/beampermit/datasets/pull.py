@@ -1,4 +1,4 @@
-"""The safe pull: manifests are judged and bytes verified before anything is written into the work tree."""
+"""The safe pull: manifests are checked and bytes verified before anything is written to the work tree."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ AT_ONCE = 16
 
 @dataclass(frozen=True)
 class Pulled:
-    """What a pull brought: objects fetched and found here already, and the paths that changed in the work tree."""
+    """Numbers of objects fetched and already present, and the paths that changed in the work tree."""
 
     fetched: int
     present: int
@@ -30,10 +30,10 @@ class Pulled:
 
 
 def pull(repository: Repository, targets: Iterable[str] = (), progress: Progress = silent) -> Pulled:
-    """Bring the data that `dvc.lock` and `.dvc` files name, all or those of `targets` (paths or stages).
+    """Fetch and check out the data that `dvc.lock` and `.dvc` files name, all or those of `targets` (paths or stages).
 
-    Raises `Failed` for data that are missing or wrong, before the work tree is touched; `Outside` for a remote that
-    cannot be reached; `BadInput` for unknown targets and for changes here that would be lost. Safe to run again.
+    Raises `Failed` for missing or wrong data, before the work tree is changed; `Outside` if a remote cannot be reached;
+    `BadInput` for unknown targets and if local changes would be lost. Safe to run again.
     """
     outputs = _selected(repository, tuple(targets))
     _check_safe(repository, outputs)
@@ -44,11 +44,9 @@ def pull(repository: Repository, targets: Iterable[str] = (), progress: Progress
 def _selected(repository: Repository, targets: tuple[str, ...]) -> list[Output]:
     names = [os.path.normpath(target) for target in targets]
     for target, name in zip(targets, names, strict=True):
-        if not any(_matches(output, name) for output in repository.kept):
-            raise BadInput(
-                f"{target!r} is neither data that DVC keeps here nor a stage that makes some", hint="dvc ls ."
-            )
-    return [output for output in repository.kept if not names or any(_matches(output, name) for name in names)]
+        if not any(_matches(output, name) for output in repository.outputs):
+            raise BadInput(f"{target!r} is neither a path that DVC tracks nor a stage with outputs", hint="dvc ls .")
+    return [output for output in repository.outputs if not names or any(_matches(output, name) for name in names)]
 
 
 def _matches(output: Output, name: str) -> bool:
@@ -58,9 +56,9 @@ def _matches(output: Output, name: str) -> bool:
 def _check_safe(repository: Repository, outputs: list[Output]) -> None:
     faults = manifest_faults(repository, outputs)
     faults += [
-        f"{path} is {what}"
+        f"{path} is {kind}"
         for output in outputs
-        for path, what in irregular_files(repository.root / output.path, repository.root, repository.cache)
+        for path, kind in irregular_files(repository.root / output.path, repository.root, repository.cache)
     ]
     if faults:
         raise Failed(f"nothing was checked out: {several(faults)}", file="dvc.lock", hint="beampermit data check")
@@ -80,7 +78,7 @@ def _fetch(repository: Repository, outputs: list[Output], progress: Progress) ->
         repository.remote(name)
     repository.cache.mkdir(parents=True, exist_ok=True)
     faults: list[str] = []
-    # Beside the cache, so that an object appears there whole or not at all.
+    # Beside the cache, so that a rename moves each object into it whole.
     with (
         tempfile.TemporaryDirectory(prefix="incoming-", dir=repository.cache.parent) as folder,
         ThreadPoolExecutor(AT_ONCE) as pool,
@@ -98,18 +96,20 @@ def _fetch(repository: Repository, outputs: list[Output], progress: Progress) ->
     return len(needed), len(wanted) - len(needed)
 
 
-def _fetch_object(repository: Repository, folder: Path, oid: str, hash_name: str, path: str, remote: str | None) -> str | None:
-    """Fetch one object into the cache; say what is wrong with it, if anything."""
+def _fetch_object(
+    repository: Repository, folder: Path, oid: str, hash_name: str, path: str, remote: str | None
+) -> str | None:
+    """Fetch one object into the cache; return what is wrong with it, or None."""
     temporary = folder / oid
-    found = repository.remote(remote).fetch(oid, temporary, hash_name)
-    if found is None:
+    digest = repository.remote(remote).fetch(oid, temporary, hash_name)
+    if digest is None:
         return f"{path} is not on the remote (object {oid[:8]})"
-    if found != oid.removesuffix(".dir"):
-        return f"{path} has other bytes on the remote than its hash {oid[:8]} says"
-    into = repository.cached(oid, hash_name)
-    into.parent.mkdir(parents=True, exist_ok=True)
+    if digest != oid.removesuffix(".dir"):
+        return f"{path} on the remote does not match its hash {oid[:8]}"
+    cached = repository.cached(oid, hash_name)
+    cached.parent.mkdir(parents=True, exist_ok=True)
     temporary.chmod(0o444)
-    temporary.replace(into)
+    temporary.replace(cached)
     return None
 
 
@@ -122,19 +122,19 @@ def _checkout(repository: Repository, outputs: list[Output]) -> tuple[str, ...]:
         return ()
     from dvc.exceptions import DvcException
 
-    with chdir(repository.root):  # DVC looks for dvc.yaml where it is called, whatever repository it is told of
+    with chdir(repository.root):  # DVC looks for dvc.yaml in the current folder, whatever its repository is
         try:
-            found = repository.repo.checkout(targets=[str(repository.root / output.path) for output in outputs])
+            changes = repository.repo.checkout(targets=[str(repository.root / output.path) for output in outputs])
         except DvcException as error:
             if "unsaved files" not in str(error):
                 raise bad_input_of(error, repository.root) from None
             names = ", ".join(repository.relative(line) for line in str(error).splitlines()[1:4])
             raise BadInput(
-                f"changes here would be lost: {names}",
+                f"local changes would be lost: {names}",
                 hint="run `dvc commit` to keep the changes, or `dvc checkout --force` to drop them",
             ) from None
         return tuple(
             repository.relative(str(Path(path).absolute()))
             for kind in ("added", "modified", "deleted")
-            for path in found[kind]
+            for path in changes[kind]
         )

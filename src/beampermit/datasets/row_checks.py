@@ -1,4 +1,4 @@
-"""Whether the rows of the splits keep what the contract promises of them."""
+"""Whether the rows of a split meet the contract."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from beampermit.datasets.tables import Table, quoted
 from beampermit.errors import Failed, meant
 
 FIRST = 3
-"""How many offending rows are named."""
+"""How many violating rows are named."""
 SORTED = 50_000_000
-"""Rows whose keys are looked through in memory, 400 MB; more of them by duckdb, which can put them on disk."""
+"""Up to this many rows, hashes of keys are sorted in memory (400 MB); beyond, by duckdb, which can spill to disk."""
 
 
 @dataclass
 class RowReport:
-    """What was found in one split's file."""
+    """Problems of one split, and statistics of the signals that have some."""
 
     split: str
     path: str
@@ -30,13 +30,13 @@ class RowReport:
 
 
 def base_signals(contract: Contract, base_contract: Contract) -> tuple[Signal, ...]:
-    """The inputs that tables hold, each as the base contract promises it; one that it does not know, as it is."""
+    """The inputs with a column, as the base contract declares them; those that are new, as this contract does."""
     known = {signal.name: signal for signal in base_contract.signals.inputs}
     return tuple(known.get(signal.name, signal) for signal in contract.signals.inputs if signal.source != "constant")
 
 
 def check_rows(table: Table, signals: tuple[Signal, ...], key: tuple[str, ...], target: str) -> RowReport:
-    """Judge one file: one scan that counts rows which keep every promise, a second one of columns that broke one."""
+    """Check one file: one scan counts the valid rows of each column, a second one explains the invalid ones."""
     report = RowReport(table.split, table.path)
     try:
         report.problems += _missing(table, [*key, target, *(signal.name for signal in signals)])
@@ -47,37 +47,38 @@ def check_rows(table: Table, signals: tuple[Signal, ...], key: tuple[str, ...], 
     return report
 
 
-def _missing(table: Table, wanted: list[str]) -> Iterator[str]:
-    for column in wanted:
+def _missing(table: Table, required: list[str]) -> Iterator[str]:
+    for column in required:
         if column not in table.columns:
             yield f"there is no column {column!r}{meant(column, table.columns, 'is it')}"
 
 
 def _scan(table: Table, report: RowReport, columns: list[_Column], key: tuple[str, ...], target: str) -> None:
-    report.problems += [problem for column in columns for problem in column.form()]
+    report.problems += [problem for column in columns for problem in column.type_problems()]
     columns = [column for column in columns if column.numeric]
-    whole = list(dict.fromkeys([*key, target]))
-    asked = ["count(*)", *(f"count({quoted(column)})" for column in whole), *(column.kept() for column in columns)]
-    with ThreadPoolExecutor(1) as beside:  # looking for repeated keys sorts on one core, the scan has the others
-        repeated = beside.submit(_seems_repeated, table, key)
-        rows, *counts = table.query(f"SELECT {', '.join(asked)} FROM {table.source}")[0]
+    required = list(dict.fromkeys([*key, target]))
+    not_null = [f"count({quoted(column)})" for column in required]
+    select = ", ".join(["count(*)", *not_null, *(column.valid_count() for column in columns)])
+    with ThreadPoolExecutor(1) as pool:  # repeated keys are sorted on one core, the scan has the others
+        repeated = pool.submit(_seems_repeated, table, key)
+        rows, *counts = table.query(f"SELECT {select} FROM {table.source}")[0]
         report.rows = rows
         if not rows:
             report.problems.append("has no rows")
             return
-        given = dict(zip(whole, counts, strict=False))
+        present = dict(zip(required, counts, strict=False))
         report.problems += [
-            f"{column} is null in {rows - count} of {rows} rows" for column, count in given.items() if count < rows
+            f"{column} is null in {rows - count} of {rows} rows" for column, count in present.items() if count < rows
         ]
-        if all(given[column] == rows for column in key) and repeated.result():
+        if all(present[column] == rows for column in key) and repeated.result():
             report.problems += _repeated(table, key, rows)
-    for column, count in zip(columns, counts[len(whole) :], strict=True):
+    for column, count in zip(columns, counts[len(required) :], strict=True):
         if count < rows:
-            report.problems += column.detail(report) or [f"{column.name} breaks its promise in {rows - count} rows"]
+            report.problems += column.detail(report) or [f"{column.name} is invalid in {rows - count} of {rows} rows"]
 
 
 def _seems_repeated(table: Table, key: tuple[str, ...]) -> bool:
-    """Whether two keys have one hash: eight bytes a row, sorted here, which is several times faster than grouping."""
+    """Whether two keys have one hash. Sorting eight bytes a row is several times faster than grouping."""
     hashed = f"hash({', '.join(quoted(column) for column in key)})"
     (rows,) = table.query(f"SELECT count(*) FROM {table.source}")[0]
     if rows > SORTED:
@@ -88,7 +89,7 @@ def _seems_repeated(table: Table, key: tuple[str, ...]) -> bool:
 
 
 def _repeated(table: Table, key: tuple[str, ...], rows: int) -> Iterator[str]:
-    """Rows whose keys are equal; equal hashes only gave the suspicion."""
+    """Compare the keys themselves, since different keys can have equal hashes."""
     keys = ", ".join(quoted(column) for column in key)
     shown = ", ".join(f"CAST({quoted(column)} AS VARCHAR)" for column in key)
     groups = f"SELECT [{shown}] AS shown, count(*) AS times, min(file_row_number) AS row FROM {table.numbered}"
@@ -100,7 +101,7 @@ def _repeated(table: Table, key: tuple[str, ...], rows: int) -> Iterator[str]:
 
 
 class _Column:
-    """One input's column. Its values are flattened: a row holds as many as the product of the signal's shape."""
+    """The column of one input. Values are flattened: a row has as many as the product of the signal's shape."""
 
     def __init__(self, table: Table, signal: Signal, key: tuple[str, ...]):
         self._table = table
@@ -115,37 +116,36 @@ class _Column:
 
     @property
     def name(self) -> str:
-        """The signal's name."""
         return self._signal.name
 
     @property
     def numeric(self) -> bool:
-        """Whether it holds what the signal's shape says: numbers, or lists of them."""
+        """Whether the type fits the signal's shape: numbers, or lists of numbers."""
         return self._depth is not None and (self._depth > 0) == bool(self._signal.shape)
 
-    def form(self) -> Iterator[str]:
-        """What unit and type say, before any row is read."""
+    def type_problems(self) -> Iterator[str]:
+        """Problems of unit and type, before any row is read."""
         signal = self._signal
         stated = self._table.units.get(signal.name)
         if stated is not None and stated != signal.unit:
             yield f"{signal.name} is in {stated}, the contract says {signal.unit}"
         if not self.numeric:
-            yield f"{signal.name} is of type {self._table.columns[signal.name]}, not {self._wanted()}"
+            yield f"{signal.name} has type {self._table.columns[signal.name]}, not {self._expected_type()}"
 
-    def kept(self) -> str:
-        """SQL of how many rows keep every promise; NaN is the greatest to duckdb, null is never counted.
+    def valid_count(self) -> str:
+        """SQL of the number of valid rows. To duckdb, NaN is the greatest number; null is never counted.
 
-        `count_if` takes half the time of `count(*) FILTER`, and gives null where every value is.
+        `count_if` takes half the time of `count(*) FILTER`, and is null if every value is.
         """
         low, high, length, count = self._parts()
         bottom, top = self._bounds()
         if self._depth == 0:
             return f"coalesce(count_if({low} BETWEEN {bottom} AND {top}), 0)"
-        whole = f"{length} = {self._size} AND {count} = {self._size}"
-        return f"coalesce(count_if({whole} AND {low} >= {bottom} AND {high} <= {top}), 0)"
+        complete = f"{length} = {self._size} AND {count} = {self._size}"
+        return f"coalesce(count_if({complete} AND {low} >= {bottom} AND {high} <= {top}), 0)"
 
     def _bounds(self) -> tuple[str, str]:
-        """The range as numbers of the column's own type, so that no value is converted; exact for single precision."""
+        """The range in the column's own type, so that no value is converted; rounded inwards to single precision."""
         bottom, top = self._signal.range
         if not self._table.columns[self._signal.name].startswith("FLOAT"):
             return f"{bottom!r}::DOUBLE", f"{top!r}::DOUBLE"
@@ -167,7 +167,7 @@ class _Column:
         )
 
     def detail(self, report: RowReport) -> list[str]:
-        """What is wrong, counted and with the first rows, by a second scan; told to `report` as well."""
+        """Each problem with its count and first row, by a second scan; statistics are added to `report`."""
         low, high, length, count = self._parts()
         bottom, top = self._signal.range
         tests = {
@@ -178,48 +178,50 @@ class _Column:
         }
         keys = ", ".join(f"{quoted(column)} AS key{number}" for number, column in enumerate(self._key))
         struct = ", ".join(f"CAST(key{number} AS VARCHAR)" for number in range(len(self._key)))
-        asked = ", ".join(
+        select = ", ".join(
             f"count(*) FILTER (WHERE {test}), arg_min([{struct}], row, {FIRST}) FILTER (WHERE {test})"
             for test in tests.values()
         )
-        answer = self._table.query(
-            f"SELECT {asked}, min(low) FILTER (WHERE isfinite(low)), max(high) FILTER (WHERE isfinite(high))"
+        result = self._table.query(
+            f"SELECT {select}, min(low) FILTER (WHERE isfinite(low)), max(high) FILTER (WHERE isfinite(high))"
             f" FROM (SELECT file_row_number AS row, {keys},"
             f" CAST({low} AS DOUBLE) AS low, CAST({high} AS DOUBLE) AS high, {length} AS length, {count} AS given,"
-            f" {name(self._signal.name)} IS NOT NULL AS present"
+            f" {quoted(self._signal.name)} IS NOT NULL AS present"
             f" FROM {self._table.numbered})"
         )[0]
-        found = dict(zip(tests, zip(answer[:-2:2], answer[1:-2:2], strict=True), strict=True))
-        *_, lowest, highest = answer
+        violations = dict(zip(tests, zip(result[:-2:2], result[1:-2:2], strict=True), strict=True))
+        *_, lowest, highest = result
         report.signals[self._signal.name] = {
             "lowest": lowest,
             "highest": highest,
-            **{f"rows_{kind}": count for kind, (count, _) in found.items()},
+            **{f"rows_{kind}": count for kind, (count, _) in violations.items()},
             "first": {
                 kind: [dict(zip(self._key, row, strict=True)) for row in first or ()]
-                for kind, (_, first) in found.items()
+                for kind, (_, first) in violations.items()
             },
         }
         return [
-            f"{self._words(kind, lowest, highest)} in {count} of {report.rows} rows"
+            f"{self._describe(kind, lowest, highest)} in {count} of {report.rows} rows"
             f" (first: {_format_key(self._key, first[0])})"
-            for kind, (count, first) in found.items()
+            for kind, (count, first) in violations.items()
             if count
         ]
 
-    def _words(self, kind: str, lowest: float, highest: float) -> str:
+    def _describe(self, kind: str, lowest: float, highest: float) -> str:
         signal = self._signal
         if kind == "length":
-            return f"{signal.name} has not {self._size} values"
+            return f"{signal.name} does not have {self._size} values"
         if kind == "null":
             return f"{signal.name} is null"
         if kind == "infinite":
             return f"{signal.name} is not finite"
         above, below = highest - signal.range[1], signal.range[0] - lowest
         unit = "" if signal.unit == "1" else f" {signal.unit}"
-        return f"{signal.name} reaches {highest if above >= below else lowest:.4g}{unit}, outside {_format_range(signal)},"
+        return (
+            f"{signal.name} reaches {highest if above >= below else lowest:.4g}{unit}, outside {_format_range(signal)},"
+        )
 
-    def _wanted(self) -> str:
+    def _expected_type(self) -> str:
         shape = " x ".join(str(length) for length in self._signal.shape)
         return f"lists of {shape} numbers" if shape else "numbers"
 

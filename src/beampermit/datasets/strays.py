@@ -1,4 +1,4 @@
-"""Data and models that git tracks, where DVC and the registry should keep them."""
+"""Data and models in git that belong to DVC or the registry."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from beampermit.errors import BadInput
 from beampermit.git import Git, GitError
 
 HEAD = 512
-"""How many first bytes `recognise` wants to see."""
+"""First bytes of a file that `recognise` needs."""
 
 SUFFIXES = {
     "Parquet": ".parquet",
@@ -54,17 +54,16 @@ _ZIP = b"PK\x03\x04"
 
 
 def recognise(path: str, head: bytes, size: int) -> str | None:
-    """The format of data or a model that a file called `path`, with these first bytes and `size`, has; or None."""
+    """The data or model format of a file called `path` with the first bytes `head`; None if it is neither."""
     return by_magic(head, size) or by_suffix(path)
 
 
 def by_suffix(path: str) -> str | None:
-    """The format that a file's name claims."""
     return _BY_SUFFIX.get(PurePosixPath(path).suffix.casefold())
 
 
 def by_magic(head: bytes, size: int) -> str | None:
-    """The format that a file's first bytes show, whatever its name is."""
+    """The format by a file's first bytes, whatever its name is."""
     if head.startswith(_ZIP):
         return "PyTorch" if b"data.pkl" in head else "archive"
     length = int.from_bytes(head[:8], "little")
@@ -75,19 +74,19 @@ def by_magic(head: bytes, size: int) -> str | None:
 
 LARGEST = 2 * 2**20
 LOCKS = {"uv.lock", "conda-lock.yml", "pixi.lock", "poetry.lock"}
-"""May be larger: they are text that one command writes and reviewers do not read."""
+"""Generated text files that may exceed `LARGEST`."""
 
 
 @dataclass(frozen=True)
 class Stray:
-    """A tracked file that should not be in git, and what it is."""
+    """A tracked file that should not be in git, and its format and size."""
 
     path: str
     what: str
 
 
 def tracked_strays(git: Git) -> Iterator[Stray]:
-    """Tracked files of the work tree that are data or models by name or by first bytes, or too large to be text."""
+    """Tracked files that are data or models by name or first bytes, or too large."""
     for path in git.tracked():
         if what := _describe_tracked(git.root / path, path):
             yield Stray(path, what)
@@ -95,21 +94,21 @@ def tracked_strays(git: Git) -> Iterator[Stray]:
 
 def _describe_tracked(file: Path, path: str) -> str | None:
     try:
-        found = file.lstat()
+        status = file.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         return None
     with file.open("rb") as stream:
-        return describe_stray(path, stream.read(HEAD), found.st_size)
+        return describe_stray(path, stream.read(HEAD), status.st_size)
 
 
 def describe_stray(path: str, head: bytes, size: int) -> str | None:
-    """What a file called `path`, with these first bytes and `size`, is that does not belong in git; None if it does."""
+    """Format and size of a file that does not belong in git; None if it may stay."""
     if name := recognise(path, head, size):
         return f"{name}, {_size(size)}"
     if size > LARGEST and PurePosixPath(path).name not in LOCKS:
-        return f"{_size(size)}; {_size(LARGEST)} is the limit"
+        return f"{_size(size)}; the limit is {_size(LARGEST)}"
     return None
 
 
@@ -123,25 +122,25 @@ LITERAL = {"GIT_LITERAL_PATHSPECS": "1"}
 
 
 def staged_strays(git: Git, names: Sequence[str] = ()) -> Iterator[Stray]:
-    """Of the files that the next commit adds or changes, or of `names` as git has them: those that are not for git.
+    """Strays among the files that the next commit adds or changes, or among `names`.
 
-    What is judged are the bytes that git would commit, also where the work tree has moved on meanwhile.
+    The bytes that git would commit are checked, even if the work tree has other ones.
     """
     blobs = _named_blobs(git, names) if names else _staged_blobs(git)
     if not blobs:
         return
     sizes = _blob_sizes(git, blobs.values())
-    moved = set(_split_nul(git("diff-files", "--name-only", "-z")))
+    modified = set(_split_nul(git("diff-files", "--name-only", "-z")))
     for path, blob in blobs.items():
-        head = _blob_head(git, blob) if path in moved else _file_head(git.root / path)
+        head = _blob_head(git, blob) if path in modified else _file_head(git.root / path)
         if what := describe_stray(path, head, sizes[blob]):
             yield Stray(path, what)
 
 
 def _staged_blobs(git: Git) -> dict[str, str]:
-    """Path -> blob of what differs from the last commit; links and submodules hold no bytes."""
-    words = _split_nul(git("diff", "--cached", "--raw", "-z", "--no-abbrev", "--no-renames", "--diff-filter=d"))
-    entries = zip((word.split() for word in words[::2]), words[1::2], strict=True)
+    """Path -> blob of the regular files that differ from the last commit."""
+    fields = _split_nul(git("diff", "--cached", "--raw", "-z", "--no-abbrev", "--no-renames", "--diff-filter=d"))
+    entries = zip((field.split() for field in fields[::2]), fields[1::2], strict=True)
     return {path: blob for (_, mode, _, blob, _), path in entries if mode.startswith("100")}
 
 
@@ -149,7 +148,7 @@ def _named_blobs(git: Git, names: Sequence[str]) -> dict[str, str]:
     try:
         listed = git("ls-files", "--stage", "-z", "--", *names, env=LITERAL)
     except GitError as error:
-        raise BadInput(error.message, hint="name files of this repository; without names, all that is staged") from None
+        raise BadInput(error.message, hint="name files of this repository, or none to check all staged files") from None
     entries = [line.split("\t", 1) for line in _split_nul(listed)]
     return {path: about.split()[1] for about, path in entries if about.startswith("100")}
 
@@ -165,11 +164,11 @@ def _file_head(file: Path) -> bytes:
 
 
 def _blob_head(git: Git, blob: str) -> bytes:
-    """The first bytes of a blob; git stops when nobody reads on, so a large one costs nothing."""
+    """The first bytes of a blob. Git stops when the pipe closes, so a large blob is not read whole."""
     command = ("git", "cat-file", "blob", blob)
     with subprocess.Popen(command, cwd=git.root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
         return child.stdout.read(HEAD) if child.stdout else b""
 
 
 def _split_nul(text: str) -> list[str]:
-    return [word for word in text.split("\0") if word]
+    return [part for part in text.split("\0") if part]

@@ -25,7 +25,12 @@ def test_units_of_fields_are_read() -> None:
 
 
 def test_no_schema_states_no_units() -> None:
-    assert tables.arrow_units(b"") == tables.arrow_units(b"not base64!") == tables.arrow_units(base64.b64encode(b"\0" * 64)) == {}
+    assert (
+        tables.arrow_units(b"")
+        == tables.arrow_units(b"not base64!")
+        == tables.arrow_units(base64.b64encode(b"\0" * 64))
+        == {}
+    )
 
 
 @given(st.lists(st.tuples(st.integers(0, 511), st.integers(0, 255)), min_size=1, max_size=8))

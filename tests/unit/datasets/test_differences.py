@@ -19,7 +19,7 @@ TRAIN = "data/dataset/train.parquet"
 
 def words(project: Project, before: str = "HEAD", after: str = WORK_TREE) -> dict[str, tuple[str, ...]]:
     found = compare_versions(load_version(project, before), load_version(project, after))
-    return {one.split: one.words for one in found}
+    return {one.split: one.changes for one in found}
 
 
 def write(file: Path, select: str) -> None:
@@ -33,39 +33,39 @@ def test_the_same_data_have_nothing_to_say(dvc_project: Project) -> None:
 
 
 CHANGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    "rows gone": ("*", "LIMIT 6", ("8 rows became 6", "0 rows are new, 2 are gone")),
+    "rows gone": ("*", "LIMIT 6", ("rows: 8 → 6", "0 rows added, 2 removed")),
     "labels": (
         "* REPLACE (true AS faulty)",
         "",
         (
-            "4 rows have other values (faulty in 4)",
-            "faulty false: 50.0% became 0.0%",
-            "faulty true: 50.0% became 100.0%",
+            "4 rows changed (faulty in 4)",
+            "faulty false: 50.0% → 0.0%",
+            "faulty true: 50.0% → 100.0%",
         ),
     ),
-    "another device": ("* REPLACE ('BPM.1' || plane AS device)", "", ("1 different device became 2",)),
+    "another device": ("* REPLACE ('BPM.1' || plane AS device)", "", ("distinct values of device: 1 → 2",)),
     "signals": (
         "* REPLACE (list_transform(turns, lambda x: 2 * x + 1) AS turns)",
         "",
-        ("8 rows have other values (turns in 8)", "turns: mean 0.75 became 2.5 mm", "turns: -1 to 3 became -1 to 7 mm"),
+        ("8 rows changed (turns in 8)", "turns: mean 0.75 → 2.5 mm", "turns: range -1 to 3 → -1 to 7 mm"),
     ),
     "no numbers": (
         "* REPLACE ([turns[1], 'nan'::FLOAT, 'inf'::FLOAT, NULL] AS turns)",
         "",
-        ("turns: 0 values that are no numbers became 24",),
+        ("turns: 0 → 24 values missing or not finite",),
     ),
-    "nothing but NaN": ("* REPLACE ([1, 'nan'::FLOAT] AS turns)", "WHERE false", ("8 rows became 0",)),
-    "a column": ("* EXCLUDE (faulty), 1 AS weight", "", ("column faulty is gone", "column weight is new")),
-    "a type": ("* REPLACE (1 AS faulty)", "", ("column faulty of type BOOLEAN became INTEGER",)),
+    "nothing but NaN": ("* REPLACE ([1, 'nan'::FLOAT] AS turns)", "WHERE false", ("rows: 8 → 0",)),
+    "a column": ("* EXCLUDE (faulty), 1 AS weight", "", ("column faulty removed", "column weight added")),
+    "a type": ("* REPLACE (1 AS faulty)", "", ("type of column faulty: BOOLEAN → INTEGER",)),
     "another unit of time": (
         "* REPLACE (acquired_at + INTERVAL 400 DAY AS acquired_at)",
         "",
-        ("2026-01-01T00:00:00Z to 2026-01-01T03:00:00Z became 2027-02-05T00:00:00Z to 2027-02-05T03:00:00Z",),
+        ("times: 2026-01-01T00:00:00Z to 2026-01-01T03:00:00Z → 2027-02-05T00:00:00Z to 2027-02-05T03:00:00Z",),
     ),
     "a clock jump": (
         "* REPLACE (acquired_at + to_minutes(CASE WHEN turns[4] = 3 THEN 10000 ELSE 0 END) AS acquired_at)",
         "",
-        ("0 gaps in time became 1",),
+        ("gaps in time: 0 → 1",),
     ),
 }
 
@@ -96,7 +96,7 @@ def test_a_version_that_is_not_here_is_brought_from_the_remote(dvc_project: Proj
     dvc_project.git("commit", "--quiet", "--all", "--message", "Fewer")
     before = (dvc_project.root / TRAIN).read_bytes()
     leaf(dvc_project.root, dvc_project.root / ".dvc/cache", TRAIN).unlink()
-    assert words(dvc_project, "main", "HEAD")["train"][0] == "8 rows became 7"
+    assert words(dvc_project, "main", "HEAD")["train"][0] == "rows: 8 → 7"
     assert (dvc_project.root / TRAIN).read_bytes() == before
     assert dvc_project.git("status", "--porcelain") == ""
 
@@ -106,7 +106,7 @@ def test_a_version_whose_bytes_are_wrong_is_not_compared(dvc_project: Project, s
     without_data(dvc_project)
     places[1].chmod(0o644)
     places[1].write_bytes(b"PAR1" + b"x" * (places[1].stat().st_size - 4))
-    with pytest.raises(Failed, match=r"train.parquet has other bytes on the remote than its hash says"):
+    with pytest.raises(Failed, match=r"train.parquet on the remote does not match its hash"):
         load_version(dvc_project, "HEAD")
     places[1].unlink()
     with pytest.raises(Failed, match=r"train.parquet is not on the remote"):
@@ -140,11 +140,11 @@ def test_a_name_of_nothing_is_said_so(dvc_project: Project, monkeypatch: pytest.
 def test_a_revision_without_data_is_said_so(dvc_project: Project) -> None:
     (dvc_project.root / "dvc.lock").write_text("stages: {}\n")
     dvc_project.git("commit", "--quiet", "--all", "--message", "No data")
-    with pytest.raises(BadInput, match=r"revision HEAD names no data for data/dataset/train.parquet"):
+    with pytest.raises(BadInput, match=r"data/dataset/train.parquet is not in dvc.lock of revision HEAD"):
         load_version(dvc_project, "HEAD")
     (dvc_project.root / "dvc.lock").write_text("<<<<<<< HEAD\n")
     dvc_project.git("commit", "--quiet", "--all", "--message", "A conflict")
-    with pytest.raises(BadInput, match=r"dvc.lock of [0-9a-f]{12} is not YAML|names no data"):
+    with pytest.raises(BadInput, match=r"dvc.lock of [0-9a-f]{12} is not YAML|is not in dvc.lock"):
         load_version(dvc_project, "HEAD")
 
 
@@ -156,7 +156,7 @@ def test_two_files_are_compared_whatever_they_are_called_and_without_a_project(t
     write(tmp_path / "a.parquet", "SELECT range AS x, [range, 1.5] AS w, 'n' AS word FROM range(10)")
     write(tmp_path / "b.parquet", "SELECT range * 2 AS x, [range, 1.5] AS w, 'n' AS word FROM range(10)")
     (found,) = compared(tmp_path / "a.parquet", tmp_path / "b.parquet")
-    assert found.words == ("x: mean 4.5 became 9", "x: spread 2.872 became 5.745", "x: 0 to 9 became 0 to 18")
+    assert found.changes == ("x: mean 4.5 → 9", "x: standard deviation 2.872 → 5.745", "x: range 0 to 9 → 0 to 18")
 
 
 def test_a_folder_may_have_more_files_than_another(tmp_path: Path) -> None:
@@ -164,8 +164,8 @@ def test_a_folder_may_have_more_files_than_another(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         for name in names:
             write(tmp_path / folder / f"{name}.parquet", "SELECT range AS x FROM range(3)")
-    found = {one.split: one.words for one in compared(tmp_path / "a", tmp_path / "b")}
-    assert found == {"test": ("is gone",), "train": (), "extra": ("is new, 3 rows",)}
+    found = {one.split: one.changes for one in compared(tmp_path / "a", tmp_path / "b")}
+    assert found == {"test": ("removed",), "train": (), "extra": ("added, 3 rows",)}
 
 
 def test_names_that_sql_and_shells_could_take_for_something_else(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_names_that_sql_and_shells_could_take_for_something_else(tmp_path: Path)
         write(tmp_path / "x.parquet", 'SELECT range AS "a ""b\'; DROP" FROM range(4)')
         (tmp_path / "x.parquet").rename(tmp_path / name)
     (found,) = compared(tmp_path / "it's [0-9]*.parquet", tmp_path / "äü.parquet")
-    assert found.words == ()
+    assert found.changes == ()
     assert found.after is not None
     assert list(found.after.signals) == ["a \"b'; DROP"]
 

@@ -64,7 +64,7 @@ def test_a_copy_is_found_and_said_how_it_was_made(tmp_path: Path, change: str) -
     make, words = COPIES[change]
     train = beam(1)
     (overlap,) = found(tmp_path, train, np.vstack([beam(2), make(train[7])]))
-    assert overlap.words == f"1 turns of test are copies of train's: {words}"
+    assert overlap.message == f"turns of 1 row of test is a copy of train: {words}"
     assert (overlap.count, overlap.paths) == (1, ("train.parquet", "test.parquet"))
 
 
@@ -85,8 +85,8 @@ def test_signals_that_are_only_alike_are_no_copies(tmp_path: Path, kind: str) ->
 
 def test_a_thousand_copies_are_as_many_and_take_no_longer_than_one(tmp_path: Path) -> None:
     train = beam(1)
-    (overlap,) = found(tmp_path, train, np.repeat(train[:1], 1000, axis=0))
-    assert overlap.count == overlap.EACH, "as many as one window may bring together"
+    (copies,) = found(tmp_path, train, np.repeat(train[:1], 1000, axis=0))
+    assert copies.count == overlap.MOST_PER_SPLIT
 
 
 def test_what_is_not_finite_is_left_to_those_who_judge_it(tmp_path: Path) -> None:
@@ -108,4 +108,4 @@ def test_memory_is_bounded_by_keeping_fewer_windows_of_each_row(
     monkeypatch.setattr(overlap, "BUDGET", 80)
     train = beam(1)
     (copy,) = found(tmp_path, train, np.vstack([beam(2), train[7]]))
-    assert copy.first == ("test 40 is train 7",)
+    assert copy.examples == ("test 40 is train 7",)

@@ -43,7 +43,7 @@ def server(dvc_project: Project) -> Iterator[Server]:
         thread.join()
 
 
-def said(project: Project) -> list[tuple[str, str, str]]:
+def saved(project: Project) -> list[tuple[str, str, str]]:
     dataset = project.contract.dataset
     assert dataset.review
     return [(one.by, " ".join(one.key), one.value) for one in read_annotations(project.root, dataset, dataset.review)]
@@ -75,7 +75,7 @@ def page(server: Server) -> Iterator[Any]:
 def test_rows_are_labelled_with_the_keyboard_and_nothing_is_lost_by_a_reload(page: Any, dvc_project: Project) -> None:
     page.wait_for_selector("canvas")
     assert page.inner_text("#who") == "Bo"
-    assert page.inner_text("#count") == "1 of 24 · 0 by me of 24"
+    assert page.inner_text("#count") == "1 of 24 · 0 of 24 labelled by me"
     first = page.inner_text("#key").split()[1::2]
     page.keyboard.press("w")
     page.keyboard.type('seen, in the "tunnel"')
@@ -83,13 +83,13 @@ def test_rows_are_labelled_with_the_keyboard_and_nothing_is_lost_by_a_reload(pag
     page.keyboard.press("?")
     page.keyboard.press("1")
     page.wait_for_selector("#note.good")
-    assert page.inner_text("#count") == "1 of 23 · 1 by me of 24", "the next one that is open"
-    assert said(dvc_project)[-1] == ("Bo", " ".join(first), "true")
+    assert page.inner_text("#count") == "1 of 23 · 1 of 24 labelled by me", "the next one that is open"
+    assert saved(dvc_project)[-1] == ("Bo", " ".join(first), "true")
     last = (dvc_project.root / "labels/reviewed.csv").read_text().splitlines()[-1]
     assert last.endswith(',"seen, in the ""tunnel""",0.5')
     page.reload()
     page.wait_for_selector("canvas")
-    assert page.inner_text("#count") == "1 of 23 · 1 by me of 24"
+    assert page.inner_text("#count") == "1 of 23 · 1 of 24 labelled by me"
     page.keyboard.press("ArrowRight")
     assert page.inner_text("#count").startswith("2 of 23")
     page.keyboard.press("2")
@@ -97,8 +97,8 @@ def test_rows_are_labelled_with_the_keyboard_and_nothing_is_lost_by_a_reload(pag
     page.keyboard.press("u")
     page.locator("#count", has_text="of 24 ·").wait_for()
     page.keyboard.press("1")
-    page.locator("#note", has_text=": true, kept").wait_for()
-    assert [value for by, _, value in said(dvc_project)] == ["true", "true", "false", "true"]
+    page.locator("#note", has_text=": true, saved").wait_for()
+    assert [value for by, _, value in saved(dvc_project)] == ["true", "true", "false", "true"]
 
 
 @pytest.mark.slow
@@ -108,8 +108,8 @@ def test_what_cannot_be_kept_is_said_and_the_row_stays(page: Any, dvc_project: P
     file.write_text("something,else\n")
     page.keyboard.press("1")
     page.wait_for_selector("#note.bad")
-    assert "not kept: labels/reviewed.csv:1: this table has no column" in page.inner_text("#note")
-    assert page.inner_text("#count") == "1 of 24 · 0 by me of 24"
+    assert "not saved: labels/reviewed.csv:1: this table has no column" in page.inner_text("#note")
+    assert page.inner_text("#count") == "1 of 24 · 0 of 24 labelled by me"
     assert file.read_text() == "something,else\n"
 
 
@@ -121,11 +121,11 @@ def test_a_hostile_value_is_text_and_nothing_else(page: Any, dvc_project: Projec
         )
     page.reload()
     page.wait_for_selector("canvas")
-    page.select_option("#show", "against")
+    page.select_option("#show", "overruled")
     page.select_option("#show", "all")
     for _ in range(24):
         page.keyboard.press("ArrowRight")
-    assert page.locator("img, #said script").count() == 0
+    assert page.locator("img, #annotations script").count() == 0
 
 
 # Over the wire
@@ -159,8 +159,8 @@ def test_the_page_needs_nothing_from_outside(server: Server) -> None:
 
 def test_a_word_is_on_the_disk_when_it_is_answered(server: Server, dvc_project: Project) -> None:
     status, answer = ask(server, "label", WORD)
-    assert (status, answer["said"][0]["by"]) == (200, "Bo")
-    assert said(dvc_project)[-1][::2] == ("Bo", "true")
+    assert (status, answer["annotations"][0]["by"]) == (200, "Bo")
+    assert saved(dvc_project)[-1][::2] == ("Bo", "true")
     assert dvc_project.git("status", "--porcelain") == " M labels/reviewed.csv"
 
 
@@ -175,9 +175,9 @@ STRANGERS: dict[str, dict[str, str]] = {
 
 @pytest.mark.parametrize("stranger", STRANGERS)
 def test_a_word_from_another_page_is_refused(server: Server, dvc_project: Project, stranger: str) -> None:
-    before = said(dvc_project)
+    before = saved(dvc_project)
     assert ask(server, "label", WORD, **STRANGERS[stranger])[0] == 403
-    assert said(dvc_project) == before
+    assert saved(dvc_project) == before
 
 
 @pytest.mark.parametrize("path", ["/", "/state", "/x/state", "/%00/state", "/../state", "//"])
@@ -195,8 +195,8 @@ WRONG: dict[str, tuple[Any, str]] = {
     "not JSON": (b"{", "not JSON"),
     "no number": (b'{"row": 3, "value": "true", "why": "", "confidence": NaN}', "NaN is not a number"),
     "too much": (b"x" * 20_000, "at most 16384 bytes"),
-    "another key": ({**WORD, "by": "Ada"}, "a word has row, value, why, confidence"),
-    "another kind": ({**WORD, "row": "3"}, "row is of another kind"),
+    "another key": ({**WORD, "by": "Ada"}, "a label must have exactly the fields row, value, why, confidence"),
+    "another kind": ({**WORD, "row": "3"}, "row has the wrong type"),
     "no such row": ({**WORD, "row": 999}, "there is no row 999"),
     "no such value": ({**WORD, "value": "maybe"}, "faulty 'maybe' is none of true, false"),
     "too sure": ({**WORD, "confidence": 2}, "confidence 2 is not a number from 0 to 1"),
@@ -206,11 +206,11 @@ WRONG: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize("kind", WRONG)
 def test_what_is_no_word_is_refused_in_words(server: Server, dvc_project: Project, kind: str) -> None:
     body, message = WRONG[kind]
-    before = said(dvc_project)
+    before = saved(dvc_project)
     status, answer = ask(server, "label", body)
     assert status == 400
     assert message in answer["error"]
-    assert said(dvc_project) == before
+    assert saved(dvc_project) == before
 
 
 def test_signals_come_by_row_and_what_is_not_finite_is_nothing(
@@ -225,10 +225,10 @@ def test_signals_come_by_row_and_what_is_not_finite_is_nothing(
 
 def test_who_labels_and_what_must_be_known(dvc_project: Project) -> None:
     assert Queue.of(dvc_project, "train", None).who == "Ada Operator"
-    with pytest.raises(BadInput, match="'tests' is none of raw, train"):
+    with pytest.raises(BadInput, match="there is no table 'tests'; there are raw, train"):
         Queue.of(dvc_project, "tests", "Bo")
     (dvc_project.root / "data/raw.parquet").unlink()
-    with pytest.raises(Failed, match=r"data/raw.parquet is not here"):
+    with pytest.raises(Failed, match=r"data/raw.parquet is missing"):
         Queue.of(dvc_project, "raw", "Bo")
 
 
@@ -236,15 +236,15 @@ def test_more_rows_than_one_sitting_has_are_not_passed_over_in_silence(
     dvc_project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queue, "MOST", 10)
-    sittings = [Queue.of(dvc_project, "raw", "Bo", number) for number in (1, 2, 3)]
-    rows = [row["row"] for sitting in sittings for row in sitting.state()["rows"]]
+    batches = [Queue.of(dvc_project, "raw", "Bo", number) for number in (1, 2, 3)]
+    rows = [row["row"] for batch in batches for row in batch.state()["rows"]]
     assert sorted(rows) == list(range(24))
-    assert sittings[0].words == "sitting 1, rows 1 to 10 of 24, least sure first; --sitting 2 has the next"
-    assert sittings[2].state()["sitting"] == "sitting 3, rows 21 to 24 of 24, least sure first"
-    with pytest.raises(BadInput, match="there is no sitting 4 of raw"):
+    assert batches[0].batch_note == "batch 1, rows 1 to 10 of 24, least certain first; --batch 2 has the next"
+    assert batches[2].state()["batch"] == "batch 3, rows 21 to 24 of 24, least certain first"
+    with pytest.raises(BadInput, match="raw has no batch 4"):
         Queue.of(dvc_project, "raw", "Bo", 4)
     monkeypatch.setattr(queue, "MOST", 24)
-    assert Queue.of(dvc_project, "raw", "Bo").words == "", "all rows: nothing to say"
+    assert Queue.of(dvc_project, "raw", "Bo").batch_note == "", "all rows: nothing to say"
 
 
 @pytest.mark.slow
@@ -253,8 +253,8 @@ def test_a_sitting_that_has_not_all_rows_says_so_on_the_page(
 ) -> None:
     monkeypatch.setattr(queue, "MOST", 10)
     page = request.getfixturevalue("page")
-    assert page.inner_text("#sitting") == "sitting 1, rows 1 to 10 of 24, least sure first; --sitting 2 has the next"
-    assert page.inner_text("#count") == "1 of 10 · 0 by me of 10"
+    assert page.inner_text("#batch") == "batch 1, rows 1 to 10 of 24, least certain first; --batch 2 has the next"
+    assert page.inner_text("#count") == "1 of 10 · 0 of 10 labelled by me"
 
 
 # On the disk
@@ -284,7 +284,7 @@ def test_two_people_at_once_lose_nothing(dvc_project: Project, dataset: Dataset)
         person.start()
     for person in people:
         person.join()
-    found = said(dvc_project)
+    found = saved(dvc_project)
     assert len(found) == len(set(found)) == 81
 
 
@@ -298,11 +298,11 @@ def test_a_killed_writer_leaves_whole_lines_and_the_next_word_is_whole(dvc_proje
         time.sleep(0.01)
     person.kill()
     person.join()
-    whole = len(said(dvc_project))
+    whole = len(saved(dvc_project))
     assert whole >= 9
     assert dataset.review
     append_annotation(dvc_project.root, dataset, dataset.review, word("Cy"))
-    assert len(said(dvc_project)) == whole + 1
+    assert len(saved(dvc_project)) == whole + 1
 
 
 @pytest.mark.parametrize("cut", [1, 4, 20, 50])
@@ -310,13 +310,13 @@ def test_a_word_that_a_crash_cut_off_is_dropped_and_the_next_one_kept(
     dvc_project: Project, dataset: Dataset, cut: int
 ) -> None:
     assert dataset.review
-    before = said(dvc_project)
+    before = saved(dvc_project)
     append_annotation(dvc_project.root, dataset, dataset.review, word("Bo"))
     file = dvc_project.root / "labels/reviewed.csv"
     file.write_bytes(file.read_bytes()[:-cut])
-    assert said(dvc_project) == before
+    assert saved(dvc_project) == before
     append_annotation(dvc_project.root, dataset, dataset.review, word("Cy"))
-    assert said(dvc_project) == [*before, ("Cy", " ".join(ROW), "true")]
+    assert saved(dvc_project) == [*before, ("Cy", " ".join(ROW), "true")]
 
 
 def test_a_line_that_a_person_wrote_without_an_end_is_kept(dvc_project: Project, dataset: Dataset) -> None:
@@ -324,7 +324,7 @@ def test_a_line_that_a_person_wrote_without_an_end_is_kept(dvc_project: Project,
     file = dvc_project.root / "labels/reviewed.csv"
     file.write_text(file.read_text() + "a02-1,BPM.2,Y,true,Ada,2026-02-01T10:00:00Z,by hand,1")
     append_annotation(dvc_project.root, dataset, dataset.review, word("Bo"))
-    assert [by for by, *_ in said(dvc_project)] == ["Ada", "Ada", "Bo"]
+    assert [by for by, *_ in saved(dvc_project)] == ["Ada", "Ada", "Bo"]
 
 
 def test_a_table_that_git_replaced_meanwhile_is_the_one_that_is_written(dvc_project: Project, dataset: Dataset) -> None:
@@ -332,7 +332,7 @@ def test_a_table_that_git_replaced_meanwhile_is_the_one_that_is_written(dvc_proj
     append_annotation(dvc_project.root, dataset, dataset.review, word("Bo"))
     dvc_project.git("checkout", "--quiet", "labels/reviewed.csv")
     append_annotation(dvc_project.root, dataset, dataset.review, word("Cy"))
-    assert [by for by, *_ in said(dvc_project)] == ["Ada", "Cy"]
+    assert [by for by, *_ in saved(dvc_project)] == ["Ada", "Cy"]
 
 
 def test_a_table_that_is_not_there_yet_is_begun(dvc_project: Project, dataset: Dataset) -> None:

@@ -39,7 +39,7 @@ def test_a_stage_that_ran_on_another_file_of_the_folder_is_named(dvc_project: Pr
     (change,) = stage_changes(Repository.of(dvc_project))
     assert (change.stage, change.what) == (
         "train",
-        "it ran on another data/dataset/train.parquet than data/dataset now holds",
+        "it ran on another version of data/dataset/train.parquet than data/dataset has now",
     )
 
 
@@ -63,4 +63,7 @@ def test_data_added_without_a_pipeline_are_judged_too(dvc_project: Project) -> N
     file.unlink()
     file.write_text("1,3\n")
     (change,) = stage_changes(Repository.of(dvc_project))
-    assert (change.stage, change.what) == ("reference.csv.dvc", "reference.csv is not what reference.csv.dvc names")
+    assert (change.stage, change.what) == (
+        "reference.csv.dvc",
+        "reference.csv has another hash than in reference.csv.dvc",
+    )

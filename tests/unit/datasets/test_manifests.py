@@ -23,7 +23,9 @@ def read(content: bytes) -> manifests.Manifest:
 
 @given(st.lists(st.one_of(ENTRIES, st.sampled_from([7, "a", []])), max_size=4))
 def test_what_is_sound_at_a_glance_has_no_fault_that_a_closer_look_would_find(entries: list[object]) -> None:
-    assert read(json.dumps(entries).encode()) == manifests._read_entries(read(json.dumps(entries).encode()).oid, entries)
+    assert read(json.dumps(entries).encode()) == manifests._read_entries(
+        read(json.dumps(entries).encode()).oid, entries
+    )
 
 
 @pytest.mark.parametrize("entry", [b"{}", b"[]", b"0,0,0,0"], ids=["mappings", "lists", "numbers"])
@@ -32,18 +34,18 @@ def test_ten_million_entries_are_refused_before_memory_is_spent_on_them(
 ) -> None:
     monkeypatch.setattr(orjson, "loads", lambda _: pytest.fail("it was parsed"))
     found = read(b"[" + (entry + b",") * 9_999_999 + entry + b"]")
-    assert found.faults == ("holds more than 1000000 files can need",)
+    assert found.faults == ("has more values than 1000000 files need",)
 
 
 def test_ten_million_files_are_counted_and_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(orjson, "loads", lambda _: pytest.fail("it was parsed"))
     found = read(b"[" + b'{"relpath":""},' * 9_999_999 + b'{"relpath":""}]')
-    assert found.faults == ("names 10000000 files; 1000000 are allowed",)
+    assert found.faults == ("names 10000000 files; the limit is 1000000",)
 
 
 def test_more_bytes_than_are_read_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manifests, "LARGEST", 2**20)
-    assert read(b" " * (2**20 + 1)).faults == ("is larger than the 1 MiB allowed",)
+    assert read(b" " * (2**20 + 1)).faults == ("is larger than 1 MiB",)
 
 
 def test_a_key_given_twice_counts_as_dvc_counts_it() -> None:

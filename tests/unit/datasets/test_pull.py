@@ -60,7 +60,7 @@ def test_where_it_is_called_makes_no_difference(
 
 
 def test_an_unknown_target_is_named(dvc_project: Project) -> None:
-    with pytest.raises(BadInput, match="'data/row' is neither data"):
+    with pytest.raises(BadInput, match="'data/row' is neither a path"):
         pull(Repository.of(dvc_project), ["data/row"])
 
 
@@ -84,7 +84,7 @@ def test_a_corrupted_object_of_the_same_size_is_refused(dvc_project: Project, st
     content[8] ^= 1
     file.chmod(0o644)
     file.write_bytes(content)
-    with pytest.raises(Failed, match=r"data/dataset/test.parquet has other bytes on the remote than its hash"):
+    with pytest.raises(Failed, match=r"data/dataset/test.parquet on the remote does not match its hash"):
         pull(Repository.of(dvc_project))
     assert here(dvc_project) == []
 
@@ -110,7 +110,7 @@ def test_a_corrupted_copy_in_the_cache_is_brought_again(dvc_project: Project) ->
 def test_a_remote_that_is_down_is_the_outside_world(dvc_project: Project, storage: Path) -> None:
     without_data(dvc_project)
     shutil.rmtree(storage)
-    with pytest.raises(Outside, match="cannot be reached: there is no"):
+    with pytest.raises(Outside, match=r"cannot be reached: .* does not exist"):
         pull(Repository.of(dvc_project))
 
 
@@ -128,7 +128,7 @@ def test_changes_that_were_not_committed_are_not_lost(dvc_project: Project) -> N
     file = dvc_project.root / "data/raw.parquet"
     file.unlink()
     file.write_bytes(b"my own")
-    with pytest.raises(BadInput, match=r"changes here would be lost: data/raw.parquet"):
+    with pytest.raises(BadInput, match=r"local changes would be lost: data/raw.parquet"):
         pull(Repository.of(dvc_project))
     assert file.read_bytes() == b"my own"
 
@@ -178,5 +178,5 @@ def test_a_manifest_of_more_files_than_are_meant_is_refused(
 ) -> None:
     monkeypatch.setattr(manifests, "MOST_ENTRIES", 10)
     plant_manifest(dvc_project, storage, [{"md5": "f" * 32, "relpath": str(number)} for number in range(11)])
-    with pytest.raises(Failed, match="names 11 files; 10 are allowed"):
+    with pytest.raises(Failed, match="names 11 files; the limit is 10"):
         pull(Repository.of(dvc_project))

@@ -99,7 +99,7 @@ def test_a_server_that_knows_only_get_is_asked_by_get(
 
 def test_an_object_that_may_not_be_seen_is_not_missing(over_http: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_Handler, "no_head", 403)
-    with pytest.raises(Outside, match="it answers with status 403"):
+    with pytest.raises(Outside, match="it returns status 403"):
         check_remotes(Repository.of(over_http))
 
 
@@ -108,7 +108,7 @@ def test_a_server_that_refuses_is_the_outside_world(
     over_http: Project, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     monkeypatch.setattr(_Handler, "status", status)
-    with pytest.raises(Outside, match=f"it answers with status {status}") as caught:
+    with pytest.raises(Outside, match=f"it returns status {status}") as caught:
         check_remotes(Repository.of(over_http))
     assert "secret" not in str(caught.value)
 
@@ -136,7 +136,7 @@ def test_a_server_that_is_gone_is_the_outside_world(
 def test_a_slow_server_is_waited_for(over_http: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_Handler, "delay", 0.3)
     found = check_remotes(Repository.of(over_http))
-    assert (found.missing, found.asked) == ((), found.objects)
+    assert (found.missing, found.looked_up) == ((), found.objects)
 
 
 def test_a_server_that_never_answers_is_given_up(over_http: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,9 @@ def test_splits_that_share_rows_are_found_whatever_their_footers_say(tmp_path: P
             "split": {"by": ["tune"]},
         }
     )
-    assert [found.words for found in overlaps(tables, dataset)] == ["train and test share 1 of tune, such as 0.5"]
+    assert [overlap.message for overlap in overlaps(tables, dataset)] == [
+        "train and test share 1 value of tune, such as 0.5"
+    ]
 
 
 def test_a_path_that_looks_like_a_pattern_is_a_path(tmp_path: Path) -> None:

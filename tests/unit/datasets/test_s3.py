@@ -149,7 +149,7 @@ def test_data_on_a_bucket_are_looked_up_and_pulled(over_s3: Project) -> None:
     from beampermit.datasets.pull import pull
 
     verdicts = check(over_s3, select_interlocks(["DAT002", "DAT003"]))
-    assert [(verdict.outcome, verdict.evidence.get("asked")) for verdict in verdicts] == [
+    assert [(verdict.outcome, verdict.evidence.get("looked_up")) for verdict in verdicts] == [
         (Outcome.PASSED, 6),
         (Outcome.PASSED, None),
     ]
@@ -173,7 +173,7 @@ def test_other_bytes_of_the_same_size_are_not_checked_out(over_s3: Project, endp
     content[len(content) // 2] ^= 0xFF
     found.put_object(Bucket=BUCKET, Key=name, Body=bytes(content))
     without_data(over_s3)
-    with pytest.raises(Failed, match=r"data/raw.parquet has other bytes on the remote than its hash"):
+    with pytest.raises(Failed, match=r"data/raw.parquet on the remote does not match its hash"):
         pull(Repository.of(over_s3))
     assert not (over_s3.root / "data/raw.parquet").exists()
 

@@ -49,4 +49,4 @@ def test_a_first_commit_links_and_odd_names(project: Project, git: Any) -> None:
 def test_a_file_of_elsewhere_is_refused_with_what_to_name(project: Project) -> None:
     with pytest.raises(BadInput, match="outside repository") as caught:
         list(staged_strays(project.git, ["/etc/passwd"]))
-    assert "without names" in caught.value.hint
+    assert "none to check all staged files" in caught.value.hint

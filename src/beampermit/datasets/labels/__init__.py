@@ -1,1 +1,1 @@
-"""Labels: what rules, injections and people say of each row, who says it, when, why, and how surely."""
+"""Labels: what rules, injections and people say about each row: who, when, why, and how certain."""

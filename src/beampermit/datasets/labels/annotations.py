@@ -1,4 +1,4 @@
-"""What people say of rows: a CSV table in git that is only ever appended to, by several at once, through crashes."""
+"""Labels that people give to rows: a CSV table in git, append-only, safe for concurrent writers and crashes."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from beampermit.errors import BadInput
 
 WHO, WHEN, WHY, CONFIDENCE = "labelled_by", "labelled_at", "why", "confidence"
 WRITTEN_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
-"""A moment as we write it."""
+"""The time format of the lines that this module writes."""
 LARGEST = 64 * 2**20
 CLOCK_TOLERANCE = timedelta(days=1)
-"""A label may come from a clock that is this much ahead; farther, the clock is wrong."""
+"""How far in the future a label's time may be: clocks differ."""
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """What one person said of one row; `line` of the file, from 1."""
+    """One person's label of one row; `line` of the file, from 1."""
 
     key: tuple[str, ...]
     value: str
@@ -39,24 +39,22 @@ class Annotation:
 
     @property
     def order(self) -> tuple[datetime, int]:
-        """The later of two counts; written at the same moment, the lower line."""
+        """The later one counts; at equal times, the one further down."""
         return self.at, self.line
 
     def as_json(self) -> dict[str, object]:
-        """For a program."""
-        said = {"value": self.value, "by": self.by, "at": self.at.isoformat(), "why": self.why}
-        return {"row": list(self.key), **said, "confidence": self.confidence}
+        label = {"value": self.value, "by": self.by, "at": self.at.isoformat(), "why": self.why}
+        return {"row": list(self.key), **label, "confidence": self.confidence}
 
 
 def review_columns(dataset: Dataset, review: Review) -> tuple[str, ...]:
-    """The table's columns."""
     return (*dataset.key, review.column, WHO, WHEN, WHY, CONFIDENCE)
 
 
 def read_annotations(root: Path, dataset: Dataset, review: Review) -> tuple[Annotation, ...]:
-    """All opinions, in the order of the file; none where there is no file. Raises `BadInput` with file and line.
+    """All annotations in the order of the file; empty if there is none. Raises `BadInput` with file and line.
 
-    A last line that a crash cut off was never confirmed to anybody, and is no opinion.
+    A last line that a crash truncated was never confirmed, and is ignored.
     """
     file = root / review.file
     if not file.exists():
@@ -67,39 +65,40 @@ def read_annotations(root: Path, dataset: Dataset, review: Review) -> tuple[Anno
     return tuple(_parse(content[: _complete_length(content)], dataset, review))
 
 
-def latest_annotations(opinions: Iterable[Annotation]) -> dict[tuple[str, ...], list[Annotation]]:
-    """Row -> the last word of each who spoke of it, the latest first: that one counts."""
-    each: dict[tuple[tuple[str, ...], str], Annotation] = {}
-    for opinion in sorted(opinions, key=lambda opinion: opinion.order):
-        each[opinion.key, opinion.by] = opinion
-    found: dict[tuple[str, ...], list[Annotation]] = {}
-    for opinion in sorted(each.values(), key=lambda opinion: opinion.order, reverse=True):
-        found.setdefault(opinion.key, []).append(opinion)
-    return found
+def latest_annotations(annotations: Iterable[Annotation]) -> dict[tuple[str, ...], list[Annotation]]:
+    """Row -> the last annotation of each person, latest first: that one counts."""
+    by_person: dict[tuple[tuple[str, ...], str], Annotation] = {}
+    for annotation in sorted(annotations, key=lambda annotation: annotation.order):
+        by_person[annotation.key, annotation.by] = annotation
+    by_row: dict[tuple[str, ...], list[Annotation]] = {}
+    for annotation in sorted(by_person.values(), key=lambda annotation: annotation.order, reverse=True):
+        by_row.setdefault(annotation.key, []).append(annotation)
+    return by_row
 
 
-def append_annotation(root: Path, dataset: Dataset, review: Review, opinion: Annotation) -> None:
-    """Add one opinion; when this returns, it is on the disk. Others may append at the same time.
+def append_annotation(root: Path, dataset: Dataset, review: Review, annotation: Annotation) -> None:
+    """Append one annotation; it is on the disk when this returns. Others may append at the same time.
 
-    Raises `BadInput` for a table with other columns, or a value that `review` does not know.
+    Raises `BadInput` if the table has other columns, or `review` does not allow the value.
     """
-    _validate(opinion, review, None)
-    wanted = review_columns(dataset, review)
-    said = (*opinion.key, opinion.value, opinion.by, _format_time(opinion.at), opinion.why, f"{opinion.confidence:g}")
-    row = dict(zip(wanted, (" ".join(word.split()) for word in said), strict=True))
+    _validate(annotation, review, None)
+    columns = review_columns(dataset, review)
+    label = (annotation.value, annotation.by, _format_time(annotation.at), annotation.why)
+    fields = (*annotation.key, *label, f"{annotation.confidence:g}")
+    row = dict(zip(columns, (" ".join(field.split()) for field in fields), strict=True))
     with _locked(root / review.file) as stream:
         content = stream.read()
-        kept = _complete_length(content)
-        if kept < len(content):
-            stream.truncate(kept)
-            content = content[:kept]
+        length = _complete_length(content)
+        if length < len(content):
+            stream.truncate(length)
+            content = content[:length]
         header = next(csv.reader(io.StringIO(content.decode("utf-8-sig"))), None) if content else None
-        if header is not None and not set(wanted) - {CONFIDENCE} <= set(header):
-            missing = ", ".join(sorted(set(wanted) - {CONFIDENCE} - set(header)))
+        if header is not None and not set(columns) - {CONFIDENCE} <= set(header):
+            missing = ", ".join(sorted(set(columns) - {CONFIDENCE} - set(header)))
             raise BadInput(f"this table has no column {missing}", file=review.file, line=1)
         before = b"" if not content or content.endswith(b"\n") else b"\n"
-        lines = [] if header else [wanted]
-        lines.append(tuple(row.get(name, "") for name in header or wanted))
+        lines = [] if header else [columns]
+        lines.append(tuple(row.get(name, "") for name in header or columns))
         stream.seek(0, os.SEEK_END)
         stream.write(before + _csv(lines))
         stream.flush()
@@ -108,7 +107,7 @@ def append_annotation(root: Path, dataset: Dataset, review: Review, opinion: Ann
 
 @contextmanager
 def _locked(file: Path) -> Iterator[BinaryIO]:
-    """The file, locked; opened again if somebody put another in its place while we waited, as git does."""
+    """The file, locked; opened again if it was replaced while waiting for the lock, as git does."""
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.exists() and not file.is_file():
         raise BadInput("not a file", file=file)
@@ -123,8 +122,8 @@ def _locked(file: Path) -> Iterator[BinaryIO]:
 
 
 def _complete_length(content: bytes) -> int:
-    """The length of what is whole. A last line without an end is a person's if it has all fields, and a person wrote it
-    by hand: what we write ends with an end, so one of ours without was cut off by a crash.
+    """The length without a truncated last line. A last line without a newline is kept if a person wrote it by hand:
+    with all fields, and a time in another format than this module's, whose lines always end in a newline.
     """
     end = content.rfind(b"\n") + 1
     rest = content[end:]
@@ -135,8 +134,8 @@ def _complete_length(content: bytes) -> int:
         fields = next(csv.reader([rest.decode()], strict=True))
     except (UnicodeDecodeError, csv.Error, StopIteration):
         return end
-    ours = WRITTEN_TIME.fullmatch(dict(zip(header, fields, strict=False)).get(WHEN, ""))
-    return len(content) if len(fields) == len(header) and not ours else end
+    truncated = WRITTEN_TIME.fullmatch(dict(zip(header, fields, strict=False)).get(WHEN, ""))
+    return len(content) if len(fields) == len(header) and not truncated else end
 
 
 def _parse(content: bytes, dataset: Dataset, review: Review) -> Iterator[Annotation]:
@@ -147,7 +146,11 @@ def _parse(content: bytes, dataset: Dataset, review: Review) -> Iterator[Annotat
         raise BadInput("not UTF-8", file=review.file, line=line) from None
     reader = csv.DictReader(io.StringIO(text), strict=True)
     try:
-        missing = [name for name in review_columns(dataset, review) if name not in (reader.fieldnames or ()) and name != CONFIDENCE]
+        missing = [
+            name
+            for name in review_columns(dataset, review)
+            if name not in (reader.fieldnames or ()) and name != CONFIDENCE
+        ]
         if missing:
             raise BadInput(f"this table has no column {missing[0]!r}", file=review.file, line=1)
         for row in reader:
@@ -158,14 +161,13 @@ def _parse(content: bytes, dataset: Dataset, review: Review) -> Iterator[Annotat
 
 def _annotation(row: Mapping[str | None, str | None], line: int, dataset: Dataset, review: Review) -> Annotation:
     if None in row or None in row.values():
-        hint = "merge conflicts are settled by keeping both sides' lines"
-        words = "this line has not as many fields as the first"
-        raise BadInput(f"{words}; {hint}" if _is_merge_marker(row) else words, file=review.file, line=line)
-    sure = row.get(CONFIDENCE) or "1"
-    confidence = _parse_confidence(sure)
+        conflict = "; resolve the merge conflict by keeping the lines of both sides" if _is_merge_marker(row) else ""
+        raise BadInput(f"this line has more or fewer fields than the header{conflict}", file=review.file, line=line)
+    given = row.get(CONFIDENCE) or "1"
+    confidence = _parse_confidence(given)
     if confidence is None:
-        raise BadInput(f"confidence {sure[:40]!r} is not a number from 0 to 1", file=review.file, line=line)
-    found = Annotation(
+        raise BadInput(f"confidence {given[:40]!r} is not a number from 0 to 1", file=review.file, line=line)
+    annotation = Annotation(
         tuple(str(row[name]) for name in dataset.key),
         str(row[review.column]),
         str(row[WHO]).strip(),
@@ -174,36 +176,36 @@ def _annotation(row: Mapping[str | None, str | None], line: int, dataset: Datase
         confidence,
         line,
     )
-    _validate(found, review, line)
-    return found
+    _validate(annotation, review, line)
+    return annotation
 
 
-def _validate(opinion: Annotation, review: Review, line: int | None) -> None:
-    if opinion.value not in review.values:
-        words = f"{review.column} {opinion.value[:40]!r} is none of {', '.join(review.values)}"
-    elif not opinion.by:
-        words = f"nobody stands behind this opinion: {WHO} is empty"
-    elif not all(opinion.key):
-        words = "the row's key is not complete"
-    elif opinion.at > datetime.now(UTC) + CLOCK_TOLERANCE:
-        words = f"{WHEN} {opinion.at.isoformat()} lies in the future"
-    elif not 0 <= opinion.confidence <= 1:
-        words = f"confidence {opinion.confidence:g} is not a number from 0 to 1"
+def _validate(annotation: Annotation, review: Review, line: int | None) -> None:
+    if annotation.value not in review.values:
+        problem = f"{review.column} {annotation.value[:40]!r} is none of {', '.join(review.values)}"
+    elif not annotation.by:
+        problem = f"{WHO} is empty"
+    elif not all(annotation.key):
+        problem = "a column of the row's key is empty"
+    elif annotation.at > datetime.now(UTC) + CLOCK_TOLERANCE:
+        problem = f"{WHEN} {annotation.at.isoformat()} is in the future"
+    elif not 0 <= annotation.confidence <= 1:
+        problem = f"confidence {annotation.confidence:g} is not a number from 0 to 1"
     else:
         return
-    raise BadInput(words, file=review.file, line=line)
+    raise BadInput(problem, file=review.file, line=line)
 
 
 def _parse_time(text: str, review: Review, line: int) -> datetime:
     try:
-        found = datetime.fromisoformat(text.strip())
+        time = datetime.fromisoformat(text.strip())
     except ValueError:
         raise BadInput(
-            f"{WHEN} {text[:40]!r} is no time such as 2027-01-20T14:00:00Z", file=review.file, line=line
+            f"{WHEN} {text[:40]!r} is not a time such as 2027-01-20T14:00:00Z", file=review.file, line=line
         ) from None
-    if found.tzinfo is None:
+    if time.tzinfo is None:
         raise BadInput(f"{WHEN} {text[:40]!r} has no time zone; add Z for UTC", file=review.file, line=line)
-    return found.astimezone(UTC)
+    return time.astimezone(UTC)
 
 
 def _format_time(moment: datetime) -> str:
@@ -212,10 +214,10 @@ def _format_time(moment: datetime) -> str:
 
 def _parse_confidence(text: str) -> float | None:
     try:
-        found = float(text)
+        confidence = float(text)
     except ValueError:
         return None
-    return found if 0 <= found <= 1 else None
+    return confidence if 0 <= confidence <= 1 else None
 
 
 def _is_merge_marker(row: Mapping[str | None, str | None]) -> bool:

@@ -1,4 +1,4 @@
-"""The page for labelling: served to this machine alone, under an address that nobody can guess."""
+"""The labelling page: served on loopback only, at an address with a secret token."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Answer = tuple[HTTPStatus, str, bytes, dict[str, str]]
 
 
 class Server:
-    """Serves one queue on loopback until it is closed; `url` holds the token that every request must bear."""
+    """Serves one queue on loopback until it is closed; `url` contains the token that every request needs."""
 
     def __init__(self, queue: Queue, port: int = 0):
         self.queue = queue
@@ -41,22 +41,20 @@ class Server:
             self._server = ThreadingHTTPServer((HOST, port), partial(_Handler, queue, self._token))
         except OSError as error:
             raise Outside(
-                f"port {port} cannot be used: {error.strerror}", hint="beampermit data label --port 0"
+                f"cannot listen on port {port}: {error.strerror}", hint="beampermit data label --port 0"
             ) from None
         self._server.daemon_threads = True
 
     @property
     def url(self) -> str:
-        """The page's address."""
         return f"http://{HOST}:{self._server.server_port}/{self._token}/"
 
     def serve(self) -> None:
-        """Answer until Ctrl-C or `close`."""
+        """Serve until Ctrl-C or `close`."""
         with suppress(KeyboardInterrupt):
             self._server.serve_forever(poll_interval=0.2)
 
     def close(self) -> None:
-        """Stop; what was said is on the disk already."""
         self._server.shutdown()
 
     def __enter__(self) -> Server:
@@ -69,7 +67,7 @@ class Server:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Refuses whoever does not know the token, calls us by another name, or comes from another page."""
+    """Refuses requests without the token, with another host name, or from another page."""
 
     timeout = SLOWEST
     protocol_version = "HTTP/1.1"
@@ -81,37 +79,35 @@ class _Handler(BaseHTTPRequestHandler):
         super().__init__(*rest)
 
     def do_GET(self) -> None:
-        """The page, its state, its signals."""
         self._answer({"": self._page, "state": self._state, "signals": self._signals})
 
     def do_POST(self) -> None:
-        """A person's word."""
         self._answer({"label": self._label})
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: the address with its token belongs into no log."""
+        """Log nothing: the address contains the token."""
 
-    def _answer(self, known: dict[str, Callable[[], Answer]]) -> None:
-        if not self._ours():
-            return self._send((HTTPStatus.FORBIDDEN, "text/plain", b"not for this page\n", {}))
+    def _answer(self, routes: dict[str, Callable[[], Answer]]) -> None:
+        if not self._same_origin():
+            return self._send((HTTPStatus.FORBIDDEN, "text/plain", b"forbidden\n", {}))
         token, _, path = urlsplit(self.path).path.lstrip("/").partition("/")
-        if not secrets.compare_digest(token.encode(), self._token.encode()) or path not in known:
-            return self._send((HTTPStatus.NOT_FOUND, "text/plain", b"nothing is here\n", {}))
+        if not secrets.compare_digest(token.encode(), self._token.encode()) or path not in routes:
+            return self._send((HTTPStatus.NOT_FOUND, "text/plain", b"not found\n", {}))
         try:
-            answer = known[path]()
+            answer = routes[path]()
         except BeampermitError as error:
             answer = _json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
         except OSError as error:
-            answer = _json({"error": f"not kept: {error.strerror}"}, HTTPStatus.INTERNAL_SERVER_ERROR)
+            answer = _json({"error": f"the label was not saved: {error.strerror}"}, HTTPStatus.INTERNAL_SERVER_ERROR)
         return self._send(answer)
 
-    def _ours(self) -> bool:
-        """Another site's page may send requests here, but neither with our name as host nor with us as its origin."""
+    def _same_origin(self) -> bool:
+        """Host and origin are this server: another site's page can send requests here, but not with both."""
         port = self.connection.getsockname()[1]
         names = [f"{host}:{port}" for host in (HOST, "localhost")]
         origin = self.headers.get("Origin")
-        at_home = origin is None if self.command == "GET" else False
-        return self.headers.get("Host") in names and (at_home or origin in [f"http://{name}" for name in names])
+        no_origin = origin is None and self.command == "GET"
+        return self.headers.get("Host") in names and (no_origin or origin in [f"http://{name}" for name in names])
 
     def _page(self) -> Answer:
         nonce = secrets.token_urlsafe(16)
@@ -123,22 +119,23 @@ class _Handler(BaseHTTPRequestHandler):
         return _json(self._queue.state())
 
     def _signals(self) -> Answer:
-        asked = parse_qs(urlsplit(self.path).query).get("rows", [""])[0]
-        return _json(self._queue.signals([int(word) for word in asked.split(",") if NUMBER.fullmatch(word)]))
+        rows = parse_qs(urlsplit(self.path).query).get("rows", [""])[0]
+        return _json(self._queue.signals([int(row) for row in rows.split(",") if NUMBER.fullmatch(row)]))
 
     def _label(self) -> Answer:
         length = self.headers.get("Content-Length", "")
         if self.headers.get_content_type() != "application/json" or not length.isdigit() or int(length) > LARGEST:
             self.close_connection = True
-            raise BadInput(f"a word is JSON of at most {LARGEST} bytes")
-        said = parse_json(self.rfile.read(int(length)), "the request")
-        wanted = {"row": int, "value": str, "why": str, "confidence": int | float}
-        if not isinstance(said, dict) or set(said) != set(wanted):
-            raise BadInput(f"a word has {', '.join(wanted)}")
-        for key, kind in wanted.items():
-            if not isinstance(said[key], kind) or isinstance(said[key], bool):
-                raise BadInput(f"{key} is of another kind")
-        return _json({"said": self._queue.say(said["row"], said["value"], said["why"], float(said["confidence"]))})
+            raise BadInput(f"a label must be JSON of at most {LARGEST} bytes")
+        body = parse_json(self.rfile.read(int(length)), "the request")
+        fields = {"row": int, "value": str, "why": str, "confidence": int | float}
+        if not isinstance(body, dict) or set(body) != set(fields):
+            raise BadInput(f"a label must have exactly the fields {', '.join(fields)}")
+        for key, kind in fields.items():
+            if not isinstance(body[key], kind) or isinstance(body[key], bool):
+                raise BadInput(f"{key} has the wrong type")
+        annotations = self._queue.annotate(body["row"], body["value"], body["why"], float(body["confidence"]))
+        return _json({"annotations": annotations})
 
     def _send(self, answer: Answer) -> None:
         status, kind, body, headers = answer

@@ -1,4 +1,4 @@
-"""The rows that people look at, with what is said of them so far; and the way by which a person's word is kept."""
+"""The rows that a person labels, with their labels so far, and how a new annotation is stored."""
 
 from __future__ import annotations
 
@@ -10,22 +10,30 @@ from typing import Any
 
 from beampermit.contract import FILE_NAME, Contract
 from beampermit.contract.dataset import Dataset, Review
-from beampermit.datasets.labels.annotations import CONFIDENCE, WHO, WHY, Annotation, append_annotation, latest_annotations, read_annotations
+from beampermit.datasets.labels.annotations import (
+    CONFIDENCE,
+    WHO,
+    WHY,
+    Annotation,
+    append_annotation,
+    latest_annotations,
+    read_annotations,
+)
 from beampermit.datasets.labels.review import SOURCE
 from beampermit.datasets.tables import Table, open_tables, quoted
 from beampermit.errors import BadInput, Failed
 from beampermit.project import Project
 
 MOST = 50_000
-"""Rows of one sitting: those whose labels are least sure come in the first one."""
+"""Rows of one batch; those whose labels are least certain are in the first."""
 AT_ONCE = 64
 LONGEST = 2000
-"""Characters of a reason."""
+"""Characters of a comment."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row: its number in the file, its key, and what rules say."""
+    """One row: its number in the file, its key, and its label in the label table."""
 
     number: int
     key: tuple[str, ...]
@@ -36,7 +44,7 @@ class Row:
 
 
 class Queue:
-    """The rows of one table, for one person. Safe to ask from several threads."""
+    """The rows of one table, for one person; safe to use from several threads."""
 
     def __init__(
         self,
@@ -46,7 +54,7 @@ class Queue:
         table: Table,
         rows: list[Row],
         who: str,
-        sitting: int,
+        batch: int,
     ):
         self._project = project
         self._dataset: Dataset = contract.dataset
@@ -57,57 +65,59 @@ class Queue:
         self._lock = threading.Lock()
         self.who = who
         self.title = contract.model.name
-        self.sitting = sitting
+        self.batch = batch
         (self.total,) = table.query(f"SELECT count(*) FROM {table.source}")[0]
 
     @classmethod
-    def of(cls, project: Project, split: str, who: str | None, sitting: int = 1) -> Queue:
-        """The queue of `raw` or a split, for `who` (git's user.name if not given): `MOST` rows, of a sitting from 1.
+    def of(cls, project: Project, split: str, who: str | None, batch: int = 1) -> Queue:
+        """The queue of `raw` or a split, for `who` (git's user.name if not given); batches are numbered from 1.
 
-        Raises `BadInput` where the contract asks for no review, nobody is named or there is no such sitting, `Failed`
-        where data are missing.
+        Raises `BadInput` if the contract has no `dataset.review`, nobody is named or there is no such batch; `Failed`
+        if data are missing.
         """
         contract = project.contract
         review = contract.dataset.review
         if review is None:
-            raise BadInput("the contract does not say what people may say of rows: dataset.review", file=FILE_NAME)
+            raise BadInput("labelling needs dataset.review, which the contract does not have", file=FILE_NAME)
         tables = {"raw": contract.dataset.raw, **contract.dataset.splits}
         if split not in tables:
-            raise BadInput(f"{split!r} is none of {', '.join(tables)}", hint="beampermit data label --table raw")
+            raise BadInput(
+                f"there is no table {split!r}; there are {', '.join(tables)}", hint="beampermit data label --table raw"
+            )
         person = who or project.git.try_("config", "user.name").out
         person = " ".join(person.split())
         if not person:
-            raise BadInput("nobody says who labels", hint='beampermit data label --as "Your Name"')
+            raise BadInput("git has no user.name: say who labels", hint='beampermit data label --as "Your Name"')
         named = {"rows": tables[split], "labels": contract.dataset.labels}
         if not project.path(named["rows"]).is_file():
-            raise Failed(f"{named['rows']} is not here", hint="beampermit data pull")
+            raise Failed(f"{named['rows']} is missing", hint="beampermit data pull")
         if not project.path(named["labels"]).is_file():
             del named["labels"]
-        found = {table.split: table for table in open_tables(project.root, named)}
-        read_annotations(project.root, contract.dataset, review)  # a broken file is said before anybody labels
-        rows = _rows(found["rows"], found.get("labels"), contract.dataset, review, sitting)
-        if not rows and sitting > 1:
-            raise BadInput(f"there is no sitting {sitting} of {split}", hint="beampermit data label")
-        return cls(project, contract, review, found["rows"], rows, person, sitting)
+        opened = {table.split: table for table in open_tables(project.root, named)}
+        read_annotations(project.root, contract.dataset, review)  # refuse a broken file before anybody labels
+        rows = _rows(opened["rows"], opened.get("labels"), contract.dataset, review, batch)
+        if not rows and batch > 1:
+            raise BadInput(f"{split} has no batch {batch}", hint="beampermit data label")
+        return cls(project, contract, review, opened["rows"], rows, person, batch)
 
     @property
-    def words(self) -> str:
-        """Which rows these are, where they are not all; else nothing."""
+    def batch_note(self) -> str:
+        """Which rows these are; empty if they are all."""
         if self.total <= len(self._rows):
             return ""
-        first = (self.sitting - 1) * MOST
+        first = (self.batch - 1) * MOST
         last = first + len(self._rows)
-        more = f"; --sitting {self.sitting + 1} has the next" if last < self.total else ""
-        return f"sitting {self.sitting}, rows {first + 1:,} to {last:,} of {self.total:,}, least sure first{more}"
+        more = f"; --batch {self.batch + 1} has the next" if last < self.total else ""
+        return f"batch {self.batch}, rows {first + 1:,} to {last:,} of {self.total:,}, least certain first{more}"
 
     @property
     def file(self) -> str:
-        """Where opinions are kept, in the project."""
+        """The file of annotations, relative to the project."""
         return self._review.file
 
     def state(self) -> dict[str, Any]:
-        """Everything but the signals: what may be said, each row, and every last word on it, others' too."""
-        words = latest_annotations(self._opinions())
+        """Everything but the signals: the allowed values, and each row with everybody's latest annotations."""
+        latest = latest_annotations(self._annotations())
         return {
             "title": self.title,
             "who": self.who,
@@ -115,20 +125,20 @@ class Queue:
             "column": self._review.column,
             "values": list(self._review.values),
             "key": list(self._dataset.key),
-            "sitting": self.words,
+            "batch": self.batch_note,
             "rows": [
                 {
                     "row": row.number,
                     "key": list(row.key),
                     "rule": {"value": row.value, "by": row.by, "why": row.why, "confidence": row.confidence},
-                    "said": [opinion.as_json() for opinion in words.get(row.key, ())],
+                    "annotations": [annotation.as_json() for annotation in latest.get(row.key, ())],
                 }
                 for row in self._rows.values()
             ],
         }
 
     def signals(self, numbers: list[int]) -> dict[str, Any]:
-        """The inputs of some rows: row -> name -> unit, range and values; what is not finite is null."""
+        """Row -> signal -> unit, range and values; values that are not finite are null."""
         known = [number for number in numbers[:AT_ONCE] if number in self._rows]
         if not known or not self._signals:
             return {}
@@ -144,51 +154,49 @@ class Queue:
             for number, *values in rows
         }
 
-    def say(self, number: int, value: str, why: str, confidence: float) -> list[dict[str, object]]:
-        """Keep this person's word on a row; give all last words on it. Raises `BadInput`."""
+    def annotate(self, number: int, value: str, why: str, confidence: float) -> list[dict[str, object]]:
+        """Store this person's annotation of a row; return everybody's latest ones. Raises `BadInput`."""
         row = self._rows.get(number)
         if row is None:
             raise BadInput(f"there is no row {number}")
-        opinion = Annotation(row.key, value, self.who, datetime.now(UTC), why[:LONGEST], confidence)
+        annotation = Annotation(row.key, value, self.who, datetime.now(UTC), why[:LONGEST], confidence)
         with self._lock:
-            append_annotation(self._project.root, self._dataset, self._review, opinion)
-        return [said.as_json() for said in latest_annotations(self._opinions()).get(row.key, ())]
+            append_annotation(self._project.root, self._dataset, self._review, annotation)
+        return [latest.as_json() for latest in latest_annotations(self._annotations()).get(row.key, ())]
 
-    def _opinions(self) -> tuple[Annotation, ...]:
+    def _annotations(self) -> tuple[Annotation, ...]:
         return read_annotations(self._project.root, self._dataset, self._review)
 
 
-def _rows(table: Table, labels: Table | None, dataset: Dataset, review: Review, sitting: int) -> list[Row]:
-    some = f"LIMIT {MOST} OFFSET {(sitting - 1) * MOST}"
+def _rows(table: Table, labels: Table | None, dataset: Dataset, review: Review, batch: int) -> list[Row]:
+    limit = f"LIMIT {MOST} OFFSET {(batch - 1) * MOST}"
     missing = [column for column in dataset.key if column not in table.columns]
     if missing:
         raise Failed(f"there is no column {missing[0]!r}", file=table.path)
     keys = ", ".join(f"CAST(signal.{quoted(column)} AS VARCHAR)" for column in dataset.key)
     if labels is None or any(column not in labels.columns for column in (*dataset.key, review.column)):
-        sql = (
-            f"SELECT signal.file_row_number, '', '', '', NULL, {keys} FROM {table.numbered} AS signal ORDER BY 1 {some}"
-        )
-        return [_queue_row(values) for values in table.query(sql)]
+        select = f"SELECT signal.file_row_number, '', '', '', NULL, {keys} FROM {table.numbered} AS signal"
+        return [_queue_row(values) for values in table.query(f"{select} ORDER BY 1 {limit}")]
     same = " AND ".join(
         f"CAST(label.{quoted(column)} AS VARCHAR) = CAST(signal.{quoted(column)} AS VARCHAR)" for column in dataset.key
     )
     value = f"CAST(label.{quoted(review.column)} AS VARCHAR)"
     by = next((column for column in (SOURCE, WHO) if column in labels.columns), None)
-    said = [
+    columns = [
         f"CAST(label.{quoted(column)} AS VARCHAR)" if column in labels.columns else "''" for column in (by or WHO, WHY)
     ]
-    sure = f"CAST(label.{quoted(CONFIDENCE)} AS DOUBLE)" if CONFIDENCE in labels.columns else "NULL"
+    confidence = f"CAST(label.{quoted(CONFIDENCE)} AS DOUBLE)" if CONFIDENCE in labels.columns else "NULL"
     sql = (
-        f"SELECT signal.file_row_number, {value}, {said[0]}, {said[1]}, {sure} AS sure, {keys}"
+        f"SELECT signal.file_row_number, {value}, {columns[0]}, {columns[1]}, {confidence} AS confidence, {keys}"
         f" FROM {table.numbered} AS signal LEFT JOIN {labels.source} AS label ON {same}"
-        f" ORDER BY sure NULLS FIRST, 1 {some}"
+        f" ORDER BY confidence NULLS FIRST, 1 {limit}"
     )
     return [_queue_row(values) for values in table.query(sql)]
 
 
 def _queue_row(values: tuple[Any, ...]) -> Row:
-    number, value, by, why, sure, *key = values
-    confidence = sure if sure is not None and math.isfinite(sure) else None
+    number, value, by, why, confidence, *key = values
+    confidence = confidence if confidence is not None and math.isfinite(confidence) else None
     return Row(number, tuple(map(str, key)), value or "", by or "", why or "", confidence)
 
 

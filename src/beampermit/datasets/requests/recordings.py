@@ -179,8 +179,8 @@ def _no_zone(recording: Recording, column: str) -> Failed:
 def stage_recording(
     recording: Recording, time: str, values: Mapping[str, str], selectors: tuple[str, ...], file: Path
 ) -> Recording:
-    """Write `file` with `row ns` (the SQL `time`), `row arrived` (row number), the columns of `values` cast to their SQL
-    types, their severities, and `of <column>`, the columns `selectors` as text.
+    """Write `file` with `row ns` (the SQL `time`), `row arrived` (the row number), `of <column>` (the columns
+    `selectors` as text), the columns of `values` cast to their SQL types, and their severities.
 
     Raises `Failed` if text is no number, or a row has no time.
     """

@@ -26,22 +26,22 @@ LABELS: dict[str, tuple[str, str]] = {
     "no why": ("* REPLACE (' ' AS why)", "why is empty in 24 of 24 labels"),
     "nobody": ("* REPLACE (NULL::VARCHAR AS labelled_by)", "labelled_by is empty in 24 of 24 labels"),
     "null": ("* REPLACE (NULL::BOOLEAN AS faulty)", "faulty is empty in 24 of 24 labels"),
-    "when is text": ("* REPLACE ('yesterday' AS labelled_at)", "labelled_at is of type VARCHAR, not a time"),
+    "when is text": ("* REPLACE ('yesterday' AS labelled_at)", "labelled_at has type VARCHAR, not a time"),
     "clock jump": (
         "* REPLACE (TIMESTAMPTZ '2099-01-01 00:00:00Z' AS labelled_at)",
-        "24 labels were given in the future",
+        "labelled_at is in the future in 24 labels",
     ),
     "too sure": ("* REPLACE (1.5 AS confidence)", "confidence is not from 0 to 1 in 24 labels"),
     "not sure": ("* REPLACE ('nan'::DOUBLE AS confidence)", "confidence is not from 0 to 1 in 24 labels"),
-    "sure in words": ("* REPLACE ('very' AS confidence)", "confidence is of type VARCHAR, not a number"),
-    "other labels": ("* REPLACE (NOT faulty AS faulty)", "faulty is not what the labels say in 8 of 8 rows"),
+    "sure in words": ("* REPLACE ('very' AS confidence)", "confidence has type VARCHAR, not a number"),
+    "other labels": ("* REPLACE (NOT faulty AS faulty)", "faulty differs from its label in 8 of 8 rows"),
     "other rows": (
         "* REPLACE ('b' || acquisition AS acquisition)",
         "train.parquet: 8 of 8 rows have no label (first: acquisition a01-0, device BPM.1, plane X)",
     ),
     "expert unheard": (
         "* REPLACE ('rule' AS labelled_by)",
-        "1 opinions are not in the labels: Ada says true at labels/reviewed.csv:2, the table has true by rule"
+        "1 annotations are not in the labels: Ada says true at labels/reviewed.csv:2, the labels say true by rule"
         " (acquisition a01-3, device BPM.1, plane X)",
     ),
 }
@@ -59,7 +59,7 @@ def test_dat006_fails_on_labels_without_a_valid_origin(dvc_project: Project, alt
 
 def test_dat006_fails_on_a_row_that_is_labelled_twice(dvc_project: Project, alter: Alter) -> None:
     alter("../labels", "*", "UNION ALL FROM (SELECT * REPLACE (NOT faulty AS faulty) FROM '{file}' LIMIT 1)")
-    assert "1 rows are labelled more than once, 1 of them against each other (first: " in dat006(dvc_project).reason
+    assert "1 rows are labelled more than once, 1 of them with different values (first: " in dat006(dvc_project).reason
 
 
 def test_dat006_fails_on_a_row_without_a_label(dvc_project: Project, alter: Alter) -> None:
@@ -95,24 +95,24 @@ def test_dat006_shows_what_people_overruled_and_where_they_disagree(dvc_project:
     assert [said["by"] for said in finding.evidence["conflicts"][0]] == ["Ada", "Bo"]
 
 
-OPINIONS = {
+ANNOTATIONS = {
     "unknown value": ("a01-3,BPM.1,X,maybe,Ada,2026-02-01T10:00:00Z,x,1", "faulty 'maybe' is none of true, false", 3),
-    "nobody": ("a01-3,BPM.1,X,true, ,2026-02-01T10:00:00Z,x,1", "nobody stands behind this opinion", 3),
+    "nobody": ("a01-3,BPM.1,X,true, ,2026-02-01T10:00:00Z,x,1", "labelled_by is empty", 3),
     "no zone": ("a01-3,BPM.1,X,true,Ada,2026-10-25T02:30:00,x,1", "has no time zone; add Z for UTC", 3),
-    "no time": ("a01-3,BPM.1,X,true,Ada,last week,x,1", "'last week' is no time such as", 3),
-    "future": ("a01-3,BPM.1,X,true,Ada,2099-10-25T02:30:00Z,x,1", "lies in the future", 3),
+    "no time": ("a01-3,BPM.1,X,true,Ada,last week,x,1", "'last week' is not a time such as", 3),
+    "future": ("a01-3,BPM.1,X,true,Ada,2099-10-25T02:30:00Z,x,1", "is in the future", 3),
     "too sure": ("a01-3,BPM.1,X,true,Ada,2026-02-01T10:00:00Z,x,7", "confidence '7' is not a number from 0 to 1", 3),
     "not a number": ("a01-3,BPM.1,X,true,Ada,2026-02-01T10:00:00Z,x,nan", "confidence 'nan' is not", 3),
-    "few fields": ("a01-3,BPM.1,X", "has not as many fields as the first", 3),
-    "conflict": ("<<<<<<< HEAD", "merge conflicts are settled by keeping both sides' lines", 3),
+    "few fields": ("a01-3,BPM.1,X", "has more or fewer fields than the header", 3),
+    "conflict": ("<<<<<<< HEAD", "resolve the merge conflict by keeping the lines of both sides", 3),
     "quote": ('a01-3,BPM.1,X,true,"Ada,2026-02-01T10:00:00Z,x,1', "not CSV", 3),
     "not UTF-8": ("a01-3,BPM.1,X,true,\udcff,2026-02-01T10:00:00Z,x,1", "not UTF-8", 3),
 }
 
 
-@pytest.mark.parametrize("defect", OPINIONS)
-def test_dat006_fails_on_an_opinion_that_cannot_be_taken(dvc_project: Project, defect: str) -> None:
-    text, message, line = OPINIONS[defect]
+@pytest.mark.parametrize("defect", ANNOTATIONS)
+def test_dat006_fails_on_an_annotation_that_cannot_be_taken(dvc_project: Project, defect: str) -> None:
+    text, message, line = ANNOTATIONS[defect]
     with (dvc_project.root / "labels/reviewed.csv").open("a", errors="surrogateescape") as stream:
         stream.write(f"{text}\n")
     with pytest.raises(Failed) as caught:
@@ -121,7 +121,7 @@ def test_dat006_fails_on_an_opinion_that_cannot_be_taken(dvc_project: Project, d
     assert (caught.value.file, caught.value.line) == ("labels/reviewed.csv", line)
 
 
-def test_dat006_fails_on_an_opinion_about_a_row_that_is_not_there(dvc_project: Project) -> None:
+def test_dat006_fails_on_an_annotation_about_a_row_that_is_not_there(dvc_project: Project) -> None:
     with (dvc_project.root / "labels/reviewed.csv").open("a") as stream:
         stream.write("a09-3,BPM.1,X,true,Ada,2026-02-01T10:00:00Z,x,1\n")
-    assert "labels/reviewed.csv:3: 1 opinions are about rows that have no label" in dat006(dvc_project).reason
+    assert "labels/reviewed.csv:3: 1 annotations are about rows without a label" in dat006(dvc_project).reason
