@@ -12,7 +12,7 @@ import pytest
 
 from beampermit.files import write_json
 from beampermit.project import Project
-from beampermit.rehearsal import Rehearsal, following, rehearse, runner, stage
+from beampermit.rehearsal import Rehearsal, act_log, rehearse, runner, stage
 from beampermit.rehearsal.plan import make_plan
 
 HEAD = "name: Pull request\non: pull_request\npermissions: {}\njobs:\n"
@@ -60,7 +60,7 @@ def run_workflow(
     repository: str,
     api: str,
     secrets: Mapping[str, str],
-) -> list[following.Line]:
+) -> list[act_log.Line]:
     """Run a workflow of the repository at `root` for an event, GitHub's API being at `api`; what act wrote."""
     ours = stage.lay_out(work / "beampermit")
     plan = make_plan(root, workflow, ours, stage.lay_out_artifacts(work / "artifacts"))
@@ -82,4 +82,4 @@ def run_workflow(
         tools=work / "tools",
     )
     runner.prepare(call)
-    return [following.parse(line) for line in runner.lines(call, timeout=500) if isinstance(line, str)]
+    return [act_log.parse_line(line) for line in runner.lines(call, timeout=500) if isinstance(line, str)]

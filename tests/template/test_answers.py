@@ -72,7 +72,7 @@ def test_a_question_that_is_not_there_names_the_nearest_one() -> None:
 
 
 def test_a_word_without_an_equals_sign_is_no_answer() -> None:
-    with pytest.raises(BadInput, match="'bpm-faults' is no answer: write key=value"):
+    with pytest.raises(BadInput, match="'bpm-faults' is not an answer of the form key=value"):
         parse(["bpm-faults"])
     assert parse(["summary=a=b"]) == {"summary": "a=b"}
 
@@ -80,14 +80,14 @@ def test_a_word_without_an_equals_sign_is_no_answer() -> None:
 @pytest.mark.parametrize("make", [Path.mkdir, Path.touch, lambda path: path.symlink_to("nowhere")])
 def test_a_folder_that_exists_is_left_as_it_is(make, tmp_path: Path) -> None:
     make(tmp_path / "bpm-faults")
-    with pytest.raises(BadInput, match="this folder exists"):
+    with pytest.raises(BadInput, match="this folder already exists"):
         generate(tmp_path, {})
     assert [path.name for path in tmp_path.iterdir()] == ["bpm-faults"]
 
 
 def test_an_output_folder_that_is_a_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(BadInput, match="no project can be written"):
+    with pytest.raises(BadInput, match="the project cannot be written"):
         generate(tmp_path / "file", {})
 
 
@@ -121,7 +121,7 @@ def test_the_command_ends_in_2_with_one_line_and_the_next_command(tmp_path: Path
 def test_nobody_to_answer_is_said_at_once(tmp_path: Path) -> None:
     done = beampermit("new", "--output-dir", str(tmp_path))
     assert done.returncode == 2
-    assert "nobody answers 'project_slug'" in done.stderr
+    assert "the input ended before an answer to 'project_slug'" in done.stderr
     assert "beampermit new --no-input" in done.stderr
 
 

@@ -126,7 +126,7 @@ def test_a_project_without_a_lock_is_told_the_command(tmp_path: Path, monkeypatc
     monkeypatch.setattr(CondaLock, "lock", unreachable)
     said: list[str] = []
     root = generate(tmp_path, {}, lock="try", warn=said.append)
-    assert said[0] == "The project is complete, but not locked: a channel cannot be reached"
+    assert said[0] == "The project is complete, but its environment is not locked: a channel cannot be reached"
     assert said[1].endswith("beampermit env lock")
     verdict = runner.check(Project(root), select_interlocks(["ENV001"]))[0]
     assert (verdict.outcome, verdict.reason) == ("failed", "there is no conda-lock.yml")

@@ -12,7 +12,7 @@ from beampermit.documents.report import Report
 from beampermit.git import Git
 from beampermit.github.sticky import Mark, parse_mark
 from beampermit.project import Project
-from beampermit.rehearsal import following
+from beampermit.rehearsal import act_log
 from beampermit.verdicts.merge import MergedVerdicts
 from support.github_stand_in import GitHub, Token
 from support.paths import ROOT
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 WORKFLOW = ".github/workflows/comment.yml"
 TEMPLATE = ROOT / "template/{{cookiecutter.project_slug}}"
 HEAD = "a" * 40
-Comment = Callable[[dict[str, Any]], list[following.Line]]
+Comment = Callable[[dict[str, Any]], list[act_log.Line]]
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from beampermit.interlocks.repository import GIT003, GIT004, Workflows, workflow
 from beampermit.interlocks.repository.ownership import ownership
 from beampermit.project import Project
 from beampermit.rehearsal import FILES, stage
+from beampermit.rehearsal.github_stand_in import serve_github
 from beampermit.rehearsal.plan import make_plan
-from beampermit.rehearsal.rules import standing_in
 from beampermit.verdicts.verdict import Outcome
 from beampermit.workflows.lint import lint
 from beampermit.workflows.own import own_workflows
@@ -187,7 +187,7 @@ def test_comments_of_one_branch_are_written_one_at_a_time_and_none_is_stopped_ha
 def test_the_ruleset_in_git_would_protect_a_generated_project(generated: Path) -> None:
     project = Project(generated)
     assert ownership(project).gap == ""
-    with standing_in(read_ruleset(generated / MAIN), "main") as api:
+    with serve_github(read_ruleset(generated / MAIN), "main") as api:
         found = load_protection(Client("lab/faults", "", api), "main")
     assert (found.gaps, found.check_gaps("ml / permit")) == ((), ())
 

@@ -81,7 +81,7 @@ def test_a_job_that_fails_is_named_with_what_it_said(repository, results) -> Non
     one, after, _ = found.jobs
     assert one.reason == "failed at: Look"
     assert one.tail == ("the magnet is off",)
-    assert after.reason == "not run: it needs one"
+    assert after.reason == "not run: it needs one, which did not succeed"
 
 
 def test_errors_of_a_job_are_shown_before_its_last_words(repository) -> None:
@@ -113,7 +113,7 @@ def test_a_label_that_stands_for_nothing_is_a_failure(repository, results) -> No
     assert not found.ok
     assert results(found) == {"gpu": "skipped", "permit": "skipped"}
     assert "no runner here carries the label" in found.jobs[0].reason
-    assert found.jobs[1].reason == "not run: it needs gpu"
+    assert found.jobs[1].reason == "not run: it needs gpu, which did not succeed"
 
 
 def test_a_label_can_be_lent(repository) -> None:
@@ -135,7 +135,7 @@ def test_a_job_whose_condition_is_not_met_is_a_failure(repository) -> None:
         """)
     )
     assert not found.ok
-    assert found.jobs[0].reason == "not run: its condition was not met: ${{ github.event_name == 'push' }}"
+    assert found.jobs[0].reason == "not run: its condition is false: ${{ github.event_name == 'push' }}"
 
 
 def test_artifacts_go_from_job_to_job(repository) -> None:
@@ -166,7 +166,7 @@ def test_artifacts_go_from_job_to_job(repository) -> None:
     [
         (f"{{uses: '{UPLOAD}', with: {{name: v, path: nothing, if-no-files-found: error}}}}", "no files were found"),
         (f"{{uses: '{UPLOAD}', with: {{name: '../up', path: contract.yaml}}}}", "'../up' is no name"),
-        (f"{{uses: '{DOWNLOAD}', with: {{name: absent}}}}", "there is no artifact named 'absent'"),
+        (f"{{uses: '{DOWNLOAD}', with: {{name: absent}}}}", "this run has no artifact named 'absent'"),
     ],
 )
 def test_a_missing_artifact_fails_the_job(repository, step: str, words: str) -> None:
@@ -338,16 +338,16 @@ def _until(true, patience: float = 30) -> None:
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
-        (None, None, "this workflow is not there"),
+        (None, None, "there is no such workflow"),
         ("jobs: [\n", 2, "not YAML"),
         ("on: pull_request\n", 1, "this workflow has no jobs"),
-        (HEAD + "  a:\n    needs: b\n    runs-on: x\n    steps: []\n", 5, "job 'a' needs 'b', which is not there"),
+        (HEAD + "  a:\n    needs: b\n    runs-on: x\n    steps: []\n", 5, "job 'a' needs 'b', which does not exist"),
         (HEAD + "  a:\n    needs: a\n    runs-on: x\n    steps: []\n", None, "in a circle: a → a"),
         ("on: push\njobs:\n  a:\n    runs-on: x\n    steps: []\n", None, "does not run on pull_request"),
         (
             HEAD + f"  a:\n    uses: lab/x/.github/workflows/other.yml@{40 * 'a'}\n",
             6,
-            "is no workflow of the installed Beampermit",
+            "is not a workflow of the installed Beampermit",
         ),
     ],
 )
@@ -374,7 +374,7 @@ def test_a_branch_that_cannot_be_merged_fails(repository, git) -> None:
 
 def test_a_name_that_is_no_commit_is_bad_input(repository) -> None:
     project = repository("one: {runs-on: ubuntu-latest, steps: [{run: 'true'}]}")
-    with pytest.raises(BadInput, match="'nowhere' is no commit"):
+    with pytest.raises(BadInput, match="'nowhere' is not a commit"):
         run(project, head="nowhere")
 
 
@@ -385,7 +385,7 @@ def test_the_command_says_what_failed_and_what_is_not_proven(repository) -> None
     assert found.returncode == 1
     assert "[red]no[/red] beam" in found.stdout
     assert "log: " in found.stdout
-    assert "Not proven here, only GitHub applies it: permissions" in found.stdout
+    assert "Not tested here, because only GitHub applies it: permissions" in found.stdout
     assert "GIT001 and GIT002 asked a stand-in that applies .github/rulesets/main.json" in found.stdout
     assert "one: running" in found.stderr
     as_json = subprocess.run([*command, "--json"], cwd=project.root, capture_output=True, text=True, check=False)

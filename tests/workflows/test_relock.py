@@ -9,7 +9,7 @@ import pytest
 
 from beampermit.environments.conda_lock import CondaLock
 from beampermit.git import Git
-from beampermit.rehearsal import following, payloads, stage
+from beampermit.rehearsal import act_log, payloads, stage
 from support.conda_channel import PYTHON, QUIET, Channel, laboratory, serving
 from support.git_repositories import add_origin, committed
 from support.github_stand_in import GitHub
@@ -19,7 +19,7 @@ from support.rehearsals import reuse_checker, run_workflow
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 WORKFLOW = ".github/workflows/relock.yml"
 TEMPLATE = ROOT / "template/{{cookiecutter.project_slug}}"
-Relock = Callable[[str], list[following.Line]]
+Relock = Callable[[str], list[act_log.Line]]
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def relock(
     """Run the workflow for one package, or for all; what act wrote."""
     reuse_checker(tmp_path_factory, monkeypatch)
 
-    def run(package: str) -> list[following.Line]:
+    def run(package: str) -> list[act_log.Line]:
         work = tmp_path / f"work{package}"
         clone = stage.clone_for_push(Git(root), work / "clone", None)
         Git(clone.root)("remote", "add", "github", f"https://github.com/{github.repository}")

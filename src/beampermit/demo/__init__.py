@@ -1,1 +1,1 @@
-"""The whole loop, played for real on one machine: `beampermit demo`."""
+"""The whole life of a model on one machine: `beampermit demo`."""

@@ -1,4 +1,4 @@
-"""Where the demo plays: its folders, and how it runs the same commands that a person would type."""
+"""The demo's folder, and how it runs the commands that a person would type."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ IDENTITY = {"name": "Demo Operator", "email": "demo@lab.example"}
 
 
 class UnexpectedError(BeampermitError):
-    """A command of the demo ended otherwise than it must: the promise is broken, and the demo says so."""
+    """A command of the demo did not have the expected exit code."""
 
     exit_code = 1
 
 
 @dataclass(frozen=True)
 class Stage:
-    """The demo's folder and what is in it."""
-
     root: Path
     progress: Progress = silent
 
     @classmethod
     def prepare(cls, root: Path, progress: Progress = silent) -> Stage:
-        """An empty stage at `root`: what an earlier demo left there is removed, anything else is refused."""
+        """Make an empty folder. One that an earlier demo made is replaced; any other is refused."""
         root = root.resolve()
         if root.exists() and any(root.iterdir()) and not (root / MARK).is_file():
             raise BadInput(
-                "this folder is not empty, and no demo made it", file=root, hint="make demo DEMO_DIR=elsewhere"
+                "this folder is not empty, and was not made by a demo",
+                file=root,
+                hint="make demo DEMO_DIR=../beampermit-demo",
             )
         if root.exists():
             shutil.rmtree(root)
@@ -52,32 +52,29 @@ class Stage:
 
     @property
     def project(self) -> Path:
-        """The generated project."""
         return self.root / PROJECT
 
     @property
     def origin(self) -> Path:
-        """The bare repository that stands for GitHub's."""
+        """The bare repository in the role of GitHub's."""
         return self.root / "origin.git"
 
     @property
     def documents(self) -> Path:
-        """Reports, card and runbook, to be looked at afterwards."""
         return self.root / "documents"
 
     @property
     def key(self) -> Path:
-        """The private half of the key that signs permits."""
         return self.root / "keys/permit.key"
 
     @property
     def log(self) -> Path:
-        """Everything that every command printed."""
+        """The output of all commands."""
         return self.root / "demo.log"
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a laptop or a runner would have set."""
+        """Variables that a laptop or a runner would have."""
         return {
             "MLFLOW_TRACKING_URI": f"sqlite:///{self.root / 'mlflow.db'}",
             "BEAMPERMIT_SIGNING_KEY": str(self.key),
@@ -89,17 +86,17 @@ class Stage:
         }
 
     def results(self) -> dict[str, Path]:
-        """What there is to look at afterwards, by name."""
+        """Name -> path of what to look at afterwards."""
         documents = {path.stem.replace("-", " "): path for path in sorted(self.documents.glob("*.html"))}
         return {
             **documents,
             "project": self.project,
             "registry": self.root / "mlflow.db",
-            "everything printed": self.log,
+            "log": self.log,
         }
 
     def commands(self) -> list[str]:
-        """Commands to explore further, as they are typed."""
+        """Commands to explore further."""
         variables = (
             f"export MLFLOW_TRACKING_URI={self.environment['MLFLOW_TRACKING_URI']} BEAMPERMIT_SIGNING_KEY={self.key}"
         )
@@ -108,54 +105,49 @@ class Stage:
             f"cd {self.project}",
             path,
             variables,
-            "beampermit check        # every interlock, on this machine",
-            "beampermit history      # the ledger, made readable",
-            "beampermit --help       # and the other verbs",
+            "beampermit check        # every interlock on this machine",
+            "beampermit history      # the ledger as a table",
+            "beampermit --help       # all commands",
         ]
 
     def keep(self, artifact: str, name: str) -> Path:
-        """Copy an artifact of the last rehearsal to the documents, under a name that a person looks for."""
+        """Copy an artifact of the last rehearsal to the documents."""
         newest = max((self.project / ".beampermit/rehearsals").iterdir())
-        made = newest / "artifacts" / artifact
-        if not made.is_file():
-            raise UnexpectedError(f"the workflow made no {artifact}", file=newest, hint=f"ls {newest / 'jobs'}")
+        file = newest / "artifacts" / artifact
+        if not file.is_file():
+            raise UnexpectedError(f"the workflow did not make {artifact}", file=newest, hint=f"ls {newest / 'jobs'}")
         self.documents.mkdir(exist_ok=True)
-        return Path(shutil.copy(made, self.documents / name))
+        return Path(shutil.copy(file, self.documents / name))
 
     def beampermit(self, *words: str, expect: int = 0, env: Mapping[str, str] | None = None) -> Finished:
-        """Run one `beampermit` command in the project."""
         return self.run("beampermit", *words, expect=expect, env=env)
 
     def git(self, *words: str) -> Finished:
-        """Run git in the project."""
         return self.run("git", *words)
 
     def run(
         self, *words: str, cwd: Path | None = None, expect: int = 0, env: Mapping[str, str] | None = None
     ) -> Finished:
-        """Run a command in the project, `env` added, logging all it prints.
-
-        Raises `UnexpectedError` unless it ends in `expect`.
-        """
+        """Run a command in the project and log its output. Raises `UnexpectedError` unless it exits with `expect`."""
         self.progress(f"$ {shlex.join(words)}")
-        where = cwd or (self.project if self.project.is_dir() else self.root)
+        folder = cwd or (self.project if self.project.is_dir() else self.root)
         start = time.perf_counter()
         with self.log.open("a", encoding="utf-8") as log:
             log.write(f"\n$ {shlex.join(words)}\n")
-            finished = self._follow(words, where, log, env or {})
+            finished = self._follow(words, folder, log, env or {})
             log.write(f"[exit {finished.code}, {time.perf_counter() - start:.1f} s]\n")
         if finished.code != expect:
             raise UnexpectedError(
-                f"`{shlex.join(words)}` ended in {finished.code}, not {expect}: {finished.tail}",
+                f"`{shlex.join(words)}` ended with exit code {finished.code}, not {expect}: {finished.tail}",
                 file=self.log,
                 hint=f"less +G {self.log}",
             )
         return finished
 
-    def _follow(self, words: Sequence[str], where: Path, log: IO[str], env: Mapping[str, str]) -> Finished:
+    def _follow(self, words: Sequence[str], folder: Path, log: IO[str], env: Mapping[str, str]) -> Finished:
         child = subprocess.Popen(
             words,
-            cwd=where,
+            cwd=folder,
             env={**os.environ, **self.environment, **env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""A new project from the template, whole or not at all."""
+"""Generate a project from the template."""
 
 from beampermit.generation.rendering import generate
 

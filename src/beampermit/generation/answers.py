@@ -1,4 +1,4 @@
-"""Answers to the template's questions: given, asked for, or the defaults; never one that cannot be used."""
+"""Valid answers to the template's questions: given, asked for, or defaults."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ Asker = Callable[[str, str, list[str]], str]
 
 
 def parse(words: list[str]) -> dict[str, str]:
-    """`key=value` words as answers. Raises `BadInput` for a word that is no answer."""
+    """Answers of the form `key=value`. Raises `BadInput`."""
     for word in words:
         if "=" not in word:
-            raise BadInput(f"{word!r} is no answer: write key=value", hint="beampermit new --help")
+            raise BadInput(f"{word!r} is not an answer of the form key=value", hint="beampermit new --help")
     return dict(word.split("=", 1) for word in words)
 
 
 def complete(given: Mapping[str, str], ask: Asker | None = None) -> dict[str, str]:
-    """An answer to every question: as `given`, else from `ask`, else the default. Raises `BadInput`."""
+    """An answer to every question: from `given`, else from `ask`, else the default. Raises `BadInput`."""
     for key in given:
         if key not in questions():
             raise BadInput(
@@ -33,8 +33,8 @@ def complete(given: Mapping[str, str], ask: Asker | None = None) -> dict[str, st
             answers[key] = given[key]
             continue
         choices = default if isinstance(default, list) else []
-        usual = choices[0] if choices else _rendered(str(default), answers)
-        answers[key] = ask(key, usual, choices) if ask else usual
+        default_answer = choices[0] if choices else _render(str(default), answers)
+        answers[key] = ask(key, default_answer, choices) if ask else default_answer
     found = problems(answers)
     if found:
         raise BadInput(several(found), hint="run `beampermit new` again with another answer")
@@ -42,26 +42,28 @@ def complete(given: Mapping[str, str], ask: Asker | None = None) -> dict[str, st
 
 
 def ask_on_terminal(question: str, default: str, choices: list[str]) -> str:
-    """Ask until the answer can be used. Raises `BadInput` when there is nobody to answer."""
+    """Ask until the answer is valid. Raises `BadInput` at the end of input."""
     from rich.console import Console
     from rich.prompt import Prompt
     from rich.text import Text
 
     console = Console(stderr=True, highlight=False)
     while True:
-        words = Text(f"{explanation(question)}\n  {question}", style="bold")
+        prompt = Text(f"{explanation(question)}\n  {question}", style="bold")
         try:
-            answer = Prompt.ask(words, console=console, default=default, choices=choices or None).strip()
+            answer = Prompt.ask(prompt, console=console, default=default, choices=choices or None).strip()
         except EOFError:
-            raise BadInput(f"nobody answers {question!r}", hint="beampermit new --no-input") from None
-        why = problem(question, answer)
-        if not why:
+            raise BadInput(
+                f"the input ended before an answer to {question!r}", hint="beampermit new --no-input"
+            ) from None
+        reason = problem(question, answer)
+        if not reason:
             return answer
-        console.print(Text(f"  {why}", style="yellow"))
+        console.print(Text(f"  {reason}", style="yellow"))
 
 
-def _rendered(template: str, answers: dict[str, str]) -> str:
-    """A default that depends on the answers before it, rendered as cookiecutter does."""
+def _render(template: str, answers: dict[str, str]) -> str:
+    """A default that depends on earlier answers, rendered as cookiecutter does."""
     from cookiecutter.environment import StrictEnvironment
 
     return StrictEnvironment(context={}).from_string(template).render(cookiecutter=answers)

@@ -1,4 +1,4 @@
-"""Generate a project beside its place and move it there when it is complete."""
+"""Generate a project in a temporary folder and move it to its place when it is complete."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 
 from beampermit.environments.addresses import addresses
 from beampermit.environments.choice import backend_of
-from beampermit.environments.recording import record
+from beampermit.environments.recording import record_indexes
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.generation.answers import complete
 from beampermit.generation.template import template_folder
@@ -27,39 +27,41 @@ def generate(
     progress: Progress = silent,
     warn: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Make a project in a new folder of `output_dir`, called after its slug; give the folder.
+    """Generate a project in a new folder of `output_dir`, named after its slug; returns the folder.
 
-    `answers` need not be complete: the template's defaults stand for the others. With `lock` its environment is
-    locked, and the indexes that the lock names are written into its contract. `lock="try"` goes on without where no
-    index or channel can be reached. `watch` is told what goes on, `warn` what is left to do by hand.
+    The template's defaults complete `answers`. `lock` locks the environment and writes the indexes of the lock into the
+    contract; `lock="try"` continues without a lock where no index or channel can be reached. `warn` receives what is
+    left to do by hand.
 
-    Raises `BadInput` before anything is written for an answer that cannot be used or a folder that exists; `Outside`
-    when locking fails, with nothing left behind.
+    Raises `BadInput` for an invalid answer or an existing folder, before anything is written; `Outside` when locking
+    fails, with nothing left behind.
     """
-    full = complete(answers)
+    all_answers = complete(answers)
     output_dir = output_dir.resolve()
-    target = output_dir / full["project_slug"]
+    target = output_dir / all_answers["project_slug"]
     if target.exists() or target.is_symlink():
-        raise BadInput("this folder exists", file=target, hint="beampermit new --answer project_slug=ANOTHER-NAME")
+        raise BadInput(
+            "this folder already exists", file=target, hint="beampermit new --answer project_slug=ANOTHER-NAME"
+        )
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=output_dir, prefix=".beampermit-new-") as temporary:
-            project = _render(Path(temporary), full, warn)
+            project = _render(Path(temporary), all_answers, warn)
             if lock:
                 _lock(project, progress, None if lock is True else warn)
             project.rename(target)
     except OSError as error:
-        raise BadInput(f"no project can be written: {error.strerror}", file=target) from None
+        raise BadInput(f"the project cannot be written: {error.strerror}", file=target) from None
     return target
 
 
 def _render(folder: Path, answers: dict[str, str], warn: Callable[[str], None]) -> Path:
-    """Run cookiecutter as anyone would, apart from the user's own configuration of it."""
+    """Run cookiecutter without the user's configuration of it."""
     config = folder / "cookiecutter.yaml"
     config.write_text(f'replay_dir: "{folder / "replay"}"\ncookiecutters_dir: "{folder / "cookiecutters"}"\n')
-    words = [f"{key}={value}" for key, value in answers.items()]
+    context = [f"{key}={value}" for key, value in answers.items()]
     command = (sys.executable, "-m", "cookiecutter", "--no-input", "--config-file", config, "--output-dir", folder)
-    finished = run([*command, template_folder(), *words], cwd=folder)
+    finished = run([*command, template_folder(), *context], cwd=folder)
     if finished.code:
         raise Outside(f"cookiecutter: {finished.tail}")
     for line in finished.err.splitlines():
@@ -68,19 +70,19 @@ def _render(folder: Path, answers: dict[str, str], warn: Callable[[str], None]) 
 
 
 def _lock(project: Path, progress: Progress, warn: Callable[[str], None] | None) -> None:
-    """Lock the environment and say so in the contract, as a commit of its own where there can be commits.
+    """Lock the environment, write its indexes into the contract and commit both where commits are possible.
 
-    Where that fails and somebody is there to `warn`, the project stays without a lock.
+    Where that fails, call `warn`, or raise if it is None.
     """
     try:
-        found = backend_of(project).lock(project, progress=progress)
+        lock = backend_of(project).lock(project, progress=progress)
     except (Outside, Failed) as error:
         if warn is None:
             raise
-        warn(f"The project is complete, but not locked: {error.message}")
-        warn("  then, where its packages can be reached: beampermit env lock")
+        warn(f"The project is complete, but its environment is not locked: {error.message}")
+        warn("  when the packages can be reached: beampermit env lock")
         return
-    record(project, addresses(found))
+    record_indexes(project, addresses(lock))
     git = Git(project)
     if git.resolve("HEAD"):
         git("add", "--all")

@@ -1,4 +1,4 @@
-"""The template: where it is, what it asks, and the rules it judges answers by."""
+"""The template: its folder, its questions, and its rules for valid answers."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ IN_SOURCE = Path(__file__).parents[3] / "template"
 
 
 def template_folder() -> Path:
-    """The folder with the template's `cookiecutter.json`: in the installed package, or in our source tree."""
+    """The folder with the template's `cookiecutter.json`: in the installed package or in the source tree."""
     for folder in (IN_WHEEL, IN_SOURCE):
         if (folder / "cookiecutter.json").is_file():
             return folder
-    raise Outside("this installation of beampermit holds no template", hint="install this package again")
+    raise Outside("this installation of beampermit has no template", hint="pip install --force-reinstall beampermit")
 
 
 @cache
 def questions() -> dict[str, str | list[str]]:
-    """Question -> its default, with Jinja, or its choices, the default first."""
+    """Question -> its default (a Jinja template), or its choices, the default first."""
     return {key: value for key, value in _definition().items() if not key.startswith("_")}
 
 
 def explanation(question: str) -> str:
-    """What is shown to whoever answers."""
+    """The prompt of a question."""
     return _definition()["__prompts__"].get(question, question)
 
 
 def problem(question: str, answer: str) -> str:
-    """Why the answer cannot be used; empty when it can."""
+    """Why an answer is invalid; empty when it is valid."""
     return _rules()["RULES"][question](answer)
 
 
 def problems(answers: dict[str, str]) -> list[str]:
-    """What is wrong with a full set of answers, as `question: why`."""
+    """Why a full set of answers is invalid, each as `question: reason`."""
     return _rules()["problems"](answers)
 
 
@@ -50,5 +50,5 @@ def _definition() -> dict[str, Any]:
 
 @cache
 def _rules() -> dict[str, Any]:
-    """The template's own hook, as a module: cookiecutter alone and `beampermit new` refuse the same answers."""
+    """The template's hook as a module: cookiecutter alone and `beampermit new` refuse the same answers."""
     return runpy.run_path(str(template_folder() / "hooks/pre_gen_project.py"))

@@ -1,6 +1,6 @@
-"""A project's real workflow files, run on this machine with act: no GitHub, no Docker."""
+"""Run a project's own workflow files on this machine with act: without GitHub and without Docker."""
 
-from beampermit.rehearsal.following import Watch
+from beampermit.rehearsal.act_log import Watch
 from beampermit.rehearsal.record import NOT_PROVEN, Rehearsal, RehearsedJob, Result
 from beampermit.rehearsal.rehearse import FILES, Kind, rehearse
 

@@ -1,16 +1,16 @@
-"""A rehearsal as a person sees it: a table that moves on a terminal, lines elsewhere, and a summary at the end."""
+"""Show a rehearsal: a live table on a terminal, lines in a log, and a summary at the end."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from beampermit.rehearsal.following import Watch
+from beampermit.rehearsal.act_log import Watch
 from beampermit.rehearsal.record import NOT_PROVEN, RULES_NOT_PROVEN, Rehearsal, RehearsedJob, Result
 
-ICONS = {
+STYLES = {
     Result.WAITING: "dim",
     Result.RUNNING: "cyan",
     Result.SUCCESS: "green",
@@ -21,7 +21,7 @@ ICONS = {
 
 @contextmanager
 def display(console: Any) -> Iterator[Watch]:
-    """Show jobs on `console` while they run: give the function to be told of them."""
+    """Show jobs on `console` while they run; yields the function to call when a job changes."""
     if not console.is_terminal:
         yield _Lines(console)
         return
@@ -32,29 +32,31 @@ def display(console: Any) -> Iterator[Watch]:
         yield table
 
 
-def summary(found: Rehearsal) -> Any:
-    """The jobs, why those that failed did, where the logs are, and what act cannot prove."""
-    from rich.console import Group
+def summary(rehearsal: Rehearsal) -> Any:
+    """The jobs, why some failed, where the logs are, and what act cannot test; to be printed without wrapping."""
     from rich.text import Text
 
-    parts: list[Any] = [_rows(found.jobs)]
-    for job in found.failed:
+    width = max((len(job.name) for job in rehearsal.jobs), default=0)
+    parts = [
+        Text.assemble(("●", STYLES[job.result]), f"  {job.name:<{width}}  {job.result:<7}  {job.seconds:7.1f} s")
+        for job in rehearsal.jobs
+    ]
+    for job in rehearsal.failed:
         parts.append(Text(f"\n{job.name}: {job.reason}", style="bold"))
         parts += [Text(f"  {line}", style="dim") for line in job.tail]
         parts += [Text(f"  log: {job.log}")] if job.log else []
-    if found.trouble:
-        parts.append(Text(f"\n{found.trouble}", style="bold red"))
-    word = "every job succeeded" if found.ok else "refused"
-    parts.append(Text(f"\n{word}: {found.event} of {found.head[:12]}, {found.seconds:.0f} s", style="bold"))
-    parts.append(Text(f"logs and artifacts: {found.folder}"))
-    parts.append(Text(f"Not proven here, only GitHub applies it: {NOT_PROVEN}.", style="dim"))
+    if rehearsal.trouble:
+        parts.append(Text(f"\n{rehearsal.trouble}", style="bold red"))
+    outcome = "every job succeeded" if rehearsal.ok else "failed"
+    run = f"{rehearsal.event} of {rehearsal.head[:12]}, {rehearsal.seconds:.0f} s"
+    parts.append(Text(f"\n{run}: {outcome}", style="bold"))
+    parts.append(Text(f"logs and artifacts: {rehearsal.folder}"))
+    parts.append(Text(f"Not tested here, because only GitHub applies it: {NOT_PROVEN}.", style="dim"))
     parts.append(Text(f"{RULES_NOT_PROVEN}.", style="dim"))
-    return Group(*parts)
+    return Text("\n").join(parts)
 
 
 class _Table:
-    """The moving table."""
-
     def __init__(self) -> None:
         self._jobs: dict[str, tuple[RehearsedJob, float]] = {}
 
@@ -62,12 +64,12 @@ class _Table:
         self._jobs[job.name] = (job, time.monotonic())
 
     def draw(self) -> Any:
-        """The table now: the seconds of what runs go on between two reports."""
+        """The seconds of running jobs advance between two changes."""
         now = time.monotonic()
         return _rows(
             [
-                job.model_copy(update={"seconds": job.seconds + now - told}) if job.result is Result.RUNNING else job
-                for job, told in self._jobs.values()
+                job.model_copy(update={"seconds": job.seconds + now - changed}) if job.result is Result.RUNNING else job
+                for job, changed in self._jobs.values()
             ]
         )
 
@@ -84,10 +86,11 @@ class _Lines:
             return
         self._shown[job.name] = job.result
         seconds = "" if job.result is Result.RUNNING else f" in {job.seconds:.1f} s"
-        self._console.print(f"{job.name}: {job.result}{seconds}", markup=False, soft_wrap=True)
+        self._console.print(f"{job.name}: {job.result}{seconds}", soft_wrap=True)
 
 
-def _rows(jobs: Any) -> Any:
+def _rows(jobs: Sequence[RehearsedJob]) -> Any:
+    """A table as wide as the terminal: of a step only as much as fits."""
     from rich.table import Table
     from rich.text import Text
 
@@ -98,6 +101,6 @@ def _rows(jobs: Any) -> Any:
     rows.add_column(overflow="ellipsis", no_wrap=True)
     for job in jobs:
         seconds = f"{job.seconds:.1f} s" if job.seconds else ""
-        icon = Text("●", style=ICONS[job.result])
+        icon = Text("●", style=STYLES[job.result])
         rows.add_row(icon, Text(job.name), Text(job.result), Text(seconds, style="dim"), Text(job.step, style="dim"))
     return rows

@@ -1,4 +1,4 @@
-"""What a rehearsal found: each expected job with its result."""
+"""The result of a rehearsal: each expected job with its outcome."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from enum import StrEnum
 from beampermit.record import Record
 
 NOT_PROVEN = (
-    "permissions of the job's token, approvals and secrets of environments, what fork code may do, "
+    "permissions of the job's token, approvals and secrets of environments, restrictions of forks, "
     "concurrency, time limits and branch filters"
 )
-"""What act cannot prove: only GitHub itself applies it."""
+"""What only GitHub applies, so that act cannot test it."""
 
 
 RULES_NOT_PROVEN = (
-    "GIT001 and GIT002 asked a stand-in that applies .github/rulesets/main.json of the protected branch as git has it; "
-    "whether GitHub does, `beampermit protect audit` tells"
+    "GIT001 and GIT002 used a stand-in for GitHub that applies .github/rulesets/main.json of the protected branch; "
+    "`beampermit protect audit` tells whether GitHub applies it"
 )
-"""What a rehearsal cannot know of the branch's protection."""
 
 
 class Result(StrEnum):
-    """How a job ended, or where it stands. Only `success` is good."""
+    """How a job ended, or its current state. Only `success` counts."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -31,7 +30,7 @@ class Result(StrEnum):
 
 
 class RehearsedJob(Record):
-    """One job that the workflow files promise. `name` is the name of its check on GitHub."""
+    """One expected job. `name` is the name of its check on GitHub."""
 
     name: str
     result: Result
@@ -40,11 +39,11 @@ class RehearsedJob(Record):
     seconds: float = 0.0
     log: str | None = None
     tail: tuple[str, ...] = ()
-    """Of a job that failed: its errors, or the last lines that say something."""
+    """The errors of a failed job, or its last lines of output."""
 
 
 class Rehearsal(Record):
-    """One run of the workflow. `folder` keeps the event, act's log, a log for each job, and `artifacts`."""
+    """One run of a workflow. `folder` has the event, act's log, a log for each job, and `artifacts`."""
 
     event: str
     workflow: str
@@ -56,14 +55,13 @@ class Rehearsal(Record):
     folder: str
     artifacts: str
     trouble: str = ""
-    """Why the run as a whole failed, where no job says it."""
+    """Why the run as a whole failed, where no job tells."""
 
     @property
     def ok(self) -> bool:
-        """Every expected job ran and succeeded, and act itself ended well."""
+        """Whether every expected job succeeded, and act too."""
         return not self.trouble and all(job.result is Result.SUCCESS for job in self.jobs)
 
     @property
     def failed(self) -> tuple[RehearsedJob, ...]:
-        """Jobs that did not succeed."""
         return tuple(job for job in self.jobs if job.result is not Result.SUCCESS)

@@ -1,4 +1,4 @@
-"""One rehearsal from beginning to end: clone, plan, run, and a result for every job that the files promise."""
+"""One rehearsal: clone, plan, run act, and a result for every expected job."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from beampermit.cache import cache_folder
 from beampermit.errors import BadInput
 from beampermit.files import write_json, write_text
 from beampermit.git import Git
 from beampermit.project import Project
-from beampermit.rehearsal import payloads, rules, runner, stage
-from beampermit.rehearsal.following import Watch, follow
+from beampermit.rehearsal import payloads, runner, stage
+from beampermit.rehearsal.act_log import Watch, follow
+from beampermit.rehearsal.github_stand_in import read_ruleset, serve_github
 from beampermit.rehearsal.plan import Plan, make_plan
 from beampermit.rehearsal.record import Rehearsal
 
@@ -35,7 +37,7 @@ EVENTS: Mapping[Kind, str] = {
     "registry": "workflow_dispatch",
 }
 SECRETS = ("BEAMPERMIT_SIGNING_KEY", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
-"""Variables of ours that jobs get as secrets."""
+"""Variables that jobs get as secrets."""
 PREFIX = "beampermit-rehearsal-"
 
 
@@ -53,17 +55,15 @@ def rehearse(
     watch: Watch = lambda _: None,
 ) -> Rehearsal:
     """Run the project's workflow for a pull request of `head` into `base`, for a push of `head` to the main branch, or
-    for a dispatch from there with `inputs`.
+    for a dispatch there with `inputs`.
 
-    `labels` are further runner labels that this machine stands for; `timeout` is in seconds; `keep` leaves the jobs'
-    work trees where they are. Logs and artifacts stay in `.beampermit/rehearsals/<time>`.
-
-    Raises `BadInput` for names and files that are not there, `Failed` where base and head cannot be merged, `Outside`
-    after `timeout`.
+    `labels` are further runner labels of this machine; `timeout` is in seconds; `keep` keeps the jobs' work trees. Logs
+    and artifacts stay in `.beampermit/rehearsals/<time>`. Raises `BadInput` for unknown commits and missing files,
+    `Failed` for a merge conflict, `Outside` after `timeout`.
     """
     start = time.perf_counter()
     folder = _folder(project)
-    _remove_left_over()
+    _remove_leftovers()
     work = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
     try:
         clone = _clone(project, kind, work / "clone", base, head)
@@ -71,15 +71,15 @@ def rehearse(
         plan = make_plan(clone.root, workflow or FILES[kind], own, stage.lay_out_artifacts(work / "artifacts"))
         if EVENTS[kind] not in plan.workflow.events:
             raise BadInput(f"this workflow does not run on {EVENTS[kind]}", file=plan.workflow.file)
-        ruleset = rules.ruleset_of(project.git, _ruled_by(clone, kind))
-        with rules.standing_in(ruleset, clone.base_branch, folder / "releases") as api:
+        ruleset = read_ruleset(project.git, _ruled_by(clone, kind))
+        with serve_github(ruleset, clone.base_branch, folder / "releases") as api:
             call = _call(project, kind, clone, plan, work, folder, labels, api, inputs or {})
             runner.prepare(call)
             jobs, trouble = follow(plan, call, folder, timeout, watch)
     finally:
         if not keep:
             shutil.rmtree(work, ignore_errors=True)
-    found = Rehearsal(
+    rehearsal = Rehearsal(
         event=kind,
         workflow=plan.workflow.file,
         commit=clone.commit,
@@ -91,12 +91,11 @@ def rehearse(
         artifacts=str(folder / "artifacts"),
         trouble=trouble,
     )
-    write_text(folder / "rehearsal.json", found.model_dump_json(indent=2) + "\n")
-    return found
+    write_text(folder / "rehearsal.json", rehearsal.model_dump_json(indent=2) + "\n")
+    return rehearsal
 
 
 def _folder(project: Project) -> Path:
-    """A new folder for what stays."""
     name = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     folder = project.own / "rehearsals" / name
     (folder / "artifacts").mkdir(parents=True)
@@ -104,7 +103,7 @@ def _folder(project: Project) -> Path:
     return folder
 
 
-def _remove_left_over() -> None:
+def _remove_leftovers() -> None:
     """Remove the work trees, and with them the secrets, of rehearsals that were killed."""
     import psutil
 
@@ -163,39 +162,38 @@ def _call(
         labels=labels,
         secrets={name: value for name in SECRETS if (value := _secret(name))},
         variables={"MLFLOW_TRACKING_URI": _tracking_uri(project)},
-        # What moves the champion uses nothing that another run left, so what it installs goes when it ends.
+        # A workflow that moves the champion uses nothing that another run installed.
         tools=_shared_tools() if kind == "pull-request" else work / "tools",
         api=api,
     )
 
 
 def _ruled_by(clone: stage.Clone, kind: Kind) -> str:
-    """The commit of the protected branch whose ruleset holds: a pull request does not choose its own."""
+    """The commit whose ruleset applies: that of the protected branch, which a pull request cannot change."""
     return clone.base if kind == "pull-request" and clone.base else clone.commit
 
 
 def _repository(project: Project) -> str:
-    """`owner/name` as on GitHub, made up where the origin is elsewhere."""
+    """`owner/name` of the origin, invented where it is not on GitHub."""
     url = project.git.try_("remote", "get-url", "origin").out.strip()
     found = re.search(r"[/:]([\w.-]+)/([\w.-]+?)(?:\.git)?/?$", url) if "://" in url or "@" in url else None
     return f"{found[1]}/{found[2]}" if found else f"rehearsal/{re.sub(r'[^A-Za-z0-9._-]', '-', project.root.name)}"
 
 
 def _tracking_uri(project: Project) -> str:
-    """The registry of whoever rehearses: jobs run elsewhere, so a file's name must be whole."""
-    named = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-    file = re.fullmatch(r"sqlite:///(?!/)(.+)", named)
-    return f"sqlite:///{(project.root / file[1]).resolve()}" if file else named
+    """The user's registry; jobs run in another folder, so a relative SQLite path is made absolute."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    file = re.fullmatch(r"sqlite:///(?!/)(.+)", uri)
+    return f"sqlite:///{(project.root / file[1]).resolve()}" if file else uri
 
 
 def _secret(name: str) -> str:
-    """A variable's value; where it names a file, the file's text, which is what GitHub would hold."""
+    """The value of a variable or, where that is a path, the content of the file, as GitHub would store it."""
     value = os.environ.get(name, "")
     path = Path(value) if value and "\n" not in value and len(value) < 4096 else None
     return path.read_text() if path and path.is_file() else value
 
 
 def _shared_tools() -> Path:
-    """Where rehearsals of pull requests keep what they install, as a runner keeps it for the next run."""
-    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(cache) / "beampermit" / "tools"
+    """What rehearsals of pull requests install is kept, as on a runner of your own."""
+    return cache_folder() / "tools"

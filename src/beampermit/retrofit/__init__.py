@@ -1,1 +1,1 @@
-"""Beampermit in a repository that stood before it: what is missing is added, nothing of the repository is touched."""
+"""Add Beampermit to an existing repository, without changing any of its files."""

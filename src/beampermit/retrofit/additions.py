@@ -1,4 +1,4 @@
-"""What is added: the contract, and files of a generated project under the answers that the repository gives."""
+"""The files to add: a contract, and files of a project that is generated with answers from the repository."""
 
 from __future__ import annotations
 
@@ -11,58 +11,57 @@ from pathlib import Path
 
 from beampermit.contract import FILE_NAME
 from beampermit.generation import generate
-from beampermit.retrofit.skeleton import skeleton
+from beampermit.retrofit.skeleton import render_contract
 from beampermit.retrofit.survey import Survey
 
 STEPS = {
-    "contract": "what the model promises, with a mark wherever only you know it",
-    "workflows": "short callers of Beampermit's: pull requests are judged, what is merged is released",
-    "ruleset": "protection of the branch, to be applied with `beampermit protect apply`",
-    "owners": "who looks at what judges the model",
-    "forms": "forms for issues and pull requests, and pins that are kept up to date",
+    "contract": "what the model promises; TODO marks what only you know",
+    "workflows": "short workflows that call Beampermit's: they check pull requests and release what is merged",
+    "ruleset": "branch protection, which `beampermit protect apply` applies",
+    "owners": "who reviews changes to the contract, the workflows and the ruleset",
+    "forms": "forms for issues and pull requests, and Dependabot updates of pinned actions",
 }
-"""Step -> what it is for, in the order they are asked."""
+"""Step -> its purpose, in the order of the questions."""
 NOBODY = "second-owner@example.org"
 
 
 @dataclass(frozen=True)
 class Addition:
-    """A file that is to be there: its path and text."""
-
     step: str
     path: str
     text: str
 
 
-def additions(found: Survey, repository: str, today: date) -> tuple[Addition, ...]:
-    """Everything that Beampermit wants to be in a repository, in the order of `STEPS`."""
+def additions(survey: Survey, repository: str, today: date) -> tuple[Addition, ...]:
+    """All files, in the order of `STEPS`; workflows come from the GitHub `repository`."""
     with tempfile.TemporaryDirectory(prefix="beampermit-init-") as folder:
-        project = generate(Path(folder), _answers(found, repository))
-        rendered = list(_rendered(project, found))
-    first = Addition("contract", FILE_NAME, skeleton(found, today))
+        project = generate(Path(folder), _answers(survey, repository))
+        rendered = list(_rendered(project, survey))
+    contract = Addition("contract", FILE_NAME, render_contract(survey, today))
     order = list(STEPS)
-    return tuple(sorted((first, *rendered), key=lambda one: (order.index(one.step), one.path)))
+    return tuple(sorted((contract, *rendered), key=lambda addition: (order.index(addition.step), addition.path)))
 
 
-def _answers(found: Survey, repository: str) -> dict[str, str]:
-    """For the files that are taken; all others are thrown away."""
-    first, second = (*(owner.email for owner in found.owners), NOBODY, f"another-{NOBODY}")[:2]
+def _answers(survey: Survey, repository: str) -> dict[str, str]:
+    """Only the answers that the added files depend on."""
+    first, second = (*(owner.email for owner in survey.owners), NOBODY, f"another-{NOBODY}")[:2]
     return {
-        "project_slug": "thrown-away-after-rendering",
+        "project_slug": "temporary-project",
         "maintainer_email": first,
         "deputy_email": second,
-        "environment": found.backend or "uv",
+        "environment": survey.backend or "uv",
         "beampermit_repository": repository,
     }
 
 
-def _rendered(project: Path, found: Survey) -> Iterator[Addition]:
+def _rendered(project: Path, survey: Survey) -> Iterator[Addition]:
     for file in sorted((project / ".github").rglob("*")):
         if file.is_file():
             path = file.relative_to(project).as_posix()
-            yield Addition(_step(path), path, _named(_on_branch(file.read_text(encoding="utf-8"), found.branch)))
+            text = _set_branch(file.read_text(encoding="utf-8"), survey.branch)
+            yield Addition(_step(path), path, _rename_workflow(text))
     owners = (project / "CODEOWNERS").read_text(encoding="utf-8")
-    yield Addition("owners", "CODEOWNERS", _without_nobody(owners, known=bool(found.owners)))
+    yield Addition("owners", "CODEOWNERS", _without_placeholder(owners, known=bool(survey.owners)))
 
 
 def _step(path: str) -> str:
@@ -70,21 +69,20 @@ def _step(path: str) -> str:
     return {"workflows": "workflows", "rulesets": "ruleset"}.get(folder, "forms")
 
 
-def _on_branch(text: str, branch: str) -> str:
-    """Workflows name the branch that they judge for."""
+def _set_branch(text: str, branch: str) -> str:
     if branch == "main":
         return text
     return re.sub(r"^(\s*branches: )\[main\]$", lambda line: f'{line[1]}["{branch}"]', text, flags=re.MULTILINE)
 
 
-def _named(text: str) -> str:
-    """`comment.yml` finds the workflow that judged by its name, and a team may call its own `Pull request`."""
+def _rename_workflow(text: str) -> str:
+    """`comment.yml` refers to the workflow by name, and a team may have its own `Pull request`."""
     return re.sub(
         r"^(name: | *workflows: \[)Pull request(\]?)$", r"\1Beampermit pull request\2", text, flags=re.MULTILINE
     )
 
 
-def _without_nobody(text: str, *, known: bool) -> str:
-    """Owners of whom only one is known, or none: then every line waits for names."""
-    kept = re.sub(rf" *\S*{re.escape(NOBODY)}", "", text)
-    return kept if known else re.sub(r"^(?=[*/])", "# TODO names for: ", kept, flags=re.MULTILINE)
+def _without_placeholder(text: str, *, known: bool) -> str:
+    """Remove the second owner if there is only one; comment out every line if there is none."""
+    owned = re.sub(rf" *\S*{re.escape(NOBODY)}", "", text)
+    return owned if known else re.sub(r"^(?=[*/])", "# TODO names for: ", owned, flags=re.MULTILINE)

@@ -1,4 +1,4 @@
-"""What `beampermit init` does to each file: add it, or leave what is there and say how it differs."""
+"""What `beampermit init` does with each file: add it, or keep the existing one and show the difference."""
 
 from __future__ import annotations
 
@@ -14,14 +14,12 @@ from beampermit.files import write_text
 from beampermit.retrofit.additions import Addition
 
 ELSEWHERE = {"CODEOWNERS": (".github/CODEOWNERS", "docs/CODEOWNERS")}
-"""Other places where GitHub looks for the same file; the first it finds counts."""
-OURS = "/.github/workflows/ml-"
-"""A workflow that calls one of ours is ours, however it was changed."""
+"""Other places where GitHub looks for the same file; it uses the first it finds."""
+OWN_CALL = "/.github/workflows/ml-"
+"""A workflow that calls one of Beampermit's came from Beampermit, even if it was changed."""
 
 
 class State(StrEnum):
-    """What is done with a file."""
-
     ADD = "add"
     SAME = "same"
     KEPT = "kept"
@@ -29,7 +27,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Step:
-    """One file. `difference` is what ours says and the kept one does not, as a unified diff."""
+    """One file. `difference` is a unified diff from the existing file to Beampermit's."""
 
     name: str
     path: str
@@ -38,35 +36,35 @@ class Step:
     difference: str = ""
 
 
-def plan(root: Path, wanted: Iterable[Addition]) -> tuple[Step, ...]:
-    """What is to be done with each addition; nothing is written, nothing that is there will ever be."""
-    return tuple(_step(root, addition) for addition in wanted)
+def plan(root: Path, additions: Iterable[Addition]) -> tuple[Step, ...]:
+    """Decide what to do with each file; nothing is written."""
+    return tuple(_step(root, addition) for addition in additions)
 
 
 def apply(root: Path, step: Step) -> None:
-    """Write a file that is to be added, whole or not at all. Raises `BadInput` for a folder that leads elsewhere."""
+    """Write the file of a step, unless it exists. Raises `BadInput` for a folder that leads out of the repository."""
     file = root / step.path
     if not file.parent.resolve().is_relative_to(root.resolve()):
-        raise BadInput("this folder is a link out of the repository", file=step.path)
+        raise BadInput("this folder is a link that leads out of the repository", file=step.path)
     if step.state is State.ADD and not file.exists():
         write_text(file, step.text)
 
 
 def _step(root: Path, addition: Addition) -> Step:
-    path = _place(root, addition)
+    path = _path(root, addition)
     file = root / path
     if not (file.exists() or file.is_symlink()):
         return Step(addition.step, path, State.ADD, addition.text)
-    there = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
-    if there == addition.text:
+    existing = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    if existing == addition.text:
         return Step(addition.step, path, State.SAME, addition.text)
-    # A contract is its owners'; that it is not our first draft any more says nothing.
-    difference = "" if path == FILE_NAME else _difference(path, there, addition.text)
+    # A contract is expected to differ from its first draft.
+    difference = "" if path == FILE_NAME else _difference(path, existing, addition.text)
     return Step(addition.step, path, State.KEPT, addition.text, difference)
 
 
-def _place(root: Path, addition: Addition) -> str:
-    """Where the file goes: beside another of that name where that one is a workflow of the repository's own."""
+def _path(root: Path, addition: Addition) -> str:
+    """Where to add the file; a workflow of the repository with the same name is kept, and ours gets another name."""
     path = addition.path
     for other in ELSEWHERE.get(path, ()):
         if (root / other).exists():
@@ -74,13 +72,13 @@ def _place(root: Path, addition: Addition) -> str:
     file = root / path
     if addition.step != "workflows" or not file.is_file():
         return path
-    if OURS in file.read_text(encoding="utf-8", errors="replace"):
+    if OWN_CALL in file.read_text(encoding="utf-8", errors="replace"):
         return path
     return str(PurePosixPath(path).with_name(f"beampermit-{PurePosixPath(path).name}"))
 
 
-def _difference(path: str, there: str, ours: str) -> str:
+def _difference(path: str, existing: str, own: str) -> str:
     lines = difflib.unified_diff(
-        there.splitlines(), ours.splitlines(), path, f"{path} (Beampermit's)", lineterm="", n=1
+        existing.splitlines(), own.splitlines(), path, f"{path} (Beampermit's)", lineterm="", n=1
     )
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What a repository says of itself: its name, its people, its branch, its lock, what its pipeline makes."""
+"""What can be found in a repository: its name, authors, main branch, kind of lock, and pipeline outputs."""
 
 from __future__ import annotations
 
@@ -16,27 +16,24 @@ from beampermit.reading import parse_json, parse_toml, parse_yaml
 
 EMAIL = re.compile(r"[^@\s<>\"'\\]+@[^@\s<>\"'\\]+\.[^@\s<>\"'\\]+")
 AUTHOR = re.compile(r"\s*\d+\s+(?P<name>.*?)\s*<(?P<email>[^>]*)>")
-MACHINES = re.compile(r"\[bot\]|noreply|no-reply", re.IGNORECASE)
+BOTS = re.compile(r"\[bot\]|noreply|no-reply", re.IGNORECASE)
 NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
-LOWER = re.compile(r"loss|error|rmse|mae|mse|latency|false|fpr|fnr|brier|perplexity", re.IGNORECASE)
-MOST = 12
-"""Metrics that a contract begins with."""
+LOWER_IS_BETTER = re.compile(r"loss|error|rmse|mae|mse|latency|false|fpr|fnr|brier|perplexity", re.IGNORECASE)
+MOST_METRICS = 12
 
 
 @dataclass(frozen=True)
 class Author:
-    """A person of the history."""
-
     name: str
     email: str
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What was found; what was not is empty or None, and the contract marks it for a person to write.
+    """What was not found is empty or None, and becomes a TODO in the contract.
 
-    `owners` are the two who committed most. `metrics` are numbers of `metrics_file` by name, `splits` are tables by the
-    name of a split, `seed` is where training reads its seed, as `file:key`.
+    `owners` are the two authors with the most commits, `metrics` the numbers of `metrics_file` by name, `splits` the
+    tables by the name of a split, and `seed` is where training reads its seed, as `file:key`.
     """
 
     name: str
@@ -54,7 +51,7 @@ class Survey:
 
 
 def survey(root: Path) -> Survey:
-    """Look at the repository at `root`. Raises `BadInput` for a `dvc.yaml` or `pyproject.toml` that cannot be read."""
+    """Survey the repository at `root`. Raises `BadInput` for an unreadable `dvc.yaml` or `pyproject.toml`."""
     git = Git(root)
     name = slug(_project(root).get("name") or root.name)
     outs, metrics, plots = _pipeline(root)
@@ -81,7 +78,7 @@ def survey(root: Path) -> Survey:
 
 
 def slug(name: str) -> str:
-    """`name` as lower-case words joined by hyphens, as the contract and the registry want it."""
+    """`name` in lower case with hyphens, as the contract and the registry require."""
     words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:64].strip("-")
     return words if words[:1].isalpha() else f"model-{words}".strip("-")
 
@@ -90,8 +87,8 @@ def _project(root: Path) -> dict[str, Any]:
     file = root / "pyproject.toml"
     if not file.is_file():
         return {}
-    found = parse_toml(file.read_bytes(), "pyproject.toml").get("project")
-    return found if isinstance(found, dict) else {}
+    table = parse_toml(file.read_bytes(), "pyproject.toml").get("project")
+    return table if isinstance(table, dict) else {}
 
 
 def _package(root: Path) -> str | None:
@@ -100,7 +97,7 @@ def _package(root: Path) -> str | None:
 
 
 def _branch(git: Git) -> str:
-    """The branch that pull requests go to: what the remote calls its HEAD, else main or master, else this one."""
+    """The target of pull requests: the remote's HEAD, else main or master, else the current branch."""
     remote = git.try_("symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD")
     if remote.code == 0:
         return remote.out.strip().removeprefix("origin/")
@@ -111,13 +108,13 @@ def _branch(git: Git) -> str:
 
 
 def _authors(git: Git) -> Iterator[Author]:
-    """The two people with the most commits, each with an address of their own."""
+    """The two authors with the most commits and different addresses."""
     if git.resolve("HEAD") is None:
         return
     seen: set[str] = set()
     for line in git("shortlog", "--summary", "--numbered", "--email", "HEAD").splitlines():
         found = AUTHOR.fullmatch(line)
-        if found is None or MACHINES.search(line) or not EMAIL.fullmatch(found["email"]) or not found["name"]:
+        if found is None or BOTS.search(line) or not EMAIL.fullmatch(found["email"]) or not found["name"]:
             continue
         if found["email"].lower() not in seen and len(seen) < 2:
             seen.add(found["email"].lower())
@@ -132,7 +129,7 @@ def _backend(root: Path) -> str | None:
 
 
 def _pipeline(root: Path) -> tuple[list[str], list[str], list[str]]:
-    """Paths that the stages make: outputs, metrics, plots; also those that stand at the top of `dvc.yaml`."""
+    """Outputs, metrics and plots of the stages and at the top level of `dvc.yaml`."""
     file = root / "dvc.yaml"
     tree = parse_yaml(file.read_bytes(), "dvc.yaml") if file.is_file() else None
     tree = tree if isinstance(tree, dict) else {}
@@ -147,7 +144,7 @@ def _pipeline(root: Path) -> tuple[list[str], list[str], list[str]]:
 
 
 def _paths(listed: Any) -> Iterator[str]:
-    """`[a, {b: {cache: false}}]` -> a, b; without what is filled in by DVC."""
+    """`[a, {b: {cache: false}}]` -> a, b; without paths that contain variables."""
     for item in listed if isinstance(listed, list) else ():
         for path in item if isinstance(item, dict) else (item,):
             if isinstance(path, str) and "$" not in path and not path.startswith(("/", "..")) and "://" not in path:
@@ -164,7 +161,7 @@ def _numbers(root: Path, path: str | None) -> dict[str, float]:
         return {}
     items = found.items() if isinstance(found, dict) else ()
     numbers = ((key, float(value)) for key, value in items if is_number(value) and NAME.fullmatch(key))
-    return dict(list(numbers)[:MOST])
+    return dict(list(numbers)[:MOST_METRICS])
 
 
 def _seed(root: Path) -> str | None:
@@ -178,7 +175,7 @@ def _seed(root: Path) -> str | None:
     )
 
 
-def _keys(tree: Any, above: str = "") -> Iterator[str]:
+def _keys(tree: Any, prefix: str = "") -> Iterator[str]:
     for key, value in tree.items() if isinstance(tree, dict) else ():
-        name = f"{above}{key}"
+        name = f"{prefix}{key}"
         yield from _keys(value, f"{name}.") if isinstance(value, dict) else (name,)

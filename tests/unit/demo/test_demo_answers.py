@@ -1,4 +1,4 @@
-"""The demo answers for itself: nothing that the template leaves to a person stays as it is."""
+"""The demo answers every question that the template leaves to a person."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from beampermit.generation import generate
 from beampermit.generation.template import questions
 
 
-def test_the_demo_answers_every_question_that_the_template_marks() -> None:
+def test_demo_answers_every_marked_question() -> None:
     marked = {question for question, default in questions().items() if "TODO" in str(default)}
     assert marked == set(PEOPLE)
 
 
-def test_what_the_demo_generates_is_complete_and_the_templates_own_answers_are_not(tmp_path: Path) -> None:
+def test_contract_of_the_demo_is_complete_and_that_of_the_defaults_is_not(tmp_path: Path) -> None:
     for answers, open_ in ((PEOPLE, []), ({}, ["on_call", "logbook"])):
         file = generate(tmp_path / str(len(answers)), answers) / "contract.yaml"
         keys = [gap.key for gap in gaps(load_contract(file), file.read_text())]

@@ -1,4 +1,4 @@
-"""The stand-in of the artifact store behaves as the real one does, and nothing leaves its folder."""
+"""The stand-in for the artifact store behaves like GitHub's, and nothing is written outside its folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    """Where artifacts go."""
     return tmp_path / "store"
 
 
@@ -37,15 +36,15 @@ def store(tmp_path: Path) -> Path:
         ("nothing", []),
     ],
 )
-def test_paths_in_an_artifact_begin_where_its_lines_have_in_common(here: Path, lines: str, names: list[str]) -> None:
+def test_paths_in_an_artifact_start_below_the_common_folder(here: Path, lines: str, names: list[str]) -> None:
     assert sorted(collect(lines, hidden=False)) == names
 
 
-def test_hidden_files_are_asked_for(here: Path) -> None:
+def test_hidden_files_are_included_on_request(here: Path) -> None:
     assert ".hidden" in collect("a", hidden=True)
 
 
-def test_artifacts_come_back(here: Path, store: Path) -> None:
+def test_artifacts_are_downloaded(here: Path, store: Path) -> None:
     upload(store, "verdicts-a", "a")
     upload(store, "verdicts-b", "b")
     upload(store, "other", "b")
@@ -57,15 +56,15 @@ def test_artifacts_come_back(here: Path, store: Path) -> None:
     assert (here / "one/three.json").is_file()
 
 
-def test_a_name_is_given_once_unless_it_is_to_be_replaced(here: Path, store: Path) -> None:
+def test_name_is_used_once_unless_overwritten(here: Path, store: Path) -> None:
     upload(store, "v", "a")
-    with pytest.raises(Refused, match="exists already"):
+    with pytest.raises(Refused, match="already has an artifact"):
         upload(store, "v", "b")
     upload(store, "v", "b", overwrite=True)
     assert [path.name for path in (store / "v").iterdir()] == ["three.json"]
 
 
-def test_nothing_found_warns_or_fails(here: Path, store: Path) -> None:
+def test_no_files_warn_or_fail(here: Path, store: Path) -> None:
     assert upload(store, "v", "no").startswith("::warning::")
     assert upload(store, "v", "no", none="ignore") == ""
     with pytest.raises(Refused, match="no files were found at 'no'"):
@@ -74,8 +73,8 @@ def test_nothing_found_warns_or_fails(here: Path, store: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", "a\\b", ".half", "a:b", "a\nb", ".."])
-def test_a_name_stays_inside(here: Path, store: Path, name: str) -> None:
-    with pytest.raises(Refused, match="is no name for an artifact"):
+def test_name_cannot_lead_outside(here: Path, store: Path, name: str) -> None:
+    with pytest.raises(Refused, match="is not a valid artifact name"):
         upload(store, name, "a")
 
 
@@ -83,5 +82,5 @@ def test_links_and_exclusions_are_refused(here: Path, store: Path) -> None:
     (here / "b/link").symlink_to("/etc/hostname")
     with pytest.raises(Refused, match="link is a link"):
         upload(store, "v", "b")
-    with pytest.raises(Refused, match="leave files out"):
+    with pytest.raises(Refused, match="exclude patterns"):
         upload(store, "v", "a\n!a/deep")

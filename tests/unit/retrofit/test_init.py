@@ -41,7 +41,7 @@ def files(root: Path) -> dict[str, bytes]:
     return {name: content for name, content in named.items() if not name.startswith(OUTSIDE)}
 
 
-def test_it_adds_what_is_missing_and_touches_nothing(orbit: Path) -> None:
+def test_missing_files_are_added_and_nothing_is_changed(orbit: Path) -> None:
     before = files(orbit)
     added = done(orbit, "--yes")
     assert set(added.values()) == {"added"}
@@ -53,14 +53,14 @@ def test_it_adds_what_is_missing_and_touches_nothing(orbit: Path) -> None:
     assert git(orbit, "diff", "--stat") == ""
 
 
-def test_a_second_run_changes_nothing(orbit: Path) -> None:
+def test_second_run_changes_nothing(orbit: Path) -> None:
     done(orbit, "--yes")
     before = files(orbit)
     assert set(done(orbit, "--yes").values()) == {"same"}
     assert files(orbit) == before
 
 
-def test_the_contract_says_what_was_found_and_is_sound(orbit: Path) -> None:
+def test_contract_has_what_was_found_and_is_valid(orbit: Path) -> None:
     done(orbit, "--yes")
     found = load_contract(orbit)
     assert found.model.name == "orbit-predictor"
@@ -75,12 +75,12 @@ def test_the_contract_says_what_was_found_and_is_sound(orbit: Path) -> None:
     assert found.environment.backend == "uv"
 
 
-def test_contract_check_names_every_line_that_waits_and_doc002_stays_open(orbit: Path) -> None:
+def test_contract_check_lists_every_todo_and_doc002_fails(orbit: Path) -> None:
     done(orbit, "--yes")
     said = run("contract", "check", str(orbit)).stdout.replace("\n", "")
     assert "contract.yaml:6: summary: what the model does, in one sentence an operator understands" in said
-    assert re.search(r"request: where the data come from", said)
-    assert re.search(r"r2: |name: what r2 says; the gate is only what r2 is today", said)
+    assert re.search(r"request: the source of the data", said)
+    assert re.search(r"r2: |name: what r2 measures; the gate is the present value of r2", said)
     waiting = todos((orbit / "contract.yaml").read_text())
     assert f"{len(waiting)} lines wait for you" in said
     verdicts = json.loads(run("check", "DOC", "--project", str(orbit), "--json").stdout)
@@ -89,7 +89,7 @@ def test_contract_check_names_every_line_that_waits_and_doc002_stays_open(orbit:
     assert {place["line"] for place in doc["locations"]} >= {todo.line for todo in waiting}, "numbers as well as texts"
 
 
-def test_check_says_what_helps_most_first_before_and_after(orbit: Path) -> None:
+def test_check_shows_the_first_fix_before_and_after(orbit: Path) -> None:
     before = run("check", "ENV", "DAT", "DOC", "--project", str(orbit)).stdout
     first = before[before.index("What helps most, first:") :]
     assert first.index("ENV001: there is no uv.lock") < first.index("DAT001") < first.index("run `beampermit init`")
@@ -100,7 +100,7 @@ def test_check_says_what_helps_most_first_before_and_after(orbit: Path) -> None:
     assert "beampermit init" not in first
 
 
-def test_a_workflow_of_the_repositorys_own_keeps_its_name_and_ours_stands_beside(orbit: Path) -> None:
+def test_own_workflow_of_the_repository_keeps_its_name(orbit: Path) -> None:
     added = done(orbit, "--yes")
     assert ".github/workflows/pull-request.yml" not in added
     ours = orbit / ".github/workflows/beampermit-pull-request.yml"
@@ -108,7 +108,7 @@ def test_a_workflow_of_the_repositorys_own_keeps_its_name_and_ours_stands_beside
     assert set(read_workflow(ours.read_text(), ours.name).jobs) == {"ml"}
 
 
-def test_the_comment_is_about_our_workflow_and_not_about_one_that_a_team_calls_pull_request(orbit: Path) -> None:
+def test_comment_follows_our_workflow_and_not_one_named_pull_request(orbit: Path) -> None:
     theirs = orbit / ".github/workflows/pull-request.yml"
     theirs.write_text(theirs.read_text().replace("name: Ours", "name: Pull request"))
     done(orbit, "--yes")
@@ -117,7 +117,7 @@ def test_the_comment_is_about_our_workflow_and_not_about_one_that_a_team_calls_p
     assert heard == read_workflow(ours.read_text(), ours.name).name == "Beampermit pull request"
 
 
-def test_one_of_ours_that_was_changed_is_kept_and_the_difference_is_said(orbit: Path) -> None:
+def test_changed_workflow_is_kept_and_its_difference_shown(orbit: Path) -> None:
     done(orbit, "--yes")
     file = orbit / ".github/workflows/release.yml"
     file.write_text(file.read_text().replace("name: Release", "name: Our release"))
@@ -126,7 +126,7 @@ def test_one_of_ours_that_was_changed_is_kept_and_the_difference_is_said(orbit: 
     assert "name: Our release" in file.read_text()
 
 
-def test_codeowners_in_another_place_is_kept_and_told_what_to_add(orbit: Path) -> None:
+def test_codeowners_in_another_place_is_kept_and_its_difference_shown(orbit: Path) -> None:
     (orbit / ".github/CODEOWNERS").write_text("* @us\n")
     said = init(orbit, "--yes").stdout
     assert not (orbit / "CODEOWNERS").exists(), "GitHub would read the first it finds alone"
@@ -134,7 +134,7 @@ def test_codeowners_in_another_place_is_kept_and_told_what_to_add(orbit: Path) -
 
 
 @pytest.mark.parametrize("branch", ["master", "trunk"])
-def test_workflows_judge_for_the_branch_that_the_repository_has(orbit: Path, branch: str) -> None:
+def test_workflows_use_the_main_branch_of_the_repository(orbit: Path, branch: str) -> None:
     git(orbit, "branch", "--move", "main", branch)
     done(orbit, "--yes")
     texts = [file.read_text() for file in (orbit / ".github/workflows").glob("*.yml")]
@@ -142,7 +142,7 @@ def test_workflows_judge_for_the_branch_that_the_repository_has(orbit: Path, bra
     assert sum(f'branches: ["{branch}"]' in text for text in texts) == 2
 
 
-def test_what_the_remote_calls_its_head_is_believed_before_a_local_main(orbit: Path) -> None:
+def test_head_of_the_remote_comes_before_a_local_main(orbit: Path) -> None:
     git(orbit, "update-ref", "refs/remotes/origin/develop", "HEAD")
     git(orbit, "symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/develop")
     found = json.loads(init(orbit, "--json", "--dry-run").stdout)["found"]
@@ -161,7 +161,7 @@ def test_what_the_remote_calls_its_head_is_believed_before_a_local_main(orbit: P
         ({"requirements.txt": "torch\n"}, ("pyproject.toml",), None),
     ],
 )
-def test_the_kind_of_lock_is_the_repositorys(
+def test_backend_follows_from_the_repository(
     orbit: Path, there: dict[str, str], gone: tuple[str, ...], backend: str | None
 ) -> None:
     for name, text in there.items():
@@ -171,10 +171,10 @@ def test_the_kind_of_lock_is_the_repositorys(
     assert json.loads(init(orbit, "--json", "--yes").stdout)["found"]["backend"] == backend
     assert load_contract(orbit).environment.backend == (backend or "uv")
     waiting = run("contract", "check", str(orbit)).stdout
-    assert ("nothing to lock was found" in waiting) == (backend is None)
+    assert ("no pyproject.toml or environment.yml was found" in waiting) == (backend is None)
 
 
-def test_one_author_bots_and_odd_addresses_leave_a_mark_and_doc001_open(orbit: Path) -> None:
+def test_missing_second_owner_is_a_todo_and_doc001_fails(orbit: Path) -> None:
     git(orbit, "checkout", "--quiet", "--orphan", "new")
     for name, address in (("Ada", "ada@lab.example"), ("x[bot]", "x@users.noreply.github.com"), ("Bo", "bo@localhost")):
         git(orbit, "commit", "--quiet", "--author", f"{name} <{address}>", "--allow-empty", "--message", "x")
@@ -187,7 +187,7 @@ def test_one_author_bots_and_odd_addresses_leave_a_mark_and_doc001_open(orbit: P
     assert doc.exit_code == 1
 
 
-def test_without_a_commit_and_a_pipeline_it_still_begins(tmp_path: Path) -> None:
+def test_works_without_a_commit_and_a_pipeline(tmp_path: Path) -> None:
     root = tmp_path / "3 Models!"
     root.mkdir()
     git(root, "init", "--quiet")
@@ -196,13 +196,13 @@ def test_without_a_commit_and_a_pipeline_it_still_begins(tmp_path: Path) -> None
     assert (root / "CODEOWNERS").read_text().count("# TODO names for: ") >= 5
 
 
-def test_a_dry_run_writes_nothing_and_says_what_it_would(orbit: Path) -> None:
+def test_dry_run_writes_nothing_and_shows_the_steps(orbit: Path) -> None:
     before = files(orbit)
     assert set(done(orbit, "--dry-run").values()) == {"add"}
     assert files(orbit) == before
 
 
-def test_each_step_is_asked_and_may_be_refused(orbit: Path) -> None:
+def test_each_step_is_asked_and_can_be_declined(orbit: Path) -> None:
     found = init(orbit, answers="y\nn\nn\nn\nn\n")
     assert found.exit_code == 0
     assert (orbit / "contract.yaml").exists()
@@ -211,14 +211,14 @@ def test_each_step_is_asked_and_may_be_refused(orbit: Path) -> None:
     assert done(orbit, "--dry-run")["contract.yaml"] == "same"
 
 
-def test_where_nobody_answers_it_says_how_to_go_on(orbit: Path) -> None:
+def test_end_of_input_names_the_option(orbit: Path) -> None:
     found = init(orbit, answers="")
     assert isinstance(found.exception, BadInput)
     assert found.exception.hint == "beampermit init --yes"
     assert isinstance(init(orbit, "--json").exception, BadInput)
 
 
-def test_killed_half_way_the_next_run_finishes(orbit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_after_a_kill_completes(orbit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[Path] = []
 
     def killed(path: Path, text: str) -> None:
@@ -236,12 +236,12 @@ def test_killed_half_way_the_next_run_finishes(orbit: Path, monkeypatch: pytest.
     assert set(done(orbit, "--yes").values()) == {"same"}
 
 
-def test_a_folder_that_leads_out_of_the_repository_is_refused(orbit: Path, tmp_path: Path) -> None:
+def test_folder_that_leads_out_of_the_repository_is_refused(orbit: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (orbit / ".github/rulesets").symlink_to(tmp_path / "elsewhere")
     found = init(orbit, "--yes")
     assert isinstance(found.exception, BadInput)
-    assert "a link out of the repository" in str(found.exception)
+    assert "a link that leads out of the repository" in str(found.exception)
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
@@ -249,7 +249,7 @@ def test_a_folder_that_leads_out_of_the_repository_is_refused(orbit: Path, tmp_p
     ("name", "text"),
     [("dvc.yaml", "stages: ["), ("pyproject.toml", "[project"), ("dvc.yaml", "a: &a 1\nb: *a\n")],
 )
-def test_what_cannot_be_read_is_named(orbit: Path, name: str, text: str) -> None:
+def test_unreadable_file_is_named(orbit: Path, name: str, text: str) -> None:
     (orbit / name).write_text(text)
     found = init(orbit, "--yes")
     assert isinstance(found.exception, BadInput)
@@ -257,6 +257,6 @@ def test_what_cannot_be_read_is_named(orbit: Path, name: str, text: str) -> None
 
 
 @pytest.mark.parametrize("text", ["- 1\n", "stages: 3\n", "stages: {a: 1, b: {outs: x, metrics: [1, {2: 3}]}}\n", ""])
-def test_a_pipeline_of_any_shape_is_no_reason_to_fail(orbit: Path, text: str) -> None:
+def test_pipeline_of_any_shape_is_accepted(orbit: Path, text: str) -> None:
     (orbit / "dvc.yaml").write_text(text)
     done(orbit, "--dry-run")

@@ -1,1 +1,1 @@
-"""What stands in for GitHub's artifact store: two small actions and the folder of one rehearsal."""
+"""A stand-in for GitHub's artifact store: two small actions that use a folder of the rehearsal."""

@@ -1,6 +1,6 @@
-"""A folder as an artifact store: each artifact is a folder of that name.
+"""A folder as artifact store, in which each artifact is a folder.
 
-Runs inside a rehearsed job with the standard library alone. Names and paths come from workflows: they stay inside.
+Runs inside a rehearsed job with the standard library alone. Names come from workflows and must not lead outside.
 """
 
 import fnmatch
@@ -13,32 +13,32 @@ from pathlib import Path
 
 FORBIDDEN = set('":<>|*?\r\n\\/')
 STORE = "BEAMPERMIT_REHEARSAL_ARTIFACTS"
-"""Variable that names the store's folder."""
+"""Variable with the folder of the store."""
 
 
 class Refused(Exception):
-    """What the real store would refuse as well, in words."""
+    """GitHub's artifact store would refuse it too."""
 
 
 def upload(
     store: Path, name: str, path: str, *, none: str = "warn", hidden: bool = False, overwrite: bool = False
 ) -> str:
-    """Keep what `path` (files, folders or patterns, one a line) names as artifact `name`; say how much it was."""
+    """Store the files of `path` (files, folders or patterns, one per line) as artifact `name`; returns a message."""
     target = inside(store, name)
     if target.exists() and not overwrite:
-        raise Refused(f"an artifact named {name!r} exists already in this run")
+        raise Refused(f"this run already has an artifact named {name!r}")
     files = collect(path, hidden)
     if not files:
         if none == "error":
             raise Refused(f"no files were found at {path.strip()!r}")
         return f"::warning::no files were found at {path.strip()!r}" if none == "warn" else ""
     store.mkdir(parents=True, exist_ok=True)
-    half = Path(tempfile.mkdtemp(dir=store, prefix=".half-"))
+    partial = Path(tempfile.mkdtemp(dir=store, prefix=".partial-"))
     for relative, file in files.items():
-        copy(file, half / relative)
+        copy(file, partial / relative)
     shutil.rmtree(target, ignore_errors=True)
-    half.rename(target)
-    return f"kept {len(files)} files as {name}"
+    partial.rename(target)
+    return f"stored {len(files)} files as {name}"
 
 
 def download(store: Path, into: Path, *, name: str = "", pattern: str = "", merge: bool = False) -> str:
@@ -46,31 +46,31 @@ def download(store: Path, into: Path, *, name: str = "", pattern: str = "", merg
     if name:
         chosen = [inside(store, name)]
         if not chosen[0].is_dir():
-            raise Refused(f"there is no artifact named {name!r} in this run")
+            raise Refused(f"this run has no artifact named {name!r}")
     else:
-        found = sorted(path for path in store.glob("*") if not path.name.startswith("."))
-        chosen = [path for path in found if fnmatch.fnmatchcase(path.name, pattern or "*")]
+        stored = sorted(path for path in store.glob("*") if not path.name.startswith("."))
+        chosen = [path for path in stored if fnmatch.fnmatchcase(path.name, pattern or "*")]
     into.mkdir(parents=True, exist_ok=True)
     for artifact in chosen:
         folder = into if name or merge else into / artifact.name
         for file in artifact.rglob("*"):
             if file.is_file():
                 copy(file, folder / file.relative_to(artifact))
-    return f"gave back {len(chosen)} artifacts: {', '.join(path.name for path in chosen)}"
+    return f"downloaded {len(chosen)} artifacts: {', '.join(path.name for path in chosen)}"
 
 
 def inside(store: Path, name: str) -> Path:
-    """The folder of an artifact. Raises `Refused` for a name that is none."""
+    """The folder of an artifact. Raises `Refused` for an invalid name."""
     if not name or FORBIDDEN & set(name) or name.startswith("."):
-        raise Refused(f"{name!r} is no name for an artifact")
+        raise Refused(f"{name!r} is not a valid artifact name")
     return store / name
 
 
 def collect(lines: str, hidden: bool) -> "dict[str, Path]":
-    """Files by their path in the artifact: below the folder that all lines have in common, as on GitHub."""
+    """Path in the artifact -> file. Paths start below the folder that all lines have in common, as on GitHub."""
     patterns = [line.strip() for line in lines.splitlines() if line.strip()]
     if any(pattern.startswith("!") for pattern in patterns):
-        raise Refused("patterns that leave files out (`!`) are not rehearsed")
+        raise Refused("exclude patterns (`!`) are not supported in a rehearsal")
     roots, files = [], []
     for pattern in patterns:
         for found in map(Path, sorted(glob.glob(pattern, recursive=True, include_hidden=True))):  # noqa: PTH207
@@ -83,40 +83,39 @@ def collect(lines: str, hidden: bool) -> "dict[str, Path]":
     seen = {name: file for name, file in named.items() if hidden or not any(p.startswith(".") for p in name.split("/"))}
     for name, file in seen.items():
         if file.is_symlink():
-            raise Refused(f"{name} is a link; an artifact holds files")
+            raise Refused(f"{name} is a link; artifacts contain only files")
     return seen
 
 
 def copy(file: Path, target: Path) -> None:
-    """Copy one file, its folders made."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(file, target)
 
 
 def main(verb: str) -> None:
-    """Entry point of the two actions: inputs come as variables."""
-    given, store = os.environ, Path(os.environ[STORE])
+    """Entry point of the two actions, whose inputs are variables."""
+    inputs, store = os.environ, Path(os.environ[STORE])
     try:
         if verb == "upload":
-            said = upload(
+            message = upload(
                 store,
-                given["INPUT_NAME"],
-                given["INPUT_PATH"],
-                none=given["INPUT_NONE"],
-                hidden=given["INPUT_HIDDEN"] == "true",
-                overwrite=given["INPUT_OVERWRITE"] == "true",
+                inputs["INPUT_NAME"],
+                inputs["INPUT_PATH"],
+                none=inputs["INPUT_NONE"],
+                hidden=inputs["INPUT_HIDDEN"] == "true",
+                overwrite=inputs["INPUT_OVERWRITE"] == "true",
             )
         else:
-            said = download(
+            message = download(
                 store,
-                Path(given["INPUT_PATH"] or "."),
-                name=given["INPUT_NAME"],
-                pattern=given["INPUT_PATTERN"],
-                merge=given["INPUT_MERGE"] == "true",
+                Path(inputs["INPUT_PATH"] or "."),
+                name=inputs["INPUT_NAME"],
+                pattern=inputs["INPUT_PATTERN"],
+                merge=inputs["INPUT_MERGE"] == "true",
             )
     except Refused as error:
         sys.exit(f"::error::{error}")
-    sys.stdout.write(f"{said}\n")
+    sys.stdout.write(f"{message}\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What stands in for GitHub in a rehearsal answers as GitHub would, had the ruleset in git been applied."""
+"""The stand-in for GitHub responds as GitHub would if the ruleset in git were applied."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from beampermit.github.protection import load_protection
 from beampermit.github.releases import Release, publish
 from beampermit.github.rulesets import MAIN
 from beampermit.project import Project
-from beampermit.rehearsal.rules import ruleset_of, standing_in
+from beampermit.rehearsal.github_stand_in import read_ruleset, serve_github
 from support.paths import ROOT
 
 TEMPLATE = ROOT / "template/{{cookiecutter.project_slug}}" / MAIN
@@ -36,10 +36,10 @@ def commit(project: Project, git: Git, text: str) -> Repository:
     return project.git
 
 
-def test_the_ruleset_of_the_commit_is_what_protects(project: Project, git: Git, body: dict[str, Any]) -> None:
+def test_ruleset_of_the_commit_protects(project: Project, git: Git, body: dict[str, Any]) -> None:
     repository = commit(project, git, json.dumps(body))
     (project.root / MAIN).unlink()
-    with standing_in(ruleset_of(repository, "HEAD"), "main") as api:
+    with serve_github(read_ruleset(repository, "HEAD"), "main") as api:
         found = load_protection(Client("lab/faults", "", api), "main")
         assert (found.gaps, found.check_gaps("ml / permit"), found.bypass) == ((), (), ())
         assert len(load_protection(Client("lab/faults", "", api), "topic").gaps) == 3
@@ -54,29 +54,29 @@ def test_the_ruleset_of_the_commit_is_what_protects(project: Project, git: Git, 
         ({"name": ""}, "it can be deleted"),
     ],
 )
-def test_a_weak_ruleset_is_seen(
+def test_gap_of_a_weak_ruleset_is_reported(
     project: Project, git: Git, body: dict[str, Any], change: dict[str, Any], gap: str
 ) -> None:
     repository = commit(project, git, json.dumps({**body, **change}))
-    with standing_in(ruleset_of(repository, "HEAD"), "main") as api:
+    with serve_github(read_ruleset(repository, "HEAD"), "main") as api:
         assert gap in load_protection(Client("lab/faults", "", api), "main").gaps
 
 
 def test_no_ruleset_protects_nothing(project: Project) -> None:
-    assert ruleset_of(project.git, "HEAD") is None
-    with standing_in(None, "main") as api:
+    assert read_ruleset(project.git, "HEAD") is None
+    with serve_github(None, "main") as api:
         assert len(load_protection(Client("lab/faults", "", api), "main").gaps) == 3
 
 
-def test_it_knows_nothing_else(project: Project) -> None:
-    with standing_in(None, "main") as api, pytest.raises(Refused, match="with 404 Not Found"):
+def test_other_paths_are_not_found(project: Project) -> None:
+    with serve_github(None, "main") as api, pytest.raises(Refused, match="with 404 Not Found"):
         Client("lab/faults", "", api).get("/pulls")
 
 
-def test_what_is_released_lies_in_a_folder_and_nowhere_else(tmp_path: Path) -> None:
+def test_releases_are_written_to_one_folder_only(tmp_path: Path) -> None:
     document = tmp_path / "RUNBOOK.md"
     document.write_text("call the expert")
-    with standing_in(None, "main", tmp_path / "releases") as api:
+    with serve_github(None, "main", tmp_path / "releases") as api:
         client = Client("lab/faults", "", api)
         release = Release("faults-v1", "c" * 40, "faults version 1", "why", {document.name: document})
         done = publish(client, release)

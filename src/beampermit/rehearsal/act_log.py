@@ -1,4 +1,4 @@
-"""Follow a rehearsal by act's log: each job that is expected, from waiting to its end, and why one did not succeed."""
+"""Follow a rehearsal in act's log: the state of each expected job, and why a job did not succeed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _UNMAPPED = re.compile(r"Skipping unsupported platform -- Try running with `-P (
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the log. `job` is act's name for the job, nothing where the line belongs to none."""
+    """One line of the log. `job` is act's name for the job, empty where the line belongs to none."""
 
     text: str
     job: str = ""
@@ -32,20 +32,20 @@ class Line:
     step_starts: bool = False
     job_result: str = ""
     unmapped: str = ""
-    """The runner label that stands for nothing here."""
+    """A runner label that this machine does not have."""
     error: str = ""
-    """What an `::error::` of the step says, its title first."""
+    """The message of an `::error::` of the step, after its title."""
 
 
-def parse(raw: str) -> Line:
-    """Read one line. What a step printed can look like anything: it counts as output, whatever it says."""
+def parse_line(raw: str) -> Line:
+    """Read one line. What a step prints is output, even where it looks like a line of act's."""
     try:
         content = json.loads(raw)
     except (json.JSONDecodeError, RecursionError):
-        return Line(clean(raw))
+        return Line(strip_control(raw))
     if not isinstance(content, dict) or not isinstance(content.get("msg"), str):
-        return Line(clean(raw))
-    text, job = clean(content["msg"]), content.get("job")
+        return Line(strip_control(raw))
+    text, job = strip_control(content["msg"]), content.get("job")
     if not isinstance(job, str) or not job:
         return Line(text)
     job, step = job.strip(), content.get("step")
@@ -56,7 +56,7 @@ def parse(raw: str) -> Line:
     return Line(
         text.strip(),
         job,
-        clean(str(step or "")).splitlines()[0] if step else "",
+        strip_control(str(step or "")).splitlines()[0] if step else "",
         step_starts=content.get("stage") == "Main" and text.startswith("⭐") and len(content.get("stepID") or ()) == 1,
         job_result=result if isinstance(result, str) else "",
         unmapped=unmapped[1] if unmapped else "",
@@ -65,46 +65,46 @@ def parse(raw: str) -> Line:
 
 
 def _error(content: dict[str, object]) -> str:
-    said, pairs = content.get("arg"), content.get("kvPairs")
-    if content.get("command") != "error" or not isinstance(said, str):
+    message, pairs = content.get("arg"), content.get("kvPairs")
+    if content.get("command") != "error" or not isinstance(message, str):
         return ""
     title = pairs.get("title") if isinstance(pairs, dict) else None
-    return clean(f"{title}: {said}" if title else said).partition("\n")[0]
+    return strip_control(f"{title}: {message}" if title else message).partition("\n")[0]
 
 
-def clean(text: str) -> str:
-    """Text without escape sequences and control characters; tabs and line ends stay."""
+def strip_control(text: str) -> str:
+    """Remove escape sequences and control characters, except tabs and line ends."""
     return _CONTROL.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n"))).rstrip("\n")
 
 
 Watch = Callable[[RehearsedJob], None]
-"""Told of a job whenever its state or its step changes."""
+"""Called with a job whenever its state or its step changes."""
 TAIL = 12
-"""Lines that are shown of a job that failed."""
+"""Lines that are shown of a failed job."""
 
 
 def follow(
     plan: Plan, call: runner.Call, folder: Path, timeout: float | None, watch: Watch
 ) -> tuple[tuple[RehearsedJob, ...], str]:
-    """Run act, read its log, give every job's end and what else went wrong."""
+    """Run act and read its log; returns every job with its result, and what else went wrong."""
     states = [_State(job, folder / "jobs" / f"{_file_name(job.name)}.log") for job in plan.jobs]
-    stray, code = [], None
+    other_lines, code = [], None
     with ExitStack() as stack:
         raw = stack.enter_context((folder / "act.log").open("w", encoding="utf-8", buffering=1))
         for state in states:
             state.stream = stack.enter_context(state.log.open("w", encoding="utf-8", buffering=1))
-            watch(state.seen())
+            watch(state.current())
         for item in runner.lines(call, timeout=timeout):
             if isinstance(item, int):
                 code = item
                 continue
             raw.write(item)
-            line = parse(item)
-            state = next((state for state in states if state.is_called(line.job)), None)
+            line = parse_line(item)
+            state = next((state for state in states if state.has_name(line.job)), None)
             if state is None:
-                stray.append(line.text)
-            elif state.take(line):
-                watch(state.seen())
+                other_lines.append(line.text)
+            elif state.update(line):
+                watch(state.current())
     by_name: dict[str, RehearsedJob] = {}
     for state in states:
         by_name[state.job.name] = state.end(by_name)
@@ -112,13 +112,13 @@ def follow(
     jobs = tuple(by_name.values())
     broken = code != 0 and all(job.result is Result.SUCCESS for job in jobs)
     unstarted = code != 0 and not any(state.started for state in states)
-    said = next((text for text in reversed(stray) if text.strip()), "nothing was said")
-    return jobs, f"act ended in {code}: {said}" if broken or unstarted else ""
+    last = next((text for text in reversed(other_lines) if text.strip()), "no output")
+    return jobs, f"act ended with status {code}: {last}" if broken or unstarted else ""
 
 
 @dataclass
 class _State:
-    """One expected job while it runs. A matrix has several runs under one name: the worst counts."""
+    """One expected job while it runs. A matrix has several runs under one name; the worst counts."""
 
     job: Expected
     log: Path
@@ -129,40 +129,39 @@ class _State:
     results: list[str] = field(default_factory=list)
     runs: set[str] = field(default_factory=set)
     unmapped: str = ""
-    said: list[str] = field(default_factory=list)
+    output: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
-    def is_called(self, name: str) -> bool:
+    def has_name(self, name: str) -> bool:
         if name == self.job.key:
             return True
         return self.job.matrix and re.fullmatch(re.escape(self.job.key) + r"-\d+", name) is not None
 
-    def take(self, line: Line) -> bool:
-        """Learn from a line; say whether there is something new to show."""
+    def update(self, line: Line) -> bool:
+        """Read a line of the job; returns whether the display changes."""
         if line.unmapped:
             self.unmapped = line.unmapped
             return False
-        new = self.started is None
+        changed = self.started is None
         self.started = self.started or time.perf_counter()
         self.runs.add(line.job)
         if self.stream:
             self.stream.write(f"{line.text}\n")
         if line.output and line.text.strip():
-            self.said = [*self.said[-TAIL + 1 :], line.text.strip()]
+            self.output = [*self.output[-TAIL + 1 :], line.text.strip()]
         if line.error and line.error not in self.errors:
             self.errors.append(line.error)
         if line.step_starts:
-            self.step, new = line.text.removeprefix("⭐ Run Main ").splitlines()[0], True
+            self.step, changed = line.text.removeprefix("⭐ Run Main ").splitlines()[0], True
         if line.job_result:
             self.results.append(line.job_result)
-            self.ended, new = time.perf_counter(), True
-        return new
+            self.ended, changed = time.perf_counter(), True
+        return changed
 
-    def seen(self) -> RehearsedJob:
-        """As it stands."""
+    def current(self) -> RehearsedJob:
         done = self.results and len(self.results) >= len(self.runs)
-        good = all(result == "success" for result in self.results)
-        result = (Result.SUCCESS if good else Result.FAILURE) if done else Result.RUNNING
+        success = all(result == "success" for result in self.results)
+        result = (Result.SUCCESS if success else Result.FAILURE) if done else Result.RUNNING
         return RehearsedJob(
             name=self.job.name,
             result=Result.WAITING if self.started is None else result,
@@ -172,8 +171,8 @@ class _State:
         )
 
     def end(self, others: Mapping[str, RehearsedJob]) -> RehearsedJob:
-        """As it ended; a job without a result did not succeed, and the reason says why."""
-        last = self.seen()
+        """The final state, with the reason where it is not a success."""
+        last = self.current()
         if last.result is Result.SUCCESS:
             return last
         if last.result is Result.FAILURE:
@@ -186,21 +185,20 @@ class _State:
                     "tail": self._tail(),
                 }
             )
-        return last.model_copy(update={"result": Result.SKIPPED, "reason": self._why_skipped(others), "log": None})
+        return last.model_copy(update={"result": Result.SKIPPED, "reason": self._skip_reason(others), "log": None})
 
     def _tail(self) -> tuple[str, ...]:
-        """What the job called errors, and what it said last where it called nothing so."""
-        return tuple(self.errors[:TAIL] or self.said)
+        return tuple(self.errors[:TAIL] or self.output)
 
-    def _why_skipped(self, others: Mapping[str, RehearsedJob]) -> str:
+    def _skip_reason(self, others: Mapping[str, RehearsedJob]) -> str:
         if self.unmapped:
-            return f"not run: no runner here carries the label {self.unmapped!r} (--runner {self.unmapped})"
+            return f"not run: this machine has no runner label {self.unmapped!r}; add --runner {self.unmapped}"
         unmet = [name for name in self.job.needs if name in others and others[name].result is not Result.SUCCESS]
         if unmet:
-            return f"not run: it needs {', '.join(unmet)}"
+            return f"not run: it needs {', '.join(unmet)}, which did not succeed"
         if self.job.conditions:
-            return f"not run: its condition was not met: {' and '.join(self.job.conditions)}"
-        return "not run: act gave it no result"
+            return f"not run: its condition is false: {' and '.join(self.job.conditions)}"
+        return "not run: act reported no result"
 
 
 def _file_name(name: str) -> str:
