@@ -12,8 +12,8 @@ from beampermit.contract import FILE_NAME
 from beampermit.documents.locks import as_markdown
 from beampermit.environments.addresses import addresses
 from beampermit.environments.choice import backend_of, lock_of
-from beampermit.environments.difference import Change, difference
-from beampermit.environments.recording import record
+from beampermit.environments.difference import Change, compare_locks
+from beampermit.environments.recording import record_indexes
 from beampermit.errors import Conflict, Outside
 from beampermit.git import Git
 from beampermit.github.client import Client
@@ -43,8 +43,8 @@ def relock(root: Path, client: Client, names: Sequence[str], progress: Progress)
     git, backend = Git(root), backend_of(root)
     found = backend.lock(root, update=names or (EVERYTHING,), progress=progress)
     if (root / FILE_NAME).is_file():
-        record(root, tuple(address for lock in found.all for address in addresses(lock)))
-    changes = tuple(change for lock in found.all for change in difference(lock_of(root, "HEAD", file=lock.file), lock))
+        record_indexes(root, tuple(address for lock in found.all for address in addresses(lock)))
+    changes = tuple(change for lock in found.all for change in compare_locks(lock_of(root, "HEAD", file=lock.file), lock))
     files = [name for name in (*(lock.file for lock in found.all), FILE_NAME) if (root / name).is_file()]
     title = f"Lock {', '.join(names)} anew" if names else "Lock the environment anew"
     commit = _commit(git, files, title)

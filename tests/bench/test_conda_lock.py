@@ -132,7 +132,7 @@ def prefix(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
     prefix = tmp_path_factory.mktemp("prefix")
     (prefix / "conda-meta").mkdir()
     for package in CondaLock().read(root).packages:
-        if package.platform == channels.current_platform():
+        if package.platform == channels.current_subdir():
             _link(prefix, package.name, package.version, package.build, package.artifacts[0].sha256 or "")
     return prefix
 

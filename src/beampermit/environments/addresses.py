@@ -23,7 +23,7 @@ def untrusted(lock: Lock, allowed: tuple[str, ...] | None, before: Lock | None =
         yield Problem(f"{package}: {message}", lock.file, lock.line_of(artifact.file_name) or package.line)
 
 
-def suspects(lock: Lock) -> tuple[Package, ...]:
+def packages_to_relock(lock: Lock) -> tuple[Package, ...]:
     """The packages of an index with a file that cannot be trusted: their entries are to be written anew."""
     found = {package.key: package for package, _, _ in _odd(lock, None, None) if package.source}
     return tuple(found.values())

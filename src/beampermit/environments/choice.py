@@ -9,8 +9,8 @@ from beampermit.environments.backend import Backend, Lock
 from beampermit.environments.bundle import Bundled, write
 from beampermit.environments.conda_lock import CondaLock
 from beampermit.environments.conda_lock import packages as conda
-from beampermit.environments.conda_lock.channels import current_platform
-from beampermit.environments.platforms import current
+from beampermit.environments.conda_lock.channels import current_subdir
+from beampermit.environments.platforms import current_platform
 from beampermit.environments.uv import Uv, files
 from beampermit.errors import BadInput
 from beampermit.progress import Progress
@@ -58,8 +58,8 @@ def bundle(root: Path, to: Path, *, variant: str = "", platform: str | None = No
     backend = backend_for(root, variant=variant)
     lock = backend.read(root)
     if isinstance(backend, CondaLock):
-        return write(lock, conda.bundled(lock, platform or current_platform(), progress), to, progress)
-    return write(lock, files.bundled(lock, root, platform or current(), progress), to, progress)
+        return write(lock, conda.bundled(lock, platform or current_subdir(), progress), to, progress)
+    return write(lock, files.bundled(lock, root, platform or current_platform(), progress), to, progress)
 
 
 def lock_of(root: Path, named: str, *, file: str = "") -> Lock | None:

@@ -31,7 +31,7 @@ class Change:
         return body | {"platforms": list(self.platforms)}
 
 
-def difference(before: Lock | None, after: Lock | None) -> tuple[Change, ...]:
+def compare_locks(before: Lock | None, after: Lock | None) -> tuple[Change, ...]:
     """Each package that is not the same in both; the same move on several platforms is one change."""
     old, new = _named(before), _named(after)
     together: dict[tuple[str, str, str], list[str]] = defaultdict(list)

@@ -121,7 +121,7 @@ def _compared(backend: Backend, prefix: Path, lock: Lock, progress: Progress) ->
 
 def _clear(prefix: Path) -> None:
     """Remove what an interrupted building left; leave alone what is an environment, refuse what is something else."""
-    if not prefix.exists() or conda.ours(prefix) or _sound(prefix):
+    if not prefix.exists() or conda.made_by_us(prefix) or _sound(prefix):
         return
     others = (
         sorted(path.name for path in prefix.iterdir() if path.name not in LEFTOVERS)
@@ -141,7 +141,7 @@ def _sound(prefix: Path) -> bool:
     """Whether a Python starts there, knows that it is in an environment, and runs nothing put there by hand."""
     config = prefix / "pyvenv.cfg"
     is_venv = config.is_file() and "home" in config.read_text(encoding="utf-8", errors="replace")
-    if not is_venv and not conda.ours(prefix):
+    if not is_venv and not conda.made_by_us(prefix):
         return False
     try:
         site = site_packages(prefix, describe(prefix))

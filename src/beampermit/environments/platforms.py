@@ -42,7 +42,7 @@ MINORS = range(9, 30)
 LAST_PATCH = 99
 
 
-def current() -> str:
+def current_platform() -> str:
     """This machine's platform, in the contract's words."""
     system = {"darwin": "macos", "win32": "windows"}.get(sys.platform, "linux")
     name = machine.machine().lower()
@@ -78,7 +78,7 @@ def fits(wheel: str, platform: str) -> bool:
 
 PATIENCE = 120.0
 """Seconds that the driver, or the import of torch, may take."""
-ASK = """
+TORCH_SCRIPT = """
 import json, torch
 seen = [torch.cuda.get_device_properties(place) for place in range(torch.cuda.device_count())]
 print(json.dumps({
@@ -107,7 +107,7 @@ class Gpus(Record):
     devices: tuple[Device, ...]
 
 
-def driver() -> str:
+def driver_version() -> str:
     """Version of the machine's NVIDIA driver. Raises `Failed` where no GPU is visible."""
     try:
         finished = run(
@@ -121,10 +121,10 @@ def driver() -> str:
     return found[0]
 
 
-def seen_by_torch(environment: Environment, root: Path) -> Gpus:
+def torch_gpus(environment: Environment, root: Path) -> Gpus:
     """The GPUs that torch of the environment can use. Raises `Failed` where it sees none."""
     # Isolated: neither the project's folder nor its source can stand before torch itself.
-    finished = environment.run(["-I", "-c", ASK], project=root, own_code=False, timeout=PATIENCE)
+    finished = environment.run(["-I", "-c", TORCH_SCRIPT], project=root, own_code=False, timeout=PATIENCE)
     if finished.code:
         raise Failed(f"torch of the project's environment cannot be asked for GPUs: {finished.tail}")
     try:

@@ -12,7 +12,7 @@ from beampermit.errors import BadInput
 from beampermit.files import write_text
 
 
-def record(root: Path, addresses: tuple[str, ...]) -> tuple[str, ...]:
+def record_indexes(root: Path, addresses: tuple[str, ...]) -> tuple[str, ...]:
     """Add what is new of `addresses` to `environment.indexes` of the contract at `root`; give what was added.
 
     An address that is there stays: a laboratory may allow more than one lock uses. Raises `BadInput` where the contract

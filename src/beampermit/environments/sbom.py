@@ -11,7 +11,7 @@ from urllib.parse import quote
 from beampermit import __version__
 from beampermit.environments.backend import Artifact, Lock, Package
 from beampermit.environments.platforms import TAGS
-from beampermit.environments.uv.files import of_platform
+from beampermit.environments.uv.files import packages_for
 from beampermit.errors import BadInput
 
 LOCK, DIGEST = "beampermit:lock", "beampermit:lock:digest"
@@ -62,11 +62,11 @@ def _of_variant(lock: Lock, variant: str) -> tuple[Package, ...]:
     """A conda lock is of one variant; a lock of uv holds them all."""
     if not variant or any(package.platform for package in lock.packages):
         return lock.packages
-    keys = {package.key for platform in TAGS for package in of_platform(lock, platform).values()}
+    keys = {package.key for platform in TAGS for package in packages_for(lock, platform).values()}
     return tuple(package for package in lock.packages if package.key in keys)
 
 
-def reference(package: Package) -> str:
+def purl(package: Package) -> str:
     """The package URL."""
     name, version = quote(package.name, safe=""), quote(package.version, safe="")
     if not package.build:
@@ -86,7 +86,7 @@ def _components(found: Software) -> list[dict[str, Any]]:
     files: dict[str, list[str]] = defaultdict(list)
     for lock, packages in found:
         for package in packages:
-            made, key = _component(package), reference(package)
+            made, key = _component(package), purl(package)
             known = components.setdefault(key, made)
             if "scope" not in made:
                 known.pop("scope", None)  # optional for one lock, needed by another
@@ -100,10 +100,10 @@ def _components(found: Software) -> list[dict[str, Any]]:
 def _component(package: Package) -> dict[str, Any]:
     component: dict[str, Any] = {
         "type": "library",
-        "bom-ref": reference(package),
+        "bom-ref": purl(package),
         "name": package.name,
         "version": package.version,
-        "purl": reference(package),
+        "purl": purl(package),
     }
     if package.groups and "main" not in package.groups:
         component["scope"] = "optional"
@@ -131,7 +131,7 @@ def _dependencies(found: Software) -> list[dict[str, Any]]:
             by_name[package.name].append(package)
         here: dict[str, set[str]] = defaultdict(set)
         for package in packages:
-            here[reference(package)] |= _needed(package, by_name)
+            here[purl(package)] |= _needed(package, by_name)
         needed = set[str]().union(*here.values()) if here else set()
         own = {key for package in lock.packages if package.own for key in _needed(package, by_name)}
         roots |= own or here.keys() - needed
@@ -146,7 +146,7 @@ def _dependencies(found: Software) -> list[dict[str, Any]]:
 def _needed(package: Package, by_name: dict[str, list[Package]]) -> set[str]:
     edges = (*package.needs, *(edge for edges in package.optional.values() for edge in edges))
     return {
-        reference(other)
+        purl(other)
         for edge in edges
         for other in by_name.get(edge.name, ())
         if other.platform == package.platform and edge.version in (None, other.version)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.environments import installation
-from beampermit.environments.environment import STAMP, Environment, environment_of, prefix_of, installation_records
+from beampermit.environments.environment import STAMP, Environment, environment_of, installation_records, prefix_of
 from beampermit.environments.installation import Installation, install, shared_prefix
 from beampermit.environments.uv import Uv
 from beampermit.errors import BadInput, Failed, Outside

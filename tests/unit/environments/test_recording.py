@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from beampermit.contract import load_contract
-from beampermit.environments.recording import record
+from beampermit.environments.recording import record_indexes
 from beampermit.errors import BadInput
 from beampermit.project import Project
 
@@ -27,7 +27,7 @@ def test_only_lines_are_added_and_comments_stay(project: Project, contract_text:
     before = contract_text.replace("environment:\n  backend: uv\n", SHAPES[shape])
     file.write_text(before)
     already = load_contract(project.root).environment.indexes
-    assert record(project.root, (*already, *NEW)) == NEW
+    assert record_indexes(project.root, (*already, *NEW)) == NEW
     assert load_contract(project.root).environment.indexes == (*already, *NEW)
     kept = [line for line in before.splitlines() if "indexes:" not in line]
     assert [line for line in file.read_text().splitlines() if line in kept] == kept
@@ -37,7 +37,7 @@ def test_what_is_recorded_already_changes_no_byte(project: Project, contract_tex
     file = project.root / "contract.yaml"
     file.write_text(contract_text.replace("  backend: uv\n", "  backend: uv\n  indexes: [https://a.example]\n"))
     before = file.stat().st_mtime_ns
-    assert record(project.root, ("https://a.example",)) == ()
+    assert record_indexes(project.root, ("https://a.example",)) == ()
     assert file.stat().st_mtime_ns == before
 
 
@@ -46,5 +46,5 @@ def test_a_list_that_no_line_can_be_added_to_is_left_to_a_person(project: Projec
     text = contract_text.replace("environment:\n  backend: uv\n", "environment: {backend: uv}\n")
     file.write_text(text)
     with pytest.raises(BadInput, match=r"add https://index\.lab\.example/simple, .* to environment\.indexes yourself"):
-        record(project.root, NEW)
+        record_indexes(project.root, NEW)
     assert file.read_text() == text

@@ -1,4 +1,4 @@
-"""Channels as conda-lock names them, and the addresses their packages come from."""
+"""Channels as conda-lock names them, and the addresses of their packages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from beampermit.environments.conda_lock.theirs import their
+from beampermit.environments.conda_lock.theirs import conda_lock_module
 
 KINDS = (".conda", ".tar.bz2")
 
@@ -16,24 +16,24 @@ KINDS = (".conda", ".tar.bz2")
 def addresses(channel: str, root: Path | None = None) -> tuple[str, ...]:
     """The URLs of a channel without a slash at the end; `${VARIABLE}` of a token is kept.
 
-    What a bare name stands for is conda's to say: its constants come with conda-lock.
+    Bare names are looked up in conda's own constants, which come with conda-lock.
     """
     if "://" in channel:
         return (channel.rstrip("/"),)
     if channel == "defaults":
-        return tuple(their("_vendor.conda.base.constants").DEFAULT_CHANNELS_UNIX)
+        return tuple(conda_lock_module("_vendor.conda.base.constants").DEFAULT_CHANNELS_UNIX)
     if root and channel.startswith((".", "/", "~")):
         return ((root / Path(channel).expanduser()).resolve().as_uri(),)
-    return (f"{their('_vendor.conda.base.constants').DEFAULT_CHANNEL_ALIAS}/{channel.strip('/')}",)
+    return (f"{conda_lock_module('_vendor.conda.base.constants').DEFAULT_CHANNEL_ALIAS}/{channel.strip('/')}",)
 
 
 def with_secrets(address: str) -> str:
-    """The address with the environment's variables put in, as conda and conda-lock do it."""
+    """Replace `${VARIABLE}` of the environment, as conda and conda-lock do."""
     return posixpath.expandvars(address)
 
 
 def without_secrets(address: str, channels: Iterable[str]) -> str:
-    """An address with the variables of `channels` instead of what they stand for."""
+    """Put back the `${VARIABLE}` of `channels` in an address."""
     for channel in channels:
         plain = with_secrets(channel)
         if plain != channel and address.startswith(plain):
@@ -42,14 +42,14 @@ def without_secrets(address: str, channels: Iterable[str]) -> str:
 
 
 def split(address: str) -> tuple[str, str, str]:
-    """Channel, platform folder and file name of a package's URL; empty where it has none."""
+    """Channel, platform folder and file name of a package's URL; empty where there is none."""
     channel, _, file_name = address.rpartition("/")
     channel, _, subdir = channel.rpartition("/")
     return channel, subdir, file_name
 
 
-def file_says(file_name: str) -> tuple[str, str, str] | None:
-    """Name, version and build of a package by its file's name; None for what is no package."""
+def parse_file_name(file_name: str) -> tuple[str, str, str] | None:
+    """Name, version and build from a package's file name; None if it is not one."""
     stem = next((file_name.removesuffix(kind) for kind in KINDS if file_name.endswith(kind)), None)
     parts = stem.rsplit("-", 2) if stem else []
     return (parts[0], parts[1], parts[2]) if len(parts) == 3 and all(parts) else None
@@ -63,8 +63,8 @@ def local_path(address: str) -> Path | None:
     return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
 
 
-def current_platform() -> str:
-    """What conda calls this machine."""
+def current_subdir() -> str:
+    """This machine as conda calls it: `linux-64`."""
     import platform
     import sys
 

@@ -1,4 +1,4 @@
-"""Builds a conda environment from a lock alone: hashed archives, linked by rattler or by micromamba."""
+"""Installs a conda environment from the lock alone: hashed archives, linked by rattler or micromamba."""
 
 from __future__ import annotations
 
@@ -11,42 +11,39 @@ from pathlib import Path
 from beampermit.environments.backend import Lock, Package
 from beampermit.environments.conda_lock import channels
 from beampermit.environments.conda_lock.packages import fetch_packages, locked_for
-from beampermit.environments.conda_lock.rattler_process import ask
+from beampermit.environments.conda_lock.rattler_process import run_rattler
 from beampermit.errors import BadInput, Outside
 from beampermit.files import write_text
 from beampermit.processes import run
 from beampermit.progress import Progress
 
 UNPACKED = ".beampermit-unpacked"
-"""Where archives are unpacked: in the prefix, so that files can be linked, and gone when it is done."""
-
-
+"""Where archives are unpacked: on the disk of the prefix, so that files can be linked; removed afterwards."""
 TRIES = 20
 MARK = "conda-meta/.beampermit"
-"""Says that we made this environment, so that we may remove it."""
+"""Marks an environment that we made and may remove."""
 
 
-def ours(prefix: Path) -> bool:
-    """Whether the conda environment at `prefix` was made by us, or begun."""
+def made_by_us(prefix: Path) -> bool:
     return (prefix / MARK).is_file()
 
 
 def install(lock: Lock, prefix: Path, *, bundle: Path | None = None, progress: Progress) -> None:
-    """Make `prefix` the lock's packages for this platform, linked by rattler, from nothing unless they are there.
+    """Install the lock's packages for this platform with rattler; nothing to do where exactly these are linked.
 
-    Archives are unpacked anew each time: what another program left unpacked in a cache is never linked. Scripts that
-    packages want run after linking are not run. Raises `Failed` or `Outside`.
+    Archives are unpacked each time, so that nothing unpacked by another program is linked. Post-link scripts of
+    packages are not run. Raises `Failed` or `Outside`.
     """
-    platform = channels.current_platform()
+    platform = channels.current_subdir()
     packages = locked_for(lock, platform)
-    if _there(prefix, packages):
-        progress("every package of the lock is there")
+    if _is_installed(prefix, packages):
+        progress("every package of the lock is installed")
         return
     places = fetch_packages(lock, packages, bundle=bundle, progress=progress)
     unpacked = prefix / UNPACKED
     try:
-        _begin(prefix)
-        ask(
+        _start(prefix)
+        run_rattler(
             "install",
             progress=progress,
             packages=[{"path": str(places[package.name])} for package in packages],
@@ -54,24 +51,24 @@ def install(lock: Lock, prefix: Path, *, bundle: Path | None = None, progress: P
             platform=platform,
             cache=str(unpacked),
         )
-        _say_where_from(prefix, packages)
+        _write_channels(prefix, packages)
     except OSError as error:
-        raise Outside(f"nothing can be written there: {error.strerror}", file=prefix) from None
+        raise Outside(f"cannot write: {error.strerror}", file=prefix) from None
     finally:
         shutil.rmtree(unpacked, ignore_errors=True)
 
 
 def with_micromamba(lock: Lock, root: Path, prefix: Path, progress: Progress) -> None:
-    """Have micromamba make `prefix` of the lock file. Raises `Outside` where it is not there, or fails."""
+    """Install the lock with micromamba. Raises `Outside` where it is missing or fails."""
     program = shutil.which("micromamba")
     if program is None:
         raise Outside("micromamba is not on this machine", hint="beampermit env install")
-    packages = locked_for(lock, channels.current_platform())
-    if _there(prefix, packages):
-        progress("every package of the lock is there")
+    packages = locked_for(lock, channels.current_subdir())
+    if _is_installed(prefix, packages):
+        progress("every package of the lock is installed")
         return
-    _begin(prefix)
-    progress("micromamba installs the lock")
+    _start(prefix)
+    progress("installing the lock with micromamba")
     categories = sorted({group for package in lock.packages for group in package.groups})
     finished = run(
         [
@@ -83,7 +80,7 @@ def with_micromamba(lock: Lock, root: Path, prefix: Path, progress: Progress) ->
             prefix,
             "--file",
             root / lock.file,
-            *(word for name in categories for word in ("--category", name)),
+            *(part for name in categories for part in ("--category", name)),
         ],
         cwd=root,
     )
@@ -91,18 +88,18 @@ def with_micromamba(lock: Lock, root: Path, prefix: Path, progress: Progress) ->
         raise Outside(f"micromamba failed: {finished.tail}")
 
 
-def _begin(prefix: Path) -> None:
-    """An empty environment, marked as ours: packages linked by a run that was killed are linked again."""
-    if ours(prefix):
+def _start(prefix: Path) -> None:
+    """Make an empty prefix, marked as ours; what a killed run left is removed."""
+    if made_by_us(prefix):
         _remove(prefix)
     if prefix.exists() and (not prefix.is_dir() or any(prefix.iterdir())):
-        raise BadInput("this folder holds something that was not made here; nothing was changed", file=prefix)
+        raise BadInput("the folder is not an environment of beampermit; nothing was changed", file=prefix)
     (prefix / MARK).parent.mkdir(parents=True)
     (prefix / MARK).touch()
 
 
 def _remove(prefix: Path) -> None:
-    """Remove the prefix, in which the process of a run that was killed a moment ago may still be dying."""
+    """Remove the prefix; the process of a run that was killed a moment ago may still write into it."""
     for _ in range(TRIES):
         with suppress(FileNotFoundError):
             shutil.rmtree(prefix)
@@ -111,26 +108,26 @@ def _remove(prefix: Path) -> None:
     shutil.rmtree(prefix, ignore_errors=True)
 
 
-def _there(prefix: Path, packages: tuple[Package, ...]) -> bool:
-    """Whether exactly these packages are linked already, by their records; their files are compared by who asked."""
-    if not ours(prefix):
+def _is_installed(prefix: Path, packages: tuple[Package, ...]) -> bool:
+    """Whether exactly these packages are linked, by their records. Their files are compared later, by `installed`."""
+    if not made_by_us(prefix):
         return False
     try:
         records = [json.loads(path.read_bytes()) for path in (prefix / "conda-meta").glob("*.json")]
     except ValueError:
         return False
-    found = {(record.get("fn"), record.get("sha256")) for record in records}
-    return found == {(package.artifacts[0].file_name, package.artifacts[0].sha256) for package in packages}
+    linked = {(record.get("fn"), record.get("sha256")) for record in records}
+    return linked == {(package.artifacts[0].file_name, package.artifacts[0].sha256) for package in packages}
 
 
-def _say_where_from(prefix: Path, packages: tuple[Package, ...]) -> None:
-    """Each package's record names the channel, and not where its archive was unpacked for a moment."""
+def _write_channels(prefix: Path, packages: tuple[Package, ...]) -> None:
+    """Write the channel into each package's record, instead of the folder where its archive was unpacked."""
     by_file = {package.artifacts[0].file_name: package for package in packages}
     for path in (prefix / "conda-meta").glob("*.json"):
         record = json.loads(path.read_bytes())
         package = by_file.get(record.get("fn", ""))
         if package is not None:
             record |= {"url": package.artifacts[0].address, "channel": package.source}
-            for gone in ("extracted_package_dir", "link"):
-                record.pop(gone, None)
+            for key in ("extracted_package_dir", "link"):
+                record.pop(key, None)
             write_text(path, json.dumps(record, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""Whether a conda environment is its lock: package by package as `conda-meta` tells, and file by file."""
+"""Compares a conda environment with its lock: package by package by the records in `conda-meta`, and file by file."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from beampermit.errors import BadInput, Problem, several
 
 META = "conda-meta"
 OWN = {STAMP, META, ".gitignore", "CACHEDIR.TAG"}
-"""What lies in a prefix and is of no package."""
+"""Names in a prefix that belong to no package."""
 MOST_FILES = 3
-"""So many changed files of a package are named."""
+"""Changed files that are named for each package."""
 HASHERS = min(8, os.cpu_count() or 1)
 CHUNK = 256
 
 
 @dataclass(frozen=True)
 class Installed:
-    """One package as its record in `conda-meta` has it."""
+    """An installed package, by its record in `conda-meta`."""
 
     record: dict[str, Any]
     path: Path
@@ -39,69 +39,69 @@ class Installed:
 
     @property
     def files(self) -> Iterator[tuple[str, str | None]]:
-        """Each file, relative to the prefix, with the sha256 it was linked with; None where there is none to know."""
+        """Each file, relative to the prefix, with the sha256 it was linked with; None where the record has none."""
         listed = self.record.get("paths_data", {}).get("paths", [])
-        lead = self._lead
-        known = set()
+        folder = self._python_folder
+        seen = set()
         for item in listed:
-            name = _linked(item["_path"], lead)
-            known.add(name)
+            name = _linked(item["_path"], folder)
+            seen.add(name)
             linked = item.get("path_type") in ("softlink", "directory")
             yield name, None if linked else item.get("sha256_in_prefix") or item.get("sha256")
         for name in self.record.get("files", []):
-            if name not in known:
+            if name not in seen:
                 yield name, None
 
     @property
-    def _lead(self) -> str | None:
-        """Where a package for any Python has its `site-packages/`: `lib/python3.11/`; None for another package."""
+    def _python_folder(self) -> str | None:
+        """`lib/python3.11/`, where a noarch Python package has its `site-packages/`; None for any other package."""
         if self.record.get("noarch") != "python":
             return None
-        found = (name.partition("site-packages/") for name in self.record.get("files", []))
-        return next((lead for lead, middle, _ in found if middle), None)
+        parts = (name.partition("site-packages/") for name in self.record.get("files", []))
+        return next((folder for folder, middle, _ in parts if middle), None)
 
 
-def _linked(name: str, lead: str | None) -> str:
-    """Where a file was linked: conda records a package for any Python as it was packed, rattler as it was linked."""
-    if lead is None:
+def _linked(name: str, folder: str | None) -> str:
+    """Where a file was linked: for noarch Python, conda records the path in the archive, rattler the linked one."""
+    if folder is None:
         return name
     if name.startswith("site-packages/"):
-        return lead + name
+        return folder + name
     return name.replace("python-scripts/", "bin/", 1) if name.startswith("python-scripts/") else name
 
 
 def installed(lock: Lock, prefix: Path) -> Iterator[Problem]:
-    """Where the environment at `prefix` is not the lock: missing, extra, another build, changed, put there by hand."""
-    meant_lock = stamped(lock, prefix)
-    found = list(_read(prefix))
-    wanted = {package.name: package for package in locked_for(meant_lock, channels.current_platform())}
-    yield from _named(meant_lock, wanted, found)
-    yield from _changed(prefix, found)
-    yield from _strays(prefix, found)
+    """Packages that are missing, extra, of another build or changed, and files that no package owns."""
+    lock = stamped(lock, prefix)
+    packages = list(_read(prefix))
+    wanted = {package.name: package for package in locked_for(lock, channels.current_subdir())}
+    yield from _compared(lock, wanted, packages)
+    yield from _changed(prefix, packages)
+    yield from _unowned_files(prefix, packages)
 
 
 def stamped(lock: Lock, prefix: Path) -> Lock:
-    """The lock, of this one and those of other variants, that the prefix was built from as its stamp says."""
-    said = stamp_of(prefix)
-    return next((one for one in lock.all if one.stamp == said), lock)
+    """The lock, of this and the other variants, that the prefix was built from according to its stamp."""
+    stamp = stamp_of(prefix)
+    return next((one for one in lock.all if one.stamp == stamp), lock)
 
 
 def _read(prefix: Path) -> Iterator[Installed]:
     if not (prefix / META).is_dir():
-        raise BadInput("this is no conda environment: it has no conda-meta", file=prefix, hint="beampermit env install")
+        raise BadInput("not a conda environment: conda-meta is missing", file=prefix, hint="beampermit env install")
     for path in sorted((prefix / META).glob("*.json")):
         try:
             record = json.loads(path.read_bytes())
             yield Installed({"name": record["name"], "version": record["version"], **record}, path)
         except (ValueError, KeyError, TypeError):
-            raise BadInput("this record cannot be read", file=path, hint="beampermit env install") from None
+            raise BadInput("invalid package record", file=path, hint="beampermit env install") from None
 
 
-def _named(lock: Lock, wanted: dict[str, Package], found: list[Installed]) -> Iterator[Problem]:
-    names = [one.record["name"] for one in found]
+def _compared(lock: Lock, wanted: dict[str, Package], installed: list[Installed]) -> Iterator[Problem]:
+    names = [one.record["name"] for one in installed]
     for name in sorted(wanted.keys() - set(names)):
         yield Problem(f"{wanted[name]} is locked and not installed", lock.file, wanted[name].line)
-    for one in found:
+    for one in installed:
         package = wanted.get(one.record["name"])
         if package is None:
             yield Problem(f"{one} is installed and not in the lock", str(one.path))
@@ -114,20 +114,20 @@ def _named(lock: Lock, wanted: dict[str, Package], found: list[Installed]) -> It
 
 
 def _difference(record: dict[str, Any], package: Package) -> str | None:
-    """What makes the installed package another one than the locked; None for the same."""
+    """The end of a message about a package that is not the locked one; None for the same."""
     if (record["version"], record.get("build")) != (package.version, package.build):
         return ""
     sha256 = package.artifacts[0].sha256
     if record.get("sha256") != sha256:
-        return f": it came from an archive with the sha256 {record.get('sha256')}, not {sha256}"
+        return f": its archive had the sha256 {record.get('sha256')}, not {sha256}"
     return None
 
 
-def _changed(prefix: Path, found: list[Installed]) -> Iterator[Problem]:
-    """Packages with files that are missing or are not what was linked. Compiled modules come and go."""
+def _changed(prefix: Path, installed: list[Installed]) -> Iterator[Problem]:
+    """Packages with files that are missing or differ from what was linked. Compiled modules come and go."""
     work = [
         (number, name, sha256)
-        for number, one in enumerate(found)
+        for number, one in enumerate(installed)
         for name, sha256 in one.files
         if not name.endswith(".pyc")
     ]
@@ -135,39 +135,40 @@ def _changed(prefix: Path, found: list[Installed]) -> Iterator[Problem]:
     by_package: dict[int, list[str]] = defaultdict(list)
     with ThreadPoolExecutor(HASHERS) as pool:
         for differences in pool.map(lambda chunk: _differences(str(prefix), chunk), chunks):
-            for number, words in differences:
-                by_package[number].append(words)
-    for number, words in sorted(by_package.items()):
-        yield Problem(f"{found[number]} was changed: {several(words, MOST_FILES)}", str(found[number].path))
+            for number, difference in differences:
+                by_package[number].append(difference)
+    for number, differing in sorted(by_package.items()):
+        package = installed[number]
+        yield Problem(f"{package} was changed: {several(differing, MOST_FILES)}", str(package.path))
 
 
 def _differences(prefix: str, work: list[tuple[int, str, str | None]]) -> list[tuple[int, str]]:
-    found = []
+    differences = []
     for number, name, sha256 in work:
         path = f"{prefix}/{name}"
         try:
             if sha256 is None:
                 os.lstat(path)
             elif _sha256(path) != sha256:
-                found.append((number, f"{name} has other content"))
+                differences.append((number, f"{name} has other content"))
         except FileNotFoundError:
-            found.append((number, f"{name} is missing"))
+            differences.append((number, f"{name} is missing"))
         except OSError as error:
-            found.append((number, f"{name} cannot be read ({error.strerror})"))
-    return found
+            differences.append((number, f"{name} cannot be read ({error.strerror})"))
+    return differences
 
 
 def _sha256(path: str) -> str:
-    """Most files are small: one read and one hash are faster than reading in pieces."""
+    """Most files are small: reading one whole is faster than reading it in chunks."""
     with open(path, "rb", buffering=0) as stream:  # noqa: PTH123 - Path costs a third of the time of 60,000 files
         if os.fstat(stream.fileno()).st_size > 2**24:
             return hashlib.file_digest(stream, "sha256").hexdigest()  # pyright: ignore[reportArgumentType]
         return hashlib.sha256(stream.read()).hexdigest()
 
 
-def _strays(prefix: Path, found: list[Installed]) -> Iterator[Problem]:
-    """Files and whole folders that belong to no package: put there by hand, or by pip."""
-    files = {name for one in found for name, _ in one.files}
+def _unowned_files(prefix: Path, installed: list[Installed]) -> Iterator[Problem]:
+    """Files and whole folders that no package owns, such as those that pip or a person added."""
+    files = {name for one in installed for name, _ in one.files}
     folders = {""}
     for name in files:
         while name := name.rpartition("/")[0]:
@@ -175,7 +176,7 @@ def _strays(prefix: Path, found: list[Installed]) -> Iterator[Problem]:
                 break
             folders.add(name)
     for name in _unowned(str(prefix), "", files, folders):
-        yield Problem(f"{name} belongs to no package of the lock", str(prefix / name))
+        yield Problem(f"{name} belongs to no locked package", str(prefix / name))
 
 
 def _unowned(prefix: str, folder: str, files: set[str], folders: set[str]) -> Iterator[str]:

@@ -1,35 +1,175 @@
-"""Reads `conda-lock.yml`: YAML with one entry for each package, platform and category."""
+"""Reads `conda-lock.yml`: YAML with one entry for each package, platform and category.
+
+An accelerator variant has a lock and a file of virtual packages of its own, as conda-lock and micromamba name them:
+`cuda.conda-lock.yml` and `cuda.virtual-packages.yml`, so a lock for machines with a GPU can be made without one.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from beampermit.digest import digest_bytes
 from beampermit.environments.backend import Artifact, Edge, Lock, Package
-from beampermit.environments.conda_lock.channels import file_says, split
-from beampermit.environments.conda_lock.variants import FILE
+from beampermit.environments.conda_lock.channels import parse_file_name, split
 from beampermit.errors import BadInput
 from beampermit.reading import naming_yaml_errors, refuse_merge_markers
 
+FILE = "conda-lock.yml"
+VIRTUAL_PACKAGES = ("virtual-packages.yml", "virtual-packages.yaml")
+RELOCK = "beampermit env lock"
+SHA256 = re.compile(r"[0-9a-f]{64}")
+METADATA = {"content_hash": dict, "channels": list, "platforms": list, "sources": list}
 LARGEST = 64 * 2**20
 DEEPEST = 100
 TEXT = "tag:yaml.org,2002:str"
+_NONE = object()
 
 
-def tree(text: str, name: str, *, hint: str = "") -> Any:
-    """The value of a YAML text whose line ends are `\\n`; `name` is what errors call it. Raises `BadInput`."""
+@lru_cache(maxsize=16)
+def parse(text: str, name: str = FILE) -> Lock:
+    """Parse the text of a `conda-lock.yml`. Raises `BadInput`, with the line if it is known.
+
+    Several interlocks need the same lock in one run, so it is parsed once; callers do not change what they get.
+    """
+    text = text.replace("\r\n", "\n")
+    content = parse_yaml(text, name, hint=RELOCK)
+    if not isinstance(content, dict) or content.get("version") != 1:
+        version = content.get("version") if isinstance(content, dict) else None
+        raise BadInput(f"lock format {version!r} is not supported, only 1", file=name, line=1, hint=RELOCK)
+    metadata = content.get("metadata")
+    for key, kind in METADATA.items():
+        if not isinstance(metadata, dict) or not isinstance(metadata.get(key), kind):
+            raise BadInput(f"metadata.{key} is missing or not a {kind.__name__}", file=name, hint=RELOCK)
+    return Lock(
+        file=name,
+        digest=digest_bytes(text.encode()),
+        text=text,
+        packages=_packages(content.get("package"), text, name),
+        content=content,
+        variant=name.rpartition("/")[2].removesuffix(FILE).rstrip("."),
+    )
+
+
+def declared_variants(root: Path) -> tuple[str, ...]:
+    """The accelerator variants that the folder has a file of virtual packages for, the unnamed one first."""
+    names = {path.name.removesuffix(f".{file}") for file in VIRTUAL_PACKAGES for path in root.glob(f"*.{file}")}
+    return ("", *sorted(name for name in names if name and not name.startswith(".")))
+
+
+def lock_file(variant: str) -> str:
+    """The name of a variant's lock: micromamba knows a lock by this ending."""
+    return f"{variant}.{FILE}" if variant else FILE
+
+
+def virtual_packages_file(root: Path, variant: str) -> Path | None:
+    """The file that says what a variant's machines offer; None where conda-lock's own assumptions hold."""
+    prefix = f"{variant}." if variant else ""
+    return next((path for name in VIRTUAL_PACKAGES if (path := root / f"{prefix}{name}").is_file()), None)
+
+
+def channels(lock: Lock) -> tuple[str, ...]:
+    """The channels that the lock was solved with, as its metadata name them."""
+    return tuple(item["url"] if isinstance(item, dict) else str(item) for item in lock.content["metadata"]["channels"])
+
+
+def platforms(lock: Lock) -> tuple[str, ...]:
+    """The platforms that the lock's metadata name."""
+    return tuple(map(str, lock.content["metadata"]["platforms"]))
+
+
+def _packages(entries: Any, text: str, name: str) -> tuple[Package, ...]:
+    if not isinstance(entries, list):
+        raise BadInput("`package:` is missing or not a list", file=name, hint=RELOCK)
+    lines = _lines(text)
+    packages: dict[tuple[str, str, str], Package] = {}
+    for number, entry in enumerate(entries):
+        line = lines[number] if len(lines) == len(entries) else None
+        try:
+            package = _package(entry, line)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise BadInput(f"invalid package entry: {_reason(error)}", file=name, line=line, hint=RELOCK) from None
+        key = (package.platform, entry["manager"], package.name)
+        packages[key] = _merged(packages[key], package, name) if key in packages else package
+    return tuple(packages.values())
+
+
+def _lines(text: str) -> list[int]:
+    """The line of each entry of `package:`, if the file is laid out as conda-lock writes it."""
+    lines = text.splitlines()
+    start = next((number for number, line in enumerate(lines) if line.startswith("package:")), len(lines))
+    return [number for number, line in enumerate(lines[start:], start + 1) if line.startswith("- ")]
+
+
+def _package(entry: dict[str, Any], line: int | None) -> Package:
+    address, manager, platform = entry["url"], entry["manager"], entry["platform"]
+    for key in ("name", "version", "url", "platform", "manager"):
+        if not isinstance(entry[key], str):
+            raise TypeError(f"{key} of {entry['name']} is {entry[key]!r}, not text: put it in quotes")
+    channel, _, file_name = split(address)
+    parsed = parse_file_name(file_name)
+    sha256 = str(entry["hash"].get("sha256", ""))
+    return Package(
+        name=entry["name"],
+        version=entry["version"],
+        source=channel if manager == "conda" else None,
+        origin=f"{'channel' if manager == 'conda' else manager} {channel or address} for {platform}",
+        artifacts=(
+            Artifact(
+                file_name=file_name,
+                address=address,
+                sha256=sha256 if SHA256.fullmatch(sha256) else None,
+                says=parsed[:2] if parsed else None,
+                local=address.startswith("file://"),
+            ),
+        ),
+        needs=tuple(_edge(str(name), str(spec or "")) for name, spec in entry.get("dependencies", {}).items()),
+        line=line,
+        platform=platform,
+        build=parsed[2] if parsed else "",
+        groups=(str(entry.get("category", "main")),),
+    )
+
+
+@lru_cache(maxsize=2**14)
+def _edge(name: str, specifier: str) -> Edge:
+    """Cached: platforms and packages share most of their dependencies."""
+    return Edge(name, specifier=specifier)
+
+
+def _merged(one: Package, other: Package, name: str) -> Package:
+    """Merge the entries of a package that is locked in two categories; they must be the same."""
+    if set(one.groups) & set(other.groups):
+        raise BadInput(f"{other} is locked twice for {other.platform}", file=name, line=other.line, hint=RELOCK)
+    if (one.version, one.artifacts, one.needs) != (other.version, other.artifacts, other.needs):
+        raise BadInput(
+            f"{other.name} is locked for {other.platform} as {one.version} and {other.version}, or from two files",
+            file=name,
+            line=other.line,
+            hint=RELOCK,
+        )
+    return replace(one, groups=(*one.groups, *other.groups))
+
+
+def _reason(error: Exception) -> str:
+    return f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
+
+
+def parse_yaml(text: str, name: str, *, hint: str = "") -> Any:
+    """Parse a YAML document whose line ends are `\\n`; errors name the file `name`. Raises `BadInput`."""
     if len(text) > LARGEST:
-        raise BadInput(f"more than {LARGEST} characters are not read", file=name)
+        raise BadInput(f"the file has more than {LARGEST} characters", file=name)
     refuse_merge_markers(text, name, hint=hint)
     with naming_yaml_errors(name, reader="yaml", hint=hint):
         return _value(text)
 
 
 def _value(text: str) -> Any:
-    """The one document of a text, made while it is parsed; `open` holds what is not finished."""
+    """The document, built from the parser's events: five times as fast as PyYAML's own construction."""
     import yaml
 
     scalar, documents = _scalars(), list[Any]()
@@ -49,7 +189,7 @@ def _value(text: str) -> Any:
             value = inside
             inside, key = open_.pop()
         elif kind is yaml.AliasEvent:
-            raise _refused("YAML aliases are not read here: write each value", event)
+            raise _refused("aliases are not supported: write each value out", event)
         else:
             continue
         if type(inside) is list:
@@ -61,161 +201,39 @@ def _value(text: str) -> Any:
         else:
             inside[key], key = value, _NONE
     if len(documents) > 1:
-        raise ValueError("one document belongs into this file")
+        raise ValueError("the file has more than one YAML document")
     return documents[0] if documents else None
 
 
 def _scalars() -> Callable[[Any], Any]:
-    """What a scalar stands for, as PyYAML's safe loader has it; each plain word is looked at once."""
+    """A function that gives the value of a scalar, as PyYAML's safe loader does; each plain word is resolved once."""
     import yaml
 
     loader = yaml.SafeLoader("")
-    known: dict[str, Any] = {}
+    values: dict[str, Any] = {}
 
     def scalar(event: Any) -> Any:
         if event.tag:
             raise _refused(_why(event, 0), event)
-        words = event.value
+        text = event.value
         if not event.implicit[0]:
-            return words
-        if words not in known:
-            tag = loader.resolve(yaml.ScalarNode, words, (True, False))
-            node = yaml.ScalarNode(tag, words, event.start_mark)
-            known[words] = words if tag == TEXT else loader.construct_object(node)
-        return known[words]
+            return text
+        if text not in values:
+            tag = loader.resolve(yaml.ScalarNode, text, (True, False))
+            node = yaml.ScalarNode(tag, text, event.start_mark)
+            values[text] = text if tag == TEXT else loader.construct_object(node)
+        return values[text]
 
     return scalar
 
 
 def _why(event: Any, depth: int) -> str:
     if event.tag:
-        return f"the tag {event.tag!r} has no meaning here"
-    return "values are nested too deeply" if depth == DEEPEST else "a key is a word"
+        return f"the tag {event.tag!r} is not supported"
+    return f"values are nested more than {DEEPEST} deep" if depth == DEEPEST else "a key must be a plain word"
 
 
 def _refused(why: str, event: Any) -> Exception:
     import yaml
 
     return yaml.MarkedYAMLError(problem=why, problem_mark=event.start_mark)
-
-
-_NONE = object()
-
-
-FIX = "beampermit env lock"
-SHA256 = re.compile(r"[0-9a-f]{64}")
-METADATA = {"content_hash": dict, "channels": list, "platforms": list, "sources": list}
-
-
-@lru_cache(maxsize=16)
-def parse(text: str, name: str = FILE) -> Lock:
-    """Make a lock of the text of `conda-lock.yml`. Raises `BadInput` for what is not one, with the line if known.
-
-    Several interlocks ask for the same lock in one run: it is read once, and nobody writes into what it gives.
-    """
-    text = text.replace("\r\n", "\n")
-    content = tree(text, name, hint=FIX)
-    if not isinstance(content, dict) or content.get("version") != 1:
-        found = content.get("version") if isinstance(content, dict) else None
-        raise BadInput(f"a lock of format {found!r} is not known here; 1 is", file=name, line=1, hint=FIX)
-    metadata = content.get("metadata")
-    for key, kind in METADATA.items():
-        if not isinstance(metadata, dict) or not isinstance(metadata.get(key), kind):
-            raise BadInput(f"metadata.{key} is missing or not a {kind.__name__}", file=name, hint=FIX)
-    return Lock(
-        file=name,
-        digest=digest_bytes(text.encode()),
-        text=text,
-        packages=_packages(content.get("package"), text, name),
-        content=content,
-        variant=name.rpartition("/")[2].removesuffix(FILE).rstrip("."),
-    )
-
-
-def channels(lock: Lock) -> tuple[str, ...]:
-    """The channels that the lock says it was solved with, as its metadata name them."""
-    return tuple(item["url"] if isinstance(item, dict) else str(item) for item in lock.content["metadata"]["channels"])
-
-
-def platforms(lock: Lock) -> tuple[str, ...]:
-    """The platforms that the lock says it has a solution for."""
-    return tuple(map(str, lock.content["metadata"]["platforms"]))
-
-
-def _packages(entries: Any, text: str, name: str) -> tuple[Package, ...]:
-    if not isinstance(entries, list):
-        raise BadInput("`package:` is missing or no list", file=name, hint=FIX)
-    lines = _lines(text)
-    found: dict[tuple[str, str, str], Package] = {}
-    for number, entry in enumerate(entries):
-        line = lines[number] if len(lines) == len(entries) else None
-        try:
-            package = _package(entry, line)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise BadInput(f"not a locked package: {_words(error)}", file=name, line=line, hint=FIX) from None
-        key = (package.platform, entry["manager"], package.name)
-        found[key] = _merged(found[key], package, name) if key in found else package
-    return tuple(found.values())
-
-
-def _lines(text: str) -> list[int]:
-    """Where each entry of `package:` begins, if it is written as conda-lock writes it."""
-    lines = text.splitlines()
-    start = next((number for number, line in enumerate(lines) if line.startswith("package:")), len(lines))
-    return [number for number, line in enumerate(lines[start:], start + 1) if line.startswith("- ")]
-
-
-def _package(entry: dict[str, Any], line: int | None) -> Package:
-    address, manager, platform = entry["url"], entry["manager"], entry["platform"]
-    for key in ("name", "version", "url", "platform", "manager"):
-        if not isinstance(entry[key], str):
-            raise TypeError(f"{key} of {entry['name']} is {entry[key]!r}, which YAML takes for no text")
-    channel, _, file_name = split(address)
-    says = file_says(file_name)
-    sha256 = str(entry["hash"].get("sha256", ""))
-    return Package(
-        name=entry["name"],
-        version=entry["version"],
-        source=channel if manager == "conda" else None,
-        origin=f"{'channel' if manager == 'conda' else manager} {channel or address} for {platform}",
-        artifacts=(
-            Artifact(
-                file_name=file_name,
-                address=address,
-                sha256=sha256 if SHA256.fullmatch(sha256) else None,
-                says=says[:2] if says else None,
-                local=address.startswith("file://"),
-            ),
-        ),
-        needs=tuple(_edge(str(name), str(spec or "")) for name, spec in entry.get("dependencies", {}).items()),
-        line=line,
-        platform=platform,
-        build=says[2] if says else "",
-        groups=(str(entry.get("category", "main")),),
-    )
-
-
-@lru_cache(maxsize=2**14)
-def _edge(name: str, specifier: str) -> Edge:
-    """Platforms and packages share most of their needs."""
-    return Edge(name, specifier=specifier)
-
-
-def _merged(one: Package, other: Package, name: str) -> Package:
-    """A package of two categories stands in the lock twice, and both entries say the same."""
-    from dataclasses import replace
-
-    if set(one.groups) & set(other.groups):
-        raise BadInput(f"{other} is locked twice for {other.platform}", file=name, line=other.line, hint=FIX)
-    if (one.version, one.artifacts, one.needs) != (other.version, other.artifacts, other.needs):
-        raise BadInput(
-            f"{other.name} is locked as {one.version} and as {other.version} for {other.platform}, or from two files",
-            file=name,
-            line=other.line,
-            hint=FIX,
-        )
-    return replace(one, groups=(*one.groups, *other.groups))
-
-
-def _words(error: Exception) -> str:
-    return f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)

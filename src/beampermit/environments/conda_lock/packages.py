@@ -1,4 +1,4 @@
-"""The archives that a lock names: brought to this machine, and never used before they are hashed."""
+"""The archives that a conda lock names: fetched once, and hashed before each use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from beampermit.cache import cache_folder
 from beampermit.environments.backend import Lock, Package
 from beampermit.environments.conda_lock import channels, lockfile
-from beampermit.environments.conda_lock.rattler_process import ask
+from beampermit.environments.conda_lock.rattler_process import run_rattler
 from beampermit.errors import BadInput, Failed, Outside, more
 from beampermit.progress import Progress
 
@@ -23,28 +23,30 @@ def repodata_folder() -> Path:
 
 
 def archive(folder: Path, sha256: str, file_name: str) -> Path:
-    """Where an archive lies in a folder of packages: the cache or a bundle. It is hashed before each use."""
+    """Where an archive is in a folder of packages: the cache or a bundle."""
     return folder / sha256 / file_name
 
 
 def locked_for(lock: Lock, platform: str) -> tuple[Package, ...]:
     """The packages that the lock has for a platform, in all categories. Raises `Failed` where it has none."""
-    found = tuple(package for package in lock.packages if package.platform == platform)
-    if not found:
+    packages = tuple(package for package in lock.packages if package.platform == platform)
+    if not packages:
         known = ", ".join(lockfile.platforms(lock)) or "no platform"
         raise Failed(
             f"the lock is for {known} and this machine is {platform}",
             file=lock.file,
             hint="add the platform to `platforms:` in environment.yml, then run `beampermit env lock`",
         )
-    return found
+    return packages
 
 
-def fetch_packages(lock: Lock, wanted: Iterable[Package], *, bundle: Path | None = None, progress: Progress) -> dict[str, Path]:
-    """Have each package's archive on this machine; give their places by package name.
+def fetch_packages(
+    lock: Lock, wanted: Iterable[Package], *, bundle: Path | None = None, progress: Progress
+) -> dict[str, Path]:
+    """Fetch the archives that are not in the cache yet; give their paths by package name.
 
-    From `bundle` alone where it is given. What is there already is hashed again: nothing is taken on trust. Raises
-    `Failed` for an archive that is not the locked one, `Outside` for what cannot be had.
+    With `bundle`, they are taken from there alone. All are hashed, also those in the cache. Raises `Failed` for an
+    archive with a wrong sha256, `Outside` for one that cannot be fetched.
     """
     packages = tuple(wanted)
     for package in packages:
@@ -52,7 +54,7 @@ def fetch_packages(lock: Lock, wanted: Iterable[Package], *, bundle: Path | None
     folder = bundle or cache_folder() / "conda" / "packages"
     places = {package.name: archive(folder, _sha256(package), package.artifacts[0].file_name) for package in packages}
     progress(f"hashing {len(packages)} packages")
-    missing = [package for package, sound in zip(packages, _sound(packages, places), strict=True) if not sound]
+    missing = [package for package, verified in zip(packages, _verified(packages, places), strict=True) if not verified]
     if missing and bundle:
         raise _not_in_bundle(lock, missing, places, bundle)
     if missing:
@@ -78,12 +80,12 @@ def _fetch(lock: Lock, missing: list[Package], places: dict[str, Path], progress
             }
         )
     progress(f"fetching {len(files)} packages")
-    wrong = ask("fetch", progress=progress, files=files)
+    wrong = run_rattler("fetch", progress=progress, files=files)
     if wrong:
         first = wrong[0]
         line = next((package.line for package in missing if str(package) == first["name"]), None)
         raise Failed(
-            f"{first['name']} is not the locked one: its {first['size']} bytes have the sha256 {first['found']}, "
+            f"{first['name']} has a wrong sha256: {first['found']} ({first['size']} bytes), "
             f"locked is {first['sha256']}{more(len(wrong) - 1)}",
             file=lock.file,
             line=line,
@@ -91,12 +93,12 @@ def _fetch(lock: Lock, missing: list[Package], places: dict[str, Path], progress
         )
 
 
-def _sound(packages: tuple[Package, ...], places: dict[str, Path]) -> list[bool]:
+def _verified(packages: tuple[Package, ...], places: dict[str, Path]) -> list[bool]:
     with ThreadPoolExecutor(HASHERS) as pool:
-        return list(pool.map(lambda package: _is(places[package.name], _sha256(package)), packages))
+        return list(pool.map(lambda package: _has_digest(places[package.name], _sha256(package)), packages))
 
 
-def _is(path: Path, sha256: str) -> bool:
+def _has_digest(path: Path, sha256: str) -> bool:
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest() == sha256
@@ -110,16 +112,16 @@ def _sha256(package: Package) -> str:
 
 def _refuse_unhashed(lock: Lock, package: Package) -> None:
     if not package.artifacts[0].sha256:
-        raise Failed(f"{package} is locked without a sha256", file=lock.file, line=package.line, hint=lockfile.FIX)
+        raise Failed(f"{package} is locked without a sha256", file=lock.file, line=package.line, hint=lockfile.RELOCK)
     if package.artifacts[0].says is None or package.source is None:
-        raise BadInput(f"{package} is no conda package", file=lock.file, line=package.line, hint=lockfile.FIX)
+        raise BadInput(f"{package} is not a conda package", file=lock.file, line=package.line, hint=lockfile.RELOCK)
 
 
 def _not_in_bundle(lock: Lock, missing: list[Package], places: dict[str, Path], bundle: Path) -> Failed:
     first = missing[0]
     file = places[first.name].relative_to(bundle)
     return Failed(
-        f"the bundle lacks {file}, or it is not the locked file{more(len(missing) - 1)}",
+        f"{file} of the bundle is missing or not the locked file{more(len(missing) - 1)}",
         file=lock.file,
         line=first.line,
         hint="run `beampermit env bundle` on a machine with a network",
@@ -127,9 +129,6 @@ def _not_in_bundle(lock: Lock, missing: list[Package], places: dict[str, Path], 
 
 
 def bundled(lock: Lock, platform: str, progress: Progress) -> dict[str, Path]:
-    """Path in the bundle -> archive on this machine, hashed.
-
-    Raises `Failed` for an archive that is not the locked one, `Outside` for what cannot be had.
-    """
+    """Path in the bundle -> archive on this machine. Raises `Failed` for a wrong sha256, `Outside` for the network."""
     places = fetch_packages(lock, locked_for(lock, platform), progress=progress).values()
     return {archive(Path(), place.parent.name, place.name).as_posix(): place for place in places}

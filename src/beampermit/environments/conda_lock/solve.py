@@ -1,4 +1,4 @@
-"""Finds the packages for each platform with rattler, and keeps what need not move."""
+"""Solves for each platform with rattler; locked packages that need not move stay."""
 
 from __future__ import annotations
 
@@ -9,21 +9,19 @@ from typing import Any
 from beampermit.environments.backend import Lock, Specification
 from beampermit.environments.conda_lock import channels
 from beampermit.environments.conda_lock.packages import repodata_folder
-from beampermit.environments.conda_lock.rattler_process import ask
+from beampermit.environments.conda_lock.rattler_process import run_rattler
 from beampermit.errors import BadInput
 from beampermit.progress import Progress
 
 EVERYTHING = "*"
-"""Named as a package to update: nothing is kept."""
-
-
+"""As a package to update: every package may move."""
 Records = dict[str, list[dict[str, Any]]]
-"""The channels' records of the packages, by platform."""
+"""The channels' package records by platform."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A variant to be solved for: its virtual packages, and its lock as it was."""
+    """A variant to solve for: its virtual packages and its previous lock."""
 
     variant: str
     repodata: Any
@@ -33,32 +31,35 @@ class Wanted:
 def solve(
     specification: Specification, variants: Sequence[Wanted], update: Sequence[str], progress: Progress
 ) -> list[Records]:
-    """The packages of each variant for each platform.
+    """Give the packages of each variant for each platform.
 
-    Raises `Failed` where no solution exists, `BadInput` for an unknown channel, `Outside` where one is down.
+    Raises `Failed` where there is no solution, `BadInput` for an unknown channel, `Outside` where one is down.
     """
-    asked, root = specification.content["asked"], specification.content["root"]
-    addresses = [address for channel in asked.channels for address in channels.addresses(channel.url, root)]
+    required, root = specification.content["required"], specification.content["root"]
+    addresses = [address for channel in required.channels for address in channels.addresses(channel.url, root)]
     if not addresses:
-        raise BadInput("channels: no channel is named", file=specification.file)
+        raise BadInput("channels: is missing or empty", file=specification.file)
     _refuse_unknown([wanted.before for wanted in variants if wanted.before], update)
-    tasks = [_task(asked, wanted, platform, update) for wanted in variants for platform in asked.dependencies]
+    tasks = [_task(required, wanted, platform, update) for wanted in variants for platform in required.dependencies]
     for number, task in enumerate(tasks, 1):
-        task["words"] += f" ({number} of {len(tasks)})"
+        task["step"] += f" ({number} of {len(tasks)})"
     plain = [channels.with_secrets(address) for address in addresses]
-    solved = ask("solve", progress=progress, channels=plain, tasks=tasks, cache=str(repodata_folder()))
-    found = iter(solved)
+    solved = run_rattler("solve", progress=progress, channels=plain, tasks=tasks, cache=str(repodata_folder()))
+    results = iter(solved)
     return [
-        {platform: [_without_secrets(record, addresses) for record in next(found)] for platform in asked.dependencies}
+        {
+            platform: [_without_secrets(record, addresses) for record in next(results)]
+            for platform in required.dependencies
+        }
         for _ in variants
     ]
 
 
-def _task(asked: Any, wanted: Wanted, platform: str, update: Sequence[str]) -> dict[str, Any]:
+def _task(required: Any, wanted: Wanted, platform: str, update: Sequence[str]) -> dict[str, Any]:
     return {
-        "words": f"solving for {platform}{f', {wanted.variant}' if wanted.variant else ''}",
+        "step": f"solving for {platform}{f', {wanted.variant}' if wanted.variant else ''}",
         "platform": platform,
-        "specs": [_words(dependency) for dependency in asked.dependencies[platform]],
+        "specs": [_match_spec(dependency) for dependency in required.dependencies[platform]],
         "virtual": _virtual(wanted.repodata, platform),
         "keep": _keep(wanted.before, platform, update),
     }
@@ -75,7 +76,7 @@ def _refuse_unknown(locks: list[Lock], update: Sequence[str]) -> None:
 
 
 def _keep(before: Lock | None, platform: str, update: Sequence[str]) -> dict[str, str]:
-    """URL and sha256 of what is to stay where it can."""
+    """URL and sha256 of the packages that stay where they can."""
     if before is None or EVERYTHING in update:
         return {}
     return {
@@ -85,8 +86,7 @@ def _keep(before: Lock | None, platform: str, update: Sequence[str]) -> dict[str
     }
 
 
-def _words(dependency: Any) -> str:
-    """A dependency as a match specification."""
+def _match_spec(dependency: Any) -> str:
     channel = f"{dependency.conda_channel}::" if dependency.conda_channel else ""
     version = dependency.version or ("*" if dependency.build else "")
     return f"{channel}{dependency.name} {version} {dependency.build or ''}".strip()
@@ -94,10 +94,10 @@ def _words(dependency: Any) -> str:
 
 def _virtual(repodata: Any, platform: str) -> list[tuple[str, str, str]]:
     """Name, version and build of each virtual package; of `__osx`, which conda-lock lists twice, the newer."""
-    found: dict[str, tuple[str, str, str]] = {}
+    packages: dict[str, tuple[str, str, str]] = {}
     for entry in repodata.all_repodata.get(platform, {}).get("packages", {}).values():
         new = (entry["name"], entry["version"], entry["build_string"] or "0")
-        old = found.get(new[0])
+        old = packages.get(new[0])
         if old is None or [int(part) for part in old[1].split(".")] < [int(part) for part in new[1].split(".")]:
-            found[new[0]] = new
-    return list(found.values())
+            packages[new[0]] = new
+    return list(packages.values())

@@ -1,4 +1,4 @@
-"""What a project asks for, as conda-lock reads it: `environment.yml`, and files of further categories beside it."""
+"""What a project requires, as conda-lock reads it: `environment.yml`, and files of other categories beside it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from beampermit.environments.backend import Requirement, Specification
-from beampermit.environments.conda_lock import variants
-from beampermit.environments.conda_lock.lockfile import tree
-from beampermit.environments.conda_lock.theirs import their
+from beampermit.environments.conda_lock import lockfile
+from beampermit.environments.conda_lock.lockfile import RELOCK, parse_yaml
+from beampermit.environments.conda_lock.theirs import conda_lock_module
 from beampermit.errors import BadInput
 from beampermit.reading import decode
 
-FIX = "beampermit env lock"
 FILES = ("environment.yml", "environment.yaml")
 MORE = ("environment-*.yml", "environment-*.yaml", "*-environment.yml", "*-environment.yaml")
 """Files of another category (`category: dev`), by the names that conda-lock's users give them."""
@@ -44,20 +43,20 @@ def file_of(root: Path) -> str | None:
 
 
 def read(root: Path) -> Specification:
-    """Read what the project at `root` asks for. Raises `BadInput` with file and line."""
+    """Read the environment files of the project at `root`. Raises `BadInput` with file and line."""
     sources = tuple(_sources(root))
-    asked = lock_specification(sources)
+    required = lock_specification(sources)
     return Specification(
         file=sources[0].path,
-        python=_python(asked),
+        python=_python(required),
         requirements=tuple(_requirements(sources)),
-        content={"root": root, "sources": sources, "asked": asked, "variants": variants.variants(root)},
+        content={"root": root, "sources": sources, "required": required, "variants": lockfile.declared_variants(root)},
     )
 
 
 def lock_specification(sources: tuple[Source, ...]) -> Any:
-    """conda-lock's own model of what is asked for, for each platform. Raises `BadInput`."""
-    models = their("models.lock_spec")
+    """conda-lock's own model of the requirements of each platform. Raises `BadInput`."""
+    models = conda_lock_module("models.lock_spec")
     platforms = list(dict.fromkeys(name for source in sources for name in source.content.get("platforms") or ()))
     parsed = [
         models.LockSpecification(
@@ -68,22 +67,22 @@ def lock_specification(sources: tuple[Source, ...]) -> Any:
         for source in sources
     ]
     try:
-        return their("src_parser.aggregation").aggregate_lock_specs(parsed, platforms or list(PLATFORMS))
+        return conda_lock_module("src_parser.aggregation").aggregate_lock_specs(parsed, platforms or list(PLATFORMS))
     except ValueError as error:
-        raise BadInput(f"these files do not go together: {error}", file=sources[-1].path) from None
+        raise BadInput(f"the environment files contradict each other: {error}", file=sources[-1].path) from None
 
 
 def virtual_repodata(root: Path, variant: str) -> Any:
     """conda-lock's own model of the virtual packages of a variant. Raises `BadInput`."""
-    module = their("virtual_package")
-    path = variants.virtual_packages(root, variant)
+    module = conda_lock_module("virtual_package")
+    path = lockfile.virtual_packages_file(root, variant)
     if path is None:
         return module.default_virtual_package_repodata()
-    tree(decode(path.read_bytes(), path.name), path.name)
+    parse_yaml(decode(path.read_bytes(), path.name), path.name)
     try:
         return module.virtual_package_repo_from_specification(path)
     except (ValueError, AttributeError, TypeError, AssertionError) as error:
-        raise BadInput(f"not a file of virtual packages: {str(error).splitlines()[0]}", file=path.name) from None
+        raise BadInput(f"invalid file of virtual packages: {str(error).splitlines()[0]}", file=path.name) from None
 
 
 def _sources(root: Path) -> Iterator[Source]:
@@ -99,8 +98,8 @@ def _sources(root: Path) -> Iterator[Source]:
 
 
 def _named_by_lock(root: Path) -> tuple[str, ...]:
-    """Environment files that an existing lock was made from: whoever uses conda-lock already goes on as before."""
-    path = root / variants.FILE
+    """Environment files that an existing lock was made from, so that users of conda-lock can keep their names."""
+    path = root / lockfile.FILE
     if not path.is_file():
         return ()
     listed = re.search(r"^  sources:\n((?:  - .*\n)+)", decode(path.read_bytes(), path.name), re.MULTILINE)
@@ -115,71 +114,71 @@ def _inside(name: str) -> bool:
 
 def _source(root: Path, name: str) -> Source:
     text = decode((root / name).read_bytes(), name)
-    content = tree(text, name, hint=FIX)
+    content = parse_yaml(text, name, hint=RELOCK)
     if not isinstance(content, dict):
-        raise BadInput("an environment file is a mapping of keys to values", file=name, line=1, hint=FIX)
+        raise BadInput("an environment file must be a mapping of keys to values", file=name, line=1, hint=RELOCK)
     for key, kind in KINDS.items():
         if content.get(key) is not None and not isinstance(content[key], kind):
-            raise BadInput(f"{key}: a {kind.__name__} belongs here", file=name, line=_line(text, f"{key}:"), hint=FIX)
+            raise BadInput(f"{key}: must be a {kind.__name__}", file=name, line=_line(text, f"{key}:"), hint=RELOCK)
     if not content.get("dependencies"):
-        raise BadInput("dependencies: nothing is asked for", file=name, line=_line(text, "dependencies:"), hint=FIX)
+        raise BadInput("dependencies: is missing or empty", file=name, line=_line(text, "dependencies:"), hint=RELOCK)
     for item in content["dependencies"]:
         _refuse(item, text, name)
     return Source(name, text, content)
 
 
 def _refuse(item: Any, text: str, name: str) -> None:
-    """Parts of an environment file that no lock with a sha256 for each package can be made of."""
+    """Refuse what cannot be locked with a sha256 for each package."""
     if isinstance(item, dict) and "pip" in item:
         raise BadInput(
-            "packages of a `pip:` section are not locked here: ask for them as conda packages, or lock with uv",
+            "a `pip:` section is not supported: list the packages as conda packages, or use uv",
             file=name,
             line=_line(text, "pip:"),
-            hint=FIX,
+            hint=RELOCK,
         )
     if not isinstance(item, str):
-        raise BadInput(f"{item!r} is not a package", file=name, line=_line(text, str(item)), hint=FIX)
+        raise BadInput(f"{item!r} is not a package", file=name, line=_line(text, str(item)), hint=RELOCK)
 
 
 def _dependencies(source: Source, platform: str) -> list[Any]:
-    """What a file asks for on one platform, its selectors (`# [linux]`) applied."""
+    """The requirements of a file on one platform, its selectors (`# [linux]`) applied."""
     import yaml
 
     try:
-        lines = their("src_parser.selectors").filter_platform_selectors(source.text, platform=platform)
+        lines = conda_lock_module("src_parser.selectors").filter_platform_selectors(source.text, platform=platform)
         content = yaml.load("\n".join(lines), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
     except KeyError:
-        raise BadInput(f"{platform!r} is no platform that conda-lock knows", file=source.path) from None
-    parse = their("src_parser.conda_common").conda_spec_to_versioned_dep
-    found = []
-    for words in content["dependencies"] or ():
+        raise BadInput(f"{platform!r} is not a platform of conda-lock", file=source.path) from None
+    parse = conda_lock_module("src_parser.conda_common").conda_spec_to_versioned_dep
+    dependencies = []
+    for written in content["dependencies"] or ():
         try:
-            found.append(parse(words, source.category))
+            dependencies.append(parse(written, source.category))
         except (RuntimeError, ValueError) as error:
             reason = str(error.__cause__ or error).splitlines()[0]
             raise BadInput(
-                f"{words!r} is not a package: {reason}", file=source.path, line=_line(source.text, words)
+                f"{written!r} is not a package: {reason}", file=source.path, line=_line(source.text, written)
             ) from None
-    return found
+    return dependencies
 
 
 def _requirements(sources: tuple[Source, ...]) -> Iterator[Requirement]:
     for source in sources:
         group = "" if source.category == "main" else source.category
-        for words in source.content["dependencies"]:
-            name = re.split(r"[\s=<>!~\[]", words.rpartition("::")[2].strip(), maxsplit=1)[0]
-            yield Requirement(name, words, group, _line(source.text, words))
+        for written in source.content["dependencies"]:
+            name = re.split(r"[\s=<>!~\[]", written.rpartition("::")[2].strip(), maxsplit=1)[0]
+            yield Requirement(name, written, group, _line(source.text, written))
 
 
-def _python(asked: Any) -> str:
-    """What is asked of Python on all platforms, as versions are written elsewhere; empty where nothing is."""
-    found = {
+def _python(required: Any) -> str:
+    """The version specifier of Python in the form of PEP 440; empty where platforms differ or none is given."""
+    versions = {
         _pep440(dependency.version)
-        for dependencies in asked.dependencies.values()
+        for dependencies in required.dependencies.values()
         for dependency in dependencies
         if dependency.name == "python"
     }
-    return ",".join(sorted(found)) if len(found) == 1 else ""
+    return versions.pop() if len(versions) == 1 else ""
 
 
 def _pep440(version: str) -> str:
@@ -190,5 +189,5 @@ def _pep440(version: str) -> str:
     return version
 
 
-def _line(text: str, words: str) -> int | None:
-    return next((number for number, line in enumerate(text.splitlines(), 1) if words in line), None)
+def _line(text: str, part: str) -> int | None:
+    return next((number for number, line in enumerate(text.splitlines(), 1) if part in line), None)

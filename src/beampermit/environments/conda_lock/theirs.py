@@ -1,4 +1,4 @@
-"""conda-lock's own modules: its models, its reading of environment files, its content hash."""
+"""Imports single modules of conda-lock: its models, its parser of environment files, its content hash."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from types import ModuleType
 from typing import Any
 
 BARE = ("conda_lock", "conda_lock.src_parser")
-"""Packages that import a whole command (poetry, dulwich, virtualenv) before one of their modules can be had."""
+"""Packages whose `__init__` imports a whole command: poetry, dulwich, virtualenv."""
 
 
-def their(name: str) -> Any:
+def conda_lock_module(name: str) -> Any:
     """conda-lock's module `name`, such as `content_hash`: in a third of the time that `import conda_lock` takes."""
     for package in BARE:
         if package not in sys.modules:
             sys.modules[package] = _bare(package)
-    # It warns of each line that a platform selector leaves out, which is what selectors are for.
+    # It warns about each line that a platform selector leaves out.
     logging.getLogger("conda_lock").setLevel(logging.ERROR)
     return importlib.import_module(f"conda_lock.{name}")
 
 
 def _bare(name: str) -> ModuleType:
-    """The package without what its `__init__` does."""
+    """The package, with its `__init__` not run."""
     found = importlib.util.find_spec(name)
     if found is None:
         raise ModuleNotFoundError(name)

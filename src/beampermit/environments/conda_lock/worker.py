@@ -1,8 +1,8 @@
-"""Runs rattler in a process of its own, which is ended before Python would clean up.
+"""Runs rattler in a process of its own, which ends with `os._exit`.
 
-py-rattler ends about one interpreter in five with a crash after its work is done; `os._exit` leaves it no time to.
-What is asked comes as a line of JSON on stdin, the answer goes out as one JSON value a line: {"watch": words} while it
-works, then {"result": ...} or {"error": kind, "message": words}.
+py-rattler crashes about one interpreter in five when it exits, after its work is done. The request is a line of JSON on
+stdin; replies are JSON, one a line: {"step": text} while it works, then {"result": ...} or {"error": kind, "message":
+text}.
 """
 
 from __future__ import annotations
@@ -19,49 +19,49 @@ from pathlib import Path
 from typing import Any
 
 AT_ONCE = 8
-"""So many packages are fetched at the same time."""
+"""Packages that are fetched at the same time."""
 
 
-async def solve(asked: dict[str, Any]) -> Any:
-    """Find the packages for each platform and variant in `tasks`; those in a task's `keep` stay where they can."""
+async def solve(request: dict[str, Any]) -> Any:
+    """Solve each task, which is a platform and a variant; packages in its `keep` stay where they can."""
     import rattler
 
-    gateway = rattler.Gateway(cache_dir=asked["cache"], client=_client())
-    sources = [rattler.Channel(url) for url in asked["channels"]]
+    gateway = rattler.Gateway(cache_dir=request["cache"], client=_client())
+    sources = [rattler.Channel(url) for url in request["channels"]]
     solved = []
-    for task in asked["tasks"]:
-        say({"watch": task["words"]})
+    for task in request["tasks"]:
+        _reply({"step": task["step"]})
         platforms = [task["platform"], "noarch"]
         records = await rattler.solve(
             sources,
-            [rattler.MatchSpec(words) for words in task["specs"]],
+            [rattler.MatchSpec(spec) for spec in task["specs"]],
             gateway=gateway,
             platforms=platforms,
-            virtual_packages=[_virtual(*words) for words in task["virtual"]],
+            virtual_packages=[_virtual(*package) for package in task["virtual"]],
             locked_packages=await _kept(gateway, sources, platforms, task["keep"]),
         )
         solved.append([{**json.loads(one.to_json()), "url": one.url, "fn": one.file_name} for one in records])
     return solved
 
 
-async def lookup(asked: dict[str, Any]) -> Any:
-    """What the channels say now of packages, by URL: their sha256 and md5."""
+async def lookup(request: dict[str, Any]) -> Any:
+    """The sha256 and md5 that the channels have for packages, by URL."""
     import rattler
 
-    gateway = rattler.Gateway(cache_dir=asked["cache"], client=_client())
-    sources = [rattler.Channel(url) for url in asked["channels"]]
-    found = await gateway.query(sources, [*asked["platforms"], "noarch"], asked["names"], recursive=False)
+    gateway = rattler.Gateway(cache_dir=request["cache"], client=_client())
+    sources = [rattler.Channel(url) for url in request["channels"]]
+    results = await gateway.query(sources, [*request["platforms"], "noarch"], request["names"], recursive=False)
     return {
         record.url: {"sha256": (record.sha256 or b"").hex(), "md5": (record.md5 or b"").hex()}
-        for records in found
+        for records in results
         for record in records
     }
 
 
-async def fetch(asked: dict[str, Any]) -> Any:
-    """Bring archives to their places, each only when its sha256 is the locked one; give those that are something else.
+async def fetch(request: dict[str, Any]) -> Any:
+    """Fetch archives, each kept only if its sha256 is the locked one; give those with another one.
 
-    Raises for what cannot be reached; what was brought before stays.
+    Raises for what cannot be reached; archives fetched before stay.
     """
     from rattler.package_streaming import download_to_path
 
@@ -87,44 +87,43 @@ async def fetch(asked: dict[str, Any]) -> Any:
             finally:
                 part.unlink(missing_ok=True)
         done += 1
-        say({"watch": f"fetching packages: {done} of {len(asked['files'])}"})
+        _reply({"step": f"fetching packages: {done} of {len(request['files'])}"})
 
-    await _all([one(item) for item in asked["files"]])
+    await _all([one(item) for item in request["files"]])
     return wrong
 
 
-async def install(asked: dict[str, Any]) -> Any:
+async def install(request: dict[str, Any]) -> Any:
     """Link verified archives into a prefix."""
     import rattler
 
-    records = [await rattler.RepoDataRecord.from_package_archive(item["path"]) for item in asked["packages"]]
-    say({"watch": f"linking {len(records)} packages"})
+    records = [await rattler.RepoDataRecord.from_package_archive(item["path"]) for item in request["packages"]]
+    _reply({"step": f"linking {len(records)} packages"})
     await rattler.install(
         records,
-        asked["prefix"],
-        cache_dir=Path(asked["cache"]),
-        platform=rattler.Subdir(asked["platform"]),
+        request["prefix"],
+        cache_dir=Path(request["cache"]),
+        platform=rattler.Subdir(request["platform"]),
         show_progress=False,
         execute_link_scripts=False,
     )
     return len(records)
 
 
-def say(value: Any) -> None:
-    """One line to whoever asked."""
+def _reply(value: Any) -> None:
     sys.stdout.write(json.dumps(value) + "\n")
     sys.stdout.flush()
 
 
 async def _kept(gateway: Any, sources: list[Any], platforms: list[Any], keep: dict[str, str]) -> list[Any]:
-    """The channels' own records of the locked packages that are still there: `keep` is URL to sha256."""
+    """The channels' records of locked packages that they still serve; `keep` is URL to sha256."""
     if not keep:
         return []
     names = sorted({url.rpartition("/")[2].rsplit("-", 2)[0] for url in keep})
-    found = await gateway.query(sources, platforms, names, recursive=False)
+    results = await gateway.query(sources, platforms, names, recursive=False)
     return [
         record
-        for records in found
+        for records in results
         for record in records
         if record.url in keep and (record.sha256 or b"").hex() == keep[record.url]
     ]
@@ -139,7 +138,7 @@ def _virtual(name: str, version: str, build: str) -> Any:
 
 
 async def _all(work: list[Awaitable[None]]) -> None:
-    """Wait for all; then raise the first failure."""
+    """Wait for all, then raise the first failure."""
     for outcome in await asyncio.gather(*work, return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome
@@ -165,25 +164,24 @@ WORK: dict[str, Callable[[dict[str, Any]], Awaitable[Any]]] = {
 
 
 def main() -> None:
-    """Do what a line of stdin asks for, say what came of it, and be gone."""
-    asked = json.loads(sys.stdin.readline())
-    threading.Thread(target=_die_with_who_asked, daemon=True).start()
+    request = json.loads(sys.stdin.readline())
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     try:
-        say({"result": asyncio.run(_run(asked))})
+        _reply({"result": asyncio.run(_run(request))})
     except Exception as error:
-        say({"error": type(error).__name__, "message": str(error)})
+        _reply({"error": type(error).__name__, "message": str(error)})
     sys.stdout.flush()
     os._exit(0)
 
 
-def _die_with_who_asked() -> None:
-    """Whoever asked holds our stdin open: when it is killed, nobody goes on writing into an environment."""
+def _exit_with_parent() -> None:
+    """The parent holds our stdin open: when it is killed, we stop writing into an environment."""
     sys.stdin.read()
     os._exit(1)
 
 
-async def _run(asked: dict[str, Any]) -> Any:
-    return await WORK[asked["work"]](asked)
+async def _run(request: dict[str, Any]) -> Any:
+    return await WORK[request["work"]](request)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes a lock with conda-lock's own models, so that its tools take it for one of theirs."""
+"""Writes a lock with conda-lock's own models, so that its tools accept it."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from typing import Any
 
 from beampermit.digest import digest_json
 from beampermit.environments.backend import Lock, Specification
+from beampermit.environments.conda_lock.lockfile import lock_file
 from beampermit.environments.conda_lock.solve import Records, Wanted
-from beampermit.environments.conda_lock.theirs import their
-from beampermit.environments.conda_lock.variants import lock_file
+from beampermit.environments.conda_lock.theirs import conda_lock_module
 from beampermit.errors import Outside, Problem
 
 PREFIX = "beampermit-"
 
 
 def seals(entries: Iterable[dict[str, Any]], platforms: Iterable[str]) -> dict[str, str]:
-    """The seal of each platform, by its key in `custom_metadata`."""
+    """A digest of each platform's packages, by its key in `custom_metadata`."""
     by_platform: dict[str, list[dict[str, Any]]] = {platform: [] for platform in platforms}
     for entry in entries:
         by_platform.setdefault(entry["platform"], []).append(entry)
     return {
-        f"{PREFIX}{platform}": digest_json(sorted(found, key=lambda entry: (entry["name"], entry["category"])))
-        for platform, found in by_platform.items()
+        f"{PREFIX}{platform}": digest_json(sorted(listed, key=lambda entry: (entry["name"], entry["category"])))
+        for platform, listed in by_platform.items()
     }
 
 
 def broken(lock: Lock) -> Iterator[Problem]:
-    """Platforms whose packages are not what was sealed. A lock that conda-lock wrote itself bears no seal."""
+    """Platforms whose packages do not match their seal. A lock that conda-lock wrote has no seals."""
     metadata = lock.content["metadata"]
     custom = metadata.get("custom_metadata")
     written = {key: seal for key, seal in custom.items() if key.startswith(PREFIX)} if isinstance(custom, dict) else {}
     if not written:
         return
-    found = seals(lock.content["package"], metadata["platforms"])
-    for key in sorted(found.keys() | written.keys()):
-        if found.get(key) != written.get(key):
+    actual = seals(lock.content["package"], metadata["platforms"])
+    for key in sorted(actual.keys() | written.keys()):
+        if actual.get(key) != written.get(key):
             yield Problem(
-                f"the packages for {key.removeprefix(PREFIX)} were changed after `beampermit env lock` wrote them",
+                f"the packages for {key.removeprefix(PREFIX)} were edited after `beampermit env lock` wrote them",
                 lock.file,
                 lock.line_of(key),
             )
@@ -47,29 +47,29 @@ def broken(lock: Lock) -> Iterator[Problem]:
 
 def text_of(specification: Specification, wanted: Wanted, records: Records) -> str:
     """The text of the lock of one variant."""
-    models, asked = their("lockfile.v2prelim.models"), specification.content["asked"]
-    packages = [package for platform in records for package in _locked(asked, platform, records[platform])]
+    models, required = conda_lock_module("lockfile.v2prelim.models"), specification.content["required"]
+    packages = [package for platform in records for package in _locked(required, platform, records[platform])]
     meta = {
-        "content_hash": their("content_hash").compute_content_hashes(asked, wanted.repodata),
-        "channels": list(asked.channels),
-        "platforms": list(asked.dependencies),
+        "content_hash": conda_lock_module("content_hash").compute_content_hashes(required, wanted.repodata),
+        "channels": list(required.channels),
+        "platforms": list(required.dependencies),
         "sources": [source.path for source in specification.content["sources"]],
     }
     bare = models.Lockfile(package=packages, metadata=models.LockMeta(**meta))
     bare.alphasort_inplace()
     entries = bare.to_v1().dict_for_output()["package"]
-    custom = {**_kept(wanted.before), **seals(entries, asked.dependencies)}
+    custom = {**_kept(wanted.before), **seals(entries, required.dependencies)}
     return _written(
         models.Lockfile(package=packages, metadata=models.LockMeta(**meta, custom_metadata=custom)), wanted.variant
     )
 
 
-def _locked(asked: Any, platform: str, records: list[dict[str, Any]]) -> list[Any]:
+def _locked(required: Any, platform: str, records: list[dict[str, Any]]) -> list[Any]:
     """The packages of one platform, each with the categories that need it."""
-    models, lockfile = their("lockfile.v2prelim.models"), their("lockfile")
+    models, lockfile = conda_lock_module("lockfile.v2prelim.models"), conda_lock_module("lockfile")
     for record in records:
         if not (record.get("md5") and record.get("sha256")):
-            raise Outside(f"the channel gives no md5 and sha256 for {record['url']}, so it cannot be locked")
+            raise Outside(f"the channel has no md5 and sha256 for {record['url']}, so it cannot be locked")
     planned = {
         record["name"]: models.LockedDependency(
             name=record["name"],
@@ -82,24 +82,24 @@ def _locked(asked: Any, platform: str, records: list[dict[str, Any]]) -> list[An
         )
         for record in records
     }
-    requested = {dependency.name: dependency for dependency in asked.dependencies[platform]}
+    requested = {dependency.name: dependency for dependency in required.dependencies[platform]}
     lockfile.apply_categories(requested=requested, planned=planned, mapping_url="")
     return list(planned.values())
 
 
 def _needs(depends: list[str]) -> dict[str, str]:
-    """Name to version specification; several for one name are one, as conda merges them."""
-    match = their("_vendor.conda.models.match_spec").MatchSpec
+    """Name to version specifier; several of one name are merged as conda does."""
+    match = conda_lock_module("_vendor.conda.models.match_spec").MatchSpec
     by_name: dict[str, list[Any]] = {}
-    for words in depends:
-        found = match(words)
-        by_name.setdefault(found.name, []).append(found)
-    merged = {name: found[0] if len(found) == 1 else match.merge(found)[0] for name, found in by_name.items()}
-    return {name: found.version.spec_str if found.version is not None else "" for name, found in merged.items()}
+    for text in depends:
+        spec = match(text)
+        by_name.setdefault(spec.name, []).append(spec)
+    merged = {name: specs[0] if len(specs) == 1 else match.merge(specs)[0] for name, specs in by_name.items()}
+    return {name: spec.version.spec_str if spec.version is not None else "" for name, spec in merged.items()}
 
 
 def _kept(before: Lock | None) -> dict[str, str]:
-    """What others wrote into the lock's metadata."""
+    """Metadata of the previous lock that other programs wrote."""
     custom = before.content["metadata"].get("custom_metadata") if before else None
     return {str(key): str(value) for key, value in (custom or {}).items() if not str(key).startswith(PREFIX)}
 
@@ -107,5 +107,5 @@ def _kept(before: Lock | None) -> dict[str, str]:
 def _written(content: Any, variant: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / lock_file(variant)
-        their("lockfile").write_conda_lock_file(content, path, metadata_choices=None)
+        conda_lock_module("lockfile").write_conda_lock_file(content, path, metadata_choices=None)
         return path.read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from beampermit.digest import digest_file
-from beampermit.environments.addresses import misnamed, suspects
+from beampermit.environments.addresses import misnamed, packages_to_relock
 from beampermit.environments.uv.lockfile import FILE, parse
 from beampermit.errors import BadInput, BeampermitError, Failed, Outside
 from beampermit.files import write_bytes, write_text
@@ -139,7 +139,7 @@ def _suspects(root: Path, content: bytes | None) -> tuple[str, ...]:
             continue
         if text and text.encode() != content:
             write_text(root / FILE, text)
-        return tuple(f"{package.name}=={package.version}" for package in suspects(lock))
+        return tuple(f"{package.name}=={package.version}" for package in packages_to_relock(lock))
     (root / FILE).unlink()
     return ()
 

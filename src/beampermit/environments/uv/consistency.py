@@ -12,7 +12,7 @@ from packaging.version import InvalidVersion, Version
 
 from beampermit.environments.backend import Edge, Lock, Package
 from beampermit.environments.markers import World, holds, worlds
-from beampermit.environments.uv.lockfile import FILE, FIX, GROUP, group_key, own_table
+from beampermit.environments.uv.lockfile import FILE, GROUP, RELOCK, group_key, own_table
 from beampermit.environments.uv.specification import normalize
 from beampermit.errors import BadInput, Problem
 
@@ -69,7 +69,7 @@ def _read(table: dict[str, Any]) -> Recorded:
     try:
         specifier = SpecifierSet(table.get("specifier", ""))
     except InvalidSpecifier as error:
-        raise BadInput(f"not a version specifier: {error}", file=FILE, hint=FIX) from None
+        raise BadInput(f"not a version specifier: {error}", file=FILE, hint=RELOCK) from None
     extras = frozenset(map(normalize, table.get("extras", ())))
     return Recorded(normalize(str(table["name"])), specifier, extras, table.get("marker"), table.get("index"))
 

@@ -25,7 +25,7 @@ from beampermit.environments.addresses import origin
 from beampermit.environments.backend import Artifact, Lock, Package
 from beampermit.environments.distributions import describe
 from beampermit.environments.environment import python_in
-from beampermit.environments.platforms import TAGS, current, fits, world_of
+from beampermit.environments.platforms import TAGS, current_platform, fits, world_of
 from beampermit.environments.uv import specification
 from beampermit.environments.uv.command import uv
 from beampermit.environments.uv.installed import locked_for
@@ -77,7 +77,7 @@ OLD_BUILDER = "setuptools"
 LARGEST = 16 * 2**20
 
 
-def of_platform(lock: Lock, platform: str) -> dict[str, Package]:
+def packages_for(lock: Lock, platform: str) -> dict[str, Package]:
     """Name -> package that the lock's variant installs on a platform, for any Python that the lock is for."""
     if platform not in TAGS:
         raise BadInput(f"{platform!r} is no platform known here; known are {', '.join(TAGS)}")
@@ -85,7 +85,7 @@ def of_platform(lock: Lock, platform: str) -> dict[str, Package]:
     return {package.name: package for world in worlds for package in locked_for(lock, world)}
 
 
-def wanted(lock: Lock, packages: Iterable[Package], platform: str) -> Iterator[tuple[Package, Artifact]]:
+def files_for(lock: Lock, packages: Iterable[Package], platform: str) -> Iterator[tuple[Package, Artifact]]:
     """The files to install them from: each wheel that fits, or the sources where none does. Raises `Failed`."""
     minors = {world_of(lock, platform, newest=newest)["python_version"].replace("3.", "") for newest in (False, True)}
     for package in packages:
@@ -110,8 +110,8 @@ def bundled(lock: Lock, root: Path, platform: str, progress: Progress) -> dict[s
     Sources can be built where there is no network only if what builds them is locked too. Raises `Failed` where it is
     not, or for a file that is not the locked one; `Outside` for what cannot be had.
     """
-    packages = of_platform(lock, platform)
-    files = list(wanted(lock, packages.values(), platform))
+    packages = packages_for(lock, platform)
+    files = list(files_for(lock, packages.values(), platform))
     found: dict[str, Path] = {}
     for number, (package, artifact) in enumerate(files, 1):
         progress(f"fetching files: {number} of {len(files)}")
@@ -122,7 +122,7 @@ def bundled(lock: Lock, root: Path, platform: str, progress: Progress) -> dict[s
         )
         if not is_locked(place, artifact):
             if artifact.local:
-                raise not_locked(lock, package, artifact, "this machine")
+                raise wrong_file(lock, package, artifact, "this machine")
             _fetch(lock, root, package, artifact, place)
         if not artifact.file_name.endswith(".whl"):
             _refuse_unlocked_builder(lock, package, place, packages)
@@ -139,7 +139,7 @@ def is_locked(path: Path, artifact: Artifact) -> bool:
         return False
 
 
-def not_locked(lock: Lock, package: Package, artifact: Artifact, place: str) -> Failed:
+def wrong_file(lock: Lock, package: Package, artifact: Artifact, place: str) -> Failed:
     """The error for a file that is missing or another one."""
     return Failed(
         f"{place} lacks {artifact.file_name}, or it is not the locked file",
@@ -243,8 +243,8 @@ REACH_NOTHING = {
 
 def install(lock: Lock, root: Path, prefix: Path, bundle: Path, progress: Progress) -> None:
     """Make `prefix` the lock from the files of `bundle`. Raises `Failed` for one that is missing or another."""
-    platform = current()
-    files = list(wanted(lock, of_platform(lock, platform).values(), platform))
+    platform = current_platform()
+    files = list(files_for(lock, packages_for(lock, platform).values(), platform))
     progress(f"hashing {len(files)} files of the bundle")
     with tempfile.TemporaryDirectory(dir=_beside(prefix)) as folder:
         # Only what was hashed is seen by uv: another file of the bundle could be newer, or build a package.
@@ -252,7 +252,7 @@ def install(lock: Lock, root: Path, prefix: Path, bundle: Path, progress: Progre
             place, copy = bundle / FOLDER / artifact.file_name, Path(folder) / artifact.file_name
             _take(place, copy)
             if not is_locked(copy, artifact):
-                raise not_locked(lock, package, artifact, "the bundle")
+                raise wrong_file(lock, package, artifact, "the bundle")
         progress(f"uv installs the bundle into {prefix}")
         _sync(lock, root, prefix, Path(folder))
 

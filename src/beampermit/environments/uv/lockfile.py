@@ -21,7 +21,7 @@ from beampermit.reading import parse_toml, refuse_merge_markers
 FILE = "uv.lock"
 LARGEST = 64 * 2**20
 SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
-FIX = "beampermit env lock"
+RELOCK = "beampermit env lock"
 GROUP = "group "
 
 
@@ -31,14 +31,14 @@ def parse(text: str, name: str = FILE) -> Lock:
     text = text.replace("\r\n", "\n")
     content = _tree(text, name)
     if content.get("version") != 1:
-        raise BadInput(f"a lock of format {content.get('version')!r} is not known here; 1 is", file=name, hint=FIX)
+        raise BadInput(f"a lock of format {content.get('version')!r} is not known here; 1 is", file=name, hint=RELOCK)
     lines = [number for number, line in enumerate(text.splitlines(), 1) if line.strip() == "[[package]]"]
     try:
         tables = content.get("package", [])
         numbers = lines if len(lines) == len(tables) else [None] * len(tables)
         packages = tuple(_package(table, line) for table, line in zip(tables, numbers, strict=True))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise BadInput(f"not a lock of uv: {type(error).__name__} {error}", file=name, hint=FIX) from None
+        raise BadInput(f"not a lock of uv: {type(error).__name__} {error}", file=name, hint=RELOCK) from None
     _validate_python(content, name)
     _refuse_twins(packages, name)
     return Lock(file=name, digest=digest_bytes(text.encode()), text=text, packages=packages, content=content)
@@ -62,8 +62,8 @@ def group_key(group: str) -> str:
 def _tree(text: str, name: str) -> dict[str, Any]:
     if len(text) > LARGEST:
         raise BadInput(f"a lock of more than {LARGEST} characters is not read", file=name)
-    refuse_merge_markers(text, name, hint=FIX)
-    return parse_toml(text, name, hint=FIX)
+    refuse_merge_markers(text, name, hint=RELOCK)
+    return parse_toml(text, name, hint=RELOCK)
 
 
 def _package(table: dict[str, Any], line: int | None) -> Package:
@@ -132,12 +132,12 @@ def _validate_python(content: dict[str, Any], name: str) -> None:
     try:
         SpecifierSet(content.get("requires-python", ""))
     except (InvalidSpecifier, AttributeError, TypeError):
-        raise BadInput("requires-python is not a version specifier", file=name, hint=FIX) from None
+        raise BadInput("requires-python is not a version specifier", file=name, hint=RELOCK) from None
 
 
 def _refuse_twins(packages: tuple[Package, ...], name: str) -> None:
     seen: set[tuple[str, str, str]] = set()
     for package in packages:
         if package.key in seen:
-            raise BadInput(f"{package} is locked twice", file=name, line=package.line, hint=FIX)
+            raise BadInput(f"{package} is locked twice", file=name, line=package.line, hint=RELOCK)
         seen.add(package.key)

@@ -11,7 +11,7 @@ from packaging.requirements import InvalidRequirement
 from packaging.requirements import Requirement as Parsed
 
 from beampermit.environments.backend import Lock, Requirement, Specification
-from beampermit.environments.uv.lockfile import FIX, own_package
+from beampermit.environments.uv.lockfile import RELOCK, own_package
 from beampermit.errors import BadInput
 from beampermit.reading import decode, parse_toml
 
@@ -101,7 +101,7 @@ def choose_variant(lock: Lock, variant: str) -> str:
             file=lock.file,
             # A project for one kind of machine needs no extra.
             hint=f"{'add' if variants else 'leave --variant out; or add'} the extra to "
-            f"[project.optional-dependencies] of {FILE}, then {FIX}",
+            f"[project.optional-dependencies] of {FILE}, then {RELOCK}",
         )
     return variant
 

@@ -14,7 +14,7 @@ from beampermit.digest import digest_file
 from beampermit.environments import choice, installation
 from beampermit.environments.bundle import opened
 from beampermit.environments.coverage import uncovered
-from beampermit.environments.difference import difference
+from beampermit.environments.difference import compare_locks
 from beampermit.environments.distributions import describe, distributions, site_packages
 from beampermit.environments.sbom import sbom
 from beampermit.environments.uv import Uv
@@ -280,7 +280,7 @@ def test_the_bill_of_materials_and_the_difference_name_both_variants(root: Path)
     purls = {one["purl"] for one in sbom(lock, "bpm-faults")["components"]}
     assert {"pkg:pypi/torchy@2.0%2Bcpu", "pkg:pypi/torchy@2.0%2Bcu1", "pkg:pypi/cudart@1.0"} <= purls
     edited = Uv().parse(lock.text.replace('name = "cudart"\nversion = "1.0"', 'name = "cudart"\nversion = "1.1"'))
-    assert [change.as_json() for change in difference(lock, edited)] == [
+    assert [change.as_json() for change in compare_locks(lock, edited)] == [
         {"package": "cudart", "change": "moved", "before": "1.0", "after": "1.1", "platforms": []}
     ]
 

@@ -71,7 +71,7 @@ def test_online_names_what_was_yanked_or_changed(env: Env, locked: Path, channel
     assert "tune 1.5 0 is no longer in" in env("check", "--online", code=1).message
     (channel.folder / "noarch/tune-1.5-0.conda").unlink()
     channel.add("tune", "1.5", files={"share/tune.txt": "another"})
-    assert "tune 1.5 0 has the sha256" in env("check", "--online", code=1).message
+    assert "tune 1.5 0 now has the sha256" in env("check", "--online", code=1).message
 
 
 @pytest.mark.parametrize("name", ["bundle", "bundle.tar"])
@@ -102,10 +102,10 @@ def test_a_bundle_that_was_tampered_with_or_lacks_something_is_refused(env: Env,
     archive = next(bundle.rglob("tune-1.5-0.conda"))
     archive.write_bytes(archive.read_bytes()[:-1] + b"!")
     found = env("install", "--bundle", str(bundle), "--prefix", str(tmp_path / "e"), code=1)
-    assert "tune-1.5-0.conda, or it is not the locked file" in found.message
+    assert "tune-1.5-0.conda of the bundle is missing or not the locked file" in found.message
     assert archive.exists(), "a bundle belongs to somebody else"
     archive.unlink()
-    assert "the bundle lacks" in env("install", "--bundle", str(bundle), code=1).message
+    assert "of the bundle is missing or not the locked file" in env("install", "--bundle", str(bundle), code=1).message
 
 
 def test_a_hostile_tar_stays_in_its_folder(env: Env, locked: Path, tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_the_difference_of_two_locks(env: Env, locked: Path, channel: Channel, t
     ]
     assert "| moved | `tune` | `1.5 (0)` | `1.9 (0)` | linux-64, osx-arm64 |" in env("diff", str(before), "--markdown")
     assert "removed" in env("diff", str(before), "conda-lock.yml")
-    assert env("diff", "conda-lock.yml", "--markdown") == "No package moved.\n"
+    assert env("diff", "conda-lock.yml", "--markdown") == "No package changed.\n"
     assert "neither a lock file nor a revision" in env("diff", "v0", code=2).message
 
 

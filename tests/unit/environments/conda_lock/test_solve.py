@@ -80,9 +80,9 @@ def test_conda_lock_renders_it(judge: Judge, locked: Path) -> None:
 
 
 def test_conda_lock_writes_the_same_text(locked: Path) -> None:
-    from beampermit.environments.conda_lock.theirs import their
+    from beampermit.environments.conda_lock.theirs import conda_lock_module
 
-    again, theirs = locked / "again" / "conda-lock.yml", their("lockfile")
+    again, theirs = locked / "again" / "conda-lock.yml", conda_lock_module("lockfile")
     again.parent.mkdir()
     theirs.write_conda_lock_file(theirs.parse_conda_lock_file(locked / "conda-lock.yml"), again, None)
     assert again.read_text() == (locked / "conda-lock.yml").read_text()
@@ -146,9 +146,9 @@ ASKED = {
     "no such version": ("orbit >=1.0", "orbit >=7", Failed, "No candidates were found for orbit >=7"),
     "no such build": ("- torch", "- torch * cuda*", Failed, "__cuda >=12, for which no candidates were found"),
     "not a package": ("- torch", "- torch >=>=2", BadInput, "'torch >=>=2' is not a package"),
-    "a pip section": ("- torch", "- pip:\n    - torch", BadInput, "packages of a `pip:` section are not locked here"),
+    "a pip section": ("- torch", "- pip:\n    - torch", BadInput, "a `pip:` section is not supported"),
     "nothing": ("- torch", "- 7", BadInput, "7 is not a package"),
-    "unknown platform": ("osx-arm64]", "vax-11]", BadInput, "'vax-11' is no platform"),
+    "unknown platform": ("osx-arm64]", "vax-11]", BadInput, "'vax-11' is not a platform"),
 }
 
 
@@ -178,8 +178,8 @@ def test_an_unknown_channel_is_named(backend: CondaLock, root: Path, channel: Ch
     [
         (lambda _: (500, b""), "a channel answers 500 Internal Server Error for http://127.0.0.1"),
         (lambda _: (403, b""), "a channel answers 403 Forbidden for http://127.0.0.1"),
-        (lambda body: (200, body[: len(body) // 2]), "a channel answers with something else than its packages"),
-        (lambda _: (200, b"<html>Please log in</html>"), "a channel answers with something else than its packages"),
+        (lambda body: (200, body[: len(body) // 2]), "a channel does not serve a valid index of packages"),
+        (lambda _: (200, b"<html>Please log in</html>"), "a channel does not serve a valid index of packages"),
     ],
 )
 def test_a_broken_channel_is_the_outside_world(
@@ -219,16 +219,16 @@ print(json.dumps({"platforms": DEFAULT_PLATFORMS, "asked": asked.model_dump(mode
 
 def test_selectors_and_a_further_category_are_read_as_conda_lock_reads_them(backend: CondaLock, root: Path) -> None:
     from beampermit.environments.conda_lock.specification import PLATFORMS, virtual_repodata
-    from beampermit.environments.conda_lock.theirs import their
+    from beampermit.environments.conda_lock.theirs import conda_lock_module
 
     file = root / "environment.yml"
     file.write_text(file.read_text() + "  - zlib >=1.2,<2 h0*  # [linux]\n  - probe=3  # [osx]\n")
     words = [sys.executable, "-c", THEIRS, "environment.yml", "dev-environment.yml"]
     theirs = json.loads(subprocess.run(words, cwd=root, capture_output=True, check=True).stdout)
     found = backend.specification(root)
-    asked = found.content["asked"]
+    asked = found.content["required"]
     assert theirs["platforms"] == list(PLATFORMS)
     assert asked.model_dump(mode="json") == theirs["asked"]
-    hashes = their("content_hash").compute_content_hashes(asked, virtual_repodata(root, "cuda"))
+    hashes = conda_lock_module("content_hash").compute_content_hashes(asked, virtual_repodata(root, "cuda"))
     assert hashes == theirs["hashes"]
     assert {requirement.name: requirement.group for requirement in found.requirements}["probe"] == "dev"
