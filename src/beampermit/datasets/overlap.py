@@ -55,12 +55,12 @@ class Overlap:
 def overlaps(tables: list[Table], dataset: Dataset) -> list[Overlap]:
     """Keys, groups and times that `tables` share, by the rules of `dataset`. Raises `Failed`."""
     _require_columns(tables, [*dataset.key, *dataset.split.by, *filter(None, [dataset.split.time])])
-    found = [overlap for column in dataset.split.by for table in tables if (overlap := _null_groups(table, column))]
+    shared = [overlap for column in dataset.split.by for table in tables if (overlap := _null_groups(table, column))]
     for one, other in combinations(tables, 2):
         groups: list[tuple[str, ...]] = [(column,) for column in dataset.split.by]
         for columns in dict.fromkeys([dataset.key, *groups]):
-            found += _shared_keys(one, other, columns)
-    return found + (list(_shared_times(tables, dataset.split.time)) if dataset.split.time else [])
+            shared += _shared_keys(one, other, columns)
+    return shared + (list(_shared_times(tables, dataset.split.time)) if dataset.split.time else [])
 
 
 def duplicates(tables: list[Table], signals: tuple[Signal, ...], key: tuple[str, ...]) -> Iterator[Overlap]:
@@ -98,7 +98,7 @@ def _shared_keys(one: Table, other: Table, columns: tuple[str, ...]) -> Iterator
     )[0]
     if count:
         plural = "s" * (count > 1)
-        what = f"{count} row{plural}" if len(columns) > 1 else f"{count} value{plural} of {columns[0]}"
+        what = f"{count} row{plural}" if len(columns) > 1 else f"{count} value{plural} of {', '.join(columns)}"
         examples: list[str] = [" ".join(row) for row in first]
         yield Overlap(
             f"{one.split} and {other.split} share {what}, such as {examples[0][:80]}",
@@ -156,9 +156,9 @@ def _copies_of(tables: list[Table], signal: Signal, key: tuple[str, ...]) -> Ite
     for match in matches:
         place = tuple(_split_of(starts, row) for row in (match.one, match.other))
         by_pair.setdefault((place[0], place[1]), []).append(match)
-    for (one, other), found in sorted(by_pair.items()):
+    for (one, other), pair_matches in sorted(by_pair.items()):
         ends = (tables[one], starts[one]), (tables[other], starts[other])
-        yield from _verify(ends, found, signal, key)
+        yield from _verify(ends, pair_matches, signal, key)
 
 
 def _split_of(starts: list[int], row: int) -> int:
@@ -204,19 +204,19 @@ def _matches(tables: list[Table], signal: Signal, starts: list[int]) -> list[_Ma
         return []
     crossing = np.minimum.reduceat(splits, begins) != np.maximum.reduceat(splits, begins)
     ends = np.r_[begins[1:], len(hashes)]
-    found: Counter[_Match] = Counter()
+    counts: Counter[_Match] = Counter()
     for begin, end in zip(begins[crossing], ends[crossing], strict=True):
-        found.update(_cross_matches(splits[begin:end], rows[begin:end], places[begin:end]))
-    return [match for match, _ in found.most_common(CANDIDATES)]
+        counts.update(_cross_matches(splits[begin:end], rows[begin:end], places[begin:end]))
+    return [match for match, _ in counts.most_common(CANDIDATES)]
 
 
 def _concatenate(parts: list[np.ndarray]) -> np.ndarray:
     """Concatenate, and clear `parts`, so that the arrays are in memory once."""
     import numpy as np
 
-    found = np.concatenate(parts)
+    whole = np.concatenate(parts)
     parts.clear()
-    return found
+    return whole
 
 
 def _is_repeated(hashes: np.ndarray) -> np.ndarray:
@@ -291,13 +291,13 @@ def _verify(
 
 
 def _load_rows(
-    table: Table, signal: Signal, key: tuple[str, ...], wanted: set[int]
+    table: Table, signal: Signal, key: tuple[str, ...], numbers: set[int]
 ) -> dict[int, tuple[str, np.ndarray]]:
     import numpy as np
 
     listed = ", ".join(f"CAST({quoted(column)} AS VARCHAR)" for column in key)
     sql = f"SELECT file_row_number, concat_ws(' ', {listed}), {_values(table, signal)} FROM {table.numbered}"
-    rows = table.query(f"{sql} WHERE file_row_number IN ({', '.join(map(str, sorted(wanted)))})")
+    rows = table.query(f"{sql} WHERE file_row_number IN ({', '.join(map(str, sorted(numbers)))})")
     return {row: (str(row_key)[:80], np.array(values)) for row, row_key, values in rows}
 
 

@@ -65,13 +65,13 @@ def _check_safe(repository: Repository, outputs: list[Output]) -> None:
 
 
 def _fetch(repository: Repository, outputs: list[Output], progress: Progress) -> tuple[int, int]:
-    wanted: dict[tuple[str, str], tuple[str, str | None]] = {}
+    objects: dict[tuple[str, str], tuple[str, str | None]] = {}
     for output in outputs:
         for oid, path in repository.objects([output]).items():
-            wanted.setdefault((oid, output.hash_name), (path, output.remote))
-    needed = [item for item in wanted.items() if not _is_intact(repository.cached(*item[0]), *item[0])]
-    done = len(wanted) - len(needed)
-    progress("objects", done, len(wanted))
+            objects.setdefault((oid, output.hash_name), (path, output.remote))
+    needed = [item for item in objects.items() if not _is_intact(repository.cached(*item[0]), *item[0])]
+    done = len(objects) - len(needed)
+    progress("objects", done, len(objects))
     if not needed:
         return 0, done
     for name in {remote for _, (_, remote) in needed}:
@@ -85,7 +85,7 @@ def _fetch(repository: Repository, outputs: list[Output], progress: Progress) ->
     ):
         for fault in pool.map(lambda item: _fetch_object(repository, Path(folder), *item[0], *item[1]), needed):
             done += 1
-            progress("objects", done, len(wanted))
+            progress("objects", done, len(objects))
             faults += [fault] if fault else []
     if faults:
         raise Failed(
@@ -93,7 +93,7 @@ def _fetch(repository: Repository, outputs: list[Output], progress: Progress) ->
             file="dvc.lock",
             hint="run `dvc push` on the machine that made them",
         )
-    return len(needed), len(wanted) - len(needed)
+    return len(needed), len(objects) - len(needed)
 
 
 def _fetch_object(

@@ -79,16 +79,16 @@ class Remote:
 
     def missing(self, oids: Iterable[str], hash_name: str = "md5") -> set[str]:
         """Those of `oids` that are not on the remote. Raises `Outside`."""
-        wanted = set(oids)
+        expected = set(oids)
         odb = self._odb(hash_name)
         with self._outside():
             if self._local:
                 # DVC's own look-up removes objects that do not match their hash; a check must not change the remote.
-                return missing_in_folder(odb.path, wanted)
+                return missing_in_folder(odb.path, expected)
             if odb.fs.protocol in WEB:
-                missing = missing_over_http(odb.fs.fs, {oid: odb.oid_to_path(oid) for oid in wanted}, AT_ONCE)
+                missing = missing_over_http(odb.fs.fs, {oid: odb.oid_to_path(oid) for oid in expected}, AT_ONCE)
             else:
-                missing = wanted - set(odb.oids_exist(wanted, jobs=max(AT_ONCE, odb.fs.jobs))) if wanted else set()
+                missing = expected - set(odb.oids_exist(expected, jobs=max(AT_ONCE, odb.fs.jobs))) if expected else set()
         if missing:
             self.probe()
         return missing
@@ -170,12 +170,12 @@ def missing_in_folder(store: str, oids: Iterable[str]) -> set[str]:
     Raises `OSError` if it cannot be told: an unreadable folder is not an empty one. Hashes are spread evenly, so the
     first folder that is listed tells how many files the others have.
     """
-    wanted: dict[str, set[str]] = defaultdict(set)
+    expected: dict[str, set[str]] = defaultdict(set)
     for oid in oids:
-        wanted[oid[:2]].add(oid[2:])
+        expected[oid[:2]].add(oid[2:])
     missing: set[str] = set()
     folder_size: int | None = None
-    for folder, names in sorted(wanted.items(), key=lambda item: (-len(item[1]), item[0])):
+    for folder, names in sorted(expected.items(), key=lambda item: (-len(item[1]), item[0])):
         path = os.path.join(store, folder)  # noqa: PTH118 - 40,000 times
         if len(names) > FEW and (folder_size is None or folder_size <= WORTH * len(names)):
             present = _file_names(path)

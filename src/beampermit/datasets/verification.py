@@ -60,9 +60,9 @@ def verify(repository: Repository, outputs: Iterable[Output]) -> LocalCheck:
     wrong = [f"{path} is {kind}" for output in outputs for path, kind in _irregular(repository, output)]
     if wrong:
         return LocalCheck(0, 0, tuple(wrong), ())
-    wanted = [(path, oid, output.hash_name) for output in outputs for path, oid in repository.files(output).items()]
+    expected = [(path, oid, output.hash_name) for output in outputs for path, oid in repository.files(output).items()]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        checks = list(pool.map(lambda item: _verify_object(repository, *item), wanted))
+        checks = list(pool.map(lambda item: _verify_object(repository, *item), expected))
     return LocalCheck(
         files=sum(check.files for check in checks),
         size=sum(check.size for check in checks),

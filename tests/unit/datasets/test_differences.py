@@ -1,4 +1,4 @@
-"""Two versions of a dataset are compared wherever they lie: in git and DVC, in the work tree, in files."""
+"""Versions of a dataset are compared: git revisions, the work tree, files and folders."""
 
 from __future__ import annotations
 

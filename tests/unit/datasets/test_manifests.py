@@ -1,4 +1,4 @@
-"""A manifest of any size is judged within bounds, and fast or slow it is judged the same."""
+"""Manifests and paths: the fast check and the full one agree, and large manifests are refused before parsing."""
 
 from __future__ import annotations
 
@@ -51,3 +51,26 @@ def test_more_bytes_than_are_read_are_refused(monkeypatch: pytest.MonkeyPatch) -
 def test_a_key_given_twice_counts_as_dvc_counts_it() -> None:
     content = b'[{"md5": "%s", "md5": "%s", "relpath": "a"}]' % (b"0" * 32, b"1" * 32)
     assert read(content).files == {"a": "1" * 32} == {entry["relpath"]: entry["md5"] for entry in json.loads(content)}
+
+
+PARTS = st.one_of(
+    st.text("aB9_-. :\\\x00é/", min_size=0, max_size=8), st.sampled_from([".git", ".GIT", "..", ".", ".dvc", "a" * 256])
+)
+
+
+@given(st.lists(PARTS, min_size=1, max_size=4).map("/".join))
+def test_a_plain_name_has_no_fault_that_a_closer_look_would_find(path: str) -> None:
+    if manifests.PLAIN.fullmatch(path) and len(path) <= 255:
+        closer = (found for part in path.split("/") if (found := manifests._part_fault(part)))
+        assert next(closer, None) is None
+        assert not manifests.CONTROL.search(path)
+        assert "\\" not in path
+        assert not path.startswith("/")
+        assert path[1:2] != ":"
+
+
+@given(st.text(max_size=12))
+def test_folding_is_idempotent_and_knows_ascii(text: str) -> None:
+    assert manifests.fold_path(manifests.fold_path(text)) == manifests.fold_path(text)
+    if text.isascii():
+        assert manifests.fold_path(text) == text.casefold()

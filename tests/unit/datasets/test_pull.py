@@ -1,4 +1,4 @@
-"""The safe pull brings what is sound, refuses the rest before it touches the work tree, and can be run again."""
+"""The safe pull refuses bad data before it touches the work tree, and can be run again."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""`dataset.request` of the contract, answered: one Parquet table, and beside it what was asked and what was found."""
+"""`dataset.request` of the contract: fetch the data into one Parquet table with a sidecar."""

@@ -75,3 +75,17 @@ def test_options_it_does_not_know_are_named(ask_logger: Callable[..., Any]) -> N
 def test_one_that_cannot_be_loaded_is_named(ask_logger: Callable[..., Any]) -> None:
     with pytest.raises(BadInput, match=r"the source 'logger' \(not_there:Logger\) cannot be loaded"):
         ask_logger("not_there:Logger")
+
+
+@pytest.mark.parametrize("source", ["archivr", "epics"])
+def test_an_unknown_source_is_named(asking: Callable[..., Project], source: str) -> None:
+    wanted = {
+        "source": source,
+        "signals": [{"name": "x", "pv": "X", "unit": "1"}],
+        "ranges": [{"start": START, "end": END}],
+        "sampling": {"period": "1s"},
+        "gaps": {"max_age": "1s"},
+    }
+    words = "did you mean 'archiver'" if source == "archivr" else "installed are archiver, files, simulator"
+    with pytest.raises(BadInput, match=f"there is no source {source!r}; {words}"):
+        request(asking(wanted), lambda *_: None)  # pyright: ignore[reportArgumentType]

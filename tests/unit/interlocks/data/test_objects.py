@@ -108,7 +108,7 @@ BROKEN = {
     "conflict in the pipeline": ("dvc.yaml", "stages:", "<<<<<<< HEAD\nstages:", 1, "merge-conflict markers"),
     "not YAML": ("dvc.yaml", "stages:", "stages: [", 3, "not YAML"),
     "unknown key": ("dvc.yaml", "deps: [make.py]", "dep: [make.py]", 4, "dep: extra keys not allowed"),
-    "hash by hand": ("dvc.lock", "md5: ", "md5: ../../x", None, "not one of DVC's"),
+    "hash by hand": ("dvc.lock", "md5: ", "md5: ../../x", None, "not an md5 as DVC writes it"),
 }
 
 
@@ -142,7 +142,7 @@ def test_dat002_asks_only_for_what_is_new_since_the_base(dvc_project: Project, a
     alter("train", "*", "LIMIT 7")
     remake(dvc_project.root)
     finding = dat002(dvc_project)
-    assert (finding.outcome, finding.evidence["asked"], finding.evidence["objects"]) == (Outcome.PASSED, 2, 6)
+    assert (finding.outcome, finding.evidence["looked_up"], finding.evidence["objects"]) == (Outcome.PASSED, 2, 6)
 
 
 @pytest.mark.plants("DAT002")
@@ -163,7 +163,7 @@ def test_dat002_fails_on_a_new_leaf_that_was_not_pushed(dvc_project: Project, st
     leaf(dvc_project.root, storage, "data/dataset/train.parquet").unlink()
     finding = dat002(dvc_project)
     assert "data/dataset/train.parquet is not on storage" in finding.reason
-    assert finding.evidence["asked"] == 2
+    assert finding.evidence["looked_up"] == 2
 
 
 def test_dat002_fails_on_data_declared_never_to_be_pushed(dvc_project: Project) -> None:

@@ -32,7 +32,7 @@ STRAYS = {
     "e.txt": (b"\x08\x07\x12\x07pytorch", "ONNX"),
     "f.txt": (b"SQLite format 3\0", "SQLite"),
     "weights.PT": (b"x", "PyTorch"),
-    "large.csv": (b"1,2\n" * 2**20, "2.0 MiB is the limit"),
+    "large.csv": (b"1,2\n" * 2**20, "the limit is 2.0 MiB"),
 }
 
 

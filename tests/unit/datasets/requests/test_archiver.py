@@ -1,4 +1,4 @@
-"""An archiver that is busy, slow, cut off or wrong: asked again, in bounds; what has come is kept."""
+"""An archiver that is busy, slow, cut off or wrong is retried within limits, and pieces that have arrived are kept."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from typing import Any
 
 import pytest
 
-from beampermit.datasets.requests.request import request
-from beampermit.errors import BadInput, Failed, Outside
+from beampermit.errors import BadInput, Outside
 from beampermit.project import Project
 from support.archiver import Archiver, Fault, busy, forbidden, hang, reset, sample, saying
-from support.data_requests import AT, END, START, Ask, rows
+from support.data_requests import AT, Ask
 
 CUT = b'[{"meta": {"name": "BEAM:CURRENT", "EGU": "mA"}, "data": [{"secs": 1772348400, "na'
 WRONG = {
@@ -123,73 +122,6 @@ def test_a_request_killed_half_way_goes_on(
     assert (project.root / "data/raw.parquet").read_bytes() == whole
 
 
-def test_asked_again_for_the_same_past_gives_the_same_bytes(
-    ask_archiver: Ask, sound: Archiver, project: Project
-) -> None:
-    first = ask_archiver()
-    before = {file.name: file.read_bytes() for file in (project.root / "data").iterdir()}
-    again = ask_archiver()
-    assert before == {file.name: file.read_bytes() for file in (project.root / "data").iterdir()}
-    assert (first.first, again.first, again.changes) == (True, False, ())
-    assert again.summary == "the same bytes as before"
-    (project.root / "data/raw.json").unlink()  # killed after the table and before the sidecar
-    ask_archiver()
-    assert (project.root / "data/raw.json").read_bytes() == before["raw.json"]
-
-
-def test_a_past_that_changed_fails_and_says_how(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
-    ask_archiver()
-    before = (project.root / "data/raw.parquet").read_bytes()
-    sound.samples["BEAM:CURRENT"][4]["val"] = 42.0
-    del sound.samples["BEAM:CURRENT"][0:2]
-    with pytest.raises(Failed) as caught:
-        ask_archiver()
-    assert "1 rows removed (first: acquired_at 2026-03-01 07:00:00+00)" in caught.value.message
-    assert "current changed in 1 rows (first: acquired_at 2026-03-01 07:00:03+00: 103.0 before, 42.0 now)" in str(
-        caught.value
-    )
-    assert (caught.value.exit_code, caught.value.hint) == (1, "beampermit data request --accept")
-    assert (project.root / "data/raw.parquet").read_bytes() == before
-    asked = sum(sound.asked.values())
-    assert len(ask_archiver(accept=True).changes) == 2
-    assert sum(sound.asked.values()) == asked, "what is accepted is what was shown"
-    assert (42.0,) in rows(project.root, "current")
-
-
-def test_a_request_asked_otherwise_raises_its_version(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
-    ask_archiver()
-    with pytest.raises(Failed, match=r"the request itself changed \(sampling\); 5 rows removed"):
-        ask_archiver(sampling={"period": "2s"})
-    delivered = ask_archiver(sampling={"period": "2s"}, version=2)
-    assert (delivered.sidecar["rows"], len(delivered.changes)) == (5, 2)
-
-
-def test_a_broken_table_is_replaced_only_when_accepted(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
-    ask_archiver()
-    table = project.root / "data/raw.parquet"
-    table.write_bytes(table.read_bytes()[:100])
-    with pytest.raises(Failed, match="the previous table cannot be read"):
-        ask_archiver()
-    assert ask_archiver(accept=True).sidecar["rows"] == 10
-
-
-def test_a_link_is_not_written_through(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
-    (project.root / "data").mkdir()
-    (project.root / "data/raw.parquet").symlink_to("/dev/null")
-    with pytest.raises(BadInput, match=r"raw\.parquet: is a link to /dev/null, not a file"):
-        ask_archiver()
-
-
-def test_two_requests_at_once_are_a_conflict(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
-    from filelock import FileLock
-
-    from beampermit.errors import Conflict
-
-    (project.own / "requests").mkdir()
-    with FileLock(project.own / "requests/lock"), pytest.raises(Conflict, match="another `beampermit data request`"):
-        ask_archiver()
-
-
 def test_a_large_answer_is_refused_with_the_fix(
     ask_archiver: Ask, sound: Archiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,20 +131,6 @@ def test_a_large_answer_is_refused_with_the_fix(
     with pytest.raises(Outside, match="is larger than") as caught:
         ask_archiver()
     assert caught.value.hint == "shorten dataset.request.options.piece"
-
-
-@pytest.mark.parametrize("source", ["archivr", "epics"])
-def test_an_unknown_source_is_named(asking: Callable[..., Project], source: str) -> None:
-    wanted = {
-        "source": source,
-        "signals": [{"name": "x", "pv": "X", "unit": "1"}],
-        "ranges": [{"start": START, "end": END}],
-        "sampling": {"period": "1s"},
-        "gaps": {"max_age": "1s"},
-    }
-    words = "did you mean 'archiver'" if source == "archivr" else "installed are archiver, files, simulator"
-    with pytest.raises(BadInput, match=f"there is no source {source!r}; {words}"):
-        request(asking(wanted), lambda *_: None)  # pyright: ignore[reportArgumentType]
 
 
 def test_slow_answers_arrive(ask_archiver: Ask, sound: Archiver) -> None:

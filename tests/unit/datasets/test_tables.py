@@ -1,4 +1,4 @@
-"""Units are read from the schema that Arrow leaves in Parquet files, and bytes that are no schema do no harm."""
+"""Units are read from the Arrow schema in a Parquet file; damaged schemas do no harm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same signal in two splits is found however it was moved, and signals that are only alike are left alone."""
+"""Copies of a signal are found, however shifted or scaled; signals that are only similar are not."""
 
 from __future__ import annotations
 

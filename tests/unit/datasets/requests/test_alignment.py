@@ -1,4 +1,4 @@
-"""The archiver's samples become rows; what is wrong with them is said and never guessed."""
+"""Samples become rows: last values, gaps, severities, conditions; wrong samples are reported, never guessed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is about to be committed is judged by the bytes that git would commit."""
+"""Staged files are checked by the bytes that git would commit."""
 
 from __future__ import annotations
 
