@@ -10,6 +10,9 @@ LARGEST = 2**63
 """More bytes, files or rows than any disk holds."""
 Count = Annotated[int, Field(strict=True, ge=0, lt=LARGEST)]
 Number = Annotated[float, Field(strict=True)]
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+ObjectId = Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
+"""Of a git commit or tree."""
 
 
 class Record(BaseModel):

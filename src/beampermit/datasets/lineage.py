@@ -15,8 +15,7 @@ from beampermit.datasets.workspace import irregular_files
 from beampermit.digest import digest_file
 from beampermit.errors import BadInput
 from beampermit.reading import first_fault, read_json
-
-Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+from beampermit.record import Digest
 
 
 class SplitRecord(BaseModel):

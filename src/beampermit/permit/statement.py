@@ -12,15 +12,13 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 from beampermit.digest import canonical_json, digest_bytes, digest_json
 from beampermit.errors import BadInput
 from beampermit.reading import first_fault, parse_json, read_json
-from beampermit.record import Record
+from beampermit.record import Digest, ObjectId, Record
 from beampermit.verdicts.verdict import Where
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://beampermit.github.io/permit/v1"
 """A name, not an address: it changes when the meaning of a field does."""
 
-Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
-ObjectId = Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
 Digests = dict[str, Digest]
 
 

@@ -9,11 +9,10 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field
 
 from beampermit.git import Git
-from beampermit.record import Record
+from beampermit.record import Digest, ObjectId, Record
 
 Kind = Literal["promote", "rollback", "retire", "freeze", "thaw"]
 KINDS: tuple[str, ...] = get_args(Kind)
-Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
 class Event(Record):
@@ -33,7 +32,7 @@ class Event(Record):
     """Of the model folder."""
     permit: Digest
     """Of the signed statement."""
-    commit: Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
+    commit: ObjectId
     expected: Annotated[int, Field(ge=1)] | None
     """The version in service when this was written, None where there was none: the compare-and-swap value."""
     at: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
