@@ -55,7 +55,7 @@ def report(
     paths = [str(out / name) for name in (*texts, *files)]
     show(
         {**report.summary(), "files": paths},
-        lambda: console().print(f"{report.judged.headline}\n{' '.join(paths[:4])}", markup=False),
+        lambda: console().print(f"{report.judged.headline}\n{' '.join(paths[:4])}"),
         as_json,
     )
 
@@ -121,7 +121,7 @@ def _write(
     paths = [str(path) for path in files]
     show(
         {"files": paths, "permit": facts.permit and facts.permit.digest},
-        lambda: console().print(*paths, markup=False),
+        lambda: console().print(*paths),
         as_json,
     )
 
@@ -156,7 +156,7 @@ def documents(
     for name, text in made.items():
         write_text(out / name, text)
     paths = [str(out / name) for name in made]
-    show({"files": paths}, lambda: console().print("\n".join(paths), markup=False, soft_wrap=True), as_json)
+    show({"files": paths}, lambda: console().print("\n".join(paths)), as_json)
 
 
 def alarms(
@@ -177,9 +177,9 @@ def alarms(
     from beampermit.files import write_text
     from beampermit.project import Project
 
-    found = alarm_tree.tree(Project.find(where.resolve()))
+    found = alarm_tree.alarm_tree(Project.find(where.resolve()))
     texts = alarm_tree.phoebus_files(found, config) if format == "phoebus" else alarm_tree.jaws_files(found)
     for name, text in texts.items():
         write_text(out / name, text)
     paths = [str(out / name) for name in texts]
-    show({"files": paths, "pvs": found.pvs}, lambda: console().print(*paths, markup=False), as_json)
+    show({"files": paths, "pvs": found.pvs}, lambda: console().print(*paths), as_json)

@@ -1,4 +1,4 @@
-"""All documents of a release by name: card, runbook and datasheet for people; software and alarms for programs."""
+"""All documents of a release: card, runbook and datasheet for people; SBOM and alarm trees for programs."""
 
 from __future__ import annotations
 
@@ -21,16 +21,13 @@ Texts = dict[str, str]
 def bundle(
     project: Project, permit: Path | None = None, verdicts: Path | None = None, without: Collection[str] = ()
 ) -> Texts:
-    """File name -> text, all made before any is written, without the kinds named in `without`.
-
-    Raises `Failed` or `BadInput` for whatever one of them needs and does not find.
-    """
+    """File name -> text, without the kinds named in `without`. Raises `Failed` or `BadInput` where one cannot be made."""
     facts = gather_facts(project, permit, verdicts)
-    made: Texts = {}
+    texts: Texts = {}
     for kind, make in KINDS.items():
         if kind not in without:
-            made |= make(project, facts)
-    return made
+            texts |= make(project, facts)
+    return texts
 
 
 def _card(_: Project, facts: Facts) -> Texts:
@@ -47,14 +44,14 @@ def _datasheet(project: Project, _: Facts) -> Texts:
 
 
 def _software(project: Project, _: Facts) -> Texts:
-    """As `beampermit env sbom` writes it: a permit binds these bytes."""
-    found = sbom(choice.backend_for(project.root).read(project.root), project.root.name)
-    return {"sbom.cdx.json": json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n"}
+    """The same bytes as `beampermit env sbom` writes: the permit binds them."""
+    document = sbom(choice.backend_for(project.root).read(project.root), project.root.name)
+    return {"sbom.cdx.json": json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"}
 
 
 def _alarms(project: Project, _: Facts) -> Texts:
-    found = alarm_tree.tree(project)
-    return alarm_tree.phoebus_files(found) | alarm_tree.jaws_files(found)
+    tree = alarm_tree.alarm_tree(project)
+    return alarm_tree.phoebus_files(tree) | alarm_tree.jaws_files(tree)
 
 
 KINDS: dict[str, Callable[[Project, Facts], Texts]] = {

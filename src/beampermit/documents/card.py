@@ -1,7 +1,4 @@
-"""The model card: who made the model, of what, for what, how well it does, and what nobody has said yet.
-
-Its sections and their questions are those of Mitchell et al., Model Cards for Model Reporting (2019).
-"""
+"""The model card, with the sections of Mitchell et al., Model Cards for Model Reporting (2019)."""
 
 from __future__ import annotations
 
@@ -26,13 +23,13 @@ LICENSES = frozenset(
         *("cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "ecl-2.0", "bsl-1.0", "afl-3.0", "artistic-2.0"),
     )
 )
-"""Licences that the card's readers know; any other is `other` with its name."""
+"""Licence identifiers of Hugging Face; any other licence is `other`, with its name."""
 UNCERTAINTY = ("PRF002", "REP001", "REP002", "REP003")
 FORMATS = {".safetensors": "safetensors", ".onnx": "onnx"}
 
 
 def front_matter(facts: Facts) -> Markdown:
-    """The metadata between its `---` lines; only what is known is said."""
+    """The metadata between its `---` lines."""
     from ruamel.yaml import YAML
 
     stream = io.StringIO()
@@ -46,7 +43,6 @@ def front_matter(facts: Facts) -> Markdown:
 
 
 def metadata(facts: Facts) -> dict[str, Any]:
-    """The metadata as a mapping."""
     model, results = facts.contract.model, _results(facts)
     formats = {FORMATS[suffix] for path in facts.model_files if (suffix := PurePosixPath(path).suffix) in FORMATS}
     return {
@@ -58,15 +54,15 @@ def metadata(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _license(given: str | None) -> dict[str, str]:
-    if given is None:
+def _license(expression: str | None) -> dict[str, str]:
+    if expression is None:
         return {}
-    name = visible(given).casefold()
-    return {"license": name} if name in LICENSES else {"license": "other", "license_name": visible(given)}
+    name = visible(expression).casefold()
+    return {"license": name} if name in LICENSES else {"license": "other", "license_name": visible(expression)}
 
 
 def _results(facts: Facts) -> dict[str, Any]:
-    """Measured values of the contract's metrics on the test split; empty where nothing was measured."""
+    """The contract's metrics as measured on the test split; empty where there are none."""
     contract = facts.contract
     metrics = [
         {"type": metric.name, "name": metric.name, "value": facts.metrics[metric.name]}
@@ -80,14 +76,14 @@ def _results(facts: Facts) -> dict[str, Any]:
 
 
 def card(facts: Facts) -> Markdown:
-    """The card as Markdown, with metadata on top and diagrams that GitHub draws."""
+    """As Markdown, with metadata on top and Mermaid diagrams."""
     from beampermit.documents import charts
 
     return _card(facts, charts.mermaid_chart, "")
 
 
 def card_page(facts: Facts) -> str:
-    """The card as one HTML page with drawings."""
+    """As one HTML page with drawings."""
     from beampermit.documents import charts
 
     images = {chart.title: charts.chart_svg(chart) for chart in facts.plots.charts}
@@ -131,7 +127,7 @@ def _uncertainty(verdicts: Iterable[Verdict], permit: Statement | None) -> dict[
 
 
 def _missing(key: str) -> Markdown:
-    return Markdown(f"**Not stated.** It would stand in `contract.yaml` under {code(key)}.")
+    return Markdown(f"**Not stated.** Add it to `contract.yaml` as {code(key)}.")
 
 
 def _crossed(columns: tuple[str, ...]) -> Markdown:

@@ -1,4 +1,4 @@
-"""The datasheet of a dataset: what it holds, who labelled it, where it comes from, what it does not show."""
+"""The datasheet of a dataset: content, labels, lineage and limitations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from beampermit.datasets import lineage
 from beampermit.datasets.differences import SplitDifference, bars
 from beampermit.datasets.labels import annotations, review
 from beampermit.datasets.lineage import Lineage
-from beampermit.datasets.profile import TableProfile, ColumnRoles, profile
+from beampermit.datasets.profile import ColumnRoles, TableProfile, profile
 from beampermit.datasets.tables import Table, open_tables
 from beampermit.documents import rendering
 from beampermit.documents.markdown import Markdown
@@ -24,7 +24,7 @@ from beampermit.project import Project
 
 @dataclass(frozen=True)
 class Sheet:
-    """All that a datasheet says. `missing` is why there is no pedigree."""
+    """`missing` says why there is no lineage record."""
 
     name: str
     commit: str
@@ -41,12 +41,11 @@ class Sheet:
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """Columns that splits are divided by."""
         return self.shape.groups
 
     @property
     def values(self) -> list[str]:
-        """Each value of the target in any split, the most frequent first."""
+        """Values of the target in any split, the most frequent first."""
         counts: dict[str, int] = {}
         for found in self.profiles:
             for value, count in found.balance.items():
@@ -55,16 +54,15 @@ class Sheet:
 
     @property
     def people(self) -> list[tuple[str, int]]:
-        """Who gave labels, and how many."""
+        """Who labelled, and how many rows."""
         return list(self.labels.people.items())[:20] if self.labels else []
 
     @property
     def parameters(self) -> str:
-        """Of the stage that made the splits."""
         return json.dumps(self.pedigree.parameters, ensure_ascii=False) if self.pedigree else ""
 
     def as_json(self) -> dict[str, Any]:
-        """For a program."""
+        """For `--json`."""
         return {
             "name": self.name,
             "commit": self.commit,
@@ -75,11 +73,11 @@ class Sheet:
         }
 
     def markdown(self) -> Markdown:
-        """The datasheet as Markdown, histograms as short words."""
+        """As Markdown, with histograms as block characters."""
         return self._made(lambda _: Markdown())
 
     def html(self) -> str:
-        """The datasheet as one page with drawings."""
+        """As one HTML page with drawings."""
         from beampermit.documents import charts
 
         images = {"Labels": charts.balance_svg(self.shape.target or "", {p.name: p.balance for p in self.profiles})}
@@ -103,12 +101,12 @@ def format_differences(differences: Iterable[SplitDifference], before: str, afte
 
 
 def datasheet(project: Project) -> Sheet:
-    """Look at the splits, labels and lineage of the work tree. Raises `Failed` for data that are not here."""
+    """Profile the splits and labels of the work tree. Raises `Failed` where data is missing."""
     contract = project.contract
     dataset = contract.dataset
     absent = [path for path in (*dataset.splits.values(), dataset.labels) if not project.path(path).is_file()]
     if absent:
-        raise Failed(f"{absent[0]} is not here", hint="beampermit data pull")
+        raise Failed("this file is missing", file=absent[0], hint="beampermit data pull")
     labels, *splits = open_tables(project.root, {"labels": dataset.labels, **dataset.splits})
     said = annotations.read_annotations(project.root, dataset, dataset.review) if dataset.review else ()
     shape = ColumnRoles.of(contract)
@@ -130,7 +128,7 @@ def datasheet(project: Project) -> Sheet:
 
 
 def _profiles(tables: list[Table], shape: ColumnRoles) -> tuple[TableProfile, ...]:
-    """Every split's, its histograms drawn over the first one's span, so that they can be laid on one another."""
+    """Of all splits, with histograms over the first split's range, so that they can be compared."""
     first = profile(tables[0], shape)
     spans = {name: signal.span for name, signal in first.signals.items() if signal.span}
     return (first, *(profile(table, shape, spans) for table in tables[1:]))

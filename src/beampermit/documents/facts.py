@@ -10,15 +10,16 @@ from typing import TypeVar
 from beampermit.changes.base_and_head import BaseAndHead
 from beampermit.changes.data import bound_outputs
 from beampermit.contract import FILE_NAME, Contract
-from beampermit.datasets.dvc_lock import LockedOutput
 from beampermit.datasets.devices import read_device_table
+from beampermit.datasets.dvc_lock import LockedOutput
 from beampermit.digest import digest_file
 from beampermit.documents.plots import Plots, parse_plots
 from beampermit.environments.choice import BACKENDS, lock_files
-from beampermit.errors import BadInput, Failed
+from beampermit.errors import BadInput
 from beampermit.models.manifest import Manifest
 from beampermit.models.metrics import parse_metrics, read_metrics
 from beampermit.permit.statement import Statement, read_statement
+from beampermit.permit.verification import verify_commit, verify_name
 from beampermit.project import Project
 from beampermit.reading import parse_toml, read_json
 from beampermit.registry.event import Event
@@ -131,10 +132,8 @@ def gather_facts(project: Project, permit: Path | None = None, verdicts: Path | 
 
 def _permit(file: Path, contract: Contract, commit: str) -> Statement:
     permit = read_statement(file)
-    if permit.name != contract.model.name:
-        raise Failed(f"this permit is for model {permit.name!r}, this project is {contract.model.name!r}", file=file)
-    if permit.predicate.commit != commit:
-        raise Failed(f"this permit is for commit {permit.predicate.commit[:12]}, HEAD is {commit[:12]}", file=file)
+    verify_name(permit, contract.model.name)
+    verify_commit(permit, commit)
     return permit
 
 

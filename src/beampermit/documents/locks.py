@@ -1,4 +1,4 @@
-"""What moved between two locks, for people: a table of rich, and one of Markdown."""
+"""The packages that differ between two locks, for a terminal and for a pull request."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from beampermit.documents.markdown import code, text
+from beampermit.documents.screen import format_columns
 from beampermit.environments.difference import Change
 
 
 def as_markdown(changes: Sequence[Change]) -> str:
-    """A table for a pull request; names and versions come from a lock that anyone may have written."""
+    """For a pull request. Names and versions come from a lock that anyone may have written."""
     if not changes:
-        return "No package moved.\n"
+        return "No package changed.\n"
     rows = [
         f"| {text(change.kind)} | {code(change.name)} | {_version(change.before)} | {_version(change.after)} "
         f"| {text(', '.join(change.platforms))} |"
@@ -22,16 +23,10 @@ def as_markdown(changes: Sequence[Change]) -> str:
 
 
 def table(changes: Sequence[Change]) -> Any:
-    """A rich table for a terminal."""
-    from rich.table import Table
-    from rich.text import Text
-
-    found = Table("", "package", "before", "after", "platforms", box=None)
-    for change in changes:
-        cells = (change.kind, change.name, change.before, change.after, ", ".join(change.platforms))
-        found.add_row(*(Text(cell) for cell in cells))
-    return found
+    """A rich `Text` for a terminal."""
+    rows = [(change.kind, change.name, change.before, change.after, ", ".join(change.platforms)) for change in changes]
+    return format_columns(("", "package", "before", "after", "platforms"), rows)
 
 
-def _version(words: str) -> str:
-    return code(words) if words else ""
+def _version(version: str) -> str:
+    return code(version) if version else ""

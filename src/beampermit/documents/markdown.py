@@ -1,8 +1,8 @@
-"""Markdown that no value can break: text, code, blocks and links, each escaped for what GitHub makes of it.
+"""Escapes values for Markdown on GitHub: text, code, blocks and links; and formats numbers.
 
 GitHub looks for mentions, issue numbers and addresses *after* it has rendered a comment, so a backslash does not stop
-them: there an invisible space stands between the sign and what follows. Characters that a reader could not see
-(controls, bidirectional marks, zero-width, ANSI) are spelled out, because a reviewer must see what is there.
+them; a zero-width space does. Characters that a reader cannot see (controls, bidirectional marks, zero-width, ANSI)
+are spelled out, because a reviewer must see what is there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import unicodedata
 ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
 UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
-"""Characters that Unicode calls letters or marks and that show nothing."""
+"""Invisible characters that Unicode classes as letters or marks."""
 SPECIAL = re.compile(
     r"""(?P<entity>[&<>])
       | (?P<sign>[\\`*\[\]|~])
@@ -27,20 +27,20 @@ SPECIAL = re.compile(
 )
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 GAP = "&#8203;"
-"""A zero-width space: keeps GitHub from joining what stands on its sides."""
+"""A zero-width space."""
 BEGINNING = re.compile(r"(?P<bullet>[-+=])(?=\s|$|[-=])|(?P<number>\d{1,9})(?=[.)](?:\s|$))")
 ADDRESS = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d{1,5})?(?:/[A-Za-z0-9._~/?=&%+:,;-]*)?")
 MARGIN = 1000
 
 
 class Markdown(str):
-    """Text that is Markdown already: what a template prints as it is. Everything else is escaped on its way in."""
+    """Text that is Markdown already, which a template prints without escaping."""
 
     __slots__ = ()
 
 
 def visible(value: object, *, lines: bool = False, limit: int = MARGIN) -> str:
-    """`value` with nothing hidden in it, on one line (with `lines`, on its own), at most `limit` characters."""
+    """`value` without invisible characters, on one line (with `lines`, on its own lines), at most `limit` characters."""
     plain = ANSI.sub("", str(value)).replace("\r\n", "\n").replace("\r", "\n")
     plain = plain.expandtabs(4) if lines else " ".join(plain.split())
     shown = "".join(character if character == "\n" or _seen(character) else _spelled(character) for character in plain)
@@ -48,17 +48,17 @@ def visible(value: object, *, lines: bool = False, limit: int = MARGIN) -> str:
 
 
 def logged(value: object, *, limit: int = MARGIN) -> str:
-    """`value` as part of a line in the log of a workflow, whose runner obeys `##[` wherever it stands."""
+    """`value` as part of a line in a workflow's log, where the runner obeys `##[` anywhere."""
     return visible(value, limit=limit).replace("##[", "## [")
 
 
 def text(value: object, *, limit: int = MARGIN) -> Markdown:
-    """`value` as running text: inside a paragraph, a list or a cell of a table."""
+    """`value` as text of a paragraph, a list or a table cell."""
     return _line(_escaped(visible(value, limit=limit)))
 
 
 def code(value: object, *, limit: int = MARGIN) -> Markdown:
-    """`value` as code inside a line or a cell; nothing where there is nothing."""
+    """`value` as inline code; nothing for an empty value."""
     plain = visible(value, limit=limit)
     if not plain:
         return Markdown()
@@ -71,14 +71,14 @@ def code(value: object, *, limit: int = MARGIN) -> Markdown:
 
 
 def block(value: object, language: str = "", *, limit: int = 20_000) -> Markdown:
-    """`value` as a fenced block whose fence is longer than any inside. `language` is ours, never a value."""
+    """`value` as a fenced block, with a fence longer than any in it. `language` is not escaped."""
     plain = visible(value, lines=True, limit=limit)
     fence = "`" * max(3, _longest(plain, "`") + 1)
     return Markdown(f"{fence}{language}\n{plain.rstrip()}\n{fence}")
 
 
 def prose(value: object, *, limit: int = MARGIN) -> Markdown:
-    """Running text in which `` `code` `` stays code: reasons and fixes name commands that way."""
+    """Text in which `` `code` `` stays code, as in reasons and fixes."""
     plain = visible(value, limit=limit)
     parts = plain.split("`")
     if len(parts) % 2 == 0:
@@ -97,7 +97,7 @@ def _escaped(plain: str) -> str:
 
 
 def _line(escaped: str) -> Markdown:
-    """`escaped`, which may stand at the beginning of a line: a dash starts a list there, `::` a runner's command."""
+    """Safe at the beginning of a line, where a dash starts a list and `::` a runner's command."""
     if escaped.startswith("::"):
         return Markdown(f"&#58;{escaped[1:]}")
     return Markdown(BEGINNING.sub(r"\g<number>\\\g<bullet>", escaped, count=1) if BEGINNING.match(escaped) else escaped)
@@ -165,7 +165,7 @@ def size(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as an operator says them: `50 ms`, `10 s`, `5 min`, `1 h`."""
+    """Such as `50 ms`, `10 s`, `5 min`, `1 h`."""
     for unit, length in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
         if seconds >= length and seconds % length == 0:
             return f"{number(seconds / length)} {unit}"

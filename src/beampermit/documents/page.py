@@ -1,4 +1,4 @@
-"""A document as one HTML page that needs nothing from outside: style, drawings and text in one file."""
+"""A document as one self-contained HTML page: style, drawings and text in one file."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any
 from beampermit.documents.markdown import Markdown, block
 
 DRAWING = "drawing"
-"""Language of a fence that stands for a drawing: its text is the drawing's name."""
+"""Language of a fenced block that is replaced by a drawing; its text is the drawing's name."""
 OURS = re.compile(r"<(?!/?(?:details|summary|span|code)>)")
-"""HTML that our templates do not write: escaping let none through, and a page does not rely on one defence."""
+"""HTML tags that our templates do not write. Escaping should let none through; this is the second defence."""
 FRONT = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 ICONS = {"✅": "passed", "❌": "failed", "⏭️": "skipped", "⚠️": "error", "❔": "missing"}
-"""Drawn by the page's own style: a control room's machine may have no font for them."""
+"""Drawn by the page's style sheet: a control-room machine may have no font for them."""
 ALERT = re.compile(r"<blockquote>\s*<p>\[!(NOTE|TIP|WARNING|CAUTION|IMPORTANT)\]\s*")
 
 
 def drawing(name: str) -> Markdown:
-    """Where the drawing called `name` goes."""
+    """A placeholder for the drawing `name`."""
     return block(name, DRAWING)
 
 
 def page(text: Markdown, title: str, drawings: Mapping[str, str] | None = None) -> str:
-    """Make a page of Markdown that our templates wrote; `drawings` are `data:` addresses by name."""
+    """The page of Markdown that our templates wrote; `drawings` are `data:` addresses by name."""
     from jinja2 import Environment, PackageLoader
     from markupsafe import Markup
 
@@ -45,7 +45,7 @@ def _parser() -> Any:
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark", {"html": True}).enable("table")
-    renderer: Any = parser.renderer  # its protocol does not name the rules it has
+    renderer: Any = parser.renderer  # the protocol does not declare `rules`
     plain = renderer.rules["fence"]
 
     def fence(tokens: Any, place: int, options: Any, env: Any) -> str:

@@ -1,4 +1,4 @@
-"""Templates made into Markdown, block by block: each value is escaped unless it is Markdown already."""
+"""Renders templates as Markdown, block by block; each value is escaped unless it is `Markdown` already."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from beampermit.documents import markdown
 from beampermit.documents.markdown import Markdown
 
 LIMIT = 65_536
-"""GitHub's limit of a comment."""
+"""Characters of a comment on GitHub."""
 RESERVE = 1_536
-"""Kept free for what a publisher adds: a watermark, a link to the run."""
+"""Reserved for what is added when the comment is written: a watermark, a link to the run."""
 
 
 def blocks(template: str, values: Mapping[str, Any]) -> dict[str, Markdown]:
-    """The blocks of a template by name, in the order they stand in it, without those that came out empty."""
+    """The blocks of a template by name, in its order, without empty ones."""
     found = _environment().get_template(template)
     context = found.new_context(dict(values))
     made = {name: "".join(render(context)).strip() for name, render in found.blocks.items()}
@@ -31,12 +31,12 @@ def join(made: Mapping[str, str]) -> Markdown:
 
 
 def length(text: str) -> int:
-    """Characters as GitHub's limit counts them, in UTF-16 units to be on the safe side."""
+    """In UTF-16 units, which is at least what GitHub counts."""
     return len(text.encode("utf-16-le")) // 2
 
 
 def size(text: str) -> int:
-    """Bytes, which limit a run's summary."""
+    """In bytes, which limit the summary of a run."""
     return len(text.encode())
 
 
@@ -48,9 +48,9 @@ def shorten(
     limit: int = LIMIT,
     measure: Callable[[str], int] = length,
 ) -> Markdown:
-    """Blocks as one document within a limit: whole blocks are left out, those of `expendable` first to last.
+    """Blocks as one document within a limit: whole blocks are left out, in the order of `expendable`.
 
-    What is left out is named in a line, with `where` it stands; nothing is ever cut inside.
+    A note names them, and says `where` to find them. No block is cut.
     """
     kept = dict(made)
     gone: list[str] = []
@@ -66,14 +66,16 @@ def _with_note(kept: Mapping[str, Markdown], gone: list[str], titles: Mapping[st
     if not gone:
         return join(kept)
     named = ", ".join(titles[name] for name in gone)
-    return join({**kept, "left out": f"> [!NOTE]\n> Left out here because a comment is limited: {named}. {where}\n"})
+    return join(
+        {**kept, "left out": f"> [!NOTE]\n> Left out, because a comment has a maximum length: {named}. {where}\n"}
+    )
 
 
 @cache
 def _environment() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    # No HTML escape: `finalize` escapes every value for Markdown, which covers HTML, unless it is Markdown already.
+    # `finalize` escapes every value for Markdown, which covers HTML.
     environment = Environment(
         loader=PackageLoader("beampermit.documents", "templates"),
         autoescape=False,  # noqa: S701
@@ -110,7 +112,7 @@ def _bound(bound: LockedOutput | None) -> str:
 
 
 def _order(template: str, made: Mapping[str, str]) -> list[str]:
-    """jinja2 keeps blocks in a mapping of its own order; the template's text has the true one."""
+    """jinja2 does not keep the order of blocks; the template's text does."""
     environment = _environment()
     text, _, _ = environment.loader.get_source(environment, template)
     return sorted(made, key=lambda name: text.index(f"block {name} "))

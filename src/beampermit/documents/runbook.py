@@ -1,4 +1,4 @@
-"""The runbook: for the operator at 3 A.M., what is needed first on top."""
+"""The runbook, for the operator at 3 A.M.: what is needed first comes first."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from beampermit.documents.page import page
 
 
 def runbook(facts: Facts) -> Markdown:
-    """The runbook as Markdown."""
     values = {
         "facts": facts,
         "contract": facts.contract,
@@ -27,18 +26,19 @@ def runbook(facts: Facts) -> Markdown:
 
 
 def runbook_page(facts: Facts) -> str:
-    """The runbook as one HTML page, for a telephone."""
+    """As one HTML page, for a phone."""
     return page(runbook(facts), f"{facts.contract.model.name}: runbook")
 
 
 def fallback(contract: Contract) -> tuple[str, ...]:
-    """What is served when the model cannot answer, one step after the other, in words."""
-    promised = contract.fallback
-    words = {"default": _defaults(contract), "invalid": "INVALID is served."}
-    if promised.on_invalid != "hold":
-        return (words[promised.on_invalid],)
-    held = duration(promised.hold_for) if promised.hold_for else "0 s"
-    return (f"The last good value is held, for {held} at most.", f"After that: {words[promised.then]}")
+    """What is served when the model cannot answer, step by step."""
+    rule = contract.fallback
+    texts = {"default": _defaults(contract), "invalid": "the output is INVALID."}
+    if rule.on_invalid != "hold":
+        first = texts[rule.on_invalid]
+        return (first[0].upper() + first[1:],)
+    held = duration(rule.hold_for) if rule.hold_for else "0 s"
+    return (f"The last good value is held for at most {held}.", f"After that, {texts[rule.then]}")
 
 
 def _defaults(contract: Contract) -> str:

@@ -1,10 +1,10 @@
-"""Verdicts on a terminal: a line for each that did not pass, then each cause once, with its fix."""
+"""Text for a terminal, printed without wrapping: verdicts with each cause and fix once, fields, columns."""
 
 from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from beampermit.documents.markdown import visible
@@ -22,7 +22,7 @@ BLANK = "\x00"
 
 
 def render_verdicts(verdicts: Sequence[Verdict], width: int, everything: bool = False) -> Any:
-    """A rich `Text` to be printed with `soft_wrap`; passed verdicts are listed where `everything` is asked for."""
+    """A line for each verdict that did not pass (with `everything`, for each), then each cause once."""
     from rich.text import Text
 
     screen = Text()
@@ -40,6 +40,24 @@ def render_verdicts(verdicts: Sequence[Verdict], width: int, everything: bool = 
     if not everything and any(verdict.passed for verdict in verdicts):
         screen.append("  (--all lists those that passed)", style="dim")
     return screen
+
+
+def format_fields(fields: Mapping[str, str]) -> Any:
+    """Lines of `name  value`; a value of several lines is indented."""
+    from rich.text import Text
+
+    width = max(map(len, fields), default=0)
+    values = {name: value.replace("\n", f"\n{' ' * (width + 2)}") for name, value in fields.items()}
+    return Text("\n").join(Text.assemble((name.ljust(width), "bold"), f"  {value}") for name, value in values.items())
+
+
+def format_columns(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> Any:
+    """Rows in columns as wide as their widest cell."""
+    from rich.text import Text
+
+    widths = [max(map(len, cells)) for cells in zip(heading, *rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, cells, widths)).rstrip() for cells in (heading, *rows)]
+    return Text("\n").join([Text(lines[0], style="bold"), *map(Text, lines[1:])])
 
 
 def _line(verdict: Verdict) -> Any:

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from beampermit.cli.main import app
-from beampermit.documents.alarm_tree import Tree, actions, instances, phoebus, tree
+from beampermit.documents.alarm_tree import Tree, actions, alarm_tree, instances, phoebus
 from beampermit.documents.facts import gather_facts
 from beampermit.documents.runbook import runbook
 from beampermit.errors import BadInput
@@ -68,14 +68,14 @@ def records(text: str) -> dict[str, Any]:
 
 
 def test_phoebus_shows_at_every_pv_what_the_runbook_says(table: Project) -> None:
-    found = imported(phoebus(tree(table)))
+    found = imported(phoebus(alarm_tree(table)))
     assert list(found) == ["BPM.1:X:FAULT", "BPM.1:Y:FAULT"]
     said = dict(found["BPM.1:X:FAULT"])
     assert said["MAJOR: fault-score above 0.9"] == (
         "The monitor's signal is not beam.\n1. Compare with its neighbours.\n"
         "2. Take the monitor out of the orbit feedback."
     )
-    assert said["Whom to call"] == "+1 555 0100"
+    assert said["On call"] == "+1 555 0100"
     book = runbook(gather_facts(table))
     for alarm in table.contract.operations.alarms:
         assert f"{alarm.severity}: {alarm.condition}" in said
@@ -84,7 +84,7 @@ def test_phoebus_shows_at_every_pv_what_the_runbook_says(table: Project) -> None
 
 
 def test_jaws_has_an_action_for_each_output_and_an_instance_for_each_pv(table: Project) -> None:
-    found = tree(table)
+    found = alarm_tree(table)
     done, there = records(actions(found)), records(instances(found))
     action = done["bpm-faults-fault-score"]
     assert {key: kind.__name__ for key, kind in ((key, type(value)) for key, value in action.items())} == {
@@ -95,7 +95,7 @@ def test_jaws_has_an_action_for_each_output_and_an_instance_for_each_pv(table: P
     assert (action["category"], action["priority"]) == ("bpm-faults", "P2_MAJOR")
     assert "**MAJOR: fault-score above 0.9**\n\nThe monitor's signal is not beam." in action["rationale"]
     assert "1. Compare with its neighbours.\n2. Take the monitor" in action["correctiveaction"]
-    assert action["correctiveaction"].endswith("**Where to write it down**\n\n<https://logbook.lab.example>")
+    assert action["correctiveaction"].endswith("**Logbook**\n\n<https://logbook.lab.example>")
     assert list(there) == ["BPM.1:X:FAULT", "BPM.1:Y:FAULT"]
     assert {one["action"] for one in there.values()} == set(done)
     assert there["BPM.1:X:FAULT"]["source"] == {"org.jlab.jaws.entity.EPICSSource": {"pv": "BPM.1:X:FAULT"}}
@@ -106,7 +106,7 @@ def test_the_laboratorys_own_words_for_category_and_places_are_taken(table: Proj
     write(
         table, "contract.yaml", text.replace("operations:\n", "operations:\n  category: BPM\n  locations: [INJ, NL]\n")
     )
-    found = tree(Project(table.root))
+    found = alarm_tree(Project(table.root))
     assert records(actions(found))["bpm-faults-fault-score"]["category"] == "BPM"
     assert records(instances(found))["BPM.1:X:FAULT"]["location"] == ["INJ", "NL"]
 
@@ -119,7 +119,7 @@ def test_an_alarm_stands_at_the_output_that_raises_it_and_a_stale_input_at_all(t
         1,
     )
     write(table, "contract.yaml", text.replace("[drift]", "[drift, gain.high]"))
-    found = {branch.output.name: branch for branch in tree(Project(table.root)).branches}
+    found = {branch.output.name: branch for branch in alarm_tree(Project(table.root)).branches}
     assert found["gain"].pvs == ("BPM.1:GAIN",), "both planes are one PV"
     assert [alarm.condition for alarm in found["gain"].alarms] == ["no answer", "drift"]
     assert "drift" not in [alarm.condition for alarm in found["fault-score"].alarms]
@@ -127,7 +127,7 @@ def test_an_alarm_stands_at_the_output_that_raises_it_and_a_stale_input_at_all(t
 
 def test_what_a_device_table_holds_is_never_markup(table: Project) -> None:
     write(table, "devices.csv", "device,plane\nSR:C01{BPM<&>},X\nL/2#@$%,Y\n")
-    found = tree(Project(table.root))
+    found = alarm_tree(Project(table.root))
     names = ["SR:C01{BPM<&>}:X:FAULT", "L/2#@$%:Y:FAULT"]
     assert list(imported(phoebus(found))) == names
     assert list(records(instances(found))) == names
@@ -137,7 +137,7 @@ def test_what_a_device_table_holds_is_never_markup(table: Project) -> None:
 def test_a_name_that_no_pv_has_is_refused_with_its_file(table: Project, name: str) -> None:
     (table.root / "devices.csv").write_text(f"device,plane\n'{name}',X\n".replace("'", "" if '"' not in name else "'"))
     with pytest.raises(BadInput) as caught:
-        tree(Project(table.root))
+        alarm_tree(Project(table.root))
     assert caught.value.file == "devices.csv"
 
 
@@ -156,7 +156,7 @@ def test_a_table_that_cannot_fill_the_names_is_refused_by_line(table: Project, f
     write(table, "contract.yaml", (table.root / "contract.yaml").read_text().replace(*edit))
     write(table, "devices.csv", rows)
     with pytest.raises(BadInput) as caught:
-        tree(Project(table.root))
+        alarm_tree(Project(table.root))
     assert str(caught.value).startswith(f"{place}: ")
 
 
@@ -164,8 +164,8 @@ def test_two_outputs_with_one_pv_are_refused(table: Project) -> None:
     text = (table.root / "contract.yaml").read_text()
     twin = '    - {name: twin, pv: "{device}:{plane}:FAULT", unit: "1", range: [0, 1], description: Twin}\n  devices:'
     write(table, "contract.yaml", text.replace("  devices:", twin, 1))
-    with pytest.raises(BadInput, match=r"'BPM.1:X:FAULT' is a PV of fault-score and of twin"):
-        tree(Project(table.root))
+    with pytest.raises(BadInput, match=r"outputs fault-score and twin have the same PV 'BPM.1:X:FAULT'"):
+        alarm_tree(Project(table.root))
 
 
 def hostile(project: Project, contract_text: str) -> Tree:
@@ -174,13 +174,13 @@ def hostile(project: Project, contract_text: str) -> Tree:
         assert good in contract_text
         contract_text = contract_text.replace(good, f"condition: {bad}" if good.startswith("condition") else bad)
     write(project, "contract.yaml", contract_text.replace("{device}:{plane}:FAULT", "FAULT"))
-    return tree(Project(project.root))
+    return alarm_tree(Project(project.root))
 
 
 def test_hostile_words_stay_words_and_are_seen(project: Project, contract_text: str) -> None:
     found = hostile(project, contract_text)
     said = dict(imported(phoebus(found, 'Accelerator"<&'))["FAULT"])
-    assert said["Whom to call"] == ']]>&amp;<x a="1">⟨U+0000⟩⟨U+202E⟩ # y|` ```'
+    assert said["On call"] == ']]>&amp;<x a="1">⟨U+0000⟩⟨U+202E⟩ # y|` ```'
     assert len(actions(found).splitlines()) == len(instances(found).splitlines()) == 1
     assert actions(found).isascii()
     assert "<x" not in records(actions(found))["bpm-faults-fault-score"]["correctiveaction"]

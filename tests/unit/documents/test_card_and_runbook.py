@@ -72,11 +72,11 @@ def test_what_is_not_known_is_said_and_nothing_invented(project: Project) -> Non
     made = card(gather_facts(project))
     assert "**No permit was given for this document**" in made
     assert "| `auc` | ≥ 0.95 | not measured |" in made
-    assert "whose digest is not known" in made
+    assert "whose digest is not in" in made
     assert "None was made: there are no results" in made
-    assert "| Licence | **Not stated.** It would stand in `pyproject.toml` under `project.license`. |" in made
+    assert "| Licence | **Not stated.** Add it to `pyproject.toml` as `project.license`. |" in made
     assert "model-index" not in made
-    assert "no version, as far as this clone knows the ledger" in runbook(gather_facts(project))
+    assert "no version (ledger as of the last fetch)" in runbook(gather_facts(project))
 
 
 def test_the_metadata_are_yaml_with_what_was_measured(results: Project, git: Any) -> None:
@@ -117,7 +117,7 @@ def test_what_interlocks_measured_of_groups_is_told_with_its_gate(results: Proje
         verdict("REP002", reason="auc spreads by 0.002 over 3 seeds"),
     )
     made = card(gather_facts(results, verdicts=tmp_path / "verdicts"))
-    assert "| | metric | of | rows | measured | 90 % interval | gate |" in made
+    assert "| | metric | group | rows | measured | 90 % interval | gate |" in made
     cell = "`plane` <code>X\\|&lt;b&gt;</code>"
     assert f"| ✅ | `auc` | {cell} | 40 | 0.95 | 0.94 to 0.96 | at least 0.9 |" in made
     assert "| ❌ | `auc` | `plane` `Y` | 40 | no meaning |  | at least 0.9 |" in made
@@ -144,7 +144,7 @@ def test_combinations_are_told_with_their_intervals_and_the_small_ones_without_a
     assert "family" not in unitary
     assert "|  | `auc` | `plane` `X`, `family` `button` | 40 | 0.95 | 0.94 to 0.96 |  |\n" in crossed
     assert "|  | `auc` | `plane` `X`, `family` `stripline` | 4 | too few rows |  |  |\n\n" in crossed
-    assert "- Of `plane` × `family`, 1 combination has no row.\n" in crossed  # noqa: RUF001
+    assert "- `plane` × `family`: 1 combination has no row.\n" in crossed  # noqa: RUF001
     assert "- `plane` × `device` was not made: with 240 combinations it is more than is measured and shown." in crossed  # noqa: RUF001
     assert "None was made" not in crossed
     assert card_page(known).count(">90 % interval</th>") == 2
@@ -177,7 +177,7 @@ NOT_STATED = {
 
 @pytest.mark.parametrize("key", NOT_STATED)
 def test_what_nobody_said_is_not_stated_with_its_place(results: Project, contract_text: str, key: str) -> None:
-    said = f"**Not stated.** It would stand in `contract.yaml` under `{key}`."
+    said = f"**Not stated.** Add it to `contract.yaml` as `{key}`."
     assert said not in card(gather_facts(results))
     assert NOT_STATED[key] in contract_text
     write(results, "contract.yaml", contract_text.replace(NOT_STATED[key], ""))
@@ -192,10 +192,10 @@ def test_the_runbook_holds_every_verb_of_the_night_and_every_cause(results: Proj
         assert f'`beampermit {verb} --reason "what happened"`' in made
         assert CliRunner().invoke(app, [verb, "--help"]).exit_code == 0, "a command that is there"
     for words in ("fault-score is above 0.9", "fault-score cannot be trusted, or turns is too old"):
-        assert f"(That is: {words}.)" in made
+        assert f"(Raised when {words}.)" in made
     write(results, "contract.yaml", contract_text.replace("raised_by: [drift]", "raised_by: []"))
     made = runbook(gather_facts(Project(results.root)))
-    assert "### No alarm above says what to do when\n\n- the live data are not those it was trained on" in made
+    assert "### No action is written for\n\n- the live data are not those it was trained on" in made
 
 
 def test_an_unknown_licence_is_other_with_its_name(results: Project) -> None:
@@ -237,7 +237,7 @@ def test_the_runbook_has_what_an_operator_needs_first(results: Project) -> None:
     assert "| HIHI: above 0.9 | MAJOR |" in made
     assert "| HIGH: above 0.5 | MINOR |" in made
     assert "LOLO" not in made, "a limit that the contract does not set is not shown"
-    assert "1. The last good value is held, for 10 s at most.\n2. After that: INVALID is served." in made
+    assert "1. The last good value is held for at most 10 s.\n2. After that, the output is INVALID." in made
     assert 'beampermit rollback --reason "what happened"' in made
 
 
@@ -254,8 +254,8 @@ def test_the_runbook_says_from_the_ledger_what_a_rollback_brings_back(
         ledger.append(Event(**said, **who, version=version))
         made = runbook(gather_facts(results))
         assert f"| **In service** | version {version}, since 2026-11-23T08:00:00Z |" in made
-        there = "In service is version 2; the first line brings back version 1:"
-        back = "there was none before it" if version == 1 else there
+        there = "Version 2 is in service; the first command brings back version 1:"
+        back = "there is no version before it to roll back to" if version == 1 else there
         assert back in made
 
 
@@ -264,17 +264,17 @@ def test_pvs_are_named_by_the_device_table(results: Project, contract_text: str)
     write(results, "contract.yaml", text)
     write(results, "devices.csv", "device,plane\nBPM.1,X\nBPM.2,Y\n")
     made = runbook(gather_facts(Project(results.root)))
-    assert "2 PVs follow from `devices.csv`; the first is `BPM.1:X:FAULT`." in made
+    assert "2 PVs, one for each row of `devices.csv`; the first is `BPM.1:X:FAULT`." in made
     write(results, "devices.csv", "device\nBPM.1\n")
-    assert "The names follow from the 1 rows of `devices.csv`." in runbook(gather_facts(Project(results.root)))
+    assert "One PV for each of the 1 rows of `devices.csv`." in runbook(gather_facts(Project(results.root)))
 
 
 FALLBACKS = {
-    "{on_invalid: invalid}": ("INVALID is served.",),
-    "{on_invalid: default}": ("the default is served: fault-score = 1.",),
+    "{on_invalid: invalid}": ("The output is INVALID.",),
+    "{on_invalid: default}": ("The default is served: fault-score = 1.",),
     "{on_invalid: hold, hold_for: 1h, then: default}": (
-        "The last good value is held, for 1 h at most.",
-        "After that: the default is served: fault-score = 1.",
+        "The last good value is held for at most 1 h.",
+        "After that, the default is served: fault-score = 1.",
     ),
 }
 

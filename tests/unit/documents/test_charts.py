@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from beampermit.changes.flat import exact
 from beampermit.documents import charts
-from beampermit.documents.markdown import duration, exact, number, signed, size
+from beampermit.documents.markdown import duration, number, signed, size
 from beampermit.documents.plots import Chart, Curve, parse_plots
 from beampermit.errors import BadInput
 from support.planted_results import PLOTS

@@ -32,9 +32,9 @@ def test_it_tells_rows_labels_ranges_gaps_lineage_and_limits(dvc_project: Projec
     for line in (
         "| `train` | 8 | 4 | 1 | 2026-01-01T00:00:00Z | 2026-01-01T03:00:00Z |",
         "| `false` | 4 (50.0%) | 4 (50.0%) | 4 (50.0%) |",
-        "24 rows have a label, said by rule (23), Ada (1).",
-        "Confidence 0.9 at least, 0.9 in the mean.",
-        "People overruled rules on 1 rows.",
+        "24 rows are labelled, by rule (23), Ada (1).",
+        "Confidence: minimum 0.9, mean 0.9.",
+        "People overruled the rules on 1 rows.",
         "| `turns` | `train` | mm | -1 |",
         "| `train` | 1 h | 1 h | 0 |",
         "| parent | `data/raw.parquet` |",
@@ -67,7 +67,7 @@ def test_what_nobody_wrote_is_said(dvc_project: Project) -> None:
     text = file.read_text()
     file.write_text(text[: text.index("  about:")] + text[text.index("  review:") :])
     made = datasheet(dvc_project).markdown()
-    assert "Nobody has written what these data were gathered for" in made
+    assert "does not say what these data were collected for" in made
     assert "There is no record of what the splits were made from" in made
     assert "with changes that are not committed" in made
 
@@ -82,7 +82,7 @@ def test_columns_that_are_not_there_are_left_out(dvc_project: Project, alter: Al
 
 def test_data_that_are_not_here_are_asked_for(dvc_project: Project) -> None:
     without_data(dvc_project)
-    with pytest.raises(Failed, match=r"data/dataset/train.parquet is not here") as caught:
+    with pytest.raises(Failed, match=r"data/dataset/train.parquet: this file is missing") as caught:
         datasheet(dvc_project)
     assert caught.value.hint == "beampermit data pull"
 
@@ -101,10 +101,10 @@ def test_card_writes_both_files_and_says_which(dvc_project: Project, tmp_path: P
 def test_diff_speaks_in_words_markdown_and_json(dvc_project: Project, alter: Alter) -> None:
     alter("train", "* REPLACE (list_transform(turns, lambda x: x + 5) AS turns)", "LIMIT 7")
     told = run(dvc_project, "diff", "HEAD")
-    assert "8 rows became 7" in told.stdout
+    assert "rows: 8 → 7" in told.stdout
     assert "test: the same" in told.stdout
     made = run(dvc_project, "diff", "HEAD", ".", "--markdown").stdout
-    assert "**`train`** 8 rows became 7" in made
+    assert "**`train`** rows: 8 → 7" in made
     assert re.search(r"\| `turns` \| [▁-█]+ \| [▁-█]+ \|", made)
     body = json.loads(run(dvc_project, "diff", "HEAD", "--json").stdout)
     assert (body["before"], body["after"], body["splits"][0]["after"]["rows"]) == ("HEAD", "the work tree", 7)
@@ -135,10 +135,10 @@ def test_the_report_shows_what_changed_in_the_splits(dvc_project: Project, alter
     found = report(project, folder, EXPECTED)
     made = found.markdown()
     data = made[made.index("## Data and model files changed") :]
-    assert "**`train`** 8 rows have other values (turns in 8); turns: mean 0.75 became 5.75 mm" in data
+    assert "**`train`** 8 rows changed (turns in 8); turns: mean 0.75 → 5.75 mm" in data
     assert re.search(r"\| `turns` \| [▁-█]+ \| [▁-█]+ \|", data)
     assert list(found.summary()["data_changed"]) == ["train"]
-    assert "turns: mean 0.75 became 5.75 mm" in found.html()
+    assert "turns: mean 0.75 → 5.75 mm" in found.html()
 
 
 HOSTILE_EVIDENCE: list[object] = [

@@ -48,7 +48,7 @@ def test_what_failed_comes_before_everything_with_its_fix_and_place(branch: Proj
     made = report(branch, folder, EXPECTED).markdown()
     assert made.startswith("# ❌ bpm-faults: 1 failed: DAT004; 1 without a verdict: PRF002\n")
     assert "| ❌ failed | **DAT004** Rows keep the contract | row 3 is out of range |" in section(made, "Not passed")
-    assert "No job gave a verdict on PRF002" in section(made, "Not passed")
+    assert "No verdict on PRF002" in section(made, "Not passed")
     fix = section(made, "How to fix")
     assert "In `data/raw.parquet:3`." in fix
     assert "Run `dvc repro`.\n\nThen commit." in fix
@@ -67,9 +67,9 @@ def test_what_failed_comes_before_everything_with_its_fix_and_place(branch: Proj
 def test_changes_are_shown_against_the_base_branch(branch: Project, folder: Path) -> None:
     all_passed(branch, folder)
     made = report(branch, folder, EXPECTED).markdown()
-    assert "> This pull request loosens what the model is judged by: `metrics.auc.gate`." in made
+    assert "> This pull request loosens the contract: `metrics.auc.gate`." in made
     assert (
-        "must approve this gate:** `metrics.auc.gate` from `0.95` to `0.9`. Until it is merged, `0.95` judges." in made
+        "must approve this gate:** `metrics.auc.gate` from `0.95` to `0.9`. Until it is merged, `0.95` applies." in made
     )
     assert "| ⚠️ looser | `metrics.auc.gate` | `0.95` | `0.9` |" in section(made, "Gates changed")
     metrics = section(made, "Metrics")
@@ -79,10 +79,10 @@ def test_changes_are_shown_against_the_base_branch(branch: Project, folder: Path
     assert "data/dataset" not in section(made, "Data and model"), "what did not change is not shown"
     assert "| `params.yaml` | `train.epochs` | `20` | `40` |" in section(made, "Parameters")
     assert "learning_rate" not in section(made, "Parameters")
-    assert "changes what runs, or where data comes from: `.github/workflows/pull-request.yml`" in made
+    assert "changes files that decide what runs or where data comes from: `.github/workflows/pull-request.yml`" in made
     assert "Ada Physicist" in section(made, "Changed texts of the contract")
-    assert "| `stuck` | 0.91 | 0.91 |" in section(made, "Recall, kind by kind")
-    assert "| `brier` | 0.04 |" in section(made, "More numbers")
+    assert "| `stuck` | 0.91 | 0.91 |" in section(made, "Recall by kind")
+    assert "| `brier` | 0.04 |" in section(made, "Other metrics")
 
 
 def test_the_champion_judged_again_stands_beside(branch: Project, folder: Path) -> None:
@@ -127,7 +127,7 @@ def test_verdicts_of_several_jobs_are_merged_and_the_worse_word_counts(results: 
     found = report(results, folder, EXPECTED)
     assert [one.id for one in found.judged.verdicts] == ["DAT004", "PRF002", "DOC001"]
     assert found.judged.headline == "1 failed: DAT004"
-    assert "judged on one (Linux, Python 3.11.7); judged on two" in found.markdown()
+    assert "checked on one (Linux, Python 3.11.7); checked on two" in found.markdown()
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_verdicts_of_several_jobs_are_merged_and_the_worse_word_counts(results: 
     [
         ("{", "broken.json: not JSON"),
         ("", "broken.json: not JSON"),
-        ("[]", "broken.json: not a file of verdicts"),
+        ("[]", "broken.json: not a verdict file"),
         ('{"verdicts": NaN}', "broken.json: NaN is not a number"),
         ('{"a": 1, "a": 2}', "broken.json: key 'a' is given twice"),
         ("[" * 100_000, "broken.json: not JSON"),
@@ -148,8 +148,8 @@ def test_a_broken_file_is_shown_and_nothing_is_called_passed(
     (folder / "broken.json").write_text(content)
     found = report(results, folder, EXPECTED)
     assert not found.judged.all_passed
-    assert found.judged.headline == "1 file of verdicts of no use"
-    assert f"> Verdicts of no use: {words}" in found.markdown()
+    assert found.judged.headline == "1 verdict file could not be read"
+    assert f"> Verdict file not used: {words}" in found.markdown()
 
 
 def test_verdicts_of_another_commit_are_of_no_use(results: Project, folder: Path) -> None:

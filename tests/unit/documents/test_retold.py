@@ -77,7 +77,7 @@ def changed(path: str, value: Any) -> bytes:
         (b"[" * 100_000, "not JSON"),
         (b'{"name": "a", "name": "b"}', "key 'name' is given twice"),
         (b'{"rows": {"train": %s}}' % (b"9" * 5000), "an integer with thousands of digits"),
-        (b" " * (LARGEST + 1), "larger than the"),
+        (b" " * (LARGEST + 1), "larger than "),
         (changed("surprise", 1), "surprise: Extra inputs"),
         (changed("plots/surprise", 1), "plots.surprise: "),
         (changed("judged/surprise", 1), "judged.surprise: "),
@@ -151,12 +151,12 @@ def full() -> dict[str, Any]:
         "metrics": [{"metric": metric, "value": 0.5, "base": 0.4, "champion": 0.3}],
         "other_metrics": {"brier": 0.1},
         "recall": {"stuck": [0.5, 0.4]},
-        "champion": {"version": "4", "metrics": {"auc": 0.9}},
+        "champion": {"version": 4, "digest": "sha256:x", "metrics": {"auc": 0.9}},
         "gates": [move],
         "texts": [move],
         "data": [{"path": "data", "before": bound, "after": bound}],
         "rows": {"train": 12},
-        "changes": [{"split": "train", "words": ["more rows"], "histograms": {"turns": ["▁", "▂"]}}],
+        "changes": [{"split": "train", "changes": ["more rows"], "histograms": {"turns": ["▁", "▂"]}}],
         "settings": {"params.yaml": [move]},
         "packages": [move] * 14,
         "watched": [".github/x.yml"],
@@ -173,7 +173,7 @@ def test_what_nobody_can_read_to_its_end_is_cut_and_counted() -> None:
     move = {"key": "k" * 100, "before": "b" * 200, "after": None, "looser": False}
     found = small(packages=[move] * 5_000, texts=[move] * 3)
     assert bound_report(found).cut == {"packages": 3_000}
-    assert "Too long to be told in full: environment (3000 more)." in bound_report(found).markdown()
+    assert "Shortened, because the report is too large: environment (3000 left out)." in bound_report(found).markdown()
     assert len(bound_report(found).packages) == 2_000
 
 
@@ -199,6 +199,6 @@ def test_the_gates_leave_last_and_the_headline_never_does() -> None:
     found = small(gates=[move] * 1_000, watched=["#" * 900] * 30)
     made = found.markdown()
     assert rendering.length(made) <= rendering.LIMIT
-    assert "Left out here because a comment is limited: what was judged, and where, files that decide what runs" in made
+    assert "Left out here because a comment is limited: commit and machines, changed workflow files" in made
     assert "**changed gates**" in made
-    assert made.startswith("# ❌ bpm-faults: No verdict at all")
+    assert made.startswith("# ❌ bpm-faults: No verdicts")

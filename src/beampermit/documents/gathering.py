@@ -1,0 +1,123 @@
+"""Gathers what the report says about the work tree and its pull request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from beampermit.changes import metrics
+from beampermit.changes.base_and_head import BaseAndHead
+from beampermit.changes.contract_changes import ContractChanges, compare_contracts
+from beampermit.changes.data import compare_data
+from beampermit.changes.packages import compare_packages
+from beampermit.changes.settings import compare_settings
+from beampermit.contract import FILE_NAME, Contract, parse_contract
+from beampermit.documents.facts import Problems, read_base_metrics, read_head_metrics, read_plots
+from beampermit.documents.plots import Plots
+from beampermit.documents.report import Report, bound_report
+from beampermit.errors import BadInput
+from beampermit.github.context import pull_request_head
+from beampermit.project import Project
+from beampermit.verdicts.evidence import Comparison, RowChecks
+from beampermit.verdicts.merge import MergedVerdicts, merge_verdict_files
+from beampermit.verdicts.verdict import find_evidence
+
+WATCHED = (".github/", ".dvc/config", ".pre-commit-config.yaml")
+"""Files that decide what runs and where data comes from: the report warns of a change."""
+
+
+def gather_report(project: Project, folder: Path, expected: Mapping[str, str]) -> Report:
+    """The report of the work tree and of the verdict files below `folder`.
+
+    `expected` are the ids of all interlocks with their titles. Without a base branch, or with one that shares no
+    commit with this branch, the report has a note.
+    """
+    notes: list[str] = []
+    project = _with_base_or_alone(project, notes)
+    problems = Problems()
+    commit = project.git.head()
+    merged = merge_verdict_files(folder, expected, commit)
+    contract = problems.collect(lambda: project.contract, None)
+    sides = BaseAndHead(project)
+    if sides.unrelated:
+        notes.append(
+            "This branch and its base share no commit in this clone: one of them was force-pushed, or the clone is"
+            " shallow. Changes are shown against the tip of the base."
+        )
+    base_contract = _contract_on_base(project) or contract
+    head = problems.collect(lambda: read_head_metrics(project, contract), {}) if contract else {}
+    base = read_base_metrics(project, base_contract) if base_contract else {}
+    comparison = find_evidence(merged.verdicts, Comparison)
+    champion = comparison and comparison.champion
+    compared = (
+        metrics.compare_metrics(base_contract, head, base, champion.metrics if champion else {})
+        if base_contract
+        else ()
+    )
+    in_contract = {row.metric.name for row in compared}
+    recall = {name for name in head if name.startswith(metrics.RECALL)}
+    changes = _contract_changes(sides, contract)
+    rows = find_evidence(merged.verdicts, RowChecks) or RowChecks()
+    return bound_report(
+        Report(
+            name=contract.model.name if contract else project.root.name,
+            judged=_without_evidence(merged),
+            commit=commit,
+            head=pull_request_head() or commit,
+            tree=project.git.work_tree(),
+            base=project.base,
+            notes=tuple(notes),
+            metrics=compared,
+            other_metrics={name: head[name] for name in head if name not in in_contract | recall},
+            recall={name.removeprefix(metrics.RECALL): (head[name], base.get(name)) for name in head if name in recall},
+            champion=champion,
+            gates=changes.gates,
+            texts=changes.texts,
+            data=problems.collect(lambda: compare_data(sides), ()),
+            rows={split.split: split.rows for split in rows.splits},
+            changes=rows.changes,
+            settings=problems.collect(lambda: compare_settings(sides), {}),
+            packages=problems.collect(lambda: compare_packages(sides), ()),
+            watched=tuple(path for path in sides.changed_paths() if path.startswith(WATCHED)),
+            plots=_thinned_plots(project, contract, problems),
+            problems=tuple(error.problem for error in problems.found),
+        )
+    )
+
+
+def _with_base_or_alone(project: Project, notes: list[str]) -> Project:
+    try:
+        _ = project.base
+    except BadInput as error:
+        notes.append(
+            f"{error.message}: it was deleted or renamed. Nothing is compared, and this branch's own gates are shown."
+        )
+        return project.alone()
+    return project
+
+
+def _thinned_plots(project: Project, contract: Contract | None, problems: Problems) -> Plots:
+    return problems.collect(lambda: read_plots(project, contract).thinned(), Plots()) if contract else Plots()
+
+
+def _without_evidence(merged: MergedVerdicts) -> MergedVerdicts:
+    """Fields of the report have what it needs of evidence."""
+    verdicts = tuple(verdict.model_copy(update={"evidence": {}}) for verdict in merged.verdicts)
+    return MergedVerdicts(verdicts, merged.missing, merged.unread, merged.places, merged.checkers)
+
+
+def _contract_on_base(project: Project) -> Contract | None:
+    try:
+        return project.contract_on_base
+    except BadInput:
+        return None  # PRF001 fails and says why
+
+
+def _contract_changes(sides: BaseAndHead, contract: Contract | None) -> ContractChanges:
+    text = sides.before(FILE_NAME)
+    if text is None or contract is None:
+        return ContractChanges()
+    try:
+        return compare_contracts(parse_contract(text, FILE_NAME), contract)
+    except BadInput:
+        return ContractChanges()
