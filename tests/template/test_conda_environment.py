@@ -9,7 +9,7 @@ import pytest
 
 from beampermit.environments.addresses import addresses
 from beampermit.environments.conda_lock import CondaLock
-from beampermit.environments.recording import record
+from beampermit.environments.recording import record_indexes
 from beampermit.errors import Failed
 from beampermit.generation import generate
 from beampermit.interlocks import runner
@@ -70,7 +70,7 @@ def test_each_variant_is_solved_and_every_interlock_of_the_lock_passes(
 ) -> None:
     project = project_of(channel, tmp_path / "made", accelerator="cuda", python_version=python)
     lock = CondaLock().lock(project.root, progress=QUIET)
-    record(project.root, tuple(address for one in lock.all for address in addresses(one)))
+    record_indexes(project.root, tuple(address for one in lock.all for address in addresses(one)))
     found = {one.variant: {package.name: package for package in one.packages} for one in lock.all}
     assert set(OFFERED) <= set(found[""])
     assert found[""]["python"].version == f"{python}.9"

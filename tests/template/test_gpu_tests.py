@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.environments.environment import Environment
-from beampermit.environments.platforms import driver, seen_by_torch
+from beampermit.environments.platforms import driver_version, torch_gpus
 from beampermit.errors import Failed
 from beampermit.generation import generate
 from beampermit.interlocks import runner
@@ -65,8 +65,8 @@ def test_a_defect_of_the_training_on_two_processes_is_seen(
 @pytest.mark.gpu
 def test_on_a_real_gpu(with_gpu_tests: Project, environment_prefix: Path) -> None:
     try:
-        driver()
-        seen_by_torch(Environment(environment_prefix), with_gpu_tests.root)
+        driver_version()
+        torch_gpus(Environment(environment_prefix), with_gpu_tests.root)
     except Failed as error:
         pytest.skip(f"needs a GPU: {error.message}")
     (verdict,) = runner.check(with_gpu_tests, select_interlocks(["TST003"]))

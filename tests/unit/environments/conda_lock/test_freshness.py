@@ -199,7 +199,7 @@ CHANGED = {
     "a new package": ("- torch", "- torch\n  - tune >=9", "tune >=9 is required and 1.5 is locked for linux-64"),
     "a tighter version": ("orbit >=1.0", "orbit >=2.5", "orbit >=2.5 is required and 2.0 is locked for linux-64"),
     "a build": ("- torch", "- torch * rocm*", "torch * rocm* is required and build cpu_0 is locked"),
-    "a looser version": ("orbit >=1.0", "orbit", "changed after the lock for linux-64 was made; the locked packages still"),
+    "a looser version": ("orbit >=1.0", "orbit", "the lock for linux-64 was made; the locked packages still meet"),
     "a platform": ("osx-arm64]", "osx-arm64, win-64]", "the lock has no solution for win-64"),
     "one platform less": (", osx-arm64]", "]", "the lock has a solution for osx-arm64, which is not in `platforms:`"),
     "a channel": ("channels:\n", "channels:\n  - lab-two\n", "listed are lab-two, http://127.0.0.1"),
