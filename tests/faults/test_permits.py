@@ -208,7 +208,7 @@ def test_a_clock_that_is_wrong_by_a_day_changes_no_order(
     assert second.events() == order
     told = json.loads(command(second, "history", "--json").out)
     assert [(one["event"], one["version"]) for one in told] == order
-    assert (second.champion(), command(second, "reconcile").out) == (None, "the registry says what the ledger says\n")
+    assert (second.champion(), command(second, "reconcile").out) == (None, "the registry matches the ledger\n")
 
 
 def test_a_model_changed_while_it_is_uploaded_is_refused(second: Laboratory) -> None:

@@ -99,6 +99,6 @@ def test_the_command_prints_the_url_and_no_token(laboratory: Laboratory, github:
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
     assert found.stdout.startswith(
-        f"published: https://git.example/lab/faults/releases/tag/{MODEL}-v1, sent MODEL_CARD"
+        f"published: https://git.example/lab/faults/releases/tag/{MODEL}-v1, uploaded MODEL_CARD"
     )
     assert "s3cret" not in found.stdout + found.stderr

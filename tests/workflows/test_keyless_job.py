@@ -61,6 +61,6 @@ def test_the_action_signs_and_publishes_what_the_run_released_and_nothing_in_a_r
     with running(job=Job(commit=laboratory.project.git.head())) as sigstore, sigstore.at_work():
         sigstore.trust(laboratory.root / TRUST_IN_PROJECT)
         assert f"as {sigstore.job.identity}" in run(signing)
-    assert f"{MODEL}-v1, sent permit.dsse.json, permit.sigstore.json" in run(
+    assert f"{MODEL}-v1, uploaded permit.dsse.json, permit.sigstore.json" in run(
         publishing, **environment(github), TOKEN="s3cret"
     )

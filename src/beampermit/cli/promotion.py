@@ -19,7 +19,7 @@ def promote(
     permit: Annotated[Path, typer.Option(help="The signed permit.")] = Path("permit.dsse.json"),
     key: KeyFile = None,
     branch: Annotated[
-        str | None, typer.Option(help="Branch of origin that must hold the commit to the last.", show_default="any")
+        str | None, typer.Option(help="Branch of origin that must contain the commit.", show_default="any")
     ] = None,
     reason: Annotated[
         str, typer.Option(help="Why, for the ledger.", show_default="the first line of the commit's message")
@@ -144,16 +144,14 @@ def _say(moved: Any, done: str, as_json: bool) -> None:
         console().print(
             f"{done}: {event.model} version {event.version}, commit {event.commit[:12]}, "
             f"at {event.at} by {event.by}: {event.reason}",
-            markup=False,
-            soft_wrap=True,
         )
         for line in moved.changes:
-            console().print(f"  {line}", markup=False, soft_wrap=True)
+            console().print(f"  {line}")
 
     show({"new": moved.new, "event": event.model_dump(mode="json"), "changes": moved.changes}, text, as_json)
 
 
-AGREED = "the registry says what the ledger says"
+AGREED = "the registry matches the ledger"
 
 
 def reconcile(
@@ -161,7 +159,7 @@ def reconcile(
         bool, typer.Option("--rebuild", help="Register again what was lost: from ledger, commits and DVC remote.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Change nothing; exit 1 where the registry says anything else.")
+        bool, typer.Option("--dry-run", help="Change nothing; exit 1 if the registry differs from the ledger.")
     ] = False,
     project: Folder = Path(),
     as_json: Json = False,
@@ -177,7 +175,7 @@ def reconcile(
     from beampermit.registry.reconcile import reconcile as agree
 
     if rebuild and dry_run:
-        raise BadInput("a rebuild that changes nothing rebuilds nothing", hint="beampermit reconcile --dry-run")
+        raise BadInput("--rebuild and --dry-run exclude each other", hint="beampermit reconcile --dry-run")
     found = Project.find(project.resolve())
     model = found.contract.model.name
     if dry_run:
@@ -195,7 +193,7 @@ def reconcile(
 
     def text() -> None:
         for line in moved or (AGREED,):
-            console().print(line, markup=False, soft_wrap=True)
+            console().print(line)
 
     show({"champion": standing and standing.version, "changes": moved}, text, as_json)
 
@@ -215,9 +213,9 @@ def _look(project: Any, model: str, as_json: bool) -> None:
         if not found:
             out.print(AGREED)
             return
-        out.print("the registry does NOT say what the ledger says; this is to be done:")
+        out.print("the registry does NOT match the ledger; these changes are needed:")
         for line in found:
-            out.print(f"  {line}", markup=False, soft_wrap=True)
+            out.print(f"  {line}")
         out.print("  next: beampermit reconcile")
 
     show({"champion": standing and standing.version, "dry_run": True, "changes": found}, text, as_json)
@@ -243,7 +241,7 @@ def history(
     screen = console()
     show(
         [event.model_dump(mode="json") for event in events],
-        lambda: screen.print(render_history(ledger_state, screen.width, last), soft_wrap=True),
+        lambda: screen.print(render_history(ledger_state, screen.width, last)),
         as_json,
     )
 
@@ -274,6 +272,6 @@ def publish(
     client = require_client(found.git)
     done = publish_version(client, Ledger(found.git), statement, documents or permit.parent)
     said = "published" if done.new else "already published"
-    line = f"{said}: {done.address}" + (f", sent {', '.join(done.uploaded)}" if done.uploaded else "")
+    line = f"{said}: {done.address}" + (f", uploaded {', '.join(done.uploaded)}" if done.uploaded else "")
     body = {"address": done.address, "new": done.new, "uploaded": done.uploaded}
-    show(body, lambda: console().print(line, markup=False, soft_wrap=True), as_json)
+    show(body, lambda: console().print(line), as_json)
