@@ -28,7 +28,7 @@ def write(file: Path, select: str) -> None:
     duckdb.sql(f"COPY ({select}) TO '{file}' (FORMAT parquet)")
 
 
-def test_the_same_data_have_nothing_to_say(dvc_project: Project) -> None:
+def test_equal_data_have_no_changes(dvc_project: Project) -> None:
     assert words(dvc_project) == {"train": (), "validation": (), "test": ()}
 
 
@@ -71,7 +71,7 @@ CHANGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_changed_is_said_in_words(dvc_project: Project, alter: Alter, change: str) -> None:
+def test_changes_are_described(dvc_project: Project, alter: Alter, change: str) -> None:
     columns, rest, expected = CHANGES[change]
     alter("train", columns, rest)
     found = words(dvc_project)
@@ -90,7 +90,7 @@ def test_both_histograms_are_drawn_over_one_span(dvc_project: Project, alter: Al
     assert bars(old.bins)[-1] == bars(new.bins)[0] == "▁"
 
 
-def test_a_version_that_is_not_here_is_brought_from_the_remote(dvc_project: Project, alter: Alter) -> None:
+def test_a_missing_version_is_fetched_from_the_remote(dvc_project: Project, alter: Alter) -> None:
     alter("train", "*", "LIMIT 7")
     remake(dvc_project.root)
     dvc_project.git("commit", "--quiet", "--all", "--message", "Fewer")
@@ -130,14 +130,14 @@ NOTHING: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("kind", NOTHING)
-def test_a_name_of_nothing_is_said_so(dvc_project: Project, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_an_unknown_version_is_refused(dvc_project: Project, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.chdir(dvc_project.root)
     word, message = NOTHING[kind]
     with pytest.raises(BadInput, match=message):
         load_version(dvc_project, word)
 
 
-def test_a_revision_without_data_is_said_so(dvc_project: Project) -> None:
+def test_a_revision_without_data_is_refused(dvc_project: Project) -> None:
     (dvc_project.root / "dvc.lock").write_text("stages: {}\n")
     dvc_project.git("commit", "--quiet", "--all", "--message", "No data")
     with pytest.raises(BadInput, match=r"data/dataset/train.parquet is not in dvc.lock of revision HEAD"):
@@ -152,7 +152,7 @@ def compared(one: Path, other: Path) -> tuple[SplitDifference, ...]:
     return compare_versions(load_version(None, str(one)), load_version(None, str(other)))
 
 
-def test_two_files_are_compared_whatever_they_are_called_and_without_a_project(tmp_path: Path) -> None:
+def test_two_files_are_compared_whatever_their_names_without_a_project(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", "SELECT range AS x, [range, 1.5] AS w, 'n' AS word FROM range(10)")
     write(tmp_path / "b.parquet", "SELECT range * 2 AS x, [range, 1.5] AS w, 'n' AS word FROM range(10)")
     (found,) = compared(tmp_path / "a.parquet", tmp_path / "b.parquet")
@@ -168,7 +168,7 @@ def test_a_folder_may_have_more_files_than_another(tmp_path: Path) -> None:
     assert found == {"test": ("removed",), "train": (), "extra": ("added, 3 rows",)}
 
 
-def test_names_that_sql_and_shells_could_take_for_something_else(tmp_path: Path) -> None:
+def test_names_with_sql_and_glob_characters_are_taken_literally(tmp_path: Path) -> None:
     for name in ("it's [0-9]*.parquet", "äü.parquet"):
         write(tmp_path / "x.parquet", 'SELECT range AS "a ""b\'; DROP" FROM range(4)')
         (tmp_path / "x.parquet").rename(tmp_path / name)
@@ -178,7 +178,7 @@ def test_names_that_sql_and_shells_could_take_for_something_else(tmp_path: Path)
     assert list(found.after.signals) == ["a \"b'; DROP"]
 
 
-def test_a_file_that_was_cut_off_is_named(tmp_path: Path) -> None:
+def test_a_truncated_file_is_named(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", "SELECT range AS x FROM range(3)")
     (tmp_path / "b.parquet").write_bytes((tmp_path / "a.parquet").read_bytes()[:60])
     with pytest.raises(Failed, match=r"b.parquet: cannot be read"):
@@ -186,7 +186,7 @@ def test_a_file_that_was_cut_off_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(20)
-def test_a_pipe_is_neither_a_file_nor_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "p.parquet")
     with pytest.raises(Failed, match="a named pipe, not a file"):
         load_version(None, str(tmp_path))
@@ -194,7 +194,7 @@ def test_a_pipe_is_neither_a_file_nor_waited_for(tmp_path: Path) -> None:
         load_version(None, str(tmp_path / "p.parquet"))
 
 
-def test_times_that_repeat_and_local_times_are_told_in_utc(tmp_path: Path) -> None:
+def test_local_times_that_repeat_are_reported_in_utc(tmp_path: Path) -> None:
     from beampermit.datasets.profile import ColumnRoles, profile
 
     # 02:30 happens twice in Zurich on that night; the moments are an hour apart.

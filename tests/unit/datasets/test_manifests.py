@@ -22,28 +22,26 @@ def read(content: bytes) -> manifests.Manifest:
 
 
 @given(st.lists(st.one_of(ENTRIES, st.sampled_from([7, "a", []])), max_size=4))
-def test_what_is_sound_at_a_glance_has_no_fault_that_a_closer_look_would_find(entries: list[object]) -> None:
+def test_the_fast_check_of_entries_agrees_with_the_full_one(entries: list[object]) -> None:
     assert read(json.dumps(entries).encode()) == manifests._read_entries(
         read(json.dumps(entries).encode()).oid, entries
     )
 
 
 @pytest.mark.parametrize("entry", [b"{}", b"[]", b"0,0,0,0"], ids=["mappings", "lists", "numbers"])
-def test_ten_million_entries_are_refused_before_memory_is_spent_on_them(
-    entry: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ten_million_entries_are_refused_without_parsing(entry: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(orjson, "loads", lambda _: pytest.fail("it was parsed"))
     found = read(b"[" + (entry + b",") * 9_999_999 + entry + b"]")
     assert found.faults == ("has more values than 1000000 files need",)
 
 
-def test_ten_million_files_are_counted_and_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ten_million_files_are_refused_without_parsing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(orjson, "loads", lambda _: pytest.fail("it was parsed"))
     found = read(b"[" + b'{"relpath":""},' * 9_999_999 + b'{"relpath":""}]')
     assert found.faults == ("names 10000000 files; the limit is 1000000",)
 
 
-def test_more_bytes_than_are_read_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_bytes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manifests, "LARGEST", 2**20)
     assert read(b" " * (2**20 + 1)).faults == ("is larger than 1 MiB",)
 
@@ -59,7 +57,7 @@ PARTS = st.one_of(
 
 
 @given(st.lists(PARTS, min_size=1, max_size=4).map("/".join))
-def test_a_plain_name_has_no_fault_that_a_closer_look_would_find(path: str) -> None:
+def test_the_fast_check_of_paths_agrees_with_the_full_one(path: str) -> None:
     if manifests.PLAIN.fullmatch(path) and len(path) <= 255:
         closer = (found for part in path.split("/") if (found := manifests._part_fault(part)))
         assert next(closer, None) is None

@@ -60,7 +60,7 @@ COPIES: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize("change", COPIES)
-def test_a_copy_is_found_and_said_how_it_was_made(tmp_path: Path, change: str) -> None:
+def test_a_copy_is_found_and_described(tmp_path: Path, change: str) -> None:
     make, words = COPIES[change]
     train = beam(1)
     (overlap,) = found(tmp_path, train, np.vstack([beam(2), make(train[7])]))
@@ -78,24 +78,24 @@ ALIKE: dict[str, np.ndarray] = {
 
 
 @pytest.mark.parametrize("kind", ALIKE)
-def test_signals_that_are_only_alike_are_no_copies(tmp_path: Path, kind: str) -> None:
+def test_similar_signals_are_no_copies(tmp_path: Path, kind: str) -> None:
     train = np.vstack([beam(1), ALIKE[kind]]) if kind != "the same motion" else beam(1)
     assert found(tmp_path, train, ALIKE[kind][:20] if kind in ("flat", "straight", "alternating") else beam(3)) == []
 
 
-def test_a_thousand_copies_are_as_many_and_take_no_longer_than_one(tmp_path: Path) -> None:
+def test_a_thousand_copies_are_bounded_by_the_limit_per_split(tmp_path: Path) -> None:
     train = beam(1)
     (copies,) = found(tmp_path, train, np.repeat(train[:1], 1000, axis=0))
     assert copies.count == overlap.MOST_PER_SPLIT
 
 
-def test_what_is_not_finite_is_left_to_those_who_judge_it(tmp_path: Path) -> None:
+def test_signals_that_are_not_finite_are_left_to_dat004(tmp_path: Path) -> None:
     broken = beam(1)
     broken[:, 3] = np.nan
     assert found(tmp_path, broken, broken) == []
 
 
-def test_an_empty_split_and_short_signals_are_compared_to_nothing(tmp_path: Path) -> None:
+def test_empty_splits_and_short_signals_are_not_compared(tmp_path: Path) -> None:
     assert found(tmp_path, beam(1), beam(1)[:0]) == []
     short = SIGNAL.model_copy(update={"shape": (8,)})
     tables = open_tables(tmp_path, {split: f"{split}.parquet" for split in ("train", "test")})

@@ -25,7 +25,7 @@ def here(project: Project) -> list[str]:
     return [path for path in FILES if (project.root / path).exists()]
 
 
-def test_a_fresh_clone_gets_its_data_and_a_second_pull_brings_nothing(dvc_project: Project) -> None:
+def test_a_fresh_clone_gets_its_data_and_a_second_pull_fetches_nothing(dvc_project: Project) -> None:
     without_data(dvc_project)
     seen: list[tuple[int, int]] = []
     first = pull(Repository.of(dvc_project), progress=lambda _, *counts: seen.append(counts))
@@ -39,13 +39,13 @@ def test_a_fresh_clone_gets_its_data_and_a_second_pull_brings_nothing(dvc_projec
 
 
 @pytest.mark.parametrize("target", ["data/raw.parquet", "./data/raw.parquet", "raw"])
-def test_a_target_alone_is_brought(dvc_project: Project, target: str) -> None:
+def test_only_the_target_is_fetched(dvc_project: Project, target: str) -> None:
     without_data(dvc_project)
     pull(Repository.of(dvc_project), [target])
     assert here(dvc_project) == ["data/raw.parquet"]
 
 
-def test_where_it_is_called_makes_no_difference(
+def test_the_current_folder_makes_no_difference(
     dvc_project: Project, tmp_path: Path, git, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = tmp_path / "outer/ignored"
@@ -98,7 +98,7 @@ def test_a_missing_leaf_is_named(dvc_project: Project, storage: Path) -> None:
     assert here(dvc_project) == []
 
 
-def test_a_corrupted_copy_in_the_cache_is_brought_again(dvc_project: Project) -> None:
+def test_a_corrupted_copy_in_the_cache_is_fetched_again(dvc_project: Project) -> None:
     cached = leaf(dvc_project.root, dvc_project.root / ".dvc/cache", "data/raw.parquet")
     (dvc_project.root / "data/raw.parquet").unlink()
     cached.chmod(0o644)
@@ -124,7 +124,7 @@ def test_the_remote_is_that_of_the_base_branch(dvc_project: Project) -> None:
     assert here(dvc_project) == list(FILES)
 
 
-def test_changes_that_were_not_committed_are_not_lost(dvc_project: Project) -> None:
+def test_uncommitted_changes_are_not_lost(dvc_project: Project) -> None:
     file = dvc_project.root / "data/raw.parquet"
     file.unlink()
     file.write_bytes(b"my own")
@@ -173,7 +173,7 @@ def test_killed_half_way_the_next_pull_finishes(dvc_project: Project) -> None:
     assert here(dvc_project) == list(FILES)
 
 
-def test_a_manifest_of_more_files_than_are_meant_is_refused(
+def test_a_manifest_with_too_many_files_is_refused(
     dvc_project: Project, storage: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(manifests, "MOST_ENTRIES", 10)

@@ -89,7 +89,7 @@ def test_an_object_that_is_missing_over_http_is_named(over_http: Project, storag
 
 
 @pytest.mark.parametrize("status", [405, 501])
-def test_a_server_that_knows_only_get_is_asked_by_get(
+def test_a_server_without_head_is_asked_by_get(
     over_http: Project, storage: Path, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     monkeypatch.setattr(_Handler, "no_head", status)
@@ -98,7 +98,7 @@ def test_a_server_that_knows_only_get_is_asked_by_get(
     assert len(check_remotes(Repository.of(over_http)).missing) == 1
 
 
-def test_an_object_that_may_not_be_seen_is_not_missing(over_http: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forbidden_object_is_not_missing(over_http: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_Handler, "no_head", 403)
     with pytest.raises(Outside, match="it returns status 403"):
         check_remotes(Repository.of(over_http))
@@ -140,7 +140,7 @@ def test_a_slow_server_is_waited_for(over_http: Project, monkeypatch: pytest.Mon
     assert (found.missing, found.looked_up) == ((), found.objects)
 
 
-def test_a_server_that_never_answers_is_given_up(over_http: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_never_answers_times_out(over_http: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_Handler, "delay", 2.0)
     monkeypatch.setattr(remote, "TIMEOUT", 0.2)
     with pytest.raises(Outside, match=r"the remote web .* cannot be reached: timed out"):
@@ -170,7 +170,7 @@ def store(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("worth", [0, 1000], ids=["asked", "listed"])
-def test_listing_and_asking_agree(store: Path, monkeypatch: pytest.MonkeyPatch, worth: int) -> None:
+def test_listing_and_single_look_ups_agree(store: Path, monkeypatch: pytest.MonkeyPatch, worth: int) -> None:
     monkeypatch.setattr(remote, "WORTH", worth)
     monkeypatch.setattr(remote, "FEW", 0)
     wanted = {f"{folder}{number:030x}" for folder in ("00", "01", "ff") for number in range(0, 30, 3)}
@@ -191,12 +191,12 @@ def test_a_pipe_or_a_folder_is_no_object(store: Path, monkeypatch: pytest.Monkey
     assert remote.missing_in_folder(str(store), wanted) == wanted
 
 
-def test_few_objects_are_asked_for_however_many_lie_there(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_objects_are_looked_up_without_listing(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "_file_names", lambda path: pytest.fail(f"{path} was listed"))
     assert remote.missing_in_folder(str(store), {f"00{number:030x}" for number in range(8)}) == set()
 
 
-def test_a_folder_that_cannot_be_looked_into_is_the_outside_world(dvc_project: Project, storage: Path) -> None:
+def test_an_unreadable_folder_is_the_outside_world(dvc_project: Project, storage: Path) -> None:
     folder = next((storage / "files/md5").iterdir())
     objects = {folder.name + file.name for file in folder.iterdir()}
     folder.rename(storage / "elsewhere")

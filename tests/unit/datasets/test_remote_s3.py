@@ -1,4 +1,4 @@
-"""An S3 bucket as the remote: the same checks and the same safe pull as of a folder, and its refusals are its own."""
+"""An S3 bucket as the remote: the same checks and the same safe pull as for a folder."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_data_on_a_bucket_are_looked_up_and_pulled(over_s3: Project) -> None:
     assert (over_s3.root / "data/dataset/test.parquet").is_file()
 
 
-def test_an_object_that_is_not_on_the_bucket_is_named(over_s3: Project, endpoint: str) -> None:
+def test_a_missing_object_on_the_bucket_is_named(over_s3: Project, endpoint: str) -> None:
     client(endpoint).delete_object(Bucket=BUCKET, Key=key(over_s3, "data/dataset/test.parquet"))
     finding = DAT002().check(Repository.of(over_s3))
     assert "data/dataset/test.parquet is not on bucket" in finding.reason
@@ -178,7 +178,7 @@ def test_other_bytes_of_the_same_size_are_not_checked_out(over_s3: Project, endp
     assert not (over_s3.root / "data/raw.parquet").exists()
 
 
-def test_a_manifest_on_the_bucket_is_judged_before_anything_is_brought(over_s3: Project, endpoint: str) -> None:
+def test_a_manifest_on_the_bucket_is_checked_before_anything_is_fetched(over_s3: Project, endpoint: str) -> None:
     found = client(endpoint)
     listed = found.list_objects_v2(Bucket=BUCKET)["Contents"]
     manifest = next(item["Key"] for item in listed if item["Key"].endswith(".dir"))
@@ -222,7 +222,7 @@ def test_a_flaky_bucket_never_makes_data_missing(
     assert missing == ()
 
 
-def test_a_bucket_that_is_not_there_is_the_outside_world(dvc_project: Project, endpoint: str) -> None:
+def test_a_missing_bucket_is_the_outside_world(dvc_project: Project, endpoint: str) -> None:
     configure(dvc_project, endpoint)
     config = dvc_project.root / ".dvc/config"
     config.write_text(config.read_text().replace(BUCKET, "nobody-has-made-it"))

@@ -1,4 +1,4 @@
-"""Values are read, not what a file's footer says of them; scalars keep ranges as lists do."""
+"""Rows are checked by their values, never by footer statistics; scalars and lists alike."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def judged(file: Path) -> RowReport:
     return check_rows(table, (TUNE,), ("shot",), "good")
 
 
-def test_numbers_inside_their_range_keep_the_contract(tmp_path: Path) -> None:
+def test_numbers_inside_their_range_are_valid(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", "(1, 0.0::DOUBLE), (2, 0.5), (3, 1.0)")
     report = judged(tmp_path / "a.parquet")
     assert report.problems == []
@@ -57,7 +57,7 @@ def test_numbers_inside_their_range_keep_the_contract(tmp_path: Path) -> None:
         ("(1, 0.5::DOUBLE), (1, 0.5), (3, 1.0)", "1 of 3 rows repeat the key of another (first: shot 1)"),
     ],
 )
-def test_a_row_that_breaks_the_contract_is_counted_and_named(tmp_path: Path, values: str, problem: str) -> None:
+def test_invalid_rows_are_counted_and_named(tmp_path: Path, values: str, problem: str) -> None:
     write(tmp_path / "a.parquet", values)
     assert judged(tmp_path / "a.parquet").problems == [problem]
 
@@ -71,7 +71,7 @@ def test_bounds_are_exact_in_every_precision(tmp_path: Path, kind: str) -> None:
     assert bool(check_rows(table, (tenth,), ("shot",), "good").problems) == (kind == "FLOAT")
 
 
-def test_a_footer_that_says_less_than_the_values_is_not_believed(tmp_path: Path) -> None:
+def test_a_wrong_footer_is_not_used(tmp_path: Path) -> None:
     file = tmp_path / "a.parquet"
     write(file, "(1, 0.25::DOUBLE), (2, 7.0), (3, 9.0)")
     patch(file, 9.0, 0.5, footer=True)
@@ -87,7 +87,7 @@ def test_a_nan_that_the_footer_leaves_out_is_found(tmp_path: Path) -> None:
     assert judged(file).problems == ["tune is not finite in 1 of 3 rows (first: shot 2)"]
 
 
-def test_splits_that_share_rows_are_found_whatever_their_footers_say(tmp_path: Path) -> None:
+def test_splits_that_share_rows_are_found_despite_wrong_footers(tmp_path: Path) -> None:
     write(tmp_path / "train.parquet", "(1, 0.25::DOUBLE), (2, 0.5), (3, 0.75)")
     write(tmp_path / "test.parquet", "(4, 0.5::DOUBLE), (5, 0.625), (6, 0.6875)")
     patch(tmp_path / "test.parquet", 0.5, 100.0, footer=True)

@@ -1,4 +1,4 @@
-"""Inputs that are part of a folder that another stage makes are judged with their data here, and without."""
+"""Stages are compared with their lock, with their data on this machine and without."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def with_train(project: Project) -> None:
     remake(project.root)
 
 
-def test_a_file_of_a_folder_is_known_by_its_manifest(dvc_project: Project) -> None:
+def test_a_file_of_a_missing_folder_is_compared_by_its_manifest(dvc_project: Project) -> None:
     with_train(dvc_project)
     assert stage_changes(Repository.of(dvc_project)) == []
     without_data(dvc_project)
@@ -43,7 +43,7 @@ def test_a_stage_that_ran_on_another_file_of_the_folder_is_named(dvc_project: Pr
     )
 
 
-def test_a_frozen_stage_is_judged_like_any_other(dvc_project: Project) -> None:
+def test_a_frozen_stage_is_compared_like_any_other(dvc_project: Project) -> None:
     file = dvc_project.root / "dvc.yaml"
     file.write_text(
         file.read_text().replace("    cmd: python make.py raw", "    frozen: true\n    cmd: python make.py raw")
@@ -52,7 +52,7 @@ def test_a_frozen_stage_is_judged_like_any_other(dvc_project: Project) -> None:
     assert [change.stage for change in stage_changes(Repository.of(dvc_project))] == ["raw", "dataset"]
 
 
-def test_data_added_without_a_pipeline_are_judged_too(dvc_project: Project) -> None:
+def test_data_added_without_a_pipeline_are_compared_too(dvc_project: Project) -> None:
     from dvc.repo import Repo
 
     file = dvc_project.root / "reference.csv"

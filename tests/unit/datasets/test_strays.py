@@ -15,7 +15,7 @@ def found(project: Project, *names: str) -> dict[str, str]:
     return {stray.path: stray.what for stray in staged_strays(project.git, names)}
 
 
-def test_only_what_is_staged_is_looked_at(project: Project, git: Any) -> None:
+def test_only_staged_files_are_checked(project: Project, git: Any) -> None:
     (project.root / "a.npy").write_bytes(b"x")
     assert found(project) == {}
     git("add", "a.npy")
@@ -25,7 +25,7 @@ def test_only_what_is_staged_is_looked_at(project: Project, git: Any) -> None:
     assert found(project, "a.npy"), "unless it is named, as pre-commit does with --all-files"
 
 
-def test_the_staged_bytes_count_and_not_what_the_work_tree_has_since(project: Project, git: Any) -> None:
+def test_the_staged_bytes_count_not_those_of_the_work_tree(project: Project, git: Any) -> None:
     file = project.root / "notes.txt"
     file.write_bytes(b"PAR1" + b"x" * 3_000_000)
     git("add", "notes.txt")
@@ -46,7 +46,7 @@ def test_a_first_commit_links_and_odd_names(project: Project, git: Any) -> None:
     assert found(project, ":(glob)*.npy\n") == {":(glob)*.npy\n": "Parquet, 4 bytes"}
 
 
-def test_a_file_of_elsewhere_is_refused_with_what_to_name(project: Project) -> None:
+def test_a_file_outside_the_repository_is_refused(project: Project) -> None:
     with pytest.raises(BadInput, match="outside repository") as caught:
         list(staged_strays(project.git, ["/etc/passwd"]))
     assert "none to check all staged files" in caught.value.hint

@@ -60,7 +60,7 @@ def read_annotations(root: Path, dataset: Dataset, review: Review) -> tuple[Anno
     if not file.exists():
         return ()
     if not file.is_file() or file.stat().st_size > LARGEST:
-        raise BadInput(f"not a file of at most {LARGEST >> 20} MiB", file=review.file)
+        raise BadInput(f"this is not a regular file of at most {LARGEST >> 20} MiB", file=review.file)
     content = file.read_bytes()
     return tuple(_parse(content[: _complete_length(content)], dataset, review))
 
@@ -110,7 +110,7 @@ def _locked(file: Path) -> Iterator[BinaryIO]:
     """The file, locked; opened again if it was replaced while waiting for the lock, as git does."""
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.exists() and not file.is_file():
-        raise BadInput("not a file", file=file)
+        raise BadInput("this is not a regular file", file=file)
     while True:
         with file.open("a+b") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)

@@ -121,7 +121,7 @@ def _plain_array(data: Any, key: str, path: str) -> Any:
     if array.dtype.kind in "biuf":
         return array.astype(array.dtype.newbyteorder("="))
     if array.dtype.kind not in "OSU" or array.ndim != 1:
-        raise Failed(f"{key} is of type {array.dtype}, neither numbers nor text", file=path)
+        raise Failed(f"{key} has type {array.dtype}, neither numbers nor text", file=path)
     try:
         texts = [value.decode() if isinstance(value, bytes) else str(value) for value in array.tolist()]
     except UnicodeDecodeError:

@@ -37,7 +37,7 @@ def _say_many(root: str, by: str, count: int) -> None:
         append_annotation(project.root, dataset, dataset.review, word(by, minutes=number, key=(f"a{number}", by, "X")))
 
 
-def test_two_people_at_once_lose_nothing(dvc_project: Project, dataset: Dataset) -> None:
+def test_two_people_can_label_at_once(dvc_project: Project, dataset: Dataset) -> None:
     context = multiprocessing.get_context("spawn")
     people = [context.Process(target=_say_many, args=(str(dvc_project.root), by, 40)) for by in ("Bo", "Cy")]
     for person in people:
@@ -48,7 +48,7 @@ def test_two_people_at_once_lose_nothing(dvc_project: Project, dataset: Dataset)
     assert len(found) == len(set(found)) == 81
 
 
-def test_a_killed_writer_leaves_whole_lines_and_the_next_word_is_whole(dvc_project: Project, dataset: Dataset) -> None:
+def test_a_killed_writer_leaves_whole_lines(dvc_project: Project, dataset: Dataset) -> None:
     context = multiprocessing.get_context("spawn")
     person = context.Process(target=_say_many, args=(str(dvc_project.root), "Bo", 100_000))
     person.start()
@@ -66,9 +66,7 @@ def test_a_killed_writer_leaves_whole_lines_and_the_next_word_is_whole(dvc_proje
 
 
 @pytest.mark.parametrize("cut", [1, 4, 20, 50])
-def test_a_word_that_a_crash_cut_off_is_dropped_and_the_next_one_kept(
-    dvc_project: Project, dataset: Dataset, cut: int
-) -> None:
+def test_a_truncated_line_is_dropped_and_the_next_one_kept(dvc_project: Project, dataset: Dataset, cut: int) -> None:
     assert dataset.review
     before = saved(dvc_project)
     append_annotation(dvc_project.root, dataset, dataset.review, word("Bo"))
@@ -79,7 +77,7 @@ def test_a_word_that_a_crash_cut_off_is_dropped_and_the_next_one_kept(
     assert saved(dvc_project) == [*before, ("Cy", " ".join(ROW), "true")]
 
 
-def test_a_line_that_a_person_wrote_without_an_end_is_kept(dvc_project: Project, dataset: Dataset) -> None:
+def test_a_line_written_by_hand_without_a_newline_is_kept(dvc_project: Project, dataset: Dataset) -> None:
     assert dataset.review
     file = dvc_project.root / "labels/reviewed.csv"
     file.write_text(file.read_text() + "a02-1,BPM.2,Y,true,Ada,2026-02-01T10:00:00Z,by hand,1")
@@ -87,7 +85,7 @@ def test_a_line_that_a_person_wrote_without_an_end_is_kept(dvc_project: Project,
     assert [by for by, *_ in saved(dvc_project)] == ["Ada", "Ada", "Bo"]
 
 
-def test_a_table_that_git_replaced_meanwhile_is_the_one_that_is_written(dvc_project: Project, dataset: Dataset) -> None:
+def test_a_file_that_git_replaced_is_appended_to(dvc_project: Project, dataset: Dataset) -> None:
     assert dataset.review
     append_annotation(dvc_project.root, dataset, dataset.review, word("Bo"))
     dvc_project.git("checkout", "--quiet", "labels/reviewed.csv")
@@ -95,7 +93,7 @@ def test_a_table_that_git_replaced_meanwhile_is_the_one_that_is_written(dvc_proj
     assert [by for by, *_ in saved(dvc_project)] == ["Ada", "Cy"]
 
 
-def test_a_table_that_is_not_there_yet_is_begun(dvc_project: Project, dataset: Dataset) -> None:
+def test_a_missing_file_is_created(dvc_project: Project, dataset: Dataset) -> None:
     assert dataset.review
     file = dvc_project.root / "labels/reviewed.csv"
     file.unlink()
@@ -106,7 +104,7 @@ def test_a_table_that_is_not_there_yet_is_begun(dvc_project: Project, dataset: D
     ]
 
 
-def test_an_older_table_without_confidence_keeps_its_columns(dvc_project: Project, dataset: Dataset) -> None:
+def test_a_file_without_confidence_keeps_its_columns(dvc_project: Project, dataset: Dataset) -> None:
     assert dataset.review
     file = dvc_project.root / "labels/reviewed.csv"
     file.write_text("why,acquisition,device,plane,faulty,labelled_by,labelled_at\n")
@@ -114,7 +112,7 @@ def test_an_older_table_without_confidence_keeps_its_columns(dvc_project: Projec
     assert file.read_text().splitlines()[1] == "why 0,a02-1,BPM.2,Y,true,Bo,2026-03-01T00:00:00.000000Z"
 
 
-def test_the_last_word_of_each_counts_by_its_time_then_by_its_line() -> None:
+def test_the_latest_annotation_of_each_person_counts_by_time_then_by_line() -> None:
     words = [word("Ada", "true", 3), word("Bo", "false", 2), word("Ada", "false", 1)]
     (found,) = latest_annotations(words).values()
     assert [(one.by, one.value) for one in found] == [("Ada", "true"), ("Bo", "false")]
@@ -127,13 +125,13 @@ def test_a_pipe_is_not_read(dvc_project: Project, dataset: Dataset) -> None:
     file = dvc_project.root / "labels/reviewed.csv"
     file.unlink()
     os.mkfifo(file)
-    with pytest.raises(BadInput, match="not a file"):
+    with pytest.raises(BadInput, match="not a regular file"):
         read_annotations(dvc_project.root, dataset, dataset.review)
-    with pytest.raises(BadInput, match="not a file"):
+    with pytest.raises(BadInput, match="not a regular file"):
         append_annotation(dvc_project.root, dataset, dataset.review, word("Bo"))
 
 
-def test_rows_are_shown_before_anybody_made_labels(dvc_project: Project) -> None:
+def test_rows_are_shown_without_a_label_table(dvc_project: Project) -> None:
     (dvc_project.root / "data/labels.parquet").unlink()
     rows = Queue.of(dvc_project, "train", "Bo").state()["rows"]
     assert len(rows) == 8

@@ -61,7 +61,7 @@ def page(server: Server) -> Iterator[Any]:
 
 
 @pytest.mark.slow
-def test_rows_are_labelled_with_the_keyboard_and_nothing_is_lost_by_a_reload(page: Any, dvc_project: Project) -> None:
+def test_rows_are_labelled_with_the_keyboard_and_survive_a_reload(page: Any, dvc_project: Project) -> None:
     page.wait_for_selector("canvas")
     assert page.inner_text("#who") == "Bo"
     assert page.inner_text("#count") == "1 of 24 · 0 of 24 labelled by me"
@@ -91,7 +91,7 @@ def test_rows_are_labelled_with_the_keyboard_and_nothing_is_lost_by_a_reload(pag
 
 
 @pytest.mark.slow
-def test_what_cannot_be_kept_is_said_and_the_row_stays(page: Any, dvc_project: Project) -> None:
+def test_a_label_that_cannot_be_saved_is_reported_and_the_row_stays(page: Any, dvc_project: Project) -> None:
     page.wait_for_selector("canvas")
     file = dvc_project.root / "labels/reviewed.csv"
     file.write_text("something,else\n")
@@ -103,7 +103,7 @@ def test_what_cannot_be_kept_is_said_and_the_row_stays(page: Any, dvc_project: P
 
 
 @pytest.mark.slow
-def test_a_hostile_value_is_text_and_nothing_else(page: Any, dvc_project: Project) -> None:
+def test_a_hostile_value_is_shown_as_text(page: Any, dvc_project: Project) -> None:
     with (dvc_project.root / "labels/reviewed.csv").open("a") as stream:
         stream.write(
             "a01-0,BPM.1,X,true,<img src=x onerror=alert(1)>,2026-02-01T10:00:00Z,<script>alert(2)</script>,1\n"
@@ -146,7 +146,7 @@ def test_the_page_needs_nothing_from_outside(server: Server) -> None:
     assert b"{{nonce}}" not in content
 
 
-def test_a_word_is_on_the_disk_when_it_is_answered(server: Server, dvc_project: Project) -> None:
+def test_a_label_is_on_the_disk_when_the_request_returns(server: Server, dvc_project: Project) -> None:
     status, answer = ask(server, "label", WORD)
     assert (status, answer["annotations"][0]["by"]) == (200, "Bo")
     assert saved(dvc_project)[-1][::2] == ("Bo", "true")
@@ -163,19 +163,19 @@ STRANGERS: dict[str, dict[str, str]] = {
 
 
 @pytest.mark.parametrize("stranger", STRANGERS)
-def test_a_word_from_another_page_is_refused(server: Server, dvc_project: Project, stranger: str) -> None:
+def test_a_label_from_another_page_is_refused(server: Server, dvc_project: Project, stranger: str) -> None:
     before = saved(dvc_project)
     assert ask(server, "label", WORD, **STRANGERS[stranger])[0] == 403
     assert saved(dvc_project) == before
 
 
 @pytest.mark.parametrize("path", ["/", "/state", "/x/state", "/%00/state", "/../state", "//"])
-def test_nothing_is_shown_to_who_does_not_know_the_address(server: Server, path: str) -> None:
+def test_nothing_is_served_without_the_token(server: Server, path: str) -> None:
     assert ask(server, path)[0] == 404
     assert ask(server, f"{urlsplit(server.url).path}page.html")[0] == 404
 
 
-def test_a_name_that_leads_here_from_elsewhere_is_refused(server: Server) -> None:
+def test_another_host_name_or_origin_is_refused(server: Server) -> None:
     assert ask(server, Host="evil.example")[0] == 403
     assert ask(server, Origin="https://evil.example")[0] == 403
 
@@ -193,7 +193,7 @@ WRONG: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("kind", WRONG)
-def test_what_is_no_word_is_refused_in_words(server: Server, dvc_project: Project, kind: str) -> None:
+def test_an_invalid_label_is_refused_with_the_reason(server: Server, dvc_project: Project, kind: str) -> None:
     body, message = WRONG[kind]
     before = saved(dvc_project)
     status, answer = ask(server, "label", body)
@@ -202,7 +202,7 @@ def test_what_is_no_word_is_refused_in_words(server: Server, dvc_project: Projec
     assert saved(dvc_project) == before
 
 
-def test_signals_come_by_row_and_what_is_not_finite_is_nothing(
+def test_signals_are_served_by_row_and_values_that_are_not_finite_are_null(
     server: Server, dvc_project: Project, alter: Callable[..., None]
 ) -> None:
     status, answer = ask(server, "signals?rows=3,4,x,99999999999999999999999,-1,77777")
@@ -212,7 +212,7 @@ def test_signals_come_by_row_and_what_is_not_finite_is_nothing(
     assert ask(server, "signals?rows=3")[1]["3"]["turns"]["values"] == [1.0, None, 2.0, None]
 
 
-def test_who_labels_and_what_must_be_known(dvc_project: Project) -> None:
+def test_the_queue_needs_a_person_a_table_and_its_data(dvc_project: Project) -> None:
     assert Queue.of(dvc_project, "train", None).who == "Ada Operator"
     with pytest.raises(BadInput, match="there is no table 'tests'; there are raw, train"):
         Queue.of(dvc_project, "tests", "Bo")
@@ -221,9 +221,7 @@ def test_who_labels_and_what_must_be_known(dvc_project: Project) -> None:
         Queue.of(dvc_project, "raw", "Bo")
 
 
-def test_more_rows_than_one_sitting_has_are_not_passed_over_in_silence(
-    dvc_project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_batches_cover_all_rows_and_say_so(dvc_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue, "MOST", 10)
     batches = [Queue.of(dvc_project, "raw", "Bo", number) for number in (1, 2, 3)]
     rows = [row["row"] for batch in batches for row in batch.state()["rows"]]
@@ -237,9 +235,7 @@ def test_more_rows_than_one_sitting_has_are_not_passed_over_in_silence(
 
 
 @pytest.mark.slow
-def test_a_sitting_that_has_not_all_rows_says_so_on_the_page(
-    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> None:
+def test_the_page_shows_which_batch_it_is(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     monkeypatch.setattr(queue, "MOST", 10)
     page = request.getfixturevalue("page")
     assert page.inner_text("#batch") == "batch 1, rows 1 to 10 of 24, least certain first; --batch 2 has the next"

@@ -18,14 +18,14 @@ TIMES = "CAST(acquired_at AS VARCHAR)[18:19]"
 """The second of a row."""
 
 
-def test_the_last_value_of_each_signal_makes_rows(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
+def test_each_row_has_the_last_value_of_each_signal(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
     assert ask_archiver().sidecar["rows"] == 10
     found = rows(project.root, "CAST(acquired_at AS VARCHAR), current, mode, mode_severity")
     assert found[0] == ("2026-03-01 07:00:00+00", 100.0, 3.0, 0)
     assert found[9] == ("2026-03-01 07:00:09+00", 109.0, 3.0, 0)
 
 
-def test_the_sidecar_says_what_was_asked_and_found(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
+def test_the_sidecar_records_request_and_result(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
     from beampermit.digest import digest_file
 
     ask_archiver(version=4)
@@ -38,9 +38,7 @@ def test_the_sidecar_says_what_was_asked_and_found(ask_archiver: Ask, sound: Arc
     assert said["gaps"]["count"] == 0
 
 
-def test_the_table_states_its_units_where_the_interlock_looks(
-    ask_archiver: Ask, sound: Archiver, project: Project
-) -> None:
+def test_the_table_states_its_units_for_dat004(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
     from beampermit.datasets.tables import open_tables
 
     ask_archiver()
@@ -48,7 +46,7 @@ def test_the_table_states_its_units_where_the_interlock_looks(
     assert table.units == {"current": "mA", "mode": "1"}
 
 
-def test_a_value_kept_on_change_counts_only_so_long(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
+def test_a_value_older_than_max_age_is_missing(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
     sound.add("BEAM:CURRENT", [sample(AT, 100.0), sample(AT + 6, 106.0)], "mA")
     said = ask_archiver(gaps={"max_age": "3s", "rows": "keep"}).sidecar
     found = rows(project.root, "current IS NULL", "ORDER BY acquired_at")
@@ -66,7 +64,7 @@ def test_rows_with_a_missing_signal_are_dropped_and_counted(
     assert said["gaps"]["longest"][0]["why"] == "no sample before"
 
 
-def test_a_disconnect_is_a_gap_until_the_value_comes_back(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
+def test_a_disconnect_is_a_gap_until_the_next_value(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
     back = sample(AT + 7, 107.0, cnxlostepsecs=str(int(AT) + 3), cnxregainedepsecs=str(int(AT) + 7))
     sound.add("BEAM:CURRENT", [sample(AT, 100.0), sample(AT + 3.5, 103.5), back], "mA")
     said = ask_archiver().sidecar
@@ -78,7 +76,7 @@ def test_a_disconnect_is_a_gap_until_the_value_comes_back(ask_archiver: Ask, sou
 
 
 @pytest.mark.parametrize(("worst", "kept"), [("MAJOR", 2), ("INVALID", 3), ("NO_ALARM", 1)])
-def test_severity_is_kept_and_what_is_too_severe_is_missing(
+def test_values_of_a_worse_severity_are_missing(
     ask_archiver: Ask, sound: Archiver, project: Project, worst: str, kept: int
 ) -> None:
     samples = [sample(AT, 1.0), sample(AT + 1, 2.0, severity=2), sample(AT + 2, 3.0, severity=3)]
@@ -89,12 +87,14 @@ def test_severity_is_kept_and_what_is_too_severe_is_missing(
     assert sum(value is not None for value, _ in found) == kept
 
 
-def test_a_severity_that_epics_does_not_know_is_invalid(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
+def test_an_unknown_severity_is_invalid(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
     sound.add("BEAM:CURRENT", [sample(AT, 1.0), sample(AT + 5, 2.0, severity=3904)], "mA")
     assert ask_archiver(signals=CURRENT).sidecar["rows"] == 5
 
 
-def test_what_is_not_finite_is_missing_and_counted(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
+def test_values_that_are_not_finite_are_missing_and_counted(
+    ask_archiver: Ask, sound: Archiver, project: Project
+) -> None:
     samples = [sample(AT, 1.0), sample(AT + 1, math.nan), sample(AT + 2, math.inf), sample(AT + 3, 4.0)]
     sound.add("BEAM:CURRENT", samples, "mA")
     said = ask_archiver(conditions=["current > 0.5"]).sidecar
@@ -102,7 +102,7 @@ def test_what_is_not_finite_is_missing_and_counted(ask_archiver: Ask, sound: Arc
     assert said["gaps"]["longest"][0]["why"] == "not finite"
 
 
-def test_of_samples_of_one_moment_the_last_that_came_counts(
+def test_of_samples_with_one_time_the_last_received_counts(
     ask_archiver: Ask, sound: Archiver, project: Project
 ) -> None:
     sound.add("BEAM:CURRENT", [sample(AT, 1.0), sample(AT, 2.0), sample(AT, 3.0)], "mA")
@@ -110,9 +110,7 @@ def test_of_samples_of_one_moment_the_last_that_came_counts(
     assert rows(project.root, "DISTINCT current") == [(3.0,)]
 
 
-def test_a_clock_that_jumps_back_is_counted_and_its_samples_put_in_order(
-    ask_archiver: Ask, sound: Archiver, project: Project
-) -> None:
+def test_samples_out_of_order_are_counted_and_sorted(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
     jumped = [sample(AT, 0.0), sample(AT + 5, 5.0), sample(AT + 2, 2.0), sample(86400.0, 9.0), sample(AT + 8, 8.0)]
     sound.add("BEAM:CURRENT", jumped, "mA")
     delivered = ask_archiver()
@@ -121,9 +119,7 @@ def test_a_clock_that_jumps_back_is_counted_and_its_samples_put_in_order(
     assert "2 samples out of order" in delivered.summary
 
 
-def test_a_waveform_is_a_list_and_its_length_is_the_contracts(
-    ask_archiver: Ask, sound: Archiver, project: Project
-) -> None:
+def test_a_waveform_has_the_length_in_the_contract(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
     waves = [sample(AT, [1.0, 2.0, 3.0]), sample(AT + 5, [4.0, math.nan, 6.0])]
     sound.add("BPM:WAVE", waves, "mm")
     wave = {"name": "wave", "pv": "BPM:WAVE", "unit": "mm", "shape": [3]}
@@ -137,7 +133,7 @@ def test_a_waveform_is_a_list_and_its_length_is_the_contracts(
     ("value", "shape", "words"),
     [("on", (), "text, not numbers"), ([1.0], (), "lists, not numbers"), (1.0, (1,), "numbers, not lists")],
 )
-def test_another_kind_of_value_is_named(
+def test_values_of_another_type_are_named(
     ask_archiver: Ask, sound: Archiver, value: Any, shape: tuple[int, ...], words: str
 ) -> None:
     sound.add("BEAM:CURRENT", [sample(AT, value)], "mA")
@@ -176,7 +172,7 @@ def test_conditions_keep_the_rows_where_they_hold(ask_archiver: Ask, sound: Arch
     assert said["counts"]["filtered"] == 6
 
 
-def test_no_row_left_fails_and_says_why(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
+def test_an_answer_without_rows_fails(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
     with pytest.raises(Failed, match="the answer has no rows: 0 were dropped for a missing signal, 10 did not meet"):
         ask_archiver(conditions=["mode == 7"])
     assert not (project.root / "data/raw.parquet").exists()
@@ -213,7 +209,7 @@ def test_a_day_on_which_clocks_change_has_as_many_rows_as_hours(
     assert request(asking(wanted), lambda *_: None).sidecar["rows"] == hours  # pyright: ignore[reportArgumentType]
 
 
-def test_devices_stand_in_names_of_pvs_and_in_columns(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
+def test_devices_fill_pv_names_and_columns(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
     (project.root / "devices.csv").write_text("device,plane\nBPM.1,X\nBPM.1,Y\nBPM.2,X\n")
     for number, pv in enumerate(("BPM.1:X", "BPM.1:Y", "BPM.2:X")):
         sound.add(pv, [sample(AT, number)], "mm")
@@ -224,7 +220,7 @@ def test_devices_stand_in_names_of_pvs_and_in_columns(ask_archiver: Ask, sound: 
     assert sound.asked["BEAM:CURRENT"] == 1
 
 
-def test_a_pv_of_several_rows_of_the_table_is_asked_and_counted_once(
+def test_a_pv_shared_by_devices_is_fetched_and_counted_once(
     ask_archiver: Ask, sound: Archiver, project: Project
 ) -> None:
     (project.root / "devices.csv").write_text("device,plane\nBPM.1,X\nBPM.1,Y\n")
@@ -243,9 +239,7 @@ def test_one_pv_is_not_two_signals(ask_archiver: Ask, sound: Archiver) -> None:
         ask_archiver(signals=[*CURRENT, {**CURRENT[0], "name": "again"}])
 
 
-def test_devices_that_are_no_text_are_named_with_their_line(
-    ask_archiver: Ask, sound: Archiver, project: Project
-) -> None:
+def test_a_broken_device_table_is_named_with_its_line(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
     position = {"name": "position", "pv": "{device}", "unit": "mm"}
     (project.root / "devices.csv").write_bytes(b"device\nBPM\xff\n")
     with pytest.raises(BadInput, match=r"devices\.csv: not UTF-8"):
@@ -269,7 +263,7 @@ def test_two_ranges_and_several_pieces_make_one_table(ask_archiver: Ask, sound: 
     assert (said["counts"]["outside"], said["counts"]["duplicates"]) == (0, 0)
 
 
-def test_a_gap_across_what_is_aligned_at_once_is_one_gap(
+def test_a_gap_across_two_alignment_steps_is_one_gap(
     ask_archiver: Ask, sound: Archiver, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from beampermit.datasets.requests import alignment

@@ -32,7 +32,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("fault", [busy, hang, reset, saying(CUT)], ids=["busy", "hangs", "resets", "cuts off"])
-def test_an_archiver_that_fails_twice_is_asked_again(
+def test_an_archiver_that_fails_twice_is_retried(
     ask_archiver: Ask, sound: Archiver, project: Project, fault: Fault
 ) -> None:
     sound.faults = [fault, fault]
@@ -41,7 +41,9 @@ def test_an_archiver_that_fails_twice_is_asked_again(
 
 
 @pytest.mark.parametrize("fault", [busy, hang, reset], ids=["busy", "hangs", "resets"])
-def test_one_that_goes_on_failing_is_down(ask_archiver: Ask, sound: Archiver, project: Project, fault: Fault) -> None:
+def test_an_archiver_that_keeps_failing_is_the_outside_world(
+    ask_archiver: Ask, sound: Archiver, project: Project, fault: Fault
+) -> None:
     sound.always = fault
     with pytest.raises(Outside, match=r"does not return .* \(2 attempts; ") as caught:
         ask_archiver(options={"tries": 2})
@@ -50,13 +52,13 @@ def test_one_that_goes_on_failing_is_down(ask_archiver: Ask, sound: Archiver, pr
 
 
 @pytest.mark.parametrize("body", WRONG.values(), ids=WRONG)
-def test_what_is_no_answer_is_never_taken_for_one(ask_archiver: Ask, sound: Archiver, body: bytes) -> None:
+def test_an_invalid_answer_is_never_used(ask_archiver: Ask, sound: Archiver, body: bytes) -> None:
     sound.always = saying(body)
     with pytest.raises(Outside, match="does not return"):
         ask_archiver(options={"tries": 2})
 
 
-def test_one_that_refuses_is_not_asked_again(ask_archiver: Ask, sound: Archiver) -> None:
+def test_an_archiver_that_refuses_is_not_retried(ask_archiver: Ask, sound: Archiver) -> None:
     sound.always = forbidden
     with pytest.raises(Outside, match="status 403"):
         ask_archiver(options={"at_once": 1})
@@ -68,7 +70,7 @@ def test_an_address_without_an_archiver_is_bad_input(ask_archiver: Ask, archiver
         ask_archiver(options={"url": f"{archiver.url}/elsewhere"})
 
 
-def test_nobody_at_the_address_is_down(ask_archiver: Ask, archiver: Archiver) -> None:
+def test_no_server_at_the_address_is_the_outside_world(ask_archiver: Ask, archiver: Archiver) -> None:
     with pytest.raises(Outside, match="does not return"):
         ask_archiver(options={"url": "http://127.0.0.1:9", "tries": 2})
 
@@ -87,7 +89,7 @@ def test_wrong_options_are_named(ask_archiver: Ask, options: dict[str, Any], wor
         ask_archiver(options=options)
 
 
-def test_pieces_that_came_are_not_asked_for_again(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
+def test_fetched_pieces_are_not_fetched_again(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
     sound.faults = [lambda _: False, lambda _: False, *[forbidden] * 2]
     with pytest.raises(Outside):
         ask_archiver(options={"at_once": 1, "piece": "5s"})
@@ -97,7 +99,7 @@ def test_pieces_that_came_are_not_asked_for_again(ask_archiver: Ask, sound: Arch
     assert not list((project.root / ".beampermit/requests").glob("*/samples/*"))
 
 
-def test_a_request_killed_half_way_goes_on(
+def test_a_killed_request_resumes(
     ask_archiver: Ask, asking: Callable[..., Project], sound: Archiver, project: Project
 ) -> None:
     """Killed while the second PV is waited for; the first is not asked for again, and the bytes are the same."""

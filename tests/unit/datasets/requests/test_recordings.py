@@ -1,4 +1,4 @@
-"""Recorded signals from files of every format give the rows that the archiver would; what is odd in them is named."""
+"""Recorded signals in every format give the same rows as the archiver; problems of a file are named."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_table_with_a_column_a_signal(
     assert list(said["origin"]["files"]) == [name]
 
 
-def test_hdf5_brings_arrays_with_their_units(ask_files: Ask, project: Project) -> None:
+def test_hdf5_arrays_are_read_with_their_units(ask_files: Ask, project: Project) -> None:
     h5py = pytest.importorskip("h5py", reason="the extra hdf5 is not installed")
     import numpy as np
 
@@ -97,7 +97,7 @@ def test_hdf5_brings_arrays_with_their_units(ask_files: Ask, project: Project) -
         ask_files("r.h5", {"time": "t"})
 
 
-def test_sdds_brings_columns_page_by_page(ask_files: Ask, project: Project) -> None:
+def test_sdds_columns_are_read_page_by_page(ask_files: Ask, project: Project) -> None:
     sdds = pytest.importorskip("pysdds", reason="the extra sdds is not installed")
     import numpy as np
     import pandas as pd  # pyright: ignore[reportMissingImports]
@@ -114,9 +114,7 @@ def test_sdds_brings_columns_page_by_page(ask_files: Ask, project: Project) -> N
         ask_files("r.sdds", {"time": "Time", "epoch": "s"})
 
 
-def test_a_library_that_is_not_there_is_named(
-    ask_files: Ask, project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_library_is_named(ask_files: Ask, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     (project.root / "r.sdds").write_bytes(b"SDDS1\n")
@@ -126,7 +124,7 @@ def test_a_library_that_is_not_there_is_named(
     assert caught.value.hint == "pip install 'beampermit[sdds]'"
 
 
-def test_devices_of_a_file_choose_its_rows(ask_files: Ask, record: Callable[..., Path], project: Project) -> None:
+def test_a_device_column_of_a_file_selects_rows(ask_files: Ask, record: Callable[..., Path], project: Project) -> None:
     devices = "SELECT 'BPM.' || device AS device, * EXCLUDE (device) FROM"
     record(
         "r.parquet",
@@ -139,7 +137,7 @@ def test_devices_of_a_file_choose_its_rows(ask_files: Ask, record: Callable[...,
     assert found == [("BPM.0", 100.0, 10), ("BPM.2", 2100.0, 10)]
 
 
-def test_a_file_is_read_once_however_many_devices_it_holds(
+def test_a_file_is_read_once_for_all_devices(
     ask_files: Ask, record: Callable[..., Path], project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
@@ -155,7 +153,7 @@ def test_a_file_is_read_once_however_many_devices_it_holds(
     assert len(reading) == 3, "zones, numbers, and the copy by device; none for each PV"
 
 
-def test_a_pattern_brings_several_files(ask_files: Ask, record: Callable[..., Path], project: Project) -> None:
+def test_a_pattern_matches_several_files(ask_files: Ask, record: Callable[..., Path], project: Project) -> None:
     record("r1.parquet", f"{TABLE} LIMIT 5")
     record("r2.parquet", f"{TABLE} OFFSET 5")
     ask_files("r*.parquet")
@@ -164,7 +162,7 @@ def test_a_pattern_brings_several_files(ask_files: Ask, record: Callable[..., Pa
         ask_files("s*.parquet")
 
 
-def test_times_without_a_zone_are_refused_until_they_are_said_to_be_utc(
+def test_times_without_a_zone_need_the_option_naive(
     ask_files: Ask, record: Callable[..., Path], project: Project
 ) -> None:
     naive = f"SELECT * REPLACE (CAST(acquired_at AS TIMESTAMP) AS acquired_at) FROM ({TABLE})"
@@ -177,9 +175,7 @@ def test_times_without_a_zone_are_refused_until_they_are_said_to_be_utc(
         assert currents(project) == list(range(100, 110))
 
 
-def test_a_number_is_a_time_only_when_it_is_said_what_it_counts(
-    ask_files: Ask, record: Callable[..., Path], project: Project
-) -> None:
+def test_numeric_times_need_the_option_epoch(ask_files: Ask, record: Callable[..., Path], project: Project) -> None:
     record("r.parquet", f"SELECT * REPLACE (epoch_ms(acquired_at) AS acquired_at) FROM ({TABLE})")
     with pytest.raises(Failed, match="acquired_at has type BIGINT, which is no time"):
         ask_files("r.parquet")
@@ -187,7 +183,7 @@ def test_a_number_is_a_time_only_when_it_is_said_what_it_counts(
     assert currents(project) == list(range(100, 110))
 
 
-def test_severity_beside_a_column_counts(ask_files: Ask, record: Callable[..., Path], project: Project) -> None:
+def test_a_severity_column_is_used(ask_files: Ask, record: Callable[..., Path], project: Project) -> None:
     record("r.parquet", f"SELECT *, CASE WHEN current > 104 THEN 3 ELSE 0 END AS current_severity FROM ({TABLE})")
     assert ask_files("r.parquet").sidecar["counts"]["severe"] == 5
     assert currents(project) == [100, 101, 102, 103, 104]
@@ -209,7 +205,9 @@ def test_severity_beside_a_column_counts(ask_files: Ask, record: Callable[..., P
         (f"SELECT * REPLACE (NULL::TIMESTAMPTZ AS acquired_at) FROM ({TABLE})", "10 rows have no time"),
     ],
 )
-def test_what_a_file_lacks_is_named(ask_files: Ask, record: Callable[..., Path], sql: str, words: str) -> None:
+def test_missing_columns_and_wrong_values_are_named(
+    ask_files: Ask, record: Callable[..., Path], sql: str, words: str
+) -> None:
     record("r.parquet", sql)
     with pytest.raises(Failed, match=rf"r\.parquet: .*{words}"):
         ask_files("r.parquet")
@@ -234,7 +232,7 @@ def test_text_that_is_not_utf8_fails(ask_files: Ask, project: Project) -> None:
         ask_files("r.csv")
 
 
-def test_links_pipes_and_what_is_outside_are_no_input(
+def test_links_pipes_and_outside_files_are_refused(
     ask_files: Ask, record: Callable[..., Path], project: Project
 ) -> None:
     os.mkfifo(project.root / "pipe.parquet")
@@ -251,9 +249,7 @@ def test_links_pipes_and_what_is_outside_are_no_input(
             ask_files(path)
 
 
-def test_a_name_that_is_not_utf8_is_shown_and_refused(
-    ask_files: Ask, record: Callable[..., Path], project: Project
-) -> None:
+def test_a_file_name_that_is_not_utf8_is_refused(ask_files: Ask, record: Callable[..., Path], project: Project) -> None:
     record("r.parquet")
     os.link(project.root / "r.parquet", os.fsencode(project.root) + b"/r\xff.parquet")
     with pytest.raises(BadInput, match="is not UTF-8") as caught:
@@ -261,9 +257,7 @@ def test_a_name_that_is_not_utf8_is_shown_and_refused(
     str(caught.value).encode()
 
 
-def test_a_file_that_changed_changes_the_answer_and_that_is_said(
-    ask_files: Ask, record: Callable[..., Path], project: Project
-) -> None:
+def test_a_changed_file_is_reported(ask_files: Ask, record: Callable[..., Path], project: Project) -> None:
     record("r.parquet")
     ask_files("r.parquet")
     record("r.parquet", f"SELECT * REPLACE (current + 1 AS current) FROM ({TABLE})")

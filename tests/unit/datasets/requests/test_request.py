@@ -45,15 +45,13 @@ def test_exit_codes_and_json(ask_archiver: Ask, sound: Archiver, project: Projec
     assert "contract.yaml: the archiver does not know the PV 'MACHINE:MODE'" in unknown.stderr
 
 
-def test_how_it_is_asked_is_not_what_is_asked(ask_archiver: Ask, sound: Archiver) -> None:
+def test_transport_options_do_not_change_the_digest(ask_archiver: Ask, sound: Archiver) -> None:
     first = ask_archiver()
     again = ask_archiver(options={"timeout": 9, "at_once": 1})
     assert (again.changes, again.sidecar["digest"]) == ((), first.sidecar["digest"])
 
 
-def test_asked_again_for_the_same_past_gives_the_same_bytes(
-    ask_archiver: Ask, sound: Archiver, project: Project
-) -> None:
+def test_the_same_request_returns_the_same_bytes(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
     first = ask_archiver()
     before = {file.name: file.read_bytes() for file in (project.root / "data").iterdir()}
     again = ask_archiver()
@@ -65,7 +63,7 @@ def test_asked_again_for_the_same_past_gives_the_same_bytes(
     assert (project.root / "data/raw.json").read_bytes() == before["raw.json"]
 
 
-def test_a_past_that_changed_fails_and_says_how(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
+def test_changed_data_fail_with_the_differences(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
     ask_archiver()
     before = (project.root / "data/raw.parquet").read_bytes()
     sound.samples["BEAM:CURRENT"][4]["val"] = 42.0
@@ -84,7 +82,7 @@ def test_a_past_that_changed_fails_and_says_how(ask_archiver: Ask, sound: Archiv
     assert (42.0,) in rows(project.root, "current")
 
 
-def test_a_request_asked_otherwise_raises_its_version(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
+def test_a_changed_request_needs_a_higher_version(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
     ask_archiver()
     with pytest.raises(Failed, match=r"the request itself changed \(sampling\); 5 rows removed"):
         ask_archiver(sampling={"period": "2s"})

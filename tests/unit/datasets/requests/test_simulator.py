@@ -1,4 +1,4 @@
-"""A request that names no signals is answered by the project's own function, and its table is compared all the same."""
+"""A request without signals is answered by the project's own function, and its table is compared like any other."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def ask(project: Project, **options: Any) -> RequestResult:
     return request(project, work, **options)
 
 
-def test_its_table_takes_its_place_with_a_sidecar(own: Project) -> None:
+def test_the_table_is_written_with_a_sidecar(own: Project) -> None:
     assert ask(own).sidecar["rows"] == 1
     assert rows(own.root, "turns") == [(1,)]
     said = json.loads((own.root / "data/raw.json").read_text())
@@ -50,7 +50,7 @@ def test_its_table_takes_its_place_with_a_sidecar(own: Project) -> None:
     assert ask(own).summary == "the same bytes as before"
 
 
-def test_another_answer_is_not_taken_unseen(own: Project) -> None:
+def test_a_different_answer_must_be_accepted(own: Project) -> None:
     ask(own)
     (own.root / "seed").write_text("2")
     with pytest.raises(
@@ -62,7 +62,7 @@ def test_another_answer_is_not_taken_unseen(own: Project) -> None:
     assert rows(own.root, "turns") == [(2,)]
 
 
-def test_a_sidecar_of_its_own_stays_if_it_is_true(own: Project) -> None:
+def test_a_sidecar_of_the_function_is_kept_if_its_sha256_is_right(own: Project) -> None:
     line = "import hashlib, json; raw = pathlib.Path('data/raw.parquet').read_bytes()\n"
     line += "pathlib.Path('data/raw.json').write_text(json.dumps({'sha256': hashlib.sha256(raw).hexdigest()}))\n"
     (own.root / "src/own/request.py").write_text(FUNCTION + line)
@@ -73,7 +73,7 @@ def test_a_sidecar_of_its_own_stays_if_it_is_true(own: Project) -> None:
         ask(own)
 
 
-def test_one_that_fails_changes_nothing(own: Project) -> None:
+def test_a_function_that_fails_changes_nothing(own: Project) -> None:
     (own.root / "src/own/request.py").write_text("raise SystemExit('no beam today')\n")
     with pytest.raises(Failed, match=r"python -m own\.request failed: no beam today"):
         ask(own)
@@ -83,13 +83,13 @@ def test_one_that_fails_changes_nothing(own: Project) -> None:
     assert not (own.root / "data").exists()
 
 
-def test_no_such_function_is_bad_input(project: Project) -> None:
+def test_a_missing_function_is_bad_input(project: Project) -> None:
     with pytest.raises(BadInput, match=r"runs src/<package>/request\.py .* there is none"):
         ask(project)
 
 
 @pytest.mark.slow
-def test_the_generated_project_answers_with_the_bytes_it_committed(trained_copy: Project) -> None:
+def test_a_generated_project_reproduces_its_committed_table(trained_copy: Project) -> None:
     from beampermit.environments.environment import environment_of
 
     def work(arguments: Any, folder: Path) -> Any:

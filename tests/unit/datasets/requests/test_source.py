@@ -1,4 +1,4 @@
-"""A laboratory's own source is found by its entry point and brings nothing but samples."""
+"""A laboratory's own source is found by its entry point and only has to return samples."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ def test_its_samples_become_rows(ask_logger: Callable[..., Any], project: Projec
     ]
 
 
-def test_options_it_does_not_know_are_named(ask_logger: Callable[..., Any]) -> None:
+def test_unknown_options_are_named(ask_logger: Callable[..., Any]) -> None:
     with pytest.raises(BadInput, match=r"options\.ofset: unknown key; did you mean 'offset'"):
         ask_logger(options={"ofset": 1})
 
 
-def test_one_that_cannot_be_loaded_is_named(ask_logger: Callable[..., Any]) -> None:
+def test_a_source_that_cannot_be_loaded_is_named(ask_logger: Callable[..., Any]) -> None:
     with pytest.raises(BadInput, match=r"the source 'logger' \(not_there:Logger\) cannot be loaded"):
         ask_logger("not_there:Logger")
 
