@@ -67,7 +67,7 @@ def test_a_project_is_made_whose_workflows_are_followed(beampermit: Command, tmp
     project = Path(json.loads(made.stdout)["project"])
     judged = beampermit("check", "GIT003", "GIT004", "--json", cwd=project)
     assert judged.returncode == 0, judged.stdout + judged.stderr
-    assert [verdict["evidence"].get("elsewhere", []) for verdict in json.loads(judged.stdout)] == [[], []]
+    assert [verdict["evidence"].get("not_followed", []) for verdict in json.loads(judged.stdout)] == [[], []]
 
 
 def test_a_repository_that_is_there_gets_its_contract_and_workflows(beampermit: Command, tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_forms_of_a_generated_project(generated: Path) -> None:
 def test_our_own_lint_passes_both(folder: Path, interlock: type[GIT003 | GIT004]) -> None:
     found = interlock().check(workflows(Project(folder)))
     assert found.outcome is Outcome.PASSED, found.evidence
-    assert not found.evidence.get("elsewhere")
+    assert not found.evidence.get("not_followed")
 
 
 @pytest.mark.parametrize(

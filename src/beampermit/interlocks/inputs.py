@@ -5,11 +5,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from beampermit.errors import BadInput, BeampermitError
 from beampermit.interlocks.families import load_interlocks
 from beampermit.interlocks.interlock import MissingInput
+
+if TYPE_CHECKING:
+    from beampermit.contract import Contract
+    from beampermit.project import Project
 
 Provider = Callable[..., Any]
 PROVIDERS: dict[str, Provider] = {}
@@ -61,7 +65,7 @@ def _provider(name: str) -> Provider:
 
 
 @provides
-def contract(project: Any) -> Any:
+def contract(project: Project) -> Contract:
     """The contract in the work tree."""
     if not project.has_contract:
         raise MissingInput("there is no contract.yaml", hint="beampermit init")
@@ -69,7 +73,7 @@ def contract(project: Any) -> Any:
 
 
 @provides
-def base_contract(project: Any, contract: Any) -> Any:  # noqa: ARG001 - a broken contract gates nothing
+def base_contract(project: Project, contract: Contract) -> Contract:  # noqa: ARG001 - a broken contract gates nothing
     """The base branch's contract, which gates are read from; the work tree's where the base branch has none."""
     try:
         return project.base_contract

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterable
 
 from beampermit.interlocks.families import FAMILIES
-from beampermit.interlocks.inputs import PROVIDERS
+from beampermit.interlocks.inputs import PROVIDERS, Provider
 from beampermit.interlocks.interlock import Interlock
 
 OPENING = """# Interlocks
@@ -44,12 +44,9 @@ def _entry(cls: type[Interlock]) -> str:
 
 
 def _inputs() -> str:
-    rows = (
-        f"| `{name}` | `{inspect.signature(provider).return_annotation}` | {_summary(provider)} |\n"
-        for name, provider in sorted(PROVIDERS.items())
-    )
-    return INPUTS + "".join(rows)
+    return INPUTS + "".join(_row(name, provider) for name, provider in sorted(PROVIDERS.items()))
 
 
-def _summary(provider: object) -> str:
-    return " ".join((inspect.getdoc(provider) or "").split()).replace("|", "\\|")
+def _row(name: str, provider: Provider) -> str:
+    type_name = str(inspect.signature(provider).return_annotation).replace("|", "\\|")
+    return f"| `{name}` | `{type_name}` | {' '.join((provider.__doc__ or '').split())} |\n"

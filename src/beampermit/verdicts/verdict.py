@@ -1,4 +1,4 @@
-"""What an interlock says: passed, failed, skipped or error. Only `passed` counts."""
+"""The verdict of an interlock: passed, failed, skipped or error. Only `passed` counts."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ Read = TypeVar("Read", bound=Evidence)
 
 
 class Outcome(StrEnum):
-    """`skipped` and `error` never count as passed."""
-
     PASSED = "passed"
     FAILED = "failed"
     SKIPPED = "skipped"
@@ -28,7 +26,7 @@ class Outcome(StrEnum):
 
 
 class Location(Record):
-    """Where in the project: `file` relative to its root, `line` from 1."""
+    """A file of the project, relative to its root, and a line from 1."""
 
     file: str
     line: int | None = None
@@ -38,9 +36,9 @@ InterlockId = Annotated[str, Field(pattern=r"^[A-Z]{3}\d{3}$")]
 
 
 class Verdict(Record):
-    """One interlock's outcome. `exit_code` is what it alone would make the command end in.
+    """`exit_code` is that of the command if this were the only verdict.
 
-    `waits_for` are the interlocks whose outcome keeps this one from running: fixing them comes first.
+    `waits_for` are the interlocks whose outcome keeps this one from running: fix them first.
     """
 
     id: InterlockId
@@ -53,7 +51,7 @@ class Verdict(Record):
     seconds: float = Field(default=0.0, ge=0)
     reused: bool = False
     until: Literal["", "release"] = ""
-    """Where the base branch's contract puts a check off: it is skipped here without fault, and due there."""
+    """Set where the base branch's contract puts the check off: skipped here with exit code 0, and due there."""
     waits_for: tuple[InterlockId, ...] = ()
     exit_code: int = Field(default=0, ge=0, le=4)
 
@@ -70,17 +68,16 @@ class Verdict(Record):
 
     @property
     def family(self) -> str:
-        """The three letters before the number."""
+        """Such as `ENV`."""
         return self.id[:3]
 
     @property
     def passed(self) -> bool:
-        """True for `passed` alone."""
         return self.outcome is Outcome.PASSED
 
 
 class Where(Record):
-    """The machine a verdict was made on, and the CI run if there was one."""
+    """The machine that made a verdict, and the address of the CI run if it was one."""
 
     host: str
     system: str
@@ -89,7 +86,7 @@ class Where(Record):
 
 
 class VerdictFile(Record):
-    """What one job found, at one commit, by one checker."""
+    """The verdicts of one job, at one commit, by one version of the checker."""
 
     beampermit: int = 1
     checker: str
@@ -100,26 +97,25 @@ class VerdictFile(Record):
     verdicts: tuple[Verdict, ...]
 
 
-def write_verdicts(path: Path, found: VerdictFile) -> None:
-    """Write one job's verdicts as JSON."""
-    write_text(path, found.model_dump_json(indent=2) + "\n")
+def write_verdicts(path: Path, file: VerdictFile) -> None:
+    write_text(path, file.model_dump_json(indent=2) + "\n")
 
 
 def read_verdicts(path: Path) -> VerdictFile:
-    """Read one job's verdicts, which may come from an artifact: strict, at most 4 MiB. Raises `BadInput`."""
+    """Strict, at most 4 MiB, for the file may come from an artifact. Raises `BadInput`."""
     content = read_json(path, limit=4 * 2**20)
     try:
         return VerdictFile.model_validate(content)
     except ValidationError as error:
-        raise BadInput(f"not a file of verdicts: {first_fault(error)}", file=path) from None
+        raise BadInput(f"not a verdict file: {first_fault(error)}", file=path) from None
 
 
 def find_evidence(verdicts: Iterable[Verdict], record: type[Read]) -> Read | None:
-    """The evidence of this kind among verdicts; None where the interlock gave none that can be read."""
+    """The evidence of one kind among verdicts; None where the interlock gave none that can be read."""
     return next((verdict.evidence for verdict in verdicts if isinstance(verdict.evidence, record)), None)
 
 
 def exit_code(verdicts: Iterable[Verdict]) -> int:
-    """The exit code of a set of verdicts: 1 if one failed, else the worst reason it could not be judged, else 0."""
+    """1 if an interlock failed, else the highest code of those that could not be judged, else 0."""
     codes = {verdict.exit_code for verdict in verdicts}
     return 1 if 1 in codes else max(codes, default=0)

@@ -99,7 +99,7 @@ def test_audit_of_what_was_applied_is_well(run: Run, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("GITHUB_TOKEN", "s3cret")
     code, said = run("audit")
     assert code == 0
-    assert "note: who may bypass the rules is shown to administrators alone" in said
+    assert "note: GitHub shows the bypass list to administrators only" in said
 
 
 def test_audit_names_everything_that_is_open(run: Run, github: GitHub, root: Project) -> None:

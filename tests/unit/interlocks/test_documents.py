@@ -42,15 +42,15 @@ GAPS = {
     "a to-do": (("Cleaning optics measurements.", "TODO"), "model.use.intended is a placeholder"),
     "an instruction": (
         ("Machine protection.", "Describe what it is not for"),
-        "model.use.out_of_scope is an instruction, not an answer",
+        "model.use.out_of_scope is the template's instruction",
     ),
     "an example's address": (
         ("bo@lab.example", "bo@example.org"),
-        "model.owners[1].email is an address that belongs to nobody",
+        "model.owners[1].email is an example address",
     ),
     "an example's logbook": (
         ("https://logbook.lab.example", "https://example.com/logbook"),
-        "operations.logbook is an address that belongs to nobody",
+        "operations.logbook is an example address",
     ),
     "white space": (("[Trained on simulated signals.]", '["  "]'), "model.use.limitations[0] is empty"),
     "nobody to call": (('"+1 555 0100"', "nobody"), "operations.on_call is empty"),
@@ -104,12 +104,12 @@ def test_doc002_names_several_at_once(project: Project) -> None:
 UNANSWERED = {
     "a limit that nobody explains": (
         ("raised_by: [fault-score.hihi]", "raised_by: []"),
-        "nothing is said of fault-score.hihi: fault-score is above 0.9",
+        "no alarm for fault-score.hihi (fault-score is above 0.9)",
         "  alarms:",
     ),
     "a new limit": (
         ("high: 0.5", "low: 0.1, high: 0.5"),
-        "nothing is said of fault-score.low: fault-score is below 0.1",
+        "no alarm for fault-score.low (fault-score is below 0.1)",
         "  alarms:",
     ),
     "a new output": (
@@ -117,37 +117,37 @@ UNANSWERED = {
             "dataset:\n",
             '    - {name: gain, pv: "{device}:GAIN", unit: "1", range: [0, 1], description: Gain}\ndataset:\n',
         ),
-        "nothing is said of gain.invalid: gain cannot be trusted",
+        "no alarm for gain.invalid (gain is invalid)",
         "  alarms:",
     ),
     "an expected range": (
         ("high: 0.5", "expected: [0.2, 0.4], high: 0.5"),
-        "nothing is said of fault-score.low: fault-score is below 0.2",
+        "no alarm for fault-score.low (fault-score is below 0.2)",
         "  alarms:",
     ),
     "an input that may be too old": (
         ("fault-score.invalid, turns.stale", "fault-score.invalid"),
-        "nothing is said of turns.stale: turns is too old",
+        "no alarm for turns.stale (turns is stale)",
         "  alarms:",
     ),
     "drift": (
         ("raised_by: [drift]", "raised_by: []"),
-        "nothing is said of drift: the live data are not those it was trained on",
+        "no alarm for drift (live data differ from the training data)",
         "  alarms:",
     ),
     "a slip of the pen": (
         ("turns.stale]", "turns.stale, fault-score.hi]"),
-        "'fault-score.hi' is nothing that this model raises; did you mean 'fault-score.hihi'?",
+        "'fault-score.hi' is not a cause of this model's alarms; did you mean 'fault-score.hihi'?",
         "      raised_by: [fault-score.invalid, turns.stale, fault-score.hi]",
     ),
     "two answers": (
         ("[drift]", "[drift, fault-score.high]"),
-        "fault-score.high has two answers",
+        "fault-score.high is in raised_by of two alarms",
         "      raised_by: [drift, fault-score.high]",
     ),
     "another severity": (
         ("severity: MAJOR", "severity: MINOR"),
-        "fault-score.hihi is MAJOR in EPICS, and the runbook says MINOR",
+        "fault-score.hihi has severity MAJOR in EPICS, not MINOR",
         "      severity: MINOR",
     ),
     "an action that is none": (

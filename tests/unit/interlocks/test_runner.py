@@ -95,12 +95,20 @@ def test_an_input_is_made_once_and_its_failure_reaches_all_who_want_it() -> None
     assert made == ["beam"]
 
 
-def test_what_requires_an_open_interlock_is_skipped_and_says_so() -> None:
+def test_what_requires_a_failed_interlock_waits_for_it() -> None:
     late = interlock("XXX001", lambda self: passed("fine"), requires=frozenset({"XXX002"}))
     first = interlock("XXX002", lambda self: failed("stale"))
     verdicts = runner.run([late, first], Inputs())
     assert [verdict.outcome for verdict in verdicts] == [Outcome.SKIPPED, Outcome.FAILED]
     assert (verdicts[0].reason, verdicts[0].waits_for) == ("waits for XXX002", ("XXX002",))
+
+
+def test_what_waits_for_a_waiting_interlock_names_the_first_cause() -> None:
+    first = interlock("XXX001", lambda self: failed("stale"))
+    second = interlock("XXX002", lambda self: passed("fine"), requires=frozenset({"XXX001"}))
+    third = interlock("XXX003", lambda self: passed("fine"), requires=frozenset({"XXX001", "XXX002"}))
+    verdicts = runner.run([first, second, third], Inputs())
+    assert [verdict.waits_for for verdict in verdicts] == [(), ("XXX001",), ("XXX001",)]
 
 
 def test_a_slow_verdict_is_reused_until_something_changes(project: Project) -> None:
@@ -125,7 +133,7 @@ def test_a_slow_verdict_is_reused_until_something_changes(project: Project) -> N
     assert len(calls) == 3
 
 
-def test_an_open_verdict_is_never_kept(project: Project) -> None:
+def test_only_a_passed_verdict_is_kept(project: Project) -> None:
     cls = interlock("XXX001", lambda self: failed("stale"), slow=True)
     assert [runner.run([cls], Inputs(), reuse=Reuse.of(project))[0].reused for _ in range(2)] == [False, False]
 
@@ -137,7 +145,7 @@ def test_every_interlock_has_a_title_and_a_fix() -> None:
         assert not cls.title().endswith("."), id
 
 
-def test_every_input_that_an_interlock_wants_has_a_maker() -> None:
+def test_every_input_of_a_check_has_a_provider() -> None:
     for id, cls in load_interlocks().items():
         assert set(cls.inputs()) <= {"project", *PROVIDERS}, id
 

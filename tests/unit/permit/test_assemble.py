@@ -154,7 +154,7 @@ def test_a_missing_folder_a_link_and_an_invalid_file_are_bad_input(tmp_path: Pat
         read_verdict_files(tmp_path / "verdicts")
     (tmp_path / "verdicts/a.json").unlink()
     (tmp_path / "verdicts/a.json").write_text("{}")
-    with pytest.raises(BadInput, match="not a file of verdicts"):
+    with pytest.raises(BadInput, match="not a verdict file"):
         read_verdict_files(tmp_path / "verdicts")
 
 

@@ -1,4 +1,4 @@
-"""Verdict files come from jobs that ran a pull request's code: they are read as such."""
+"""Verdict files come from jobs that ran a pull request's code, and are read strictly."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from beampermit.errors import BadInput
-from beampermit.verdicts.verdict import Outcome, Verdict, VerdictFile, Where, exit_code, read_verdicts, write_verdicts
+from beampermit.verdicts.evidence import Champion, Comparison, RowChecks, SplitChanges
+from beampermit.verdicts.verdict import (
+    Outcome,
+    Verdict,
+    VerdictFile,
+    Where,
+    exit_code,
+    find_evidence,
+    read_verdicts,
+    write_verdicts,
+)
 
 
 def verdict(id: str = "ENV001", outcome: Outcome = Outcome.PASSED, code: int = 0) -> Verdict:
@@ -19,8 +29,8 @@ def verdict(id: str = "ENV001", outcome: Outcome = Outcome.PASSED, code: int = 0
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "verdicts.json"
     where = Where(host="here", system="Linux", python="3.11")
-    found = VerdictFile(checker="0.1.0", commit="c" * 40, tree="d" * 40, where=where, verdicts=(verdict(),))
-    write_verdicts(path, found)
+    content = VerdictFile(checker="0.1.0", commit="c" * 40, tree="d" * 40, where=where, verdicts=(verdict(),))
+    write_verdicts(path, content)
     return path
 
 
@@ -55,3 +65,41 @@ def test_a_failed_interlock_decides_the_exit_code_before_the_outside_world_does(
     codes: list[int], expected: int
 ) -> None:
     assert exit_code(verdict(code=code) for code in codes) == expected
+
+
+def compared(evidence: object) -> dict[str, object]:
+    return {**verdict("PRF002").model_dump(mode="json"), "evidence": evidence}
+
+
+def test_evidence_is_read_as_the_record_of_its_interlock() -> None:
+    champion = Champion(version=3, digest="sha256:0", metrics={"auc": 0.98})
+    comparison = Comparison(champion=champion, challenger={"auc": 0.99})
+    read = Verdict.model_validate_json(json.dumps(compared(comparison.model_dump(mode="json"))))
+    assert read.evidence == comparison
+    assert find_evidence([verdict(), read], Comparison) == comparison
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        {"champion": None},
+        {"champion": 3, "challenger": {}},
+        {"champion": None, "challenger": {"auc": True}},
+        {"champion": None, "challenger": {"auc": "0.9"}},
+        {"champion": None, "challenger": {"auc": float("nan")}},
+        {"champion": None, "challenger": {}, "colour": "red"},
+        [3],
+        None,
+    ],
+)
+def test_evidence_of_another_shape_is_dropped_and_the_verdict_stays(evidence: object) -> None:
+    read = Verdict.model_validate(compared(evidence))
+    assert (read.evidence, read.passed) == ({}, True)
+    assert find_evidence([read], Comparison) is None
+
+
+def test_a_comparison_of_many_splits_is_cut() -> None:
+    words = tuple(map(str, range(50)))
+    split = SplitChanges(split="x", changes=words, histograms=dict.fromkeys(words, ("a", "b")))
+    kept = RowChecks(changes=(split,) * 50).changes
+    assert (len(kept), len(kept[0].changes), len(kept[0].histograms)) == (20, 20, 20)

@@ -50,7 +50,11 @@ class DAT002(Interlock):
             return failed(several(list(found.missing)), "dvc.lock", missing=list(found.missing[:SHOWN]), **evidence)
         if not found.objects:
             return passed("DVC tracks no data in this project", **evidence)
-        known = f"; {found.objects - found.looked_up} more are on the base branch" if found.looked_up < found.objects else ""
+        known = (
+            f"; {found.objects - found.looked_up} more are on the base branch"
+            if found.looked_up < found.objects
+            else ""
+        )
         return passed(f"{found.looked_up} objects are on {', '.join(found.remotes) or 'the remote'}{known}", **evidence)
 
 

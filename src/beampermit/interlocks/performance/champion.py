@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from beampermit.contract import FILE_NAME, Contract, Metric
 from beampermit.digest import digest_folder
@@ -27,12 +27,14 @@ from beampermit.verdicts.evidence import Champion, Comparison, Interval
 if TYPE_CHECKING:
     import numpy as np
 
+    from beampermit.registry.event import Event
+
 SAME = 1e-9
 """Relative difference that two evaluations of the same rows may have."""
 
 
 @provides
-def champion(project: Project, base_contract: Contract) -> Any:
+def champion(project: Project, base_contract: Contract) -> Event | None:
     """The ledger's event of the version in service; None where nothing is promoted."""
     from beampermit.registry.ledger import Ledger
 
@@ -54,7 +56,7 @@ class PRF002(Interlock):
         base_contract: Contract,
         environment: Environment,
         model: SavedModel,
-        champion: Any,
+        champion: Event | None,
         evaluated: dict[str, float],
         examined: Examined,
     ) -> Finding:
@@ -137,7 +139,7 @@ def _side_by_side(
     contract: Contract,
     base_contract: Contract,
     environment: Environment,
-    champion: Any,
+    champion: Event,
     evaluated: dict[str, float],
     scores: Path,
 ) -> tuple[dict[str, float], dict[str, Interval | None]]:

@@ -1,4 +1,4 @@
-"""GIT: what the repository's workflows run, and who can move its branch."""
+"""GIT: what the repository's workflows run, and who can change its branch."""
 
 from beampermit.interlocks.repository.forks import GIT004
 from beampermit.interlocks.repository.pins import GIT003

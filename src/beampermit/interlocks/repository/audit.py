@@ -1,4 +1,4 @@
-"""The audit of the protected branch: GIT001 and GIT002 with everything they leave out of one line."""
+"""The audit of the protected branch: GIT001 and GIT002 in full."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from beampermit.workflows.required import RequiredCheck, find_permit
 
 
 class Audit(Record):
-    """What was found; `gaps` leave the branch unprotected, `notes` are worth knowing."""
+    """`gaps` leave the branch unprotected; `notes` do not."""
 
     repository: str
     branch: str
@@ -26,25 +26,24 @@ class Audit(Record):
 
     @property
     def protected(self) -> bool:
-        """Whether there is no gap."""
         return not self.gaps
 
 
 def audit(project: Project, repository: str = "", branch: str = "") -> Audit:
-    """Ask GitHub, and compare. Raises `Failed` for no clear answer, `BadInput`, `Outside`."""
+    """Raises `Failed` where GitHub's answer does not tell, `BadInput`, `Outside`."""
     client = require_client(project.git, repository)
     permit = _required_check(project)
-    found = load_protection(client, branch or find_branch(project.git))
+    protection = load_protection(client, branch or find_branch(project.git))
     owners = ownership(project).gap
-    gaps = (*found.gaps, *found.check_gaps(permit.context), *filter(None, [owners]))
-    notes = [*found.idle]
-    if found.bypass is None:
-        notes.append("who may bypass the rules is shown to administrators alone: run this with such a token")
-    notes += _drift(project, found)
+    gaps = (*protection.gaps, *protection.check_gaps(permit.context), *filter(None, [owners]))
+    notes = [*protection.idle]
+    if protection.bypass is None:
+        notes.append("GitHub shows the bypass list to administrators only: use the token of an administrator to see it")
+    notes += _drift(project, protection)
     return Audit(
         repository=client.repository,
-        branch=found.branch,
-        api=found.api,
+        branch=protection.branch,
+        api=protection.api,
         check=permit.context,
         gaps=gaps,
         notes=tuple(notes),
@@ -52,7 +51,7 @@ def audit(project: Project, repository: str = "", branch: str = "") -> Audit:
 
 
 def _required_check(project: Project) -> RequiredCheck:
-    """What `find_permit` finds; the interlocks on the repository say more about a workflow that it cannot follow."""
+    """As `find_permit`, with a hint for a workflow that it cannot follow."""
     try:
         return find_permit(workflows(project).texts, own_workflows())
     except BeampermitError as error:
@@ -60,9 +59,9 @@ def _required_check(project: Project) -> RequiredCheck:
         raise
 
 
-def _drift(project: Project, found: Protection) -> list[str]:
-    """Rules that the file in git has, and the branch has not."""
+def _drift(project: Project, protection: Protection) -> list[str]:
+    """Rules in the file in git that are not active on the branch."""
     if not (project.root / MAIN).is_file():
-        return [f"there is no {MAIN}: what protects the branch is written down nowhere"]
-    missing = [rule.type for rule in read_ruleset(project.root / MAIN).rules if not found.has(rule.type)]
-    return [f"{MAIN} has {type}, which is not active" for type in missing]
+        return [f"there is no {MAIN}, so the rules of the branch are not under version control"]
+    missing = [rule.type for rule in read_ruleset(project.root / MAIN).rules if not protection.has(rule.type)]
+    return [f"the rule {type} in {MAIN} is not active" for type in missing]

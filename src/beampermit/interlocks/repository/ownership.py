@@ -1,4 +1,4 @@
-"""Whether somebody is asked when the files change that judge the model."""
+"""Whether the files that decide about the model have code owners, who must approve their changes."""
 
 from __future__ import annotations
 
@@ -25,41 +25,41 @@ GUARDED = (
     "*conda-lock.yml",
     *PLACES,
 )
-"""Files that judge the model, or say what it is made from."""
+"""Files that decide about the model, or what it is made from."""
 NEW = (f"{WORKFLOWS}/new.yml", f"{RULESETS}/new.json")
-"""Files that a pull request could add: they need an owner before they are there."""
+"""Files that a pull request could add, so they need an owner before they exist."""
 
 
 @dataclass(frozen=True)
 class Ownership:
-    """What of the guarded files has no owner; `file` is the CODEOWNERS that counts, if there is one."""
+    """The guarded files without an owner; `file` is the CODEOWNERS that GitHub uses, empty if there is none."""
 
     file: str
     uncovered: tuple[Uncovered, ...]
 
     @property
     def gap(self) -> str:
-        """The gap, in a line; nothing where every guarded file has an owner."""
+        """One line; empty where every guarded file has an owner."""
         if not self.file:
-            return "there is no CODEOWNERS: nobody is asked when contract and workflows change"
+            return "there is no CODEOWNERS, so nobody must approve changes of contract and workflows"
         if not self.uncovered:
             return ""
-        names = ", ".join(one.path + (f" (line {one.line})" if one.line else "") for one in self.uncovered)
-        return f"{self.file} names no owner for {names}"
+        paths = (file.path + (f" (line {file.line})" if file.line else "") for file in self.uncovered)
+        return f"{self.file} names no owner for {', '.join(paths)}"
 
     @property
     def places(self) -> tuple[Location, ...]:
-        """The lines that take owners away, and the file."""
+        """The lines of CODEOWNERS that take owners away."""
         if not self.file:
             return ()
-        return tuple(Location(file=self.file, line=one.line) for one in self.uncovered)
+        return tuple(Location(file=self.file, line=file.line) for file in self.uncovered)
 
 
 @provides
 def ownership(project: Project) -> Ownership:
-    """CODEOWNERS of the work tree, against every guarded file that is there or could be added."""
-    found = CodeOwners.find(project.root)
-    if found is None:
+    """Which of the files that decide about the model have an owner in CODEOWNERS."""
+    owners = CodeOwners.find(project.root)
+    if owners is None:
         return Ownership("", ())
-    there = [path for path in project.git.tracked() if any(fnmatchcase(path, guarded) for guarded in GUARDED)]
-    return Ownership(found.file, found.uncovered([*there, *NEW]))
+    guarded = [path for path in project.git.tracked() if any(fnmatchcase(path, pattern) for pattern in GUARDED)]
+    return Ownership(owners.file, owners.uncovered([*guarded, *NEW]))

@@ -1,4 +1,4 @@
-"""GIT001 and GIT002: nobody moves the protected branch past its reviewers, or past the permit."""
+"""GIT001 and GIT002: nobody changes the protected branch without its reviewers or without the permit."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from beampermit.workflows.required import find_permit
 
 
 class BranchProtection:
-    """What GitHub enforces on the branch that this work tree is judged for: asked once, and only if somebody looks."""
+    """The rules that GitHub enforces on the branch; loaded once, and only if an interlock gets that far."""
 
     def __init__(self, project: Project):
         self._git = project.git
-        self._seen: Protection | None = None
+        self._loaded: Protection | None = None
 
-    def look(self) -> Protection:
-        """The answer. Raises `Elsewhere` where no GitHub is to be asked, `Failed` for no clear answer, `Outside`."""
-        if self._seen is None:
-            self._seen = self._look()
-        return self._seen
+    def load(self) -> Protection:
+        """Raises `NotJudgedHere` where GitHub cannot be asked, `Failed` where its answer does not tell, `Outside`."""
+        if self._loaded is None:
+            self._loaded = self._load()
+        return self._loaded
 
-    def _look(self) -> Protection:
+    def _load(self) -> Protection:
         client = find_client(self._git)
         if client is None:
-            raise NotJudgedHere("GitHub answers this, and origin is not there", hint="beampermit protect audit --help")
+            raise NotJudgedHere("only GitHub knows this, and origin is not on GitHub")
         if not client.token and not in_workflow():
             raise NotJudgedHere(
-                f"GitHub answers this, and no GITHUB_TOKEN is set to ask it about {client.repository}",
+                f"only GitHub knows this, and GITHUB_TOKEN is not set, which {client.repository} needs",
                 hint="beampermit protect audit",
             )
         return load_protection(client, find_branch(self._git))
@@ -41,52 +41,49 @@ class BranchProtection:
 
 @provides
 def branch_protection(project: Project) -> BranchProtection:
-    """GitHub, to be asked about the protected branch."""
+    """The rules that GitHub enforces on the protected branch; `load()` asks GitHub."""
     return BranchProtection(project)
 
 
 class GIT001(Interlock):
-    "Active rules protect the branch, and its owners are asked"
+    "The branch is protected, and code owners approve changes"
 
     def check(self, ownership: Ownership, branch_protection: BranchProtection) -> Finding:
-        """Whoever can push to the branch can put any model on the machine. An administrator runs
-        `beampermit protect apply`, which brings `.github/rulesets/main.json` to GitHub; `beampermit protect audit`
-        shows what is active. `CODEOWNERS` must name owners for the contract, workflows, rulesets, locks, `.dvc/config`
-        and itself, or nobody is asked when they change. On a laptop without a token this is skipped: GitHub alone
-        knows.
-        """
+        """Whoever can push to the branch can put any model on the machine. Ask an administrator of the repository to
+        run `beampermit protect apply`, which uploads `.github/rulesets/main.json`. `beampermit protect audit` shows
+        what is active. `CODEOWNERS` must name owners for the contract, workflows, rulesets, locks, `.dvc/config` and
+        itself. Without a token this check is skipped on a laptop, and made in CI."""
         if ownership.gap:
             return failed(ownership.gap, *ownership.places)
-        found = branch_protection.look()
-        if found.gaps:
-            why = f" ({', '.join(found.idle)})" if found.idle else ""
+        rules = branch_protection.load()
+        if rules.gaps:
+            idle = f" ({', '.join(rules.idle)})" if rules.idle else ""
             return failed(
-                f"{found.branch} is not protected{found.source}: {'; '.join(found.gaps)}{why}; run `{HINT}`",
-                gaps=found.gaps,
-                api=found.api,
+                f"{rules.branch} is not protected{rules.source}: {'; '.join(rules.gaps)}{idle}; run `{HINT}`",
+                gaps=rules.gaps,
+                api=rules.api,
             )
-        unseen = "" if found.bypass is not None else "; who may bypass them only an administrator's token can see"
+        unseen = "" if rules.bypass is not None else "; only an administrator's token shows who may bypass the rules"
         return passed(
-            f"{found.branch}: pull requests, approved by code owners, no force-push, no deletion{found.source}{unseen}",
-            api=found.api,
-            repository=found.repository,
+            f"{rules.branch}: pull requests, approved by code owners, no force-push, no deletion{rules.source}{unseen}",
+            api=rules.api,
+            repository=rules.repository,
         )
 
 
 class GIT002(Interlock):
-    "The required check is `permit`, and only GitHub Actions can report it"
+    "Only GitHub Actions can report the required check `permit`"
 
     def check(self, workflows: Workflows, branch_protection: BranchProtection) -> Finding:
-        """The branch must require the check that the workflow of pull requests reports, pinned to GitHub Actions, or
-        any program with a token can report it: `beampermit protect apply` brings `.github/rulesets/main.json` to
-        GitHub. The check's name is `<calling job> / permit`: where the job in `.github/workflows/pull-request.yml` is
-        renamed, the name in the ruleset follows.
-        """
+        """The branch must require the check `<calling job> / permit` of `.github/workflows/pull-request.yml`, and
+        accept it from GitHub Actions only; otherwise any program with a token can report it. Ask an administrator to
+        run `beampermit protect apply`. If you rename the calling job, change the name in `.github/rulesets/main.json`
+        too."""
         permit = find_permit(workflows.texts, own_workflows())
-        found = branch_protection.look()
-        gaps = found.check_gaps(permit.context)
-        if not gaps and found.has("merge_queue") and not permit.in_merge_queue:
+        rules = branch_protection.load()
+        gaps = rules.check_gaps(permit.context)
+        if not gaps and rules.has("merge_queue") and not permit.in_merge_queue:
             gaps = (f"its merge queue waits for {permit.context!r}, and {permit.file} does not run on merge_group",)
         if gaps:
-            return failed(f"{found.branch}{found.source}: {'; '.join(gaps)}", Location(file=permit.file))
-        return passed(f"{permit.context!r} is required and pinned to GitHub Actions{found.source}", api=found.api)
+            return failed(f"{rules.branch}{rules.source}: {'; '.join(gaps)}", Location(file=permit.file))
+        return passed(f"{permit.context!r} is required, from GitHub Actions only{rules.source}", api=rules.api)

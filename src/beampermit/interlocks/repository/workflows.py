@@ -12,7 +12,7 @@ from beampermit.workflows.workflow import FOLDER
 
 @dataclass(frozen=True)
 class Workflows:
-    """The text of workflow and action files by their path in the repository."""
+    """Text by path in the repository."""
 
     texts: dict[str, str]
 
@@ -24,8 +24,8 @@ class Workflows:
 
 @provides
 def workflows(project: Project) -> Workflows:
-    """Workflows as they stand in the work tree, and every action that git tracks."""
-    here = {path.relative_to(project.root).as_posix() for path in (project.root / FOLDER).glob("*.y*ml")}
+    """The workflow files of the work tree, and every action file that git tracks."""
+    found = {path.relative_to(project.root).as_posix() for path in (project.root / FOLDER).glob("*.y*ml")}
     actions = {name for name in project.git.tracked() if PurePosixPath(name).name in ("action.yml", "action.yaml")}
-    files = (name for name in sorted(here | actions) if (project.root / name).is_file())
+    files = (name for name in sorted(found | actions) if (project.root / name).is_file())
     return Workflows({name: (project.root / name).read_text(encoding="utf-8", errors="replace") for name in files})

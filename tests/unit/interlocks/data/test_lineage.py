@@ -63,7 +63,7 @@ RECORDS: dict[str, tuple[Callable[[Project], None], str]] = {
     "elsewhere": (broken("splits/test/path", "data/test.parquet"), "split test is data/test.parquet"),
     "no splits": (broken("splits", {}), "not a lineage record: splits"),
     "no digest": (broken("code", {"make.py": "md5:1"}), "not a lineage record: code.make.py"),
-    "climbs": (broken("code", {"../make.py": NOT_ITS}), "stays inside it"),
+    "climbs": (broken("code", {"../make.py": NOT_ITS}), "inside it"),
     "not JSON": (edit("data/dataset.json", "{", "{{"), "not JSON"),
     "a placeholder": (
         edit("contract.yaml", "terms: Free to use.", "terms: TODO"),

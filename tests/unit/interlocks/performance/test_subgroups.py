@@ -156,10 +156,10 @@ def test_where_resamples_would_cost_too_much_there_are_numbers_without_intervals
 @pytest.mark.parametrize(
     ("by", "words"),
     [
-        ("[]", "this is one column, or a list of at most 3"),
-        ("[a, b, c, d]", "this is one column, or a list of at most 3"),
-        ("[plane, plane]", "each of these is the name of another column"),
-        ("[plane, 7]", "each of these is the name of another column"),
+        ("[]", "give one column, or a list of at most 3"),
+        ("[a, b, c, d]", "give one column, or a list of at most 3"),
+        ("[plane, plane]", "give column names, each once"),
+        ("[plane, 7]", "give column names, each once"),
         ("[plane, family], gate: 0.9}, {by: [family, plane]", "two gates of subgroups by the same column"),
     ],
 )

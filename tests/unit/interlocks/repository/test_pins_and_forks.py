@@ -82,7 +82,7 @@ def test_an_action_of_the_repository_is_judged_too() -> None:
 def test_all_loose_pins_are_named() -> None:
     found = judged(step("a/b@v1") + "      - uses: c/d@v2\n")
     assert "(and 1 more)" in found.reason
-    assert found.evidence["loose"] == [".github/workflows/w.yml:8 a/b@v1", ".github/workflows/w.yml:9 c/d@v2"]
+    assert found.evidence["unpinned"] == [".github/workflows/w.yml:8 a/b@v1", ".github/workflows/w.yml:9 c/d@v2"]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_file_that_cannot_be_read_fails(text: str, line: int, words: str) -> N
 def test_no_workflow_fails_and_says_what_to_add(project: Project) -> None:
     found = GIT003().check(workflows(project))
     assert found.outcome is Outcome.FAILED
-    assert found.reason == "there is no workflow in .github/workflows: nothing judges a pull request"
+    assert found.reason == "there is no workflow in .github/workflows, so pull requests are not checked"
     assert "beampermit init" in GIT003.fix()
 
 
@@ -126,7 +126,7 @@ def test_git004_says_what_it_did_not_follow() -> None:
     other = f"lab/other/.github/workflows/train.yml@{COMMIT}"
     found = GIT004().check(Workflows({".github/workflows/w.yml": call(other)}))
     assert found.outcome is Outcome.PASSED
-    assert f"not at hand and not followed: {other}" in found.reason
+    assert f"not followed, being in other repositories: {other}" in found.reason
 
 
 def test_git004_follows_into_our_own_workflows() -> None:

@@ -52,8 +52,8 @@ def test_a_protected_branch_passes_both_and_is_asked_about_once(
     protected, required = judged(guarded)
     assert (protected.outcome, required.outcome) == (Outcome.PASSED, Outcome.PASSED)
     assert protected.reason.startswith("main: pull requests, approved by code owners, no force-push, no deletion")
-    assert "only an administrator's token can see" in protected.reason
-    assert required.reason.startswith("'ml / permit' is required and pinned to GitHub Actions")
+    assert "only an administrator's token shows who may bypass the rules" in protected.reason
+    assert required.reason.startswith("'ml / permit' is required, from GitHub Actions only")
     assert github.count("/rules/branches/main") == 1
 
 
@@ -122,21 +122,21 @@ def test_a_guarded_file_without_an_owner_fails_git001_also_where_github_is_not(
 def test_no_codeowners_fails_git001(guarded: Project) -> None:
     (guarded.root / "CODEOWNERS").unlink()
     (verdict,) = judged(guarded, "GIT001")
-    assert verdict.reason == "there is no CODEOWNERS: nobody is asked when contract and workflows change"
+    assert verdict.reason == "there is no CODEOWNERS, so nobody must approve changes of contract and workflows"
 
 
 def test_a_laptop_without_github_is_not_blamed_and_nothing_passes(guarded: Project) -> None:
     verdicts = judged(guarded)
     assert [verdict.outcome for verdict in verdicts] == [Outcome.SKIPPED, Outcome.SKIPPED]
     assert exit_code(verdicts) == 0
-    assert verdicts[0].reason.startswith("GitHub answers this, and origin is not there; run `beampermit protect audit")
+    assert verdicts[0].reason.startswith("only GitHub knows this, and origin is not on GitHub")
 
 
 def test_a_laptop_without_a_token_asks_nobody(guarded: Project, git: Callable[..., str], github: GitHub) -> None:
     git("remote", "add", "origin", "git@github.com:lab/faults.git")
     (verdict,) = judged(guarded, "GIT001")
     assert (verdict.outcome, verdict.exit_code) == (Outcome.SKIPPED, 0)
-    assert "no GITHUB_TOKEN is set to ask it about lab/faults; run `beampermit protect audit`" in verdict.reason
+    assert "GITHUB_TOKEN is not set, which lab/faults needs; run `beampermit protect audit`" in verdict.reason
 
 
 def test_a_laptop_with_a_token_asks(guarded: Project, ruleset: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
