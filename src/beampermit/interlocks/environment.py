@@ -175,12 +175,13 @@ def _before(project: Project, backend: Backend) -> Lock | None:
 
 
 def _failed(problems: Sequence[Problem], *, allowed_by: str | None = None, prefix: str | None = None) -> Finding:
-    places = dict.fromkeys(Location(file=problem.file, line=problem.line) for problem in problems[:MOST])
+    shown = problems[:MOST]
+    places = dict.fromkeys(Location(file=problem.file, line=problem.line) for problem in shown if problem.file)
     return failed(
         several([problem.message for problem in problems]),
         *places,
         evidence=LockChecks(
-            problems=tuple(problem.message for problem in problems[:MOST]),
+            problems=tuple(problem.message for problem in shown),
             count=len(problems),
             allowed_by=allowed_by,
             prefix=prefix,

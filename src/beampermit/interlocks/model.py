@@ -175,7 +175,7 @@ class MDL004(Interlock):
         model smaller and run `dvc repro`, or raise the budget in a separate pull request."""
         budget, scored = base_contract.budget, examined.scored
         allowed = budget.latency * 1000
-        evidence = {
+        evidence: dict[str, Any] = {
             "milliseconds": {"p50": scored.p50, "p99": scored.p99, "worst": scored.worst, "allowed": allowed},
             "memory": {"peak": scored.memory, "allowed": budget.memory},
         }

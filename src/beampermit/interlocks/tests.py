@@ -118,7 +118,8 @@ def _tests(project: Project, environment: Environment, folder: str) -> Finding:
 def _judge(folders: Sequence[str], ran: Ran, **machine: Any) -> Finding:
     where, cases = " and ".join(folders), ran.cases
     if ran.trouble:
-        return failed(ran.trouble, *folders, **machine, **({} if ran.code is None else {"exit_status": ran.code}))
+        exit_status: dict[str, Any] = {} if ran.code is None else {"exit_status": ran.code}
+        return failed(ran.trouble, *folders, **machine, **exit_status)
     counts = Counter(case.outcome for case in cases)
     evidence = {
         **machine,

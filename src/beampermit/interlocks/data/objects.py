@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from beampermit.datasets.repository import Repository
 from beampermit.errors import more, several
 from beampermit.interlocks.data.work_tree import SHOWN
@@ -45,7 +47,11 @@ class DAT002(Interlock):
         from beampermit.datasets.verification import check_remotes
 
         found = check_remotes(dvc)
-        evidence = {"objects": found.objects, "looked_up": found.looked_up, "remotes": list(found.remotes)}
+        evidence: dict[str, Any] = {
+            "objects": found.objects,
+            "looked_up": found.looked_up,
+            "remotes": list(found.remotes),
+        }
         if found.missing:
             return failed(several(list(found.missing)), "dvc.lock", missing=list(found.missing[:SHOWN]), **evidence)
         if not found.objects:
@@ -72,7 +78,7 @@ class DAT003(Interlock):
         if faults:
             return failed(several(faults), "dvc.lock", faults=faults[:SHOWN])
         found = verify(dvc, dvc.outputs)
-        evidence = {"files": found.files, "bytes": found.size}
+        evidence: dict[str, Any] = {"files": found.files, "bytes": found.size}
         if found.wrong:
             return failed(several(list(found.wrong)), "dvc.lock", faults=list(found.wrong[:SHOWN]), **evidence)
         if found.absent:
