@@ -1,4 +1,4 @@
-"""Locks anew and proposes what moved as a pull request, so that it is judged before anyone runs it."""
+"""Updates the locks and proposes the moved packages as a pull request, so that they are checked before use."""
 
 from __future__ import annotations
 
@@ -23,30 +23,32 @@ from beampermit.progress import Progress
 BRANCH = "beampermit/relock"
 EVERYTHING = "*"
 MOST = 300
-"""So many changes are listed: a pull request's text has a limit of its own."""
+"""Changes that are listed: the text of a pull request is limited."""
 
 
 @dataclass(frozen=True)
 class Proposed:
-    """What moved, and the pull request that says so; None where nothing moved."""
+    """The packages that moved and the pull request's address; None where nothing moved."""
 
     changes: tuple[Change, ...]
     address: str | None
 
 
 def relock(root: Path, client: Client, names: Sequence[str], progress: Progress) -> Proposed:
-    """Let the packages `names` move, or all if there are none; push the new locks and open a pull request for them.
+    """Update the packages `names`, or all if there are none; push the new locks and open a pull request.
 
-    HEAD, index and branch of the work tree stay. Raises what locking raises; `Conflict` where somebody else has
+    HEAD, index and branch of the work tree do not change. Raises what locking raises; `Conflict` where somebody else
     committed to the branch; `Outside` where it cannot be pushed.
     """
     git, backend = Git(root), backend_of(root)
-    found = backend.lock(root, update=names or (EVERYTHING,), progress=progress)
+    locked = backend.lock(root, update=names or (EVERYTHING,), progress=progress)
     if (root / FILE_NAME).is_file():
-        record_indexes(root, tuple(address for lock in found.all for address in addresses(lock)))
-    changes = tuple(change for lock in found.all for change in compare_locks(lock_of(root, "HEAD", file=lock.file), lock))
-    files = [name for name in (*(lock.file for lock in found.all), FILE_NAME) if (root / name).is_file()]
-    title = f"Lock {', '.join(names)} anew" if names else "Lock the environment anew"
+        record_indexes(root, tuple(address for lock in locked.all for address in addresses(lock)))
+    changes = tuple(
+        change for lock in locked.all for change in compare_locks(lock_of(root, "HEAD", file=lock.file), lock)
+    )
+    files = [name for name in (*(lock.file for lock in locked.all), FILE_NAME) if (root / name).is_file()]
+    title = f"Update {', '.join(names)} in the lock" if names else "Update the lock"
     commit = _commit(git, files, title)
     if commit is None:
         return Proposed((), None)
@@ -58,7 +60,7 @@ def relock(root: Path, client: Client, names: Sequence[str], progress: Progress)
 
 
 def _commit(git: Git, files: Sequence[str], title: str) -> str | None:
-    """A commit of `files` on HEAD, in an index of its own; None where they are those of HEAD."""
+    """Commit `files` on HEAD in an index of its own; None where they are unchanged."""
     with tempfile.TemporaryDirectory() as folder:
         own = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         git("read-tree", "HEAD", env=own)
@@ -70,29 +72,29 @@ def _commit(git: Git, files: Sequence[str], title: str) -> str | None:
 
 
 def _push(git: Git, commit: str, branch: str) -> None:
-    """Put the branch on the commit; what an earlier run proposed there gives way, what people added does not."""
+    """Move the branch to the commit: it replaces the commit of an earlier run, never commits of other people."""
     listed = git.try_("ls-remote", "origin", f"refs/heads/{branch}")
     if listed.code:
-        raise Outside(f"the branch cannot be looked up: {listed.tail}")
-    there = listed.out.split("\t")[0]
-    if there:
-        git("fetch", "--quiet", "--no-tags", "origin", there)
-        if len(git("rev-list", f"HEAD..{there}").split()) > 1:
+        raise Outside(f"cannot look up the branch {branch}: {listed.tail}")
+    remote = listed.out.split("\t")[0]
+    if remote:
+        git("fetch", "--quiet", "--no-tags", "origin", remote)
+        if len(git("rev-list", f"HEAD..{remote}").split()) > 1:
             raise Conflict(
                 f"{branch} has commits of somebody else", hint=f"merge or delete {branch}, then run it again"
             )
-    lease = f"--force-with-lease=refs/heads/{branch}:{there}"
+    lease = f"--force-with-lease=refs/heads/{branch}:{remote}"
     pushed = git.try_("push", "--quiet", lease, "origin", f"{commit}:refs/heads/{branch}")
     if pushed.code:
-        raise Outside(f"the branch cannot be pushed: {pushed.tail}")
+        raise Outside(f"cannot push the branch {branch}: {pushed.tail}")
 
 
 def _base(git: Git) -> str:
-    """The branch that is to be changed: the job's, or the one that `origin` has as its own."""
-    named = os.environ.get("GITHUB_REF_NAME")
-    return named or git("symbolic-ref", "--short", "refs/remotes/origin/HEAD").removeprefix("origin/")
+    """The branch to merge into: the job's, else the default branch of `origin`."""
+    branch = os.environ.get("GITHUB_REF_NAME")
+    return branch or git("symbolic-ref", "--short", "refs/remotes/origin/HEAD").removeprefix("origin/")
 
 
 def _body(changes: Sequence[Change]) -> str:
     more = f"\nand {len(changes) - MOST} more.\n" if len(changes) > MOST else ""
-    return f"{as_markdown(changes[:MOST])}{more}\nEvery interlock judges this as it judges any change.\n"
+    return f"{as_markdown(changes[:MOST])}{more}\nAll interlocks check this pull request like any other.\n"

@@ -66,7 +66,7 @@ def test_what_moved_is_proposed_and_the_work_tree_s_branch_stays(root: Path, cli
     assert [(change.name, change.after) for change in done.changes] == [("colours", "1.1"), ("numbers", "1.1")]
     asked = github.pulls[1]
     assert (asked["head"]["ref"], asked["base"]["ref"]) == (BRANCH, "main")
-    assert asked["title"] == "Lock the environment anew"
+    assert asked["title"] == "Update the lock"
     assert "`numbers`" in asked["body"]
     git = Git(root)
     assert (git.head(), git("branch", "--show-current")) == (head, "main")
@@ -122,5 +122,7 @@ def test_a_pull_request_whose_answer_got_lost_is_found_and_not_opened_twice(clie
 
 def test_a_token_without_the_right_is_said_in_a_line(root: Path, client: Client, github: GitHub) -> None:
     github.tokens["s3cret"] = Token(rights=frozenset({"pull-requests:read"}))
-    with pytest.raises(Outside, match=r"no pull request was opened for beampermit/relock: .* 403 Resource not accessible"):
+    with pytest.raises(
+        Outside, match=r"no pull request was opened for beampermit/relock: .* 403 Resource not accessible"
+    ):
         relock(root, client, (), quiet)

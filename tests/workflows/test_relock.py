@@ -98,7 +98,7 @@ def test_one_package_moves_alone(root: Path, github: GitHub, relock: Relock) -> 
     lines = relock("tune")
     assert [line.job_result for line in lines if line.job_result] == ["success"], [line.text for line in lines]
     asked = github.pulls[1]
-    assert (asked["head"]["ref"], asked["title"]) == ("beampermit/relock-tune", "Lock tune anew")
+    assert (asked["head"]["ref"], asked["title"]) == ("beampermit/relock-tune", "Update tune in the lock")
     assert "`tune`" in asked["body"]
     assert "`zlib`" not in asked["body"]
     assert "1.3" in Git(root)("show", "HEAD:conda-lock.yml")

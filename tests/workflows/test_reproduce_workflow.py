@@ -75,7 +75,7 @@ def test_the_champion_is_made_again_until_a_package_of_its_lock_is_another(
     assert not found.ok
     assert "Make the champion again" in found.failed[0].reason
     _, told = log_of(found, "reproduce / reproduce").split("Summary - ### ❌ It could not be made again")
-    assert "descent 1.0 is not the locked one: its" in told
+    assert "descent 1.0 has a wrong sha256: " in told
 
 
 def test_it_may_read_and_no_more_and_sees_no_secret() -> None:

@@ -215,7 +215,7 @@ def test_a_poisoned_environment_is_seen_and_never_reaches_a_release(
     setup.environment()
     shared = _environment(tmp_path)
     assert re.search(
-        r"Environment: 6 packages of `uv\.lock` \(uv, `sha256:[0-9a-f]{12}`\) installed from nothing in",
+        r"Environment: 6 packages of `uv\.lock` \(uv, `sha256:[0-9a-f]{12}`\) installed in",
         summary.read_text(),
     )
 

@@ -1,4 +1,4 @@
-"""Where a lock's files come from: allowed indexes only, a sha256 each, and each file the one its entry names."""
+"""Checks where a lock's files come from: allowed indexes only, a sha256 each, each file named as its package."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from beampermit.errors import Problem
 def untrusted(lock: Lock, allowed: tuple[str, ...] | None, before: Lock | None = None) -> Iterator[Problem]:
     """Each file or package of the lock that cannot be trusted.
 
-    `allowed` are the addresses that the contract gives: indexes, channels, hosts of their files, local folders. None
-    where there is no contract: then the files of an index must at least lie on one host. `before` is the base branch's
-    lock: a file that it has as well must have kept its hash.
+    `allowed` are the addresses in the contract: indexes, channels, hosts of their files, local folders. It is None
+    without a contract: then all files of an index must be on one host. `before` is the base branch's lock: files that
+    both have must have the same hash.
     """
-    yield from _sources(lock, allowed)
-    for package, artifact, message in _odd(lock, allowed, before):
+    yield from _untrusted_sources(lock, allowed)
+    for package, artifact, message in _untrusted_files(lock, allowed, before):
         yield Problem(f"{package}: {message}", lock.file, lock.line_of(artifact.file_name) or package.line)
 
 
 def packages_to_relock(lock: Lock) -> tuple[Package, ...]:
-    """The packages of an index with a file that cannot be trusted: their entries are to be written anew."""
-    found = {package.key: package for package, _, _ in _odd(lock, None, None) if package.source}
-    return tuple(found.values())
+    """The packages of an index with a file that cannot be trusted: their entries have to be written again."""
+    packages = {package.key: package for package, _, _ in _untrusted_files(lock, None, None) if package.source}
+    return tuple(packages.values())
 
 
 def misnamed(lock: Lock) -> tuple[Package, ...]:
-    """The packages with a file whose name is another package's, or another version's."""
-    return tuple(package for package, artifact in _artifacts(lock) if _unnamed(package, artifact))
+    """The packages with a file that is named as another package or version."""
+    return tuple(package for package, artifact in _artifacts(lock) if _wrong_name(package, artifact))
 
 
 def addresses(lock: Lock) -> tuple[str, ...]:
-    """What the contract must allow for this lock: its indexes, then the hosts of files that are not an index's own."""
+    """What the contract must allow for this lock: its indexes, then further hosts of their files."""
     hosts = {origin(source) for source in lock.sources}
     files = {origin(artifact.address) for _, artifact in _artifacts(lock) if not artifact.local}
     return (*lock.sources, *sorted(files - hosts))
@@ -53,27 +53,29 @@ def _artifacts(lock: Lock) -> Iterator[tuple[Package, Artifact]]:
             yield package, artifact
 
 
-def _odd(lock: Lock, allowed: tuple[str, ...] | None, before: Lock | None) -> Iterator[tuple[Package, Artifact, str]]:
+def _untrusted_files(
+    lock: Lock, allowed: tuple[str, ...] | None, before: Lock | None
+) -> Iterator[tuple[Package, Artifact, str]]:
     hosts = _usual_hosts(lock) if allowed is None else {source: set(map(origin, allowed)) for source in lock.sources}
-    known = {artifact.file_name: artifact.sha256 for _, artifact in _artifacts(before)} if before else {}
+    on_base = {artifact.file_name: artifact.sha256 for _, artifact in _artifacts(before)} if before else {}
     seen: dict[str, str] = {}
     for package, artifact in _artifacts(lock):
         for message in (
-            _unnamed(package, artifact),
-            _unhashed(artifact, seen, known),
-            _elsewhere(package, artifact, hosts),
+            _wrong_name(package, artifact),
+            _wrong_hash(artifact, seen, on_base),
+            _wrong_host(package, artifact, hosts),
         ):
             if message:
                 yield package, artifact, message
 
 
-def _sources(lock: Lock, allowed: tuple[str, ...] | None) -> Iterator[Problem]:
+def _untrusted_sources(lock: Lock, allowed: tuple[str, ...] | None) -> Iterator[Problem]:
     names = None if allowed is None else {address.rstrip("/") for address in allowed}
     for package in lock.packages:
         if package.own:
             continue
         if package.source is None:
-            yield Problem(f"{package} comes from {package.origin}, which is no index", lock.file, package.line)
+            yield Problem(f"{package} comes from {package.origin}, not from an index", lock.file, package.line)
         elif not package.artifacts:
             yield Problem(f"{package} is locked without a file", lock.file, package.line)
     for source in lock.sources if names is not None else ():
@@ -81,35 +83,34 @@ def _sources(lock: Lock, allowed: tuple[str, ...] | None) -> Iterator[Problem]:
             users = [package for package in lock.packages if package.source == source]
             more = f" and {len(users) - 1} more" if len(users) > 1 else ""
             yield Problem(
-                f"the contract does not allow {source}, which {users[0]}{more} would come from",
+                f"the contract does not allow {source}, the source of {users[0]}{more}",
                 lock.file,
                 users[0].line,
             )
 
 
-def _unnamed(package: Package, artifact: Artifact) -> str | None:
-    """A file whose name is another package's, or another version's."""
-    if artifact.says is None:
+def _wrong_name(package: Package, artifact: Artifact) -> str | None:
+    if artifact.named is None:
         return f"{artifact.file_name!r} is not a package file"
-    name, version = artifact.says
+    name, version = artifact.named
     if (name, version) != (package.name, package.version):
-        return f"the file {artifact.file_name} is {name} {version}"
+        return f"the file {artifact.file_name} is of {name} {version}"
     return None
 
 
-def _unhashed(artifact: Artifact, seen: dict[str, str], known: dict[str, str | None]) -> str | None:
+def _wrong_hash(artifact: Artifact, seen: dict[str, str], on_base: dict[str, str | None]) -> str | None:
     if artifact.sha256 is None:
         return f"{artifact.file_name} has no sha256"
     first = seen.setdefault(artifact.sha256, artifact.file_name)
     if first != artifact.file_name:
         return f"{artifact.file_name} has the sha256 of {first}"
-    before = known.get(artifact.file_name)
+    before = on_base.get(artifact.file_name)
     if before and before != artifact.sha256:
-        return f"the sha256 of {artifact.file_name} is not the base branch's: a file never changes"
+        return f"the sha256 of {artifact.file_name} differs from the base branch: a published file never changes"
     return None
 
 
-def _elsewhere(package: Package, artifact: Artifact, hosts: dict[str, set[str]]) -> str | None:
+def _wrong_host(package: Package, artifact: Artifact, hosts: dict[str, set[str]]) -> str | None:
     source = package.source
     if source is None:
         return None
@@ -119,12 +120,12 @@ def _elsewhere(package: Package, artifact: Artifact, hosts: dict[str, set[str]])
         return None if inside else f"{artifact.address} is not in {source}"
     host = origin(artifact.address)
     if host not in hosts[source] | {origin(source)}:
-        return f"{artifact.file_name} would come from {host}, which is not allowed"
+        return f"{artifact.file_name} is on {host}, which is not allowed"
     return None
 
 
 def _usual_hosts(lock: Lock) -> dict[str, set[str]]:
-    """The host that most files of each index lie on."""
+    """The host of most files of each index."""
     counts: dict[str, Counter[str]] = {source: Counter() for source in lock.sources}
     for package, artifact in _artifacts(lock):
         if package.source and not artifact.local:

@@ -1,4 +1,4 @@
-"""The small protocol that both kinds of lock stand behind, and what they are read into."""
+"""The protocol of the two backends, uv and conda-lock, and the records that their locks are read into."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Artifact:
     address: str
     sha256: str | None
     """64 hexadecimal digits, or None where the lock gives no sha256."""
-    says: tuple[str, str] | None = None
-    """The package and version that the file's name says; None for what is no package file."""
+    named: tuple[str, str] | None = None
+    """Package and version in the file's name; None if it is not the name of a package file."""
     local: bool = False
 
 
 @dataclass(frozen=True)
 class Edge:
-    """One package needs another: `version` and `source` where several are locked, `marker` where not everywhere."""
+    """One package needs another. `version` and `source` are given where several are locked."""
 
     name: str
     version: str | None = None
@@ -34,30 +34,30 @@ class Edge:
     marker: str | None = None
     source: str | None = None
     specifier: str = ""
-    """What the version has to satisfy, where the lock says so."""
+    """Of the version, where the lock has one."""
 
 
 @dataclass(frozen=True)
 class Package:
-    """A package as it is locked. `source` is the index or channel; None for what comes from neither."""
+    """A locked package. `source` is the index or channel; None where it comes from neither."""
 
     name: str
     version: str
     source: str | None
     origin: str
-    """In words where it comes from: `index https://...`, `git https://...`, `this project`."""
+    """Where it comes from, for messages: `index https://...`, `git https://...`, `this project`."""
     artifacts: tuple[Artifact, ...]
     needs: tuple[Edge, ...] = ()
     optional: dict[str, tuple[Edge, ...]] = field(default_factory=dict)
     """What each extra adds to `needs`."""
     line: int | None = None
     own: bool = False
-    """The project itself, which is locked with no files."""
+    """The project itself, which has no files in the lock."""
     platform: str = ""
-    """Where it is locked for, if the lock has a solution for each platform: `linux-64`."""
+    """The platform, if the lock has a solution for each: `linux-64`."""
     build: str = ""
     groups: tuple[str, ...] = ()
-    """The categories it is locked for; empty where the lock does not say."""
+    """Its categories; empty where the lock has none."""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -70,24 +70,24 @@ class Package:
 
 @dataclass(frozen=True)
 class Requirement:
-    """What the project asks for itself; `text` as it is written, `line` in the specification's file."""
+    """A requirement of the project itself; `text` as it is written, `line` in the specification's file."""
 
     name: str
     text: str
     group: str = ""
-    """The dependency group or category, empty for what the model itself needs."""
+    """Dependency group or category; empty for what the model itself needs."""
     line: int | None = None
 
 
 @dataclass(frozen=True)
 class Specification:
-    """What the project asks for: read from `pyproject.toml` or `environment.yml`."""
+    """What the project requires: read from `pyproject.toml` or `environment.yml`."""
 
     file: str
     python: str
     requirements: tuple[Requirement, ...]
     content: dict[str, Any] = field(repr=False, default_factory=dict)
-    """The whole file, for the backend that read it."""
+    """What the backend parsed, for its own use."""
 
 
 @dataclass(frozen=True)
@@ -101,13 +101,13 @@ class Lock:
     packages: tuple[Package, ...]
     content: dict[str, Any] = field(repr=False, default_factory=dict)
     variant: str = ""
-    """The accelerator it is for, or is to be installed for: `cuda`."""
+    """The accelerator that it is for, or is installed for: `cuda`."""
     others: tuple[Lock, ...] = ()
     """The locks of the project's other variants."""
 
     @property
     def stamp(self) -> str:
-        """What an environment that was built from it is marked with."""
+        """The mark of an environment that was built from it."""
         return f"{self.digest} {self.variant}".rstrip()
 
     @property
@@ -117,16 +117,16 @@ class Lock:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The indexes or channels it names, each once, in order of their first use."""
+        """Its indexes or channels, in order of their first use."""
         return tuple(dict.fromkeys(package.source for package in self.packages if package.source))
 
     def named(self, name: str) -> tuple[Package, ...]:
-        """The packages of that name: more than one where platforms differ."""
+        """The packages of that name: several where platforms differ."""
         return tuple(package for package in self.packages if package.name == name)
 
-    def line_of(self, words: str) -> int | None:
-        """The first line that holds `words`."""
-        return next((number for number, line in enumerate(self.text.splitlines(), 1) if words in line), None)
+    def line_of(self, part: str) -> int | None:
+        """The first line that contains `part`."""
+        return next((number for number, line in enumerate(self.text.splitlines(), 1) if part in line), None)
 
 
 class Backend(Protocol):
@@ -134,7 +134,7 @@ class Backend(Protocol):
 
     @property
     def name(self) -> str:
-        """As `environment.backend` of the contract says it."""
+        """Its name in `environment.backend` of the contract."""
         ...
 
     @property
@@ -144,11 +144,11 @@ class Backend(Protocol):
 
     @property
     def specification_file(self) -> str:
-        """The name of the file that says what the project asks for."""
+        """The name of the file with the project's requirements."""
         ...
 
     def detect(self, root: Path) -> bool:
-        """Whether the folder is written for this backend."""
+        """Whether the folder has a specification of this backend."""
         ...
 
     def lock(self, root: Path, *, update: Sequence[str] = (), progress: Progress) -> Lock:
@@ -167,20 +167,17 @@ class Backend(Protocol):
         ...
 
     def specification(self, root: Path) -> Specification:
-        """Read what the project asks for. Raises `BadInput`."""
+        """Read the project's requirements. Raises `BadInput`."""
         ...
 
     def stale(self, specification: Specification, lock: Lock) -> tuple[Problem, ...]:
-        """Where the lock no longer is a solution of the specification, found without solver and network."""
+        """Where the lock is not a solution of the specification, found without the network."""
         ...
 
     def install(self, root: Path, prefix: Path, *, cached: bool = True, progress: Progress) -> None:
-        """Make the environment at `prefix` what the lock says; from files fetched anew where `cached` is False.
-
-        Raises `Failed` or `Outside`.
-        """
+        """Install the lock at `prefix`, past all caches if not `cached`. Raises `Failed` or `Outside`."""
         ...
 
     def installed(self, lock: Lock, prefix: Path) -> tuple[Problem, ...]:
-        """Where the environment at `prefix` is not the lock, package by package."""
+        """Where the environment at `prefix` differs from the lock, package by package."""
         ...

@@ -1,4 +1,4 @@
-"""Everything that a lock needs in one folder or one tar, for machines without a network."""
+"""Writes and opens bundles: the files that a lock needs in a folder or tar, for machines without a network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from beampermit.progress import Progress
 
 @dataclass(frozen=True)
 class Bundled:
-    """What was written: the number of files, with uv often several of one package, and their bytes."""
+    """What was written: number of files (with uv often several of a package) and their bytes."""
 
     path: Path
     files: int
@@ -26,10 +26,9 @@ class Bundled:
 
 
 def write(lock: Lock, files: Mapping[str, Path], to: Path, progress: Progress) -> Bundled:
-    """Write `files` (path in the bundle -> file, hashed by whoever names it) to a folder or tar, the lock beside them.
+    """Write `files` (path in the bundle -> file) and the lock to a folder, or to a tar if `to` ends in `.tar`.
 
-    `to` is a tar by its ending; a file that is there already is not copied again: who installs hashes it. Raises
-    `Outside` for what cannot be written.
+    A file of the same size is not copied again: its hash is checked at installation. Raises `Outside`.
     """
     try:
         size = sum(file.stat().st_size for file in files.values())
@@ -46,16 +45,16 @@ def write(lock: Lock, files: Mapping[str, Path], to: Path, progress: Progress) -
 
 @contextmanager
 def opened(path: Path) -> Iterator[Path]:
-    """The folder of a bundle; a tar is unpacked for as long as the block runs. Raises `BadInput`."""
+    """Give the folder of a bundle; a tar is unpacked while the block runs. Raises `BadInput`."""
     if path.is_dir():
         yield path
         return
     if not path.is_file():
-        raise BadInput("there is no bundle here", file=path)
+        raise BadInput("there is no such bundle", file=path)
     with tempfile.TemporaryDirectory() as folder:
         try:
             with tarfile.open(path) as packed:
-                # Only plain files below the folder: a bundle travels on sticks, from people we may not know.
+                # Plain files below the folder only: a bundle may come from anybody.
                 packed.extractall(folder, filter="data")
         except tarfile.TarError as error:
             raise BadInput(f"not a bundle: {error}", file=path) from None
@@ -76,7 +75,7 @@ def _fill(folder: Path, lock: Lock, files: Mapping[str, Path], progress: Progres
 
 
 def _pack(folder: Path, to: Path) -> None:
-    """The same packages give the same bytes: no times, no owners, in order."""
+    """Write the tar sorted, without times and owners: the same packages give the same bytes."""
     with tarfile.open(to, "w", format=tarfile.PAX_FORMAT) as packed:
         for path in sorted(folder.rglob("*")):
             if path.is_file():

@@ -1,4 +1,4 @@
-"""Which kind of lock a project is written for."""
+"""Chooses the backend of a project, and finds its locks."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from beampermit.progress import Progress
 from beampermit.reading import decode
 
 BACKENDS: tuple[Backend, ...] = (CondaLock(), Uv())
-"""In this order: a project with an `environment.yml` has a `pyproject.toml` as well, for its tools."""
+"""In this order: a project with an `environment.yml` also has a `pyproject.toml`, for its tools."""
 
 
 def backend_of(root: Path) -> Backend:
     """The backend of the project at `root`. Raises `BadInput` where there is nothing to lock."""
-    found = [backend for backend in BACKENDS if backend.detect(root)]
-    if not found:
+    detected = [backend for backend in BACKENDS if backend.detect(root)]
+    if not detected:
         files = " or ".join(backend.specification_file for backend in BACKENDS)
-        raise BadInput(f"nothing to lock here: there is no {files}", file=root, hint="beampermit new")
-    return next((backend for backend in found if (root / backend.lock_file).is_file()), found[0])
+        raise BadInput(f"nothing to lock: there is no {files}", file=root, hint="beampermit new")
+    return next((backend for backend in detected if (root / backend.lock_file).is_file()), detected[0])
 
 
 def lock_files(names: Iterable[str], backend: Backend) -> tuple[str, ...]:
-    """Of the names of files in a project's root: the backend's lock, and those of accelerator variants after it."""
-    found = {name for name in names if name == backend.lock_file or _is_variant(name, backend)}
-    return tuple(sorted(found, key=lambda name: (name != backend.lock_file, name)))
+    """The backend's locks among the files of a project's root, those of accelerator variants last."""
+    locks = {name for name in names if name == backend.lock_file or _is_variant(name, backend)}
+    return tuple(sorted(locks, key=lambda name: (name != backend.lock_file, name)))
 
 
 def _is_variant(name: str, backend: Backend) -> bool:
@@ -41,20 +41,20 @@ def _is_variant(name: str, backend: Backend) -> bool:
 
 
 def backend_for(root: Path, *, variant: str = "", bundle: Path | None = None, program: str = "rattler") -> Backend:
-    """The backend of the project, for one accelerator variant, one bundle, one program that links packages.
+    """The backend of the project, set to an accelerator variant, a bundle, or a program that links packages.
 
-    Raises `BadInput` where its kind of lock has none of these.
+    Raises `BadInput` where the backend does not have them.
     """
     backend = backend_of(root)
     if isinstance(backend, CondaLock):
         return CondaLock(variant=variant, bundle=bundle, program=program)
     if program != "rattler":
-        raise BadInput(f"{program} installs conda locks, and this is a lock of {backend.name}", file=root)
+        raise BadInput(f"{program} installs conda locks, and the backend of the project is {backend.name}", file=root)
     return Uv(variant=variant, bundle=bundle)
 
 
 def bundle(root: Path, to: Path, *, variant: str = "", platform: str | None = None, progress: Progress) -> Bundled:
-    """Write what the lock of the project needs on a platform (this machine's if None) to a folder or tar."""
+    """Write the files that the lock needs on a platform (this machine's if None) to a folder or tar."""
     backend = backend_for(root, variant=variant)
     lock = backend.read(root)
     if isinstance(backend, CondaLock):
@@ -62,22 +62,22 @@ def bundle(root: Path, to: Path, *, variant: str = "", platform: str | None = No
     return write(lock, files.bundled(lock, root, platform or current_platform(), progress), to, progress)
 
 
-def lock_of(root: Path, named: str, *, file: str = "") -> Lock | None:
-    """The lock that a path or a git revision names; None for a revision that has no lock. Raises `BadInput`.
+def lock_of(root: Path, place: str, *, file: str = "") -> Lock | None:
+    """The lock at a path or of a git revision; None for a revision without a lock. Raises `BadInput`.
 
-    `file` is the lock that is meant of a revision that has several.
+    `file` names the lock of a revision that has several.
     """
     from beampermit.git import Git
 
-    path = root / named
+    path = root / place
     if path.is_file():
         name = path.name
         backend = next((one for one in BACKENDS if name.endswith(one.lock_file)), None) or backend_of(root)
         return backend.parse(decode(path.read_bytes(), name), name)
     backend, git = backend_of(root), Git(root)
-    commit = git.resolve(named)
+    commit = git.resolve(place)
     if commit is None:
-        raise BadInput(f"{named!r} is neither a lock file nor a revision of this repository", file=root)
+        raise BadInput(f"{place!r} is neither a lock file nor a revision of the repository", file=root)
     name = file or backend.lock_file
     text = git.read(commit, f"./{name}")
-    return None if text is None else backend.parse(text, f"{named}:{name}")
+    return None if text is None else backend.parse(text, f"{place}:{name}")

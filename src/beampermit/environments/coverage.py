@@ -1,4 +1,4 @@
-"""Whether a lock serves each platform and accelerator that the contract names."""
+"""Checks that a lock has a solution for each platform and accelerator of the contract."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def _conda(lock: Lock, platforms: Iterable[str], accelerators: set[str]) -> Iter
                     f"the lock has no solution for {platform} ({subdir})", one.file, one.line_of("platforms:")
                 )
     if "cuda" in accelerators and "cuda" not in {one.variant for one in lock.all} and accelerators != {"cuda"}:
-        yield Problem("there is no lock for cuda: name __cuda in cuda.virtual-packages.yml", "cuda.conda-lock.yml")
+        yield Problem("there is no lock for cuda: list __cuda in cuda.virtual-packages.yml", "cuda.conda-lock.yml")
     if "cpu" in accelerators:
         for package in lock.packages:
             if any(edge.name == "__cuda" for edge in package.needs):
                 yield Problem(
-                    f"{package} {package.build} needs a GPU: give virtual-packages.yml without __cuda",
+                    f"{package} {package.build} needs a GPU: write a virtual-packages.yml without __cuda",
                     lock.file,
                     package.line,
                 )
@@ -47,28 +47,27 @@ def _uv(lock: Lock, platforms: Iterable[str], accelerators: set[str]) -> Iterato
     if "cuda" in accelerators and accelerators != {"cuda"} and "cuda" not in variants:
         yield Problem("the lock has no extra `cuda` for machines with a GPU", lock.file, own.line if own else None)
     chosen = [name for name in variants if name in accelerators]
-    # Without an extra of that name the project's own dependencies are what a machine of that kind gets.
+    # A machine without an extra of its own gets the plain dependencies.
     plain = [""] if len(chosen) < len(accelerators) else []
     for platform in platforms:
         if platform not in TAGS:
-            yield Problem(f"{platform!r} is no platform known here; known are {', '.join(TAGS)}", "contract.yaml")
+            yield Problem(f"{platform!r} is not a platform; there are {', '.join(TAGS)}", "contract.yaml")
             continue
         for variant in (*plain, *chosen):
             yield from _solution(replace(lock, variant=variant), platform)
 
 
 def _solution(lock: Lock, platform: str) -> Iterator[Problem]:
-    """One platform with one accelerator: a file for each package, and each package once."""
+    """Check one platform with one accelerator: a file for each package, and each package once."""
     where = f"{platform} with {lock.variant}" if lock.variant else platform
-    found: dict[str, Package] = {}
+    packages: dict[str, Package] = {}
     for package in locked_for(lock, world_of(lock, platform)):
         if package.artifacts and not any(_installable(artifact.file_name, platform) for artifact in package.artifacts):
             yield Problem(f"{package} has no file for {where}", lock.file, package.line)
-        other = found.setdefault(package.name, package)
+        other = packages.setdefault(package.name, package)
         if other is not package:
             yield Problem(f"the lock gives {where} both {other} and {package}", lock.file, package.line)
 
 
 def _installable(file_name: str, platform: str) -> bool:
-    """Whether a file is a source, or a wheel for the platform."""
     return not file_name.endswith(".whl") or fits(file_name, platform)

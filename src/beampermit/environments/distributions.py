@@ -1,4 +1,4 @@
-"""What is installed in an environment: its Python, and its packages as their dist-info folders tell."""
+"""Reads an environment: its Python, and its packages from their dist-info folders."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ print(json.dumps({
     "python_version": ".".join(platform.python_version_tuple()[:2]), "sys_platform": sys.platform}))
 """
 UNOWNED = re.compile(r"__pycache__|_virtualenv\.(py|pth)|[^/]+\.dist-info|distutils-precedence\.pth")
-"""What lies in site-packages without being of a package: virtual environments are made with it."""
+"""What site-packages of a new virtual environment hold besides packages."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Distribution:
 
     @cached_property
     def files(self) -> tuple[tuple[str, int | None], ...]:
-        """Files of its RECORD, relative to site-packages, with their sizes where it gives them."""
+        """Files of its RECORD, relative to site-packages, with their sizes in bytes where given."""
         record = self.folder / "RECORD"
         if not record.is_file():
             return ()
@@ -52,38 +52,38 @@ class Distribution:
 
     @property
     def installer(self) -> str:
-        """The program that installed it, empty where it does not say."""
-        return self._said("INSTALLER").strip()
+        """The program that installed it; empty where unknown."""
+        return self._read("INSTALLER").strip()
 
     @property
     def address(self) -> str | None:
-        """The URL or folder it was installed from by hand; None for what came from an index."""
-        said = self._said("direct_url.json")
-        return str(json.loads(said).get("url", "an unknown place")) if said else None
+        """The URL or folder it was installed from; None if it came from an index."""
+        text = self._read("direct_url.json")
+        return str(json.loads(text).get("url", "an unknown place")) if text else None
 
     def changed(self) -> Iterator[str]:
-        """Its files that are missing or have another size than its RECORD says. Compiled modules come and go."""
+        """Files that are missing or differ in size from its RECORD. Compiled modules come and go."""
         for name, size in self.files:
             try:
-                found = (self.folder.parent / name).stat().st_size
+                actual = (self.folder.parent / name).stat().st_size
             except OSError:
-                found = None
-            if found is None and not name.endswith(".pyc"):
+                actual = None
+            if actual is None and not name.endswith(".pyc"):
                 yield f"{name} is missing"
-            elif found is not None and size is not None and found != size:
-                yield f"{name} is {found} bytes and was {size}"
+            elif actual is not None and size is not None and actual != size:
+                yield f"{name} is {actual} bytes and was {size}"
 
-    def _said(self, file: str) -> str:
+    def _read(self, file: str) -> str:
         path = self.folder / file
         return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
 def describe(prefix: Path) -> dict[str, str]:
-    """What markers can ask of the Python at `prefix`. Raises `BadInput` where it does not start."""
+    """The variables of markers for the Python at `prefix`. Raises `BadInput` where it does not start."""
     try:
         # Isolated and without site: no code of the environment's packages runs here.
-        found = run([python_in(prefix), "-I", "-S", "-c", DESCRIBE], cwd=prefix, timeout=60)
-        return json.loads(found.out)
+        finished = run([python_in(prefix), "-I", "-S", "-c", DESCRIBE], cwd=prefix, timeout=60)
+        return json.loads(finished.out)
     except (Outside, ValueError, NotADirectoryError, PermissionError):
         raise BadInput(
             "the environment's Python does not start", file=python_in(prefix), hint="beampermit env install"
@@ -91,7 +91,6 @@ def describe(prefix: Path) -> dict[str, str]:
 
 
 def site_packages(prefix: Path, python: dict[str, str]) -> Path:
-    """Where the environment keeps its packages."""
     if python["os_name"] == "nt":
         return prefix / "Lib/site-packages"
     return prefix / f"lib/python{python['python_version']}/site-packages"
@@ -99,12 +98,12 @@ def site_packages(prefix: Path, python: dict[str, str]) -> Path:
 
 def distributions(site: Path) -> list[Distribution]:
     """The installed packages, by name."""
-    return sorted((_read(folder) for folder in site.glob("*.dist-info")), key=lambda found: (found.name, found.version))
+    return sorted((_read(folder) for folder in site.glob("*.dist-info")), key=lambda one: (one.name, one.version))
 
 
-def strays(site: Path, found: list[Distribution]) -> list[str]:
-    """Names in site-packages that no package's RECORD holds: modules and `.pth` files put there by hand."""
-    owned = {name.split("/", 1)[0] for distribution in found for name, _ in distribution.files}
+def strays(site: Path, installed: list[Distribution]) -> list[str]:
+    """Modules and `.pth` files in site-packages that are in no package's RECORD."""
+    owned = {name.split("/", 1)[0] for distribution in installed for name, _ in distribution.files}
     return sorted(path.name for path in site.iterdir() if path.name not in owned and not UNOWNED.fullmatch(path.name))
 
 

@@ -19,21 +19,18 @@ from beampermit.errors import BadInput, Outside, Problem
 from beampermit.processes import Finished, run
 
 VARIABLE = "BEAMPERMIT_ENVIRONMENT"
-"""Names the folder of the environment, where it is not `.venv` in the project."""
+"""The folder of the environment, if it is not `.venv` in the project."""
 FOLDER = ".venv"
 STAMP = ".beampermit-lock"
-"""Written last into an environment that we build: the digest of its lock. Without it the environment is half of one."""
+"""Written last into an environment that we build: the digest of its lock. Without it the environment is incomplete."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """The environment installed at `prefix`."""
-
     prefix: Path
 
     @property
     def python(self) -> Path:
-        """The interpreter."""
         return python_in(self.prefix)
 
     def run(
@@ -53,7 +50,7 @@ class Environment:
         return run([self.python, *arguments], cwd=project, env=variables, timeout=timeout)
 
     def variables(self, project: Path | None) -> dict[str, str]:
-        """What makes this environment the one that a child process and its own children use."""
+        """Variables that make a child process and its children use this environment."""
         return {
             "PATH": os.pathsep.join((str(self.python.parent), os.environ.get("PATH", os.defpath))),
             "VIRTUAL_ENV": "" if _is_conda(self.prefix) else str(self.prefix),
@@ -61,15 +58,13 @@ class Environment:
             "PYTHONPATH": str(project / "src") if project else "",
             "PYTHONHOME": "",
             "PYTHONNOUSERSITE": "1",
-            # Compiled modules make the second import two to three times faster; an empty value is as good as none.
+            # Compiled modules make the second import two to three times faster; empty means unset.
             "PYTHONDONTWRITEBYTECODE": "",
         }
 
 
 def prefix_of(root: Path) -> Path:
-    """Where the environment of the project at `root` is, or is to be."""
-    named = os.environ.get(VARIABLE)
-    return root / named if named else root / FOLDER
+    return root / (os.environ.get(VARIABLE) or FOLDER)
 
 
 def python_in(prefix: Path) -> Path:
@@ -86,14 +81,14 @@ _SCRIPTS, _PYTHON = ("Scripts", "python.exe") if sys.platform == "win32" else ("
 
 def environment_of(root: Path) -> Environment:
     """The installed environment of the project at `root`. Raises `BadInput` where there is none."""
-    found = Environment(prefix_of(root).absolute())
-    if not found.python.exists():
-        raise BadInput(f"no environment is installed at {found.prefix}", hint="beampermit env install")
-    return found
+    environment = Environment(prefix_of(root).absolute())
+    if not environment.python.exists():
+        raise BadInput(f"no environment is installed at {environment.prefix}", hint="beampermit env install")
+    return environment
 
 
 def stamp_of(prefix: Path) -> str:
-    """The `Lock.stamp` that the environment at `prefix` was built from; empty where nobody finished building it."""
+    """The `Lock.stamp` that the environment was built from; empty where the build was not finished."""
     file = prefix / STAMP
     return file.read_text(encoding="utf-8", errors="replace").strip() if file.is_file() else ""
 
@@ -106,14 +101,14 @@ def installation_records(root: Path) -> tuple[Path, ...]:
 
 
 def exec_in(environment: Environment, command: Sequence[str], project: Path) -> NoReturn:
-    """Become `command`, run in `environment`. Raises `Outside` for a program that is not there."""
+    """Replace this process by `command`, run in `environment`. Raises `Outside` where the program is missing."""
     variables = {**os.environ, **environment.variables(project)}
-    found = shutil.which(command[0], path=variables["PATH"])
-    if found is None:
+    program = shutil.which(command[0], path=variables["PATH"])
+    if program is None:
         raise Outside(f"the program {command[0]!r} is neither in the environment nor on this machine")
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(found, list(command), variables)  # noqa: S606 - the user asked for this very command
+    os.execve(program, list(command), variables)  # noqa: S606 - the user typed this command
 
 
 PYPROJECT, PINNED = "pyproject.toml", ".python-version"
@@ -121,21 +116,21 @@ PATCHES = range(100)
 
 
 def python_mismatches(root: Path, lock: Lock) -> Iterator[Problem]:
-    """`requires-python` and `.python-version` against the Python that each lock installs, or is for."""
+    """Where `requires-python` or `.python-version` contradicts the Python of a lock."""
     required, pinned = _required(root), _pinned(root)
     for one in lock.all:
-        asked = str(one.content.get("requires-python", ""))
+        locked = str(one.content.get("requires-python", ""))
         for version in {package.version for package in one.packages if package.name == "python"}:
             if required is not None and not required.contains(version, prereleases=True):
-                yield Problem(f"requires-python is {required}, and {one.file} has Python {version}", PYPROJECT)
+                yield Problem(f"requires-python is {required}, {one.file} has Python {version}", PYPROJECT)
             if pinned and not f"{version}.".startswith(f"{pinned}."):
-                yield Problem(f"Python {pinned} is named here, and {one.file} has Python {version}", PINNED, 1)
-        if pinned and asked and not _allowed(pinned, asked):
-            yield Problem(f"Python {pinned} is named here, and {one.file} is for {asked}", PINNED, 1)
+                yield Problem(f"the file has Python {pinned}, {one.file} has Python {version}", PINNED, 1)
+        if pinned and locked and not _allowed(pinned, locked):
+            yield Problem(f"the file has Python {pinned}, {one.file} is for {locked}", PINNED, 1)
 
 
 def _required(root: Path) -> SpecifierSet | None:
-    """What `pyproject.toml` asks for; None where it asks for nothing, or is judged by who reads all of it."""
+    """`requires-python` of `pyproject.toml`; None where there is none, or where the backend reports it as invalid."""
     try:
         content = tomllib.loads((root / PYPROJECT).read_text(encoding="utf-8"))
         return SpecifierSet(content["project"]["requires-python"])
@@ -144,17 +139,17 @@ def _required(root: Path) -> SpecifierSet | None:
 
 
 def _pinned(root: Path) -> str:
-    """The version that `.python-version` names first: `3.11` or `3.11.7`; empty where it names none."""
+    """The first version in `.python-version`: `3.11` or `3.11.7`; empty where there is none."""
     file = root / PINNED
     text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
-    found = re.match(r"\s*(?:cpython-|python)?(\d+\.\d+(?:\.\d+)?)", text)
-    return found[1] if found else ""
+    version = re.match(r"\s*(?:cpython-|python)?(\d+\.\d+(?:\.\d+)?)", text)
+    return version[1] if version else ""
 
 
-def _allowed(version: str, asked: str) -> bool:
+def _allowed(version: str, specifier: str) -> bool:
     try:
-        wanted = SpecifierSet(asked)
+        allowed = SpecifierSet(specifier)
     except InvalidSpecifier:
         return True
     exact = version.count(".") > 1
-    return any(wanted.contains(one) for one in ([version] if exact else [f"{version}.{patch}" for patch in PATCHES]))
+    return any(allowed.contains(one) for one in ([version] if exact else [f"{version}.{patch}" for patch in PATCHES]))

@@ -1,4 +1,4 @@
-"""Builds environments from locks: whole or not at all, one builder at a time, kept by the digest of their lock."""
+"""Installs environments from locks: completely or not at all, one installer at a time, shared by the lock's digest."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from beampermit.progress import Progress
 
 LEFTOVERS = {"bin", "lib", "lib64", "include", "share", "etc", "Scripts", "Lib", "Include"}
 LEFTOVERS |= {"pyvenv.cfg", ".gitignore", ".lock", "CACHEDIR.TAG", STAMP}
-"""What an environment whose building was interrupted may consist of: it may be removed."""
+"""What an interrupted installation may leave; it may be removed."""
 
 
 @dataclass(frozen=True)
 class Installation:
-    """An environment that is the lock. `reused` where one of the same lock was there already."""
+    """An environment that matches the lock. `reused` where it was there already."""
 
     environment: Environment
     lock: str
@@ -39,59 +39,59 @@ class Installation:
 
 
 def shared_prefix(lock: Lock) -> Path:
-    """Where the environment of a lock is kept for all projects and checkouts of this user on this kind of machine."""
-    words = (lock.digest.removeprefix("sha256:")[:16], lock.variant, sys.platform, platform.machine())
-    return cache_folder() / "environments" / "-".join(filter(None, words))
+    """Where the environment of a lock is kept, for all projects and checkouts of this user on this kind of machine."""
+    parts = (lock.digest.removeprefix("sha256:")[:16], lock.variant, sys.platform, platform.machine())
+    return cache_folder() / "environments" / "-".join(filter(None, parts))
 
 
 def install(backend: Backend, root: Path, prefix: Path, *, reuse: bool = False, progress: Progress) -> Installation:
-    """Make the environment at `prefix` the lock of the project at `root`.
+    """Install the lock of the project at `root` into `prefix`.
 
-    With `reuse`, an environment that was completed from the same lock is taken as it is. The stamp is written last,
-    after every package was compared with the lock; an environment without it is built again. Raises `Failed` where
-    what was installed is not the lock, `Outside` where a file or a Python cannot be had, `BadInput` where something
-    else is in that folder, and on Windows.
+    With `reuse`, a complete environment of the same lock is kept as it is. The stamp is written last, after every
+    package was compared with the lock; an environment without it is installed again. Raises `Failed` where the
+    installed packages differ from the lock, `Outside` where a file or a Python is not available, `BadInput` where the
+    folder holds something else, and on Windows.
     """
     if sys.platform == "win32":
         raise BadInput("environments are not built on Windows", hint="wsl, and the same command in it")
     began = time.monotonic()
     lock = backend.read(root)
-    with _alone(prefix, progress):
-        there = _complete(prefix, lock)
+    with _exclusive(prefix, progress):
+        complete = _complete(prefix, lock)
         try:
-            if not (reuse and there):
+            if not (reuse and complete):
                 _build(backend, root, prefix, lock, progress)
         except OSError as error:
-            raise Outside(f"nothing can be written there: {error.strerror}", file=prefix) from None
+            raise Outside(f"cannot write: {error.strerror}", file=prefix) from None
     packages = sum(1 for _ in prefix.glob("lib/python*/site-packages/*.dist-info"))
     packages = max(packages, sum(1 for _ in prefix.glob("conda-meta/*.json")))
-    return Installation(Environment(prefix), lock.digest, there, packages, time.monotonic() - began)
+    return Installation(Environment(prefix), lock.digest, complete, packages, time.monotonic() - began)
 
 
 def write_github_env(environment: Environment) -> bool:
-    """Tell the later steps of a GitHub job which environment is theirs; False outside of one."""
+    """Set BEAMPERMIT_ENVIRONMENT for the later steps of a GitHub job; False outside of one."""
     file = os.environ.get("GITHUB_ENV")
     if not file:
         return False
     if "\n" in str(environment.prefix):
-        raise BadInput("a folder with a line end in its name cannot be told to GitHub", file=environment.prefix)
+        raise BadInput("a path with a line break cannot be passed to GitHub", file=environment.prefix)
     with Path(file).open("a", encoding="utf-8") as stream:
         stream.write(f"{VARIABLE}={environment.prefix}\n")
     return True
 
 
 def write_github_summary(done: Installation, backend: Backend) -> bool:
-    """Say in the summary of a GitHub job what was installed and how long it took; False outside of one."""
+    """Write what was installed into the summary of a GitHub job; False outside of one."""
     file = os.environ.get("GITHUB_STEP_SUMMARY")
     if not file:
         return False
-    how = "reused, and compared with the lock," if done.reused else "installed from nothing"
-    words = (
+    action = "reused" if done.reused else "installed"
+    line = (
         f"Environment: {done.packages} packages of `{backend.lock_file}` ({backend.name}, `{done.lock[:19]}`) "
-        f"{how} in {done.seconds:.1f} s\n\n"
+        f"{action} in {done.seconds:.1f} s\n\n"
     )
     with Path(file).open("a", encoding="utf-8") as stream:
-        stream.write(words)
+        stream.write(line)
     return True
 
 
@@ -102,25 +102,27 @@ def _build(backend: Backend, root: Path, prefix: Path, lock: Lock, progress: Pro
     problems = _compared(backend, prefix, lock, progress)
     for cached in (True, False):
         if problems:
-            # What uv installs it takes for good: only from nothing, and at last without its cache, is it made anew.
-            progress(f"{problems[0].message}: building it from nothing")
+            # uv does not look into installed packages: start from nothing, at last without uv's cache.
+            progress(f"{problems[0].message}: installing from scratch")
             shutil.rmtree(prefix)
             backend.install(root, prefix, cached=cached, progress=progress)
             problems = _compared(backend, prefix, lock, progress)
     if problems:
         raise Failed(
-            f"what was installed is not the lock: {problems[0].message}", file=lock.file, hint="beampermit env lock"
+            f"the installed packages differ from the lock: {problems[0].message}",
+            file=lock.file,
+            hint="beampermit env lock",
         )
     write_text(prefix / STAMP, lock.stamp + "\n")
 
 
 def _compared(backend: Backend, prefix: Path, lock: Lock, progress: Progress) -> tuple[Problem, ...]:
-    progress("comparing what is installed with the lock")
+    progress("comparing the installed packages with the lock")
     return backend.installed(lock, prefix)
 
 
 def _clear(prefix: Path) -> None:
-    """Remove what an interrupted building left; leave alone what is an environment, refuse what is something else."""
+    """Remove what an interrupted installation left; keep an environment; refuse anything else."""
     if not prefix.exists() or conda.made_by_us(prefix) or _sound(prefix):
         return
     others = (
@@ -129,7 +131,7 @@ def _clear(prefix: Path) -> None:
         else [prefix.name]
     )
     if others:
-        raise BadInput(f"this is not an environment, it holds {others[0]!r}; nothing was changed", file=prefix)
+        raise BadInput(f"not an environment: it holds {others[0]!r}; nothing was changed", file=prefix)
     shutil.rmtree(prefix)
 
 
@@ -138,7 +140,7 @@ def _complete(prefix: Path, lock: Lock) -> bool:
 
 
 def _sound(prefix: Path) -> bool:
-    """Whether a Python starts there, knows that it is in an environment, and runs nothing put there by hand."""
+    """Whether its Python starts, is one of an environment, and has no module that belongs to no package."""
     config = prefix / "pyvenv.cfg"
     is_venv = config.is_file() and "home" in config.read_text(encoding="utf-8", errors="replace")
     if not is_venv and not conda.made_by_us(prefix):
@@ -148,27 +150,27 @@ def _sound(prefix: Path) -> bool:
     except BadInput:
         return False
     if not is_venv:
-        return True  # Its own check looks at every file of the prefix, not at Python's packages alone.
+        return True  # The check of conda environments covers every file of the prefix.
     return site.is_dir() and not strays(site, distributions(site))
 
 
 @contextmanager
-def _alone(prefix: Path, progress: Progress) -> Iterator[None]:
-    """Jobs that build the same environment at once wait for one builder; a killed one lets go."""
+def _exclusive(prefix: Path, progress: Progress) -> Iterator[None]:
+    """Let one process at a time install an environment; a killed one releases the lock."""
     from filelock import FileLock, Timeout
 
     folder = cache_folder() / "locks"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        turn = FileLock(folder / f"{digest_bytes(str(prefix).encode())[7:23]}.lock")
+        file_lock = FileLock(folder / f"{digest_bytes(str(prefix).encode())[7:23]}.lock")
         try:
-            turn.acquire(timeout=0)
+            file_lock.acquire(timeout=0)
         except Timeout:
-            progress("waiting for another job that builds this environment")
-            turn.acquire()
+            progress("waiting for another process that installs this environment")
+            file_lock.acquire()
     except OSError as error:
-        raise Outside(f"nothing can be written in {folder}: {error.strerror}") from None
+        raise Outside(f"cannot write in {folder}: {error.strerror}") from None
     try:
         yield
     finally:
-        turn.release()
+        file_lock.release()

@@ -1,7 +1,7 @@
-"""Environment markers (`sys_platform == "linux"`), compared by what they mean.
+"""Environment markers (`sys_platform == "linux"`), evaluated in every world that they can tell apart.
 
-uv rewrites markers when it locks (`python_version > "3.10"` becomes `python_full_version >= "3.11"`), so two of them
-are the same when they hold in the same worlds: one for each way in which the literals they name can be met or missed.
+A world is a set of values for a marker's variables. There is one for each way in which the literals in some markers can
+be met or missed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from packaging.version import InvalidVersion, Version
 World = Mapping[str, str]
 MOST = 20_000
 LITERAL = re.compile(r'(\w+)\s*(?:not in|in|[<>=!~]+)\s*"([^"]*)"|"([^"]*)"\s*(?:not in|in|[<>=!~]+)\s*(\w+)')
-# Variables that go together: no machine is `linux` by one of them and Windows by another.
+# Variables that go together: no machine is Linux by one of them and Windows by another.
 TOGETHER = {
     "sys_platform": {"linux": ("Linux", "posix"), "darwin": ("Darwin", "posix"), "win32": ("Windows", "nt")},
     "implementation_name": {"cpython": ("CPython",), "pypy": ("PyPy",)},
@@ -31,14 +31,7 @@ LEADER = {follower: leader for leader, followers in FOLLOWERS.items() for follow
 
 
 class Unjudged(ValueError):
-    """Markers that cannot be compared here; the message says which."""
-
-
-def same(one: str | None, other: str | None) -> bool:
-    """Whether two markers hold in the same worlds; None always holds. Raises `Unjudged`."""
-    if one == other:
-        return True
-    return all(holds(one, world) == holds(other, world) for world in worlds((one, other)))
+    """Markers that cannot be evaluated; the message says which."""
 
 
 def holds(marker: str | None, world: World) -> bool:
@@ -48,11 +41,11 @@ def holds(marker: str | None, world: World) -> bool:
     try:
         return _parsed(marker).evaluate({**world})
     except (UndefinedComparison, UndefinedEnvironmentName, InvalidVersion) as error:
-        raise Unjudged(f"the marker {marker!r} cannot be judged: {error}") from None
+        raise Unjudged(f"the marker {marker!r} cannot be evaluated: {error}") from None
 
 
 def worlds(markers: Iterable[str | None], python: SpecifierSet | None = None) -> list[World]:
-    """A world for each way in which `markers` can turn out, for Pythons that `python` allows. Raises `Unjudged`."""
+    """A world for each combination of outcomes of `markers`, with Pythons that `python` allows. Raises `Unjudged`."""
     named = list({pair for marker in markers if marker for pair in _literals(marker)})
     named += [("python_full_version", literal) for specifier in python or () for literal in [specifier.version]]
     axes = [_pythons([value for name, value in named if name.startswith("python_")], python)]
@@ -65,7 +58,7 @@ def worlds(markers: Iterable[str | None], python: SpecifierSet | None = None) ->
     for axis in axes:
         size *= len(axis)
     if size > MOST:
-        raise Unjudged(f"markers over {len(axes)} variables are too many to compare")
+        raise Unjudged(f"markers over {len(axes)} variables have too many combinations")
     base: dict[str, str] = {"extra": "", "platform_machine": "other", "platform_release": "", "platform_version": ""}
     return [base | {key: value for part in parts for key, value in part.items()} for parts in itertools.product(*axes)]
 
@@ -89,16 +82,16 @@ def _find_literals(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _pythons(literals: list[str], allowed: SpecifierSet | None) -> list[dict[str, str]]:
-    """Versions at, just below and just above each literal, which is where a marker can change its mind."""
-    found: set[Version] = {Version("3.11.0")}
+    """Versions at, just below and just above each literal, where the value of a marker can change."""
+    versions: set[Version] = {Version("3.11.0")}
     for literal in literals:
         try:
             major, minor, micro = (*Version(literal.removesuffix(".*")).release, 0, 0)[:3]
         except InvalidVersion:
             continue
-        found |= {Version(f"{major}.{minor}.{number}") for number in (micro, micro + 1, max(micro - 1, 0))}
-        found |= {Version(f"{major}.{number}.0") for number in (minor + 1, max(minor - 1, 0))}
-    kept = sorted(version for version in found if allowed is None or version in allowed)
+        versions |= {Version(f"{major}.{minor}.{number}") for number in (micro, micro + 1, max(micro - 1, 0))}
+        versions |= {Version(f"{major}.{number}.0") for number in (minor + 1, max(minor - 1, 0))}
+    kept = sorted(version for version in versions if allowed is None or version in allowed)
     return [
         {"python_full_version": str(version), "implementation_version": str(version)}
         | {"python_version": f"{version.major}.{version.minor}"}

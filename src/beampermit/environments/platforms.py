@@ -1,4 +1,4 @@
-"""The contract's platforms: as conda calls them, what markers see there, and which wheels fit."""
+"""The contract's platforms: their names in conda, markers and wheels; and the GPUs of this machine."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ LAST_PATCH = 99
 
 
 def current_platform() -> str:
-    """This machine's platform, in the contract's words."""
+    """This machine's platform as the contract names it: `linux-x86_64`."""
     system = {"darwin": "macos", "win32": "windows"}.get(sys.platform, "linux")
     name = machine.machine().lower()
     return f"{system}-{'x86_64' if name == 'amd64' else name}"
 
 
 def world_of(lock: Lock, platform: str, *, newest: bool = False) -> dict[str, str]:
-    """What markers can ask of a Python on a platform: of the oldest version that the lock is for, or the newest."""
+    """The variables of markers on a platform, for the oldest Python that the lock allows, or the newest."""
     system, _, name = platform.partition("-")
     allowed = SpecifierSet(str(lock.content.get("requires-python", "")))
     minors = [number for number in MINORS if allowed.contains(f"3.{number}.{LAST_PATCH}")] or [MINORS[0]]
@@ -71,28 +71,29 @@ def world_of(lock: Lock, platform: str, *, newest: bool = False) -> dict[str, st
 
 
 def fits(wheel: str, platform: str) -> bool:
-    """Whether a wheel's file name says that it is for the platform, or for any."""
+    """Whether a wheel is for the platform, or for any, by its file name."""
     tags = wheel.removesuffix(".whl").rpartition("-")[2].split(".")
     return any(tag == "any" or re.fullmatch(TAGS[platform], tag) for tag in tags)
 
 
 PATIENCE = 120.0
-"""Seconds that the driver, or the import of torch, may take."""
+"""Seconds that `nvidia-smi`, or the import of torch, may take."""
 TORCH_SCRIPT = """
 import json, torch
-seen = [torch.cuda.get_device_properties(place) for place in range(torch.cuda.device_count())]
+properties = [torch.cuda.get_device_properties(place) for place in range(torch.cuda.device_count())]
 print(json.dumps({
     "torch": torch.__version__,
     "cuda": torch.version.cuda,
     "devices": [
-        {"name": one.name, "capability": f"{one.major}.{one.minor}", "memory": one.total_memory / 2**20} for one in seen
+        {"name": gpu.name, "capability": f"{gpu.major}.{gpu.minor}", "memory": gpu.total_memory / 2**20}
+        for gpu in properties
     ],
 }))
 """
 
 
 class Device(Record):
-    """One GPU. `capability` is its compute capability, `memory` what it has in all, in MiB."""
+    """One GPU. `capability` is its compute capability, `memory` its total memory in MiB."""
 
     name: str
     capability: str
@@ -100,7 +101,7 @@ class Device(Record):
 
 
 class Gpus(Record):
-    """What torch sees. `cuda` is the version that torch was built for, None for a build without it."""
+    """The GPUs that torch sees. `cuda` is the version torch was built for, None for a build without CUDA."""
 
     torch: str
     cuda: str | None
@@ -117,23 +118,25 @@ def driver_version() -> str:
         raise Failed(f"no GPU is visible: {error.message}") from None
     found = re.match(r"\d+(\.\d+)*$", finished.out.strip().partition("\n")[0].strip())
     if finished.code or not found:
-        raise Failed(f"no GPU is visible: nvidia-smi says {finished.tail!r}")
+        raise Failed(f"no GPU is visible: nvidia-smi printed {finished.tail!r}")
     return found[0]
 
 
 def torch_gpus(environment: Environment, root: Path) -> Gpus:
     """The GPUs that torch of the environment can use. Raises `Failed` where it sees none."""
-    # Isolated: neither the project's folder nor its source can stand before torch itself.
+    # Isolated: a module of the project named torch must not be imported instead.
     finished = environment.run(["-I", "-c", TORCH_SCRIPT], project=root, own_code=False, timeout=PATIENCE)
     if finished.code:
-        raise Failed(f"torch of the project's environment cannot be asked for GPUs: {finished.tail}")
+        raise Failed(f"torch of the project's environment cannot list GPUs: {finished.tail}")
     try:
-        found = Gpus.model_validate(json.loads(finished.out.strip().rpartition("\n")[2]))
+        gpus = Gpus.model_validate(json.loads(finished.out.strip().rpartition("\n")[2]))
     except (ValueError, ValidationError):
-        raise Failed(f"torch of the project's environment names its GPUs oddly: {finished.tail}") from None
-    if not found.devices:
-        why = "is built without CUDA" if found.cuda is None else "sees none of the machine's GPUs"
         raise Failed(
-            f"torch {found.torch} of the project's environment {why}", hint="beampermit env install --variant cuda"
+            f"torch of the project's environment printed an unexpected list of GPUs: {finished.tail}"
+        ) from None
+    if not gpus.devices:
+        why = "is built without CUDA" if gpus.cuda is None else "sees none of the machine's GPUs"
+        raise Failed(
+            f"torch {gpus.torch} of the project's environment {why}", hint="beampermit env install --variant cuda"
         )
-    return found
+    return gpus

@@ -1,4 +1,4 @@
-"""Writes into the contract the indexes that a lock names; every other line stays as it is."""
+"""Adds the indexes of a lock to the contract; every other line stays unchanged."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from beampermit.files import write_text
 
 
 def record_indexes(root: Path, addresses: tuple[str, ...]) -> tuple[str, ...]:
-    """Add what is new of `addresses` to `environment.indexes` of the contract at `root`; give what was added.
+    """Add the `addresses` that are missing to `environment.indexes` of the contract; give those that were added.
 
-    An address that is there stays: a laboratory may allow more than one lock uses. Raises `BadInput` where the contract
-    is broken, or written so that only a person can add lines to it.
+    Others stay: a laboratory may allow more than one lock uses. Raises `BadInput` where the contract is broken, or laid
+    out so that only a person can add a line.
     """
     contract = load_contract(root)
     new = tuple(address for address in addresses if address not in contract.environment.indexes)
@@ -27,13 +27,13 @@ def record_indexes(root: Path, addresses: tuple[str, ...]) -> tuple[str, ...]:
     edited = _added(text, new)
     environment = contract.environment.model_copy(update={"indexes": (*contract.environment.indexes, *new)})
     if edited is None or parse_contract(edited, path) != contract.model_copy(update={"environment": environment}):
-        raise BadInput(f"add {', '.join(new)} to environment.indexes yourself: it cannot be done by a line", file=path)
+        raise BadInput(f"add {', '.join(new)} to environment.indexes by hand: its layout is not supported", file=path)
     write_text(path, edited)
     return new
 
 
 def _added(text: str, new: tuple[str, ...]) -> str | None:
-    """The text with `new` in its list; None where the list is written in no way that is known here."""
+    """The text with `new` in its list; None where the layout of the list is not supported."""
     from ruamel.yaml import YAML
 
     tree: Any = YAML(typ="rt").load(text)
@@ -49,7 +49,7 @@ def _added(text: str, new: tuple[str, ...]) -> str | None:
         indent = " " * environment.lc.col
         after, _ = environment.lc.key(list(environment)[-1])
         if after + 1 < len(lines) and lines[after + 1].startswith(f"{indent} "):
-            after, _ = tree.lc.key("environment")  # The last value has lines of its own: stand before the first one.
+            after, _ = tree.lc.key("environment")  # The last value spans several lines: insert before the first key.
         return _insert(lines, after + 1, [f"{indent}indexes:", *(f"{indent}  - {item}" for item in items)])
     line, column = environment.lc.key("indexes")
     indexes = environment["indexes"]

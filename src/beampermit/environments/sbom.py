@@ -15,24 +15,24 @@ from beampermit.environments.uv.files import packages_for
 from beampermit.errors import BadInput
 
 LOCK, DIGEST = "beampermit:lock", "beampermit:lock:digest"
-"""Properties that say what the document was made of: of each lock its file, and after it its digest."""
+"""Properties of each lock that the document was made of: its file, followed by its digest."""
 NAMESPACE = uuid.UUID("6d1a4f0e-6a3c-5a59-9d39-0d8f5c1b7e52")
 
 Software = Sequence[tuple[Lock, list[Package]]]
-"""Each lock with what it installs."""
+"""Each lock with the packages that it installs."""
 
 
 def sbom(lock: Lock, project: str, *, platform: str | None = None, variant: str = "") -> dict[str, Any]:
-    """CycloneDX 1.6 of the lock and those of its other variants; of one platform, of one variant where it is named.
+    """CycloneDX 1.6 of the lock and its other variants, or of one `platform` or `variant`.
 
-    The same locks give the same document: no clock, and a serial number made of their digests. Raises `BadInput` for a
+    The same locks give the same document: no time, and a serial number made of their digests. Raises `BadInput` for a
     platform that the locks do not have.
     """
     locks = (lock,) if variant else lock.all
     found = [(one, _packages(one, platform, variant)) for one in locks]
     if platform and not any(packages for _, packages in found):
-        known = ", ".join(dict.fromkeys(one.platform for one in lock.packages if one.platform)) or "no platform"
-        raise BadInput(f"the lock has nothing for {platform}; it is for {known}", file=lock.file)
+        platforms = ", ".join(dict.fromkeys(one.platform for one in lock.packages if one.platform)) or "no platform"
+        raise BadInput(f"the lock has nothing for {platform}; it is for {platforms}", file=lock.file)
     digests = " ".join(one.digest for one in locks)
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
@@ -59,7 +59,7 @@ def _packages(lock: Lock, platform: str | None, variant: str) -> list[Package]:
 
 
 def _of_variant(lock: Lock, variant: str) -> tuple[Package, ...]:
-    """A conda lock is of one variant; a lock of uv holds them all."""
+    """A conda lock is for one variant; a uv lock holds them all."""
     if not variant or any(package.platform for package in lock.packages):
         return lock.packages
     keys = {package.key for platform in TAGS for package in packages_for(lock, platform).values()}
@@ -67,7 +67,6 @@ def _of_variant(lock: Lock, variant: str) -> tuple[Package, ...]:
 
 
 def purl(package: Package) -> str:
-    """The package URL."""
     name, version = quote(package.name, safe=""), quote(package.version, safe="")
     if not package.build:
         return f"pkg:pypi/{name}@{version}"
@@ -81,15 +80,15 @@ def purl(package: Package) -> str:
 
 
 def _components(found: Software) -> list[dict[str, Any]]:
-    """Each package once; where there are several locks, it names those that install it."""
+    """Each package once; with several locks, it names those that install it."""
     components: dict[str, dict[str, Any]] = {}
     files: dict[str, list[str]] = defaultdict(list)
     for lock, packages in found:
         for package in packages:
-            made, key = _component(package), purl(package)
-            known = components.setdefault(key, made)
-            if "scope" not in made:
-                known.pop("scope", None)  # optional for one lock, needed by another
+            component, key = _component(package), purl(package)
+            first = components.setdefault(key, component)
+            if "scope" not in component:
+                first.pop("scope", None)  # optional for one lock, needed by another
             files[key] += [lock.file] if lock.file not in files[key] else []
     if len(found) > 1:
         for key, component in components.items():

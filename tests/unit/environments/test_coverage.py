@@ -65,7 +65,7 @@ def test_a_platform_that_is_named_and_has_no_packages_is_not_covered() -> None:
 
 def test_cuda_is_a_lock_of_its_own_that_covers_the_platforms_too() -> None:
     cpu, both = locked("linux-64"), ("cpu", "cuda")
-    assert said(cpu, ("linux-x86_64",), both) == ["there is no lock for cuda: name __cuda in cuda.virtual-packages.yml"]
+    assert said(cpu, ("linux-x86_64",), both) == ["there is no lock for cuda: list __cuda in cuda.virtual-packages.yml"]
     cuda = locked("linux-64", needs="__cuda: '>=12'", variant="cuda")
     assert said(replace(cpu, others=(cuda,)), ("linux-x86_64",), both) == []
     other = replace(cpu, others=(locked("osx-arm64", variant="cuda"),))
@@ -74,7 +74,7 @@ def test_cuda_is_a_lock_of_its_own_that_covers_the_platforms_too() -> None:
 
 def test_a_cpu_lock_needs_no_gpu() -> None:
     assert said(locked("linux-64", needs="__cuda: '>=11'"), ("linux-x86_64",)) == [
-        "torch 2.5 0 needs a GPU: give virtual-packages.yml without __cuda"
+        "torch 2.5 0 needs a GPU: write a virtual-packages.yml without __cuda"
     ]
 
 
@@ -113,4 +113,4 @@ def test_env003_asks_for_what_the_contract_names(project: Project) -> None:
 
 
 def test_an_unknown_platform_is_named() -> None:
-    assert "'vax' is no platform known here" in said(with_uv("any"), ("vax",))[0]
+    assert "'vax' is not a platform" in said(with_uv("any"), ("vax",))[0]

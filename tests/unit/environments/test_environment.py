@@ -32,8 +32,8 @@ REQUIRES = '[project]\nname = "a"\nrequires-python = "{}"\n'
         ),
         (".python-version", "3.11\n", []),
         (".python-version", "cpython-3.11.9\n", []),
-        (".python-version", "3.1\n", ["Python 3.1 is named here, and conda-lock.yml has Python 3.11.9"]),
-        (".python-version", "3.11.8\n", ["Python 3.11.8 is named here, and conda-lock.yml has Python 3.11.9"]),
+        (".python-version", "3.1\n", ["the file has Python 3.1, conda-lock.yml has Python 3.11.9"]),
+        (".python-version", "3.11.8\n", ["the file has Python 3.11.8, conda-lock.yml has Python 3.11.9"]),
         (".python-version", "pypy@latest\n", []),
     ],
 )
@@ -49,13 +49,13 @@ def test_a_uv_lock_s_python_is_the_one_that_python_version_names(tmp_path: Path,
     lock = Uv().parse('version = 1\nrequires-python = "==3.11.*"\n')
     (tmp_path / ".python-version").write_text(f"{named}\n")
     said = [problem.message for problem in python_mismatches(tmp_path, lock)]
-    assert said == ([] if fits else [f"Python {named} is named here, and uv.lock is for ==3.11.*"])
+    assert said == ([] if fits else [f"the file has Python {named}, uv.lock is for ==3.11.*"])
 
 
 def test_env002_fails_where_python_version_names_another(uv_project: Project) -> None:
     uv_project.path(".python-version").write_text("3.9\n")
     verdict = runner.check(uv_project, select_interlocks(["ENV002"]))[-1]
-    assert (verdict.outcome, verdict.reason.partition(",")[0]) == ("failed", "Python 3.9 is named here")
+    assert (verdict.outcome, verdict.reason.partition(",")[0]) == ("failed", "the file has Python 3.9")
 
 
 @pytest.mark.parametrize("version", questions()["python_version"])

@@ -127,7 +127,7 @@ DEFECTS = {
     "no driver": ({"driver": None}, "no GPU is visible: the program 'nvidia-smi' is not on this machine"),
     "a driver that does not answer": (
         {"driver": "echo 'No devices were found'; exit 6"},
-        "no GPU is visible: nvidia-smi says 'No devices were found'",
+        "no GPU is visible: nvidia-smi printed 'No devices were found'",
     ),
     "no torch": ({"devices": None}, "torch of the project's environment cannot be asked"),
     "torch for CPUs": ({"devices": [], "cuda": None}, "is built without CUDA"),

@@ -123,7 +123,7 @@ def _package(entry: dict[str, Any], line: int | None) -> Package:
                 file_name=file_name,
                 address=address,
                 sha256=sha256 if SHA256.fullmatch(sha256) else None,
-                says=parsed[:2] if parsed else None,
+                named=parsed[:2] if parsed else None,
                 local=address.startswith("file://"),
             ),
         ),

@@ -113,7 +113,7 @@ def _sha256(package: Package) -> str:
 def _refuse_unhashed(lock: Lock, package: Package) -> None:
     if not package.artifacts[0].sha256:
         raise Failed(f"{package} is locked without a sha256", file=lock.file, line=package.line, hint=lockfile.RELOCK)
-    if package.artifacts[0].says is None or package.source is None:
+    if package.artifacts[0].named is None or package.source is None:
         raise BadInput(f"{package} is not a conda package", file=lock.file, line=package.line, hint=lockfile.RELOCK)
 
 

@@ -1,4 +1,4 @@
-"""uv behind the protocol of `environments.backend`."""
+"""The backend of uv: `pyproject.toml` is solved into `uv.lock`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from beampermit.reading import decode
 class Uv:
     """`pyproject.toml` is solved into `uv.lock`, and `uv.lock` is installed, by uv.
 
-    `variant` is the extra, `cpu` or `cuda`, that is installed; `bundle`, if given, is the only place that files come
-    from.
+    `variant` is the extra to install, `cpu` or `cuda`; with `bundle`, files are taken from there alone.
     """
 
     variant: str = ""
@@ -31,25 +30,22 @@ class Uv:
     specification_file: str = specification.FILE
 
     def detect(self, root: Path) -> bool:
-        """A `pyproject.toml` is there."""
         return (root / self.specification_file).is_file()
 
     def lock(self, root: Path, *, update: Sequence[str] = (), progress: Progress) -> Lock:
-        """Run `uv lock`, then add the hashes that uv leaves out: of wheels found in a local folder."""
-        progress("uv looks for one solution")
-        with start(root) as suspects:
-            moving = (word for name in (*update, *suspects) for word in ("--upgrade-package", name))
+        """Run `uv lock`, then add the hashes that uv leaves out, those of wheels in local folders."""
+        progress("solving")
+        with start(root) as edited:
+            moving = (part for name in (*update, *edited) for part in ("--upgrade-package", name))
             uv(["lock", *(["--upgrade"] if "*" in update else moving)], cwd=root)
             progress("hashing wheels from local folders")
             complete(root)
             return self.read(root)
 
     def parse(self, text: str, name: str = lockfile.FILE) -> Lock:
-        """Read the text of a `uv.lock`."""
         return lockfile.parse(text, name)
 
     def read(self, root: Path) -> Lock:
-        """Read the project's `uv.lock`."""
         path = root / self.lock_file
         if not path.is_file():
             raise BadInput("there is no lock", file=self.lock_file, hint="beampermit env lock")
@@ -57,20 +53,18 @@ class Uv:
         return replace(lock, variant=specification.choose_variant(lock, self.variant))
 
     def specification(self, root: Path) -> Specification:
-        """Read the project's `pyproject.toml`."""
         return specification.read(root)
 
     def stale(self, specification: Specification, lock: Lock) -> tuple[Problem, ...]:
-        """Compare the lock with `pyproject.toml`, and its versions with what is asked for."""
         return tuple(freshness.stale(specification, lock))
 
     def install(self, root: Path, prefix: Path, *, cached: bool = True, progress: Progress) -> None:
-        """Run `uv sync --locked`: it never solves, and refuses a lock that is stale or a file with another hash."""
+        """Run `uv sync --locked`: it never solves, and refuses a stale lock or a file with a wrong hash."""
         lock = self.read(root)
         if self.bundle:
             files.install(lock, root, prefix, self.bundle, progress)
             return
-        progress(f"uv installs the lock into {prefix}")
+        progress(f"installing the lock into {prefix}")
         folders = [source for source in lock.sources if "://" not in source]
         uv(
             [
@@ -80,18 +74,17 @@ class Uv:
                 "--all-groups",
                 *(["--extra", lock.variant] if lock.variant else []),
                 *([] if cached else ["--no-cache"]),
-                *(word for folder in folders for word in ("--find-links", folder)),
+                *(part for folder in folders for part in ("--find-links", folder)),
             ],
             cwd=root,
             env={"UV_PROJECT_ENVIRONMENT": str(prefix)},
         )
 
     def installed(self, lock: Lock, prefix: Path) -> tuple[Problem, ...]:
-        """Compare the environment's packages with those that the lock means for its Python and system."""
         return tuple(installed(_stamped(lock, prefix), prefix))
 
 
 def _stamped(lock: Lock, prefix: Path) -> Lock:
-    """The lock, for the variant that the environment says it is."""
+    """The lock, set to the variant in the environment's stamp."""
     _, _, variant = stamp_of(prefix).partition(" ")
     return replace(lock, variant=variant) if variant in specification.variants_of(lock) else lock

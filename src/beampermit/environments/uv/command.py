@@ -1,4 +1,4 @@
-"""The uv program that our own wheel of uv carries, and its failures in our words."""
+"""Runs the uv of our own installation, and turns its failures into our errors."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from beampermit.processes import Finished, run
 QUIET = {
     "NO_COLOR": "1",
     "UV_NO_PROGRESS": "1",
-    # A runner or a control-room host has the Python it is given: none is fetched behind its keeper's back.
+    # Administrators choose the Pythons of runners and control-room hosts: none is downloaded.
     "UV_PYTHON_DOWNLOADS": "never",
-    # These would take the judgement of the lock away from us.
+    # With these, uv would not check the lock.
     "UV_FROZEN": "false",
     "UV_NO_CONFIG": "false",
     "UV_SKIP_WHEEL_FILENAME_CHECK": "false",
@@ -44,8 +44,8 @@ LONGEST = 320
 def uv(arguments: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str] | None = None) -> Finished:
     """Run uv in `cwd`.
 
-    Raises `Failed` where the project is at fault (no solution, wrong hash, stale lock), `BadInput` for a file that uv
-    cannot read, `Outside` for the network, a missing Python, a full disk and anything else.
+    Raises `Failed` for no solution, a wrong hash or a stale lock, `BadInput` for a file that uv cannot read, `Outside`
+    for the network, a missing Python, a full disk and anything else.
     """
     finished = call(arguments, cwd=cwd, env=env)
     if finished.code:
@@ -60,40 +60,40 @@ def call(arguments: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str] |
     return run([find_uv_bin(), *arguments], cwd=cwd, env={**QUIET, **(env or {})})
 
 
-def failure(said: str) -> BeampermitError:
-    """What uv said on its way out, as one of our errors."""
-    words = shorten(said)
-    return _fault_of_project(said, words) or _fault_of_world(said, words)
+def failure(output: str) -> BeampermitError:
+    """The error for what uv printed."""
+    reason = shorten(output)
+    return _project_fault(output, reason) or _outside_fault(output, reason)
 
 
-def _fault_of_project(said: str, words: str) -> BeampermitError | None:
-    if "No solution found" in said and "network was disabled" not in said:
-        return Failed(words, file="pyproject.toml", hint="change what clashes, then run `beampermit env lock`")
-    if "Hash mismatch" in said:
-        return Failed(f"a file is not the one that was locked: {words}", file="uv.lock", hint="beampermit env lock")
-    if "needs to be updated" in said:
-        return Failed("the lock is stale", file="uv.lock", hint="beampermit env lock")
-    if "Failed to parse" not in said and "TOML parse error" not in said:
+def _project_fault(output: str, reason: str) -> BeampermitError | None:
+    if "No solution found" in output and "network was disabled" not in output:
+        return Failed(reason, file="pyproject.toml", hint="change what clashes, then run `beampermit env lock`")
+    if "Hash mismatch" in output:
+        return Failed(f"a file has a wrong hash: {reason}", file="uv.lock", hint="beampermit env lock")
+    if "needs to be updated" in output:
+        return Failed("the lock does not match pyproject.toml", file="uv.lock", hint="beampermit env lock")
+    if "Failed to parse" not in output and "TOML parse error" not in output:
         return None
-    file = "uv.lock" if "uv.lock" in said else "pyproject.toml"
-    return BadInput(words, file=file, line=_line(said), hint="beampermit env lock")
+    file = "uv.lock" if "uv.lock" in output else "pyproject.toml"
+    return BadInput(reason, file=file, line=_line(output), hint="beampermit env lock")
 
 
-def _fault_of_world(said: str, words: str) -> BeampermitError:
-    if any(sign in said for sign in PYTHON):
+def _outside_fault(output: str, reason: str) -> BeampermitError:
+    if any(sign in output for sign in PYTHON):
         return Outside(
-            f"the Python that the project asks for is not on this machine: {words}",
+            f"no Python that requires-python allows is on this machine: {reason}",
             hint="install the Python version of requires-python in pyproject.toml, then run the command again",
         )
-    if any(sign in said for sign in NETWORK):
-        return Outside(f"an index cannot be reached: {words}", hint="check the network, then run the command again")
-    return Outside(words)
+    if any(sign in output for sign in NETWORK):
+        return Outside(f"an index cannot be reached: {reason}", hint="check the network, then run the command again")
+    return Outside(reason)
 
 
-def shorten(said: str) -> str:
-    """Uv's `error:` with its causes as one line, without the hints and the output of other programs."""
+def shorten(output: str) -> str:
+    """uv's error with its causes as one line, without hints and the output of other programs."""
     lines: list[str] = []
-    for line in said.splitlines():
+    for line in output.splitlines():
         text = line.strip()
         if text.startswith(("hint:", "warning:")) or (lines and text.startswith("[std")):
             if lines:
@@ -101,33 +101,33 @@ def shorten(said: str) -> str:
             continue
         if text.startswith("error:") or lines:
             lines.append(re.sub(r"^(error:|cause:)\s*", "", text))
-    words = " ".join(line for line in lines if line) or " ".join(said.split()) or "uv failed and said nothing"
-    return words if len(words) <= LONGEST else words[: LONGEST - 1].rsplit(" ", 1)[0] + " …"
+    reason = " ".join(line for line in lines if line) or " ".join(output.split()) or "uv failed without a message"
+    return reason if len(reason) <= LONGEST else reason[: LONGEST - 1].rsplit(" ", 1)[0] + " …"
 
 
-def _line(said: str) -> int | None:
-    found = re.search(r"at line (\d+)", said)
-    return int(found[1]) if found else None
+def _line(output: str) -> int | None:
+    number = re.search(r"at line (\d+)", output)
+    return int(number[1]) if number else None
 
 
 @contextmanager
 def start(root: Path) -> Iterator[tuple[str, ...]]:
-    """Give the packages (`name==version`) whose entries uv must write anew, for they were edited by hand.
+    """Give the packages (`name==version`) that were edited by hand, whose entries uv must write again.
 
-    A lock that cannot be read, such as one with merge-conflict markers, gives way to the last commit's, or to none.
-    When the block fails, the file is again what it was.
+    A lock that cannot be read, such as one with merge-conflict markers, is replaced by that of the last commit, or
+    removed. When the block fails, the file is restored.
     """
     file = root / FILE
     before = file.read_bytes() if file.is_file() else None
     try:
-        yield _suspects(root, before)
+        yield _edited_packages(root, before)
     except BaseException:
         if before is not None:
             write_bytes(file, before)
         raise
 
 
-def _suspects(root: Path, content: bytes | None) -> tuple[str, ...]:
+def _edited_packages(root: Path, content: bytes | None) -> tuple[str, ...]:
     if content is None:
         return ()
     for text in (content.decode(errors="replace"), Git(root).read("HEAD", f"./{FILE}")):
@@ -145,14 +145,11 @@ def _suspects(root: Path, content: bytes | None) -> tuple[str, ...]:
 
 
 def complete(root: Path) -> None:
-    """Add `hash = "sha256:..."` to each local file of the lock at `root` that has none; change nothing else.
-
-    Raises `Outside` where such a file is not on this machine.
-    """
+    """Add the missing `hash = "sha256:..."` of local files to the lock. Raises `Outside` for a file that is missing."""
     file = root / FILE
     text = file.read_bytes().decode()
     lock = parse(text)
-    done = text
+    completed = text
     for package in lock.packages:
         for artifact in package.artifacts:
             if not artifact.local or artifact.sha256:
@@ -162,9 +159,9 @@ def complete(root: Path) -> None:
                 raise Outside(
                     f"{package} is locked from a local file that is not on this machine: {artifact.address}", file=FILE
                 )
-            done = _with_hash(done, artifact.file_name, digest_file(path))
-    if done != text:
-        write_text(file, done)
+            completed = _with_hash(completed, artifact.file_name, digest_file(path))
+    if completed != text:
+        write_text(file, completed)
 
 
 def _with_hash(text: str, file_name: str, digest: str) -> str:

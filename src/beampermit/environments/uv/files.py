@@ -1,4 +1,4 @@
-"""The files that a `uv.lock` names for one platform: brought to this machine, and never used before they are hashed."""
+"""The files that `uv.lock` names for one platform: fetched, hashed before each use, and installed from a bundle."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from beampermit.errors import BadInput, Failed, Outside
 from beampermit.files import replacing
 from beampermit.progress import Progress
 
-HINT = "log in as for uv: UV_INDEX_NAME_USERNAME and UV_INDEX_NAME_PASSWORD of the index, or netrc"
+LOGIN = "log in as for uv: UV_INDEX_NAME_USERNAME and UV_INDEX_NAME_PASSWORD of the index, or netrc"
 
 
 def login(root: Path, index: str | None, address: str) -> tuple[str, str] | None:
-    """User and password for a file at `address` that a package of `index` consists of; None for a stranger.
+    """User and password for a file at `address` of a package of `index`; None if there are none.
 
-    What is named for an index goes to its own host alone. Raises `BadInput` for a netrc that cannot be read.
+    Credentials of an index are sent to its own host only. Raises `BadInput` for a netrc that cannot be read.
     """
     if index and origin(index) == origin(address):
         for name in _names(root, index):
@@ -52,7 +52,7 @@ def login(root: Path, index: str | None, address: str) -> tuple[str, str] | None
 
 
 def _names(root: Path, index: str) -> list[str]:
-    """What `[[tool.uv.index]]` calls the index."""
+    """The names of the index in `[[tool.uv.index]]`."""
     listed = specification.read(root).content.get("tool", {}).get("uv", {}).get("index", [])
     return [one["name"] for one in listed if one.get("name") and str(one.get("url")).rstrip("/") == index.rstrip("/")]
 
@@ -71,22 +71,22 @@ def _in_netrc(host: str) -> tuple[str, str] | None:
 
 
 FOLDER = "wheels"
-"""Where they lie in a bundle: flat, as uv looks for packages in a folder."""
+"""Their folder in a bundle: flat, as uv reads a folder of packages."""
 OLD_BUILDER = "setuptools"
-"""What builds sources that do not say."""
+"""The build backend of sources that name none."""
 LARGEST = 16 * 2**20
 
 
 def packages_for(lock: Lock, platform: str) -> dict[str, Package]:
-    """Name -> package that the lock's variant installs on a platform, for any Python that the lock is for."""
+    """Name -> package of the lock's variant on a platform, for any Python that the lock allows."""
     if platform not in TAGS:
-        raise BadInput(f"{platform!r} is no platform known here; known are {', '.join(TAGS)}")
+        raise BadInput(f"{platform!r} is not a platform; there are {', '.join(TAGS)}")
     worlds = [world_of(lock, platform, newest=newest) for newest in (False, True)]
     return {package.name: package for world in worlds for package in locked_for(lock, world)}
 
 
 def files_for(lock: Lock, packages: Iterable[Package], platform: str) -> Iterator[tuple[Package, Artifact]]:
-    """The files to install them from: each wheel that fits, or the sources where none does. Raises `Failed`."""
+    """The files to install packages from: each wheel that fits, or the sources where none does. Raises `Failed`."""
     minors = {world_of(lock, platform, newest=newest)["python_version"].replace("3.", "") for newest in (False, True)}
     for package in packages:
         wheels = [artifact for artifact in package.artifacts if _fits(artifact.file_name, platform, minors)]
@@ -107,8 +107,8 @@ def files_for(lock: Lock, packages: Iterable[Package], platform: str) -> Iterato
 def bundled(lock: Lock, root: Path, platform: str, progress: Progress) -> dict[str, Path]:
     """Path in the bundle -> file on this machine, hashed.
 
-    Sources can be built where there is no network only if what builds them is locked too. Raises `Failed` where it is
-    not, or for a file that is not the locked one; `Outside` for what cannot be had.
+    Sources can be built without a network only if their build backend is locked too. Raises `Failed` where it is not,
+    or for a file with a wrong hash; `Outside` for one that cannot be fetched.
     """
     packages = packages_for(lock, platform)
     files = list(files_for(lock, packages.values(), platform))
@@ -140,9 +140,8 @@ def is_locked(path: Path, artifact: Artifact) -> bool:
 
 
 def wrong_file(lock: Lock, package: Package, artifact: Artifact, place: str) -> Failed:
-    """The error for a file that is missing or another one."""
     return Failed(
-        f"{place} lacks {artifact.file_name}, or it is not the locked file",
+        f"{artifact.file_name} is missing from {place}, or not the locked file",
         file=lock.file,
         line=package.line,
         hint="run `beampermit env bundle` on a machine with a network",
@@ -157,7 +156,7 @@ def _fits(file_name: str, platform: str, minors: set[str]) -> bool:
 
 
 def _runs(tag: Tag, minors: set[str]) -> bool:
-    """Whether a CPython of those minor versions takes a wheel with that tag."""
+    """Whether a CPython of these minor versions accepts a wheel with that tag."""
     if tag.interpreter in ("py3", "py2.py3") or tag.interpreter in {f"py3{minor}" for minor in minors}:
         return tag.abi == "none"
     if tag.abi == "abi3":
@@ -168,10 +167,10 @@ def _runs(tag: Tag, minors: set[str]) -> bool:
 def _fetch(lock: Lock, root: Path, package: Package, artifact: Artifact, place: Path) -> None:
     import httpx
 
-    known = login(root, package.source, artifact.address)
+    credentials = login(root, package.source, artifact.address)
     try:
         with (
-            httpx.stream("GET", artifact.address, follow_redirects=True, timeout=60, auth=known) as reply,
+            httpx.stream("GET", artifact.address, follow_redirects=True, timeout=60, auth=credentials) as reply,
             replacing(place) as temporary,
         ):
             reply.raise_for_status()
@@ -180,18 +179,18 @@ def _fetch(lock: Lock, root: Path, package: Package, artifact: Artifact, place: 
                     stream.write(part)
             if not is_locked(temporary, artifact):
                 raise Failed(
-                    f"{package} is not the locked one: {artifact.address} has another sha256",
+                    f"{package}: {artifact.address} has a wrong sha256",
                     file=lock.file,
                     line=package.line,
                     hint="beampermit env lock",
                 )
     except httpx.HTTPStatusError as error:
         status = error.response.status_code
-        raise Outside(f"{artifact.address} answers {status}", hint=HINT if status in (401, 403) else "") from None
+        raise Outside(f"{artifact.address} answers {status}", hint=LOGIN if status in (401, 403) else "") from None
     except httpx.HTTPError as error:
         raise Outside(f"{artifact.address} cannot be reached: {error}") from None
     except OSError as error:
-        raise Outside(f"nothing can be written there: {error.strerror}", file=place) from None
+        raise Outside(f"cannot write: {error.strerror}", file=place) from None
 
 
 def _refuse_unlocked_builder(lock: Lock, package: Package, sources: Path, packages: dict[str, Package]) -> None:
@@ -206,11 +205,11 @@ def _refuse_unlocked_builder(lock: Lock, package: Package, sources: Path, packag
 
 
 def _builders(sources: Path) -> list[str]:
-    """Names of the packages that build an archive of sources."""
+    """Names of the packages that are needed to build an archive of sources."""
     try:
         text = _in_archive(sources)
         table = tomllib.loads(text).get("build-system", {}) if text else {}
-        return [normalize(Requirement(words).name) for words in table.get("requires", [OLD_BUILDER])]
+        return [normalize(Requirement(text).name) for text in table.get("requires", [OLD_BUILDER])]
     except (tarfile.TarError, zipfile.BadZipFile, tomllib.TOMLDecodeError, InvalidRequirement, ValueError):
         return [OLD_BUILDER]
 
@@ -242,26 +241,26 @@ REACH_NOTHING = {
 
 
 def install(lock: Lock, root: Path, prefix: Path, bundle: Path, progress: Progress) -> None:
-    """Make `prefix` the lock from the files of `bundle`. Raises `Failed` for one that is missing or another."""
+    """Install the lock from the files of `bundle`. Raises `Failed` for one that is missing or has a wrong hash."""
     platform = current_platform()
     files = list(files_for(lock, packages_for(lock, platform).values(), platform))
     progress(f"hashing {len(files)} files of the bundle")
     with tempfile.TemporaryDirectory(dir=_beside(prefix)) as folder:
-        # Only what was hashed is seen by uv: another file of the bundle could be newer, or build a package.
+        # uv sees hashed files only: another file of the bundle could be newer, or build a package.
         for package, artifact in files:
             place, copy = bundle / FOLDER / artifact.file_name, Path(folder) / artifact.file_name
             _take(place, copy)
             if not is_locked(copy, artifact):
                 raise wrong_file(lock, package, artifact, "the bundle")
-        progress(f"uv installs the bundle into {prefix}")
+        progress(f"installing the bundle into {prefix}")
         _sync(lock, root, prefix, Path(folder))
 
 
 def _sync(lock: Lock, root: Path, prefix: Path, folder: Path) -> None:
     if not python_in(prefix).exists():
         uv(["venv", "--no-project", "--python", _python(lock), prefix], cwd=root, env=REACH_NOTHING)
-    asked = folder / "requirements.txt"
-    asked.write_text("".join(sorted(map(_line, locked_for(lock, describe(prefix))))), encoding="utf-8")
+    requirements = folder / "requirements.txt"
+    requirements.write_text("".join(sorted(map(_line, locked_for(lock, describe(prefix))))), encoding="utf-8")
     uv(
         [
             "pip",
@@ -273,7 +272,7 @@ def _sync(lock: Lock, root: Path, prefix: Path, folder: Path) -> None:
             folder,
             "--python",
             python_in(prefix),
-            asked,
+            requirements,
         ],
         cwd=root,
         env=REACH_NOTHING,
@@ -286,7 +285,7 @@ def _line(package: Package) -> str:
 
 
 def _python(lock: Lock) -> str:
-    """The Pythons that the lock is for, as uv finds them on this machine."""
+    """The Pythons that the lock allows, as uv's `--python` takes them."""
     return str(lock.content.get("requires-python", "")) or f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -296,6 +295,6 @@ def _take(place: Path, copy: Path) -> None:
 
 
 def _beside(prefix: Path) -> Path:
-    """A folder on the prefix's own disk, where there is room for what is to be linked."""
+    """A folder on the disk of the prefix, so that files can be linked."""
     prefix.parent.mkdir(parents=True, exist_ok=True)
     return prefix.parent

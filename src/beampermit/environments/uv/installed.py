@@ -1,4 +1,4 @@
-"""What the lock means on one machine, and whether an environment there is that."""
+"""Compares an environment with `uv.lock`: the packages that the lock has for its Python and system."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from beampermit.environments.uv.specification import normalize
 from beampermit.errors import BadInput, Problem, several
 
 MOST_FILES = 3
-"""So many changed files of a package are named."""
+"""Changed files that are named for each package."""
 
 
 def installed(lock: Lock, prefix: Path) -> Iterator[Problem]:
-    """Where the environment at `prefix` is not the lock: extra, missing, other version, from elsewhere, changed."""
+    """Packages that are extra, missing, of another version, from elsewhere or changed, and modules of no package."""
     python = describe(prefix)
     if python["python_full_version"] not in SpecifierSet(lock.content.get("requires-python", "")):
         yield Problem(
@@ -32,20 +32,20 @@ def installed(lock: Lock, prefix: Path) -> Iterator[Problem]:
             lock.file,
             lock.line_of("requires-python"),
         )
-    if _sees_the_system(prefix):
-        yield Problem(f"it also sees the packages of the system's Python: {prefix}/pyvenv.cfg", lock.file)
+    if _includes_system_packages(prefix):
+        yield Problem(f"the environment includes the packages of the system's Python: {prefix}/pyvenv.cfg", lock.file)
     site = site_packages(prefix, python)
-    found = distributions(site) if site.is_dir() else []
+    packages = distributions(site) if site.is_dir() else []
     wanted = {package.name: package for package in locked_for(lock, python)}
-    yield from _named(lock, wanted, found)
-    yield from _whole(lock, wanted, found)
-    yield from _satisfied(lock, python, found)
-    for name in strays(site, found) if site.is_dir() else ():
-        yield Problem(f"{name} lies in site-packages and belongs to no package", lock.file)
+    yield from _compared(lock, wanted, packages)
+    yield from _intact(lock, wanted, packages)
+    yield from _satisfied(lock, python, packages)
+    for name in strays(site, packages) if site.is_dir() else ():
+        yield Problem(f"{name} in site-packages belongs to no package", lock.file)
 
 
 def locked_for(lock: Lock, python: World) -> list[Package]:
-    """The packages that the lock installs for a Python: all groups, and the extra of its variant. Raises `BadInput`."""
+    """The packages that the lock has for a Python: all groups, and the extra of its variant. Raises `BadInput`."""
     own = own_package(lock)
     if own is None:
         raise BadInput("the lock has no entry for the project itself", file=FILE, hint="beampermit env lock")
@@ -53,18 +53,18 @@ def locked_for(lock: Lock, python: World) -> list[Package]:
     waiting = [*own.needs, *groups, *own.optional.get(lock.variant, ())]
     world = {"extra": specification.variant_marker(lock), **python}
     done: set[tuple[str, str, str, str]] = set()
-    found: dict[tuple[str, str, str], Package] = {}
+    packages: dict[tuple[str, str, str], Package] = {}
     while waiting:
         edge = waiting.pop()
         if not _holds(edge, world):
             continue
         for package in targets(lock, edge):
-            found[package.key] = package
+            packages[package.key] = package
             for extra in ("", *edge.extras):
                 if (*package.key, extra) not in done:
                     done.add((*package.key, extra))
                     waiting += package.optional.get(extra, ()) if extra else package.needs
-    return [package for package in found.values() if not package.own]
+    return [package for package in packages.values() if not package.own]
 
 
 def _holds(edge: Edge, world: World) -> bool:
@@ -74,12 +74,12 @@ def _holds(edge: Edge, world: World) -> bool:
         raise BadInput(str(error), file=FILE) from None
 
 
-def _named(lock: Lock, wanted: dict[str, Package], found: list[Distribution]) -> Iterator[Problem]:
+def _compared(lock: Lock, wanted: dict[str, Package], installed: list[Distribution]) -> Iterator[Problem]:
     own = own_package(lock)
-    names = [distribution.name for distribution in found]
+    names = [distribution.name for distribution in installed]
     for name in sorted(wanted.keys() - set(names)):
         yield Problem(f"{wanted[name]} is locked and not installed", lock.file, wanted[name].line)
-    for distribution in found:
+    for distribution in installed:
         package = wanted.get(distribution.name)
         if package is None:
             if own is None or distribution.name != own.name:
@@ -90,27 +90,27 @@ def _named(lock: Lock, wanted: dict[str, Package], found: list[Distribution]) ->
             yield Problem(f"{distribution.name} is installed twice", lock.file, package.line)
 
 
-def _whole(lock: Lock, wanted: dict[str, Package], found: list[Distribution]) -> Iterator[Problem]:
-    """Each package's own record: where it came from, and its files."""
-    for distribution in found:
+def _intact(lock: Lock, wanted: dict[str, Package], installed: list[Distribution]) -> Iterator[Problem]:
+    """Check each package's own records: where it came from, and its files."""
+    for distribution in installed:
         if distribution.name not in wanted:
             continue
         where = (lock.file, wanted[distribution.name].line)
         if distribution.address:
             yield Problem(f"{distribution} was installed from {distribution.address}, not from the lock", *where)
         elif distribution.installer != "uv":
-            by = distribution.installer or "something that does not say its name"
+            by = distribution.installer or "an unknown program"
             yield Problem(f"{distribution} was installed by {by}, not from the lock", *where)
         changed = list(distribution.changed()) if distribution.files else ["its RECORD is missing"]
         if changed:
             yield Problem(f"{distribution} was changed: {several(changed, MOST_FILES)}", *where)
 
 
-def _satisfied(lock: Lock, python: World, found: list[Distribution]) -> Iterator[Problem]:
-    """What each installed package itself says it needs: an entry taken out of the lock is seen here."""
+def _satisfied(lock: Lock, python: World, installed: list[Distribution]) -> Iterator[Problem]:
+    """Check the requirements in each package's metadata: this finds a package that was removed from the lock."""
     forced = {normalize(table["name"]) for table in lock.content.get("manifest", {}).get("overrides", [])}
-    versions = {distribution.name: distribution.version for distribution in found}
-    for distribution in found:
+    versions = {distribution.name: distribution.version for distribution in installed}
+    for distribution in installed:
         for requirement in _parsed(distribution.requires):
             name = normalize(requirement.name)
             marker = requirement.marker
@@ -120,17 +120,17 @@ def _satisfied(lock: Lock, python: World, found: list[Distribution]) -> Iterator
                 yield Problem(f"{distribution} needs {requirement.name}, which is not installed", lock.file)
             elif not _allows(requirement.specifier, versions[name]):
                 yield Problem(
-                    f"{distribution} needs {requirement.name}{requirement.specifier}, installed is {versions[name]}",
+                    f"{distribution} needs {requirement.name}{requirement.specifier}, not {versions[name]}",
                     lock.file,
                 )
 
 
 def _parsed(requires: Iterable[str]) -> Iterator[Requirement]:
-    for words in requires:
+    for text in requires:
         try:
-            yield Requirement(words)
+            yield Requirement(text)
         except InvalidRequirement:
-            continue  # Old packages write what no installer can read; uv left it out of the lock too.
+            continue  # Some old packages have invalid ones; uv leaves them out of the lock too.
 
 
 def _allows(specifier: SpecifierSet, version: str) -> bool:
@@ -147,7 +147,7 @@ def _equal(one: str, other: str) -> bool:
         return one == other
 
 
-def _sees_the_system(prefix: Path) -> bool:
+def _includes_system_packages(prefix: Path) -> bool:
     config = prefix / "pyvenv.cfg"
     text = config.read_text(encoding="utf-8", errors="replace").lower() if config.is_file() else ""
     return any(

@@ -27,25 +27,24 @@ GROUP = "group "
 
 @lru_cache(maxsize=2)
 def parse(text: str, name: str = FILE) -> Lock:
-    """Make a lock of the text of `uv.lock`. Raises `BadInput` for what is not one, with the line where it is known."""
+    """Parse the text of a `uv.lock`. Raises `BadInput`, with the line where it is known."""
     text = text.replace("\r\n", "\n")
     content = _tree(text, name)
     if content.get("version") != 1:
-        raise BadInput(f"a lock of format {content.get('version')!r} is not known here; 1 is", file=name, hint=RELOCK)
+        raise BadInput(f"lock format {content.get('version')!r} is not supported, only 1", file=name, hint=RELOCK)
     lines = [number for number, line in enumerate(text.splitlines(), 1) if line.strip() == "[[package]]"]
     try:
         tables = content.get("package", [])
         numbers = lines if len(lines) == len(tables) else [None] * len(tables)
         packages = tuple(_package(table, line) for table, line in zip(tables, numbers, strict=True))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise BadInput(f"not a lock of uv: {type(error).__name__} {error}", file=name, hint=RELOCK) from None
+        raise BadInput(f"not a uv lock: {type(error).__name__} {error}", file=name, hint=RELOCK) from None
     _validate_python(content, name)
     _refuse_twins(packages, name)
     return Lock(file=name, digest=digest_bytes(text.encode()), text=text, packages=packages, content=content)
 
 
 def own_package(lock: Lock) -> Package | None:
-    """The entry of the project itself."""
     return next((package for package in lock.packages if package.own), None)
 
 
@@ -55,13 +54,13 @@ def own_table(lock: Lock) -> dict[str, Any]:
 
 
 def group_key(group: str) -> str:
-    """Where the needs of a dependency group stand among the extras of the project itself."""
+    """The key of a dependency group among the extras of the project itself."""
     return f"{GROUP}{group}"
 
 
 def _tree(text: str, name: str) -> dict[str, Any]:
     if len(text) > LARGEST:
-        raise BadInput(f"a lock of more than {LARGEST} characters is not read", file=name)
+        raise BadInput(f"the file has more than {LARGEST} characters", file=name)
     refuse_merge_markers(text, name, hint=RELOCK)
     return parse_toml(text, name, hint=RELOCK)
 
@@ -96,23 +95,23 @@ def _origin(source: dict[str, Any]) -> str:
 
 
 def _artifact(file: dict[str, Any], index: str | None, version: str) -> Artifact:
-    found = SHA256.fullmatch(file.get("hash", ""))
-    sha256 = found[1] if found else None
+    digest = SHA256.fullmatch(file.get("hash", ""))
+    sha256 = digest[1] if digest else None
     local = "path" in file
     # uv writes the path of a wheel relative to the folder it was found in.
     address = (PurePosixPath(index or ".") / file["path"]).as_posix() if local else str(file.get("url", ""))
     name = PurePosixPath(address if local else unquote(urlsplit(address).path)).name
-    return Artifact(name, address, sha256, _says(name, version), local)
+    return Artifact(name, address, sha256, _named(name, version), local)
 
 
-def _says(file_name: str, version: str) -> tuple[str, str] | None:
-    """What a file's name says, in the words of its entry where both mean the same."""
+def _named(file_name: str, version: str) -> tuple[str, str] | None:
+    """Package and version in a file's name; the version as the entry writes it where both are equal."""
     try:
         if file_name.endswith(".whl"):
-            name, said, *_ = parse_wheel_filename(file_name)
+            name, parsed, *_ = parse_wheel_filename(file_name)
         else:
-            name, said = parse_sdist_filename(re.sub(r"\.(tar\.(bz2|xz|lz|lzma|zst)|tgz|tbz)$", ".tar.gz", file_name))
-        return name, version if Version(version) == said else str(said)
+            name, parsed = parse_sdist_filename(re.sub(r"\.(tar\.(bz2|xz|lz|lzma|zst)|tgz|tbz)$", ".tar.gz", file_name))
+        return name, version if Version(version) == parsed else str(parsed)
     except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
         return None
 

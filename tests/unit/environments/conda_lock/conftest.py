@@ -13,6 +13,7 @@ import pytest
 
 from beampermit.environments.conda_lock import CondaLock
 from support.conda_channel import PYTHON, QUIET, Channel, laboratory, serving
+from support.shared import made_once, shared_folder
 
 ENVIRONMENT = """\
 name: faults
@@ -53,9 +54,7 @@ def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture(scope="session")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The channel's packages, packed once."""
-    folder = tmp_path_factory.mktemp("channel") / "lab"
-    laboratory(folder)
-    return folder
+    return made_once(shared_folder(tmp_path_factory) / "channel", laboratory)
 
 
 @pytest.fixture(scope="session")

@@ -115,7 +115,7 @@ def test_a_hostile_tar_stays_in_its_folder(env: Env, locked: Path, tmp_path: Pat
     assert "not a bundle" in env("install", "--bundle", str(hostile), code=2).message
     hostile.write_text("no tar at all")
     assert "not a bundle" in env("install", "--bundle", str(hostile), code=2).message
-    assert "there is no bundle here" in env("install", "--bundle", str(tmp_path / "none"), code=2).message
+    assert "there is no such bundle" in env("install", "--bundle", str(tmp_path / "none"), code=2).message
 
 
 def test_the_bill_of_materials_is_cyclonedx(env: Env, locked: Path) -> None:

@@ -44,7 +44,7 @@ def test_a_lock_written_by_conda_lock_bears_no_seal_and_is_a_solution(backend: C
 
 
 TAMPERED = {
-    "version": (r"(name: tune\n  version: )'1.5'", r"\1'1.6'", "tune 1.6: the file tune-1.5-0.conda is tune 1.5"),
+    "version": (r"(name: tune\n  version: )'1.5'", r"\1'1.6'", "tune 1.6: the file tune-1.5-0.conda is of tune 1.5"),
     "version and file": (
         r"(name: zlib\n  version: )'1.3'(.*?)zlib-1.3-h0_1",
         r"\1'9.3'\2zlib-9.3-h0_1",

@@ -79,7 +79,7 @@ def test_installing_again_fetches_and_links_nothing(
     channel.asked.clear()
     said: list[str] = []
     installation.install(backend, locked, installed, progress=said.append)
-    assert said == ["every package of the lock is installed", "comparing what is installed with the lock"]
+    assert said == ["every package of the lock is installed", "comparing the installed packages with the lock"]
     assert channel.asked == []
 
 

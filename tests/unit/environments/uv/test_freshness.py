@@ -272,7 +272,7 @@ def test_a_lock_for_a_python_that_is_not_here_is_neither_fresh_nor_stale(uv_proj
     for name in ("pyproject.toml", "uv.lock"):
         file = uv_project.root / name
         file.write_text(re.sub(r'requires-python = ".*"', 'requires-python = "==3.5.*"', file.read_text()))
-    with pytest.raises(Outside, match="Python that the project asks for is not on this machine"):
+    with pytest.raises(Outside, match="no Python that requires-python allows is on this machine"):
         problems(uv_project.root)
 
 

@@ -14,8 +14,8 @@ from beampermit.project import Project
 DEFECTS = {
     "merge conflict": ("version = 1", "<<<<<<< ours\nversion = 1", "merge-conflict markers", 1),
     "cut off": ('name = "numbers"\nversion = "1.0"', 'name = "numbers', "not TOML", None),
-    "another format": ("version = 1", "version = 2", "a lock of format 2 is not known here", None),
-    "no source": (r"source = \{ virtual[^\n]*", "", "not a lock of uv", None),
+    "another format": ("version = 1", "version = 2", "lock format 2 is not supported", None),
+    "no source": (r"source = \{ virtual[^\n]*", "", "not a uv lock", None),
     "no Python": (
         'requires-python = "',
         'requires-python = "python ',

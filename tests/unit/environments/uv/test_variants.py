@@ -227,10 +227,10 @@ def test_a_bundle_with_another_file_or_without_one_is_refused(root: Path, tmp_pa
     wheel = next((tmp_path / "bundle/wheels").glob("torchy-*"))
     wheel.write_bytes(wheel.read_bytes() + b"x")
     backend = choice.backend_for(root, bundle=tmp_path / "bundle")
-    with pytest.raises(Failed, match="the bundle lacks torchy"):
+    with pytest.raises(Failed, match=r"torchy\S* is missing from the bundle"):
         installation.install(backend, root, root / ".venv", progress=quiet)
     wheel.unlink()
-    with pytest.raises(Failed, match="the bundle lacks torchy"):
+    with pytest.raises(Failed, match=r"torchy\S* is missing from the bundle"):
         installation.install(backend, root, root / ".venv", progress=quiet)
     assert not (root / ".venv" / installation.STAMP).exists()
 
@@ -241,7 +241,7 @@ def test_what_an_index_exchanged_is_not_bundled(root: Path, tmp_path: Path) -> N
     text = (root / "uv.lock").read_text()
     place = text.index("sha256:0000") + len("sha256:") + 64
     (root / "uv.lock").write_text(text[:place] + text[place + 4 :])
-    with pytest.raises(Failed, match="has another sha256"):
+    with pytest.raises(Failed, match="has a wrong sha256"):
         choice.bundle(root, tmp_path / "bundle", progress=quiet)
 
 
