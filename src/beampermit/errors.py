@@ -1,4 +1,4 @@
-"""What a user can cause, with the exit code it ends in (the same for every command)."""
+"""Errors that a user can cause, each with the exit code of every command that it ends."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import ClassVar
 
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 EXHAUSTED = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ELOOP}
-"""What the machine says of files, whatever command asks; anything else that it says is our mistake."""
+"""Errors of the file system that any command may meet; others are bugs of ours."""
 PROGRAMS = {"beampermit", "df", "dvc", "export", "git", "less", "ls", "make", "pip", "python", "unset", "uv"}
 """First words of hints that are commands."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong in a file of the project: `line` from 1, None where it is the file as a whole."""
+    """Something wrong in a file of the project; `line` counts from 1, None stands for the file as a whole."""
 
-    # Where pydantic reads one out of an artifact, an unknown key is an error.
+    # pydantic reads problems of other jobs from artifacts: an unknown key is an error.
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     message: str
@@ -39,9 +39,9 @@ class Problem:
 
 
 class BeampermitError(Exception):
-    """One line of why, where it happened, and the command to run next.
+    """One line that says what is wrong, the file and line, and what to do.
 
-    `exit_code` is part of the promise to scripts: 1 failed, 2 usage or bad input, 3 conflict, 4 the outside world.
+    Scripts rely on `exit_code`: 1 failed, 2 usage or bad input, 3 conflict, 4 the outside world.
     """
 
     exit_code = 2
@@ -73,13 +73,13 @@ class Failed(BeampermitError):
 
 
 class BadInput(BeampermitError):
-    """Usage, or a file or an answer that cannot be accepted."""
+    """Wrong usage, or invalid input."""
 
     exit_code = 2
 
 
 class Conflict(BeampermitError):
-    """Somebody else was first; nothing moved."""
+    """Somebody else was first; nothing was changed."""
 
     exit_code = 3
 
@@ -91,21 +91,21 @@ class Outside(BeampermitError):
 
 
 def several(faults: Sequence[str], shown: int = 1) -> str:
-    """The first of some faults, and how many more there are, in one line."""
+    """The first `shown` faults in one line, and how many more there are."""
     return "; ".join(faults[:shown]) + more(len(faults) - shown)
 
 
 def more(count: int) -> str:
-    """Such as ` (and 3 more)`; nothing where there are none."""
+    """Such as ` (and 3 more)`; nothing for 0."""
     return f" (and {count} more)" if count > 0 else ""
 
 
-def meant(word: str, known: Iterable[str], ask: str = "did you mean") -> str:
-    """`; did you mean 'the nearest of the known words'?`; nothing where none is near."""
-    import difflib  # only who errs waits for it
+def did_you_mean(word: str, choices: Iterable[str], question: str = "did you mean") -> str:
+    """Such as `; did you mean 'model'?` for the most similar choice; nothing if none is similar."""
+    import difflib  # 10 ms, which only an error costs
 
-    near = difflib.get_close_matches(word, list(known), 1, 0.5)
-    return f"; {ask} {near[0]!r}?" if near else ""
+    similar = difflib.get_close_matches(word, list(choices), 1, 0.5)
+    return f"; {question} {similar[0]!r}?" if similar else ""
 
 
 def is_command(hint: str) -> bool:
@@ -113,8 +113,8 @@ def is_command(hint: str) -> bool:
     return hint.partition(" ")[0] in PROGRAMS
 
 
-def of_the_machine(error: OSError) -> Outside | None:
-    """A file that may not be read or written, a full or broken disk, as a user is told of it; None for our mistakes."""
+def from_os_error(error: OSError) -> Outside | None:
+    """The error for a file without permission, a full or broken disk; None if it is a bug of ours."""
     if error.errno not in REFUSED | EXHAUSTED:
         return None
     hint = ""

@@ -26,7 +26,7 @@ def second(laboratory: Laboratory) -> Laboratory:
         ("store the model", "failed to store the model"),
         ("register the version", "failed to register a version of bpm-faults"),
         ("move alias challenger", "failed to move alias challenger of bpm-faults"),
-        ("append to the ledger", "the ledger's next commit cannot be written here, nothing was changed"),
+        ("append to the ledger", "the ledger's next commit cannot be written here, the ledger was not changed"),
         ("move alias champion", "the ledger was updated (promote bpm-faults version 2)"),
     ],
 )
@@ -46,7 +46,7 @@ def test_a_promotion_on_a_full_disk(second: Laboratory, fill: Fill, step: str, w
 def test_a_retirement_on_a_full_disk(second: Laboratory, fill: Fill, step: str) -> None:
     code, said = fill(second.retire, step)
     assert code == 4
-    assert ("nothing was changed" in said) == (step == "append to the ledger")
+    assert ("the ledger was not changed" in said) == (step == "append to the ledger")
     second.retire()
     assert second.events() == [("promote", 1), ("retire", 1)]
     assert second.champion() is None

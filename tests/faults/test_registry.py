@@ -190,9 +190,9 @@ def test_a_hook_that_refuses_the_ledger_keeps_the_champion(second: Laboratory) -
     hook.write_text("#!/bin/sh\ngrep -q beampermit-ledger && echo frozen >&2 && exit 1\nexit 0\n")
     hook.chmod(0o755)
     second.change(3)
-    with pytest.raises(Outside, match="nothing was changed: remote: frozen"):
+    with pytest.raises(Outside, match="the ledger was not changed: remote: frozen"):
         second.promote()
-    with pytest.raises(Outside, match="nothing was changed: remote: frozen"):
+    with pytest.raises(Outside, match="the ledger was not changed: remote: frozen"):
         second.rollback()
     assert second.champion() == 2
     assert second.statuses() == {1: "former", 2: "champion", 3: ""}

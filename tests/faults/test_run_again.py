@@ -98,7 +98,8 @@ def test_changes_since_then_stay(third: Laboratory, run: Command, case: str) -> 
     assert again.code == 3
     assert "this workflow run did this already at " in again.err
     assert (
-        "it was changed since; nothing was changed\n      next: to do it again, start a new workflow run" in again.err
+        "that was superseded since; the ledger was not changed\n      next: to do it again, start a new workflow run"
+        in again.err
     )
     assert (third.events(), third.champion()) == (before, champion)
     assert run(8, *words, "--reason", "why").code == 0
@@ -111,7 +112,7 @@ def test_a_thaw_does_not_thaw_a_later_freeze(third: Laboratory, run: Command) ->
     assert run(7, "thaw", "--reason", "why").out.startswith("already thawed")
     third.freeze(reason="beam is coming")
     again = run(7, "thaw", "--reason", "why")
-    assert (again.code, "nothing was changed" in again.err) == (3, True)
+    assert (again.code, "the ledger was not changed" in again.err) == (3, True)
     assert third.events()[-1] == ("freeze", 2)
 
 

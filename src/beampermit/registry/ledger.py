@@ -124,7 +124,9 @@ class Ledger:
         try:
             commit = self._commit(head, text, event, permit)
         except GitError as error:
-            raise Outside(f"the ledger's next commit cannot be written here, nothing was changed: {error}") from None
+            raise Outside(
+                f"the ledger's next commit cannot be written here, the ledger was not changed: {error}"
+            ) from None
         pushed = self._git("push", "--quiet", "--no-verify", "--no-follow-tags", "--recurse-submodules=no",
                            self.remote, f"{commit}:{BRANCH}")  # fmt: skip
         if pushed.code:
@@ -139,7 +141,7 @@ class Ledger:
         champion = ledger.state(event.model).champion_version
         if event.expected != champion:
             raise Conflict(
-                f"the champion is version {champion}, not {event.expected} as expected; nothing was changed",
+                f"the champion is version {champion}, not {event.expected} as expected; the ledger was not changed",
                 hint="beampermit history",
             )
         fault = ledger.fault(event)
@@ -156,7 +158,7 @@ class Ledger:
         new_head = self._head()
         if new_head is None or new_head == head:
             raise Outside(
-                f"{self.remote} refused the push to {BRANCH}, nothing was changed: {_reason(pushed)}",
+                f"{self.remote} refused the push to {BRANCH}, the ledger was not changed: {_reason(pushed)}",
                 hint="allow this account to push to the branch beampermit-ledger, then run the same command again",
             )
         raise self._conflict(new_head)
@@ -200,7 +202,7 @@ class Ledger:
     def _conflict(self, head: str) -> Conflict:
         last = parse_last_line(self._text(head))
         return Conflict(
-            f"somebody else was first: {last.summary} by {last.by} at {last.at}; nothing was changed",
+            f"somebody else was first: {last.summary} by {last.by} at {last.at}; the ledger was not changed",
             hint="beampermit history",
         )
 

@@ -51,7 +51,7 @@ class Session:
     def append(self, kind: Kind, of: Event, reason: str) -> Result:
         """Append an event about the version of `of`, and update the registry.
 
-        Raises `Conflict` where somebody else was first and nothing was changed; `Outside`.
+        Raises `Conflict` where somebody else was first; `Outside`.
         """
         if not reason.strip():
             raise BadInput("a reason is required, and the ledger keeps it", hint=f"beampermit {kind} --reason WHY")
@@ -77,8 +77,8 @@ class Session:
             same = event.version == version if version else kind != "retire" or event.version == event.expected
             if event.event == kind and same and is_same_run(event):
                 raise Conflict(
-                    f"this workflow run did this already at {event.at} ({event.summary}), and it was changed since; "
-                    f"nothing was changed",
+                    f"this workflow run did this already at {event.at} ({event.summary}), and that was superseded "
+                    f"since; the ledger was not changed",
                     hint="to do it again, start a new workflow run; `beampermit history` shows what happened since",
                 )
 
@@ -153,7 +153,7 @@ def require_not_frozen(state: ModelState) -> None:
     if frozen:
         raise Conflict(
             f"promotions of {frozen.model} are frozen since {frozen.at} by {frozen.by}: {frozen.reason}; "
-            f"nothing was changed",
+            f"the ledger was not changed",
             hint="beampermit thaw --reason WHY",
         )
 

@@ -20,14 +20,14 @@ def require_newer(git: Git, remote: str, commit: str, state: ModelState) -> None
         if event.sequence > first.sequence and is_ancestor(git, remote, commit, event.commit):
             raise Conflict(
                 f"commit {commit[:12]} is older than {event.commit[:12]}, which version {event.version} was promoted "
-                f"from at {event.at}; nothing was changed",
+                f"from at {event.at}; the ledger was not changed",
                 hint="beampermit history",
             )
     if not is_ancestor(git, remote, last.commit, commit):
         kind = "champion" if state.champion else "retired"
         raise Conflict(
             f"commit {commit[:12]} does not contain {last.commit[:12]}, the commit of {kind} version "
-            f"{last.version}: it is older or on another branch; nothing was changed",
+            f"{last.version}: it is older or on another branch; the ledger was not changed",
             hint=f"git merge {last.commit[:12]}",
         )
 
@@ -43,7 +43,7 @@ def require_on_branch(git: Git, remote: str, branch: str, commit: str) -> None:
     else:
         why = "does not contain it; the branch was rewritten meanwhile" if tip else "does not exist"
     raise Conflict(
-        f"commit {commit[:12]} cannot be promoted: branch {branch} of {remote} {why}; nothing was changed",
+        f"commit {commit[:12]} cannot be promoted: branch {branch} of {remote} {why}; the ledger was not changed",
         hint=f"git log {remote}/{branch}",
     )
 

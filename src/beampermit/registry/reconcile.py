@@ -60,7 +60,7 @@ def require_same_ledger(registry: Registry, model: str, state: ModelState) -> in
         if version and "sequence" in version.tags:
             raise Conflict(
                 f"the registry {registry.name} has champion version {current} of {model}, but this ledger is empty: "
-                f"it was lost, or another project promotes a model of the same name; nothing was changed",
+                f"it was lost, or another project promotes a model of the same name; the ledger was not changed",
                 hint="push the branch beampermit-ledger from a clone that has it, or rename one of the models",
             )
     return current

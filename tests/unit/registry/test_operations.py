@@ -22,7 +22,7 @@ def frozen(laboratory: Laboratory) -> Laboratory:
 
 def test_a_frozen_promotion_is_refused_with_who_and_why(frozen: Laboratory) -> None:
     with pytest.raises(
-        Conflict, match=r"frozen since \S+Z by Ada .*: physics run until Friday; nothing was changed"
+        Conflict, match=r"frozen since \S+Z by Ada .*: physics run until Friday; the ledger was not changed"
     ) as no:
         frozen.promote()
     assert (no.value.exit_code, no.value.hint) == (3, "beampermit thaw --reason WHY")
