@@ -1,4 +1,4 @@
-"""`contract.yaml`: what a model promises. Everything else is made from it or judged by it."""
+"""`contract.yaml`: what a model promises. Code, checks and documents are driven by it."""
 
 from beampermit.contract.judging import Metric
 from beampermit.contract.load import FILE_NAME, load_contract, parse_contract

@@ -1,4 +1,4 @@
-"""What an operator is told of each alarm, the same in runbook, Phoebus and JAWS; and which alarm says nothing."""
+"""The alarms of a contract: which of them each PV shows, and which have no action."""
 
 from __future__ import annotations
 
@@ -9,53 +9,53 @@ from beampermit.contract.causes import Cause, causes
 from beampermit.contract.completeness import unwritten
 from beampermit.contract.load import FILE_NAME, line_of
 from beampermit.contract.service import Alarm
-from beampermit.errors import Problem, meant
+from beampermit.errors import Problem, did_you_mean
 
 ALARMS = ("operations", "alarms")
 
 
 def guidance(contract: Contract, signal: str | None) -> tuple[Alarm, ...]:
-    """What is said of the alarms that PVs of an output show, in the contract's order; of None, what no PV shows.
+    """The alarms that the PVs of an output show, in the contract's order; for None, those that no PV shows.
 
-    An input that is too old shows in every output: the model has no answer then.
+    A stale input shows in every output, for the model has no answer then.
     """
-    known = causes(contract.signals)
+    all_causes = causes(contract.signals)
     outputs = {output.name for output in contract.signals.outputs}
 
     def shown(alarm: Alarm) -> bool:
-        by = [known[name].signal for name in alarm.raised_by if name in known]
-        names = {found.name for found in by if found}
+        raised_by = [all_causes[name].signal for name in alarm.raised_by if name in all_causes]
+        names = {raising.name for raising in raised_by if raising}
         return not names if signal is None else signal in names or bool(names - outputs)
 
     return tuple(alarm for alarm in contract.operations.alarms if shown(alarm))
 
 
 def unanswered(contract: Contract) -> tuple[Cause, ...]:
-    """What can raise an alarm of which the contract says nothing."""
-    said = {name for alarm in contract.operations.alarms for name in alarm.raised_by}
-    return tuple(cause for name, cause in causes(contract.signals).items() if name not in said)
+    """What can raise an alarm, and has none in the contract."""
+    answered = {name for alarm in contract.operations.alarms for name in alarm.raised_by}
+    return tuple(cause for name, cause in causes(contract.signals).items() if name not in answered)
 
 
 def problems(contract: Contract, text: str) -> tuple[Problem, ...]:
-    """Every way in which the contract leaves an alarm without an answer; `text` is the contract's file."""
+    """Alarms without an action, with two, or with a wrong severity; `text` is the contract's file."""
     return tuple(Problem(why, FILE_NAME, line_of(text, (*ALARMS, *place))) for place, why in _problems(contract))
 
 
 def _problems(contract: Contract) -> Iterator[tuple[tuple[int | str, ...], str]]:
-    known, answered = causes(contract.signals), set[str]()
+    all_causes, answered = causes(contract.signals), set[str]()
     for place, alarm in enumerate(contract.operations.alarms):
         for number, name in enumerate(alarm.raised_by):
             where = (place, "raised_by", number)
-            if name not in known:
-                yield where, f"{name!r} is nothing that this model raises{meant(name, known)}"
+            if name not in all_causes:
+                yield where, f"raised_by {name!r} is not a cause of this model's alarms{did_you_mean(name, all_causes)}"
                 continue
             if name in answered:
-                yield where, f"{name} has two answers"
+                yield where, f"{name} is in raised_by of two alarms"
             answered.add(name)
-            severity = known[name].severity
+            severity = all_causes[name].severity
             if severity and alarm.severity != severity:
-                yield (place, "severity"), f"{name} is {severity} in EPICS, and the runbook says {alarm.severity}"
+                yield (place, "severity"), f"{name} has severity {severity} in EPICS, not {alarm.severity}"
         if all(unwritten(step) for step in alarm.action):
             yield (place, "action"), f"{' and '.join(alarm.raised_by) or alarm.condition} has no action"
     for cause in unanswered(contract):
-        yield (), f"nothing is said of {cause.name}: {cause.words}"
+        yield (), f"no alarm for {cause.name} ({cause.description})"

@@ -1,4 +1,4 @@
-"""What only a person can write, and has not: keys of the contract that are empty or still say what a template said."""
+"""Keys of the contract that a person must write, and that are empty or still have the template's text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEY = re.compile(r"^[\s-]*(?:\{)?(?P<key>[A-Za-z_]\w*)\s*:")
 
 @dataclass(frozen=True)
 class Todo:
-    """A marked line, from 1, the key on it if there is one, and what its marks ask for."""
+    """A line marked TODO, from 1; the key on it, if any; and what is to be done."""
 
     line: int
     key: str
@@ -23,17 +23,16 @@ class Todo:
 
 
 def todos(text: str) -> tuple[Todo, ...]:
-    """Every marked line of a contract's text."""
     return tuple(
-        Todo(number, _unwritten_key(line), "; ".join(filter(None, (mark["what"].strip() for mark in marks))))
+        Todo(number, _key_on(line), "; ".join(filter(None, (mark["what"].strip() for mark in marks))))
         for number, line in enumerate(text.splitlines(), 1)
         if (marks := list(MARK.finditer(line)))
     )
 
 
-def _unwritten_key(line: str) -> str:
-    found = KEY.match(line)
-    return found["key"] if found else ""
+def _key_on(line: str) -> str:
+    match = KEY.match(line)
+    return match["key"] if match else ""
 
 
 Location = tuple[int | str, ...]
@@ -43,16 +42,16 @@ UNWRITTEN = (
         re.compile(r"\b(?:TODO|FIXME|TBD|XXX|lorem ipsum|change ?me|placeholder|fill (?:me )?in)\b", re.I),
         "a placeholder",
     ),
-    (re.compile(r"^(?:describe|explain|insert|write)\b.*", re.I | re.S), "an instruction, not an answer"),
+    (re.compile(r"^(?:describe|explain|insert|write)\b.*", re.I | re.S), "the template's instruction"),
     (re.compile(r"^(?:<.*>|\{\{.*\}\}|\[.*\])$", re.S), "a placeholder"),
-    (re.compile(r"\bexample\.(?:com|org|net)\b", re.I), "an address that belongs to nobody"),
+    (re.compile(r"\bexample\.(?:com|org|net)\b", re.I), "an example address"),
     (re.compile(r"^[\W_]*(?:n/?a|none|unknown|nobody|text|string)?[\W_]*$", re.I), "empty"),
 )
 
 
 @dataclass(frozen=True)
 class Gap:
-    """A key that a person is to write, with its line from 1, and what stands there instead."""
+    """A key that a person must write, its line from 1, and why its text does not count."""
 
     key: str
     line: int
@@ -60,31 +59,31 @@ class Gap:
 
 
 def gaps(contract: Contract, text: str) -> tuple[Gap, ...]:
-    """What is missing in a contract before card and runbook can be called complete; `text` is the contract's file."""
+    """What card and runbook lack; `text` is the contract's file."""
     written = ((location, why) for location, value in _written(contract) if (why := unwritten(value)))
-    found = [Gap(_key(location), line_of(text, location), why) for location, why in written]
-    lines = {gap.line for gap in found}
+    unanswered = [Gap(_key(location), line_of(text, location), why) for location, why in written]
+    lines = {gap.line for gap in unanswered}
     marked = (Gap(todo.key or "a comment", todo.line, "marked TODO") for todo in todos(text) if todo.line not in lines)
-    return (*found, *marked)
+    return (*unanswered, *marked)
 
 
 def about_gaps(contract: Contract, text: str) -> tuple[Gap, ...]:
-    """What is missing in `dataset.about` before a datasheet can be called complete."""
+    """What the datasheet lacks in `dataset.about`; `text` is the contract's file."""
     about = contract.dataset.about
     if about is None:
         return ()
     texts: list[tuple[Location, str]] = [(("purpose",), about.purpose), (("collected",), about.collected)]
     texts += [(("limitations", place), line) for place, line in enumerate(about.limitations)]
-    found = (
+    empty = (
         ((*ABOUT, *location), why)
         for location, value in [*texts, (("terms",), about.terms)]
         if (why := unwritten(value))
     )
-    return tuple(Gap(_key(location), line_of(text, location), why) for location, why in found)
+    return tuple(Gap(_key(location), line_of(text, location), why) for location, why in empty)
 
 
 def _written(contract: Contract) -> Iterator[tuple[Location, str]]:
-    """Each text of the contract that a person answers for."""
+    """Each text that a person must write, with its place."""
     model, operations = contract.model, contract.operations
     yield ("model", "summary"), model.summary
     yield ("model", "kind"), model.kind or ""
@@ -115,7 +114,7 @@ def _written(contract: Contract) -> Iterator[tuple[Location, str]]:
 
 
 def unwritten(value: str) -> str:
-    """Why a text is no answer; empty where it is one."""
+    """Why a text does not count; empty where it does."""
     return next((why for pattern, why in UNWRITTEN if pattern.search(value.strip())), "")
 
 

@@ -1,4 +1,4 @@
-"""The data: asked for, labelled, divided, and what only a person knows of them."""
+"""The dataset: request, labels, splits, and what only people know about it."""
 
 from __future__ import annotations
 
@@ -12,61 +12,61 @@ from beampermit.contract.request import Request
 
 
 class Split(Part):
-    """What the splits must not share."""
+    """How rows are split."""
 
     by: Annotated[tuple[str, ...], Loosens.WHEN_ENTRY_REMOVED] = Field(min_length=1)
-    """Columns whose values belong to one split alone."""
+    """Columns whose values must each be in one split only."""
     time: Annotated[str | None, Loosens.WHEN_REMOVED] = None
-    """Column of time: the splits' spans must not overlap."""
+    """Column of time in which the splits must not overlap."""
 
 
 class About(Part):
-    """What a reader of the datasheet asks first, and no table can answer (DAT007)."""
+    """What the datasheet needs and only people know (DAT007)."""
 
     purpose: Prose
-    """What the data were gathered for."""
+    """What the data were collected for."""
     collected: Prose
-    """How they came to be: which machine, which conditions, what was left out."""
+    """How they were collected: machine, conditions, what was left out."""
     limitations: Lines = Field(min_length=1)
-    """What they do not show; at least one."""
+    """Known limitations; at least one."""
     terms: Prose
-    """Who may use them, and on what terms."""
+    """Terms of use."""
 
 
 class Review(Part):
-    """What people say of single rows; it counts more than what rules say."""
+    """Labels that people give to single rows; they overrule labels by rules."""
 
     file: Annotated[InsidePath, Loosens.WHEN_REMOVED]
     """A CSV table in git, by `beampermit data label`: key, `column`, labelled_by, labelled_at, why, confidence."""
     column: Annotated[str, Loosens.NEVER]
-    """The column of labels that people fill."""
+    """The column that people label."""
     values: Annotated[tuple[Text, ...], Loosens.NEVER] = Field(min_length=1)
-    """What may be said, in the order of the keys on the page."""
+    """Allowed labels, in the order of their keys on the labelling page."""
 
     @model_validator(mode="after")
     def _different(self) -> Review:
         if len(set(self.values)) != len(self.values):
-            raise ValueError("review.values names one twice")
+            raise ValueError("review.values has a value twice")
         return self
 
 
 class Dataset(Part):
-    """The data: asked for, labelled, divided."""
+    """Request, labels and splits."""
 
     request: Request
     raw: InsidePath
-    """The table that the request brought."""
+    """The table that the request returned."""
     labels: InsidePath
-    """The table of labels: key, `target`, and of each row labelled_by, labelled_at, why."""
+    """The table of labels: key, `target`, and for each row labelled_by, labelled_at, why."""
     splits: Annotated[dict[Name, InsidePath], Loosens.NEVER] = Field(min_length=2)
-    """Name of a split -> its Parquet file; `test` is the one that metrics are judged on."""
+    """Name of a split -> its Parquet file; metrics are computed on `test`."""
     key: Annotated[tuple[str, ...], Loosens.NEVER] = Field(min_length=1)
-    """Columns that together name one row."""
+    """Columns that together identify a row."""
     target: Annotated[str, Loosens.NEVER]
-    """Column that the model learns."""
+    """Column that the model learns to predict."""
     split: Split
     lineage: InsidePath = "data/dataset.json"
-    """Parents, code and parameters that the splits were made from, with their sha256; made by the pipeline, in git."""
+    """Parents, code and parameters of the splits, with their sha256; written by the pipeline, kept in git."""
     about: About | None = None
     """For the datasheet."""
     review: Review | None = None

@@ -1,4 +1,4 @@
-"""Whether a change of a contract key asks less of the model: declared on each key, read by reports and interlocks."""
+"""Whether a change of a contract key loosens it: declared on each key, read by reports and interlocks."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pydantic.fields import FieldInfo
 
 
 class Loosens(Enum):
-    """When a new value asks less than the old one. `NEVER`: it is another value, neither looser nor tighter.
+    """When a new value requires less than the old one; removing the key does too.
 
-    `INFORMS`: people read it, and no gate compares it. A key that is removed asks less too, except for these two.
+    `NEVER`: no value is looser than another. `INFORMS`: people read the key, and no gate compares it.
     """
 
     WHEN_LARGER = "larger"

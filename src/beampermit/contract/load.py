@@ -1,15 +1,16 @@
-"""Reads `contract.yaml`; an error names file, line, key and the nearest known key."""
+"""Reads `contract.yaml`. An error names file, line, key and the nearest known key."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from beampermit.contract.direction import model_in
 from beampermit.contract.model import Contract
-from beampermit.errors import BadInput, meant, more
+from beampermit.errors import BadInput, did_you_mean, more
 from beampermit.reading import decode, parse_yaml, refuse_merge_markers
 
 FILE_NAME = "contract.yaml"
@@ -21,23 +22,20 @@ def load_contract(path: Path) -> Contract:
     """Read the contract at `path` (a file, or the folder that holds it). Raises `BadInput`."""
     file = path / FILE_NAME if path.is_dir() else path
     if not file.is_file():
-        raise BadInput("there is no contract here", file=file, hint="beampermit init")
+        raise BadInput("there is no contract", file=file, hint="beampermit init")
     return parse_contract(decode(file.read_bytes(), file, hint=FIX), file)
 
 
 def parse_contract(text: str, name: Path | str = FILE_NAME) -> Contract:
-    """Make a contract of YAML text; `name` is what errors call the file.
-
-    Raises `BadInput` for the first error by line, with the number of further ones.
-    """
+    """Parse YAML; errors call the file `name`. Raises `BadInput` with the first error by line and how many follow."""
     tree = _tree(text, name)
     try:
         return Contract.model_validate(_plain(tree))
     except ValidationError as error:
-        found = [item for item in error.errors() if not _echo(item, error.errors())]
-        # An unknown key first: it is often the reason why another one is missing.
+        errors = [item for item in error.errors() if not _repeats(item, error.errors())]
+        # An unknown key comes first: it is often why another one is missing.
         problems = sorted(
-            (item["type"] != "extra_forbidden", _line(tree, item["loc"]), *_words(item)) for item in found
+            (item["type"] != "extra_forbidden", _line(tree, item["loc"]), *_message(item)) for item in errors
         )
         _, line, key, message = problems[0]
         where = f"{key}: " if key else ""
@@ -45,13 +43,13 @@ def parse_contract(text: str, name: Path | str = FILE_NAME) -> Contract:
 
 
 def line_of(text: str, location: tuple[int | str, ...]) -> int:
-    """The line, from 1, of the key or item at `location` in a contract's text, or of the deepest part that is there."""
+    """The line, from 1, of the key or item at `location`, or of the deepest part of it that is in the text."""
     return _line(_tree(text, FILE_NAME), location)
 
 
 def _tree(text: str, name: Path | str) -> Any:
     if len(text) > LARGEST:
-        raise BadInput(f"a contract of more than {LARGEST} characters is not read", file=name)
+        raise BadInput(f"larger than {LARGEST} characters", file=name)
     refuse_merge_markers(text, name, hint="git mergetool")
     tree = parse_yaml(text, name, lines=True, hint=FIX)
     if not isinstance(tree, Mapping):
@@ -73,7 +71,7 @@ def _plain(node: Any) -> Any:
 
 
 def _line(tree: Any, location: tuple[int | str, ...]) -> int:
-    """The line of the deepest part of `location` that stands in the file."""
+    """The line of the deepest part of `location` that is in the file."""
     line = 1
     node = tree
     for part in location:
@@ -88,34 +86,28 @@ def _line(tree: Any, location: tuple[int | str, ...]) -> int:
     return line
 
 
-def _echo(item: Any, errors: Sequence[Any]) -> bool:
-    """Whether an error only repeats that something deeper inside is wrong: a list without its bad item is too short."""
+def _repeats(item: Any, errors: Sequence[Any]) -> bool:
+    """Whether an error follows from one deeper inside: without its wrong item, a list is too short."""
     depth = len(item["loc"])
     return any(len(other["loc"]) > depth and other["loc"][:depth] == item["loc"] for other in errors)
 
 
-def _words(item: Any) -> tuple[str, str]:
+def _message(item: Any) -> tuple[str, str]:
     location = item["loc"]
     key = ".".join(str(part) for part in location)
     if item["type"] == "extra_forbidden":
         unknown = str(location[-1])
-        return key, f"unknown key {unknown!r}{meant(unknown, _known(location[:-1]))}"
+        return key, f"unknown key {unknown!r}{did_you_mean(unknown, _known_keys(location[:-1]))}"
     if item["type"] == "missing":
         return key, "this key is missing"
     return key, item["msg"].removeprefix("Value error, ")
 
 
-def _known(location: Sequence[int | str]) -> list[str]:
-    """The keys that the part of the contract at `location` knows."""
+def _known_keys(location: Sequence[int | str]) -> list[str]:
+    """The keys of the part at `location`."""
     kind: type[BaseModel] | None = Contract
     for part in location:
         if kind is None or isinstance(part, int) or part not in kind.model_fields:
             continue
-        kind = _model_in(kind.model_fields[part].annotation)
+        kind = model_in(kind.model_fields[part].annotation)
     return list(kind.model_fields) if kind else []
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model that an annotation is or holds: of `Owner` and of `tuple[Owner, ...]`, `Owner`."""
-    kinds = (annotation, *get_args(annotation))
-    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)

@@ -1,4 +1,4 @@
-"""What `contract.yaml` is as a whole, and who its model is. Descriptions are what an editor shows."""
+"""`contract.yaml` as a whole, and the model it is about. Editors show these docstrings."""
 
 from __future__ import annotations
 
@@ -24,49 +24,49 @@ def _mail(value: str) -> str:
 
 
 class Owner(Part):
-    """A person who answers for the model."""
+    """A person responsible for the model."""
 
     name: Prose
     email: Annotated[str, AfterValidator(_mail), Loosens.INFORMS]
-    """Where the owner is reached; two owners have different ones (DOC001)."""
+    """E-mail address; each owner has another one (DOC001)."""
     role: Prose = "maintainer"
-    """What the owner does for the model."""
+    """The owner's role."""
 
 
 class Use(Part):
-    """What the model is for, and what it is not for."""
+    """Intended use and limitations."""
 
     intended: Prose
     """What the model is for."""
     out_of_scope: Prose
     """What it must not be used for."""
     limitations: Lines = Field(min_length=1)
-    """What is known to go wrong; at least one."""
+    """Known limitations; at least one."""
     users: Annotated[Text | None, Loosens.INFORMS] = None
-    """Who works with its answers, for the card (DOC002)."""
+    """Who uses its output; for the card (DOC002)."""
     factors: Lines = ()
-    """What changes how well it does: groups of devices, states of the machine, instruments; for the card (DOC002)."""
+    """What affects its performance: device groups, machine states, instruments; for the card (DOC002)."""
     considerations: Lines = ()
-    """Ethical considerations: who could be harmed by a wrong answer, and how; for the card (DOC002)."""
+    """Ethical considerations: who could be harmed by a wrong output, and how; for the card (DOC002)."""
     caveats: Lines = ()
-    """What a user should know besides, and what the owners recommend; for the card (DOC002)."""
+    """Further caveats and recommendations; for the card (DOC002)."""
 
 
 class Model(Part):
-    """Who the model is and where its saved form lies."""
+    """The model, its owners and its files."""
 
     name: Name
     summary: Prose
     """One line for the inventory, the card and the operator."""
     kind: Annotated[Text | None, Loosens.INFORMS] = None
-    """What kind of model it is, and how it is trained; for the card (DOC002)."""
+    """Architecture and training; for the card (DOC002)."""
     references: Lines = ()
     """Papers and other resources, for the card."""
     owners: tuple[Owner, ...] = Field(min_length=1)
-    """Who answers for the model."""
+    """The people responsible for the model."""
     use: Use
     review_by: Annotated[date, Loosens.WHEN_LATER]
-    """The day by which the owners look at the model again (DOC004)."""
+    """The day by which the owners must review the model (DOC004)."""
     path: InsidePath = "model"
     """The folder of the saved model: an MLflow pyfunc directory."""
     manifest: InsidePath = "manifest.json"
@@ -97,14 +97,14 @@ class Contract(Part):
         if len(set(names)) != len(names):
             raise ValueError("two metrics have the same name")
         if self.tests.gpu and "cuda" not in self.environment.accelerators:
-            raise ValueError("tests.gpu asks for a GPU, and environment.accelerators has no cuda to run them with")
+            raise ValueError("tests.gpu needs a GPU, but environment.accelerators does not list cuda")
         if not self.evaluation.weighted and any(metric.subgroups for metric in self.metrics):
-            raise ValueError("a metric has gates of subgroups, and evaluation.weighted names no command to judge them")
+            raise ValueError("a metric has subgroup gates, but evaluation.weighted has no command to compute them")
         if self.monitoring.reference not in self.dataset.splits:
-            raise ValueError(f"monitoring.reference {self.monitoring.reference!r} is no split of the dataset")
+            raise ValueError(f"monitoring.reference {self.monitoring.reference!r} is not a split of the dataset")
         self.dataset.request.resolved(self.signals.inputs)
         if self.fallback.on_invalid == "default" or self.fallback.then == "default":
             without = [signal.name for signal in self.signals.outputs if signal.default is None]
             if without:
-                raise ValueError(f"the fallback serves a default and output {without[0]!r} has none")
+                raise ValueError(f"the fallback serves a default, but output {without[0]!r} has none")
         return self

@@ -1,4 +1,4 @@
-"""What all parts of the contract are made of: the strict model, and kinds of values."""
+"""Base model and value types of the contract."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class Part(BaseModel):
-    """A part of the contract: frozen, strict about keys, no NaN and no infinity."""
+    """A part of the contract: frozen; unknown keys, NaN and infinity are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
@@ -26,25 +26,25 @@ def _seconds(value: Any) -> Any:
         return value
     found = DURATION.fullmatch(value.strip())
     if not found:
-        raise ValueError("a duration is a number with ms, s, min, h or d, such as 5s")
+        raise ValueError("a duration is a number with a unit (ms, s, min, h, d), such as 5s")
     return float(found[1]) * SECONDS[found[2]]
 
 
 def _inside(value: str) -> str:
     path = PurePosixPath(value)
     if path.is_absolute() or ".." in path.parts or "\\" in value or not path.parts or path.parts[0] == ".git":
-        raise ValueError("a path here is relative to the project and stays inside it")
+        raise ValueError("a path must be relative to the project and inside it")
     return str(path)
 
 
 def _version(value: Any) -> Any:
     if not isinstance(value, str) or not VERSION.fullmatch(value):
-        raise ValueError('a version stands in quotes, such as "8.0": without them, YAML reads a number')
+        raise ValueError('a version must be in quotes, such as "8.0"; without them, YAML reads a number')
     return value
 
 
 def version(text: str) -> tuple[int, ...]:
-    """A version as numbers that compare as versions do."""
+    """A version as numbers, for comparison."""
     return tuple(int(number) for number in text.split("."))
 
 
@@ -56,5 +56,5 @@ Text = Annotated[str, Field(min_length=1, max_length=4000)]
 Prose = Annotated[Text, Loosens.INFORMS]
 Lines = Annotated[tuple[Text, ...], Loosens.INFORMS]
 Version = Annotated[str, BeforeValidator(_version)]
-"""Numbers with points between them, such as `"535.104"`."""
+"""Numbers separated by dots, such as `"535.104"`."""
 Span = tuple[float, float]

@@ -1,4 +1,4 @@
-"""The contract key by key, as Markdown, from the models themselves: `docs/contract.md` is this text."""
+"""The contract key by key as Markdown, made from the models: `docs/contract.md` is this text."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from beampermit.contract.schema import contract_schema
 
 
 def contract_reference() -> str:
-    """A table of keys for each part of the contract, in the order of the file."""
+    """A table for each part of the contract, in the order of the file."""
     schema = contract_schema()
     parts: dict[str, dict[str, Any]] = {}
     _collect(schema, "contract.yaml", schema["$defs"], parts)
     sections = [_section(name, part, schema["$defs"]) for name, part in parts.items()]
     opening = (
-        "# The contract, key by key\n\nMade by `beampermit contract reference`. A key that is not here is an error.\n"
+        "# The contract, key by key\n\n"
+        "Made by `beampermit contract reference`. A key that is not listed here is an error.\n"
+        "The report of a pull request marks a change in the direction of *looser when*, or the removal of such a key.\n"
     )
     return "\n".join([opening, *sections])
 
@@ -31,7 +33,7 @@ def _collect(part: dict[str, Any], name: str, known: dict[str, Any], parts: dict
 def _section(name: str, part: dict[str, Any], known: dict[str, Any]) -> str:
     required = part.get("required", [])
     rows = [_row(key, value, key in required, known) for key, value in part.get("properties", {}).items()]
-    table = "\n".join(["| key | kind | default | meaning |", "|---|---|---|---|", *rows])
+    table = "\n".join(["| key | kind | default | looser when | meaning |", "|---|---|---|---|---|", *rows])
     return f"## `{name}`\n\n{_line(part.get('description', ''))}\n\n{table}\n"
 
 
@@ -40,11 +42,11 @@ def _row(key: str, value: dict[str, Any], required: bool, known: dict[str, Any])
     default = "" if model else value.get("default")
     shown = "required" if required else "" if default in (None, "", [], {}) else f"`{default}`"
     meaning = value.get("description") or (known[model].get("description", "") if model else "")
-    return f"| `{key}` | {_kind(value, known)} | {shown} | {_line(meaning)} |"
+    return f"| `{key}` | {_kind(value, known)} | {shown} | {value.get('looser', '')} | {_line(meaning)} |"
 
 
 def _model(value: dict[str, Any]) -> str | None:
-    """The name of the model that a value is, or a list of."""
+    """The name of the model that a value is, or is a list of."""
     items = value.get("items", {})
     for place in (value, items, *items.get("anyOf", []), *value.get("anyOf", [])):
         if "$ref" in place:

@@ -1,4 +1,4 @@
-"""What is asked of the data stream: `dataset.request` of the contract."""
+"""The data request: `dataset.request` of the contract."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ def _instant(value: Any) -> Any:
         try:
             value = datetime.fromisoformat(value.strip())
         except ValueError:
-            raise ValueError(f"{value!r} is no time; write it such as 2026-03-01T08:00:00+01:00") from None
+            raise ValueError(f"{value!r} is not a time; write it like 2026-03-01T08:00:00+01:00") from None
     if isinstance(value, datetime):
         if value.utcoffset() is None:
             raise ValueError(
-                f"{value.isoformat()} has no time zone; add Z or an offset such as +01:00 (a local time alone"
-                " happens twice when clocks are put back)"
+                f"{value.isoformat()} has no time zone; add Z or an offset such as +01:00 (a local time"
+                " occurs twice when clocks are set back)"
             )
         return value.astimezone(UTC)
-    day = f"{value.isoformat()} is a day; " if isinstance(value, date) else ""
-    raise ValueError(f"{day}a time has hours and a zone, such as 2026-03-01T08:00:00+01:00")
+    day = f"{value.isoformat()} is a date; " if isinstance(value, date) else ""
+    raise ValueError(f"{day}a time needs hours and a time zone, such as 2026-03-01T08:00:00+01:00")
 
 
 Instant = Annotated[datetime, BeforeValidator(_instant)]
-"""A moment, whatever the clocks on the wall said: kept in UTC."""
+"""A point in time, kept in UTC."""
 
 
 class Range(Part):
-    """From `start` up to, and without, `end`."""
+    """From `start` to `end`, `end` excluded."""
 
     start: Annotated[Instant, Loosens.NEVER]
     """With its time zone: `2026-03-01T08:00:00+01:00`."""
     end: Annotated[Instant, Loosens.NEVER]
-    """With its time zone; not in this range any more."""
+    """With its time zone; not part of the range."""
 
     @model_validator(mode="after")
     def _forward(self) -> Range:
@@ -55,19 +55,19 @@ class Range(Part):
 
 
 class RequestedSignal(Part):
-    """A signal to bring. An input of the contract is asked for by its name alone."""
+    """A signal to fetch. For an input of the contract, its name is enough."""
 
     name: Name
     pv: Annotated[Text | None, Loosens.NEVER] = None
-    """The PV's name; columns of the device table may stand in it. Of an input, the contract's."""
+    """PV name; may contain columns of the device table. Not given for an input."""
     unit: Annotated[Text | None, Loosens.NEVER] = None
-    """EGU. Of an input, the contract's."""
+    """EGU. Not given for an input."""
     range: Annotated[Span | None, Loosens.WHEN_WIDER] = None
-    """DRVL and DRVH. Of an input, the contract's."""
+    """DRVL and DRVH. Not given for an input."""
     shape: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Loosens.NEVER] = ()
-    """Of one value; empty for a scalar. Of an input, the contract's."""
+    """Shape of one value; empty for a scalar. Not given for an input."""
     max_age: Annotated[Seconds | None, Loosens.WHEN_LARGER, Absent("gaps.max_age")] = None
-    """How old this signal's value may be, where `gaps.max_age` is not right for it."""
+    """Overrides `gaps.max_age` for this signal."""
 
     @model_validator(mode="before")
     @classmethod
@@ -82,53 +82,53 @@ class RequestedSignal(Part):
 
 
 class Sampling(Part):
-    """When there is a row: each `period`, or at each value of the signal `event`."""
+    """When there is a row: every `period`, or at each value of the signal `event`."""
 
     period: Annotated[Seconds | None, Loosens.NEVER] = None
-    """One row each period, counted in UTC from the start of a range."""
+    """One row every period, from the start of a range, in UTC."""
     event: Annotated[Name | None, Loosens.NEVER] = None
     """One row for each value of this signal."""
 
     @model_validator(mode="after")
     def _one(self) -> Sampling:
         if (self.period is None) == (self.event is None):
-            raise ValueError("sampling has either a period or an event")
+            raise ValueError("sampling needs either period or event")
         if self.period is not None and self.period < 1e-6:
-            raise ValueError("sampling.period is a microsecond at least: no table keeps finer times")
+            raise ValueError("sampling.period must be at least a microsecond, the resolution of tables")
         return self
 
 
 class Gaps(Part):
-    """What is done where a signal is not known."""
+    """How missing values are handled."""
 
     max_age: Annotated[Seconds, Loosens.WHEN_LARGER]
-    """The last value of a signal that is kept on change counts for this long."""
+    """How long the last value of a signal counts."""
     worst: Annotated[Literal["NO_ALARM", "MINOR", "MAJOR", "INVALID"], Loosens.WHEN_LATER_CHOICE] = "MAJOR"
-    """The worst severity whose value is used; a value of a worse one is missing."""
+    """The worst severity whose values are used; values of a worse one are missing."""
     rows: Annotated[Literal["drop", "keep"], Loosens.WHEN_LATER_CHOICE] = "drop"
-    """Rows with a missing signal are dropped, or kept with nothing in its place."""
+    """Rows with a missing value are dropped, or kept with a null."""
     longest: Annotated[Seconds | None, Loosens.WHEN_LARGER] = None
-    """A longer gap in any signal refuses the data."""
+    """A longer gap in any signal is an error."""
 
 
 def _or_a_name(schema: dict[str, Any]) -> None:
-    """Editors learn that the name of an input is enough."""
+    """For editors: the name of an input is enough."""
     schema["items"] = {"anyOf": [{"type": "string"}, schema["items"]]}
 
 
 class Request(Part):
-    """What is asked of the data stream. One that names no signals is answered by the project's own function."""
+    """What to fetch from a source. Without signals, the project's own function answers."""
 
     source: Name
-    """`simulator`, `files`, `archiver`, or a source that a laboratory adds."""
+    """`simulator`, `files`, `archiver`, or a source of the laboratory's own."""
     version: Annotated[int, Field(ge=1), Loosens.NEVER] = 1
-    """Raised when the request is asked differently."""
+    """Increased when the request changes."""
     options: Annotated[dict[str, Any], Loosens.NEVER] = Field(default_factory=dict)
-    """What this source needs to know."""
+    """Options of the source."""
     signals: tuple[RequestedSignal, ...] = Field(default=(), json_schema_extra=_or_a_name)
-    """Names of inputs, or signals of their own with PV and unit."""
+    """Names of inputs, or further signals with PV and unit."""
     ranges: tuple[Range, ...] = ()
-    """Times that are asked for; they do not overlap."""
+    """Time ranges; they must not overlap."""
     conditions: Annotated[tuple[Text, ...], Loosens.NEVER] = ()
     """Rows are kept where all of these hold, such as `current > 10 and mode in [3, 4]`; see docs/requests.md."""
     sampling: Sampling | None = None
@@ -138,11 +138,11 @@ class Request(Part):
     def _whole(self) -> Request:
         if not self.signals:
             if self.ranges or self.conditions or self.sampling or self.gaps:
-                raise ValueError("ranges, conditions, sampling and gaps need signals to be about")
+                raise ValueError("ranges, conditions, sampling and gaps need signals")
             return self
         missing = [key for key in ("ranges", "sampling", "gaps") if not getattr(self, key)]
         if missing:
-            raise ValueError(f"a request of signals has {', '.join(missing)} as well")
+            raise ValueError(f"a request with signals needs {', '.join(missing)}")
         names = [signal.name for signal in self.signals]
         self._named(names)
         in_order = sorted(self.ranges, key=lambda span: span.start)
@@ -155,36 +155,36 @@ class Request(Part):
         spelt = [conditions.spelt(name) for name in names]
         twice = sorted({name for name, word in zip(names, spelt, strict=True) if spelt.count(word) > 1})
         if twice:
-            raise ValueError(f"two signals of the request are called {twice[0]!r}, or differ in a dash only")
+            raise ValueError(f"two signals of the request are called {twice[0]!r}, or differ only in - and _")
         if self.sampling and self.sampling.event and self.sampling.event not in names:
-            raise ValueError(f"sampling.event {self.sampling.event!r} is no signal of the request")
+            raise ValueError(f"sampling.event {self.sampling.event!r} is not a signal of the request")
         for condition in self.conditions:
             if strange := conditions.unknown(condition, names):
                 raise ValueError(
-                    f"condition {condition!r} names {strange[0]!r}, which is no signal of the request"
+                    f"condition {condition!r} names {strange[0]!r}, which is not a signal of the request"
                     " (a dash in a name is written _)"
                 )
 
     def resolved(self, inputs: Sequence[Signal]) -> tuple[RequestedSignal, ...]:
-        """The signals with everything said about them. Raises `ValueError` where something is missing or said twice."""
+        """The signals, those of inputs completed from `inputs`. Raises `ValueError` for a missing or repeated key."""
         known = {signal.name: signal for signal in inputs}
         found = tuple(_resolve(signal, known.get(signal.name)) for signal in self.signals)
         shaped = {conditions.spelt(signal.name) for signal in found if signal.shape}
         for condition in self.conditions:
             if wrong := sorted(conditions.names_in(condition) & shaped):
-                raise ValueError(f"condition {condition!r} compares {wrong[0]!r}, which is not one number")
+                raise ValueError(f"condition {condition!r} compares {wrong[0]!r}, which is not a scalar")
         return found
 
 
 def _resolve(asked: RequestedSignal, known: Signal | None) -> RequestedSignal:
     if known is None:
         if asked.pv is None or asked.unit is None:
-            raise ValueError(f"request.signals: {asked.name!r} is no input, so it has a pv and a unit of its own")
+            raise ValueError(f"request.signals: {asked.name!r} is not an input, so it needs a pv and a unit")
         return asked
-    said = [key for key in ("pv", "unit", "range", "shape") if getattr(asked, key)]
-    if said:
-        raise ValueError(f"request.signals: {asked.name!r} is an input; its {said[0]} stands in signals.inputs")
+    given = [key for key in ("pv", "unit", "range", "shape") if getattr(asked, key)]
+    if given:
+        raise ValueError(f"request.signals: {asked.name!r} is an input; its {given[0]} is set in signals.inputs")
     if known.pv is None:
-        raise ValueError(f"request.signals: {asked.name!r} is an input without a PV; nothing can be asked for it")
+        raise ValueError(f"request.signals: {asked.name!r} is an input without a PV, so it cannot be fetched")
     update = {"pv": known.pv, "unit": known.unit, "range": known.range, "shape": known.shape}
     return asked.model_copy(update=update)

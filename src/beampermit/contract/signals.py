@@ -1,4 +1,4 @@
-"""What goes into the model and what comes out, with ranges and alarm limits."""
+"""The model's inputs and outputs, with ranges and alarm limits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from beampermit.contract.direction import Absent, Loosens
 from beampermit.contract.part import InsidePath, Name, Part, Seconds, Span, Text
 
 Severity = Literal["MINOR", "MAJOR", "INVALID"]
-"""What EPICS gives an alarm."""
+"""Alarm severity in EPICS."""
 
 
 class Signal(Part):
@@ -18,22 +18,22 @@ class Signal(Part):
 
     name: Name
     source: Annotated[Literal["pv", "derived", "constant"], Loosens.NEVER] = "pv"
-    """Read from a PV, computed from others, or frozen in training."""
+    """Read from a PV, derived from other signals, or constant."""
     pv: Annotated[Text | None, Loosens.NEVER] = None
-    """The PV's name; `{device}` and other columns of the device table may stand in it."""
+    """PV name; may contain columns of the device table, such as `{device}`."""
     value: Annotated[float | None, Loosens.NEVER] = None
     """The value of a `constant`."""
     shape: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Loosens.NEVER] = ()
-    """Of one row; empty for a scalar."""
+    """Shape of one row; empty for a scalar."""
     unit: Annotated[Text, Loosens.NEVER]
-    """EGU; `1` for a pure number."""
+    """EGU; `1` if dimensionless."""
     description: Annotated[str, Loosens.INFORMS] = ""
     range: Annotated[Span, Loosens.WHEN_WIDER]
-    """DRVL and DRVH: outside, the value is not physics."""
+    """DRVL and DRVH: values outside are not physical."""
     expected: Annotated[Span | None, Loosens.WHEN_WIDER] = None
     """LOW and HIGH: outside, a MINOR alarm."""
     stale_after: Annotated[Seconds | None, Loosens.WHEN_LARGER] = None
-    """Older than this, an input is INVALID."""
+    """An input older than this is INVALID."""
     low: Annotated[float | None, Loosens.WHEN_SMALLER, Absent("expected")] = None
     """LOW: below, a MINOR alarm."""
     high: Annotated[float | None, Loosens.WHEN_LARGER, Absent("expected")] = None
@@ -43,14 +43,14 @@ class Signal(Part):
     hihi: Annotated[float | None, Loosens.WHEN_LARGER] = None
     """HIHI: above, a MAJOR alarm."""
     default: Annotated[float | None, Loosens.NEVER] = None
-    """Served when nothing better is known."""
+    """Served by the fallback `default`."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Signal:
         if self.source == "pv" and not self.pv:
-            raise ValueError(f"signal {self.name!r} has source pv and no pv")
+            raise ValueError(f"signal {self.name!r} has source pv, but no pv")
         if self.source == "constant" and self.value is None:
-            raise ValueError(f"signal {self.name!r} is constant and has no value")
+            raise ValueError(f"signal {self.name!r} is constant, but has no value")
         for key, span in (("range", self.range), ("expected", self.expected)):
             if span and span[0] >= span[1]:
                 raise ValueError(f"signal {self.name!r}: {key} [{span[0]:g}, {span[1]:g}] is empty or reversed")
@@ -67,14 +67,14 @@ class Signal(Part):
 
 
 class Signals(Part):
-    """What goes in and what comes out."""
+    """Inputs and outputs."""
 
     inputs: tuple[Signal, ...] = Field(min_length=1)
     """In the order of the model's signature."""
     outputs: tuple[Signal, ...] = Field(min_length=1)
     """In the order of the model's signature."""
     devices: Annotated[InsidePath | None, Loosens.NEVER] = None
-    """A CSV table whose columns fill the names of PVs."""
+    """A CSV table; its columns fill placeholders in PV names."""
 
     @model_validator(mode="after")
     def _different(self) -> Signals:

@@ -1,4 +1,4 @@
-"""Where the model's software comes from, and what its tests need of the machine."""
+"""The locked environment, and what tests need of the machine."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from beampermit.contract.part import Part, Version
 
 
 class Environment(Part):
-    """Where the model's software comes from."""
+    """The locked environment."""
 
     backend: Annotated[Literal["uv", "conda-lock"], Loosens.NEVER] = "uv"
-    """What makes and reads the lock."""
+    """The tool that makes the lock."""
     platforms: Annotated[tuple[str, ...], Field(min_length=1), Loosens.WHEN_ENTRY_REMOVED] = ("linux-x86_64",)
     """Platforms that the lock must cover."""
     accelerators: Annotated[tuple[Literal["cpu", "cuda"], ...], Field(min_length=1), Loosens.WHEN_ENTRY_REMOVED] = (
@@ -26,18 +26,18 @@ class Environment(Part):
 
 
 class Gpu(Part):
-    """The least GPU that the tests marked `gpu` are to pass on."""
+    """The minimum GPU on which tests marked `gpu` must pass."""
 
     capability: Annotated[Version, Loosens.WHEN_OLDER]
     """Compute capability, such as "7.0"."""
     driver: Annotated[Version | None, Loosens.WHEN_OLDER] = None
-    """Version of the driver, such as "535"."""
+    """Driver version, such as "535"."""
     memory: Annotated[float | None, Field(gt=0), Loosens.WHEN_SMALLER] = None
-    """MiB in all."""
+    """Total memory, MiB."""
 
 
 class Tests(Part):
     """What tests need of the machine."""
 
     gpu: Gpu | None = None
-    """Absent, the project promises nothing on a GPU, and no test may be marked `gpu` (TST003)."""
+    """If absent, no test may be marked `gpu` (TST003)."""

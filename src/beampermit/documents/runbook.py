@@ -20,7 +20,7 @@ def runbook(facts: Facts) -> Markdown:
         "fallback": fallback(facts.contract),
         "limits": limits,
         "causes": causes(facts.contract.signals),
-        "unanswered": [cause.words for cause in unanswered(facts.contract)],
+        "unanswered": [cause.description for cause in unanswered(facts.contract)],
     }
     return rendering.join(rendering.blocks("runbook.md.j2", values))
 

@@ -50,7 +50,7 @@ def test_help_names_the_exit_codes() -> None:
     ("arguments", "code", "words"),
     [
         (["check", "beam"], 2, "there is no interlock or family 'beam'"),
-        (["contract", "check", "nowhere.yaml"], 2, "nowhere.yaml: there is no contract here"),
+        (["contract", "check", "nowhere.yaml"], 2, "nowhere.yaml: there is no contract"),
         (["no-such-verb"], 2, "No such command"),
     ],
 )

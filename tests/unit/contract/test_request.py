@@ -37,21 +37,21 @@ def test_times_are_moments_whatever_the_clocks_said() -> None:
     [
         ({"ranges": [{**DAY, "start": "2026-03-01T00:00:00"}]}, "has no time zone"),
         ({"ranges": [{**DAY, "start": "2026-03-01"}]}, "has no time zone"),
-        ({"ranges": [{**DAY, "start": "yesterday"}]}, "is no time; write it such as"),
-        ({"ranges": [{**DAY, "start": 1700000000}]}, "a time has hours and a zone"),
+        ({"ranges": [{**DAY, "start": "yesterday"}]}, "is not a time; write it like"),
+        ({"ranges": [{**DAY, "start": 1700000000}]}, "a time needs hours and a time zone"),
         ({"ranges": [{"start": DAY["end"], "end": DAY["start"]}]}, "the range is reversed"),
         ({"ranges": [{"start": DAY["end"], "end": DAY["end"]}]}, "the range is empty"),
         # 02:30 in summer time comes before 02:15 in winter time, in the night when clocks are put back.
         ({"ranges": [{"start": "2026-10-25T02:15:00+01:00", "end": "2026-10-25T02:30:00+02:00"}]}, "is reversed"),
         ({"ranges": [DAY, {**DAY, "start": "2026-03-01T23:00:00Z"}]}, "two ranges overlap|is reversed"),
-        ({"ranges": []}, "a request of signals has ranges as well"),
-        ({"gaps": None}, "a request of signals has gaps as well"),
-        ({"signals": []}, "need signals to be about"),
-        ({"sampling": {}}, "either a period or an event"),
-        ({"sampling": {"period": "1s", "event": "turns"}}, "either a period or an event"),
-        ({"sampling": {"event": "trigger"}}, "'trigger' is no signal of the request"),
-        ({"sampling": {"period": 1e-9}}, "a microsecond at least"),
-        ({"conditions": ["beam-current > 10"]}, "names 'beam', which is no signal .*written _"),
+        ({"ranges": []}, "a request with signals needs ranges"),
+        ({"gaps": None}, "a request with signals needs gaps"),
+        ({"signals": []}, "sampling and gaps need signals"),
+        ({"sampling": {}}, "either period or event"),
+        ({"sampling": {"period": "1s", "event": "turns"}}, "either period or event"),
+        ({"sampling": {"event": "trigger"}}, "'trigger' is not a signal of the request"),
+        ({"sampling": {"period": 1e-9}}, "at least a microsecond"),
+        ({"conditions": ["beam-current > 10"]}, "names 'beam', which is not a signal .*written _"),
         ({"signals": ["turns", "turns"]}, "called 'turns'"),
         ({"conditions": ["__import__('os')"]}, "neither true nor false"),
     ],
@@ -88,8 +88,8 @@ def test_a_naive_time_in_the_file_is_named_with_its_line(contract_text: str) -> 
 @pytest.mark.parametrize(
     ("signals", "words"),
     [
-        ("[current]", "'current' is no input, so it has a pv and a unit of its own"),
-        ("[{name: turns, unit: um}]", "'turns' is an input; its unit stands in signals.inputs"),
+        ("[current]", "'current' is not an input, so it needs a pv and a unit"),
+        ("[{name: turns, unit: um}]", "'turns' is an input; its unit is set in signals.inputs"),
     ],
 )
 def test_a_signal_is_described_once(contract_text: str, signals: str, words: str) -> None:

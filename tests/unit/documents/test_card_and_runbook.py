@@ -73,7 +73,7 @@ def test_what_is_not_known_is_said_and_nothing_invented(project: Project) -> Non
     assert "**No permit was given for this document**" in made
     assert "| `auc` | ≥ 0.95 | not measured |" in made
     assert "whose digest is not in" in made
-    assert "None was made: there are no results" in made
+    assert "None: there are no results" in made
     assert "| Licence | **Not stated.** Add it to `pyproject.toml` as `project.license`. |" in made
     assert "model-index" not in made
     assert "no version (ledger as of the last fetch)" in runbook(gather_facts(project))
@@ -120,7 +120,7 @@ def test_what_interlocks_measured_of_groups_is_told_with_its_gate(results: Proje
     assert "| | metric | group | rows | measured | 90 % interval | gate |" in made
     cell = "`plane` <code>X\\|&lt;b&gt;</code>"
     assert f"| ✅ | `auc` | {cell} | 40 | 0.95 | 0.94 to 0.96 | at least 0.9 |" in made
-    assert "| ❌ | `auc` | `plane` `Y` | 40 | no meaning |  | at least 0.9 |" in made
+    assert "| ❌ | `auc` | `plane` `Y` | 40 | undefined |  | at least 0.9 |" in made
     assert "- REP002: auc spreads by 0.002 over 3 seeds" in made
     assert "Measured apart, below: `plane`." in made
     assert "### Intersectional results\n\nNone was made: the contract gates groups by one factor alone." in made
@@ -145,7 +145,7 @@ def test_combinations_are_told_with_their_intervals_and_the_small_ones_without_a
     assert "|  | `auc` | `plane` `X`, `family` `button` | 40 | 0.95 | 0.94 to 0.96 |  |\n" in crossed
     assert "|  | `auc` | `plane` `X`, `family` `stripline` | 4 | too few rows |  |  |\n\n" in crossed
     assert "- `plane` × `family`: 1 combination has no row.\n" in crossed  # noqa: RUF001
-    assert "- `plane` × `device` was not made: with 240 combinations it is more than is measured and shown." in crossed  # noqa: RUF001
+    assert "- `plane` × `device` was not measured: 240 combinations are too many." in crossed  # noqa: RUF001
     assert "None was made" not in crossed
     assert card_page(known).count(">90 % interval</th>") == 2
 
@@ -191,11 +191,11 @@ def test_the_runbook_holds_every_verb_of_the_night_and_every_cause(results: Proj
     for verb in ("rollback", "retire", "freeze", "thaw"):
         assert f'`beampermit {verb} --reason "what happened"`' in made
         assert CliRunner().invoke(app, [verb, "--help"]).exit_code == 0, "a command that is there"
-    for words in ("fault-score is above 0.9", "fault-score cannot be trusted, or turns is too old"):
+    for words in ("fault-score is above 0.9", "fault-score is invalid, or turns is stale"):
         assert f"(Raised when {words}.)" in made
     write(results, "contract.yaml", contract_text.replace("raised_by: [drift]", "raised_by: []"))
     made = runbook(gather_facts(Project(results.root)))
-    assert "### No action is written for\n\n- the live data are not those it was trained on" in made
+    assert "### No action is written for\n\n- live data differ from the training data" in made
 
 
 def test_an_unknown_licence_is_other_with_its_name(results: Project) -> None:

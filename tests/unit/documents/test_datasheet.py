@@ -68,7 +68,7 @@ def test_what_nobody_wrote_is_said(dvc_project: Project) -> None:
     file.write_text(text[: text.index("  about:")] + text[text.index("  review:") :])
     made = datasheet(dvc_project).markdown()
     assert "does not say what these data were collected for" in made
-    assert "There is no record of what the splits were made from" in made
+    assert "There is no lineage record" in made
     assert "with changes that are not committed" in made
 
 

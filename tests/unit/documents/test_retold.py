@@ -89,7 +89,7 @@ def changed(path: str, value: Any) -> bytes:
         (changed("other_metrics", {"auc": 10**400}), "other_metrics.auc: "),
         (changed("commit", "main"), "commit: "),
         (changed("commit", f"{A}\n"), "commit: "),
-        (changed("name", "\ud800"), "half a character"),
+        (changed("name", "\ud800"), "a lone surrogate"),
         (changed("beampermit", 2), "beampermit: "),
     ],
     ids=range(21),

@@ -137,7 +137,7 @@ UNANSWERED = {
     ),
     "a slip of the pen": (
         ("turns.stale]", "turns.stale, fault-score.hi]"),
-        "'fault-score.hi' is not a cause of this model's alarms; did you mean 'fault-score.hihi'?",
+        "raised_by 'fault-score.hi' is not a cause of this model's alarms; did you mean 'fault-score.hihi'?",
         "      raised_by: [fault-score.invalid, turns.stale, fault-score.hi]",
     ),
     "two answers": (
