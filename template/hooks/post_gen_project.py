@@ -1,4 +1,4 @@
-"""Finish the project: name the repository that workflows come from, and make it a git repository with a first commit."""
+"""Finish the project: remove what other answers need, set repository and runners, make the first commit."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ COMMANDS = "git init -b main && git add --all && git commit -m 'A new project'"
 
 
 def point_workflows_at(repository: str) -> None:
-    """Replace our repository by its mirror where a workflow uses it; the commit that is pinned stays."""
+    """Replace Beampermit's repository by its mirror in every `uses:`; the pinned commit stays."""
     for file in [*Path(".github").rglob("*.yml"), *Path(".github").rglob("*.yaml")]:
         text = file.read_text(encoding="utf-8")
         file.write_text(re.sub(rf"(uses:\s*['\"]?){OURS}/", rf"\g<1>{repository}/", text), encoding="utf-8")
 
 
 def name_gpu_runners(labels: list[str]) -> None:
-    """Write the labels into the workflows that judge; without any, there is no test that needs a GPU."""
+    """Write the labels into the workflows; without any, remove the tests that need a GPU."""
     if not labels:
         GPU_TESTS.unlink()
         return
@@ -36,8 +36,7 @@ def name_gpu_runners(labels: list[str]) -> None:
         file.write_text(text.replace('gpu-labels: ""', f"gpu-labels: '{json.dumps(labels)}'"), encoding="utf-8")
 
 
-def keep_one_environment() -> None:
-    """Remove what the other answers are for."""
+def remove_unused_files() -> None:
     for name in CONDA if ENVIRONMENT == "uv" else GPU if ACCELERATOR == "cpu" else ():
         Path(name).unlink()
 
@@ -47,22 +46,22 @@ def git(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def first_commit() -> str:
-    """Make the first commit; give what stood in the way, or nothing."""
+    """Make the first commit; returns what prevented it, or an empty text."""
     try:
-        made = git("init", "--quiet", "--initial-branch", "main")
-        if made.returncode == 0:
-            made = git("add", "--all")
-        if made.returncode == 0 and git("var", "GIT_AUTHOR_IDENT").returncode:
-            return "git does not know who you are: git config --global user.name NAME; git config --global user.email ADDRESS"
-        if made.returncode == 0:
-            made = git("commit", "--quiet", "--no-verify", "--message", "A new project")
+        result = git("init", "--quiet", "--initial-branch", "main")
+        if result.returncode == 0:
+            result = git("add", "--all")
+        if result.returncode == 0 and git("var", "GIT_AUTHOR_IDENT").returncode:
+            return "git has no author: git config --global user.name NAME; git config --global user.email ADDRESS"
+        if result.returncode == 0:
+            result = git("commit", "--quiet", "--no-verify", "--message", "A new project")
     except OSError as error:
         return f"git cannot be run: {error}"
-    return made.stderr.strip() if made.returncode else ""
+    return result.stderr.strip() if result.returncode else ""
 
 
 if __name__ == "__main__":
-    keep_one_environment()
+    remove_unused_files()
     name_gpu_runners(list(filter(None, GPU_RUNNER.split(","))))
     if REPOSITORY != OURS:
         point_workflows_at(REPOSITORY)

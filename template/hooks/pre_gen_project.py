@@ -1,6 +1,6 @@
-"""Judge the answers before anything is written.
+"""Check the answers before anything is written.
 
-Standard library only: cookiecutter runs this without beampermit. `beampermit new` reads the rules from this file too.
+Standard library only: cookiecutter runs this without Beampermit, and `beampermit new` uses the same rules.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ EMAIL = r"[^@\s<>\"'\\]+@[^@\s<>\"'\\]+\.[^@\s<>\"'\\]+"
 REPOSITORY = r"[A-Za-z0-9](-?[A-Za-z0-9])*/[A-Za-z0-9._-]*[A-Za-z0-9_-]"
 IMAGE = r"[a-z0-9][a-z0-9.:/_-]*@sha256:[0-9a-f]{64}"
 REMOTE_SCHEMES = ("s3", "gs", "azure", "ssh", "http", "https", "webdav", "webdavs", "hdfs", "oss", "gdrive")
-USED = {  # packages that the project or its tools import: the project's own must not stand before them
+USED = {  # packages that the project or its tools import, which its own package must not shadow
     "alembic", "beampermit", "celery", "code", "contract", "data", "dvc", "git", "metrics", "mlflow", "model", "models",
     "numpy", "onnxruntime", "optuna", "p4p", "pandas", "pip", "pre_commit", "pyarrow", "pydantic", "pytest", "ruff",
     "safetensors", "scipy", "serving", "softioc", "src", "test", "tests", "torch", "yaml",
@@ -27,17 +27,17 @@ USED = {  # packages that the project or its tools import: the project's own mus
 
 
 def problems(answers: dict[str, str]) -> list[str]:
-    """What is wrong with the answers, as `question: why`; nothing when they may be used."""
-    found = [f"{key}: {why}" for key, rule in RULES.items() for why in [rule(answers[key])] if why]
-    found += [f"{key}: {why}" for key in RULES for why in [_one_line(answers[key])] if why]
+    """Why answers are invalid, each as `question: reason`."""
+    found = [f"{key}: {reason}" for key, rule in RULES.items() if (reason := rule(answers[key]))]
+    found += [f"{key}: {reason}" for key in RULES if (reason := _one_line(answers[key]))]
     if answers["maintainer_email"].strip().lower() == answers["deputy_email"].strip().lower():
-        found.append("deputy_email: two people answer for a model, with two addresses; this is the maintainer's")
+        found.append("deputy_email: this is the address of the maintainer; a model has two owners with two addresses")
     return found
 
 
 def _slug(value: str) -> str:
     if not re.fullmatch(SLUG, value) or len(value) > 64:
-        return f"{value!r} is not lower-case words joined by hyphens, at most 64 characters, such as bpm-faults"
+        return f"{value!r} must be lower-case words joined by hyphens, at most 64 characters, such as bpm-faults"
     return ""
 
 
@@ -45,16 +45,16 @@ def _package(value: str) -> str:
     if not re.fullmatch(PACKAGE, value) or len(value) > 64:
         return f"{value!r} is not a Python package name in lower case, such as bpm_faults"
     if keyword.iskeyword(value) or keyword.issoftkeyword(value):
-        return f"{value!r} is a word of the Python language"
+        return f"{value!r} is a keyword of Python"
     if value in sys.stdlib_module_names:
         return f"{value!r} is a module of Python's standard library"
     if value in USED or importlib.util.find_spec(value) is not None:
-        return f"{value!r} is the name of a library, or of a folder of the project, and would hide it"
+        return f"{value!r} is the name of a library or of a folder of the project, which it would shadow"
     return ""
 
 
 def _text(value: str) -> str:
-    return "" if value.strip() and len(value) <= 200 else "is empty, or longer than 200 characters"
+    return "" if value.strip() and len(value) <= 200 else "is empty or longer than 200 characters"
 
 
 def _email(value: str) -> str:
@@ -66,25 +66,25 @@ def _date(value: str) -> str:
         day = date.fromisoformat(value)
     except ValueError:
         return f"{value!r} is not a date such as 2027-06-01"
-    return "" if day > date.today() else f"{value} has passed"
+    return "" if day > date.today() else f"{value} is in the past"
 
 
-def _choice(*known: str) -> Callable[[str], str]:
-    return lambda value: "" if value in known else f"{value!r} is none of {', '.join(known)}"
+def _choice(*choices: str) -> Callable[[str], str]:
+    return lambda value: "" if value in choices else f"{value!r} is not one of {', '.join(choices)}"
 
 
 def _labels(value: str) -> str:
     if not value or re.fullmatch(r"[A-Za-z0-9._-]+(,[A-Za-z0-9._-]+)*", value):
         return ""
-    return f"{value!r} is not labels joined by commas, such as self-hosted,gpu"
+    return f"{value!r} must be labels joined by commas, such as self-hosted,gpu"
 
 
 def _image(value: str) -> str:
-    return "" if re.fullmatch(IMAGE, value) else f"{value!r} is not an image with its digest: NAME:TAG@sha256:64 digits"
+    return "" if re.fullmatch(IMAGE, value) else f"{value!r} must be an image with its digest, NAME:TAG@sha256:DIGEST"
 
 
 def _address(value: str) -> str:
-    return "" if not value or re.fullmatch(r"https?://[^\s\"'\\]+", value) else f"{value!r} is not an http(s) address"
+    return "" if not value or re.fullmatch(r"https?://[^\s\"'\\]+", value) else f"{value!r} is not an http(s) URL"
 
 
 def _logbook(value: str) -> str:
@@ -93,12 +93,12 @@ def _logbook(value: str) -> str:
 
 def _remote(value: str) -> str:
     if not value or re.search(r"[\s'\"#;%]", value):
-        return f"{value!r} is not a folder or an address without spaces and quotes"
+        return f"{value!r} must be a folder or a URL without spaces and quotes"
     scheme, separator, rest = value.partition("://")
     if separator and (scheme not in REMOTE_SCHEMES or not rest):
-        return f"{value!r} is no address DVC knows: {', '.join(REMOTE_SCHEMES)}, or a folder"
+        return f"{value!r} must be a folder or a URL with a scheme that DVC supports: {', '.join(REMOTE_SCHEMES)}"
     if not separator and not value.startswith("/") and not value.startswith("../"):
-        return f"{value!r} lies inside the project; a remote stands apart from it, such as ../dvc-storage"
+        return f"{value!r} is inside the project; a remote must be outside, such as ../dvc-storage"
     return ""
 
 
@@ -108,10 +108,10 @@ def _repository(value: str) -> str:
 
 def _one_line(value: str) -> str:
     if not value.isprintable():
-        return "holds a line break or a character that cannot be seen"
-    # Put together from two, for this file is a template too.
+        return "contains a line break or an invisible character"
+    # Written in two parts, because this file is a template itself.
     own = next((mark for mark in ("{" "{", "{" "%", "{" "#") if mark in value), "")
-    return f"holds {own}, which the template reads as its own" if own else ""
+    return f"contains {own}, which is template syntax" if own else ""
 
 
 RULES = {

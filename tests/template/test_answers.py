@@ -15,35 +15,35 @@ from beampermit.generation.answers import complete, parse
 from beampermit.generation.template import explanation, questions, template_folder
 
 WRONG = [
-    ("project_slug", "BPM faults", "'BPM faults' is not lower-case words joined by hyphens"),
-    ("project_slug", "../outside", "'../outside' is not lower-case words"),
+    ("project_slug", "BPM faults", "'BPM faults' must be lower-case words joined by hyphens"),
+    ("project_slug", "../outside", "'../outside' must be lower-case words"),
     ("project_slug", "a" * 65, "at most 64 characters"),
     ("package_name", "bpm-faults", "'bpm-faults' is not a Python package name"),
-    ("package_name", "class", "'class' is a word of the Python language"),
-    ("package_name", "match", "'match' is a word of the Python language"),
+    ("package_name", "class", "'class' is a keyword of Python"),
+    ("package_name", "match", "'match' is a keyword of Python"),
     ("package_name", "json", "'json' is a module of Python's standard library"),
     ("package_name", "torch", "'torch' is the name of a library"),
     ("package_name", "cookiecutter", "'cookiecutter' is the name of a library"),
     ("package_name", "data", "or of a folder of the project"),
     ("summary", "  ", "is empty"),
-    ("summary", "two\nlines", "holds a line break"),
+    ("summary", "two\nlines", "contains a line break"),
     ("maintainer_name", "", "is empty"),
-    ("maintainer_name", "Ada\x1b[31m", "a character that cannot be seen"),
+    ("maintainer_name", "Ada\x1b[31m", "an invisible character"),
     ("maintainer_email", "ada at lab", "'ada at lab' is not an e-mail address"),
-    ("deputy_email", "todo@MAINTAINER.example", "two people answer for a model, with two addresses"),
-    ("logbook", "logbook.lab.example", "'logbook.lab.example' is not an http(s) address"),
+    ("deputy_email", "todo@MAINTAINER.example", "this is the address of the maintainer"),
+    ("logbook", "logbook.lab.example", "'logbook.lab.example' is not an http(s) URL"),
     ("review_by", "next year", "'next year' is not a date"),
-    ("review_by", "2020-01-01", "2020-01-01 has passed"),
-    ("on_call", "{{ 7 * 7 }}", "which the template reads as its own"),
-    ("python_version", "3.9", "'3.9' is none of 3.11, 3.12, 3.13, 3.14"),
-    ("gpu_runner", "self-hosted, gpu", "'self-hosted, gpu' is not labels joined by commas"),
-    ("pytorch_index", "cpu", "'cpu' is not an http(s) address"),
-    ("pytorch_cuda_index", "ftp://lab.example", "is not an http(s) address"),
-    ("environment", "poetry", "'poetry' is none of conda-lock, uv"),
-    ("accelerator", "tpu", "'tpu' is none of cpu, cuda"),
-    ("container_image", "python:3.11", "is not an image with its digest"),
-    ("dvc_remote", "storage", "'storage' lies inside the project"),
-    ("dvc_remote", "ftp://lab.example/data", "no address DVC knows"),
+    ("review_by", "2020-01-01", "2020-01-01 is in the past"),
+    ("on_call", "{{ 7 * 7 }}", "which is template syntax"),
+    ("python_version", "3.9", "'3.9' is not one of 3.11, 3.12, 3.13, 3.14"),
+    ("gpu_runner", "self-hosted, gpu", "'self-hosted, gpu' must be labels joined by commas"),
+    ("pytorch_index", "cpu", "'cpu' is not an http(s) URL"),
+    ("pytorch_cuda_index", "ftp://lab.example", "is not an http(s) URL"),
+    ("environment", "poetry", "'poetry' is not one of conda-lock, uv"),
+    ("accelerator", "tpu", "'tpu' is not one of cpu, cuda"),
+    ("container_image", "python:3.11", "must be an image with its digest"),
+    ("dvc_remote", "storage", "'storage' is inside the project"),
+    ("dvc_remote", "ftp://lab.example/data", "a scheme that DVC supports"),
     ("dvc_remote", "../my storage", "without spaces"),
     ("beampermit_repository", "beampermit", "'beampermit' is not OWNER/NAME"),
 ]
@@ -128,7 +128,7 @@ def test_nobody_to_answer_is_said_at_once(tmp_path: Path) -> None:
 def test_answers_typed_in_are_asked_again_until_they_can_be_used(tmp_path: Path) -> None:
     done = beampermit("new", "--output-dir", str(tmp_path), stdin="No good\nbeam-loss\n" + "\n" * len(questions()))
     assert done.returncode == 0, done.stderr
-    assert "'No good' is not lower-case words" in done.stderr
+    assert "'No good' must be lower-case words" in done.stderr
     assert (tmp_path / "beam-loss/src/beam_loss/train.py").is_file()
 
 
@@ -140,7 +140,7 @@ def test_without_a_git_identity_the_project_is_whole_and_the_commands_are_told(
     said: list[str] = []
     project = generate(tmp_path, {}, warn=said.append)
     assert (project / "contract.yaml").is_file()
-    assert "git does not know who you are: git config --global user.name" in said[0]
+    assert "git has no author: git config --global user.name" in said[0]
     assert "git commit -m 'A new project'" in said[1]
 
 

@@ -39,7 +39,7 @@ def test_its_own_unit_and_integration_tests_pass(trained_copy: Project) -> None:
 def test_its_own_tests_notice_a_transform_that_looks_at_neighbours(trained_copy: Project) -> None:
     _edit(trained_copy, "transforms.py", "np.log10(x.std(axis=1) + SMALLEST)", "np.log10(x.std(axis=1) + x.std())")
     done = python(trained_copy, "-m", "pytest", "-q", "tests/unit/test_transforms.py")
-    assert "FAILED tests/unit/test_transforms.py::test_batch_and_sample_by_sample_agree" in done.out
+    assert "FAILED tests/unit/test_transforms.py::test_batch_and_single_signals_agree" in done.out
 
 
 def test_its_own_tests_notice_a_split_that_shares_devices(trained_copy: Project) -> None:
@@ -133,7 +133,7 @@ def test_a_source_that_is_not_known_is_one_line(trained_copy: Project) -> None:
     contract.write_text(contract.read_text().replace("source: simulator ", "source: archive "))
     done = python(trained_copy, "-m", "bpm_faults.request")
     assert done.code == 1
-    assert done.err == "contract.yaml: dataset.request.source: 'archive' is none of simulator, files\n"
+    assert done.err == "contract.yaml: dataset.request.source: 'archive' is not one of simulator, files\n"
 
 
 def test_trials_go_on_where_they_were_and_print_parameters_to_try(trained_copy: Project) -> None:

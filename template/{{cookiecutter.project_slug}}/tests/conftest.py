@@ -1,4 +1,4 @@
-"""A few simulated signals that all tests share."""
+"""Simulated signals for all tests."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A kit for any transform that is used in training and live: each check breaks where the two could differ.
+"""Checks for any transform that is used in training and in service: they fail where the two could differ.
 
-Give `agreements` a transform, called with rows of shape (n, ...) and giving (n, features), and some rows; each check is a name
-and a function that raises `AssertionError`. `test_transforms.py` runs them all; a transform of your own needs no more than that.
+`agreements` takes a transform, from rows of shape (n, ...) to features of shape (n, features), and some rows; each check
+has a name and a function that raises `AssertionError`. `test_transforms.py` runs all of them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import numpy as np
 
 Transform = Callable[[np.ndarray], np.ndarray]
 TOLERANCE = 1e-6
-"""What the order of additions may change: a batch is summed in other blocks than a signal alone."""
+"""Rounding: a batch is summed in other blocks than a single signal."""
 
 
 def agreements(transform: Transform, rows: np.ndarray) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Every check by its name."""
+    """All checks: name and function."""
     whole = transform(rows)
 
     def same(found: np.ndarray, expected: np.ndarray = whole) -> None:
@@ -28,7 +28,7 @@ def agreements(transform: Transform, rows: np.ndarray) -> Iterator[tuple[str, Ca
         assert len(whole) == len(rows), "rows were lost"
 
     def one_by_one() -> None:
-        same(np.concatenate([transform(rows[place : place + 1]) for place in range(len(rows))]))
+        same(np.concatenate([transform(rows[index : index + 1]) for index in range(len(rows))]))
 
     def in_pieces() -> None:
         same(np.concatenate([transform(piece) for piece in np.array_split(rows, 7) if len(piece)]))
@@ -37,27 +37,27 @@ def agreements(transform: Transform, rows: np.ndarray) -> Iterator[tuple[str, Ca
         order = np.random.default_rng(0).permutation(len(rows))
         same(transform(rows[order]), whole[order])
 
-    def beside_strangers() -> None:
-        strange = np.concatenate([rows, np.zeros_like(rows[:1]), 10 * rows[:3]])
-        same(transform(strange)[: len(rows)])
+    def beside_unusual_rows() -> None:
+        unusual = np.concatenate([rows, np.zeros_like(rows[:1]), 10 * rows[:3]])
+        same(transform(unusual)[: len(rows)])
 
     def twice() -> None:
-        np.testing.assert_array_equal(transform(rows), whole, err_msg="it remembers what it saw")
+        np.testing.assert_array_equal(transform(rows), whole, err_msg="it keeps state between calls")
 
-    def without_a_trace() -> None:
-        given = rows.copy()
-        given.setflags(write=False)
-        same(transform(given))
+    def without_changing_its_input() -> None:
+        read_only = rows.copy()
+        read_only.setflags(write=False)
+        same(transform(read_only))
 
-    def as_it_comes_over_the_wire() -> None:
+    def from_json() -> None:
         same(transform(np.array(json.loads(json.dumps(rows.tolist())), dtype=rows.dtype)))
 
-    def laid_out_otherwise() -> None:
+    def in_another_memory_layout() -> None:
         same(transform(np.asfortranarray(rows)))
 
     for check in (
-        *(finite, one_by_one, in_pieces, in_any_order, beside_strangers),
-        *(twice, without_a_trace, as_it_comes_over_the_wire, laid_out_otherwise),
+        *(finite, one_by_one, in_pieces, in_any_order, beside_unusual_rows),
+        *(twice, without_changing_its_input, from_json, in_another_memory_layout),
     ):
         yield check.__name__, check
 

@@ -1,1 +1,1 @@
-"""From recorded turns to a score for each monitor; README.md tells the path from data request to retirement."""
+"""From turn-by-turn signals to a score for each monitor; see README.md for the steps."""

@@ -1,4 +1,4 @@
-"""Example: replace with yours. Join signals and labels and divide them: no acquisition and no device is in two splits."""
+"""Example: replace with yours. Join signals and labels and split them: no acquisition or device is in two splits."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ COLUMNS = [*signals.KEY, "acquired_at", "turns", "faulty", "fault"]
 
 
 def divide(table: pd.DataFrame, shares: settings.Split) -> dict[str, pd.DataFrame]:
-    """Splits by time of acquisition and by device; rows of the one split's time and the other's device are left out.
+    """Split by time of acquisition and by device; rows whose time and device belong to different splits are left out.
 
-    Where recorded acquisitions come with simulated ones, the recorded are the test split, all of them.
+    If there are recorded and simulated acquisitions, the recorded ones are the test split.
     """
     recorded = table["origin"] == "files"
     if recorded.any() and not recorded.all():
         return {**divide(table[~recorded], shares), "test": table[recorded]}
     times = table.groupby("acquisition")["acquired_at"].min().sort_values(kind="stable").index
     devices = np.random.default_rng(shares.seed).permutation(sorted(table["device"].unique()))
-    of_time = table["acquisition"].map(_names(times, shares))
-    of_device = table["device"].map(_names(devices, shares))
-    return {name: table[(of_time == name) & (of_device == name)] for name in ("train", "validation", "test")}
+    by_time = table["acquisition"].map(_split_of(times, shares))
+    by_device = table["device"].map(_split_of(devices, shares))
+    return {name: table[(by_time == name) & (by_device == name)] for name in ("train", "validation", "test")}
 
 
-def _names(values: np.ndarray | pd.Index, shares: settings.Split) -> dict[str, str]:
-    """Value -> name of its split: the first share is train, then validation, then test."""
+def _split_of(values: np.ndarray | pd.Index, shares: settings.Split) -> dict[str, str]:
+    """Value -> name of its split: first train, then validation, then test."""
     first = round(shares.train * len(values))
     second = round((shares.train + shares.validation) * len(values))
     return {
-        value: "train" if place < first else "validation" if place < second else "test"
-        for place, value in enumerate(values)
+        value: "train" if index < first else "validation" if index < second else "test"
+        for index, value in enumerate(values)
     }
 
 
@@ -45,16 +45,16 @@ def main() -> None:
     shares = settings.params().split
     for name, part in divide(table, shares).items():
         if part["faulty"].nunique() != 2:
-            raise SystemExit(f"split {name} has {len(part)} signals, not both faulty and sound ones: ask for more data")
+            raise SystemExit(f"split {name} has {len(part)} signals, all faulty or all sound; request more data")
         signals.write(part[COLUMNS], Path(dataset["splits"][name]))
-    made = lineage.record(
+    record = lineage.record(
         parents=[Path(dataset["raw"]), Path(dataset["labels"])],
         code=["dataset", "lineage", "signals", "settings"],
         parameters={"split": shares.model_dump()},
         rule=dataset["split"],
         splits={name: Path(path) for name, path in dataset["splits"].items()},
     )
-    lineage.write(made, Path(dataset["lineage"]))
+    lineage.write(record, Path(dataset["lineage"]))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Make metrics from scores: of the model just trained (stage `evaluate`), or of given scores, so that the champion is judged by the same words.
+"""Compute metrics from scores: of the trained model (stage `evaluate`), or of a given table, such as the champion's.
 
 `python -m <package>.evaluate --inputs test.parquet --scores scores.parquet --out metrics.json`
-With `--counts counts.npy`, shape (times, rows), each row counts so often: name -> a number for each time.
+With `--counts counts.npy`, shape (times, rows), row weights: name -> a number for each time.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from . import settings, signals
 
 REPORT = Path("metrics/evaluation.md")
 POINTS = 50
-"""Points of the ROC curve that are kept for the report."""
+"""Points of the ROC curve in the report."""
 
 
 def metrics(scores: np.ndarray, faults: np.ndarray, threshold: float) -> dict[str, float]:
-    """Flat numbers: AUC, recall (in all and by kind of fault), false alarms. `faults` names each row's fault, or `none`."""
+    """AUC, recall (of all faults and by kind), false alarms. `faults` has the fault of each row, or `none`."""
     faulty = faults != "none"
     flagged = scores >= threshold
-    found = {
+    values = {
         "rows": float(len(scores)),
         "auc": auc(scores, faulty),
         "recall": float(flagged[faulty].mean()),
@@ -34,8 +34,8 @@ def metrics(scores: np.ndarray, faults: np.ndarray, threshold: float) -> dict[st
         "false_alarms_per_thousand": float(1000 * flagged[~faulty].mean()),
     }
     for kind in sorted(set(faults[faulty])):
-        found[f"recall_{kind}"] = float(flagged[faults == kind].mean())
-    return found
+        values[f"recall_{kind}"] = float(flagged[faults == kind].mean())
+    return values
 
 
 def auc(scores: np.ndarray, faulty: np.ndarray) -> float:
@@ -64,24 +64,24 @@ def plots(scores: np.ndarray, faulty: np.ndarray, threshold: float) -> dict[str,
     }
 
 
-def report(found: dict[str, float], faults: np.ndarray) -> str:
-    """The metrics as a page to read."""
+def report(values: dict[str, float], faults: np.ndarray) -> str:
+    """The metrics as a Markdown page."""
     kinds = sorted(set(faults) - {"none"})
     lines = [
         "# Evaluation",
         "",
-        f"{len(faults)} signals, AUC {found['auc']:.4f}, "
-        f"{found['false_alarms_per_thousand']:.1f} false alarms per thousand sound signals.",
+        f"{len(faults)} signals, AUC {values['auc']:.4f}, "
+        f"{values['false_alarms_per_thousand']:.1f} false alarms per thousand sound signals.",
         "",
         "| fault | signals | recall |",
         "|---|---:|---:|",
-        *(f"| {kind} | {int((faults == kind).sum())} | {found[f'recall_{kind}']:.3f} |" for kind in kinds),
+        *(f"| {kind} | {int((faults == kind).sum())} | {values[f'recall_{kind}']:.3f} |" for kind in kinds),
     ]
     return "\n".join(lines) + "\n"
 
 
 def read_scores(path: Path, rows: int) -> np.ndarray:
-    """The scores of a table with the one column `score`, in the order of the inputs."""
+    """The column `score` of a table, in the order of the inputs."""
     scores = pd.read_parquet(path)["score"].to_numpy(dtype=np.float64)
     if len(scores) != rows:
         raise SystemExit(f"{path}: {len(scores)} scores for {rows} signals")
@@ -91,18 +91,18 @@ def read_scores(path: Path, rows: int) -> np.ndarray:
 def weighted(
     scores: np.ndarray, faults: np.ndarray, threshold: float, counts: np.ndarray
 ) -> dict[str, list[float | None]]:
-    """The metrics once for each row of `counts`, shape (times, rows); None where a metric has no meaning."""
-    found: dict[str, list[float | None]] = {}
+    """The metrics for each row of `counts`, shape (times, rows); None where a metric is undefined."""
+    values: dict[str, list[float | None]] = {}
     for time, count in enumerate(counts):
         rows = np.repeat(np.arange(len(scores)), count)
         both = len(set(faults[rows] != "none")) == 2
         for name, value in (metrics(scores[rows], faults[rows], threshold) if both else {}).items():
-            found.setdefault(name, [None] * len(counts))[time] = value
-    return found
+            values.setdefault(name, [None] * len(counts))[time] = value
+    return values
 
 
 def main() -> None:
-    """Stage `evaluate`, or, with `--scores`, metrics of those scores."""
+    """Compute metrics of the trained model or, with `--scores`, of these scores."""
     contract = settings.contract()
     evaluation = contract["evaluation"]
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -110,25 +110,25 @@ def main() -> None:
     parser.add_argument("--scores", type=Path)
     parser.add_argument("--counts", type=Path)
     parser.add_argument("--out", type=Path, default=Path(evaluation["metrics"]))
-    given = parser.parse_args()
-    table = signals.read(given.inputs, ["turns", "fault"] if given.scores is None else ["fault"])
+    options = parser.parse_args()
+    table = signals.read(options.inputs, ["turns", "fault"] if options.scores is None else ["fault"])
     faults = table["fault"].to_numpy(dtype=str)
-    scores = _own_scores(table) if given.scores is None else read_scores(given.scores, len(table))
+    scores = _own_scores(table) if options.scores is None else read_scores(options.scores, len(table))
     if not np.isfinite(scores).all():
         raise SystemExit(f"{int((~np.isfinite(scores)).sum())} of {len(scores)} scores are not finite")
-    if given.counts is not None:
-        _write(given.out, weighted(scores, faults, settings.threshold(), np.load(given.counts)))
+    if options.counts is not None:
+        _write(options.out, weighted(scores, faults, settings.threshold(), np.load(options.counts)))
         return
-    found = metrics(scores, faults, settings.threshold())
-    _write(given.out, found)
-    if given.scores is None:
+    values = metrics(scores, faults, settings.threshold())
+    _write(options.out, values)
+    if options.scores is None:
         from .train import CURVE
 
         pd.DataFrame({"score": scores}).to_parquet(evaluation["scores"], index=False)
-        drawn = plots(scores, faults != "none", settings.threshold())
+        figures = plots(scores, faults != "none", settings.threshold())
         curve = json.loads(CURVE.read_text(encoding="utf-8"))["training"]
-        _write(Path(evaluation["plots"]), {**drawn, "training": curve})
-        REPORT.write_text(report(found, faults), encoding="utf-8")
+        _write(Path(evaluation["plots"]), {**figures, "training": curve})
+        REPORT.write_text(report(values, faults), encoding="utf-8")
 
 
 def _own_scores(table: pd.DataFrame) -> np.ndarray:

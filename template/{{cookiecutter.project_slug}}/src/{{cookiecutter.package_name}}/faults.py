@@ -1,4 +1,4 @@
-"""Example: replace with yours. What goes wrong with a beam-position monitor, done to a sound signal on purpose."""
+"""Example: replace with yours. Faults of beam-position monitors, injected into sound signals."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ Rng = np.random.Generator
 
 
 def stuck(signal: np.ndarray, rng: Rng) -> np.ndarray:
-    """From some turn on, for 25 turns at least, the last value is read again and again."""
+    """One value is repeated for at least 25 turns."""
     length = signal.size if rng.random() < 0.3 else rng.integers(25, signal.size)
     start = rng.integers(0, signal.size - length + 1)
-    found = signal.copy()
-    found[start : start + length] = signal[start]
-    return found
+    result = signal.copy()
+    result[start : start + length] = signal[start]
+    return result
 
 
 def spikes(signal: np.ndarray, rng: Rng) -> np.ndarray:
-    """A few turns jump by several times the signal's spread, at most 8 mm."""
+    """A few turns are off by several standard deviations, at most 8 mm."""
     turns = rng.choice(signal.size, rng.integers(1, 6), replace=False)
     height = np.minimum(_spread(signal) * rng.uniform(2.5, 10, turns.size), 8.0)
-    found = signal.copy()
-    found[turns] += rng.choice([-1.0, 1.0], turns.size) * height
-    return found
+    result = signal.copy()
+    result[turns] += rng.choice([-1.0, 1.0], turns.size) * height
+    return result
 
 
 def noise(signal: np.ndarray, rng: Rng) -> np.ndarray:
-    """White noise, 2 mm at most, drowns the motion of the beam."""
+    """White noise of at most 2 mm hides the motion of the beam."""
     return signal + rng.normal(0, min(_spread(signal) * rng.uniform(0.6, 2.0), 2.0), signal.size)
 
 
 def shuffled(signal: np.ndarray, rng: Rng) -> np.ndarray:
-    """Turns arrive in the wrong order, 40 of them at least."""
+    """At least 40 turns are in the wrong order."""
     length = rng.integers(40, signal.size + 1)
     start = rng.integers(0, signal.size - length + 1)
-    found = signal.copy()
-    found[start : start + length] = rng.permutation(found[start : start + length])
-    return found
+    result = signal.copy()
+    result[start : start + length] = rng.permutation(result[start : start + length])
+    return result
 
 
 def lost_bits(signal: np.ndarray, rng: Rng) -> np.ndarray:
-    """The lowest bits of the converter are lost: values come in coarse steps."""
+    """The lowest bits of the ADC are lost, so values have coarse steps."""
     step = _spread(signal) * rng.uniform(0.3, 1.5)
     return np.round(signal / step) * step
 
@@ -60,7 +60,7 @@ FAULTS: dict[str, Callable[[np.ndarray, Rng], np.ndarray]] = {
 
 
 def inject(table: pd.DataFrame, fraction: float, rng: Rng) -> pd.DataFrame:
-    """Put a fault into a `fraction` of the signals that move; the column `injected` says which, or `none`."""
+    """Inject faults into a `fraction` of the signals, except flat ones; the column `injected` has the fault, or `none`."""
     signals = turns_of(table)
     kinds = np.full(len(table), "none", dtype=object)
     for row in np.flatnonzero((rng.random(len(table)) < fraction) & (np.ptp(signals, axis=1) > 0)):
@@ -70,5 +70,5 @@ def inject(table: pd.DataFrame, fraction: float, rng: Rng) -> pd.DataFrame:
 
 
 def _spread(signal: np.ndarray) -> float:
-    """The signal's standard deviation, mm; of a silent one, a micrometre."""
+    """The standard deviation of a signal, at least 1 µm, in mm."""
     return max(float(signal.std()), 1e-3)

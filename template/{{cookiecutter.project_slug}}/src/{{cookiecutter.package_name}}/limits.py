@@ -1,7 +1,7 @@
-"""When has the model left what it knows? Monitoring limits from the reference split: `metrics/limits.json`.
+"""Monitoring limits from the reference split: `metrics/limits.json`.
 
-Drift of a feature is a population stability index between a window of signals and the reference. What is large depends on
-the window's size, so each limit is what windows of the reference itself reach, and not a number out of a book.
+The drift of a feature is the population stability index between a window of signals and the reference. Its usual value
+depends on the window size, so each limit follows from windows of the reference itself.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from .train import TRAINED, load
 from .transforms import FEATURES
 
 WINDOW = 60
-"""Signals in one window."""
+"""Signals per window."""
 BINS = 8
 MARGIN = 1.5
-"""How far beyond the worst window of the reference the limit lies."""
+"""Ratio of the limit to the worst window of the reference."""
 
 
 def stability(edges: np.ndarray, reference: np.ndarray, values: np.ndarray) -> float:
-    """Population stability index of `values` against the bin shares `reference`; 0 where the shares are equal."""
+    """Population stability index of `values` relative to the bin fractions `reference`; 0 for equal fractions."""
     shares = bin_shares(edges, values)
     return float(((shares - reference) * np.log(shares / reference)).sum())
 
 
 def bin_shares(edges: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Share of the values in each bin that the inner `edges` make; half a value is added to each, so none is empty."""
+    """Fraction of values in each bin between the inner `edges`; half a count is added to each, so none is empty."""
     counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1) + 0.5
     return counts / counts.sum()
 
 
 def limits(turns: np.ndarray, scores: np.ndarray, names: tuple[str, ...], threshold: float) -> dict[str, object]:
-    """Reference shares and limit of each feature, and the limit of the share of signals flagged in a window."""
+    """Reference fractions and limit of each feature, and the limit of the fraction of flagged signals in a window."""
     features = {name: FEATURES[name](turns.astype(np.float64)) for name in names}
     flagged = [float((window >= threshold).mean()) for window in _windows(scores)]
     return {
@@ -55,7 +55,7 @@ def _drift(values: np.ndarray) -> dict[str, object]:
 
 
 def _windows(values: np.ndarray) -> list[np.ndarray]:
-    """Windows of neighbouring rows, half a window apart; rows are in order of time, and what drifts slowly stays together."""
+    """Overlapping windows of consecutive rows, which are in order of time."""
     starts = range(0, max(len(values) - WINDOW, 0) + 1, WINDOW // 2)
     return [values[start : start + WINDOW] for start in starts]
 
@@ -65,8 +65,8 @@ def main() -> None:
     monitoring = settings.contract()["monitoring"]
     turns, _ = load(monitoring["reference"])
     model = FaultModel.load(TRAINED / "weights.safetensors", TRAINED / "transform.json")
-    found = limits(turns, model(turns), model.transform.names, settings.threshold())
-    Path(monitoring["limits"]).write_text(json.dumps(found, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    content = limits(turns, model(turns), model.transform.names, settings.threshold())
+    Path(monitoring["limits"]).write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a dataset was made from: its parents, the code and the parameters, each with its sha256, and what came of it."""
+"""The lineage of a dataset: its parents, code and parameters with their SHA-256, and its splits."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ PACKAGE = Path(__file__).parent
 def record(
     parents: list[Path], code: list[str], parameters: dict[str, Any], rule: dict[str, Any], splits: dict[str, Path]
 ) -> dict[str, Any]:
-    """The record of one dataset. `code`: modules of this package; `rule`: the contract's `dataset.split`."""
+    """The lineage record. `code` are modules of this package; `rule` is `dataset.split` of the contract."""
     return {
         "parents": {path.as_posix(): digest(path) for path in parents},
         "code": {f"src/{PACKAGE.name}/{name}.py": digest(PACKAGE / f"{name}.py") for name in code},
         "parameters": parameters,
         "split": rule,
-        "splits": {name: _made(path, rule) for name, path in splits.items()},
+        "splits": {name: _describe(path, rule) for name, path in splits.items()},
     }
 
 
-def _made(path: Path, rule: dict[str, Any]) -> dict[str, Any]:
+def _describe(path: Path, rule: dict[str, Any]) -> dict[str, Any]:
     columns = [*rule["by"], *filter(None, [rule.get("time")])]
     table = pd.read_parquet(path, columns=columns)
-    found: dict[str, Any] = {"path": path.as_posix(), "sha256": digest(path), "rows": len(table)}
-    found["groups"] = {column: int(table[column].nunique()) for column in rule["by"]}
+    split: dict[str, Any] = {"path": path.as_posix(), "sha256": digest(path), "rows": len(table)}
+    split["groups"] = {column: int(table[column].nunique()) for column in rule["by"]}
     if time := rule.get("time"):
-        found["first"], found["last"] = (table[time].agg(end).isoformat() for end in ("min", "max"))
-    return found
+        split["first"], split["last"] = (table[time].agg(end).isoformat() for end in ("min", "max"))
+    return split
 
 
 def write(content: dict[str, Any], path: Path) -> None:
-    """Write the record; the same dataset gives the same bytes."""
+    """Write the record; the same dataset always gives the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""What a training ran on: two trainings on the same kind of machine give the same bits, on others they may not."""
+"""The machine of a training: only on the same kind of machine does a repetition give the same bits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 
 def describe(device: str, processes: int = 1) -> dict[str, object]:
-    """Processor, GPU, threads and versions of all packages; no host name, for it goes into git."""
+    """Processor, GPU, threads and package versions; without the host name, because the record is in git."""
     return {
         "system": platform.system(),
         "processor": platform.machine(),
@@ -18,5 +18,5 @@ def describe(device: str, processes: int = 1) -> dict[str, object]:
         "processes": processes,
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
-        "packages": dict(sorted((found.name.lower(), found.version) for found in distributions())),
+        "packages": dict(sorted((package.name.lower(), package.version) for package in distributions())),
     }

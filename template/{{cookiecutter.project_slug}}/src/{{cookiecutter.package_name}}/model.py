@@ -1,4 +1,4 @@
-"""Example: replace with yours. A small network on features, saved as safetensors: numbers only, nothing that can run."""
+"""Example: replace with yours. A small network on features, saved as safetensors, which contain no code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ torch.set_num_threads(1)
 
 
 def network(features: int, hidden: int, seed: int = 0) -> nn.Sequential:
-    """A fresh network: features -> hidden -> hidden -> one logit; the seed decides its weights."""
+    """A new network, features -> hidden -> hidden -> one logit, with weights from `seed`."""
     torch.manual_seed(seed)
     return nn.Sequential(
         nn.Linear(features, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh(), nn.Linear(hidden, 1)
@@ -23,14 +23,14 @@ def network(features: int, hidden: int, seed: int = 0) -> nn.Sequential:
 
 
 class FaultModel:
-    """Transform and network together: from turns to a score between 0 (sound) and 1 (faulty)."""
+    """Transform and network: from turns to a score between 0 (sound) and 1 (faulty)."""
 
     def __init__(self, transform: Transform, net: nn.Sequential):
         self.transform = transform
         self.net = net.eval()
 
     def __call__(self, turns: np.ndarray) -> np.ndarray:
-        """Scores of `turns`, shape (rows, 250), mm -> (rows,). NaN where a turn is not finite: no number is better than a wrong one."""
+        """Scores of `turns`, shape (rows, 250), mm -> (rows,); NaN for a row with a turn that is not finite."""
         device = next(self.net.parameters()).device
         finite = np.isfinite(turns).all(axis=1)
         scores = np.full(len(turns), np.nan, dtype=np.float32)
@@ -48,7 +48,7 @@ class FaultModel:
 
     @classmethod
     def load(cls, weights: Path, transform: Path, device: str = "cpu") -> FaultModel:
-        """Read what `save` wrote, on whatever device; the sizes of the layers are those of the weights."""
+        """Load a saved model; the sizes of the layers follow from the weights."""
         state = load_file(weights)
         hidden, features = state["0.weight"].shape
         net = network(features, hidden)

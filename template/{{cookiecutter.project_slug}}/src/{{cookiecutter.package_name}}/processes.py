@@ -1,4 +1,4 @@
-"""One process, or several that torchrun started: each takes its share of every batch, and all keep the same weights.
+"""Training in one process, or in several of torchrun: each takes a share of every batch, and all have the same weights.
 
 `torchrun --standalone --nproc-per-node 2 -m <package>.train`
 """
@@ -17,33 +17,33 @@ from torch.nn.parallel import DistributedDataParallel
 
 @dataclass(frozen=True)
 class Processes:
-    """The `count` processes that train together; this is number `rank`."""
+    """The `count` processes of a training, of which this is number `rank`."""
 
     rank: int = 0
     count: int = 1
 
     def device(self, kind: str) -> torch.device:
-        """This process's device, `cpu` or `cuda`: GPUs are dealt out in turn."""
+        """The device of this process; GPUs are assigned round-robin."""
         return torch.device(kind, self.rank % torch.cuda.device_count()) if kind == "cuda" else torch.device(kind)
 
     def spread(self, net: nn.Module) -> nn.Module:
-        """The network, its gradients averaged over all processes."""
+        """The network, with gradients averaged over all processes."""
         return DistributedDataParallel(net) if self.count > 1 else net
 
     def share(self, rows: torch.Tensor) -> tuple[torch.Tensor, float]:
-        """This process's rows of a batch, and what its mean loss counts: the average is then the whole batch's mean."""
+        """The rows of a batch for this process, and the weight of their mean loss in that of the whole batch."""
         if len(rows) < self.count:
-            return rows, 1.0  # too few to be shared: all take them all
-        mine = rows[self.rank :: self.count]
-        return mine, len(mine) * self.count / len(rows)
+            return rows, 1.0  # too few to share: every process takes all of them
+        own = rows[self.rank :: self.count]
+        return own, len(own) * self.count / len(rows)
 
     def mean(self, value: float) -> float:
-        """The average of a number over all processes."""
+        """The mean of a number over all processes."""
         if self.count == 1:
             return value
-        found: list[float] = [0.0] * self.count
-        distributed.all_gather_object(found, value)
-        return sum(found) / self.count
+        values: list[float] = [0.0] * self.count
+        distributed.all_gather_object(values, value)
+        return sum(values) / self.count
 
 
 ALONE = Processes()
@@ -51,12 +51,12 @@ ALONE = Processes()
 
 @contextmanager
 def together(kind: str) -> Iterator[Processes]:
-    """The processes that torchrun started, joined; this one alone where nobody did. `kind` is their device."""
+    """Join the processes of torchrun; without torchrun there is only this one. `kind` is their device."""
     if not distributed.is_torchelastic_launched():
         yield ALONE
         return
     count = int(os.environ["WORLD_SIZE"])
-    # nccl wants a GPU for each process; gloo lets several share one, or do without.
+    # nccl needs a GPU for each process; with gloo several can share one, or use the CPU.
     distributed.init_process_group("nccl" if kind == "cuda" and torch.cuda.device_count() >= count else "gloo")
     try:
         team = Processes(distributed.get_rank(), count)

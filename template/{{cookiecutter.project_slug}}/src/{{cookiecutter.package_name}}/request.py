@@ -1,4 +1,4 @@
-"""Ask the data stream for what the contract requests: `data/raw.parquet`, and beside it what was asked and answered."""
+"""Fetch the data that the contract requests: `data/raw.parquet`, and `data/raw.json` with request and result."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from .faults import inject
 from .simulator import simulate
 
 ACQUISITIONS = Path("acquisitions")
-"""Where recorded acquisitions lie; the whole folder is a dependency of this stage."""
+"""Folder of recorded acquisitions, a dependency of this stage."""
 
 
 def from_simulator(devices: list[str], **options: Any) -> pd.DataFrame:
-    """Simulated acquisitions of the devices of the contract."""
+    """Simulated acquisitions."""
     return simulate(devices, **options).assign(origin="simulator")
 
 
 def from_files(
     devices: list[str], *, path: str, faults: float = 0.0, seed: int = 0, train_on: dict[str, Any] | None = None
 ) -> pd.DataFrame:
-    """Recorded acquisitions: Parquet with acquisition, acquired_at, device, plane, turns (mm), below `acquisitions/`.
+    """Recorded acquisitions; `acquisitions/README.md` describes the table.
 
-    `faults`: the fraction of signals to put a fault into, for a machine whose signals nobody has labelled.
-    `train_on`: options of the simulator that training and validation come from; then all that was recorded is the test.
+    `faults`: fraction of signals to inject a fault into, for signals without labels.
+    `train_on`: options of the simulator for training and validation; all recorded signals are then the test split.
     """
     file = Path(path)
     if ACQUISITIONS.resolve() not in file.resolve().parents:
@@ -48,14 +48,15 @@ SOURCES: dict[str, Callable[..., pd.DataFrame]] = {"simulator": from_simulator, 
 def main() -> None:
     """Stage `request`."""
     contract = settings.contract()
-    asked, raw = contract["dataset"]["request"], Path(contract["dataset"]["raw"])
-    if asked["source"] not in SOURCES:
-        raise SystemExit(f"contract.yaml: dataset.request.source: {asked['source']!r} is none of {', '.join(SOURCES)}")
+    request, raw = contract["dataset"]["request"], Path(contract["dataset"]["raw"])
+    if request["source"] not in SOURCES:
+        sources = ", ".join(SOURCES)
+        raise SystemExit(f"contract.yaml: dataset.request.source: {request['source']!r} is not one of {sources}")
     devices = pd.read_csv(contract["signals"]["devices"])["device"].drop_duplicates().tolist()
-    table = SOURCES[asked["source"]](devices, **asked.get("options", {}))
+    table = SOURCES[request["source"]](devices, **request.get("options", {}))
     signals.write(table, raw)
-    answer = {
-        "request": asked,
+    result = {
+        "request": request,
         "rows": len(table),
         "acquisitions": int(table["acquisition"].nunique()),
         "devices": int(table["device"].nunique()),
@@ -68,7 +69,7 @@ def main() -> None:
         },
         "sha256": hashlib.sha256(raw.read_bytes()).hexdigest(),
     }
-    raw.with_suffix(".json").write_text(json.dumps(answer, indent=2) + "\n", encoding="utf-8")
+    raw.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

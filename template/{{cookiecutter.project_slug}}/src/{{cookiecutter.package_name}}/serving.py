@@ -1,4 +1,4 @@
-"""The model as MLflow serves it: this file, run by MLflow from the saved model's own folder. Nothing is unpickled."""
+"""The model as served by MLflow, which runs this file from the folder of the saved model. It contains no pickle."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Served(PythonModel):
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Scores between 0 and 1; NaN for a row with a turn that is not finite.
 
-        MLflow knows no type hint for a dict of arrays, which is what it gives for a named tensor; a table works as well.
+        MLflow passes a dict of arrays for a named tensor, for which it has no type hint; a table works as well.
         """
         turns = np.stack(list(model_input["turns"])).astype(np.float32)
         return pd.DataFrame({"score": self.model(turns)})

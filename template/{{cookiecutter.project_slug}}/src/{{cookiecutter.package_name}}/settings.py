@@ -1,4 +1,4 @@
-"""What the contract and params.yaml say, read in one place."""
+"""Read contract.yaml and params.yaml."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ PARAMS = Path("params.yaml")
 
 
 class Part(BaseModel):
-    """Frozen, and an unknown key is an error."""
+    """Immutable; an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Split(Part):
-    """Shares of the acquisitions, in order of time, and of the devices; what is left over is the test split's."""
+    """Fractions of acquisitions, in order of time, and of devices; the rest is the test split."""
 
     train: float = Field(gt=0, lt=1)
     validation: float = Field(gt=0, lt=1)
@@ -27,13 +27,13 @@ class Split(Part):
 
 
 class Transforms(Part):
-    """Which features the model sees."""
+    """Features of the model."""
 
     features: tuple[str, ...] = Field(min_length=1)
 
 
 class Training(Part):
-    """How the network is trained."""
+    """Training of the network."""
 
     seed: int
     hidden: int = Field(gt=0, le=4096)
@@ -42,7 +42,7 @@ class Training(Part):
     learning_rate: float = Field(gt=0)
     device: Literal["cpu", "cuda"] = "cpu"
     precision: Literal["float32", "mixed"] = "float32"
-    """Of the products in the network: `mixed` takes bfloat16 for them, with weights of float32."""
+    """`mixed`: products in bfloat16, weights in float32."""
 
 
 class Params(Part):
@@ -54,15 +54,15 @@ class Params(Part):
 
 
 def params(path: Path = PARAMS) -> Params:
-    """The parameters. Raises pydantic's `ValidationError`, which names the key."""
+    """Raises pydantic's `ValidationError`, which names the key."""
     return Params.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
 def contract(path: Path = CONTRACT) -> dict[str, Any]:
-    """The contract as plain values; `beampermit contract check` is what judges it."""
+    """The contract as plain values; `beampermit contract check` validates it."""
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def threshold() -> float:
-    """The score above which a signal counts as faulty: the alarm limit HIGH of the output."""
+    """The score from which a signal counts as faulty: the HIGH limit of the output."""
     return float(contract()["signals"]["outputs"][0]["high"])

@@ -1,4 +1,4 @@
-"""Example: replace with yours. Tables of signals: one row is what one monitor saw in one plane in one acquisition."""
+"""Example: replace with yours. Tables of signals: one row for each monitor and plane in each acquisition."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
-    """Write a Parquet table; the same rows give the same bytes."""
+    """Write a Parquet table; the same rows always give the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
     table.reset_index(drop=True).to_parquet(temporary, index=False, compression="zstd")

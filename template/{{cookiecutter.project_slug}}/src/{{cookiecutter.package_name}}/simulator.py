@@ -1,7 +1,7 @@
-"""Example: replace with yours. Betatron motion as monitors around a ring see it: a source of data that is always there.
+"""Example: replace with yours. Simulated betatron motion at the monitors around a ring.
 
-Not a tracking code: each monitor sees a line at the tune, with the amplitude and phase that the optics have there, a weaker
-one at the other plane's tune (coupling), the orbit that the momentum makes (dispersion), its own offset, and noise.
+No tracking: each monitor sees a spectral line at the tune with the local amplitude and phase, a weaker one at the tune of
+the other plane (coupling), the dispersive orbit of the momentum offset, its own offset, and noise.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Optics:
     noisiness: np.ndarray
     """Relative noise of the monitor."""
     step: np.ndarray
-    """What the electronics resolve, mm."""
+    """Resolution of the electronics, mm."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Beam:
 
     tune: np.ndarray
     kick: np.ndarray
-    """Amplitude of oscillation where the beta function is average, mm."""
+    """Oscillation amplitude at the average beta function, mm."""
     coherence: np.ndarray
-    """Turns in which the oscillation decoheres; infinite where it is driven."""
+    """Decoherence time in turns; infinite for a driven oscillation."""
     coupling: np.ndarray
     momentum: float
     """Momentum offset, 1e-3."""
@@ -58,9 +58,9 @@ def simulate(
     faults: float = 0.3,
     start: str = "2024-01-08T08:00:00Z",
 ) -> pd.DataFrame:
-    """Acquisitions a minute apart from `start`, with `amplitude` (mm) as the usual kick and a fraction of `faults`.
+    """One acquisition a minute from `start`, with a typical kick `amplitude` (mm) and a fraction of `faults`.
 
-    The same arguments give the same table.
+    The same arguments always give the same table.
     """
     optics = _optics(len(devices), np.random.default_rng([seed, 0]))
     times = pd.date_range(start, periods=acquisitions, freq="1min").astype("datetime64[us, UTC]")
@@ -108,7 +108,7 @@ def _beam(amplitude: float, rng: Rng) -> Beam:
 
 
 def _turns(optics: Optics, beam: Beam, rng: Rng) -> np.ndarray:
-    """What the sound monitors see, shape (2, monitors, 250), mm."""
+    """Signals without faults, shape (2, monitors, 250), mm."""
     turn = np.arange(TURNS)
     angle = 2 * np.pi * beam.tune[:, None, None] * turn + optics.phase[:, :, None]
     fading = np.exp(-0.5 * (turn / beam.coherence[:, None]) ** 2)[:, None, :]

@@ -1,4 +1,4 @@
-"""Train on the train split, watch the validation split: `models/trained/`; curve and machine in `metrics/training.json`."""
+"""Train the model (`models/trained/`), and record loss curve and machine in `metrics/training.json`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def load(split: str) -> Data:
 
 
 def fit(train: Data, validation: Data, params: settings.Params, team: Processes = ALONE) -> tuple[FaultModel, Curve]:
-    """A trained model, and (epoch, loss, validation loss) of each epoch. The same arguments give the same weights."""
+    """The trained model, and (epoch, loss, validation loss). The same arguments always give the same weights."""
     device = team.device(params.train.device)
     transform = Transform.fit(train[0], params.transforms.features)
     net = network(len(transform.names), params.train.hidden, params.train.seed).to(device)
@@ -42,10 +42,10 @@ def fit(train: Data, validation: Data, params: settings.Params, team: Processes 
         total = 0.0
         for rows in torch.randperm(len(inputs), generator=order).split(params.train.batch):
             optimiser.zero_grad()
-            mine, weight = team.share(rows)
+            own, weight = team.share(rows)
             with torch.autocast(device.type, torch.bfloat16, enabled=params.train.precision == "mixed"):
-                logits = spread(inputs[mine])[:, 0]
-            loss = loss_of(logits.float(), targets[mine]) * weight
+                logits = spread(inputs[own])[:, 0]
+            loss = loss_of(logits.float(), targets[own]) * weight
             loss.backward()
             optimiser.step()
             total += loss.item() * len(rows)

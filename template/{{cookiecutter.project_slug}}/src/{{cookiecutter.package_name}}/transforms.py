@@ -1,6 +1,6 @@
-"""Example: replace with yours. From turns to features: one object, fitted in training, saved as JSON, used by live serving too.
+"""Example: replace with yours. From turns to features: one object, fitted in training, saved as JSON and used in service.
 
-No feature looks at a neighbouring monitor or at the absolute tune, so a monitor and a machine never seen are no strangers.
+No feature depends on other monitors or on the absolute tune, so the model applies to new monitors and machines.
 """
 
 from __future__ import annotations
@@ -13,79 +13,79 @@ from pathlib import Path
 import numpy as np
 
 SMALLEST = 1e-3
-"""Half of the finest step of the electronics, mm: two values closer than this are the same."""
+"""Half of the finest resolution, mm; closer values count as equal."""
 FARTHEST = 6.0
-"""Features are cut off at this many standard deviations: a strange signal is strange, not infinite."""
+"""Features are clipped at this many standard deviations."""
 
 
 def spread(x: np.ndarray) -> np.ndarray:
-    """How much the signal moves."""
+    """Standard deviation (log)."""
     return np.log10(x.std(axis=1) + SMALLEST)
 
 
 def line(x: np.ndarray) -> np.ndarray:
-    """Share of the spectrum's power that is in its strongest line."""
+    """Fraction of the power in the strongest spectral line."""
     return _lines(x, 1)
 
 
 def rest(x: np.ndarray) -> np.ndarray:
-    """Share of the power that is outside the two strongest lines."""
+    """Fraction of the power outside the two strongest lines (log)."""
     return np.log10(1 - _lines(x, 2) + 1e-4)
 
 
 def kurtosis(x: np.ndarray) -> np.ndarray:
-    """Weight of the tails: 1.5 for a sine, 3 for noise, more with spikes."""
+    """Kurtosis (log): 1.5 for a sine, 3 for noise, more with spikes."""
     y = x - x.mean(axis=1, keepdims=True)
     return np.log10((y**4).mean(axis=1) / ((y**2).mean(axis=1) + SMALLEST**2) ** 2 + 0.1)
 
 
 def jump(x: np.ndarray) -> np.ndarray:
-    """The largest bend from turn to turn, against the usual one."""
+    """Largest second difference, relative to the median (log)."""
     bend = np.abs(np.diff(x, n=2, axis=1))
     return np.log10((bend.max(axis=1) + SMALLEST) / (np.median(bend, axis=1) + SMALLEST))
 
 
 def repeated(x: np.ndarray) -> np.ndarray:
-    """Share of turns with the value of the turn before."""
+    """Fraction of turns with the value of the previous turn."""
     return _same(x).mean(axis=1)
 
 
 def longest(x: np.ndarray) -> np.ndarray:
-    """The longest run of one value, as a share of all turns."""
+    """Longest run of one value as a fraction of all turns (log)."""
     run = np.zeros(len(x))
-    found = np.zeros(len(x))
+    best = np.zeros(len(x))
     for same in _same(x).T:
         run = (run + 1) * same
-        found = np.maximum(found, run)
-    return np.log10(found / x.shape[1] + 1e-2)
+        best = np.maximum(best, run)
+    return np.log10(best / x.shape[1] + 1e-2)
 
 
 def distinct(x: np.ndarray) -> np.ndarray:
-    """Share of values that differ from all others: few when bits are lost."""
+    """Fraction of distinct values; small if bits are lost."""
     return (np.diff(np.sort(x, axis=1), axis=1) > SMALLEST).mean(axis=1)
 
 
 def steadiness(x: np.ndarray) -> np.ndarray:
-    """The quietest tenth of the signal against the loudest."""
+    """Smallest standard deviation of a tenth of the signal, relative to the largest (log)."""
     spreads = x.reshape(len(x), 10, -1).std(axis=2)
     return np.log10((spreads.min(axis=1) + SMALLEST) / (spreads.max(axis=1) + SMALLEST))
 
 
 def innovation(x: np.ndarray) -> np.ndarray:
-    """What the turns before do not foretell, against the whole motion."""
-    return np.log10((_surprise(x).std(axis=1) + SMALLEST) / (x.std(axis=1) + SMALLEST))
+    """Residual of the linear prediction, relative to the whole motion (log)."""
+    return np.log10((_residuals(x).std(axis=1) + SMALLEST) / (x.std(axis=1) + SMALLEST))
 
 
 def surprise(x: np.ndarray) -> np.ndarray:
-    """The turn least foretold by those before, against the usual one."""
-    size = np.abs(_surprise(x))
+    """Largest residual of the linear prediction, relative to the median (log)."""
+    size = np.abs(_residuals(x))
     return np.log10((size.max(axis=1) + SMALLEST) / (np.median(size, axis=1) + SMALLEST))
 
 
 def disorder(x: np.ndarray) -> np.ndarray:
-    """How unevenly the surprises are spread over the signal: part of it shuffled, or stuck."""
-    found = _surprise(x)[:, 6:].reshape(len(x), 8, -1).std(axis=2)
-    return np.log10((found.max(axis=1) + SMALLEST) / (found.min(axis=1) + SMALLEST))
+    """Unevenness of the residuals over the signal (log); large if a part is shuffled or stuck."""
+    spreads = _residuals(x)[:, 6:].reshape(len(x), 8, -1).std(axis=2)
+    return np.log10((spreads.max(axis=1) + SMALLEST) / (spreads.min(axis=1) + SMALLEST))
 
 
 FEATURES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -109,7 +109,7 @@ FEATURES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 @dataclass(frozen=True)
 class Transform:
-    """Features by name, brought to mean 0 and spread 1 of the training split."""
+    """Features, scaled to mean 0 and standard deviation 1 on the training split."""
 
     names: tuple[str, ...]
     centre: tuple[float, ...]
@@ -117,16 +117,16 @@ class Transform:
 
     @classmethod
     def fit(cls, turns: np.ndarray, names: tuple[str, ...]) -> Transform:
-        """Learn centre and scale from `turns`, shape (rows, 250), mm. Raises `ValueError` for a feature not known."""
+        """Learn centre and scale from `turns`, shape (rows, 250), mm. Raises `ValueError` for an unknown feature."""
         unknown = sorted(set(names) - set(FEATURES))
         if unknown:
-            raise ValueError(f"params.yaml: transforms.features: {unknown[0]!r} is none of {', '.join(FEATURES)}")
+            raise ValueError(f"params.yaml: transforms.features: {unknown[0]!r} is not one of {', '.join(FEATURES)}")
         values = _features(turns, names)
         scale = np.maximum(values.std(axis=0), 1e-6)
         return cls(names, tuple(values.mean(axis=0).tolist()), tuple(scale.tolist()))
 
     def __call__(self, turns: np.ndarray) -> np.ndarray:
-        """Features of `turns`, shape (rows, 250), mm -> (rows, features), float32; a row alone gives what it gives in a batch."""
+        """Features of `turns`, shape (rows, 250), mm -> (rows, features), float32; each row independently of the others."""
         values = (_features(turns, self.names) - self.centre) / self.scale
         return values.clip(-FARTHEST, FARTHEST).astype(np.float32)
 
@@ -138,7 +138,7 @@ class Transform:
 
     @classmethod
     def load(cls, path: Path) -> Transform:
-        """Read what `save` wrote."""
+        """Load a saved transform."""
         content = json.loads(path.read_text(encoding="utf-8"))
         return cls(tuple(content["features"]), tuple(content["centre"]), tuple(content["scale"]))
 
@@ -153,22 +153,22 @@ def _same(x: np.ndarray) -> np.ndarray:
 
 
 def _lines(x: np.ndarray, count: int) -> np.ndarray:
-    """Share of the power in the `count` strongest lines; of a silent signal, 0."""
+    """Fraction of the power in the `count` strongest lines; 0 for a flat signal."""
     y = x - x.mean(axis=1, keepdims=True)
     power = np.abs(np.fft.rfft(y * np.hanning(x.shape[1]), axis=1)) ** 2
     power[:, :3] = 0
     total = power.sum(axis=1) + SMALLEST**2
-    found = np.zeros(len(x))
+    in_lines = np.zeros(len(x))
     bins = np.arange(power.shape[1])
     for _ in range(count):
         near = np.abs(bins - power.argmax(axis=1)[:, None]) <= 2
-        found += (power * near).sum(axis=1)
+        in_lines += (power * near).sum(axis=1)
         power = power * ~near
-    return found / total
+    return in_lines / total
 
 
-def _surprise(x: np.ndarray, order: int = 4) -> np.ndarray:
-    """Each turn minus what a linear prediction from the `order` turns before says, shape (rows, turns - order)."""
+def _residuals(x: np.ndarray, order: int = 4) -> np.ndarray:
+    """Residuals of a linear prediction from the previous `order` turns, shape (rows, turns - order)."""
     y = x - np.median(x, axis=1, keepdims=True)
     past = np.stack([y[:, order - lag : -lag] for lag in range(1, order + 1)], axis=2)
     now = y[:, order:, None]

@@ -1,6 +1,6 @@
-"""Look for better parameters: trials are judged on the validation split, never on the test split.
+"""Search for better parameters, by the loss on the validation split, never on the test split.
 
-Each trial is a line in `tuning/journal.log`: run it again and it goes on, run it twice at once and both help.
+Trials are kept in `tuning/journal.log`: run it again to continue, or several times at once to share the work.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ JOURNAL = Path("tuning/journal.log")
 
 
 def suggest(trial: optuna.Trial, params: settings.Params) -> settings.Params:
-    """Parameters of one trial: those of params.yaml, with other features, size, rate and length of training."""
-    chosen = tuple(name for name in FEATURES if trial.suggest_categorical(name, [True, False])) or ("line",)
+    """params.yaml with other features, size, learning rate and number of epochs."""
+    features = tuple(name for name in FEATURES if trial.suggest_categorical(name, [True, False])) or ("line",)
     training = {
         "hidden": trial.suggest_int("hidden", 4, 64, log=True),
         "epochs": trial.suggest_int("epochs", 10, 80, log=True),
@@ -30,24 +30,24 @@ def suggest(trial: optuna.Trial, params: settings.Params) -> settings.Params:
     }
     return params.model_copy(
         update={
-            "transforms": settings.Transforms(features=chosen),
+            "transforms": settings.Transforms(features=features),
             "train": settings.Training(**{**params.train.model_dump(), **training}),
         }
     )
 
 
 def main() -> None:
-    """Run trials; print the best one as a params.yaml to try."""
+    """Run trials; print the best parameters as a params.yaml."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    options = parser.parse_args()
     params, train, validation = settings.params(), load("train"), load("validation")
 
     def objective(trial: optuna.Trial) -> float:
-        tried = suggest(trial, params)
-        _, curve = fit(train, validation, tried)
-        trial.set_user_attr("params", tried.model_dump(mode="json"))
+        trial_params = suggest(trial, params)
+        _, curve = fit(train, validation, trial_params)
+        trial.set_user_attr("params", trial_params.model_dump(mode="json"))
         return curve[-1][2]
 
     JOURNAL.parent.mkdir(exist_ok=True)
@@ -55,9 +55,9 @@ def main() -> None:
         storage=JournalStorage(JournalFileBackend(str(JOURNAL))),
         study_name="tune",
         load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(seed=given.seed),
+        sampler=optuna.samplers.TPESampler(seed=options.seed),
     )
-    study.optimize(objective, n_trials=given.trials)
+    study.optimize(objective, n_trials=options.trials)
     print(f"# validation loss {study.best_value:.5f} in trial {study.best_trial.number} of {len(study.trials)}")
     print(yaml.safe_dump(study.best_trial.user_attrs["params"], sort_keys=False), end="")
 

@@ -1,4 +1,4 @@
-"""What is promised of a GPU. With GPU_TESTS_DEVICE=cpu the same tests run anywhere, and then prove themselves alone, not a GPU."""
+"""Training on a GPU. With GPU_TESTS_DEVICE=cpu the same tests run anywhere, without testing a GPU."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_training_on_the_gpu_agrees_with_training_on_the_cpu(few: Data, device: 
     np.testing.assert_allclose(curve, expected, atol=TOLERANCE)
 
 
-def test_a_checkpoint_moves_between_gpu_and_cpu(few: Data, device: str, tmp_path: Path) -> None:
+def test_checkpoint_moves_between_gpu_and_cpu(few: Data, device: str, tmp_path: Path) -> None:
     trained, _ = fit(few, few, params(device=device, epochs=2))
     trained.save(tmp_path / "there")
     files = [tmp_path / "there" / name for name in ("weights.safetensors", "transform.json")]
@@ -74,13 +74,13 @@ def test_mixed_precision_stays_within_the_gates(device: str) -> None:
         assert sign * found[metric["name"]] >= sign * metric["gate"], metric["name"]
 
 
-def test_two_processes_train_what_one_trains(device: str, tmp_path: Path) -> None:
+def test_two_processes_train_the_same_model_as_one(device: str, tmp_path: Path) -> None:
     scores = [_trained(tmp_path / str(count), device, count) for count in (1, 2)]
     np.testing.assert_allclose(scores[1], scores[0], atol=TOLERANCE)
 
 
 def _trained(folder: Path, device: str, processes: int) -> np.ndarray:
-    """Scores on the validation split of what the stage trains in a folder of its own, started by torchrun."""
+    """Scores on the validation split of a model that torchrun trains in a temporary folder."""
     folder.mkdir()
     shutil.copy("contract.yaml", folder)
     (folder / "data").symlink_to(ROOT / "data")

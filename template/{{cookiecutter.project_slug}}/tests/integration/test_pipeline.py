@@ -1,4 +1,4 @@
-"""The stages one after the other on a few signals, in a folder of their own, and the saved model in a clean process."""
+"""All stages on a few signals in a temporary folder, and the saved model in a clean process."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ def python(folder: Path, *arguments: str) -> str:
     return finished.stdout
 
 
-def test_the_metrics_are_there_and_better_than_chance(small: Path) -> None:
+def test_metrics_are_better_than_chance(small: Path) -> None:
     metrics = json.loads((small / "metrics/metrics.json").read_text())
     contract = yaml.safe_load((small / "contract.yaml").read_text())
     assert {metric["name"] for metric in contract["metrics"]} <= metrics.keys()
     assert metrics["auc"] > 0.8
 
 
-def test_given_scores_are_judged_like_the_models_own(small: Path) -> None:
+def test_given_scores_have_the_same_metrics(small: Path) -> None:
     table = signals.read(Path("data/dataset/test.parquet"), ["turns"])
     model = FaultModel.load(TRAINED / "weights.safetensors", TRAINED / "transform.json")
     pd.DataFrame({"score": model(signals.turns_of(table))}).to_parquet("scores.parquet")
@@ -84,23 +84,23 @@ def test_given_scores_are_judged_like_the_models_own(small: Path) -> None:
     assert again == pytest.approx(own, abs=1e-6)
 
 
-def test_the_saved_model_brings_its_own_code_and_loads_in_a_clean_process(small: Path) -> None:
+def test_saved_model_loads_with_its_own_code_in_a_clean_process(small: Path) -> None:
     answer = json.loads(python(small, "-c", SERVE).splitlines()[-1])
     assert Path(answer["code"]).is_relative_to(small / "model/code")
     assert all(0 <= score <= 1 for score in answer["scores"])
 
 
-def test_the_saved_model_is_numbers_text_and_code_only(small: Path) -> None:
+def test_saved_model_contains_only_safetensors_text_and_code(small: Path) -> None:
     kinds = {path.suffix for path in (small / "model").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
     assert kinds <= {".safetensors", ".json", ".yaml", ".py", ".txt", ""}
 
 
-def test_the_manifest_names_every_file_of_model_and_dataset(small: Path) -> None:
+def test_manifest_lists_every_file_of_model_and_dataset(small: Path) -> None:
     files = json.loads((small / "manifest.json").read_text())["files"]
     assert {"model/MLmodel", "model/artifacts/weights.safetensors", "data/dataset/test.parquet"} <= files.keys()
 
 
-def test_the_dataset_names_its_parents_and_its_code(small: Path) -> None:
+def test_dataset_records_its_parents_and_its_code(small: Path) -> None:
     found = json.loads((small / "data/dataset.json").read_text())
     assert list(found["parents"]) == ["data/raw.parquet", "data/labels.parquet"]
     assert {"train", "validation", "test"} == found["splits"].keys()
@@ -109,7 +109,7 @@ def test_the_dataset_names_its_parents_and_its_code(small: Path) -> None:
     assert (small / "data/dataset.json").read_bytes() == before
 
 
-def test_packaged_again_the_model_is_the_same_bytes(small: Path) -> None:
+def test_packaging_is_deterministic(small: Path) -> None:
     before = (small / "manifest.json").read_bytes()
     run("package")
     assert (small / "manifest.json").read_bytes() == before

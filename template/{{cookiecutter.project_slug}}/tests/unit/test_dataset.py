@@ -23,7 +23,7 @@ def test_no_split_is_empty(name: str, table: pd.DataFrame) -> None:
     assert len(dataset.divide(table, SHARES)[name]) > 0
 
 
-def test_recorded_acquisitions_beside_simulated_ones_are_the_test(table: pd.DataFrame) -> None:
+def test_recorded_acquisitions_are_the_test_split(table: pd.DataFrame) -> None:
     recorded = table.assign(origin="files", acquisition="R" + table["acquisition"])
     splits = dataset.divide(pd.concat([table, recorded], ignore_index=True), SHARES)
     assert set(splits["test"]["origin"]) == {"files"}

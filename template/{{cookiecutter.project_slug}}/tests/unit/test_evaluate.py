@@ -12,7 +12,7 @@ SCORES = np.array([0.1, 0.6, 0.4, 0.9])
 FAULTS = np.array(["none", "none", "stuck", "spikes"])
 
 
-def test_metrics_count_what_they_say() -> None:
+def test_metrics_of_a_small_table() -> None:
     found = evaluate.metrics(SCORES, FAULTS, threshold=0.5)
     assert found["auc"] == 0.75
     assert found["recall"] == found["precision"] == found["false_alarm_rate"] == 0.5
@@ -24,20 +24,20 @@ def test_ties_count_half() -> None:
     assert evaluate.auc(np.full(4, 0.5), FAULTS != "none") == 0.5
 
 
-def test_rows_that_count_as_often_as_they_are_give_the_metrics_themselves_and_no_metric_without_both_kinds() -> None:
+def test_weighted_metrics_with_equal_weights_and_without_both_classes() -> None:
     counts = np.array([[1, 1, 1, 1], [2, 0, 0, 1], [1, 1, 0, 0]])
     found = evaluate.weighted(SCORES, FAULTS, 0.5, counts)
     assert found["auc"] == [0.75, 1.0, None]
     assert found["rows"] == [4.0, 3.0, None]
 
 
-def test_the_curve_starts_and_ends_in_the_corners_and_the_matrix_holds_every_signal() -> None:
+def test_roc_curve_ends_in_the_corners_and_confusion_matrix_counts_every_signal() -> None:
     drawn = evaluate.plots(SCORES, FAULTS != "none", threshold=0.5)
     assert (drawn["roc"][0], drawn["roc"][-1]) == ([0, 0], [1, 1])
     assert drawn["confusion"] == {"tp": 1, "fp": 1, "fn": 1, "tn": 1}
 
 
-def test_the_page_names_each_fault() -> None:
+def test_report_lists_each_fault() -> None:
     page = evaluate.report(evaluate.metrics(SCORES, FAULTS, 0.5), FAULTS)
     assert "500.0 false alarms per thousand" in page
     assert "| stuck | 1 | 0.000 |" in page

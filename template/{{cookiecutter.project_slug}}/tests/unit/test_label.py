@@ -15,25 +15,25 @@ def opinion(table: pd.DataFrame, fault: str, device: str | None = None) -> pd.Da
     return key.assign(**said, **({"device": device} if device else {})).reset_index(drop=True)
 
 
-def test_every_signal_has_a_label_with_who_and_when(table: pd.DataFrame) -> None:
+def test_every_signal_has_a_label_with_author_and_time(table: pd.DataFrame) -> None:
     found = label.label(table, NOBODY)
     pd.testing.assert_frame_equal(found[signals.KEY], table[signals.KEY])
     assert found.notna().all(axis=None)
     assert (found["faulty"] == (table["injected"] != "none")).all()
 
 
-def test_a_flat_signal_is_faulty_though_nobody_put_a_fault_in(table: pd.DataFrame) -> None:
+def test_flat_signal_is_faulty_without_an_injected_fault(table: pd.DataFrame) -> None:
     sound = table[table["injected"] == "none"].head(1).assign(turns=[np.full(250, 3.0, np.float32)])
     assert label.label(sound, NOBODY)["fault"].tolist() == ["flat"]
 
 
-def test_what_a_person_says_is_heard_over_the_rules(table: pd.DataFrame) -> None:
+def test_label_of_a_person_takes_precedence(table: pd.DataFrame) -> None:
     found = label.label(table, opinion(table, "crossed"))
     assert found.loc[0, ["fault", "labelled_by", "faulty"]].tolist() == ["crossed", "Ada", True]
     assert len(found) == len(table)
 
 
-def test_the_last_word_counts_and_what_it_overruled_is_told(table: pd.DataFrame) -> None:
+def test_latest_label_counts_and_the_overruled_one_is_recorded(table: pd.DataFrame) -> None:
     first, second = opinion(table, "stuck"), opinion(table, "other")
     said = pd.concat([second.assign(labelled_at="2024-02-02T10:00:00+01:00", labelled_by="Bo"), first])
     found = label.label(table, said)
@@ -42,6 +42,6 @@ def test_the_last_word_counts_and_what_it_overruled_is_told(table: pd.DataFrame)
     assert (found.loc[1:, "overruled"] == "").all()
 
 
-def test_an_opinion_on_a_signal_that_is_not_there_is_an_error(table: pd.DataFrame) -> None:
+def test_label_of_an_unknown_signal_is_an_error(table: pd.DataFrame) -> None:
     with pytest.raises(SystemExit, match=r"no signal .*'device': 'BPM.99'"):
         label.label(table, opinion(table, "stuck", device="BPM.99"))

@@ -14,26 +14,26 @@ def untrained(turns: np.ndarray) -> model.FaultModel:
     return model.FaultModel(transform, model.network(2, 4))
 
 
-def test_scores_are_probabilities_one_for_each_signal(untrained: model.FaultModel, turns: np.ndarray) -> None:
+def test_scores_are_probabilities_one_per_signal(untrained: model.FaultModel, turns: np.ndarray) -> None:
     scores = untrained(turns)
     assert scores.shape == (len(turns),)
     assert ((scores >= 0) & (scores <= 1)).all()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_turn_that_is_no_number_gives_no_score(bad: float, untrained: model.FaultModel, turns: np.ndarray) -> None:
+def test_turn_that_is_not_finite_gives_no_score(bad: float, untrained: model.FaultModel, turns: np.ndarray) -> None:
     signals = turns[:3].copy()
     signals[1, 100] = bad
     assert np.isnan(untrained(signals)).tolist() == [False, True, False]
 
 
-def test_a_saved_model_gives_the_same_scores(untrained: model.FaultModel, turns: np.ndarray, tmp_path: Path) -> None:
+def test_saved_model_gives_the_same_scores(untrained: model.FaultModel, turns: np.ndarray, tmp_path: Path) -> None:
     untrained.save(tmp_path)
     loaded = model.FaultModel.load(tmp_path / "weights.safetensors", tmp_path / "transform.json")
     np.testing.assert_array_equal(loaded(turns), untrained(turns))
 
 
-def test_the_seed_decides_the_weights() -> None:
+def test_seed_determines_the_weights() -> None:
     first, again, other = (model.network(3, 4, seed)[0].weight.detach().numpy() for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)

@@ -9,7 +9,7 @@ from {{ cookiecutter.package_name }} import faults, simulator
 DEVICES = ["BPM.A", "BPM.B"]
 
 
-def test_the_same_seed_gives_the_same_signals_and_another_seed_others() -> None:
+def test_seed_determines_the_signals() -> None:
     first, again, other = (simulator.simulate(DEVICES, acquisitions=2, seed=seed) for seed in (1, 1, 2))
     pd.testing.assert_frame_equal(first, again)
     assert not np.array_equal(first["turns"][0], other["turns"][0])
@@ -21,13 +21,13 @@ def test_signals_stay_within_the_range_of_the_contract(turns: np.ndarray) -> Non
     assert np.abs(turns).max() < 20
 
 
-def test_every_kind_of_fault_is_put_in_and_most_signals_are_sound(table: pd.DataFrame) -> None:
+def test_every_fault_is_injected_and_most_signals_are_sound(table: pd.DataFrame) -> None:
     assert set(table["injected"]) == {"none", *faults.FAULTS}
     assert 0.5 < (table["injected"] == "none").mean() < 0.9
 
 
 @pytest.mark.parametrize("kind", faults.FAULTS)
-def test_a_fault_changes_the_signal_and_leaves_the_one_it_was_given(kind: str) -> None:
+def test_fault_changes_a_copy_of_the_signal(kind: str) -> None:
     sound = np.sin(np.arange(250.0))
     before = sound.copy()
     faulty = faults.FAULTS[kind](sound, np.random.default_rng(0))

@@ -17,7 +17,7 @@ def transform(turns: np.ndarray) -> transforms.Transform:
 
 
 @pytest.mark.parametrize("check", transform_kit.CHECKS)
-def test_batch_and_sample_by_sample_agree(check: str, turns: np.ndarray, transform: transforms.Transform) -> None:
+def test_batch_and_single_signals_agree(check: str, turns: np.ndarray, transform: transforms.Transform) -> None:
     dict(transform_kit.agreements(transform, turns))[check]()
 
 
@@ -31,14 +31,14 @@ def test_batch_and_sample_by_sample_agree(check: str, turns: np.ndarray, transfo
         ("without_a_trace", lambda rows: np.multiply(rows, 2, out=rows)),
     ],
 )
-def test_the_kit_notices_a_transform_that_looks_at_its_neighbours(
+def test_kit_detects_a_transform_that_depends_on_other_rows(
     check: str, broken: transform_kit.Transform, turns: np.ndarray
 ) -> None:
     with pytest.raises((AssertionError, ValueError)):
         dict(transform_kit.agreements(broken, turns.copy()))[check]()
 
 
-def test_a_saved_transform_is_the_same(turns: np.ndarray, transform: transforms.Transform, tmp_path: Path) -> None:
+def test_saved_transform_is_the_same(turns: np.ndarray, transform: transforms.Transform, tmp_path: Path) -> None:
     transform.save(tmp_path / "transform.json")
     loaded = transforms.Transform.load(tmp_path / "transform.json")
     assert loaded == transform
@@ -46,17 +46,17 @@ def test_a_saved_transform_is_the_same(turns: np.ndarray, transform: transforms.
 
 
 @pytest.mark.parametrize("value", [0.0, -49.0, 20.0])
-def test_a_flat_signal_has_finite_features(value: float, transform: transforms.Transform) -> None:
+def test_flat_signal_has_finite_features(value: float, transform: transforms.Transform) -> None:
     assert np.isfinite(transform(np.full((1, 250), value, np.float32))).all()
 
 
 @pytest.mark.parametrize("feature", ALL)
-def test_no_feature_depends_on_where_the_orbit_is(feature: str, turns: np.ndarray) -> None:
+def test_no_feature_depends_on_the_orbit(feature: str, turns: np.ndarray) -> None:
     compute = transforms.FEATURES[feature]
     signal = turns[:20].astype(np.float64)
     np.testing.assert_allclose(compute(signal + 2.0), compute(signal), atol=1e-6)
 
 
-def test_an_unknown_feature_is_an_error_that_names_it(turns: np.ndarray) -> None:
+def test_unknown_feature_is_an_error_that_names_it(turns: np.ndarray) -> None:
     with pytest.raises(ValueError, match="'colour' is none of spread, line"):
         transforms.Transform.fit(turns, ("line", "colour"))
