@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from beampermit.contract import FILE_NAME
-from beampermit.documents.locks import as_markdown
+from beampermit.documents.locks import format_lock_changes
 from beampermit.environments.addresses import addresses
 from beampermit.environments.choice import backend_of, lock_of
 from beampermit.environments.difference import Change, compare_locks
@@ -97,4 +97,4 @@ def _base(git: Git) -> str:
 
 def _body(changes: Sequence[Change]) -> str:
     more = f"\nand {len(changes) - MOST} more.\n" if len(changes) > MOST else ""
-    return f"{as_markdown(changes[:MOST])}{more}\nAll interlocks check this pull request like any other.\n"
+    return f"{format_lock_changes(changes[:MOST])}{more}\nAll interlocks check this pull request like any other.\n"

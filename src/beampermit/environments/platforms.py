@@ -116,10 +116,10 @@ def driver_version() -> str:
         )
     except Outside as error:
         raise Failed(f"no GPU is visible: {error.message}") from None
-    found = re.match(r"\d+(\.\d+)*$", finished.out.strip().partition("\n")[0].strip())
-    if finished.code or not found:
+    version = re.match(r"\d+(\.\d+)*$", finished.out.strip().partition("\n")[0].strip())
+    if finished.code or not version:
         raise Failed(f"no GPU is visible: nvidia-smi printed {finished.tail!r}")
-    return found[0]
+    return version[0]
 
 
 def torch_gpus(environment: Environment, root: Path) -> Gpus:

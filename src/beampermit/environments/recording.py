@@ -61,15 +61,15 @@ def _added(text: str, new: tuple[str, ...]) -> str | None:
 
 
 def _in_brackets(lines: list[str], line: int, column: int, items: list[str]) -> str | None:
-    found = re.fullmatch(r"(\s*indexes:\s*)\[(.*)\](\s*(?:#.*)?\n?)", lines[line])
-    if not found:
+    match = re.fullmatch(r"(\s*indexes:\s*)\[(.*)\](\s*(?:#.*)?\n?)", lines[line])
+    if not match:
         return None
-    if not found[2].strip():
+    if not match[2].strip():
         indent = " " * column
-        tail = found[3].strip()
+        tail = match[3].strip()
         head = f"{indent}indexes:  {tail}" if tail else f"{indent}indexes:"
         return _insert(lines[:line] + lines[line + 1 :], line, [head, *(f"{indent}  - {item}" for item in items)])
-    lines[line] = f"{found[1]}[{', '.join((found[2].strip(), *items))}]{found[3]}"
+    lines[line] = f"{match[1]}[{', '.join((match[2].strip(), *items))}]{match[3]}"
     return "".join(lines)
 
 

@@ -29,8 +29,8 @@ def sbom(lock: Lock, project: str, *, platform: str | None = None, variant: str 
     platform that the locks do not have.
     """
     locks = (lock,) if variant else lock.all
-    found = [(one, _packages(one, platform, variant)) for one in locks]
-    if platform and not any(packages for _, packages in found):
+    software = [(one, _packages(one, platform, variant)) for one in locks]
+    if platform and not any(packages for _, packages in software):
         platforms = ", ".join(dict.fromkeys(one.platform for one in lock.packages if one.platform)) or "no platform"
         raise BadInput(f"the lock has nothing for {platform}; it is for {platforms}", file=lock.file)
     digests = " ".join(one.digest for one in locks)
@@ -49,8 +49,8 @@ def sbom(lock: Lock, project: str, *, platform: str | None = None, variant: str 
                 for name, value in ((LOCK, one.file), (DIGEST, one.digest))
             ],
         },
-        "components": _components(found),
-        "dependencies": _dependencies(found),
+        "components": _components(software),
+        "dependencies": _dependencies(software),
     }
 
 
@@ -79,18 +79,18 @@ def purl(package: Package) -> str:
     )
 
 
-def _components(found: Software) -> list[dict[str, Any]]:
+def _components(software: Software) -> list[dict[str, Any]]:
     """Each package once; with several locks, it names those that install it."""
     components: dict[str, dict[str, Any]] = {}
     files: dict[str, list[str]] = defaultdict(list)
-    for lock, packages in found:
+    for lock, packages in software:
         for package in packages:
             component, key = _component(package), purl(package)
             first = components.setdefault(key, component)
             if "scope" not in component:
                 first.pop("scope", None)  # optional for one lock, needed by another
             files[key] += [lock.file] if lock.file not in files[key] else []
-    if len(found) > 1:
+    if len(software) > 1:
         for key, component in components.items():
             component["properties"] = [{"name": LOCK, "value": file} for file in files[key]]
     return [components[key] for key in sorted(components)]
@@ -108,8 +108,8 @@ def _component(package: Package) -> dict[str, Any]:
         component["scope"] = "optional"
     if len(package.artifacts) == 1 and package.artifacts[0].sha256:
         component["hashes"] = _hashes(package.artifacts[0])
-    found = [_distribution(artifact) for artifact in package.artifacts if not artifact.local]
-    return component | ({"externalReferences": found} if found else {})
+    files = [_distribution(artifact) for artifact in package.artifacts if not artifact.local]
+    return component | ({"externalReferences": files} if files else {})
 
 
 def _distribution(artifact: Artifact) -> dict[str, Any]:
@@ -121,10 +121,10 @@ def _hashes(artifact: Artifact) -> list[dict[str, str]]:
     return [{"alg": "SHA-256", "content": artifact.sha256 or ""}]
 
 
-def _dependencies(found: Software) -> list[dict[str, Any]]:
+def _dependencies(software: Software) -> list[dict[str, Any]]:
     graph: dict[str, set[str]] = defaultdict(set)
     roots: set[str] = set()
-    for lock, packages in found:
+    for lock, packages in software:
         by_name: dict[str, list[Package]] = defaultdict(list)
         for package in packages:
             by_name[package.name].append(package)

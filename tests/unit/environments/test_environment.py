@@ -28,7 +28,7 @@ REQUIRES = '[project]\nname = "a"\nrequires-python = "{}"\n'
         (
             "pyproject.toml",
             REQUIRES.format("==3.12.*"),
-            ["requires-python is ==3.12.*, and conda-lock.yml has Python 3.11.9"],
+            ["requires-python is ==3.12.*, conda-lock.yml has Python 3.11.9"],
         ),
         (".python-version", "3.11\n", []),
         (".python-version", "cpython-3.11.9\n", []),

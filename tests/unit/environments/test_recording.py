@@ -45,6 +45,6 @@ def test_a_list_that_no_line_can_be_added_to_is_left_to_a_person(project: Projec
     file = project.root / "contract.yaml"
     text = contract_text.replace("environment:\n  backend: uv\n", "environment: {backend: uv}\n")
     file.write_text(text)
-    with pytest.raises(BadInput, match=r"add https://index\.lab\.example/simple, .* to environment\.indexes yourself"):
+    with pytest.raises(BadInput, match=r"add https://index\.lab\.example/simple, .* to environment\.indexes by hand"):
         record_indexes(project.root, NEW)
     assert file.read_text() == text

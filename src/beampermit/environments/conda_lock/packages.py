@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from beampermit.cache import cache_folder
+from beampermit.digest import has_sha256
 from beampermit.environments.backend import Lock, Package
 from beampermit.environments.conda_lock import channels, lockfile
 from beampermit.environments.conda_lock.rattler_process import run_rattler
@@ -95,15 +95,7 @@ def _fetch(lock: Lock, missing: list[Package], places: dict[str, Path], progress
 
 def _verified(packages: tuple[Package, ...], places: dict[str, Path]) -> list[bool]:
     with ThreadPoolExecutor(HASHERS) as pool:
-        return list(pool.map(lambda package: _has_digest(places[package.name], _sha256(package)), packages))
-
-
-def _has_digest(path: Path, sha256: str) -> bool:
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest() == sha256
-    except OSError:
-        return False
+        return list(pool.map(lambda package: has_sha256(places[package.name], _sha256(package)), packages))
 
 
 def _sha256(package: Package) -> str:

@@ -41,19 +41,19 @@ def _project_fault(kind: str, output: str, reason: str) -> BeampermitError | Non
         return Failed(f"no solution: {reason}", file=file, hint=RESOLVE)
     if kind == "InvalidMatchSpecError":
         return BadInput(f"not a package: {reason}", file=file)
-    if found := re.search(r"'([^']+)' is not a known subdir", output):
-        return BadInput(f"{found[1]!r} is not a platform of conda", file=file)
-    if found := re.search(r"could not find subdir '[^']+' in channel '([^']+)'", output):
-        return BadInput(f"there is no channel at {_masked(found[1].rstrip('/'))}", file=file, hint="fix `channels:`")
+    if match := re.search(r"'([^']+)' is not a known subdir", output):
+        return BadInput(f"{match[1]!r} is not a platform of conda", file=file)
+    if match := re.search(r"could not find subdir '[^']+' in channel '([^']+)'", output):
+        return BadInput(f"there is no channel at {_masked(match[1].rstrip('/'))}", file=file, hint="fix `channels:`")
     return None
 
 
 def _outside_fault(output: str, reason: str) -> BeampermitError:
     if any(sign in output for sign in FULL):
         return Outside(f"no space is left on the disk: {reason}", hint="free some space, then run it again")
-    if found := re.search(r"HTTP status \w+ error \((\d+ [^)]*)\) for url \(([^)]*)\)", output):
-        hint = LOGIN if found[1].startswith(("401", "403")) else AGAIN
-        return Outside(f"a channel answers {found[1]} for {_masked(found[2])}", hint=hint)
+    if match := re.search(r"HTTP status \w+ error \((\d+ [^)]*)\) for url \(([^)]*)\)", output):
+        hint = LOGIN if match[1].startswith(("401", "403")) else AGAIN
+        return Outside(f"a channel answers {match[1]} for {_masked(match[2])}", hint=hint)
     if any(sign in output for sign in NETWORK):
         return Outside(f"a channel cannot be reached: {reason}", hint=AGAIN)
     if "zstd stream did not finish" in output or "repodata" in output:

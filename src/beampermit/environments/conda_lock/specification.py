@@ -89,11 +89,11 @@ def _sources(root: Path) -> Iterator[Source]:
     first = file_of(root)
     if first is None:
         raise BadInput("the file is missing", file=FILES[0], hint="beampermit new")
-    found = [first, *(name for name in _named_by_lock(root) if name != first)]
+    listed = [first, *(name for name in _named_by_lock(root) if name != first)]
     beside = sorted(path.name for pattern in MORE for path in root.glob(pattern))
-    for name in dict.fromkeys((*found, *beside)):
+    for name in dict.fromkeys((*listed, *beside)):
         source = _source(root, name)
-        if name in found or source.content.get("category"):
+        if name in listed or source.content.get("category"):
             yield source
 
 
@@ -184,8 +184,8 @@ def _python(required: Any) -> str:
 def _pep440(version: str) -> str:
     if re.fullmatch(r"[\d.]+(\.\*)?", version):
         return f"=={version}"
-    if found := re.fullmatch(r"=([\d.]+?)(\.\*)?", version):
-        return f"=={found[1]}.*"
+    if match := re.fullmatch(r"=([\d.]+?)(\.\*)?", version):
+        return f"=={match[1]}.*"
     return version
 
 

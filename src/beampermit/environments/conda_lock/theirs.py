@@ -25,7 +25,7 @@ def conda_lock_module(name: str) -> Any:
 
 def _bare(name: str) -> ModuleType:
     """The package, with its `__init__` not run."""
-    found = importlib.util.find_spec(name)
-    if found is None:
+    spec = importlib.util.find_spec(name)
+    if spec is None:
         raise ModuleNotFoundError(name)
-    return importlib.util.module_from_spec(found)
+    return importlib.util.module_from_spec(spec)

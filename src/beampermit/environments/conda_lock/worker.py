@@ -8,7 +8,6 @@ text}.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import os
 import shutil
@@ -17,6 +16,8 @@ import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+
+from beampermit.digest import sha256_file
 
 AT_ONCE = 8
 """Packages that are fetched at the same time."""
@@ -79,7 +80,7 @@ async def fetch(request: dict[str, Any]) -> Any:
                     await asyncio.to_thread(shutil.copyfile, item["local"], part)
                 else:
                     await download_to_path(client, item["url"], part)
-                found = await asyncio.to_thread(_sha256, part)
+                found = await asyncio.to_thread(sha256_file, part)
                 if found == item["sha256"]:
                     part.replace(place)
                 else:
@@ -148,11 +149,6 @@ def _client() -> Any:
     import rattler
 
     return rattler.Client.default_client()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 WORK: dict[str, Callable[[dict[str, Any]], Awaitable[Any]]] = {

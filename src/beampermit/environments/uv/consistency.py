@@ -131,8 +131,8 @@ def _forced(lock: Lock) -> Iterator[Problem]:
 
 def _worlds(lock: Lock, markers: list[str | None]) -> list[World]:
     supported = lock.content.get("supported-markers", [])
-    found = worlds([*markers, *supported], SpecifierSet(lock.content.get("requires-python", "")))
-    return [world for world in found if not supported or any(holds(marker, world) for marker in supported)]
+    possible = worlds([*markers, *supported], SpecifierSet(lock.content.get("requires-python", "")))
+    return [world for world in possible if not supported or any(holds(marker, world) for marker in supported)]
 
 
 def _allows(specifier: SpecifierSet, package: Package) -> bool:
@@ -155,7 +155,7 @@ def loose_ends(lock: Lock, roots: Iterable[Edge]) -> Iterator[Problem]:
 
 
 def reachable(lock: Lock, roots: Iterable[Edge]) -> set[tuple[str, str, str]]:
-    """Keys of the packages that `roots` lead to, on any platform, with the extras that are asked for."""
+    """Keys of the packages that `roots` lead to, on any platform, with the extras that are required."""
     waiting = list(roots)
     done: set[tuple[str, str, str, str]] = set()
     reached: set[tuple[str, str, str]] = set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import netrc
 import os
 import re
@@ -21,6 +20,7 @@ from packaging.tags import Tag
 from packaging.utils import parse_wheel_filename
 
 from beampermit.cache import cache_folder
+from beampermit.digest import has_sha256
 from beampermit.environments.addresses import origin
 from beampermit.environments.backend import Artifact, Lock, Package
 from beampermit.environments.distributions import describe
@@ -62,12 +62,12 @@ def _in_netrc(host: str) -> tuple[str, str] | None:
     if not file.is_file():
         return None
     try:
-        found = netrc.netrc(str(file)).authenticators(host)
+        entry = netrc.netrc(str(file)).authenticators(host)
     except netrc.NetrcParseError as error:
         raise BadInput(f"not a netrc file: {error.msg}", file=file, line=error.lineno) from None
     except OSError as error:
         raise BadInput(f"cannot be read: {error.strerror}", file=file) from None
-    return (found[0], found[2] or "") if found else None
+    return (entry[0], entry[2] or "") if entry else None
 
 
 FOLDER = "wheels"
@@ -112,7 +112,7 @@ def bundled(lock: Lock, root: Path, platform: str, progress: Progress) -> dict[s
     """
     packages = packages_for(lock, platform)
     files = list(files_for(lock, packages.values(), platform))
-    found: dict[str, Path] = {}
+    bundle: dict[str, Path] = {}
     for number, (package, artifact) in enumerate(files, 1):
         progress(f"fetching files: {number} of {len(files)}")
         place = (
@@ -126,17 +126,13 @@ def bundled(lock: Lock, root: Path, platform: str, progress: Progress) -> dict[s
             _fetch(lock, root, package, artifact, place)
         if not artifact.file_name.endswith(".whl"):
             _refuse_unlocked_builder(lock, package, place, packages)
-        found[f"{FOLDER}/{artifact.file_name}"] = place
-    return found
+        bundle[f"{FOLDER}/{artifact.file_name}"] = place
+    return bundle
 
 
 def is_locked(path: Path, artifact: Artifact) -> bool:
     """Whether the file at `path` has the sha256 of the lock."""
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest() == artifact.sha256
-    except OSError:
-        return False
+    return has_sha256(path, artifact.sha256)
 
 
 def wrong_file(lock: Lock, package: Package, artifact: Artifact, place: str) -> Failed:

@@ -98,7 +98,7 @@ def _artifact(file: dict[str, Any], index: str | None, version: str) -> Artifact
     digest = SHA256.fullmatch(file.get("hash", ""))
     sha256 = digest[1] if digest else None
     local = "path" in file
-    # uv writes the path of a wheel relative to the folder it was found in.
+    # uv writes the path of a wheel relative to its folder of wheels.
     address = (PurePosixPath(index or ".") / file["path"]).as_posix() if local else str(file.get("url", ""))
     name = PurePosixPath(address if local else unquote(urlsplit(address).path)).name
     return Artifact(name, address, sha256, _named(name, version), local)

@@ -193,7 +193,7 @@ def test_variants_share_no_environment(root: Path) -> None:
 
 
 def test_an_unknown_variant_is_refused_with_those_there_are(root: Path) -> None:
-    with pytest.raises(BadInput, match="there is no extra 'rocm' for an accelerator; there is cpu, cuda"):
+    with pytest.raises(BadInput, match="there is no extra 'rocm' for an accelerator; the lock has cpu, cuda"):
         Uv(variant="rocm").read(root)
     for line in ("cpu = [\n", "cuda = [\n"):
         edit(root / "uv.lock", line, line.replace(" =", "-no-more ="))
