@@ -88,7 +88,8 @@ class Remote:
             if odb.fs.protocol in WEB:
                 missing = missing_over_http(odb.fs.fs, {oid: odb.oid_to_path(oid) for oid in expected}, AT_ONCE)
             else:
-                missing = expected - set(odb.oids_exist(expected, jobs=max(AT_ONCE, odb.fs.jobs))) if expected else set()
+                jobs = max(AT_ONCE, odb.fs.jobs)
+                missing = expected - set(odb.oids_exist(expected, jobs=jobs)) if expected else set()
         if missing:
             self.probe()
         return missing
