@@ -1,4 +1,4 @@
-"""Where this user keeps what can be made again: packages, channel indexes, environments, trainings."""
+"""The user's cache folder: packages, channel indexes, environments, reproductions. It may be deleted at any time."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ VARIABLE = "BEAMPERMIT_CACHE"
 
 
 def cache_folder() -> Path:
-    """The folder that `BEAMPERMIT_CACHE` names, else the one that the operating system gives for caches."""
+    """`BEAMPERMIT_CACHE`, else the operating system's folder for caches."""
     from platformdirs import user_cache_path
 
-    named = os.environ.get(VARIABLE)
-    return Path(named).absolute() if named else user_cache_path("beampermit", appauthor=False)
+    folder = os.environ.get(VARIABLE)
+    return Path(folder).absolute() if folder else user_cache_path("beampermit", appauthor=False)

@@ -1,4 +1,4 @@
-"""sha256 of bytes, files and folders: what a permit binds."""
+"""sha256 of bytes, files and folders, which permits and manifests bind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def digest_bytes(content: bytes) -> str:
 
 
 def canonical_json(value: Any) -> bytes:
-    """The one spelling of a JSON value: keys in order, no white space, UTF-8."""
+    """A JSON value with sorted keys, without white space, in UTF-8."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
@@ -27,31 +27,44 @@ def digest_json(value: Any) -> str:
 
 
 def digest_file(path: Path) -> str:
-    """`sha256:<64 hex>` of a file, read in pieces."""
+    """`sha256:<64 hex>` of a file, however large."""
+    return "sha256:" + sha256_file(path)
+
+
+def sha256_file(path: Path) -> str:
+    """64 hexadecimal digits, as lock files have them."""
     with path.open("rb") as stream:
-        return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def has_sha256(path: Path, sha256: str | None) -> bool:
+    """Whether there is a file at `path` with this sha256 (64 hexadecimal digits)."""
+    try:
+        return sha256_file(path) == sha256
+    except OSError:
+        return False
 
 
 def manifest(folder: Path) -> dict[str, str]:
-    """Each file below `folder` by its POSIX path, with its digest; `__pycache__` is not part of a folder's meaning.
+    """POSIX path -> digest of each file below `folder`, without `__pycache__`.
 
-    Raises `BadInput` for a link or a device: what a manifest cannot bind must not be there.
+    Raises `BadInput` for a link or a device, which a manifest cannot bind.
     """
     from concurrent.futures import ThreadPoolExecutor
 
     if not folder.is_dir():
         raise BadInput("the folder is missing", file=folder)
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
         if "__pycache__" in relative.parts or (path.is_dir() and not path.is_symlink()):
             continue
         if path.is_symlink() or not path.is_file():
-            raise BadInput("only plain files can be bound by a digest; this is a link or a device", file=path)
-        found[relative.as_posix()] = path
-    # hashlib lets other threads run while it reads and hashes: shards of weights are hashed on all cores.
+            raise BadInput("a link or a device has no digest; only plain files are allowed here", file=path)
+        files[relative.as_posix()] = path
+    # hashlib releases the GIL: shards of weights are hashed on all cores.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return dict(zip(found, pool.map(digest_file, found.values()), strict=True))
+        return dict(zip(files, pool.map(digest_file, files.values()), strict=True))
 
 
 def digest_folder(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written under a temporary name, then renamed."""
+"""Write files atomically: under a temporary name, then renamed."""
 
 from __future__ import annotations
 
@@ -14,32 +14,31 @@ from beampermit.errors import BadInput
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace `path` by `text` (UTF-8, `\\n`) in one step; a kill leaves the old file or the new one."""
+    """Replace `path` by `text` (UTF-8, `\\n`) atomically: a kill leaves the old file or the new one."""
     write_bytes(path, text.encode())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replace `path` by `content` in one step."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`; rename it to `path` when the block ends well, remove it when not.
+    """Yield a temporary path beside `path`, which is renamed to `path` at the end or, after an error, removed.
 
-    Raises `BadInput` where something else than a file, or than its folder, is in the way.
+    Raises `BadInput` where `path` is a folder, or its parent is a file.
     """
     if path.is_dir():
-        raise BadInput("a file is to be written here, and this is a folder", file=path)
+        raise BadInput("cannot write this file: it is a folder", file=path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, FileNotFoundError, NotADirectoryError):
-        raise BadInput("no folder can be made here: something else is in the way", file=path.parent) from None
+        raise BadInput("cannot make this folder: a file is in the way", file=path.parent) from None
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
-        error.filename = str(path)  # what a user asked for, not the name it has meanwhile
+        error.filename = str(path)  # the path that a user knows, not the temporary one
         raise
     os.close(descriptor)
     temporary = Path(name)
@@ -52,7 +51,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write readable JSON; NaN and infinities are refused, for no reader agrees on them."""
+    """Write indented JSON. Raises `ValueError` for NaN and infinities, which are not JSON."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 

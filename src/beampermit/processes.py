@@ -1,4 +1,4 @@
-"""Child processes: argument lists only, output captured, nothing left behind when we stop."""
+"""Child processes: argument lists only, output captured, all ended with us."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from beampermit.errors import BadInput, Outside
 
 
 class Finished(BaseModel):
-    """A child that ended: its exit status and what it printed (UTF-8, bad bytes replaced)."""
+    """A child that ended: its exit status and its output (UTF-8, invalid bytes replaced)."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -26,9 +26,9 @@ class Finished(BaseModel):
 
     @property
     def tail(self) -> str:
-        """The last line that says something: what a one-line reason quotes."""
+        """The last line that is not empty, for a one-line reason."""
         lines = [line.strip() for line in f"{self.out}\n{self.err}".splitlines() if line.strip()]
-        return lines[-1] if lines else f"exit status {self.code}, nothing printed"
+        return lines[-1] if lines else f"exit status {self.code}, no output"
 
 
 def run(
@@ -39,14 +39,14 @@ def run(
     timeout: float | None = None,
     stdin: str | None = None,
 ) -> Finished:
-    """Run `command` in `cwd` with `env` added to ours; the whole process group dies with a time-out or an interrupt.
+    """Run `command` in `cwd` with `env` added to ours; a time-out or an interrupt kills the whole process group.
 
-    Raises `Outside` when the program is not there or `timeout` (seconds) passed, `BadInput` when `cwd` is no folder.
+    Raises `Outside` if the program does not exist or `timeout` (seconds) has passed, `BadInput` if `cwd` is no folder.
     """
-    words = tuple(str(word) for word in command)
+    arguments = tuple(map(str, command))
     try:
         child = subprocess.Popen(
-            words,
+            arguments,
             cwd=cwd,
             env={**os.environ, **(env or {})},
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
@@ -60,21 +60,21 @@ def run(
     except (FileNotFoundError, NotADirectoryError):
         if not cwd.is_dir():
             raise BadInput("there is no such folder", file=cwd) from None
-        raise Outside(f"the program {words[0]!r} is not on this machine") from None
+        raise Outside(f"the program {arguments[0]!r} is not on this machine") from None
     try:
         out, err = child.communicate(stdin, timeout=timeout)
     except subprocess.TimeoutExpired:
         stop(child)
-        raise Outside(f"{' '.join(words[:4])} took longer than {timeout:g} s and was stopped") from None
+        raise Outside(f"{' '.join(arguments[:4])} took longer than {timeout:g} s and was stopped") from None
     except BaseException:
         stop(child)
         raise
-    return Finished(command=words, code=child.returncode, out=out, err=err)
+    return Finished(command=arguments, code=child.returncode, out=out, err=err)
 
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """A polite request to end (SIGTERM) ends the block as an interrupt does, so that what it began is undone."""
+    """SIGTERM interrupts the block as Ctrl-C does, so that it cleans up."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
@@ -83,7 +83,7 @@ def ended_by_signals() -> Iterator[None]:
 
 
 def stop(child: subprocess.Popen[str]) -> None:
-    """End a child started in its own session, with everything it started."""
+    """Kill a child that leads its own session, and all its children."""
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()

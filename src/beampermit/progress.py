@@ -1,4 +1,4 @@
-"""How long work says what it is doing; the command line shows it."""
+"""Progress of long work, which the command line shows."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Called with each step, in words."""
+    """Called with each step."""
 
     def __call__(self, step: str, done: int = 0, total: int = 0, /) -> None:
-        """`done` of `total` where the step is counted; a total of 0 where it is not."""
+        """`done` of `total`; a total of 0 for a step that is not counted."""
 
 
 def silent(step: str, done: int = 0, total: int = 0, /) -> None:

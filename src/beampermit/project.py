@@ -17,7 +17,7 @@ OWN_FOLDER = ".beampermit"
 
 
 class Project:
-    """The work tree at `root`. `base` names the revision whose contract judges, or None on the protected branch."""
+    """The work tree at `root`. `base` names the base revision, whose contract gates are read from."""
 
     def __init__(self, root: Path, base: str | None = None):
         self.root = root
@@ -26,7 +26,7 @@ class Project:
 
     @classmethod
     def find(cls, start: Path | None = None, base: str | None = None) -> Project:
-        """The project that holds `start` (here, if not given). Raises `BadInput` outside git."""
+        """The project that `start` (the working folder if None) is in. Raises `BadInput` outside git."""
         return cls(find_root(start or Path.cwd()), base)
 
     @cached_property
@@ -36,15 +36,14 @@ class Project:
 
     @property
     def has_contract(self) -> bool:
-        """Whether there is a contract at all."""
         return (self.root / FILE_NAME).is_file()
 
     @cached_property
     def base(self) -> str | None:
-        """The commit of the base branch, or None: on the base branch itself, or where there is none to know of.
+        """The commit of the base branch; None on the base branch itself, or if there is no remote.
 
-        Asked for: `--base`, else the base of the pull request or merge group as GitHub names it, else what the remote
-        calls its HEAD, else `origin/main`. Raises `BadInput` when a base that was asked for is not there.
+        `--base`, else the base of the pull request or merge group according to GitHub, else `origin/HEAD`, else
+        `origin/main`. Raises `BadInput` if a named base is not in this clone.
         """
         named = self._base or _event_base()
         if named:
@@ -57,12 +56,12 @@ class Project:
 
     @property
     def merged(self) -> bool:
-        """Whether HEAD is part of the base branch already: there is none to compare with, or it has moved on."""
+        """Whether HEAD is part of the base branch."""
         return self.base is None or self.git.try_("merge-base", "--is-ancestor", "HEAD", self.base).code == 0
 
     @cached_property
     def contract_on_base(self) -> Contract | None:
-        """The contract on the base branch; None where there is no base, or it had no contract yet."""
+        """The contract on the base branch; None without a base, or if it has no contract yet."""
         if self.base is None:
             return None
         text = self.git.read(self.base, FILE_NAME)
@@ -70,30 +69,30 @@ class Project:
 
     @property
     def base_contract(self) -> Contract:
-        """The contract that gates are read from: the base branch's, or this one where there is no base."""
+        """The contract that gates are read from: the base branch's, else the work tree's."""
         return self.contract_on_base or self.contract
 
     @cached_property
     def own(self) -> Path:
-        """Where reused verdicts, fetched models and logs are kept: made here, and ignored by git by its own word."""
+        """The folder of reused verdicts, fetched models and logs. Its own .gitignore hides it from git."""
         folder = self.root / OWN_FOLDER
         if not (folder / ".gitignore").exists():
             write_text(folder / ".gitignore", "*\n")
         return folder
 
     def alone(self) -> Project:
-        """The same work tree, compared with nothing: for documents that show what can be shown."""
+        """The same work tree without a base, for documents that compare nothing."""
         alone = Project(self.root)
         alone.base = None
         return alone
 
     def path(self, relative: str) -> Path:
-        """A path of the contract inside the project."""
+        """An absolute path for one of the contract."""
         return self.root / relative
 
 
 def _event_base() -> str | None:
-    """The base that GitHub names: a branch of the pull request, or the commit that a merge group is put upon."""
+    """The base according to GitHub: the pull request's base branch, or the base commit of a merge group."""
     if branch := os.environ.get("GITHUB_BASE_REF"):
         return f"origin/{branch}"
     if os.environ.get("GITHUB_EVENT_NAME") != "merge_group":
@@ -102,5 +101,5 @@ def _event_base() -> str | None:
     group = event.get("merge_group") if isinstance(event, dict) else None
     commit = group.get("base_sha") if isinstance(group, dict) else None
     if not isinstance(commit, str):
-        raise BadInput("this event of a merge group names no base_sha", file=os.environ.get("GITHUB_EVENT_PATH"))
+        raise BadInput("this merge_group event has no base_sha", file=os.environ.get("GITHUB_EVENT_PATH"))
     return commit

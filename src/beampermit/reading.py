@@ -1,6 +1,6 @@
-"""What someone else wrote, read with suspicion: text, JSON, YAML and TOML.
+"""Read text, JSON, YAML and TOML that somebody else may have written.
 
-Whatever is wrong is a `BadInput` that names the file, and the line where it is known.
+Every error is a `BadInput` with the file and, where it is known, the line.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 MERGE_MARKERS = ("<<<<<<<", ">>>>>>>", "|||||||")
-"""How the lines begin that git leaves in a file where two branches disagree."""
+"""Beginnings of the lines that git writes into a file with a merge conflict."""
 
 
 def decode(content: bytes, name: Path | str, *, hint: str = "") -> str:
-    """UTF-8 text with `\\n` line ends; `name` is what errors call it. Raises `BadInput`."""
+    """UTF-8 text with `\\n` line ends; `name` is the file in errors. Raises `BadInput`."""
     try:
         return content.decode().replace("\r\n", "\n")
     except UnicodeDecodeError as error:
@@ -31,7 +31,7 @@ def decode(content: bytes, name: Path | str, *, hint: str = "") -> str:
 
 
 def refuse_merge_markers(text: str, name: Path | str, *, hint: str) -> None:
-    """Raise `BadInput` for a file in which a merge is not settled: its parser would blame something else."""
+    """Raise `BadInput` for an unresolved merge conflict: the parser's message would be misleading."""
     if not any(marker in text for marker in MERGE_MARKERS):
         return
     for number, line in enumerate(text.splitlines(), 1):
@@ -40,23 +40,20 @@ def refuse_merge_markers(text: str, name: Path | str, *, hint: str) -> None:
 
 
 def read_json(path: Path, *, limit: int = 16 * 2**20) -> Any:
-    """Read JSON that someone else wrote: at most `limit` bytes, no NaN, no key given twice.
-
-    Raises `BadInput` that names the file, and the line where there is one.
-    """
+    """Read strict JSON of at most `limit` bytes. Raises `BadInput` with file and line."""
     if not path.is_file():
         raise BadInput("the file is missing", file=path)
     if path.stat().st_size > limit:
-        raise BadInput(f"larger than the {limit} bytes allowed here", file=path)
+        raise BadInput(f"this file is larger than {limit} bytes, the limit", file=path)
     return parse_json(path.read_bytes(), path)
 
 
 def parse_json(content: bytes, name: Path | str) -> Any:
-    """Parse strict JSON bytes; `name` is what an error calls them. Raises `BadInput`."""
+    """Parse JSON without NaN or duplicate keys; `name` is the file in errors. Raises `BadInput`."""
     try:
-        found = json.loads(content.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
-        if _HALF.search(content):
-            _refuse_halves(found)
+        value = json.loads(content.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        if _SURROGATE.search(content):
+            _refuse_lone_surrogates(value)
     except json.JSONDecodeError as error:
         raise BadInput(f"not JSON: {error.msg}", file=name, line=error.lineno) from None
     except (UnicodeDecodeError, RecursionError) as error:
@@ -64,16 +61,16 @@ def parse_json(content: bytes, name: Path | str) -> Any:
     except _Refused as error:
         raise BadInput(str(error), file=name) from None
     except ValueError:
-        # json leaves an integer of more than 4300 digits to int, which refuses it in words about Python.
+        # int refuses more than 4300 digits, with a message about Python.
         raise BadInput("not JSON: an integer with thousands of digits", file=name) from None
-    return found
+    return value
 
 
 def parse_yaml(content: str | bytes, name: Path | str, *, lines: bool = False, hint: str = "") -> Any:
-    """Parse YAML that someone else wrote: no tags that make objects, no aliases, of which a few lines make gigabytes.
+    """Parse YAML without tags that make objects and without aliases, a few lines of which can make gigabytes.
 
-    With `lines`, mappings and lists know where their items stand (`lc` of ruamel.yaml). Raises `BadInput` with file and
-    line.
+    With `lines`, mappings and lists have the lines of their items (`lc` of ruamel.yaml). Raises `BadInput` with file
+    and line.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.events import AliasEvent
@@ -85,7 +82,7 @@ def parse_yaml(content: str | bytes, name: Path | str, *, lines: bool = False, h
                 if isinstance(event, AliasEvent):
                     line = event.start_mark.line + 1
                     raise BadInput(
-                        "YAML aliases are not read here: each value stands where it is used",
+                        "YAML aliases are not allowed here: write the value where it is used",
                         file=name,
                         line=line,
                         hint=hint,
@@ -95,9 +92,9 @@ def parse_yaml(content: str | bytes, name: Path | str, *, lines: bool = False, h
 
 @contextmanager
 def naming_yaml_errors(name: Path | str, *, reader: str = "ruamel.yaml.error", hint: str = "") -> Iterator[None]:
-    """What a YAML reader raises in the block becomes a `BadInput` that names the file, and the line if it is known.
+    """Turn errors of a YAML reader into `BadInput` with the file and, if it is known, the line.
 
-    `reader` is the module that has the reader's errors: `yaml` for PyYAML.
+    `reader` is the module of the reader's errors: `yaml` for PyYAML.
     """
     kinds: Any = importlib.import_module(reader)
     try:
@@ -111,25 +108,22 @@ def naming_yaml_errors(name: Path | str, *, reader: str = "ruamel.yaml.error", h
 
 
 def parse_toml(content: str | bytes, name: Path | str, *, hint: str = "") -> dict[str, Any]:
-    """Parse TOML; `name` is what errors call it. Raises `BadInput` with file and line."""
+    """Parse TOML; `name` is the file in errors. Raises `BadInput` with file and line."""
     import tomllib
 
     try:
         return tomllib.loads(_text(content, name, hint))
     except tomllib.TOMLDecodeError as error:
-        found = _AT_LINE.search(str(error))
+        place = _AT_LINE.search(str(error))
         message = str(error).split(" (at ", maxsplit=1)[0]
-        line = int(found[1]) if found else None
+        line = int(place[1]) if place else None
         raise BadInput(f"not TOML: {message}", file=name, line=line, hint=hint) from None
     except RecursionError:
         raise BadInput("not TOML: nested too deeply", file=name, hint=hint) from None
 
 
 def first_fault(error: ValidationError, *above: str) -> str:
-    """The first thing that a model finds wrong, behind its place: `verdicts.0.id: Field required`.
-
-    `above` names where the model itself stands.
-    """
+    """The first error of a model, such as `verdicts.0.id: Field required`; `above` are the keys of the model itself."""
     first = error.errors()[0]
     place = ".".join(map(str, (*above, *first["loc"])))
     message = first["msg"].removeprefix("Value error, ")
@@ -137,7 +131,7 @@ def first_fault(error: ValidationError, *above: str) -> str:
 
 
 _AT_LINE = re.compile(r"\(at line (\d+)")
-_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def _text(content: str | bytes, name: Path | str, hint: str) -> str:
@@ -149,21 +143,21 @@ class _Refused(ValueError):
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
         raise _Refused(f"key {twice!r} is given twice")
-    return found
+    return unique
 
 
-def _no_constant(name: str) -> Any:
-    raise _Refused(f"{name} is not a number that JSON knows")
+def _refuse_constant(name: str) -> Any:
+    raise _Refused(f"{name} is not a JSON number")
 
 
-def _refuse_halves(value: Any) -> None:
-    r"""`\ud800` without its other half is text that no file can hold."""
+def _refuse_lone_surrogates(value: Any) -> None:
+    r"""`\ud800` alone cannot be encoded as UTF-8."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise _Refused("half a character (\\ud800 to \\udfff alone) is no text") from None
+        raise _Refused("text has a lone surrogate (\\ud800 to \\udfff)") from None

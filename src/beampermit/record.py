@@ -1,4 +1,4 @@
-"""Values at an edge, such as a file that somebody else may have written: frozen, and read strictly."""
+"""The base of records that are read from files: frozen, and validated strictly."""
 
 from __future__ import annotations
 

@@ -19,24 +19,24 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_one_byte_one_name_and_one_more_file_each_change_the_digest(folder: Path) -> None:
-    seen = {digest_folder(folder)}
+    digests = {digest_folder(folder)}
     (folder / "weights").write_bytes(b"weightt")
-    seen.add(digest_folder(folder))
+    digests.add(digest_folder(folder))
     (folder / "weights").rename(folder / "weighty")
-    seen.add(digest_folder(folder))
+    digests.add(digest_folder(folder))
     (folder / "more").touch()
-    seen.add(digest_folder(folder))
-    assert len(seen) == 4
+    digests.add(digest_folder(folder))
+    assert len(digests) == 4
 
 
-def test_byte_code_that_an_import_leaves_behind_changes_nothing(folder: Path) -> None:
+def test_bytecode_does_not_change_the_digest_of_a_folder(folder: Path) -> None:
     before = digest_folder(folder)
     (folder / "code/__pycache__").mkdir()
     (folder / "code/__pycache__/a.pyc").write_bytes(b"x")
     assert digest_folder(folder) == before
 
 
-def test_a_link_cannot_be_bound(folder: Path) -> None:
+def test_a_link_is_refused(folder: Path) -> None:
     (folder / "link").symlink_to("/etc/hostname")
     with pytest.raises(BadInput, match="a link or a device"):
         manifest(folder)

@@ -1,4 +1,4 @@
-"""Files are whole or absent."""
+"""Files are written atomically."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
     file = tmp_path / "a.txt"
     write_text(file, "old")
 
-    def killed_half_way() -> None:
+    def killed_halfway() -> None:
         with replacing(file) as temporary:
             temporary.write_text("half of the n")
             raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError, match="killed"):
-        killed_half_way()
+        killed_halfway()
     assert file.read_text() == "old"
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_something_else_in_the_way_is_named(tmp_path: Path) -> None:
+def test_a_folder_or_a_file_in_the_way_is_bad_input(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for path, words in (
-        (tmp_path, "this is a folder"),
-        (tmp_path / "file/a", "in the way"),
-        (Path("/proc/a/b"), "way"),
+    for path, message in (
+        (tmp_path, "it is a folder"),
+        (tmp_path / "file/a", "a file is in the way"),
+        (Path("/proc/a/b"), "cannot make this folder"),
     ):
-        with pytest.raises(BadInput, match=words):
+        with pytest.raises(BadInput, match=message):
             write_text(path, "x")
 
 

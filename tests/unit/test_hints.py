@@ -39,7 +39,7 @@ def _hints() -> Iterator[tuple[str, str]]:
                     yield f"{path.relative_to(SOURCE)}:{node.value.lineno}", text
 
 
-def test_a_command_is_typed_as_it_stands() -> None:
+def test_a_hint_that_is_a_command_is_nothing_else() -> None:
     hints = [(place, hint) for place, hint in _hints() if hint]
     assert len(hints) > 100
     mixed = [(place, hint) for place, hint in hints if is_command(hint) and re.search(r", | or | then |; ", hint)]

@@ -1,4 +1,4 @@
-"""A child never outlives us, and a missing program is a sentence."""
+"""A child never outlives us; a missing program is an error that names it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from beampermit.errors import Outside
 from beampermit.processes import run
 
 
-def test_output_that_is_not_utf8_is_read_all_the_same(tmp_path: Path) -> None:
+def test_invalid_utf8_in_output_is_replaced(tmp_path: Path) -> None:
     finished = run([sys.executable, "-c", "import sys; sys.stdout.buffer.write(b'\\xff ok')"], cwd=tmp_path)
     assert finished.code == 0
     assert finished.tail == "\ufffd ok"

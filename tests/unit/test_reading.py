@@ -1,4 +1,4 @@
-"""What comes from elsewhere is judged before it is believed, and what is wrong with it has a file and a line."""
+"""Files that somebody else wrote are parsed strictly; errors have a file and a line."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from beampermit.reading import parse_toml, parse_yaml, read_json, refuse_merge_m
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'{"auc": NaN}', "NaN is not a number that JSON knows"),
-        (b'{"auc": -Infinity}', "-Infinity is not a number"),
+        (b'{"auc": NaN}', "NaN is not a JSON number"),
+        (b'{"auc": -Infinity}', "-Infinity is not a JSON number"),
         (b'{"auc": 1,\n "auc": 2}', "key 'auc' is given twice"),
         (b'{"auc": 1,\n', "a.json:2: not JSON"),
         (b"", "a.json:1: not JSON"),
@@ -23,7 +23,7 @@ from beampermit.reading import parse_toml, parse_yaml, read_json, refuse_merge_m
         (b"9" * 10_000, "an integer with thousands of digits"),
     ],
 )
-def test_json_that_readers_disagree_on_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+def test_json_that_parsers_disagree_on_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     file = tmp_path / "a.json"
     file.write_bytes(content)
     with pytest.raises(BadInput) as caught:
@@ -34,7 +34,7 @@ def test_json_that_readers_disagree_on_is_refused(tmp_path: Path, content: bytes
 def test_a_file_larger_than_the_limit_is_not_read(tmp_path: Path) -> None:
     file = tmp_path / "a.json"
     file.write_text('"' + "x" * 100 + '"')
-    with pytest.raises(BadInput, match="larger than the 50 bytes"):
+    with pytest.raises(BadInput, match="larger than 50 bytes"):
         read_json(file, limit=50)
 
 
@@ -42,7 +42,7 @@ def test_a_file_larger_than_the_limit_is_not_read(tmp_path: Path) -> None:
     ("content", "line", "message"),
     [
         (b"a: [1\nb: 2\n", 2, "not YAML"),
-        (b"a: &x [1]\nb: *x\n", 2, "YAML aliases are not read here"),
+        (b"a: &x [1]\nb: *x\n", 2, "YAML aliases are not allowed here"),
         (b"a: 1\nb: !!python/object/apply:os.system [ls]\n", 2, "not YAML"),
         (b"a: \xff\n", None, "not UTF-8: invalid start byte at byte 3"),
     ],
@@ -69,7 +69,7 @@ def test_toml_that_is_broken_is_refused_with_its_line(content: bytes, line: int 
     assert (caught.value.file, caught.value.line, caught.value.hint) == ("a.toml", line, "uv lock")
 
 
-def test_a_merge_that_is_not_settled_is_said_to_be_one() -> None:
+def test_an_unresolved_merge_is_named_as_such() -> None:
     refuse_merge_markers("a: '<<<<<<< in the middle of a line'\n", "a.yaml", hint="git mergetool")
     with pytest.raises(BadInput, match=r"a.yaml:2: there are merge-conflict markers"):
         refuse_merge_markers("a: 1\n<<<<<<< HEAD\n", "a.yaml", hint="git mergetool")

@@ -24,9 +24,9 @@ def test_the_loop_closes(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "beampermit.cli.main", "demo", "--dir", str(folder), "--json"]
     played = subprocess.run(command, capture_output=True, text=True, check=False)
     assert played.returncode == 0, played.stderr[-3000:] + (folder / "demo.log").read_text()[-5000:]
-    said = [step["said"] for step in json.loads(played.stdout)["steps"]]
-    assert any(line.startswith("refused by ENV002: ") and "rich" in line for line in said)
-    assert any(line.startswith("refused by DAT004: ") and "outside [-20, 20] mm" in line for line in said)
+    results = [step["result"] for step in json.loads(played.stdout)["steps"]]
+    assert any(line.startswith("refused by ENV002: ") and "rich" in line for line in results)
+    assert any(line.startswith("refused by DAT004: ") and "outside [-20, 20] mm" in line for line in results)
     ledger = Ledger(Git(folder / "bpm-faults"))
     ledger.fetch()
     assert [(event.event, event.version) for event in ledger.events()] == [

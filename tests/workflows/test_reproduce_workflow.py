@@ -73,8 +73,8 @@ def test_the_champion_is_made_again_until_a_package_of_its_lock_is_another(
     descent(channel, "1.0", rate=0.1)
     found = weekly()
     assert not found.ok
-    assert "Make the champion again" in found.failed[0].reason
-    _, told = log_of(found, "reproduce / reproduce").split("Summary - ### ❌ It could not be made again")
+    assert "Reproduce the champion" in found.failed[0].reason
+    _, told = log_of(found, "reproduce / reproduce").split("Summary - ### ❌ Reproduction failed")
     assert "descent 1.0 has a wrong sha256: " in told
 
 

@@ -23,7 +23,7 @@ class Format(StrEnum):
 
 Names = Annotated[
     list[str] | None,
-    typer.Argument(metavar="FAMILY|ID", help="Families (data, DAT) or ids (DAT004); all if none."),
+    typer.Argument(metavar="FAMILY|ID", help="Families (data, DAT) or ids (DAT004).", show_default="all"),
 ]
 
 
@@ -34,12 +34,14 @@ def check(
     project: Folder = Path(),
     base: Annotated[
         str | None,
-        typer.Option(help="Base revision whose contract judges; the pull request's base if not given."),
+        typer.Option(help="Revision whose contract applies.", show_default="the pull request's base"),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the verdicts to this file as well, for the permit.")] = None,
-    fresh: Annotated[bool, typer.Option(help="Run every check again, also where nothing has changed.")] = False,
-    all_: Annotated[bool, typer.Option("--all", help="List the interlocks that passed, too.")] = False,
-    list_: Annotated[bool, typer.Option("--list", help="List the interlocks and end.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Also write the verdicts to this file, for the permit.")] = None,
+    fresh: Annotated[
+        bool, typer.Option(help="Run every check, also where nothing has changed since the last run.")
+    ] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Also list the interlocks that passed.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List the interlocks and exit.")] = False,
 ) -> None:
     """Run interlocks on this repository and say which pass."""
     from beampermit.interlocks import runner
@@ -51,11 +53,11 @@ def check(
     if list_:
         _list(chosen, Format.JSON if json_ else format)
         return
-    found = Project.find(project.resolve(), base)
+    repository = Project.find(project.resolve(), base)
     with shown_progress(sys.stderr.isatty() and format is Format.RICH and not json_) as progress:
-        verdicts = runner.check(found, chosen, fresh=fresh or out is not None, progress=progress)
+        verdicts = runner.check(repository, chosen, fresh=fresh or out is not None, progress=progress)
     if out:
-        write_verdicts(out, runner.verdict_file(found, verdicts))
+        write_verdicts(out, runner.verdict_file(repository, verdicts))
     _print(verdicts, Format.JSON if json_ else format, all_)
     raise typer.Exit(exit_code(verdicts))
 
@@ -66,11 +68,11 @@ def _list(chosen: list[Any], format: Format) -> None:
     if format is Format.MARKDOWN:
         sys.stdout.write(interlock_reference(chosen))
         return
-    known = [
+    entries = [
         {"id": cls.id(), "title": cls.title(), "requires": sorted(cls.requires), "fix": cls.fix()} for cls in chosen
     ]
-    lines = [f"{entry['id']}  {entry['title']}\n" for entry in known]
-    show(known, lambda: sys.stdout.writelines(lines), format is Format.JSON)
+    lines = [f"{entry['id']}  {entry['title']}\n" for entry in entries]
+    show(entries, lambda: sys.stdout.writelines(lines), format is Format.JSON)
 
 
 def _print(verdicts: list[Any], format: Format, everything: bool) -> None:
@@ -80,5 +82,9 @@ def _print(verdicts: list[Any], format: Format, everything: bool) -> None:
         print_verdicts(verdicts, everything)
         return
     sys.stdout.write(
-        {Format.JSON: render.as_json, Format.MARKDOWN: render.markdown, Format.GITHUB: render.github}[format](verdicts)
+        {
+            Format.JSON: render.format_json,
+            Format.MARKDOWN: render.format_markdown,
+            Format.GITHUB: render.format_annotations,
+        }[format](verdicts)
     )

@@ -1,4 +1,4 @@
-"""`beampermit comment`: the report as the one comment on its pull request."""
+"""`beampermit comment`: the report as a comment on its pull request."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def comment(
         typer.Option("--from-run", metavar="RUN", min=1, help="Take the report from this run's artifact instead."),
     ] = None,
     pull: Annotated[
-        int | None, typer.Option(min=1, help="The pull request, outside of a job that runs for one.")
+        int | None, typer.Option(min=1, help="Number of the pull request.", show_default="that of the job")
     ] = None,
-    via: Annotated[Via, typer.Option(help="Write it with this program.")] = Via.OWN,
-    title: Annotated[str, typer.Option(help="Title in CML's watermark, by which the comment is found.")] = "beampermit",
-    author: Annotated[str, typer.Option(help="Account that the token speaks for.")] = "github-actions[bot]",
+    via: Annotated[Via, typer.Option(help="Program that writes the comment.")] = Via.OWN,
+    title: Annotated[str, typer.Option(help="Title by which CML finds its comment.")] = "beampermit",
+    author: Annotated[str, typer.Option(help="Account of the token.")] = "github-actions[bot]",
     as_json: Json = False,
 ) -> None:
     """Post the report as a comment on its pull request.
 
-    A comment that is there already is updated.
+    An existing comment is updated.
     """
     from beampermit.commenting import Commenter
     from beampermit.github.client import Client
@@ -46,4 +46,4 @@ def comment(
     done = commenter.from_run(run) if run is not None else commenter.from_folder(folder, pull)
     line = f"{done.outcome}: {done.reason or done.address}"
     body = {"outcome": done.outcome, "why": done.reason, "address": done.address}
-    show(body, lambda: console().print(line, markup=False, soft_wrap=True), as_json)
+    show(body, lambda: console().print(line), as_json)

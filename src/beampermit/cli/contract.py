@@ -1,4 +1,4 @@
-"""`beampermit contract`: is it sound, and its schema."""
+"""`beampermit contract`: check contract.yaml, print its schema and its reference."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Where = Annotated[Path, typer.Argument(help="The contract, or the folder that ho
 
 @app.command()
 def check(path: Where = Path(), as_json: Json = False) -> None:
-    """Check contract.yaml and name what is still to be written.
+    """Check contract.yaml and list the lines marked TODO.
 
     An error names file, line and key.
     """
@@ -25,33 +25,31 @@ def check(path: Where = Path(), as_json: Json = False) -> None:
     from beampermit.contract.completeness import todos
     from beampermit.documents.markdown import visible
 
-    found = load_contract(path)
+    contract = load_contract(path)
     file = path / FILE_NAME if path.is_dir() else path
-    waiting = todos(file.read_text(encoding="utf-8"))
+    marked = todos(file.read_text(encoding="utf-8"))
 
     def text() -> None:
-        inputs, outputs = len(found.signals.inputs), len(found.signals.outputs)
+        inputs, outputs = len(contract.signals.inputs), len(contract.signals.outputs)
         gates = ", ".join(
-            f"{metric.name} {'≥' if metric.better == 'higher' else '≤'} {metric.gate:g}" for metric in found.metrics
+            f"{metric.name} {'≥' if metric.better == 'higher' else '≤'} {metric.gate:g}" for metric in contract.metrics
         )
-        console().print(
-            f"contract of {found.model.name}: {inputs} inputs, {outputs} outputs; gates {gates}", markup=False
-        )
-        for todo in waiting:
-            what = ": ".join(filter(None, (todo.key, todo.what))) or "marked"
-            console().print(f"{file}:{todo.line}: {visible(what)}", markup=False, soft_wrap=True)
-        if waiting:
-            console().print(f"{len(waiting)} lines wait for you: write each, and remove its mark TODO")
+        console().print(f"contract of {contract.model.name}: {inputs} inputs, {outputs} outputs; gates {gates}")
+        for todo in marked:
+            what = ": ".join(filter(None, (todo.key, todo.what))) or "TODO"
+            console().print(f"{file}:{todo.line}: {visible(what)}")
+        if marked:
+            console().print(f"{len(marked)} lines are marked TODO: complete each and remove the mark")
 
-    body = found.model_dump(mode="json")
-    show(body | ({"todo": [todo.__dict__ for todo in waiting]} if waiting else {}), text, as_json)
+    body = contract.model_dump(mode="json")
+    show(body | ({"todo": [vars(todo) for todo in marked]} if marked else {}), text, as_json)
 
 
 @app.command()
 def schema() -> None:
     """Print the JSON schema of the contract, for editors.
 
-    Such as: beampermit contract schema > .beampermit/contract.schema.json
+    For example: beampermit contract schema > .beampermit/contract.schema.json
     """
     from beampermit.contract.schema import contract_schema
 

@@ -1,46 +1,52 @@
-"""`beampermit data`: are the data the ones that this commit names, and bring them safely."""
+"""`beampermit data`: check, fetch, request, compare and label data."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from beampermit.cli.help import Grouped
-from beampermit.cli.output import Folder, Json, console, print_table, print_verdicts, show, shown_progress
+from beampermit.cli.output import Folder, Json, console, print_verdicts, show, shown_progress
+
+if TYPE_CHECKING:
+    from beampermit.datasets.differences import SplitDifference
+    from beampermit.datasets.labels.review import LabelReview
 
 app = typer.Typer(cls=Grouped, no_args_is_help=True, help="Check, fetch, label and compare data.")
-Base = Annotated[str | None, typer.Option(help="Base revision; the pull request's base if not given.")]
+Base = Annotated[str | None, typer.Option(help="Base revision.", show_default="the pull request's base")]
+SHOWN = 20
+"""Items of a list that are printed; `--json` has all."""
 
 
 @app.command()
 def check(project: Folder = Path(), base: Base = None, as_json: Json = False) -> None:
     """Run the interlocks on data.
 
-    Exit code 1: data are wrong or missing; 4: the remote cannot be reached.
+    Exit code 1: data are wrong or missing; 4: the remote is unavailable.
     """
     from beampermit.interlocks import runner
     from beampermit.interlocks.families import select_interlocks
     from beampermit.project import Project
     from beampermit.verdicts.verdict import Outcome, exit_code
 
-    found = Project.find(project.resolve(), base)
-    verdicts = runner.check(found, select_interlocks(["DAT"]))
+    repository = Project.find(project.resolve(), base)
+    verdicts = runner.check(repository, select_interlocks(["DAT"]))
     show(
         [verdict.model_dump(mode="json") for verdict in verdicts],
         lambda: print_verdicts(verdicts, everything=True),
         as_json,
     )
-    judged = [verdict for verdict in verdicts if found.has_contract or verdict.outcome is not Outcome.SKIPPED]
+    judged = [verdict for verdict in verdicts if repository.has_contract or verdict.outcome is not Outcome.SKIPPED]
     raise typer.Exit(exit_code(judged))
 
 
 @app.command()
 def pull(
     targets: Annotated[
-        list[str] | None, typer.Argument(metavar="[PATH|STAGE ...]", help="Data to bring; all if none is named.")
+        list[str] | None, typer.Argument(metavar="[PATH|STAGE ...]", help="Data to fetch; all if none is named.")
     ] = None,
     project: Folder = Path(),
     base: Base = None,
@@ -48,20 +54,20 @@ def pull(
 ) -> None:
     """Fetch the data from the base branch's remote, verified.
 
-    Manifests are checked and bytes hashed before anything is checked out.
+    Manifests and bytes are verified before anything is checked out.
     """
-    from beampermit.datasets.pull import pull as bring
+    from beampermit.datasets.pull import pull as pull_data
     from beampermit.datasets.repository import Repository
     from beampermit.project import Project
 
-    found = Repository.of(Project.find(project.resolve(), base))
+    repository = Repository.of(Project.find(project.resolve(), base))
     with shown_progress() as progress:
-        pulled = bring(found, targets or (), progress)
+        pulled = pull_data(repository, targets or (), progress)
     body = {"fetched": pulled.fetched, "present": pulled.present, "changed": list(pulled.changed)}
 
     def text() -> None:
-        changed = f"checked out {', '.join(pulled.changed)}" if pulled.changed else "the work tree had them already"
-        console().print(f"{pulled.fetched} objects fetched, {pulled.present} were here; {changed}", markup=False)
+        changed = f"checked out {', '.join(pulled.changed)}" if pulled.changed else "the work tree is up to date"
+        console().print(f"{pulled.fetched} objects fetched, {pulled.present} in the cache; {changed}")
 
     show(body, text, as_json)
 
@@ -72,30 +78,26 @@ def request(
     out: Annotated[
         str | None, typer.Option(help="Table to write, in the project.", show_default="dataset.raw of the contract")
     ] = None,
-    accept: Annotated[bool, typer.Option("--accept", help="Take an answer that is not the one that is here.")] = False,
+    accept: Annotated[bool, typer.Option("--accept", help="Replace the table although its rows differ.")] = False,
     as_json: Json = False,
 ) -> None:
     """Fetch the data that `dataset.request` asks for.
 
-    Exit code 1: the bytes are not the same as before; what changed is printed.
+    Exit code 1: the rows differ from the table in the project; the changes are printed.
     """
-    from beampermit.datasets.requests.request import request as ask
+    from beampermit.datasets.requests.request import request as request_data
     from beampermit.environments.environment import environment_of
     from beampermit.project import Project
 
-    found = Project.find(project.resolve())
+    repository = Project.find(project.resolve())
 
-    def work(arguments: Sequence[str | Path], folder: Path) -> Any:
-        return environment_of(found.root).run(arguments, project=folder)
+    def run_in_environment(arguments: Sequence[str | Path], folder: Path) -> Any:
+        return environment_of(repository.root).run(arguments, project=folder)
 
     with shown_progress() as progress:
-        delivered = ask(found, work, out=out, accept=accept, progress=progress)
-
-    def text() -> None:
-        said = delivered.sidecar
-        console().print(f"{delivered.table}: {said['rows']} rows, {delivered.summary}", markup=False)
-
-    show(delivered.as_json(), text, as_json)
+        result = request_data(repository, run_in_environment, out=out, accept=accept, progress=progress)
+    line = f"{result.table}: {result.sidecar['rows']} rows, {result.summary}"
+    show(result.as_json(), lambda: console().print(line), as_json)
 
 
 @app.command()
@@ -118,7 +120,7 @@ def card(
     for path, content in files.items():
         write_text(path, content)
     paths = [str(path) for path in files]
-    show({**sheet.as_json(), "files": paths}, lambda: console().print(*paths, markup=False), as_json)
+    show({**sheet.as_json(), "files": paths}, lambda: console().print(*paths), as_json)
 
 
 @app.command()
@@ -134,88 +136,82 @@ def diff(
 ) -> None:
     """Compare two versions of the dataset.
 
-    Rows, labels, times and signals, with small histograms.
+    Rows, labels, times and signals, with a small histogram of each signal.
     """
     from beampermit.datasets.differences import compare_versions, load_version
     from beampermit.errors import BadInput
     from beampermit.project import Project
 
     try:
-        found = Project.find(project.resolve())
+        repository = Project.find(project.resolve())
     except BadInput:
-        found = None  # files can be compared anywhere
-    one, other = load_version(found, before), load_version(found, after)
-    changes = compare_versions(one, other)
+        repository = None  # files can be compared anywhere
+    old, new = load_version(repository, before), load_version(repository, after)
+    changes = compare_versions(old, new)
 
     def text() -> None:
         if markdown:
             from beampermit.documents.datasheet import format_differences
 
-            typer.echo(format_differences(changes, one.name, other.name), nl=False)
+            typer.echo(format_differences(changes, old.name, new.name), nl=False)
         else:
-            _table(changes, one.name, other.name)
+            _print_differences(changes, old.name, new.name)
 
-    body = {"before": one.name, "after": other.name, "splits": [change.as_json() for change in changes]}
+    body = {"before": old.name, "after": new.name, "splits": [change.as_json() for change in changes]}
     show(body, text, as_json)
 
 
-def _table(changes: Any, before: str, after: str) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
+def _print_differences(differences: Sequence[SplitDifference], before: str, after: str) -> None:
     from beampermit.changes.data import summarize_difference
+    from beampermit.documents.screen import format_columns
 
-    screen = console()
-    screen.print(f"{before} → {after}", markup=False)
-    for change in changes:
-        screen.print(f"\n{change.split}: {'the same' if change.same else ''}", markup=False)
-        for word in change.changes:
-            screen.print(f"  {word}", markup=False)
-        histograms = summarize_difference(change).histograms
+    out = console()
+    out.print(f"before: {before}\nafter:  {after}")
+    for difference in differences:
+        out.print(f"\n{difference.split}: {'the same' if difference.same else ''}".rstrip(), style="bold")
+        for change in difference.changes:
+            out.print(f"  {change}")
+        histograms = summarize_difference(difference).histograms
         if histograms:
-            table = Table(box=None, padding=(0, 2))
-            for title in ("", before, after):
-                table.add_column(Text(title))
-            for name, both in histograms.items():
-                table.add_row(Text(name), *(Text(bars) for bars in both))
-            print_table(table)
-
-
-SHOWN = 20
+            out.print()
+            out.print(
+                format_columns(
+                    ("  signal", "before", "after"), [(f"  {name}", *bars) for name, bars in histograms.items()]
+                )
+            )
 
 
 @app.command()
 def staged(
     files: Annotated[
-        list[str] | None, typer.Argument(metavar="[FILE ...]", help="Files to look at; all that are staged if none.")
+        list[str] | None, typer.Argument(metavar="[FILE ...]", help="Files to check; all that are staged if none.")
     ] = None,
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Find data and models among the staged files.
 
-    By name, first bytes and size. Exit code 1: unstage them.
+    By name, first bytes and size. Exit code 1: there are some.
     """
-    from beampermit.datasets import strays as judge
+    from beampermit.datasets.strays import staged_strays
     from beampermit.documents.markdown import visible
     from beampermit.git import Git, find_root
 
-    found = list(judge.staged_strays(Git(find_root(project.resolve())), [str(Path(file).absolute()) for file in files or ()]))
+    git = Git(find_root(project.resolve()))
+    strays = list(staged_strays(git, [str(Path(file).absolute()) for file in files or ()]))
 
     def text() -> None:
-        for stray in found[:SHOWN]:
-            console().print(f"{visible(stray.path)}: {stray.what}", markup=False, soft_wrap=True)
-        if len(found) > SHOWN:
-            console().print(f"and {len(found) - SHOWN} more")
-        if found:
+        for stray in strays[:SHOWN]:
+            console().print(f"{visible(stray.path)}: {stray.what}")
+        if len(strays) > SHOWN:
+            console().print(f"and {len(strays) - SHOWN} more")
+        if strays:
             console().print(
-                "These belong to DVC. Take them out of the commit, and keep them there: "
-                "git rm --cached FILE, then dvc add FILE",
-                soft_wrap=True,
+                "Data and models belong in DVC, not in git. For each:\n  git rm --cached FILE\n  dvc add FILE"
             )
 
-    show([{"file": stray.path, "what": stray.what} for stray in found], text, as_json)
-    raise typer.Exit(1 if found else 0)
+    show([{"file": stray.path, "what": stray.what} for stray in strays], text, as_json)
+    raise typer.Exit(1 if strays else 0)
 
 
 @app.command()
@@ -227,26 +223,48 @@ def labels(project: Folder = Path(), as_json: Json = False) -> None:
     from beampermit.datasets.labels.review import review_project
     from beampermit.project import Project
 
-    found = review_project(Project.find(project.resolve()))
-    show(found.as_json(), lambda: _tables(found), as_json)
-    raise typer.Exit(1 if found.problems else 0)
+    review = review_project(Project.find(project.resolve()))
+    show(review.as_json(), lambda: _print_review(review), as_json)
+    raise typer.Exit(1 if review.problems else 0)
+
+
+def _print_review(review: LabelReview) -> None:
+    from beampermit.documents.screen import format_columns
+
+    out = console()
+    rows = [
+        (table, f"{coverage.rows:,}", f"{coverage.labelled:,}", f"{coverage.different:,}" if coverage.different else "")
+        for table, coverage in review.coverage.items()
+    ]
+    out.print(format_columns(("", "rows", "labelled", "target differs from label"), rows))
+    for title, counts in (("value", review.values), ("person", review.people), ("source", review.sources)):
+        if counts:
+            out.print(f"by {title}: {', '.join(f'{name} {count:,}' for name, count in list(counts.items())[:SHOWN])}")
+    if review.confidence:
+        lowest, mean = review.confidence
+        out.print(f"confidence: lowest {lowest:.3g}, mean {mean:.3g}")
+    for row in review.overruled[:SHOWN]:
+        out.print(f"overruled: {' '.join(row['row'])}: {row['value']} by {row['by']}, {row['before']} by rule")
+    for conflict in review.conflicts[:SHOWN]:
+        values = ", ".join(f"{annotation.value} by {annotation.by}" for annotation in conflict)
+        out.print(f"conflict: {' '.join(conflict[0].key)}: {values}; the first is the latest and counts")
+    for problem in review.problems:
+        out.print(f"problem: {problem}")
 
 
 @app.command()
 def label(
-    who: Annotated[str | None, typer.Option("--as", help="Your name; git's user.name if not given.")] = None,
-    table: Annotated[
-        str | None, typer.Option(help="What to look at: raw, or a split of the contract.", show_default="raw")
-    ] = None,
+    who: Annotated[str | None, typer.Option("--as", help="Your name.", show_default="git's user.name")] = None,
+    table: Annotated[str, typer.Option(help="Rows to label: raw, or a split of the contract.")] = "raw",
     batch: Annotated[int, typer.Option(help="Which 50,000 rows, the least certain labels first.", min=1)] = 1,
-    port: Annotated[int, typer.Option(help="A free one if 0.", min=0, max=65535)] = 0,
+    port: Annotated[int, typer.Option(help="Port of the page; 0 takes a free one.", min=0, max=65535)] = 0,
     browser: Annotated[bool, typer.Option(help="Open the page.")] = True,
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Label signals in a page on this machine.
 
-    The keyboard does it all; Ctrl-C stops the server.
+    Every action has a key; Ctrl-C stops the server.
     """
     import sys
     import webbrowser
@@ -255,44 +273,15 @@ def label(
     from beampermit.datasets.labels.queue import Queue
     from beampermit.project import Project
 
-    found = Project.find(project.resolve())
-    with Server(Queue.of(found, table or "raw", who, batch), port) as server:
+    with Server(Queue.of(Project.find(project.resolve()), table, who, batch), port) as server:
 
         def text() -> None:
-            kept = f"What you say is kept at once in {server.queue.file}. Stop with Ctrl-C."
-            console().print(f"{server.url}\n{kept}", markup=False)
+            console().print(f"{server.url}\nEach label is saved at once in {server.queue.file}. Ctrl-C stops.")
             if server.queue.batch_note:
-                console().print(f"Not all rows: {server.queue.batch_note}.", markup=False)
+                console().print(f"Not all rows: {server.queue.batch_note}.")
 
         show({"url": server.url, "file": server.queue.file, "batch": server.queue.batch_note}, text, as_json)
         sys.stdout.flush()  # the page is served until somebody stops it
         if browser:
             webbrowser.open(server.url)
         server.serve()
-
-
-def _tables(found: Any) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    screen = console()
-    table = Table("", "rows", "labelled", "otherwise", box=None, padding=(0, 2))
-    for name, one in found.coverage.items():
-        table.add_row(Text(name), f"{one.rows:,}", f"{one.labelled:,}", f"{one.different:,}" if one.different else "")
-    print_table(table)
-    for title, counts in (("by value", found.values), ("by whom", found.people), ("by source", found.sources)):
-        told = ", ".join(f"{value} {count:,}" for value, count in list(counts.items())[:20])
-        if told:
-            screen.print(f"{title}: {told}", markup=False)
-    if found.confidence:
-        screen.print(f"confidence: {found.confidence[0]:.3g} at least, {found.confidence[1]:.3g} in the mean")
-    for row in found.overruled[:20]:
-        screen.print(
-            f"overruled: {' '.join(row['row'])}: {row['value']} by {row['by']}, the rules said {row['before']}",
-            markup=False,
-        )
-    for said in found.conflicts[:20]:
-        words = ", ".join(f"{one.by} says {one.value}" for one in said)
-        screen.print(f"conflict: {' '.join(said[0].key)}: {words}; the first counts, it is the latest", markup=False)
-    for problem in found.problems:
-        screen.print(f"problem: {problem}", markup=False)

@@ -42,7 +42,7 @@ class _Player:
         self._console = progress_console()
         self._status: Any = None
 
-    def show(self, line: str, done: int = 0, total: int = 0, /) -> None:
+    def show(self, line: str, /, *_counts: int) -> None:
         """Show a command (`$ ...`) that starts; on a terminal also the last line that it printed."""
         from rich.text import Text
 

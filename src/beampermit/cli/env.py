@@ -1,11 +1,11 @@
-"""`beampermit env`: lock, check, install and verify the environment, and run commands in it."""
+"""`beampermit env`: lock, check, install, verify, bundle and compare the environment, and run commands in it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,9 +14,7 @@ from beampermit.cli.output import (
     Folder,
     Json,
     console,
-    print_table,
     print_verdicts,
-    progress_console,
     show,
     shown_progress,
 )
@@ -24,49 +22,45 @@ from beampermit.cli.output import (
 app = typer.Typer(cls=Grouped, no_args_is_help=True, help="Lock, install and check the environment.")
 Variant = Annotated[
     str,
-    typer.Option(metavar="NAME", help="The accelerator variant of the lock, such as cuda.", show_default="none"),
+    typer.Option(metavar="NAME", help="Accelerator variant of the lock, such as cuda.", show_default="none"),
 ]
 
 
 @app.command()
 def lock(
     project: Folder = Path(),
-    update: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A package that may move; '*' for all.")
-    ] = None,
-    record: Annotated[
-        bool, typer.Option(help="Add the indexes that the lock names to the contract, where there is one.")
-    ] = True,
+    update: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A package to update; '*' for all.")] = None,
+    record: Annotated[bool, typer.Option(help="Add the lock's indexes to the contract, if there is one.")] = True,
     as_json: Json = False,
 ) -> None:
     """Solve the environment and write the lock.
 
-    Packages that need not change keep their version.
+    Packages keep their locked version unless the requirements exclude it or --update names them.
     """
     from beampermit.contract import FILE_NAME
     from beampermit.environments.addresses import addresses
     from beampermit.environments.choice import backend_of
-    from beampermit.environments.recording import record as write
+    from beampermit.environments.recording import record_indexes
 
     root = project.resolve()
     backend = backend_of(root)
     with shown_progress() as progress:
-        found = backend.lock(root, update=update or (), progress=progress)
-    added = write(root, addresses(found)) if record and (root / FILE_NAME).is_file() else ()
-    packages = sum(not package.own for package in found.packages)
+        locked = backend.lock(root, update=update or (), progress=progress)
+    added = record_indexes(root, addresses(locked)) if record and (root / FILE_NAME).is_file() else ()
+    packages = sum(not package.own for package in locked.packages)
 
     def text() -> None:
-        console().print(f"{found.file}: {packages} packages from {', '.join(found.sources) or 'nowhere'}", markup=False)
+        console().print(f"{locked.file}: {packages} packages from {', '.join(locked.sources) or 'no index'}")
         for address in added:
-            console().print(f"{FILE_NAME}: environment.indexes now allows {address}", markup=False)
+            console().print(f"{FILE_NAME}: environment.indexes now allows {address}")
 
-    show({"lock": found.file, "digest": found.digest, "packages": packages, "recorded": added}, text, as_json)
+    show({"lock": locked.file, "digest": locked.digest, "packages": packages, "recorded": added}, text, as_json)
 
 
 @app.command()
 def relock(
     update: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A package that may move.", show_default="all")
+        list[str] | None, typer.Option(metavar="NAME", help="A package to update.", show_default="all")
     ] = None,
     project: Folder = Path(),
     as_json: Json = False,
@@ -76,13 +70,14 @@ def relock(
     Needs GITHUB_REPOSITORY and GITHUB_TOKEN.
     """
     from beampermit.github.client import Client
-    from beampermit.relocking import relock as propose
+    from beampermit.relocking import relock as open_pull_request
 
+    client = Client.of_job("no pull request can be opened")
     with shown_progress() as progress:
-        done = propose(project.resolve(), Client.of_job("no pull request can be opened"), update or (), progress)
-    words = f"{done.address}: {len(done.changes)} packages moved" if done.address else "nothing moved"
+        done = open_pull_request(project.resolve(), client, update or (), progress)
+    line = f"{done.address}: {len(done.changes)} packages changed" if done.address else "every package is up to date"
     body = {"pull_request": done.address, "changes": [change.as_json() for change in done.changes]}
-    show(body, lambda: console().print(words, markup=False, soft_wrap=True), as_json)
+    show(body, lambda: console().print(line), as_json)
 
 
 @app.command()
@@ -90,23 +85,26 @@ def check(
     project: Folder = Path(),
     base: Annotated[str | None, typer.Option(help="Base revision whose contract judges.")] = None,
     online: Annotated[
-        bool, typer.Option("--online", help="Then ask the channels: name packages that were yanked or changed.")
+        bool,
+        typer.Option(
+            "--online", help="Ask the channels of a conda lock first: name packages that were withdrawn or replaced."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Check the lock without solver or network (ENV001 to ENV004).
 
-    It is there, fresh, complete, hashed, and from allowed indexes.
+    It exists, matches the requirements, has a hash for each package, and uses allowed indexes only.
     """
     if online:
-        _ask_channels(project.resolve())
-    _interlocks(project, base, ("ENV001", "ENV002", "ENV003", "ENV004"), as_json)
+        _check_channels(project.resolve())
+    _run_interlocks(project, base, ("ENV001", "ENV002", "ENV003", "ENV004"), as_json)
 
 
 @app.command()
 def verify(project: Folder = Path(), as_json: Json = False) -> None:
     """Compare the installed packages with the lock (ENV005)."""
-    _interlocks(project, None, ("ENV001", "ENV005"), as_json)
+    _run_interlocks(project, None, ("ENV001", "ENV005"), as_json)
 
 
 @app.command()
@@ -114,36 +112,38 @@ def install(
     project: Folder = Path(),
     prefix: Annotated[
         Path | None,
-        typer.Option(help="Where to; else BEAMPERMIT_ENVIRONMENT, else .venv in the project."),
+        typer.Option(
+            help="Folder of the environment.", show_default="BEAMPERMIT_ENVIRONMENT, else .venv in the project"
+        ),
     ] = None,
     shared: Annotated[
-        bool, typer.Option("--shared", help="Keep it in the user's cache by the lock's digest, and reuse it.")
+        bool, typer.Option("--shared", help="Install into the user's cache by the lock's digest, and reuse it.")
     ] = False,
     variant: Variant = "",
     bundle: Annotated[
-        Path | None, typer.Option(help="Take packages from this bundle (folder or tar) alone, without a network.")
+        Path | None, typer.Option(help="Take packages only from this bundle (folder or tar), without a network.")
     ] = None,
     micromamba: Annotated[
-        bool, typer.Option("--micromamba", help="Have micromamba link a conda lock instead of rattler.")
+        bool, typer.Option("--micromamba", help="Install a conda lock with micromamba instead of rattler.")
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Install the environment from the lock alone.
 
-    In a GitHub job, later steps find it in their variables.
+    In a GitHub job, later steps find it by BEAMPERMIT_ENVIRONMENT.
     """
     from beampermit.environments import choice, installation
     from beampermit.environments.environment import prefix_of
     from beampermit.errors import BadInput
 
     if shared and prefix:
-        raise BadInput("--shared and --prefix name two places", hint="beampermit env install --help")
+        raise BadInput("--shared and --prefix exclude each other", hint="beampermit env install --help")
     root = project.resolve()
     program = "micromamba" if micromamba else "rattler"
     with shown_progress() as progress, _opened(bundle) as packages:
         backend = choice.backend_for(root, variant=variant, bundle=packages, program=program)
-        place = installation.shared_prefix(backend.read(root)) if shared else (prefix or prefix_of(root)).absolute()
-        done = installation.install(backend, root, place, reuse=shared, progress=progress)
+        target = installation.shared_prefix(backend.read(root)) if shared else (prefix or prefix_of(root)).absolute()
+        done = installation.install(backend, root, target, reuse=shared, progress=progress)
     installation.write_github_env(done.environment)
     installation.write_github_summary(done, backend)
     body = {
@@ -154,19 +154,17 @@ def install(
         "packages": done.packages,
         "seconds": round(done.seconds, 3),
     }
-    show(body, lambda: console().print(body["prefix"], markup=False, soft_wrap=True), as_json)
+    show(body, lambda: console().print(body["prefix"]), as_json)
 
 
 @app.command()
 def bundle(
-    to: Annotated[Path, typer.Argument(metavar="FOLDER|FILE.tar", help="Where to write it.")],
+    to: Annotated[Path, typer.Argument(metavar="FOLDER|FILE.tar", help="The bundle to write.")],
     project: Folder = Path(),
     variant: Variant = "",
     platform: Annotated[
         str | None,
-        typer.Option(
-            help="For this platform, as the lock calls it (linux-64, with uv linux-x86_64); else this machine's."
-        ),
+        typer.Option(help="Platform as in the lock: linux-64, with uv linux-x86_64.", show_default="this machine's"),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -179,51 +177,51 @@ def bundle(
     with shown_progress() as progress:
         done = choice.bundle(project.resolve(), to, variant=variant, platform=platform, progress=progress)
     body = {"bundle": str(done.path), "files": done.files, "bytes": done.size}
-    words = f"{done.path}: {done.files} files of packages, {done.size / 2**20:.1f} MiB"
-    show(body, lambda: console().print(words, markup=False, soft_wrap=True), as_json)
+    line = f"{done.path}: {done.files} package files, {done.size / 2**20:.1f} MiB"
+    show(body, lambda: console().print(line), as_json)
 
 
 @app.command()
 def sbom(
     project: Folder = Path(),
     variant: Variant = "",
-    platform: Annotated[str | None, typer.Option(help="One platform of a conda lock; all if not given.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write it to this file instead of printing it.")] = None,
+    platform: Annotated[str | None, typer.Option(help="One platform of a conda lock.", show_default="all")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write to this file instead of stdout.")] = None,
     as_json: Json = False,
 ) -> None:
     """Write the lock's bill of materials (CycloneDX 1.6, JSON).
 
-    The same lock gives the same document. Where accelerator variants have locks of their own, it covers them all
-    unless one is named. A permit binds that.
+    The same lock gives the same document. It covers the locks of all accelerator variants unless --variant names one;
+    a permit binds the former.
     """
     import json
     import sys
 
     from beampermit.environments import choice
-    from beampermit.environments.sbom import sbom as make
+    from beampermit.environments.sbom import sbom as bill_of_materials
     from beampermit.files import write_json
 
     root = project.resolve()
     lock = choice.backend_for(root, variant=variant).read(root)
-    found = make(lock, root.name, platform=platform, variant=variant)
+    document = bill_of_materials(lock, root.name, platform=platform, variant=variant)
     if not out:
-        sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
         return
-    write_json(out, found)
-    number = len(found["components"])
-    locks = {one.file: one.digest for one in ((lock,) if variant else lock.all)}
-    body = {"file": str(out), "components": number, "locks": locks}
-    show(body, lambda: console().print(f"{out}: {number} components", markup=False, soft_wrap=True), as_json)
+    write_json(out, document)
+    components = len(document["components"])
+    locks = {covered.file: covered.digest for covered in ((lock,) if variant else lock.all)}
+    body = {"file": str(out), "components": components, "locks": locks}
+    show(body, lambda: console().print(f"{out}: {components} components"), as_json)
 
 
 @app.command()
 def diff(
     before: Annotated[str, typer.Argument(metavar="A", help="A lock file, or a git revision.")],
     after: Annotated[
-        str | None, typer.Argument(metavar="[B]", help="A lock file or revision; the lock of the work tree if none.")
+        str | None, typer.Argument(metavar="[B]", help="A lock file or revision.", show_default="the work tree's lock")
     ] = None,
     project: Folder = Path(),
-    markdown: Annotated[bool, typer.Option("--markdown", help="As Markdown, for a pull request.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a pull request.")] = False,
     as_json: Json = False,
 ) -> None:
     """List packages added, removed or changed between two locks."""
@@ -231,24 +229,16 @@ def diff(
 
     from beampermit.documents import locks
     from beampermit.environments import choice
-    from beampermit.environments.difference import difference
+    from beampermit.environments.difference import compare_locks
 
     root = project.resolve()
     new = choice.lock_of(root, after) if after else choice.backend_of(root).read(root)
-    changes = difference(choice.lock_of(root, before), new)
+    changes = compare_locks(choice.lock_of(root, before), new)
     if markdown and not as_json:
-        sys.stdout.write(locks.as_markdown(changes))
+        sys.stdout.write(locks.format_lock_changes(changes))
         return
-    show([change.as_json() for change in changes], lambda: _print_changes(changes), as_json)
-
-
-def _print_changes(changes: Any) -> None:
-    from beampermit.documents import locks
-
-    if changes:
-        print_table(locks.table(changes))
-    else:
-        console().print("The two locks hold the same packages.")
+    text = locks.table(changes) if changes else "The two locks have the same packages."
+    show([change.as_json() for change in changes], lambda: console().print(text), as_json)
 
 
 @app.command(context_settings={"allow_interspersed_args": False})
@@ -266,7 +256,7 @@ def run(
     exec_in(environment_of(root), command, root)
 
 
-def _interlocks(project: Path, base: str | None, ids: tuple[str, ...], as_json: bool) -> None:
+def _run_interlocks(project: Path, base: str | None, ids: tuple[str, ...], as_json: bool) -> None:
     import sys
 
     from beampermit.documents import verdicts as render
@@ -276,35 +266,36 @@ def _interlocks(project: Path, base: str | None, ids: tuple[str, ...], as_json: 
     from beampermit.verdicts.evidence import LockChecks
     from beampermit.verdicts.verdict import exit_code
 
-    found = runner.check(Project(project.resolve(), base), select_interlocks(ids))
+    verdicts = runner.check(Project(project.resolve(), base), select_interlocks(ids))
     if as_json:
-        sys.stdout.write(render.as_json(found))
+        sys.stdout.write(render.format_json(verdicts))
     else:
-        print_verdicts(found, everything=True)
-        checks = (verdict.evidence for verdict in found if isinstance(verdict.evidence, LockChecks))
+        print_verdicts(verdicts, everything=True)
+        checks = (verdict.evidence for verdict in verdicts if isinstance(verdict.evidence, LockChecks))
         for problem in (problem for check in checks for problem in check.problems[1:]):
-            console().print(f"  also: {problem}", markup=False)
-    raise typer.Exit(exit_code(found))
+            console().print(f"  also: {problem}")
+    raise typer.Exit(exit_code(verdicts))
 
 
-def _ask_channels(root: Path) -> None:
-    """Raises `Failed` for the first package that its channel no longer serves as it is locked."""
+def _check_channels(root: Path) -> None:
+    """Raises `Failed` if a channel no longer serves a package as it is locked."""
     from beampermit.environments.choice import backend_of
     from beampermit.environments.conda_lock import CondaLock, freshness
     from beampermit.errors import BadInput, Failed
 
     backend = backend_of(root)
     if not isinstance(backend, CondaLock):
-        raise BadInput("only the channels of conda locks are asked", file=root, hint="beampermit env check")
+        raise BadInput("--online only checks conda locks", file=root, hint="beampermit env check")
     if not (root / backend.lock_file).is_file():
-        return  # ENV001 says so
+        return  # ENV001 reports it
     with shown_progress() as progress:
-        found = [problem for lock in backend.read(root).all for problem in freshness.online_problems(lock, progress)]
-    for problem in found[1:]:
-        progress_console().print(f"  also: {problem.message}", markup=False)
-    if found:
-        first = found[0]
-        raise Failed(first.message, file=first.file, line=first.line, hint="beampermit env lock")
+        problems = [
+            problem for lock in backend.read(root).all for problem in freshness.changed_in_channels(lock, progress)
+        ]
+    if problems:
+        first, *others = problems
+        message = "\n  ".join([first.message, *(f"also: {problem.message}" for problem in others)])
+        raise Failed(message, file=first.file, line=first.line, hint="beampermit env lock")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ class Grouped(TyperGroup):
     Plain text: loading rich for its panels would double the time that `--help` takes.
     """
 
-    def list_commands(self, ctx: Any) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         panels = list(dict.fromkeys(self._panel(name) for name in self.commands))
         return sorted(self.commands, key=lambda name: panels.index(self._panel(name)))
 

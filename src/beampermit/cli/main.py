@@ -26,7 +26,7 @@ from beampermit.cli import (
 )
 from beampermit.cli.help import Grouped
 from beampermit.cli.output import fail
-from beampermit.errors import BeampermitError, of_the_machine
+from beampermit.errors import BeampermitError, from_os_error
 
 INTERRUPTED = "beampermit: interrupted; what was being written is whole or absent, run the command again\n"
 
@@ -101,7 +101,7 @@ def run() -> None:
     except BeampermitError as error:
         sys.exit(fail(error))
     except OSError as error:
-        said = of_the_machine(error)
+        said = from_os_error(error)
         if said is None:
             raise
         sys.exit(fail(said))

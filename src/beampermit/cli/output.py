@@ -6,7 +6,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,41 +31,28 @@ def show(value: Any, text: Callable[[], None], as_json: bool) -> None:
 
 
 def console() -> Any:
-    """A rich console on stdout; values printed with it must be escaped or `Text`."""
+    """A rich console on stdout that prints text literally and leaves long lines to the terminal.
+
+    Paths, digests and commands are then never cut, nor broken by a line end that would be pasted with them.
+    """
     from rich.console import Console
 
-    return Console(soft_wrap=True, highlight=False)
-
-
-def print_table(table: Any) -> None:
-    """Print a rich table as wide as the terminal: cells are folded, never cut."""
-    for column in table.columns:
-        column.overflow = "fold"
-    console().print(table, soft_wrap=False)
-
-
-def fields(rows: Mapping[str, str]) -> Any:
-    """A rich `Text` of `name  value` lines, to be printed with `soft_wrap`: paths and digests stay whole."""
-    from rich.text import Text
-
-    width = max(map(len, rows), default=0)
-    indented = {name: value.replace("\n", f"\n{' ' * (width + 2)}") for name, value in rows.items()}
-    return Text("\n").join(Text.assemble((name.ljust(width), "bold"), f"  {value}") for name, value in indented.items())
+    return Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 def progress_console() -> Any:
     """A rich console on stderr, for progress."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def print_verdicts(verdicts: Sequence[Verdict], everything: bool = False) -> None:
-    """Print verdicts for a person; what they name is never cut or wrapped inside."""
+    """Print verdicts for a person."""
     from beampermit.documents.screen import render_verdicts
 
     target = console()
-    target.print(render_verdicts(verdicts, target.width, everything), soft_wrap=True)
+    target.print(render_verdicts(verdicts, target.width, everything))
 
 
 def fail(error: BeampermitError) -> int:
@@ -134,9 +121,9 @@ class _Lines:
         self._next = 0.0
 
     def __call__(self, step: str, done: int = 0, total: int = 0, /) -> None:
-        words = f"{step}: {done} of {total}" if total else step
-        step, now = re.sub(r"\d+", "", words), time.monotonic()
-        if not words or (step == self._step and now < self._next):
+        line = f"{step}: {done} of {total}" if total else step
+        step, now = re.sub(r"\d+", "", line), time.monotonic()
+        if not line or (step == self._step and now < self._next):
             return
         self._step, self._next = step, now + EVERY
-        self._target.print(words, markup=False, style="dim", soft_wrap=True)
+        self._target.print(line, style="dim", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`beampermit permit`: assemble it from verdicts, sign it, verify it, make the keys."""
+"""`beampermit permit`: make keys; assemble a permit from verdicts, sign it, verify it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from beampermit.cli.help import Grouped
-from beampermit.cli.output import Folder, Json, KeyFile, console, fields, show
+from beampermit.cli.output import Folder, Json, KeyFile, console, show
 
 app = typer.Typer(cls=Grouped, no_args_is_help=True, help="Assemble, sign and verify the permit of a model.")
 Trust = Annotated[
     Path | None,
     typer.Option(
-        help="ClientTrustConfig of a Sigstore of your own.",
+        help="ClientTrustConfig of your own Sigstore.",
         show_default="the project's .github/permit.trust.json, else the public one",
     ),
 ]
@@ -22,9 +22,10 @@ Trust = Annotated[
 
 @app.command()
 def keygen(
-    out: Annotated[Path, typer.Option(help="Folder for permit.key and permit.pub; nothing in it is overwritten.")],
+    out: Annotated[Path, typer.Option(help="Folder for permit.key and permit.pub; existing files are kept.")],
     until: Annotated[
-        str | None, typer.Option(metavar="DAY", help="Last day on which it signs: 2027-12-31.", show_default="for ever")
+        str | None,
+        typer.Option(metavar="DAY", help="Last day on which it is valid, such as 2027-12-31.", show_default="no end"),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -38,21 +39,19 @@ def keygen(
 
     def text() -> None:
         console().print(
-            f"private key: {private}  keep it secret; {keys.VARIABLE} names it for signing",
-            markup=False,
-            soft_wrap=True,
+            f"private key: {private}  keep it secret; `permit sign` reads it from {keys.VARIABLE}",
         )
-        console().print(f"public key:  {public}  commit it as {keys.PUBLIC_IN_PROJECT}", markup=False, soft_wrap=True)
+        console().print(f"public key:  {public}  commit it as {keys.PUBLIC_IN_PROJECT}")
 
     show({"private": str(private), "public": str(public)}, text, as_json)
 
 
 @app.command()
 def assemble(
-    verdicts: Annotated[Path, typer.Option(help="Folder with the files of verdicts that `check --out` wrote.")],
-    out: Annotated[Path, typer.Option(help="Where the permit goes.")] = Path("permit.json"),
+    verdicts: Annotated[Path, typer.Option(help="Folder of the files that `check --out` wrote.")],
+    out: Annotated[Path, typer.Option(help="The permit to write.")] = Path("permit.json"),
     software: Annotated[
-        Path | None, typer.Option(help="Bill of materials of the locks, from `env sbom`, that the permit is to bind.")
+        Path | None, typer.Option(help="Bill of materials that the permit binds, from `env sbom`.")
     ] = None,
     project: Folder = Path(),
     as_json: Json = False,
@@ -68,30 +67,30 @@ def assemble(
     from beampermit.project import Project
     from beampermit.registry.event import workflow_run
 
-    found = Project.find(project.resolve())
+    repository = Project.find(project.resolve())
     permit = permits.assemble(
-        found,
+        repository,
         permits.read_verdict_files(verdicts),
         load_interlocks(),
         workflow_run(),
-        later=runner.put_off(found),
+        later=runner.put_off(repository),
         software=software,
     )
     write_text(out, permit.text)
     summary = f"permit of {permit.name} at {permit.predicate.commit[:12]}: all interlocks passed; {out}"
-    show(permit.model_dump(mode="json"), lambda: console().print(summary, markup=False, soft_wrap=True), as_json)
+    show(permit.model_dump(mode="json"), lambda: console().print(summary), as_json)
 
 
 @app.command()
 def sign(
     permit: Annotated[
-        Path, typer.Argument(help="The permit that `permit assemble` wrote; with --keyless also one that a key signed.")
+        Path, typer.Argument(help="The permit to sign; with --keyless also one that a key has signed.")
     ] = Path("permit.json"),
     out: Annotated[
-        Path | None, typer.Option(help="Where the signed permit goes.", show_default="beside it, as NAME.dsse.json")
+        Path | None, typer.Option(help="The signed permit to write.", show_default="NAME.dsse.json beside it")
     ] = None,
     keyless: Annotated[
-        bool, typer.Option("--keyless", help="With the workflow's identity and Sigstore: a bundle, NAME.sigstore.json.")
+        bool, typer.Option("--keyless", help="Sign with the workflow's identity and Sigstore: NAME.sigstore.json.")
     ] = False,
     trust: Trust = None,
     project: Folder = Path(),
@@ -99,7 +98,7 @@ def sign(
 ) -> None:
     """Sign a permit with a key, or as a workflow.
 
-    The key is what BEAMPERMIT_SIGNING_KEY holds: PEM text, or a path.
+    BEAMPERMIT_SIGNING_KEY is the private key as PEM text, or its path.
     """
     import os
 
@@ -128,8 +127,6 @@ def sign(
         summary,
         lambda: console().print(
             f"signed: {target}, permit {statement.digest[:19]}" + (f", as {by['identity']}" if keyless else ""),
-            markup=False,
-            soft_wrap=True,
         ),
         as_json,
     )
@@ -138,33 +135,32 @@ def sign(
 @app.command()
 def verify(
     envelope: Annotated[Path, typer.Argument(help="The signed permit.")],
-    model: Annotated[Path | None, typer.Option(help="Folder of the saved model that it is to be for.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the model that it is to be for.")] = None,
-    software: Annotated[Path | None, typer.Option(help="Bill of materials that it is to bind.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Compare with the saved model in this folder.")] = None,
+    name: Annotated[str | None, typer.Option(help="Compare with this model name.")] = None,
+    software: Annotated[Path | None, typer.Option(help="Compare with this bill of materials.")] = None,
     key: KeyFile = None,
     identity: Annotated[
-        str | None, typer.Option(help="Read a bundle of Sigstore that this workflow signed: URL of the file, @, ref.")
+        str | None, typer.Option(help="Workflow that signed a Sigstore bundle: URL of its file, @, ref.")
     ] = None,
     issuer: Annotated[
-        str, typer.Option(help="Who vouches for the identity.")
+        str, typer.Option(help="OIDC issuer of the identity.")
     ] = "https://token.actions.githubusercontent.com",
-    caller: Annotated[
-        str, typer.Option(help="The workflow that called it, where the identity is shared: URL of the file, @, ref.")
-    ] = "",
+    caller: Annotated[str, typer.Option(help="Workflow that called a reusable one: URL of its file, @, ref.")] = "",
     trust: Trust = None,
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Verify a signed permit and print what it covers.
 
-    Another key, another workflow, a changed byte or another model is refused.
+    Exit code 1: another key, another workflow, a changed byte or another model.
     """
+    from beampermit.documents.screen import format_fields
     from beampermit.git import find_root
     from beampermit.permit import keys, verification
     from beampermit.permit.envelope import read_envelope
     from beampermit.permit.public_keys import read_public_keys
 
-    _one_of(identity, key, with_identity=caller or trust)
+    _require_one_signer(identity, key, with_identity=caller or trust)
     if identity is not None:
         from beampermit.permit.bundle import Signer, read_bundle
         from beampermit.permit.sigstore import find_trust
@@ -183,16 +179,16 @@ def verify(
         verification.verify_software(permit, software)
     show(
         {"permit": permit.digest, **by, "statement": permit.model_dump(mode="json")},
-        lambda: console().print(fields(verification.describe_permit(permit, model))),
+        lambda: console().print(format_fields(verification.describe_permit(permit, model))),
         as_json,
     )
 
 
-def _one_of(identity: str | None, key: Path | None, *, with_identity: object) -> None:
-    """Refuse words that would be passed over: what was not compared must not look as if it had been."""
+def _require_one_signer(identity: str | None, key: Path | None, *, with_identity: object) -> None:
+    """Raise `BadInput` for options that would have no effect: a user would think that they were compared."""
     from beampermit.errors import BadInput
 
     if identity is None and with_identity:
-        raise BadInput("--caller and --trust are about a bundle of Sigstore: give --identity, too")
+        raise BadInput("--caller and --trust need --identity: they apply to a Sigstore bundle")
     if identity is not None and (key or not identity):
-        raise BadInput("--identity names the workflow that signed, and takes no --key")
+        raise BadInput("--identity must name a workflow, and excludes --key")

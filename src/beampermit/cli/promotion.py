@@ -1,16 +1,22 @@
-"""`beampermit promote`, `rollback`, `retire`, `freeze`, `thaw`: what moves the champion, or keeps it where it is."""
+"""`beampermit promote`, `rollback`, `retire`, `freeze`, `thaw`, `reconcile`, `history`, `publish`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from beampermit.cli.output import Folder, Json, KeyFile, console, show, shown_progress
-from beampermit.progress import Progress
+
+if TYPE_CHECKING:
+    from beampermit.progress import Progress
+    from beampermit.project import Project
+    from beampermit.registry.ledger import Ledger
+    from beampermit.registry.mlflow import Registry
+    from beampermit.registry.operations import Result, Session
 
 Reason = Annotated[str, typer.Option(help="Why, for the ledger.")]
 
@@ -44,13 +50,14 @@ def promote(
     from beampermit.registry.deployment import deploy
     from beampermit.registry.promotion import Promotion
 
-    found = Project.find(project.resolve())
-    signed = read_envelope(permit, read_public_keys(key or found.path(keys.PUBLIC_IN_PROJECT)), now=datetime.now(UTC))
+    repository = Project.find(project.resolve())
+    trusted = read_public_keys(key or repository.path(keys.PUBLIC_IN_PROJECT))
+    signed = read_envelope(permit, trusted, now=datetime.now(UTC))
     verify_interlocks(signed.statement, load_interlocks())
-    test = partial(deploy, found, environment_of(found.root), signed.statement)
-    with opened(found) as (ledger, registry, progress):
-        moved = Promotion(found, ledger, registry, signed, test, progress, branch).run(reason)
-    _say(moved, "promoted" if moved.new else "already champion", as_json)
+    test = partial(deploy, repository, environment_of(repository.root), signed.statement)
+    with _opened(repository) as (ledger, registry, progress):
+        result = Promotion(repository, ledger, registry, signed, test, progress, branch).run(reason)
+    _print(result, "promoted" if result.new else "already champion", as_json)
 
 
 def rollback(
@@ -58,7 +65,7 @@ def rollback(
     to: Annotated[
         int | None, typer.Option(min=1, help="Version to go back to.", show_default="the champion before")
     ] = None,
-    retired: Annotated[bool, typer.Option("--retired", help="Also to a version that was retired.")] = False,
+    retired: Annotated[bool, typer.Option("--retired", help="Allow a version that was retired.")] = False,
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
@@ -66,30 +73,33 @@ def rollback(
 
     Also while promotions are frozen.
     """
-    from beampermit.registry.operations import rollback as go_back
+    from beampermit.registry import operations
 
-    with _change(project) as change:
-        moved = go_back(change, to=to, reason=reason, retired=retired)
-    _say(moved, "rolled back" if moved.new else "already champion (--to VERSION goes further back)", as_json)
+    with _session(project) as session:
+        result = operations.rollback(session, to=to, reason=reason, retired=retired)
+    _print(result, "rolled back" if result.new else "already champion (--to VERSION goes further back)", as_json)
 
 
 def retire(
     reason: Reason,
     version: Annotated[
-        int | None, typer.Option(min=1, help="Version to retire.", show_default="the champion, and so the model")
+        int | None,
+        typer.Option(
+            min=1, help="Version to retire.", show_default="the champion, which takes the model out of service"
+        ),
     ] = None,
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Take the champion out of service without a successor.
 
-    Or, with --version, rule out a rollback to a former champion.
+    Or, with --version, exclude a former champion from rollback.
     """
-    from beampermit.registry.operations import retire as take_out
+    from beampermit.registry import operations
 
-    with _change(project) as change:
-        moved = take_out(change, version=version, reason=reason)
-    _say(moved, "retired" if moved.new else "already retired", as_json)
+    with _session(project) as session:
+        result = operations.retire(session, version=version, reason=reason)
+    _print(result, "retired" if result.new else "already retired", as_json)
 
 
 def freeze(reason: Reason, project: Folder = Path(), as_json: Json = False) -> None:
@@ -97,58 +107,20 @@ def freeze(reason: Reason, project: Folder = Path(), as_json: Json = False) -> N
 
     Rollback and retire stay possible.
     """
-    from beampermit.registry.operations import freeze as close
+    from beampermit.registry import operations
 
-    with _change(project) as change:
-        moved = close(change, reason=reason)
-    _say(moved, "frozen" if moved.new else "already frozen", as_json)
+    with _session(project) as session:
+        result = operations.freeze(session, reason=reason)
+    _print(result, "frozen" if result.new else "already frozen", as_json)
 
 
 def thaw(reason: Reason, project: Folder = Path(), as_json: Json = False) -> None:
     """Allow promotions again."""
-    from beampermit.registry.operations import thaw as reopen
+    from beampermit.registry import operations
 
-    with _change(project) as change:
-        moved = reopen(change, reason=reason)
-    _say(moved, "thawed" if moved.new else "already thawed", as_json)
-
-
-@contextmanager
-def opened(project: Any) -> Iterator[tuple[Any, Any, Progress]]:
-    """Ledger and registry of a project, and a line of progress on a terminal."""
-    from beampermit.registry.ledger import Ledger
-    from beampermit.registry.mlflow import Registry, is_new, registry_uri
-
-    uri = registry_uri(project.root)
-    opening = "make a new registry: some seconds, once" if is_new(uri) else "open the registry"
-    with shown_progress() as progress:
-        progress(opening)
-        yield Ledger(project.git), Registry(uri), progress
-
-
-@contextmanager
-def _change(folder: Path) -> Iterator[Any]:
-    """What a verb that only writes the ledger needs."""
-    from beampermit.project import Project
-    from beampermit.registry.operations import Session
-
-    project = Project.find(folder.resolve())
-    with opened(project) as (ledger, registry, progress):
-        yield Session(project.git, ledger, registry, project.contract.model.name, progress)
-
-
-def _say(moved: Any, done: str, as_json: bool) -> None:
-    event = moved.event
-
-    def text() -> None:
-        console().print(
-            f"{done}: {event.model} version {event.version}, commit {event.commit[:12]}, "
-            f"at {event.at} by {event.by}: {event.reason}",
-        )
-        for line in moved.changes:
-            console().print(f"  {line}")
-
-    show({"new": moved.new, "event": event.model_dump(mode="json"), "changes": moved.changes}, text, as_json)
+    with _session(project) as session:
+        result = operations.thaw(session, reason=reason)
+    _print(result, "thawed" if result.new else "already thawed", as_json)
 
 
 AGREED = "the registry matches the ledger"
@@ -156,7 +128,7 @@ AGREED = "the registry matches the ledger"
 
 def reconcile(
     rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Register again what was lost: from ledger, commits and DVC remote.")
+        bool, typer.Option("--rebuild", help="Register lost versions again, from ledger, commits and DVC remote.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Change nothing; exit 1 if the registry differs from the ledger.")
@@ -172,59 +144,52 @@ def reconcile(
 
     from beampermit.errors import BadInput
     from beampermit.project import Project
-    from beampermit.registry.reconcile import reconcile as agree
+    from beampermit.registry.reconcile import reconcile as reconcile_registry
 
     if rebuild and dry_run:
         raise BadInput("--rebuild and --dry-run exclude each other", hint="beampermit reconcile --dry-run")
-    found = Project.find(project.resolve())
-    model = found.contract.model.name
+    repository = Project.find(project.resolve())
+    model = repository.contract.model.name
     if dry_run:
-        _look(found, model, as_json)
+        _print_differences(repository, model, as_json)
         return
-    with opened(found) as (ledger, registry, progress):
-        moved: tuple[str, ...] = ()
+    with _opened(repository) as (ledger, registry, progress):
+        changes: tuple[str, ...] = ()
         if rebuild:
             from beampermit.registry.models import fetch_from_dvc
-            from beampermit.registry.rebuild import rebuild as register_again
+            from beampermit.registry.rebuild import rebuild as rebuild_registry
 
-            moved = register_again(ledger, registry, model, partial(fetch_from_dvc, found), progress)
-        moved += agree(ledger, registry, model, progress)
-        standing = ledger.champion(model)
-
-    def text() -> None:
-        for line in moved or (AGREED,):
-            console().print(line)
-
-    show({"champion": standing and standing.version, "changes": moved}, text, as_json)
+            changes = rebuild_registry(ledger, registry, model, partial(fetch_from_dvc, repository), progress)
+        changes += reconcile_registry(ledger, registry, model, progress)
+        champion = ledger.champion(model)
+    body = {"champion": champion and champion.version, "changes": changes}
+    show(body, lambda: console().print("\n".join(changes or (AGREED,))), as_json)
 
 
-def _look(project: Any, model: str, as_json: bool) -> None:
-    """Say what differs; the exit code is 1 where anything does."""
+def _print_differences(project: Project, model: str, as_json: bool) -> None:
+    """Exit code 1 if there are any."""
     from beampermit.registry.mlflow import registry_uri, require_registry
     from beampermit.registry.reconcile import find_differences
 
     require_registry(registry_uri(project.root))
-    with opened(project) as (ledger, registry, progress):
-        found = find_differences(ledger, registry, model, progress)
-        standing = ledger.champion(model)
+    with _opened(project) as (ledger, registry, progress):
+        changes = find_differences(ledger, registry, model, progress)
+        champion = ledger.champion(model)
 
     def text() -> None:
-        out = console()
-        if not found:
-            out.print(AGREED)
+        if not changes:
+            console().print(AGREED)
             return
-        out.print("the registry does NOT match the ledger; these changes are needed:")
-        for line in found:
-            out.print(f"  {line}")
-        out.print("  next: beampermit reconcile")
+        heading = "the registry does NOT match the ledger; these changes are needed:"
+        console().print("\n  ".join([heading, *changes, "next: beampermit reconcile"]))
 
-    show({"champion": standing and standing.version, "dry_run": True, "changes": found}, text, as_json)
-    raise typer.Exit(1 if found else 0)
+    show({"champion": champion and champion.version, "dry_run": True, "changes": changes}, text, as_json)
+    raise typer.Exit(1 if changes else 0)
 
 
 def history(
     last: Annotated[
-        int | None, typer.Option(min=1, help="Print so many events, the newest.", show_default="all")
+        int | None, typer.Option(min=1, help="Number of events to print, the newest.", show_default="all")
     ] = None,
     project: Folder = Path(),
     as_json: Json = False,
@@ -236,12 +201,12 @@ def history(
 
     ledger = Ledger(Project.find(project.resolve()).git)
     ledger.fetch()
-    ledger_state = ledger.read()
-    events = ledger_state.events[-last:] if last else ledger_state.events
+    state = ledger.read()
+    events = state.events[-last:] if last else state.events
     screen = console()
     show(
         [event.model_dump(mode="json") for event in events],
-        lambda: screen.print(render_history(ledger_state, screen.width, last)),
+        lambda: screen.print(render_history(state, screen.width, last)),
         as_json,
     )
 
@@ -257,7 +222,7 @@ def publish(
 ) -> None:
     """Publish a version's documents as a release on GitHub.
 
-    A release that is there already is completed.
+    An existing release is completed.
     """
     from beampermit.github.context import require_client
     from beampermit.permit import keys
@@ -267,11 +232,48 @@ def publish(
     from beampermit.publishing import publish_version
     from beampermit.registry.ledger import Ledger
 
-    found = Project.find(project.resolve())
-    statement = read_envelope(permit, read_public_keys(key or found.path(keys.PUBLIC_IN_PROJECT))).statement
-    client = require_client(found.git)
-    done = publish_version(client, Ledger(found.git), statement, documents or permit.parent)
-    said = "published" if done.new else "already published"
-    line = f"{said}: {done.address}" + (f", uploaded {', '.join(done.uploaded)}" if done.uploaded else "")
+    repository = Project.find(project.resolve())
+    statement = read_envelope(permit, read_public_keys(key or repository.path(keys.PUBLIC_IN_PROJECT))).statement
+    client = require_client(repository.git)
+    done = publish_version(client, Ledger(repository.git), statement, documents or permit.parent)
+    line = f"{'published' if done.new else 'already published'}: {done.address}" + (
+        f", uploaded {', '.join(done.uploaded)}" if done.uploaded else ""
+    )
     body = {"address": done.address, "new": done.new, "uploaded": done.uploaded}
     show(body, lambda: console().print(line), as_json)
+
+
+@contextmanager
+def _session(folder: Path) -> Iterator[Session]:
+    """The session of commands that only write the ledger."""
+    from beampermit.project import Project
+    from beampermit.registry.operations import Session
+
+    project = Project.find(folder.resolve())
+    with _opened(project) as (ledger, registry, progress):
+        yield Session(project.git, ledger, registry, project.contract.model.name, progress)
+
+
+@contextmanager
+def _opened(project: Project) -> Iterator[tuple[Ledger, Registry, Progress]]:
+    """Ledger and registry of a project, and progress on stderr."""
+    from beampermit.registry.ledger import Ledger
+    from beampermit.registry.mlflow import Registry, is_new, registry_uri
+
+    uri = registry_uri(project.root)
+    opening = "create the registry (some seconds, once)" if is_new(uri) else "open the registry"
+    with shown_progress() as progress:
+        progress(opening)
+        yield Ledger(project.git), Registry(uri), progress
+
+
+def _print(result: Result, done: str, as_json: bool) -> None:
+    event = result.event
+
+    def text() -> None:
+        version = f"{event.model} version {event.version}, commit {event.commit[:12]}"
+        console().print(
+            "\n  ".join([f"{done}: {version}, at {event.at} by {event.by}: {event.reason}", *result.changes])
+        )
+
+    show({"new": result.new, "event": event.model_dump(mode="json"), "changes": result.changes}, text, as_json)

@@ -1,9 +1,9 @@
-"""`beampermit protect`: bring the rules of the protected branch to GitHub, and see whether they hold."""
+"""`beampermit protect`: apply the ruleset of the protected branch to GitHub, and audit the branch."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -13,7 +13,7 @@ from beampermit.cli.output import Folder, Json, console, show
 app = typer.Typer(cls=Grouped, no_args_is_help=True, help="Protect the branch that models are released from.")
 Name = Annotated[
     str | None,
-    typer.Option(metavar="OWNER/NAME", help="The repository on GitHub.", show_default="where origin lies"),
+    typer.Option(metavar="OWNER/NAME", help="The repository on GitHub.", show_default="that of origin"),
 ]
 
 
@@ -23,65 +23,63 @@ def apply(
         Path | None, typer.Option(help="The ruleset.", show_default=".github/rulesets/main.json of the project")
     ] = None,
     repository: Name = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the difference, change nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the difference; change nothing.")] = False,
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Apply the ruleset file to GitHub.
 
-    GITHUB_TOKEN must be an administrator's.
+    GITHUB_TOKEN must belong to an administrator.
     """
     from beampermit.git import Git, find_root
     from beampermit.github.context import require_client
-    from beampermit.github.rulesets import MAIN, read_ruleset
-    from beampermit.github.rulesets import apply_ruleset as bring
+    from beampermit.github.rulesets import MAIN, apply_ruleset, read_ruleset
 
     root = find_root(project.resolve())
     ruleset = read_ruleset(file or root / MAIN)
     client = require_client(Git(root), repository or "")
-    found = bring(client, ruleset, dry_run=dry_run)
-    said = {"created": "made", "updated": "changed", "unchanged": "stands as the file says"}[found.done]
-    would = "would be " if dry_run and found.difference else ""
+    applied = apply_ruleset(client, ruleset, dry_run=dry_run)
+    would = "would be " if dry_run and applied.difference else ""
 
     def text() -> None:
         out = console()
-        if found.difference:
-            out.print(found.difference, markup=False, soft_wrap=True)
-        out.print(f"ruleset {found.name} of {client.repository}: {would}{said}", markup=False, soft_wrap=True)
+        if applied.difference:
+            out.print(applied.difference)
+        out.print(f"ruleset {applied.name} of {client.repository}: {would}{applied.done}")
 
-    value = {"repository": client.repository, "ruleset": found.name, "dry_run": dry_run}
-    show({**value, "done": found.done, "difference": found.difference.splitlines()}, text, as_json)
+    body = {"repository": client.repository, "ruleset": applied.name, "dry_run": dry_run}
+    show({**body, "done": applied.done, "difference": applied.difference.splitlines()}, text, as_json)
 
 
 @app.command()
 def audit(
     repository: Name = None,
     branch: Annotated[
-        str | None, typer.Option(help="The branch.", show_default="where this job's changes go, or origin's main one")
+        str | None, typer.Option(help="The branch.", show_default="the job's base branch, else origin's main branch")
     ] = None,
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Check that GitHub protects the branch as needed.
 
-    Exit code 1 unless it is provably protected.
+    Exit code 1: it is not, or GitHub does not say.
     """
     from beampermit.git import find_root
-    from beampermit.interlocks.repository.audit import audit as judge
+    from beampermit.interlocks.repository.audit import audit as audit_branch
     from beampermit.project import Project
 
-    found = judge(Project(find_root(project.resolve())), repository or "", branch or "")
-    show(found.model_dump(mode="json"), lambda: _print(found), as_json)
-    raise typer.Exit(0 if found.protected else 1)
+    result = audit_branch(Project(find_root(project.resolve())), repository or "", branch or "")
 
+    def text() -> None:
+        out = console()
+        state = "protected" if result.protected else "NOT protected"
+        out.print(f"{result.branch} of {result.repository} is {state} ({result.api})")
+        for gap in result.gaps:
+            out.print(f"  gap: {gap}")
+        for note in result.notes:
+            out.print(f"  note: {note}")
+        if result.gaps:
+            out.print("An administrator can apply the ruleset:\n  beampermit protect apply")
 
-def _print(found: Any) -> None:
-    out = console()
-    word = "protected" if found.protected else "NOT protected"
-    out.print(f"{found.branch} of {found.repository} is {word} ({found.api})", markup=False, soft_wrap=True)
-    for line in found.gaps:
-        out.print(f"  gap: {line}", markup=False, soft_wrap=True)
-    for line in found.notes:
-        out.print(f"  note: {line}", markup=False, soft_wrap=True)
-    if found.gaps:
-        out.print("  next: beampermit protect apply, by an administrator", markup=False, soft_wrap=True)
+    show(result.model_dump(mode="json"), text, as_json)
+    raise typer.Exit(0 if result.protected else 1)

@@ -1,4 +1,4 @@
-"""`beampermit rehearse`: the project's own workflows on this machine."""
+"""`beampermit rehearse`: run the project's own workflows on this machine."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from beampermit.cli.help import Grouped
 from beampermit.cli.output import Folder, Json, console, progress_console, show
 
 app = typer.Typer(cls=Grouped, no_args_is_help=True, help="Run the project's own workflows on this machine (act).")
-Base = Annotated[str | None, typer.Option(help="What it would be merged into.", show_default="origin's main branch")]
+Base = Annotated[str | None, typer.Option(help="Branch or commit to merge into.", show_default="origin's main branch")]
 Head = Annotated[str | None, typer.Option(help="The commit or branch to rehearse.", show_default="HEAD")]
-File = Annotated[str | None, typer.Option("--workflow", help="Another workflow file than Beampermit's own.")]
+File = Annotated[str | None, typer.Option("--workflow", help="Workflow file, if it is not Beampermit's own.")]
 Labels = Annotated[
-    list[str] | None, typer.Option("--runner", help="A runner label that this machine stands for; may be repeated.")
+    list[str] | None, typer.Option("--runner", help="Runner label that this machine serves; may be repeated.")
 ]
 Timeout = Annotated[float | None, typer.Option(min=1, help="Stop after this many seconds.")]
-Keep = Annotated[bool, typer.Option(help="Leave the jobs' work trees where they are.")]
+Keep = Annotated[bool, typer.Option(help="Keep the jobs' work trees.")]
 
 
 @app.command("pull-request")
@@ -53,7 +53,7 @@ def release(
 ) -> None:
     """Run the release workflow on HEAD as if merged.
 
-    It promotes: ledger and registry are the real ones.
+    It promotes in the real ledger and registry.
     """
     _rehearse("release", project, as_json, runner, head=head, workflow=workflow, timeout=timeout, keep=keep)
 
@@ -74,7 +74,7 @@ def rollback(
 ) -> None:
     """Run the rollback workflow as if dispatched.
 
-    It rolls back: ledger and registry are the real ones.
+    It rolls back in the real ledger and registry.
     """
     inputs = {"reason": reason, "to": str(to or "")}
     _rehearse(
@@ -97,7 +97,7 @@ def registry(
 ) -> None:
     """Run the registry workflow as if dispatched.
 
-    Ledger and registry are the real ones.
+    It changes the real ledger and registry.
     """
     inputs = {"verb": verb, "version": str(version or ""), "reason": reason}
     _rehearse(
@@ -111,8 +111,8 @@ def _rehearse(kind: Any, project: Path, as_json: bool, labels: list[str] | None,
     from beampermit.rehearsal.display import display, summary
 
     with display(progress_console()) as progress:
-        found = rehearse(
+        rehearsal = rehearse(
             Project.find(project.resolve()), kind, labels=tuple(labels or ()), progress=progress, **options
         )
-    show(found.model_dump(mode="json"), lambda: console().print(summary(found), soft_wrap=True), as_json)
-    raise typer.Exit(0 if found.ok else 1)
+    show(rehearsal.model_dump(mode="json"), lambda: console().print(summary(rehearsal)), as_json)
+    raise typer.Exit(0 if rehearsal.ok else 1)

@@ -1,4 +1,4 @@
-"""`beampermit report`, `card` and `runbook`: the documents of a pull request and of a model."""
+"""`beampermit report`, `card`, `runbook`, `alarms`, `documents`: the documents of a pull request and of a model."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from beampermit.errors import BadInput
 
 def report(
     verdicts: Annotated[Path, typer.Option(help="Folder of the files that `check --out` wrote.")] = Path("verdicts"),
-    out: Annotated[Path, typer.Option(help="Folder for the report: Markdown, HTML, drawings, JSON.")] = Path("report"),
+    out: Annotated[Path, typer.Option(help="Folder for the report: Markdown, HTML, plots, JSON.")] = Path("report"),
     base: Annotated[
-        str | None, typer.Option(help="Revision to compare with; the pull request's base if not given.")
+        str | None, typer.Option(help="Revision to compare with.", show_default="the pull request's base")
     ] = None,
     where: Folder = Path(),
     as_json: Json = False,
@@ -35,7 +35,7 @@ def report(
 
     project = Project.find(where.resolve(), base)
     if base:
-        _ = project.base  # a base that was asked for by name must be there
+        _ = project.base  # raises where a named base does not exist
     report = gather_report(project, verdicts, {id: cls.title() for id, cls in load_interlocks().items()})
     images = charts.png_images(report.plots)
     texts = {
@@ -55,16 +55,16 @@ def report(
     paths = [str(out / name) for name in (*texts, *files)]
     show(
         {**report.summary(), "files": paths},
-        lambda: console().print(f"{report.judged.headline}\n{' '.join(paths[:4])}"),
+        lambda: console().print("\n".join((report.judged.headline, *paths))),
         as_json,
     )
 
 
-Permit = Annotated[Path | None, typer.Option(help="The permit that `permit assemble` wrote; its facts are told.")]
+Permit = Annotated[Path | None, typer.Option(help="Permit that `permit assemble` wrote, for what it binds.")]
 Verdicts = Annotated[
-    Path | None, typer.Option(help="Folder of the files that `check --out` wrote; what they measured is told.")
+    Path | None, typer.Option(help="Folder of the files that `check --out` wrote, for their measurements.")
 ]
-Page = Annotated[bool, typer.Option("--html", help="Write one HTML page as well, beside it.")]
+Page = Annotated[bool, typer.Option("--html", help="Also write one HTML page beside it.")]
 
 
 def card(
@@ -121,13 +121,13 @@ def _write(
     paths = [str(path) for path in files]
     show(
         {"files": paths, "permit": facts.permit and facts.permit.digest},
-        lambda: console().print(*paths),
+        lambda: console().print("\n".join(paths)),
         as_json,
     )
 
 
 class Kind(StrEnum):
-    """What can be left out; the names are those of `beampermit.documents.bundle`."""
+    """Documents that can be left out, named as in `beampermit.documents.bundle`."""
 
     CARD = "card"
     RUNBOOK = "runbook"
@@ -140,22 +140,22 @@ def documents(
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("documents"),
     permit: Permit = None,
     verdicts: Verdicts = None,
-    without: Annotated[list[Kind] | None, typer.Option(help="Leave this one out; may be given again.")] = None,
+    without: Annotated[list[Kind] | None, typer.Option(help="Leave this document out; may be repeated.")] = None,
     where: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Write all documents of the model.
 
-    Card, runbook, datasheet, software and alarm trees; all of them, or none if one fails.
+    Card, runbook, datasheet, bill of materials and alarm trees; if one fails, none is written.
     """
     from beampermit.documents.bundle import bundle
     from beampermit.files import write_text
     from beampermit.project import Project
 
-    made = bundle(Project.find(where.resolve()), permit, verdicts, without or ())
-    for name, text in made.items():
+    texts = bundle(Project.find(where.resolve()), permit, verdicts, without or ())
+    for name, text in texts.items():
         write_text(out / name, text)
-    paths = [str(out / name) for name in made]
+    paths = [str(out / name) for name in texts]
     show({"files": paths}, lambda: console().print("\n".join(paths)), as_json)
 
 
@@ -164,7 +164,7 @@ def alarms(
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("alarms"),
     config: Annotated[
         str | None,
-        typer.Option(help="Phoebus: the configuration it is imported into.", show_default="the model's name"),
+        typer.Option(help="Phoebus configuration to import it into.", show_default="the model's name"),
     ] = None,
     where: Folder = Path(),
     as_json: Json = False,
@@ -177,9 +177,9 @@ def alarms(
     from beampermit.files import write_text
     from beampermit.project import Project
 
-    found = alarm_tree.alarm_tree(Project.find(where.resolve()))
-    texts = alarm_tree.phoebus_files(found, config) if format == "phoebus" else alarm_tree.jaws_files(found)
+    tree = alarm_tree.alarm_tree(Project.find(where.resolve()))
+    texts = alarm_tree.phoebus_files(tree, config) if format == "phoebus" else alarm_tree.jaws_files(tree)
     for name, text in texts.items():
         write_text(out / name, text)
     paths = [str(out / name) for name in texts]
-    show({"files": paths, "pvs": found.pvs}, lambda: console().print(*paths), as_json)
+    show({"files": paths, "pvs": tree.pvs}, lambda: console().print("\n".join(paths)), as_json)

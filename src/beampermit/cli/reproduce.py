@@ -1,4 +1,4 @@
-"""`beampermit reproduce`: train a commit again from nothing, and say how what comes out compares."""
+"""`beampermit reproduce`: train a commit again from scratch and compare the models."""
 
 from __future__ import annotations
 
@@ -14,82 +14,75 @@ if TYPE_CHECKING:
 
 
 def reproduce(
-    commit: Annotated[
-        str | None, typer.Argument(help="The commit to make again.", show_default="the files as they stand")
-    ] = None,
+    commit: Annotated[str | None, typer.Argument(help="The commit to reproduce.", show_default="the work tree")] = None,
     champion: Annotated[
-        bool, typer.Option("--champion", help="Make the model in service again, as the ledger on origin names it.")
+        bool, typer.Option("--champion", help="Reproduce the champion according to the ledger on origin.")
     ] = False,
     seeds: Annotated[
         str | None,
-        typer.Option(metavar="N,N,...|all", help="Train with these seeds too; all: those of the contract."),
+        typer.Option(metavar="N,N,...|all", help="Also train with these seeds; all: those of the contract."),
     ] = None,
-    reuse: Annotated[
-        bool, typer.Option("--reuse", help="Take an environment that was made from the same lock before.")
-    ] = False,
-    variant: Annotated[
-        str, typer.Option(help="The accelerator variant to train in.", show_default="the one without a name")
-    ] = "",
+    reuse: Annotated[bool, typer.Option("--reuse", help="Reuse an environment installed from the same lock.")] = False,
+    variant: Annotated[str, typer.Option(help="Accelerator variant to train in.", show_default="none")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder for the metrics, weights and logs of each training.")] = None,
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Train the model of a commit again and compare.
 
-    In a clean work tree, with its lock, its data and its stages. Killed and run again, it goes on with the seeds that
-    are left. Exit code 1: not the same model.
+    In a clean work tree, with its lock, its data and its stages. After an interruption it resumes with the remaining
+    seeds. Exit code 1: not the same model.
     """
     from beampermit.documents.reproduction import headline, summarise, summarised, text
     from beampermit.processes import ended_by_signals
     from beampermit.project import Project
     from beampermit.registry.ledger import load_champion
     from beampermit.reproduction.environments import new_environments, reused_environments
-    from beampermit.reproduction.reproduce import reproduce as again
+    from beampermit.reproduction.reproduce import reproduce as reproduce_commit
 
     if champion and commit:
-        raise typer.BadParameter("the ledger says which commit it is", param_hint="--champion")
-    found = Project.find(project.resolve())
+        raise typer.BadParameter("excludes a commit: the ledger names it", param_hint="--champion")
+    repository = Project.find(project.resolve())
     with ended_by_signals(), shown_progress() as progress, summarised():
-        known = load_champion(found) if champion else None
-        if champion and known is None:
-            nothing = f"no version of {found.contract.model.name} is in service"
-            summarise("Nothing to make again", nothing)
-            show({"champion": None}, lambda: console().print(nothing, markup=False, soft_wrap=True), as_json)
+        in_service = load_champion(repository) if champion else None
+        if champion and in_service is None:
+            nothing = f"no version of {repository.contract.model.name} is in service"
+            summarise("Nothing to reproduce", nothing)
+            show({"champion": None}, lambda: console().print(nothing), as_json)
             return
-        chosen = known.event.commit if known else _commit(found, commit)
-        contract = known.contract if known else found.base_contract
-        done = again(
-            found,
+        contract = in_service.contract if in_service else repository.base_contract
+        done = reproduce_commit(
+            repository,
             contract,
-            chosen,
+            in_service.event.commit if in_service else _resolve(repository, commit),
             (reused_environments if reuse else new_environments)(progress, variant),
-            seeds=_seeds(seeds, contract.reproducibility.seeds),
-            digest=known.event.digest if known else "",
+            seeds=_parse_seeds(seeds, contract.reproducibility.seeds),
+            digest=in_service.event.digest if in_service else "",
             out=out,
             progress=progress,
         )
-    words = "\n".join(filter(None, (known and known.description, text(done))))
-    summarise(headline(done), words)
-    show(done.as_json(), lambda: console().print(words, markup=False, soft_wrap=True), as_json)
+    lines = "\n".join(filter(None, (in_service and in_service.description, text(done))))
+    summarise(headline(done), lines)
+    show(done.as_json(), lambda: console().print(lines), as_json)
     raise typer.Exit(0 if done.sound else 1)
 
 
-def _commit(project: Project, named: str | None) -> str:
+def _resolve(project: Project, revision: str | None) -> str:
     from beampermit.errors import BadInput
     from beampermit.reproduction.preparation import commit_of_work_tree
 
-    found = project.git.resolve(named) if named else commit_of_work_tree(project.git)
-    if found is None:
-        raise BadInput(f"{named!r} is no commit of this repository", file=project.root, hint="git fetch origin")
-    return found
+    commit = project.git.resolve(revision) if revision else commit_of_work_tree(project.git)
+    if commit is None:
+        raise BadInput(f"{revision!r} is no commit of this repository", file=project.root, hint="git fetch origin")
+    return commit
 
 
-def _seeds(words: str | None, of_contract: tuple[int, ...]) -> tuple[int, ...]:
-    if words is None:
+def _parse_seeds(text: str | None, of_contract: tuple[int, ...]) -> tuple[int, ...]:
+    if text is None:
         return ()
-    if words == "all":
+    if text == "all":
         return of_contract
     try:
-        return tuple(dict.fromkeys(int(word) for word in words.split(",")))
+        return tuple(dict.fromkeys(int(seed) for seed in text.split(",")))
     except ValueError:
-        raise typer.BadParameter("whole numbers with commas between, or all", param_hint="--seeds") from None
+        raise typer.BadParameter("give integers separated by commas, or all", param_hint="--seeds") from None

@@ -10,7 +10,7 @@ from typing import Any
 
 from beampermit.contract import Contract, Signal
 from beampermit.datasets.tables import Table, quoted
-from beampermit.errors import Failed, meant
+from beampermit.errors import Failed, did_you_mean
 
 FIRST = 3
 """How many violating rows are named."""
@@ -50,7 +50,7 @@ def check_rows(table: Table, signals: tuple[Signal, ...], key: tuple[str, ...], 
 def _missing(table: Table, required: list[str]) -> Iterator[str]:
     for column in required:
         if column not in table.columns:
-            yield f"there is no column {column!r}{meant(column, table.columns, 'is it')}"
+            yield f"there is no column {column!r}{did_you_mean(column, table.columns, 'is it')}"
 
 
 def _scan(table: Table, report: RowReport, columns: list[_Column], key: tuple[str, ...], target: str) -> None:

@@ -10,7 +10,7 @@ from beampermit.documents.screen import format_columns
 from beampermit.environments.difference import Change
 
 
-def as_markdown(changes: Sequence[Change]) -> str:
+def format_lock_changes(changes: Sequence[Change]) -> str:
     """For a pull request. Names and versions come from a lock that anyone may have written."""
     if not changes:
         return "No package changed.\n"

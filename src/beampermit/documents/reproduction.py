@@ -1,4 +1,4 @@
-"""A reproduction in words: for a terminal, and for the summary of a workflow's run."""
+"""The result of a reproduction as text, for a terminal and for the summary of a workflow run."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ def headline(done: Reproduction) -> str:
     return "✅ The same model" if done.sound else "❌ Not the same model"
 
 
-def summarise(headline: str, words: str) -> None:
-    """Write what came of it into the summary of a GitHub job; nothing outside of one."""
+def summarise(headline: str, text: str) -> None:
+    """Append to the summary of a GitHub job; outside of one do nothing."""
     file = os.environ.get("GITHUB_STEP_SUMMARY")
     if file:
         with Path(file).open("a", encoding="utf-8") as stream:
-            stream.write(f"### {headline}\n\n{block(words)}\n\n")
+            stream.write(f"### {headline}\n\n{block(text)}\n\n")
 
 
 @contextmanager
 def summarised() -> Iterator[None]:
-    """The same of what keeps it from being made again at all: data or packages that are gone, a training that fails."""
+    """Write errors of the block into the summary: missing data or packages, a training that fails."""
     try:
         yield
     except BeampermitError as error:
-        summarise("❌ It could not be made again", f"{error}\nnext: {error.hint}" if error.hint else str(error))
+        summarise("❌ Reproduction failed", f"{error}\nnext: {error.hint}" if error.hint else str(error))
         raise
 
 
@@ -55,7 +55,7 @@ def _lines(done: Reproduction) -> Iterator[str]:
             yield f"  {'✓' if metric.within else '✗'} {metric.text}"
         yield from (f"  {line}" for line in done.spread.because)
     if done.resumed:
-        yield f"seeds {', '.join(map(str, done.resumed))} had been trained by a run that was interrupted"
+        yield f"seeds {', '.join(map(str, done.resumed))} were trained by an interrupted run"
 
 
 def _compared(found: Comparison) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from beampermit.documents.markdown import visible
-from beampermit.documents.verdicts import steps, summary
+from beampermit.documents.verdicts import format_counts, steps
 from beampermit.verdicts.verdict import Outcome, Verdict
 
 COLOURS = {Outcome.PASSED: "green", Outcome.FAILED: "red", Outcome.SKIPPED: "yellow", Outcome.ERROR: "magenta"}
@@ -36,7 +36,7 @@ def render_verdicts(verdicts: Sequence[Verdict], width: int, everything: bool = 
         screen.append_text(_explanation([by_id[id] for id in same], waiting, min(width, WIDEST)))
     if len(screen):
         screen.append("\n")
-    screen.append(summary(verdicts), style="bold")
+    screen.append(format_counts(verdicts), style="bold")
     if not everything and any(verdict.passed for verdict in verdicts):
         screen.append("  (--all lists those that passed)", style="dim")
     return screen

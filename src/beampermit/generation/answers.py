@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from beampermit.errors import BadInput, meant, several
+from beampermit.errors import BadInput, did_you_mean, several
 from beampermit.generation.template import explanation, problem, problems, questions
 
 Asker = Callable[[str, str, list[str]], str]
@@ -24,7 +24,7 @@ def complete(given: Mapping[str, str], ask: Asker | None = None) -> dict[str, st
     for key in given:
         if key not in questions():
             raise BadInput(
-                f"there is no question {key!r}{meant(key, questions())}",
+                f"there is no question {key!r}{did_you_mean(key, questions())}",
                 hint=f"answer any of {', '.join(questions())}",
             )
     answers: dict[str, str] = {}

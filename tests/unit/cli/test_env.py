@@ -1,4 +1,4 @@
-"""`beampermit env` says on stdout what it did, as text or JSON, and ends in the documented exit code."""
+"""`beampermit env` prints its result as text or JSON and ends in the documented exit code."""
 
 from __future__ import annotations
 
@@ -12,25 +12,22 @@ from typer.testing import CliRunner
 
 from beampermit.cli.main import app
 from beampermit.contract import load_contract
+from beampermit.errors import BeampermitError
 from beampermit.project import Project
 from support.package_index import index, uv_project, uv_settings
 
 __all__ = ["index", "uv_project", "uv_settings"]
 
 
-def env(root: Path, *words: str) -> tuple[int, str]:
-    done = CliRunner().invoke(app, ["env", *words[:1], "--project", str(root), *words[1:]], catch_exceptions=True)
-    return (
-        (done.exit_code, done.stdout)
-        if not done.exception or isinstance(done.exception, SystemExit)
-        else (
-            getattr(done.exception, "exit_code", 99),
-            str(done.exception),
-        )
-    )
+def env(root: Path, verb: str, *arguments: str) -> tuple[int, str]:
+    """Exit code, and standard output or the error."""
+    result = CliRunner().invoke(app, ["env", verb, "--project", str(root), *arguments])
+    if isinstance(result.exception, BeampermitError):
+        return result.exception.exit_code, str(result.exception)
+    return result.exit_code, result.stdout
 
 
-def test_from_nothing_to_an_environment_that_is_the_lock(uv_project: Project) -> None:
+def test_lock_check_install_and_verify_from_scratch(uv_project: Project) -> None:
     root = uv_project.root
     (root / "uv.lock").unlink()
     contract = (root / "contract.yaml").read_text()
@@ -45,7 +42,7 @@ def test_from_nothing_to_an_environment_that_is_the_lock(uv_project: Project) ->
     assert env(root, "verify")[0] == 0
 
 
-def test_the_contract_is_left_alone_when_asked(uv_project: Project) -> None:
+def test_no_record_leaves_the_contract_unchanged(uv_project: Project) -> None:
     file = uv_project.root / "contract.yaml"
     file.write_text(file.read_text().replace("    - wheels\n", ""))
     before = file.read_text()
@@ -66,7 +63,7 @@ def test_no_contract_and_no_git_are_needed(uv_project: Project, tmp_path: Path) 
     assert env(bare, "install")[0] == 0
 
 
-def test_a_stale_lock_ends_in_one_and_each_reason_is_printed(uv_project: Project) -> None:
+def test_a_stale_lock_is_exit_1_and_each_problem_is_printed(uv_project: Project) -> None:
     file = uv_project.root / "pyproject.toml"
     file.write_text(file.read_text().replace("numbers>=1,<2", "numbers>=1.5").replace('[fancy]>=1"', '[fancy]>=2"'))
     code, out = env(uv_project.root, "check")
@@ -90,7 +87,7 @@ def test_nothing_to_lock_is_bad_input(tmp_path: Path) -> None:
     assert "nothing to lock" in message
 
 
-def test_two_places_are_one_too_many(uv_project: Project, tmp_path: Path) -> None:
+def test_shared_and_prefix_exclude_each_other(uv_project: Project, tmp_path: Path) -> None:
     assert env(uv_project.root, "install", "--shared", "--prefix", str(tmp_path))[0] == 2
 
 

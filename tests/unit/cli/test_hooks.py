@@ -1,4 +1,4 @@
-"""The pre-commit hooks that this repository offers, run by pre-commit: quiet where all is well, clear where not."""
+"""The pre-commit hooks that this repository offers, run by pre-commit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COMMIT = Callable[[], "subprocess.CompletedProcess[str]"]
 
 
 def hooks() -> list[dict[str, Any]]:
-    """Our hooks as a repository would write them that has the command already: pre-commit then installs nothing."""
+    """Our hooks for a repository that has the command installed: pre-commit then installs nothing."""
     return [{**hook, "language": "system"} for hook in YAML(typ="safe").load(MANIFEST)]
 
 
@@ -50,9 +50,9 @@ def commit(generated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return run
 
 
-def status(found: subprocess.CompletedProcess[str]) -> dict[str, str]:
+def status(result: subprocess.CompletedProcess[str]) -> dict[str, str]:
     """Name of each hook -> Passed, Failed or Skipped."""
-    lines = [line for line in found.stdout.splitlines() if line.endswith(("Passed", "Failed", "Skipped"))]
+    lines = [line for line in result.stdout.splitlines() if line.endswith(("Passed", "Failed", "Skipped"))]
     return {line.split(".")[0].split("(")[0]: line.rsplit(".", 1)[-1].split(")")[-1] for line in lines}
 
 
@@ -65,27 +65,27 @@ def test_pre_commit_accepts_the_manifest() -> None:
     assert all(hook["language"] == "python" for hook in YAML(typ="safe").load(MANIFEST)), "pre-commit installs us"
 
 
-def test_a_change_of_code_starts_none_of_the_slower_ones(commit: COMMIT, tmp_path: Path) -> None:
+def test_a_change_of_code_runs_only_the_data_hook(commit: COMMIT, tmp_path: Path) -> None:
     (tmp_path / "project/notes.md").write_text("x\n")
     assert status(commit()) == {CONTRACT: "Skipped", LOCK: "Skipped", DATA: "Passed"}
 
 
-def test_a_contract_with_a_wrong_key_is_stopped_with_line_and_nearest_key(commit: COMMIT, tmp_path: Path) -> None:
+def test_a_wrong_key_of_the_contract_is_refused_with_line_and_suggestion(commit: COMMIT, tmp_path: Path) -> None:
     file = tmp_path / "project/contract.yaml"
     file.write_text(file.read_text().replace("review_by:", "review_at:"))
-    found = commit()
-    assert status(found)[CONTRACT] == "Failed"
-    assert "contract.yaml:" in found.stdout
-    assert "did you mean 'review_by'?" in found.stdout
+    result = commit()
+    assert status(result)[CONTRACT] == "Failed"
+    assert "contract.yaml:" in result.stdout
+    assert "did you mean 'review_by'?" in result.stdout
 
 
-def test_what_is_asked_for_without_a_lock_is_stopped_with_the_command_to_run(commit: COMMIT, tmp_path: Path) -> None:
+def test_requirements_without_a_lock_are_refused_with_the_command_to_run(commit: COMMIT, tmp_path: Path) -> None:
     file = tmp_path / "project/pyproject.toml"
     file.write_text(file.read_text() + "\n")
-    found = commit()
-    assert status(found)[LOCK] == "Failed"
-    assert "there is no uv.lock" in found.stdout
-    assert "beampermit env lock" in " ".join(found.stdout.split()), "a terminal breaks lines where it likes"
+    result = commit()
+    assert status(result)[LOCK] == "Failed"
+    assert "there is no uv.lock" in result.stdout
+    assert "beampermit env lock" in " ".join(result.stdout.split())
 
 
 @pytest.mark.parametrize(
@@ -97,11 +97,11 @@ def test_what_is_asked_for_without_a_lock_is_stopped_with_the_command_to_run(com
         ("with space\u202e.bin", b"\x80\x04K\x01.", "with space⟨U+202E⟩.bin: pickle, 5 bytes"),
     ],
 )
-def test_data_are_stopped_by_name_by_first_bytes_and_by_size(
+def test_data_are_refused_by_name_first_bytes_and_size(
     commit: COMMIT, tmp_path: Path, name: str, content: bytes, what: str
 ) -> None:
     (tmp_path / "project" / name).write_bytes(content)
-    found = commit()
-    assert status(found)[DATA] == "Failed"
-    assert what in found.stdout
-    assert "git rm --cached FILE, then dvc add FILE" in found.stdout
+    result = commit()
+    assert status(result)[DATA] == "Failed"
+    assert what in result.stdout
+    assert "  git rm --cached FILE\n  dvc add FILE\n" in result.stdout

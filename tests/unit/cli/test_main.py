@@ -1,4 +1,4 @@
-"""The command as a user meets it: quick, and one line for what went wrong."""
+"""The command starts quickly, and an error is one line with its exit code."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def beampermit(*arguments: str, cwd: Path | None = None) -> subprocess.Completed
 
 def test_help_imports_nothing_heavy() -> None:
     code = f"import sys, beampermit.cli.main as _; print([name for name in {HEAVY!r} if name in sys.modules])"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
 
 
 def test_help_names_the_exit_codes() -> None:
@@ -47,31 +47,33 @@ def test_help_names_the_exit_codes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "words"),
+    ("arguments", "code", "message"),
     [
         (["check", "beam"], 2, "there is no interlock or family 'beam'"),
         (["contract", "check", "nowhere.yaml"], 2, "nowhere.yaml: there is no contract"),
         (["no-such-verb"], 2, "No such command"),
     ],
 )
-def test_a_mistake_is_one_line_with_its_exit_code(arguments: list[str], code: int, words: str, tmp_path: Path) -> None:
-    found = beampermit(*arguments, cwd=tmp_path)
-    assert found.returncode == code
-    assert words in found.stderr
-    assert "Traceback" not in found.stderr
+def test_a_mistake_is_one_line_with_its_exit_code(
+    arguments: list[str], code: int, message: str, tmp_path: Path
+) -> None:
+    result = beampermit(*arguments, cwd=tmp_path)
+    assert result.returncode == code
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_an_error_is_json_where_json_was_asked_for(project: Project) -> None:
     (project.root / "contract.yaml").write_text("beampermit: 1\nmodell: {}\n")
-    found = beampermit("contract", "check", "--json", cwd=project.root)
-    assert found.returncode == 2
-    error = json.loads(found.stdout)
+    result = beampermit("contract", "check", "--json", cwd=project.root)
+    assert result.returncode == 2
+    error = json.loads(result.stdout)
     assert (error["line"], error["exit_code"]) == (2, 2)
     assert "did you mean 'model'?" in error["error"]
 
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS, errno.ENOSPC])
-def test_what_the_machine_refuses_is_one_line(
+def test_an_error_of_the_file_system_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], code: int
 ) -> None:
     def refuse() -> None:
@@ -84,7 +86,9 @@ def test_what_the_machine_refuses_is_one_line(
     assert capsys.readouterr().err.startswith(f"beampermit: /lab/conda-lock.yml: {os.strerror(code).lower()}\n")
 
 
-def test_an_interrupt_says_what_it_left(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interrupt_says_that_files_are_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def interrupted() -> None:
         raise KeyboardInterrupt
 
@@ -109,11 +113,11 @@ def test_an_interrupt_while_the_command_is_imported_is_one_line() -> None:
         "from beampermit.__main__ import run\n"
         "run()\n"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (found.returncode, found.stderr) == (130, "beampermit: interrupted\n")
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (130, "beampermit: interrupted\n")
 
 
-def test_a_mistake_of_ours_is_not_dressed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(main, "app", lambda: Path("/nowhere").read_text())
     with pytest.raises(FileNotFoundError):
         main.run()
@@ -123,10 +127,10 @@ def test_a_mistake_of_ours_is_not_dressed_up(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("verb", ["check", "pull", "request", "card", "labels", "staged"])
 def test_a_project_that_is_no_folder_is_bad_input(tmp_path: Path, verb: str, place: str) -> None:
     (tmp_path / "a-file").touch()
-    found = CliRunner().invoke(main.app, ["data", verb, "--project", str(tmp_path / place), "--json"])
-    assert isinstance(found.exception, BadInput)
-    assert str(found.exception) == f"{tmp_path / place}: there is no such folder"
-    assert found.exception.hint == f"ls {tmp_path}"
+    result = CliRunner().invoke(main.app, ["data", verb, "--project", str(tmp_path / place), "--json"])
+    assert isinstance(result.exception, BadInput)
+    assert str(result.exception) == f"{tmp_path / place}: there is no such folder"
+    assert result.exception.hint == f"ls {tmp_path}"
 
 
 def test_a_contract_can_be_checked_and_its_schema_accepts_it(project: Project) -> None:

@@ -21,71 +21,79 @@ from beampermit.verdicts.verdict import write_verdicts
 from support.registry_project import Laboratory, verdicts
 from support.sigstore_stand_in import Job, running
 
-Say = Callable[..., subprocess.CompletedProcess[str]]
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def say(laboratory: Laboratory) -> Say:
+def permit_command(laboratory: Laboratory) -> Command:
     """Run `beampermit permit ...` in the project, with its signing key."""
 
-    def run(*words: object, key: str | None = None) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "beampermit.cli.main", "permit", *map(str, words)]
+    def run(*arguments: object, key: str | None = None) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "beampermit.cli.main", "permit", *map(str, arguments)]
         env = {**os.environ, "BEAMPERMIT_SIGNING_KEY": str(laboratory.key) if key is None else key}
         return subprocess.run(command, cwd=laboratory.root, env=env, capture_output=True, text=True, check=False)
 
     return run
 
 
-def test_from_verdicts_to_a_verified_permit(laboratory: Laboratory, say: Say, tmp_path: Path) -> None:
+def test_from_verdicts_to_a_verified_permit(laboratory: Laboratory, permit_command: Command, tmp_path: Path) -> None:
     write_verdicts(tmp_path / "verdicts/all.json", verdicts(laboratory.project, tuple(load_interlocks())))
     permit = tmp_path / "permits/permit.json"
-    assert say("assemble", "--verdicts", tmp_path / "verdicts", "--out", permit).returncode == 0
-    assert say("sign", permit).returncode == 0
+    assert permit_command("assemble", "--verdicts", tmp_path / "verdicts", "--out", permit).returncode == 0
+    assert permit_command("sign", permit).returncode == 0
 
-    verified = say("verify", permit.with_suffix(".dsse.json"), "--model", "model", "--name", "bpm-faults", "--json")
+    verified = permit_command(
+        "verify", permit.with_suffix(".dsse.json"), "--model", "model", "--name", "bpm-faults", "--json"
+    )
 
     assert verified.returncode == 0, verified.stderr
     assert json.loads(verified.stdout)["statement"] == json.loads(permit.read_text())
-    unbound = say("verify", permit.with_suffix(".dsse.json"), "--software", "uv.lock")
+    unbound = permit_command("verify", permit.with_suffix(".dsse.json"), "--software", "uv.lock")
     assert unbound.returncode == 1
     assert unbound.stderr.splitlines()[0] == "beampermit: uv.lock: the permit binds no bill of materials"
-    other = say("verify", permit.with_suffix(".dsse.json"), "--name", "orbit")
+    other = permit_command("verify", permit.with_suffix(".dsse.json"), "--name", "orbit")
     assert (other.returncode, other.stdout) == (1, "")
     assert other.stderr.splitlines()[0] == "beampermit: the permit is for model 'bpm-faults', not for 'orbit'"
 
 
-def test_a_missing_verdict_is_exit_1_and_writes_nothing(laboratory: Laboratory, say: Say, tmp_path: Path) -> None:
+def test_a_missing_verdict_is_exit_1_and_writes_nothing(
+    laboratory: Laboratory, permit_command: Command, tmp_path: Path
+) -> None:
     write_verdicts(tmp_path / "verdicts/all.json", verdicts(laboratory.project, tuple(load_interlocks())[1:]))
-    refused = say("assemble", "--verdicts", tmp_path / "verdicts", "--out", tmp_path / "permit.json")
+    refused = permit_command("assemble", "--verdicts", tmp_path / "verdicts", "--out", tmp_path / "permit.json")
     assert refused.returncode == 1
-    assert f": {next(iter(load_interlocks()))} has no verdict\n      next: beampermit check --out FILE\n" in refused.stderr
+    assert (
+        f": {next(iter(load_interlocks()))} has no verdict\n      next: beampermit check --out FILE\n" in refused.stderr
+    )
     assert not (tmp_path / "permit.json").exists()
 
 
-def test_signing_without_a_key_or_with_anothers_is_exit_2(laboratory: Laboratory, say: Say, tmp_path: Path) -> None:
+def test_signing_without_a_key_or_with_another_key_is_exit_2(
+    laboratory: Laboratory, permit_command: Command, tmp_path: Path
+) -> None:
     (tmp_path / "permit.json").write_text(laboratory.sign().statement.text)
-    assert say("keygen", "--out", tmp_path / "other").returncode == 0
+    assert permit_command("keygen", "--out", tmp_path / "other").returncode == 0
     for key, message in {
         "": "BEAMPERMIT_SIGNING_KEY is not set",
         str(tmp_path / "nowhere"): "neither PEM text nor the path",
         str(tmp_path / "other/permit.key"): "does not belong to any public key in this file",
     }.items():
-        refused = say("sign", tmp_path / "permit.json", key=key)
+        refused = permit_command("sign", tmp_path / "permit.json", key=key)
         assert refused.returncode == 2
         assert message in refused.stderr
         assert "Traceback" not in refused.stderr
     assert not (tmp_path / "permit.dsse.json").exists()
 
 
-def test_a_model_folder_is_judged_without_git_and_without_a_project(laboratory: Laboratory, tmp_path: Path) -> None:
+def test_a_permit_is_verified_without_git_and_without_a_project(laboratory: Laboratory, tmp_path: Path) -> None:
     away = tmp_path / "control room"
     shutil.copytree(laboratory.root / "model", away / "model")
     (away / "permit.dsse.json").write_bytes(laboratory.sign().content)
     shutil.copy(laboratory.root / ".github/permit.pub", away)
-    words = ("verify", "permit.dsse.json", "--key", "permit.pub", "--model", "model", "--name", "bpm-faults")
+    arguments = ("verify", "permit.dsse.json", "--key", "permit.pub", "--model", "model", "--name", "bpm-faults")
 
     def verify() -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "beampermit.cli.main", "permit", *words]
+        command = [sys.executable, "-m", "beampermit.cli.main", "permit", *arguments]
         return subprocess.run(command, cwd=away, env={"PATH": "/nowhere"}, capture_output=True, text=True, check=False)
 
     found = verify()
@@ -97,9 +105,9 @@ def test_a_model_folder_is_judged_without_git_and_without_a_project(laboratory: 
         content = bytearray(weights.read_bytes())
         content[position] ^= 1
         weights.write_bytes(bytes(content))
-        spoiled = verify()
-        assert (spoiled.returncode, spoiled.stdout) == (1, "")
-        assert "weights.safetensors: this file differs from the one that the permit binds" in spoiled.stderr
+        changed = verify()
+        assert (changed.returncode, changed.stdout) == (1, "")
+        assert "weights.safetensors: this file differs from the one that the permit binds" in changed.stderr
         content[position] ^= 1
         weights.write_bytes(bytes(content))
     key = (away / "permit.pub").read_text()
@@ -110,10 +118,10 @@ def test_a_model_folder_is_judged_without_git_and_without_a_project(laboratory: 
 
 
 def test_signing_without_a_key_needs_an_identity_and_writes_nothing(
-    laboratory: Laboratory, say: Say, tmp_path: Path
+    laboratory: Laboratory, permit_command: Command, tmp_path: Path
 ) -> None:
     (tmp_path / "permit.json").write_text(laboratory.sign().statement.text)
-    refused = say("sign", tmp_path / "permit.json", "--keyless", key="")
+    refused = permit_command("sign", tmp_path / "permit.json", "--keyless", key="")
     assert refused.returncode == 4
     assert "this job has no OIDC token" in refused.stderr
     assert not list(tmp_path.glob("permit.*.json"))
@@ -123,30 +131,32 @@ def test_signing_without_a_key_needs_an_identity_and_writes_nothing(
 def refused(laboratory: Laboratory) -> Callable[..., BeampermitError]:
     """Why `beampermit permit verify ...` refuses, in the project."""
 
-    def run(*words: object) -> BeampermitError:
-        said = CliRunner().invoke(app, ["verify", *map(str, words), "--project", str(laboratory.root)])
-        assert isinstance(said.exception, BeampermitError), said.output
-        assert said.output == ""
-        return said.exception
+    def run(*arguments: object) -> BeampermitError:
+        result = CliRunner().invoke(app, ["verify", *map(str, arguments), "--project", str(laboratory.root)])
+        assert isinstance(result.exception, BeampermitError), result.output
+        assert result.output == ""
+        return result.exception
 
     return run
 
 
-def test_what_the_key_signed_a_workflow_signs_too_and_anybody_verifies(
-    laboratory: Laboratory, say: Say, refused: Callable[..., BeampermitError], tmp_path: Path
+def test_a_workflow_signs_what_a_key_has_signed_and_anybody_can_verify_it(
+    laboratory: Laboratory, permit_command: Command, refused: Callable[..., BeampermitError], tmp_path: Path
 ) -> None:
     signed, bundle = laboratory.sign(), tmp_path / "permit.sigstore.json"
     (tmp_path / "permit.dsse.json").write_bytes(signed.content)
     with running(job=Job(commit=laboratory.project.git.head())) as sigstore, sigstore.at_work():
         sigstore.trust(laboratory.root / TRUST_IN_PROJECT)
-        made = say("sign", tmp_path / "permit.dsse.json", "--keyless", "--json", key="")
+        made = permit_command("sign", tmp_path / "permit.dsse.json", "--keyless", "--json", key="")
     assert json.loads(made.stdout)["identity"] == sigstore.job.identity, made.stderr
-    words = (bundle, "--identity", sigstore.job.identity, "--model", laboratory.root / "model")
+    arguments = (bundle, "--identity", sigstore.job.identity, "--model", laboratory.root / "model")
 
-    right = say("verify", *words, "--name", "bpm-faults", "--json")  # nothing answers any more: it is done offline
-    assert json.loads(right.stdout)["permit"] == signed.statement.digest, right.stderr
+    verified = permit_command(
+        "verify", *arguments, "--name", "bpm-faults", "--json"
+    )  # Sigstore has stopped: verification is offline
+    assert json.loads(verified.stdout)["permit"] == signed.statement.digest, verified.stderr
 
-    other = refused(*words, "--name", "orbit")
+    other = refused(*arguments, "--name", "orbit")
     assert (other.exit_code, str(other)) == (1, "the permit is for model 'bpm-faults', not for 'orbit'")
     with_a_key = refused(bundle)
     assert with_a_key.exit_code == 2
@@ -155,30 +165,32 @@ def test_what_the_key_signed_a_workflow_signs_too_and_anybody_verifies(
     assert without.exit_code == 2
     assert "this permit is signed with a key, not as a workflow" in str(without)
     laboratory.change(2)
-    newer = refused(*words)
+    newer = refused(*arguments)
     assert newer.exit_code == 1
     assert "this file differs from the one that the permit binds" in str(newer)
     (laboratory.root / TRUST_IN_PROJECT).unlink()
-    by_the_public_one = refused(*words)
+    by_the_public_one = refused(*arguments)
     assert by_the_public_one.exit_code == 1
     assert "the certificate is not from the trusted Sigstore" in str(by_the_public_one)
 
 
-def test_what_no_key_of_the_project_signed_no_workflow_signs(laboratory: Laboratory, say: Say, tmp_path: Path) -> None:
+def test_a_workflow_does_not_sign_an_envelope_with_a_wrong_signature(
+    laboratory: Laboratory, permit_command: Command, tmp_path: Path
+) -> None:
     envelope = laboratory.sign().content
     (tmp_path / "permit.dsse.json").write_bytes(envelope.replace(b'"sig": "', b'"sig": "AAAA'))
     with running() as sigstore, sigstore.at_work():
-        refused = say("sign", tmp_path / "permit.dsse.json", "--keyless", key="")
+        refused = permit_command("sign", tmp_path / "permit.dsse.json", "--keyless", key="")
         assert sigstore.asked == []
     assert refused.returncode == 1
     assert not (tmp_path / "permit.sigstore.json").exists()
 
 
 @pytest.mark.parametrize(
-    "words",
+    "options",
     [("--caller", "x"), ("--trust", "x.json"), ("--identity", ""), ("--identity", "x", "--key", "permit.pub")],
 )
-def test_words_that_would_be_passed_over_are_refused(words: tuple[str, ...], tmp_path: Path) -> None:
-    said = CliRunner().invoke(app, ["verify", str(tmp_path / "permit.dsse.json"), *words])
-    assert isinstance(said.exception, BadInput)
-    assert "--identity" in str(said.exception)
+def test_options_that_would_have_no_effect_are_refused(options: tuple[str, ...], tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["verify", str(tmp_path / "permit.dsse.json"), *options])
+    assert isinstance(result.exception, BadInput)
+    assert "--identity" in str(result.exception)

@@ -1,4 +1,4 @@
-"""`beampermit protect` as it is typed: what it says, and how it ends."""
+"""`beampermit protect`: output and exit codes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def root(project: Project, github: GitHub, monkeypatch: pytest.MonkeyPatch) -> P
 
 @pytest.fixture
 def run(root: Project) -> Run:
-    """Type a command; give its exit code and what it printed, raise what the command line would have said."""
+    """Run a command: its exit code and output; raises its error."""
 
     def typed(*words: str) -> tuple[int, str]:
         found = CliRunner().invoke(app, ["protect", *words, "--project", str(root.root)])
@@ -46,13 +46,13 @@ def run(root: Project) -> Run:
     return typed
 
 
-def test_apply_shows_makes_and_then_leaves_alone(run: Run, github: GitHub) -> None:
-    code, said = run("apply", "--dry-run")
+def test_apply_shows_the_difference_creates_and_then_changes_nothing(run: Run, github: GitHub) -> None:
+    code, output = run("apply", "--dry-run")
     assert (code, github.rulesets) == (0, {})
-    assert '+  "enforcement": "active"' in said
-    assert "ruleset main of lab/faults: would be made" in said
-    assert "ruleset main of lab/faults: made" in run("apply")[1]
-    assert run("apply") == (0, "ruleset main of lab/faults: stands as the file says\n")
+    assert '+  "enforcement": "active"' in output
+    assert "ruleset main of lab/faults: would be created" in output
+    assert "ruleset main of lab/faults: created" in run("apply")[1]
+    assert run("apply") == (0, "ruleset main of lab/faults: unchanged\n")
     assert json.loads(run("apply", "--json")[1]) == {
         "repository": "lab/faults",
         "ruleset": "main",
@@ -64,75 +64,75 @@ def test_apply_shows_makes_and_then_leaves_alone(run: Run, github: GitHub) -> No
 
 def test_apply_takes_another_file_and_another_repository(run: Run, github: GitHub) -> None:
     queue = str(TEMPLATE / ".github/rulesets/merge-queue.json")
-    assert "ruleset merge-queue of lab/faults: made" in run("apply", "--file", queue)[1]
+    assert "ruleset merge-queue of lab/faults: created" in run("apply", "--file", queue)[1]
     with pytest.raises(BadInput, match="repos/lab/other/rulesets with 404"):
         run("apply", "--repository", "lab/other")
 
 
-def test_apply_by_a_workflows_token_says_whose_it_must_be(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_apply_with_a_workflows_token_names_the_missing_right(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_TOKEN", "s3cret")
-    with pytest.raises(BadInput, match="the right Administration: write"):
+    with pytest.raises(BadInput, match="the permission Administration, write"):
         run("apply")
 
 
-def test_an_audit_that_cannot_read_a_workflow_names_its_line_and_what_says_more(run: Run, root: Project) -> None:
+def test_audit_names_the_line_of_a_broken_workflow_and_a_command(run: Run, root: Project) -> None:
     (root.root / WORKFLOW).write_text("jobs: [unclosed\non: push\n")
     with pytest.raises(BadInput, match=r"pull-request\.yml:2: not YAML") as caught:
         run("audit")
     assert caught.value.hint == "beampermit check GIT"
 
 
-def test_apply_of_a_broken_file_asks_nobody(run: Run, root: Project, github: GitHub) -> None:
+def test_apply_of_a_broken_file_sends_no_request(run: Run, root: Project, github: GitHub) -> None:
     (root.root / RULESET).write_text('{"name": "main"}')
     with pytest.raises(BadInput, match=r"main\.json: not a valid ruleset: target: Field required"):
         run("apply")
     assert github.asked == []
 
 
-def test_audit_of_what_was_applied_is_well(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_audit_accepts_an_applied_ruleset(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run("apply")
-    code, said = run("audit")
+    code, output = run("audit")
     assert code == 0
-    assert said.startswith("main of lab/faults is protected (http://127.0.0.1:")
-    assert "gap:" not in said
-    assert "note:" not in said
+    assert output.startswith("main of lab/faults is protected (http://127.0.0.1:")
+    assert "gap:" not in output
+    assert "note:" not in output
     monkeypatch.setenv("GITHUB_TOKEN", "s3cret")
-    code, said = run("audit")
+    code, output = run("audit")
     assert code == 0
-    assert "note: GitHub shows the bypass list to administrators only" in said
+    assert "note: GitHub shows the bypass list to administrators only" in output
 
 
-def test_audit_names_everything_that_is_open(run: Run, github: GitHub, root: Project) -> None:
+def test_audit_lists_every_gap(run: Run, github: GitHub, root: Project) -> None:
     (root.root / "CODEOWNERS").write_text("/docs/ @ada\n")
-    code, said = run("audit", "--json")
-    found: dict[str, Any] = json.loads(said)
+    code, output = run("audit", "--json")
+    found: dict[str, Any] = json.loads(output)
     assert (code, found["branch"], found["check"]) == (1, "main", "ml / permit")
     assert len(found["gaps"]) == 5
     assert found["gaps"][4].startswith("CODEOWNERS names no owner for contract.yaml")
-    code, said = run("audit")
+    code, output = run("audit")
     assert code == 1
-    assert "main of lab/faults is NOT protected" in said
-    assert "  gap: it can be deleted" in said
-    assert "  next: beampermit protect apply, by an administrator" in said
+    assert "main of lab/faults is NOT protected" in output
+    assert "  gap: it can be deleted" in output
+    assert "  beampermit protect apply\n" in output
 
 
-def test_audit_notes_what_the_file_has_and_github_has_not(run: Run, github: GitHub) -> None:
+def test_audit_notes_a_rule_that_github_does_not_have(run: Run, github: GitHub) -> None:
     run("apply")
     rules = next(iter(github.rulesets.values()))["rules"]
     rules.remove({"type": "required_linear_history"})
-    code, said = run("audit")
+    code, output = run("audit")
     assert code == 0
-    assert f"note: {RULESET} has required_linear_history, which is not active" in said
+    assert f"note: the rule required_linear_history in {RULESET} is not active" in output
 
 
 def test_audit_of_another_branch(run: Run) -> None:
     run("apply")
-    code, said = run("audit", "--branch", "develop")
+    code, output = run("audit", "--branch", "develop")
     assert code == 1
-    assert said.startswith("develop of lab/faults is NOT protected")
+    assert output.startswith("develop of lab/faults is NOT protected")
 
 
-def test_audit_without_a_clear_answer_is_1_and_without_any_is_4(
+def test_audit_is_exit_1_without_a_clear_answer_and_exit_4_without_any(
     run: Run, github: GitHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("beampermit.github.client.TRIES", 1)
@@ -145,7 +145,7 @@ def test_audit_without_a_clear_answer_is_1_and_without_any_is_4(
     assert (failed.value.exit_code, outside.value.exit_code) == (1, 4)
 
 
-def test_audit_where_no_github_is_known_is_2(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_audit_without_a_known_github_is_exit_2(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GITHUB_REPOSITORY")
     with pytest.raises(BadInput, match="the remote origin is not on a known GitHub") as raised:
         run("audit")

@@ -130,7 +130,7 @@ BYTES: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "a link in the model": (
         lambda root: (root / "model/more.json").symlink_to("/etc/hostname"),
-        "only plain files can be bound by a digest",
+        "a link or a device has no digest",
     ),
     "no manifest": (lambda root: (root / "manifest.json").unlink(), "manifest.json: the file is missing"),
     "an empty manifest": (lambda root: (root / "manifest.json").write_text(""), "manifest.json:1: not JSON"),

@@ -203,5 +203,5 @@ def test_a_report_that_the_plugin_would_not_write_is_refused(tmp_path: Path, rep
 def test_a_report_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pytest_run, "LARGEST", 10)
     (tmp_path / "report.json").write_text(json.dumps({"cases": [], "gpu_peak": 0}))
-    with pytest.raises(BadInput, match="larger than the 10 bytes"):
+    with pytest.raises(BadInput, match="larger than 10 bytes"):
         pytest_run.read_report(tmp_path / "report.json")

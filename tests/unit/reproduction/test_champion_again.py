@@ -51,7 +51,7 @@ def test_nothing_to_reproduce_where_nothing_is_in_service(reproduce: Reproduce, 
     finished = reproduce()
     assert finished.exit_code == 0
     assert finished.stdout == "no version of bpm-faults is in service\n"
-    assert summary() == "### Nothing to make again\n\n```\nno version of bpm-faults is in service\n```\n\n"
+    assert summary() == "### Nothing to reproduce\n\n```\nno version of bpm-faults is in service\n```\n\n"
     assert json.loads(reproduce("--json").stdout) == {"champion": None}
 
 
@@ -95,7 +95,7 @@ def test_commit_with_another_model_than_the_one_in_service_is_refused(
     assert isinstance(finished.exception, Failed)
     words = "is not the one in service, which has digest sha256:aaaaaaaaaaaa"
     assert words in str(finished.exception)
-    assert "### ❌ It could not be made again\n" in summary()
+    assert "### ❌ Reproduction failed\n" in summary()
     assert words in summary()
     assert "next: beampermit history" in summary()
 

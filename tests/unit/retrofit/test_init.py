@@ -82,7 +82,7 @@ def test_contract_check_lists_every_todo_and_doc002_fails(orbit: Path) -> None:
     assert re.search(r"request: the source of the data", said)
     assert re.search(r"r2: |name: what r2 measures; the gate is the present value of r2", said)
     waiting = todos((orbit / "contract.yaml").read_text())
-    assert f"{len(waiting)} lines wait for you" in said
+    assert f"{len(waiting)} lines are marked TODO" in said
     verdicts = json.loads(run("check", "DOC", "--project", str(orbit), "--json").stdout)
     doc = next(verdict for verdict in verdicts if verdict["id"] == "DOC002")
     assert doc["outcome"] == "failed"
@@ -122,7 +122,7 @@ def test_changed_workflow_is_kept_and_its_difference_shown(orbit: Path) -> None:
     file = orbit / ".github/workflows/release.yml"
     file.write_text(file.read_text().replace("name: Release", "name: Our release"))
     said = init(orbit, "--yes").stdout
-    assert "release.yml: is there and stays as it is\n    +name: Release\n" in said
+    assert "release.yml: kept; these lines of ours are missing:\n    +name: Release\n" in said
     assert "name: Our release" in file.read_text()
 
 

@@ -19,7 +19,7 @@ from beampermit.datasets.labels.annotations import (
     latest_annotations,
 )
 from beampermit.datasets.tables import Table, open_tables, quoted, sql_text
-from beampermit.errors import Failed, meant
+from beampermit.errors import Failed, did_you_mean
 from beampermit.project import Project
 
 SHOWN = 200
@@ -109,7 +109,7 @@ def _missing_columns(labels: Table, dataset: Dataset) -> Iterator[str]:
     review = [dataset.review.column] if dataset.review else []
     for column in dict.fromkeys([*dataset.key, dataset.target, *review, WHO, WHEN, WHY]):
         if column not in labels.columns:
-            yield f"there is no column {column!r}{meant(column, labels.columns, 'is it')}"
+            yield f"there is no column {column!r}{did_you_mean(column, labels.columns, 'is it')}"
 
 
 def _empty_values(labels: Table, dataset: Dataset, result: LabelReview) -> Iterator[str]:

@@ -19,7 +19,7 @@ from beampermit.datasets.requests.source import Options, SampledSource, load_opt
 from beampermit.datasets.requests.store import Store, connect
 from beampermit.datasets.tables import open_tables, parquet, quoted, sql_path, sql_text
 from beampermit.digest import digest_file
-from beampermit.errors import BadInput, Failed, meant
+from beampermit.errors import BadInput, Failed, did_you_mean
 from beampermit.progress import Progress
 
 EPOCHS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
@@ -98,7 +98,7 @@ class Recordings(SampledSource):
         column = next((column for column in candidates if column in recording.columns), None)
         if column is None:
             present = f"; it has {', '.join(sorted(recording.columns)[:8])}"
-            hint = meant(candidates[0], recording.columns, "is it") or present
+            hint = did_you_mean(candidates[0], recording.columns, "is it") or present
             raise Failed(
                 f"there is no column {' or '.join(map(repr, candidates))}{hint}",
                 file=recording.path,
@@ -113,7 +113,7 @@ class Recordings(SampledSource):
         """SQL of a row's nanoseconds since 1970. Raises `Failed` for times without a zone."""
         column, options = self.options.time, self.options
         if column not in recording.columns:
-            hint = meant(column, recording.columns, "is it")
+            hint = did_you_mean(column, recording.columns, "is it")
             raise Failed(f"there is no time column {column!r}{hint}", file=recording.path)
         kind = recording.columns[column]
         if kind == "TIMESTAMP WITH TIME ZONE":
@@ -270,7 +270,7 @@ def open_recording(connection: Any, root: Path, path: str, names: frozenset[str]
     file = plain_file(root, path)
     suffix = file.suffix.lower()
     if suffix not in OPENERS:
-        hint = meant(suffix, OPENERS) or f"; supported are {', '.join(OPENERS)}"
+        hint = did_you_mean(suffix, OPENERS) or f"; supported are {', '.join(OPENERS)}"
         raise BadInput(f"recordings with suffix {suffix!r} are not supported{hint}", file=path)
     return OPENERS[suffix](_File(connection, root, path, names, scratch))
 

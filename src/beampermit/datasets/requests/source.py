@@ -14,7 +14,7 @@ from beampermit.contract import FILE_NAME
 from beampermit.datasets.requests.alignment import align
 from beampermit.datasets.requests.query import Answer, Query
 from beampermit.datasets.requests.store import Store
-from beampermit.errors import BadInput, meant
+from beampermit.errors import BadInput, did_you_mean
 from beampermit.progress import Progress
 from beampermit.record import Record
 
@@ -70,7 +70,7 @@ def load_options(kind: type[OptionsType], query: Query) -> OptionsType:
         first = error.errors()[0]
         key = ".".join(str(part) for part in ("dataset.request.options", *first["loc"]))
         if first["type"] == "extra_forbidden":
-            problem = f"unknown key{meant(str(first['loc'][-1]), kind.model_fields)}"
+            problem = f"unknown key{did_you_mean(str(first['loc'][-1]), kind.model_fields)}"
         else:
             problem = (
                 "this key is missing" if first["type"] == "missing" else first["msg"].removeprefix("Value error, ")
@@ -83,7 +83,7 @@ def load_source(query: Query) -> Source:
     name = query.request.source if query.signals else "simulator"
     installed = {point.name: point for point in entry_points(group=GROUP)}
     if name not in installed:
-        hint = meant(name, installed) or f"; installed are {', '.join(sorted(installed))}"
+        hint = did_you_mean(name, installed) or f"; installed are {', '.join(sorted(installed))}"
         raise BadInput(f"dataset.request.source: there is no source {name!r}{hint}", file=FILE_NAME)
     try:
         kind: Any = installed[name].load()

@@ -97,7 +97,7 @@ def test_intervals_of_other_metrics_than_those_that_are_judged_fail(arena: Arena
 WRONG_OUTPUT = {
     "a list": ("[1]", "evaluation.weighted must write one JSON object"),
     "too few": ('{"auc": [1.0]}', "did not write 1001 values of 'auc'"),
-    "NaN": ('{"auc": NaN}', "NaN is not a number that JSON knows"),
+    "NaN": ('{"auc": NaN}', "NaN is not a JSON number"),
     "words": ('{"auc": ["a"] * 1001}', "a value of 'auc' that is not a number"),
 }
 

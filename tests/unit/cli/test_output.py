@@ -1,0 +1,90 @@
+"""What is pasted from a terminal of 80 columns is whole; a log shows that long work goes on, without a line a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+from typer.testing import CliRunner
+
+from beampermit.cli import output
+from beampermit.cli.main import app
+from beampermit.rehearsal.display import summary
+from beampermit.rehearsal.record import Rehearsal, RehearsedJob, Result
+
+LONG = "/srv/beam/[operators]/a folder with :key: in its name/that-is-wider/than-eighty-columns/train.parquet"
+
+
+def lines_of(*command: object) -> list[str]:
+    result = CliRunner().invoke(app, list(map(str, command)), env={"COLUMNS": "80"})
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.stdout.splitlines()
+
+
+def test_a_long_line_is_printed_literally_and_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    output.console().print(LONG)
+    assert capsys.readouterr().out == f"{LONG}\n"
+
+
+def test_compared_files_keep_their_whole_paths_and_histograms(tmp_path: Path) -> None:
+    files = [tmp_path / side / ("a-folder-with-a-long-name" * 3) / "train.parquet" for side in ("before", "after")]
+    for file, scale in zip(files, (1, 3), strict=True):
+        file.parent.mkdir(parents=True)
+        duckdb.sql(f"SELECT i AS id, i * {scale}.5 AS orbit FROM range(40) AS t(i)").write_parquet(str(file))
+    lines = lines_of("data", "diff", *files, "--project", tmp_path)
+    assert lines[:2] == [f"before: {files[0]}", f"after:  {files[1]}"]
+    assert any(line.split() == ["signal", "before", "after"] for line in lines)
+    assert not any("…" in line for line in lines)
+
+
+def test_packages_that_differ_are_one_line_each(tmp_path: Path) -> None:
+    name, version = "a-package-with-a-name-as-long-as-some-have", "2.5.0+cu124.with.a.long.local.part"
+    header = 'version = 1\nrequires-python = ">=3.11"\n'
+    package = f'[[package]]\nname = "{name}"\nsource = {{ registry = "https://index.example/simple" }}\nversion = '
+    for file, locked in (("old.lock", "1.0"), ("new.lock", version)):
+        (tmp_path / file).write_text(f'{header}\n{package}"{locked}"\n')
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\nversion = "1"\n')
+    lines = lines_of("env", "diff", tmp_path / "old.lock", tmp_path / "new.lock", "--project", tmp_path)
+    assert [line.split() for line in lines[1:]] == [["moved", name, "1.0", version]]
+
+
+def test_jobs_and_folders_of_a_rehearsal_are_whole() -> None:
+    job = RehearsedJob(name="ml / " + "a job with a long name " * 4, result=Result.FAILURE, reason="exit 1", log=LONG)
+    rehearsal = Rehearsal(
+        event="pull_request",
+        workflow="pull-request.yml",
+        commit="c" * 40,
+        base=None,
+        head="c" * 40,
+        jobs=(job,),
+        seconds=3,
+        folder=LONG,
+        artifacts=LONG,
+    )
+    lines = summary(rehearsal).plain.splitlines()
+    assert lines[0].startswith(f"●  {job.name}  failure")
+    assert {f"  log: {LONG}", f"logs and artifacts: {LONG}"} <= set(lines)
+
+
+def test_a_log_has_a_line_for_each_step_and_not_for_each_file(capsys: pytest.CaptureFixture[str]) -> None:
+    with output.shown_progress() as progress:
+        for number in range(1000):
+            progress(f"fetching packages: {number} of 1000")
+        progress("")
+        progress("[linking]")
+    assert capsys.readouterr().err == "fetching packages: 0 of 1000\n[linking]\n"
+
+
+def test_a_log_shows_now_and_then_how_far_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = iter([0.0, 5.0, 11.0, 12.0])
+    monkeypatch.setattr(output.time, "monotonic", lambda: next(moments))
+    with output.shown_progress() as progress:
+        for done in range(4):
+            progress("objects", done, 3)
+    assert capsys.readouterr().err == "objects: 0 of 3\nobjects: 2 of 3\n"
