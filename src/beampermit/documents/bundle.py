@@ -21,7 +21,7 @@ Texts = dict[str, str]
 def bundle(
     project: Project, permit: Path | None = None, verdicts: Path | None = None, without: Collection[str] = ()
 ) -> Texts:
-    """File name -> text, without the kinds named in `without`. Raises `Failed` or `BadInput` where one cannot be made."""
+    """File name -> text, except the kinds in `without`. Raises `Failed` or `BadInput` where one cannot be made."""
     facts = gather_facts(project, permit, verdicts)
     texts: Texts = {}
     for kind, make in KINDS.items():

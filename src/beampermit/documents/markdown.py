@@ -40,7 +40,7 @@ class Markdown(str):
 
 
 def visible(value: object, *, lines: bool = False, limit: int = MARGIN) -> str:
-    """`value` without invisible characters, on one line (with `lines`, on its own lines), at most `limit` characters."""
+    """`value` without invisible characters, at most `limit` long, on one line (with `lines`, on its own lines)."""
     plain = ANSI.sub("", str(value)).replace("\r\n", "\n").replace("\r", "\n")
     plain = plain.expandtabs(4) if lines else " ".join(plain.split())
     shown = "".join(character if character == "\n" or _seen(character) else _spelled(character) for character in plain)

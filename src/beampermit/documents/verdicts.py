@@ -13,19 +13,19 @@ MARKED = 10
 """Places of one verdict that are annotated."""
 
 
-def summary(verdicts: Iterable[Verdict]) -> str:
+def format_counts(verdicts: Iterable[Verdict]) -> str:
     """`12 passed, 1 failed`: counts by outcome, those that are not zero."""
     found = list(verdicts)
     counts = {outcome: sum(verdict.outcome is outcome for verdict in found) for outcome in Outcome}
     return ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
 
 
-def as_json(verdicts: list[Verdict]) -> str:
+def format_json(verdicts: list[Verdict]) -> str:
     """A JSON list of verdicts."""
     return json.dumps([verdict.model_dump(mode="json") for verdict in verdicts], indent=2, ensure_ascii=False) + "\n"
 
 
-def markdown(verdicts: list[Verdict]) -> str:
+def format_markdown(verdicts: list[Verdict]) -> str:
     """A headline, a table of what did not pass, how to fix it, and what passed, folded: for a comment or a summary."""
     from beampermit.documents import rendering
     from beampermit.verdicts.merge import ICONS, merge_verdicts
@@ -34,7 +34,7 @@ def markdown(verdicts: list[Verdict]) -> str:
     return rendering.join(rendering.blocks("verdicts.md.j2", {"judged": found, "icons": ICONS}))
 
 
-def github(verdicts: list[Verdict]) -> str:
+def format_annotations(verdicts: list[Verdict]) -> str:
     """Lines for the log of a workflow: an annotation for each interlock that did not pass, at each place it knows.
 
     GitHub shows the first ten errors of a step, so every interlock has its first place before any has a second.
@@ -47,7 +47,7 @@ def github(verdicts: list[Verdict]) -> str:
         if not verdict.passed
         for place in verdict.locations[1:MARKED]
     )
-    return "".join(f"{line}\n" for line in (*map(_annotation, verdicts), *further, summary(verdicts)))
+    return "".join(f"{line}\n" for line in (*map(_annotation, verdicts), *further, format_counts(verdicts)))
 
 
 def _annotation(verdict: Verdict) -> str:

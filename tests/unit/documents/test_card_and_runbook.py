@@ -122,8 +122,8 @@ def test_what_interlocks_measured_of_groups_is_told_with_its_gate(results: Proje
     assert f"| ✅ | `auc` | {cell} | 40 | 0.95 | 0.94 to 0.96 | at least 0.9 |" in made
     assert "| ❌ | `auc` | `plane` `Y` | 40 | undefined |  | at least 0.9 |" in made
     assert "- REP002: auc spreads by 0.002 over 3 seeds" in made
-    assert "Measured apart, below: `plane`." in made
-    assert "### Intersectional results\n\nNone was made: the contract gates groups by one factor alone." in made
+    assert "Measured separately, below: `plane`." in made
+    assert "### Intersectional results\n\nNone: the contract has gates for groups by one factor only." in made
 
 
 def test_combinations_are_told_with_their_intervals_and_the_small_ones_without_a_number(
@@ -146,7 +146,7 @@ def test_combinations_are_told_with_their_intervals_and_the_small_ones_without_a
     assert "|  | `auc` | `plane` `X`, `family` `stripline` | 4 | too few rows |  |  |\n\n" in crossed
     assert "- `plane` × `family`: 1 combination has no row.\n" in crossed  # noqa: RUF001
     assert "- `plane` × `device` was not measured: 240 combinations are too many." in crossed  # noqa: RUF001
-    assert "None was made" not in crossed
+    assert "None:" not in crossed
     assert card_page(known).count(">90 % interval</th>") == 2
 
 

@@ -69,7 +69,7 @@ def test_what_nobody_wrote_is_said(dvc_project: Project) -> None:
     made = datasheet(dvc_project).markdown()
     assert "does not say what these data were collected for" in made
     assert "There is no lineage record" in made
-    assert "with changes that are not committed" in made
+    assert "with uncommitted changes" in made
 
 
 @pytest.mark.parametrize("columns", ["* EXCLUDE (acquired_at, faulty, turns)", "* REPLACE (NULL::FLOAT[] AS turns)"])

@@ -136,7 +136,7 @@ def test_verdicts_of_several_jobs_are_merged_and_the_worse_word_counts(results: 
         ("{", "broken.json: not JSON"),
         ("", "broken.json: not JSON"),
         ("[]", "broken.json: not a verdict file"),
-        ('{"verdicts": NaN}', "broken.json: NaN is not a number"),
+        ('{"verdicts": NaN}', "broken.json: NaN is not a JSON number"),
         ('{"a": 1, "a": 2}', "broken.json: key 'a' is given twice"),
         ("[" * 100_000, "broken.json: not JSON"),
     ],

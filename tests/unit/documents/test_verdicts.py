@@ -1,4 +1,4 @@
-"""Verdicts as Markdown and as a workflow's annotations: nothing in a value is taken for a command."""
+"""Verdicts as Markdown and as a workflow's annotations, in which no value is taken for a command; what to fix first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console
 
 from beampermit.cli.output import fail
 from beampermit.documents.screen import render_verdicts
-from beampermit.documents.verdicts import github, markdown
+from beampermit.documents.verdicts import Step, format_annotations, format_markdown, steps
 from beampermit.errors import BadInput
 from beampermit.verdicts.verdict import Location, Outcome
 from support.planted_results import failed, verdict
@@ -23,7 +23,7 @@ hostile = st.lists(
 
 
 def test_an_annotation_stands_on_file_and_line() -> None:
-    assert github([failed("DAT004", "50% of rows: x, y")]) == (
+    assert format_annotations([failed("DAT004", "50% of rows: x, y")]) == (
         "::error file=data/raw.parquet,line=3,title=DAT004 Rows keep the contract (failed)::"
         "50%25 of rows: x, y%0ARun `dvc repro`.%0AThen commit.\n1 failed\n"
     )
@@ -32,16 +32,16 @@ def test_an_annotation_stands_on_file_and_line() -> None:
 def test_every_place_is_annotated_up_to_ten_behind_the_first_of_each_interlock() -> None:
     places = tuple(Location(file="a.yml", line=line) for line in range(1, 13))
     many = failed("GIT003").model_copy(update={"locations": places})
-    lines = github([many, failed("DAT004")]).splitlines()
+    lines = format_annotations([many, failed("DAT004")]).splitlines()
     assert [line.partition("title=")[2][:6] for line in lines[:2]] == ["GIT003", "DAT004"]
     assert lines[2:-1] == [
         f"::error file=a.yml,line={line},title=GIT003 A title (failed)::{many.reason}" for line in range(2, 11)
     ]
-    assert github([many.model_copy(update={"outcome": Outcome.PASSED})]).count("a.yml") == 0
+    assert format_annotations([many.model_copy(update={"outcome": Outcome.PASSED})]).count("a.yml") == 0
 
 
 def test_a_skipped_interlock_warns_and_a_passed_one_is_a_plain_line() -> None:
-    lines = github([verdict("DAT004", Outcome.SKIPPED, "no remote"), verdict("DOC001")]).splitlines()
+    lines = format_annotations([verdict("DAT004", Outcome.SKIPPED, "no remote"), verdict("DOC001")]).splitlines()
     assert lines[0] == "::warning title=DAT004 Rows keep the contract (skipped)::no remote"
     assert lines[1] == "passed  DOC001  looked at"
 
@@ -49,7 +49,7 @@ def test_a_skipped_interlock_warns_and_a_passed_one_is_a_plain_line() -> None:
 @given(hostile, st.sampled_from(Outcome))
 def test_one_verdict_is_one_line_and_at_most_one_command(value: str, outcome: Outcome) -> None:
     bad = verdict("DAT004", outcome, value, fix=value).model_copy(update={"title": value})
-    lines = github([bad]).splitlines()
+    lines = format_annotations([bad]).splitlines()
     assert len(lines) == 2
     assert lines[0].startswith("passed  DAT004" if outcome is Outcome.PASSED else "::")
     if outcome is not Outcome.PASSED:
@@ -60,7 +60,7 @@ def test_one_verdict_is_one_line_and_at_most_one_command(value: str, outcome: Ou
 
 
 def test_markdown_says_first_what_is_open_and_folds_the_rest() -> None:
-    made = markdown([verdict("DOC001"), failed("DAT004")])
+    made = format_markdown([verdict("DOC001"), failed("DAT004")])
     assert made.startswith("## ❌ 1 failed: DAT004\n")
     assert made.index("DAT004") < made.index("How to fix") < made.index("<details>") < made.index("DOC001")
 
@@ -79,3 +79,26 @@ def test_a_terminal_is_sent_no_command_of_a_value(value: str) -> None:
 def test_an_error_on_stderr_is_one_line_that_no_runner_obeys(capsys: pytest.CaptureFixture[str]) -> None:
     assert fail(BadInput("a\n::error::x ##[command]\x1b[2K", file="f\n::y", hint="fix\n::z")) == 2
     assert capsys.readouterr().err == "beampermit: f ::y: a ::error::x ## [command]\n      next: fix ::z\n"
+
+
+def test_a_lock_comes_before_data_before_promises_before_proofs() -> None:
+    found = [failed(id, id) for id in ("GIT003", "MDL001", "DOC001", "DAT004", "DAT001", "ENV001")]
+    assert [step.id for step in steps(found)] == ["ENV001", "DAT001", "DOC001", "GIT003", "DAT004", "MDL001"]
+
+
+def test_what_waits_for_the_same_is_one_step_and_what_follows_is_none() -> None:
+    absent = "there is no contract.yaml; run `beampermit init`"
+    found = [
+        verdict("ENV001"),
+        verdict("ENV002", Outcome.SKIPPED, "waits for ENV001", waits_for=("ENV001",)),
+        verdict("MDL001", Outcome.SKIPPED, absent),
+        verdict("DOC001", Outcome.SKIPPED, absent),
+        failed("DAT001", absent),
+    ]
+    assert steps(found) == (Step("DAT001", (), absent), Step("DOC001", ("MDL001",), absent))
+
+
+def test_what_most_wait_for_comes_first() -> None:
+    waiting = [verdict(id, Outcome.SKIPPED, "waits for DOC001", waits_for=("DOC001",)) for id in ("MDL001", "PRF001")]
+    found = [failed("ENV001", "a"), failed("DOC001", "b"), *waiting]
+    assert [step.id for step in steps(found)] == ["DOC001", "ENV001"]

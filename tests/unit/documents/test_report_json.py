@@ -82,7 +82,7 @@ def changed(path: str, value: Any) -> bytes:
         (changed("plots/surprise", 1), "plots.surprise: "),
         (changed("judged/surprise", 1), "judged.surprise: "),
         (changed("judged/verdicts/0/id", "DOC1\n::error::"), "judged.verdicts.0.id: "),
-        (changed("plots/confusion/tp", float("nan")), "NaN is not a number"),
+        (changed("plots/confusion/tp", float("nan")), "NaN is not a JSON number"),
         (changed("plots/confusion/tp", "Infinity"), "plots.confusion.tp: "),
         (changed("rows", {"train": 10**30}), "rows.train: "),
         (changed("rows", {"train": -1}), "rows.train: "),
@@ -199,6 +199,6 @@ def test_the_gates_leave_last_and_the_headline_never_does() -> None:
     found = small(gates=[move] * 1_000, watched=["#" * 900] * 30)
     made = found.markdown()
     assert rendering.length(made) <= rendering.LIMIT
-    assert "Left out here because a comment is limited: commit and machines, changed workflow files" in made
+    assert "Left out, because a comment has a maximum length: commit and machines, changed workflow files" in made
     assert "**changed gates**" in made
     assert made.startswith("# ❌ bpm-faults: No verdicts")
