@@ -289,7 +289,7 @@ def test_text_of_a_project_is_never_markup(commenter: Commenter, github: GitHub,
     run = ran(github, report)
     commenter.from_run(run)
     (body,) = said(github)
-    assert "Left out here" not in body
+    assert "Left out," not in body
     assert_harmless(_without_our_links(body, run))
 
 
@@ -307,7 +307,7 @@ def test_a_long_report_leaves_sections_to_the_summary(commenter: Commenter, gith
     commenter.from_run(run)
     (body,) = said(github)
     assert len(body) <= 65_536
-    assert "Left out here because a comment is limited: passed interlocks, environment." in body
+    assert "Left out, because a comment has a maximum length: passed interlocks, environment." in body
     assert f"They are in the summary of [run {run}]" in body
 
 

@@ -216,7 +216,7 @@ def test_a_comment_keeps_within_its_limit_by_whole_sections(branch: Project, fol
     short, whole = found.markdown(), found.markdown(limit=10**9)
     assert rendering.length(whole) > rendering.LIMIT
     assert rendering.length(short) <= rendering.LIMIT
-    assert "Left out here because a comment is limited: passed interlocks." in short
+    assert "Left out, because a comment has a maximum length: passed interlocks." in short
     assert short.count("```") % 2 == 0
     assert short.count("<details>") == short.count("</details>")
     tiny = found.markdown(limit=3000)
