@@ -21,6 +21,7 @@ from uv import find_uv_bin
 from beampermit.environments.uv import Uv
 from beampermit.project import Project
 from support.loopback import listening
+from support.shared import made_once, shared_folder
 
 PYTHON = f"=={sys.version_info.major}.{sys.version_info.minor}.*"
 PYPROJECT = """\
@@ -231,9 +232,13 @@ def _make_template(folder: Path, index: Index) -> None:
 
 
 @pytest.fixture(scope="session")
-def tested_template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def tested_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose locked environment has a real pytest: installed once, its `.venv` with it."""
-    found = Index(tmp_path_factory.mktemp("testers"))
+    return made_once(shared_folder(tmp_path_factory) / "testers", _install_pytest) / "project"
+
+
+def _install_pytest(folder: Path) -> None:
+    found = Index(folder)
     for name in TESTERS:
         found.add_installed(name)
     root = found.folder / "project"
@@ -249,7 +254,6 @@ def tested_template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.delenv("UV_FIND_LINKS", raising=False)
         Uv().lock(root, progress=lambda _: None)
         Uv().install(root, root / ".venv", progress=lambda _: None)
-    yield root
     found.close()
 
 

@@ -28,6 +28,7 @@ from beampermit.registry.promotion import Promotion
 from beampermit.registry.rebuild import FetchModel, rebuild
 from beampermit.registry.reconcile import reconcile
 from beampermit.verdicts.verdict import Outcome, Verdict, VerdictFile, Where
+from support.shared import made_once, shared_folder
 
 MODEL = "bpm-faults"
 INTERLOCKS = ("DOC001", "ENV001")
@@ -54,9 +55,6 @@ def verdicts(project: Project, ids: Sequence[str] = INTERLOCKS) -> VerdictFile:
         where=WHERE,
         verdicts=tuple(Verdict(id=id, title=id, outcome=Outcome.PASSED, reason="looked at") for id in ids),
     )
-
-
-_PREPARED: dict[str, Laboratory] = {}
 
 
 @dataclass
@@ -159,7 +157,7 @@ class Laboratory:
         with closing(sqlite3.connect(into / "mlflow.db")) as base, base:
             for table, column in PLACES:
                 base.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(here), str(into)))
-        copy = Laboratory(into / "project", into / self.key.relative_to(here), f"sqlite:///{into / 'mlflow.db'}")
+        copy = laboratory_in(into)
         copy.git("remote", "set-url", "origin", str(into / "origin.git"))
         return copy
 
@@ -193,12 +191,16 @@ def loads(model: Path) -> None:
     assert load_file(model / "weights.safetensors")["weight"].shape == (1,)
 
 
+def laboratory_in(folder: Path) -> Laboratory:
+    return Laboratory(folder / "project", folder / "keys" / keys.PRIVATE, f"sqlite:///{folder / 'mlflow.db'}")
+
+
 def found_laboratory(folder: Path, contract: str, database: Path) -> Laboratory:
     """A project that was never promoted, its bare origin and its key, all in `folder`; `database` is a fresh MLflow."""
     root, origin = folder / "project", folder / "origin.git"
     subprocess.run(["git", "init", "--quiet", "--bare", origin], check=True)
     subprocess.run(["git", "clone", "--quiet", origin, root], check=True, capture_output=True)
-    private, public = keys.generate_keys(folder / "keys")
+    _, public = keys.generate_keys(folder / "keys")
     shutil.copy(database, folder / "mlflow.db")
     (root / "contract.yaml").write_text(contract)
     (root / ".gitignore").write_text("/model\n/.beampermit/\n")
@@ -206,15 +208,14 @@ def found_laboratory(folder: Path, contract: str, database: Path) -> Laboratory:
         (root / name).write_text(f"# {name}\n")
     (root / ".github").mkdir()
     shutil.copy(public, root / ".github/permit.pub")
-    return Laboratory(root, private, f"sqlite:///{folder / 'mlflow.db'}")
+    return laboratory_in(folder)
 
 
 @pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new MLflow database, made once because it takes seconds."""
-    file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    Registry(f"sqlite:///{file}")
-    return file
+    folder = shared_folder(tmp_path_factory) / "mlflow"
+    return made_once(folder, lambda made: Registry(f"sqlite:///{made / 'mlflow.db'}")) / "mlflow.db"
 
 
 @pytest.fixture
@@ -224,13 +225,13 @@ def prepared(
     """A copy of the laboratory `name`: with a first model and `steps`, prepared once for all tests."""
 
     def give(name: str, *steps: Callable[[Laboratory], object]) -> Laboratory:
-        if name not in _PREPARED:
-            made = found_laboratory(tmp_path_factory.mktemp(name), contract_text, database)
-            made.change(1)
-            for step in steps:
+        def make(folder: Path) -> None:
+            made = found_laboratory(folder, contract_text, database)
+            for step in (lambda lab: lab.change(1), *steps):
                 step(made)
-            _PREPARED[name] = made
-        return _PREPARED[name].copied(tmp_path)
+
+        folder = made_once(shared_folder(tmp_path_factory) / f"laboratory-{name}", make)
+        return laboratory_in(folder).copied(tmp_path)
 
     return give
 

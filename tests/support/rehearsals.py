@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from beampermit.files import write_json
 from beampermit.project import Project
 from beampermit.rehearsal import Rehearsal, act_log, rehearse, runner, stage
 from beampermit.rehearsal.plan import make_plan
+from support.shared import shared_folder
 
 HEAD = "name: Pull request\non: pull_request\npermissions: {}\njobs:\n"
 """The beginning of a workflow file, up to its jobs."""
@@ -31,8 +31,7 @@ def log_of(found: Rehearsal, job: str) -> str:
 
 def shared_tools(factory: pytest.TempPathFactory) -> Path:
     """Where rehearsals of these tests keep what they install, those of other workers too."""
-    base = factory.getbasetemp()
-    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache/beampermit/tools"
+    return shared_folder(factory) / "cache/beampermit/tools"
 
 
 def reuse_checker(factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
 from support.conda_channel import PYTHON, QUIET, Channel
 from support.dvc_repositories import remake, replace
+from support.shared import made_once, shared_folder
 
 DATASET = """\
 from pathlib import Path
@@ -82,7 +83,10 @@ HERE = Environment(Path(sys.prefix))
 
 @pytest.fixture(scope="session")
 def trained_once(tmp_path_factory: pytest.TempPathFactory, contract_text: str) -> Path:
-    folder = tmp_path_factory.mktemp("trainable")
+    return made_once(shared_folder(tmp_path_factory) / "trainable", lambda folder: _train(folder, contract_text))
+
+
+def _train(folder: Path, contract_text: str) -> None:
     root = folder / "project"
     root.mkdir()
     with pytest.MonkeyPatch.context() as patch:
@@ -107,7 +111,6 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory, contract_text: str) -
         remake(root)
         git("add", "--all")
         git("commit", "--quiet", "--message", "The first model")
-    return folder
 
 
 @pytest.fixture

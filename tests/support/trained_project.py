@@ -13,12 +13,9 @@ template has changed; so `BEAMPERMIT_TRAINED=~/.cache/beampermit-trained pytest 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,6 +28,7 @@ from beampermit.generation.template import template_folder
 from beampermit.git import Git
 from beampermit.processes import Finished, run
 from beampermit.project import Project
+from support.shared import made_once, shared_folder
 
 KEPT = "BEAMPERMIT_TRAINED"
 SLUG = "bpm-faults"
@@ -47,16 +45,9 @@ PEOPLE = {  # the template's own answers are marked TODO, and DOC002 finds them
 @pytest.fixture(scope="session")
 def _trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that holds the project, its origin, its DVC remote and its environment."""
-    own = tmp_path_factory.getbasetemp()
-    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
-    kept = Path(os.environ.get(KEPT) or shared / "trained").expanduser().absolute()
-    folder = kept / _template_digest()[:12]  # of another template, another folder: nobody's tests are disturbed
-    folder.mkdir(parents=True, exist_ok=True)
-    with _alone(kept / "lock"):
-        if not (folder / "complete").exists():
-            _make(folder, kept)
-            (folder / "complete").touch()
-    return folder
+    kept = Path(os.environ.get(KEPT) or shared_folder(tmp_path_factory) / "trained").expanduser().absolute()
+    # Of another template, another folder: nobody's tests are disturbed.
+    return made_once(kept / _template_digest()[:12], lambda folder: _make(folder, kept))
 
 
 @pytest.fixture
@@ -97,9 +88,6 @@ def dvc(project: Project, *arguments: str) -> str:
 
 
 def _make(folder: Path, kept: Path) -> None:
-    for name in (SLUG, "origin.git", "dvc-storage"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    (folder / "environment").unlink(missing_ok=True)
     root = generate(folder, {"project_slug": SLUG, "environment": "uv", **PEOPLE}, lock=True)
     backend = backend_of(root)
     prefix = kept / f"environment-{backend.read(root).digest.removeprefix('sha256:')[:12]}"
@@ -128,11 +116,3 @@ def _template_digest() -> str:
     for file in sorted(path for path in template_folder().rglob("*") if path.is_file()):
         found.update(str(file.relative_to(template_folder())).encode() + b"\0" + file.read_bytes())
     return found.hexdigest()
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """One worker makes the project, the others wait; the lock of a killed one is free."""
-    with lock.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield

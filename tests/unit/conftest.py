@@ -16,6 +16,7 @@ from beampermit.project import Project
 from support.dvc_repositories import remake
 from support.planted_results import LOCK, METRICS, PLOTS, commit, write
 from support.registry_project import Laboratory, found_laboratory
+from support.shared import made_once, shared_folder
 
 PIPELINE = """\
 stages:
@@ -78,7 +79,10 @@ def branch(results: Project, git: Callable[..., str], contract_text: str) -> Pro
 @pytest.fixture(scope="session")
 def dvc_template(tmp_path_factory: pytest.TempPathFactory, contract_text: str) -> Path:
     """A folder with `project` (two stages that ran, committed) and `storage` (its remote, with everything pushed)."""
-    folder = tmp_path_factory.mktemp("dvc")
+    return made_once(shared_folder(tmp_path_factory) / "dvc", lambda folder: _make_template(folder, contract_text))
+
+
+def _make_template(folder: Path, contract_text: str) -> None:
     root = folder / "project"
     (root / "data/dataset").mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
@@ -104,7 +108,6 @@ def dvc_template(tmp_path_factory: pytest.TempPathFactory, contract_text: str) -
         remake(root)
         _git(root, "add", "--all")
         _git(root, "commit", "--quiet", "--message", "The data")
-    return folder
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from beampermit.project import Project
 from beampermit.rehearsal import Rehearsal, rehearse, stage
 from support.rehearsals import log_of
+from support.shared import shared_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 JOBS = ("environment", "data", "tests", "reproduce", "documents", "permit")
@@ -19,8 +19,7 @@ JOBS = ("environment", "data", "tests", "reproduce", "documents", "permit")
 @pytest.fixture(autouse=True)
 def _tools(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Checker and environment are shared by the rehearsals of these tests, whichever worker runs them."""
-    own = tmp_path_factory.getbasetemp()
-    monkeypatch.setenv("XDG_CACHE_HOME", str((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(shared_folder(tmp_path_factory) / "cache"))
 
 
 @pytest.fixture

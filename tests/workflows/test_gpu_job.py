@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from ruamel.yaml import YAML
 from beampermit.project import Project
 from beampermit.rehearsal import payloads, rehearse, stage
 from support.rehearsals import log_of
+from support.shared import shared_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -20,8 +20,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 @pytest.fixture(autouse=True)
 def _only_gpu_and_permit(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the other jobs of the reusable workflow at hand, and share the checker of the rehearsals."""
-    own, whole = tmp_path_factory.getbasetemp(), stage.lay_out
-    monkeypatch.setenv("XDG_CACHE_HOME", str((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "cache"))
+    whole = stage.lay_out
+    monkeypatch.setenv("XDG_CACHE_HOME", str(shared_folder(tmp_path_factory) / "cache"))
 
     def edited(into: Path) -> Path:
         file = whole(into) / ".github/workflows/ml-pull-request.yml"
