@@ -6,7 +6,7 @@ import sys
 
 
 def run() -> None:
-    """Entry point. Importing the command takes a moment, in which Ctrl-C must be one line, too."""
+    """Run the command; Ctrl-C is one line also while it is imported."""
     try:
         from beampermit.cli.main import run as command
     except KeyboardInterrupt:

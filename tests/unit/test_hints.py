@@ -1,4 +1,4 @@
-"""A hint is a command that can be typed, or a sentence; never the two in one."""
+"""A hint is a command that can be typed, or a sentence; never both in one."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def _texts(node: ast.expr, constants: dict[str, ast.expr]) -> Iterator[str]:
             yield "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in parts)
         case ast.Name(id=name) if name in constants:
             yield from _texts(constants[name], constants)
-        case ast.IfExp(body=one, orelse=other):
-            yield from (*_texts(one, constants), *_texts(other, constants))
+        case ast.IfExp(body=body, orelse=orelse):
+            yield from (*_texts(body, constants), *_texts(orelse, constants))
 
 
 def _hints() -> Iterator[tuple[str, str]]:

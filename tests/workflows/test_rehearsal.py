@@ -37,7 +37,7 @@ def test_a_good_workflow_succeeds_and_leaves_logs(repository, results) -> None:
             strategy: {matrix: {plane: [X, Y]}}
             steps: [{run: 'echo plane ${{ matrix.plane }}'}]
         """),
-        progress=lambda job: seen.append((job.name, job.result)),
+        watch=lambda job: seen.append((job.name, job.result)),
     )
     assert found.ok
     assert results(found) == {"one": "success", "the second": "success"}

@@ -103,7 +103,7 @@ def request(
 @app.command()
 def card(
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("DATASHEET.md"),
-    html: Annotated[bool, typer.Option("--html", help="Write one HTML page as well, beside it.")] = False,
+    html: Annotated[bool, typer.Option("--html", help="Also write one HTML page beside it.")] = False,
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:

@@ -83,7 +83,9 @@ def relock(
 @app.command()
 def check(
     project: Folder = Path(),
-    base: Annotated[str | None, typer.Option(help="Base revision whose contract judges.")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Revision whose contract applies.", show_default="the pull request's base")
+    ] = None,
     online: Annotated[
         bool,
         typer.Option(

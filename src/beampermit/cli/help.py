@@ -1,4 +1,4 @@
-"""How `--help` lists commands: in groups, each with its first sentence, never cut."""
+"""`--help` lists commands in groups, each with its whole first sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The `beampermit` command: one file a topic beside this one, no logic in any of them."""
+"""The `beampermit` command; each topic is a file beside this one, without logic of its own."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from beampermit.cli.help import Grouped
 from beampermit.cli.output import fail
 from beampermit.errors import BeampermitError, from_os_error
 
-INTERRUPTED = "beampermit: interrupted; what was being written is whole or absent, run the command again\n"
+INTERRUPTED = "beampermit: interrupted; no file is left half-written, run the command again\n"
 
 app = typer.Typer(
     name="beampermit",
@@ -37,7 +37,7 @@ app = typer.Typer(
     "Exit codes: 0 passed or done, 1 failed, 2 usage or bad input, 3 conflict, 4 the outside world failed.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # half of the time that `--help` takes
+    rich_markup_mode=None,  # rich would double the time that `--help` takes
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 PANELS = {
@@ -79,8 +79,8 @@ for panel, commands in PANELS.items():
             app.command(name, rich_help_panel=panel)(command)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         sys.stdout.write(f"beampermit {__version__}\n")
         raise typer.Exit
 
@@ -95,21 +95,21 @@ def options(
 
 
 def run() -> None:
-    """Entry point: errors that a user can cause become one line and a documented exit code."""
+    """Run the command; an error that a user can cause is one line and a documented exit code."""
     try:
         app()
     except BeampermitError as error:
         sys.exit(fail(error))
     except OSError as error:
-        said = from_os_error(error)
-        if said is None:
+        outside = from_os_error(error)
+        if outside is None:
             raise
-        sys.exit(fail(said))
+        sys.exit(fail(outside))
     except KeyboardInterrupt:
         sys.stderr.write(INTERRUPTED)
         sys.exit(130)
     except SystemExit as ended:
-        if ended.code == 130:  # typer has caught the interrupt, and says nothing
+        if ended.code == 130:  # typer catches the interrupt and prints nothing
             sys.stderr.write(INTERRUPTED)
         raise
 

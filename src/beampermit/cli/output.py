@@ -23,7 +23,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text."
 
 
 def show(value: Any, text: Callable[[], None], as_json: bool) -> None:
-    """Print a result: `value` as JSON, or whatever `text` prints."""
+    """Print `value` as JSON, or call `text` to print it for a person."""
     if as_json:
         sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     else:
@@ -56,7 +56,7 @@ def print_verdicts(verdicts: Sequence[Verdict], everything: bool = False) -> Non
 
 
 def fail(error: BeampermitError) -> int:
-    """Say why on stderr (as JSON where `--json` was given), with the next command; give the exit code."""
+    """Print an error on stderr, or with `--json` as JSON on stdout; return its exit code."""
     if "--json" in sys.argv:
         body = {
             "error": error.message,
@@ -67,9 +67,9 @@ def fail(error: BeampermitError) -> int:
         }
         sys.stdout.write(json.dumps(body, indent=2, ensure_ascii=False) + "\n")
         return error.exit_code
-    from beampermit.documents.markdown import logged  # a terminal and a runner obey what stands in a value
+    from beampermit.documents.markdown import logged  # terminals and runners obey control sequences in values
 
-    # An item of a list begins with a word, so it cannot be a command to a runner, whoever wrote it.
+    # Items of a list begin with a letter, so none can be a runner's command.
     items = re.split(r"\n  (?=\w)", str(error))
     text = "\n  ".join(logged(item) for item in items)
     sys.stderr.write(f"beampermit: {text}\n")
@@ -86,13 +86,13 @@ KeyFile = Annotated[
 
 
 EVERY = 10.0
-"""Seconds between two lines of a log that differ in their numbers alone."""
+"""Seconds between two lines of a log that differ only in their numbers."""
 
 
 @contextmanager
-def shown_progress(wanted: bool = True) -> Iterator[Progress]:
+def shown_progress(enabled: bool = True) -> Iterator[Progress]:
     """Show steps on stderr: a spinner or a bar on a terminal, lines in a log."""
-    if not wanted:
+    if not enabled:
         yield silent
         return
     from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
@@ -113,7 +113,7 @@ def shown_progress(wanted: bool = True) -> Iterator[Progress]:
 
 
 class _Lines:
-    """A line for each new step. One whose numbers alone moved waits its turn: a thousand files are a few lines."""
+    """A line for each new step; lines that differ only in their numbers come every `EVERY` seconds."""
 
     def __init__(self, target: Any):
         self._target = target

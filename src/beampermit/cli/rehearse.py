@@ -110,9 +110,7 @@ def _rehearse(kind: Any, project: Path, as_json: bool, labels: list[str] | None,
     from beampermit.rehearsal import rehearse
     from beampermit.rehearsal.display import display, summary
 
-    with display(progress_console()) as progress:
-        rehearsal = rehearse(
-            Project.find(project.resolve()), kind, labels=tuple(labels or ()), progress=progress, **options
-        )
+    with display(progress_console()) as watch:
+        rehearsal = rehearse(Project.find(project.resolve()), kind, labels=tuple(labels or ()), watch=watch, **options)
     show(rehearsal.model_dump(mode="json"), lambda: console().print(summary(rehearsal)), as_json)
     raise typer.Exit(0 if rehearsal.ok else 1)

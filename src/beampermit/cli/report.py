@@ -12,6 +12,22 @@ import typer
 from beampermit.cli.output import Folder, Json, console, show
 from beampermit.errors import BadInput
 
+Permit = Annotated[Path | None, typer.Option(help="Permit that `permit assemble` wrote, for what it binds.")]
+Verdicts = Annotated[
+    Path | None, typer.Option(help="Folder of the files that `check --out` wrote, for their measurements.")
+]
+Page = Annotated[bool, typer.Option("--html", help="Also write one HTML page beside it.")]
+
+
+class Kind(StrEnum):
+    """Documents that can be left out, named as in `beampermit.documents.bundle`."""
+
+    CARD = "card"
+    RUNBOOK = "runbook"
+    DATASHEET = "datasheet"
+    SBOM = "sbom"
+    ALARMS = "alarms"
+
 
 def report(
     verdicts: Annotated[Path, typer.Option(help="Folder of the files that `check --out` wrote.")] = Path("verdicts"),
@@ -19,7 +35,7 @@ def report(
     base: Annotated[
         str | None, typer.Option(help="Revision to compare with.", show_default="the pull request's base")
     ] = None,
-    where: Folder = Path(),
+    project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Write the report of a pull request.
@@ -33,10 +49,10 @@ def report(
     from beampermit.interlocks.families import load_interlocks
     from beampermit.project import Project
 
-    project = Project.find(where.resolve(), base)
+    repository = Project.find(project.resolve(), base)
     if base:
-        _ = project.base  # raises where a named base does not exist
-    report = gather_report(project, verdicts, {id: cls.title() for id, cls in load_interlocks().items()})
+        _ = repository.base  # raises where a named base does not exist
+    report = gather_report(repository, verdicts, {id: cls.title() for id, cls in load_interlocks().items()})
     images = charts.png_images(report.plots)
     texts = {
         FILE: report.json_text(),
@@ -60,19 +76,12 @@ def report(
     )
 
 
-Permit = Annotated[Path | None, typer.Option(help="Permit that `permit assemble` wrote, for what it binds.")]
-Verdicts = Annotated[
-    Path | None, typer.Option(help="Folder of the files that `check --out` wrote, for their measurements.")
-]
-Page = Annotated[bool, typer.Option("--html", help="Also write one HTML page beside it.")]
-
-
 def card(
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("MODEL_CARD.md"),
     permit: Permit = None,
     verdicts: Verdicts = None,
     html: Page = False,
-    where: Folder = Path(),
+    project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Write the model card.
@@ -81,14 +90,14 @@ def card(
     """
     from beampermit.documents import card as document
 
-    _write(document.card, document.card_page, out, permit, verdicts, html, where, as_json)
+    _write(document.card, document.card_page, out, permit, verdicts, html, project, as_json)
 
 
 def runbook(
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("RUNBOOK.md"),
     permit: Permit = None,
     html: Page = False,
-    where: Folder = Path(),
+    project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Write the operator's runbook.
@@ -97,43 +106,7 @@ def runbook(
     """
     from beampermit.documents import runbook as document
 
-    _write(document.runbook, document.runbook_page, out, permit, None, html, where, as_json)
-
-
-def _write(
-    text: Callable[[Any], str],
-    page: Callable[[Any], str],
-    out: Path,
-    permit: Path | None,
-    verdicts: Path | None,
-    html: bool,
-    where: Path,
-    as_json: bool,
-) -> None:
-    from beampermit.documents.facts import gather_facts
-    from beampermit.files import write_text
-    from beampermit.project import Project
-
-    facts = gather_facts(Project.find(where.resolve()), permit, verdicts)
-    files = {out: text(facts)} | ({out.with_suffix(".html"): page(facts)} if html else {})
-    for path, content in files.items():
-        write_text(path, content)
-    paths = [str(path) for path in files]
-    show(
-        {"files": paths, "permit": facts.permit and facts.permit.digest},
-        lambda: console().print("\n".join(paths)),
-        as_json,
-    )
-
-
-class Kind(StrEnum):
-    """Documents that can be left out, named as in `beampermit.documents.bundle`."""
-
-    CARD = "card"
-    RUNBOOK = "runbook"
-    DATASHEET = "datasheet"
-    SBOM = "sbom"
-    ALARMS = "alarms"
+    _write(document.runbook, document.runbook_page, out, permit, None, html, project, as_json)
 
 
 def documents(
@@ -141,7 +114,7 @@ def documents(
     permit: Permit = None,
     verdicts: Verdicts = None,
     without: Annotated[list[Kind] | None, typer.Option(help="Leave this document out; may be repeated.")] = None,
-    where: Folder = Path(),
+    project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Write all documents of the model.
@@ -152,7 +125,7 @@ def documents(
     from beampermit.files import write_text
     from beampermit.project import Project
 
-    texts = bundle(Project.find(where.resolve()), permit, verdicts, without or ())
+    texts = bundle(Project.find(project.resolve()), permit, verdicts, without or ())
     for name, text in texts.items():
         write_text(out / name, text)
     paths = [str(out / name) for name in texts]
@@ -166,7 +139,7 @@ def alarms(
         str | None,
         typer.Option(help="Phoebus configuration to import it into.", show_default="the model's name"),
     ] = None,
-    where: Folder = Path(),
+    project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Write the alarm tree for Phoebus or JAWS.
@@ -177,9 +150,35 @@ def alarms(
     from beampermit.files import write_text
     from beampermit.project import Project
 
-    tree = alarm_tree.alarm_tree(Project.find(where.resolve()))
+    tree = alarm_tree.alarm_tree(Project.find(project.resolve()))
     texts = alarm_tree.phoebus_files(tree, config) if format == "phoebus" else alarm_tree.jaws_files(tree)
     for name, text in texts.items():
         write_text(out / name, text)
     paths = [str(out / name) for name in texts]
     show({"files": paths, "pvs": tree.pvs}, lambda: console().print("\n".join(paths)), as_json)
+
+
+def _write(
+    text: Callable[[Any], str],
+    page: Callable[[Any], str],
+    out: Path,
+    permit: Path | None,
+    verdicts: Path | None,
+    html: bool,
+    project: Path,
+    as_json: bool,
+) -> None:
+    from beampermit.documents.facts import gather_facts
+    from beampermit.files import write_text
+    from beampermit.project import Project
+
+    facts = gather_facts(Project.find(project.resolve()), permit, verdicts)
+    files = {out: text(facts)} | ({out.with_suffix(".html"): page(facts)} if html else {})
+    for path, content in files.items():
+        write_text(path, content)
+    paths = [str(path) for path in files]
+    show(
+        {"files": paths, "permit": facts.permit and facts.permit.digest},
+        lambda: console().print("\n".join(paths)),
+        as_json,
+    )

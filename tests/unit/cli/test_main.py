@@ -99,7 +99,7 @@ def test_an_interrupt_says_that_files_are_whole(
     with pytest.raises(SystemExit) as ended:
         main.run()
     assert ended.value.code == 130
-    assert "interrupted; what was being written is whole or absent" in capsys.readouterr().err
+    assert "interrupted; no file is left half-written" in capsys.readouterr().err
 
 
 def test_an_interrupt_while_the_command_is_imported_is_one_line() -> None:

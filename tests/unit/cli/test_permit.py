@@ -96,10 +96,10 @@ def test_a_permit_is_verified_without_git_and_without_a_project(laboratory: Labo
         command = [sys.executable, "-m", "beampermit.cli.main", "permit", *arguments]
         return subprocess.run(command, cwd=away, env={"PATH": "/nowhere"}, capture_output=True, text=True, check=False)
 
-    found = verify()
-    assert found.returncode == 0, found.stderr
-    assert laboratory.project.git.head() in found.stdout
-    assert "DOC001, ENV001" in found.stdout
+    verified = verify()
+    assert verified.returncode == 0, verified.stderr
+    assert laboratory.project.git.head() in verified.stdout
+    assert "DOC001, ENV001" in verified.stdout
     weights = away / "model/weights.safetensors"
     for position in (0, 8, -1):
         content = bytearray(weights.read_bytes())

@@ -37,13 +37,13 @@ def root(project: Project, github: GitHub, monkeypatch: pytest.MonkeyPatch) -> P
 def run(root: Project) -> Run:
     """Run a command: its exit code and output; raises its error."""
 
-    def typed(*words: str) -> tuple[int, str]:
-        found = CliRunner().invoke(app, ["protect", *words, "--project", str(root.root)])
-        if isinstance(found.exception, BeampermitError):
-            raise found.exception
-        return found.exit_code, found.stdout
+    def protect(*arguments: str) -> tuple[int, str]:
+        result = CliRunner().invoke(app, ["protect", *arguments, "--project", str(root.root)])
+        if isinstance(result.exception, BeampermitError):
+            raise result.exception
+        return result.exit_code, result.stdout
 
-    return typed
+    return protect
 
 
 def test_apply_shows_the_difference_creates_and_then_changes_nothing(run: Run, github: GitHub) -> None:
@@ -105,10 +105,10 @@ def test_audit_accepts_an_applied_ruleset(run: Run, monkeypatch: pytest.MonkeyPa
 def test_audit_lists_every_gap(run: Run, github: GitHub, root: Project) -> None:
     (root.root / "CODEOWNERS").write_text("/docs/ @ada\n")
     code, output = run("audit", "--json")
-    found: dict[str, Any] = json.loads(output)
-    assert (code, found["branch"], found["check"]) == (1, "main", "ml / permit")
-    assert len(found["gaps"]) == 5
-    assert found["gaps"][4].startswith("CODEOWNERS names no owner for contract.yaml")
+    result: dict[str, Any] = json.loads(output)
+    assert (code, result["branch"], result["check"]) == (1, "main", "ml / permit")
+    assert len(result["gaps"]) == 5
+    assert result["gaps"][4].startswith("CODEOWNERS names no owner for contract.yaml")
     code, output = run("audit")
     assert code == 1
     assert "main of lab/faults is NOT protected" in output

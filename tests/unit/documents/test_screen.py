@@ -1,8 +1,8 @@
-"""Verdicts on a terminal of 80 columns: a line each, each cause once, and nothing cut that somebody will paste."""
+"""Text for a terminal of 80 columns: a line for each verdict, each cause once; nothing that may be pasted is cut."""
 
 from __future__ import annotations
 
-from beampermit.documents.screen import render_verdicts
+from beampermit.documents.screen import format_columns, format_fields, render_verdicts
 from beampermit.interlocks.families import load_interlocks
 from beampermit.verdicts.verdict import Location, Outcome, Verdict
 from support.planted_results import failed, verdict
@@ -64,3 +64,16 @@ def test_no_path_and_no_command_is_broken_over_two_lines() -> None:
 
 def test_titles_fit_the_line_of_a_terminal() -> None:
     assert {id: cls.title() for id, cls in load_interlocks().items() if len(cls.title()) > 60} == {}
+
+
+def test_fields_and_columns_are_aligned_and_never_cut() -> None:
+    assert format_fields({"lock": f"uv.lock {FILE}\nother.lock", "permit": FILE}).plain.splitlines() == [
+        f"lock    uv.lock {FILE}",
+        "        other.lock",
+        f"permit  {FILE}",
+    ]
+    assert format_columns(("", "rows"), [("raw", "1,200"), (FILE, "")]).plain.splitlines() == [
+        f"{'':{len(FILE)}}  rows",
+        f"{'raw':{len(FILE)}}  1,200",
+        FILE,
+    ]
