@@ -46,5 +46,5 @@ def test_missing_data_are_exit_1_and_an_unavailable_remote_is_exit_4(dvc_project
 def test_a_folder_without_dvc_is_exit_2(project: Project) -> None:
     result = data(project, "pull")
     assert (result.returncode, result.stdout) == (2, "")
-    assert "this is no DVC repository" in result.stderr
+    assert "this is not a DVC repository" in result.stderr
     assert "next: dvc init" in result.stderr
