@@ -38,11 +38,11 @@ class DOC002(Interlock):
         read both with `beampermit card` and `beampermit runbook`."""
         from beampermit.contract.completeness import gaps
 
-        found = gaps(contract, project.path(FILE_NAME).read_text(encoding="utf-8"))
-        if found:
-            reasons = [f"{gap.key} is {gap.why}" for gap in found]
-            locations = (Location(file=FILE_NAME, line=gap.line) for gap in found)
-            return failed(several(reasons, SHOWN), *locations, missing=[gap.key for gap in found])
+        missing = gaps(contract, project.path(FILE_NAME).read_text(encoding="utf-8"))
+        if missing:
+            reasons = [f"{gap.key} is {gap.why}" for gap in missing]
+            locations = (Location(file=FILE_NAME, line=gap.line) for gap in missing)
+            return failed(several(reasons, SHOWN), *locations, missing=[gap.key for gap in missing])
         return passed(f"every text is written, with those of {len(contract.operations.alarms)} alarms")
 
 
@@ -55,10 +55,10 @@ class DOC003(Interlock):
         does. Then read the result as the operator will: `beampermit runbook`."""
         from beampermit.contract.alarms import problems
 
-        found = problems(contract, project.path(FILE_NAME).read_text(encoding="utf-8"))
-        if found:
-            reasons = [problem.message for problem in found]
-            locations = (Location(file=FILE_NAME, line=problem.line) for problem in found)
+        unanswered = problems(contract, project.path(FILE_NAME).read_text(encoding="utf-8"))
+        if unanswered:
+            reasons = [problem.message for problem in unanswered]
+            locations = (Location(file=FILE_NAME, line=problem.line) for problem in unanswered)
             return failed(several(reasons, SHOWN), *locations, problems=reasons)
         causes = sum(len(alarm.raised_by) for alarm in contract.operations.alarms)
         return passed(f"{causes} causes of alarms, each with meaning and action")

@@ -11,15 +11,15 @@ from beampermit.environments.platforms import Gpus
 from beampermit.verdicts.verdict import Location
 
 
-def find_shortfall(asked: Gpu, driver: str, seen: Gpus) -> str:
+def find_shortfall(required: Gpu, driver: str, seen: Gpus) -> str:
     """Why the machine does not meet the contract; empty if it does. Every GPU that torch sees must meet it."""
-    if asked.driver and version(driver) < version(asked.driver):
-        return f"the driver is {driver}, older than {asked.driver}"
+    if required.driver and version(driver) < version(required.driver):
+        return f"the driver is {driver}, older than {required.driver}"
     for device in seen.devices:
-        if version(device.capability) < version(asked.capability):
-            return f"{device.name} has compute capability {device.capability}, less than {asked.capability}"
-        if asked.memory and device.memory < asked.memory:
-            return f"{device.name} has {device.memory:.0f} MiB, less than {asked.memory:.0f}"
+        if version(device.capability) < version(required.capability):
+            return f"{device.name} has compute capability {device.capability}, less than {required.capability}"
+        if required.memory and device.memory < required.memory:
+            return f"{device.name} has {device.memory:.0f} MiB, less than {required.memory:.0f}"
     return ""
 
 

@@ -65,12 +65,12 @@ def examined(project: Project, contract: Contract, environment: Environment, mod
     scores = folder / "scores.parquet"
     try:
         columns = [signal.name for signal in contract.signals.inputs]
-        found = Examined(*describe_and_score(environment, model.folder, inputs, scores, columns), scores)
+        examined = Examined(*describe_and_score(environment, model.folder, inputs, scores, columns), scores)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)
-    return found
+    weakref.finalize(examined, shutil.rmtree, folder, ignore_errors=True)
+    return examined
 
 
 class MDL001(Interlock):
@@ -83,10 +83,10 @@ class MDL001(Interlock):
 
         name = contract.model.manifest
         try:
-            found = Manifest.read(project.path(name), name)
+            manifest = Manifest.read(project.path(name), name)
             scores = (contract.evaluation.scores,) if contract.evaluation.scores else ()
             data = (*contract.dataset.splits.values(), *scores)
-            difference = compare(found, project.root, contract.model.path, data)
+            difference = compare(manifest, project.root, contract.model.path, data)
         except BadInput as error:
             return failed(str(error), name)
         if difference:
@@ -105,7 +105,7 @@ class MDL001(Interlock):
                 *foreign[:SHOWN],
                 foreign=foreign,
             )
-        return passed(f"{len(found.files)} files match {name}", files=len(found.files))
+        return passed(f"{len(manifest.files)} files match {name}", files=len(manifest.files))
 
 
 class MDL002(Interlock):
@@ -118,16 +118,16 @@ class MDL002(Interlock):
         from beampermit.models.formats import find_problem
 
         paths = sorted(path for path in model.folder.rglob("*") if path.is_symlink() or not path.is_dir())
-        found = {
+        problem_of = {
             path.relative_to(project.root).as_posix(): problem
             for path in paths
             if (problem := "is compiled code" if path.suffix == ".pyc" else find_problem(path))
         }
         if unpickles := model.pickle_risk():
-            found[f"{model.name}/{MLMODEL}"] = f"would run unreviewed code: {unpickles}"
-        if found:
-            problems = [f"{name} {problem}" for name, problem in found.items()]
-            return failed(several(problems, IN_REASON), *list(found)[:SHOWN], problems=found)
+            problem_of[f"{model.name}/{MLMODEL}"] = f"would run unreviewed code: {unpickles}"
+        if problem_of:
+            problems = [f"{name} {problem}" for name, problem in problem_of.items()]
+            return failed(several(problems, IN_REASON), *list(problem_of)[:SHOWN], problems=problem_of)
         return passed(f"{len(paths)} files, each of an allowed format by name and content", files=len(paths))
 
 
@@ -202,13 +202,13 @@ class MDL005(Interlock):
             return failed("evaluation.scores is not set, so there are no scores of training to compare with", CONTRACT)
         if not project.path(recorded).is_file():
             raise MissingInput(f"{recorded} is missing", hint="beampermit data pull")
-        found = compare_scores(examined.scores, project.path(recorded), base_contract.evaluation.score_tolerance)
-        evidence = found.model_dump(mode="json")
-        if found.problem:
-            return failed(f"{found.problem}, more than {found.tolerance:g} apart", recorded, **evidence)
+        comparison = compare_scores(examined.scores, project.path(recorded), base_contract.evaluation.score_tolerance)
+        evidence = comparison.model_dump(mode="json")
+        if comparison.problem:
+            return failed(f"{comparison.problem}, more than {comparison.tolerance:g} apart", recorded, **evidence)
         return passed(
-            f"{found.rows} rows as in training, {found.single_rows} also alone: at most {found.largest:.2g} apart, "
-            f"{found.tolerance:g} allowed",
+            f"{comparison.rows} rows as in training, {comparison.single_rows} also alone: "
+            f"at most {comparison.largest:.2g} apart, {comparison.tolerance:g} allowed",
             **evidence,
         )
 
@@ -252,12 +252,12 @@ def _inputs(signals: tuple[Signal, ...], fields: tuple[Any, ...]) -> Iterable[st
 
 def _names(signals: tuple[Signal, ...], named: list[str | None], what: str = "output") -> Iterable[str]:
     """A single signal may have no name in the model."""
-    expected, found = {signal.name for signal in signals}, set(named)
-    if len(expected) == 1 and found == {None}:
+    expected, actual = {signal.name for signal in signals}, set(named)
+    if len(expected) == 1 and actual == {None}:
         return
-    for name in sorted(expected - found):
+    for name in sorted(expected - actual):
         yield f"{what} {name!r} of the contract is not in the model's signature, which has {', '.join(map(str, named))}"
-    for name in sorted(str(name) for name in found - expected):
+    for name in sorted(str(name) for name in actual - expected):
         yield f"{what} {name!r} of the model's signature is not in the contract"
 
 

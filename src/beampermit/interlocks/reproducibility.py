@@ -47,11 +47,11 @@ class REP001(Interlock):
         """Run `beampermit reproduce` to see what differs. If data or code changed, run `dvc repro`, then `dvc push`,
         and commit `dvc.lock`. If two trainings with one seed differ, set every random seed and use deterministic
         operations. If a training is stuck, change its initialization or learning rate."""
-        found = retrained.diagnosis
-        if found.kind.sound:
-            return passed(found.text, **retrained.as_json())
+        diagnosis = retrained.diagnosis
+        if diagnosis.kind.sound:
+            return passed(diagnosis.text, **retrained.as_json())
         file = "dvc.lock" if retrained.compared is None else contract.evaluation.metrics
-        return failed(found.text, file, **retrained.as_json())
+        return failed(diagnosis.text, file, **retrained.as_json())
 
 
 class REP002(Interlock):
@@ -64,17 +64,17 @@ class REP002(Interlock):
     def check(self, contract: Contract, retrained: Reproduction) -> Finding:
         """The quality of the model depends on the random seed. Run `beampermit reproduce --seeds all` to see the
         metrics of each. Improve the initialization, lower the learning rate or train longer, then run `dvc repro`."""
-        found = retrained.spread
-        if found is None:
+        spread = retrained.spread
+        if spread is None:
             return skipped(f"nothing was trained: {retrained.diagnosis.text}")
-        evidence = found.model_dump(mode="json")
-        seeds = len(found.metrics[0].values)
-        if found.within:
-            metrics = ", ".join(metric.text for metric in found.metrics)
-            return passed(f"{seeds} seeds: {metrics}; tolerance {found.tolerance:g}", **evidence)
-        wide = [metric.text for metric in found.metrics if not metric.within]
-        reason = f"{', '.join(wide)} over {seeds} seeds, more than {found.tolerance:g} apart"
-        return failed("; ".join((reason, *found.because)), contract.evaluation.metrics, **evidence)
+        evidence = spread.model_dump(mode="json")
+        seeds = len(spread.metrics[0].values)
+        if spread.within:
+            metrics = ", ".join(metric.text for metric in spread.metrics)
+            return passed(f"{seeds} seeds: {metrics}; tolerance {spread.tolerance:g}", **evidence)
+        wide = [metric.text for metric in spread.metrics if not metric.within]
+        reason = f"{', '.join(wide)} over {seeds} seeds, more than {spread.tolerance:g} apart"
+        return failed("; ".join((reason, *spread.because)), contract.evaluation.metrics, **evidence)
 
 
 class REP003(Interlock):

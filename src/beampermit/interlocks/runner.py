@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from graphlib import TopologicalSorter
 
 from beampermit import __version__
-from beampermit.errors import BeampermitError, Failed, is_command, of_the_machine
+from beampermit.errors import BeampermitError, Failed, from_os_error, is_command
 from beampermit.interlocks.families import load_interlocks
 from beampermit.interlocks.inputs import Inputs
 from beampermit.interlocks.interlock import Finding, Interlock, MissingInput
@@ -107,7 +107,7 @@ def _check(cls: type[Interlock], inputs: Inputs, reuse: Reuse | None) -> Verdict
     except BeampermitError as error:
         finding, code = Finding(Outcome.ERROR, _line(error)), error.exit_code
     except Exception as error:
-        outside = of_the_machine(error) if isinstance(error, OSError) else None
+        outside = from_os_error(error) if isinstance(error, OSError) else None
         reason = _line(outside) if outside else f"internal error in this check: {type(error).__name__}: {error}"
         finding, code = Finding(Outcome.ERROR, reason), 4
     verdict = _verdict(cls, finding, code, time.perf_counter() - start)

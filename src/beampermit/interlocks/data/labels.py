@@ -29,15 +29,15 @@ class DAT006(Interlock):
             return failed(f"{unversioned[0]} is tracked neither by DVC nor by git", *unversioned)
         require_present(project, [dataset.labels, *dataset.splits.values()])
         with bad_input_fails():
-            said = annotations.read_annotations(project.root, rules, dataset.review) if dataset.review else ()
+            annotated = annotations.read_annotations(project.root, rules, dataset.review) if dataset.review else ()
         labels, *splits = open_tables(project.root, {"labels": dataset.labels, **dataset.splits})
-        found = review.review_labels(labels, splits, rules, said)
-        evidence = found.as_json()
-        if found.problems:
-            return failed(several(found.problems), dataset.labels, **evidence)
-        reason = f"{found.rows} labels by {len(found.people)} authors cover every row of {len(splits)} splits"
-        if found.overruled:
-            reason += f"; annotators corrected {len(found.overruled)} labels of rules"
-        if found.conflicts:
-            reason += f"; they disagree on {len(found.conflicts)} rows, where the latest label counts"
+        result = review.review_labels(labels, splits, rules, annotated)
+        evidence = result.as_json()
+        if result.problems:
+            return failed(several(result.problems), dataset.labels, **evidence)
+        reason = f"{result.rows} labels by {len(result.people)} authors cover every row of {len(splits)} splits"
+        if result.overruled:
+            reason += f"; annotators corrected {len(result.overruled)} labels of rules"
+        if result.conflicts:
+            reason += f"; they disagree on {len(result.conflicts)} rows, where the latest label counts"
         return passed(reason, **evidence)

@@ -34,13 +34,12 @@ class DAT007(Interlock):
         if find_unversioned(project, [dataset.lineage]):
             return failed(f"{dataset.lineage} is tracked neither by DVC nor by git", dataset.lineage)
         with bad_input_fails():
-            found = lineage.read_lineage(project.root, dataset.lineage)
-            require_present(project, [*found.parents, *dataset.splits.values()])
-            faults = list(lineage.faults(project.root, found, dataset))
+            recorded = lineage.read_lineage(project.root, dataset.lineage)
+            require_present(project, [*recorded.parents, *dataset.splits.values()])
+            faults = list(lineage.faults(project.root, recorded, dataset))
         if faults:
             return failed(f"{dataset.lineage}: {several(faults)}", dataset.lineage, faults=faults[:SHOWN])
-        rows = {name: made.rows for name, made in found.splits.items()}
-        reason = (
-            f"{len(found.splits)} splits, made from {len(found.parents)} data files by {len(found.code)} source files"
-        )
-        return passed(reason, parents=found.parents, rows=rows)
+        rows = {name: made.rows for name, made in recorded.splits.items()}
+        parents, code = recorded.parents, recorded.code
+        reason = f"{len(rows)} splits, made from {len(parents)} data files by {len(code)} source files"
+        return passed(reason, parents=parents, rows=rows)

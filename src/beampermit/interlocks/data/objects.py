@@ -28,14 +28,14 @@ class DAT001(Interlock):
         `dvc.lock` together with the change."""
         from beampermit.datasets.stale_stages import stage_changes
 
-        found = stage_changes(dvc)
-        certain = [change for change in found if change.certain]
+        changes = stage_changes(dvc)
+        certain = [change for change in changes if change.certain]
         if certain:
             reasons = [f"stage {change.stage}: {change.what}" for change in certain]
             files = dict.fromkeys(change.file for change in certain)
             return failed(several(reasons), *files, changes=reasons[:SHOWN])
-        if found:
-            return skipped(f"stage {found[0].stage}: {found[0].what}; run `beampermit data pull`")
+        if changes:
+            return skipped(f"stage {changes[0].stage}: {changes[0].what}; run `beampermit data pull`")
         return passed(f"{len(dvc.stages)} stages match dvc.lock")
 
 
@@ -46,22 +46,24 @@ class DAT002(Interlock):
         """Run `dvc push` on the machine where the data were made."""
         from beampermit.datasets.verification import check_remotes
 
-        found = check_remotes(dvc)
+        status = check_remotes(dvc)
         evidence: dict[str, Any] = {
-            "objects": found.objects,
-            "looked_up": found.looked_up,
-            "remotes": list(found.remotes),
+            "objects": status.objects,
+            "looked_up": status.looked_up,
+            "remotes": list(status.remotes),
         }
-        if found.missing:
-            return failed(several(list(found.missing)), "dvc.lock", missing=list(found.missing[:SHOWN]), **evidence)
-        if not found.objects:
+        if status.missing:
+            return failed(several(list(status.missing)), "dvc.lock", missing=list(status.missing[:SHOWN]), **evidence)
+        if not status.objects:
             return passed("DVC tracks no data in this project", **evidence)
-        known = (
-            f"; {found.objects - found.looked_up} more are on the base branch"
-            if found.looked_up < found.objects
+        others = (
+            f"; {status.objects - status.looked_up} more are on the base branch"
+            if status.looked_up < status.objects
             else ""
         )
-        return passed(f"{found.looked_up} objects are on {', '.join(found.remotes) or 'the remote'}{known}", **evidence)
+        return passed(
+            f"{status.looked_up} objects are on {', '.join(status.remotes) or 'the remote'}{others}", **evidence
+        )
 
 
 class DAT003(Interlock):
@@ -77,16 +79,16 @@ class DAT003(Interlock):
         faults = manifest_faults(dvc, dvc.outputs)
         if faults:
             return failed(several(faults), "dvc.lock", faults=faults[:SHOWN])
-        found = verify(dvc, dvc.outputs)
-        evidence: dict[str, Any] = {"files": found.files, "bytes": found.size}
-        if found.wrong:
-            return failed(several(list(found.wrong)), "dvc.lock", faults=list(found.wrong[:SHOWN]), **evidence)
-        if found.absent:
+        verified = verify(dvc, dvc.outputs)
+        evidence: dict[str, Any] = {"files": verified.files, "bytes": verified.size}
+        if verified.wrong:
+            return failed(several(list(verified.wrong)), "dvc.lock", faults=list(verified.wrong[:SHOWN]), **evidence)
+        if verified.absent:
             return skipped(
-                f"manifests are safe, but {found.absent[0]} is missing"
-                f"{more(len(found.absent) - 1)}; run `beampermit data pull`",
-                absent=list(found.absent[:SHOWN]),
+                f"manifests are safe, but {verified.absent[0]} is missing"
+                f"{more(len(verified.absent) - 1)}; run `beampermit data pull`",
+                absent=list(verified.absent[:SHOWN]),
                 **evidence,
             )
         folders = sum(output.folder for output in dvc.outputs)
-        return passed(f"{folders} manifests are safe, {found.files} files match their hashes", **evidence)
+        return passed(f"{folders} manifests are safe, {verified.files} files match their hashes", **evidence)

@@ -62,11 +62,13 @@ class DAT005(Interlock):
 
         tables = _tables(project, contract)
         signals = base_signals(contract, base_contract)
-        found = overlaps(tables, base_contract.dataset) or list(duplicates(tables, signals, base_contract.dataset.key))
-        evidence = {"overlaps": [overlap.as_json() for overlap in found], "not_compared": not_compared(signals)}
-        if found:
-            reasons = [overlap.message for overlap in found]
-            files = dict.fromkeys(path for overlap in found for path in overlap.paths)
+        shared_data = overlaps(tables, base_contract.dataset) or list(
+            duplicates(tables, signals, base_contract.dataset.key)
+        )
+        evidence = {"overlaps": [overlap.as_json() for overlap in shared_data], "not_compared": not_compared(signals)}
+        if shared_data:
+            reasons = [overlap.message for overlap in shared_data]
+            files = dict.fromkeys(path for overlap in shared_data for path in overlap.paths)
             return failed(several(reasons), *files, **evidence)
         rule = base_contract.dataset.split
         shared = [*(f"no {column}" for column in rule.by), *([f"no time by {rule.time}"] if rule.time else [])]

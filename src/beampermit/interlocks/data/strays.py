@@ -20,10 +20,12 @@ class DAT008(Interlock):
         from beampermit.datasets.strays import tracked_strays
 
         changed = configuration.differences(project)
-        found = list(tracked_strays(project.git))
+        tracked = list(tracked_strays(project.git))
         problems = [f"this pull request changes {configuration.FILE}: {change}" for change in changed]
-        problems += [f"{stray.path} is in git and should not be: {stray.what}" for stray in found]
+        problems += [f"{stray.path} is in git and should not be: {stray.what}" for stray in tracked]
         if not problems:
             return passed("no data and no models in git; the DVC remote is that of the base branch")
-        files = [configuration.FILE] * bool(changed) + [stray.path for stray in found]
-        return failed(several(problems), *files[:SHOWN], configuration=changed, strays=[s.path for s in found[:SHOWN]])
+        files = [configuration.FILE] * bool(changed) + [stray.path for stray in tracked]
+        return failed(
+            several(problems), *files[:SHOWN], configuration=changed, strays=[s.path for s in tracked[:SHOWN]]
+        )

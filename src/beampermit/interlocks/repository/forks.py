@@ -29,21 +29,21 @@ class GIT004(Interlock):
         if not workflows.names:
             return failed(f"there is no workflow in {FOLDER}, so pull requests are not checked", FOLDER)
         try:
-            found = lint(workflows.texts, own_workflows())
+            linted = lint(workflows.texts, own_workflows())
         except BadInput as error:
             return failed(f"cannot be read: {error}", Location(file=error.file or FOLDER, line=error.line))
         evidence = {
-            "defects": [f"{defect.rule}: {defect}" for defect in found.defects],
-            "not_followed": found.not_followed,
+            "defects": [f"{defect.rule}: {defect}" for defect in linted.defects],
+            "not_followed": linted.not_followed,
         }
-        if found.defects:
-            first, *others = found.defects
+        if linted.defects:
+            first, *others = linted.defects
             more = f" (and {len(others)} more)" if others else ""
-            places = (Location(file=defect.file, line=defect.line) for defect in found.defects)
+            places = (Location(file=defect.file, line=defect.line) for defect in linted.defects)
             return failed(f"{first}{more}", *places, **evidence)
         followed = (
-            f"; not followed, being in other repositories: {', '.join(found.not_followed)}"
-            if found.not_followed
+            f"; not followed, being in other repositories: {', '.join(linted.not_followed)}"
+            if linted.not_followed
             else ""
         )
         return passed(f"{len(workflows.texts)} files give a fork no access{followed}", **evidence)

@@ -25,7 +25,7 @@ class Workflows:
 @provides
 def workflows(project: Project) -> Workflows:
     """The workflow files of the work tree, and every action file that git tracks."""
-    found = {path.relative_to(project.root).as_posix() for path in (project.root / FOLDER).glob("*.y*ml")}
+    names = {path.relative_to(project.root).as_posix() for path in (project.root / FOLDER).glob("*.y*ml")}
     actions = {name for name in project.git.tracked() if PurePosixPath(name).name in ("action.yml", "action.yaml")}
-    files = (name for name in sorted(found | actions) if (project.root / name).is_file())
+    files = (name for name in sorted(names | actions) if (project.root / name).is_file())
     return Workflows({name: (project.root / name).read_text(encoding="utf-8", errors="replace") for name in files})
