@@ -194,10 +194,10 @@ def test_a_folder_that_cannot_be_written_is_the_outside_world(backend: CondaLock
 KILLED = """
 import sys
 from pathlib import Path
-from beampermit.cache import cache_folder
 from beampermit.environments import installation
 from beampermit.environments.conda_lock import CondaLock
-installation.install(CondaLock(), Path(sys.argv[1]), Path(sys.argv[2]), watch=lambda words: print(words, flush=True))
+show = lambda step, *_: print(step, flush=True)
+installation.install(CondaLock(), Path(sys.argv[1]), Path(sys.argv[2]), progress=show)
 """
 
 

@@ -286,16 +286,6 @@ def test_settings_of_whoever_checks_do_not_make_a_lock_stale(
     assert problems(uv_project.root) == ["colours is required, and uv.lock was made without it"]
 
 
-@pytest.mark.parametrize(
-    "change", [change for change in ASKED if change not in ("another marker", "a source that is no index")]
-)
-def test_uv_calls_stale_what_we_call_stale(uv_project: Project, change: str) -> None:
-    before, after, _ = ASKED[change]
-    file = uv_project.root / "pyproject.toml"
-    file.write_text(file.read_text().replace(before, after, 1))
-    assert uv(uv_project.root, "lock", "--check", "--offline").returncode != 0
-
-
 EQUIVALENT = {
     "a marker in other words": ("sys_platform == 'win32'", "platform_system == 'Windows'"),
     "a specifier in another order": ("numbers>=1,<2", "numbers <2, >=1.0"),

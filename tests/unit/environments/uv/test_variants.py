@@ -197,7 +197,7 @@ def test_an_unknown_variant_is_refused_with_those_there_are(root: Path) -> None:
         Uv(variant="rocm").read(root)
     for line in ("cpu = [\n", "cuda = [\n"):
         edit(root / "uv.lock", line, line.replace(" =", "-no-more ="))
-    with pytest.raises(BadInput, match="there is none") as caught:
+    with pytest.raises(BadInput, match="the lock has none") as caught:
         Uv(variant="cuda").read(root)
     assert caught.value.hint.startswith("leave --variant out; or name it in [project.optional-dependencies]")
 
