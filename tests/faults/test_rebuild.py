@@ -79,7 +79,7 @@ def test_each_version_comes_back_under_its_number(
     assert [line.partition(",")[0] for line in found[:4]] == [
         "version 1 registered again",
         "version 2 registered again",
-        "version 3 registered without a model, to keep its number: it was never promoted",
+        "version 3 registered without a model to keep its number: it was never promoted",
         "version 4 registered again",
     ]
     assert set(STEPS) < set(fourth.said), "each of its own steps is killed below"
@@ -136,7 +136,7 @@ def test_a_former_champion_without_bytes_keeps_its_number(
         fourth.rebuild(without(2))
     assert fourth.champion() is None, "no wrong champion"
     found = fourth.rebuild(without(4))
-    assert "version 4 registered without a model, to keep its number: the bytes are gone" in found
+    assert "version 4 registered without a model to keep its number: the bytes are gone" in found
     assert fourth.champion() == 2
     with pytest.raises(Outside, match="holds other bytes for bpm-faults version 4"):
         fourth.rollback(to=4)

@@ -83,7 +83,7 @@ def _register_empty(
     (folder / "LOST.txt").write_text(f"Version {number} has no model, only its number: {why}.\n")
     run = registry.store(model, folder, f"{LOST} {number}", {})
     _create(registry, model, number, run, {**tags, LOST: "true"})
-    return f"version {number} registered without a model, to keep its number: {why}"
+    return f"version {number} registered without a model to keep its number: {why}"
 
 
 def _create(registry: Registry, model: str, number: int, run: str, tags: dict[str, str]) -> None:
