@@ -1,8 +1,7 @@
-"""Point every workflow and action at one commit of this repository: `make pin COMMIT=<40 hex>`.
+"""Pin every workflow and action to one commit of this repository: `make pin COMMIT=<40 hex>`.
 
 A workflow cannot name its own commit, so a release pins twice: the first commit lets the reusable workflows use the
-actions as they are now, the second lets generated projects call those workflows. Refused unless that commit holds what
-is named.
+current actions, the second lets generated projects call those workflows. Fails unless that commit has every pinned path.
 """
 
 from __future__ import annotations
@@ -26,26 +25,26 @@ IN_CONTAINER = re.compile(r"(?P<use>\.git)#(?P<commit>[0-9a-f]{40})")
 
 
 def files(root: Path = ROOT) -> Iterator[Path]:
-    """Every YAML file that may name a commit of ours."""
+    """Every YAML file that may have a pin."""
     for place in PLACES:
         yield from sorted((root / place).rglob("*.yml"))
 
 
 def pins(root: Path = ROOT) -> Iterator[tuple[Path, re.Match[str]]]:
-    """Every pin, with the file it stands in."""
+    """Every pin, with its file."""
     for file in files(root):
         for match in PIN.finditer(file.read_text(encoding="utf-8")):
             yield file, match
 
 
 def missing(commit: str, root: Path = ROOT) -> list[str]:
-    """What is pinned but not in that commit."""
+    """Pinned paths that the commit does not have."""
     paths = sorted({match["path"] for _, match in pins(root)})
     return [path for path in paths if _git(root, "cat-file", "-e", f"{commit}:{path}")]
 
 
 def move(commit: str, version: str, root: Path = ROOT) -> int:
-    """Let every pin name `commit`; give how many there are."""
+    """Pin everything to `commit`; returns the number of pins."""
     for file in {file for file, _ in pins(root)}:
         text = file.read_text(encoding="utf-8")
         file.write_text(PIN.sub(rf"\g<use>@{commit} # {version}", text), encoding="utf-8")
@@ -57,16 +56,15 @@ def move(commit: str, version: str, root: Path = ROOT) -> int:
 
 
 def main() -> None:
-    """Read the command line, move the pins."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("commit", help="full commit, 40 hexadecimal digits")
-    parser.add_argument("--version", default="main", help="the tag of that commit, as the comment beside the pin")
-    given = parser.parse_args()
-    if not re.fullmatch(r"[0-9a-f]{40}", given.commit):
-        sys.exit(f"{given.commit!r} is no full commit; git rev-parse HEAD prints one")
-    if absent := missing(given.commit):
-        sys.exit(f"{given.commit[:12]} does not hold {', '.join(absent)}; pin a commit that does")
-    sys.stdout.write(f"{move(given.commit, given.version)} pins name {given.commit}\n")
+    parser.add_argument("--version", default="main", help="the tag of that commit, for the comment next to the pin")
+    options = parser.parse_args()
+    if not re.fullmatch(r"[0-9a-f]{40}", options.commit):
+        sys.exit(f"{options.commit!r} is not a full commit; git rev-parse HEAD prints one")
+    if absent := missing(options.commit):
+        sys.exit(f"{options.commit[:12]} does not have {', '.join(absent)}; pin a commit that has")
+    sys.stdout.write(f"{move(options.commit, options.version)} pins set to {options.commit}\n")
 
 
 def _git(root: Path, *arguments: str) -> int:

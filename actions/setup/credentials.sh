@@ -1,4 +1,4 @@
-# Sourced by a step that talks to the repository: git in this one step gets the job's token; nothing is written down.
+# Sourced by a step that uses the repository: gives git the token of the job, in this step only and without a file.
 if [ -n "${TOKEN:-}" ]; then
   header="AUTHORIZATION: basic $(printf 'x-access-token:%s' "$TOKEN" | base64 | tr -d '\n')"
   echo "::add-mask::${header##* }"

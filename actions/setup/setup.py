@@ -1,10 +1,10 @@
-"""Installs the checker from this action's own commit, apart from the project that it is to judge.
+"""Install the checker from the commit of this action, separate from the project that it checks.
 
 It runs before anything is installed, so it uses the standard library alone. `setup.py checker` makes a folder with a
-copy of this repository, an environment from its lock of hashes, and a `beampermit` command; `setup.py environment` lets
-that command install the project's environment. Jobs that share a machine share both: the first one installs while
-the others wait, and a stamp, written last, tells a whole installation from half of one. With FRESH=true nothing is used
-that another run left.
+copy of this repository, an environment from its lock with hashes, and a `beampermit` command; `setup.py environment`
+lets that command install the project's environment. Jobs on the same machine share both: the first one installs while
+the others wait, and a stamp that is written last marks a complete installation. With FRESH=true nothing is used that
+another run left.
 """
 
 import fcntl
@@ -23,14 +23,14 @@ ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("src", "template", "actions", ".github/workflows", "cookiecutter.json", "pyproject.toml", "requirements.lock")
 LOCKS = ("uv.lock", "conda-lock.yml")
 WITHOUT_WHEEL = "antlr4-python3-runtime"
-"""The one package of the lock that is published as sources alone; DVC needs it."""
+"""The only package of the lock without a wheel; DVC needs it."""
 OLDEST_RUN, OLDEST = 24 * 3600, 14 * 24 * 3600
-"""Seconds after which what a run installed for itself, and what no job used any more, is removed."""
+"""Seconds after which installations for one run, and unused shared installations, are removed."""
 
 
 def main(verb: str) -> None:
-    """Install the `checker`, or the project's `environment` with the checker."""
-    if sys.version_info < (3, 11):  # noqa: UP036 - the runner's Python is whatever it is
+    """Install the `checker` or, with it, the project's `environment`."""
+    if sys.version_info < (3, 11):  # noqa: UP036 - the runner may have any Python
         sys.exit(
             f"::error::Beampermit needs Python 3.11 or newer on the runner; python3 is {platform.python_version()}"
         )
@@ -38,12 +38,12 @@ def main(verb: str) -> None:
 
 
 def checker() -> None:
-    """Make the `beampermit` command and put it on the path of the steps that follow."""
+    """Install the `beampermit` command and add it to the path of the following steps."""
     files = sources(ROOT)
     digests = [f"{name} {file_digest(ROOT / name)}" for name in files]
     key = digest([platform.python_version(), platform.machine(), *requirements(), *digests])
     target = shelf() / "checker" / key
-    with whole(target, key, target / "venv/bin/python") as missing:
+    with complete(target, key, target / "venv/bin/python") as missing:
         if missing:
             install(target, files)
     os.utime(target)
@@ -55,7 +55,7 @@ def checker() -> None:
 
 
 def install(target: Path, files: list[str]) -> None:
-    """Copy the sources, install what they need by hash, write the command."""
+    """Copy the sources, install their requirements by hash, write the command."""
     for name in files:
         copy = target / "source" / name
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -63,10 +63,10 @@ def install(target: Path, files: list[str]) -> None:
     python = target / "venv/bin/python"
     uv = find_uv(target / "source/requirements.lock", target)
     run(uv, "venv", "--quiet", "--python", sys.executable, target / "venv")
-    # The package itself is not built: a build would need a build backend, which the lock would have to name as well.
-    wanted = [word for name in requirements() for word in ("-r", target / "source" / name)]
+    # The package itself is not built, because the lock would then have to contain a build backend too.
+    options = [word for name in requirements() for word in ("-r", target / "source" / name)]
     hashed = ("--require-hashes", "--only-binary", ":all:", "--no-binary", WITHOUT_WHEEL)
-    run(uv, "pip", "install", "--quiet", "--python", python, *hashed, *wanted)
+    run(uv, "pip", "install", "--quiet", "--python", python, *hashed, *options)
     packages = subprocess.run(
         [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
         check=True,
@@ -76,24 +76,24 @@ def install(target: Path, files: list[str]) -> None:
     Path(packages, "beampermit.pth").write_text(f"{target / 'source/src'}\n")
     command = target / "bin/beampermit"
     command.parent.mkdir()
-    # -I: neither the project's folder nor its PYTHONPATH can put code of its own in front of the checker's.
+    # -I: code in the project's folder or PYTHONPATH must not shadow that of the checker.
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(str(python))} -I -m beampermit.cli.main "$@"\n')
     command.chmod(0o755)
 
 
 def requirements() -> "list[str]":
-    """Of the checker's packages; where KEYLESS=true also of those more that sign as a workflow."""
+    """The lock files of the checker; with KEYLESS=true also that of Sigstore."""
     more = ["actions/setup/keyless.lock"] if os.environ.get("KEYLESS") == "true" else []
     return ["requirements.lock", *more]
 
 
 def environment() -> None:
-    """Install the environment that the project's lock names, and tell the steps that follow where it is."""
+    """Install the project's locked environment, and pass its folder to the following steps."""
     variant = os.environ.get("VARIANT", "")
     locks = [path for path in map(Path, (*LOCKS, f"{variant}.conda-lock.yml")) if path.is_file()]
     key = digest([platform.machine(), variant, *(f"{path} {file_digest(path)}" for path in locks)])
     target = shelf() / "environments" / key
-    # Told first: where the installation fails, the interlocks that follow say why.
+    # Before the installation: if it fails, the interlocks that follow say why.
     append("GITHUB_ENV", f"BEAMPERMIT_ENVIRONMENT={target}")
     with locked(target):
         command = ("beampermit", "env", "install", f"--variant={variant}")
@@ -103,7 +103,7 @@ def environment() -> None:
 
 
 def shelf() -> Path:
-    """Where installations are kept on this machine: by run where they must be fresh, for all runs otherwise."""
+    """The folder of installations on this machine: one for each run if they must be fresh, otherwise for all runs."""
     base = Path(os.environ["RUNNER_TOOL_CACHE"]).resolve() / "beampermit"
     if not fresh():
         return base
@@ -112,29 +112,29 @@ def shelf() -> Path:
 
 
 def forget(folder: Path, seconds: int) -> None:
-    """Remove what lies in `folder` and was not used for so long."""
+    """Remove folders in `folder` that were not used for `seconds`."""
     for old in folder.glob("*"):
         if old.is_dir() and time.time() - old.stat().st_mtime > seconds:
             shutil.rmtree(old, ignore_errors=True)
 
 
 def fresh() -> bool:
-    """Whether nothing that another run left may be used."""
+    """Whether nothing of another run may be used."""
     return os.environ.get("FRESH") == "true"
 
 
 def cache() -> "dict[str, str]":
-    """A fresh installation has a download cache of its own as well: what lies in the machine's was not hashed today."""
+    """A fresh installation also has its own download cache, since files in the machine's are not verified again."""
     return {"UV_CACHE_DIR": str(shelf() / "cache")} if fresh() else {}
 
 
 @contextmanager
-def whole(target: Path, stamp: str, python: Path):
-    """Give whether `target` must be made; where the block ends well it is stamped, and half a one is removed before.
+def complete(target: Path, stamp: str, python: Path):
+    """Yield whether `target` must be installed, after removing an incomplete installation; stamp it at the end.
 
-    An installation whose `python` has gone, because the machine's was replaced, is made again too.
+    An installation whose `python` is gone, because that of the machine was replaced, is made again too.
     """
-    mark = target / ".whole"
+    mark = target / ".complete"
     with locked(target):
         missing = not (mark.is_file() and mark.read_text() == stamp and python.exists())
         if missing:
@@ -147,15 +147,15 @@ def whole(target: Path, stamp: str, python: Path):
 
 @contextmanager
 def locked(target: Path):
-    """One job at a time; the lock goes with the process that held it."""
+    """One job at a time; the lock ends with its process."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with open(f"{target}.lock", "w") as stream:  # noqa: PTH123 - a name beside the folder, not inside it
+    with open(f"{target}.lock", "w") as stream:  # noqa: PTH123 - a file next to the folder
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
 
 def find_uv(lock: Path, target: Path) -> "str | Path":
-    """The machine's uv, or the one that the lock names, installed by hash."""
+    """The machine's uv, or that of the lock, installed by hash."""
     found = shutil.which("uv")
     if found:
         return found
@@ -170,7 +170,7 @@ def find_uv(lock: Path, target: Path) -> "str | Path":
 
 
 def sources(root: Path) -> "list[str]":
-    """The files that make the checker, as paths below `root`."""
+    """The files of the checker, relative to `root`."""
     found = []
     for part in PARTS:
         path = root / part
@@ -179,26 +179,25 @@ def sources(root: Path) -> "list[str]":
 
 
 def digest(lines: "list[str]") -> str:
-    """sha256 of lines, as 64 hexadecimal digits."""
+    """SHA-256 of lines, 64 hexadecimal digits."""
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def file_digest(path: Path) -> str:
-    """sha256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def run(*command: "str | Path", env: "dict[str, str] | None" = None) -> None:
-    """Run a command, its output in the job's log; its failure is ours."""
+    """Run a command with its output in the log; exit if it fails."""
     words = [str(word) for word in command]
     code = subprocess.run(words, env=env or {**os.environ, **cache()}, check=False).returncode
     if code:
-        sys.stdout.write(f"::error::{shlex.join(words[:4])} ended with {code}\n")
+        sys.stdout.write(f"::error::{shlex.join(words[:4])} failed with exit code {code}\n")
         sys.exit(code)
 
 
 def append(variable: str, line: object) -> None:
-    """Hand a line to the steps that follow."""
+    """Pass a line to the following steps."""
     with Path(os.environ[variable]).open("a") as stream:
         stream.write(f"{line}\n")
 

@@ -209,7 +209,7 @@ def test_the_permit_names_each_job_that_must_end_well() -> None:
     tree = YAML(typ="safe").load(ROOT / ".github/workflows/ml-pull-request.yml")
     permit = tree["jobs"]["permit"]
     condition = permit["steps"][-1]["if"]
-    assert permit["steps"][-1]["name"] == "Every job ended well"
+    assert permit["steps"][-1]["name"] == "Require success of every job"
     for job in permit["needs"]:
         well = "(inputs.gpu-labels == '' && 'skipped' || 'success')" if job == "gpu" else "'success'"
         assert f"needs.{job}.result != {well}" in condition

@@ -70,7 +70,7 @@ def test_one_call_moves_all(pin: ModuleType, copy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("commit", "words"), [("main", "is no full commit"), (OTHER, "does not hold .github/workflows/ml-")]
+    ("commit", "words"), [("main", "is not a full commit"), (OTHER, "does not have .github/workflows/ml-")]
 )
 def test_a_commit_that_cannot_be_pinned_is_refused(commit: str, words: str) -> None:
     command = [sys.executable, ROOT / "scripts/pin.py", commit]

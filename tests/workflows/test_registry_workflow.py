@@ -77,7 +77,7 @@ def test_a_dispatch_needs_a_version_and_the_right(two: Laboratory, dispatch: Dis
     without = dispatch(verb="retire", version="", reason=REASON)
     assert not without.ok
     assert "Look whether what was asked fits together" in without.failed[0].reason
-    assert any("retire names the version" in line for line in without.failed[0].tail)
+    assert any("retire needs a version" in line for line in without.failed[0].tail)
     hook = two.root.parent / "origin.git/hooks/pre-receive"
     hook.write_text("#!/bin/sh\necho 'bo may not push to beampermit-ledger' >&2\nexit 1\n")
     hook.chmod(0o755)
@@ -106,12 +106,12 @@ def asked(tmp_path: Path) -> Callable[..., tuple[int, str]]:
 @pytest.mark.parametrize(
     ("verb", "version", "reason", "words"),
     [
-        ("retire", "", "why", "retire names the version"),
+        ("retire", "", "why", "retire needs a version"),
         ("retire", "3", " \t\n", "a reason must be given"),
-        ("freeze", "3", "why", "freeze is for the model, not for a version"),
+        ("freeze", "3", "why", "freeze applies to the model, not to a version"),
         ("reconcile", "", "", "a reason must be given"),
-        ("promote", "", "why", "this verb is none of retire, freeze, thaw, reconcile"),
-        ("$(id)", "", "why", "this verb is none of"),
+        ("promote", "", "why", "the verb is not one of retire, freeze, thaw, reconcile"),
+        ("$(id)", "", "why", "the verb is not one of"),
     ],
 )
 def test_what_does_not_fit_together_ends_before_anything_is_installed(
@@ -158,7 +158,7 @@ def test_who_looks_at_night_may_write_nothing_and_waits_for_nobody() -> None:
 
 
 def test_a_command_that_fails_leaves_its_words_in_the_summary(tmp_path: Path) -> None:
-    script = f'source {ROOT}/actions/setup/said.sh; said sh -c "echo why >&2; exit 3"; echo never'
+    script = f'source {ROOT}/actions/setup/summarized.sh; summarized sh -c "echo why >&2; exit 3"; echo never'
     found = subprocess.run(
         ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", script],
         env={**os.environ, "GITHUB_STEP_SUMMARY": str(tmp_path / "summary")},

@@ -69,7 +69,7 @@ def test_jobs_at_once_install_once(setup: ModuleType, installs: list[Path]) -> N
 
 def test_half_an_installation_is_made_again(setup: ModuleType, installs: list[Path], monkeypatch) -> None:
     setup.checker()
-    (installs[0] / ".whole").unlink()
+    (installs[0] / ".complete").unlink()
     (installs[0] / "left-over").touch()
     setup.checker()
     assert len(installs) == 2
@@ -99,7 +99,7 @@ def test_an_installation_that_fails_is_not_stamped(setup: ModuleType, monkeypatc
     monkeypatch.setattr(setup, "install", broken)
     with pytest.raises(SystemExit):
         setup.checker()
-    assert list((tmp_path / "tools").rglob(".whole")) == []
+    assert list((tmp_path / "tools").rglob(".complete")) == []
     assert not (tmp_path / "GITHUB_PATH").exists()
 
 

@@ -26,9 +26,9 @@ def test_batch_and_single_signals_agree(check: str, turns: np.ndarray, transform
     [
         ("one_by_one", lambda rows: rows - rows.mean()),
         ("in_any_order", lambda rows: np.cumsum(rows, axis=0)),
-        ("beside_strangers", lambda rows: rows / np.abs(rows).max()),
+        ("beside_unusual_rows", lambda rows: rows / np.abs(rows).max()),
         ("finite", lambda rows: np.divide(rows, 0.0 * rows, out=np.full_like(rows, np.nan), where=rows > 1e9)),
-        ("without_a_trace", lambda rows: np.multiply(rows, 2, out=rows)),
+        ("without_changing_its_input", lambda rows: np.multiply(rows, 2, out=rows)),
     ],
 )
 def test_kit_detects_a_transform_that_depends_on_other_rows(
@@ -58,5 +58,5 @@ def test_no_feature_depends_on_the_orbit(feature: str, turns: np.ndarray) -> Non
 
 
 def test_unknown_feature_is_an_error_that_names_it(turns: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="'colour' is none of spread, line"):
+    with pytest.raises(ValueError, match="'colour' is not one of spread, line"):
         transforms.Transform.fit(turns, ("line", "colour"))
