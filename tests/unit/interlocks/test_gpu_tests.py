@@ -129,7 +129,7 @@ DEFECTS = {
         {"driver": "echo 'No devices were found'; exit 6"},
         "no GPU is visible: nvidia-smi printed 'No devices were found'",
     ),
-    "no torch": ({"devices": None}, "torch of the project's environment cannot be asked"),
+    "no torch": ({"devices": None}, "torch of the project's environment cannot list GPUs"),
     "torch for CPUs": ({"devices": [], "cuda": None}, "is built without CUDA"),
     "GPUs hidden from torch": ({"devices": []}, "sees none of the machine's GPUs"),
     "an old driver": ({"driver": "535.9"}, "the driver is 535.9, older than 535.10"),
@@ -158,7 +158,7 @@ SPOILT = {
         GOOD + "@pytest.mark.gpu\n@pytest.mark.xfail(reason='nccl')\ndef test_two(): assert 0\n",
         "test_two was skipped: nccl",
     ),
-    "all skipped": ("import pytest\n@pytest.mark.gpu\n@pytest.mark.skip\ndef test(): pass\n", "all were skipped"),
+    "all skipped": ("import pytest\n@pytest.mark.gpu\n@pytest.mark.skip\ndef test(): pass\n", "were skipped"),
     "none marked": ("def test(): pass\n", "no tests ran in tests/unit"),
     "nothing put on the GPU": (
         "import pytest\n@pytest.mark.gpu\ndef test(): pass\n",

@@ -265,7 +265,11 @@ FORMATS: dict[str, tuple[str, bytes, str]] = {
         len(BEYOND).to_bytes(8, "little") + BEYOND,
         f"model/{WEIGHTS} is not a valid .safetensors file",
     ),
-    "JSON with NaN": (EXAMPLE, b'{"turns": NaN}', f"model/{EXAMPLE} is not a valid .json file: NaN is not a number"),
+    "JSON with NaN": (
+        EXAMPLE,
+        b'{"turns": NaN}',
+        f"model/{EXAMPLE} is not a valid .json file: NaN is not a JSON number",
+    ),
     "JSON cut off": (EXAMPLE, b'{"turns": [', f"model/{EXAMPLE} is not a valid .json file: not JSON"),
     "YAML that makes objects": (
         "conda.yaml",

@@ -160,7 +160,7 @@ def test_where_resamples_would_cost_too_much_there_are_numbers_without_intervals
         ("[a, b, c, d]", "give one column, or a list of at most 3"),
         ("[plane, plane]", "give column names, each once"),
         ("[plane, 7]", "give column names, each once"),
-        ("[plane, family], gate: 0.9}, {by: [family, plane]", "two gates of subgroups by the same column"),
+        ("[plane, family], gate: 0.9}, {by: [family, plane]", "two subgroup gates by the same column"),
     ],
 )
 def test_columns_that_cannot_cross_are_bad_input(arena: Arena, by: str, words: str) -> None:
@@ -188,7 +188,7 @@ def test_gates_of_subgroups_want_a_command_that_judges_them(arena: Arena) -> Non
     gate(arena, "plane")
     contract = arena.project.root / "contract.yaml"
     contract.write_text("".join(line for line in contract.read_text().splitlines(True) if "weighted:" not in line))
-    with pytest.raises(BadInput, match=r"evaluation\.weighted names no command"):
+    with pytest.raises(BadInput, match=r"evaluation\.weighted has no command"):
         _ = Project(arena.project.root).contract
 
 
