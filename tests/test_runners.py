@@ -177,7 +177,7 @@ def test_a_runner_without_a_job_gives_its_gpu_back(
     waiting(github, "gpu", "self-hosted")
     done = submit(WAITS, RUNNER_IDLE="2")
     assert done.returncode == 0, done.stderr
-    assert "no job for 2 s: the GPU is given back" in (tmp_path / "slurm/log").read_text()
+    assert "no job for 2 s: the GPU is released" in (tmp_path / "slurm/log").read_text()
     assert list((tmp_path / "node").iterdir()) == []
 
 

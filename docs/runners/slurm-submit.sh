@@ -1,31 +1,31 @@
 #!/usr/bin/env bash
-# Give SLURM a job for each job of GitHub Actions that waits for a GPU: `slurm-runner.sh`, a runner that takes one job and ends.
-# Run it every minute on a node that submits, by a timer of a user that nobody else can be:
+# Submit a SLURM job for each job of GitHub Actions that waits for a GPU: `slurm-runner.sh`, a runner for one job.
+# Run it every minute on a submit node, by a timer of a dedicated user:
 #
 #   GITHUB_REPOSITORY=lab/bpm-faults TOKEN_FILE=~/.config/runner-token RUNNER_SOFTWARE=/software/actions-runner \
 #     slurm-submit.sh --partition=gpu --gres=gpu:1 --time=01:00:00
 #
-# The token (administration of the repository: write; actions: read) is read here and goes no further: the node gets what
-# registers one runner once. Needs curl and python3.
+# The token (administration of the repository: write; actions: read) is read here only: the node gets a configuration
+# that registers one runner once. Needs curl and python3.
 set -euo pipefail
 shopt -s inherit_errexit
 umask 077
 
-: "${GITHUB_REPOSITORY:?name the repository, OWNER/NAME}"
-: "${TOKEN_FILE:?name the file that holds the token}"
-: "${RUNNER_SOFTWARE:?name the folder where the runner was unpacked, one that the nodes see too}"
+: "${GITHUB_REPOSITORY:?set it to the repository, OWNER/NAME}"
+: "${TOKEN_FILE:?set it to the file with the token}"
+: "${RUNNER_SOFTWARE:?set it to the folder of the unpacked runner, on a file system that the nodes share}"
 api=${GITHUB_API_URL:-https://api.github.com}/repos/$GITHUB_REPOSITORY
 labels=${RUNNER_LABELS:-self-hosted,gpu}
-group=${RUNNER_GROUP:-1}                             # 1 is the group that every repository has
-most=${RUNNERS:-2}                                   # so many at once, waiting ones and working ones
-spool=${SPOOL:-$HOME/.runner-spool}                  # seen by the nodes too, and by nobody else
+group=${RUNNER_GROUP:-1}                             # 1 is the default group of every repository
+most=${RUNNERS:-2}                                   # maximum at a time, waiting or running
+spool=${SPOOL:-$HOME/.runner-spool}                  # shared with the nodes, private to this user
 name=github-${GITHUB_REPOSITORY//\//-}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 ask() {  # path, body if any
   local token
   token=$(< "$TOKEN_FILE")
-  # By standard input: a command line can be read by everybody on this node.
+  # Through standard input, because everybody on this node can read a command line.
   printf 'header = "Authorization: Bearer %s"\n' "$token" | curl --config - --silent --show-error --fail-with-body \
     --retry 3 --max-time 60 --header 'Accept: application/vnd.github+json' --header 'X-GitHub-Api-Version: 2022-11-28' \
     ${2:+--header 'Content-Type: application/json' --data "$2"} "$api/$1"
