@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -18,7 +18,7 @@ from beampermit.documents.page import drawing, page
 from beampermit.documents.plots import Plots
 from beampermit.errors import BadInput, Problem
 from beampermit.reading import first_fault, parse_json
-from beampermit.record import Count, Record
+from beampermit.record import Count, ObjectId, Record
 from beampermit.verdicts.evidence import Champion, SplitChanges
 from beampermit.verdicts.merge import ICONS, MergedVerdicts, merge_verdicts
 
@@ -54,7 +54,6 @@ TITLES = {
     "warnings": "**warnings**",
 }
 WHERE = Markdown("They are in the summary of this run, and in `report.html` among its artifacts.")
-Commit = Annotated[str, Field(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]
 
 
 class Report(Record):
@@ -67,10 +66,10 @@ class Report(Record):
     beampermit: Literal[1] = 1
     name: str
     judged: MergedVerdicts
-    commit: Commit
-    head: Commit
-    tree: Commit
-    base: Commit | None
+    commit: ObjectId
+    head: ObjectId
+    tree: ObjectId
+    base: ObjectId | None
     notes: tuple[str, ...] = ()
     metrics: tuple[MetricComparison, ...] = ()
     other_metrics: dict[str, float] = Field(default={})

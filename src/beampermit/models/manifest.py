@@ -11,14 +11,14 @@ from pydantic import Field, ValidationError
 from beampermit.digest import digest_file, manifest
 from beampermit.errors import BadInput
 from beampermit.reading import first_fault, read_json
-from beampermit.record import Record
+from beampermit.record import Digest, Record
 
 
 class Manifest(Record):
     """Paths relative to the project, each with the digest of its bytes."""
 
     algorithm: Literal["sha256"]
-    files: dict[str, str] = Field(min_length=1)
+    files: dict[str, Digest] = Field(min_length=1)
 
     @classmethod
     def read(cls, path: Path, name: str) -> Manifest:

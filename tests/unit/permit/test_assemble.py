@@ -124,7 +124,7 @@ def test_a_missing_lock_is_named(laboratory: Laboratory) -> None:
     ("file", "content", "message"),
     [
         ("manifest.json", {"algorithm": "sha256", "files": {"data/a": f"sha256:{'0' * 64}"}}, "predicate.model"),
-        ("manifest.json", {"algorithm": "sha256", "files": {"model/a": "md5:1"}}, "predicate.model"),
+        ("manifest.json", {"algorithm": "sha256", "files": {"model/a": "md5:1"}}, "files.model/a: String should match"),
         ("metrics/metrics.json", {}, "no metric"),
     ],
 )

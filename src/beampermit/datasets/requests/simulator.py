@@ -71,13 +71,13 @@ class Simulator:
 
     def _sidecar(self, table: Path) -> Path | None:
         """The sidecar that the function wrote. Raises `Failed` if its sha256 is not the table's."""
-        from beampermit.digest import digest_file
+        from beampermit.digest import sha256_file
 
         file = table.with_suffix(".json")
         if not file.is_file() or file.is_symlink():
             return None
         content = read_json(file)
         digest = str(content.get("sha256", "")).removeprefix("sha256:") if isinstance(content, dict) else ""
-        if digest != digest_file(table).removeprefix("sha256:"):
+        if digest != sha256_file(table):
             raise Failed(f"{self.query.raw} does not have the sha256 in the sidecar that was written with it")
         return file
