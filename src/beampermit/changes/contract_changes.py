@@ -42,7 +42,9 @@ class ContractChanges:
 
     def lines(self, *sections: str) -> list[str]:
         """`metrics.auc.gate 0.95 -> 0.9`: changed gates of some sections; an item that is new or gone is one line."""
-        changes = [change for change in self.gates if change.key.startswith(tuple(f"{section}." for section in sections))]
+        changes = [
+            change for change in self.gates if change.key.startswith(tuple(f"{section}." for section in sections))
+        ]
         whole = {
             change.key.removesuffix("name")
             for change in changes

@@ -62,7 +62,7 @@ def summarize_difference(difference: SplitDifference) -> SplitChanges:
     if before and after and not difference.same:
         for name in sorted(before.signals.keys() & after.signals.keys()):
             histograms[name] = (bars(before.signals[name].bins), bars(after.signals[name].bins))
-    return SplitChanges(split=difference.split, changes=difference.words, histograms=histograms)
+    return SplitChanges(split=difference.split, changes=difference.changes, histograms=histograms)
 
 
 def bound_outputs(sides: BaseAndHead) -> dict[str, LockedOutput]:
