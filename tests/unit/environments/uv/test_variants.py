@@ -199,7 +199,7 @@ def test_an_unknown_variant_is_refused_with_those_there_are(root: Path) -> None:
         edit(root / "uv.lock", line, line.replace(" =", "-no-more ="))
     with pytest.raises(BadInput, match="the lock has none") as caught:
         Uv(variant="cuda").read(root)
-    assert caught.value.hint.startswith("leave --variant out; or name it in [project.optional-dependencies]")
+    assert caught.value.hint.startswith("leave --variant out; or add the extra to [project.optional-dependencies]")
 
 
 @pytest.mark.parametrize("name", ["bundle", "bundle.tar"])
