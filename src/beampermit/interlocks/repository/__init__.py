@@ -1,8 +1,6 @@
 """GIT: what the repository's workflows run, and who can change its branch."""
 
-from beampermit.interlocks.repository.forks import GIT004
-from beampermit.interlocks.repository.pins import GIT003
 from beampermit.interlocks.repository.protection import GIT001, GIT002
-from beampermit.interlocks.repository.workflows import Workflows, workflows
+from beampermit.interlocks.repository.workflows import GIT003, GIT004, Workflows, workflows
 
 __all__ = ["GIT001", "GIT002", "GIT003", "GIT004", "Workflows", "workflows"]

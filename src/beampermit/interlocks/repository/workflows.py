@@ -1,12 +1,18 @@
-"""The workflow and action files of a repository, as text."""
+"""GIT003 and GIT004: workflows run the code that was reviewed, and give forks no access."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from beampermit.errors import BadInput, more
 from beampermit.interlocks.inputs import provides
+from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
 from beampermit.project import Project
+from beampermit.verdicts.verdict import Location
+from beampermit.workflows.lint import lint
+from beampermit.workflows.own import own_workflows
+from beampermit.workflows.uses import Use, find_uses
 from beampermit.workflows.workflow import FOLDER
 
 
@@ -29,3 +35,68 @@ def workflows(project: Project) -> Workflows:
     actions = {name for name in project.git.tracked() if PurePosixPath(name).name in ("action.yml", "action.yaml")}
     files = (name for name in sorted(names | actions) if (project.root / name).is_file())
     return Workflows({name: (project.root / name).read_text(encoding="utf-8", errors="replace") for name in files})
+
+
+class GIT004(Interlock):
+    "Fork code reaches no self-hosted runner, secret or release"
+
+    def check(self, workflows: Workflows) -> Finding:
+        """Each line of the reason says what to write instead. Anybody can open a pull request from a fork, so:
+
+        - a job that it starts uses GitHub's runners, or has the condition
+          `github.event.pull_request.head.repo.full_name == github.repository`;
+        - secrets are passed by name to the step that needs them, neither inherited nor in the `env:` of a whole job;
+        - there is no `pull_request_target`, and `workflow_run` does not check out the pull request;
+        - no script contains `${{ }}`, no checkout keeps the token, and no release restores a cache.
+
+        Reusable workflows are followed where they can be read. `beampermit check GIT003 GIT004` works in any
+        repository; `zizmor` finds more, of other kinds.
+        """
+        if not workflows.names:
+            return failed(f"there is no workflow in {FOLDER}, so pull requests are not checked", FOLDER)
+        try:
+            linted = lint(workflows.texts, own_workflows())
+        except BadInput as error:
+            return failed(f"cannot be read: {error}", Location(file=error.file or FOLDER, line=error.line))
+        evidence = {
+            "defects": [f"{defect.rule}: {defect}" for defect in linted.defects],
+            "not_followed": linted.not_followed,
+        }
+        if linted.defects:
+            first, *others = linted.defects
+            more = f" (and {len(others)} more)" if others else ""
+            places = (Location(file=defect.file, line=defect.line) for defect in linted.defects)
+            return failed(f"{first}{more}", *places, **evidence)
+        followed = (
+            f"; not followed, being in other repositories: {', '.join(linted.not_followed)}"
+            if linted.not_followed
+            else ""
+        )
+        return passed(f"{len(workflows.texts)} files give a fork no access{followed}", **evidence)
+
+
+class GIT003(Interlock):
+    "Workflows pin every action and image by commit or digest"
+
+    def check(self, workflows: Workflows) -> Finding:
+        """A tag or a branch can be moved to other code after the review. Pin actions by the full commit, with the
+        version as a comment: `uses: actions/checkout@<40 hex digits> # v6.0.2`. Pin images by digest: `@sha256:...`.
+        Dependabot updates such pins in pull requests. If there are no workflows yet, run `beampermit init`: it adds the
+        short files that call Beampermit's workflows, and changes none of yours."""
+        if not workflows.names:
+            return failed(f"there is no workflow in {FOLDER}, so pull requests are not checked", FOLDER)
+        uses: list[Use] = []
+        for file, text in workflows.texts.items():
+            try:
+                uses += find_uses(text, file)
+            except BadInput as error:
+                return failed(f"cannot be read: {error}", Location(file=file, line=error.line))
+        unpinned = [use for use in uses if use.defect]
+        if unpinned:
+            first = unpinned[0]
+            return failed(
+                f"{first.file}:{first.line}: {first.text!r}: {first.defect}{more(len(unpinned) - 1)}",
+                *(Location(file=use.file, line=use.line) for use in unpinned),
+                unpinned=[f"{use.file}:{use.line} {use.text}" for use in unpinned],
+            )
+        return passed(f"{len(uses)} uses in {len(workflows.texts)} files, all pinned", uses=len(uses))
