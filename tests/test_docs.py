@@ -35,9 +35,12 @@ def test_every_link_in_the_documents_leads_to_a_file() -> None:
             assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
 
 
+FILE_OR_FOLDER = re.compile(r"`((?:src|tests|docs|template|actions|\.github)/[^`*<\s]*|[\w/]+\.py)`")
+
+
 def test_every_file_that_contributors_are_sent_to_exists() -> None:
     for page in (ROOT / "CONTRIBUTING.md", ROOT / "AGENTS.md", ROOT / "docs/architecture.md"):
-        for name in re.findall(r"`((?:src|tests|docs|template|actions|\.github)/[^`*<\s]*|[\w/]+\.py)`", page.read_text()):
+        for name in FILE_OR_FOLDER.findall(page.read_text()):
             there = [ROOT / name, ROOT / "src/beampermit" / name, *(ROOT / "src/beampermit").glob(f"*/**/{name}")]
             assert any(path.exists() for path in there), f"{page.name} names {name}"
 

@@ -51,7 +51,7 @@ def schema() -> None:
 
     For example: beampermit contract schema > .beampermit/contract.schema.json
     """
-    from beampermit.contract.schema import contract_schema
+    from beampermit.contract.reference import contract_schema
 
     show(contract_schema(), lambda: None, as_json=True)
 
