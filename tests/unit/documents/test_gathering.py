@@ -89,7 +89,7 @@ def test_the_head_is_the_pull_requests_and_not_the_merge_that_was_checked_out(
     event("pull_request", {"pull_request": {"head": {"sha": "b" * 40}}})
     found = gather_report(branch, folder, EXPECTED)
     assert found.head == "b" * 40
-    assert "of head `bbbbbbbbbbbb`" in found.markdown()
+    assert "head `bbbbbbbbbbbb`" in found.markdown()
 
 
 @pytest.mark.parametrize("payload", [{}, {"pull_request": None}, {"pull_request": {"head": {"sha": "main"}}}, "{"])

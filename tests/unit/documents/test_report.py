@@ -243,7 +243,7 @@ def test_the_command_writes_both_and_says_the_headline(results: Project, folder:
     [
         ("metrics/metrics.json", '{"auc": NaN}', "auc is NaN"),
         ("metrics/metrics.json", "", "empty"),
-        ("metrics/plots.json", '{"roc": [[0, Infinity]]}', "Infinity is not a number"),
+        ("metrics/plots.json", '{"roc": [[0, Infinity]]}', "Infinity is not a JSON number"),
         ("metrics/plots.json", '{"roc": "x"}', "roc is a list"),
         ("params.yaml", "a: [", "not YAML"),
         ("params.yaml", "a: &a [1]\nb: *a", "aliases"),
