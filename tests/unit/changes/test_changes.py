@@ -95,5 +95,7 @@ def test_what_moved_for_a_gpu_alone_is_shown_as_that(branch: Project, git: Any) 
     commit(git, "Locks of both")
     git("checkout", "--quiet", "-b", "gpu")
     write(branch, "cuda.conda-lock.yml", CONDA.format(version="2.6"))
-    found = [(move.key, move.before, move.after) for move in compare_packages(BaseAndHead(Project(branch.root, "main")))]
+    found = [
+        (move.key, move.before, move.after) for move in compare_packages(BaseAndHead(Project(branch.root, "main")))
+    ]
     assert found == [("torch (cuda)", "2.5", "2.6")]

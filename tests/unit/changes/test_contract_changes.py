@@ -95,7 +95,9 @@ def test_what_asks_less_of_a_subgroup_is_marked(contract_text: str, case: str) -
     text = text.replace("  command:", "  weighted: [python]\n  command:")
     gates = compare_contracts(parse_contract(text), parse_contract(text.replace(before, after))).gates
     assert gates
-    assert {change.key for change in gates if change.looser} == {f"metrics.auc.subgroups.plane.{name}" for name in looser}
+    assert {change.key for change in gates if change.looser} == {
+        f"metrics.auc.subgroups.plane.{name}" for name in looser
+    }
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -21,7 +22,7 @@ from beampermit.interlocks.families import select_interlocks
 from beampermit.interlocks.model import MDL003, MDL004, MDL005, Examined
 from beampermit.interlocks.runner import check
 from beampermit.models import SavedModel
-from beampermit.models.scoring import Description, Field, Scores, ValueRange
+from beampermit.models.scoring import Description, Field, Scores, ValueRange, single_row_scores
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome, Verdict
 
@@ -510,6 +511,29 @@ def test_without_scores_of_training_nothing_says_what_a_row_should_get(contract_
     finding = MDL005().check(project, contract, contract, Examined(LOADED, SCORED, Path("scores.parquet")))
     assert finding.outcome is Outcome.FAILED
     assert finding.reason == "evaluation.scores is not set, so there are no scores of training to compare with"
+
+
+def table(file: Path, columns: str, *rows: tuple[float, ...]) -> None:
+    with duckdb.connect() as connection:
+        connection.sql(f"SELECT * FROM (VALUES {str(list(rows))[1:-1]}) AS t({columns})").write_parquet(str(file))
+
+
+@pytest.mark.parametrize(
+    ("apart", "tolerance", "outcome"),
+    [(0.9e-4, 1e-4, Outcome.PASSED), (1.1e-4, 1e-4, Outcome.FAILED), (1.1e-4, 1, Outcome.FAILED)],
+    ids=["just inside", "just outside", "just outside, tolerance widened in the pull request"],
+)
+def test_scores_are_compared_within_the_tolerance_of_the_base_branch(
+    contract_text: str, project: Project, apart: float, tolerance: float, outcome: Outcome
+) -> None:
+    scores = project.root / "scores.parquet"
+    table(scores, "score", (0.5,), (0.25,))
+    table(single_row_scores(scores), '"beampermit.row", "beampermit.round", score', (0, 0, 0.5), (0, 1, 0.5))
+    table(project.root / "training.parquet", "score", (0.5 + apart,), (0.25,))
+    base = contract_text.replace("  command:", "  scores: training.parquet\n  command:")
+    head = base.replace("  command:", f"  score_tolerance: {tolerance}\n  command:")
+    seen = Examined(LOADED, SCORED, scores)
+    assert MDL005().check(project, parse_contract(head), parse_contract(base), seen).outcome is outcome
 
 
 @pytest.mark.slow
