@@ -1,7 +1,7 @@
 """Pin every workflow and action to one commit of this repository: `make pin COMMIT=<40 hex>`.
 
 A workflow cannot name its own commit, so a release pins twice: the first commit lets the reusable workflows use the
-current actions, the second lets generated projects call those workflows. Fails unless that commit has every pinned path.
+current actions, the second lets generated projects call those workflows. Fails unless the commit has every pinned path.
 """
 
 from __future__ import annotations

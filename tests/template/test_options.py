@@ -23,7 +23,7 @@ from beampermit.generation import generate
 from beampermit.generation.template import questions, template_folder
 from beampermit.interlocks import runner
 from beampermit.interlocks.families import select_interlocks
-from beampermit.interlocks.gpu_needs import find_marks
+from beampermit.interlocks.tests import find_marks
 from beampermit.processes import run
 from beampermit.project import Project
 from beampermit.rehearsal import FILES

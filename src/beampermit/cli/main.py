@@ -10,7 +10,6 @@ import typer
 from beampermit import __version__
 from beampermit.cli import (
     check,
-    comment,
     contract,
     data,
     demo,
@@ -47,7 +46,7 @@ PANELS = {
         "contract": contract.app,
         "rehearse": rehearse.app,
         "report": report.report,
-        "comment": comment.comment,
+        "comment": report.comment,
         "reproduce": reproduce.reproduce,
     },
     "Release": {

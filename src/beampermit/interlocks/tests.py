@@ -2,21 +2,58 @@
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from beampermit.contract import FILE_NAME, Contract
+from beampermit.contract.part import version
 from beampermit.contract.software import Gpu
 from beampermit.environments import Environment, platforms
+from beampermit.environments.platforms import Gpus
 from beampermit.errors import more
-from beampermit.interlocks.gpu_needs import find_marks, find_shortfall
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
 from beampermit.interlocks.pytest_run import Ran, run_tests
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Location, Outcome
+
+
+def find_shortfall(required: Gpu, driver: str, seen: Gpus) -> str:
+    """Why the machine does not meet the contract; empty if it does. Every GPU that torch sees must meet it."""
+    if required.driver and version(driver) < version(required.driver):
+        return f"the driver is {driver}, older than {required.driver}"
+    for device in seen.devices:
+        if version(device.capability) < version(required.capability):
+            return f"{device.name} has compute capability {device.capability}, less than {required.capability}"
+        if required.memory and device.memory < required.memory:
+            return f"{device.name} has {device.memory:.0f} MiB, less than {required.memory:.0f}"
+    return ""
+
+
+def find_marks(root: Path, name: str) -> list[Location]:
+    """Where `pytest.mark.<name>` is used below `tests`; nothing is imported."""
+    return [
+        Location(file=file.relative_to(root).as_posix(), line=node.lineno)
+        for file in sorted((root / "tests").rglob("*.py"))
+        for node in ast.walk(_parsed(file))
+        if isinstance(node, ast.Attribute) and node.attr == name and _is_mark(node.value)
+    ]
+
+
+def _is_mark(node: ast.expr) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == "mark"
+
+
+def _parsed(file: Path) -> ast.AST:
+    try:
+        return ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError, RecursionError):
+        return ast.Module(body=[], type_ignores=[])  # pytest reports it better
+
 
 UNIT, INTEGRATION = "tests/unit", "tests/integration"
 MOST = 20

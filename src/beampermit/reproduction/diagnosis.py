@@ -85,9 +85,7 @@ def _differences(comparison: Comparison) -> tuple[str, ...]:
         lines.append(f"{different} of {len(comparison.tensors)} tensors differ, most of all {worst.text}")
     predictions = comparison.predictions
     if predictions is not None and predictions.largest:
-        lines.append(
-            f"predictions on {predictions.rows} rows differ by at most {predictions.largest:.3g}"
-        )
+        lines.append(f"predictions on {predictions.rows} rows differ by at most {predictions.largest:.3g}")
     if comparison.unscored:
         lines.append(f"predictions were not compared: {comparison.unscored}")
     if comparison.within and not comparison.weights_within:
