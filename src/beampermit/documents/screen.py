@@ -63,13 +63,13 @@ def format_columns(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> Any
 def _line(verdict: Verdict) -> Any:
     from rich.text import Text
 
-    line = Text.assemble(
-        ("● ", COLOURS[verdict.outcome]), f"{verdict.outcome:<8} {verdict.id}  {visible(verdict.title)}"
-    )
+    line = Text.assemble(("● ", COLOURS[verdict.outcome]), f"{verdict.outcome:<8} {verdict.id}  ")
     if verdict.waits_for:
-        line.append(f"  (waits for {', '.join(verdict.waits_for)})", style="dim")
-    if verdict.until:
-        line.append(f"  (at {verdict.until})", style="dim")
+        line.append(f"waits for {', '.join(verdict.waits_for)}", style="dim")
+    elif verdict.until:
+        line.append(f"put off until the {verdict.until}", style="dim")
+    else:
+        line.append(visible(verdict.title))
     return line.append("\n")
 
 
@@ -98,14 +98,20 @@ def _places(verdict: Verdict) -> Iterator[str]:
 
 
 def _fix(fix: str, width: int) -> Iterator[str]:
+    """The Markdown of a fix in lines: paragraphs and items of lists are wrapped, blocks of commands are not."""
     paragraphs = visible(fix, lines=True, limit=10_000).split("\n\n")
     for number, paragraph in enumerate(paragraphs):
-        yield from _wrapped(("Fix: " if number == 0 else "") + " ".join(paragraph.split()), width)
+        if paragraph.startswith("    "):
+            yield from textwrap.indent(textwrap.dedent(paragraph), "  ").splitlines()
+            continue
+        for block in re.split(r"\n(?=- )", paragraph):
+            text = " ".join(block.split())
+            yield from _wrapped(f"Fix: {text}" if number == 0 else text, width, "  " if text.startswith("- ") else "")
 
 
-def _wrapped(text: str, width: int) -> list[str]:
+def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
     whole = CODE.sub(lambda code: code[0].replace(" ", BLANK), text)
-    lines = textwrap.wrap(whole, width - 2, break_long_words=False, break_on_hyphens=False)
+    lines = textwrap.wrap(whole, width - 2, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     return [line.replace(BLANK, " ") for line in lines]
 
 

@@ -34,7 +34,7 @@ def test_a_failure_names_file_line_and_fix() -> None:
 def test_what_waits_for_another_is_named_beside_its_cause_and_not_explained_again() -> None:
     waiting = verdict("ENV003", Outcome.SKIPPED, "waits for ENV002").model_copy(update={"waits_for": ("ENV002",)})
     lines = shown(failed("ENV002", "uv.lock does not match"), waiting)
-    assert any(line.startswith("● skipped  ENV003") and line.endswith("(waits for ENV002)") for line in lines)
+    assert any(line == "● skipped  ENV003  waits for ENV002" for line in lines)
     assert "  ENV003 waits for this." in lines
     assert not any(line.startswith("ENV003") for line in lines)
 
@@ -48,8 +48,27 @@ def test_checks_that_are_skipped_for_one_reason_are_explained_once() -> None:
 
 def test_what_is_put_off_until_the_release_is_no_cause() -> None:
     later = verdict("REP002", Outcome.SKIPPED, "checked at the release").model_copy(update={"until": "release"})
-    assert shown(later)[0].endswith("(at release)")
+    assert shown(later)[0].endswith("put off until the release")
     assert not any(line.startswith("REP002") for line in shown(later))
+
+
+def test_lists_and_commands_of_a_fix_keep_their_lines() -> None:
+    items = "- a job uses\n  GitHub's runners;\n- no secret is inherited."
+    fix = f"Anybody can open a pull request, so:\n\n{items}\n\n    git rm --cached FILE"
+    lines = shown(failed("DAT004").model_copy(update={"fix": fix}))
+    start = lines.index("  Fix: Anybody can open a pull request, so:")
+    assert lines[start + 1 : start + 4] == [
+        "  - a job uses GitHub's runners;",
+        "  - no secret is inherited.",
+        "    git rm --cached FILE",
+    ]
+
+
+def test_each_line_of_the_list_fits_eighty_columns() -> None:
+    waiting = verdict("PRF002", Outcome.SKIPPED, "waits").model_copy(
+        update={"waits_for": ("ENV005", "MDL001", "MDL002")}
+    )
+    assert max(map(len, shown(waiting, failed("DAT004")))) <= 80
 
 
 def test_no_path_and_no_command_is_broken_over_two_lines() -> None:
