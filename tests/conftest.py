@@ -35,6 +35,17 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In a parallel run the tests with the longest time limit come first: none of them is left for one worker alone."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=_time_limit, reverse=True)
+
+
+def _time_limit(item: pytest.Item) -> float:
+    limit = item.get_closest_marker("timeout")
+    return (limit.args[0] if limit else 1) if item.get_closest_marker("slow") else 0
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_git_identity(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Tests never read or write the git configuration of whoever runs them, nor the variables of a CI run.

@@ -47,7 +47,7 @@ OTHER = {
     "beampermit_repository": "lab/mirror.of-beampermit",
 }
 CHOICES = [(key, choice) for key, value in questions().items() if isinstance(value, list) for choice in value]
-RENDERED = [{}, OTHER, *({key: value} for key, value in [*OTHER.items(), *CHOICES])]
+RENDERED = [{}, OTHER, *({key: choice} for key, choice in CHOICES)]
 ENVIRONMENTS = [
     {"environment": environment, "accelerator": accelerator, **more}
     for environment, accelerator in itertools.product(questions()["environment"], questions()["accelerator"])

@@ -12,6 +12,7 @@ from beampermit.rehearsal import rehearse
 from beampermit.rehearsal.rehearse import FILES
 from support.paths import ROOT
 from support.registry_project import MODEL, Laboratory, database, laboratory, prepared
+from support.rehearsals import reuse_checker
 
 WORKFLOW = ROOT / "template/{{cookiecutter.project_slug}}" / FILES["rollback"]
 __all__ = ["database", "laboratory", "prepared"]
@@ -43,9 +44,12 @@ def test_a_dispatch_brings_the_champion_before_back(two: Laboratory, capsys: pyt
         sys.stdout.write(f"\n  rolled back in {found.jobs[0].seconds:.0f} s, the checker's installation included\n")
 
 
-def test_a_version_that_never_was_fails_and_moves_nothing(two: Laboratory) -> None:
+def test_a_version_that_never_was_fails_and_moves_nothing(
+    two: Laboratory, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reuse_checker(tmp_path_factory, monkeypatch)
     found = rehearse(Project(two.root), "rollback", inputs={"reason": "why", "to": "9"}, timeout=240)
     assert not found.ok
-    assert any("version 9 of bpm-faults was never champion" in line for line in found.failed[0].tail), found.failed
+    assert any("version 9 was never champion" in line for line in found.failed[0].tail), found.failed
     assert two.champion() == 2
     assert two.registry.state(MODEL) == "in service"
