@@ -17,6 +17,8 @@ from beampermit.interlocks.families import select_interlocks
 from beampermit.project import Project
 from support.conda_channel import QUIET, Channel, serving
 
+pytestmark = pytest.mark.slow
+
 OFFERED = {
     "dvc": "3.67.1",
     "mlflow-skinny": "3.11.1",

@@ -28,6 +28,8 @@ from beampermit.processes import run
 from beampermit.project import Project
 from beampermit.rehearsal import FILES
 
+pytestmark = pytest.mark.slow
+
 OTHER = {
     "project_slug": "a",
     "package_name": "zzz_a_long_name_of_a_package_that_sorts_last",

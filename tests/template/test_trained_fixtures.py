@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from beampermit.digest import digest_file
-from beampermit.reading import read_json
 from beampermit.project import Project
+from beampermit.reading import read_json
 from support.trained_project import dvc
 
 pytestmark = pytest.mark.slow

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from ruamel.yaml import YAML
 
 from beampermit.permit.sigstore import TRUST_IN_PROJECT
@@ -40,6 +41,7 @@ def test_the_job_on_the_page_is_clean_in_a_projects_release(tmp_path: Path) -> N
     assert lint({".github/workflows/release.yml": text}, own_workflows()).defects == ()
 
 
+@pytest.mark.slow
 def test_the_action_signs_and_publishes_what_the_run_released_and_nothing_in_a_rehearsal(
     laboratory: Laboratory, github: GitHub, tmp_path: Path
 ) -> None:

@@ -76,6 +76,7 @@ def test_zizmor_as_an_auditor(folder: Path) -> None:
     run("zizmor", "--offline", "--persona=auditor", ".github", *action_files(folder), cwd=folder)
 
 
+@pytest.mark.slow
 def test_schemas(folder: Path) -> None:
     run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *yaml_files(folder), cwd=folder)
     run("check-jsonschema", "--builtin-schema", "vendor.dependabot", folder / ".github/dependabot.yml", cwd=folder)
@@ -83,6 +84,7 @@ def test_schemas(folder: Path) -> None:
         run("check-jsonschema", "--builtin-schema", "vendor.github-actions", *actions, cwd=folder)
 
 
+@pytest.mark.slow
 def test_forms_of_a_generated_project(generated: Path) -> None:
     forms = [form for form in (generated / ".github/ISSUE_TEMPLATE").glob("*.yml") if form.name != "config.yml"]
     run("check-jsonschema", "--builtin-schema", "vendor.github-issue-forms", *sorted(forms), cwd=generated)

@@ -18,6 +18,8 @@ from beampermit.errors import BadInput, Failed, Outside
 from beampermit.rehearsal import Result, rehearse, runner
 from support.rehearsals import HEAD, log_of, run
 
+pytestmark = pytest.mark.slow
+
 UPLOAD = "actions/upload-artifact@b7c566a772e6b6bfb58ed0dc250532a479d7789f"
 DOWNLOAD = "actions/download-artifact@37930b1c2abaa49bbe596cd826c3c89aef350131"
 CHECKOUT = "actions/checkout@de0fac2e4500dabe0009e67214ff5f5447ce83dd"

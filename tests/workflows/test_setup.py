@@ -205,6 +205,7 @@ def own_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
 
 
+@pytest.mark.slow
 def test_a_poisoned_environment_is_seen_and_never_reaches_a_release(
     setup: ModuleType, own_command: None, uv_project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -238,6 +239,7 @@ def test_a_poisoned_environment_is_seen_and_never_reaches_a_release(
     assert runner.check(uv_project, select_interlocks(["ENV005"]))[-1].outcome == "passed"
 
 
+@pytest.mark.slow
 def test_a_runner_with_an_accelerator_gets_its_variant_beside_the_other(
     setup: ModuleType, own_command: None, uv_project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -21,6 +21,8 @@ from beampermit.errors import BadInput, Failed, Outside
 from beampermit.project import Project
 from support.package_index import Index
 
+pytestmark = pytest.mark.slow
+
 WORDS: list[str] = []
 
 

@@ -18,7 +18,10 @@ from beampermit.errors import BeampermitError
 from support.conda_channel import PYTHON, TOKEN, Channel
 from support.package_index import basic
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the tiny channel has packages for Linux")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="the tiny channel has packages for Linux"),
+]
 Env = Callable[..., Any]
 
 

@@ -15,6 +15,8 @@ from beampermit.environments.conda_lock import CondaLock
 from beampermit.errors import BadInput, BeampermitError, Failed, Outside
 from support.conda_channel import QUIET, Channel
 
+pytestmark = pytest.mark.slow
+
 Judge = Callable[..., subprocess.CompletedProcess[str]]
 
 
