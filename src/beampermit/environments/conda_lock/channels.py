@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from beampermit.environments.conda_lock.theirs import conda_lock_module
+from beampermit.environments.conda_lock.conda_lock_api import conda_lock_module
 
 KINDS = (".conda", ".tar.bz2")
 

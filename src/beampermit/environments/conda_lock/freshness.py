@@ -10,10 +10,10 @@ from typing import Any
 
 from beampermit.environments.backend import Lock, Package, Specification
 from beampermit.environments.conda_lock import channels, lockfile, write
+from beampermit.environments.conda_lock.conda_lock_api import conda_lock_module
 from beampermit.environments.conda_lock.packages import repodata_folder
 from beampermit.environments.conda_lock.rattler_process import run_rattler
 from beampermit.environments.conda_lock.specification import virtual_repodata
-from beampermit.environments.conda_lock.theirs import conda_lock_module
 from beampermit.errors import Problem
 from beampermit.progress import Progress
 

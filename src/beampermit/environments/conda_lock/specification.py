@@ -10,8 +10,8 @@ from typing import Any
 
 from beampermit.environments.backend import Requirement, Specification
 from beampermit.environments.conda_lock import lockfile
+from beampermit.environments.conda_lock.conda_lock_api import conda_lock_module
 from beampermit.environments.conda_lock.lockfile import RELOCK, parse_yaml
-from beampermit.environments.conda_lock.theirs import conda_lock_module
 from beampermit.errors import BadInput
 from beampermit.reading import decode
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from beampermit.digest import digest_json
 from beampermit.environments.backend import Lock, Specification
+from beampermit.environments.conda_lock.conda_lock_api import conda_lock_module
 from beampermit.environments.conda_lock.lockfile import lock_file
 from beampermit.environments.conda_lock.solve import Records, Wanted
-from beampermit.environments.conda_lock.theirs import conda_lock_module
 from beampermit.errors import Outside, Problem
 
 PREFIX = "beampermit-"

@@ -233,7 +233,7 @@ def test_each_variant_has_its_lock(backend: CondaLock, locked: Path) -> None:
 
 
 def test_a_lock_is_read_as_conda_lock_reads_it(backend: CondaLock, locked: Path) -> None:
-    from beampermit.environments.conda_lock.theirs import conda_lock_module
+    from beampermit.environments.conda_lock.conda_lock_api import conda_lock_module
 
     theirs = conda_lock_module("lockfile").parse_conda_lock_file(locked / "cuda.conda-lock.yml")
     lock: Lock = backend.read(locked).others[0]

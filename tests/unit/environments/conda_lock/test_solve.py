@@ -82,7 +82,7 @@ def test_conda_lock_renders_it(judge: Judge, locked: Path) -> None:
 
 
 def test_conda_lock_writes_the_same_text(locked: Path) -> None:
-    from beampermit.environments.conda_lock.theirs import conda_lock_module
+    from beampermit.environments.conda_lock.conda_lock_api import conda_lock_module
 
     again, theirs = locked / "again" / "conda-lock.yml", conda_lock_module("lockfile")
     again.parent.mkdir()
@@ -220,8 +220,8 @@ print(json.dumps({"platforms": DEFAULT_PLATFORMS, "asked": asked.model_dump(mode
 
 
 def test_selectors_and_a_further_category_are_read_as_conda_lock_reads_them(backend: CondaLock, root: Path) -> None:
+    from beampermit.environments.conda_lock.conda_lock_api import conda_lock_module
     from beampermit.environments.conda_lock.specification import PLATFORMS, virtual_repodata
-    from beampermit.environments.conda_lock.theirs import conda_lock_module
 
     file = root / "environment.yml"
     file.write_text(file.read_text() + "  - zlib >=1.2,<2 h0*  # [linux]\n  - probe=3  # [osx]\n")
