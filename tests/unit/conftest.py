@@ -13,6 +13,7 @@ import pytest
 
 from beampermit.files import write_json
 from beampermit.project import Project
+from beampermit.registry.event import Event
 from support.dvc_repositories import remake
 from support.planted_results import LOCK, METRICS, PLOTS, commit, write
 from support.registry_project import Laboratory, found_laboratory
@@ -210,3 +211,25 @@ def record(root: Path) -> None:
 
 def _git(root: Path, *arguments: str) -> Any:
     return subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, env={**os.environ})
+
+
+@pytest.fixture
+def event() -> Callable[..., Event]:
+    """Make an event, by default a first promotion."""
+
+    def make(**changes: Any) -> Event:
+        defaults: dict[str, Any] = {
+            "event": "promote",
+            "sequence": 1,
+            "model": "bpm-faults",
+            "version": 1,
+            "digest": f"sha256:{'a' * 64}",
+            "permit": f"sha256:{'b' * 64}",
+            "commit": "1" * 40,
+            "expected": None,
+            "at": "2026-11-23T08:00:00Z",
+            "by": "Ada Operator <ada@lab.example>",
+        }
+        return Event(**{**defaults, **changes})
+
+    return make

@@ -195,8 +195,8 @@ def history(
     as_json: Json = False,
 ) -> None:
     """Print the ledger: what happened, when, by whom and why."""
+    from beampermit.documents.history import render_history
     from beampermit.project import Project
-    from beampermit.registry.history import render_history
     from beampermit.registry.ledger import Ledger
 
     ledger = Ledger(Project.find(project.resolve()).git)

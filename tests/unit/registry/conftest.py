@@ -5,13 +5,11 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from beampermit.git import Git
 from beampermit.project import Project
-from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
 from support.registry_project import database, laboratory, prepared
 
@@ -42,25 +40,3 @@ def other(tmp_path: Path, origin: Path) -> Ledger:
     clone = tmp_path / "colleague"
     subprocess.run(["git", "clone", "--quiet", origin, clone], check=True)
     return Ledger(Git(clone))
-
-
-@pytest.fixture
-def event() -> Callable[..., Event]:
-    """Make an event, by default a first promotion."""
-
-    def make(**changes: Any) -> Event:
-        known: dict[str, Any] = {
-            "event": "promote",
-            "sequence": 1,
-            "model": "bpm-faults",
-            "version": 1,
-            "digest": A,
-            "permit": B,
-            "commit": "1" * 40,
-            "expected": None,
-            "at": "2026-11-23T08:00:00Z",
-            "by": "Ada Operator <ada@lab.example>",
-        }
-        return Event(**{**known, **changes})
-
-    return make
