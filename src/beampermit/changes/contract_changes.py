@@ -81,8 +81,10 @@ def _format_change(change: Change) -> str:
 
 def _is_looser(path: KeyPath, declared: Direction, old: Mapping[KeyPath, Any], new: Mapping[KeyPath, Any]) -> bool:
     before, after = _effective(path, declared, old), _effective(path, declared, new)
-    if declared.loosens in (Loosens.NEVER, Loosens.INFORMS) or before in NOTHING:
+    if declared.loosens in (Loosens.NEVER, Loosens.INFORMS):
         return False
+    if before in NOTHING:  # ENV004 takes the pull request's own list where the base branch has none
+        return declared.loosens is Loosens.WHEN_ENTRY_ADDED and after not in NOTHING
     return after in NOTHING or _compare(path, declared, old)(before, after)
 
 
@@ -103,7 +105,7 @@ def _effective(path: KeyPath, declared: Direction, contract: Mapping[KeyPath, An
     if not isinstance(instead, str):
         return instead
     places = ((*path[:depth], *instead.split(".")) for depth in range(len(path) - 1, 0, -1))
-    found = next((contract[place] for place in places if place in contract), None)
-    if isinstance(found, list):  # a range stands for its end on this key's side
-        return found[0 if declared.loosens is Loosens.WHEN_SMALLER else -1]
-    return found
+    value = next((contract[place] for place in places if place in contract), None)
+    if isinstance(value, list):  # a range stands for its end on this key's side
+        return value[0 if declared.loosens is Loosens.WHEN_SMALLER else -1]
+    return value

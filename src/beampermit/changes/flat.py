@@ -75,8 +75,13 @@ def _named(node: Any) -> dict[Any, Any] | None:
     if isinstance(node, dict):
         return node
     if isinstance(node, list) and node and all(isinstance(item, dict) for item in node):
-        names = [item.get("name", item.get("by", place)) for place, item in enumerate(node)]
-        if len({str(name) for name in names}) == len(names):
-            return dict(zip(map(str, names), node, strict=True))
+        names = [_item_name(item, place) for place, item in enumerate(node)]
+        if len(set(names)) == len(names):
+            return dict(zip(names, node, strict=True))
         return dict(enumerate(node))
     return None
+
+
+def _item_name(item: dict[Any, Any], place: int) -> str:
+    name = item.get("name", item.get("by", place))
+    return "+".join(sorted(map(str, name))) if isinstance(name, list) else str(name)

@@ -58,9 +58,9 @@ class Dataset(Part):
     """The table that the request returned."""
     labels: InsidePath
     """The table of labels: key, `target`, and for each row labelled_by, labelled_at, why."""
-    splits: Annotated[dict[Name, InsidePath], Loosens.NEVER] = Field(min_length=2)
+    splits: Annotated[dict[Name, InsidePath], Loosens.WHEN_CHANGED] = Field(min_length=2)
     """Name of a split -> its Parquet file; metrics are computed on `test`."""
-    key: Annotated[tuple[str, ...], Loosens.NEVER] = Field(min_length=1)
+    key: Annotated[tuple[str, ...], Loosens.WHEN_CHANGED] = Field(min_length=1)
     """Columns that together identify a row."""
     target: Annotated[str, Loosens.NEVER]
     """Column that the model learns to predict."""

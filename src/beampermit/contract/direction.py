@@ -73,7 +73,7 @@ def direction(model: type[BaseModel], path: Sequence[str]) -> Direction:
 
 
 def declared(field: FieldInfo) -> Direction | None:
-    """What a key declares itself, the last word where its type declares something too."""
+    """What a key declares itself; it overrides what its type declares."""
     loosens = [item for item in field.metadata if isinstance(item, Loosens)]
     if not loosens:
         return None

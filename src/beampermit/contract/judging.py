@@ -29,7 +29,7 @@ class Evaluation(Part):
     pipeline, listed in the manifest. The saved model must give the same (MDL005, and the test deployment)."""
     score_tolerance: Annotated[float, Field(ge=0), Loosens.WHEN_LARGER] = 1e-4
     """Largest difference between two scores of a row: in training and in service, in a batch and alone."""
-    command: Annotated[tuple[str, ...], Loosens.NEVER] = Field(min_length=1)
+    command: Annotated[tuple[str, ...], Loosens.WHEN_CHANGED] = Field(min_length=1)
     """Computes metrics from scores; `{inputs}`, `{scores}` and `{out}` are replaced by paths."""
     weighted: Annotated[tuple[str, ...], Loosens.WHEN_REMOVED] = ()
     """The same for resamples: `{counts}` is an .npy array (resamples, rows) of how often each row counts; `{out}` is

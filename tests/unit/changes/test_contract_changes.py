@@ -57,7 +57,13 @@ GATES = {
     "no labels by people": ("  review: {", "  # {", "dataset.review.file", True),
     "drift looked for less often": ("every: 10min", "every: 1d", "monitoring.every", True),
     "other data": ("acquisitions: 8", "acquisitions: 9", "dataset.request.options.acquisitions", False),
-    "another evaluation": ("-m, bpm_faults.evaluate", "-m, other", "evaluation.command", False),
+    "another evaluation": ("-m, bpm_faults.evaluate", "-m, other", "evaluation.command", True),
+    "the model tested on its training rows": (
+        *("test: data/dataset/test.parquet", "test: data/dataset/train.parquet", "dataset.splits.test", True),
+    ),
+    "a split added": ("  splits:", "  splits:\n    extra: data/extra.parquet", "dataset.splits.extra", False),
+    "rows identified by fewer columns": ("key: [acquisition, device, plane]", "key: [plane]", "dataset.key", True),
+    "rows identified by more columns": ("device, plane]", "device, plane, turn]", "dataset.key", True),
 }
 
 
@@ -100,12 +106,33 @@ def test_what_asks_less_of_a_subgroup_is_marked(contract_text: str, case: str) -
     }
 
 
+COLUMNS = {
+    "one column, then a list of one": ("plane", "[plane]", "plane"),
+    "two columns in another order": ("[plane, family]", "[family, plane]", "family+plane"),
+}
+
+
+@pytest.mark.parametrize("case", COLUMNS)
+@pytest.mark.parametrize(("gate", "looser"), [("0.9", []), ("0.8", ["gate"])])
+def test_a_subgroup_is_the_same_however_its_columns_are_listed(
+    contract_text: str, case: str, gate: str, looser: list[str]
+) -> None:
+    before, after, name = COLUMNS[case]
+    text = contract_text.replace("gate: 0.95,", f"gate: 0.95, subgroups: [{{by: {before}, gate: 0.9}}],")
+    text = text.replace("  command:", "  weighted: [python]\n  command:")
+    changed = text.replace(f"by: {before}, gate: 0.9", f"by: {after}, gate: {gate}")
+    gates = compare_contracts(parse_contract(text), parse_contract(changed)).gates
+    prefix = f"metrics.auc.subgroups.{name}."
+    assert {change.key for change in gates} == {f"{prefix}{key}" for key in ("by", *looser)}
+    assert [change.key for change in gates if change.looser] == [f"{prefix}{key}" for key in looser]
+
+
 @pytest.mark.parametrize(
     ("before", "after", "looser"),
     [("retrain: pull-request", "retrain: release", True), ("retrain: release", "retrain: pull-request", False)],
 )
 def test_a_retraining_put_off_is_marked(contract_text: str, before: str, after: str, looser: bool) -> None:
-    texts = [contract_text.replace("seeds: [", f"{words}, seeds: [") for words in (before, after)]
+    texts = [contract_text.replace("seeds: [", f"{retrain}, seeds: [") for retrain in (before, after)]
     gates = compare_contracts(*map(parse_contract, texts)).gates
     assert [(change.key, change.looser) for change in gates] == [("reproducibility.retrain", looser)]
 
@@ -120,10 +147,17 @@ def test_a_changed_gate_is_found_and_a_looser_one_marked(contract_text: str, cas
     assert {change.key.rpartition(".")[2] for change in changes.texts} <= {"description"}
 
 
+def test_a_split_that_is_removed_is_marked(contract_text: str) -> None:
+    text = contract_text.replace("  splits:", "  splits:\n    drift: data/drift.parquet")
+    (change,) = compare_contracts(parse_contract(text), parse_contract(contract_text)).gates
+    assert (change.key, change.after, change.looser) == ("dataset.splits.drift", None, True)
+
+
 INDEXES = {
-    "the first list": ([], ["https://a"], False),
+    "the first list": ([], ["https://a"], True),
     "an index added": (["https://a"], ["https://a", "https://b"], True),
     "an index removed": (["https://a", "https://b"], ["https://a"], False),
+    "every index removed": (["https://a"], [], True),
 }
 
 
@@ -160,7 +194,7 @@ REQUEST = """  request:
 @pytest.mark.parametrize(("age", "looser"), [("5s", False), ("20s", True)])
 def test_an_age_of_one_signal_is_compared_with_that_of_all(contract_text: str, age: str, looser: bool) -> None:
     line = next(line for line in contract_text.splitlines(keepends=True) if line.startswith("  request:"))
-    texts = [contract_text.replace(line, REQUEST % words) for words in ("", f", max_age: {age}")]
+    texts = [contract_text.replace(line, REQUEST % max_age) for max_age in ("", f", max_age: {age}")]
     (change,) = compare_contracts(*map(parse_contract, texts)).gates
     assert (change.key, change.looser) == ("dataset.request.signals.current.max_age", looser)
 
