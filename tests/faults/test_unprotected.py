@@ -68,24 +68,24 @@ def step(project: Project, github: GitHub, tmp_path: Path, ran: Path) -> Step:
 
 
 def test_protection_is_checked_twice_and_promote_gets_no_github_token(step: Step, ran: Path) -> None:
-    assert step("protect", "Audit the protection")[0] == 0
+    assert step("protect", "Audit the branch protection")[0] == 0
     assert step("promote", "Promote")[0] == 0
     assert ran.read_text().splitlines() == ["protect s3cret", "protect s3cret", "promote without a token"]
 
 
 def test_an_unprotected_branch_stops_the_release_at_its_first_step(step: Step, github: GitHub, ran: Path) -> None:
     github.rulesets.clear()
-    code, said = step("protect", "Audit the protection")
+    code, said = step("protect", "Audit the branch protection")
     assert code == 1
     assert "main of lab/faults is NOT protected" in said
-    assert "next: beampermit protect apply, by an administrator" in said
+    assert "An administrator can apply the ruleset:\n  beampermit protect apply" in said
 
 
 @pytest.mark.parametrize("enforcement", ["evaluate", "disabled"])
 def test_a_branch_that_loses_its_protection_promotes_nothing(
     step: Step, github: GitHub, ran: Path, enforcement: str
 ) -> None:
-    assert step("protect", "Audit the protection")[0] == 0
+    assert step("protect", "Audit the branch protection")[0] == 0
     ruleset = next(iter(github.rulesets.values()))
     ruleset["enforcement"] = enforcement
     code, said = step("promote", "Promote")

@@ -27,7 +27,7 @@ def test_its_own_hooks_refuse_data_in_git(trained_copy: Project) -> None:
     trained_copy.git("add", "stray.parquet")
     done = python(trained_copy, "-m", "pre_commit", "run", "--all-files")
     assert done.code == 1
-    assert "these belong to DVC: dvc add" in done.out
+    assert "track these with DVC: dvc add" in done.out
 
 
 def test_its_own_unit_and_integration_tests_pass(trained_copy: Project) -> None:
@@ -43,7 +43,7 @@ def test_its_own_tests_notice_a_transform_that_looks_at_neighbours(trained_copy:
 
 
 def test_its_own_tests_notice_a_split_that_shares_devices(trained_copy: Project) -> None:
-    _edit(trained_copy, "dataset.py", "(of_time == name) & (of_device == name)", "of_time == name")
+    _edit(trained_copy, "dataset.py", "(by_time == name) & (by_device == name)", "by_time == name")
     done = python(trained_copy, "-m", "pytest", "-q", "tests/unit/test_dataset.py")
     assert "FAILED tests/unit/test_dataset.py::test_no_acquisition_device_or_time_is_in_two_splits" in done.out
 

@@ -344,7 +344,7 @@ def _until(true, patience: float = 30) -> None:
         ("jobs: [\n", 2, "not YAML"),
         ("on: pull_request\n", 1, "this workflow has no jobs"),
         (HEAD + "  a:\n    needs: b\n    runs-on: x\n    steps: []\n", 5, "job 'a' needs 'b', which does not exist"),
-        (HEAD + "  a:\n    needs: a\n    runs-on: x\n    steps: []\n", None, "in a circle: a → a"),
+        (HEAD + "  a:\n    needs: a\n    runs-on: x\n    steps: []\n", None, "form a dependency cycle: a → a"),
         ("on: push\njobs:\n  a:\n    runs-on: x\n    steps: []\n", None, "does not run on pull_request"),
         (
             HEAD + f"  a:\n    uses: lab/x/.github/workflows/other.yml@{40 * 'a'}\n",

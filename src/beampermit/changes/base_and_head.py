@@ -1,4 +1,4 @@
-"""The two sides of a comparison: the commit where the branch left its base, and the work tree."""
+"""What a comparison is between: the commit where the branch left its base, and the work tree."""
 
 from __future__ import annotations
 

@@ -26,12 +26,12 @@ class OutputChange:
     after: LockedOutput | None
 
 
-def compare_data(sides: BaseAndHead) -> tuple[OutputChange, ...]:
-    """Outputs outside git that differ between the two sides; git shows its own.
+def compare_data(base_and_head: BaseAndHead) -> tuple[OutputChange, ...]:
+    """Outputs outside git that differ between base and head; git shows its own.
 
     Raises `BadInput` for a lock of the work tree that cannot be read.
     """
-    old, new, tracked = _outputs_before(sides), bound_outputs(sides), sides.tracked
+    old, new, tracked = _outputs_before(base_and_head), bound_outputs(base_and_head), base_and_head.tracked
     return tuple(
         OutputChange(path, old.get(path), new.get(path))
         for path in sorted({*old, *new})
@@ -44,13 +44,15 @@ def compare_splits(project: Project) -> tuple[SplitChanges, ...]:
     from beampermit.datasets.differences import WORK_TREE, compare_versions, load_version
 
     try:
-        sides = BaseAndHead(project)
-        if sides.merge_base is None or not compare_data(sides):
+        base_and_head = BaseAndHead(project)
+        if base_and_head.merge_base is None or not compare_data(base_and_head):
             return ()
-        found = compare_versions(load_version(project, sides.merge_base), load_version(project, WORK_TREE))
+        differences = compare_versions(
+            load_version(project, base_and_head.merge_base), load_version(project, WORK_TREE)
+        )
     except BeampermitError:
         return ()  # other interlocks report what is wrong with the data
-    return tuple(summarize_difference(difference) for difference in found if not difference.same)
+    return tuple(summarize_difference(difference) for difference in differences if not difference.same)
 
 
 def summarize_difference(difference: SplitDifference) -> SplitChanges:
@@ -65,19 +67,19 @@ def summarize_difference(difference: SplitDifference) -> SplitChanges:
     return SplitChanges(split=difference.split, changes=difference.changes, histograms=histograms)
 
 
-def bound_outputs(sides: BaseAndHead) -> dict[str, LockedOutput]:
+def bound_outputs(base_and_head: BaseAndHead) -> dict[str, LockedOutput]:
     """All outputs that the work tree binds, by path. Raises `BadInput`."""
     outputs: dict[str, LockedOutput] = {}
-    for file in (LOCK, *sides.dvc_files()):
-        outputs |= _outputs(sides.after(file), file)
+    for file in (LOCK, *base_and_head.dvc_files()):
+        outputs |= _outputs(base_and_head.after(file), file)
     return outputs
 
 
-def _outputs_before(sides: BaseAndHead) -> dict[str, LockedOutput]:
+def _outputs_before(base_and_head: BaseAndHead) -> dict[str, LockedOutput]:
     outputs: dict[str, LockedOutput] = {}
     try:
-        for file in (LOCK, *sides.dvc_files()):
-            outputs |= _outputs(sides.before(file), file)
+        for file in (LOCK, *base_and_head.dvc_files()):
+            outputs |= _outputs(base_and_head.before(file), file)
     except BadInput:
         return {}  # the base branch is not this pull request's fault; all its data then reads as new
     return outputs

@@ -9,23 +9,26 @@ from beampermit.environments.choice import BACKENDS, lock_files
 from beampermit.errors import BadInput
 
 
-def compare_packages(sides: BaseAndHead) -> tuple[Change, ...]:
+def compare_packages(base_and_head: BaseAndHead) -> tuple[Change, ...]:
     """Packages by name with their versions before and after, of each accelerator; and a changed index.
 
     Raises `BadInput` for a lock of the work tree that cannot be read.
     """
     changes: list[Change] = []
     for backend in BACKENDS:
-        for file in lock_files(sides.root_files(), backend):
-            old, new = _versions_before(sides, backend, file), _versions(sides.after(file), backend, file)
+        for file in lock_files(base_and_head.root_files(), backend):
+            old, new = (
+                _versions_before(base_and_head, backend, file),
+                _versions(base_and_head.after(file), backend, file),
+            )
             variant = "" if file == backend.lock_file else f" ({file.removesuffix(f'.{backend.lock_file}')})"
             changes += [Change(f"{name}{variant}", old.get(name), new.get(name)) for name in sorted({*old, *new})]
     return tuple(change for change in changes if change.before != change.after)
 
 
-def _versions_before(sides: BaseAndHead, backend: Backend, file: str) -> dict[str, str]:
+def _versions_before(base_and_head: BaseAndHead, backend: Backend, file: str) -> dict[str, str]:
     try:
-        return _versions(sides.before(file), backend, file)
+        return _versions(base_and_head.before(file), backend, file)
     except BadInput:
         return {}
 

@@ -12,15 +12,17 @@ from beampermit.reading import parse_yaml
 FILES = ("params.yaml", "dvc.yaml")
 
 
-def compare_settings(sides: BaseAndHead) -> dict[str, tuple[Change, ...]]:
+def compare_settings(base_and_head: BaseAndHead) -> dict[str, tuple[Change, ...]]:
     """Changed keys of each file that has some. Raises `BadInput` for a file of the work tree that cannot be read."""
-    changes = {name: compare_trees(_before(sides, name), _parse(sides.after(name), name)) for name in FILES}
+    changes = {
+        name: compare_trees(_before(base_and_head, name), _parse(base_and_head.after(name), name)) for name in FILES
+    }
     return {name: changed for name, changed in changes.items() if changed}
 
 
-def _before(sides: BaseAndHead, name: str) -> Any:
+def _before(base_and_head: BaseAndHead, name: str) -> Any:
     try:
-        return _parse(sides.before(name), name)
+        return _parse(base_and_head.before(name), name)
     except BadInput:
         return {}
 

@@ -47,9 +47,9 @@ def sql(condition: str, column: Column, severity: Column) -> str:
     return _boolean(_parse(condition), column, severity)
 
 
-def unknown(condition: str, known: Iterable[str]) -> list[str]:
-    """Names in a condition that are not among the `known` signals."""
-    return sorted(names_in(condition) - {spelt(name) for name in known})
+def unknown(condition: str, signals: Iterable[str]) -> list[str]:
+    """Names in a condition that are not among the `signals`."""
+    return sorted(names_in(condition) - {spelt(name) for name in signals})
 
 
 def _parse(condition: str) -> ast.expr:
@@ -110,9 +110,9 @@ def _number(node: ast.expr, column: Column, severity: Column) -> str:
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return f"(- {_number(operand, column, severity)})"
         case ast.BinOp(left=left, op=op, right=right) if type(op) in ARITHMETIC:
-            one, other = _number(left, column, severity), _number(right, column, severity)
+            first, second = _number(left, column, severity), _number(right, column, severity)
             # SQL orders NaN above all numbers, so a result that is not finite becomes NULL.
-            return _finite(f"{one} {ARITHMETIC[type(op)]} {other}")
+            return _finite(f"{first} {ARITHMETIC[type(op)]} {second}")
         case ast.Call(func=ast.Name(id="abs"), args=[value], keywords=[]):
             return f"abs({_number(value, column, severity)})"
         case ast.Call(func=ast.Name(id="severity"), args=[ast.Name(id=name)], keywords=[]):

@@ -24,10 +24,10 @@ class Part(BaseModel):
 def _seconds(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    found = DURATION.fullmatch(value.strip())
-    if not found:
+    match = DURATION.fullmatch(value.strip())
+    if not match:
         raise ValueError("a duration is a number with a unit (ms, s, min, h, d), such as 5s")
-    return float(found[1]) * SECONDS[found[2]]
+    return float(match[1]) * SECONDS[match[2]]
 
 
 def _inside(value: str) -> str:

@@ -27,28 +27,28 @@ def contract_reference() -> str:
     return "\n".join([opening, *sections])
 
 
-def _collect(part: dict[str, Any], name: str, known: dict[str, Any], parts: dict[str, dict[str, Any]]) -> None:
+def _collect(part: dict[str, Any], name: str, models: dict[str, Any], parts: dict[str, dict[str, Any]]) -> None:
     parts[name] = part
     for key, value in part.get("properties", {}).items():
         model = _model(value)
         path = key if name == "contract.yaml" else f"{name}.{key}"
-        if model and known[model] not in parts.values():
-            _collect(known[model], path + ("[]" if value.get("type") == "array" else ""), known, parts)
+        if model and models[model] not in parts.values():
+            _collect(models[model], path + ("[]" if value.get("type") == "array" else ""), models, parts)
 
 
-def _section(name: str, part: dict[str, Any], known: dict[str, Any]) -> str:
+def _section(name: str, part: dict[str, Any], models: dict[str, Any]) -> str:
     required = part.get("required", [])
-    rows = [_row(key, value, key in required, known) for key, value in part.get("properties", {}).items()]
+    rows = [_row(key, value, key in required, models) for key, value in part.get("properties", {}).items()]
     table = "\n".join(["| key | kind | default | looser when | meaning |", "|---|---|---|---|---|", *rows])
     return f"## `{name}`\n\n{_line(part.get('description', ''))}\n\n{table}\n"
 
 
-def _row(key: str, value: dict[str, Any], required: bool, known: dict[str, Any]) -> str:
+def _row(key: str, value: dict[str, Any], required: bool, models: dict[str, Any]) -> str:
     model = _model(value)
     default = "" if model else value.get("default")
     shown = "required" if required else "" if default in (None, "", [], {}) else f"`{default}`"
-    meaning = value.get("description") or (known[model].get("description", "") if model else "")
-    return f"| `{key}` | {_kind(value, known)} | {shown} | {value.get('looser', '')} | {_line(meaning)} |"
+    meaning = value.get("description") or (models[model].get("description", "") if model else "")
+    return f"| `{key}` | {_kind(value, models)} | {shown} | {value.get('looser', '')} | {_line(meaning)} |"
 
 
 def _model(value: dict[str, Any]) -> str | None:
@@ -60,22 +60,22 @@ def _model(value: dict[str, Any]) -> str | None:
     return None
 
 
-def _kind(value: dict[str, Any], known: dict[str, Any]) -> str:
+def _kind(value: dict[str, Any], models: dict[str, Any]) -> str:
     match value:
         case {"$ref": _}:
             kind = "see below"
         case {"items": {"$ref": _} | {"anyOf": _}}:
             kind = "list, see below"
-        case {"const": word}:
-            kind = f"`{word}`"
-        case {"enum": words}:
-            kind = " or ".join(f"`{word}`" for word in words)
+        case {"const": constant}:
+            kind = f"`{constant}`"
+        case {"enum": choices}:
+            kind = " or ".join(f"`{choice}`" for choice in choices)
         case {"anyOf": kinds}:
-            kind = " or ".join(_kind(kind, known) for kind in kinds if kind.get("type") != "null")
+            kind = " or ".join(_kind(kind, models) for kind in kinds if kind.get("type") != "null")
         case {"prefixItems": items}:
-            kind = " and ".join(_kind(item, known) for item in items)
+            kind = " and ".join(_kind(item, models) for item in items)
         case {"type": "array"}:
-            kind = f"list of {_kind(value.get('items', {}), known)}"
+            kind = f"list of {_kind(value.get('items', {}), models)}"
         case {"type": ["number", "string"]}:
             kind = "duration"
         case _:

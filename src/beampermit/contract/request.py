@@ -146,9 +146,9 @@ class Request(Part):
         names = [signal.name for signal in self.signals]
         self._named(names)
         in_order = sorted(self.ranges, key=lambda span: span.start)
-        for one, other in itertools.pairwise(in_order):
-            if other.start < one.end:
-                raise ValueError(f"two ranges overlap at {other.start.isoformat()}")
+        for earlier, later in itertools.pairwise(in_order):
+            if later.start < earlier.end:
+                raise ValueError(f"two ranges overlap at {later.start.isoformat()}")
         return self
 
     def _named(self, names: list[str]) -> None:
@@ -167,24 +167,24 @@ class Request(Part):
 
     def resolved(self, inputs: Sequence[Signal]) -> tuple[RequestedSignal, ...]:
         """The signals, those of inputs completed from `inputs`. Raises `ValueError` for a missing or repeated key."""
-        known = {signal.name: signal for signal in inputs}
-        found = tuple(_resolve(signal, known.get(signal.name)) for signal in self.signals)
-        shaped = {conditions.spelt(signal.name) for signal in found if signal.shape}
+        inputs_by_name = {signal.name: signal for signal in inputs}
+        signals = tuple(_resolve(signal, inputs_by_name.get(signal.name)) for signal in self.signals)
+        shaped = {conditions.spelt(signal.name) for signal in signals if signal.shape}
         for condition in self.conditions:
             if wrong := sorted(conditions.names_in(condition) & shaped):
                 raise ValueError(f"condition {condition!r} compares {wrong[0]!r}, which is not a scalar")
-        return found
+        return signals
 
 
-def _resolve(asked: RequestedSignal, known: Signal | None) -> RequestedSignal:
-    if known is None:
-        if asked.pv is None or asked.unit is None:
-            raise ValueError(f"request.signals: {asked.name!r} is not an input, so it needs a pv and a unit")
-        return asked
-    given = [key for key in ("pv", "unit", "range", "shape") if getattr(asked, key)]
+def _resolve(requested: RequestedSignal, declared: Signal | None) -> RequestedSignal:
+    if declared is None:
+        if requested.pv is None or requested.unit is None:
+            raise ValueError(f"request.signals: {requested.name!r} is not an input, so it needs a pv and a unit")
+        return requested
+    given = [key for key in ("pv", "unit", "range", "shape") if getattr(requested, key)]
     if given:
-        raise ValueError(f"request.signals: {asked.name!r} is an input; its {given[0]} is set in signals.inputs")
-    if known.pv is None:
-        raise ValueError(f"request.signals: {asked.name!r} is an input without a PV, so it cannot be fetched")
-    update = {"pv": known.pv, "unit": known.unit, "range": known.range, "shape": known.shape}
-    return asked.model_copy(update=update)
+        raise ValueError(f"request.signals: {requested.name!r} is an input; its {given[0]} is set in signals.inputs")
+    if declared.pv is None:
+        raise ValueError(f"request.signals: {requested.name!r} is an input without a PV, so it cannot be fetched")
+    update = {"pv": declared.pv, "unit": declared.unit, "range": declared.range, "shape": declared.shape}
+    return requested.model_copy(update=update)

@@ -119,34 +119,34 @@ class Stage:
         self.documents.mkdir(exist_ok=True)
         return Path(shutil.copy(file, self.documents / name))
 
-    def beampermit(self, *words: str, expect: int = 0, env: Mapping[str, str] | None = None) -> Finished:
-        return self.run("beampermit", *words, expect=expect, env=env)
+    def beampermit(self, *arguments: str, expect: int = 0, env: Mapping[str, str] | None = None) -> Finished:
+        return self.run("beampermit", *arguments, expect=expect, env=env)
 
-    def git(self, *words: str) -> Finished:
-        return self.run("git", *words)
+    def git(self, *arguments: str) -> Finished:
+        return self.run("git", *arguments)
 
     def run(
-        self, *words: str, cwd: Path | None = None, expect: int = 0, env: Mapping[str, str] | None = None
+        self, *command: str, cwd: Path | None = None, expect: int = 0, env: Mapping[str, str] | None = None
     ) -> Finished:
         """Run a command in the project and log its output. Raises `UnexpectedError` unless it exits with `expect`."""
-        self.progress(f"$ {shlex.join(words)}")
+        self.progress(f"$ {shlex.join(command)}")
         folder = cwd or (self.project if self.project.is_dir() else self.root)
         start = time.perf_counter()
         with self.log.open("a", encoding="utf-8") as log:
-            log.write(f"\n$ {shlex.join(words)}\n")
-            finished = self._follow(words, folder, log, env or {})
+            log.write(f"\n$ {shlex.join(command)}\n")
+            finished = self._follow(command, folder, log, env or {})
             log.write(f"[exit {finished.code}, {time.perf_counter() - start:.1f} s]\n")
         if finished.code != expect:
             raise UnexpectedError(
-                f"`{shlex.join(words)}` ended with exit code {finished.code}, not {expect}: {finished.tail}",
+                f"`{shlex.join(command)}` ended with exit code {finished.code}, not {expect}: {finished.tail}",
                 file=self.log,
                 hint=f"less +G {self.log}",
             )
         return finished
 
-    def _follow(self, words: Sequence[str], folder: Path, log: IO[str], env: Mapping[str, str]) -> Finished:
+    def _follow(self, command: Sequence[str], folder: Path, log: IO[str], env: Mapping[str, str]) -> Finished:
         child = subprocess.Popen(
-            words,
+            command,
             cwd=folder,
             env={**os.environ, **self.environment, **env},
             stdin=subprocess.DEVNULL,
@@ -167,4 +167,4 @@ class Stage:
             if child.poll() is None:
                 with suppress(OSError):
                     stop(child)
-        return Finished(command=tuple(words), code=code, out="".join(lines), err="")
+        return Finished(command=tuple(command), code=code, out="".join(lines), err="")

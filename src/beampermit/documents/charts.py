@@ -163,10 +163,10 @@ def balance_svg(title: str, counts: dict[str, dict[str, int]]) -> str:
     figure, axes = _figure(4.1, 2.6)
     values = sorted({value for split in counts.values() for value in split})[:12]
     width = 0.8 / max(len(counts), 1)
-    for number, ((name, found), colour) in enumerate(zip(counts.items(), PALETTE, strict=False)):
-        total = sum(found.values()) or 1
+    for number, ((name, of_split), colour) in enumerate(zip(counts.items(), PALETTE, strict=False)):
+        total = sum(of_split.values()) or 1
         places = [place + (number - (len(counts) - 1) / 2) * width for place in range(len(values))]
-        axes.bar(places, [found.get(value, 0) / total for value in values], width, color=colour, label=_plain(name))
+        axes.bar(places, [of_split.get(value, 0) / total for value in values], width, color=colour, label=_plain(name))
     axes.set_xticks(range(len(values)), [_plain(value[:16]) for value in values])
     axes.set(title=_plain(title), ylabel="share of rows")
     axes.grid(alpha=0.25, axis="y")

@@ -9,10 +9,9 @@ from typing import Any
 
 from beampermit.changes.data import summarize_difference
 from beampermit.contract.dataset import About, Split
-from beampermit.datasets import lineage
 from beampermit.datasets.differences import SplitDifference, bars
 from beampermit.datasets.labels import annotations, review
-from beampermit.datasets.lineage import Lineage
+from beampermit.datasets.lineage import Lineage, read_lineage
 from beampermit.datasets.profile import ColumnRoles, TableProfile, profile
 from beampermit.datasets.tables import Table, open_tables
 from beampermit.documents import rendering
@@ -36,7 +35,7 @@ class Sheet:
     shape: ColumnRoles
     profiles: tuple[TableProfile, ...]
     labels: review.LabelReview | None
-    pedigree: Lineage | None
+    lineage: Lineage | None
     missing: str
 
     @property
@@ -47,8 +46,8 @@ class Sheet:
     def values(self) -> list[str]:
         """Values of the target in any split, the most frequent first."""
         counts: dict[str, int] = {}
-        for found in self.profiles:
-            for value, count in found.balance.items():
+        for split in self.profiles:
+            for value, count in split.balance.items():
                 counts[value] = counts.get(value, 0) + count
         return sorted(counts, key=lambda value: -counts[value])
 
@@ -59,7 +58,7 @@ class Sheet:
 
     @property
     def parameters(self) -> str:
-        return json.dumps(self.pedigree.parameters, ensure_ascii=False) if self.pedigree else ""
+        return json.dumps(self.lineage.parameters, ensure_ascii=False) if self.lineage else ""
 
     def as_json(self) -> dict[str, Any]:
         """For `--json`."""
@@ -67,9 +66,9 @@ class Sheet:
             "name": self.name,
             "commit": self.commit,
             "clean": self.clean,
-            "splits": [found.as_json() for found in self.profiles],
+            "splits": [split.as_json() for split in self.profiles],
             "labels": self.labels.as_json() if self.labels else None,
-            "lineage": self.pedigree.model_dump(mode="json") if self.pedigree else None,
+            "lineage": self.lineage.model_dump(mode="json") if self.lineage else None,
         }
 
     def markdown(self) -> Markdown:
@@ -108,9 +107,9 @@ def datasheet(project: Project) -> Sheet:
     if absent:
         raise Failed("this file is missing", file=absent[0], hint="beampermit data pull")
     labels, *splits = open_tables(project.root, {"labels": dataset.labels, **dataset.splits})
-    said = annotations.read_annotations(project.root, dataset, dataset.review) if dataset.review else ()
+    labels_by_people = annotations.read_annotations(project.root, dataset, dataset.review) if dataset.review else ()
     shape = ColumnRoles.of(contract)
-    found, missing = _pedigree(project, dataset.lineage)
+    lineage, missing = _read_lineage(project, dataset.lineage)
     return Sheet(
         name=contract.model.name,
         commit=project.git.head(),
@@ -121,8 +120,8 @@ def datasheet(project: Project) -> Sheet:
         rule=dataset.split,
         shape=shape,
         profiles=_profiles(splits, shape),
-        labels=review.review_labels(labels, splits, dataset, said),
-        pedigree=found,
+        labels=review.review_labels(labels, splits, dataset, labels_by_people),
+        lineage=lineage,
         missing=missing,
     )
 
@@ -134,8 +133,8 @@ def _profiles(tables: list[Table], shape: ColumnRoles) -> tuple[TableProfile, ..
     return (first, *(profile(table, shape, spans) for table in tables[1:]))
 
 
-def _pedigree(project: Project, path: str) -> tuple[Lineage | None, str]:
+def _read_lineage(project: Project, path: str) -> tuple[Lineage | None, str]:
     try:
-        return lineage.read_lineage(project.root, path), ""
+        return read_lineage(project.root, path), ""
     except BadInput as error:
         return None, str(error)

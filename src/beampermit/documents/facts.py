@@ -34,14 +34,14 @@ Read = TypeVar("Read")
 class Problems:
     """Errors of files of the project: the report shows them, and the command ends in the exit code of the first."""
 
-    found: list[BadInput] = field(default_factory=list)
+    errors: list[BadInput] = field(default_factory=list)
 
     def collect(self, read: Callable[[], Read], instead: Read) -> Read:
         """What `read` returns; `instead` where it raises `BadInput`, which is kept."""
         try:
             return read()
         except BadInput as error:
-            self.found.append(error)
+            self.errors.append(error)
             return instead
 
 
@@ -108,7 +108,7 @@ def gather_facts(project: Project, permit: Path | None = None, verdicts: Path | 
     contract = project.contract
     commit = project.git.head()
     manifest = project.path(contract.model.manifest)
-    sides = BaseAndHead(project)
+    base_and_head = BaseAndHead(project)
     champion, before = _in_service(project, contract)
     row, devices = _devices(project, contract)
     return Facts(
@@ -121,7 +121,9 @@ def gather_facts(project: Project, permit: Path | None = None, verdicts: Path | 
         metrics=read_head_metrics(project, contract),
         plots=read_plots(project, contract),
         files=Manifest.read(manifest, contract.model.manifest).files if manifest.exists() else {},
-        bound={path: bound for path, bound in bound_outputs(sides).items() if path not in sides.tracked},
+        bound={
+            path: bound for path, bound in bound_outputs(base_and_head).items() if path not in base_and_head.tracked
+        },
         digests=_digests(project),
         license=_license(project),
         row=row,

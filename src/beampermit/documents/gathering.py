@@ -38,8 +38,8 @@ def gather_report(project: Project, folder: Path, expected: Mapping[str, str]) -
     commit = project.git.head()
     merged = merge_verdict_files(folder, expected, commit)
     contract = problems.collect(lambda: project.contract, None)
-    sides = BaseAndHead(project)
-    if sides.unrelated:
+    base_and_head = BaseAndHead(project)
+    if base_and_head.unrelated:
         notes.append(
             "This branch and its base share no commit in this clone: one of them was force-pushed, or the clone is"
             " shallow. Changes are shown against the tip of the base."
@@ -56,7 +56,7 @@ def gather_report(project: Project, folder: Path, expected: Mapping[str, str]) -
     )
     in_contract = {row.metric.name for row in compared}
     recall = {name for name in head if name.startswith(metrics.RECALL)}
-    changes = _contract_changes(sides, contract)
+    changes = _contract_changes(base_and_head, contract)
     rows = find_evidence(merged.verdicts, RowChecks) or RowChecks()
     return bound_report(
         Report(
@@ -73,14 +73,14 @@ def gather_report(project: Project, folder: Path, expected: Mapping[str, str]) -
             champion=champion,
             gates=changes.gates,
             texts=changes.texts,
-            data=problems.collect(lambda: compare_data(sides), ()),
+            data=problems.collect(lambda: compare_data(base_and_head), ()),
             rows={split.split: split.rows for split in rows.splits},
             changes=rows.changes,
-            settings=problems.collect(lambda: compare_settings(sides), {}),
-            packages=problems.collect(lambda: compare_packages(sides), ()),
-            watched=tuple(path for path in sides.changed_paths() if path.startswith(WATCHED)),
+            settings=problems.collect(lambda: compare_settings(base_and_head), {}),
+            packages=problems.collect(lambda: compare_packages(base_and_head), ()),
+            watched=tuple(path for path in base_and_head.changed_paths() if path.startswith(WATCHED)),
             plots=_thinned_plots(project, contract, problems),
-            problems=tuple(error.problem for error in problems.found),
+            problems=tuple(error.problem for error in problems.errors),
         )
     )
 
@@ -113,8 +113,8 @@ def _contract_on_base(project: Project) -> Contract | None:
         return None  # PRF001 fails and says why
 
 
-def _contract_changes(sides: BaseAndHead, contract: Contract | None) -> ContractChanges:
-    text = sides.before(FILE_NAME)
+def _contract_changes(base_and_head: BaseAndHead, contract: Contract | None) -> ContractChanges:
+    text = base_and_head.before(FILE_NAME)
     if text is None or contract is None:
         return ContractChanges()
     try:

@@ -111,9 +111,9 @@ def _spelled(character: str) -> str:
     return f"⟨U+{ord(character):04X}⟩"
 
 
-def _escape(found: re.Match[str]) -> str:
-    sign = found[0]
-    match found.lastgroup:
+def _escape(special: re.Match[str]) -> str:
+    sign = special[0]
+    match special.lastgroup:
         case "entity":
             return ENTITIES[sign]
         case "sign" | "underscore":

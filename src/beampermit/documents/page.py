@@ -34,7 +34,7 @@ def page(text: Markdown, title: str, drawings: Mapping[str, str] | None = None) 
     )
     style, _, _ = environment.loader.get_source(environment, "page.css")  # type: ignore[union-attr]
     body = _parser().render(FRONT.sub("", text), {"drawings": drawings or {}})
-    body = ALERT.sub(lambda found: f'<blockquote class="{found[1].lower()}">\n<p>', body)
+    body = ALERT.sub(lambda match: f'<blockquote class="{match[1].lower()}">\n<p>', body)
     for sign, name in ICONS.items():
         body = body.replace(sign, f'<b class="icon {name}"></b>')
     return environment.get_template("page.html.j2").render(title=title, style=Markup(style), body=Markup(body))  # noqa: S704

@@ -19,9 +19,9 @@ RESERVE = 1_536
 
 def blocks(template: str, values: Mapping[str, Any]) -> dict[str, Markdown]:
     """The blocks of a template by name, in its order, without empty ones."""
-    found = _environment().get_template(template)
-    context = found.new_context(dict(values))
-    made = {name: "".join(render(context)).strip() for name, render in found.blocks.items()}
+    compiled = _environment().get_template(template)
+    context = compiled.new_context(dict(values))
+    made = {name: "".join(render(context)).strip() for name, render in compiled.blocks.items()}
     return {name: Markdown(f"{made[name]}\n") for name in _order(template, made) if made[name]}
 
 

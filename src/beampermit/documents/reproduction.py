@@ -58,13 +58,13 @@ def _lines(done: Reproduction) -> Iterator[str]:
         yield f"seeds {', '.join(map(str, done.resumed))} were trained by an interrupted run"
 
 
-def _compared(found: Comparison) -> Iterator[str]:
-    yield from (f"  {'✓' if pair.within else '✗'} {pair.text}" for pair in found.metrics)
+def _compared(comparison: Comparison) -> Iterator[str]:
+    yield from (f"  {'✓' if pair.within else '✗'} {pair.text}" for pair in comparison.metrics)
     for likeness in Likeness:
-        tensors = [tensor for tensor in found.tensors if tensor.likeness is likeness]
+        tensors = [tensor for tensor in comparison.tensors if tensor.likeness is likeness]
         if tensors:
-            yield f"  {len(tensors)} of {len(found.tensors)} tensors {likeness}{_named(tensors, likeness)}"
-    for name, (was, now) in list((found.machine or {}).items())[:MOST]:
+            yield f"  {len(tensors)} of {len(comparison.tensors)} tensors {likeness}{_named(tensors, likeness)}"
+    for name, (was, now) in list((comparison.machine or {}).items())[:MOST]:
         yield f"  {name} was {was}, is {now}"
 
 

@@ -84,7 +84,7 @@ def _explanation(same: list[Verdict], waiting: list[str], width: int) -> Any:
     if waiting:
         lines += _wrapped(f"{', '.join(waiting)} {'wait' if len(waiting) > 1 else 'waits'} for this.", width)
     block.append("".join(f"  {line}\n" for line in lines), style="not bold default")
-    if cause.outcome in (Outcome.FAILED, Outcome.ERROR):
+    if cause.fix and cause.outcome in (Outcome.FAILED, Outcome.ERROR):
         for line in _fix(cause.fix, width):
             block.append_text(_styled(f"  {line}\n"))
     return block

@@ -15,9 +15,8 @@ MARKED = 10
 
 def format_counts(verdicts: Iterable[Verdict]) -> str:
     """`12 passed, 1 failed`: counts by outcome, those that are not zero."""
-    found = list(verdicts)
-    counts = {outcome: sum(verdict.outcome is outcome for verdict in found) for outcome in Outcome}
-    return ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
+    counts = Counter(verdict.outcome for verdict in verdicts)
+    return ", ".join(f"{counts[outcome]} {outcome}" for outcome in Outcome if counts[outcome])
 
 
 def format_json(verdicts: list[Verdict]) -> str:
@@ -30,8 +29,8 @@ def format_markdown(verdicts: list[Verdict]) -> str:
     from beampermit.documents import rendering
     from beampermit.verdicts.merge import ICONS, merge_verdicts
 
-    found = merge_verdicts(verdicts, {verdict.id: verdict.title for verdict in verdicts})
-    return rendering.join(rendering.blocks("verdicts.md.j2", {"judged": found, "icons": ICONS}))
+    merged = merge_verdicts(verdicts, {verdict.id: verdict.title for verdict in verdicts})
+    return rendering.join(rendering.blocks("verdicts.md.j2", {"judged": merged, "icons": ICONS}))
 
 
 def format_annotations(verdicts: list[Verdict]) -> str:
@@ -62,11 +61,11 @@ def _annotation(verdict: Verdict) -> str:
 def _mark(verdict: Verdict, place: Location | None, message: str) -> str:
     from beampermit.documents.markdown import logged
 
-    properties = {"file": place.file, "line": place.line} if place else {}
-    named = {**properties, "title": f"{verdict.id} {verdict.title} ({verdict.outcome})"}
-    words = ",".join(f"{key}={_property(logged(value))}" for key, value in named.items() if value is not None)
+    where = {"file": place.file, "line": place.line} if place else {}
+    values = {**where, "title": f"{verdict.id} {verdict.title} ({verdict.outcome})"}
+    properties = ",".join(f"{key}={_property(logged(value))}" for key, value in values.items() if value is not None)
     level = "warning" if verdict.outcome is Outcome.SKIPPED else "error"
-    return f"::{level} {words}::{_data(message)}"
+    return f"::{level} {properties}::{_data(message)}"
 
 
 def _data(value: str) -> str:
@@ -99,7 +98,13 @@ def steps(verdicts: Iterable[Verdict]) -> tuple[Step, ...]:
     """What to fix: first what most interlocks wait for, then in `ORDER`. One that waits for another is no step."""
     verdicts = tuple(verdicts)
     waiting = Counter(cause for verdict in verdicts for cause in verdict.waits_for)
-    causes = [verdict for verdict in verdicts if not verdict.passed and not verdict.waits_for]
+    # A file of verdicts may claim waits that lead nowhere, or round in a circle: those are shown too.
+    targets = {verdict.id for verdict in verdicts if not verdict.waits_for}
+    causes = [
+        verdict
+        for verdict in verdicts
+        if not verdict.passed and (not verdict.waits_for or targets.isdisjoint(verdict.waits_for))
+    ]
     ids: dict[tuple[str, str], list[str]] = {}
     for verdict in sorted(causes, key=lambda cause: (-waiting[cause.id], _rank(cause.id))):
         own = "" if verdict.outcome is Outcome.SKIPPED else verdict.id

@@ -11,12 +11,12 @@ Asker = Callable[[str, str, list[str]], str]
 """Question, default, choices (none: any text) -> answer."""
 
 
-def parse(words: list[str]) -> dict[str, str]:
+def parse(arguments: list[str]) -> dict[str, str]:
     """Answers of the form `key=value`. Raises `BadInput`."""
-    for word in words:
-        if "=" not in word:
-            raise BadInput(f"{word!r} is not an answer of the form key=value", hint="beampermit new --help")
-    return dict(word.split("=", 1) for word in words)
+    for argument in arguments:
+        if "=" not in argument:
+            raise BadInput(f"{argument!r} is not an answer of the form key=value", hint="beampermit new --help")
+    return dict(argument.split("=", 1) for argument in arguments)
 
 
 def complete(given: Mapping[str, str], ask: Asker | None = None) -> dict[str, str]:
@@ -35,9 +35,9 @@ def complete(given: Mapping[str, str], ask: Asker | None = None) -> dict[str, st
         choices = default if isinstance(default, list) else []
         default_answer = choices[0] if choices else _render(str(default), answers)
         answers[key] = ask(key, default_answer, choices) if ask else default_answer
-    found = problems(answers)
-    if found:
-        raise BadInput(several(found), hint="run `beampermit new` again with another answer")
+    invalid = problems(answers)
+    if invalid:
+        raise BadInput(several(invalid), hint="run `beampermit new` again with another answer")
     return answers
 
 

@@ -42,7 +42,7 @@ class CodeOwners:
 
 def _as_github_reads_it(line: str) -> str:
     """The line without its comment; empty for a pattern with `!` or `[a-z]`, which GitHub skips."""
-    words = line.split()
-    end = next((at for at, word in enumerate(words) if word.startswith("#")), len(words))
-    pattern = words[0] if words else ""
-    return "" if pattern.startswith("!") or "[" in pattern or "]" in pattern else " ".join(words[:end])
+    parts = line.split()
+    end = next((at for at, part in enumerate(parts) if part.startswith("#")), len(parts))
+    pattern = parts[0] if parts else ""
+    return "" if pattern.startswith("!") or "[" in pattern or "]" in pattern else " ".join(parts[:end])

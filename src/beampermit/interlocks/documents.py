@@ -18,7 +18,7 @@ class DOC001(Interlock):
     "The model has at least two owners"
 
     def check(self, contract: Contract) -> Finding:
-        """Name two people under `model.owners` in `contract.yaml`, each with an e-mail address, for one may leave."""
+        """Name two people under `model.owners` in `contract.yaml`, each with an e-mail address, in case one leaves."""
         owners = contract.model.owners
         people = min(len({_folded(getattr(owner, key)) for owner in owners}) for key in ("name", "email"))
         if people < 2:
@@ -34,8 +34,8 @@ class DOC002(Interlock):
     "The contract has every text of model card and runbook"
 
     def check(self, project: Project, contract: Contract) -> Finding:
-        """Write the missing texts in `contract.yaml`; nobody else can. Model card and runbook are generated from them:
-        read both with `beampermit card` and `beampermit runbook`."""
+        """Write the missing texts in `contract.yaml`; they cannot be generated. Model card and runbook are generated
+        from them: read both with `beampermit card` and `beampermit runbook`."""
         from beampermit.contract.completeness import gaps
 
         missing = gaps(contract, project.path(FILE_NAME).read_text(encoding="utf-8"))
@@ -50,9 +50,9 @@ class DOC003(Interlock):
     "The runbook has an action for every alarm"
 
     def check(self, project: Project, contract: Contract) -> Finding:
-        """Every alarm limit of an output, an invalid output, a stale input and drift each raise an alarm. Describe each
-        under `operations.alarms` in `contract.yaml`: what raises it (`raised_by`), what it means, and what the operator
-        does. Then read the result as the operator will: `beampermit runbook`."""
+        """Every alarm limit of an output, an invalid output, a stale input and drift can each raise an alarm. Describe
+        every one under `operations.alarms` in `contract.yaml`: what raises it (`raised_by`), what it means, and what the
+        operator does. Then read the result as the operator will: `beampermit runbook`."""
         from beampermit.contract.alarms import problems
 
         unanswered = problems(contract, project.path(FILE_NAME).read_text(encoding="utf-8"))

@@ -68,6 +68,8 @@ class Interlock:
     check: Callable[..., Finding]
 
     def __init_subclass__(cls) -> None:
+        if cls.__name__ in Interlock.known:
+            raise TypeError(f"there are two interlocks {cls.__name__}: take the next free number")
         Interlock.known[cls.__name__] = cls
 
     @classmethod

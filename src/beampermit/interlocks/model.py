@@ -112,7 +112,7 @@ class MDL002(Interlock):
     "The saved model has only safe formats and Python source"
 
     def check(self, project: Project, model: SavedModel) -> Finding:
-        """A file of the saved model can run code when it is read, or is not of the format that its name says. Allowed
+        """A file of the saved model can run code when it is read, or does not match its file extension. Allowed
         are safetensors, ONNX, JSON, YAML, text and Python source. Save weights as safetensors or ONNX, and the model as
         MLflow models-from-code (see `package.py`); then run `dvc repro package`."""
         from beampermit.models.formats import find_problem

@@ -85,7 +85,7 @@ def read_report(path: Path) -> Report:
     try:
         return Report.model_validate(read_json(path, limit=LARGEST))
     except ValidationError as error:
-        raise BadInput(f"the report is not the plugin's: {first_fault(error)}", file=path) from None
+        raise BadInput(f"this is not a report of Beampermit's pytest plugin: {first_fault(error)}", file=path) from None
 
 
 def _pytest(project: Project, environment: Environment, folders: Sequence[str], own: Path, gpu: bool) -> Finished:

@@ -56,7 +56,7 @@ def make_plan(project: Path, file: str, own: Path, artifacts: Mapping[str, Path]
     for calling in started:
         if calling.job.uses and len(calling.path) == LEVELS:
             use = calling.job.uses
-            raise BadInput(f"GitHub connects no more than {LEVELS} levels of workflows", file=use.file, line=use.line)
+            raise BadInput(f"GitHub allows at most {LEVELS} levels of reusable workflows", file=use.file, line=use.line)
     jobs = tuple(_expected(job, started) for job in started if job.job.uses is None)
     return Plan(workflow, jobs, sources.repositories, tuple(sorted(sources.fetched)))
 
@@ -146,7 +146,7 @@ class _Sources:
 
 
 def _check_needs(workflow: Workflow) -> None:
-    """Raises `BadInput` for a needed job that does not exist, or jobs that need each other in a circle."""
+    """Raises `BadInput` for a needed job that does not exist, or jobs that form a dependency cycle."""
     for job in workflow.jobs.values():
         for need in job.needs:
             if need not in workflow.jobs:
@@ -157,4 +157,4 @@ def _check_needs(workflow: Workflow) -> None:
         TopologicalSorter({id: job.needs for id, job in workflow.jobs.items()}).prepare()
     except CycleError as error:
         circle = " → ".join(error.args[1])
-        raise BadInput(f"jobs need each other in a circle: {circle}", file=workflow.file) from None
+        raise BadInput(f"jobs form a dependency cycle: {circle}", file=workflow.file) from None

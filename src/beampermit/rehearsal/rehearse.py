@@ -176,8 +176,8 @@ def _ruled_by(clone: stage.Clone, kind: Kind) -> str:
 def _repository(project: Project) -> str:
     """`owner/name` of the origin, invented where it is not on GitHub."""
     url = project.git.try_("remote", "get-url", "origin").out.strip()
-    found = re.search(r"[/:]([\w.-]+)/([\w.-]+?)(?:\.git)?/?$", url) if "://" in url or "@" in url else None
-    return f"{found[1]}/{found[2]}" if found else f"rehearsal/{re.sub(r'[^A-Za-z0-9._-]', '-', project.root.name)}"
+    match = re.search(r"[/:]([\w.-]+)/([\w.-]+?)(?:\.git)?/?$", url) if "://" in url or "@" in url else None
+    return f"{match[1]}/{match[2]}" if match else f"rehearsal/{re.sub(r'[^A-Za-z0-9._-]', '-', project.root.name)}"
 
 
 def _tracking_uri(project: Project) -> str:

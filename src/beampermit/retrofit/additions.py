@@ -61,7 +61,7 @@ def _rendered(project: Path, survey: Survey) -> Iterator[Addition]:
             text = _set_branch(file.read_text(encoding="utf-8"), survey.branch)
             yield Addition(_step(path), path, _rename_workflow(text))
     owners = (project / "CODEOWNERS").read_text(encoding="utf-8")
-    yield Addition("owners", "CODEOWNERS", _without_placeholder(owners, known=bool(survey.owners)))
+    yield Addition("owners", "CODEOWNERS", _without_placeholder(owners, has_owners=bool(survey.owners)))
 
 
 def _step(path: str) -> str:
@@ -82,7 +82,7 @@ def _rename_workflow(text: str) -> str:
     )
 
 
-def _without_placeholder(text: str, *, known: bool) -> str:
+def _without_placeholder(text: str, *, has_owners: bool) -> str:
     """Remove the second owner if there is only one; comment out every line if there is none."""
     owned = re.sub(rf" *\S*{re.escape(NOBODY)}", "", text)
-    return owned if known else re.sub(r"^(?=[*/])", "# TODO names for: ", owned, flags=re.MULTILINE)
+    return owned if has_owners else re.sub(r"^(?=[*/])", "# TODO names for: ", owned, flags=re.MULTILINE)

@@ -79,8 +79,8 @@ def survey(root: Path) -> Survey:
 
 def slug(name: str) -> str:
     """`name` in lower case with hyphens, as the contract and the registry require."""
-    words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:64].strip("-")
-    return words if words[:1].isalpha() else f"model-{words}".strip("-")
+    hyphenated = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:64].strip("-")
+    return hyphenated if hyphenated[:1].isalpha() else f"model-{hyphenated}".strip("-")
 
 
 def _project(root: Path) -> dict[str, Any]:
@@ -113,12 +113,12 @@ def _authors(git: Git) -> Iterator[Author]:
         return
     seen: set[str] = set()
     for line in git("shortlog", "--summary", "--numbered", "--email", "HEAD").splitlines():
-        found = AUTHOR.fullmatch(line)
-        if found is None or BOTS.search(line) or not EMAIL.fullmatch(found["email"]) or not found["name"]:
+        author = AUTHOR.fullmatch(line)
+        if author is None or BOTS.search(line) or not EMAIL.fullmatch(author["email"]) or not author["name"]:
             continue
-        if found["email"].lower() not in seen and len(seen) < 2:
-            seen.add(found["email"].lower())
-            yield Author(found["name"], found["email"])
+        if author["email"].lower() not in seen and len(seen) < 2:
+            seen.add(author["email"].lower())
+            yield Author(author["name"], author["email"])
 
 
 def _backend(root: Path) -> str | None:
@@ -156,10 +156,10 @@ def _numbers(root: Path, path: str | None) -> dict[str, float]:
     if file is None or not file.is_file():
         return {}
     try:
-        found = parse_json(file.read_bytes(), path or "")
+        numbers_by_name = parse_json(file.read_bytes(), path or "")
     except BadInput:
         return {}
-    items = found.items() if isinstance(found, dict) else ()
+    items = numbers_by_name.items() if isinstance(numbers_by_name, dict) else ()
     numbers = ((key, float(value)) for key, value in items if is_number(value) and NAME.fullmatch(key))
     return dict(list(numbers)[:MOST_METRICS])
 

@@ -77,7 +77,10 @@ class MergedVerdicts:
 
 
 def read_verdict_folder(folder: Path, commit: str) -> tuple[Verdict, ...]:
-    """The verdicts below `folder`, which must be about `commit`. Raises `BadInput` for the first file of no use."""
+    """The verdicts below `folder`, which must be about `commit`.
+
+    Raises `BadInput` for the first file that cannot be used.
+    """
     merged = merge_verdict_files(folder, {}, commit)
     if merged.unread:
         raise BadInput(merged.unread[0], hint="beampermit check --out verdicts/all.json")

@@ -7,7 +7,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, InstanceOf, SerializeAsAny, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    Field,
+    InstanceOf,
+    SerializeAsAny,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from beampermit.errors import BadInput
 from beampermit.files import write_text
@@ -65,6 +73,12 @@ class Verdict(Record):
             return record.model_validate(evidence)
         except ValidationError:
             return {}
+
+    @model_validator(mode="after")
+    def _only_skipped_is_put_off(self) -> Verdict:
+        if self.until and self.outcome is not Outcome.SKIPPED:
+            raise ValueError("only a skipped check is put off")
+        return self
 
     @property
     def family(self) -> str:

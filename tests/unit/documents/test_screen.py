@@ -39,6 +39,17 @@ def test_what_waits_for_another_is_named_beside_its_cause_and_not_explained_agai
     assert not any(line.startswith("ENV003") for line in lines)
 
 
+def test_checks_that_wait_for_each_other_are_explained_all_the_same() -> None:
+    waits = {"ENV002": ("ENV003",), "ENV003": ("ENV002",), "ENV004": ("XYZ001",)}
+    lines = shown(
+        *(
+            verdict(id, Outcome.SKIPPED, f"{id} is odd").model_copy(update={"waits_for": ids})
+            for id, ids in waits.items()
+        )
+    )
+    assert {f"  {id} is odd" for id in waits} <= {*lines}
+
+
 def test_checks_that_are_skipped_for_one_reason_are_explained_once() -> None:
     both = [verdict(id, Outcome.SKIPPED, "train.parquet is not here") for id in ("DAT004", "DAT005")]
     lines = shown(*both)

@@ -116,7 +116,7 @@ def test_local_reusable_workflows_are_followed(plan) -> None:
 
 def test_more_levels_than_github_connects_are_refused(plan) -> None:
     circle = "name: Circle\non: workflow_call\njobs:\n  again:\n    uses: ./.github/workflows/circle.yml\n"
-    with pytest.raises(BadInput, match=r"circle\.yml:5: GitHub connects no more than 10 levels of workflows"):
+    with pytest.raises(BadInput, match=r"circle\.yml:5: GitHub allows at most 10 levels of reusable workflows"):
         plan("  out:\n    uses: ./.github/workflows/circle.yml\n", circle=circle)
 
 
@@ -124,7 +124,7 @@ def test_more_levels_than_github_connects_are_refused(plan) -> None:
     ("jobs", "message"),
     [
         ("  a: {needs: b, runs-on: x}\n", "job 'a' needs 'b', which does not exist"),
-        ("  a: {needs: b, runs-on: x}\n  b: {needs: a, runs-on: x}\n", "jobs need each other in a circle: "),
+        ("  a: {needs: b, runs-on: x}\n  b: {needs: a, runs-on: x}\n", "jobs form a dependency cycle: "),
     ],
 )
 def test_impossible_needs_are_refused(plan, jobs: str, message: str) -> None:

@@ -44,6 +44,7 @@ def test_what_is_written_is_read(file: Path) -> None:
         ("outcome", "open", "verdicts.0.outcome"),
         ("id", "ENV1; rm", "verdicts.0.id"),
         ("seconds", -1, "verdicts.0.seconds"),
+        ("until", "release", "only a skipped check is put off"),
         ("colour", "red", "verdicts.0.colour: Extra inputs"),
     ],
 )

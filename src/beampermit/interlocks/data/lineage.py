@@ -16,7 +16,7 @@ class DAT007(Interlock):
 
     def check(self, project: Project, contract: Contract) -> Finding:
         """The pipeline writes the lineage to the file that `dataset.lineage` in `contract.yaml` names: run `dvc repro`
-        and commit that file with `dvc.lock`. Why and how the data were collected only a person can say, under
+        and commit that file with `dvc.lock`. Only a person can say why and how the data were collected, under
         `dataset.about` in `contract.yaml`. `beampermit data card` shows the result.
         """
         from beampermit.contract.completeness import about_gaps

@@ -24,10 +24,11 @@ def find_unversioned(project: Project, paths: Iterable[str]) -> list[str]:
     from beampermit.changes.base_and_head import BaseAndHead
     from beampermit.changes.data import bound_outputs
 
-    sides = BaseAndHead(project)
-    outputs = tuple(bound_outputs(sides))
+    base_and_head = BaseAndHead(project)
+    outputs = tuple(bound_outputs(base_and_head))
     return [
         path
         for path in paths
-        if path not in sides.tracked and not any(path == output or path.startswith(f"{output}/") for output in outputs)
+        if path not in base_and_head.tracked
+        and not any(path == output or path.startswith(f"{output}/") for output in outputs)
     ]

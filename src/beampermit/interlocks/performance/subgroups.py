@@ -124,7 +124,7 @@ class PRF003(Interlock):
         examined: Examined,
     ) -> Finding:
         """A group of rows misses its gate under `subgroups` in `contract.yaml`, or has too few rows to be measured.
-        Train on more data of this group and run `dvc repro`, or add test rows of it. If the model is not meant for the
+        Train on more data of this group and run `dvc repro`, or add test rows for it. If the model is not meant for the
         group, state that under `model.use`. To change a gate, open a separate pull request."""
         gated = [(metric, group) for metric in gates(base_contract, contract) for group in metric.subgroups]
         if not gated:

@@ -52,7 +52,7 @@ class GIT001(Interlock):
         """Whoever can push to the branch can put any model on the machine. Ask an administrator of the repository to
         run `beampermit protect apply`, which uploads `.github/rulesets/main.json`. `beampermit protect audit` shows
         what is active. `CODEOWNERS` must name owners for the contract, workflows, rulesets, locks, `.dvc/config` and
-        itself. Without a token this check is skipped on a laptop, and made in CI."""
+        itself. Without a token this check is skipped on a laptop and runs in CI."""
         if ownership.gap:
             return failed(ownership.gap, *ownership.places)
         rules = branch_protection.load()

@@ -50,7 +50,7 @@ class GIT004(Interlock):
         - no script contains `${{ }}`, no checkout keeps the token, and no release restores a cache.
 
         Reusable workflows are followed where they can be read. `beampermit check GIT003 GIT004` works in any
-        repository; `zizmor` finds more, of other kinds.
+        repository; `zizmor` also finds other kinds of problem.
         """
         if not workflows.names:
             return failed(f"there is no workflow in {FOLDER}, so pull requests are not checked", FOLDER)

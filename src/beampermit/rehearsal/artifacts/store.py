@@ -73,9 +73,9 @@ def collect(lines: str, hidden: bool) -> "dict[str, Path]":
         raise Refused("exclude patterns (`!`) are not supported in a rehearsal")
     roots, files = [], []
     for pattern in patterns:
-        for found in map(Path, sorted(glob.glob(pattern, recursive=True, include_hidden=True))):  # noqa: PTH207
-            roots.append(found if found.is_dir() else found.parent)
-            files += [found] if not found.is_dir() else [file for file in sorted(found.rglob("*")) if not file.is_dir()]
+        for path in map(Path, sorted(glob.glob(pattern, recursive=True, include_hidden=True))):  # noqa: PTH207
+            roots.append(path if path.is_dir() else path.parent)
+            files += [path] if not path.is_dir() else [file for file in sorted(path.rglob("*")) if not file.is_dir()]
     if not files:
         return {}
     root = Path(os.path.commonpath([path.absolute() for path in roots]))

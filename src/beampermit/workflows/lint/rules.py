@@ -11,13 +11,13 @@ from beampermit.workflows.expressions import MatrixValues, resolve
 from beampermit.workflows.lint.conditions import FORK_EVENTS, is_guarded
 from beampermit.workflows.workflow import Step, Workflow
 
-Found = tuple[int, str]
+LineDefect = tuple[int, str]
 """Line and message of a defect."""
-JobFound = tuple[StartedJob, int | None, str]
+JobDefect = tuple[StartedJob, int | None, str]
 """The job that has a defect, the line in the job's file (None: the job's own), and the message."""
-WorkflowRule = Callable[[Workflow], Iterator[Found]]
-JobRule = Callable[[Workflow, Sequence[StartedJob]], Iterator[JobFound]]
-StepRule = Callable[[Step], Iterator[Found]]
+WorkflowRule = Callable[[Workflow], Iterator[LineDefect]]
+JobRule = Callable[[Workflow, Sequence[StartedJob]], Iterator[JobDefect]]
+StepRule = Callable[[Step], Iterator[LineDefect]]
 
 PRIVILEGED_EVENTS = frozenset({"pull_request_target", "workflow_run", "issue_comment", "issues", "discussion_comment"})
 """Events that anybody can cause, and whose jobs have the repository's secrets."""
@@ -35,13 +35,13 @@ def runs_fork_code(entry: Workflow) -> bool:
     return bool(FORK_EVENTS & entry.events.keys()) or is_only_called(entry)
 
 
-def pull_request_target(workflow: Workflow) -> Iterator[Found]:
+def pull_request_target(workflow: Workflow) -> Iterator[LineDefect]:
     if "pull_request_target" in workflow.events:
         line = workflow.lines.get("on.pull_request_target", workflow.lines.get("on", 1))
         yield line, "pull_request_target gives a fork's pull request the secrets; use pull_request, then workflow_run"
 
 
-def write_all(workflow: Workflow) -> Iterator[Found]:
+def write_all(workflow: Workflow) -> Iterator[LineDefect]:
     fix = "write `permissions: {}` at the top, and in each job the permissions it needs"
     if workflow.permissions == "write-all":
         yield workflow.lines["permissions"], f"permissions: write-all; {fix}"
@@ -50,7 +50,7 @@ def write_all(workflow: Workflow) -> Iterator[Found]:
             yield job.lines["permissions"], f"job {job.name!r} has permissions: write-all; {fix}"
 
 
-def script_expression(step: Step) -> Iterator[Found]:
+def script_expression(step: Step) -> Iterator[LineDefect]:
     message = 'an expression inside {} becomes part of the program; pass it in `env:` and write "$NAME"'
     if "${{" in step.run:
         yield step.line("run"), message.format("`run:`")
@@ -58,7 +58,7 @@ def script_expression(step: Step) -> Iterator[Found]:
         yield step.line("with"), message.format("`script:`")
 
 
-def fork_runner(entry: Workflow, jobs: Sequence[StartedJob]) -> Iterator[JobFound]:
+def fork_runner(entry: Workflow, jobs: Sequence[StartedJob]) -> Iterator[JobDefect]:
     """Code of a fork runs on GitHub's machines, which are new for each job, or not at all."""
     if not runs_fork_code(entry):
         return
@@ -92,7 +92,7 @@ def _are_hosted(runs_on: Any, inputs: Mapping[str, Any], matrix: Mapping[str, An
     return isinstance(labels, str) and _HOSTED.fullmatch(labels) is not None
 
 
-def inherited_secrets(_: Workflow, jobs: Sequence[StartedJob]) -> Iterator[JobFound]:
+def inherited_secrets(_: Workflow, jobs: Sequence[StartedJob]) -> Iterator[JobDefect]:
     message = "passes on every secret of the repository; list the ones it needs under `secrets:`"
     for started in jobs:
         if started.job.secrets == "inherit":
@@ -102,7 +102,7 @@ def inherited_secrets(_: Workflow, jobs: Sequence[StartedJob]) -> Iterator[JobFo
 _SECRET = re.compile(r"\$\{\{.*?\bsecrets\s*(\.\s*(?!GITHUB_TOKEN\b)|\[)", re.DOTALL | re.IGNORECASE)
 
 
-def exposed_secrets(entry: Workflow, jobs: Sequence[StartedJob]) -> Iterator[JobFound]:
+def exposed_secrets(entry: Workflow, jobs: Sequence[StartedJob]) -> Iterator[JobDefect]:
     """Code of a pull request runs in some step, so only the `env:` of another step may hold a secret."""
     if not runs_fork_code(entry):
         return
@@ -114,7 +114,7 @@ def exposed_secrets(entry: Workflow, jobs: Sequence[StartedJob]) -> Iterator[Job
                 yield started, holder.lines.get("env"), message.format(", ".join(secrets))
 
 
-def untrusted_checkout(entry: Workflow, jobs: Sequence[StartedJob]) -> Iterator[JobFound]:
+def untrusted_checkout(entry: Workflow, jobs: Sequence[StartedJob]) -> Iterator[JobDefect]:
     """A job with secrets checks out no pull request."""
     for event in sorted(PRIVILEGED_EVENTS & entry.events.keys())[:1]:
         for started in jobs:
@@ -143,7 +143,7 @@ def _untrusted_revision(step: Step) -> str:
     return "the head of a pull request" if is_head else ""
 
 
-def kept_credentials(entry: Workflow, jobs: Sequence[StartedJob]) -> Iterator[JobFound]:
+def kept_credentials(entry: Workflow, jobs: Sequence[StartedJob]) -> Iterator[JobDefect]:
     if not (runs_fork_code(entry) or PRIVILEGED_EVENTS & entry.events.keys()):
         return
     for started in jobs:
@@ -194,7 +194,7 @@ CACHES: Mapping[str, Callable[[Inputs], bool]] = {
 _SETUP = re.compile(r"[^/]+/beampermit/actions/setup")
 
 
-def release_cache(entry: Workflow, jobs: Sequence[StartedJob]) -> Iterator[JobFound]:
+def release_cache(entry: Workflow, jobs: Sequence[StartedJob]) -> Iterator[JobDefect]:
     """A workflow that publishes or deploys restores no cache in any of its jobs."""
     if not _is_release(entry, jobs):
         return
