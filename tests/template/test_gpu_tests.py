@@ -59,7 +59,7 @@ def test_a_defect_of_the_training_on_two_processes_is_seen(
     path.write_text(text.replace(sound, broken))
     monkeypatch.setenv("GPU_TESTS_DEVICE", "cpu")
     done = python(with_gpu_tests, "-m", "pytest", "-q", "-p", "no:cacheprovider", FILE, "-k", "two_processes")
-    assert "FAILED tests/integration/test_gpu.py::test_two_processes_train_what_one_trains" in done.out
+    assert "FAILED tests/integration/test_gpu.py::test_two_processes_train_the_same_model_as_one" in done.out
 
 
 @pytest.mark.gpu

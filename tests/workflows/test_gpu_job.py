@@ -64,7 +64,7 @@ def test_a_machine_lent_as_a_gpu_runner_without_a_gpu_fails(promised: Project) -
 def test_without_such_a_runner_the_rehearsal_names_the_label(promised: Project) -> None:
     found = rehearse(promised, "pull-request", timeout=500)
     assert not found.ok
-    assert "no runner here carries the label" in found.jobs[0].reason
+    assert "this machine has no runner label" in found.jobs[0].reason
 
 
 def test_code_of_a_fork_is_not_run_and_a_maintainer_is_told_what_to_do(
@@ -81,7 +81,7 @@ def test_code_of_a_fork_is_not_run_and_a_maintainer_is_told_what_to_do(
     found = rehearse(promised, "pull-request", timeout=500, labels=("gpu",))
     gpu, permit = found.jobs
     assert str(gpu.result) == "skipped"
-    assert "its condition was not met" in gpu.reason
+    assert "its condition is false" in gpu.reason
     assert str(permit.result) == "failure"
     said = log_of(found, "ml / permit")
     assert "TST003 has no verdict" in said

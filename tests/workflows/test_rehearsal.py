@@ -114,7 +114,7 @@ def test_a_label_that_stands_for_nothing_is_a_failure(repository, results) -> No
     found = run(repository(jobs))
     assert not found.ok
     assert results(found) == {"gpu": "skipped", "permit": "skipped"}
-    assert "no runner here carries the label" in found.jobs[0].reason
+    assert "this machine has no runner label" in found.jobs[0].reason
     assert found.jobs[1].reason == "not run: it needs gpu, which did not succeed"
 
 

@@ -88,6 +88,8 @@ class Specification:
     requirements: tuple[Requirement, ...]
     content: dict[str, Any] = field(repr=False, default_factory=dict)
     """What the backend parsed, for its own use."""
+    text: str = field(repr=False, default="")
+    """The file's text, where the backend looks up lines in it."""
 
 
 @dataclass(frozen=True)

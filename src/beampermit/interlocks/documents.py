@@ -51,8 +51,8 @@ class DOC003(Interlock):
 
     def check(self, project: Project, contract: Contract) -> Finding:
         """Every alarm limit of an output, an invalid output, a stale input and drift can each raise an alarm. Describe
-        every one under `operations.alarms` in `contract.yaml`: what raises it (`raised_by`), what it means, and what the
-        operator does. Then read the result as the operator will: `beampermit runbook`."""
+        every one under `operations.alarms` in `contract.yaml`: what raises it (`raised_by`), what it means, and what
+        the operator does. Then read the result as the operator will: `beampermit runbook`."""
         from beampermit.contract.alarms import problems
 
         unanswered = problems(contract, project.path(FILE_NAME).read_text(encoding="utf-8"))

@@ -156,10 +156,10 @@ def _numbers(root: Path, path: str | None) -> dict[str, float]:
     if file is None or not file.is_file():
         return {}
     try:
-        numbers_by_name = parse_json(file.read_bytes(), path or "")
+        content = parse_json(file.read_bytes(), path or "")
     except BadInput:
         return {}
-    items = numbers_by_name.items() if isinstance(numbers_by_name, dict) else ()
+    items = content.items() if isinstance(content, dict) else ()
     numbers = ((key, float(value)) for key, value in items if is_number(value) and NAME.fullmatch(key))
     return dict(list(numbers)[:MOST_METRICS])
 

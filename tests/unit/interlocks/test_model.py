@@ -546,7 +546,7 @@ def test_a_trained_model_loads_honours_its_contract_and_its_budget_and_serves_wh
     assert fourth.passed, fourth.reason
     assert 0 < fourth.evidence["milliseconds"]["p50"] <= fourth.evidence["milliseconds"]["worst"]
     assert fifth.passed, fifth.reason
-    assert fifth.evidence["training"]["here"] is not None
+    assert fifth.evidence["training"]["second"] is not None
 
 
 @pytest.mark.plants("MDL005")

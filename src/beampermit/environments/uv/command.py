@@ -10,6 +10,7 @@ from pathlib import Path
 from beampermit.digest import digest_file
 from beampermit.environments.addresses import misnamed, packages_to_relock
 from beampermit.environments.uv.lockfile import FILE, parse
+from beampermit.environments.uv.shape import FILE as PROJECT
 from beampermit.errors import BadInput, BeampermitError, Failed, Outside
 from beampermit.files import write_bytes, write_text
 from beampermit.git import Git
@@ -38,6 +39,12 @@ NETWORK = (
     "Could not connect",
     "error decoding response body",
 )
+REQUIRED_VERSION = re.compile(r"Required uv version `(.+?)` does not match the running version `(.+?)`")
+UNREAD = re.compile(r"Failed to parse:? `?([^\s`]+)")
+TOML_FAULT = re.compile(
+    r"TOML parse error at line (?P<line>\d+), .*\n *\|\n *\d+ \| (?P<source>.*)\n *\|.*\n(?P<why>(?: +\S.*\n?)+)"
+)
+KEY = re.compile(r"\s*(\[.*\]|[\w.\"'-]+(?=\s*=[^=]))")
 LONGEST = 320
 
 
@@ -68,15 +75,33 @@ def failure(output: str) -> BeampermitError:
 
 def _project_fault(output: str, reason: str) -> BeampermitError | None:
     if "No solution found" in output and "network was disabled" not in output:
-        return Failed(reason, file="pyproject.toml", hint="change what clashes, then run `beampermit env lock`")
+        return Failed(reason, file=PROJECT, hint="change what clashes, then run `beampermit env lock`")
     if "Hash mismatch" in output:
         return Failed(f"a file has a wrong hash: {reason}", file="uv.lock", hint="beampermit env lock")
     if "needs to be updated" in output:
         return Failed("the lock does not match pyproject.toml", file="uv.lock", hint="beampermit env lock")
-    if "Failed to parse" not in output and "TOML parse error" not in output:
+    if required := REQUIRED_VERSION.search(output):
+        message = f"tool.uv.required-version is {required[1]}, and the uv of beampermit is {required[2]}"
+        return BadInput(f"{message}: change it, or install another version of uv beside beampermit", file=PROJECT)
+    if "project is marked as unmanaged" in output:
+        return BadInput("tool.uv.managed is false: uv cannot lock the project; remove the setting", file=PROJECT)
+    return _unreadable(output, reason)
+
+
+def _unreadable(output: str, reason: str) -> BadInput | None:
+    """A file that uv cannot read, with the line, and the key and value if uv shows them."""
+    unread = UNREAD.search(reason) or UNREAD.search(output)
+    if unread is None:
         return None
-    file = "uv.lock" if "uv.lock" in output else "pyproject.toml"
-    return BadInput(reason, file=file, line=_line(output), hint="beampermit env lock")
+    file = FILE if unread[1].endswith(FILE) else PROJECT
+    hint = "beampermit env lock" if file == FILE else ""
+    fault = TOML_FAULT.search(output, output.find("error:"))
+    if fault is None:
+        return BadInput(f"uv cannot read {file}: {reason}", file=file, hint=hint)
+    key = KEY.match(fault["source"])
+    why = ": ".join(line.strip() for line in fault["why"].splitlines() if line.strip(" ^"))
+    message = f"uv cannot read {file}: {f'{key[0].strip()}: ' if key else ''}{why}"
+    return BadInput(_cut(message), file=file, line=int(fault["line"]), hint=hint)
 
 
 def _outside_fault(output: str, reason: str) -> BeampermitError:
@@ -102,12 +127,11 @@ def shorten(output: str) -> str:
         if text.startswith("error:") or lines:
             lines.append(re.sub(r"^(error:|cause:)\s*", "", text))
     reason = " ".join(line for line in lines if line) or " ".join(output.split()) or "uv failed without a message"
-    return reason if len(reason) <= LONGEST else reason[: LONGEST - 1].rsplit(" ", 1)[0] + " …"
+    return _cut(reason)
 
 
-def _line(output: str) -> int | None:
-    number = re.search(r"at line (\d+)", output)
-    return int(number[1]) if number else None
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 1].rsplit(" ", 1)[0] + " …"
 
 
 @contextmanager

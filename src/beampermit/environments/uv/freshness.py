@@ -7,7 +7,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
@@ -15,8 +14,10 @@ from beampermit.environments.backend import Lock, Package, Specification
 from beampermit.environments.backend import Requirement as Asked
 from beampermit.environments.markers import Unjudged
 from beampermit.environments.uv import consistency, lockfile
-from beampermit.environments.uv.command import call, failure, shorten
-from beampermit.environments.uv.specification import FILE, normalize, parse_requirement, settings_of
+from beampermit.environments.uv.command import call, failure
+from beampermit.environments.uv.shape import FILE
+from beampermit.environments.uv.specification import normalize, parse_requirement, settings_of
+from beampermit.environments.uv.toml_lines import keys_at, line_of, lines_of_strings
 from beampermit.errors import BadInput, Outside, Problem
 from beampermit.processes import Finished
 
@@ -32,7 +33,8 @@ NAMES = re.compile(r'(?:Extra|Group|Package)Name\("([^"]+)"\)')
 def stale(specification: Specification, lock: Lock) -> Iterator[Problem]:
     """Each way in which the lock is not what the project asks for, the reason first and its consequences last.
 
-    Raises `Outside` where uv cannot tell, for want of a Python that the project allows.
+    Raises `Outside` where uv cannot tell, for want of a Python that the project allows, and `BadInput` for values in
+    `pyproject.toml` that cannot be read.
     """
     own = lockfile.own_package(lock)
     if own is None:
@@ -67,30 +69,34 @@ def _unsupported(specification: Specification, own: Package) -> Iterator[Problem
                 yield Problem(
                     f"[tool.uv.sources] takes {name} from {next(iter(source), 'nowhere')}, not an index", FILE
                 )
-    written = [(one.text, one.line) for one in specification.requirements]
-    written += [(text, None) for name in LISTS for text in settings.get(name, ())]
-    for text, line in written:
-        if parse_requirement(text).url:
+    lines = lines_of_strings(specification.text)
+    written = [one.text for one in specification.requirements]
+    for text in (*written, *(text for name in LISTS for text in settings.get(name, ()))):
+        line = lines.get(text)
+        if parse_requirement(text, line).url:
             yield Problem(f"{text} is taken from a URL, not an index", FILE, line)
 
 
 def _different(specification: Specification, lock: Lock, *, known: bool) -> Iterator[Problem]:
     """Where uv finds that `pyproject.toml` is not what the lock was made for; `known` if the lock is broken anyway."""
-    finished = _ask_uv(specification, lock)
+    copy = _copy(specification)
+    finished = _ask_uv(specification, lock, copy)
     if finished.code == 0:
         return
     if reason := REASON.search(finished.err):
         yield from _explained(specification, lock, reason)
     elif isinstance(error := failure(finished.err), Outside):
         raise error
+    elif error.file == FILE:
+        # Without a line, the error begins with the setting that it is about.
+        keys = keys_at(copy, error.line) if error.line else tuple(error.message.split()[0].split("."))
+        yield Problem(error.message, FILE, line_of(specification.text, keys))
     elif not known:
-        yield Problem(f"uv cannot read the lock: {shorten(finished.err)}", lock.file, error.line)
+        yield Problem(error.message, lock.file, error.line)
 
 
-def _ask_uv(specification: Specification, lock: Lock) -> Finished:
+def _ask_uv(specification: Specification, lock: Lock, copy: str) -> Finished:
     """Run `uv lock --check` on a copy without the project's code: uv starts a `.venv` and builds what is in reach."""
-    import tomlkit
-
     with tempfile.TemporaryDirectory() as folder:
         project, text = Path(folder) / "project", lock.text
         project.mkdir()
@@ -104,7 +110,7 @@ def _ask_uv(specification: Specification, lock: Lock) -> Finished:
             place.mkdir()
             locations.append(f"--find-links={place.as_posix()}")
             text = text.replace(f'registry = "{source}"', f'registry = "{place.as_posix()}"')
-        (project / FILE).write_text(tomlkit.dumps(_static(specification)), encoding="utf-8")
+        (project / FILE).write_text(copy, encoding="utf-8")
         (project / lockfile.FILE).write_text(text, encoding="utf-8")
         return call(
             [
@@ -122,14 +128,19 @@ def _ask_uv(specification: Specification, lock: Lock) -> Finished:
         )
 
 
-def _static(specification: Specification) -> dict[str, Any]:
-    """What of `pyproject.toml` a lock depends on; a build backend is named and cannot be had."""
+def _copy(specification: Specification) -> str:
+    """What of `pyproject.toml` a lock depends on; the build backend is replaced by one that cannot be installed."""
+    import tomlkit
+
     content = specification.content
     settings = {key: value for key, value in settings_of(specification).items() if key != "find-links"}
     kept = {key: content[key] for key in ("project", "dependency-groups") if key in content}
     if "build-system" in content:
         kept["build-system"] = {"requires": ["beampermit-builds-nothing"], "build-backend": "none"}
-    return kept | {"tool": {"uv": settings}}
+    try:
+        return tomlkit.dumps(kept | {"tool": {"uv": settings}})
+    except RecursionError:
+        raise BadInput("nested too deeply", file=FILE) from None
 
 
 def _python(specification: Specification) -> list[str]:

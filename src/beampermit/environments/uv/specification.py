@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,14 @@ from packaging.requirements import Requirement as Parsed
 
 from beampermit.environments.backend import Lock, Requirement, Specification
 from beampermit.environments.uv.lockfile import RELOCK, own_package
+from beampermit.environments.uv.shape import FILE, validate
+from beampermit.environments.uv.toml_lines import line_of, lines_of_strings
 from beampermit.errors import BadInput
 from beampermit.reading import decode, parse_toml
 
-FILE = "pyproject.toml"
 ACCELERATORS = ("cpu", "cuda")
+MOST = 10_000
+"""Requirements of one project."""
 
 
 def read(root: Path) -> Specification:
@@ -26,48 +31,67 @@ def read(root: Path) -> Specification:
         raise BadInput("the file is missing", file=FILE, hint="beampermit new")
     text = decode(path.read_bytes(), FILE)
     content = parse_toml(text, FILE)
+    validate(content, text)
     python = content.get("project", {}).get("requires-python")
     if not python:
         raise BadInput(
             "project.requires-python is missing: a lock is for a Python version",
             file=FILE,
-            line=_line(text, "[project]"),
+            line=line_of(text, ("project",)),
         )
-    return Specification(FILE, python, tuple(_requirements(content, text)), content)
+    return Specification(FILE, python, tuple(_requirements(content, text)), content, text)
 
 
 def _requirements(content: dict[str, Any], text: str) -> Iterator[Requirement]:
-    project = content.get("project", {})
+    project, lines = content.get("project", {}), lines_of_strings(text)
     groups = [("", project.get("dependencies", []))]
     groups += [(f"extra {extra}", listed) for extra, listed in project.get("optional-dependencies", {}).items()]
-    groups += [(group, _group_requirements(content, group)) for group in content.get("dependency-groups", {})]
+    groups += _dependency_groups(content.get("dependency-groups", {}))
+    _refuse_more(sum(len(listed) for _, listed in groups))
     for group, listed in groups:
         for written in listed:
-            yield Requirement(normalize(parse_requirement(written).name), written, group, _line(text, written))
+            line = lines.get(written)
+            yield Requirement(normalize(parse_requirement(written, line).name), written, group, line)
 
 
-def _group_requirements(content: dict[str, Any], group: str, outer: tuple[str, ...] = ()) -> list[str]:
-    """The requirements of a dependency group, with those of the groups it includes. Raises `BadInput`."""
-    groups = {normalize(name): members for name, members in content.get("dependency-groups", {}).items()}
-    if normalize(group) in outer:
-        raise BadInput(f"dependency group {group!r} includes itself", file=FILE)
-    if normalize(group) not in groups:
-        raise BadInput(f"dependency group {group!r} is included and does not exist", file=FILE)
-    requirements: list[str] = []
-    for member in groups[normalize(group)]:
-        if isinstance(member, str):
-            requirements.append(member)
-        else:
-            requirements += _group_requirements(content, member["include-group"], (*outer, normalize(group)))
-    return requirements
+def _dependency_groups(groups: dict[str, list[str | dict[str, str]]]) -> list[tuple[str, list[str]]]:
+    """The requirements of each dependency group, with those of the groups it includes. Raises `BadInput`."""
+    members = {normalize(group): listed for group, listed in groups.items()}
+    includes = {
+        group: [normalize(one["include-group"]) for one in listed if isinstance(one, dict)]
+        for group, listed in members.items()
+    }
+    try:
+        order = list(TopologicalSorter(includes).static_order())
+    except CycleError as error:
+        raise BadInput(f"dependency group {error.args[1][0]!r} includes itself", file=FILE) from None
+    requirements: dict[str, list[str]] = {}
+    total = 0
+    for group in order:
+        if group not in members:
+            raise BadInput(f"dependency group {group!r} is included and does not exist", file=FILE)
+        # A group that is included twice counts once: else a chain of such groups doubles with each.
+        listed = (
+            [one] if isinstance(one, str) else requirements[normalize(one["include-group"])] for one in members[group]
+        )
+        requirements[group] = list(dict.fromkeys(chain.from_iterable(listed)))
+        total += len(requirements[group])
+        _refuse_more(total)
+    return [(group, requirements[normalize(group)]) for group in groups]
 
 
-def parse_requirement(text: str) -> Parsed:
+def _refuse_more(requirements: int) -> None:
+    if requirements > MOST:
+        raise BadInput(f"there are more than {MOST} requirements, the limit", file=FILE)
+
+
+def parse_requirement(text: str, line: int | None = None) -> Parsed:
     """Parse a requirement such as `numpy>=2`. Raises `BadInput`."""
     try:
         return Parsed(text)
     except InvalidRequirement as error:
-        raise BadInput(f"{text!r} is not a requirement: {str(error).splitlines()[0]}", file=FILE) from None
+        reason = str(error).splitlines()[0]
+        raise BadInput(f"{text!r} is not a requirement: {reason}", file=FILE, line=line) from None
 
 
 def settings_of(specification: Specification) -> dict[str, Any]:
@@ -78,10 +102,6 @@ def settings_of(specification: Specification) -> dict[str, Any]:
 def normalize(name: str) -> str:
     """A package name as indexes compare it."""
     return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _line(text: str, part: str) -> int | None:
-    return next((number for number, line in enumerate(text.splitlines(), 1) if part in line), None)
 
 
 def variants_of(lock: Lock) -> tuple[str, ...]:
