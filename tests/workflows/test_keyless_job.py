@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from beampermit.permit.sigstore import TRUST_IN_PROJECT
 from beampermit.workflows.lint import lint
-from beampermit.workflows.own import own_workflows
+from beampermit.workflows.workflow import own_workflows
 from support.github_stand_in import GitHub, environment
 from support.registry_project import MODEL, Laboratory, database, laboratory, prepared
 from support.sigstore_stand_in import Job, running

@@ -23,9 +23,9 @@ from beampermit.rehearsal.github_stand_in import serve_github
 from beampermit.rehearsal.plan import make_plan
 from beampermit.verdicts.verdict import Outcome
 from beampermit.workflows.lint import lint
-from beampermit.workflows.own import own_workflows
 from beampermit.workflows.required import find_permit
 from beampermit.workflows.uses import find_uses
+from beampermit.workflows.workflow import own_workflows
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

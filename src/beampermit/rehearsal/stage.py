@@ -10,7 +10,7 @@ from pathlib import Path
 import beampermit
 from beampermit.errors import BadInput, Failed
 from beampermit.git import Git
-from beampermit.workflows.own import own_root
+from beampermit.workflows.workflow import own_root
 
 ACTOR = "rehearsal"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import beampermit
 from beampermit.errors import BadInput
 from beampermit.workflows.tree import line_of, line_of_item, lines_of, mapping, read_tree
 from beampermit.workflows.uses import Use
@@ -145,3 +146,16 @@ def _defaults(events: Any) -> dict[str, Any]:
     call = events.get("workflow_call") if isinstance(events, Mapping) else None
     inputs = (call or {}).get("inputs") or {}
     return {str(name): (body or {}).get("default") for name, body in inputs.items()}
+
+
+def own_root() -> Path:
+    """The folder with `actions` and `.github`: the checkout, or the copy inside the wheel."""
+    package = Path(beampermit.__file__).parent
+    checkout = package.parents[1]
+    return checkout if (checkout / "actions").is_dir() else package / "_source"
+
+
+def own_workflows() -> dict[str, str]:
+    """The reusable workflows that projects call: path -> text."""
+    files = sorted((own_root() / FOLDER).glob("ml-*.yml"))
+    return {f"{FOLDER}/{file.name}": file.read_text(encoding="utf-8") for file in files}

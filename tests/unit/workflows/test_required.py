@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from beampermit.errors import Failed
-from beampermit.workflows.own import own_workflows
 from beampermit.workflows.required import find_permit
+from beampermit.workflows.workflow import own_workflows
 
 FILE = ".github/workflows/pull-request.yml"
 CALL = "on: [pull_request]\njobs:\n  ml:\n    name: models\n    uses: o/r/.github/workflows/ml-pull-request.yml@a\n"

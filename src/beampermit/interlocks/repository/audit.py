@@ -10,8 +10,8 @@ from beampermit.interlocks.repository.ownership import ownership
 from beampermit.interlocks.repository.workflows import workflows
 from beampermit.project import Project
 from beampermit.record import Record
-from beampermit.workflows.own import own_workflows
 from beampermit.workflows.required import RequiredCheck, find_permit
+from beampermit.workflows.workflow import own_workflows
 
 
 class Audit(Record):

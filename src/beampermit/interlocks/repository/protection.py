@@ -10,8 +10,8 @@ from beampermit.interlocks.repository.ownership import Ownership
 from beampermit.interlocks.repository.workflows import Workflows
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Location
-from beampermit.workflows.own import own_workflows
 from beampermit.workflows.required import find_permit
+from beampermit.workflows.workflow import own_workflows
 
 
 class BranchProtection:

@@ -11,9 +11,8 @@ from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Location
 from beampermit.workflows.lint import lint
-from beampermit.workflows.own import own_workflows
 from beampermit.workflows.uses import Use, find_uses
-from beampermit.workflows.workflow import FOLDER
+from beampermit.workflows.workflow import FOLDER, own_workflows
 
 
 @dataclass(frozen=True)

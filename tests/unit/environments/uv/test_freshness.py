@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.environments.uv import Uv
-from beampermit.errors import Outside
+from beampermit.errors import BadInput, Outside, Problem
 from beampermit.project import Project
 from support.package_index import uv
 
@@ -268,6 +268,53 @@ def test_uv_is_not_asked_about_what_it_would_build(
     assert any(message in problem for problem in found), found
 
 
+UNREADABLE = {
+    "a default group that is not there": (
+        'default-groups = ["docs"]',
+        r"Default group `docs` \(from `tool.uv.default-groups`\) is not defined",
+        "",
+    ),
+    "a marker": (
+        'environments = ["x y"]',
+        "uv cannot read pyproject.toml: environments: Expected a quoted string or a valid marker name, found `x`: x y",
+        "environments",
+    ),
+    "an index without a URL": (
+        '[[tool.uv.index]]\nname = "empty"',
+        "uv cannot read pyproject.toml: [[tool.uv.index]]: missing field `url`",
+        "[[tool.uv.index]]\nname",
+    ),
+    "another version of uv": (
+        'required-version = ">=99"',
+        r"tool\.uv\.required-version is >=99, but beampermit runs uv \d.*: change it",
+        "required-version",
+    ),
+    "a project that uv leaves alone": (
+        "managed = false",
+        "tool.uv.managed is false: uv cannot lock the project; remove the setting",
+        "managed",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", UNREADABLE)
+def test_a_setting_that_uv_refuses_is_named_with_its_line(uv_project: Project, fault: str) -> None:
+    setting, message, place = UNREADABLE[fault]
+    file = uv_project.root / "pyproject.toml"
+    edit(file, "package = false", f"package = false\n{setting}")
+    text = file.read_text()
+    (found,) = stale(uv_project.root)
+    assert re.match(message.replace("[[", r"\[\["), found.message), found
+    line = text[: text.index(place)].count("\n") + 1 if place else None
+    assert (found.file, found.line) == ("pyproject.toml", line)
+
+
+def test_values_nested_too_deeply_are_refused(uv_project: Project) -> None:
+    edit(uv_project.root / "pyproject.toml", "package = false", f"package = false\nx = {'[' * 400}{']' * 400}")
+    with pytest.raises(BadInput, match="nested too deeply"):
+        stale(uv_project.root)
+
+
 def test_a_lock_for_a_python_that_is_not_here_is_neither_fresh_nor_stale(uv_project: Project) -> None:
     for name in ("pyproject.toml", "uv.lock"):
         file = uv_project.root / name
@@ -312,5 +359,9 @@ def edit(file: Path, before: str, after: str) -> None:
 
 
 def problems(root: Path) -> list[str]:
+    return [problem.message for problem in stale(root)]
+
+
+def stale(root: Path) -> tuple[Problem, ...]:
     backend = Uv()
-    return [problem.message for problem in backend.stale(backend.specification(root), backend.read(root))]
+    return backend.stale(backend.specification(root), backend.read(root))
