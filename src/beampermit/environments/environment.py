@@ -133,8 +133,8 @@ def _required(root: Path) -> SpecifierSet | None:
     """`requires-python` of `pyproject.toml`; None where there is none, or where the backend reports it as invalid."""
     try:
         content = tomllib.loads((root / PYPROJECT).read_text(encoding="utf-8"))
-        return SpecifierSet(content["project"]["requires-python"])
-    except (OSError, ValueError, KeyError, TypeError, InvalidSpecifier):
+        return SpecifierSet(str(content["project"]["requires-python"]))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, InvalidSpecifier):
         return None
 
 

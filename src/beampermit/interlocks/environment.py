@@ -78,7 +78,10 @@ class ENV002(Interlock):
     requires = frozenset({"ENV001"})
 
     def check(self, project: Project, backend: Backend, specification: Specification, lock: Lock) -> Finding:
-        """The requirements were changed after the lock was written. Run `beampermit env lock` and commit the result."""
+        """Run `beampermit env lock` and commit the lock, unless the reason names a mistake in the requirements.
+
+        Correct such a mistake in `pyproject.toml` or `environment.yml` first.
+        """
         problems = (*backend.stale(specification, lock), *python_mismatches(project.root, lock))
         if problems:
             return _failed(problems)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from beampermit.digest import digest_file
 from beampermit.environments.addresses import misnamed, packages_to_relock
@@ -39,8 +39,9 @@ NETWORK = (
     "Could not connect",
     "error decoding response body",
 )
+GROUPS = ("has malformed dependency groups", "is not defined in the project's `dependency-groups`")
 REQUIRED_VERSION = re.compile(r"Required uv version `(.+?)` does not match the running version `(.+?)`")
-UNREAD = re.compile(r"Failed to parse:? `?([^\s`]+)")
+UNREAD = re.compile(r"Failed to parse:? `?([^\s`]*(?:uv\.lock|\.toml))`?")
 TOML_FAULT = re.compile(
     r"TOML parse error at line (?P<line>\d+), .*\n *\|\n *\d+ \| (?P<source>.*)\n *\|.*\n(?P<why>(?: +\S.*\n?)+)"
 )
@@ -80,28 +81,35 @@ def _project_fault(output: str, reason: str) -> BeampermitError | None:
         return Failed(f"a file has a wrong hash: {reason}", file="uv.lock", hint="beampermit env lock")
     if "needs to be updated" in output:
         return Failed("the lock does not match pyproject.toml", file="uv.lock", hint="beampermit env lock")
+    return _setting_fault(output, reason) or _unreadable(output, reason)
+
+
+def _setting_fault(output: str, reason: str) -> BadInput | None:
     if required := REQUIRED_VERSION.search(output):
-        message = f"tool.uv.required-version is {required[1]}, and the uv of beampermit is {required[2]}"
-        return BadInput(f"{message}: change it, or install another version of uv beside beampermit", file=PROJECT)
+        message = f"tool.uv.required-version is {required[1]}, but beampermit runs uv {required[2]}"
+        return BadInput(f"{message}: change it, or install beampermit with a uv that it allows", file=PROJECT)
     if "project is marked as unmanaged" in output:
         return BadInput("tool.uv.managed is false: uv cannot lock the project; remove the setting", file=PROJECT)
-    return _unreadable(output, reason)
+    if any(sign in output for sign in GROUPS):
+        return BadInput(reason, file=PROJECT)
+    return None
 
 
 def _unreadable(output: str, reason: str) -> BadInput | None:
     """A file that uv cannot read, with the line, and the key and value if uv shows them."""
-    unread = UNREAD.search(reason) or UNREAD.search(output)
+    unread = UNREAD.search(reason)
     if unread is None:
         return None
-    file = FILE if unread[1].endswith(FILE) else PROJECT
+    file = PurePath(unread[1]).name
     hint = "beampermit env lock" if file == FILE else ""
     fault = TOML_FAULT.search(output, output.find("error:"))
     if fault is None:
-        return BadInput(f"uv cannot read {file}: {reason}", file=file, hint=hint)
+        why = reason[unread.end() :].strip() or reason
+        return BadInput(f"uv cannot read {file}: {why}", file=file, hint=hint)
     key = KEY.match(fault["source"])
     why = ": ".join(line.strip() for line in fault["why"].splitlines() if line.strip(" ^"))
-    message = f"uv cannot read {file}: {f'{key[0].strip()}: ' if key else ''}{why}"
-    return BadInput(_cut(message), file=file, line=int(fault["line"]), hint=hint)
+    message = _cut(f"uv cannot read {file}: {f'{key[1]}: ' if key else ''}{why}")
+    return BadInput(message, file=file, line=int(fault["line"]), hint=hint)
 
 
 def _outside_fault(output: str, reason: str) -> BeampermitError:
