@@ -44,7 +44,7 @@ def test_all_documents_are_written_and_the_bill_of_materials_is_what_a_permit_bi
 
 
 def test_without_data_nothing_is_written_and_the_next_command_is_named(results: Project, tmp_path: Path) -> None:
-    with pytest.raises(Failed, match=r"data/dataset/train.parquet: this file is missing") as caught:
+    with pytest.raises(Failed, match=r"data/dataset/train\.parquet: this file is missing") as caught:
         bundle(results, without=["sbom", "alarms"])
     assert caught.value.hint == "beampermit data pull"
     out = tmp_path / "documents"
