@@ -17,10 +17,8 @@ def compare_packages(base_and_head: BaseAndHead) -> tuple[Change, ...]:
     changes: list[Change] = []
     for backend in BACKENDS:
         for file in lock_files(base_and_head.root_files(), backend):
-            old, new = (
-                _versions_before(base_and_head, backend, file),
-                _versions(base_and_head.after(file), backend, file),
-            )
+            old = _versions_before(base_and_head, backend, file)
+            new = _versions(base_and_head.after(file), backend, file)
             variant = "" if file == backend.lock_file else f" ({file.removesuffix(f'.{backend.lock_file}')})"
             changes += [Change(f"{name}{variant}", old.get(name), new.get(name)) for name in sorted({*old, *new})]
     return tuple(change for change in changes if change.before != change.after)
