@@ -15,9 +15,8 @@ from beampermit.environments.backend import Requirement as Asked
 from beampermit.environments.markers import Unjudged
 from beampermit.environments.uv import consistency, lockfile
 from beampermit.environments.uv.command import call, failure
-from beampermit.environments.uv.shape import FILE
+from beampermit.environments.uv.shape import FILE, keys_at, line_of, lines_of_strings
 from beampermit.environments.uv.specification import normalize, parse_requirement, settings_of
-from beampermit.environments.uv.toml_lines import keys_at, line_of, lines_of_strings
 from beampermit.errors import BadInput, Outside, Problem
 from beampermit.processes import Finished
 

@@ -14,8 +14,7 @@ from packaging.requirements import Requirement as Parsed
 
 from beampermit.environments.backend import Lock, Requirement, Specification
 from beampermit.environments.uv.lockfile import RELOCK, own_package
-from beampermit.environments.uv.shape import FILE, validate
-from beampermit.environments.uv.toml_lines import line_of, lines_of_strings
+from beampermit.environments.uv.shape import FILE, line_of, lines_of_strings, validate
 from beampermit.errors import BadInput
 from beampermit.reading import decode, parse_toml
 
