@@ -20,7 +20,7 @@ class Evaluation(Part):
     """Metrics, name -> number; written by the pipeline."""
     plots: InsidePath = "metrics/plots.json"
     """Curves and counts for report and card; written by the pipeline."""
-    inputs: InsidePath
+    inputs: Annotated[InsidePath, Loosens.WHEN_CHANGED]
     """Parquet file with a column for each input of the model."""
     about: Annotated[Text | None, Loosens.INFORMS] = None
     """Why these data, and how they were prepared; for the card (DOC002)."""

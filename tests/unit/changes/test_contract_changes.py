@@ -57,6 +57,9 @@ GATES = {
     "no labels by people": ("  review: {", "  # {", "dataset.review.file", True),
     "drift looked for less often": ("every: 10min", "every: 1d", "monitoring.every", True),
     "other data": ("acquisitions: 8", "acquisitions: 9", "dataset.request.options.acquisitions", False),
+    "evaluated on other rows": (
+        *("inputs: data/dataset/test.parquet", "inputs: data/dataset/train.parquet", "evaluation.inputs", True),
+    ),
     "another evaluation": ("-m, bpm_faults.evaluate", "-m, other", "evaluation.command", True),
     "the model tested on its training rows": (
         *("test: data/dataset/test.parquet", "test: data/dataset/train.parquet", "dataset.splits.test", True),
