@@ -198,7 +198,7 @@ def test_where_github_refuses_nothing_is_submitted_or_left(
 def test_what_is_not_told_is_asked_for(submit: Callable[..., subprocess.CompletedProcess[str]], missing: str) -> None:
     done = submit(**{missing: ""})
     assert done.returncode != 0
-    assert f"{missing}: name the" in done.stderr
+    assert f"{missing}: set it to the" in done.stderr
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)

@@ -395,7 +395,7 @@ def test_outside_of_a_job_the_pull_request_is_named(
     github.pull(HEAD)
     done = command("--report", str(folder))
     assert isinstance(done.exception, BadInput)
-    assert done.exception.hint == "name one: beampermit comment --pull NUMBER"
+    assert done.exception.hint == "beampermit comment --pull NUMBER"
     assert command("--report", str(folder), "--pull", "1").exit_code == 0
 
 

@@ -58,7 +58,7 @@ def test_the_action_signs_and_publishes_what_the_run_released_and_nothing_in_a_r
         command = [str(shutil.which("bash")), "-eo", "pipefail", "-c", script]
         return subprocess.run(command, cwd=laboratory.root, env=env, check=True, capture_output=True, text=True).stdout
 
-    assert "A rehearsal has no identity" in run(signing, ACT="true")
+    assert "A rehearsal has no OIDC identity" in run(signing, ACT="true")
     assert not (released / "permit.sigstore.json").exists()
     with running(job=Job(commit=laboratory.project.git.head())) as sigstore, sigstore.at_work():
         sigstore.trust(laboratory.root / TRUST_IN_PROJECT)

@@ -84,7 +84,7 @@ def test_a_dispatch_needs_a_version_and_the_right(two: Laboratory, dispatch: Dis
     refused = dispatch(verb="freeze", version="", reason=REASON)
     assert not refused.ok
     assert "the ledger was not changed: remote: bo may not push to beampermit-ledger" in _said(refused)
-    assert "next: let this account push to the branch beampermit-ledger" in _said(refused)
+    assert "next: allow this account to push to the branch beampermit-ledger" in _said(refused)
     assert (two.champion(), two.events(), two.statuses()) == (2, TWICE, {1: "former", 2: "champion"})
 
 

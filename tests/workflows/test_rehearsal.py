@@ -167,7 +167,7 @@ def test_artifacts_go_from_job_to_job(repository) -> None:
     ("step", "words"),
     [
         (f"{{uses: '{UPLOAD}', with: {{name: v, path: nothing, if-no-files-found: error}}}}", "no files were found"),
-        (f"{{uses: '{UPLOAD}', with: {{name: '../up', path: contract.yaml}}}}", "'../up' is no name"),
+        (f"{{uses: '{UPLOAD}', with: {{name: '../up', path: contract.yaml}}}}", "'../up' is not a valid artifact name"),
         (f"{{uses: '{DOWNLOAD}', with: {{name: absent}}}}", "this run has no artifact named 'absent'"),
     ],
 )
@@ -284,7 +284,7 @@ def alive(words: str) -> list[psutil.Process]:
 @pytest.mark.parametrize("apart", [True, False])
 def test_children_do_not_outlive_a_time_out(repository, monkeypatch, apart: bool) -> None:
     if not apart:
-        monkeypatch.setattr(runner, "apart", list)
+        monkeypatch.setattr(runner, "namespace", list)
     seconds = f"98{os.getpid()}{int(apart)}"
     project = repository(f"""
       one:
@@ -310,7 +310,7 @@ def test_children_that_a_job_leaves_behind_end_with_it(repository) -> None:
 @pytest.mark.parametrize("with_signal", [signal.SIGINT, signal.SIGKILL])
 def test_nothing_outlives_the_command(repository, with_signal: signal.Signals, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    if with_signal is signal.SIGKILL and not runner.apart():
+    if with_signal is signal.SIGKILL and not runner.namespace():
         pytest.skip("process namespaces are not allowed here")
     seconds = f"96{os.getpid()}{int(with_signal)}"
     jobs = f"one: {{runs-on: ubuntu-latest, steps: [{{run: 'sleep {seconds}'}}]}}"
@@ -388,7 +388,7 @@ def test_the_command_says_what_failed_and_what_is_not_proven(repository) -> None
     assert "[red]no[/red] beam" in found.stdout
     assert "log: " in found.stdout
     assert "Not tested here, because only GitHub applies it: permissions" in found.stdout
-    assert "GIT001 and GIT002 asked a stand-in that applies .github/rulesets/main.json" in found.stdout
+    assert "GIT001 and GIT002 used a stand-in for GitHub that applies .github/rulesets/main.json" in found.stdout
     assert "one: running" in found.stderr
     as_json = subprocess.run([*command, "--json"], cwd=project.root, capture_output=True, text=True, check=False)
     assert json.loads(as_json.stdout)["jobs"][0]["result"] == "failure"

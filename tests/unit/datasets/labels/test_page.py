@@ -182,7 +182,7 @@ def test_another_host_name_or_origin_is_refused(server: Server) -> None:
 
 WRONG: dict[str, tuple[Any, str]] = {
     "not JSON": (b"{", "not JSON"),
-    "no number": (b'{"row": 3, "value": "true", "why": "", "confidence": NaN}', "NaN is not a number"),
+    "no number": (b'{"row": 3, "value": "true", "why": "", "confidence": NaN}', "NaN is not a JSON number"),
     "too much": (b"x" * 20_000, "at most 16384 bytes"),
     "another key": ({**WORD, "by": "Ada"}, "a label must have exactly the fields row, value, why, confidence"),
     "another kind": ({**WORD, "row": "3"}, "row has the wrong type"),
