@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
 from typing import Any
 
 from beampermit.documents.markdown import visible
+from beampermit.documents.screen import format_columns
 from beampermit.registry.event import Event
 from beampermit.registry.ledger_state import LedgerState, ModelState
 
@@ -32,12 +32,12 @@ def _render_model(model: str, state: ModelState, since: int, width: int) -> Any:
     from rich.text import Text
 
     events = [event for event in state.events if event.sequence >= since]
-    rows = [COLUMNS, *(_cells(event, event is state.champion) for event in events)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [Text(visible(model), style="bold"), *(Text(line) for line in _wrapped(_status(state), width))]
-    lines.append(Text(_row(COLUMNS, widths), style="bold"))
-    for event, cells in zip(events, rows[1:], strict=True):
-        lines.append(Text(_row(cells, widths), style="green" if event is state.champion else ""))
+    rows = [_cells(event, event is state.champion) for event in events]
+    heading, *table = format_columns(COLUMNS, rows).split("\n")
+    lines = [Text(visible(model), style="bold"), *(Text(line) for line in _wrapped(_status(state), width)), heading]
+    for event, line in zip(events, table, strict=True):
+        line.stylize("green" if event is state.champion else "")
+        lines.append(line)
         why = f"{event.by.partition(' <')[0]}: {event.reason}"
         lines += [Text(line, style="dim") for line in _wrapped(why, width)]
     return Text("\n").join(lines)
@@ -54,10 +54,6 @@ def _cells(event: Event, champion: bool) -> tuple[str, ...]:
         event.commit[:8],
         event.permit.removeprefix("sha256:")[:8],
     )
-
-
-def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join(map(str.ljust, cells, widths)).rstrip()
 
 
 def _wrapped(text: str, width: int) -> list[str]:
