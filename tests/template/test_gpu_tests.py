@@ -44,7 +44,7 @@ def test_they_pass_on_a_cpu_where_they_are_told_to(with_gpu_tests: Project, monk
 DEFECTS = {
     "processes that do not share": ("processes.py", "rows[self.rank :: self.count]", "rows[:: self.count]"),
     "gradients that are not averaged": ("processes.py", "DistributedDataParallel(net) if", "net if"),
-    "shares that count the same": ("processes.py", "len(mine) * self.count / len(rows)", "1.3 - 0.6 * self.rank"),
+    "shares that count the same": ("processes.py", "len(own) * self.count / len(rows)", "1.3 - 0.6 * self.rank"),
 }
 
 

@@ -163,8 +163,8 @@ def test_killed_half_way_the_next_pull_finishes(dvc_project: Project) -> None:
     env = {**os.environ, "STUCK": last.parent.name + last.name}
     child = subprocess.Popen([sys.executable, "-c", STUCK], cwd=dvc_project.root, env=env, stderr=subprocess.DEVNULL)
     cache = dvc_project.root / ".dvc/cache/files/md5"
-    deadline = time.monotonic() + 30
-    while len([file for file in cache.rglob("*") if file.is_file()]) < 4 and time.monotonic() < deadline:
+    deadline = time.monotonic() + 60
+    while len([file for file in cache.rglob("*") if file.is_file()]) < 5 and time.monotonic() < deadline:
         time.sleep(0.05)
     child.kill()
     child.wait()

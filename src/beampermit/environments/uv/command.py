@@ -19,6 +19,8 @@ from beampermit.processes import Finished, run
 QUIET = {
     "NO_COLOR": "1",
     "UV_NO_PROGRESS": "1",
+    # uv wraps its errors at the width of a terminal, and they are recognized by their words.
+    "COLUMNS": "10000",
     # Administrators choose the Pythons of runners and control-room hosts: none is downloaded.
     "UV_PYTHON_DOWNLOADS": "never",
     # With these, uv would not check the lock.

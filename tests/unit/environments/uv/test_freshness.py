@@ -298,7 +298,10 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("fault", UNREADABLE)
-def test_a_setting_that_uv_refuses_is_named_with_its_line(uv_project: Project, fault: str) -> None:
+def test_a_setting_that_uv_refuses_is_named_with_its_line(
+    uv_project: Project, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")  # uv wraps its errors to it
     setting, message, place = UNREADABLE[fault]
     file = uv_project.root / "pyproject.toml"
     edit(file, "package = false", f"package = false\n{setting}")
