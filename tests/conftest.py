@@ -37,6 +37,9 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """In a parallel run the tests with the longest time limit come first: none of them is left for one worker alone."""
+    for item in items:
+        if item.get_closest_marker("attack") and "said" not in getattr(item, "fixturenames", ()):
+            raise pytest.UsageError(f"{item.nodeid} is an attack: take the fixture `said` and find it in the message")
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=_time_limit, reverse=True)
 
@@ -72,6 +75,12 @@ def _planted_defects_fail(request: pytest.FixtureRequest) -> Iterator[None]:
     plants = request.node.get_closest_marker("plants")
     with failing(*plants.args) if plants else nullcontext():
         yield
+
+
+@pytest.fixture
+def said(request: pytest.FixtureRequest) -> str:
+    """What the guard is to say to the attack that the test's mark describes: a part of its message."""
+    return request.node.get_closest_marker("attack").kwargs["said"]
 
 
 @pytest.fixture
