@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,11 @@ def load_contract(path: Path) -> Contract:
 
 def parse_contract(text: str, name: Path | str = FILE_NAME) -> Contract:
     """Parse YAML; errors call the file `name`. Raises `BadInput` with the first error by line and how many follow."""
+    return _parse(text, name)
+
+
+@lru_cache(maxsize=8)  # most often, head and base have the same text
+def _parse(text: str, name: Path | str) -> Contract:
     tree = _tree(text, name)
     try:
         return Contract.model_validate(_plain(tree))
