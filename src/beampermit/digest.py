@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from beampermit.errors import BadInput
+
+COMPILED = "compiled code, which Python runs instead of the source beside it, may not lie in a model: delete it"
+"""Python writes it wherever a model is loaded from its folder, so to delete it is all that an honest user needs."""
 
 
 def digest_bytes(content: bytes) -> str:
@@ -45,10 +48,16 @@ def has_sha256(path: Path, sha256: str | None) -> bool:
         return False
 
 
-def manifest(folder: Path) -> dict[str, str]:
-    """POSIX path -> digest of each file below `folder`, without `__pycache__`.
+def is_compiled(path: PurePath) -> bool:
+    """Whether Python may run a file instead of its source, or it lies where Python keeps such files."""
+    return "__pycache__" in path.parts or path.suffix in {".pyc", ".pyo"}
 
-    Raises `BadInput` for a link or a device, which a manifest cannot bind.
+
+def manifest(folder: Path) -> dict[str, str]:
+    """POSIX path -> digest of each file below `folder`.
+
+    Raises `BadInput` for a link or a device, which a manifest cannot bind, and for compiled code, which Python runs
+    instead of the source that was reviewed.
     """
     from concurrent.futures import ThreadPoolExecutor
 
@@ -56,9 +65,11 @@ def manifest(folder: Path) -> dict[str, str]:
         raise BadInput("the folder is missing", file=folder)
     files: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        if "__pycache__" in relative.parts or (path.is_dir() and not path.is_symlink()):
+        if path.is_dir() and not path.is_symlink():
             continue
+        relative = path.relative_to(folder)
+        if is_compiled(relative):
+            raise BadInput(COMPILED, file=path)
         if path.is_symlink() or not path.is_file():
             raise BadInput("a link or a device has no digest; only plain files are allowed here", file=path)
         files[relative.as_posix()] = path

@@ -3,6 +3,8 @@ says whose fault it is."""
 
 from __future__ import annotations
 
+import re
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable
@@ -16,6 +18,7 @@ from beampermit.cli.main import app
 from beampermit.errors import BadInput, Conflict, Outside
 from beampermit.registry import models
 from beampermit.registry.mlflow import Registry
+from beampermit.registry.reconcile import find_differences
 from support.registry_project import MODEL, Laboratory
 
 pytestmark = pytest.mark.slow
@@ -144,12 +147,21 @@ def test_a_model_is_fetched_once_and_again_when_the_cache_was_changed(second: La
     ).read_text() == "flavors: {}\n"
 
 
-def test_compiled_code_planted_in_the_registry_is_removed(second: Laboratory, tmp_path: Path) -> None:
+@pytest.mark.attack(
+    guard="dry-run",
+    tried="compiled code is planted beside the champion in the registry's store",
+    said="holds code/__pycache__/model.cpython-311.pyc in bpm-faults version 2: compiled code",
+)
+def test_compiled_code_planted_in_the_registry_is_not_given_out(second: Laboratory, tmp_path: Path, said: str) -> None:
     stored = _stored(second, 2) / "code/__pycache__"
     stored.mkdir(parents=True)
     (stored / "model.cpython-311.pyc").write_bytes(b"planted")
-    found = models.fetch_model(second.last(), tmp_path / "models", second.uri)
-    assert not list(found.rglob("*.pyc"))
+    with pytest.raises(Outside, match=re.escape(said)):
+        models.fetch_model(second.last(), tmp_path / "models", second.uri)
+    with pytest.raises(Outside, match=re.escape(said)):
+        find_differences(second.ledger, second.registry, MODEL, lambda *_: None)
+    shutil.rmtree(stored.parent)
+    assert not list(models.fetch_model(second.last(), tmp_path / "models", second.uri).rglob("*.pyc"))
 
 
 def test_of_two_versions_from_a_lost_reply_the_lowest_counts(

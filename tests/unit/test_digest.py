@@ -29,10 +29,15 @@ def test_one_byte_one_name_and_one_more_file_each_change_the_digest(folder: Path
     assert len(digests) == 4
 
 
-def test_bytecode_does_not_change_the_digest_of_a_folder(folder: Path) -> None:
+@pytest.mark.parametrize("name", ["code/__pycache__/a.cpython-311.pyc", "code/a.pyc", "__pycache__/weights.json"])
+def test_a_folder_with_compiled_code_has_no_digest_until_it_is_deleted(folder: Path, name: str) -> None:
     before = digest_folder(folder)
-    (folder / "code/__pycache__").mkdir()
-    (folder / "code/__pycache__/a.pyc").write_bytes(b"x")
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes(b"x")
+    with pytest.raises(BadInput, match="may not lie in a model: delete it") as caught:
+        digest_folder(folder)
+    assert caught.value.file == str(folder / name)
+    (folder / name).unlink()
     assert digest_folder(folder) == before
 
 

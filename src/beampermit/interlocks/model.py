@@ -8,11 +8,11 @@ import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from beampermit.contract import FILE_NAME as CONTRACT
 from beampermit.contract import Contract, Signal, load_contract
-from beampermit.digest import digest_file
+from beampermit.digest import digest_file, is_compiled
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed, several
 from beampermit.interlocks.inputs import provides
@@ -21,6 +21,9 @@ from beampermit.models import SavedModel
 from beampermit.models.metrics import format_number
 from beampermit.models.mlmodel import FILE_NAME as MLMODEL
 from beampermit.project import Project
+
+if TYPE_CHECKING:
+    from beampermit.models.evaluation import Evaluator
 
 PACKAGED_CONTRACT = "artifacts/contract.yaml"
 SHOWN = 10
@@ -51,26 +54,97 @@ class Examined:
     loaded: Any
     scored: Any
     scores: Path
+    digest: str = ""
+
+    def unchanged_scores(self) -> Path:
+        """The table of scores. Raises `Failed` where code that ran after the model has written to it."""
+        if self.digest and digest_file(self.scores) != self.digest:
+            raise Failed("the scores of the saved model were changed by code that ran afterwards")
+        return self.scores
+
+
+@dataclass(frozen=True)
+class Evaluators:
+    """What computes metrics: the project's own evaluation, and the base branch's where that may be another one."""
+
+    own: Evaluator
+    base: Evaluator | None = None
+
+    @property
+    def judging(self) -> Evaluator:
+        """The one whose metrics the base branch's gates judge."""
+        return self.base or self.own
+
+    @property
+    def resampling(self) -> Evaluator:
+        """The one whose `evaluation.weighted` is used."""
+        return self.base if self.base and self.base.contract.evaluation.weighted else self.own
 
 
 @provides
-def examined(project: Project, contract: Contract, environment: Environment, model: SavedModel) -> Examined:
+def judged_rows(project: Project, contract: Contract, base_contract: Contract) -> Path:
+    """The table that the model is evaluated on: the base branch's `evaluation.inputs`, as it is in the work tree."""
+    own = contract.evaluation.inputs
+    rows = project.path(base_contract.evaluation.inputs)
+    if not rows.is_file():
+        rows = project.path(own)  # it was renamed, and PRF001 looks whether the rows are the same
+    if not rows.is_file():
+        raise MissingInput(f"{own} is missing", hint="beampermit data pull")
+    return rows
+
+
+@provides
+def examined(contract: Contract, environment: Environment, model: SavedModel, judged_rows: Path) -> Examined:
     """The saved model, loaded in a clean process and run once on all inputs of the evaluation."""
     from beampermit.models.scoring import describe_and_score
 
-    inputs = project.path(contract.evaluation.inputs)
-    if not inputs.is_file():
-        raise MissingInput(f"{contract.evaluation.inputs} is missing", hint="beampermit data pull")
     folder = Path(tempfile.mkdtemp(prefix="beampermit-scores-"))
     scores = folder / "scores.parquet"
     try:
         columns = [signal.name for signal in contract.signals.inputs]
-        examined = Examined(*describe_and_score(environment, model.folder, inputs, scores, columns), scores)
+        answers = describe_and_score(environment, model.folder, judged_rows, scores, columns)
+        examined = Examined(*answers, scores, digest_file(scores))
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     weakref.finalize(examined, shutil.rmtree, folder, ignore_errors=True)
     return examined
+
+
+@provides
+def evaluators(
+    project: Project, contract: Contract, base_contract: Contract, environment: Environment, judged_rows: Path
+) -> Evaluators:
+    """What computes metrics of scores: the work tree's commands and code, and the base branch's where they differ."""
+    from beampermit.models.evaluation import Evaluator, export_tree, link_outputs, take_signals
+
+    own = Evaluator(environment, project.root, contract, judged_rows)
+    if project.base is None or not _may_evaluate_otherwise(project, base_contract):
+        return Evaluators(own)
+    folder = Path(tempfile.mkdtemp(prefix="beampermit-base-")).resolve()
+    try:
+        tree = export_tree(project.git, project.base, folder)
+        take_signals(tree, project.path(CONTRACT))
+        link_outputs(tree, project.root)
+        base = Evaluator(environment, tree, base_contract, judged_rows, "by the base branch's evaluation")
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    weakref.finalize(base, shutil.rmtree, folder, ignore_errors=True)
+    return Evaluators(own, base)
+
+
+def _may_evaluate_otherwise(project: Project, base_contract: Contract) -> bool:
+    """Whether the base branch has evaluated a model, with files that differ from the work tree's."""
+    git, base = project.git, str(project.base)
+    if project.contract_on_base is None or git.read(base, base_contract.model.manifest) is None:
+        return False
+    evaluation, rules = base_contract.evaluation, base_contract.reproducibility
+    results = {base_contract.model.manifest, base_contract.dataset.lineage, base_contract.monitoring.limits}
+    results |= {"dvc.lock", evaluation.metrics, evaluation.plots, rules.record}
+    changed = git("diff", "--name-only", "-z", "--no-renames", base).split("\0")
+    new = git("ls-files", "--others", "--exclude-standard", "-z").split("\0")
+    return any(path and path not in results for path in (*changed, *new))
 
 
 class MDL001(Interlock):
@@ -121,7 +195,11 @@ class MDL002(Interlock):
         problem_of = {
             path.relative_to(project.root).as_posix(): problem
             for path in paths
-            if (problem := "is compiled code" if path.suffix == ".pyc" else find_problem(path))
+            if (
+                problem := "is compiled code; delete it"
+                if is_compiled(path.relative_to(model.folder))
+                else find_problem(path)
+            )
         }
         if unpickles := model.pickle_risk():
             problem_of[f"{model.name}/{MLMODEL}"] = f"would run unreviewed code: {unpickles}"
@@ -202,7 +280,8 @@ class MDL005(Interlock):
             return failed("evaluation.scores is not set, so there are no scores of training to compare with", CONTRACT)
         if not project.path(recorded).is_file():
             raise MissingInput(f"{recorded} is missing", hint="beampermit data pull")
-        comparison = compare_scores(examined.scores, project.path(recorded), base_contract.evaluation.score_tolerance)
+        tolerance = base_contract.evaluation.score_tolerance
+        comparison = compare_scores(examined.unchanged_scores(), project.path(recorded), tolerance)
         evidence = comparison.model_dump(mode="json")
         if comparison.problem:
             return failed(f"{comparison.problem}, more than {comparison.tolerance:g} apart", recorded, **evidence)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from beampermit.digest import digest_file, manifest
-from beampermit.errors import Failed
+from beampermit.errors import BadInput, Failed
 from beampermit.models.manifest import Manifest
 from beampermit.permit.statement import Statement
 
@@ -32,7 +32,11 @@ def verify_commit(permit: Statement, commit: str) -> None:
 
 def verify_model(permit: Statement, folder: Path) -> None:
     """Raises `Failed` with the first file whose bytes are not those that the permit binds."""
-    bound, files = permit.predicate.model, manifest(folder)
+    bound = permit.predicate.model
+    try:
+        files = manifest(folder)
+    except BadInput as error:
+        raise Failed(error.message, file=error.file) from None
     for file in sorted(bound.keys() | files.keys()):
         if file not in files:
             raise Failed("this file is missing, and the permit binds it", file=folder / file, hint=PULL)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from beampermit.datasets.pull import pull
 from beampermit.datasets.repository import Repository
-from beampermit.digest import digest_folder
+from beampermit.digest import COMPILED, digest_folder, is_compiled
 from beampermit.errors import BadInput, BeampermitError, Outside
 from beampermit.project import Project
 from beampermit.registry.event import Event
+from beampermit.registry.ledger import is_ancestor
 from beampermit.registry.mlflow import Registry
-from beampermit.registry.order import is_ancestor
 from beampermit.reproduction.preparation import worktree
 
 
@@ -37,9 +37,12 @@ def fetch_model(event: Event, into: Path, uri: str) -> Path:
 def download_verified(registry: Registry, model: str, version: int, digest: str, into: Path) -> Path:
     """The model folder of a version. Raises `Outside` where its digest is not `digest`."""
     downloaded = registry.download(model, version, into)
-    # The digest does not cover compiled code, so that is removed.
-    for folder in sorted(downloaded.rglob("__pycache__"), reverse=True):
-        shutil.rmtree(folder)
+    files = (path.relative_to(downloaded) for path in sorted(downloaded.rglob("*")) if not path.is_dir())
+    if compiled := next(filter(is_compiled, files), None):
+        raise Outside(
+            f"the registry {registry.name} holds {compiled} in {model} version {version}: {COMPILED}",
+            hint="delete it in the registry's store; MLflow writes it where a model is loaded from there",
+        )
     if not _has_digest(downloaded, digest):
         raise Outside(
             f"the registry {registry.name} holds other bytes for {model} version {version} than the permit binds",

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import pickle
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -164,6 +165,37 @@ def test_bytes_that_git_does_not_bind_fail(project: Project, saved: Path, defect
     assert reason in verdict.reason
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            name,
+            marks=pytest.mark.attack(
+                guard="MDL001", tried=f"{what} that the manifest does not list", said=f"{name}: comp"
+            ),
+        )
+        for name, what in {
+            "model/code/bpm_faults/__pycache__/serving.cpython-311.pyc": "an unchecked .pyc of the model's code",
+            "model/code/bpm_faults/transforms.pyc": "a compiled module without source",
+            "model/__pycache__/weights.json": "JSON in the model's __pycache__",
+        }.items()
+    ],
+)
+@pytest.mark.plants("MDL001")
+def test_compiled_code_in_the_work_trees_model_fails_and_is_what_to_delete(
+    project: Project, saved: Path, name: str, said: str
+) -> None:
+    file = project.root / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(b"{}")
+    verdict = judged(project, "MDL001")
+    assert verdict.outcome is Outcome.FAILED
+    assert said in verdict.reason
+    assert "delete it" in verdict.reason
+    shutil.rmtree(file.parent) if "__pycache__" in name else file.unlink()
+    assert judged(project, "MDL001").outcome is Outcome.PASSED
+
+
 PAGES = {
     "missing": (None, "model/MLmodel: the file is missing"),
     "no YAML": ("flavors: [", "model/MLmodel:1: not YAML"),
@@ -257,6 +289,7 @@ FORMATS: dict[str, tuple[str, bytes, str]] = {
     "HDF5": ("weights.h5", b"\x89HDF\r\n\x1a\n" + b"\0" * 99, "model/weights.h5 is an HDF5 file"),
     "numpy objects": (WEIGHTS, numpy_object(), f"model/{WEIGHTS} is really a numpy array, which may hold a pickle"),
     "compiled code": ("code/__pycache__/x.cpython-311.pyc", b"\xa7\r\r\n", "x.cpython-311.pyc is compiled code"),
+    "JSON where compiled code lies": ("code/__pycache__/x.json", b"{}", "code/__pycache__/x.json is compiled code"),
     "another format": ("notes.docx", b"words", "model/notes.docx is of an unknown format; only .safetensors"),
     "empty safetensors": (WEIGHTS, b"", f"model/{WEIGHTS} is not a valid .safetensors file"),
     "safetensors cut off": (WEIGHTS, b"\x40\0\0\0\0\0\0\0{", f"model/{WEIGHTS} is not a valid .safetensors file"),

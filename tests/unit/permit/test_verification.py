@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import py_compile
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import pytest
 from beampermit.errors import Failed
 from beampermit.permit import verification
 from support.registry_project import INTERLOCKS, Laboratory
+
+UNCHECKED = py_compile.PycInvalidationMode.UNCHECKED_HASH
 
 
 def test_the_right_model_passes(laboratory: Laboratory) -> None:
@@ -36,6 +40,36 @@ def test_a_changed_file_is_named(laboratory: Laboratory, case: str) -> None:
     with pytest.raises(Failed) as caught:
         verification.verify_model(permit, laboratory.root / "model")
     assert message in str(caught.value)
+
+
+def plant_compiled_code(folder: Path, name: str) -> None:
+    """Beside a module of the model: compiled code that is never checked and runs instead of it (PEP 552)."""
+    altered = folder.parent / "altered.py"
+    altered.write_text("raise SystemExit('altered')\n")
+    target = folder / name
+    py_compile.compile(str(altered), str(target), doraise=True, invalidation_mode=UNCHECKED)
+    altered.unlink()
+
+
+@pytest.mark.attack(
+    guard="permit verify",
+    tried="an unchecked .pyc beside the model's source, which Python runs instead of it",
+    said="compiled code, which Python runs instead of the source beside it, may not lie in a model: delete it",
+)
+@pytest.mark.parametrize("name", ["code/__pycache__/served.cpython-311.pyc", "code/served.pyc", "served.pyc"])
+def test_compiled_code_beside_a_permitted_model_is_refused(laboratory: Laboratory, name: str, said: str) -> None:
+    permit, model = laboratory.sign().statement, laboratory.root / "model"
+    (model / name).parent.mkdir(parents=True, exist_ok=True)
+    plant_compiled_code(model, name)
+    with pytest.raises(Failed, match=re.escape(said)) as caught:
+        verification.verify_model(permit, model)
+    assert caught.value.file == str(model / name)
+
+
+def test_a_model_that_was_loaded_where_it_lies_passes_once_what_python_wrote_is_deleted(laboratory: Laboratory) -> None:
+    permit, model = laboratory.sign().statement, laboratory.root / "model"
+    (model / "__pycache__").mkdir()
+    verification.verify_model(permit, model)
 
 
 def test_another_name_another_commit_and_a_gap_are_refused(laboratory: Laboratory) -> None:
