@@ -14,6 +14,17 @@ _EXPRESSION = re.compile(r"\$\{\{\s*(?P<json>fromJSON\()?(?P<operands>[^{}()]*?)
 _OPERAND = re.compile(r"(?P<context>inputs|matrix)\.(?P<name>[\w-]+)|'(?P<text>[^']*)'")
 
 
+_WHOLE = re.compile(r"\$\{\{((?:'[^']*'|[^'])*?)\}\}", re.DOTALL)
+_INDEX = re.compile(r"\s*\[\s*'([\w-]+)'\s*\]")
+_QUOTED = re.compile(r"'[^']*'")
+
+
+def expressions_in(value: Any) -> list[str]:
+    """The expressions in a text, as `a.b` where `a['b']` is written, without spaces and the texts in quotes."""
+    codes = (_INDEX.sub(r".\1", match[1]) for match in _WHOLE.finditer(str(value)))
+    return ["".join(_QUOTED.sub("''", code).split()) for code in codes]
+
+
 @dataclass(frozen=True)
 class MatrixValues:
     """All values that a matrix gives one name."""
@@ -49,7 +60,7 @@ def _first_non_empty(operands: str, inputs: Mapping[str, Any], matrix: Mapping[s
         elif match["context"] == "matrix":
             value = _matrix_values(matrix, match["name"])
         else:
-            value = inputs.get(match["name"], UNKNOWN)
+            value = inputs.get(match["name"].lower(), UNKNOWN)
         if value:
             return value
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,13 +18,22 @@ FOLDER = ".github/workflows"
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a job or of a composite action. `lines` maps its keys to lines, and "" to its first line."""
+    """One step of a job or of a composite action. `lines` maps its keys to lines, and "" to its first line.
+
+    The names of the inputs in `given` are in lower case, for GitHub reads them in any.
+    """
 
     run: str
     uses: str
     given: Mapping[str, Any]
     env: Mapping[str, Any]
     lines: Mapping[str, int]
+    shell: str = ""
+
+    @property
+    def action(self) -> str:
+        """The action without its revision, as GitHub reads it: in any case, with `/` or `\\`, once or repeated."""
+        return "/".join(filter(None, re.split(r"[/\\]", self.uses.partition("@")[0].lower())))
 
     def line(self, key: str = "") -> int:
         """The line of a key; the first line of the step where it has no such key."""
@@ -75,6 +85,8 @@ def read_workflow(text: str, file: str) -> Workflow:
     if not isinstance(jobs, Mapping) or not jobs:
         raise BadInput("this workflow has no jobs", file=file, line=1)
     events = tree.get("on")
+    if not _events(events):
+        raise BadInput("nothing starts this workflow: the key `on` is missing or empty", file=file, line=1)
     event_lines = lines_of(events, "on.") if isinstance(events, Mapping) else {}
     return Workflow(
         file=file,
@@ -107,7 +119,7 @@ def _job(id: str, body: Any, line: int, file: str) -> Job:
         condition=str(body["if"]) if "if" in body else "",
         runs_on=body.get("runs-on"),
         uses=Use(str(called), file, line_of(body, "uses")) if called else None,
-        given=mapping(body.get("with")),
+        given=_inputs(body.get("with")),
         matrix=mapping(strategy["matrix"]) if "matrix" in strategy else None,
         steps=_steps(body.get("steps")),
         env=mapping(body.get("env")),
@@ -125,13 +137,18 @@ def _steps(steps: Any) -> tuple[Step, ...]:
         Step(
             run=str(step.get("run") or ""),
             uses=str(step.get("uses") or ""),
-            given=mapping(step.get("with")),
+            given=_inputs(step.get("with")),
             env=mapping(step.get("env")),
             lines={"": line_of_item(steps, number), **lines_of(step)},
+            shell=str(step.get("shell") or ""),
         )
         for number, step in enumerate(steps)
         if isinstance(step, Mapping)
     )
+
+
+def _inputs(given: Any) -> dict[str, Any]:
+    return {str(name).lower(): value for name, value in mapping(given).items()}
 
 
 def _events(on: Any) -> dict[str, Any]:
@@ -145,7 +162,7 @@ def _events(on: Any) -> dict[str, Any]:
 def _defaults(events: Any) -> dict[str, Any]:
     call = events.get("workflow_call") if isinstance(events, Mapping) else None
     inputs = (call or {}).get("inputs") or {}
-    return {str(name): (body or {}).get("default") for name, body in inputs.items()}
+    return {str(name).lower(): (body or {}).get("default") for name, body in inputs.items()}
 
 
 def own_root() -> Path:

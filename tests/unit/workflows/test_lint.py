@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from beampermit.errors import BadInput
@@ -155,6 +157,151 @@ def test_guard_of_a_needed_job_holds_unless_the_job_runs_after_failures() -> Non
     assert defects_of(further.replace("needs: one", "needs: three")) == [("fork-runner", 10), ("fork-runner", 14)]
 
 
+def reads_otherwise(case: str, tried: str, text: str) -> object:
+    mark = pytest.mark.attack(
+        guard="GIT004", tried=tried, said="which GitHub may read in another way; write the file without it"
+    )
+    return pytest.param(text, id=case, marks=mark)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        reads_otherwise(
+            "tagged key",
+            "`!!str on:` hides what starts a workflow from the checker, not from GitHub",
+            workflow(HOSTED, "pull_request_target").replace("on:", "!!str on:"),
+        ),
+        reads_otherwise(
+            "tagged value",
+            "`secrets: !!str inherit` is another value to the checker than to GitHub",
+            workflow(f"secrets: !!str inherit\nuses: a/b/.github/workflows/c.yml@{SHA}"),
+        ),
+        reads_otherwise(
+            "other version",
+            "`%YAML 1.1` makes `on` the value true for the checker",
+            f"%YAML 1.1\n---\n{workflow(HOSTED, 'pull_request_target')}",
+        ),
+        reads_otherwise(
+            "own tags",
+            "`%TAG` gives a tag another meaning",
+            f"%TAG ! tag:yaml.org,2002:\n---\n{workflow(HOSTED)}",
+        ),
+        reads_otherwise(
+            "merge key",
+            "a merge key (`<<`) brings in a job's keys, which GitHub does not know",
+            workflow(f"x: &x\n  if: {SAME}\n<<: *x\n{OWN}"),
+        ),
+        reads_otherwise(
+            "anchor twice",
+            "two values have one anchor, and readers differ in which of them an alias means",
+            workflow(f"env: {{a: &x ubuntu-latest, b: &x gpu}}\n{HOSTED.replace('ubuntu-latest', '*x')}"),
+        ),
+        reads_otherwise(
+            "line separator",
+            "U+2028 ends a line for one reader, and a comment goes on for another",
+            workflow(HOSTED).replace("steps", "# \u2028    steps"),
+        ),
+    ],
+)
+def test_what_github_may_read_in_another_way_is_refused(text: str, said: str) -> None:
+    with pytest.raises(BadInput, match=re.escape(said)) as caught:
+        linted(text)
+    assert caught.value.line
+    assert caught.value.file == FILE
+
+
+def test_anchors_and_aliases_are_read_as_github_reads_them() -> None:
+    anchored = (
+        "on: &on [push]\njobs:\n  one: &one\n    runs-on: {}\n    steps: &s\n      - run: echo '<<'\n  two: *one\n"
+    )
+    assert defects_of(anchored.format("gpu")) == []
+    rules = defects_of(anchored.format("gpu").replace("push", "pull_request"))
+    assert rules == [("fork-runner", 4)] * 2, "of both jobs"
+    assert defects_of("# -*- %YAML !!str -*-\n" + anchored.format("'!!x'")) == []
+
+
+def test_a_workflow_that_nothing_starts_is_refused() -> None:
+    for key in ("True", "On", "? [on]\n"):
+        with pytest.raises(BadInput, match=r"nothing starts this workflow: the key `on` is missing or empty"):
+            linted(f"{key}: push\njobs: {{one: {{runs-on: x}}}}\n")
+
+
+CHECKOUT_OF_HEAD = "with: {{{}: '${{{{ github.event.workflow_run.head_sha }}}}', persist-credentials: false}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        pytest.param(text, rule, marks=pytest.mark.attack(guard="GIT004", tried=tried, said=said))
+        for text, rule, tried, said in (
+            (
+                workflow(f"runs-on: x\nsteps:\n- uses: {CHECKOUT}\n  {CHECKOUT_OF_HEAD.format('REF')}", "workflow_run"),
+                "untrusted-checkout",
+                "a checkout's `ref` is written `REF`",
+                "checks out ref ${{",
+            ),
+            (
+                workflow(
+                    f"runs-on: x\nsteps:\n- uses: Actions//Checkout/@{SHA}\n  {CHECKOUT_OF_HEAD.format('ref')}",
+                    "workflow_run",
+                ),
+                "untrusted-checkout",
+                "the action is written `Actions//Checkout/@...`",
+                "checks out ref ${{",
+            ),
+            (
+                workflow(f"if: github.event_name == 'Pull_Request'\n{OWN}"),
+                "fork-runner",
+                "a condition that seems to keep forks out names the event in upper case",
+                "for forks as well",
+            ),
+            (
+                workflow(f"if: contains(fromJSON('[\"pull\\u005frequest\"]'), github.event_name)\n{OWN}"),
+                "fork-runner",
+                "a condition names the event with an escape",
+                "for forks as well",
+            ),
+            (
+                workflow(f"if: github.event_name != 'pull_request'\n{OWN}", "[pull_request, pull_request_review]"),
+                "fork-runner",
+                "a fork's code is run by the event of a review, which the condition leaves out",
+                "for forks as well",
+            ),
+            (
+                workflow(f"env: {{A: '${{{{ toJSON( secrets ) }}}}'}}\n{HOSTED}", "push"),
+                "inherited-secrets",
+                "all secrets are passed on as one text",
+                "passes on every secret",
+            ),
+            (
+                workflow(
+                    f"uses: a/b/.github/workflows/c.yml@{SHA}\nsecrets: {{A: '${{{{ toJSON(secrets) }}}}'}}", "push"
+                ),
+                "inherited-secrets",
+                "all secrets are given as one secret",
+                "passes on every secret",
+            ),
+            (
+                workflow("runs-on: x\nsteps:\n- run: echo\n  shell: ${{ github.head_ref }}", "push"),
+                "script-expression",
+                "an expression in `shell:` becomes the program",
+                "inside `shell:`",
+            ),
+        )
+    ],
+)
+def test_another_spelling_for_github_does_not_get_past_a_rule(text: str, rule: str, said: str) -> None:
+    (defect,) = linted(text).defects
+    assert defect.rule == rule
+    assert said in defect.message
+
+
+def test_inputs_are_the_same_in_any_case() -> None:
+    call = "uses: ./.github/workflows/called.yml\nwith: {RUNNER: '[\"gpu\"]'}"
+    assert defects_of(workflow(call), called=CALLED) == [("fork-runner", 7)]
+
+
 CALLED = """\
 on:
   workflow_call:
@@ -205,6 +352,128 @@ def test_unavailable_workflow_is_named_and_not_checked() -> None:
     other = f"lab/other/.github/workflows/train.yml@{SHA}"
     result = linted(workflow(f"uses: {other}"))
     assert (result.defects, result.not_followed) == ((), (other,))
+
+
+TITLE = "TITLE: '${{ github.event.pull_request.title }}'"
+RUNS = "runs-on: ubuntu-latest\nsteps:\n- run: |\n{}\n  env: {{{}}}"
+
+
+def with_script(script: str, env: str = TITLE) -> str:
+    body = "\n".join(f"    {line}" for line in script.splitlines())
+    return workflow(RUNS.format(body, env))
+
+
+@pytest.mark.attack(
+    guard="GIT004",
+    tried="the title of a pull request reaches a script by a variable, and the script runs it as a program",
+    said="runs a text that anybody may write as a program",
+)
+@pytest.mark.parametrize(
+    "script",
+    [
+        'eval "$TITLE"',
+        'bash -c "echo $TITLE"',
+        'bash -euo pipefail -c "echo $TITLE"',
+        'sh \\\n  -c "$TITLE"',
+        "python3 -c \"print('$TITLE')\"",
+        "node -e \"console.log('$TITLE')\"",
+        'perl -ne "$TITLE" file',
+        'echo "echo $TITLE" | bash',
+        'echo "$TITLE" | sudo /bin/sh -',
+        'bash <<< "$TITLE"',
+        "bash <<EOF\necho $TITLE\nEOF",
+        'source <(echo "$TITLE")',
+        '. <(echo "$TITLE")',
+        'ssh host "echo $TITLE"',
+        "$TITLE",
+        'true && "${TITLE}"',
+        "[[ $TITLE -eq 1 ]] && echo one",
+        "echo $((TITLE + 1))",
+        'words="say $TITLE"\nmore=$words\neval "$more"',
+        'read -r words <<< "$TITLE"\neval $words',
+        'for word in $TITLE; do\n  eval "$word"\ndone',
+        'eval "git switch $GITHUB_HEAD_REF"',
+        'title=$(jq -r .pull_request.title "$GITHUB_EVENT_PATH")\neval "$title"',
+        "import os\nos.system('echo ' + os.environ['TITLE'])",
+        "import os\nexec(os.environ['TITLE'])",
+    ],
+)
+def test_a_text_that_anybody_writes_is_not_run(script: str, said: str) -> None:
+    (defect,) = linted(with_script(script)).defects
+    assert (defect.rule, defect.line) == ("evaluated-text", 7)
+    assert said in defect.message
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "github.head_ref",
+        "github.event.comment.body",
+        "github['event']['issue']['title']",
+        "GitHub.Event.pull_request.head.ref",
+        "github . event . commits[0].message",
+        "github.event.commits.*.author.name",
+        "format('{0}', github.event.review.body)",
+        "toJSON(github.event)",
+        "toJSON(github)",
+    ],
+)
+def test_whoever_writes_a_value_is_told_by_its_place_in_the_event(value: str) -> None:
+    for at, text in enumerate(
+        (
+            with_script('eval "$X"', f'X: "${{{{ {value} }}}}"'),
+            workflow(f"env:\n  X: ${{{{ {value} }}}}\n" + RUNS.format('    eval "$X"', "")),
+            workflow(RUNS.format('    eval "$X"', ""), top=f"env:\n  X: ${{{{ {value} }}}}"),
+        )
+    ):
+        assert [rule for rule, _ in defects_of(text)] == ["evaluated-text"], at
+
+
+@pytest.mark.parametrize(
+    ("script", "env"),
+    [
+        ('echo "$TITLE"', TITLE),
+        ('# eval "$TITLE" would run it\necho "$TITLE"', TITLE),
+        ('eval "$(ssh-agent -s)"\necho "$TITLE"', TITLE),
+        ('gh pr comment "$N" --body "$TITLE"', f"N: '${{{{ github.event.number }}}}', {TITLE}"),
+        ('[[ "$N" -eq 1 ]] && eval "echo $N"', "N: '${{ github.event.pull_request.number }}'"),
+        ('bash -c "git fetch $SHA"', "SHA: '${{ github.event.pull_request.head.sha }}'"),
+        ('bash -e check.sh "$TITLE"', TITLE),
+        ('python check.py -c "$TITLE"', TITLE),
+        ('echo "$TITLE" | python check.py', TITLE),
+        ('[[ "$TITLE" == *wip* ]] && exit 1', TITLE),
+        ('case "$TITLE" in\n  feat*) echo new ;;\nesac', TITLE),
+        ("cat <<EOF > report.md\n$TITLE\nEOF", TITLE),
+        ('bash -c "$COMMAND"', "COMMAND: '${{ github.event.inputs.command }}'"),
+        ('bash -c "$COMMAND"', "COMMAND: '${{ inputs.command }}'"),
+        ('eval "$RUN"', "RUN: '${{ github.event_name }} ${{ github.sha }}'"),
+        ('echo "TITLE=$TITLE" >> "$GITHUB_ENV"', TITLE),
+        ('echo "FOUND=$(grep -c x <<< "$TITLE")" >> "$GITHUB_OUTPUT"', TITLE),
+    ],
+)
+def test_a_text_that_is_only_an_argument_passes(script: str, env: str) -> None:
+    assert defects_of(with_script(script, env)) == []
+
+
+def test_lines_of_a_text_do_not_become_variables_of_later_steps() -> None:
+    script = 'echo "BODY=$BODY" >> "$GITHUB_ENV"'
+    text = with_script(script, "BODY: '${{ github.event.pull_request.body }}'")
+    assert defects_of(text) == [("evaluated-text", 7)]
+
+
+def test_scripts_of_actions_are_read_too() -> None:
+    script = f"uses: actions/github-script@{SHA}\n  with:\n    script: |\n      {{}}"
+    for line, bad in (
+        ("const {title} = context.payload.issue; eval(title)", True),
+        ("eval(process.env.TITLE)", True),
+        ("new Function(context.payload.comment.body)()", True),
+        ("core.info(context.payload.issue.title); eval('1')", False),
+        ("eval(context.payload.issue.number)", False),
+    ):
+        text = workflow(f"env: {{{TITLE}}}\n" + STEP.format(script.format(line.replace("; ", "\n      "))))
+        assert (defects_of(text) != []) is bad, line
+    action = "runs:\n  using: composite\n  steps:\n    - shell: bash\n      run: eval $GITHUB_HEAD_REF\n"
+    assert [(d.line, d.rule) for d in lint({"a/action.yml": action}).defects] == [(5, "evaluated-text")]
 
 
 STEP = "runs-on: ubuntu-latest\nsteps:\n- {}"

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from beampermit.workflows.expansion import StartedJob
-from beampermit.workflows.expressions import MatrixValues, resolve
-from beampermit.workflows.lint.conditions import FORK_EVENTS, is_guarded
+from beampermit.workflows.expressions import MatrixValues, expressions_in, resolve
+from beampermit.workflows.lint.conditions import FORK_EVENTS, PULL_REQUEST, is_guarded
+from beampermit.workflows.lint.scripts import evaluated
+from beampermit.workflows.tree import mapping
 from beampermit.workflows.workflow import Step, Workflow
 
 LineDefect = tuple[int, str]
@@ -54,16 +56,36 @@ def script_expression(step: Step) -> Iterator[LineDefect]:
     message = 'an expression inside {} becomes part of the program; pass it in `env:` and write "$NAME"'
     if "${{" in step.run:
         yield step.line("run"), message.format("`run:`")
-    if step.uses.startswith("actions/github-script@") and "${{" in str(step.given.get("script", "")):
+    if "${{" in step.shell:
+        yield step.line("shell"), message.format("`shell:`")
+    if step.action == "actions/github-script" and "${{" in str(step.given.get("script", "")):
         yield step.line("with"), message.format("`script:`")
+
+
+def evaluated_text(step: Step, env: Mapping[str, Any] | None = None) -> Iterator[LineDefect]:
+    """`env` are the variables of the step, with those of its job and workflow."""
+    message = "runs a text that anybody may write as a program ({}); use it as an argument only"
+    scripts = {"run": step.run}
+    if step.action == "actions/github-script":
+        scripts["with"] = str(step.given.get("script", ""))
+    for key, script in scripts.items():
+        if line := evaluated(script, step.env if env is None else env):
+            yield step.line(key), message.format(" ".join(line.split())[:80])
+
+
+def evaluated_in_jobs(workflow: Workflow) -> Iterator[LineDefect]:
+    for job in workflow.jobs.values():
+        for step in job.steps:
+            yield from evaluated_text(step, {**workflow.env, **job.env, **step.env})
 
 
 def fork_runner(entry: Workflow, jobs: Sequence[StartedJob]) -> Iterator[JobDefect]:
     """Code of a fork runs on GitHub's machines, which are new for each job, or not at all."""
     if not runs_fork_code(entry):
         return
+    events = FORK_EVENTS & entry.events.keys() or PULL_REQUEST
     for started in jobs:
-        if started.job.uses or _is_hosted(entry, started) or is_guarded(started):
+        if started.job.uses or _is_hosted(entry, started) or is_guarded(started, events):
             continue
         labels = started.job.runs_on
         computed = isinstance(labels, str) and "${{" in labels
@@ -93,13 +115,26 @@ def _are_hosted(runs_on: Any, inputs: Mapping[str, Any], matrix: Mapping[str, An
 
 
 def inherited_secrets(_: Workflow, jobs: Sequence[StartedJob]) -> Iterator[JobDefect]:
-    message = "passes on every secret of the repository; list the ones it needs under `secrets:`"
+    message = "passes on every secret of the repository; list the ones it needs by name"
     for started in jobs:
-        if started.job.secrets == "inherit":
-            yield started, started.job.lines["secrets"], message
+        job = started.job
+        if job.secrets and not isinstance(job.secrets, Mapping):
+            yield started, job.lines["secrets"], message
+        for key, holder in (("env", job.env), ("with", job.given), ("secrets", mapping(job.secrets))):
+            if _names_all_secrets(holder):
+                yield started, job.lines.get(key), message
+        for step in job.steps:
+            for key, holder in (("env", step.env), ("with", step.given)):
+                if _names_all_secrets(holder):
+                    yield started, step.line(key), message
 
 
-_SECRET = re.compile(r"\$\{\{.*?\bsecrets\s*(\.\s*(?!GITHUB_TOKEN\b)|\[)", re.DOTALL | re.IGNORECASE)
+_SECRETS = re.compile(r"(?<![\w.-])secrets(?![\w-])(?!\.GITHUB_TOKEN(?![\w-]))", re.IGNORECASE)
+_ALL_SECRETS = re.compile(r"(?<![\w.-])secrets(?![\w.\[-])|(?<![\w.-])secrets\.\*", re.IGNORECASE)
+
+
+def _names_all_secrets(holder: Mapping[str, Any]) -> bool:
+    return any(_ALL_SECRETS.search(code) for value in holder.values() for code in expressions_in(value))
 
 
 def exposed_secrets(entry: Workflow, jobs: Sequence[StartedJob]) -> Iterator[JobDefect]:
@@ -109,7 +144,7 @@ def exposed_secrets(entry: Workflow, jobs: Sequence[StartedJob]) -> Iterator[Job
     message = "shows {} to each of its steps, the pull request's code included; move it to the `env:` of the step"
     for started in jobs:
         for holder in (started.workflow, started.job):
-            secrets = [name for name, value in holder.env.items() if _SECRET.search(str(value))]
+            secrets = [name for name, value in holder.env.items() if any(map(_SECRETS.search, expressions_in(value)))]
             if secrets:
                 yield started, holder.lines.get("env"), message.format(", ".join(secrets))
 
@@ -132,7 +167,7 @@ _HEAD = re.compile(r"head_(sha|branch|ref|commit|repository)|pull_request\.head|
 
 def _untrusted_revision(step: Step) -> str:
     """What a step checks out of a pull request; empty where it does not."""
-    if step.uses.startswith("actions/checkout@"):
+    if step.action == "actions/checkout":
         for key in ("ref", "repository"):
             value = str(step.given.get(key, ""))
             if "refs/pull/" in value or ("${{" in value and not _SAFE.fullmatch(value.strip())):
@@ -149,7 +184,7 @@ def kept_credentials(entry: Workflow, jobs: Sequence[StartedJob]) -> Iterator[Jo
     for started in jobs:
         for step in started.job.steps:
             persists = str(step.given.get("persist-credentials", "true")).lower() != "false"
-            if step.uses.startswith("actions/checkout@") and persists:
+            if step.action == "actions/checkout" and persists:
                 message = "leaves its token in .git/config; give the checkout `persist-credentials: false`"
                 yield started, step.line("uses"), message
 
@@ -200,9 +235,9 @@ def release_cache(entry: Workflow, jobs: Sequence[StartedJob]) -> Iterator[JobDe
         return
     for started in jobs:
         for step in started.job.steps:
-            action = step.uses.partition("@")[0]
+            action = step.action
             inputs = {key: resolve(value, started.inputs, started.job.matrix) for key, value in step.given.items()}
-            if action.lower() in CACHES and CACHES[action.lower()](inputs):
+            if action in CACHES and CACHES[action](inputs):
                 message = f"restores a cache in a release ({action}); other runs could change what is released"
                 yield started, step.line("uses"), message
             elif _SETUP.fullmatch(action) and str(inputs.get("fresh", "false")).lower() != "true":
@@ -227,8 +262,12 @@ def _publishes(started: StartedJob) -> bool:
     return writes or permissions == "write-all" or bool(started.job.environment)
 
 
-WORKFLOW_RULES: Mapping[str, WorkflowRule] = {"pull-request-target": pull_request_target, "write-all": write_all}
-STEP_RULES: Mapping[str, StepRule] = {"script-expression": script_expression}
+WORKFLOW_RULES: Mapping[str, WorkflowRule] = {
+    "pull-request-target": pull_request_target,
+    "write-all": write_all,
+    "evaluated-text": evaluated_in_jobs,
+}
+STEP_RULES: Mapping[str, StepRule] = {"script-expression": script_expression, "evaluated-text": evaluated_text}
 JOB_RULES: Mapping[str, JobRule] = {
     "fork-runner": fork_runner,
     "inherited-secrets": inherited_secrets,
