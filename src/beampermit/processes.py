@@ -1,23 +1,36 @@
-"""Child processes: argument lists only, output captured, all ended with us."""
+"""Child processes: argument lists only, output captured, all ended with us; a project's code sees no secret of ours."""
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-
-from pydantic import BaseModel, ConfigDict
+from typing import IO, Any
 
 from beampermit.errors import BadInput, Outside
 
+KEPT = re.compile(
+    r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TERM|TMPDIR|TEMP|TMP|NO_COLOR|CI|SYSTEMROOT|PATHEXT|COMSPEC|"
+    r"XDG_(CACHE|CONFIG|DATA)_HOME|DVC_SITE_CACHE_DIR|LD_LIBRARY_PATH|SSL_CERT_(FILE|DIR)|(REQUESTS|CURL)_CA_BUNDLE|"
+    r"CUDA_(VISIBLE_DEVICES|DEVICE_ORDER|HOME|PATH)|CUBLAS_WORKSPACE_CONFIG|NVIDIA_(VISIBLE_DEVICES|DRIVER_CAPABILITIES)|"
+    r"(ROCR|HIP)_VISIBLE_DEVICES|(OMP|MKL|OPENBLAS|NUMEXPR)_NUM_THREADS"
+)
+"""Variables that a project's code gets from ours: where things are, and what the machine has. No other is passed."""
+PROXY = re.compile(r"(https?|all|no)_proxy", re.IGNORECASE)
+"""Passed where it holds no login."""
+PR_SET_DUMPABLE = 4
 
-class Finished(BaseModel):
+
+@dataclass(frozen=True)
+class Finished:
     """A child that ended: its exit status and its output (UTF-8, invalid bytes replaced)."""
-
-    model_config = ConfigDict(frozen=True)
 
     command: tuple[str, ...]
     code: int
@@ -38,38 +51,89 @@ def run(
     env: Mapping[str, str] | None = None,
     timeout: float | None = None,
     stdin: str | None = None,
+    clean: bool = False,
+    pass_fds: Sequence[int] = (),
 ) -> Finished:
     """Run `command` in `cwd` with `env` added to ours; a time-out or an interrupt kills the whole process group.
 
-    Raises `Outside` if the program does not exist or `timeout` (seconds) has passed, `BadInput` if `cwd` is no folder.
+    A child that runs a project's code is `clean`: `env` is all that it gets. Raises `Outside` if the program does not
+    exist or `timeout` (seconds) has passed, `BadInput` if `cwd` is no folder.
     """
+    pipe = subprocess.PIPE
+    given = subprocess.DEVNULL if stdin is None else pipe
+    if clean:
+        child = start(command, cwd=cwd, env=env or {}, stdin=given, stdout=pipe, stderr=pipe, pass_fds=pass_fds)
+    else:
+        child = _start(command, cwd, {**os.environ, **(env or {})}, stdin=given, stdout=pipe, stderr=pipe)
+    try:
+        out, err = child.communicate(stdin, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        stop(child)
+        raise Outside(f"{' '.join(map(str, command[:4]))} took longer than {timeout:g} s and was stopped") from None
+    except BaseException:
+        stop(child)
+        raise
+    return Finished(command=tuple(map(str, command)), code=child.returncode, out=out, err=err)
+
+
+def start(
+    command: Sequence[str | Path],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    stdin: int = subprocess.DEVNULL,
+    stdout: int | IO[Any],
+    stderr: int,
+    pass_fds: Sequence[int] = (),
+) -> subprocess.Popen[str]:
+    """Start a child that runs a project's code: with the variables `env` and no other, unable to read our memory.
+
+    Raises as `run` does.
+    """
+    hide_memory()
+    return _start(command, cwd, env, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=pass_fds)
+
+
+def clean_variables(passed: Iterable[str] = ()) -> dict[str, str]:
+    """The variables of ours that a project's code may see; `passed` are further names, let through by a contract."""
+    names = frozenset(passed)
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in names or KEPT.fullmatch(name) or (PROXY.fullmatch(name) and "@" not in value)
+    }
+
+
+@cache
+def hide_memory() -> None:
+    """Keep other processes of the same user from reading our memory, our variables and our files in `/proc`.
+
+    Linux only. Whoever is root still can, and the processes that started us stay as they are.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    import ctypes
+
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def _start(command: Sequence[str | Path], cwd: Path, env: Mapping[str, str], **streams: Any) -> subprocess.Popen[str]:
     arguments = tuple(map(str, command))
     try:
-        child = subprocess.Popen(
+        return subprocess.Popen(
             arguments,
             cwd=cwd,
-            env={**os.environ, **(env or {})},
-            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            env=dict(env),
             text=True,
             encoding="utf-8",
             errors="replace",
             start_new_session=True,
+            **streams,
         )
     except (FileNotFoundError, NotADirectoryError):
         if not cwd.is_dir():
             raise BadInput("there is no such folder", file=cwd) from None
         raise Outside(f"the program {arguments[0]!r} is not on this machine") from None
-    try:
-        out, err = child.communicate(stdin, timeout=timeout)
-    except subprocess.TimeoutExpired:
-        stop(child)
-        raise Outside(f"{' '.join(arguments[:4])} took longer than {timeout:g} s and was stopped") from None
-    except BaseException:
-        stop(child)
-        raise
-    return Finished(command=arguments, code=child.returncode, out=out, err=err)
 
 
 @contextmanager

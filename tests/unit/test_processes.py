@@ -1,7 +1,10 @@
-"""A child never outlives us; a missing program is an error that names it."""
+"""A child never outlives us; a missing program is named; a project's code sees no secret of whoever checks it."""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -9,8 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from beampermit.environments import Environment
 from beampermit.errors import Outside
-from beampermit.processes import run
+from beampermit.processes import clean_variables, hide_memory, run
 
 
 def test_invalid_utf8_in_output_is_replaced(tmp_path: Path) -> None:
@@ -45,3 +49,96 @@ def _runs(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+SECRETS = {
+    "BEAMPERMIT_SIGNING_KEY": "-----BEGIN PRIVATE KEY-----",
+    "MLFLOW_TRACKING_PASSWORD": "beam",
+    "AWS_SECRET_ACCESS_KEY": "beam",
+    "GIT_CONFIG_VALUE_0": "AUTHORIZATION: basic beam",
+    "UV_INDEX_LAB_PASSWORD": "beam",
+    "SSH_AUTH_SOCK": "/tmp/agent",
+    "MY_LOGIN": "a secret by a name that nobody would guess",
+    "GITHUB_ENV": "/tmp/environment",
+    "GITHUB_PATH": "/tmp/path",
+    "GITHUB_OUTPUT": "/tmp/output",
+    "GITHUB_STEP_SUMMARY": "/tmp/summary",
+    "https_proxy": "http://ada:beam@proxy.example:3128",
+    "PYTHONPATH": "/tmp/modules",
+    "LD_PRELOAD": "",
+}
+LOOK = "import json, os; print(json.dumps(dict(os.environ)))"
+
+
+@pytest.mark.attack(
+    guard="TST001",
+    tried="a test prints all variables that it finds: keys, passwords, GITHUB_ENV, a proxy with a login",
+    said="LM_LICENSE_FILE",
+)
+def test_a_projects_code_gets_no_variable_that_is_not_on_the_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    sound = {"LC_ALL": "C.UTF-8", "CUDA_VISIBLE_DEVICES": "1", "HTTP_PROXY": "http://proxy.example:3128"}
+    for name, value in (sound | {said: "27000@licences.example"}).items():
+        monkeypatch.setenv(name, value)
+    here = Environment(Path(sys.prefix))
+    seen = json.loads(here.run(["-c", LOOK], project=tmp_path).out)
+    assert sound.items() <= seen.items()
+    assert seen["HOME"] == os.environ["HOME"]
+    assert not {name for name in SECRETS if seen.get(name) == SECRETS[name]}
+    assert said not in seen
+    assert json.loads(here.passing([said]).run(["-c", LOOK], project=tmp_path).out)[said], "the base's contract says so"
+
+
+PEEK = """
+import os
+from pathlib import Path
+for file in ("environ", "mem", "auxv", "maps"):
+    try:
+        (Path("/proc") / str(os.getppid()) / file).open("rb").read(1)
+        print("read", file)
+    except OSError as error:
+        print(error.strerror)
+"""
+DROP = """
+import ctypes, os, sys
+PR_CAPBSET_DROP, CAPABILITIES = 24, (19, 21, 38)  # SYS_PTRACE, SYS_ADMIN, PERFMON: with these, root reads everything
+for capability in CAPABILITIES:
+    ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+os.execv(sys.executable, [sys.executable, "-c", *sys.argv[1:]])
+"""
+CHECKER = """
+import os, sys
+from pathlib import Path
+from beampermit.processes import clean_variables, run
+finished = run([sys.executable, "-c", sys.argv[1]], cwd=Path("/"), env=clean_variables(), clean=True)
+print(finished.out, finished.err)
+print(len(os.listdir("/proc/self/fd")) > 0, Path("/proc/self/status").read_text()[:5])
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux lets a process hide")
+@pytest.mark.attack(
+    guard="TST001",
+    tried="a test reads the variables and the memory of the checker from /proc",
+    said="Permission denied",
+)
+def test_a_projects_code_cannot_read_the_checkers_memory(said: str) -> None:
+    finished = subprocess.run(
+        [sys.executable, "-c", DROP, CHECKER, PEEK],
+        env={**os.environ, "BEAMPERMIT_SIGNING_KEY": "beam"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert finished.stdout.split("\n")[:4] == [said] * 4, finished.stderr
+    assert "True Name:" in finished.stdout, "and the checker itself can do what it did"
+
+
+def test_a_process_that_hides_still_starts_others_and_reads_their_output(tmp_path: Path) -> None:
+    hide_memory()
+    assert run(["git", "--version"], cwd=tmp_path).out.startswith("git version")
+    assert run([sys.executable, "-c", LOOK], cwd=tmp_path, env={"PATH": "/bin"}, clean=True).out.startswith("{")
+    assert "PATH" in clean_variables()

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from beampermit.contract.direction import Loosens
 from beampermit.contract.part import Part, Version
+
+RESERVED = ("BEAMPERMIT_", "GITHUB_", "ACTIONS_", "GIT_", "PYTEST_", "PYTHON")
+
+
+def _passable(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ValueError("a variable's name has letters, digits and underscores, such as LM_LICENSE_FILE")
+    if name.startswith(RESERVED):
+        raise ValueError(f"names that begin with {', '.join(RESERVED)} are the checker's and the job's own")
+    return name
+
+
+VariableName = Annotated[str, AfterValidator(_passable)]
 
 
 class Environment(Part):
@@ -23,6 +37,12 @@ class Environment(Part):
     """Variants that the lock must cover."""
     indexes: Annotated[tuple[str, ...], Loosens.WHEN_ENTRY_ADDED] = ()
     """Package indexes or channels the lock may name; `beampermit env lock --record` writes those it used."""
+    variables: Annotated[tuple[VariableName, ...], Loosens.WHEN_ENTRY_ADDED] = ()
+    """Names of environment variables of the machine that the project's code gets when it is checked.
+
+    It always gets those that say where things are and what the machine has, such as `PATH`, `HOME`,
+    `CUDA_VISIBLE_DEVICES` and the locale; no other. Never name a secret: whoever may open a pull request can read it.
+    """
 
 
 class Gpu(Part):

@@ -8,7 +8,7 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,7 +16,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from beampermit.environments.backend import Lock
 from beampermit.errors import BadInput, Outside, Problem
-from beampermit.processes import Finished, run
+from beampermit.processes import Finished, clean_variables, run
 
 VARIABLE = "BEAMPERMIT_ENVIRONMENT"
 """The folder of the environment, if it is not `.venv` in the project."""
@@ -27,7 +27,14 @@ STAMP = ".beampermit-lock"
 
 @dataclass(frozen=True)
 class Environment:
+    """`passed` names variables of ours that the project's code gets besides those that it always gets."""
+
     prefix: Path
+    passed: tuple[str, ...] = ()
+
+    def passing(self, names: Sequence[str]) -> Environment:
+        """The same environment, with the variables that `environment.variables` of a contract lets through."""
+        return replace(self, passed=tuple(names))
 
     @property
     def python(self) -> Path:
@@ -41,16 +48,23 @@ class Environment:
         env: Mapping[str, str] | None = None,
         timeout: float | None = None,
         own_code: bool = True,
+        stdin: str | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> Finished:
         """Run `python *arguments` in the folder `project`, with the code of its `src` unless `own_code` is False.
 
-        Raises `Outside` when `timeout` (seconds) passed.
+        It gets none of our variables but those of `clean_variables`. Raises `Outside` when `timeout` (seconds) passed.
         """
-        variables = {**self.variables(project if own_code else None), **(env or {})}
-        return run([self.python, *arguments], cwd=project, env=variables, timeout=timeout)
+        variables = {**self.clean_variables(project if own_code else None), **(env or {})}
+        command = [self.python, *arguments]
+        return run(command, cwd=project, env=variables, timeout=timeout, stdin=stdin, clean=True, pass_fds=pass_fds)
+
+    def clean_variables(self, project: Path | None) -> dict[str, str]:
+        """All variables of a process that runs the project's code in this environment."""
+        return {**clean_variables(self.passed), **self.variables(project)}
 
     def variables(self, project: Path | None) -> dict[str, str]:
-        """Variables that make a child process and its children use this environment."""
+        """Variables that make a child process and its children use this environment, besides ours."""
         return {
             "PATH": os.pathsep.join((str(self.python.parent), os.environ.get("PATH", os.defpath))),
             "VIRTUAL_ENV": "" if _is_conda(self.prefix) else str(self.prefix),
@@ -79,9 +93,9 @@ def _is_conda(prefix: Path) -> bool:
 _SCRIPTS, _PYTHON = ("Scripts", "python.exe") if sys.platform == "win32" else ("bin", "python")
 
 
-def environment_of(root: Path) -> Environment:
+def environment_of(root: Path, passed: Sequence[str] = ()) -> Environment:
     """The installed environment of the project at `root`. Raises `BadInput` where there is none."""
-    environment = Environment(prefix_of(root).absolute())
+    environment = Environment(prefix_of(root).absolute(), tuple(passed))
     if not environment.python.exists():
         raise BadInput(f"no environment is installed at {environment.prefix}", hint="beampermit env install")
     return environment

@@ -1,9 +1,7 @@
-"""What a process that runs a project's code gets: the same variables each time, no secrets, a scratch folder."""
+"""What a process that judges a project gets: the same variables each time, a scratch folder."""
 
 from __future__ import annotations
 
-import os
-import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +9,7 @@ from pathlib import Path
 
 TIMEOUT = 1800.0
 """Seconds."""
-CLEAN = {
+REPEATABLE = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -21,22 +19,7 @@ CLEAN = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
-SECRET = re.compile(r"_KEY$|TOKEN|SECRET|PASSWORD|CREDENTIAL|^(AWS|AZURE|ACTIONS)_", re.IGNORECASE)
-
-
-def clean_variables() -> dict[str, str]:
-    """Variables that keep a run repeatable, and empty values for those that look like secrets.
-
-    Honest code then cannot leak them by accident. Hostile code could still read them from the parent process, so no
-    job with secrets runs unreviewed code.
-    """
-    return {name: "" for name in os.environ if SECRET.search(name) or _is_git_login(name)} | CLEAN
-
-
-def _is_git_login(name: str) -> bool:
-    """Whether a variable holds a header that git sends to a remote; our actions log in so. An empty one is not sent."""
-    key = os.environ.get(name.replace("_VALUE_", "_KEY_"), "")
-    return name.startswith("GIT_CONFIG_VALUE_") and key.lower().endswith(".extraheader")
+"""Variables that keep a run repeatable; `processes.clean_variables` gives those of this machine."""
 
 
 @contextmanager

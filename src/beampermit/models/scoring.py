@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from beampermit.contract.judging import Budget
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed
-from beampermit.models.isolation import TIMEOUT, clean_variables, scratch_folder
+from beampermit.models.isolation import REPEATABLE, TIMEOUT, scratch_folder
 from beampermit.reading import read_json
 from beampermit.record import Record
 
@@ -177,7 +177,7 @@ def _run_worker(environment: Environment, scratch: Path, model: Path, verb: str,
     finished = environment.run(
         ["-P", WORKER, verb, "--model", copy, "--report", report, *options],
         project=scratch,
-        env=clean_variables(),
+        env=REPEATABLE,
         timeout=TIMEOUT,
         own_code=False,
     )

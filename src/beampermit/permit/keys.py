@@ -19,6 +19,7 @@ __all__ = [
     "generate_keys",
     "key_id",
     "load_signing_key",
+    "refuse_in_pull_request",
     "require_matching_key",
 ]
 
@@ -27,6 +28,17 @@ if TYPE_CHECKING:
 
 VARIABLE = "BEAMPERMIT_SIGNING_KEY"
 PRIVATE = "permit.key"
+
+
+def refuse_in_pull_request(event: str) -> None:
+    """A job of a pull request runs its code beside us: raise `BadInput` where the signing key is in our variables."""
+    if os.environ.get(VARIABLE, "").strip() and (event.startswith("pull_request") or event == "merge_group"):
+        raise BadInput(
+            f"{VARIABLE} is set in a job whose code is not merged yet (GITHUB_EVENT_NAME is {event}), which could read"
+            " the key: give the secret to the GitHub environment of the release only, and make a new key if it was"
+            " here before",
+            hint="beampermit permit keygen --out FOLDER",
+        )
 
 
 def generate_keys(folder: Path, until: str | None = None) -> tuple[Path, Path]:

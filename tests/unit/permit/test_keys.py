@@ -14,7 +14,9 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
+from typer.testing import CliRunner
 
+from beampermit.cli import main
 from beampermit.errors import BadInput, Failed
 from beampermit.permit.keys import generate_keys, key_id, load_signing_key, require_matching_key
 from beampermit.permit.public_keys import read_public_keys
@@ -94,3 +96,28 @@ def test_an_expired_key_signs_nothing_and_a_new_one_has_a_last_day(tmp_path: Pat
     with pytest.raises(BadInput, match="'soon' is not a day"):
         generate_keys(tmp_path / "more", "soon")
     assert not (tmp_path / "more").exists()
+
+
+@pytest.mark.attack(
+    guard="beampermit",
+    tried="a workflow gives the signing key to the job of a pull request, whose tests could read it",
+    said="BEAMPERMIT_SIGNING_KEY is set in a job whose code is not merged yet",
+)
+@pytest.mark.parametrize("event", ["pull_request", "pull_request_target", "merge_group"])
+def test_a_signing_key_in_a_job_of_a_pull_request_is_refused(
+    monkeypatch: pytest.MonkeyPatch, event: str, said: str
+) -> None:
+    monkeypatch.setenv("BEAMPERMIT_SIGNING_KEY", "-----BEGIN PRIVATE KEY-----")
+    monkeypatch.setenv("GITHUB_EVENT_NAME", event)
+    result = CliRunner().invoke(main.app, ["check", "--list"])
+    assert isinstance(result.exception, BadInput)
+    assert said in str(result.exception)
+    assert f"GITHUB_EVENT_NAME is {event}" in str(result.exception)
+    assert "BEGIN" not in str(result.exception)
+
+
+@pytest.mark.parametrize(("event", "key"), [("push", "a key"), ("workflow_dispatch", "a key"), ("pull_request", "")])
+def test_a_release_has_its_key_and_a_pull_request_none(monkeypatch: pytest.MonkeyPatch, event: str, key: str) -> None:
+    monkeypatch.setenv("BEAMPERMIT_SIGNING_KEY", key)
+    monkeypatch.setenv("GITHUB_EVENT_NAME", event)
+    assert CliRunner().invoke(main.app, ["check", "--list"]).exit_code == 0
