@@ -62,7 +62,7 @@ class Dataset(Part):
     """Name of a split -> its Parquet file; metrics are computed on `test`."""
     key: Annotated[tuple[str, ...], Loosens.WHEN_CHANGED] = Field(min_length=1)
     """Columns that together identify a row."""
-    target: Annotated[str, Loosens.NEVER]
+    target: Annotated[str, Loosens.WHEN_CHANGED]
     """Column that the model learns to predict."""
     split: Split
     lineage: InsidePath = "data/dataset.json"

@@ -130,7 +130,7 @@ def _verdict(cls: type[Interlock], finding: Finding, code: int | None, seconds: 
         title=cls.title(),
         outcome=finding.outcome,
         reason=finding.reason,
-        fix="" if passed else cls.fix(),
+        fix=cls.fix() if finding.outcome is Outcome.FAILED else "",  # else the reason says what to do
         evidence=finding.evidence,
         locations=finding.locations,
         seconds=round(seconds, 3),
