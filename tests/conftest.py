@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from beampermit.project import Project
 from support.github_stand_in import github
@@ -27,6 +28,9 @@ __all__ = [
 
 
 def pytest_configure() -> None:
+    # How long a test takes beside others is never what fails it.
+    settings.register_profile("no times", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("no times")
     # Without byte code every start of mlflow, torch or dvc takes two to three times as long.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False

@@ -111,7 +111,7 @@ def replaced(node: Any, values: Any, key: str = "") -> Any:
     return values() if isinstance(node, str) and key not in fixed and not key.startswith("metric") else node
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_no_value_in_any_place_breaks_the_report(full: dict[str, Any], data: st.DataObject) -> None:
     pool = data.draw(st.lists(HOSTILE_VALUES, min_size=1, max_size=8))

@@ -65,7 +65,7 @@ def test_markdown_says_first_what_is_open_and_folds_the_rest() -> None:
     assert made.index("DAT004") < made.index("How to fix") < made.index("<details>") < made.index("DOC001")
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(hostile)
 def test_a_terminal_is_sent_no_command_of_a_value(value: str) -> None:
     bad = failed("DAT004", value).model_copy(update={"title": value, "fix": value})
