@@ -22,6 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("src", "template", "actions", ".github/workflows", "cookiecutter.json", "pyproject.toml", "requirements.lock")
 LOCKS = ("uv.lock", "conda-lock.yml")
+CACHE = "BEAMPERMIT_CACHE"
 WITHOUT_WHEEL = "antlr4-python3-runtime"
 """The only package of the lock without a wheel; DVC needs it."""
 OLDEST_RUN, OLDEST = 24 * 3600, 14 * 24 * 3600
@@ -93,6 +94,9 @@ def environment() -> None:
     locks = [path for path in map(Path, (*LOCKS, f"{variant}.conda-lock.yml")) if path.is_file()]
     key = digest([platform.machine(), variant, *(f"{path} {file_digest(path)}" for path in locks)])
     target = shelf() / "environments" / key
+    if fresh():
+        # What was recorded of this installation is what the following steps compare it with.
+        append("GITHUB_ENV", f"{CACHE}={cache()[CACHE]}")
     # Before the installation: if it fails, the interlocks that follow say why.
     append("GITHUB_ENV", f"BEAMPERMIT_ENVIRONMENT={target}")
     with locked(target):
@@ -124,8 +128,11 @@ def fresh() -> bool:
 
 
 def cache() -> "dict[str, str]":
-    """A fresh installation also has its own download cache, since files in the machine's are not verified again."""
-    return {"UV_CACHE_DIR": str(shelf() / "cache")} if fresh() else {}
+    """A fresh installation also has its own caches, since files in the machine's are not verified again.
+
+    uv installs the checker from the first; the checker keeps its own in the second, uv's among them.
+    """
+    return {"UV_CACHE_DIR": str(shelf() / "cache"), CACHE: str(shelf() / "beampermit")} if fresh() else {}
 
 
 @contextmanager

@@ -250,7 +250,7 @@ def _install_pytest(folder: Path) -> None:
         f'[[tool.uv.index]]\nurl = "{found.url}"\ndefault = true\n[tool.pytest.ini_options]\npythonpath = ["src"]\n'
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UV_CACHE_DIR", str(found.folder / "cache"))
+        patch.setenv("BEAMPERMIT_CACHE", str(found.folder / "cache"))
         patch.delenv("UV_FIND_LINKS", raising=False)
         Uv().lock(root, progress=lambda _: None)
         Uv().install(root, root / ".venv", progress=lambda _: None)

@@ -47,7 +47,11 @@ def _trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that holds the project, its origin, its DVC remote and its environment."""
     kept = Path(os.environ.get(KEPT) or shared_folder(tmp_path_factory) / "trained").expanduser().absolute()
     # Of another template, another folder: nobody's tests are disturbed.
-    return made_once(kept / _template_digest()[:12], lambda folder: _make(folder, kept))
+    made = made_once(kept / _template_digest()[:12], lambda folder: _make(folder, kept))
+    # What was recorded of a kept environment may be gone with the cache folder.
+    prefix = (made / "environment").resolve()
+    install(backend_of(made / SLUG), made / SLUG, prefix, reuse=True, progress=lambda _: None)
+    return made
 
 
 @pytest.fixture

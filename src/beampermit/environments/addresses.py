@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
-from beampermit.environments.backend import Artifact, Lock, Package
+from beampermit.environments.backend import Artifact, Lock, Package, Specification
 from beampermit.errors import Problem
 
 
@@ -21,6 +21,20 @@ def untrusted(lock: Lock, allowed: tuple[str, ...] | None, before: Lock | None =
     yield from _untrusted_sources(lock, allowed)
     for package, artifact, message in _untrusted_files(lock, allowed, before):
         yield Problem(f"{package}: {message}", lock.file, lock.line_of(artifact.file_name) or package.line)
+
+
+def unlisted(specification: Specification, allowed: tuple[str, ...] | None) -> Iterator[Problem]:
+    """Each index that the project's settings name for any package, and that the contract does not allow."""
+    names = {_folder(address) for address in allowed or ()}
+    for address, line in specification.indexes if allowed is not None else ():
+        if _folder(address) not in names:
+            yield Problem(
+                f"the contract does not allow {address}, from which any package may come", specification.file, line
+            )
+
+
+def _folder(address: str) -> str:
+    return address.rstrip("/") if "://" in address else PurePosixPath(address).as_posix()
 
 
 def packages_to_relock(lock: Lock) -> tuple[Package, ...]:

@@ -90,6 +90,8 @@ class Specification:
     """What the backend parsed, for its own use."""
     text: str = field(repr=False, default="")
     """The file's text, where the backend looks up lines in it."""
+    indexes: tuple[tuple[str, int | None], ...] = ()
+    """Addresses that any package may come from, with their lines, where the file names them one by one."""
 
 
 @dataclass(frozen=True)

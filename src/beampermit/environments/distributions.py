@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from beampermit.environments.environment import python_in
+from beampermit.environments.environment import bytecode_folder, python_in
 from beampermit.errors import BadInput, Outside
 from beampermit.processes import run
 
@@ -24,8 +26,8 @@ print(json.dumps({
     "platform_version": platform.version(), "python_full_version": full,
     "python_version": ".".join(platform.python_version_tuple()[:2]), "sys_platform": sys.platform}))
 """
-UNOWNED = re.compile(r"__pycache__|_virtualenv\.(py|pth)|[^/]+\.dist-info|distutils-precedence\.pth")
-"""What site-packages of a new virtual environment hold besides packages."""
+INSTALLERS = re.compile(r"[^/]+\.dist-info/(RECORD|INSTALLER|REQUESTED|direct_url\.json|uv_[a-z]+\.json)")
+"""Files that the installer writes beside a package, and that may differ with each installation."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,19 @@ class Distribution:
         return f"{self.name} {self.version}"
 
     @cached_property
-    def files(self) -> tuple[tuple[str, int | None], ...]:
-        """Files of its RECORD, relative to site-packages, with their sizes in bytes where given."""
+    def rows(self) -> tuple[tuple[str, str, int | None], ...]:
+        """Its files as RECORD lists them: path from site-packages, `sha256=...` or empty, size in bytes where given."""
         record = self.folder / "RECORD"
         if not record.is_file():
             return ()
-        with record.open(encoding="utf-8", newline="") as stream:
-            rows = [row for row in csv.reader(stream) if row]
-        return tuple((row[0], int(row[2]) if len(row) > 2 and row[2].isdecimal() else None) for row in rows)
+        with record.open(encoding="utf-8", errors="replace", newline="") as stream:
+            rows = [(*row, "", "") for row in csv.reader(stream) if row]
+        return tuple((row[0], row[1], int(row[2]) if row[2].isdecimal() else None) for row in rows)
+
+    @cached_property
+    def files(self) -> dict[str, tuple[str, str, int | None]]:
+        """Path in the environment of each of its files -> its row."""
+        return {_below(row[0], self.folder.parent): row for row in self.rows}
 
     @property
     def installer(self) -> str:
@@ -61,17 +68,17 @@ class Distribution:
         text = self._read("direct_url.json")
         return str(json.loads(text).get("url", "an unknown place")) if text else None
 
-    def changed(self) -> Iterator[str]:
-        """Files that are missing or differ in size from its RECORD. Compiled modules come and go."""
-        for name, size in self.files:
-            try:
-                actual = (self.folder.parent / name).stat().st_size
-            except OSError:
-                actual = None
-            if actual is None and not name.endswith(".pyc"):
-                yield f"{name} is missing"
-            elif actual is not None and size is not None and actual != size:
-                yield f"{name} is {actual} bytes and was {size}"
+    def changed(self, prefix: Path, actual: Mapping[str, str | None]) -> Iterator[str]:
+        """Its files that are not as RECORD says; `actual` is what each is, by path in the environment."""
+        for name, (written, sha256, size) in self.files.items():
+            if INSTALLERS.fullmatch(name.rpartition("site-packages/")[2]) or is_cached(name) or not sha256:
+                continue
+            found = actual.get(name)
+            if found is None:
+                yield f"{written} is missing"
+            elif found != _hexadecimal(sha256):
+                now = (prefix / name).lstat().st_size
+                yield f"{written} is {now} bytes and was {size}" if now != size else f"{written} has other content"
 
     def _read(self, file: str) -> str:
         path = self.folder / file
@@ -82,7 +89,8 @@ def describe(prefix: Path) -> dict[str, str]:
     """The variables of markers for the Python at `prefix`. Raises `BadInput` where it does not start."""
     try:
         # Isolated and without site: no code of the environment's packages runs here.
-        finished = run([python_in(prefix), "-I", "-S", "-c", DESCRIBE], cwd=prefix, timeout=60)
+        options = ["-I", "-S", "-X", f"pycache_prefix={bytecode_folder()}"]
+        finished = run([python_in(prefix), *options, "-c", DESCRIBE], cwd=prefix, timeout=60)
         return json.loads(finished.out)
     except (Outside, ValueError, NotADirectoryError, PermissionError):
         raise BadInput(
@@ -101,10 +109,24 @@ def distributions(site: Path) -> list[Distribution]:
     return sorted((_read(folder) for folder in site.glob("*.dist-info")), key=lambda one: (one.name, one.version))
 
 
-def strays(site: Path, installed: list[Distribution]) -> list[str]:
-    """Modules and `.pth` files in site-packages that are in no package's RECORD."""
-    owned = {name.split("/", 1)[0] for distribution in installed for name, _ in distribution.files}
-    return sorted(path.name for path in site.iterdir() if path.name not in owned and not UNOWNED.fullmatch(path.name))
+def is_cached(name: str) -> bool:
+    """Whether a file lies where Python keeps compiled code: it comes and goes, and what we run reads it nowhere."""
+    return "/__pycache__/" in f"/{name}"
+
+
+def _hexadecimal(sha256: str) -> str:
+    """The digest in a row of RECORD, `sha256=` in urlsafe base64, in hexadecimal digits."""
+    try:
+        return base64.urlsafe_b64decode(sha256.removeprefix("sha256=") + "=").hex()
+    except ValueError:
+        return sha256
+
+
+def _below(name: str, site: Path) -> str:
+    """The path of a row of RECORD from the environment's folder, which is three above site-packages."""
+    if not name.startswith((".", "/")):
+        return f"lib/{site.parent.name}/{site.name}/{name}"
+    return os.path.relpath(site / name, site.parents[2])
 
 
 def _read(folder: Path) -> Distribution:

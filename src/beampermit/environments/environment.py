@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from beampermit.cache import cache_folder
 from beampermit.environments.backend import Lock
 from beampermit.errors import BadInput, Outside, Problem
 from beampermit.processes import Finished, clean_variables, run
@@ -72,9 +73,16 @@ class Environment:
             "PYTHONPATH": str(project / "src") if project else "",
             "PYTHONHOME": "",
             "PYTHONNOUSERSITE": "1",
-            # Compiled modules make the second import two to three times faster; empty means unset.
+            # Compiled modules make the second import two to three times faster; empty means unset. Those beside the
+            # sources are not read: nobody can tell whether they were made of them.
             "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPYCACHEPREFIX": bytecode_folder(),
         }
+
+
+def bytecode_folder() -> str:
+    """Where the Pythons that we start keep compiled modules."""
+    return str(cache_folder() / "bytecode")
 
 
 def prefix_of(root: Path) -> Path:

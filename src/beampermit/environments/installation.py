@@ -16,8 +16,9 @@ from beampermit.cache import cache_folder
 from beampermit.digest import digest_bytes
 from beampermit.environments.backend import Backend, Lock
 from beampermit.environments.conda_lock import install as conda
-from beampermit.environments.distributions import describe, distributions, site_packages, strays
+from beampermit.environments.distributions import describe
 from beampermit.environments.environment import STAMP, VARIABLE, Environment, stamp_of
+from beampermit.environments.uv.installed import is_sealed
 from beampermit.errors import BadInput, Failed, Outside, Problem
 from beampermit.files import write_text
 from beampermit.progress import Progress
@@ -140,18 +141,14 @@ def _complete(prefix: Path, lock: Lock) -> bool:
 
 
 def _sound(prefix: Path) -> bool:
-    """Whether its Python starts, is one of an environment, and has no module that belongs to no package."""
-    config = prefix / "pyvenv.cfg"
-    is_venv = config.is_file() and "home" in config.read_text(encoding="utf-8", errors="replace")
-    if not is_venv and not conda.made_by_us(prefix):
-        return False
+    """Whether its Python starts, is one of an environment, and nothing is there that belongs to no package."""
     try:
-        site = site_packages(prefix, describe(prefix))
+        if (prefix / "pyvenv.cfg").is_file():
+            return is_sealed(prefix)
+        # The check of conda environments covers every file of the prefix.
+        return conda.made_by_us(prefix) and bool(describe(prefix))
     except BadInput:
         return False
-    if not is_venv:
-        return True  # The check of conda environments covers every file of the prefix.
-    return site.is_dir() and not strays(site, distributions(site))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 from pydantic import ValidationError
 
 from beampermit.environments.backend import Lock
-from beampermit.environments.environment import Environment
+from beampermit.environments.environment import Environment, bytecode_folder
 from beampermit.errors import Failed, Outside
 from beampermit.processes import run
 from beampermit.record import Record
@@ -125,7 +125,12 @@ def driver_version() -> str:
 def torch_gpus(environment: Environment, root: Path) -> Gpus:
     """The GPUs that torch of the environment can use. Raises `Failed` where it sees none."""
     # Isolated: a module of the project named torch must not be imported instead.
-    finished = environment.run(["-I", "-c", TORCH_SCRIPT], project=root, own_code=False, timeout=PATIENCE)
+    finished = environment.run(
+        ["-I", "-X", f"pycache_prefix={bytecode_folder()}", "-c", TORCH_SCRIPT],
+        project=root,
+        own_code=False,
+        timeout=PATIENCE,
+    )
     if finished.code:
         raise Failed(f"torch of the project's environment cannot list GPUs: {finished.tail}")
     try:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from beampermit.contract import FILE_NAME
 from beampermit.environments import Environment
-from beampermit.environments.addresses import untrusted
+from beampermit.environments.addresses import unlisted, untrusted
 from beampermit.environments.backend import Backend, Lock, Specification
 from beampermit.environments.choice import backend_of
 from beampermit.environments.coverage import uncovered
@@ -46,7 +46,7 @@ def lock(project: Project, backend: Backend) -> Lock:
 def environment(project: Project) -> Environment:
     """The installed environment, which the project's own code runs in."""
     try:
-        return environment_of(project.root)
+        return environment_of(project.root, _passed(project))
     except BadInput as error:
         raise MissingInput(error.message, hint=error.hint) from None
 
@@ -118,7 +118,7 @@ class ENV004(Interlock):
 
     requires = frozenset({"ENV001"})
 
-    def check(self, project: Project, backend: Backend, lock: Lock) -> Finding:
+    def check(self, project: Project, backend: Backend, specification: Specification, lock: Lock) -> Finding:
         """A package in the lock has no checksum, another one than on the base branch, or another origin than allowed.
 
         Run `beampermit env lock` to write the lock again from the allowed indexes. To allow a new index, open a
@@ -126,7 +126,8 @@ class ENV004(Interlock):
         """
         allowed, by = _allowed(project)
         before = _before(project, backend)
-        problems = tuple(problem for variant in lock.all for problem in untrusted(variant, allowed, before))
+        locked = (problem for variant in lock.all for problem in untrusted(variant, allowed, before))
+        problems = (*locked, *unlisted(specification, allowed))
         if problems:
             return _failed(problems, allowed_by=by)
         files = sum(len(package.artifacts) for variant in lock.all for package in variant.packages)
@@ -149,6 +150,14 @@ class ENV005(Interlock):
             f"every package in {environment.prefix} is as locked",
             LockChecks(prefix=str(environment.prefix), digest=lock.digest),
         )
+
+
+def _passed(project: Project) -> tuple[str, ...]:
+    """Variables that the base branch's contract lets through to the project's code."""
+    try:
+        return project.base_contract.environment.variables
+    except BadInput:
+        return ()
 
 
 def _untracked_variants(project: Project, files: Sequence[str]) -> list[str]:

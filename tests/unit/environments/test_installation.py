@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from uv import find_uv_bin
 
 from beampermit.environments import installation
 from beampermit.environments.environment import STAMP, Environment, environment_of, installation_records, prefix_of
@@ -215,10 +217,38 @@ def test_a_folder_that_is_something_else_is_not_touched(uv_project: Project, tmp
     assert (tmp_path / "data/beam.parquet").read_text() == "precious"
 
 
+@pytest.fixture
+def poisoned(uv_project: Project, index: Index) -> Path:
+    """A uv cache in the project's folder, with an altered module of a locked package: what uv installs from it."""
+    folder = uv_project.root / ".cache"
+    settings = {**os.environ, "UV_CACHE_DIR": str(folder), "UV_PROJECT_ENVIRONMENT": str(folder / "environment")}
+    sync = [find_uv_bin(), "sync", "--locked", "--no-install-project", "--all-groups"]
+    subprocess.run(sync, cwd=uv_project.root, env=settings, check=True, capture_output=True)
+    for module in folder.glob("archive-v*/*/numbers/__init__.py"):
+        _rewrite(module, "VERSION = 'bad'")
+    shutil.rmtree(folder / "environment")
+    subprocess.run([*sync, "--offline"], cwd=uv_project.root, env=settings, check=True, capture_output=True)
+    (altered,) = (folder / "environment").glob("lib/*/site-packages/numbers/__init__.py")
+    assert altered.read_text() == "VERSION = 'bad'"
+    return folder
+
+
+def test_only_our_own_cache_is_used_whatever_project_and_variables_name(
+    uv_project: Project, poisoned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_CACHE_DIR", str(poisoned))
+    monkeypatch.setenv("UV_CONFIG_FILE", str(poisoned / "uv.toml"))
+    file = uv_project.root / "pyproject.toml"
+    file.write_text(file.read_text().replace("[tool.uv]\n", '[tool.uv]\ncache-dir = ".cache"\n'))
+    monkeypatch.setattr("beampermit.environments.uv.specification.SETTINGS", re.compile(".*"))
+    build(uv_project.root)
+    assert (_site(uv_project.root) / "numbers/__init__.py").read_text() == "VERSION = '1.0'\n"
+
+
 def test_an_index_that_is_down_leaves_nothing_that_looks_whole(
     uv_project: Project, tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty-cache"))
+    monkeypatch.setenv("BEAMPERMIT_CACHE", str(tmp_path / "empty-cache"))
     monkeypatch.setattr(index, "fail", 503)
     with pytest.raises(Outside, match="503"):
         build(uv_project.root)

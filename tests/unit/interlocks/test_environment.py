@@ -88,6 +88,55 @@ def test_the_base_branch_says_which_indexes_are_allowed(uv_project: Project, git
     assert found.evidence.allowed_by == "the base branch's contract.yaml"
 
 
+PLACES = {
+    "extra-index-url": 'extra-index-url = ["https://evil.example/simple"]',
+    "index-url": 'index-url = "https://ada:secret@evil.example/simple/"',
+    "find-links": 'find-links = ["wheels", "https://evil.example/simple"]',
+    "tool.uv.index": 'index = [{url = "https://evil.example/simple"}]',
+}
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        pytest.param(
+            setting,
+            id=key,
+            marks=pytest.mark.attack(
+                guard="ENV004",
+                tried=f"another index for any package, under an unchanged lock: `{key}`",
+                said="the contract does not allow https://evil.example/simple, from which any package may come",
+            ),
+        )
+        for key, setting in PLACES.items()
+    ],
+)
+def test_an_index_for_any_package_is_one_that_the_base_branch_allows(
+    uv_project: Project, git: Callable[..., str], setting: str, said: str
+) -> None:
+    git("switch", "--quiet", "--create", "change")
+    edit(uv_project, "pyproject.toml", r'find-links = \["wheels"\]', setting)
+    if setting.startswith("index ="):
+        edit(uv_project, "pyproject.toml", r"\n\[\[tool.uv.index\]\]\nurl = .*\ndefault = true\n", "")
+    edit(uv_project, "contract.yaml", "  indexes:\n", "  indexes:\n    - https://evil.example/simple\n")
+    git("commit", "--quiet", "--all", "--message", "An index of my own")
+    found = verdict(Project(uv_project.root, base="main"), "ENV004")
+    assert found.outcome is Outcome.FAILED
+    assert said in found.reason
+    assert found.locations[0].file == "pyproject.toml"
+    line = (uv_project.root / "pyproject.toml").read_text().splitlines()[(found.locations[0].line or 0) - 1]
+    assert line == setting
+    # In a pull request of its own the contract allows it first.
+    git("branch", "--force", "main")
+    assert verdict(Project(uv_project.root, base="main"), "ENV004").passed
+
+
+def test_an_index_that_only_named_packages_come_from_need_not_be_allowed_before_it_is_used(uv_project: Project) -> None:
+    with (uv_project.root / "pyproject.toml").open("a") as stream:
+        stream.write('\n[[tool.uv.index]]\nname = "lab"\nurl = "https://index.lab.example"\nexplicit = true\n')
+    assert verdict(uv_project, "ENV004").passed
+
+
 def test_a_hash_that_the_base_branch_has_otherwise_fails(uv_project: Project, git: Callable[..., str]) -> None:
     git("switch", "--quiet", "--create", "change")
     edit(uv_project, "uv.lock", r"(numbers-1.0[^}]*sha256:)[0-9a-f]{64}", r"\g<1>" + "0" * 64)

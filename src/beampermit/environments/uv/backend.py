@@ -8,9 +8,11 @@ from pathlib import Path
 
 from beampermit.environments.backend import Lock, Specification
 from beampermit.environments.environment import stamp_of
+from beampermit.environments.platforms import current_platform
+from beampermit.environments.records import recorded
 from beampermit.environments.uv import files, freshness, lockfile, specification
 from beampermit.environments.uv.command import complete, start, uv
-from beampermit.environments.uv.installed import installed
+from beampermit.environments.uv.installed import installed, is_sealed, remember
 from beampermit.errors import BadInput, Problem
 from beampermit.progress import Progress
 from beampermit.reading import decode
@@ -34,6 +36,7 @@ class Uv:
 
     def lock(self, root: Path, *, update: Sequence[str] = (), progress: Progress) -> Lock:
         """Run `uv lock`, then add the hashes that uv leaves out, those of wheels in local folders."""
+        specification.refuse_settings(self.specification(root))
         progress("solving")
         with start(root) as edited:
             moving = (part for name in (*update, *edited) for part in ("--upgrade-package", name))
@@ -59,11 +62,23 @@ class Uv:
         return tuple(freshness.stale(specification, lock))
 
     def install(self, root: Path, prefix: Path, *, cached: bool = True, progress: Progress) -> None:
-        """Run `uv sync --locked`: it never solves, and refuses a stale lock or a file with a wrong hash."""
+        """Run `uv sync --locked`: it never solves, and refuses a stale lock or a file with a wrong hash.
+
+        uv hashes a file when it fetches it, and not what it kept in its cache. So a package is taken from the cache
+        only where its files are recorded from one that was fetched.
+        """
         lock = self.read(root)
+        specification.refuse_settings(self.specification(root))
+        # What was there and is not ours may hold anything that is no package.
+        ours = not prefix.exists() or is_sealed(prefix)
         if self.bundle:
             files.install(lock, root, prefix, self.bundle, progress)
+            remember(lock, prefix, None, seal=ours)
             return
+        candidates = files.packages_for(lock, current_platform()).values()
+        fresh = sorted(package.name for package in candidates if not recorded(package))
+        if cached and fresh:
+            uv(["cache", "clean", *fresh], cwd=root)
         progress(f"installing the lock into {prefix}")
         folders = [source for source in lock.sources if "://" not in source]
         uv(
@@ -73,12 +88,14 @@ class Uv:
                 "--no-install-project",
                 "--all-groups",
                 *(["--extra", lock.variant] if lock.variant else []),
+                *(part for name in fresh for part in ("--reinstall-package", name)),
                 *([] if cached else ["--no-cache"]),
                 *(part for folder in folders for part in ("--find-links", folder)),
             ],
             cwd=root,
             env={"UV_PROJECT_ENVIRONMENT": str(prefix)},
         )
+        remember(lock, prefix, fresh if cached else None, seal=ours)
 
     def installed(self, lock: Lock, prefix: Path) -> tuple[Problem, ...]:
         return tuple(installed(_stamped(lock, prefix), prefix))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 
+from beampermit.cache import cache_folder
 from beampermit.digest import digest_file
 from beampermit.environments.addresses import misnamed, packages_to_relock
 from beampermit.environments.uv.lockfile import FILE, parse
@@ -14,7 +16,7 @@ from beampermit.environments.uv.shape import FILE as PROJECT
 from beampermit.errors import BadInput, BeampermitError, Failed, Outside
 from beampermit.files import write_bytes, write_text
 from beampermit.git import Git
-from beampermit.processes import Finished, run
+from beampermit.processes import Finished, clean_variables, run
 
 QUIET = {
     "NO_COLOR": "1",
@@ -28,6 +30,15 @@ QUIET = {
     "UV_NO_CONFIG": "false",
     "UV_SKIP_WHEEL_FILENAME_CHECK": "false",
 }
+PASSED = re.compile(
+    r"UV_(DEFAULT_INDEX|EXTRA_INDEX_URL|FIND_LINKS|INDEX(_\w+)?|NO_INDEX|KEYRING_PROVIDER|OFFLINE|"
+    r"HTTP_\w+|REQUEST_TIMEOUT|CONCURRENT_\w+|NATIVE_TLS|SYSTEM_CERTS|LINK_MODE|COMPILE_BYTECODE)$|"
+    r"NETRC$|SSH_AUTH_SOCK$|GIT_(SSH|CONFIG_(GLOBAL|SYSTEM))|(https?|all)_proxy$|DBUS_SESSION_BUS_ADDRESS$|"
+    r"(CC|CXX|CFLAGS|CXXFLAGS|LDFLAGS|CPATH|LIBRARY_PATH|PKG_CONFIG_PATH)$",
+    re.IGNORECASE,
+)
+"""Variables that uv needs to reach and log in to indexes, and to build what has no wheel. Others of uv's name further
+settings, caches and Pythons."""
 PYTHON = ("No interpreter found", "Failed to inspect Python", "Querying Python at", "No Python at")
 NETWORK = (
     "Failed to fetch",
@@ -67,7 +78,11 @@ def call(arguments: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str] |
     """Run uv in `cwd`, whatever its exit status."""
     from uv import find_uv_bin
 
-    return run([find_uv_bin(), *arguments], cwd=cwd, env={**QUIET, **(env or {})})
+    # Packages without a wheel are built by code of their own.
+    passed = clean_variables(name for name in os.environ if PASSED.match(name))
+    # What lies in a cache is not hashed again: only ours is used, whatever a project or a variable names.
+    variables = {**passed, **QUIET, "UV_CACHE_DIR": str(cache_folder() / "uv"), **(env or {})}
+    return run([find_uv_bin(), *arguments], cwd=cwd, env=variables, clean=True)
 
 
 def failure(output: str) -> BeampermitError:

@@ -16,7 +16,7 @@ from beampermit.environments.markers import Unjudged
 from beampermit.environments.uv import consistency, lockfile
 from beampermit.environments.uv.command import call, failure
 from beampermit.environments.uv.shape import FILE, keys_at, line_of, lines_of_strings
-from beampermit.environments.uv.specification import normalize, parse_requirement, settings_of
+from beampermit.environments.uv.specification import normalize, parse_requirement, refused_settings, settings_of
 from beampermit.errors import BadInput, Outside, Problem
 from beampermit.processes import Finished
 
@@ -40,7 +40,7 @@ def stale(specification: Specification, lock: Lock) -> Iterator[Problem]:
         yield Problem("the lock has no entry for the project itself", lock.file)
         return
     inconsistent = list(_inconsistent(lock, own))
-    unsupported = list(_unsupported(specification, own))
+    unsupported = [*refused_settings(specification), *_unsupported(specification, own)]
     yield from unsupported or _different(specification, lock, known=bool(inconsistent))
     yield from inconsistent
 

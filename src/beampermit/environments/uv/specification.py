@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement
 from packaging.requirements import Requirement as Parsed
@@ -15,12 +16,28 @@ from packaging.requirements import Requirement as Parsed
 from beampermit.environments.backend import Lock, Requirement, Specification
 from beampermit.environments.uv.lockfile import RELOCK, own_package
 from beampermit.environments.uv.shape import FILE, line_of, lines_of_strings, validate
-from beampermit.errors import BadInput
+from beampermit.errors import BadInput, Problem
 from beampermit.reading import decode, parse_toml
 
 ACCELERATORS = ("cpu", "cuda")
 MOST = 10_000
 """Requirements of one project."""
+BESIDE = "settings beside"
+"""Key of a specification's content: problems of further files with settings that uv would read."""
+SETTINGS = re.compile(
+    r"add-bounds|audit|build-backend|build-constraint-dependencies|cache-keys|compile-bytecode|concurrent-builds|"
+    r"concurrent-downloads|concurrent-installs|conflicts|constraint-dependencies|default-groups|dependency-groups|"
+    r"dependency-metadata|dev-dependencies|environments|exclude-dependencies|exclude-newer|exclude-newer-package|"
+    r"extra-build-dependencies|extra-index-url|find-links|fork-strategy|index|index-strategy|index-url|"
+    r"keyring-provider|link-mode|managed|native-tls|no-binary|no-binary-package|no-build|no-build-isolation|"
+    r"no-build-isolation-package|no-build-package|no-index|no-sources|no-sources-package|offline|"
+    r"override-dependencies|package|pip|prerelease|preview|preview-features|python-downloads|python-preference|"
+    r"publish-url|check-url|trusted-publishing|reinstall|reinstall-package|required-environments|required-version|"
+    r"resolution|sources|system-certs|upgrade|upgrade-package|workspace"
+)
+"""Keys of `[tool.uv]` with which uv installs the files of the lock and no others. Those that say how to solve may
+differ as they like: the lock is judged."""
+PINNED = (".python-version", ".python-versions")
 
 
 def read(root: Path) -> Specification:
@@ -38,7 +55,9 @@ def read(root: Path) -> Specification:
             file=FILE,
             line=line_of(text, ("project",)),
         )
-    return Specification(FILE, python, tuple(_requirements(content, text)), content, text)
+    content[BESIDE] = tuple(_settings_beside(root, content))
+    indexes = tuple(_index_addresses(content.get("tool", {}).get("uv", {}), text))
+    return Specification(FILE, python, tuple(_requirements(content, text)), content, text, indexes)
 
 
 def _requirements(content: dict[str, Any], text: str) -> Iterator[Requirement]:
@@ -96,6 +115,71 @@ def parse_requirement(text: str, line: int | None = None) -> Parsed:
 def settings_of(specification: Specification) -> dict[str, Any]:
     """The table `[tool.uv]`."""
     return specification.content.get("tool", {}).get("uv", {})
+
+
+def refused_settings(specification: Specification) -> Iterator[Problem]:
+    """Settings with which uv could install something else under the same lock, such as files from another cache."""
+    for key in settings_of(specification):
+        if not SETTINGS.fullmatch(key):
+            line = line_of(specification.text, ("tool", "uv", key))
+            yield Problem(f"tool.uv.{key} can change what uv installs under the same lock: remove it", FILE, line)
+    for text in _texts(settings_of(specification).get("extra-build-dependencies")):
+        if "@" in text or "/" in text:
+            line = lines_of_strings(specification.text).get(text)
+            yield Problem(f"tool.uv.extra-build-dependencies takes {text} from a URL, not an index", FILE, line)
+    yield from specification.content.get(BESIDE, ())
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All strings in a value of TOML."""
+    if isinstance(value, str):
+        yield value
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _texts(part)
+
+
+def refuse_settings(specification: Specification) -> None:
+    """Raise `BadInput` for the first of `refused_settings`: uv is not started with it."""
+    for problem in refused_settings(specification):
+        raise BadInput(problem.message, file=problem.file, line=problem.line)
+
+
+def _index_addresses(settings: dict[str, Any], text: str) -> Iterator[tuple[str, int | None]]:
+    """The addresses in `[tool.uv]` that any package may come from, with their lines.
+
+    An explicit index is left out: only packages that name it come from there, and they are in the lock.
+    """
+    for number, index in enumerate(settings.get("index", [])):
+        if not index.get("explicit") and (url := index.get("url")):
+            yield _plain(str(url)), line_of(text, ("tool", "uv", "index", number, "url"))
+    for key in ("index-url", "extra-index-url", "find-links"):
+        listed = settings.get(key, [])
+        for url in listed if isinstance(listed, list) else [listed]:
+            yield _plain(str(url)), line_of(text, ("tool", "uv", key))
+
+
+def _plain(address: str) -> str:
+    """An address as a lock has it: without a login."""
+    parts = urlsplit(address)
+    if not parts.netloc:
+        return PurePosixPath(address).as_posix()
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
+
+
+def _settings_beside(root: Path, content: dict[str, Any]) -> Iterator[Problem]:
+    """`uv.toml`, which counts instead of `[tool.uv]`; also one above a project without that table."""
+    if (root / "uv.toml").exists():
+        yield Problem(f"uv would read uv.toml instead of [tool.uv]: move its settings to {FILE}", "uv.toml")
+    elif "uv" not in content.get("tool", {}):
+        for folder in root.absolute().parents:
+            if (folder / "uv.toml").exists():
+                yield Problem(f"uv would read settings from {folder / 'uv.toml'}: add a table [tool.uv] here", FILE)
+    for name in PINNED:
+        file = root / name
+        lines = decode(file.read_bytes(), name).splitlines() if file.is_file() else []
+        for number, line in enumerate(map(str.strip, lines), 1):
+            if line and not line.startswith("#") and (set(line) & set("/\\") or (root / line).exists()):
+                yield Problem(f"uv would start {line!r} as Python: write a version such as 3.11", name, number)
 
 
 def normalize(name: str) -> str:

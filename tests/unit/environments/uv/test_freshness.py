@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from beampermit.environments.uv import Uv
+from beampermit.environments.uv import Uv, specification
 from beampermit.errors import BadInput, Outside, Problem
 from beampermit.project import Project
 from support.package_index import uv
@@ -313,7 +313,7 @@ def test_a_setting_that_uv_refuses_is_named_with_its_line(
 
 
 def test_values_nested_too_deeply_are_refused(uv_project: Project) -> None:
-    edit(uv_project.root / "pyproject.toml", "package = false", f"package = false\nx = {'[' * 400}{']' * 400}")
+    edit(uv_project.root / "pyproject.toml", "package = false", f"package = false\nconflicts = {'[' * 400}{']' * 400}")
     with pytest.raises(BadInput, match="nested too deeply"):
         stale(uv_project.root)
 
@@ -334,6 +334,133 @@ def test_settings_of_whoever_checks_do_not_make_a_lock_stale(
     assert problems(uv_project.root) == []
     edit(uv_project.root / "pyproject.toml", '"local-part",', '"local-part",\n  "colours",')
     assert problems(uv_project.root) == ["colours is required, and uv.lock was made without it"]
+
+
+REFUSED = {
+    "a cache of the project's own": ("cache-dir", 'cache-dir = ".cache/uv"'),
+    "an index without a certificate": ("allow-insecure-host", 'allow-insecure-host = ["index.lab.example"]'),
+    "another place for Pythons": ("python-install-mirror", 'python-install-mirror = "file:///tmp/pythons"'),
+    "variables of builds": ("extra-build-variables", 'extra-build-variables = {numbers = {CFLAGS = "-DMINE"}}'),
+    "a key that we do not know": ("cache_dir", 'cache_dir = ".cache/uv"'),
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "setting"),
+    [
+        pytest.param(
+            key,
+            setting,
+            id=what,
+            marks=pytest.mark.attack(
+                guard="ENV002",
+                tried=f"{what} under an unchanged lock: `{setting}` in [tool.uv]",
+                said=f"tool.uv.{key} can change what uv installs under the same lock: remove it",
+            ),
+        )
+        for what, (key, setting) in REFUSED.items()
+    ],
+)
+def test_a_setting_that_changes_what_is_installed_is_refused_where_uv_is_used(
+    uv_project: Project, key: str, setting: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = uv_project.root / "pyproject.toml"
+    edit(file, "package = false", f"package = false\n{setting}")
+    monkeypatch.setattr("beampermit.environments.uv.command.run", lambda *_, **__: pytest.fail("uv was started"))
+    (found,) = stale(uv_project.root)
+    assert (found.message, found.file) == (said, "pyproject.toml")
+    assert found.line == next(n for n, line in enumerate(file.read_text().splitlines(), 1) if line == setting)
+    backend = Uv()
+    for use in (
+        lambda: backend.install(uv_project.root, uv_project.root / ".venv", progress=print),
+        lambda: backend.lock(uv_project.root, progress=print),
+    ):
+        with pytest.raises(BadInput, match=re.escape(said)):
+            use()
+
+
+FILES_BESIDE = {
+    "uv.toml": ("uv.toml", 'cache-dir = "cache"\n', "uv would read uv.toml instead of [tool.uv]"),
+    "a Python of the project": (".python-version", "tools/python\n", "uv would start 'tools/python' as Python"),
+    "a file that has a plain name": (".python-version", "# ours\npython\n", "uv would start 'python' as Python"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        pytest.param(
+            name,
+            content,
+            id=what,
+            marks=pytest.mark.attack(
+                guard="ENV002", tried=f"{name} with `{content.strip()}` beside the lock", said=said
+            ),
+        )
+        for what, (name, content, said) in FILES_BESIDE.items()
+    ],
+)
+def test_a_file_that_uv_would_read_beside_is_refused(uv_project: Project, name: str, content: str, said: str) -> None:
+    (uv_project.root / "python").write_text("#!/bin/sh\n")
+    (uv_project.root / name).write_text(content)
+    (found,) = stale(uv_project.root)
+    assert found.message.startswith(said)
+    assert found.file == name
+    with pytest.raises(BadInput, match=re.escape(said)):
+        Uv().install(uv_project.root, uv_project.root / ".venv", progress=print)
+
+
+def test_settings_above_count_only_where_the_project_has_none(uv_project: Project) -> None:
+    above = uv_project.root.parent / "uv.toml"
+    above.write_text('cache-dir = "cache"\n')
+    assert problems(uv_project.root) == []
+    file = uv_project.root / "pyproject.toml"
+    file.write_text(file.read_text().split("[tool.uv]")[0])
+    assert f"uv would read settings from {above}: add a table [tool.uv] here" in problems(uv_project.root)
+
+
+HARMLESS = """
+dev-dependencies = ["checker>=1"]
+default-groups = ["dev"]
+required-version = ">=0.4"
+link-mode = "copy"
+compile-bytecode = true
+concurrent-downloads = 4
+index-strategy = "first-index"
+keyring-provider = "disabled"
+no-build-isolation-package = ["numbers"]
+python-preference = "system"
+cache-keys = [{file = "pyproject.toml"}]
+publish-url = "https://index.lab.example/upload"
+
+[tool.uv.pip]
+universal = true
+
+[tool.uv.extra-build-dependencies]
+numbers = ["linter>=1"]
+
+[tool.uv.build-backend]
+module-root = ""
+
+[tool.uv.sources]
+numbers = {index = "lab"}
+
+[[tool.uv.index]]
+name = "lab"
+url = "https://index.lab.example/simple"
+explicit = true
+"""
+
+
+def test_settings_that_change_nothing_of_what_is_installed_pass(uv_project: Project) -> None:
+    file = uv_project.root / "pyproject.toml"
+    edit(file, "\n[[tool.uv.index]]", HARMLESS + "\n[[tool.uv.index]]")
+    (uv_project.root / ".python-version").write_text("# of the laboratory\n3.11\n")
+    backend = Uv()
+    specification.refuse_settings(backend.specification(uv_project.root))
+    edit(file, '"linter>=1"]', '"linter @ file:///linter"]')
+    with pytest.raises(BadInput, match="extra-build-dependencies takes linter @ file:///linter from a URL"):
+        specification.refuse_settings(backend.specification(uv_project.root))
 
 
 EQUIVALENT = {
