@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from beampermit.errors import BadInput, BeampermitError
 from beampermit.processes import Finished, run
 
-QUIET = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0"}
+AS_COMMITTED = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": os.devnull}
+"""What git reads is what the hash stands for: `git replace` and grafts of one clone show other files and parents."""
+QUIET = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0", **AS_COMMITTED}
+OF_ORIGIN, LOCAL, TAGS = "refs/remotes/origin/", "refs/heads/", "refs/tags/"
+FULL_HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+SHORT_HASH = re.compile(r"[0-9a-f]{4,63}")
+STEPS = re.compile(r"(?P<start>.+?)(?P<steps>(?:[~^]\d*)*)", re.DOTALL)
+"""A revision such as `main~2`: where it starts, and the steps back from there."""
 
 
 class GitError(BeampermitError):
@@ -44,9 +53,42 @@ class Git:
         return finished.out.removesuffix("\n")
 
     def resolve(self, revision: str) -> str | None:
-        """The commit of a revision; None if there is none."""
+        """The commit of a revision; None if there is none. A name that begins with `refs/` is meant literally.
+
+        Git prefers a tag to a branch of the same name: what judges is found with `ref` or `resolve_base`.
+        """
+        if revision.startswith("refs/"):
+            return self.ref(revision)
         finished = self.try_("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
         return finished.out.strip() if finished.code == 0 else None
+
+    def ref(self, name: str) -> str | None:
+        """The commit of exactly this ref, such as `refs/heads/main`; None if there is none.
+
+        `rev-parse` would go on to a tag called `refs/heads/main`.
+        """
+        listed = self.try_("for-each-ref", "--format=%(refname) %(objectname) %(*objectname)", name)
+        commits = {
+            ref: peeled or commit for ref, commit, peeled in (line.split(" ") for line in listed.out.splitlines())
+        }
+        return commits.get(name)
+
+    def default_branch(self) -> str | None:
+        """The default branch of origin, as this clone knows it; None where it does not.
+
+        Only a symbolic ref tells: fetching a branch that is called `HEAD` makes an ordinary one.
+        """
+        head = self.try_("symbolic-ref", "--quiet", f"{OF_ORIGIN}HEAD").out.strip()
+        return head.removeprefix(OF_ORIGIN) if head.startswith(OF_ORIGIN) else None
+
+    def remote_tip(self, remote: str, branch: str, *, timeout: float | None = None) -> tuple[Finished, str]:
+        """The answer of `remote`, and the commit of its branch; empty where it does not answer, or has no such branch.
+
+        Git also lists branches whose names end in the asked one, such as `a/refs/heads/main`.
+        """
+        answer = self.try_("ls-remote", remote, f"{LOCAL}{branch}", timeout=timeout)
+        tips = {ref: commit for commit, _, ref in (line.partition("\t") for line in answer.out.splitlines())}
+        return answer, tips.get(f"{LOCAL}{branch}", "") if answer.code == 0 else ""
 
     def head(self) -> str:
         """The commit of HEAD. Raises `BadInput` if there is none yet."""
@@ -61,12 +103,21 @@ class Git:
 
     def read(self, revision: str, path: str) -> str | None:
         """A file's text at a revision; None if the revision does not have it."""
-        finished = self.try_("show", f"{revision}:{path}")
+        finished = self.try_("show", "--no-textconv", f"{revision}:{path}")
         return finished.out if finished.code == 0 else None
 
     def tracked(self) -> list[str]:
         """Tracked paths, relative to the root."""
         return [path for path in self("ls-files", "-z").split("\0") if path]
+
+    def work_files(self) -> dict[str, str]:
+        """Path -> mode of the files that `work_tree` holds: tracked and new ones, without ignored ones.
+
+        The mode of a new file is empty. Where a merge left several versions, it is the last one's.
+        """
+        staged = (entry.partition("\t") for entry in self("ls-files", "--stage", "-z").split("\0") if entry)
+        new = self("ls-files", "--others", "--exclude-standard", "-z").split("\0")
+        return {**dict.fromkeys(filter(None, new), ""), **{path: about.split()[0] for about, _, path in staged}}
 
     def changed(self, base: str) -> dict[str, str]:
         """Path -> status letter (A, M, D, ...) between the merge base with `base` and HEAD."""
@@ -93,3 +144,72 @@ def find_root(start: Path) -> Path:
     if finished.code:
         raise BadInput("this folder is not in a git repository", file=start, hint="git init")
     return Path(finished.out.strip())
+
+
+def resolve_base(git: Git, name: str, *, local: bool = True) -> str:
+    """The commit of a base that is given by name: a branch of origin, or a full hash.
+
+    `local` also allows what only a person at this clone means: a local branch where origin has none of this name, HEAD,
+    and a hash that is cut short; each with steps back, such as `main~2`. Raises `BadInput`, also for a tag, and for a
+    name that could mean another commit as well.
+    """
+    match = STEPS.fullmatch(name)
+    start, steps = (match["start"], match["steps"]) if match and local else (name, "")
+    commit = _resolve_start(git, start, local)
+    if commit and steps:
+        commit = git.resolve(f"{commit}{steps}")
+    if commit is None:
+        raise BadInput(f"the base revision {name!r} is not in this clone", hint="git fetch origin")
+    return commit
+
+
+def _resolve_start(git: Git, name: str, local: bool) -> str | None:
+    if FULL_HASH.fullmatch(name):
+        return name if git.resolve(name) == name else None
+    if name == "HEAD":
+        return git.resolve(name) if local else None
+    if name in ("origin/HEAD", f"{OF_ORIGIN}HEAD"):
+        branch = git.default_branch()
+        return git.ref(OF_ORIGIN + branch) if branch else None
+    meanings = {ref: commit for ref in dict.fromkeys(_meanings(name)) if (commit := git.ref(ref))}
+    allowed = (OF_ORIGIN, LOCAL) if local else (OF_ORIGIN,)
+    chosen = next((ref for ref in meanings if ref.startswith(allowed)), None)
+    if chosen is None:
+        return _explain_no_branch(git, name, meanings, local)
+    # A local branch that lags behind origin's is no second meaning.
+    others = [
+        ref
+        for ref in meanings
+        if meanings[ref] != meanings[chosen] and (chosen, ref) != (OF_ORIGIN + name, LOCAL + name)
+    ]
+    if others:
+        raise BadInput(
+            f"the base {name!r} is ambiguous: {' and '.join((chosen, *others))} are different commits",
+            hint=f"give the full name of the branch: --base {chosen}",
+        )
+    return meanings[chosen]
+
+
+def _meanings(name: str) -> Iterator[str]:
+    """The refs that a name can stand for, best first."""
+    if name.startswith("refs/"):
+        yield name
+        return
+    yield OF_ORIGIN + name.removeprefix("origin/")
+    yield from (OF_ORIGIN + name, LOCAL + name, TAGS + name)
+
+
+def _explain_no_branch(git: Git, name: str, meanings: Iterable[str], local: bool) -> str | None:
+    """The commit of a hash that is cut short. Raises `BadInput` for a tag, and for a branch that is only here."""
+    for ref in meanings:
+        raise BadInput(
+            f"the base {name!r} is {ref}, and a base is a branch of origin or the full hash of a commit",
+            hint=f"git rev-parse '{ref}^{{commit}}'",
+        )
+    if not (local and SHORT_HASH.fullmatch(name)):
+        return None
+    objects = git.try_("rev-parse", f"--disambiguate={name}").out.split()
+    commits = [commit for commit in objects if git.resolve(commit) == commit]
+    if len(commits) > 1:
+        raise BadInput(f"the base {name!r} is ambiguous: {' and '.join(commits)}", hint="give the full hash")
+    return commits[0] if commits else None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from beampermit.contract import FILE_NAME, Contract, load_contract, parse_contract
 from beampermit.errors import BadInput
 from beampermit.files import write_text
-from beampermit.git import Git, find_root
+from beampermit.git import FULL_HASH, LOCAL, OF_ORIGIN, Git, find_root, resolve_base
 from beampermit.reading import read_json
 
 OWN_FOLDER = ".beampermit"
@@ -42,17 +43,37 @@ class Project:
     def base(self) -> str | None:
         """The commit of the base branch; None on the base branch itself, or if there is no remote.
 
-        `--base`, else the base of the pull request or merge group according to GitHub, else `origin/HEAD`, else
-        `origin/main`. Raises `BadInput` if a named base is not in this clone.
+        `--base`, else the base of the pull request or merge group according to GitHub, else origin's default branch,
+        else its `main`. Only branches of origin and full hashes count, and for a person what `resolve_base` adds: a tag
+        or local branch that is called `origin/main` is none. Raises `BadInput` if a named base is not in this clone.
         """
-        named = self._base or _event_base()
-        if named:
-            commit = self.git.resolve(named)
-            if commit is None:
-                raise BadInput(f"the base revision {named!r} is not in this clone", hint="git fetch origin")
-            return commit
-        commit = self.git.resolve("origin/HEAD") or self.git.resolve("origin/main")
+        if self._base:
+            return resolve_base(self.git, self._base, local=not _in_workflow())
+        if branch := os.environ.get("GITHUB_BASE_REF"):
+            return self._tip(branch)
+        if os.environ.get("GITHUB_EVENT_NAME") == "merge_group":
+            return resolve_base(self.git, _base_of_merge_group(), local=False)
+        commit = self._protected_tip()
         return None if commit == self.git.resolve("HEAD") else commit
+
+    @property
+    def protected_branch(self) -> str:
+        """The branch of origin that changes go to: the pull request's base, else origin's default branch, else main."""
+        return os.environ.get("GITHUB_BASE_REF") or _default_of_event() or self.git.default_branch() or "main"
+
+    def _protected_tip(self) -> str | None:
+        """None where there is no such branch; a job that runs on another one needs it."""
+        commit = self.git.ref(OF_ORIGIN + self.protected_branch)
+        default = _default_of_event()
+        if commit is None and default and os.environ.get("GITHUB_REF") != f"{LOCAL}{default}":
+            return self._tip(default)
+        return commit
+
+    def _tip(self, branch: str) -> str:
+        commit = self.git.ref(OF_ORIGIN + branch)
+        if commit is None:
+            raise BadInput(f"the base revision {f'origin/{branch}'!r} is not in this clone", hint="git fetch origin")
+        return commit
 
     @property
     def merged(self) -> bool:
@@ -91,15 +112,26 @@ class Project:
         return self.root / relative
 
 
-def _event_base() -> str | None:
-    """The base according to GitHub: the pull request's base branch, or the base commit of a merge group."""
-    if branch := os.environ.get("GITHUB_BASE_REF"):
-        return f"origin/{branch}"
-    if os.environ.get("GITHUB_EVENT_NAME") != "merge_group":
+def _in_workflow() -> bool:
+    return os.environ.get("GITHUB_ACTIONS") == "true"
+
+
+def _default_of_event() -> str | None:
+    """The repository's default branch according to the event that started this job; None outside of one."""
+    if not _in_workflow() or not os.environ.get("GITHUB_EVENT_PATH"):
         return None
-    event = read_json(Path(os.environ.get("GITHUB_EVENT_PATH", "")))
-    group = event.get("merge_group") if isinstance(event, dict) else None
-    commit = group.get("base_sha") if isinstance(group, dict) else None
-    if not isinstance(commit, str):
+    branch = _of_event("repository", "default_branch")
+    return branch if isinstance(branch, str) and branch else None
+
+
+def _base_of_merge_group() -> str:
+    commit = _of_event("merge_group", "base_sha")
+    if not isinstance(commit, str) or not FULL_HASH.fullmatch(commit):
         raise BadInput("this merge_group event has no base_sha", file=os.environ.get("GITHUB_EVENT_PATH"))
     return commit
+
+
+def _of_event(part: str, key: str) -> Any:
+    event = read_json(Path(os.environ.get("GITHUB_EVENT_PATH", "")))
+    values = event.get(part) if isinstance(event, dict) else None
+    return values.get(key) if isinstance(values, dict) else None

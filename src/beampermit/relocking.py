@@ -14,7 +14,7 @@ from beampermit.environments.addresses import addresses
 from beampermit.environments.choice import backend_of, lock_of
 from beampermit.environments.difference import Change, compare_locks
 from beampermit.environments.recording import record_indexes
-from beampermit.errors import Conflict, Outside
+from beampermit.errors import BadInput, Conflict, Outside
 from beampermit.git import Git
 from beampermit.github.client import Client
 from beampermit.github.pull_requests import open_pull_request
@@ -73,10 +73,9 @@ def _commit(git: Git, files: Sequence[str], title: str) -> str | None:
 
 def _push(git: Git, commit: str, branch: str) -> None:
     """Move the branch to the commit: it replaces the commit of an earlier run, never commits of other people."""
-    listed = git.try_("ls-remote", "origin", f"refs/heads/{branch}")
+    listed, remote = git.remote_tip("origin", branch)
     if listed.code:
         raise Outside(f"cannot look up the branch {branch}: {listed.tail}")
-    remote = listed.out.split("\t")[0]
     if remote:
         git("fetch", "--quiet", "--no-tags", "origin", remote)
         if len(git("rev-list", f"HEAD..{remote}").split()) > 1:
@@ -91,8 +90,10 @@ def _push(git: Git, commit: str, branch: str) -> None:
 
 def _base(git: Git) -> str:
     """The branch to merge into: the job's, else the default branch of `origin`."""
-    branch = os.environ.get("GITHUB_REF_NAME")
-    return branch or git("symbolic-ref", "--short", "refs/remotes/origin/HEAD").removeprefix("origin/")
+    branch = os.environ.get("GITHUB_REF_NAME") or git.default_branch()
+    if not branch:
+        raise BadInput("the default branch of origin is unknown here", hint="git remote set-head origin --auto")
+    return branch
 
 
 def _body(changes: Sequence[Change]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -26,7 +27,21 @@ from beampermit.cli import (
 from beampermit.cli.help import Grouped
 from beampermit.cli.output import fail
 from beampermit.errors import BeampermitError, from_os_error
+from beampermit.git import AS_COMMITTED
+from beampermit.processes import hide_memory
 
+ELSEWHERE = (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_COMMON_DIR",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_NAMESPACE",
+    "GIT_PREFIX",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE",
+)
+"""Variables that make git read another repository than the one that a command names."""
 INTERRUPTED = "beampermit: interrupted; no file is left half-written, run the command again\n"
 
 app = typer.Typer(
@@ -86,15 +101,33 @@ def _version(requested: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback uses it
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Options of the command itself."""
+    hide_memory()
+    if event := os.environ.get("GITHUB_EVENT_NAME"):
+        from beampermit.permit.keys import refuse_in_pull_request
+
+        refuse_in_pull_request(event)
+
+
+def _read_this_repository_as_committed() -> None:
+    """For git, and for all that starts git below us, such as DVC.
+
+    Variables that name another repository may be left from a hook or set by an earlier step. The index of a hook holds
+    the next commit, and a job has no hook.
+    """
+    names = ELSEWHERE if os.environ.get("GITHUB_ACTIONS") != "true" else (*ELSEWHERE, "GIT_INDEX_FILE")
+    for name in names:
+        os.environ.pop(name, None)
+    os.environ.update(AS_COMMITTED)
 
 
 def run() -> None:
     """Run the command; an error that a user can cause is one line and a documented exit code."""
+    _read_this_repository_as_committed()
     try:
         app()
     except BeampermitError as error:

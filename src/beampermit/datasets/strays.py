@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import subprocess
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from beampermit.errors import BadInput
-from beampermit.git import Git, GitError
+from beampermit.git import QUIET, Git, GitError
 
 HEAD = 512
 """First bytes of a file that `recognise` needs."""
@@ -166,7 +167,8 @@ def _file_head(file: Path) -> bytes:
 def _blob_head(git: Git, blob: str) -> bytes:
     """The first bytes of a blob. Git stops when the pipe closes, so a large blob is not read whole."""
     command = ("git", "cat-file", "blob", blob)
-    with subprocess.Popen(command, cwd=git.root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
+    env = {**os.environ, **QUIET}
+    with subprocess.Popen(command, cwd=git.root, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
         return child.stdout.read(HEAD) if child.stdout else b""
 
 

@@ -63,8 +63,7 @@ def find_branch(git: Git, environment: Mapping[str, str] = os.environ) -> str:
     if base := environment.get("GITHUB_BASE_REF"):
         return base
     if not in_workflow(environment):
-        head = git.try_("symbolic-ref", "--short", "refs/remotes/origin/HEAD")
-        return head.out.strip().removeprefix("origin/") if head.code == 0 else "main"
+        return git.default_branch() or "main"
     queued = environment.get("GITHUB_EVENT_NAME") == "merge_group"
     ref = _merge_group_base(environment) if queued else environment.get("GITHUB_REF", "")
     if not ref.startswith("refs/heads/"):

@@ -54,7 +54,7 @@ class Reuse:
             *(project.path(file) for file in sorted(files | set(contract.dataset.splits.values()))),
             *installation_records(project.root),
         )
-        return cls(project, watched, revisions=("origin/beampermit-ledger",))
+        return cls(project, watched, revisions=("refs/remotes/origin/beampermit-ledger",))
 
     def find(self, id: str) -> Verdict | None:
         kept = self._kept.get(id)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import beampermit
 from beampermit.errors import BadInput, Failed
-from beampermit.git import Git
+from beampermit.git import LOCAL, OF_ORIGIN, Git, resolve_base
 from beampermit.workflows.workflow import own_root
 
 ACTOR = "rehearsal"
@@ -33,8 +33,8 @@ def clone_for_pull_request(git: Git, into: Path, base: str | None, head: str | N
     Raises `BadInput` for an unknown commit, `Failed` for a merge conflict.
     """
     base_name = base or _default_base(git)
-    base_commit, head_commit = _commit(git, base_name), _commit(git, head or "HEAD")
-    branch = base_name.removeprefix("origin/") if base_name.startswith("origin/") else _branch(git, base_name) or "main"
+    base_commit, head_commit = resolve_base(git, base_name), _commit(git, head or "HEAD")
+    branch = _branch_of_base(git, base_name)
     clone = _make(git, into, branch, base_commit)
     merged = clone.try_("merge-tree", "--write-tree", "--name-only", base_commit, head_commit)
     if merged.code:
@@ -52,7 +52,7 @@ def clone_for_pull_request(git: Git, into: Path, base: str | None, head: str | N
 
 def clone_for_push(git: Git, into: Path, head: str | None) -> Clone:
     """A clone of `head` as if it had just been pushed to the protected branch. Raises `BadInput`."""
-    branch = _default_base(git).removeprefix("origin/")
+    branch = _branch_of_base(git, _default_base(git))
     commit = _commit(git, head or "HEAD")
     clone = _make(git, into, branch, commit)
     clone("checkout", "--quiet", "-B", branch, commit)
@@ -86,11 +86,10 @@ def _absolute(url: str, root: Path) -> str:
 
 
 def _default_base(git: Git) -> str:
-    head = git.try_("symbolic-ref", "--short", "refs/remotes/origin/HEAD")
-    names = [head.out.strip()] if head.code == 0 else []
-    for name in (*names, "origin/main", "main"):
-        if git.resolve(name):
-            return name
+    default = git.default_branch()
+    for ref in (*([OF_ORIGIN + default] if default else []), f"{OF_ORIGIN}main", f"{LOCAL}main"):
+        if git.ref(ref):
+            return ref
     raise BadInput("no main branch was found; name the base with --base", file=git.root, hint="git branch -a")
 
 
@@ -99,6 +98,13 @@ def _commit(git: Git, name: str) -> str:
     if commit is None:
         raise BadInput(f"{name!r} is not a commit of this repository", file=git.root, hint="git log --oneline --all")
     return commit
+
+
+def _branch_of_base(git: Git, name: str) -> str:
+    """The branch that a base is the tip of; `main` for a commit."""
+    for prefix in (OF_ORIGIN, LOCAL, "origin/"):
+        name = name.removeprefix(prefix)
+    return name if git.ref(OF_ORIGIN + name) or git.ref(LOCAL + name) else "main"
 
 
 def _branch(git: Git, name: str) -> str | None:

@@ -98,9 +98,8 @@ def _package(root: Path) -> str | None:
 
 def _branch(git: Git) -> str:
     """The target of pull requests: the remote's HEAD, else main or master, else the current branch."""
-    remote = git.try_("symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD")
-    if remote.code == 0:
-        return remote.out.strip().removeprefix("origin/")
+    if remote := git.default_branch():
+        return remote
     for name in ("main", "master"):
         if git.resolve(f"refs/heads/{name}"):
             return name
