@@ -13,9 +13,11 @@ import pytest
 
 from beampermit.environments import Environment
 from beampermit.interlocks.interlock import Finding
-from beampermit.interlocks.model import Examined
+from beampermit.interlocks.model import Evaluators, Examined
 from beampermit.interlocks.performance import PRF002, PRF003
+from beampermit.interlocks.performance.base_rows import BaseRows
 from beampermit.models import SavedModel
+from beampermit.models.evaluation import Evaluator
 from beampermit.project import Project
 from beampermit.registry.event import Event
 
@@ -76,13 +78,21 @@ class Arena:
         return PRF002().check(
             project, project.contract, project.base_contract, THIS_ENVIRONMENT, SavedModel(folder, "model", {}), EVENT,
             evaluated or self.evaluated(challenger), Examined(None, None, self.scores("challenger", challenger)),
+            self.evaluators(project), BaseRows(), None,
         )  # fmt: skip
+
+    def evaluators(self, project: Project) -> Evaluators:
+        """The work tree's commands, and those of the base branch where the branch has changed something."""
+        rows, root = project.path(project.base_contract.evaluation.inputs), project.root
+        own = Evaluator(THIS_ENVIRONMENT, root, project.contract, rows)
+        changed = project.base is not None and project.contract != project.base_contract
+        return Evaluators(own, Evaluator(THIS_ENVIRONMENT, root, project.base_contract, rows) if changed else None)
 
     def grouped(self, wrong: np.ndarray) -> Finding:
         """PRF003 on a model that is wrong on these rows."""
         project = Project(self.project.root)
         examined = Examined(None, None, self.scores("challenger", wrong))
-        return PRF003().check(project, project.contract, project.base_contract, THIS_ENVIRONMENT, examined)
+        return PRF003().check(project, project.contract, project.base_contract, examined, self.evaluators(project))
 
 
 EVENT = Event(

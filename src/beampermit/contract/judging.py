@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from beampermit.contract.direction import Absent, Loosens
-from beampermit.contract.part import InsidePath, Name, Part, Seconds, Text
+from beampermit.contract.part import InsidePath, Name, Part, Prose, Seconds, Text
 
 MOST_CROSSED = 3
 """Columns whose combinations are groups; of more, each group has only a few rows."""
+SAME = 1e-6
+"""Relative difference of two evaluations of the same bytes, where the contract does not say why there is more."""
+ZERO = 1e-9
+"""Difference below which two values are the same, for metrics that are about zero."""
+
+
+class Tolerance(Part):
+    """Why two evaluations of the same saved model on the same rows differ, and how far."""
+
+    relative: Annotated[float, Field(ge=0, lt=1), Loosens.WHEN_LARGER, Absent(SAME)]
+    """Largest relative difference of a metric between two evaluations."""
+    because: Prose
+    """What differs from one evaluation to the next, such as a random sample of the rows."""
 
 
 class Evaluation(Part):
-    """The saved model scores `inputs`, and the project's own code computes metrics from the scores."""
+    """The saved model scores `inputs`, and the project's own code computes metrics from the scores. The base branch's
+    rows, commands and code decide."""
 
     metrics: InsidePath = "metrics/metrics.json"
     """Metrics, name -> number; written by the pipeline."""
     plots: InsidePath = "metrics/plots.json"
     """Curves and counts for report and card; written by the pipeline."""
     inputs: Annotated[InsidePath, Loosens.WHEN_CHANGED]
-    """Parquet file with a column for each input of the model."""
+    """The split called `test`: a Parquet file with a column for each input of the model."""
     about: Annotated[Text | None, Loosens.INFORMS] = None
     """Why these data, and how they were prepared; for the card (DOC002)."""
     scores: Annotated[InsidePath | None, Loosens.WHEN_REMOVED] = None
@@ -34,6 +49,13 @@ class Evaluation(Part):
     weighted: Annotated[tuple[str, ...], Loosens.WHEN_REMOVED] = ()
     """The same for resamples: `{counts}` is an .npy array (resamples, rows) of how often each row counts; `{out}` is
     name -> a number for each resample, null where undefined. Needed for intervals and for gates of subgroups."""
+    tolerance: Tolerance | None = None
+    """Two evaluations of the same saved model agree to 1e-6 of a metric, unless this says why not (REP003)."""
+
+    def agree(self, one: float, other: float) -> bool:
+        """Whether two evaluations of the same bytes may give these two values of a metric."""
+        relative = self.tolerance.relative if self.tolerance else SAME
+        return math.isclose(one, other, rel_tol=relative, abs_tol=ZERO)
 
 
 def _columns(value: Any) -> Any:
@@ -113,11 +135,11 @@ class Reproducibility(Part):
     seed_at: Annotated[str, Field(pattern=r"^[^:]+\.ya?ml:[^:]+$"), Loosens.NEVER] = "params.yaml:train.seed"
     """Where the training reads its seed: YAML file, colon, key."""
     metric_tolerance: Annotated[float, Field(ge=0), Loosens.WHEN_LARGER]
-    """Largest difference of a metric between two evaluations of the same model, or after the same training."""
+    """Largest difference of a metric after the same training."""
     weight_tolerance: Annotated[float, Field(ge=0), Loosens.WHEN_LARGER] = 0.0
     """Largest difference of a weight after the same training on the same kind of machine."""
-    prediction_tolerance: Annotated[float | None, Field(ge=0), Loosens.WHEN_LARGER] = None
-    """Largest difference of a prediction on `evaluation.inputs` after the same training; not judged where absent."""
+    prediction_tolerance: Annotated[float, Field(ge=0), Loosens.WHEN_LARGER] = 1e-4
+    """Largest difference of a prediction on `evaluation.inputs` after the same training."""
     seed_tolerance: Annotated[float | None, Field(ge=0), Loosens.WHEN_LARGER, Absent("metric_tolerance")] = None
     """Largest spread of a metric over the seeds; `metric_tolerance` where absent."""
     record: InsidePath = "metrics/training.json"

@@ -100,6 +100,11 @@ class Contract(Part):
             raise ValueError("tests.gpu needs a GPU, but environment.accelerators does not list cuda")
         if not self.evaluation.weighted and any(metric.subgroups for metric in self.metrics):
             raise ValueError("a metric has subgroup gates, but evaluation.weighted has no command to compute them")
+        if self.evaluation.inputs != self.dataset.splits["test"]:
+            raise ValueError(
+                f"evaluation.inputs is {self.evaluation.inputs}, and metrics are computed on the split called test, "
+                f"which is {self.dataset.splits['test']}"
+            )
         if self.monitoring.reference not in self.dataset.splits:
             raise ValueError(f"monitoring.reference {self.monitoring.reference!r} is not a split of the dataset")
         self.dataset.request.resolved(self.signals.inputs)

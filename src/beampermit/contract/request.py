@@ -121,8 +121,8 @@ class Request(Part):
 
     source: Name
     """`simulator`, `files`, `archiver`, or a source of the laboratory's own."""
-    version: Annotated[int, Field(ge=1), Loosens.NEVER] = 1
-    """Increased when the request changes."""
+    version: Annotated[int, Field(ge=1), Loosens.WHEN_CHANGED] = 1
+    """Increased when the request changes. Only then may test rows of the base branch change or be missing (PRF001)."""
     options: Annotated[dict[str, Any], Loosens.NEVER] = Field(default_factory=dict)
     """Options of the source."""
     signals: tuple[RequestedSignal, ...] = Field(default=(), json_schema_extra=_or_a_name)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from beampermit.contract import FILE_NAME, parse_contract
-from beampermit.datasets.dvc_lock import locked_outputs
+from beampermit.datasets.dvc_lock import LockedOutput, locked_outputs
 from beampermit.datasets.profile import ColumnRoles, SignalProfile, Span, TableProfile, profile
 from beampermit.datasets.remote import hash_of
 from beampermit.datasets.repository import HASH, Output, Repository
-from beampermit.datasets.tables import Table, open_tables, quoted
+from beampermit.datasets.tables import Table, open_tables, quoted, sql_text
+from beampermit.digest import digest_bytes
 from beampermit.errors import BadInput, Failed
 from beampermit.files import replacing
 from beampermit.project import Project
@@ -89,12 +91,37 @@ def _revision_version(project: Project, name: str, commit: str, remote: bool) ->
     return Version(name, _tables(repository.root, files), ColumnRoles.of(contract))
 
 
+def fetch_file(project: Project, commit: str, path: str) -> Path:
+    """A file of the data of a commit, from git, DVC's cache or the remote, below the project's folder.
+
+    Raises `BadInput` where the commit does not have it, `Failed` where it is not to be had, `Outside`.
+    """
+    folder = project.own / "versions"
+    folder.mkdir(exist_ok=True)
+    if project.git.try_("cat-file", "-e", f"{commit}:{path}").code == 0:
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            env = {"GIT_INDEX_FILE": f"{scratch}/index"}
+            project.git("read-tree", commit, env=env)
+            project.git("checkout-index", "--quiet", f"--prefix={scratch}/", path, env=env)
+            kept = folder / f"{digest_bytes(f'{commit}:{path}'.encode())[7:39]}.parquet"
+            return (Path(scratch) / path).replace(kept)
+    repository = Repository.of(project)
+    objects = _objects(repository, commit)
+    if path not in objects:
+        raise BadInput(f"{path} is not in dvc.lock of revision {commit[:12]}", file="dvc.lock")
+    return _fetch_object(repository, objects[path], path, folder, remote=True)
+
+
 def _objects(repository: Repository, commit: str) -> dict[str, str]:
-    """Path -> hash of the files in `dvc.lock` of a revision, and in its folders."""
-    try:
-        outputs = locked_outputs(repository.project.git.read(commit, "dvc.lock") or "", "dvc.lock")
-    except BadInput:
-        raise BadInput(f"dvc.lock of {commit[:12]} is not YAML", file="dvc.lock") from None
+    """Path -> hash of the files in `dvc.lock` and the `.dvc` files of a revision, and in their folders."""
+    git = repository.project.git
+    paths = git("ls-tree", "-r", "--name-only", "-z", commit).split("\0")
+    outputs: dict[str, LockedOutput] = {}
+    for name in ("dvc.lock", *(path for path in paths if path.endswith(".dvc"))):
+        try:
+            outputs |= locked_outputs(git.read(commit, name) or "", name)
+        except BadInput:
+            raise BadInput(f"{name} of {commit[:12]} is not YAML", file=name) from None
     objects: dict[str, str] = {}
     for path, output in outputs.items():
         if not HASH.fullmatch(output.hash) or PurePosixPath(path).is_absolute():
@@ -120,6 +147,74 @@ def _fetch_object(repository: Repository, oid: str, path: str, folder: Path, rem
             why = "is not on the remote" if digest is None else "on the remote does not match its hash"
             raise Failed(f"{path} {why} (object {oid[:8]})", hint="run `dvc push` on the machine that made it")
     return folder / oid
+
+
+@dataclass(frozen=True)
+class KeptRows:
+    """What became of the `rows` of a table in a later one; `first` is the key of a row that is missing or changed."""
+
+    rows: int
+    missing: int
+    changed: int
+    relabelled: int
+    added: int
+    first: str = ""
+
+    @property
+    def all_kept(self) -> bool:
+        return not self.missing and not self.changed
+
+
+def compare_rows(
+    root: Path, before: str, after: str, key: Sequence[str], fixed: Sequence[str], relabelled: set[tuple[str, ...]]
+) -> KeptRows:
+    """Whether each row of `before` is in `after`, both paths below `root`, with the same values in all columns of both.
+
+    Rows of the keys `relabelled` may have other values, but in the columns `fixed`. Raises `Failed` where a table lacks
+    a column of the key, or a column that is `fixed` has gone.
+    """
+    one, other = open_tables(root, {"before": before, "after": after})
+    lacks = [name for name in (*key, *fixed) if name in one.columns and name not in other.columns]
+    lacks += [name for name in key if name not in one.columns]
+    if lacks:
+        raise Failed(f"there is no column {lacks[0]}, which tells whether the test rows are the same", file=other.path)
+    columns = [name for name in other.columns if name in one.columns and name not in key]
+    keys = [f"CAST({quoted(name)} AS VARCHAR) AS key{number}" for number, name in enumerate(key)]
+    values = [f"md5(CAST({quoted(name)} AS VARCHAR)) AS value{number}" for number, name in enumerate(columns)]
+    selected = ", ".join((*keys, *values))
+    moved = {name: f"one.value{number} IS DISTINCT FROM other.value{number}" for number, name in enumerate(columns)}
+    in_signals = " OR ".join(test for name, test in moved.items() if name in fixed) or "false"
+    anywhere = " OR ".join(moved.values()) or "false"
+    same = " AND ".join(f"one.key{number} = other.key{number}" for number in range(len(key)))
+    own = f"concat_ws(chr(31), {', '.join(f'one.key{number}' for number in range(len(key)))})"
+    labels = ", ".join(sql_text("\x1f".join(row)) for row in sorted(relabelled)) or "NULL"
+    missing = "other.key0 IS NULL"
+    both = "one.key0 IS NOT NULL AND other.key0 IS NOT NULL"
+    by_people = f"({own} IN ({labels})) IS TRUE"
+    changed = f"{both} AND (({in_signals}) OR (({anywhere}) AND NOT {by_people}))"
+    by_people_only = f"{both} AND NOT ({in_signals}) AND ({anywhere}) AND {by_people}"
+    rows, rows_after, missed, moved_rows, corrected, first = other.query(
+        f"SELECT (SELECT count(*) FROM {one.source}), (SELECT count(*) FROM {other.source}),"
+        f" {', '.join(f'count(*) FILTER (WHERE {test})' for test in (missing, changed, by_people_only))},"
+        f" min({own}) FILTER (WHERE ({missing}) OR ({changed}))"
+        f" FROM (SELECT {selected} FROM {one.source}) AS one"
+        f" LEFT JOIN (SELECT {selected} FROM {other.source}) AS other ON {same}"
+    )[0]
+    where = ", ".join(f"{name} {value}" for name, value in zip(key, (first or "").split("\x1f"), strict=False))
+    # What a key has twice is added as well.
+    return KeptRows(rows, missed, moved_rows, corrected, rows_after - (rows - missed), where if first else "")
+
+
+def write_kept_rows(root: Path, before: str, after: str, key: Sequence[str], out: Path) -> None:
+    """Write the rows of `after` whose key `before` has, in their order. Raises `Failed`."""
+    one, other = open_tables(root, {"before": before, "after": after})
+    keys = ", ".join(f"CAST({quoted(name)} AS VARCHAR) AS key{number}" for number, name in enumerate(key))
+    columns = ", ".join(f"key{number}" for number in range(len(key)))
+    other.query(
+        f"COPY (SELECT * EXCLUDE (file_row_number, {columns}) FROM"
+        f" (SELECT *, {keys} FROM {other.numbered}) SEMI JOIN (SELECT {keys} FROM {one.source}) USING ({columns})"
+        f" ORDER BY file_row_number) TO {sql_text(str(out))} (FORMAT parquet)"
+    )
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from beampermit.contract import Contract
+from beampermit.contract.judging import SAME, Evaluation
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, several
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Finding, Interlock, failed, passed, skipped
-from beampermit.interlocks.model import Examined
+from beampermit.interlocks.model import Evaluators, Examined
 from beampermit.models.metrics import format_number, read_metrics
 from beampermit.project import Project
 from beampermit.reproduction.reproduce import Reproduction
@@ -18,18 +19,16 @@ IN_REASON = 3
 
 
 @provides
-def evaluated(project: Project, contract: Contract, environment: Environment, examined: Examined) -> dict[str, float]:
-    """The metrics of the saved model, evaluated now and outside the work tree."""
-    from beampermit.models.evaluation import evaluate
-
-    return evaluate(environment, project.root, contract, examined.scores)
+def evaluated(evaluators: Evaluators, examined: Examined) -> dict[str, float]:
+    """The metrics of the saved model, evaluated now by the work tree's code, outside the work tree."""
+    return evaluators.own.evaluate(examined.unchanged_scores())
 
 
 @provides
 def retrained(project: Project, contract: Contract, base_contract: Contract, environment: Environment) -> Reproduction:  # noqa: ARG001 - a broken contract is reported, not trained
     """The model of the work tree trained again, and with each of `reproducibility.seeds` where those are due."""
-    from beampermit.reproduction.preparation import commit_of_work_tree
     from beampermit.reproduction.reproduce import reproduce
+    from beampermit.reproduction.tree import commit_of_work_tree
 
     rules = base_contract.reproducibility
     seeds = rules.seeds if project.merged or rules.spread == "pull-request" else ()
@@ -37,20 +36,21 @@ def retrained(project: Project, contract: Contract, base_contract: Contract, env
 
 
 class REP001(Interlock):
-    "Training the same commit and lock again gives the same model"
+    "The stages, run again, give the same data, model and plots"
 
     requires = frozenset({"ENV005", "MDL002"})
     slow = True
     put_off_by = "retrain"
 
     def check(self, contract: Contract, retrained: Reproduction) -> Finding:
-        """Run `beampermit reproduce` to see what differs. If data or code changed, run `dvc repro`, then `dvc push`,
-        and commit `dvc.lock`. If two trainings with one seed differ, set every random seed and use deterministic
-        operations. If a training is stuck, change its initialization or learning rate."""
+        """Run `beampermit reproduce` to see what differs. If data, code or results changed, run `dvc repro`, then
+        `dvc push`, and commit `dvc.lock` with the files in git. Training must not read the test split: let a later
+        stage evaluate. If two trainings with one seed differ, set every random seed and use deterministic operations.
+        If a training is stuck, change its initialization or learning rate."""
         diagnosis = retrained.diagnosis
         if diagnosis.kind.sound:
-            return passed(diagnosis.text, **retrained.as_json())
-        file = "dvc.lock" if retrained.compared is None else contract.evaluation.metrics
+            return passed("; ".join((diagnosis.text, *retrained.notes)), **retrained.as_json())
+        file = diagnosis.file or ("dvc.lock" if retrained.compared is None else contract.evaluation.metrics)
         return failed(diagnosis.text, file, **retrained.as_json())
 
 
@@ -87,33 +87,37 @@ class REP003(Interlock):
         self, project: Project, contract: Contract, base_contract: Contract, evaluated: dict[str, float]
     ) -> Finding:
         """The metrics in git belong to another model, or were edited. Run `dvc repro` and commit the metrics together
-        with `dvc.lock`."""
+        with `dvc.lock`. If two evaluations of one model differ, say why and how far under `evaluation.tolerance` in
+        `contract.yaml`, in a separate pull request."""
         file = contract.evaluation.metrics
         try:
             committed = read_metrics(project.path(file), file)
         except BadInput as error:
             return failed(error.message, Location(file=file, line=error.line))
-        tolerance = base_contract.reproducibility.metric_tolerance
+        rules = base_contract.evaluation
         problems = [
             difference
             for name in sorted(committed.keys() | evaluated.keys())
-            if (difference := _difference(name, committed.get(name), evaluated.get(name), tolerance))
+            if (difference := _difference(name, committed.get(name), evaluated.get(name), rules))
         ]
+        tolerance = rules.tolerance.relative if rules.tolerance else SAME
         evidence = {"tolerance": tolerance, "committed": committed, "evaluated": evaluated}
         if problems:
             return failed(several(problems, IN_REASON), file, **evidence)
         largest = max(abs(committed[name] - evaluated[name]) for name in committed)
+        because = f", because of this: {rules.tolerance.because}" if rules.tolerance else ""
         reason = f"{len(committed)} metrics evaluated again differ by at most {format_number(largest)}"
-        return passed(f"{reason}, tolerance {tolerance:g}", **evidence)
+        return passed(f"{reason}; {tolerance:g} of each is allowed{because}", **evidence)
 
 
-def _difference(name: str, committed: float | None, evaluated: float | None, tolerance: float) -> str:
-    """How a metric differs by more than `tolerance`: absolute, or relative to numbers larger than one; else empty."""
+def _difference(name: str, committed: float | None, evaluated: float | None, rules: Evaluation) -> str:
+    """How a metric differs by more than two evaluations of the same model may; else empty."""
     if committed is None:
         return f"{name} evaluates to {format_number(evaluated or 0.0)} and is not committed"
     if evaluated is None:
         return f"{name} is committed as {format_number(committed)}, and evaluation does not give it"
-    if abs(committed - evaluated) <= tolerance * max(1.0, abs(committed), abs(evaluated)):
+    if rules.agree(committed, evaluated):
         return ""
     before, now = format_number(committed, evaluated), format_number(evaluated, committed)
-    return f"{name} is committed as {before} and evaluates to {now}, more than {tolerance:g} apart"
+    relative = rules.tolerance.relative if rules.tolerance else SAME
+    return f"{name} is committed as {before} and evaluates to {now}, more than {relative:g} of it apart"

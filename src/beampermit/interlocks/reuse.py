@@ -47,6 +47,7 @@ class Reuse:
         files = {
             contract.model.path,
             contract.evaluation.inputs,
+            contract.evaluation.scores or contract.evaluation.inputs,
             contract.dataset.raw,
             contract.dataset.labels,
         }
@@ -78,8 +79,12 @@ class Reuse:
 
 
 def _state(path: Path) -> list[object]:
-    """Names, sizes and times below `path`: cheap to read, and different once anything is written."""
+    """Names, sizes and times below `path`: cheap to read, and different once anything is written.
+
+    The time of the last change of a file's status cannot be set by a program, unlike that of its content.
+    """
     if not path.exists():
         return [str(path), None]
     files = [path] if path.is_file() else [Path(root, name) for root, _, names in os.walk(path) for name in names]
-    return [str(path), sorted((str(file), file.lstat().st_size, file.lstat().st_mtime_ns) for file in files)]
+    states = ((str(file), file.lstat()) for file in files)
+    return [str(path), sorted((name, state.st_size, state.st_mtime_ns, state.st_ctime_ns) for name, state in states)]

@@ -1,15 +1,23 @@
-"""Metrics of scores, computed by the project's own evaluation command in a clean process."""
+"""Metrics of scores, computed by the project's own evaluation command in a clean process.
+
+A pull request is evaluated by the commands and the code of its base branch as well: what it changes in its own
+evaluation does not decide about it.
+"""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from beampermit.contract import Contract
+from beampermit.contract import FILE_NAME, Contract
+from beampermit.datasets.dvc_lock import locked_outputs
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed, Outside
-from beampermit.models.isolation import TIMEOUT, clean_variables, scratch_folder
+from beampermit.git import Git
+from beampermit.models.isolation import REPEATABLE, TIMEOUT, scratch_folder
 from beampermit.models.metrics import read_metrics
 from beampermit.processes import Finished, run
 from beampermit.reading import read_json
@@ -19,16 +27,97 @@ if TYPE_CHECKING:
 
 
 LARGEST_RESULT = 128 * 2**20
+WIDEST = 2**20
+SEPARATELY = "merge a change of the evaluation first, in a pull request of its own that works before and after"
 
 
-def evaluate(environment: Environment, root: Path, contract: Contract, scores: Path) -> dict[str, float]:
+@dataclass(frozen=True)
+class Evaluator:
+    """The commands of `contract`, run with the code of the tree `root` on the rows of the file `inputs`.
+
+    `origin` begins messages where it is not the project's own evaluation.
+    """
+
+    environment: Environment
+    root: Path
+    contract: Contract
+    inputs: Path
+    origin: str = ""
+
+    def evaluate(self, scores: Path, inputs: Path | None = None) -> dict[str, float]:
+        """The metrics of `scores` of the rows of `inputs`. Raises `Failed`."""
+        try:
+            return evaluate(self.environment, self.root, self.contract, scores, inputs or self.inputs)
+        except Failed as error:
+            raise self._named(error) from None
+
+    def evaluate_weighted(self, scores: Path, counts: np.ndarray) -> dict[str, np.ndarray]:
+        """As the function of this name. Raises `Failed`."""
+        command = self.contract.evaluation.weighted
+        try:
+            return evaluate_weighted(self.environment, self.root, str(self.inputs), command, scores, counts)
+        except Failed as error:
+            raise self._named(error) from None
+
+    def _named(self, error: Failed) -> Failed:
+        if not self.origin:
+            return error
+        return Failed(f"{self.origin}: {error.message}", file=FILE_NAME, hint=SEPARATELY)
+
+
+def export_tree(git: Git, commit: str, folder: Path) -> Path:
+    """Write the files of a commit below `folder`; the project's own clone is not linked to them."""
+    tree = folder / "tree"
+    tree.mkdir()
+    env = {"GIT_INDEX_FILE": str(folder / "index")}
+    git("read-tree", commit, env=env)
+    git("checkout-index", "--all", "--quiet", f"--prefix={tree}/", env=env)
+    return tree
+
+
+def take_signals(tree: Path, contract: Path) -> None:
+    """Let the contract in an exported tree have the signals of `contract`: its evaluation reads their alarm limits.
+
+    Both have been parsed before. Values stay as they are written: readers of YAML do not agree on `1e-06` or `on`.
+    """
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="rt", pure=True)
+    yaml.preserve_quotes = True
+    yaml.width = WIDEST
+    own, other = (yaml.load(file.read_text(encoding="utf-8")) for file in (tree / FILE_NAME, contract))
+    if own["signals"] != other["signals"]:
+        own["signals"] = other["signals"]
+        with (tree / FILE_NAME).open("w", encoding="utf-8") as file:
+            yaml.dump(own, file)
+
+
+def link_outputs(tree: Path, root: Path) -> None:
+    """Let data that git does not hold be where the code of an exported tree looks for them."""
+    locks = [file for file in (tree / "dvc.lock", *tree.rglob("*.dvc")) if file.is_file()]
+    for lock in locks:
+        for path in locked_outputs(lock.read_text(encoding="utf-8"), lock.relative_to(tree).as_posix()):
+            target, link = root / path, tree / path
+            if target.exists() and not link.exists():
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(target)
+
+
+def evaluate(
+    environment: Environment, root: Path, contract: Contract, scores: Path, inputs: Path | None = None
+) -> dict[str, float]:
     """The metrics of `scores`, by `evaluation.command` of the contract; nothing is written to the project.
 
-    Raises `Failed` when the command fails or does not write metrics.
+    `scores` are of the rows of `inputs`, by default those that the contract names. Raises `Failed` when the command
+    fails or does not write metrics.
     """
     with scratch_folder() as scratch:
         out = scratch / "metrics.json"
-        paths = {"inputs": root / contract.evaluation.inputs, "scores": scores.resolve(), "out": out}
+        paths = {
+            "inputs": inputs or root / contract.evaluation.inputs,
+            "scores": Path(shutil.copy(scores, scratch / "scores.parquet")),
+            "out": out,
+        }
         finished = _evaluation(environment, root, [_fill(word, paths) for word in contract.evaluation.command])
         if finished.code:
             raise Failed(f"the evaluation command failed: {finished.tail}", file="contract.yaml")
@@ -50,7 +139,7 @@ def evaluate_weighted(
     with scratch_folder() as scratch:
         paths = {
             "inputs": root / inputs,
-            "scores": scores.resolve(),
+            "scores": Path(shutil.copy(scores, scratch / "scores.parquet")),
             "counts": scratch / "counts.npy",
             "out": scratch / "out.json",
         }
@@ -80,9 +169,10 @@ def _values(name: str, values: Any, times: int) -> np.ndarray:
 
 def _evaluation(environment: Environment, root: Path, command: list[str]) -> Finished:
     if command[0] in ("python", "python3"):
-        return environment.run(command[1:], project=root, env=clean_variables(), timeout=TIMEOUT)
+        return environment.run(command[1:], project=root, env=REPEATABLE, timeout=TIMEOUT)
     try:
-        return run(command, cwd=root, env={**environment.variables(root), **clean_variables()}, timeout=TIMEOUT)
+        variables = {**environment.clean_variables(root), **REPEATABLE}
+        return run(command, cwd=root, env=variables, timeout=TIMEOUT, clean=True)
     except Outside as error:
         raise Failed(error.message, file="contract.yaml") from None
 

@@ -57,9 +57,11 @@ def dependent_columns(table: Path, contract: Contract) -> list[str]:
     return columns
 
 
-def row_groups(project: Project, contract: Contract, by: str) -> np.ndarray:
-    """The group of each row, shape (rows,), text. Raises `Failed` for a missing column or too many values."""
-    inputs = project.path(contract.evaluation.inputs)
+def row_groups(project: Project, contract: Contract, inputs: Path, by: str) -> np.ndarray:
+    """The group of each row of `inputs`, shape (rows,), text.
+
+    Raises `Failed` for a missing column or too many values.
+    """
     group = read_columns(inputs, [by])[0] if by in column_names(inputs) else _of_devices(project, contract, inputs, by)
     number = len(set(group.tolist()))
     if number > MOST_GROUPS:

@@ -54,7 +54,7 @@ def _compare_scores(scores: Path, recorded: Path, tolerance: float) -> None:
 def _compare_metrics(judged: dict[str, float], deployed: dict[str, float], contract: Contract) -> None:
     for metric in contract.metrics:
         expected, value = judged.get(metric.name), deployed.get(metric.name)
-        if expected is None or value is None or abs(value - expected) > contract.reproducibility.metric_tolerance:
+        if expected is None or value is None or not contract.evaluation.agree(value, expected):
             raise Failed(
                 f"as deployed, {metric.name} is {_format(value)}; the permit says {_format(expected)}",
                 hint="beampermit check REP PRF",

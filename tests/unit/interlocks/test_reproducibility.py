@@ -27,15 +27,19 @@ def judged(project: Project, committed: Any, evaluated: dict[str, float] = EVALU
 
 
 def test_metrics_within_tolerance_pass(project: Project) -> None:
-    finding = judged(project, {**EVALUATED, "auc": 0.974, "rows": 602.0})
+    finding = judged(project, {**EVALUATED, "auc": 0.97 * (1 + 0.9e-6), "rows": 600.0005})
     assert finding.outcome is Outcome.PASSED
-    assert finding.reason == "3 metrics evaluated again differ by at most 2, tolerance 0.005"
+    assert finding.reason == "3 metrics evaluated again differ by at most 0.0005; 1e-06 of each is allowed"
 
 
 DEFECTS = {
     "a number made better": (
         {**EVALUATED, "auc": 0.98},
-        "auc is committed as 0.98 and evaluates to 0.97, more than 0.005 apart",
+        "auc is committed as 0.98 and evaluates to 0.97, more than 1e-06 of it apart",
+    ),
+    "a number made a little better": (
+        {**EVALUATED, "auc": 0.97 * (1 + 1.1e-6)},
+        "auc is committed as 0.97000107 and evaluates to 0.97,",
     ),
     "a number that evaluation does not give": (
         {**EVALUATED, "f1": 0.99},
@@ -68,11 +72,16 @@ def test_the_line_of_a_broken_metric_is_named(project: Project) -> None:
 
 
 def test_a_tolerance_widened_in_the_pull_request_does_not_count(project: Project, contract_text: str) -> None:
-    wide = parse_contract(contract_text.replace("metric_tolerance: 0.005", "metric_tolerance: 0.5"))
+    because = "  tolerance: {relative: 0.5, because: The rows are sampled.}\n  command:"
+    wide = parse_contract(contract_text.replace("metric_tolerance: 0.005", "metric_tolerance: 0.5").replace(
+        "  command:", because))  # fmt: skip
     judged(project, {**EVALUATED, "auc": 0.6})
     finding = REP003().check(project, wide, project.base_contract, EVALUATED)
     assert finding.outcome is Outcome.FAILED
-    assert finding.evidence["tolerance"] == 0.005
+    assert finding.evidence["tolerance"] == 1e-6
+    finding = REP003().check(project, wide, wide, EVALUATED)
+    assert finding.outcome is Outcome.PASSED
+    assert finding.reason.endswith("0.5 of each is allowed, because of this: The rows are sampled.")
 
 
 def run(project: Project) -> Verdict:

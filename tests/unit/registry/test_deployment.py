@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from beampermit.contract import parse_contract
+from beampermit.contract.judging import SAME
 from beampermit.digest import digest_bytes
 from beampermit.environments import Environment
 from beampermit.environments.environment import environment_of
@@ -50,9 +50,10 @@ SCORED = scoring.Scores(seconds=1, memory=200, single_rows=100, p50=1, p99=2, wo
 JUDGED = {"auc": 0.98, "false_alarm_rate": 0.01}
 
 
-def test_within_the_tolerance_it_passes(deployed: Any, contract_text: str) -> None:
-    tolerance = parse_contract(contract_text).reproducibility.metric_tolerance
-    deployed(JUDGED, {"auc": 0.98 - tolerance * 0.9, "false_alarm_rate": 0.01, "rows": 7})
+def test_within_the_tolerance_of_two_evaluations_it_passes_and_beyond_it_fails(deployed: Any) -> None:
+    deployed(JUDGED, {"auc": 0.98 * (1 - 0.9 * SAME), "false_alarm_rate": 0.01, "rows": 7})
+    with pytest.raises(Failed, match="as deployed, auc is"):
+        deployed(JUDGED, {"auc": 0.98 * (1 - 1.1 * SAME), "false_alarm_rate": 0.01, "rows": 7})
 
 
 def test_another_metric_fails(deployed: Any) -> None:

@@ -16,7 +16,8 @@ from beampermit.environments import Environment
 from beampermit.errors import Failed
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
-from beampermit.interlocks.model import Examined
+from beampermit.interlocks.model import Evaluators, Examined
+from beampermit.interlocks.performance.base_rows import ON_BASE_ROWS, BaseRows, OnBaseRows, metrics_on
 from beampermit.models import SavedModel
 from beampermit.models.groups import dependent_columns, read_columns
 from beampermit.models.metrics import format_number
@@ -57,38 +58,53 @@ class PRF002(Interlock):
         environment: Environment,
         model: SavedModel,
         champion: Event | None,
-        evaluated: dict[str, float],
+        judged: dict[str, float],
         examined: Examined,
+        evaluators: Evaluators,
+        base_rows: BaseRows,
+        on_base_rows: OnBaseRows | None,
     ) -> Finding:
         """The model in service is better on these data, or may be better by more than `champion_margin`: see the
         interval in the reason. Improve this model and run `dvc repro`, or evaluate on more test rows, which narrows the
-        interval. Or keep the champion and close this pull request."""
+        interval. Or keep the champion and close this pull request. Where a pull request adds test rows, both models are
+        compared on the earlier rows too."""
         if champion is None:
-            return passed("nothing has been promoted yet", Comparison(champion=None, challenger=evaluated))
+            return passed("nothing has been promoted yet", Comparison(champion=None, challenger=judged))
         if digest_folder(model.folder) == champion.digest:
-            same = Champion(version=champion.version, digest=champion.digest, metrics=evaluated)
+            same = Champion(version=champion.version, digest=champion.digest, metrics=judged)
             return passed(
                 f"this model is the champion, version {champion.version}",
-                Comparison(champion=same, challenger=evaluated),
+                Comparison(champion=same, challenger=judged),
             )
-        metrics, differences = _side_by_side(
-            project, contract, base_contract, environment, champion, evaluated, examined.scores
-        )
+        comparing = _Comparing(project, contract, base_contract, environment, evaluators)
+        metrics, differences, earlier = comparing.side_by_side(champion, judged, examined, base_rows.table)
         pairs = [
-            Pair(metric, evaluated.get(metric.name), metrics.get(metric.name), differences.get(metric.name))
+            Pair(metric, judged.get(metric.name), metrics.get(metric.name), differences.get(metric.name))
             for metric in base_contract.metrics
         ]
         evidence = Comparison(
             champion=Champion(version=champion.version, digest=champion.digest, metrics=metrics),
-            challenger=evaluated,
+            challenger=judged,
             confidence=1 - 2 * TAIL,
             better_by=differences,
         )
-        if problems := [
+        problems = [
             problem for pair in pairs if (problem := pair.worse(champion.version, with_interval=bool(differences)))
-        ]:
-            return failed("; ".join(problems), contract.evaluation.metrics, evidence=evidence)
+        ]
         note = "" if differences else "; no intervals, because evaluation.weighted is not set"
+        if on_base_rows:
+            on_earlier = [
+                Pair(metric, on_base_rows.metrics.get(metric.name), earlier.get(metric.name), None)
+                for metric in base_contract.metrics
+            ]
+            if base_rows.binding:
+                worse = (pair.worse(champion.version, with_interval=False) for pair in on_earlier)
+                problems += [f"{ON_BASE_ROWS}{problem}" for problem in worse if problem]
+            note += f"; {on_base_rows.problem or ON_BASE_ROWS + ', '.join(pair.text for pair in on_earlier)}"
+        if problems:
+            return failed(
+                "; ".join(problems) + (note if on_base_rows else ""), contract.evaluation.metrics, evidence=evidence
+            )
         metrics_compared = ", ".join(pair.text for pair in pairs)
         return passed(f"not worse than version {champion.version}: {metrics_compared}{note}", evidence)
 
@@ -134,70 +150,63 @@ def _format_interval(better: Interval) -> str:
     return f"better by {better.low:.2g} to {better.high:.2g}"
 
 
-def _side_by_side(
-    project: Project,
-    contract: Contract,
-    base_contract: Contract,
-    environment: Environment,
-    champion: Event,
-    evaluated: dict[str, float],
-    scores: Path,
-) -> tuple[dict[str, float], dict[str, Interval | None]]:
-    """The champion's metrics on the challenger's rows, and how much better the challenger is in each gated metric.
+@dataclass(frozen=True)
+class _Comparing:
+    project: Project
+    contract: Contract
+    base_contract: Contract
+    environment: Environment
+    evaluators: Evaluators
 
-    Without intervals where neither contract sets `evaluation.weighted`.
-    """
-    from beampermit.models import evaluation, scoring
-    from beampermit.registry.mlflow import registry_uri
-    from beampermit.registry.models import fetch_model
+    def side_by_side(
+        self, champion: Event, judged: dict[str, float], examined: Examined, earlier: Path | None
+    ) -> tuple[dict[str, float], dict[str, Interval | None], dict[str, float]]:
+        """The champion's metrics on the challenger's rows, how much better the challenger is in each gated metric, and
+        the champion's metrics on the `earlier` rows.
 
-    command = base_contract.evaluation.weighted or contract.evaluation.weighted
-    folder = fetch_model(champion, project.own / "champion", registry_uri(project.root))
-    inputs = [signal.name for signal in contract.signals.inputs]
-    try:
-        with tempfile.TemporaryDirectory(prefix="beampermit-champion-") as scratch:
-            champion_scores = Path(scratch, "scores.parquet")
-            scoring.score(environment, folder, project.path(contract.evaluation.inputs), champion_scores, inputs)
-            if not command:
-                return evaluation.evaluate(environment, project.root, contract, champion_scores), {}
-            tables = (champion_scores, scores)
-            old, new = _evaluate_resamples(project, contract, base_contract, environment, command, tables)
-    except Failed as error:
-        raise Failed(f"the champion, version {champion.version}, cannot be evaluated on these data: {error}") from None
-    _must_agree(new, evaluated)
-    metrics = {name: float(values[0]) for name, values in old.items() if math.isfinite(values[0])}
-    return metrics, {
-        metric.name: interval(metric.direction * (new[metric.name] - old[metric.name]))
-        for metric in base_contract.metrics
-        if metric.name in old and metric.name in new
-    }
+        Without intervals where neither contract sets `evaluation.weighted`.
+        """
+        from beampermit.models import scoring
+        from beampermit.registry.mlflow import registry_uri
+        from beampermit.registry.models import fetch_model
 
+        folder = fetch_model(champion, self.project.own / "champion", registry_uri(champion.address))
+        columns = [signal.name for signal in self.contract.signals.inputs]
+        try:
+            with tempfile.TemporaryDirectory(prefix="beampermit-champion-") as scratch:
+                scores = Path(scratch, "scores.parquet")
+                scoring.score(self.environment, folder, self.evaluators.judging.inputs, scores, columns)
+                on_earlier = (
+                    metrics_on(earlier, self.contract, self.environment, folder, self.evaluators) if earlier else {}
+                )
+                if not self.evaluators.resampling.contract.evaluation.weighted:
+                    return self.evaluators.judging.evaluate(scores), {}, on_earlier
+                old, new = self._resampled((scores, examined.unchanged_scores()))
+        except Failed as error:
+            raise Failed(
+                f"the champion, version {champion.version}, cannot be evaluated on these data: {error}"
+            ) from None
+        _must_agree(new, judged)
+        metrics = {name: float(values[0]) for name, values in old.items() if math.isfinite(values[0])}
+        differences = {
+            metric.name: interval(metric.direction * (new[metric.name] - old[metric.name]))
+            for metric in self.base_contract.metrics
+            if metric.name in old and metric.name in new
+        }
+        return metrics, differences, on_earlier
 
-def _evaluate_resamples(
-    project: Project,
-    contract: Contract,
-    base_contract: Contract,
-    environment: Environment,
-    command: Sequence[str],
-    tables: Sequence[Path],
-) -> list[dict[str, np.ndarray]]:
-    """The metrics of each table of scores on the same resamples of the rows, so that the comparison is paired."""
-    from beampermit.models import evaluation
-
-    inputs = contract.evaluation.inputs
-    drawn = draw_counts(read_columns(project.path(inputs), dependent_columns(project.path(inputs), base_contract)))
-    with ThreadPoolExecutor(len(tables)) as pool:
-        return list(
-            pool.map(
-                lambda table: evaluation.evaluate_weighted(environment, project.root, inputs, command, table, drawn),
-                tables,
-            )
-        )
+    def _resampled(self, tables: Sequence[Path]) -> list[dict[str, np.ndarray]]:
+        """The metrics of each table of scores on the same resamples of the rows, so that the comparison is paired."""
+        evaluator = self.evaluators.resampling
+        columns = dependent_columns(evaluator.inputs, self.base_contract)
+        drawn = draw_counts(read_columns(evaluator.inputs, columns))
+        with ThreadPoolExecutor(len(tables)) as pool:
+            return list(pool.map(lambda table: evaluator.evaluate_weighted(table, drawn), tables))
 
 
-def _must_agree(resampled: dict[str, np.ndarray], evaluated: dict[str, float]) -> None:
+def _must_agree(resampled: dict[str, np.ndarray], judged: dict[str, float]) -> None:
     """Raises `Failed` where the intervals would be those of other metrics than the ones that are judged."""
-    for name, value in evaluated.items():
+    for name, value in judged.items():
         weighted = float(resampled[name][0]) if name in resampled else math.nan
         if not math.isclose(weighted, value, rel_tol=SAME, abs_tol=SAME):
             raise Failed(

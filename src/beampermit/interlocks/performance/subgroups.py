@@ -6,14 +6,14 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beampermit.contract import FILE_NAME, Contract, Metric
 from beampermit.contract.judging import Subgroups
-from beampermit.environments import Environment
 from beampermit.errors import Failed, several
 from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
-from beampermit.interlocks.model import Examined
+from beampermit.interlocks.model import Evaluators, Examined
 from beampermit.interlocks.performance.gates import format_gate, gates, join_columns
 from beampermit.models.groups import dependent_columns, read_columns, row_groups
 from beampermit.models.metrics import format_number
@@ -24,6 +24,8 @@ from beampermit.verdicts.evidence import Subgroups as Results
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from beampermit.models.evaluation import Evaluator
 
 By = tuple[str, ...]
 """The columns that rows are grouped by; several are a cross."""
@@ -63,13 +65,15 @@ class Cells:
     empty: dict[By, int]
 
 
-def find_cells(project: Project, contract: Contract, groupings: Iterable[By]) -> Cells:
+def find_cells(project: Project, contract: Contract, inputs: Path, groupings: Iterable[By]) -> Cells:
     """The groups of the gated `groupings`, and those of each pair of columns that have a gate of their own.
 
     Raises `Failed` where the gated crosses alone are too many groups, or a column does not exist.
     """
     gated = list(dict.fromkeys(groupings))
-    values = {name: row_groups(project, contract, name) for name in dict.fromkeys(name for by in gated for name in by)}
+    values = {
+        name: row_groups(project, contract, inputs, name) for name in dict.fromkeys(name for by in gated for name in by)
+    }
     column_sets = {frozenset(by) for by in gated}
     single = [by[0] for by in gated if len(by) == 1]
     ungated = [pair for pair in combinations(single, 2) if frozenset(pair) not in column_sets]
@@ -120,8 +124,8 @@ class PRF003(Interlock):
         project: Project,
         contract: Contract,
         base_contract: Contract,
-        environment: Environment,
         examined: Examined,
+        evaluators: Evaluators,
     ) -> Finding:
         """A group of rows misses its gate under `subgroups` in `contract.yaml`, or has too few rows to be measured.
         Train on more data of this group and run `dvc repro`, or add test rows for it. If the model is not meant for the
@@ -129,8 +133,8 @@ class PRF003(Interlock):
         gated = [(metric, group) for metric in gates(base_contract, contract) for group in metric.subgroups]
         if not gated:
             return passed("the contract has no gates of subgroups", Results())
-        cells = find_cells(project, contract, (group.columns for _, group in gated))
-        measured = _measure(project, contract, base_contract, environment, examined, cells.cells)
+        cells = find_cells(project, contract, evaluators.judging.inputs, (group.columns for _, group in gated))
+        measured = _measure(base_contract, evaluators.resampling, examined, cells.cells)
         rows = [row for metric, group in gated for row in _gated(metric, group, measured)]
         evidence = Results(
             subgroups=(*rows, *_ungated([metric for metric, _ in gated], cells, measured)),
@@ -169,26 +173,18 @@ class Measured:
 
 
 def _measure(
-    project: Project,
-    contract: Contract,
-    base_contract: Contract,
-    environment: Environment,
-    examined: Examined,
-    cells: Sequence[Cell],
+    base_contract: Contract, evaluator: Evaluator, examined: Examined, cells: Sequence[Cell]
 ) -> list[Measured]:
     """All cells in one run of the project's own evaluation: each with all its rows, and resampled."""
     import numpy as np
 
-    from beampermit.models.evaluation import evaluate_weighted
-
     large = [cell for cell in cells if cell.rows >= FEWEST]
     if not large:
         return [Measured(cell, {}) for cell in cells]
-    inputs = project.path(contract.evaluation.inputs)
+    inputs = evaluator.inputs
     drawn = _resamples(read_columns(inputs, dependent_columns(inputs, base_contract)), len(large))
     counts = np.concatenate([drawn * cell.members.astype(np.uint16) for cell in large])
-    command = base_contract.evaluation.weighted or contract.evaluation.weighted
-    metrics = evaluate_weighted(environment, project.root, contract.evaluation.inputs, command, examined.scores, counts)
+    metrics = evaluator.evaluate_weighted(examined.unchanged_scores(), counts)
     parts = {name: iter(np.split(values, len(large))) for name, values in metrics.items()}
     return [
         Measured(cell, {name: next(values) for name, values in parts.items()} if cell.rows >= FEWEST else {})

@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from beampermit.digest import digest_folder
+from beampermit.digest import digest_folder, manifest
 from beampermit.environments import Environment
 from beampermit.errors import Failed
 from beampermit.interlocks.families import select_interlocks
-from beampermit.interlocks.model import Examined
+from beampermit.interlocks.model import Evaluators, Examined
 from beampermit.interlocks.performance import PRF002
+from beampermit.interlocks.performance.base_rows import BaseRows
 from beampermit.interlocks.runner import check
 from beampermit.models import SavedModel
+from beampermit.models.evaluation import Evaluator
 from beampermit.project import Project
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
@@ -25,6 +27,7 @@ from beampermit.verdicts.evidence import Interval
 from beampermit.verdicts.verdict import Outcome, Verdict
 from support.dvc_repositories import replace
 from support.planted_models import DEVICE, NONE, PLANE, SHOT, SOME, Arena
+from support.registry_project import append_promotion
 
 GOOD = {"auc": 0.97, "false_alarm_rate": 0.01}
 
@@ -112,8 +115,12 @@ def test_an_evaluation_that_gives_something_else_fails(arena: Arena, defect: str
 
 
 ENVIRONMENT = Environment(Path("nowhere"))
-UNSEEN = Examined(None, None, Path("nowhere"))
 DIGEST = "sha256:" + "0" * 64
+
+
+def unseen(project: Project) -> tuple[Examined, Evaluators, BaseRows, None]:
+    evaluators = Evaluators(Evaluator(ENVIRONMENT, project.root, project.contract, project.root / "nowhere"))
+    return Examined(None, None, Path("nowhere")), evaluators, BaseRows(), None
 
 
 def event(model: str, digest: str) -> Event:
@@ -126,7 +133,7 @@ def event(model: str, digest: str) -> Event:
 def test_without_a_champion_it_passes_and_says_so(project: Project) -> None:
     model = SavedModel(project.root / "model", "model", {})
     contract = project.contract
-    finding = PRF002().check(project, contract, contract, ENVIRONMENT, model, None, GOOD, UNSEEN)
+    finding = PRF002().check(project, contract, contract, ENVIRONMENT, model, None, GOOD, *unseen(project))
     assert finding.outcome is Outcome.PASSED
     assert finding.reason == "nothing has been promoted yet"
 
@@ -137,7 +144,7 @@ def test_the_champion_itself_is_not_worse_than_itself(project: Project) -> None:
     (folder / "weights.safetensors").write_bytes(b"numbers")
     champion = event(contract.model.name, digest_folder(folder))
     model = SavedModel(folder, "model", {})
-    finding = PRF002().check(project, contract, contract, ENVIRONMENT, model, champion, GOOD, UNSEEN)
+    finding = PRF002().check(project, contract, contract, ENVIRONMENT, model, champion, GOOD, *unseen(project))
     assert finding.outcome is Outcome.PASSED
     assert finding.reason == "this model is the champion, version 1"
     assert finding.evidence.champion.metrics == GOOD
@@ -149,12 +156,11 @@ def promoted(trained_copy: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     git = trained_copy.git
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    registry, folder = Registry(uri), trained_copy.root / "model"
+    registry, folder = Registry(uri, create=True), trained_copy.root / "model"
     model = trained_copy.contract.model.name
     registry.create_version(model, registry.store(model, folder, DIGEST, {}), permit=DIGEST)
     promotion = event(model, digest_folder(folder)).model_copy(update={"commit": git.head()})
-    Ledger(git).append(promotion)
-    return promotion
+    return append_promotion(Ledger(git), promotion, manifest(folder))
 
 
 def against_champion(project: Project) -> Verdict:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from beampermit.environments import Environment
 from beampermit.interlocks.families import select_interlocks
-from beampermit.interlocks.runner import check
+from beampermit.interlocks.inputs import Inputs
+from beampermit.interlocks.model import Evaluators
+from beampermit.interlocks.performance.base_rows import BaseRows, OnBaseRows
+from beampermit.interlocks.runner import run
+from beampermit.models.evaluation import Evaluator
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Location, Outcome, Verdict
 
@@ -24,9 +30,26 @@ def measured(project: Project, metrics: Any) -> Path:
     return file
 
 
-def gates(project: Project) -> Verdict:
-    (verdict,) = check(Project(project.root, base="main"), select_interlocks(["PRF001"]))
+def gates(project: Project, evaluated: Any = None, by_base: dict[str, float] | None = None, **given: Any) -> Verdict:
+    """PRF001 on a model with the metrics `evaluated`, by default those that were committed."""
+    project = Project(project.root, base="main")
+    if evaluated is None:
+        evaluated = committed(project)
+    own = Evaluator(Environment(Path("nowhere")), project.root, project.contract, project.root / "nowhere")
+    evaluators = Evaluators(own, replace(own, origin="by the base branch's evaluation") if by_base else None)
+    inputs: dict[str, Any] = {"base_rows": BaseRows(), "on_base_rows": None, **given}
+    (verdict,) = run(
+        select_interlocks(["PRF001"]),
+        Inputs(project=project, evaluators=evaluators, evaluated=evaluated, judged=by_base or evaluated, **inputs),
+    )
     return verdict
+
+
+def committed(project: Project) -> Any:
+    try:
+        return json.loads((project.root / "metrics/metrics.json").read_text())
+    except (OSError, ValueError):
+        return GOOD
 
 
 @pytest.fixture
@@ -145,10 +168,91 @@ def test_a_changed_gate_that_is_met_passes_and_is_shown(project: Project, branch
 
 
 def test_an_evaluation_changed_in_the_pull_request_is_shown(project: Project, branch: Any) -> None:
-    branch("inputs: data/dataset/test.parquet", "inputs: data/dataset/validation.parquet")
+    branch("[python, -m, bpm_faults.evaluate,", "[python, -m, bpm_faults.judge,")
     measured(project, GOOD)
     verdict = gates(project)
     assert verdict.passed
-    change = "evaluation.inputs data/dataset/test.parquet -> data/dataset/validation.parquet"
+    (change,) = verdict.evidence["contract_changes"]
+    assert change.startswith("evaluation.command ")
     assert f"this pull request changes {change};" in verdict.reason
-    assert verdict.evidence["contract_changes"] == [change]
+
+
+@pytest.mark.plants("PRF001")
+@pytest.mark.attack(
+    guard="PRF001",
+    tried="auc 0.96 is written into metrics.json where the saved model has 0.94, and the gate is 0.95",
+    said="auc is 0.94, the gate is at least 0.95",
+)
+def test_a_gate_is_met_by_the_saved_model_never_by_the_file_of_metrics(project: Project, said: str) -> None:
+    measured(project, {**GOOD, "auc": 0.96})
+    verdict = gates(project, {**GOOD, "auc": 0.94})
+    assert verdict.outcome is Outcome.FAILED
+    assert said in verdict.reason
+    assert "metrics/metrics.json says auc 0.96, and the saved model has 0.94" in verdict.reason
+
+
+@pytest.mark.plants("PRF001")
+@pytest.mark.parametrize(("by", "passes"), [(0.9e-6, True), (1.1e-6, False)])
+def test_the_file_of_metrics_may_differ_by_a_millionth(project: Project, by: float, passes: bool) -> None:
+    measured(project, GOOD)
+    verdict = gates(project, {**GOOD, "auc": GOOD["auc"] * (1 - by)})
+    assert verdict.passed is passes, verdict.reason
+    gates(project, {**GOOD, "auc": 0.0})
+
+
+TOLERANCE = "  tolerance: {relative: 0.02, because: The rows are sampled.}\n"
+
+
+def test_the_base_branchs_contract_says_why_two_evaluations_differ(project: Project, branch: Any) -> None:
+    command = "  command: [python, -m, bpm_faults.evaluate,"
+    branch(command, TOLERANCE + command)
+    measured(project, GOOD)
+    verdict = gates(project, {**GOOD, "auc": 0.98})
+    assert verdict.outcome is Outcome.FAILED
+    assert "metrics/metrics.json says auc 0.97, and the saved model has 0.98" in verdict.reason
+    assert "evaluation.tolerance.relative" in verdict.reason, "what the pull request loosens is shown"
+    project.git("branch", "--force", "main", "change")
+    assert gates(project, {**GOOD, "auc": 0.98}).passed
+    assert not gates(project, {**GOOD, "auc": 0.995}).passed
+
+
+@pytest.mark.plants("PRF001")
+@pytest.mark.attack(
+    guard="PRF001",
+    tried="the pull request's own evaluation gives auc 0.99 where the base branch's code gives 0.94",
+    said="by the base branch's evaluation, auc is 0.94, the gate is at least 0.95",
+)
+def test_the_base_branchs_evaluation_decides_too(project: Project, said: str) -> None:
+    measured(project, {**GOOD, "auc": 0.99})
+    verdict = gates(project, by_base={**GOOD, "auc": 0.94})
+    assert verdict.outcome is Outcome.FAILED
+    assert said in verdict.reason
+
+
+def test_an_evaluation_that_gives_other_numbers_passes_where_both_meet_the_gate_and_both_are_told(
+    project: Project,
+) -> None:
+    measured(project, {**GOOD, "auc": 0.99})
+    verdict = gates(project, by_base={**GOOD, "auc": 0.96, "extra": 1.0})
+    assert verdict.passed, verdict.reason
+    assert "auc 0.96 (at least 0.95)" in verdict.reason
+    assert verdict.reason.endswith("; by this pull request's own evaluation auc 0.99")
+
+
+def test_other_rows_than_the_base_branchs_fail(project: Project) -> None:
+    measured(project, GOOD)
+    verdict = gates(project, base_rows=BaseRows(problem="30 of 648 rows are missing"))
+    assert verdict.outcome is Outcome.FAILED
+    assert verdict.reason == "30 of 648 rows are missing"
+
+
+@pytest.mark.parametrize(("binding", "auc", "passes"), [(True, 0.95, True), (True, 0.94, False), (False, 0.94, True)])
+def test_gates_hold_on_the_base_branchs_rows_too_where_rows_were_added(
+    project: Project, binding: bool, auc: float, passes: bool
+) -> None:
+    measured(project, GOOD)
+    rows = BaseRows("9 rows are new", table=Path("rows"), binding=binding)
+    verdict = gates(project, base_rows=rows, on_base_rows=OnBaseRows({**GOOD, "auc": auc}))
+    assert verdict.passed is passes, verdict.reason
+    assert f"; 9 rows are new; on the base branch's rows, auc {auc:g}" in verdict.reason
+    assert ("on the base branch's rows, auc is 0.94, the gate is at least 0.95" in verdict.reason) is not passes
