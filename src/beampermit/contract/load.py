@@ -24,6 +24,8 @@ def load_contract(path: Path) -> Contract:
     file = path / FILE_NAME if path.is_dir() else path
     if not file.is_file():
         raise BadInput("there is no contract", file=file, hint="beampermit init")
+    if file.is_symlink():
+        raise BadInput("the contract is a link; put the file in its place, which its owners review", file=file)
     return parse_contract(decode(file.read_bytes(), file, hint=FIX), file)
 
 

@@ -1,11 +1,18 @@
-"""Pipes, devices and links in the work tree, found before anything reads or writes there."""
+"""Pipes, devices and links in the work tree, found before anything reads or writes there; and what DVC leaves out."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from beampermit.datasets.dvc_lock import locked_outputs
+from beampermit.errors import BadInput
+
+if TYPE_CHECKING:
+    from beampermit.datasets.repository import Repository
 
 KINDS = {
     stat.S_IFIFO: "a named pipe",
@@ -59,3 +66,71 @@ def _kind_of(path: Path, cache: Path, root: Path) -> str | None:
             return None
         return f"a link to {os.readlink(path)}"  # noqa: PTH115
     return KINDS.get(stat.S_IFMT(mode))
+
+
+PIPELINE = "dvc.yaml"
+UNREAD = (".md", ".rst", ".ipynb", ".gitignore", ".dvcignore", ".gitkeep", ".pyc")
+"""Ends of the names of files beside the code that no stage reads."""
+
+
+def hidden_files(repository: Repository) -> Iterator[tuple[str, str]]:
+    """Path and reason of what DVC does not see although it counts: pipelines, and code that a stage reads.
+
+    Outputs that it does not see are refused by DVC itself. Patterns that hide caches, logs, documents, or a pipeline of
+    whose data no stage here reads anything, pass.
+    """
+    sight = _Sight(repository.repo, repository.root)
+    files = repository.project.git.work_files()
+    read = [
+        repository.relative(dependency.fs_path)
+        for stage in repository.stages
+        for dependency in stage.deps
+        if dependency.is_in_repo
+    ]
+    for path in files:
+        if (Path(path).name == PIPELINE or path.endswith(".dvc")) and (by := sight.hidden_by(path)):
+            outputs = _outputs_of(repository.root, path)
+            if path == PIPELINE or any(_overlap(output, used) for output in outputs for used in read):
+                yield path, f"{by} hides it from DVC, so nothing that it names is checked"
+        elif _is_read(path, read) and sight.by_dvcignore(path):
+            yield path, "`.dvcignore` hides it from DVC, so its changes are not noticed"
+
+
+class _Sight:
+    """What DVC leaves out: by `.dvcignore`, also as the folder of another DVC repository, and of pipelines by git."""
+
+    def __init__(self, repo: Any, root: Path):
+        self._ignore, self._scm, self._root = repo.dvcignore, repo.scm, root
+
+    def hidden_by(self, path: str) -> str:
+        """`.dvcignore` or `.gitignore` where it hides a pipeline; empty where nothing does."""
+        if self.by_dvcignore(path):
+            return "`.dvcignore`"
+        folders = [f"{self._root / folder}{os.sep}" for folder in _folders(path)]
+        return "`.gitignore`" if any(map(self._scm.is_ignored, [str(self._root / path), *folders])) else ""
+
+    def by_dvcignore(self, path: str) -> bool:
+        folders = (str(self._root / folder) for folder in _folders(path))
+        return self._ignore.is_ignored_file(str(self._root / path)) or any(map(self._ignore.is_ignored_dir, folders))
+
+
+def _is_read(path: str, read: Iterable[str]) -> bool:
+    """Whether a stage reads a file as part of a folder; of a single file that is hidden DVC says that it is missing."""
+    return not path.endswith(UNREAD) and any(path.startswith(f"{folder}/") for folder in read)
+
+
+def _outputs_of(root: Path, pipeline: str) -> list[str]:
+    """The outputs of a pipeline that DVC does not see, by its lock."""
+    name = f"{pipeline.removesuffix('.yaml')}.lock" if pipeline.endswith(PIPELINE) else pipeline
+    try:
+        return list(locked_outputs((root / name).read_text(encoding="utf-8", errors="replace"), name))
+    except (OSError, BadInput):
+        return []
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")
+
+
+def _folders(path: str) -> list[str]:
+    return [path[:end] for end, letter in enumerate(path) if letter == "/"]

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from beampermit.errors import Failed
+
 PLACES = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")
 """GitHub reads the first of these that exists, and no other."""
+LARGEST = 3 * 10**6
+"""GitHub reads no file that is larger."""
+_OTHER_SPACE = re.compile(r"[^\S \t]")
+"""White space that separates for Python, and not for GitHub: it is part of the pattern or the owner."""
 
 
 @dataclass(frozen=True)
@@ -27,21 +34,31 @@ class CodeOwners:
 
     @classmethod
     def find(cls, root: Path) -> CodeOwners | None:
-        """The file that GitHub reads in the repository at `root`."""
-        file = next((place for place in PLACES if (root / place).is_file()), None)
-        return cls(file, (root / file).read_text(encoding="utf-8", errors="replace")) if file else None
+        """The file that GitHub reads in the repository at `root`. Raises `Failed` for one that it does not read."""
+        file = next((place for place in PLACES if (root / place).is_file() or (root / place).is_symlink()), None)
+        if file is None:
+            return None
+        if (root / file).is_symlink():
+            raise Failed("this is a link, which GitHub does not follow, so nobody owns anything", file=file)
+        content = (root / file).read_bytes()
+        if len(content) > LARGEST:
+            raise Failed(f"{len(content)} bytes; GitHub reads none above {LARGEST}, so nobody owns anything", file=file)
+        return cls(file, content.decode(errors="replace"))
 
     def uncovered(self, paths: Iterable[str]) -> tuple[Uncovered, ...]:
         """Those of `paths` that nobody owns."""
         from codeowners import CodeOwners as Parsed
 
-        parsed = Parsed("\n".join(map(_as_github_reads_it, self.text.splitlines())))
+        parsed = Parsed("\n".join(map(_as_github_reads_it, self.text.split("\n"))))
         matches = ((path, parsed.matching_line(path)) for path in paths)
         return tuple(Uncovered(path, line) for path, (owners, line, *_) in matches if not owners)
 
 
 def _as_github_reads_it(line: str) -> str:
-    """The line without its comment; empty for a pattern with `!` or `[a-z]`, which GitHub skips."""
+    """The line without its comment; empty for a pattern with `!` or `[a-z]`, which GitHub skips, or with odd spaces."""
+    line = line.removesuffix("\r")
+    if _OTHER_SPACE.search(line):
+        return ""
     parts = line.split()
     end = next((at for at, part in enumerate(parts) if part.startswith("#")), len(parts))
     pattern = parts[0] if parts else ""

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from beampermit.errors import Failed
 from beampermit.github.codeowners import CodeOwners
+from beampermit.interlocks.repository.ownership import Ownership
 
 
 def lines(text: str, *paths: str) -> list[tuple[str, int | None]]:
@@ -26,6 +28,10 @@ def lines(text: str, *paths: str) -> list[tuple[str, int | None]]:
         ("/*conda-lock.yml @ada", "cuda.conda-lock.yml"),
         ("contract.yaml @ada\n!contract.yaml\n", "contract.yaml"),
         ("contract.yaml @ada\n[c]ontract.yaml\n", "contract.yaml"),
+        ("* @ada\n!important.lock\n", "!important.lock"),
+        ("* @ada\r\n", "contract.yaml"),
+        ("* @ada\n/contract.yaml\u00a0\n", "contract.yaml"),
+        ("*\t@ada\n", "contract.yaml"),
     ],
 )
 def test_a_path_with_an_owner_is_covered(text: str, path: str) -> None:
@@ -46,10 +52,71 @@ def test_a_path_with_an_owner_is_covered(text: str, path: str) -> None:
         ("!* @ada", "contract.yaml", None),
         ("[c]ontract.yaml @ada", "contract.yaml", None),
         ("/CONTRACT.yaml @ada", "contract.yaml", None),
+        ("* @ada\r\n/contract.yaml\r\n", "contract.yaml", 2),
     ],
 )
 def test_the_last_line_that_matches_counts_and_is_named(text: str, path: str, line: int | None) -> None:
     assert lines(text, path) == [(path, line)]
+
+
+def disowned(text: str, path: str, tried: str) -> object:
+    mark = pytest.mark.attack(guard="GIT001", tried=tried, said=f"CODEOWNERS names no owner for {path}")
+    return pytest.param(text, path, id=tried, marks=mark)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        disowned(
+            "!important.lock @ada",
+            "!important.lock",
+            "a line that begins with `!`, which GitHub skips, seems to give a file its owners",
+        ),
+        disowned(
+            "# Owners\u2028* @ada",
+            "contract.yaml",
+            "a comment seems to end at U+2028, and owners follow that GitHub does not see",
+        ),
+        disowned(
+            "# Owners\x0c* @ada",
+            "contract.yaml",
+            "a comment seems to end at a form feed, and owners follow that GitHub does not see",
+        ),
+        disowned(
+            "/contract.yaml\u00a0@ada",
+            "contract.yaml",
+            "a no-break space stands between file and owner, so that GitHub reads one word",
+        ),
+    ],
+)
+def test_owners_that_github_does_not_see_protect_nothing(text: str, path: str, said: str) -> None:
+    assert said in Ownership("CODEOWNERS", CodeOwners("CODEOWNERS", text).uncovered([path])).gap
+
+
+@pytest.mark.attack(
+    guard="GIT001",
+    tried="CODEOWNERS is a link to a file with other owners",
+    said="this is a link, which GitHub does not follow, so nobody owns anything",
+)
+def test_a_link_names_no_owners(tmp_path: Path, said: str) -> None:
+    (tmp_path / "owners").write_text("* @ada\n")
+    (tmp_path / "CODEOWNERS").symlink_to("owners")
+    with pytest.raises(Failed, match=said):
+        CodeOwners.find(tmp_path)
+
+
+@pytest.mark.attack(
+    guard="GIT001",
+    tried="CODEOWNERS is so large that GitHub does not read it",
+    said="3000001 bytes; GitHub reads none above 3000000, so nobody owns anything",
+)
+def test_a_file_that_github_does_not_read_names_no_owners(tmp_path: Path, said: str) -> None:
+    for size in (3_000_000, 3_000_001):
+        (tmp_path / "CODEOWNERS").write_text("* @ada\n".ljust(size, "#"))
+        if size == 3_000_000:
+            assert CodeOwners.find(tmp_path)
+    with pytest.raises(Failed, match=said):
+        CodeOwners.find(tmp_path)
 
 
 def test_only_the_first_file_that_github_finds_counts(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""DAT001 to DAT003: DVC's objects are made by this commit, on the remote, and have the bytes of their hashes."""
+"""DAT001 to DAT003 and DAT008: data of this commit, on the remote, with the bytes of their hashes, not in git."""
 
 from __future__ import annotations
 
@@ -13,11 +13,17 @@ from beampermit.project import Project
 
 
 @provides
-def dvc(project: Project) -> Repository:
+def dvc_if_any(project: Project) -> Repository | None:
+    """The project's DVC repository; None where it has none."""
+    return Repository(project) if Repository.exists(project) else None
+
+
+@provides
+def dvc(dvc_if_any: Repository | None) -> Repository:
     """The project's DVC repository."""
-    if not Repository.exists(project):
+    if dvc_if_any is None:
         raise MissingInput("this is not a DVC repository", hint="dvc init")
-    return Repository(project)
+    return dvc_if_any
 
 
 class DAT001(Interlock):
@@ -27,7 +33,11 @@ class DAT001(Interlock):
         """Code, parameters or data changed after the pipeline ran. Run `dvc repro`, then `dvc push`, and commit
         `dvc.lock` together with the change."""
         from beampermit.datasets.stale_stages import stage_changes
+        from beampermit.datasets.workspace import hidden_files
 
+        if hidden := list(hidden_files(dvc)):
+            reasons = [f"{path}: {reason}" for path, reason in hidden]
+            return failed(several(reasons), *(path for path, _ in hidden[:SHOWN]), changes=reasons[:SHOWN])
         changes = stage_changes(dvc)
         certain = [change for change in changes if change.certain]
         if certain:
@@ -92,3 +102,26 @@ class DAT003(Interlock):
             )
         folders = sum(output.folder for output in dvc.outputs)
         return passed(f"{folders} manifests are safe, {verified.files} files match their hashes", **evidence)
+
+
+class DAT008(Interlock):
+    "No data or models in git, and the DVC remote is unchanged"
+
+    def check(self, project: Project) -> Finding:
+        """Move data and models from git to DVC: `git rm --cached FILE`, then `dvc add FILE`. A pull request cannot
+        change `.dvc/config`, which decides where its own data come from: a maintainer pushes that change to the base
+        branch.
+        """
+        from beampermit.datasets import configuration
+        from beampermit.datasets.strays import tracked_strays
+
+        changed = configuration.differences(project)
+        tracked = list(tracked_strays(project.git))
+        problems = [f"this pull request changes {configuration.FILE}: {change}" for change in changed]
+        problems += [f"{stray.path} is in git and should not be: {stray.what}" for stray in tracked]
+        if not problems:
+            return passed("no data and no models in git; the DVC remote is that of the base branch")
+        files = [configuration.FILE] * bool(changed) + [stray.path for stray in tracked]
+        return failed(
+            several(problems), *files[:SHOWN], configuration=changed, strays=[s.path for s in tracked[:SHOWN]]
+        )

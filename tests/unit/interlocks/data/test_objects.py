@@ -103,6 +103,124 @@ def test_dat001_fails_where_a_stage_ran_on_another_version_than_its_producer_mad
     assert "it ran on another version of data/labels.parquet than stage raw made" in dat001(dvc_project).reason
 
 
+def with_code(project: Project) -> None:
+    """A stage that reads a folder of code and data that `dvc add` recorded."""
+    from dvc.repo import Repo
+
+    (project.root / "code").mkdir()
+    for name in ("train.py", "README.md"):
+        (project.root / "code" / name).write_text("x = 1\n")
+    (project.root / "reference.csv").write_text("1,2\n")
+    with Repo(str(project.root)) as repository:
+        repository.add(str(project.root / "reference.csv"))
+    replace(project.root / "dvc.yaml", "deps: [make.py]", "deps: [make.py, code, reference.csv]")
+    remake(project.root)
+    project.git("add", "--all")
+
+
+def hidden(file: str, *patterns: str) -> Callable[[Project], None]:
+    def plant(project: Project) -> None:
+        (project.root / file).parent.mkdir(exist_ok=True)
+        with (project.root / file).open("a") as stream:
+            stream.write("".join(f"{pattern}\n" for pattern in patterns))
+
+    return plant
+
+
+def another_repository(project: Project) -> None:
+    """A folder of code that DVC takes for the folder of another repository."""
+    (project.root / "code/.dvc").mkdir()
+    (project.root / "code/.dvc/config").write_text("")
+
+
+def hides(plant: Callable[[Project], None], tried: str, said: str) -> object:
+    return pytest.param(plant, id=tried, marks=pytest.mark.attack(guard="DAT001", tried=tried, said=said))
+
+
+@pytest.mark.plants("DAT001")
+@pytest.mark.parametrize(
+    "plant",
+    [
+        hides(
+            hidden(".dvcignore", "*"),
+            "`.dvcignore: *` hides the whole pipeline from DVC, so no stage is stale",
+            "dvc.yaml: `.dvcignore` hides it from DVC, so nothing that it names is checked",
+        ),
+        hides(
+            hidden(".gitignore", "dvc.yaml"),
+            "`.gitignore` names `dvc.yaml`, which git tracks all the same, and DVC passes it over",
+            "dvc.yaml: `.gitignore` hides it from DVC, so nothing that it names is checked",
+        ),
+        hides(
+            hidden(".gitignore", "*.dvc"),
+            "`.gitignore` names the `.dvc` file of data that a stage reads, and DVC passes it over",
+            "reference.csv.dvc: `.gitignore` hides it from DVC, so nothing that it names is checked",
+        ),
+        hides(
+            hidden(".dvcignore", "*.dvc"),
+            "`.dvcignore` hides the `.dvc` file of data that a stage reads",
+            "reference.csv.dvc: `.dvcignore` hides it from DVC, so nothing that it names is checked",
+        ),
+        hides(
+            hidden(".dvcignore", "train.py"),
+            "`.dvcignore` hides code that a stage reads, so that it can change unnoticed",
+            "code/train.py: `.dvcignore` hides it from DVC, so its changes are not noticed",
+        ),
+        hides(
+            hidden("code/.dvcignore", "*", "!README.md"),
+            "a `.dvcignore` in the folder hides code that a stage reads",
+            "code/train.py: `.dvcignore` hides it from DVC, so its changes are not noticed",
+        ),
+    ],
+)
+def test_dat001_fails_where_something_that_counts_is_hidden_from_dvc(
+    dvc_project: Project, plant: Callable[[Project], None], said: str
+) -> None:
+    with_code(dvc_project)
+    assert dat001(dvc_project).outcome is Outcome.PASSED
+    plant(dvc_project)
+    finding = dat001(Project(dvc_project.root))
+    assert finding.outcome is Outcome.FAILED
+    assert said in finding.reason
+
+
+def test_dat001_fails_where_code_seems_to_be_of_another_dvc_repository(dvc_project: Project) -> None:
+    with_code(dvc_project)
+    another_repository(dvc_project)
+    assert dat001(Project(dvc_project.root)).outcome is Outcome.FAILED
+
+
+def test_dat001_passes_what_dvcignore_may_hide(dvc_project: Project) -> None:
+    """Caches, documents, what is in no folder that a stage reads, and the pipeline of an example."""
+    with_code(dvc_project)
+    (dvc_project.root / "code/__pycache__").mkdir()
+    (dvc_project.root / "code/__pycache__/train.cpython-311.pyc").write_bytes(b"x")
+    for name in ("dvc.yaml", "dvc.lock"):
+        (dvc_project.root / "example").mkdir(exist_ok=True)
+        (dvc_project.root / "example" / name).write_text("stages: {}\n")
+    (dvc_project.root / "notes.py").write_text("x = 1\n")
+    hidden(".dvcignore", "__pycache__", "*.pyc", "*.md", "*.log", "/notes.py", "/example/", ".DS_Store")(dvc_project)
+    remake(dvc_project.root)
+    dvc_project.git("add", "--all")
+    assert dat001(Project(dvc_project.root)).outcome is Outcome.PASSED
+
+
+def test_dat001_does_not_pass_where_it_cannot_tell(dvc_project: Project, storage: Path) -> None:
+    """A stage reads a file of a folder whose manifest is nowhere."""
+    with (dvc_project.root / "dvc.yaml").open("a") as stream:
+        stream.write("  train:\n    cmd: x\n    deps: [data/dataset/train.parquet]\n    outs: [model.txt]\n")
+    (dvc_project.root / "model.txt").write_text("weights")
+    remake(dvc_project.root)
+    without_data(dvc_project)
+    assert dat001(dvc_project).outcome is Outcome.PASSED, "the remote has the manifest"
+    next(storage.rglob("*.dir")).unlink()
+    finding = dat001(dvc_project)
+    assert finding.outcome is Outcome.SKIPPED
+    assert finding.reason == (
+        "stage train: data/dataset/train.parquet is missing and cannot be compared; run `beampermit data pull`"
+    )
+
+
 BROKEN = {
     "conflict in the lock": ("dvc.lock", "stages:", "<<<<<<< HEAD\nstages:", 2, "merge-conflict markers"),
     "conflict in the pipeline": ("dvc.yaml", "stages:", "<<<<<<< HEAD\nstages:", 1, "merge-conflict markers"),
