@@ -62,6 +62,8 @@ PACKAGES = (
     ("checker", "1.0", ()),
     ("linter", "1.0", ("numbers",)),
 )
+COMMANDS = {"checker": {"checker-1.0.dist-info/entry_points.txt": "[console_scripts]\nchecker = checker:main\n"}}
+"""Packages that install a command: files of their wheels."""
 TESTERS = ("pytest", "pluggy", "iniconfig", "packaging", "pygments")
 
 
@@ -180,7 +182,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
     """The index that locked projects of the tests name; tests that break an index make their own."""
     found = Index(tmp_path_factory.mktemp("index"))
     for name, version, requires in PACKAGES:
-        found.add(name, version, requires)
+        found.add(name, version, requires, COMMANDS.get(name))
     yield found
     found.close()
 

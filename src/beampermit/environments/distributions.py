@@ -27,7 +27,6 @@ print(json.dumps({
     "python_version": ".".join(platform.python_version_tuple()[:2]), "sys_platform": sys.platform}))
 """
 INSTALLERS = re.compile(r"[^/]+\.dist-info/(RECORD|INSTALLER|REQUESTED|direct_url\.json|uv_[a-z]+\.json)")
-"""Files that the installer writes beside a package, and that may differ with each installation."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,12 @@ class Distribution:
     @cached_property
     def files(self) -> dict[str, tuple[str, str, int | None]]:
         """Path in the environment of each of its files -> its row."""
-        return {_below(row[0], self.folder.parent): row for row in self.rows}
+        site = self.folder.parent
+        below = f"lib/{site.parent.name}/{site.name}/"
+        return {
+            os.path.normpath(below + row[0]) if row[0].startswith((".", "/")) else below + row[0]: row
+            for row in self.rows
+        }
 
     @property
     def installer(self) -> str:
@@ -71,7 +75,7 @@ class Distribution:
     def changed(self, prefix: Path, actual: Mapping[str, str | None]) -> Iterator[str]:
         """Its files that are not as RECORD says; `actual` is what each is, by path in the environment."""
         for name, (written, sha256, size) in self.files.items():
-            if INSTALLERS.fullmatch(name.rpartition("site-packages/")[2]) or is_cached(name) or not sha256:
+            if is_installers(written) or is_cached(name) or not sha256:
                 continue
             found = actual.get(name)
             if found is None:
@@ -111,7 +115,12 @@ def distributions(site: Path) -> list[Distribution]:
 
 def is_cached(name: str) -> bool:
     """Whether a file lies where Python keeps compiled code: it comes and goes, and what we run reads it nowhere."""
-    return "/__pycache__/" in f"/{name}"
+    return "/__pycache__/" in name or name.startswith("__pycache__/")
+
+
+def is_installers(written: str) -> bool:
+    """Whether a file of RECORD is one that the installer writes, and that may differ with each installation."""
+    return ".dist-info/" in written and bool(INSTALLERS.fullmatch(written))
 
 
 def _hexadecimal(sha256: str) -> str:
@@ -120,13 +129,6 @@ def _hexadecimal(sha256: str) -> str:
         return base64.urlsafe_b64decode(sha256.removeprefix("sha256=") + "=").hex()
     except ValueError:
         return sha256
-
-
-def _below(name: str, site: Path) -> str:
-    """The path of a row of RECORD from the environment's folder, which is three above site-packages."""
-    if not name.startswith((".", "/")):
-        return f"lib/{site.parent.name}/{site.name}/{name}"
-    return os.path.relpath(site / name, site.parents[2])
 
 
 def _read(folder: Path) -> Distribution:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
+import py_compile
 import re
 import shutil
 import subprocess
@@ -15,11 +18,12 @@ from pathlib import Path
 import pytest
 from uv import find_uv_bin
 
+from beampermit.cache import cache_folder
 from beampermit.environments import installation
 from beampermit.environments.environment import STAMP, Environment, environment_of, installation_records, prefix_of
 from beampermit.environments.installation import Installation, install, shared_prefix
 from beampermit.environments.uv import Uv
-from beampermit.errors import BadInput, Failed, Outside
+from beampermit.errors import BadInput, Failed, Outside, Problem
 from beampermit.project import Project
 from support.package_index import Index
 
@@ -126,6 +130,234 @@ def test_an_environment_that_is_not_the_lock_is_named_and_then_fixed(installed: 
     assert any(message in problem for problem in found), found
     build(installed)
     assert problems(installed) == []
+
+
+def _with_record(root: Path, name: str, content: str) -> None:
+    """Put a file into the package numbers, and into its RECORD as an installer would."""
+    file = _site(root) / name
+    _rewrite(file, content)
+    digest = base64.urlsafe_b64encode(hashlib.sha256(content.encode()).digest()).rstrip(b"=").decode()
+    record = _site(root) / "numbers-1.0.dist-info/RECORD"
+    rows = [row for row in record.read_text().splitlines() if not row.startswith(f"{name},")]
+    _rewrite(record, "\n".join([f"{name},sha256={digest},{len(content)}", *rows]) + "\n")
+
+
+def _compile(root: Path, name: str, how: py_compile.PycInvalidationMode) -> None:
+    altered = root / "altered.py"
+    altered.write_text("VERSION = '6.6'\n")
+    py_compile.compile(str(altered), str(_site(root) / name), doraise=True, invalidation_mode=how)
+    altered.unlink()
+
+
+def _same_size(root: Path) -> None:
+    file = _site(root) / "numbers/__init__.py"
+    before = file.stat()
+    file.write_text("VERSION = '6.6'\n")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _wrapper(root: Path) -> None:
+    python = root / ".venv/bin/python"
+    real = python.resolve()
+    python.unlink()
+    python.write_text(f'#!/bin/sh\ntouch {root}/ran\nexec {real} "$@"\n')
+    python.chmod(0o755)
+
+
+def _own(root: Path, name: str, content: str) -> None:
+    """Install the project itself, with a file of its own."""
+    info = _site(root) / "bpm_faults-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Name: bpm-faults\nVersion: 0.1.0\n")
+    (_site(root) / name).write_text(content)
+    (info / "RECORD").write_text(
+        f"{name},,\nbpm_faults-0.1.0.dist-info/METADATA,,\nbpm_faults-0.1.0.dist-info/RECORD,,\n"
+    )
+
+
+PYC = f"plotter/__pycache__/__init__.{sys.implementation.cache_tag}.pyc"
+UNCHECKED = py_compile.PycInvalidationMode.UNCHECKED_HASH
+ATTACKS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "an edit of the same size and time": (_same_size, "numbers 1.0 was changed: numbers/__init__.py has other content"),
+    "an edit that RECORD knows of": (
+        lambda root: _with_record(root, "numbers/__init__.py", "VERSION = '6.6'\n"),
+        "numbers 1.0 was changed: its RECORD lists other files than the locked package has",
+    ),
+    "a new module inside a package": (
+        lambda root: (_site(root) / "numbers/more.py").write_text("mine = True"),
+        "numbers/more.py in site-packages belongs to no package",
+    ),
+    "a new module that RECORD knows of": (
+        lambda root: _with_record(root, "numbers/more.py", "mine = True"),
+        "numbers 1.0 was changed: its RECORD lists other files than the locked package has",
+    ),
+    "a .pth that runs code": (
+        lambda root: (_site(root) / "mine.pth").write_text("import os; print('mine')"),
+        "mine.pth in site-packages belongs to no package",
+    ),
+    "an edited script of the environment": (
+        lambda root: (root / ".venv/bin/activate").open("a").write("echo mine\n"),
+        "bin/activate is not as it was installed",
+    ),
+    "an unchecked .pyc": (
+        lambda root: ((_site(root) / PYC).parent.mkdir(exist_ok=True), _compile(root, PYC, UNCHECKED)),
+        f"{PYC} in site-packages is compiled code that Python runs whatever its source says",
+    ),
+    "a compiled module without source": (
+        lambda root: _compile(root, "numbers/extra.pyc", UNCHECKED),
+        "numbers/extra.pyc in site-packages belongs to no package",
+    ),
+    "data among compiled code": (
+        lambda root: (
+            (_site(root) / PYC).with_name("cache.json").parent.mkdir(exist_ok=True)
+            or (_site(root) / PYC).with_name("cache.json").write_text("{}")
+        ),
+        "plotter/__pycache__/cache.json in site-packages belongs to no package",
+    ),
+    "Python as a wrapper": (_wrapper, "bin/python is not as it was installed"),
+    "Python of another folder": (
+        lambda root: _rewrite(root / ".venv/pyvenv.cfg", "home = /tmp\ninclude-system-site-packages = false\n"),
+        "pyvenv.cfg is not as it was installed",
+    ),
+    "a program more": (
+        lambda root: (root / ".venv/bin/dvc").write_text("#!/bin/sh\n"),
+        "bin/dvc belongs to no package",
+    ),
+    "an edited program": (
+        lambda root: (root / ".venv/bin/checker").open("a").write("print('mine')\n"),
+        "checker 1.0 was changed: ../../../bin/checker is",
+    ),
+    "a folder behind a link": (
+        lambda root: (
+            (_site(root) / "numbers").rename(root / "numbers"),
+            (_site(root) / "numbers").symlink_to(root / "numbers"),
+        ),
+        "numbers in site-packages belongs to no package",
+    ),
+    "the project as code at each start": (
+        lambda root: _own(root, "bpm.pth", "import os; print('mine')\n"),
+        "bpm.pth in site-packages runs code at each start of Python",
+    ),
+    "the project inside another package": (
+        lambda root: _own(root, "numbers/more.py", ""),
+        "bpm-faults 0.1.0 has numbers/more.py, which acts as another package",
+    ),
+    "the project as sitecustomize": (
+        lambda root: _own(root, "sitecustomize.py", ""),
+        "bpm-faults 0.1.0 has sitecustomize.py, which acts as another package",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "defect",
+    [
+        pytest.param(
+            defect, marks=pytest.mark.attack(guard="ENV005", tried=f"in the installed environment: {defect}", said=said)
+        )
+        for defect, (_, said) in ATTACKS.items()
+    ],
+)
+def test_nothing_is_put_into_an_environment_unseen(installed: Path, defect: str, said: str) -> None:
+    assert problems(installed) == []  # now the hashes of its files are kept
+    ATTACKS[defect][0](installed)
+    found = problems(installed)
+    assert any(said in problem for problem in found), found
+    assert not (installed / "ran").exists()
+
+
+def test_what_running_and_installing_the_project_leaves_is_sound(installed: Path) -> None:
+    python = installed / ".venv/bin/python"
+    subprocess.run([python, "-c", "import plotter, checker"], check=True, cwd=installed)
+    assert (_site(installed) / PYC).is_file()
+    _compile(installed, "checker/__pycache__/x.pyc", py_compile.PycInvalidationMode.CHECKED_HASH)
+    (_site(installed) / "numbers/__init__.py").touch()
+    _own(installed, "bpm.pth", f"{installed}/src\n")
+    (installed / ".venv/bin/activate.csh").unlink()
+    assert problems(installed) == []
+
+
+def test_compiled_code_beside_its_source_is_never_run(installed: Path) -> None:
+    source = _site(installed) / "plotter/__init__.py"
+    (_site(installed) / PYC).parent.mkdir()
+    _compile(installed, PYC, py_compile.PycInvalidationMode.TIMESTAMP)
+    forged = bytearray((_site(installed) / PYC).read_bytes())
+    forged[8:12] = int(source.stat().st_mtime).to_bytes(4, "little")
+    forged[12:16] = source.stat().st_size.to_bytes(4, "little")
+    (_site(installed) / PYC).write_bytes(forged)
+    asked = ["-c", "import plotter; print(plotter.VERSION)"]
+    plain = subprocess.run([installed / ".venv/bin/python", *asked], capture_output=True, text=True, check=True)
+    assert plain.stdout == "6.6\n", "the defect is not planted"
+    assert environment_of(installed).run(asked, project=installed).out == "1.0\n"
+
+
+def test_an_environment_that_somebody_else_made_is_made_again(
+    uv_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = uv_project.root
+    sync = [find_uv_bin(), "sync", "--locked", "--no-install-project", "--all-groups"]
+    subprocess.run(sync, cwd=root, check=True, capture_output=True)
+    assert problems(root) == [f"{root}/.venv was not installed by `beampermit env install` with this cache folder"]
+    (_site(root) / "mine.pth").write_text("import os")
+    build(root)
+    assert problems(root) == []
+
+
+@pytest.mark.parametrize(
+    "recorded",
+    [
+        pytest.param(
+            recorded,
+            id=what,
+            marks=pytest.mark.attack(
+                guard="env install",
+                tried=f"our own cache of packages is altered {what}, RECORD and all",
+                said="VERSION = '1.0'",
+            ),
+        )
+        for what, recorded in {"after an installation": True, "before the first installation": False}.items()
+    ],
+)
+def test_a_package_that_was_altered_in_our_cache_is_not_installed(
+    installed: Path, tmp_path: Path, recorded: bool, said: str
+) -> None:
+    cache = cache_folder()
+    for module in (cache / "uv").glob("archive-v*/*/numbers/__init__.py"):
+        _rewrite(module, "VERSION = '6.6'\n")
+        record = module.parent.parent / "numbers-1.0.dist-info/RECORD"
+        digest = base64.urlsafe_b64encode(hashlib.sha256(module.read_bytes()).digest()).rstrip(b"=").decode()
+        _rewrite(record, re.sub(r"(__init__.py,sha256=)[^,]*", rf"\g<1>{digest}", record.read_text()))
+    if not recorded:
+        shutil.rmtree(cache / "installed")
+    prefix = tmp_path / "another"
+    build(installed, prefix)
+    (module,) = prefix.glob("lib/*/site-packages/numbers/__init__.py")
+    assert module.read_text().strip() == said
+    assert Uv().installed(Uv().read(installed), prefix) == ()
+
+
+@pytest.mark.attack(
+    guard="env install",
+    tried="packages that are not the locked ones, whichever way they are installed",
+    said="the installed packages differ from the lock: numbers 0.9 is installed and 1.0 is locked",
+)
+def test_an_installation_that_does_not_match_its_lock_at_the_end_is_none(
+    uv_project: Project, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    cached: list[bool] = []
+    monkeypatch.setattr(Uv, "install", lambda *_, cached=True, **__: installs(cached))
+    differs = (Problem("numbers 0.9 is installed and 1.0 is locked", "uv.lock"),)
+    monkeypatch.setattr(Uv, "installed", lambda *_: differs)
+
+    def installs(from_cache: bool) -> None:
+        cached.append(from_cache)
+        (uv_project.root / ".venv").mkdir(exist_ok=True)
+
+    with pytest.raises(Failed, match=re.escape(said)) as caught:
+        build(uv_project.root)
+    assert caught.value.file == "uv.lock"
+    assert cached == [True, True, False]
+    assert not (uv_project.root / ".venv" / STAMP).exists()
 
 
 def test_a_need_taken_out_of_the_lock_is_seen_by_what_packages_say_they_need(installed: Path) -> None:
@@ -315,6 +547,7 @@ def test_what_is_reused_on_a_laptop_hangs_on_every_installed_package(installed: 
 KILLED = """
 import sys
 from pathlib import Path
+from beampermit.cache import cache_folder
 from beampermit.environments import installation
 from beampermit.environments.uv import Uv
 installation.install(Uv(), Path(sys.argv[1]), Path(sys.argv[2]), progress=lambda step, *_: print(step, flush=True))

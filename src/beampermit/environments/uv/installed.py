@@ -15,11 +15,11 @@ from packaging.version import InvalidVersion, Version
 from beampermit.digest import digest_bytes
 from beampermit.environments.backend import Edge, Lock, Package
 from beampermit.environments.distributions import (
-    INSTALLERS,
     Distribution,
     describe,
     distributions,
     is_cached,
+    is_installers,
     site_packages,
 )
 from beampermit.environments.environment import STAMP
@@ -96,7 +96,7 @@ class Contents:
     @cached_property
     def actual(self) -> dict[str, str | None]:
         """File of a distribution, by its path in the environment -> its sha256."""
-        places = {name: str(self.prefix / name) for name in self.owners if not is_cached(name)}
+        places = {name: f"{self.prefix}/{name}" for name in self.owners if not is_cached(name)}
         answers = self.hashes.of(places.values())
         return {name: answers[place] for name, place in places.items()}
 
@@ -116,14 +116,14 @@ class Contents:
     def unchecked(self) -> list[str]:
         """Compiled code that Python would run whatever its source says."""
         names = [name for name in self.below if is_cached(name) and name.endswith(".pyc")]
-        flags = self.hashes.of((str(self.prefix / name) for name in names), is_unchecked)
-        return [name for name in names if flags[str(self.prefix / name)] not in ("checked", None)]
+        flags = self.hashes.of((f"{self.prefix}/{name}" for name in names), is_unchecked)
+        return [name for name in names if flags[f"{self.prefix}/{name}"] not in ("checked", None)]
 
     def digest(self, package: Distribution) -> str:
         """The digest of a package's files, the same in every environment that it was installed in from one file."""
         lines = []
         for name, (written, sha256, _) in sorted(package.files.items()):
-            if is_cached(name) or INSTALLERS.fullmatch(written):
+            if is_cached(name) or is_installers(written):
                 continue
             answer = sha256 if self.owners[name] > 1 else self.actual[name]
             if written.startswith("..") and answer:
