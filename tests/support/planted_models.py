@@ -15,7 +15,7 @@ from beampermit.environments import Environment
 from beampermit.interlocks.interlock import Finding
 from beampermit.interlocks.model import Evaluators, Examined
 from beampermit.interlocks.performance import PRF002, PRF003
-from beampermit.interlocks.performance.base_rows import BaseRows
+from beampermit.interlocks.performance.base_rows import BaseRows, OnBaseRows
 from beampermit.models import SavedModel
 from beampermit.models.evaluation import Evaluator
 from beampermit.project import Project
@@ -42,6 +42,7 @@ json.dump(found if counts else {name: values[0] for name, values in found.items(
 SHOTS, DEVICES, PLANES = 20, 10, 2
 ROWS = SHOTS * DEVICES * PLANES
 DIGEST = "sha256:" + "0" * 64
+SAME_ROWS = BaseRows()
 THIS_ENVIRONMENT = Environment(Path(sys.prefix))
 
 
@@ -64,10 +65,16 @@ class Arena:
         return {"auc": float((~wrong).mean()), "false_alarm_rate": float(flagged[~self.faulty].mean())}
 
     def against(
-        self, champion: np.ndarray, challenger: np.ndarray, evaluated: dict[str, float] | None = None
+        self,
+        champion: np.ndarray,
+        challenger: np.ndarray,
+        evaluated: dict[str, float] | None = None,
+        base_rows: BaseRows = SAME_ROWS,
+        on_base_rows: OnBaseRows | None = None,
     ) -> Finding:
         """PRF002 on two models that are wrong on these rows."""
         champion_scores = self.scores("champion", champion)
+        self.monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://registry.lab.example")
         self.monkeypatch.setattr("beampermit.registry.models.fetch_model", lambda *_: self.project.root)
         self.monkeypatch.setattr(
             "beampermit.models.scoring.score", lambda *arguments: shutil.copy(champion_scores, arguments[3])
@@ -78,7 +85,7 @@ class Arena:
         return PRF002().check(
             project, project.contract, project.base_contract, THIS_ENVIRONMENT, SavedModel(folder, "model", {}), EVENT,
             evaluated or self.evaluated(challenger), Examined(None, None, self.scores("challenger", challenger)),
-            self.evaluators(project), BaseRows(), None,
+            self.evaluators(project), base_rows, on_base_rows,
         )  # fmt: skip
 
     def evaluators(self, project: Project) -> Evaluators:

@@ -176,9 +176,7 @@ class _Comparing:
             with tempfile.TemporaryDirectory(prefix="beampermit-champion-") as scratch:
                 scores = Path(scratch, "scores.parquet")
                 scoring.score(self.environment, folder, self.evaluators.judging.inputs, scores, columns)
-                on_earlier = (
-                    metrics_on(earlier, self.contract, self.environment, folder, self.evaluators) if earlier else {}
-                )
+                on_earlier = self._on_earlier(earlier, folder)
                 if not self.evaluators.resampling.contract.evaluation.weighted:
                     return self.evaluators.judging.evaluate(scores), {}, on_earlier
                 old, new = self._resampled((scores, examined.unchanged_scores()))
@@ -194,6 +192,13 @@ class _Comparing:
             if metric.name in old and metric.name in new
         }
         return metrics, differences, on_earlier
+
+    def _on_earlier(self, table: Path | None, model: Path) -> dict[str, float]:
+        """Empty where the champion cannot be evaluated on them: whether that matters, `BaseRows.binding` says."""
+        try:
+            return metrics_on(table, self.contract, self.environment, model, self.evaluators) if table else {}
+        except Failed:
+            return {}
 
     def _resampled(self, tables: Sequence[Path]) -> list[dict[str, np.ndarray]]:
         """The metrics of each table of scores on the same resamples of the rows, so that the comparison is paired."""

@@ -16,6 +16,7 @@ from beampermit.project import Project
 from support.dvc_repositories import replace
 
 TEST = "data/dataset/test.parquet"
+ROW = "acquisition = 'a03-2' AND plane = 'X'"
 ORDER = "ORDER BY acquisition DESC"
 
 
@@ -151,6 +152,15 @@ def test_a_label_by_a_person_does_not_let_the_signal_change(changed: Project, al
     alter(
         "test", "* REPLACE (CASE WHEN acquisition = 'a03-2' AND plane = 'X' THEN [9, 9, 9, 9] ELSE turns END AS turns)"
     )
+    assert "1 of 8 rows are changed" in rows(changed).problem
+
+
+def test_what_a_signal_is_says_the_base_branch_too(changed: Project, alter: Any) -> None:
+    """The pull request calls its input otherwise, so that `turns` is a column like any other."""
+    replace(changed.root / "contract.yaml", "name: turns", "name: others")
+    replace(changed.root / "contract.yaml", "turns.stale", "others.stale")
+    relabel(changed, "a03-2")
+    alter("test", f"* REPLACE (CASE WHEN {ROW} THEN [9, 9, 9, 9] ELSE turns END AS turns)")
     assert "1 of 8 rows are changed" in rows(changed).problem
 
 

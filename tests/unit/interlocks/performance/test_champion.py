@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from beampermit.errors import Failed
 from beampermit.interlocks.families import select_interlocks
 from beampermit.interlocks.model import Evaluators, Examined
 from beampermit.interlocks.performance import PRF002
-from beampermit.interlocks.performance.base_rows import BaseRows
+from beampermit.interlocks.performance.base_rows import BaseRows, OnBaseRows
 from beampermit.interlocks.runner import check
 from beampermit.models import SavedModel
 from beampermit.models.evaluation import Evaluator
@@ -213,3 +214,42 @@ def test_a_registry_that_lost_the_champion_is_not_the_models_fault(
     assert verdict.outcome is Outcome.ERROR
     assert verdict.exit_code == 4
     assert "version 1" in verdict.reason
+
+
+def on_earlier_rows(arena: Arena, champion: dict[str, float], challenger: dict[str, float], *, binding: bool) -> Any:
+    """PRF002 on models that are equal on the rows that are judged, and have these metrics on the base branch's."""
+    arena.monkeypatch.setattr("beampermit.interlocks.performance.champion.metrics_on", lambda *_: champion)
+    rows = BaseRows("rows are new", table=Path("earlier"), binding=binding)
+    return arena.against(SOME, SOME, base_rows=rows, on_base_rows=OnBaseRows(challenger))
+
+
+@pytest.mark.plants("PRF002")
+@pytest.mark.attack(
+    guard="PRF002",
+    tried="easy test rows are added, on which no model errs, to hide that the champion is better on the earlier ones",
+    said="on the base branch's rows, auc is 0.9, worse than the champion's 0.95 (version 3) by more than 0.005",
+)
+def test_where_rows_were_added_both_models_are_compared_on_the_earlier_ones_too(arena: Arena, said: str) -> None:
+    finding = on_earlier_rows(arena, {**GOOD, "auc": 0.95}, {**GOOD, "auc": 0.9}, binding=True)
+    assert finding.outcome is Outcome.FAILED
+    assert said in finding.reason
+
+
+@pytest.mark.parametrize(("auc", "binding"), [(0.946, True), (0.9, False)])
+def test_within_the_margin_or_where_the_data_are_others_the_earlier_rows_are_only_shown(
+    arena: Arena, auc: float, binding: bool
+) -> None:
+    finding = on_earlier_rows(arena, {**GOOD, "auc": 0.95}, {**GOOD, "auc": auc}, binding=binding)
+    assert finding.outcome is Outcome.PASSED
+    assert f"; on the base branch's rows, auc {auc} against 0.95, false_alarm_rate" in finding.reason
+
+
+def test_a_champion_that_cannot_read_the_earlier_rows_is_compared_on_the_new_ones(arena: Arena) -> None:
+    def cannot(*_: Any) -> Any:
+        raise Failed("there is no column turns")
+
+    arena.monkeypatch.setattr("beampermit.interlocks.performance.champion.metrics_on", cannot)
+    rows = BaseRows("dataset.request.version 1 -> 2", table=Path("earlier"))
+    finding = arena.against(SOME, SOME, base_rows=rows, on_base_rows=OnBaseRows(problem="it cannot be evaluated"))
+    assert finding.outcome is Outcome.PASSED
+    assert finding.reason.endswith("; it cannot be evaluated")
