@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from beampermit.contract import FILE_NAME, Contract, load_contract, parse_contract
+from beampermit.digest import digest_bytes, digest_file
 from beampermit.errors import BadInput
 from beampermit.files import write_text
 from beampermit.git import FULL_HASH, LOCAL, OF_ORIGIN, Git, find_root, resolve_base
@@ -92,6 +93,14 @@ class Project:
     def base_contract(self) -> Contract:
         """The contract that gates are read from: the base branch's, else the work tree's."""
         return self.contract_on_base or self.contract
+
+    @property
+    def base_contract_digest(self) -> str | None:
+        """Digest of the contract that gates are read from; None where there is none."""
+        text = self.git.read(self.base, FILE_NAME) if self.base else None
+        if text is not None:
+            return digest_bytes(text.encode())
+        return digest_file(self.path(FILE_NAME)) if self.has_contract else None
 
     @cached_property
     def own(self) -> Path:

@@ -61,6 +61,7 @@ def _permit(model: Path) -> Statement:
                 "environment": bound,
                 "pipeline": bound,
                 "contract": bound,
+                "base_contract": bound["digest"],
                 "dataset": {},
                 "model": files,
                 "metrics": {"auc": 0.98},

@@ -23,6 +23,7 @@ def statement() -> Statement:
         "environment": file,
         "pipeline": file,
         "contract": file,
+        "base_contract": file["digest"],
         "dataset": {"data/dataset/test.parquet": f"sha256:{'4' * 64}"},
         "model": MODEL,
         "metrics": {"auc": 0.98},

@@ -200,6 +200,33 @@ def test_in_a_workflow_only_origin_and_full_hashes_count(pull_request: Project, 
             resolve_base(pull_request.git, name, local=False)
 
 
+@pytest.mark.attack(
+    guard="base",
+    tried="in a workflow, --base names a branch that a step of the job has made",
+    said="the base 'lenient' is refs/heads/lenient, and a base is a branch of origin",
+)
+def test_a_branch_that_a_job_makes_is_no_base(
+    pull_request: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    _event(monkeypatch, tmp_path, {})
+    with pytest.raises(BadInput, match=said):
+        _ = Project(pull_request.root, base=LENIENT).base
+
+
+@pytest.mark.parametrize("named", ["main", "HEAD", "0" * 39])
+@pytest.mark.attack(
+    guard="base",
+    tried="the event of a merge group names its base otherwise than by a full hash",
+    said="this merge_group event has no base_sha",
+)
+def test_a_merge_group_names_its_base_by_a_full_hash(
+    pull_request: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str, said: str
+) -> None:
+    _event(monkeypatch, tmp_path, {"merge_group": {"base_sha": named}}, GITHUB_EVENT_NAME="merge_group")
+    with pytest.raises(BadInput, match=said):
+        _ = pull_request.base
+
+
 @pytest.mark.parametrize(
     ("ref", "name"),
     [

@@ -53,26 +53,30 @@ def assemble(
     software: Annotated[
         Path | None, typer.Option(help="Bill of materials that the permit binds, from `env sbom`.")
     ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            help="Revision whose contract the interlocks were judged by.", show_default="the pull request's base"
+        ),
+    ] = None,
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Make the permit for this commit.
 
-    Refused unless every interlock passed for exactly this commit and tree.
+    Refused unless every interlock passed for exactly this commit and tree, in this run, by the base's contract.
     """
     from beampermit.files import write_text
     from beampermit.interlocks import runner
     from beampermit.interlocks.families import load_interlocks
     from beampermit.permit import assemble as permits
     from beampermit.project import Project
-    from beampermit.registry.event import workflow_run
 
-    repository = Project.find(project.resolve())
+    repository = Project.find(project.resolve(), base)
     permit = permits.assemble(
         repository,
         permits.read_verdict_files(verdicts),
         load_interlocks(),
-        workflow_run(),
         later=runner.put_off(repository),
         software=software,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Iterable
 from graphlib import TopologicalSorter
@@ -55,21 +54,13 @@ def run(
 
 def verdict_file(project: Project, verdicts: Iterable[Verdict]) -> VerdictFile:
     """Verdicts with the commit and tree that they are about, and the machine that made them."""
-    import os
-    import socket
-
-    server, repository, run = (os.environ.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID"))
     return VerdictFile(
         checker=__version__,
         commit=project.git.head(),
         tree=project.git.work_tree(),
         base=project.base,
-        where=Where(
-            host=socket.gethostname(),
-            system=platform.platform(),
-            python=platform.python_version(),
-            run=f"{server}/{repository}/actions/runs/{run}" if run else "",
-        ),
+        base_contract=project.base_contract_digest,
+        where=Where.here(),
         verdicts=tuple(verdicts),
     )
 

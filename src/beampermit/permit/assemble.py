@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from beampermit.models.metrics import read_metrics
 from beampermit.permit.sbom import bind_sbom
 from beampermit.permit.statement import Statement, validate_statement
 from beampermit.project import Project
-from beampermit.verdicts.verdict import Verdict, VerdictFile, read_verdicts
+from beampermit.verdicts.verdict import Verdict, VerdictFile, Where, read_verdicts
 
 MOST_FILES = 256
 
@@ -40,21 +42,23 @@ def assemble(
     project: Project,
     verdict_files: Iterable[VerdictFile],
     expected: Iterable[str],
-    run: str = "",
     *,
+    here: Where | None = None,
     later: Iterable[str] = (),
     software: Path | None = None,
 ) -> Statement:
-    """The permit for the project's HEAD; `expected` are the ids of all interlocks, `run` the workflow run.
+    """The permit for the project's HEAD; `expected` are the ids of all interlocks, `here` is this machine and run.
 
     `software` is the bill of materials from `env sbom`, whose digest the permit binds. `later` are interlocks that run
     only for a release: they may be skipped here, and a permit without them cannot be promoted. Raises `Failed` with
-    each interlock that did not pass for exactly this commit and tree.
+    each interlock that did not pass for exactly this commit and tree, in this run, by the base's contract.
     """
     git, contract = project.git, project.contract
     commit, tree = git.head(), git("rev-parse", "HEAD^{tree}")
     files = tuple(verdict_files)
-    problems = list(_problems(files, set(expected), set(later), commit, tree))
+    here = here or Where.here()
+    asked = _Asked(project, commit, tree, here)
+    problems = list(_problems(files, set(expected), set(later), asked))
     if problems:
         raise Failed(f"no permit for {commit[:12]}: {'; '.join(problems)}", hint="beampermit check --out FILE")
     _require_no_changes(git)
@@ -71,45 +75,90 @@ def assemble(
             "software": bind_sbom(software, project.root, locks) if software else None,
             "pipeline": _bind(project, "dvc.lock"),
             "contract": _bind(project, CONTRACT),
+            "base": project.base,
+            "base_contract": project.base_contract_digest,
             "dataset": dataset,
             "model": model,
             "metrics": read_metrics(project.path(contract.evaluation.metrics), contract.evaluation.metrics),
             "verdicts": _passed(files),
             "checker": __version__,
             "issued": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "run": run,
+            "run": here.run,
         },
     }
     return validate_statement(body, contract.model.manifest)
 
 
-def _problems(
-    files: tuple[VerdictFile, ...], expected: set[str], later: set[str], commit: str, tree: str
-) -> Iterator[str]:
+@dataclass(frozen=True)
+class _Asked:
+    """What every verdict of a permit must be about."""
+
+    project: Project
+    commit: str
+    tree: str
+    here: Where
+
+    @cached_property
+    def base_contract(self) -> str | None:
+        return self.project.base_contract_digest
+
+    def why_another(self, file: VerdictFile) -> str | None:
+        """Why verdicts of `file` do not count, for a sentence that begins `DOC001 was judged`; None where they do."""
+        if file.commit != self.commit:
+            return f"at commit {file.commit[:12]}, not {self.commit[:12]}"
+        if file.tree != self.tree:
+            return "on a work tree with uncommitted changes"
+        if file.checker != __version__:
+            return f"by beampermit {_plain(file.checker)}, but this is {__version__}"
+        return self._why_another_place(file.where) or self._why_another_base(file)
+
+    def _why_another_place(self, where: Where) -> str | None:
+        """An earlier attempt of the same run counts: GitHub runs again only the jobs that failed."""
+        here = self.here
+        if where.run != here.run:
+            return f"in {_plain(where.run) or 'no workflow run'}, not in {here.run or 'none'}"
+        if where.attempt > here.attempt:
+            return f"in attempt {where.attempt} of this run, but this is attempt {here.attempt}"
+        if not here.run and where.host != here.host:
+            return (
+                f"on {_plain(where.host)}, not on {here.host}: without a workflow run all verdicts are of one machine"
+            )
+        return None
+
+    def _why_another_base(self, file: VerdictFile) -> str | None:
+        """A base that has moved on since is the same, as long as its contract is."""
+        base = self.project.base
+        if file.base != base and not (file.base and base and self._contains(base, file.base)):
+            was, now = (commit[:12] if commit else "no base" for commit in (file.base, base))
+            return f"against {was}, not against {now}: give `check` and `permit assemble` the same --base"
+        if file.base_contract != self.base_contract:
+            was, now = (digest[:19] if digest else "none" for digest in (file.base_contract, self.base_contract))
+            return f"by the contract {was}, but the base's contract is {now}: run all checks again"
+        return None
+
+    def _contains(self, newer: str, older: str) -> bool:
+        return self.project.git.try_("merge-base", "--is-ancestor", older, newer).code == 0
+
+
+def _problems(files: tuple[VerdictFile, ...], expected: set[str], later: set[str], asked: _Asked) -> Iterator[str]:
     """One line for each reason to refuse the permit."""
     verdicts = [(verdict, file) for file in files for verdict in file.verdicts]
     for id in sorted(expected | {verdict.id for verdict, _ in verdicts}):
         of_this = [(verdict, file) for verdict, file in verdicts if verdict.id == id]
         if id not in expected:
             yield f"{id} is not an interlock of this beampermit"
-        elif id in later and of_this and all(verdict.until for verdict, _ in of_this):
-            continue
         elif not of_this:
             yield f"{id} has no verdict"
         elif len(of_this) > 1:
             yield f"{id} has {len(of_this)} verdicts: {', '.join(verdict.outcome for verdict, _ in of_this)}"
-        else:
-            yield from _problems_of(*of_this[0], commit, tree)
+        elif why := asked.why_another(of_this[0][1]):
+            yield f"{id} was judged {why}"
+        elif not (id in later and of_this[0][0].until):
+            yield from _problems_of(of_this[0][0])
 
 
-def _problems_of(verdict: Verdict, file: VerdictFile, commit: str, tree: str) -> Iterator[str]:
-    if file.commit != commit:
-        yield f"{verdict.id} was judged at commit {file.commit[:12]}, not {commit[:12]}"
-    elif file.tree != tree:
-        yield f"{verdict.id} was judged on a work tree with uncommitted changes"
-    elif file.checker != __version__:
-        yield f"{verdict.id} was judged by beampermit {_plain(file.checker)}, but this is {__version__}"
-    elif not verdict.passed:
+def _problems_of(verdict: Verdict) -> Iterator[str]:
+    if not verdict.passed:
         yield f"{verdict.id} {verdict.outcome}: {_plain(verdict.reason)}"
     elif verdict.reused:
         yield f"{verdict.id} is reused from an earlier run: run beampermit check --fresh --out FILE"

@@ -50,6 +50,10 @@ class Predicate(Record):
     pipeline: BoundFile
     """dvc.lock."""
     contract: BoundFile
+    base: ObjectId | None = None
+    """The tip of the base branch that the commit was judged against; None on the protected branch itself."""
+    base_contract: Digest
+    """Of the contract that gates were read from: the base's, else the commit's own."""
     dataset: Digests
     """Path in the project -> digest."""
     model: Annotated[Digests, Field(min_length=1)]
@@ -73,6 +77,12 @@ class Predicate(Record):
         ids = [verdict.id for verdict in self.verdicts]
         if len(set(ids)) != len(ids):
             raise ValueError("an interlock has two verdicts")
+        return self
+
+    @model_validator(mode="after")
+    def _own_contract_without_a_base(self) -> Predicate:
+        if self.base is None and self.base_contract != self.contract.digest:
+            raise ValueError("base_contract is not the commit's own contract, and there is no base")
         return self
 
 

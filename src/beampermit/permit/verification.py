@@ -92,6 +92,7 @@ def describe_permit(permit: Statement, model: Path | None = None) -> dict[str, s
         "model": f"{permit.name} {permit.model_digest}",
         "bytes": f"{model} is this model" if model else "not compared; --model FOLDER compares them",
         "commit": facts.commit,
+        "gates": f"of base {facts.base}, {facts.base_contract}" if facts.base else f"its own, {facts.base_contract}",
         "issued": f"{facts.issued} by beampermit {facts.checker}" + (f" in {facts.run}" if facts.run else ""),
         "lock": "\n".join(f"{bound.file} {bound.digest}" for bound in (facts.environment, *facts.variants)),
         "software": f"{facts.software.file} {facts.software.digest}" if facts.software else "no bill of materials",

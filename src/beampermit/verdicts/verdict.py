@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import platform
+import socket
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
@@ -17,10 +21,11 @@ from pydantic import (
     model_validator,
 )
 
+from beampermit.digest import digest_json
 from beampermit.errors import BadInput
 from beampermit.files import write_text
 from beampermit.reading import first_fault, read_json
-from beampermit.record import Record
+from beampermit.record import Digest, ObjectId, Record
 from beampermit.verdicts.evidence import RECORDS, Evidence
 
 Read = TypeVar("Read", bound=Evidence)
@@ -80,6 +85,12 @@ class Verdict(Record):
             raise ValueError("only a skipped check is put off")
         return self
 
+    @model_validator(mode="after")
+    def _what_passed_waits_for_nothing(self) -> Verdict:
+        if self.passed and (self.fix or self.exit_code or self.waits_for):
+            raise ValueError(f"{self.id} passed, and yet has a fix, an exit code or something that it waits for")
+        return self
+
     @property
     def family(self) -> str:
         """Such as `ENV`."""
@@ -91,37 +102,62 @@ class Verdict(Record):
 
 
 class Where(Record):
-    """The machine that made a verdict, and the address of the CI run if it was one."""
+    """The machine that made a verdict, and the address of the CI run and its attempt if it was one."""
 
     host: str
     system: str
     python: str
     run: str = ""
+    attempt: Annotated[int, Field(ge=0)] = 0
+
+    @classmethod
+    def here(cls) -> Where:
+        """This machine, and the job's run."""
+        names = ("SERVER_URL", "REPOSITORY", "RUN_ID", "RUN_ATTEMPT")
+        server, repository, run, attempt = (os.environ.get(f"GITHUB_{name}", "") for name in names)
+        return cls(
+            host=socket.gethostname(),
+            system=platform.platform(),
+            python=platform.python_version(),
+            run=f"{server}/{repository}/actions/runs/{run}" if run else "",
+            attempt=int(attempt) if run and attempt.isdecimal() else 0,
+        )
 
 
 class VerdictFile(Record):
-    """The verdicts of one job, at one commit, by one version of the checker."""
+    """The verdicts of one job, at one commit, by one version of the checker and one contract."""
 
     beampermit: int = 1
     checker: str
-    commit: str
-    tree: str
-    base: str | None = None
+    commit: ObjectId
+    tree: ObjectId
+    base: ObjectId | None = None
+    base_contract: Digest | None = None
+    """Digest of the contract that gates were read from: the base's, else the commit's own; None without a contract."""
     where: Where
     verdicts: tuple[Verdict, ...]
 
 
 def write_verdicts(path: Path, file: VerdictFile) -> None:
-    write_text(path, file.model_dump_json(indent=2) + "\n")
+    body = json.loads(file.model_dump_json())
+    write_text(path, json.dumps({**body, "digest": digest_json(body)}, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_verdicts(path: Path) -> VerdictFile:
-    """Strict, at most 4 MiB, for the file may come from an artifact. Raises `BadInput`."""
+    """Strict, at most 4 MiB, for the file may come from an artifact. Raises `BadInput`, also where it was edited."""
     content = read_json(path, limit=4 * 2**20)
+    digest = content.pop("digest", None) if isinstance(content, dict) else None
     try:
-        return VerdictFile.model_validate(content)
+        file = VerdictFile.model_validate(content)
     except ValidationError as error:
         raise BadInput(f"not a verdict file: {first_fault(error)}", file=path) from None
+    if digest != digest_json(content):
+        raise BadInput(
+            "the verdicts were changed after they were written: they do not have the digest that the file says",
+            file=path,
+            hint="beampermit check --out FILE",
+        )
+    return file
 
 
 def find_evidence(verdicts: Iterable[Verdict], record: type[Read]) -> Read | None:

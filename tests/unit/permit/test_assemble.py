@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from beampermit.digest import digest_file, digest_folder
+from beampermit.digest import digest_bytes, digest_file, digest_folder
 from beampermit.errors import BadInput, Failed
 from beampermit.permit.assemble import assemble, read_verdict_files
 from beampermit.permit.verification import verify_files, verify_interlocks
-from beampermit.verdicts.verdict import Outcome, VerdictFile, write_verdicts
-from support.registry_project import INTERLOCKS, Laboratory, verdicts
+from beampermit.verdicts.verdict import Outcome, VerdictFile, Where, write_verdicts
+from support.dvc_repositories import replace
+from support.registry_project import INTERLOCKS, WHERE, Laboratory, verdicts
 
 
 def test_a_permit_binds_all_that_the_model_was_made_from(laboratory: Laboratory) -> None:
     project = laboratory.project
-    permit = assemble(project, [verdicts(project)], INTERLOCKS, run="https://ci.example/runs/7")
+    permit = assemble(project, [verdicts(project, where=WHERE)], INTERLOCKS, here=WHERE)
     facts = permit.predicate
     assert permit.name == "bpm-faults"
     assert permit.model_digest == digest_folder(project.path("model"))
     assert facts.commit == project.git.head()
     assert facts.tree == project.git("rev-parse", "HEAD^{tree}")
+    assert (facts.base, facts.base_contract) == (None, facts.contract.digest)
     for bound in (facts.environment, facts.pipeline, facts.contract):
         assert bound.digest == digest_file(project.path(bound.file))
     assert [bound.file for bound in (facts.environment, facts.pipeline)] == ["uv.lock", "dvc.lock"]
@@ -182,3 +185,185 @@ def test_an_interlock_that_is_put_off_needs_a_verdict(laboratory: Laboratory) ->
     alone = verdicts(project)
     with pytest.raises(Failed, match="ENV001 has no verdict"):
         assemble(project, [alone.model_copy(update={"verdicts": alone.verdicts[:1]})], INTERLOCKS, later=["ENV001"])
+
+
+def _elsewhere(**changes: Any) -> Spoil:
+    """Verdicts of a run or machine that differs from `WHERE` in this."""
+    return lambda file: [file.model_copy(update={"where": file.where.model_copy(update=changes)})]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "here"),
+    [
+        pytest.param(
+            _elsewhere(run="https://ci.example/runs/6"),
+            WHERE,
+            id="another run",
+            marks=pytest.mark.attack(
+                guard="permit assemble",
+                tried="verdicts of another workflow run of the same commit",
+                said="ENV001 was judged in https://ci.example/runs/6, not in https://ci.example/runs/7",
+            ),
+        ),
+        pytest.param(
+            _elsewhere(run=""),
+            WHERE,
+            id="no run",
+            marks=pytest.mark.attack(
+                guard="permit assemble",
+                tried="verdicts that somebody made on a laptop, in a workflow run",
+                said="ENV001 was judged in no workflow run, not in https://ci.example/runs/7",
+            ),
+        ),
+        pytest.param(
+            _elsewhere(attempt=3),
+            WHERE,
+            id="later attempt",
+            marks=pytest.mark.attack(
+                guard="permit assemble",
+                tried="verdicts of an attempt of the run that was not made yet",
+                said="ENV001 was judged in attempt 3 of this run, but this is attempt 2",
+            ),
+        ),
+        pytest.param(
+            _elsewhere(),
+            WHERE.model_copy(update={"run": "", "attempt": 0}),
+            id="a run's, on a laptop",
+            marks=pytest.mark.attack(
+                guard="permit assemble",
+                tried="verdicts of a workflow run are assembled on a laptop",
+                said="ENV001 was judged in https://ci.example/runs/7, not in none",
+            ),
+        ),
+        pytest.param(
+            _elsewhere(run="", attempt=0, host="ci-2"),
+            WHERE.model_copy(update={"run": "", "attempt": 0}),
+            id="another host",
+            marks=pytest.mark.attack(
+                guard="permit assemble",
+                tried="verdicts of another machine are assembled on a laptop",
+                said="ENV001 was judged on ci-2, not on ci-1: without a workflow run all verdicts are of one machine",
+            ),
+        ),
+    ],
+)
+def test_verdicts_of_another_run_or_machine_give_no_permit(
+    laboratory: Laboratory, spoil: Spoil, here: Where, said: str
+) -> None:
+    files = spoil(verdicts(laboratory.project, where=WHERE))
+    with pytest.raises(Failed, match=re.escape(said)):
+        assemble(laboratory.project, files, INTERLOCKS, here=here)
+
+
+@pytest.mark.parametrize("changes", [{"host": "ci-2"}, {"attempt": 1}, {"system": "Linux 6", "python": "3.12.1"}])
+def test_jobs_of_one_run_have_other_machines_and_may_have_passed_in_an_earlier_attempt(
+    laboratory: Laboratory, changes: dict[str, Any]
+) -> None:
+    assert assemble(
+        laboratory.project, _elsewhere(**changes)(verdicts(laboratory.project, where=WHERE)), INTERLOCKS, here=WHERE
+    )
+
+
+@pytest.fixture
+def pull_request(laboratory: Laboratory) -> Laboratory:
+    """A branch whose contract asks for less than origin's main."""
+    laboratory.git("switch", "--quiet", "--create", "lenient")
+    replace(laboratory.root / "contract.yaml", "gate: 0.95", "gate: 0.5")
+    laboratory.git("commit", "--quiet", "--all", "--message", "Ask for less")
+    return laboratory
+
+
+def _move_base(laboratory: Laboratory, before: str, after: str) -> None:
+    """Somebody else's change of the contract is merged meanwhile."""
+    laboratory.git("switch", "--quiet", "--detach", "origin/main")
+    replace(laboratory.root / "contract.yaml", before, after)
+    laboratory.git("commit", "--quiet", "--all", "--allow-empty", "--message", "Meanwhile")
+    laboratory.git("update-ref", "refs/remotes/origin/main", "HEAD")
+    laboratory.git("switch", "--quiet", "lenient")
+
+
+def test_a_permit_binds_the_contract_of_the_base_that_judged(pull_request: Laboratory) -> None:
+    facts = assemble(pull_request.project, [verdicts(pull_request.project)], INTERLOCKS).predicate
+    assert facts.base == pull_request.git("rev-parse", "origin/main")
+    strict = pull_request.project.git.read("origin/main", "contract.yaml")
+    assert strict is not None
+    assert facts.base_contract == digest_bytes(strict.encode()) != facts.contract.digest
+
+
+def test_a_base_that_has_moved_on_with_the_same_contract_is_the_same(pull_request: Laboratory) -> None:
+    files = [verdicts(pull_request.project)]
+    _move_base(pull_request, "gate: 0.95", "gate: 0.95")
+    assert assemble(pull_request.project, files, INTERLOCKS).predicate.base != files[0].base
+
+
+@pytest.mark.attack(
+    guard="permit assemble",
+    tried="the base's contract becomes stricter while a pull request's jobs run",
+    said="ENV001 was judged by the contract sha256:",
+)
+def test_verdicts_by_the_contract_before_give_no_permit(pull_request: Laboratory, said: str) -> None:
+    files = [verdicts(pull_request.project)]
+    _move_base(pull_request, "gate: 0.95", "gate: 0.96")
+    with pytest.raises(Failed, match=f"{said}.*, but the base's contract is sha256:.*: run all checks again"):
+        assemble(pull_request.project, files, INTERLOCKS)
+
+
+@pytest.mark.parametrize(
+    ("base", "contract"),
+    [
+        pytest.param(
+            "none",
+            "HEAD",
+            id="no base",
+            marks=pytest.mark.attack(
+                guard="permit assemble",
+                tried="a pull request's verdicts by its own contract, as if it were merged",
+                said="ENV001 was judged against no base, not against ",
+            ),
+        ),
+        pytest.param(
+            "HEAD",
+            "HEAD",
+            id="own commit",
+            marks=pytest.mark.attack(
+                guard="permit assemble",
+                tried="a pull request's verdicts against its own commit: `check --base HEAD`",
+                said=": give `check` and `permit assemble` the same --base",
+            ),
+        ),
+        pytest.param(
+            "origin/main",
+            "HEAD",
+            id="replaced contract",
+            marks=pytest.mark.attack(
+                guard="permit assemble",
+                tried="a job whose clone shows a lenient contract at the right base",
+                said="ENV001 was judged by the contract sha256:",
+            ),
+        ),
+    ],
+)
+def test_verdicts_by_another_base_give_no_permit(pull_request: Laboratory, base: str, contract: str, said: str) -> None:
+    project = pull_request.project
+    commit = None if base == "none" else pull_request.git("rev-parse", base)
+    text = project.git.read(contract, "contract.yaml")
+    assert text is not None
+    changes = {"base": commit, "base_contract": digest_bytes(text.encode())}
+    with pytest.raises(Failed, match=re.escape(said)):
+        assemble(project, [verdicts(project).model_copy(update=changes)], INTERLOCKS)
+
+
+@pytest.mark.attack(
+    guard="permit assemble",
+    tried="one of several jobs was judged against another base",
+    said="DOC001 was judged against no base, not against ",
+)
+def test_one_job_of_another_base_is_enough(pull_request: Laboratory, said: str) -> None:
+    file = verdicts(pull_request.project)
+    one, other = ({"verdicts": (verdict,)} for verdict in file.verdicts)
+    with pytest.raises(Failed, match=said):
+        assemble(
+            pull_request.project,
+            [file.model_copy(update={**one, "base": None}), file.model_copy(update=other)],
+            INTERLOCKS,
+        )

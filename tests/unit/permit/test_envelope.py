@@ -89,6 +89,67 @@ def test_a_permit_with_a_missing_field_is_refused(path: str) -> None:
         validate_statement(_without(path), "permit.json")
 
 
+def _signed(payload: bytes) -> bytes:
+    """An envelope of our own key around any bytes."""
+    signature = KEY.sign(pre_authentication("application/vnd.in-toto+json", payload))
+    envelope = json.loads(SEALED)
+    envelope["payload"] = base64.b64encode(payload).decode()
+    envelope["signatures"][0]["sig"] = base64.b64encode(signature).decode()
+    return Envelope.model_validate(envelope).to_bytes()
+
+
+@pytest.mark.attack(
+    guard="permit verify",
+    tried="the same statement, signed in another spelling: white space, key order, escapes, a number written otherwise",
+    said="the signed statement is not in canonical form",
+)
+def test_a_signed_statement_in_another_spelling_is_refused(said: str) -> None:
+    payload = statement().payload
+    body = json.loads(payload)
+    assert _signed(payload) == SEALED
+    spellings = (
+        payload + b"\n",
+        json.dumps(body, sort_keys=True).encode(),
+        json.dumps(dict(reversed(body.items())), separators=(",", ":")).encode(),
+        payload.replace(b'"predicate"', b'"predic\\u0061te"', 1),
+        payload.replace(b"0.98", b"0.980", 1),
+        payload.replace(b'"base":null,', b"", 1),
+    )
+    for spelling in spellings:
+        assert validate_statement(json.loads(spelling), "permit") == statement()
+        with pytest.raises(Failed, match=said):
+            verify_envelope(_signed(spelling), TRUSTED)
+
+
+@pytest.mark.attack(
+    guard="permit verify",
+    tried="a signed permit lists an interlock twice, so that one of them seems to stand for another",
+    said="an interlock has two verdicts",
+)
+def test_a_permit_with_an_interlock_twice_is_refused(said: str) -> None:
+    body = statement().model_dump(mode="json")
+    verdicts = body["predicate"]["verdicts"]
+    verdicts.append({**verdicts[0], "reason": "once more"})
+    with pytest.raises(BadInput, match=said):
+        verify_envelope(_signed(canonical_json(body)), TRUSTED)
+    verdicts[1]["id"] = "DOC002"
+    assert len(verify_envelope(_signed(canonical_json(body)), TRUSTED).predicate.verdicts) == 2
+
+
+@pytest.mark.attack(
+    guard="permit verify",
+    tried="a signed permit without a base names another contract than the commit's as the one that judged",
+    said="base_contract is not the commit's own contract, and there is no base",
+)
+def test_a_permit_that_was_judged_by_a_contract_of_nowhere_is_refused(said: str) -> None:
+    body = statement().model_dump(mode="json")
+    body["predicate"]["base_contract"] = f"sha256:{'9' * 64}"
+    with pytest.raises(BadInput, match=said):
+        verify_envelope(_signed(canonical_json(body)), TRUSTED)
+    body["predicate"]["base"] = "c" * 40
+    assert verify_envelope(_signed(canonical_json(body)), TRUSTED).predicate.base == "c" * 40
+
+
 def test_a_failed_interlock_cannot_be_written_into_a_permit() -> None:
     body = statement().model_dump(mode="json")
     body["predicate"]["verdicts"][0]["outcome"] = "failed"

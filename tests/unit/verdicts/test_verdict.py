@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from beampermit.digest import digest_json
 from beampermit.errors import BadInput
 from beampermit.verdicts.evidence import Champion, Comparison, RowChecks, SplitChanges
 from beampermit.verdicts.verdict import (
@@ -57,6 +59,50 @@ def test_a_forged_verdict_is_named(file: Path, key: str, value: object, message:
     assert message in str(caught.value)
 
 
+@pytest.fixture
+def skipped(file: Path) -> Path:
+    """A job's file whose second verdict waits for the first."""
+    waiting = verdict("ENV005", Outcome.SKIPPED, 1).model_copy(
+        update={"fix": "Run `beampermit env sync`.", "reason": "waits for ENV001", "waits_for": ("ENV001",)}
+    )
+    write_verdicts(file, read_verdicts(file).model_copy(update={"verdicts": (verdict(), waiting)}))
+    assert read_verdicts(file).verdicts[1] == waiting
+    return file
+
+
+@pytest.mark.attack(
+    guard="permit assemble",
+    tried="`skipped` is edited to `passed` in a verdict file",
+    said="the verdicts were changed after they were written",
+)
+def test_a_verdict_file_that_was_edited_is_refused(skipped: Path, said: str) -> None:
+    text = skipped.read_text()
+    skipped.write_text(text.replace('"skipped"', '"passed"').replace('"exit_code": 1', '"exit_code": 0'))
+    body = json.loads(skipped.read_text())
+    body["verdicts"][1] |= {"fix": "", "waits_for": []}
+    for edited in (body, {key: value for key, value in body.items() if key != "digest"}, {**body, "digest": None}):
+        skipped.write_text(json.dumps(edited))
+        with pytest.raises(BadInput, match=said):
+            read_verdicts(skipped)
+    skipped.write_text(" ".join(text.split("\n")))  # the same content in another spelling
+    assert read_verdicts(skipped).verdicts[1].outcome is Outcome.SKIPPED
+
+
+@pytest.mark.parametrize("left", [{"fix": "Run it."}, {"exit_code": 1}, {"waits_for": ["ENV001"]}])
+@pytest.mark.attack(
+    guard="permit assemble",
+    tried="`skipped` is edited to `passed`, with the digest of the file, and a trace is left",
+    said="ENV005 passed, and yet has a fix, an exit code or something that it waits for",
+)
+def test_a_pass_that_waits_or_has_a_fix_is_refused(skipped: Path, left: dict[str, Any], said: str) -> None:
+    body = json.loads(skipped.read_text())
+    body["verdicts"][1] |= {"outcome": "passed", "fix": "", "exit_code": 0, "waits_for": [], **left}
+    del body["digest"]
+    skipped.write_text(json.dumps({**body, "digest": digest_json(body)}))
+    with pytest.raises(BadInput, match=said):
+        read_verdicts(skipped)
+
+
 def test_only_passed_counts() -> None:
     assert [verdict(outcome=outcome).passed for outcome in Outcome] == [True, False, False, False]
 
@@ -65,7 +111,8 @@ def test_only_passed_counts() -> None:
 def test_a_failed_interlock_decides_the_exit_code_before_the_outside_world_does(
     codes: list[int], expected: int
 ) -> None:
-    assert exit_code(verdict(code=code) for code in codes) == expected
+    verdicts = [verdict(outcome=Outcome.ERROR if code else Outcome.PASSED, code=code) for code in codes]
+    assert exit_code(verdicts) == expected
 
 
 def compared(evidence: object) -> dict[str, object]:
@@ -104,3 +151,13 @@ def test_a_comparison_of_many_splits_is_cut() -> None:
     split = SplitChanges(split="x", changes=words, histograms=dict.fromkeys(words, ("a", "b")))
     kept = RowChecks(changes=(split,) * 50).changes
     assert (len(kept), len(kept[0].changes), len(kept[0].histograms)) == (20, 20, 20)
+
+
+def test_a_verdict_says_in_which_run_and_attempt_it_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_RUN_ATTEMPT", "3")
+    assert (Where.here().run, Where.here().attempt) == ("", 0)
+    for name, value in {"SERVER_URL": "https://github.com", "REPOSITORY": "lab/faults", "RUN_ID": "7"}.items():
+        monkeypatch.setenv(f"GITHUB_{name}", value)
+    assert (Where.here().run, Where.here().attempt) == ("https://github.com/lab/faults/actions/runs/7", 3)
+    monkeypatch.setenv("GITHUB_RUN_ATTEMPT", "")
+    assert Where.here().attempt == 0
