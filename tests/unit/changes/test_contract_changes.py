@@ -58,12 +58,25 @@ GATES = {
     "drift looked for less often": ("every: 10min", "every: 1d", "monitoring.every", True),
     "other data": ("acquisitions: 8", "acquisitions: 9", "dataset.request.options.acquisitions", False),
     "evaluated on other rows": (
-        *("inputs: data/dataset/test.parquet", "inputs: data/dataset/train.parquet", "evaluation.inputs", True),
+        *("data/dataset/test.parquet", "data/dataset/easy.parquet", "evaluation.inputs", True),
     ),
     "another evaluation": ("-m, bpm_faults.evaluate", "-m, other", "evaluation.command", True),
     "the model tested on its training rows": (
-        *("test: data/dataset/test.parquet", "test: data/dataset/train.parquet", "dataset.splits.test", True),
+        *("data/dataset/test.parquet", "data/dataset/train.parquet", "dataset.splits.test", True),
     ),
+    "two evaluations may differ": (
+        "\n  command:",
+        "\n  tolerance: {relative: 0.01, because: Rows are sampled.}\n  command:",
+        "evaluation.tolerance.relative",
+        True,
+    ),
+    "two evaluations may differ less than a millionth": (
+        "\n  command:",
+        "\n  tolerance: {relative: 1e-9, because: All is exact.}\n  command:",
+        "evaluation.tolerance.relative",
+        False,
+    ),
+    "other test rows": ("version: 1", "version: 2", "dataset.request.version", True),
     "a split added": ("  splits:", "  splits:\n    extra: data/extra.parquet", "dataset.splits.extra", False),
     "rows identified by fewer columns": ("key: [acquisition, device, plane]", "key: [plane]", "dataset.key", True),
     "rows identified by more columns": ("device, plane]", "device, plane, turn]", "dataset.key", True),
@@ -147,7 +160,7 @@ def test_a_changed_gate_is_found_and_a_looser_one_marked(contract_text: str, cas
     changed = parse_contract(contract_text.replace(before, after))
     changes = compare_contracts(parse_contract(contract_text), changed)
     assert {change.key: change.looser for change in changes.gates}[key] is looser
-    assert {change.key.rpartition(".")[2] for change in changes.texts} <= {"description"}
+    assert {change.key.rpartition(".")[2] for change in changes.texts} <= {"description", "because"}
 
 
 def test_a_split_that_is_removed_is_marked(contract_text: str) -> None:

@@ -49,6 +49,18 @@ DEFECTS = {
     "key given twice": ("beampermit: 1", "beampermit: 1\nbeampermit: 1", 1, "duplicate key"),
     "tab": ("beampermit: 1", "beampermit: 1\n\tmodel: x", 1, "not YAML"),
     "merge conflict": ("beampermit: 1", "<<<<<<< ours\nbeampermit: 1", 0, "merge-conflict markers"),
+    "a tolerance without a reason": (
+        "  command:",
+        "  tolerance: {relative: 0.01}\n  command:",
+        0,
+        "evaluation.tolerance.because: this key is missing",
+    ),
+    "two evaluations that need not agree at all": (
+        "  command:",
+        "  tolerance: {relative: 1, because: No reason.}\n  command:",
+        0,
+        "evaluation.tolerance.relative: Input should be less than 1",
+    ),
     "future format": ("beampermit: 1", "beampermit: 2", 0, "Input should be 1"),
 }
 
@@ -72,3 +84,16 @@ def test_gpu_tests_without_an_environment_for_them_are_refused(contract_text: st
 def test_an_alias_bomb_is_refused(contract_text: str) -> None:
     with pytest.raises(BadInput, match=r"contract.yaml:2: YAML aliases are not allowed"):
         parse_contract("a: &a [x]\nb: [*a, *a]\n" + contract_text)
+
+
+@pytest.mark.attack(
+    guard="contract check",
+    tried="metrics are computed on the rows that the model was trained on",
+    said="evaluation.inputs is data/dataset/train.parquet, and metrics are computed on the split called test, which is "
+    "data/dataset/test.parquet",
+)
+def test_metrics_are_computed_on_the_split_called_test(contract_text: str, said: str) -> None:
+    text = contract_text.replace("inputs: data/dataset/test.parquet", "inputs: data/dataset/train.parquet")
+    with pytest.raises(BadInput) as caught:
+        parse_contract(text)
+    assert said in caught.value.message
