@@ -23,19 +23,17 @@ UNSIGNED = "permit.json"
 def publish_version(client: Client, ledger: Ledger, permit: Statement, documents: Path) -> Published:
     """Publish the documents of the version that `permit` was promoted as, or complete its release.
 
-    Raises `BadInput` where the ledger has no such promotion, `Failed` where the bill of materials is not the one that
-    the permit binds; `Conflict`, `Outside`.
+    Raises `BadInput` where the ledger has no such promotion, `Failed` where its permit is not believed or the bill of
+    materials is not the one that the permit binds; `Conflict`, `Outside`.
     """
     event = find_promotion(ledger, permit)
     files = _list_documents(documents)
     if bound := permit.predicate.software:
         verify_software(permit, documents / bound.file)
     with tempfile.TemporaryDirectory(prefix="beampermit-") as scratch:
-        signed = ledger.permit(event)
-        if signed is not None:
-            # A workflow that is run again signs a new permit; the one in the ledger counts.
-            files[PERMIT] = Path(scratch, PERMIT)
-            write_bytes(files[PERMIT], signed)
+        # A workflow that is run again signs a new permit; the one in the ledger counts.
+        files[PERMIT] = Path(scratch, PERMIT)
+        write_bytes(files[PERMIT], ledger.permit(event) or b"")
         tag = f"{event.model}-v{event.version}"
         return publish(
             client, Release(tag, event.commit, f"{event.model} version {event.version}", format_body(event), files)
@@ -43,10 +41,11 @@ def publish_version(client: Client, ledger: Ledger, permit: Statement, documents
 
 
 def find_promotion(ledger: Ledger, permit: Statement) -> Event:
-    """The event that promoted the model of `permit`. Raises `BadInput` where there is none."""
+    """The event that promoted the model of `permit`. Raises `BadInput` where there is none, `Failed` as `believe`."""
     ledger.fetch()
     for event in ledger.state(permit.name).promoted.values():
         if (event.commit, event.digest) == (permit.predicate.commit, permit.model_digest):
+            ledger.believe(event)
             return event
     raise BadInput(
         f"the ledger has no promotion of {permit.name} from commit {permit.predicate.commit[:12]}",

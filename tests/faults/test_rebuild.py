@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from beampermit.cli.main import app
-from beampermit.digest import digest_folder
+from beampermit.digest import digest_folder, manifest
 from beampermit.errors import Conflict, Outside
 from beampermit.project import Project
 from beampermit.registry import models
@@ -19,7 +19,7 @@ from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.mlflow import Registry
 from beampermit.registry.rebuild import FetchModel
-from support.registry_project import MODEL, Laboratory
+from support.registry_project import MODEL, Laboratory, append_promotion
 
 pytestmark = pytest.mark.slow
 STEPS = (
@@ -154,7 +154,7 @@ def test_a_whole_project_is_rebuilt_from_its_dvc_remote(
         event="promote", sequence=1, model=model.name, version=1, digest=digest, permit=f"sha256:{'b' * 64}",
         commit=trained_copy.git.head(), expected=None, at="2026-11-23T08:00:00Z", by="Ada",
     )  # fmt: skip
-    Ledger(trained_copy.git).append(promoted, permit=b"{}")
+    promoted = append_promotion(Ledger(trained_copy.git), promoted, manifest(trained_copy.path(model.path)))
     shutil.rmtree(trained_copy.path(model.path))
     shutil.rmtree(trained_copy.root / ".dvc/cache")
     (trained_copy.root / "README.md").write_text("Work that is not committed.\n")

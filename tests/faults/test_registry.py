@@ -99,12 +99,19 @@ def test_a_promotion_checks_recent_versions_and_reconcile_all(second: Laboratory
     assert second.reconcile() == ("version 1 tagged former",)
 
 
-def test_a_tag_that_is_not_the_ledger_s_makes_a_promotion_check_all(second: Laboratory) -> None:
-    for place, version in (("9" * 400, 3), ("7", 4)):
-        second.registry.tag(MODEL, 1, status="")
-        second.registry.tag(MODEL, version - 1, sequence=place)
-        second.change(version)
-        assert "version 1 tagged former" in second.promote().changes
+def test_a_tag_that_is_no_line_makes_a_promotion_check_all(second: Laboratory) -> None:
+    second.registry.tag(MODEL, 1, status="")
+    second.registry.tag(MODEL, 2, sequence="9" * 400)
+    second.change(3)
+    assert "version 1 tagged former" in second.promote().changes
+
+
+def test_a_tag_of_a_line_that_the_ledger_does_not_have_stops_a_promotion(second: Laboratory) -> None:
+    second.registry.tag(MODEL, 2, sequence="7")
+    second.change(3)
+    with pytest.raises(Conflict, match="has shown line 7 of the ledger, which has 2: it was set back"):
+        second.promote()
+    assert second.statuses() == {1: "former", 2: "champion"}
 
 
 def test_a_missing_version_is_exit_4(second: Laboratory) -> None:

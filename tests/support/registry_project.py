@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -13,21 +14,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from safetensors.numpy import save_file
 
 from beampermit import __version__
-from beampermit.digest import manifest
+from beampermit.digest import digest_json, manifest
+from beampermit.git import Git
 from beampermit.permit import envelope, keys
 from beampermit.permit.assemble import assemble
+from beampermit.permit.statement import Sha256, Statement, Subject
 from beampermit.project import Project
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
+from beampermit.registry.ledger_state import format_line
 from beampermit.registry.mlflow import Registry
-from beampermit.registry.operations import Result, Session, freeze, retire, rollback, thaw
+from beampermit.registry.operations import Result, Session, freeze, move, re_sign, retire, rollback, thaw
 from beampermit.registry.promotion import Promotion
 from beampermit.registry.rebuild import FetchModel, rebuild
 from beampermit.registry.reconcile import reconcile
 from beampermit.verdicts.verdict import Outcome, Verdict, VerdictFile, Where
+from support.permits import KEY, statement
 from support.shared import made_once, shared_folder
 
 MODEL = "bpm-faults"
@@ -131,13 +138,56 @@ class Laboratory:
     def thaw(self, progress: Progress = None, reason: str = WHY) -> Result:
         return thaw(self._change(progress), reason=reason)
 
+    def re_sign(self, version: int, key: Path, reason: str = WHY) -> Result:
+        return re_sign(self._change(None), keys.load_signing_key(str(key)), version=version, reason=reason)
+
     def reconcile(self, progress: Progress = None) -> tuple[str, ...]:
         return reconcile(self.ledger, self.registry, MODEL, progress or self.said.append)
 
-    def rebuild(self, recover: FetchModel, progress: Progress = None) -> tuple[str, ...]:
-        """Rebuild, then reconcile."""
+    def rebuild(self, recover: FetchModel, progress: Progress = None, moved: bool = False) -> tuple[str, ...]:
+        """Rebuild, then reconcile. With `moved`, the ledger names this registry from then on."""
         said = progress or self.said.append
-        return rebuild(self.ledger, self.registry, MODEL, recover, said) + self.reconcile(said)
+        changes = rebuild(self.ledger, self.registry, MODEL, recover, said, moved=moved)
+        if moved:
+            self.move()
+        return changes + self.reconcile(said)
+
+    def move(self) -> Result | None:
+        """Say in the ledger that the registry is the one at `uri`."""
+        return move(self._change(None), reason=WHY)
+
+    def trust(self, *public: Path, prefix: str = "") -> None:
+        """Make the keys in these files those of the protected branch, by a push that leaves this clone as it is."""
+        publish_keys(self.project.git, prefix + "".join(file.read_text() for file in public))
+
+    def new_key(self, name: str) -> tuple[Path, Path]:
+        """A key pair that nothing trusts yet: the private and the public file."""
+        return keys.generate_keys(self.root.parent / name)
+
+    @property
+    def public(self) -> Path:
+        """The public half of the laboratory's key."""
+        return self.key.with_name(keys.PUBLIC)
+
+    def forge(self, *events: Event, permits: dict[str, bytes] | None = None, back: int = 0) -> None:
+        """Append lines as whoever can push to the ledger's branch can, after setting it `back` by so many."""
+        git = self.project.git
+        self.git("fetch", "--quiet", "origin", "+refs/heads/beampermit-ledger:refs/forged/ledger")
+        head = git("rev-parse", f"refs/forged/ledger~{back}")
+        text = (git.read(head, "ledger.jsonl") or "") + "".join(map(format_line, events))
+        env = {"GIT_INDEX_FILE": str(self.root.parent / "forged.index")}
+        git("read-tree", head, env=env)
+        for name, content in {"ledger.jsonl": text, **{k: v.decode() for k, v in (permits or {}).items()}}.items():
+            blob = git("hash-object", "-w", "--stdin", stdin=content)
+            git("update-index", "--add", "--cacheinfo", f"100644,{blob},{name}", env=env)
+        commit = git("commit-tree", git("write-tree", env=env), "-p", head, "-m", "forged")
+        self.git("push", "--quiet", "--force", "origin", f"{commit}:refs/heads/beampermit-ledger")
+
+    def fresh_clone(self) -> Laboratory:
+        """Another clone, made just now, with the same key and registry."""
+        clone = self.root.parent / "fresh"
+        subprocess.run(["git", "clone", "--quiet", self.root.parent / "origin.git", clone], check=True)
+        return Laboratory(clone, self.key, self.uri)
 
     def change_the_registry(self) -> None:
         """Manual changes: another champion, tags and a digest that are not the ledger's."""
@@ -186,6 +236,44 @@ class Laboratory:
         return {one.number: one.tags.get("status", "") for one in self.registry.versions(MODEL)}
 
 
+def publish_keys(git: Git, text: str) -> None:
+    """Make `text` the keys on origin's `main`, by a push that leaves work tree, index and branches as they are."""
+    blob = git("hash-object", "-w", "--stdin", stdin=text)
+    found, tip = git.remote_tip("origin", "main")
+    assert found.code == 0, found.err
+    if tip:
+        git("fetch", "--quiet", "--no-write-fetch-head", "--refmap=", "origin", "refs/heads/main")
+    with tempfile.TemporaryDirectory() as folder:
+        env = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
+        git("read-tree", tip or "--empty", env=env)
+        git("update-index", "--add", "--cacheinfo", f"100644,{blob},{keys.PUBLIC_IN_PROJECT}", env=env)
+        tree = git("write-tree", env=env)
+    commit = git("commit-tree", tree, *(("-p", tip) if tip else ()), "-m", "Other keys")
+    git("push", "--quiet", "origin", f"{commit}:refs/heads/main")
+
+
+def sign_promotion(
+    event: Event, files: dict[str, str], like: Statement | None = None, key: Ed25519PrivateKey = KEY
+) -> tuple[Event, bytes]:
+    """The event with the digests of a model of `files` and of its permit, which else is as `like`; and that permit."""
+    subject = Subject(name=event.model, digest=Sha256(sha256=digest_json(files).removeprefix("sha256:")))
+    plain = like or statement()
+    predicate = plain.predicate.model_copy(update={"commit": event.commit, "model": files})
+    permit = plain.model_copy(update={"subject": (subject,), "predicate": predicate})
+    signed = event.model_copy(update={"digest": permit.model_digest, "permit": permit.digest})
+    return signed, envelope.sign_statement(permit, key)
+
+
+def append_promotion(ledger: Ledger, event: Event, files: dict[str, str] | None = None) -> Event:
+    """Append a promotion without a registry, with a permit whose key is then that of origin's `main`."""
+    signed, permit = sign_promotion(event, files or {"weights.safetensors": digest_json(event.version)})
+    pem = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    publish_keys(ledger.git, pem.decode())
+    ledger.append(signed, permit=permit)
+    ledger.fetch()
+    return signed
+
+
 def loads(model: Path) -> None:
     """A test deployment for a model that is one number; the real one is tested in `tests/unit/registry`."""
     from safetensors.numpy import load_file
@@ -217,7 +305,7 @@ def found_laboratory(folder: Path, contract: str, database: Path) -> Laboratory:
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new MLflow database, made once because it takes seconds."""
     folder = shared_folder(tmp_path_factory) / "mlflow"
-    return made_once(folder, lambda made: Registry(f"sqlite:///{made / 'mlflow.db'}")) / "mlflow.db"
+    return made_once(folder, lambda made: Registry(f"sqlite:///{made / 'mlflow.db'}", create=True)) / "mlflow.db"
 
 
 @pytest.fixture

@@ -80,6 +80,7 @@ PANELS = {
         "retire": promotion.retire,
         "freeze": promotion.freeze,
         "thaw": promotion.thaw,
+        "re-sign": promotion.re_sign,
         "reconcile": promotion.reconcile,
     },
     "Environment": {"env": env.app},

@@ -1,7 +1,8 @@
-"""`beampermit promote`, `rollback`, `retire`, `freeze`, `thaw`, `reconcile`, `history`, `publish`."""
+"""`beampermit promote`, `rollback`, `retire`, `freeze`, `thaw`, `re-sign`, `reconcile`, `history`, `publish`."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from beampermit.cli.output import Folder, Json, KeyFile, console, show, shown_progress
+from beampermit.cli.output import Folder, Json, console, show, shown_progress
 
 if TYPE_CHECKING:
     from beampermit.progress import Progress
     from beampermit.project import Project
+    from beampermit.registry.event import Event
     from beampermit.registry.ledger import Ledger
     from beampermit.registry.mlflow import Registry
     from beampermit.registry.operations import Result, Session
@@ -23,7 +25,6 @@ Reason = Annotated[str, typer.Option(help="Why, for the ledger.")]
 
 def promote(
     permit: Annotated[Path, typer.Option(help="The signed permit.")] = Path("permit.dsse.json"),
-    key: KeyFile = None,
     branch: Annotated[
         str | None, typer.Option(help="Branch of origin that must contain the commit.", show_default="any")
     ] = None,
@@ -35,27 +36,29 @@ def promote(
 ) -> None:
     """Make the permit's model the champion.
 
-    Registers it, tests the deployment, writes the ledger and moves the alias.
+    Verifies it with the keys of the protected branch, registers it, tests the deployment, writes the ledger and moves
+    the alias. The first promotion creates the registry where MLFLOW_TRACKING_URI names a database that is not there.
     """
     from datetime import UTC, datetime
     from functools import partial
 
     from beampermit.environments.environment import environment_of
     from beampermit.interlocks.families import load_interlocks
-    from beampermit.permit import keys
     from beampermit.permit.envelope import read_envelope
-    from beampermit.permit.public_keys import read_public_keys
     from beampermit.permit.verification import verify_interlocks
     from beampermit.project import Project
     from beampermit.registry.deployment import deploy
+    from beampermit.registry.ledger import Ledger
     from beampermit.registry.promotion import Promotion
 
     repository = Project.find(project.resolve())
-    trusted = read_public_keys(key or repository.path(keys.PUBLIC_IN_PROJECT))
-    signed = read_envelope(permit, trusted, now=datetime.now(UTC))
+    ledger = Ledger(repository.git)
+    ledger.fetch()
+    signed = read_envelope(permit, ledger.keys(), now=datetime.now(UTC))
     verify_interlocks(signed.statement, load_interlocks())
     test = partial(deploy, repository, environment_of(repository.root), signed.statement)
-    with _opened(repository) as (ledger, registry, progress):
+    first = not ledger.state(signed.statement.name).events
+    with _opened(repository, ledger, create=first) as (ledger, registry, progress):
         result = Promotion(repository, ledger, registry, signed, test, progress, branch).run(reason)
     _print(result, "promoted" if result.new else "already champion", as_json)
 
@@ -123,6 +126,25 @@ def thaw(reason: Reason, project: Folder = Path(), as_json: Json = False) -> Non
     _print(result, "thawed" if result.new else "already thawed", as_json)
 
 
+def re_sign(
+    version: Annotated[int, typer.Option(min=1, help="Version whose permit is signed again.")],
+    reason: Reason,
+    project: Folder = Path(),
+    as_json: Json = False,
+) -> None:
+    """Sign the permit of a version again, after its key was taken out of permit.pub.
+
+    BEAMPERMIT_SIGNING_KEY is the new private key. Refused unless the permit binds what its commit has.
+    """
+    from beampermit.permit import keys
+    from beampermit.registry import operations
+
+    key = keys.load_signing_key(os.environ.get(keys.VARIABLE))
+    with _session(project) as session:
+        result = operations.re_sign(session, key, version=version, reason=reason)
+    _print(result, "signed again" if result.new else "already signed with a key of the protected branch", as_json)
+
+
 AGREED = "the registry matches the ledger"
 
 
@@ -133,6 +155,10 @@ def reconcile(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Change nothing; exit 1 if the registry differs from the ledger.")
     ] = False,
+    moved: Annotated[
+        bool, typer.Option("--moved", help="The registry is another one from now on; the ledger keeps that.")
+    ] = False,
+    reason: Annotated[str, typer.Option(help="Why it was moved, for the ledger.")] = "",
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
@@ -144,34 +170,47 @@ def reconcile(
 
     from beampermit.errors import BadInput
     from beampermit.project import Project
+    from beampermit.registry.operations import Session
     from beampermit.registry.reconcile import reconcile as reconcile_registry
 
     if rebuild and dry_run:
         raise BadInput("--rebuild and --dry-run exclude each other", hint="beampermit reconcile --dry-run")
+    if moved and (dry_run or not reason.strip()):
+        raise BadInput(
+            "--moved needs --reason, and excludes --dry-run", hint="beampermit reconcile --moved --reason WHY"
+        )
     repository = Project.find(project.resolve())
     model = repository.contract.model.name
     if dry_run:
         _print_differences(repository, model, as_json)
         return
-    with _opened(repository) as (ledger, registry, progress):
+    with _opened(repository, create=rebuild) as (ledger, registry, progress):
         changes: tuple[str, ...] = ()
         if rebuild:
             from beampermit.registry.models import fetch_from_dvc
             from beampermit.registry.rebuild import rebuild as rebuild_registry
 
-            changes = rebuild_registry(ledger, registry, model, partial(fetch_from_dvc, repository), progress)
+            fetch = partial(fetch_from_dvc, repository)
+            changes = rebuild_registry(ledger, registry, model, fetch, progress, moved=moved)
+        if moved:
+            changes += _move(Session(repository.git, ledger, registry, model, progress), reason)
         changes += reconcile_registry(ledger, registry, model, progress)
         champion = ledger.champion(model)
     body = {"champion": champion and champion.version, "changes": changes}
     show(body, lambda: console().print("\n".join(changes or (AGREED,))), as_json)
 
 
+def _move(session: Session, reason: str) -> tuple[str, ...]:
+    from beampermit.registry import operations
+
+    result = operations.move(session, reason=reason)
+    return (f"the ledger names this registry: {result.event.address}", *result.changes) if result else ()
+
+
 def _print_differences(project: Project, model: str, as_json: bool) -> None:
     """Exit code 1 if there are any."""
-    from beampermit.registry.mlflow import registry_uri, require_registry
     from beampermit.registry.reconcile import find_differences
 
-    require_registry(registry_uri(project.root))
     with _opened(project) as (ledger, registry, progress):
         changes = find_differences(ledger, registry, model, progress)
         champion = ledger.champion(model)
@@ -203,12 +242,20 @@ def history(
     ledger.fetch()
     state = ledger.read()
     events = state.events[-last:] if last else state.events
+    odd = state.odd_times()
+    notes = {event.sequence: [*filter(None, [odd.get(event.sequence), _doubt(ledger, event)])] for event in events}
     screen = console()
-    show(
-        [event.model_dump(mode="json") for event in events],
-        lambda: screen.print(render_history(state, screen.width, last)),
-        as_json,
-    )
+
+    def text() -> None:
+        screen.print(render_history(state, screen.width, last))
+        for note in dict.fromkeys(note for of_event in notes.values() for note in of_event):
+            screen.print(f"note: {note}")
+
+    show([{**event.model_dump(mode="json"), "notes": notes[event.sequence]} for event in events], text, as_json)
+
+
+def _doubt(ledger: Ledger, event: Event) -> str:
+    return ledger.doubts(event) if event.starts_service else ""
 
 
 def publish(
@@ -216,7 +263,6 @@ def publish(
     documents: Annotated[
         Path | None, typer.Option(help="Folder of the documents.", show_default="that of the permit")
     ] = None,
-    key: KeyFile = None,
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
@@ -225,17 +271,16 @@ def publish(
     An existing release is completed.
     """
     from beampermit.github.context import require_client
-    from beampermit.permit import keys
     from beampermit.permit.envelope import read_envelope
-    from beampermit.permit.public_keys import read_public_keys
     from beampermit.project import Project
     from beampermit.publishing import publish_version
     from beampermit.registry.ledger import Ledger
 
     repository = Project.find(project.resolve())
-    statement = read_envelope(permit, read_public_keys(key or repository.path(keys.PUBLIC_IN_PROJECT))).statement
-    client = require_client(repository.git)
-    done = publish_version(client, Ledger(repository.git), statement, documents or permit.parent)
+    client, ledger = require_client(repository.git), Ledger(repository.git)
+    ledger.fetch()
+    statement = read_envelope(permit, ledger.keys()).statement
+    done = publish_version(client, ledger, statement, documents or permit.parent)
     line = f"{'published' if done.new else 'already published'}: {done.address}" + (
         f", uploaded {', '.join(done.uploaded)}" if done.uploaded else ""
     )
@@ -255,16 +300,19 @@ def _session(folder: Path) -> Iterator[Session]:
 
 
 @contextmanager
-def _opened(project: Project) -> Iterator[tuple[Ledger, Registry, Progress]]:
-    """Ledger and registry of a project, and progress on stderr."""
+def _opened(
+    project: Project, ledger: Ledger | None = None, *, create: bool = False
+) -> Iterator[tuple[Ledger, Registry, Progress]]:
+    """Ledger and registry of a project, and progress on stderr. Only with `create` a registry is made."""
     from beampermit.registry.ledger import Ledger
-    from beampermit.registry.mlflow import Registry, is_new, registry_uri
+    from beampermit.registry.mlflow import Registry, registry_uri
 
-    uri = registry_uri(project.root)
-    opening = "create the registry (some seconds, once)" if is_new(uri) else "open the registry"
+    ledger = ledger or Ledger(project.git)
+    home = None if os.environ.get("MLFLOW_TRACKING_URI") else ledger.state(project.contract.model.name).home
+    uri = registry_uri(home.address if home else "")
     with shown_progress() as progress:
-        progress(opening)
-        yield Ledger(project.git), Registry(uri), progress
+        progress("open the registry, or create it (some seconds, once)" if create else "open the registry")
+        yield ledger, Registry(uri, create=create), progress
 
 
 def _print(result: Result, done: str, as_json: bool) -> None:

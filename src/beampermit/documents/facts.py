@@ -24,6 +24,7 @@ from beampermit.project import Project
 from beampermit.reading import parse_toml, read_json
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
+from beampermit.registry.mlflow import registry_address
 from beampermit.verdicts.merge import read_verdict_folder
 from beampermit.verdicts.verdict import Verdict
 
@@ -69,7 +70,8 @@ def read_plots(project: Project, contract: Contract) -> Plots:
 @dataclass(frozen=True)
 class Facts:
     """`clean`: tracked files are those of the commit; `files`, `digests`: path -> sha256; `bound`: outputs that DVC
-    keeps; `row`: the first row of the device table; `before`: the version that a rollback brings back.
+    keeps; `row`: the first row of the device table; `before`: the version that a rollback brings back; `registry`: its
+    address, empty where neither the ledger nor the job knows one.
     """
 
     contract: Contract
@@ -78,6 +80,7 @@ class Facts:
     permit: Statement | None
     champion: Event | None
     before: Event | None
+    registry: str
     metrics: dict[str, float]
     plots: Plots
     files: dict[str, str]
@@ -109,7 +112,7 @@ def gather_facts(project: Project, permit: Path | None = None, verdicts: Path | 
     commit = project.git.head()
     manifest = project.path(contract.model.manifest)
     base_and_head = BaseAndHead(project)
-    champion, before = _in_service(project, contract)
+    champion, before, registry = _in_service(project, contract)
     row, devices = _devices(project, contract)
     return Facts(
         contract=contract,
@@ -118,6 +121,7 @@ def gather_facts(project: Project, permit: Path | None = None, verdicts: Path | 
         permit=_permit(permit, contract, commit) if permit else None,
         champion=champion,
         before=before,
+        registry=registry,
         metrics=read_head_metrics(project, contract),
         plots=read_plots(project, contract),
         files=Manifest.read(manifest, contract.model.manifest).files if manifest.exists() else {},
@@ -139,10 +143,16 @@ def _permit(file: Path, contract: Contract, commit: str) -> Statement:
     return permit
 
 
-def _in_service(project: Project, contract: Contract) -> tuple[Event | None, Event | None]:
-    """The champion and the version before it, from the ledger as it was last fetched."""
-    state = Ledger(project.git).state(contract.model.name)
-    return state.champion, state.rollback_target if state.champion else None
+def _in_service(project: Project, contract: Contract) -> tuple[Event | None, Event | None, str]:
+    """The champion, the version before it, both only where they are believed, and the registry's address.
+
+    From the ledger as it was last fetched; before the first promotion the address is that of the job.
+    """
+    ledger = Ledger(project.git)
+    state = ledger.state(contract.model.name)
+    if state.champion is None or not ledger.believes(state.champion):
+        return None, None, state.home.address if state.home else registry_address()
+    return state.champion, state.rollback_target(ledger.believes), state.home.address if state.home else ""
 
 
 def _digests(project: Project) -> dict[str, str]:

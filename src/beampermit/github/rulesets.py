@@ -18,7 +18,8 @@ from beampermit.reading import first_fault, parse_json, read_json
 from beampermit.record import Record
 
 FOLDER = ".github/rulesets"
-MAIN = f"{FOLDER}/main.json"
+MAIN, LEDGER = f"{FOLDER}/main.json", f"{FOLDER}/ledger.json"
+LEDGER_BRANCH = "beampermit-ledger"
 GITHUB_ACTIONS = 15368
 """Id of the GitHub Actions app. A required check pinned to it cannot be reported by any other app or user."""
 ADMINISTRATOR = "a token of a repository administrator (fine-grained: the permission Administration, write)"

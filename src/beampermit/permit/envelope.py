@@ -30,6 +30,10 @@ LARGEST = 16 * 2**20
 SIGN_AGAIN = "beampermit permit sign"
 
 
+class UntrustedKey(Failed):
+    """A key that is not among the trusted ones signed the permit."""
+
+
 class Signature(Record):
     """`keyid` is the key's digest, `sig` is base64."""
 
@@ -110,7 +114,9 @@ def verify_envelope(
     key = trusted.find(signature.keyid)
     if key is None:
         ids = " or ".join(f"{trusted_key.id[:23]}…" for trusted_key in trusted.keys)
-        raise Failed(f"signed with an untrusted key: {signature.keyid[:23]}…, not {ids}", file=name, hint=SIGN_AGAIN)
+        raise UntrustedKey(
+            f"signed with an untrusted key: {signature.keyid[:23]}…, not {ids}", file=name, hint=SIGN_AGAIN
+        )
     payload = _decode(envelope.payload, name)
     try:
         key.key.verify(_decode(signature.sig, name), pre_authentication(envelope.payloadType, payload))

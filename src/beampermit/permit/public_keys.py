@@ -73,12 +73,16 @@ def read_public_keys(file: Path) -> PublicKeys:
             file=file,
             hint=f"run `beampermit permit keygen --out FOLDER`, then commit its {PUBLIC} as {PUBLIC_IN_PROJECT}",
         )
-    content = file.read_bytes()
+    return parse_public_keys(file.read_bytes(), file)
+
+
+def parse_public_keys(content: bytes, name: Path | str) -> PublicKeys:
+    """`name` is the file that errors name. Raises as `read_public_keys`."""
     if len(content) > LARGEST:
-        raise BadInput(f"larger than the {LARGEST} bytes allowed for public keys", file=file)
-    keys = tuple(_keys(content.decode(errors="replace"), file))
+        raise BadInput(f"larger than the {LARGEST} bytes allowed for public keys", file=name)
+    keys = tuple(_keys(content.decode(errors="replace"), name))
     if not keys:
-        raise BadInput("the file holds no public key in PEM format", file=file)
+        raise BadInput("the file holds no public key in PEM format", file=name)
     return PublicKeys(keys)
 
 
@@ -90,7 +94,7 @@ def end_of_day(text: str) -> datetime | None:
         return None
 
 
-def _keys(text: str, file: Path) -> Iterator[PublicKey]:
+def _keys(text: str, file: Path | str) -> Iterator[PublicKey]:
     until: datetime | None = None
     block: list[str] = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -112,7 +116,7 @@ def _keys(text: str, file: Path) -> Iterator[PublicKey]:
         raise BadInput("the last public key is incomplete", file=file)
 
 
-def _key(pem: str, file: Path, line: int) -> Ed25519PublicKey:
+def _key(pem: str, file: Path | str, line: int) -> Ed25519PublicKey:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 

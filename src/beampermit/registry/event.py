@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from beampermit.git import Git
 from beampermit.record import Digest, ObjectId, Record
 
-Kind = Literal["promote", "rollback", "retire", "freeze", "thaw"]
+Kind = Literal["promote", "rollback", "retire", "freeze", "thaw", "re-sign", "move"]
 KINDS: tuple[str, ...] = get_args(Kind)
+SKEW = timedelta(minutes=10)
+"""How far the clocks of two machines may be apart; more is shown."""
 
 
 class Event(Record):
     """Every event but a promotion repeats version, digest, permit and commit of a promotion.
 
     That is the version that a rollback goes back to or a retirement takes out of service; for a freeze the version
-    that was last put into service, for a thaw that of its freeze.
+    that was last put into service, for a thaw that of its freeze. A re-sign puts a new signature on its permit; a move
+    says that the registry is another one from here on.
     """
 
     event: Kind
@@ -41,6 +44,20 @@ class Event(Record):
     reason: Annotated[str, Field(max_length=1000)] = ""
     run: Annotated[str, Field(max_length=500)] = ""
     """URL of the workflow run, if there was one."""
+    registry: Annotated[str, Field(pattern=r"^[0-9a-f-]{0,36}$")] = ""
+    """The identity that the registry itself holds."""
+    address: Annotated[str, Field(max_length=500)] = ""
+    """Of the registry, for people; without password."""
+
+    @field_validator("at")
+    @classmethod
+    def _is_a_time(cls, at: str) -> str:
+        datetime.fromisoformat(at)  # refuses the 31st of February
+        return at
+
+    @property
+    def moment(self) -> datetime:
+        return datetime.fromisoformat(self.at)
 
     @property
     def starts_service(self) -> bool:

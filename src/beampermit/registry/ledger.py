@@ -13,8 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from beampermit.contract import FILE_NAME, Contract, parse_contract
-from beampermit.errors import BadInput, BeampermitError, Conflict, Outside
+from beampermit.digest import digest_bytes
+from beampermit.errors import BadInput, BeampermitError, Conflict, Failed, Outside
 from beampermit.git import Git, GitError
+from beampermit.github.rulesets import LEDGER_BRANCH
+from beampermit.permit.public_keys import PUBLIC_IN_PROJECT, PublicKeys, parse_public_keys
+from beampermit.permit.statement import Statement
 from beampermit.processes import Finished
 from beampermit.project import Project
 from beampermit.registry.event import Event
@@ -27,8 +31,11 @@ from beampermit.registry.ledger_state import (
     parse_last_line,
     parse_lines,
 )
+from beampermit.registry.trust import Trust, no_keys, permit_file
 
-BRANCH = "refs/heads/beampermit-ledger"
+BRANCH = f"refs/heads/{LEDGER_BRANCH}"
+DEFAULT, MAIN = "HEAD", "refs/heads/main"
+"""The protected branch: the remote's default branch, or `main` where it names none."""
 PATIENCE = 60.0
 """Seconds to wait for the remote."""
 LOCKED = re.compile(r"cannot lock ref|failed to update ref|\.lock': File exists")
@@ -42,6 +49,10 @@ class Ledger:
         self.git = git
         self.remote = remote
         self._tracking = f"refs/remotes/{remote}/beampermit-ledger"
+        self._protected: tuple[str, str] | None = None
+        """Name and commit of the protected branch on the remote, as last fetched."""
+        self._trust: tuple[str | None, str, Trust] | None = None
+        """Commits of the ledger and of the protected branch, and what is believed there."""
         self._cached_text: tuple[str | None, str] = (None, "")
         """Commit, and the ledger's text there."""
         self._cached_states: dict[str | None, tuple[str, LedgerState]] = {}
@@ -54,7 +65,9 @@ class Ledger:
         """
         if not self._has_remote():
             return
-        head = self._remote_head()
+        remote = self._remote_refs()
+        self._protected = next(((ref, remote[ref]) for ref in (DEFAULT, MAIN) if ref in remote), None)
+        head = remote.get(BRANCH)
         if head == self._head():
             return
         if head is None:
@@ -98,14 +111,64 @@ class Ledger:
         return self.read(model).state(model)
 
     def champion(self, model: str) -> Event | None:
-        """The event that put the champion into service, as last fetched; None where there is no champion."""
-        return self.state(model).champion
+        """The event that put the champion into service, as last fetched; None where there is no champion.
+
+        Raises as `believe`.
+        """
+        champion = self.state(model).champion
+        if champion:
+            self.believe(champion)
+        return champion
+
+    def believe(self, event: Event) -> Statement:
+        """The verified permit of the version of an event.
+
+        Raises `Failed` where its envelope is not signed with a key that the protected branch lists now, or is not of
+        this model, digest and commit; `BadInput` where the protected branch has no keys; `Outside`.
+        """
+        head, (name, tip) = self._head(), self._find_protected()
+        if self._trust is None or self._trust[:2] != (head, tip):
+            self._trust = (head, tip, Trust(self._keys(name, tip), self.permit))
+        return self._trust[2].believe(event, self.state(event.model).promoted.values())
+
+    def believes(self, event: Event) -> bool:
+        """Whether `believe` does not raise `Failed`."""
+        try:
+            self.believe(event)
+        except Failed:
+            return False
+        return True
+
+    def doubts(self, event: Event) -> str:
+        """Why the version of an event is not believed, or cannot be judged; empty where it is believed."""
+        try:
+            self.believe(event)
+        except BeampermitError as error:
+            return str(error)
+        return ""
 
     def permit(self, event: Event) -> bytes | None:
-        """The signed permit of an event, or None."""
+        """The permit of an event as it stands beside the ledger, not verified; None where there is none."""
         head = self._head()
-        text = self.git.read(head, _permit_file(event)) if head else None
+        text = self.git.read(head, permit_file(event)) if head else None
         return text.encode() if text is not None else None
+
+    def keys(self) -> PublicKeys:
+        """The public keys on the protected branch, as last fetched. Raises `BadInput`, `Outside`."""
+        return self._keys(*self._find_protected())
+
+    def keys_at(self, commit: str) -> PublicKeys:
+        """The public keys at a commit that the protected branch contains. Raises `BadInput`, `Failed`."""
+        _, tip = self._find_protected()
+        if not is_ancestor(self.git, self.remote, commit, tip):
+            raise Failed(f"the protected branch of {self.remote} does not contain commit {commit[:12]}")
+        return self._read_keys(commit)
+
+    def mark(self, line: int) -> str:
+        """What stands in the registry for the ledger up to `line`: its number, and a digest of all lines up to it."""
+        head = self._head()
+        lines = self._text(head).splitlines(keepends=True)[:line] if head else []
+        return f"{line} {digest_bytes(''.join(lines).encode())}"
 
     def append(self, event: Event, *, permit: bytes | None = None) -> None:
         """Append `event` to the ledger as last fetched, with the signed `permit` beside it.
@@ -171,7 +234,7 @@ class Ledger:
                 self.git("read-tree", head, env=env)
             self._add(LEDGER_FILE, text, env)
             if permit is not None:
-                self._add(_permit_file(event), permit.decode(), env)
+                self._add(permit_file(event), permit.decode(), env)
             tree = self.git("write-tree", env=env)
             parents = ("-p", head) if head else ()
             # Two runs that write the same event in the same second must not make the same commit.
@@ -207,16 +270,46 @@ class Ledger:
         )
 
     def _head(self) -> str | None:
-        return self.git.resolve(self._tracking)
+        return self.git.ref(self._tracking)
 
     def _has_remote(self) -> bool:
         return self.git.try_("config", "--get", f"remote.{self.remote}.url").code == 0
 
-    def _remote_head(self) -> str | None:
-        result = self._git("ls-remote", self.remote, BRANCH)
+    def _remote_refs(self) -> dict[str, str]:
+        """Ref -> commit on the remote, of the ledger and the protected branch."""
+        result = self._git("ls-remote", self.remote, DEFAULT, MAIN, BRANCH)
         if result.code:
             raise self._unreachable(result)
-        return result.out.split("\t")[0] if result.out.strip() else None
+        # A name that is asked for also lists `refs/heads/x/refs/heads/NAME`, so only whole names count.
+        return {ref: commit for commit, _, ref in (line.partition("\t") for line in result.out.splitlines())}
+
+    def _find_protected(self) -> tuple[str, str]:
+        """Where nothing was fetched yet: as this clone last saw it."""
+        if self._protected:
+            return self._protected
+        default = self.git.default_branch()
+        for name, branch in ((DEFAULT, default), (MAIN, "main")):
+            tip = self.git.ref(f"refs/remotes/{self.remote}/{branch}") if branch else None
+            if tip:
+                return name, tip
+        raise no_keys(f"{self.remote} has no default branch and no branch main")
+
+    def _keys(self, name: str, tip: str) -> PublicKeys:
+        if self.git.resolve(tip) is None:
+            # Into no ref: the clone's own branches are not ours to move.
+            result = self._git("fetch", "--refmap=", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules",
+                               self.remote, name)  # fmt: skip
+            if result.code:
+                raise self._unreachable(result)
+        if self.git.resolve(tip) is None:
+            raise Outside(f"the protected branch of {self.remote} changed meanwhile", hint=f"git fetch {self.remote}")
+        return self._read_keys(tip)
+
+    def _read_keys(self, commit: str) -> PublicKeys:
+        text = self.git.read(commit, PUBLIC_IN_PROJECT)
+        if text is None:
+            raise no_keys(f"commit {commit[:12]} of the protected branch has no such file")
+        return parse_public_keys(text.encode(), f"{commit[:12]}:{PUBLIC_IN_PROJECT}")
 
     def _git(self, *arguments: str) -> Finished:
         """Run git, again while another process holds the ref; only for commands that are safe to repeat."""
@@ -237,8 +330,19 @@ class Ledger:
         return Outside(f"{self.remote} does not answer: {_reason(result)}", hint=f"git ls-remote {self.remote}")
 
 
-def _permit_file(event: Event) -> str:
-    return f"permits/{event.permit.removeprefix('sha256:')}.json"
+def is_ancestor(git: Git, remote: str, older: str, newer: str) -> bool:
+    """Whether `newer` contains `older`; fetches commits that this clone lacks."""
+    if not all(git.resolve(commit) for commit in (older, newer)):
+        # Without the ledger, which must only be fetched by `Ledger.fetch`.
+        branches = (f"+refs/heads/*:refs/remotes/{remote}/*", "^refs/heads/beampermit-ledger")
+        git.try_("fetch", "--quiet", "--no-tags", remote, *branches, timeout=60.0)
+    answer = git.try_("merge-base", "--is-ancestor", older, newer)
+    if answer.code and git("rev-parse", "--is-shallow-repository") == "true":
+        raise BadInput(
+            "this clone is too shallow to tell which of two commits is older",
+            hint=f"git fetch --unshallow {remote}",
+        )
+    return answer.code == 0
 
 
 def _reason(result: Finished) -> str:
@@ -264,7 +368,8 @@ class Champion:
 def load_champion(project: Project) -> Champion | None:
     """The champion according to the ledger on origin; None where there is none.
 
-    Raises `BadInput` for a commit that this clone does not have, `Outside` where origin does not answer.
+    Raises as `Ledger.believe`; `BadInput` for a commit that this clone does not have, `Outside` where origin does not
+    answer.
     """
     ledger = Ledger(project.git)
     ledger.fetch()

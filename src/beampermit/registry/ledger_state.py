@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import pairwise
 
 from pydantic import ValidationError
 
 from beampermit.errors import BadInput
 from beampermit.reading import first_fault, parse_json
-from beampermit.registry.event import KINDS, Event
+from beampermit.registry.event import KINDS, SKEW, Event
 
 
 @dataclass
@@ -25,6 +27,8 @@ class ModelState:
     """Version -> its retirement."""
     frozen: Event | None = None
     """The freeze in effect."""
+    home: Event | None = None
+    """The last event that names the registry."""
     events: list[Event] = field(default_factory=list)
 
     @property
@@ -32,14 +36,14 @@ class ModelState:
         """The `expected` of the next event."""
         return self.champion.version if self.champion else None
 
-    @property
-    def rollback_target(self) -> Event | None:
-        """The promotion of the version, not retired, that was in service before the last one was promoted."""
+    def rollback_target(self, believed: Callable[[Event], bool]) -> Event | None:
+        """The promotion of the version, believed and not retired, that was in service before the last was promoted."""
         if self.last_in_service is None:
             return None
         first = self.promoted[self.last_in_service.version]
         earlier = (event for event in reversed(self.events) if event.starts_service and event.sequence < first.sequence)
-        return next((self.promoted[event.version] for event in earlier if event.version not in self.retired), None)
+        served = (self.promoted[event.version] for event in earlier if event.version not in self.retired)
+        return next((event for event in served if believed(event)), None)
 
     def versions_since(self, line: int) -> set[int] | None:
         """The versions in events after `line`, and the champion; None where `line` is not an event of this model."""
@@ -57,7 +61,8 @@ class ModelState:
         if event.event == "promote":
             return self._fault_of_promotion(event)
         if not self._was_promoted(event):
-            verb = {"rollback": "rolls back to", "retire": "retires"}.get(event.event, f"{event.event}s at")
+            verbs = {"rollback": "rolls back to", "retire": "retires", "re-sign": "re-signs"}
+            verb = verbs.get(event.event, f"{event.event}s at")
             return f"{verb} version {event.version}, which was never promoted with this digest, permit and commit"
         if event.event == "retire" and event.version in self.retired:
             return f"retires version {event.version}, which was already retired"
@@ -68,6 +73,8 @@ class ModelState:
     def add(self, event: Event) -> None:
         """Apply an event without a fault."""
         self.events.append(event)
+        if event.registry:
+            self.home = event
         match event.event:
             case "promote" | "rollback":
                 self.last_in_service = self.champion = event
@@ -81,6 +88,8 @@ class ModelState:
                 self.frozen = event
             case "thaw":
                 self.frozen = None
+            case "re-sign" | "move":
+                pass
 
     def _fault_of_promotion(self, event: Event) -> str | None:
         if self.frozen:
@@ -132,6 +141,21 @@ class LedgerState:
         self.length += 1
         self.events.append(event)
         self.states.setdefault(event.model, ModelState()).add(event)
+
+    def odd_times(self) -> dict[int, str]:
+        """Line -> why its time cannot be right, beyond what clocks differ: before the line above, or in the future."""
+        odd: dict[int, str] = {}
+        now = datetime.now(UTC)
+        for event in self.events:
+            if event.moment - now > SKEW:
+                odd[event.sequence] = f"line {event.sequence} is dated {event.at}, which is in the future"
+        for before, event in pairwise(self.events):
+            if before.moment - event.moment > SKEW:
+                odd[event.sequence] = (
+                    f"line {event.sequence} is dated {event.at}, before line {before.sequence} ({before.at}): "
+                    "the order is that of the lines, and one of the times is wrong"
+                )
+        return odd
 
     def skip_line(self) -> None:
         """Count a line of another model."""

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,9 +22,13 @@ from beampermit.digest import digest_folder
 from beampermit.errors import BadInput, Failed, Outside
 
 VARIABLE = "MLFLOW_TRACKING_URI"
-FILE_NAME = "mlflow.db"
 SQLITE = "sqlite:///"
+DATABASE = re.compile(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?:")
+ADDRESS = re.compile(r"databricks(-uc)?|(?!file:)[A-Za-z][\w+.-]*:\S+")
+"""Without a scheme, or with `file:`, MLflow would make a folder."""
 PREFIX = "beampermit."
+IDENTITY = "identity"
+"""Tag of the registered model that tells its registry from any other; the ledger records it."""
 CREDENTIALS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 DENIED = re.compile(r"error code 40[13]\b|UNAUTHENTICATED|PERMISSION_DENIED|unauthori[sz]ed|forbidden", re.IGNORECASE)
 """What a registry, or a proxy before it, answers to an unknown identity or one without the permission."""
@@ -48,31 +53,65 @@ class Version:
     run: str
 
 
-def registry_uri(root: Path) -> str:
-    """`MLFLOW_TRACKING_URI`, else `mlflow.db` in the project at `root`."""
-    return os.environ.get(VARIABLE) or f"{SQLITE}{(root / FILE_NAME).absolute()}"
+def registry_uri(known: str = "") -> str:
+    """`MLFLOW_TRACKING_URI`; `known` is the address that the ledger has, for the message.
+
+    Raises `BadInput` where it is not set, or would make MLflow create something wherever the command runs.
+    """
+    uri = os.environ.get(VARIABLE, "")
+    hint = f"export {VARIABLE}={known or 'ADDRESS'}"
+    if not uri:
+        raise BadInput(f"{VARIABLE} is not set, so it is not known which registry is meant", hint=hint)
+    plain = uri.startswith(SQLITE) and not re.search(r"[?#]|:memory:", uri) and uri != SQLITE
+    if not ADDRESS.fullmatch(uri) or (uri.startswith("sqlite") and not plain):
+        raise BadInput(f"{VARIABLE} is {_without_secrets(uri)!r}, which is not the address of a registry", hint=hint)
+    return uri
+
+
+def registry_address() -> str:
+    """The address for documents; empty where none is set."""
+    return _public_address(os.environ.get(VARIABLE, ""))
+
+
+def _public_address(uri: str) -> str:
+    """What everybody may read: without user, password and options."""
+    if uri.startswith(SQLITE):
+        return f"{SQLITE}{Path(uri.removeprefix(SQLITE)).absolute()}"
+    return urlunsplit(urlsplit(_without_secrets(uri))._replace(query="", fragment=""))[:500]
 
 
 def is_new(uri: str) -> bool:
-    """Whether the registry is a file that does not exist yet; creating it takes some seconds."""
-    return uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists()
+    """Whether the registry is a database that was never used as one; MLflow would create it, which takes seconds."""
+    if not DATABASE.match(uri):
+        return False
+    if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).is_file():
+        return True
+    from sqlalchemy import create_engine, inspect
 
-
-def require_registry(uri: str) -> None:
-    """Raises `Outside` where the registry is a file that does not exist, for commands that must not create one."""
-    if is_new(uri):
-        raise Outside(f"there is no registry at {uri}", hint=f"export {VARIABLE}=ADDRESS")
+    engine = create_engine(uri)
+    try:
+        return not inspect(engine).has_table("registered_models")
+    finally:
+        engine.dispose()
 
 
 class Registry:
-    """The MLflow at `uri`. Methods raise `Outside` where it does not answer or refuses."""
+    """The MLflow at `uri`. Methods raise `Outside` where it does not answer or refuses.
 
-    def __init__(self, uri: str):
+    It must exist, unless with `create`: an empty one in place of the right one looks as if nothing was ever promoted.
+    """
+
+    def __init__(self, uri: str, *, create: bool = False):
         self.uri = uri
         self.name = _without_secrets(uri)
         for variable, value in BOUNDS.items():
             os.environ.setdefault(variable, value)
         with self._outside("open"):
+            if not create and is_new(uri):
+                raise Outside(
+                    f"there is no registry at {self.name}; the first `promote` creates one",
+                    hint=f"export {VARIABLE}=ADDRESS",
+                )
             from mlflow import MlflowClient
 
             for logger in ("mlflow", "alembic"):
@@ -113,15 +152,42 @@ class Registry:
         with self._outside(f"remove alias {alias} of {model}"):
             self._client.delete_registered_model_alias(model, alias)
 
-    def state(self, model: str) -> str | None:
-        """The tag `state` of the model, or None."""
+    @property
+    def address(self) -> str:
+        """For the ledger and the documents."""
+        return _public_address(self.uri)
+
+    def tags(self, model: str) -> Mapping[str, str]:
+        """The tags of beampermit of the registered model, without prefix; none where there is no such model."""
         with self._outside(f"return the tags of {model}"):
             registered = self._or_none(lambda: self._client.get_registered_model(model))
-            return registered.tags.get(f"{PREFIX}state") if registered else None
+            return _own_tags(registered.tags) if registered else {}
+
+    def state(self, model: str) -> str | None:
+        """The tag `state` of the model, or None."""
+        return self.tags(model).get("state")
+
+    def set_tags(self, model: str, **tags: str) -> None:
+        """Tags of the registered model."""
+        with self._outside(f"tag {model}"):
+            for key, value in tags.items():
+                self._client.set_registered_model_tag(model, PREFIX + key, value)
 
     def set_state(self, model: str, state: str) -> None:
-        with self._outside(f"tag {model}"):
-            self._client.set_registered_model_tag(model, f"{PREFIX}state", state)
+        self.set_tags(model, state=state)
+
+    def identify(self, model: str, identity: str = "") -> str:
+        """The identity of the registry, which is created with the registered model; `identity` is the one to create."""
+        found = self.tags(model).get(IDENTITY)
+        if found:
+            return found
+        identity = identity or str(uuid.uuid4())
+        if not self._create_model(model, {PREFIX + IDENTITY: identity}):
+            # It is there: of two at once the first counts, and one that was made by hand gets the tag.
+            found = self.tags(model).get(IDENTITY)
+            if found is None:
+                self.set_tags(model, **{IDENTITY: identity})
+        return found or identity
 
     def tag(self, model: str, number: int, **tags: str) -> None:
         with self._outside(f"tag version {number} of {model}"):
@@ -149,18 +215,25 @@ class Registry:
 
     def create_version(self, model: str, run: str, **tags: str) -> int:
         """Register the model of a run, with `tags` from the start; the number of the version."""
-        from mlflow.exceptions import MlflowException
-
+        self._create_model(model, {})
         with self._outside(f"register a version of {model}"):
-            try:
-                self._client.create_registered_model(model)
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                    raise
             source = f"{self._client.get_run(run).info.artifact_uri}/model"
             prefixed = {PREFIX + key: value for key, value in tags.items()}
             version = self._client.create_model_version(model, source, run, tags=prefixed, await_creation_for=0)
             return int(version.version)
+
+    def _create_model(self, model: str, tags: dict[str, str]) -> bool:
+        """Whether it was not there before."""
+        from mlflow.exceptions import MlflowException
+
+        with self._outside(f"register {model}"):
+            try:
+                self._client.create_registered_model(model, tags=tags)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                return False
+            return True
 
     def download(self, model: str, number: int, into: Path) -> Path:
         """Download the folder of a version to a place below `into`; the caller must verify its bytes."""
@@ -224,8 +297,11 @@ class Registry:
 
 
 def _parse(version: Any) -> Version:
-    tags = {key.removeprefix(PREFIX): value for key, value in version.tags.items() if key.startswith(PREFIX)}
-    return Version(version.name, int(version.version), tags, version.run_id or "")
+    return Version(version.name, int(version.version), _own_tags(version.tags), version.run_id or "")
+
+
+def _own_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    return {key.removeprefix(PREFIX): value for key, value in tags.items() if key.startswith(PREFIX)}
 
 
 def _hint(reason: str) -> str:

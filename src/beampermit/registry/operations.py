@@ -1,20 +1,26 @@
-"""Rollback, retire, freeze and thaw: each appends an event to the ledger, then updates the registry."""
+"""Rollback, retire, freeze, thaw, re-sign and move: each appends an event to the ledger, then updates the registry."""
 
 from __future__ import annotations
 
-import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from beampermit.errors import BadInput, Conflict, Outside
+from beampermit.errors import BadInput, Conflict, Failed, Outside
 from beampermit.git import Git
+from beampermit.permit.envelope import sign_statement
+from beampermit.permit.public_keys import PUBLIC_IN_PROJECT, key_id
 from beampermit.progress import Progress
 from beampermit.registry.event import Event, Kind, provenance, workflow_run
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.ledger_state import ModelState
 from beampermit.registry.mlflow import Registry
-from beampermit.registry.models import download_verified
-from beampermit.registry.reconcile import reconcile, require_version
+from beampermit.registry.reconcile import reconcile, require_same_registry, require_version, verify_bytes
+from beampermit.registry.trust import require_committed, verify_promotion
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 
 @dataclass(frozen=True)
@@ -48,24 +54,36 @@ class Session:
             raise BadInput(f"no version of {self.model} was ever promoted", hint="beampermit history")
         return state, state.last_in_service
 
-    def append(self, kind: Kind, of: Event, reason: str) -> Result:
+    def append(
+        self, kind: Kind, of: Event, reason: str, *, permit: bytes | None = None, checked: Event | None = None
+    ) -> Result:
         """Append an event about the version of `of`, and update the registry.
 
-        Raises `Conflict` where somebody else was first; `Outside`.
+        `permit` is a new envelope of its permit; the bytes of the version of `checked` were verified just now. Raises
+        `Conflict` where somebody else was first or this is another registry; `Outside`.
         """
         if not reason.strip():
             raise BadInput("a reason is required, and the ledger keeps it", hint=f"beampermit {kind} --reason WHY")
+        state = self.ledger.state(self.model)
+        if kind != "move":
+            # A registry that does not answer stops nobody from freezing or retiring: the ledger decides.
+            with suppress(Outside):
+                require_same_registry(self.ledger, self.registry, self.model, state)
+            where = {key: getattr(state.home, key) for key in ("registry", "address")} if state.home else {}
+        else:
+            where = {"registry": self.registry.identify(self.model), "address": self.registry.address}
         event = of.model_copy(
             update={
                 "event": kind,
                 "sequence": self.ledger.read(self.model).length + 1,
-                "expected": self.ledger.state(self.model).champion_version,
+                "expected": state.champion_version,
+                **where,
                 **provenance(self.git, reason),
             }
         )
         self.progress("append to the ledger")
-        self.ledger.append(event)
-        return Result(event, True, update_registry(event, self.ledger, self.registry, self.progress))
+        self.ledger.append(event, permit=permit)
+        return Result(event, True, update_registry(event, self.ledger, self.registry, self.progress, checked))
 
     def refuse_rerun(self, kind: Kind, state: ModelState, version: int | None = None) -> None:
         """Raises `Conflict` where this workflow run did the same before and it was undone since.
@@ -87,12 +105,14 @@ class Session:
         return Result(event, False, update_registry(event, self.ledger, self.registry, self.progress))
 
 
-def update_registry(event: Event, ledger: Ledger, registry: Registry, progress: Progress) -> tuple[str, ...]:
-    """`reconcile` after `event` was appended. Raises `Outside`, whose message says that the ledger has the event."""
+def update_registry(
+    event: Event, ledger: Ledger, registry: Registry, progress: Progress, checked: Event | None = None
+) -> tuple[str, ...]:
+    """`reconcile` after `event` was appended. Raises as it does, with a message that says that the ledger has it."""
     try:
-        return reconcile(ledger, registry, event.model, progress, incremental=True)
-    except Outside as error:
-        raise Outside(
+        return reconcile(ledger, registry, event.model, progress, incremental=True, checked=checked)
+    except (Failed, Outside) as error:
+        raise type(error)(
             f"the ledger was updated ({event.summary}), the registry was not: {error.message}",
             hint=error.hint if error.hint.startswith("beampermit") else "beampermit reconcile",
         ) from None
@@ -147,6 +167,37 @@ def thaw(session: Session, *, reason: str) -> Result:
     return session.already(thawed)
 
 
+def re_sign(session: Session, key: Ed25519PrivateKey, *, version: int, reason: str) -> Result:
+    """Sign the permit of a promoted version again with `key`, after the key that signed it was taken out.
+
+    What was signed must be what the commit, which the protected branch contains, says; and its first signature must be
+    of a key that the project trusted at that commit. Raises `Failed` otherwise, `BadInput` for another key than those
+    of the protected branch, `Conflict` where somebody else was first, `Outside`.
+    """
+    state, _ = session.read_state()
+    promotion = _find_promotion(state, version)
+    if session.ledger.believes(promotion):
+        return session.already(promotion)
+    public = session.ledger.keys().find(key_id(key.public_key()))
+    if public is None:
+        raise BadInput(
+            "the signing key does not belong to any public key of the protected branch", file=PUBLIC_IN_PROJECT
+        )
+    public.require_valid(datetime.now(UTC), "signed", PUBLIC_IN_PROJECT)
+    permit = verify_promotion(promotion, session.ledger.permit(promotion), session.ledger.keys_at(promotion.commit))
+    require_committed(session.git, permit)
+    return session.append("re-sign", promotion, reason, permit=sign_statement(permit, key))
+
+
+def move(session: Session, *, reason: str) -> Result | None:
+    """Say in the ledger that the registry is this one from here on; None where it says so."""
+    state, last = session.read_state()
+    require_version(session.registry, last)
+    if state.home and state.home.registry == session.registry.identify(session.model):
+        return None
+    return session.append("move", last, reason)
+
+
 def require_not_frozen(state: ModelState) -> None:
     """Raises `Conflict`."""
     frozen = state.frozen
@@ -165,16 +216,16 @@ def rollback(session: Session, *, to: int | None = None, reason: str = "", retir
     else was first, `Outside`.
     """
     state, last = session.read_state()
+    require_same_registry(session.ledger, session.registry, session.model, state)
     done = _already_done(session, state, to, reason)
     if done:
         return done
     session.refuse_rerun("rollback", state, to)
-    target = _find_target(state, last, to, retired)
+    target = _find_target(session.ledger, state, last, to, retired)
     session.progress("check the bytes of the rollback target")
     require_version(session.registry, target)
-    with tempfile.TemporaryDirectory(prefix="beampermit-") as scratch:
-        download_verified(session.registry, session.model, target.version, target.digest, Path(scratch))
-    return session.append("rollback", target, reason)
+    verify_bytes(session.registry, target)
+    return session.append("rollback", target, reason, checked=target)
 
 
 def _already_done(session: Session, state: ModelState, to: int | None, reason: str) -> Result | None:
@@ -194,15 +245,18 @@ def _already_done(session: Session, state: ModelState, to: int | None, reason: s
     return Result(champion, False, changes) if changes or repeated else None
 
 
-def _find_target(state: ModelState, last: Event, to: int | None, retired: bool) -> Event:
+def _find_target(ledger: Ledger, state: ModelState, last: Event, to: int | None, retired: bool) -> Event:
     if to is None:
-        if state.rollback_target is None:
+        target = state.rollback_target(ledger.believes)
+        if target is None:
             raise BadInput(
-                f"{last.model} has no version before {last.version} to roll back to; retired versions do not count",
+                f"{last.model} has no version before {last.version} to roll back to; retired versions, and those whose "
+                f"permit is not believed, do not count",
                 hint="beampermit history",
             )
-        return state.rollback_target
+        return target
     promotion = _find_promotion(state, to)
+    ledger.believe(promotion)
     retirement = state.retired.get(to)
     if retirement and not retired:
         raise BadInput(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from beampermit.errors import BadInput, Conflict
+from beampermit.git import Git
 from beampermit.models.manifest import Manifest
 from beampermit.permit.envelope import Signed
 from beampermit.permit.statement import Statement
@@ -19,13 +20,12 @@ from beampermit.permit.verification import verify_commit, verify_dataset, verify
 from beampermit.progress import Progress
 from beampermit.project import Project
 from beampermit.registry.event import Event, provenance
-from beampermit.registry.ledger import Ledger
+from beampermit.registry.ledger import Ledger, is_ancestor
 from beampermit.registry.ledger_state import ModelState
 from beampermit.registry.mlflow import Registry, Version
 from beampermit.registry.models import download_verified
 from beampermit.registry.operations import Result, require_not_frozen, update_registry
-from beampermit.registry.order import require_newer, require_on_branch
-from beampermit.registry.reconcile import require_same_ledger, require_version
+from beampermit.registry.reconcile import require_same_registry, require_version
 
 CHALLENGER = "challenger"
 Deploy = Callable[[Path], None]
@@ -61,20 +61,21 @@ class Promotion:
         state = self.ledger.state(self.permit.name)
         # Read now: any event appended before this run's own is a conflict.
         champion, sequence = state.champion, self.ledger.read(self.permit.name).length + 1
-        if champion and self._matches(champion):
+        if champion and self._matches(champion) and self.ledger.believe(champion):
             return Result(champion, False, self._update_registry(champion))
-        require_same_ledger(self.registry, self.permit.name, state)
+        require_same_registry(self.ledger, self.registry, self.permit.name, state)
         self._require_promotable(state)
-        if state.last_in_service:
+        last = last_believed(self.ledger, state)
+        if last:
             # A registry that lost its versions would assign their numbers again.
-            require_version(self.registry, state.last_in_service)
+            require_version(self.registry, last)
         version = self._find_or_register()
         self._test_as_challenger(version)
         event = self._event(version, champion, sequence, reason)
         self.progress("append to the ledger")
         self._require_on_branch()
         self.ledger.append(event, permit=self.signed.content)
-        return Result(event, True, self._update_registry(event))
+        return Result(event, True, self._update_registry(event, checked=event))
 
     def _verify(self) -> None:
         contract = self.project.contract
@@ -89,14 +90,15 @@ class Promotion:
 
     def _require_promotable(self, state: ModelState) -> None:
         require_not_frozen(state)
-        earlier = next((event for event in state.promoted.values() if self._matches(event)), None)
+        matching = (event for event in state.promoted.values() if self._matches(event))
+        earlier = next(filter(self.ledger.believes, matching), None)
         if earlier:
             retired = "--retired " if earlier.version in state.retired else ""
             raise Conflict(
                 f"version {earlier.version} was promoted from this commit at {earlier.at} and is not champion any more",
                 hint=f"beampermit rollback --to {earlier.version} {retired}--reason WHY",
             )
-        require_newer(self.project.git, self.ledger.remote, self.permit.predicate.commit, state)
+        require_newer(self.project.git, self.ledger, self.permit.predicate.commit, state)
 
     def _require_on_branch(self) -> None:
         """Checked last: the branch may be rewritten during the test deployment."""
@@ -105,6 +107,7 @@ class Promotion:
 
     def _find_or_register(self) -> Version:
         """The version of this permit; the lowest where a lost reply made two."""
+        self.registry.identify(self.permit.name)
         version = self._find()
         if version is None:
             self.progress("store the model")
@@ -145,6 +148,8 @@ class Promotion:
             permit=self.permit.digest,
             commit=self.permit.predicate.commit,
             expected=champion.version if champion else None,
+            registry=self.registry.identify(self.permit.name),
+            address=self.registry.address,
             **provenance(self.project.git, reason or self._subject()),
         )
 
@@ -156,5 +161,51 @@ class Promotion:
         """The first line of the commit message, the default reason."""
         return self.project.git("show", "--no-patch", "--format=%s", self.permit.predicate.commit)
 
-    def _update_registry(self, event: Event) -> tuple[str, ...]:
-        return update_registry(event, self.ledger, self.registry, self.progress)
+    def _update_registry(self, event: Event, checked: Event | None = None) -> tuple[str, ...]:
+        return update_registry(event, self.ledger, self.registry, self.progress, checked)
+
+
+def last_believed(ledger: Ledger, state: ModelState) -> Event | None:
+    """The last event that put a version into service, without those whose permit is not believed."""
+    return next((event for event in reversed(state.events) if event.starts_service and ledger.believes(event)), None)
+
+
+def require_newer(git: Git, ledger: Ledger, commit: str, state: ModelState) -> None:
+    """The commit must contain that of the last champion, retired or not, and none promoted since may contain it.
+
+    Raises `Conflict`; `BadInput` in a clone that is too shallow to tell.
+    """
+    last = last_believed(ledger, state)
+    if last is None:
+        return
+    first = state.promoted[last.version]
+    for event in state.promoted.values():
+        newer = event.sequence > first.sequence and ledger.believes(event)
+        if newer and is_ancestor(git, ledger.remote, commit, event.commit):
+            raise Conflict(
+                f"commit {commit[:12]} is older than {event.commit[:12]}, which version {event.version} was promoted "
+                f"from at {event.at}; the ledger was not changed",
+                hint="beampermit history",
+            )
+    if not is_ancestor(git, ledger.remote, last.commit, commit):
+        kind = "champion" if state.champion else "retired"
+        raise Conflict(
+            f"commit {commit[:12]} does not contain {last.commit[:12]}, the commit of {kind} version "
+            f"{last.version}: it is older or on another branch; the ledger was not changed",
+            hint=f"git merge {last.commit[:12]}",
+        )
+
+
+def require_on_branch(git: Git, remote: str, branch: str, commit: str) -> None:
+    """Raises `Conflict` where `branch` of `remote` does not contain `commit`; `BadInput` in a too shallow clone."""
+    answer, tip = git.remote_tip(remote, branch, timeout=60.0)
+    if answer.code == 0 and tip and is_ancestor(git, remote, commit, tip):
+        return
+    if answer.code:
+        why = f"cannot be read: {answer.tail}"
+    else:
+        why = "does not contain it; the branch was rewritten meanwhile" if tip else "does not exist"
+    raise Conflict(
+        f"commit {commit[:12]} cannot be promoted: branch {branch} of {remote} {why}; the ledger was not changed",
+        hint=f"git log {remote}/{branch}",
+    )

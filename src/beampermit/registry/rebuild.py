@@ -10,13 +10,13 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from beampermit.errors import Conflict, Outside
+from beampermit.errors import Conflict, Failed, Outside
 from beampermit.progress import Progress
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.ledger_state import ModelState
-from beampermit.registry.mlflow import Registry
-from beampermit.registry.reconcile import REBUILD, require_same_ledger
+from beampermit.registry.mlflow import IDENTITY, Registry
+from beampermit.registry.reconcile import REBUILD, require_identity, require_same_ledger
 
 LOST = "lost"
 """Tag of an empty version."""
@@ -24,16 +24,22 @@ FetchModel = Callable[[Event, Path], Path]
 """Writes the model of a promotion below a folder; raises `Outside` where its bytes are gone."""
 
 
-def rebuild(ledger: Ledger, registry: Registry, model: str, fetch: FetchModel, progress: Progress) -> tuple[str, ...]:
+def rebuild(
+    ledger: Ledger, registry: Registry, model: str, fetch: FetchModel, progress: Progress, *, moved: bool = False
+) -> tuple[str, ...]:
     """Register the versions that the ledger knows and the registry lost; one line for each. `reconcile` must follow.
 
-    A killed run is continued by the next. Raises `Conflict` where MLflow cannot give a number any more, `Outside` where
-    the champion's bytes are gone; a former champion without bytes gets an empty version.
+    A killed run is continued by the next. With `moved`, `registry` takes the place of the one that the ledger names,
+    and `operations.move` must follow. Raises `Conflict` where it is another one without that, or where MLflow cannot
+    give a number any more; `Failed` where the champion's permit is not believed; `Outside` where its bytes are gone. A
+    former champion without bytes, or that is not believed, gets an empty version.
     """
     progress("read the ledger")
     ledger.fetch()
     state = ledger.state(model)
-    require_same_ledger(registry, model, state)
+    if state.last_in_service is None:
+        return ()
+    _require_to_be_rebuilt(ledger, registry, model, state, moved)
     numbers = {version.number for version in registry.versions(model)}
     missing = [number for number in range(1, max(state.promoted, default=0) + 1) if number not in numbers]
     wanted = [number for number in missing if number in state.promoted or number > max(numbers, default=0)]
@@ -42,6 +48,16 @@ def rebuild(ledger: Ledger, registry: Registry, model: str, fetch: FetchModel, p
     return tuple(
         line for number in wanted for line in _register(ledger, registry, model, state, number, fetch, progress)
     )
+
+
+def _require_to_be_rebuilt(ledger: Ledger, registry: Registry, model: str, state: ModelState, moved: bool) -> None:
+    """Gives the registry its identity: that of the one that was lost at the same address, else a new one."""
+    tags, home = registry.tags(model), state.home
+    lost_here = home is not None and IDENTITY not in tags and registry.address == home.address
+    if not moved and not lost_here:
+        require_identity(registry, model, state, tags)
+    require_same_ledger(ledger, registry, model, tags)
+    registry.identify(model, home.registry if home and lost_here else "")
 
 
 def _register(
@@ -57,6 +73,13 @@ def _register(
     with tempfile.TemporaryDirectory(prefix="beampermit-") as scratch:
         if event is None:
             yield _register_empty(registry, model, number, "it was never promoted", {}, Path(scratch), progress)
+            return
+        try:
+            ledger.believe(event)
+        except Failed as error:
+            if number == state.champion_version:
+                raise
+            yield _register_empty(registry, model, number, error.message, {}, Path(scratch), progress)
             return
         tags = {"permit": event.permit, "digest": event.digest, "commit": event.commit}
         progress("fetch the bytes of a lost version")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from beampermit.errors import Conflict, Outside
@@ -11,30 +11,42 @@ from beampermit.progress import Progress
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.ledger_state import ModelState
-from beampermit.registry.mlflow import Registry, Version
+from beampermit.registry.mlflow import IDENTITY, VARIABLE, Registry, Version
 from beampermit.registry.models import download_verified
 
-CHAMPION = "champion"
-REBUILD = "beampermit reconcile --rebuild"
+CHAMPION, NOT_BELIEVED = "champion", "not believed"
+MARK = "ledger"
+"""Tag of the registered model: the newest line of the ledger that it has shown, and a digest of the lines up to it."""
+REBUILD, MOVED = "beampermit reconcile --rebuild", "beampermit reconcile --moved --reason WHY"
 STEPS = {
     CHAMPION: "tag the champion",
     "former": "tag the former champion",
     "retired": "tag the retired version",
+    NOT_BELIEVED: "tag a version that is not believed",
 }
 
 
 def reconcile(
-    ledger: Ledger, registry: Registry, model: str, progress: Progress, *, incremental: bool = False
+    ledger: Ledger,
+    registry: Registry,
+    model: str,
+    progress: Progress,
+    *,
+    incremental: bool = False,
+    checked: Event | None = None,
 ) -> tuple[str, ...]:
     """Set aliases and tags of `model` to what the ledger says; one line for each change.
 
     With `incremental`, only the champion and the versions in events since the registry last matched the ledger are
-    checked; manual changes to other versions stay. Raises `Conflict` where the registry belongs to another ledger,
-    `Outside` where it does not answer or does not hold the champion's bytes.
+    checked; manual changes to other versions stay. The bytes of the version of `checked` were verified just now.
+    Raises `Failed` where the champion's permit is not believed, `Conflict` where the registry belongs to another
+    ledger or has shown a longer one, `Outside` where it does not answer, or lost versions or the champion's bytes.
     """
     changes: list[str] = []
     for state in states_until_stable(ledger, model):
-        changes += reconcile_once(registry, model, state, progress, incremental)
+        changes += reconcile_once(ledger, registry, model, state, progress, incremental, checked)
+    if not incremental:
+        require_all_versions(registry, model, ledger.state(model), changes)
     return tuple(changes)
 
 
@@ -52,18 +64,76 @@ def states_until_stable(ledger: Ledger, model: str) -> Iterator[ModelState]:
         state = ledger.state(model)
 
 
-def require_same_ledger(registry: Registry, model: str, state: ModelState) -> int | None:
-    """The version with alias `champion`, or None. Raises `Conflict` where another ledger's promotion set the alias."""
+def require_same_registry(ledger: Ledger, registry: Registry, model: str, state: ModelState) -> int | None:
+    """The version with alias `champion`, or None.
+
+    Raises `Conflict` where this is not the registry that the ledger names, or where it has shown events that the ledger
+    lacks; `Outside` where it lost the model.
+    """
+    tags = registry.tags(model)
+    require_identity(registry, model, state, tags)
+    return require_same_ledger(ledger, registry, model, tags)
+
+
+def require_same_ledger(ledger: Ledger, registry: Registry, model: str, tags: Mapping[str, str]) -> int | None:
+    """As `require_same_registry`, whatever the registry's identity."""
     current = registry.alias(model, CHAMPION)
-    if state.last_in_service is None and current is not None:
-        version = registry.version(model, current)
-        if version and "sequence" in version.tags:
-            raise Conflict(
-                f"the registry {registry.name} has champion version {current} of {model}, but this ledger is empty: "
-                f"it was lost, or another project promotes a model of the same name; the ledger was not changed",
-                hint="push the branch beampermit-ledger from a clone that has it, or rename one of the models",
-            )
+    version = registry.version(model, current) if current else None
+    line = _parse_line(version.tags.get("sequence", "") if version else "")
+    if _lacks(ledger, model, line, tags.get(MARK, "")):
+        # Somebody else may have appended and shown an event since the ledger was fetched.
+        ledger.fetch()
+        if missing := _lacks(ledger, model, line, tags.get(MARK, "")):
+            raise _other_ledger(registry, model, current, missing)
     return current
+
+
+def require_identity(registry: Registry, model: str, state: ModelState, tags: Mapping[str, str]) -> None:
+    """Raises as `require_same_registry`."""
+    home, identity = state.home, tags.get(IDENTITY)
+    if home is None or identity == home.registry:
+        return
+    if identity is None and registry.address == home.address:
+        raise Outside(
+            f"the registry {registry.name} has lost {model}: it does not have the identity that it had when the "
+            f"ledger's line {home.sequence} was written",
+            hint=REBUILD,
+        )
+    found = f"its identity is {identity}" if identity else f"it does not know {model}"
+    raise Conflict(
+        f"{registry.name} is not the registry of this ledger, which is {home.address} since {home.at}: {found}, "
+        f"not {home.registry}",
+        hint=f"run `export {VARIABLE}={home.address}`; if the registry was moved for good, `{MOVED}`",
+    )
+
+
+def _lacks(ledger: Ledger, model: str, line: int, mark: str) -> str:
+    """What the registry has shown and the ledger does not have; empty where the ledger continues it."""
+    length = ledger.read(model).length
+    marked = _parse_line(mark.partition(" ")[0])
+    shown = max(line, marked)
+    if shown > length:
+        set_back = f"the registry has shown line {shown} of the ledger, which has {length}: it was set back"
+        return set_back if length else "this ledger is empty: it was lost"
+    if marked and mark != ledger.mark(marked):
+        return f"the registry has shown another ledger up to line {marked}: it was rewritten"
+    if line and not any(event.sequence == line for event in ledger.state(model).events):
+        return f"the registry has shown line {line} for {model}, and the ledger has no such event there"
+    return ""
+
+
+def _other_ledger(registry: Registry, model: str, current: int | None, why: str) -> Conflict:
+    champion = f"has champion version {current} of {model}" if current else f"knows {model}"
+    return Conflict(
+        f"the registry {registry.name} {champion}, but {why}, or another project promotes a model of the same name; "
+        f"the ledger was not changed",
+        hint="push the branch beampermit-ledger from a clone that has all events, or rename one of the models",
+    )
+
+
+def _parse_line(text: str) -> int:
+    """0 for what is not a line. No ledger has lines of ten digits, and int() refuses thousands of digits."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
 
 
 def require_version(registry: Registry, event: Event) -> Version:
@@ -82,27 +152,51 @@ def missing_version(registry: Registry, event: Event) -> Outside:
     )
 
 
+def require_all_versions(registry: Registry, model: str, state: ModelState, changes: Sequence[str]) -> None:
+    """Raises `Outside` where former versions are lost that nobody ruled out by retiring them."""
+    there = {version.number for version in registry.versions(model)}
+    lost = [str(number) for number in sorted(state.promoted) if number not in there and number not in state.retired]
+    if lost:
+        done = f"; done: {', '.join(changes)}" if changes else ""
+        raise Outside(
+            f"the registry {registry.name} has lost version {', '.join(lost)} of {model}, so no rollback to it is "
+            f"possible{done}",
+            hint=f"run `{REBUILD}`, or `beampermit retire --version {lost[0]} --reason WHY` if nobody needs it",
+        )
+
+
 def reconcile_once(
-    registry: Registry, model: str, state: ModelState, progress: Progress, incremental: bool
+    ledger: Ledger,
+    registry: Registry,
+    model: str,
+    state: ModelState,
+    progress: Progress,
+    incremental: bool,
+    checked: Event | None = None,
 ) -> Iterator[str]:
     """One pass, a line for each change. Raises as `reconcile`."""
-    current = require_same_ledger(registry, model, state)
+    current = require_same_registry(ledger, registry, model, state)
     if state.last_in_service is None:
         if current is not None:
             progress("remove an alias without a promotion")
             registry.delete_alias(model, CHAMPION)
             yield f"alias champion removed from version {current}: no version was ever promoted"
         return
-    checked = (_recent_versions(registry, model, state, current) if incremental else None) or registry.versions(model)
-    versions = {version.number: version for version in checked}
+    recent = _recent_versions(registry, model, state, current) if incremental else None
+    versions = {version.number: version for version in recent or registry.versions(model)}
     champion = state.champion
-    if champion and champion.version not in versions:
-        raise missing_version(registry, champion)
-    yield from _set_tags(registry, state, versions, progress)
+    if champion:
+        ledger.believe(champion)
+        if champion.version not in versions:
+            raise missing_version(registry, champion)
+        if (not incremental or current != champion.version) and not _is_same_version(champion, checked):
+            progress("check the bytes of the champion")
+            verify_bytes(registry, champion)
+    yield from _set_tags(ledger, registry, state, versions, progress)
     if champion is None:
         # Tags before the alias: an identity that may set an alias may lack the permission to delete it.
-        yield from _set_statuses(registry, state, versions, progress)
-        yield from _set_state(registry, model, state, progress)
+        yield from _set_statuses(ledger, registry, state, versions, progress)
+        yield from _set_state(ledger, registry, model, state, progress)
         yield from _remove_champion(registry, model, current, progress)
         return
     if current != champion.version:
@@ -110,8 +204,18 @@ def reconcile_once(
         registry.set_alias(model, CHAMPION, champion.version)
         origin = "" if current is None else f"from version {current} "
         yield f"alias champion moved {origin}to version {champion.version}"
-    yield from _set_statuses(registry, state, versions, progress)
-    yield from _set_state(registry, model, state, progress)
+    yield from _set_statuses(ledger, registry, state, versions, progress)
+    yield from _set_state(ledger, registry, model, state, progress)
+
+
+def _is_same_version(event: Event, other: Event | None) -> bool:
+    return other is not None and (event.version, event.digest) == (other.version, other.digest)
+
+
+def verify_bytes(registry: Registry, event: Event) -> None:
+    """Raises `Outside` where the registry holds other bytes for the version of an event."""
+    with tempfile.TemporaryDirectory(prefix="beampermit-") as scratch:
+        download_verified(registry, event.model, event.version, event.digest, Path(scratch))
 
 
 def _recent_versions(registry: Registry, model: str, state: ModelState, current: int | None) -> list[Version] | None:
@@ -120,16 +224,15 @@ def _recent_versions(registry: Registry, model: str, state: ModelState, current:
     None where that tag is missing or is not of this ledger.
     """
     version = registry.version(model, current) if current else None
-    line = version.tags.get("sequence", "") if version and version.tags.get("status") == CHAMPION else ""
-    # No ledger has lines of ten digits, and int() refuses thousands of digits.
-    numbers = state.versions_since(int(line)) if line.isdecimal() and len(line) < 10 else None
+    line = _parse_line(version.tags.get("sequence", "") if version and version.tags.get("status") == CHAMPION else "")
+    numbers = state.versions_since(line) if line else None
     if numbers is None:
         return None
     return [version for number in sorted(numbers) if (version := registry.version(model, number))]
 
 
 def _set_tags(
-    registry: Registry, state: ModelState, versions: Mapping[int, Version], progress: Progress
+    ledger: Ledger, registry: Registry, state: ModelState, versions: Mapping[int, Version], progress: Progress
 ) -> Iterator[str]:
     """Where tags differ from the promotion, the bytes are verified before the tags are corrected."""
     for number, event in state.promoted.items():
@@ -137,21 +240,20 @@ def _set_tags(
             continue
         tags = {"permit": event.permit, "digest": event.digest, "commit": event.commit}
         wrong = {key: value for key, value in tags.items() if versions[number].tags.get(key) != value}
-        if not wrong:
+        if not wrong or not ledger.believes(event):
             continue
         progress("check the bytes of a version with wrong tags")
-        with tempfile.TemporaryDirectory(prefix="beampermit-") as scratch:
-            download_verified(registry, event.model, number, event.digest, Path(scratch))
+        verify_bytes(registry, event)
         registry.tag(event.model, number, **wrong)
         yield f"version {number}: {', '.join(wrong)} set from the ledger"
 
 
 def _set_statuses(
-    registry: Registry, state: ModelState, versions: Mapping[int, Version], progress: Progress
+    ledger: Ledger, registry: Registry, state: ModelState, versions: Mapping[int, Version], progress: Progress
 ) -> Iterator[str]:
     """The champion's is set last, so its tag means that all others are done."""
     for number, version in sorted(versions.items(), key=lambda item: item[0] == state.champion_version):
-        tags = _status_tags(state, number)
+        tags = _status_tags(ledger, state, number)
         if {key: version.tags.get(key, "") for key in tags} == tags:
             continue
         status = tags["status"]
@@ -160,22 +262,27 @@ def _set_statuses(
         yield f"version {number} tagged {status}" if status else f"version {number}: tag champion removed"
 
 
-def _status_tags(state: ModelState, number: int) -> dict[str, str]:
+def _status_tags(ledger: Ledger, state: ModelState, number: int) -> dict[str, str]:
     """Empty status for a version that the ledger does not know."""
     if state.champion and number == state.champion.version:
         return {"status": CHAMPION, "sequence": str(state.champion.sequence)}
     if number in state.retired:
         return {"status": "retired"}
-    return {"status": "former" if number in state.promoted else ""}
+    if number not in state.promoted:
+        return {"status": ""}
+    return {"status": "former" if ledger.believes(state.promoted[number]) else NOT_BELIEVED}
 
 
-def _set_state(registry: Registry, model: str, state: ModelState, progress: Progress) -> Iterator[str]:
+def _set_state(ledger: Ledger, registry: Registry, model: str, state: ModelState, progress: Progress) -> Iterator[str]:
     wanted = ("in service" if state.champion else "out of service") + (", frozen" if state.frozen else "")
-    if registry.state(model) == wanted:
-        return
-    progress("tag the model")
-    registry.set_state(model, wanted)
-    yield f"model tagged {wanted}"
+    tags = registry.tags(model)
+    mark = ledger.mark(state.events[-1].sequence)
+    if tags.get("state") != wanted:
+        progress("tag the model")
+        registry.set_state(model, wanted)
+        yield f"model tagged {wanted}"
+    if tags.get(MARK) != mark:
+        registry.set_tags(model, **{MARK: mark})
 
 
 def _remove_champion(registry: Registry, model: str, current: int | None, progress: Progress) -> Iterator[str]:
@@ -189,21 +296,19 @@ def _remove_champion(registry: Registry, model: str, current: int | None, progre
 def find_differences(ledger: Ledger, registry: Registry, model: str, progress: Progress) -> tuple[str, ...]:
     """The changes that `reconcile` would make; also verifies the bytes of the champion and of the rollback target.
 
-    Raises as `reconcile`; `Outside` also where the registry holds other bytes than the ledger says.
+    Raises as `reconcile`.
     """
     read_only = _ReadOnly(registry.uri)
     changes: tuple[str, ...] = ()
     for state in states_until_stable(ledger, model):
-        changes = tuple(reconcile_once(read_only, model, state, progress, incremental=False))
-    _verify_bytes(read_only, ledger.state(model), progress)
+        changes = tuple(reconcile_once(ledger, read_only, model, state, progress, incremental=False))
+    state = ledger.state(model)
+    require_all_versions(read_only, model, state, ())
+    target = state.rollback_target(ledger.believes)
+    if target and not _is_same_version(target, state.champion):
+        progress("check the bytes of the rollback target")
+        verify_bytes(read_only, target)
     return changes
-
-
-def _verify_bytes(registry: Registry, state: ModelState, progress: Progress) -> None:
-    progress("check the bytes of the champion and of the rollback target")
-    for event in filter(None, (state.champion, state.rollback_target)):
-        with tempfile.TemporaryDirectory(prefix="beampermit-") as scratch:
-            download_verified(registry, event.model, event.version, event.digest, Path(scratch))
 
 
 class _ReadOnly(Registry):
@@ -213,6 +318,6 @@ class _ReadOnly(Registry):
 
     def delete_alias(self, model: str, alias: str) -> None: ...
 
-    def set_state(self, model: str, state: str) -> None: ...
+    def set_tags(self, model: str, **tags: str) -> None: ...
 
     def tag(self, model: str, number: int, **tags: str) -> None: ...

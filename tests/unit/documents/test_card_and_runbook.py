@@ -23,6 +23,7 @@ from beampermit.project import Project
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
 from support.planted_results import METRICS, commit, judged, verdict, write
+from support.registry_project import append_promotion
 
 SECTIONS = [  # Mitchell et al., Model Cards for Model Reporting
     *("Model details", "Intended use", "Factors", "Metrics", "Evaluation data", "Training data"),
@@ -248,11 +249,14 @@ def test_the_runbook_says_from_the_ledger_what_a_rollback_brings_back(
     git("remote", "add", "origin", str(tmp_path / "origin.git"))
     ledger = Ledger(results.git)
     said = {"event": "promote", "model": "bpm-faults", "digest": DIGEST, "permit": DIGEST, "commit": "1" * 40}
+    said |= {"registry": "7", "address": "https://mlflow.lab.example"}
     for version in (1, 2):
         ledger.fetch()
         who = {"at": "2026-11-23T08:00:00Z", "by": "Ada", "sequence": version, "expected": version - 1 or None}
-        ledger.append(Event(**said, **who, version=version))
+        append_promotion(ledger, Event(**said, **who, version=version))
+        git("fetch", "--quiet", "origin", "+refs/heads/main:refs/remotes/origin/main")
         made = runbook(gather_facts(results))
+        assert "| **Registry** | `https://mlflow.lab.example` (`MLFLOW_TRACKING_URI`) |" in made
         assert f"| **In service** | version {version}, since 2026-11-23T08:00:00Z |" in made
         there = "Version 2 is in service; the first command brings back version 1:"
         back = "there is no version before it to roll back to" if version == 1 else there

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,13 +21,13 @@ Make = Callable[..., Event]
 def test_no_ledger_yet_is_empty(ledger: Ledger) -> None:
     ledger.fetch()
     assert ledger.events() == ()
-    assert ledger.champion("bpm-faults") is None
+    assert ledger.state("bpm-faults").champion is None
 
 
 def test_no_remote_reads_as_empty_and_refuses_to_append(project: Project, event: Make) -> None:
     ledger = Ledger(project.git)
     ledger.fetch()
-    assert ledger.champion("bpm-faults") is None
+    assert ledger.state("bpm-faults").champion is None
     with pytest.raises(BadInput, match="which this repository does not have") as caught:
         ledger.append(event())
     assert caught.value.hint == "git remote add origin URL"
@@ -71,7 +72,7 @@ def test_it_works_in_a_shallow_clone_without_an_identity(
     shallow.git("config", "user.useConfigOnly", "true")
     shallow.fetch()
     shallow.append(event(sequence=2, version=2, expected=1))
-    assert shallow.champion("bpm-faults") == event(sequence=2, version=2, expected=1)
+    assert shallow.state("bpm-faults").champion == event(sequence=2, version=2, expected=1)
 
 
 def test_the_second_of_two_gets_a_conflict_and_nothing_changes(ledger: Ledger, other: Ledger, event: Make) -> None:
@@ -95,7 +96,7 @@ def test_a_hook_that_refuses_is_exit_4(ledger: Ledger, origin: Path, event: Make
     assert ledger.events() == ()
     hook.unlink()
     ledger.append(event())
-    assert ledger.champion("bpm-faults") == event()
+    assert ledger.state("bpm-faults").champion == event()
 
 
 def test_an_unreachable_remote_is_exit_4(ledger: Ledger, origin: Path, event: Make) -> None:
@@ -113,12 +114,12 @@ def test_a_lost_reply_is_not_a_conflict(
 
     def lose_the_reply(*words: str):
         found = ask(*words)
-        return found.model_copy(update={"code": 128, "err": "fatal: hung up"}) if words[0] == "push" else found
+        return replace(found, code=128, err="fatal: hung up") if words[0] == "push" else found
 
     monkeypatch.setattr(ledger, "_git", lose_the_reply)
     ledger.append(event())
     other.fetch()
-    assert ledger.champion("bpm-faults") == other.champion("bpm-faults") == event()
+    assert ledger.state("bpm-faults").champion == other.state("bpm-faults").champion == event()
 
 
 def test_a_rewritten_ledger_is_refused(ledger: Ledger, other: Ledger, event: Make) -> None:
@@ -132,4 +133,4 @@ def test_a_rewritten_ledger_is_refused(ledger: Ledger, other: Ledger, event: Mak
     ledger.append(event(by="Mallory"))
     with pytest.raises(Conflict, match="was rewritten"):
         other.fetch()
-    assert other.champion("bpm-faults") == event()
+    assert other.state("bpm-faults").champion == event()
