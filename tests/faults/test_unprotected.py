@@ -18,7 +18,8 @@ from support.github_stand_in import GitHub, Token, environment
 from support.paths import ROOT
 
 TEMPLATE = ROOT / "template/{{cookiecutter.project_slug}}"
-RULESET, WORKFLOW = ".github/rulesets/main.json", ".github/workflows/pull-request.yml"
+RULESET, LEDGER = ".github/rulesets/main.json", ".github/rulesets/ledger.json"
+WORKFLOW = ".github/workflows/pull-request.yml"
 COMMAND = """\
 #!/bin/sh
 echo "$1 ${{GITHUB_TOKEN:-without a token}}" >> {log}
@@ -42,7 +43,8 @@ def step(project: Project, github: GitHub, tmp_path: Path, ran: Path) -> Step:
         (project.root / name).write_text((TEMPLATE / name).read_text())
     (project.root / "CODEOWNERS").write_text("* @ada @bo\n")
     github.tokens = {"s3cret": Token(rights=frozenset({"metadata:read", "contents:write"}))}
-    github.ruleset(json.loads((TEMPLATE / RULESET).read_text()))
+    for name in (RULESET, LEDGER):
+        github.ruleset(json.loads((TEMPLATE / name).read_text()))
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/beampermit").write_text(COMMAND.format(log=ran, python=sys.executable))
     (tmp_path / "bin/beampermit").chmod(0o755)

@@ -20,35 +20,40 @@ Name = Annotated[
 @app.command()
 def apply(
     file: Annotated[
-        Path | None, typer.Option(help="The ruleset.", show_default=".github/rulesets/main.json of the project")
+        Path | None,
+        typer.Option(help="The ruleset.", show_default="main.json and ledger.json of the project's .github/rulesets"),
     ] = None,
     repository: Name = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the difference; change nothing.")] = False,
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Apply the ruleset file to GitHub.
+    """Apply the ruleset files to GitHub: of the protected branch, and of the ledger's.
 
     GITHUB_TOKEN must belong to an administrator.
     """
     from beampermit.git import Git, find_root
     from beampermit.github.context import require_client
-    from beampermit.github.rulesets import MAIN, apply_ruleset, read_ruleset
+    from beampermit.github.rulesets import LEDGER, MAIN, apply_ruleset, read_ruleset
 
     root = find_root(project.resolve())
-    ruleset = read_ruleset(file or root / MAIN)
+    rulesets = [read_ruleset(each) for each in ([file] if file else [root / MAIN, root / LEDGER])]
     client = require_client(Git(root), repository or "")
-    applied = apply_ruleset(client, ruleset, dry_run=dry_run)
-    would = "would be " if dry_run and applied.difference else ""
+    done = [apply_ruleset(client, ruleset, dry_run=dry_run) for ruleset in rulesets]
 
     def text() -> None:
         out = console()
-        if applied.difference:
-            out.print(applied.difference)
-        out.print(f"ruleset {applied.name} of {client.repository}: {would}{applied.done}")
+        for applied in done:
+            if applied.difference:
+                out.print(applied.difference)
+            would = "would be " if dry_run and applied.difference else ""
+            out.print(f"ruleset {applied.name} of {client.repository}: {would}{applied.done}")
 
-    body = {"repository": client.repository, "ruleset": applied.name, "dry_run": dry_run}
-    show({**body, "done": applied.done, "difference": applied.difference.splitlines()}, text, as_json)
+    bodies = [
+        {"ruleset": applied.name, "done": applied.done, "difference": applied.difference.splitlines()}
+        for applied in done
+    ]
+    show({"repository": client.repository, "dry_run": dry_run, "rulesets": bodies}, text, as_json)
 
 
 @app.command()

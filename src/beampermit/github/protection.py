@@ -15,10 +15,14 @@ from pydantic import Field, ValidationError
 
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.github.client import Answer, Client, Limited, Refused
-from beampermit.github.rulesets import GITHUB_ACTIONS
+from beampermit.github.rulesets import GITHUB_ACTIONS, LEDGER_BRANCH
 from beampermit.reading import first_fault
 
 HINT = "beampermit protect apply"
+LEDGER_RULES = {
+    "non_fast_forward": "can be set back to an older state of the ledger with a force-push",
+    "deletion": "can be deleted, and the ledger with it",
+}
 
 
 class ActiveRule(Answer):
@@ -86,18 +90,35 @@ class Protection:
 
 def load_protection(client: Client, branch: str) -> Protection:
     """The rules of `branch`. Raises `Failed` where GitHub's answer is not clear, `Outside` where there is no answer."""
+    rules = _load_rules(client, branch)
+    bypass = _bypass(client, rules)
+    return Protection(client.repository, branch, client.api, rules, bypass, () if rules else _idle(client))
+
+
+def load_ledger_gaps(client: Client) -> tuple[str, ...]:
+    """What protection the ledger's branch lacks, one line each; GitHub also tells for a branch that is not there yet.
+
+    Further rules, such as who may push to it, may have exceptions. Raises as `load_protection`.
+    """
+    rules = tuple(rule for rule in _load_rules(client, LEDGER_BRANCH) if rule.type in LEDGER_RULES)
+    types = {rule.type for rule in rules}
+    gaps = [f"{LEDGER_BRANCH} {gap}" for type, gap in LEDGER_RULES.items() if type not in types]
+    if bypass := _bypass(client, rules):
+        gaps.append(f"{', '.join(bypass)} may bypass the rules of {LEDGER_BRANCH}")
+    return tuple(gaps)
+
+
+def _load_rules(client: Client, branch: str) -> tuple[ActiveRule, ...]:
     try:
         rows = list(client.pages(f"/rules/branches/{quote(branch, safe='')}"))
     except Refused as refused:
         raise _refusal(refused, branch) from None
     try:
-        rules = tuple(ActiveRule.model_validate(row) for row in rows)
+        return tuple(ActiveRule.model_validate(row) for row in rows)
     except ValidationError as error:
         raise Failed(
             f"{branch} cannot be shown to be protected: GitHub lists a rule in an unknown format ({first_fault(error)})"
         ) from None
-    bypass = _bypass(client, rules)
-    return Protection(client.repository, branch, client.api, rules, bypass, () if rules else _idle(client))
 
 
 def _refusal(refused: Refused, branch: str) -> Exception:

@@ -1,6 +1,6 @@
-"""A stand-in for GitHub's API on loopback: branch rules from the ruleset in git, and releases in a folder.
+"""A stand-in for GitHub's API on loopback: branch rules from the rulesets in git, and releases in a folder.
 
-Only GitHub can tell whether the ruleset is active there, but a ruleset that is too weak is found before it is applied.
+Only GitHub can tell whether the rulesets are active there, but one that is too weak is found before it is applied.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from beampermit.errors import BadInput
 from beampermit.files import write_bytes
 from beampermit.git import Git
-from beampermit.github.rulesets import MAIN, Ruleset, parse_ruleset
+from beampermit.github.rulesets import LEDGER, MAIN, Ruleset, parse_ruleset
 
 NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
 REFUSED = (422, {"message": "Validation Failed"})
@@ -87,23 +87,23 @@ def _object(content: bytes) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-ID = 1
 LARGEST = 64 * 2**20
 """Limit of one asset, in bytes."""
 
 
-def read_ruleset(git: Git, commit: str) -> Ruleset | None:
-    """The ruleset in git at `commit`; None where there is none, or one that GitHub would refuse."""
-    text = git.read(commit, MAIN)
-    try:
-        return None if text is None else parse_ruleset(text, MAIN)
-    except BadInput:
-        return None
+def read_rulesets(git: Git, commit: str) -> list[Ruleset]:
+    """The rulesets in git at `commit` that `protect apply` uploads, without those that GitHub would refuse."""
+    rulesets: list[Ruleset] = []
+    for file in (MAIN, LEDGER):
+        text = git.read(commit, file)
+        with suppress(BadInput):
+            rulesets += [parse_ruleset(text, file)] if text is not None else []
+    return rulesets
 
 
 @contextmanager
-def serve_github(ruleset: Ruleset | None, default_branch: str, kept: Path | None = None) -> Iterator[str]:
-    """Serve GitHub's API as if `ruleset` were applied, until the block ends; yields its address.
+def serve_github(rulesets: Sequence[Ruleset], default_branch: str, kept: Path | None = None) -> Iterator[str]:
+    """Serve GitHub's API as if `rulesets` were applied, until the block ends; yields its address.
 
     Releases go to the folder `kept`, if there is one.
     """
@@ -113,7 +113,7 @@ def serve_github(ruleset: Ruleset | None, default_branch: str, kept: Path | None
         def do_GET(self) -> None:
             url = urlsplit(self.path)
             content = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), LARGEST))
-            body = answer_rules(url.path, ruleset, default_branch) if self.command == "GET" else None
+            body = answer_rules(url.path, rulesets, default_branch) if self.command == "GET" else None
             response = (200, body) if body is not None else None
             if response is None and releases:
                 query = dict(parse_qsl(url.query))
@@ -142,21 +142,24 @@ def serve_github(ruleset: Ruleset | None, default_branch: str, kept: Path | None
         server.server_close()
 
 
-def answer_rules(path: str, ruleset: Ruleset | None, default_branch: str) -> Any:
+def answer_rules(path: str, rulesets: Sequence[Ruleset], default_branch: str) -> Any:
     """The body at a path of the API; None where there is none."""
     _, _, owner, name, *rest = [*path.split("/"), "", "", "", ""]
     rest = [unquote(part) for part in rest if part]
     if rest[:2] == ["rules", "branches"] and len(rest) > 2:
-        return _rules("/".join(rest[2:]), f"{owner}/{name}", ruleset, default_branch)
-    if ruleset and rest == ["rulesets"]:
-        return [{"id": ID, "name": ruleset.name, "enforcement": ruleset.enforcement}]
-    if ruleset and rest == ["rulesets", str(ID)]:
-        return {**ruleset.body, "id": ID}
+        return _rules("/".join(rest[2:]), f"{owner}/{name}", rulesets, default_branch)
+    numbered = {str(id): ruleset for id, ruleset in enumerate(rulesets, 1)}
+    if rulesets and rest == ["rulesets"]:
+        return [{"id": int(id), "name": one.name, "enforcement": one.enforcement} for id, one in numbered.items()]
+    if rest[:1] == ["rulesets"] and len(rest) == 2 and rest[1] in numbered:
+        return {**numbered[rest[1]].body, "id": int(rest[1])}
     return None
 
 
-def _rules(branch: str, repository: str, ruleset: Ruleset | None, default_branch: str) -> list[Any]:
-    if ruleset is None or ruleset.enforcement != "active" or not ruleset.covers(branch, default_branch):
-        return []
-    source = {"ruleset_id": ID, "ruleset_source": repository, "ruleset_source_type": "Repository"}
-    return [{**rule, **source} for rule in ruleset.body["rules"]]
+def _rules(branch: str, repository: str, rulesets: Sequence[Ruleset], default_branch: str) -> list[Any]:
+    return [
+        {**rule, "ruleset_id": id, "ruleset_source": repository, "ruleset_source_type": "Repository"}
+        for id, ruleset in enumerate(rulesets, 1)
+        if ruleset.enforcement == "active" and ruleset.covers(branch, default_branch)
+        for rule in ruleset.body["rules"]
+    ]

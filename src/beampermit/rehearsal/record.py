@@ -14,8 +14,8 @@ NOT_PROVEN = (
 
 
 RULES_NOT_PROVEN = (
-    "GIT001 and GIT002 used a stand-in for GitHub that applies .github/rulesets/main.json of the protected branch; "
-    "`beampermit protect audit` tells whether GitHub applies it"
+    "GIT001 and GIT002 used a stand-in for GitHub that applies .github/rulesets/main.json and ledger.json of the "
+    "protected branch; `beampermit protect audit` tells whether GitHub applies it"
 )
 
 

@@ -19,7 +19,7 @@ from beampermit.git import Git
 from beampermit.project import Project
 from beampermit.rehearsal import payloads, runner, stage
 from beampermit.rehearsal.act_log import Watch, follow
-from beampermit.rehearsal.github_stand_in import read_ruleset, serve_github
+from beampermit.rehearsal.github_stand_in import read_rulesets, serve_github
 from beampermit.rehearsal.plan import Plan, make_plan
 from beampermit.rehearsal.record import Rehearsal
 
@@ -71,8 +71,8 @@ def rehearse(
         plan = make_plan(clone.root, workflow or FILES[kind], own, stage.lay_out_artifacts(work / "artifacts"))
         if EVENTS[kind] not in plan.workflow.events:
             raise BadInput(f"this workflow does not run on {EVENTS[kind]}", file=plan.workflow.file)
-        ruleset = read_ruleset(project.git, _ruled_by(clone, kind))
-        with serve_github(ruleset, clone.base_branch, folder / "releases") as api:
+        rulesets = read_rulesets(project.git, _ruled_by(clone, kind))
+        with serve_github(rulesets, clone.base_branch, folder / "releases") as api:
             call = _call(project, kind, clone, plan, work, folder, labels, api, inputs or {})
             runner.prepare(call)
             jobs, trouble = follow(plan, call, folder, timeout, watch)

@@ -17,13 +17,14 @@ from support.github_stand_in import GitHub, Token, environment
 from support.paths import ROOT
 
 TEMPLATE = ROOT / "template/{{cookiecutter.project_slug}}"
-RULESET, WORKFLOW = ".github/rulesets/main.json", ".github/workflows/pull-request.yml"
+RULESET, LEDGER = ".github/rulesets/main.json", ".github/rulesets/ledger.json"
+WORKFLOW = ".github/workflows/pull-request.yml"
 Run = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
 def root(project: Project, github: GitHub, monkeypatch: pytest.MonkeyPatch) -> Project:
-    for name in (RULESET, WORKFLOW):
+    for name in (RULESET, LEDGER, WORKFLOW):
         (project.root / name).parent.mkdir(parents=True, exist_ok=True)
         (project.root / name).write_text((TEMPLATE / name).read_text())
     (project.root / "CODEOWNERS").write_text("* @ada @bo\n")
@@ -50,15 +51,16 @@ def test_apply_shows_the_difference_creates_and_then_changes_nothing(run: Run, g
     code, output = run("apply", "--dry-run")
     assert (code, github.rulesets) == (0, {})
     assert '+  "enforcement": "active"' in output
-    assert "ruleset main of lab/faults: would be created" in output
-    assert "ruleset main of lab/faults: created" in run("apply")[1]
-    assert run("apply") == (0, "ruleset main of lab/faults: unchanged\n")
+    for name in ("main", "ledger"):
+        assert f"ruleset {name} of lab/faults: would be created" in output
+    output = run("apply")[1]
+    for name in ("main", "ledger"):
+        assert f"ruleset {name} of lab/faults: created" in output
+    assert run("apply") == (0, "".join(f"ruleset {name} of lab/faults: unchanged\n" for name in ("main", "ledger")))
     assert json.loads(run("apply", "--json")[1]) == {
         "repository": "lab/faults",
-        "ruleset": "main",
         "dry_run": False,
-        "done": "unchanged",
-        "difference": [],
+        "rulesets": [{"ruleset": name, "done": "unchanged", "difference": []} for name in ("main", "ledger")],
     }
 
 
@@ -107,8 +109,9 @@ def test_audit_lists_every_gap(run: Run, github: GitHub, root: Project) -> None:
     code, output = run("audit", "--json")
     result: dict[str, Any] = json.loads(output)
     assert (code, result["branch"], result["check"]) == (1, "main", "ml / permit")
-    assert len(result["gaps"]) == 5
-    assert result["gaps"][4].startswith("CODEOWNERS names no owner for contract.yaml")
+    assert len(result["gaps"]) == 7
+    assert result["gaps"][5] == "beampermit-ledger can be deleted, and the ledger with it"
+    assert result["gaps"][6].startswith("CODEOWNERS names no owner for contract.yaml")
     code, output = run("audit")
     assert code == 1
     assert "main of lab/faults is NOT protected" in output

@@ -9,12 +9,13 @@ import pytest
 
 from beampermit.errors import Failed, Outside
 from beampermit.github.client import Client
-from beampermit.github.protection import Protection, load_protection
+from beampermit.github.protection import Protection, load_ledger_gaps, load_protection
 from support.github_server import Fault, hang, lost, reset, says, used_up
 from support.github_stand_in import GitHub, Token
 from support.paths import ROOT
 
 MAIN = ROOT / "template/{{cookiecutter.project_slug}}/.github/rulesets/main.json"
+LEDGER = MAIN.with_name("ledger.json")
 WORKFLOW = Token(rights=frozenset({"metadata:read", "contents:read"}))
 
 
@@ -186,6 +187,48 @@ def test_without_access_to_a_ruleset_only_the_bypass_list_is_unknown(ruleset: di
     github.next(says(403, {"message": "Resource not accessible"}), of="/rulesets/")
     found = load_protection(Client(github.repository, "admin", github.url), "main")
     assert (found.gaps, found.bypass) == ((), None)
+
+
+@pytest.fixture
+def ledger(ruleset: dict[str, Any], github: GitHub) -> dict[str, Any]:
+    """The template's ruleset of the ledger's branch, active on GitHub beside that of `main`; to be weakened."""
+    return github.ruleset(json.loads(LEDGER.read_text()))
+
+
+def test_the_templates_ruleset_protects_the_ledger(ledger: dict[str, Any], client: Client, github: GitHub) -> None:
+    github.branches.clear()
+    assert load_ledger_gaps(client) == (), "also before the first promotion, when there is no such branch"
+
+
+@pytest.mark.parametrize(
+    ("type", "gap"),
+    [
+        ("non_fast_forward", "beampermit-ledger can be set back to an older state of the ledger with a force-push"),
+        ("deletion", "beampermit-ledger can be deleted, and the ledger with it"),
+    ],
+)
+def test_a_rule_that_the_ledger_lacks_is_a_gap(ledger: dict[str, Any], client: Client, type: str, gap: str) -> None:
+    ledger["rules"].remove(rule(ledger, type))
+    assert load_ledger_gaps(client) == (gap,)
+
+
+def test_who_may_bypass_the_rules_of_the_ledger_is_a_gap(ledger: dict[str, Any], github: GitHub) -> None:
+    ledger["bypass_actors"] = [{"actor_type": "Team", "actor_id": 7}]
+    assert load_ledger_gaps(Client(github.repository, "admin", github.url)) == (
+        "Team 7 may bypass the rules of beampermit-ledger",
+    )
+
+
+def test_a_further_rule_of_who_may_push_the_ledger_may_have_exceptions(ledger: dict[str, Any], github: GitHub) -> None:
+    """Only a robot may append: it bypasses that rule, and none of those that keep the history."""
+    robot = [{"actor_type": "Integration", "actor_id": 15368}]
+    github.ruleset({**ledger, "name": "robot", "rules": [{"type": "update"}], "bypass_actors": robot})
+    assert load_ledger_gaps(Client(github.repository, "admin", github.url)) == ()
+
+
+def test_one_ruleset_may_protect_all_branches(client: Client, github: GitHub, ruleset: dict[str, Any]) -> None:
+    ruleset["conditions"] = {"ref_name": {"include": ["~ALL"], "exclude": []}}
+    assert load_ledger_gaps(client) == ()
 
 
 def test_a_stand_in_is_named_as_one() -> None:

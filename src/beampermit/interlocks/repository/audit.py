@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from beampermit.errors import BeampermitError
 from beampermit.github.context import find_branch, require_client
-from beampermit.github.protection import Protection, load_protection
+from beampermit.github.protection import Protection, load_ledger_gaps, load_protection
 from beampermit.github.rulesets import MAIN, read_ruleset
 from beampermit.interlocks.repository.ownership import ownership
 from beampermit.interlocks.repository.workflows import workflows
@@ -35,7 +35,8 @@ def audit(project: Project, repository: str = "", branch: str = "") -> Audit:
     permit = _required_check(project)
     protection = load_protection(client, branch or find_branch(project.git))
     owners = ownership(project).gap
-    gaps = (*protection.gaps, *protection.check_gaps(permit.context), *filter(None, [owners]))
+    checks, ledger = protection.check_gaps(permit.context), load_ledger_gaps(client)
+    gaps = (*protection.gaps, *checks, *ledger, *filter(None, [owners]))
     notes = [*protection.idle]
     if protection.bypass is None:
         notes.append("GitHub shows the bypass list to administrators only: use the token of an administrator to see it")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from beampermit.github.client import Client
 from beampermit.github.context import find_branch, find_client, in_workflow
-from beampermit.github.protection import HINT, Protection, load_protection
+from beampermit.github.protection import HINT, Protection, load_ledger_gaps, load_protection
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Finding, Interlock, NotJudgedHere, failed, passed
 from beampermit.interlocks.repository.ownership import Ownership
@@ -24,10 +25,14 @@ class BranchProtection:
     def load(self) -> Protection:
         """Raises `NotJudgedHere` where GitHub cannot be asked, `Failed` where its answer does not tell, `Outside`."""
         if self._loaded is None:
-            self._loaded = self._load()
+            self._loaded = load_protection(self._client(), find_branch(self._git))
         return self._loaded
 
-    def _load(self) -> Protection:
+    def load_ledger_gaps(self) -> tuple[str, ...]:
+        """What the ledger's branch lacks. Raises as `load`."""
+        return load_ledger_gaps(self._client())
+
+    def _client(self) -> Client:
         client = find_client(self._git)
         if client is None:
             raise NotJudgedHere("only GitHub knows this, and origin is not on GitHub")
@@ -36,7 +41,7 @@ class BranchProtection:
                 f"only GitHub knows this, and GITHUB_TOKEN is not set, which {client.repository} needs",
                 hint="beampermit protect audit",
             )
-        return load_protection(client, find_branch(self._git))
+        return client
 
 
 @provides
@@ -49,18 +54,23 @@ class GIT001(Interlock):
     "The branch is protected, and code owners approve changes"
 
     def check(self, ownership: Ownership, branch_protection: BranchProtection) -> Finding:
-        """Whoever can push to the branch can put any model on the machine. Ask an administrator of the repository to
-        run `beampermit protect apply`, which uploads `.github/rulesets/main.json`. `beampermit protect audit` shows
-        what is active. `CODEOWNERS` must name owners for the contract, workflows, rulesets, locks, `.dvc/config` and
-        itself. Without a token this check is skipped on a laptop and runs in CI."""
+        """Whoever can push to the branch can put any model on the machine, and whoever can set the ledger's branch back
+        can undo a rollback. Ask an administrator of the repository to run `beampermit protect apply`, which uploads
+        `main.json` and `ledger.json` of `.github/rulesets/`. `beampermit protect audit` shows what is active.
+        `CODEOWNERS` must name owners for the contract, workflows, rulesets, locks, `.dvc/config` and itself. Without a
+        token this check is skipped on a laptop and runs in CI."""
         if ownership.gap:
             return failed(ownership.gap, *ownership.places)
         rules = branch_protection.load()
-        if rules.gaps:
+        ledger = branch_protection.load_ledger_gaps()
+        if rules.gaps or ledger:
             idle = f" ({', '.join(rules.idle)})" if rules.idle else ""
+            start = (
+                f"{rules.branch} is not protected{rules.source}: {'; '.join(rules.gaps)}{idle}; " if rules.gaps else ""
+            )
             return failed(
-                f"{rules.branch} is not protected{rules.source}: {'; '.join(rules.gaps)}{idle}; run `{HINT}`",
-                gaps=rules.gaps,
+                f"{start}{'; '.join((*ledger, ''))}run `{HINT}`",
+                gaps=(*rules.gaps, *ledger),
                 api=rules.api,
             )
         unseen = "" if rules.bypass is not None else "; only an administrator's token shows who may bypass the rules"

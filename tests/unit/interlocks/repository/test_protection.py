@@ -18,6 +18,7 @@ from support.paths import ROOT
 
 TEMPLATE = ROOT / "template/{{cookiecutter.project_slug}}"
 FILES = (".github/rulesets/main.json", ".github/workflows/pull-request.yml", ".github/workflows/release.yml")
+LEDGER = ".github/rulesets/ledger.json"
 
 
 @pytest.fixture
@@ -34,11 +35,12 @@ def guarded(project: Project, git: Callable[..., str]) -> Project:
 
 @pytest.fixture
 def ruleset(github: GitHub, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The ruleset as it is active on GitHub; the environment is a job's of a pull request from a fork."""
+    """The ruleset of `main` as it is active on GitHub, beside that of the ledger; the environment is a job's of a pull request from a fork."""
     github.tokens = {"s3cret": Token(rights=frozenset({"metadata:read", "contents:read"}))}
     job = {"GITHUB_ACTIONS": "true", "GITHUB_BASE_REF": "main", "GITHUB_REF": "refs/pull/7/merge"}
     for name, value in environment(github, **job).items():
         monkeypatch.setenv(name, value)
+    github.ruleset(json.loads((TEMPLATE / LEDGER).read_text()))
     return github.ruleset(json.loads((TEMPLATE / FILES[0]).read_text()))
 
 
@@ -65,6 +67,22 @@ def test_no_rules_fail_both_and_the_fix_is_a_command(guarded: Project, ruleset: 
     assert "main is not protected" in protected.reason
     assert "(enforcement of ruleset main is evaluate); run `beampermit protect apply`" in protected.reason
     assert "the check 'ml / permit' is not required (required: none)" in required.reason
+
+
+@pytest.mark.attack(
+    guard="GIT001",
+    tried="the ledger's branch has no rules, so that it can be set back by a force-push",
+    said="beampermit-ledger can be set back to an older state of the ledger with a force-push",
+)
+def test_a_ledger_that_can_be_set_back_fails_git001(
+    guarded: Project, ruleset: dict[str, Any], github: GitHub, said: str
+) -> None:
+    (ledger,) = (one for one in github.rulesets.values() if one["name"] == "ledger")
+    ledger["enforcement"] = "disabled"
+    verdict, _ = judged(guarded)
+    assert verdict.outcome is Outcome.FAILED
+    assert verdict.reason.startswith(said)
+    assert verdict.reason.endswith("can be deleted, and the ledger with it; run `beampermit protect apply`")
 
 
 def test_a_renamed_job_fails_git002_with_both_names(guarded: Project, ruleset: dict[str, Any]) -> None:
