@@ -8,8 +8,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from beampermit.cache import cache_folder
 from beampermit.environments.backend import Lock, Package
 from beampermit.environments.conda_lock import channels
+from beampermit.environments.conda_lock.installed import is_sealed, seal
 from beampermit.environments.conda_lock.packages import fetch_packages, locked_for
 from beampermit.environments.conda_lock.rattler_process import run_rattler
 from beampermit.errors import BadInput, Outside
@@ -52,6 +54,8 @@ def install(lock: Lock, prefix: Path, *, bundle: Path | None = None, progress: P
             cache=str(unpacked),
         )
         _write_channels(prefix, packages)
+        shutil.rmtree(unpacked, ignore_errors=True)
+        seal(prefix)
     except OSError as error:
         raise Outside(f"cannot write: {error.strerror}", file=prefix) from None
     finally:
@@ -83,9 +87,12 @@ def with_micromamba(lock: Lock, root: Path, prefix: Path, progress: Progress) ->
             *(part for name in categories for part in ("--category", name)),
         ],
         cwd=root,
+        # What lies in a cache of packages is not hashed again.
+        env={"CONDA_PKGS_DIRS": str(cache_folder() / "micromamba")},
     )
     if finished.code:
         raise Outside(f"micromamba failed: {finished.tail}")
+    seal(prefix)
 
 
 def _start(prefix: Path) -> None:
@@ -113,8 +120,10 @@ def _is_installed(prefix: Path, packages: tuple[Package, ...]) -> bool:
     if not made_by_us(prefix):
         return False
     try:
+        if not is_sealed(prefix):
+            return False
         records = [json.loads(path.read_bytes()) for path in (prefix / "conda-meta").glob("*.json")]
-    except ValueError:
+    except (BadInput, ValueError):
         return False
     linked = {(record.get("fn"), record.get("sha256")) for record in records}
     return linked == {(package.artifacts[0].file_name, package.artifacts[0].sha256) for package in packages}

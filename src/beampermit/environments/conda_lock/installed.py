@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from beampermit.digest import digest_json
 from beampermit.environments.backend import Lock, Package
 from beampermit.environments.conda_lock import channels
 from beampermit.environments.conda_lock.packages import locked_for
 from beampermit.environments.environment import STAMP, stamp_of
+from beampermit.environments.records import Hashes, Seal, files_below, is_unchecked
 from beampermit.errors import BadInput, Problem, several
 
 META = "conda-meta"
@@ -78,6 +80,53 @@ def installed(lock: Lock, prefix: Path) -> Iterator[Problem]:
     yield from _compared(lock, wanted, packages)
     yield from _changed(prefix, packages)
     yield from _unowned_files(prefix, packages)
+    yield from _unsealed(prefix, packages)
+    yield from _unchecked(prefix, packages)
+
+
+def seal(prefix: Path) -> None:
+    """Record what the packages' own records say of their files, as it was linked from archives just hashed."""
+    Seal(_facts(prefix, list(_read(prefix)))).write(prefix)
+
+
+def is_sealed(prefix: Path) -> bool:
+    """Whether we linked the packages at `prefix`, and their records are as they were."""
+    return Seal.of(prefix) is not None and not any(True for _ in _unsealed(prefix, list(_read(prefix))))
+
+
+def _facts(prefix: Path, packages: list[Installed]) -> dict[str, str]:
+    """Package -> the digest of what its record lists, and path -> target of each link, or sha256 of what has none."""
+    listed = {str(one): digest_json(sorted((name, sha256 or "") for name, sha256 in one.files)) for one in packages}
+    names = [name for one in packages for name, sha256 in one.files if sha256 is None and not name.endswith(".pyc")]
+    actual = Hashes(prefix).of(f"{prefix}/{name}" for name in names)
+    return listed | {name: answer for name in names if (answer := actual[f"{prefix}/{name}"])}
+
+
+def _unsealed(prefix: Path, packages: list[Installed]) -> Iterator[Problem]:
+    """Records and links that are not as they were linked; nothing where another program installed the environment."""
+    sealed = Seal.of(prefix)
+    if sealed is None:
+        return
+    now, paths = _facts(prefix, packages), {str(one): one.path for one in packages}
+    for name, was in sealed.files.items():
+        if name in paths and now[name] != was:
+            yield Problem(f"{name} was changed: its record lists other files than its archive has", str(paths[name]))
+        elif name not in paths and now.get(name, was) != was:
+            yield Problem(f"{name} is not as it was installed", str(prefix / name))
+
+
+def _unchecked(prefix: Path, packages: list[Installed]) -> Iterator[Problem]:
+    """Compiled code that Python would run whatever its source says, unless a package has exactly that."""
+    hashes = Hashes(prefix)
+    places = [f"{prefix}/{name}" for name in files_below(prefix) if name.endswith(".pyc")]
+    flags = hashes.of(places, is_unchecked)
+    hashes.save()
+    unchecked = {place for place in places if flags[place] not in ("checked", None)}
+    owned = {f"{prefix}/{name}": sha256 for one in packages for name, sha256 in one.files} if unchecked else {}
+    for place in sorted(unchecked):
+        if owned.get(place) is None or _sha256(place) != owned[place]:
+            name = place.removeprefix(f"{prefix}/")
+            yield Problem(f"{name} is compiled code that Python runs whatever its source says", place)
 
 
 def stamped(lock: Lock, prefix: Path) -> Lock:
@@ -183,8 +232,10 @@ def _unowned(prefix: str, folder: str, files: set[str], folders: set[str]) -> It
     with os.scandir(f"{prefix}/{folder}" if folder else prefix) as entries:
         for entry in sorted(entries, key=lambda one: one.name):
             name = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.name == "__pycache__" or (not folder and entry.name in OWN) or name in files:
+            if (not folder and entry.name in OWN) or name in files:
                 continue
+            if folder.endswith("__pycache__") and entry.name.endswith(".pyc"):
+                continue  # Compiled modules come and go.
             if not entry.is_dir(follow_symlinks=False):
                 yield name
             elif name in folders:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import py_compile
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.cache import cache_folder
+from beampermit.digest import sha256_file
 from beampermit.environments import installation
 from beampermit.environments.conda_lock import CondaLock
 from beampermit.environments.environment import STAMP, Environment
@@ -262,6 +264,65 @@ def test_files_put_there_by_hand_are_named(backend: CondaLock, locked: Path, ins
         f"{SITE}/evil.pth belongs to no locked package",
         f"{SITE}/extra-1.0.dist-info/ belongs to no locked package",
     ]
+
+
+def _edit_with_its_record(prefix: Path) -> None:
+    file, record = prefix / SITE / "orbit/__init__.py", prefix / "conda-meta/orbit-2.0-pyh_0.json"
+    file.unlink()
+    file.write_text("def main(): print('evil!', __name__)\n")
+    content = json.loads(record.read_text())
+    for item in content["paths_data"]["paths"]:
+        if item["_path"].endswith("orbit/__init__.py"):
+            item["sha256"] = item["sha256_in_prefix"] = sha256_file(file)
+    record.write_text(json.dumps(content))
+
+
+def _add_with_its_record(prefix: Path) -> None:
+    (prefix / SITE / "orbit/more.py").write_text("")
+    record = prefix / "conda-meta/orbit-2.0-pyh_0.json"
+    content = json.loads(record.read_text())
+    record.write_text(json.dumps({**content, "files": [*content["files"], f"{SITE}/orbit/more.py"]}))
+
+
+def _compile(prefix: Path) -> None:
+    altered, cached = prefix.parent / "altered.py", prefix / SITE / "orbit/__pycache__/__init__.cpython-311.pyc"
+    altered.write_text("def main(): print('evil')\n")
+    unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    py_compile.compile(str(altered), str(cached), doraise=True, invalidation_mode=unchecked)
+
+
+def _hide_data(prefix: Path) -> None:
+    (prefix / SITE / "orbit/__pycache__").mkdir(exist_ok=True)
+    (prefix / SITE / "orbit/__pycache__/cache.json").write_text("{}")
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        pytest.param(
+            plant,
+            marks=pytest.mark.attack(guard="ENV005", tried=f"in an installed conda environment: {tried}", said=said),
+        )
+        for plant, tried, said in (
+            (
+                _edit_with_its_record,
+                "an edit that conda-meta knows of",
+                "orbit 2.0 pyh_0 was changed: its record lists",
+            ),
+            (_add_with_its_record, "a new module that conda-meta knows of", "orbit 2.0 pyh_0 was changed: its record"),
+            (_compile, "an unchecked .pyc", "is compiled code that Python runs whatever its source says"),
+            (_hide_data, "data among compiled code", f"{SITE}/orbit/__pycache__/ belongs to no locked package"),
+        )
+    ],
+)
+def test_nothing_is_put_into_a_conda_environment_unseen(
+    backend: CondaLock, locked: Path, installed: Path, plant: Callable[[Path], None], said: str
+) -> None:
+    assert messages(backend, locked, installed) == []
+    plant(installed)
+    assert any(said in message for message in messages(backend, locked, installed))
+    installation.install(backend, locked, installed, progress=QUIET)
+    assert messages(backend, locked, installed) == []
 
 
 def test_another_package_build_or_archive_is_named(backend: CondaLock, locked: Path, installed: Path) -> None:
