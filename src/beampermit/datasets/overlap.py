@@ -120,12 +120,15 @@ def _shared_times(tables: list[Table], column: str) -> Iterator[Overlap]:
 def _time_range(table: Table, column: str) -> tuple[int, int]:
     """First and last time in microseconds since 1970; times without a zone are UTC."""
     kind = table.columns[column]
-    if not kind.startswith(("TIMESTAMP", "DATE")):
+    if not table.is_time(column):
         raise Failed(f"{column} has type {kind}, not a time", file=table.path)
-    first, last, nulls = table.query(
-        f"SELECT epoch_us(min({quoted(column)})), epoch_us(max({quoted(column)})), count(*) - count({quoted(column)})"
+    time = table.microseconds(column)
+    first, last, nulls, odd = table.query(
+        f"SELECT min({time}), max({time}), count(*) - count({quoted(column)}), count({quoted(column)}) - count({time})"
         f" FROM {table.source}"
     )[0]
+    if odd:
+        raise Failed(f"{column} is no time of the years 1 to 9999 in {odd} rows", file=table.path)
     if nulls or first is None:
         raise Failed(f"{column} is null in {nulls} rows", file=table.path)
     return first, last

@@ -127,9 +127,9 @@ def _balance(table: Table, target: str | None) -> dict[str, int]:
 
 
 def _time_profile(table: Table, column: str | None) -> TimeProfile | None:
-    if column is None or not table.columns[column].startswith(("TIMESTAMP", "DATE")):
+    if column is None or not table.is_time(column):
         return None
-    time = f"epoch_us({quoted(column)})"
+    time = table.microseconds(column)
     first, last, step, longest = table.query(
         f"SELECT min(moment), max(moment), median(step), max(step) FROM"
         f" (SELECT moment, moment - lag(moment) OVER (ORDER BY moment) AS step FROM"

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import random
+import secrets
 import shutil
 import stat
+import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +32,10 @@ FEW = 8
 """Up to this many objects of one folder are looked up one by one, however many it has."""
 WORTH = 4
 """Directory entries that are listed in the time of one look-up."""
+BUDGET = 256 * 2**20
+"""Bytes that one check reads to compare hashes; of what goes beyond, only the sizes are compared."""
+CHUNK = 2**20
+EMPTY = "d41d8cd98f00b204e9800998ecf8427e"
 
 
 class Remote:
@@ -80,6 +88,65 @@ class Remote:
     def missing(self, oids: Iterable[str], hash_name: str = "md5") -> set[str]:
         """Those of `oids` that are not on the remote. Raises `Outside`."""
         expected = set(oids)
+        if expected and not self._local:
+            self._refuse_yes_to_everything(hash_name)
+        return self._missing(expected, hash_name)
+
+    def altered(self, sizes: Mapping[str, int | None], hash_name: str = "md5") -> tuple[dict[str, str], int]:
+        """What is wrong with the bytes of objects, by oid, and the number of objects whose bytes were read.
+
+        `sizes` are those that are known here. Bytes are read up to `BUDGET`, of objects in an order that nobody can
+        foresee. Raises `Outside`.
+        """
+        if not sizes:
+            return {}, 0
+        faults: dict[str, str] = {}
+        stored = self._sizes(sizes, hash_name)
+        for oid, size in stored.items():
+            expected = 0 if oid == EMPTY else sizes[oid]
+            if size is not None and (size != expected if expected is not None else size == 0):
+                faults[oid] = f"has {size} bytes there{'' if expected is None else f', not {expected}'}"
+        left, chosen = BUDGET, []
+        for oid in random.SystemRandom().sample(sorted(stored.keys() - faults.keys()), len(stored) - len(faults)):
+            size = stored[oid] if sizes[oid] is None else sizes[oid]
+            left -= size or 0
+            chosen += [oid] if left >= 0 else []
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            digests = pool.map(lambda oid: self._hash(oid, hash_name), chosen)
+            differ = [oid for oid, digest in zip(chosen, digests, strict=True) if digest != oid.removesuffix(".dir")]
+        return faults | dict.fromkeys(differ, "has other bytes there than its hash says"), len(chosen)
+
+    def _refuse_yes_to_everything(self, hash_name: str) -> None:
+        nobodys = secrets.token_hex(16)
+        if not self._missing({nobodys}, hash_name):
+            reason = f"it says that it has object {nobodys[:8]}, which nobody made: what it says of others is no proof"
+            raise Outside(f"the remote {self.name} ({self.url}) cannot be believed: {reason}", hint="dvc remote list")
+
+    def _sizes(self, oids: Iterable[str], hash_name: str) -> dict[str, int | None]:
+        odb = self._odb(hash_name)
+        with self._outside(), ThreadPoolExecutor(AT_ONCE) as pool:
+            names = list(oids)
+            return dict(zip(names, pool.map(lambda oid: odb.fs.size(odb.oid_to_path(oid)), names), strict=True))
+
+    def _hash(self, oid: str, hash_name: str) -> str | None:
+        """The hash of an object's bytes, of at most `BUDGET`; None if it is missing, or longer. Raises `Outside`."""
+        if hash_name != "md5":
+            with tempfile.TemporaryDirectory() as folder:
+                return self.fetch(oid, Path(folder) / "object", hash_name)
+
+        def read(fs: Any, path: str) -> str | None:
+            found, length = hashlib.md5(usedforsecurity=False), 0
+            with fs.open(path, "rb") as stream:
+                while chunk := stream.read(CHUNK):
+                    found.update(chunk)
+                    length += len(chunk)
+                    if length > BUDGET:
+                        return None
+            return found.hexdigest()
+
+        return self._with_object(oid, hash_name, read)
+
+    def _missing(self, expected: set[str], hash_name: str) -> set[str]:
         odb = self._odb(hash_name)
         with self._outside():
             if self._local:

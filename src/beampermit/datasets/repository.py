@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from beampermit.datasets import configuration, manifests
-from beampermit.datasets.dvc_lock import locked_outputs
+from beampermit.datasets.dvc_lock import count_of, locked_outputs
 from beampermit.datasets.manifests import Manifest
 from beampermit.datasets.remote import Remote
 from beampermit.errors import BadInput, BeampermitError
@@ -39,6 +39,8 @@ class Output:
     hash_name: str
     remote: str | None = None
     pushed: bool = True
+    size: int | None = None
+    """Bytes of a file, by the lock."""
 
     @property
     def folder(self) -> bool:
@@ -179,7 +181,8 @@ class Repository:
             )
         if reason := manifests.path_fault(path):
             raise BadInput(f"the output {path!a} {reason}", file=file, line=line_of(self.root / file, path))
-        return Output(path, self.name(stage), lock, oid, out.hash_name, out.remote, out.can_push)
+        size = count_of(out.meta.size) if out.meta and not oid.endswith(".dir") else None
+        return Output(path, self.name(stage), lock, oid, out.hash_name, out.remote, out.can_push, size)
 
     def name(self, stage: Any) -> str:
         """A stage's name in `dvc.yaml`, or the path of its `.dvc` file."""

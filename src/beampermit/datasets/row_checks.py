@@ -35,13 +35,19 @@ def base_signals(contract: Contract, base_contract: Contract) -> tuple[Signal, .
     return tuple(known.get(signal.name, signal) for signal in contract.signals.inputs if signal.source != "constant")
 
 
-def check_rows(table: Table, signals: tuple[Signal, ...], key: tuple[str, ...], target: str) -> RowReport:
-    """Check one file: one scan counts the valid rows of each column, a second one explains the invalid ones."""
+def check_rows(
+    table: Table, signals: tuple[Signal, ...], key: tuple[str, ...], target: str, time: str | None = None
+) -> RowReport:
+    """Check one file: one scan counts the valid rows of each column, a second one explains the invalid ones.
+
+    `time` is the column with the time of each row; DAT005 reports where it is missing, null or of another type.
+    """
     report = RowReport(table.split, table.path)
     try:
         report.problems += _missing(table, [*key, target, *(signal.name for signal in signals)])
         if not report.problems:
             _scan(table, report, [_Column(table, signal, key) for signal in signals], key, target)
+            report.problems += _odd_times(table, time, key)
     except Failed as error:
         report.problems.append(error.message)
     return report
@@ -51,6 +57,23 @@ def _missing(table: Table, required: list[str]) -> Iterator[str]:
     for column in required:
         if column not in table.columns:
             yield f"there is no column {column!r}{did_you_mean(column, table.columns, 'is it')}"
+
+
+def _odd_times(table: Table, column: str | None, key: tuple[str, ...]) -> Iterator[str]:
+    if column not in table.columns or not table.is_time(column):
+        return
+    struct = ", ".join(f"CAST({quoted(name)} AS VARCHAR)" for name in key)
+    odd = f"{quoted(column)} IS NOT NULL AND NOT {table.shown_time(column)}"
+    rows, count, shown, first = table.query(
+        f"SELECT count(*), count(*) FILTER (WHERE {odd}),"
+        f" arg_min(CAST({quoted(column)} AS VARCHAR), file_row_number) FILTER (WHERE {odd}),"
+        f" arg_min([{struct}], file_row_number) FILTER (WHERE {odd}) FROM {table.numbered}"
+    )[0]
+    if count:
+        yield (
+            f"{column} is no time of the years 1 to 9999 in {count} of {rows} rows"
+            f" (first: {str(shown)[:40]}, {_format_key(key, first)}): is its unit right?"
+        )
 
 
 def _scan(table: Table, report: RowReport, columns: list[_Column], key: tuple[str, ...], target: str) -> None:

@@ -115,6 +115,24 @@ class Table:
         match = NUMERIC.fullmatch(self.columns[column])
         return match["dimensions"].count("[") if match else None
 
+    def is_time(self, column: str) -> bool:
+        return self.columns[column].startswith(("TIMESTAMP", "DATE"))
+
+    def shown_time(self, column: str) -> str:
+        """SQL condition: a finite time of the years 1 to 9999, which documents can show; null for a null.
+
+        Nanoseconds that are taken for microseconds are in the year 57,000 or so.
+        """
+        kind, name = self.columns[column], quoted(column)
+        if kind == "TIMESTAMP_NS":  # holds the years 1677 to 2262
+            return f"isfinite({name})"
+        first, end = (f"CAST('{day} 00:00:00+00' AS {kind})" for day in ("0001-01-01", "9999-12-31"))
+        return f"(isfinite({name}) AND {name} >= {first} AND {name} < {end})"
+
+    def microseconds(self, column: str) -> str:
+        """SQL of a time in microseconds since 1970; null where it is none that documents can show."""
+        return f"CASE WHEN {self.shown_time(column)} THEN epoch_us({quoted(column)}) END"
+
     @cached_property
     def units(self) -> dict[str, str]:
         """The file's units: a field's `unit` in the Arrow schema, or the file's metadata `units` (JSON)."""

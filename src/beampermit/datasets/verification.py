@@ -26,12 +26,16 @@ class LocalCheck:
 
 @dataclass(frozen=True)
 class RemoteCheck:
-    """Number of objects, number looked up (the rest are the base branch's), what is missing, names of the remotes."""
+    """Number of objects, number looked up (the rest are the base branch's), what is missing, names of the remotes.
+
+    `read` is the number of those looked up whose bytes were read and hashed; of the others the sizes were compared.
+    """
 
     objects: int
     looked_up: int
     missing: tuple[str, ...]
     remotes: tuple[str, ...]
+    read: int = 0
 
 
 def manifest_faults(repository: Repository, outputs: Iterable[Output]) -> list[str]:
@@ -92,12 +96,16 @@ def _differs(file: Path, oid: str, hash_name: str) -> bool:
 
 
 def check_remotes(repository: Repository) -> RemoteCheck:
-    """Look up on the remotes the objects that are new since the base branch. Raises `Outside`."""
+    """Look up on the remotes the objects that are new since the base branch, and compare their bytes.
+
+    Raises `Outside`.
+    """
     remotes = {name: repository.remote(name) for name in sorted({o.remote for o in repository.outputs}, key=str)}
     before = repository.base_objects() if remotes else set()
     missing = [f"{output.path} is declared `push: false`" for output in repository.outputs if not output.pushed]
     all_objects: set[str] = set()
     looked_up: set[str] = set()
+    read = 0
     for name, hash_name in {(output.remote, output.hash_name) for output in repository.outputs}:
         outputs = [
             output
@@ -110,6 +118,26 @@ def check_remotes(repository: Repository) -> RemoteCheck:
         looked_up |= new
         absent = remotes[name].missing(new, hash_name)
         missing += [f"{objects[oid]} is not on {remotes[name].name} (object {oid[:8]})" for oid in sorted(absent)]
+        sizes = _known_sizes(repository, outputs, new - absent, hash_name)
+        altered, hashed = remotes[name].altered(sizes, hash_name)
+        read += hashed
+        missing += [
+            f"{objects[oid]} on {remotes[name].name} {fault} (object {oid[:8]})"
+            for oid, fault in sorted(altered.items())
+        ]
     return RemoteCheck(
-        len(all_objects), len(looked_up), tuple(missing), tuple(remote.name for remote in remotes.values())
+        len(all_objects), len(looked_up), tuple(missing), tuple(remote.name for remote in remotes.values()), read
     )
+
+
+def _known_sizes(
+    repository: Repository, outputs: Iterable[Output], oids: Iterable[str], hash_name: str
+) -> dict[str, int | None]:
+    """The sizes of objects: by the lock, else of the copy in the cache; None where neither tells."""
+    locked = {output.oid: output.size for output in outputs}
+    sizes: dict[str, int | None] = {}
+    for oid in oids:
+        cached = repository.cached(oid, hash_name)
+        size = locked.get(oid)
+        sizes[oid] = cached.stat().st_size if size is None and cached.is_file() else size
+    return sizes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import io
 import itertools
 import os
 import threading
@@ -20,7 +21,7 @@ from beampermit.datasets.repository import Repository
 from beampermit.datasets.verification import check_remotes
 from beampermit.errors import Outside
 from beampermit.project import Project
-from support.dvc_repositories import leaf, without_data
+from support.dvc_repositories import leaf, remake, without_data
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
@@ -30,10 +31,17 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
     """What it answers to a HEAD, if it knows only GET."""
     failing = 0
     """Every so many requests, one fails."""
+    anything = b""
+    """What it answers to everything."""
     asked = itertools.count(1)
 
     def send_head(self) -> Any:
         time.sleep(self.delay)
+        if self.anything:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(self.anything)))
+            self.end_headers()
+            return io.BytesIO(self.anything)
         if self.command == "HEAD" and self.path.count("/") > 1 and self.no_head:
             self.send_error(self.no_head)
             return None
@@ -86,6 +94,85 @@ def test_an_object_that_is_missing_over_http_is_named(over_http: Project, storag
     leaf(over_http.root, storage, "data/raw.parquet").unlink()
     (missing,) = check_remotes(Repository.of(over_http)).missing
     assert missing.startswith("data/raw.parquet is not on web")
+
+
+@pytest.mark.attack(
+    guard="DAT002",
+    tried="the remote is a server that answers 200 to everything",
+    said="which nobody made: what it says of others is no proof",
+)
+def test_a_server_that_has_everything_is_not_believed(
+    over_http: Project, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    repository = Repository.of(over_http)
+    assert check_remotes(repository).missing == ()
+    monkeypatch.setattr(_Handler, "anything", b"<html>Sign in</html>")
+    with pytest.raises(Outside, match=said):
+        check_remotes(repository)
+
+
+@pytest.mark.attack(
+    guard="DAT002",
+    tried="the remote answers 200 to the names that it was asked for before, with other bytes of the same size",
+    said="data/raw.parquet on web has other bytes there than its hash says",
+)
+def test_bytes_of_the_right_size_are_read(over_http: Project, storage: Path, said: str) -> None:
+    replace_same_size(leaf(over_http.root, storage, "data/raw.parquet"))
+    (wrong,) = check_remotes(Repository.of(over_http)).missing
+    assert said in wrong
+
+
+def replace_same_size(file: Path) -> None:
+    size = file.stat().st_size
+    file.chmod(0o644)
+    file.write_bytes(b"x" * size)
+
+
+def test_beyond_the_budget_sizes_are_compared(
+    dvc_project: Project, storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Just inside, every byte is read; just outside, one object less."""
+    sizes = [file.stat().st_size for file in storage.rglob("*") if file.is_file()]
+    on_base = Project(dvc_project.root)
+    on_base.git("branch", "--delete", "--force", "main")
+    for budget, read in ((sum(sizes), len(sizes)), (sum(sizes) - 1, len(sizes) - 1)):
+        monkeypatch.setattr(remote, "BUDGET", budget)
+        found = check_remotes(Repository.of(Project(on_base.root)))
+        assert (found.missing, found.looked_up) == ((), len(sizes))
+        assert found.read <= read
+        assert (found.read == len(sizes)) is (read == len(sizes))
+    monkeypatch.setattr(remote, "BUDGET", 0)
+    file = leaf(dvc_project.root, storage, "data/raw.parquet")
+    size = file.stat().st_size
+    replace_same_size(file)
+    assert check_remotes(Repository.of(Project(on_base.root))).missing == (), "what no byte of is read"
+    file.write_bytes(b"x" * (size - 1))
+    (wrong,) = check_remotes(Repository.of(Project(on_base.root))).missing
+    assert f"data/raw.parquet on storage has {size - 1} bytes there, not {size}" in wrong
+
+
+@pytest.mark.attack(
+    guard="DAT002",
+    tried="an object on the remote is empty",
+    said="data/dataset/test.parquet on storage has 0 bytes there",
+)
+@pytest.mark.parametrize("cached", [True, False])
+def test_an_empty_object_is_no_object(dvc_project: Project, storage: Path, cached: bool, said: str) -> None:
+    file = leaf(dvc_project.root, storage, "data/dataset/test.parquet")
+    file.chmod(0o644)
+    file.write_bytes(b"")
+    if not cached:
+        without_data(dvc_project)
+    dvc_project.git("branch", "--delete", "--force", "main")
+    (wrong,) = check_remotes(Repository.of(Project(dvc_project.root))).missing
+    assert said in wrong
+
+
+def test_a_file_that_is_empty_by_its_hash_passes(dvc_project: Project) -> None:
+    (dvc_project.root / "data/dataset/notes.txt").write_bytes(b"")
+    remake(dvc_project.root)
+    found = check_remotes(Repository.of(dvc_project))
+    assert (found.missing, found.looked_up, found.read) == ((), 2, 2)
 
 
 @pytest.mark.parametrize("status", [405, 501])

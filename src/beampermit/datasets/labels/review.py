@@ -125,13 +125,19 @@ def _empty_values(labels: Table, dataset: Dataset, result: LabelReview) -> Itera
 
 def _future_labels(labels: Table) -> Iterator[str]:
     kind = labels.columns[WHEN]
-    if not kind.startswith(("TIMESTAMP", "DATE")):
+    if not labels.is_time(WHEN):
         yield f"{WHEN} has type {kind}, not a time"
         return
+    (odd,) = labels.query(
+        f"SELECT count(*) FILTER (WHERE {quoted(WHEN)} IS NOT NULL AND NOT {labels.shown_time(WHEN)})"
+        f" FROM {labels.source}"
+    )[0]
+    if odd:
+        yield f"{WHEN} is no time of the years 1 to 9999 in {odd} labels"
     limit = int((datetime.now(UTC) + CLOCK_TOLERANCE).timestamp() * 1e6)
     count, last = labels.query(
         f"SELECT count(*), CAST(max({quoted(WHEN)}) AS VARCHAR) FROM {labels.source}"
-        f" WHERE epoch_us({quoted(WHEN)}) > {limit}"
+        f" WHERE {labels.microseconds(WHEN)} > {limit}"
     )[0]
     if count:
         yield f"{WHEN} is in the future in {count} labels, the last at {last}"

@@ -53,7 +53,12 @@ class DAT002(Interlock):
     "All data are on the DVC remote"
 
     def check(self, dvc: Repository) -> Finding:
-        """Run `dvc push` on the machine where the data were made."""
+        """Run `dvc push` on the machine where the data were made. If an object on the remote has other bytes than its
+        hash says, delete it there first: `dvc push` skips what exists. Find out who wrote it.
+
+        Objects that are new since the base branch are looked up, their sizes compared, and the bytes of up to 256 MiB
+        of them read and hashed.
+        """
         from beampermit.datasets.verification import check_remotes
 
         status = check_remotes(dvc)
@@ -61,6 +66,7 @@ class DAT002(Interlock):
             "objects": status.objects,
             "looked_up": status.looked_up,
             "remotes": list(status.remotes),
+            "read": status.read,
         }
         if status.missing:
             return failed(several(list(status.missing)), "dvc.lock", missing=list(status.missing[:SHOWN]), **evidence)
@@ -71,8 +77,9 @@ class DAT002(Interlock):
             if status.looked_up < status.objects
             else ""
         )
+        some = "" if status.read == status.looked_up else f", {status.read} of them by bytes and the rest by size"
         return passed(
-            f"{status.looked_up} objects are on {', '.join(status.remotes) or 'the remote'}{others}", **evidence
+            f"{status.looked_up} objects are on {', '.join(status.remotes) or 'the remote'}{some}{others}", **evidence
         )
 
 

@@ -25,7 +25,9 @@ class DAT004(Interlock):
 
         signals = row_checks.base_signals(contract, base_contract)
         reports = [
-            row_checks.check_rows(table, signals, base_contract.dataset.key, contract.dataset.target)
+            row_checks.check_rows(
+                table, signals, base_contract.dataset.key, contract.dataset.target, base_contract.dataset.split.time
+            )
             for table in _tables(project, contract)
         ]
         changes = compare_contracts(base_contract, contract).lines("signals.inputs")

@@ -31,6 +31,14 @@ LABELS: dict[str, tuple[str, str]] = {
         "* REPLACE (TIMESTAMPTZ '2099-01-01 00:00:00Z' AS labelled_at)",
         "labelled_at is in the future in 24 labels",
     ),
+    "nanoseconds taken for microseconds": (
+        "* REPLACE (make_timestamp(epoch_ns(labelled_at)) AS labelled_at)",
+        "labelled_at is no time of the years 1 to 9999 in 24 labels",
+    ),
+    "at no time": (
+        "* REPLACE ('-infinity'::TIMESTAMP AS labelled_at)",
+        "labelled_at is no time of the years 1 to 9999 in 24 labels",
+    ),
     "too sure": ("* REPLACE (1.5 AS confidence)", "confidence is not from 0 to 1 in 24 labels"),
     "not sure": ("* REPLACE ('nan'::DOUBLE AS confidence)", "confidence is not from 0 to 1 in 24 labels"),
     "sure in words": ("* REPLACE ('very' AS confidence)", "confidence has type VARCHAR, not a number"),

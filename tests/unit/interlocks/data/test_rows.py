@@ -7,6 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
+from beampermit.datasets.differences import compare_versions, load_version
+from beampermit.datasets.profile import ColumnRoles, profile
+from beampermit.datasets.tables import open_tables
 from beampermit.errors import Failed
 from beampermit.interlocks.data import DAT004, DAT005
 from beampermit.interlocks.families import select_interlocks
@@ -113,6 +116,69 @@ def test_dat004_does_not_wait_for_a_pipe(dvc_project: Project) -> None:
     os.mkfifo(file)
     with pytest.raises(Failed, match="is a named pipe"):
         dat004(dvc_project)
+
+
+NS_AS_US = "make_timestamp(epoch_ns(acquired_at))"
+FAR = {
+    "nanoseconds taken for microseconds": (f"{NS_AS_US}", "first: 57"),
+    "with a zone": (f"({NS_AS_US})::TIMESTAMPTZ", "first: 57"),
+    "infinite": ("'infinity'::TIMESTAMP", "first: infinity"),
+    "before all": ("'-infinity'::TIMESTAMPTZ", "first: -infinity"),
+    "a day of millions": ("'5000000-01-01'::DATE", "first: 5000000-01-01"),
+    "the largest": ("make_timestamp(9223372036854775806)", "first: 294247-01-10"),
+    "the smallest": ("make_timestamp(-200000000000000000)", "first: 4369-"),
+}
+
+
+@pytest.mark.attack(
+    guard="DAT004",
+    tried="times in nanoseconds are taken for microseconds and are in the year 57,000",
+    said="acquired_at is no time of the years 1 to 9999 in 8 of 8 rows",
+)
+@pytest.mark.parametrize("case", FAR)
+def test_dat004_fails_on_times_that_no_document_can_show(
+    dvc_project: Project, alter: Alter, case: str, said: str
+) -> None:
+    """Card and comparison are made all the same, without these times, and DAT005 says what is wrong."""
+    time, first = FAR[case]
+    alter("train", f"* REPLACE ({time} AS acquired_at)")
+    finding = dat004(dvc_project)
+    assert finding.outcome is Outcome.FAILED
+    assert said in finding.reason
+    assert f"({first}" in finding.reason
+    with pytest.raises(Failed, match=r"acquired_at is no time of the years 1 to 9999 in 8 rows"):
+        dat005(dvc_project)
+    (table, *_) = open_tables(dvc_project.root, dvc_project.contract.dataset.splits)
+    assert profile(table, ColumnRoles.of(dvc_project.contract)).times is None
+    differences = compare_versions(load_version(dvc_project, "HEAD"), load_version(dvc_project, "."))
+    assert "8 rows changed (acquired_at in 8)" in differences[0].changes
+
+
+@pytest.mark.parametrize(
+    ("time", "passes"),
+    [
+        ("TIMESTAMP '9999-12-30 23:59:59.999999'", True),
+        ("TIMESTAMP '9999-12-31 00:00:00'", False),
+        ("TIMESTAMP '0001-01-01 00:00:00'", True),
+        ("TIMESTAMP '0001-01-01 00:00:00' - INTERVAL 1 MICROSECOND", False),
+        ("DATE '1970-01-01'", True),
+        ("make_timestamp_ns(9223372036854775806)", True),
+    ],
+)
+def test_dat004_accepts_every_time_that_documents_can_show(
+    dvc_project: Project, alter: Alter, time: str, passes: bool
+) -> None:
+    alter("train", f"* REPLACE ({time} AS acquired_at)")
+    assert (dat004(dvc_project).outcome is Outcome.PASSED) is passes
+    (table, *_) = open_tables(dvc_project.root, dvc_project.contract.dataset.splits)
+    assert (profile(table, ColumnRoles.of(dvc_project.contract)).times is not None) is passes
+
+
+def test_dat004_reads_the_time_that_the_base_branch_names(dvc_project: Project, alter: Alter) -> None:
+    """A pull request cannot stop the check by splitting by another column."""
+    alter("train", f"* REPLACE ({NS_AS_US} AS acquired_at)")
+    replace(dvc_project.root / "contract.yaml", "time: acquired_at", "time: null")
+    assert "acquired_at is no time of the years" in dat004(Project(dvc_project.root, base="main")).reason
 
 
 # DAT005
