@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from beampermit.datasets.tables import connect
 from beampermit.digest import digest_folder
 from beampermit.environments import Environment
 from beampermit.environments.conda_lock import CondaLock
@@ -26,10 +28,14 @@ from support.shared import made_once, shared_folder
 DATASET = """\
 from pathlib import Path
 
+import duckdb
+
 folder = Path("data/dataset")
 folder.mkdir(parents=True, exist_ok=True)
 for name in ("train", "validation", "test"):
     (folder / f"{name}.parquet").write_text("1\\n2\\n3\\n")
+(folder / "test.parquet").unlink()
+duckdb.sql(f"COPY (SELECT range AS turns FROM range(600)) TO '{folder}/test.parquet' (FORMAT parquet)")
 """
 TRAIN = """\
 import hashlib, json, os, time
@@ -69,7 +75,56 @@ stages:
     outs: [model, metrics/training.json: {cache: false}, manifest.json: {cache: false}]
     metrics: [metrics/metrics.json: {cache: false}]
 """
+VARIABLES = ("CPU", "NOISE", "SHIFT", "SLOW", "START")
 CONFIG = "[core]\n    remote = storage\n['remote \"storage\"']\n    url = ../../storage\n"
+SAVED_MODELS = {
+    "mlflow/__init__.py": "",
+    "mlflow/pyfunc.py": """\
+from pathlib import Path
+from types import SimpleNamespace as Some
+
+import numpy as np
+from safetensors.numpy import load_file
+
+
+def load_model(folder):
+    weight = load_file(Path(folder) / "weights.safetensors")["weight"][0]
+    signature = Some(inputs=Some(is_tensor_spec=lambda: False), outputs=Some(inputs=[Some(name="score")]))
+    return Some(metadata=Some(signature=signature), predict=lambda rows: np.full(len(rows), weight))
+""",
+    "pyarrow/__init__.py": "table = dict\n",
+    "pyarrow/parquet.py": """\
+from types import SimpleNamespace as Some
+
+import duckdb
+
+
+class Batch(list):
+    num_rows = property(len)
+
+    def to_pandas(self):
+        return self
+
+    def slice(self, first, rows):
+        return Batch(self[first : first + rows])
+
+
+class ParquetFile:
+    def __init__(self, path):
+        table = duckdb.read_parquet(str(path))
+        self.rows = Batch(table.fetchall())
+        self.schema_arrow, self.metadata = Some(names=table.columns), Some(num_rows=len(self.rows))
+
+    def iter_batches(self, rows, columns):
+        return [self.rows]
+
+
+def write_table(table, path):
+    columns = dict(table)
+    duckdb.sql(f"COPY (SELECT * FROM columns) TO '{path}' (FORMAT parquet)")
+""",
+}
+"""Stand-ins for what the environment of a real project has, to load and score the toy's model."""
 ENVIRONMENT = """\
 channels: [{url}]
 platforms: [linux-64]
@@ -97,7 +152,8 @@ def _train(folder: Path, contract_text: str) -> None:
             patch.setenv(f"GIT_{who}_EMAIL", "ada@lab.example")
         git = Project(root).git
         git("init", "--quiet", "--initial-branch", "main")
-        files = {"dataset.py": DATASET, "train.py": TRAIN, "dvc.yaml": PIPELINE, "contract.yaml": contract_text}
+        contract = contract_text.replace("  backend: uv\n", f"  backend: uv\n  variables: [{', '.join(VARIABLES)}]\n")
+        files = {"dataset.py": DATASET, "train.py": TRAIN, "dvc.yaml": PIPELINE, "contract.yaml": contract}
         for name, text in {**files, "params.yaml": "train: {seed: 0}  # of the weight\n"}.items():
             (root / name).write_text(text)
         from dvc.repo import Repo
@@ -118,9 +174,22 @@ def trainable(trained_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """A copy of the project for one test, its remote beside it, its reproductions in a folder of the test's own."""
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("beampermit.models.scoring.score", score)
     for name in ("project", "storage"):
         shutil.copytree(trained_once / name, tmp_path / name, symlinks=True)
     return Project(tmp_path / "project")
+
+
+def score(environment: Environment, model: Path, inputs: Path, out: Path, columns: Sequence[str]) -> None:
+    """What the toy's model gives: its weight for each row, and what `bias.json` adds, where no tensor shows it."""
+    from safetensors.numpy import load_file
+
+    bias = model / "bias.json"
+    tensors = load_file(model / "weights.safetensors") if (model / "weights.safetensors").is_file() else {"weight": [0]}
+    value = float(tensors["weight"][0]) + (float(bias.read_text()) if bias.is_file() else 0.0)
+    with connect() as connection:
+        rows = len(connection.read_parquet(str(inputs)))
+        connection.execute(f"COPY (SELECT {value!r}::DOUBLE AS score FROM range({rows})) TO '{out}' (FORMAT parquet)")
 
 
 def in_service(project: Project, commit: str = "", digest: str = "") -> Event:
@@ -164,5 +233,10 @@ def descent(channel: Channel, version: str, rate: float = 0.05) -> None:
     """Add a version of the package that the training rolls down by; at another rate it comes to another weight."""
     code = f"__version__ = {version!r}\ndef step(weight):\n    return {rate} * (4 * weight * (weight**2 - 1) + 0.4)\n"
     told = f"Name: descent\nVersion: {version}\n"
-    files = {"site-packages/descent/__init__.py": code, f"site-packages/descent-{version}.dist-info/METADATA": told}
+    models = {f"site-packages/{path}": text for path, text in SAVED_MODELS.items()} if version == "1.0" else {}
+    files = {
+        **models,
+        "site-packages/descent/__init__.py": code,
+        f"site-packages/descent-{version}.dist-info/METADATA": told,
+    }
     channel.add("descent", version, build="pyh_0", python=True, depends=["python"], files=files)

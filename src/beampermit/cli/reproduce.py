@@ -24,14 +24,17 @@ def reproduce(
     ] = None,
     reuse: Annotated[bool, typer.Option("--reuse", help="Reuse an environment installed from the same lock.")] = False,
     variant: Annotated[str, typer.Option(help="Accelerator variant to train in.", show_default="none")] = "",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Use the trainings that an interrupted run of this commit finished.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for the metrics, weights and logs of each training.")] = None,
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Train the model of a commit again and compare.
 
-    In a clean work tree, with its lock, its data and its stages. After an interruption it resumes with the remaining
-    seeds. Exit code 1: not the same model.
+    In a clean tree, with its lock, its data and its stages, in a new private folder. After an interruption, --resume
+    trains the remaining seeds. Exit code 1: not the same model.
     """
     from beampermit.documents.reproduction import headline, summarise, summarised, text
     from beampermit.processes import ended_by_signals
@@ -59,6 +62,8 @@ def reproduce(
             seeds=_parse_seeds(seeds, contract.reproducibility.seeds),
             digest=in_service.event.digest if in_service else "",
             out=out,
+            kept=True,
+            resume=resume,
             progress=progress,
         )
     lines = "\n".join(filter(None, (in_service and in_service.description, text(done))))
@@ -69,7 +74,7 @@ def reproduce(
 
 def _resolve(project: Project, revision: str | None) -> str:
     from beampermit.errors import BadInput
-    from beampermit.reproduction.preparation import commit_of_work_tree
+    from beampermit.reproduction.tree import commit_of_work_tree
 
     commit = project.git.resolve(revision) if revision else commit_of_work_tree(project.git)
     if commit is None:

@@ -49,6 +49,9 @@ def _lines(done: Reproduction) -> Iterator[str]:
     yield from (f"  {line}" for line in done.diagnosis.because)
     if done.compared:
         yield from _compared(done.compared)
+    if done.remade:
+        yield f"  {len(done.remade)} files were made again and compared"
+    yield from (f"  {note}" for note in done.notes)
     if done.spread:
         yield f"seeds {', '.join(map(str, next(iter(done.spread.metrics)).values))}, {done.spread.tolerance:g} allowed:"
         for metric in done.spread.metrics:

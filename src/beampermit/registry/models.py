@@ -14,7 +14,7 @@ from beampermit.project import Project
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import is_ancestor
 from beampermit.registry.mlflow import Registry
-from beampermit.reproduction.preparation import worktree
+from beampermit.reproduction.tree import exported
 
 
 def fetch_model(event: Event, into: Path, uri: str) -> Path:
@@ -69,8 +69,8 @@ def fetch_from_dvc(project: Project, event: Event, into: Path) -> Path:
         is_ancestor(git, "origin", event.commit, "HEAD")  # fetches what the clone lacks
     if git.resolve(event.commit) is None:
         raise Outside(f"{name} was promoted from commit {event.commit[:12]}, which origin no longer has")
-    folder = into / "worktree"
-    with worktree(git, event.commit, folder):
+    folder = into / "commit"
+    with exported(git, event.commit, folder):
         old = Project(folder)
         try:
             path = old.contract.model.path

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 
 from beampermit.errors import several
 from beampermit.record import Record
 from beampermit.reproduction.comparison import Comparison, is_stuck, plateau_start
-from beampermit.reproduction.record import TrainingRecord
+from beampermit.reproduction.retraining import TrainingRecord
 from beampermit.reproduction.weights import Likeness, most_different
 
 SHOWN = 3
+
+
+class Repeated(StrEnum):
+    """What a second training gave, which could read the rows that judge the model."""
+
+    SAME = "same"
+    COMMITTED = "committed"
+    """The committed model, which the first training, without those rows, did not give."""
+    OTHER = "other"
 
 
 class Kind(StrEnum):
@@ -25,6 +34,8 @@ class Kind(StrEnum):
     ENVIRONMENT = "different environment"
     UNREPEATABLE = "very different: training is not repeatable"
     UNEXPLAINED = "very different, although training is repeatable here"
+    JUDGING = "training reads the rows that judge it"
+    RESULTS = "different results"
 
     @property
     def sound(self) -> bool:
@@ -36,6 +47,8 @@ class Diagnosis(Record):
 
     kind: Kind
     because: tuple[str, ...]
+    file: str = ""
+    """Where it shows."""
 
     @property
     def text(self) -> str:
@@ -43,26 +56,50 @@ class Diagnosis(Record):
 
 
 def diagnose(
-    comparison: Comparison, committed: TrainingRecord, retrained: TrainingRecord, repeats: Callable[[], bool]
+    comparison: Comparison,
+    committed: TrainingRecord,
+    retrained: TrainingRecord,
+    repeat: Callable[[], Repeated],
+    problems: Mapping[str, str],
 ) -> Diagnosis:
-    """Explain the difference. `repeats` trains once more and returns whether the weights are those of the retraining.
+    """Explain the difference. `repeat` trains once more; it is called only where nothing cheaper explains it.
 
-    It is called only where nothing cheaper explains a difference.
+    `problems` are the other files that stages make, path -> how they differ from the committed ones.
     """
+    if comparison.within and problems:
+        because = tuple(f"{path}: {problem}" for path, problem in sorted(problems.items()))
+        return Diagnosis(kind=Kind.RESULTS, because=because, file=min(problems))
     if comparison.identical:
-        return Diagnosis(kind=Kind.IDENTICAL, because=(f"{len(comparison.tensors)} tensors and every gated metric",))
+        return Diagnosis(kind=Kind.IDENTICAL, because=(_identical(comparison),))
     if comparison.within:
         return Diagnosis(kind=Kind.WITHIN, because=_differences(comparison))
+    return _explain(comparison, committed, retrained, repeat)
+
+
+def _explain(
+    comparison: Comparison, committed: TrainingRecord, retrained: TrainingRecord, repeat: Callable[[], Repeated]
+) -> Diagnosis:
     if plateau := _plateau(committed, retrained):
         return Diagnosis(kind=Kind.STUCK, because=(plateau, *_differences(comparison)))
     if comparison.machine:
         machine = tuple(f"{name} was {was}, is {now}" for name, (was, now) in comparison.machine.items())
         return Diagnosis(kind=Kind.ENVIRONMENT, because=(*machine[:SHOWN], *_differences(comparison)))
-    if repeats():
+    second = repeat()
+    if second is Repeated.COMMITTED:
+        reason = "training gives the committed model only where the rows are there that it is judged on"
+        return Diagnosis(kind=Kind.JUDGING, because=(reason, *_differences(comparison)))
+    if second is Repeated.SAME:
         reason = "two trainings here give the same weights, so the committed model was made in another way"
         return Diagnosis(kind=Kind.UNEXPLAINED, because=(reason, *_differences(comparison)))
     reason = "two trainings here give different weights: look for a seed that is not set"
     return Diagnosis(kind=Kind.UNREPEATABLE, because=(reason, *_differences(comparison)))
+
+
+def _identical(comparison: Comparison) -> str:
+    if comparison.tensors:
+        return f"{len(comparison.tensors)} tensors and every gated metric"
+    rows = comparison.predictions.rows if comparison.predictions else 0
+    return f"the predictions on {rows} rows and every gated metric"
 
 
 def _plateau(committed: TrainingRecord, retrained: TrainingRecord) -> str:
@@ -85,7 +122,8 @@ def _differences(comparison: Comparison) -> tuple[str, ...]:
         lines.append(f"{different} of {len(comparison.tensors)} tensors differ, most of all {worst.text}")
     predictions = comparison.predictions
     if predictions is not None and predictions.largest:
-        lines.append(f"predictions on {predictions.rows} rows differ by at most {predictions.largest:.3g}")
+        limit = "" if predictions.within else f", {predictions.tolerance:g} allowed"
+        lines.append(f"predictions on {predictions.rows} rows differ by at most {predictions.largest:.3g}{limit}")
     if comparison.unscored:
         lines.append(f"predictions were not compared: {comparison.unscored}")
     if comparison.within and not comparison.weights_within:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from beampermit.contract import Contract
-from beampermit.digest import digest_folder
+from beampermit.datasets.remote import hash_of
 from beampermit.environments import Environment
 from beampermit.errors import Failed
 from beampermit.models import scoring
@@ -21,19 +24,20 @@ from beampermit.project import Project
 from beampermit.record import Record
 from beampermit.reproduction import weights
 from beampermit.reproduction.comparison import (
+    RELATIVE,
     Comparison,
+    FileRules,
     Predictions,
     SeedSpreads,
+    compare_files,
     compare_machines,
     compare_metrics,
     compare_predictions,
     compare_seeds,
 )
-from beampermit.reproduction.diagnosis import Diagnosis, Kind, diagnose
+from beampermit.reproduction.diagnosis import Diagnosis, Kind, Repeated, diagnose
 from beampermit.reproduction.preparation import Prepared, prepare
-from beampermit.reproduction.record import TrainingRecord, read_record
-from beampermit.reproduction.retraining import Retrained, run_stages, train
-from beampermit.reproduction.weights import Likeness
+from beampermit.reproduction.retraining import Retrained, TrainingRecord, files_below, read_record, run_stages, train
 
 Environments = Callable[[Prepared], Environment]
 """Installs or finds the environment of a tree's lock."""
@@ -50,11 +54,23 @@ class Reproduction(Record):
     seconds: float
     resumed: tuple[int, ...] = ()
     """Seeds that an interrupted run had finished."""
+    not_run: dict[str, str] = Field(default_factory=dict)
+    """Stage that the splits come from and that was not run again -> why."""
+    remade: tuple[str, ...] = ()
+    """Files that stages made again, besides the weights, and that say what the committed ones say."""
+    unsteady: tuple[str, ...] = ()
+    """Files that differ each time they are made; only what does not was compared."""
 
     @property
     def sound(self) -> bool:
         """Whether the model was reproduced, and its seeds, if any, agree."""
         return self.diagnosis.kind.sound and (self.spread is None or self.spread.within)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was not made again."""
+        stages = (f"stage {name} was not run again: {why}" for name, why in self.not_run.items())
+        return (*stages, *(f"{path} differs each time it is made" for path in self.unsteady))
 
     def as_json(self) -> dict[str, Any]:
         compared = self.compared.as_evidence() if self.compared else None
@@ -70,36 +86,43 @@ def reproduce(
     seeds: tuple[int, ...] = (),
     digest: str = "",
     out: Path | None = None,
+    kept: bool = False,
+    resume: bool = False,
     progress: Progress = silent,
 ) -> Reproduction:
     """Train `commit` again with its own seed, and with `seeds`, within the tolerances of `base_contract`.
 
-    `digest` is the expected digest of the committed model, if known. `out` receives the files of all trainings, failed
-    ones included. Raises as `prepare` does, and `Failed` for another model or a training that fails.
+    First the splits are made again from the raw data; then training runs where the rows that judge the model are not;
+    then the later stages make metrics, plots, limits and the saved model. `digest`, `kept` and `resume` are as for
+    `prepare`. `out` receives the files of all trainings, failed ones included. Raises as `prepare` does, and `Failed`
+    for a training that fails.
     """
     began = time.monotonic()
-    with prepare(project, commit, progress) as prepared, ExitStack() as stack:
-        if digest and digest_folder(prepared.model) != digest:
-            raise Failed(
-                f"the model of commit {commit[:12]} is not the one in service, which has digest {digest[:19]}",
-                file="dvc.lock",
-                hint="beampermit history",
-            )
+    options = {"digest": digest, "kept": kept, "resume": resume}
+    with prepare(project, base_contract, commit, progress, **options) as prepared, ExitStack() as stack:
         if changed := _changed_inputs(prepared):
-            return _result(prepared, changed, None, None, began, [])
+            return _result(prepared, changed, began)
         if out:
             stack.callback(shutil.copytree, prepared.results, out, dirs_exist_ok=True)
-        environment = environments(prepared)
+        environment = environments(prepared).passing(base_contract.environment.variables)
+        if changed := _changed_dataset(prepared, environment, progress):
+            return _result(prepared, changed, began)
         others = tuple(seed for seed in seeds if seed != prepared.seed)
         done = train(chain([prepared.training()], prepared.trainings(others, stack)), environment, progress)
         own = next(retrained for retrained in done if retrained.seed == prepared.seed)
-        progress("comparing")
-        compared = _compare(prepared, base_contract, own, environment)
+        train(prepared.evaluations(done, stack), environment, progress)
         record = _record(prepared, own)
-        diagnosis = diagnose(compared, prepared.record, record, lambda: _repeats(prepared, own, environment, progress))
+        with prepared.committed(_compared_outputs(prepared)) as committed:
+            progress("comparing")
+            compared = _compare(prepared, base_contract, own, committed, environment)
+            problems, unsteady = _problems(prepared, base_contract, compared, own, committed, environment, progress)
+        repeat = lambda: _repeat(prepared, own, environment, progress)  # noqa: E731
+        diagnosis = diagnose(compared, prepared.record, record, repeat, problems)
         of_seeds = [retrained for retrained in done if retrained.seed in seeds]
         spreads = _compare_seeds(prepared, base_contract, of_seeds) if seeds else None
-        return _result(prepared, diagnosis, compared, spreads, began, done)
+        made = (*prepared.plan.dataset_outputs, *prepared.plan.trained, *prepared.plan.made_later)
+        remade = tuple(path for path in prepared.committed_files(made) if path not in problems)
+        return _result(prepared, diagnosis, began, compared, spreads, done, remade, unsteady)
 
 
 def _changed_inputs(prepared: Prepared) -> Diagnosis | None:
@@ -109,36 +132,69 @@ def _changed_inputs(prepared: Prepared) -> Diagnosis | None:
     return Diagnosis(kind=Kind.CODE, because=prepared.code_changes) if prepared.code_changes else None
 
 
-def _compare(prepared: Prepared, base_contract: Contract, done: Retrained, environment: Environment) -> Comparison:
+def _changed_dataset(prepared: Prepared, environment: Environment, progress: Progress) -> Diagnosis | None:
+    """Make the splits again from the raw data. What was made is gone before anything is trained."""
+    plan = prepared.plan
+    if not plan.dataset:
+        return None
+    progress("making the splits again")
+    with ExitStack() as stack:
+        training = prepared.dataset(stack)
+        stack.callback(shutil.rmtree, training.results, ignore_errors=True)
+        run_stages(training, environment)
+        made = files_below(training.tree, plan.dataset_outputs)
+        wanted = prepared.committed_files(plan.dataset_outputs)
+        if wanted == {path: hash_of(file) for path, file in made.items()}:
+            return None
+        rules = FileRules(lambda one, other: math.isclose(one, other, rel_tol=RELATIVE, abs_tol=RELATIVE**2))
+        with prepared.committed(path for path in plan.dataset_outputs if path in plan.tracked) as committed:
+            problems = compare_files(files_below(committed, plan.dataset_outputs), made, rules)
+    lines = tuple(f"{path}: {text} by stage {plan.stage_of(path)}" for path, text in sorted(problems.items()))
+    return Diagnosis(kind=Kind.DATA, because=lines, file="dvc.lock") if lines else None
+
+
+def _same_training(prepared: Prepared, done: Retrained) -> bool:
+    wanted = prepared.committed_files(prepared.plan.trained)
+    apart = {prepared.contract.reproducibility.record, prepared.contract.model.manifest}
+    return wanted == {path: value for path, value in done.outputs.items() if path not in apart}
+
+
+def _compared_outputs(prepared: Prepared) -> tuple[str, ...]:
+    plan, contract = prepared.plan, prepared.contract
+    made = (*plan.trained, *plan.made_later)
+    return (contract.model.path, *plan.judging, *(path for path in made if path in plan.tracked))
+
+
+def _compare(
+    prepared: Prepared, base_contract: Contract, done: Retrained, committed: Path, environment: Environment
+) -> Comparison:
     metrics = read_metrics(done.folder / prepared.contract.evaluation.metrics, prepared.contract.evaluation.metrics)
-    tensors = _tensors(prepared, base_contract, done)
-    same_weights = all(tensor.likeness is Likeness.IDENTICAL for tensor in tensors)
-    same = same_weights and all(done.outputs.get(path) == oid for path, oid in prepared.plan.outputs.items())
     compared = Comparison(
         metrics=compare_metrics(base_contract, prepared.metrics, metrics),
-        tensors=tensors,
+        tensors=_tensors(prepared, base_contract, done, committed),
         predictions=None,
         machine=compare_machines(prepared.record.machine, _record(prepared, done).machine),
     )
-    if same:
-        return compared
     try:
-        return compared.model_copy(update={"predictions": _predictions(prepared, base_contract, environment)})
+        predictions = _predictions(prepared, base_contract, done, committed, environment)
     except Failed as error:
         if compared.within:
             raise
         # The models differ anyway, and the diagnosis is worth more than this error.
         return compared.model_copy(update={"unscored": str(error)})
+    return compared.model_copy(update={"predictions": predictions})
 
 
-def _tensors(prepared: Prepared, base_contract: Contract, done: Retrained) -> tuple[weights.Tensor, ...]:
+def _tensors(
+    prepared: Prepared, base_contract: Contract, done: Retrained, committed: Path
+) -> tuple[weights.Tensor, ...]:
     several = len(prepared.plan.weights) > 1
     folder = f"{prepared.contract.model.path}/"
     return tuple(
         tensor
         for packaged, first in prepared.plan.weights.items()
         for tensor in weights.compare_weights(
-            prepared.model / packaged.removeprefix(folder),
+            committed / packaged,
             done.folder / first,
             base_contract.reproducibility.weight_tolerance,
             prefix=f"{packaged.removeprefix(folder)}: " if several else "",
@@ -146,26 +202,105 @@ def _tensors(prepared: Prepared, base_contract: Contract, done: Retrained) -> tu
     )
 
 
-def _predictions(prepared: Prepared, base_contract: Contract, environment: Environment) -> Predictions:
-    """Score the evaluation's inputs with both saved models, each in a clean process."""
+def _predictions(
+    prepared: Prepared, base_contract: Contract, done: Retrained, committed: Path, environment: Environment
+) -> Predictions:
+    """Score the rows that judge the model with both saved models, each in a clean process."""
     contract = prepared.contract
-    if prepared.plan.packaging:
-        run_stages(prepared.tree, prepared.plan.packaging, environment, prepared.results / "packaging")
     columns = [signal.name for signal in contract.signals.inputs]
-    inputs = prepared.tree / contract.evaluation.inputs
-    committed, retrained = prepared.results / "committed.parquet", prepared.results / "retrained.parquet"
-    scoring.score(environment, prepared.model, inputs, committed, columns)
-    scoring.score(environment, prepared.tree / contract.model.path, inputs, retrained, columns)
-    return compare_predictions(committed, retrained, base_contract.reproducibility.prediction_tolerance)
+    inputs = committed / contract.evaluation.inputs
+    before, after = prepared.results / "committed.parquet", prepared.results / "retrained.parquet"
+    scoring.score(environment, committed / contract.model.path, inputs, before, columns)
+    scoring.score(environment, done.folder / contract.model.path, inputs, after, columns)
+    return compare_predictions(before, after, base_contract.reproducibility.prediction_tolerance)
 
 
-def _repeats(prepared: Prepared, done: Retrained, environment: Environment, progress: Progress) -> bool:
-    """Whether a second retraining gives the same weights as the first."""
-    (again,) = train(iter([prepared.training("again")]), environment, progress)
-    return all(
-        (again.folder / file).read_bytes() == (done.folder / file).read_bytes()
-        for file in prepared.plan.weights.values()
-    )
+def _problems(
+    prepared: Prepared,
+    base_contract: Contract,
+    compared: Comparison,
+    own: Retrained,
+    committed: Path,
+    environment: Environment,
+    progress: Progress,
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """What the later stages make from the committed training, where it is not what is committed; what is unsteady."""
+    if not compared.within:
+        return {}, ()
+    plan, contract = prepared.plan, prepared.contract
+    same = _same_training(prepared, own)
+    rules = FileRules(_agree(base_contract, compared), base_contract.evaluation.score_tolerance, times=True)
+    problems: dict[str, str] = {}
+    if not same:
+        apart = (*plan.weights.values(), contract.evaluation.metrics, contract.model.path)
+        loose = FileRules(_agree(base_contract, compared, loose=True), rules.absolute, times=True)
+        problems |= compare_files(*_pair(prepared, plan.trained, own.folder, committed, apart), loose)
+    if not plan.later:
+        return problems, ()
+    folder = own.folder if same else _evaluate_committed(prepared, "committed", environment, progress)
+    pair = _pair(prepared, plan.made_later, folder, committed, (contract.model.path,))
+    wrong = compare_files(*pair, rules)
+    if not wrong:
+        return problems, ()
+    # What differs each time it is made says nothing of the commit, unless the contract relies on it.
+    again = _evaluate_committed(prepared, "committed-again", environment, progress)
+    named = {contract.evaluation.metrics, contract.evaluation.plots, contract.monitoring.limits}
+    steady = compare_files(*pair, rules, _pair(prepared, plan.made_later, again, committed, ())[1])
+    kept = {path: text for path, text in wrong.items() if path in named or path in steady}
+    return {**problems, **kept}, tuple(sorted(wrong.keys() - kept.keys()))
+
+
+def _pair(
+    prepared: Prepared, outputs: tuple[str, ...], folder: Path, committed: Path, apart: tuple[str, ...]
+) -> tuple[dict[str, Path], dict[str, Path]]:
+    """The committed files of `outputs` and those below `folder`, but for record, manifest and `apart`."""
+    contract = prepared.contract
+    left_out = {contract.reproducibility.record, contract.model.manifest, *apart}
+
+    def files(root: Path) -> dict[str, Path]:
+        found = files_below(root, outputs)
+        return {
+            path: file
+            for path, file in found.items()
+            if path not in left_out and not any(path.startswith(f"{one}/") for one in left_out)
+        }
+
+    return files(committed), files(folder)
+
+
+def _agree(base_contract: Contract, compared: Comparison, *, loose: bool = False) -> Callable[[float, float], bool]:
+    """Whether two numbers of a text are the same: as two evaluations of the same bytes, or another machine's."""
+    tolerance = base_contract.reproducibility.metric_tolerance
+
+    def agree(one: float, other: float) -> bool:
+        if base_contract.evaluation.agree(one, other):
+            return True
+        far = loose or not compared.weights_comparable
+        return far and abs(one - other) <= tolerance * max(1.0, abs(one), abs(other))
+
+    return agree
+
+
+def _evaluate_committed(prepared: Prepared, name: str, environment: Environment, progress: Progress) -> Path:
+    with ExitStack() as stack:
+        (done,) = train(iter([prepared.evaluation_of_committed(name, stack)]), environment, progress)
+        return done.folder
+
+
+def _repeat(prepared: Prepared, done: Retrained, environment: Environment, progress: Progress) -> Repeated:
+    """Train once more, where the rows that judge the model can be read, and compare the files that training writes."""
+    with ExitStack() as stack:
+        (again,) = train(iter([prepared.training_on_all(stack)]), environment, progress)
+    apart = {prepared.contract.reproducibility.record, prepared.contract.model.manifest}
+
+    def files(outputs: dict[str, str]) -> dict[str, str]:
+        weights = set(prepared.plan.weights.values())
+        return {path: value for path, value in outputs.items() if path in weights or not (weights or path in apart)}
+
+    if files(again.outputs) == files(done.outputs):
+        return Repeated.SAME
+    committed = prepared.committed_files(prepared.plan.trained)
+    return Repeated.COMMITTED if files(again.outputs) == files(committed) else Repeated.OTHER
 
 
 def _compare_seeds(prepared: Prepared, base_contract: Contract, done: list[Retrained]) -> SeedSpreads:
@@ -182,10 +317,12 @@ def _record(prepared: Prepared, done: Retrained) -> TrainingRecord:
 def _result(
     prepared: Prepared,
     diagnosis: Diagnosis,
-    compared: Comparison | None,
-    spreads: SeedSpreads | None,
     began: float,
-    done: list[Retrained],
+    compared: Comparison | None = None,
+    spreads: SeedSpreads | None = None,
+    done: Iterable[Retrained] = (),
+    remade: tuple[str, ...] = (),
+    unsteady: tuple[str, ...] = (),
 ) -> Reproduction:
     return Reproduction(
         commit=prepared.commit,
@@ -195,4 +332,7 @@ def _result(
         spread=spreads,
         seconds=round(time.monotonic() - began, 3),
         resumed=tuple(retrained.seed for retrained in done if retrained.resumed),
+        not_run=prepared.plan.not_run,
+        remade=remade,
+        unsteady=unsteady,
     )

@@ -1,27 +1,30 @@
-"""Run the project's training stages with DVC in clean work trees, several seeds at a time, resumable."""
+"""Run the project's stages with DVC in clean trees, several seeds at a time, and read what training recorded."""
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from beampermit.datasets.dvc_lock import locked_outputs
+from beampermit.datasets.remote import hash_of
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed
 from beampermit.files import replacing, write_json
-from beampermit.models.isolation import clean_variables
-from beampermit.processes import stop
+from beampermit.models.isolation import REPEATABLE
+from beampermit.processes import start, stop
 from beampermit.progress import Progress
+from beampermit.project import Project
 from beampermit.reading import naming_yaml_errors, read_json
+from beampermit.reproduction.tree import alone
 
 DONE = "done.json"
 LOG = "training.log"
@@ -31,7 +34,7 @@ STARTED = re.compile(r"^Running stage '([^']+)'", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Retrained:
-    """The results of a training: its files in `folder`, and `outputs`, path -> hash of the outputs that DVC tracks."""
+    """The results of a training: its files in `folder`, and `outputs`, path -> md5 of each file that it wrote."""
 
     seed: int
     folder: Path
@@ -42,20 +45,26 @@ class Retrained:
 
 @dataclass(frozen=True)
 class Training:
-    """Stages to run in a prepared work tree; `keep` are the files that they must write."""
+    """Stages to run in a tree that was cut off; `keep` are the files and folders that they must write."""
 
     seed: int
     tree: Path
     stages: Sequence[str]
     keep: Sequence[str]
     results: Path
+    home: Project
+    """The project, which the stages are told nothing of."""
+    withheld: Sequence[str] = ()
+    """Paths that are not in the tree, because the model is judged on them."""
     release: Callable[[], None] = lambda: None
     """Called when the tree is no longer needed."""
+    done: str = DONE
+    log: str = LOG
 
 
 def load_finished(training: Training) -> Retrained | None:
     """The results of a training that an earlier, interrupted run finished; None where there are none."""
-    file = training.results / DONE
+    file = training.results / training.done
     if not file.is_file():
         return None
     done = read_json(file)
@@ -67,7 +76,7 @@ def train(
 ) -> list[Retrained]:
     """Run trainings of one thread each, as many at a time as there are cores.
 
-    Results are stored when a training ends, so that a killed run loses none. Raises `Failed` when one fails.
+    Results are stored when a training ends, so that an interrupted run loses none. Raises `Failed` when one fails.
     """
     free = at_once or _cores()
     running: list[_Running] = []
@@ -94,12 +103,35 @@ def train(
     return sorted(done, key=lambda retrained: retrained.seed)
 
 
-def run_stages(tree: Path, stages: Sequence[str], environment: Environment, logs: Path) -> None:
-    """Run further stages in a tree after training; their output goes to the folder `logs`. Raises `Failed`."""
-    training = Training(seed=0, tree=tree, stages=stages, keep=(), results=logs)
+def run_stages(training: Training, environment: Environment) -> None:
+    """Run stages, of which nothing is kept; their output goes to the folder `training.results`. Raises `Failed`."""
     with _started(training, environment) as running:
         running.child.wait()
         running.check_exit_status()
+
+
+def copy_output(source: Path, target: Path) -> None:
+    """Copy a file or folder that a stage wrote, without links."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True, copy_function=shutil.copyfile)
+    else:
+        shutil.copyfile(source, target)
+
+
+def files_below(root: Path, paths: Iterable[str]) -> dict[str, Path]:
+    """Path relative to `root` -> the file, of each of `paths` that is a file, and of those in its folders."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        place = root / path
+        files = sorted(place.rglob("*")) if place.is_dir() else [place]
+        found |= {file.relative_to(root).as_posix(): file for file in files if file.is_file() and not _ignored(file)}
+    return found
+
+
+def _ignored(file: Path) -> bool:
+    """Byte code that a stage left behind is no output."""
+    return "__pycache__" in file.parts
 
 
 def committed_seed(tree: Path, seed_at: str) -> int:
@@ -160,13 +192,12 @@ class _Running:
         self.check_exit_status()
         training = self.training
         for path in training.keep:
-            file = training.tree / path
-            if file.is_symlink() or not file.is_file():
+            if _is_link(training.tree, path) or not (training.tree / path).exists():
                 raise Failed(f"seed {training.seed}: training did not write {path}", file="dvc.yaml")
-            (training.results / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, training.results / path)
-        done = Retrained(training.seed, training.results, _outputs(training.tree), time.monotonic() - self.began)
-        write_json(training.results / DONE, {"seconds": done.seconds, "outputs": done.outputs})
+            copy_output(training.tree / path, training.results / path)
+        outputs = {path: hash_of(file) for path, file in files_below(training.results, training.keep).items()}
+        done = Retrained(training.seed, training.results, outputs, time.monotonic() - self.began)
+        write_json(training.results / training.done, {"seconds": done.seconds, "outputs": done.outputs})
         return done
 
     def check_exit_status(self) -> None:
@@ -175,8 +206,16 @@ class _Running:
             lines = [line.strip() for line in self.log.read_text(encoding="utf-8", errors="replace").splitlines()]
             output = [line for line in lines if line and not line.startswith("ERROR: failed to reproduce")]
             reason = output[-1] if output else f"exit status {self.child.returncode}"
+            withheld = self.training.withheld
+            if missed := next((path for path in withheld for line in lines if _names(line, path)), None):
+                raise Failed(
+                    f"training reads {missed}, on which the model is judged; without it, it fails: {reason}",
+                    file="dvc.yaml",
+                    hint="let training read its own splits alone, and a later stage evaluate",
+                )
+            without = f" without {', '.join(withheld)}, on which the model is judged" if withheld else ""
             raise Failed(
-                f"seed {self.training.seed}: the stages fail when run again: {reason}",
+                f"seed {self.training.seed}: the stages fail when run again{without}: {reason}",
                 file="dvc.yaml",
                 hint="dvc repro",
             )
@@ -186,22 +225,22 @@ class _Running:
 def _started(training: Training, environment: Environment) -> Iterator[_Running]:
     """DVC and all its child processes end with the block."""
     training.results.mkdir(parents=True, exist_ok=True)
-    log = training.results / LOG
-    variables = {**environment.variables(training.tree), **clean_variables(), "DVC_NO_ANALYTICS": "true"}
+    log = training.results / training.log
+    private = training.results.parent
+    variables = {
+        **alone(environment.clean_variables(training.tree), training.home, environment.prefix),
+        **REPEATABLE,
+        "DVC_NO_ANALYTICS": "true",
+        # Neither what other runs noted of files, nor a cache or a remote that the user has.
+        "DVC_SITE_CACHE_DIR": str(private / "site"),
+        "DVC_GLOBAL_CONFIG_DIR": str(private / "no-configuration"),
+        "DVC_SYSTEM_CONFIG_DIR": str(private / "no-configuration"),
+    }
     # Isolated (-I), so that no file of the project shadows a module of DVC.
     # --no-commit, because the cache belongs to the user.
     command = [sys.executable, "-I", "-m", "dvc", "repro", "--force", "--single-item", "--no-commit", *training.stages]
     with log.open("a", encoding="utf-8") as stream:
-        child = subprocess.Popen(
-            command,
-            cwd=training.tree,
-            env={**os.environ, **variables},
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        child = start(command, cwd=training.tree, env=variables, stdout=stream, stderr=subprocess.STDOUT)
     try:
         yield _Running(training, child, log)
     finally:
@@ -212,7 +251,65 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
-def _outputs(tree: Path) -> dict[str, str]:
-    """Path -> hash in the tree's `dvc.lock`."""
-    outputs = locked_outputs((tree / "dvc.lock").read_text(encoding="utf-8"), "dvc.lock")
-    return {path: output.hash for path, output in outputs.items()}
+def _is_link(tree: Path, path: str) -> bool:
+    """Whether an output, or a part of it, is a link, which may lead to bytes that no stage wrote."""
+    place = tree / path
+    parts = (place, *(place.rglob("*") if place.is_dir() and not place.is_symlink() else ()))
+    return not place.resolve().is_relative_to(tree.resolve()) or any(part.is_symlink() for part in parts)
+
+
+def _names(line: str, path: str) -> bool:
+    """Whether a line of output names a path, or the last two parts of it."""
+    return path in line or PurePosixPath(path).name in re.split(r"[\s'\"/:(),\[\]]+", line)
+
+
+MOST_ROWS = 100_000
+LONGEST_VALUE = 200
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """`loss` by epoch; `machine`: flat names and text, such as `threads` and `packages.numpy`. Empty where unknown."""
+
+    loss: tuple[float, ...] = ()
+    machine: dict[str, str] = field(default_factory=dict)
+
+
+def read_record(path: Path, name: str) -> TrainingRecord:
+    """Read `{"training": [[epoch, loss, ...], ...], "machine": {...}}`; an empty record where there is no file.
+
+    Raises `BadInput` for any other content; errors call the file `name`.
+    """
+    if not path.is_file():
+        return TrainingRecord()
+    try:
+        return _record(read_json(path), name)
+    except BadInput as error:
+        raise BadInput(error.message, file=name, line=error.line) from None
+
+
+def _record(content: Any, name: str) -> TrainingRecord:
+    if not isinstance(content, dict):
+        raise BadInput("the training record is not a JSON object", file=name)
+    rows, machine = content.get("training", []), content.get("machine", {})
+    if not isinstance(rows, list) or len(rows) > MOST_ROWS or not all(_is_row(row) for row in rows):
+        raise BadInput("training is not a list of [epoch, loss, ...] of finite numbers", file=name)
+    if not isinstance(machine, dict):
+        raise BadInput("machine is not a JSON object", file=name)
+    return TrainingRecord(tuple(float(row[1]) for row in rows), dict(_flatten(machine)))
+
+
+def _is_row(row: Any) -> bool:
+    return isinstance(row, list) and len(row) > 1 and all(
+        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) for value in row
+    )  # fmt: skip
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    items: list[tuple[str, str]] = []
+    for key, value in list(tree.items())[:MOST_ROWS]:
+        if isinstance(value, dict) and not prefix:
+            items += _flatten(value, f"{key}.")
+        else:
+            items.append((f"{prefix}{key}", str(value)[:LONGEST_VALUE]))
+    return items

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from beampermit.project import Project
-from beampermit.reproduction.preparation import commit_of_work_tree
 from beampermit.reproduction.reproduce import Reproduction, reproduce
+from beampermit.reproduction.tree import commit_of_work_tree
 from support.toy_project import HERE, trainable, trained_once
 
 __all__ = ["trainable", "trained_once"]

@@ -19,7 +19,7 @@ from beampermit.errors import BadInput, Failed
 from beampermit.interlocks.families import select_interlocks
 from beampermit.interlocks.runner import check
 from beampermit.project import Project
-from beampermit.reproduction.preparation import FIXED_IDENTITY
+from beampermit.reproduction.tree import FIXED_IDENTITY
 from support.conda_channel import QUIET, Channel, laboratory, serving
 from support.dvc_repositories import replace
 from support.toy_project import descent, on_conda

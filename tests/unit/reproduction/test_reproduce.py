@@ -16,8 +16,8 @@ from beampermit.errors import BadInput, Conflict, Failed
 from beampermit.interlocks.reproducibility import REP001, REP002
 from beampermit.project import Project
 from beampermit.reproduction.diagnosis import Kind
-from beampermit.reproduction.preparation import locked_folder
 from beampermit.reproduction.reproduce import Reproduction
+from beampermit.reproduction.tree import place_of, private_folder
 from beampermit.reproduction.weights import Likeness
 from beampermit.verdicts.verdict import Location, Outcome
 from support.dvc_repositories import leaf, remake, replace
@@ -162,7 +162,8 @@ def test_other_seed_leaves_the_other_parameters_unchanged(trainable: Project) ->
 
 
 def test_second_reproduction_at_a_time_is_refused(trainable: Project, again: Again) -> None:
-    with locked_folder(trainable), pytest.raises(Conflict, match="another reproduction of this project is running"):
+    running = "another reproduction of this project is running"
+    with private_folder(trainable, "0" * 40), pytest.raises(Conflict, match=running):
         again()
 
 
@@ -175,7 +176,8 @@ from beampermit.project import Project
 from beampermit.reproduction.reproduce import reproduce
 project = Project(Path.cwd())
 with ended_by_signals():
-    reproduce(project, project.base_contract, project.git.head(), lambda _: Environment(Path(sys.prefix)), seeds=(0, 1))
+    environment = Environment(Path(sys.prefix))
+    reproduce(project, project.base_contract, project.git.head(), lambda _: environment, seeds=(0, 1), kept=True)
 """
 
 
@@ -184,7 +186,7 @@ def interrupted(project: Project, by: signal.Signals) -> None:
     child = subprocess.Popen([sys.executable, "-c", DRIVER], cwd=project.root, env={**os.environ, "SLOW": "600"})
     cache = Path(os.environ["XDG_CACHE_HOME"])
     deadline = time.monotonic() + 120
-    while not any(cache.glob("beampermit/reproduce/*/*/seed-0/done.json")):
+    while not any(cache.glob("beampermit/reproduce/*/*/results/seed-0/done.json")):
         assert child.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.2)
@@ -197,7 +199,7 @@ def interrupted(project: Project, by: signal.Signals) -> None:
 def test_interrupted_run_leaves_no_work_tree_and_no_process(trainable: Project, by: signal.Signals) -> None:
     interrupted(trainable, by)
     assert len(trainable.git("worktree", "list").splitlines()) == 1
-    assert not any(Path(os.environ["XDG_CACHE_HOME"]).glob("beampermit/reproduce/*/trees/*"))
+    assert not any(Path(os.environ["XDG_CACHE_HOME"]).glob("beampermit/reproduce/*/*/trees/*"))
     assert training_in(trainable) == []
 
 
@@ -205,12 +207,16 @@ def test_interrupted_run_leaves_no_work_tree_and_no_process(trainable: Project, 
 def test_run_after_a_kill_cleans_up_and_continues_with_the_remaining_seeds(trainable: Project, again: Again) -> None:
     interrupted(trainable, signal.SIGKILL)
     assert training_in(trainable)
-    assert len(trainable.git("worktree", "list").splitlines()) > 1
-    done = again(seeds=(0, 1))
+    done = again(seeds=(0, 1), kept=True, resume=True)
     assert done.sound
     assert done.resumed == (0,)
+    assert list(Path(os.environ["XDG_CACHE_HOME"]).glob("beampermit/reproduce/*/*")) == [lock_of(trainable)]
     assert len(trainable.git("worktree", "list").splitlines()) == 1
     assert training_in(trainable) == []
+
+
+def lock_of(project: Project) -> Path:
+    return place_of(project) / "lock"
 
 
 def training_in(project: Project) -> list[str]:
