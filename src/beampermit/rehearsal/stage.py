@@ -33,7 +33,9 @@ def clone_for_pull_request(git: Git, into: Path, base: str | None, head: str | N
     Raises `BadInput` for an unknown commit, `Failed` for a merge conflict.
     """
     base_name = base or _default_base(git)
-    base_commit, head_commit = resolve_base(git, base_name), _commit(git, head or "HEAD")
+    # Nothing that this judges counts, so the base may be a local branch that is not pushed yet.
+    base_commit = git.ref(LOCAL + base_name) or resolve_base(git, base_name)
+    head_commit = _commit(git, head or "HEAD")
     branch = _branch_of_base(git, base_name)
     clone = _make(git, into, branch, base_commit)
     merged = clone.try_("merge-tree", "--write-tree", "--name-only", base_commit, head_commit)
