@@ -100,11 +100,11 @@ def test_the_saved_model_holds_nothing_that_is_unpickled(trained_project: Projec
     assert not [path for path in files if PICKLE.match(path.read_bytes())]
 
 
-def test_the_manifest_is_that_of_model_dataset_and_scores(trained_project: Project) -> None:
+def test_the_manifest_is_that_of_model_training_dataset_and_scores(trained_project: Project) -> None:
     said = json.loads((trained_project.root / "manifest.json").read_text())["files"]
     found = {
         f"{folder}/{name}": digest
-        for folder in ("model", "data/dataset")
+        for folder in ("model", "data/dataset", "models/trained")
         for name, digest in manifest(trained_project.path(folder)).items()
     }
     scores = trained_project.contract.evaluation.scores

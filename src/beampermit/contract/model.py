@@ -70,7 +70,7 @@ class Model(Part):
     path: InsidePath = "model"
     """The folder of the saved model: an MLflow pyfunc directory."""
     manifest: InsidePath = "manifest.json"
-    """sha256 of each file of the saved model and of the dataset; kept in git."""
+    """sha256 of each file of the saved model, of the dataset, and of what else DVC stores for a stage; kept in git."""
 
 
 class Contract(Part):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from beampermit.datasets import manifests
 from beampermit.datasets.remote import hash_of
 from beampermit.datasets.repository import Output, Repository
 from beampermit.datasets.workspace import irregular_files
+from beampermit.digest import digest_file
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,39 @@ def _verify_object(repository: Repository, path: str, oid: str, hash_name: str) 
 
 def _differs(file: Path, oid: str, hash_name: str) -> bool:
     return hash_of(file, hash_name) != oid
+
+
+def weakly_bound(repository: Repository, digests: Mapping[str, str]) -> list[str]:
+    """What DVC stores and a stage reads, and `digests` (path -> sha256, by the commit) do not list, or not so.
+
+    Two files can be made that have one md5, so DVC's hash alone does not tell which of them was judged.
+    """
+    readers = _readers(repository)
+    problems = [f"{path}, which stage {readers[path]} reads, has no sha256 there" for path in readers.keys() - digests]
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        listed = sorted(readers.keys() & digests)
+        match = pool.map(lambda path: _has_digest(repository.root / path, digests[path]), listed)
+        problems += [f"{path} has another sha256 there" for path, same in zip(listed, match, strict=True) if not same]
+    return sorted(problems)
+
+
+def _readers(repository: Repository) -> dict[str, str]:
+    """File that DVC stores -> name of a stage that reads it."""
+    stored = {path for output in repository.outputs for path in repository.files(output)}
+    readers: dict[str, str] = {}
+    for stage in repository.stages:
+        for dependency in stage.deps if not stage.is_import else ():
+            if not dependency.is_in_repo:
+                continue
+            read = repository.relative(dependency.fs_path)
+            files = [read] if read in stored else [path for path in stored if path.startswith(f"{read}/")]
+            readers |= {path: readers.get(path, repository.name(stage)) for path in files}
+    return readers
+
+
+def _has_digest(file: Path, digest: str) -> bool:
+    """Whether a file has this sha256; true for one that is not here."""
+    return not file.is_file() or digest_file(file) == digest
 
 
 def check_remotes(repository: Repository) -> RemoteCheck:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from beampermit.datasets.repository import Repository
-from beampermit.errors import more, several
+from beampermit.errors import BadInput, more, several
 from beampermit.interlocks.data.work_tree import SHOWN
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Finding, Interlock, MissingInput, failed, passed, skipped
@@ -90,8 +91,12 @@ class DAT003(Interlock):
         """Do not run `dvc checkout` or `dvc pull`: the data may be corrupt or tampered with. If only the copy on this
         machine is wrong, delete it and run `beampermit data pull`. Otherwise find out who pushed the data, make them
         again with `dvc repro --force` and `dvc push`, and commit `dvc.lock`.
+
+        Two files can be made that have one md5. So whatever DVC stores and a stage reads is also listed with its sha256
+        in a file of the commit: the one that `model.manifest` in `contract.yaml` names, or as a parent or split in the
+        lineage record. Let the stage that writes the manifest depend on what it lists.
         """
-        from beampermit.datasets.verification import manifest_faults, verify
+        from beampermit.datasets.verification import manifest_faults, verify, weakly_bound
 
         faults = manifest_faults(dvc, dvc.outputs)
         if faults:
@@ -100,6 +105,9 @@ class DAT003(Interlock):
         evidence: dict[str, Any] = {"files": verified.files, "bytes": verified.size}
         if verified.wrong:
             return failed(several(list(verified.wrong)), "dvc.lock", faults=list(verified.wrong[:SHOWN]), **evidence)
+        digests, names = _strong_digests(dvc.project)
+        if names and (weak := weakly_bound(dvc, digests)):
+            return failed(f"compared with {names}: {several(weak)}", "dvc.lock", faults=weak[:SHOWN], **evidence)
         if verified.absent:
             return skipped(
                 f"manifests are safe, but {verified.absent[0]} is missing"
@@ -109,6 +117,22 @@ class DAT003(Interlock):
             )
         folders = sum(output.folder for output in dvc.outputs)
         return passed(f"{folders} manifests are safe, {verified.files} files match their hashes", **evidence)
+
+
+def _strong_digests(project: Project) -> tuple[dict[str, str], str]:
+    """Path -> sha256 by manifest and lineage record, and their names; nothing without a contract that names them."""
+    from beampermit.datasets.lineage import read_lineage
+    from beampermit.models.manifest import Manifest
+
+    if not project.has_contract:
+        return {}, ""
+    contract, digests = project.contract, {}
+    with suppress(BadInput):  # DAT007 says what is wrong with it
+        record = read_lineage(project.root, contract.dataset.lineage)
+        digests |= {**record.parents, **{split.path: split.sha256 for split in record.splits.values()}}
+    with suppress(BadInput):  # MDL001 says what is wrong with it
+        digests |= Manifest.read(project.path(contract.model.manifest), contract.model.manifest).files
+    return digests, f"{contract.model.manifest} and {contract.dataset.lineage}"
 
 
 class DAT008(Interlock):

@@ -87,7 +87,7 @@ def main() -> None:
     test = signals.turns_of(signals.read(Path(contract["evaluation"]["inputs"])).head(EXAMPLE_ROWS))
     save(model, test)
     file = Path(contract["model"]["manifest"])
-    content = manifest([model, dataset], Path(contract["evaluation"]["scores"]))
+    content = manifest([model, dataset, TRAINED], Path(contract["evaluation"]["scores"]))
     file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 

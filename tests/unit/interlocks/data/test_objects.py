@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from beampermit.datasets.repository import Repository
+from beampermit.digest import digest_bytes
 from beampermit.errors import BadInput, Outside
+from beampermit.files import write_json
 from beampermit.interlocks.data import DAT001, DAT002, DAT003, DAT008
 from beampermit.interlocks.families import select_interlocks
 from beampermit.interlocks.interlock import Finding
@@ -369,6 +371,76 @@ def test_dat003_does_not_pass_where_no_bytes_could_be_read(dvc_project: Project)
     finding = dat003(dvc_project)
     assert finding.outcome is Outcome.SKIPPED
     assert "beampermit data pull" in finding.reason
+
+
+COLLIDING = bytes.fromhex(
+    "d131dd02c5e6eec4693d9a0698aff95c2fcab58712467eab4004583eb8fb7f8955ad340609f4b30283e488832571415a"
+    "085125e8f7cdc99fd91dbdf280373c5bd8823e3156348f5bae6dacd436c919c6dd53e2b487da03fd02396306d248cda0"
+    "e99f33420f577ee8ce54b67080a80d1ec69821bcb6a8839396f9652b6ff72a70"
+)
+"""Has the md5 of the same bytes with another first bit in six of them (Wang and Yu, 2004)."""
+OTHER = bytes(byte ^ 0x80 if at in (19, 45, 59, 83, 109, 123) else byte for at, byte in enumerate(COLLIDING))
+
+
+def reading(project: Project, paths: list[str], **listed: bytes) -> None:
+    """The stage `raw` reads what `dvc add` recorded, and the manifest has the digests of `listed`."""
+    from dvc.repo import Repo
+
+    with Repo(str(project.root)) as repository:
+        repository.add([str(project.root / path.partition("/")[0]) for path in paths])
+    replace(project.root / "dvc.yaml", "deps: [make.py]", f"deps: [make.py, {', '.join(paths)}]")
+    remake(project.root)
+    files = {name: digest_bytes(content) for name, content in listed.items()}
+    write_json(project.root / "manifest.json", {"algorithm": "sha256", "files": files})
+    project.git("add", "--all")
+
+
+def swap(file: Path, stores: list[Path]) -> None:
+    """Put the other bytes everywhere: in the work tree, the cache and the remote."""
+    for place in (file, *(place for store in stores for place in store.rglob("*") if place.is_file())):
+        if place.read_bytes() == COLLIDING:
+            place.chmod(0o644)
+            place.write_bytes(OTHER)
+
+
+@pytest.mark.attack(
+    guard="DAT003",
+    tried="data that a stage reads are swapped, everywhere, for other bytes with the same md5",
+    said="reference has another sha256 there",
+)
+def test_dat003_fails_on_data_that_were_swapped_for_others_with_one_md5(
+    dvc_project: Project, storage: Path, said: str
+) -> None:
+    file = dvc_project.root / "reference"
+    file.write_bytes(COLLIDING)
+    reading(dvc_project, ["reference"], reference=COLLIDING)
+    assert dat003(dvc_project).outcome is Outcome.PASSED
+    swap(file, [storage, dvc_project.root / ".dvc/cache"])
+    assert file.read_bytes() == OTHER != COLLIDING
+    project = Project(dvc_project.root)
+    assert (dat001(project).outcome, dat002(project).outcome) == (Outcome.PASSED, Outcome.PASSED), "md5 cannot tell"
+    finding = dat003(project)
+    assert finding.outcome is Outcome.FAILED
+    assert said in finding.reason
+
+
+@pytest.mark.attack(
+    guard="DAT003",
+    tried="data that a stage reads are in no manifest, so that only their md5 binds them",
+    said="reference/one, which stage raw reads, has no sha256 there",
+)
+def test_dat003_fails_on_data_that_only_md5_binds(dvc_project: Project, said: str) -> None:
+    """One file of a folder is read; the other, which nothing reads, need not be listed."""
+    (dvc_project.root / "reference").mkdir()
+    for name in ("one", "two"):
+        (dvc_project.root / "reference" / name).write_text(name)
+    reading(dvc_project, ["reference/one"], other=b"")
+    finding = dat003(dvc_project)
+    assert finding.outcome is Outcome.FAILED
+    assert finding.reason == f"compared with manifest.json and data/dataset.json: {said}"
+    reading_list = {"reference/one": digest_bytes(b"one")}
+    write_json(dvc_project.root / "manifest.json", {"algorithm": "sha256", "files": reading_list})
+    assert dat003(dvc_project).outcome is Outcome.PASSED
 
 
 def corrupt(file: Path) -> None:
