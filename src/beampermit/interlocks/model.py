@@ -14,13 +14,14 @@ from beampermit.contract import FILE_NAME as CONTRACT
 from beampermit.contract import Contract, Signal, load_contract
 from beampermit.digest import digest_file, is_compiled
 from beampermit.environments import Environment
-from beampermit.errors import BadInput, Failed, several
+from beampermit.errors import BadInput, Failed, Problem, several
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Finding, Interlock, MissingInput, bad_input_fails, failed, passed
 from beampermit.models import SavedModel
 from beampermit.models.metrics import format_number
 from beampermit.models.mlmodel import FILE_NAME as MLMODEL
 from beampermit.project import Project
+from beampermit.verdicts.verdict import Location
 
 if TYPE_CHECKING:
     from beampermit.models.evaluation import Evaluator
@@ -137,7 +138,7 @@ def evaluators(
 def _may_evaluate_otherwise(project: Project, base_contract: Contract) -> bool:
     """Whether the base branch has evaluated a model, with files that differ from the work tree's."""
     git, base = project.git, str(project.base)
-    if project.contract_on_base is None or git.read(base, base_contract.model.manifest) is None:
+    if project.merged or project.contract_on_base is None or git.read(base, base_contract.model.manifest) is None:
         return False
     evaluation, rules = base_contract.evaluation, base_contract.reproducibility
     results = {base_contract.model.manifest, base_contract.dataset.lineage, base_contract.monitoring.limits}
@@ -152,7 +153,8 @@ class MDL001(Interlock):
 
     def check(self, project: Project, contract: Contract, model: SavedModel) -> Finding:
         """If the copy on this machine is old, run `beampermit data pull`. Otherwise run `dvc repro package` and commit
-        `manifest.json` and `dvc.lock`."""
+        `manifest.json` and `dvc.lock`. If the model requires other packages than the lock has, because they moved, run
+        `dvc repro --force package` in the locked environment."""
         from beampermit.models.manifest import Manifest, compare
 
         name = contract.model.manifest
@@ -179,6 +181,10 @@ class MDL001(Interlock):
                 *foreign[:SHOWN],
                 foreign=foreign,
             )
+        if unlocked := _unlocked(project, model):
+            reasons = [f"{problem.file}:{problem.line or 1}: {problem.message}" for problem in unlocked]
+            places = [Location(file=f"{model.name}/{problem.file}", line=problem.line) for problem in unlocked]
+            return failed(several(reasons, IN_REASON), *places[:SHOWN], unlocked=reasons)
         return passed(f"{len(manifest.files)} files match {name}", files=len(manifest.files))
 
 
@@ -298,6 +304,18 @@ def _foreign_code(project: Project, model: SavedModel) -> list[str]:
     reviewed = {digest_file(file) for file in files if file.is_file()}
     packaged = sorted(path for path in model.folder.rglob("*.py") if path.is_file())
     return [path.relative_to(project.root).as_posix() for path in packaged if digest_file(path) not in reviewed]
+
+
+def _unlocked(project: Project, model: SavedModel) -> list[Problem]:
+    """What the model's own requirements name that the lock does not have; ENV001 judges whether there is a lock."""
+    from beampermit.environments.choice import backend_of
+    from beampermit.models.mlmodel import unlocked
+
+    try:
+        lock = backend_of(project.root).read(project.root)
+    except BadInput:
+        return []
+    return list(unlocked(model, lock))
 
 
 def _packaged_contract(contract: Contract, model: SavedModel) -> Iterable[str]:

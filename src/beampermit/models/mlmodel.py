@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from beampermit.errors import BadInput
-from beampermit.reading import parse_yaml
+from beampermit.environments.backend import Lock
+from beampermit.errors import BadInput, Problem
+from beampermit.reading import decode, parse_yaml
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 FILE_NAME = "MLmodel"
 LARGEST = 4 * 2**20
@@ -83,3 +90,148 @@ class SavedModel:
         if parts.is_absolute() or ".." in parts.parts or "\\" in path or "\0" in path:
             return False
         return (self.folder / parts).exists()
+
+
+REQUIREMENTS = ("requirements.txt", "constraints.txt", "conda.yaml", "python_env.yaml")
+"""Files in which MLflow lists what an environment for the model needs."""
+COPIED = "uv.lock"
+"""The lock that MLflow copies and prefers, where uv is used."""
+BUILDERS = {"pip", "setuptools", "wheel"}
+"""What MLflow itself puts into an environment."""
+CHANNELS = {"conda-forge", "defaults", "nodefaults"}
+INCLUDED = re.compile(r"-[rc]\s*(requirements|constraints)\.txt")
+
+
+def unlocked(model: SavedModel, lock: Lock) -> Iterator[Problem]:
+    """What the model's own lists of requirements would install that the lock does not: MLflow serves it with them."""
+    packages: dict[str, set[str]] = defaultdict(set)
+    for package in chain.from_iterable(variant.packages for variant in lock.all):
+        if not package.own:
+            packages[package.name].add(package.version)
+    environment = model.pyfunc.get("env", {})
+    for name in environment.values() if isinstance(environment, dict) else [environment]:
+        if name not in REQUIREMENTS:
+            yield Problem(f"its environment is described by {name}, not by {' and '.join(REQUIREMENTS[2:])}", FILE_NAME)
+    for file in REQUIREMENTS:
+        path = model.folder / file
+        if path.is_file() and not path.is_symlink():
+            try:
+                yield from _in_file(file, decode(path.read_bytes(), file), packages, lock)
+            except BadInput as error:
+                yield Problem(error.message, file, error.line)
+    copy = model.folder / COPIED
+    if copy.is_file() and (lock.file != COPIED or copy.read_bytes().replace(b"\r\n", b"\n") != lock.text.encode()):
+        yield Problem(f"it is not the project's {lock.file}", COPIED)
+
+
+def _in_file(file: str, text: str, packages: dict[str, set[str]], lock: Lock) -> Iterator[Problem]:
+    read = _listed if file.endswith(".txt") else _in_page
+    for line, kind, requirement in read(text, file):
+        if why := _differs(kind, requirement, packages, lock):
+            yield Problem(why, file, line)
+
+
+def _listed(text: str, _: str) -> Iterator[tuple[int, str, str]]:
+    """Line, kind and text of each requirement of a `requirements.txt`; one may go on in further lines."""
+    start, whole = 1, ""
+    for number, line in enumerate([*text.splitlines(), ""], 1):
+        start, whole = (start, whole + line) if whole else (number, line)
+        if whole.endswith("\\"):
+            whole = whole[:-1] + " "
+            continue
+        requirement = re.sub(r"(^|\s)#.*|\s--hash=\S+", "", whole).strip()
+        whole = ""
+        if requirement:
+            yield start, "dependencies", requirement
+
+
+def _in_page(text: str, name: str) -> Iterator[tuple[int, str, str]]:
+    """Line, kind and text of each requirement of a `conda.yaml` or `python_env.yaml`."""
+    page = parse_yaml(text, name)
+    for kind in ("python", "channels", "dependencies", "build_dependencies"):
+        for one in _flat(page.get(kind) if isinstance(page, dict) else None):
+            line = next((number for number, line in enumerate(text.splitlines(), 1) if one in line), 1)
+            yield line, kind, f"python={one}" if kind == "python" else one
+
+
+def _flat(value: Any) -> Iterator[str]:
+    """All texts and numbers in lists, and in the lists of their tables such as `pip:`."""
+    if isinstance(value, (list, dict)):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _flat(one)
+    elif value is not None:
+        yield str(value).strip()
+
+
+def _differs(kind: str, text: str, packages: dict[str, set[str]], lock: Lock) -> str:
+    """Why a requirement could install something that is not locked; empty where it cannot."""
+    from packaging.utils import canonicalize_name
+
+    if kind == "channels":
+        known = CHANNELS | set(lock.sources)
+        return "" if text in known else f"the channel {text} is not one of the lock's"
+    if INCLUDED.fullmatch(text):
+        return ""
+    required = _parsed(text)
+    if required is None:
+        return f"{text!r} is not the name and version of a package"
+    name = canonicalize_name(required.name)
+    if name == "python":
+        return _other_python(required, packages, lock)
+    if name == "pip" or (kind == "build_dependencies" and name in BUILDERS):
+        return ""
+    versions = next((packages[one] for one in _names(name, lock) if one in packages), None)
+    return _other_version(text, required, versions, lock)
+
+
+def _parsed(text: str) -> Requirement | None:
+    """A requirement as pip or conda (`name=version=build`) writes it; None for anything else, such as a URL."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        parsed = Requirement(re.sub(r"^([\w.-]+)=([\w.+!]+)(=\S+)?$", r"\1==\2", text))
+    except InvalidRequirement:
+        return None
+    return None if parsed.url else parsed
+
+
+def _other_version(text: str, required: Requirement, versions: set[str] | None, lock: Lock) -> str:
+    if versions is None:
+        return f"{text} is not in {lock.file}"
+    exact = len(required.specifier) == 1 and re.fullmatch(r"===?[^*]+", str(required.specifier))
+    if exact and any(_same(required, version) for version in versions):
+        return ""
+    return f"{text} is required, and {lock.file} has {required.name} {' and '.join(sorted(versions))}"
+
+
+def _other_python(python: Requirement, packages: dict[str, set[str]], lock: Lock) -> str:
+    from packaging.specifiers import SpecifierSet
+
+    version = next((one.version for one in python.specifier), "")
+    locked, allowed = packages.get("python", set()), str(lock.content.get("requires-python", ""))
+    if locked:
+        fits = any(f"{one}.".startswith(f"{version}.") for one in locked)
+    else:
+        fits = SpecifierSet(allowed).contains(version, prereleases=True)
+    return "" if fits else f"Python {version} is required, and {lock.file} is for {' and '.join(locked) or allowed}"
+
+
+def _same(required: Requirement, version: str) -> bool:
+    """Whether a version is the required one; conda leaves out what follows a `+`."""
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return required.specifier.contains(version, prereleases=True) or any(
+            Version(one.version).public == Version(version).public and not Version(version).local
+            for one in required.specifier
+        )
+    except InvalidVersion:
+        return any(one.version == version for one in required.specifier)
+
+
+def _names(name: str, lock: Lock) -> tuple[str, ...]:
+    """The names that a package of an index may have in the lock; channels of conda name some otherwise."""
+    if not any(package.platform for package in lock.packages):
+        return (name,)
+    short = name.removesuffix("-python")
+    return (name, f"py{name}", f"{name}-python", f"python-{name}", f"py-{name}", f"py-{short}", short)

@@ -19,10 +19,12 @@ from safetensors.numpy import load_file, save_file
 
 from beampermit.contract import parse_contract
 from beampermit.digest import digest_file
+from beampermit.environments.backend import Lock, Package
 from beampermit.interlocks.families import select_interlocks
 from beampermit.interlocks.model import MDL003, MDL004, MDL005, Examined
 from beampermit.interlocks.runner import check
 from beampermit.models import SavedModel
+from beampermit.models.mlmodel import unlocked
 from beampermit.models.scoring import Description, Field, Scores, ValueRange, single_row_scores
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome, Verdict
@@ -228,6 +230,209 @@ def test_code_that_no_reviewer_saw_fails(project: Project, saved: Path) -> None:
     verdict = judged(project, "MDL001")
     assert verdict.outcome is Outcome.FAILED
     assert verdict.reason == "source code that is not in this commit: model/code/bpm_faults/serving.py"
+
+
+LOCK = """\
+version = 1
+requires-python = "==3.11.*"
+
+[[package]]
+name = "bpm-faults"
+version = "0.1.0"
+source = { virtual = "." }
+"""
+LOCKED = {"numpy": "2.4.6", "torch": "2.13.0+cpu", "pyyaml": "6.0.4", "mlflow-skinny": "3.17.2"}
+CONDA = """\
+channels:
+- conda-forge
+dependencies:
+- python=3.11.7
+- pip<=25.3
+- pip:
+  - mlflow-skinny==3.17.2
+  - numpy==2.4.6
+name: mlflow-env
+"""
+PYTHON = """\
+python: 3.11.7
+build_dependencies:
+- pip
+- setuptools==84.2.1
+- wheel
+dependencies:
+- -r requirements.txt
+"""
+LISTED = (
+    "# served with\nmlflow_skinny==3.17.2\ntorch==2.13.0 \\\n  --hash=sha256:00\nPyYAML==6.0.4; python_version > '3'\n"
+)
+
+
+@pytest.fixture
+def requiring(project: Project, saved: Path) -> Path:
+    """The saved model with its own requirements, as MLflow writes them, in a project with a lock."""
+    packages = (
+        f'[[package]]\nname = "{name}"\nversion = "{version}"\nsource = {{ registry = "wheels" }}\n'
+        for name, version in LOCKED.items()
+    )
+    (project.root / "uv.lock").write_text("\n".join([LOCK, *packages]))
+    (project.root / "pyproject.toml").write_text('[project]\nname = "bpm-faults"\nrequires-python = "==3.11.*"\n')
+    for name, text in (("requirements.txt", LISTED), ("conda.yaml", CONDA), ("python_env.yaml", PYTHON)):
+        (saved / name).write_text(text)
+    shutil.copy(project.root / "uv.lock", saved)
+    (saved / "MLmodel").write_text(
+        MLMODEL.replace(
+            "    code: code\n", "    code: code\n    env: {conda: conda.yaml, virtualenv: python_env.yaml}\n"
+        )
+    )
+    bind(project)
+    return saved
+
+
+def test_a_model_that_requires_what_is_locked_passes(project: Project, requiring: Path) -> None:
+    verdict = judged(project, "MDL001")
+    assert verdict.passed, verdict.reason
+
+
+UNLOCKED = {
+    "a package": (
+        "requirements.txt",
+        "# served with",
+        "requests==2.0",
+        "requirements.txt:1: requests==2.0 is not in uv.lock",
+    ),
+    "a version": (
+        "requirements.txt",
+        "mlflow_skinny==3.17.2",
+        "mlflow_skinny==2.0",
+        "requirements.txt:2: mlflow_skinny==2.0 is required, and uv.lock has mlflow_skinny 3.17.2",
+    ),
+    "any version": (
+        "requirements.txt",
+        "mlflow_skinny==3.17.2",
+        "mlflow_skinny>=3",
+        "requirements.txt:2: mlflow_skinny>=3 is required, and uv.lock has mlflow_skinny 3.17.2",
+    ),
+    "a range that only looks exact": (
+        "requirements.txt",
+        "mlflow_skinny==3.17.2",
+        "mlflow_skinny==3.*",
+        "requirements.txt:2: mlflow_skinny==3.* is required, and uv.lock has mlflow_skinny 3.17.2",
+    ),
+    "a URL": (
+        "requirements.txt",
+        "# served with",
+        "numpy @ https://evil.example/numpy-2.4.6.whl",
+        "requirements.txt:1: 'numpy @ https://evil.example/numpy-2.4.6.whl' is not the name and version of a package",
+    ),
+    "an index": (
+        "requirements.txt",
+        "# served with",
+        "--extra-index-url https://evil.example/simple",
+        "requirements.txt:1: '--extra-index-url https://evil.example/simple' is not the name and version of a package",
+    ),
+    "a further list": (
+        "requirements.txt",
+        "# served with",
+        "-r code/more.txt",
+        "requirements.txt:1: '-r code/more.txt' is not the name and version of a package",
+    ),
+    "a channel": (
+        "conda.yaml",
+        "- conda-forge",
+        "- https://evil.example/channel",
+        "conda.yaml:2: the channel https://evil.example/channel is not one of the lock's",
+    ),
+    "a package of conda": (
+        "conda.yaml",
+        "- pip<=25.3",
+        "- requests=2.0",
+        "conda.yaml:5: requests=2.0 is not in uv.lock",
+    ),
+    "a package of pip in conda": (
+        "conda.yaml",
+        "  - numpy==2.4.6",
+        "  - numpy==1.0",
+        "conda.yaml:8: numpy==1.0 is required, and uv.lock has numpy 2.4.6",
+    ),
+    "another Python": (
+        "conda.yaml",
+        "python=3.11.7",
+        "python=3.9.1",
+        "conda.yaml:4: Python 3.9.1 is required, and uv.lock is for ==3.11.*",
+    ),
+    "another Python of pip": (
+        "python_env.yaml",
+        "python: 3.11.7",
+        "python: 3.9.1",
+        "python_env.yaml:1: Python 3.9.1 is required, and uv.lock is for ==3.11.*",
+    ),
+    "a builder": (
+        "python_env.yaml",
+        "- wheel",
+        "- wheels-of-mine==1.0",
+        "python_env.yaml:5: wheels-of-mine==1.0 is not in uv.lock",
+    ),
+    "another lock": ("uv.lock", "2.4.6", "2.4.5", "uv.lock:1: it is not the project's uv.lock"),
+    "an environment described elsewhere": (
+        "MLmodel",
+        "virtualenv: python_env.yaml",
+        "virtualenv: code/env.yaml",
+        "MLmodel:1: its environment is described by code/env.yaml, not by conda.yaml and python_env.yaml",
+    ),
+}
+
+
+@pytest.mark.plants("MDL001")
+@pytest.mark.parametrize(
+    ("file", "before", "after"),
+    [
+        pytest.param(
+            file,
+            before,
+            after,
+            id=what,
+            marks=pytest.mark.attack(
+                guard="MDL001", tried=f"the saved model itself requires {what} that is not locked", said=said
+            ),
+        )
+        for what, (file, before, after, said) in UNLOCKED.items()
+    ],
+)
+def test_a_model_that_requires_something_else_fails_with_file_and_line(
+    project: Project, requiring: Path, file: str, before: str, after: str, said: str
+) -> None:
+    text = (requiring / file).read_text()
+    assert before in text
+    (requiring / file).write_text(text.replace(before, after, 1))
+    bind(project)
+    verdict = judged(project, "MDL001")
+    assert verdict.outcome is Outcome.FAILED
+    assert verdict.reason == said
+    line = said.removeprefix(f"{file}:").partition(":")[0]
+    assert [(place.file, str(place.line or 1)) for place in verdict.locations] == [(f"model/{file}", line)]
+    assert "dvc repro --force package" in verdict.fix
+
+
+@pytest.mark.parametrize(
+    ("required", "locked"),
+    [
+        ("torch==2.13.0", "pytorch"),
+        ("msgpack==1.1", "msgpack-python"),
+        ("tables==3.1", "pytables"),
+        ("xgboost==3.0", "py-xgboost"),
+    ],
+)
+def test_a_package_that_conda_names_otherwise_is_found(saved: Path, required: str, locked: str) -> None:
+    name, _, version = required.partition("==")
+    packages = tuple(
+        Package(one, number, "conda-forge", "", (), platform="linux-64")
+        for one, number in ((locked, version), ("python", "3.11.7"))
+    )
+    (saved / "requirements.txt").write_text(f"{required}\n")
+    lock = Lock("conda-lock.yml", "", "", packages)
+    assert list(unlocked(SavedModel.read(saved, "model"), lock)) == []
+    (saved / "requirements.txt").write_text(f"{name}==0.1\n")
+    assert len(list(unlocked(SavedModel.read(saved, "model"), lock))) == 1
 
 
 class Payload:
