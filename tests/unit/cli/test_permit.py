@@ -17,6 +17,7 @@ from beampermit.cli.permit import app
 from beampermit.errors import BadInput, BeampermitError
 from beampermit.interlocks.families import load_interlocks
 from beampermit.permit.sigstore import TRUST_IN_PROJECT
+from beampermit.project import Project
 from beampermit.verdicts.verdict import write_verdicts
 from support.registry_project import Laboratory, verdicts
 from support.sigstore_stand_in import Job, running
@@ -66,6 +67,34 @@ def test_a_missing_verdict_is_exit_1_and_writes_nothing(
         f": {next(iter(load_interlocks()))} has no verdict\n      next: beampermit check --out FILE\n" in refused.stderr
     )
     assert not (tmp_path / "permit.json").exists()
+
+
+@pytest.mark.attack(
+    guard="permit assemble",
+    tried="the command is given verdicts of another workflow run",
+    said=" was judged in https://github.com/lab/faults/actions/runs/6, not in ",
+)
+def test_the_command_asks_for_its_own_run_and_base(
+    laboratory: Laboratory, permit_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    for name, value in {"SERVER_URL": "https://github.com", "REPOSITORY": "lab/faults", "RUN_ID": "6"}.items():
+        monkeypatch.setenv(f"GITHUB_{name}", value)
+    laboratory.git("commit", "--quiet", "--allow-empty", "--message", "More")
+    judged = Project(laboratory.root, base="HEAD~1")
+    write_verdicts(tmp_path / "verdicts/all.json", verdicts(judged, tuple(load_interlocks())))
+    words = ("assemble", "--verdicts", tmp_path / "verdicts", "--out", tmp_path / "permit.json")
+
+    assert permit_command(*words, "--base", "HEAD~1").returncode == 0
+    assert json.loads((tmp_path / "permit.json").read_text())["predicate"]["base"] == judged.base
+    write_verdicts(
+        tmp_path / "verdicts/all.json", verdicts(Project(laboratory.root, base="HEAD"), tuple(load_interlocks()))
+    )
+    other = permit_command(*words, "--base", "HEAD~1")
+    assert (other.returncode, " was judged against " in other.stderr) == (1, True)
+    monkeypatch.setenv("GITHUB_RUN_ID", "7")
+    refused = permit_command(*words, "--base", "HEAD~1")
+    assert refused.returncode == 1
+    assert said in refused.stderr
 
 
 def test_signing_without_a_key_or_with_another_key_is_exit_2(

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,13 @@ from hypothesis import strategies as st
 
 from beampermit.digest import canonical_json
 from beampermit.errors import BadInput, BeampermitError, Failed
-from beampermit.permit.envelope import Envelope, pre_authentication, sign_statement, verify_envelope
+from beampermit.permit.envelope import (
+    Envelope,
+    pre_authentication,
+    read_envelope,
+    sign_statement,
+    verify_envelope,
+)
 from beampermit.permit.public_keys import PublicKey, PublicKeys
 from beampermit.permit.statement import validate_statement
 from support.permits import KEY, SEALED, TRUSTED, statement
@@ -119,6 +126,34 @@ def test_a_signed_statement_in_another_spelling_is_refused(said: str) -> None:
         assert validate_statement(json.loads(spelling), "permit") == statement()
         with pytest.raises(Failed, match=said):
             verify_envelope(_signed(spelling), TRUSTED)
+
+
+@pytest.mark.attack(
+    guard="permit verify",
+    tried="the signature of an envelope in another spelling of base64, with the same bytes",
+    said="the envelope was changed after it was signed: base64 not in canonical form",
+)
+def test_a_signature_in_another_spelling_is_refused(said: str) -> None:
+    envelope = json.loads(SEALED)
+    signature = envelope["signatures"][0]["sig"]
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    other = letters[letters.index(signature[-3]) ^ 1]  # its last four bits are not part of the 64 bytes
+    envelope["signatures"][0]["sig"] = f"{signature[:-3]}{other}=="
+    assert base64.b64decode(envelope["signatures"][0]["sig"]) == base64.b64decode(signature)
+    with pytest.raises(Failed, match=said):
+        verify_envelope(Envelope.model_validate(envelope).to_bytes(), TRUSTED)
+
+
+def test_what_is_no_envelope_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BadInput, match="there is no signed permit"):
+        read_envelope(tmp_path / "permit.dsse.json", TRUSTED)
+    with pytest.raises(BadInput, match="this is a Sigstore bundle") as caught:
+        verify_envelope(b'{"verificationMaterial": {}}', TRUSTED)
+    assert caught.value.hint == "beampermit permit verify FILE --identity WORKFLOW"
+    monkeypatch.setattr("beampermit.permit.envelope.LARGEST", len(SEALED))
+    assert verify_envelope(SEALED, TRUSTED)
+    with pytest.raises(BadInput, match="bytes allowed for a permit"):
+        verify_envelope(SEALED + b" ", TRUSTED)
 
 
 @pytest.mark.attack(
