@@ -46,7 +46,9 @@ class GIT004(Interlock):
           `github.event.pull_request.head.repo.full_name == github.repository`;
         - secrets are passed by name to the step that needs them, neither inherited nor in the `env:` of a whole job;
         - there is no `pull_request_target`, and `workflow_run` does not check out the pull request;
-        - no script contains `${{ }}`, no checkout keeps the token, and no release restores a cache.
+        - no script contains `${{ }}` or runs a title, a branch name or a comment as a program (`eval`, `bash -c`), no
+          checkout keeps the token, and no release restores a cache;
+        - YAML is plain: no tags, directives, merge keys or repeated anchors, which GitHub may read in another way.
 
         Reusable workflows are followed where they can be read. `beampermit check GIT003 GIT004` works in any
         repository; `zizmor` also finds other kinds of problem.
