@@ -138,8 +138,10 @@ def evaluators(
 def _may_evaluate_otherwise(project: Project, base_contract: Contract) -> bool:
     """Whether the base branch has evaluated a model, with files that differ from the work tree's."""
     git, base = project.git, str(project.base)
-    if project.merged or project.contract_on_base is None or git.read(base, base_contract.model.manifest) is None:
+    if project.contract_on_base is None or git.read(base, base_contract.model.manifest) is None:
         return False
+    if project.merged and git.head() != base and not git("status", "--porcelain"):
+        return False  # it was judged in its pull request; the branch moved on
     evaluation, rules = base_contract.evaluation, base_contract.reproducibility
     results = {base_contract.model.manifest, base_contract.dataset.lineage, base_contract.monitoring.limits}
     results |= {"dvc.lock", evaluation.metrics, evaluation.plots, rules.record}

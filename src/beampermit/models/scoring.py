@@ -104,8 +104,8 @@ def score(environment: Environment, model: Path, inputs: Path, out: Path, column
     go to `single_row_scores(out)`. Raises `Failed` when the model fails.
     """
     with scratch_folder() as scratch:
-        answer = _run_worker(environment, scratch, model, "score", *_score_options(inputs, out, columns))
-        return _read_scores(answer, inputs, out)
+        options = _score_options(environment, scratch, inputs, out, columns)
+        return _read_scores(_run_worker(environment, scratch, model, "score", *options), inputs, out)
 
 
 def describe_and_score(
@@ -113,7 +113,8 @@ def describe_and_score(
 ) -> tuple[Description, Scores]:
     """Both in one process, which loads the model once. Raises `Failed` when either fails."""
     with scratch_folder() as scratch:
-        answer = _run_worker(environment, scratch, model, "describe_and_score", *_score_options(inputs, out, columns))
+        options = _score_options(environment, scratch, inputs, out, columns)
+        answer = _run_worker(environment, scratch, model, "describe_and_score", *options)
         return _parse(Description, answer.get("description")), _read_scores(answer.get("scores"), inputs, out)
 
 
@@ -156,10 +157,16 @@ def _count_rows(path: Path) -> int:
         raise Failed(f"{path.name} is not a Parquet table: {str(error).splitlines()[0]}") from None
 
 
-def _score_options(inputs: Path, out: Path, columns: Sequence[str]) -> list[str]:
-    files = {"--inputs": inputs, "--out": out, "--single": single_row_scores(out)}
-    options = (word for name, path in files.items() for word in (name, str(path.resolve())))
-    return ["--columns", ",".join(columns), *options]
+def _score_options(
+    environment: Environment, scratch: Path, inputs: Path, out: Path, columns: Sequence[str]
+) -> list[str | Path]:
+    """Options of the worker. The model gets a table of its inputs alone, without labels, in a folder of its own."""
+    rows = scratch / "rows" / inputs.name
+    rows.parent.mkdir()
+    named = ["--columns", ",".join(columns)]
+    _run(environment, scratch, "select", *named, "--inputs", inputs.resolve(), "--out", rows)
+    files = {"--inputs": rows, "--out": out.resolve(), "--single": single_row_scores(out).resolve()}
+    return [*named, *(word for name, path in files.items() for word in (name, path))]
 
 
 def _read_scores(answer: Any, inputs: Path, out: Path) -> Scores:
@@ -170,12 +177,19 @@ def _read_scores(answer: Any, inputs: Path, out: Path) -> Scores:
     return Scores(**timing.model_dump(), rows=rows, columns=ranges)
 
 
-def _run_worker(environment: Environment, scratch: Path, model: Path, verb: str, *options: str) -> dict[str, Any]:
+def _run_worker(
+    environment: Environment, scratch: Path, model: Path, verb: str, *options: str | Path
+) -> dict[str, Any]:
     """Run the worker on a copy of the model, so that it neither sees other files nor leaves compiled code behind."""
-    copy, report = scratch / "model", scratch / "report.json"
+    copy = scratch / "model"
     shutil.copytree(model, copy, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    return _run(environment, scratch, verb, "--model", copy, *options)
+
+
+def _run(environment: Environment, scratch: Path, verb: str, *options: str | Path) -> dict[str, Any]:
+    report = scratch / f"{verb}.json"
     finished = environment.run(
-        ["-P", WORKER, verb, "--model", copy, "--report", report, *options],
+        ["-P", WORKER, verb, "--report", report, *options],
         project=scratch,
         env=REPEATABLE,
         timeout=TIMEOUT,

@@ -49,6 +49,21 @@ def describe(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def select(options: argparse.Namespace) -> dict[str, Any]:
+    """Write the `--columns` of `--inputs` alone to `--out`: the model's process gets no label. It loads no model."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.ParquetFile(options.inputs)
+    if missing := sorted(set(options.columns) - set(table.schema_arrow.names)):
+        raise Refused(f"{options.inputs.name} has no column {missing[0]!r}")
+    schema = pa.schema([field for field in table.schema_arrow if field.name in options.columns])
+    with pq.ParquetWriter(options.out, schema) as writer:
+        for batch in table.iter_batches(BATCH_ROWS, columns=options.columns):
+            writer.write_batch(batch.select(schema.names).replace_schema_metadata(None))
+    return {"rows": table.metadata.num_rows}
+
+
 def score(options: argparse.Namespace) -> dict[str, Any]:
     """Score every row of `--inputs` to `--out`, then some rows one at a time to `--single`."""
     import numpy as np
@@ -57,9 +72,6 @@ def score(options: argparse.Namespace) -> dict[str, Any]:
 
     model = _load(options.model)
     table = pq.ParquetFile(options.inputs)
-    missing = sorted(set(options.columns) - set(table.schema_arrow.names))
-    if missing:
-        raise Refused(f"{options.inputs.name} has no column {missing[0]!r}")
     start = time.perf_counter()
     parts: list[dict[str, np.ndarray]] = []
     sample: dict[int, Any] = {}
@@ -274,15 +286,17 @@ def _peak_memory() -> float:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb in (describe, score, describe_and_score):
+    for verb in (describe, select, score, describe_and_score):
         command = verbs.add_parser(verb.__name__)
         command.set_defaults(verb=verb)
-        command.add_argument("--model", type=Path, required=True)
         command.add_argument("--report", type=Path, required=True)
+        if verb is not select:
+            command.add_argument("--model", type=Path, required=True)
         if verb is not describe:
             command.add_argument("--inputs", type=Path, required=True)
             command.add_argument("--columns", type=lambda text: text.split(","), required=True)
             command.add_argument("--out", type=Path, required=True)
+        if verb in (score, describe_and_score):
             command.add_argument("--single", type=Path, required=True)
     return parser.parse_args()
 

@@ -140,3 +140,18 @@ def test_report_written_by_the_model_is_refused(probed: Environment, table: Path
     forge = "import sys; report = sys.argv[sys.argv.index('--report') + 1]; open(report, 'w').write('{}'); os._exit(0)"
     with pytest.raises(Failed, match="overwrote the report"):
         score(probed, saved(tmp_path / "model", load=forge), table, tmp_path / "out.parquet", ["turns"])
+
+
+@pytest.mark.attack(
+    guard="PRF001",
+    tried="the model looks for labels in the file of the rows that it is to score",
+    said="it finds turns and nothing else",
+)
+def test_a_model_gets_its_inputs_without_labels(probed: Environment, table: Path, tmp_path: Path, said: str) -> None:
+    look = (
+        "import sys, pyarrow.parquet as pq; file = sys.argv[sys.argv.index('--inputs') + 1]; "
+        "raise OSError('it finds ' + ' '.join(pq.read_schema(file).names) + ' and nothing else')"
+    )
+    with pytest.raises(Failed) as caught:
+        score(probed, saved(tmp_path / "model", load=look), table, tmp_path / "out.parquet", ["turns"])
+    assert said in str(caught.value)

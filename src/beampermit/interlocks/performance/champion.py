@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
     from beampermit.registry.event import Event
 
-SAME = 1e-9
-"""Relative difference that two evaluations of the same rows may have."""
-
 
 @provides
 def champion(project: Project, base_contract: Contract) -> Event | None:
@@ -184,7 +181,7 @@ class _Comparing:
             raise Failed(
                 f"the champion, version {champion.version}, cannot be evaluated on these data: {error}"
             ) from None
-        _must_agree(new, judged)
+        _must_agree(new, judged, self.base_contract)
         metrics = {name: float(values[0]) for name, values in old.items() if math.isfinite(values[0])}
         differences = {
             metric.name: interval(metric.direction * (new[metric.name] - old[metric.name]))
@@ -209,11 +206,11 @@ class _Comparing:
             return list(pool.map(lambda table: evaluator.evaluate_weighted(table, drawn), tables))
 
 
-def _must_agree(resampled: dict[str, np.ndarray], judged: dict[str, float]) -> None:
+def _must_agree(resampled: dict[str, np.ndarray], judged: dict[str, float], rules: Contract) -> None:
     """Raises `Failed` where the intervals would be those of other metrics than the ones that are judged."""
     for name, value in judged.items():
         weighted = float(resampled[name][0]) if name in resampled else math.nan
-        if not math.isclose(weighted, value, rel_tol=SAME, abs_tol=SAME):
+        if not rules.evaluation.agree(weighted, value):
             raise Failed(
                 f"evaluation.weighted gives {name} {weighted:.6g} with each row counted once, "
                 f"evaluation.command gives {value:.6g}",

@@ -105,6 +105,17 @@ def test_the_base_branchs_commands_and_code_decide(branch: Project, attack: Call
     assert found.own.evaluate(branch.root.parent / "scores.parquet")["auc"] == 0.99
 
 
+def test_what_is_merged_is_judged_by_its_own_evaluation_though_the_branch_moved_on(branch: Project) -> None:
+    branch.git("switch", "--quiet", "main")
+    replace(branch.root / "evaluate.py", "0.94", "0.93")
+    branch.git("commit", "--quiet", "--all", "--message", "The next change")
+    branch.git("switch", "--quiet", "change")
+    given = {"environment": Environment(Path(sys.prefix))}
+    assert Inputs(project=Project(branch.root, base="main"), **given)["evaluators"].base is None
+    (branch.root / "new.py").touch()
+    assert Inputs(project=Project(branch.root, base="main"), **given)["evaluators"].base is not None, "not committed"
+
+
 def test_a_renamed_evaluation_is_no_fault(branch: Project) -> None:
     branch.git("mv", "evaluate.py", "judge.py")
     replace(branch.root / "contract.yaml", "[python, evaluate.py", "[python, judge.py")

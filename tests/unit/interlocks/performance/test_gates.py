@@ -15,7 +15,7 @@ from beampermit.interlocks.families import select_interlocks
 from beampermit.interlocks.inputs import Inputs
 from beampermit.interlocks.model import Evaluators
 from beampermit.interlocks.performance.base_rows import BaseRows, OnBaseRows
-from beampermit.interlocks.runner import run
+from beampermit.interlocks.runner import check, run
 from beampermit.models.evaluation import Evaluator
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Location, Outcome, Verdict
@@ -256,3 +256,44 @@ def test_gates_hold_on_the_base_branchs_rows_too_where_rows_were_added(
     assert verdict.passed is passes, verdict.reason
     assert f"; 9 rows are new; on the base branch's rows, auc {auc:g}" in verdict.reason
     assert ("on the base branch's rows, auc is 0.94, the gate is at least 0.95" in verdict.reason) is not passes
+
+
+def on_branch(project: Project) -> Verdict:
+    (verdict,) = check(Project(project.root, base="main"), select_interlocks(["PRF001"]))
+    return verdict
+
+
+@pytest.mark.slow
+@pytest.mark.attack(
+    guard="PRF001",
+    tried="recall 0.999 is written into metrics.json of a trained model, and then by the code that evaluates it",
+    said="the gate is at least 0.995",
+)
+def test_a_trained_model_is_judged_by_what_it_is(trained_copy: Project, said: str) -> None:
+    root, git = trained_copy.root, trained_copy.git
+    git("switch", "--quiet", "--create", "change")
+    with (root / "README.md").open("a") as readme:
+        readme.write("A sentence.\n")
+    sound = on_branch(trained_copy)
+    assert sound.passed, sound.reason
+    git("stash", "--quiet")
+    git("switch", "--quiet", "main")
+    text = (root / "contract.yaml").read_text()
+    (root / "contract.yaml").write_text(text.replace("gate: 0.85", "gate: 0.995"))
+    git("commit", "--quiet", "--all", "--message", "A gate that the model does not meet")
+    git("branch", "--force", "change", "main")
+    git("switch", "--quiet", "change")
+    file = root / "metrics/metrics.json"
+    metrics = json.loads(file.read_text())
+    assert 0.85 < metrics["recall"] < 0.995
+    file.write_text(json.dumps({**metrics, "recall": 0.999}))
+    verdict = on_branch(trained_copy)
+    assert verdict.outcome is Outcome.FAILED
+    assert said in verdict.reason
+    assert "metrics/metrics.json says recall 0.999, and the saved model has 0." in verdict.reason
+    (code,) = root.glob("src/*/evaluate.py")
+    code.write_text(code.read_text().replace('"recall": float(flagged[faulty].mean())', '"recall": 0.999'))
+    verdict = on_branch(trained_copy)
+    assert verdict.outcome is Outcome.FAILED
+    assert verdict.reason.startswith("by the base branch's evaluation, recall is 0.")
+    assert said in verdict.reason
