@@ -56,8 +56,17 @@ class Gpu(Part):
     """Total memory, MiB."""
 
 
-class Tests(Part):
-    """What tests need of the machine."""
+LeftOut = Annotated[str, Field(pattern=r"^([A-Za-z_]\w*|tests/[\w./-]+)$")]
 
+
+class Tests(Part):
+    """Which tests must pass, and what they need of the machine."""
+
+    unit: Annotated[int, Field(ge=0), Loosens.WHEN_SMALLER] = 0
+    """At least so many tests in `tests/unit` must pass (TST001); skipped tests and expected failures do not count."""
+    integration: Annotated[int, Field(ge=0), Loosens.WHEN_SMALLER] = 0
+    """At least so many tests in `tests/integration` must pass (TST002)."""
+    left_out: Annotated[tuple[LeftOut, ...], Loosens.WHEN_ENTRY_ADDED] = ()
+    """Marks such as `slow`, and paths such as `tests/unit/data`, whose tests need not run; all others must."""
     gpu: Gpu | None = None
     """If absent, no test may be marked `gpu` (TST003)."""

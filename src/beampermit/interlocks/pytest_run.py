@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import IO, Annotated, Literal
 
 from pydantic import Field, ValidationError
 
@@ -16,7 +16,7 @@ from beampermit.environments import Environment
 from beampermit.errors import BadInput, Outside
 from beampermit.processes import Finished
 from beampermit.project import Project
-from beampermit.reading import first_fault, read_json
+from beampermit.reading import first_fault, parse_json
 from beampermit.record import Record
 
 TIMEOUT = 1800.0
@@ -29,25 +29,66 @@ Text = Annotated[str, Field(max_length=300, pattern=r"^\P{C}*$")]
 
 
 class Case(Record, strict=True):
-    """One test: `file` is relative to the project, `line` from 1."""
+    """One test: `file` is relative to the project, `line` from 1.
 
+    `expected` where the test is marked as one that may fail. `seen` is empty where the plugin saw that the test's
+    function was called and raised nothing; else it says what it saw.
+    """
+
+    id: Text
     name: Text
     outcome: Literal["passed", "failed", "error", "skipped"]
     seconds: float = Field(ge=0)
     message: Text
     file: Text
     line: int | None = Field(ge=1)
+    expected: bool
+    seen: Text
 
     @property
     def place(self) -> str:
         """`file:line`."""
         return self.file if self.line is None else f"{self.file}:{self.line}"
 
+    @property
+    def counts(self) -> bool:
+        """Whether the test passed, and had to."""
+        return self.outcome == "passed" and not self.expected
+
+
+class Collected(Record, strict=True):
+    """One test that pytest collected, before options and hooks left any out.
+
+    `source` and `qualname` are where its function is written; `function` is False for what is no Python function, and
+    `watched` True where the plugin sees whether it is called.
+    """
+
+    id: Text
+    file: Text
+    line: int = Field(ge=1)
+    name: Text
+    source: Text
+    qualname: Text
+    function: bool
+    watched: bool
+    marks: list[Text]
+
+    @property
+    def gpu(self) -> bool:
+        return "gpu" in self.marks
+
 
 class Report(Record, strict=True):
-    """What the plugin writes: the tests in the order they ran, and the peak memory of one GPU in bytes."""
+    """What the plugin writes: the tests in the order they ran, and the peak memory of one GPU in bytes.
 
+    `options` are those of pytest that leave tests out, `settings` the file that pytest read its settings from.
+    """
+
+    word: str
     cases: list[Case]
+    collected: list[Collected]
+    options: list[Text]
+    settings: Text
     gpu_peak: int = Field(ge=0)
 
 
@@ -56,6 +97,9 @@ class Ran:
     """One run of pytest. `trouble` says why there are no cases to judge; `peak` is in MiB of a GPU's memory."""
 
     cases: Sequence[Case] = ()
+    collected: Sequence[Collected] = ()
+    options: Sequence[str] = ()
+    settings: str = ""
     code: int | None = None
     tail: str = ""
     trouble: str = ""
@@ -64,53 +108,76 @@ class Ran:
 
 def run_tests(project: Project, environment: Environment, folders: Sequence[str], *, gpu: bool = False) -> Ran:
     """Run the tests in `folders` that are marked `gpu`, or the ones that are not."""
-    with tempfile.TemporaryDirectory() as temporary:
-        own = Path(temporary)
-        shutil.copy(PLUGIN, own / "beampermit_pytest.py")
+    with tempfile.TemporaryDirectory() as temporary, tempfile.TemporaryFile() as written:
+        plugin = Path(shutil.copy(PLUGIN, Path(temporary, "beampermit_pytest.py")))
+        word = secrets.token_hex(16)
         try:
-            finished = _pytest(project, environment, folders, own, gpu)
+            finished = _pytest(project, environment, folders, plugin, gpu, word, written.fileno())
         except Outside as error:
             return Ran(trouble=error.message)
         try:
-            report = read_report(own / "report.json")
+            report = read_report(written, word)
         except BadInput as error:
             return Ran(code=finished.code, trouble=_why_none(finished, error))
-        return Ran(report.cases, finished.code, finished.tail, peak=report.gpu_peak / 2**20)
+    return Ran(
+        cases=report.cases,
+        collected=report.collected,
+        options=report.options,
+        settings=report.settings,
+        code=finished.code,
+        tail=finished.tail,
+        peak=report.gpu_peak / 2**20,
+    )
 
 
-def read_report(path: Path) -> Report:
-    """Read what the plugin wrote; the project's own code may have written it instead. Raises `BadInput`."""
-    if not path.is_file():
+def read_report(file: IO[bytes], word: str) -> Report:
+    """Read what the plugin wrote, which knows `word`; the project's own code may have written it. Raises `BadInput`."""
+    file.seek(0)
+    text = file.read(LARGEST + 1)
+    if not text:
         raise BadInput("pytest wrote no report")
+    if len(text) > LARGEST:
+        raise BadInput(f"the report of pytest is larger than {LARGEST} bytes")
     try:
-        return Report.model_validate(read_json(path, limit=LARGEST))
+        report = Report.model_validate(parse_json(text, "the report of pytest"))
     except ValidationError as error:
-        raise BadInput(f"this is not a report of Beampermit's pytest plugin: {first_fault(error)}", file=path) from None
+        raise BadInput(f"this is not a report of Beampermit's pytest plugin: {first_fault(error)}") from None
+    if not secrets.compare_digest(report.word.encode(), word.encode()):
+        raise BadInput("something else than Beampermit's pytest plugin wrote the report")
+    return report
 
 
-def _pytest(project: Project, environment: Environment, folders: Sequence[str], own: Path, gpu: bool) -> Finished:
-    # What a project leaves out by its settings stays out; but a GPU's tests are often among that.
+def _pytest(
+    project: Project,
+    environment: Environment,
+    folders: Sequence[str],
+    plugin: Path,
+    gpu: bool,
+    word: str,
+    descriptor: int,
+) -> Finished:
+    # What a project's settings leave out fails by name; but a GPU's tests are often among that.
     marked = ["-m", "gpu"] if gpu else []
     return environment.run(
-        ["-m", "pytest", *folders, "-p", "beampermit_pytest", *marked, "--quiet"],
+        # Nothing of the project is on the path until the plugin has begun (-P, own_code).
+        ["-P", plugin, str(descriptor), *folders, "-p", plugin.stem, *marked, "--quiet"],
         project=project.root,
+        own_code=False,
         env={
-            # Whoever runs the check has no say in which tests are run.
-            "PYTEST_ADDOPTS": "",
-            "PYTEST_PLUGINS": "",
-            "PYTHONPATH": os.pathsep.join((str(project.root / "src"), str(own))),
-            "BEAMPERMIT_REPORT": str(own / "report.json"),
+            # Whoever runs the check has no say in which tests are run: PYTEST_ADDOPTS is not passed on.
             "BEAMPERMIT_GPU": "1" if gpu else "",
             "NO_COLOR": "1",
             "COLUMNS": "120",
         },
         timeout=TIMEOUT,
+        stdin=word,
+        pass_fds=(descriptor,),
     )
 
 
 def _why_none(finished: Finished, error: BadInput) -> str:
     """Why pytest gave no report that can be read."""
-    if "No module named pytest" in finished.err:
+    if "No module named 'pytest'" in finished.err:
         return "pytest is not in the locked environment: add it to the group dev of pyproject.toml"
     if finished.tail.startswith("E "):
         return f"pytest did not start: {finished.tail[2:].strip()}"

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import ast
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from beampermit.contract import FILE_NAME, Contract
 from beampermit.contract.part import version
-from beampermit.contract.software import Gpu
+from beampermit.contract.software import Gpu, Tests
 from beampermit.environments import Environment, platforms
 from beampermit.environments.platforms import Gpus
-from beampermit.errors import more
+from beampermit.errors import BadInput, Problem, more
 from beampermit.interlocks.inputs import provides
-from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
+from beampermit.interlocks.interlock import Finding, Interlock, MissingInput, failed, passed
 from beampermit.interlocks.pytest_run import Ran, run_tests
+from beampermit.interlocks.written_tests import (
+    BaseTests,
+    find_marks,
+    find_tests,
+    shadows,
+    unexpected,
+    unfound,
+    unrun,
+)
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Location, Outcome
 
@@ -32,27 +39,6 @@ def find_shortfall(required: Gpu, driver: str, seen: Gpus) -> str:
         if required.memory and device.memory < required.memory:
             return f"{device.name} has {device.memory:.0f} MiB, less than {required.memory:.0f}"
     return ""
-
-
-def find_marks(root: Path, name: str) -> list[Location]:
-    """Where `pytest.mark.<name>` is used below `tests`; nothing is imported."""
-    return [
-        Location(file=file.relative_to(root).as_posix(), line=node.lineno)
-        for file in sorted((root / "tests").rglob("*.py"))
-        for node in ast.walk(_parsed(file))
-        if isinstance(node, ast.Attribute) and node.attr == name and _is_mark(node.value)
-    ]
-
-
-def _is_mark(node: ast.expr) -> bool:
-    return isinstance(node, ast.Attribute) and node.attr == "mark"
-
-
-def _parsed(file: Path) -> ast.AST:
-    try:
-        return ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError, RecursionError):
-        return ast.Module(body=[], type_ignores=[])  # pytest reports it better
 
 
 UNIT, INTEGRATION = "tests/unit", "tests/integration"
@@ -72,24 +58,32 @@ def driver(required_gpu: Gpu | None) -> str:
 
 
 class TST001(Interlock):
-    "Unit tests pass"
+    "Unit tests pass, and every one of them runs"
 
     requires = frozenset({"ENV005"})
     slow = True
 
     def check(self, project: Project, environment: Environment) -> Finding:
-        """Run `beampermit env run -- python -m pytest tests/unit` and fix what fails."""
+        """Run `beampermit env run -- python -m pytest tests/unit` and fix what fails.
+
+        A test that stands in a file must run: take out the option or hook that leaves it out. To leave a test out in
+        sight of all, mark it with `@pytest.mark.skip(reason="...")`; it is then shown as skipped. Marks and folders
+        that need not run stand in `tests.left_out` of the base branch's contract.
+        """
         return _tests(project, environment, UNIT)
 
 
 class TST002(Interlock):
-    "Integration tests pass"
+    "Integration tests pass, and every one of them runs"
 
     requires = frozenset({"ENV005"})
     slow = True
 
     def check(self, project: Project, environment: Environment) -> Finding:
-        """Run `beampermit env run -- python -m pytest tests/integration` and fix what fails."""
+        """Run `beampermit env run -- python -m pytest tests/integration` and fix what fails.
+
+        A test that stands in a file must run, as for TST001.
+        """
         return _tests(project, environment, INTEGRATION)
 
 
@@ -130,8 +124,11 @@ def _gpu_tests(project: Project, environment: Environment, machine: dict[str, An
     folders = [folder for folder in (UNIT, INTEGRATION) if (project.root / folder).is_dir()]
     if not folders:
         return failed(f"there are no tests: {UNIT} and {INTEGRATION} are missing", **machine)
+    if problem := _shadowed(project, environment):
+        return problem
     ran = run_tests(project, environment, folders, gpu=True)
-    finding = _judge(folders, ran, **machine, peak_memory=ran.peak)
+    left = unrun(ran, _rules(project), gpu=True, gpu_elsewhere=False)
+    finding = _judge(folders, ran, left, **machine, peak_memory=ran.peak)
     if finding.outcome is not Outcome.PASSED:
         return finding
     skipped = next((case for case in ran.cases if case.outcome == "skipped"), None)
@@ -149,19 +146,91 @@ def _gpu_tests(project: Project, environment: Environment, machine: dict[str, An
 def _tests(project: Project, environment: Environment, folder: str) -> Finding:
     if not (project.root / folder).is_dir():
         return failed(f"there are no tests: {folder} is missing", folder)
-    return _judge([folder], run_tests(project, environment, [folder]))
+    if problem := _shadowed(project, environment):
+        return problem
+    rules, base = _rules(project), BaseTests(project)
+    ran = run_tests(project, environment, [folder])
+    left = [
+        *unrun(ran, rules, gpu=False, gpu_elsewhere=rules.gpu is not None),
+        *unfound(ran, rules, find_tests(project.root, folder)),
+        *unexpected(ran, base),
+    ]
+    finding = _judge([folder], ran, left)
+    if finding.outcome is not Outcome.PASSED:
+        return finding
+    least = rules.unit if folder == UNIT else rules.integration
+    if (enough := len([case for case in ran.cases if case.counts])) < least:
+        key = folder.replace("/", ".")
+        reason = f"{enough} tests in {folder} passed; {key} of the base branch's contract asks for {least}"
+        return replace(finding, outcome=Outcome.FAILED, reason=reason, locations=(Location(file=folder),))
+    return _with_gone(finding, base.gone(folder))
 
 
-def _judge(folders: Sequence[str], ran: Ran, **machine: Any) -> Finding:
-    where, cases = " and ".join(folders), ran.cases
+def _rules(project: Project) -> Tests:
+    """From the base branch's contract; a GPU also from this one, where the base asks for none."""
+    if not project.has_contract:
+        return Tests()
+    try:
+        rules, own = project.base_contract.tests, project.contract.tests
+    except BadInput as error:
+        raise MissingInput(f"the contract, which says what tests must do, cannot be read: {error}") from None
+    return rules if rules.gpu else rules.model_copy(update={"gpu": own.gpu})
+
+
+def _shadowed(project: Project, environment: Environment) -> Finding | None:
+    found = shadows(project.root, environment)
+    if not found:
+        return None
+    reason = f"{found[0]} would be imported in place of Python's own or of a package of the lock: rename it"
+    return failed(f"{reason}{more(len(found) - 1)}", *found[:MOST])
+
+
+def _with_gone(finding: Finding, gone: Sequence[str]) -> Finding:
+    if not gone:
+        return finding
+    tests = "1 test of the base branch is" if len(gone) == 1 else f"{len(gone)} tests of the base branch are"
+    evidence: Any = finding.evidence
+    reason = f"{finding.reason}; {tests} gone: {gone[0]}{more(len(gone) - 1)}"
+    return replace(finding, reason=reason, evidence={**evidence, "gone": list(gone[:MOST])})
+
+
+def _judge(folders: Sequence[str], ran: Ran, left: Sequence[Problem], **machine: Any) -> Finding:
     if ran.trouble:
         exit_status: dict[str, Any] = {} if ran.code is None else {"exit_status": ran.code}
         return failed(ran.trouble, *folders, **machine, **exit_status)
-    counts = Counter(case.outcome for case in cases)
-    evidence = {
-        **machine,
+    evidence = {**machine, **_counts(ran), "not_run": [problem.message for problem in left[:MOST]]}
+    problems = [
+        Problem(f"{case.place} {case.name}: {case.message}", case.file, case.line)
+        for case in ran.cases
+        if case.outcome in ("failed", "error")
+    ]
+    if not problems and ran.cases:
+        problems = list(left)
+    if problems:
+        places = dict.fromkeys(Location(file=str(problem.file), line=problem.line) for problem in problems[:MOST])
+        return failed(f"{problems[0].message}{more(len(problems) - 1)}", *places, **evidence)
+    if why := _insufficient(" and ".join(folders), ran):
+        return failed(why, *folders, **evidence)
+    return passed(_summary(evidence), **evidence)
+
+
+def _insufficient(where: str, ran: Ran) -> str:
+    """Why no single test is at fault and the run does not count; empty if it does."""
+    if not ran.cases:
+        return f"no tests ran in {where}"
+    if not any(case.counts for case in ran.cases):
+        expected = "expected to fail or " if any(case.expected for case in ran.cases) else ""
+        return f"all tests in {where} were {expected}skipped ({len(ran.cases)})"
+    return f"pytest ended with exit status {ran.code}: {ran.tail}" if ran.code else ""
+
+
+def _counts(ran: Ran) -> dict[str, Any]:
+    cases = ran.cases
+    counts = Counter(case.outcome for case in cases if not case.expected)
+    return {
         "tests": len(cases),
         **{outcome: counts[outcome] for outcome in ("passed", "failed", "error", "skipped")},
+        "expected_to_fail": sum(case.expected for case in cases),
         "seconds": round(sum(case.seconds for case in cases), 3),
         "slowest": [
             {"test": f"{case.file}::{case.name}", "seconds": case.seconds}
@@ -170,17 +239,9 @@ def _judge(folders: Sequence[str], ran: Ran, **machine: Any) -> Finding:
         "skipped_because": [f"{case.name}: {case.message}" for case in cases if case.outcome == "skipped"][:MOST],
         "exit_status": ran.code,
     }
-    broken = [case for case in cases if case.outcome in ("failed", "error")]
-    if broken:
-        places = dict.fromkeys(Location(file=case.file, line=case.line) for case in broken[:MOST])
-        return failed(
-            f"{broken[0].place} {broken[0].name}: {broken[0].message}{more(len(broken) - 1)}", *places, **evidence
-        )
-    if not cases:
-        return failed(f"no tests ran in {where}", *folders, **evidence)
-    if not counts["passed"]:
-        return failed(f"all tests in {where} were skipped ({len(cases)})", *folders, **evidence)
-    if ran.code:
-        return failed(f"pytest ended with exit status {ran.code}: {ran.tail}", *folders, **evidence)
-    skips = f", {counts['skipped']} skipped" if counts["skipped"] else ""
-    return passed(f"{counts['passed']} tests passed{skips}", **evidence)
+
+
+def _summary(counts: dict[str, Any]) -> str:
+    skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
+    expected = f", {counts['expected_to_fail']} expected to fail" if counts["expected_to_fail"] else ""
+    return f"{counts['passed']} tests passed{skipped}{expected}"

@@ -19,7 +19,7 @@ from beampermit.environments import Environment
 from beampermit.interlocks import runner
 from beampermit.interlocks.families import select_interlocks
 from beampermit.interlocks.inputs import Inputs
-from beampermit.interlocks.tests import find_marks
+from beampermit.interlocks.written_tests import find_marks
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome, Verdict
 from support.package_index import tested_template

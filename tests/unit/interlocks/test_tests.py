@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -172,34 +174,66 @@ def test_tests_that_hang_are_stopped(judge: Judge, monkeypatch: pytest.MonkeyPat
     assert "took longer than 3 s and was stopped" in verdict.reason
 
 
-CASE = {"name": "test", "outcome": "passed", "seconds": 0.1, "message": "", "file": "tests/unit/test_it.py", "line": 1}
+CASE = {
+    "id": "tests/unit/test_it.py::test",
+    "name": "test",
+    "outcome": "passed",
+    "seconds": 0.1,
+    "message": "",
+    "file": "tests/unit/test_it.py",
+    "line": 1,
+    "expected": False,
+    "seen": "",
+}
+REPORT = {"word": "quench", "cases": [CASE], "collected": [], "options": [], "settings": "", "gpu_peak": 0}
+
+
+def _report(**changes: object) -> str:
+    """A sound report with changes: of its case, or of its own keys."""
+    case = {**CASE, **{key: value for key, value in changes.items() if key not in REPORT}}
+    return json.dumps({**REPORT, "cases": [case], **{key: value for key, value in changes.items() if key in REPORT}})
+
+
 REPORTS = {
     "no JSON": "{",
     "no report": "[]",
-    "a number that is none": json.dumps({"cases": [{**CASE, "seconds": float("nan")}], "gpu_peak": 0}),
-    "a time that is no number": json.dumps({"cases": [{**CASE, "seconds": "soon"}], "gpu_peak": 0}),
-    "a negative time": json.dumps({"cases": [{**CASE, "seconds": -1}], "gpu_peak": 0}),
-    "another outcome": json.dumps({"cases": [{**CASE, "outcome": "excused"}], "gpu_peak": 0}),
-    "a control character": json.dumps({"cases": [{**CASE, "message": "\x1b[2J"}], "gpu_peak": 0}),
-    "a long message": json.dumps({"cases": [{**CASE, "message": "x" * 301}], "gpu_peak": 0}),
-    "line 0": json.dumps({"cases": [{**CASE, "line": 0}], "gpu_peak": 0}),
-    "a key too many": json.dumps({"cases": [{**CASE, "trusted": True}], "gpu_peak": 0}),
-    "true as a number": json.dumps({"cases": [CASE], "gpu_peak": True}),
-    "no cases": json.dumps({"gpu_peak": 0}),
+    "a number that is none": _report(seconds=float("nan")),
+    "a time that is no number": _report(seconds="soon"),
+    "a negative time": _report(seconds=-1),
+    "another outcome": _report(outcome="excused"),
+    "a control character": _report(message="\x1b[2J"),
+    "a long message": _report(message="x" * 301),
+    "line 0": _report(line=0),
+    "a key too many": _report(trusted=True),
+    "true as a number": _report(gpu_peak=True),
+    "no cases": json.dumps({key: value for key, value in REPORT.items() if key != "cases"}),
+    "two reports": _report() + _report(),
+    "nothing": "",
 }
 
 
+def _file(content: str) -> BytesIO:
+    return BytesIO(content.encode())
+
+
 @pytest.mark.parametrize("report", REPORTS)
-def test_a_report_that_the_plugin_would_not_write_is_refused(tmp_path: Path, report: str) -> None:
-    (tmp_path / "report.json").write_text(json.dumps({"cases": [CASE], "gpu_peak": 0}))
-    assert pytest_run.read_report(tmp_path / "report.json").cases[0].place == "tests/unit/test_it.py:1"
-    (tmp_path / "report.json").write_text(REPORTS[report])
+def test_a_report_that_the_plugin_would_not_write_is_refused(report: str) -> None:
+    assert pytest_run.read_report(_file(_report()), "quench").cases[0].place == "tests/unit/test_it.py:1"
     with pytest.raises(BadInput):
-        pytest_run.read_report(tmp_path / "report.json")
+        pytest_run.read_report(_file(REPORTS[report]), "quench")
 
 
-def test_a_report_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.attack(
+    guard="TST001",
+    tried="code of the project finds the open file and writes a report into it: 63 passed",
+    said="something else than Beampermit's pytest plugin wrote the report",
+)
+def test_a_report_without_the_word_that_the_plugin_was_given_is_refused(said: str) -> None:
+    with pytest.raises(BadInput, match=re.escape(said)):
+        pytest_run.read_report(_file(_report(word="guess")), "quench")
+
+
+def test_a_report_that_is_too_large_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pytest_run, "LARGEST", 10)
-    (tmp_path / "report.json").write_text(json.dumps({"cases": [], "gpu_peak": 0}))
     with pytest.raises(BadInput, match="larger than 10 bytes"):
-        pytest_run.read_report(tmp_path / "report.json")
+        pytest_run.read_report(_file(_report()), "quench")
