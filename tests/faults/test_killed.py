@@ -37,7 +37,10 @@ RETIRE = (
     "remove alias champion",
 )
 FREEZE = THAW = ("read the ledger", "append to the ledger", "tag the model")
+RE_SIGN = ("read the ledger", "append to the ledger", "tag a version that is not believed")
+MOVE = ("read the ledger", "append to the ledger")
 RECONCILE = (
+    "check the bytes of the champion",
     "check the bytes of a version with wrong tags",
     "move alias champion",
     "tag the former champion",
@@ -76,6 +79,11 @@ def test_the_steps_below_are_all_there_are(second: Laboratory) -> None:
     assert announced(second.reconcile) == RECONCILE
     assert announced(second.rollback) == ROLLBACK
     assert announced(second.retire) == RETIRE
+    private, public = second.new_key("next")
+    second.trust(public)
+    assert announced(lambda: second.re_sign(1, private)) == RE_SIGN
+    second.registry.set_tags(MODEL, identity="7")
+    assert announced(second.move) == MOVE
 
 
 @pytest.mark.parametrize("step", PROMOTE)
@@ -167,6 +175,27 @@ def test_a_killed_freeze_and_a_killed_thaw_are_finished_by_the_next_run(
     assert second.events() == [("promote", 1), ("freeze", 1), ("thaw", 1)]
     again = second.thaw()
     assert (again.new, again.changes) == (False, ())
+
+
+@pytest.mark.parametrize("step", RE_SIGN)
+def test_a_killed_re_sign_is_finished_by_the_next_run(third: Laboratory, kill: Kill, step: str) -> None:
+    third.retire()
+    private, public = third.new_key("next")
+    third.trust(public)
+    kill(lambda progress: third.re_sign(2, private, progress=progress), step)
+    third.re_sign(2, private)
+    assert third.events()[2:] == [("retire", 2), ("re-sign", 2)]
+    assert third.statuses() == {1: "not believed", 2: "retired"}
+    assert third.reconcile() == ()
+
+
+@pytest.mark.parametrize("step", MOVE)
+def test_a_killed_move_is_finished_by_the_next_run(second: Laboratory, kill: Kill, step: str) -> None:
+    second.registry.set_tags(MODEL, identity="7")
+    kill(second.move, step)
+    second.move()
+    assert second.events() == [("promote", 1), ("move", 1)]
+    assert second.reconcile() == ()
 
 
 @pytest.mark.parametrize("step", RECONCILE)

@@ -122,8 +122,7 @@ def _another_payload(laboratory: Laboratory, signed: Signed) -> bytes:
 
 
 def _key_of_the_past(laboratory: Laboratory, _: Signed) -> None:
-    file = laboratory.root / PUBLIC
-    file.write_text(f"not-after: 2020-12-31\n{file.read_text()}")
+    laboratory.trust(laboratory.public, prefix="not-after: 2020-12-31\n")
 
 
 DEFECTS: dict[str, tuple[Callable[[Laboratory, Signed], bytes | None], int, str]] = {
@@ -165,18 +164,37 @@ def test_a_permit_that_does_not_match_promotes_nothing(second: Laboratory, comma
     assert (second.statuses(), second.events()) == ({1: "champion"}, [("promote", 1)])
     second.git("reset", "--quiet", "--hard")
     shutil.rmtree(second.root / "model")
+    second.trust(second.public)
     second.model(int(second.git("log", "-1", "--format=%s").split()[-1]))
     _sign(second)
     assert command(second, "promote").code == 0
     assert (second.statuses(), second.events()[-1]) == ({1: "former", 2: "champion"}, ("promote", 2))
 
 
+@pytest.mark.attack(
+    guard="promote",
+    tried="a permit is signed with the attacker's own key, which the work tree and the commit list as trusted",
+    said="signed with an untrusted key: sha256:",
+)
+def test_a_key_that_the_protected_branch_does_not_list_promotes_nothing(
+    second: Laboratory, command: Command, said: str
+) -> None:
+    private, public = second.new_key("mallory")
+    (second.root / PUBLIC).write_text(public.read_text())
+    second.git("commit", "--quiet", "--all", "--message", "My key")
+    permit = second.sign(tuple(load_interlocks())).statement
+    (second.root / "permit.dsse.json").write_bytes(sign_statement(permit, keys.load_signing_key(str(private))))
+    found = command(second, "promote")
+    assert (found.code, said in found.err) == (1, True)
+    assert (second.statuses(), second.events()) == ({1: "champion"}, [("promote", 1)])
+    assert command(second, "promote", "--key", str(public)).code == 2, "no option names another key"
+
+
 def test_a_permit_is_refused_after_the_last_day_of_its_key(second: Laboratory, command: Command, clock: Clock) -> None:
     """The only decision by the clock; the message has its time, so that a wrong clock is noticed."""
     with clock(0):
         _sign(second)
-    public = second.root / PUBLIC
-    public.write_text(f"not-after: 2026-11-23\n{public.read_text()}")
+    second.trust(second.public, prefix="not-after: 2026-11-23\n")
     with clock(1):
         found = command(second, "promote")
     assert found.code == 1

@@ -138,8 +138,8 @@ class Laboratory:
     def thaw(self, progress: Progress = None, reason: str = WHY) -> Result:
         return thaw(self._change(progress), reason=reason)
 
-    def re_sign(self, version: int, key: Path, reason: str = WHY) -> Result:
-        return re_sign(self._change(None), keys.load_signing_key(str(key)), version=version, reason=reason)
+    def re_sign(self, version: int, key: Path, reason: str = WHY, progress: Progress = None) -> Result:
+        return re_sign(self._change(progress), keys.load_signing_key(str(key)), version=version, reason=reason)
 
     def reconcile(self, progress: Progress = None) -> tuple[str, ...]:
         return reconcile(self.ledger, self.registry, MODEL, progress or self.said.append)
@@ -152,9 +152,9 @@ class Laboratory:
             self.move()
         return changes + self.reconcile(said)
 
-    def move(self) -> Result | None:
+    def move(self, progress: Progress = None) -> Result | None:
         """Say in the ledger that the registry is the one at `uri`."""
-        return move(self._change(None), reason=WHY)
+        return move(self._change(progress), reason=WHY)
 
     def trust(self, *public: Path, prefix: str = "") -> None:
         """Make the keys in these files those of the protected branch, by a push that leaves this clone as it is."""
