@@ -179,7 +179,7 @@ def _signal_profile(table: Table, column: str, rows: int, span: Span | None) -> 
     start, end = span or (quantiles[0], quantiles[-1])
     if end <= start:
         start, end = start - 0.5, start + 0.5
-    bin_number = f"least(greatest(floor((v - {start!r}) / {(end - start) / BINS!r}), 0), {BINS - 1})"
+    bin_number = f"least(greatest(floor((v - {start!r}) / {end / BINS - start / BINS!r}), 0), {BINS - 1})"
     counts = dict(table.query(f"SELECT CAST({bin_number} AS INTEGER) AS bin, count(*) FROM {sample} GROUP BY bin"))
     bins = tuple(counts.get(number, 0) for number in range(BINS))
     return SignalProfile(count, missing, low, high, mean, deviation, tuple(quantiles[1:4]), (start, end), bins)

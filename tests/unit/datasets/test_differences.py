@@ -212,3 +212,9 @@ def test_local_times_that_repeat_are_reported_in_utc(tmp_path: Path) -> None:
         3600,
         0,
     )
+
+
+def test_the_largest_numbers_have_a_histogram(dvc_project: Project, alter: Alter) -> None:
+    """Their span is larger than the largest number."""
+    alter("train", "* REPLACE ([1.7e308::DOUBLE, -1.7e308::DOUBLE, 0, 0] AS turns)")
+    assert "8 rows changed (turns in 8)" in words(dvc_project)["train"]
