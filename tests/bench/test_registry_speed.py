@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -14,10 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from beampermit.digest import manifest
+from beampermit.permit import keys
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import BRANCH, Ledger
 from beampermit.registry.ledger_state import LEDGER_FILE, LedgerState, format_line
-from support.registry_project import MODEL, Laboratory, database, found_laboratory
+from support.registry_project import MODEL, Laboratory, database, found_laboratory, sign_promotion
 
 __all__ = ["database"]
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(1800)]
@@ -51,23 +54,44 @@ def _events(commit: str, versions: int, total: int) -> Iterator[Event]:
         )  # fmt: skip
 
 
-def _fill_ledger(made: Laboratory, events: list[Event]) -> None:
+def _sign(made: Laboratory, events: list[Event]) -> dict[str, bytes]:
+    """Give each promotion of our model, in place, a signed permit, the last for the model that is there."""
+    permits: dict[str, bytes] = {}
+    files = manifest(made.root / "model")
+    for place, event in enumerate(events):
+        if event.model == MODEL:
+            of_event = files if event is events[-1] else {"weights.safetensors": event.digest}
+            key = keys.load_signing_key(str(made.key))
+            events[place], permit = sign_promotion(event, of_event, key=key)
+            permits[events[place].permit.removeprefix("sha256:")] = permit
+    return permits
+
+
+def _fill_ledger(made: Laboratory, events: list[Event], permits: dict[str, bytes]) -> None:
     git = made.project.git
-    blob = git("hash-object", "-w", "--stdin", stdin="".join(map(format_line, events)))
-    tree = git("mktree", stdin=f"100644 blob {blob}\t{LEDGER_FILE}\n")
+
+    def blob(text: str) -> str:
+        return git("hash-object", "-w", "--stdin", stdin=text)
+
+    beside = "".join(f"100644 blob {blob(permit.decode())}\t{name}.json\n" for name, permit in permits.items())
+    folder = git("mktree", stdin=beside)
+    ledger = blob("".join(map(format_line, events)))
+    tree = git("mktree", stdin=f"100644 blob {ledger}\t{LEDGER_FILE}\n040000 tree {folder}\tpermits\n")
     commit = git("commit-tree", tree, "-m", "Many events")
     git("push", "--quiet", "origin", f"{commit}:{BRANCH}")
 
 
-def _fill_registry(file: Path, models: int, versions: int, ours: dict[int, Event]) -> None:
+def _fill_registry(file: Path, models: int, versions: int, ours: dict[int, Event], model: Path) -> None:
     """Straight into the tables, as MLflow would have filled them; of our model as the ledger was updated."""
+    kept = file.parent / "kept"
+    shutil.copytree(model, kept)
     names = [MODEL, *(f"model-{number:03}" for number in range(models - 1))]
     with closing(sqlite3.connect(file)) as base, base:
         base.executemany("INSERT INTO registered_models (name) VALUES (?)", [(name,) for name in names])
         base.executemany(
             "INSERT INTO model_versions (name, version, creation_time, last_updated_time, current_stage, source,"
-            " run_id, status) VALUES (?, ?, 0, 0, 'None', 'file:///nowhere', 'run', 'READY')",
-            ((name, number) for name in names for number in range(1, versions + 1)),
+            " run_id, status) VALUES (?, ?, 0, 0, 'None', ?, 'run', 'READY')",
+            ((name, number, kept.as_uri()) for name in names for number in range(1, versions + 1)),
         )
         base.executemany(
             "INSERT INTO model_version_tags (name, version, key, value) VALUES (?, ?, ?, ?)",
@@ -103,9 +127,9 @@ def _measured(folder: Path, contract: str, database: Path, sizes: tuple[int, int
     made = found_laboratory(folder, contract, database)
     commit = made.change(1)
     events = list(_events(commit, versions, total))
-    _fill_ledger(made, events)
+    _fill_ledger(made, events, _sign(made, events))
     ours = LedgerState.of(events).state(MODEL).promoted
-    _fill_registry(folder / "mlflow.db", models, versions, ours)
+    _fill_registry(folder / "mlflow.db", models, versions, ours, made.root / "model")
     assert made.reconcile() == (), "what was filled in is what the ledger says"
     found = {"reconcile, nothing to do": _spent(made.reconcile)}
     made.registry.set_alias(MODEL, "champion", 1)

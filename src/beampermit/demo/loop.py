@@ -12,7 +12,7 @@ from beampermit.demo.stage import Stage, UnexpectedError
 from beampermit.files import write_text
 from beampermit.git import Git
 from beampermit.models.metrics import read_metrics
-from beampermit.rehearsal.github_stand_in import read_ruleset, serve_github
+from beampermit.rehearsal.github_stand_in import read_rulesets, serve_github
 
 PEOPLE = {
     "maintainer_name": "Demo Operator",
@@ -81,8 +81,7 @@ def reproduce(stage: Stage) -> str:
 def promote_first(stage: Stage) -> str:
     """The commands of the release workflow, typed by hand. A stand-in for GitHub applies the branch protection."""
     verdicts = stage.root / "verdicts"
-    ruleset = read_ruleset(Git(stage.project), "HEAD")
-    with serve_github(ruleset, "main") as api:
+    with serve_github(read_rulesets(Git(stage.project), "HEAD"), "main") as api:
         env = {
             "GITHUB_API_URL": api,
             "GITHUB_REPOSITORY": f"demo/{stage.project.name}",

@@ -181,8 +181,8 @@ def _repository(project: Project) -> str:
 
 
 def _tracking_uri(project: Project) -> str:
-    """The user's registry; jobs run in another folder, so a relative SQLite path is made absolute."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    """The user's registry, none if it is not set; jobs run in another folder, so a relative path is made absolute."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     file = re.fullmatch(r"sqlite:///(?!/)(.+)", uri)
     return f"sqlite:///{(project.root / file[1]).resolve()}" if file else uri
 
