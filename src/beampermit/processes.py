@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,6 +26,19 @@ KEPT = re.compile(
 """Variables that a project's code gets from ours: where things are, and what the machine has. No other is passed."""
 PROXY = re.compile(r"(https?|all|no)_proxy", re.IGNORECASE)
 """Passed where it holds no login."""
+REPEATABLE = {
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_TRACKING_URI": "",
+    # On two loaded cores two threads were 20 to 60 times slower than one, and not repeatable.
+    "MKL_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+"""What training, evaluation and the model get besides: the same results each time, and nothing sent anywhere."""
+TIMEOUT = 1800.0
+"""Seconds that they may take."""
 PR_SET_DUMPABLE = 4
 
 
@@ -134,6 +148,13 @@ def _start(command: Sequence[str | Path], cwd: Path, env: Mapping[str, str], **s
         if not cwd.is_dir():
             raise BadInput("there is no such folder", file=cwd) from None
         raise Outside(f"the program {arguments[0]!r} is not on this machine") from None
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A temporary folder, without symbolic links in its path."""
+    with tempfile.TemporaryDirectory(prefix="beampermit-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder).resolve()
 
 
 @contextmanager

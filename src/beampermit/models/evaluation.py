@@ -17,9 +17,8 @@ from beampermit.datasets.dvc_lock import locked_outputs
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.git import Git
-from beampermit.models.isolation import REPEATABLE, TIMEOUT, scratch_folder
 from beampermit.models.metrics import read_metrics
-from beampermit.processes import Finished, run
+from beampermit.processes import REPEATABLE, TIMEOUT, Finished, run, scratch_folder
 from beampermit.reading import read_json
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from beampermit.contract.judging import Budget
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed
-from beampermit.models.isolation import REPEATABLE, TIMEOUT, scratch_folder
+from beampermit.processes import REPEATABLE, TIMEOUT, scratch_folder
 from beampermit.reading import read_json
 from beampermit.record import Record
 

@@ -19,8 +19,7 @@ from beampermit.datasets.remote import hash_of
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed
 from beampermit.files import replacing, write_json
-from beampermit.models.isolation import REPEATABLE
-from beampermit.processes import start, stop
+from beampermit.processes import REPEATABLE, start, stop
 from beampermit.progress import Progress
 from beampermit.project import Project
 from beampermit.reading import naming_yaml_errors, read_json
