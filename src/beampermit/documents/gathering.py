@@ -20,7 +20,7 @@ from beampermit.github.context import pull_request_head
 from beampermit.project import Project
 from beampermit.verdicts.evidence import Comparison, RowChecks
 from beampermit.verdicts.merge import MergedVerdicts, merge_verdict_files
-from beampermit.verdicts.verdict import find_evidence
+from beampermit.verdicts.verdict import Where, find_evidence
 
 WATCHED = (".github/", ".dvc/config", ".pre-commit-config.yaml")
 """Files that decide what runs and where data comes from: the report warns of a change."""
@@ -36,7 +36,8 @@ def gather_report(project: Project, folder: Path, expected: Mapping[str, str]) -
     project = _with_base_or_alone(project, notes)
     problems = Problems()
     commit = project.git.head()
-    merged = merge_verdict_files(folder, expected, commit)
+    run, base_contract = Where.here().run, project.base_contract_digest
+    merged = merge_verdict_files(folder, expected, commit, run=run, base_contract=base_contract)
     contract = problems.collect(lambda: project.contract, None)
     base_and_head = BaseAndHead(project)
     if base_and_head.unrelated:

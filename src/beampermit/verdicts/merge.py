@@ -87,8 +87,13 @@ def read_verdict_folder(folder: Path, commit: str) -> tuple[Verdict, ...]:
     return merged.verdicts
 
 
-def merge_verdict_files(folder: Path, expected: Mapping[str, str], commit: str) -> MergedVerdicts:
-    """Merge the verdict files below `folder`, which must be about `commit`; `expected` are ids and titles."""
+def merge_verdict_files(
+    folder: Path, expected: Mapping[str, str], commit: str, *, run: str = "", base_contract: str | None = None
+) -> MergedVerdicts:
+    """Merge the verdict files below `folder`, which must be about `commit`; `expected` are ids and titles.
+
+    With `run` and `base_contract`, a file that names another workflow run or contract is not used: no permit would.
+    """
     unread: list[str] = []
     files: list[VerdictFile] = []
     for path in _files(folder, unread):
@@ -98,8 +103,8 @@ def merge_verdict_files(folder: Path, expected: Mapping[str, str], commit: str) 
         except BadInput as error:
             unread.append(f"{name}: {error.message}")
             continue
-        if file.commit != commit:
-            unread.append(f"{name}: its verdicts are about commit {file.commit[:12]}, not {commit[:12]}")
+        if why := _why_not_used(file, commit, run, base_contract):
+            unread.append(f"{name}: its verdicts are {why}")
             continue
         files.append(file)
     return merge_verdicts(
@@ -109,6 +114,16 @@ def merge_verdict_files(folder: Path, expected: Mapping[str, str], commit: str) 
         places=tuple(dict.fromkeys(_place(file.where) for file in files)),
         checkers=tuple(dict.fromkeys(file.checker for file in files)),
     )
+
+
+def _why_not_used(file: VerdictFile, commit: str, run: str, base_contract: str | None) -> str | None:
+    if file.commit != commit:
+        return f"about commit {file.commit[:12]}, not {commit[:12]}"
+    if run and file.where.run != run:
+        return "of another workflow run"
+    if base_contract and file.base_contract not in (None, base_contract):
+        return f"by another contract than the base's, {base_contract[:19]}"
+    return None
 
 
 def merge_verdicts(

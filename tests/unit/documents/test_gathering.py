@@ -15,6 +15,7 @@ from beampermit.cli.main import app
 from beampermit.documents.gathering import gather_report
 from beampermit.errors import BadInput
 from beampermit.project import Project
+from beampermit.verdicts.verdict import Where, read_verdicts, write_verdicts
 from support.planted_results import EXPECTED, METRICS, commit, judged, verdict, write
 
 Say = Callable[..., None]
@@ -99,6 +100,46 @@ def test_an_event_that_cannot_be_read_leaves_the_commit(
     event("pull_request", payload)
     found = gather_report(branch, folder, EXPECTED)
     assert found.head == found.commit
+
+
+@pytest.mark.parametrize(
+    ("run", "contract"),
+    [
+        pytest.param(
+            "https://github.com/lab/faults/actions/runs/6",
+            None,
+            marks=pytest.mark.attack(
+                guard="report",
+                tried="the report is given verdicts of another workflow run",
+                said="a.json: its verdicts are of another workflow run",
+            ),
+        ),
+        pytest.param(
+            "https://github.com/lab/faults/actions/runs/7",
+            f"sha256:{'9' * 64}",
+            marks=pytest.mark.attack(
+                guard="report",
+                tried="the report is given verdicts by another contract than the base's",
+                said="a.json: its verdicts are by another contract than the base's, sha256:",
+            ),
+        ),
+    ],
+)
+def test_verdicts_that_make_no_permit_are_not_reported_as_passed(
+    branch: Project, folder: Path, monkeypatch: pytest.MonkeyPatch, run: str, contract: str | None, said: str
+) -> None:
+    file = folder / "a.json"
+    judged(branch, file, *map(verdict, EXPECTED))
+    for name, value in {"SERVER_URL": "https://github.com", "REPOSITORY": "lab/faults", "RUN_ID": "7"}.items():
+        monkeypatch.setenv(f"GITHUB_{name}", value)
+    here = read_verdicts(file).model_copy(update={"where": Where.here(), "base_contract": branch.base_contract_digest})
+    write_verdicts(file, here)
+    assert gather_report(branch, folder, EXPECTED).judged.all_passed
+    where = here.where.model_copy(update={"run": run})
+    write_verdicts(file, here.model_copy(update={"where": where, "base_contract": contract or here.base_contract}))
+    found = gather_report(branch, folder, EXPECTED).judged
+    assert not found.all_passed
+    assert said in found.unread[0]
 
 
 def test_the_command_writes_markdown_page_drawings_and_the_file_to_write_them_again(
