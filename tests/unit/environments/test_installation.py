@@ -322,17 +322,23 @@ def test_a_package_that_was_altered_in_our_cache_is_not_installed(
     installed: Path, tmp_path: Path, recorded: bool, said: str
 ) -> None:
     cache = cache_folder()
-    for module in (cache / "uv").glob("archive-v*/*/numbers/__init__.py"):
+    altered = [
+        *(cache / "uv").glob("archive-v*/*/numbers/__init__.py"),
+        *(cache / "uv").glob("archive-v*/*/local_part/__init__.py"),
+    ]
+    assert len(altered) > 1
+    for module in altered:
         _rewrite(module, "VERSION = '6.6'\n")
-        record = module.parent.parent / "numbers-1.0.dist-info/RECORD"
+        (record,) = module.parent.parent.glob("*.dist-info/RECORD")
         digest = base64.urlsafe_b64encode(hashlib.sha256(module.read_bytes()).digest()).rstrip(b"=").decode()
         _rewrite(record, re.sub(r"(__init__.py,sha256=)[^,]*", rf"\g<1>{digest}", record.read_text()))
     if not recorded:
         shutil.rmtree(cache / "installed")
     prefix = tmp_path / "another"
     build(installed, prefix)
-    (module,) = prefix.glob("lib/*/site-packages/numbers/__init__.py")
-    assert module.read_text().strip() == said
+    for name, version in (("numbers", "1.0"), ("local_part", "1.0+cpu")):
+        (module,) = prefix.glob(f"lib/*/site-packages/{name}/__init__.py")
+        assert said.replace("1.0", version) == module.read_text().strip()
     assert Uv().installed(Uv().read(installed), prefix) == ()
 
 
@@ -468,13 +474,17 @@ def poisoned(uv_project: Project, index: Index) -> Path:
 def test_only_our_own_cache_is_used_whatever_project_and_variables_name(
     uv_project: Project, poisoned: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    build(uv_project.root)
+    shutil.rmtree(uv_project.root / ".venv")
     monkeypatch.setenv("UV_CACHE_DIR", str(poisoned))
     monkeypatch.setenv("UV_CONFIG_FILE", str(poisoned / "uv.toml"))
     file = uv_project.root / "pyproject.toml"
     file.write_text(file.read_text().replace("[tool.uv]\n", '[tool.uv]\ncache-dir = ".cache"\n'))
     monkeypatch.setattr("beampermit.environments.uv.specification.SETTINGS", re.compile(".*"))
+    WORDS.clear()
     build(uv_project.root)
     assert (_site(uv_project.root) / "numbers/__init__.py").read_text() == "VERSION = '1.0'\n"
+    assert not [word for word in WORDS if "from scratch" in word], "the poisoned cache was tried first"
 
 
 def test_an_index_that_is_down_leaves_nothing_that_looks_whole(
