@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beampermit.errors import BadInput, BeampermitError, Failed
-from beampermit.permit.bundle import Signer, verify_bundle
+from beampermit.permit.bundle import Signer, read_bundle, verify_bundle
 from beampermit.permit.envelope import verify_envelope
 from beampermit.permit.keyless import sign_keyless
 from beampermit.permit.statement import Statement, validate_statement
@@ -265,6 +265,16 @@ def test_other_content_is_refused(case: str, trust: Path) -> None:
     with pytest.raises(BadInput) as caught:
         verify_bundle(NO_BUNDLES[case], SIGNER, trust=trust)
     assert "\n" not in str(caught.value)
+
+
+def test_no_file_and_one_that_is_too_large_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "permit.sigstore.json"
+    with pytest.raises(BadInput, match="there is no signed permit"):
+        read_bundle(file, SIGNER)
+    file.write_bytes(SEALED)
+    monkeypatch.setattr("beampermit.permit.bundle.LARGEST", len(SEALED) - 1)
+    with pytest.raises(BadInput, match=f"larger than the {len(SEALED) - 1} bytes allowed for a permit"):
+        read_bundle(file, SIGNER)
 
 
 @pytest.mark.parametrize("lacking", ["inclusionPromise", "inclusionProof"])

@@ -64,3 +64,14 @@ def test_a_missing_public_key_tells_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as caught:
         read_public_keys(tmp_path / "permit.pub")
     assert "beampermit permit keygen" in caught.value.hint
+
+
+def test_a_file_of_keys_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "permit.pub"
+    file.write_text(pem(Ed25519PrivateKey.generate().public_key()))
+    size = file.stat().st_size
+    monkeypatch.setattr("beampermit.permit.public_keys.LARGEST", size)
+    assert len(read_public_keys(file).keys) == 1
+    file.write_text(f"{file.read_text()}#")
+    with pytest.raises(BadInput, match=f"larger than the {size} bytes allowed for public keys"):
+        read_public_keys(file)
