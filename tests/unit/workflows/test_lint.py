@@ -157,50 +157,64 @@ def test_guard_of_a_needed_job_holds_unless_the_job_runs_after_failures() -> Non
     assert defects_of(further.replace("needs: one", "needs: three")) == [("fork-runner", 10), ("fork-runner", 14)]
 
 
-def reads_otherwise(case: str, tried: str, text: str) -> object:
-    mark = pytest.mark.attack(
-        guard="GIT004", tried=tried, said="which GitHub may read in another way; write the file without it"
-    )
-    return pytest.param(text, id=case, marks=mark)
-
-
 @pytest.mark.parametrize(
     "text",
     [
-        reads_otherwise(
-            "tagged key",
-            "`!!str on:` hides what starts a workflow from the checker, not from GitHub",
+        pytest.param(
             workflow(HOSTED, "pull_request_target").replace("on:", "!!str on:"),
+            marks=pytest.mark.attack(
+                guard="GIT004",
+                tried="`!!str on:` hides what starts a workflow from the checker, not from GitHub",
+                said="which GitHub may read in another way; write the file without it",
+            ),
         ),
-        reads_otherwise(
-            "tagged value",
-            "`secrets: !!str inherit` is another value to the checker than to GitHub",
+        pytest.param(
             workflow(f"secrets: !!str inherit\nuses: a/b/.github/workflows/c.yml@{SHA}"),
+            marks=pytest.mark.attack(
+                guard="GIT004",
+                tried="`secrets: !!str inherit` is another value to the checker than to GitHub",
+                said="which GitHub may read in another way; write the file without it",
+            ),
         ),
-        reads_otherwise(
-            "other version",
-            "`%YAML 1.1` makes `on` the value true for the checker",
+        pytest.param(
             f"%YAML 1.1\n---\n{workflow(HOSTED, 'pull_request_target')}",
+            marks=pytest.mark.attack(
+                guard="GIT004",
+                tried="`%YAML 1.1` makes `on` the value true for the checker",
+                said="which GitHub may read in another way; write the file without it",
+            ),
         ),
-        reads_otherwise(
-            "own tags",
-            "`%TAG` gives a tag another meaning",
+        pytest.param(
             f"%TAG ! tag:yaml.org,2002:\n---\n{workflow(HOSTED)}",
+            marks=pytest.mark.attack(
+                guard="GIT004",
+                tried="`%TAG` gives a tag another meaning",
+                said="which GitHub may read in another way; write the file without it",
+            ),
         ),
-        reads_otherwise(
-            "merge key",
-            "a merge key (`<<`) brings in a job's keys, which GitHub does not know",
+        pytest.param(
             workflow(f"x: &x\n  if: {SAME}\n<<: *x\n{OWN}"),
+            marks=pytest.mark.attack(
+                guard="GIT004",
+                tried="a merge key (`<<`) brings in a job's keys, which GitHub does not know",
+                said="which GitHub may read in another way; write the file without it",
+            ),
         ),
-        reads_otherwise(
-            "anchor twice",
-            "two values have one anchor, and readers differ in which of them an alias means",
+        pytest.param(
             workflow(f"env: {{a: &x ubuntu-latest, b: &x gpu}}\n{HOSTED.replace('ubuntu-latest', '*x')}"),
+            marks=pytest.mark.attack(
+                guard="GIT004",
+                tried="two values have one anchor, and readers differ in which of them an alias means",
+                said="which GitHub may read in another way; write the file without it",
+            ),
         ),
-        reads_otherwise(
-            "line separator",
-            "U+2028 ends a line for one reader, and a comment goes on for another",
+        pytest.param(
             workflow(HOSTED).replace("steps", "# \u2028    steps"),
+            marks=pytest.mark.attack(
+                guard="GIT004",
+                tried="U+2028 ends a line for one reader, and a comment goes on for another",
+                said="which GitHub may read in another way; write the file without it",
+            ),
         ),
     ],
 )
@@ -233,62 +247,69 @@ CHECKOUT_OF_HEAD = "with: {{{}: '${{{{ github.event.workflow_run.head_sha }}}}',
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
-        pytest.param(text, rule, marks=pytest.mark.attack(guard="GIT004", tried=tried, said=said))
-        for text, rule, tried, said in (
-            (
-                workflow(f"runs-on: x\nsteps:\n- uses: {CHECKOUT}\n  {CHECKOUT_OF_HEAD.format('REF')}", "workflow_run"),
-                "untrusted-checkout",
-                "a checkout's `ref` is written `REF`",
-                "checks out ref ${{",
+        pytest.param(
+            workflow(f"runs-on: x\nsteps:\n- uses: {CHECKOUT}\n  {CHECKOUT_OF_HEAD.format('REF')}", "workflow_run"),
+            "untrusted-checkout",
+            marks=pytest.mark.attack(
+                guard="GIT004", tried="a checkout's `ref` is written `REF`", said="checks out ref ${{"
             ),
-            (
-                workflow(
-                    f"runs-on: x\nsteps:\n- uses: Actions//Checkout/@{SHA}\n  {CHECKOUT_OF_HEAD.format('ref')}",
-                    "workflow_run",
-                ),
-                "untrusted-checkout",
-                "the action is written `Actions//Checkout/@...`",
-                "checks out ref ${{",
+        ),
+        pytest.param(
+            workflow(
+                f"runs-on: x\nsteps:\n- uses: Actions//Checkout/@{SHA}\n  {CHECKOUT_OF_HEAD.format('ref')}",
+                "workflow_run",
             ),
-            (
-                workflow(f"if: github.event_name == 'Pull_Request'\n{OWN}"),
-                "fork-runner",
-                "a condition that seems to keep forks out names the event in upper case",
-                "for forks as well",
+            "untrusted-checkout",
+            marks=pytest.mark.attack(
+                guard="GIT004", tried="the action is written `Actions//Checkout/@...`", said="checks out ref ${{"
             ),
-            (
-                workflow(f"if: contains(fromJSON('[\"pull\\u005frequest\"]'), github.event_name)\n{OWN}"),
-                "fork-runner",
-                "a condition names the event with an escape",
-                "for forks as well",
+        ),
+        pytest.param(
+            workflow(f"if: github.event_name == 'Pull_Request'\n{OWN}"),
+            "fork-runner",
+            marks=pytest.mark.attack(
+                guard="GIT004",
+                tried="a condition that seems to keep forks out names the event in upper case",
+                said="for forks as well",
             ),
-            (
-                workflow(f"if: github.event_name != 'pull_request'\n{OWN}", "[pull_request, pull_request_review]"),
-                "fork-runner",
-                "a fork's code is run by the event of a review, which the condition leaves out",
-                "for forks as well",
+        ),
+        pytest.param(
+            workflow(f"if: contains(fromJSON('[\"pull\\u005frequest\"]'), github.event_name)\n{OWN}"),
+            "fork-runner",
+            marks=pytest.mark.attack(
+                guard="GIT004", tried="a condition names the event with an escape", said="for forks as well"
             ),
-            (
-                workflow(f"env: {{A: '${{{{ toJSON( secrets ) }}}}'}}\n{HOSTED}", "push"),
-                "inherited-secrets",
-                "all secrets are passed on as one text",
-                "passes on every secret",
+        ),
+        pytest.param(
+            workflow(f"if: github.event_name != 'pull_request'\n{OWN}", "[pull_request, pull_request_review]"),
+            "fork-runner",
+            marks=pytest.mark.attack(
+                guard="GIT004",
+                tried="a fork's code is run by the event of a review, which the condition leaves out",
+                said="for forks as well",
             ),
-            (
-                workflow(
-                    f"uses: a/b/.github/workflows/c.yml@{SHA}\nsecrets: {{A: '${{{{ toJSON(secrets) }}}}'}}", "push"
-                ),
-                "inherited-secrets",
-                "all secrets are given as one secret",
-                "passes on every secret",
+        ),
+        pytest.param(
+            workflow(f"env: {{A: '${{{{ toJSON( secrets ) }}}}'}}\n{HOSTED}", "push"),
+            "inherited-secrets",
+            marks=pytest.mark.attack(
+                guard="GIT004", tried="all secrets are passed on as one text", said="passes on every secret"
             ),
-            (
-                workflow("runs-on: x\nsteps:\n- run: echo\n  shell: ${{ github.head_ref }}", "push"),
-                "script-expression",
-                "an expression in `shell:` becomes the program",
-                "inside `shell:`",
+        ),
+        pytest.param(
+            workflow(f"uses: a/b/.github/workflows/c.yml@{SHA}\nsecrets: {{A: '${{{{ toJSON(secrets) }}}}'}}", "push"),
+            "inherited-secrets",
+            marks=pytest.mark.attack(
+                guard="GIT004", tried="all secrets are given as one secret", said="passes on every secret"
             ),
-        )
+        ),
+        pytest.param(
+            workflow("runs-on: x\nsteps:\n- run: echo\n  shell: ${{ github.head_ref }}", "push"),
+            "script-expression",
+            marks=pytest.mark.attack(
+                guard="GIT004", tried="an expression in `shell:` becomes the program", said="inside `shell:`"
+            ),
+        ),
     ],
 )
 def test_another_spelling_for_github_does_not_get_past_a_rule(text: str, rule: str, said: str) -> None:

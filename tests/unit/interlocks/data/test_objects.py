@@ -135,43 +135,57 @@ def another_repository(project: Project) -> None:
     (project.root / "code/.dvc/config").write_text("")
 
 
-def hides(plant: Callable[[Project], None], tried: str, said: str) -> object:
-    return pytest.param(plant, id=tried, marks=pytest.mark.attack(guard="DAT001", tried=tried, said=said))
-
-
 @pytest.mark.plants("DAT001")
 @pytest.mark.parametrize(
     "plant",
     [
-        hides(
+        pytest.param(
             hidden(".dvcignore", "*"),
-            "`.dvcignore: *` hides the whole pipeline from DVC, so no stage is stale",
-            "dvc.yaml: `.dvcignore` hides it from DVC, so nothing that it names is checked",
+            marks=pytest.mark.attack(
+                guard="DAT001",
+                tried="`.dvcignore: *` hides the whole pipeline from DVC, so no stage is stale",
+                said="dvc.yaml: `.dvcignore` hides it from DVC, so nothing that it names is checked",
+            ),
         ),
-        hides(
+        pytest.param(
             hidden(".gitignore", "dvc.yaml"),
-            "`.gitignore` names `dvc.yaml`, which git tracks all the same, and DVC passes it over",
-            "dvc.yaml: `.gitignore` hides it from DVC, so nothing that it names is checked",
+            marks=pytest.mark.attack(
+                guard="DAT001",
+                tried="`.gitignore` names `dvc.yaml`, which git tracks all the same, and DVC passes it over",
+                said="dvc.yaml: `.gitignore` hides it from DVC, so nothing that it names is checked",
+            ),
         ),
-        hides(
+        pytest.param(
             hidden(".gitignore", "*.dvc"),
-            "`.gitignore` names the `.dvc` file of data that a stage reads, and DVC passes it over",
-            "reference.csv.dvc: `.gitignore` hides it from DVC, so nothing that it names is checked",
+            marks=pytest.mark.attack(
+                guard="DAT001",
+                tried="`.gitignore` names the `.dvc` file of data that a stage reads, and DVC passes it over",
+                said="reference.csv.dvc: `.gitignore` hides it from DVC, so nothing that it names is checked",
+            ),
         ),
-        hides(
+        pytest.param(
             hidden(".dvcignore", "*.dvc"),
-            "`.dvcignore` hides the `.dvc` file of data that a stage reads",
-            "reference.csv.dvc: `.dvcignore` hides it from DVC, so nothing that it names is checked",
+            marks=pytest.mark.attack(
+                guard="DAT001",
+                tried="`.dvcignore` hides the `.dvc` file of data that a stage reads",
+                said="reference.csv.dvc: `.dvcignore` hides it from DVC, so nothing that it names is checked",
+            ),
         ),
-        hides(
+        pytest.param(
             hidden(".dvcignore", "train.py"),
-            "`.dvcignore` hides code that a stage reads, so that it can change unnoticed",
-            "code/train.py: `.dvcignore` hides it from DVC, so its changes are not noticed",
+            marks=pytest.mark.attack(
+                guard="DAT001",
+                tried="`.dvcignore` hides code that a stage reads, so that it can change unnoticed",
+                said="code/train.py: `.dvcignore` hides it from DVC, so its changes are not noticed",
+            ),
         ),
-        hides(
+        pytest.param(
             hidden("code/.dvcignore", "*", "!README.md"),
-            "a `.dvcignore` in the folder hides code that a stage reads",
-            "code/train.py: `.dvcignore` hides it from DVC, so its changes are not noticed",
+            marks=pytest.mark.attack(
+                guard="DAT001",
+                tried="a `.dvcignore` in the folder hides code that a stage reads",
+                said="code/train.py: `.dvcignore` hides it from DVC, so its changes are not noticed",
+            ),
         ),
     ],
 )

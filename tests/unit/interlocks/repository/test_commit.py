@@ -88,78 +88,109 @@ def submodule_of_a_stage(project: Project) -> None:
     remake(project.root)
 
 
-def attack(plant: Plant, tried: str, said: str) -> object:
-    return pytest.param(plant, id=tried, marks=pytest.mark.attack(guard="GIT005", tried=tried, said=said))
-
-
 @pytest.mark.plants("GIT005")
 @pytest.mark.parametrize(
     "plant",
     [
-        attack(
+        pytest.param(
             ignored("dvc.lock"),
-            "`dvc.lock` is on this machine only, and git ignores it",
-            "dvc.lock is ignored by git, so it is not in the commit",
+            marks=pytest.mark.attack(
+                guard="GIT005",
+                tried="`dvc.lock` is on this machine only, and git ignores it",
+                said="dvc.lock is ignored by git, so it is not in the commit",
+            ),
         ),
-        attack(
+        pytest.param(
             ignored("contract.yaml"),
-            "the contract is on this machine only",
-            "contract.yaml is ignored by git, so it is not in the commit",
+            marks=pytest.mark.attack(
+                guard="GIT005",
+                tried="the contract is on this machine only",
+                said="contract.yaml is ignored by git, so it is not in the commit",
+            ),
         ),
-        attack(
+        pytest.param(
             ignored("data/raw.json"),
-            "a stage's result that DVC does not store is on this machine only",
-            "data/raw.json is not in the commit, for git ignores it or a link leads to it; stage raw makes it",
+            marks=pytest.mark.attack(
+                guard="GIT005",
+                tried="a stage's result that DVC does not store is on this machine only",
+                said="data/raw.json is not in the commit, for git ignores it or a link leads to it; stage raw makes it",
+            ),
         ),
-        attack(
+        pytest.param(
             ignored("data/dataset.json"),
-            "the lineage of the data is on this machine only",
-            "data/dataset.json is not in the commit",
+            marks=pytest.mark.attack(
+                guard="GIT005",
+                tried="the lineage of the data is on this machine only",
+                said="data/dataset.json is not in the commit",
+            ),
         ),
-        attack(
+        pytest.param(
             ignored("params.yaml"),
-            "the parameters are on this machine only",
-            "params.yaml is not in the commit, for git ignores it or a link leads to it; stage raw reads it",
+            marks=pytest.mark.attack(
+                guard="GIT005",
+                tried="the parameters are on this machine only",
+                said="params.yaml is not in the commit, for git ignores it or a link leads to it; stage raw reads it",
+            ),
         ),
-        attack(
+        pytest.param(
             ignored("make.py"),
-            "the code of a stage is on this machine only",
-            "make.py is not in the commit",
+            marks=pytest.mark.attack(
+                guard="GIT005", tried="the code of a stage is on this machine only", said="make.py is not in the commit"
+            ),
         ),
-        attack(
+        pytest.param(
             ignored("labels"),
-            "the labels that people reviewed are on this machine only",
-            "labels/reviewed.csv is not in the commit, for git ignores it or a link leads to it; the contract names it",
+            marks=pytest.mark.attack(
+                guard="GIT005",
+                tried="the labels that people reviewed are on this machine only",
+                said="labels/reviewed.csv is not in the commit, for git ignores it or a link leads to it",
+            ),
         ),
-        attack(
+        pytest.param(
             ignored_code,
-            "one file of the folder of code that a stage reads is ignored by git",
-            "code/unseen.py is not in the commit",
+            marks=pytest.mark.attack(
+                guard="GIT005",
+                tried="one file of the folder of code that a stage reads is ignored by git",
+                said="code/unseen.py is not in the commit",
+            ),
         ),
-        attack(
+        pytest.param(
             link("contract.yaml", "docs/lenient.yaml"),
-            "the contract is a link to a file that nobody owns",
-            "contract.yaml is a link, and a file is needed here",
+            marks=pytest.mark.attack(
+                guard="GIT005",
+                tried="the contract is a link to a file that nobody owns",
+                said="contract.yaml is a link, and a file is needed here",
+            ),
         ),
-        attack(
+        pytest.param(
             link("dvc.lock", "notes/lock.yaml"),
-            "`dvc.lock` is a link to another file of the project",
-            "dvc.lock is a link, and a file is needed here",
+            marks=pytest.mark.attack(
+                guard="GIT005",
+                tried="`dvc.lock` is a link to another file of the project",
+                said="dvc.lock is a link, and a file is needed here",
+            ),
         ),
-        attack(
+        pytest.param(
             link("data/raw.json", ".git/raw.json"),
-            "a record is a link to a file inside `.git`",
-            "is not in the commit",
+            marks=pytest.mark.attack(
+                guard="GIT005", tried="a record is a link to a file inside `.git`", said="is not in the commit"
+            ),
         ),
-        attack(
+        pytest.param(
             submodule("src/library"),
-            "code of the model is in a submodule",
-            "src/library is a submodule, so the code that it holds is not in the commit",
+            marks=pytest.mark.attack(
+                guard="GIT005",
+                tried="code of the model is in a submodule",
+                said="src/library is a submodule, so the code that it holds is not in the commit",
+            ),
         ),
-        attack(
+        pytest.param(
             submodule_of_a_stage,
-            "a stage reads code of a submodule",
-            "library is a submodule, so what it holds is not in the commit; stage raw reads it",
+            marks=pytest.mark.attack(
+                guard="GIT005",
+                tried="a stage reads code of a submodule",
+                said="library is a submodule, so what it holds is not in the commit; stage raw reads it",
+            ),
         ),
     ],
 )
