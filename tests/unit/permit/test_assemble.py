@@ -161,6 +161,17 @@ def test_a_missing_folder_a_link_and_an_invalid_file_are_bad_input(tmp_path: Pat
         read_verdict_files(tmp_path / "verdicts")
 
 
+def test_more_verdict_files_than_jobs_can_have_are_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.json").write_text("{}")
+    monkeypatch.setattr("beampermit.permit.assemble.MOST_FILES", 1)
+    with pytest.raises(BadInput, match="2 verdict files are more than the 1 allowed"):
+        read_verdict_files(tmp_path)
+    monkeypatch.setattr("beampermit.permit.assemble.MOST_FILES", 2)
+    with pytest.raises(BadInput, match="not a verdict file"):
+        read_verdict_files(tmp_path)
+
+
 LATER = {"outcome": Outcome.SKIPPED, "until": "release"}
 
 
