@@ -70,8 +70,8 @@ def run(
 ) -> Finished:
     """Run `command` in `cwd` with `env` added to ours; a time-out or an interrupt kills the whole process group.
 
-    A child that runs a project's code is `clean`: `env` is all that it gets. Raises `Outside` if the program does not
-    exist or `timeout` (seconds) has passed, `BadInput` if `cwd` is no folder.
+    A child that runs a project's code is `clean`: `env` is all that it gets, and its group ends with it. Raises
+    `Outside` if the program does not exist or `timeout` (seconds) has passed, `BadInput` if `cwd` is no folder.
     """
     pipe = subprocess.PIPE
     given = subprocess.DEVNULL if stdin is None else pipe
@@ -87,6 +87,8 @@ def run(
     except BaseException:
         stop(child)
         raise
+    if clean:
+        stop(child)  # what a test left running in the background
     return Finished(command=tuple(map(str, command)), code=child.returncode, out=out, err=err)
 
 

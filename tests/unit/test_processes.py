@@ -44,6 +44,20 @@ def test_a_time_out_ends_grandchildren_too(tmp_path: Path) -> None:
         time.sleep(0.05)
 
 
+def test_what_a_projects_code_leaves_running_ends_with_it(tmp_path: Path) -> None:
+    script = (
+        "import subprocess, sys\n"
+        "quiet = {name: subprocess.DEVNULL for name in ('stdin', 'stdout', 'stderr')}\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], **quiet)\n"
+        "print(child.pid)\n"
+    )
+    pid = run([sys.executable, "-c", script], cwd=tmp_path, env={}, clean=True).out
+    deadline = time.monotonic() + 5
+    while _runs(int(pid)):
+        assert time.monotonic() < deadline, "it is still running"
+        time.sleep(0.05)
+
+
 def _runs(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
@@ -73,7 +87,7 @@ LOOK = "import json, os; print(json.dumps(dict(os.environ)))"
 @pytest.mark.attack(
     guard="TST001",
     tried="a test prints all variables that it finds: keys, passwords, GITHUB_ENV, a proxy with a login",
-    said="LM_LICENSE_FILE",
+    said="KeyError: 'BEAMPERMIT_SIGNING_KEY'",
 )
 def test_a_projects_code_gets_no_variable_that_is_not_on_the_list(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
@@ -81,15 +95,18 @@ def test_a_projects_code_gets_no_variable_that_is_not_on_the_list(
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
     sound = {"LC_ALL": "C.UTF-8", "CUDA_VISIBLE_DEVICES": "1", "HTTP_PROXY": "http://proxy.example:3128"}
-    for name, value in (sound | {said: "27000@licences.example"}).items():
+    licence = "LM_LICENSE_FILE"
+    for name, value in (sound | {licence: "27000@licences.example"}).items():
         monkeypatch.setenv(name, value)
     here = Environment(Path(sys.prefix))
+    assert here.run(["-c", "import os; os.environ['BEAMPERMIT_SIGNING_KEY']"], project=tmp_path).tail == said
     seen = json.loads(here.run(["-c", LOOK], project=tmp_path).out)
     assert sound.items() <= seen.items()
     assert seen["HOME"] == os.environ["HOME"]
     assert not {name for name in SECRETS if seen.get(name) == SECRETS[name]}
-    assert said not in seen
-    assert json.loads(here.passing([said]).run(["-c", LOOK], project=tmp_path).out)[said], "the base's contract says so"
+    assert licence not in seen
+    passing = here.passing([licence])
+    assert json.loads(passing.run(["-c", LOOK], project=tmp_path).out)[licence], "the base's contract says so"
 
 
 PEEK = """

@@ -150,22 +150,15 @@ def test_whoever_checks_has_no_say_in_which_tests_run(judge: Judge, monkeypatch:
     assert "test_bad" in verdict.reason
 
 
-@pytest.mark.attack(
-    guard="TST001",
-    tried="a pull request lets a variable of the machine through to its own tests",
-    said="LAB_LOGIN",
-)
-def test_variables_that_the_tests_get_are_said_by_the_base_branch(
-    project: Project, git: Callable[..., str], said: str
-) -> None:
+def test_variables_that_the_tests_get_are_said_by_the_base_branch(project: Project, git: Callable[..., str]) -> None:
     (project.root / ".venv/bin").mkdir(parents=True)
     (project.root / ".venv/bin/python").touch()
     contract = project.root / "contract.yaml"
-    contract.write_text(contract.read_text().replace("  backend: uv\n", f"  backend: uv\n  variables: [{said}]\n"))
-    assert Project(project.root, "main").contract.environment.variables == (said,)
+    contract.write_text(contract.read_text().replace("  backend: uv\n", "  backend: uv\n  variables: [LAB_LOGIN]\n"))
+    assert Project(project.root, "main").contract.environment.variables == ("LAB_LOGIN",)
     assert Inputs(project=Project(project.root, "main"))["environment"].passed == ()
     git("commit", "--quiet", "--all", "--message", "The tests may see it")
-    assert Inputs(project=Project(project.root, "main"))["environment"].passed == (said,)
+    assert Inputs(project=Project(project.root, "main"))["environment"].passed == ("LAB_LOGIN",)
 
 
 @pytest.mark.parametrize("name", ["BEAMPERMIT_SIGNING_KEY", "GITHUB_ENV", "PYTEST_ADDOPTS", "A-B"])
