@@ -110,8 +110,7 @@ class _Sight:
         return "`.gitignore`" if any(map(self._scm.is_ignored, [str(self._root / path), *folders])) else ""
 
     def by_dvcignore(self, path: str) -> bool:
-        folders = (str(self._root / folder) for folder in _folders(path))
-        return self._ignore.is_ignored_file(str(self._root / path)) or any(map(self._ignore.is_ignored_dir, folders))
+        return self._ignore.is_ignored_file(str(self._root / path))
 
 
 def _is_read(path: str, read: Iterable[str]) -> bool:
