@@ -368,3 +368,19 @@ def test_variables_that_name_another_repository_are_dropped(
     command = (sys.executable, "-m", "beampermit.cli.main", *words)
     subprocess.run(command, cwd=pull_request.root, env=variables, check=False, capture_output=True)
     assert said in (tmp_path / "report/report.md").read_text()
+
+
+def test_a_hook_of_git_still_sees_the_next_commit(pull_request: Project, git: Git) -> None:
+    """`git commit --all` gives its hooks an index of their own."""
+    hook = pull_request.root / ".git/hooks/pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\nexec '{sys.executable}' -m beampermit.cli.main data staged\n")
+    hook.chmod(0o755)
+    (pull_request.root / "notes.md").write_text("small\n")
+    git("add", "notes.md")
+    git("commit", "--quiet", "--message", "Small")
+    (pull_request.root / "notes.md").write_text("large\n" * 2**19)
+    command = ("git", "commit", "--quiet", "--all", "--message", "Large")
+    refused = subprocess.run(command, cwd=pull_request.root, check=False, capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert "notes.md: 3.0 MiB; the limit is 2.0 MiB" in refused.stdout + refused.stderr
