@@ -281,6 +281,7 @@ def test_a_trained_model_is_judged_by_what_it_is(trained_copy: Project, said: st
     text = (root / "contract.yaml").read_text()
     (root / "contract.yaml").write_text(text.replace("gate: 0.85", "gate: 0.995"))
     git("commit", "--quiet", "--all", "--message", "A gate that the model does not meet")
+    git("push", "--quiet", "origin", "main")
     git("branch", "--force", "change", "main")
     git("switch", "--quiet", "change")
     file = root / "metrics/metrics.json"
