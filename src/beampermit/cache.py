@@ -1,4 +1,4 @@
-"""The user's cache folder: packages, channel indexes, environments, reproductions. It may be deleted at any time."""
+"""The user's cache folder: packages, environments and what was recorded of them, reproductions. It may be deleted."""
 
 from __future__ import annotations
 
