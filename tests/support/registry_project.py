@@ -169,12 +169,16 @@ class Laboratory:
         """The public half of the laboratory's key."""
         return self.key.with_name(keys.PUBLIC)
 
-    def forge(self, *events: Event, permits: dict[str, bytes] | None = None, back: int = 0) -> None:
-        """Append lines as whoever can push to the ledger's branch can, after setting it `back` by so many."""
+    def forge(self, *events: Event, permits: dict[str, bytes] | None = None, back: int = 0, cut: int = 0) -> None:
+        """Append lines as whoever can push to the ledger's branch can, after setting it `back` by so many commits.
+
+        `cut` takes so many lines away, by a commit on top.
+        """
         git = self.project.git
         self.git("fetch", "--quiet", "origin", "+refs/heads/beampermit-ledger:refs/forged/ledger")
         head = git("rev-parse", f"refs/forged/ledger~{back}")
-        text = (git.read(head, "ledger.jsonl") or "") + "".join(map(format_line, events))
+        lines = (git.read(head, "ledger.jsonl") or "").splitlines(keepends=True)
+        text = "".join([*lines[: len(lines) - cut], *map(format_line, events)])
         env = {"GIT_INDEX_FILE": str(self.root.parent / "forged.index")}
         git("read-tree", head, env=env)
         for name, content in {"ledger.jsonl": text, **{k: v.decode() for k, v in (permits or {}).items()}}.items():

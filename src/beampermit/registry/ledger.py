@@ -67,8 +67,8 @@ class Ledger:
             return
         remote = self._remote_refs()
         self._protected = next(((ref, remote[ref]) for ref in (DEFAULT, MAIN) if ref in remote), None)
-        head = remote.get(BRANCH)
-        if head == self._head():
+        head, before = remote.get(BRANCH), self._head()
+        if head == before:
             return
         if head is None:
             raise Conflict(
@@ -79,12 +79,13 @@ class Ledger:
         result = self._git("fetch", "--refmap=", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules",
                           self.remote, f"{BRANCH}:{self._tracking}")  # fmt: skip
         if result.code and "non-fast-forward" in result.err:
-            raise Conflict(
-                f"the ledger on {self.remote} was rewritten: it lacks events that this clone has read before",
-                hint=f"git log {self._tracking}",
-            )
+            raise self._rewritten()
         if result.code:
             raise self._unreachable(result)
+        if before and not self._text(self._head() or "").startswith(self.git.read(before, LEDGER_FILE) or ""):
+            # By a commit on top, which no rule against force-pushes stops.
+            self._git("update-ref", self._tracking, before)
+            raise self._rewritten()
 
     def read(self, model: str | None = None) -> LedgerState:
         """The ledger as last fetched, of all models or of one; not to be modified.
@@ -325,6 +326,12 @@ class Ledger:
             return retrying(self.git.try_, *arguments, timeout=PATIENCE)
         except Outside as error:
             raise Outside(f"{self.remote} does not answer: {error}", hint=f"git ls-remote {self.remote}") from None
+
+    def _rewritten(self) -> Conflict:
+        return Conflict(
+            f"the ledger on {self.remote} was rewritten: it lacks events that this clone has read before",
+            hint=f"git log {self._tracking}",
+        )
 
     def _unreachable(self, result: Finished) -> BeampermitError:
         return Outside(f"{self.remote} does not answer: {_reason(result)}", hint=f"git ls-remote {self.remote}")

@@ -65,13 +65,14 @@ class Session:
         if not reason.strip():
             raise BadInput("a reason is required, and the ledger keeps it", hint=f"beampermit {kind} --reason WHY")
         state = self.ledger.state(self.model)
-        if kind != "move":
+        where = {"registry": state.home.registry, "address": state.home.address} if state.home else {}
+        if kind == "move":
+            where = {"registry": self.registry.identify(self.model), "address": self.registry.address}
+        else:
             # A registry that does not answer stops nobody from freezing or retiring: the ledger decides.
             with suppress(Outside):
                 require_same_registry(self.ledger, self.registry, self.model, state)
-            where = {key: getattr(state.home, key) for key in ("registry", "address")} if state.home else {}
-        else:
-            where = {"registry": self.registry.identify(self.model), "address": self.registry.address}
+                where |= {"address": self.registry.address} if where else {}
         event = of.model_copy(
             update={
                 "event": kind,

@@ -314,6 +314,21 @@ def test_a_ledger_that_was_rewritten_to_the_same_length_is_refused(second: Labor
 
 
 @pytest.mark.attack(
+    guard="history",
+    tried="a commit on top of the ledger takes its last line away, which is no force-push",
+    said="the ledger on origin was rewritten: it lacks events that this clone has read before",
+)
+def test_a_line_that_a_later_commit_takes_away_is_missed(second: Laboratory, said: str) -> None:
+    second.retire()
+    second.forge(cut=1)
+    for _ in range(2):
+        with pytest.raises(Conflict, match=said):
+            second.ledger.fetch()
+    with pytest.raises(Conflict, match="has shown line 3 of the ledger, which has 2: it was set back"):
+        second.fresh_clone().reconcile()
+
+
+@pytest.mark.attack(
     guard="reconcile",
     tried="the ledger is set back, and the mark in the registry is removed too",
     said="the registry has shown line 3 of the ledger, which has 2: it was set back",
