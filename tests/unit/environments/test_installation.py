@@ -478,6 +478,9 @@ def test_only_our_own_cache_is_used_whatever_project_and_variables_name(
     shutil.rmtree(uv_project.root / ".venv")
     monkeypatch.setenv("UV_CACHE_DIR", str(poisoned))
     monkeypatch.setenv("UV_CONFIG_FILE", str(poisoned / "uv.toml"))
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9")
+    for name, text in (("pip.conf", "[global]\nindex-url = http://127.0.0.1:9\n"), (".condarc", "channels: [none]\n")):
+        (uv_project.root / name).write_text(text)
     file = uv_project.root / "pyproject.toml"
     file.write_text(file.read_text().replace("[tool.uv]\n", '[tool.uv]\ncache-dir = ".cache"\n'))
     monkeypatch.setattr("beampermit.environments.uv.specification.SETTINGS", re.compile(".*"))
@@ -532,6 +535,7 @@ def test_code_runs_in_the_environment_with_the_projects_own_and_nobody_elses(
     said = "import sys, numbers, plotter; print(sys.prefix, sys.dont_write_bytecode, sys.path)"
     found = environment_of(installed).run(["-c", f"import mine; {said}"], project=installed)
     assert found.out.startswith(f"{installed}/.venv False"), found.err
+    assert not (installed / "src/__pycache__").exists(), "a model that is loaded where it lies must stay as it is"
     assert str(Path(__file__).parent) not in found.out
     alone = environment_of(installed).run(["-c", "import mine"], project=installed, own_code=False)
     assert "No module named 'mine'" in alone.err

@@ -89,7 +89,7 @@ class Uv:
                 "--all-groups",
                 *(["--extra", lock.variant] if lock.variant else []),
                 *(part for name in fresh for part in ("--reinstall-package", name)),
-                *([] if cached else ["--no-cache"]),
+                *([] if cached else ["--no-cache", "--reinstall"]),
                 *(part for folder in folders for part in ("--find-links", folder)),
             ],
             cwd=root,

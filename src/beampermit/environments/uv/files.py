@@ -262,6 +262,7 @@ def _sync(lock: Lock, root: Path, prefix: Path, folder: Path) -> None:
             "pip",
             "sync",
             "--no-cache",
+            "--reinstall",
             "--require-hashes",
             "--no-index",
             "--find-links",

@@ -83,7 +83,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (root / "pyproject.toml").write_text(PYPROJECT.format(python=PYTHON, **urls))
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("UV_FIND_LINKS", raising=False)
-        patch.setenv("UV_CACHE_DIR", str(folder / "cache"))
+        patch.setenv("BEAMPERMIT_CACHE", str(folder / "cache"))
         Uv().lock(root, progress=quiet)
     yield root
     for index in indexes.values():
@@ -220,6 +220,21 @@ def test_a_bundle_installs_where_no_index_answers(root: Path, tmp_path: Path, na
         installation.install(backend, root, root / ".venv", progress=quiet)
     assert "torchy 2.0+cu1" in names(root / ".venv")
     assert Uv().installed(Uv().read(root), root / ".venv") == ()
+
+
+def test_a_bundle_replaces_what_was_altered_in_the_environment_and_records_nothing_of_it(
+    root: Path, tmp_path: Path
+) -> None:
+    choice.bundle(root, tmp_path / "bundle", progress=quiet)
+    backend = choice.backend_for(root, bundle=tmp_path / "bundle")
+    lock, prefix = backend.read(root), root / ".venv"
+    backend.install(root, prefix, progress=quiet)
+    (module,) = prefix.glob("lib/*/site-packages/torchy/__init__.py")
+    module.unlink()
+    module.write_text("VERSION = 'mine'")
+    backend.install(root, prefix, progress=quiet)
+    assert module.read_text() != "VERSION = 'mine'"
+    assert backend.installed(lock, prefix) == ()
 
 
 def test_a_bundle_with_another_file_or_without_one_is_refused(root: Path, tmp_path: Path) -> None:
