@@ -374,8 +374,9 @@ def _compare_tables(before: Path, after: Path, absolute: float) -> str | None:
     with connect() as connection:
         try:
             old, new = (connection.read_parquet(str(path)) for path in (before, after))
-            if (old.columns, list(map(str, old.types))) != (new.columns, list(map(str, new.types))):
-                return f"it has the columns {', '.join(old.columns)}, {', '.join(new.columns)} are made"
+            kinds = [", ".join(map(" ".join, zip(one.columns, map(str, one.types), strict=True))) for one in (old, new)]
+            if kinds[0] != kinds[1]:
+                return f"it has the columns {kinds[0]}, {kinds[1]} are made"
             rows, new_rows = len(old), len(new)
             if rows != new_rows:
                 return f"it has {rows} rows, {new_rows} are made"
@@ -394,4 +395,5 @@ def _differs(column: str, kind: str, absolute: float) -> str:
     if kind not in ("FLOAT", "DOUBLE"):
         return f"{old} IS DISTINCT FROM {new}"
     limit = f"greatest({absolute!r}, {RELATIVE!r} * greatest(abs({old}), abs({new})))"
-    return f"({old} IS DISTINCT FROM {new} AND NOT coalesce(abs({old}::DOUBLE - {new}) <= {limit}, false))"
+    near = f"isfinite({old}) AND isfinite({new}) AND abs({old}::DOUBLE - {new}) <= {limit}"
+    return f"({old} IS DISTINCT FROM {new} AND NOT coalesce({near}, false))"

@@ -276,7 +276,8 @@ def _agree(base_contract: Contract, compared: Comparison, *, loose: bool = False
         if base_contract.evaluation.agree(one, other):
             return True
         far = loose or not compared.weights_comparable
-        return far and abs(one - other) <= tolerance * max(1.0, abs(one), abs(other))
+        finite = math.isfinite(one) and math.isfinite(other)
+        return far and finite and abs(one - other) <= tolerance * max(1.0, abs(one), abs(other))
 
     return agree
 
