@@ -30,12 +30,6 @@ def test_its_own_hooks_refuse_data_in_git(trained_copy: Project) -> None:
     assert "track these with DVC: dvc add" in done.out
 
 
-def test_its_own_unit_and_integration_tests_pass(trained_copy: Project) -> None:
-    done = python(trained_copy, "-m", "pytest", "-q", "-p", "no:cacheprovider")
-    assert done.code == 0, done.out
-    assert "skipped" not in done.out.splitlines()[-1]
-
-
 def test_its_own_tests_notice_a_transform_that_looks_at_neighbours(trained_copy: Project) -> None:
     _edit(trained_copy, "transforms.py", "np.log10(x.std(axis=1) + SMALLEST)", "np.log10(x.std(axis=1) + x.std())")
     done = python(trained_copy, "-m", "pytest", "-q", "tests/unit/test_transforms.py")
@@ -64,11 +58,6 @@ def test_the_first_model_passes_its_gates_and_the_one_of_the_readme_is_clearly_b
     for metric in trained_copy.contract.metrics:
         assert metric.not_worse(second[metric.name], first[metric.name]), metric.name
     assert second["auc"] > first["auc"] + trained_copy.contract.metrics[0].champion_margin
-
-
-def test_the_pipeline_made_again_makes_the_same_bytes(trained_copy: Project) -> None:
-    dvc(trained_copy, "repro", "--quiet", "--force")
-    assert trained_copy.git("status", "--porcelain") == ""
 
 
 def test_a_stage_runs_again_for_what_it_uses_and_not_for_what_it_does_not(trained_copy: Project) -> None:
@@ -137,6 +126,7 @@ def test_a_source_that_is_not_known_is_one_line(trained_copy: Project) -> None:
 
 
 def test_trials_go_on_where_they_were_and_print_parameters_to_try(trained_copy: Project) -> None:
+    _edit(trained_copy, "tune.py", '"epochs", 10, 80', '"epochs", 1, 2')
     for trials in (2, 3):
         done = python(trained_copy, "-m", "bpm_faults.tune", "--trials", str(trials))
         assert done.code == 0, done.err
