@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from beampermit.models.resampling import draw_counts, interval
+from beampermit.models.groups import draw_counts, interval
 
 ROWS = np.arange(12)
 

@@ -19,9 +19,8 @@ from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
 from beampermit.interlocks.model import Evaluators, Examined
 from beampermit.interlocks.performance.base_rows import ON_BASE_ROWS, BaseRows, OnBaseRows, metrics_on
 from beampermit.models import SavedModel
-from beampermit.models.groups import dependent_columns, read_columns
+from beampermit.models.groups import TAIL, dependent_columns, draw_counts, interval, read_columns
 from beampermit.models.metrics import format_number
-from beampermit.models.resampling import TAIL, draw_counts, interval
 from beampermit.project import Project
 from beampermit.verdicts.evidence import Champion, Comparison, Interval
 

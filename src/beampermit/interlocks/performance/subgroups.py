@@ -15,9 +15,16 @@ from beampermit.errors import Failed, several
 from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
 from beampermit.interlocks.model import Evaluators, Examined
 from beampermit.interlocks.performance.gates import format_gate, gates, join_columns
-from beampermit.models.groups import dependent_columns, read_columns, row_groups
+from beampermit.models.groups import (
+    MOST_COUNTS,
+    TAIL,
+    dependent_columns,
+    draw_counts,
+    quantile_range,
+    read_columns,
+    row_groups,
+)
 from beampermit.models.metrics import format_number
-from beampermit.models.resampling import MOST_COUNTS, TAIL, draw_counts, quantile_range
 from beampermit.project import Project
 from beampermit.verdicts.evidence import Combinations, Subgroup
 from beampermit.verdicts.evidence import Subgroups as Results
