@@ -120,18 +120,23 @@ class DAT003(Interlock):
 
 
 def _strong_digests(project: Project) -> tuple[dict[str, str], str]:
-    """Path -> sha256 by manifest and lineage record, and their names; nothing without a contract that names them."""
+    """Path -> sha256 by manifest and lineage record, and their names; nothing where there is no manifest yet.
+
+    MDL001 and DAT007 say what is wrong with the two.
+    """
     from beampermit.datasets.lineage import read_lineage
     from beampermit.models.manifest import Manifest
 
     if not project.has_contract:
         return {}, ""
-    contract, digests = project.contract, {}
-    with suppress(BadInput):  # DAT007 says what is wrong with it
+    contract = project.contract
+    try:
+        digests = dict(Manifest.read(project.path(contract.model.manifest), contract.model.manifest).files)
+    except BadInput:
+        return {}, ""
+    with suppress(BadInput):
         record = read_lineage(project.root, contract.dataset.lineage)
         digests |= {**record.parents, **{split.path: split.sha256 for split in record.splits.values()}}
-    with suppress(BadInput):  # MDL001 says what is wrong with it
-        digests |= Manifest.read(project.path(contract.model.manifest), contract.model.manifest).files
     return digests, f"{contract.model.manifest} and {contract.dataset.lineage}"
 
 
