@@ -59,16 +59,20 @@ class Project:
 
     @property
     def protected_branch(self) -> str:
-        """The branch of origin that changes go to: the pull request's base, else origin's default branch, else main."""
-        return os.environ.get("GITHUB_BASE_REF") or _default_of_event() or self.git.default_branch() or "main"
+        """The branch of origin that changes go to.
+
+        The pull request's base, else the branch that a job runs on if GitHub protects it (GIT001 asks how), else
+        origin's default branch, else main.
+        """
+        asked = os.environ.get("GITHUB_BASE_REF") or _protected_by_github() or _default_of_event()
+        return asked or self.git.default_branch() or "main"
 
     def _protected_tip(self) -> str | None:
         """None where there is no such branch; a job that runs on another one needs it."""
-        commit = self.git.ref(OF_ORIGIN + self.protected_branch)
-        default = _default_of_event()
-        if commit is None and default and os.environ.get("GITHUB_REF") != f"{LOCAL}{default}":
-            return self._tip(default)
-        return commit
+        branch = self.protected_branch
+        if _default_of_event() and os.environ.get("GITHUB_REF") != f"{LOCAL}{branch}":
+            return self._tip(branch)
+        return self.git.ref(OF_ORIGIN + branch)
 
     def _tip(self, branch: str) -> str:
         commit = self.git.ref(OF_ORIGIN + branch)
@@ -131,6 +135,12 @@ def _default_of_event() -> str | None:
         return None
     branch = _of_event("repository", "default_branch")
     return branch if isinstance(branch, str) and branch else None
+
+
+def _protected_by_github() -> str | None:
+    ref = os.environ.get("GITHUB_REF", "")
+    protected = _in_workflow() and os.environ.get("GITHUB_REF_PROTECTED") == "true" and ref.startswith(LOCAL)
+    return ref.removeprefix(LOCAL) if protected else None
 
 
 def _base_of_merge_group() -> str:

@@ -154,6 +154,35 @@ def test_a_job_takes_the_default_branch_from_the_event(
         _ = Project(pull_request.root).base
 
 
+def test_a_release_of_a_protected_branch_that_is_not_the_default_one_has_no_base(
+    pull_request: Project, git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as `main`, where the default branch is `develop`."""
+    git("update-ref", "refs/remotes/origin/develop", "refs/remotes/origin/main")
+    git("update-ref", "refs/remotes/origin/main", "HEAD")
+    event = {"repository": {"default_branch": "develop"}}
+    _event(monkeypatch, tmp_path, event, GITHUB_REF="refs/heads/main", GITHUB_REF_PROTECTED="true")
+    assert Project(pull_request.root).base is None
+    monkeypatch.setenv("GITHUB_REF_PROTECTED", "false")
+    assert Project(pull_request.root).base == git("rev-parse", "refs/remotes/origin/develop")
+
+
+@pytest.mark.parametrize("ref", ["refs/heads/topic", "refs/tags/v1"])
+@pytest.mark.attack(
+    guard="base",
+    tried="a job runs for a push to a branch that GitHub does not protect, or to a tag, with a lenient contract",
+    said="metrics.auc.gate 0.95 -> 0.5",
+)
+def test_a_push_to_a_branch_without_protection_is_judged_by_the_default_branch(
+    pull_request: Project, git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ref: str, said: str
+) -> None:
+    git("update-ref", "refs/remotes/origin/topic", "HEAD")
+    protected = "true" if ref.startswith("refs/tags/") else "false"
+    event = {"repository": {"default_branch": "main"}}
+    _event(monkeypatch, tmp_path, event, GITHUB_REF=ref, GITHUB_REF_PROTECTED=protected)
+    assert said in compare_contracts(pull_request.base_contract, pull_request.contract).lines("metrics")
+
+
 def test_a_release_of_the_default_branch_has_no_base(
     pull_request: Project, git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
