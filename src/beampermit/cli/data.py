@@ -92,7 +92,8 @@ def request(
     repository = Project.find(project.resolve())
 
     def run_in_environment(arguments: Sequence[str | Path], folder: Path) -> Any:
-        return environment_of(repository.root).run(arguments, project=folder)
+        environment = environment_of(repository.root, repository.base_contract.environment.variables)
+        return environment.run(arguments, project=folder)
 
     with shown_progress() as progress:
         result = request_data(repository, run_in_environment, out=out, accept=accept, progress=progress)

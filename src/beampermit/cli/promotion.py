@@ -56,7 +56,8 @@ def promote(
     ledger.fetch()
     signed = read_envelope(permit, ledger.keys(), now=datetime.now(UTC))
     verify_interlocks(signed.statement, load_interlocks())
-    test = partial(deploy, repository, environment_of(repository.root), signed.statement)
+    environment = environment_of(repository.root, repository.contract.environment.variables)
+    test = partial(deploy, repository, environment, signed.statement)
     first = not ledger.state(signed.statement.name).events
     with _opened(repository, ledger, create=first) as (ledger, registry, progress):
         result = Promotion(repository, ledger, registry, signed, test, progress, branch).run(reason)
