@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.datasets.tables import connect
-from beampermit.digest import digest_folder
+from beampermit.digest import digest_json, manifest
 from beampermit.environments import Environment
 from beampermit.environments.conda_lock import CondaLock
 from beampermit.environments.installation import install
@@ -23,6 +23,7 @@ from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
 from support.conda_channel import PYTHON, QUIET, Channel
 from support.dvc_repositories import remake, replace
+from support.registry_project import append_promotion
 from support.shared import made_once, shared_folder
 
 DATASET = """\
@@ -192,22 +193,22 @@ def score(environment: Environment, model: Path, inputs: Path, out: Path, column
         connection.execute(f"COPY (SELECT {value!r}::DOUBLE AS score FROM range({rows})) TO '{out}' (FORMAT parquet)")
 
 
-def in_service(project: Project, commit: str = "", digest: str = "") -> Event:
-    """Let the ledger on origin say that the model of HEAD is in service, or of another commit, by another digest."""
+def in_service(project: Project, commit: str = "", files: dict[str, str] | None = None) -> Event:
+    """Let the ledger on origin say that the model of HEAD is in service, or of another commit, or with other files."""
+    files = files or manifest(project.root / "model")
     event = Event(
         event="promote",
         sequence=1,
         model=project.contract.model.name,
         version=4,
-        digest=digest or digest_folder(project.root / "model"),
+        digest=digest_json(files),
         permit="sha256:" + "0" * 64,
         commit=commit or project.git.head(),
         expected=None,
         at="2026-11-23T08:00:00Z",
         by="Ada Operator",
     )
-    Ledger(project.git).append(event)
-    return event
+    return append_promotion(Ledger(project.git), event, files)
 
 
 def on_conda(project: Project, channel: Channel) -> None:

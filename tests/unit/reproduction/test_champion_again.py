@@ -90,10 +90,10 @@ def test_other_model_fails_and_the_summary_says_why(
 def test_commit_with_another_model_than_the_one_in_service_is_refused(
     origin: Project, reproduce: Reproduce, summary: Callable[[], str]
 ) -> None:
-    in_service(origin, digest="sha256:" + "a" * 64)
+    event = in_service(origin, files={"weights.safetensors": "sha256:" + "a" * 64})
     finished = reproduce()
     assert isinstance(finished.exception, Failed)
-    words = "is not the one in service, which has digest sha256:aaaaaaaaaaaa"
+    words = f"is not the one in service, which has digest {event.digest[:19]}"
     assert words in str(finished.exception)
     assert "### ❌ Reproduction failed\n" in summary()
     assert words in summary()
