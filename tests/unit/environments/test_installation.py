@@ -177,75 +177,32 @@ def _own(root: Path, name: str, content: str) -> None:
 
 PYC = f"plotter/__pycache__/__init__.{sys.implementation.cache_tag}.pyc"
 UNCHECKED = py_compile.PycInvalidationMode.UNCHECKED_HASH
-ATTACKS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "an edit of the same size and time": (_same_size, "numbers 1.0 was changed: numbers/__init__.py has other content"),
-    "an edit that RECORD knows of": (
-        lambda root: _with_record(root, "numbers/__init__.py", "VERSION = '6.6'\n"),
-        "numbers 1.0 was changed: its RECORD lists other files than the locked package has",
+ATTACKS: dict[str, Callable[[Path], object]] = {
+    "an edit of the same size and time": _same_size,
+    "an edit that RECORD knows of": lambda root: _with_record(root, "numbers/__init__.py", "VERSION = '6.6'\n"),
+    "a new module inside a package": lambda root: (_site(root) / "numbers/more.py").write_text("mine = True"),
+    "a new module that RECORD knows of": lambda root: _with_record(root, "numbers/more.py", "mine = True"),
+    "a .pth that runs code": lambda root: (_site(root) / "mine.pth").write_text("import os; print('mine')"),
+    "an edited script of the environment": lambda root: (root / ".venv/bin/activate").open("a").write("echo mine\n"),
+    "an unchecked .pyc": lambda root: ((_site(root) / PYC).parent.mkdir(exist_ok=True), _compile(root, PYC, UNCHECKED)),
+    "a compiled module without source": lambda root: _compile(root, "numbers/extra.pyc", UNCHECKED),
+    "data among compiled code": lambda root: (
+        (_site(root) / PYC).with_name("cache.json").parent.mkdir(exist_ok=True)
+        or (_site(root) / PYC).with_name("cache.json").write_text("{}")
     ),
-    "a new module inside a package": (
-        lambda root: (_site(root) / "numbers/more.py").write_text("mine = True"),
-        "numbers/more.py in site-packages belongs to no package",
+    "Python as a wrapper": _wrapper,
+    "Python of another folder": lambda root: _rewrite(
+        root / ".venv/pyvenv.cfg", "home = /tmp\ninclude-system-site-packages = false\n"
     ),
-    "a new module that RECORD knows of": (
-        lambda root: _with_record(root, "numbers/more.py", "mine = True"),
-        "numbers 1.0 was changed: its RECORD lists other files than the locked package has",
+    "a program more": lambda root: (root / ".venv/bin/dvc").write_text("#!/bin/sh\n"),
+    "an edited program": lambda root: (root / ".venv/bin/checker").open("a").write("print('mine')\n"),
+    "a folder behind a link": lambda root: (
+        (_site(root) / "numbers").rename(root / "numbers"),
+        (_site(root) / "numbers").symlink_to(root / "numbers"),
     ),
-    "a .pth that runs code": (
-        lambda root: (_site(root) / "mine.pth").write_text("import os; print('mine')"),
-        "mine.pth in site-packages belongs to no package",
-    ),
-    "an edited script of the environment": (
-        lambda root: (root / ".venv/bin/activate").open("a").write("echo mine\n"),
-        "bin/activate is not as it was installed",
-    ),
-    "an unchecked .pyc": (
-        lambda root: ((_site(root) / PYC).parent.mkdir(exist_ok=True), _compile(root, PYC, UNCHECKED)),
-        f"{PYC} in site-packages is compiled code that Python runs whatever its source says",
-    ),
-    "a compiled module without source": (
-        lambda root: _compile(root, "numbers/extra.pyc", UNCHECKED),
-        "numbers/extra.pyc in site-packages belongs to no package",
-    ),
-    "data among compiled code": (
-        lambda root: (
-            (_site(root) / PYC).with_name("cache.json").parent.mkdir(exist_ok=True)
-            or (_site(root) / PYC).with_name("cache.json").write_text("{}")
-        ),
-        "plotter/__pycache__/cache.json in site-packages belongs to no package",
-    ),
-    "Python as a wrapper": (_wrapper, "bin/python is not as it was installed"),
-    "Python of another folder": (
-        lambda root: _rewrite(root / ".venv/pyvenv.cfg", "home = /tmp\ninclude-system-site-packages = false\n"),
-        "pyvenv.cfg is not as it was installed",
-    ),
-    "a program more": (
-        lambda root: (root / ".venv/bin/dvc").write_text("#!/bin/sh\n"),
-        "bin/dvc belongs to no package",
-    ),
-    "an edited program": (
-        lambda root: (root / ".venv/bin/checker").open("a").write("print('mine')\n"),
-        "checker 1.0 was changed: ../../../bin/checker is",
-    ),
-    "a folder behind a link": (
-        lambda root: (
-            (_site(root) / "numbers").rename(root / "numbers"),
-            (_site(root) / "numbers").symlink_to(root / "numbers"),
-        ),
-        "numbers in site-packages belongs to no package",
-    ),
-    "the project as code at each start": (
-        lambda root: _own(root, "bpm.pth", "import os; print('mine')\n"),
-        "bpm.pth in site-packages runs code at each start of Python",
-    ),
-    "the project inside another package": (
-        lambda root: _own(root, "numbers/more.py", ""),
-        "bpm-faults 0.1.0 has numbers/more.py, which acts as another package",
-    ),
-    "the project as sitecustomize": (
-        lambda root: _own(root, "sitecustomize.py", ""),
-        "bpm-faults 0.1.0 has sitecustomize.py, which acts as another package",
-    ),
+    "the project as code at each start": lambda root: _own(root, "bpm.pth", "import os; print('mine')\n"),
+    "the project inside another package": lambda root: _own(root, "numbers/more.py", ""),
+    "the project as sitecustomize": lambda root: _own(root, "sitecustomize.py", ""),
 }
 
 
@@ -253,14 +210,146 @@ ATTACKS: dict[str, tuple[Callable[[Path], object], str]] = {
     "defect",
     [
         pytest.param(
-            defect, marks=pytest.mark.attack(guard="ENV005", tried=f"in the installed environment: {defect}", said=said)
-        )
-        for defect, (_, said) in ATTACKS.items()
+            "an edit of the same size and time",
+            marks=pytest.mark.attack(
+                guard="ENV005",
+                tried="in the installed environment: an edit of the same size and time",
+                said="numbers 1.0 was changed: numbers/__init__.py has other content",
+            ),
+        ),
+        pytest.param(
+            "an edit that RECORD knows of",
+            marks=pytest.mark.attack(
+                guard="ENV005",
+                tried="in the installed environment: an edit that RECORD knows of",
+                said="numbers 1.0 was changed: its RECORD lists other files than the locked package has",
+            ),
+        ),
+        pytest.param(
+            "a new module inside a package",
+            marks=pytest.mark.attack(
+                guard="ENV005",
+                tried="in the installed environment: a new module inside a package",
+                said="numbers/more.py in site-packages belongs to no package",
+            ),
+        ),
+        pytest.param(
+            "a new module that RECORD knows of",
+            marks=pytest.mark.attack(
+                guard="ENV005",
+                tried="in the installed environment: a new module that RECORD knows of",
+                said="numbers 1.0 was changed: its RECORD lists other files than the locked package has",
+            ),
+        ),
+        pytest.param(
+            "a .pth that runs code",
+            marks=pytest.mark.attack(
+                guard="ENV005",
+                tried="in the installed environment: a .pth that runs code",
+                said="mine.pth in site-packages belongs to no package",
+            ),
+        ),
+        pytest.param(
+            "an edited script of the environment",
+            marks=pytest.mark.attack(
+                guard="ENV005",
+                tried="in the installed environment: an edited script of the environment",
+                said="bin/activate is not as it was installed",
+            ),
+        ),
+        pytest.param(
+            "an unchecked .pyc",
+            marks=pytest.mark.attack(
+                guard="ENV005",
+                tried="in the installed environment: an unchecked .pyc",
+                said="in site-packages is compiled code that Python runs whatever its source says",
+            ),
+        ),
+        pytest.param(
+            "a compiled module without source",
+            marks=pytest.mark.attack(
+                guard="ENV005",
+                tried="in the installed environment: a compiled module without source",
+                said="numbers/extra.pyc in site-packages belongs to no package",
+            ),
+        ),
+        pytest.param(
+            "data among compiled code",
+            marks=pytest.mark.attack(
+                guard="ENV005",
+                tried="in the installed environment: data among compiled code",
+                said="plotter/__pycache__/cache.json in site-packages belongs to no package",
+            ),
+        ),
+        pytest.param(
+            "Python as a wrapper",
+            marks=pytest.mark.attack(
+                guard="ENV005",
+                tried="in the installed environment: Python as a wrapper",
+                said="bin/python is not as it was installed",
+            ),
+        ),
+        pytest.param(
+            "Python of another folder",
+            marks=pytest.mark.attack(
+                guard="ENV005",
+                tried="in the installed environment: Python of another folder",
+                said="pyvenv.cfg is not as it was installed",
+            ),
+        ),
+        pytest.param(
+            "a program more",
+            marks=pytest.mark.attack(
+                guard="ENV005",
+                tried="in the installed environment: a program more",
+                said="bin/dvc belongs to no package",
+            ),
+        ),
+        pytest.param(
+            "an edited program",
+            marks=pytest.mark.attack(
+                guard="ENV005",
+                tried="in the installed environment: an edited program",
+                said="checker 1.0 was changed: ../../../bin/checker is",
+            ),
+        ),
+        pytest.param(
+            "a folder behind a link",
+            marks=pytest.mark.attack(
+                guard="ENV005",
+                tried="in the installed environment: a folder behind a link",
+                said="numbers in site-packages belongs to no package",
+            ),
+        ),
+        pytest.param(
+            "the project as code at each start",
+            marks=pytest.mark.attack(
+                guard="ENV005",
+                tried="in the installed environment: the project as code at each start",
+                said="bpm.pth in site-packages runs code at each start of Python",
+            ),
+        ),
+        pytest.param(
+            "the project inside another package",
+            marks=pytest.mark.attack(
+                guard="ENV005",
+                tried="in the installed environment: the project inside another package",
+                said="bpm-faults 0.1.0 has numbers/more.py, which acts as another package",
+            ),
+        ),
+        pytest.param(
+            "the project as sitecustomize",
+            marks=pytest.mark.attack(
+                guard="ENV005",
+                tried="in the installed environment: the project as sitecustomize",
+                said="bpm-faults 0.1.0 has sitecustomize.py, which acts as another package",
+            ),
+        ),
     ],
 )
 def test_nothing_is_put_into_an_environment_unseen(installed: Path, defect: str, said: str) -> None:
     assert problems(installed) == []  # now the hashes of its files are kept
-    ATTACKS[defect][0](installed)
+    ATTACKS[defect](installed)
     found = problems(installed)
     assert any(said in problem for problem in found), found
     assert not (installed / "ran").exists()
@@ -307,15 +396,23 @@ def test_an_environment_that_somebody_else_made_is_made_again(
     "recorded",
     [
         pytest.param(
-            recorded,
-            id=what,
+            True,
+            id="after an installation",
             marks=pytest.mark.attack(
                 guard="env install",
-                tried=f"our own cache of packages is altered {what}, RECORD and all",
+                tried="our own cache of packages is altered after an installation, RECORD and all",
                 said="VERSION = '1.0'",
             ),
-        )
-        for what, recorded in {"after an installation": True, "before the first installation": False}.items()
+        ),
+        pytest.param(
+            False,
+            id="before the first installation",
+            marks=pytest.mark.attack(
+                guard="env install",
+                tried="our own cache of packages is altered before the first installation, RECORD and all",
+                said="VERSION = '1.0'",
+            ),
+        ),
     ],
 )
 def test_a_package_that_was_altered_in_our_cache_is_not_installed(

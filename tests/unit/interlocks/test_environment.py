@@ -88,27 +88,45 @@ def test_the_base_branch_says_which_indexes_are_allowed(uv_project: Project, git
     assert found.evidence.allowed_by == "the base branch's contract.yaml"
 
 
-PLACES = {
-    "extra-index-url": 'extra-index-url = ["https://evil.example/simple"]',
-    "index-url": 'index-url = "https://ada:secret@evil.example/simple/"',
-    "find-links": 'find-links = ["wheels", "https://evil.example/simple"]',
-    "tool.uv.index": 'index = [{url = "https://evil.example/simple"}]',
-}
-
-
 @pytest.mark.parametrize(
     "setting",
     [
         pytest.param(
-            setting,
-            id=key,
+            'extra-index-url = ["https://evil.example/simple"]',
+            id="extra-index-url",
             marks=pytest.mark.attack(
                 guard="ENV004",
-                tried=f"another index for any package, under an unchanged lock: `{key}`",
+                tried="another index for any package, under an unchanged lock: `extra-index-url`",
                 said="the contract does not allow https://evil.example/simple, from which any package may come",
             ),
-        )
-        for key, setting in PLACES.items()
+        ),
+        pytest.param(
+            'index-url = "https://ada:secret@evil.example/simple/"',
+            id="index-url",
+            marks=pytest.mark.attack(
+                guard="ENV004",
+                tried="another index for any package, under an unchanged lock: `index-url`",
+                said="the contract does not allow https://evil.example/simple, from which any package may come",
+            ),
+        ),
+        pytest.param(
+            'find-links = ["wheels", "https://evil.example/simple"]',
+            id="find-links",
+            marks=pytest.mark.attack(
+                guard="ENV004",
+                tried="another index for any package, under an unchanged lock: `find-links`",
+                said="the contract does not allow https://evil.example/simple, from which any package may come",
+            ),
+        ),
+        pytest.param(
+            'index = [{url = "https://evil.example/simple"}]',
+            id="tool.uv.index",
+            marks=pytest.mark.attack(
+                guard="ENV004",
+                tried="another index for any package, under an unchanged lock: `tool.uv.index`",
+                said="the contract does not allow https://evil.example/simple, from which any package may come",
+            ),
+        ),
     ],
 )
 def test_an_index_for_any_package_is_one_that_the_base_branch_allows(

@@ -171,16 +171,29 @@ def test_bytes_that_git_does_not_bind_fail(project: Project, saved: Path, defect
     "name",
     [
         pytest.param(
-            name,
+            "model/code/bpm_faults/__pycache__/serving.cpython-311.pyc",
             marks=pytest.mark.attack(
-                guard="MDL001", tried=f"{what} that the manifest does not list", said=f"{name}: comp"
+                guard="MDL001",
+                tried="an unchecked .pyc of the model's code that the manifest does not list",
+                said="model/code/bpm_faults/__pycache__/serving.cpython-311.pyc: compiled code",
             ),
-        )
-        for name, what in {
-            "model/code/bpm_faults/__pycache__/serving.cpython-311.pyc": "an unchecked .pyc of the model's code",
-            "model/code/bpm_faults/transforms.pyc": "a compiled module without source",
-            "model/__pycache__/weights.json": "JSON in the model's __pycache__",
-        }.items()
+        ),
+        pytest.param(
+            "model/code/bpm_faults/transforms.pyc",
+            marks=pytest.mark.attack(
+                guard="MDL001",
+                tried="a compiled module without source that the manifest does not list",
+                said="model/code/bpm_faults/transforms.pyc: compiled code",
+            ),
+        ),
+        pytest.param(
+            "model/__pycache__/weights.json",
+            marks=pytest.mark.attack(
+                guard="MDL001",
+                tried="JSON in the model's __pycache__ that the manifest does not list",
+                said="model/__pycache__/weights.json: compiled code",
+            ),
+        ),
     ],
 )
 @pytest.mark.plants("MDL001")
@@ -293,109 +306,160 @@ def test_a_model_that_requires_what_is_locked_passes(project: Project, requiring
     assert verdict.passed, verdict.reason
 
 
-UNLOCKED = {
-    "a package": (
-        "requirements.txt",
-        "# served with",
-        "requests==2.0",
-        "requirements.txt:1: requests==2.0 is not in uv.lock",
-    ),
-    "a version": (
-        "requirements.txt",
-        "mlflow_skinny==3.17.2",
-        "mlflow_skinny==2.0",
-        "requirements.txt:2: mlflow_skinny==2.0 is required, and uv.lock has mlflow_skinny 3.17.2",
-    ),
-    "any version": (
-        "requirements.txt",
-        "mlflow_skinny==3.17.2",
-        "mlflow_skinny>=3",
-        "requirements.txt:2: mlflow_skinny>=3 is required, and uv.lock has mlflow_skinny 3.17.2",
-    ),
-    "a range that only looks exact": (
-        "requirements.txt",
-        "mlflow_skinny==3.17.2",
-        "mlflow_skinny==3.*",
-        "requirements.txt:2: mlflow_skinny==3.* is required, and uv.lock has mlflow_skinny 3.17.2",
-    ),
-    "a URL": (
-        "requirements.txt",
-        "# served with",
-        "numpy @ https://evil.example/numpy-2.4.6.whl",
-        "requirements.txt:1: 'numpy @ https://evil.example/numpy-2.4.6.whl' is not the name and version of a package",
-    ),
-    "an index": (
-        "requirements.txt",
-        "# served with",
-        "--extra-index-url https://evil.example/simple",
-        "requirements.txt:1: '--extra-index-url https://evil.example/simple' is not the name and version of a package",
-    ),
-    "a further list": (
-        "requirements.txt",
-        "# served with",
-        "-r code/more.txt",
-        "requirements.txt:1: '-r code/more.txt' is not the name and version of a package",
-    ),
-    "a channel": (
-        "conda.yaml",
-        "- conda-forge",
-        "- https://evil.example/channel",
-        "conda.yaml:2: the channel https://evil.example/channel is not one of the lock's",
-    ),
-    "a package of conda": (
-        "conda.yaml",
-        "- pip<=25.3",
-        "- requests=2.0",
-        "conda.yaml:5: requests=2.0 is not in uv.lock",
-    ),
-    "a package of pip in conda": (
-        "conda.yaml",
-        "  - numpy==2.4.6",
-        "  - numpy==1.0",
-        "conda.yaml:8: numpy==1.0 is required, and uv.lock has numpy 2.4.6",
-    ),
-    "another Python": (
-        "conda.yaml",
-        "python=3.11.7",
-        "python=3.9.1",
-        "conda.yaml:4: Python 3.9.1 is required, and uv.lock is for ==3.11.*",
-    ),
-    "another Python of pip": (
-        "python_env.yaml",
-        "python: 3.11.7",
-        "python: 3.9.1",
-        "python_env.yaml:1: Python 3.9.1 is required, and uv.lock is for ==3.11.*",
-    ),
-    "a builder": (
-        "python_env.yaml",
-        "- wheel",
-        "- wheels-of-mine==1.0",
-        "python_env.yaml:5: wheels-of-mine==1.0 is not in uv.lock",
-    ),
-    "another lock": ("uv.lock", "2.4.6", "2.4.5", "uv.lock:1: it is not the project's uv.lock"),
-    "an environment described elsewhere": (
-        "MLmodel",
-        "virtualenv: python_env.yaml",
-        "virtualenv: code/env.yaml",
-        "MLmodel:1: its environment is described by code/env.yaml, not by conda.yaml and python_env.yaml",
-    ),
-}
-
-
 @pytest.mark.plants("MDL001")
 @pytest.mark.parametrize(
     ("file", "before", "after"),
     [
         pytest.param(
-            file,
-            before,
-            after,
-            id=what,
+            "requirements.txt",
+            "# served with",
+            "requests==2.0",
             marks=pytest.mark.attack(
-                guard="MDL001", tried=f"the saved model itself requires {what} that is not locked", said=said
+                guard="MDL001",
+                tried="the saved model itself requires a package that is not locked",
+                said="requirements.txt:1: requests==2.0 is not in uv.lock",
             ),
-        )
-        for what, (file, before, after, said) in UNLOCKED.items()
+        ),
+        pytest.param(
+            "requirements.txt",
+            "mlflow_skinny==3.17.2",
+            "mlflow_skinny==2.0",
+            marks=pytest.mark.attack(
+                guard="MDL001",
+                tried="the saved model itself requires a version that is not locked",
+                said="requirements.txt:2: mlflow_skinny==2.0 is required, and uv.lock has mlflow_skinny 3.17.2",
+            ),
+        ),
+        pytest.param(
+            "requirements.txt",
+            "mlflow_skinny==3.17.2",
+            "mlflow_skinny>=3",
+            marks=pytest.mark.attack(
+                guard="MDL001",
+                tried="the saved model itself requires any version that is not locked",
+                said="requirements.txt:2: mlflow_skinny>=3 is required, and uv.lock has mlflow_skinny 3.17.2",
+            ),
+        ),
+        pytest.param(
+            "requirements.txt",
+            "mlflow_skinny==3.17.2",
+            "mlflow_skinny==3.*",
+            marks=pytest.mark.attack(
+                guard="MDL001",
+                tried="the saved model itself requires a range that only looks exact that is not locked",
+                said="requirements.txt:2: mlflow_skinny==3.* is required, and uv.lock has mlflow_skinny 3.17.2",
+            ),
+        ),
+        pytest.param(
+            "requirements.txt",
+            "# served with",
+            "numpy @ https://evil.example/n",
+            marks=pytest.mark.attack(
+                guard="MDL001",
+                tried="the saved model itself requires a URL that is not locked",
+                said="requirements.txt:1: 'numpy @ https://evil.example/n' is not the name and version of a package",
+            ),
+        ),
+        pytest.param(
+            "requirements.txt",
+            "# served with",
+            "--index-url https://evil.example",
+            marks=pytest.mark.attack(
+                guard="MDL001",
+                tried="the saved model itself requires an index that is not locked",
+                said="requirements.txt:1: '--index-url https://evil.example' is not the name and version of a package",
+            ),
+        ),
+        pytest.param(
+            "requirements.txt",
+            "# served with",
+            "-r code/more.txt",
+            marks=pytest.mark.attack(
+                guard="MDL001",
+                tried="the saved model itself requires a further list that is not locked",
+                said="requirements.txt:1: '-r code/more.txt' is not the name and version of a package",
+            ),
+        ),
+        pytest.param(
+            "conda.yaml",
+            "- conda-forge",
+            "- https://evil.example/channel",
+            marks=pytest.mark.attack(
+                guard="MDL001",
+                tried="the saved model itself requires a channel that is not locked",
+                said="conda.yaml:2: the channel https://evil.example/channel is not one of the lock's",
+            ),
+        ),
+        pytest.param(
+            "conda.yaml",
+            "- pip<=25.3",
+            "- requests=2.0",
+            marks=pytest.mark.attack(
+                guard="MDL001",
+                tried="the saved model itself requires a package of conda that is not locked",
+                said="conda.yaml:5: requests=2.0 is not in uv.lock",
+            ),
+        ),
+        pytest.param(
+            "conda.yaml",
+            "  - numpy==2.4.6",
+            "  - numpy==1.0",
+            marks=pytest.mark.attack(
+                guard="MDL001",
+                tried="the saved model itself requires a package of pip in conda that is not locked",
+                said="conda.yaml:8: numpy==1.0 is required, and uv.lock has numpy 2.4.6",
+            ),
+        ),
+        pytest.param(
+            "conda.yaml",
+            "python=3.11.7",
+            "python=3.9.1",
+            marks=pytest.mark.attack(
+                guard="MDL001",
+                tried="the saved model itself requires another Python that is not locked",
+                said="conda.yaml:4: Python 3.9.1 is required, and uv.lock is for ==3.11.*",
+            ),
+        ),
+        pytest.param(
+            "python_env.yaml",
+            "python: 3.11.7",
+            "python: 3.9.1",
+            marks=pytest.mark.attack(
+                guard="MDL001",
+                tried="the saved model itself requires another Python of pip that is not locked",
+                said="python_env.yaml:1: Python 3.9.1 is required, and uv.lock is for ==3.11.*",
+            ),
+        ),
+        pytest.param(
+            "python_env.yaml",
+            "- wheel",
+            "- wheels-of-mine==1.0",
+            marks=pytest.mark.attack(
+                guard="MDL001",
+                tried="the saved model itself requires a builder that is not locked",
+                said="python_env.yaml:5: wheels-of-mine==1.0 is not in uv.lock",
+            ),
+        ),
+        pytest.param(
+            "uv.lock",
+            "2.4.6",
+            "2.4.5",
+            marks=pytest.mark.attack(
+                guard="MDL001",
+                tried="the saved model itself requires another lock that is not locked",
+                said="uv.lock:1: it is not the project's uv.lock",
+            ),
+        ),
+        pytest.param(
+            "MLmodel",
+            "virtualenv: python_env.yaml",
+            "virtualenv: code/env.yaml",
+            marks=pytest.mark.attack(
+                guard="MDL001",
+                tried="the saved model itself requires an environment described elsewhere that is not locked",
+                said="MLmodel:1: its environment is described by code/env.yaml, not by conda.yaml and python_env.yaml",
+            ),
+        ),
     ],
 )
 def test_a_model_that_requires_something_else_fails_with_file_and_line(

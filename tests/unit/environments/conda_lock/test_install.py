@@ -300,19 +300,37 @@ def _hide_data(prefix: Path) -> None:
     "plant",
     [
         pytest.param(
-            plant,
-            marks=pytest.mark.attack(guard="ENV005", tried=f"in an installed conda environment: {tried}", said=said),
-        )
-        for plant, tried, said in (
-            (
-                _edit_with_its_record,
-                "an edit that conda-meta knows of",
-                "orbit 2.0 pyh_0 was changed: its record lists",
+            _edit_with_its_record,
+            marks=pytest.mark.attack(
+                guard="ENV005",
+                tried="in an installed conda environment: an edit that conda-meta knows of",
+                said="orbit 2.0 pyh_0 was changed: its record lists other files than its archive has",
             ),
-            (_add_with_its_record, "a new module that conda-meta knows of", "orbit 2.0 pyh_0 was changed: its record"),
-            (_compile, "an unchecked .pyc", "is compiled code that Python runs whatever its source says"),
-            (_hide_data, "data among compiled code", f"{SITE}/orbit/__pycache__/ belongs to no locked package"),
-        )
+        ),
+        pytest.param(
+            _add_with_its_record,
+            marks=pytest.mark.attack(
+                guard="ENV005",
+                tried="in an installed conda environment: a new module that conda-meta knows of",
+                said="orbit 2.0 pyh_0 was changed: its record lists other files than its archive has",
+            ),
+        ),
+        pytest.param(
+            _compile,
+            marks=pytest.mark.attack(
+                guard="ENV005",
+                tried="in an installed conda environment: an unchecked .pyc",
+                said="is compiled code that Python runs whatever its source says",
+            ),
+        ),
+        pytest.param(
+            _hide_data,
+            marks=pytest.mark.attack(
+                guard="ENV005",
+                tried="in an installed conda environment: data among compiled code",
+                said="/site-packages/orbit/__pycache__/ belongs to no locked package",
+            ),
+        ),
     ],
 )
 def test_nothing_is_put_into_a_conda_environment_unseen(

@@ -336,29 +336,59 @@ def test_settings_of_whoever_checks_do_not_make_a_lock_stale(
     assert problems(uv_project.root) == ["colours is required, and uv.lock was made without it"]
 
 
-REFUSED = {
-    "a cache of the project's own": ("cache-dir", 'cache-dir = ".cache/uv"'),
-    "an index without a certificate": ("allow-insecure-host", 'allow-insecure-host = ["index.lab.example"]'),
-    "another place for Pythons": ("python-install-mirror", 'python-install-mirror = "file:///tmp/pythons"'),
-    "variables of builds": ("extra-build-variables", 'extra-build-variables = {numbers = {CFLAGS = "-DMINE"}}'),
-    "a key that we do not know": ("cache_dir", 'cache_dir = ".cache/uv"'),
-}
-
-
 @pytest.mark.parametrize(
     ("key", "setting"),
     [
         pytest.param(
-            key,
-            setting,
-            id=what,
+            "cache-dir",
+            'cache-dir = ".cache/uv"',
+            id="a cache of the project's own",
             marks=pytest.mark.attack(
                 guard="ENV002",
-                tried=f"{what} under an unchanged lock: `{setting}` in [tool.uv]",
-                said=f"tool.uv.{key} can change what uv installs under the same lock: remove it",
+                tried="[tool.uv] names a cache of the project's own, under an unchanged lock",
+                said="tool.uv.cache-dir can change what uv installs under the same lock: remove it",
             ),
-        )
-        for what, (key, setting) in REFUSED.items()
+        ),
+        pytest.param(
+            "allow-insecure-host",
+            'allow-insecure-host = ["index.lab.example"]',
+            id="an index without a certificate",
+            marks=pytest.mark.attack(
+                guard="ENV002",
+                tried="[tool.uv] names an index without a certificate, under an unchanged lock",
+                said="tool.uv.allow-insecure-host can change what uv installs under the same lock: remove it",
+            ),
+        ),
+        pytest.param(
+            "python-install-mirror",
+            'python-install-mirror = "file:///tmp/pythons"',
+            id="another place for Pythons",
+            marks=pytest.mark.attack(
+                guard="ENV002",
+                tried="[tool.uv] names another place for Pythons, under an unchanged lock",
+                said="tool.uv.python-install-mirror can change what uv installs under the same lock: remove it",
+            ),
+        ),
+        pytest.param(
+            "extra-build-variables",
+            'extra-build-variables = {numbers = {CFLAGS = "-DMINE"}}',
+            id="variables of builds",
+            marks=pytest.mark.attack(
+                guard="ENV002",
+                tried="[tool.uv] names variables of builds, under an unchanged lock",
+                said="tool.uv.extra-build-variables can change what uv installs under the same lock: remove it",
+            ),
+        ),
+        pytest.param(
+            "cache_dir",
+            'cache_dir = ".cache/uv"',
+            id="a key that we do not know",
+            marks=pytest.mark.attack(
+                guard="ENV002",
+                tried="[tool.uv] names a key that we do not know, under an unchanged lock",
+                said="tool.uv.cache_dir can change what uv installs under the same lock: remove it",
+            ),
+        ),
     ],
 )
 def test_a_setting_that_changes_what_is_installed_is_refused_where_uv_is_used(
@@ -379,25 +409,39 @@ def test_a_setting_that_changes_what_is_installed_is_refused_where_uv_is_used(
             use()
 
 
-FILES_BESIDE = {
-    "uv.toml": ("uv.toml", 'cache-dir = "cache"\n', "uv would read uv.toml instead of [tool.uv]"),
-    "a Python of the project": (".python-version", "tools/python\n", "uv would start 'tools/python' as Python"),
-    "a file that has a plain name": (".python-version", "# ours\npython\n", "uv would start 'python' as Python"),
-}
-
-
 @pytest.mark.parametrize(
     ("name", "content"),
     [
         pytest.param(
-            name,
-            content,
-            id=what,
+            "uv.toml",
+            'cache-dir = "cache"\n',
+            id="uv.toml",
             marks=pytest.mark.attack(
-                guard="ENV002", tried=f"{name} with `{content.strip()}` beside the lock", said=said
+                guard="ENV002",
+                tried='uv.toml with `cache-dir = "cache"` beside the lock',
+                said="uv would read uv.toml instead of [tool.uv]",
             ),
-        )
-        for what, (name, content, said) in FILES_BESIDE.items()
+        ),
+        pytest.param(
+            ".python-version",
+            "tools/python\n",
+            id="a Python of the project",
+            marks=pytest.mark.attack(
+                guard="ENV002",
+                tried=".python-version with `tools/python` beside the lock",
+                said="uv would start 'tools/python' as Python",
+            ),
+        ),
+        pytest.param(
+            ".python-version",
+            "# ours\npython\n",
+            id="a file that has a plain name",
+            marks=pytest.mark.attack(
+                guard="ENV002",
+                tried=".python-version with `# ours\npython` beside the lock",
+                said="uv would start 'python' as Python",
+            ),
+        ),
     ],
 )
 def test_a_file_that_uv_would_read_beside_is_refused(uv_project: Project, name: str, content: str, said: str) -> None:
