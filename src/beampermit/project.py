@@ -44,9 +44,9 @@ class Project:
     def base(self) -> str | None:
         """The commit of the base branch; None on the base branch itself, or if there is no remote.
 
-        `--base`, else the base of the pull request or merge group according to GitHub, else origin's default branch,
-        else its `main`. Only branches of origin and full hashes count, and for a person what `resolve_base` adds: a tag
-        or local branch that is called `origin/main` is none. Raises `BadInput` if a named base is not in this clone.
+        `--base`, else the base of the pull request or merge group according to GitHub, else the `protected_branch`.
+        Only branches of origin and full hashes count, and for a person what `resolve_base` adds: a tag or local branch
+        that is called `origin/main` is none. Raises `BadInput` if a named base is not in this clone.
         """
         if self._base:
             return resolve_base(self.git, self._base, local=not _in_workflow())
