@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from textwrap import indent
 
 import psutil
 import pytest
@@ -212,6 +213,29 @@ def test_jobs_see_the_merge_of_committed_work_and_nothing_else(repository, git) 
     assert f"{git('rev-parse', 'main')} {git('rev-parse', 'topic')}" in said
     assert f"base=main head=topic ref=refs/pull/1/merge sha={found.commit}" in said
     assert found.commit == run(project).commit
+
+
+@pytest.mark.attack(
+    guard="base",
+    tried="a pull request and a release run under act, with a tag that is called origin/main",
+    said='"base": ',
+)
+def test_jobs_of_a_run_agree_on_run_and_base_whatever_a_tag_is_called(repository, git, said: str) -> None:
+    checker = f"'{sys.executable}' -m beampermit.cli.main check DOC001 --out v.json"
+    steps = ("uses: " + CHECKOUT, "run: git tag origin/main HEAD", f'run: "{checker} || true; cat v.json"')
+    job = "  runs-on: ubuntu-latest\n  steps:\n" + "".join(f"    - {step}\n" for step in steps)
+    jobs = f"one:\n{job}two:\n{job}"
+    release = f"name: Release\non: {{push: {{branches: [main]}}}}\njobs:\n{indent(jobs, '  ')}"
+    project = repository(jobs, beside={"release.yml": release})
+    for workflow, base in (("pull-request", f'"{git("rev-parse", "main")}"'), ("release", "null")):
+        found = rehearse(project, workflow, timeout=120)
+        one, two = (
+            {line.strip() for line in log_of(found, job).splitlines() if '"run": ' in line or said in line}
+            for job in ("one", "two")
+        )
+        assert one == two
+        assert len(one) == 2
+        assert any(f"{said}{base}," in line for line in one)
 
 
 def test_a_push_is_rehearsed_on_the_main_branch(repository, git) -> None:
