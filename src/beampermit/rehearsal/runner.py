@@ -11,14 +11,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from beampermit.errors import Outside
 from beampermit.processes import stop
 from beampermit.rehearsal.artifacts.store import STORE
+
+if TYPE_CHECKING:
+    import psutil
 
 LABELS = ("ubuntu-latest", "ubuntu-24.04", "ubuntu-22.04")
 """Runner labels of this machine."""
@@ -160,8 +164,9 @@ def lines(call: Call, *, timeout: float | None = None) -> Iterator[str | int]:
             yield line
         yield child.wait()
     finally:
+        below = processes_below(child.pid)
         stop(child)
-        end_processes(call.run)
+        end_processes(call.run, below)
 
 
 def _read(child: subprocess.Popen[str], output: queue.Queue[str | None]) -> None:
@@ -184,10 +189,22 @@ def _works(command: list[str]) -> bool:
     return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
-def end_processes(run: str) -> None:
-    """End every process with the mark of this rehearsal, which is needed where there is no namespace."""
+def processes_below(pid: int) -> list[psutil.Process]:
+    """All that a process started. A checker hides its variables, so its mark cannot be read."""
     import psutil
 
+    with suppress(psutil.Error):
+        return psutil.Process(pid).children(recursive=True)
+    return []
+
+
+def end_processes(run: str, below: Sequence[psutil.Process] = ()) -> None:
+    """End these, and every process with the mark of this rehearsal, which is needed where there is no namespace."""
+    import psutil
+
+    for process in below:
+        with suppress(psutil.Error):
+            process.kill()
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
             if process.environ().get(MARK) == run:
