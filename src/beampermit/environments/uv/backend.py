@@ -8,7 +8,7 @@ from pathlib import Path
 
 from beampermit.environments.backend import Lock, Specification
 from beampermit.environments.environment import stamp_of
-from beampermit.environments.platforms import current_platform
+from beampermit.environments.platforms import TAGS, current_platform
 from beampermit.environments.records import recorded
 from beampermit.environments.uv import files, freshness, lockfile, specification
 from beampermit.environments.uv.command import complete, start, uv
@@ -75,8 +75,9 @@ class Uv:
             files.install(lock, root, prefix, self.bundle, progress)
             remember(lock, prefix, None, seal=ours)
             return
-        candidates = files.packages_for(lock, current_platform()).values()
-        fresh = sorted(package.name for package in candidates if not recorded(package))
+        platform = current_platform()
+        candidates = files.packages_for(lock, platform).values() if platform in TAGS else lock.packages
+        fresh = sorted({package.name for package in candidates if not (package.own or recorded(package))})
         if cached and fresh:
             uv(["cache", "clean", *fresh], cwd=root)
         progress(f"installing the lock into {prefix}")
