@@ -54,7 +54,7 @@ def test_pull_request_workflow_against_the_bare_work(
     rehearsal = [*BEAMPERMIT, "rehearse", "pull-request", "--head", "change"]
     env = {
         "HOME": str(tmp_path / "home"),
-        "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(Path.home() / ".cache/uv")),
+        "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")),
     }
     first = timed(rehearsal, trained_copy.root, env=env)
     again = timed(rehearsal, trained_copy.root, env=env)
