@@ -13,8 +13,8 @@ from ruamel.yaml import YAML
 
 from beampermit.generation import generate
 from beampermit.github.client import Client
-from beampermit.github.protection import load_protection
-from beampermit.github.rulesets import GITHUB_ACTIONS, MAIN, read_ruleset
+from beampermit.github.protection import load_ledger_gaps, load_protection
+from beampermit.github.rulesets import GITHUB_ACTIONS, LEDGER, MAIN, read_ruleset
 from beampermit.interlocks.repository import GIT003, GIT004, Workflows, workflows
 from beampermit.interlocks.repository.ownership import ownership
 from beampermit.project import Project
@@ -189,9 +189,10 @@ def test_comments_of_one_branch_are_written_one_at_a_time_and_none_is_stopped_ha
 def test_the_ruleset_in_git_would_protect_a_generated_project(generated: Path) -> None:
     project = Project(generated)
     assert ownership(project).gap == ""
-    with serve_github(read_ruleset(generated / MAIN), "main") as api:
-        found = load_protection(Client("lab/faults", "", api), "main")
-    assert (found.gaps, found.check_gaps("ml / permit")) == ((), ())
+    with serve_github([read_ruleset(generated / file) for file in (MAIN, LEDGER)], "main") as api:
+        client = Client("lab/faults", "", api)
+        found, ledger = load_protection(client, "main"), load_ledger_gaps(client)
+    assert (found.gaps, found.check_gaps("ml / permit"), ledger) == ((), (), ())
 
 
 def test_a_release_asks_for_protection_before_anything_else_and_right_before_it_promotes() -> None:

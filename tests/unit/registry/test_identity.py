@@ -89,40 +89,48 @@ def test_no_verb_goes_on_without_an_address_and_none_makes_a_registry(
     assert (second.events(), databases(second.root.parent)) == (before, there)
 
 
-MISTYPED = {
-    "sqlite:///mlfow.db": "there is no registry at sqlite:///mlfow.db",
-    "mlruns": "'mlruns', which is not the address of a registry",
-    "file:./mlruns": "'file:./mlruns', which is not the address of a registry",
-    "sqlite+pysqlite:///mlflow.db": "which is not the address of a registry",
-    "sqlite://": "which is not the address of a registry",
-    "sqlite:///:memory:": "which is not the address of a registry",
-    "sqlite:///file:x.db?mode=rwc&uri=true": "which is not the address of a registry",
-    "  ": "which is not the address of a registry",
-}
+def refuse(laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch, uri: str, said: str) -> None:
+    """Verbs that write and that read end with `said` at this address, and make nothing."""
+    monkeypatch.chdir(laboratory.root)
+    monkeypatch.setenv(VARIABLE, uri)
+    before = {*laboratory.root.parent.rglob("*")}
+    for words in (("rollback", *WHY), ("freeze", *WHY), ("reconcile", "--dry-run")):
+        assert said in ran(laboratory, *words).message
+    made = {path.name for path in {*laboratory.root.parent.rglob("*")} - before}
+    assert not made & {"mlfow.db", "mlruns", "mlflow.db"}
+    assert len(laboratory.events()) == 2
 
 
+@pytest.mark.attack(
+    guard="rollback",
+    tried="the address of the registry is mistyped, where MLflow would make an empty database",
+    said="there is no registry at sqlite:///mlfow.db",
+)
+def test_a_mistyped_address_creates_no_database(second: Laboratory, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    refuse(second, monkeypatch, "sqlite:///mlfow.db", said)
+
+
+@pytest.mark.attack(
+    guard="rollback",
+    tried="the address of the registry is one for which MLflow makes a folder, a file or a database in memory",
+    said="which is not the address of a registry",
+)
 @pytest.mark.parametrize(
     "uri",
     [
-        pytest.param(
-            uri,
-            marks=pytest.mark.attack(
-                guard="rollback", tried=f"the address of the registry is mistyped: {uri!r}", said=MISTYPED[uri]
-            ),
-        )
-        for uri in MISTYPED
+        "mlruns",
+        "file:./mlruns",
+        "sqlite+pysqlite:///mlflow.db",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite:///file:x.db?mode=rwc&uri=true",
+        "  ",
     ],
 )
-def test_a_mistyped_address_creates_nothing(
+def test_an_address_that_makes_something_is_refused(
     second: Laboratory, monkeypatch: pytest.MonkeyPatch, said: str, uri: str
 ) -> None:
-    monkeypatch.chdir(second.root)
-    monkeypatch.setenv(VARIABLE, uri)
-    before = {*second.root.parent.rglob("*")}
-    for words in (("rollback", *WHY), ("freeze", *WHY), ("reconcile", "--dry-run")):
-        assert said in ran(second, *words).message
-    assert not {path.name for path in {*second.root.parent.rglob("*")} - before} & {"mlfow.db", "mlruns", "mlflow.db"}
-    assert len(second.events()) == 2
+    refuse(second, monkeypatch, uri, said)
 
 
 @pytest.mark.parametrize("content", [b"", b"SQLite format 3\x00 and no more"])
