@@ -1,4 +1,4 @@
-"""Trees of settings as flat keys, and the keys that differ between two of them."""
+"""Trees of settings as flat keys, and the keys that differ between two of them, or between base and head."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from beampermit.changes.base_and_head import BaseAndHead
+from beampermit.errors import BadInput
+from beampermit.reading import parse_yaml
+
+FILES = ("params.yaml", "dvc.yaml")
 ABSENT: Any = object()
 DEEPEST = 32
 MOST = 10_000
@@ -62,6 +67,14 @@ def exact(value: float) -> str:
     return f"{Decimal(repr(float(value))).normalize():f}"
 
 
+def compare_settings(base_and_head: BaseAndHead) -> dict[str, tuple[Change, ...]]:
+    """Changed keys of each file that has some. Raises `BadInput` for a file of the work tree that cannot be read."""
+    changes = {
+        name: compare_trees(_before(base_and_head, name), _parse(base_and_head.after(name), name)) for name in FILES
+    }
+    return {name: changed for name, changed in changes.items() if changed}
+
+
 def _walk(node: Any, path: KeyPath, depth: int) -> Iterator[tuple[KeyPath, Any]]:
     named = _named(node)
     if not named or depth > DEEPEST:
@@ -85,3 +98,14 @@ def _named(node: Any) -> dict[Any, Any] | None:
 def _item_name(item: dict[Any, Any], place: int) -> str:
     name = item.get("name", item.get("by", place))
     return "+".join(sorted(map(str, name))) if isinstance(name, list) else str(name)
+
+
+def _before(base_and_head: BaseAndHead, name: str) -> Any:
+    try:
+        return _parse(base_and_head.before(name), name)
+    except BadInput:
+        return {}
+
+
+def _parse(text: str | None, name: str) -> Any:
+    return (parse_yaml(text, name) if text is not None else None) or {}

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Any
 
-from beampermit.changes import metrics
 from beampermit.documents import rendering
 from beampermit.documents.facts import Facts
 from beampermit.documents.markdown import Markdown, code, prose, visible
 from beampermit.documents.page import drawing, page
+from beampermit.models import metrics
 from beampermit.permit.statement import Statement
 from beampermit.verdicts.evidence import Subgroups
 from beampermit.verdicts.verdict import Outcome, Verdict, find_evidence

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from beampermit.changes import metrics
 from beampermit.changes.base_and_head import BaseAndHead
 from beampermit.changes.contract_changes import ContractChanges, compare_contracts
 from beampermit.changes.data import compare_data
+from beampermit.changes.flat import compare_settings
 from beampermit.changes.packages import compare_packages
-from beampermit.changes.settings import compare_settings
 from beampermit.contract import FILE_NAME, Contract, parse_contract
 from beampermit.documents.facts import Problems, read_base_metrics, read_head_metrics, read_plots
 from beampermit.documents.plots import Plots
 from beampermit.documents.report import Report, bound_report
 from beampermit.errors import BadInput
 from beampermit.github.context import pull_request_head
+from beampermit.models import metrics
 from beampermit.project import Project
 from beampermit.verdicts.evidence import Comparison, RowChecks
 from beampermit.verdicts.merge import MergedVerdicts, merge_verdict_files

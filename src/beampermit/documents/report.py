@@ -11,12 +11,12 @@ from pydantic import Field, ValidationError
 from beampermit import __version__
 from beampermit.changes.data import OutputChange
 from beampermit.changes.flat import Change
-from beampermit.changes.metrics import MetricComparison
 from beampermit.documents import rendering
 from beampermit.documents.markdown import Markdown, signed
 from beampermit.documents.page import drawing, page
 from beampermit.documents.plots import Plots
 from beampermit.errors import BadInput, Problem
+from beampermit.models.metrics import MetricComparison
 from beampermit.reading import first_fault, parse_json
 from beampermit.record import Count, ObjectId, Record
 from beampermit.verdicts.evidence import Champion, SplitChanges

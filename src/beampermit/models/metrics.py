@@ -1,4 +1,4 @@
-"""`metrics.json`, read strictly: every value is a finite number."""
+"""`metrics.json`, read strictly: every value is a finite number; and metrics side by side."""
 
 from __future__ import annotations
 
@@ -6,14 +6,34 @@ import json
 import math
 import re
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from beampermit.contract import Contract, Metric
 from beampermit.errors import BadInput
 
+RECALL = "recall_"
+"""Metrics of this prefix tell how many of one kind are found."""
 LARGEST_FILE = 2**20
 INFINITE = sys.float_info.max
 """MLflow returns 1.797e308 for +inf, so a value that large counts as infinite."""
+
+
+@dataclass(frozen=True)
+class MetricComparison:
+    """One metric of the contract; None where a side has none."""
+
+    metric: Metric
+    value: float | None
+    base: float | None
+    champion: float | None
+
+    @property
+    def met(self) -> bool:
+        """Whether the gate is passed."""
+        return self.value is not None and self.metric.met(self.value)
 
 
 def read_metrics(path: Path, name: Path | str | None = None) -> dict[str, float]:
@@ -55,6 +75,16 @@ def format_number(number: float, beside: float | None = None) -> str:
 
 class _Object(list[tuple[str, Any]]):
     """A JSON object as its pairs, which keeps duplicate keys."""
+
+
+def compare_metrics(
+    base_contract: Contract, head: Mapping[str, float], base: Mapping[str, float], champion: Mapping[str, float]
+) -> tuple[MetricComparison, ...]:
+    """The metrics that the base contract names."""
+    return tuple(
+        MetricComparison(metric, head.get(metric.name), base.get(metric.name), champion.get(metric.name))
+        for metric in base_contract.metrics
+    )
 
 
 def _text(path: Path, file: Path | str) -> str:
