@@ -42,8 +42,11 @@ GATES = {
     "a spread over the seeds below metric_tolerance": (
         *("seeds: [0", "seed_tolerance: 0.004, seeds: [0", "reproducibility.seed_tolerance", False),
     ),
-    "predictions are compared": (
-        *("seeds: [0", "prediction_tolerance: 1, seeds: [0", "reproducibility.prediction_tolerance", False),
+    "predictions further apart": (
+        *("seeds: [0", "prediction_tolerance: 1, seeds: [0", "reproducibility.prediction_tolerance", True),
+    ),
+    "predictions closer": (
+        *("seeds: [0", "prediction_tolerance: 1.0e-6, seeds: [0", "reproducibility.prediction_tolerance", False),
     ),
     "other seeds": ("seeds: [0, 1, 2]", "seeds: [3, 4, 5]", "reproducibility.seeds", True),
     "LOW removed": ("high: 0.5,", "", "signals.outputs.fault-score.high", True),

@@ -35,7 +35,7 @@ def guarded(project: Project, git: Callable[..., str]) -> Project:
 
 @pytest.fixture
 def ruleset(github: GitHub, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The ruleset of `main` as it is active on GitHub, beside that of the ledger; the environment is a job's of a pull request from a fork."""
+    """The active rulesets of `main` and of the ledger; the environment is that of a job of a fork's pull request."""
     github.tokens = {"s3cret": Token(rights=frozenset({"metadata:read", "contents:read"}))}
     job = {"GITHUB_ACTIONS": "true", "GITHUB_BASE_REF": "main", "GITHUB_REF": "refs/pull/7/merge"}
     for name, value in environment(github, **job).items():
