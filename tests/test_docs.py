@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,11 @@ def test_the_page_on_interlocks_is_what_the_classes_say() -> None:
     assert (ROOT / "docs/interlocks.md").read_text() == made, (
         "beampermit check --list --format markdown > docs/interlocks.md"
     )
+
+
+def test_the_page_on_attacks_is_what_the_tests_try() -> None:
+    made = subprocess.run([sys.executable, ROOT / "scripts/attacks.py"], capture_output=True, text=True, check=True)
+    assert (ROOT / "docs/attacks.md").read_text() == made.stdout, "python scripts/attacks.py > docs/attacks.md"
 
 
 def test_every_link_in_the_documents_leads_to_a_file() -> None:
