@@ -22,6 +22,7 @@ import pytest
 from beampermit.cli import main
 from beampermit.environments import Environment
 from beampermit.errors import BeampermitError
+from beampermit.interlocks.families import load_interlocks
 from support.loopback import listening
 from support.registry_project import SECRET, Laboratory, database, laboratory, loads, prepared
 
@@ -74,6 +75,7 @@ class Completed:
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Completed]:
     """Run `beampermit WORDS` in a laboratory, with a simple test deployment instead of the real one."""
     monkeypatch.setattr("beampermit.registry.deployment.deploy", lambda *given: loads(given[-1]))
+    load_interlocks()  # so that no module imports what is replaced
     monkeypatch.setattr("beampermit.environments.environment.environment_of", Environment)
 
     def run(laboratory: Laboratory, *words: str) -> Completed:

@@ -133,7 +133,7 @@ def re_sign(
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Sign the permit of a version again, after its key was taken out of permit.pub.
+    """Sign a version again after its key was taken out of permit.pub.
 
     BEAMPERMIT_SIGNING_KEY is the new private key. Refused unless the permit binds what its commit has.
     """

@@ -28,7 +28,7 @@ def apply(
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Apply the ruleset files to GitHub: of the protected branch, and of the ledger's.
+    """Apply the rulesets of the branch and of the ledger to GitHub.
 
     GITHUB_TOKEN must belong to an administrator.
     """

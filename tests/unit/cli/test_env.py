@@ -39,7 +39,8 @@ def test_lock_check_install_and_verify_from_scratch(uv_project: Project) -> None
     assert env(root, "check")[0] == 0
     code, out = env(root, "install", "--json")
     assert json.loads(out)["prefix"] == str(root / ".venv")
-    assert env(root, "verify")[0] == 0
+    code, out = env(root, "verify")
+    assert code == 0, out
 
 
 def test_no_record_leaves_the_contract_unchanged(uv_project: Project) -> None:

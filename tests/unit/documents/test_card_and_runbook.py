@@ -43,6 +43,7 @@ def permit_of(project: Project, **changes: Any) -> Path:
         "predicate": {
             **{"commit": project.git.head(), "tree": "b" * 40, "dataset": {}, "model": model, "metrics": {"auc": 0.97}},
             **{"environment": bound, "pipeline": bound, "contract": bound, "checker": "0.1.0"},
+            **{"base": None, "base_contract": DIGEST},
             "verdicts": [{"id": "ENV001", "outcome": "passed", "reason": "there", "where": where}],
             "issued": "2026-11-23T08:00:00Z",
             **changes,

@@ -77,7 +77,8 @@ def databases(folder: Path) -> set[Path]:
 def test_no_verb_goes_on_without_an_address_and_none_makes_a_registry(
     second: Laboratory, monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
-    monkeypatch.setattr("beampermit.environments.environment.environment_of", lambda _: None)
+    load_interlocks()  # so that no module imports what is replaced
+    monkeypatch.setattr("beampermit.environments.environment.environment_of", lambda *_: None)
     monkeypatch.chdir(second.root)
     monkeypatch.delenv(VARIABLE, raising=False)
     before, there = second.events(), databases(second.root.parent)
@@ -155,7 +156,8 @@ def test_the_first_promotion_creates_the_registry_that_its_address_names(
     laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("beampermit.registry.deployment.deploy", lambda *_: None)
-    monkeypatch.setattr("beampermit.environments.environment.environment_of", lambda _: None)
+    load_interlocks()  # so that no module imports what is replaced
+    monkeypatch.setattr("beampermit.environments.environment.environment_of", lambda *_: None)
     uri = f"sqlite:///{laboratory.root.parent / 'new.db'}"
     monkeypatch.setenv(VARIABLE, uri)
     permit = laboratory.root.parent / "permit.dsse.json"
