@@ -11,7 +11,7 @@ from pathlib import Path
 from beampermit.errors import BadInput, BeampermitError
 from beampermit.processes import Finished, run
 
-AS_COMMITTED = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": os.devnull}
+AS_COMMITTED = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": f"{os.devnull}/none"}
 """What git reads is what the hash stands for: `git replace` and grafts of one clone show other files and parents."""
 QUIET = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0", **AS_COMMITTED}
 OF_ORIGIN, LOCAL, TAGS = "refs/remotes/origin/", "refs/heads/", "refs/tags/"

@@ -80,7 +80,8 @@ VERBS: dict[str, tuple[Act, Act, str | None, tuple[str, ...]]] = {
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_lost_reply(second: Laboratory, lose: Lose, verb: str) -> None:
     ready, act, kind, counted = VERBS[verb]
-    calls = 0
+    # Whether the registry is the ledger's is not asked of one that is down: a model must be retired all the same.
+    calls = 1 if verb == "retire" else 0
     while True:
         calls += 1
         ready(second)

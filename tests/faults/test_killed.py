@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from beampermit.verdicts.verdict import Where
 from support.registry_project import MODEL, Laboratory
 
 pytestmark = pytest.mark.slow
@@ -109,10 +110,8 @@ def test_a_killed_promotion_is_finished_with_a_newly_signed_permit(
 ) -> None:
     signed = second.sign()
     kill(lambda progress: second.promote(progress, signed), step)
-    monkeypatch.setattr(
-        "support.registry_project.WHERE",
-        signed.statement.predicate.verdicts[0].where.model_copy(update={"host": "ci-2"}),
-    )
+    elsewhere = Where.here().model_copy(update={"host": "ci-2"})
+    monkeypatch.setattr(Where, "here", lambda: elsewhere)
     anew = second.sign()
     assert anew.statement.digest != signed.statement.digest
     second.promote(signed=anew)

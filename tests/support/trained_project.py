@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -79,9 +80,9 @@ def trained_copy(_trained_folder: Path, environment_prefix: Path, tmp_path: Path
     return found
 
 
-def python(project: Project, *arguments: str) -> Finished:
+def python(project: Project, *arguments: str, env: Mapping[str, str] | None = None) -> Finished:
     """Run the Python of the project's environment, with the project's code on its path."""
-    return Environment(Path(os.environ[VARIABLE])).run(arguments, project=project.root)
+    return Environment(Path(os.environ[VARIABLE])).run(arguments, project=project.root, env=env)
 
 
 def dvc(project: Project, *arguments: str) -> str:

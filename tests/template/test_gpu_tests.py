@@ -21,6 +21,7 @@ from support.trained_project import SLUG, python
 
 pytestmark = pytest.mark.slow
 FILE = "tests/integration/test_gpu.py"
+ON_CPU = {"GPU_TESTS_DEVICE": "cpu"}
 
 
 @pytest.fixture
@@ -34,9 +35,8 @@ def with_gpu_tests(trained_copy: Project, tmp_path: Path) -> Project:
     return trained_copy
 
 
-def test_they_pass_on_a_cpu_where_they_are_told_to(with_gpu_tests: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GPU_TESTS_DEVICE", "cpu")
-    done = python(with_gpu_tests, "-m", "pytest", "-q", "-p", "no:cacheprovider", FILE)
+def test_they_pass_on_a_cpu_where_they_are_told_to(with_gpu_tests: Project) -> None:
+    done = python(with_gpu_tests, "-m", "pytest", "-q", "-p", "no:cacheprovider", FILE, env=ON_CPU)
     assert done.code == 0, done.out
     assert done.out.splitlines()[-1].startswith("4 passed")
 
@@ -49,9 +49,7 @@ DEFECTS = {
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_a_defect_of_the_training_on_two_processes_is_seen(
-    with_gpu_tests: Project, monkeypatch: pytest.MonkeyPatch, defect: str
-) -> None:
+def test_a_defect_of_the_training_on_two_processes_is_seen(with_gpu_tests: Project, defect: str) -> None:
     file, sound, broken = DEFECTS[defect]
     path = with_gpu_tests.root / "src/bpm_faults" / file
     text = path.read_text()
@@ -59,8 +57,7 @@ def test_a_defect_of_the_training_on_two_processes_is_seen(
     path.write_text(text.replace(sound, broken))
     params = with_gpu_tests.root / "params.yaml"
     params.write_text(params.read_text().replace("epochs: 20", "epochs: 3"))  # enough for scores that differ
-    monkeypatch.setenv("GPU_TESTS_DEVICE", "cpu")
-    done = python(with_gpu_tests, "-m", "pytest", "-q", "-p", "no:cacheprovider", FILE, "-k", "two_processes")
+    done = python(with_gpu_tests, "-m", "pytest", "-q", "-p", "no:cacheprovider", FILE, "-k", "two_processes", env=ON_CPU)
     assert "FAILED tests/integration/test_gpu.py::test_two_processes_train_the_same_model_as_one" in done.out
 
 

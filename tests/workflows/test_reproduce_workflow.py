@@ -36,7 +36,9 @@ def served(trainable: Project, channel: Channel, tmp_path: Path) -> Project:
     origin = tmp_path / "origin.git"
     subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch", "main", origin], check=True)
     trainable.git("remote", "add", "origin", str(origin))
+    trainable.git("push", "--quiet", "origin", "main")
     in_service(trainable)
+    trainable.git("pull", "--quiet", "--rebase", "origin", "main")  # with the keys that it is signed with
     (trainable.root / "train.py").write_text("raise SystemExit('work on main goes on')\n")
     trainable.git("commit", "--quiet", "--all", "--message", "Another training")
     trainable.git("push", "--quiet", "origin", "main")

@@ -40,7 +40,8 @@ def test_a_processor_with_less_is_another_environment_where_no_difference_is_all
 ) -> None:
     contract = trained_copy.contract
     strict = contract.reproducibility.model_copy(update={"prediction_tolerance": 0.0})
-    base_contract = contract.model_copy(update={"reproducibility": strict})
+    environment = contract.environment.model_copy(update={"variables": ("ATEN_CPU_CAPABILITY",)})
+    base_contract = contract.model_copy(update={"reproducibility": strict, "environment": environment})
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
     done = reproduce(trained_copy, base_contract, trained_copy.git.head(), reused_environments(lambda _: None))
     assert done.compared is not None

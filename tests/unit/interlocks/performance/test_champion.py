@@ -209,7 +209,9 @@ def test_a_registry_that_lost_the_champion_is_not_the_models_fault(
     trained_copy: Project, promoted: Event, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change_weights(trained_copy, 1.0001)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'another.db'}")
+    another = f"sqlite:///{tmp_path / 'another.db'}"
+    Registry(another, create=True)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", another)
     verdict = against_champion(trained_copy)
     assert verdict.outcome is Outcome.ERROR
     assert verdict.exit_code == 4
