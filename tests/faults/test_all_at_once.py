@@ -32,7 +32,6 @@ WEIGHTS = ("models/trained/weights.safetensors", "model/artifacts/weights.safete
 def laboratory(trained_copy: Project, tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> Laboratory:
     """The trained project with its first model in service, and a second key that is trusted."""
     monkeypatch.setattr("support.registry_project.loads", lambda _: None)
-    monkeypatch.setenv("BEAMPERMIT_CACHE", str(tmp_path / "cache"))
     shutil.copy(database, tmp_path / "mlflow.db")
     key, public = keys.generate_keys(tmp_path / "keys")
     made = Laboratory(trained_copy.root, key, f"sqlite:///{tmp_path / 'mlflow.db'}")

@@ -18,11 +18,6 @@ from beampermit.reproduction.reproduce import reproduce
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 def test_generated_project_is_reproduced_bit_by_bit(trained_copy: Project, tmp_path: Path) -> None:
     words = ["reproduce", "HEAD", "--reuse", "--json", "--project", str(trained_copy.root)]
     finished = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "out")])
