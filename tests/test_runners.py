@@ -21,6 +21,8 @@ import yaml
 from support.github_server import Answer, Asked, says
 from support.github_stand_in import GitHub, route
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parents[1] / "docs/runners"
 SCRIPTS = sorted(FOLDER.glob("*.sh"))
 SQUEUE = """#!/bin/sh

@@ -17,6 +17,8 @@ from support.github_server import says
 from support.github_stand_in import GitHub, Token, environment
 from support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 TEMPLATE = ROOT / "template/{{cookiecutter.project_slug}}"
 RULESET, LEDGER = ".github/rulesets/main.json", ".github/rulesets/ledger.json"
 WORKFLOW = ".github/workflows/pull-request.yml"

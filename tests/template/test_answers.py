@@ -14,6 +14,8 @@ from beampermit.generation import generate
 from beampermit.generation.answers import complete, parse
 from beampermit.generation.template import explanation, questions, template_folder
 
+pytestmark = pytest.mark.slow
+
 WRONG = [
     ("project_slug", "BPM faults", "'BPM faults' must be lower-case words joined by hyphens"),
     ("project_slug", "../outside", "'../outside' must be lower-case words"),

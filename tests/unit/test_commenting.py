@@ -26,6 +26,8 @@ from support.github_stand_in import GitHub, Token, environment
 from support.hostile_text import FRAGMENTS, assert_harmless
 from support.zip_archives import archive
 
+pytestmark = pytest.mark.slow
+
 HEAD, NEXT, BASE = "a" * 40, "b" * 40, "c" * 40
 EXPECTED = {"DOC001": "Two owners"}
 PASSED = Verdict(id="DOC001", title="Two owners", outcome=VerdictOutcome.PASSED, reason="Ada and Lise")

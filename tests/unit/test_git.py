@@ -20,6 +20,8 @@ from beampermit.git import resolve_base
 from beampermit.project import Project
 from support.dvc_repositories import replace
 
+pytestmark = pytest.mark.slow
+
 Git = Callable[..., str]
 Trick = Callable[[Git], object]
 LENIENT = "lenient"

@@ -17,6 +17,8 @@ from beampermit.publishing import format_body, publish_version
 from support.github_stand_in import GitHub, environment
 from support.registry_project import MODEL, Laboratory, database, laboratory, prepared
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["database", "laboratory", "prepared"]
 
 

@@ -27,6 +27,8 @@ from beampermit.workflows.required import find_permit
 from beampermit.workflows.uses import find_uses
 from beampermit.workflows.workflow import own_workflows
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 OTHERS = "src/beampermit/rehearsal/artifacts"
@@ -76,7 +78,6 @@ def test_zizmor_as_an_auditor(folder: Path) -> None:
     run("zizmor", "--offline", "--persona=auditor", ".github", *action_files(folder), cwd=folder)
 
 
-@pytest.mark.slow
 def test_schemas(folder: Path) -> None:
     run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *yaml_files(folder), cwd=folder)
     run("check-jsonschema", "--builtin-schema", "vendor.dependabot", folder / ".github/dependabot.yml", cwd=folder)
@@ -84,7 +85,6 @@ def test_schemas(folder: Path) -> None:
         run("check-jsonschema", "--builtin-schema", "vendor.github-actions", *actions, cwd=folder)
 
 
-@pytest.mark.slow
 def test_forms_of_a_generated_project(generated: Path) -> None:
     forms = [form for form in (generated / ".github/ISSUE_TEMPLATE").glob("*.yml") if form.name != "config.yml"]
     run("check-jsonschema", "--builtin-schema", "vendor.github-issue-forms", *sorted(forms), cwd=generated)

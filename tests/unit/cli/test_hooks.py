@@ -16,6 +16,8 @@ from ruamel.yaml import YAML
 from beampermit.generation import generate
 from support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 MANIFEST = ROOT / ".pre-commit-hooks.yaml"
 COMMIT = Callable[[], "subprocess.CompletedProcess[str]"]
 

@@ -17,6 +17,8 @@ from beampermit.cli import main
 from beampermit.errors import BadInput
 from beampermit.project import Project
 
+pytestmark = pytest.mark.slow
+
 HEAVY = (
     "cookiecutter",
     "duckdb",

@@ -22,6 +22,8 @@ from beampermit.verdicts.verdict import write_verdicts
 from support.registry_project import Laboratory, verdicts
 from support.sigstore_stand_in import Job, running
 
+pytestmark = pytest.mark.slow
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 

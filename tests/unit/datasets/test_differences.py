@@ -13,6 +13,8 @@ from beampermit.errors import BadInput, Failed, Outside
 from beampermit.project import Project
 from support.dvc_repositories import leaf, remake, without_data
 
+pytestmark = pytest.mark.slow
+
 Alter = Callable[..., None]
 TRAIN = "data/dataset/train.parquet"
 

@@ -23,6 +23,8 @@ from beampermit.errors import Outside
 from beampermit.project import Project
 from support.dvc_repositories import leaf, remake, without_data
 
+pytestmark = pytest.mark.slow
+
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
     status = 200

@@ -25,6 +25,8 @@ from beampermit.registry.ledger import Ledger
 from support.planted_results import METRICS, commit, judged, verdict, write
 from support.registry_project import append_promotion
 
+pytestmark = pytest.mark.slow
+
 SECTIONS = [  # Mitchell et al., Model Cards for Model Reporting
     *("Model details", "Intended use", "Factors", "Metrics", "Evaluation data", "Training data"),
     *("Quantitative analyses", "Ethical considerations", "Caveats and recommendations"),

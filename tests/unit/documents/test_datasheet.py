@@ -19,6 +19,8 @@ from beampermit.project import Project
 from support.dvc_repositories import remake, replace, without_data
 from support.planted_results import EXPECTED, judged, verdict
 
+pytestmark = pytest.mark.slow
+
 Alter = Callable[..., None]
 HOSTILE = "<script>alert(1)</script> | @octocat `a` [x](https://evil.example)"
 

@@ -20,6 +20,8 @@ from beampermit.verdicts.evidence import Champion, Comparison, RowChecks, SplitR
 from beampermit.verdicts.verdict import Outcome
 from support.planted_results import EXPECTED, METRICS, commit, failed, judged, verdict, write
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = "@octocat #1 <script>x</script> | `a` ```\n\n# title\n</details>\n[x](https://evil.example) \u202e\x1b[31m"
 
 

@@ -30,6 +30,8 @@ from beampermit.models.scoring import Scores, ValueRange, single_row_scores
 from beampermit.project import Project
 from support.planted_models import DEVICE, NONE, PLANE, SHOT, THIS_ENVIRONMENT, Arena, write_table
 
+pytestmark = pytest.mark.slow
+
 SOURCE = Path(__file__).parents[3] / "src/beampermit"
 GOOD = {"auc": 0.97, "false_alarm_rate": 0.01}
 SCORED = Scores(

@@ -18,6 +18,8 @@ from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome, Verdict
 from support.package_index import tested_template
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["tested_template"]
 
 Judge = Callable[..., Verdict]

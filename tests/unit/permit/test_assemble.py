@@ -18,6 +18,8 @@ from beampermit.verdicts.verdict import Outcome, VerdictFile, Where, write_verdi
 from support.dvc_repositories import replace
 from support.registry_project import INTERLOCKS, WHERE, Laboratory, verdicts
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_permit_binds_all_that_the_model_was_made_from(laboratory: Laboratory) -> None:
     project = laboratory.project

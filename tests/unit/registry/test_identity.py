@@ -18,6 +18,8 @@ from beampermit.registry.mlflow import Registry, registry_uri
 from beampermit.registry.reconcile import find_differences
 from support.registry_project import MODEL, Laboratory
 
+pytestmark = pytest.mark.slow
+
 VARIABLE = "MLFLOW_TRACKING_URI"
 WHY = ("--reason", "why")
 WORDS: tuple[tuple[str, ...], ...] = (

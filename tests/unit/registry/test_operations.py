@@ -8,6 +8,8 @@ from beampermit.errors import BadInput, Conflict, Outside
 from beampermit.registry.mlflow import Registry
 from support.registry_project import MODEL, Laboratory
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def frozen(laboratory: Laboratory) -> Laboratory:

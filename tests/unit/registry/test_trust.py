@@ -19,6 +19,8 @@ from beampermit.registry.ledger import load_champion
 from beampermit.registry.reconcile import find_differences, require_same_registry
 from support.registry_project import MODEL, Laboratory, sign_promotion
 
+pytestmark = pytest.mark.slow
+
 Read = Callable[[Laboratory], object]
 READERS: dict[str, Read] = {
     "reconcile": Laboratory.reconcile,

@@ -23,6 +23,8 @@ from support.dvc_repositories import replace
 from support.staged_project import made_by_hand, staged, staged_once
 from support.toy_project import HERE
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["staged", "staged_once"]
 Again = Callable[..., Reproduction]
 
@@ -45,7 +47,6 @@ def judged(project: Project, done: Reproduction) -> str:
     return finding.reason
 
 
-@pytest.mark.slow
 def test_sound_stages_pass_with_times_and_pictures_that_differ_each_time(staged: Project) -> None:
     done = run(staged)
     assert done.diagnosis.kind is Kind.IDENTICAL
@@ -92,7 +93,6 @@ def test_training_that_reads_the_test_split_fails(staged: Project, said: str) ->
         run(staged)
 
 
-@pytest.mark.slow
 @pytest.mark.plants("REP001")
 @pytest.mark.attack(
     guard="REP001",
@@ -224,7 +224,6 @@ for place in [*places, *around, *Path.cwd().parent.parent.glob("*/*")]:
 """
 
 
-@pytest.mark.slow
 @pytest.mark.plants("REP001")
 @pytest.mark.attack(
     guard="REP001",
@@ -294,7 +293,6 @@ def test_model_that_differs_where_no_tensor_shows_it_fails(trainable: Project, s
     assert re.search(rf"predictions on 600 rows differ by at most [\d.e-]+, 0.0001 {said}", reason), reason
 
 
-@pytest.mark.slow
 def test_model_without_tensors_is_made_again_and_its_predictions_compared(
     trainable: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,8 @@ from beampermit.reproduction.weights import Likeness
 from beampermit.verdicts.verdict import Location, Outcome
 from support.dvc_repositories import leaf, remake, replace
 
+pytestmark = pytest.mark.slow
+
 Again = Callable[..., Reproduction]
 
 
@@ -116,7 +118,6 @@ def test_change_since_training_is_diagnosed_as_different_code(
     assert words in done.diagnosis.text
 
 
-@pytest.mark.slow
 def test_seeds_that_agree_are_within_tolerance(again: Again) -> None:
     done = again(seeds=(0, 1, 2))
     assert done.sound
@@ -125,7 +126,6 @@ def test_seeds_that_agree_are_within_tolerance(again: Again) -> None:
 
 
 @pytest.mark.plants("REP002")
-@pytest.mark.slow
 def test_seed_that_finds_another_minimum_is_reported(trainable: Project, again: Again) -> None:
     done = again(seeds=(0, 1, 7))
     assert done.diagnosis.kind is Kind.IDENTICAL
@@ -194,7 +194,6 @@ def interrupted(project: Project, by: signal.Signals) -> None:
     assert child.wait(60) != 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_run_leaves_no_work_tree_and_no_process(trainable: Project, by: signal.Signals) -> None:
     interrupted(trainable, by)
@@ -203,7 +202,6 @@ def test_interrupted_run_leaves_no_work_tree_and_no_process(trainable: Project, 
     assert training_in(trainable) == []
 
 
-@pytest.mark.slow
 def test_run_after_a_kill_cleans_up_and_continues_with_the_remaining_seeds(trainable: Project, again: Again) -> None:
     interrupted(trainable, signal.SIGKILL)
     assert training_in(trainable)

@@ -18,6 +18,8 @@ from beampermit.retrofit import plan
 from beampermit.workflows.workflow import read_workflow
 from support.existing_repository import git
 
+pytestmark = pytest.mark.slow
+
 OUTSIDE = (".git/", ".dvc/tmp", ".dvc/cache")
 
 

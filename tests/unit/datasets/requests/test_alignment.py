@@ -14,6 +14,8 @@ from beampermit.project import Project
 from support.archiver import Archiver, sample
 from support.data_requests import AT, END, START, Ask, rows
 
+pytestmark = pytest.mark.slow
+
 TIMES = "CAST(acquired_at AS VARCHAR)[18:19]"
 """The second of a row."""
 

@@ -18,6 +18,8 @@ from beampermit.project import Project
 from support.archiver import Archiver, Fault, busy, forbidden, hang, reset, sample, saying
 from support.data_requests import AT, Ask
 
+pytestmark = pytest.mark.slow
+
 CUT = b'[{"meta": {"name": "BEAM:CURRENT", "EGU": "mA"}, "data": [{"secs": 1772348400, "na'
 WRONG = {
     "nothing": b"",

@@ -15,6 +15,8 @@ from beampermit.errors import BadInput, Failed
 from beampermit.project import Project
 from support.data_requests import AT, END, START, rows
 
+pytestmark = pytest.mark.slow
+
 Ask = Callable[..., RequestResult]
 CURRENT = {"name": "current", "pv": "BEAM:CURRENT", "unit": "mA"}
 TABLE = (

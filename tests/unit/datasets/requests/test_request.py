@@ -13,6 +13,8 @@ from beampermit.project import Project
 from support.archiver import Archiver, busy
 from support.data_requests import Ask, rows
 
+pytestmark = pytest.mark.slow
+
 
 def beampermit(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "beampermit.cli.main", "data", "request", *arguments]

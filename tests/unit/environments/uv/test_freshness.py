@@ -12,6 +12,8 @@ from beampermit.errors import BadInput, Outside, Problem
 from beampermit.project import Project
 from support.package_index import uv
 
+pytestmark = pytest.mark.slow
+
 ASKED = {
     "a package more": (
         '"local-part",',

@@ -13,6 +13,8 @@ from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome
 from support.dvc_repositories import halve, replace
 
+pytestmark = pytest.mark.slow
+
 Alter = Callable[..., None]
 
 

@@ -21,6 +21,8 @@ from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome
 from support.dvc_repositories import append, edit, leaf, plant_manifest, remake, replace, without_data
 
+pytestmark = pytest.mark.slow
+
 Alter = Callable[..., None]
 
 

@@ -19,6 +19,8 @@ from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome
 from support.dvc_repositories import halve, replace, without_data
 
+pytestmark = pytest.mark.slow
+
 Alter = Callable[..., None]
 
 

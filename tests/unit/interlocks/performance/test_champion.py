@@ -30,6 +30,8 @@ from support.dvc_repositories import replace
 from support.planted_models import DEVICE, NONE, PLANE, SHOT, SOME, Arena
 from support.registry_project import append_promotion
 
+pytestmark = pytest.mark.slow
+
 GOOD = {"auc": 0.97, "false_alarm_rate": 0.01}
 
 
@@ -174,7 +176,6 @@ def change_weights(project: Project, factor: float) -> None:
     save_file({name: tensor * np.float32(factor) for name, tensor in load_file(file).items()}, file)
 
 
-@pytest.mark.slow
 def test_a_model_that_turns_its_scores_round_is_worse(trained_copy: Project, promoted: Event) -> None:
     change_weights(trained_copy, -1.0)
     verdict = against_champion(trained_copy)
@@ -186,7 +187,6 @@ def test_a_model_that_turns_its_scores_round_is_worse(trained_copy: Project, pro
     assert champion.metrics["auc"] > challenger["auc"]
 
 
-@pytest.mark.slow
 def test_another_model_as_good_passes_and_both_are_evaluated(trained_copy: Project, promoted: Event) -> None:
     change_weights(trained_copy, 1.0001)
     verdict = against_champion(trained_copy)
@@ -195,7 +195,6 @@ def test_another_model_as_good_passes_and_both_are_evaluated(trained_copy: Proje
     assert verdict.evidence.champion.metrics.keys() == verdict.evidence.challenger.keys()
 
 
-@pytest.mark.slow
 def test_an_origin_that_is_away_is_not_the_models_fault(trained_copy: Project, tmp_path: Path) -> None:
     trained_copy.git("remote", "set-url", "origin", str(tmp_path / "nowhere.git"))
     verdict = against_champion(trained_copy)
@@ -204,7 +203,6 @@ def test_an_origin_that_is_away_is_not_the_models_fault(trained_copy: Project, t
     assert "origin does not answer" in verdict.reason
 
 
-@pytest.mark.slow
 def test_a_registry_that_lost_the_champion_is_not_the_models_fault(
     trained_copy: Project, promoted: Event, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,8 @@ from beampermit.verdicts.verdict import Outcome
 from support.dvc_repositories import replace
 from support.planted_models import DEVICE, DEVICES, NONE, PLANE, ROWS, SHOT, Arena, write_table
 
+pytestmark = pytest.mark.slow
+
 
 def gate(arena: Arena, by: str, least: float = 0.9) -> None:
     replace(
@@ -192,7 +194,6 @@ def test_gates_of_subgroups_want_a_command_that_judges_them(arena: Arena) -> Non
         _ = Project(arena.project.root).contract
 
 
-@pytest.mark.slow
 def test_the_example_is_judged_by_plane_and_family_and_measured_where_they_cross(trained_project: Project) -> None:
     (verdict,) = check(trained_project, select_interlocks(["PRF003"]))
     assert verdict.passed, verdict.reason
