@@ -108,16 +108,29 @@ class Git:
 
     def tracked(self) -> list[str]:
         """Tracked paths, relative to the root."""
-        return [path for path in self("ls-files", "-z").split("\0") if path]
+        return self._listed("ls-files", "-z")
+
+    def files_at(self, revision: str) -> list[str]:
+        """Paths of all files of a revision, relative to the root."""
+        return self._listed("ls-tree", "-r", "--name-only", "-z", revision)
+
+    def differing(self, revision: str) -> list[str]:
+        """Paths that the work tree has otherwise than a revision, with new files that git does not ignore."""
+        return [*self._listed("diff", "--name-only", "-z", "--no-renames", revision), *self._new()]
+
+    def _new(self) -> list[str]:
+        return self._listed("ls-files", "--others", "--exclude-standard", "-z")
+
+    def _listed(self, *arguments: str) -> list[str]:
+        return [path for path in self(*arguments).split("\0") if path]
 
     def work_files(self) -> dict[str, str]:
         """Path -> mode of the files that `work_tree` holds: tracked and new ones, without ignored ones.
 
         The mode of a new file is empty. Where a merge left several versions, it is the last one's.
         """
-        staged = (entry.partition("\t") for entry in self("ls-files", "--stage", "-z").split("\0") if entry)
-        new = self("ls-files", "--others", "--exclude-standard", "-z").split("\0")
-        return {**dict.fromkeys(filter(None, new), ""), **{path: about.split()[0] for about, _, path in staged}}
+        staged = (entry.partition("\t") for entry in self._listed("ls-files", "--stage", "-z"))
+        return {**dict.fromkeys(self._new(), ""), **{path: about.split()[0] for about, _, path in staged}}
 
     def changed(self, base: str) -> dict[str, str]:
         """Path -> status letter (A, M, D, ...) between the merge base with `base` and HEAD."""

@@ -57,10 +57,7 @@ class BaseAndHead:
         """Paths that the branch or the work tree changes, with untracked files that git does not ignore."""
         if self.merge_base is None:
             return ()
-        git = self._project.git
-        changed = git("diff", "--name-only", "-z", "--no-renames", self.merge_base).split("\0")
-        new = git("ls-files", "--others", "--exclude-standard", "-z").split("\0")
-        return tuple(sorted({path for path in (*changed, *new) if path}))
+        return tuple(sorted({*self._project.git.differing(self.merge_base)}))
 
     def _list_tree(self, *options: str) -> list[str]:
         if not self.merge_base:

@@ -115,9 +115,8 @@ def fetch_file(project: Project, commit: str, path: str) -> Path:
 def _objects(repository: Repository, commit: str) -> dict[str, str]:
     """Path -> hash of the files in `dvc.lock` and the `.dvc` files of a revision, and in their folders."""
     git = repository.project.git
-    paths = git("ls-tree", "-r", "--name-only", "-z", commit).split("\0")
     outputs: dict[str, LockedOutput] = {}
-    for name in ("dvc.lock", *(path for path in paths if path.endswith(".dvc"))):
+    for name in ("dvc.lock", *(path for path in git.files_at(commit) if path.endswith(".dvc"))):
         try:
             outputs |= locked_outputs(git.read(commit, name) or "", name)
         except BadInput:

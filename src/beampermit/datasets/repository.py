@@ -48,6 +48,16 @@ class Output:
         return self.oid.endswith(".dir")
 
 
+def is_below(path: str, folder: str) -> bool:
+    """Whether a path of the project is a folder, or lies in it; all lie in `.`, the project's root."""
+    return folder in (".", path) or path.startswith(f"{folder}/")
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether one path of the project is the other, or lies in it."""
+    return is_below(one, other) or is_below(other, one)
+
+
 class Repository:
     """The DVC repository of a project. Everything read from it is untrusted until checked, except the configuration,
     which is the base branch's. For another work tree of a project, `home` is the project, whose configuration and cache
@@ -146,8 +156,7 @@ class Repository:
         if base is None:
             return set()
         oids: set[str] = set()
-        names = self.project.git("ls-tree", "-r", "-z", "--name-only", base).split("\0")
-        for name in names:
+        for name in self.project.git.files_at(base):
             if name.endswith(".dvc") or Path(name).name == "dvc.lock":
                 oids |= _output_hashes(self.project.git.read(base, name) or "", name)
         for oid in [oid for oid in oids if oid.endswith(".dir")]:

@@ -79,6 +79,8 @@ def hidden_files(repository: Repository) -> Iterator[tuple[str, str]]:
     Outputs that it does not see are refused by DVC itself. Patterns that hide caches, logs, documents, or a pipeline of
     whose data no stage here reads anything, pass.
     """
+    from beampermit.datasets.repository import overlap
+
     sight = _Sight(repository.repo, repository.root)
     files = repository.project.git.work_files()
     read = [
@@ -90,7 +92,7 @@ def hidden_files(repository: Repository) -> Iterator[tuple[str, str]]:
     for path in files:
         if (Path(path).name == PIPELINE or path.endswith(".dvc")) and (by := sight.hidden_by(path)):
             outputs = _outputs_of(repository.root, path)
-            if path == PIPELINE or any(_overlap(output, used) for output in outputs for used in read):
+            if path == PIPELINE or any(overlap(output, used) for output in outputs for used in read):
                 yield path, f"{by} hides it from DVC, so nothing that it names is checked"
         elif _is_read(path, read) and sight.by_dvcignore(path):
             yield path, "`.dvcignore` hides it from DVC, so its changes are not noticed"
@@ -125,10 +127,6 @@ def _outputs_of(root: Path, pipeline: str) -> list[str]:
         return list(locked_outputs((root / name).read_text(encoding="utf-8", errors="replace"), name))
     except (OSError, BadInput):
         return []
-
-
-def _overlap(one: str, other: str) -> bool:
-    return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")
 
 
 def _folders(path: str) -> list[str]:

@@ -146,9 +146,7 @@ def _may_evaluate_otherwise(project: Project, base_contract: Contract) -> bool:
     results = {base_contract.model.manifest, base_contract.dataset.lineage, base_contract.monitoring.limits}
     results |= {evaluation.metrics, evaluation.plots, rules.record}
     results = {"dvc.lock", *(path for path in results if path.endswith(".json"))}  # never code
-    changed = git("diff", "--name-only", "-z", "--no-renames", base).split("\0")
-    new = git("ls-files", "--others", "--exclude-standard", "-z").split("\0")
-    return any(path and path not in results for path in (*changed, *new))
+    return any(path not in results for path in git.differing(base))
 
 
 class MDL001(Interlock):

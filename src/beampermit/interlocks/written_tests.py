@@ -7,8 +7,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from beampermit.changes.base_and_head import BaseAndHead
 from beampermit.contract.software import Tests
 from beampermit.environments import Environment
 from beampermit.errors import Problem
@@ -208,10 +209,7 @@ class BaseTests:
 
     @cached_property
     def _commit(self) -> str | None:
-        if self.project.base is None:
-            return None
-        began = self.project.git.try_("merge-base", self.project.base, "HEAD")
-        return began.out.strip() if began.code == 0 else self.project.base
+        return BaseAndHead(self.project).merge_base
 
     def gone(self, folder: str) -> list[str]:
         """Ids of tests in `folder` that no file of the work tree has, here or with the same name in a new place."""
@@ -233,7 +231,7 @@ class BaseTests:
 
     @cached_property
     def _conftests(self) -> tuple[str, ...]:
-        names = self.project.git("ls-tree", "-r", "-z", "--name-only", self._commit or "HEAD").split("\0")
+        names = self.project.git.files_at(self._commit or "HEAD")
         return tuple(self._read(name) for name in names if name.rpartition("/")[2] == "conftest.py")
 
     def _read(self, file: str) -> str:
@@ -241,8 +239,7 @@ class BaseTests:
 
 
 def _is_test_file(file: str) -> bool:
-    name = file.rpartition("/")[2]
-    return name.endswith("_test.py") or (name.startswith("test_") and name.endswith(".py"))
+    return any(PurePosixPath(file).match(pattern) for pattern in PATTERNS)
 
 
 def shadows(root: Path, environment: Environment) -> list[str]:

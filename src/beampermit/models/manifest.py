@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
 from beampermit.digest import digest_file, manifest
 from beampermit.errors import BadInput
-from beampermit.reading import first_fault, read_json
+from beampermit.reading import first_fault, parse_json, read_json
 from beampermit.record import Digest, Record
 
 
@@ -25,8 +26,17 @@ class Manifest(Record):
         """Read a manifest; errors call it `name`. Raises `BadInput`: missing, invalid, or of paths outside."""
         if path.is_symlink():
             raise BadInput("the manifest is a link, not a file", file=name)
+        return cls._checked(lambda: read_json(path), name)
+
+    @classmethod
+    def parse(cls, text: str, name: str) -> Manifest:
+        """`read` of a text, such as a manifest at another commit."""
+        return cls._checked(lambda: parse_json(text.encode(), name), name)
+
+    @classmethod
+    def _checked(cls, load: Callable[[], Any], name: str) -> Manifest:
         try:
-            read = cls.model_validate(read_json(path))
+            read = cls.model_validate(load())
         except BadInput as error:
             raise BadInput(error.message, file=name, line=error.line, hint="dvc repro package") from None
         except ValidationError as error:

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 
 from beampermit.git import Git
 from beampermit.record import Digest, ObjectId, Record
+from beampermit.verdicts.verdict import workflow_run
 
 Kind = Literal["promote", "rollback", "retire", "freeze", "thaw", "re-sign", "move"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -77,12 +78,6 @@ def provenance(git: Git, reason: str) -> dict[str, str]:
         "reason": reason[:1000],
         "run": workflow_run()[:500],
     }
-
-
-def workflow_run() -> str:
-    """URL of the current workflow run; empty outside of one."""
-    server, repository, run = (os.environ.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID"))
-    return f"{server}/{repository}/actions/runs/{run}" if run else ""
 
 
 def _author(git: Git) -> str:

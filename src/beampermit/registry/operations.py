@@ -12,12 +12,13 @@ from beampermit.git import Git
 from beampermit.permit.envelope import sign_statement
 from beampermit.permit.public_keys import PUBLIC_IN_PROJECT, key_id
 from beampermit.progress import Progress
-from beampermit.registry.event import Event, Kind, provenance, workflow_run
+from beampermit.registry.event import Event, Kind, provenance
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.ledger_state import ModelState
 from beampermit.registry.mlflow import Registry
 from beampermit.registry.reconcile import reconcile, require_same_registry, require_version, verify_bytes
 from beampermit.registry.trust import require_committed, verify_promotion
+from beampermit.verdicts.verdict import workflow_run
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

@@ -12,10 +12,10 @@ from beampermit.contract import FILE_NAME, parse_contract
 from beampermit.digest import digest_bytes
 from beampermit.errors import BadInput, BeampermitError, Failed
 from beampermit.git import Git
+from beampermit.models.manifest import Manifest
 from beampermit.permit.envelope import UntrustedKey, verify_envelope
 from beampermit.permit.public_keys import PUBLIC_IN_PROJECT, PublicKeys
 from beampermit.permit.statement import Statement
-from beampermit.reading import parse_json
 from beampermit.registry.event import Event
 
 ReadPermit = Callable[[Event], bytes | None]
@@ -94,10 +94,9 @@ def require_committed(git: Git, permit: Statement) -> None:
             raise _not_committed(facts.commit, bound.file)
     text = git.read(facts.commit, FILE_NAME)
     model = parse_contract(text or "", f"{facts.commit[:12]}:{FILE_NAME}").model
-    listed = parse_json((git.read(facts.commit, model.manifest) or "{}").encode(), model.manifest).get("files", {})
-    folder = f"{model.path}/"
-    files = {path.removeprefix(folder): digest for path, digest in listed.items() if path.startswith(folder)}
-    if files != facts.model:
+    listed, folder = git.read(facts.commit, model.manifest), f"{model.path}/"
+    files = Manifest.parse(listed, f"{facts.commit[:12]}:{model.manifest}").files if listed else {}
+    if {path.removeprefix(folder): digest for path, digest in files.items() if path.startswith(folder)} != facts.model:
         raise _not_committed(facts.commit, model.manifest)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from beampermit.contract import Contract
 from beampermit.contract.dataset import Dataset
-from beampermit.datasets.repository import Repository
+from beampermit.datasets.repository import Repository, is_below, overlap
 from beampermit.errors import BadInput, Failed
 from beampermit.project import Project
 from beampermit.reading import parse_yaml
@@ -83,7 +83,7 @@ class Plan:
 
     def stage_of(self, path: str) -> str:
         """The stage that makes a file."""
-        return next(stage for stage, outs in self.outputs.items() if any(_below(path, out) for out in outs))
+        return next(stage for stage, outs in self.outputs.items() if any(is_below(path, out) for out in outs))
 
 
 def make_plan(repository: Repository, contract: Contract, base_contract: Contract) -> Plan:
@@ -111,7 +111,7 @@ def make_plan(repository: Repository, contract: Contract, base_contract: Contrac
     unmade = [path for path, stage in tracked.items() if stage not in training | later]
     splits = tuple(path for name, path in data.splits.items() if name != "test")
     judging_files = tuple(path for path in dict.fromkeys(judged) if path != data.splits["train"])
-    hidden_raw = tuple(path for path in raw if not any(_overlap(path, split) for split in splits))
+    hidden_raw = tuple(path for path in raw if not any(overlap(path, split) for split in splits))
     _refuse_declared(stages, training, judging_files, hidden_raw)
     inputs = _overlapping(unmade, reads["train"])
     return Plan(
@@ -161,7 +161,7 @@ class _Stages:
         """The stages that make any of `paths`."""
         paths = tuple(paths)
         return {
-            name for name, outs in self.outputs.items() if any(_overlap(path, out) for path in paths for out in outs)
+            name for name, outs in self.outputs.items() if any(overlap(path, out) for path in paths for out in outs)
         }
 
     def makers_of(self, *paths: str) -> set[str]:
@@ -201,7 +201,7 @@ class _Stages:
             return f"it imports {', '.join(self.outputs[name])}"
         if not stage.cmd:
             return f"{', '.join(self.outputs[name])} was added by hand, no stage makes it"
-        if made := next((path for path in raw if any(_overlap(path, out) for out in self.outputs[name])), None):
+        if made := next((path for path in raw if any(overlap(path, out) for out in self.outputs[name])), None):
             return f"it fetches {made}, the raw data"
         if stage.frozen:
             return "it is frozen"
@@ -222,13 +222,13 @@ def _training(stages: _Stages, contract: Contract, weights: dict[str, str], befo
     apart = {evaluation.metrics, evaluation.plots, evaluation.scores, contract.monitoring.limits}
     repository = stages.repository
     packaged = {
-        oid for output in repository.outputs for path, oid in repository.files(output).items() if _below(path, model)
+        oid for output in repository.outputs for path, oid in repository.files(output).items() if is_below(path, model)
     }
     early = {
         output.stage
         for output in repository.outputs
         for path, oid in repository.files(output).items()
-        if oid in packaged and not _below(path, model) and path not in apart and output.stage not in before
+        if oid in packaged and not is_below(path, model) and path not in apart and output.stage not in before
     }
     return early & stages.with_ancestors(stages.makers_of(model)) or stages.makers_of(model)
 
@@ -251,11 +251,11 @@ def _refuse_declared(stages: _Stages, training: set[str], judged: Sequence[str],
     """Raises `Failed` where a stage of the training has one of these paths, or a part of it, as a dependency."""
     for name in stages.ordered(training):
         for path in stages.deps[name]:
-            if any(_below(path, hidden) for hidden in judged):
+            if any(is_below(path, hidden) for hidden in judged):
                 reason = f"stage {name} makes the weights and reads {path}, on which the model is judged"
                 hint = "let it read its own splits alone, and a later stage evaluate"
                 raise Failed(reason, file="dvc.yaml", hint=hint)
-            if any(_below(path, hidden) for hidden in raw):
+            if any(is_below(path, hidden) for hidden in raw):
                 reason = f"stage {name} makes the weights and reads {path}, which has the rows that judge the model"
                 raise Failed(reason, file="dvc.yaml", hint="let it read the splits that a stage before it makes")
 
@@ -291,16 +291,16 @@ def no_longer_made(repository: Repository, base: Project, rules: Dataset, run: C
     here = {output.path for output in repository.outputs} | set(repository.project.git.tracked())
     problems: list[str] = []
     for path, stage, frozen in _made_on_base(base, raw):
-        if not any(_below(one, path) for one in here) or frozen:
+        if not any(is_below(one, path) for one in here) or frozen:
             continue
-        name = next((made[one] for one in made if _below(path, one) or _below(one, path)), None)
+        name = next((made[one] for one in made if is_below(path, one) or is_below(one, path)), None)
         if name is None:
             problems.append(f"{path} is made by stage {stage} on the base branch, and by no stage here")
         elif name in run:
             continue
         elif next(one for one in repository.stages if repository.name(one) == name).frozen:
             problems.append(f"{path} can be made again on the base branch, and here stage {name} is frozen")
-        elif any(_below(split, path) or _below(path, split) for split in splits):
+        elif any(is_below(split, path) or is_below(path, split) for split in splits):
             problems.append(f"{path} is made from {raw} on the base branch, and here stage {name} is its own source")
     return problems
 
@@ -310,14 +310,14 @@ def _made_on_base(base: Project, raw: str) -> Iterator[tuple[str, str, bool]]:
     revision = base.base
     if revision is None:
         return
-    for lock in base.git("ls-tree", "-r", "-z", "--name-only", revision).split("\0"):
+    for lock in base.git.files_at(revision):
         if Path(lock).name != "dvc.lock":
             continue
         stages = _stages_at(base, revision, lock)
         declared = _stages_at(base, revision, f"{lock.removesuffix('.lock')}.yaml")
         for name, body in stages.items():
             outs = [(PurePosixPath(lock).parent / path).as_posix() for path in _listed(body, "outs")]
-            fetches = any(_below(raw, path) or _below(path, raw) for path in outs)
+            fetches = any(is_below(raw, path) or is_below(path, raw) for path in outs)
             of_yaml = declared.get(name.partition("@")[0])
             frozen = isinstance(of_yaml, dict) and bool(of_yaml.get("frozen"))
             yield from ((path, name, frozen) for path in outs if not fetches)
@@ -348,14 +348,6 @@ def _closure(names: set[str], edges: dict[str, set[str]]) -> set[str]:
     return result
 
 
-def _overlap(one: str, other: str) -> bool:
-    return _below(one, other) or _below(other, one)
-
-
-def _below(path: str, folder: str) -> bool:
-    return path == folder or PurePosixPath(folder) in PurePosixPath(path).parents
-
-
 def _overlapping(paths: Iterable[str], others: Iterable[str]) -> tuple[str, ...]:
     others = tuple(others)
-    return tuple(path for path in paths if any(_overlap(path, other) for other in others))
+    return tuple(path for path in paths if any(overlap(path, other) for other in others))

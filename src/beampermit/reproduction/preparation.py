@@ -11,7 +11,7 @@ from pathlib import Path
 from beampermit.contract import Contract, load_contract
 from beampermit.datasets.pull import pull
 from beampermit.datasets.remote import hash_of
-from beampermit.datasets.repository import Repository
+from beampermit.datasets.repository import Repository, is_below
 from beampermit.datasets.stale_stages import stage_changes
 from beampermit.digest import digest_file, digest_folder
 from beampermit.errors import Failed
@@ -252,7 +252,7 @@ def _committed_files(repository: Repository, plan: Plan, tree: Path) -> dict[str
 
 
 def _within(path: str, folders: Iterable[str]) -> bool:
-    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
+    return any(is_below(path, folder) for folder in folders)
 
 
 def _data_changes(repository: Repository, contract: Contract, plan: Plan, tree: Path) -> Iterator[str]:

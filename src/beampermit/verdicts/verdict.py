@@ -101,6 +101,12 @@ class Verdict(Record):
         return self.outcome is Outcome.PASSED
 
 
+def workflow_run() -> str:
+    """URL of the current workflow run; empty outside of one."""
+    server, repository, run = (os.environ.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID"))
+    return f"{server}/{repository}/actions/runs/{run}" if run else ""
+
+
 class Where(Record):
     """The machine that made a verdict, and the address of the CI run and its attempt if it was one."""
 
@@ -113,13 +119,12 @@ class Where(Record):
     @classmethod
     def here(cls) -> Where:
         """This machine, and the job's run."""
-        names = ("SERVER_URL", "REPOSITORY", "RUN_ID", "RUN_ATTEMPT")
-        server, repository, run, attempt = (os.environ.get(f"GITHUB_{name}", "") for name in names)
+        run, attempt = workflow_run(), os.environ.get("GITHUB_RUN_ATTEMPT", "")
         return cls(
             host=socket.gethostname(),
             system=platform.platform(),
             python=platform.python_version(),
-            run=f"{server}/{repository}/actions/runs/{run}" if run else "",
+            run=run,
             attempt=int(attempt) if run and attempt.isdecimal() else 0,
         )
 

@@ -23,12 +23,12 @@ def find_unversioned(project: Project, paths: Iterable[str]) -> list[str]:
     """Those of `paths` that neither git tracks nor `dvc.lock` or a `.dvc` file binds. Raises `BadInput`."""
     from beampermit.changes.base_and_head import BaseAndHead
     from beampermit.changes.data import bound_outputs
+    from beampermit.datasets.repository import is_below
 
     base_and_head = BaseAndHead(project)
     outputs = tuple(bound_outputs(base_and_head))
     return [
         path
         for path in paths
-        if path not in base_and_head.tracked
-        and not any(path == output or path.startswith(f"{output}/") for output in outputs)
+        if path not in base_and_head.tracked and not any(is_below(path, output) for output in outputs)
     ]

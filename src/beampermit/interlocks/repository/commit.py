@@ -11,7 +11,7 @@ from typing import Any
 
 from beampermit.contract import FILE_NAME as CONTRACT
 from beampermit.contract import Contract
-from beampermit.datasets.repository import Repository
+from beampermit.datasets.repository import Repository, is_below
 from beampermit.errors import BeampermitError, several
 from beampermit.github.codeowners import PLACES
 from beampermit.github.rulesets import FOLDER as RULESETS
@@ -143,9 +143,9 @@ class _Inputs:
 
     def _left_out(self, path: str, why: str) -> Iterator[tuple[str, str]]:
         """The file, or the files in the folder, that neither the commit holds nor DVC stores."""
-        if any(_below(path, stored) for stored in self.stored):
+        if any(is_below(path, stored) for stored in self.stored):
             return
-        inside = [module for module in self.submodules if _below(module, path) or _below(path, module)]
+        inside = [module for module in self.submodules if is_below(module, path) or is_below(path, module)]
         yield from ((module, f"is a submodule, so what it holds is not in the commit; {why}") for module in inside)
         for file in self._files(path):
             if not inside and not self._is_bound(file):
@@ -172,7 +172,7 @@ class _Inputs:
         return self.dvc.repo.dvcignore.is_ignored_file(str(file))
 
     def _is_bound(self, file: str) -> bool:
-        return file in self.held or any(_below(file, output) for output in self.stored)
+        return file in self.held or any(is_below(file, output) for output in self.stored)
 
     def _code_elsewhere(self) -> Iterator[tuple[str, str]]:
         for module in self.submodules:
@@ -192,7 +192,3 @@ def _record_paths(contract: Contract) -> Iterator[str]:
 def _inside(repository: Repository, items: Iterable[Any]) -> Iterator[str]:
     """The paths of dependencies or outputs in the project."""
     return (repository.relative(item.fs_path) for item in items if item.is_in_repo)
-
-
-def _below(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(f"{folder}/")
