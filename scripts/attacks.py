@@ -11,6 +11,7 @@ from itertools import groupby
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
+TEXTS = ("guard", "tried", "said")
 HEAD = """# Attacks that were tried
 
 Each row is a test. It plays the author of a pull request, or whoever can write the registry, the DVC remote or the
@@ -21,7 +22,7 @@ what no guard prevents. This page is written from the tests: `python scripts/att
 
 @dataclass(frozen=True, order=True)
 class Attack:
-    """A test's mark `attack(guard=..., tried=..., said=...)`, and the file that it stands in."""
+    """The texts of a mark `pytest.mark.attack`, or of an `attack_case`, and the file that it stands in."""
 
     guard: str
     tried: str
@@ -45,11 +46,11 @@ def table(found: list[Attack]) -> str:
 
 def _marked(file: Path, tests: Path) -> Iterator[Attack]:
     text = file.read_text(encoding="utf-8")
-    if "mark.attack(" not in text:
+    if "attack" not in text:
         return
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "attack":
-            words = {word.arg: ast.literal_eval(word.value) for word in node.keywords}
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("attack_case", "pytest.mark.attack"):
+            words = {word.arg: ast.literal_eval(word.value) for word in node.keywords if word.arg in TEXTS}
             yield Attack(words["guard"], words["tried"], words["said"], file.relative_to(tests).as_posix())
 
 

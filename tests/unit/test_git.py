@@ -18,6 +18,7 @@ from beampermit.contract import parse_contract
 from beampermit.errors import BadInput
 from beampermit.git import resolve_base
 from beampermit.project import Project
+from support.attacks import attack_case
 from support.dvc_repositories import replace
 
 pytestmark = pytest.mark.slow
@@ -52,74 +53,68 @@ def _named(name: str) -> Trick:
 @pytest.mark.parametrize(
     "trick",
     [
-        pytest.param(
+        attack_case(
             _named("refs/tags/origin/main"),
+            guard="base",
+            tried="a tag is called origin/main",
+            said="metrics.auc.gate 0.95 -> 0.5",
             id="tag",
-            marks=pytest.mark.attack(
-                guard="base", tried="a tag is called origin/main", said="metrics.auc.gate 0.95 -> 0.5"
-            ),
         ),
-        pytest.param(
+        attack_case(
             lambda git: git("tag", "--annotate", "--message", "x", "origin/main", LENIENT),
+            guard="base",
+            tried="an annotated tag is called origin/main",
+            said="metrics.auc.gate 0.95 -> 0.5",
             id="annotated tag",
-            marks=pytest.mark.attack(
-                guard="base", tried="an annotated tag is called origin/main", said="metrics.auc.gate 0.95 -> 0.5"
-            ),
         ),
-        pytest.param(
+        attack_case(
             _named("refs/tags/refs/remotes/origin/main"),
+            guard="base",
+            tried="a tag is called refs/remotes/origin/main",
+            said="metrics.auc.gate 0.95 -> 0.5",
             id="tag as long",
-            marks=pytest.mark.attack(
-                guard="base", tried="a tag is called refs/remotes/origin/main", said="metrics.auc.gate 0.95 -> 0.5"
-            ),
         ),
-        pytest.param(
+        attack_case(
             _named("refs/heads/origin/main"),
+            guard="base",
+            tried="a local branch is called origin/main",
+            said="metrics.auc.gate 0.95 -> 0.5",
             id="local branch",
-            marks=pytest.mark.attack(
-                guard="base", tried="a local branch is called origin/main", said="metrics.auc.gate 0.95 -> 0.5"
-            ),
         ),
-        pytest.param(
+        attack_case(
             _named("refs/origin/main"),
+            guard="base",
+            tried="a ref is called refs/origin/main",
+            said="metrics.auc.gate 0.95 -> 0.5",
             id="ref",
-            marks=pytest.mark.attack(
-                guard="base", tried="a ref is called refs/origin/main", said="metrics.auc.gate 0.95 -> 0.5"
-            ),
         ),
-        pytest.param(
+        attack_case(
             _named("refs/remotes/origin/origin/main"),
+            guard="base",
+            tried="a branch of origin is called origin/main",
+            said="metrics.auc.gate 0.95 -> 0.5",
             id="branch of origin",
-            marks=pytest.mark.attack(
-                guard="base", tried="a branch of origin is called origin/main", said="metrics.auc.gate 0.95 -> 0.5"
-            ),
         ),
-        pytest.param(
+        attack_case(
             _direct_head,
+            guard="base",
+            tried="a branch of origin is called HEAD, which a plain fetch makes origin/HEAD",
+            said="metrics.auc.gate 0.95 -> 0.5",
             id="HEAD",
-            marks=pytest.mark.attack(
-                guard="base",
-                tried="a branch of origin is called HEAD, which a plain fetch makes origin/HEAD",
-                said="metrics.auc.gate 0.95 -> 0.5",
-            ),
         ),
-        pytest.param(
+        attack_case(
             lambda git: git("replace", "refs/remotes/origin/main", LENIENT),
+            guard="base",
+            tried="git replace shows a lenient commit instead of the tip of origin's main",
+            said="metrics.auc.gate 0.95 -> 0.5",
             id="replaced commit",
-            marks=pytest.mark.attack(
-                guard="base",
-                tried="git replace shows a lenient commit instead of the tip of origin's main",
-                said="metrics.auc.gate 0.95 -> 0.5",
-            ),
         ),
-        pytest.param(
+        attack_case(
             lambda git: git("replace", "refs/remotes/origin/main:contract.yaml", f"{LENIENT}:contract.yaml"),
+            guard="base",
+            tried="git replace shows a lenient contract instead of the one on origin's main",
+            said="metrics.auc.gate 0.95 -> 0.5",
             id="replaced file",
-            marks=pytest.mark.attack(
-                guard="base",
-                tried="git replace shows a lenient contract instead of the one on origin's main",
-                said="metrics.auc.gate 0.95 -> 0.5",
-            ),
         ),
     ],
 )
@@ -261,48 +256,40 @@ def test_a_merge_group_names_its_base_by_a_full_hash(
 @pytest.mark.parametrize(
     ("ref", "name"),
     [
-        pytest.param(
+        attack_case(
             "refs/tags/strict",
             "strict",
-            marks=pytest.mark.attack(
-                guard="base", tried="--base names a tag", said="the base 'strict' is refs/tags/strict"
-            ),
+            guard="base",
+            tried="--base names a tag",
+            said="the base 'strict' is refs/tags/strict",
         ),
-        pytest.param(
+        attack_case(
             "refs/tags/refs/remotes/origin/strict",
             "refs/remotes/origin/strict",
-            marks=pytest.mark.attack(
-                guard="base",
-                tried="--base names a branch that origin does not have, and a tag has its full name",
-                said="the base revision 'refs/remotes/origin/strict' is not in this clone",
-            ),
+            guard="base",
+            tried="--base names a branch that origin does not have, and a tag has its full name",
+            said="the base revision 'refs/remotes/origin/strict' is not in this clone",
         ),
-        pytest.param(
+        attack_case(
             "refs/tags/origin/main",
             "origin/main",
-            marks=pytest.mark.attack(
-                guard="base",
-                tried="--base names a branch of origin, and a tag is called the same",
-                said="'origin/main' is ambiguous: refs/remotes/origin/main and refs/tags/origin/main are",
-            ),
+            guard="base",
+            tried="--base names a branch of origin, and a tag is called the same",
+            said="'origin/main' is ambiguous: refs/remotes/origin/main and refs/tags/origin/main are",
         ),
-        pytest.param(
+        attack_case(
             "refs/heads/origin/main",
             "origin/main",
-            marks=pytest.mark.attack(
-                guard="base",
-                tried="--base names a branch of origin, and a local branch is called the same",
-                said="'origin/main' is ambiguous: refs/remotes/origin/main and refs/heads/origin/main are",
-            ),
+            guard="base",
+            tried="--base names a branch of origin, and a local branch is called the same",
+            said="'origin/main' is ambiguous: refs/remotes/origin/main and refs/heads/origin/main are",
         ),
-        pytest.param(
+        attack_case(
             "refs/tags/main",
             "main~0",
-            marks=pytest.mark.attack(
-                guard="base",
-                tried="--base counts back from a branch, and a tag is called the same",
-                said="'main' is ambiguous: refs/remotes/origin/main and refs/tags/main are",
-            ),
+            guard="base",
+            tried="--base counts back from a branch, and a tag is called the same",
+            said="'main' is ambiguous: refs/remotes/origin/main and refs/tags/main are",
         ),
     ],
 )

@@ -16,6 +16,7 @@ from beampermit.documents.gathering import gather_report
 from beampermit.errors import BadInput
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Where, read_verdicts, write_verdicts
+from support.attacks import attack_case
 from support.planted_results import EXPECTED, METRICS, commit, judged, verdict, write
 
 Say = Callable[..., None]
@@ -105,23 +106,19 @@ def test_an_event_that_cannot_be_read_leaves_the_commit(
 @pytest.mark.parametrize(
     ("run", "contract"),
     [
-        pytest.param(
+        attack_case(
             "https://github.com/lab/faults/actions/runs/6",
             None,
-            marks=pytest.mark.attack(
-                guard="report",
-                tried="the report is given verdicts of another workflow run",
-                said="a.json: its verdicts are of another workflow run",
-            ),
+            guard="report",
+            tried="the report is given verdicts of another workflow run",
+            said="a.json: its verdicts are of another workflow run",
         ),
-        pytest.param(
+        attack_case(
             "https://github.com/lab/faults/actions/runs/7",
             f"sha256:{'9' * 64}",
-            marks=pytest.mark.attack(
-                guard="report",
-                tried="the report is given verdicts by another contract than the base's",
-                said="a.json: its verdicts are by another contract than the base's, sha256:",
-            ),
+            guard="report",
+            tried="the report is given verdicts by another contract than the base's",
+            said="a.json: its verdicts are by another contract than the base's, sha256:",
         ),
     ],
 )

@@ -25,6 +25,7 @@ from beampermit.environments.installation import Installation, install, shared_p
 from beampermit.environments.uv import Uv
 from beampermit.errors import BadInput, Failed, Outside, Problem
 from beampermit.project import Project
+from support.attacks import attack_case
 from support.package_index import Index
 
 pytestmark = pytest.mark.slow
@@ -209,141 +210,107 @@ ATTACKS: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize(
     "defect",
     [
-        pytest.param(
+        attack_case(
             "an edit of the same size and time",
-            marks=pytest.mark.attack(
-                guard="ENV005",
-                tried="in the installed environment: an edit of the same size and time",
-                said="numbers 1.0 was changed: numbers/__init__.py has other content",
-            ),
+            guard="ENV005",
+            tried="in the installed environment: an edit of the same size and time",
+            said="numbers 1.0 was changed: numbers/__init__.py has other content",
         ),
-        pytest.param(
+        attack_case(
             "an edit that RECORD knows of",
-            marks=pytest.mark.attack(
-                guard="ENV005",
-                tried="in the installed environment: an edit that RECORD knows of",
-                said="numbers 1.0 was changed: its RECORD lists other files than the locked package has",
-            ),
+            guard="ENV005",
+            tried="in the installed environment: an edit that RECORD knows of",
+            said="numbers 1.0 was changed: its RECORD lists other files than the locked package has",
         ),
-        pytest.param(
+        attack_case(
             "a new module inside a package",
-            marks=pytest.mark.attack(
-                guard="ENV005",
-                tried="in the installed environment: a new module inside a package",
-                said="numbers/more.py in site-packages belongs to no package",
-            ),
+            guard="ENV005",
+            tried="in the installed environment: a new module inside a package",
+            said="numbers/more.py in site-packages belongs to no package",
         ),
-        pytest.param(
+        attack_case(
             "a new module that RECORD knows of",
-            marks=pytest.mark.attack(
-                guard="ENV005",
-                tried="in the installed environment: a new module that RECORD knows of",
-                said="numbers 1.0 was changed: its RECORD lists other files than the locked package has",
-            ),
+            guard="ENV005",
+            tried="in the installed environment: a new module that RECORD knows of",
+            said="numbers 1.0 was changed: its RECORD lists other files than the locked package has",
         ),
-        pytest.param(
+        attack_case(
             "a .pth that runs code",
-            marks=pytest.mark.attack(
-                guard="ENV005",
-                tried="in the installed environment: a .pth that runs code",
-                said="mine.pth in site-packages belongs to no package",
-            ),
+            guard="ENV005",
+            tried="in the installed environment: a .pth that runs code",
+            said="mine.pth in site-packages belongs to no package",
         ),
-        pytest.param(
+        attack_case(
             "an edited script of the environment",
-            marks=pytest.mark.attack(
-                guard="ENV005",
-                tried="in the installed environment: an edited script of the environment",
-                said="bin/activate is not as it was installed",
-            ),
+            guard="ENV005",
+            tried="in the installed environment: an edited script of the environment",
+            said="bin/activate is not as it was installed",
         ),
-        pytest.param(
+        attack_case(
             "an unchecked .pyc",
-            marks=pytest.mark.attack(
-                guard="ENV005",
-                tried="in the installed environment: an unchecked .pyc",
-                said="in site-packages is compiled code that Python runs whatever its source says",
-            ),
+            guard="ENV005",
+            tried="in the installed environment: an unchecked .pyc",
+            said="in site-packages is compiled code that Python runs whatever its source says",
         ),
-        pytest.param(
+        attack_case(
             "a compiled module without source",
-            marks=pytest.mark.attack(
-                guard="ENV005",
-                tried="in the installed environment: a compiled module without source",
-                said="numbers/extra.pyc in site-packages belongs to no package",
-            ),
+            guard="ENV005",
+            tried="in the installed environment: a compiled module without source",
+            said="numbers/extra.pyc in site-packages belongs to no package",
         ),
-        pytest.param(
+        attack_case(
             "data among compiled code",
-            marks=pytest.mark.attack(
-                guard="ENV005",
-                tried="in the installed environment: data among compiled code",
-                said="plotter/__pycache__/cache.json in site-packages belongs to no package",
-            ),
+            guard="ENV005",
+            tried="in the installed environment: data among compiled code",
+            said="plotter/__pycache__/cache.json in site-packages belongs to no package",
         ),
-        pytest.param(
+        attack_case(
             "Python as a wrapper",
-            marks=pytest.mark.attack(
-                guard="ENV005",
-                tried="in the installed environment: Python as a wrapper",
-                said="bin/python is not as it was installed",
-            ),
+            guard="ENV005",
+            tried="in the installed environment: Python as a wrapper",
+            said="bin/python is not as it was installed",
         ),
-        pytest.param(
+        attack_case(
             "Python of another folder",
-            marks=pytest.mark.attack(
-                guard="ENV005",
-                tried="in the installed environment: Python of another folder",
-                said="pyvenv.cfg is not as it was installed",
-            ),
+            guard="ENV005",
+            tried="in the installed environment: Python of another folder",
+            said="pyvenv.cfg is not as it was installed",
         ),
-        pytest.param(
+        attack_case(
             "a program more",
-            marks=pytest.mark.attack(
-                guard="ENV005",
-                tried="in the installed environment: a program more",
-                said="bin/dvc belongs to no package",
-            ),
+            guard="ENV005",
+            tried="in the installed environment: a program more",
+            said="bin/dvc belongs to no package",
         ),
-        pytest.param(
+        attack_case(
             "an edited program",
-            marks=pytest.mark.attack(
-                guard="ENV005",
-                tried="in the installed environment: an edited program",
-                said="checker 1.0 was changed: ../../../bin/checker is",
-            ),
+            guard="ENV005",
+            tried="in the installed environment: an edited program",
+            said="checker 1.0 was changed: ../../../bin/checker is",
         ),
-        pytest.param(
+        attack_case(
             "a folder behind a link",
-            marks=pytest.mark.attack(
-                guard="ENV005",
-                tried="in the installed environment: a folder behind a link",
-                said="numbers in site-packages belongs to no package",
-            ),
+            guard="ENV005",
+            tried="in the installed environment: a folder behind a link",
+            said="numbers in site-packages belongs to no package",
         ),
-        pytest.param(
+        attack_case(
             "the project as code at each start",
-            marks=pytest.mark.attack(
-                guard="ENV005",
-                tried="in the installed environment: the project as code at each start",
-                said="bpm.pth in site-packages runs code at each start of Python",
-            ),
+            guard="ENV005",
+            tried="in the installed environment: the project as code at each start",
+            said="bpm.pth in site-packages runs code at each start of Python",
         ),
-        pytest.param(
+        attack_case(
             "the project inside another package",
-            marks=pytest.mark.attack(
-                guard="ENV005",
-                tried="in the installed environment: the project inside another package",
-                said="bpm-faults 0.1.0 has numbers/more.py, which acts as another package",
-            ),
+            guard="ENV005",
+            tried="in the installed environment: the project inside another package",
+            said="bpm-faults 0.1.0 has numbers/more.py, which acts as another package",
         ),
-        pytest.param(
+        attack_case(
             "the project as sitecustomize",
-            marks=pytest.mark.attack(
-                guard="ENV005",
-                tried="in the installed environment: the project as sitecustomize",
-                said="bpm-faults 0.1.0 has sitecustomize.py, which acts as another package",
-            ),
+            guard="ENV005",
+            tried="in the installed environment: the project as sitecustomize",
+            said="bpm-faults 0.1.0 has sitecustomize.py, which acts as another package",
         ),
     ],
 )
@@ -395,23 +362,19 @@ def test_an_environment_that_somebody_else_made_is_made_again(
 @pytest.mark.parametrize(
     "recorded",
     [
-        pytest.param(
+        attack_case(
             True,
+            guard="env install",
+            tried="our own cache of packages is altered after an installation, RECORD and all",
+            said="VERSION = '1.0'",
             id="after an installation",
-            marks=pytest.mark.attack(
-                guard="env install",
-                tried="our own cache of packages is altered after an installation, RECORD and all",
-                said="VERSION = '1.0'",
-            ),
         ),
-        pytest.param(
+        attack_case(
             False,
+            guard="env install",
+            tried="our own cache of packages is altered before the first installation, RECORD and all",
+            said="VERSION = '1.0'",
             id="before the first installation",
-            marks=pytest.mark.attack(
-                guard="env install",
-                tried="our own cache of packages is altered before the first installation, RECORD and all",
-                said="VERSION = '1.0'",
-            ),
         ),
     ],
 )

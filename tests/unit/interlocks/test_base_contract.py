@@ -28,6 +28,7 @@ from beampermit.models import SavedModel
 from beampermit.models.evaluation import Evaluator
 from beampermit.models.scoring import Scores, ValueRange, single_row_scores
 from beampermit.project import Project
+from support.attacks import attack_case
 from support.planted_models import DEVICE, NONE, PLANE, SHOT, THIS_ENVIRONMENT, Arena, write_table
 
 pytestmark = pytest.mark.slow
@@ -305,13 +306,8 @@ def sides(request: pytest.FixtureRequest) -> Callable[[Case], tuple[Project, Any
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(
-            name,
-            marks=pytest.mark.attack(
-                guard="base",
-                tried="a pull request loosens what judges it in its own contract",
-                said="not accepted",
-            ),
+        attack_case(
+            name, guard="base", tried="a pull request loosens what judges it in its own contract", said="not accepted"
         )
         for name in CASES
     ],

@@ -13,6 +13,7 @@ from beampermit.interlocks import runner
 from beampermit.interlocks.families import select_interlocks
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome, Verdict
+from support.attacks import attack_case
 from support.package_index import index, uv_project, uv_settings
 
 __all__ = ["index", "uv_project", "uv_settings"]
@@ -91,41 +92,33 @@ def test_the_base_branch_says_which_indexes_are_allowed(uv_project: Project, git
 @pytest.mark.parametrize(
     "setting",
     [
-        pytest.param(
+        attack_case(
             'extra-index-url = ["https://evil.example/simple"]',
+            guard="ENV004",
+            tried="another index for any package, under an unchanged lock: `extra-index-url`",
+            said="the contract does not allow https://evil.example/simple, from which any package may come",
             id="extra-index-url",
-            marks=pytest.mark.attack(
-                guard="ENV004",
-                tried="another index for any package, under an unchanged lock: `extra-index-url`",
-                said="the contract does not allow https://evil.example/simple, from which any package may come",
-            ),
         ),
-        pytest.param(
+        attack_case(
             'index-url = "https://ada:secret@evil.example/simple/"',
+            guard="ENV004",
+            tried="another index for any package, under an unchanged lock: `index-url`",
+            said="the contract does not allow https://evil.example/simple, from which any package may come",
             id="index-url",
-            marks=pytest.mark.attack(
-                guard="ENV004",
-                tried="another index for any package, under an unchanged lock: `index-url`",
-                said="the contract does not allow https://evil.example/simple, from which any package may come",
-            ),
         ),
-        pytest.param(
+        attack_case(
             'find-links = ["wheels", "https://evil.example/simple"]',
+            guard="ENV004",
+            tried="another index for any package, under an unchanged lock: `find-links`",
+            said="the contract does not allow https://evil.example/simple, from which any package may come",
             id="find-links",
-            marks=pytest.mark.attack(
-                guard="ENV004",
-                tried="another index for any package, under an unchanged lock: `find-links`",
-                said="the contract does not allow https://evil.example/simple, from which any package may come",
-            ),
         ),
-        pytest.param(
+        attack_case(
             'index = [{url = "https://evil.example/simple"}]',
+            guard="ENV004",
+            tried="another index for any package, under an unchanged lock: `tool.uv.index`",
+            said="the contract does not allow https://evil.example/simple, from which any package may come",
             id="tool.uv.index",
-            marks=pytest.mark.attack(
-                guard="ENV004",
-                tried="another index for any package, under an unchanged lock: `tool.uv.index`",
-                said="the contract does not allow https://evil.example/simple, from which any package may come",
-            ),
         ),
     ],
 )

@@ -28,6 +28,7 @@ from beampermit.models.mlmodel import unlocked
 from beampermit.models.scoring import Description, Field, Scores, ValueRange, single_row_scores
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome, Verdict
+from support.attacks import attack_case
 
 MLMODEL = """\
 flavors:
@@ -170,29 +171,23 @@ def test_bytes_that_git_does_not_bind_fail(project: Project, saved: Path, defect
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(
+        attack_case(
             "model/code/bpm_faults/__pycache__/serving.cpython-311.pyc",
-            marks=pytest.mark.attack(
-                guard="MDL001",
-                tried="an unchecked .pyc of the model's code that the manifest does not list",
-                said="model/code/bpm_faults/__pycache__/serving.cpython-311.pyc: compiled code",
-            ),
+            guard="MDL001",
+            tried="an unchecked .pyc of the model's code that the manifest does not list",
+            said="model/code/bpm_faults/__pycache__/serving.cpython-311.pyc: compiled code",
         ),
-        pytest.param(
+        attack_case(
             "model/code/bpm_faults/transforms.pyc",
-            marks=pytest.mark.attack(
-                guard="MDL001",
-                tried="a compiled module without source that the manifest does not list",
-                said="model/code/bpm_faults/transforms.pyc: compiled code",
-            ),
+            guard="MDL001",
+            tried="a compiled module without source that the manifest does not list",
+            said="model/code/bpm_faults/transforms.pyc: compiled code",
         ),
-        pytest.param(
+        attack_case(
             "model/__pycache__/weights.json",
-            marks=pytest.mark.attack(
-                guard="MDL001",
-                tried="JSON in the model's __pycache__ that the manifest does not list",
-                said="model/__pycache__/weights.json: compiled code",
-            ),
+            guard="MDL001",
+            tried="JSON in the model's __pycache__ that the manifest does not list",
+            said="model/__pycache__/weights.json: compiled code",
         ),
     ],
 )
@@ -310,155 +305,125 @@ def test_a_model_that_requires_what_is_locked_passes(project: Project, requiring
 @pytest.mark.parametrize(
     ("file", "before", "after"),
     [
-        pytest.param(
+        attack_case(
             "requirements.txt",
             "# served with",
             "requests==2.0",
-            marks=pytest.mark.attack(
-                guard="MDL001",
-                tried="the saved model itself requires a package that is not locked",
-                said="requirements.txt:1: requests==2.0 is not in uv.lock",
-            ),
+            guard="MDL001",
+            tried="the saved model itself requires a package that is not locked",
+            said="requirements.txt:1: requests==2.0 is not in uv.lock",
         ),
-        pytest.param(
+        attack_case(
             "requirements.txt",
             "mlflow_skinny==3.17.2",
             "mlflow_skinny==2.0",
-            marks=pytest.mark.attack(
-                guard="MDL001",
-                tried="the saved model itself requires a version that is not locked",
-                said="requirements.txt:2: mlflow_skinny==2.0 is required, and uv.lock has mlflow_skinny 3.17.2",
-            ),
+            guard="MDL001",
+            tried="the saved model itself requires a version that is not locked",
+            said="requirements.txt:2: mlflow_skinny==2.0 is required, and uv.lock has mlflow_skinny 3.17.2",
         ),
-        pytest.param(
+        attack_case(
             "requirements.txt",
             "mlflow_skinny==3.17.2",
             "mlflow_skinny>=3",
-            marks=pytest.mark.attack(
-                guard="MDL001",
-                tried="the saved model itself requires any version that is not locked",
-                said="requirements.txt:2: mlflow_skinny>=3 is required, and uv.lock has mlflow_skinny 3.17.2",
-            ),
+            guard="MDL001",
+            tried="the saved model itself requires any version that is not locked",
+            said="requirements.txt:2: mlflow_skinny>=3 is required, and uv.lock has mlflow_skinny 3.17.2",
         ),
-        pytest.param(
+        attack_case(
             "requirements.txt",
             "mlflow_skinny==3.17.2",
             "mlflow_skinny==3.*",
-            marks=pytest.mark.attack(
-                guard="MDL001",
-                tried="the saved model itself requires a range that only looks exact that is not locked",
-                said="requirements.txt:2: mlflow_skinny==3.* is required, and uv.lock has mlflow_skinny 3.17.2",
-            ),
+            guard="MDL001",
+            tried="the saved model itself requires a range that only looks exact that is not locked",
+            said="requirements.txt:2: mlflow_skinny==3.* is required, and uv.lock has mlflow_skinny 3.17.2",
         ),
-        pytest.param(
+        attack_case(
             "requirements.txt",
             "# served with",
             "numpy @ https://evil.example/n",
-            marks=pytest.mark.attack(
-                guard="MDL001",
-                tried="the saved model itself requires a URL that is not locked",
-                said="requirements.txt:1: 'numpy @ https://evil.example/n' is not the name and version of a package",
-            ),
+            guard="MDL001",
+            tried="the saved model itself requires a URL that is not locked",
+            said="requirements.txt:1: 'numpy @ https://evil.example/n' is not the name and version of a package",
         ),
-        pytest.param(
+        attack_case(
             "requirements.txt",
             "# served with",
             "--index-url https://evil.example",
-            marks=pytest.mark.attack(
-                guard="MDL001",
-                tried="the saved model itself requires an index that is not locked",
-                said="requirements.txt:1: '--index-url https://evil.example' is not the name and version of a package",
-            ),
+            guard="MDL001",
+            tried="the saved model itself requires an index that is not locked",
+            said="requirements.txt:1: '--index-url https://evil.example' is not the name and version of a package",
         ),
-        pytest.param(
+        attack_case(
             "requirements.txt",
             "# served with",
             "-r code/more.txt",
-            marks=pytest.mark.attack(
-                guard="MDL001",
-                tried="the saved model itself requires a further list that is not locked",
-                said="requirements.txt:1: '-r code/more.txt' is not the name and version of a package",
-            ),
+            guard="MDL001",
+            tried="the saved model itself requires a further list that is not locked",
+            said="requirements.txt:1: '-r code/more.txt' is not the name and version of a package",
         ),
-        pytest.param(
+        attack_case(
             "conda.yaml",
             "- conda-forge",
             "- https://evil.example/channel",
-            marks=pytest.mark.attack(
-                guard="MDL001",
-                tried="the saved model itself requires a channel that is not locked",
-                said="conda.yaml:2: the channel https://evil.example/channel is not one of the lock's",
-            ),
+            guard="MDL001",
+            tried="the saved model itself requires a channel that is not locked",
+            said="conda.yaml:2: the channel https://evil.example/channel is not one of the lock's",
         ),
-        pytest.param(
+        attack_case(
             "conda.yaml",
             "- pip<=25.3",
             "- requests=2.0",
-            marks=pytest.mark.attack(
-                guard="MDL001",
-                tried="the saved model itself requires a package of conda that is not locked",
-                said="conda.yaml:5: requests=2.0 is not in uv.lock",
-            ),
+            guard="MDL001",
+            tried="the saved model itself requires a package of conda that is not locked",
+            said="conda.yaml:5: requests=2.0 is not in uv.lock",
         ),
-        pytest.param(
+        attack_case(
             "conda.yaml",
             "  - numpy==2.4.6",
             "  - numpy==1.0",
-            marks=pytest.mark.attack(
-                guard="MDL001",
-                tried="the saved model itself requires a package of pip in conda that is not locked",
-                said="conda.yaml:8: numpy==1.0 is required, and uv.lock has numpy 2.4.6",
-            ),
+            guard="MDL001",
+            tried="the saved model itself requires a package of pip in conda that is not locked",
+            said="conda.yaml:8: numpy==1.0 is required, and uv.lock has numpy 2.4.6",
         ),
-        pytest.param(
+        attack_case(
             "conda.yaml",
             "python=3.11.7",
             "python=3.9.1",
-            marks=pytest.mark.attack(
-                guard="MDL001",
-                tried="the saved model itself requires another Python that is not locked",
-                said="conda.yaml:4: Python 3.9.1 is required, and uv.lock is for ==3.11.*",
-            ),
+            guard="MDL001",
+            tried="the saved model itself requires another Python that is not locked",
+            said="conda.yaml:4: Python 3.9.1 is required, and uv.lock is for ==3.11.*",
         ),
-        pytest.param(
+        attack_case(
             "python_env.yaml",
             "python: 3.11.7",
             "python: 3.9.1",
-            marks=pytest.mark.attack(
-                guard="MDL001",
-                tried="the saved model itself requires another Python of pip that is not locked",
-                said="python_env.yaml:1: Python 3.9.1 is required, and uv.lock is for ==3.11.*",
-            ),
+            guard="MDL001",
+            tried="the saved model itself requires another Python of pip that is not locked",
+            said="python_env.yaml:1: Python 3.9.1 is required, and uv.lock is for ==3.11.*",
         ),
-        pytest.param(
+        attack_case(
             "python_env.yaml",
             "- wheel",
             "- wheels-of-mine==1.0",
-            marks=pytest.mark.attack(
-                guard="MDL001",
-                tried="the saved model itself requires a builder that is not locked",
-                said="python_env.yaml:5: wheels-of-mine==1.0 is not in uv.lock",
-            ),
+            guard="MDL001",
+            tried="the saved model itself requires a builder that is not locked",
+            said="python_env.yaml:5: wheels-of-mine==1.0 is not in uv.lock",
         ),
-        pytest.param(
+        attack_case(
             "uv.lock",
             "2.4.6",
             "2.4.5",
-            marks=pytest.mark.attack(
-                guard="MDL001",
-                tried="the saved model itself requires another lock that is not locked",
-                said="uv.lock:1: it is not the project's uv.lock",
-            ),
+            guard="MDL001",
+            tried="the saved model itself requires another lock that is not locked",
+            said="uv.lock:1: it is not the project's uv.lock",
         ),
-        pytest.param(
+        attack_case(
             "MLmodel",
             "virtualenv: python_env.yaml",
             "virtualenv: code/env.yaml",
-            marks=pytest.mark.attack(
-                guard="MDL001",
-                tried="the saved model itself requires an environment described elsewhere that is not locked",
-                said="MLmodel:1: its environment is described by code/env.yaml, not by conda.yaml and python_env.yaml",
-            ),
+            guard="MDL001",
+            tried="the saved model itself requires an environment described elsewhere that is not locked",
+            said="MLmodel:1: its environment is described by code/env.yaml, not by conda.yaml and python_env.yaml",
         ),
     ],
 )

@@ -16,6 +16,7 @@ from beampermit.interlocks.inputs import Inputs
 from beampermit.interlocks.written_tests import shadows, written_tests
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome, Verdict
+from support.attacks import attack_case
 from support.package_index import tested_template
 
 pytestmark = pytest.mark.slow
@@ -53,34 +54,28 @@ def _write(root: Path, files: dict[str, str]) -> None:
 
 
 ATTACKS = [
-    pytest.param(
+    attack_case(
         {TESTS: ONE_FAILS, "conftest.py": "def pytest_collection_modifyitems(items): del items[1:]\n"},
+        guard="TST001",
+        tried="a conftest keeps one test of all",
+        said="test_b was found and did not run: a hook of the project leaves it out",
         id="a hook keeps one",
-        marks=pytest.mark.attack(
-            guard="TST001",
-            tried="a conftest keeps one test of all",
-            said="test_b was found and did not run: a hook of the project leaves it out",
-        ),
     ),
-    pytest.param(
+    attack_case(
         {TESTS: ONE_FAILS, "pytest.ini": "[pytest]\naddopts = --deselect tests/unit/test_it.py::test_b\n"},
+        guard="TST001",
+        tried="--deselect in pytest.ini",
+        said="did not run: pytest's options leave it out (deselect ['tests/unit/test_it.py::test_b'], see pytest.ini)",
         id="deselected",
-        marks=pytest.mark.attack(
-            guard="TST001",
-            tried="--deselect in pytest.ini",
-            said="did not run: pytest's options leave it out (deselect ['tests/unit/test_it.py::test_b'], see pytest.ini)",  # noqa: E501
-        ),
     ),
-    pytest.param(
+    attack_case(
         {TESTS: ONE_FAILS, "pytest.ini": "[pytest]\naddopts = -k test_a\n"},
+        guard="TST001",
+        tried="-k in pytest.ini",
+        said="pytest's options leave it out (keyword test_a, see pytest.ini)",
         id="-k",
-        marks=pytest.mark.attack(
-            guard="TST001",
-            tried="-k in pytest.ini",
-            said="pytest's options leave it out (keyword test_a, see pytest.ini)",
-        ),
     ),
-    pytest.param(
+    attack_case(
         {
             TESTS: TWO,
             "tests/unit/test_more.py": "def test_c(): assert 0\n",
@@ -88,150 +83,126 @@ ATTACKS = [
             "tox.ini": "",
             "pytest.ini": "[pytest]\naddopts = --ignore tests/unit/test_more.py\n",
         },
+        guard="TST001",
+        tried="--ignore in pytest.ini",
+        said="tests/unit/test_more.py:1 test_c stands in the file and pytest did not find it: see pytest.ini",
         id="ignored",
-        marks=pytest.mark.attack(
-            guard="TST001",
-            tried="--ignore in pytest.ini",
-            said="tests/unit/test_more.py:1 test_c stands in the file and pytest did not find it: see pytest.ini",
-        ),
     ),
-    pytest.param(
+    attack_case(
         {
             TESTS: TWO,
             "tests/unit/test_more.py": "def test_c(): assert 0\n",
             "tests/unit/conftest.py": "collect_ignore = ['test_more.py']\n",
         },
+        guard="TST001",
+        tried="collect_ignore in a conftest",
+        said="tests/unit/test_more.py:1 test_c stands in the file and pytest did not find it",
         id="collect_ignore",
-        marks=pytest.mark.attack(
-            guard="TST001",
-            tried="collect_ignore in a conftest",
-            said="tests/unit/test_more.py:1 test_c stands in the file and pytest did not find it",
-        ),
     ),
-    pytest.param(
+    attack_case(
         {TESTS: ONE_FAILS, "pytest.ini": "[pytest]\npython_functions = test_a\n"},
+        guard="TST001",
+        tried="python_functions in pytest.ini names one test",
+        said="tests/unit/test_it.py:2 test_b stands in the file and pytest did not find it",
         id="python_functions",
-        marks=pytest.mark.attack(
-            guard="TST001",
-            tried="python_functions in pytest.ini names one test",
-            said="tests/unit/test_it.py:2 test_b stands in the file and pytest did not find it",
-        ),
     ),
-    pytest.param(
+    attack_case(
         {TESTS: "def test_a(): pass\nclass TestAll:\n    __test__ = False\n    def test_b(self): assert 0\n"},
+        guard="TST001",
+        tried="__test__ = False in a class of tests",
+        said="tests/unit/test_it.py:4 TestAll.test_b stands in the file and pytest did not find it",
         id="__test__",
-        marks=pytest.mark.attack(
-            guard="TST001",
-            tried="__test__ = False in a class of tests",
-            said="tests/unit/test_it.py:4 TestAll.test_b stands in the file and pytest did not find it",
-        ),
     ),
-    pytest.param(
+    attack_case(
         {
             TESTS: ONE_FAILS,
             "conftest.py": "import pytest\ndef pytest_runtest_teardown(item): pytest.exit('enough', 0)\n",
         },
+        guard="TST001",
+        tried="a hook ends pytest with exit status 0 after the first test",
+        said="test_b was found and did not run: a hook of the project leaves it out",
         id="an early end",
-        marks=pytest.mark.attack(
-            guard="TST001",
-            tried="a hook ends pytest with exit status 0 after the first test",
-            said="test_b was found and did not run: a hook of the project leaves it out",
-        ),
     ),
-    pytest.param(
+    attack_case(
         {TESTS: TWO, "pytest.ini": "[pytest]\naddopts = --setup-plan\n"},
+        guard="TST001",
+        tried="--setup-plan in pytest.ini",
+        said="no tests ran in tests/unit",
         id="--setup-plan",
-        marks=pytest.mark.attack(guard="TST001", tried="--setup-plan in pytest.ini", said="no tests ran in tests/unit"),
     ),
-    pytest.param(
+    attack_case(
         {TESTS: ONE_FAILS, "pytest.ini": "[pytest]\naddopts = -p no:beampermit_pytest\n"},
+        guard="TST001",
+        tried="pytest.ini switches the plugin of the checker off",
+        said="tests/unit/test_it.py:2 test_b: assert 0",
         id="no plugin",
-        marks=pytest.mark.attack(
-            guard="TST001",
-            tried="pytest.ini switches the plugin of the checker off",
-            said="tests/unit/test_it.py:2 test_b: assert 0",
-        ),
     ),
-    pytest.param(
+    attack_case(
         {TESTS: "import pytest\npytestmark = pytest.mark.xfail(reason='later')\n" + ONE_FAILS},
+        guard="TST001",
+        tried="all tests are marked xfail",
+        said="all tests in tests/unit were expected to fail or skipped (2)",
         id="xfail on all",
-        marks=pytest.mark.attack(
-            guard="TST001",
-            tried="all tests are marked xfail",
-            said="all tests in tests/unit were expected to fail or skipped (2)",
-        ),
     ),
-    pytest.param(
+    attack_case(
         {TESTS: "import pytest\ndef test_a(): pass\n@pytest.mark.xfail(run=False)\ndef test_b(): assert 0\n"},
+        guard="TST001",
+        tried="a test is marked xfail(run=False)",
+        said="test_b does not run (xfail with run=False): mark it with skip and a reason",
         id="xfail that does not run",
-        marks=pytest.mark.attack(
-            guard="TST001",
-            tried="a test is marked xfail(run=False)",
-            said="test_b does not run (xfail with run=False): mark it with skip and a reason",
-        ),
     ),
-    pytest.param(
+    attack_case(
         {
             TESTS: ONE_FAILS,
             "conftest.py": "import pytest\n@pytest.hookimpl(hookwrapper=True)\n"
             "def pytest_runtest_makereport():\n    made = yield\n    made.get_result().outcome = 'passed'\n",
         },
+        guard="TST001",
+        tried="a hook makes every report a passed one",
+        said="test_b is reported as passed, but it raised AssertionError: assert 0",
         id="a hook rewrites reports",
-        marks=pytest.mark.attack(
-            guard="TST001",
-            tried="a hook makes every report a passed one",
-            said="test_b is reported as passed, but it raised AssertionError: assert 0",
-        ),
     ),
-    pytest.param(
+    attack_case(
         {
             TESTS: ONE_FAILS,
             "conftest.py": "import pytest\n@pytest.hookimpl(tryfirst=True)\n"
             "def pytest_runtest_logreport(report): report.outcome = 'passed'\n",
         },
+        guard="TST001",
+        tried="a hook changes every report before it is counted",
+        said="test_b is reported as passed, but it raised AssertionError: assert 0",
         id="a hook rewrites reports later",
-        marks=pytest.mark.attack(
-            guard="TST001",
-            tried="a hook changes every report before it is counted",
-            said="test_b is reported as passed, but it raised AssertionError: assert 0",
-        ),
     ),
-    pytest.param(
+    attack_case(
         {TESTS: ONE_FAILS, "conftest.py": "def pytest_pyfunc_call(pyfuncitem): return True\n"},
+        guard="TST001",
+        tried="a hook says that it has called the test, and has not",
+        said="is reported as passed, but its function was not called: a hook of the project changes results",
         id="no function is called",
-        marks=pytest.mark.attack(
-            guard="TST001",
-            tried="a hook says that it has called the test, and has not",
-            said="is reported as passed, but its function was not called: a hook of the project changes results",
-        ),
     ),
-    pytest.param(
+    attack_case(
         {
             TESTS: ONE_FAILS,
             "conftest.py": "def pytest_collection_modifyitems(items):\n"
             "    for item in items: item.obj = lambda: None\n",
         },
+        guard="TST001",
+        tried="a hook puts empty functions in place of the tests",
+        said="is reported as passed, but its function was not called: a hook of the project changes results",
         id="other functions",
-        marks=pytest.mark.attack(
-            guard="TST001",
-            tried="a hook puts empty functions in place of the tests",
-            said="is reported as passed, but its function was not called: a hook of the project changes results",
-        ),
     ),
-    pytest.param(
+    attack_case(
         {
             TESTS: "import unittest\nclass Pulse(unittest.TestCase):\n    def test_b(self): self.fail('low')\n",
             "conftest.py": "import pytest\n@pytest.hookimpl(hookwrapper=True)\n"
             "def pytest_runtest_makereport():\n    made = yield\n    made.get_result().outcome = 'passed'\n",
         },
+        guard="TST001",
+        tried="a hook makes the report of a unittest.TestCase a passed one",
+        said="is reported as passed, but it raised AssertionError: low",
         id="a unittest whose report is rewritten",
-        marks=pytest.mark.attack(
-            guard="TST001",
-            tried="a hook makes the report of a unittest.TestCase a passed one",
-            said="is reported as passed, but it raised AssertionError: low",
-        ),
     ),
-    pytest.param(
+    attack_case(
         {
             TESTS: ONE_FAILS,
             "conftest.py": "import os\nfor name in os.listdir('/proc/self/fd'):\n"
@@ -239,51 +210,41 @@ ATTACKS = [
             "        except OSError: pass\n"
             "os._exit(0)\n",
         },
+        guard="TST001",
+        tried="a conftest writes its own report into every open file and ends the process with status 0",
+        said="something else than Beampermit's pytest plugin wrote the report",
         id="a report by the project",
-        marks=pytest.mark.attack(
-            guard="TST001",
-            tried="a conftest writes its own report into every open file and ends the process with status 0",
-            said="something else than Beampermit's pytest plugin wrote the report",
-        ),
     ),
-    pytest.param(
+    attack_case(
         {TESTS: "from pytest import mark as m\ndef test_a(): pass\n@m.gpu\ndef test_b(): assert 0\n"},
+        guard="TST001",
+        tried="a test is marked gpu by another name, so that no machine runs it",
+        said="test_b is marked gpu, but no machine runs it: the contract has no tests.gpu",
         id="gpu by another name",
-        marks=pytest.mark.attack(
-            guard="TST001",
-            tried="a test is marked gpu by another name, so that no machine runs it",
-            said="test_b is marked gpu, but no machine runs it: the contract has no tests.gpu",
-        ),
     ),
-    pytest.param(
+    attack_case(
         {TESTS: TWO, "conftest.py": "def pytest_sessionfinish(session): session.exitstatus = 3\n"},
+        guard="TST001",
+        tried="all tests pass and a plugin says that the run failed",
+        said="pytest ended with exit status 3",
         id="an exit status",
-        marks=pytest.mark.attack(
-            guard="TST001",
-            tried="all tests pass and a plugin says that the run failed",
-            said="pytest ended with exit status 3",
-        ),
     ),
-    pytest.param(
+    attack_case(
         {
             TESTS: ONE_FAILS,
             "src/sitecustomize.py": "import sys\nprint('63 passed')\nsys.exit(0)\n",
         },
+        guard="TST001",
+        tried="src/sitecustomize.py says '63 passed' and ends Python before pytest begins",
+        said="src/sitecustomize.py would be imported in place of Python's own or of a package of the lock",
         id="sitecustomize",
-        marks=pytest.mark.attack(
-            guard="TST001",
-            tried="src/sitecustomize.py says '63 passed' and ends Python before pytest begins",
-            said="src/sitecustomize.py would be imported in place of Python's own or of a package of the lock",
-        ),
     ),
-    pytest.param(
+    attack_case(
         {TESTS: ONE_FAILS, "src/pytest/__init__.py": "", "src/pytest/__main__.py": "print('63 passed')\n"},
+        guard="TST001",
+        tried="the project has a package named pytest",
+        said="src/pytest would be imported in place of",
         id="a module pytest",
-        marks=pytest.mark.attack(
-            guard="TST001",
-            tried="the project has a package named pytest",
-            said="src/pytest would be imported in place of",
-        ),
     ),
 ]
 

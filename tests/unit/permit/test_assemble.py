@@ -15,6 +15,7 @@ from beampermit.errors import BadInput, Failed
 from beampermit.permit.assemble import assemble, read_verdict_files
 from beampermit.permit.verification import verify_files, verify_interlocks
 from beampermit.verdicts.verdict import Outcome, VerdictFile, Where, write_verdicts
+from support.attacks import attack_case
 from support.dvc_repositories import replace
 from support.registry_project import INTERLOCKS, WHERE, Laboratory, verdicts
 
@@ -208,55 +209,45 @@ def _elsewhere(**changes: Any) -> Spoil:
 @pytest.mark.parametrize(
     ("spoil", "here"),
     [
-        pytest.param(
+        attack_case(
             _elsewhere(run="https://ci.example/runs/6"),
             WHERE,
+            guard="permit assemble",
+            tried="verdicts of another workflow run of the same commit",
+            said="ENV001 was judged in https://ci.example/runs/6, not in https://ci.example/runs/7",
             id="another run",
-            marks=pytest.mark.attack(
-                guard="permit assemble",
-                tried="verdicts of another workflow run of the same commit",
-                said="ENV001 was judged in https://ci.example/runs/6, not in https://ci.example/runs/7",
-            ),
         ),
-        pytest.param(
+        attack_case(
             _elsewhere(run=""),
             WHERE,
+            guard="permit assemble",
+            tried="verdicts that somebody made on a laptop, in a workflow run",
+            said="ENV001 was judged in no workflow run, not in https://ci.example/runs/7",
             id="no run",
-            marks=pytest.mark.attack(
-                guard="permit assemble",
-                tried="verdicts that somebody made on a laptop, in a workflow run",
-                said="ENV001 was judged in no workflow run, not in https://ci.example/runs/7",
-            ),
         ),
-        pytest.param(
+        attack_case(
             _elsewhere(attempt=3),
             WHERE,
+            guard="permit assemble",
+            tried="verdicts of an attempt of the run that was not made yet",
+            said="ENV001 was judged in attempt 3 of this run, but this is attempt 2",
             id="later attempt",
-            marks=pytest.mark.attack(
-                guard="permit assemble",
-                tried="verdicts of an attempt of the run that was not made yet",
-                said="ENV001 was judged in attempt 3 of this run, but this is attempt 2",
-            ),
         ),
-        pytest.param(
+        attack_case(
             _elsewhere(),
             WHERE.model_copy(update={"run": "", "attempt": 0}),
+            guard="permit assemble",
+            tried="verdicts of a workflow run are assembled on a laptop",
+            said="ENV001 was judged in https://ci.example/runs/7, not in none",
             id="a run's, on a laptop",
-            marks=pytest.mark.attack(
-                guard="permit assemble",
-                tried="verdicts of a workflow run are assembled on a laptop",
-                said="ENV001 was judged in https://ci.example/runs/7, not in none",
-            ),
         ),
-        pytest.param(
+        attack_case(
             _elsewhere(run="", attempt=0, host="ci-2"),
             WHERE.model_copy(update={"run": "", "attempt": 0}),
+            guard="permit assemble",
+            tried="verdicts of another machine are assembled on a laptop",
+            said="ENV001 was judged on ci-2, not on ci-1: without a workflow run all verdicts are of one machine",
             id="another host",
-            marks=pytest.mark.attack(
-                guard="permit assemble",
-                tried="verdicts of another machine are assembled on a laptop",
-                said="ENV001 was judged on ci-2, not on ci-1: without a workflow run all verdicts are of one machine",
-            ),
         ),
     ],
 )
@@ -324,35 +315,29 @@ def test_verdicts_by_the_contract_before_give_no_permit(pull_request: Laboratory
 @pytest.mark.parametrize(
     ("base", "contract"),
     [
-        pytest.param(
+        attack_case(
             "none",
             "HEAD",
+            guard="permit assemble",
+            tried="a pull request's verdicts by its own contract, as if it were merged",
+            said="ENV001 was judged against no base, not against ",
             id="no base",
-            marks=pytest.mark.attack(
-                guard="permit assemble",
-                tried="a pull request's verdicts by its own contract, as if it were merged",
-                said="ENV001 was judged against no base, not against ",
-            ),
         ),
-        pytest.param(
+        attack_case(
             "HEAD",
             "HEAD",
+            guard="permit assemble",
+            tried="a pull request's verdicts against its own commit: `check --base HEAD`",
+            said=": give `check` and `permit assemble` the same --base",
             id="own commit",
-            marks=pytest.mark.attack(
-                guard="permit assemble",
-                tried="a pull request's verdicts against its own commit: `check --base HEAD`",
-                said=": give `check` and `permit assemble` the same --base",
-            ),
         ),
-        pytest.param(
+        attack_case(
             "origin/main",
             "HEAD",
+            guard="permit assemble",
+            tried="a job whose clone shows a lenient contract at the right base",
+            said="ENV001 was judged by the contract sha256:",
             id="replaced contract",
-            marks=pytest.mark.attack(
-                guard="permit assemble",
-                tried="a job whose clone shows a lenient contract at the right base",
-                said="ENV001 was judged by the contract sha256:",
-            ),
         ),
     ],
 )

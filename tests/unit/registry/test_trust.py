@@ -17,6 +17,7 @@ from beampermit.publishing import publish_version
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import load_champion
 from beampermit.registry.reconcile import find_differences, require_same_registry
+from support.attacks import attack_case
 from support.registry_project import MODEL, Laboratory, sign_promotion
 
 pytestmark = pytest.mark.slow
@@ -82,45 +83,35 @@ def with_another_commit(lab: Laboratory) -> None:
 
 
 FORGERIES = (
-    pytest.param(
+    attack_case(
         without_a_permit,
-        marks=pytest.mark.attack(
-            guard="reconcile",
-            tried="a promote line without a signed permit is appended to the ledger",
-            said="version 3 of bpm-faults is not believed: the ledger has no signed permit for it",
-        ),
+        guard="reconcile",
+        tried="a promote line without a signed permit is appended to the ledger",
+        said="version 3 of bpm-faults is not believed: the ledger has no signed permit for it",
     ),
-    pytest.param(
+    attack_case(
         signed_by_nobody,
-        marks=pytest.mark.attack(
-            guard="reconcile",
-            tried="a promote line with a permit that the attacker's own key signed is appended to the ledger",
-            said="version 3 of bpm-faults is not believed: its permit is signed with an untrusted key",
-        ),
+        guard="reconcile",
+        tried="a promote line with a permit that the attacker's own key signed is appended to the ledger",
+        said="version 3 of bpm-faults is not believed: its permit is signed with an untrusted key",
     ),
-    pytest.param(
+    attack_case(
         with_the_permit_of_another_version,
-        marks=pytest.mark.attack(
-            guard="reconcile",
-            tried="a promote line with the permit of another version is appended to the ledger",
-            said="version 3 of bpm-faults is not believed: its permit was promoted before, as version 2",
-        ),
+        guard="reconcile",
+        tried="a promote line with the permit of another version is appended to the ledger",
+        said="version 3 of bpm-faults is not believed: its permit was promoted before, as version 2",
     ),
-    pytest.param(
+    attack_case(
         with_another_digest,
-        marks=pytest.mark.attack(
-            guard="reconcile",
-            tried="a promote line names a signed permit, and the digest of other bytes",
-            said="version 3 of bpm-faults is not believed: the ledger says digest sha256:",
-        ),
+        guard="reconcile",
+        tried="a promote line names a signed permit, and the digest of other bytes",
+        said="version 3 of bpm-faults is not believed: the ledger says digest sha256:",
     ),
-    pytest.param(
+    attack_case(
         with_another_commit,
-        marks=pytest.mark.attack(
-            guard="reconcile",
-            tried="a promote line names a signed permit, and another commit",
-            said="version 3 of bpm-faults is not believed: the ledger says commit 6666",
-        ),
+        guard="reconcile",
+        tried="a promote line names a signed permit, and another commit",
+        said="version 3 of bpm-faults is not believed: the ledger says commit 6666",
     ),
 )
 

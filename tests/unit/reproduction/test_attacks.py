@@ -19,6 +19,7 @@ from beampermit.reproduction.plan import make_plan, no_longer_made
 from beampermit.reproduction.reproduce import Reproduction, reproduce
 from beampermit.reproduction.tree import commit_of_work_tree, place_of, private_folder
 from beampermit.verdicts.verdict import Outcome
+from support.attacks import attack_case
 from support.dvc_repositories import replace
 from support.staged_project import made_by_hand, staged, staged_once
 from support.toy_project import HERE
@@ -111,23 +112,19 @@ def test_training_that_reads_the_test_split_where_it_can_fails(staged: Project, 
 @pytest.mark.parametrize(
     ("path", "what"),
     [
-        pytest.param(
+        attack_case(
             "data/dataset/test.parquet",
             "on which the model is judged",
-            marks=pytest.mark.attack(
-                guard="REP001",
-                tried="the stage that trains has the test split as a dependency",
-                said="stage train makes the weights and reads data/dataset/test.parquet",
-            ),
+            guard="REP001",
+            tried="the stage that trains has the test split as a dependency",
+            said="stage train makes the weights and reads data/dataset/test.parquet",
         ),
-        pytest.param(
+        attack_case(
             "data/raw.parquet",
             "which has the rows that judge the model",
-            marks=pytest.mark.attack(
-                guard="REP001",
-                tried="training takes the rows of the test split from the raw data",
-                said="stage train makes the weights and reads data/raw.parquet",
-            ),
+            guard="REP001",
+            tried="training takes the rows of the test split from the raw data",
+            said="stage train makes the weights and reads data/raw.parquet",
         ),
     ],
 )
@@ -148,23 +145,19 @@ def no_longer(project: Project, base: str) -> list[str]:
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        pytest.param(
+        attack_case(
             "    cmd: python divide.py\n",
             "    cmd: python divide.py\n    frozen: true\n",
-            marks=pytest.mark.attack(
-                guard="REP001",
-                tried="the stage of the splits is frozen in the pull request, so that nobody runs it again",
-                said="data/dataset can be made again on the base branch, and here stage divide is frozen",
-            ),
+            guard="REP001",
+            tried="the stage of the splits is frozen in the pull request, so that nobody runs it again",
+            said="data/dataset can be made again on the base branch, and here stage divide is frozen",
         ),
-        pytest.param(
+        attack_case(
             "    - metrics/evaluation.md: {cache: false}\n",
             "",
-            marks=pytest.mark.attack(
-                guard="REP001",
-                tried="evaluation.md is written by hand, and no longer an output of the stage that made it",
-                said="metrics/evaluation.md is made by stage evaluate on the base branch, and by no stage here",
-            ),
+            guard="REP001",
+            tried="evaluation.md is written by hand, and no longer an output of the stage that made it",
+            said="metrics/evaluation.md is made by stage evaluate on the base branch, and by no stage here",
         ),
     ],
 )

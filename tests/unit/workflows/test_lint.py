@@ -9,6 +9,7 @@ import pytest
 from beampermit.errors import BadInput
 from beampermit.workflows.lint import Linted, lint
 from beampermit.workflows.lint.conditions import keeps_forks_out
+from support.attacks import attack_case
 
 FILE = ".github/workflows/w.yml"
 SHA = "de0fac2e4500dabe0009e67214ff5f5447ce83dd"
@@ -160,61 +161,47 @@ def test_guard_of_a_needed_job_holds_unless_the_job_runs_after_failures() -> Non
 @pytest.mark.parametrize(
     "text",
     [
-        pytest.param(
+        attack_case(
             workflow(HOSTED, "pull_request_target").replace("on:", "!!str on:"),
-            marks=pytest.mark.attack(
-                guard="GIT004",
-                tried="`!!str on:` hides what starts a workflow from the checker, not from GitHub",
-                said="which GitHub may read in another way; write the file without it",
-            ),
+            guard="GIT004",
+            tried="`!!str on:` hides what starts a workflow from the checker, not from GitHub",
+            said="which GitHub may read in another way; write the file without it",
         ),
-        pytest.param(
+        attack_case(
             workflow(f"secrets: !!str inherit\nuses: a/b/.github/workflows/c.yml@{SHA}"),
-            marks=pytest.mark.attack(
-                guard="GIT004",
-                tried="`secrets: !!str inherit` is another value to the checker than to GitHub",
-                said="which GitHub may read in another way; write the file without it",
-            ),
+            guard="GIT004",
+            tried="`secrets: !!str inherit` is another value to the checker than to GitHub",
+            said="which GitHub may read in another way; write the file without it",
         ),
-        pytest.param(
+        attack_case(
             f"%YAML 1.1\n---\n{workflow(HOSTED, 'pull_request_target')}",
-            marks=pytest.mark.attack(
-                guard="GIT004",
-                tried="`%YAML 1.1` makes `on` the value true for the checker",
-                said="which GitHub may read in another way; write the file without it",
-            ),
+            guard="GIT004",
+            tried="`%YAML 1.1` makes `on` the value true for the checker",
+            said="which GitHub may read in another way; write the file without it",
         ),
-        pytest.param(
+        attack_case(
             f"%TAG ! tag:yaml.org,2002:\n---\n{workflow(HOSTED)}",
-            marks=pytest.mark.attack(
-                guard="GIT004",
-                tried="`%TAG` gives a tag another meaning",
-                said="which GitHub may read in another way; write the file without it",
-            ),
+            guard="GIT004",
+            tried="`%TAG` gives a tag another meaning",
+            said="which GitHub may read in another way; write the file without it",
         ),
-        pytest.param(
+        attack_case(
             workflow(f"x: &x\n  if: {SAME}\n<<: *x\n{OWN}"),
-            marks=pytest.mark.attack(
-                guard="GIT004",
-                tried="a merge key (`<<`) brings in a job's keys, which GitHub does not know",
-                said="which GitHub may read in another way; write the file without it",
-            ),
+            guard="GIT004",
+            tried="a merge key (`<<`) brings in a job's keys, which GitHub does not know",
+            said="which GitHub may read in another way; write the file without it",
         ),
-        pytest.param(
+        attack_case(
             workflow(f"env: {{a: &x ubuntu-latest, b: &x gpu}}\n{HOSTED.replace('ubuntu-latest', '*x')}"),
-            marks=pytest.mark.attack(
-                guard="GIT004",
-                tried="two values have one anchor, and readers differ in which of them an alias means",
-                said="which GitHub may read in another way; write the file without it",
-            ),
+            guard="GIT004",
+            tried="two values have one anchor, and readers differ in which of them an alias means",
+            said="which GitHub may read in another way; write the file without it",
         ),
-        pytest.param(
+        attack_case(
             workflow(HOSTED).replace("steps", "# \u2028    steps"),
-            marks=pytest.mark.attack(
-                guard="GIT004",
-                tried="U+2028 ends a line for one reader, and a comment goes on for another",
-                said="which GitHub may read in another way; write the file without it",
-            ),
+            guard="GIT004",
+            tried="U+2028 ends a line for one reader, and a comment goes on for another",
+            said="which GitHub may read in another way; write the file without it",
         ),
     ],
 )
@@ -247,68 +234,64 @@ CHECKOUT_OF_HEAD = "with: {{{}: '${{{{ github.event.workflow_run.head_sha }}}}',
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
-        pytest.param(
+        attack_case(
             workflow(f"runs-on: x\nsteps:\n- uses: {CHECKOUT}\n  {CHECKOUT_OF_HEAD.format('REF')}", "workflow_run"),
             "untrusted-checkout",
-            marks=pytest.mark.attack(
-                guard="GIT004", tried="a checkout's `ref` is written `REF`", said="checks out ref ${{"
-            ),
+            guard="GIT004",
+            tried="a checkout's `ref` is written `REF`",
+            said="checks out ref ${{",
         ),
-        pytest.param(
+        attack_case(
             workflow(
                 f"runs-on: x\nsteps:\n- uses: Actions//Checkout/@{SHA}\n  {CHECKOUT_OF_HEAD.format('ref')}",
                 "workflow_run",
             ),
             "untrusted-checkout",
-            marks=pytest.mark.attack(
-                guard="GIT004", tried="the action is written `Actions//Checkout/@...`", said="checks out ref ${{"
-            ),
+            guard="GIT004",
+            tried="the action is written `Actions//Checkout/@...`",
+            said="checks out ref ${{",
         ),
-        pytest.param(
+        attack_case(
             workflow(f"if: github.event_name == 'Pull_Request'\n{OWN}"),
             "fork-runner",
-            marks=pytest.mark.attack(
-                guard="GIT004",
-                tried="a condition that seems to keep forks out names the event in upper case",
-                said="for forks as well",
-            ),
+            guard="GIT004",
+            tried="a condition that seems to keep forks out names the event in upper case",
+            said="for forks as well",
         ),
-        pytest.param(
+        attack_case(
             workflow(f"if: contains(fromJSON('[\"pull\\u005frequest\"]'), github.event_name)\n{OWN}"),
             "fork-runner",
-            marks=pytest.mark.attack(
-                guard="GIT004", tried="a condition names the event with an escape", said="for forks as well"
-            ),
+            guard="GIT004",
+            tried="a condition names the event with an escape",
+            said="for forks as well",
         ),
-        pytest.param(
+        attack_case(
             workflow(f"if: github.event_name != 'pull_request'\n{OWN}", "[pull_request, pull_request_review]"),
             "fork-runner",
-            marks=pytest.mark.attack(
-                guard="GIT004",
-                tried="a fork's code is run by the event of a review, which the condition leaves out",
-                said="for forks as well",
-            ),
+            guard="GIT004",
+            tried="a fork's code is run by the event of a review, which the condition leaves out",
+            said="for forks as well",
         ),
-        pytest.param(
+        attack_case(
             workflow(f"env: {{A: '${{{{ toJSON( secrets ) }}}}'}}\n{HOSTED}", "push"),
             "inherited-secrets",
-            marks=pytest.mark.attack(
-                guard="GIT004", tried="all secrets are passed on as one text", said="passes on every secret"
-            ),
+            guard="GIT004",
+            tried="all secrets are passed on as one text",
+            said="passes on every secret",
         ),
-        pytest.param(
+        attack_case(
             workflow(f"uses: a/b/.github/workflows/c.yml@{SHA}\nsecrets: {{A: '${{{{ toJSON(secrets) }}}}'}}", "push"),
             "inherited-secrets",
-            marks=pytest.mark.attack(
-                guard="GIT004", tried="all secrets are given as one secret", said="passes on every secret"
-            ),
+            guard="GIT004",
+            tried="all secrets are given as one secret",
+            said="passes on every secret",
         ),
-        pytest.param(
+        attack_case(
             workflow("runs-on: x\nsteps:\n- run: echo\n  shell: ${{ github.head_ref }}", "push"),
             "script-expression",
-            marks=pytest.mark.attack(
-                guard="GIT004", tried="an expression in `shell:` becomes the program", said="inside `shell:`"
-            ),
+            guard="GIT004",
+            tried="an expression in `shell:` becomes the program",
+            said="inside `shell:`",
         ),
     ],
 )

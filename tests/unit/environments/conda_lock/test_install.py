@@ -20,6 +20,7 @@ from beampermit.environments import installation
 from beampermit.environments.conda_lock import CondaLock
 from beampermit.environments.environment import STAMP, Environment
 from beampermit.errors import BadInput, BeampermitError, Failed, Outside
+from support.attacks import attack_case
 from support.conda_channel import PYTHON, QUIET, Channel
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the tiny channel has packages for Linux")
@@ -299,37 +300,29 @@ def _hide_data(prefix: Path) -> None:
 @pytest.mark.parametrize(
     "plant",
     [
-        pytest.param(
+        attack_case(
             _edit_with_its_record,
-            marks=pytest.mark.attack(
-                guard="ENV005",
-                tried="in an installed conda environment: an edit that conda-meta knows of",
-                said="orbit 2.0 pyh_0 was changed: its record lists other files than its archive has",
-            ),
+            guard="ENV005",
+            tried="in an installed conda environment: an edit that conda-meta knows of",
+            said="orbit 2.0 pyh_0 was changed: its record lists other files than its archive has",
         ),
-        pytest.param(
+        attack_case(
             _add_with_its_record,
-            marks=pytest.mark.attack(
-                guard="ENV005",
-                tried="in an installed conda environment: a new module that conda-meta knows of",
-                said="orbit 2.0 pyh_0 was changed: its record lists other files than its archive has",
-            ),
+            guard="ENV005",
+            tried="in an installed conda environment: a new module that conda-meta knows of",
+            said="orbit 2.0 pyh_0 was changed: its record lists other files than its archive has",
         ),
-        pytest.param(
+        attack_case(
             _compile,
-            marks=pytest.mark.attack(
-                guard="ENV005",
-                tried="in an installed conda environment: an unchecked .pyc",
-                said="is compiled code that Python runs whatever its source says",
-            ),
+            guard="ENV005",
+            tried="in an installed conda environment: an unchecked .pyc",
+            said="is compiled code that Python runs whatever its source says",
         ),
-        pytest.param(
+        attack_case(
             _hide_data,
-            marks=pytest.mark.attack(
-                guard="ENV005",
-                tried="in an installed conda environment: data among compiled code",
-                said="/site-packages/orbit/__pycache__/ belongs to no locked package",
-            ),
+            guard="ENV005",
+            tried="in an installed conda environment: data among compiled code",
+            said="/site-packages/orbit/__pycache__/ belongs to no locked package",
         ),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 from beampermit.environments.uv import Uv, specification
 from beampermit.errors import BadInput, Outside, Problem
 from beampermit.project import Project
+from support.attacks import attack_case
 from support.package_index import uv
 
 pytestmark = pytest.mark.slow
@@ -341,55 +342,45 @@ def test_settings_of_whoever_checks_do_not_make_a_lock_stale(
 @pytest.mark.parametrize(
     ("key", "setting"),
     [
-        pytest.param(
+        attack_case(
             "cache-dir",
             'cache-dir = ".cache/uv"',
+            guard="ENV002",
+            tried="[tool.uv] names a cache of the project's own, under an unchanged lock",
+            said="tool.uv.cache-dir can change what uv installs under the same lock: remove it",
             id="a cache of the project's own",
-            marks=pytest.mark.attack(
-                guard="ENV002",
-                tried="[tool.uv] names a cache of the project's own, under an unchanged lock",
-                said="tool.uv.cache-dir can change what uv installs under the same lock: remove it",
-            ),
         ),
-        pytest.param(
+        attack_case(
             "allow-insecure-host",
             'allow-insecure-host = ["index.lab.example"]',
+            guard="ENV002",
+            tried="[tool.uv] names an index without a certificate, under an unchanged lock",
+            said="tool.uv.allow-insecure-host can change what uv installs under the same lock: remove it",
             id="an index without a certificate",
-            marks=pytest.mark.attack(
-                guard="ENV002",
-                tried="[tool.uv] names an index without a certificate, under an unchanged lock",
-                said="tool.uv.allow-insecure-host can change what uv installs under the same lock: remove it",
-            ),
         ),
-        pytest.param(
+        attack_case(
             "python-install-mirror",
             'python-install-mirror = "file:///tmp/pythons"',
+            guard="ENV002",
+            tried="[tool.uv] names another place for Pythons, under an unchanged lock",
+            said="tool.uv.python-install-mirror can change what uv installs under the same lock: remove it",
             id="another place for Pythons",
-            marks=pytest.mark.attack(
-                guard="ENV002",
-                tried="[tool.uv] names another place for Pythons, under an unchanged lock",
-                said="tool.uv.python-install-mirror can change what uv installs under the same lock: remove it",
-            ),
         ),
-        pytest.param(
+        attack_case(
             "extra-build-variables",
             'extra-build-variables = {numbers = {CFLAGS = "-DMINE"}}',
+            guard="ENV002",
+            tried="[tool.uv] names variables of builds, under an unchanged lock",
+            said="tool.uv.extra-build-variables can change what uv installs under the same lock: remove it",
             id="variables of builds",
-            marks=pytest.mark.attack(
-                guard="ENV002",
-                tried="[tool.uv] names variables of builds, under an unchanged lock",
-                said="tool.uv.extra-build-variables can change what uv installs under the same lock: remove it",
-            ),
         ),
-        pytest.param(
+        attack_case(
             "cache_dir",
             'cache_dir = ".cache/uv"',
+            guard="ENV002",
+            tried="[tool.uv] names a key that we do not know, under an unchanged lock",
+            said="tool.uv.cache_dir can change what uv installs under the same lock: remove it",
             id="a key that we do not know",
-            marks=pytest.mark.attack(
-                guard="ENV002",
-                tried="[tool.uv] names a key that we do not know, under an unchanged lock",
-                said="tool.uv.cache_dir can change what uv installs under the same lock: remove it",
-            ),
         ),
     ],
 )
@@ -414,35 +405,29 @@ def test_a_setting_that_changes_what_is_installed_is_refused_where_uv_is_used(
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        pytest.param(
+        attack_case(
             "uv.toml",
             'cache-dir = "cache"\n',
+            guard="ENV002",
+            tried='uv.toml with `cache-dir = "cache"` beside the lock',
+            said="uv would read uv.toml instead of [tool.uv]",
             id="uv.toml",
-            marks=pytest.mark.attack(
-                guard="ENV002",
-                tried='uv.toml with `cache-dir = "cache"` beside the lock',
-                said="uv would read uv.toml instead of [tool.uv]",
-            ),
         ),
-        pytest.param(
+        attack_case(
             ".python-version",
             "tools/python\n",
+            guard="ENV002",
+            tried=".python-version with `tools/python` beside the lock",
+            said="uv would start 'tools/python' as Python",
             id="a Python of the project",
-            marks=pytest.mark.attack(
-                guard="ENV002",
-                tried=".python-version with `tools/python` beside the lock",
-                said="uv would start 'tools/python' as Python",
-            ),
         ),
-        pytest.param(
+        attack_case(
             ".python-version",
             "# ours\npython\n",
+            guard="ENV002",
+            tried=".python-version with `# ours\npython` beside the lock",
+            said="uv would start 'python' as Python",
             id="a file that has a plain name",
-            marks=pytest.mark.attack(
-                guard="ENV002",
-                tried=".python-version with `# ours\npython` beside the lock",
-                said="uv would start 'python' as Python",
-            ),
         ),
     ],
 )

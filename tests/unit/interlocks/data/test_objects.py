@@ -19,6 +19,7 @@ from beampermit.interlocks.interlock import Finding
 from beampermit.interlocks.runner import check
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome
+from support.attacks import attack_case
 from support.dvc_repositories import append, edit, leaf, plant_manifest, remake, replace, without_data
 
 pytestmark = pytest.mark.slow
@@ -141,53 +142,41 @@ def another_repository(project: Project) -> None:
 @pytest.mark.parametrize(
     "plant",
     [
-        pytest.param(
+        attack_case(
             hidden(".dvcignore", "*"),
-            marks=pytest.mark.attack(
-                guard="DAT001",
-                tried="`.dvcignore: *` hides the whole pipeline from DVC, so no stage is stale",
-                said="dvc.yaml: `.dvcignore` hides it from DVC, so nothing that it names is checked",
-            ),
+            guard="DAT001",
+            tried="`.dvcignore: *` hides the whole pipeline from DVC, so no stage is stale",
+            said="dvc.yaml: `.dvcignore` hides it from DVC, so nothing that it names is checked",
         ),
-        pytest.param(
+        attack_case(
             hidden(".gitignore", "dvc.yaml"),
-            marks=pytest.mark.attack(
-                guard="DAT001",
-                tried="`.gitignore` names `dvc.yaml`, which git tracks all the same, and DVC passes it over",
-                said="dvc.yaml: `.gitignore` hides it from DVC, so nothing that it names is checked",
-            ),
+            guard="DAT001",
+            tried="`.gitignore` names `dvc.yaml`, which git tracks all the same, and DVC passes it over",
+            said="dvc.yaml: `.gitignore` hides it from DVC, so nothing that it names is checked",
         ),
-        pytest.param(
+        attack_case(
             hidden(".gitignore", "*.dvc"),
-            marks=pytest.mark.attack(
-                guard="DAT001",
-                tried="`.gitignore` names the `.dvc` file of data that a stage reads, and DVC passes it over",
-                said="reference.csv.dvc: `.gitignore` hides it from DVC, so nothing that it names is checked",
-            ),
+            guard="DAT001",
+            tried="`.gitignore` names the `.dvc` file of data that a stage reads, and DVC passes it over",
+            said="reference.csv.dvc: `.gitignore` hides it from DVC, so nothing that it names is checked",
         ),
-        pytest.param(
+        attack_case(
             hidden(".dvcignore", "*.dvc"),
-            marks=pytest.mark.attack(
-                guard="DAT001",
-                tried="`.dvcignore` hides the `.dvc` file of data that a stage reads",
-                said="reference.csv.dvc: `.dvcignore` hides it from DVC, so nothing that it names is checked",
-            ),
+            guard="DAT001",
+            tried="`.dvcignore` hides the `.dvc` file of data that a stage reads",
+            said="reference.csv.dvc: `.dvcignore` hides it from DVC, so nothing that it names is checked",
         ),
-        pytest.param(
+        attack_case(
             hidden(".dvcignore", "train.py"),
-            marks=pytest.mark.attack(
-                guard="DAT001",
-                tried="`.dvcignore` hides code that a stage reads, so that it can change unnoticed",
-                said="code/train.py: `.dvcignore` hides it from DVC, so its changes are not noticed",
-            ),
+            guard="DAT001",
+            tried="`.dvcignore` hides code that a stage reads, so that it can change unnoticed",
+            said="code/train.py: `.dvcignore` hides it from DVC, so its changes are not noticed",
         ),
-        pytest.param(
+        attack_case(
             hidden("code/.dvcignore", "*", "!README.md"),
-            marks=pytest.mark.attack(
-                guard="DAT001",
-                tried="a `.dvcignore` in the folder hides code that a stage reads",
-                said="code/train.py: `.dvcignore` hides it from DVC, so its changes are not noticed",
-            ),
+            guard="DAT001",
+            tried="a `.dvcignore` in the folder hides code that a stage reads",
+            said="code/train.py: `.dvcignore` hides it from DVC, so its changes are not noticed",
         ),
     ],
 )

@@ -13,6 +13,7 @@ from beampermit.digest import digest_file
 from beampermit.files import write_json
 from beampermit.interlocks.performance.base_rows import BaseRows, base_rows
 from beampermit.project import Project
+from support.attacks import attack_case
 from support.dvc_repositories import replace
 
 TEST = "data/dataset/test.parquet"
@@ -59,54 +60,44 @@ def test_without_a_base_branch_or_a_model_there_nothing_is_compared(dvc_project:
 
 
 ATTACKS = [
-    pytest.param(
+    attack_case(
         "*",
         "WHERE NOT (acquisition = 'a03-2' AND plane = 'X')",
-        marks=pytest.mark.attack(
-            guard="PRF001",
-            tried="rows that the model misjudges are taken out of the test set",
-            said="1 of 8 rows are missing (first: acquisition a03-2, device BPM.3, plane X), and dataset.request",
-        ),
+        guard="PRF001",
+        tried="rows that the model misjudges are taken out of the test set",
+        said="1 of 8 rows are missing (first: acquisition a03-2, device BPM.3, plane X), and dataset.request",
         id="removed",
     ),
-    pytest.param(
+    attack_case(
         "* REPLACE (acquisition <> 'a03-2' AND faulty AS faulty)",
         "",
-        marks=pytest.mark.attack(
-            guard="PRF001",
-            tried="labels of test rows are turned over to what the model says",
-            said="2 of 8 rows are changed (first: acquisition a03-2, device BPM.3, plane X)",
-        ),
+        guard="PRF001",
+        tried="labels of test rows are turned over to what the model says",
+        said="2 of 8 rows are changed (first: acquisition a03-2, device BPM.3, plane X)",
         id="labels",
     ),
-    pytest.param(
+    attack_case(
         "* REPLACE (list_reverse(turns) AS turns)",
         "",
-        marks=pytest.mark.attack(
-            guard="PRF001",
-            tried="the signals of the test rows are made easier",
-            said="8 of 8 rows are changed",
-        ),
+        guard="PRF001",
+        tried="the signals of the test rows are made easier",
+        said="8 of 8 rows are changed",
         id="signals",
     ),
-    pytest.param(
+    attack_case(
         "* EXCLUDE (turns)",
         "",
-        marks=pytest.mark.attack(
-            guard="PRF001",
-            tried="the test set has no longer the column that could be compared",
-            said="there is no column turns, which tells whether the test rows are the same",
-        ),
+        guard="PRF001",
+        tried="the test set has no longer the column that could be compared",
+        said="there is no column turns, which tells whether the test rows are the same",
         id="column",
     ),
-    pytest.param(
+    attack_case(
         "* REPLACE (acquisition || 'b' AS acquisition)",
         "",
-        marks=pytest.mark.attack(
-            guard="PRF001",
-            tried="each test row gets another key, so that none can be found again",
-            said="8 of 8 rows are missing, 8 rows are new",
-        ),
+        guard="PRF001",
+        tried="each test row gets another key, so that none can be found again",
+        said="8 of 8 rows are missing, 8 rows are new",
         id="keys",
     ),
 ]

@@ -16,6 +16,7 @@ from beampermit.interlocks.inputs import Inputs
 from beampermit.interlocks.model import Evaluators, Examined
 from beampermit.interlocks.performance.gates import judged
 from beampermit.project import Project
+from support.attacks import attack_case
 from support.dvc_repositories import replace
 from support.planted_models import write_table
 
@@ -77,29 +78,31 @@ def test_code_is_no_result_whatever_the_contract_says(branch: Project) -> None:
 
 
 ATTACKS = [
-    pytest.param(
+    attack_case(
         lambda root: replace(root / "evaluate.py", "0.94", "0.99"),
-        marks=pytest.mark.attack(
-            guard="PRF001", tried="the code of the evaluation gives better numbers", said="auc is 0.94"
-        ),
+        guard="PRF001",
+        tried="the code of the evaluation gives better numbers",
+        said="auc is 0.94",
         id="code",
     ),
-    pytest.param(
+    attack_case(
         lambda root: [
             (root / "judge.py").write_text(EVALUATE.replace("0.94", "0.99")),
             replace(root / "contract.yaml", "[python, evaluate.py", "[python, judge.py"),
         ],
-        marks=pytest.mark.attack(guard="PRF001", tried="another command evaluates", said="auc is 0.94"),
+        guard="PRF001",
+        tried="another command evaluates",
+        said="auc is 0.94",
         id="command",
     ),
-    pytest.param(
+    attack_case(
         lambda root: [
             (root / "src").mkdir(),
             (root / "src/json.py").write_text("def dump(found, file): file.write('{\"auc\": 0.99}')"),
         ],
-        marks=pytest.mark.attack(
-            guard="PRF001", tried="a module of the name of one that the evaluation imports", said="auc is 0.94"
-        ),
+        guard="PRF001",
+        tried="a module of the name of one that the evaluation imports",
+        said="auc is 0.94",
         id="shadow",
     ),
 ]

@@ -13,6 +13,7 @@ from beampermit.interlocks.families import select_interlocks
 from beampermit.interlocks.runner import check
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome, Verdict
+from support.attacks import attack_case
 from support.dvc_repositories import remake, replace
 
 Plant = Callable[[Project], None]
@@ -92,105 +93,83 @@ def submodule_of_a_stage(project: Project) -> None:
 @pytest.mark.parametrize(
     "plant",
     [
-        pytest.param(
+        attack_case(
             ignored("dvc.lock"),
-            marks=pytest.mark.attack(
-                guard="GIT005",
-                tried="`dvc.lock` is on this machine only, and git ignores it",
-                said="dvc.lock is ignored by git, so it is not in the commit",
-            ),
+            guard="GIT005",
+            tried="`dvc.lock` is on this machine only, and git ignores it",
+            said="dvc.lock is ignored by git, so it is not in the commit",
         ),
-        pytest.param(
+        attack_case(
             ignored("contract.yaml"),
-            marks=pytest.mark.attack(
-                guard="GIT005",
-                tried="the contract is on this machine only",
-                said="contract.yaml is ignored by git, so it is not in the commit",
-            ),
+            guard="GIT005",
+            tried="the contract is on this machine only",
+            said="contract.yaml is ignored by git, so it is not in the commit",
         ),
-        pytest.param(
+        attack_case(
             ignored("data/raw.json"),
-            marks=pytest.mark.attack(
-                guard="GIT005",
-                tried="a stage's result that DVC does not store is on this machine only",
-                said="data/raw.json is not in the commit, for git ignores it or a link leads to it; stage raw makes it",
-            ),
+            guard="GIT005",
+            tried="a stage's result that DVC does not store is on this machine only",
+            said="data/raw.json is not in the commit, for git ignores it or a link leads to it; stage raw makes it",
         ),
-        pytest.param(
+        attack_case(
             ignored("data/dataset.json"),
-            marks=pytest.mark.attack(
-                guard="GIT005",
-                tried="the lineage of the data is on this machine only",
-                said="data/dataset.json is not in the commit",
-            ),
+            guard="GIT005",
+            tried="the lineage of the data is on this machine only",
+            said="data/dataset.json is not in the commit",
         ),
-        pytest.param(
+        attack_case(
             ignored("params.yaml"),
-            marks=pytest.mark.attack(
-                guard="GIT005",
-                tried="the parameters are on this machine only",
-                said="params.yaml is not in the commit, for git ignores it or a link leads to it; stage raw reads it",
-            ),
+            guard="GIT005",
+            tried="the parameters are on this machine only",
+            said="params.yaml is not in the commit, for git ignores it or a link leads to it; stage raw reads it",
         ),
-        pytest.param(
+        attack_case(
             ignored("make.py"),
-            marks=pytest.mark.attack(
-                guard="GIT005", tried="the code of a stage is on this machine only", said="make.py is not in the commit"
-            ),
+            guard="GIT005",
+            tried="the code of a stage is on this machine only",
+            said="make.py is not in the commit",
         ),
-        pytest.param(
+        attack_case(
             ignored("labels"),
-            marks=pytest.mark.attack(
-                guard="GIT005",
-                tried="the labels that people reviewed are on this machine only",
-                said="labels/reviewed.csv is not in the commit, for git ignores it or a link leads to it",
-            ),
+            guard="GIT005",
+            tried="the labels that people reviewed are on this machine only",
+            said="labels/reviewed.csv is not in the commit, for git ignores it or a link leads to it",
         ),
-        pytest.param(
+        attack_case(
             ignored_code,
-            marks=pytest.mark.attack(
-                guard="GIT005",
-                tried="one file of the folder of code that a stage reads is ignored by git",
-                said="code/unseen.py is not in the commit",
-            ),
+            guard="GIT005",
+            tried="one file of the folder of code that a stage reads is ignored by git",
+            said="code/unseen.py is not in the commit",
         ),
-        pytest.param(
+        attack_case(
             link("contract.yaml", "docs/lenient.yaml"),
-            marks=pytest.mark.attack(
-                guard="GIT005",
-                tried="the contract is a link to a file that nobody owns",
-                said="contract.yaml is a link, and a file is needed here",
-            ),
+            guard="GIT005",
+            tried="the contract is a link to a file that nobody owns",
+            said="contract.yaml is a link, and a file is needed here",
         ),
-        pytest.param(
+        attack_case(
             link("dvc.lock", "notes/lock.yaml"),
-            marks=pytest.mark.attack(
-                guard="GIT005",
-                tried="`dvc.lock` is a link to another file of the project",
-                said="dvc.lock is a link, and a file is needed here",
-            ),
+            guard="GIT005",
+            tried="`dvc.lock` is a link to another file of the project",
+            said="dvc.lock is a link, and a file is needed here",
         ),
-        pytest.param(
+        attack_case(
             link("data/raw.json", ".git/raw.json"),
-            marks=pytest.mark.attack(
-                guard="GIT005", tried="a record is a link to a file inside `.git`", said="is not in the commit"
-            ),
+            guard="GIT005",
+            tried="a record is a link to a file inside `.git`",
+            said="is not in the commit",
         ),
-        pytest.param(
+        attack_case(
             submodule("src/library"),
-            marks=pytest.mark.attack(
-                guard="GIT005",
-                tried="code of the model is in a submodule",
-                said="src/library is a submodule, so the code that it holds is not in the commit",
-            ),
+            guard="GIT005",
+            tried="code of the model is in a submodule",
+            said="src/library is a submodule, so the code that it holds is not in the commit",
         ),
-        pytest.param(
+        attack_case(
             submodule_of_a_stage,
-            marks=pytest.mark.attack(
-                guard="GIT005",
-                tried="a stage reads code of a submodule",
-                said="library is a submodule, so what it holds is not in the commit; stage raw reads it",
-            ),
+            guard="GIT005",
+            tried="a stage reads code of a submodule",
+            said="library is a submodule, so what it holds is not in the commit; stage raw reads it",
         ),
     ],
 )
