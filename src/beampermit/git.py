@@ -132,6 +132,14 @@ class Git:
         staged = (entry.partition("\t") for entry in self._listed("ls-files", "--stage", "-z"))
         return {**dict.fromkeys(self._new(), ""), **{path: about.split()[0] for about, _, path in staged}}
 
+    def export(self, revision: str, folder: Path, *paths: str) -> None:
+        """Write the files of a revision, all or those at `paths`, below `folder`, without hooks and sparse checkout."""
+        with tempfile.TemporaryDirectory() as scratch:
+            env = {"GIT_INDEX_FILE": f"{scratch}/index"}
+            self("-c", "core.sparseCheckout=false", "read-tree", revision, env=env)
+            chosen = ("--", *paths) if paths else ("--all",)
+            self("checkout-index", "--quiet", f"--prefix={folder}/", *chosen, env=env)
+
     def changed(self, base: str) -> dict[str, str]:
         """Path -> status letter (A, M, D, ...) between the merge base with `base` and HEAD."""
         output = self("diff", "--name-status", "-z", "--no-renames", f"{base}...HEAD")

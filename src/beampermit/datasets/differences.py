@@ -100,9 +100,7 @@ def fetch_file(project: Project, commit: str, path: str) -> Path:
     folder.mkdir(exist_ok=True)
     if project.git.try_("cat-file", "-e", f"{commit}:{path}").code == 0:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            env = {"GIT_INDEX_FILE": f"{scratch}/index"}
-            project.git("read-tree", commit, env=env)
-            project.git("checkout-index", "--quiet", f"--prefix={scratch}/", path, env=env)
+            project.git.export(commit, Path(scratch), path)
             kept = folder / f"{digest_bytes(f'{commit}:{path}'.encode())[7:39]}.parquet"
             return (Path(scratch) / path).replace(kept)
     repository = Repository.of(project)

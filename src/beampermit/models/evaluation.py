@@ -68,9 +68,7 @@ def export_tree(git: Git, commit: str, folder: Path) -> Path:
     """Write the files of a commit below `folder`; the project's own clone is not linked to them."""
     tree = folder / "tree"
     tree.mkdir()
-    env = {"GIT_INDEX_FILE": str(folder / "index")}
-    git("read-tree", commit, env=env)
-    git("checkout-index", "--all", "--quiet", f"--prefix={tree}/", env=env)
+    git.export(commit, tree)
     return tree
 
 

@@ -17,7 +17,6 @@ from beampermit.project import Project
 
 NO_HOOKS = ("-c", "core.hooksPath=/dev/null")
 """Hooks of the user are not part of the commit."""
-WHOLE = ("-c", "core.sparseCheckout=false")
 FIXED_IDENTITY = {
     f"GIT_{role}_{field}": value
     for role in ("AUTHOR", "COMMITTER")
@@ -109,13 +108,7 @@ def exported(git: Git, commit: str, folder: Path) -> Iterator[Path]:
     folder.mkdir(parents=True)
     try:
         objects = git("rev-parse", "--path-format=absolute", "--git-path", "objects")
-        place = {
-            "GIT_DIR": git("rev-parse", "--absolute-git-dir"),
-            "GIT_WORK_TREE": str(folder),
-            "GIT_INDEX_FILE": str(folder.with_name(f"{folder.name}.index")),
-        }
-        git(*NO_HOOKS, *WHOLE, "read-tree", "--reset", "-u", commit, env=place)
-        Path(place["GIT_INDEX_FILE"]).unlink()
+        git.export(commit, folder)
         own = Git(folder)
         _initialise(own)
         (folder / ".git/objects/info").mkdir(parents=True, exist_ok=True)
