@@ -15,6 +15,7 @@ from pydantic import Field
 
 from beampermit.contract import Contract
 from beampermit.datasets.remote import hash_of
+from beampermit.datasets.repository import is_below
 from beampermit.environments import Environment
 from beampermit.errors import Failed
 from beampermit.models import scoring
@@ -259,11 +260,7 @@ def _pair(
 
     def files(root: Path) -> dict[str, Path]:
         found = files_below(root, outputs)
-        return {
-            path: file
-            for path, file in found.items()
-            if path not in left_out and not any(path.startswith(f"{one}/") for one in left_out)
-        }
+        return {path: file for path, file in found.items() if not any(is_below(path, one) for one in left_out)}
 
     return files(committed), files(folder)
 
