@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 from beampermit.errors import BadInput, BeampermitError
@@ -19,21 +22,58 @@ FULL_HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 SHORT_HASH = re.compile(r"[0-9a-f]{4,63}")
 STEPS = re.compile(r"(?P<start>.+?)(?P<steps>(?:[~^]\d*)*)", re.DOTALL)
 """A revision such as `main~2`: where it starts, and the steps back from there."""
+OBJECTS = "GIT_OBJECT_DIRECTORY"
+REFUSED = re.compile(r"read-only file system|permission denied$|insufficient permission", re.IGNORECASE)
+FULL = re.compile(r"no space left|disk quota", re.IGNORECASE)
+"""What git says where the file system is at fault, and not the repository."""
+SUBMODULE = "160000"
+"""Mode of a commit of another repository."""
 
 
 class GitError(BeampermitError):
-    """git failed; `finished` has its output."""
+    """git failed; `finished` has its output. Exit code 4 where the file system let it not write or read."""
 
     def __init__(self, finished: Finished):
-        super().__init__(f"git {finished.command[1]}: {finished.err.strip() or finished.tail}")
+        lines = [line.strip() for line in finished.err.splitlines() if line.strip()] or [finished.tail]
+        full, refused = (next(filter(pattern.search, lines), "") for pattern in (FULL, REFUSED))
+        super().__init__(f"git {finished.command[1]}: {full or refused or '; '.join(lines)}")
         self.finished = finished
+        if full or refused:
+            self.exit_code = 4
+            self.hint = "df -h ." if full else "run it as a user who may read and write this folder, or in a clone"
 
 
 class Git:
-    """git in the work tree at `root`."""
+    """git in the folder `root` of a work tree, which may be a folder of a larger repository.
 
-    def __init__(self, root: Path):
+    Paths go in and come out relative to `root`, and lists leave out what is not below it; commits and trees are those
+    of the whole repository. Objects are written into the folder `objects`, if one is given.
+    """
+
+    def __init__(self, root: Path, objects: Path | None = None):
         self.root = root
+        self._objects = objects
+        self._variables = {**QUIET, **({OBJECTS: str(objects)} if objects else {})}
+
+    @cached_property
+    def prefix(self) -> str:
+        """Path of `root` in its repository, such as `models/faults/`; empty at the top."""
+        return self.try_("rev-parse", "--show-prefix").out.removesuffix("\n")
+
+    @cached_property
+    def top(self) -> Git:
+        """git at the top of the repository, where GitHub looks for `.github` and CODEOWNERS."""
+        depth = self.prefix.count("/")
+        return Git(self.root.resolve().parents[depth - 1], self._objects) if depth else self
+
+    @contextmanager
+    def apart(self) -> Iterator[Git]:
+        """The same git, which writes objects into a scratch folder, so that judging leaves the repository as it is."""
+        own = self("rev-parse", "--path-format=absolute", "--git-path", "objects")
+        with tempfile.TemporaryDirectory(prefix="beampermit-") as folder:
+            (Path(folder) / "info").mkdir()
+            (Path(folder) / "info/alternates").write_text(f"{own}\n", encoding="utf-8")
+            yield Git(self.root, Path(folder))
 
     def try_(
         self,
@@ -43,7 +83,8 @@ class Git:
         timeout: float | None = None,
     ) -> Finished:
         """Run git, whatever its exit status. Raises `Outside` after `timeout` seconds."""
-        return run(["git", *arguments], cwd=self.root, env={**QUIET, **(env or {})}, stdin=stdin, timeout=timeout)
+        variables = {**self._variables, **(env or {})}
+        return run(["git", *arguments], cwd=self.root, env=variables, stdin=stdin, timeout=timeout)
 
     def __call__(self, *arguments: str, stdin: str | None = None, env: dict[str, str] | None = None) -> str:
         """Run git; its output without the last newline. Raises `GitError`."""
@@ -103,7 +144,7 @@ class Git:
 
     def read(self, revision: str, path: str) -> str | None:
         """A file's text at a revision; None if the revision does not have it."""
-        finished = self.try_("show", "--no-textconv", f"{revision}:{path}")
+        finished = self.try_("show", "--no-textconv", f"{revision}:{self.prefix}{path}")
         return finished.out if finished.code == 0 else None
 
     def tracked(self) -> list[str]:
@@ -116,55 +157,69 @@ class Git:
 
     def differing(self, revision: str) -> list[str]:
         """Paths that the work tree has otherwise than a revision, with new files that git does not ignore."""
-        return [*self._listed("diff", "--name-only", "-z", "--no-renames", revision), *self._new()]
+        return [*self._listed("diff", "--name-only", "-z", "--no-renames", "--relative", revision), *self._new()]
 
-    def _new(self) -> list[str]:
-        return self._listed("ls-files", "--others", "--exclude-standard", "-z")
+    def _new(self, env: dict[str, str] | None = None) -> list[str]:
+        """New files, and with a slash at its end each repository in this one: git never looks into it."""
+        return self._listed("ls-files", "--others", "--exclude-standard", "-z", env=env)
 
-    def _listed(self, *arguments: str) -> list[str]:
-        return [path for path in self(*arguments).split("\0") if path]
+    def _listed(self, *arguments: str, env: dict[str, str] | None = None) -> list[str]:
+        return [path for path in self(*arguments, env=env).split("\0") if path]
 
     def work_files(self) -> dict[str, str]:
         """Path -> mode of the files that `work_tree` holds: tracked and new ones, without ignored ones.
 
-        The mode of a new file is empty. Where a merge left several versions, it is the last one's.
+        The mode of a new file is empty. Where a merge left several versions, it is the last one's. A repository in this
+        one is a submodule, whether git tracks it or not.
         """
         staged = (entry.partition("\t") for entry in self._listed("ls-files", "--stage", "-z"))
-        return {**dict.fromkeys(self._new(), ""), **{path: about.split()[0] for about, _, path in staged}}
+        new = {path.removesuffix("/"): SUBMODULE if path.endswith("/") else "" for path in self._new()}
+        return {**new, **{path: about.split()[0] for about, _, path in staged}}
 
-    def export(self, revision: str, folder: Path, *paths: str) -> None:
-        """Write the files of a revision, all or those at `paths`, below `folder`, without hooks and sparse checkout."""
+    def export(self, revision: str, folder: Path, *paths: str) -> Path:
+        """Write the files of a revision below `folder`, without hooks and sparse checkout: all of the repository, or
+        those at `paths`. Returns what `root` is there."""
+        git = self if paths else self.top
         with tempfile.TemporaryDirectory() as scratch:
             env = {"GIT_INDEX_FILE": f"{scratch}/index"}
-            self("-c", "core.sparseCheckout=false", "read-tree", revision, env=env)
+            git("-c", "core.sparseCheckout=false", "read-tree", revision, env=env)
             chosen = ("--", *paths) if paths else ("--all",)
-            self("checkout-index", "--quiet", f"--prefix={folder}/", *chosen, env=env)
-
-    def changed(self, base: str) -> dict[str, str]:
-        """Path -> status letter (A, M, D, ...) between the merge base with `base` and HEAD."""
-        output = self("diff", "--name-status", "-z", "--no-renames", f"{base}...HEAD")
-        fields = [field for field in output.split("\0") if field]
-        return dict(zip(fields[1::2], fields[::2], strict=True))
+            git("checkout-index", "--quiet", f"--prefix={folder}/", *chosen, env=env)
+        return folder / self.prefix
 
     def work_tree(self) -> str:
-        """The tree id of the work tree: tracked and new files, without ignored ones."""
+        """The tree id of the whole work tree: tracked and new files, without ignored ones and without repositories in
+        it. The tree itself is written with `apart`."""
+        if self._objects is None:
+            with self.apart() as git:
+                return git.work_tree()
+        git = self.top
         with tempfile.TemporaryDirectory() as folder:
             env = {"GIT_INDEX_FILE": os.path.join(folder, "index")}  # noqa: PTH118
-            if self.resolve("HEAD"):
-                self("read-tree", "HEAD", env=env)
-            self("add", "--all", ".", env=env)
-            return self("write-tree", env=env)
+            if git.resolve("HEAD"):
+                git("read-tree", "HEAD", env=env)
+            inner = [path for path in git._new(env) if path.endswith("/")]
+            git("add", "--all", "--", ".", *(f":(exclude,literal){path}" for path in inner), env=env)
+            return git("write-tree", env=env)
 
 
-def find_root(start: Path) -> Path:
-    """The root of the work tree that `start` is in. Raises `BadInput`."""
+def find_top(start: Path) -> Path:
+    """The top of the work tree that `start` is in. Raises `BadInput`."""
     if not start.is_dir():
         parent = next(folder for folder in start.absolute().parents if folder.is_dir())
         raise BadInput("there is no such folder", file=start, hint=f"ls {parent}")
     finished = run(["git", "rev-parse", "--show-toplevel"], cwd=start, env=QUIET)
-    if finished.code:
+    if finished.code == 0:
+        return Path(finished.out.removesuffix("\n"))
+    if owned := re.search(r"dubious ownership in repository at '(.*)'", finished.err):
+        raise BadInput(
+            "another user owns this repository, so git does not read it",
+            file=start,
+            hint=f"git config --global --add safe.directory {shlex.quote(owned[1])}",
+        )
+    if "not a git repository (or any" in finished.err:
         raise BadInput("this folder is not in a git repository", file=start, hint="git init")
-    return Path(finished.out.strip())
+    raise BadInput(f"git cannot read this repository: {finished.tail.removeprefix('fatal: ')}", file=start)
 
 
 def resolve_base(git: Git, name: str, *, local: bool = True) -> str:

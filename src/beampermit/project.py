@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from beampermit.contract import FILE_NAME, Contract, load_contract, parse_contract
 from beampermit.digest import digest_bytes, digest_file
-from beampermit.errors import BadInput
+from beampermit.errors import BadInput, Outside
 from beampermit.files import write_text
-from beampermit.git import FULL_HASH, LOCAL, OF_ORIGIN, Git, find_root, resolve_base
+from beampermit.git import FULL_HASH, LOCAL, OF_ORIGIN, Git, find_top, resolve_base
 from beampermit.reading import read_json
 
 OWN_FOLDER = ".beampermit"
@@ -19,7 +20,7 @@ OWN_FOLDER = ".beampermit"
 
 
 class Project:
-    """The work tree at `root`. `base` names the base revision, whose contract gates are read from."""
+    """The folder `root` of a work tree. `base` names the base revision, whose contract gates are read from."""
 
     def __init__(self, root: Path, base: str | None = None):
         self.root = root
@@ -28,8 +29,26 @@ class Project:
 
     @classmethod
     def find(cls, start: Path | None = None, base: str | None = None) -> Project:
-        """The project that `start` (the working folder if None) is in. Raises `BadInput` outside git."""
-        return cls(find_root(start or Path.cwd()), base)
+        """The project that `start` (the working folder if None) is in. Raises `BadInput` outside git.
+
+        A branch that removes a contract must not be judged by that of the project around it.
+        """
+        start = (start or Path.cwd()).resolve()
+        project = cls(find_root(start), base)
+        if start == project.root:
+            return project
+        try:
+            commit = project.base
+        except BadInput:
+            return project  # whoever needs the base says so
+        for folder in (start, *start.parents[: len(start.relative_to(project.root).parts) - 1]):
+            if commit and Git(folder).read(commit, FILE_NAME) is not None:
+                raise BadInput(
+                    f"this branch removes the contract of the project in this folder, which its base {commit[:12]} has",
+                    file=folder / FILE_NAME,
+                    hint=f"beampermit check --project {project.root}",
+                )
+        return project
 
     @cached_property
     def contract(self) -> Contract:
@@ -123,6 +142,31 @@ class Project:
     def path(self, relative: str) -> Path:
         """An absolute path for one of the contract."""
         return self.root / relative
+
+    def in_repository(self, path: str) -> str:
+        """The path in the repository of a path in the project."""
+        return posixpath.normpath(self.git.prefix + path) if self.git.prefix else path
+
+
+def find_root(start: Path) -> Path:
+    """The root of the project that `start` is in: the nearest folder with a contract, else the top of the repository.
+
+    Raises `BadInput` outside git.
+    """
+    top = find_top(start)
+    start = start.resolve()
+    folders = (start, *start.parents[: len(start.relative_to(top).parts)])
+    return next((folder for folder in folders if os.path.lexists(folder / FILE_NAME)), top)
+
+
+def find_folder(start: Path) -> Path:
+    """As `find_root`, for what needs no git: outside of it, `start` itself."""
+    try:
+        return find_root(start)
+    except (BadInput, Outside):
+        if not start.is_dir():
+            raise
+        return start.resolve()
 
 
 def _in_workflow() -> bool:

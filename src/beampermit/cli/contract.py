@@ -24,9 +24,10 @@ def check(path: Where = Path(), as_json: Json = False) -> None:
     from beampermit.contract import FILE_NAME, load_contract
     from beampermit.contract.completeness import todos
     from beampermit.documents.markdown import visible
+    from beampermit.project import find_folder
 
-    contract = load_contract(path)
-    file = path / FILE_NAME if path.is_dir() else path
+    file = find_folder(path) / FILE_NAME if path.is_dir() else path
+    contract = load_contract(file)
     marked = todos(file.read_text(encoding="utf-8"))
 
     def text() -> None:

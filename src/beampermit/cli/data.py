@@ -196,9 +196,9 @@ def staged(
     """
     from beampermit.datasets.strays import staged_strays
     from beampermit.documents.markdown import visible
-    from beampermit.git import Git, find_root
+    from beampermit.git import Git, find_top
 
-    git = Git(find_root(project.resolve()))
+    git = Git(find_top(project.resolve()))
     strays = list(staged_strays(git, [str(Path(file).absolute()) for file in files or ()]))
 
     def text() -> None:

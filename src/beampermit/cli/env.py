@@ -42,7 +42,7 @@ def lock(
     from beampermit.environments.choice import backend_of
     from beampermit.environments.recording import record_indexes
 
-    root = project.resolve()
+    root = _root(project)
     backend = backend_of(root)
     with shown_progress() as progress:
         locked = backend.lock(root, update=update or (), progress=progress)
@@ -74,7 +74,7 @@ def relock(
 
     client = Client.of_job("no pull request can be opened")
     with shown_progress() as progress:
-        done = open_pull_request(project.resolve(), client, update or (), progress)
+        done = open_pull_request(_root(project), client, update or (), progress)
     line = f"{done.address}: {len(done.changes)} packages changed" if done.address else "every package is up to date"
     body = {"pull_request": done.address, "changes": [change.as_json() for change in done.changes]}
     show(body, lambda: console().print(line), as_json)
@@ -99,7 +99,7 @@ def check(
     It exists, matches the requirements, has a hash for each package, and uses allowed indexes only.
     """
     if online:
-        _check_channels(project.resolve())
+        _check_channels(_root(project))
     _run_interlocks(project, base, ("ENV001", "ENV002", "ENV003", "ENV004"), as_json)
 
 
@@ -140,7 +140,7 @@ def install(
 
     if shared and prefix:
         raise BadInput("--shared and --prefix exclude each other", hint="beampermit env install --help")
-    root = project.resolve()
+    root = _root(project)
     program = "micromamba" if micromamba else "rattler"
     with shown_progress() as progress, _opened(bundle) as packages:
         backend = choice.backend_for(root, variant=variant, bundle=packages, program=program)
@@ -177,7 +177,7 @@ def bundle(
     from beampermit.environments import choice
 
     with shown_progress() as progress:
-        done = choice.bundle(project.resolve(), to, variant=variant, platform=platform, progress=progress)
+        done = choice.bundle(_root(project), to, variant=variant, platform=platform, progress=progress)
     body = {"bundle": str(done.path), "files": done.files, "bytes": done.size}
     line = f"{done.path}: {done.files} package files, {done.size / 2**20:.1f} MiB"
     show(body, lambda: console().print(line), as_json)
@@ -203,7 +203,7 @@ def sbom(
     from beampermit.environments.sbom import sbom as bill_of_materials
     from beampermit.files import write_json
 
-    root = project.resolve()
+    root = _root(project)
     lock = choice.backend_for(root, variant=variant).read(root)
     document = bill_of_materials(lock, root.name, platform=platform, variant=variant)
     if not out:
@@ -233,7 +233,7 @@ def diff(
     from beampermit.environments import choice
     from beampermit.environments.difference import compare_locks
 
-    root = project.resolve()
+    root = _root(project)
     new = choice.lock_of(root, after) if after else choice.backend_of(root).read(root)
     changes = compare_locks(choice.lock_of(root, before), new)
     if markdown and not as_json:
@@ -254,8 +254,14 @@ def run(
     """
     from beampermit.environments.environment import environment_of, exec_in
 
-    root = project.resolve()
+    root = _root(project)
     exec_in(environment_of(root), command, root)
+
+
+def _root(project: Path) -> Path:
+    from beampermit.project import find_folder
+
+    return find_folder(project)
 
 
 def _run_interlocks(project: Path, base: str | None, ids: tuple[str, ...], as_json: bool) -> None:
@@ -268,7 +274,7 @@ def _run_interlocks(project: Path, base: str | None, ids: tuple[str, ...], as_js
     from beampermit.verdicts.evidence import LockChecks
     from beampermit.verdicts.verdict import exit_code
 
-    verdicts = runner.check(Project(project.resolve(), base), select_interlocks(ids))
+    verdicts = runner.check(Project(_root(project), base), select_interlocks(ids))
     if as_json:
         sys.stdout.write(render.format_json(verdicts))
     else:

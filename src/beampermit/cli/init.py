@@ -37,12 +37,12 @@ def init(
     from datetime import UTC, datetime
 
     from beampermit.errors import BadInput
-    from beampermit.git import find_root
+    from beampermit.git import find_top
     from beampermit.retrofit.additions import STEPS, additions
     from beampermit.retrofit.plan import State, apply, plan
     from beampermit.retrofit.survey import survey as survey_repository
 
-    root = find_root(where.resolve())
+    root = find_top(where.resolve())
     with progress_console().status("reading the repository"):
         survey = survey_repository(root)
         steps = plan(root, additions(survey, repository, datetime.now(UTC).date()))

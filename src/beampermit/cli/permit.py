@@ -107,7 +107,7 @@ def sign(
     import os
 
     from beampermit.files import write_bytes
-    from beampermit.git import find_root
+    from beampermit.git import find_top
     from beampermit.permit import envelope, keys
     from beampermit.permit.statement import read_statement
 
@@ -123,7 +123,7 @@ def sign(
     else:
         statement = read_statement(permit)
         key = keys.load_signing_key(os.environ.get(keys.VARIABLE))
-        keys.require_matching_key(key, find_root(project.resolve()) / keys.PUBLIC_IN_PROJECT)
+        keys.require_matching_key(key, find_top(project.resolve()) / keys.PUBLIC_IN_PROJECT)
         target, by = out or permit.with_suffix(".dsse.json"), {"key": keys.key_id(key.public_key())}
         write_bytes(target, envelope.sign_statement(statement, key))
     summary = {"signed": str(target), "permit": statement.digest, **by}
@@ -159,7 +159,7 @@ def verify(
     Exit code 1: another key, another workflow, a changed byte or another model.
     """
     from beampermit.documents.screen import format_fields
-    from beampermit.git import find_root
+    from beampermit.git import find_top
     from beampermit.permit import keys, verification
     from beampermit.permit.envelope import read_envelope
     from beampermit.permit.public_keys import read_public_keys
@@ -172,7 +172,7 @@ def verify(
         signer = Signer(identity, issuer, caller)
         permit, by = read_bundle(envelope, signer, trust or find_trust(project.resolve())), {"identity": identity}
     else:
-        trusted = read_public_keys(key or find_root(project.resolve()) / keys.PUBLIC_IN_PROJECT)
+        trusted = read_public_keys(key or find_top(project.resolve()) / keys.PUBLIC_IN_PROJECT)
         signed = read_envelope(envelope, trusted)
         permit, by = signed.statement, {"key": signed.key}
     if name:

@@ -32,11 +32,11 @@ def apply(
 
     GITHUB_TOKEN must belong to an administrator.
     """
-    from beampermit.git import Git, find_root
+    from beampermit.git import Git, find_top
     from beampermit.github.context import require_client
     from beampermit.github.rulesets import LEDGER, MAIN, apply_ruleset, read_ruleset
 
-    root = find_root(project.resolve())
+    root = find_top(project.resolve())
     rulesets = [read_ruleset(each) for each in ([file] if file else [root / MAIN, root / LEDGER])]
     client = require_client(Git(root), repository or "")
     done = [apply_ruleset(client, ruleset, dry_run=dry_run) for ruleset in rulesets]
@@ -69,11 +69,10 @@ def audit(
 
     Exit code 1: it is not, or GitHub does not say.
     """
-    from beampermit.git import find_root
     from beampermit.interlocks.repository.audit import audit as audit_branch
     from beampermit.project import Project
 
-    result = audit_branch(Project(find_root(project.resolve())), repository or "", branch or "")
+    result = audit_branch(Project.find(project.resolve()), repository or "", branch or "")
 
     def text() -> None:
         out = console()

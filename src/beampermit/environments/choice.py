@@ -79,5 +79,5 @@ def lock_of(root: Path, place: str, *, file: str = "") -> Lock | None:
     if commit is None:
         raise BadInput(f"{place!r} is neither a lock file nor a revision of the repository", file=root)
     name = file or backend.lock_file
-    text = git.read(commit, f"./{name}")
+    text = git.read(commit, name)
     return None if text is None else backend.parse(text, f"{place}:{name}")

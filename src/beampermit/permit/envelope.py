@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from beampermit.errors import BadInput, Failed
-from beampermit.git import find_root
+from beampermit.git import find_top
 from beampermit.permit.public_keys import PUBLIC_IN_PROJECT, PublicKeys, key_id, read_public_keys
 from beampermit.permit.statement import Statement, parse_statement, validate_statement
 from beampermit.reading import first_fault, parse_json, read_json
@@ -94,7 +94,7 @@ def read_permit(file: Path, project: Path) -> Statement:
     """The permit in `file`, unsigned or signed with a key of the project."""
     body = read_json(file, limit=LARGEST)
     if isinstance(body, dict) and "payloadType" in body:
-        return read_envelope(file, read_public_keys(find_root(project) / PUBLIC_IN_PROJECT)).statement
+        return read_envelope(file, read_public_keys(find_top(project) / PUBLIC_IN_PROJECT)).statement
     return validate_statement(body, file)
 
 

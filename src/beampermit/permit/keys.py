@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beampermit.errors import BadInput, BeampermitError
-from beampermit.git import Git, find_root
+from beampermit.git import Git, find_top
 from beampermit.permit.public_keys import PUBLIC, PUBLIC_IN_PROJECT, end_of_day, key_id, read_public_keys
 
 __all__ = [
@@ -107,7 +107,7 @@ def _pem(value: str) -> bytes:
 
 def _require_untracked(private: Path) -> None:
     try:
-        root = find_root(private.parent)
+        root = find_top(private.parent)
     except BeampermitError:
         return
     if Git(root).try_("check-ignore", "--quiet", str(private.resolve())).code:

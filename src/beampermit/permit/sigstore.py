@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from beampermit.errors import BadInput, BeampermitError
-from beampermit.git import find_root
+from beampermit.git import find_top
 
 TRUST_IN_PROJECT = ".github/permit.trust.json"
 LARGEST = 16 * 2**20
@@ -21,7 +21,7 @@ TOKEN = re.compile(r"eyJ[\w-]+(\.[\w-]+)+")
 def find_trust(project: Path) -> Path | None:
     """The project's trust configuration in git, if it has one."""
     try:
-        file = find_root(project) / TRUST_IN_PROJECT
+        file = find_top(project) / TRUST_IN_PROJECT
     except BeampermitError:
         return None
     return file if file.is_file() else None

@@ -179,7 +179,7 @@ def start(root: Path) -> Iterator[tuple[str, ...]]:
 def _edited_packages(root: Path, content: bytes | None) -> tuple[str, ...]:
     if content is None:
         return ()
-    for text in (content.decode(errors="replace"), Git(root).read("HEAD", f"./{FILE}")):
+    for text in (content.decode(errors="replace"), Git(root).read("HEAD", FILE)):
         try:
             lock = parse(text or "")
         except BadInput:
