@@ -101,10 +101,10 @@ def _artifact(file: dict[str, Any], index: str | None, version: str) -> Artifact
     # uv writes the path of a wheel relative to its folder of wheels.
     address = (PurePosixPath(index or ".") / file["path"]).as_posix() if local else str(file.get("url", ""))
     name = PurePosixPath(address if local else unquote(urlsplit(address).path)).name
-    return Artifact(name, address, sha256, _named(name, version), local)
+    return Artifact(name, address, sha256, named(name, version), local)
 
 
-def _named(file_name: str, version: str) -> tuple[str, str] | None:
+def named(file_name: str, version: str) -> tuple[str, str] | None:
     """Package and version in a file's name; the version as the entry writes it where both are equal."""
     try:
         if file_name.endswith(".whl"):
