@@ -24,6 +24,20 @@ def base_config(project: Project) -> str | None:
     return project.git.read(project.base, FILE) or ""
 
 
+def data_cache(project: Project) -> Path:
+    """DVC's cache on this machine, by the base branch's configuration and the machine's own. Raises `BadInput`.
+
+    It stands where the DVC repository itself need not be opened, which takes a second.
+    """
+    from dvc.exceptions import DvcException
+
+    try:
+        folder = make_config(project.root / ".dvc", base_config(project))["cache"].get("dir")
+    except (DvcException, OSError) as error:
+        raise BadInput(f"not a DVC configuration: {str(error).splitlines()[0]}", file=FILE) from None
+    return Path(folder or project.root / ".dvc/cache")
+
+
 def differences(project: Project) -> list[str]:
     """Descriptions of the changes from the base branch's `.dvc/config` to the work tree's. Raises `BadInput`."""
     before = base_config(project)

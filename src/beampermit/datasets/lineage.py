@@ -85,7 +85,7 @@ def _digest_fault(root: Path, path: str, digest: str, what: str) -> Iterator[str
 
 
 def _require_plain(root: Path, path: str) -> None:
-    for file, kind in irregular_files(root / path, root, root / ".dvc/cache"):
+    for file, kind in irregular_files(root / path, root):
         raise BadInput(f"is {kind}, not a file", file=file)
 
 

@@ -78,9 +78,9 @@ def _fetch(repository: Repository, outputs: list[Output], progress: Progress) ->
         repository.remote(name)
     repository.cache.mkdir(parents=True, exist_ok=True)
     faults: list[str] = []
-    # Beside the cache, so that a rename moves each object into it whole.
+    # In the cache, so that a rename moves each object into it whole.
     with (
-        tempfile.TemporaryDirectory(prefix="incoming-", dir=repository.cache.parent) as folder,
+        tempfile.TemporaryDirectory(prefix="incoming-", dir=repository.cache) as folder,
         ThreadPoolExecutor(AT_ONCE) as pool,
     ):
         for fault in pool.map(lambda item: _fetch_object(repository, Path(folder), *item[0], *item[1]), needed):

@@ -103,8 +103,8 @@ class Repository:
 
     @property
     def cache(self) -> Path:
-        """DVC's cache on this machine."""
-        return Path(self.repo.cache.local.path)
+        """DVC's cache on this machine, which may be a folder elsewhere that several projects share."""
+        return Path(self.repo.cache.legacy.path)
 
     def relative(self, path: str) -> str:
         """An absolute path relative to the project; unchanged if it is outside."""
@@ -229,6 +229,8 @@ def _open(root: Path, home: Path, text: str | None) -> Any:
             config = configuration.make_config(home / ".dvc", text)
             if home != root:
                 config["cache"].setdefault("dir", str(home / ".dvc/cache"))
+                # Code runs there: through a link it could write into the cache.
+                config["cache"]["type"] = ["reflink", "copy"]
             return config
 
         def _ignore(self) -> None:

@@ -91,7 +91,7 @@ class Table:
         self._file = root / path
         self.split = split
         self.path = path
-        for odd, what in irregular_files(self._file, root, root / ".dvc/cache"):
+        for odd, what in irregular_files(self._file, root):
             raise Failed(f"is {what}, not a file", file=odd)
 
     @property

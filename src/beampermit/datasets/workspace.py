@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import stat
+import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from beampermit.datasets import configuration
 from beampermit.datasets.dvc_lock import locked_outputs
 from beampermit.errors import BadInput
+from beampermit.project import Project
 
 if TYPE_CHECKING:
     from beampermit.datasets.repository import Repository
@@ -22,19 +29,24 @@ KINDS = {
 }
 
 
-def irregular_files(path: Path, root: Path, cache: Path) -> Iterator[tuple[str, str]]:
+OBJECT = re.compile(r"(files/md5/)?[0-9a-f]{2}/[0-9a-f]{30}")
+"""Path in DVC's cache of a file that it keeps, named by its hash."""
+
+
+def irregular_files(path: Path, root: Path, cache: Path | None = None) -> Iterator[tuple[str, str]]:
     """Each (path relative to `root`, kind) at or below `path` that is neither a regular file nor a folder.
 
-    Links are allowed only to files in DVC's cache and in the project. Reading a pipe would block for ever, and writing
-    through a link would leave the project.
+    Links are allowed only to objects of DVC's cache, as `cache.type symlink` makes them, and to files of the project.
+    Reading a pipe would block for ever, and writing through a link would leave the project. Without `cache`, its place
+    is looked up by the configuration where a link needs it.
     """
-    allowed = (cache.resolve(), root.resolve())
+    allowed = _Allowed(root, cache)
     for part in _above(path, root):
         if part.is_symlink():
             yield part.relative_to(root).as_posix(), f"a link to {os.readlink(part)}"  # noqa: PTH115
             return
     for entry in _walk(path):
-        if kind := _kind_of(entry, *allowed):
+        if kind := _kind_of(entry, allowed):
             yield entry.relative_to(root).as_posix(), kind
 
 
@@ -53,16 +65,69 @@ def _walk(path: Path) -> Iterator[Path]:
         yield from (Path(folder, name) for name in (*folders, *files))
 
 
-def _kind_of(path: Path, cache: Path, root: Path) -> str | None:
+class _Allowed:
+    """Where links may lead."""
+
+    def __init__(self, root: Path, cache: Path | None):
+        self._root, self._cache = root.resolve(), cache
+
+    @cached_property
+    def _objects(self) -> Path:
+        return (self._cache or configuration.data_cache(Project(self._root))).resolve()
+
+    def own_file(self, link: Path) -> bool:
+        """Whether a link leads to a file of the project, outside of git's folder."""
+        target = link.resolve()
+        own = target.is_relative_to(self._root) and ".git" not in target.relative_to(self._root).parts
+        return own and target.is_file()
+
+    def stored(self, link: Path) -> bool:
+        """Whether a link leads to an object of the cache, and by no other link. Other files there are nobody's data."""
+        target, objects = link.resolve(), self._objects
+        if not target.is_relative_to(objects) or (link.parent / os.readlink(link)).is_symlink():  # noqa: PTH115
+            return False
+        return bool(OBJECT.fullmatch(target.relative_to(objects).as_posix())) and target.is_file()
+
+
+def is_plain(file: Path, root: Path) -> bool:
+    """Whether there is a file, reached by no link but its own into DVC's cache."""
+    if not file.is_file() or any(part.is_symlink() for part in _above(file, root)):
+        return False
+    return not file.is_symlink() or _Allowed(root, None).stored(file)
+
+
+@contextmanager
+def plain_folder(folder: Path, root: Path) -> Iterator[Path]:
+    """A folder of the project where links to objects of DVC's cache are files; itself where it has no such link.
+
+    What is judged, loaded or uploaded is then one set of plain files, which nobody can exchange by turning a link.
+    Other links stay what they are, and are refused by whoever reads them.
+    """
+    allowed = _Allowed(root, None)
+    links = [path for path in _walk(folder) if path.is_symlink() and allowed.stored(path)]
+    if not links:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="beampermit-plain-") as temporary:
+        copy = Path(temporary).resolve() / folder.name
+        try:
+            shutil.copytree(folder, copy, symlinks=True)
+        except shutil.Error:
+            raise BadInput("there is a pipe, a device or what cannot be read in this folder", file=folder) from None
+        for link in links:
+            place = copy / link.relative_to(folder)
+            place.unlink()
+            shutil.copyfile(link.resolve(), place)
+        yield copy
+
+
+def _kind_of(path: Path, allowed: _Allowed) -> str | None:
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
         return None
     if stat.S_ISLNK(mode):
-        target = path.resolve()
-        if target.is_file() and target.is_relative_to(cache):
-            return None
-        if target.is_file() and target.is_relative_to(root) and ".git" not in target.relative_to(root).parts:
+        if allowed.own_file(path) or allowed.stored(path):
             return None
         return f"a link to {os.readlink(path)}"  # noqa: PTH115
     return KINDS.get(stat.S_IFMT(mode))

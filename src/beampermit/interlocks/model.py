@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,8 +45,14 @@ def model(project: Project, contract: Contract) -> SavedModel:
         )
     if not folder.is_dir() or not folder.resolve().is_relative_to(project.root.resolve()):
         raise Failed("the saved model must be a folder inside the project", file=contract.model.path)
-    with bad_input_fails():
-        return SavedModel.read(folder, contract.model.path)
+    from beampermit.datasets.workspace import plain_folder
+
+    with ExitStack() as stack:
+        plain = stack.enter_context(plain_folder(folder, project.root))
+        with bad_input_fails():
+            model = SavedModel.read(plain, contract.model.path)
+        weakref.finalize(model, stack.pop_all().close)
+    return model
 
 
 @dataclass(frozen=True)
@@ -163,7 +170,7 @@ class MDL001(Interlock):
             manifest = Manifest.read(project.path(name), name)
             scores = (contract.evaluation.scores,) if contract.evaluation.scores else ()
             data = (*contract.dataset.splits.values(), *scores)
-            difference = compare(manifest, project.root, contract.model.path, data)
+            difference = compare(manifest, project.root, model, data)
         except BadInput as error:
             return failed(str(error), name)
         if difference:
@@ -192,7 +199,7 @@ class MDL001(Interlock):
 class MDL002(Interlock):
     "The saved model has only safe formats and Python source"
 
-    def check(self, project: Project, model: SavedModel) -> Finding:
+    def check(self, model: SavedModel) -> Finding:
         """A file of the saved model can run code when it is read, or does not match its file extension. Allowed
         are safetensors, ONNX, JSON, YAML, text and Python source. Save weights as safetensors or ONNX, and the model as
         MLflow models-from-code (see `package.py`); then run `dvc repro package`."""
@@ -200,7 +207,7 @@ class MDL002(Interlock):
 
         paths = sorted(path for path in model.folder.rglob("*") if path.is_symlink() or not path.is_dir())
         problem_of = {
-            path.relative_to(project.root).as_posix(): problem
+            f"{model.name}/{path.relative_to(model.folder).as_posix()}": problem
             for path in paths
             if (
                 problem := "is compiled code; delete it"
@@ -301,10 +308,12 @@ class MDL005(Interlock):
 
 def _foreign_code(project: Project, model: SavedModel) -> list[str]:
     """Python source in the saved model whose bytes are not those of any file in git, so that nobody reviewed it."""
-    files = (project.path(path) for path in project.git.tracked() if path.endswith(".py"))
+    git = project.git.top
+    files = (git.root / path for path in git.tracked() if path.endswith(".py"))
     reviewed = {digest_file(file) for file in files if file.is_file()}
     packaged = sorted(path for path in model.folder.rglob("*.py") if path.is_file())
-    return [path.relative_to(project.root).as_posix() for path in packaged if digest_file(path) not in reviewed]
+    foreign = (path.relative_to(model.folder) for path in packaged if digest_file(path) not in reviewed)
+    return [f"{model.name}/{path.as_posix()}" for path in foreign]
 
 
 def _unlocked(project: Project, model: SavedModel) -> list[Problem]:

@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from beampermit.datasets.workspace import is_plain
 from beampermit.digest import digest_file, manifest
 from beampermit.errors import BadInput
+from beampermit.models.mlmodel import SavedModel
 from beampermit.reading import first_fault, parse_json, read_json
 from beampermit.record import Digest, Record
 
@@ -64,15 +66,15 @@ class Difference:
         return "; ".join(f"{word}: {_some(paths)}" for word, paths in groups.items() if paths)
 
 
-def compare(listed: Manifest, root: Path, model: str, data: tuple[str, ...]) -> Difference:
-    """Compare a manifest with the files of the folder `model` and the files `data`, below `root`.
+def compare(listed: Manifest, root: Path, model: SavedModel, data: tuple[str, ...]) -> Difference:
+    """Compare a manifest with the files of the saved model and the files `data`, below `root`.
 
     The manifest may list further files of the dataset's folders, which must exist too. Raises `BadInput` for a link or
     a device.
     """
-    present = {f"{model}/{path}": digest for path, digest in manifest(root / model).items()}
+    present = {f"{model.name}/{path}": digest for path, digest in manifest(model.folder).items()}
     for path in (*data, *listed.files):
-        if path not in present and _is_plain(root, path):
+        if path not in present and is_plain(root / path, root):
             present[path] = digest_file(root / path)
     expected = {*listed.files, *data}
     return Difference(
@@ -87,14 +89,6 @@ def _stays_inside(listed: str) -> bool:
     if path.is_absolute() or not path.parts or str(path) != listed:
         return False
     return not {"..", ".git", ".dvc"} & {part.lower() for part in path.parts} and not set(listed) & set("\\\0")
-
-
-def _is_plain(root: Path, path: str) -> bool:
-    """Whether there is a file at `path` below `root`, with no link on the way that could lead outside."""
-    steps = [
-        root.joinpath(*PurePosixPath(path).parts[:count]) for count in range(1, len(PurePosixPath(path).parts) + 1)
-    ]
-    return steps[-1].is_file() and not any(step.is_symlink() for step in steps)
 
 
 def _some(paths: tuple[str, ...]) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from beampermit.datasets.workspace import plain_folder
 from beampermit.errors import BadInput, Conflict
 from beampermit.git import Git
 from beampermit.models.manifest import Manifest
@@ -86,7 +87,8 @@ class Promotion:
         verify_commit(self.permit, self.project.git.head())
         verify_files(self.permit, self.project.root)
         verify_dataset(self.permit, Manifest.read(self.project.path(contract.model.manifest), contract.model.manifest))
-        verify_model(self.permit, model)
+        with plain_folder(model, self.project.root) as files:
+            verify_model(self.permit, files)
 
     def _require_promotable(self, state: ModelState) -> None:
         require_not_frozen(state)

@@ -19,7 +19,7 @@ def plain_file(root: Path, path: str) -> Path:
     file = root / path
     if not os.path.lexists(file):
         raise BadInput("the file is missing", file=shown)
-    for odd, what in irregular_files(file, root, root / ".dvc/cache"):
+    for odd, what in irregular_files(file, root):
         raise BadInput(f"is {what}, not a file", file=odd)
     if not file.is_file():
         raise BadInput("is a folder, not a file", file=shown)
