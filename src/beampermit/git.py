@@ -60,6 +60,11 @@ class Git:
         """Path of `root` in its repository, such as `models/faults/`; empty at the top."""
         return self.try_("rev-parse", "--show-prefix").out.removesuffix("\n")
 
+    @property
+    def way_up(self) -> str:
+        """The path of the top, from `root`: such as `../../`; empty at the top."""
+        return "../" * self.prefix.count("/")
+
     @cached_property
     def top(self) -> Git:
         """git at the top of the repository, where GitHub looks for `.github` and CODEOWNERS."""
@@ -189,10 +194,12 @@ class Git:
 
     def work_tree(self) -> str:
         """The tree id of the whole work tree: tracked and new files, without ignored ones and without repositories in
-        it. The tree itself is written with `apart`."""
-        if self._objects is None:
-            with self.apart() as git:
-                return git.work_tree()
+        it. The tree itself is not kept."""
+        with self.apart() as git:
+            return git.write_work_tree()
+
+    def write_work_tree(self) -> str:
+        """As `work_tree`; the tree and its files become objects."""
         git = self.top
         with tempfile.TemporaryDirectory() as folder:
             env = {"GIT_INDEX_FILE": os.path.join(folder, "index")}  # noqa: PTH118

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-import posixpath
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -133,6 +135,14 @@ class Project:
             write_text(folder / ".gitignore", "*\n")
         return folder
 
+    @contextmanager
+    def apart(self) -> Iterator[Project]:
+        """The same project, with `Git.apart`."""
+        with self.git.apart() as git:
+            apart = copy(self)
+            apart.git = git
+            yield apart
+
     def alone(self) -> Project:
         """The same work tree without a base, for documents that compare nothing."""
         alone = Project(self.root)
@@ -144,8 +154,10 @@ class Project:
         return self.root / relative
 
     def in_repository(self, path: str) -> str:
-        """The path in the repository of a path in the project."""
-        return posixpath.normpath(self.git.prefix + path) if self.git.prefix else path
+        """The path in the repository of a file, given by its path in the project or on this machine."""
+        top = self.git.top.root
+        place = Path(os.path.normpath(top / self.git.prefix / path))
+        return place.relative_to(top).as_posix() if place.is_relative_to(top) else path
 
 
 def find_root(start: Path) -> Path:

@@ -54,10 +54,11 @@ class BaseAndHead:
         return tuple(sorted(path for path in paths if PurePosixPath(path).suffix == ".dvc"))
 
     def changed_paths(self) -> tuple[str, ...]:
-        """Paths that the branch or the work tree changes, with untracked files that git does not ignore."""
+        """Paths in the repository that the branch or the work tree changes, with untracked files that git does not
+        ignore."""
         if self.merge_base is None:
             return ()
-        return tuple(sorted({*self._project.git.differing(self.merge_base)}))
+        return tuple(sorted({*self._project.git.top.differing(self.merge_base)}))
 
     def _list_tree(self, *options: str) -> list[str]:
         if not self.merge_base:

@@ -45,8 +45,8 @@ def reproduce(
 
     if champion and commit:
         raise typer.BadParameter("excludes a commit: the ledger names it", param_hint="--champion")
-    repository = Project.find(project.resolve())
-    with ended_by_signals(), shown_progress() as progress, summarised():
+    found = Project.find(project.resolve())
+    with ended_by_signals(), shown_progress() as progress, summarised(), found.apart() as repository:
         in_service = load_champion(repository) if champion else None
         if champion and in_service is None:
             nothing = f"no version of {repository.contract.model.name} is in service"

@@ -98,11 +98,11 @@ def fetch_file(project: Project, commit: str, path: str) -> Path:
     """
     folder = project.own / "versions"
     folder.mkdir(exist_ok=True)
-    if project.git.try_("cat-file", "-e", f"{commit}:{path}").code == 0:
+    if project.git.try_("cat-file", "-e", f"{commit}:{project.git.prefix}{path}").code == 0:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            project.git.export(commit, Path(scratch), path)
+            there = project.git.export(commit, Path(scratch), path)
             kept = folder / f"{digest_bytes(f'{commit}:{path}'.encode())[7:39]}.parquet"
-            return (Path(scratch) / path).replace(kept)
+            return (there / path).replace(kept)
     repository = Repository.of(project)
     objects = _objects(repository, commit)
     if path not in objects:

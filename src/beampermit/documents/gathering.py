@@ -23,7 +23,8 @@ from beampermit.verdicts.merge import MergedVerdicts, merge_verdict_files
 from beampermit.verdicts.verdict import Where, find_evidence
 
 WATCHED = (".github/", ".dvc/config", ".pre-commit-config.yaml")
-"""Files that decide what runs and where data comes from: the report warns of a change."""
+"""Files of the repository and of the project that decide what runs and where data comes from: the report warns of a
+change."""
 
 
 def gather_report(project: Project, folder: Path, expected: Mapping[str, str]) -> Report:
@@ -58,6 +59,7 @@ def gather_report(project: Project, folder: Path, expected: Mapping[str, str]) -
     in_contract = {row.metric.name for row in compared}
     recall = {name for name in head if name.startswith(metrics.RECALL)}
     changes = _contract_changes(base_and_head, contract)
+    watched = tuple(f"{folder}{path}" for folder in ("", project.git.prefix) for path in WATCHED)
     rows = find_evidence(merged.verdicts, RowChecks) or RowChecks()
     return bound_report(
         Report(
@@ -79,7 +81,7 @@ def gather_report(project: Project, folder: Path, expected: Mapping[str, str]) -
             changes=rows.changes,
             settings=problems.collect(lambda: compare_settings(base_and_head), {}),
             packages=problems.collect(lambda: compare_packages(base_and_head), ()),
-            watched=tuple(path for path in base_and_head.changed_paths() if path.startswith(WATCHED)),
+            watched=tuple(path for path in base_and_head.changed_paths() if path.startswith(watched)),
             plots=_thinned_plots(project, contract, problems),
             problems=tuple(error.problem for error in problems.errors),
         )

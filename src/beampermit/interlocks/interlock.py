@@ -64,6 +64,8 @@ class Interlock:
     requires: ClassVar[frozenset[str]] = frozenset()
     slow: ClassVar[bool] = False
     put_off_by: ClassVar[str] = ""
+    of_repository: ClassVar[bool] = False
+    """Whether the files that it names lie at the top of the repository, which several projects may share."""
     known: ClassVar[dict[str, type[Interlock]]] = {}
     check: Callable[..., Finding]
 

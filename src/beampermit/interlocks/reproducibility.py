@@ -32,7 +32,8 @@ def retrained(project: Project, contract: Contract, base_contract: Contract, env
 
     rules = base_contract.reproducibility
     seeds = rules.seeds if project.merged or rules.spread == "pull-request" else ()
-    return reproduce(project, base_contract, commit_of_work_tree(project.git), lambda _: environment, seeds=seeds)
+    with project.apart() as apart:
+        return reproduce(apart, base_contract, commit_of_work_tree(apart.git), lambda _: environment, seeds=seeds)
 
 
 class REP001(Interlock):

@@ -25,7 +25,8 @@ def check(
     progress: Progress = silent,
 ) -> list[Verdict]:
     """Run `interlocks` on a project. With `fresh=False`, slow verdicts are reused while nothing has changed."""
-    return run(interlocks, Inputs(project=project), progress=progress, reuse=None if fresh else Reuse.of(project))
+    verdicts = run(interlocks, Inputs(project=project), progress=progress, reuse=None if fresh else Reuse.of(project))
+    return [_in_repository(project, verdict) for verdict in verdicts]
 
 
 def run(
@@ -63,6 +64,14 @@ def verdict_file(project: Project, verdicts: Iterable[Verdict]) -> VerdictFile:
         where=Where.here(),
         verdicts=tuple(verdicts),
     )
+
+
+def _in_repository(project: Project, verdict: Verdict) -> Verdict:
+    """The verdict with the places of a project in a folder as GitHub and the reader of a diff know them."""
+    if not project.git.prefix or Interlock.known[verdict.id].of_repository:
+        return verdict
+    places = (place.model_copy(update={"file": project.in_repository(place.file)}) for place in verdict.locations)
+    return verdict.model_copy(update={"locations": tuple(places)})
 
 
 def put_off(project: Project) -> list[str]:

@@ -215,7 +215,8 @@ class BaseTests:
         """Ids of tests in `folder` that no file of the work tree has, here or with the same name in a new place."""
         if self._commit is None:
             return []
-        changed = self.project.git("diff", "--name-only", "-z", "--no-renames", self._commit, "--", folder).split("\0")
+        compared = ("diff", "--name-only", "-z", "--no-renames", "--relative", self._commit)
+        changed = self.project.git(*compared, "--", folder).split("\0")
         before = [test for file in changed if _is_test_file(file) for test in written_tests(self._read(file), file)]
         after = find_tests(self.project.root, "tests")
         ids = {test.id for test in before}

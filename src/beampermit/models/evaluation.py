@@ -65,11 +65,13 @@ class Evaluator:
 
 
 def export_tree(git: Git, commit: str, folder: Path) -> Path:
-    """Write the files of a commit below `folder`; the project's own clone is not linked to them."""
+    """Write the files of a commit below `folder`; the project's own clone is not linked to them.
+
+    Returns the project's folder there.
+    """
     tree = folder / "tree"
     tree.mkdir()
-    git.export(commit, tree)
-    return tree
+    return git.export(commit, tree)
 
 
 def take_signals(tree: Path, contract: Path) -> None:

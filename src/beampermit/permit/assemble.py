@@ -191,7 +191,9 @@ def _require_no_changes(git: Git) -> None:
     if changed:
         first = changed.split("\n")[0][3:]
         raise Failed(
-            "this file has uncommitted changes, and a permit binds a commit", file=first, hint=f"git diff -- {first}"
+            "this file has uncommitted changes, and a permit binds a commit",
+            file=first,
+            hint=f"git diff -- {':/' if git.prefix else ''}{first}",
         )
 
 

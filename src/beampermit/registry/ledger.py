@@ -43,10 +43,10 @@ LOCKED = re.compile(r"cannot lock ref|failed to update ref|\.lock': File exists"
 
 
 class Ledger:
-    """The ledger of one repository, on its `remote`."""
+    """The ledger of one repository, on its `remote`: of every project in it."""
 
     def __init__(self, git: Git, remote: str = "origin"):
-        self.git = git
+        self.git = git.top
         self.remote = remote
         self._tracking = f"refs/remotes/{remote}/beampermit-ledger"
         self._protected: tuple[str, str] | None = None

@@ -70,8 +70,8 @@ def fetch_from_dvc(project: Project, event: Event, into: Path) -> Path:
     if git.resolve(event.commit) is None:
         raise Outside(f"{name} was promoted from commit {event.commit[:12]}, which origin no longer has")
     folder = into / "commit"
-    with exported(git, event.commit, folder):
-        old = Project(folder)
+    with exported(git, event.commit, folder) as tree:
+        old = Project(tree)
         try:
             path = old.contract.model.path
             pull(Repository(old, project), [path])

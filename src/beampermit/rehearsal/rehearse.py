@@ -71,7 +71,7 @@ def rehearse(
         plan = make_plan(clone.root, workflow or FILES[kind], own, stage.lay_out_artifacts(work / "artifacts"))
         if EVENTS[kind] not in plan.workflow.events:
             raise BadInput(f"this workflow does not run on {EVENTS[kind]}", file=plan.workflow.file)
-        rulesets = read_rulesets(project.git, _ruled_by(clone, kind))
+        rulesets = read_rulesets(project.git.top, _ruled_by(clone, kind))
         with serve_github(rulesets, clone.base_branch, folder / "releases") as api:
             call = _call(project, kind, clone, plan, work, folder, labels, api, inputs or {})
             runner.prepare(call)

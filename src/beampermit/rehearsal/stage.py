@@ -77,7 +77,7 @@ def _make(git: Git, root: Path, branch: str, tip: str) -> Git:
     clone("update-ref", "--stdin", stdin="".join(f"create {name} {commit}\n" for name, commit in refs.items()))
     url = git.try_("remote", "get-url", "origin")
     if url.code == 0:
-        clone("remote", "add", "origin", _absolute(url.out.strip(), git.root))
+        clone("remote", "add", "origin", _absolute(url.out.strip(), git.top.root))
     return clone
 
 
@@ -129,8 +129,9 @@ def share_local_remotes(project: Path, clone: Clone, git: Git) -> None:
         if section.strip("'").startswith("remote ") and url and "://" not in url and not os.path.isabs(url):  # noqa: PTH117
             lines += [f"[{section}]", f"    url = {(base / url).resolve()}"]
     if lines:
-        (clone.root / ".dvc").mkdir(exist_ok=True)
-        (clone.root / ".dvc/config.local").write_text("\n".join(lines) + "\n")
+        local = clone.root / git.prefix / ".dvc"
+        local.mkdir(parents=True, exist_ok=True)
+        (local / "config.local").write_text("\n".join(lines) + "\n")
 
 
 PARTS = ("template", "actions", ".github/workflows", "cookiecutter.json", "pyproject.toml", "requirements.lock")

@@ -102,20 +102,22 @@ def _end_processes(folder: str) -> None:
 def exported(git: Git, commit: str, folder: Path) -> Iterator[Path]:
     """The files of `commit` at `folder`, in a repository of its own that is no work tree, removed after the block.
 
-    Its index borrows the objects of `git` until `cut_off` is called. Links that lead out of the tree are left out.
+    Gives the project's folder there. Its index borrows the objects of `git` until `cut_off` is called. Links that lead
+    out of the tree are left out.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
         objects = git("rev-parse", "--path-format=absolute", "--git-path", "objects")
-        git.export(commit, folder)
+        project = git.export(commit, folder)
+        project.mkdir(parents=True, exist_ok=True)
         own = Git(folder)
         _initialise(own)
         (folder / ".git/objects/info").mkdir(parents=True, exist_ok=True)
         (folder / ".git/objects/info/alternates").write_text(f"{objects}\n", encoding="utf-8")
         own("read-tree", commit)
         _remove_outward_links(folder)
-        yield folder
+        yield project
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -127,10 +129,12 @@ def cut_off(folder: Path, without: Iterable[str]) -> None:
     """
     for path in without:
         _remove(folder / path)
-    for path in (".git", ".dvc/tmp", ".dvc/cache", ".dvc/config.local"):
-        _remove(folder / path)
-    _keep_configuration(folder / ".dvc/config")
-    own = Git(folder)
+    own = Git(folder).top
+    for dvc in {folder / ".dvc", own.root / ".dvc"}:
+        for name in ("tmp", "cache", "config.local"):
+            _remove(dvc / name)
+        _keep_configuration(dvc / "config")
+    _remove(own.root / ".git")
     _initialise(own)
     own(*NO_HOOKS, "add", "--all", "--force", ".")
     own(*NO_HOOKS, "commit", "--quiet", "--no-verify", "--no-gpg-sign", "--allow-empty", "--message", "The commit",
@@ -154,7 +158,7 @@ def alone(variables: Mapping[str, str], project: Project, prefix: Path) -> dict[
 
 def commit_of_work_tree(git: Git) -> str:
     """A commit of the work tree: HEAD where nothing has changed, otherwise one that is on no branch."""
-    head, tree = git.head(), git.work_tree()
+    head, tree = git.head(), git.write_work_tree()
     if git("rev-parse", f"{head}^{{tree}}") == tree:
         return head
     return git("commit-tree", tree, "-p", head, "-m", "Work tree", env=FIXED_IDENTITY)

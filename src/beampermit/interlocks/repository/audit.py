@@ -62,7 +62,8 @@ def _required_check(project: Project) -> RequiredCheck:
 
 def _drift(project: Project, protection: Protection) -> list[str]:
     """Rules in the file in git that are not active on the branch."""
-    if not (project.root / MAIN).is_file():
+    file = project.git.top.root / MAIN
+    if not file.is_file():
         return [f"there is no {MAIN}, so the rules of the branch are not under version control"]
-    missing = [rule.type for rule in read_ruleset(project.root / MAIN).rules if not protection.has(rule.type)]
+    missing = [rule.type for rule in read_ruleset(file).rules if not protection.has(rule.type)]
     return [f"the rule {type} in {MAIN} is not active" for type in missing]

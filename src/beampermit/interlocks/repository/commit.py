@@ -13,6 +13,7 @@ from beampermit.contract import FILE_NAME as CONTRACT
 from beampermit.contract import Contract
 from beampermit.datasets.repository import Repository, is_below
 from beampermit.errors import BeampermitError, several
+from beampermit.git import SUBMODULE
 from beampermit.github.codeowners import PLACES
 from beampermit.github.rulesets import FOLDER as RULESETS
 from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
@@ -30,16 +31,12 @@ DECIDING = (
     "environment*.yml",
     "*conda-lock.yml",
     "*virtual-packages.yml",
-    ".github/permit.pub",
-    ".github/permit.trust.json",
-    f"{WORKFLOWS}/*",
-    f"{RULESETS}/*",
-    *PLACES,
 )
-"""Files that are read by these names. None of them is a link: code owners own the link, and anybody its target."""
+SHARED = (".github/permit.pub", ".github/permit.trust.json", f"{WORKFLOWS}/*", f"{RULESETS}/*", *PLACES)
+"""Files that are read by these names, in the project and at the top of its repository. None of them is a link: code
+owners own the link, and anybody its target."""
 CODE = ("src/", "tests/")
 """Where the code of the model and of its tests is, whether a stage names it or not."""
-LINK, SUBMODULE = "120000", "160000"
 SHOWN = 20
 
 
@@ -69,8 +66,14 @@ class _Inputs:
 
     @cached_property
     def held(self) -> dict[str, str]:
-        """Path -> mode of the files that are in the commit, or come into it by `git add --all`."""
+        """Path -> mode of the project's files that are in the commit, or come into it by `git add --all`."""
         return self.project.git.work_files()
+
+    @cached_property
+    def shared(self) -> set[str]:
+        """Paths, from the project, of all such files of the repository."""
+        git = self.project.git
+        return {f"{git.way_up}{path}" for path in git.top.work_files()} if git.prefix else set(self.held)
 
     @cached_property
     def submodules(self) -> list[str]:
@@ -92,7 +95,7 @@ class _Inputs:
         for path in self._deciding():
             if link := self._link_on_the_way(path):
                 yield link, "is a link, and a file is needed here"
-            elif path not in self.held:
+            elif path not in self.held and path not in self.shared:
                 yield path, "is ignored by git, so it is not in the commit"
 
     def left_out(self) -> Iterator[tuple[str, str]]:
@@ -103,11 +106,11 @@ class _Inputs:
         yield from self._code_elsewhere()
 
     def _deciding(self) -> Iterator[str]:
-        root = self.project.root
-        for pattern in DECIDING:
-            for path in root.glob(pattern):
+        git = self.project.git
+        for root, way, patterns in ((git.root, "", DECIDING), (git.top.root, git.way_up, SHARED)):
+            for path in (path for pattern in patterns for path in root.glob(pattern)):
                 if path.is_symlink() or path.is_file():
-                    yield path.relative_to(root).as_posix()
+                    yield f"{way}{path.relative_to(root).as_posix()}"
 
     def _link_on_the_way(self, path: str) -> str:
         """The first part of a path that is a link; empty if none is."""

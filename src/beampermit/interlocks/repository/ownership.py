@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -12,20 +13,17 @@ from beampermit.project import Project
 from beampermit.verdicts.verdict import Location
 from beampermit.workflows.workflow import FOLDER as WORKFLOWS
 
-GUARDED = (
-    "contract.yaml",
-    ".dvc/config",
+GUARDED = ("contract.yaml", ".dvc/config", "dvc.lock", "uv.lock", "*conda-lock.yml")
+"""Files of a project that decide about its model, or what it is made from."""
+SHARED = (
     f"{RULESETS}/*",
     f"{WORKFLOWS}/*",
     ".github/permit.pub",
     ".github/permit.trust.json",
     "*action.yml",
-    "dvc.lock",
-    "uv.lock",
-    "*conda-lock.yml",
     *PLACES,
 )
-"""Files that decide about the model, or what it is made from."""
+"""The same, of the whole repository."""
 NEW = (f"{WORKFLOWS}/new.yml", f"{RULESETS}/new.json")
 """Files that a pull request could add, so they need an owner before they exist."""
 
@@ -58,8 +56,14 @@ class Ownership:
 @provides
 def ownership(project: Project) -> Ownership:
     """Which of the files that decide about the model have an owner in CODEOWNERS."""
-    owners = CodeOwners.find(project.root)
+    git = project.git
+    owners = CodeOwners.find(git.top.root)
     if owners is None:
         return Ownership("", ())
-    guarded = [path for path in project.git.tracked() if any(fnmatchcase(path, pattern) for pattern in GUARDED)]
+    own = (f"{git.prefix}{path}" for path in git.tracked() if _matches(path, GUARDED))
+    guarded = dict.fromkeys((*own, *(path for path in git.top.tracked() if _matches(path, SHARED))))
     return Ownership(owners.file, owners.uncovered([*guarded, *NEW]))
+
+
+def _matches(path: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(path, pattern) for pattern in patterns)

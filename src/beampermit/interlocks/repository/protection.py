@@ -53,6 +53,8 @@ def branch_protection(project: Project) -> BranchProtection:
 class GIT001(Interlock):
     "The branch is protected, and code owners approve changes"
 
+    of_repository = True
+
     def check(self, ownership: Ownership, branch_protection: BranchProtection) -> Finding:
         """Whoever can push to the branch can put any model on the machine, and whoever can set the ledger's branch back
         can undo a rollback. Ask an administrator of the repository to run `beampermit protect apply`, which uploads
@@ -83,6 +85,8 @@ class GIT001(Interlock):
 
 class GIT002(Interlock):
     "Only GitHub Actions can report the required check `permit`"
+
+    of_repository = True
 
     def check(self, workflows: Workflows, branch_protection: BranchProtection) -> Finding:
         """The branch must require the check `<calling job> / permit` of `.github/workflows/pull-request.yml`, and

@@ -30,14 +30,17 @@ class Workflows:
 @provides
 def workflows(project: Project) -> Workflows:
     """The workflow files of the work tree, and every action file that git tracks."""
-    names = {path.relative_to(project.root).as_posix() for path in (project.root / FOLDER).glob("*.y*ml")}
-    actions = {name for name in project.git.tracked() if PurePosixPath(name).name in ("action.yml", "action.yaml")}
-    files = (name for name in sorted(names | actions) if (project.root / name).is_file())
-    return Workflows({name: (project.root / name).read_text(encoding="utf-8", errors="replace") for name in files})
+    git = project.git.top
+    names = {path.relative_to(git.root).as_posix() for path in (git.root / FOLDER).glob("*.y*ml")}
+    actions = {name for name in git.tracked() if PurePosixPath(name).name in ("action.yml", "action.yaml")}
+    files = (name for name in sorted(names | actions) if (git.root / name).is_file())
+    return Workflows({name: (git.root / name).read_text(encoding="utf-8", errors="replace") for name in files})
 
 
 class GIT004(Interlock):
     "Fork code reaches no self-hosted runner, secret or release"
+
+    of_repository = True
 
     def check(self, workflows: Workflows) -> Finding:
         """Each line of the reason says what to write instead. Anybody can open a pull request from a fork, so:
@@ -78,6 +81,8 @@ class GIT004(Interlock):
 
 class GIT003(Interlock):
     "Workflows pin every action and image by commit or digest"
+
+    of_repository = True
 
     def check(self, workflows: Workflows) -> Finding:
         """A tag or a branch can be moved to other code after the review. Pin actions by the full commit, with the
