@@ -31,7 +31,7 @@ PLACE = re.compile(r"^([^\s:/.][^:\n]*\.py):(\d+): ", re.MULTILINE)
 LONGEST = 300
 CHOOSING = ("markexpr", "keyword", "deselect", "ignore", "ignore_glob", "lf", "stepwise", "setuponly", "setupplan")
 """Options of pytest that leave tests out."""
-UNCALLED = "its function was not called"
+UNCALLED, CHANGED = "its function was not called", "its function was changed"
 
 _cases: dict[str, dict[str, Any]] = {}
 _collected: dict[str, dict[str, Any]] = {}
@@ -59,8 +59,9 @@ def main() -> int:
     return int(pytest.main(sys.argv[1:]))
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Note each test before a hook or an option can leave it out, and watch its function."""
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> Iterator[None]:
+    """Note each test before a hook or an option can leave it out or change it, and watch its function."""
     function = getattr(item, "obj", None) if isinstance(item, pytest.Function) else None
     source = inspect.unwrap(function) if function else None
     code = getattr(source, "__code__", None)
@@ -78,13 +79,16 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     if callable(function) and not hasattr(item, "_testcase") and not hasattr(item, "addError"):
         item.obj = _watched(item.nodeid, function)  # pyright: ignore[reportAttributeAccessIssue]
         _collected[item.nodeid]["watched"] = True
+    yield
 
 
 def _watched(nodeid: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, noted when it is called and when it raises."""
+    source: Any = inspect.unwrap(function)
+    code = getattr(source, "__code__", None)
 
     def began() -> None:
-        _calls[nodeid] = ""
+        _calls[nodeid] = "" if getattr(source, "__code__", None) is code else CHANGED
 
     def raised(error: BaseException) -> None:
         _calls[nodeid] = f"it raised {type(error).__name__}: {error}"

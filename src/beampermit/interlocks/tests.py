@@ -20,6 +20,7 @@ from beampermit.interlocks.written_tests import (
     BaseTests,
     find_marks,
     find_tests,
+    replaced,
     shadows,
     unexpected,
     unfound,
@@ -148,11 +149,12 @@ def _tests(project: Project, environment: Environment, folder: str) -> Finding:
         return failed(f"there are no tests: {folder} is missing", folder)
     if problem := _shadowed(project, environment):
         return problem
-    rules, base = _rules(project), BaseTests(project)
+    rules, base, written = _rules(project), BaseTests(project), find_tests(project.root, folder)
     ran = run_tests(project, environment, [folder])
     left = [
         *unrun(ran, rules, gpu=False, gpu_elsewhere=rules.gpu is not None),
-        *unfound(ran, rules, find_tests(project.root, folder)),
+        *unfound(ran, rules, written),
+        *replaced(ran, rules, written),
         *unexpected(ran, base),
     ]
     finding = _judge([folder], ran, left)
@@ -207,7 +209,9 @@ def _judge(folders: Sequence[str], ran: Ran, left: Sequence[Problem], **machine:
     if not problems and ran.cases:
         problems = list(left)
     if problems:
-        places = dict.fromkeys(Location(file=str(problem.file), line=problem.line) for problem in problems[:MOST])
+        places = (
+            Location(file=str(problem.file), line=problem.line, reason=problem.message) for problem in problems[:MOST]
+        )
         return failed(f"{problems[0].message}{more(len(problems) - 1)}", *places, **evidence)
     if why := _insufficient(" and ".join(folders), ran):
         return failed(why, *folders, **evidence)

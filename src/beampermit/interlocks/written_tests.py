@@ -30,13 +30,15 @@ COMMON = frozenset("tests test docs doc examples scripts src benchmarks tools co
 class Written:
     """One test as it stands in a file. `extended` where other classes of the file inherit it.
 
-    `name` is empty for a file that this Python cannot parse.
+    `name` is empty for a file that this Python cannot parse. `plain` where no decorator but a mark stands at it, so
+    that what pytest runs is the function itself.
     """
 
     file: str
     line: int
     name: str
     extended: bool = False
+    plain: bool = False
 
     @property
     def id(self) -> str:
@@ -89,17 +91,25 @@ def written_tests(content: str | bytes, file: str) -> list[Written]:
     if module is None:
         return [Written(file, 1, "")]
     bases = {_last_name(base) for node in ast.walk(module) if isinstance(node, ast.ClassDef) for base in node.bases}
-    return list(_tests_in(module.body, file, "", bases, extended=False))
+    return list(_tests_in(module.body, file, "", bases))
 
 
 def _tests_in(
-    body: Sequence[ast.stmt], file: str, within: str, bases: set[str], *, extended: bool
+    body: Sequence[ast.stmt], file: str, within: str, bases: set[str], *, extended: bool = False, plain: bool = True
 ) -> Iterator[Written]:
     for node in body:
         if isinstance(node, ast.ClassDef) and _is_test_class(node):
-            yield from _tests_in(node.body, file, f"{within}{node.name}.", bases, extended=node.name in bases)
+            is_plain = plain and _has_only_marks(node) and not node.keywords
+            is_extended = node.name in bases
+            yield from _tests_in(node.body, file, f"{within}{node.name}.", bases, extended=is_extended, plain=is_plain)
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _is_test(node):
-            yield Written(file, node.lineno, f"{within}{node.name}", extended)
+            yield Written(file, node.lineno, f"{within}{node.name}", extended, plain and _has_only_marks(node))
+
+
+def _has_only_marks(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+    """Such as `@pytest.mark.slow` and `@mark.parametrize(...)`."""
+    called = (mark.func if isinstance(mark, ast.Call) else mark for mark in node.decorator_list)
+    return all(isinstance(mark, ast.Attribute) and _last_name(mark.value) == "mark" for mark in called)
 
 
 def _is_test(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
@@ -180,6 +190,27 @@ def unfound(ran: Ran, rules: Tests, written: Sequence[Written]) -> list[Problem]
         and (test.file, test.name) not in known
         and not (test.extended and (test.file, test.name.rpartition(".")[2]) in inherited)
         and not (not test.name and test.file in files)
+    ]
+
+
+def replaced(ran: Ran, rules: Tests, written: Sequence[Written]) -> list[Problem]:
+    """Tests under whose names another function runs than the one that stands in the file."""
+    runs = {
+        (test.file, test.name.partition("[")[0].replace("::", ".")): (test.source, test.qualname)
+        for test in ran.collected
+        if test.function
+    }
+    return [
+        Problem(
+            f"{test.file}:{test.line} {test.name} does not run: the file, or a hook of the project, puts another "
+            "function in its place",
+            test.file,
+            test.line,
+        )
+        for test in written
+        if test.plain
+        and not _excused(rules, test.file)
+        and runs.get((test.file, test.name)) not in (None, (test.file, test.name))
     ]
 
 

@@ -193,6 +193,47 @@ ATTACKS = [
     ),
     attack_case(
         {
+            TESTS: ONE_FAILS,
+            "conftest.py": "import pytest\n@pytest.hookimpl(tryfirst=True)\n"
+            "def pytest_itemcollected(item): item.obj = lambda: None\n",
+        },
+        guard="TST001",
+        tried="a hook puts empty functions in place of the tests as soon as they are collected",
+        said="is reported as passed, but its function was not called: a hook of the project changes results",
+        id="other functions at once",
+    ),
+    attack_case(
+        {
+            TESTS: ONE_FAILS,
+            "conftest.py": "import pytest\ndef pytest_pycollect_makeitem(collector, name, obj):\n"
+            "    if name.startswith('test_'):\n"
+            "        return [pytest.Function.from_parent(collector, name=name, callobj=lambda: None)]\n",
+        },
+        guard="TST001",
+        tried="a hook makes the tests of other functions than stand in the file",
+        said="test_a does not run: the file, or a hook of the project, puts another function in its place",
+        id="tests of other functions",
+    ),
+    attack_case(
+        {TESTS: f"{ONE_FAILS}for name in ('test_a', 'test_b'): globals()[name] = lambda: None\n"},
+        guard="TST001",
+        tried="the last line of a test file puts empty functions in place of its tests",
+        said="test_a does not run: the file, or a hook of the project, puts another function in its place",
+        id="other functions by the file",
+    ),
+    attack_case(
+        {
+            TESTS: ONE_FAILS,
+            "conftest.py": "def pytest_runtest_setup(item):\n"
+            "    vars(item.module)[item.name].__code__ = (lambda: None).__code__\n",
+        },
+        guard="TST001",
+        tried="a hook empties the functions of the tests before they are called",
+        said="is reported as passed, but its function was changed: a hook of the project changes results",
+        id="emptied functions",
+    ),
+    attack_case(
+        {
             TESTS: "import unittest\nclass Pulse(unittest.TestCase):\n    def test_b(self): self.fail('low')\n",
             "conftest.py": "import pytest\n@pytest.hookimpl(hookwrapper=True)\n"
             "def pytest_runtest_makereport():\n    made = yield\n    made.get_result().outcome = 'passed'\n",
