@@ -13,6 +13,8 @@ import psutil
 import pytest
 
 from beampermit.environments import Environment
+from beampermit.environments.distributions import describe
+from beampermit.environments.environment import python_in
 from beampermit.errors import Outside
 from beampermit.processes import clean_variables, hide_memory, run
 
@@ -159,3 +161,14 @@ def test_a_process_that_hides_still_starts_others_and_reads_their_output(tmp_pat
     assert run(["git", "--version"], cwd=tmp_path).out.startswith("git version")
     assert run([sys.executable, "-c", LOOK], cwd=tmp_path, env={"PATH": "/bin"}, clean=True).out.startswith("{")
     assert "PATH" in clean_variables()
+
+
+def test_the_python_of_an_environment_is_started_without_our_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = python_in(tmp_path)
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\necho "{\\"seen\\": \\"$BEAMPERMIT_SIGNING_KEY\\"}"\n')
+    python.chmod(0o755)
+    monkeypatch.setenv("BEAMPERMIT_SIGNING_KEY", "beam")
+    assert describe(tmp_path) == {"seen": ""}

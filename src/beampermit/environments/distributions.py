@@ -14,7 +14,7 @@ from pathlib import Path
 
 from beampermit.environments.environment import bytecode_folder, python_in
 from beampermit.errors import BadInput, Outside
-from beampermit.processes import run
+from beampermit.processes import clean_variables, run
 
 DESCRIBE = """
 import json, os, platform, sys
@@ -94,7 +94,9 @@ def describe(prefix: Path) -> dict[str, str]:
     try:
         # Isolated and without site: no code of the environment's packages runs here.
         options = ["-I", "-S", "-X", f"pycache_prefix={bytecode_folder()}"]
-        finished = run([python_in(prefix), *options, "-c", DESCRIBE], cwd=prefix, timeout=60)
+        command = [python_in(prefix), *options, "-c", DESCRIBE]
+        # It may be any program: only `installed` tells whether it is the locked one.
+        finished = run(command, cwd=prefix, env=clean_variables(), timeout=60, clean=True)
         return json.loads(finished.out)
     except (Outside, ValueError, NotADirectoryError, PermissionError):
         raise BadInput(
