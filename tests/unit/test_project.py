@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from beampermit.errors import BadInput
+from beampermit.git import SUBMODULE, GitError
+from beampermit.processes import Finished
 from beampermit.project import Project
 
 Git = Callable[..., str]
@@ -54,3 +56,69 @@ def test_the_tree_id_of_the_work_tree_covers_new_and_edited_files_but_not_ignore
 def test_a_folder_outside_git_is_named(tmp_path_factory: pytest.TempPathFactory) -> None:
     with pytest.raises(BadInput, match="not in a git repository"):
         Project.find(tmp_path_factory.mktemp("bare"))
+
+
+def test_a_folder_of_another_user_is_not_called_a_folder_outside_git(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(BadInput, match="another user owns this repository, so git does not read it") as error:
+        Project.find(project.root)
+    monkeypatch.delenv("GIT_TEST_ASSUME_DIFFERENT_OWNER")
+    assert error.value.hint == f"git config --global --add safe.directory {project.root}"
+
+
+def test_a_repository_that_git_cannot_read_is_said_with_gits_reason(project: Project) -> None:
+    inner = project.root / "inner"
+    inner.mkdir()
+    (inner / ".git").write_text("gitdir: /nowhere\n")
+    with pytest.raises(BadInput, match="git cannot read this repository: not a git repository: /nowhere"):
+        Project.find(inner)
+
+
+def test_a_repository_in_the_repository_is_no_part_of_the_tree_with_or_without_a_commit(
+    project: Project, git: Git
+) -> None:
+    tree = git("rev-parse", "HEAD^{tree}")
+    inner = project.root / "sub" / "[a] b"
+    inner.mkdir(parents=True)
+    git("init", "--quiet", cwd=inner)
+    assert project.git.work_tree() == tree
+    git("commit", "--quiet", "--allow-empty", "--message", "One", cwd=inner)
+    assert project.git.work_tree() == tree
+    assert project.git.work_files()["sub/[a] b"] == SUBMODULE
+    (project.root / "sub/new").touch()
+    assert project.git.work_tree() != tree
+
+
+def test_judging_writes_no_objects_into_the_repository(project: Project, git: Git) -> None:
+    before = git("count-objects", "-v")
+    (project.root / "new").write_text("new\n")
+    tree = project.git.work_tree()
+    with project.apart() as apart:
+        assert apart.git.write_work_tree() == tree
+        commit = apart.git("commit-tree", tree, "-m", "x")
+        assert apart.git.read(commit, "new") == "new\n"
+    assert git("count-objects", "-v") == before
+    assert project.git.resolve(commit) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "hint"),
+    [
+        (
+            "error: insufficient permission for adding an object to repository database .git/objects\nfatal: x",
+            4,
+            "user",
+        ),
+        ("fatal: Unable to create '/x/index.lock': Read-only file system", 4, "user"),
+        ("fatal: write error: No space left on device", 4, "df -h ."),
+        ("fatal: bad revision 'x'", 2, ""),
+        ("git@host: Permission denied (publickey).\nfatal: Could not read from remote repository.", 2, ""),
+    ],
+)
+def test_what_git_may_not_write_is_no_fault_of_the_project(said: str, code: int, hint: str) -> None:
+    error = GitError(Finished(("git", "add"), 128, "", said))
+    assert error.exit_code == code
+    assert hint in error.hint
+    assert "\n" not in str(error)

@@ -101,14 +101,19 @@ def test_gates_of_a_project_are_read_from_its_own_contract_on_the_base(laborator
     assert lowered.base_contract_digest != laboratory("losses").base_contract_digest
 
 
+@pytest.mark.attack(
+    guard="base",
+    tried="a branch removes the contract of its project, so that a lenient one of the folder around it judges",
+    said="this branch removes the contract of the project in this folder",
+)
 def test_a_branch_that_removes_its_contract_is_not_judged_by_the_one_around_it(
-    laboratory: Callable[[str], Project],
+    laboratory: Callable[[str], Project], said: str
 ) -> None:
     faults = laboratory("faults")
     shutil.copy(faults.root / "contract.yaml", faults.root.parent)
     faults.git("switch", "--quiet", "--create", "without")
     faults.git("rm", "--quiet", "contract.yaml")
-    with pytest.raises(BadInput, match="removes the contract of the project in this folder") as error:
+    with pytest.raises(BadInput, match=said) as error:
         laboratory("faults")
     assert error.value.file == str(faults.root / "contract.yaml")
 

@@ -83,6 +83,16 @@ def submodule(at: str) -> Plant:
     return plant
 
 
+def repository(at: str) -> Plant:
+    """Git neither adds a repository without a commit nor looks into it."""
+
+    def plant(project: Project) -> None:
+        project.git("init", "--quiet", at)
+        (project.root / at / "model.py").write_text("x = 1\n")
+
+    return plant
+
+
 def submodule_of_a_stage(project: Project) -> None:
     submodule("library")(project)
     replace(project.root / "dvc.yaml", "deps: [make.py]", "deps: [make.py, library/model.py]")
@@ -163,6 +173,12 @@ def submodule_of_a_stage(project: Project) -> None:
             submodule("src/library"),
             guard="GIT005",
             tried="code of the model is in a submodule",
+            said="src/library is a submodule, so the code that it holds is not in the commit",
+        ),
+        attack_case(
+            repository("src/library"),
+            guard="GIT005",
+            tried="code of the model is in a repository of its own in the project, without a commit",
             said="src/library is a submodule, so the code that it holds is not in the commit",
         ),
         attack_case(
