@@ -98,6 +98,8 @@ COPIED = "uv.lock"
 """The lock that MLflow copies and prefers, where uv is used."""
 BUILDERS = {"pip", "setuptools", "wheel"}
 """What MLflow itself puts into an environment."""
+KEYS, NAMES = {"python", "channels", "dependencies", "build_dependencies"}, {"name", "prefix"}
+"""The keys of both pages, and those that install nothing."""
 CHANNELS = {"conda-forge", "defaults", "nodefaults"}
 INCLUDED = re.compile(r"-[rc]\s*(requirements|constraints)\.txt")
 
@@ -132,25 +134,24 @@ def _in_file(file: str, text: str, packages: dict[str, set[str]], lock: Lock) ->
 
 
 def _listed(text: str, _: str) -> Iterator[tuple[int, str, str]]:
-    """Line, kind and text of each requirement of a `requirements.txt`; one may go on in further lines."""
-    start, whole = 1, ""
-    for number, line in enumerate([*text.splitlines(), ""], 1):
-        start, whole = (start, whole + line) if whole else (number, line)
-        if whole.endswith("\\"):
-            whole = whole[:-1] + " "
-            continue
-        requirement = re.sub(r"(^|\s)#.*|\s--hash=\S+", "", whole).strip()
-        whole = ""
-        if requirement:
-            yield start, "dependencies", requirement
+    """Line, kind and text of each line of a `requirements.txt`, without comments and hashes.
+
+    Lines that go on are not joined: readers differ in how, so each must be sound by itself.
+    """
+    for number, line in enumerate(text.splitlines(), 1):
+        if requirement := re.sub(r"(^|\s)#.*|(^|\s)--hash=\S+|\\$", "", line).strip():
+            yield number, "dependencies", requirement
 
 
 def _in_page(text: str, name: str) -> Iterator[tuple[int, str, str]]:
-    """Line, kind and text of each requirement of a `conda.yaml` or `python_env.yaml`."""
+    """Line, kind and text of each requirement of a `conda.yaml` or `python_env.yaml`, and of each other key."""
     page = parse_yaml(text, name)
-    for kind in ("python", "channels", "dependencies", "build_dependencies"):
-        for one in _flat(page.get(kind) if isinstance(page, dict) else None):
-            line = next((number for number, line in enumerate(text.splitlines(), 1) if one in line), 1)
+    lines = text.splitlines()
+    for kind, value in page.items() if isinstance(page, dict) else ():
+        if kind in NAMES:
+            continue
+        for one in _flat(value if kind in KEYS else str(kind)):
+            line = next((number for number, line in enumerate(lines, 1) if one in line), 1)
             yield line, kind, f"python={one}" if kind == "python" else one
 
 
@@ -164,14 +165,19 @@ def _flat(value: Any) -> Iterator[str]:
 
 
 def _differs(kind: str, text: str, packages: dict[str, set[str]], lock: Lock) -> str:
-    """Why a requirement could install something that is not locked; empty where it cannot."""
-    from packaging.utils import canonicalize_name
-
+    """Why a line could install something that is not locked; empty where it cannot."""
+    if kind not in KEYS:
+        return f"the key {text} is none that MLflow writes: it may change what is installed"
     if kind == "channels":
         known = CHANNELS | set(lock.sources)
         return "" if text in known else f"the channel {text} is not one of the lock's"
-    if INCLUDED.fullmatch(text):
-        return ""
+    return "" if INCLUDED.fullmatch(text) else _other_package(kind, text, packages, lock)
+
+
+def _other_package(kind: str, text: str, packages: dict[str, set[str]], lock: Lock) -> str:
+    """The same for a requirement."""
+    from packaging.utils import canonicalize_name
+
     required = _parsed(text)
     if required is None:
         return f"{text!r} is not the name and version of a package"
@@ -180,8 +186,15 @@ def _differs(kind: str, text: str, packages: dict[str, set[str]], lock: Lock) ->
         return _other_python(required, packages, lock)
     if name == "pip" or (kind == "build_dependencies" and name in BUILDERS):
         return ""
+    if foreign := sorted(required.extras - _extras(name, lock)):
+        return f"{text} asks for the extra {foreign[0]}, which is not in {lock.file}"
     versions = next((packages[one] for one in _names(name, lock) if one in packages), None)
     return _other_version(text, required, versions, lock)
+
+
+def _extras(name: str, lock: Lock) -> set[str]:
+    """The extras of a package that are locked with it."""
+    return {extra for variant in lock.all for package in variant.named(name) for extra in package.optional}
 
 
 def _parsed(text: str) -> Requirement | None:

@@ -356,6 +356,23 @@ def test_a_model_that_requires_what_is_locked_passes(project: Project, requiring
         attack_case(
             "requirements.txt",
             "# served with",
+            "# served with \\\nrequests==2.0",
+            guard="MDL001",
+            tried="the saved model itself requires a package below a comment that seems to go on",
+            said="requirements.txt:2: requests==2.0 is not in uv.lock",
+        ),
+        attack_case(
+            "requirements.txt",
+            "mlflow_skinny==3.17.2",
+            "mlflow_skinny[databricks]==3.17.2",
+            guard="MDL001",
+            tried="the saved model itself requires an extra, whose packages are not locked",
+            said="requirements.txt:2: mlflow_skinny[databricks]==3.17.2 asks for the extra databricks, which is not "
+            "in uv.lock",
+        ),
+        attack_case(
+            "requirements.txt",
+            "# served with",
             "-r code/more.txt",
             guard="MDL001",
             tried="the saved model itself requires a further list that is not locked",
@@ -392,6 +409,14 @@ def test_a_model_that_requires_what_is_locked_passes(project: Project, requiring
             guard="MDL001",
             tried="the saved model itself requires another Python that is not locked",
             said="conda.yaml:4: Python 3.9.1 is required, and uv.lock is for ==3.11.*",
+        ),
+        attack_case(
+            "conda.yaml",
+            "name: mlflow-env",
+            "variables: {PIP_INDEX_URL: https://evil.example}",
+            guard="MDL001",
+            tried="the saved model itself sets variables for whoever installs its packages",
+            said="conda.yaml:9: the key variables is none that MLflow writes: it may change what is installed",
         ),
         attack_case(
             "python_env.yaml",
