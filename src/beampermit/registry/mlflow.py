@@ -11,9 +11,10 @@ import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -32,6 +33,7 @@ IDENTITY = "identity"
 CREDENTIALS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 DENIED = re.compile(r"error code 40[13]\b|UNAUTHENTICATED|PERMISSION_DENIED|unauthori[sz]ed|forbidden", re.IGNORECASE)
 """What a registry, or a proxy before it, answers to an unknown identity or one without the permission."""
+FULL = re.compile(r"disk is full|disk I/O error|no space left|disk quota|file too large", re.IGNORECASE)
 BOUNDS = {
     # MLflow's defaults, 7 retries of 120 s, take a quarter of an hour to notice that a server is down.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -51,6 +53,15 @@ class Version:
     number: int
     tags: Mapping[str, str]
     run: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """An MLflow run that holds the files of one promotion."""
+
+    id: str
+    permit: str
+    began: datetime
 
 
 def registry_uri(known: str = "") -> str:
@@ -115,21 +126,15 @@ class Registry:
             from mlflow import MlflowClient
 
             for logger in ("mlflow", "alembic"):
-                logging.getLogger(logger).setLevel(logging.ERROR)
+                logging.getLogger(logger).setLevel(logging.CRITICAL)  # they print tracebacks of what we report
             self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
 
     def versions(self, model: str, **tags: str) -> list[Version]:
         """The versions of a model with all of `tags`, lowest first."""
         conditions = [f"name = '{model}'", *(f"tags.`{PREFIX}{key}` = '{value}'" for key, value in tags.items())]
-        versions: list[Version] = []
-        token: str | None = None
         with self._outside("search versions"):
-            while True:
-                page = self._client.search_model_versions(" and ".join(conditions), max_results=1000, page_token=token)
-                versions += [_parse(row) for row in page]
-                token = page.token
-                if not token:
-                    return sorted(versions, key=lambda version: version.number)
+            rows = _pages(lambda page: self._client.search_model_versions(" and ".join(conditions), **page))
+            return sorted(map(_parse, rows), key=lambda version: version.number)
 
     def version(self, model: str, number: int) -> Version | None:
         """None where there is no such version."""
@@ -220,7 +225,38 @@ class Registry:
             source = f"{self._client.get_run(run).info.artifact_uri}/model"
             prefixed = {PREFIX + key: value for key, value in tags.items()}
             version = self._client.create_model_version(model, source, run, tags=prefixed, await_creation_for=0)
+            if self._client.get_run(run).info.lifecycle_stage == "deleted":  # by `remove_run`, just before
+                self._client.restore_run(run)
             return int(version.version)
+
+    def runs_without_version(self, model: str) -> list[Run]:
+        """Runs of promotions of a model that no version of any model has, oldest first."""
+        with self._outside("search runs"):
+            experiment = self._client.get_experiment_by_name(model)
+            if experiment is None:
+                return []
+            ids, tagged = [experiment.experiment_id], f"tags.`{PREFIX}permit` != ''"
+            order = ["attributes.start_time ASC"]
+            runs = _pages(lambda page: self._client.search_runs(ids, tagged, order_by=order, **page))
+            used = {version.run for version in self.versions(model)}
+            return [
+                Run(run.info.run_id, run.data.tags[f"{PREFIX}permit"], _moment(run.info.start_time))
+                for run in runs
+                if run.info.run_id not in used and not self._has_version(run.info.run_id)
+            ]
+
+    def remove_run(self, run: Run) -> bool:
+        """Delete a run, which MLflow can restore; not where a version has been made of it meanwhile."""
+        with self._outside(f"remove run {run.id}"):
+            self._client.delete_run(run.id)
+            # Whoever makes a version looks at the run after that, and this looks at the versions: one of the two sees.
+            if self._has_version(run.id):
+                self._client.restore_run(run.id)
+                return False
+            return True
+
+    def _has_version(self, run: str) -> bool:
+        return bool(self._client.search_model_versions(f"run_id = '{run}'", max_results=1))
 
     def _create_model(self, model: str, tags: dict[str, str]) -> bool:
         """Whether it was not there before."""
@@ -296,6 +332,19 @@ class Registry:
             raise Outside(f"the registry {self.name} failed to {action}: {reason}", hint=_hint(reason)) from None
 
 
+def _pages(search: Callable[[dict[str, Any]], Any]) -> Iterator[Any]:
+    """The rows of all pages of a search."""
+    token: str | None = None
+    while token is None or token:
+        page = search({"max_results": 1000, "page_token": token})
+        yield from page
+        token = page.token or ""
+
+
+def _moment(milliseconds: int | None) -> datetime:
+    return datetime.fromtimestamp((milliseconds or 0) / 1000, UTC)
+
+
 def _parse(version: Any) -> Version:
     return Version(version.name, int(version.version), _own_tags(version.tags), version.run_id or "")
 
@@ -305,6 +354,8 @@ def _own_tags(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def _hint(reason: str) -> str:
+    if FULL.search(reason):
+        return "df -h"
     if DENIED.search(reason):
         return (
             "renew MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or ask for the "
@@ -315,7 +366,8 @@ def _hint(reason: str) -> str:
 
 def _reason(error: Exception) -> str:
     """The first line of an error; for a failed connection its cause."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    told = [line for line in str(error).strip().splitlines() if not line.startswith("(raised as a result of")]
+    lines = told or [type(error).__name__]
     cause = re.search(r"\(Caused by \w+\((.*)\)\)", lines[0])
     if cause is None:
         return lines[0][:300]

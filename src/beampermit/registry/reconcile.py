@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from beampermit.errors import Conflict, Outside
@@ -11,13 +12,15 @@ from beampermit.progress import Progress
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.ledger_state import ModelState
-from beampermit.registry.mlflow import IDENTITY, VARIABLE, Registry, Version
+from beampermit.registry.mlflow import IDENTITY, VARIABLE, Registry, Run, Version
 from beampermit.registry.models import download_verified
 
 CHAMPION, NOT_BELIEVED = "champion", "not believed"
 MARK = "ledger"
 """Tag of the registered model: the newest line of the ledger that it has shown, and a digest of the lines up to it."""
 REBUILD, MOVED = "beampermit reconcile --rebuild", "beampermit reconcile --moved --reason WHY"
+BUSY = timedelta(hours=1)
+"""For so long a run without a version may be one of a promotion that goes on."""
 STEPS = {
     CHAMPION: "tag the champion",
     "former": "tag the former champion",
@@ -35,7 +38,8 @@ def reconcile(
     incremental: bool = False,
     checked: Event | None = None,
 ) -> tuple[str, ...]:
-    """Set aliases and tags of `model` to what the ledger says; one line for each change.
+    """Set aliases and tags of `model` to what the ledger says, and remove runs that a promotion left without a version;
+    one line for each change.
 
     With `incremental`, only the champion and the versions in events since the registry last matched the ledger are
     checked; manual changes to other versions stay. The bytes of the version of `checked` were verified just now.
@@ -47,6 +51,7 @@ def reconcile(
         changes += reconcile_once(ledger, registry, model, state, progress, incremental, checked)
     if not incremental:
         require_all_versions(registry, model, ledger.state(model), changes)
+        changes += _remove_abandoned(registry, model, ledger.state(model), progress, name_others=True)
     return tuple(changes)
 
 
@@ -293,6 +298,25 @@ def _remove_champion(registry: Registry, model: str, current: int | None, progre
     yield f"alias champion removed from version {current}: the model is out of service"
 
 
+def _remove_abandoned(
+    registry: Registry, model: str, state: ModelState, progress: Progress, *, name_others: bool
+) -> Iterator[str]:
+    """A line for each run without a version, which a promotion left that was killed, or that lost a reply.
+
+    A promotion that began before the newest event ends with a conflict, so it needs its run no more. Other runs, which
+    may be in use, are only named.
+    """
+    newest = state.events[-1].moment if state.events else datetime.min.replace(tzinfo=UTC)
+    progress("look for runs without a version")
+    for run in registry.runs_without_version(model):
+        name = f"run {run.id} of permit {run.permit[:19]}"
+        if run.began > max(newest, datetime.now(UTC) - BUSY):
+            if name_others:
+                yield f"{name} has no version yet: left for now, as a promotion may be using it"
+        elif registry.remove_run(run):
+            yield f"{name} removed: no version was made of it"
+
+
 def find_differences(ledger: Ledger, registry: Registry, model: str, progress: Progress) -> tuple[str, ...]:
     """The changes that `reconcile` would make; also verifies the bytes of the champion and of the rollback target.
 
@@ -304,6 +328,7 @@ def find_differences(ledger: Ledger, registry: Registry, model: str, progress: P
         changes = tuple(reconcile_once(ledger, read_only, model, state, progress, incremental=False))
     state = ledger.state(model)
     require_all_versions(read_only, model, state, ())
+    changes += tuple(_remove_abandoned(read_only, model, state, progress, name_others=False))
     target = state.rollback_target(ledger.believes)
     if target and not _is_same_version(target, state.champion):
         progress("check the bytes of the rollback target")
@@ -321,3 +346,6 @@ class _ReadOnly(Registry):
     def set_tags(self, model: str, **tags: str) -> None: ...
 
     def tag(self, model: str, number: int, **tags: str) -> None: ...
+
+    def remove_run(self, run: Run) -> bool:  # noqa: ARG002 - nothing is written
+        return True
