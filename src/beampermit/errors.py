@@ -39,26 +39,39 @@ class Problem:
 
 
 class BeampermitError(Exception):
-    """One line that says what is wrong, the file and line, and what to do.
+    """One line that says what is wrong, the file and line, and what to do; `also` are further problems found with it.
 
     Scripts rely on `exit_code`: 1 failed, 2 usage or bad input, 3 conflict, 4 the outside world.
     """
 
     exit_code = 2
 
-    def __init__(self, message: str, *, file: Path | str | None = None, line: int | None = None, hint: str = ""):
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: Path | str | None = None,
+        line: int | None = None,
+        hint: str = "",
+        also: Sequence[Problem] = (),
+    ):
         super().__init__(message)
         self.message = message
         self.file = str(file) if file is not None else None
         self.line = line
         self.hint = hint
+        self.also = tuple(also)
 
     @property
     def problem(self) -> Problem:
         return Problem(self.message, self.file, self.line, self.hint)
 
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        return (self.problem, *self.also)
+
     def __str__(self) -> str:
-        return str(self.problem)
+        return f"{self.problem}{more(len(self.also))}"
 
     @property
     def place(self) -> str:
@@ -119,5 +132,7 @@ def from_os_error(error: OSError) -> Outside | None:
         return None
     hint = ""
     if isinstance(error.filename, str):
-        hint = f"ls -ld {error.filename}" if error.errno in REFUSED else "df -h"
+        file = Path(error.filename).absolute()
+        there = next(path for path in (file, *file.parents) if path.exists())
+        hint = f"ls -ld {there}" if error.errno in REFUSED else "df -h"
     return Outside(str(error.strerror or error).lower(), file=error.filename, hint=hint)

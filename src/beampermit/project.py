@@ -6,13 +6,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from beampermit.contract import FILE_NAME, Contract, load_contract, parse_contract
 from beampermit.digest import digest_bytes, digest_file
-from beampermit.errors import BadInput, Outside
+from beampermit.errors import BadInput, BeampermitError, Outside, Problem
 from beampermit.files import write_text
 from beampermit.git import FULL_HASH, LOCAL, OF_ORIGIN, Git, find_top, resolve_base
 from beampermit.reading import read_json
@@ -158,6 +159,12 @@ class Project:
         top = self.git.top.root
         place = Path(os.path.normpath(top / self.git.prefix / path))
         return place.relative_to(top).as_posix() if place.is_relative_to(top) else path
+
+    def problems_of(self, error: BeampermitError) -> tuple[Problem, ...]:
+        """What is wrong, with each file as reports and annotations name it."""
+        return tuple(
+            replace(problem, file=problem.file and self.in_repository(problem.file)) for problem in error.problems
+        )
 
 
 def find_root(start: Path) -> Path:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from beampermit.cli.output import Folder, print_verdicts, show, shown_progress
+from beampermit.errors import BadInput
 
 
 class Format(StrEnum):
@@ -44,6 +45,7 @@ def check(
     list_: Annotated[bool, typer.Option("--list", help="List the interlocks and exit.")] = False,
 ) -> None:
     """Run interlocks on this repository and say which pass."""
+    from beampermit.documents.verdicts import annotate_problems
     from beampermit.interlocks import runner
     from beampermit.interlocks.families import select_interlocks
     from beampermit.project import Project
@@ -55,7 +57,12 @@ def check(
         return
     repository = Project.find(project.resolve(), base)
     with shown_progress(sys.stderr.isatty() and format is Format.RICH and not json_) as progress:
-        verdicts = runner.check(repository, chosen, fresh=fresh or out is not None, progress=progress)
+        try:
+            verdicts = runner.check(repository, chosen, fresh=fresh or out is not None, progress=progress)
+        except BadInput as error:
+            if format is Format.GITHUB:
+                sys.stdout.write(annotate_problems(repository.problems_of(error)))
+            raise
     if out:
         write_verdicts(out, runner.verdict_file(repository, verdicts))
     _print(verdicts, Format.JSON if json_ else format, all_)

@@ -44,12 +44,16 @@ def lock(
 
     root = _root(project)
     backend = backend_of(root)
+    required = root / backend.specification_file
+    before = required.exists()
     with shown_progress() as progress:
         locked = backend.lock(root, update=update or (), progress=progress)
     added = record_indexes(root, addresses(locked)) if record and (root / FILE_NAME).is_file() else ()
     packages = sum(not package.own for package in locked.packages)
 
     def text() -> None:
+        if required.exists() and not before:
+            console().print(f"{required.name}: written from requirements.txt, which counts no more")
         console().print(f"{locked.file}: {packages} packages from {', '.join(locked.sources) or 'no index'}")
         for address in added:
             console().print(f"{FILE_NAME}: environment.indexes now allows {address}")
@@ -302,8 +306,7 @@ def _check_channels(root: Path) -> None:
         ]
     if problems:
         first, *others = problems
-        message = "\n  ".join([first.message, *(f"also: {problem.message}" for problem in others)])
-        raise Failed(message, file=first.file, line=first.line, hint="beampermit env lock")
+        raise Failed(first.message, file=first.file, line=first.line, hint="beampermit env lock", also=others)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from beampermit.errors import BeampermitError
+from beampermit.errors import BadInput, BeampermitError, Failed
 from beampermit.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -57,25 +57,33 @@ def print_verdicts(verdicts: Sequence[Verdict], everything: bool = False) -> Non
 
 def fail(error: BeampermitError) -> int:
     """Print an error on stderr, or with `--json` as JSON on stdout; return its exit code."""
+    hint = "" if _is_this_command(error) else error.hint
     if "--json" in sys.argv:
         body = {
             "error": error.message,
             "file": error.file,
             "line": error.line,
-            "next": error.hint,
+            "also": [{"error": each.message, "file": each.file, "line": each.line} for each in error.also],
+            "next": hint,
             "exit_code": error.exit_code,
         }
         sys.stdout.write(json.dumps(body, indent=2, ensure_ascii=False) + "\n")
         return error.exit_code
     from beampermit.documents.markdown import logged  # terminals and runners obey control sequences in values
 
-    # Items of a list begin with a letter, so none can be a runner's command.
-    items = re.split(r"\n  (?=\w)", str(error))
-    text = "\n  ".join(logged(item) for item in items)
-    sys.stderr.write(f"beampermit: {text}\n")
-    if error.hint:
-        sys.stderr.write(f"      next: {logged(error.hint)}\n")
+    sys.stderr.write(f"beampermit: {logged(error.problem)}\n")
+    # Behind a dash, no line can be a runner's command.
+    sys.stderr.writelines(f"  - {logged(problem)}\n" for problem in error.also)
+    if hint:
+        sys.stderr.write(f"      next: {logged(hint)}\n")
     return error.exit_code
+
+
+def _is_this_command(error: BeampermitError) -> bool:
+    """Whether the hint is what was just run; it helps only where something outside failed."""
+    program, *words = error.hint.split() or [""]
+    at_fault = error.exit_code in (Failed.exit_code, BadInput.exit_code)
+    return at_fault and program == "beampermit" and sys.argv[1 : len(words) + 1] == words
 
 
 Folder = Annotated[Path, typer.Option("--project", help="The project's folder.", show_default="this folder")]

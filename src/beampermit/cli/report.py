@@ -66,8 +66,8 @@ def report(
     for name, image in files.items():
         write_bytes(out / name, image)
     if report.problems:
-        problem = report.problems[0]  # the report is written and shows it
-        raise BadInput(problem.message, file=problem.file, line=problem.line, hint=problem.hint)
+        first, *others = report.problems  # the report is written and shows them
+        raise BadInput(first.message, file=first.file, line=first.line, hint=first.hint, also=others)
     paths = [str(out / name) for name in (*texts, *files)]
     show(
         {**report.summary(), "files": paths},

@@ -1,4 +1,4 @@
-"""Reads `contract.yaml`. An error names file, line, key and the nearest known key."""
+"""Reads `contract.yaml`. Each error names file, line, key and the nearest known key."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from beampermit.contract.direction import model_in
 from beampermit.contract.model import Contract
-from beampermit.errors import BadInput, did_you_mean, more
+from beampermit.errors import BadInput, Problem, did_you_mean
 from beampermit.reading import decode, parse_yaml, refuse_merge_markers
 
 FILE_NAME = "contract.yaml"
@@ -30,7 +30,7 @@ def load_contract(path: Path) -> Contract:
 
 
 def parse_contract(text: str, name: Path | str = FILE_NAME) -> Contract:
-    """Parse YAML; errors call the file `name`. Raises `BadInput` with the first error by line and how many follow."""
+    """Parse YAML; errors call the file `name`. Raises `BadInput` with every error that the contract has."""
     return _parse(text, name)
 
 
@@ -42,12 +42,14 @@ def _parse(text: str, name: Path | str) -> Contract:
     except ValidationError as error:
         errors = [item for item in error.errors() if not _repeats(item, error.errors())]
         # An unknown key comes first: it is often why another one is missing.
-        problems = sorted(
+        ordered = sorted(
             (item["type"] != "extra_forbidden", _line(tree, item["loc"]), *_message(item)) for item in errors
         )
-        _, line, key, message = problems[0]
-        where = f"{key}: " if key else ""
-        raise BadInput(f"{where}{message}{more(len(problems) - 1)}", file=name, line=line, hint=FIX) from None
+        problems = [
+            Problem(f"{key}: {message}" if key else message, str(name), line) for _, line, key, message in ordered
+        ]
+        first, *others = problems
+        raise BadInput(first.message, file=name, line=first.line, hint=FIX, also=others) from None
 
 
 def line_of(text: str, location: tuple[int | str, ...]) -> int:

@@ -83,7 +83,7 @@ def gather_report(project: Project, folder: Path, expected: Mapping[str, str]) -
             packages=problems.collect(lambda: compare_packages(base_and_head), ()),
             watched=tuple(path for path in base_and_head.changed_paths() if path.startswith(watched)),
             plots=_thinned_plots(project, contract, problems),
-            problems=tuple(error.problem for error in problems.errors),
+            problems=tuple(problem for error in problems.errors for problem in project.problems_of(error)),
         )
     )
 

@@ -12,7 +12,7 @@ from beampermit.documents.verdicts import format_counts, steps
 from beampermit.verdicts.verdict import Outcome, Verdict
 
 COLOURS = {Outcome.PASSED: "green", Outcome.FAILED: "red", Outcome.SKIPPED: "yellow", Outcome.ERROR: "magenta"}
-PLACES = 5
+PLACES = 10
 """Locations named for one verdict."""
 WIDEST = 100
 """Columns of running text: longer lines are hard to read on a wide screen."""
@@ -80,7 +80,7 @@ def _explanation(same: list[Verdict], waiting: list[str], width: int) -> Any:
     cause, *others = same
     heading = ", ".join(verdict.id for verdict in same) if others else f"{cause.id}  {visible(cause.title)}"
     block = Text(f"\n{heading}\n", style=f"bold {COLOURS[cause.outcome]}")
-    lines = [*_wrapped(visible(cause.reason), width), *_places(cause)]
+    lines = [*_wrapped(visible(cause.reason), width), *_places(cause, width)]
     if waiting:
         lines += _wrapped(f"{', '.join(waiting)} {'wait' if len(waiting) > 1 else 'waits'} for this.", width)
     block.append("".join(f"  {line}\n" for line in lines), style="not bold default")
@@ -90,11 +90,14 @@ def _explanation(same: list[Verdict], waiting: list[str], width: int) -> Any:
     return block
 
 
-def _places(verdict: Verdict) -> Iterator[str]:
-    for place in verdict.locations[:PLACES]:
-        yield visible(place.file if place.line is None else f"{place.file}:{place.line}")
-    if len(verdict.locations) > PLACES:
-        yield f"and {len(verdict.locations) - PLACES} more places (--json names them all)"
+def _places(verdict: Verdict, width: int) -> Iterator[str]:
+    """Where it is, then each other thing that is wrong and where."""
+    others = [f"{place.place}: {place.reason}" for place in verdict.others]
+    for lines, what in ((verdict.places, "places"), (others, "problems")):
+        for line in lines[:PLACES]:
+            yield from _wrapped(visible(line), width, "  ")
+        if len(lines) > PLACES:
+            yield f"and {len(lines) - PLACES} more {what} (--json names them all)"
 
 
 def _fix(fix: str, width: int) -> Iterator[str]:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from beampermit.errors import Problem
 from beampermit.verdicts.verdict import Location, Outcome, Verdict
 
 MARKED = 10
@@ -41,7 +42,7 @@ def format_annotations(verdicts: list[Verdict]) -> str:
     from beampermit.documents.markdown import logged
 
     further = (
-        _mark(verdict, place, logged(verdict.reason))
+        _mark(verdict, place, logged(place.reason or verdict.reason))
         for verdict in verdicts
         if not verdict.passed
         for place in verdict.locations[1:MARKED]
@@ -55,16 +56,37 @@ def _annotation(verdict: Verdict) -> str:
     if verdict.passed:
         return f"passed  {verdict.id}  {logged(verdict.reason)}"
     place = verdict.locations[0] if verdict.locations else None
-    return _mark(verdict, place, "\n".join(filter(None, map(logged, (verdict.reason, *verdict.fix.split("\n\n"))))))
+    reason = _own_reason(verdict, place)
+    return _mark(verdict, place, "\n".join(filter(None, map(logged, (reason, *verdict.fix.split("\n\n"))))))
+
+
+def _own_reason(verdict: Verdict, place: Location | None) -> str:
+    """What is wrong at this place, without what the reason says of others that have a line of their own."""
+    if place is None or not place.reason or len(verdict.locations) > MARKED:
+        return verdict.reason
+    others = {other.reason for other in verdict.locations} - {"", place.reason}
+    return place.reason if any(other in verdict.reason for other in others) else verdict.reason
 
 
 def _mark(verdict: Verdict, place: Location | None, message: str) -> str:
+    level = "warning" if verdict.outcome is Outcome.SKIPPED else "error"
+    title = f"{verdict.id} {verdict.title} ({verdict.outcome})"
+    return _annotate(level, place and place.file, place and place.line, title, message)
+
+
+def annotate_problems(problems: Iterable[Problem]) -> str:
+    """Lines for the log of a workflow: an annotation for each problem of a file, where nothing could be judged."""
     from beampermit.documents.markdown import logged
 
-    where = {"file": place.file, "line": place.line} if place else {}
-    values = {**where, "title": f"{verdict.id} {verdict.title} ({verdict.outcome})"}
+    lines = (_annotate("error", item.file, item.line, "beampermit", logged(item.message)) for item in problems)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _annotate(level: str, file: str | None, line: int | None, title: str, message: str) -> str:
+    from beampermit.documents.markdown import logged
+
+    values = {"file": file, "line": line, "title": title}
     properties = ",".join(f"{key}={_property(logged(value))}" for key, value in values.items() if value is not None)
-    level = "warning" if verdict.outcome is Outcome.SKIPPED else "error"
     return f"::{level} {properties}::{_data(message)}"
 
 

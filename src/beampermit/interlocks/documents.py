@@ -41,7 +41,8 @@ class DOC002(Interlock):
         missing = gaps(contract, project.path(FILE_NAME).read_text(encoding="utf-8"))
         if missing:
             reasons = [f"{gap.key} is {gap.why}" for gap in missing]
-            locations = (Location(file=FILE_NAME, line=gap.line) for gap in missing)
+            places = zip(missing, reasons, strict=True)
+            locations = (Location(file=FILE_NAME, line=gap.line, reason=reason) for gap, reason in places)
             return failed(several(reasons, SHOWN), *locations, missing=[gap.key for gap in missing])
         return passed(f"every text is written, with those of {len(contract.operations.alarms)} alarms")
 
@@ -58,7 +59,7 @@ class DOC003(Interlock):
         unanswered = problems(contract, project.path(FILE_NAME).read_text(encoding="utf-8"))
         if unanswered:
             reasons = [problem.message for problem in unanswered]
-            locations = (Location(file=FILE_NAME, line=problem.line) for problem in unanswered)
+            locations = (Location(file=FILE_NAME, line=problem.line, reason=problem.message) for problem in unanswered)
             return failed(several(reasons, SHOWN), *locations, problems=reasons)
         causes = sum(len(alarm.raised_by) for alarm in contract.operations.alarms)
         return passed(f"{causes} causes of alarms, each with meaning and action")

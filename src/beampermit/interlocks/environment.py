@@ -188,7 +188,9 @@ def _before(project: Project, backend: Backend) -> Lock | None:
 
 def _failed(problems: Sequence[Problem], *, allowed_by: str | None = None, prefix: str | None = None) -> Finding:
     shown = problems[:MOST]
-    places = dict.fromkeys(Location(file=problem.file, line=problem.line) for problem in shown if problem.file)
+    places = (
+        Location(file=problem.file, line=problem.line, reason=problem.message) for problem in shown if problem.file
+    )
     return failed(
         several([problem.message for problem in problems]),
         *places,

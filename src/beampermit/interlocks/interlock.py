@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -12,16 +12,23 @@ from beampermit.errors import BadInput, BeampermitError, Failed
 from beampermit.verdicts.evidence import Evidence
 from beampermit.verdicts.verdict import Location, Outcome
 
+MOST = 100
+"""Places of one verdict that are kept."""
+
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check returns. The runner makes a verdict of it, with id, title, fix and seconds."""
+    """What a check returns. The runner makes a verdict of it, with id, title, fix and seconds.
+
+    `fix` is set where the check's own would mislead.
+    """
 
     outcome: Outcome
     reason: str
     locations: tuple[Location, ...] = ()
     evidence: Evidence | dict[str, Any] = field(default_factory=dict)
     until: Literal["", "release"] = ""
+    fix: str = ""
 
 
 def passed(reason: str, evidence: Evidence | None = None, **facts: Any) -> Finding:
@@ -32,10 +39,15 @@ def passed(reason: str, evidence: Evidence | None = None, **facts: Any) -> Findi
     return Finding(Outcome.PASSED, reason, (), evidence or facts)
 
 
-def failed(reason: str, *at: Location | str, evidence: Evidence | None = None, **facts: Any) -> Finding:
-    """The interlock fails; `at` names files of the project."""
-    locations = tuple(place if isinstance(place, Location) else Location(file=place) for place in at)
-    return Finding(Outcome.FAILED, reason, locations, evidence or facts)
+def failed(reason: str, *at: Location | str, evidence: Evidence | None = None, fix: str = "", **facts: Any) -> Finding:
+    """The interlock fails; `at` names files of the project, and where several things are wrong, each of them there."""
+    locations = tuple(place if isinstance(place, Location) else Location(file=place) for place in at[:MOST])
+    return Finding(Outcome.FAILED, reason, locations, evidence or facts, fix=fix)
+
+
+def each(reasons: Iterable[str], file: str) -> list[Location]:
+    """Several things that are wrong in one file."""
+    return [Location(file=file, reason=reason) for reason in reasons]
 
 
 def skipped(reason: str, **facts: Any) -> Finding:
@@ -49,7 +61,7 @@ def bad_input_fails() -> Iterator[None]:
     try:
         yield
     except BadInput as error:
-        raise Failed(error.message, file=error.file, line=error.line, hint=error.hint) from None
+        raise Failed(error.message, file=error.file, line=error.line, hint=error.hint, also=error.also) from None
 
 
 class Interlock:
@@ -58,7 +70,8 @@ class Interlock:
     `check` names the inputs that it needs as parameters (see `inputs.py`) and returns a `Finding`; its docstring is the
     fix, in Markdown. `slow` marks a check that runs the project's own code: on a laptop its verdict is reused while
     nothing that it could read has changed. `put_off_by` names the key of `reproducibility` in the contract that may put
-    the check off until the release.
+    the check off until the release. `needs_contract` is False where a contract that cannot be read is none of the
+    check's business.
     """
 
     requires: ClassVar[frozenset[str]] = frozenset()
@@ -66,6 +79,7 @@ class Interlock:
     put_off_by: ClassVar[str] = ""
     of_repository: ClassVar[bool] = False
     """Whether the files that it names lie at the top of the repository, which several projects may share."""
+    needs_contract: ClassVar[bool] = True
     known: ClassVar[dict[str, type[Interlock]]] = {}
     check: Callable[..., Finding]
 

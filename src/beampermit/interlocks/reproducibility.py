@@ -7,7 +7,7 @@ from beampermit.contract.judging import SAME, Evaluation
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, several
 from beampermit.interlocks.inputs import provides
-from beampermit.interlocks.interlock import Finding, Interlock, failed, passed, skipped
+from beampermit.interlocks.interlock import Finding, Interlock, each, failed, passed, skipped
 from beampermit.interlocks.model import Evaluators, Examined
 from beampermit.models.metrics import format_number, read_metrics
 from beampermit.project import Project
@@ -104,7 +104,7 @@ class REP003(Interlock):
         tolerance = rules.tolerance.relative if rules.tolerance else SAME
         evidence = {"tolerance": tolerance, "committed": committed, "evaluated": evaluated}
         if problems:
-            return failed(several(problems, IN_REASON), file, **evidence)
+            return failed(several(problems, IN_REASON), *each(problems, file), **evidence)
         largest = max(abs(committed[name] - evaluated[name]) for name in committed)
         because = f", because of this: {rules.tolerance.because}" if rules.tolerance else ""
         reason = f"{len(committed)} metrics evaluated again differ by at most {format_number(largest)}"

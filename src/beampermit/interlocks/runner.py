@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from graphlib import TopologicalSorter
 
 from beampermit import __version__
-from beampermit.errors import BeampermitError, Failed, from_os_error, is_command
+from beampermit.errors import BeampermitError, Failed, Problem, from_os_error, is_command
 from beampermit.interlocks.families import load_interlocks
 from beampermit.interlocks.inputs import Inputs
-from beampermit.interlocks.interlock import Finding, Interlock, MissingInput
+from beampermit.interlocks.interlock import Finding, Interlock, MissingInput, failed
 from beampermit.interlocks.reuse import Reuse
 from beampermit.progress import Progress, silent
 from beampermit.project import Project
@@ -24,7 +24,13 @@ def check(
     fresh: bool = True,
     progress: Progress = silent,
 ) -> list[Verdict]:
-    """Run `interlocks` on a project. With `fresh=False`, slow verdicts are reused while nothing has changed."""
+    """Run `interlocks` on a project. With `fresh=False`, slow verdicts are reused while nothing has changed.
+
+    Raises `BadInput` for a contract that cannot be read, before anything runs: each interlock would say it again.
+    """
+    interlocks = tuple(interlocks)
+    if project.has_contract and any(cls.needs_contract for cls in interlocks):
+        _ = project.contract
     verdicts = run(interlocks, Inputs(project=project), progress=progress, reuse=None if fresh else Reuse.of(project))
     return [_in_repository(project, verdict) for verdict in verdicts]
 
@@ -102,8 +108,8 @@ def _check(cls: type[Interlock], inputs: Inputs, reuse: Reuse | None) -> Verdict
     except MissingInput as error:
         finding, code = Finding(Outcome.SKIPPED, _line(error)), error.exit_code
     except Failed as error:
-        locations = (Location(file=error.file, line=error.line),) if error.file else ()
-        finding, code = Finding(Outcome.FAILED, _line(error), locations), None
+        places = (problem for problem in error.problems if problem.file)
+        finding, code = failed(_line(error), *map(_location, places)), None
     except BeampermitError as error:
         finding, code = Finding(Outcome.ERROR, _line(error)), error.exit_code
     except Exception as error:
@@ -130,13 +136,17 @@ def _verdict(cls: type[Interlock], finding: Finding, code: int | None, seconds: 
         title=cls.title(),
         outcome=finding.outcome,
         reason=finding.reason,
-        fix=cls.fix() if finding.outcome is Outcome.FAILED else "",  # else the reason says what to do
+        fix=finding.fix or cls.fix() if finding.outcome is Outcome.FAILED else "",  # else the reason says what to do
         evidence=finding.evidence,
         locations=finding.locations,
         seconds=round(seconds, 3),
         until=finding.until,
         exit_code=0 if passed else 1 if code is None else code,
     )
+
+
+def _location(problem: Problem) -> Location:
+    return Location(file=str(problem.file), line=problem.line, reason=" ".join(problem.message.split()))
 
 
 def _line(error: BeampermitError) -> str:

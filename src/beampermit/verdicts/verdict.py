@@ -39,10 +39,19 @@ class Outcome(StrEnum):
 
 
 class Location(Record):
-    """A file of the project, relative to its root, and a line from 1."""
+    """A file of the project, relative to its root, and a line from 1; `reason` says what is wrong there.
+
+    The reason of a verdict says only the first of several and counts the others.
+    """
 
     file: str
     line: int | None = None
+    reason: str = ""
+
+    @property
+    def place(self) -> str:
+        """`file:line`, or `file`."""
+        return self.file if self.line is None else f"{self.file}:{self.line}"
 
 
 InterlockId = Annotated[str, Field(pattern=r"^[A-Z]{3}\d{3}$")]
@@ -99,6 +108,17 @@ class Verdict(Record):
     @property
     def passed(self) -> bool:
         return self.outcome is Outcome.PASSED
+
+    @property
+    def others(self) -> tuple[Location, ...]:
+        """Places with something wrong that the reason does not say."""
+        return tuple(place for place in self.locations if place.reason and place.reason not in self.reason)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where the rest is, each place once."""
+        others = self.others
+        return tuple(dict.fromkeys(place.place for place in self.locations if place not in others))
 
 
 def workflow_run() -> str:

@@ -76,6 +76,21 @@ def test_a_defect_is_named_with_its_line(contract_text: str, defect: str) -> Non
     assert str(caught.value).startswith(f"contract.yaml:{line}: ")
 
 
+def test_every_error_is_named_with_its_line(contract_text: str) -> None:
+    text = contract_text.replace("summary: Flags", "sumary: Flags").replace("gate: 0.95", "gate: .nan")
+    with pytest.raises(BadInput) as caught:
+        parse_contract(text)
+    lines = text.splitlines()
+    assert [
+        (lines[problem.line - 1].split(":")[0].strip(" -"), problem.message) for problem in caught.value.problems
+    ] == [
+        ("sumary", "model.sumary: unknown key 'sumary'; did you mean 'summary'?"),
+        ("model", "model.summary: this key is missing"),
+        ("{name", "metrics.0.gate: Input should be a finite number"),
+    ]
+    assert str(caught.value).endswith("did you mean 'summary'? (and 2 more)")
+
+
 def test_gpu_tests_without_an_environment_for_them_are_refused(contract_text: str) -> None:
     with pytest.raises(BadInput, match=r"environment\.accelerators does not list cuda"):
         parse_contract(contract_text + 'tests: {gpu: {capability: "7.0"}}\n')

@@ -13,7 +13,7 @@ from beampermit.cli.output import fail
 from beampermit.documents.screen import render_verdicts
 from beampermit.documents.verdicts import Step, format_annotations, format_markdown, steps
 from beampermit.errors import BadInput
-from beampermit.verdicts.verdict import Location, Outcome
+from beampermit.verdicts.verdict import Location, Outcome, Verdict
 from support.planted_results import failed, verdict
 
 hostile = st.lists(
@@ -103,3 +103,35 @@ def test_what_most_wait_for_comes_first() -> None:
     waiting = [verdict(id, Outcome.SKIPPED, "waits for DOC001", waits_for=("DOC001",)) for id in ("MDL001", "PRF001")]
     found = [failed("ENV001", "a"), failed("DOC001", "b"), *waiting]
     assert [step.id for step in steps(found)] == ["DOC001", "ENV001"]
+
+
+def several_defects(reason: str) -> Verdict:
+    lines = {3: "a: secrets are inherited", 5: "b: no digest", 9: "c: a cache is restored"}
+    places = tuple(Location(file="a.yml", line=line, reason=text) for line, text in lines.items())
+    return failed("GIT004", reason).model_copy(update={"locations": places})
+
+
+@pytest.mark.parametrize(
+    ("reason", "first"),
+    [
+        ("a.yml:3: a: secrets are inherited (and 2 more)", "a.yml:3: a: secrets are inherited (and 2 more)"),
+        ("a: secrets are inherited; b: no digest (and 1 more)", "a: secrets are inherited"),
+    ],
+)
+def test_each_annotation_says_what_is_wrong_on_its_own_line(reason: str, first: str) -> None:
+    lines = format_annotations([several_defects(reason)]).splitlines()
+    messages = [line.removeprefix("::error ").partition("::") for line in lines[:-1]]
+    assert [message.partition("%0A")[0] for _, _, message in messages] == [
+        first,
+        "b: no digest",
+        "c: a cache is restored",
+    ]
+    assert [properties.split(",")[1] for properties, _, _ in messages] == ["line=3", "line=5", "line=9"]
+
+
+def test_terminal_and_markdown_list_everything_that_is_wrong_and_nothing_twice() -> None:
+    bad = several_defects("a.yml:3: a: secrets are inherited (and 2 more)")
+    screen, page = render_verdicts([bad], 80).plain, format_markdown([bad])
+    assert "  a.yml:3\n  a.yml:5: b: no digest\n  a.yml:9: c: a cache is restored\n" in screen
+    assert "In `a.yml:3`.\n\n- `a.yml:5`: b: no digest\n- `a.yml:9`: c: a cache is restored\n\nRun" in page
+    assert (screen.count("secrets are inherited"), page.count("secrets are inherited")) == (1, 1)

@@ -6,7 +6,7 @@ from beampermit.contract import FILE_NAME as FILE
 from beampermit.contract import Contract
 from beampermit.errors import several
 from beampermit.interlocks.data.work_tree import SHOWN, find_unversioned, require_present
-from beampermit.interlocks.interlock import Finding, Interlock, bad_input_fails, failed, passed
+from beampermit.interlocks.interlock import Finding, Interlock, bad_input_fails, each, failed, passed
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Location
 
@@ -36,7 +36,7 @@ class DAT006(Interlock):
         result = review.review_labels(labels, splits, rules, annotated)
         evidence = result.as_json()
         if result.problems:
-            return failed(several(result.problems), dataset.labels, **evidence)
+            return failed(several(result.problems), *each(result.problems, dataset.labels), **evidence)
         reason = f"{result.rows} labels by {len(result.people)} authors cover every row of {len(splits)} splits"
         if result.overruled:
             reason += f"; annotators corrected {len(result.overruled)} labels of rules"
@@ -61,8 +61,8 @@ class DAT007(Interlock):
             return failed("contract.yaml does not say why the data were collected: dataset.about is missing", FILE)
         gaps = about_gaps(contract, project.path(FILE).read_text(encoding="utf-8"))
         if gaps:
-            places = (Location(file=FILE, line=gap.line) for gap in gaps)
-            return failed(several([f"{gap.key} is {gap.why}" for gap in gaps]), *places)
+            places = [Location(file=FILE, line=gap.line, reason=f"{gap.key} is {gap.why}") for gap in gaps]
+            return failed(several([place.reason for place in places]), *places)
         if not project.path(dataset.lineage).exists():
             return failed(f"{dataset.lineage}, the record of what the splits were made from, is missing", FILE)
         if find_unversioned(project, [dataset.lineage]):
@@ -72,7 +72,8 @@ class DAT007(Interlock):
             require_present(project, [*recorded.parents, *dataset.splits.values()])
             faults = list(lineage.faults(project.root, recorded, dataset))
         if faults:
-            return failed(f"{dataset.lineage}: {several(faults)}", dataset.lineage, faults=faults[:SHOWN])
+            places = each(faults, dataset.lineage)
+            return failed(f"{dataset.lineage}: {several(faults)}", *places, faults=faults[:SHOWN])
         rows = {name: made.rows for name, made in recorded.splits.items()}
         parents, code = recorded.parents, recorded.code
         reason = f"{len(rows)} splits, made from {len(parents)} data files by {len(code)} source files"

@@ -9,9 +9,10 @@ from beampermit.changes.data import compare_splits
 from beampermit.contract import Contract
 from beampermit.errors import several
 from beampermit.interlocks.data.work_tree import SHOWN, require_present
-from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
+from beampermit.interlocks.interlock import Finding, Interlock, each, failed, passed
 from beampermit.project import Project
 from beampermit.verdicts.evidence import RowChecks, SplitRows
+from beampermit.verdicts.verdict import Location
 
 
 class DAT004(Interlock):
@@ -45,8 +46,8 @@ class DAT004(Interlock):
             changes=compare_splits(project),
         )
         if problems:
-            files = [report.path for report in reports if report.problems]
-            return failed(several(problems) + note, *files, evidence=evidence)
+            places = [place for report in reports for place in each(report.problems, report.path)]
+            return failed(several(problems) + note, *places, evidence=evidence)
         rows = ", ".join(f"{report.rows} {report.split}" for report in reports)
         return passed(f"{rows} rows match the contract{note}", evidence)
 
@@ -70,8 +71,8 @@ class DAT005(Interlock):
         evidence = {"overlaps": [overlap.as_json() for overlap in shared_data], "not_compared": not_compared(signals)}
         if shared_data:
             reasons = [overlap.message for overlap in shared_data]
-            files = dict.fromkeys(path for overlap in shared_data for path in overlap.paths)
-            return failed(several(reasons), *files, **evidence)
+            places = [Location(file=path, reason=lap.message) for lap in shared_data for path in lap.paths]
+            return failed(several(reasons), *places, **evidence)
         rule = base_contract.dataset.split
         shared = [*(f"no {column}" for column in rule.by), *([f"no time by {rule.time}"] if rule.time else [])]
         reason = f"{len(contract.dataset.splits)} splits share no rows, {', '.join(shared)} and no signals"

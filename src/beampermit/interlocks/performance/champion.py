@@ -18,6 +18,7 @@ from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
 from beampermit.interlocks.model import Evaluators, Examined
 from beampermit.interlocks.performance.base_rows import ON_BASE_ROWS, BaseRows, OnBaseRows, metrics_on
+from beampermit.interlocks.performance.gates import NAMES, unevaluated
 from beampermit.models import SavedModel
 from beampermit.models.groups import TAIL, dependent_columns, draw_counts, interval, read_columns
 from beampermit.models.metrics import format_number
@@ -98,9 +99,9 @@ class PRF002(Interlock):
                 problems += [f"{ON_BASE_ROWS}{problem}" for problem in worse if problem]
             note += f"; {on_base_rows.problem or ON_BASE_ROWS + ', '.join(pair.text for pair in on_earlier)}"
         if problems:
-            return failed(
-                "; ".join(problems) + (note if on_base_rows else ""), contract.evaluation.metrics, evidence=evidence
-            )
+            reason = "; ".join(problems) + (note if on_base_rows else "")
+            fix = NAMES if unevaluated(base_contract.metrics, judged) else ""
+            return failed(reason, contract.evaluation.metrics, fix=fix, evidence=evidence)
         metrics_compared = ", ".join(pair.text for pair in pairs)
         return passed(f"not worse than version {champion.version}: {metrics_compared}{note}", evidence)
 

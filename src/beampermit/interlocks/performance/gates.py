@@ -7,7 +7,7 @@ from typing import Any
 
 from beampermit.changes.contract_changes import compare_contracts
 from beampermit.contract import FILE_NAME, Contract, Metric
-from beampermit.errors import BadInput
+from beampermit.errors import BadInput, did_you_mean
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
 from beampermit.interlocks.model import Evaluators, Examined
@@ -18,6 +18,12 @@ from beampermit.verdicts.verdict import Location
 
 GATE = ("better", "gate", "champion_margin", "subgroups")
 """Keys of a metric that decide."""
+NAMES = (
+    "The contract and the evaluation name different metrics. Correct the name under `metrics` in `contract.yaml`, or "
+    "let `evaluation.command` write a metric of this name; then run `dvc repro`. If the name is in the base branch's "
+    "contract, the base branch decides: change the contract in a separate pull request."
+)
+"""The fix where no model would help."""
 
 
 @provides
@@ -79,8 +85,10 @@ class PRF001(Interlock):
                 problems += _all_unmet(base_contract.metrics, on_base_rows.metrics, ON_BASE_ROWS)
             note += f"; {_on_base_rows(on_base_rows, base_contract)}"
         if problems:
-            files = (file, FILE_NAME) if changes else (file,)
-            return failed("; ".join(dict.fromkeys(problems)) + note, *files, **evidence)
+            misnamed = unevaluated(required, evaluated)
+            files = (file, FILE_NAME) if changes or misnamed else (file,)
+            reason = "; ".join(dict.fromkeys(problems)) + note
+            return failed(reason, *files, fix=NAMES if misnamed else "", **evidence)
         values = ", ".join(
             f"{metric.name} {format_number(judged[metric.name])} ({format_gate(metric)})"
             for metric in base_contract.metrics
@@ -92,6 +100,11 @@ def gates(base_contract: Contract, contract: Contract) -> list[Metric]:
     """The base branch's metrics, and those whose gate this contract adds or changes: both must be met."""
     in_base = [_gate(metric) for metric in base_contract.metrics]
     return [*base_contract.metrics, *(metric for metric in contract.metrics if _gate(metric) not in in_base)]
+
+
+def unevaluated(metrics: Iterable[Metric], values: Mapping[str, object]) -> list[str]:
+    """Names of the contract that the evaluation does not write."""
+    return [metric.name for metric in metrics if metric.name not in values]
 
 
 def _gate(metric: Metric) -> dict[str, Any]:
@@ -113,13 +126,14 @@ def _row(metric: Metric, value: float | None) -> dict[str, Any]:
 
 
 def _all_unmet(metrics: Iterable[Metric], values: Mapping[str, float], where: str = "") -> list[str]:
-    unmet = (_unmet(metric, values.get(metric.name)) for metric in metrics)
+    unmet = (_unmet(metric, values) for metric in metrics)
     return [f"{where}{problem}" for problem in unmet if problem]
 
 
-def _unmet(metric: Metric, value: float | None) -> str:
+def _unmet(metric: Metric, values: Mapping[str, float]) -> str:
+    value = values.get(metric.name)
     if value is None:
-        return f"{metric.name} is not in the metrics"
+        return f"{metric.name} is not in the metrics{did_you_mean(metric.name, values)}"
     if metric.met(value):
         return ""
     return f"{metric.name} is {format_number(value, metric.gate)}, the gate is {format_gate(metric)}"

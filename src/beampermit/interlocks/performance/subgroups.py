@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from beampermit.contract import FILE_NAME, Contract, Metric
 from beampermit.contract.judging import Subgroups
 from beampermit.errors import Failed, several
-from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
+from beampermit.interlocks.interlock import Finding, Interlock, each, failed, passed
 from beampermit.interlocks.model import Evaluators, Examined
-from beampermit.interlocks.performance.gates import format_gate, gates, join_columns
+from beampermit.interlocks.performance.gates import NAMES, format_gate, gates, join_columns, unevaluated
 from beampermit.models.groups import (
     MOST_COUNTS,
     TAIL,
@@ -150,7 +150,10 @@ class PRF003(Interlock):
             empty=tuple(Combinations(by=by, count=count) for by, count in cells.empty.items()),
         )
         if problems := list(dict.fromkeys(unmet for row in rows if (unmet := _unmet(row)))):
-            return failed(several(problems, SHOWN), contract.evaluation.metrics, FILE_NAME, evidence=evidence)
+            places = each(problems, contract.evaluation.metrics)
+            values = next((of_cell.values for of_cell in measured if of_cell.values), None)
+            fix = NAMES if values and unevaluated((metric for metric, _ in gated), values) else ""
+            return failed(several(problems, SHOWN), *places, fix=fix, evidence=evidence)
         return passed("; ".join(_worst(metric, group, rows) for metric, group in gated), evidence)
 
 

@@ -18,6 +18,7 @@ from beampermit.github.codeowners import PLACES
 from beampermit.github.rulesets import FOLDER as RULESETS
 from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
 from beampermit.project import Project
+from beampermit.verdicts.verdict import Location
 from beampermit.workflows.workflow import FOLDER as WORKFLOWS
 
 DECIDING = (
@@ -32,7 +33,15 @@ DECIDING = (
     "*conda-lock.yml",
     "*virtual-packages.yml",
 )
-SHARED = (".github/permit.pub", ".github/permit.trust.json", f"{WORKFLOWS}/*", f"{RULESETS}/*", *PLACES)
+SHARED = (
+    ".dvc/config",
+    ".dvcignore",
+    ".github/permit.pub",
+    ".github/permit.trust.json",
+    f"{WORKFLOWS}/*",
+    f"{RULESETS}/*",
+    *PLACES,
+)
 """Files that are read by these names, in the project and at the top of its repository. None of them is a link: code
 owners own the link, and anybody its target."""
 CODE = ("src/", "tests/")
@@ -42,6 +51,8 @@ SHOWN = 20
 
 class GIT005(Interlock):
     "Every file that is judged is in the commit"
+
+    needs_contract = False
 
     def check(self, project: Project, dvc_if_any: Repository | None) -> Finding:
         """A file that git ignores, a link and a submodule are not part of the commit that is judged, so nobody reviewed
@@ -53,7 +64,9 @@ class GIT005(Interlock):
         faults = dict(inputs.not_plain()) or dict(inputs.left_out())
         if faults:
             reasons = [f"{path} {what}" for path, what in sorted(faults.items())]
-            return failed(several(reasons), *sorted(faults)[:SHOWN], faults=reasons[:SHOWN])
+            places = zip(sorted(faults), reasons, strict=True)
+            locations = (Location(file=path, reason=reason) for path, reason in places)
+            return failed(several(reasons), *locations, faults=reasons[:SHOWN])
         aside = ", ".join(inputs.submodules)
         note = f"; submodules that nothing reads: {aside}" if aside else ""
         return passed(f"every file that decides about the model is in the commit{note}", files=len(inputs.held))

@@ -15,6 +15,7 @@ from beampermit.interlocks.families import select_interlocks
 from beampermit.interlocks.inputs import Inputs
 from beampermit.interlocks.model import Evaluators
 from beampermit.interlocks.performance.base_rows import BaseRows, OnBaseRows
+from beampermit.interlocks.performance.gates import NAMES, PRF001
 from beampermit.interlocks.runner import check, run
 from beampermit.models.evaluation import Evaluator
 from beampermit.project import Project
@@ -100,6 +101,15 @@ def test_metrics_that_miss_a_gate_fail(project: Project, defect: str) -> None:
     assert reason in verdict.reason
     assert verdict.locations[0].file == "metrics/metrics.json"
     assert verdict.exit_code == 1
+    assert verdict.fix == (NAMES if defect == "metric missing" else PRF001.fix())
+
+
+def test_a_name_that_the_evaluation_does_not_write_is_corrected_and_no_model_is_improved(project: Project) -> None:
+    measured(project, {"auc": 0.97, "false_alarms_rate": 0.01})
+    verdict = gates(project)
+    assert verdict.reason == "false_alarm_rate is not in the metrics; did you mean 'false_alarms_rate'?"
+    assert "Correct the name under `metrics` in `contract.yaml`" in verdict.fix
+    assert [place.file for place in verdict.locations] == ["metrics/metrics.json", "contract.yaml"]
 
 
 def test_no_metrics_fail(project: Project) -> None:
