@@ -171,6 +171,7 @@ def reconcile(
 
     from beampermit.errors import BadInput
     from beampermit.project import Project
+    from beampermit.registry.ledger import Ledger
     from beampermit.registry.operations import Session
     from beampermit.registry.reconcile import reconcile as reconcile_registry
 
@@ -185,7 +186,9 @@ def reconcile(
     if dry_run:
         _print_differences(repository, model, as_json)
         return
-    with _opened(repository, create=rebuild) as (ledger, registry, progress):
+    ledger = Ledger(repository.git)
+    create = rebuild and _may_be_created(ledger, model, moved)
+    with _opened(repository, ledger, create=create) as (ledger, registry, progress):
         changes: tuple[str, ...] = ()
         if rebuild:
             from beampermit.registry.models import fetch_from_dvc
@@ -199,6 +202,15 @@ def reconcile(
         champion = ledger.champion(model)
     body = {"champion": champion and champion.version, "changes": changes}
     show(body, lambda: console().print("\n".join(changes or (AGREED,))), as_json)
+
+
+def _may_be_created(ledger: Ledger, model: str, moved: bool) -> bool:
+    """Whether the registry at this address may be new: that of the ledger was lost, or it takes its place."""
+    from beampermit.registry.mlflow import registry_address
+
+    ledger.fetch()
+    home = ledger.state(model).home
+    return moved or home is None or home.address == registry_address()
 
 
 def _move(session: Session, reason: str) -> tuple[str, ...]:

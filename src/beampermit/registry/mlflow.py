@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shlex
 import shutil
 import tempfile
 import uuid
@@ -25,7 +26,7 @@ from beampermit.errors import BadInput, Failed, Outside
 VARIABLE = "MLFLOW_TRACKING_URI"
 SQLITE = "sqlite:///"
 DATABASE = re.compile(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?:")
-ADDRESS = re.compile(r"databricks(-uc)?|(?!file:)[A-Za-z][\w+.-]*:\S+")
+ADDRESS = re.compile(r"databricks(-uc)?|(?!(?i:file):)[A-Za-z][\w+.-]*:\S+")
 """Without a scheme, or with `file:`, MLflow would make a folder."""
 PREFIX = "beampermit."
 IDENTITY = "identity"
@@ -70,13 +71,18 @@ def registry_uri(known: str = "") -> str:
     Raises `BadInput` where it is not set, or would make MLflow create something wherever the command runs.
     """
     uri = os.environ.get(VARIABLE, "")
-    hint = f"export {VARIABLE}={known or 'ADDRESS'}"
+    hint = export(known)
     if not uri:
         raise BadInput(f"{VARIABLE} is not set, so it is not known which registry is meant", hint=hint)
     plain = uri.startswith(SQLITE) and not re.search(r"[?#]|:memory:", uri) and uri != SQLITE
     if not ADDRESS.fullmatch(uri) or (uri.startswith("sqlite") and not plain):
         raise BadInput(f"{VARIABLE} is {_without_secrets(uri)!r}, which is not the address of a registry", hint=hint)
     return uri
+
+
+def export(address: str = "") -> str:
+    """The command that names a registry, for hints. Whoever can write the ledger chose the address: it is quoted."""
+    return f"export {VARIABLE}={address if address else 'ADDRESS'}"
 
 
 def registry_address() -> str:
@@ -121,7 +127,7 @@ class Registry:
             if not create and is_new(uri):
                 raise Outside(
                     f"there is no registry at {self.name}; the first `promote` creates one",
-                    hint=f"export {VARIABLE}=ADDRESS",
+                    hint=export(),
                 )
             from mlflow import MlflowClient
 

