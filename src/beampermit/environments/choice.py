@@ -24,8 +24,8 @@ def backend_of(root: Path) -> Backend:
     """The backend of the project at `root`. Raises `BadInput` where there is nothing to lock."""
     detected = [backend for backend in BACKENDS if backend.detect(root)]
     if not detected:
-        files = " or ".join(backend.specification_file for backend in BACKENDS)
-        raise BadInput(f"nothing to lock: there is no {files}", file=root, hint="beampermit new")
+        files = ", ".join(backend.specification_file for backend in BACKENDS)
+        raise BadInput(f"nothing to lock: there is no {files} or requirements.txt", file=root, hint="beampermit new")
     return next((backend for backend in detected if (root / backend.lock_file).is_file()), detected[0])
 
 

@@ -139,7 +139,7 @@ PATCHES = range(100)
 
 def python_mismatches(root: Path, lock: Lock) -> Iterator[Problem]:
     """Where `requires-python` or `.python-version` contradicts the Python of a lock."""
-    required, pinned = _required(root), _pinned(root)
+    required, pinned = _required(root), pinned_python(root)
     for one in lock.all:
         locked = str(one.content.get("requires-python", ""))
         for version in {package.version for package in one.packages if package.name == "python"}:
@@ -160,7 +160,7 @@ def _required(root: Path) -> SpecifierSet | None:
         return None
 
 
-def _pinned(root: Path) -> str:
+def pinned_python(root: Path) -> str:
     """The first version in `.python-version`: `3.11` or `3.11.7`; empty where there is none."""
     file = root / PINNED
     text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 
-from packaging.markers import Marker, UndefinedComparison, UndefinedEnvironmentName
+from packaging.markers import InvalidMarker, Marker, UndefinedComparison, UndefinedEnvironmentName
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 World = Mapping[str, str]
 MOST = 20_000
+EXTRA = re.compile(r"""\bextra\s*([!=]=)\s*(?:"([^"]*)"|'([^']*)')|(?:"([^"]*)"|'([^']*)')\s*([!=]=)\s*extra\b""")
 LITERAL = re.compile(r'(\w+)\s*(?:not in|in|[<>=!~]+)\s*"([^"]*)"|"([^"]*)"\s*(?:not in|in|[<>=!~]+)\s*(\w+)')
 # Variables that go together: no machine is Linux by one of them and Windows by another.
 TOGETHER = {
@@ -34,24 +35,46 @@ class Unjudged(ValueError):
     """Markers that cannot be evaluated; the message says which."""
 
 
-def holds(marker: str | None, world: World) -> bool:
-    """Whether a marker holds in a world. Raises `Unjudged`."""
+def holds(marker: str | None, world: World, extras: Collection[str] = ()) -> bool:
+    """Whether a marker holds in a world where `extras` are asked for: of those, any number at a time.
+
+    Raises `Unjudged`.
+    """
     if marker is None:
         return True
+    decided = EXTRA.sub(lambda match: _decided(match, extras), marker) if "extra" in marker else marker
     try:
-        return _parsed(marker).evaluate({**world})
+        return _parsed(decided).evaluate({**world})
     except (UndefinedComparison, UndefinedEnvironmentName, InvalidVersion) as error:
         raise Unjudged(f"the marker {marker!r} cannot be evaluated: {error}") from None
 
 
+def extras_in(marker: str | None) -> frozenset[str]:
+    """What a marker compares `extra` with."""
+    return frozenset(_extra(match) for match in EXTRA.finditer(marker or ""))
+
+
+def _extra(match: re.Match[str]) -> str:
+    return next((name for name in match.group(2, 3, 4, 5) if name), "")
+
+
+def _decided(match: re.Match[str], extras: Collection[str]) -> str:
+    """A comparison with `extra` as one that is always true, or never."""
+    is_met = (_extra(match) in extras) is ("==" in (match[1], match[6]))
+    return f'python_version {">=" if is_met else "<"} "0"'
+
+
 def worlds(markers: Iterable[str | None], python: SpecifierSet | None = None) -> list[World]:
-    """A world for each combination of outcomes of `markers`, with Pythons that `python` allows. Raises `Unjudged`."""
+    """A world for each combination of outcomes of `markers`, with Pythons that `python` allows. Raises `Unjudged`.
+
+    Extras are not of a world: `holds` is told them.
+    """
     named = list({pair for marker in markers if marker for pair in _literals(marker)})
     named += [("python_full_version", literal) for specifier in python or () for literal in [specifier.version]]
     axes = [_pythons([value for name, value in named if name.startswith("python_")], python)]
     axes += [_system(leader, named) for leader in TOGETHER]
     for name in sorted({name for name, _ in named}):
-        if name.startswith("python_") or name in TOGETHER or name in LEADER:
+        if name.startswith("python_") or name == "extra" or name in TOGETHER or name in LEADER:
             continue
         axes.append([{name: value} for value in sorted({value for key, value in named if key == name} | {"other"})])
     size = 1
@@ -59,13 +82,16 @@ def worlds(markers: Iterable[str | None], python: SpecifierSet | None = None) ->
         size *= len(axis)
     if size > MOST:
         raise Unjudged(f"markers over {len(axes)} variables have too many combinations")
-    base: dict[str, str] = {"extra": "", "platform_machine": "other", "platform_release": "", "platform_version": ""}
+    base: dict[str, str] = {"platform_machine": "other", "platform_release": "", "platform_version": ""}
     return [base | {key: value for part in parts for key, value in part.items()} for parts in itertools.product(*axes)]
 
 
 @cache
 def _parsed(marker: str) -> Marker:
-    return Marker(marker)
+    try:
+        return Marker(marker)
+    except (InvalidMarker, RecursionError):
+        raise Unjudged(f"{marker!r} is not a marker") from None
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from beampermit.environments.markers import Unjudged, holds, worlds
+from beampermit.environments.markers import Unjudged, extras_in, holds, worlds
 
 SAME = [
     ("python_version > '3.10'", "python_full_version >= '3.11'"),
@@ -27,7 +27,9 @@ DIFFERENT = [
 
 
 def same(one: str | None, other: str | None) -> bool:
-    return all(holds(one, world) == holds(other, world) for world in worlds((one, other)))
+    extras = ("", *extras_in(one), *extras_in(other))
+    pairs = ((world, extra) for world in worlds((one, other)) for extra in extras)
+    return all(holds(one, world, {extra}) == holds(other, world, {extra}) for world, extra in pairs)
 
 
 @pytest.mark.parametrize(("one", "other"), SAME)
@@ -48,7 +50,28 @@ def test_only_pythons_that_are_asked_for_are_looked_at() -> None:
 
 
 def test_markers_over_too_many_variables_are_not_judged() -> None:
-    names = ("platform_machine", "platform_release", "platform_version", "extra")
+    names = ("platform_machine", "platform_release", "platform_version", "os_name")
     bomb = " or ".join(f"{name} == 'v{number}'" for name in names for number in range(20))
     with pytest.raises(Unjudged, match="too many combinations"):
         worlds([bomb])
+
+
+@pytest.mark.parametrize(
+    ("marker", "asked", "expected"),
+    [
+        ("extra == 'a' and extra == 'b'", {"a", "b"}, True),
+        ("extra == 'a' and extra == 'b'", {"a"}, False),
+        ("extra != 'a' or extra == 'b'", {"a", "b"}, True),
+        ("'a' != extra", {"a"}, False),
+        ('extra == "a" and sys_platform != "win32"', {"a"}, True),
+        ("platform_release == 'extra'", {"a"}, False),
+    ],
+)
+def test_several_extras_may_be_asked_for_at_once(marker: str, asked: set[str], expected: bool) -> None:
+    (world,) = worlds(["sys_platform == 'linux'"])[:1]
+    assert holds(marker, world, asked) is expected
+
+
+def test_what_is_no_marker_is_not_judged() -> None:
+    with pytest.raises(Unjudged, match="'sys_platform' is not a marker"):
+        worlds(["sys_platform"])

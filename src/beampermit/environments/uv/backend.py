@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,8 @@ from beampermit.environments.records import recorded
 from beampermit.environments.uv import files, freshness, lockfile, specification
 from beampermit.environments.uv.command import complete, start, uv
 from beampermit.environments.uv.installed import installed, is_sealed, remember
-from beampermit.errors import BadInput, Problem
+from beampermit.errors import BadInput, BeampermitError, Problem
+from beampermit.files import write_text
 from beampermit.progress import Progress
 from beampermit.reading import decode
 
@@ -32,11 +34,18 @@ class Uv:
     specification_file: str = specification.FILE
 
     def detect(self, root: Path) -> bool:
-        return (root / self.specification_file).is_file()
+        return any((root / name).is_file() for name in (self.specification_file, specification.REQUIREMENTS))
 
     def lock(self, root: Path, *, update: Sequence[str] = (), progress: Progress) -> Lock:
-        """Run `uv lock`, then add the hashes that uv leaves out, those of wheels in local folders."""
-        specification.refuse_settings(self.specification(root))
+        """Run `uv lock`, then add the hashes that uv leaves out, those of wheels in local folders.
+
+        A project that has a `requirements.txt` alone gets a `pyproject.toml` with what is in it.
+        """
+        if not (root / self.specification_file).is_file() and self.detect(root):
+            _adopt_requirements(root)
+        required = self.specification(root)
+        specification.refuse_settings(required)
+        specification.refuse_unlockable(required)
         progress("solving")
         with start(root) as edited:
             moving = (part for name in (*update, *edited) for part in ("--upgrade-package", name))
@@ -59,7 +68,7 @@ class Uv:
         return specification.read(root)
 
     def stale(self, specification: Specification, lock: Lock) -> tuple[Problem, ...]:
-        return tuple(freshness.stale(specification, lock))
+        return freshness.stale(specification, lock)
 
     def install(self, root: Path, prefix: Path, *, cached: bool = True, progress: Progress) -> None:
         """Run `uv sync --locked`: it never solves, and refuses a stale lock or a file with a wrong hash.
@@ -100,6 +109,18 @@ class Uv:
 
     def installed(self, lock: Lock, prefix: Path) -> tuple[Problem, ...]:
         return tuple(installed(_stamped(lock, prefix), prefix))
+
+
+def _adopt_requirements(root: Path) -> None:
+    """Write a `pyproject.toml` with the requirements of `requirements.txt`, which uv reads. Raises `BadInput`."""
+    file, listed = root / specification.FILE, specification.REQUIREMENTS
+    write_text(file, specification.project_table(root))
+    try:
+        python = f"--python={sys.executable}"
+        uv(["add", "--frozen", python, "--requirements", listed], cwd=root, env=files.REACH_NOTHING)
+    except BeampermitError as error:
+        file.unlink()
+        raise BadInput(error.message, file=listed, hint=f"correct it, or write a {specification.FILE}") from None
 
 
 def _stamped(lock: Lock, prefix: Path) -> Lock:

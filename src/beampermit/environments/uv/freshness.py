@@ -6,7 +6,8 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
@@ -15,75 +16,71 @@ from beampermit.environments.backend import Requirement as Asked
 from beampermit.environments.markers import Unjudged
 from beampermit.environments.uv import consistency, lockfile
 from beampermit.environments.uv.command import call, failure
-from beampermit.environments.uv.shape import FILE, keys_at, line_of, lines_of_strings
-from beampermit.environments.uv.specification import normalize, parse_requirement, refused_settings, settings_of
+from beampermit.environments.uv.shape import FILE, keys_at, line_of
+from beampermit.environments.uv.specification import LOCAL, normalize, refused_settings, unlockable
 from beampermit.errors import BadInput, Outside, Problem
 from beampermit.processes import Finished
 
-LISTS = ("constraint-dependencies", "override-dependencies", "build-constraint-dependencies")
 REASON = re.compile(
     r"(?:Resolving despite|Ignoring) existing lockfile due to (.+?):?\n(?: +Requested: (.*)\n +Existing: (.*))?"
 )
 REQUIREMENT = re.compile(r'Requirement \{ name: PackageName\("([^"]+)"\).*?origin: \w+ \}')
+OWNER = re.compile(r"^(?:mismatched|dynamic|missing) [\w ]+: `([^`=]+)")
+UNBUILT = re.compile(r"(?:Distribution|Building source distributions for) `(?P<name>[^`@]+?)(?: @ [^`]*)?` (can.t|is)")
+SOURCES = {"Git": "git", "Url": "a URL", "Path": "a file", "Directory": "a folder"}
+SOURCE = re.compile(rf"\bsource: ({'|'.join(SOURCES)})")
 STRUCTURE = re.compile(r": `\w+\(\[.*")
 NAMES = re.compile(r'(?:Extra|Group|Package)Name\("([^"]+)"\)')
 
 
-def stale(specification: Specification, lock: Lock) -> Iterator[Problem]:
+def stale(specification: Specification, lock: Lock) -> tuple[Problem, ...]:
     """Each way in which the lock is not what the project asks for, the reason first and its consequences last.
 
-    Raises `Outside` where uv cannot tell, for want of a Python that the project allows, and `BadInput` for values in
-    `pyproject.toml` that cannot be read.
+    Raises `Outside` where nobody can tell, for want of a Python that the project allows or of what uv would have to
+    build, and `BadInput` for values in `pyproject.toml` that cannot be read.
     """
     own = lockfile.own_package(lock)
     if own is None:
-        yield Problem("the lock has no entry for the project itself", lock.file)
-        return
-    inconsistent = list(_inconsistent(lock, own))
-    unsupported = [*refused_settings(specification), *_unsupported(specification, own)]
-    yield from unsupported or _different(specification, lock, known=bool(inconsistent))
-    yield from inconsistent
+        return (Problem("the lock has no entry for the project itself", lock.file),)
+    inconsistent, unjudged = _inconsistent(lock)
+    unsupported = (*refused_settings(specification), *unlockable(specification), *_misnamed(specification, own))
+    problems = *(unsupported or _different(specification, lock, known=bool(inconsistent))), *inconsistent
+    if unjudged and not problems:
+        raise Outside(f"uv takes {lock.file} for fresh, and it cannot be compared with the requirements: {unjudged}")
+    return problems
 
 
-def _inconsistent(lock: Lock, own: Package) -> Iterator[Problem]:
+def _inconsistent(lock: Lock) -> tuple[list[Problem], Unjudged | None]:
+    """What uv does not look at, and why not all of it can be judged."""
+    problems, unjudged = [], None
     try:
-        yield from consistency.unmet(lock, own)
+        problems += consistency.unmet(lock)
     except Unjudged as error:
-        yield Problem(str(error), lock.file)
-    yield from consistency.loose_ends(lock, (*own.needs, *(edge for edges in own.optional.values() for edge in edges)))
+        unjudged = error
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise BadInput(f"not a uv lock: {error!r}", file=lock.file, hint=lockfile.RELOCK) from None
+    return [*problems, *consistency.loose_ends(lock)], unjudged
 
 
-def _unsupported(specification: Specification, own: Package) -> Iterator[Problem]:
-    """What uv would have to build, clone or download before it can tell, and with that run code of the project."""
-    project, settings = specification.content.get("project", {}), settings_of(specification)
-    if own.name != normalize(project.get("name", "")):
-        yield Problem(f"the lock is for the project {own.name}, {FILE} is for {project.get('name')}", FILE)
-    for name in sorted({"dependencies", "optional-dependencies"} & set(project.get("dynamic", []))):
-        yield Problem(f"project.dynamic has {name!r}: list them in {FILE}, so that they can be locked", FILE)
-    if "workspace" in settings:
-        yield Problem("[tool.uv.workspace] is not supported: give the project a lock of its own", FILE)
-    for name, sources in settings.get("sources", {}).items():
-        for source in sources if isinstance(sources, list) else [sources]:
-            if "index" not in source:
-                yield Problem(
-                    f"[tool.uv.sources] takes {name} from {next(iter(source), 'nowhere')}, not an index", FILE
-                )
-    lines = lines_of_strings(specification.text)
-    written = [one.text for one in specification.requirements]
-    for text in (*written, *(text for name in LISTS for text in settings.get(name, ()))):
-        line = lines.get(text)
-        if parse_requirement(text, line).url:
-            yield Problem(f"{text} is taken from a URL, not an index", FILE, line)
+def _misnamed(specification: Specification, own: Package) -> Iterator[Problem]:
+    name = specification.content.get("project", {}).get("name", "")
+    if own.name != normalize(name):
+        yield Problem(f"the lock is for the project {own.name}, {FILE} is for {name or 'none'}", FILE)
 
 
 def _different(specification: Specification, lock: Lock, *, known: bool) -> Iterator[Problem]:
     """Where uv finds that `pyproject.toml` is not what the lock was made for; `known` if the lock is broken anyway."""
-    copy = _copy(specification)
+    copy = _copy(specification.content)
     finished = _ask_uv(specification, lock, copy)
     if finished.code == 0:
         return
     if reason := REASON.search(finished.err):
         yield from _explained(specification, lock, reason)
+    elif unbuilt := UNBUILT.search(finished.err):
+        raise Outside(
+            f"uv would have to build {unbuilt['name']} to tell whether {lock.file} is fresh, and that runs its code",
+            hint="write its version and dependencies into its pyproject.toml",
+        )
     elif isinstance(error := failure(finished.err), Outside):
         raise error
     elif error.file == FILE:
@@ -96,9 +93,12 @@ def _different(specification: Specification, lock: Lock, *, known: bool) -> Iter
 
 def _ask_uv(specification: Specification, lock: Lock, copy: str) -> Finished:
     """Run `uv lock --check` on a copy without the project's code: uv starts a `.venv` and builds what is in reach."""
+    beside = specification.content.get(LOCAL, {})
     with tempfile.TemporaryDirectory() as folder:
-        project, text = Path(folder) / "project", lock.text
-        project.mkdir()
+        depth = max((PurePosixPath(place).parts.count("..") for place in beside), default=0)
+        project, text = Path(folder, *["above"] * depth, "project"), lock.text
+        project.mkdir(parents=True)
+        _copy_beside(beside, project)
         locations: list[str] = []
         for number, source in enumerate(lock.sources):
             if "://" in source:
@@ -123,16 +123,29 @@ def _ask_uv(specification: Specification, lock: Lock, copy: str) -> Finished:
                 *_python(specification),
             ],
             cwd=project,
-            env={"UV_PROJECT_ENVIRONMENT": str(Path(folder) / "none"), "RUST_LOG": ""},
+            # Offline, uv would still have git fetch from wherever the project says.
+            env={"UV_PROJECT_ENVIRONMENT": str(Path(folder) / "none"), "RUST_LOG": "", "GIT_ALLOW_PROTOCOL": "none"},
         )
 
 
-def _copy(specification: Specification) -> str:
-    """What of `pyproject.toml` a lock depends on; the build backend is replaced by one that cannot be installed."""
+def _copy_beside(beside: dict[str, dict[str, Any] | Path | None], project: Path) -> None:
+    """Copy what of other projects a lock depends on, and link the files that are locked by their path."""
+    for place, found in beside.items():
+        if found is None:
+            raise Outside(f"{place} is no project with a {FILE} on this machine, and without it the lock is not judged")
+        if isinstance(found, Path):
+            (project / place).parent.mkdir(parents=True, exist_ok=True)
+            (project / place).symlink_to(found)
+        else:
+            (project / place).mkdir(parents=True, exist_ok=True)
+            (project / place / FILE).write_text(_copy(found), encoding="utf-8")
+
+
+def _copy(content: dict[str, Any]) -> str:
+    """What of a `pyproject.toml` a lock depends on; the build backend is replaced by one that cannot be installed."""
     import tomlkit
 
-    content = specification.content
-    settings = {key: value for key, value in settings_of(specification).items() if key != "find-links"}
+    settings = {key: value for key, value in content.get("tool", {}).get("uv", {}).items() if key != "find-links"}
     kept = {key: content[key] for key in ("project", "dependency-groups") if key in content}
     if "build-system" in content:
         kept["build-system"] = {"requires": ["beampermit-builds-nothing"], "build-backend": "none"}
@@ -155,6 +168,10 @@ def _python(specification: Specification) -> list[str]:
 def _explained(specification: Specification, lock: Lock, reason: re.Match[str]) -> Iterator[Problem]:
     """Give uv's reason; where it is about requirements, those that differ, with their lines."""
     why, requested, existing = reason[1], reason[2] or "", reason[3] or ""
+    owner = OWNER.search(why)
+    if owner and owner[1] != normalize(specification.content["project"]["name"]):
+        yield _of_another(lock, owner[1], why, requested, existing)
+        return
     new, old = ({item[0]: item[1] for item in REQUIREMENT.finditer(text)} for text in (requested, existing))
     changed = {new[item]: item for item in new.keys() - old.keys()}
     gone = {old[item] for item in old.keys() - new.keys()} - changed.keys()
@@ -166,15 +183,27 @@ def _explained(specification: Specification, lock: Lock, reason: re.Match[str]) 
         written = _written(specification, name, changed[name])
         was = " and ".join(sorted({str(one) for one in recorded if one.name == name}))
         made = f"for {was}" if was else "without it"
-        yield Problem(f"{written.text} is required, and {lock.file} was made {made}", FILE, written.line)
+        source = SOURCE.search(changed[name])
+        whence = f" from {SOURCES[source[1]]}" if source else ""
+        yield Problem(f"{written.text}{whence} is required, and {lock.file} was made {made}", FILE, written.line)
     for name in sorted(gone):
         line = lock.line_of(f'name = "{name}"')
         yield Problem(f"{lock.file} was made for {name}, which {FILE} no longer requires", lock.file, line)
 
 
+def _of_another(lock: Lock, name: str, why: str, requested: str, existing: str) -> Problem:
+    """uv's reason where it is about another project that the lock covers, in a folder of its own."""
+    places = (lockfile.place_of(package) for package in lock.named(name))
+    file = next((f"{place}/{FILE}" for place in places if place), FILE)
+    new, old = ({item[0]: item[1] for item in REQUIREMENT.finditer(text)} for text in (requested, existing))
+    names = sorted({*(new[item] for item in new.keys() - old.keys()), *(old[item] for item in old.keys() - new.keys())})
+    listed = f" ({', '.join(names)})" if names else ""
+    return Problem(f"{lock.file} does not match {file}: {STRUCTURE.sub('', why)}{listed}", file)
+
+
 def _general(lock: Lock, why: str, requested: str, existing: str) -> Problem:
     new, old = set(NAMES.findall(requested)), set(NAMES.findall(existing))
-    kind = next((kind for kind in ("extra", "group") if kind in why), "")
+    kind = next((kind for kind in ("extra", "group", "member") if kind in why), "")
     if kind and new - old:
         return Problem(f"{lock.file} was made without the {kind} {min(new - old)!r}", FILE)
     if kind and old - new:

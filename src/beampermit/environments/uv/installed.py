@@ -34,9 +34,8 @@ from beampermit.environments.records import (
     script_digest,
     seal_of,
 )
-from beampermit.environments.uv import specification
 from beampermit.environments.uv.consistency import targets
-from beampermit.environments.uv.lockfile import FILE, GROUP, own_package
+from beampermit.environments.uv.lockfile import FILE, GROUP, item, own_package
 from beampermit.environments.uv.specification import normalize
 from beampermit.errors import BadInput, Problem, several
 
@@ -196,14 +195,16 @@ def locked_for(lock: Lock, python: World) -> list[Package]:
     own = own_package(lock)
     if own is None:
         raise BadInput("the lock has no entry for the project itself", file=FILE, hint="beampermit env lock")
-    groups = (edge for part, edges in own.optional.items() if part.startswith(GROUP) for edge in edges)
-    waiting = [*own.needs, *groups, *own.optional.get(lock.variant, ())]
-    world = {"extra": specification.variant_marker(lock), **python}
+    groups = {part: edges for part, edges in own.optional.items() if part.startswith(GROUP)}
+    waiting = [*own.needs, *(edge for edges in groups.values() for edge in edges), *own.optional.get(lock.variant, ())]
+    extras = {item(own.name, part) for part in ("", lock.variant, *groups)}
+    if not lock.variant:
+        extras |= {item(own.name, extra) for edge in waiting if edge.name == own.name for extra in edge.extras}
     done: set[tuple[str, str, str, str]] = set()
     packages: dict[tuple[str, str, str], Package] = {}
     while waiting:
         edge = waiting.pop()
-        if not _holds(edge, world):
+        if not _holds(edge, python, extras):
             continue
         for package in targets(lock, edge):
             packages[package.key] = package
@@ -214,9 +215,9 @@ def locked_for(lock: Lock, python: World) -> list[Package]:
     return [package for package in packages.values() if not package.own]
 
 
-def _holds(edge: Edge, world: World) -> bool:
+def _holds(edge: Edge, world: World, extras: Collection[str]) -> bool:
     try:
-        return holds(edge.marker, world)
+        return holds(edge.marker, world, extras)
     except Unjudged as error:
         raise BadInput(str(error), file=FILE) from None
 

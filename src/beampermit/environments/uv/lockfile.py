@@ -23,6 +23,9 @@ LARGEST = 64 * 2**20
 SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
 RELOCK = "beampermit env lock"
 GROUP = "group "
+LOCAL = ("virtual", "editable", "directory", "path")
+"""Kinds of sources that are folders or files, by their path from the project."""
+KINDS = ("registry", "git", "url", *LOCAL)
 
 
 @lru_cache(maxsize=2)
@@ -48,14 +51,27 @@ def own_package(lock: Lock) -> Package | None:
     return next((package for package in lock.packages if package.own), None)
 
 
-def own_table(lock: Lock) -> dict[str, Any]:
-    """The TOML table of the project itself, empty where the lock has none."""
-    return next((table for table in lock.content.get("package", []) if _is_own(table["source"])), {})
+def members(lock: Lock) -> tuple[Package, ...]:
+    """The project itself, and the other projects of its workspace."""
+    names = lock.content.get("manifest", {}).get("members", ())
+    return tuple(package for package in lock.packages if package.own or (place_of(package) and package.name in names))
+
+
+def place_of(package: Package) -> str | None:
+    """The folder or file that a package is in, as the lock has it; None for what is fetched."""
+    kind, _, place = package.origin.partition(" ")
+    return "." if package.own else place if kind in LOCAL else None
 
 
 def group_key(group: str) -> str:
-    """The key of a dependency group among the extras of the project itself."""
+    """The key of a dependency group among the extras of a project."""
     return f"{GROUP}{group}"
+
+
+def item(project: str, part: str = "") -> str:
+    """What uv's markers call a project where `conflicts` names it, or one of its extras or, by their keys, groups."""
+    kind, name = ("group", part.removeprefix(GROUP)) if part.startswith(GROUP) else ("extra", part)
+    return f"{kind}-{len(project)}-{project}-{name}" if name else f"project-{len(project)}-{project}"
 
 
 def _tree(text: str, name: str) -> dict[str, Any]:
@@ -74,7 +90,7 @@ def _package(table: dict[str, Any], line: int | None) -> Package:
         version=str(table.get("version", "")),
         source=index,
         origin=_origin(source),
-        artifacts=tuple(_artifact(file, index, str(table.get("version", ""))) for file in files),
+        artifacts=tuple(_artifact(file, source, str(table.get("version", ""))) for file in files),
         needs=tuple(_edges(table.get("dependencies", []))),
         optional={
             **{extra: tuple(_edges(edges)) for extra, edges in table.get("optional-dependencies", {}).items()},
@@ -90,16 +106,20 @@ def _is_own(source: dict[str, Any]) -> bool:
 
 
 def _origin(source: dict[str, Any]) -> str:
-    kind, place = next(iter(source.items()))
+    kinds = [kind for kind in KINDS if kind in source]
+    if len(kinds) != 1:
+        raise ValueError(f"a source is one of {', '.join(KINDS)}, not {source}")
+    kind, place = kinds[0], source[kinds[0]]
     return "this project" if _is_own(source) else f"{'index' if kind == 'registry' else kind} {place}"
 
 
-def _artifact(file: dict[str, Any], index: str | None, version: str) -> Artifact:
+def _artifact(file: dict[str, Any], source: dict[str, Any], version: str) -> Artifact:
     digest = SHA256.fullmatch(file.get("hash", ""))
     sha256 = digest[1] if digest else None
-    local = "path" in file
+    local = "path" in file or "path" in source
     # uv writes the path of a wheel relative to its folder of wheels.
-    address = (PurePosixPath(index or ".") / file["path"]).as_posix() if local else str(file.get("url", ""))
+    inside = (PurePosixPath(source.get("registry", ".")) / file["path"]).as_posix() if "path" in file else None
+    address = inside or str(source.get("path") or file.get("url", ""))
     name = PurePosixPath(address if local else unquote(urlsplit(address).path)).name
     return Artifact(name, address, sha256, named(name, version), local)
 
@@ -123,8 +143,14 @@ def _edges(tables: list[dict[str, Any]]) -> Iterator[Edge]:
             version=table.get("version"),
             extras=tuple(table.get("extra", ())),
             marker=table.get("marker"),
-            source=table.get("source", {}).get("registry"),
+            source=_source(table),
         )
+
+
+def _source(table: dict[str, Any]) -> str | None:
+    """Where the package comes from that an edge names, as `Package.source` or else `Package.origin` has it."""
+    source = table.get("source")
+    return (source.get("registry") or _origin(source)) if source else None
 
 
 def _validate_python(content: dict[str, Any], name: str) -> None:

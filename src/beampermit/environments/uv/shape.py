@@ -113,8 +113,8 @@ class Pyproject(Table):
     tool: ToolTable | None = None
 
 
-def validate(content: dict[str, Any], text: str) -> None:
-    """Raise `BadInput`, with the line in `text`, where a table, list or string is something else."""
+def validate(content: dict[str, Any], text: str, file: str = FILE) -> None:
+    """Raise `BadInput`, with the line in `text`, where a table, list or string of `file` is something else."""
     try:
         Pyproject.model_validate(content)
     except ValidationError as error:
@@ -126,7 +126,7 @@ def validate(content: dict[str, Any], text: str) -> None:
             value = value[key]
         expected = EXPECTED.get(first["type"], "a table")
         raise BadInput(
-            f"{path} must be {expected}, not {shortened(value)}", file=FILE, line=line_of(text, keys)
+            f"{path} must be {expected}, not {shortened(value)}", file=file, line=line_of(text, keys)
         ) from None
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import glob
+import posixpath
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -14,6 +17,7 @@ from packaging.requirements import InvalidRequirement
 from packaging.requirements import Requirement as Parsed
 
 from beampermit.environments.backend import Lock, Requirement, Specification
+from beampermit.environments.environment import pinned_python
 from beampermit.environments.uv.lockfile import RELOCK, own_package
 from beampermit.environments.uv.shape import FILE, line_of, lines_of_strings, validate
 from beampermit.errors import BadInput, Problem
@@ -24,6 +28,13 @@ MOST = 10_000
 """Requirements of one project."""
 BESIDE = "settings beside"
 """Key of a specification's content: problems of further files with settings that uv would read."""
+LOCAL = "projects beside"
+"""Key of a specification's content: what of other folders is locked with the project, by its path from there. The
+content of a `pyproject.toml`, the place of a file, or None where that is missing."""
+ARCHIVES = (".whl", ".tar.gz", ".zip")
+MOST_LOCAL = 500
+HIGHEST = 16
+"""Folders above the project in which others may be."""
 SETTINGS = re.compile(
     r"add-bounds|audit|build-backend|build-constraint-dependencies|cache-keys|compile-bytecode|concurrent-builds|"
     r"concurrent-downloads|concurrent-installs|conflicts|constraint-dependencies|default-groups|dependency-groups|"
@@ -37,6 +48,9 @@ SETTINGS = re.compile(
 )
 """Keys of `[tool.uv]` with which uv installs the files of the lock and no others. Those that say how to solve may
 differ as they like: the lock is judged."""
+REQUIREMENTS = "requirements.txt"
+OPTION = re.compile(r"\s*(--?[\w-]+)[\s=]*(\S*)")
+INDEX_OPTIONS = ("-i", "--index-url", "--extra-index-url", "-f", "--find-links")
 PINNED = (".python-version", ".python-versions")
 
 
@@ -44,7 +58,8 @@ def read(root: Path) -> Specification:
     """Read the project's `pyproject.toml`. Raises `BadInput` with file and line."""
     path = root / FILE
     if not path.is_file():
-        raise BadInput("the file is missing", file=FILE, hint="beampermit new")
+        hint = "beampermit env lock" if (root / REQUIREMENTS).is_file() else "beampermit new"
+        raise BadInput("the file is missing", file=FILE, hint=hint)
     text = decode(path.read_bytes(), FILE)
     content = parse_toml(text, FILE)
     validate(content, text)
@@ -54,8 +69,10 @@ def read(root: Path) -> Specification:
             "project.requires-python is missing: a lock is for a Python version",
             file=FILE,
             line=line_of(text, ("project",)),
+            hint='write requires-python = ">=3.11", or what the code needs, below [project]',
         )
     content[BESIDE] = tuple(_settings_beside(root, content))
+    content[LOCAL] = _local(root, content)
     indexes = tuple(_index_addresses(content.get("tool", {}).get("uv", {}), text))
     return Specification(FILE, python, tuple(_requirements(content, text)), content, text, indexes)
 
@@ -140,8 +157,70 @@ def _texts(value: Any) -> Iterator[str]:
 
 def refuse_settings(specification: Specification) -> None:
     """Raise `BadInput` for the first of `refused_settings`: uv is not started with it."""
-    for problem in refused_settings(specification):
+    _refuse(refused_settings(specification))
+
+
+def _refuse(problems: Iterable[Problem]) -> None:
+    for problem in problems:
         raise BadInput(problem.message, file=problem.file, line=problem.line)
+
+
+def unlockable(specification: Specification) -> Iterator[Problem]:
+    """Requirements that only a build backend of the project knows, and that are code for us."""
+    dynamic = specification.content.get("project", {}).get("dynamic", [])
+    for name in sorted({"dependencies", "optional-dependencies"} & set(dynamic)):
+        line = line_of(specification.text, ("project", "dynamic"))
+        yield Problem(f"project.dynamic has {name!r}: list them in {FILE}, so that they can be locked", FILE, line)
+
+
+def refuse_unlockable(specification: Specification) -> None:
+    """Raise `BadInput` for a project of which no lock would pass, or that asks for nothing."""
+    _refuse(unlockable(specification))
+    settings = settings_of(specification)
+    if not (specification.requirements or settings.get("dev-dependencies") or "workspace" in settings):
+        raise BadInput(
+            "nothing to lock: no package is required",
+            file=FILE,
+            line=line_of(specification.text, ("project",)),
+            hint="list packages under dependencies of [project], or in [dependency-groups]",
+        )
+
+
+def project_table(root: Path) -> str:
+    """A `pyproject.toml` for a project with a `requirements.txt` alone, with the indexes that it names."""
+    import tomlkit
+
+    name = re.sub(r"[^a-z0-9]+", "-", root.resolve().name.lower()).strip("-") or "project"
+    project = {"name": name, "version": "0.1.0", "requires-python": f">={_minor(root)}", "dependencies": []}
+    settings: dict[str, Any] = {"package": False}
+    for option, value in _options(root, REQUIREMENTS):
+        if option in ("-f", "--find-links"):
+            settings.setdefault("find-links", []).append(value)
+        else:
+            index = {"url": value} | ({} if option.startswith("--extra") else {"default": True})
+            settings.setdefault("index", []).append(index)
+    return tomlkit.dumps({"project": project, "tool": {"uv": settings}})
+
+
+def _minor(root: Path) -> str:
+    """The Python that `.python-version` names, else the one that runs us: `3.11`."""
+    return pinned_python(root) or f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def _options(root: Path, name: str, depth: int = 0) -> Iterator[tuple[str, str]]:
+    """The options with which `requirements.txt` names indexes. Raises `BadInput` for one that would be lost."""
+    file = root / name
+    lines = decode(file.read_bytes(), name).splitlines() if file.is_file() and depth < HIGHEST else []
+    for number, line in enumerate(lines, 1):
+        match = OPTION.match(line)
+        option, value = match.groups() if match else ("", "")
+        if option in ("-r", "--requirement"):
+            yield from _options(root, posixpath.join(posixpath.dirname(name), value), depth + 1)
+        elif option in INDEX_OPTIONS:
+            yield option, value
+        elif option and option not in ("-e", "--editable", "--hash"):
+            hint = f"write a {FILE}, with [project] and what of it matters in [tool.uv]"
+            raise BadInput(f"{option} is not taken over", file=name, line=number, hint=hint)
 
 
 def _index_addresses(settings: dict[str, Any], text: str) -> Iterator[tuple[str, int | None]]:
@@ -182,6 +261,51 @@ def _settings_beside(root: Path, content: dict[str, Any]) -> Iterator[Problem]:
                 yield Problem(f"uv would start {line!r} as Python: write a version such as 3.11", name, number)
 
 
+def _local(root: Path, content: dict[str, Any]) -> dict[str, dict[str, Any] | Path | None]:
+    """The projects of the workspace, and the folders and files that `[tool.uv.sources]` names, in them as well."""
+    found: dict[str, dict[str, Any] | Path | None] = {}
+    waiting = [(".", content)]
+    while waiting:
+        folder, table = waiting.pop()
+        for named in _folders(root / folder, table):
+            place = PurePosixPath(posixpath.normpath(posixpath.join(folder, named))).as_posix()
+            if place in (".", *found) or place.startswith("/") or place.count("../") > HIGHEST:
+                continue
+            if len(found) == MOST_LOCAL:
+                raise BadInput(f"there are more than {MOST_LOCAL} other projects, the limit", file=FILE)
+            found[place] = other = _project_or_file(root, place)
+            if isinstance(other, dict):
+                waiting.append((place, other))
+    return found
+
+
+def _project_or_file(root: Path, place: str) -> dict[str, Any] | Path | None:
+    path = root / place
+    if path.is_file():
+        return path.absolute() if place.endswith(ARCHIVES) else None
+    if not (path / FILE).is_file():
+        return None
+    name = f"{place}/{FILE}"
+    text = decode((path / FILE).read_bytes(), name)
+    content = parse_toml(text, name)
+    validate(content, text, name)
+    return content
+
+
+def _folders(folder: Path, content: dict[str, Any]) -> Iterator[str]:
+    settings = content.get("tool", {}).get("uv", {})
+    for sources in settings.get("sources", {}).values():
+        for source in sources if isinstance(sources, list) else [sources]:
+            if isinstance(path := source.get("path"), str):
+                yield path
+    workspace = settings.get("workspace")
+    members = workspace.get("members") if isinstance(workspace, dict) else None
+    for pattern in filter(lambda one: isinstance(one, str), members if isinstance(members, list) else ()):
+        for place in sorted(glob.iglob(pattern, root_dir=folder, recursive=True)):  # noqa: PTH207 - patterns may be `..`
+            if (folder / place / FILE).is_file():
+                yield place
+
+
 def normalize(name: str) -> str:
     """A package name as indexes compare it."""
     return re.sub(r"[-_.]+", "-", name).lower()
@@ -207,9 +331,3 @@ def choose_variant(lock: Lock, variant: str) -> str:
             f"[project.optional-dependencies] of {FILE}, then {RELOCK}",
         )
     return variant
-
-
-def variant_marker(lock: Lock) -> str:
-    """The `extra` by which uv's markers name the lock's variant; empty where there is none."""
-    own = own_package(lock)
-    return f"extra-{len(own.name)}-{own.name}-{lock.variant}" if own and lock.variant else ""
