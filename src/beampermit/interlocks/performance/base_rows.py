@@ -23,8 +23,8 @@ from beampermit.errors import BadInput, Failed
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.model import Evaluators
 from beampermit.models import SavedModel
+from beampermit.models.manifest import Manifest
 from beampermit.project import Project
-from beampermit.reading import parse_json
 
 ON_BASE_ROWS = "on the base branch's rows, "
 
@@ -60,12 +60,12 @@ def base_rows(project: Project, contract: Contract, base_contract: Contract, jud
         return BaseRows()
     before = parse_contract(text, f"{commit[:12]}:{FILE_NAME}")
     path = before.evaluation.inputs
-    digest = _recorded(project, commit, before.model.manifest, path)
-    if digest is None or digest == digest_file(judged_rows):
-        return BaseRows()
     versions = before.dataset.request.version, contract.dataset.request.version
     raised = f"dataset.request.version {versions[0]} -> {versions[1]}" if versions[1] > versions[0] else ""
     try:
+        digest = _recorded(project, commit, before.model.manifest, path)
+        if digest is None or digest == digest_file(judged_rows):
+            return BaseRows()
         earlier = _fetch(project, commit, path, digest)
         files = _below(project, earlier), _below(project, judged_rows)
         fixed = [signal.name for signal in (*before.signals.inputs, *base_contract.signals.inputs)]
@@ -132,13 +132,12 @@ def metrics_on(
 
 
 def _recorded(project: Project, commit: str, manifest: str, path: str) -> str | None:
-    """The digest of a file by the manifest of a commit; None where that commit has no model, or no such file."""
+    """The digest of a file by the manifest of a commit; None where that commit has no model, or no such file.
+
+    Raises `BadInput` for what is no manifest.
+    """
     text = project.git.read(commit, manifest)
-    if text is None:
-        return None
-    content = parse_json(text.encode(), manifest)
-    files = content.get("files") if isinstance(content, dict) else None
-    return files.get(path) if isinstance(files, dict) else None
+    return None if text is None else Manifest.parse(text, f"{commit[:12]}:{manifest}").files.get(path)
 
 
 def _below(project: Project, file: Path) -> str:

@@ -227,6 +227,15 @@ def test_rows_that_the_base_branchs_manifest_does_not_list_are_not_believed(chan
     assert "is not the file that its manifest lists" in rows(changed).problem
 
 
+def test_a_manifest_of_the_base_branch_that_is_none_does_not_leave_the_rows_uncompared(changed: Project) -> None:
+    changed.git("switch", "--quiet", "main")
+    replace(changed.root / "manifest.json", '"algorithm": "sha256"', '"algorithm": "md5"')
+    changed.git("commit", "--quiet", "--all", "--message", "No manifest")
+    changed.git("branch", "--force", "change", "main")
+    changed.git("switch", "--quiet", "change")
+    assert "not a manifest: algorithm: Input should be 'sha256'" in rows(changed).problem
+
+
 def test_rows_that_git_holds_are_compared_as_well(changed: Project, alter: Any) -> None:
     changed.git("switch", "--quiet", "main")
     changed.git("add", "--force", TEST)
