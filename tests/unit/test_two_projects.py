@@ -10,6 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from beampermit.cli.main import app
+from beampermit.datasets.pull import pull
+from beampermit.datasets.repository import Repository
 from beampermit.documents.gathering import gather_report
 from beampermit.errors import BadInput
 from beampermit.git import Git
@@ -81,6 +83,30 @@ def test_every_command_stands_in_the_nearest_folder_with_a_contract(
 
 def test_a_sound_project_in_a_folder_passes_as_one_at_the_top(laboratory: Callable[[str], Project]) -> None:
     assert failures(laboratory("faults"), "DAT", "GIT005") == {}
+
+
+def test_the_dvc_repository_may_lie_around_the_project(laboratory: Callable[[str], Project], tmp_path: Path) -> None:
+    faults = laboratory("faults")
+    top = faults.root.parent
+    (faults.root / ".dvc").rename(top / ".dvc")
+    (faults.root / ".dvcignore").rename(top / ".dvcignore")
+    replace(top / ".dvc/config", "../../../storage", "../../storage")
+    (top / "losses/other.parquet.dvc").write_text("outs: [{path: other.parquet, md5: none}]\n")
+    (top / "CODEOWNERS").write_text("* @ada\n")
+    faults.git.top("add", "--all")
+    faults.git.top("commit", "--quiet", "--amend", "--message", "One for all")
+    assert failures(faults, "DAT", "GIT005") == {}
+    shutil.rmtree(top / ".dvc/cache")
+    (faults.root / "data/raw.parquet").unlink()
+    pull(Repository(Project(faults.root, "main")), ["data/raw.parquet"])
+    with exported(faults.git, faults.git.head(), tmp_path / "tree") as tree:
+        repository = Repository(Project(tree), home=faults)
+        assert repository.cache == top / ".dvc/cache"
+        assert [output.path for output in repository.outputs] == [output.path for output in Repository(faults).outputs]
+        cut_off(tree, [])
+        assert not (tmp_path / "tree/.dvc/cache").exists()
+    replace(top / ".dvc/config", "../../storage", "../../elsewhere")
+    assert failures(faults, "DAT008") == {"DAT008": [".dvc/config"]}
 
 
 def test_places_are_those_of_the_repository(laboratory: Callable[[str], Project]) -> None:

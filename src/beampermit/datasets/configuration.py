@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 from beampermit.errors import BadInput
+from beampermit.git import Git
 from beampermit.project import Project
 
 FILE = ".dvc/config"
 SHOWN = {"url", "remote", "type", "dir", "verify", "no_scm"}
 """Keys whose values are printed; others may contain secrets."""
+
+
+def dvc_home(project: Project) -> Git:
+    """git in the folder whose `.dvc` DVC uses for a project: the nearest one, up to the top of the repository.
+
+    It is the project's own where there is none.
+    """
+    folder, depth = project.root.resolve(), project.git.prefix.count("/")
+    around = next((place for place in (folder, *folder.parents[:depth]) if (place / ".dvc").is_dir()), folder)
+    return project.git if around == folder else Git(around)
+
+
+def file_of(project: Project) -> str:
+    """The path of the configuration, from the project."""
+    return os.path.relpath(dvc_home(project).root.resolve() / FILE, project.root.resolve())
 
 
 def base_config(project: Project) -> str | None:
@@ -21,7 +38,7 @@ def base_config(project: Project) -> str | None:
     """
     if project.base is None:
         return None
-    return project.git.read(project.base, FILE) or ""
+    return dvc_home(project).read(project.base, FILE) or ""
 
 
 def data_cache(project: Project) -> Path:
@@ -31,11 +48,12 @@ def data_cache(project: Project) -> Path:
     """
     from dvc.exceptions import DvcException
 
+    own = dvc_home(project).root / ".dvc"
     try:
-        folder = make_config(project.root / ".dvc", base_config(project))["cache"].get("dir")
+        folder = make_config(own, base_config(project))["cache"].get("dir")
     except (DvcException, OSError) as error:
         raise BadInput(f"not a DVC configuration: {str(error).splitlines()[0]}", file=FILE) from None
-    return Path(folder or project.root / ".dvc/cache")
+    return Path(folder or own / "cache")
 
 
 def differences(project: Project) -> list[str]:
@@ -43,7 +61,7 @@ def differences(project: Project) -> list[str]:
     before = base_config(project)
     if before is None:
         return []
-    file = project.root / FILE
+    file = dvc_home(project).root / FILE
     old = _flat(before, f"base:{FILE}")
     new = _flat(file.read_text(encoding="utf-8", errors="replace") if file.is_file() else "", FILE)
     return [_describe(key, old.get(key), new.get(key)) for key in sorted(old | new) if old.get(key) != new.get(key)]

@@ -60,8 +60,8 @@ def overlap(one: str, other: str) -> bool:
 
 class Repository:
     """The DVC repository of a project. Everything read from it is untrusted until checked, except the configuration,
-    which is the base branch's. For another work tree of a project, `home` is the project, whose configuration and cache
-    are used.
+    which is the base branch's. Of one that lies around the project, only the stages in the project count. For another
+    work tree of a project, `home` is the project, whose configuration and cache are used.
     """
 
     def __init__(self, project: Project, home: Project | None = None):
@@ -69,7 +69,8 @@ class Repository:
         self.root = project.root.resolve()
         self._check_tracked()
         home = home or project
-        self.repo = _open(self.root, home.root.resolve(), configuration.base_config(home))
+        folders = [configuration.dvc_home(one).root.resolve() for one in (project, home)]
+        self.repo = _open(*folders, configuration.base_config(home))
         self._remotes: dict[str | None, Remote] = {}
         self._manifests: dict[str, Manifest | None] = {}
 
@@ -83,13 +84,13 @@ class Repository:
     @classmethod
     def exists(cls, project: Project) -> bool:
         """Whether the project is a DVC repository."""
-        return (project.root / ".dvc").is_dir()
+        return (configuration.dvc_home(project).root / ".dvc").is_dir()
 
     @cached_property
     def stages(self) -> list[Any]:
         """DVC's own stages, of `dvc.yaml` and `.dvc` files. Raises `BadInput` with file and line."""
         with dvc_errors(self.root):
-            return list(self.repo.index.stages)
+            return [stage for stage in self.repo.index.stages if Path(stage.path).is_relative_to(self.root)]
 
     @cached_property
     def outputs(self) -> tuple[Output, ...]:
@@ -199,20 +200,22 @@ class Repository:
 
     def _check_tracked(self) -> None:
         """Refuse tracked files and links that would mislead DVC, before it reads anything. Raises `BadInput`."""
-        if (self.root / ".dvc").is_symlink():
+        git = configuration.dvc_home(self.project)
+        if (git.root / ".dvc").is_symlink():
             raise BadInput("this folder must not be a link", file=".dvc")
-        for entry in filter(None, self.project.git("ls-files", "--stage", "-z").split("\0")):
+        for entry in filter(None, git("ls-files", "--stage", "-z").split("\0")):
             mode, path = entry[:6], entry.partition("\t")[2]
             if path.startswith(".dvc/") and not OWN_FILES.fullmatch(path):
                 raise BadInput(
                     "git tracks this file, which belongs to one machine", file=path, hint=f"git rm --cached {path}"
                 )
-            if mode == LINK and READ.search(path) and not self._leads_to_own_file(self.root / path):
+            if mode == LINK and READ.search(path) and not _leads_to_file_below(git.root.resolve(), path):
                 raise BadInput("this link does not point to a file of the project", file=path)
 
-    def _leads_to_own_file(self, link: Path) -> bool:
-        target = link.resolve()
-        return target.is_file() and target.is_relative_to(self.root)
+
+def _leads_to_file_below(root: Path, link: str) -> bool:
+    target = (root / link).resolve()
+    return target.is_file() and target.is_relative_to(root)
 
 
 def _open(root: Path, home: Path, text: str | None) -> Any:

@@ -16,6 +16,7 @@ from beampermit.workflows.workflow import FOLDER as WORKFLOWS
 GUARDED = ("contract.yaml", ".dvc/config", "dvc.lock", "uv.lock", "*conda-lock.yml")
 """Files of a project that decide about its model, or what it is made from."""
 SHARED = (
+    ".dvc/config",
     f"{RULESETS}/*",
     f"{WORKFLOWS}/*",
     ".github/permit.pub",
