@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
@@ -55,10 +56,17 @@ def addresses(lock: Lock) -> tuple[str, ...]:
     return (*lock.sources, *sorted(files - hosts))
 
 
+def trusted_addresses(lock: Lock) -> tuple[str, ...]:
+    """The `addresses` without those that only files name that cannot be trusted."""
+    strange = {package.key for package, _, _ in _untrusted_files(lock, None, None)}
+    return addresses(replace(lock, packages=tuple(one for one in lock.packages if one.key not in strange)))
+
+
 def origin(address: str) -> str:
     """`https://host:port` of a URL; a local folder is itself."""
     parts = urlsplit(address)
-    return f"{parts.scheme}://{parts.netloc}".lower() if parts.netloc else address.rstrip("/")
+    host = parts.netloc.rpartition("@")[2]  # not who logs in
+    return f"{parts.scheme}://{host}".lower() if host else address.rstrip("/")
 
 
 def _artifacts(lock: Lock) -> Iterator[tuple[Package, Artifact]]:

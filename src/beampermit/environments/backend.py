@@ -58,6 +58,8 @@ class Package:
     build: str = ""
     groups: tuple[str, ...] = ()
     """Its categories; empty where the lock has none."""
+    pip: bool = False
+    """In a conda lock: a wheel or sources of Python's index, which lie beside the conda packages."""
 
     @property
     def key(self) -> tuple[str, str, str]:

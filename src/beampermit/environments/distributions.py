@@ -72,6 +72,12 @@ class Distribution:
         text = self._read("direct_url.json")
         return str(json.loads(text).get("url", "an unknown place")) if text else None
 
+    @property
+    def archive(self) -> str | None:
+        """The sha256 of the file that it was installed from, where pip noted its address."""
+        info = json.loads(self._read("direct_url.json") or "{}").get("archive_info", {})
+        return info.get("hashes", {}).get("sha256") or info.get("hash", "").removeprefix("sha256=") or None
+
     def changed(self, prefix: Path, actual: Mapping[str, str | None]) -> Iterator[str]:
         """Its files that are not as RECORD says; `actual` is what each is, by path in the environment."""
         for name, (written, sha256, size) in self.files.items():

@@ -6,7 +6,8 @@ import os
 import posixpath
 from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from beampermit.environments.conda_lock.conda_lock_api import conda_lock_module
 
@@ -27,6 +28,14 @@ def addresses(channel: str, root: Path | None = None) -> tuple[str, ...]:
     return (f"{conda_lock_module('_vendor.conda.base.constants').DEFAULT_CHANNEL_ALIAS}/{channel.strip('/')}",)
 
 
+def of(required: Any, root: Path) -> list[str]:
+    """The URLs of the channels that are listed, then of those that single packages name (`pytorch::pytorch`)."""
+    listed = [channel.url for channel in required.channels]
+    dependencies = (one for several in required.dependencies.values() for one in several)
+    named = [channel for one in dependencies if (channel := getattr(one, "conda_channel", None))]
+    return list(dict.fromkeys(address for channel in (*listed, *named) for address in addresses(channel, root)))
+
+
 def with_secrets(address: str) -> str:
     """Replace `${VARIABLE}` of the environment, as conda and conda-lock do."""
     return posixpath.expandvars(address)
@@ -45,7 +54,7 @@ def split(address: str) -> tuple[str, str, str]:
     """Channel, platform folder and file name of a package's URL; empty where there is none."""
     channel, _, file_name = address.rpartition("/")
     channel, _, subdir = channel.rpartition("/")
-    return channel, subdir, file_name
+    return channel, subdir, unquote(file_name)
 
 
 def parse_file_name(file_name: str) -> tuple[str, str, str] | None:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
 from functools import cache
+from pathlib import PurePosixPath
 from typing import Any
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion
 
 from beampermit.environments.backend import Lock, Package, Specification
 from beampermit.environments.conda_lock import channels, lockfile, write
 from beampermit.environments.conda_lock.conda_lock_api import conda_lock_module
 from beampermit.environments.conda_lock.packages import repodata_folder
 from beampermit.environments.conda_lock.rattler_process import run_rattler
-from beampermit.environments.conda_lock.specification import virtual_repodata
+from beampermit.environments.conda_lock.specification import virtual_packages, virtual_repodata
+from beampermit.environments.platforms import SUBDIRS, fits
 from beampermit.errors import Problem
 from beampermit.progress import Progress
 
@@ -40,15 +47,16 @@ def stale(specification: Specification, lock: Lock) -> Iterator[Problem]:
 def changed_in_channels(lock: Lock, progress: Progress) -> Iterator[Problem]:
     """Locked packages that their channel no longer has, or has with another hash. Raises `Outside`."""
     progress("querying the channels")
+    packages = [package for package in lock.packages if not package.pip]
     served = run_rattler(
         "lookup",
         progress=progress,
-        channels=[channels.with_secrets(source) for source in lock.sources],
+        channels=sorted({channels.with_secrets(package.source) for package in packages if package.source}),
         platforms=list(lockfile.platforms(lock)),
-        names=sorted({package.name for package in lock.packages}),
+        names=sorted({package.name for package in packages}),
         cache=str(repodata_folder()),
     )
-    for package in lock.packages:
+    for package in packages:
         artifact = package.artifacts[0]
         record = served.get(channels.with_secrets(artifact.address))
         if record is None:
@@ -103,7 +111,9 @@ def _channels(required: Any, lock: Lock) -> Iterator[Problem]:
 
 def _sources(specification: Specification, lock: Lock) -> Iterator[Problem]:
     wanted = [source.path for source in specification.content["sources"]]
-    locked = [str(name) for name in lock.content["metadata"]["sources"]]
+    # conda-lock writes the whole path of a file that is not beside the lock at that time.
+    named = (str(name) for name in lock.content["metadata"]["sources"])
+    locked = [PurePosixPath(name).name if name.startswith("/") else name for name in named]
     if set(wanted) != set(locked):
         yield Problem(
             f"the lock was made from {', '.join(locked)}; the environment files are {', '.join(wanted)}",
@@ -135,31 +145,41 @@ def _hashes(specification: Specification, lock: Lock, repodata: Any, *, explaine
 def _inconsistent(specification: Specification, lock: Lock, repodata: Any) -> Iterator[Problem]:
     """Each dependency that is not met, each package that nothing needs, each file from a wrong place."""
     required, root = specification.content["required"], specification.content["root"]
-    by_platform: dict[str, Named] = defaultdict(dict)
-    for package in lock.packages:
-        by_platform[package.platform][package.name] = package
-    allowed = [address for channel in required.channels for address in channels.addresses(channel.url, root)]
-    yield from _wrong_places(lock, allowed)
+    yield from _wrong_places(lock, channels.of(required, root))
     for platform, dependencies in required.dependencies.items():
-        named = by_platform.pop(platform, {})
-        if named or not dependencies:
-            virtual = _virtual(repodata, platform)
-            yield from _unmet(dependencies, named, lock, platform, root)
-            yield from _unmet_by_packages(named, virtual, lock, platform)
-            yield from _unneeded(dependencies, named, lock, platform)
-    for platform, named in by_platform.items():
-        if platform not in lock.content["metadata"]["platforms"]:
-            first = next(iter(named.values()))
+        if platform not in lockfile.platforms(lock):
+            continue
+        conda, pip = ([one for one in dependencies if one.manager == manager] for manager in ("conda", "pip"))
+        named, wheels = (_named(lock, platform, pip=pip) for pip in (False, True))
+        yield from _unmet(conda, named, lock, platform, root)
+        yield from _unmet_by_packages(named, virtual_packages(repodata, platform), lock, platform)
+        yield from _unneeded(conda, named, lock, platform)
+        by_pip_name = {canonicalize_name(name): package for name, package in named.items()} | wheels
+        yield from _unmet_of_pip(pip, by_pip_name, lock, platform)
+        yield from _unmet_by_wheels(wheels.values(), by_pip_name, lock, platform)
+        yield from _unneeded(pip, wheels, lock, platform)
+    for platform in dict.fromkeys(package.platform for package in lock.packages):
+        if platform not in lockfile.platforms(lock):
+            first = next(package for package in lock.packages if package.platform == platform)
             yield Problem(f"{first} is locked for {platform}, which the lock does not name", lock.file, first.line)
+
+
+def _named(lock: Lock, platform: str, *, pip: bool) -> Named:
+    return {one.name: one for one in lock.packages if one.platform == platform and one.pip is pip}
 
 
 def _wrong_places(lock: Lock, allowed: list[str]) -> Iterator[Problem]:
     """Files from a channel that is not listed, or built for another platform."""
+    names = {subdir: name for name, subdir in SUBDIRS.items()}
     for package in lock.packages:
-        if package.source is None:
-            yield Problem(f"{package} is {package.origin}: only conda packages are supported", lock.file, package.line)
-            continue
         address = package.artifacts[0].address
+        if package.pip:
+            file, platform = package.artifacts[0].file_name, names.get(package.platform)
+            if platform and file.endswith(".whl") and not fits(file, platform):
+                yield Problem(
+                    f"{package} is locked for {package.platform} and its file is {file}", lock.file, package.line
+                )
+            continue
         channel, subdir, _ = channels.split(address)
         if channel not in allowed:
             yield Problem(f"{package} would come from {channel}, which is not in `channels:`", lock.file, package.line)
@@ -192,22 +212,96 @@ def _unmet(dependencies: Iterable[Any], named: Named, lock: Lock, platform: str,
             )
 
 
-def _unmet_by_packages(named: Named, virtual: dict[str, list[str]], lock: Lock, platform: str) -> Iterator[Problem]:
-    matches = _matcher()
+def _unmet_by_packages(
+    named: Named, virtual: dict[str, tuple[str, str]], lock: Lock, platform: str
+) -> Iterator[Problem]:
+    present = {name: (package.version, package.build) for name, package in named.items()} | virtual
     for package in named.values():
         for edge in package.needs:
-            versions = virtual.get(edge.name, []) if edge.name.startswith("__") else _version(named, edge.name)
-            if not versions:
+            found = present.get(edge.name)
+            if found is None:
                 yield Problem(
                     f"{package} needs {edge.name}, which is not locked for {platform}", lock.file, package.line
                 )
-            elif not any(_fits(matches, edge.specifier, version) for version in versions):
+            elif not _meets(edge.specifier, *found):
                 where = f"is present on {platform}" if edge.name.startswith("__") else f"is locked for {platform}"
                 yield Problem(
-                    f"{package} needs {edge.name} {edge.specifier} and {versions[0]} {where}",
+                    f"{package} needs {edge.name} {edge.specifier} and {found[0]} {where}", lock.file, package.line
+                )
+
+
+def _meets(specifier: str, version: str, build: str) -> bool:
+    """Whether a package meets a version, or a version and a build, which locks of conda-lock 1 have too."""
+    wanted, _, wanted_build = specifier.partition(" ")
+    return _fits(_matcher(), wanted, version) and fnmatchcase(build, wanted_build or "*")
+
+
+def _unmet_of_pip(dependencies: Iterable[Any], named: Named, lock: Lock, platform: str) -> Iterator[Problem]:
+    """What a `pip:` section requires: conda-lock takes it from conda where that has it already."""
+    for wanted in dependencies:
+        package, versions = named.get(wanted.name), getattr(wanted, "version", None)
+        requirement = f"{wanted.name} {versions}" if versions not in (None, "*") else wanted.name
+        sha256 = (getattr(wanted, "hash", None) or "").partition(":")[2]
+        if package is None:
+            if not _is_near(wanted.name, named):
+                yield Problem(f"{requirement} is required of pip and not locked for {platform}", lock.file)
+        elif versions is None and package.source:
+            yield Problem(
+                f"{requirement} is required from one place and locked from {package.source}", lock.file, package.line
+            )
+        elif versions is not None and _is_of_python(package) and not _allows(versions, package.version):
+            yield Problem(
+                f"{requirement} is required of pip and {package.version} is locked for {platform}",
+                lock.file,
+                package.line,
+            )
+        elif sha256 and sha256 != package.artifacts[0].sha256:
+            yield Problem(
+                f"{requirement} is required with the sha256 {sha256} and locked with another for {platform}",
+                lock.file,
+                package.line,
+            )
+
+
+def _unmet_by_wheels(wheels: Iterable[Package], named: Named, lock: Lock, platform: str) -> Iterator[Problem]:
+    """What the packages of pip need, of pip or of conda."""
+    for package in wheels:
+        for edge in package.needs:
+            found = named.get(edge.name)
+            if found is None and not _is_near(edge.name, named):
+                yield Problem(
+                    f"{package} needs {edge.name}, which is not locked for {platform}", lock.file, package.line
+                )
+            elif found and _is_of_python(found) and not _allows(edge.specifier, found.version):
+                yield Problem(
+                    f"{package} needs {edge.name} {edge.specifier} and {found.version} is locked for {platform}",
                     lock.file,
                     package.line,
                 )
+
+
+def _is_near(name: str, named: Named) -> bool:
+    """Whether a conda package may be it under another name, as `pytorch` is `torch`: the table of names is online."""
+    one, others = _core(name), (_core(other) for other, package in named.items() if _is_of_python(package))
+    return any(one in other or other in one for other in others if other)
+
+
+def _core(name: str) -> str:
+    return re.sub(r"^(python|py)-?|-?(python|py)$", "", name)
+
+
+def _is_of_python(package: Package) -> bool:
+    """Whether its name and version are those of Python's index: a library in C may have the same name there."""
+    return package.pip or any(edge.name == "python" for edge in package.needs)
+
+
+def _allows(specifier: str, version: str) -> bool:
+    """Whether one of the ranges of a `pip:` section or of conda-lock (`>=2,<3 || >3`, `1.2`) has the version."""
+    try:
+        ranges = (re.sub(r"^(?=\d)", "==", one.strip().removeprefix("*")) for one in re.split(r"\|+", specifier))
+        return any(SpecifierSet(one).contains(version, prereleases=True) for one in ranges)
+    except (InvalidSpecifier, InvalidVersion):
+        return _fits(_matcher(), specifier, version)
 
 
 def _unneeded(dependencies: Iterable[Any], named: Named, lock: Lock, platform: str) -> Iterator[Problem]:
@@ -236,17 +330,6 @@ def _reachable(names: list[str], named: Named) -> set[str]:
             reached.add(current)
             waiting += [edge.name for edge in named[current].needs]
     return reached
-
-
-def _version(named: Named, name: str) -> list[str]:
-    return [named[name].version] if name in named else []
-
-
-def _virtual(repodata: Any, platform: str) -> dict[str, list[str]]:
-    versions: dict[str, list[str]] = defaultdict(list)
-    for entry in repodata.all_repodata.get(platform, {}).get("packages", {}).values():
-        versions[entry["name"]].append(entry["version"])
-    return versions
 
 
 def _fits(matches: Matches, specifier: str, version: str) -> bool:

@@ -6,18 +6,22 @@ import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from packaging.utils import canonicalize_name, canonicalize_version
+
 from beampermit.digest import digest_json
 from beampermit.environments.backend import Lock, Package
 from beampermit.environments.conda_lock import channels
 from beampermit.environments.conda_lock.packages import locked_for
+from beampermit.environments.distributions import Distribution, distributions
 from beampermit.environments.environment import STAMP, stamp_of
-from beampermit.environments.records import Hashes, Seal, files_below, is_unchecked
+from beampermit.environments.records import Hashes, Seal, files_below, is_unchecked, record, recorded
+from beampermit.environments.uv.installed import Contents
 from beampermit.errors import BadInput, Problem, several
 
 META = "conda-meta"
@@ -75,13 +79,16 @@ def _linked(name: str, folder: str | None) -> str:
 def installed(lock: Lock, prefix: Path) -> Iterator[Problem]:
     """Packages that are missing, extra, of another build or changed, and files that no package owns."""
     lock = stamped(lock, prefix)
-    packages = list(_read(prefix))
-    wanted = {package.name: package for package in locked_for(lock, channels.current_subdir())}
-    yield from _compared(lock, wanted, packages)
-    yield from _changed(prefix, packages)
-    yield from _unowned_files(prefix, packages)
+    packages, locked = list(_read(prefix)), locked_for(lock, channels.current_subdir())
+    wheels = [package for package in locked if package.pip]
+    contents = _wheels_in(prefix, wheels)
+    yield from _compared(lock, {package.name: package for package in locked if not package.pip}, packages)
+    yield from _compared_wheels(lock, wheels, contents)
+    yield from _changed(prefix, packages, _replaced(packages, wheels, contents))
+    yield from _unowned_files(prefix, packages, contents.owners)
     yield from _unsealed(prefix, packages)
     yield from _unchecked(prefix, packages)
+    contents.hashes.save()
 
 
 def seal(prefix: Path) -> None:
@@ -92,6 +99,74 @@ def seal(prefix: Path) -> None:
 def is_sealed(prefix: Path) -> bool:
     """Whether we linked the packages at `prefix`, and their records are as they were."""
     return Seal.of(prefix) is not None and not any(True for _ in _unsealed(prefix, list(_read(prefix))))
+
+
+def remember_wheels(prefix: Path, wheels: list[Package]) -> None:
+    """Record what the packages of pip consist of, as they were installed from files just hashed."""
+    contents = _wheels_in(prefix, wheels)
+    locked = {package.name: package for package in wheels}
+    for distribution in contents.packages:
+        record(locked[distribution.name], contents.digest(distribution))
+
+
+def has_wheels(prefix: Path, wheels: list[Package]) -> bool:
+    """Whether the packages of pip are there, by their names and versions. Their files are compared by `installed`."""
+    found = sorted((one.name, _version(one)) for one in _wheels_in(prefix, wheels).packages)
+    return found == sorted((package.name, _version(package)) for package in wheels)
+
+
+def _version(package: Package | Distribution) -> str:
+    """As the index compares versions: 1.0 is 1.0.0."""
+    return canonicalize_version(package.version)
+
+
+def _wheels_in(prefix: Path, wheels: list[Package]) -> Contents:
+    """The packages of pip that the lock names, as they lie in the environment."""
+    names = {package.name for package in wheels}
+    sites = sorted(prefix.glob("lib/python*/site-packages")) if wheels else []
+    found = [one for site in sites for one in distributions(site) if one.name in names]
+    return Contents(prefix, found, Hashes(prefix))
+
+
+def _compared_wheels(lock: Lock, wheels: list[Package], contents: Contents) -> Iterator[Problem]:
+    found = {distribution.name: distribution for distribution in contents.packages}
+    foreign = Seal.of(contents.prefix) is None
+    names = [distribution.name for distribution in contents.packages]
+    for package in wheels:
+        distribution, where = found.get(package.name), (lock.file, package.line)
+        if distribution is None:
+            yield Problem(f"{package} is locked and not installed", *where)
+        elif _version(distribution) != _version(package):
+            yield Problem(f"{distribution} is installed and {package} is locked", *where)
+        elif names.count(package.name) > 1:
+            yield Problem(f"{package.name} is installed twice", *where)
+        elif (changed := _changed_wheel(package, distribution, contents, foreign=foreign)) is not None:
+            yield Problem(f"{distribution} {changed}", *where)
+
+
+def _changed_wheel(package: Package, distribution: Distribution, contents: Contents, *, foreign: bool) -> str | None:
+    """The end of a message about a package of pip that is not the locked one.
+
+    What another program installed passes by its own records, as conda packages do.
+    """
+    if contents.digest(distribution) in recorded(package):
+        return None
+    if changed := list(distribution.changed(contents.prefix, contents.actual)):
+        return f"was changed: {several(changed, MOST_FILES)}"
+    if not foreign:
+        return "was changed: its RECORD lists other files than the locked package has"
+    sha256 = package.artifacts[0].sha256
+    if sha256 and distribution.archive == sha256:
+        return None
+    return f"was installed from a file with the sha256 {distribution.archive}, and {sha256} is locked"
+
+
+def _replaced(packages: list[Installed], wheels: list[Package], contents: Contents) -> set[str]:
+    """Files of conda packages that pip installed over, or removed with a package of the same name."""
+    names = {package.name for package in wheels}
+    twins = (one for one in packages if canonicalize_name(one.record["name"]) in names)
+    gone = {name for one in twins for name, _ in one.files if not os.path.lexists(contents.prefix / name)}
+    return gone | contents.owners.keys()
 
 
 def _facts(prefix: Path, packages: list[Installed]) -> dict[str, str]:
@@ -172,13 +247,13 @@ def _difference(record: dict[str, Any], package: Package) -> str | None:
     return None
 
 
-def _changed(prefix: Path, installed: list[Installed]) -> Iterator[Problem]:
+def _changed(prefix: Path, installed: list[Installed], replaced: set[str]) -> Iterator[Problem]:
     """Packages with files that are missing or differ from what was linked. Compiled modules come and go."""
     work = [
         (number, name, sha256)
         for number, one in enumerate(installed)
         for name, sha256 in one.files
-        if not name.endswith(".pyc")
+        if not name.endswith(".pyc") and name not in replaced
     ]
     chunks = [work[start : start + CHUNK] for start in range(0, len(work), CHUNK)]
     by_package: dict[int, list[str]] = defaultdict(list)
@@ -215,9 +290,9 @@ def _sha256(path: str) -> str:
         return hashlib.sha256(stream.read()).hexdigest()
 
 
-def _unowned_files(prefix: Path, installed: list[Installed]) -> Iterator[Problem]:
-    """Files and whole folders that no package owns, such as those that pip or a person added."""
-    files = {name for one in installed for name, _ in one.files}
+def _unowned_files(prefix: Path, installed: list[Installed], of_wheels: Iterable[str]) -> Iterator[Problem]:
+    """Files and whole folders that no locked package owns, such as those that pip or a person added."""
+    files = {name for one in installed for name, _ in one.files} | {*of_wheels}
     folders = {""}
     for name in files:
         while name := name.rpartition("/")[0]:

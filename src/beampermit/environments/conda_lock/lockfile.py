@@ -10,12 +10,17 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from packaging.utils import canonicalize_name
 
 from beampermit.digest import digest_bytes
+from beampermit.environments.addresses import origin
 from beampermit.environments.backend import Artifact, Edge, Lock, Package
 from beampermit.environments.conda_lock.channels import parse_file_name, split
+from beampermit.environments.uv.lockfile import named
 from beampermit.errors import BadInput
 from beampermit.reading import naming_yaml_errors, refuse_merge_markers
 
@@ -90,6 +95,8 @@ def _packages(entries: Any, text: str, name: str) -> tuple[Package, ...]:
     for number, entry in enumerate(entries):
         line = lines[number] if len(lines) == len(entries) else None
         try:
+            if entry["name"].startswith("__") and entry["url"].startswith("file://"):
+                continue  # conda-lock 1 listed virtual packages too, of a folder that it made for its solver.
             package = _package(entry, line)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise BadInput(f"invalid package entry: {_reason(error)}", file=name, line=line, hint=RELOCK) from None
@@ -110,6 +117,8 @@ def _package(entry: dict[str, Any], line: int | None) -> Package:
     for key in ("name", "version", "url", "platform", "manager"):
         if not isinstance(entry[key], str):
             raise TypeError(f"{key} of {entry['name']} is {entry[key]!r}, not text: put it in quotes")
+    if manager == "pip":
+        return _of_pip(entry, line)
     channel, _, file_name = split(address)
     parsed = parse_file_name(file_name)
     sha256 = str(entry["hash"].get("sha256", ""))
@@ -132,6 +141,35 @@ def _package(entry: dict[str, Any], line: int | None) -> Package:
         platform=platform,
         build=parsed[2] if parsed else "",
         groups=(str(entry.get("category", "main")),),
+    )
+
+
+def _of_pip(entry: dict[str, Any], line: int | None) -> Package:
+    """A wheel or sources. A lock names no index, so the source is the host of the file; a repository has none."""
+    address, given = entry["url"], entry.get("source")
+    host = origin(address) if address.startswith(("https://", "http://")) and not given else None
+    name, sha256 = canonicalize_name(entry["name"]), str(entry["hash"].get("sha256", ""))
+    file_name = PurePosixPath(unquote(urlsplit(address).path)).name
+    return Package(
+        name=name,
+        version=entry["version"],
+        source=host,
+        origin=f"pip {given['url'] if given else host or address} for {entry['platform']}",
+        artifacts=(
+            Artifact(
+                file_name=file_name,
+                address=address,
+                sha256=sha256 if SHA256.fullmatch(sha256) else None,
+                named=named(file_name, entry["version"]),
+            ),
+        ),
+        needs=tuple(
+            _edge(canonicalize_name(str(other)), str(spec or "")) for other, spec in entry["dependencies"].items()
+        ),
+        line=line,
+        platform=entry["platform"],
+        groups=(str(entry.get("category", "main")),),
+        pip=True,
     )
 
 

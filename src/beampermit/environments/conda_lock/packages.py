@@ -15,6 +15,8 @@ from beampermit.errors import BadInput, Failed, Outside, more
 from beampermit.progress import Progress
 
 HASHERS = 4
+Places = dict[tuple[str, str, str], Path]
+"""Key of a package -> its archive."""
 
 
 def repodata_folder() -> Path:
@@ -40,10 +42,8 @@ def locked_for(lock: Lock, platform: str) -> tuple[Package, ...]:
     return packages
 
 
-def fetch_packages(
-    lock: Lock, wanted: Iterable[Package], *, bundle: Path | None = None, progress: Progress
-) -> dict[str, Path]:
-    """Fetch the archives that are not in the cache yet; give their paths by package name.
+def fetch_packages(lock: Lock, wanted: Iterable[Package], *, bundle: Path | None = None, progress: Progress) -> Places:
+    """Fetch the archives that are not in the cache yet; give their paths by the package's key.
 
     With `bundle`, they are taken from there alone. All are hashed, also those in the cache. Raises `Failed` for an
     archive with a wrong sha256, `Outside` for one that cannot be fetched.
@@ -52,7 +52,7 @@ def fetch_packages(
     for package in packages:
         _refuse_unhashed(lock, package)
     folder = bundle or cache_folder() / "conda" / "packages"
-    places = {package.name: archive(folder, _sha256(package), package.artifacts[0].file_name) for package in packages}
+    places = {package.key: archive(folder, _sha256(package), package.artifacts[0].file_name) for package in packages}
     progress(f"hashing {len(packages)} packages")
     missing = [package for package, verified in zip(packages, _verified(packages, places), strict=True) if not verified]
     if missing and bundle:
@@ -62,7 +62,7 @@ def fetch_packages(
     return places
 
 
-def _fetch(lock: Lock, missing: list[Package], places: dict[str, Path], progress: Progress) -> None:
+def _fetch(lock: Lock, missing: list[Package], places: Places, progress: Progress) -> None:
     files = []
     for package in missing:
         artifact = package.artifacts[0]
@@ -76,7 +76,7 @@ def _fetch(lock: Lock, missing: list[Package], places: dict[str, Path], progress
                 "url": url,
                 "local": str(local) if local else None,
                 "sha256": _sha256(package),
-                "path": str(places[package.name]),
+                "path": str(places[package.key]),
             }
         )
     progress(f"fetching {len(files)} packages")
@@ -93,9 +93,9 @@ def _fetch(lock: Lock, missing: list[Package], places: dict[str, Path], progress
         )
 
 
-def _verified(packages: tuple[Package, ...], places: dict[str, Path]) -> list[bool]:
+def _verified(packages: tuple[Package, ...], places: Places) -> list[bool]:
     with ThreadPoolExecutor(HASHERS) as pool:
-        return list(pool.map(lambda package: has_sha256(places[package.name], _sha256(package)), packages))
+        return list(pool.map(lambda package: has_sha256(places[package.key], _sha256(package)), packages))
 
 
 def _sha256(package: Package) -> str:
@@ -103,15 +103,27 @@ def _sha256(package: Package) -> str:
 
 
 def _refuse_unhashed(lock: Lock, package: Package) -> None:
+    if package.pip and package.source is None:
+        raise Failed(
+            f"{package} is {package.origin}, not of an index, so nobody can tell whether it is the locked one",
+            file=lock.file,
+            line=package.line,
+            hint="take it from an index, or list it as a conda package, then run `beampermit env lock`",
+        )
     if not package.artifacts[0].sha256:
         raise Failed(f"{package} is locked without a sha256", file=lock.file, line=package.line, hint=lockfile.RELOCK)
     if package.artifacts[0].named is None or package.source is None:
-        raise BadInput(f"{package} is not a conda package", file=lock.file, line=package.line, hint=lockfile.RELOCK)
+        raise BadInput(
+            f"{package}: {package.artifacts[0].file_name} is not a package file",
+            file=lock.file,
+            line=package.line,
+            hint=lockfile.RELOCK,
+        )
 
 
-def _not_in_bundle(lock: Lock, missing: list[Package], places: dict[str, Path], bundle: Path) -> Failed:
+def _not_in_bundle(lock: Lock, missing: list[Package], places: Places, bundle: Path) -> Failed:
     first = missing[0]
-    file = places[first.name].relative_to(bundle)
+    file = places[first.key].relative_to(bundle)
     return Failed(
         f"{file} of the bundle is missing or not the locked file{more(len(missing) - 1)}",
         file=lock.file,

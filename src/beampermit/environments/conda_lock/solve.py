@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from beampermit.environments.backend import Lock, Specification
 from beampermit.environments.conda_lock import channels
+from beampermit.environments.conda_lock.conda_lock_api import conda_lock_module
 from beampermit.environments.conda_lock.packages import repodata_folder
-from beampermit.environments.conda_lock.rattler_process import run_rattler
-from beampermit.errors import BadInput
+from beampermit.environments.conda_lock.rattler_process import RESOLVE, run_rattler
+from beampermit.environments.conda_lock.specification import virtual_packages
+from beampermit.errors import BadInput, Failed, Outside
 from beampermit.progress import Progress
 
+NAMES = "BEAMPERMIT_PYPI_NAMES"
+"""A file or an address of conda-lock's table of conda and Python names, where its own cannot be reached."""
+OFFLINE = f"check the network, or name a copy of conda-lock's table of names in {NAMES}"
 EVERYTHING = "*"
 """As a package to update: every package may move."""
 Records = dict[str, list[dict[str, Any]]]
@@ -36,7 +43,7 @@ def solve(
     Raises `Failed` where there is no solution, `BadInput` for an unknown channel, `Outside` where one is down.
     """
     required, root = specification.content["required"], specification.content["root"]
-    addresses = [address for channel in required.channels for address in channels.addresses(channel.url, root)]
+    addresses = channels.of(required, root)
     if not addresses:
         raise BadInput("channels: is missing or empty", file=specification.file)
     _refuse_unknown([wanted.before for wanted in variants if wanted.before], update)
@@ -59,8 +66,8 @@ def _task(required: Any, wanted: Wanted, platform: str, update: Sequence[str]) -
     return {
         "step": f"solving for {platform}{f', {wanted.variant}' if wanted.variant else ''}",
         "platform": platform,
-        "specs": [_match_spec(dependency) for dependency in required.dependencies[platform]],
-        "virtual": _virtual(wanted.repodata, platform),
+        "specs": [_match_spec(one) for one in required.dependencies[platform] if one.manager == "conda"],
+        "virtual": [(name, *package) for name, package in virtual_packages(wanted.repodata, platform).items()],
         "keep": _keep(wanted.before, platform, update),
     }
 
@@ -83,6 +90,7 @@ def _keep(before: Lock | None, platform: str, update: Sequence[str]) -> dict[str
         channels.with_secrets(package.artifacts[0].address): package.artifacts[0].sha256
         for package in before.packages
         if package.platform == platform and package.name not in update and package.artifacts[0].sha256
+        if not package.pip
     }
 
 
@@ -92,12 +100,78 @@ def _match_spec(dependency: Any) -> str:
     return f"{channel}{dependency.name} {version} {dependency.build or ''}".strip()
 
 
-def _virtual(repodata: Any, platform: str) -> list[tuple[str, str, str]]:
-    """Name, version and build of each virtual package; of `__osx`, which conda-lock lists twice, the newer."""
-    packages: dict[str, tuple[str, str, str]] = {}
-    for entry in repodata.all_repodata.get(platform, {}).get("packages", {}).values():
-        new = (entry["name"], entry["version"], entry["build_string"] or "0")
-        old = packages.get(new[0])
-        if old is None or [int(part) for part in old[1].split(".")] < [int(part) for part in new[1].split(".")]:
-            packages[new[0]] = new
-    return list(packages.values())
+def solve_pip(
+    specification: Specification, wanted: Wanted, platform: str, conda: list[Any], update: Sequence[str]
+) -> list[Any]:
+    """The packages of the `pip:` sections that conda does not have, as conda-lock itself solves and writes them.
+
+    `conda` are its records of the platform's conda packages. Raises `Failed`, `BadInput` or `Outside`.
+    """
+    required, file = specification.content["required"], specification.file
+    requested = {one.name: one for one in required.dependencies[platform] if one.manager == "pip"}
+    if not requested:
+        return []
+    locked = {package.name: package for package in conda}
+    if "python" not in locked:
+        raise BadInput("a `pip:` section needs `python` among the dependencies", file=file)
+    module = conda_lock_module("pypi_solver")
+    with _in_our_words(file):
+        solved = module.solve_pypi(
+            pip_specs=requested,
+            use_latest=[name for name in update if name != EVERYTHING],
+            pip_locked=_kept_of_pip(wanted.before, platform, update),
+            conda_locked=locked,
+            python_version=locked["python"].version,
+            platform=platform,
+            platform_virtual_packages=wanted.repodata.all_repodata.get(platform, {}).get("packages"),
+            pip_repositories=required.pip_repositories,
+            allow_pypi_requests=required.allow_pypi_requests,
+            mapping_url=os.environ.get(NAMES) or conda_lock_module("lookup").DEFAULT_MAPPING_URL,
+        )
+    for package in solved.values():
+        if package.source is not None or not package.hash.sha256:
+            raise Failed(
+                f"{package.name} {package.version} comes from {package.url} without a sha256 of an index",
+                file=file,
+                hint="take it from an index, or list it as a conda package, then run `beampermit env lock`",
+            )
+    return list(solved.values())
+
+
+def _kept_of_pip(before: Lock | None, platform: str, update: Sequence[str]) -> dict[str, Any]:
+    """The packages of pip that stay where they can, as conda-lock's own records."""
+    model = conda_lock_module("lockfile.v2prelim.models")
+    packages = before.packages if before and EVERYTHING not in update else ()
+    return {
+        one.name: model.LockedDependency(
+            name=one.name,
+            version=one.version,
+            manager="pip",
+            platform=platform,
+            url=one.artifacts[0].address,
+            hash=model.HashModel(sha256=one.artifacts[0].sha256),
+        )
+        for one in packages
+        if one.pip and one.source and one.platform == platform
+    }
+
+
+@contextmanager
+def _in_our_words(file: str) -> Iterator[None]:
+    """Turn what conda-lock's solver of Python packages raises into our errors."""
+    from requests import RequestException
+
+    problem = conda_lock_module("_vendor.poetry.puzzle.exceptions").SolverProblemError
+    repositories = conda_lock_module("_vendor.poetry.repositories.exceptions")
+    try:
+        yield
+    except RequestException as error:
+        raise Outside(f"an index or the table of names cannot be reached: {_line_of(error)}", hint=OFFLINE) from None
+    except (problem, repositories.PackageNotFoundError, ValueError) as error:
+        raise Failed(f"no solution: {_line_of(error)}", file=file, hint=RESOLVE) from None
+    except (repositories.RepositoryError, OSError) as error:
+        raise Outside(f"an index or the table of names cannot be read: {_line_of(error)}", hint=OFFLINE) from None
+
+
+def _line_of(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from beampermit.digest import digest_json
 from beampermit.environments.backend import Lock, Specification
 from beampermit.environments.conda_lock.conda_lock_api import conda_lock_module
 from beampermit.environments.conda_lock.lockfile import lock_file
-from beampermit.environments.conda_lock.solve import Records, Wanted
+from beampermit.environments.conda_lock.solve import Records, Wanted, solve_pip
 from beampermit.errors import Outside, Problem
 
 PREFIX = "beampermit-"
@@ -22,10 +22,11 @@ def seals(entries: Iterable[dict[str, Any]], platforms: Iterable[str]) -> dict[s
     by_platform: dict[str, list[dict[str, Any]]] = {platform: [] for platform in platforms}
     for entry in entries:
         by_platform.setdefault(entry["platform"], []).append(entry)
-    return {
-        f"{PREFIX}{platform}": digest_json(sorted(listed, key=lambda entry: (entry["name"], entry["category"])))
-        for platform, listed in by_platform.items()
-    }
+    return {f"{PREFIX}{platform}": digest_json(sorted(listed, key=_place)) for platform, listed in by_platform.items()}
+
+
+def _place(entry: dict[str, Any]) -> tuple[str, str, str]:
+    return entry["name"], entry["category"], entry["manager"]
 
 
 def broken(lock: Lock) -> Iterator[Problem]:
@@ -45,10 +46,13 @@ def broken(lock: Lock) -> Iterator[Problem]:
             )
 
 
-def text_of(specification: Specification, wanted: Wanted, records: Records) -> str:
-    """The text of the lock of one variant."""
+def text_of(specification: Specification, wanted: Wanted, records: Records, update: Sequence[str] = ()) -> str:
+    """The text of the lock of one variant. Solves its `pip:` sections; raises as `solve_pip` does."""
     models, required = conda_lock_module("lockfile.v2prelim.models"), specification.content["required"]
-    packages = [package for platform in records for package in _locked(required, platform, records[platform])]
+    packages: list[Any] = []
+    for platform in records:
+        conda = _locked(required, platform, records[platform])
+        packages += [*conda, *solve_pip(specification, wanted, platform, conda, update)]
     meta = {
         "content_hash": conda_lock_module("content_hash").compute_content_hashes(required, wanted.repodata),
         "channels": list(required.channels),
@@ -82,7 +86,7 @@ def _locked(required: Any, platform: str, records: list[dict[str, Any]]) -> list
         )
         for record in records
     }
-    requested = {dependency.name: dependency for dependency in required.dependencies[platform]}
+    requested = {one.name: one for one in required.dependencies[platform] if one.manager == "conda"}
     lockfile.apply_categories(requested=requested, planned=planned, mapping_url="")
     return list(planned.values())
 

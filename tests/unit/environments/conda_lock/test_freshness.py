@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import pytest
 from beampermit.environments.addresses import untrusted
 from beampermit.environments.backend import Lock
 from beampermit.environments.conda_lock import CondaLock
+from beampermit.environments.conda_lock.channels import addresses
 from beampermit.errors import BadInput, Problem
-from support.conda_channel import Channel
+from support.conda_channel import QUIET, Channel
 
+Judge = Callable[..., subprocess.CompletedProcess[str]]
 SHA = "a" * 64
 
 
@@ -107,7 +110,11 @@ TAMPERED = {
         r"\1category: dev\n  optional: true",
         "tune 1.5 is needed for 'main' on linux-64 and locked only for 'dev'",
     ),
-    "pip": (r"(name: tune\n  version: '1.5'\n  manager: )conda", r"\1pip", "only conda packages are supported"),
+    "pip": (
+        r"(name: tune\n  version: '1.5'\n  manager: )conda",
+        r"\1pip",
+        "tune 1.5 is locked for linux-64 and nothing needs it",
+    ),
     "the channels it names": (
         r"- url: http://127",
         "- url: http://128",
@@ -215,6 +222,118 @@ def test_a_lock_is_stale_when_something_else_is_asked_for(backend: CondaLock, lo
         file.write_text(file.read_text().replace(before, after))
     found = [problem.message for problem in backend.stale(backend.specification(locked), backend.read(locked))]
     assert any(message in words for words in found), found
+
+
+def test_a_lock_made_for_one_platform_is_one_where_no_file_names_platforms(
+    backend: CondaLock, judge: Judge, root: Path
+) -> None:
+    for file in root.glob("*environment.yml"):
+        file.write_text(file.read_text().replace("osx-arm64]", "]"))
+    assert backend.lock(root, progress=QUIET).packages
+    for file in root.glob("*environment.yml"):
+        file.write_text(file.read_text().replace("platforms: [linux-64, ]\n", ""))
+    assert problems(backend, root) == []
+    asked = ("lock", "--check-input-hash", "-p", "linux-64", "--virtual-package-spec", "virtual-packages.yml")
+    assert judge(*asked, cwd=root, solver=True).returncode == 0
+    assert {one.platform for one in backend.lock(root, progress=QUIET).packages} == {"linux-64"}
+    edit(root / "conda-lock.yml", r"    linux-64: [0-9a-f]{64}", f"    linux-64: {SHA}")
+    assert "environment.yml or virtual-packages.yml was changed" in problems(backend, root)[0].message
+
+
+def test_what_a_file_of_virtual_packages_leaves_out_is_as_conda_lock_assumes(
+    backend: CondaLock, channel: Channel, root: Path
+) -> None:
+    channel.add("mover", depends=["__glibc >=2.17", "__unix"])
+    file = root / "environment.yml"
+    file.write_text(file.read_text() + "  - mover  # [linux]\n")
+    cuda, cpu = root / "cuda.virtual-packages.yml", root / "virtual-packages.yml"
+    only = "subdirs:\n  linux-64:\n    packages:\n      {}\n"
+    cuda.write_text(only.format('__cuda: "12.4"'))
+    cpu.write_text(only.format('__unix: "0"'))
+    backend.lock(root, progress=QUIET)
+    assert problems(backend, root) == []
+    cpu.write_text(only.format('__glibc: "2.5"'))
+    assert any("mover 1.0 needs __glibc >=2.17 and 2.5 is present" in one.message for one in problems(backend, root))
+    cuda.write_text(only.format('__unix: "0"'))
+    found = [problem.message for problem in problems(backend, root)]
+    assert "torch 2.5 needs __cuda, which is not locked for linux-64" in found, "no GPU is assumed beside a file"
+
+
+REAL = {
+    "a build beside a version, as conda-lock 1 wrote needs": (
+        "conda-lock.yml",
+        r"    tune: '>=1.0'",
+        "    tune: '>=1.0 0'",
+    ),
+    "the whole path of a source": ("conda-lock.yml", r"  - environment.yml", "  - /home/operator/lab/environment.yml"),
+    "an epoch in an address": ("conda-lock.yml", r"/torch-2.5-", "/torch-%32.5-"),
+    "a virtual package among the packages": (
+        "conda-lock.yml",
+        r"package:\n(- name: )orbit(.*?)url: \S+(.*?)(?=- name)",
+        r"package:\n\1__osx\2url: file:///tmp/conda-lock/osx-64/__osx-11.0-0.tar.bz2\3\1orbit\2url: @@\3",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", REAL)
+def test_what_real_locks_have_is_no_fault(backend: CondaLock, locked: Path, kind: str) -> None:
+    name, pattern, replacement = REAL[kind]
+    file = locked / name
+    first = re.search(r"url: (\S+)", file.read_text().partition("package:")[2])
+    edit(file, pattern, replacement)
+    if first:
+        file.write_text(file.read_text().replace("@@", first[1]))
+    # Neither the seal of our own locks nor the hash of the requirements is the matter here.
+    found = [words for one in problems(backend, locked) if "were edited" not in (words := one.message)]
+    assert [words for words in found if "the locked packages still meet it" not in words] == []
+
+
+def test_a_package_may_name_a_channel_of_its_own(backend: CondaLock, locked: Path) -> None:
+    edit(locked / "environment.yml", "- torch", "- lab-two::torch")
+    for file in locked.glob("*conda-lock.yml"):
+        file.write_text(re.sub(r"\S+/lab(?=/[\w-]+/torch)", addresses("lab-two")[0], file.read_text()))
+    found = [words for one in problems(backend, locked) if "were edited" not in (words := one.message)]
+    assert [words for words in found if "the locked packages still meet it" not in words] == []
+    edit(locked / "environment.yml", "- lab-two::torch", "- torch")
+    assert any("lab-two, which is not in `channels:`" in one.message for one in problems(backend, locked))
+
+
+def test_a_build_that_is_not_the_needed_one_is_seen(backend: CondaLock, locked: Path) -> None:
+    edit(locked / "conda-lock.yml", r"    tune: '>=1.0'", "    tune: '>=1.0 1'")
+    assert any("orbit 2.0 needs tune >=1.0 1 and 1.5 is locked" in one.message for one in problems(backend, locked))
+
+
+def test_files_keep_the_names_that_the_lock_has_for_them(backend: CondaLock, locked: Path) -> None:
+    (locked / "environment.yml").rename(locked / "env.yml")
+    edit(locked / "conda-lock.yml", r"  - environment.yml", "  - env.yml")
+    edit(locked / "cuda.conda-lock.yml", r"  - environment.yml", "  - env.yml")
+    assert problems(backend, locked) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("/lab", "/mirror", r"channels: lists http\S+/lab, and environment.yml lists http\S+/mirror"),
+        ("platforms:", "pip-repositories: [http://127.0.0.1:9/a]\nplatforms:", ""),
+    ],
+)
+def test_channels_that_differ_between_files_are_named(
+    backend: CondaLock, judge: Judge, locked: Path, before: str, after: str, message: str
+) -> None:
+    file = locked / "environment.yml"
+    file.write_text(file.read_text().replace(before, after))
+    theirs = judge("lock", "--check-input-hash", cwd=locked, solver=True)
+    if not message:
+        backend.specification(locked)
+        return
+    assert "ChannelAggregationError" in theirs.stderr
+    with pytest.raises(BadInput, match=message) as caught:
+        backend.specification(locked)
+    assert (caught.value.file, caught.value.line) == ("dev-environment.yml", 2)
+    assert caught.value.hint == "write the same list in both files, or leave channels: out of dev-environment.yml"
+    dev = locked / "dev-environment.yml"
+    dev.write_text(re.sub(r"channels:\n  - \S+\n", "", dev.read_text()))
+    assert backend.specification(locked).content["required"].channels[0].url.endswith("/mirror")
 
 
 def test_other_virtual_packages_make_a_lock_stale(backend: CondaLock, locked: Path) -> None:

@@ -148,7 +148,8 @@ ASKED = {
     "no such version": ("orbit >=1.0", "orbit >=7", Failed, "No candidates were found for orbit >=7"),
     "no such build": ("- torch", "- torch * cuda*", Failed, "__cuda >=12, for which no candidates were found"),
     "not a package": ("- torch", "- torch >=>=2", BadInput, "'torch >=>=2' is not a package"),
-    "a pip section": ("- torch", "- pip:\n    - torch", BadInput, "a `pip:` section is not supported"),
+    "no package of pip": ("- torch", "- pip:\n    - torch >=>=2", BadInput, "'torch >=>=2' is not a package"),
+    "a file of pip": ("- torch", "- pip:\n    - -r more.txt", BadInput, "'-r more.txt' is not a package"),
     "nothing": ("- torch", "- 7", BadInput, "7 is not a package"),
     "unknown platform": ("osx-arm64]", "vax-11]", BadInput, "'vax-11' is not a platform"),
 }
