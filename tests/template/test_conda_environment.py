@@ -59,10 +59,11 @@ def channel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Channel
 
 def project_of(channel: Channel, folder: Path, **answers: str) -> Project:
     root = generate(folder, {"environment": "conda-lock", **answers})
-    for file in root.glob("environment*.yml"):
-        text = file.read_text()
-        assert "channels: [conda-forge]" in text
-        file.write_text(text.replace("[conda-forge]", f"[{channel.url}]"))
+    # A mirror is one edit: the other file has no channels of its own.
+    file = root / "environment.yml"
+    text = file.read_text()
+    assert "channels: [conda-forge]" in text
+    file.write_text(text.replace("[conda-forge]", f"[{channel.url}]"))
     return Project(root)
 
 
