@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from beampermit.cli.output import Folder, print_verdicts, show, shown_progress
+from beampermit.cli.output import Folder, print_verdicts, print_verdicts_as_json, show, shown_progress
 from beampermit.errors import BadInput
 
 
@@ -85,13 +85,12 @@ def _list(chosen: list[Any], format: Format) -> None:
 def _print(verdicts: list[Any], format: Format, everything: bool) -> None:
     from beampermit.documents import verdicts as render
 
-    if format is Format.RICH:
-        print_verdicts(verdicts, everything)
-        return
-    sys.stdout.write(
-        {
-            Format.JSON: render.format_json,
-            Format.MARKDOWN: render.format_markdown,
-            Format.GITHUB: render.format_annotations,
-        }[format](verdicts)
-    )
+    match format:
+        case Format.RICH:
+            print_verdicts(verdicts, everything)
+        case Format.JSON:
+            print_verdicts_as_json(verdicts)
+        case Format.MARKDOWN:
+            sys.stdout.write(render.format_markdown(verdicts))
+        case Format.GITHUB:
+            sys.stdout.write(render.format_annotations(verdicts))

@@ -14,7 +14,9 @@ from beampermit.cli.output import (
     Folder,
     Json,
     console,
+    print_json,
     print_verdicts,
+    print_verdicts_as_json,
     show,
     shown_progress,
 )
@@ -200,9 +202,6 @@ def sbom(
     The same lock gives the same document. It covers the locks of all accelerator variants unless --variant names one;
     a permit binds the former.
     """
-    import json
-    import sys
-
     from beampermit.environments import choice
     from beampermit.environments.sbom import sbom as bill_of_materials
     from beampermit.files import write_json
@@ -211,7 +210,7 @@ def sbom(
     lock = choice.backend_for(root, variant=variant).read(root)
     document = bill_of_materials(lock, root.name, platform=platform, variant=variant)
     if not out:
-        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        print_json(document)
         return
     write_json(out, document)
     components = len(document["components"])
@@ -269,23 +268,16 @@ def _root(project: Path) -> Path:
 
 
 def _run_interlocks(project: Path, base: str | None, ids: tuple[str, ...], as_json: bool) -> None:
-    import sys
-
-    from beampermit.documents import verdicts as render
     from beampermit.interlocks import runner
     from beampermit.interlocks.families import select_interlocks
     from beampermit.project import Project
-    from beampermit.verdicts.evidence import LockChecks
     from beampermit.verdicts.verdict import exit_code
 
     verdicts = runner.check(Project(_root(project), base), select_interlocks(ids))
     if as_json:
-        sys.stdout.write(render.format_json(verdicts))
+        print_verdicts_as_json(verdicts)
     else:
         print_verdicts(verdicts, everything=True)
-        checks = (verdict.evidence for verdict in verdicts if isinstance(verdict.evidence, LockChecks))
-        for problem in (problem for check in checks for problem in check.problems[1:]):
-            console().print(f"  also: {problem}")
     raise typer.Exit(exit_code(verdicts))
 
 

@@ -25,7 +25,7 @@ from beampermit.cli import (
     reproduce,
 )
 from beampermit.cli.help import Grouped
-from beampermit.cli.output import fail
+from beampermit.cli.output import fail, print_in_any_encoding
 from beampermit.errors import BeampermitError, from_os_error
 from beampermit.git import AS_COMMITTED
 from beampermit.processes import hide_memory
@@ -129,6 +129,7 @@ def _read_this_repository_as_committed() -> None:
 def run() -> None:
     """Run the command; an error that a user can cause is one line and a documented exit code."""
     _read_this_repository_as_committed()
+    print_in_any_encoding()
     try:
         app()
     except BeampermitError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
 import re
 import sys
@@ -19,15 +21,38 @@ from beampermit.progress import Progress, silent
 if TYPE_CHECKING:
     from beampermit.verdicts.verdict import Verdict
 
+SPELLED = {"≥": ">=", "≤": "<=", "→": "->", "\u2013": "-", "…": "...", "●": "*"}
+"""Our own characters that an old terminal lacks."""
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def print_in_any_encoding() -> None:
+    """Let stdout and stderr spell out what they cannot encode, instead of ending in a traceback."""
+    codecs.register_error("beampermit", _spell)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="beampermit")
+
+
+def _spell(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    wrong = error.object[error.start : error.end]
+    return "".join(SPELLED.get(character) or ascii(character)[1:-1] for character in wrong), error.end
 
 
 def show(value: Any, text: Callable[[], None], as_json: bool) -> None:
     """Print `value` as JSON, or call `text` to print it for a person."""
     if as_json:
-        sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        print_json(value)
     else:
         text()
+
+
+def print_json(value: Any, *, allow_nan: bool = False) -> None:
+    """Print JSON with all text as it is; where stdout is no UTF-8, which JSON has to be, as its escapes."""
+    unicode = (sys.stdout.encoding or "utf-8").lower().replace("-", "") == "utf8"
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=not unicode, allow_nan=allow_nan) + "\n")
 
 
 def console() -> Any:
@@ -55,6 +80,11 @@ def print_verdicts(verdicts: Sequence[Verdict], everything: bool = False) -> Non
     target.print(render_verdicts(verdicts, target.width, everything))
 
 
+def print_verdicts_as_json(verdicts: Sequence[Verdict]) -> None:
+    """Print verdicts for a program."""
+    print_json([verdict.model_dump(mode="json") for verdict in verdicts], allow_nan=True)
+
+
 def fail(error: BeampermitError) -> int:
     """Print an error on stderr, or with `--json` as JSON on stdout; return its exit code."""
     hint = "" if _is_this_command(error) else error.hint
@@ -67,7 +97,7 @@ def fail(error: BeampermitError) -> int:
             "next": hint,
             "exit_code": error.exit_code,
         }
-        sys.stdout.write(json.dumps(body, indent=2, ensure_ascii=False) + "\n")
+        print_json(body)
         return error.exit_code
     from beampermit.documents.markdown import logged  # terminals and runners obey control sequences in values
 

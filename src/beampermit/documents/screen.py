@@ -92,12 +92,16 @@ def _explanation(same: list[Verdict], waiting: list[str], width: int) -> Any:
 
 def _places(verdict: Verdict, width: int) -> Iterator[str]:
     """Where it is, then each other thing that is wrong and where."""
-    others = [f"{place.place}: {place.reason}" for place in verdict.others]
-    for lines, what in ((verdict.places, "places"), (others, "problems")):
-        for line in lines[:PLACES]:
-            yield from _wrapped(visible(line), width, "  ")
-        if len(lines) > PLACES:
-            yield f"and {len(lines) - PLACES} more {what} (--json names them all)"
+    yield from map(visible, verdict.places[:PLACES])
+    yield from _rest(verdict.places, "places")
+    for place in verdict.others[:PLACES]:
+        yield from _wrapped(visible(f"{place.place}: {place.reason}"), width, "  ")
+    yield from _rest(verdict.others, "problems")
+
+
+def _rest(shown: Sequence[object], what: str) -> Iterator[str]:
+    if len(shown) > PLACES:
+        yield f"and {len(shown) - PLACES} more {what} (--json names them all)"
 
 
 def _fix(fix: str, width: int) -> Iterator[str]:

@@ -1,8 +1,7 @@
-"""Verdicts as JSON, as Markdown, and as GitHub's annotations; which of them to fix first."""
+"""Verdicts as Markdown, and as GitHub's annotations; which of them to fix first."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,11 +17,6 @@ def format_counts(verdicts: Iterable[Verdict]) -> str:
     """`12 passed, 1 failed`: counts by outcome, those that are not zero."""
     counts = Counter(verdict.outcome for verdict in verdicts)
     return ", ".join(f"{counts[outcome]} {outcome}" for outcome in Outcome if counts[outcome])
-
-
-def format_json(verdicts: list[Verdict]) -> str:
-    """A JSON list of verdicts."""
-    return json.dumps([verdict.model_dump(mode="json") for verdict in verdicts], indent=2, ensure_ascii=False) + "\n"
 
 
 def format_markdown(verdicts: list[Verdict]) -> str:

@@ -69,7 +69,9 @@ def test_a_stale_lock_is_exit_1_and_each_problem_is_printed(uv_project: Project)
     file.write_text(file.read_text().replace("numbers>=1,<2", "numbers>=1.5").replace('[fancy]>=1"', '[fancy]>=2"'))
     code, out = env(uv_project.root, "check")
     assert code == 1
-    assert "also: plotter[fancy]>=2 is required" in " ".join(out.split())
+    assert "(and 1 more)" in out
+    assert "pyproject.toml:" in out
+    assert ": plotter[fancy]>=2 is required" in " ".join(out.split())
 
 
 def test_a_shared_environment_is_announced_to_the_job(
