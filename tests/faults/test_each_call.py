@@ -84,7 +84,7 @@ VERBS: dict[str, tuple[Act, Act, str | None, tuple[str, ...]]] = {
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_lost_reply(second: Laboratory, lose: Lose, verb: str) -> None:
     ready, act, kind, counted = VERBS[verb]
-    calls = 0
+    calls = removed = 0
     while True:
         calls += 1
         ready(second)
@@ -112,5 +112,11 @@ def test_a_lost_reply(second: Laboratory, lose: Lose, verb: str) -> None:
         assert events[: len(before)] == before
         assert [one[0] for one in events[len(before) :]] == ([kind] if kind else [])
         assert second.champion() == second.ledger.state(MODEL).champion_version
+        done = second.reconcile()
+        assert all(
+            line.startswith("run ") and line.endswith(", of which no version was made, is removed") for line in done
+        )
+        removed += len(done)
         assert second.reconcile() == ()
     assert calls > 5, "each verb reads, tags and moves"
+    assert (removed > 0) == (verb == "promote"), "a permit that is signed again has a run of its own"

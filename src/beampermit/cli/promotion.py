@@ -222,20 +222,21 @@ def _move(session: Session, reason: str) -> tuple[str, ...]:
 
 def _print_differences(project: Project, model: str, as_json: bool) -> None:
     """Exit code 1 if there are any."""
-    from beampermit.registry.reconcile import find_differences
+    from beampermit.registry.reconcile import find_abandoned, find_differences
 
     with _opened(project) as (ledger, registry, progress):
         changes = find_differences(ledger, registry, model, progress)
+        abandoned = find_abandoned(ledger, registry, model, progress)
         champion = ledger.champion(model)
 
     def text() -> None:
-        if not changes:
-            console().print(AGREED)
-            return
         heading = "the registry does NOT match the ledger; these changes are needed:"
-        console().print("\n  ".join([heading, *changes, "next: beampermit reconcile"]))
+        console().print("\n  ".join([heading, *changes, "next: beampermit reconcile"]) if changes else AGREED)
+        for run in abandoned:
+            console().print(f"note: `beampermit reconcile` would do this as well: {run}")
 
-    show({"champion": champion and champion.version, "dry_run": True, "changes": changes}, text, as_json)
+    body = {"champion": champion and champion.version, "dry_run": True, "changes": changes, "abandoned": abandoned}
+    show(body, text, as_json)
     raise typer.Exit(1 if changes else 0)
 
 

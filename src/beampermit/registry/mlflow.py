@@ -82,7 +82,7 @@ def registry_uri(known: str = "") -> str:
 
 def export(address: str = "") -> str:
     """The command that names a registry, for hints. Whoever can write the ledger chose the address: it is quoted."""
-    return f"export {VARIABLE}={address if address else 'ADDRESS'}"
+    return f"export {VARIABLE}={shlex.quote(address) if address else 'ADDRESS'}"
 
 
 def registry_address() -> str:

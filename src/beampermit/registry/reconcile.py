@@ -314,7 +314,13 @@ def _remove_abandoned(
             if name_others:
                 yield f"{name} has no version yet: left for now, as a promotion may be using it"
         elif registry.remove_run(run):
-            yield f"{name} removed: no version was made of it"
+            yield f"{name}, of which no version was made, is removed"
+
+
+def find_abandoned(ledger: Ledger, registry: Registry, model: str, progress: Progress) -> tuple[str, ...]:
+    """The runs without a version that `reconcile` would remove; they are no difference from the ledger."""
+    read_only = _ReadOnly(registry.uri)
+    return tuple(_remove_abandoned(read_only, model, ledger.state(model), progress, name_others=False))
 
 
 def find_differences(ledger: Ledger, registry: Registry, model: str, progress: Progress) -> tuple[str, ...]:
@@ -328,7 +334,6 @@ def find_differences(ledger: Ledger, registry: Registry, model: str, progress: P
         changes = tuple(reconcile_once(ledger, read_only, model, state, progress, incremental=False))
     state = ledger.state(model)
     require_all_versions(read_only, model, state, ())
-    changes += tuple(_remove_abandoned(read_only, model, state, progress, name_others=False))
     target = state.rollback_target(ledger.believes)
     if target and not _is_same_version(target, state.champion):
         progress("check the bytes of the rollback target")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from beampermit.errors import Outside
-from beampermit.registry.reconcile import find_differences
+from beampermit.registry.reconcile import find_abandoned, find_differences
 from support.registry_project import MODEL, Laboratory
 
 pytestmark = pytest.mark.slow
@@ -47,11 +47,11 @@ def test_runs_that_promotions_left_are_named_and_removed(once: Laboratory, clien
     once.registry.create_version("copy", elsewhere)
     there = once.registry.versions(MODEL)[0].run
     told = tuple(
-        f"run {run} of permit {permit} removed: no version was made of it"
+        f"run {run} of permit {permit}, of which no version was made, is removed"
         for run, permit in zip(runs, (f"sha256:{'d' * 12}", once.last().permit[:19]), strict=True)
     )
-    found = find_differences(once.ledger, once.registry, MODEL, once.said.append)
-    assert set(found) == set(told)
+    assert find_differences(once.ledger, once.registry, MODEL, once.said.append) == ()
+    assert set(find_abandoned(once.ledger, once.registry, MODEL, once.said.append)) == set(told)
     assert stages(client, *runs) == ["active"] * 2, "a dry run changes nothing"
     assert set(once.reconcile()) == set(told)
     assert stages(client, *runs, by_hand, elsewhere, there) == ["deleted"] * 2 + ["active"] * 3
@@ -60,7 +60,7 @@ def test_runs_that_promotions_left_are_named_and_removed(once: Laboratory, clien
 
 def test_a_run_that_a_promotion_may_be_using_is_named_and_left(once: Laboratory, client: Any) -> None:
     run = left(client, ago=-60_000)
-    assert find_differences(once.ledger, once.registry, MODEL, once.said.append) == ()
+    assert find_abandoned(once.ledger, once.registry, MODEL, once.said.append) == ()
     permit = f"sha256:{'d' * 12}"
     expected = f"run {run} of permit {permit} has no version yet: left for now, as a promotion may be using it"
     assert once.reconcile() == (expected,)
