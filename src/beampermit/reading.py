@@ -66,28 +66,59 @@ def parse_json(content: bytes, name: Path | str) -> Any:
     return value
 
 
-def parse_yaml(content: str | bytes, name: Path | str, *, lines: bool = False, hint: str = "") -> Any:
-    """Parse YAML without tags that make objects and without aliases, a few lines of which can make gigabytes.
+MOST_NODES = 100_000
+"""Values, lists and mappings that a text with aliases may stand for, each alias counted as what it repeats."""
 
-    With `lines`, mappings and lists have the lines of their items (`lc` of ruamel.yaml). Raises `BadInput` with file
-    and line.
+
+def parse_yaml(
+    content: str | bytes, name: Path | str, *, lines: bool = False, aliases: bool = False, hint: str = ""
+) -> Any:
+    """Parse YAML without tags that make objects.
+
+    Aliases, a few lines of which can stand for gigabytes, are refused; with `aliases`, for what people write for other
+    tools, only where they stand for more than `MOST_NODES`. With `lines`, mappings and lists have the lines of their
+    items (`lc` of ruamel.yaml). Raises `BadInput` with file and line.
     """
     from ruamel.yaml import YAML
-    from ruamel.yaml.events import AliasEvent
 
     text = _text(content, name, hint)
     with naming_yaml_errors(name, hint=hint):
-        if "*" in text:
-            for event in YAML(typ="safe", pure=True).parse(text):
-                if isinstance(event, AliasEvent):
-                    line = event.start_mark.line + 1
-                    raise BadInput(
-                        "YAML aliases are not allowed here: write the value where it is used",
-                        file=name,
-                        line=line,
-                        hint=hint,
-                    )
+        if "*" in text and (fault := _alias_fault(text, aliases)):
+            message, line = fault
+            raise BadInput(message, file=name, line=line, hint=hint)
         return YAML(typ="rt" if lines else "safe", pure=True).load(text)
+
+
+def _alias_fault(text: str, allowed: bool) -> tuple[str, int] | None:
+    """Why the aliases of a text must not be followed, and the line; None where they may."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, ScalarEvent
+
+    sizes: dict[str, int] = {}
+    around: list[tuple[str | None, int]] = [(None, 0)]
+    """Anchor and size so far of the collections that are open."""
+    for event in YAML(typ="safe", pure=True).parse(text):
+        anchor, size = getattr(event, "anchor", None), 1
+        if isinstance(event, CollectionStartEvent):
+            around.append((anchor, 1))
+            continue
+        if isinstance(event, AliasEvent):
+            if not allowed:
+                return "YAML aliases are not allowed here: write the value where it is used", event.start_mark.line + 1
+            if anchor not in sizes:
+                return f"the YAML alias *{anchor} stands inside of what it repeats", event.start_mark.line + 1
+            size = sizes[anchor]
+        elif isinstance(event, CollectionEndEvent):
+            anchor, size = around.pop()
+        elif not isinstance(event, ScalarEvent):
+            continue
+        if anchor:
+            sizes[anchor] = size
+        outer, before = around[-1]
+        around[-1] = (outer, before + size)
+        if before + size > MOST_NODES and sizes:
+            return f"its YAML aliases stand for more than {MOST_NODES} values", event.start_mark.line + 1
+    return None
 
 
 @contextmanager

@@ -55,6 +55,25 @@ def test_yaml_that_is_broken_or_hostile_is_refused_with_its_line(
     assert (caught.value.file, caught.value.line, caught.value.hint) == ("a.yaml", line, "beampermit check")
 
 
+def test_aliases_are_followed_where_people_write_them_for_other_tools() -> None:
+    text = "base: &b {rows: 8}\nall: [*b, {<<: *b, seed: 1}]\n"
+    assert parse_yaml(text, "params.yaml", aliases=True)["all"] == [{"rows": 8}, {"rows": 8, "seed": 1}]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n else 'x'] * 9)}]\n" for n in range(9)), 6, "more than"),
+        ("a: &x [1, *x]\n", 1, r"the YAML alias \*x stands inside of what it repeats"),
+    ],
+    ids=["gigabytes", "itself"],
+)
+def test_aliases_that_stand_for_too_much_are_refused(text: str, line: int, message: str) -> None:
+    with pytest.raises(BadInput, match=message) as caught:
+        parse_yaml(text, "params.yaml", aliases=True)
+    assert caught.value.line == line
+
+
 @pytest.mark.parametrize(
     ("content", "line", "message"),
     [

@@ -108,4 +108,4 @@ def _before(base_and_head: BaseAndHead, name: str) -> Any:
 
 
 def _parse(text: str | None, name: str) -> Any:
-    return (parse_yaml(text, name) if text is not None else None) or {}
+    return (parse_yaml(text, name, aliases=True) if text is not None else None) or {}

@@ -40,16 +40,16 @@ class _Files:
     """Files that many stages read, parsed once, since YAML is slow."""
 
     def __init__(self) -> None:
-        self._locked: dict[Path, set[str]] = {}
+        self._locked: dict[Path, dict[str, Any]] = {}
         self._parameters: dict[str, Any] = {}
 
-    def locked(self, lock: Path) -> set[str]:
-        """Names of the stages in a `dvc.lock`, which DVC has validated before."""
+    def locked(self, lock: Path) -> dict[str, Any]:
+        """The stages in a `dvc.lock`, which DVC has validated before, by name."""
         from dvc.utils.serialize import load_yaml
 
         if lock not in self._locked:
             content = load_yaml(str(lock)) if lock.is_file() else {}
-            self._locked[lock] = set(content.get("stages") or {})
+            self._locked[lock] = content.get("stages") or {}
         return self._locked[lock]
 
     def parameters(self, dependency: Any) -> dict[str, Any]:
@@ -134,20 +134,35 @@ class _Stage:
         if not dependency.exists:
             yield self._change(f"{path} is missing", path)
             return
-        if dependency.hash_info.value is None:
+        locked = self._locked_parameters(dependency)
+        if locked is None:
             yield self._change(f"its parameters in {path} are not in dvc.lock", self._lock)
             return
-        locked = dependency.hash_info.value
         current = self._files.parameters(dependency)
         for name in dependency.params or dict.fromkeys([*current, *locked]):
             if name not in current or name not in locked or current[name] != locked[name]:
                 values = f"{_value(current, name)}, it ran with {_value(locked, name)}"
                 yield self._change(f"{path}: {name} is {values}", path)
 
+    def _locked_parameters(self, dependency: Any) -> dict[str, Any] | None:
+        """The values that a stage ran with. DVC writes `./params.yaml` as `params.yaml`, and does not find it again."""
+        if dependency.hash_info.value is not None or not self._pipeline:
+            return dependency.hash_info.value
+        body = self._files.locked(self._repository.root / self._lock).get(self._stage.name) or {}
+        values = (
+            values
+            for file, values in (body.get("params") or {}).items()
+            if os.path.normpath(os.path.join(self._stage.wdir, file)) == dependency.fs_path  # noqa: PTH118
+        )
+        return next(values, None)
+
     def _output(self, out: Any) -> Iterator[StageChange]:
         path = self._repository.relative(out.fs_path)
         if not out.is_in_repo:
             yield self._change(f"it writes {out.def_path}, which is outside the project", self._file)
+        elif not out.hash_info and self._stage.is_import:
+            command = f"`dvc update {self._file}`"
+            yield self._change(f"{path} has no hash, for it was never downloaded: run {command}", self._lock)
         elif not out.hash_info:
             yield self._change(f"its output {path} is not in dvc.lock", self._lock)
         elif out.exists or not out.use_cache:

@@ -324,7 +324,7 @@ def _made_on_base(base: Project, raw: str) -> Iterator[tuple[str, str, bool]]:
 
 
 def _stages_at(base: Project, revision: str, file: str) -> dict[str, Any]:
-    tree = parse_yaml(base.git.read(revision, file) or "", file)
+    tree = parse_yaml(base.git.read(revision, file) or "", file, aliases=True)
     stages = tree.get("stages") if isinstance(tree, dict) else None
     return stages if isinstance(stages, dict) else {}
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from beampermit.datasets.repository import Repository
 from beampermit.datasets.stale_stages import stage_changes
 from beampermit.project import Project
-from support.dvc_repositories import remake, without_data
+from support.dvc_repositories import remake, replace, without_data
 
 TRAIN = """\
   train:
@@ -67,3 +69,28 @@ def test_data_added_without_a_pipeline_are_compared_too(dvc_project: Project) ->
         "reference.csv.dvc",
         "reference.csv has another hash than in reference.csv.dvc",
     )
+
+
+def test_parameters_of_a_file_that_dvc_yaml_names_by_a_dot_are_compared(dvc_project: Project) -> None:
+    """DVC does not find its own entry again, and says for ever that they are new."""
+    replace(dvc_project.root / "dvc.yaml", "params: [rows]", "params: [./params.yaml: [rows]]")
+    remake(dvc_project.root)
+    assert stage_changes(Repository.of(dvc_project)) == []
+    replace(dvc_project.root / "params.yaml", "8", "9")
+    (change,) = stage_changes(Repository.of(dvc_project))
+    assert change.what == "params.yaml: rows is 9, it ran with 8"
+
+
+def test_what_was_never_downloaded_is_fetched_by_the_command_that_is_named(
+    dvc_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`dvc repro` passes a frozen stage over."""
+    from dvc.repo import Repo
+
+    monkeypatch.chdir(dvc_project.root)
+    with Repo(".") as repository:
+        repository.imp_url("make.py", out="copy.py", no_download=True)
+        (change,) = stage_changes(Repository.of(dvc_project))
+        assert change.what == "copy.py has no hash, for it was never downloaded: run `dvc update copy.py.dvc`"
+        repository.update(["copy.py.dvc"])
+    assert stage_changes(Repository.of(dvc_project)) == []
