@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,7 +51,7 @@ def read_hdf5(file: Path, path: str, names: frozenset[str]) -> Iterator[Block]:
     try:
         with h5py.File(file, "r") as opened:
             items = {key: opened.get(key) for key in sorted(names)}
-            arrays = {key: item for key, item in items.items() if isinstance(item, h5py.Dataset)}
+            arrays = {key: item for key, item in items.items() if isinstance(item, h5py.Dataset) and item.shape}
             if any(data.is_virtual or data.external for data in arrays.values()):
                 raise BadInput("virtual and external HDF5 datasets are not supported", file=path)
             if not arrays:
@@ -57,36 +60,55 @@ def read_hdf5(file: Path, path: str, names: frozenset[str]) -> Iterator[Block]:
                 raise Failed(
                     f"it has no dataset of a requested signal; it has {', '.join(present[:8]) or 'none'}", file=path
                 )
-            length = _common_length({key: len(data) if data.shape else 0 for key, data in arrays.items()}, path)
-            units = {key: unit for key, data in arrays.items() if (unit := _stated_unit(data.attrs))}
+            length = _common_length({key: len(data) for key, data in arrays.items()}, path)
+            units = {key: unit for key, data in arrays.items() if (unit := _stated_unit(data.attrs, key, path))}
             widest = max(math.prod(data.shape[1:]) for data in arrays.values())
             step = max(1, AT_ONCE // (widest * len(arrays)))
             for first in range(0, max(length, 1), step):
                 rows = {key: _plain_array(data[first : first + step], key, path) for key, data in arrays.items()}
                 yield Block(rows, units)
-    except (OSError, KeyError, RuntimeError) as error:
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise Failed(f"cannot be read: {error}", file=path) from None
 
 
 def read_sdds(file: Path, path: str, names: frozenset[str]) -> Iterator[Block]:
-    """The columns `names` of an SDDS file, page by page. Needs pysdds, the extra `sdds`."""
+    """The columns `names` of an SDDS file, page by page; its arrays where it has no columns, as the LHC's files.
+
+    Needs pysdds, the extra `sdds`.
+    """
     try:
         import pysdds
     except ImportError:
         raise _not_installed("SDDS", "sdds", path) from None
     try:
-        opened = pysdds.read(str(file))
+        with _standard_types(file) as standard:
+            opened = pysdds.read(str(standard))
     except Exception as error:  # pysdds raises many kinds of exceptions for damaged files
         raise Failed(f"cannot be read: {type(error).__name__} {error}", file=path) from None
-    columns = {column.name: column for column in opened.columns if column.name in names}
+    columns = {column.name: column for column in (opened.columns or opened.arrays) if column.name in names}
     if not columns:
-        present = ", ".join(str(column.name) for column in opened.columns[:8])
+        present = ", ".join(str(column.name) for column in (opened.columns or opened.arrays)[:8])
         raise Failed(f"it has no column of a requested signal; it has {present or 'none'}", file=path)
     units = {key: column.nm["units"] for key, column in columns.items() if column.nm.get("units")}
     for page in range(opened.n_pages):
         rows = {key: _plain_array(column.data[page], key, path) for key, column in columns.items()}
         _common_length({key: len(data) for key, data in rows.items()}, path)
         yield Block(rows, units)
+
+
+@contextmanager
+def _standard_types(file: Path) -> Iterator[Path]:
+    """An SDDS file with the standard's names of types in its header: the LHC's say `llong` where it says `long64`."""
+    content = file.read_bytes()
+    header, mark, rest = content.partition(b"&data")
+    standard = re.sub(rb"\btype\s*=\s*(u?)llong\b", rb"type=\1long64", header)
+    if standard == header:
+        yield file
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / file.name
+        copy.write_bytes(standard + mark + rest)
+        yield copy
 
 
 def _not_installed(kind: str, extra: str, path: str) -> BadInput:
@@ -105,11 +127,20 @@ def _common_length(lengths: dict[str, int], path: str) -> int:
     return next(iter(lengths.values()))
 
 
-def _stated_unit(attributes: Any) -> str | None:
+def _stated_unit(attributes: Any, column: str, path: str) -> str | None:
+    """The unit in an attribute, also as an array of one; none in an attribute that is empty. Raises `Failed`."""
+    import numpy as np
+
     for key in ("unit", "units", "EGU"):
         value = attributes.get(key)
-        if value is not None:
-            return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+        if value is None or getattr(value, "shape", ()) is None:  # h5py.Empty
+            continue
+        parts = [part for part in np.asarray(value, dtype=object).reshape(-1).tolist() if part is not None]
+        texts = {part.decode(errors="replace") if isinstance(part, bytes) else str(part) for part in parts}
+        if len(texts) > 1:
+            raise Failed(f"{column} states the units {', '.join(sorted(texts))}; one is needed", file=path)
+        if texts:
+            return texts.pop()
     return None
 
 
@@ -118,6 +149,8 @@ def _plain_array(data: Any, key: str, path: str) -> Any:
     import numpy as np
 
     array = np.asarray(data)
+    if array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8):
+        return array.astype(np.float64)  # half and extended precision, which no table has
     if array.dtype.kind in "biuf":
         return array.astype(array.dtype.newbyteorder("="))
     if array.dtype.kind not in "OSU" or array.ndim != 1:

@@ -116,6 +116,43 @@ def test_sdds_columns_are_read_page_by_page(ask_files: Ask, project: Project) ->
         ask_files("r.sdds", {"time": "Time", "epoch": "s"})
 
 
+@pytest.mark.parametrize("unit", [["mA"], [b"mA", b"mA"], "", None, ["mA", "A"]])
+def test_a_unit_of_hdf5_may_be_an_array_or_empty(ask_files: Ask, project: Project, unit: Any) -> None:
+    h5py = pytest.importorskip("h5py", reason="the extra hdf5 is not installed")
+    import numpy as np
+
+    with h5py.File(project.root / "r.h5", "w") as file:
+        file["acquired_at"] = AT + np.arange(10)
+        file["current"] = np.arange(100, 110).astype(np.longdouble)
+        file["BEAM:CURRENT"] = h5py.Empty("f")
+        file["current"].attrs["units"] = h5py.Empty("S1") if unit is None else unit
+    if unit == ["mA", "A"]:
+        with pytest.raises(Failed, match="current states the units A, mA; one is needed"):
+            ask_files("r.h5", {"epoch": "s"})
+        return
+    ask_files("r.h5", {"epoch": "s"})
+    assert currents(project) == list(range(100, 110))
+    if unit:
+        with pytest.raises(Failed, match="current is in mA, the contract says A"):
+            ask_files("r.h5", {"epoch": "s"}, signals=[{**CURRENT, "unit": "A"}])
+
+
+def test_sdds_as_the_lhc_writes_it_is_read(ask_files: Ask, project: Project) -> None:
+    """Arrays instead of columns, and a name of a type that the standard does not have."""
+    pytest.importorskip("pysdds", reason="the extra sdds is not installed")
+    import numpy as np
+
+    kinds = {"acquired_at": (">i8", "llong"), "current": (">f4", "float")}
+    values = {"acquired_at": int(AT) * 1000 + np.arange(10) * 1000, "current": np.arange(100, 110)}
+    head = "".join(f"&array name={name}, type={kind} &end\n" for name, (_, kind) in kinds.items())
+    body = b"".join(np.array(10, ">i4").tobytes() + values[name].astype(kinds[name][0]).tobytes() for name in kinds)
+    (project.root / "r.sdds").write_bytes(
+        f"SDDS1\n!# big-endian\n{head}&data mode=binary &end\n".encode() + bytes(4) + body
+    )
+    ask_files("r.sdds", {"epoch": "ms"})
+    assert currents(project) == list(range(100, 110))
+
+
 def test_a_missing_library_is_named(ask_files: Ask, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
