@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from beampermit.contract import FILE_NAME
-from beampermit.datasets.requests.inputs import plain_file
+from beampermit.datasets.workspace import plain_file
 from beampermit.errors import BadInput
 
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")

@@ -12,12 +12,17 @@ from pathlib import Path
 
 from beampermit.datasets.remote import hash_of
 from beampermit.datasets.repository import Output, Repository, bad_input_of
-from beampermit.datasets.verification import manifest_faults
+from beampermit.datasets.verification import absent_manifests, manifest_faults, object_place
 from beampermit.datasets.workspace import irregular_files
-from beampermit.errors import BadInput, Failed, several
+from beampermit.errors import BadInput, Failed, Problem, several
 from beampermit.progress import Progress, silent
 
 AT_ONCE = 16
+PUSH = "run `dvc push` on the machine that made them"
+REPLACE = (
+    "delete that object on the remote, and the `.dir` manifest of its folder, then run `dvc push` on a machine that "
+    "has the right bytes: what exists is never pushed again"
+)
 
 
 @dataclass(frozen=True)
@@ -56,28 +61,34 @@ def _matches(output: Output, name: str) -> bool:
 def _check_safe(repository: Repository, outputs: list[Output]) -> None:
     faults = manifest_faults(repository, outputs)
     faults += [
-        f"{path} is {kind}"
+        Problem(f"{path} is {kind}", output.file)
         for output in outputs
         for path, kind in irregular_files(repository.root / output.path, repository.root, repository.cache)
     ]
+    _refuse(faults, "beampermit data check")
+    _refuse(absent_manifests(repository, outputs), PUSH)
+
+
+def _refuse(faults: list[Problem], hint: str) -> None:
     if faults:
-        raise Failed(f"nothing was checked out: {several(faults)}", file="dvc.lock", hint="beampermit data check")
+        reason = several([fault.message for fault in faults])
+        raise Failed(f"nothing was checked out: {reason}", file=faults[0].file, hint=hint)
 
 
 def _fetch(repository: Repository, outputs: list[Output], progress: Progress) -> tuple[int, int]:
-    objects: dict[tuple[str, str], tuple[str, str | None]] = {}
+    objects: dict[tuple[str, str], tuple[str, Output]] = {}
     for output in outputs:
         for oid, path in repository.objects([output]).items():
-            objects.setdefault((oid, output.hash_name), (path, output.remote))
+            objects.setdefault((oid, output.hash_name), (path, output))
     needed = [item for item in objects.items() if not _is_intact(repository.cached(*item[0]), *item[0])]
     done = len(objects) - len(needed)
     progress("objects", done, len(objects))
     if not needed:
         return 0, done
-    for name in {remote for _, (_, remote) in needed}:
+    for name in {output.remote for _, (_, output) in needed}:
         repository.remote(name)
     repository.cache.mkdir(parents=True, exist_ok=True)
-    faults: list[str] = []
+    faults: list[tuple[Problem, str]] = []
     # In the cache, so that a rename moves each object into it whole.
     with (
         tempfile.TemporaryDirectory(prefix="incoming-", dir=repository.cache) as folder,
@@ -87,25 +98,24 @@ def _fetch(repository: Repository, outputs: list[Output], progress: Progress) ->
             done += 1
             progress("objects", done, len(objects))
             faults += [fault] if fault else []
-    if faults:
-        raise Failed(
-            f"nothing was checked out: {several(faults)}",
-            file="dvc.lock",
-            hint="run `dvc push` on the machine that made them",
-        )
+    for hint in (REPLACE, PUSH):
+        _refuse([problem for problem, advice in faults if advice == hint], hint)
     return len(needed), len(objects) - len(needed)
 
 
 def _fetch_object(
-    repository: Repository, folder: Path, oid: str, hash_name: str, path: str, remote: str | None
-) -> str | None:
-    """Fetch one object into the cache; return what is wrong with it, or None."""
+    repository: Repository, folder: Path, oid: str, hash_name: str, path: str, output: Output
+) -> tuple[Problem, str] | None:
+    """Fetch one object into the cache; return what is wrong with it and what to do, or None."""
     temporary = folder / oid
-    digest = repository.remote(remote).fetch(oid, temporary, hash_name)
+    remote = repository.remote(output.remote)
+    digest = remote.fetch(oid, temporary, hash_name)
     if digest is None:
-        return f"{path} is not on the remote (object {oid[:8]})"
+        empty = f", which {remote.empty}" if remote.empty else ""
+        return Problem(f"{path} is not on the remote {remote.name}{empty} (object {oid[:8]})", output.file), PUSH
     if digest != oid.removesuffix(".dir"):
-        return f"{path} on the remote does not match its hash {oid[:8]}"
+        place = object_place(oid)
+        return Problem(f"{path} on the remote does not match its hash (object {place})", output.file), REPLACE
     cached = repository.cached(oid, hash_name)
     cached.parent.mkdir(parents=True, exist_ok=True)
     temporary.chmod(0o444)

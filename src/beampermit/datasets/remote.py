@@ -8,17 +8,21 @@ import os
 import random
 import secrets
 import shutil
+import socket
+import ssl
 import stat
 import tempfile
+import urllib.request
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from beampermit.datasets.configuration import without_secrets
-from beampermit.errors import BeampermitError, Outside
+from beampermit.errors import BadInput, BeampermitError, Outside
 
 T = TypeVar("T")
 WEB = ("http", "https")
@@ -26,6 +30,7 @@ TIMEOUT = 10.0
 AT_ONCE = 64
 """Concurrent look-ups; each waits for the network, not for this machine."""
 GONE = (404, 410)
+FORBIDDEN = (401, 403, 407)
 NO_HEAD = (405, 501)
 """Status codes of a server that answers only GET."""
 FEW = 8
@@ -38,29 +43,48 @@ CHUNK = 2**20
 EMPTY = "d41d8cd98f00b204e9800998ecf8427e"
 
 
+REFUSALS = {"NoCredentialsError", "PartialCredentialsError", "PermissionDenied", "ClientAuthenticationError"}
+"""Names of errors of kinds of storage for a login that is missing or wrong; others are `PermissionError`."""
+LOGIN = "check its login: keys in the environment, or in `.dvc/config.local`"
+PORTS = {"http": 80, "https": 443, "ssh": 22}
+
+
 class Remote:
-    """A remote that has answered; `url` is its address without secrets.
+    """A remote that has answered; `url` is its address without secrets. `empty` says why it has nothing at all.
 
     Some storages report "not found" when they fail, so that is trusted only if the remote still answers afterwards.
     """
 
-    def __init__(self, name: str, url: str, remote: Any):
+    def __init__(self, name: str, url: str, remote: Any, settings: Mapping[str, Any] | None = None):
         self.name = name
         self.url = url
+        self.empty = ""
         self._remote = remote
+        self._settings = settings or {}
         self._local = remote.fs.protocol == "local"
 
     @classmethod
     def open(cls, repo: Any, name: str | None) -> Remote:
-        """The remote `name` of DVC's configuration, or the default one. Raises `Outside` if it does not answer."""
+        """The remote `name` of DVC's configuration, or the default one.
+
+        Raises `BadInput` if there is none, and `Outside` if it does not answer.
+        """
         from dvc.exceptions import DvcException
 
         name = name or repo.config["core"].get("remote")
+        if not name or name not in repo.config["remote"]:
+            which = f"a remote called {name}" if name else "a default remote"
+            raise BadInput(
+                f"{which} is not configured; in a pull request the base branch's configuration counts",
+                file=".dvc/config",
+                hint=f"dvc remote add {name or '--default NAME'} URL",
+            )
         try:
             remote = repo.cloud.get_remote(name)
         except DvcException as error:
-            raise Outside(
-                f"no usable remote: {str(error).splitlines()[0]}", file=".dvc/config", hint="dvc remote list"
+            reason = " ".join(str(error).split())
+            raise BadInput(
+                f"the remote {name} cannot be used: {reason}", file=".dvc/config", hint="dvc remote list"
             ) from None
         except ImportError as error:  # the package for this kind of storage is not installed
             extra = "s3" if "dvc-s3" in str(error) else ""
@@ -70,8 +94,8 @@ class Remote:
             ) from None
         if remote.fs.version_aware or remote.worktree:
             raise Outside(f"the remote {name} is cloud-versioned (version_aware or worktree), which is not supported")
-        address = str(repo.config["remote"].get(name, {}).get("url", remote.path))
-        opened = cls(str(name), without_secrets(address), remote)
+        settings = repo.config["remote"][name]
+        opened = cls(str(name), without_secrets(str(settings.get("url", remote.path))), remote, settings)
         opened.probe()
         return opened
 
@@ -79,11 +103,13 @@ class Remote:
         """Raises `Outside` if the remote does not answer: then its objects are not known to be missing."""
         with self._outside():
             if self._local:
-                os.listdir(self._remote.path)  # noqa: PTH208 - its error tells missing from forbidden
-            elif self._remote.fs.protocol in WEB:
+                self._probe_folder()
+                return
+            self._require_listening()
+            if self._remote.fs.protocol in WEB:
                 self._probe_http()
-            elif not self._remote.fs.exists(self._remote.path):
-                raise FileNotFoundError(f"it is empty or does not exist: {self.url}")
+            else:
+                self._probe_store()
 
     def missing(self, oids: Iterable[str], hash_name: str = "md5") -> set[str]:
         """Those of `oids` that are not on the remote. Raises `Outside`."""
@@ -200,12 +226,52 @@ class Remote:
     def _odb(self, hash_name: str) -> Any:
         return self._remote.legacy_odb if hash_name == "md5-dos2unix" else self._remote.odb
 
+    def _probe_folder(self) -> None:
+        folder = Path(self._remote.path)
+        try:
+            with os.scandir(folder) as entries:
+                self.empty = "" if next(entries, None) else "is empty: nothing was pushed to it yet"
+        except FileNotFoundError:
+            if not folder.parent.is_dir():
+                raise
+            self.empty = "does not exist: nothing was pushed to it yet, or the folder is not mounted here"
+
     def _probe_http(self) -> None:
+        """Ask as DVC's session does, which would repeat it for seconds."""
         import httpx
 
-        status = httpx.head(self._remote.path, timeout=TIMEOUT, follow_redirects=True).status_code
-        if status in (401, 403, 407) or status >= 500:
-            raise OSError(f"it returns status {status}")
+        user, password = (str(self._settings.get(key, "")) for key in ("user", "password"))
+        basic, custom = (self._settings.get("auth") == kind for kind in ("basic", "custom"))
+        verify = self._settings.get("ssl_verify", True)
+        context = ssl.create_default_context(cafile=verify) if isinstance(verify, str) else verify
+        status = httpx.head(
+            self._remote.path,
+            auth=(user, password) if basic else None,
+            headers={str(self._settings.get("custom_auth_header")): password} if custom else None,
+            timeout=TIMEOUT,
+            follow_redirects=True,
+            verify=True if context is None else context,
+        ).status_code
+        if status in FORBIDDEN or status >= 500:
+            raise status_error(status)
+
+    def _probe_store(self) -> None:
+        fs, path = self._remote.fs, self._remote.path
+        self.empty = ""
+        if fs.exists(path):
+            return
+        above = path.rpartition("/")[0] if path.startswith("/") else path.partition("/")[0]
+        if above in ("", path) or not fs.exists(above):
+            raise FileNotFoundError(f"{above or path} does not exist, or it may not be seen")
+        self.empty = "is empty: nothing was pushed to it yet"
+
+    def _require_listening(self) -> None:
+        """Raises `OSError` at once where nobody listens: clients of storages try again for seconds."""
+        address = urlsplit(str(self._settings.get("endpointurl") or self._settings.get("url") or ""))
+        host, port = address.hostname, address.port or PORTS.get(address.scheme)
+        proxied = address.scheme in urllib.request.getproxies() and not urllib.request.proxy_bypass(host or "")
+        if host and port and not proxied:
+            socket.create_connection((host, port), timeout=TIMEOUT).close()
 
     @contextmanager
     def _outside(self) -> Iterator[None]:
@@ -214,12 +280,20 @@ class Remote:
         except BeampermitError:
             raise
         except FileNotFoundError as error:
-            raise self._failed(f"{error.filename or error} does not exist") from None
+            raise self._failed(f"{error.filename} does not exist" if error.filename else str(error)) from None
         except Exception as error:  # each kind of storage raises its own
-            raise self._failed(" ".join(str(error).split()) or type(error).__name__) from None
+            reason = " ".join(str(error).split()) or type(error).__name__
+            if isinstance(error, PermissionError) or type(error).__name__ in REFUSALS:
+                raise Outside(f"the remote {self.name} ({self.url}) refuses access: {reason}", hint=LOGIN) from None
+            raise self._failed(reason) from None
 
     def _failed(self, reason: str) -> Outside:
         return Outside(f"the remote {self.name} ({self.url}) cannot be reached: {reason}", hint="dvc remote list")
+
+
+def status_error(status: int) -> OSError:
+    """The error for what a web server answers instead of an object."""
+    return (PermissionError if status in FORBIDDEN else OSError)(f"it returns status {status}")
 
 
 def hash_of(file: Path, hash_name: str = "md5") -> str:
@@ -304,5 +378,5 @@ async def _exists(session: Any, address: str) -> bool:
     if status in GONE:
         return False
     if status >= 400:
-        raise OSError(f"it returns status {status}")
+        raise status_error(status)
     return True

@@ -14,9 +14,10 @@ from typing import Any
 
 from beampermit.datasets import configuration, manifests
 from beampermit.datasets.dvc_lock import count_of, locked_outputs
+from beampermit.datasets.imports import Source, new_sources
 from beampermit.datasets.manifests import Manifest
 from beampermit.datasets.remote import Remote
-from beampermit.errors import BadInput, BeampermitError
+from beampermit.errors import BadInput, BeampermitError, Failed
 from beampermit.project import Project
 from beampermit.reading import MERGE_MARKERS
 
@@ -30,7 +31,11 @@ READ = re.compile(r"(\.dvc|\.dvcignore|\.lock|\.ya?ml|\.json|\.toml|\.py|\.dvc/c
 
 @dataclass(frozen=True)
 class Output:
-    """An output that DVC stores. `oid` is `<32 hex>` of a file, `<32 hex>.dir` of a folder."""
+    """An output that DVC stores. `oid` is `<32 hex>` of a file, `<32 hex>.dir` of a folder.
+
+    `remote` is the name of the remote where it is kept, None for the default one; for what `dvc import` took from
+    another repository, which keeps it, the `.dvc` file.
+    """
 
     path: str
     stage: str
@@ -41,6 +46,7 @@ class Output:
     pushed: bool = True
     size: int | None = None
     """Bytes of a file, by the lock."""
+    imported: bool = False
 
     @property
     def folder(self) -> bool:
@@ -71,7 +77,9 @@ class Repository:
         home = home or project
         folders = [configuration.dvc_home(one).root.resolve() for one in (project, home)]
         self.repo = _open(*folders, configuration.base_config(home))
-        self._remotes: dict[str | None, Remote] = {}
+        self._home = home
+        self._remotes: dict[str | None, Remote | Source] = {}
+        self._imports: dict[str, Any] = {}
         self._manifests: dict[str, Manifest | None] = {}
 
     @classmethod
@@ -117,11 +125,21 @@ class Repository:
         odb = self.repo.cache.legacy if hash_name == "md5-dos2unix" else self.repo.cache.local
         return Path(odb.oid_to_path(oid))
 
-    def remote(self, name: str | None = None) -> Remote:
-        """The remote called `name`, or the default one. Raises `Outside` if it does not answer."""
+    def remote(self, name: str | None = None) -> Remote | Source:
+        """Where an output's `remote` keeps its objects.
+
+        Raises `Outside` if it does not answer, `BadInput` if it is not configured, and `Failed` for data imported from
+        a repository that the base branch does not import from.
+        """
         if name not in self._remotes:
-            self._remotes[name] = Remote.open(self.repo, name)
+            imported = self._imports.get(name or "")
+            self._remotes[name] = self._source(str(name), imported) if imported else Remote.open(self.repo, name)
         return self._remotes[name]
+
+    def _source(self, file: str, dependency: Any) -> Source:
+        for _, fault in new_sources(self._home, {file: dependency.def_repo}):
+            raise Failed(fault, file=file, hint="let a maintainer push the first import from it to the base branch")
+        return Source.open(file, dependency)
 
     def manifest(self, output: Output) -> Manifest | None:
         """The checked manifest of a folder, from the cache or else the remote; None if neither has it.
@@ -192,7 +210,12 @@ class Repository:
         if reason := manifests.path_fault(path):
             raise BadInput(f"the output {path!a} {reason}", file=file, line=line_of(self.root / file, path))
         size = count_of(out.meta.size) if out.meta and not oid.endswith(".dir") else None
-        return Output(path, self.name(stage), lock, oid, out.hash_name, out.remote, out.can_push, size)
+        remote, pushed = out.remote, out.can_push
+        if stage.is_repo_import:
+            self._imports[file] = stage.deps[0]
+            remote, pushed = file, True
+        name = self.name(stage)
+        return Output(path, name, lock, oid, out.hash_name, remote, pushed, size, stage.is_repo_import)
 
     def name(self, stage: Any) -> str:
         """A stage's name in `dvc.yaml`, or the path of its `.dvc` file."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from beampermit.datasets import manifests
-from beampermit.datasets.remote import hash_of
-from beampermit.datasets.repository import Output, Repository
+from beampermit.datasets.imports import Source
+from beampermit.datasets.remote import Remote, hash_of
+from beampermit.datasets.repository import Output, Repository, is_below
 from beampermit.datasets.workspace import irregular_files
 from beampermit.digest import digest_file
+from beampermit.errors import Problem
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class LocalCheck:
 
     files: int
     size: int
-    wrong: tuple[str, ...]
+    wrong: tuple[Problem, ...]
     absent: tuple[str, ...]
 
 
@@ -34,38 +36,51 @@ class RemoteCheck:
 
     objects: int
     looked_up: int
-    missing: tuple[str, ...]
+    missing: tuple[Problem, ...]
     remotes: tuple[str, ...]
     read: int = 0
+    altered: bool = False
+    """Whether the bytes of one of `missing` are there, and are others."""
 
 
-def manifest_faults(repository: Repository, outputs: Iterable[Output]) -> list[str]:
-    """Why the outputs' manifests must not be checked out. Raises `Outside`."""
-    return list(_manifest_faults(repository, outputs))
-
-
-def _manifest_faults(repository: Repository, outputs: Iterable[Output]) -> Iterator[str]:
-    outputs = list(outputs)
-    yield from (
-        f"{first} and {second} are one path" for first, second in manifests.clashes(output.path for output in outputs)
-    )
+def manifest_faults(repository: Repository, outputs: Collection[Output]) -> list[Problem]:
+    """Why the outputs' manifests must not be checked out, each with the file that names it. Raises `Outside`."""
+    locks = {output.path: output.file for output in outputs}
+    pairs = manifests.clashes(output.path for output in outputs)
+    faults = [Problem(f"{first} and {second} are one path", locks[first]) for first, second in pairs]
     for output in outputs:
-        if not output.folder:
-            continue
-        manifest = repository.manifest(output)
-        if manifest is None:
-            yield f"the manifest of {output.path} is neither on this machine nor on the remote"
-        else:
-            yield from (f"the manifest of {output.path}: {fault}" for fault in manifest.faults)
+        manifest = repository.manifest(output) if output.folder else None
+        reasons = manifest.faults if manifest else ()
+        faults += [Problem(f"the manifest of {output.path}: {reason}", output.file) for reason in reasons]
+    return faults
+
+
+def absent_manifests(repository: Repository, outputs: Iterable[Output]) -> list[Problem]:
+    """Folders whose manifest is nowhere, so that nothing is known of their files. Raises `Outside`."""
+    absent = [output for output in outputs if output.folder and repository.manifest(output) is None]
+    return [
+        Problem(
+            f"the manifest of {output.path} is neither on this machine nor on {repository.remote(output.remote).name}"
+            f"{_why_empty(repository.remote(output.remote), ', which ')}",
+            output.file,
+        )
+        for output in absent
+    ]
+
+
+def _why_empty(remote: Remote | Source, before: str) -> str:
+    return f"{before}{remote.empty}" if remote.empty else ""
 
 
 def verify(repository: Repository, outputs: Iterable[Output]) -> LocalCheck:
     """Hash the files of `outputs` in cache and work tree; their manifests have been checked."""
     outputs = list(outputs)
-    wrong = [f"{path} is {kind}" for output in outputs for path, kind in _irregular(repository, output)]
+    wrong = [
+        Problem(f"{path} is {kind}", output.file) for output in outputs for path, kind in _irregular(repository, output)
+    ]
     if wrong:
         return LocalCheck(0, 0, tuple(wrong), ())
-    expected = [(path, oid, output.hash_name) for output in outputs for path, oid in repository.files(output).items()]
+    expected = [(path, oid, output) for output in outputs for path, oid in repository.files(output).items()]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         checks = list(pool.map(lambda item: _verify_object(repository, *item), expected))
     return LocalCheck(
@@ -80,14 +95,17 @@ def _irregular(repository: Repository, output: Output) -> Iterator[tuple[str, st
     return irregular_files(repository.root / output.path, repository.root, repository.cache)
 
 
-def _verify_object(repository: Repository, path: str, oid: str, hash_name: str) -> LocalCheck:
+def _verify_object(repository: Repository, path: str, oid: str, output: Output) -> LocalCheck:
+    hash_name = output.hash_name
     cached, checked_out = repository.cached(oid, hash_name), repository.root / path
     places = [(cached, f"the cached copy of {path}"), (checked_out, path)]
     present = [(file, name) for file, name in places if file.is_file()]
     if len(present) == 2 and cached.samefile(checked_out):
         present = present[1:]
     wrong = tuple(
-        f"{name} does not match its hash {oid[:8]}" for file, name in present if _differs(file, oid, hash_name)
+        Problem(f"{name} does not match its hash {oid[:8]}", output.file)
+        for file, name in present
+        if _differs(file, oid, hash_name)
     )
     return LocalCheck(len(present), sum(file.stat().st_size for file, _ in present), wrong, () if present else (path,))
 
@@ -96,23 +114,27 @@ def _differs(file: Path, oid: str, hash_name: str) -> bool:
     return hash_of(file, hash_name) != oid
 
 
-def weakly_bound(repository: Repository, digests: Mapping[str, str]) -> list[str]:
+def weakly_bound(repository: Repository, digests: Mapping[str, str]) -> list[Problem]:
     """What DVC stores and a stage reads, and `digests` (path -> sha256, by the commit) do not list, or not so.
 
     Two files can be made that have one md5, so DVC's hash alone does not tell which of them was judged.
     """
-    readers = _readers(repository)
-    problems = [f"{path}, which stage {readers[path]} reads, has no sha256 there" for path in readers.keys() - digests]
+    locks = {path: output.file for output in repository.outputs for path in repository.files(output)}
+    readers = _readers(repository, locks)
+    reasons = {
+        path: f"{path}, which stage {readers[path]} reads, has no sha256 there" for path in readers.keys() - digests
+    }
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         listed = sorted(readers.keys() & digests)
         match = pool.map(lambda path: _has_digest(repository.root / path, digests[path]), listed)
-        problems += [f"{path} has another sha256 there" for path, same in zip(listed, match, strict=True) if not same]
-    return sorted(problems)
+        reasons |= {
+            path: f"{path} has another sha256 there" for path, same in zip(listed, match, strict=True) if not same
+        }
+    return [Problem(reasons[path], locks[path]) for path in sorted(reasons)]
 
 
-def _readers(repository: Repository) -> dict[str, str]:
-    """File that DVC stores -> name of a stage that reads it."""
-    stored = {path for output in repository.outputs for path in repository.files(output)}
+def _readers(repository: Repository, stored: Iterable[str]) -> dict[str, str]:
+    """File that DVC stores, one of `stored` -> name of a stage that reads it."""
     readers: dict[str, str] = {}
     for stage in repository.stages:
         for dependency in stage.deps if not stage.is_import else ():
@@ -132,14 +154,19 @@ def _has_digest(file: Path, digest: str) -> bool:
 def check_remotes(repository: Repository) -> RemoteCheck:
     """Look up on the remotes the objects that are new since the base branch, and compare their bytes.
 
-    Raises `Outside`.
+    Raises `Outside`. A repository that data were imported from is asked only for what is new.
     """
-    remotes = {name: repository.remote(name) for name in sorted({o.remote for o in repository.outputs}, key=str)}
-    before = repository.base_objects() if remotes else set()
-    missing = [f"{output.path} is declared `push: false`" for output in repository.outputs if not output.pushed]
+    names = sorted({output.remote for output in repository.outputs if not output.imported}, key=str)
+    remotes = {name: repository.remote(name) for name in names}
+    before = repository.base_objects() if repository.outputs else set()
+    missing = [
+        Problem(f"{output.path} is declared `push: false`", output.file)
+        for output in repository.outputs
+        if not output.pushed
+    ]
     all_objects: set[str] = set()
     looked_up: set[str] = set()
-    read = 0
+    read, differ = 0, False
     for name, hash_name in {(output.remote, output.hash_name) for output in repository.outputs}:
         outputs = [
             output
@@ -150,18 +177,39 @@ def check_remotes(repository: Repository) -> RemoteCheck:
         new = objects.keys() - before
         all_objects |= objects.keys()
         looked_up |= new
-        absent = remotes[name].missing(new, hash_name)
-        missing += [f"{objects[oid]} is not on {remotes[name].name} (object {oid[:8]})" for oid in sorted(absent)]
-        sizes = _known_sizes(repository, outputs, new - absent, hash_name)
-        altered, hashed = remotes[name].altered(sizes, hash_name)
-        read += hashed
+        if name not in remotes and not new:
+            continue
+        remote = remotes.setdefault(name, repository.remote(name))
+        absent = remote.missing(new, hash_name)
+        if objects and remote.empty:  # then it lacks what the base branch names, too
+            missing.append(Problem(f"the remote {remote.name} ({remote.url}) {remote.empty}", outputs[0].file))
         missing += [
-            f"{objects[oid]} on {remotes[name].name} {fault} (object {oid[:8]})"
+            Problem(f"{objects[oid]} is not on {remote.name} (object {oid[:8]})", _lock_of(objects[oid], outputs))
+            for oid in sorted(absent)
+        ]
+        sizes = _known_sizes(repository, outputs, new - absent, hash_name)
+        altered, hashed = remote.altered(sizes, hash_name)
+        read += hashed
+        differ = differ or bool(altered)
+        missing += [
+            Problem(
+                f"{objects[oid]} on {remote.name} {fault} (object {object_place(oid)})",
+                _lock_of(objects[oid], outputs),
+            )
             for oid, fault in sorted(altered.items())
         ]
-    return RemoteCheck(
-        len(all_objects), len(looked_up), tuple(missing), tuple(remote.name for remote in remotes.values()), read
-    )
+    asked = tuple(remote.name for remote in remotes.values())
+    return RemoteCheck(len(all_objects), len(looked_up), tuple(missing), asked, read, differ)
+
+
+def object_place(oid: str) -> str:
+    """Where a remote has an object, below its address."""
+    return f"files/md5/{oid[:2]}/{oid[2:]}"
+
+
+def _lock_of(path: str, outputs: Iterable[Output]) -> str:
+    """The file that names a path's hash."""
+    return next(output.file for output in outputs if is_below(path, output.path))
 
 
 def _known_sizes(

@@ -13,8 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from beampermit.contract import FILE_NAME
 from beampermit.datasets import configuration
 from beampermit.datasets.dvc_lock import locked_outputs
+from beampermit.datasets.manifests import path_fault
 from beampermit.errors import BadInput
 from beampermit.project import Project
 
@@ -131,6 +133,36 @@ def _kind_of(path: Path, allowed: _Allowed) -> str | None:
             return None
         return f"a link to {os.readlink(path)}"  # noqa: PTH115
     return KINDS.get(stat.S_IFMT(mode))
+
+
+def plain_file(root: Path, path: str) -> Path:
+    """The file at `path` below `root`. Raises `BadInput` if it is missing, a link, a pipe, or outside."""
+    shown = path.encode("utf-8", "backslashreplace").decode()
+    if what := path_fault(path):
+        raise BadInput(f"the path {what}", file=shown)
+    file = root / path
+    if not os.path.lexists(file):
+        raise BadInput("the file is missing", file=shown)
+    for odd, what in irregular_files(file, root):
+        raise BadInput(f"is {what}, not a file", file=odd)
+    if not file.is_file():
+        raise BadInput("is a folder, not a file", file=shown)
+    return file
+
+
+def plain_files(root: Path, pattern: str) -> list[str]:
+    """The sorted paths that match a pattern such as `recordings/*.parquet`, at least one. Raises `BadInput`."""
+    if not any(sign in pattern for sign in "*?["):
+        plain_file(root, pattern)
+        return [pattern]
+    if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+        raise BadInput(f"the pattern {pattern!r} leaves the project", file=FILE_NAME)
+    paths = sorted(file.relative_to(root).as_posix() for file in root.glob(pattern))
+    if not paths:
+        raise BadInput(f"no file matches {pattern!r}", file=FILE_NAME)
+    for path in paths:
+        plain_file(root, path)
+    return paths
 
 
 PIPELINE = "dvc.yaml"

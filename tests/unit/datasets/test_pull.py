@@ -110,8 +110,42 @@ def test_a_corrupted_copy_in_the_cache_is_fetched_again(dvc_project: Project) ->
 def test_a_remote_that_is_down_is_the_outside_world(dvc_project: Project, storage: Path) -> None:
     without_data(dvc_project)
     shutil.rmtree(storage)
-    with pytest.raises(Outside, match=r"cannot be reached: .* does not exist"):
+    storage.write_text("a broken disk")
+    with pytest.raises(Outside, match=r"the remote storage .* cannot be reached"):
         pull(Repository.of(dvc_project))
+
+
+def test_from_an_empty_remote_nothing_is_pulled_and_nobody_is_accused(dvc_project: Project, storage: Path) -> None:
+    without_data(dvc_project)
+    shutil.rmtree(storage)
+    storage.mkdir()
+    with pytest.raises(Failed, match=r"storage, which is empty: nothing was pushed to it yet") as caught:
+        pull(Repository.of(dvc_project))
+    assert caught.value.hint == "run `dvc push` on the machine that made them"
+
+
+def test_what_is_advised_for_a_bad_object_replaces_it(dvc_project: Project, storage: Path) -> None:
+    """`dvc push` says "Everything is up to date", also where only the object itself was deleted."""
+    from dvc.repo import Repo
+
+    file = leaf(dvc_project.root, storage, "data/dataset/test.parquet")
+    shutil.copytree(dvc_project.root / ".dvc/cache", storage.with_name("cache"))
+    file.chmod(0o644)
+    file.write_bytes(b"x" * file.stat().st_size)
+    without_data(dvc_project)
+    with pytest.raises(Failed, match=r"does not match its hash \(object files/md5/[0-9a-f]{2}/") as caught:
+        pull(Repository.of(dvc_project))
+    assert "delete that object on the remote, and the `.dir` manifest of its folder" in caught.value.hint
+    shutil.rmtree(dvc_project.root / ".dvc/cache", ignore_errors=True)
+    shutil.copytree(storage.with_name("cache"), dvc_project.root / ".dvc/cache")
+    with Repo(str(dvc_project.root)) as repository:
+        repository.push()
+        assert file.read_bytes()[:1] == b"x"
+        file.unlink()
+        next(storage.rglob("*.dir")).unlink()
+        repository.push()
+    assert pull(Repository.of(dvc_project)).present == 6
+    assert file.read_bytes()[:4] == b"PAR1"
 
 
 def test_the_remote_is_that_of_the_base_branch(dvc_project: Project) -> None:

@@ -36,6 +36,8 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
     anything = b""
     """What it answers to everything."""
     asked = itertools.count(1)
+    login = ""
+    """The only `Authorization` that it lets in."""
 
     def send_head(self) -> Any:
         time.sleep(self.delay)
@@ -49,6 +51,9 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
             return None
         if self.failing and next(self.asked) % self.failing == 0:
             self.send_error(503)
+            return None
+        if self.login and self.headers.get("Authorization") != self.login:
+            self.send_error(401)
             return None
         if self.status == 200:
             return super().send_head()
@@ -95,7 +100,7 @@ def test_data_are_looked_up_and_pulled_over_http(over_http: Project) -> None:
 def test_an_object_that_is_missing_over_http_is_named(over_http: Project, storage: Path) -> None:
     leaf(over_http.root, storage, "data/raw.parquet").unlink()
     (missing,) = check_remotes(Repository.of(over_http)).missing
-    assert missing.startswith("data/raw.parquet is not on web")
+    assert missing.message.startswith("data/raw.parquet is not on web")
 
 
 @pytest.mark.attack(
@@ -121,7 +126,7 @@ def test_a_server_that_has_everything_is_not_believed(
 def test_bytes_of_the_right_size_are_read(over_http: Project, storage: Path, said: str) -> None:
     replace_same_size(leaf(over_http.root, storage, "data/raw.parquet"))
     (wrong,) = check_remotes(Repository.of(over_http)).missing
-    assert said in wrong
+    assert said in wrong.message
 
 
 def replace_same_size(file: Path) -> None:
@@ -150,7 +155,7 @@ def test_beyond_the_budget_sizes_are_compared(
     assert check_remotes(Repository.of(Project(on_base.root))).missing == (), "what no byte of is read"
     file.write_bytes(b"x" * (size - 1))
     (wrong,) = check_remotes(Repository.of(Project(on_base.root))).missing
-    assert f"data/raw.parquet on storage has {size - 1} bytes there, not {size}" in wrong
+    assert f"data/raw.parquet on storage has {size - 1} bytes there, not {size}" in wrong.message
 
 
 @pytest.mark.attack(
@@ -167,7 +172,7 @@ def test_an_empty_object_is_no_object(dvc_project: Project, storage: Path, cache
         without_data(dvc_project)
     dvc_project.git("branch", "--delete", "--force", "main")
     (wrong,) = check_remotes(Repository.of(Project(dvc_project.root))).missing
-    assert said in wrong
+    assert said in wrong.message
 
 
 def test_a_file_that_is_empty_by_its_hash_passes(dvc_project: Project) -> None:
@@ -193,14 +198,29 @@ def test_a_forbidden_object_is_not_missing(over_http: Project, monkeypatch: pyte
         check_remotes(Repository.of(over_http))
 
 
-@pytest.mark.parametrize("status", [401, 403, 500, 503])
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(401, "refuses access"), (403, "refuses access"), (500, "cannot be reached"), (503, "cannot be reached")],
+)
 def test_a_server_that_refuses_is_the_outside_world(
-    over_http: Project, monkeypatch: pytest.MonkeyPatch, status: int
+    over_http: Project, monkeypatch: pytest.MonkeyPatch, status: int, kind: str
 ) -> None:
     monkeypatch.setattr(_Handler, "status", status)
-    with pytest.raises(Outside, match=f"it returns status {status}") as caught:
+    with pytest.raises(Outside, match=f"{kind}: it returns status {status}") as caught:
         check_remotes(Repository.of(over_http))
     assert "secret" not in str(caught.value)
+
+
+def test_the_login_of_a_server_is_used(over_http: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As DVC does: a server that asks for one is no server that refuses."""
+    monkeypatch.setattr(_Handler, "login", "Basic YWRhOnNlY3JldA==")
+    config = over_http.root / ".dvc/config"
+    config.write_text(config.read_text().replace("ada:secret@", ""))
+    with pytest.raises(Outside, match="refuses access: it returns status 401"):
+        check_remotes(Repository.of(over_http))
+    with config.open("a") as stream:
+        stream.write("    auth = basic\n    user = ada\n    password = secret\n")
+    assert check_remotes(Repository.of(over_http)).missing == ()
 
 
 def test_a_server_that_fails_after_it_answered_does_not_make_data_missing(

@@ -195,7 +195,7 @@ def test_refused_keys_are_the_outside_world_and_stay_secret(
     configure(dvc_project, refusing)
     dvc_project.git("branch", "--delete", "--force", "main")
     project = Project(dvc_project.root)
-    with pytest.raises(Outside, match=r"the remote bucket \(s3://lab-data/data\) cannot be reached") as caught:
+    with pytest.raises(Outside, match=r"the remote bucket \(s3://lab-data/data\) refuses access") as caught:
         DAT002().check(Repository.of(project))
     assert "very-secret" not in str(caught.value)
     (verdict,) = check(project, select_interlocks(["DAT002"]))
@@ -222,16 +222,27 @@ def test_a_flaky_bucket_never_makes_data_missing(
     assert missing == ()
 
 
+@pytest.mark.plants("DAT002")
+def test_an_empty_bucket_is_said_to_be_empty(over_s3: Project, endpoint: str) -> None:
+    found = client(endpoint)
+    for item in found.list_objects_v2(Bucket=BUCKET)["Contents"]:
+        found.delete_object(Bucket=BUCKET, Key=item["Key"])
+    finding = DAT002().check(Repository.of(over_s3))
+    assert finding.reason.startswith("the remote bucket (s3://lab-data/data) is empty: nothing was pushed to it yet")
+
+
 def test_a_missing_bucket_is_the_outside_world(dvc_project: Project, endpoint: str) -> None:
     configure(dvc_project, endpoint)
     config = dvc_project.root / ".dvc/config"
     config.write_text(config.read_text().replace(BUCKET, "nobody-has-made-it"))
     dvc_project.git("branch", "--delete", "--force", "main")
-    with pytest.raises(Outside, match="cannot be reached"):
+    with pytest.raises(Outside, match="cannot be reached: nobody-has-made-it does not exist"):
         DAT002().check(Repository.of(Project(dvc_project.root)))
 
 
-def test_a_server_that_is_gone_is_the_outside_world(dvc_project: Project) -> None:
+def test_a_server_that_is_gone_is_the_outside_world(dvc_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once: its client would try again for seconds."""
+    monkeypatch.setattr("s3fs.core.S3FileSystem._exists", lambda *_: pytest.fail("its client was asked"))
     configure(dvc_project, "http://127.0.0.1:9")
     dvc_project.git("branch", "--delete", "--force", "main")
     with pytest.raises(Outside, match="cannot be reached"):

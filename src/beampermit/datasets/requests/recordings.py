@@ -13,11 +13,11 @@ from beampermit.contract import FILE_NAME
 from beampermit.contract.part import Text
 from beampermit.datasets.devices import PLACEHOLDER
 from beampermit.datasets.requests import store
-from beampermit.datasets.requests.inputs import plain_file, plain_files
 from beampermit.datasets.requests.query import Channel, Query
 from beampermit.datasets.requests.source import Options, SampledSource, load_options, same_unit
 from beampermit.datasets.requests.store import Store, connect
 from beampermit.datasets.tables import open_tables, parquet, quoted, sql_path, sql_text
+from beampermit.datasets.workspace import plain_file, plain_files
 from beampermit.digest import digest_file
 from beampermit.errors import BadInput, Failed, did_you_mean
 from beampermit.progress import Progress

@@ -14,11 +14,11 @@ from filelock import FileLock, Timeout
 
 from beampermit.contract import FILE_NAME
 from beampermit.datasets.manifests import path_fault
-from beampermit.datasets.requests.inputs import plain_file
 from beampermit.datasets.requests.query import Answer, Query, RunPython, query_of
 from beampermit.datasets.requests.source import load_source
 from beampermit.datasets.requests.store import connect
 from beampermit.datasets.tables import parquet, quoted
+from beampermit.datasets.workspace import plain_file
 from beampermit.digest import digest_file
 from beampermit.errors import BadInput, Conflict, Failed
 from beampermit.files import replacing, write_text

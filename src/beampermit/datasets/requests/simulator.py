@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 from beampermit.contract import FILE_NAME
-from beampermit.datasets.requests.inputs import plain_file
 from beampermit.datasets.requests.query import Answer, Query
+from beampermit.datasets.workspace import plain_file
 from beampermit.errors import BadInput, BeampermitError, Failed
 from beampermit.progress import Progress
 from beampermit.reading import read_json

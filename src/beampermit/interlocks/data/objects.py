@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 from beampermit.datasets.repository import Repository
-from beampermit.errors import BadInput, more, several
+from beampermit.errors import BadInput, Problem, more, several
 from beampermit.interlocks.data.work_tree import SHOWN
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Finding, Interlock, MissingInput, failed, passed, skipped
 from beampermit.project import Project
+from beampermit.verdicts.verdict import Location
+
+PUSH = "Run `dvc push` on the machine where the data were made: it has what the remote lacks."
 
 
 @provides
@@ -38,13 +42,16 @@ class DAT001(Interlock):
 
         if hidden := list(hidden_files(dvc)):
             reasons = [f"{path}: {reason}" for path, reason in hidden]
-            return failed(several(reasons), *(path for path, _ in hidden[:SHOWN]), changes=reasons[:SHOWN])
+            places = [Location(file=path, reason=reason) for path, reason in hidden]
+            return failed(several(reasons), *places, changes=reasons[:SHOWN])
         changes = stage_changes(dvc)
         certain = [change for change in changes if change.certain]
         if certain:
             reasons = [f"stage {change.stage}: {change.what}" for change in certain]
-            files = dict.fromkeys(change.file for change in certain)
-            return failed(several(reasons), *files, changes=reasons[:SHOWN])
+            places = [
+                Location(file=change.file, reason=reason) for change, reason in zip(certain, reasons, strict=True)
+            ]
+            return failed(several(reasons), *places, changes=reasons[:SHOWN])
         if changes:
             return skipped(f"stage {changes[0].stage}: {changes[0].what}; run `beampermit data pull`")
         return passed(f"{len(dvc.stages)} stages match dvc.lock")
@@ -54,8 +61,10 @@ class DAT002(Interlock):
     "All data are on the DVC remote"
 
     def check(self, dvc: Repository) -> Finding:
-        """Run `dvc push` on the machine where the data were made. If an object on the remote has other bytes than its
-        hash says, delete it there first: `dvc push` skips what exists. Find out who wrote it.
+        """Run `dvc push` on the machine where the data were made. An object that is there with other bytes than its
+        hash says is never pushed again ("Everything is up to date"): delete it on the remote, and the `.dir` manifest
+        of its folder, then push from a machine that has the right bytes. Find out who wrote it. What `dvc import` took
+        from another repository is pushed there.
 
         Objects that are new since the base branch are looked up, their sizes compared, and the bytes of up to 256 MiB
         of them read and hashed.
@@ -70,7 +79,7 @@ class DAT002(Interlock):
             "read": status.read,
         }
         if status.missing:
-            return failed(several(list(status.missing)), "dvc.lock", missing=list(status.missing[:SHOWN]), **evidence)
+            return _named(status.missing, fix="" if status.altered else PUSH, **evidence)
         if not status.objects:
             return passed("DVC tracks no data in this project", **evidence)
         others = (
@@ -96,18 +105,19 @@ class DAT003(Interlock):
         in a file of the commit: the one that `model.manifest` in `contract.yaml` names, or as a parent or split in the
         lineage record. Let the stage that writes the manifest depend on what it lists.
         """
-        from beampermit.datasets.verification import manifest_faults, verify, weakly_bound
+        from beampermit.datasets.verification import absent_manifests, manifest_faults, verify, weakly_bound
 
-        faults = manifest_faults(dvc, dvc.outputs)
-        if faults:
-            return failed(several(faults), "dvc.lock", faults=faults[:SHOWN])
+        if faults := manifest_faults(dvc, dvc.outputs):
+            return _named(faults)
+        if absent := absent_manifests(dvc, dvc.outputs):
+            return _named(absent, fix=PUSH)
         verified = verify(dvc, dvc.outputs)
         evidence: dict[str, Any] = {"files": verified.files, "bytes": verified.size}
         if verified.wrong:
-            return failed(several(list(verified.wrong)), "dvc.lock", faults=list(verified.wrong[:SHOWN]), **evidence)
+            return _named(verified.wrong, **evidence)
         digests, names = _strong_digests(dvc.project)
         if names and (weak := weakly_bound(dvc, digests)):
-            return failed(f"compared with {names}: {several(weak)}", "dvc.lock", faults=weak[:SHOWN], **evidence)
+            return _named(weak, before=f"compared with {names}: ", **evidence)
         if verified.absent:
             return skipped(
                 f"manifests are safe, but {verified.absent[0]} is missing"
@@ -117,6 +127,13 @@ class DAT003(Interlock):
             )
         folders = sum(output.folder for output in dvc.outputs)
         return passed(f"{folders} manifests are safe, {verified.files} files match their hashes", **evidence)
+
+
+def _named(problems: Sequence[Problem], fix: str = "", before: str = "", **evidence: Any) -> Finding:
+    """A failure that names each problem in the file that binds the data."""
+    reasons = [problem.message for problem in problems]
+    places = [Location(file=str(problem.file), reason=problem.message) for problem in problems]
+    return failed(before + several(reasons), *places, fix=fix, faults=reasons[:SHOWN], **evidence)
 
 
 def _strong_digests(project: Project) -> tuple[dict[str, str], str]:
@@ -145,19 +162,21 @@ class DAT008(Interlock):
 
     def check(self, project: Project) -> Finding:
         """Move data and models from git to DVC: `git rm --cached FILE`, then `dvc add FILE`. A pull request cannot
-        change `.dvc/config`, which decides where its own data come from: a maintainer pushes that change to the base
-        branch.
+        change `.dvc/config`, which decides where its own data come from, nor import from a repository that nothing on
+        the base branch is imported from: a maintainer pushes that change to the base branch.
         """
         from beampermit.datasets import configuration
+        from beampermit.datasets.imports import new_sources
         from beampermit.datasets.strays import tracked_strays
 
         changed = configuration.differences(project)
+        imports = dict(new_sources(project))
         tracked = list(tracked_strays(project.git))
         problems = [f"this pull request changes {configuration.FILE}: {change}" for change in changed]
+        problems += imports.values()
         problems += [f"{stray.path} is in git and should not be: {stray.what}" for stray in tracked]
         if not problems:
             return passed("no data and no models in git; the DVC remote is that of the base branch")
-        files = [configuration.FILE] * bool(changed) + [stray.path for stray in tracked]
-        return failed(
-            several(problems), *files[:SHOWN], configuration=changed, strays=[s.path for s in tracked[:SHOWN]]
-        )
+        files = [configuration.file_of(project)] * len(changed) + [*imports] + [stray.path for stray in tracked]
+        places = [Location(file=file, reason=problem) for file, problem in zip(files, problems, strict=True)]
+        return failed(several(problems), *places, configuration=changed, strays=[s.path for s in tracked[:SHOWN]])

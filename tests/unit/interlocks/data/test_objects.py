@@ -298,23 +298,55 @@ def test_dat002_fails_on_data_declared_never_to_be_pushed(dvc_project: Project) 
 
 def test_a_remote_that_is_down_is_the_outside_world_not_the_project(dvc_project: Project, storage: Path) -> None:
     shutil.rmtree(storage)
+    storage.write_text("a broken disk")
     with pytest.raises(Outside, match=r"the remote storage .* cannot be reached"):
         dat002(dvc_project)
-    verdict = check(dvc_project, select_interlocks(["DAT002"]))[0]
-    assert (verdict.outcome, verdict.exit_code) == (Outcome.ERROR, 4)
+    without_data(dvc_project)
+    for verdict in check(dvc_project, select_interlocks(["DAT002", "DAT003"])):
+        assert (verdict.outcome, verdict.exit_code, verdict.fix) == (Outcome.ERROR, 4, "")
 
 
-def test_no_remote_at_all_is_the_outside_world(dvc_project: Project) -> None:
+@pytest.mark.plants("DAT002", "DAT003")
+@pytest.mark.parametrize("made", [True, False])
+def test_an_empty_remote_is_said_to_be_empty(dvc_project: Project, storage: Path, made: bool) -> None:
+    """As `dvc push` finds it before its first time. Nobody has tampered with anything."""
+    shutil.rmtree(storage)
+    if made:
+        storage.mkdir()
+    without_data(dvc_project)
+    why = "is empty: nothing was pushed to it yet" if made else "does not exist: nothing was pushed to it yet, or"
+    for verdict in check(dvc_project, select_interlocks(["DAT002", "DAT003"])):
+        assert (verdict.outcome, verdict.exit_code) == (Outcome.FAILED, 1)
+        assert why in verdict.reason
+        assert verdict.fix == "Run `dvc push` on the machine where the data were made: it has what the remote lacks."
+
+
+def test_no_remote_at_all_is_a_wrong_configuration(dvc_project: Project) -> None:
     (dvc_project.root / ".dvc/config").write_text("")
-    with pytest.raises(Outside, match="no usable remote"):
+    with pytest.raises(BadInput) as caught:
         dat002(Project(dvc_project.root))
+    assert caught.value.message.startswith("a default remote is not configured")
+    assert caught.value.hint == "dvc remote add --default NAME URL"
+
+
+def test_a_remote_that_only_dvc_yaml_names_is_not_configured(dvc_project: Project) -> None:
+    replace(dvc_project.root / "dvc.yaml", "- data/raw.parquet", "- data/raw.parquet: {remote: tape}")
+    with pytest.raises(BadInput, match="a remote called tape is not configured"):
+        dat002(dvc_project)
+
+
+def test_the_file_that_binds_an_object_is_named(dvc_project: Project, storage: Path) -> None:
+    with_code(dvc_project)
+    leaf(dvc_project.root, storage, "reference.csv").unlink()
+    append("reference.csv")(dvc_project)
+    for finding in (dat002(dvc_project), dat003(dvc_project)):
+        assert [place.file for place in finding.locations] == ["reference.csv.dvc"]
 
 
 def test_a_pull_request_cannot_redirect_the_remote(dvc_project: Project, storage: Path) -> None:
     storage.rename(storage.with_name("other"))
     replace(dvc_project.root / ".dvc/config", "../../storage", "../../other")
-    with pytest.raises(Outside, match="the remote storage"):
-        dat002(dvc_project)
+    assert dat002(dvc_project).reason.startswith(f"the remote storage ({storage}) does not exist")
     assert "remote storage: url ../../storage -> ../../other" in DAT008().check(dvc_project).reason
 
 
@@ -368,7 +400,7 @@ def test_dat003_fails_on_a_manifest_whose_bytes_are_not_its_name(dvc_project: Pr
 def test_dat003_fails_on_a_manifest_that_nobody_has(dvc_project: Project, storage: Path) -> None:
     without_data(dvc_project)
     next(storage.rglob("*.dir")).unlink()
-    assert "the manifest of data/dataset is neither on this machine nor on the remote" in dat003(dvc_project).reason
+    assert "the manifest of data/dataset is neither on this machine nor on storage" in dat003(dvc_project).reason
 
 
 def test_dat003_does_not_pass_where_no_bytes_could_be_read(dvc_project: Project) -> None:
