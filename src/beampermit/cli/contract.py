@@ -12,7 +12,7 @@ from beampermit.cli.help import Grouped
 from beampermit.cli.output import Json, console, show
 
 app = typer.Typer(cls=Grouped, no_args_is_help=True, help="Check contract.yaml, or print its schema.")
-Where = Annotated[Path, typer.Argument(help="The contract, or the folder that holds it.", show_default="this folder")]
+Where = Annotated[Path, typer.Argument(help="The contract, or a folder of its project.", show_default="this folder")]
 
 
 @app.command()

@@ -116,7 +116,7 @@ def _is_this_command(error: BeampermitError) -> bool:
     return at_fault and program == "beampermit" and sys.argv[1 : len(words) + 1] == words
 
 
-Folder = Annotated[Path, typer.Option("--project", help="The project's folder.", show_default="this folder")]
+Folder = Annotated[Path, typer.Option("--project", help="A folder of the project.", show_default="this folder")]
 KeyFile = Annotated[
     Path | None,
     typer.Option("--key", help="Public key (PEM).", show_default="the project's .github/permit.pub"),
