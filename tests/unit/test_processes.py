@@ -25,6 +25,21 @@ def test_invalid_utf8_in_output_is_replaced(tmp_path: Path) -> None:
     assert finished.tail == "\ufffd ok"
 
 
+@pytest.mark.parametrize(
+    ("raised", "tail"),
+    [
+        ("raise ValueError('no beam')", "ValueError: no beam"),
+        (
+            "raise ValueError('mapping values are not allowed here\\n  in \"contract.yaml\", line 3, column 4')",
+            'ValueError: mapping values are not allowed here in "contract.yaml", line 3, column 4',
+        ),
+        ("sys.exit('no beam\\nat all')", "at all"),
+    ],
+)
+def test_the_cause_of_an_exception_is_whole(tmp_path: Path, raised: str, tail: str) -> None:
+    assert run([sys.executable, "-c", f"import sys; {raised}"], cwd=tmp_path).tail == tail
+
+
 def test_a_missing_program_is_named(tmp_path: Path) -> None:
     with pytest.raises(Outside, match="'no-such-program' is not on this machine"):
         run(["no-such-program"], cwd=tmp_path)

@@ -17,7 +17,7 @@ from beampermit.digest import digest_file, is_compiled
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed, Problem, several
 from beampermit.interlocks.inputs import provides
-from beampermit.interlocks.interlock import Finding, Interlock, MissingInput, bad_input_fails, failed, passed
+from beampermit.interlocks.interlock import Finding, Interlock, MissingInput, bad_input_fails, each, failed, passed
 from beampermit.models import SavedModel
 from beampermit.models.metrics import format_number
 from beampermit.models.mlmodel import FILE_NAME as MLMODEL
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from beampermit.models.evaluation import Evaluator
 
 PACKAGED_CONTRACT = "artifacts/contract.yaml"
-SHOWN = 10
-"""Files that a verdict names."""
 IN_REASON = 3
 """Problems in a reason."""
 
@@ -184,15 +182,15 @@ class MDL001(Interlock):
         if lacks := model.missing_parts():
             return failed(f"{MLMODEL} names files that are missing: {', '.join(lacks)}", f"{model.name}/{MLMODEL}")
         if foreign := _foreign_code(project, model):
-            return failed(
-                f"source code that is not in this commit: {several(foreign, IN_REASON)}",
-                *foreign[:SHOWN],
-                foreign=foreign,
-            )
+            reason = f"source code that is not in this commit: {several(foreign, IN_REASON)}"
+            return failed(reason, *foreign, foreign=foreign)
         if unlocked := _unlocked(project, model):
             reasons = [f"{problem.file}:{problem.line or 1}: {problem.message}" for problem in unlocked]
-            places = [Location(file=f"{model.name}/{problem.file}", line=problem.line) for problem in unlocked]
-            return failed(several(reasons, IN_REASON), *places[:SHOWN], unlocked=reasons)
+            places = [
+                Location(file=f"{model.name}/{problem.file}", line=problem.line, reason=problem.message)
+                for problem in unlocked
+            ]
+            return failed(several(reasons, IN_REASON), *places, unlocked=reasons)
         return passed(f"{len(manifest.files)} files match {name}", files=len(manifest.files))
 
 
@@ -219,7 +217,8 @@ class MDL002(Interlock):
             problem_of[f"{model.name}/{MLMODEL}"] = f"would run unreviewed code: {unpickles}"
         if problem_of:
             problems = [f"{name} {problem}" for name, problem in problem_of.items()]
-            return failed(several(problems, IN_REASON), *list(problem_of)[:SHOWN], problems=problem_of)
+            places = [Location(file=name, reason=problem) for name, problem in problem_of.items()]
+            return failed(several(problems, IN_REASON), *places, problems=problem_of)
         return passed(f"{len(paths)} files, each of an allowed format by name and content", files=len(paths))
 
 
@@ -247,7 +246,7 @@ class MDL003(Interlock):
             "outputs": {name: span.model_dump() for name, span in scored.columns.items()},
         }
         if problems:
-            return failed(several(problems, IN_REASON), page, problems=problems, **evidence)
+            return failed(several(problems, IN_REASON), *each(problems, page), problems=problems, **evidence)
         low, high = next((span.low, span.high) for span in scored.columns.values())
         return passed(
             f"{scored.rows} rows of {contract.evaluation.inputs} gave {contract.signals.outputs[0].name} "

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import IO, Annotated, Literal
 
@@ -167,7 +168,7 @@ def _pytest(
             # Whoever runs the check has no say in which tests are run: PYTEST_ADDOPTS is not passed on.
             "BEAMPERMIT_GPU": "1" if gpu else "",
             "NO_COLOR": "1",
-            "COLUMNS": "120",
+            "COLUMNS": "1000",  # or pytest cuts the cause off
         },
         timeout=TIMEOUT,
         stdin=word,
@@ -179,8 +180,11 @@ def _why_none(finished: Finished, error: BadInput) -> str:
     """Why pytest gave no report that can be read."""
     if "No module named 'pytest'" in finished.err:
         return "pytest is not in the locked environment: add it to the group dev of pyproject.toml"
-    if finished.tail.startswith("E "):
-        return f"pytest did not start: {finished.tail[2:].strip()}"
+    lines = [line for line in f"{finished.out}\n{finished.err}".splitlines() if line.strip()]
+    # A cause may have several lines, of which the last only names the file that it is about.
+    cause = [*takewhile(lambda line: line.startswith("E "), reversed(lines))][::-1]
+    if cause:
+        return f"pytest did not start: {' '.join(line[2:].strip() for line in cause)}"
     if finished.code == 0:
         return f"{error.message}, though its exit status is 0: something ended the process before the tests had"
     return f"{error.message}, exit status {finished.code}: {finished.tail}"

@@ -210,7 +210,10 @@ def _judge(folders: Sequence[str], ran: Ran, left: Sequence[Problem], **machine:
         problems = list(left)
     if problems:
         places = (
-            Location(file=str(problem.file), line=problem.line, reason=problem.message) for problem in problems[:MOST]
+            Location(
+                file=str(problem.file), line=problem.line, reason=problem.message.removeprefix(f"{problem.place} ")
+            )
+            for problem in problems[:MOST]
         )
         return failed(f"{problems[0].message}{more(len(problems) - 1)}", *places, **evidence)
     if why := _insufficient(" and ".join(folders), ran):

@@ -121,6 +121,12 @@ def test_further_failures_are_counted(judge: Judge) -> None:
     verdict = judge("def test_a(): assert 0\ndef test_b(): assert 0\ndef test_c(): pass\n")
     assert verdict.reason.endswith("(and 1 more)")
     assert (verdict.evidence["passed"], verdict.evidence["failed"]) == (1, 2)
+    assert [place.reason for place in verdict.others] == ["test_b: assert 0"]
+
+
+def test_a_cause_of_several_lines_is_whole(judge: Judge) -> None:
+    verdict = judge("def test(): pass\n", conftest='raise ValueError("a tab\\n  in contract.yaml, line 3")\n')
+    assert verdict.reason == "pytest did not start: ValueError: a tab in contract.yaml, line 3"
 
 
 CHEATS = {

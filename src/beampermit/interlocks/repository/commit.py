@@ -64,9 +64,8 @@ class GIT005(Interlock):
         faults = dict(inputs.not_plain()) or dict(inputs.left_out())
         if faults:
             reasons = [f"{path} {what}" for path, what in sorted(faults.items())]
-            places = zip(sorted(faults), reasons, strict=True)
-            locations = (Location(file=path, reason=reason) for path, reason in places)
-            return failed(several(reasons), *locations, faults=reasons[:SHOWN])
+            places = (Location(file=path, reason=what) for path, what in sorted(faults.items()))
+            return failed(several(reasons), *places, faults=reasons[:SHOWN])
         aside = ", ".join(inputs.submodules)
         note = f"; submodules that nothing reads: {aside}" if aside else ""
         return passed(f"every file that decides about the model is in the commit{note}", files=len(inputs.held))
