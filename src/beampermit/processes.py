@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from itertools import dropwhile
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,6 +41,9 @@ REPEATABLE = {
 TIMEOUT = 1800.0
 """Seconds that they may take."""
 PR_SET_DUMPABLE = 4
+TRACEBACK = "Traceback (most recent call last):\n"
+LONGEST = 500
+"""Characters of an exception's message in a reason."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,20 @@ class Finished:
 
     @property
     def tail(self) -> str:
-        """The last line that is not empty, for a one-line reason."""
-        lines = [line.strip() for line in f"{self.out}\n{self.err}".splitlines() if line.strip()]
+        """What the last exception says, else the last line that is not empty: for a one-line reason."""
+        text = f"{self.out}\n{self.err}"
+        _, raised, traceback = text.rpartition(TRACEBACK)
+        if raised and (message := _message_of(traceback)):
+            return message
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
         return lines[-1] if lines else f"exit status {self.code}, no output"
+
+
+def _message_of(traceback: str) -> str:
+    """The exception's lines, some of which name the file that it is about; the frames before them are indented."""
+    lines = dropwhile(lambda line: not line.strip() or line[0].isspace(), traceback.splitlines())
+    message = " ".join(" ".join(lines).split())
+    return message if len(message) <= LONGEST else f"{message[: LONGEST - 1]}…"
 
 
 def run(
@@ -99,7 +114,7 @@ def start(
     env: Mapping[str, str],
     stdin: int = subprocess.DEVNULL,
     stdout: int | IO[Any],
-    stderr: int,
+    stderr: int | IO[Any],
     pass_fds: Sequence[int] = (),
 ) -> subprocess.Popen[str]:
     """Start a child that runs a project's code: with the variables `env` and no other, unable to read our memory.
