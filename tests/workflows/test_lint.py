@@ -138,7 +138,7 @@ def test_a_step_that_reads_the_ledger_may_read_a_private_repository() -> None:
     for file in action_files(ROOT):
         for step in YAML(typ="safe").load(file)["runs"]["steps"]:
             script = step.get("run", "")
-            if re.search(r"beampermit (promote|publish|rollback|retire|freeze|thaw|reconcile)\b", script):
+            if re.search(r"beampermit (promote|publish|rollback|retire|freeze|thaw|re-sign|reconcile)\b", script):
                 assert "/setup/credentials.sh" in script, f"{file}: {step['name']}"
                 assert "TOKEN" in step["env"], f"{file}: {step['name']}"
 

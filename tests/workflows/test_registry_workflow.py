@@ -1,4 +1,4 @@
-"""The registry workflows, run by act: retire, freeze, thaw and reconcile by dispatch, and the look of every night."""
+"""The registry workflows, run by act: each verb that may be dispatched, and the look of every night."""
 
 from __future__ import annotations
 
@@ -107,10 +107,11 @@ def asked(tmp_path: Path) -> Callable[..., tuple[int, str]]:
     ("verb", "version", "reason", "words"),
     [
         ("retire", "", "why", "retire needs a version"),
+        ("re-sign", "", "why", "re-sign needs a version"),
         ("retire", "3", " \t\n", "a reason must be given"),
         ("freeze", "3", "why", "freeze applies to the model, not to a version"),
         ("reconcile", "", "", "a reason must be given"),
-        ("promote", "", "why", "the verb is not one of retire, freeze, thaw, reconcile"),
+        ("promote", "", "why", "the verb is not one of retire, freeze, thaw, re-sign, reconcile"),
         ("$(id)", "", "why", "the verb is not one of"),
     ],
 )
@@ -123,7 +124,9 @@ def test_what_does_not_fit_together_ends_before_anything_is_installed(
     assert "id" not in verb or "$(id)" not in summary
 
 
-@pytest.mark.parametrize(("verb", "version"), [("retire", "3"), ("freeze", ""), ("thaw", ""), ("reconcile", "")])
+@pytest.mark.parametrize(
+    ("verb", "version"), [("retire", "3"), ("re-sign", "3"), ("freeze", ""), ("thaw", ""), ("reconcile", "")]
+)
 def test_what_fits_together_goes_on_to_the_action_of_its_name(
     asked: Callable[..., tuple[int, str]], verb: str, version: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""The actions that an operator's own workflow calls: reconcile, freeze, thaw, retire, one after the other, by act."""
+"""The actions that an operator's own workflow calls, one after the other, by act."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ TAKES = {
     "reconcile": ("token",),
     "freeze": ("token", "reason"),
     "thaw": ("token", "reason"),
+    "re-sign": ("token", "reason", "version", "signing-key"),
     "retire": ("token", "reason", "version"),
 }
-CALLS = ("reconcile", "freeze", "thaw", "retire --version=1", "retire")
+CALLS = ("reconcile", "freeze", "thaw", "re-sign --version=1", "retire --version=1", "retire")
 HEAD = f"""\
 name: Service
 on:
@@ -44,9 +45,10 @@ jobs:
 """
 
 
-def _step(call: str) -> str:
+def _step(call: str, key: Path) -> str:
     verb, _, version = call.partition(" --version=")
     given = {"token": "${{ github.token }}", "reason": "${{ inputs.reason }}", "version": version or '""'}
+    given["signing-key"] = str(key)
     given = {name: value for name, value in given.items() if name in TAKES[verb]}
     words = "".join(f"          {name}: {value}\n" for name, value in given.items())
     return f"      - uses: ./actions/{verb}\n        with:\n{words}"
@@ -57,7 +59,7 @@ def test_each_action_is_its_command(laboratory: Laboratory, monkeypatch: pytest.
     file = laboratory.root / ".github/workflows/service.yml"
     file.parent.mkdir(parents=True)
     shutil.copytree(ROOT / "actions", laboratory.root / "actions")
-    file.write_text(HEAD + "".join(map(_step, CALLS)))
+    file.write_text(HEAD + "".join(_step(call, laboratory.key) for call in CALLS))
     laboratory.change(2)
     laboratory.promote()
     laboratory.registry.set_alias(MODEL, "champion", 1)
@@ -75,6 +77,7 @@ def test_each_action_is_its_command(laboratory: Laboratory, monkeypatch: pytest.
         ("retire", 1),
         ("retire", 2),
     ]
+    assert "already signed with a key of the protected branch: bpm-faults version 1" in log_of(found, "service")
     assert laboratory.last().reason == reason
     assert laboratory.champion() is None
     assert laboratory.statuses() == {1: "retired", 2: "retired"}

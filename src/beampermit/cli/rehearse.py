@@ -84,9 +84,11 @@ def rollback(
 
 @app.command()
 def registry(
-    verb: Annotated[str, typer.Argument(help="retire, freeze, thaw or reconcile.")],
+    verb: Annotated[str, typer.Argument(help="retire, freeze, thaw, re-sign or reconcile.")],
     reason: Annotated[str, typer.Option(help="Why, for the ledger.")],
-    version: Annotated[int | None, typer.Option(min=1, help="Version to retire.", show_default="none")] = None,
+    version: Annotated[
+        int | None, typer.Option(min=1, help="Version to retire or sign again.", show_default="none")
+    ] = None,
     project: Folder = Path(),
     head: Head = None,
     workflow: File = None,
