@@ -8,7 +8,7 @@ from dataclasses import replace
 from beampermit.environments.backend import Lock, Package
 from beampermit.environments.conda_lock.lockfile import platforms as locked_platforms
 from beampermit.environments.platforms import SUBDIRS, TAGS, fits, world_of
-from beampermit.environments.uv.installed import locked_for
+from beampermit.environments.uv.installed import excluded, locked_for
 from beampermit.environments.uv.lockfile import own_package
 from beampermit.environments.uv.specification import variants_of
 from beampermit.errors import Problem
@@ -47,6 +47,9 @@ def _uv(lock: Lock, platforms: Iterable[str], accelerators: set[str]) -> Iterato
     if "cuda" in accelerators and accelerators != {"cuda"} and "cuda" not in variants:
         yield Problem("the lock has no extra `cuda` for machines with a GPU", lock.file, own.line if own else None)
     chosen = [name for name in variants if name in accelerators]
+    if problem := excluded(lock):
+        yield problem
+        return
     # A machine without an extra of its own gets the plain dependencies.
     plain = [""] if len(chosen) < len(accelerators) else []
     for platform in platforms:

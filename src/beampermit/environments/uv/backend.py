@@ -13,8 +13,8 @@ from beampermit.environments.platforms import TAGS, current_platform
 from beampermit.environments.records import recorded
 from beampermit.environments.uv import files, freshness, lockfile, specification
 from beampermit.environments.uv.command import complete, start, uv
-from beampermit.environments.uv.installed import installed, is_sealed, remember
-from beampermit.errors import BadInput, BeampermitError, Problem
+from beampermit.environments.uv.installed import excluded, installed, is_sealed, remember
+from beampermit.errors import BadInput, BeampermitError, Failed, Problem
 from beampermit.files import write_text
 from beampermit.progress import Progress
 from beampermit.reading import decode
@@ -78,6 +78,8 @@ class Uv:
         """
         lock = self.read(root)
         specification.refuse_settings(self.specification(root))
+        if problem := excluded(lock):
+            raise Failed(problem.message, file=problem.file, line=problem.line)
         # What was there and is not ours may hold anything that is no package.
         ours = not prefix.exists() or is_sealed(prefix)
         if self.bundle:

@@ -13,14 +13,12 @@ from packaging.version import InvalidVersion, Version
 
 from beampermit.environments.backend import Edge, Lock, Package
 from beampermit.environments.markers import MOST, Unjudged, World, extras_in, holds, worlds
-from beampermit.environments.uv.lockfile import FILE, GROUP, RELOCK, group_key, item, members, place_of
+from beampermit.environments.uv.lockfile import FILE, GROUP, RELOCK, conflicts, group_key, item, members, place_of
 from beampermit.environments.uv.specification import normalize
 from beampermit.errors import BadInput, Problem
 
 PLACES = ("index", "git", "url", "path", "directory", "editable", "virtual")
 """Where a recorded requirement may say that its package comes from."""
-COMMIT = re.compile(r"[?&]rev=(?P<asked>[0-9a-f]{40})#(?!(?P=asked))")
-"""A git source of another commit than the one that is asked for."""
 Parts = dict[str, list["Recorded"]]
 """Requirements by extra or group; those of the project itself under an empty name."""
 
@@ -79,7 +77,6 @@ def unmet(lock: Lock) -> Iterator[Problem]:
             required = _overridden(lock, _spelled_out(local.parts, part, local.package.name))
             yield from _part(lock, local, part, required)
     yield from _constrained(lock)
-    yield from _other_commits(lock)
 
 
 def recorded(lock: Lock) -> Iterator[Recorded]:
@@ -194,20 +191,14 @@ def _active(
 
 def _together(lock: Lock, edges: list[Edge], present: Collection[str]) -> Iterator[set[str]]:
     """What may be installed with the extras or groups `present`, as far as the markers of `edges` tell it apart."""
-    conflicts = [{_named(one) for one in several} for several in lock.content.get("conflicts", ())]
+    exclusive = [several.keys() for several in conflicts(lock)]
     others = sorted({name for edge in edges for name in extras_in(edge.marker)} - set(present))
     if 2 ** len(others) > MOST:
         raise Unjudged(f"markers over {len(others)} extras and groups have too many combinations")
     for chosen in product((False, True), repeat=len(others)):
         extras = {*present, *(name for name, is_chosen in zip(others, chosen, strict=True) if is_chosen)}
-        if all(len(extras & several) < 2 for several in conflicts):
+        if all(len(extras & several) < 2 for several in exclusive):
             yield extras
-
-
-def _named(table: dict[str, str]) -> str:
-    """One entry of the lock's `conflicts` as markers name it."""
-    part = group_key(table["group"]) if "group" in table else table.get("extra", "")
-    return item(table["package"], part)
 
 
 def _requirement(lock: Lock, local: Local, required: Recorded, active: list[Edge]) -> Iterator[Problem]:
@@ -248,12 +239,6 @@ def _constrained(lock: Lock) -> Iterator[Problem]:
         for package in lock.named(rule.name) if not rule.markers else ():
             if not _allows(rule.specifier, package) or (rule.place and not _is_from(rule, package)):
                 yield Problem(f"{rule} is required of every package and {package} is locked", lock.file, package.line)
-
-
-def _other_commits(lock: Lock) -> Iterator[Problem]:
-    for package in lock.packages:
-        if package.origin.startswith("git ") and COMMIT.search(package.origin):
-            yield Problem(f"{package} is locked at another commit than it names: {package.origin}", FILE, package.line)
 
 
 def _worlds(lock: Lock, markers: list[str | None]) -> list[World]:

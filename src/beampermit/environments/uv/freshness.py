@@ -123,7 +123,7 @@ def _ask_uv(specification: Specification, lock: Lock, copy: str) -> Finished:
                 *_python(specification),
             ],
             cwd=project,
-            # Offline, uv would still have git fetch from wherever the project says.
+            # Offline, uv has git fetch from folders alone; what it fetched is not checked out.
             env={"UV_PROJECT_ENVIRONMENT": str(Path(folder) / "none"), "RUST_LOG": "", "GIT_ALLOW_PROTOCOL": "none"},
         )
 

@@ -35,7 +35,7 @@ from beampermit.environments.records import (
     seal_of,
 )
 from beampermit.environments.uv.consistency import targets
-from beampermit.environments.uv.lockfile import FILE, GROUP, item, own_package
+from beampermit.environments.uv.lockfile import FILE, GROUP, conflicts, item, own_package
 from beampermit.environments.uv.specification import normalize
 from beampermit.errors import BadInput, Problem, several
 
@@ -195,11 +195,8 @@ def locked_for(lock: Lock, python: World) -> list[Package]:
     own = own_package(lock)
     if own is None:
         raise BadInput("the lock has no entry for the project itself", file=FILE, hint="beampermit env lock")
-    groups = {part: edges for part, edges in own.optional.items() if part.startswith(GROUP)}
-    waiting = [*own.needs, *(edge for edges in groups.values() for edge in edges), *own.optional.get(lock.variant, ())]
-    extras = {item(own.name, part) for part in ("", lock.variant, *groups)}
-    if not lock.variant:
-        extras |= {item(own.name, extra) for edge in waiting if edge.name == own.name for extra in edge.extras}
+    waiting = [edge for part in _parts(lock, own) for edge in (own.optional.get(part, ()) if part else own.needs)]
+    extras = _asked(lock, own)
     done: set[tuple[str, str, str, str]] = set()
     packages: dict[tuple[str, str, str], Package] = {}
     while waiting:
@@ -213,6 +210,31 @@ def locked_for(lock: Lock, python: World) -> list[Package]:
                     done.add((*package.key, extra))
                     waiting += package.optional.get(extra, ()) if extra else package.needs
     return [package for package in packages.values() if not package.own]
+
+
+def _parts(lock: Lock, own: Package) -> tuple[str, ...]:
+    """What of the project is installed: its own requirements, all groups, and the extra of the variant."""
+    groups = (part for part in own.optional if part.startswith(GROUP))
+    return ("", *groups, *([lock.variant] if lock.variant else []))
+
+
+def _asked(lock: Lock, own: Package) -> set[str]:
+    """What is installed as markers call it, with the extras of the project that its groups name."""
+    parts = _parts(lock, own)
+    named = (edge for part in parts if part for edge in own.optional.get(part, ()) if edge.name == own.name)
+    extras = (extra for edge in named for extra in edge.extras if not lock.variant)
+    return {item(own.name, part) for part in (*parts, *extras)}
+
+
+def excluded(lock: Lock) -> Problem | None:
+    """What of the project cannot be installed at once, although an environment has it all."""
+    own = own_package(lock)
+    asked = _asked(lock, own) if own else set()
+    for exclusive in conflicts(lock):
+        if len(names := [name for key, name in exclusive.items() if key in asked]) > 1:
+            why = "and an environment has the project with all its groups: make them extras, or projects of their own"
+            return Problem(f"{' and '.join(names)} exclude each other, {why}", lock.file, lock.line_of("conflicts ="))
+    return None
 
 
 def _holds(edge: Edge, world: World, extras: Collection[str]) -> bool:

@@ -74,6 +74,16 @@ def item(project: str, part: str = "") -> str:
     return f"{kind}-{len(project)}-{project}-{name}" if name else f"project-{len(project)}-{project}"
 
 
+def conflicts(lock: Lock) -> list[dict[str, str]]:
+    """The sets of extras, groups and projects that exclude each other: what markers call one -> its name."""
+    return [dict(map(_conflicting, several)) for several in lock.content.get("conflicts", ())]
+
+
+def _conflicting(table: dict[str, str]) -> tuple[str, str]:
+    part = group_key(table["group"]) if "group" in table else table.get("extra", "")
+    return item(table["package"], part), part or table["package"]
+
+
 def _tree(text: str, name: str) -> dict[str, Any]:
     if len(text) > LARGEST:
         raise BadInput(f"the file has more than {LARGEST} characters", file=name)

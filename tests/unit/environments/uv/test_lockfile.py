@@ -16,6 +16,12 @@ DEFECTS = {
     "cut off": ('name = "numbers"\nversion = "1.0"', 'name = "numbers', "not TOML", None),
     "another format": ("version = 1", "version = 2", "lock format 2 is not supported", None),
     "no source": (r"source = \{ virtual[^\n]*", "", "not a uv lock", None),
+    "a source of two kinds": (
+        r"source = \{ virtual",
+        'source = { registry = "wheels", virtual',
+        "a source is one of registry, git, url",
+        None,
+    ),
     "no Python": (
         'requires-python = "',
         'requires-python = "python ',
