@@ -83,6 +83,8 @@ def _is_looser(path: KeyPath, declared: Direction, old: Mapping[KeyPath, Any], n
     before, after = _effective(path, declared, old), _effective(path, declared, new)
     if declared.loosens in (Loosens.NEVER, Loosens.INFORMS):
         return False
+    if declared.loosens is Loosens.WHEN_ENTRY_ADDED and not any(isinstance(value, list) for value in (before, after)):
+        return before in NOTHING  # an entry of a mapping
     if before in NOTHING:  # ENV004 takes the pull request's own list where the base branch has none
         return declared.loosens is Loosens.WHEN_ENTRY_ADDED and after not in NOTHING
     return after in NOTHING or _compare(path, declared, old)(before, after)

@@ -194,12 +194,15 @@ def staged(
 
     By name, first bytes and size. Exit code 1: there are some.
     """
-    from beampermit.datasets.strays import staged_strays
+    from beampermit.datasets.strays import kept_in_git, staged_strays
     from beampermit.documents.markdown import visible
     from beampermit.git import Git, find_top
+    from beampermit.project import Project
 
     git = Git(find_top(project.resolve()))
-    strays = list(staged_strays(git, [str(Path(file).absolute()) for file in files or ()]))
+    kept = kept_in_git(Project.find(project.resolve()))
+    named = [str(Path(file).absolute()) for file in files or ()]
+    strays = [stray for stray in staged_strays(git, named) if stray.path not in kept]
 
     def text() -> None:
         for stray in strays[:SHOWN]:

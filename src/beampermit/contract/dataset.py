@@ -71,6 +71,8 @@ class Dataset(Part):
     """For the datasheet."""
     review: Review | None = None
     """Labels by people."""
+    in_git: Annotated[dict[InsidePath, Prose] | None, Loosens.WHEN_ENTRY_ADDED] = None
+    """Path of a small file of data that git may hold, such as a test's -> the reason (DAT008)."""
 
     @model_validator(mode="after")
     def _has_test(self) -> Dataset:

@@ -75,8 +75,8 @@ class Repository:
         self.root = project.root.resolve()
         self._check_tracked()
         home = home or project
-        folders = [configuration.dvc_home(one).root.resolve() for one in (project, home)]
-        self.repo = _open(*folders, configuration.base_config(home))
+        own, cached = (configuration.dvc_home(one).root.resolve() for one in (project, home))
+        self.repo = _open(own, cached, configuration.base_config(home))
         self._home = home
         self._remotes: dict[str | None, Remote | Source] = {}
         self._imports: dict[str, Any] = {}

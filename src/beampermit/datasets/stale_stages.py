@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from beampermit.datasets.repository import Repository, dvc_errors
+from beampermit.datasets.strays import is_lfs_pointer
 from beampermit.datasets.workspace import irregular_files
 
 
@@ -178,6 +179,8 @@ class _Stage:
         state = next(iter(item.workspace_status().values()), None)
         if state == "deleted":
             yield self._change(f"{path} is missing", path)
+        elif state and is_lfs_pointer(Path(item.fs_path)):
+            yield self._change(f"{path} is a pointer of Git LFS here, not the file: run `git lfs pull`", path)
         elif state:
             yield self._change(f"{path} has another hash than in {self._lock}", path)
 

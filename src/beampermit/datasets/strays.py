@@ -6,12 +6,13 @@ import os
 import re
 import stat
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from beampermit.errors import BadInput
 from beampermit.git import QUIET, Git, GitError
+from beampermit.project import Project
 
 HEAD = 512
 """First bytes of a file that `recognise` needs."""
@@ -54,9 +55,30 @@ _BY_MAGIC = tuple((name, re.compile(pattern, re.DOTALL)) for name, pattern in _M
 _ZIP = b"PK\x03\x04"
 
 
+NOT_TEXT = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f\x7f]")
+"""Control characters that no text has, in whatever encoding."""
+MAY_BE_TEXT = ("pickle", "PyTorch")
+"""Formats whose oldest protocol is text without first bytes of its own."""
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\n"
+
+
 def recognise(path: str, head: bytes, size: int) -> str | None:
-    """The data or model format of a file called `path` with the first bytes `head`; None if it is neither."""
-    return by_magic(head, size) or by_suffix(path)
+    """The data or model format of a file called `path` with the first bytes `head`; None if it is neither.
+
+    A name alone does not make a text into data: `orbit.db` of EPICS is no SQLite. What Git LFS keeps is judged by the
+    name, for its bytes are not everywhere.
+    """
+    named = by_suffix(path)
+    if head.startswith(LFS_POINTER):
+        return f"{named} in Git LFS" if named else None
+    if found := by_magic(head, size):
+        return found
+    return named if named in MAY_BE_TEXT or NOT_TEXT.search(head) else None
+
+
+def is_lfs_pointer(file: Path) -> bool:
+    """Whether Git LFS has put its pointer where a file should be."""
+    return file.is_file() and _file_head(file).startswith(LFS_POINTER)
 
 
 def by_suffix(path: str) -> str | None:
@@ -87,9 +109,29 @@ class Stray:
 
 
 def tracked_strays(git: Git) -> Iterator[Stray]:
-    """Tracked files that are data or models by name or first bytes, or too large."""
-    for path in git.tracked():
-        if what := _describe_tracked(git.root / path, path):
+    """Tracked files that are data or models by their first bytes or name, or too large."""
+    tracked = git.tracked()
+    pointers = _in_lfs(git, tracked)
+    blobs = _named_blobs(git, ()) if pointers else {}
+    yield from _of_blobs(git, {path: blob for path, blob in blobs.items() if path in pointers})
+    for path in tracked:
+        if path not in pointers and (what := _describe_tracked(git.root / path, path)):
+            yield Stray(path, what)
+
+
+def _in_lfs(git: Git, paths: Iterable[str]) -> set[str]:
+    """Those of `paths` that Git LFS handles: git holds a pointer, and the work tree that or the bytes."""
+    if not (listed := "\0".join(paths)):
+        return set()
+    fields = git("check-attr", "--stdin", "-z", "filter", stdin=f"{listed}\0").split("\0")
+    return {path for path, value in zip(fields[::3], fields[2::3], strict=False) if value == "lfs"}
+
+
+def _of_blobs(git: Git, blobs: Mapping[str, str]) -> Iterator[Stray]:
+    """What git holds, whatever lies in the work tree."""
+    sizes = _blob_sizes(git, blobs.values()) if blobs else {}
+    for path, blob in blobs.items():
+        if what := describe_stray(path, _blob_head(git, blob), sizes[blob]):
             yield Stray(path, what)
 
 
@@ -119,6 +161,15 @@ def _size(count: int) -> str:
     )
 
 
+def kept_in_git(project: Project) -> frozenset[str]:
+    """Paths in the repository that the work tree's contract lets git hold; none where no contract can be read."""
+    try:
+        paths = project.contract.dataset.in_git if project.has_contract else None
+    except BadInput:
+        return frozenset()
+    return frozenset(f"{project.git.prefix}{path}" for path in paths or ())
+
+
 LITERAL = {"GIT_LITERAL_PATHSPECS": "1"}
 
 
@@ -131,7 +182,7 @@ def staged_strays(git: Git, names: Sequence[str] = ()) -> Iterator[Stray]:
     if not blobs:
         return
     sizes = _blob_sizes(git, blobs.values())
-    modified = set(_split_nul(git("diff-files", "--name-only", "-z")))
+    modified = {*_split_nul(git("diff-files", "--name-only", "-z")), *_in_lfs(git, blobs)}
     for path, blob in blobs.items():
         head = _blob_head(git, blob) if path in modified else _file_head(git.root / path)
         if what := describe_stray(path, head, sizes[blob]):
@@ -146,6 +197,7 @@ def _staged_blobs(git: Git) -> dict[str, str]:
 
 
 def _named_blobs(git: Git, names: Sequence[str]) -> dict[str, str]:
+    """Path -> blob of the regular files of `names`, of all where none is named."""
     try:
         listed = git("ls-files", "--stage", "-z", "--", *names, env=LITERAL)
     except GitError as error:

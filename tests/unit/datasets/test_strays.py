@@ -16,7 +16,7 @@ def found(project: Project, *names: str) -> dict[str, str]:
 
 
 def test_only_staged_files_are_checked(project: Project, git: Any) -> None:
-    (project.root / "a.npy").write_bytes(b"x")
+    (project.root / "a.npy").write_bytes(b"\0")
     assert found(project) == {}
     git("add", "a.npy")
     assert found(project) == {"a.npy": "NumPy, 1 bytes"}

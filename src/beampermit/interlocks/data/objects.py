@@ -161,7 +161,9 @@ class DAT008(Interlock):
     "No data or models in git, and the DVC remote is unchanged"
 
     def check(self, project: Project) -> Finding:
-        """Move data and models from git to DVC: `git rm --cached FILE`, then `dvc add FILE`. A pull request cannot
+        """Move data and models from git to DVC: `git rm --cached FILE`, then `dvc add FILE`. A small file that tests
+        need may stay: name it with the reason under `dataset.in_git` in `contract.yaml`, in a separate pull request
+        first, for the base branch's contract decides. A pull request cannot
         change `.dvc/config`, which decides where its own data come from, nor import from a repository that nothing on
         the base branch is imported from: a maintainer pushes that change to the base branch.
         """
@@ -171,12 +173,22 @@ class DAT008(Interlock):
 
         changed = configuration.differences(project)
         imports = dict(new_sources(project))
-        tracked = list(tracked_strays(project.git))
+        kept = _kept_in_git(project)
+        tracked = [stray for stray in tracked_strays(project.git) if stray.path not in kept]
         problems = [f"this pull request changes {configuration.FILE}: {change}" for change in changed]
         problems += imports.values()
         problems += [f"{stray.path} is in git and should not be: {stray.what}" for stray in tracked]
         if not problems:
-            return passed("no data and no models in git; the DVC remote is that of the base branch")
+            allowed = f" but {', '.join(sorted(kept))}" if kept else ""
+            return passed(f"no data and no models in git{allowed}; the DVC remote is that of the base branch")
         files = [configuration.file_of(project)] * len(changed) + [*imports] + [stray.path for stray in tracked]
         places = [Location(file=file, reason=problem) for file, problem in zip(files, problems, strict=True)]
         return failed(several(problems), *places, configuration=changed, strays=[s.path for s in tracked[:SHOWN]])
+
+
+def _kept_in_git(project: Project) -> frozenset[str]:
+    """Files that the base branch's contract lets git hold; none where no contract can be read."""
+    try:
+        return frozenset(project.base_contract.dataset.in_git or ())
+    except BadInput:
+        return frozenset()

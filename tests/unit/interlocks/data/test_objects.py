@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.datasets.repository import Repository
+from beampermit.datasets.strays import LFS_POINTER
 from beampermit.digest import digest_bytes
 from beampermit.errors import BadInput, Outside
 from beampermit.files import write_json
@@ -69,6 +70,10 @@ STALE: dict[str, tuple[Callable[[Project], None], str]] = {
         "stage dataset: its command has changed",
     ),
     "code": (append("make.py"), "make.py has another hash than in dvc.lock"),
+    "code of Git LFS": (
+        lambda project: (project.root / "make.py").write_bytes(LFS_POINTER) and None,
+        "make.py is a pointer of Git LFS here, not the file: run `git lfs pull`",
+    ),
     "code gone": (lambda project: (project.root / "make.py").unlink(), "make.py is missing"),
     "parameter": (edit("params.yaml", "8", "9"), "stage raw: params.yaml: rows is 9, it ran with 8"),
     "parameter gone": (edit("params.yaml", "rows", "columns"), "rows is absent, it ran with 8"),

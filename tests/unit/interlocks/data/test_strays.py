@@ -21,7 +21,7 @@ def dat008(project: Project) -> Finding:
 
 
 STRAYS = {
-    "data.parquet": (b"", "Parquet"),
+    "data.parquet": (b"\0\x01\xff", "Parquet"),
     "notes.txt": (b"PAR1" + b"\0" * 20, "Parquet"),
     "readme.md": (b"\x89HDF\r\n\x1a\n", "HDF5"),
     "a.py": (b"\x93NUMPY\x01\0", "NumPy"),
@@ -49,10 +49,60 @@ def test_dat008_fails_on_data_and_models_in_git(dvc_project: Project, name: str)
 
 
 def test_dat008_takes_text_for_text(dvc_project: Project) -> None:
+    """Whatever its name is: EPICS keeps its database as text, in latin-1 too, and an empty file holds no data."""
+    (dvc_project.root / "orbit.db").write_bytes('record(ai, "ORBIT") {\n  field(EGU, "°")\n}\n'.encode("latin-1"))
+    (dvc_project.root / "tiny.npz").write_bytes(b"x")
+    (dvc_project.root / "none.parquet").touch()
     (dvc_project.root / "function{}.js").write_text("function{return 1}\n" * 100)
     (dvc_project.root / "uv.lock").write_bytes(b"x" * 3 * 2**20)
     dvc_project.git("add", "--all")
     assert dat008(dvc_project).outcome is Outcome.PASSED
+
+
+KEPT = "  in_git:\n    tests/data/tiny.npz: A table of two rows, for the tests of reading.\n"
+
+
+@pytest.mark.plants("DAT008")
+@pytest.mark.attack(
+    guard="DAT008",
+    tried="a pull request names its model as an exception under `dataset.in_git` of its own contract",
+    said="tests/data/tiny.npz is in git and should not be: archive, 4 bytes",
+)
+def test_dat008_lets_git_hold_what_the_base_branchs_contract_names(dvc_project: Project, said: str) -> None:
+    file = dvc_project.root / "tests/data/tiny.npz"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"PK\x03\x04")
+    contract = dvc_project.root / "contract.yaml"
+    contract.write_text(contract.read_text().replace("dataset:\n", f"dataset:\n{KEPT}"))
+    dvc_project.git("add", "--all")
+    dvc_project.git("commit", "--quiet", "--message", "A small file")
+    assert said in dat008(Project(dvc_project.root, "main")).reason
+    on_base = dat008(Project(dvc_project.root, "HEAD"))
+    assert (on_base.outcome, on_base.reason.partition(";")[0]) == (
+        Outcome.PASSED,
+        "no data and no models in git but tests/data/tiny.npz",
+    )
+    file.with_name("other.npz").write_bytes(b"PK\x03\x04")
+    dvc_project.git("add", "--all")
+    assert "tests/data/other.npz is in git" in dat008(Project(dvc_project.root, "HEAD")).reason
+
+
+@pytest.mark.plants("DAT008")
+@pytest.mark.parametrize("here", ["pointer", "bytes"])
+def test_dat008_judges_what_git_lfs_keeps_the_same_everywhere(dvc_project: Project, here: str) -> None:
+    """By the pointer that git holds: where Git LFS is installed the bytes lie in the work tree, else the pointer."""
+    root = dvc_project.root
+    (root / ".gitattributes").write_text("*.parquet filter=lfs\n*.pdf filter=lfs\n")
+    for name in ("big.parquet", "manual.pdf"):
+        pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 5000000\n"
+        (root / name).write_text(pointer)
+        dvc_project.git("add", "--force", name, ".gitattributes")
+        if here == "bytes":
+            (root / name).write_bytes(b"PAR1" + bytes(5_000_000))
+    finding = dat008(dvc_project)
+    assert [place.reason for place in finding.locations] == [
+        "big.parquet is in git and should not be: Parquet in Git LFS, 132 bytes"
+    ]
 
 
 def test_dat008_shows_no_secret_of_a_changed_remote(dvc_project: Project) -> None:
