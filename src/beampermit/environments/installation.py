@@ -26,6 +26,8 @@ from beampermit.progress import Progress
 LEFTOVERS = {"bin", "lib", "lib64", "include", "share", "etc", "Scripts", "Lib", "Include"}
 LEFTOVERS |= {"pyvenv.cfg", ".gitignore", ".lock", "CACHEDIR.TAG", STAMP}
 """What an interrupted installation may leave; it may be removed."""
+INSTALLER = "lib/python*/site-packages/*.dist-info/INSTALLER"
+"""Conda's packages may have it too, with another name in it."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,8 @@ def install(backend: Backend, root: Path, prefix: Path, *, reuse: bool = False, 
                 _build(backend, root, prefix, lock, progress)
         except OSError as error:
             raise Outside(f"cannot write: {error.strerror}", file=prefix) from None
-    packages = sum(1 for _ in prefix.glob("lib/python*/site-packages/*.dist-info"))
-    packages = max(packages, sum(1 for _ in prefix.glob("conda-meta/*.json")))
+    by_uv = (path.read_text(encoding="utf-8", errors="replace") for path in prefix.glob(INSTALLER))
+    packages = sum(1 for _ in prefix.glob("conda-meta/*.json")) + sum(name.strip() == "uv" for name in by_uv)
     return Installation(Environment(prefix), lock.digest, complete, packages, time.monotonic() - began)
 
 

@@ -17,6 +17,7 @@ from beampermit.environments import installation
 from beampermit.environments.addresses import addresses, untrusted
 from beampermit.environments.choice import bundle
 from beampermit.environments.conda_lock import CondaLock
+from beampermit.environments.conda_lock.packages import locked_for
 from beampermit.environments.conda_lock.solve import NAMES
 from beampermit.environments.difference import compare_locks
 from beampermit.environments.environment import STAMP
@@ -242,7 +243,8 @@ def test_the_environment_has_both_and_is_verified(root: Path, prefix: Path) -> N
     assert (prefix / "bin/tuner").is_file()
     assert verified(root, prefix) == []
     said: list[str] = []
-    installation.install(CondaLock(), root, prefix, progress=said.append)
+    again = installation.install(CondaLock(), root, prefix, progress=said.append)
+    assert again.packages == len(locked_for(CondaLock().read(root), "linux-64"))
     assert said == ["every package of the lock is installed", "comparing the installed packages with the lock"]
 
 
