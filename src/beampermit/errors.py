@@ -132,7 +132,7 @@ def from_os_error(error: OSError) -> Outside | None:
         return None
     hint = ""
     if isinstance(error.filename, str):
-        file = Path(error.filename).absolute()
+        file = Path(error.filename)
         there = next(path for path in (file, *file.parents) if path.exists())
         hint = f"ls -ld {there}" if error.errno in REFUSED else "df -h"
     return Outside(str(error.strerror or error).lower(), file=error.filename, hint=hint)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from beampermit.errors import BadInput
 from beampermit.git import SUBMODULE, GitError
-from beampermit.processes import Finished
+from beampermit.processes import Finished, run
 from beampermit.project import Project
 
 Git = Callable[..., str]
@@ -122,3 +124,23 @@ def test_what_git_may_not_write_is_no_fault_of_the_project(said: str, code: int,
     assert error.exit_code == code
     assert hint in error.hint
     assert "\n" not in str(error)
+
+
+def test_a_read_only_work_tree_is_said_and_judged_where_nothing_is_kept(project: Project) -> None:
+    """In a mount of its own, which the end of the process takes away."""
+    mount = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && cd "$0" && exec "$@"'
+    command = Path(sys.executable).with_name("beampermit")
+
+    def run_there(*words: str) -> Finished:
+        return run(["unshare", "--map-root-user", "--mount", "sh", "-c", mount, project.root, *words], cwd=project.root)
+
+    if run_there("true").code:
+        pytest.skip("this machine lets nobody mount a folder")
+    (project.root / "new").touch()
+    kept = run_there(command, "check", "DOC001", "GIT005")
+    assert kept.code == 4
+    assert kept.err == (
+        f"beampermit: {project.root}/.beampermit: read-only file system\n      next: ls -ld {project.root}\n"
+    )
+    fresh = run_there(command, "check", "DOC001", "GIT005", "--fresh", "--all")
+    assert (fresh.code, fresh.err) == (0, "")

@@ -65,7 +65,7 @@ def test_a_failed_check_tells_the_fix_and_the_place() -> None:
             PermissionError(13, "Permission denied", "uv.lock"),
             Outcome.ERROR,
             4,
-            "uv.lock: permission denied; run `ls -ld uv.lock`",
+            "uv.lock: permission denied; run `ls -ld .`",
         ),
         (ZeroDivisionError("0/0"), Outcome.ERROR, 4, "internal error in this check: ZeroDivisionError: 0/0"),
     ],
