@@ -4,32 +4,39 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from posixpath import normpath
 from typing import Any
 
 from beampermit.workflows.tree import line_of, read_tree
 
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _IMAGE_DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
+_WORKFLOW = re.compile(r"\./\.github/workflows/[^/@]+\.ya?ml")
 
 
 @dataclass(frozen=True)
 class Use:
-    """One `uses:` or container image. `text` is the reference as written."""
+    """One `uses:` or container image. `text` is the reference as written; `called` marks the one of a job.
+
+    `$/path` is GitHub's name for the repository and commit of the file that it stands in. `./path` is the same for a
+    job, but the checkout for a step.
+    """
 
     text: str
     file: str
     line: int
     image: bool = False
+    called: bool = field(default=False, compare=False)
 
     @property
     def is_local(self) -> bool:
-        return self.text.startswith("./")
+        return self.text.startswith(("./", "$/"))
 
     @property
     def repository(self) -> str:
         """`owner/name`; empty for a local path or an image."""
-        if self.image or self.text.startswith(("./", "docker://")):
+        if self.image or self.is_local or self.text.startswith("docker://"):
             return ""
         return "/".join(self._target.split("/")[:2])
 
@@ -37,7 +44,7 @@ class Use:
     def path(self) -> str:
         """The path inside the repository: the file of a reusable workflow, the folder of an action."""
         if self.is_local:
-            return self.text.removeprefix("./")
+            return normpath(self.text[2:])
         return "/".join(self._target.split("/")[2:])
 
     @property
@@ -49,14 +56,24 @@ class Use:
         """Why the code it names can change without a commit in this repository; empty where it cannot."""
         if self.image or self.text.startswith("docker://"):
             return "" if _IMAGE_DIGEST.fullmatch(self.text) else "the image is not pinned by its digest, `@sha256:...`"
-        if self.text.startswith("."):
-            return "a local path runs whatever the checkout contains; write owner/repository/path@commit"
+        if self.text.startswith((".", "$/")):
+            return self._local_defect
         if not self.revision:
             return "no commit is given"
         if _COMMIT.fullmatch(self.revision):
             return ""
         kind = "a short commit" if re.fullmatch(r"[0-9a-f]{7,39}", self.revision) else "a tag or branch"
         return f"{self.revision!r} is {kind}, which can be moved to other code"
+
+    @property
+    def _local_defect(self) -> str:
+        if self.text.startswith("$/"):
+            return "GitHub refuses `@` here; a path that starts with `$/` is of this commit" if self.revision else ""
+        if self.called and _WORKFLOW.fullmatch(self.text):
+            return ""
+        path = self.path if self.is_local else "path"
+        fix = f"write $/{path}, which is of this commit, or owner/repository/path@commit"
+        return f"a local path runs whatever the checkout contains; {fix}"
 
     @property
     def _target(self) -> str:
@@ -83,7 +100,7 @@ def _uses(tree: Mapping[Any, Any], file: str) -> Iterator[Use]:
 
 def _of_job(job: Mapping[Any, Any], file: str) -> Iterator[Use]:
     if "uses" in job:
-        yield Use(str(job["uses"]), file, line_of(job, "uses"))
+        yield Use(str(job["uses"]), file, line_of(job, "uses"), called=True)
     yield from _of_steps(job.get("steps"), file)
     services = job.get("services")
     bodies = list(services.values()) if isinstance(services, Mapping) else []

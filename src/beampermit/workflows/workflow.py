@@ -52,8 +52,8 @@ class Job:
     runs_on: Any
     uses: Use | None
     given: Mapping[str, Any]
-    matrix: Mapping[str, Any] | None
-    """Empty where an expression computes it."""
+    matrix: Any
+    """None where there is none; a text where an expression computes it."""
     steps: tuple[Step, ...] = ()
     env: Mapping[str, Any] = field(default_factory=dict)
     permissions: Any = None
@@ -109,7 +109,7 @@ def _job(id: str, body: Any, line: int, file: str) -> Job:
     if not isinstance(body, Mapping):
         raise BadInput(f"job {id!r} is not a mapping", file=file, line=line)
     needs = body.get("needs") or ()
-    strategy = mapping(body.get("strategy"))
+    strategy = body.get("strategy")
     called = body.get("uses")
     return Job(
         id=id,
@@ -118,9 +118,9 @@ def _job(id: str, body: Any, line: int, file: str) -> Job:
         needs=(needs,) if isinstance(needs, str) else tuple(str(need) for need in needs),
         condition=str(body["if"]) if "if" in body else "",
         runs_on=body.get("runs-on"),
-        uses=Use(str(called), file, line_of(body, "uses")) if called else None,
+        uses=Use(str(called), file, line_of(body, "uses"), called=True) if called else None,
         given=_inputs(body.get("with")),
-        matrix=mapping(strategy["matrix"]) if "matrix" in strategy else None,
+        matrix="${{ strategy.matrix }}" if isinstance(strategy, str) else mapping(strategy).get("matrix"),
         steps=_steps(body.get("steps")),
         env=mapping(body.get("env")),
         permissions=body.get("permissions"),

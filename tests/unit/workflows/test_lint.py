@@ -102,6 +102,18 @@ def test_planted_defect_is_reported_with_its_line(text: str, rule: str, line: in
         workflow("runs-on: windows-2025\nsteps: []"),
         workflow("runs-on: ubuntu-24.04-arm\nsteps: []"),
         workflow("strategy: {matrix: {on: [ubuntu-latest, macos-15]}}\nruns-on: ${{ matrix.on }}\nsteps: []"),
+        workflow("runs-on: ubuntu-slim\nsteps: []"),
+        workflow("runs-on: macOS-14\nsteps: []"),
+        workflow("runs-on: {labels: [ubuntu-latest]}\nsteps: []"),
+        workflow("strategy: {matrix: {os: [ubuntu, macos]}}\nruns-on: '${{ matrix.os }}-latest'\nsteps: []"),
+        workflow("strategy: {matrix: {os: [{on: [windows-2025]}]}}\nruns-on: ${{ matrix.os.on }}\nsteps: []"),
+        workflow(
+            "strategy: {matrix: {os: [linux, macos]}}\n"
+            "runs-on: ${{ (matrix.os == 'linux' && 'ubuntu-latest') || format('{0}-15', matrix.os) }}\nsteps: []"
+        ),
+        workflow("runs-on: ${{ github.event.inputs.runner || 'ubuntu-latest' }}\nsteps: []", "[push, pull_request]"),
+        workflow("runs-on: ${{ github.event_name == 'pull_request' && 'ubuntu-latest' || 'gpu' }}\nsteps: []"),
+        workflow("runs-on: ${{ !github.event.pull_request.head.repo.fork && 'gpu' || 'ubuntu-24.04' }}\nsteps: []"),
         workflow(OWN, "push"),
         workflow(OWN, "[push, schedule, workflow_dispatch]"),
         workflow(f"if: {SAME}\n{OWN}"),
@@ -130,6 +142,8 @@ def test_sound_workflow_passes(text: str) -> None:
         ('contains(fromJSON(\'["push", "merge_group"]\'), github.event_name)', True),
         ('contains(fromJSON(\'["push", "pull_request"]\'), github.event_name)', False),
         ("startsWith(github.ref, 'refs/tags/')", True),
+        ("github.ref_type == 'tag'", True),
+        ("github.ref_type != 'tag'", False),
         (f"{SAME} || contains(github.event.pull_request.labels.*.name, 'gpu')", False),
         (f"{SAME} || always()", False),
         ("github.event_name == 'pull_request'", False),
@@ -145,6 +159,59 @@ def test_sound_workflow_passes(text: str) -> None:
 )
 def test_condition_is_a_guard_only_if_false_for_every_fork(condition: str, safe: bool) -> None:
     assert keeps_forks_out(condition) is safe
+
+
+@pytest.mark.parametrize(
+    ("job", "runner"),
+    [
+        attack_case(
+            "strategy: {matrix: {os: [ubuntu, gpu]}}\nruns-on: '${{ matrix.os }}-latest'",
+            "(${{ matrix.os }}-latest, here 'gpu-latest')",
+            guard="GIT004",
+            tried="a label that ends in `-latest` is one of the laboratory's own runners",
+            said="here 'gpu-latest') for forks as well",
+        ),
+        attack_case(
+            "strategy: {matrix: {os: [{on: ubuntu-latest}], include: [{os: {on: [self-hosted, gpu]}}]}}\n"
+            "runs-on: ${{ matrix.os.on }}",
+            "(${{ matrix.os.on }}, here ['self-hosted', 'gpu'])",
+            guard="GIT004",
+            tried="an own runner is hidden in a nested value that `include` adds to a matrix",
+            said="here ['self-hosted', 'gpu']) for forks as well",
+        ),
+        attack_case(
+            "strategy: {matrix: {os: ['${{ github.event.pull_request.title }}']}}\nruns-on: ${{ matrix.os }}",
+            "(${{ matrix.os }})",
+            guard="GIT004",
+            tried="the title of a pull request names the runner, through a matrix",
+            said="a self-chosen runner (${{ matrix.os }}) for forks as well",
+        ),
+    ],
+)
+def test_own_runner_is_found_in_every_value_of_an_expression(job: str, runner: str, said: str) -> None:
+    (defect,) = linted(workflow(f"{job}\nsteps: []")).defects
+    assert defect.rule == "fork-runner"
+    assert runner in defect.message
+    assert said in defect.message
+
+
+@pytest.mark.parametrize(
+    ("job", "runner"),
+    [
+        ("strategy: ${{ fromJSON(needs.a.outputs.b) }}\nruns-on: ${{ matrix.on || 'ubuntu-latest' }}", "matrix.on"),
+        ("strategy: {matrix: '${{ fromJSON(vars.A) }}'}\nruns-on: ${{ matrix.on || 'ubuntu-latest' }}", "matrix.on"),
+        ("runs-on: ${{ github.head_ref }}-latest", "(${{ github.head_ref }}-latest)"),
+        ("runs-on: ${{ vars.GPU && 'gpu' || 'ubuntu-latest' }}", "here 'gpu'"),
+        ("runs-on: ${{ inputs.runner || 'gpu' }}", "here 'gpu'"),
+        ("runs-on: ubuntu-latest${{ }}", "ubuntu-latest${{ }}"),
+        ("runs-on: {group: gpus, labels: ubuntu-latest}", "gpus"),
+    ],
+)
+def test_runner_that_is_not_known_to_be_hosted_fails(job: str, runner: str) -> None:
+    on = "{pull_request: , workflow_call: {inputs: {runner: {default: ubuntu-latest}}}}"
+    (defect,) = linted(workflow(f"{job}\nsteps: []", on)).defects
+    assert defect.rule == "fork-runner"
+    assert runner in defect.message
 
 
 def test_guard_of_a_needed_job_holds_unless_the_job_runs_after_failures() -> None:
@@ -329,6 +396,47 @@ def test_labels_are_followed_into_the_called_workflow() -> None:
     assert defects_of(workflow(call.format("${{ vars.RUNNER }}")), called=CALLED) == [("fork-runner", 7)]
 
 
+MATRIX_CALL = (
+    "strategy: {{matrix: {{on: [{}]}}}}\nuses: {}/.github/workflows/called.yml\n"
+    "with: {{runner: '${{{{ toJSON(matrix.on) }}}}'}}"
+)
+
+
+@pytest.mark.parametrize("here", [".", "$"])
+def test_matrix_of_a_caller_is_followed_into_an_input(here: str) -> None:
+    assert defects_of(workflow(MATRIX_CALL.format("ubuntu-latest, [macos-15]", here)), called=CALLED) == []
+    (defect,) = linted(workflow(MATRIX_CALL.format("ubuntu-latest, [a, gpu]", here)), called=CALLED).defects
+    assert "runs on a self-chosen runner (${{ fromJSON(inputs.runner) }}, here ['a', 'gpu'])" in defect.message
+    unknown = MATRIX_CALL.format("'${{ github.head_ref }}'", here)
+    assert defects_of(workflow(unknown), called=CALLED) == [("fork-runner", 7)]
+
+
+NO_DEFAULT = CALLED.replace("""'["ubuntu-latest"]'""", "''")
+
+
+def test_a_called_workflow_is_judged_with_its_callers_here() -> None:
+    call = "uses: ./.github/workflows/called.yml\nwith: {{runner: '[\"{}\"]'}}"
+    assert defects_of(workflow(call.format("ubuntu-latest")), called=NO_DEFAULT) == []
+    assert defects_of(workflow(call.format("gpu"), "push"), called=NO_DEFAULT) == []
+    assert defects_of(workflow(call.format("gpu")), called=NO_DEFAULT) == [("fork-runner", 7)]
+    between = call.format("${{ inputs.on }}").replace("called.yml", "a.yml")
+    others = {"a": workflow(call.format("gpu"), "workflow_call"), "called": NO_DEFAULT}
+    assert defects_of(workflow(between, "push"), **others) == []
+    assert defects_of(workflow(HOSTED, "push"), **others) == [("fork-runner", 7)], "a.yml has no caller here"
+
+
+def test_called_workflows_that_only_call_each_other_are_judged_as_well() -> None:
+    a, b = (f"{NO_DEFAULT}  next:\n    uses: ./.github/workflows/{name}.yml\n" for name in "ba")
+    assert ("fork-runner", 7) in defects_of(workflow(HOSTED), a=a, b=b)
+
+
+def test_a_job_that_is_reached_in_several_ways_is_one_defect() -> None:
+    called = CALLED.replace("${{ fromJSON(inputs.runner) }}", "gpu").replace("on:", "on:\n  pull_request:", 1)
+    both = workflow("uses: ./.github/workflows/called.yml") + "  two:\n    uses: ./.github/workflows/called.yml\n"
+    (defect,) = linted(both, called=called).defects
+    assert (defect.file, defect.line) == (".github/workflows/called.yml", 8)
+
+
 def test_first_non_empty_operand_counts() -> None:
     called = CALLED.replace("inputs.runner)", "inputs.gpu || inputs.runner)").replace(
         "inputs: {", "inputs: {gpu: {default: ''}, "
@@ -500,9 +608,69 @@ def test_pull_request_is_not_checked_out_next_to_secrets(step: str, on: str) -> 
     assert "untrusted-checkout" not in [rule for rule, _ in defects_of(workflow(STEP.format(step), "push"))]
 
 
-def test_default_branch_may_be_checked_out_next_to_secrets() -> None:
-    step = f"{{uses: {CHECKOUT}, with: {{persist-credentials: false, ref: '${{{{ github.sha }}}}'}}}}"
+@pytest.mark.parametrize(
+    "ref", ["github.sha", "github.event.repository.default_branch", "inputs.ref || github.ref_name", "vars.BRANCH"]
+)
+def test_a_branch_of_the_repository_may_be_checked_out_next_to_secrets(ref: str) -> None:
+    step = f"{{uses: {CHECKOUT}, with: {{persist-credentials: false, ref: '${{{{ {ref} }}}}'}}}}"
     assert defects_of(workflow(STEP.format(step), "workflow_run")) == []
+    assert defects_of(workflow(STEP.format(step), "{workflow_run: , workflow_dispatch: }")) == []
+
+
+def test_a_branch_that_pull_requests_go_to_may_be_checked_out_next_to_secrets() -> None:
+    for ref, safe in (("base.sha", True), ("base.ref", True), ("head.sha", False), ("title", False)):
+        step = f"{{uses: {CHECKOUT}, with: {{ref: '${{{{ github.event.pull_request.{ref} }}}}'}}}}"
+        rules = [rule for rule, _ in defects_of(workflow(STEP.format(step), "pull_request_target"))]
+        assert ("untrusted-checkout" not in rules) is safe
+
+
+PAYLOAD = "github.event.client_payload.pull_request.head.sha"
+OF_PAYLOAD = f"{{uses: {CHECKOUT}, with: {{ref: '${{{{ {PAYLOAD} }}}}'}}}}"
+READS = "permissions: {contents: read}\n"
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        attack_case(
+            STEP.format(OF_PAYLOAD),
+            guard="GIT004",
+            tried="a comment dispatches an event, and its job checks out the head that the payload names, with a token",
+            said="pull_request.head.sha }} on repository_dispatch, next to a token",
+        ),
+        attack_case(
+            READS
+            + STEP.format(
+                f"{{run: git fetch origin \"$SHA\", env: {{SHA: '${{{{ {PAYLOAD} }}}}', T: '${{{{ secrets.T }}}}'}}}}"
+            ),
+            guard="GIT004",
+            tried="a script checks out the head that a payload names, and its step has a secret",
+            said="checks out the head of a pull request on repository_dispatch, next to a token",
+        ),
+        attack_case(
+            STEP.format(OF_PAYLOAD.replace(PAYLOAD, "steps.find.outputs.sha")),
+            guard="GIT004",
+            tried="a step reads the head from the payload, and the next one checks it out with a token",
+            said="checks out ref ${{ steps.find.outputs.sha }} on repository_dispatch, next to a token",
+        ),
+    ],
+)
+def test_payload_of_a_dispatch_names_no_revision_next_to_a_token(job: str, said: str) -> None:
+    (defect,) = linted(workflow(job, "repository_dispatch", "permissions: {contents: write}")).defects
+    assert defect.rule == "untrusted-checkout"
+    assert said in defect.message
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        READS + STEP.format(OF_PAYLOAD),
+        STEP.format(f"{{uses: {CHECKOUT}, with: {{ref: '${{{{ github.sha }}}}'}}}}"),
+        STEP.format("{run: git fetch origin main, env: {BY: '${{ github.event.client_payload.user.login }}'}}"),
+    ],
+)
+def test_dispatch_without_a_token_or_without_the_payloads_revision_passes(job: str) -> None:
+    assert defects_of(workflow(job, "repository_dispatch", "permissions: {contents: write}")) == []
 
 
 @pytest.mark.parametrize(
@@ -518,6 +686,18 @@ def test_default_branch_may_be_checked_out_next_to_secrets() -> None:
         (f"uses: astral-sh/setup-uv@{SHA}", True),
         (f"{{uses: astral-sh/setup-uv@{SHA}, with: {{enable-cache: false}}}}", False),
         (f"{{uses: gradle/actions/setup-gradle@{SHA}, with: {{cache-disabled: true}}}}", False),
+        (f"{{uses: gradle/actions/setup-gradle@{SHA}, with: {{cache-disabled: '${{{{ vars.A }}}}'}}}}", True),
+        (f"uses: jdx/mise-action@{SHA}", True),
+        (f"{{uses: jdx/mise-action@{SHA}, with: {{cache: false}}}}", False),
+        (f"uses: oven-sh/setup-bun@{SHA}", True),
+        (f"uses: baptiste0928/cargo-install@{SHA}", True),
+        (f"uses: docker/setup-buildx-action@{SHA}", False),
+        (f"{{uses: docker/setup-buildx-action@{SHA}, with: {{version: v0.20.0}}}}", True),
+        (f"uses: some/apt-cache-action@{SHA}", True),
+        (f"{{uses: some/setup-tool@{SHA}, with: {{enable-cache: true}}}}", True),
+        (f"uses: some/setup-tool@{SHA}", False),
+        (f"uses: actions/cache/save@{SHA}", False),
+        (f"{{uses: actions/cache@{SHA}, with: {{lookup-only: true}}}}", False),
         (f"uses: beampermit/beampermit/actions/setup@{SHA}", True),
         (f"{{uses: beampermit/beampermit/actions/setup@{SHA}, with: {{fresh: 'true'}}}}", False),
     ],
@@ -537,6 +717,27 @@ def test_permission_to_publish_makes_all_jobs_a_release(right: str) -> None:
     text = workflow(STEP.format(f"uses: actions/cache@{SHA}"), "{push: {branches: [main]}}")
     publishing = f"  two:\n    permissions: {{{right}: write}}\n    runs-on: x\n    steps: []\n"
     assert defects_of(text + publishing) == [("release-cache", 7)]
+
+
+@pytest.mark.parametrize(
+    ("step", "right", "is_release"),
+    [
+        ("run: python update.py && git push", "contents", False),
+        ("run: cargo build --release && cp target/release/a . && cat /etc/os-release", "contents", False),
+        ("run: gh release create v1", "contents", True),
+        ("run: git tag v1 && git push --tags", "contents", True),
+        (f"uses: softprops/action-gh-release@{SHA}", "contents", True),
+        ("run: python tools/release.py", "contents", True),
+        ("run: python update.py", "packages", True),
+    ],
+)
+def test_a_scheduled_job_that_writes_contents_is_a_release_only_if_it_makes_one(
+    step: str, right: str, is_release: bool
+) -> None:
+    job = f"permissions: {{{right}: write}}\n{STEP.format(f'uses: actions/cache@{SHA}')}\n- {step}"
+    expected = [("release-cache", 8)] if is_release else []
+    assert defects_of(workflow(job, "{schedule: [{cron: 0 0 * * *}], workflow_dispatch: }")) == expected
+    assert defects_of(workflow(job, "push")) == [("release-cache", 8)]
 
 
 def test_composite_action_is_checked() -> None:

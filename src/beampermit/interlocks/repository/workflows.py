@@ -14,6 +14,8 @@ from beampermit.workflows.lint import lint
 from beampermit.workflows.uses import Use, find_uses
 from beampermit.workflows.workflow import FOLDER, own_workflows
 
+NOTHING = f"there is no workflow in {FOLDER}, so nothing runs; `beampermit init` adds those that check pull requests"
+
 
 @dataclass(frozen=True)
 class Workflows:
@@ -42,13 +44,16 @@ class GIT004(Interlock):
 
     of_repository = True
 
+    needs_contract = False
+
     def check(self, workflows: Workflows) -> Finding:
         """Each line of the reason says what to write instead. Anybody can open a pull request from a fork, so:
 
         - a job that it starts uses GitHub's runners, or has the condition
           `github.event.pull_request.head.repo.full_name == github.repository`;
         - secrets are passed by name to the step that needs them, neither inherited nor in the `env:` of a whole job;
-        - there is no `pull_request_target`, and `workflow_run` does not check out the pull request;
+        - there is no `pull_request_target`; `workflow_run` does not check out the pull request, nor
+          `repository_dispatch` what its payload names, beside a token;
         - no script contains `${{ }}` or runs a title, a branch name or a comment as a program (`eval`, `bash -c`), no
           checkout keeps the token, and no release restores a cache;
         - YAML is plain: no tags, directives, merge keys or repeated anchors, which GitHub may read in another way.
@@ -56,8 +61,8 @@ class GIT004(Interlock):
         Reusable workflows are followed where they can be read. `beampermit check GIT003 GIT004` works in any
         repository; `zizmor` also finds other kinds of problem.
         """
-        if not workflows.names:
-            return failed(f"there is no workflow in {FOLDER}, so pull requests are not checked", FOLDER)
+        if not workflows.texts:
+            return passed(NOTHING)
         try:
             linted = lint(workflows.texts, own_workflows())
         except BadInput as error:
@@ -69,7 +74,7 @@ class GIT004(Interlock):
         if linted.defects:
             first, *others = linted.defects
             more = f" (and {len(others)} more)" if others else ""
-            places = (Location(file=defect.file, line=defect.line) for defect in linted.defects)
+            places = (Location(file=defect.file, line=defect.line, reason=defect.message) for defect in linted.defects)
             return failed(f"{first}{more}", *places, **evidence)
         followed = (
             f"; not followed, being in other repositories: {', '.join(linted.not_followed)}"
@@ -84,13 +89,16 @@ class GIT003(Interlock):
 
     of_repository = True
 
+    needs_contract = False
+
     def check(self, workflows: Workflows) -> Finding:
         """A tag or a branch can be moved to other code after the review. Pin actions by the full commit, with the
         version as a comment: `uses: actions/checkout@<40 hex digits> # v6.0.2`. Pin images by digest: `@sha256:...`.
-        Dependabot updates such pins in pull requests. If there are no workflows yet, run `beampermit init`: it adds the
-        short files that call Beampermit's workflows, and changes none of yours."""
-        if not workflows.names:
-            return failed(f"there is no workflow in {FOLDER}, so pull requests are not checked", FOLDER)
+        Dependabot updates such pins in pull requests. What is in this repository needs no pin if it is of the commit
+        that runs: `uses: $/actions/mine`, or a job's `uses: ./.github/workflows/train.yml`. A step's `./actions/mine`
+        runs what is checked out, which may be another commit."""
+        if not workflows.texts:
+            return passed(NOTHING)
         uses: list[Use] = []
         for file, text in workflows.texts.items():
             try:
@@ -100,9 +108,11 @@ class GIT003(Interlock):
         unpinned = [use for use in uses if use.defect]
         if unpinned:
             first = unpinned[0]
+            reasons = [f"{use.text!r}: {use.defect}" for use in unpinned]
+            places = zip(unpinned, reasons, strict=True)
             return failed(
-                f"{first.file}:{first.line}: {first.text!r}: {first.defect}{more(len(unpinned) - 1)}",
-                *(Location(file=use.file, line=use.line) for use in unpinned),
+                f"{first.file}:{first.line}: {reasons[0]}{more(len(unpinned) - 1)}",
+                *(Location(file=use.file, line=use.line, reason=reason) for use, reason in places),
                 unpinned=[f"{use.file}:{use.line} {use.text}" for use in unpinned],
             )
         return passed(f"{len(uses)} uses in {len(workflows.texts)} files, all pinned", uses=len(uses))

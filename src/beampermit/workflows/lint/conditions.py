@@ -54,7 +54,7 @@ def _is_false_for_forks(expression: str, events: Set[str]) -> bool:
 
 
 def _is_guard(term: str, starting: Set[str]) -> bool:
-    if term in ("false", f"!{_HEAD}.fork"):
+    if term in ("false", f"!{_HEAD}.fork", "github.ref_type=='tag'"):
         return True
     if re.fullmatch(r"startsWith\(github\.ref,'refs/(heads|tags)/.*'\)", term):
         return True

@@ -6,7 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from beampermit.workflows.expansion import Library, StartedJob, expand, read_workflows
-from beampermit.workflows.lint.rules import JOB_RULES, STEP_RULES, WORKFLOW_RULES
+from beampermit.workflows.lint.rules import (
+    JOB_RULES,
+    STEP_RULES,
+    WORKFLOW_RULES,
+    inputs_at_start,
+    is_only_called,
+    known_at_start,
+)
 from beampermit.workflows.workflow import Step, Workflow, read_action
 
 
@@ -44,8 +51,28 @@ def lint(texts: Mapping[str, str], own: Mapping[str, str] | None = None) -> Lint
             defects.update(_check_steps(file, read_action(text, file)))
     for workflow in workflows.values():
         defects.update(_check_workflow(workflow))
-        defects.update(_check_jobs(workflow, expand(workflow, library.find)))
-    return Linted(tuple(sorted(defects)), tuple(sorted(library.not_found)))
+    in_jobs: dict[tuple[object, ...], Defect] = {}
+    for entry, jobs in _entries(workflows, library):
+        for key, defect in _check_jobs(entry, jobs):
+            in_jobs.setdefault(key, defect)
+    return Linted(tuple(sorted({*defects, *in_jobs.values()})), tuple(sorted(library.not_found)))
+
+
+def _entries(workflows: Mapping[str, Workflow], library: Library) -> Iterator[tuple[Workflow, tuple[StartedJob, ...]]]:
+    """Each workflow that something starts, with all its jobs; of those that are only called, the ones not called here.
+
+    A workflow that others call is judged with the inputs, conditions and events of its callers in this repository.
+    """
+    called = {
+        job.uses.path for one in workflows.values() for job in one.jobs.values() if job.uses and job.uses.is_local
+    }
+    reached: set[str] = set()
+    for entry in sorted(workflows.values(), key=lambda one: (is_only_called(one), one.file in called)):
+        if is_only_called(entry) and entry.file in reached:
+            continue
+        jobs = expand(entry, library.find, inputs=inputs_at_start(entry), known=known_at_start(entry))
+        reached |= {started.workflow.file for started in jobs if started.called_at is None}
+        yield entry, jobs
 
 
 def _check_workflow(workflow: Workflow) -> Iterator[Defect]:
@@ -63,10 +90,12 @@ def _check_steps(file: str, steps: Sequence[Step]) -> Iterator[Defect]:
                 yield Defect(file, line, name, message)
 
 
-def _check_jobs(entry: Workflow, jobs: Sequence[StartedJob]) -> Iterator[Defect]:
+def _check_jobs(entry: Workflow, jobs: Sequence[StartedJob]) -> Iterator[tuple[tuple[object, ...], Defect]]:
+    """Each defect with what makes it the same as one that is reached in another way."""
     for name, rule in JOB_RULES.items():
         for started, line, message in rule(entry, jobs):
-            yield _defect(name, started, line or started.job.line, message)
+            defect = _defect(name, started, line or started.job.line, message)
+            yield (name, defect.file, defect.line, started.workflow.file, line, started.job.id, message), defect
 
 
 def _defect(rule: str, started: StartedJob, line: int, message: str) -> Defect:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from beampermit.workflows.expansion import StartedJob
-from beampermit.workflows.expressions import MatrixValues, expressions_in, resolve
+from beampermit.workflows.expressions import TRUSTED, UNKNOWN, Partly, expressions_in
 from beampermit.workflows.lint.conditions import FORK_EVENTS, PULL_REQUEST, is_guarded
 from beampermit.workflows.lint.scripts import evaluated
 from beampermit.workflows.tree import mapping
@@ -23,8 +23,40 @@ StepRule = Callable[[Step], Iterator[LineDefect]]
 
 PRIVILEGED_EVENTS = frozenset({"pull_request_target", "workflow_run", "issue_comment", "issues", "discussion_comment"})
 """Events that anybody can cause, and whose jobs have the repository's secrets."""
-PUBLISHING_PERMISSIONS = ("contents", "packages", "id-token", "attestations", "deployments", "pages")
+DISPATCH = "repository_dispatch"
+"""An event that a program with a token causes, for example for a comment, and whose payload names what to test."""
+PUBLISHING_PERMISSIONS = frozenset({"contents", "packages", "id-token", "attestations", "deployments", "pages"})
 """Permissions to write that make a workflow a release."""
+_REPOSITORY: dict[str, Any] = dict.fromkeys(("full_name", "default_branch", "id", "node_id"), TRUSTED)
+_EVENT: Mapping[str, Any] = {
+    "repository": Partly(_REPOSITORY),
+    "pull_request": Partly(
+        base=Partly(ref=TRUSTED, sha=TRUSTED, repo=Partly(_REPOSITORY)), head=Partly(repo=Partly(fork=True))
+    ),
+}
+_OURS = ("sha", "ref", "ref_name", "base_ref", "workflow_sha", "repository", "repository_owner", "repository_id")
+
+
+def inputs_at_start(entry: Workflow) -> tuple[Mapping[str, Any], ...]:
+    """The sets of inputs that a workflow may start with.
+
+    An event gives none, and whoever starts it by hand, who has rights in the repository, any. One that is only called
+    gets its defaults; its callers are elsewhere, so an input that is empty here is one that they set.
+    """
+    if is_only_called(entry):
+        empty = (None, "", "[]", "null")
+        return ({name: UNKNOWN if value in empty else value for name, value in entry.defaults.items()},)
+    by_hand = {"workflow_dispatch", "workflow_call"} & entry.events.keys()
+    return ({}, TRUSTED) if by_hand and not FORK_EVENTS & entry.events.keys() else ({},)
+
+
+def known_at_start(entry: Workflow) -> Mapping[str, Any]:
+    """What the expressions of a job may be, for a pull request of a fork: whatever is not here, its author may set."""
+    forks, others = FORK_EVENTS & entry.events.keys(), {*PRIVILEGED_EVENTS, DISPATCH} & entry.events.keys()
+    name = {"event_name": next(iter(forks))} if len(forks) == 1 and not others else {}
+    event = Partly(_EVENT, inputs={} if forks else TRUSTED)
+    github = Partly(dict.fromkeys(_OURS, TRUSTED), event=event, **name)
+    return {"vars": TRUSTED, "secrets": TRUSTED, "github": github}
 
 
 def is_only_called(entry: Workflow) -> bool:
@@ -85,33 +117,31 @@ def fork_runner(entry: Workflow, jobs: Sequence[StartedJob]) -> Iterator[JobDefe
         return
     events = FORK_EVENTS & entry.events.keys() or PULL_REQUEST
     for started in jobs:
-        if started.job.uses or _is_hosted(entry, started) or is_guarded(started, events):
+        other = "" if started.job.uses or is_guarded(started, events) else _other_runner(started, started.job.runs_on)
+        if not other:
             continue
-        labels = started.job.runs_on
-        computed = isinstance(labels, str) and "${{" in labels
-        runner = f"a self-chosen runner ({labels})" if computed else repr(labels)
         guard = "add `if: github.event.pull_request.head.repo.full_name == github.repository`"
-        yield started, started.job.lines.get("runs-on"), f"runs on {runner} for forks as well; {guard}"
+        yield started, started.job.lines.get("runs-on"), f"runs on {other} for forks as well; {guard}"
 
 
-_HOSTED = re.compile(r"(ubuntu|windows|macos)-(latest|\d+(\.\d+)?)(-(arm|intel|large|xlarge|slim|vs\d+))*")
+_HOSTED = re.compile(
+    r"ubuntu-slim|(ubuntu|windows|macos)-(latest|\d+(\.\d+)?)(-(arm|intel|large|xlarge|vs\d+))*", re.IGNORECASE
+)
 
 
-def _is_hosted(entry: Workflow, started: StartedJob) -> bool:
-    inputs = started.inputs
-    if is_only_called(entry):
-        # Its callers are unknown: an input that is empty here is one that they set.
-        inputs = {name: value for name, value in inputs.items() if value not in (None, "", "[]", "null")}
-    return _are_hosted(started.job.runs_on, inputs, started.job.matrix)
-
-
-def _are_hosted(runs_on: Any, inputs: Mapping[str, Any], matrix: Mapping[str, Any] | None) -> bool:
-    labels = resolve(runs_on, inputs, matrix)
-    if isinstance(labels, MatrixValues):
-        return bool(labels.values) and all(_are_hosted(value, inputs, matrix) for value in labels.values)
-    if isinstance(labels, list):
-        return len(labels) == 1 and _are_hosted(labels[0], inputs, matrix)
-    return isinstance(labels, str) and _HOSTED.fullmatch(labels) is not None
+def _other_runner(started: StartedJob, runs_on: Any) -> str:
+    """What is not one of GitHub's machines; empty where all are."""
+    if isinstance(runs_on, Mapping) and set(runs_on) == {"labels"}:
+        runs_on = runs_on["labels"]
+    only = runs_on[0] if isinstance(runs_on, list) and len(runs_on) == 1 else runs_on
+    if not (isinstance(only, str) and "${{" in only):
+        return "" if isinstance(only, str) and _HOSTED.fullmatch(only) else repr(runs_on)
+    for value in started.values(only):
+        label = value[0] if isinstance(value, list) and len(value) == 1 else value
+        if not (isinstance(label, str) and _HOSTED.fullmatch(label)):
+            which = "" if value in (UNKNOWN, TRUSTED) else f", here {value!r}"
+            return f"a self-chosen runner ({' '.join(only.split())}{which})"
+    return ""
 
 
 def inherited_secrets(_: Workflow, jobs: Sequence[StartedJob]) -> Iterator[JobDefect]:
@@ -151,26 +181,43 @@ def exposed_secrets(entry: Workflow, jobs: Sequence[StartedJob]) -> Iterator[Job
 
 def untrusted_checkout(entry: Workflow, jobs: Sequence[StartedJob]) -> Iterator[JobDefect]:
     """A job with secrets checks out no pull request."""
-    for event in sorted(PRIVILEGED_EVENTS & entry.events.keys())[:1]:
+    events = sorted(PRIVILEGED_EVENTS & entry.events.keys())[:1] or [DISPATCH] * (DISPATCH in entry.events)
+    for event in events:
         for started in jobs:
+            if event == DISPATCH and not _has_token(started):
+                continue
+            beside = "a token" if event == DISPATCH else "the repository's secrets"
             for step in started.job.steps:
-                if revision := _untrusted_revision(step):
-                    message = f"checks out {revision} on {event}, next to the repository's secrets; read an artifact"
+                if revision := _untrusted_revision(started, step):
+                    message = f"checks out {revision} on {event}, next to {beside}; read an artifact"
                     yield started, step.line(), f"{message} instead"
 
 
-_SAFE = re.compile(r"\$\{\{\s*(github\.(sha|ref|repository|event\.repository\.default_branch))\s*\}\}")
+def _has_token(started: StartedJob) -> bool:
+    """Whether a job can write to the repository, or has a secret."""
+    permissions = started.job.permissions if started.job.permissions is not None else started.workflow.permissions
+    only_reads = permissions == "read-all" or (isinstance(permissions, Mapping) and "write" not in permissions.values())
+    job = started.job
+    holders = [started.workflow.env, job.env, *(part for step in job.steps for part in (step.env, step.given))]
+    texts = [value for holder in holders for value in holder.values()] + [step.run for step in job.steps]
+    return not only_reads or bool(job.environment) or any(_SECRETS.search(x) for t in texts for x in expressions_in(t))
+
+
 _PULL_REQUEST = re.compile(r"\bgh\s+pr\s+checkout\b|\brefs/pull/|\bpull/.*/(head|merge)\b")
 _GIT = re.compile(r"\bgit\b.*\b(checkout|switch|fetch|pull|clone|worktree)\b")
-_HEAD = re.compile(r"head_(sha|branch|ref|commit|repository)|pull_request\.head|workflow_run\.pull_requests")
+_HEAD = re.compile(
+    r"head_(sha|branch|ref|commit|repository)|pull_request\.head|workflow_run\.pull_requests"
+    r"|client_payload\.[\w.-]*(sha|ref|head|branch|commit)"
+)
 
 
-def _untrusted_revision(step: Step) -> str:
+def _untrusted_revision(started: StartedJob, step: Step) -> str:
     """What a step checks out of a pull request; empty where it does not."""
     if step.action == "actions/checkout":
         for key in ("ref", "repository"):
             value = str(step.given.get(key, ""))
-            if "refs/pull/" in value or ("${{" in value and not _SAFE.fullmatch(value.strip())):
+            values = started.values(value)
+            if UNKNOWN in values or any("refs/pull/" in str(one) for one in (value, *values)):
                 return f"{key} {value}"
         return ""
     script = "\n".join([step.run, *map(str, step.env.values())])
@@ -200,32 +247,47 @@ def _unless_off(key: str) -> Callable[[Inputs], bool]:
     return lambda inputs: not _is_off(inputs.get(key, "true"))
 
 
+def _unless_on(key: str) -> Callable[[Inputs], bool]:
+    return lambda inputs: str(inputs.get(key)).lower() not in ("true", "yes", "on", "1")
+
+
 def _if_on(*keys: str) -> Callable[[Inputs], bool]:
     return lambda inputs: any(not _is_off(inputs.get(key, "false")) for key in keys)
 
 
-def _always(_: Inputs) -> bool:
-    return True
-
-
 CACHES: Mapping[str, Callable[[Inputs], bool]] = {
-    "actions/cache": _always,
-    "actions/cache/restore": _always,
-    "actions/setup-dotnet": _if_on("cache"),
+    "actions-rust-lang/setup-rust-toolchain": _unless_off("cache"),
     "actions/setup-go": _unless_off("cache"),
-    "actions/setup-java": _if_on("cache"),
-    "actions/setup-node": _if_on("cache"),
-    "actions/setup-python": _if_on("cache"),
     "astral-sh/setup-uv": _unless_off("enable-cache"),
+    "baptiste0928/cargo-install": lambda _: True,
     "docker/build-push-action": _if_on("cache-from"),
-    "gradle/actions/setup-gradle": lambda inputs: not _if_on("cache-disabled")(inputs),
-    "mamba-org/setup-micromamba": _if_on("cache-environment", "cache-downloads"),
-    "pre-commit/action": _always,
+    "docker/setup-buildx-action": lambda inputs: "version" in inputs and _unless_off("cache-binary")(inputs),
+    "golangci/golangci-lint-action": _unless_on("skip-cache"),
+    "gradle/actions/setup-gradle": _unless_on("cache-disabled"),
+    "jdx/mise-action": _unless_off("cache"),
+    "lukka/get-cmake": _unless_off("usecloudcache"),
+    "mlugg/setup-zig": _unless_off("use-cache"),
+    "oven-sh/setup-bun": _unless_on("no-cache"),
+    "pre-commit/action": lambda _: True,
     "prefix-dev/setup-pixi": _unless_off("cache"),
-    "ruby/setup-ruby": _if_on("bundler-cache"),
-    "swatinem/rust-cache": _always,
+    "pyo3/maturin-action": _if_on("sccache"),
+    "r-lib/actions/setup-r-dependencies": _unless_off("cache"),
 }
-"""Actions that restore a cache of the repository, and the inputs with which they do."""
+"""Actions that restore a cache of the repository, tools that they install included, and the inputs with which they do.
+
+Any other does if its name says so, or with one of the `CACHE_INPUTS`.
+"""
+CACHE_INPUTS = ("cache", "enable-cache", "use-cache", "bundler-cache", "cache-environment", "cache-downloads")
+_NAMED_CACHE = re.compile(r"(?<!proxy-)cache(?!.*/save$)")
+
+
+def _restores_cache(action: str, inputs: Inputs) -> bool:
+    if action in CACHES:
+        return CACHES[action](inputs)
+    by_name = _NAMED_CACHE.search(action) and _unless_on("lookup-only")(inputs)
+    return bool(by_name) or _if_on(*CACHE_INPUTS)(inputs)
+
+
 _SETUP = re.compile(r"[^/]+/beampermit/actions/setup")
 
 
@@ -235,14 +297,21 @@ def release_cache(entry: Workflow, jobs: Sequence[StartedJob]) -> Iterator[JobDe
         return
     for started in jobs:
         for step in started.job.steps:
-            action = step.action
-            inputs = {key: resolve(value, started.inputs, started.job.matrix) for key, value in step.given.items()}
-            if action in CACHES and CACHES[action](inputs):
-                message = f"restores a cache in a release ({action}); other runs could change what is released"
+            if any(_restores_cache(step.action, inputs) for inputs in _inputs_of(started, step)):
+                message = f"restores a cache in a release ({step.action}); other runs could change what is released"
                 yield started, step.line("uses"), message
-            elif _SETUP.fullmatch(action) and str(inputs.get("fresh", "false")).lower() != "true":
+            elif _SETUP.fullmatch(step.action) and any(
+                str(inputs.get("fresh", "false")).lower() != "true" for inputs in _inputs_of(started, step)
+            ):
                 message = "uses what other runs installed in a release; give the set-up, or its caller, `fresh: true`"
                 yield started, step.line("uses"), message
+
+
+def _inputs_of(started: StartedJob, step: Step) -> Iterator[Inputs]:
+    """The inputs of a step, with each value that one of them may have."""
+    values = {key: started.values(value) for key, value in step.given.items()}
+    for number in range(max(map(len, values.values()), default=1)):
+        yield {key: several[min(number, len(several) - 1)] for key, several in values.items()}
 
 
 def _is_release(entry: Workflow, jobs: Sequence[StartedJob]) -> bool:
@@ -251,15 +320,27 @@ def _is_release(entry: Workflow, jobs: Sequence[StartedJob]) -> bool:
         return False
     push = entry.events.get("push")
     on_tags = isinstance(push, Mapping) and "tags" in push
-    return "release" in entry.events or on_tags or any(_publishes(started) for started in jobs)
+    return "release" in entry.events or on_tags or any(_publishes(started, entry) for started in jobs)
 
 
-def _publishes(started: StartedJob) -> bool:
+def _publishes(started: StartedJob, entry: Workflow) -> bool:
     permissions = started.job.permissions if started.job.permissions is not None else started.workflow.permissions
-    writes = isinstance(permissions, Mapping) and any(
-        permissions.get(name) == "write" for name in PUBLISHING_PERMISSIONS
-    )
-    return writes or permissions == "write-all" or bool(started.job.environment)
+    if permissions == "write-all" or started.job.environment:
+        return True
+    written = {name for name, right in mapping(permissions).items() if right == "write"} & PUBLISHING_PERMISSIONS
+    if written == {"contents"} and "schedule" in entry.events:
+        return any(
+            _RELEASES.search(f"{step.action}\n{step.run}\n{step.given.get('script')}") for step in started.job.steps
+        )
+    return bool(written)
+
+
+_RELEASES = re.compile(
+    r"(?<!--)(?<!os-)(?<!lsb_)releas(?!e/|es/(download|latest))|publish|\btwine\b|\bgit\s+tag\b|--(follow-)?tags\b"
+    r"|refs/tags|gh-(pages|deploy)",
+    re.IGNORECASE,
+)
+"""What makes a release of a scheduled job, which otherwise commits what it brought up to date."""
 
 
 WORKFLOW_RULES: Mapping[str, WorkflowRule] = {

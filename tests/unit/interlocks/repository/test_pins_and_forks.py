@@ -39,6 +39,9 @@ def judged(text: str, file: str = ".github/workflows/w.yml"):
         step(f"docker://alpine@{SHA256}"),
         call(f"lab/actions/.github/workflows/ml.yml@{COMMIT}"),
         step(f"lab/actions/path/to/one@{COMMIT}").replace("uses:", "if: true\n        uses:"),
+        call("./.github/workflows/ml.yml"),
+        call("$/.github/workflows/ml.yml"),
+        step("$/actions/mine"),
     ],
 )
 def test_a_pin_by_commit_passes(text: str) -> None:
@@ -56,7 +59,15 @@ def test_a_pin_by_commit_passes(text: str) -> None:
         (step(f"actions/checkout@{COMMIT.upper()}"), 8, "is a tag or branch"),
         (step("actions/checkout"), 8, "no commit is given"),
         (step("docker://alpine:3.22"), 8, "the image is not pinned by its digest"),
-        (step("./actions/mine"), 8, "a local path runs whatever the checkout contains"),
+        (
+            step("./actions/mine"),
+            8,
+            "runs whatever the checkout contains; write $/actions/mine, which is of this commit",
+        ),
+        (step("./.github/workflows/ml.yml"), 8, "a local path runs whatever the checkout contains"),
+        (call("./ml.yml"), 5, "a local path runs whatever the checkout contains"),
+        (step("../actions/mine"), 8, "a local path runs whatever the checkout contains; write $/path"),
+        (step(f"$/actions/mine@{COMMIT}"), 8, "GitHub refuses `@` here"),
         (call("lab/actions/.github/workflows/ml.yml@main"), 5, "'main' is a tag or branch"),
         (step(f"actions/checkout@{COMMIT}") + "    container: alpine:3\n", 9, "the image is not pinned by its digest"),
         (
@@ -96,11 +107,20 @@ def test_a_file_that_cannot_be_read_fails(text: str, line: int, words: str) -> N
     assert found.locations[0].line == line
 
 
-def test_no_workflow_fails_and_says_what_to_add(project: Project) -> None:
-    found = GIT003().check(workflows(project))
-    assert found.outcome is Outcome.FAILED
-    assert found.reason == "there is no workflow in .github/workflows, so pull requests are not checked"
-    assert "beampermit init" in GIT003.fix()
+def test_a_repository_without_workflows_passes_and_says_what_to_add(project: Project) -> None:
+    for interlock in (GIT003(), GIT004()):
+        found = interlock.check(workflows(project))
+        assert found.outcome is Outcome.PASSED
+        assert found.reason.startswith("there is no workflow in .github/workflows, so nothing runs; `beampermit init`")
+
+
+def test_an_action_is_judged_in_a_repository_without_workflows(project: Project, git) -> None:
+    Path(project.root, "action.yml").write_text(
+        action("actions/cache@v5").replace("uses:", "run: echo ${{ 1 }}\n      uses:")
+    )
+    git("add", "action.yml")
+    for interlock in (GIT003(), GIT004()):
+        assert interlock.check(workflows(project)).outcome is Outcome.FAILED
 
 
 def test_workflows_and_tracked_actions_are_found(project: Project, git) -> None:
