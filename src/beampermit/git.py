@@ -35,7 +35,8 @@ class GitError(BeampermitError):
 
     def __init__(self, finished: Finished):
         lines = [line.strip() for line in finished.err.splitlines() if line.strip()] or [finished.tail]
-        full, refused = (next(filter(pattern.search, lines), "") for pattern in (FULL, REFUSED))
+        here = [line for line in lines if not line.startswith("remote:")]
+        full, refused = (next(filter(pattern.search, here), "") for pattern in (FULL, REFUSED))
         super().__init__(f"git {finished.command[1]}: {full or refused or '; '.join(lines)}")
         self.finished = finished
         if full or refused:

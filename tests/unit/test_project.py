@@ -116,6 +116,7 @@ def test_judging_writes_no_objects_into_the_repository(project: Project, git: Gi
         ("fatal: Unable to create '/x/index.lock': Read-only file system", 4, "user"),
         ("fatal: write error: No space left on device", 4, "df -h ."),
         ("fatal: bad revision 'x'", 2, ""),
+        ("remote: error: insufficient permission for adding an object\nfatal: remote unpack failed", 2, ""),
         ("git@host: Permission denied (publickey).\nfatal: Could not read from remote repository.", 2, ""),
     ],
 )

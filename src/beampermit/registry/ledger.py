@@ -334,6 +334,9 @@ class Ledger:
         )
 
     def _unreachable(self, result: Finished) -> BeampermitError:
+        error = GitError(result)
+        if error.exit_code == Outside.exit_code:
+            return Outside(f"the ledger of {self.remote} cannot be written into this clone: {error}", hint=error.hint)
         return Outside(f"{self.remote} does not answer: {_reason(result)}", hint=f"git ls-remote {self.remote}")
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from beampermit.errors import BadInput, Conflict, Outside
 from beampermit.git import Git
+from beampermit.processes import Finished
 from beampermit.project import Project
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import BRANCH, Ledger
@@ -134,3 +135,13 @@ def test_a_rewritten_ledger_is_refused(ledger: Ledger, other: Ledger, event: Mak
     with pytest.raises(Conflict, match="was rewritten"):
         other.fetch()
     assert other.state("bpm-faults").champion == event()
+
+
+def test_a_clone_that_cannot_be_written_is_not_called_a_remote_that_does_not_answer(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = "error: insufficient permission for adding an object to repository database .git/objects\nfatal: x\n"
+    answer = Finished(("git", "fetch"), 128, "", refused)
+    monkeypatch.setattr(ledger, "_git", lambda *_: answer)
+    with pytest.raises(Outside, match="the ledger of origin cannot be written into this clone: git fetch: error"):
+        ledger.fetch()
