@@ -24,6 +24,7 @@ def render_contract(survey: Survey, today: date) -> str:
         review_by=(today + REVIEW).isoformat(),
         model=_quoted(survey.model or "model"),
         backend=survey.backend or "uv                # TODO no pyproject.toml or environment.yml was found",
+        indexes="".join(f"\n    - {_quoted(address)}" for address in survey.indexes) or " []",
         raw=_path(survey.raw, "data/raw.parquet"),
         splits="\n".join(f"    {name}: {path}" for name, path in splits.items()),
         test=splits["test"],

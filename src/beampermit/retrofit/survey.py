@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from beampermit.documents.plots import is_number
+from beampermit.environments.addresses import trusted_addresses
 from beampermit.environments.choice import backend_of
 from beampermit.errors import BadInput
 from beampermit.git import Git
@@ -33,7 +34,8 @@ class Survey:
     """What was not found is empty or None, and becomes a TODO in the contract.
 
     `owners` are the two authors with the most commits, `metrics` the numbers of `metrics_file` by name, `splits` the
-    tables by the name of a split, and `seed` is where training reads its seed, as `file:key`.
+    tables by the name of a split, and `seed` is where training reads its seed, as `file:key`. `indexes` are those of
+    the lock that is there, and those that it may come from.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Survey:
     branch: str
     owners: tuple[Author, ...]
     backend: str | None
+    indexes: tuple[str, ...]
     metrics_file: str | None
     metrics: Mapping[str, float]
     plots_file: str | None
@@ -63,6 +66,7 @@ def survey(root: Path) -> Survey:
         branch=_branch(git),
         owners=tuple(_authors(git)),
         backend=_backend(root),
+        indexes=_indexes(root),
         metrics_file=metrics_file,
         metrics=_numbers(root, metrics_file),
         plots_file=next((path for path in plots if path.endswith(".json")), None),
@@ -127,10 +131,21 @@ def _backend(root: Path) -> str | None:
         return None
 
 
+def _indexes(root: Path) -> tuple[str, ...]:
+    """The indexes that ENV004 accepts without a contract. A file from elsewhere is left for a person to judge."""
+    try:
+        backend = backend_of(root)
+        locks, specification = backend.read(root).all, backend.specification(root)
+    except BadInput:
+        return ()
+    locked = (address for lock in locks for address in trusted_addresses(lock))
+    return tuple(dict.fromkeys((*locked, *(address for address, _ in specification.indexes))))
+
+
 def _pipeline(root: Path) -> tuple[list[str], list[str], list[str]]:
     """Outputs, metrics and plots of the stages and at the top level of `dvc.yaml`."""
     file = root / "dvc.yaml"
-    tree = parse_yaml(file.read_bytes(), "dvc.yaml") if file.is_file() else None
+    tree = parse_yaml(file.read_bytes(), "dvc.yaml", aliases=True) if file.is_file() else None
     tree = tree if isinstance(tree, dict) else {}
     stages = tree.get("stages")
     bodies = [tree, *(stages.values() if isinstance(stages, dict) else ())]
@@ -166,7 +181,7 @@ def _numbers(root: Path, path: str | None) -> dict[str, float]:
 def _seed(root: Path) -> str | None:
     file = root / "params.yaml"
     try:
-        tree = parse_yaml(file.read_bytes(), "params.yaml") if file.is_file() else None
+        tree = parse_yaml(file.read_bytes(), "params.yaml", aliases=True) if file.is_file() else None
     except BadInput:
         return None
     return next(

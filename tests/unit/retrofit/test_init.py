@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,13 @@ from beampermit.cli.main import app
 from beampermit.contract import load_contract
 from beampermit.contract.completeness import todos
 from beampermit.errors import BadInput
+from beampermit.project import Project
 from beampermit.retrofit import plan
 from beampermit.workflows.workflow import read_workflow
 from support.existing_repository import git
+from support.package_index import index, uv_project, uv_settings
+
+__all__ = ["index", "uv_project", "uv_settings"]
 
 pytestmark = pytest.mark.slow
 
@@ -160,7 +165,8 @@ def test_head_of_the_remote_comes_before_a_local_main(orbit: Path) -> None:
             ("pyproject.toml",),
             "conda-lock",
         ),
-        ({"requirements.txt": "torch\n"}, ("pyproject.toml",), None),
+        ({"requirements.txt": "torch\n"}, ("pyproject.toml",), "uv"),
+        ({}, ("pyproject.toml",), None),
     ],
 )
 def test_backend_follows_from_the_repository(
@@ -174,6 +180,34 @@ def test_backend_follows_from_the_repository(
     assert load_contract(orbit).environment.backend == (backend or "uv")
     waiting = run("contract", "check", str(orbit)).stdout
     assert ("no pyproject.toml or environment.yml was found" in waiting) == (backend is None)
+
+
+def test_the_indexes_of_the_lock_that_is_there_are_taken_over(orbit: Path, uv_project: Project) -> None:
+    for name in ("pyproject.toml", "uv.lock"):
+        shutil.copy(uv_project.root / name, orbit)
+    project, lock = orbit / "pyproject.toml", orbit / "uv.lock"
+    project.write_text(project.read_text() + '\n[[tool.uv.index]]\nurl = "https://index.lab.example/simple"\n')
+    git(orbit, "add", "--all")
+    git(orbit, "commit", "--quiet", "--message", "A lock")
+    assert env004(orbit) == ("passed", [])
+    done(orbit, "--yes")
+    index, more = uv_project.contract.environment.indexes
+    assert load_contract(orbit).environment.indexes == (index, more, "https://index.lab.example/simple")
+    assert env004(orbit) == ("passed", [])
+    (orbit / "contract.yaml").unlink()
+    lock.write_text(
+        lock.read_text().replace(f"{index.removesuffix('/simple')}/files/numbers", "https://evil.example/numbers")
+    )
+    said = ["numbers 1.0: numbers-1.0-py3-none-any.whl is on https://evil.example, which is not allowed"]
+    assert env004(orbit) == ("failed", said)
+    done(orbit, "--yes")
+    assert env004(orbit) == ("failed", said), "what nobody would trust is not taken over"
+
+
+def env004(root: Path) -> tuple[str, list[str]]:
+    found = json.loads(run("env", "check", "--project", str(root), "--json").stdout)
+    verdict = next(one for one in found if one["id"] == "ENV004")
+    return verdict["outcome"], verdict["evidence"].get("problems", [])
 
 
 def test_missing_second_owner_is_a_todo_and_doc001_fails(orbit: Path) -> None:

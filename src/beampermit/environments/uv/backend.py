@@ -120,6 +120,7 @@ def _adopt_requirements(root: Path) -> None:
     try:
         python = f"--python={sys.executable}"
         uv(["add", "--frozen", python, "--requirements", listed], cwd=root, env=files.REACH_NOTHING)
+        specification.refuse_unlockable(specification.read(root))
     except BeampermitError as error:
         file.unlink()
         raise BadInput(error.message, file=listed, hint=f"correct it, or write a {specification.FILE}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -145,6 +146,87 @@ def test_uv_is_quoted_without_hints_and_other_programs_output() -> None:
         "warning: old\nUsing CPython\nerror: No way\n  cause: because\n\n         [stderr]\n         noise\nhint: try"
     )
     assert shorten(said) == "No way because"
+
+
+def bare(tmp_path: Path, **files: str) -> Path:
+    root = tmp_path / "Orbit Model"
+    root.mkdir()
+    for name, text in files.items():
+        (root / name.replace("_", ".")).write_text(text)
+    return root
+
+
+def test_requirements_txt_alone_is_read_and_its_lock_is_fresh(uv_settings: Path, index: Index, tmp_path: Path) -> None:
+    root = bare(
+        tmp_path,
+        requirements_txt=f"--index-url {index.url}\n-f wheels\n-r more.txt\n# old\nNumbers >=1,<2  # no newer\n",
+        more_txt="plotter[fancy]\nlocal-part==1.0 \\\n    --hash=sha256:0000\n",
+    )
+    make_wheel(root / "wheels", "local-part", "1.0")
+    (root / ".python-version").write_text(".".join(map(str, sys.version_info[:2])))
+    lock(root)
+    backend = Uv()
+    specification = backend.specification(root)
+    assert [one.text for one in specification.requirements] == ["local-part==1.0", "numbers>=1,<2", "plotter[fancy]"]
+    assert [address for address, _ in specification.indexes] == [index.url, "wheels"]
+    assert specification.content["project"]["name"] == "orbit-model"
+    assert backend.stale(specification, backend.read(root)) == ()
+    assert {one.name for one in backend.read(root).packages} == {
+        "orbit-model",
+        "numbers",
+        "plotter",
+        "colours",
+        "local-part",
+    }
+
+
+def test_an_index_of_whoever_locks_is_not_written_into_the_project(
+    uv_settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://ada:secret@127.0.0.1:1/simple")
+    root = bare(tmp_path, requirements_txt="numbers\n")
+    with pytest.raises(Outside, match=r"127\.0\.0\.1:1"):
+        lock(root)
+    assert Uv().specification(root).indexes == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("numbers\n-c limits.txt\n", "requirements.txt:2: -c is not taken over"),
+        ("numbers\n--pre\n", "requirements.txt:2: --pre is not taken over"),
+        ("num bers\n", "requirements.txt: Couldn't parse requirement in `requirements.txt`"),
+        ("-r missing.txt\n", "requirements.txt: Error parsing included file"),
+        ("# none\n", "requirements.txt: nothing to lock: no package is required"),
+    ],
+)
+def test_a_requirements_txt_that_is_not_understood_leaves_no_project(
+    uv_settings: Path, tmp_path: Path, text: str, message: str
+) -> None:
+    root = bare(tmp_path, requirements_txt=text)
+    with pytest.raises(BadInput) as caught:
+        lock(root)
+    assert str(caught.value).startswith(message)
+    assert caught.value.hint
+    assert {file.name for file in root.iterdir()} == {"requirements.txt"}
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ('requires-python = ">=3.11"', "nothing to lock: no package is required"),
+        ('dependencies = ["numbers"]', "project.requires-python is missing"),
+    ],
+)
+def test_a_project_of_which_no_lock_would_pass_is_not_locked(
+    uv_settings: Path, tmp_path: Path, table: str, message: str
+) -> None:
+    root = bare(tmp_path, pyproject_toml=f'[project]\nname = "orbit"\nversion = "1"\n{table}\n')
+    with pytest.raises(BadInput, match=message) as caught:
+        lock(root)
+    assert (caught.value.file, caught.value.line) == ("pyproject.toml", 1)
+    assert caught.value.hint
+    assert not (root / "uv.lock").exists()
 
 
 def _use(root: Path, index: Index) -> None:
