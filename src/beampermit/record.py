@@ -16,6 +16,6 @@ ObjectId = Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
 
 
 class Record(BaseModel):
-    """Unknown keys, NaN and infinities are errors."""
+    """Unknown keys, NaN and infinities are errors. Its validator is built when the first one is read."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)

@@ -16,9 +16,12 @@ SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class Part(BaseModel):
-    """A part of the contract: frozen; unknown keys, NaN and infinity are errors."""
+    """A part of the contract: frozen; unknown keys, NaN and infinity are errors.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    A key is described by the docstring below it, which only the schema reads (`reference.py`).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 def _seconds(value: Any) -> Any:

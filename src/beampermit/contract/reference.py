@@ -2,15 +2,54 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import sys
+from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from beampermit.contract.model import Contract
+from beampermit.contract.part import Part
 
 
 def contract_schema() -> dict[str, Any]:
     """A JSON schema (2020-12) with a description at each key."""
     schema = Contract.model_json_schema()
+    for model in (Contract, *_models(Part)):
+        part = schema if model is Contract else schema["$defs"].get(model.__name__, {})
+        descriptions = _descriptions(model)
+        for key, value in part.get("properties", {}).items():
+            if key in descriptions:
+                value["description"] = descriptions[key]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "contract.yaml", **schema}
+
+
+def _models(base: type[Part]) -> Iterator[type[Part]]:
+    for model in base.__subclasses__():
+        yield model
+        yield from _models(model)
+
+
+def _descriptions(model: type[Part]) -> dict[str, str]:
+    """Key -> the docstring below it, in the model or a base of it."""
+    bases = [base for base in reversed(model.__mro__) if issubclass(base, Part)]
+    return {key: text for base in bases for key, text in _in_module(base.__module__).get(base.__name__, {}).items()}
+
+
+@cache
+def _in_module(name: str) -> dict[str, dict[str, str]]:
+    """Class -> key -> docstring. That pydantic reads them at each start would take as long as all else."""
+    classes = [node for node in ast.parse(inspect.getsource(sys.modules[name])).body if isinstance(node, ast.ClassDef)]
+    return {node.name: dict(_below_keys(node)) for node in classes}
+
+
+def _below_keys(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    for line, after in pairwise(node.body):
+        match line, after:
+            case ast.AnnAssign(target=ast.Name(id=key)), ast.Expr(value=ast.Constant(value=str(text))):
+                yield key, inspect.cleandoc(text)
 
 
 def contract_reference() -> str:

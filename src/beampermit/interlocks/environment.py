@@ -54,6 +54,8 @@ def environment(project: Project) -> Environment:
 class ENV001(Interlock):
     "The environment is locked"
 
+    decided_by = ("commit",)
+
     def check(self, project: Project, backend: Backend) -> Finding:
         """Run `beampermit env lock` and commit every lock file that it writes."""
         if not (project.root / backend.lock_file).is_file():
@@ -76,6 +78,7 @@ class ENV002(Interlock):
     "The lock matches the project's requirements"
 
     requires = frozenset({"ENV001"})
+    decided_by = ("commit",)
 
     def check(self, project: Project, backend: Backend, specification: Specification, lock: Lock) -> Finding:
         """Run `beampermit env lock` and commit the lock, unless the reason names a mistake in the requirements.
@@ -95,6 +98,7 @@ class ENV003(Interlock):
     "The lock covers the contract's platforms and accelerators"
 
     requires = frozenset({"ENV001"})
+    decided_by = ("commit",)
 
     def check(self, project: Project, lock: Lock) -> Finding:
         """The contract lists a platform or accelerator under `environment` that the lock has no packages for.
@@ -117,6 +121,7 @@ class ENV004(Interlock):
     "Every package has a sha256 and comes from an allowed index"
 
     requires = frozenset({"ENV001"})
+    decided_by = ("commit",)
 
     def check(self, project: Project, backend: Backend, specification: Specification, lock: Lock) -> Finding:
         """A package in the lock has no checksum, another one than on the base branch, or another origin than allowed.
@@ -140,6 +145,7 @@ class ENV005(Interlock):
     "The installed environment is exactly the locked one"
 
     requires = frozenset({"ENV001"})
+    decided_by = ("commit", "environment")
 
     def check(self, backend: Backend, lock: Lock, environment: Environment) -> Finding:
         """Run `beampermit env install`. It installs the locked packages again, and removes all others."""

@@ -15,6 +15,10 @@ from beampermit.verdicts.verdict import Location, Outcome
 MOST = 100
 """Places of one verdict that are kept."""
 
+Part = Literal["commit", "named", "dvc", "remote", "installed", "environment", "github"]
+PROJECT_CODE: tuple[Part, ...] = ("commit", "named", "installed")
+"""What decides a check that runs the project's own code."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -68,14 +72,14 @@ class Interlock:
     """Base of all interlocks. The name of a subclass is its id, its docstring is the title.
 
     `check` names the inputs that it needs as parameters (see `inputs.py`) and returns a `Finding`; its docstring is the
-    fix, in Markdown. `slow` marks a check that runs the project's own code: on a laptop its verdict is reused while
-    nothing that it could read has changed. `put_off_by` names the key of `reproducibility` in the contract that may put
-    the check off until the release. `needs_contract` is False where a contract that cannot be read is none of the
-    check's business.
+    fix, in Markdown. `decided_by` names all that decides the verdict (methods of `Reuse`): on a laptop it is reused
+    while none of them has changed. A check without it runs each time. `put_off_by` names the key of `reproducibility`
+    in the contract that may put the check off until the release. `needs_contract` is False where a contract that cannot
+    be read is none of the check's business.
     """
 
     requires: ClassVar[frozenset[str]] = frozenset()
-    slow: ClassVar[bool] = False
+    decided_by: ClassVar[tuple[Part, ...]] = ()
     put_off_by: ClassVar[str] = ""
     of_repository: ClassVar[bool] = False
     """Whether the files that it names lie at the top of the repository, which several projects may share."""

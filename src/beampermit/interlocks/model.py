@@ -17,7 +17,16 @@ from beampermit.digest import digest_file, is_compiled
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed, Problem, several
 from beampermit.interlocks.inputs import provides
-from beampermit.interlocks.interlock import Finding, Interlock, MissingInput, bad_input_fails, each, failed, passed
+from beampermit.interlocks.interlock import (
+    PROJECT_CODE,
+    Finding,
+    Interlock,
+    MissingInput,
+    bad_input_fails,
+    each,
+    failed,
+    passed,
+)
 from beampermit.models import SavedModel
 from beampermit.models.metrics import format_number
 from beampermit.models.mlmodel import FILE_NAME as MLMODEL
@@ -157,6 +166,8 @@ def _may_evaluate_otherwise(project: Project, base_contract: Contract) -> bool:
 class MDL001(Interlock):
     "The saved model is complete and matches the manifest in git"
 
+    decided_by = ("commit", "named")
+
     def check(self, project: Project, contract: Contract, model: SavedModel) -> Finding:
         """If the copy on this machine is old, run `beampermit data pull`. Otherwise run `dvc repro package` and commit
         `manifest.json` and `dvc.lock`. If the model requires other packages than the lock has, because they moved, run
@@ -197,6 +208,8 @@ class MDL001(Interlock):
 class MDL002(Interlock):
     "The saved model has only safe formats and Python source"
 
+    decided_by = ("commit", "named")
+
     def check(self, model: SavedModel) -> Finding:
         """A file of the saved model can run code when it is read, or does not match its file extension. Allowed
         are safetensors, ONNX, JSON, YAML, text and Python source. Save weights as safetensors or ONNX, and the model as
@@ -226,7 +239,7 @@ class MDL003(Interlock):
     "Loaded in a clean process, the model matches the contract"
 
     requires = frozenset({"ENV005", "MDL001", "MDL002"})
-    slow = True
+    decided_by = PROJECT_CODE
 
     def check(self, contract: Contract, model: SavedModel, examined: Examined) -> Finding:
         """Inputs or outputs of the saved model differ from `signals` in `contract.yaml`. Change one of the two, then
@@ -259,7 +272,7 @@ class MDL004(Interlock):
     "A prediction stays within the latency and memory budget"
 
     requires = frozenset({"ENV005", "MDL001", "MDL002"})
-    slow = True
+    decided_by = PROJECT_CODE
 
     def check(self, base_contract: Contract, model: SavedModel, examined: Examined) -> Finding:
         """One row takes longer, or more memory, than `budget` in the base branch's `contract.yaml` allows. Make the
@@ -279,7 +292,7 @@ class MDL005(Interlock):
     "A row is scored as in training, in a batch or alone"
 
     requires = frozenset({"ENV005", "MDL001", "MDL002"})
-    slow = True
+    decided_by = PROJECT_CODE
 
     def check(self, project: Project, contract: Contract, base_contract: Contract, examined: Examined) -> Finding:
         """The saved model scores a row differently from training, or depending on the rows before it. Use one transform

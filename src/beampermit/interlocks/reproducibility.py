@@ -7,7 +7,7 @@ from beampermit.contract.judging import SAME, Evaluation
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, several
 from beampermit.interlocks.inputs import provides
-from beampermit.interlocks.interlock import Finding, Interlock, each, failed, passed, skipped
+from beampermit.interlocks.interlock import PROJECT_CODE, Finding, Interlock, each, failed, passed, skipped
 from beampermit.interlocks.model import Evaluators, Examined
 from beampermit.models.metrics import format_number, read_metrics
 from beampermit.project import Project
@@ -40,7 +40,7 @@ class REP001(Interlock):
     "The stages, run again, give the same data, model and plots"
 
     requires = frozenset({"ENV005", "MDL002"})
-    slow = True
+    decided_by = PROJECT_CODE
     put_off_by = "retrain"
 
     def check(self, contract: Contract, retrained: Reproduction) -> Finding:
@@ -59,7 +59,7 @@ class REP002(Interlock):
     "Metrics vary between seeds by less than the tolerance"
 
     requires = frozenset({"ENV005", "MDL002"})
-    slow = True
+    decided_by = PROJECT_CODE
     put_off_by = "spread"
 
     def check(self, contract: Contract, retrained: Reproduction) -> Finding:
@@ -82,7 +82,7 @@ class REP003(Interlock):
     "Evaluating the saved model gives the committed metrics"
 
     requires = frozenset({"ENV005", "MDL002"})
-    slow = True
+    decided_by = PROJECT_CODE
 
     def check(
         self, project: Project, contract: Contract, base_contract: Contract, evaluated: dict[str, float]

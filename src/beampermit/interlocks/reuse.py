@@ -1,90 +1,298 @@
-"""Verdicts of slow interlocks, reused on a laptop while nothing that they could read has changed.
+"""Verdicts that are reused on a laptop while nothing has changed that decides them.
 
-The key is the git tree of the work tree, the state of what DVC and the environment put there, and the checker's
-version. A permit accepts no reused verdict: CI starts from a fresh clone and runs every check.
+What decides a verdict is declared on its interlock (`decided_by`), and the checker decides each: its own files, its
+packages, and variables. A permit accepts no reused verdict: CI starts from a fresh clone and runs every check.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import stat
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from beampermit import __version__
+import beampermit
+from beampermit.cache import cache_folder
+from beampermit.contract import Contract
 from beampermit.digest import digest_json
-from beampermit.environments.environment import installation_records
-from beampermit.errors import BadInput
+from beampermit.environments.environment import installation_records, prefix_of
+from beampermit.errors import BadInput, BeampermitError
 from beampermit.files import write_text
+from beampermit.github.context import find_client, in_workflow
+from beampermit.interlocks.inputs import Inputs
+from beampermit.interlocks.interlock import Interlock
 from beampermit.project import Project
 from beampermit.reading import read_json
 from beampermit.verdicts.verdict import Verdict
 
+LEDGER = "refs/remotes/origin/beampermit-ledger"
+VARIABLES = ("BEAMPERMIT_", "CONDA_", "DVC_", "GH_", "GIT_", "GITHUB_", "HOME", "PYTHON", "UV_", "XDG_")
+"""How the names of variables begin that change what a check finds, besides those that the contract passes on."""
+
+WORTH_SAVING = 1.0
+"""Seconds of a check whose verdict is written at once, in case the run is killed."""
+
+OURS = "DVC_NO_ANALYTICS"
+"""Set as DVC is loaded."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What DVC reads or stores by files of this `pipeline`: paths of this machine, and of a remote that is a folder."""
+
+    pipeline: str
+    paths: tuple[str, ...] = ()
+    stored: tuple[str, ...] | None = ()
+    """None where a remote is no folder: nobody can tell whether it has changed."""
+
 
 class Reuse:
-    """The kept verdicts of one project. `watched` are paths outside git that checks read: data, model, environment."""
+    """The kept verdicts of one project, and the state of what decides them, read before a check reads it."""
 
-    def __init__(self, project: Project, watched: tuple[Path, ...] = (), revisions: tuple[str, ...] = ()):
+    def __init__(self, project: Project, contract: Contract | None):
+        self._project, self._contract = project, contract
         self._file = project.own / "verdicts.json"
-        self._key = digest_json(
-            [
-                __version__,
-                project.git.work_tree(),
-                project.base,
-                [project.git.resolve(name) for name in revisions],
-                [_state(path) for path in watched],
-            ]
-        )
-        self._kept = self._load()
+        self._kept: dict[str, tuple[str, Verdict]] = {}
+        self._watched: Watched | None = None
+        self._load()
+        self._states: dict[str, Any] = {"checker": _checker(contract), "base": project.base}
+        self._changed = False
 
     @classmethod
     def of(cls, project: Project) -> Reuse | None:
-        """None where there is no contract, which names the paths to watch."""
-        if not project.has_contract:
-            return None
+        """None where the contract, which names paths to watch, cannot be read."""
         try:
-            contract = project.contract
+            return cls(project, project.contract if project.has_contract else None)
         except BadInput:
             return None
-        files = {
-            contract.model.path,
-            contract.evaluation.inputs,
-            contract.evaluation.scores or contract.evaluation.inputs,
-            contract.dataset.raw,
-            contract.dataset.labels,
-        }
-        watched = (
-            *(project.path(file) for file in sorted(files | set(contract.dataset.splits.values()))),
-            *installation_records(project.root),
-        )
-        return cls(project, watched, revisions=("refs/remotes/origin/beampermit-ledger",))
 
-    def find(self, id: str) -> Verdict | None:
-        kept = self._kept.get(id)
-        return kept.model_copy(update={"reused": True}) if kept else None
+    def key(self, interlock: type[Interlock], inputs: Inputs) -> str | None:
+        """A digest of all that decides its verdict; None where that cannot be told, or is not declared."""
+        if not interlock.decided_by:
+            return None
+        try:
+            states = [self._state(part, inputs) for part in ("checker", "base", *interlock.decided_by)]
+        except (BeampermitError, OSError):
+            return None  # the check says what is wrong
+        return None if None in states[2:] else digest_json([interlock.id(), *states])
 
-    def keep(self, verdict: Verdict) -> None:
-        self._kept[verdict.id] = verdict
-        body = {id: kept.model_dump(mode="json") for id, kept in self._kept.items()}
-        import json
+    def find(self, id: str, key: str) -> Verdict | None:
+        was, verdict = self._kept.get(id, ("", None))
+        return verdict.model_copy(update={"reused": True}) if verdict and was == key else None
 
-        write_text(self._file, json.dumps({"key": self._key, "verdicts": body}))
+    def keep(self, interlock: type[Interlock], verdict: Verdict, key: str) -> None:
+        """Keep a verdict that passed, or that only GitHub could give where it cannot be asked."""
+        unasked = "github" in interlock.decided_by and verdict.exit_code == 0
+        if not (verdict.passed or unasked):
+            return
+        self._kept[verdict.id] = (key, verdict)
+        self._changed = True
+        if verdict.seconds > WORTH_SAVING:
+            self.save()
 
-    def _load(self) -> dict[str, Verdict]:
+    def save(self) -> None:
+        if not self._changed:
+            return
+        verdicts = {id: [key, kept.model_dump(mode="json")] for id, (key, kept) in self._kept.items()}
+        watched = asdict(self._watched) if self._watched else None
+        write_text(self._file, json.dumps({"watched": watched, "verdicts": verdicts}))
+        self._changed = False
+
+    def _load(self) -> None:
         try:
             content = read_json(self._file)
-            if content["key"] != self._key:
-                return {}
-            return {id: Verdict.model_validate(kept) for id, kept in content["verdicts"].items()}
+            self._kept = {id: (key, Verdict.model_validate(kept)) for id, (key, kept) in content["verdicts"].items()}
+            self._watched = Watched(**content["watched"]) if content["watched"] else None
         except (BadInput, KeyError, ValueError, AttributeError, TypeError):
-            return {}
+            self._kept, self._watched = {}, None
+
+    def _state(self, part: str, inputs: Inputs) -> Any:
+        if part not in self._states:
+            self._states[part] = getattr(self, f"_{part}")(inputs)
+        return self._states[part]
+
+    def _commit(self, _inputs: Inputs) -> list[str | None]:
+        """The commit, the index and the work tree, and files of deciding names that git ignores."""
+        from beampermit.datasets.configuration import dvc_home
+        from beampermit.interlocks.repository.commit import DECIDING, SHARED
+
+        git, root = self._project.git, self._project.root
+        own, shared = ((root, DECIDING), (git.top.root, SHARED))
+        deciding = [path for folder, patterns in (own, shared) for pattern in patterns for path in folder.glob(pattern)]
+        deciding.append(dvc_home(self._project).root / ".dvc/config.local")
+        listed = [git.top("ls-files", "--stage", "-z"), self._git_configuration()]
+        return [git.resolve("HEAD"), git.work_tree(), git.ref(LEDGER), digest_json(listed), _state_of(deciding)]
+
+    def _git_configuration(self) -> str:
+        """Where origin is, and what git ignores besides what `.gitignore` says."""
+        git = self._project.git
+        named = git.try_("config", "--path", "core.excludesFile").out.strip()
+        exclude = git("rev-parse", "--git-path", "info/exclude")
+        usual = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config", "git/ignore")
+        files = [self._project.root / exclude, Path(named) if named else usual]
+        return git("config", "--list") + _state_of(files)
+
+    def _named(self, _inputs: Inputs) -> str:
+        """Files and folders that the contract names."""
+        from beampermit.interlocks.repository.commit import record_paths
+
+        if self._contract is None:
+            return ""
+        model, evaluation, dataset = self._contract.model, self._contract.evaluation, self._contract.dataset
+        files = {
+            *(model.path, evaluation.inputs, evaluation.scores or evaluation.inputs, dataset.raw, dataset.labels),
+            *dataset.splits.values(),
+            *record_paths(self._contract),
+        }
+        return _state_of(self._project.path(file) for file in sorted(files))
+
+    def _dvc(self, inputs: Inputs) -> list[str] | None:
+        watched = self._look(inputs)
+        return None if watched is None else [watched.pipeline, _state_of(map(Path, watched.paths))]
+
+    def _remote(self, inputs: Inputs) -> str | None:
+        watched = self._look(inputs)
+        return None if watched is None or watched.stored is None else _state_of(map(Path, watched.stored))
+
+    def _look(self, inputs: Inputs) -> Watched | None:
+        """DVC is asked for the paths only where its own files have changed."""
+        from beampermit.datasets.repository import Repository
+
+        pipeline = self._state("pipeline", inputs)
+        if not Repository.exists(self._project):
+            return Watched(pipeline)
+        if self._watched is None or self._watched.pipeline != pipeline:
+            self._watched = _watch(inputs["dvc"], pipeline)
+        return self._watched
+
+    def _pipeline(self, _inputs: Inputs) -> str:
+        """What DVC reads before it knows of any stage, and which files there are: git ignoring them hides none."""
+        from beampermit.datasets.configuration import dvc_home
+        from beampermit.datasets.repository import READ
+
+        git = dvc_home(self._project)
+        root, files = git.root, git.work_files()
+        folders = {folder for name in files for folder in Path(name).parents} | {Path(".dvc")}
+        read = [
+            Path(entry.path)
+            for folder in sorted(folders)
+            if (root / folder).is_dir()
+            for entry in os.scandir(root / folder)
+            if entry.name == ".gitignore" or READ.search(f"{folder}/{entry.name}")
+        ]
+        return digest_json([files, self._git_configuration(), _state_of(sorted(read))])
+
+    def _installed(self, _inputs: Inputs) -> str:
+        """The records of the environment's packages."""
+        return _state_of([prefix_of(self._project.root), *installation_records(self._project.root)], below=False)
+
+    def _environment(self, _inputs: Inputs) -> str:
+        """Every file of the environment, the Python that it starts, and what was recorded as it was installed."""
+        prefix = prefix_of(self._project.root)
+        return _state_of([prefix, prefix / "bin/python", cache_folder() / "installed"])
+
+    def _github(self, _inputs: Inputs) -> list[str] | None:
+        """None where GitHub can be asked."""
+        client = find_client(self._project.git)
+        if client and (client.token or in_workflow()):
+            return None
+        return [client.repository if client else ""]
 
 
-def _state(path: Path) -> list[object]:
-    """Names, sizes and times below `path`: cheap to read, and different once anything is written.
+def _watch(repository: Any, pipeline: str) -> Watched | None:
+    """What decides DAT001 to DAT003; None where part of it is not on this machine."""
+    stages = [stage for stage in repository.stages if not stage.is_import]
+    items = [item for stage in stages for item in stage.deps]
+    items += [out for stage in repository.stages for out in stage.outs]
+    objects: set[tuple[str, str, str | None]] = set()
+    elsewhere = any(output.imported for output in repository.outputs)
+    for output in repository.outputs:
+        if output.folder and not repository.cached(output.oid, output.hash_name).is_file():
+            return None  # its manifest is only on the remote
+        oids = {output.oid, *repository.files(output).values()}
+        objects |= {(oid, output.hash_name, output.remote) for oid in oids}
+    if any(item.protocol != "local" for item in items):
+        return None
+    cached = {str(repository.cached(oid, hash_name)) for oid, hash_name, _ in objects}
+    read = {*(str(item.fs_path) for item in items), *map(str, repository.repo.config.files.values())}
+    stored = None if elsewhere else _stored(repository, objects)
+    return Watched(pipeline, tuple(sorted(read | cached)), stored)
 
-    The time of the last change of a file's status cannot be set by a program, unlike that of its content.
+
+def _stored(repository: Any, objects: Iterable[tuple[str, str, str | None]]) -> tuple[str, ...] | None:
+    """Where a remote that is a folder stores objects; None where one is none."""
+    remotes = repository.repo.config["remote"]
+    paths = []
+    for oid, hash_name, remote in objects:
+        name = remote or repository.repo.config["core"].get("remote")
+        if "://" in str(remotes.get(name, {}).get("url", "://")):
+            return None
+        paths.append(str(repository.repo.cloud.get_remote_odb(name, hash_name=hash_name).oid_to_path(oid)))
+    return tuple(sorted(paths))
+
+
+def _checker(contract: Contract | None) -> list[Any]:
+    """The code that judges, its packages, and the variables that it looks at."""
+    package = Path(beampermit.__file__).parent
+    folders = [package, *(package.parents[1] / name for name in (".github/workflows", "actions"))]
+    own = [path for folder in folders for path in sorted(folder.rglob("*")) if "__pycache__" not in path.parts]
+    packages = Path(sysconfig.get_path("purelib")).glob("*.dist-info")
+    passed = contract.environment.variables if contract else ()
+    names = [name for name in os.environ if name in passed or (name.startswith(VARIABLES) and name != OURS)]
+    return [
+        _state_of(own, below=False),
+        _state_of(sorted(packages), below=False),
+        sys.version,
+        digest_json({name: os.environ[name] for name in names}),
+    ]
+
+
+def _state_of(paths: Iterable[Path], *, below: bool = True) -> str:
+    """A digest of names, sizes and times of files and of what is below folders, and of what links lead to.
+
+    Cheap to read, and different once anything is written: the time of the last change of a file's status cannot be set
+    by a program, unlike that of its content.
     """
-    if not path.exists():
-        return [str(path), None]
-    files = [path] if path.is_file() else [Path(root, name) for root, _, names in os.walk(path) for name in names]
-    states = ((str(file), file.lstat()) for file in files)
-    return [str(path), sorted((name, state.st_size, state.st_mtime_ns, state.st_ctime_ns) for name, state in states)]
+    digest = hashlib.sha256()
+    for path in paths:
+        for name, status in _statuses(str(path), below):
+            digest.update(f"{name}\0{status}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _statuses(path: str, below: bool) -> Iterator[tuple[str, str]]:
+    try:
+        status = os.lstat(path)
+        yield path, _shown(status)
+        if stat.S_ISLNK(status.st_mode):
+            status = os.stat(path)  # noqa: PTH116
+            yield os.path.realpath(path), _shown(status)
+    except OSError:
+        yield path, "absent"
+        return
+    if below and stat.S_ISDIR(status.st_mode):
+        yield from _below(path)
+
+
+def _below(folder: str) -> Iterator[tuple[str, str]]:
+    """A link to a folder is not followed."""
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.is_dir(follow_symlinks=False):
+                yield from _below(entry.path)
+            elif entry.is_symlink():
+                yield from _statuses(entry.path, below=False)
+            else:
+                yield entry.path, _shown(entry.stat(follow_symlinks=False))
+
+
+def _shown(status: os.stat_result) -> str:
+    if stat.S_ISDIR(status.st_mode):
+        return "folder"
+    return f"{status.st_mode} {status.st_size} {status.st_ino} {status.st_mtime_ns} {status.st_ctime_ns}"

@@ -24,7 +24,7 @@ def check(
     fresh: bool = True,
     progress: Progress = silent,
 ) -> list[Verdict]:
-    """Run `interlocks` on a project. With `fresh=False`, slow verdicts are reused while nothing has changed.
+    """Run `interlocks` on a project. With `fresh=False`, verdicts are reused while nothing has changed.
 
     Raises `BadInput` for a contract that cannot be read, before anything runs: each interlock would say it again.
     """
@@ -49,13 +49,17 @@ def run(
     by_id = {cls.id(): cls for cls in interlocks}
     graph = {id: cls.requires & by_id.keys() for id, cls in by_id.items()}
     verdicts: dict[str, Verdict] = {}
-    for id in TopologicalSorter(graph).static_order():
-        progress(id, len(verdicts), len(by_id))
-        unmet = [verdicts[required] for required in graph[id] if not verdicts[required].passed]
-        if finding := _put_off(by_id[id], inputs):
-            verdicts[id] = _verdict(by_id[id], finding, 0, 0.0)
-        else:
-            verdicts[id] = _waiting(by_id[id], unmet) if unmet else _check(by_id[id], inputs, reuse)
+    try:
+        for id in TopologicalSorter(graph).static_order():
+            progress(id, len(verdicts), len(by_id))
+            unmet = [verdicts[required] for required in graph[id] if not verdicts[required].passed]
+            if finding := _put_off(by_id[id], inputs):
+                verdicts[id] = _verdict(by_id[id], finding, 0, 0.0)
+            else:
+                verdicts[id] = _waiting(by_id[id], unmet) if unmet else _check(by_id[id], inputs, reuse)
+    finally:
+        if reuse:
+            reuse.save()
     return [verdicts[id] for id in by_id]
 
 
@@ -100,7 +104,8 @@ def _put_off(cls: type[Interlock], inputs: Inputs) -> Finding | None:
 
 
 def _check(cls: type[Interlock], inputs: Inputs, reuse: Reuse | None) -> Verdict:
-    if reuse and cls.slow and (kept := reuse.find(cls.id())):
+    key = reuse.key(cls, inputs) if reuse else None
+    if reuse and key and (kept := reuse.find(cls.id(), key)):
         return kept
     start = time.perf_counter()
     try:
@@ -117,8 +122,8 @@ def _check(cls: type[Interlock], inputs: Inputs, reuse: Reuse | None) -> Verdict
         reason = _line(outside) if outside else f"internal error in this check: {type(error).__name__}: {error}"
         finding, code = Finding(Outcome.ERROR, reason), 4
     verdict = _verdict(cls, finding, code, time.perf_counter() - start)
-    if reuse and cls.slow and verdict.passed:
-        reuse.keep(verdict)
+    if reuse and key:
+        reuse.keep(cls, verdict, key)
     return verdict
 
 

@@ -14,7 +14,7 @@ from beampermit.environments import Environment, platforms
 from beampermit.environments.platforms import Gpus
 from beampermit.errors import BadInput, Problem, more
 from beampermit.interlocks.inputs import provides
-from beampermit.interlocks.interlock import Finding, Interlock, MissingInput, failed, passed
+from beampermit.interlocks.interlock import PROJECT_CODE, Finding, Interlock, MissingInput, failed, passed
 from beampermit.interlocks.pytest_run import Ran, run_tests
 from beampermit.interlocks.written_tests import (
     BaseTests,
@@ -62,7 +62,7 @@ class TST001(Interlock):
     "Unit tests pass, and every one of them runs"
 
     requires = frozenset({"ENV005"})
-    slow = True
+    decided_by = PROJECT_CODE
 
     def check(self, project: Project, environment: Environment) -> Finding:
         """Run `beampermit env run -- python -m pytest tests/unit` and fix what fails.
@@ -78,7 +78,7 @@ class TST002(Interlock):
     "Integration tests pass, and every one of them runs"
 
     requires = frozenset({"ENV005"})
-    slow = True
+    decided_by = PROJECT_CODE
 
     def check(self, project: Project, environment: Environment) -> Finding:
         """Run `beampermit env run -- python -m pytest tests/integration` and fix what fails.
@@ -92,7 +92,7 @@ class TST003(Interlock):
     "GPU tests pass on a GPU, and none is skipped"
 
     requires = frozenset({"ENV005"})
-    slow = True
+    decided_by = PROJECT_CODE
 
     def check(self, project: Project, required_gpu: Gpu | None, driver: str, environment: Environment) -> Finding:
         """Every test marked `gpu` must run and pass on a GPU that meets `tests.gpu` in `contract.yaml`.

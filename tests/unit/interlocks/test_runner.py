@@ -12,7 +12,15 @@ from beampermit.errors import BadInput, Outside
 from beampermit.interlocks import runner
 from beampermit.interlocks.families import load_interlocks, select_interlocks
 from beampermit.interlocks.inputs import PROVIDERS, Inputs, provides
-from beampermit.interlocks.interlock import Finding, Interlock, MissingInput, NotJudgedHere, failed, passed
+from beampermit.interlocks.interlock import (
+    PROJECT_CODE,
+    Finding,
+    Interlock,
+    MissingInput,
+    NotJudgedHere,
+    failed,
+    passed,
+)
 from beampermit.interlocks.reuse import Reuse
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome
@@ -118,7 +126,7 @@ def test_a_slow_verdict_is_reused_until_something_changes(project: Project) -> N
         calls.append(1)
         return passed("fine")
 
-    cls = interlock("XXX001", check, slow=True)
+    cls = interlock("XXX001", check, decided_by=PROJECT_CODE)
 
     def again() -> bool:
         return runner.run([cls], Inputs(), reuse=Reuse.of(project))[0].reused
@@ -134,7 +142,7 @@ def test_a_slow_verdict_is_reused_until_something_changes(project: Project) -> N
 
 
 def test_only_a_passed_verdict_is_kept(project: Project) -> None:
-    cls = interlock("XXX001", lambda self: failed("stale"), slow=True)
+    cls = interlock("XXX001", lambda self: failed("stale"), decided_by=PROJECT_CODE)
     assert [runner.run([cls], Inputs(), reuse=Reuse.of(project))[0].reused for _ in range(2)] == [False, False]
 
 

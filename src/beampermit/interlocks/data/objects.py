@@ -34,6 +34,8 @@ def dvc(dvc_if_any: Repository | None) -> Repository:
 class DAT001(Interlock):
     "dvc.lock matches dvc.yaml, parameters, code and data"
 
+    decided_by = ("dvc",)
+
     def check(self, dvc: Repository) -> Finding:
         """Code, parameters or data changed after the pipeline ran. Run `dvc repro`, then `dvc push`, and commit
         `dvc.lock` together with the change."""
@@ -59,6 +61,8 @@ class DAT001(Interlock):
 
 class DAT002(Interlock):
     "All data are on the DVC remote"
+
+    decided_by = ("dvc", "remote")
 
     def check(self, dvc: Repository) -> Finding:
         """Run `dvc push` on the machine where the data were made. An object that is there with other bytes than its
@@ -95,6 +99,8 @@ class DAT002(Interlock):
 
 class DAT003(Interlock):
     "DVC manifests are safe, and every file matches its hash"
+
+    decided_by = ("commit", "dvc")
 
     def check(self, dvc: Repository) -> Finding:
         """Do not run `dvc checkout` or `dvc pull`: the data may be corrupt or tampered with. If only the copy on this
@@ -159,6 +165,8 @@ def _strong_digests(project: Project) -> tuple[dict[str, str], str]:
 
 class DAT008(Interlock):
     "No data or models in git, and the DVC remote is unchanged"
+
+    decided_by = ("commit",)
 
     def check(self, project: Project) -> Finding:
         """Move data and models from git to DVC: `git rm --cached FILE`, then `dvc add FILE`. A small file that tests

@@ -14,6 +14,8 @@ from beampermit.verdicts.verdict import Location
 class DAT006(Interlock):
     "Every row has a versioned label with author, time and reason"
 
+    decided_by = ("commit", "named")
+
     def check(self, project: Project, contract: Contract, base_contract: Contract) -> Finding:
         """Run `beampermit data labels`. It shows which rows lack a label and where annotators disagree.
 
@@ -47,6 +49,8 @@ class DAT006(Interlock):
 
 class DAT007(Interlock):
     "The dataset is described, and its lineage matches the files"
+
+    decided_by = ("commit", "named", "dvc")
 
     def check(self, project: Project, contract: Contract) -> Finding:
         """The pipeline writes the lineage to the file that `dataset.lineage` in `contract.yaml` names: run `dvc repro`

@@ -18,6 +18,8 @@ from beampermit.verdicts.verdict import Location
 class DAT004(Interlock):
     "Rows match the contract: columns, units, ranges, finite"
 
+    decided_by = ("commit", "named")
+
     def check(self, project: Project, contract: Contract, base_contract: Contract) -> Finding:
         """Fix the stage that writes these rows and run `dvc repro`. If the data are right and the contract is wrong,
         change `signals` in `contract.yaml` first, in a separate pull request: the base branch's contract decides.
@@ -54,6 +56,8 @@ class DAT004(Interlock):
 
 class DAT005(Interlock):
     "Splits share no rows, groups, time or signals"
+
+    decided_by = ("commit", "named")
 
     def check(self, project: Project, contract: Contract, base_contract: Contract) -> Finding:
         """Data that a model was trained on cannot test it. Split the data by the columns that `dataset.split` in

@@ -15,7 +15,7 @@ from beampermit.digest import digest_folder
 from beampermit.environments import Environment
 from beampermit.errors import Failed
 from beampermit.interlocks.inputs import provides
-from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
+from beampermit.interlocks.interlock import PROJECT_CODE, Finding, Interlock, failed, passed
 from beampermit.interlocks.model import Evaluators, Examined
 from beampermit.interlocks.performance.base_rows import ON_BASE_ROWS, BaseRows, OnBaseRows, metrics_on
 from beampermit.interlocks.performance.gates import NAMES, unevaluated
@@ -45,7 +45,7 @@ class PRF002(Interlock):
     "The model is not worse than the champion on the same data"
 
     requires = frozenset({"ENV005", "MDL002"})
-    slow = True
+    decided_by = PROJECT_CODE
 
     def check(
         self,

@@ -9,7 +9,7 @@ from beampermit.changes.contract_changes import compare_contracts
 from beampermit.contract import FILE_NAME, Contract, Metric
 from beampermit.errors import BadInput, did_you_mean
 from beampermit.interlocks.inputs import provides
-from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
+from beampermit.interlocks.interlock import PROJECT_CODE, Finding, Interlock, failed, passed
 from beampermit.interlocks.model import Evaluators, Examined
 from beampermit.interlocks.performance.base_rows import ON_BASE_ROWS, BaseRows, OnBaseRows
 from beampermit.models.metrics import format_number, read_metrics
@@ -37,7 +37,7 @@ class PRF001(Interlock):
     "Every metric meets its gate in the base branch's contract"
 
     requires = frozenset({"ENV005", "MDL002"})
-    slow = True
+    decided_by = PROJECT_CODE
 
     def check(
         self,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from beampermit.contract import FILE_NAME, Contract, Metric
 from beampermit.contract.judging import Subgroups
 from beampermit.errors import Failed, several
-from beampermit.interlocks.interlock import Finding, Interlock, each, failed, passed
+from beampermit.interlocks.interlock import PROJECT_CODE, Finding, Interlock, each, failed, passed
 from beampermit.interlocks.model import Evaluators, Examined
 from beampermit.interlocks.performance.gates import NAMES, format_gate, gates, join_columns, unevaluated
 from beampermit.models.groups import (
@@ -124,7 +124,7 @@ class PRF003(Interlock):
     "Every subgroup meets its gate"
 
     requires = frozenset({"ENV005", "MDL002"})
-    slow = True
+    decided_by = PROJECT_CODE
 
     def check(
         self,

@@ -53,6 +53,7 @@ class GIT005(Interlock):
     "Every file that is judged is in the commit"
 
     needs_contract = False
+    decided_by = ("commit", "named", "dvc")
 
     def check(self, project: Project, dvc_if_any: Repository | None) -> Finding:
         """A file that git ignores, a link and a submodule are not part of the commit that is judged, so nobody reviewed
@@ -137,7 +138,7 @@ class _Inputs:
             contract = self.project.contract
         except BeampermitError:
             return  # every interlock that needs it says so
-        yield from _record_paths(contract)
+        yield from record_paths(contract)
 
     def _of_stages(self) -> Iterator[tuple[str, str]]:
         repository = self.dvc
@@ -195,7 +196,7 @@ class _Inputs:
                 yield module, "is a submodule, so the code that it holds is not in the commit"
 
 
-def _record_paths(contract: Contract) -> Iterator[str]:
+def record_paths(contract: Contract) -> Iterator[str]:
     yield from (contract.model.manifest, contract.dataset.lineage, contract.evaluation.metrics)
     yield from (contract.evaluation.plots, contract.reproducibility.record, contract.monitoring.limits)
     if contract.dataset.review:

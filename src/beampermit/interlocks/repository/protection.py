@@ -87,6 +87,7 @@ class GIT002(Interlock):
     "Only GitHub Actions can report the required check `permit`"
 
     of_repository = True
+    decided_by = ("commit", "github")
 
     def check(self, workflows: Workflows, branch_protection: BranchProtection) -> Finding:
         """The branch must require the check `<calling job> / permit` of `.github/workflows/pull-request.yml`, and

@@ -43,6 +43,7 @@ class GIT004(Interlock):
     "Fork code reaches no self-hosted runner, secret or release"
 
     of_repository = True
+    decided_by = ("commit",)
 
     needs_contract = False
 
@@ -88,6 +89,7 @@ class GIT003(Interlock):
     "Workflows pin every action and image by commit or digest"
 
     of_repository = True
+    decided_by = ("commit",)
 
     needs_contract = False
 

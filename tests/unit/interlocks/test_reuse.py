@@ -1,0 +1,189 @@
+"""A verdict is reused while nothing has changed that decides it, and whatever has changed is seen."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from beampermit.datasets.repository import Repository
+from beampermit.environments.environment import VARIABLE
+from beampermit.errors import Outside
+from beampermit.interlocks.families import load_interlocks, select_interlocks
+from beampermit.interlocks.inputs import Inputs
+from beampermit.interlocks.reuse import Reuse
+from beampermit.interlocks.runner import check
+from beampermit.project import Project
+from beampermit.verdicts.verdict import Outcome, Verdict
+from support.dvc_repositories import edit, leaf, replace, replace_bytes
+
+OF_DVC = ("DAT001", "DAT002", "DAT003")
+
+
+def judge(project: Project, *names: str) -> dict[str, Verdict]:
+    return {verdict.id: verdict for verdict in check(Project(project.root), select_interlocks(names), fresh=False)}
+
+
+def key(project: Project, id: str) -> str | None:
+    reuse, project = Reuse.of(project), Project(project.root, base="main")
+    assert reuse is not None
+    return reuse.key(load_interlocks()[id], Inputs(project=project))
+
+
+def test_dvc_is_loaded_only_where_its_own_files_have_changed(
+    dvc_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = judge(dvc_project, *OF_DVC, "GIT005")
+    assert {verdict.outcome for verdict in first.values()} == {Outcome.PASSED}
+    assert not any(verdict.reused for verdict in first.values())
+
+    def refuse(*_: object) -> None:
+        raise Outside("DVC is loaded")
+
+    monkeypatch.setattr(Repository, "__init__", refuse)
+    assert all(verdict.reused for verdict in judge(dvc_project, *OF_DVC, "GIT005").values())
+    (dvc_project.root / "README.md").write_text("New words.\n")
+    subprocess.run(["git", "add", "README.md"], cwd=dvc_project.root, check=True)
+    judge_again = judge(dvc_project, "DAT001")["DAT001"]
+    assert judge_again.outcome is Outcome.ERROR, "a new file may be a pipeline"
+
+
+def same_size_and_time(project: Project) -> None:
+    file = project.root / "data/raw.parquet"
+    status, content = file.stat(), bytearray(file.read_bytes())
+    content[-20] ^= 1
+    file.chmod(0o644)
+    file.write_bytes(content)
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def ignored_dvcignore(project: Project) -> None:
+    (project.root / ".git/info/exclude").write_text(".dvcignore\n")
+    (project.root / ".dvcignore").write_text("dvc.yaml\n")
+
+
+def own_configuration(project: Project) -> None:
+    (project.root.parent / "empty").mkdir()
+    (project.root / ".dvc/config.local").write_text("['remote \"storage\"']\n    url = ../../empty\n")
+
+
+def on_the_remote(change: Callable[[Path], None]) -> Callable[[Project], None]:
+    return lambda project: change(leaf(project.root, project.root.parent / "storage", "data/raw.parquet"))
+
+
+def in_the_cache(project: Project) -> None:
+    replace_bytes(leaf(project.root, project.root / ".dvc/cache", "data/labels.parquet"), b"x")
+
+
+def forced(project: Project) -> None:
+    subprocess.run(["git", "add", "--force", "data/raw.parquet"], cwd=project.root, check=True)
+
+
+CHANGES: dict[str, tuple[str, Callable[[Project], None], str]] = {
+    "command": ("DAT001", edit("dvc.yaml", "make.py dataset", "make.py dataset --fast"), "its command has changed"),
+    "parameter": ("DAT001", edit("params.yaml", "8", "9"), "rows is 9, it ran with 8"),
+    "data, with size and time as before": ("DAT003", same_size_and_time, "data/raw.parquet"),
+    "a .dvcignore that git ignores": ("DAT001", ignored_dvcignore, "hides it from DVC"),
+    "object gone from the remote": ("DAT002", on_the_remote(Path.unlink), "is not on storage"),
+    "object altered there": ("DAT002", on_the_remote(lambda file: replace_bytes(file, b"x")), "on storage has"),
+    "another remote on this machine": ("DAT002", own_configuration, "storage"),
+    "object altered in the cache": ("DAT003", in_the_cache, "the cached copy of data/labels.parquet"),
+    "data that git was made to take": ("DAT008", forced, "data/raw.parquet is in git"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("id", "change", "said"), CHANGES.values(), ids=CHANGES.keys())
+def test_what_has_changed_since_is_seen(
+    dvc_project: Project, id: str, change: Callable[[Project], None], said: str
+) -> None:
+    assert judge(dvc_project, id)[id].passed
+    assert judge(dvc_project, id)[id].reused
+    change(dvc_project)
+    verdict = judge(dvc_project, id)[id]
+    assert not verdict.passed
+    assert said in verdict.reason
+
+
+def test_a_remote_that_is_no_folder_is_asked_each_time(dvc_project: Project) -> None:
+    replace(dvc_project.root / ".dvc/config", "url = ", "url = https://127.0.0.1/")
+    subprocess.run(["git", "commit", "-qam", "A server"], cwd=dvc_project.root, check=True)
+    subprocess.run(["git", "branch", "-qf", "main"], cwd=dvc_project.root, check=True)
+    assert key(dvc_project, "DAT001")
+    assert key(dvc_project, "DAT002") is None
+
+
+def new_package(project: Project, prefix: Path) -> None:
+    (prefix / "lib/python3.11/site-packages/b.py").write_text("")
+
+
+def other_bytes(project: Project, prefix: Path) -> None:
+    file = prefix / "lib/python3.11/site-packages/a.py"
+    status = file.stat()
+    file.write_text("b = 1\n")
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def other_python(project: Project, prefix: Path) -> None:
+    (prefix.parent / "python3").write_text("#!/bin/sh\nexit 0\n")
+
+
+def base_moves(project: Project, prefix: Path) -> None:
+    subprocess.run(["git", "update-ref", "refs/heads/main", "HEAD~"], cwd=project.root, check=True)
+
+
+@pytest.mark.parametrize(
+    ("id", "change"),
+    [
+        ("ENV005", new_package),
+        ("ENV005", other_bytes),
+        ("ENV005", other_python),
+        ("GIT003", base_moves),
+        ("GIT003", lambda project, _: (project.root / ".github/workflows/new.yml").write_text("on: push\n")),
+        ("DAT005", lambda project, _: (project.root / "data/dataset/train.parquet").write_text("x")),
+        ("MDL002", lambda project, _: os.environ.update(UV_OFFLINE="1")),
+    ],
+)
+def test_each_part_of_what_decides_counts(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, id: str, change: Callable[..., object]
+) -> None:
+    prefix = tmp_path / "environment"
+    (prefix / "bin").mkdir(parents=True)
+    (tmp_path / "python3").write_text("#!/bin/sh\n")
+    (prefix / "bin/python").symlink_to(tmp_path / "python3")
+    (prefix / "lib/python3.11/site-packages").mkdir(parents=True)
+    (prefix / "lib/python3.11/site-packages/a.py").write_text("a = 1\n")
+    monkeypatch.setenv(VARIABLE, str(prefix))
+    monkeypatch.setenv("UV_OFFLINE", "0")
+    (project.root / ".gitignore").write_text("/data\n")
+    for folder in ("data/dataset", ".github/workflows"):
+        (project.root / folder).mkdir(parents=True)
+    for words in ("First", "Second"):
+        (project.root / "README.md").write_text(words)
+        project.git("add", "--all")
+        project.git("commit", "--quiet", "--message", words)
+    before = key(project, id)
+    assert before
+    assert key(project, id) == before
+    change(project, prefix)
+    assert key(project, id) not in (before, None)
+
+
+def test_where_github_can_be_asked_its_answer_is_never_reused(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert key(project, "GIT002")
+    project.git("remote", "add", "origin", "https://github.com/lab/model")
+    assert key(project, "GIT002")
+    monkeypatch.setenv("GITHUB_TOKEN", "x")
+    assert key(project, "GIT002") is None
+
+
+def test_only_what_costs_nothing_or_needs_a_server_is_checked_each_time() -> None:
+    undeclared = {id for id, cls in load_interlocks().items() if not cls.decided_by}
+    assert undeclared == {"DOC001", "DOC002", "DOC003", "DOC004", "GIT001"}
+    for id, cls in load_interlocks().items():
+        assert id in undeclared or {"commit", "dvc"} & set(cls.decided_by), id
