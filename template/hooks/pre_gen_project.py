@@ -15,10 +15,14 @@ from datetime import date
 
 SLUG = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
 PACKAGE = r"[a-z][a-z0-9]*(_[a-z0-9]+)*"
-EMAIL = r"[^@\s<>\"'\\]+@[^@\s<>\"'\\]+\.[^@\s<>\"'\\]+"
+EMAIL = r"[^@\s<>\"'\\#]+@[^@\s<>\"'\\#]+\.[^@\s<>\"'\\#]+"
 REPOSITORY = r"[A-Za-z0-9](-?[A-Za-z0-9])*/[A-Za-z0-9._-]*[A-Za-z0-9_-]"
 IMAGE = r"[a-z0-9][a-z0-9.:/_-]*@sha256:[0-9a-f]{64}"
 REMOTE_SCHEMES = ("s3", "gs", "azure", "ssh", "http", "https", "webdav", "webdavs", "hdfs", "oss", "gdrive")
+SEEN = re.compile(  # also emoji and ideographs that this Python's Unicode does not know yet, and emoji that are joined
+    "[\U0001f000-\U0001faff\U00020000-\U0002fffd\U00030000-\U0003fffd]"
+    "|(?<=[\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])\u200d(?=[\u2190-\u2bff\U0001f000-\U0001faff])"
+)
 USED = {  # packages that the project or its tools import, which its own package must not shadow
     "alembic", "beampermit", "celery", "code", "contract", "data", "dvc", "git", "metrics", "mlflow", "model", "models",
     "numpy", "onnxruntime", "optuna", "p4p", "pandas", "pip", "pre_commit", "pyarrow", "pydantic", "pytest", "ruff",
@@ -107,7 +111,7 @@ def _repository(value: str) -> str:
 
 
 def _one_line(value: str) -> str:
-    if not value.isprintable():
+    if not SEEN.sub("", value).isprintable():
         return "contains a line break or an invisible character"
     # Written in two parts, because this file is a template itself.
     own = next((mark for mark in ("{" "{", "{" "%", "{" "#") if mark in value), "")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
+from beampermit.contract import load_contract
 from beampermit.errors import BadInput
 from beampermit.generation import generate
 from beampermit.generation.answers import complete, parse
@@ -103,13 +106,52 @@ def test_a_lock_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_words_of_an_answer_cannot_break_any_file(tmp_path: Path) -> None:
-    from beampermit.contract import load_contract
+WORDS = (
+    '1. it\'s "quoted": {braces} #hash \\ <b> & [list](x) *star* _line_ `code` $x$ ~no~ | '
+    "Jo\u00e3o \U00020bb7 \U0001f6f0\ufe0f \U0001f469\u200d\U0001f52c \U0001fae8"
+)
 
-    words = 'it\'s "quoted": {braces} #hash \\ <b> & [list]'
-    project = generate(tmp_path, {"summary": words, "maintainer_name": words, "on_call": words})
+
+def test_every_text_comes_out_as_it_went_in(tmp_path: Path) -> None:
+    email = "*jo\u00e3o,{a}&b@lab.example"
+    answers = {"summary": WORDS, "maintainer_name": WORDS, "on_call": WORDS, "maintainer_email": email}
+    project = generate(tmp_path, answers)
     contract = load_contract(project)
-    assert (contract.model.summary, contract.model.owners[0].name, contract.operations.on_call) == (words,) * 3
+    owner = contract.model.owners[0]
+    assert (contract.model.summary, owner.name, contract.operations.on_call) == (WORDS,) * 3
+    assert owner.email == email
+    assert tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]["description"] == WORDS
+    page = MarkdownIt().parse((project / "README.md").read_text(encoding="utf-8"))
+    (paragraph,) = (token.children or [] for token in page if token.type == "inline" and "quoted" in token.content)
+    assert {token.type for token in paragraph} <= {"text", "text_special"}
+    assert "".join(token.content for token in paragraph) == WORDS
+    text = (project / "contract.yaml").read_text(encoding="utf-8")
+    assert "Jo\u00e3o \U00020bb7" in text, "nothing is spelled as an escape"
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "message"),
+    [
+        ("contract.yaml", "Jo\u00e3o", "Jo\u00f3o", "maintainer_name: 'Jo\u00e3o' is written as 'Jo\u00f3o'"),
+        ("pyproject.toml", "name =", 'name = "', "not TOML"),
+        ("dvc.yaml", "stages:", "stages: *", "not YAML"),
+    ],
+)
+def test_a_project_that_cannot_be_read_back_is_not_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, before: str, after: str, message: str
+) -> None:
+    def render(folder: Path, *_: object) -> Path:
+        for name in ("contract.yaml", "pyproject.toml", "dvc.yaml"):
+            text = (made / name).read_text(encoding="utf-8")
+            (folder / name).write_text(text.replace(before, after) if name == file else text, encoding="utf-8")
+        return folder
+
+    made = generate(tmp_path / "made", {"maintainer_name": "Jo\u00e3o"})
+    monkeypatch.setattr("beampermit.generation.rendering._render", render)
+    (tmp_path / "again").mkdir()
+    with pytest.raises(BadInput, match=message):
+        generate(tmp_path / "again", {"maintainer_name": "Jo\u00e3o"})
+    assert list((tmp_path / "again").iterdir()) == []
 
 
 def test_the_command_ends_in_2_with_one_line_and_the_next_command(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ OTHER = {
     "summary": 'It\'s "quoted": #1 \\ [x]',
     "maintainer_name": "Zoë: O'Neill",
     "maintainer_email": "zoe+ml@lab.example",
-    "deputy_name": "李 #雷",
+    "deputy_name": "李 #𠮷 👩\u200d🔬",
     "deputy_email": "li@lab.example",
     "on_call": "yes",
     "logbook": "http://127.0.0.1/log?q=a&b=c",

@@ -15,6 +15,11 @@ ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@
 UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
 """Invisible characters that Unicode classes as letters or marks."""
+SEEN = re.compile(
+    "([\U0001f000-\U0001faff\U00020000-\U0002fffd\U00030000-\U0003fffd]"
+    "|(?<=[\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])\u200d(?=[\u2190-\u2bff\U0001f000-\U0001faff]))"
+)
+"""Emoji and ideographs, also those that this Python's Unicode does not know yet, and what joins two emoji to one."""
 SPECIAL = re.compile(
     r"""(?P<entity>[&<>])
       | (?P<sign>[\\`*\[\]|~])
@@ -43,7 +48,8 @@ def visible(value: object, *, lines: bool = False, limit: int = MARGIN) -> str:
     """`value` without invisible characters, at most `limit` long, on one line (with `lines`, on its own lines)."""
     plain = ANSI.sub("", str(value)).replace("\r\n", "\n").replace("\r", "\n")
     plain = plain.expandtabs(4) if lines else " ".join(plain.split())
-    shown = "".join(character if character == "\n" or _seen(character) else _spelled(character) for character in plain)
+    parts = SEEN.split(plain)
+    shown = "".join(part if place % 2 else _spell_unseen(part) for place, part in enumerate(parts))
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
@@ -103,12 +109,14 @@ def _line(escaped: str) -> Markdown:
     return Markdown(BEGINNING.sub(r"\g<number>\\\g<bullet>", escaped, count=1) if BEGINNING.match(escaped) else escaped)
 
 
+def _spell_unseen(plain: str) -> str:
+    return "".join(
+        character if character == "\n" or _seen(character) else f"⟨U+{ord(character):04X}⟩" for character in plain
+    )
+
+
 def _seen(character: str) -> bool:
     return unicodedata.category(character) not in UNSEEN and character not in FILLERS
-
-
-def _spelled(character: str) -> str:
-    return f"⟨U+{ord(character):04X}⟩"
 
 
 def _escape(special: re.Match[str]) -> str:

@@ -9,6 +9,7 @@ from beampermit.generation.template import explanation, problem, problems, quest
 
 Asker = Callable[[str, str, list[str]], str]
 """Question, default, choices (none: any text) -> answer."""
+AGAIN = "run `beampermit new` again with another answer"
 
 
 def parse(arguments: list[str]) -> dict[str, str]:
@@ -37,7 +38,7 @@ def complete(given: Mapping[str, str], ask: Asker | None = None) -> dict[str, st
         answers[key] = ask(key, default_answer, choices) if ask else default_answer
     invalid = problems(answers)
     if invalid:
-        raise BadInput(several(invalid), hint="run `beampermit new` again with another answer")
+        raise BadInput(several(invalid, len(invalid)), hint=AGAIN)
     return answers
 
 

@@ -6,17 +6,20 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from beampermit.contract import FILE_NAME, load_contract
 from beampermit.environments.addresses import addresses
 from beampermit.environments.choice import backend_of
 from beampermit.environments.recording import record_indexes
 from beampermit.errors import BadInput, Failed, Outside
-from beampermit.generation.answers import complete
+from beampermit.files import write_json
+from beampermit.generation.answers import AGAIN, complete
 from beampermit.generation.template import template_folder
 from beampermit.git import Git
 from beampermit.processes import run
 from beampermit.progress import Progress, silent
+from beampermit.reading import parse_json, parse_toml, parse_yaml
 
 
 def generate(
@@ -47,6 +50,7 @@ def generate(
         output_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=output_dir, prefix=".beampermit-new-") as temporary:
             project = _render(Path(temporary), all_answers, warn)
+            _read_back(project, all_answers)
             if lock:
                 _lock(project, progress, None if lock is True else warn)
             project.rename(target)
@@ -58,7 +62,8 @@ def generate(
 def _render(folder: Path, answers: dict[str, str], warn: Callable[[str], None]) -> Path:
     """Run cookiecutter without the user's configuration of it."""
     config = folder / "cookiecutter.yaml"
-    config.write_text(f'replay_dir: "{folder / "replay"}"\ncookiecutters_dir: "{folder / "cookiecutters"}"\n')
+    places = {"replay_dir": str(folder / "replay"), "cookiecutters_dir": str(folder / "cookiecutters")}
+    write_json(config, places)  # JSON is YAML
     context = [f"{key}={value}" for key, value in answers.items()]
     command = (sys.executable, "-m", "cookiecutter", "--no-input", "--config-file", config, "--output-dir", folder)
     finished = run([*command, template_folder(), *context], cwd=folder)
@@ -67,6 +72,48 @@ def _render(folder: Path, answers: dict[str, str], warn: Callable[[str], None]) 
     for line in finished.err.splitlines():
         warn(line)
     return folder / answers["project_slug"]
+
+
+def _read_back(project: Path, answers: Mapping[str, str]) -> None:
+    """Read every file that was rendered and has a syntax, and each text that was typed.
+
+    Raises `BadInput` for one that came out otherwise.
+    """
+    for name in sorted(path.relative_to(project) for path in project.rglob("*") if path.suffix in PARSERS):
+        if not name.parts[0].startswith(".git"):
+            PARSERS[name.suffix]((project / name).read_bytes(), name)
+    contract = load_contract(project)
+    model, operations = contract.model, contract.operations
+    maintainer, deputy = model.owners
+    written = {
+        "project_slug": model.name,
+        "summary": model.summary,
+        "maintainer_name": maintainer.name,
+        "maintainer_email": maintainer.email,
+        "deputy_name": deputy.name,
+        "deputy_email": deputy.email,
+        "on_call": operations.on_call,
+        "logbook": operations.logbook,
+    }
+    for question, text in written.items():
+        if text != answers[question]:
+            raise BadInput(f"{question}: {answers[question]!r} is written as {text!r}", file=FILE_NAME, hint=AGAIN)
+
+
+def _parse_python(content: bytes, name: Path) -> None:
+    try:
+        compile(content, str(name), "exec")
+    except (SyntaxError, ValueError) as error:
+        raise BadInput(f"not Python: {error}", file=name) from None
+
+
+PARSERS: dict[str, Callable[[bytes, Path], Any]] = {
+    ".yml": parse_yaml,
+    ".yaml": parse_yaml,
+    ".toml": parse_toml,
+    ".json": parse_json,
+    ".py": _parse_python,
+}
 
 
 def _lock(project: Path, progress: Progress, warn: Callable[[str], None] | None) -> None:

@@ -118,3 +118,16 @@ def test_only_plain_web_addresses_become_links() -> None:
 def test_long_values_are_cut_and_say_so() -> None:
     assert text("x" * 5000).endswith("x…")
     assert len(text("x" * 5000)) == 1000
+
+
+@pytest.mark.parametrize(
+    "plain", ["\U0001f469\u200d\U0001f52c", "\U0001f6f0\ufe0f \U00020bb7", "\U0001fae8 \U00031350"]
+)
+def test_emoji_and_ideographs_are_seen_whole_and_late_ones_too(plain: str) -> None:
+    assert visible(plain) == plain
+
+
+@pytest.mark.parametrize("plain", ["a\u200db", "\u200d\U0001f52c", "\U0001f52c\u200d", "\U0001f52c\u200b\U0001f52c"])
+def test_what_joins_no_emoji_is_spelled_out(plain: str) -> None:
+    assert "\u200d" not in visible(plain)
+    assert "U+200" in visible(plain)

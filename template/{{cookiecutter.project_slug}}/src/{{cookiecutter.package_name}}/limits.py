@@ -66,7 +66,8 @@ def main() -> None:
     turns, _ = load(monitoring["reference"])
     model = FaultModel.load(TRAINED / "weights.safetensors", TRAINED / "transform.json")
     content = limits(turns, model(turns), model.transform.names, settings.threshold())
-    Path(monitoring["limits"]).write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    Path(monitoring["limits"]).write_text(f"{text}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def main() -> None:
     save(model, test)
     file = Path(contract["model"]["manifest"])
     content = manifest([model, dataset, TRAINED], Path(contract["evaluation"]["scores"]))
-    file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def main() -> None:
         },
         "sha256": hashlib.sha256(raw.read_bytes()).hexdigest(),
     }
-    raw.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    raw.with_suffix(".json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

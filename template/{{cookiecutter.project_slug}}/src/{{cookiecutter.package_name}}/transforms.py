@@ -134,7 +134,7 @@ class Transform:
         """Write JSON."""
         path.parent.mkdir(parents=True, exist_ok=True)
         content = {"features": self.names, "centre": self.centre, "scale": self.scale}
-        path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> Transform:
