@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from beampermit.contract import Signal
 from beampermit.contract.dataset import Dataset
 from beampermit.datasets.tables import Table, quoted
-from beampermit.errors import Failed
+from beampermit.errors import Failed, did_you_mean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,6 +66,10 @@ def overlaps(tables: list[Table], dataset: Dataset) -> list[Overlap]:
 def duplicates(tables: list[Table], signals: tuple[Signal, ...], key: tuple[str, ...]) -> Iterator[Overlap]:
     """Copies of signals between splits, one `Overlap` for each signal and pair of splits. Raises `Failed`."""
     for signal in signals:
+        for table in tables:
+            if signal.name not in table.columns:
+                similar = did_you_mean(signal.name, table.columns, "is it")
+                raise Failed(f"there is no column {signal.name!r}{similar}", file=table.path)
         if not _too_short(signal) and all(table.dimensions(signal.name) for table in tables):
             yield from _copies_of(tables, signal, key)
 

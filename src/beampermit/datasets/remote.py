@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import random
+import re
 import secrets
 import shutil
 import socket
@@ -87,8 +88,9 @@ class Remote:
                 f"the remote {name} cannot be used: {reason}", file=".dvc/config", hint="dvc remote list"
             ) from None
         except ImportError as error:  # the package for this kind of storage is not installed
-            extra = "s3" if "dvc-s3" in str(error) else ""
-            hint = f"pip install 'beampermit[{extra}]'" if extra else "dvc remote list"
+            package = re.search(r"dvc-\w+", str(error))
+            extra = "'beampermit[s3]'" if "dvc-s3" in str(error) else package[0] if package else ""
+            hint = f"pip install {extra}" if extra else "dvc remote list"
             raise Outside(
                 f"the package for the remote {name} is not installed: {error}", file=".dvc/config", hint=hint
             ) from None
@@ -262,6 +264,7 @@ class Remote:
             return
         above = path.rpartition("/")[0] if path.startswith("/") else path.partition("/")[0]
         if above in ("", path) or not fs.exists(above):
+            fs.ls(above or path)  # raises why, which `exists` does not tell
             raise FileNotFoundError(f"{above or path} does not exist, or it may not be seen")
         self.empty = "is empty: nothing was pushed to it yet"
 

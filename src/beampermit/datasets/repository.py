@@ -290,16 +290,13 @@ def dvc_errors(root: Path) -> Iterator[None]:
 
 def bad_input_of(error: Exception, root: Path) -> BadInput:
     """The most specific message of DVC, with file and line if it gives them."""
+    from dvc.utils.serialize import ParseError
     from dvc.utils.strictyaml import YAMLSyntaxError, YAMLValidationError, determine_linecol
 
     if isinstance(error, YAMLSyntaxError):
-        file = _relative_name(error.relpath, root)
-        line = _merge_marker(root / file)
-        if line:
-            return BadInput("there are merge-conflict markers in this file", file=file, line=line, hint="git mergetool")
-        mark = getattr(error.exc.__cause__, "problem_mark", None)
-        problem = getattr(error.exc.__cause__, "problem", None) or "cannot be read"
-        return BadInput(f"not YAML: {problem}", file=file, line=mark.line + 1 if mark else None)
+        return _unreadable(_relative_name(error.relpath, root), root, error.exc)
+    if unread := next((cause for cause in _chain(error) if isinstance(cause, ParseError)), None):
+        return _unreadable(_relative_name(str(unread.path), root), root, unread)
     if isinstance(error, YAMLValidationError):
         from dvc.utils.serialize import parse_yaml_for_update
 
@@ -309,6 +306,19 @@ def bad_input_of(error: Exception, root: Path) -> BadInput:
         return BadInput(f"{key}: {first.error_message}", file=_relative_name(error.path, root), line=line)
     messages = [" ".join(str(cause).split()).replace(f"{root}/", "") for cause in _chain(error)]
     return BadInput("; ".join(dict.fromkeys(filter(None, messages))) or type(error).__name__, hint="dvc status")
+
+
+def _unreadable(file: str, root: Path, error: BaseException) -> BadInput:
+    """A pipeline, lock or parameters that are not YAML, JSON or TOML."""
+    if line := _merge_marker(root / file):
+        return BadInput("there are merge-conflict markers in this file", file=file, line=line, hint="git mergetool")
+    cause = list(_chain(error))[-1]
+    mark = getattr(cause, "problem_mark", None)
+    if mark is None:
+        return BadInput(f"cannot be read: {' '.join(str(cause).split())}", file=file)
+    problem = getattr(cause, "problem", None) or "cannot be read"
+    tab = "; YAML is indented by spaces, not by tabs" if "\\t" in problem else ""
+    return BadInput(f"not YAML: {problem}{tab}", file=file, line=mark.line + 1)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

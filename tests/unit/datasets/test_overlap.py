@@ -12,6 +12,7 @@ from beampermit.contract import Signal
 from beampermit.datasets import overlap
 from beampermit.datasets.overlap import Overlap
 from beampermit.datasets.tables import open_tables
+from beampermit.errors import Failed
 
 LENGTH = 120
 SIGNAL = Signal(name="turns", pv="X", shape=(LENGTH,), unit="mm", range=(-20, 20))
@@ -42,6 +43,16 @@ def found(folder: Path, train: np.ndarray, test: np.ndarray) -> list[Overlap]:
     write(folder, "test", test)
     tables = open_tables(folder, {split: f"{split}.parquet" for split in ("train", "test")})
     return list(overlap.duplicates(tables, (SIGNAL,), ("device",)))
+
+
+def test_an_input_that_the_splits_do_not_have_yet_is_named(tmp_path: Path) -> None:
+    """The contract renames it, and the pipeline did not run again."""
+    for split in ("train", "test"):
+        write(tmp_path, split, beam(3))
+    tables = open_tables(tmp_path, {split: f"{split}.parquet" for split in ("train", "test")})
+    renamed = SIGNAL.model_copy(update={"name": "turn"})
+    with pytest.raises(Failed, match=r"^train.parquet: there is no column 'turn'; is it 'turns'\?"):
+        list(overlap.duplicates(tables, (renamed,), ("device",)))
 
 
 COPIES: dict[str, tuple[Change, str]] = {

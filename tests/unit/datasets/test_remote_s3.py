@@ -236,7 +236,7 @@ def test_a_missing_bucket_is_the_outside_world(dvc_project: Project, endpoint: s
     config = dvc_project.root / ".dvc/config"
     config.write_text(config.read_text().replace(BUCKET, "nobody-has-made-it"))
     dvc_project.git("branch", "--delete", "--force", "main")
-    with pytest.raises(Outside, match="cannot be reached: nobody-has-made-it does not exist"):
+    with pytest.raises(Outside, match="cannot be reached: The specified bucket does not exist"):
         DAT002().check(Repository.of(Project(dvc_project.root)))
 
 

@@ -237,6 +237,7 @@ BROKEN = {
     "conflict in the lock": ("dvc.lock", "stages:", "<<<<<<< HEAD\nstages:", 2, "merge-conflict markers"),
     "conflict in the pipeline": ("dvc.yaml", "stages:", "<<<<<<< HEAD\nstages:", 1, "merge-conflict markers"),
     "not YAML": ("dvc.yaml", "stages:", "stages: [", 3, "not YAML"),
+    "tab": ("params.yaml", "rows: 8", "raw:\n\trows: 8", 2, "YAML is indented by spaces, not by tabs"),
     "unknown key": ("dvc.yaml", "deps: [make.py]", "dep: [make.py]", 4, "dep: extra keys not allowed"),
     "hash by hand": ("dvc.lock", "md5: ", "md5: ../../x", None, "not an md5 as DVC writes it"),
 }
