@@ -8,14 +8,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from beampermit.digest import digest_file
+from beampermit.cli.main import app
+from beampermit.digest import digest_bytes, digest_file
 from beampermit.errors import BadInput, Failed
 from beampermit.github.client import Client
-from beampermit.permit.statement import BoundFile
+from beampermit.permit.envelope import sign_statement
+from beampermit.permit.keys import PUBLIC_IN_PROJECT, load_signing_key
+from beampermit.permit.statement import BoundFile, Sha256, Subject
 from beampermit.publishing import format_body, publish_version
 from support.github_stand_in import GitHub, environment
-from support.registry_project import MODEL, Laboratory, database, laboratory, prepared
+from support.registry_project import MODEL, Laboratory, database, laboratory, prepared, sign_promotion
 
 pytestmark = pytest.mark.slow
 
@@ -72,6 +76,40 @@ def test_a_version_that_was_never_promoted_is_not_published(
     laboratory.change(2)
     with pytest.raises(BadInput, match="has no promotion of bpm-faults from commit"):
         publish_version(client, laboratory.ledger, laboratory.sign().statement, documents)
+    assert not github.releases
+
+
+def test_other_bytes_than_were_promoted_from_the_commit_are_not_published(
+    laboratory: Laboratory, client: Client, documents: Path
+) -> None:
+    laboratory.promote()
+    event, _ = sign_promotion(laboratory.last(), {"weights.safetensors": digest_bytes(b"other")})
+    permit = laboratory.sign().statement
+    subject = Subject(name=MODEL, digest=Sha256(sha256=event.digest.removeprefix("sha256:")))
+    with pytest.raises(BadInput, match="has no promotion of bpm-faults from commit"):
+        publish_version(client, laboratory.ledger, permit.model_copy(update={"subject": (subject,)}), documents)
+
+
+@pytest.mark.attack(
+    guard="publish",
+    tried="a permit of a promoted commit, with another bill of materials, is signed with a key that only the work tree"
+    " lists",
+    said="signed with an untrusted key: sha256:",
+)
+def test_a_permit_of_an_untrusted_key_publishes_nothing(
+    laboratory: Laboratory, github: GitHub, documents: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    laboratory.promote()
+    private, public = laboratory.new_key("mallory")
+    forged = sign_statement(laboratory.sign().statement, load_signing_key(str(private)))
+    (laboratory.root / PUBLIC_IN_PROJECT).write_text(public.read_text())
+    (documents / "permit.dsse.json").write_bytes(forged)
+    for name, value in environment(github).items():
+        monkeypatch.setenv(name, value)
+    words = ("publish", "--permit", str(documents / "permit.dsse.json"), "--project", str(laboratory.root))
+    error = CliRunner().invoke(app, words).exception
+    assert isinstance(error, Failed)
+    assert error.message.startswith(said)
     assert not github.releases
 
 
