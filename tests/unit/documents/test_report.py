@@ -268,6 +268,18 @@ def test_a_broken_file_of_the_project_is_one_line_and_exit_2_and_the_report_show
     assert file in made
 
 
+def test_every_error_of_a_contract_is_in_the_report_by_its_name_in_the_repository(
+    results: Project, folder: Path, tmp_path: Path
+) -> None:
+    write(results, "contract.yaml", "beampermit: 2\n")
+    found = run(results, "--verdicts", str(folder), "--out", str(tmp_path / "report"))
+    assert isinstance(found.exception, BadInput)
+    made = (tmp_path / "report/report.md").read_text()
+    for problem in found.exception.problems:
+        assert f"`{problem.place}` {problem.message}\n" in made
+    assert "`contract.yaml:1` model: this key is missing\n" in made
+
+
 def test_missing_results_are_no_error(project: Project, folder: Path) -> None:
     found: Report = report(project, folder, EXPECTED)
     assert found.problems == ()
