@@ -39,18 +39,21 @@ def lock(
 
     Packages keep their locked version unless the requirements exclude it or --update names them.
     """
-    from beampermit.contract import FILE_NAME
+    from beampermit.contract import FILE_NAME, load_contract
     from beampermit.environments.addresses import addresses
     from beampermit.environments.choice import backend_of
     from beampermit.environments.recording import record_indexes
 
     root = _root(project)
+    record = record and (root / FILE_NAME).is_file()
+    if record:
+        load_contract(root)  # what is wrong with it is said before minutes of solving
     backend = backend_of(root)
     required = root / backend.specification_file
     before = required.exists()
     with shown_progress() as progress:
         locked = backend.lock(root, update=update or (), progress=progress)
-    added = record_indexes(root, addresses(locked)) if record and (root / FILE_NAME).is_file() else ()
+    added = record_indexes(root, addresses(locked)) if record else ()
     packages = sum(not package.own for package in locked.packages)
 
     def text() -> None:

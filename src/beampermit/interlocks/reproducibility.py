@@ -52,7 +52,7 @@ class REP001(Interlock):
         if diagnosis.kind.sound:
             return passed("; ".join((diagnosis.text, *retrained.notes)), **retrained.as_json())
         file = diagnosis.file or ("dvc.lock" if retrained.compared is None else contract.evaluation.metrics)
-        return failed(diagnosis.text, file, **retrained.as_json())
+        return failed(diagnosis.text, *each(diagnosis.because, file), **retrained.as_json())
 
 
 class REP002(Interlock):

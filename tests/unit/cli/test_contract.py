@@ -95,6 +95,13 @@ def test_what_needs_no_contract_is_judged_beside_one_that_cannot_be_read(beamper
     assert err == ""
 
 
+def test_a_lock_is_not_solved_for_a_contract_that_cannot_be_read(beampermit: Run, broken: Project) -> None:
+    code, _, err = beampermit("env", "lock")
+    assert code == 2
+    assert err.startswith(f"beampermit: {broken.root / 'contract.yaml'}:")
+    assert beampermit("env", "lock", "--no-record")[2].startswith(f"beampermit: {broken.root}: ")
+
+
 def test_the_command_that_was_just_run_is_no_hint(beampermit: Run, broken: Project) -> None:
     code, _, err = beampermit("contract", "check")
     assert code == 2

@@ -19,7 +19,7 @@ from beampermit.reproduction.diagnosis import Kind
 from beampermit.reproduction.reproduce import Reproduction
 from beampermit.reproduction.tree import place_of, private_folder
 from beampermit.reproduction.weights import Likeness
-from beampermit.verdicts.verdict import Location, Outcome
+from beampermit.verdicts.verdict import Outcome
 from support.dvc_repositories import leaf, remake, replace
 
 pytestmark = pytest.mark.slow
@@ -99,7 +99,9 @@ def test_changed_row_is_diagnosed_as_different_data(trainable: Project, again: A
     assert done.compared is None
     assert "stage train ran on a data/dataset that differs from the one in dvc.lock" in done.diagnosis.text
     assert "data/dataset/train.parquet does not have the digest in manifest.json" in done.diagnosis.text
-    assert REP001().check(trainable.contract, done).locations == (Location(file="dvc.lock"),)
+    places = REP001().check(trainable.contract, done).locations
+    assert {place.file for place in places} == {"dvc.lock"}
+    assert [place.reason for place in places] == list(done.diagnosis.because)
 
 
 @pytest.mark.parametrize(
