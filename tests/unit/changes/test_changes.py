@@ -6,9 +6,10 @@ from typing import Any
 
 from beampermit.changes.base_and_head import BaseAndHead
 from beampermit.changes.data import compare_data
-from beampermit.changes.flat import MOST, compare_trees, flatten
+from beampermit.changes.flat import MOST, compare_settings, compare_trees, flatten
 from beampermit.changes.packages import compare_packages
 from beampermit.project import Project
+from beampermit.retrofit.survey import survey
 from support.planted_results import commit, write
 
 
@@ -29,6 +30,15 @@ def test_moves_tell_absent_from_empty() -> None:
         ("1", None),
         (None, "true"),
     ]
+
+
+def test_parameters_with_anchors_are_compared_and_surveyed(branch: Project) -> None:
+    """As DVC reads them, in `params.yaml` and `dvc.yaml`."""
+    (branch.root / "params.yaml").write_text("base: &b {epochs: 60, seed: 3}\ntrain: *b\nfine: {<<: *b, seed: 4}\n")
+    (branch.root / "dvc.yaml").write_text("stages:\n  a: {cmd: x, outs: &o [o.parquet]}\n  b: {cmd: y, deps: *o}\n")
+    changes = {change.key: change.after for change in compare_settings(BaseAndHead(branch))["params.yaml"]}
+    assert (changes["train.epochs"], changes["fine.epochs"], changes["fine.seed"]) == ("60", "60", "4")
+    assert survey(branch.root).name
 
 
 LOCKED = """version = 1
