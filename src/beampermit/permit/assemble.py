@@ -62,6 +62,8 @@ def assemble(
     if problems:
         raise Failed(f"no permit for {commit[:12]}: {'; '.join(problems)}", hint="beampermit check --out FILE")
     _require_no_changes(git)
+    for name in (contract.model.manifest, contract.evaluation.metrics):
+        _require_as_committed(project, name)
     listed = Manifest.read(project.path(contract.model.manifest), contract.model.manifest)
     locks = _locks(project)
     model, dataset = _split(listed.files, contract.model.path)
@@ -197,6 +199,17 @@ def _require_no_changes(git: Git) -> None:
         )
 
 
+def _require_as_committed(project: Project, file: str) -> None:
+    """`git status` passes over files that the index says to pass over, and those that attributes write otherwise."""
+    held = project.git.try_("rev-parse", "--verify", "--quiet", f"HEAD:./{file}").out
+    if project.git.try_("hash-object", "--no-filters", "--", file).out != held:
+        raise Failed(
+            "this file is not byte by byte that of the commit, which a permit binds",
+            file=file,
+            hint=f"git checkout-index --force --ignore-skip-worktree-bits {file}",
+        )
+
+
 def _split(files: dict[str, str], folder: str) -> tuple[dict[str, str], dict[str, str]]:
     """The manifest's digests of the model, by path in its folder, and of everything else."""
     prefix = f"{folder}/"
@@ -214,4 +227,5 @@ def _locks(project: Project) -> tuple[str, ...]:
 def _bind(project: Project, file: str) -> dict[str, str]:
     if not project.path(file).is_file():
         raise BadInput("this file is missing, and a permit must bind it", file=file)
+    _require_as_committed(project, file)
     return {"file": file, "digest": digest_file(project.path(file))}

@@ -118,6 +118,36 @@ def test_a_work_tree_that_was_changed_since_gets_no_permit(laboratory: Laborator
     assert caught.value.file == "uv.lock"
 
 
+@pytest.mark.parametrize(
+    ("file", "hide"),
+    [
+        attack_case(
+            file,
+            hide,
+            guard="permit assemble",
+            tried="a file that the permit binds is changed, and git is told to pass the change over",
+            said="this file is not byte by byte that of the commit, which a permit binds",
+        )
+        for file, hide in (
+            ("contract.yaml", ("update-index", "--assume-unchanged")),
+            ("manifest.json", ("update-index", "--skip-worktree")),
+            ("metrics/metrics.json", ("update-index", "--assume-unchanged")),
+        )
+    ],
+)
+def test_a_change_that_git_does_not_show_gets_no_permit(
+    laboratory: Laboratory, file: str, hide: tuple[str, ...], said: str
+) -> None:
+    laboratory.git(*hide, file)
+    with (laboratory.root / file).open("a") as stream:
+        stream.write(" ")
+    with pytest.raises(Failed, match=said) as caught:
+        assemble(laboratory.project, [verdicts(laboratory.project)], INTERLOCKS)
+    assert caught.value.file == file
+    laboratory.git(*caught.value.hint.split()[1:])
+    assert assemble(laboratory.project, [verdicts(laboratory.project)], INTERLOCKS)
+
+
 def test_a_missing_lock_is_named(laboratory: Laboratory) -> None:
     laboratory.git("rm", "--quiet", "dvc.lock")
     laboratory.git("commit", "--quiet", "--message", "No lock")
