@@ -70,7 +70,8 @@ def _summary(stage: Stage, seconds: float) -> None:
 
     out = console()
     out.print(f"\nThe demo is complete after {seconds:.0f} s. Look at:", style="bold")
-    out.print(format_fields({name: str(path) for name, path in stage.results().items()}))
+    # A path or a command that is broken into lines can be neither opened nor pasted.
+    out.print(format_fields({name: str(path) for name, path in stage.results().items()}), soft_wrap=True)
     out.print("\nTo continue:", style="bold")
     for command in stage.commands():
-        out.print(f"  {command}")
+        out.print(f"  {command}", soft_wrap=True, highlight=False)

@@ -9,7 +9,7 @@ import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -199,14 +199,15 @@ class _Sight:
     """What DVC leaves out: by `.dvcignore`, also as the folder of another DVC repository, and of pipelines by git."""
 
     def __init__(self, repo: Any, root: Path):
-        self._ignore, self._scm, self._root = repo.dvcignore, repo.scm, root
+        self._ignore, self._root = repo.dvcignore, root
+        self._is_ignored_by_git = cache(repo.scm.is_ignored)  # of each folder it is asked for each file
 
     def hidden_by(self, path: str) -> str:
         """`.dvcignore` or `.gitignore` where it hides a pipeline; empty where nothing does."""
         if self.by_dvcignore(path):
             return "`.dvcignore`"
         folders = [f"{self._root / folder}{os.sep}" for folder in _folders(path)]
-        return "`.gitignore`" if any(map(self._scm.is_ignored, [str(self._root / path), *folders])) else ""
+        return "`.gitignore`" if any(map(self._is_ignored_by_git, [str(self._root / path), *folders])) else ""
 
     def by_dvcignore(self, path: str) -> bool:
         return self._ignore.is_ignored_file(str(self._root / path))

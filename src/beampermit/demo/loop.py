@@ -23,6 +23,7 @@ PEOPLE = {
     "logbook": "https://logbook.lab.example",
 }
 """Answers that the template leaves to the user."""
+FIRST = "The first model"
 BETTER, STALE, OUTSIDE = "better-model", "stale-lock", "data-outside-range"
 BETTER_FEATURES = (
     *("spread", "line", "kurtosis", "jump", "repeated"),
@@ -72,7 +73,7 @@ def install(stage: Stage) -> str:
 
 
 def reproduce(stage: Stage) -> str:
-    _pipeline(stage, "The first model")
+    _pipeline(stage, FIRST)
     stage.git("push", "--quiet", "--set-upstream", "origin", "main")
     stage.git("remote", "set-head", "origin", "main")
     return f"auc {_metric(stage, 'auc'):.4f}"
@@ -121,16 +122,25 @@ def merge(stage: Stage) -> str:
     stage.git("merge", "--quiet", "--squash", BETTER)  # the ruleset requires a linear history
     _commit(stage, "A better model")
     stage.git("push", "--quiet", "origin", "main")
+    _bring_data(stage)
     stage.beampermit("rehearse", "release")
-    for document in ("MODEL_CARD", "RUNBOOK"):
-        stage.keep(f"release/{document}.html", f"{document.replace('_', '-').lower()}.html")
     return "every interlock passed again; version 2 is the champion"
 
 
 def roll_back(stage: Stage) -> str:
     stage.beampermit("rollback", "--reason", "Demonstration of a rollback")
     stage.beampermit("history")
+    _write_documents(stage, f"{BETTER}^{{/{FIRST}}}")
     return "version 1 is the champion again"
+
+
+def _write_documents(stage: Stage, commit: str) -> None:
+    """Card and runbook of the version in service, whose commit is not that of the branch after a rollback."""
+    stage.git("checkout", "--quiet", "--detach", commit)
+    for document in ("card", "runbook"):
+        name = {"card": "model-card"}.get(document, document)
+        stage.beampermit(document, "--html", "--out", str(stage.documents / f"{name}.md"))
+    stage.git("checkout", "--quiet", "main")
 
 
 def _pipeline(stage: Stage, message: str) -> None:
@@ -149,6 +159,11 @@ def _branch(stage: Stage, name: str) -> None:
     """A branch from the protected one, with its data."""
     stage.git("checkout", "--quiet", "main")
     stage.git("checkout", "--quiet", "-b", name)
+    _bring_data(stage)
+
+
+def _bring_data(stage: Stage) -> None:
+    """The data and the model of the commit in the place of another branch's."""
     stage.beampermit("env", "run", "--", "dvc", "checkout", "--force")
 
 

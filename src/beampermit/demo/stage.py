@@ -97,14 +97,14 @@ class Stage:
 
     def commands(self) -> list[str]:
         """Commands to explore further."""
-        variables = (
-            f"export MLFLOW_TRACKING_URI={self.environment['MLFLOW_TRACKING_URI']} BEAMPERMIT_SIGNING_KEY={self.key}"
-        )
-        path = f"export PATH={Path(sys.executable).parent}:$PATH"
+        variables = {
+            "PATH": f"{shlex.quote(str(Path(sys.executable).parent))}:$PATH",
+            "MLFLOW_TRACKING_URI": shlex.quote(self.environment["MLFLOW_TRACKING_URI"]),
+            "BEAMPERMIT_SIGNING_KEY": shlex.quote(str(self.key)),
+        }
         return [
-            f"cd {self.project}",
-            path,
-            variables,
+            f"cd {shlex.quote(str(self.project))}",
+            *(f"export {name}={value}" for name, value in variables.items()),
             "beampermit check        # every interlock on this machine",
             "beampermit history      # the ledger as a table",
             "beampermit --help       # all commands",

@@ -162,13 +162,22 @@ def _digests(project: Project) -> dict[str, str]:
 
 
 def _license(project: Project) -> str | None:
-    """The SPDX expression in `pyproject.toml`."""
+    """The SPDX expression in `pyproject.toml`, or what older ones have: a text, a file, or classifiers."""
     file = project.path("pyproject.toml")
     if not file.is_file():
         return None
     table = parse_toml(file.read_bytes(), "pyproject.toml").get("project", {})
-    expression = table.get("license") if isinstance(table, dict) else None
-    return expression if isinstance(expression, str) and expression else None
+    match table:
+        case {"license": str(name)} if name:
+            return name
+        case {"license": {"text": str(text)}} if text.strip():
+            return text.strip().splitlines()[0]
+        case {"license": {"file": str(name)}} if name:
+            return f"as in {name}"
+        case {"classifiers": [*classifiers]}:
+            names = [str(one).rpartition(" :: ")[2] for one in classifiers if str(one).startswith("License :: ")]
+            return ", ".join(names) or None
+    return None
 
 
 def _devices(project: Project, contract: Contract) -> tuple[dict[str, str], int | None]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from beampermit.contract.completeness import unwritten
 from beampermit.errors import Failed
 
 PLACES = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")
@@ -45,6 +46,11 @@ class CodeOwners:
             raise Failed(f"{len(content)} bytes; GitHub reads none above {LARGEST}, so nobody owns anything", file=file)
         return cls(file, content.decode(errors="replace"))
 
+    def placeholders(self) -> tuple[tuple[str, int], ...]:
+        """Owners that were never written, and their lines: the template's TODO, or an address of no real domain."""
+        lines = ((number, _as_github_reads_it(line).split()) for number, line in enumerate(self.text.split("\n"), 1))
+        return tuple((owner, number) for number, parts in lines for owner in parts[1:] if _is_unwritten(owner))
+
     def uncovered(self, paths: Iterable[str]) -> tuple[Uncovered, ...]:
         """Those of `paths` that nobody owns."""
         from codeowners import CodeOwners as Parsed
@@ -52,6 +58,11 @@ class CodeOwners:
         parsed = Parsed("\n".join(map(_as_github_reads_it, self.text.split("\n"))))
         matches = ((path, parsed.matching_line(path)) for path in paths)
         return tuple(Uncovered(path, line) for path, (owners, line, *_) in matches if not owners)
+
+
+def _is_unwritten(owner: str) -> bool:
+    """Accounts and teams (`@lab/todo`) may have any name."""
+    return "@" in owner[1:] and bool(unwritten(owner))
 
 
 def _as_github_reads_it(line: str) -> str:

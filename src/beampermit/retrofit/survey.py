@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def survey(root: Path) -> Survey:
         name=name,
         package=_package(root) or name.replace("-", "_"),
         branch=_branch(git),
-        owners=tuple(_authors(git)),
+        owners=tuple(islice(_authors(git), 2)),
         backend=_backend(root),
         indexes=_indexes(root),
         metrics_file=metrics_file,
@@ -111,7 +112,7 @@ def _branch(git: Git) -> str:
 
 
 def _authors(git: Git) -> Iterator[Author]:
-    """The two authors with the most commits and different addresses."""
+    """The two people with the most commits: one who has two addresses, or writes the name in two ways, is one."""
     if git.resolve("HEAD") is None:
         return
     seen: set[str] = set()
@@ -119,9 +120,10 @@ def _authors(git: Git) -> Iterator[Author]:
         author = AUTHOR.fullmatch(line)
         if author is None or BOTS.search(line) or not EMAIL.fullmatch(author["email"]) or not author["name"]:
             continue
-        if author["email"].lower() not in seen and len(seen) < 2:
-            seen.add(author["email"].lower())
+        known_by = {author["email"].lower(), " ".join(author["name"].split()).casefold()}
+        if not known_by & seen:
             yield Author(author["name"], author["email"])
+        seen |= known_by
 
 
 def _backend(root: Path) -> str | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from beampermit.cli.demo import _summary
 from beampermit.demo.stage import Stage, UnexpectedError
 from beampermit.errors import BadInput
 
@@ -41,3 +42,15 @@ def test_expected_failure_is_no_error(tmp_path: Path) -> None:
 
 def test_demo_commits_under_its_own_name(tmp_path: Path) -> None:
     assert Stage.prepare(tmp_path / "demo").run("git", "config", "user.email").out.strip() == "demo@lab.example"
+
+
+def test_what_to_open_and_to_type_is_never_broken_into_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    stage = Stage.prepare(tmp_path / ("a long name of a folder, " * 5) / "demo")
+    _summary(stage, 1.0)
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert set(stage.commands()) <= set(lines)
+    assert {f"{name:<8}  {path}" for name, path in stage.results().items()} <= set(lines)
+    assert f"export BEAMPERMIT_SIGNING_KEY='{stage.key}'" in lines, "as a shell reads it"

@@ -83,6 +83,21 @@ def test_what_is_not_known_is_said_and_nothing_invented(project: Project) -> Non
     assert "no version (ledger as of the last fetch)" in runbook(gather_facts(project))
 
 
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ('license = {text = "MIT"}', "MIT"),
+        ("license = {text = '''\nMIT License\nPermission is'''}", "MIT License"),
+        ('license = {file = "LICENCE.txt"}', "as in LICENCE.txt"),
+        ('classifiers = ["License :: OSI Approved :: BSD License"]', "BSD License"),
+        ('classifiers = ["Typing :: Typed"]', "**Not stated.** Add it to `pyproject.toml` as `project.license`."),
+    ],
+)
+def test_a_licence_is_read_in_older_forms_too(project: Project, table: str, said: str) -> None:
+    write(project, "pyproject.toml", f'[project]\nname = "x"\n{table}\n')
+    assert f"| Licence | {said} |" in card(gather_facts(project))
+
+
 def test_the_metadata_are_yaml_with_what_was_measured(results: Project, git: Any) -> None:
     write(results, "pyproject.toml", '[project]\nname = "x"\nlicense = "BSD-3-Clause"\n')
     made = card(gather_facts(results))

@@ -112,3 +112,14 @@ def test_only_the_first_file_that_github_finds_counts(tmp_path: Path) -> None:
     assert found
     assert found.file == ".github/CODEOWNERS"
     assert found.uncovered(["contract.yaml"])
+
+
+def test_an_owner_that_nobody_has_replaced_is_named_and_an_account_may_have_any_name() -> None:
+    text = "* ada@lab.example TODO@deputy.example\n/contract.yaml @lab/todo\n/.dvc/ second-owner@example.org\n"
+    owners = CodeOwners("CODEOWNERS", text)
+    assert owners.placeholders() == (("TODO@deputy.example", 1), ("second-owner@example.org", 3))
+    left = Ownership("CODEOWNERS", (), owners.placeholders())
+    names = "TODO@deputy.example, second-owner@example.org"
+    assert left.gap == f"CODEOWNERS still names {names} as an owner, in the lines 1, 3: write who it is"
+    assert [place.line for place in left.places] == [1, 3]
+    assert Ownership("CODEOWNERS", (), CodeOwners("CODEOWNERS", "* bo@lab.example @lab/tbd\n").placeholders()).gap == ""

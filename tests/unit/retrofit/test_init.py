@@ -17,6 +17,7 @@ from beampermit.contract.completeness import todos
 from beampermit.errors import BadInput
 from beampermit.project import Project
 from beampermit.retrofit import plan
+from beampermit.retrofit.survey import survey
 from beampermit.workflows.workflow import read_workflow
 from support.existing_repository import git
 from support.package_index import index, uv_project, uv_settings
@@ -296,3 +297,17 @@ def test_unreadable_file_is_named(orbit: Path, name: str, text: str) -> None:
 def test_pipeline_of_any_shape_is_accepted(orbit: Path, text: str) -> None:
     (orbit / "dvc.yaml").write_text(text)
     done(orbit, "--dry-run")
+
+
+def test_one_person_with_two_addresses_is_one_owner(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    authors = [
+        *["Ada Operator <ada@lab.example>"] * 3,
+        *["ada  operator <ada@home.example>"] * 2,
+        "A. Operator <ADA@lab.example>",
+        "Bo Physicist <bo@lab.example>",
+        "Cy Student <cy@lab.example>",
+    ]
+    for author in authors:
+        git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "Work", "--author", author)
+    assert [owner.email for owner in survey(tmp_path).owners] == ["ada@lab.example", "bo@lab.example"]

@@ -35,12 +35,18 @@ class Ownership:
 
     file: str
     uncovered: tuple[Uncovered, ...]
+    placeholders: tuple[tuple[str, int], ...] = ()
+    """Owners that nobody has replaced, and their lines."""
 
     @property
     def gap(self) -> str:
         """One line; empty where every guarded file has an owner."""
         if not self.file:
             return "there is no CODEOWNERS, so nobody must approve changes of contract and workflows"
+        if self.placeholders and not self.uncovered:
+            names = ", ".join(dict.fromkeys(name for name, _ in self.placeholders))
+            lines = ", ".join(str(line) for line in dict.fromkeys(line for _, line in self.placeholders))
+            return f"{self.file} still names {names} as an owner, in the lines {lines}: write who it is"
         if not self.uncovered:
             return ""
         paths = (file.path + (f" (line {file.line})" if file.line else "") for file in self.uncovered)
@@ -51,7 +57,8 @@ class Ownership:
         """The lines of CODEOWNERS that take owners away."""
         if not self.file:
             return ()
-        return tuple(Location(file=self.file, line=file.line) for file in self.uncovered)
+        lines = [file.line for file in self.uncovered] or [line for _, line in self.placeholders]
+        return tuple(Location(file=self.file, line=line) for line in dict.fromkeys(lines))
 
 
 @provides
@@ -63,7 +70,7 @@ def ownership(project: Project) -> Ownership:
         return Ownership("", ())
     own = (f"{git.prefix}{path}" for path in git.tracked() if _matches(path, GUARDED))
     guarded = dict.fromkeys((*own, *(path for path in git.top.tracked() if _matches(path, SHARED))))
-    return Ownership(owners.file, owners.uncovered([*guarded, *NEW]))
+    return Ownership(owners.file, owners.uncovered([*guarded, *NEW]), owners.placeholders())
 
 
 def _matches(path: str, patterns: Iterable[str]) -> bool:
