@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from beampermit.errors import Outside
+from beampermit.progress import silent
 from beampermit.registry.reconcile import find_abandoned, find_differences
 from support.registry_project import MODEL, Laboratory
 
@@ -50,8 +51,8 @@ def test_runs_that_promotions_left_are_named_and_removed(once: Laboratory, clien
         f"run {run} of permit {permit}, of which no version was made, is removed"
         for run, permit in zip(runs, (f"sha256:{'d' * 12}", once.last().permit[:19]), strict=True)
     )
-    assert find_differences(once.ledger, once.registry, MODEL, once.said.append) == ()
-    assert set(find_abandoned(once.ledger, once.registry, MODEL, once.said.append)) == set(told)
+    assert find_differences(once.ledger, once.registry, MODEL, silent) == ()
+    assert set(find_abandoned(once.ledger, once.registry, MODEL, silent)) == set(told)
     assert stages(client, *runs) == ["active"] * 2, "a dry run changes nothing"
     assert set(once.reconcile()) == set(told)
     assert stages(client, *runs, by_hand, elsewhere, there) == ["deleted"] * 2 + ["active"] * 3
@@ -60,7 +61,7 @@ def test_runs_that_promotions_left_are_named_and_removed(once: Laboratory, clien
 
 def test_a_run_that_a_promotion_may_be_using_is_named_and_left(once: Laboratory, client: Any) -> None:
     run = left(client, ago=-60_000)
-    assert find_abandoned(once.ledger, once.registry, MODEL, once.said.append) == ()
+    assert find_abandoned(once.ledger, once.registry, MODEL, silent) == ()
     permit = f"sha256:{'d' * 12}"
     expected = f"run {run} of permit {permit} has no version yet: left for now, as a promotion may be using it"
     assert once.reconcile() == (expected,)
