@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import PurePosixPath
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from beampermit.environments.backend import Artifact, Lock, Package, Specification
 from beampermit.errors import Problem
@@ -101,14 +101,24 @@ def _untrusted_sources(lock: Lock, allowed: tuple[str, ...] | None) -> Iterator[
         elif not package.artifacts:
             yield Problem(f"{package} is locked without a file", lock.file, package.line)
     for source in lock.sources if names is not None else ():
-        if source.rstrip("/") not in (names or ()):
-            users = [package for package in lock.packages if package.source == source]
+        users = [one for one in lock.packages if one.source == source and not _is_allowed(one, source, names or set())]
+        if users:
             more = f" and {len(users) - 1} more" if len(users) > 1 else ""
             yield Problem(
                 f"the contract does not allow {source}, the source of {users[0]}{more}",
                 lock.file,
                 users[0].line,
             )
+
+
+def _is_allowed(package: Package, source: str, names: set[str]) -> bool:
+    """A conda lock has only the host of pip's packages: a part of it may be allowed instead, by a longer address."""
+    if source.rstrip("/") in names:
+        return True
+    places = (origin(one.address) + unquote(urlsplit(one.address).path) for one in package.artifacts)
+    return package.pip and all(
+        ".." not in place.split("/") and any(place.startswith(f"{name}/") for name in names) for place in places
+    )
 
 
 def _wrong_name(package: Package, artifact: Artifact) -> str | None:

@@ -104,6 +104,11 @@ TAMPERED = {
         r"\1- name: orbit-extra\3\2\3",
         "is locked for linux-64 and nothing needs it",
     ),
+    "a virtual package with a file": (
+        r"(package:\n)(- name: orbit)(.*?)(?=- name)",
+        r"\1- name: __orbit\3\2\3",
+        "is locked for linux-64 and nothing needs it",
+    ),
     "a need removed": (r"    tune: '>=1.0'\n", "", "the packages for linux-64 were edited"),
     "a category": (
         r"(name: tune.*?)category: main\n  optional: false",

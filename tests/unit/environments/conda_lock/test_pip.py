@@ -151,6 +151,14 @@ def test_what_cannot_be_solved_is_said_in_words(root: Path, defect: str) -> None
     assert (root / "conda-lock.yml").read_text() == old
 
 
+def test_what_has_no_sha256_of_an_index_is_not_locked(made: Laboratory, root: Path) -> None:
+    wheel = next((made.index.folder / "files").glob("tuner-*.whl"))
+    edit(root / "environment.yml", "tuner >=1", f"tuner @ file://{wheel}")
+    with pytest.raises(Failed, match=r"tuner 1.0 comes from file://\S+ without a sha256 of an index") as caught:
+        CondaLock().lock(root, progress=QUIET)
+    assert caught.value.hint.startswith("take it from an index, or list it as a conda package")
+
+
 WHEEL = r"(- name: tuner\n.*?)"
 TAMPERED = {
     "a package that is not listed": (
@@ -203,6 +211,15 @@ def test_each_way_to_tamper_with_a_package_of_pip_is_seen(root: Path, defect: st
     edit(root / ("environment.yml" if pattern == "tuner >=1" else "conda-lock.yml"), pattern, replacement)
     found = messages(root, allowed)
     assert any(message in words for words in found), found
+
+
+def test_a_contract_may_allow_a_part_of_a_host(made: Laboratory, root: Path) -> None:
+    channel, host = addresses(CondaLock().read(root))
+    assert host == made.index.origin
+    assert messages(root, (channel, f"{host}/files")) == []
+    assert any(f"does not allow {host}" in words for words in messages(root, (channel, f"{host}/file")))
+    edit(root / "conda-lock.yml", rf"{WHEEL}/files/", r"\1/files/%2e%2e/others/")
+    assert f"the contract does not allow {host}, the source of tuner 1.0" in messages(root, (channel, f"{host}/files"))
 
 
 def test_what_pip_needs_may_be_a_conda_package_of_another_name(root: Path) -> None:
