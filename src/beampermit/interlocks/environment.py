@@ -128,6 +128,9 @@ class ENV004(Interlock):
 
         Run `beampermit env lock` to write the lock again from the allowed indexes. To allow a new index, open a
         separate pull request that adds it to `environment.indexes` in `contract.yaml`.
+
+        A package from git, a folder or a URL cannot pass: serve a wheel of it from an index, or from a folder that
+        `find-links` of `[tool.uv]` names.
         """
         allowed, by = _allowed(project)
         before = _before(project, backend)

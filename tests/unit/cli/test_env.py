@@ -14,7 +14,7 @@ from beampermit.cli.main import app
 from beampermit.contract import load_contract
 from beampermit.errors import BeampermitError
 from beampermit.project import Project
-from support.package_index import index, uv_project, uv_settings
+from support.package_index import Index, index, uv_project, uv_settings
 
 __all__ = ["index", "uv_project", "uv_settings"]
 
@@ -62,6 +62,19 @@ def test_no_contract_and_no_git_are_needed(uv_project: Project, tmp_path: Path) 
     assert [verdict["outcome"] for verdict in json.loads(out)] == ["passed"] * 4
     assert env(bare, "lock")[0] == 0
     assert env(bare, "install")[0] == 0
+
+
+def test_a_folder_with_requirements_txt_alone_needs_one_command(
+    uv_settings: Path, index: Index, tmp_path: Path
+) -> None:
+    (tmp_path / "requirements.txt").write_text(f"-i {index.url}\nnumbers\n")
+    code, out = env(tmp_path, "check", "--json")
+    assert (code, json.loads(out)[0]["reason"]) == (1, "there is no uv.lock")
+    assert "beampermit env lock" in json.loads(out)[0]["fix"]
+    code, out = env(tmp_path, "lock")
+    assert code == 0
+    assert out.startswith("pyproject.toml: written from requirements.txt, which counts no more\nuv.lock: 1 packages")
+    assert env(tmp_path, "check")[0] == 0
 
 
 def test_a_stale_lock_is_exit_1_and_each_problem_is_printed(uv_project: Project) -> None:

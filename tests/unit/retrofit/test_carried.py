@@ -11,6 +11,9 @@ from typer.testing import CliRunner
 
 from beampermit.cli.main import app
 from support.existing_repository import dvc, git
+from support.package_index import Index, index, uv_settings
+
+__all__ = ["index", "uv_settings"]
 
 
 def outcomes(root: Path, *names: str) -> dict[str, str]:
@@ -20,8 +23,11 @@ def outcomes(root: Path, *names: str) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_from_nothing_to_a_lock_that_runs_and_data_that_others_can_fetch(
-    orbit: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    orbit: Path, uv_settings: Path, index: Index, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    project = orbit / "pyproject.toml"
+    asked = project.read_text().replace("dependencies = []", 'dependencies = ["numbers"]')
+    project.write_text(f'{asked}\n[[tool.uv.index]]\nurl = "{index.url}"\ndefault = true\n')
     monkeypatch.setenv("BEAMPERMIT_ENVIRONMENT", str(tmp_path / "environment"))
     ids = ("ENV001", "ENV002", "ENV003", "ENV004", "ENV005", "DAT001", "DAT002", "DAT003", "DAT008", "DOC001", "GIT003")
     before = outcomes(orbit, *ids)
