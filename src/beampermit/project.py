@@ -13,7 +13,7 @@ from typing import Any
 
 from beampermit.contract import FILE_NAME, Contract, load_contract, parse_contract
 from beampermit.digest import digest_bytes, digest_file
-from beampermit.errors import BadInput, BeampermitError, Outside, Problem
+from beampermit.errors import BadInput, BeampermitError, Outside, Problem, several
 from beampermit.files import write_text
 from beampermit.git import FULL_HASH, LOCAL, OF_ORIGIN, Git, find_top, resolve_base
 from beampermit.reading import read_json
@@ -56,7 +56,16 @@ class Project:
     @cached_property
     def contract(self) -> Contract:
         """The contract of the work tree. Raises `BadInput`."""
+        if not self.has_contract:
+            raise BadInput("there is no contract", file=self.path(FILE_NAME), hint=self.where_contracts_are())
         return load_contract(self.root)
+
+    def where_contracts_are(self) -> str:
+        """What to do where there is no contract: go to a project below, or make one here."""
+        below = [path.removesuffix(f"/{FILE_NAME}") for path in self.git.tracked() if path.endswith(f"/{FILE_NAME}")]
+        if not below:
+            return "beampermit init"
+        return f"a project of this repository is in {several(below, 3)}: name its folder with --project"
 
     @property
     def has_contract(self) -> bool:

@@ -68,7 +68,7 @@ def _provider(name: str) -> Provider:
 def contract(project: Project) -> Contract:
     """The contract in the work tree."""
     if not project.has_contract:
-        raise MissingInput("there is no contract.yaml", hint="beampermit init")
+        raise MissingInput("there is no contract.yaml", hint=project.where_contracts_are())
     return project.contract
 
 
