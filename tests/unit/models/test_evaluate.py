@@ -71,16 +71,20 @@ def test_evaluation_without_metrics_fails(tmp_path: Path, contract: Contract, sc
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("program", ["python", "env, python"])
 def test_secrets_do_not_reach_the_projects_code(
-    tmp_path: Path, contract: Contract, scores: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, contract: Contract, scores: Path, monkeypatch: pytest.MonkeyPatch, program: str
 ) -> None:
+    """Neither Python nor another program that the contract names gets them."""
     monkeypatch.setenv("BEAMPERMIT_SIGNING_KEY", "-----BEGIN PRIVATE KEY-----")
     monkeypatch.setenv("GITHUB_TOKEN", "ghs_secret")
     root = tmp_path / "project"
     root.mkdir()
     look = "import os; assert not {'BEAMPERMIT_SIGNING_KEY', 'GITHUB_TOKEN'} & set(os.environ), 'a secret'\n"
     (root / "evaluate.py").write_text(look + GOOD)
-    assert evaluate(ENVIRONMENT, root, contract, scores) == {"auc": 0.98}
+    command = [*program.split(", "), *contract.evaluation.command[1:]]
+    evaluation = contract.evaluation.model_copy(update={"command": tuple(command)})
+    assert evaluate(ENVIRONMENT, root, contract.model_copy(update={"evaluation": evaluation}), scores) == {"auc": 0.98}
 
 
 def test_range_of_scores_is_computed(tmp_path: Path) -> None:

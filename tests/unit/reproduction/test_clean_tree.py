@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from beampermit.environments import Environment
 from beampermit.errors import Failed
 from beampermit.git import Git
 from beampermit.project import Project
 from beampermit.reproduction.comparison import FileRules, compare_files, compare_predictions
+from beampermit.reproduction.retraining import Training, run_stages
 from beampermit.reproduction.tree import alone, cut_off, exported
 
 CONFIG = """\
@@ -87,6 +90,27 @@ def test_variables_that_name_the_checkout_are_left_out(home: Project, said: str)
     left = alone(variables, home, home.root / ".venv")
     assert left["PATH"] == f"{root}/.venv/bin:{said}", "the environment stays, wherever it was installed"
     assert left == {"PATH": left["PATH"], "VIRTUAL_ENV": f"{root}/.venv", "HOME": "/home/ada"}
+
+
+@pytest.mark.attack(
+    guard="REP001",
+    tried="a stage that is run again writes all variables that it finds into a file: keys, tokens, GITHUB_ENV",
+    said="variables of the clean tree",
+)
+def test_stages_get_no_variable_that_is_not_on_the_list(
+    home: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    secrets = {"BEAMPERMIT_SIGNING_KEY": "beam", "GITHUB_TOKEN": "beam", "GITHUB_ENV": "/tmp/environment"}
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    stage = f"stages:\n  look:\n    cmd: printenv > seen.txt && echo {said} >> seen.txt\n    outs: [seen.txt]\n"
+    with exported(home.git, home.git.head(), tmp_path / "cut/tree") as tree:
+        cut_off(tree, [])
+        (tree / "dvc.yaml").write_text(stage)
+        run_stages(Training(0, tree, ["look"], [], tmp_path / "cut/results", home), Environment(Path(sys.prefix)))
+        seen = (tree / "seen.txt").read_text().splitlines()
+    assert said in seen
+    assert not {line.partition("=")[0] for line in seen} & secrets.keys()
 
 
 def table(path: Path, values: list[float], kind: str = "DOUBLE") -> Path:
