@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -330,21 +331,68 @@ def test_a_wheel_that_is_not_the_locked_one_is_refused(made: Laboratory, root: P
     assert not (tmp_path / "environment").exists()
 
 
-def test_a_package_that_conda_has_too_is_pips(made: Laboratory, root: Path, prefix: Path) -> None:
-    wheel = next((made.index.folder / "files").glob("orbit-2.0-*.whl"))
-    entry = (
-        "- name: orbit\n  version: '2.0'\n  manager: pip\n  platform: linux-64\n  dependencies: {}\n"
-        f"  url: {made.index.origin}/files/{wheel.name}\n  hash:\n"
-        f"    sha256: {hashlib.sha256(wheel.read_bytes()).hexdigest()}\n  category: main\n  optional: false\n"
-    )
+def add(root: Path, made: Laboratory, file: Path, name: str) -> None:
+    """Lock a further file of the index."""
     lock = root / "conda-lock.yml"
+    entry = (
+        f"- name: {name}\n  version: '{file.name.removesuffix('.tar.gz').split('-')[1]}'\n  manager: pip\n"
+        f"  platform: linux-64\n  dependencies: {{}}\n  url: {made.index.origin}/files/{file.name}\n  hash:\n"
+        f"    sha256: {hashlib.sha256(file.read_bytes()).hexdigest()}\n  category: main\n  optional: false\n"
+    )
     lock.write_text(lock.read_text() + entry)
+
+
+def test_a_package_that_conda_has_too_is_pips(made: Laboratory, root: Path, prefix: Path) -> None:
+    add(root, made, next((made.index.folder / "files").glob("orbit-2.0-*.whl")), "orbit")
     assert messages(root) == []
     installation.install(CondaLock(), root, prefix, progress=QUIET)
     assert verified(root, prefix) == []
     assert "VERSION" in (prefix / SITE / "orbit/__init__.py").read_text()
     (prefix / "bin/orbit").write_text("evil")
     assert verified(root, prefix) == ["orbit 2.0 pyh_0 was changed: bin/orbit has other content"]
+
+
+BUILDER = """\
+import pathlib, zipfile
+
+def build_wheel(folder, *_):
+    with zipfile.ZipFile(pathlib.Path(folder, "built-1.0-py3-none-any.whl"), "w") as wheel:
+        wheel.writestr("built.py", "WHO = 'its own backend'\\n")
+        wheel.writestr("built-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: built\\nVersion: 1.0\\n")
+        wheel.writestr("built-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr("built-1.0.dist-info/RECORD", "built.py,,\\n")
+    return "built-1.0-py3-none-any.whl"
+"""
+
+
+@pytest.mark.parametrize(
+    ("backend", "message"),
+    [
+        ('build-backend = "builder"\nbackend-path = ["."]', ""),
+        ('build-backend = "nowhere.build"', "the packages of pip cannot be installed: .*built.*nowhere"),
+    ],
+)
+def test_sources_are_built_by_what_is_there(
+    made: Laboratory, root: Path, prefix: Path, tmp_path: Path, backend: str, message: str
+) -> None:
+    file, folder = made.index.folder / "files/built-1.0.tar.gz", tmp_path / "built-1.0"
+    folder.mkdir()
+    (folder / "builder.py").write_text(BUILDER)
+    (folder / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: built\nVersion: 1.0\n")
+    (folder / "pyproject.toml").write_text(f"[build-system]\nrequires = []\n{backend}\n")
+    with tarfile.open(file, "w:gz") as packed:
+        packed.add(folder, folder.name)
+    add(root, made, file, "built")
+    edit(root / "environment.yml", "      - -e .\n", "      - built\n")
+    if message:
+        with pytest.raises(Failed, match=message) as caught:
+            installation.install(CondaLock(), root, prefix, progress=QUIET)
+        assert caught.value.hint.startswith("list what builds them, such as setuptools, in environment.yml")
+        return
+    installation.install(CondaLock(), root, prefix, progress=QUIET)
+    assert verified(root, prefix) == []
+    (prefix / SITE / "built.py").write_text("WHO = 'evil'\n")
+    assert verified(root, prefix)[0].startswith("built 1.0 was changed")
 
 
 def test_what_conda_lock_installed_passes_by_its_own_records(
