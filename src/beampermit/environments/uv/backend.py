@@ -46,6 +46,7 @@ class Uv:
         required = self.specification(root)
         specification.refuse_settings(required)
         specification.refuse_unlockable(required)
+        _refuse_membership(root)
         progress("solving")
         with start(root) as edited:
             moving = (part for name in (*update, *edited) for part in ("--upgrade-package", name))
@@ -111,6 +112,17 @@ class Uv:
 
     def installed(self, lock: Lock, prefix: Path) -> tuple[Problem, ...]:
         return tuple(installed(_stamped(lock, prefix), prefix))
+
+
+def _refuse_membership(root: Path) -> None:
+    """Raise `BadInput` for a member of a workspace above, whose one lock uv would write there."""
+    above = Path(uv(["workspace", "dir"], cwd=root).out.strip())
+    if above.resolve() != root.resolve():
+        raise BadInput(
+            f"the project has no lock of its own: it is a member of the workspace in {above}",
+            file=specification.FILE,
+            hint="name the folder under exclude of [tool.uv.workspace] there, or lock the workspace as a whole",
+        )
 
 
 def _adopt_requirements(root: Path) -> None:

@@ -69,7 +69,9 @@ def read(root: Path) -> Specification:
             "project.requires-python is missing: a lock is for a Python version",
             file=FILE,
             line=line_of(text, ("project",)),
-            hint='write requires-python = ">=3.11", or what the code needs, below [project]',
+            hint='write requires-python = ">=3.11", or what the code needs, below [project]'
+            if "project" in content
+            else "write a table [project] with name, version, requires-python and dependencies",
         )
     content[BESIDE] = tuple(_settings_beside(root, content))
     content[LOCAL] = _local(root, content)

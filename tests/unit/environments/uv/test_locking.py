@@ -229,6 +229,20 @@ def test_a_project_of_which_no_lock_would_pass_is_not_locked(
     assert not (root / "uv.lock").exists()
 
 
+def test_a_member_of_a_workspace_above_has_no_lock_of_its_own(uv_settings: Path, index: Index, tmp_path: Path) -> None:
+    text = '[project]\nname = "{}"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = ["numbers"]\n'
+    more = f'[[tool.uv.index]]\nurl = "{index.url}"\ndefault = true\n'
+    root = bare(tmp_path, pyproject_toml=text.format("orbit") + more)
+    above = tmp_path / "pyproject.toml"
+    above.write_text(text.format("above") + '[tool.uv.workspace]\nmembers = ["*"]\n')
+    with pytest.raises(BadInput, match="the project has no lock of its own: it is a member of the workspace in") as no:
+        lock(root)
+    assert "exclude of [tool.uv.workspace]" in no.value.hint
+    assert list(tmp_path.rglob("uv.lock")) == []
+    above.write_text(above.read_text() + 'exclude = ["Orbit Model"]\n')
+    assert "numbers" in lock(root)
+
+
 def _use(root: Path, index: Index) -> None:
     (root / "pyproject.toml").write_text(
         re.sub(r'url = "http://127[^"]*"', f'url = "{index.url}"', (root / "pyproject.toml").read_text())
