@@ -21,7 +21,10 @@ WorkflowRule = Callable[[Workflow], Iterator[LineDefect]]
 JobRule = Callable[[Workflow, Sequence[StartedJob]], Iterator[JobDefect]]
 StepRule = Callable[[Step], Iterator[LineDefect]]
 
-PRIVILEGED_EVENTS = frozenset({"pull_request_target", "workflow_run", "issue_comment", "issues", "discussion_comment"})
+PRIVILEGED_EVENTS = frozenset(
+    {"pull_request_target", "workflow_run", "issue_comment", "issues", "discussion", "discussion_comment"}
+    | {"commit_comment", "fork", "gollum", "watch"}
+)
 """Events that anybody can cause, and whose jobs have the repository's secrets."""
 DISPATCH = "repository_dispatch"
 """An event that a program with a token causes, for example for a comment, and whose payload names what to test."""

@@ -25,15 +25,20 @@ _OTHER = r"(?:perl|ruby|node|php|Rscript|deno|bun)"
 _EVALUATES = re.compile(
     rf"\beval\b|\b{_SHELL}(?:\s+-[\w-]+(?:\s+pipefail)?)*?\s+(?:-\w*c|-Command)\b"
     rf"|\b{_OTHER}(?:\s+-[\w-]+)*?\s+(?:-\w*[eErp]|--eval|--print)\b"
-    rf"|\|\s*(?:sudo\s+|env\s+|\S*/)*(?:{_SHELL}|{_OTHER})\s*(?:-s?\s*)?(?:$|[|;&)>])"
+    rf"|\|\s*(?:sudo\s+|env\s+|\S*/)*(?:{_SHELL}|{_OTHER})\s*(?:-\w*\s*)*(?:$|[|;&)>])"
     rf"|\b(?:{_SHELL}|{_OTHER})\s*(?:-s?\s*)?<<"
     r"|(?:\bsource|(?<!\S)\.)\s+<\(|(?<!\S)ssh\s|\bInvoke-Expression\b|\biex\b"
     r"|\bexec\s*\(|\bos\.(?:system|popen)\b|\bshell\s*[=:]\s*true|\bFunction\s*\(|\bexecSync\s*\(|\bvm\.run"
+    r"|\btrap\s+\"|\$\{\w+@P\}|\bdeclare\s+-\w*i|\b(?:printf|test)\s+-v\s|(?<!\S)\[\[?\s+-v\s|\$\{\w+\[\$"
     r"|\[\[[^\]]*\s-(?:eq|ne|lt|le|gt|ge)\s|(?<![\w(])\(\(",
     re.IGNORECASE | re.MULTILINE,
 )
 """What takes a text for a program. `[[ $a -eq 1 ]]` and `(( a ))` run what stands in the index of an array."""
-_AS_COMMAND = r"(?:^|[;&|(]|\bthen\s|\bdo\s|\belse\s|\bexec\s)\s*[\"']?\$\{{?{}\b"
+_BEFORE = r"then|do|else|elif|if|while|until|exec|command|sudo|env|time|nohup|xargs"
+_AS_COMMAND = (
+    rf"(?:^|[;&|(]|(?<!\\)`(?=\s*\$\w)|(?<!\$)\{{{{\s)\s*(?:(?:{_BEFORE})\s+(?:-\S+\s+)*|!\s*)*(?:\w+=\S*\s+)*"
+    r"[\"']?\$\{{?{}\b"
+)
 _SETS = re.compile(
     r"(?:^|[;&\s])(?P<one>\w+)\s*\+?=(?!=)|\{(?P<many>[\w\s,]+)\}\s*=|\bread(?:\s+-\w+)*\s+(?P<read>\w+)"
     r"|\bfor\s+(?P<each>\w+)\s+in\b"
