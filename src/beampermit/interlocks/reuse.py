@@ -186,7 +186,7 @@ class Reuse:
             for entry in os.scandir(root / folder)
             if entry.name == ".gitignore" or READ.search(f"{folder}/{entry.name}")
         ]
-        return digest_json([files, self._git_configuration(), _state_of(sorted(read))])
+        return digest_json([files, self._git_configuration(), _state_of(sorted(read), below=False)])
 
     def _installed(self, _inputs: Inputs) -> str:
         """The records of the environment's packages."""
@@ -195,7 +195,7 @@ class Reuse:
     def _environment(self, _inputs: Inputs) -> str:
         """Every file of the environment, the Python that it starts, and what was recorded as it was installed."""
         prefix = prefix_of(self._project.root)
-        return _state_of([prefix, prefix / "bin/python", cache_folder() / "installed"])
+        return _state_of([prefix, cache_folder() / "installed"])
 
     def _github(self, _inputs: Inputs) -> list[str] | None:
         """None where GitHub can be asked."""

@@ -61,7 +61,6 @@ def same_size_and_time(project: Project) -> None:
 
 
 def ignored_dvcignore(project: Project) -> None:
-    (project.root / ".git/info/exclude").write_text(".dvcignore\n")
     (project.root / ".dvcignore").write_text("dvc.yaml\n")
 
 
@@ -100,6 +99,9 @@ CHANGES: dict[str, tuple[str, Callable[[Project], None], str]] = {
 def test_what_has_changed_since_is_seen(
     dvc_project: Project, id: str, change: Callable[[Project], None], said: str
 ) -> None:
+    (dvc_project.root / ".git/info/exclude").write_text(".dvcignore\n")
+    dvc_project.git("rm", "--quiet", ".dvcignore")
+    dvc_project.git("commit", "--quiet", "--message", "DVC ignores nothing")
     assert judge(dvc_project, id)[id].passed
     assert judge(dvc_project, id)[id].reused
     change(dvc_project)
