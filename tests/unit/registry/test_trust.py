@@ -250,6 +250,19 @@ def test_what_the_commit_does_not_have_is_not_signed_again(second: Laboratory, s
 
 @pytest.mark.attack(
     guard="re-sign",
+    tried="a key whose last day is over signs a version again",
+    said="is valid until 2020-12-31",
+)
+def test_an_expired_key_signs_nothing_again(second: Laboratory, said: str) -> None:
+    private, public = keys.generate_keys(second.root.parent / "expired", "2020-12-31")
+    second.trust(public)
+    with pytest.raises(Failed, match=said):
+        second.re_sign(1, private)
+    assert [kind for kind, _ in second.events()] == ["promote", "promote"]
+
+
+@pytest.mark.attack(
+    guard="re-sign",
     tried="a permit of a commit that is on no protected branch, where permit.pub lists the attacker's key",
     said="the protected branch of origin does not contain commit",
 )
