@@ -84,6 +84,15 @@ def test_json_and_annotations_have_every_error_too(beampermit: Run, broken: Proj
     assert len(out.splitlines()) == 3
 
 
+def test_an_annotation_names_the_contract_of_a_project_in_a_folder(beampermit: Run, broken: Project) -> None:
+    folder = broken.root / "models/a"
+    folder.mkdir(parents=True)
+    (broken.root / "contract.yaml").rename(folder / "contract.yaml")
+    code, out, _ = beampermit("check", "--format", "github", "--project", "models/a")
+    assert code == 2
+    assert [line.split(",")[0] for line in out.splitlines()] == ["::error file=models/a/contract.yaml"] * 3
+
+
 def test_what_needs_no_contract_is_judged_beside_one_that_cannot_be_read(beampermit: Run, broken: Project) -> None:
     (broken.root / ".github/workflows").mkdir(parents=True)
     (broken.root / ".github/workflows/a.yml").write_text(
