@@ -72,7 +72,7 @@ def changed_in_channels(lock: Lock, progress: Progress) -> Iterator[Problem]:
 
 def _stale_variant(specification: Specification, lock: Lock) -> Iterator[Problem]:
     required = specification.content["required"]
-    repodata = virtual_repodata(specification.content["root"], lock.variant)
+    repodata = _repodata(specification, lock)
     differences = [*_platforms(required, lock), *_channels(required, lock), *_sources(specification, lock)]
     yield from differences
     reasons = list(_inconsistent(specification, lock, repodata))
@@ -122,24 +122,33 @@ def _sources(specification: Specification, lock: Lock) -> Iterator[Problem]:
         )
 
 
-def _hashes(specification: Specification, lock: Lock, repodata: Any, *, explained: bool) -> Iterator[Problem]:
-    required = specification.content["required"]
-    module = conda_lock_module("content_hash")
-    made_for = lock.content["metadata"]["content_hash"]
+def _repodata(specification: Specification, lock: Lock) -> Any:
+    """What machines offer, as the lock was made for: `conda-lock --without-cuda` is in no file."""
+    root, required = specification.content["root"], specification.content["required"]
+    repodata = virtual_repodata(root, lock.variant)
+    if lockfile.virtual_packages_file(root, lock.variant) or not _changed(required, repodata, lock):
+        return repodata
+    without = conda_lock_module("virtual_package").default_virtual_package_repodata(cuda_version="")
+    return repodata if _changed(required, without, lock) else without
+
+
+def _changed(required: Any, repodata: Any, lock: Lock) -> list[str]:
+    """The platforms whose requirements are not those that the lock was made for, as conda-lock tells it."""
+    module, made_for = conda_lock_module("content_hash"), lock.content["metadata"]["content_hash"]
     now = module.compute_content_hashes(required, repodata)
-    for platform in required.dependencies:
-        if made_for.get(platform) == now[platform]:
-            continue
-        if made_for.get(platform) not in module.backwards_compatible_content_hashes(required, repodata, platform):
-            file = specification.file
-            virtual = lockfile.virtual_packages_file(specification.content["root"], lock.variant)
-            files = f"{file} or {virtual.name}" if virtual else file
-            note = "" if explained else "; the locked packages still meet it"
-            yield Problem(
-                f"{files} was changed after the lock for {platform} was made{note}",
-                lock.file,
-                lock.line_of(f"{platform}:"),
-            )
+    changed = [platform for platform in required.dependencies if made_for.get(platform) != now[platform]]
+    earlier = module.backwards_compatible_content_hashes
+    return [platform for platform in changed if made_for.get(platform) not in earlier(required, repodata, platform)]
+
+
+def _hashes(specification: Specification, lock: Lock, repodata: Any, *, explained: bool) -> Iterator[Problem]:
+    virtual = lockfile.virtual_packages_file(specification.content["root"], lock.variant)
+    files = f"{specification.file} or {virtual.name}" if virtual else specification.file
+    note = "" if explained else "; the locked packages still meet it"
+    for platform in _changed(specification.content["required"], repodata, lock):
+        yield Problem(
+            f"{files} was changed after the lock for {platform} was made{note}", lock.file, lock.line_of(f"{platform}:")
+        )
 
 
 def _inconsistent(specification: Specification, lock: Lock, repodata: Any) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ from beampermit.environments.addresses import untrusted
 from beampermit.environments.backend import Lock
 from beampermit.environments.conda_lock import CondaLock
 from beampermit.environments.conda_lock.channels import addresses
+from beampermit.environments.conda_lock.conda_lock_api import conda_lock_module
 from beampermit.errors import BadInput, Problem
 from support.conda_channel import QUIET, Channel
 
@@ -262,6 +263,23 @@ def test_what_a_file_of_virtual_packages_leaves_out_is_as_conda_lock_assumes(
     cuda.write_text(only.format('__unix: "0"'))
     found = [problem.message for problem in problems(backend, root)]
     assert "torch 2.5 needs __cuda, which is not locked for linux-64" in found, "no GPU is assumed beside a file"
+
+
+def test_a_lock_made_without_cuda_is_one_where_no_file_says_so(backend: CondaLock, judge: Judge, root: Path) -> None:
+    for file in root.glob("*virtual-packages.yml"):
+        file.unlink()
+    lock = backend.lock(root, progress=QUIET)
+    without = conda_lock_module("virtual_package").default_virtual_package_repodata(cuda_version="")
+    asked = backend.specification(root).content["required"]
+    file = root / "conda-lock.yml"
+    for platform, now in conda_lock_module("content_hash").compute_content_hashes(asked, without).items():
+        file.write_text(file.read_text().replace(lock.content["metadata"]["content_hash"][platform], now))
+    assert judge("lock", "--check-input-hash", "--without-cuda", cwd=root, solver=True).returncode == 0
+    assert problems(backend, root) == []
+    edit(root / "conda-lock.yml", r"(name: torch.*?dependencies:\n)", r"\1    __cuda: ''\n")
+    assert "torch 2.5 needs __cuda, which is not locked for linux-64" in [
+        one.message for one in problems(backend, root)
+    ]
 
 
 REAL = {
