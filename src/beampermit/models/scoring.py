@@ -16,11 +16,12 @@ from pydantic import ValidationError
 from beampermit.contract.judging import Budget
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed
-from beampermit.processes import REPEATABLE, TIMEOUT, scratch_folder
+from beampermit.models.worker_process import run_worker
+from beampermit.processes import scratch_folder
 from beampermit.reading import read_json
 from beampermit.record import Record
 
-WORKER = Path(__file__).with_name("worker.py")
+NEEDS_TORCH = re.compile(r"(?im)^torch\b")
 
 
 class Field(Record):
@@ -104,7 +105,7 @@ def score(environment: Environment, model: Path, inputs: Path, out: Path, column
     go to `single_row_scores(out)`. Raises `Failed` when the model fails.
     """
     with scratch_folder() as scratch:
-        options = _score_options(environment, scratch, inputs, out, columns)
+        options = _score_options(environment, scratch, model, inputs, out, columns)
         return _read_scores(_run_worker(environment, scratch, model, "score", *options), inputs, out)
 
 
@@ -113,7 +114,7 @@ def describe_and_score(
 ) -> tuple[Description, Scores]:
     """Both in one process, which loads the model once. Raises `Failed` when either fails."""
     with scratch_folder() as scratch:
-        options = _score_options(environment, scratch, inputs, out, columns)
+        options = _score_options(environment, scratch, model, inputs, out, columns)
         answer = _run_worker(environment, scratch, model, "describe_and_score", *options)
         return _parse(Description, answer.get("description")), _read_scores(answer.get("scores"), inputs, out)
 
@@ -158,13 +159,13 @@ def _count_rows(path: Path) -> int:
 
 
 def _score_options(
-    environment: Environment, scratch: Path, inputs: Path, out: Path, columns: Sequence[str]
+    environment: Environment, scratch: Path, model: Path, inputs: Path, out: Path, columns: Sequence[str]
 ) -> list[str | Path]:
     """Options of the worker. The model gets a table of its inputs alone, without labels, in a folder of its own."""
     rows = scratch / "rows" / inputs.name
     rows.parent.mkdir()
     named = ["--columns", ",".join(columns)]
-    _run(environment, scratch, "select", *named, "--inputs", inputs.resolve(), "--out", rows)
+    _run(environment, scratch, model, "select", *named, "--inputs", inputs.resolve(), "--out", rows)
     files = {"--inputs": rows, "--out": out.resolve(), "--single": single_row_scores(out).resolve()}
     return [*named, *(word for name, path in files.items() for word in (name, path))]
 
@@ -183,18 +184,14 @@ def _run_worker(
     """Run the worker on a copy of the model, so that it neither sees other files nor leaves compiled code behind."""
     copy = scratch / "model"
     shutil.copytree(model, copy, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-    return _run(environment, scratch, verb, "--model", copy, *options)
+    return _run(environment, scratch, model, verb, "--model", copy, *options)
 
 
-def _run(environment: Environment, scratch: Path, verb: str, *options: str | Path) -> dict[str, Any]:
+def _run(environment: Environment, scratch: Path, model: Path, verb: str, *options: str | Path) -> dict[str, Any]:
     report = scratch / f"{verb}.json"
-    finished = environment.run(
-        ["-P", WORKER, verb, "--report", report, *options],
-        project=scratch,
-        env=REPEATABLE,
-        timeout=TIMEOUT,
-        own_code=False,
-    )
+    # Only what this model needs: its memory is measured.
+    modules = ("torch",) if _needs_torch(model) else ()
+    finished = run_worker(environment, [verb, "--report", report, *options], folder=scratch, modules=modules)
     if not report.is_file():
         raise Failed(f"the process that loaded the model ended with status {finished.code}: {finished.tail}")
     try:
@@ -205,6 +202,11 @@ def _run(environment: Environment, scratch: Path, verb: str, *options: str | Pat
         reason = str(answer.get("error")) if isinstance(answer, dict) else finished.tail
         raise Failed(f"the saved model cannot be used: {reason.replace(f'{scratch}/', '')}")
     return answer
+
+
+def _needs_torch(model: Path) -> bool:
+    requirements = model / "requirements.txt"
+    return requirements.is_file() and bool(NEEDS_TORCH.search(requirements.read_text("utf-8", errors="replace")))
 
 
 Answer = TypeVar("Answer", bound=Record)

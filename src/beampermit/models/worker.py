@@ -1,7 +1,7 @@
 """Loads and scores a saved model, under the PROJECT's interpreter in a process of its own: `python -P worker.py`.
 
 It imports nothing of Beampermit. The result goes as JSON to the file `--report`; stdout and stderr belong to the
-model's code and are not read.
+model's code and are not read. `python -P worker.py serve` forks such a process for each line of its input.
 """
 
 # pandas and pyarrow are installed in the project's environment only.
@@ -10,11 +10,16 @@ model's code and are not read.
 from __future__ import annotations
 
 import argparse
+import ctypes
+import importlib
 import json
+import os
 import resource
+import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +31,7 @@ BATCH_ROWS = 4096
 MOST_SINGLE_ROWS, FEWEST_SINGLE_ROWS = 100, 5
 ROUNDS = 3
 SECONDS_PER_ROUND = 1.0
+PR_SET_DUMPABLE = 4
 
 
 class Refused(Exception):
@@ -283,7 +289,7 @@ def _peak_memory() -> float:
         return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def _options() -> argparse.Namespace:
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     verbs = parser.add_subparsers(dest="verb", required=True)
     for verb in (describe, select, score, describe_and_score):
@@ -298,12 +304,12 @@ def _options() -> argparse.Namespace:
             command.add_argument("--out", type=Path, required=True)
         if verb in (score, describe_and_score):
             command.add_argument("--single", type=Path, required=True)
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Write the report, or `{"error": reason}` and exit with status 1."""
-    options = _options()
+    options = _options(arguments)
     try:
         report = options.verb(options)
     except BaseException as error:
@@ -313,5 +319,65 @@ def main() -> int:
     return int("error" in report)
 
 
+def serve(modules: Sequence[str]) -> int:
+    """Answer each request on stdin with two lines, the process id of a fork and its exit status.
+
+    A request is a JSON object: `arguments` of `main`, the `folder` to run in, and the files `out` and `err`.
+    """
+    # No other process of this user reads the memory and the open files of this one and its forks.
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+    # What is imported may print; no model's process gets the channel of the answers.
+    channel = os.dup(1)
+    os.dup2(2, 1)
+    for module in ("pandas", "pyarrow.parquet", "mlflow.pyfunc", *modules):
+        with suppress(ImportError):  # the model's own process says what is missing
+            importlib.import_module(module)
+    for line in sys.stdin:
+        child = os.fork()
+        if not child:
+            os.close(channel)
+            _run_forked(json.loads(line))
+        os.write(channel, f"{child}\n".encode())
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(child, signal.SIGKILL)  # what the model left running in the background
+        os.write(channel, f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n".encode())
+    return 0
+
+
+def _run_forked(request: dict[str, Any]) -> None:
+    """Run `main` as in a process that was just started, and end."""
+    status = 1
+    try:
+        os.setsid()
+        os.chdir(request["folder"])
+        sys.argv[1:] = request["arguments"]
+        for number, path, flags in (
+            (0, os.devnull, os.O_RDONLY),
+            (1, request["out"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
+            (2, request["err"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
+        ):
+            file = os.open(path, flags, 0o600)
+            os.dup2(file, number)
+            os.close(file)
+        _forget_random_numbers()
+        status = main(sys.argv[1:])
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else 1
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):
+                stream.flush()
+        os._exit(status)
+
+
+def _forget_random_numbers() -> None:
+    """Other forks must not draw the same numbers: a model that is random would look repeatable. `random` does it."""
+    with suppress(ImportError):
+        import numpy as np
+
+        np.random.seed()
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve(sys.argv[2:]) if sys.argv[1:2] == ["serve"] else main(sys.argv[1:]))
