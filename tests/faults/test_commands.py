@@ -123,7 +123,7 @@ def test_reconcile_prints_what_it_did_and_what_it_would_do(third: Laboratory, co
         return {"code": found.code, **json.loads(found.out)}
 
     assert asked() == {"code": 0, "champion": 2, "changes": []}
-    assert asked("--dry-run") == {"code": 0, "champion": 2, "dry_run": True, "changes": []}
+    assert asked("--dry-run") == {"code": 0, "champion": 2, "dry_run": True, "changes": [], "abandoned": []}
     assert command(third, "reconcile", "--dry-run").out == "the registry matches the ledger\n"
     _moved_by_hand(third)
     third.registry.tag(MODEL, 1, status="champion")
@@ -137,7 +137,7 @@ def test_reconcile_prints_what_it_did_and_what_it_would_do(third: Laboratory, co
             "  next: beampermit reconcile",
         ],
     )
-    assert asked("--dry-run") == {"code": 1, "champion": 2, "dry_run": True, "changes": lines}
+    assert asked("--dry-run") == {"code": 1, "champion": 2, "dry_run": True, "changes": lines, "abandoned": []}
     assert (third.champion(), third.statuses()[1]) == (1, "champion"), "nothing was done"
     assert command(third, "reconcile").out.splitlines() == lines
     assert asked("--dry-run")["changes"] == []
