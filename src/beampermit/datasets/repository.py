@@ -178,8 +178,9 @@ class Repository:
         for name in self.project.git.files_at(base):
             if name.endswith(".dvc") or Path(name).name == "dvc.lock":
                 oids |= _output_hashes(self.project.git.read(base, name) or "", name)
+        own = {output.oid: output for output in self.outputs}  # which know where they are kept
         for oid in [oid for oid in oids if oid.endswith(".dir")]:
-            manifest = self.manifest(Output("", "", "", oid, "md5"))
+            manifest = self.manifest(own.get(oid) or Output("", "", "", oid, "md5"))
             if manifest is None or manifest.faults:
                 oids.discard(oid)
             else:

@@ -13,11 +13,15 @@ from beampermit.datasets.pull import pull
 from beampermit.datasets.repository import Repository
 from beampermit.errors import Failed, Outside
 from beampermit.interlocks.data import DAT002, DAT003, DAT008
+from beampermit.interlocks.families import select_interlocks
+from beampermit.interlocks.runner import check
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome
 from support.dvc_repositories import leaf, replace
 
 pytestmark = pytest.mark.slow
+ASKING = select_interlocks(["DAT002", "DAT003"])
+"""What asks where the data are kept."""
 
 
 @pytest.fixture
@@ -81,6 +85,8 @@ def test_what_dvc_pull_finds_is_pulled_and_passes(importing: Project) -> None:
     from dvc.repo import Repo
 
     assert DAT002().check(Repository.of(importing)).outcome is Outcome.PASSED
+    on_base = DAT002().check(Repository.of(Project(importing.root, "HEAD")))
+    assert (on_base.outcome, on_base.evidence["looked_up"]) == (Outcome.PASSED, 0)
     pulled = pull(Repository.of(importing), ["data/runs", "data/notes.txt"])
     assert (pulled.fetched, pulled.changed) == (3, ("data/runs", "data/notes.txt"))
     assert DAT003().check(Repository.of(importing)).outcome is Outcome.PASSED
@@ -134,3 +140,7 @@ def test_a_pull_request_cannot_say_whom_the_checker_asks(importing: Project, reg
     ]
     with pytest.raises(Failed, match=said):
         pull(Repository.of(project), ["data/runs"])
+    assert {verdict.id: (verdict.outcome, said in verdict.reason) for verdict in check(project, ASKING)} == {
+        "DAT002": (Outcome.FAILED, True),
+        "DAT003": (Outcome.SKIPPED, True),
+    }

@@ -16,6 +16,7 @@ from beampermit.files import write_json
 from beampermit.interlocks.families import select_interlocks
 from beampermit.interlocks.runner import check
 from beampermit.project import Project
+from beampermit.reproduction.tree import exported
 from beampermit.verdicts.verdict import Outcome, Verdict
 from support.dvc_repositories import remake, without_data
 
@@ -121,3 +122,12 @@ def test_other_links_stay_links_in_a_plain_folder(linked: Project, tmp_path: Pat
         assert sorted(path.name for path in plain.iterdir() if path.is_symlink()) == ["inside", "outside"]
         assert (plain / "MLmodel").read_bytes() == (folder / "MLmodel").read_bytes()
     assert not plain.exists()
+
+
+def test_in_another_work_tree_data_are_copies(linked: Project, tmp_path: Path) -> None:
+    """A model is trained there again: through a link, its code could write into the cache."""
+    with exported(linked.git, linked.git.head(), tmp_path / "tree") as tree:
+        assert pull(Repository(Project(tree), home=linked)).changed
+        for path in ("data/raw.parquet", "data/dataset/test.parquet", "model/MLmodel"):
+            file = tree / path
+            assert (file.is_symlink(), file.stat().st_nlink) == (False, 1)

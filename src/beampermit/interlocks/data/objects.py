@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from beampermit.datasets.repository import Repository
-from beampermit.errors import BadInput, Problem, more, several
+from beampermit.errors import BadInput, Failed, Problem, more, several
 from beampermit.interlocks.data.work_tree import SHOWN
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Finding, Interlock, MissingInput, failed, passed, skipped
@@ -113,10 +113,12 @@ class DAT003(Interlock):
         """
         from beampermit.datasets.verification import absent_manifests, manifest_faults, verify, weakly_bound
 
-        if faults := manifest_faults(dvc, dvc.outputs):
-            return _named(faults)
-        if absent := absent_manifests(dvc, dvc.outputs):
-            return _named(absent, fix=PUSH)
+        try:
+            faults, absent = manifest_faults(dvc, dvc.outputs), absent_manifests(dvc, dvc.outputs)
+        except Failed as error:  # the source of an import is not asked; DAT008 and DAT002 say so
+            raise MissingInput(error.message, file=error.file) from None
+        if faults or absent:
+            return _named(faults or absent, fix="" if faults else PUSH)
         verified = verify(dvc, dvc.outputs)
         evidence: dict[str, Any] = {"files": verified.files, "bytes": verified.size}
         if verified.wrong:
