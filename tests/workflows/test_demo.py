@@ -41,6 +41,12 @@ def test_the_loop_closes(tmp_path: Path) -> None:
         "model-card.html",
         "runbook.html",
     }
+    in_service = {"model-card": "| Version | 1 in the registry, in service since", "runbook": "| version 1, since"}
+    for name, said in in_service.items():
+        assert said in (folder / f"documents/{name}.md").read_text()
+    advised = [*command[:3], "check", "ENV", "DAT", "--json", "--project", str(folder / "bpm-faults")]
+    verdicts = json.loads(subprocess.run(advised, capture_output=True, text=True, check=False).stdout)
+    assert {verdict["outcome"] for verdict in verdicts} == {"passed"}, "the work tree holds the data of its branch"
     better, *_, release = sorted((folder / "bpm-faults/.beampermit/rehearsals").iterdir())
     assert _from_act(better) == dict.fromkeys(JOBS, "success")
     assert _kept(better) >= {
