@@ -153,6 +153,14 @@ def no_longer(project: Project, base: str) -> list[str]:
             said="data/dataset can be made again on the base branch, and here stage divide is frozen",
         ),
         attack_case(
+            "    deps: [divide.py, data/raw.parquet]\n",
+            "    deps: [divide.py, /etc/hostname]\n",
+            guard="REP001",
+            tried="the stage of the splits reads a file outside the project, so that nobody can run it again",
+            said="data/dataset is made from data/raw.parquet on the base branch, and here stage divide is its own "
+            "source",
+        ),
+        attack_case(
             "    - metrics/evaluation.md: {cache: false}\n",
             "",
             guard="REP001",
@@ -167,6 +175,20 @@ def test_output_that_no_stage_makes_any_more_is_named(staged: Project, said: str
     replace(staged.root / "dvc.yaml", before, after)
     commit(staged)
     assert said in no_longer(staged, base)
+
+
+@pytest.mark.attack(
+    guard="REP001",
+    tried="the stage that evaluates is frozen, so that nobody makes plots, limits and pages again",
+    said="stage evaluate is frozen, so metrics/plots.json, metrics/evaluation.md",
+)
+def test_stage_after_training_that_is_frozen_is_refused(staged: Project, said: str) -> None:
+    command = "    cmd: python evaluate.py\n"
+    replace(staged.root / "dvc.yaml", command, f"{command}    frozen: true\n")
+    commit(staged)
+    with pytest.raises(Failed, match=said) as refused:
+        no_longer(staged, staged.git.head())
+    assert refused.value.hint == "dvc unfreeze evaluate"
 
 
 def test_output_that_is_gone_altogether_needs_no_stage(staged: Project) -> None:
