@@ -47,6 +47,7 @@ RECONCILE = (
     "tag the former champion",
     "tag the champion",
     "tag the model",
+    "look for runs without a version",
 )
 """Of a registry in which everything was changed by hand."""
 Kill = Callable[..., None]
