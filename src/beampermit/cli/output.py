@@ -86,9 +86,9 @@ def print_verdicts_as_json(verdicts: Sequence[Verdict]) -> None:
 
 
 def fail(error: BeampermitError) -> int:
-    """Print an error on stderr, or with `--json` as JSON on stdout; return its exit code."""
+    """Print an error on stderr, or as JSON on stdout where JSON was asked for; return its exit code."""
     hint = "" if _is_this_command(error) else error.hint
-    if "--json" in sys.argv:
+    if re.search(r" (--json|--format[ =]json)( |$)", " ".join(sys.argv)):
         body = {
             "error": error.message,
             "file": error.file,

@@ -70,12 +70,11 @@ def test_a_check_stops_at_a_contract_that_cannot_be_read_and_says_each_error_onc
 
 def test_json_and_annotations_have_every_error_too(beampermit: Run, broken: Project) -> None:
     line = line_of(broken, ".nan")
-    code, out, _ = beampermit("check", "--json")
-    assert code == 2
-    assert [(item["line"], item["error"]) for item in json.loads(out)["also"]][-1] == (
-        line,
-        "metrics.0.gate: Input should be a finite number",
-    )
+    for asked in (["--json"], ["--format", "json"], ["--format=json"]):
+        code, out, _ = beampermit("check", *asked)
+        assert code == 2
+        last = json.loads(out)["also"][-1]
+        assert (last["line"], last["error"]) == (line, "metrics.0.gate: Input should be a finite number")
     code, out, _ = beampermit("check", "--format", "github")
     assert code == 2
     assert out.splitlines()[-1] == (

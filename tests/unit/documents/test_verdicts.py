@@ -60,6 +60,15 @@ def test_one_verdict_is_one_line_and_at_most_one_command(value: str, outcome: Ou
         assert "##[" not in lines[0]
 
 
+@given(hostile)
+def test_what_is_wrong_in_a_place_is_one_line_and_one_command(value: str) -> None:
+    places = (Location(file="a"), Location(file=f"b{value}", line=2, reason=f"x{value}"))
+    lines = format_annotations([failed("DAT004").model_copy(update={"locations": places})]).splitlines()
+    assert len(lines) == 3
+    assert lines[1].startswith("::error file=b")
+    assert "##[" not in lines[1]
+
+
 def test_markdown_says_first_what_is_open_and_folds_the_rest() -> None:
     made = format_markdown([verdict("DOC001"), failed("DAT004")])
     assert made.startswith("## ❌ 1 failed: DAT004\n")
