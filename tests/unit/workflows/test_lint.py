@@ -659,7 +659,7 @@ READS = "permissions: {contents: read}\n"
         attack_case(
             READS
             + STEP.format(
-                f"{{run: git fetch origin \"$SHA\", env: {{SHA: '${{{{ {PAYLOAD} }}}}', T: '${{{{ secrets.T }}}}'}}}}"
+                "{run: git fetch o $SHA, env: {SHA: '${{ github.event.client_payload.sha }}', T: '${{ secrets.T }}'}}"
             ),
             guard="GIT004",
             tried="a script checks out the head that a payload names, and its step has a secret",
