@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from beampermit.datasets.remote import Remote
 from beampermit.datasets.repository import Repository
 from beampermit.datasets.verification import check_remotes
 from beampermit.errors import Failed, Outside
@@ -242,7 +243,7 @@ def test_a_missing_bucket_is_the_outside_world(dvc_project: Project, endpoint: s
 
 def test_a_server_that_is_gone_is_the_outside_world(dvc_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """At once: its client would try again for seconds."""
-    monkeypatch.setattr("s3fs.core.S3FileSystem._exists", lambda *_: pytest.fail("its client was asked"))
+    monkeypatch.setattr(Remote, "_probe_store", lambda _: pytest.fail("its client was asked"))
     configure(dvc_project, "http://127.0.0.1:9")
     dvc_project.git("branch", "--delete", "--force", "main")
     with pytest.raises(Outside, match="cannot be reached"):
