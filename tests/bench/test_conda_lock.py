@@ -19,7 +19,7 @@ from beampermit.environments.conda_lock.solve import Wanted
 from beampermit.environments.conda_lock.write import text_of
 from beampermit.errors import Problem
 from beampermit.files import write_text
-from support.conda_channel import Channel, serving
+from support.conda_channel import QUIET, Channel, serving
 
 pytestmark = pytest.mark.bench
 Say = Callable[[str], None]
@@ -40,9 +40,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_text(root / "environment.yml", text)
     asked = specification.read(root)
     records = {platform: [_record(number, platform) for number in range(PACKAGES)] for platform in PLATFORMS}
-    write_text(
-        root / "conda-lock.yml", text_of(asked, Wanted("", specification.virtual_repodata(root, ""), None), records)
-    )
+    wanted = Wanted("", specification.virtual_repodata(root, ""), None)
+    write_text(root / "conda-lock.yml", text_of(asked, wanted, records, (), QUIET))
     return root
 
 

@@ -66,7 +66,8 @@ def install(backend: Backend, root: Path, prefix: Path, *, reuse: bool = False, 
                 _build(backend, root, prefix, lock, progress)
         except OSError as error:
             raise Outside(f"cannot write: {error.strerror}", file=prefix) from None
-    by_uv = (path.read_text(encoding="utf-8", errors="replace") for path in prefix.glob(INSTALLER))
+    names = {path.resolve() for path in prefix.glob(INSTALLER)}
+    by_uv = (path.read_text(encoding="utf-8", errors="replace") for path in names)
     packages = sum(1 for _ in prefix.glob("conda-meta/*.json")) + sum(name.strip() == "uv" for name in by_uv)
     return Installation(Environment(prefix), lock.digest, complete, packages, time.monotonic() - began)
 

@@ -46,7 +46,7 @@ class CondaLock:
         ]
         solved = solve(required, wanted, update, progress)
         written = {
-            lockfile.lock_file(one.variant): text_of(required, one, records, update)
+            lockfile.lock_file(one.variant): text_of(required, one, records, update, progress)
             for one, records in zip(wanted, solved, strict=True)
         }
         for name, text in written.items():

@@ -123,7 +123,9 @@ def _version(package: Package | Distribution) -> str:
 def _wheels_in(prefix: Path, wheels: list[Package]) -> Contents:
     """The packages of pip that the lock names, as they lie in the environment."""
     names = {package.name for package in wheels}
-    sites = sorted(prefix.glob("lib/python*/site-packages")) if wheels else []
+    # conda-forge's Python has a link as well: lib/python3.1 leads to lib/python3.11.
+    folders = (one for one in prefix.glob("lib/python*") if not one.is_symlink()) if wheels else ()
+    sites = [one / "site-packages" for one in folders if (one / "site-packages").is_dir()]
     found = [one for site in sites for one in distributions(site) if one.name in names]
     return Contents(prefix, found, Hashes(prefix))
 

@@ -101,7 +101,12 @@ def _match_spec(dependency: Any) -> str:
 
 
 def solve_pip(
-    specification: Specification, wanted: Wanted, platform: str, conda: list[Any], update: Sequence[str]
+    specification: Specification,
+    wanted: Wanted,
+    platform: str,
+    conda: list[Any],
+    update: Sequence[str],
+    progress: Progress,
 ) -> list[Any]:
     """The packages of the `pip:` sections that conda does not have, as conda-lock itself solves and writes them.
 
@@ -114,6 +119,7 @@ def solve_pip(
     locked = {package.name: package for package in conda}
     if "python" not in locked:
         raise BadInput("a `pip:` section needs `python` among the dependencies", file=file)
+    progress(f"solving for {platform}{f', {wanted.variant}' if wanted.variant else ''}: packages of pip")
     module = conda_lock_module("pypi_solver")
     with _in_our_words(file):
         solved = module.solve_pypi(

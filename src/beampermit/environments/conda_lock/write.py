@@ -13,6 +13,7 @@ from beampermit.environments.conda_lock.conda_lock_api import conda_lock_module
 from beampermit.environments.conda_lock.lockfile import lock_file
 from beampermit.environments.conda_lock.solve import Records, Wanted, solve_pip
 from beampermit.errors import Outside, Problem
+from beampermit.progress import Progress
 
 PREFIX = "beampermit-"
 
@@ -46,13 +47,15 @@ def broken(lock: Lock) -> Iterator[Problem]:
             )
 
 
-def text_of(specification: Specification, wanted: Wanted, records: Records, update: Sequence[str] = ()) -> str:
+def text_of(
+    specification: Specification, wanted: Wanted, records: Records, update: Sequence[str], progress: Progress
+) -> str:
     """The text of the lock of one variant. Solves its `pip:` sections; raises as `solve_pip` does."""
     models, required = conda_lock_module("lockfile.v2prelim.models"), specification.content["required"]
     packages: list[Any] = []
     for platform in records:
         conda = _locked(required, platform, records[platform])
-        packages += [*conda, *solve_pip(specification, wanted, platform, conda, update)]
+        packages += [*conda, *solve_pip(specification, wanted, platform, conda, update, progress)]
     meta = {
         "content_hash": conda_lock_module("content_hash").compute_content_hashes(required, wanted.repodata),
         "channels": list(required.channels),

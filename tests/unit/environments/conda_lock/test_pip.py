@@ -264,6 +264,8 @@ def test_the_environment_has_both_and_is_verified(root: Path, prefix: Path) -> N
     again = installation.install(CondaLock(), root, prefix, progress=said.append)
     assert again.packages == len(locked_for(CondaLock().read(root), "linux-64"))
     assert said == ["every package of the lock is installed", "comparing the installed packages with the lock"]
+    (prefix / "lib/python3.1").symlink_to(f"python{PYTHON}")  # conda-forge's Python has it
+    assert verified(root, prefix) == ["lib/python3.1 belongs to no locked package"]
 
 
 def _edit(prefix: Path) -> None:
