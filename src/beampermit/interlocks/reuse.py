@@ -282,14 +282,16 @@ def _statuses(path: str, below: bool) -> Iterator[tuple[str, str]]:
 
 def _below(folder: str) -> Iterator[tuple[str, str]]:
     """A link to a folder is not followed."""
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.is_dir(follow_symlinks=False):
-                yield from _below(entry.path)
-            elif entry.is_symlink():
-                yield from _statuses(entry.path, below=False)
-            else:
-                yield entry.path, _shown(entry.stat(follow_symlinks=False))
+    waiting = [folder]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                elif entry.is_symlink():
+                    yield from _statuses(entry.path, below=False)
+                else:
+                    yield entry.path, _shown(entry.stat(follow_symlinks=False))
 
 
 def _shown(status: os.stat_result) -> str:
