@@ -181,9 +181,9 @@ def _active(
     """The edges that count in a world, for each choice of further extras and groups."""
     name = local.package.name
     present = {item(name, part), *(item(required.name, extra) for extra in required.extras)}
-    # An extra is installed with its project, unless both exclude each other.
-    whole = present if part.startswith(GROUP) else present | {item(name)}
-    choices = list(_together(lock, edges, whole)) or list(_together(lock, edges, present))
+    if not part.startswith(GROUP):
+        present.add(item(name))  # An extra is installed with its project: one that excludes it, never.
+    choices = _together(lock, edges, present)
     active = [[edge for edge in edges if holds(edge.marker, world, extras)] for extras in choices]
     # What no extra or group leads to is left out for a package that is only needed.
     yield from active if local.is_member else [some for some in active if some] or active

@@ -70,7 +70,7 @@ KINDS = {
 [project.optional-dependencies]
 a = ["plotter; sys_platform == 'linux'"]
 b = ["colours>=1", "demo[a]"]
-Every_One = ["demo[a,b]; python_version < '9'"]
+Every_One = ["demo[a,b]; sys_platform != 'win32'"]
 
 [dependency-groups]
 dev = ["demo[every-one]", "checker", "demo"]
@@ -129,7 +129,7 @@ bright = ["colours==1.0"]
 [dependency-groups]
 old = ["plotter[fancy]", "colours==1.0"]
 new = ["plotter[fancy]", "colours==2.0"]
-both = ["checker"]
+both = ["checker", "demo[bright]"]
 
 [tool.uv]
 conflicts = [[{{group = "old"}}, {{group = "new"}}], [{{extra = "bright"}}, {{group = "new"}}]]
@@ -140,12 +140,13 @@ conflicts = [[{{group = "old"}}, {{group = "new"}}], [{{extra = "bright"}}, {{gr
         tables="""
 [project.optional-dependencies]
 more = ["colours", "checker"]
+early = ["colours==2.0"]
 
 [dependency-groups]
 new = ["colours==2.0"]
 
 [tool.uv]
-conflicts = [[{{package = "demo"}}, {{group = "new"}}]]
+conflicts = [[{{package = "demo"}}, {{group = "new"}}], [{{package = "demo"}}, {{extra = "early"}}]]
 """,
     ),
     "a source of one group": Kind(
@@ -275,7 +276,7 @@ FORGED = {
     ),
     "a need of an extra taken from one that names it": (
         "the project itself",
-        r'(every-one = \[[^]]*)    \{ name = "colours" \},\n',
+        r'(every-one = \[[^]]*)    \{ name = "colours"[^}]*\},\n',
         r"\1",
         "is required and the lock gives the project no colours",
     ),
