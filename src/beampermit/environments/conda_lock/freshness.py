@@ -224,7 +224,9 @@ def _unmet(dependencies: Iterable[Any], named: Named, lock: Lock, platform: str,
 def _unmet_by_packages(
     named: Named, virtual: dict[str, tuple[str, str]], lock: Lock, platform: str
 ) -> Iterator[Problem]:
-    present = {name: (package.version, package.build) for name, package in named.items()} | virtual
+    # A package that is called as a virtual one is none.
+    real = (package for name, package in named.items() if not name.startswith("__"))
+    present = {package.name: (package.version, package.build) for package in real} | virtual
     for package in named.values():
         for edge in package.needs:
             found = present.get(edge.name)
@@ -264,7 +266,7 @@ def _unmet_of_pip(dependencies: Iterable[Any], named: Named, lock: Lock, platfor
                 lock.file,
                 package.line,
             )
-        elif sha256 and sha256 != package.artifacts[0].sha256:
+        elif sha256 and package.pip and sha256 != package.artifacts[0].sha256:
             yield Problem(
                 f"{requirement} is required with the sha256 {sha256} and locked with another for {platform}",
                 lock.file,
@@ -291,12 +293,17 @@ def _unmet_by_wheels(wheels: Iterable[Package], named: Named, lock: Lock, platfo
 
 def _is_near(name: str, named: Named) -> bool:
     """Whether a conda package may be it under another name, as `pytorch` is `torch`: the table of names is online."""
-    one, others = _core(name), (_core(other) for other, package in named.items() if _is_of_python(package))
-    return any(one in other or other in one for other in others if other)
+    others = [other for other, package in named.items() if _is_of_python(package)]
+    return any(_contain(name, other) or _contain(_core(name), _core(other)) for other in others)
 
 
 def _core(name: str) -> str:
     return re.sub(r"^(python|py)-?|-?(python|py)$", "", name)
+
+
+def _contain(one: str, other: str) -> bool:
+    short, long = sorted((one, other), key=len)
+    return len(short) > 3 and short in long
 
 
 def _is_of_python(package: Package) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -117,9 +118,14 @@ def virtual_packages(repodata: Any, platform: str) -> dict[str, tuple[str, str]]
     What a file does not name is as conda-lock assumes it: its solver takes that from the machine. `__cuda` is never
     assumed beside a file: machines that are described without it have no GPU.
     """
-    assumed = _offered(conda_lock_module("virtual_package").default_virtual_package_repodata(), platform)
-    assumed.pop(CUDA, None)
+    assumed = {name: package for name, package in _offered(_assumed(), platform).items() if name != CUDA}
     return assumed | _offered(repodata, platform)
+
+
+@cache
+def _assumed() -> Any:
+    """Kept: conda-lock writes a folder for each."""
+    return conda_lock_module("virtual_package").default_virtual_package_repodata()
 
 
 def _offered(repodata: Any, platform: str) -> dict[str, tuple[str, str]]:

@@ -105,6 +105,11 @@ TAMPERED = {
         r"\1- name: orbit-extra\3\2\3",
         "is locked for linux-64 and nothing needs it",
     ),
+    "a package that is called as a virtual one": (
+        r"(package:\n)(- name: orbit)(.*?dependencies:\n)(.*?)(?=- name)",
+        r"\1- name: __rocm\3\4\2\3    __rocm: ''\n\4",
+        "orbit 2.0 needs __rocm, which is not locked for linux-64",
+    ),
     "a virtual package with a file": (
         r"(package:\n)(- name: orbit)(.*?)(?=- name)",
         r"\1- name: __orbit\3\2\3",
