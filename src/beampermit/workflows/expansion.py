@@ -181,4 +181,4 @@ class Library:
 
 def read_workflows(texts: Mapping[str, str]) -> dict[str, Workflow]:
     """The workflows among `texts` (path -> text). Raises `BadInput` with file and line."""
-    return {file: read_workflow(text, file) for file, text in texts.items() if file.startswith(f"{FOLDER}/")}
+    return {file: read_workflow(text, file) for file, text in texts.items() if file.rpartition("/")[0] == FOLDER}

@@ -499,6 +499,10 @@ def with_script(script: str, env: str = TITLE) -> str:
         'ssh host "echo $TITLE"',
         "$TITLE",
         'true && "${TITLE}"',
+        '[[ -n "$TITLE" ]] && "$TITLE"',
+        'echo "a (b)"; ("$TITLE")',
+        'echo "a $($TITLE)"',
+        'A=1 B=$A "$TITLE"',
         "[[ $TITLE -eq 1 ]] && echo one",
         "echo $((TITLE + 1))",
         'words="say $TITLE"\nmore=$words\neval "$more"',
@@ -570,6 +574,10 @@ def test_whoever_writes_a_value_is_told_by_its_place_in_the_event(value: str) ->
         ('[[ ! $TITLE == x ]] && echo "\\`$TITLE\\`"', TITLE),
         ("trap 'echo \"$TITLE\"' EXIT", TITLE),
         ('case "$TITLE" in\n  feat*) echo new ;;\nesac', TITLE),
+        ('if [[ "$TITLE" == a || "$TITLE" == b ]] && [ "$TITLE" != c ]; then echo; fi', TITLE),
+        ('echo "Title: ${TITLE} ($TITLE | $TITLE)"', TITLE),
+        ('words=$(echo "$TITLE" | cut -c 1-9)', TITLE),
+        ('[[ "$IS_WIP" -eq 1 ]]', "IS_WIP: '${{ contains(github.event.pull_request.title, 1) }}'"),
         ("cat <<EOF > report.md\n$TITLE\nEOF", TITLE),
         ('bash -c "$COMMAND"', "COMMAND: '${{ github.event.inputs.command }}'"),
         ('bash -c "$COMMAND"', "COMMAND: '${{ inputs.command }}'"),
@@ -759,6 +767,8 @@ def test_a_scheduled_job_that_writes_contents_is_a_release_only_if_it_makes_one(
 
 
 def test_composite_action_is_checked() -> None:
+    inside = ".github/workflows/actions/a/action.yml"
+    assert lint({inside: "runs:\n  using: composite\n  steps: []\n"}).defects == ()
     action = "name: a\nruns:\n  using: composite\n  steps:\n    - shell: bash\n      run: echo ${{ inputs.a }}\n"
     (defect,) = lint({"actions/a/action.yml": action}).defects
     assert (defect.file, defect.line, defect.rule) == ("actions/a/action.yml", 6, "script-expression")

@@ -23,11 +23,6 @@ class Workflows:
 
     texts: dict[str, str]
 
-    @property
-    def names(self) -> list[str]:
-        """Paths of the workflows alone."""
-        return [file for file in self.texts if file.startswith(f"{FOLDER}/")]
-
 
 @provides
 def workflows(project: Project) -> Workflows:

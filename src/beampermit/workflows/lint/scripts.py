@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
-from beampermit.workflows.expressions import expressions_in
+from beampermit.workflows.expressions import UNKNOWN, expressions_in, possible_values
 
 SAFE = frozenset(
     {"number", "id", "node_id", "run_id", "run_number", "run_attempt", "full_name", "login", "fork", "draft"}
@@ -36,9 +36,11 @@ _EVALUATES = re.compile(
 """What takes a text for a program. `[[ $a -eq 1 ]]` and `(( a ))` run what stands in the index of an array."""
 _BEFORE = r"then|do|else|elif|if|while|until|exec|command|sudo|env|time|nohup|xargs"
 _AS_COMMAND = (
-    rf"(?:^|[;&|(]|(?<!\\)`(?=\s*\$\w)|(?<!\$)\{{{{\s)\s*(?:(?:{_BEFORE})\s+(?:-\S+\s+)*|!\s*)*(?:\w+=\S*\s+)*"
+    rf"(?:^|[;&|(]|(?<!\\)`(?=\s*\$\w)|(?<!\$)\{{{{\s)\s*(?:(?:{_BEFORE})\s+(?:-\S+\s+)*|!\s*)*(?:\w+=[^\s(`]*\s+)*"
     r"[\"']?\$\{{?{}\b"
 )
+_QUOTED = re.compile(r"'[^']*'|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
+_TEST = re.compile(r"\[\[\s.*?\s\]\]|(?<!\S)\[\s.*?\s\](?!\S)", re.DOTALL)
 _SETS = re.compile(
     r"(?:^|[;&\s])(?P<one>\w+)\s*\+?=(?!=)|\{(?P<many>[\w\s,]+)\}\s*=|\bread(?:\s+-\w+)*\s+(?P<read>\w+)"
     r"|\bfor\s+(?P<each>\w+)\s+in\b"
@@ -63,7 +65,8 @@ def evaluated(script: str, env: Mapping[str, Any]) -> str:
     many = _spread(many, lines)
     for line in lines:
         mentioned = _mentioned(line, names)
-        as_command = any(re.search(_AS_COMMAND.format(re.escape(name)), line) for name in names)
+        commands = _commands(line)
+        as_command = any(re.search(_AS_COMMAND.format(re.escape(name)), commands) for name in names)
         if as_command or (mentioned and _EVALUATES.search(line)):
             return line
         if _SETTINGS.search(line) and _mentioned(line, many):
@@ -71,12 +74,19 @@ def evaluated(script: str, env: Mapping[str, Any]) -> str:
     return ""
 
 
+def _commands(line: str) -> str:
+    """A line without its tests, and without quoted texts in which `(`, `|` or `&` begin no command."""
+    return _QUOTED.sub(
+        lambda text: text[0] if re.match(r"'|\"\$\{?\w|.*(\$\(|`)", text[0], re.DOTALL) else '""', _TEST.sub("", line)
+    )
+
+
 def _outside_names(env: Mapping[str, Any]) -> tuple[set[str], set[str]]:
     """Variables that hold a text of somebody's choice, and those of them that may have several lines."""
     names = set(_GIVEN)
     many = set()
     for name, value in env.items():
-        paths = outside_paths(value)
+        paths = outside_paths(value) if UNKNOWN in possible_values(str(value), {}) else []
         names |= {name} if paths else set()
         many |= {name} if any(map(_MANY_LINES.search, paths)) else set()
     return names, many
