@@ -282,10 +282,7 @@ def test_folder_that_leads_out_of_the_repository_is_refused(orbit: Path, tmp_pat
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [("dvc.yaml", "stages: ["), ("pyproject.toml", "[project"), ("dvc.yaml", "a: &a 1\nb: *a\n")],
-)
+@pytest.mark.parametrize(("name", "text"), [("dvc.yaml", "stages: ["), ("pyproject.toml", "[project")])
 def test_unreadable_file_is_named(orbit: Path, name: str, text: str) -> None:
     (orbit / name).write_text(text)
     found = init(orbit, "--yes")
@@ -293,7 +290,16 @@ def test_unreadable_file_is_named(orbit: Path, name: str, text: str) -> None:
     assert name in str(found.exception)
 
 
-@pytest.mark.parametrize("text", ["- 1\n", "stages: 3\n", "stages: {a: 1, b: {outs: x, metrics: [1, {2: 3}]}}\n", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- 1\n",
+        "stages: 3\n",
+        "stages: {a: 1, b: {outs: x, metrics: [1, {2: 3}]}}\n",
+        "stages: {a: &a {cmd: x}, b: *a}\n",
+        "",
+    ],
+)
 def test_pipeline_of_any_shape_is_accepted(orbit: Path, text: str) -> None:
     (orbit / "dvc.yaml").write_text(text)
     done(orbit, "--dry-run")
