@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -132,13 +133,21 @@ def _objects(repository: Repository, commit: str) -> dict[str, str]:
 
 
 def _fetch_object(repository: Repository, oid: str, path: str, folder: Path, remote: bool) -> Path:
-    """A file with the object's bytes, from the cache, `folder` or the remote; its hash is always verified."""
-    for file in (repository.cached(oid), folder / oid):
+    """A file with the object's bytes, from the cache, `folder` or the remote; its hash is always verified.
+
+    Of a cache outside the project, which tables are not read from, it is a copy.
+    """
+    cached = repository.cached(oid)
+    for file in (cached, folder / oid):
         if file.is_file() and file.is_relative_to(repository.root) and hash_of(file) == oid:
             return file
-    if not remote:
+    here = cached.is_file() and hash_of(cached) == oid
+    if not here and not remote:
         raise Failed(f"{path} (object {oid[:8]}) is not on this machine")
     with replacing(folder / oid) as temporary:
+        if here:
+            shutil.copyfile(cached, temporary)
+            return folder / oid
         digest = repository.remote().fetch(oid, temporary)
         if digest != oid:
             why = "is not on the remote" if digest is None else "on the remote does not match its hash"

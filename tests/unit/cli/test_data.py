@@ -39,6 +39,7 @@ def test_missing_data_are_exit_1_and_an_unavailable_remote_is_exit_4(dvc_project
     assert (missing.returncode, missing.stdout) == (1, "")
     assert "data/raw.parquet is not on the remote" in missing.stderr
     shutil.rmtree(storage)
+    storage.write_text("a broken disk")
     down = data(dvc_project, "pull", "--json")
     assert (down.returncode, json.loads(down.stdout)["exit_code"]) == (4, 4)
 

@@ -120,6 +120,7 @@ def test_a_version_whose_bytes_are_wrong_is_not_compared(dvc_project: Project, s
 def test_a_remote_that_is_down_is_the_outside_world(dvc_project: Project, storage: Path) -> None:
     without_data(dvc_project)
     storage.rename(storage.with_name("gone"))
+    storage.write_text("a broken disk")
     with pytest.raises(Outside):
         load_version(dvc_project, "HEAD")
 

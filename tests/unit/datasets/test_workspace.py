@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from beampermit.datasets.differences import load_version
 from beampermit.datasets.pull import pull
 from beampermit.datasets.repository import Repository
 from beampermit.datasets.workspace import is_plain, plain_folder
@@ -63,6 +64,7 @@ def test_data_and_model_pass_where_dvc_links_them_from_a_cache_elsewhere(linked:
     with Repo(str(linked.root)) as repository:
         assert repository.status() == {}, "what DVC says"
     assert [verdict.reason for verdict in judged(linked).values() if verdict.outcome is not Outcome.PASSED] == []
+    assert load_version(linked, "HEAD", remote=False).tables["test"].columns, "from the cache, wherever it is"
 
 
 def other_object(cache: Path) -> Path:
