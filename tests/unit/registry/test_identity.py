@@ -296,6 +296,8 @@ def test_reconcile_tells_a_former_version_that_is_lost(second: Laboratory, said:
         with pytest.raises(Outside, match=said):
             act()
     second.retire(version=1)
+    (removed,) = second.reconcile()
+    assert removed.endswith("of which no version was made, is removed"), "its bytes go once nobody needs the version"
     assert second.reconcile() == (), "a version that nobody needs may be deleted"
 
 
