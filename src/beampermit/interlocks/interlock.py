@@ -15,8 +15,8 @@ from beampermit.verdicts.verdict import Location, Outcome
 MOST = 100
 """Places of one verdict that are kept."""
 
-Part = Literal["commit", "named", "dvc", "remote", "installed", "environment", "github"]
-PROJECT_CODE: tuple[Part, ...] = ("commit", "named", "installed")
+Part = Literal["tree", "commit", "named", "dvc", "remote", "installed", "environment", "github"]
+PROJECT_CODE: tuple[Part, ...] = ("tree", "named", "installed")
 """What decides a check that runs the project's own code."""
 
 

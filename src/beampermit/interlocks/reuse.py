@@ -32,14 +32,14 @@ from beampermit.reading import read_json
 from beampermit.verdicts.verdict import Verdict
 
 LEDGER = "refs/remotes/origin/beampermit-ledger"
-VARIABLES = ("BEAMPERMIT_", "CONDA_", "DVC_", "GH_", "GIT_", "GITHUB_", "HOME", "PYTHON", "UV_", "XDG_")
+VARIABLES = ("BEAMPERMIT_", "CONDA_", "DVC_", "GIT_", "HOME", "PYTHON", "UV_", "XDG_")
 """How the names of variables begin that change what a check finds, besides those that the contract passes on."""
 
 WORTH_SAVING = 1.0
 """Seconds of a check whose verdict is written at once, in case the run is killed."""
 
-OURS = "DVC_NO_ANALYTICS"
-"""Set as DVC is loaded."""
+UNREAD = {"DVC_NO_ANALYTICS", "BEAMPERMIT_SIGNING_KEY"}
+"""What is set as DVC is loaded, and what no check reads."""
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,13 @@ class Reuse:
             self._states[part] = getattr(self, f"_{part}")(inputs)
         return self._states[part]
 
-    def _commit(self, _inputs: Inputs) -> list[str | None]:
-        """The commit, the index and the work tree, and files of deciding names that git ignores."""
+    def _tree(self, _inputs: Inputs) -> list[str | None]:
+        """The work tree, committed or not, and the ledger."""
+        git = self._project.git
+        return [git.work_tree(), git.ref(LEDGER)]
+
+    def _commit(self, inputs: Inputs) -> list[Any]:
+        """The work tree, what of it is committed and staged, and files of deciding names that git ignores."""
         from beampermit.datasets.configuration import dvc_home
         from beampermit.interlocks.repository.commit import DECIDING, SHARED
 
@@ -127,7 +132,7 @@ class Reuse:
         deciding = [path for folder, patterns in (own, shared) for pattern in patterns for path in folder.glob(pattern)]
         deciding.append(dvc_home(self._project).root / ".dvc/config.local")
         listed = [git.top("ls-files", "--stage", "-z"), self._git_configuration()]
-        return [git.resolve("HEAD"), git.work_tree(), git.ref(LEDGER), digest_json(listed), _state_of(deciding)]
+        return [self._state("tree", inputs), git.resolve("HEAD"), digest_json(listed), _state_of(deciding)]
 
     def _git_configuration(self) -> str:
         """Where origin is, and what git ignores besides what `.gitignore` says."""
@@ -244,7 +249,7 @@ def _checker(contract: Contract | None) -> list[Any]:
     own = [path for folder in folders for path in sorted(folder.rglob("*")) if "__pycache__" not in path.parts]
     packages = Path(sysconfig.get_path("purelib")).glob("*.dist-info")
     passed = contract.environment.variables if contract else ()
-    names = [name for name in os.environ if name in passed or (name.startswith(VARIABLES) and name != OURS)]
+    names = [name for name in os.environ if name in passed or (name.startswith(VARIABLES) and name not in UNREAD)]
     return [
         _state_of(own, below=False),
         _state_of(sorted(packages), below=False),

@@ -188,4 +188,16 @@ def test_only_what_costs_nothing_or_needs_a_server_is_checked_each_time() -> Non
     undeclared = {id for id, cls in load_interlocks().items() if not cls.decided_by}
     assert undeclared == {"DOC001", "DOC002", "DOC003", "DOC004", "GIT001"}
     for id, cls in load_interlocks().items():
-        assert id in undeclared or {"commit", "dvc"} & set(cls.decided_by), id
+        assert id in undeclared or {"tree", "commit", "dvc"} & set(cls.decided_by), id
+
+
+def test_a_commit_of_what_was_judged_runs_no_slow_check_again_and_those_of_the_commit(project: Project) -> None:
+    (project.root / "new.py").write_text("x = 1\n")
+    slow, fast = key(project, "REP001"), key(project, "GIT005")
+    project.git("add", "--all")
+    assert (key(project, "REP001"), key(project, "GIT005") != fast) == (slow, True)
+    staged = key(project, "GIT005")
+    project.git("commit", "--quiet", "--message", "The same files")
+    assert (key(project, "REP001"), key(project, "GIT005") != staged) == (slow, True)
+    (project.root / "new.py").write_text("x = 2\n")
+    assert key(project, "REP001") != slow
