@@ -423,6 +423,8 @@ def test_a_called_workflow_is_judged_with_its_callers_here() -> None:
     others = {"a": workflow(call.format("gpu"), "workflow_call"), "called": NO_DEFAULT}
     assert defects_of(workflow(between, "push"), **others) == []
     assert defects_of(workflow(HOSTED, "push"), **others) == [("fork-runner", 7)], "a.yml has no caller here"
+    uncalled = workflow(call.format("ubuntu-latest"), "workflow_call")
+    assert defects_of(workflow(HOSTED), z=uncalled, called=NO_DEFAULT) == [], "z.yml is judged before what it calls"
 
 
 def test_called_workflows_that_only_call_each_other_are_judged_as_well() -> None:
@@ -450,6 +452,9 @@ def test_first_non_empty_operand_counts() -> None:
 def test_input_that_only_callers_set_needs_a_guard_in_the_called_workflow() -> None:
     called = CALLED.replace("""'["ubuntu-latest"]'""", "''")
     assert [defect.rule for defect in lint({FILE: called}).defects] == ["fork-runner"]
+    called = called.replace("fromJSON(inputs.runner)", "inputs.runner || 'ubuntu-latest'")
+    assert [defect.rule for defect in lint({FILE: called}).defects] == ["fork-runner"]
+    assert lint({FILE: CALLED}).defects == ()
 
 
 def test_own_workflows_are_followed_under_the_name_of_a_mirror() -> None:
@@ -644,8 +649,14 @@ def test_a_branch_of_the_repository_may_be_checked_out_next_to_secrets(ref: str)
 
 
 def test_a_branch_that_pull_requests_go_to_may_be_checked_out_next_to_secrets() -> None:
-    for ref, safe in (("base.sha", True), ("base.ref", True), ("head.sha", False), ("title", False)):
-        step = f"{{uses: {CHECKOUT}, with: {{ref: '${{{{ github.event.pull_request.{ref} }}}}'}}}}"
+    event = "event.pull_request"
+    for ref, safe in (
+        (f"{event}.base.sha", True),
+        ("base_ref", True),
+        (f"{event}.head.sha", False),
+        ("head_ref", False),
+    ):
+        step = f"{{uses: {CHECKOUT}, with: {{ref: '${{{{ github.{ref} }}}}'}}}}"
         rules = [rule for rule, _ in defects_of(workflow(STEP.format(step), "pull_request_target"))]
         assert ("untrusted-checkout" not in rules) is safe
 
@@ -736,6 +747,13 @@ def test_a_release_restores_no_cache(step: str, caches: bool) -> None:
     assert defects_of(workflow(STEP.format(step), "{push: {tags: [v1]}}")) == expected
     assert defects_of(workflow(STEP.format(step), "push")) == []
     assert defects_of(workflow(STEP.format(step), "pull_request")) == []
+
+
+def test_a_cache_that_may_be_on_in_a_release_is_found() -> None:
+    step = f"{{uses: astral-sh/setup-uv@{SHA}, with: {{enable-cache: '${{{{ inputs.cache }}}}'}}}}"
+    assert defects_of(workflow(STEP.format(step), "{push: {tags: [v1]}}")) == []
+    by_hand = workflow(STEP.format(step), "{push: {tags: [v1]}, workflow_dispatch: }")
+    assert defects_of(by_hand) == [("release-cache", 7)]
 
 
 @pytest.mark.parametrize("right", ["contents", "packages", "id-token"])
