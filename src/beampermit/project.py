@@ -62,7 +62,8 @@ class Project:
 
     def where_contracts_are(self) -> str:
         """What to do where there is no contract: go to a project below, or make one here."""
-        below = [path.removesuffix(f"/{FILE_NAME}") for path in self.git.tracked() if path.endswith(f"/{FILE_NAME}")]
+        tracked = self.git.try_("ls-files", "-z").out.split("\0")  # nothing in a folder without git
+        below = [path.removesuffix(f"/{FILE_NAME}") for path in tracked if path.endswith(f"/{FILE_NAME}")]
         if not below:
             return "beampermit init"
         return f"a project of this repository is in {several(below, 3)}: name its folder with --project"
