@@ -93,7 +93,7 @@ def test_requirements_without_a_lock_are_refused_with_the_command_to_run(commit:
 @pytest.mark.parametrize(
     ("name", "content", "what"),
     [
-        ("a.npy", b"", "NumPy, 0 bytes"),
+        ("a.npy", b"\x93NUMPY\x01\0", "NumPy, 8 bytes"),
         ("innocent.txt", b"PAR1xxxx", "Parquet, 8 bytes"),
         ("big.csv", b"1,2\n" * 700_000, "2.7 MiB; the limit is 2.0 MiB"),
         ("with space\u202e.bin", b"\x80\x04K\x01.", "with space⟨U+202E⟩.bin: pickle, 5 bytes"),
