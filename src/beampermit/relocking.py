@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from beampermit.contract import FILE_NAME
-from beampermit.documents.locks import format_lock_changes
+from beampermit.documents.markdown import code, text
 from beampermit.environments.addresses import addresses
 from beampermit.environments.choice import backend_of, lock_of
 from beampermit.environments.difference import Change, compare_locks
@@ -57,6 +57,22 @@ def relock(root: Path, client: Client, names: Sequence[str], progress: Progress)
     _push(git, commit, branch)
     body = _body(changes)
     return Proposed(changes, open_pull_request(client, branch=branch, base=_base(git), title=title, body=body))
+
+
+def format_lock_changes(changes: Sequence[Change]) -> str:
+    """For a pull request. Names and versions come from a lock that anyone may have written."""
+    if not changes:
+        return "No package changed.\n"
+    rows = [
+        f"| {text(change.kind)} | {code(change.name)} | {_version(change.before)} | {_version(change.after)} "
+        f"| {text(', '.join(change.platforms))} |"
+        for change in changes
+    ]
+    return "\n".join(("| | package | before | after | platforms |", "|---|---|---|---|---|", *rows, ""))
+
+
+def _version(version: str) -> str:
+    return code(version) if version else ""
 
 
 def _commit(git: Git, files: Sequence[str], title: str) -> str | None:

@@ -235,17 +235,20 @@ def diff(
     """List packages added, removed or changed between two locks."""
     import sys
 
-    from beampermit.documents import locks
+    from beampermit.documents.screen import format_columns
     from beampermit.environments import choice
     from beampermit.environments.difference import compare_locks
+    from beampermit.relocking import format_lock_changes
 
     root = _root(project)
     new = choice.lock_of(root, after) if after else choice.backend_of(root).read(root)
     changes = compare_locks(choice.lock_of(root, before), new)
     if markdown and not as_json:
-        sys.stdout.write(locks.format_lock_changes(changes))
+        sys.stdout.write(format_lock_changes(changes))
         return
-    text = locks.table(changes) if changes else "The two locks have the same packages."
+    rows = [(change.kind, change.name, change.before, change.after, ", ".join(change.platforms)) for change in changes]
+    table = format_columns(("", "package", "before", "after", "platforms"), rows)
+    text = table if changes else "The two locks have the same packages."
     show([change.as_json() for change in changes], lambda: console().print(text), as_json)
 
 
