@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from beampermit.contract import FILE_NAME, parse_contract
-from beampermit.digest import digest_bytes
+from beampermit.digest import digest_file
 from beampermit.errors import BadInput, BeampermitError, Failed
 from beampermit.git import Git
 from beampermit.models.manifest import Manifest
 from beampermit.permit.envelope import UntrustedKey, verify_envelope
 from beampermit.permit.public_keys import PUBLIC_IN_PROJECT, PublicKeys
 from beampermit.permit.statement import Statement
+from beampermit.processes import scratch_folder
 from beampermit.registry.event import Event
 
 ReadPermit = Callable[[Event], bytes | None]
@@ -89,8 +90,7 @@ def require_committed(git: Git, permit: Statement) -> None:
     """Raises `Failed` where the permit binds other bytes than its commit lists: whoever stole a key can sign those."""
     facts = permit.predicate
     for bound in (facts.contract, facts.environment, *facts.variants, facts.pipeline):
-        text = git.read(facts.commit, bound.file)
-        if text is None or digest_bytes(text.encode()) != bound.digest:
+        if _digest_at(git, facts.commit, bound.file) != bound.digest:
             raise _not_committed(facts.commit, bound.file)
     text = git.read(facts.commit, FILE_NAME)
     model = parse_contract(text or "", f"{facts.commit[:12]}:{FILE_NAME}").model
@@ -98,6 +98,14 @@ def require_committed(git: Git, permit: Statement) -> None:
     files = Manifest.parse(listed, f"{facts.commit[:12]}:{model.manifest}").files if listed else {}
     if {path.removeprefix(folder): digest for path, digest in files.items() if path.startswith(folder)} != facts.model:
         raise _not_committed(facts.commit, model.manifest)
+
+
+def _digest_at(git: Git, commit: str, file: str) -> str | None:
+    """The digest of a file as a clone has it, line ends included; None where the commit does not have it."""
+    if git.read(commit, file) is None:
+        return None
+    with scratch_folder() as scratch:
+        return digest_file(git.export(commit, scratch, file) / file)
 
 
 def _not_committed(commit: str, file: str) -> Failed:

@@ -248,6 +248,16 @@ def test_what_the_commit_does_not_have_is_not_signed_again(second: Laboratory, s
         second.re_sign(3, private)
 
 
+def test_what_an_editor_on_windows_wrote_is_signed_again_as_it_is(second: Laboratory) -> None:
+    contract = second.root / "contract.yaml"
+    contract.write_bytes(contract.read_bytes().replace(b"\n", b"\r\n"))
+    second.change(3)
+    second.promote()
+    private, public = second.new_key("next")
+    second.trust(public)
+    assert second.re_sign(second.champion() or 0, private).new is True
+
+
 @pytest.mark.attack(
     guard="re-sign",
     tried="a key whose last day is over signs a version again",
