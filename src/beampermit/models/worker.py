@@ -354,10 +354,10 @@ def _run_forked(request: dict[str, Any]) -> None:
         sys.argv[1:] = request["arguments"]
         for number, path, flags in (
             (0, os.devnull, os.O_RDONLY),
-            (1, request["out"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
-            (2, request["err"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
+            (1, request["out"], os.O_WRONLY),
+            (2, request["err"], os.O_WRONLY),
         ):
-            file = os.open(path, flags, 0o600)
+            file = os.open(path, flags)
             os.dup2(file, number)
             os.close(file)
         _forget_random_numbers()

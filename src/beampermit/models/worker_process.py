@@ -25,6 +25,8 @@ from beampermit.errors import Outside
 from beampermit.processes import REPEATABLE, TIMEOUT, Finished, start, stop
 
 WORKER = Path(__file__).with_name("worker.py")
+LONGEST = 2**13
+"""Bytes of what a model printed, of which the end is quoted where it fails."""
 
 
 def run_worker(
@@ -62,19 +64,21 @@ class _Server:
         command = (*self.command[:3], *arguments)
         out, err = folder / "stdout", folder / "stderr"
         pid = 0
-        try:
-            self._ask({"arguments": arguments, "folder": str(folder), "out": str(out), "err": str(err)})
-            pid = self._answer(timeout)
-            return Finished(command, self._answer(timeout), *(_text(file) for file in (out, err)))
-        except EOFError:
-            stop(self.child)
-            return Finished(command, self.child.returncode, "", self._printed())
-        except TimeoutError:
-            self._kill(pid)
-            raise Outside(f"{' '.join(command[:4])} took longer than {timeout:g} s and was stopped") from None
-        except BaseException:
-            self._kill(pid)
-            raise
+        # Opened here before the model runs: it may put a link to a file of ours in their place.
+        with out.open("w+b") as printed, err.open("w+b") as complained:
+            try:
+                self._ask({"arguments": arguments, "folder": str(folder), "out": str(out), "err": str(err)})
+                pid = self._forked(self._answer(timeout))
+                return Finished(command, self._answer(timeout), _end(printed), _end(complained))
+            except EOFError:
+                self._kill(pid)
+                return Finished(command, self.child.returncode, "", _end(self.errors))
+            except TimeoutError:
+                self._kill(pid)
+                raise Outside(f"{' '.join(command[:4])} took longer than {timeout:g} s and was stopped") from None
+            except BaseException:
+                self._kill(pid)
+                raise
 
     def close(self) -> None:
         stop(self.child)
@@ -97,19 +101,23 @@ class _Server:
         if not select.select([self.answers], [], [], timeout)[0]:
             raise TimeoutError
         line = self.answers.readline()
-        if not line.endswith("\n"):
+        if not line.rstrip("\n").removeprefix("-").isdecimal():
             raise EOFError
         return int(line)
+
+    def _forked(self, pid: int) -> int:
+        """The process id of a model, to end it with; 0 for one that is none of this server's, or has ended."""
+        try:
+            status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return 0
+        return pid if status.rpartition(")")[2].split()[1] == str(self.child.pid) else 0
 
     def _kill(self, pid: int) -> None:
         if pid:
             with suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
         stop(self.child)
-
-    def _printed(self) -> str:
-        self.errors.seek(0)
-        return self.errors.read().decode("utf-8", "replace")
 
 
 _lock = threading.Lock()
@@ -131,5 +139,6 @@ def _close() -> None:
         _servers.pop().close()
 
 
-def _text(file: Path) -> str:
-    return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+def _end(file: IO[bytes]) -> str:
+    file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST))
+    return file.read().decode("utf-8", "replace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -78,21 +79,57 @@ WRITE_EVERYWHERE = """
             said="ended with status 3",
             id="it answers for it",
         ),
+        attack_case(
+            "os.unlink('stderr'); os.symlink('/proc/self/environ', 'stderr'); os._exit(4)",
+            guard="MDL003",
+            tried="the model puts a link to the checker's own variables where its output is read",
+            said="ended with status 4",
+            id="its output is a link",
+        ),
+        attack_case(
+            "os.write(2, b'x' * 2**24); os._exit(5)",
+            guard="MDL003",
+            tried="the model prints more than anybody wants to read",
+            said="ended with status 5: xxx",
+            id="it prints a lot",
+        ),
     ],
 )
 def test_model_does_not_reach_the_process_that_forks(probed: Environment, tmp_path: Path, load: str, said: str) -> None:
     with pytest.raises(Failed) as caught:
         describe(probed, saved(tmp_path / "model", load=load))
     assert said in str(caught.value)
+    assert len(str(caught.value)) < 10_000
+    assert "PATH=" not in str(caught.value)
     assert describe(probed, saved(tmp_path / "sound")).accepted == (), "the next model is served"
 
 
+def ends(process: str) -> bool:
+    """Whether a process ends within seconds: one that was killed may still be listed for a moment."""
+    stat = Path(f"/proc/{process}/stat")
+    for _ in range(100):
+        try:
+            if stat.read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
 def test_what_a_model_leaves_running_ends_with_it(probed: Environment, tmp_path: Path) -> None:
-    leave = f"child = os.fork() or __import__('time').sleep(60); open({str(tmp_path / 'pid')!r}, 'w').write(str(child))"
+    left = tmp_path / "pid"
+    leave = f"child = os.fork() or __import__('time').sleep(60); open({str(left)!r}, 'w').write(str(child))"
     describe(probed, saved(tmp_path / "model", load=leave))
-    left = int((tmp_path / "pid").read_text())
-    # It was killed before the description came; it may still be listed until its new parent has noticed.
-    assert not Path(f"/proc/{left}/cmdline").is_file() or not Path(f"/proc/{left}/cmdline").read_bytes()
+    assert ends(left.read_text())
+
+
+def test_a_model_that_kills_the_process_that_forks_ends_too(probed: Environment, tmp_path: Path) -> None:
+    left = tmp_path / "pid"
+    leave = f"open({str(left)!r}, 'w').write(str(os.getpid())); os.kill(os.getppid(), 9); __import__('time').sleep(60)"
+    with pytest.raises(Failed, match="ended with status -9"):
+        describe(probed, saved(tmp_path / "model", load=leave))
+    assert ends(left.read_text())
 
 
 def test_model_that_takes_too_long_is_stopped_and_the_next_is_served(probed: Environment, tmp_path: Path) -> None:
