@@ -62,8 +62,6 @@ def _walk(path: Path) -> Iterator[Path]:
     if path.is_symlink() or not path.is_dir():
         return
     for folder, folders, files in os.walk(path, followlinks=False):
-        if "__pycache__" in folders:
-            folders.remove("__pycache__")
         yield from (Path(folder, name) for name in (*folders, *files))
 
 

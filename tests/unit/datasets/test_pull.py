@@ -16,6 +16,7 @@ from beampermit.datasets.pull import pull
 from beampermit.datasets.repository import Repository
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.project import Project
+from support.attacks import attack_case
 from support.dvc_repositories import leaf, plant_manifest, without_data
 
 FILES = ("data/raw.parquet", *(f"data/dataset/{split}.parquet" for split in ("train", "validation", "test")))
@@ -176,6 +177,42 @@ def test_nothing_is_written_through_a_link(dvc_project: Project, tmp_path: Path)
     (dvc_project.root / "data").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere").mkdir()
     with pytest.raises(Failed, match="nothing was checked out: data is a link to"):
+        pull(Repository.of(dvc_project))
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        attack_case(
+            "__pycache__",
+            guard="data pull",
+            tried="a folder of data has a link in the place of Python's cache, which no check looked at",
+            said="nothing was checked out: data/dataset/__pycache__ is a link to",
+            id="in its place",
+        ),
+        attack_case(
+            "__pycache__/kept",
+            guard="data pull",
+            tried="a folder of data has a link in Python's cache, which no check looked into",
+            said="nothing was checked out: data/dataset/__pycache__/kept is a link to",
+            id="in it",
+        ),
+    ],
+)
+def test_pythons_cache_is_no_way_out_of_the_project(
+    dvc_project: Project, storage: Path, tmp_path: Path, link: str, said: str
+) -> None:
+    without_data(dvc_project)
+    value = "78b5bfdbbd4acf5b6b5ab2ba4dbbe1ea"
+    plant_manifest(dvc_project, storage, [{"md5": value, "relpath": f"{link}/authorized_keys"}])
+    (storage / "files/md5" / value[:2]).mkdir(exist_ok=True)
+    (storage / "files/md5" / value[:2] / value[2:]).write_bytes(b"outside")
+    (tmp_path / "elsewhere").mkdir()
+    place = dvc_project.root / "data/dataset" / link
+    place.parent.mkdir(parents=True)
+    place.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Failed, match=said):
         pull(Repository.of(dvc_project))
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
