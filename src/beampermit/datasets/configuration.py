@@ -121,6 +121,10 @@ def _shown(value: str | None) -> str:
     return "(none)" if value is None else without_secrets(value)
 
 
+LOGIN = re.compile(r"//(?:[^/@:]*:(?!\d*/).*@|[^/]*@)", re.DOTALL)
+"""To the last `@`: passwords may hold `@` and `/`. What looks like a port, and a path behind a mere name, are none."""
+
+
 def without_secrets(url: str) -> str:
     """A URL without user name and password."""
-    return re.sub(r"//[^/@]*@", "//", url)
+    return LOGIN.sub("//", url)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from beampermit.datasets.configuration import without_secrets
 from beampermit.datasets.pull import pull
 from beampermit.datasets.repository import Repository
 from beampermit.errors import Failed, Outside
@@ -128,12 +129,18 @@ def test_a_registry_that_cannot_be_reached_is_the_outside_world(importing: Proje
     tried="a pull request imports its data from a repository of its own, which the checker would then contact",
     said="and nothing on the base branch is imported from there",
 )
-def test_a_pull_request_cannot_say_whom_the_checker_asks(importing: Project, registry: Path, said: str) -> None:
+@pytest.mark.parametrize("form", ["plain", "with an alias"])
+def test_a_pull_request_cannot_say_whom_the_checker_asks(
+    importing: Project, registry: Path, form: str, said: str
+) -> None:
     importing.git("branch", "main")
     importing.git("switch", "--quiet", "--create", "other")
     registry.rename(registry.with_name("other"))
     for name in ("runs", "notes.txt"):
         replace(importing.root / f"data/{name}.dvc", str(registry), str(registry.with_name("other")))
+    if form == "with an alias":
+        file = importing.root / "data/runs.dvc"
+        file.write_text(file.read_text().replace("outs:\n", "meta: {a: &a 1, b: *a}\nouts:\n"))
     project = Project(importing.root, "main")
     assert f"data/runs.dvc imports from {registry.with_name('other')}, {said}" in [
         place.reason for place in DAT008().check(project).locations
@@ -144,3 +151,22 @@ def test_a_pull_request_cannot_say_whom_the_checker_asks(importing: Project, reg
         "DAT002": (Outcome.FAILED, True),
         "DAT003": (Outcome.SKIPPED, True),
     }
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://ada:secret@host/a", "https://host/a"),
+        ("https://ada:sek@ret@host/a", "https://host/a"),
+        ("https://ada:sek/ret@host/a", "https://host/a"),
+        ("https://ada:12@sek/ret@host/a", "https://host/a"),
+        ("https://:secret@host", "https://host"),
+        ("https://token@host/a@v1", "https://host/a@v1"),
+        ("https://host/a@v1", "https://host/a@v1"),
+        ("https://host:8080/a@v1", "https://host:8080/a@v1"),
+        ("git@host:a/b.git", "git@host:a/b.git"),
+        ("/mnt/a:b@c", "/mnt/a:b@c"),
+    ],
+)
+def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert without_secrets(url) == shown
