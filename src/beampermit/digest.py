@@ -20,8 +20,9 @@ def digest_bytes(content: bytes) -> str:
 
 
 def canonical_json(value: Any) -> bytes:
-    """A JSON value with sorted keys, without white space, in UTF-8."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    """A JSON value with sorted keys, without white space, in UTF-8; names of files of other bytes as they are."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode(errors="surrogateescape")
 
 
 def digest_json(value: Any) -> str:

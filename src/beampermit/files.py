@@ -14,8 +14,11 @@ from beampermit.errors import BadInput
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace `path` by `text` (UTF-8, `\\n`) atomically: a kill leaves the old file or the new one."""
-    write_bytes(path, text.encode())
+    """Replace `path` by `text` (UTF-8, `\\n`) atomically: a kill leaves the old file or the new one.
+
+    What is not UTF-8, as the name of a file may be, is written as escapes, which JSON has too.
+    """
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:

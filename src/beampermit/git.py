@@ -78,7 +78,7 @@ class Git:
         own = self("rev-parse", "--path-format=absolute", "--git-path", "objects")
         with tempfile.TemporaryDirectory(prefix="beampermit-") as folder:
             (Path(folder) / "info").mkdir()
-            (Path(folder) / "info/alternates").write_text(f"{own}\n", encoding="utf-8")
+            (Path(folder) / "info/alternates").write_bytes(os.fsencode(f"{own}\n"))
             yield Git(self.root, Path(folder))
 
     def try_(
@@ -88,9 +88,13 @@ class Git:
         env: dict[str, str] | None = None,
         timeout: float | None = None,
     ) -> Finished:
-        """Run git, whatever its exit status. Raises `Outside` after `timeout` seconds."""
+        """Run git, whatever its exit status. Raises `Outside` after `timeout` seconds.
+
+        Lists (`-z`) and what `rev-parse` says have names of files as they are: none that a check looks at must differ.
+        """
         variables = {**self._variables, **(env or {})}
-        return run(["git", *arguments], cwd=self.root, env=variables, stdin=stdin, timeout=timeout)
+        paths = "-z" in arguments or arguments[0] == "rev-parse"
+        return run(["git", *arguments], cwd=self.root, env=variables, stdin=stdin, timeout=timeout, paths=paths)
 
     def __call__(self, *arguments: str, stdin: str | None = None, env: dict[str, str] | None = None) -> str:
         """Run git; its output without the last newline. Raises `GitError`."""
@@ -216,7 +220,7 @@ def find_top(start: Path) -> Path:
     if not start.is_dir():
         parent = next(folder for folder in start.absolute().parents if folder.is_dir())
         raise BadInput("there is no such folder", file=start, hint=f"ls {parent}")
-    finished = run(["git", "rev-parse", "--show-toplevel"], cwd=start, env=QUIET)
+    finished = run(["git", "rev-parse", "--show-toplevel"], cwd=start, env=QUIET, paths=True)
     if finished.code == 0:
         return Path(finished.out.removesuffix("\n"))
     if owned := re.search(r"dubious ownership in repository at '(.*)'", finished.err):

@@ -48,7 +48,7 @@ LONGEST = 500
 
 @dataclass(frozen=True)
 class Finished:
-    """A child that ended: its exit status and its output (UTF-8, invalid bytes replaced)."""
+    """A child that ended: its exit status and its output (UTF-8, invalid bytes replaced; names of files kept)."""
 
     command: tuple[str, ...]
     code: int
@@ -82,20 +82,24 @@ def run(
     stdin: str | None = None,
     clean: bool = False,
     pass_fds: Sequence[int] = (),
+    paths: bool = False,
 ) -> Finished:
     """Run `command` in `cwd` with `env` added to ours; a time-out or an interrupt kills the whole process group.
 
+    With `paths`, `stdin` and `out` hold names of files as Python has them: any bytes, and line ends as they are.
     A child that runs a project's code is `clean`: `env` is all that it gets, and its group ends with it. Raises
     `Outside` if the program does not exist or `timeout` (seconds) has passed, `BadInput` if `cwd` is no folder.
     """
     pipe = subprocess.PIPE
     given = subprocess.DEVNULL if stdin is None else pipe
+    child: subprocess.Popen[Any]
     if clean:
         child = start(command, cwd=cwd, env=env or {}, stdin=given, stdout=pipe, stderr=pipe, pass_fds=pass_fds)
     else:
-        child = _start(command, cwd, {**os.environ, **(env or {})}, stdin=given, stdout=pipe, stderr=pipe)
+        variables = {**os.environ, **(env or {})}
+        child = _start(command, cwd, variables, text=not paths, stdin=given, stdout=pipe, stderr=pipe)
     try:
-        out, err = child.communicate(stdin, timeout=timeout)
+        out, err = child.communicate(os.fsencode(stdin) if paths and stdin else stdin, timeout=timeout)
     except subprocess.TimeoutExpired:
         stop(child)
         raise Outside(f"{' '.join(map(str, command[:4]))} took longer than {timeout:g} s and was stopped") from None
@@ -104,6 +108,8 @@ def run(
         raise
     if clean:
         stop(child)  # what a test left running in the background
+    if paths:
+        out, err = os.fsdecode(out), err.decode(errors="replace")
     return Finished(command=tuple(map(str, command)), code=child.returncode, out=out, err=err)
 
 
@@ -148,17 +154,18 @@ def hide_memory() -> None:
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-def _start(command: Sequence[str | Path], cwd: Path, env: Mapping[str, str], **streams: Any) -> subprocess.Popen[str]:
+def _start(
+    command: Sequence[str | Path], cwd: Path, env: Mapping[str, str], *, text: bool = True, **streams: Any
+) -> subprocess.Popen[Any]:
     arguments = tuple(map(str, command))
+    decoded: dict[str, Any] = {"encoding": "utf-8", "errors": "replace"} if text else {}
     try:
         return subprocess.Popen(
             arguments,
             cwd=cwd,
             env=dict(env),
-            text=True,
-            encoding="utf-8",
-            errors="replace",
             start_new_session=True,
+            **decoded,
             **streams,
         )
     except (FileNotFoundError, NotADirectoryError):

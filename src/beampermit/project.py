@@ -17,6 +17,7 @@ from beampermit.errors import BadInput, BeampermitError, Outside, Problem, sever
 from beampermit.files import write_text
 from beampermit.git import FULL_HASH, LOCAL, OF_ORIGIN, Git, find_top, resolve_base
 from beampermit.reading import read_json
+from beampermit.record import printable
 
 OWN_FOLDER = ".beampermit"
 """Our own folder in a project: kept out of git, may be deleted at any time."""
@@ -34,24 +35,40 @@ class Project:
     def find(cls, start: Path | None = None, base: str | None = None) -> Project:
         """The project that `start` (the working folder if None) is in. Raises `BadInput` outside git.
 
-        A branch that removes a contract must not be judged by that of the project around it.
+        A branch that removes a contract must not be judged by that of the project around it, nor one that adds a
+        contract below that project's by the new one.
         """
         start = (start or Path.cwd()).resolve()
         project = cls(find_root(start), base)
-        if start == project.root:
+        if start == project.root and not project.git.prefix:
             return project
         try:
             commit = project.base
         except BadInput:
             return project  # whoever needs the base says so
-        for folder in (start, *start.parents[: len(start.relative_to(project.root).parts) - 1]):
-            if commit and Git(folder).read(commit, FILE_NAME) is not None:
+        if commit is None:
+            return project
+        project._refuse_new_inside_another(commit)
+        for folder in (start, *start.parents)[: len(start.relative_to(project.root).parts)]:
+            if Git(folder).read(commit, FILE_NAME) is not None:
                 raise BadInput(
                     f"this branch removes the contract of the project in this folder, which its base {commit[:12]} has",
                     file=folder / FILE_NAME,
                     hint=f"beampermit check --project {project.root}",
                 )
         return project
+
+    def _refuse_new_inside_another(self, commit: str) -> None:
+        if not self.git.prefix or self.git.read(commit, FILE_NAME) is not None:
+            return
+        for folder in self.root.resolve().parents[: self.git.prefix.count("/")]:
+            if Git(folder).read(commit, FILE_NAME) is not None:
+                raise BadInput(
+                    f"this branch adds a contract inside the project around it, which its base {commit[:12]} has: that "
+                    "project judges this branch, and the new contract counts once it is merged",
+                    file=self.path(FILE_NAME),
+                    hint=f"beampermit check --project {folder}",
+                )
 
     @cached_property
     def contract(self) -> Contract:
@@ -165,10 +182,10 @@ class Project:
         return self.root / relative
 
     def in_repository(self, path: str) -> str:
-        """The path in the repository of a file, given by its path in the project or on this machine."""
+        """The path in the repository of a file as it is shown, given by its path in the project or on this machine."""
         top = self.git.top.root
         place = Path(os.path.normpath(top / self.git.prefix / path))
-        return place.relative_to(top).as_posix() if place.is_relative_to(top) else path
+        return printable(place.relative_to(top).as_posix() if place.is_relative_to(top) else path)
 
     def problems_of(self, error: BeampermitError) -> tuple[Problem, ...]:
         """What is wrong, with each file as reports and annotations name it."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 LARGEST = 2**63
 """More bytes, files or rows than any disk holds."""
@@ -13,6 +13,18 @@ Number = Annotated[float, Field(strict=True)]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 ObjectId = Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
 """Of a git commit or tree."""
+
+
+def printable(value: Any) -> Any:
+    """`value` with escapes where its texts are not UTF-8, as the name of a file may be: no JSON can hold that."""
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, dict):
+        return {printable(key): printable(inner) for key, inner in value.items()}
+    return [printable(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+Text = Annotated[str, BeforeValidator(printable)]
 
 
 class Record(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.errors import BadInput
-from beampermit.git import SUBMODULE, GitError
+from beampermit.git import SUBMODULE, GitError, find_top
 from beampermit.processes import Finished, run
 from beampermit.project import Project
 
@@ -91,6 +92,23 @@ def test_a_repository_in_the_repository_is_no_part_of_the_tree_with_or_without_a
     assert project.git.work_files()["sub/[a] b"] == SUBMODULE
     (project.root / "sub/new").touch()
     assert project.git.work_tree() != tree
+
+
+@pytest.mark.parametrize("name", [b"a\rb", b"a\xffb", b"a\r\nb"])
+def test_a_folder_and_its_files_have_their_own_names(project: Project, git: Git, name: bytes) -> None:
+    """And not those of a sound folder beside it."""
+    for folder in (os.fsdecode(name), "a\nb"):
+        (project.root / folder).mkdir()
+        (project.root / folder / "who").write_text(folder, newline="", errors="surrogateescape")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "Two folders")
+    own = Project(project.root / os.fsdecode(name)).git
+    assert own.prefix == f"{os.fsdecode(name)}/"
+    assert own.tracked() == own.files_at("HEAD") == list(own.work_files()) == ["who"]
+    assert find_top(own.root) == project.root
+    assert own("rev-parse", f"HEAD:{own.prefix}who") == own("hash-object", "who")
+    with own.apart() as apart:
+        assert apart.head() == own.head()
 
 
 def test_judging_writes_no_objects_into_the_repository(project: Project, git: Git) -> None:

@@ -153,6 +153,37 @@ def test_a_branch_that_removes_its_contract_is_not_judged_by_the_one_around_it(
     assert error.value.file == str(faults.root / "contract.yaml")
 
 
+@pytest.mark.attack(
+    guard="base",
+    tried="a branch adds a lenient contract in a folder of its project, which then judges what is started there",
+    said="this branch adds a contract inside the project around it",
+)
+def test_a_branch_that_adds_a_contract_inside_its_project_is_not_judged_by_it(
+    laboratory: Callable[[str], Project], said: str
+) -> None:
+    faults = laboratory("faults")
+    faults.git("switch", "--quiet", "--create", "inside")
+    (faults.root / "training").mkdir(exist_ok=True)
+    shutil.copy(faults.root / "contract.yaml", faults.root / "training")
+    for folder in ("training", "training/src"):
+        (faults.root / folder).mkdir(exist_ok=True)
+        with pytest.raises(BadInput, match=said) as error:
+            Project.find(faults.root / folder, "main")
+        assert error.value.file == str(faults.root / "training/contract.yaml")
+        assert error.value.hint == f"beampermit check --project {faults.root}"
+    assert Project.find(faults.root, "main").root == faults.root
+    faults.git("add", "--all")
+    faults.git("commit", "--quiet", "--message", "Merged")
+    assert Project.find(faults.root / "training", "inside").root == faults.root / "training"
+
+
+def test_a_branch_may_add_a_project_beside_others(laboratory: Callable[[str], Project]) -> None:
+    top = laboratory("faults").root.parent
+    (top / "gains/src").mkdir(parents=True)
+    shutil.copy(top / "faults/contract.yaml", top / "gains")
+    assert Project.find(top / "gains/src", "main").root == Project.find(top / "gains", "main").root == top / "gains"
+
+
 def test_data_in_git_fail_only_the_project_that_they_lie_in(laboratory: Callable[[str], Project]) -> None:
     losses = laboratory("losses")
     (losses.root / "table.parquet").write_bytes(b"PAR1")

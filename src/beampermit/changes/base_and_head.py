@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from beampermit.errors import BadInput
 from beampermit.project import Project
 from beampermit.reading import decode
+from beampermit.record import printable
 
 LARGEST = 32 * 2**20
 
@@ -55,10 +56,10 @@ class BaseAndHead:
 
     def changed_paths(self) -> tuple[str, ...]:
         """Paths in the repository that the branch or the work tree changes, with untracked files that git does not
-        ignore."""
+        ignore, as they are shown."""
         if self.merge_base is None:
             return ()
-        return tuple(sorted({*self._project.git.top.differing(self.merge_base)}))
+        return tuple(printable(sorted({*self._project.git.top.differing(self.merge_base)})))
 
     def _list_tree(self, *options: str) -> list[str]:
         if not self.merge_base:

@@ -25,7 +25,7 @@ from beampermit.digest import digest_json
 from beampermit.errors import BadInput
 from beampermit.files import write_text
 from beampermit.reading import first_fault, read_json
-from beampermit.record import Digest, ObjectId, Record
+from beampermit.record import Digest, ObjectId, Record, Text, printable
 from beampermit.verdicts.evidence import RECORDS, Evidence
 
 Read = TypeVar("Read", bound=Evidence)
@@ -44,9 +44,9 @@ class Location(Record):
     The reason of a verdict says only the first of several and counts the others.
     """
 
-    file: str
+    file: Text
     line: int | None = None
-    reason: str = ""
+    reason: Text = ""
 
     @property
     def place(self) -> str:
@@ -66,7 +66,7 @@ class Verdict(Record):
     id: InterlockId
     title: str
     outcome: Outcome
-    reason: str
+    reason: Text
     fix: str = ""
     evidence: SerializeAsAny[InstanceOf[Evidence]] | dict[str, Any] = Field(default={})
     locations: tuple[Location, ...] = ()
@@ -82,7 +82,7 @@ class Verdict(Record):
     def _record_or_nothing(cls, evidence: Any, info: ValidationInfo) -> Any:
         record = RECORDS.get(info.data.get("id", ""))
         if record is None or evidence == {} or isinstance(evidence, Evidence):
-            return evidence
+            return printable(evidence)
         try:
             return record.model_validate(evidence)
         except ValidationError:

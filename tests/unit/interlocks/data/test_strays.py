@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -10,8 +12,10 @@ from beampermit.datasets.repository import Repository
 from beampermit.errors import BadInput
 from beampermit.interlocks.data import DAT008
 from beampermit.interlocks.interlock import Finding
+from beampermit.interlocks.runner import check, verdict_file
 from beampermit.project import Project
-from beampermit.verdicts.verdict import Outcome
+from beampermit.verdicts.verdict import Outcome, read_verdicts, write_verdicts
+from support.attacks import attack_case
 
 Alter = Callable[..., None]
 
@@ -57,6 +61,42 @@ def test_dat008_takes_text_for_text(dvc_project: Project) -> None:
     (dvc_project.root / "uv.lock").write_bytes(b"x" * 3 * 2**20)
     dvc_project.git("add", "--all")
     assert dat008(dvc_project).outcome is Outcome.PASSED
+
+
+@pytest.mark.plants("DAT008")
+@pytest.mark.parametrize(
+    ("name", "spelled"),
+    [
+        attack_case(
+            b"m\rodel.py",
+            "m\rodel.py",
+            guard="DAT008",
+            tried="a model in git has a carriage return in its name, which reading git's list turned into another one",
+            said="is in git and should not be: pickle, 4 bytes",
+            id="a carriage return",
+        ),
+        attack_case(
+            b"m\xffodel.py",
+            "m\\udcffodel.py",
+            guard="DAT008",
+            tried="a model in git has a name that is not UTF-8, which reading git's list turned into another one",
+            said="is in git and should not be: pickle, 4 bytes",
+            id="not UTF-8",
+        ),
+    ],
+)
+@pytest.mark.parametrize("attributes", ["", "*.csv filter=lfs\n"])
+def test_dat008_sees_a_model_whatever_its_name_is(
+    dvc_project: Project, tmp_path: Path, name: bytes, spelled: str, attributes: str, said: str
+) -> None:
+    (dvc_project.root / os.fsdecode(name)).write_bytes(b"\x80\x04\x95\x10")
+    (dvc_project.root / ".gitattributes").write_text(attributes)
+    dvc_project.git("add", "--all")
+    verdicts = check(dvc_project, [DAT008])
+    assert verdicts[0].locations[0].place == spelled
+    assert verdicts[0].reason == f"{spelled} {said}"
+    write_verdicts(tmp_path / "verdicts.json", verdict_file(dvc_project, verdicts))
+    assert read_verdicts(tmp_path / "verdicts.json").verdicts[0].reason == verdicts[0].reason
 
 
 KEPT = "  in_git:\n    tests/data/tiny.npz: A table of two rows, for the tests of reading.\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,19 @@ def judged(text: str, file: str = ".github/workflows/w.yml"):
 )
 def test_a_pin_by_commit_passes(text: str) -> None:
     assert judged(text).outcome is Outcome.PASSED
+
+
+@pytest.mark.attack(
+    guard="GIT003",
+    tried="an action lies in a folder whose name is not UTF-8, which reading git's list turned into another one",
+    said="'v6' is a tag or branch, which can be moved to other code",
+)
+def test_an_action_is_read_whatever_its_folder_is_called(project: Project, said: str) -> None:
+    folder = project.root / os.fsdecode(b"a\xff\r")
+    folder.mkdir()
+    (folder / "action.yml").write_text(action("actions/checkout@v6"))
+    project.git("add", "--all")
+    assert said in GIT003().check(workflows(project)).reason
 
 
 @pytest.mark.plants("GIT003")
