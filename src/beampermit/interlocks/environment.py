@@ -78,7 +78,7 @@ class ENV002(Interlock):
     "The lock matches the project's requirements"
 
     requires = frozenset({"ENV001"})
-    decided_by = ("commit",)
+    decided_by = ("commit", "requirements")
 
     def check(self, project: Project, backend: Backend, specification: Specification, lock: Lock) -> Finding:
         """Run `beampermit env lock` and commit the lock, unless the reason names a mistake in the requirements.
@@ -121,7 +121,7 @@ class ENV004(Interlock):
     "Every package has a sha256 and comes from an allowed index"
 
     requires = frozenset({"ENV001"})
-    decided_by = ("commit",)
+    decided_by = ("commit", "requirements")
 
     def check(self, project: Project, backend: Backend, specification: Specification, lock: Lock) -> Finding:
         """A package in the lock has no checksum, another one than on the base branch, or another origin than allowed.

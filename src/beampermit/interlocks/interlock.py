@@ -15,7 +15,9 @@ from beampermit.verdicts.verdict import Location, Outcome
 MOST = 100
 """Places of one verdict that are kept."""
 
-Part = Literal["tree", "commit", "named", "dvc", "remote", "installed", "environment", "github"]
+Part = Literal[
+    "tree", "commit", "requirements", "named", "dvc", "remote", "installed", "environment", "gpu", "ledger", "github"
+]
 PROJECT_CODE: tuple[Part, ...] = ("tree", "named", "installed")
 """What decides a check that runs the project's own code."""
 

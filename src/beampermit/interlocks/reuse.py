@@ -13,6 +13,7 @@ import stat
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,22 +25,30 @@ from beampermit.digest import digest_json
 from beampermit.environments.environment import installation_records, prefix_of
 from beampermit.errors import BadInput, BeampermitError
 from beampermit.files import write_text
+from beampermit.git import SUBMODULE
 from beampermit.github.context import find_client, in_workflow
 from beampermit.interlocks.inputs import Inputs
 from beampermit.interlocks.interlock import Interlock
+from beampermit.processes import clean_variables
 from beampermit.project import Project
 from beampermit.reading import read_json
 from beampermit.verdicts.verdict import Verdict
 
 LEDGER = "refs/remotes/origin/beampermit-ledger"
-VARIABLES = ("BEAMPERMIT_", "CONDA_", "DVC_", "GIT_", "HOME", "PYTHON", "UV_", "XDG_")
-"""How the names of variables begin that change what a check finds, besides those that the contract passes on."""
+VARIABLES = ("BEAMPERMIT_", "CONDA_", "DVC_", "GIT_", "HOME", "MLFLOW_", "NETRC", "PYTHON", "UV_", "XDG_")
+"""How the names of variables begin that change what a check finds, besides those that the project's code gets."""
 
 WORTH_SAVING = 1.0
 """Seconds of a check whose verdict is written at once, in case the run is killed."""
 
-UNREAD = {"DVC_NO_ANALYTICS", "BEAMPERMIT_SIGNING_KEY"}
-"""What is set as DVC is loaded, and what no check reads."""
+UNREAD = {"DVC_NO_ANALYTICS", "BEAMPERMIT_SIGNING_KEY", "TERM"}
+"""What is set as DVC is loaded, what no check reads, and what differs from one terminal to the next."""
+
+PINNED = (".python-version", ".python-versions")
+CONDA = ("environment*.yaml", "*-environment.yml", "*-environment.yaml")
+"""What is read by these names in the project's folder, though git ignores it, besides what GIT005 names."""
+MACHINE = tuple(map(Path, ("/etc/uv", "/etc/xdg/uv")))
+DRIVER = Path("/proc/driver/nvidia")
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,9 @@ class Watched:
 
     pipeline: str
     paths: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
+    """The files of `vars` in `dvc.yaml`, on which it depends what the stages name."""
+    values: str = ""
     stored: tuple[str, ...] | None = ()
     """None where a remote is no folder: nobody can tell whether it has changed."""
 
@@ -117,10 +129,23 @@ class Reuse:
             self._states[part] = getattr(self, f"_{part}")(inputs)
         return self._states[part]
 
-    def _tree(self, _inputs: Inputs) -> list[str | None]:
-        """The work tree, committed or not, and the ledger."""
-        git = self._project.git
-        return [git.work_tree(), git.ref(LEDGER)]
+    def _files(self, _inputs: Inputs) -> dict[str, str]:
+        """Path -> mode of all files of the repository that git does not ignore."""
+        return self._project.git.top.work_files()
+
+    def _tree(self, inputs: Inputs) -> list[str]:
+        """The work tree, committed or not, and what lies in submodules, where git looks at no more than the commit."""
+        top = self._project.git.top
+        inner = [top.root / path for path, mode in self._state("files", inputs).items() if mode == SUBMODULE]
+        held = [path for folder in inner if folder.is_dir() for path in sorted(folder.iterdir()) if path.name != ".git"]
+        return [top.work_tree(), _state_of(held)]
+
+    def _ledger(self, _inputs: Inputs) -> Any:
+        """The ledger, and on origin also the protected branch, whose keys it believes: as fetching would find them."""
+        from beampermit.registry.ledger import Ledger
+
+        ledger = Ledger(self._project.git)
+        return [ledger.git.ref(LEDGER), ledger.remote_refs() if ledger.has_remote() else None]
 
     def _commit(self, inputs: Inputs) -> list[Any]:
         """The work tree, what of it is committed and staged, and files of deciding names that git ignores."""
@@ -135,16 +160,29 @@ class Reuse:
         return [self._state("tree", inputs), git.resolve("HEAD"), digest_json(listed), _state_of(deciding)]
 
     def _git_configuration(self) -> str:
-        """Where origin is, and what git ignores besides what `.gitignore` says."""
-        git = self._project.git
-        named = git.try_("config", "--path", "core.excludesFile").out.strip()
-        exclude = git("rev-parse", "--git-path", "info/exclude")
-        usual = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config", "git/ignore")
-        files = [self._project.root / exclude, Path(named) if named else usual]
+        """Where origin is, and what git ignores and converts besides what `.gitignore` and `.gitattributes` say."""
+        git, files = self._project.git, []
+        for key, own, usual in (("excludesFile", "exclude", "ignore"), ("attributesFile", "attributes", "attributes")):
+            named = git.try_("config", "--path", f"core.{key}").out.strip()
+            files.append(self._project.root / git("rev-parse", "--git-path", f"info/{own}"))
+            files.append(Path(named) if named else _settings() / "git" / usual)
         return git("config", "--list") + _state_of(files)
 
-    def _named(self, _inputs: Inputs) -> str:
-        """Files and folders that the contract names."""
+    def _requirements(self, inputs: Inputs) -> str:
+        """What the lock is compared with outside the commit: uv's settings and Python, and projects locked with it."""
+        from beampermit.environments.uv import Uv
+        from beampermit.environments.uv.specification import FILE, LOCAL
+
+        root = self._project.root.absolute()
+        files = [*(folder / "uv.toml" for folder in (root, *root.parents)), *(root / name for name in PINNED)]
+        files += [path for pattern in CONDA for path in sorted(root.glob(pattern))]
+        if isinstance(inputs["backend"], Uv):
+            beside = [root / place for place in inputs["specification"].content[LOCAL]]
+            files += [file for place in beside for file in (place, place / FILE)]
+        return _state_of(files, below=False) + _state_of([_settings() / "uv", *MACHINE])
+
+    def _named(self, inputs: Inputs) -> str:
+        """Files and folders that the contract names, and of those that its records list the ones not in git."""
         from beampermit.interlocks.repository.commit import record_paths
 
         if self._contract is None:
@@ -155,11 +193,13 @@ class Reuse:
             *dataset.splits.values(),
             *record_paths(self._contract),
         }
+        held, prefix = self._state("files", inputs), self._project.git.prefix
+        files.update(path for path in _listed(self._project, self._contract) if prefix + path not in held)
         return _state_of(self._project.path(file) for file in sorted(files))
 
     def _dvc(self, inputs: Inputs) -> list[str] | None:
         watched = self._look(inputs)
-        return None if watched is None else [watched.pipeline, _state_of(map(Path, watched.paths))]
+        return None if watched is None else [watched.pipeline, watched.values, _state_of(map(Path, watched.paths))]
 
     def _remote(self, inputs: Inputs) -> str | None:
         watched = self._look(inputs)
@@ -172,7 +212,8 @@ class Reuse:
         pipeline = self._state("pipeline", inputs)
         if not Repository.exists(self._project):
             return Watched(pipeline)
-        if self._watched is None or self._watched.pipeline != pipeline:
+        known = self._watched
+        if known is None or (known.pipeline, known.values) != (pipeline, _state_of(map(Path, known.variables))):
             self._watched = _watch(inputs["dvc"], pipeline)
         return self._watched
 
@@ -193,9 +234,15 @@ class Reuse:
         ]
         return digest_json([files, self._git_configuration(), _state_of(sorted(read), below=False)])
 
-    def _installed(self, _inputs: Inputs) -> str:
-        """The records of the environment's packages."""
-        return _state_of([prefix_of(self._project.root), *installation_records(self._project.root)], below=False)
+    def _installed(self, _inputs: Inputs) -> list[str]:
+        """The records of the environment's packages, and the driver and GPUs that they run on."""
+        records = _state_of([prefix_of(self._project.root), *installation_records(self._project.root)], below=False)
+        version = DRIVER / "version"
+        return [records, version.read_text() if version.is_file() else "", *map(str, sorted(DRIVER.glob("gpus/*")))]
+
+    def _gpu(self, inputs: Inputs) -> str | None:
+        """None where the contract asks for a GPU: what the machine has is measured each time."""
+        return None if inputs["required_gpu"] else ""
 
     def _environment(self, _inputs: Inputs) -> str:
         """Every file of the environment, the Python that it starts, and what was recorded as it was installed."""
@@ -227,7 +274,20 @@ def _watch(repository: Any, pipeline: str) -> Watched | None:
     cached = {str(repository.cached(oid, hash_name)) for oid, hash_name, _ in objects}
     read = {*(str(item.fs_path) for item in items), *map(str, repository.repo.config.files.values())}
     stored = None if elsewhere else _stored(repository, objects)
-    return Watched(pipeline, tuple(sorted(read | cached)), stored)
+    variables = tuple(sorted(set(_variables(stages))))
+    return Watched(pipeline, tuple(sorted(read | cached)), variables, _state_of(map(Path, variables)), stored)
+
+
+def _variables(stages: Iterable[Any]) -> Iterator[str]:
+    """The files of `vars`, of a `dvc.yaml` and of a stage in it."""
+    for stage in stages:
+        if not (name := getattr(stage, "name", None)):
+            continue
+        yield from stage.dvcfile.resolver.context.imports
+        definition = stage.dvcfile.contents["stages"][name.partition("@")[0]]
+        for item in definition.get("do", definition).get("vars", ()):
+            if isinstance(item, str):
+                yield os.path.join(stage.wdir, item.partition(":")[0])  # noqa: PTH118
 
 
 def _stored(repository: Any, objects: Iterable[tuple[str, str, str | None]]) -> tuple[str, ...] | None:
@@ -248,14 +308,33 @@ def _checker(contract: Contract | None) -> list[Any]:
     folders = [package, *(package.parents[1] / name for name in (".github/workflows", "actions"))]
     own = [path for folder in folders for path in sorted(folder.rglob("*")) if "__pycache__" not in path.parts]
     packages = Path(sysconfig.get_path("purelib")).glob("*.dist-info")
-    passed = contract.environment.variables if contract else ()
-    names = [name for name in os.environ if name in passed or (name.startswith(VARIABLES) and name not in UNREAD)]
+    passed = clean_variables(contract.environment.variables if contract else ())
+    names = {*passed, *(name for name in os.environ if name.startswith(VARIABLES))} - UNREAD
     return [
         _state_of(own, below=False),
         _state_of(sorted(packages), below=False),
         sys.version,
         digest_json({name: os.environ[name] for name in names}),
     ]
+
+
+def _settings() -> Path:
+    """Where git and uv look for the user's settings."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+
+
+def _listed(project: Project, contract: Contract) -> set[str]:
+    """Files of which manifest and lineage record have a digest; the interlock says where one cannot be read."""
+    from beampermit.datasets.lineage import read_lineage
+    from beampermit.models.manifest import Manifest
+
+    listed: set[str] = set()
+    with suppress(BadInput):
+        listed.update(Manifest.read(project.path(contract.model.manifest), contract.model.manifest).files)
+    with suppress(BadInput):
+        record = read_lineage(project.root, contract.dataset.lineage)
+        listed.update(record.parents, record.code)
+    return listed
 
 
 def _state_of(paths: Iterable[Path], *, below: bool = True) -> str:

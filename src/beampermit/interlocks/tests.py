@@ -92,7 +92,7 @@ class TST003(Interlock):
     "GPU tests pass on a GPU, and none is skipped"
 
     requires = frozenset({"ENV005"})
-    decided_by = PROJECT_CODE
+    decided_by = (*PROJECT_CODE, "gpu")
 
     def check(self, project: Project, required_gpu: Gpu | None, driver: str, environment: Environment) -> Finding:
         """Every test marked `gpu` must run and pass on a GPU that meets `tests.gpu` in `contract.yaml`.

@@ -63,9 +63,9 @@ class Ledger:
 
         Raises `Outside` where the remote does not answer, `Conflict` where it lost or rewrote lines read here before.
         """
-        if not self._has_remote():
+        if not self.has_remote():
             return
-        remote = self._remote_refs()
+        remote = self.remote_refs()
         self._protected = next(((ref, remote[ref]) for ref in (DEFAULT, MAIN) if ref in remote), None)
         head, before = remote.get(BRANCH), self._head()
         if head == before:
@@ -177,7 +177,7 @@ class Ledger:
         Raises `Conflict` where somebody else was first, `Outside` where the remote refuses or does not answer; nothing
         was changed then.
         """
-        if not self._has_remote():
+        if not self.has_remote():
             raise BadInput(
                 f"the ledger is kept on the remote {self.remote!r}, which this repository does not have",
                 hint=f"git remote add {self.remote} URL",
@@ -273,10 +273,10 @@ class Ledger:
     def _head(self) -> str | None:
         return self.git.ref(self._tracking)
 
-    def _has_remote(self) -> bool:
+    def has_remote(self) -> bool:
         return self.git.try_("config", "--get", f"remote.{self.remote}.url").code == 0
 
-    def _remote_refs(self) -> dict[str, str]:
+    def remote_refs(self) -> dict[str, str]:
         """Ref -> commit on the remote, of the ledger and the protected branch."""
         result = self._git("ls-remote", self.remote, DEFAULT, MAIN, BRANCH)
         if result.code:

@@ -11,14 +11,20 @@ import pytest
 
 from beampermit.datasets.repository import Repository
 from beampermit.environments.environment import VARIABLE
+from beampermit.environments.uv import Uv
 from beampermit.errors import Outside
+from beampermit.files import write_json
 from beampermit.interlocks.families import load_interlocks, select_interlocks
 from beampermit.interlocks.inputs import Inputs
 from beampermit.interlocks.reuse import Reuse
 from beampermit.interlocks.runner import check
+from beampermit.progress import silent
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome, Verdict
 from support.dvc_repositories import edit, leaf, replace, replace_bytes
+from support.package_index import index, uv_project, uv_settings
+
+__all__ = ["index", "uv_project", "uv_settings"]
 
 OF_DVC = ("DAT001", "DAT002", "DAT003")
 
@@ -110,6 +116,140 @@ def test_what_has_changed_since_is_seen(
     assert said in verdict.reason
 
 
+@pytest.mark.parametrize("above", ["stages:\n", "  raw:\n"], ids=["of the file", "of a stage"])
+def test_variables_in_a_folder_that_git_ignores_are_seen(dvc_project: Project, above: str) -> None:
+    root = dvc_project.root
+    (root / ".git/info/exclude").write_text("/conf\n")
+    (root / "conf").mkdir()
+    (root / "conf/made.yaml").write_text("what: raw\n")
+    named = "vars: [conf/made.yaml]\n"
+    replace(root / "dvc.yaml", above, f"{named}{above}" if above == "stages:\n" else f"{above}    {named}")
+    replace(root / "dvc.yaml", "make.py raw", "make.py ${what}")
+    assert [judge(dvc_project, "DAT001")["DAT001"].reused for _ in range(2)] == [False, True]
+    (root / "conf/made.yaml").write_text("what: other\n")
+    verdict = judge(dvc_project, "DAT001")["DAT001"]
+    assert "its command has changed" in verdict.reason
+    assert not verdict.passed
+
+
+def settings_of_the_user(project: Project) -> None:
+    folder = Path(os.environ["XDG_CONFIG_HOME"], "uv")
+    folder.mkdir(parents=True)
+    (folder / "uv.toml").write_text('exclude-newer = "2020-01-01T00:00:00Z"\n')
+
+
+OF_UV: dict[str, tuple[Callable[[Project], object], str]] = {
+    "a project outside the repository": (edit("../other/pyproject.toml", "[]", '["beta"]'), "other"),
+    "settings that git ignores": (lambda project: (project.root / "uv.toml").touch(), "uv would read uv.toml"),
+    "a Python that git ignores": (
+        lambda project: (project.root / ".python-version").write_text("3.9\n"),
+        "the file has Python 3.9",
+    ),
+    "settings of the user": (settings_of_the_user, "exclude"),
+}
+
+
+@pytest.mark.parametrize(("change", "said"), OF_UV.values(), ids=OF_UV.keys())
+def test_what_uv_reads_outside_the_commit_is_seen(
+    uv_project: Project,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Project], object],
+    said: str,
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+    root, other = uv_project.root, uv_project.root.parent / "other"
+    other.mkdir()
+    (other / "pyproject.toml").write_text(
+        '[project]\nname = "other"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = []\n'
+    )
+    replace(root / "pyproject.toml", "dependencies = [", 'dependencies = ["other", ')
+    with (root / "pyproject.toml").open("a") as file:
+        file.write('[tool.uv.sources]\nother = {path = "../other"}\n')
+    (root / ".git/info/exclude").write_text("uv.toml\n.python-version\n")
+    Uv().lock(root, progress=silent)
+    assert [judge(uv_project, "ENV002")["ENV002"].reused for _ in range(2)] == [False, True]
+    change(uv_project)
+    verdict = judge(uv_project, "ENV002")["ENV002"]
+    assert said in verdict.reason
+    assert not verdict.passed
+
+
+def test_settings_of_uv_above_the_repository_count(uv_project: Project) -> None:
+    before = key(uv_project, "ENV002")
+    assert before
+    (uv_project.root.parent / "uv.toml").touch()
+    assert key(uv_project, "ENV002") not in (before, None)
+
+
+@pytest.mark.parametrize("id", ["TST001", "MDL003", "GIT005"])
+def test_what_lies_in_a_submodule_counts(project: Project, git: Callable[..., str], id: str) -> None:
+    inner = project.root / "inner"
+    inner.mkdir()
+    git("init", "--quiet", cwd=inner)
+    (inner / "code.py").write_text("x = 1\n")
+    git("add", "--all", cwd=inner)
+    git("commit", "--quiet", "--message", "Code", cwd=inner)
+    git("-c", "advice.addEmbeddedRepo=false", "add", "inner")
+    before = key(project, id)
+    assert before
+    assert key(project, id) == before
+    (inner / "code.py").write_text("x = 2\n")
+    assert key(project, id) not in (before, None)
+
+
+def test_a_promotion_on_origin_is_seen(project: Project, tmp_path: Path, git: Callable[..., str]) -> None:
+    alone = key(project, "PRF002")
+    git("init", "--quiet", "--bare", str(tmp_path / "origin.git"))
+    git("remote", "add", "origin", str(tmp_path / "origin.git"))
+    git("push", "--quiet", "origin", "main")
+    before = key(project, "PRF002")
+    assert before not in (alone, None)
+    assert key(project, "PRF002") == before
+    git("push", "--quiet", str(tmp_path / "origin.git"), "main:refs/heads/beampermit-ledger")
+    assert key(project, "PRF002") not in (before, None)
+    git("remote", "set-url", "origin", str(tmp_path / "nowhere.git"))
+    assert key(project, "PRF002") is None, "nobody can tell"
+
+
+def test_parents_that_git_ignores_are_seen(project: Project) -> None:
+    root, lineage = project.root, project.contract.dataset.lineage
+    digest = f"sha256:{64 * '0'}"
+    (root / ".gitignore").write_text("/own\n")
+    (root / "code.txt").touch()
+    (root / "own").mkdir()
+    (root / "own/parent.csv").write_text("1")
+    write_json(
+        root / lineage,
+        {
+            "parents": {"own/parent.csv": digest},
+            "code": {"code.txt": digest},
+            "parameters": {},
+            "split": {},
+            "splits": {"train": {"path": "data/train.parquet", "sha256": digest, "rows": 1}},
+        },
+    )
+    before = key(project, "DAT007")
+    assert before
+    (root / "code.txt").touch()
+    assert key(project, "DAT007") == before, "git has it"
+    (root / "own/parent.csv").write_text("2")
+    assert key(project, "DAT007") not in (before, None)
+
+
+def test_tests_on_a_gpu_run_each_time_and_a_new_driver_is_seen(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("beampermit.interlocks.reuse.DRIVER", tmp_path)
+    before = key(project, "TST003"), key(project, "MDL003")
+    assert None not in before
+    (tmp_path / "version").write_text("NVRM version: 570")
+    assert key(project, "MDL003") not in (before[1], None)
+    with (project.root / "contract.yaml").open("a") as file:
+        file.write('tests: {gpu: {capability: "7.0"}}\n')
+    assert key(project, "TST003") is None
+
+
 def test_a_remote_that_is_no_folder_is_asked_each_time(dvc_project: Project) -> None:
     replace(dvc_project.root / ".dvc/config", "url = ", "url = https://127.0.0.1/")
     subprocess.run(["git", "commit", "-qam", "A server"], cwd=dvc_project.root, check=True)
@@ -147,6 +287,13 @@ def base_moves(project: Project, prefix: Path) -> None:
         ("GIT003", lambda project, _: (project.root / ".github/workflows/new.yml").write_text("on: push\n")),
         ("DAT005", lambda project, _: (project.root / "data/dataset/train.parquet").write_text("x")),
         ("MDL002", lambda project, _: os.environ.update(UV_OFFLINE="1")),
+        ("GIT005", lambda project, _: (project.root / ".git/info/attributes").write_text("*.py -text\n")),
+        *[
+            (id, lambda project, _: os.environ.update(TZ="Asia/Tokyo"))
+            for id in ("TST001", "MDL003", "PRF001", "REP001")
+        ],
+        ("MDL003", lambda project, _: os.environ.update(MLFLOW_TRACKING_TOKEN="new")),
+        ("GIT005", lambda project, _: os.environ.update(NETRC="new")),
     ],
 )
 def test_each_part_of_what_decides_counts(
@@ -159,7 +306,8 @@ def test_each_part_of_what_decides_counts(
     (prefix / "lib/python3.11/site-packages").mkdir(parents=True)
     (prefix / "lib/python3.11/site-packages/a.py").write_text("a = 1\n")
     monkeypatch.setenv(VARIABLE, str(prefix))
-    monkeypatch.setenv("UV_OFFLINE", "0")
+    for name in ("UV_OFFLINE", "TZ", "MLFLOW_TRACKING_TOKEN", "NETRC"):
+        monkeypatch.setenv(name, "0")
     (project.root / ".gitignore").write_text("/data\n")
     for folder in ("data/dataset", ".github/workflows"):
         (project.root / folder).mkdir(parents=True)

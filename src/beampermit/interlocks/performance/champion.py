@@ -45,7 +45,7 @@ class PRF002(Interlock):
     "The model is not worse than the champion on the same data"
 
     requires = frozenset({"ENV005", "MDL002"})
-    decided_by = PROJECT_CODE
+    decided_by = (*PROJECT_CODE, "ledger")
 
     def check(
         self,
