@@ -191,6 +191,8 @@ def find_evidence(verdicts: Iterable[Verdict], record: type[Read]) -> Read | Non
 
 
 def exit_code(verdicts: Iterable[Verdict]) -> int:
-    """1 if an interlock failed, else the highest code of those that could not be judged, else 0."""
-    codes = {verdict.exit_code for verdict in verdicts}
-    return 1 if 1 in codes else max(codes, default=0)
+    """1 if an interlock failed; else the highest code of the errors, which others may wait for; else that of a skip."""
+    codes = dict.fromkeys(Outcome, 0)
+    for verdict in verdicts:
+        codes[verdict.outcome] = max(codes[verdict.outcome], verdict.exit_code)
+    return codes[Outcome.FAILED] or codes[Outcome.ERROR] or codes[Outcome.SKIPPED]

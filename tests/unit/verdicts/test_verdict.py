@@ -107,12 +107,29 @@ def test_only_passed_counts() -> None:
     assert [verdict(outcome=outcome).passed for outcome in Outcome] == [True, False, False, False]
 
 
-@pytest.mark.parametrize(("codes", "expected"), [([0, 0], 0), ([0, 4], 4), ([1, 4], 1), ([2, 0], 2), ([], 0)])
-def test_a_failed_interlock_decides_the_exit_code_before_the_outside_world_does(
-    codes: list[int], expected: int
+PASSES, FAILS, NO_REMOTE = (Outcome.PASSED, 0), (Outcome.FAILED, 1), (Outcome.ERROR, 4)
+NO_DATA, ELSEWHERE, BAD_INPUT = (Outcome.SKIPPED, 1), (Outcome.SKIPPED, 0), (Outcome.ERROR, 2)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ([], 0),
+        ([PASSES, PASSES], 0),
+        ([PASSES, ELSEWHERE], 0),
+        ([PASSES, NO_DATA], 1),
+        ([PASSES, NO_REMOTE], 4),
+        ([NO_REMOTE, NO_DATA], 4),
+        ([NO_DATA, BAD_INPUT, PASSES], 2),
+        ([BAD_INPUT, NO_REMOTE], 4),
+        ([FAILS, NO_REMOTE, NO_DATA], 1),
+    ],
+)
+def test_a_failure_decides_the_exit_code_then_an_error_then_what_was_skipped(
+    found: list[tuple[Outcome, int]], expected: int
 ) -> None:
-    verdicts = [verdict(outcome=Outcome.ERROR if code else Outcome.PASSED, code=code) for code in codes]
-    assert exit_code(verdicts) == expected
+    for order in (found, found[::-1]):
+        assert exit_code([verdict(outcome=outcome, code=code) for outcome, code in order]) == expected
 
 
 def compared(evidence: object) -> dict[str, object]:
