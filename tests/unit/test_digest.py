@@ -49,3 +49,7 @@ def test_a_link_is_refused(folder: Path) -> None:
 
 def test_key_order_does_not_matter() -> None:
     assert digest_json({"a": 1, "b": 2}) == digest_json({"b": 2, "a": 1})
+
+
+def test_names_that_are_not_utf8_have_digests_of_their_own() -> None:
+    assert len({digest_json([name]) for name in ("\udcff", "\udcfe", "\xff", "\\udcff")}) == 4

@@ -48,3 +48,8 @@ def test_nan_is_never_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "a.json", {"auc": float("nan")})
     assert not list(tmp_path.iterdir())
+
+
+def test_names_that_are_not_utf8_are_written_as_escapes(tmp_path: Path) -> None:
+    write_json(tmp_path / "names.json", ["\udcff", "ä"])
+    assert (tmp_path / "names.json").read_text(encoding="utf-8") == '[\n  "\\udcff",\n  "ä"\n]\n'

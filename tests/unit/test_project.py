@@ -109,6 +109,8 @@ def test_a_folder_and_its_files_have_their_own_names(project: Project, git: Git,
     assert own("rev-parse", f"HEAD:{own.prefix}who") == own("hash-object", "who")
     with own.apart() as apart:
         assert apart.head() == own.head()
+    own("init", "--quiet")
+    assert find_top(own.root) == own.root
 
 
 def test_judging_writes_no_objects_into_the_repository(project: Project, git: Git) -> None:
