@@ -83,13 +83,13 @@ def parse_yaml(
 
     text = _text(content, name, hint)
     with naming_yaml_errors(name, hint=hint):
-        if "*" in text and (fault := _alias_fault(text, aliases)):
+        if "*" in text and (fault := alias_fault(text, aliases)):
             message, line = fault
             raise BadInput(message, file=name, line=line, hint=hint)
         return YAML(typ="rt" if lines else "safe", pure=True).load(text)
 
 
-def _alias_fault(text: str, allowed: bool) -> tuple[str, int] | None:
+def alias_fault(text: str, allowed: bool) -> tuple[str, int] | None:
     """Why the aliases of a text must not be followed, and the line; None where they may."""
     from ruamel.yaml import YAML
     from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, ScalarEvent

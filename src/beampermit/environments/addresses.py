@@ -29,8 +29,9 @@ def unlisted(specification: Specification, allowed: tuple[str, ...] | None) -> I
     names = {_folder(address) for address in allowed or ()}
     for address, line in specification.indexes if allowed is not None else ():
         if _folder(address) not in names:
+            why = f": it {reason}" if (reason := unclear(address)) else ""
             yield Problem(
-                f"the contract does not allow {address}, from which any package may come", specification.file, line
+                f"the contract does not allow {address}, from which any package may come{why}", specification.file, line
             )
 
 
@@ -63,10 +64,23 @@ def trusted_addresses(lock: Lock) -> tuple[str, ...]:
 
 
 def origin(address: str) -> str:
-    """`https://host:port` of a URL; a local folder is itself."""
-    parts = urlsplit(address)
-    host = parts.netloc.rpartition("@")[2]  # not who logs in
-    return f"{parts.scheme}://{host}".lower() if host else address.rstrip("/")
+    """`https://host:port` of a URL; a local folder is itself, and so is what is `unclear`."""
+    parts = None if unclear(address) else urlsplit(address)
+    host = parts.netloc.rpartition("@")[2] if parts else ""  # not who logs in
+    return f"{parts.scheme}://{host}".lower() if parts and host else address.rstrip("/")
+
+
+def unclear(address: str) -> str | None:
+    """Why programs may read different hosts in an address: uv and conda's tools take `\\` for `/`, Python does not."""
+    if ":" not in address:
+        return None  # a local path
+    if any(one in "\\ " or not one.isprintable() for one in address):
+        return "has a backslash, a space or a control character in its address, which programs read in different ways"
+    try:
+        urlsplit(address)
+    except ValueError as error:
+        return f"has no valid address: {error}"
+    return None
 
 
 def _artifacts(lock: Lock) -> Iterator[tuple[Package, Artifact]]:
@@ -85,6 +99,7 @@ def _untrusted_files(
         for message in (
             _wrong_name(package, artifact),
             _wrong_hash(artifact, seen, on_base),
+            _wrong_address(package, artifact),
             _wrong_host(package, artifact, hosts),
         ):
             if message:
@@ -139,6 +154,18 @@ def _wrong_hash(artifact: Artifact, seen: dict[str, str], on_base: dict[str, str
     before = on_base.get(artifact.file_name)
     if before and before != artifact.sha256:
         return f"the sha256 of {artifact.file_name} differs from the base branch: a published file never changes"
+    return None
+
+
+def _wrong_address(package: Package, artifact: Artifact) -> str | None:
+    """A channel may have a login, which the contract names with it; in any other, `${HOME}` could hide a host."""
+    if artifact.local and not artifact.address.startswith("file:"):
+        return None
+    if why := unclear(artifact.address):
+        return f"{artifact.file_name} {why}"
+    login = urlsplit(artifact.address).netloc.rpartition("@")[0]
+    if login and not artifact.address.startswith(f"{package.source}/"):
+        return f"{artifact.file_name} has a login in its address: leave it to netrc"
     return None
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from beampermit.errors import BadInput
 from beampermit.workflows.expansion import LEVELS, StartedJob, expand
+from beampermit.workflows.expressions import limited_work
 from beampermit.workflows.uses import Use, find_uses
 from beampermit.workflows.workflow import FOLDER, Job, Workflow, read_workflow
 
@@ -52,7 +53,9 @@ def make_plan(project: Path, file: str, own: Path, artifacts: Mapping[str, Path]
     """
     sources = _Sources(project, own, artifacts)
     workflow = sources.read(project, file)
-    started = expand(workflow, sources.find, leave_out=_is_switched_off)
+    with limited_work() as work:
+        work.file = file
+        started = expand(workflow, sources.find, leave_out=_is_switched_off)
     for calling in started:
         if calling.job.uses and len(calling.path) == LEVELS:
             use = calling.job.uses

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice, product
@@ -11,10 +12,13 @@ from typing import Any
 from beampermit.errors import BadInput
 from beampermit.workflows.expressions import (
     MOST_COMBINATIONS,
+    UNKNOWN,
     Partly,
-    combinations,
     distinct,
+    is_plain,
     possible_values,
+    spend,
+    typed,
 )
 from beampermit.workflows.uses import Use
 from beampermit.workflows.workflow import FOLDER, Job, Workflow, read_workflow
@@ -65,9 +69,17 @@ class StartedJob:
 
     def values(self, value: Any) -> tuple[Any, ...]:
         """All values that a text with expressions may have."""
-        if "${{" not in str(value):
+        if not isinstance(value, str) or "${{" not in value:
             return (value,)
-        return distinct(one for contexts in self.contexts for one in possible_values(value, contexts))
+        if value not in self._values:
+            all_values = (one for contexts in self.contexts for one in possible_values(value, contexts))
+            self._values[value] = distinct(all_values)
+        return self._values[value]
+
+    @cached_property
+    def _values(self) -> dict[str, tuple[Any, ...]]:
+        """What `values` has found: the steps of a job repeat each other."""
+        return {}
 
 
 def expand(
@@ -157,6 +169,74 @@ def _with_needs(jobs: Mapping[str, StartedJob]) -> dict[str, StartedJob]:
         return complete[id]
 
     return {id: add_needs(id) for id in jobs}
+
+
+def combinations(matrix: Any, contexts: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """The values of `matrix` in each job that it starts; more than there are where the files do not tell."""
+    if matrix is None:
+        return ({},)
+    filled = _filled(matrix, contexts)
+    if not isinstance(filled, Mapping):
+        return (Partly(),)
+    axes = {name: values for name, values in filled.items() if name not in ("include", "exclude")}
+    lists = [values if isinstance(values, list) else [UNKNOWN] for values in axes.values()]
+    if math.prod(map(len, lists)) > MOST_COMBINATIONS:
+        return (Partly(),)
+    spend(math.prod(map(len, lists)) * len(axes))
+    started = [dict(zip(axes, values, strict=True)) for values in product(*lists)] if axes else []
+    excluded = filled.get("exclude")
+    for entry in excluded if isinstance(excluded, list) else ():
+        spend(len(started))
+        started = [one for one in started if not (isinstance(entry, Mapping) and _agrees(entry, one) is True)]
+    included = filled.get("include", [])
+    if not isinstance(included, list) or not all(isinstance(entry, Mapping) for entry in included):
+        return (*map(Partly, started), Partly())
+    return _with_included(started, included, axes.keys()) or (Partly(),)
+
+
+def _with_included(
+    started: list[dict[str, Any]], included: list[Mapping[str, Any]], axes: Iterable[str]
+) -> tuple[Mapping[str, Any], ...]:
+    """As GitHub does it: an entry extends each combination whose own values it repeats, or else is a further one."""
+    further: list[Mapping[str, Any]] = []
+    for entry in included:
+        spend(sum(map(len, started)) + len(started))
+        own = {name: entry[name] for name in axes if name in entry}
+        agreements = [_agrees(own, one) for one in started]
+        if not any(agreement is True for agreement in agreements):
+            further.append(entry)
+        as_before = [one for one, agreement in zip(started, agreements, strict=True) if agreement is not True]
+        extended = [
+            {**one, **entry} for one, agreement in zip(started, agreements, strict=True) if agreement is not False
+        ]
+        started = [*as_before, *extended]
+        if len(started) + len(further) > 2 * MOST_COMBINATIONS:
+            return (Partly(),)
+    return (*started, *further)
+
+
+def _agrees(entry: Mapping[str, Any], one: Mapping[str, Any]) -> bool | None:
+    """Whether a combination has all values of an entry; None where that cannot be told."""
+    pairs = [(value, one.get(name)) for name, value in entry.items()]
+    if any(value != own for value, own in pairs if is_plain(value) and is_plain(own)):
+        return False
+    # `1` and `true` are equal here, but not on GitHub.
+    return True if all(is_plain(value) and typed(value) == typed(own) for value, own in pairs) else None
+
+
+def _filled(value: Any, contexts: Mapping[str, Any]) -> Any:
+    """`value` with the expressions inside it evaluated. An item of a list that has several values becomes several."""
+    spend(1)
+    if isinstance(value, Mapping):
+        return {str(name): _filled(inner, contexts) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [one for inner in value for one in _items(inner, contexts)]
+    values = possible_values(value, contexts)
+    return values[0] if len(values) == 1 else UNKNOWN
+
+
+def _items(value: Any, contexts: Mapping[str, Any]) -> tuple[Any, ...]:
+    return possible_values(value, contexts) if isinstance(value, str) else (_filled(value, contexts),)
 
 
 class Library:

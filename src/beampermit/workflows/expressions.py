@@ -1,13 +1,20 @@
-"""The values that a workflow expression may have, as far as the files determine them."""
+"""The values that a workflow expression may have, as far as the files determine them, within a limit of work."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from typing import Any
+
+from beampermit.errors import BadInput
 
 UNKNOWN: Any = object()
 """A value that only GitHub knows, and that somebody outside the repository may set."""
@@ -19,21 +26,74 @@ _NOT_KNOWN = (UNKNOWN, TRUSTED, _FALSE)
 MOST_VALUES = 64
 MOST_COMBINATIONS = 256
 """Jobs that one matrix may start on GitHub."""
+MOST_LETTERS, MOST_LEVELS = 21_000, 50
+"""Of one expression on GitHub: `MaxLength` and `MaxDepth` of its runner."""
+MOST_TEXT = 2**16
+"""Letters of a computed text; a longer one is unknown. Calls of `format` inside each other can ask for any number."""
+
+
+MOST_WORK = 2_000_000
+"""Steps of work, about a microsecond each, for the workflows of one repository."""
+
+
+@dataclass
+class Work:
+    """What may still be done, and the file that it is done for."""
+
+    left: int = MOST_WORK
+    file: str = ""
+
+
+class _TooMuch(Exception):
+    pass
+
+
+_work: ContextVar[Work | None] = ContextVar("work", default=None)
+
+
+@contextmanager
+def limited_work() -> Iterator[Work]:
+    """Raises `BadInput` for workflows that take more than `MOST_WORK` or nest too deeply: they may hide anything."""
+    work = Work()
+    token = _work.set(work)
+    try:
+        yield work
+    except (_TooMuch, RecursionError):
+        message = "this workflow repeats or nests too much to be judged: its matrices, expressions or `needs`"
+        raise BadInput(message, file=work.file) from None
+    finally:
+        _work.reset(token)
+
+
+def spend(steps: int) -> None:
+    """Count work against the limit, if one is set."""
+    if work := _work.get():
+        work.left -= steps
+        if work.left < 0:
+            raise _TooMuch
 
 
 class Partly(dict[str, Any]):
     """Members that are known; any other is unknown, not absent."""
 
 
-_WHOLE = re.compile(r"\$\{\{((?:'[^']*'|[^'])*?)\}\}", re.DOTALL)
-_INDEX = re.compile(r"\s*\[\s*'([\w-]+)'\s*\]")
+_WHOLE = re.compile(r"\$\{\{((?:'[^']*'|[^'])*?)(?:(\}\})|'[^']*\Z|\Z)", re.DOTALL)
+"""An expression, and its end. One without an end goes to the end of the text, so that it is looked for only once."""
+_INDEX = re.compile(r"(?<!\s)\s*\[\s*'([\w-]+)'\s*\]")
 _QUOTED = re.compile(r"'[^']*'")
 
 
-def expressions_in(value: Any) -> list[str]:
+def expressions_in(value: Any) -> tuple[str, ...]:
     """The expressions in a text, as `a.b` where `a['b']` is written, without spaces and the texts in quotes."""
-    codes = (_INDEX.sub(r".\1", match[1]) for match in _WHOLE.finditer(str(value)))
-    return ["".join(_QUOTED.sub("''", code).split()) for code in codes]
+    text = str(value)
+    spend(1 + len(text) // 64)
+    return _expressions_in(text) if "${{" in text else ()
+
+
+@lru_cache(maxsize=4096)
+def _expressions_in(text: str) -> tuple[str, ...]:
+    codes = (_INDEX.sub(r".\1", match[1]) for match in _WHOLE.finditer(text))
+    return tuple("".join(_QUOTED.sub("''", code).split()) for code in codes)
 
 
 def possible_values(value: Any, contexts: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -43,9 +103,10 @@ def possible_values(value: Any, contexts: Mapping[str, Any]) -> tuple[Any, ...]:
     """
     if not isinstance(value, str) or "${{" not in value:
         return (value,)
+    spend(20 + len(value))
     matches = list(_WHOLE.finditer(value.strip()))
-    literals = _WHOLE.split(value.strip())[::2]
-    if any("${{" in literal for literal in literals):
+    literals = _WHOLE.split(value.strip())[::3]
+    if not all(match[2] for match in matches):
         return (UNKNOWN,)
     try:
         parts = [_Reader(match[1], contexts).value() for match in matches]
@@ -59,73 +120,10 @@ def possible_values(value: Any, contexts: Mapping[str, Any]) -> tuple[Any, ...]:
     return texts
 
 
-def combinations(matrix: Any, contexts: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-    """The values of `matrix` in each job that it starts; more than there are where the files do not tell."""
-    if matrix is None:
-        return ({},)
-    filled = _filled(matrix, contexts)
-    if not isinstance(filled, Mapping):
-        return (Partly(),)
-    axes = {name: values for name, values in filled.items() if name not in ("include", "exclude")}
-    lists = [values if isinstance(values, list) else [UNKNOWN] for values in axes.values()]
-    if math.prod(map(len, lists)) > MOST_COMBINATIONS:
-        return (Partly(),)
-    started = [dict(zip(axes, values, strict=True)) for values in product(*lists)] if axes else []
-    excluded = filled.get("exclude")
-    for entry in excluded if isinstance(excluded, list) else ():
-        started = [one for one in started if not (isinstance(entry, Mapping) and _agrees(entry, one) is True)]
-    included = filled.get("include", [])
-    if not isinstance(included, list) or not all(isinstance(entry, Mapping) for entry in included):
-        return (*map(Partly, started), Partly())
-    return _with_included(started, included, axes.keys()) or (Partly(),)
-
-
-def _with_included(
-    started: list[dict[str, Any]], included: list[Mapping[str, Any]], axes: Iterable[str]
-) -> tuple[Mapping[str, Any], ...]:
-    """As GitHub does it: an entry extends each combination whose own values it repeats, or else is a further one."""
-    further: list[Mapping[str, Any]] = []
-    for entry in included:
-        own = {name: entry[name] for name in axes if name in entry}
-        agreements = [_agrees(own, one) for one in started]
-        if not any(agreement is True for agreement in agreements):
-            further.append(entry)
-        as_before = [one for one, agreement in zip(started, agreements, strict=True) if agreement is not True]
-        extended = [
-            {**one, **entry} for one, agreement in zip(started, agreements, strict=True) if agreement is not False
-        ]
-        started = [*as_before, *extended]
-        if len(started) + len(further) > 2 * MOST_COMBINATIONS:
-            return (Partly(),)
-    return (*started, *further)
-
-
-def _agrees(entry: Mapping[str, Any], one: Mapping[str, Any]) -> bool | None:
-    """Whether a combination has all values of an entry; None where one of them is unknown."""
-    pairs = [(value, one.get(name)) for name, value in entry.items()]
-    if any(value != own for value, own in pairs if value not in _NOT_KNOWN and own not in _NOT_KNOWN):
-        return False
-    return None if any(value in _NOT_KNOWN or own in _NOT_KNOWN for value, own in pairs) else True
-
-
-def _filled(value: Any, contexts: Mapping[str, Any]) -> Any:
-    """`value` with the expressions inside it evaluated. An item of a list that has several values becomes several."""
-    if isinstance(value, Mapping):
-        return {str(name): _filled(inner, contexts) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [one for inner in value for one in _items(inner, contexts)]
-    values = possible_values(value, contexts)
-    return values[0] if len(values) == 1 else UNKNOWN
-
-
-def _items(value: Any, contexts: Mapping[str, Any]) -> tuple[Any, ...]:
-    return possible_values(value, contexts) if isinstance(value, str) else (_filled(value, contexts),)
-
-
 _TOKEN = re.compile(
     r"\s*(?:(?P<text>'(?:[^']|'')*')|(?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?)(?![\w.])"
     r"|(?P<name>[a-z_][\w-]*)|(?P<sign>&&|\|\||[!=<>]=|[!<>().\[\],*]))",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 _WORDS: Mapping[str, Any] = {"true": True, "false": False, "null": None, "nan": math.nan, "infinity": math.inf}
 _EITHER = (True, False)
@@ -135,7 +133,7 @@ class _Reader:
     """Reads one expression from the left and gives its values. Raises `ValueError` for what GitHub would not read."""
 
     def __init__(self, code: str, contexts: Mapping[str, Any]):
-        self._tokens = list(_tokens(code))
+        self._tokens = deque(_tokens(code))
         self._contexts = contexts
 
     def value(self) -> tuple[Any, ...]:
@@ -149,7 +147,7 @@ class _Reader:
 
     def _take(self, *signs: str) -> str:
         """The next token, if it is one of these."""
-        return self._tokens.pop(0) if self._next() in signs and self._tokens else ""
+        return self._tokens.popleft() if self._next() in signs and self._tokens else ""
 
     def _expect(self, sign: str) -> None:
         if not self._take(sign):
@@ -180,7 +178,7 @@ class _Reader:
         values = self._operand()
         while sign := self._take(".", "["):
             if sign == "." or self._next() == "*":
-                names: tuple[Any, ...] = (self._tokens.pop(0) if self._tokens else self._expect("*"),)
+                names: tuple[Any, ...] = (self._tokens.popleft() if self._tokens else self._expect("*"),)
             else:
                 names = self._or()
             if sign == "[":
@@ -193,7 +191,7 @@ class _Reader:
             values = self._or()
             self._expect(")")
             return values
-        token = self._tokens.pop(0) if self._tokens else ""
+        token = self._tokens.popleft() if self._tokens else ""
         if token.startswith("'"):
             return (token[1:-1].replace("''", "'"),)
         if re.fullmatch(r"[a-z_][\w-]*", token, re.IGNORECASE):
@@ -214,25 +212,40 @@ class _Reader:
         return distinct(value for given in product(*arguments) for value in _called(name, given))
 
 
-def _tokens(code: str) -> Iterator[str]:
-    at = 0
-    while code[at:].strip():
+@lru_cache(maxsize=1024)
+def _tokens(code: str) -> tuple[str, ...]:
+    if len(code) > MOST_LETTERS:
+        raise ValueError(f"more than {MOST_LETTERS} letters")
+    code, at, tokens = code.rstrip(), 0, list[str]()
+    while at < len(code):
         match = _TOKEN.match(code, at)
         if match is None:
             raise ValueError(code[at:])
-        yield match[0].strip()
+        tokens.append(match[0].strip())
         at = match.end()
+    return tuple(tokens)
 
 
 def distinct(values: Iterable[Any], most: int = MOST_VALUES) -> tuple[Any, ...]:
     """Each value once; `UNKNOWN` alone for more than `most`."""
-    kept: list[Any] = []
+    kept: dict[Any, Any] = {}
     for value in values:
-        if not any(value is other or (type(value) is type(other) and value == other) for other in kept):
-            kept.append(value)
+        kept.setdefault(typed(value), value)
         if len(kept) > most:
             return (UNKNOWN,)
-    return tuple(kept)
+    return tuple(kept.values())
+
+
+def typed(value: Any) -> Any:
+    """What is equal for the same values only: neither for `1` and `true` nor for other orders of a mapping."""
+    spend(1)
+    if isinstance(value, Mapping):
+        return (isinstance(value, Partly), *((typed(name), typed(inner)) for name, inner in value.items()))
+    return (
+        (list, *map(typed, value))
+        if isinstance(value, list)
+        else (str if isinstance(value, str) else type(value), value)
+    )
 
 
 def _truths(value: Any) -> tuple[bool, ...]:
@@ -266,6 +279,8 @@ def _either(left: tuple[Any, ...], right: tuple[Any, ...]) -> tuple[Any, ...]:
 def _compared(sign: str, a: Any, b: Any) -> tuple[bool, ...]:
     if sign not in ("==", "!=") or a in _NOT_KNOWN or b in _NOT_KNOWN:
         return _EITHER
+    if isinstance(a, Mapping | list) and isinstance(b, Mapping | list):
+        return _EITHER  # on GitHub equal only to itself
     return ((_equal(a, b)) is (sign == "=="),)
 
 
@@ -276,9 +291,15 @@ def _equal(a: Any, b: Any) -> bool:
     return _number(a) == _number(b)
 
 
+_ODD_NUMBER = re.compile(r"^\s*[+-]?(0[xob]|inf|nan|[\d.]*_)|[^\x00-\x7f]", re.IGNORECASE)
+"""Texts of which GitHub and Python do not make the same number."""
+
+
 def _number(value: Any) -> float:
     if isinstance(value, Mapping | list):
         return math.nan
+    if isinstance(value, str) and _ODD_NUMBER.search(value):
+        raise ValueError(value)
     try:
         return float(value or 0)
     except ValueError:
@@ -299,42 +320,57 @@ def _member(value: Any, name: Any) -> Any:
     return found[0] if found else UNKNOWN if isinstance(value, Partly) else None
 
 
+_ARGUMENTS: Mapping[str, int] = {"contains": 2, "startswith": 2, "endswith": 2, "fromjson": 1, "tojson": 1}
+
+
 def _called(name: str, given: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The values of a function."""
+    """The values of a function. Raises `ValueError` for a number of arguments that it does not take."""
     if name in ("always", "success", "failure", "cancelled"):
         return (True,) if name == "always" else _EITHER
+    if len(given) != _ARGUMENTS.get(name, len(given)) or (name == "format" and not given):
+        raise ValueError(f"{name} with {len(given)} arguments")
     is_test = name in ("contains", "startswith", "endswith")
-    if UNKNOWN in given or _FALSE in given:
-        return _EITHER if is_test else (UNKNOWN,)
-    if TRUSTED in given:
-        return _EITHER if is_test else (TRUSTED,)
+    if not all(map(is_plain, given)):
+        ours = all(value is TRUSTED or is_plain(value) for value in given)
+        return _EITHER if is_test else (TRUSTED if ours else UNKNOWN,)
     return (_holds(name, *given) if is_test else _computed(name, *given),)
 
 
 def _computed(name: str, first: Any = "", *others: Any) -> Any:
     if name == "fromjson":
         return json.loads(_text(first))
-    if name == "tojson" and _is_plain(first):
-        return json.dumps(first)
-    texts = [_text(value) for value in others]
-    if name == "format" and _fits(_text(first), len(texts)):
-        return re.sub(r"\{(\d+)\}", lambda match: texts[int(match[1])], _text(first))
+    if name == "tojson":
+        return _short(json.dumps(first))
+    template, *texts = map(_text, (first, *others))
+    if name == "format" and _fits(template, len(texts)):
+        numbers = map(int, re.findall(r"\{(\d+)\}", template))
+        length = len(template) + sum(len(texts[number]) for number in numbers)
+        spend(length)
+        return re.sub(r"\{(\d+)\}", lambda match: texts[int(match[1])], template) if length <= MOST_TEXT else UNKNOWN
     return UNKNOWN
+
+
+def _short(text: str) -> Any:
+    spend(len(text))
+    return text if len(text) <= MOST_TEXT else UNKNOWN
 
 
 def _fits(template: str, count: int) -> bool:
     """Whether a template of `format` has nothing but `{0}` to `{count - 1}` in braces."""
-    plain = re.sub(r"\{\d{1,3}\}", "", template)
+    plain = re.sub(r"\{[0-9]{1,3}\}", "", template)
     return not {"{", "}"} & set(plain) and all(int(number) < count for number in re.findall(r"\{(\d+)\}", template))
 
 
-def _is_plain(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
+    """Whether nothing in it is unknown."""
+    spend(1)
     if isinstance(value, Mapping):
-        return not isinstance(value, Partly) and all(map(_is_plain, value.values()))
-    return all(map(_is_plain, value)) if isinstance(value, list) else value not in _NOT_KNOWN
+        known = not isinstance(value, Partly) and all(isinstance(name, str) for name in value)
+        return known and all(map(is_plain, value.values()))
+    return all(map(is_plain, value)) if isinstance(value, list) else value not in _NOT_KNOWN
 
 
-def _holds(name: str, whole: Any, part: Any = None) -> bool:
+def _holds(name: str, whole: Any, part: Any) -> bool:
     if name == "contains" and isinstance(whole, list):
         return any(_equal(item, part) for item in whole)
     text, piece = _text(whole).lower(), _text(part).lower()
@@ -361,4 +397,4 @@ def _text(value: Any) -> Any:
 def _joined(*parts: Any) -> Any:
     if UNKNOWN in parts:
         return UNKNOWN
-    return TRUSTED if TRUSTED in parts else "".join(parts)
+    return TRUSTED if TRUSTED in parts else _short("".join(parts))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from beampermit.errors import Failed
 from beampermit.workflows.expansion import Library, StartedJob, expand, read_workflows
+from beampermit.workflows.expressions import limited_work
 from beampermit.workflows.workflow import FOLDER, Workflow
 
 NAME = "permit"
@@ -31,7 +32,11 @@ def find_permit(texts: Mapping[str, str], own: Mapping[str, str]) -> RequiredChe
     """
     workflows = read_workflows(texts)
     library = Library(workflows, own)
-    jobs = [(entry, job) for entry in workflows.values() if _on_heads(entry) for job in expand(entry, library.find)]
+    jobs: list[tuple[Workflow, StartedJob]] = []
+    with limited_work() as work:
+        for entry in filter(_on_heads, workflows.values()):
+            work.file = entry.file
+            jobs += ((entry, job) for job in expand(entry, library.find))
     permits = [(entry, job) for entry, job in jobs if PULL_REQUEST in entry.events and _is_permit(job)]
     if not permits:
         raise Failed(f"pull requests start no job named {NAME!r}, so no check can be required", file=FOLDER)

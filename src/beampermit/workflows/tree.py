@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from beampermit.errors import BadInput
-from beampermit.reading import naming_yaml_errors
+from beampermit.reading import alias_fault, naming_yaml_errors
 
 
 def read_tree(text: str, file: str) -> Mapping[Any, Any]:
     """Read a workflow or action file; `file` is its name in errors. Raises `BadInput` with file and line.
 
-    YAML aliases are allowed, as on GitHub: all of them share one value, so they cannot blow up the tree. What GitHub
+    YAML aliases are allowed, as on GitHub, up to the limit of `alias_fault`. What GitHub
     reads in another way than this reader, or not at all, is refused.
     """
     from ruamel.yaml import YAML
@@ -22,10 +23,45 @@ def read_tree(text: str, file: str) -> Mapping[Any, Any]:
             raise BadInput(
                 f"{oddity}, which GitHub may read in another way; write the file without it", file=file, line=line
             )
-        tree = YAML(typ="rt").load(text)
+        if "*" in text and (fault := alias_fault(text, allowed=True)):
+            raise BadInput(fault[0], file=file, line=fault[1])
+        yaml = YAML(typ="rt")
+        yaml.Constructor = _constructor(file)
+        tree = yaml.load(text)
     if not isinstance(tree, Mapping):
         raise BadInput("not a mapping, so neither a workflow nor an action", file=file, line=1)
     return tree
+
+
+MOST_DIGITS = 300
+"""Of an integer, which GitHub reads as a number of double precision."""
+_BASES = {"0o": 8, "0x": 16}
+_INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+
+
+def _constructor(file: str) -> Any:
+    """Makes the plain values of YAML 1.2 that GitHub knows: a date and `1_000` are texts."""
+    from ruamel.yaml.constructor import RoundTripConstructor, SafeConstructor
+
+    class Constructor(RoundTripConstructor):
+        pass
+
+    def integer(_: Any, node: Any) -> int | str:
+        if len(node.value) > MOST_DIGITS:
+            line = node.start_mark.line + 1
+            raise BadInput(f"an integer of more than {MOST_DIGITS} digits", file=file, line=line)
+        return int(node.value, _BASES.get(node.value[:2], 10)) if _INTEGER.fullmatch(node.value) else str(node.value)
+
+    def real(constructor: Any, node: Any) -> float | str:
+        return str(node.value) if "_" in node.value else SafeConstructor.construct_yaml_float(constructor, node)
+
+    def text(_: Any, node: Any) -> str:
+        return str(node.value)
+
+    made = {"int": integer, "float": real, "bool": SafeConstructor.construct_yaml_bool, "timestamp": text}
+    for name, construct in made.items():
+        Constructor.add_constructor(f"tag:yaml.org,2002:{name}", construct)
+    return Constructor
 
 
 _BREAKS = "\x85\u2028\u2029"

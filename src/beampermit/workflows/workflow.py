@@ -84,7 +84,7 @@ def read_workflow(text: str, file: str) -> Workflow:
     jobs = tree.get("jobs")
     if not isinstance(jobs, Mapping) or not jobs:
         raise BadInput("this workflow has no jobs", file=file, line=1)
-    events = tree.get("on")
+    events = _expected(tree, "on", str | list | Mapping, file)
     if not _events(events):
         raise BadInput("nothing starts this workflow: the key `on` is missing or empty", file=file, line=1)
     event_lines = lines_of(events, "on.") if isinstance(events, Mapping) else {}
@@ -93,7 +93,7 @@ def read_workflow(text: str, file: str) -> Workflow:
         name=str(tree.get("name") or Path(file).name),
         events=_events(events),
         jobs={str(id): _job(str(id), body, line_of(jobs, id), file) for id, body in jobs.items()},
-        defaults=_defaults(events),
+        defaults=_defaults(events, file),
         env=mapping(tree.get("env")),
         permissions=tree.get("permissions"),
         lines={**lines_of(tree), **event_lines},
@@ -108,7 +108,7 @@ def read_action(text: str, file: str) -> tuple[Step, ...]:
 def _job(id: str, body: Any, line: int, file: str) -> Job:
     if not isinstance(body, Mapping):
         raise BadInput(f"job {id!r} is not a mapping", file=file, line=line)
-    needs = body.get("needs") or ()
+    needs = _expected(body, "needs", str | list, file) or ()
     strategy = body.get("strategy")
     called = body.get("uses")
     return Job(
@@ -159,10 +159,18 @@ def _events(on: Any) -> dict[str, Any]:
     return dict.fromkeys(map(str, on or ()))
 
 
-def _defaults(events: Any) -> dict[str, Any]:
-    call = events.get("workflow_call") if isinstance(events, Mapping) else None
-    inputs = (call or {}).get("inputs") or {}
-    return {str(name).lower(): (body or {}).get("default") for name, body in inputs.items()}
+def _defaults(events: Any, file: str) -> dict[str, Any]:
+    call = _expected(mapping(events), "workflow_call", Mapping, file) or {}
+    inputs = _expected(call, "inputs", Mapping, file) or {}
+    return {str(name).lower(): (_expected(inputs, name, Mapping, file) or {}).get("default") for name in inputs}
+
+
+def _expected(holder: Mapping[Any, Any], key: Any, kind: Any, file: str) -> Any:
+    """The value of a key, if it is of that kind or empty. Raises `BadInput` with file and line."""
+    value = holder.get(key)
+    if value is not None and not isinstance(value, kind):
+        raise BadInput(f"`{key}: {value}` is not what GitHub expects there", file=file, line=line_of(holder, key))
+    return value
 
 
 def own_root() -> Path:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from beampermit.environments.addresses import addresses, untrusted
+from beampermit.environments.addresses import addresses, origin, unclear, untrusted
 from beampermit.environments.backend import Lock
 from beampermit.environments.uv import Uv
 from beampermit.project import Project
@@ -31,7 +31,12 @@ DEFECTS = {
     "a user in front of the host": (
         r'url = "http://(127.0.0.1:\d+)/files',
         r'url = "http://\1@evil.example/files',
-        "which is not allowed",
+        "checker-1.0-py3-none-any.whl is on http://evil.example, which is not allowed",
+    ),
+    "a login for an allowed host": (
+        r'url = "http://(127.0.0.1:\d+)/files',
+        r'url = "http://evil.example${HOME}@\1/files',
+        "checker-1.0-py3-none-any.whl has a login in its address: leave it to netrc",
     ),
     "an index that is not allowed": (
         r'(name = "numbers"\nversion = "1.0"\nsource = \{ registry = )"[^"]*"',
@@ -91,6 +96,41 @@ def test_a_defect_is_named_with_its_line(lock: Lock, uv_project: Project, defect
     found = list(untrusted(Uv().parse(edited, "uv.lock"), uv_project.contract.environment.indexes, lock))
     assert any(message in problem.message for problem in found), found
     assert all(problem.line for problem in found)
+
+
+@pytest.mark.attack(
+    guard="ENV004",
+    tried="in `uv.lock`: an address that uv reads up to a backslash, and Python from the `@` behind it",
+    said="numbers-1.0-py3-none-any.whl has a backslash, a space or a control character in its address",
+)
+@pytest.mark.parametrize("contract", [True, False])
+def test_an_address_that_programs_read_on_different_hosts_is_refused(
+    lock: Lock, uv_project: Project, contract: bool, said: str
+) -> None:
+    edited = re.sub(r"http://(?=127.0.0.1:\d+/files/numbers)", r"http://evil.example\\\\@", lock.text, count=1)
+    allowed = uv_project.contract.environment.indexes if contract else None
+    found = list(untrusted(Uv().parse(edited, "uv.lock"), allowed, lock))
+    assert said in found[0].message
+    assert r"evil.example\\@" in edited.splitlines()[(found[0].line or 0) - 1]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        r"https://evil.example\@files.lab.example/a.whl",
+        r"https:\\evil.example/@https://files.lab.example/a.whl",
+        "https:/\t/evil.example\\@files.lab.example/a.whl",
+        "https://files.lab.example/.\t./a.whl",
+        "\x01https://files.lab.example/a.whl",
+        "https://files.lab.example /a.whl",
+        "https://files.lab.example\n/a.whl",
+        "https://[files.lab.example/a.whl",
+    ],
+)
+def test_such_an_address_is_on_no_host(address: str) -> None:
+    assert unclear(address)
+    assert origin(address) == address
+    assert not unclear("wheels of a folder"), "which is no URL"
 
 
 def test_two_files_with_one_hash_are_a_copy_by_hand(lock: Lock) -> None:

@@ -142,6 +142,17 @@ def test_an_index_for_any_package_is_one_that_the_base_branch_allows(
     assert verdict(Project(uv_project.root, base="main"), "ENV004").passed
 
 
+@pytest.mark.plants("ENV004")
+def test_an_index_that_uv_reads_on_another_host_fails(uv_project: Project) -> None:
+    edit(uv_project, "pyproject.toml", r'url = "http://(.*)"', r"url = 'http://evil.example\\@\1'")
+    found = verdict(uv_project, "ENV004")
+    assert r"the contract does not allow http://evil.example\@127.0.0.1" in found.reason
+    assert "it has a backslash, a space or a control character in its address" in found.reason
+    assert found.locations[0].file == "pyproject.toml"
+    edit(uv_project, "pyproject.toml", r"evil.example\\@", "ada:secret@")
+    assert verdict(uv_project, "ENV004").passed, "a login is uv's own business"
+
+
 def test_an_index_that_only_named_packages_come_from_need_not_be_allowed_before_it_is_used(uv_project: Project) -> None:
     with (uv_project.root / "pyproject.toml").open("a") as stream:
         stream.write('\n[[tool.uv.index]]\nname = "lab"\nurl = "https://index.lab.example"\nexplicit = true\n')

@@ -6,13 +6,29 @@ from typing import Any
 
 import pytest
 
-from beampermit.workflows.expressions import MOST_VALUES, TRUSTED, UNKNOWN, Partly, combinations, possible_values
+from beampermit.workflows.expansion import combinations
+from beampermit.workflows.expressions import (
+    MOST_LETTERS,
+    MOST_VALUES,
+    TRUSTED,
+    UNKNOWN,
+    Partly,
+    distinct,
+    expressions_in,
+    possible_values,
+)
 
 CONTEXTS: dict[str, Any] = {
     "inputs": {"runner": "gpu", "labels": '["gpu"]', "empty": "", "any": UNKNOWN},
-    "matrix": {"os": "ubuntu", "py": 3.12, "image": {"name": "macos-15", "tags": ["a", "b"]}},
+    "matrix": {"some": ["a", UNKNOWN], "os": "ubuntu", "py": 3.12, "image": {"name": "macos-15", "tags": ["a", "b"]}},
     "github": Partly(sha=TRUSTED),
 }
+
+
+def format_bomb(depth: int, width: int = 20) -> str:
+    """An expression whose text has `width ** depth` letters."""
+    start = f"format('{'{0}' * width}', "
+    return f"${{{{ {start * depth}'a'{')' * depth} }}}}"
 
 
 @pytest.mark.parametrize(
@@ -45,6 +61,10 @@ CONTEXTS: dict[str, Any] = {
         ("${{ inputs.any == 'a' && 'b' || 'c' }}", ("b", "c")),
         ("${{ github.event_name > 1 && 'b' || 'c' }}", ("b", "c")),
         ("${{ contains(github.ref, 'x') && 'b' || 'c' }}", ("b", "c")),
+        ("${{ contains(github, 'x') && 'b' || 'c' }}", ("b", "c")),
+        ("${{ contains(matrix.some, 'x') && 'b' || 'c' }}", ("b", "c")),
+        ("${{ matrix == matrix && 'b' || 'c' }}", ("b", "c")),
+        (format_bomb(2), ("a" * 400,)),
         ("${{ hashFiles('a') }}", (UNKNOWN,)),
         ("${{ matrix.image.* }}", (UNKNOWN,)),
     ],
@@ -66,6 +86,20 @@ def test_value_is_the_one_of_github(text: str, values: tuple[Any, ...]) -> None:
         "${{ fromJSON('9' }}",
         "${{ format('{9}', 'a') }}",
         "${{ format('{a', 'a') }}",
+        "${{ format() }}",
+        "${{ format('{0}', github) }}",
+        "${{ format('{٣}', 'a', 'b', 'c', 'd') }}",
+        "${{ format(github, 'a') }}",
+        "${{ fromJSON(github) }}",
+        "${{ fromJSON() }}",
+        "${{ contains() }}",
+        "${{ contains('a', 'b', 'c') }}",
+        "${{ '0x1' == 1 }}",
+        "${{ '1_000' == 1000 }}",
+        f"${{{{ {'1 || ' * (MOST_LETTERS // 5)}1 }}}}",
+        pytest.param(format_bomb(4), id="texts in texts"),
+        pytest.param(format_bomb(10), id="more texts in texts than fit in memory"),
+        pytest.param(format_bomb(3, width=50).replace("${{", "a ${{"), id="a long text beside another"),
         f"${{{{ {'(' * 5000}1{')' * 5000} }}}}",
         "".join(f"${{{{ inputs.any && {number} || '' }}}}" for number in range(MOST_VALUES)),
     ],
@@ -80,7 +114,13 @@ def test_what_github_would_not_read_and_what_is_too_much_is_unknown(text: str) -
         (None, [{}]),
         ({"a": [1, 2]}, [{"a": 1}, {"a": 2}]),
         ({"a": [1, 2], "b": [3], "exclude": [{"a": 2}]}, [{"a": 1, "b": 3}]),
+        ({"a": [1, True], "exclude": [{"a": 1}]}, [{"a": True}]),
+        ({"a": [{"b": 1}, {"b": True}], "exclude": [{"a": {"b": True}}]}, [{"a": {"b": 1}}]),
         ({"include": [{"a": 1}, {"b": 2}]}, [{"a": 1}, {"b": 2}]),
+        (
+            {"a": [{"b": "${{ needs.x.outputs.y }}"}], "include": [{"a": {"b": 1}, "c": 2}]},
+            [{"a": {"b": UNKNOWN}}, {"a": {"b": 1}, "c": 2}, {"a": {"b": 1}, "c": 2}],
+        ),
         ({"a": [1], "include": [{"b": 2}]}, [{"a": 1, "b": 2}]),
         ({"a": [1], "include": [{"a": 1, "b": 2}, {"a": 3, "b": 4}]}, [{"a": 1, "b": 2}, {"a": 3, "b": 4}]),
         ({"a": "${{ fromJSON(inputs.labels) }}"}, [{"a": "gpu"}]),
@@ -107,3 +147,14 @@ def test_member_of_a_matrix_that_is_not_known_is_unknown() -> None:
             possible_values("${{ matrix.on }}", {"matrix": values}) == (UNKNOWN,)
             for values in combinations(matrix, CONTEXTS)
         )
+
+
+def test_values_of_two_kinds_stay_apart_at_any_depth() -> None:
+    values = (1, True, "1", {"a": [1]}, {"a": [True]}, {"a": 1, "b": 2}, {"b": 2, "a": 1}, Partly(a=[1]))
+    assert len(distinct((*values, *values))) == len(values)
+
+
+def test_an_expression_without_an_end_is_read_to_the_end_of_the_text() -> None:
+    assert expressions_in("${{ a }} ${{ secrets.A") == ("a", "secrets.A")
+    assert expressions_in("${{ " * 20_000) == ("${{" * 19_999,)
+    assert possible_values("${{ 'a' }}${{ '}}", CONTEXTS) == (UNKNOWN,)

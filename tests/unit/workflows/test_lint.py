@@ -7,6 +7,7 @@ import re
 import pytest
 
 from beampermit.errors import BadInput
+from beampermit.workflows.expressions import MOST_LETTERS
 from beampermit.workflows.lint import Linted, lint
 from beampermit.workflows.lint.conditions import keeps_forks_out
 from support.attacks import attack_case
@@ -155,6 +156,24 @@ def test_sound_workflow_passes(text: str) -> None:
         ("github.actor == 'ada'", False),
         ("github.event.pull_request.author_association == 'MEMBER'", False),
         ("", False),
+        ("(github.event_name == 'push') && inputs['gpu']", True),
+        ("github.event_name == 'push' == false", False),
+        ("github.event_name == 'push' != true", False),
+        ("github.event_name == 'push' < 1", False),
+        ("github.ref == 'refs/heads/main' != true", False),
+        ("github.ref == 'refs/heads/main' == false", False),
+        ("github.event_name == github.event_name", False),
+        ("github.event_name == ('pull_request')", False),
+        ("github.event_name == format('pull_{0}', 'request')", False),
+        ("github.event_name == push", False),
+        ("startsWith(github.ref, 'refs/heads/x') != startsWith(github.ref, '')", False),
+        ("contains(fromJSON('[]'), github.event_name) != contains(fromJSON('[]'), github.event_name)", False),
+        (f"{SAME} != true", False),
+        ("(github.event_name == 'push' && true) == (false)", False),
+        ("github[true && false && 'x'] == null", False),
+        (f"{'(' * 60}false{')' * 60}", False),
+        (f"{'(' * 1500}false{')' * 1500}", False),
+        (f"false && '{'x' * MOST_LETTERS}'", False),
     ],
 )
 def test_condition_is_a_guard_only_if_false_for_every_fork(condition: str, safe: bool) -> None:
@@ -220,6 +239,9 @@ def test_guard_of_a_needed_job_holds_unless_the_job_runs_after_failures() -> Non
     )
     assert defects_of(text) == []
     assert defects_of(text.replace("needs: one", "needs: one\n    if: always()")) == [("fork-runner", 11)]
+    for condition in ("ALWAYS ()", "'!success()'", "success() == false", "success() && false || inputs.x"):
+        assert defects_of(text.replace("needs: one", f"needs: one\n    if: {condition}")) == [("fork-runner", 11)]
+    assert defects_of(text.replace("needs: one", "needs: one\n    if: success() && inputs.x")) == []
     further = text + "  three:\n    needs: [two]\n    runs-on: gpu\n    steps: []\n"
     assert defects_of(further) == []
     assert defects_of(further.replace("needs: one", "needs: three")) == [("fork-runner", 10), ("fork-runner", 14)]
@@ -801,6 +823,47 @@ def test_too_many_jobs_are_refused() -> None:
     jobs = "".join(f"  j{n}:\n    uses: ./.github/workflows/circle.yml\n" for n in range(9))
     with pytest.raises(BadInput, match=r"w\.yml: this workflow starts more than 2000 jobs"):
         linted(workflow("uses: ./.github/workflows/circle.yml"), circle=f"on: {{workflow_call: }}\njobs:\n{jobs}")
+
+
+def test_jobs_that_need_the_same_jobs_are_judged_once() -> None:
+    needing = (f"  j{n}: {{needs: [{', '.join(f'j{m}' for m in range(n))}], runs-on: x}}\n" for n in range(40))
+    assert len(defects_of(workflow(HOSTED) + "".join(needing))) == 40
+
+
+MANY = "strategy: {matrix: {a: [1, 2, 3, 4, 5, 6, 7, 8], b: [1, 2, 3, 4, 5, 6, 7, 8]}}\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(workflow(HOSTED) + "".join(f"  j{n}: {{needs: j{n + 1}}}\n" for n in range(700)), id="needs"),
+        pytest.param(
+            workflow(f"{MANY}runs-on: ${{{{ matrix.a }}}}\nsteps: []").replace(
+                "b: [", f"include: [{', '.join(f'{{c{n}: 1}}' for n in range(300))}], b: ["
+            ),
+            id="included",
+        ),
+        pytest.param(
+            workflow(
+                MANY
+                + "runs-on: x\nsteps:\n"
+                + "".join(f"- {{uses: {CHECKOUT}, with: {{ref: '${{{{ matrix.a }}}}{n:0500}'}}}}\n" for n in range(70)),
+                "workflow_run",
+            ),
+            id="steps",
+        ),
+    ],
+)
+def test_what_takes_too_much_work_to_judge_is_refused(text: str) -> None:
+    with pytest.raises(BadInput, match=r"w\.yml: this workflow repeats or nests too much to be judged"):
+        linted(text)
+
+
+def test_a_text_of_yaml_is_none_of_pythons_values() -> None:
+    for value, own in (("&x true", "true"), ("2020-01-01", "2020-01-01"), ("1_000", "1_000"), ("0o17", "15")):
+        job = f"strategy: {{matrix: {{v: [{value}]}}}}\nruns-on: ${{{{ format('{{0}}', matrix.v) == '{own}' && 'x' }}}}"
+        (defect,) = linted(workflow(f"{job}\nsteps: []")).defects
+        assert "here 'x'" in defect.message
 
 
 def test_unreadable_file_is_named() -> None:

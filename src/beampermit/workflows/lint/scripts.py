@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Set
+from functools import lru_cache
 from typing import Any
 
 from beampermit.workflows.expressions import UNKNOWN, expressions_in, possible_values
@@ -51,6 +52,11 @@ _SETTINGS = re.compile(r"\bGITHUB_(?:ENV|PATH)\b")
 _MANY_LINES = re.compile(r"(?:body|message|description|event|github)$", re.IGNORECASE)
 
 
+@lru_cache(maxsize=4096)
+def _paths_in(value: str) -> list[str]:
+    return outside_paths(value) if UNKNOWN in possible_values(value, {}) else []
+
+
 def outside_paths(value: Any) -> list[str]:
     """The parts of an event in the expressions of `value` that hold a text of somebody's choice."""
     paths = [match[0] for code in expressions_in(value) for match in _GITHUB.finditer(code)]
@@ -86,7 +92,7 @@ def _outside_names(env: Mapping[str, Any]) -> tuple[set[str], set[str]]:
     names = set(_GIVEN)
     many = set()
     for name, value in env.items():
-        paths = outside_paths(value) if UNKNOWN in possible_values(str(value), {}) else []
+        paths = _paths_in(str(value))
         names |= {name} if paths else set()
         many |= {name} if any(map(_MANY_LINES.search, paths)) else set()
     return names, many

@@ -223,14 +223,81 @@ def test_a_contract_may_allow_a_part_of_a_host(made: Laboratory, root: Path) -> 
     assert f"the contract does not allow {host}, the source of tuner 1.0" in messages(root, (channel, f"{host}/files"))
 
 
-def test_what_pip_needs_may_be_a_conda_package_of_another_name(root: Path) -> None:
+def need(root: Path, name: str, conda: str, *, python: bool = True) -> None:
+    """Let tuner need `name` of pip, and lock a conda package `conda` 2.0, which orbit needs."""
     lock = root / "conda-lock.yml"
-    text = lock.read_text().replace("    gauge: '>=1,<2'\n", "    gauge: '>=1,<2'\n    py-orbit: '>=7'\n")
-    lock.write_text(text)
+    source = re.search(r"url: (\S+)/noarch/orbit-", lock.read_text())
+    assert source
+    entry = (
+        f"- name: {conda}\n  version: '2.0'\n  manager: conda\n  platform: linux-64\n"
+        f"  dependencies: {{{'python: ' + repr('>=3.9') if python else ''}}}\n"
+        f"  url: {source[1]}/noarch/{conda}-2.0-0.conda\n  hash:\n    sha256: {'c' * 64}\n"
+        "  category: main\n  optional: false\n"
+    )
+    edit(lock, r"(- name: orbit\n.*?  dependencies:\n)", rf"\1    {conda}: ''\n")
+    edit(lock, r"    gauge: '>=1,<2'\n", rf"    gauge: '>=1,<2'\n    {name}: '>=2'\n")
+    lock.write_text(lock.read_text() + entry)
+
+
+@pytest.mark.parametrize(
+    ("name", "conda", "python"),
+    [
+        ("torch", "pytorch", True),
+        ("graphviz", "python-graphviz", True),
+        ("py-beam", "py_beam", True),
+        ("tzdata", "tzdata", False),
+    ],
+)
+def test_what_pip_needs_may_be_a_conda_package_of_a_known_name(root: Path, name: str, conda: str, python: bool) -> None:
+    need(root, name, conda, python=python)
     assert messages(root) == []
-    for name in ("py-lattice", "py", "bit"):
-        lock.write_text(text.replace("py-orbit", name))
-        assert f"tuner 1.0 needs {name}, which is not locked for linux-64" in messages(root)
+    if python:
+        edit(root / "conda-lock.yml", rf"    {name}: '>=2'", f"    {name}: '>=3'")
+        assert messages(root) == [f"tuner 1.0 needs {name} >=3 and 2.0 is locked for linux-64"]
+
+
+@pytest.mark.parametrize(
+    ("name", "conda", "python"),
+    [
+        pytest.param("lattice", "sublattices", True, id="a part of its name"),
+        pytest.param("lattice", "python-lattice", True, id="another package"),
+        pytest.param("graphviz", "graphviz", False, id="a library in C"),
+    ],
+)
+@pytest.mark.attack(
+    guard="ENV002",
+    tried="in a conda lock: a needed package of pip taken out, while conda has one whose name is near",
+    said="which is not locked for linux-64",
+)
+def test_a_conda_package_of_a_near_name_meets_no_need_of_pip(
+    root: Path, name: str, conda: str, python: bool, said: str
+) -> None:
+    need(root, name, conda, python=python)
+    assert messages(root) == [f"tuner 1.0 needs {name}, {said}"]
+    edit(root / "environment.yml", "tuner >=1", f"tuner >=1\n      - {name}")
+    assert f"{name} is required of pip and not locked for linux-64" in messages(root)
+
+
+@pytest.mark.attack(
+    guard="ENV002",
+    tried="in a conda lock: a package of pip, older than conda's packages need, over the conda package of its name",
+    said="py-beam 2.0 needs orbit >=1.1 and 0.5 is locked for linux-64",
+)
+def test_conda_packages_must_work_with_the_wheel_over_one(root: Path, said: str) -> None:
+    lock = root / "conda-lock.yml"
+    need(root, "py-beam", "py-beam")
+    edit(lock, r"(- name: py-beam\n.*?  dependencies: \{)", r"\1orbit: '>=1.1', ")
+    assert messages(root) == []
+    entry = (
+        "- name: orbit\n  version: '0.5'\n  manager: pip\n  platform: linux-64\n  dependencies: {}\n"
+        f"  url: https://files.example/orbit-0.5-py3-none-any.whl\n  hash:\n    sha256: {'d' * 64}\n"
+        "  category: main\n  optional: false\n"
+    )
+    lock.write_text(lock.read_text() + entry)
+    found = messages(root)
+    assert said in found
+    edit(root / "environment.yml", "  - orbit\n", "  - orbit >=1\n")
+    assert "orbit >=1 is required and 0.5 is locked for linux-64" in messages(root)
 
 
 @pytest.fixture(scope="module")
