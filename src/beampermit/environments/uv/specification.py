@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import posixpath
 import re
 import sys
@@ -11,7 +12,7 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from packaging.requirements import InvalidRequirement
 from packaging.requirements import Requirement as Parsed
@@ -32,6 +33,8 @@ BESIDE = "settings beside"
 LOCAL = "projects beside"
 """Key of a specification's content: what of other folders is locked with the project, by its path from there. The
 content of a `pyproject.toml`, the place of a file, or None where that is missing."""
+FOLDER = "folder"
+"""Key of a specification's content: the project's folder, from which relative paths of indexes count."""
 ARCHIVES = (".whl", ".tar.gz", ".zip")
 MOST_LOCAL = 500
 HIGHEST = 16
@@ -76,6 +79,7 @@ def read(root: Path) -> Specification:
         )
     content[BESIDE] = tuple(_settings_beside(root, content))
     content[LOCAL] = _local(root, content)
+    content[FOLDER] = root.resolve()
     indexes = tuple(_index_addresses(content.get("tool", {}).get("uv", {}), text))
     return Specification(FILE, python, tuple(_requirements(content, text)), content, text, indexes)
 
@@ -135,6 +139,13 @@ def parse_requirement(text: str, line: int | None = None) -> Parsed:
 def settings_of(specification: Specification) -> dict[str, Any]:
     """The table `[tool.uv]`."""
     return specification.content.get("tool", {}).get("uv", {})
+
+
+def folder_of_index(address: str, root: Path) -> str | None:
+    """The absolute folder of an index that is one: uv writes `file:///folder` in one place, a path in another."""
+    if address.startswith("file:///"):
+        address = unquote(address.removeprefix("file://"))
+    return None if "://" in address else os.path.normpath(root / address)
 
 
 def refused_settings(specification: Specification) -> Iterator[Problem]:
@@ -294,6 +305,7 @@ def _project_or_file(root: Path, place: str) -> dict[str, Any] | Path | None:
     text = decode((path / FILE).read_bytes(), name)
     content = parse_toml(text, name)
     validate(content, text, name)
+    content[FOLDER] = path.resolve()
     return content
 
 

@@ -192,6 +192,16 @@ TAMPERED = {
         r"\1http://evil.example/",
         "the contract does not allow http://evil.example, the source of tuner 1.0",
     ),
+    "a host before a backslash": (
+        rf"{WHEEL}http://",
+        r"\1http://evil.example\\@",
+        "tuner-1.0-py3-none-any.whl has a backslash, a space or a control character in its address",
+    ),
+    "a login in which a variable hides a host": (
+        rf"{WHEEL}http://",
+        r"\1http://evil.example${HOME}@",
+        "tuner-1.0-py3-none-any.whl has a login in its address: leave it to netrc",
+    ),
     "a repository": (
         rf"{WHEEL}http://\S+",
         r"\1git+https://git.example/tuner@4f2c",
