@@ -732,6 +732,70 @@ def test_dispatch_without_a_token_or_without_the_payloads_revision_passes(job: s
     assert defects_of(workflow(job, "repository_dispatch", "permissions: {contents: write}")) == []
 
 
+def with_variable(level: str, script: str, variable: str, on: str) -> str:
+    """A job with a secret and the right to write, and a step that runs `script` with a variable of that level."""
+    env = {one: f"env: {{{variable}}}\n" if one == level else "" for one in LEVELS}
+    secret = "- {run: make release, env: {T: '${{ secrets.T }}'}}\n"
+    body = script.replace("\n", "\n    ")
+    step = f"- run: |\n    {body}\n" + "".join(f"  {line}\n" for line in env["step"].splitlines())
+    top = f"{env['workflow']}permissions: {{contents: write}}"
+    return workflow(f"{env['job']}runs-on: ubuntu-latest\nsteps:\n{secret}{step}", on, top)
+
+
+LEVELS = ("workflow", "job", "step")
+FETCHED = 'git fetch origin "$SHA" && git checkout FETCH_HEAD && make'
+
+
+@pytest.mark.attack(
+    guard="GIT004",
+    tried="the head that a script checks out next to a secret stands in a variable of the workflow, the job or the step",
+    said="checks out the head of a pull request on",
+)
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(
+    ("script", "variable", "on"),
+    [
+        (FETCHED, "SHA: '${{ github.event.client_payload.sha }}'", "repository_dispatch"),
+        (FETCHED, "SHA: \"${{ GitHub.event['Client_Payload']['SHA'] }}\"", "repository_dispatch"),
+        (FETCHED, "SHA: '${{ github.event.workflow_run.head_sha }}'", "workflow_run"),
+        (FETCHED, "SHA: 'refs/pull/${{ github.event.issue.number }}/head'", "issue_comment"),
+        (FETCHED, "SHA: 'pull/${{ github.event.issue.number }}/merge'", "issue_comment"),
+        (FETCHED, "SHA: \"${{ format('refs/pull/{0}/head', github.event.issue.number) }}\"", "issue_comment"),
+        ('git \\\n  fetch origin "$SHA"', "SHA: '${{ github.event.workflow_run.head_sha }}'", "workflow_run"),
+        ("git fetch origin $Env:sha", "SHA: '${{ github.event.workflow_run.head_sha }}'", "workflow_run"),
+    ],
+)
+def test_head_in_a_variable_of_any_level_is_not_checked_out(
+    level: str, script: str, variable: str, on: str, said: str
+) -> None:
+    (defect,) = linted(with_variable(level, script, variable, on)).defects
+    assert defect.rule == "untrusted-checkout"
+    assert said in defect.message
+
+
+@pytest.mark.parametrize("value", ["${{ env.Sha }}", "${{ env['sha'] }}", "a-${{ env.SHA }}"])
+def test_head_is_followed_from_one_variable_to_another(value: str) -> None:
+    sha = "SHA: '${{ github.event.workflow_run.head_sha }}'"
+    text = with_variable("workflow", 'git fetch origin "$REV"', sha, "workflow_run")
+    assert defects_of(text) == []
+    text = text.replace("    runs-on", f'    env: {{REV: "{value}"}}\n    runs-on')
+    assert [rule for rule, _ in defects_of(text)] == ["untrusted-checkout"]
+
+
+@pytest.mark.parametrize("level", ["workflow", "job"])
+@pytest.mark.parametrize(
+    ("script", "variable"),
+    [
+        ("git fetch origin gh-pages && git branch -a", "BRANCH: '${{ github.event.workflow_run.head_branch }}'"),
+        ('git fetch origin "$SHA"', "SHA: '${{ github.sha }}'"),
+        ('gh api "repos/{owner}/{repo}/statuses/$SHA"', "SHA: '${{ github.event.workflow_run.head_sha }}'"),
+        ('echo "$REF" >> report.md', "REF: 'refs/pull/${{ github.event.workflow_run.id }}/head'"),
+    ],
+)
+def test_variable_that_no_checkout_of_the_step_names_passes(level: str, script: str, variable: str) -> None:
+    assert defects_of(with_variable(level, script, variable, "workflow_run")) == []
+
+
 @pytest.mark.parametrize(
     ("step", "caches"),
     [

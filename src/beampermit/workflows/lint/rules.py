@@ -207,6 +207,8 @@ def _has_token(started: StartedJob) -> bool:
 
 
 _PULL_REQUEST = re.compile(r"\bgh\s+pr\s+checkout\b|\brefs/pull/|\bpull/.*/(head|merge)\b")
+_CONTINUED = re.compile(r"[\\`]\n")
+_NAME = re.compile(r"\benv[.:]\w+|\w+", re.IGNORECASE)
 _GIT = re.compile(r"\bgit\b.*\b(checkout|switch|fetch|pull|clone|worktree)\b")
 _HEAD = re.compile(
     r"head_(sha|branch|ref|commit|repository)|pull_request\.head|workflow_run\.pull_requests"
@@ -223,9 +225,27 @@ def _untrusted_revision(started: StartedJob, step: Step) -> str:
             if UNKNOWN in values or any("refs/pull/" in str(one) for one in (value, *values)):
                 return f"{key} {value}"
         return ""
-    script = "\n".join([step.run, *map(str, step.env.values())])
-    is_head = _PULL_REQUEST.search(step.run) or (_GIT.search(step.run) and _HEAD.search(script))
+    run = _CONTINUED.sub(" ", step.run)
+    if not _GIT.search(run):
+        return "the head of a pull request" if _PULL_REQUEST.search(run) else ""
+    texts = [run, *_variables(started, step)]
+    texts += [code.lower() for text in texts for code in expressions_in(text)]
+    is_head = any(_PULL_REQUEST.search(text) or _HEAD.search(text) for text in texts)
     return "the head of a pull request" if is_head else ""
+
+
+def _variables(started: StartedJob, step: Step) -> list[str]:
+    """The values of a step's own variables, and those of its job and workflow that it or one of these values names."""
+    further: dict[str, list[str]] = {}
+    for name, value in [*started.workflow.env.items(), *started.job.env.items()]:
+        for written in (str(name), f"env.{name}".lower()):  # `env.NAME` and `$env:NAME` are the same in any case
+            further.setdefault(written, []).append(str(value))
+    texts = [step.run, *map(str, step.env.values())]
+    for text in texts:  # which grows
+        for found in _NAME.findall("\n".join([text, *expressions_in(text)])):
+            name = found.replace(":", ".").lower() if found[3:4] in (".", ":") else found
+            texts += further.pop(name, ())
+    return texts[1:]
 
 
 def kept_credentials(entry: Workflow, jobs: Sequence[StartedJob]) -> Iterator[JobDefect]:
