@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -14,7 +15,7 @@ from packaging.version import InvalidVersion, Version
 from beampermit.environments.backend import Edge, Lock, Package
 from beampermit.environments.markers import MOST, Unjudged, World, extras_in, holds, worlds
 from beampermit.environments.uv.lockfile import FILE, GROUP, RELOCK, conflicts, group_key, item, members, place_of
-from beampermit.environments.uv.specification import normalize
+from beampermit.environments.uv.specification import folder_of_index, normalize
 from beampermit.errors import BadInput, Problem
 
 PLACES = ("index", "git", "url", "path", "directory", "editable", "virtual")
@@ -67,16 +68,17 @@ class Local:
         return self.is_member or any(holds(edge.marker, world, extras_in(edge.marker)) for edge in self.edges)
 
 
-def unmet(lock: Lock) -> Iterator[Problem]:
+def unmet(lock: Lock, root: Path) -> Iterator[Problem]:
     """Each recorded requirement that the locked packages do not meet, in any world that the lock is for.
 
+    `root` is the project's folder, from which relative paths of indexes count.
     Raises `Unjudged` for markers that cannot be compared.
     """
     for local in _locals(lock):
         for part in sorted(local.locked_parts):
             required = _overridden(lock, _spelled_out(local.parts, part, local.package.name))
-            yield from _part(lock, local, part, required)
-    yield from _constrained(lock)
+            yield from _part(lock, local, part, required, root)
+    yield from _constrained(lock, root)
 
 
 def recorded(lock: Lock) -> Iterator[Recorded]:
@@ -151,26 +153,28 @@ def _overridden(lock: Lock, required: Iterable[Recorded]) -> Iterator[Recorded]:
             yield replace(rule, markers=rule.markers | one.markers)
 
 
-def _part(lock: Lock, local: Local, part: str, required: Iterable[Recorded]) -> Iterator[Problem]:
+def _part(lock: Lock, local: Local, part: str, required: Iterable[Recorded], root: Path) -> Iterator[Problem]:
     edges = local.package.optional.get(part, ()) if part else local.package.needs
     named: dict[str, list[Recorded]] = {}
     for one in required:
         named.setdefault(one.name, []).append(one)
     for name, asked in named.items():
-        yield from _name(lock, local, part, asked, [edge for edge in edges if edge.name == name])
+        yield from _name(lock, local, part, asked, [edge for edge in edges if edge.name == name], root)
     for edge in edges:
         if edge.name not in named:
             yield Problem(f"the lock gives {local.name} {edge.name}, which it does not require", lock.file)
 
 
-def _name(lock: Lock, local: Local, part: str, asked: list[Recorded], edges: list[Edge]) -> Iterator[Problem]:
+def _name(
+    lock: Lock, local: Local, part: str, asked: list[Recorded], edges: list[Edge], root: Path
+) -> Iterator[Problem]:
     """Compare the requirements of one name in a part with what the lock gives the part of that name."""
     problems: dict[str, Problem] = {}
     markers = [*(marker for one in asked for marker in one.markers), *(edge.marker for edge in edges)]
     for world in _worlds(lock, [*markers, *(edge.marker for edge in local.edges if not local.is_member)]):
         for one in asked if local.is_needed(world) else ():
             for active in _active(lock, local, part, one, edges, world) if one.applies(world) else ():
-                for problem in _requirement(lock, local, one, active):
+                for problem in _requirement(lock, local, one, active, root):
                     problems.setdefault(problem.message, problem)
     yield from problems.values()
 
@@ -201,7 +205,7 @@ def _together(lock: Lock, edges: list[Edge], present: Collection[str]) -> Iterat
             yield extras
 
 
-def _requirement(lock: Lock, local: Local, required: Recorded, active: list[Edge]) -> Iterator[Problem]:
+def _requirement(lock: Lock, local: Local, required: Recorded, active: list[Edge], root: Path) -> Iterator[Problem]:
     if not active:
         message = f"{required} is required and the lock gives {local.name} no {required.name}"
         yield Problem(message, lock.file, local.package.line)
@@ -216,28 +220,30 @@ def _requirement(lock: Lock, local: Local, required: Recorded, active: list[Edge
         for found in packages:
             if not _allows(required.specifier, found):
                 yield Problem(f"{required} is required and {found} is locked", lock.file, found.line)
-            if required.place and not _is_from(required, found):
+            if required.place and not _is_from(required, found, root):
                 yield Problem(f"{required} is required and {found} is from {found.origin}", lock.file, found.line)
 
 
-def _is_from(required: Recorded, package: Package) -> bool:
+def _is_from(required: Recorded, package: Package, root: Path) -> bool:
     """Whether a package comes from where it must. Of two tags or branches with one commit, uv locks either."""
     kind, _, place = (required.place or "").partition(" ")
     if kind == "git":
         repository = re.escape(place.partition("?")[0])
         return re.match(rf"git {repository}([?#]|$)", package.origin) is not None
+    if kind == "index" and package.source and (folder := folder_of_index(place, root)):
+        return folder_of_index(package.source, root) == folder
     if kind in ("index", "url"):
         return package.origin == required.place
     return place_of(package) == place
 
 
-def _constrained(lock: Lock) -> Iterator[Problem]:
+def _constrained(lock: Lock, root: Path) -> Iterator[Problem]:
     """Constraints and overrides without a marker hold for every package of their name."""
     manifest = lock.content.get("manifest", {})
     for table in (*manifest.get("constraints", []), *manifest.get("overrides", [])):
         rule = _read(table)
         for package in lock.named(rule.name) if not rule.markers else ():
-            if not _allows(rule.specifier, package) or (rule.place and not _is_from(rule, package)):
+            if not _allows(rule.specifier, package) or (rule.place and not _is_from(rule, package, root)):
                 yield Problem(f"{rule} is required of every package and {package} is locked", lock.file, package.line)
 
 

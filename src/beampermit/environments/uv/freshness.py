@@ -17,7 +17,14 @@ from beampermit.environments.markers import Unjudged
 from beampermit.environments.uv import consistency, lockfile
 from beampermit.environments.uv.command import call, failure
 from beampermit.environments.uv.shape import FILE, keys_at, line_of
-from beampermit.environments.uv.specification import LOCAL, normalize, refused_settings, unlockable
+from beampermit.environments.uv.specification import (
+    FOLDER,
+    LOCAL,
+    folder_of_index,
+    normalize,
+    refused_settings,
+    unlockable,
+)
 from beampermit.errors import BadInput, Outside, Problem
 from beampermit.processes import Finished
 
@@ -42,7 +49,7 @@ def stale(specification: Specification, lock: Lock) -> tuple[Problem, ...]:
     own = lockfile.own_package(lock)
     if own is None:
         return (Problem("the lock has no entry for the project itself", lock.file),)
-    inconsistent, unjudged = _inconsistent(lock)
+    inconsistent, unjudged = _inconsistent(lock, specification.content[FOLDER])
     unsupported = (*refused_settings(specification), *unlockable(specification), *_misnamed(specification, own))
     problems = *(unsupported or _different(specification, lock, known=bool(inconsistent))), *inconsistent
     if unjudged and not problems:
@@ -50,11 +57,11 @@ def stale(specification: Specification, lock: Lock) -> tuple[Problem, ...]:
     return problems
 
 
-def _inconsistent(lock: Lock) -> tuple[list[Problem], Unjudged | None]:
+def _inconsistent(lock: Lock, root: Path) -> tuple[list[Problem], Unjudged | None]:
     """What uv does not look at, and why not all of it can be judged."""
     problems, unjudged = [], None
     try:
-        problems += consistency.unmet(lock)
+        problems += consistency.unmet(lock, root)
     except Unjudged as error:
         unjudged = error
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -146,6 +153,9 @@ def _copy(content: dict[str, Any]) -> str:
     import tomlkit
 
     settings = {key: value for key, value in content.get("tool", {}).get("uv", {}).items() if key != "find-links"}
+    if "index" in settings:
+        # A relative path counts from the project, not from its copy.
+        settings["index"] = [_absolute(index, content[FOLDER]) for index in settings["index"]]
     kept = {key: content[key] for key in ("project", "dependency-groups") if key in content}
     if "build-system" in content:
         kept["build-system"] = {"requires": ["beampermit-builds-nothing"], "build-backend": "none"}
@@ -153,6 +163,11 @@ def _copy(content: dict[str, Any]) -> str:
         return tomlkit.dumps(kept | {"tool": {"uv": settings}})
     except RecursionError:
         raise BadInput("nested too deeply", file=FILE) from None
+
+
+def _absolute(index: dict[str, Any], root: Path) -> dict[str, Any]:
+    folder = folder_of_index(str(index.get("url", "://")), root)
+    return index | {"url": folder} if folder else index
 
 
 def _python(specification: Specification) -> list[str]:

@@ -479,6 +479,55 @@ def test_nothing_of_a_repository_is_checked_out_for_a_check(
     assert not {one for one in calls if one.startswith(("fetch", "clone"))} - {"fetch file", "clone none"}
 
 
+FOLDERS = """\
+[project]
+name = "demo"
+version = "0.1.0"
+requires-python = "{python}"
+dependencies = ["tiny"]
+
+[dependency-groups]
+dev = ["small"]
+
+[tool.uv.sources]
+tiny = {{index = "flat"}}
+small = {{index = "simple", group = "dev"}}
+
+[[tool.uv.index]]
+name = "flat"
+url = "{above}/flat wheels"
+format = "flat"
+explicit = true
+
+[[tool.uv.index]]
+name = "simple"
+url = "{above}/index/simple"
+explicit = true
+"""
+
+
+@pytest.mark.parametrize("spelling", ["path", "URL", "relative"])
+def test_an_explicit_index_in_a_folder_is_fresh_however_it_is_written(
+    uv_settings: Path, tmp_path: Path, spelling: str
+) -> None:
+    above = {"path": str(tmp_path), "URL": tmp_path.as_uri(), "relative": ".."}[spelling]
+    index = Index(tmp_path / "index")
+    index.add("small", "1.0")
+    index.close()
+    make_wheel(tmp_path / "flat wheels", "tiny", "1.0")
+    make_wheel(tmp_path / "forged/flat wheels", "tiny", "1.0")
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "pyproject.toml").write_text(FOLDERS.format(python=PYTHON, above=above))
+    Uv().lock(root, progress=lambda *_: None)
+    assert problems(root) == []
+    assert uv(root, "lock", "--check", "--offline").returncode == 0
+    Uv().install(root, root / ".venv", progress=lambda *_: None)
+    edit(root / "uv.lock", r'registry = "([^"]*)/flat wheels"', r'registry = "\1/forged/flat wheels"')
+    (found,) = problems(root)
+    assert re.search(r"tiny from file:///.*/flat%20wheels is required and tiny 1.0 is from index .*/forged/flat", found)
+
+
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
