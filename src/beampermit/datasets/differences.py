@@ -12,6 +12,7 @@ from typing import Any
 from beampermit.contract import FILE_NAME, parse_contract
 from beampermit.datasets.dvc_lock import LockedOutput, locked_outputs
 from beampermit.datasets.profile import ColumnRoles, SignalProfile, Span, TableProfile, profile
+from beampermit.datasets.pull import way_to_get
 from beampermit.datasets.remote import hash_of
 from beampermit.datasets.repository import HASH, Output, Repository
 from beampermit.datasets.tables import Table, open_tables, quoted, sql_text
@@ -47,7 +48,7 @@ def load_version(project: Project | None, name: str, *, remote: bool = True) -> 
         splits = project.contract.dataset.splits
         absent = [path for path in splits.values() if not project.path(path).is_file()]
         if absent:
-            raise Failed(f"{absent[0]} is missing", hint="beampermit data pull")
+            raise Failed(f"{absent[0]} is missing", hint=way_to_get(project, absent[0]))
         return Version("the work tree", _tables(project.root, splits), ColumnRoles.of(project.contract))
     path = Path(name)
     if path.is_file() or path.is_dir():

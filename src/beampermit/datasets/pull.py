@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,13 +11,16 @@ from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 
+from beampermit.contract import FILE_NAME as CONTRACT
 from beampermit.datasets.remote import hash_of
-from beampermit.datasets.repository import Output, Repository, bad_input_of
+from beampermit.datasets.repository import Output, Repository, bad_input_of, is_below, overlap
 from beampermit.datasets.verification import absent_manifests, manifest_faults, object_place
 from beampermit.datasets.workspace import irregular_files
-from beampermit.errors import BadInput, Failed, Problem, several
+from beampermit.errors import BadInput, BeampermitError, Failed, Problem, several
 from beampermit.progress import Progress, silent
+from beampermit.project import Project
 
+PULL = "beampermit data pull"
 AT_ONCE = 16
 PUSH = "run `dvc push` on the machine that made them"
 REPLACE = (
@@ -44,6 +48,31 @@ def pull(repository: Repository, targets: Iterable[str] = (), progress: Progress
     _check_safe(repository, outputs)
     fetched, present = _fetch(repository, outputs, progress)
     return Pulled(fetched, present, _checkout(repository, outputs))
+
+
+def way_to_get(project: Project, path: str, named_in: str = CONTRACT) -> str:
+    """The hint for a file or folder that is missing: a pull only where that can bring it, for it says nothing else."""
+    try:
+        if Repository.exists(project) and _may_bring(Repository(project), path):
+            return PULL
+    except BeampermitError:
+        return PULL  # which says what is wrong with DVC's files
+    if any(is_below(file, path) for file in project.git.tracked()):
+        return f"git restore {shlex.quote(path)}"
+    return (
+        "neither dvc.lock nor a .dvc file has its hash, so a pull cannot bring it: "
+        f"correct the path in {named_in}, or run `dvc repro` or `dvc add`"
+    )
+
+
+def _may_bring(repository: Repository, path: str) -> bool:
+    """Whether an output holds the path; one whose manifest was never pulled may, and the remote is not asked."""
+    outputs = [output for output in repository.outputs if overlap(path, output.path)]
+    return any(
+        (output.folder and not repository.cached(output.oid, output.hash_name).is_file())
+        or any(is_below(file, path) for file in repository.files(output))
+        for output in outputs
+    )
 
 
 def _selected(repository: Repository, targets: tuple[str, ...]) -> list[Output]:

@@ -15,12 +15,14 @@ from beampermit.datasets.workspace import irregular_files
 
 @dataclass(frozen=True)
 class StageChange:
-    """A difference of a stage from its lock. `certain` is false if the data to compare are not on this machine."""
+    """A difference of a stage from its lock. `certain` is false if the data to compare are not on this machine;
+    `fix` says what to do where `dvc repro` does not help."""
 
     stage: str
     what: str
     file: str
     certain: bool = True
+    fix: str = ""
 
 
 def stage_changes(repository: Repository) -> list[StageChange]:
@@ -163,7 +165,8 @@ class _Stage:
             yield self._change(f"it writes {out.def_path}, which is outside the project", self._file)
         elif not out.hash_info and self._stage.is_import:
             command = f"`dvc update {self._file}`"
-            yield self._change(f"{path} has no hash, for it was never downloaded: run {command}", self._lock)
+            fix = f"Run {command}, which downloads it, and commit `{self._file}`: `dvc repro` passes it over."
+            yield self._change(f"{path} has no hash, for it was never downloaded: run {command}", self._lock, fix)
         elif not out.hash_info:
             yield self._change(f"its output {path} is not in dvc.lock", self._lock)
         elif out.exists or not out.use_cache:
@@ -180,7 +183,8 @@ class _Stage:
         if state == "deleted":
             yield self._change(f"{path} is missing", path)
         elif state and is_lfs_pointer(Path(item.fs_path)):
-            yield self._change(f"{path} is a pointer of Git LFS here, not the file: run `git lfs pull`", path)
+            pointer, fix = "is a pointer of Git LFS here, not the file: run `git lfs pull`", "Run `git lfs pull`."
+            yield self._change(f"{path} {pointer}", path, fix)
         elif state:
             yield self._change(f"{path} has another hash than in {self._lock}", path)
 
@@ -204,8 +208,8 @@ class _Stage:
         elif digest != dependency.hash_info.value:
             yield self._change(f"it ran on another version of {path} than {folder} has now", self._lock)
 
-    def _change(self, what: str, file: str) -> StageChange:
-        return StageChange(self._name, what, file)
+    def _change(self, what: str, file: str, fix: str = "") -> StageChange:
+        return StageChange(self._name, what, file, fix=fix)
 
 
 def _value(values: Any, name: str) -> str:

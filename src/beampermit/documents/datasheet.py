@@ -13,6 +13,7 @@ from beampermit.datasets.differences import SplitDifference, bars
 from beampermit.datasets.labels import annotations, review
 from beampermit.datasets.lineage import Lineage, read_lineage
 from beampermit.datasets.profile import ColumnRoles, TableProfile, profile
+from beampermit.datasets.pull import way_to_get
 from beampermit.datasets.tables import Table, open_tables
 from beampermit.documents import rendering
 from beampermit.documents.markdown import Markdown
@@ -105,7 +106,7 @@ def datasheet(project: Project) -> Sheet:
     dataset = contract.dataset
     absent = [path for path in (*dataset.splits.values(), dataset.labels) if not project.path(path).is_file()]
     if absent:
-        raise Failed("this file is missing", file=absent[0], hint="beampermit data pull")
+        raise Failed("this file is missing", file=absent[0], hint=way_to_get(project, absent[0]))
     labels, *splits = open_tables(project.root, {"labels": dataset.labels, **dataset.splits})
     labels_by_people = annotations.read_annotations(project.root, dataset, dataset.review) if dataset.review else ()
     shape = ColumnRoles.of(contract)

@@ -16,12 +16,12 @@ from beampermit.contract import Contract, Signal, load_contract
 from beampermit.digest import digest_file, is_compiled
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed, Problem, several
+from beampermit.interlocks.data.work_tree import missing
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import (
     PROJECT_CODE,
     Finding,
     Interlock,
-    MissingInput,
     bad_input_fails,
     each,
     failed,
@@ -46,10 +46,7 @@ def model(project: Project, contract: Contract) -> SavedModel:
     """The saved model in the work tree, read but not loaded."""
     folder = project.path(contract.model.path)
     if not folder.exists():
-        raise MissingInput(
-            f"there is no saved model in {contract.model.path}/",
-            hint="run `beampermit data pull`, or `dvc repro` to make it",
-        )
+        raise missing(project, contract.model.path, f"there is no saved model in {contract.model.path}/")
     if not folder.is_dir() or not folder.resolve().is_relative_to(project.root.resolve()):
         raise Failed("the saved model must be a folder inside the project", file=contract.model.path)
     from beampermit.datasets.workspace import plain_folder
@@ -104,7 +101,7 @@ def judged_rows(project: Project, contract: Contract, base_contract: Contract) -
     if not rows.is_file():
         rows = project.path(own)  # it was renamed, and PRF001 looks whether the rows are the same
     if not rows.is_file():
-        raise MissingInput(f"{own} is missing", hint="beampermit data pull")
+        raise missing(project, own)
     return rows
 
 
@@ -305,7 +302,7 @@ class MDL005(Interlock):
         if recorded is None:
             return failed("evaluation.scores is not set, so there are no scores of training to compare with", CONTRACT)
         if not project.path(recorded).is_file():
-            raise MissingInput(f"{recorded} is missing", hint="beampermit data pull")
+            raise missing(project, recorded)
         tolerance = base_contract.evaluation.score_tolerance
         comparison = compare_scores(examined.unchanged_scores(), project.path(recorded), tolerance)
         evidence = comparison.model_dump(mode="json")

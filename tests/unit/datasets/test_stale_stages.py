@@ -6,6 +6,7 @@ import pytest
 
 from beampermit.datasets.repository import Repository
 from beampermit.datasets.stale_stages import stage_changes
+from beampermit.interlocks.data import DAT001
 from beampermit.project import Project
 from support.dvc_repositories import remake, replace, without_data
 
@@ -92,5 +93,10 @@ def test_what_was_never_downloaded_is_fetched_by_the_command_that_is_named(
         repository.imp_url("make.py", out="copy.py", no_download=True)
         (change,) = stage_changes(Repository.of(dvc_project))
         assert change.what == "copy.py has no hash, for it was never downloaded: run `dvc update copy.py.dvc`"
+        finding = DAT001().check(Repository.of(dvc_project))
+        assert finding.fix.startswith("Run `dvc update copy.py.dvc`"), "not that of the interlock, `dvc repro`"
+        replace(dvc_project.root / "params.yaml", "8", "9")
+        assert not DAT001().check(Repository.of(dvc_project)).fix, "of the two, one needs `dvc repro`"
+        replace(dvc_project.root / "params.yaml", "9", "8")
         repository.update(["copy.py.dvc"])
     assert stage_changes(Repository.of(dvc_project)) == []

@@ -122,4 +122,5 @@ def test_an_owner_that_nobody_has_replaced_is_named_and_an_account_may_have_any_
     names = "TODO@deputy.example, second-owner@example.org"
     assert left.gap == f"CODEOWNERS still names {names} as an owner, in the lines 1, 3: write who it is"
     assert [place.line for place in left.places] == [1, 3]
+    assert left.fix.startswith("Edit `CODEOWNERS`: write an account")
     assert Ownership("CODEOWNERS", (), CodeOwners("CODEOWNERS", "* bo@lab.example @lab/tbd\n").placeholders()).gap == ""

@@ -91,7 +91,8 @@ def test_a_sound_model_passes_both(project: Project, saved: Path) -> None:
 def test_without_a_model_it_is_skipped_with_the_next_command(project: Project) -> None:
     verdict = judged(project, "MDL001")
     assert verdict.outcome is Outcome.SKIPPED
-    assert "there is no saved model in model/; run `beampermit data pull" in verdict.reason
+    assert "there is no saved model in model/; neither dvc.lock nor a .dvc file has its hash" in verdict.reason
+    assert "run `dvc repro`" in verdict.reason
 
 
 def change_a_byte(root: Path) -> None:

@@ -20,6 +20,7 @@ from beampermit.datasets.labels.annotations import (
     read_annotations,
 )
 from beampermit.datasets.labels.review import SOURCE
+from beampermit.datasets.pull import way_to_get
 from beampermit.datasets.tables import Table, open_tables, quoted
 from beampermit.errors import BadInput, Failed
 from beampermit.project import Project
@@ -90,7 +91,7 @@ class Queue:
             raise BadInput("git has no user.name: say who labels", hint='beampermit data label --as "Your Name"')
         named = {"rows": tables[split], "labels": contract.dataset.labels}
         if not project.path(named["rows"]).is_file():
-            raise Failed(f"{named['rows']} is missing", hint="beampermit data pull")
+            raise Failed(f"{named['rows']} is missing", hint=way_to_get(project, named["rows"]))
         if not project.path(named["labels"]).is_file():
             del named["labels"]
         opened = {table.split: table for table in open_tables(project.root, named)}

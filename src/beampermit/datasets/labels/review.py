@@ -18,6 +18,7 @@ from beampermit.datasets.labels.annotations import (
     Annotation,
     latest_annotations,
 )
+from beampermit.datasets.pull import way_to_get
 from beampermit.datasets.tables import Table, open_tables, quoted, sql_text
 from beampermit.errors import Failed, did_you_mean
 from beampermit.project import Project
@@ -73,7 +74,7 @@ def review_project(project: Project) -> LabelReview:
     """
     dataset = project.contract.dataset
     if not project.path(dataset.labels).is_file():
-        raise Failed("the label table is missing", file=dataset.labels, hint="beampermit data pull")
+        raise Failed("the label table is missing", file=dataset.labels, hint=way_to_get(project, dataset.labels))
     named = {"raw": dataset.raw, **dataset.splits}
     present = {name: path for name, path in named.items() if project.path(path).is_file()}
     labels, *others = open_tables(project.root, {"labels": dataset.labels, **present})

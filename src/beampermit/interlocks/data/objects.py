@@ -45,7 +45,8 @@ class DAT001(Interlock):
         if hidden := list(hidden_files(dvc)):
             reasons = [f"{path}: {reason}" for path, reason in hidden]
             places = [Location(file=path, reason=reason) for path, reason in hidden]
-            return failed(several(reasons), *places, changes=reasons[:SHOWN])
+            fix = "Take away what hides it from DVC, then run `dvc repro`."
+            return failed(several(reasons), *places, fix=fix, changes=reasons[:SHOWN])
         changes = stage_changes(dvc)
         certain = [change for change in changes if change.certain]
         if certain:
@@ -53,7 +54,10 @@ class DAT001(Interlock):
             places = [
                 Location(file=change.file, reason=reason) for change, reason in zip(certain, reasons, strict=True)
             ]
-            return failed(several(reasons), *places, changes=reasons[:SHOWN])
+            fixes = dict.fromkeys(change.fix for change in certain)
+            return failed(
+                several(reasons), *places, fix="" if "" in fixes else " ".join(fixes), changes=reasons[:SHOWN]
+            )
         if changes:
             return skipped(f"stage {changes[0].stage}: {changes[0].what}; run `beampermit data pull`")
         return passed(f"{len(dvc.stages)} stages match dvc.lock")

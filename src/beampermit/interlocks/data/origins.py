@@ -73,7 +73,8 @@ class DAT007(Interlock):
             return failed(f"{dataset.lineage} is tracked neither by DVC nor by git", dataset.lineage)
         with bad_input_fails():
             recorded = lineage.read_lineage(project.root, dataset.lineage)
-            require_present(project, [*recorded.parents, *dataset.splits.values()])
+            require_present(project, recorded.parents, dataset.lineage)
+            require_present(project, dataset.splits.values())
             faults = list(lineage.faults(project.root, recorded, dataset))
         if faults:
             places = each(faults, dataset.lineage)

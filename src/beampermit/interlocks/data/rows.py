@@ -7,12 +7,18 @@ from typing import Any
 from beampermit.changes.contract_changes import compare_contracts
 from beampermit.changes.data import compare_splits
 from beampermit.contract import Contract
-from beampermit.errors import several
+from beampermit.errors import Failed, several
 from beampermit.interlocks.data.work_tree import SHOWN, require_present
 from beampermit.interlocks.interlock import Finding, Interlock, each, failed, passed
 from beampermit.project import Project
 from beampermit.verdicts.evidence import RowChecks, SplitRows
 from beampermit.verdicts.verdict import Location
+
+NOT_COMPARABLE = (
+    "Nothing was compared. Fix the stage that writes this table and run `dvc repro`. If the table is right, correct "
+    "`dataset.key`, `dataset.split` or `signals` in `contract.yaml` first, in a separate pull request: the base "
+    "branch's contract decides."
+)
 
 
 class DAT004(Interlock):
@@ -67,11 +73,19 @@ class DAT005(Interlock):
         from beampermit.datasets.overlap import SHORTEST, duplicates, not_compared, overlaps
         from beampermit.datasets.row_checks import base_signals
 
-        tables = _tables(project, contract)
         signals = base_signals(contract, base_contract)
-        shared_data = overlaps(tables, base_contract.dataset) or list(
-            duplicates(tables, signals, base_contract.dataset.key)
-        )
+        try:
+            tables = _tables(project, contract)
+            shared_data = overlaps(tables, base_contract.dataset) or list(
+                duplicates(tables, signals, base_contract.dataset.key)
+            )
+        except Failed as error:
+            places = [
+                Location(file=place.file, line=place.line, reason=place.message)
+                for place in error.problems
+                if place.file
+            ]
+            return failed(str(error), *places, fix=NOT_COMPARABLE)
         evidence = {"overlaps": [overlap.as_json() for overlap in shared_data], "not_compared": not_compared(signals)}
         if shared_data:
             reasons = [overlap.message for overlap in shared_data]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from beampermit.contract import FILE_NAME as CONTRACT
 from beampermit.errors import more
 from beampermit.interlocks.interlock import MissingInput
 from beampermit.project import Project
@@ -12,11 +13,18 @@ SHOWN = 20
 """Problems and files that the evidence of a verdict names."""
 
 
-def require_present(project: Project, paths: Iterable[str]) -> None:
-    """Raises `MissingInput` for the first path that does not exist."""
+def require_present(project: Project, paths: Iterable[str], named_in: str = CONTRACT) -> None:
+    """Raises `MissingInput` for the first path that does not exist; `named_in` is the file that names it."""
     absent = [path for path in paths if not (project.root / path).exists()]
     if absent:
-        raise MissingInput(f"{absent[0]} is missing{more(len(absent) - 1)}", hint="beampermit data pull")
+        raise missing(project, absent[0], f"{absent[0]} is missing{more(len(absent) - 1)}", named_in)
+
+
+def missing(project: Project, path: str, reason: str = "", named_in: str = CONTRACT) -> MissingInput:
+    """The error for a path that is not here, with what brings it."""
+    from beampermit.datasets.pull import way_to_get
+
+    return MissingInput(reason or f"{path} is missing", hint=way_to_get(project, path, named_in))
 
 
 def find_unversioned(project: Project, paths: Iterable[str]) -> list[str]:

@@ -53,6 +53,19 @@ class Ownership:
         return f"{self.file} names no owner for {', '.join(paths)}"
 
     @property
+    def fix(self) -> str:
+        """What closes the gap."""
+        if not self.file:
+            return (
+                "Write `.github/CODEOWNERS`, with owners for the contract, workflows, rulesets, locks, `.dvc/config` "
+                "and itself."
+            )
+        return (
+            f"Edit `{self.file}`: write an account (`@name`), a team (`@organisation/team`) or an address that GitHub "
+            "knows as the owner of each of these files, and commit it."
+        )
+
+    @property
     def places(self) -> tuple[Location, ...]:
         """The lines of CODEOWNERS that take owners away."""
         if not self.file:

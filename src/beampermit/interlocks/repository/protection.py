@@ -62,7 +62,7 @@ class GIT001(Interlock):
         `CODEOWNERS` must name owners for the contract, workflows, rulesets, locks, `.dvc/config` and itself. Without a
         token this check is skipped on a laptop and runs in CI."""
         if ownership.gap:
-            return failed(ownership.gap, *ownership.places)
+            return failed(ownership.gap, *ownership.places, fix=ownership.fix)
         rules = branch_protection.load()
         ledger = branch_protection.load_ledger_gaps()
         if rules.gaps or ledger:

@@ -9,6 +9,7 @@ import pytest
 
 from beampermit.datasets.differences import compare_versions, load_version
 from beampermit.datasets.profile import ColumnRoles, profile
+from beampermit.datasets.pull import way_to_get
 from beampermit.datasets.tables import open_tables
 from beampermit.errors import Failed
 from beampermit.interlocks.data import DAT004, DAT005
@@ -109,6 +110,25 @@ def test_dat004_is_skipped_where_data_were_not_pulled(dvc_project: Project) -> N
     with pytest.raises(MissingInput, match=r"data/dataset/train.parquet is missing \(and 2 more\)"):
         dat004(dvc_project)
     assert check(dvc_project, select_interlocks(["DAT004"]))[0].outcome is Outcome.SKIPPED
+
+
+def test_a_pull_is_named_only_where_it_brings_what_is_missing(dvc_project: Project) -> None:
+    contract, right = dvc_project.root / "contract.yaml", "data/dataset/train.parquet"
+    nothing = "neither dvc.lock nor a .dvc file has its hash, so a pull cannot bring it: correct the path in {}"
+    for path in ("data/trian.parquet", "data/dataset/trian.parquet"):  # beside and below what DVC stores
+        replace(contract, right, path)
+        with pytest.raises(MissingInput, match=f"{path} is missing") as caught:
+            dat004(Project(dvc_project.root, "main"))
+        assert caught.value.hint.startswith(nothing.format("contract.yaml"))
+        replace(contract, path, right)
+    assert way_to_get(dvc_project, "data/old.parquet", "x.json").startswith(nothing.format("x.json"))
+    (dvc_project.root / "data/raw.json").unlink()
+    assert way_to_get(dvc_project, "data/raw.json") == "git restore data/raw.json", "it is in git"
+    without_data(dvc_project)
+    for path in (right, "data/dataset", "data", "data/raw.parquet", "data/dataset/not-known-yet.parquet"):
+        assert way_to_get(dvc_project, path) == "beampermit data pull", path
+    (dvc_project.root / "dvc.lock").write_text("<<<<<<< ours")
+    assert way_to_get(dvc_project, right) == "beampermit data pull", "which says what is wrong with dvc.lock"
 
 
 @pytest.mark.timeout(20)
@@ -224,8 +244,12 @@ def test_dat005_names_the_signals_that_are_too_short_to_be_compared(dvc_project:
 
 def test_dat005_says_which_column_is_missing(dvc_project: Project, alter: Alter) -> None:
     alter("test", "* EXCLUDE (acquired_at)")
-    with pytest.raises(Failed, match="there is no column 'acquired_at', which dataset"):
-        dat005(dvc_project)
+    (verdict,) = check(dvc_project, select_interlocks(["DAT005"]))
+    assert verdict.outcome is Outcome.FAILED
+    assert verdict.reason.startswith("data/dataset/test.parquet: there is no column 'acquired_at', which dataset")
+    assert [place.file for place in verdict.locations] == ["data/dataset/test.parquet"]
+    assert "Fix the stage that writes this table" in verdict.fix
+    assert "Split the data" not in verdict.fix
 
 
 def test_dat005_fails_on_a_signal_that_was_only_moved_to_another_split(dvc_project: Project, alter: Alter) -> None:

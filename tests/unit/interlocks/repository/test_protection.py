@@ -135,12 +135,14 @@ def test_a_guarded_file_without_an_owner_fails_git001_also_where_github_is_not(
     assert verdict.reason.startswith("CODEOWNERS names no owner for ")
     assert named in verdict.reason
     assert (verdict.locations[0].file, verdict.locations[0].line) == ("CODEOWNERS", line)
+    assert verdict.fix.startswith("Edit `CODEOWNERS`"), "`protect apply` does not help"
 
 
 def test_no_codeowners_fails_git001(guarded: Project) -> None:
     (guarded.root / "CODEOWNERS").unlink()
     (verdict,) = judged(guarded, "GIT001")
     assert verdict.reason == "there is no CODEOWNERS, so nobody must approve changes of contract and workflows"
+    assert verdict.fix.startswith("Write `.github/CODEOWNERS`")
 
 
 def test_a_laptop_without_github_is_not_blamed_and_nothing_passes(guarded: Project) -> None:
