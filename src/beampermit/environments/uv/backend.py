@@ -15,7 +15,7 @@ from beampermit.environments.uv import files, freshness, lockfile, specification
 from beampermit.environments.uv.command import complete, start, uv
 from beampermit.environments.uv.installed import excluded, installed, is_sealed, remember
 from beampermit.errors import BadInput, BeampermitError, Failed, Problem
-from beampermit.files import write_text
+from beampermit.files import write_bytes, write_text
 from beampermit.progress import Progress
 from beampermit.reading import decode
 
@@ -39,10 +39,28 @@ class Uv:
     def lock(self, root: Path, *, update: Sequence[str] = (), progress: Progress) -> Lock:
         """Run `uv lock`, then add the hashes that uv leaves out, those of wheels in local folders.
 
-        A project that has a `requirements.txt` alone gets a `pyproject.toml` with what is in it.
+        A project that has a `requirements.txt` alone gets a `pyproject.toml` with what is in it, once that is locked
+        with the hashes that are pinned there.
         """
-        if not (root / self.specification_file).is_file() and self.detect(root):
-            _adopt_requirements(root)
+        if (root / self.specification_file).is_file() or not self.detect(root):
+            return self._lock(root, update, progress)
+        file = root / self.lock_file
+        before = file.read_bytes() if file.is_file() else None
+        _adopt_requirements(root)
+        try:
+            lock = self._lock(root, update, progress)
+            specification.refuse_unpinned(root, lock)
+        except BaseException as error:
+            (root / self.specification_file).unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
+            if before is not None:
+                write_bytes(file, before)
+            if isinstance(error, BeampermitError) and error.file == self.specification_file:
+                error.file, error.line = specification.REQUIREMENTS, None
+            raise
+        return lock
+
+    def _lock(self, root: Path, update: Sequence[str], progress: Progress) -> Lock:
         required = self.specification(root)
         specification.refuse_settings(required)
         specification.refuse_unlockable(required)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from beampermit.digest import digest_file
 from beampermit.environments.uv import Uv
 from beampermit.environments.uv.command import shorten
 from beampermit.errors import BadInput, Failed, Outside
@@ -160,9 +161,11 @@ def test_requirements_txt_alone_is_read_and_its_lock_is_fresh(uv_settings: Path,
     root = bare(
         tmp_path,
         requirements_txt=f"--index-url {index.url}\n-f wheels\n-r more.txt\n# old\nNumbers >=1,<2  # no newer\n",
-        more_txt="plotter[fancy]\nlocal-part==1.0 \\\n    --hash=sha256:0000\n",
     )
-    make_wheel(root / "wheels", "local-part", "1.0")
+    pin = digest_file(make_wheel(root / "wheels", "local-part", "1.0"))
+    (root / "more.txt").write_text(
+        f"plotter[fancy]\nlocal-part==1.0 \\\n    --hash=sha256:{'0' * 64} \\\n    --hash={pin}\n    # via it\n"
+    )
     (root / ".python-version").write_text(".".join(map(str, sys.version_info[:2])))
     lock(root)
     backend = Uv()
@@ -183,11 +186,39 @@ def test_requirements_txt_alone_is_read_and_its_lock_is_fresh(uv_settings: Path,
 def test_an_index_of_whoever_locks_is_not_written_into_the_project(
     uv_settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://ada:secret@127.0.0.1:1/simple")
+    index = Index(tmp_path / "index")
+    index.add("numbers", "1.0")
+    index.login = "ada:secret"
+    monkeypatch.setenv("UV_DEFAULT_INDEX", index.url.replace("://", "://ada:secret@"))
     root = bare(tmp_path, requirements_txt="numbers\n")
-    with pytest.raises(Outside, match=r"127\.0\.0\.1:1"):
-        lock(root)
+    assert index.url in lock(root)
     assert Uv().specification(root).indexes == ()
+    index.close()
+
+
+@pytest.mark.parametrize(
+    "layout", ["tiny==1.0 {pin}", "# tiny\ntiny[x]==1.0; python_version > '3' \\\n  {pin}\n  # by hand"]
+)
+def test_a_hash_that_requirements_txt_pins_is_that_of_a_locked_file(
+    uv_settings: Path, tmp_path: Path, layout: str
+) -> None:
+    listed = layout.format(pin=f"--hash=sha256:{'0' * 64}")
+    root = bare(tmp_path, requirements_txt=f"-f wheels\n{listed}\n")
+    make_wheel(root / "wheels", "tiny", "1.0")
+    line = 2 + listed.startswith("#")
+    for _ in range(2):
+        with pytest.raises(Failed, match=r"no file of tiny 1\.0 on the index has a hash that is pinned here") as caught:
+            lock(root)
+        assert (caught.value.file, caught.value.line) == ("requirements.txt", line)
+        assert {file.name for file in root.iterdir()} == {"requirements.txt", "wheels"}
+
+
+def test_a_requirements_txt_without_a_solution_is_named_itself(uv_settings: Path, tmp_path: Path) -> None:
+    root = bare(tmp_path, requirements_txt="-f wheels\ntiny==2.0\n")
+    make_wheel(root / "wheels", "tiny", "1.0")
+    with pytest.raises(Failed, match="tiny==2") as caught:
+        lock(root)
+    assert caught.value.file == "requirements.txt"
 
 
 @pytest.mark.parametrize(
@@ -195,6 +226,7 @@ def test_an_index_of_whoever_locks_is_not_written_into_the_project(
     [
         ("numbers\n-c limits.txt\n", "requirements.txt:2: -c is not taken over"),
         ("numbers\n--pre\n", "requirements.txt:2: --pre is not taken over"),
+        ("#\nnumbers \\\n  --global-option=x\n", "requirements.txt:2: --global-option is not taken over"),
         ("num bers\n", "requirements.txt: Couldn't parse requirement in `requirements.txt`"),
         ("-r missing.txt\n", "requirements.txt: Error parsing included file"),
         ("# none\n", "requirements.txt: nothing to lock: no package is required"),
