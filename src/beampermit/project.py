@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
@@ -48,7 +48,7 @@ class Project:
             return project  # whoever needs the base says so
         if commit is None:
             return project
-        project._refuse_new_inside_another(commit)
+        project.refuse_inside_another()
         for folder in (start, *start.parents)[: len(start.relative_to(project.root).parts)]:
             if Git(folder).read(commit, FILE_NAME) is not None:
                 raise BadInput(
@@ -58,15 +58,21 @@ class Project:
                 )
         return project
 
-    def _refuse_new_inside_another(self, commit: str) -> None:
-        if not self.git.prefix or self.git.read(commit, FILE_NAME) is not None:
+    def refuse_inside_another(self) -> None:
+        """Raise `BadInput` where the base has no contract in this folder, and one in a folder above."""
+        try:
+            commit = self.base
+        except (BadInput, Outside):
+            return  # whoever needs the base says so
+        if commit is None or not self.git.prefix or self.git.read(commit, FILE_NAME) is not None:
             return
+        change = "adds a contract inside the project around it" if self.has_contract else "removes the contract above"
         for folder in self.root.resolve().parents[: self.git.prefix.count("/")]:
             if Git(folder).read(commit, FILE_NAME) is not None:
                 raise BadInput(
-                    f"this branch adds a contract inside the project around it, which its base {commit[:12]} has: that "
-                    "project judges this branch, and the new contract counts once it is merged",
-                    file=self.path(FILE_NAME),
+                    f"this branch {change}, which its base {commit[:12]} has: that project judges this branch, and a "
+                    "new contract counts once it is merged",
+                    file=(self.root if self.has_contract else folder) / FILE_NAME,
                     hint=f"beampermit check --project {folder}",
                 )
 
@@ -205,14 +211,22 @@ def find_root(start: Path) -> Path:
     return next((folder for folder in folders if os.path.lexists(folder / FILE_NAME)), top)
 
 
-def find_folder(start: Path) -> Path:
-    """As `find_root`, for what needs no git: outside of it, `start` itself."""
+def find_folder(start: Path, files: Collection[str] = ()) -> Path:
+    """As `find_root`, for what needs no git: outside of it, `start` itself.
+
+    Without a contract, the nearest folder with one of `files` comes before the top of the repository.
+    """
     try:
-        return find_root(start)
+        root = find_root(start)
     except (BadInput, Outside):
         if not start.is_dir():
             raise
         return start.resolve()
+    if os.path.lexists(root / FILE_NAME):
+        return root
+    start = start.resolve()
+    folders = (start, *start.parents[: len(start.relative_to(root).parts)])
+    return next((folder for folder in folders if any((folder / name).is_file() for name in files)), root)
 
 
 def _in_workflow() -> bool:

@@ -59,7 +59,9 @@ def lock(
     def text() -> None:
         if required.exists() and not before:
             console().print(f"{required.name}: written from requirements.txt, which counts no more")
-        console().print(f"{locked.file}: {packages} packages from {', '.join(locked.sources) or 'no index'}")
+        console().print(
+            f"{locked.file}: {packages} package{'s' * (packages != 1)} from {', '.join(locked.sources) or 'no index'}"
+        )
         for address in added:
             console().print(f"{FILE_NAME}: environment.indexes now allows {address}")
 
@@ -84,7 +86,11 @@ def relock(
     client = Client.of_job("no pull request can be opened")
     with shown_progress() as progress:
         done = open_pull_request(_root(project), client, update or (), progress)
-    line = f"{done.address}: {len(done.changes)} packages changed" if done.address else "every package is up to date"
+    line = (
+        f"{done.address}: {len(done.changes)} package{'s' * (len(done.changes) != 1)} changed"
+        if done.address
+        else "every package is up to date"
+    )
     body = {"pull_request": done.address, "changes": [change.as_json() for change in done.changes]}
     show(body, lambda: console().print(line), as_json)
 
@@ -268,9 +274,10 @@ def run(
 
 
 def _root(project: Path) -> Path:
+    from beampermit.environments.choice import REQUIRED
     from beampermit.project import find_folder
 
-    return find_folder(project)
+    return find_folder(project, REQUIRED)
 
 
 def _run_interlocks(project: Path, base: str | None, ids: tuple[str, ...], as_json: bool) -> None:
@@ -279,7 +286,9 @@ def _run_interlocks(project: Path, base: str | None, ids: tuple[str, ...], as_js
     from beampermit.project import Project
     from beampermit.verdicts.verdict import exit_code
 
-    verdicts = runner.check(Project(_root(project), base), select_interlocks(ids))
+    judged = Project(_root(project), base)
+    judged.refuse_inside_another()
+    verdicts = runner.check(judged, select_interlocks(ids))
     if as_json:
         print_verdicts_as_json(verdicts)
     else:

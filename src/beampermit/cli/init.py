@@ -43,6 +43,8 @@ def init(
     from beampermit.retrofit.survey import survey as survey_repository
 
     root = find_top(where.resolve())
+    if root != where.resolve():
+        progress_console().print(f"files go to the top of the repository: {root}", soft_wrap=True)
     with progress_console().status("reading the repository"):
         survey = survey_repository(root)
         steps = plan(root, additions(survey, repository, datetime.now(UTC).date()))

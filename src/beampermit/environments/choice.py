@@ -18,14 +18,16 @@ from beampermit.reading import decode
 
 BACKENDS: tuple[Backend, ...] = (CondaLock(), Uv())
 """In this order: a project with an `environment.yml` also has a `pyproject.toml`, for its tools."""
+REQUIRED = (*(backend.specification_file for backend in BACKENDS), "requirements.txt")
+"""The files with requirements, one of which makes a folder a project."""
 
 
 def backend_of(root: Path) -> Backend:
     """The backend of the project at `root`. Raises `BadInput` where there is nothing to lock."""
     detected = [backend for backend in BACKENDS if backend.detect(root)]
     if not detected:
-        files = ", ".join(backend.specification_file for backend in BACKENDS)
-        raise BadInput(f"nothing to lock: there is no {files} or requirements.txt", file=root, hint="beampermit new")
+        *others, last = REQUIRED
+        raise BadInput(f"nothing to lock: there is no {', '.join(others)} or {last}", file=root, hint="beampermit new")
     return next((backend for backend in detected if (root / backend.lock_file).is_file()), detected[0])
 
 

@@ -13,7 +13,9 @@ from typer.testing import CliRunner
 from beampermit.cli.main import app
 from beampermit.contract import load_contract
 from beampermit.errors import BeampermitError
+from beampermit.git import Git
 from beampermit.project import Project
+from support.git_repositories import committed
 from support.package_index import Index, index, uv_project, uv_settings
 
 __all__ = ["index", "uv_project", "uv_settings"]
@@ -49,6 +51,39 @@ def test_no_record_leaves_the_contract_unchanged(uv_project: Project) -> None:
     before = file.read_text()
     assert env(uv_project.root, "lock", "--no-record")[0] == 0
     assert file.read_text() == before
+
+
+def test_without_a_contract_the_nearest_folder_with_requirements_is_the_project(
+    uv_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    top = tmp_path / "large"
+    project = top / "sub/m/f"
+    shutil.copytree(uv_project.root, project, ignore=shutil.ignore_patterns(".git", "contract.yaml", ".venv"))
+    (project / "src").mkdir(exist_ok=True)
+    (top / "contract.yaml").write_text((uv_project.root / "contract.yaml").read_text())
+    committed(top)
+    git = Git(top)
+    git("switch", "--quiet", "--create", "without")
+    git("rm", "--quiet", "contract.yaml")
+    code, out = env(project, "check", "--base", "main")
+    assert (code, out.partition(", which")[0]) == (
+        2,
+        f"{top / 'contract.yaml'}: this branch removes the contract above",
+    )
+    git("commit", "--quiet", "--message", "Without")
+    git("branch", "--quiet", "--force", "main")
+    for folder, words in (
+        (project, ()),
+        (project / "src", ()),
+        (project, ("--project", ".")),
+        (top, ("--project", "sub/m/f")),
+    ):
+        monkeypatch.chdir(folder)
+        result = CliRunner().invoke(app, ["env", "check", "--json", *words])
+        assert [verdict["outcome"] for verdict in json.loads(result.stdout)] == ["passed"] * 4, result.stdout
+    (project / "uv.lock").unlink()
+    assert CliRunner().invoke(app, ["env", "lock", "--project", str(project / "src")]).exit_code == 0
+    assert (project / "uv.lock").is_file()
 
 
 def test_no_contract_and_no_git_are_needed(uv_project: Project, tmp_path: Path) -> None:

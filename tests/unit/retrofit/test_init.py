@@ -61,6 +61,13 @@ def test_missing_files_are_added_and_nothing_is_changed(orbit: Path) -> None:
     assert git(orbit, "diff", "--stat") == ""
 
 
+def test_where_files_go_is_said_in_a_folder_below_the_top(orbit: Path) -> None:
+    said = f"files go to the top of the repository: {orbit}"
+    assert said not in init(orbit, "--dry-run").stderr
+    (orbit / "deeper").mkdir()
+    assert said in init(orbit / "deeper", "--dry-run").stderr
+
+
 def test_second_run_changes_nothing(orbit: Path) -> None:
     done(orbit, "--yes")
     before = files(orbit)
