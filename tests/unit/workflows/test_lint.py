@@ -550,6 +550,19 @@ def with_script(script: str, env: str = TITLE) -> str:
         'echo "${found[$TITLE]}"',
         "import os\nos.system('echo ' + os.environ['TITLE'])",
         "import os\nexec(os.environ['TITLE'])",
+        'echo "$TITLE" >> "$GITHUB_ENV"',
+        "echo ${TITLE}=1 >> $GITHUB_ENV",
+        "printf '%s\\n' \"$TITLE\" >> ${GITHUB_ENV}",
+        'echo -n "$TITLE" | tee -a "$GITHUB_PATH"',
+        'echo "$env:TITLE" >> $env:GITHUB_ENV',
+        'echo "BASH_ENV=$TITLE" >> "$GITHUB_ENV"',
+        'export GIT_SSH_COMMAND="ssh $TITLE"',
+        'let "n = $TITLE + 1"',
+        "let n+=$TITLE",
+        'if true; then let "n=TITLE"; fi',
+        'sed -i "s/TITLE_HERE/$TITLE/" page.md',
+        'sed -n -e "/${TITLE}/p" page.md',
+        'awk -F: "/$TITLE/ {print}" page.md',
     ],
 )
 def test_a_text_that_anybody_writes_is_not_run(script: str, said: str) -> None:
@@ -611,6 +624,15 @@ def test_whoever_writes_a_value_is_told_by_its_place_in_the_event(value: str) ->
         ('eval "$RUN"', "RUN: '${{ github.event_name }} ${{ github.sha }}'"),
         ('echo "TITLE=$TITLE" >> "$GITHUB_ENV"', TITLE),
         ('echo "FOUND=$(grep -c x <<< "$TITLE")" >> "$GITHUB_OUTPUT"', TITLE),
+        ('echo "$TITLE"; echo "N=1" >> "$GITHUB_ENV"', TITLE),
+        ('echo "$TITLE" >> "$GITHUB_STEP_SUMMARY"', TITLE),
+        ('kind=$(cut -d: -f1 <<< "$TITLE")\nkind="KIND=$kind"\necho "$kind" >> "$GITHUB_ENV"', TITLE),
+        ("sed 's/[^a-z]//g' <<< \"$TITLE\"", TITLE),
+        ('sed "s/x/${TITLE//\\//}/" page.md', TITLE),
+        ('plain=$(tr -dc a-z <<< "$TITLE")\nsed "s/x/$plain/" page.md', TITLE),
+        ("awk -v title=\"$TITLE\" '{print title}' page.md && awk -F \"$TITLE\" '{print $1}' page.md", TITLE),
+        ('echo "let us see $TITLE"', TITLE),
+        ('echo "$1"', TITLE.replace("TITLE:", "1:")),
     ],
 )
 def test_a_text_that_is_only_an_argument_passes(script: str, env: str) -> None:
@@ -623,6 +645,16 @@ def test_lines_of_a_text_do_not_become_variables_of_later_steps() -> None:
     assert defects_of(text) == [("evaluated-text", 7)]
 
 
+@pytest.mark.parametrize("step", ["run: make", f"uses: lab/tool@{SHA}"])
+def test_a_text_is_not_in_a_variable_that_programs_run_when_they_start(step: str) -> None:
+    for name, bad in (("BASH_ENV", True), ("PS4", True), ("LD_PRELOAD", True), ("ENVIRONMENT", False)):
+        env = TITLE.replace("TITLE:", f"{name}:")
+        own = workflow(STEP.format(f"{step}\n  env: {{{env}}}"))
+        for text in (own, workflow(f"env: {{{env}}}\n{STEP.format(step)}")):
+            assert [rule for rule, _ in defects_of(text)] == ["evaluated-text"] * bad, name
+    assert defects_of(workflow(STEP.format(f"{step}\n  env: {{BASH_ENV: '${{{{ github.sha }}}}'}}"))) == []
+
+
 def test_scripts_of_actions_are_read_too() -> None:
     script = f"uses: actions/github-script@{SHA}\n  with:\n    script: |\n      {{}}"
     for line, bad in (
@@ -632,6 +664,7 @@ def test_scripts_of_actions_are_read_too() -> None:
         ("core.info(context.payload.issue.title); eval('1')", False),
         ("eval(context.payload.issue.number)", False),
         ("const title = process.env.TITLE; core.info(`${title} is new`)", False),
+        ("let title = process.env.TITLE; let more=`${TITLE}`; core.info(`${title} is new`)", False),
     ):
         text = workflow(f"env: {{{TITLE}}}\n" + STEP.format(script.format(line.replace("; ", "\n      "))))
         assert (defects_of(text) != []) is bad, line
@@ -748,7 +781,7 @@ FETCHED = 'git fetch origin "$SHA" && git checkout FETCH_HEAD && make'
 
 @pytest.mark.attack(
     guard="GIT004",
-    tried="the head that a script checks out next to a secret stands in a variable of the workflow, the job or the step",
+    tried="the head that a script checks out next to a secret is in a variable of the workflow, the job or the step",
     said="checks out the head of a pull request on",
 )
 @pytest.mark.parametrize("level", LEVELS)

@@ -49,6 +49,21 @@ _SETS = re.compile(
 _HEREDOC = re.compile(r"<<-?\s*(?P<quote>[\"'\\]?)(?P<end>\w+)")
 _SETTINGS = re.compile(r"\bGITHUB_(?:ENV|PATH)\b")
 """Files whose lines become variables of the steps that follow."""
+_AT_START = (
+    "BASH_ENV|PS4|LD_PRELOAD|LD_AUDIT|NODE_OPTIONS|PERL5OPT|RUBYOPT|JAVA_TOOL_OPTIONS"
+    "|GIT_SSH_COMMAND|GIT_PROXY_COMMAND|GIT_EXTERNAL_DIFF|GIT_EDITOR"
+)
+"""Variables whose text a shell or another program runs, or takes options from, when it starts."""
+_HERE = r"[^;&|\n]{0,999}"
+_TAKEN_IN = (
+    rf"\b(?:{_AT_START})={_HERE}\$(?:env:)?\{{?(?:NAME)\b"
+    r"|\b(?:sed|[gmn]?awk)\s+(?:-(?:-[\w-]+|[nErizsue]+(?:\.\w+)?|F\S+)\s+)*\"(?:[^\"\\]|\\.)*\$(?:(?:NAME)\b|\{(?:NAME)\})"
+    r"|(?:^|[;&|(]|\b(?:then|do|else)\s)\s*let\s+(?:[\"'][^\"'\n]*\b(?:NAME)\b|\w+[^\w\s]?=[^\s`]*\$\{?(?:NAME)\b)"
+    r"|\b(?:echo|printf)(?:\s+-\w+|\s+'[^']*'|\s+\"%\w[^\"]*\")*\s+\"?\$(?:env:)?\{?(?:NAME)\b"
+    rf"{_HERE}(?:>|\|\s*(?:tee|Out-File|Add-Content)\b{_HERE})\s*[\"']?\$(?:env:|\{{)?GITHUB_(?:ENV|PATH)\b"
+)
+"""Where such a text, as it came, is part of the program of `sed` or `awk` (both can run commands) or of an arithmetic
+one, or names a variable of the steps that follow. What a script made of it first may be harmless."""
 _MANY_LINES = re.compile(r"(?:body|message|description|event|github)$", re.IGNORECASE)
 
 
@@ -66,14 +81,18 @@ def outside_paths(value: Any) -> list[str]:
 def evaluated(script: str, env: Mapping[str, Any]) -> str:
     """The line of a script that runs such a text, given by a variable or read from the event; empty if none does."""
     names, many = _outside_names(env)
+    at_start = [name for name in names if re.fullmatch(_AT_START, name)]
+    if at_start:
+        return f"{at_start[0]}: {env[at_start[0]]}"
     lines = list(_logical_lines(script))
+    taken_in = re.compile(_TAKEN_IN.replace("NAME", "|".join(map(re.escape, sorted(names)))), re.MULTILINE)
     names = _spread(names, lines)
     many = _spread(many, lines)
     for line in lines:
         mentioned = _mentioned(line, names)
         commands = _commands(line)
         as_command = any(re.search(_AS_COMMAND.format(re.escape(name)), commands) for name in names)
-        if as_command or (mentioned and _EVALUATES.search(line)):
+        if as_command or (mentioned and (_EVALUATES.search(line) or taken_in.search(line))):
             return line
         if _SETTINGS.search(line) and _mentioned(line, many):
             return line
@@ -91,7 +110,7 @@ def _outside_names(env: Mapping[str, Any]) -> tuple[set[str], set[str]]:
     """Variables that hold a text of somebody's choice, and those of them that may have several lines."""
     names = set(_GIVEN)
     many = set()
-    for name, value in env.items():
+    for name, value in ((str(name), value) for name, value in env.items()):
         paths = _paths_in(str(value))
         names |= {name} if paths else set()
         many |= {name} if any(map(_MANY_LINES.search, paths)) else set()
