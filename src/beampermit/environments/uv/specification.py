@@ -291,9 +291,11 @@ def _index_addresses(settings: dict[str, Any], text: str) -> Iterator[tuple[str,
 
 
 def _plain(address: str) -> str:
-    """An address as a lock has it: without a login."""
+    """An address as a lock has it: without a login, a folder by its path."""
     if unclear(address):
         return address
+    if address.startswith("file:///"):
+        return PurePosixPath(unquote(address.removeprefix("file://"))).as_posix()
     parts = urlsplit(address)
     if not parts.netloc:
         return PurePosixPath(address).as_posix()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.digest import digest_file
+from beampermit.environments.addresses import addresses, unlisted
 from beampermit.environments.uv import Uv
 from beampermit.environments.uv.command import shorten
 from beampermit.errors import BadInput, Failed, Outside
@@ -279,3 +280,21 @@ def _use(root: Path, index: Index) -> None:
     (root / "pyproject.toml").write_text(
         re.sub(r'url = "http://127[^"]*"', f'url = "{index.url}"', (root / "pyproject.toml").read_text())
     )
+
+
+@pytest.mark.parametrize("setting", ['find-links = ["{url}"]', 'index = [{{url = "{url}", format = "flat"}}]'])
+def test_what_env_lock_records_allows_a_folder_that_is_written_as_a_url(
+    uv_settings: Path, tmp_path: Path, setting: str
+) -> None:
+    wheels = make_wheel(tmp_path / "the wheels", "tiny", "1.0").parent
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "pyproject.toml").write_text(
+        '[project]\nname = "demo"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = ["tiny"]\n'
+        f"[tool.uv]\n{setting.format(url=wheels.as_uri())}\n"
+    )
+    found, specification = Uv().lock(root, progress=lambda *_: None), Uv().specification(root)
+    assert list(unlisted(specification, addresses(found))) == []
+    assert [one.message for one in unlisted(specification, (f"{wheels}2",))] == [
+        f"the contract does not allow {wheels}, from which any package may come"
+    ]
