@@ -113,6 +113,11 @@ def more(count: int) -> str:
     return f" (and {count} more)" if count > 0 else ""
 
 
+def counted(number: int, thing: str) -> str:
+    """Such as `1 package` and `2 packages`."""
+    return f"{number} {thing}{'s' * (number != 1)}"
+
+
 def did_you_mean(word: str, choices: Iterable[str], question: str = "did you mean") -> str:
     """Such as `; did you mean 'model'?` for the most similar choice; nothing if none is similar."""
     import difflib  # 10 ms, which only an error costs

@@ -20,6 +20,7 @@ from beampermit.cli.output import (
     show,
     shown_progress,
 )
+from beampermit.errors import counted
 
 app = typer.Typer(cls=Grouped, no_args_is_help=True, help="Lock, install and check the environment.")
 Variant = Annotated[
@@ -59,9 +60,8 @@ def lock(
     def text() -> None:
         if required.exists() and not before:
             console().print(f"{required.name}: written from requirements.txt, which counts no more")
-        console().print(
-            f"{locked.file}: {packages} package{'s' * (packages != 1)} from {', '.join(locked.sources) or 'no index'}"
-        )
+        sources = ", ".join(locked.sources) or "no index"
+        console().print(f"{locked.file}: {counted(packages, 'package')} from {sources}")
         for address in added:
             console().print(f"{FILE_NAME}: environment.indexes now allows {address}")
 
@@ -86,11 +86,8 @@ def relock(
     client = Client.of_job("no pull request can be opened")
     with shown_progress() as progress:
         done = open_pull_request(_root(project), client, update or (), progress)
-    line = (
-        f"{done.address}: {len(done.changes)} package{'s' * (len(done.changes) != 1)} changed"
-        if done.address
-        else "every package is up to date"
-    )
+    changed = counted(len(done.changes), "package")
+    line = f"{done.address}: {changed} changed" if done.address else "every package is up to date"
     body = {"pull_request": done.address, "changes": [change.as_json() for change in done.changes]}
     show(body, lambda: console().print(line), as_json)
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from beampermit.contract import Contract
 from beampermit.contract.load import line_of
 
-MARK = re.compile(r"\bTODO\b[:\s]*(?P<what>(?:(?!\bTODO\b)[^}\"#])*)")
-KEY = re.compile(r"^[\s-]*(?:\{)?(?P<key>[A-Za-z_]\w*)\s*:")
+MARK = re.compile(r"\b(?P<address>TODO@[\w.-]+)|\bTODO\b[:\s]*(?P<what>(?:(?!\bTODO\b)[^}\"#])*)")
+KEY = re.compile(r"(?:^[\s-]*\{?|\{|,)\s*(?P<key>[A-Za-z_]\w*)\s*:")
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,21 @@ class Todo:
 
 def todos(text: str) -> tuple[Todo, ...]:
     return tuple(
-        Todo(number, _key_on(line), "; ".join(filter(None, (mark["what"].strip() for mark in marks))))
+        Todo(number, _key_of(line[: marks[0].start()]), "; ".join(filter(None, map(_what, marks))))
         for number, line in enumerate(text.splitlines(), 1)
         if (marks := list(MARK.finditer(line)))
     )
 
 
-def _key_on(line: str) -> str:
-    match = KEY.match(line)
-    return match["key"] if match else ""
+def _what(mark: re.Match[str]) -> str:
+    return mark["address"] or mark["what"].strip()
+
+
+def _key_of(before: str) -> str:
+    """The key of a mark after this part of its line: in braces the one whose value it is, else the line's first."""
+    keys = [match["key"] for match in KEY.finditer(before)]
+    in_braces = before.count("{") > before.count("}")
+    return keys[-1 if in_braces else 0] if KEY.match(before) else ""
 
 
 Location = tuple[int | str, ...]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from beampermit.errors import BadInput
+from beampermit.errors import BadInput, counted
 from beampermit.git import QUIET, Git, GitError
 from beampermit.project import Project
 
@@ -59,21 +59,30 @@ NOT_TEXT = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f\x7f]")
 """Control characters that no text has, in whatever encoding."""
 MAY_BE_TEXT = ("pickle", "PyTorch")
 """Formats whose oldest protocol is text without first bytes of its own."""
+STOP = b"."
+"""What each pickle ends with; text may follow."""
+SMALLEST = 2
+"""Bytes of the smallest file of any of the formats, a pickle of None."""
+HAS_A_HEADER = ("SQLite",)
+"""Formats whose suffix other programs use too, and whose first bytes are always the same."""
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\n"
 
 
 def recognise(path: str, head: bytes, size: int) -> str | None:
     """The data or model format of a file called `path` with the first bytes `head`; None if it is neither.
 
-    A name alone does not make a text into data: `orbit.db` of EPICS is no SQLite. What Git LFS keeps is judged by the
-    name, for its bytes are not everywhere.
+    A name alone does not make a text into data, nor a single byte, and `orbit.db` of EPICS or Berkeley is no SQLite.
+    What Git LFS keeps is judged by the name, for its bytes are not everywhere.
     """
     named = by_suffix(path)
     if head.startswith(LFS_POINTER):
         return f"{named} in Git LFS" if named else None
     if found := by_magic(head, size):
         return found
-    return named if named in MAY_BE_TEXT or NOT_TEXT.search(head) else None
+    if size < SMALLEST or named in HAS_A_HEADER:
+        return None
+    ends = STOP in head or size > len(head)
+    return named if (named in MAY_BE_TEXT and ends) or NOT_TEXT.search(head) else None
 
 
 def is_lfs_pointer(file: Path) -> bool:
@@ -156,9 +165,9 @@ def describe_stray(path: str, head: bytes, size: int) -> str | None:
 
 
 def _size(count: int) -> str:
-    return (
-        f"{count} bytes" if count < 1024 else f"{count / 1024:.0f} KiB" if count < 2**20 else f"{count / 2**20:.1f} MiB"
-    )
+    if count < 1024:
+        return counted(count, "byte")
+    return f"{count / 1024:.0f} KiB" if count < 2**20 else f"{count / 2**20:.1f} MiB"
 
 
 def kept_in_git(project: Project) -> frozenset[str]:

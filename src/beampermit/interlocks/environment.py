@@ -11,7 +11,7 @@ from beampermit.environments.backend import Backend, Lock, Specification
 from beampermit.environments.choice import backend_of
 from beampermit.environments.coverage import uncovered
 from beampermit.environments.environment import environment_of, python_mismatches
-from beampermit.errors import BadInput, Problem, several
+from beampermit.errors import BadInput, Problem, counted, several
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Finding, Interlock, MissingInput, failed, passed
 from beampermit.project import Project
@@ -71,7 +71,10 @@ class ENV001(Interlock):
         if untracked := _untracked_variants(project, files):
             return failed(f"{files[0]} is in git and {untracked[0]} is not; run `git add {untracked[0]}`", *untracked)
         packages = sum(not package.own for variant in lock.all for package in variant.packages)
-        return passed(f"{', '.join(files)}: {packages} packages", LockChecks(packages=packages, digest=lock.digest))
+        return passed(
+            f"{', '.join(files)}: {counted(packages, 'package')}",
+            LockChecks(packages=packages, digest=lock.digest),
+        )
 
 
 class ENV002(Interlock):

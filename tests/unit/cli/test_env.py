@@ -108,7 +108,7 @@ def test_a_folder_with_requirements_txt_alone_needs_one_command(
     assert "beampermit env lock" in json.loads(out)[0]["fix"]
     code, out = env(tmp_path, "lock")
     assert code == 0
-    assert out.startswith("pyproject.toml: written from requirements.txt, which counts no more\nuv.lock: 1 packages")
+    assert out.startswith("pyproject.toml: written from requirements.txt, which counts no more\nuv.lock: 1 package ")
     assert env(tmp_path, "check")[0] == 0
 
 

@@ -11,11 +11,17 @@ def test_a_mark_in_a_value_in_a_comment_in_both_and_alone() -> None:
         "budget: {memory: 1}    # TODO: MiB\n"
         "  - {name: auc, description: TODO what auc says}    # TODO the gate\n"
         "      - TODO\n"
+        '    - {name: "Ada, of Optics", email: "TODO@maintainer.example", role: maintainer}\n'
+        "    - {name: Bo, email: TODO@deputy.example, role: deputy}\n"
+        "summary: it finds, and this: is prose, TODO more\n"
         "done: nothing ToDo, TODOS neither\n"
     )
     assert todos(text) == (
         Todo(1, "summary", "what it does"),
         Todo(2, "budget", "MiB"),
-        Todo(3, "name", "what auc says; the gate"),
+        Todo(3, "description", "what auc says; the gate"),
         Todo(4, "", ""),
+        Todo(5, "email", "TODO@maintainer.example"),
+        Todo(6, "email", "TODO@deputy.example"),
+        Todo(7, "summary", "more"),
     )

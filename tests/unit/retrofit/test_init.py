@@ -95,7 +95,7 @@ def test_contract_check_lists_every_todo_and_doc002_fails(orbit: Path) -> None:
     said = run("contract", "check", str(orbit)).stdout.replace("\n", "")
     assert "contract.yaml:6: summary: what the model does, in one sentence an operator understands" in said
     assert re.search(r"request: the source of the data", said)
-    assert re.search(r"r2: |name: what r2 measures; the gate is the present value of r2", said)
+    assert re.search(r"description: what r2 measures; the gate is the present value of r2", said)
     waiting = todos((orbit / "contract.yaml").read_text())
     assert f"{len(waiting)} lines are marked TODO" in said
     verdicts = json.loads(run("check", "DOC", "--project", str(orbit), "--json").stdout)

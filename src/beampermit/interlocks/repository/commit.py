@@ -56,10 +56,11 @@ class GIT005(Interlock):
     decided_by = ("commit", "named", "dvc")
 
     def check(self, project: Project, dvc_if_any: Repository | None) -> Finding:
-        """A file that git ignores, a link and a submodule are not part of the commit that is judged, so nobody reviewed
-        what they hold, and another machine has other ones. Take the file out of `.gitignore` and run `git add FILE`;
-        put a file in the place of a link; copy the code of a submodule into the repository, or install it as a package
-        of the lock."""
+        """A file that git ignores, a link, a submodule and a repository inside this one are not part of the commit that
+        is judged, so nobody reviewed what they hold, and another machine has other ones. Take the file out of
+        `.gitignore` and run `git add FILE`; put a file in the place of a link; copy the code of a submodule into the
+        repository, or install it as a package of the lock; remove the `.git` of a repository inside this one (and
+        `git rm --cached` it, if git says that it is one), then run `git add` for its files."""
         inputs = _Inputs(project, dvc_if_any)
         # DVC raises an error of its own for some of the first kind.
         faults = dict(inputs.not_plain()) or dict(inputs.left_out())
@@ -68,7 +69,7 @@ class GIT005(Interlock):
             places = (Location(file=path, reason=what) for path, what in sorted(faults.items()))
             return failed(several(reasons), *places, faults=reasons[:SHOWN])
         aside = ", ".join(inputs.submodules)
-        note = f"; submodules that nothing reads: {aside}" if aside else ""
+        note = f"; other repositories in it, which nothing reads: {aside}" if aside else ""
         return passed(f"every file that decides about the model is in the commit{note}", files=len(inputs.held))
 
 
@@ -89,8 +90,16 @@ class _Inputs:
         return {f"{git.way_up}{path}" for path in git.top.work_files()} if git.prefix else set(self.held)
 
     @cached_property
-    def submodules(self) -> list[str]:
-        return [path for path, mode in self.held.items() if mode == SUBMODULE]
+    def submodules(self) -> dict[str, str]:
+        """Path -> what it is, of each repository in this one; git calls those submodules that `.gitmodules` names."""
+        git = self.project.git
+        listed = git.top.try_("config", "--file", ".gitmodules", "--get-regexp", "-z", r"^submodule\..*\.path$").out
+        named = {entry.partition("\n")[2] for entry in listed.split("\0")}
+        return {
+            path: "is a submodule" if f"{git.prefix}{path}" in named else "is a repository of its own"
+            for path, mode in self.held.items()
+            if mode == SUBMODULE
+        }
 
     @cached_property
     def stored(self) -> tuple[str, ...]:
@@ -162,7 +171,9 @@ class _Inputs:
         if any(is_below(path, stored) for stored in self.stored):
             return
         inside = [module for module in self.submodules if is_below(module, path) or is_below(path, module)]
-        yield from ((module, f"is a submodule, so what it holds is not in the commit; {why}") for module in inside)
+        yield from (
+            (module, f"{self.submodules[module]}, so what it holds is not in the commit; {why}") for module in inside
+        )
         for file in self._files(path):
             if not inside and not self._is_bound(file):
                 yield file, f"is not in the commit, for git ignores it or a link leads to it; {why}"
@@ -191,9 +202,9 @@ class _Inputs:
         return file in self.held or any(is_below(file, output) for output in self.stored)
 
     def _code_elsewhere(self) -> Iterator[tuple[str, str]]:
-        for module in self.submodules:
+        for module, what in self.submodules.items():
             if f"{module}/".startswith(CODE):
-                yield module, "is a submodule, so the code that it holds is not in the commit"
+                yield module, f"{what}, so the code that it holds is not in the commit"
 
 
 def record_paths(contract: Contract) -> Iterator[str]:

@@ -179,7 +179,7 @@ def submodule_of_a_stage(project: Project) -> None:
             repository("src/library"),
             guard="GIT005",
             tried="code of the model is in a repository of its own in the project, without a commit",
-            said="src/library is a submodule, so the code that it holds is not in the commit",
+            said="src/library is a repository of its own, so the code that it holds is not in the commit",
         ),
         attack_case(
             submodule_of_a_stage,
@@ -261,7 +261,7 @@ def test_a_submodule_that_nothing_reads_is_only_shown(dvc_project: Project, at: 
     submodule(at)(dvc_project)
     verdict = git005(dvc_project)
     assert verdict.passed
-    assert verdict.reason.endswith(f"; submodules that nothing reads: {at}")
+    assert verdict.reason.endswith(f"; other repositories in it, which nothing reads: {at}")
 
 
 @pytest.mark.attack(
