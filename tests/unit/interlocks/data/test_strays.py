@@ -35,7 +35,7 @@ STRAYS = {
     "d.txt": ((40).to_bytes(8, "little") + b'{"w":{}}' + b" " * 40, "safetensors"),
     "e.txt": (b"\x08\x07\x12\x07pytorch", "ONNX"),
     "f.txt": (b"SQLite format 3\0", "SQLite"),
-    "weights.PT": (b"x", "PyTorch"),
+    "weights.PT": (b"x\0\xff", "PyTorch"),
     "large.csv": (b"1,2\n" * 2**20, "the limit is 2.0 MiB"),
 }
 
