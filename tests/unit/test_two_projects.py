@@ -26,6 +26,7 @@ from beampermit.reproduction.tree import commit_of_work_tree, cut_off, exported
 from support.dvc_repositories import replace
 from support.git_repositories import add_origin, committed
 
+pytestmark = pytest.mark.slow
 WORKFLOW = """\
 on: pull_request
 jobs:

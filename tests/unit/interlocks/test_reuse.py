@@ -24,6 +24,8 @@ from beampermit.verdicts.verdict import Outcome, Verdict
 from support.dvc_repositories import edit, leaf, replace, replace_bytes
 from support.package_index import index, uv_project, uv_settings
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["index", "uv_project", "uv_settings"]
 
 OF_DVC = ("DAT001", "DAT002", "DAT003")
