@@ -102,7 +102,6 @@ CHANGES: dict[str, tuple[str, Callable[[Project], None], str]] = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("id", "change", "said"), CHANGES.values(), ids=CHANGES.keys())
 def test_what_has_changed_since_is_seen(
     dvc_project: Project, id: str, change: Callable[[Project], None], said: str
