@@ -113,64 +113,49 @@ def _lines(text: str) -> list[int]:
 
 
 def _package(entry: dict[str, Any], line: int | None) -> Package:
-    address, manager, platform = entry["url"], entry["manager"], entry["platform"]
     for key in ("name", "version", "url", "platform", "manager"):
         if not isinstance(entry[key], str):
             raise TypeError(f"{key} of {entry['name']} is {entry[key]!r}, not text: put it in quotes")
-    if manager == "pip":
-        return _of_pip(entry, line)
+    package = _of_pip(entry) if entry["manager"] == "pip" else _of_conda(entry)
+    return replace(package, line=line, platform=entry["platform"], groups=(str(entry.get("category", "main")),))
+
+
+def _of_conda(entry: dict[str, Any]) -> Package:
+    address, manager = entry["url"], entry["manager"]
     channel, _, file_name = split(address)
     parsed = parse_file_name(file_name)
-    sha256 = str(entry["hash"].get("sha256", ""))
+    artifact = _artifact(entry, file_name, parsed[:2] if parsed else None, local=address.startswith("file://"))
     return Package(
         name=entry["name"],
         version=entry["version"],
         source=channel if manager == "conda" else None,
-        origin=f"{'channel' if manager == 'conda' else manager} {channel or address} for {platform}",
-        artifacts=(
-            Artifact(
-                file_name=file_name,
-                address=address,
-                sha256=sha256 if SHA256.fullmatch(sha256) else None,
-                named=parsed[:2] if parsed else None,
-                local=address.startswith("file://"),
-            ),
-        ),
+        origin=f"{'channel' if manager == 'conda' else manager} {channel or address} for {entry['platform']}",
+        artifacts=(artifact,),
         needs=tuple(_edge(str(name), str(spec or "")) for name, spec in entry.get("dependencies", {}).items()),
-        line=line,
-        platform=platform,
         build=parsed[2] if parsed else "",
-        groups=(str(entry.get("category", "main")),),
     )
 
 
-def _of_pip(entry: dict[str, Any], line: int | None) -> Package:
+def _of_pip(entry: dict[str, Any]) -> Package:
     """A wheel or sources. A lock names no index, so the source is the host of the file; a repository has none."""
     address, given = entry["url"], entry.get("source")
     host = origin(address) if address.startswith(("https://", "http://")) and not given else None
-    name, sha256 = canonicalize_name(entry["name"]), str(entry["hash"].get("sha256", ""))
     file_name = PurePosixPath(unquote(urlsplit(address).path)).name
+    needs = ((canonicalize_name(str(name)), str(spec or "")) for name, spec in entry["dependencies"].items())
     return Package(
-        name=name,
+        name=canonicalize_name(entry["name"]),
         version=entry["version"],
         source=host,
         origin=f"pip {given['url'] if given else host or address} for {entry['platform']}",
-        artifacts=(
-            Artifact(
-                file_name=file_name,
-                address=address,
-                sha256=sha256 if SHA256.fullmatch(sha256) else None,
-                named=named(file_name, entry["version"]),
-            ),
-        ),
-        needs=tuple(
-            _edge(canonicalize_name(str(other)), str(spec or "")) for other, spec in entry["dependencies"].items()
-        ),
-        line=line,
-        platform=entry["platform"],
-        groups=(str(entry.get("category", "main")),),
+        artifacts=(_artifact(entry, file_name, named(file_name, entry["version"])),),
+        needs=tuple(_edge(name, spec) for name, spec in needs),
         pip=True,
     )
+
+
+def _artifact(entry: dict[str, Any], file_name: str, named: tuple[str, str] | None, *, local: bool = False) -> Artifact:
+    sha256 = str(entry["hash"].get("sha256", ""))
+    return Artifact(file_name, entry["url"], sha256 if SHA256.fullmatch(sha256) else None, named, local)
 
 
 @lru_cache(maxsize=2**14)
