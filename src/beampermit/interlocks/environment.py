@@ -13,7 +13,7 @@ from beampermit.environments.coverage import uncovered
 from beampermit.environments.environment import environment_of, python_mismatches
 from beampermit.errors import BadInput, Problem, counted, several
 from beampermit.interlocks.inputs import provides
-from beampermit.interlocks.interlock import Finding, Interlock, MissingInput, failed, passed
+from beampermit.interlocks.interlock import Finding, Interlock, MissingInput, failed, located, passed
 from beampermit.project import Project
 from beampermit.verdicts.evidence import LockChecks
 from beampermit.verdicts.verdict import Location
@@ -200,12 +200,9 @@ def _before(project: Project, backend: Backend) -> Lock | None:
 
 def _failed(problems: Sequence[Problem], *, allowed_by: str | None = None, prefix: str | None = None) -> Finding:
     shown = problems[:MOST]
-    places = (
-        Location(file=problem.file, line=problem.line, reason=problem.message) for problem in shown if problem.file
-    )
     return failed(
         several([problem.message for problem in problems]),
-        *places,
+        *located(shown),
         evidence=LockChecks(
             problems=tuple(problem.message for problem in shown),
             count=len(problems),

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from beampermit.errors import BadInput, BeampermitError, Failed
+from beampermit.errors import BadInput, BeampermitError, Failed, Problem
 from beampermit.verdicts.evidence import Evidence
 from beampermit.verdicts.verdict import Location, Outcome
 
@@ -54,6 +54,13 @@ def failed(reason: str, *at: Location | str, evidence: Evidence | None = None, f
 def each(reasons: Iterable[str], file: str) -> list[Location]:
     """Several things that are wrong in one file."""
     return [Location(file=file, reason=reason) for reason in reasons]
+
+
+def located(problems: Iterable[Problem]) -> list[Location]:
+    """The places of problems that have a file."""
+    return [
+        Location(file=problem.file, line=problem.line, reason=problem.message) for problem in problems if problem.file
+    ]
 
 
 def skipped(reason: str, **facts: Any) -> Finding:

@@ -7,7 +7,7 @@ import tempfile
 import weakref
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from beampermit.interlocks.interlock import (
     bad_input_fails,
     each,
     failed,
+    located,
     passed,
 )
 from beampermit.models import SavedModel
@@ -194,10 +195,7 @@ class MDL001(Interlock):
             return failed(reason, *foreign, foreign=foreign)
         if unlocked := _unlocked(project, model):
             reasons = [f"{problem.file}:{problem.line or 1}: {problem.message}" for problem in unlocked]
-            places = [
-                Location(file=f"{model.name}/{problem.file}", line=problem.line, reason=problem.message)
-                for problem in unlocked
-            ]
+            places = located(replace(problem, file=f"{model.name}/{problem.file}") for problem in unlocked)
             return failed(several(reasons, IN_REASON), *places, unlocked=reasons)
         return passed(f"{len(manifest.files)} files match {name}", files=len(manifest.files))
 

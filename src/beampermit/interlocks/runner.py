@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from graphlib import TopologicalSorter
 
 from beampermit import __version__
-from beampermit.errors import BeampermitError, Failed, Problem, from_os_error, is_command
+from beampermit.errors import BeampermitError, Failed, from_os_error, is_command
 from beampermit.interlocks.families import load_interlocks
 from beampermit.interlocks.inputs import Inputs
-from beampermit.interlocks.interlock import Finding, Interlock, MissingInput, failed
+from beampermit.interlocks.interlock import Finding, Interlock, MissingInput, failed, located
 from beampermit.interlocks.reuse import Reuse
 from beampermit.progress import Progress, silent
 from beampermit.project import Project
-from beampermit.verdicts.verdict import Location, Outcome, Verdict, VerdictFile, Where
+from beampermit.verdicts.verdict import Outcome, Verdict, VerdictFile, Where
 
 
 def check(
@@ -113,8 +114,8 @@ def _check(cls: type[Interlock], inputs: Inputs, reuse: Reuse | None) -> Verdict
     except MissingInput as error:
         finding, code = Finding(Outcome.SKIPPED, _line(error)), error.exit_code
     except Failed as error:
-        places = (problem for problem in error.problems if problem.file)
-        finding, code = failed(_line(error), *map(_location, places)), None
+        problems = (replace(problem, message=" ".join(problem.message.split())) for problem in error.problems)
+        finding, code = failed(_line(error), *located(problems)), None
     except BeampermitError as error:
         finding, code = Finding(Outcome.ERROR, _line(error)), error.exit_code
     except Exception as error:
@@ -148,10 +149,6 @@ def _verdict(cls: type[Interlock], finding: Finding, code: int | None, seconds: 
         until=finding.until,
         exit_code=0 if passed else 1 if code is None else code,
     )
-
-
-def _location(problem: Problem) -> Location:
-    return Location(file=str(problem.file), line=problem.line, reason=" ".join(problem.message.split()))
 
 
 def _line(error: BeampermitError) -> str:

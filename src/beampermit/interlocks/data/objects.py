@@ -10,7 +10,7 @@ from beampermit.datasets.repository import Repository
 from beampermit.errors import BadInput, Failed, Problem, more, several
 from beampermit.interlocks.data.work_tree import SHOWN
 from beampermit.interlocks.inputs import provides
-from beampermit.interlocks.interlock import Finding, Interlock, MissingInput, failed, passed, skipped
+from beampermit.interlocks.interlock import Finding, Interlock, MissingInput, failed, located, passed, skipped
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Location
 
@@ -144,8 +144,7 @@ class DAT003(Interlock):
 def _named(problems: Sequence[Problem], fix: str = "", before: str = "", **evidence: Any) -> Finding:
     """A failure that names each problem in the file that binds the data."""
     reasons = [problem.message for problem in problems]
-    places = [Location(file=str(problem.file), reason=problem.message) for problem in problems]
-    return failed(before + several(reasons), *places, fix=fix, faults=reasons[:SHOWN], **evidence)
+    return failed(before + several(reasons), *located(problems), fix=fix, faults=reasons[:SHOWN], **evidence)
 
 
 def _strong_digests(project: Project) -> tuple[dict[str, str], str]:

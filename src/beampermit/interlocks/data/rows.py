@@ -9,7 +9,7 @@ from beampermit.changes.data import compare_splits
 from beampermit.contract import Contract
 from beampermit.errors import Failed, several
 from beampermit.interlocks.data.work_tree import SHOWN, require_present
-from beampermit.interlocks.interlock import Finding, Interlock, each, failed, passed
+from beampermit.interlocks.interlock import Finding, Interlock, each, failed, located, passed
 from beampermit.project import Project
 from beampermit.verdicts.evidence import RowChecks, SplitRows
 from beampermit.verdicts.verdict import Location
@@ -80,12 +80,7 @@ class DAT005(Interlock):
                 duplicates(tables, signals, base_contract.dataset.key)
             )
         except Failed as error:
-            places = [
-                Location(file=place.file, line=place.line, reason=place.message)
-                for place in error.problems
-                if place.file
-            ]
-            return failed(str(error), *places, fix=NOT_COMPARABLE)
+            return failed(str(error), *located(error.problems), fix=NOT_COMPARABLE)
         evidence = {"overlaps": [overlap.as_json() for overlap in shared_data], "not_compared": not_compared(signals)}
         if shared_data:
             reasons = [overlap.message for overlap in shared_data]
