@@ -14,7 +14,7 @@ from pathlib import Path
 from beampermit.contract import FILE_NAME as CONTRACT
 from beampermit.datasets.remote import hash_of
 from beampermit.datasets.repository import Output, Repository, bad_input_of, is_below, overlap
-from beampermit.datasets.verification import absent_manifests, manifest_faults, object_place
+from beampermit.datasets.verification import absent_manifests, manifest_faults, name_of_remote, object_place
 from beampermit.datasets.workspace import irregular_files
 from beampermit.errors import BadInput, BeampermitError, Failed, Problem, several
 from beampermit.progress import Progress, silent
@@ -140,8 +140,7 @@ def _fetch_object(
     remote = repository.remote(output.remote)
     digest = remote.fetch(oid, temporary, hash_name)
     if digest is None:
-        empty = f", which {remote.empty}" if remote.empty else ""
-        return Problem(f"{path} is not on the remote {remote.name}{empty} (object {oid[:8]})", output.file), PUSH
+        return Problem(f"{path} is not on the remote {name_of_remote(remote)} (object {oid[:8]})", output.file), PUSH
     if digest != oid.removesuffix(".dir"):
         place = object_place(oid)
         return Problem(f"{path} on the remote does not match its hash (object {place})", output.file), REPLACE

@@ -60,16 +60,17 @@ def absent_manifests(repository: Repository, outputs: Iterable[Output]) -> list[
     absent = [output for output in outputs if output.folder and repository.manifest(output) is None]
     return [
         Problem(
-            f"the manifest of {output.path} is neither on this machine nor on {repository.remote(output.remote).name}"
-            f"{_why_empty(repository.remote(output.remote), ', which ')}",
+            f"the manifest of {output.path} is neither on this machine nor on "
+            f"{name_of_remote(repository.remote(output.remote))}",
             output.file,
         )
         for output in absent
     ]
 
 
-def _why_empty(remote: Remote | Source, before: str) -> str:
-    return f"{before}{remote.empty}" if remote.empty else ""
+def name_of_remote(remote: Remote | Source) -> str:
+    """What messages call a remote that lacks something, with the reason where it has nothing at all."""
+    return f"{remote.name}, which {remote.empty}" if remote.empty else remote.name
 
 
 def verify(repository: Repository, outputs: Iterable[Output]) -> LocalCheck:

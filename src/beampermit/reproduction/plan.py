@@ -293,14 +293,14 @@ def no_longer_made(repository: Repository, base: Project, rules: Dataset, run: C
     for path, stage, frozen in _made_on_base(base, raw):
         if not any(is_below(one, path) for one in here) or frozen:
             continue
-        name = next((made[one] for one in made if is_below(path, one) or is_below(one, path)), None)
+        name = next((made[one] for one in made if overlap(path, one)), None)
         if name is None:
             problems.append(f"{path} is made by stage {stage} on the base branch, and by no stage here")
         elif name in run:
             continue
         elif next(one for one in repository.stages if repository.name(one) == name).frozen:
             problems.append(f"{path} can be made again on the base branch, and here stage {name} is frozen")
-        elif any(is_below(split, path) or is_below(path, split) for split in splits):
+        elif any(overlap(split, path) for split in splits):
             problems.append(f"{path} is made from {raw} on the base branch, and here stage {name} is its own source")
     return problems
 
@@ -317,7 +317,7 @@ def _made_on_base(base: Project, raw: str) -> Iterator[tuple[str, str, bool]]:
         declared = _stages_at(base, revision, f"{lock.removesuffix('.lock')}.yaml")
         for name, body in stages.items():
             outs = [(PurePosixPath(lock).parent / path).as_posix() for path in _listed(body, "outs")]
-            fetches = any(is_below(raw, path) or is_below(path, raw) for path in outs)
+            fetches = any(overlap(raw, path) for path in outs)
             of_yaml = declared.get(name.partition("@")[0])
             frozen = isinstance(of_yaml, dict) and bool(of_yaml.get("frozen"))
             yield from ((path, name, frozen) for path in outs if not fetches)

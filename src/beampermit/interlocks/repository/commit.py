@@ -11,7 +11,7 @@ from typing import Any
 
 from beampermit.contract import FILE_NAME as CONTRACT
 from beampermit.contract import Contract
-from beampermit.datasets.repository import Repository, is_below
+from beampermit.datasets.repository import Repository, is_below, overlap
 from beampermit.errors import BeampermitError, several
 from beampermit.git import SUBMODULE
 from beampermit.github.codeowners import PLACES
@@ -170,7 +170,7 @@ class _Inputs:
         """The file, or the files in the folder, that neither the commit holds nor DVC stores."""
         if any(is_below(path, stored) for stored in self.stored):
             return
-        inside = [module for module in self.submodules if is_below(module, path) or is_below(path, module)]
+        inside = [module for module in self.submodules if overlap(module, path)]
         yield from (
             (module, f"{self.submodules[module]}, so what it holds is not in the commit; {why}") for module in inside
         )
