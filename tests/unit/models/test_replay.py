@@ -117,7 +117,7 @@ def test_model_with_another_transform_in_service_is_reported(
     found = compare_scores(scores, training, 1e-4)
     assert words in found.problem
     assert bool(words) == bool(found.problem)
-    assert found.single_rows == 100
+    assert 5 <= found.single_rows <= 100, "as many as a second is enough for"
 
 
 @pytest.mark.slow
