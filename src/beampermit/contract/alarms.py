@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from beampermit.contract import Contract
-from beampermit.contract.causes import Cause, causes
+from beampermit.contract.causes import Cause, causes, matching, raised_by
 from beampermit.contract.completeness import unwritten
 from beampermit.contract.load import FILE_NAME, line_of
 from beampermit.contract.service import Alarm
@@ -23,8 +23,7 @@ def guidance(contract: Contract, signal: str | None) -> tuple[Alarm, ...]:
     outputs = {output.name for output in contract.signals.outputs}
 
     def shown(alarm: Alarm) -> bool:
-        raised_by = [all_causes[name].signal for name in alarm.raised_by if name in all_causes]
-        names = {raising.name for raising in raised_by if raising}
+        names = {cause.signal.name for cause in raised_by(alarm.raised_by, all_causes) if cause.signal}
         return not names if signal is None else signal in names or bool(names - outputs)
 
     return tuple(alarm for alarm in contract.operations.alarms if shown(alarm))
@@ -32,8 +31,9 @@ def guidance(contract: Contract, signal: str | None) -> tuple[Alarm, ...]:
 
 def unanswered(contract: Contract) -> tuple[Cause, ...]:
     """What can raise an alarm, and has none in the contract."""
-    answered = {name for alarm in contract.operations.alarms for name in alarm.raised_by}
-    return tuple(cause for name, cause in causes(contract.signals).items() if name not in answered)
+    all_causes = causes(contract.signals)
+    answered = {cause.name for alarm in contract.operations.alarms for cause in raised_by(alarm.raised_by, all_causes)}
+    return tuple(cause for name, cause in all_causes.items() if name not in answered)
 
 
 def problems(contract: Contract, text: str) -> tuple[Problem, ...]:
@@ -44,18 +44,25 @@ def problems(contract: Contract, text: str) -> tuple[Problem, ...]:
 def _problems(contract: Contract) -> Iterator[tuple[tuple[int | str, ...], str]]:
     all_causes, answered = causes(contract.signals), set[str]()
     for place, alarm in enumerate(contract.operations.alarms):
-        for number, name in enumerate(alarm.raised_by):
+        for number, pattern in enumerate(alarm.raised_by):
             where = (place, "raised_by", number)
-            if name not in all_causes:
-                yield where, f"raised_by {name!r} is not a cause of this model's alarms{did_you_mean(name, all_causes)}"
-                continue
-            if name in answered:
-                yield where, f"{name} is in raised_by of two alarms"
-            answered.add(name)
-            severity = all_causes[name].severity
-            if severity and alarm.severity != severity:
-                yield (place, "severity"), f"{name} has severity {severity} in EPICS, not {alarm.severity}"
+            names = matching(pattern, all_causes)
+            if not names:
+                yield where, f"raised_by {pattern!r} {_no_cause(pattern, all_causes)}"
+            for name in names:
+                if name in answered:
+                    yield where, f"{name} is in raised_by of two alarms"
+                answered.add(name)
+                severity = all_causes[name].severity
+                if severity and alarm.severity != severity:
+                    yield (place, "severity"), f"{name} has severity {severity} in EPICS, not {alarm.severity}"
         if all(unwritten(step) for step in alarm.action):
             yield (place, "action"), f"{' and '.join(alarm.raised_by) or alarm.condition} has no action"
     for cause in unanswered(contract):
         yield (), f"no alarm for {cause.name} ({cause.description})"
+
+
+def _no_cause(pattern: str, all_causes: Iterable[str]) -> str:
+    if any(mark in pattern for mark in "*?["):
+        return "matches no cause of this model's alarms"
+    return f"is not a cause of this model's alarms{did_you_mean(pattern, all_causes)}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from types import MappingProxyType
 
 from beampermit.contract.signals import Severity, Signal, Signals
@@ -32,6 +33,17 @@ def causes(signals: Signals) -> dict[str, Cause]:
     """By name: of outputs, then of inputs, then drift."""
     of_signals = [*(cause for output in signals.outputs for cause in _of_output(output)), *map(_stale, _aging(signals))]
     return {cause.name: cause for cause in (*of_signals, Cause(DRIFT, "live data differ from the training data"))}
+
+
+def matching(pattern: str, names: Iterable[str]) -> list[str]:
+    """The causes that an entry of `raised_by` means: one by its name, or those that fit a pattern such as `*.stale`."""
+    return [name for name in names if fnmatchcase(name, pattern)]
+
+
+def raised_by(patterns: Iterable[str], all_causes: Mapping[str, Cause]) -> tuple[Cause, ...]:
+    """The causes of an alarm, each once."""
+    names = dict.fromkeys(name for pattern in patterns for name in matching(pattern, all_causes))
+    return tuple(all_causes[name] for name in names)
 
 
 def limits(signal: Signal) -> dict[str, float]:

@@ -49,7 +49,8 @@ class Alarm(Part):
     condition: Prose
     """When the alarm is on."""
     raised_by: Lines = ()
-    """Its causes: `OUTPUT.lolo`, `.low`, `.high`, `.hihi` or `.invalid`, `INPUT.stale`, `drift` (DOC003)."""
+    """Its causes: `OUTPUT.lolo`, `.low`, `.high`, `.hihi` or `.invalid`, `INPUT.stale`, `drift`; or patterns, such as
+    `"*.stale"` for every input's (DOC003)."""
     severity: Annotated[Severity, Loosens.INFORMS]
     """EPICS severity."""
     meaning: Prose

@@ -5,7 +5,7 @@ from __future__ import annotations
 from beampermit.changes.flat import exact
 from beampermit.contract import Contract
 from beampermit.contract.alarms import unanswered
-from beampermit.contract.causes import causes, limits
+from beampermit.contract.causes import causes, limits, raised_by
 from beampermit.documents import rendering
 from beampermit.documents.facts import Facts
 from beampermit.documents.markdown import Markdown, duration
@@ -13,13 +13,14 @@ from beampermit.documents.page import page
 
 
 def runbook(facts: Facts) -> Markdown:
+    all_causes = causes(facts.contract.signals)
     values = {
         "facts": facts,
         "contract": facts.contract,
         "model": facts.contract.model,
         "fallback": fallback(facts.contract),
         "limits": limits,
-        "causes": causes(facts.contract.signals),
+        "raised_by": lambda alarm: raised_by(alarm.raised_by, all_causes),
         "unanswered": [cause.description for cause in unanswered(facts.contract)],
     }
     return rendering.join(rendering.blocks("runbook.md.j2", values))

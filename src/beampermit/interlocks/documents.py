@@ -55,14 +55,14 @@ class DOC003(Interlock):
         every one under `operations.alarms` in `contract.yaml`: what raises it (`raised_by`), what it means, and what
         the operator does. Then read the result as the operator will: `beampermit runbook`."""
         from beampermit.contract.alarms import problems
+        from beampermit.contract.causes import causes
 
         unanswered = problems(contract, project.path(FILE_NAME).read_text(encoding="utf-8"))
         if unanswered:
             reasons = [problem.message for problem in unanswered]
             locations = (Location(file=FILE_NAME, line=problem.line, reason=problem.message) for problem in unanswered)
             return failed(several(reasons, SHOWN), *locations, problems=reasons)
-        causes = sum(len(alarm.raised_by) for alarm in contract.operations.alarms)
-        return passed(f"{causes} causes of alarms, each with meaning and action")
+        return passed(f"{len(causes(contract.signals))} causes of alarms, each with meaning and action")
 
 
 class DOC004(Interlock):

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from beampermit.contract.alarms import guidance
 from beampermit.interlocks.documents import DOC001, DOC002, DOC003, DOC004
 from beampermit.interlocks.interlock import Interlock
 from beampermit.interlocks.runner import check
@@ -140,6 +141,16 @@ UNANSWERED = {
         "raised_by 'fault-score.hi' is not a cause of this model's alarms; did you mean 'fault-score.hihi'?",
         "      raised_by: [fault-score.invalid, turns.stale, fault-score.hi]",
     ),
+    "a pattern that means nothing": (
+        ("turns.stale]", "turns.stale, '*.lolo']"),
+        "raised_by '*.lolo' matches no cause of this model's alarms",
+        "      raised_by: [fault-score.invalid, turns.stale, '*.lolo']",
+    ),
+    "a pattern that fits a cause of another severity": (
+        ("[fault-score.hihi]", "['*.hi*']"),
+        "fault-score.high has severity MINOR in EPICS, not MAJOR; fault-score.high is in raised_by of two alarms",
+        "      severity: MAJOR\n      raised_by: [fault-score.high]",
+    ),
     "two answers": (
         ("[drift]", "[drift, fault-score.high]"),
         "fault-score.high is in raised_by of two alarms",
@@ -166,8 +177,17 @@ def test_doc003_fails_for_an_alarm_that_leaves_the_operator_alone(project: Proje
     assert verdict.outcome is Outcome.FAILED
     assert verdict.reason == reason
     there = (project.root / "contract.yaml").read_text().splitlines()
-    assert [there[place.line - 1] for place in verdict.locations if place.line] == [line]
+    assert "\n".join(there[place.line - 1] for place in verdict.locations if place.line) == line
     assert "beampermit runbook" in verdict.fix
+
+
+def test_a_pattern_answers_for_every_input_that_may_be_stale(project: Project) -> None:
+    other = '    - {name: current, pv: "CURRENT", unit: A, range: [0, 1], stale_after: 5s}\n  outputs:\n'
+    verdict = judge(project, DOC003, ("  outputs:\n", other), ("turns.stale]", "'*.stale']"))
+    assert verdict.passed, verdict.reason
+    assert verdict.reason == "6 causes of alarms, each with meaning and action"
+    shown = [alarm.condition for alarm in guidance(Project(project.root).contract, "fault-score")]
+    assert shown == ["fault-score above 0.9", "fault-score above 0.5", "no answer"]
 
 
 @pytest.mark.plants("DOC004")
