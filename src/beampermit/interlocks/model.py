@@ -206,20 +206,25 @@ class MDL002(Interlock):
     decided_by = ("commit", "named")
 
     def check(self, model: SavedModel) -> Finding:
-        """A file of the saved model can run code when it is read, or does not match its file extension. Allowed
-        are safetensors, ONNX, JSON, YAML, text and Python source. Save weights as safetensors or ONNX, and the model as
-        MLflow models-from-code (see `package.py`); then run `dvc repro package`."""
-        from beampermit.models.formats import find_problem
+        """A file of the saved model can run code when it is read, or is not what its name says. Allowed are, by
+        content: safetensors; ONNX without operators of your own; JSON and UBJ of XGBoost; text of LightGBM; numpy
+        arrays without objects; JSON, YAML and Python source. Never `pickle`, `joblib`, `torch.save` or `pt2`; instead:
+
+        - torch: `safetensors.torch.save_file(model.state_dict(), file)`, or `torch.onnx.export`
+        - XGBoost: `model.save_model("model.ubj")`
+        - LightGBM: `booster.save_model("model.txt")`
+        - scikit-learn: `skl2onnx.to_onnx(model, rows)`; of a transform, its arrays with `numpy.savez`
+        - Keras, TensorFlow: `model.export("model.onnx", format="onnx")`
+
+        Load it in an MLflow model from code (see `package.py`), then run `dvc repro package`."""
+        from beampermit.models.formats import find_problems
 
         paths = sorted(path for path in model.folder.rglob("*") if path.is_symlink() or not path.is_dir())
+        compiled = {path for path in paths if is_compiled(path.relative_to(model.folder))}
+        found = find_problems([path for path in paths if path not in compiled])
+        found |= dict.fromkeys(compiled, "is compiled code; delete it")
         problem_of = {
-            f"{model.name}/{path.relative_to(model.folder).as_posix()}": problem
-            for path in paths
-            if (
-                problem := "is compiled code; delete it"
-                if is_compiled(path.relative_to(model.folder))
-                else find_problem(path)
-            )
+            f"{model.name}/{path.relative_to(model.folder).as_posix()}": found[path] for path in paths if path in found
         }
         if unpickles := model.pickle_risk():
             problem_of[f"{model.name}/{MLMODEL}"] = f"would run unreviewed code: {unpickles}"

@@ -1,4 +1,4 @@
-"""The formats that files of a saved model may have, by suffix and by content.
+"""The formats that files of a saved model may have, by content; a name that promises one must keep it.
 
 Most malicious pickles pass a scanner, so nothing here looks for malicious content: a file is of a format that runs no
 code when it is read, or it is refused.
@@ -11,21 +11,21 @@ import pickletools
 import tokenize
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from beampermit.errors import BadInput
+from beampermit.models.arrays import NPY, check_npy, check_npz
+from beampermit.models.weight_files import FORMATS, LARGEST_TEXT, external_files, weights_format
 from beampermit.reading import parse_json, parse_toml, parse_yaml
 
-LARGEST_TEXT = 64 * 2**20
 LARGEST_YAML = 2**20
 MAGIC = {
     b"\x1f\x8b": "a gzip archive",
     b"\x7fELF": "an ELF program or library",
     b"\x89HDF\r\n\x1a\n": "an HDF5 file",
-    b"\x93NUMPY": "a numpy array, which may hold a pickle",
     b"BZh": "a bzip2 archive",
     b"\xfd7zXZ\x00": "an xz archive",
     b"\x28\xb5\x2f\xfd": "a zstandard archive",
@@ -33,16 +33,31 @@ MAGIC = {
     b"SQLite format 3\0": "an SQLite database",
     b"MZ": "a Windows program or library",
 }
+UNKNOWN = "is of an unknown format"
 
 
-def find_problem(path: Path) -> str:
-    """Why a file may not be part of a saved model, to follow its name; empty when it may."""
+def find_problems(paths: Collection[Path]) -> dict[Path, str]:
+    """Why files may not be part of a saved model, each reason to follow the file's name; empty where all may.
+
+    A file in which an ONNX model has its tensors is of no format of its own: the model says what is in it.
+    """
+    problems = {path: problem for path in paths if (problem := _find_problem(path))}
+    unknown = {path for path, problem in problems.items() if problem.startswith(UNKNOWN)}
+    if unknown:
+        models = (path for path in paths if path not in problems and path.suffix not in (".py", ".json"))
+        unknown &= {file for path in models for file in external_files(path)}
+    return {path: problem for path, problem in problems.items() if path not in unknown}
+
+
+def _find_problem(path: Path) -> str:
     if path.is_symlink() or not path.is_file():
         return "is a link or a device, not a regular file"
     read = NAMES.get(path.name) or SUFFIXES.get(path.suffix)
     if read is None:
-        kind = identify(path) or "of an unknown format"
-        return f"is {kind}; only {', '.join(SUFFIXES)} are allowed"
+        if weights_format(path):
+            return ""
+        kind = identify(path)
+        return f"{f'is {kind}' if kind else UNKNOWN}; {ALLOWED}"
     problem = read(path)
     if not problem:
         return ""
@@ -51,7 +66,7 @@ def find_problem(path: Path) -> str:
 
 
 def identify(path: Path) -> str:
-    """The format of a file by its magic bytes, if it is one that is not allowed; empty where they do not tell."""
+    """The format of a file by its content, if it is not the one that its name says; empty where it does not tell."""
     with path.open("rb") as stream:
         head = stream.read(2**16)
     if head.startswith(b"PK\x03\x04"):
@@ -61,7 +76,21 @@ def identify(path: Path) -> str:
     for magic, kind in MAGIC.items():
         if head.startswith(magic):
             return kind
-    return "a pickle of protocol 0 or 1" if _is_old_pickle(head) else ""
+    if head.startswith(NPY):
+        return _numpy(path, ".npy", check_npy)
+    if _is_old_pickle(head):
+        return "a pickle of protocol 0 or 1"
+    weights = weights_format(path)
+    return f"{weights.name}, so give it another name" if weights and path.suffix in SUFFIXES else ""
+
+
+def _numpy(path: Path, suffix: str, check: Callable[[Path], None]) -> str:
+    kind = "a numpy array" if suffix == ".npy" else "numpy arrays"
+    try:
+        check(path)
+    except BadInput as error:
+        return f"{kind}, and {error.message}"
+    return f"{kind}, so name it {suffix}"
 
 
 def _archive(path: Path) -> str:
@@ -70,6 +99,8 @@ def _archive(path: Path) -> str:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError):
         return "a broken zip archive"
+    if names and all(name.endswith(".npy") for name in names):
+        return _numpy(path, ".npz", check_npz)
     pickled = next((name for name in names if name.endswith((".pkl", ".pickle"))), None)
     return f"a zip archive with a pickle in it ({pickled}), as torch saves" if pickled else "a zip archive"
 
@@ -81,14 +112,18 @@ def _is_old_pickle(head: bytes) -> bool:
         return False
 
 
-def _safetensors(path: Path) -> str:
-    from safetensors import SafetensorError, safe_open
+def _weights(name: str) -> Callable[[Path], str]:
+    """Looks whether a file is of a format of weights, and sound."""
+    (format,) = (format for format in FORMATS if format.name == name)
 
-    try:
-        with safe_open(path, framework="numpy") as tensors:
-            return "" if list(tensors.keys()) else "it contains no tensor"
-    except (SafetensorError, OSError, ValueError) as error:
-        return str(error).splitlines()[0]
+    def check(path: Path) -> str:
+        try:
+            format.check(path)
+        except BadInput as error:
+            return error.message
+        return ""
+
+    return check
 
 
 def _json(path: Path) -> str:
@@ -146,50 +181,18 @@ def _decode(path: Path, largest: int = LARGEST_TEXT) -> tuple[str, str]:
     return (text, "") if control is None else ("", f"it contains the control character {ord(control):#04x}")
 
 
-def _onnx(path: Path) -> str:
-    """The outermost fields of the protobuf message must be those of an ONNX model with a graph."""
-    with path.open("rb") as stream:
-        content = stream.read()
-    seen: set[int] = set()
-    position = 0
-    try:
-        while position < len(content):
-            tag, position = _varint(content, position)
-            field, wire = tag >> 3, tag & 7
-            if MODEL_FIELDS.get(field) != wire:
-                return f"protobuf field {field} is not a field of ONNX models"
-            length, position = _varint(content, position)
-            position += length if wire == 2 else 0
-            seen.add(field)
-    except (IndexError, ValueError):
-        return "a broken protobuf message"
-    if position != len(content):
-        return "it ends in the middle of a field"
-    return "" if {IR_VERSION, GRAPH} <= seen else "it contains no graph"
-
-
-def _varint(content: bytes, position: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = content[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if not byte & 0x80:
-            return value, position
-    raise ValueError
-
-
-IR_VERSION, GRAPH = 1, 7
-MODEL_FIELDS = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2}
-"""Fields of ModelProto and their wire types (0 a number, 2 bytes), from onnx.proto."""
 SUFFIXES: dict[str, Callable[[Path], str]] = {
-    ".safetensors": _safetensors,
-    ".onnx": _onnx,
+    ".safetensors": _weights("safetensors"),
+    ".onnx": _weights("ONNX"),
+    ".ubj": _weights("XGBoost UBJ"),
+    ".npy": _weights("npy"),
+    ".npz": _weights("npz"),
     ".json": _json,
     ".yaml": _yaml,
     ".yml": _yaml,
     ".py": _python,
 }
+"""What a file of this name must be. Any other name is as good as what is in the file."""
 NAMES: dict[str, Callable[[Path], str]] = {
     "MLmodel": _yaml,
     "requirements.txt": _text,
@@ -199,3 +202,6 @@ NAMES: dict[str, Callable[[Path], str]] = {
     "py.typed": _text,
 }
 """Files that MLflow writes, with uv too, and the marker of a typed package."""
+ALLOWED = (
+    "allowed are safetensors, ONNX, XGBoost JSON and UBJ, LightGBM text, numpy without objects, JSON, YAML, Python"
+)
