@@ -27,16 +27,15 @@ from beampermit.reproduction import weights
 from beampermit.reproduction.comparison import (
     RELATIVE,
     Comparison,
-    FileRules,
     Predictions,
     SeedSpreads,
-    compare_files,
     compare_machines,
     compare_metrics,
     compare_predictions,
     compare_seeds,
 )
 from beampermit.reproduction.diagnosis import Diagnosis, Kind, Repeated, diagnose
+from beampermit.reproduction.made_again import FileRules, compare_files
 from beampermit.reproduction.preparation import Prepared, prepare
 from beampermit.reproduction.retraining import Retrained, TrainingRecord, files_below, read_record, run_stages, train
 

@@ -14,7 +14,8 @@ from beampermit.environments import Environment
 from beampermit.errors import Failed
 from beampermit.git import Git
 from beampermit.project import Project
-from beampermit.reproduction.comparison import FileRules, compare_files, compare_predictions
+from beampermit.reproduction.comparison import compare_predictions
+from beampermit.reproduction.made_again import FileRules, compare_files
 from beampermit.reproduction.retraining import Training, run_stages
 from beampermit.reproduction.tree import alone, cut_off, exported
 
