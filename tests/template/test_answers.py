@@ -12,6 +12,8 @@ import pytest
 from markdown_it import MarkdownIt
 
 from beampermit.contract import load_contract
+from beampermit.environments.backend import Lock
+from beampermit.environments.uv import Uv
 from beampermit.errors import BadInput
 from beampermit.generation import generate
 from beampermit.generation.answers import complete, parse
@@ -104,6 +106,50 @@ def test_a_lock_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(BadInput, match="no such package"):
         generate(tmp_path, {}, lock=True)
     assert list(tmp_path.iterdir()) == []
+
+
+LOCKED = """\
+version = 1
+requires-python = "==3.11.*"
+[[package]]
+name = "bpm-faults"
+source = {{ virtual = "." }}
+dependencies = [{{ name = "torch" }}]
+[[package]]
+name = "torch"
+version = "2.13.0+{build}"
+source = {{ registry = "https://wheels.example/{build}" }}
+wheels = [{{ url = "https://wheels.example/torch-2.13.0+{build}-cp311-cp311-linux_x86_64.whl", hash = "sha256:{sha}" }}]
+"""
+
+
+@pytest.mark.parametrize("reached", [True, False])
+@pytest.mark.parametrize("accelerator", ["cpu", "cuda"])
+def test_wheels_for_cpus_come_from_an_index_that_is_looked_for_where_the_lock_has_cuda(
+    reached: bool, accelerator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = "https://wheels.example/cpu"
+
+    def lock(_: Uv, root: Path, **__: object) -> Lock:
+        text = LOCKED.format(build="cpu" if address in (root / "pyproject.toml").read_text() else "cu130", sha="a" * 64)
+        if accelerator == "cuda":
+            text = text.replace("dependencies =", '[package.optional-dependencies]\ncuda = [{ name = "torch" }]\ncpu =')
+        (root / "uv.lock").write_text(text)
+        return Uv().read(root)
+
+    monkeypatch.setattr(Uv, "lock", lock)
+    monkeypatch.setattr("beampermit.generation.rendering.cpu_index", lambda: address if reached else None)
+    said: list[str] = []
+    answers = {"environment": "uv", "accelerator": accelerator}
+    project = generate(tmp_path, answers, lock=True, warn=said.append)
+    tables = tomllib.loads((project / "pyproject.toml").read_text())["tool"]["uv"]
+    source = {"index": "pytorch", **({"extra": "cpu"} if accelerator == "cuda" else {})}
+    expected = ([{"name": "pytorch", "url": address, "explicit": True}], [source]) if reached else ([], None)
+    assert (tables.get("index", []), tables.get("sources", {}).get("torch")) == expected
+    assert [line.partition(" CUDA package")[0] for line in said] == (
+        [] if reached else ["the lock gives linux-x86_64 with cpu 1", said[-1]]
+    )
+    assert load_contract(project).environment.indexes == (f"https://wheels.example/{'cpu' if reached else 'cu130'}",)
 
 
 WORDS = (

@@ -83,6 +83,17 @@ def test_each_variant_is_solved_and_every_interlock_of_the_lock_passes(
     assert {one.id: (str(one.outcome), one.reason) for one in verdicts if not one.passed} == {}
 
 
+def test_without_gpus_a_build_without_cuda_is_asked_for_whatever_the_solver_may_assume(
+    channel: Channel, tmp_path: Path
+) -> None:
+    # An older build for CUDA that does not say that it needs a GPU, of a newer version than any for CPUs.
+    channel.add("pytorch", "2.14.0", subdir="linux-64", build="cuda118_generic_200", depends=["python"])
+    project = project_of(channel, tmp_path / "made")
+    lock = CondaLock().lock(project.root, progress=QUIET)
+    assert [(one.version, one.build) for one in lock.named("pytorch")] == [("2.13.0", "cpu_generic_0")]
+    assert CondaLock().stale(CondaLock().specification(project.root), lock) == ()
+
+
 def test_a_package_that_the_channel_has_only_in_an_older_version_is_named(channel: Channel, tmp_path: Path) -> None:
     channel.remove(channel.folder / "noarch/safetensors-0.7.0-0.conda")
     channel.add("safetensors", "0.5.2", depends=["python"])

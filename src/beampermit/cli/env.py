@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,9 @@ from beampermit.cli.output import (
     shown_progress,
 )
 from beampermit.errors import counted
+
+if TYPE_CHECKING:
+    from beampermit.verdicts.verdict import Verdict
 
 app = typer.Typer(cls=Grouped, no_args_is_help=True, help="Lock, install and check the environment.")
 Variant = Annotated[
@@ -43,6 +46,7 @@ def lock(
     from beampermit.contract import FILE_NAME, load_contract
     from beampermit.environments.addresses import addresses
     from beampermit.environments.choice import backend_of
+    from beampermit.environments.inventory import describe, inventory
     from beampermit.environments.recording import record_indexes
 
     root = _root(project)
@@ -56,16 +60,26 @@ def lock(
         locked = backend.lock(root, update=update or (), progress=progress)
     added = record_indexes(root, addresses(locked)) if record else ()
     packages = sum(not package.own for package in locked.packages)
+    installs = inventory(locked, root)
 
     def text() -> None:
         if required.exists() and not before:
             console().print(f"{required.name}: written from requirements.txt, which counts no more")
         sources = ", ".join(locked.sources) or "no index"
         console().print(f"{locked.file}: {counted(packages, 'package')} from {sources}")
+        for one in installs:
+            console().print(f"{one.machine}: {describe(one)}")
         for address in added:
             console().print(f"{FILE_NAME}: environment.indexes now allows {address}")
 
-    show({"lock": locked.file, "digest": locked.digest, "packages": packages, "recorded": added}, text, as_json)
+    body = {
+        "lock": locked.file,
+        "digest": locked.digest,
+        "packages": packages,
+        "installs": [one.model_dump() for one in installs],
+        "recorded": added,
+    }
+    show(body, text, as_json)
 
 
 @app.command()
@@ -290,7 +304,18 @@ def _run_interlocks(project: Path, base: str | None, ids: tuple[str, ...], as_js
         print_verdicts_as_json(verdicts)
     else:
         print_verdicts(verdicts, everything=True)
+        _print_installs(verdicts)
     raise typer.Exit(exit_code(verdicts))
+
+
+def _print_installs(verdicts: Iterable[Verdict]) -> None:
+    """What the lock installs on each machine, where ENV003 was checked."""
+    from beampermit.environments.inventory import describe
+    from beampermit.verdicts.evidence import LockChecks
+
+    for verdict in verdicts:
+        for one in verdict.evidence.installs if isinstance(verdict.evidence, LockChecks) else ():
+            console().print(f"{one.machine}: {describe(one)}")
 
 
 def _check_channels(root: Path) -> None:

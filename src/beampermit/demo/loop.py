@@ -40,8 +40,8 @@ class Step:
 
 
 def steps() -> Iterator[Step]:
-    yield Step("Generate a project", generate)
-    yield Step("Lock its environment and install from the lock", install)
+    yield Step("Generate a project and lock its environment", generate)
+    yield Step("Install the environment from the lock", install)
     yield Step("Create the dataset and train the first model", reproduce)
     yield Step("Check it, sign its permit, promote it", promote_first)
     yield Step("Pull request: a better model", better_model)
@@ -57,7 +57,7 @@ def generate(stage: Stage) -> str:
     python = f"python_version={sys.version_info.major}.{sys.version_info.minor}"
     answers = [python, "environment=uv", *(f"{key}={value}" for key, value in PEOPLE.items())]
     options = ("-o", str(stage.root), *(word for answer in answers for word in ("-a", answer)))
-    stage.run("beampermit", "new", "--no-input", "--no-lock", *options, cwd=stage.root)
+    stage.run("beampermit", "new", "--no-input", "--lock", *options, cwd=stage.root)
     stage.git("remote", "add", "origin", str(stage.origin))
     stage.beampermit("permit", "keygen", "--out", str(stage.key.parent))
     write_text(stage.project / ".github/permit.pub", stage.key.with_suffix(".pub").read_text())
@@ -66,7 +66,6 @@ def generate(stage: Stage) -> str:
 
 
 def install(stage: Stage) -> str:
-    stage.beampermit("env", "lock")
     stage.beampermit("env", "install")
     packages = (stage.project / "uv.lock").read_text().count("[[package]]")
     return f"{packages} packages, each locked with its SHA-256"

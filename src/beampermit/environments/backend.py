@@ -22,6 +22,8 @@ class Artifact:
     named: tuple[str, str] | None = None
     """Package and version in the file's name; None if it is not the name of a package file."""
     local: bool = False
+    size: int | None = None
+    """In bytes, where the lock has it."""
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from beampermit.environments.backend import Lock, Package
 from beampermit.environments.conda_lock.lockfile import platforms as locked_platforms
+from beampermit.environments.cuda import describe_cuda, holds_cuda, to_exchange
+from beampermit.environments.inventory import is_conda
 from beampermit.environments.platforms import SUBDIRS, TAGS, fits, world_of
 from beampermit.environments.uv.installed import excluded, locked_for
 from beampermit.environments.uv.lockfile import own_package
@@ -15,8 +17,11 @@ from beampermit.errors import Problem
 
 
 def uncovered(lock: Lock, platforms: Iterable[str], accelerators: Iterable[str]) -> Iterator[Problem]:
-    """Each platform or accelerator without a solution, with the package that is missing where that is the reason."""
-    if any(package.platform for package in lock.packages):
+    """Each platform or accelerator without a solution, with the package that is missing where that is the reason.
+
+    What a machine without a GPU installs holds no CUDA, or it has no solution of its own.
+    """
+    if is_conda(lock):
         yield from _conda(lock, platforms, set(accelerators))
     else:
         yield from _uv(lock, platforms, set(accelerators))
@@ -40,6 +45,15 @@ def _conda(lock: Lock, platforms: Iterable[str], accelerators: set[str]) -> Iter
                     lock.file,
                     package.line,
                 )
+        for subdir in locked_platforms(lock):
+            yield from _cuda(lock, [one for one in lock.packages if one.platform == subdir], f"{subdir} with cpu")
+
+
+def _cuda(lock: Lock, packages: Sequence[Package], where: str) -> Iterator[Problem]:
+    """The packages of a machine without a GPU that hold CUDA."""
+    if cuda := [package for package in packages if holds_cuda(package)]:
+        line = to_exchange(cuda, packages).line
+        yield Problem(f"the lock gives {where} {describe_cuda(cuda, packages)}", lock.file, line)
 
 
 def _uv(lock: Lock, platforms: Iterable[str], accelerators: set[str]) -> Iterator[Problem]:
@@ -58,6 +72,9 @@ def _uv(lock: Lock, platforms: Iterable[str], accelerators: set[str]) -> Iterato
             continue
         for variant in (*plain, *chosen):
             yield from _solution(replace(lock, variant=variant), platform)
+        if "cpu" in accelerators:
+            cpu = replace(lock, variant="cpu" if "cpu" in chosen else "")
+            yield from _cuda(cpu, locked_for(cpu, world_of(cpu, platform)), f"{platform} with cpu")
 
 
 def _solution(lock: Lock, platform: str) -> Iterator[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -11,7 +12,9 @@ from typing import Any, Literal
 from beampermit.contract import FILE_NAME, load_contract
 from beampermit.environments.addresses import addresses
 from beampermit.environments.choice import backend_of
+from beampermit.environments.coverage import uncovered
 from beampermit.environments.recording import record_indexes
+from beampermit.environments.uv.pytorch import cpu_index
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.files import write_json
 from beampermit.generation.answers import AGAIN, complete
@@ -52,7 +55,15 @@ def generate(
             project = _render(Path(temporary), all_answers, warn)
             _read_back(project, all_answers)
             if lock:
-                _lock(project, progress, None if lock is True else warn)
+                refused = None if lock is True else warn
+                wrong = _lock(project, progress, refused)
+                if wrong and (answer := _pytorch_index(all_answers, progress)):
+                    shutil.rmtree(project)
+                    project = _render(Path(temporary), {**all_answers, **answer}, warn)
+                    wrong = _lock(project, progress, refused)
+                for problem in wrong:
+                    warn(problem)
+                    warn("  ENV003 fails until the lock is made again: docs/environments.md, Accelerators, says how")
             project.rename(target)
     except OSError as error:
         raise BadInput(f"the project cannot be written: {error.strerror}", file=target) from None
@@ -116,10 +127,23 @@ PARSERS: dict[str, Callable[[bytes, Path], Any]] = {
 }
 
 
-def _lock(project: Path, progress: Progress, warn: Callable[[str], None] | None) -> None:
+def _pytorch_index(answers: Mapping[str, str], progress: Progress) -> dict[str, str]:
+    """The answer that has machines without a GPU take PyTorch's wheels for CPUs; empty where there is none to give.
+
+    The default index has wheels for CUDA, which are several gigabytes.
+    """
+    if answers["environment"] != "uv" or answers["pytorch_index"]:
+        return {}
+    progress("looking for PyTorch's wheels for CPUs")
+    index = cpu_index()
+    return {"pytorch_index": index} if index else {}
+
+
+def _lock(project: Path, progress: Progress, warn: Callable[[str], None] | None) -> list[str]:
     """Lock the environment, write its indexes into the contract and commit both where commits are possible.
 
-    Where that fails, call `warn`, or raise if it is None.
+    Where that fails, call `warn`, or raise if it is None. Returns what the lock does not cover of the contract, such as
+    machines without a GPU.
     """
     try:
         lock = backend_of(project).lock(project, progress=progress)
@@ -128,9 +152,11 @@ def _lock(project: Path, progress: Progress, warn: Callable[[str], None] | None)
             raise
         warn(f"The project is complete, but its environment is not locked: {error.message}")
         warn("  when the packages can be reached: beampermit env lock")
-        return
+        return []
     record_indexes(project, addresses(lock))
     git = Git(project)
     if git.resolve("HEAD"):
         git("add", "--all")
         git("commit", "--quiet", "--no-verify", "--message", "Lock the environment")
+    required = load_contract(project).environment
+    return [problem.message for problem in uncovered(lock, required.platforms, required.accelerators)]

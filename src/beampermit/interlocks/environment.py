@@ -11,11 +11,12 @@ from beampermit.environments.backend import Backend, Lock, Specification
 from beampermit.environments.choice import backend_of
 from beampermit.environments.coverage import uncovered
 from beampermit.environments.environment import environment_of, python_mismatches
+from beampermit.environments.inventory import describe_all, inventory
 from beampermit.errors import BadInput, Problem, counted, several
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Finding, Interlock, MissingInput, failed, located, passed
 from beampermit.project import Project
-from beampermit.verdicts.evidence import LockChecks
+from beampermit.verdicts.evidence import Installs, LockChecks
 from beampermit.verdicts.verdict import Location
 
 MOST = 20
@@ -108,15 +109,24 @@ class ENV003(Interlock):
 
         With conda-lock, add the platform to `platforms:` in `environment.yml`, or describe the accelerator in
         `cuda.virtual-packages.yml` beside it. With uv, add the accelerator as an extra. Then run `beampermit env lock`.
+
+        Where the lock gives machines without a GPU CUDA packages, ask for builds without. With conda-lock, a build:
+        `pytorch >=2.8 cpu_*`. With uv, an index or a folder with wheels for CPUs (`docs/environments.md`,
+        Accelerators), or another package, such as `xgboost-cpu`; then `beampermit env lock --update NAME`. A model that
+        needs a GPU everywhere has `accelerators: [cuda]`.
         """
         if not project.has_contract:
-            return passed(f"there is no contract, so {lock.file} need not cover a platform")
+            installs = inventory(lock, project.root)
+            reason = f"there is no contract, so {lock.file} need not cover a platform: {describe_all(installs)}"
+            return passed(reason, LockChecks(installs=installs))
         required = project.base_contract.environment
+        installs = inventory(lock, project.root, required.platforms)
         problems = tuple(uncovered(lock, required.platforms, required.accelerators))
         if problems:
-            return _failed(problems)
+            return _failed(problems, installs=installs)
         return passed(
-            f"{', '.join(required.platforms)} with {', '.join(required.accelerators)}", LockChecks(locks=len(lock.all))
+            f"{', '.join(required.platforms)} with {', '.join(required.accelerators)}: {describe_all(installs)}",
+            LockChecks(locks=len(lock.all), installs=installs),
         )
 
 
@@ -143,7 +153,8 @@ class ENV004(Interlock):
             return _failed(problems, allowed_by=by)
         files = sum(len(package.artifacts) for variant in lock.all for package in variant.packages)
         return passed(
-            f"{files} files with a sha256, from indexes allowed by {by}", LockChecks(files=files, indexes=lock.sources)
+            f"{counted(files, 'file')} with a sha256, from indexes allowed by {by}",
+            LockChecks(files=files, indexes=lock.sources),
         )
 
 
@@ -198,7 +209,13 @@ def _before(project: Project, backend: Backend) -> Lock | None:
         return None
 
 
-def _failed(problems: Sequence[Problem], *, allowed_by: str | None = None, prefix: str | None = None) -> Finding:
+def _failed(
+    problems: Sequence[Problem],
+    *,
+    allowed_by: str | None = None,
+    prefix: str | None = None,
+    installs: tuple[Installs, ...] = (),
+) -> Finding:
     shown = problems[:MOST]
     return failed(
         several([problem.message for problem in problems]),
@@ -208,5 +225,6 @@ def _failed(problems: Sequence[Problem], *, allowed_by: str | None = None, prefi
             count=len(problems),
             allowed_by=allowed_by,
             prefix=prefix,
+            installs=installs,
         ),
     )

@@ -21,6 +21,25 @@ class Evidence(Record):
     """Base of the records in `RECORDS`. Evidence of all other interlocks is JSON that no document reads."""
 
 
+class Installs(Record):
+    """What a lock installs on one platform, for one accelerator variant where it has some."""
+
+    platform: str
+    variant: str
+    packages: Count
+    size: Count
+    """Bytes to download, of the packages whose size is known."""
+    unsized: tuple[str, ...]
+    """The packages whose size is not known."""
+    cuda: Count
+    """How many of the packages hold CUDA."""
+
+    @property
+    def machine(self) -> str:
+        """Such as `linux-x86_64 with cuda`."""
+        return f"{self.platform} with {self.variant}" if self.variant else self.platform
+
+
 class LockChecks(Evidence):
     """ENV: `problems` are the first of `count`; the rest is what was compared."""
 
@@ -35,6 +54,7 @@ class LockChecks(Evidence):
     requirements: int | None = None
     locks: int | None = None
     files: int | None = None
+    installs: tuple[Installs, ...] = ()
 
 
 class SplitRows(Record):

@@ -37,8 +37,14 @@ def test_lock_check_install_and_verify_from_scratch(uv_project: Project) -> None
     code, out = env(root, "lock", "--json")
     assert code == 0
     assert json.loads(out)["recorded"] == ["wheels"]
+    (installs,) = json.loads(out)["installs"]
+    assert (json.loads(out)["packages"], installs["packages"], installs["cuda"]) == (8, 7, 0), "one is for Windows"
+    assert ": 7 packages, " in env(root, "lock")[1]
     assert "wheels" in load_contract(root).environment.indexes
-    assert env(root, "check")[0] == 0
+    code, out = env(root, "check")
+    assert (code, out.splitlines()[-1].rpartition(", ")[2]) == (0, "no CUDA")
+    (verdict,) = (one for one in json.loads(env(root, "check", "--json")[1]) if one["id"] == "ENV003")
+    assert verdict["evidence"]["installs"] == [installs]
     code, out = env(root, "install", "--json")
     assert json.loads(out)["prefix"] == str(root / ".venv")
     code, out = env(root, "verify")

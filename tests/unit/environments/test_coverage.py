@@ -107,7 +107,10 @@ def test_env003_asks_for_what_the_contract_names(project: Project) -> None:
     contract = project.root / "contract.yaml"
     text = contract.read_text()
     lock, alone, both = with_uv("manylinux_2_28_x86_64"), "linux-x86_64", "linux-x86_64, macos-arm64"
-    for platforms, reason in ((alone, "linux-x86_64 with cpu"), (both, "torch 2.5 has no file for macos-arm64")):
+    for platforms, reason in (
+        (alone, "linux-x86_64 with cpu: 1 package, of unknown size, no CUDA"),
+        (both, "torch 2.5 has no file for macos-arm64"),
+    ):
         contract.write_text(text.replace("  backend: uv\n", f"  backend: uv\n  platforms: [{platforms}]\n"))
         assert ENV003().check(Project(project.root), lock).reason == reason
 

@@ -189,7 +189,7 @@ def lock_lacks_cuda(project: Project, monkeypatch: pytest.MonkeyPatch) -> bool:
         yield from (Problem("there is no cuda", "uv.lock") for name in accelerators if name == "cuda")
 
     monkeypatch.setattr("beampermit.interlocks.environment.uncovered", uncovered)
-    return verdict(project, "ENV003", lock=SimpleNamespace(all=()))
+    return verdict(project, "ENV003", lock=SimpleNamespace(all=(), packages=()))
 
 
 def foreign_index(project: Project, monkeypatch: pytest.MonkeyPatch) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,7 +53,9 @@ class CondaLock:
             path = root / name
             if not path.is_file() or path.read_bytes() != text.encode():
                 write_text(path, text)
-        return self.read(root)
+        sizes = {record["sha256"]: record.get("size") for one in solved for found in one.values() for record in found}
+        lock = self.read(root)
+        return replace(_sized(lock, sizes), others=tuple(_sized(other, sizes) for other in lock.others))
 
     def parse(self, text: str, name: str = lockfile.FILE) -> Lock:
         return lockfile.parse(text, name)
@@ -107,3 +109,12 @@ class CondaLock:
             if (root / lockfile.lock_file(variant)).is_file():
                 progress(f"the present lock cannot be read ({error.message}), so every package may move")
             return None
+
+
+def _sized(lock: Lock, sizes: Mapping[str, int | None]) -> Lock:
+    """The lock with the sizes of its files, by their sha256: channels know them, and a lock of conda has none."""
+    packages = (
+        replace(one, artifacts=tuple(replace(file, size=sizes.get(file.sha256 or "")) for file in one.artifacts))
+        for one in lock.packages
+    )
+    return replace(lock, packages=tuple(packages))

@@ -20,6 +20,8 @@ from beampermit.reading import parse_toml, refuse_merge_markers
 
 FILE = "uv.lock"
 LARGEST = 64 * 2**20
+LARGEST_FILE = 2**40
+"""No package is larger: a size beyond is a mistake, and counts as unknown."""
 SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
 RELOCK = "beampermit env lock"
 GROUP = "group "
@@ -131,7 +133,9 @@ def _artifact(file: dict[str, Any], source: dict[str, Any], version: str) -> Art
     inside = (PurePosixPath(source.get("registry", ".")) / file["path"]).as_posix() if "path" in file else None
     address = inside or str(source.get("path") or file.get("url", ""))
     name = PurePosixPath(address if local else unquote(urlsplit(address).path)).name
-    return Artifact(name, address, sha256, named(name, version), local)
+    size = file.get("size")
+    known = size if type(size) is int and 0 <= size < LARGEST_FILE else None
+    return Artifact(name, address, sha256, named(name, version), local, known)
 
 
 def named(file_name: str, version: str) -> tuple[str, str] | None:

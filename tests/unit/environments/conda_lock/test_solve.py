@@ -12,6 +12,7 @@ import pytest
 
 from beampermit.environments.backend import Lock
 from beampermit.environments.conda_lock import CondaLock
+from beampermit.environments.inventory import inventory
 from beampermit.errors import BadInput, BeampermitError, Failed, Outside
 from support.conda_channel import QUIET, Channel
 
@@ -41,6 +42,19 @@ def test_platforms_variants_and_categories_are_locked(backend: CondaLock, root: 
         "solving for linux-64, cuda (3 of 4)",
         "solving for osx-arm64, cuda (4 of 4)",
     ]
+
+
+def test_what_is_locked_is_as_large_as_the_channel_says(backend: CondaLock, channel: Channel, root: Path) -> None:
+    lock = backend.lock(root, progress=QUIET)
+    installs = {one.machine: one for one in inventory(lock, root)}
+    assert installs.keys() == {"linux-64", "osx-arm64", "linux-64 with cuda", "osx-arm64 with cuda"}
+    packages = [package for package in lock.packages if package.platform == "linux-64"]
+    files = [channel.folder / package.artifacts[0].address.removeprefix(f"{channel.url}/") for package in packages]
+    cpu, cuda = installs["linux-64"], installs["linux-64 with cuda"]
+    assert (cpu.packages, cpu.size, cpu.unsized) == (len(files), sum(file.stat().st_size for file in files), ())
+    assert (cpu.cuda, cuda.cuda, cuda.unsized) == (0, 1, ())
+    unsized = inventory(backend.read(root), root)[0].unsized
+    assert len(unsized) == len(files), "a conda lock has no sizes, and nothing is in the cache yet"
 
 
 def test_a_lock_for_gpus_is_made_without_one(backend: CondaLock, locked: Path) -> None:
