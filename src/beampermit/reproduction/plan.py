@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -11,12 +11,14 @@ from typing import Any
 
 from beampermit.contract import Contract
 from beampermit.contract.dataset import Dataset
+from beampermit.datasets.remote import hash_of
 from beampermit.datasets.repository import Repository, is_below, overlap
 from beampermit.errors import BadInput, Failed
 from beampermit.project import Project
 from beampermit.reading import parse_yaml
 
-WEIGHTS = ".safetensors"
+EMPTY = "d41d8cd98f00b204e9800998ecf8427e"
+"""The md5 of an empty file, which many have in common."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,12 @@ class Plan:
         return next(stage for stage, outs in self.outputs.items() if any(is_below(path, out) for out in outs))
 
 
-def make_plan(repository: Repository, contract: Contract, base_contract: Contract) -> Plan:
+def make_plan(
+    repository: Repository, contract: Contract, base_contract: Contract, packaged: Collection[str] = ()
+) -> Plan:
     """The stages from the raw data to the saved model, its metrics, plots and limits.
+
+    `packaged` are the files of the saved model that hold weights.
 
     Raises `BadInput` where no stage makes metrics or model, `Failed` where training declares that it reads what the
     model is judged on.
@@ -101,7 +107,7 @@ def make_plan(repository: Repository, contract: Contract, base_contract: Contrac
     # A pull request does not choose what counts as fetched, unless what the base branch fetches is gone.
     fetched = raw[:1] if stages.made_by(raw[:1]) else raw[-1:]
     dataset, not_run = stages.repeatable(of_dataset, fetched)
-    weights = _find_weights(repository, contract, [name for name in stages.order if name not in before])
+    weights = _find_weights(repository, packaged, [name for name in stages.order if name not in before])
     training = stages.with_ancestors(_training(stages, contract, weights, before)) - before
     if not training:
         raise BadInput("the stage that makes the model makes the splits too: give each its own", file="dvc.yaml")
@@ -119,7 +125,7 @@ def make_plan(repository: Repository, contract: Contract, base_contract: Contrac
         not_run=not_run,
         training=stages.ordered(training),
         later=stages.ordered(later),
-        measuring=stages.ordered(stages.with_ancestors(stages.makers_of(contract.evaluation.metrics)) & later),
+        measuring=stages.ordered(stages.with_ancestors(_measuring(stages, contract, base_contract)) & later),
         data=_overlapping(unmade, (*reads["train"], *reads["later"], *judging_files)),
         inputs=inputs,
         later_inputs=_overlapping(unmade, (*reads["later"], contract.evaluation.inputs)),
@@ -214,28 +220,54 @@ def _judging(contract: Contract) -> tuple[str, str]:
 
 
 def _training(stages: _Stages, contract: Contract, weights: dict[str, str], before: set[str]) -> set[str]:
-    """The stages that write the weights or, of a model without tensors, the first that write any file of it."""
-    if weights:
-        return stages.makers_of(*weights.values())
-    model = contract.model.path
+    """The stages that write the weights, and those that first write any other file of the model.
+
+    Of a model in which no other stage's file is, those that write the model.
+    """
     evaluation = contract.evaluation
     apart = {evaluation.metrics, evaluation.plots, evaluation.scores, contract.monitoring.limits}
-    repository = stages.repository
-    packaged = {
-        oid for output in repository.outputs for path, oid in repository.files(output).items() if is_below(path, model)
-    }
+    written = [(stage, path, oid) for stage, path, oid in _written(stages) if oid != EMPTY]
+    packaged = {oid for _, path, oid in written if is_below(path, contract.model.path)}
     early = {
-        output.stage
-        for output in repository.outputs
-        for path, oid in repository.files(output).items()
-        if oid in packaged and not is_below(path, model) and path not in apart and output.stage not in before
+        stage
+        for stage, path, oid in written
+        if oid in packaged and not is_below(path, contract.model.path) and path not in apart and stage not in before
     }
-    return early & stages.with_ancestors(stages.makers_of(model)) or stages.makers_of(model)
+    early &= stages.with_ancestors(stages.makers_of(contract.model.path))
+    return early | (stages.makers_of(*weights.values()) if weights else set()) or stages.makers_of(contract.model.path)
+
+
+def _written(stages: _Stages) -> Iterator[tuple[str, str, str]]:
+    """Stage, path and md5 of each file that a stage writes, in DVC or in git."""
+    repository = stages.repository
+    for output in repository.outputs:
+        for path, oid in repository.files(output).items():
+            yield output.stage, path, oid
+    stored = {output.path for output in repository.outputs}
+    for stage, paths in stages.outputs.items():
+        for path in paths:
+            file = repository.project.root / path
+            if path not in stored and file.is_file() and not file.is_symlink():
+                yield stage, path, hash_of(file)
+
+
+def _makers_of_metrics(stages: _Stages, contract: Contract) -> set[str]:
+    """What writes the file of metrics; none has to where the checker computes them all."""
+    file = contract.evaluation.metrics
+    needed = any(metric.measure is None for metric in contract.metrics)
+    return stages.makers_of(file) if needed else stages.made_by((file,))
+
+
+def _measuring(stages: _Stages, contract: Contract, base_contract: Contract) -> set[str]:
+    """What makes the metrics of a training: their file, and the saved model where the checker measures its answers."""
+    measured = any(metric.measure for metric in base_contract.metrics)
+    model = stages.makers_of(contract.model.path) if measured else set[str]()
+    return _makers_of_metrics(stages, contract) | model
 
 
 def _later(stages: _Stages, contract: Contract, training: set[str]) -> set[str]:
     """What makes the files that the contract names, and everything else that is made from the trained model."""
-    named = stages.makers_of(contract.evaluation.metrics, contract.model.path)
+    named = stages.makers_of(contract.model.path) | _makers_of_metrics(stages, contract)
     shown = stages.made_by((contract.evaluation.plots, contract.monitoring.limits))
     needed = {name for name in stages.with_ancestors(named | shown) if stages.all[name].cmd}
     if frozen := next((name for name in stages.ordered(needed & stages.with_descendants(training))
@@ -260,18 +292,17 @@ def _refuse_declared(stages: _Stages, training: set[str], judged: Sequence[str],
                 raise Failed(reason, file="dvc.yaml", hint="let it read the splits that a stage before it makes")
 
 
-def _find_weights(repository: Repository, contract: Contract, order: list[str]) -> dict[str, str]:
+def _find_weights(repository: Repository, packaged: Collection[str], order: list[str]) -> dict[str, str]:
     """Where each weights file is first written: a stage before packaging often writes the same bytes."""
-    folder = f"{contract.model.path}/"
-    leaves = {
+    files = {
         name: {path: oid for output in repository.outputs if output.stage == name
-               for path, oid in repository.files(output).items() if path.endswith(WEIGHTS)}
+               for path, oid in repository.files(output).items()}
         for name in order
     }  # fmt: skip
-    packaged = {path: oid for files in leaves.values() for path, oid in files.items() if path.startswith(folder)}
+    oids = {path: oid for made in files.values() for path, oid in made.items() if path in packaged}
     return {
-        path: next(file for name in order for file, made in leaves[name].items() if made == oid)
-        for path, oid in packaged.items()
+        path: next(file for name in order for file, made in files[name].items() if made == oid)
+        for path, oid in oids.items()
     }
 
 

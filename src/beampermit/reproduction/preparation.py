@@ -11,12 +11,13 @@ from pathlib import Path
 from beampermit.contract import Contract, load_contract
 from beampermit.datasets.pull import pull
 from beampermit.datasets.remote import hash_of
-from beampermit.datasets.repository import Repository, is_below
+from beampermit.datasets.repository import Repository, is_below, overlap
 from beampermit.datasets.stale_stages import stage_changes
 from beampermit.digest import digest_file, digest_folder
 from beampermit.errors import Failed
 from beampermit.models.manifest import Manifest
 from beampermit.models.metrics import read_metrics
+from beampermit.models.weight_files import find_weights
 from beampermit.progress import Progress
 from beampermit.project import Project
 from beampermit.reproduction.plan import Plan, make_plan, no_longer_made
@@ -203,10 +204,14 @@ def _prepare(
 ) -> Prepared:
     contract = load_contract(tree)
     repository = Repository(Project(tree), home=project)
-    plan = make_plan(repository, contract, base_contract)
+    if any(overlap(output.path, contract.model.path) for output in repository.outputs):
+        progress("pulling its model")
+        pull(repository, (contract.model.path,))
+    weights = [path.relative_to(tree).as_posix() for path in find_weights(tree / contract.model.path)]
+    plan = make_plan(repository, contract, base_contract, weights)
     if gone := no_longer_made(repository, project, base_contract.dataset, plan.rerun):
         raise Failed(gone[0], file="dvc.yaml", hint="let a stage make it, as on the base branch")
-    progress("pulling its data and its model")
+    progress("pulling its data")
     pull(repository, (*plan.data, contract.model.path))
     model = tree / contract.model.path
     if digest and digest_folder(model) != digest:

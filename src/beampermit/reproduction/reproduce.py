@@ -20,6 +20,7 @@ from beampermit.environments import Environment
 from beampermit.errors import Failed
 from beampermit.models import scoring
 from beampermit.models.metrics import read_metrics
+from beampermit.models.weight_files import external_files
 from beampermit.progress import Progress, silent
 from beampermit.project import Project
 from beampermit.record import Record
@@ -188,11 +189,14 @@ def _compare(
 def _tensors(
     prepared: Prepared, base_contract: Contract, done: Retrained, committed: Path
 ) -> tuple[weights.Tensor, ...]:
-    several = len(prepared.plan.weights) > 1
+    made = prepared.plan.weights
+    beside = {file for packaged in made for file in external_files(committed / packaged)}
+    compared = {packaged: first for packaged, first in made.items() if committed / packaged not in beside}
+    several = len(compared) > 1
     folder = f"{prepared.contract.model.path}/"
     return tuple(
         tensor
-        for packaged, first in prepared.plan.weights.items()
+        for packaged, first in compared.items()
         for tensor in weights.compare_weights(
             committed / packaged,
             done.folder / first,

@@ -1,12 +1,15 @@
-"""Compare weights tensor by tensor; safetensors files are read with numpy alone."""
+"""Compare weights of any format, tensor by tensor or tree by tree; files that cannot be read, byte by byte."""
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from beampermit.digest import sha256_file
 from beampermit.errors import BadInput
+from beampermit.models.weight_files import read_weights
 from beampermit.record import Record
 
 if TYPE_CHECKING:
@@ -14,10 +17,8 @@ if TYPE_CHECKING:
 
 Raw = tuple[tuple[int, ...], str, bytes]
 """Shape, type and bytes of a tensor."""
-KINDS = {
-    "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
-    "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "u1",
-}  # fmt: skip
+NUMERIC = re.compile(r"[<>|][fiub][1248]")
+"""Types of numpy that are real numbers."""
 
 
 class Likeness(StrEnum):
@@ -42,13 +43,18 @@ class Tensor(Record):
     def text(self) -> str:
         """`0.weight by 0.0123 (1.5 %)`."""
         if self.absolute is None or self.relative is None:
-            return f"{self.name} cannot be compared"
+            return f"{self.name}, of another shape, kind or content"
         return f"{self.name} by {self.absolute:.3g} ({100 * self.relative:.2g} %)"
 
 
 def compare_weights(before: Path, after: Path, tolerance: float, prefix: str = "") -> tuple[Tensor, ...]:
-    """Compare the tensors of two safetensors files. Raises `BadInput` for an invalid file."""
+    """Compare two files of weights, by their bytes where either cannot be read."""
     old, new = _read(before), _read(after)
+    if old is None or new is None:
+        likeness = Likeness.IDENTICAL if sha256_file(before) == sha256_file(after) else Likeness.DIFFERENT
+        same = 0.0 if likeness is Likeness.IDENTICAL else None
+        shape = (before.stat().st_size,)
+        return (Tensor(name=f"{prefix}{before.name}", shape=shape, likeness=likeness, absolute=same, relative=same),)
     return tuple(
         _compare(f"{prefix}{name}", old.get(name), new.get(name), tolerance) for name in sorted(old.keys() | new.keys())
     )
@@ -64,7 +70,7 @@ def _compare(name: str, old: Raw | None, new: Raw | None, tolerance: float) -> T
     import numpy as np
 
     shape = (old or new or ((),))[0]
-    if old is None or new is None or old[:2] != new[:2]:
+    if old is None or new is None or old[:2] != new[:2] or len(old[2]) != len(new[2]):
         return Tensor(name=name, shape=shape, likeness=Likeness.DIFFERENT, absolute=None, relative=None)
     if old[2] == new[2]:
         return Tensor(name=name, shape=shape, likeness=Likeness.IDENTICAL, absolute=0.0, relative=0.0)
@@ -82,20 +88,19 @@ def _compare(name: str, old: Raw | None, new: Raw | None, tolerance: float) -> T
     )
 
 
-def _read(file: Path) -> dict[str, Raw]:
-    from safetensors import SafetensorError, deserialize
-
+def _read(file: Path) -> dict[str, Raw] | None:
     try:
-        tensors = deserialize(file.read_bytes())
-    except (SafetensorError, OSError) as error:
-        raise BadInput(f"not a safetensors file: {error}", file=file) from None
-    return {name: (tuple(tensor["shape"]), tensor["dtype"], bytes(tensor["data"])) for name, tensor in tensors}
+        return read_weights(file)
+    except BadInput:
+        return None
 
 
 def _values(kind: str, data: bytes) -> np.ndarray | None:
-    """As float64; None for a type unknown to numpy."""
+    """As float64; None for a text, a type unknown to numpy, and half a number."""
     import numpy as np
 
-    if kind == "BF16":
-        return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4").astype(np.float64)
-    return np.frombuffer(data, KINDS[kind]).astype(np.float64) if kind in KINDS else None
+    stored = "<u2" if kind == "BF16" else kind
+    if not NUMERIC.fullmatch(stored) or len(data) % int(stored[2:]):
+        return None
+    values = np.frombuffer(data, stored)
+    return (values if kind != "BF16" else (values.astype("<u4") << 16).view("<f4")).astype(np.float64)

@@ -308,6 +308,50 @@ def test_model_that_differs_where_no_tensor_shows_it_fails(trainable: Project, s
     assert re.search(rf"predictions on 600 rows differ by at most [\d.e-]+, 0.0001 {said}", reason), reason
 
 
+FOREST = (Path(__file__).parents[2] / "data/models/trees.ubj").read_bytes()
+
+
+@pytest.mark.plants("REP001")
+@pytest.mark.attack(
+    guard="REP001",
+    tried="a tensor that is always the same lies beside trees of XGBoost that a seed of the system makes",
+    said="two trainings here give different weights",
+)
+def test_a_tensor_beside_the_real_weights_does_not_speak_for_them(trainable: Project, said: str) -> None:
+    leaf = FOREST.index(b"[$d#L", FOREST.index(b"split_conditions")) + 13
+    line = (
+        f"forest = bytearray.fromhex({FOREST.hex()!r})\nforest[{leaf} : {leaf + 3}] = os.urandom(3)\n"
+        "Path('model/forest').write_bytes(forest)\nfiles ="
+    )
+    replace(trainable.root / "train.py", "files =", line)
+    made_by_hand(trainable.root, "train.py")
+    done = run(trainable)
+    assert said in judged(trainable, done)
+    assert "predictions" not in judged(trainable, done), "what it predicts here is the same"
+    assert done.compared is not None
+    different = {tensor.name for tensor in done.compared.tensors if tensor.likeness != "identical"}
+    assert different == {"forest: trees.0.split_conditions"}
+
+
+@pytest.mark.attack(
+    guard="REP001",
+    tried="real weights come from a stage of their own that reads the test split, beside a tensor of an honest one",
+    said="stage fit makes the weights and reads data/dataset/test.parquet, on which the model is judged",
+)
+@pytest.mark.parametrize("kept_in", ["DVC", "git"])
+def test_weights_of_a_second_stage_are_training_too(staged: Project, said: str, kept_in: str) -> None:
+    (staged.root / "fit.py").write_text("from pathlib import Path\nPath('fit.json').write_text('[0.5]')\n")
+    output = "fit.json" if kept_in == "DVC" else "fit.json: {cache: false}"
+    stage = f"  fit:\n    cmd: python fit.py\n    deps: [data/dataset/test.parquet]\n    outs: [{output}]\n  package:\n"
+    replace(staged.root / "dvc.yaml", "  package:\n", stage)
+    replace(staged.root / "dvc.yaml", "deps: [package.py, ", "deps: [package.py, fit.json, ")
+    copied = 'shutil.copy("fit.json", "model/coefficients.json")\nfiles ='
+    replace(staged.root / "package.py", "files =", copied)
+    made_by_hand(staged.root, "fit.py", "package.py")
+    with pytest.raises(Failed, match=re.escape(said)):
+        run(staged)
+
+
 def test_model_without_tensors_is_made_again_and_its_predictions_compared(
     trainable: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
