@@ -68,7 +68,7 @@ def test_the_pull_request_of_a_fork_gets_the_report_of_its_run(commenter: Commen
     assert posted.outcome is Outcome.CREATED
     assert posted.address is not None
     assert posted.address.startswith(mine["html_url"])
-    assert "✅ bpm-faults: All 1 interlocks passed" in said(github)[0]
+    assert "✅ bpm-faults: 1 interlock passed" in said(github)[0]
     assert f"From [run {run}](https://github.com/lab/faults/actions/runs/{run})" in said(github)[0]
     assert parse_mark(said(github)[0]) == Mark(run, 1, HEAD)
 

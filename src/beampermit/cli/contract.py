@@ -10,6 +10,7 @@ import typer
 
 from beampermit.cli.help import Grouped
 from beampermit.cli.output import Json, console, show
+from beampermit.errors import counted
 
 app = typer.Typer(cls=Grouped, no_args_is_help=True, help="Check contract.yaml, or print its schema.")
 Where = Annotated[Path, typer.Argument(help="The contract, or a folder of its project.", show_default="this folder")]
@@ -35,12 +36,13 @@ def check(path: Where = Path(), as_json: Json = False) -> None:
         gates = ", ".join(
             f"{metric.name} {'≥' if metric.better == 'higher' else '≤'} {metric.gate:g}" for metric in contract.metrics
         )
-        console().print(f"contract of {contract.model.name}: {inputs} inputs, {outputs} outputs; gates {gates}")
+        signals = f"{counted(inputs, 'input')}, {counted(outputs, 'output')}"
+        console().print(f"contract of {contract.model.name}: {signals}; gates {gates}")
         for todo in marked:
             what = ": ".join(filter(None, (todo.key, todo.what))) or "TODO"
             console().print(f"{file}:{todo.line}: {visible(what)}")
         if marked:
-            console().print(f"{len(marked)} lines are marked TODO: complete each and remove the mark")
+            console().print(f"{counted(len(marked), 'line')} marked TODO: complete each and remove the mark")
 
     body = contract.model_dump(mode="json")
     show(body | ({"todo": [vars(todo) for todo in marked]} if marked else {}), text, as_json)

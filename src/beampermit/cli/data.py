@@ -10,6 +10,7 @@ import typer
 
 from beampermit.cli.help import Grouped
 from beampermit.cli.output import Folder, Json, console, print_verdicts, show, shown_progress
+from beampermit.errors import counted
 
 if TYPE_CHECKING:
     from beampermit.datasets.differences import SplitDifference
@@ -67,7 +68,7 @@ def pull(
 
     def text() -> None:
         changed = f"checked out {', '.join(pulled.changed)}" if pulled.changed else "the work tree is up to date"
-        console().print(f"{pulled.fetched} objects fetched, {pulled.present} in the cache; {changed}")
+        console().print(f"{counted(pulled.fetched, 'object')} fetched, {pulled.present} in the cache; {changed}")
 
     show(body, text, as_json)
 
@@ -97,7 +98,7 @@ def request(
 
     with shown_progress() as progress:
         result = request_data(repository, run_in_environment, out=out, accept=accept, progress=progress)
-    line = f"{result.table}: {result.sidecar['rows']} rows, {result.summary}"
+    line = f"{result.table}: {counted(result.sidecar['rows'], 'row')}, {result.summary}"
     show(result.as_json(), lambda: console().print(line), as_json)
 
 

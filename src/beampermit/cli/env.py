@@ -205,7 +205,7 @@ def bundle(
     with shown_progress() as progress:
         done = choice.bundle(_root(project), to, variant=variant, platform=platform, progress=progress)
     body = {"bundle": str(done.path), "files": done.files, "bytes": done.size}
-    line = f"{done.path}: {done.files} package files, {done.size / 2**20:.1f} MiB"
+    line = f"{done.path}: {counted(done.files, 'package file')}, {done.size / 2**20:.1f} MiB"
     show(body, lambda: console().print(line), as_json)
 
 
@@ -236,7 +236,7 @@ def sbom(
     components = len(document["components"])
     locks = {covered.file: covered.digest for covered in ((lock,) if variant else lock.all)}
     body = {"file": str(out), "components": components, "locks": locks}
-    show(body, lambda: console().print(f"{out}: {components} components"), as_json)
+    show(body, lambda: console().print(f"{out}: {counted(components, 'component')}"), as_json)
 
 
 @app.command()

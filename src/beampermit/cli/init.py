@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from beampermit.cli.output import Json, console, progress_console, show
+from beampermit.errors import counted
 
 NEXT = (
     "beampermit contract check   # lists the lines of the contract to complete",
@@ -94,7 +95,7 @@ def _print(results: list[tuple[Any, str]], dry_run: bool) -> None:
         for line in shown[:SHOWN]:
             out.print(f"    {visible(line, lines=True)}")
         if len(shown) > SHOWN:
-            out.print(f"    and {len(shown) - SHOWN} more lines; beampermit init --dry-run --json has all")
+            out.print(f"    and {counted(len(shown) - SHOWN, 'more line')}; beampermit init --dry-run --json has all")
     out.print("\nNext steps:")
     for command in NEXT:
         out.print(f"  {command}")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from beampermit.cli.output import Json, console, progress_console, show, shown_progress
+from beampermit.errors import counted
 
 
 def new(
@@ -58,7 +59,7 @@ def new(
     ]
 
     def text() -> None:
-        console().print(f"{project}: {len(git.tracked())} files. Next steps:")
+        console().print(f"{project}: {counted(len(git.tracked()), 'file')}. Next steps:")
         for step in steps:
             console().print(f"  {step}")
 

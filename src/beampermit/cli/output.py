@@ -100,10 +100,14 @@ def fail(error: BeampermitError) -> int:
         print_json(body)
         return error.exit_code
     from beampermit.documents.markdown import logged  # terminals and runners obey control sequences in values
+    from beampermit.documents.screen import shortened
 
     sys.stderr.write(f"beampermit: {logged(error.problem)}\n")
+    # What a person wrote is corrected line by line; what differs otherwise may be a whole environment.
+    others = [*map(logged, error.also)]
+    shown = others if isinstance(error, BadInput) else shortened(others, "problem")
     # Behind a dash, no line can be a runner's command.
-    sys.stderr.writelines(f"  - {logged(problem)}\n" for problem in error.also)
+    sys.stderr.writelines(f"  - {line}\n" for line in shown)
     if hint:
         sys.stderr.write(f"      next: {logged(hint)}\n")
     return error.exit_code

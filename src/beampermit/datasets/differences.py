@@ -17,7 +17,7 @@ from beampermit.datasets.remote import hash_of
 from beampermit.datasets.repository import HASH, Output, Repository
 from beampermit.datasets.tables import Table, open_tables, quoted, sql_text
 from beampermit.digest import digest_bytes
-from beampermit.errors import BadInput, Failed
+from beampermit.errors import BadInput, Failed, counted
 from beampermit.files import replacing
 from beampermit.project import Project
 
@@ -284,7 +284,7 @@ def bars(counts: tuple[int, ...]) -> str:
 def _difference(split: str, before: Table | None, after: Table | None, roles: ColumnRoles) -> SplitDifference:
     if before is None or after is None:
         only = profile(after or before, roles) if (after or before) else None  # type: ignore[arg-type]
-        changes = (f"added, {only.rows} rows" if before is None else "removed",) if only else ()
+        changes = (f"added, {counted(only.rows, 'row')}" if before is None else "removed",) if only else ()
         return SplitDifference(split, None if before is None else only, None if after is None else only, None, changes)
     old, new = profile(before, roles), profile(after, roles)
     spans = _spans(old, new)
@@ -325,9 +325,9 @@ def _describe(old: TableProfile, new: TableProfile, rows: RowChanges | None, rol
     if old.rows != new.rows:
         yield f"rows: {old.rows} → {new.rows}"
     if rows and (rows.added or rows.removed):
-        yield f"{rows.added} rows added, {rows.removed} removed"
+        yield f"{counted(rows.added, 'row')} added, {rows.removed} removed"
     if rows and rows.changed:
-        yield f"{rows.changed} rows changed ({', '.join(f'{c} in {n}' for c, n in rows.columns.items())})"
+        yield f"{counted(rows.changed, 'row')} changed ({', '.join(f'{c} in {n}' for c, n in rows.columns.items())})"
     yield from _column_changes(old, new)
     for column, count in new.groups.items():
         if old.groups.get(column, count) != count:

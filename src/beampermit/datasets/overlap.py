@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from beampermit.contract import Signal
 from beampermit.contract.dataset import Dataset
 from beampermit.datasets.tables import Table, quoted
-from beampermit.errors import Failed, did_you_mean
+from beampermit.errors import Failed, counted, did_you_mean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,7 +88,7 @@ def _require_columns(tables: list[Table], columns: list[str]) -> None:
 
 def _null_groups(table: Table, column: str) -> Overlap | None:
     count = table.query(f"SELECT count(*) - count({quoted(column)}) FROM {table.source}")[0][0]
-    message = f"{table.path}: {column} is null in {count} rows, which therefore belong to no group"
+    message = f"{table.path}: {column} is null in {counted(count, 'row')}, which therefore belong to no group"
     return Overlap(message, (table.path,), count) if count else None
 
 
@@ -132,9 +132,9 @@ def _time_range(table: Table, column: str) -> tuple[int, int]:
         f" FROM {table.source}"
     )[0]
     if odd:
-        raise Failed(f"{column} is no time of the years 1 to 9999 in {odd} rows", file=table.path)
+        raise Failed(f"{column} is no time of the years 1 to 9999 in {counted(odd, 'row')}", file=table.path)
     if nulls or first is None:
-        raise Failed(f"{column} is null in {nulls} rows", file=table.path)
+        raise Failed(f"{column} is null in {counted(nulls, 'row')}", file=table.path)
     return first, last
 
 
@@ -324,7 +324,7 @@ def _describe_copy(x: np.ndarray, y: np.ndarray, shift: int) -> str | None:
     rest = float(np.square(b - scale * a).sum()) / spread_y
     if rest > TOLERANCE**2:
         return None
-    changes = [f"{abs(shift)} values {'later' if shift > 0 else 'earlier'}"] if shift else []
+    changes = [f"{counted(abs(shift), 'value')} {'later' if shift > 0 else 'earlier'}"] if shift else []
     changes += [f"times {scale:.4g}"] if abs(scale - 1) > TOLERANCE else []
     offset = float(y.mean() - scale * x.mean())
     changes += [f"plus {offset:.3g}"] if abs(offset) > TOLERANCE * math.sqrt(spread_y / len(y)) else []

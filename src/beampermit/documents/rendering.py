@@ -10,6 +10,7 @@ from beampermit.changes.flat import exact
 from beampermit.datasets.dvc_lock import LockedOutput
 from beampermit.documents import markdown
 from beampermit.documents.markdown import Markdown
+from beampermit.errors import counted
 
 LIMIT = 65_536
 """Characters of a comment on GitHub."""
@@ -106,7 +107,7 @@ def _final(value: Any) -> str:
 def _bound(bound: LockedOutput | None) -> str:
     if bound is None:
         return "none"
-    files = f", {bound.files} files" if bound.files is not None else ""
+    files = f", {counted(bound.files, 'file')}" if bound.files is not None else ""
     size = markdown.size(bound.size) if bound.size is not None else "size unknown"
     return f"{size}{files}, {bound.hash[:8]}"
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from beampermit.documents.markdown import block
-from beampermit.errors import BeampermitError
+from beampermit.errors import BeampermitError, counted
 from beampermit.reproduction.comparison import Comparison
 from beampermit.reproduction.reproduce import Reproduction
 from beampermit.reproduction.weights import Likeness, Tensor
@@ -50,7 +50,7 @@ def _lines(done: Reproduction) -> Iterator[str]:
     if done.compared:
         yield from _compared(done.compared)
     if done.remade:
-        yield f"  {len(done.remade)} files were made again and compared"
+        yield f"  {counted(len(done.remade), 'file')} made again and compared"
     yield from (f"  {note}" for note in done.notes)
     if done.spread:
         yield f"seeds {', '.join(map(str, next(iter(done.spread.metrics)).values))}, {done.spread.tolerance:g} allowed:"

@@ -9,6 +9,7 @@ from typing import Any
 
 from beampermit.documents.markdown import visible
 from beampermit.documents.verdicts import format_counts, steps
+from beampermit.errors import counted
 from beampermit.verdicts.verdict import Outcome, Verdict
 
 COLOURS = {Outcome.PASSED: "green", Outcome.FAILED: "red", Outcome.SKIPPED: "yellow", Outcome.ERROR: "magenta"}
@@ -92,16 +93,16 @@ def _explanation(same: list[Verdict], waiting: list[str], width: int) -> Any:
 
 def _places(verdict: Verdict, width: int) -> Iterator[str]:
     """Where it is, then each other thing that is wrong and where."""
-    yield from map(visible, verdict.places[:PLACES])
-    yield from _rest(verdict.places, "places")
-    for place in verdict.others[:PLACES]:
-        yield from _wrapped(visible(f"{place.place}: {place.reason}"), width, "  ")
-    yield from _rest(verdict.others, "problems")
+    yield from shortened([*map(visible, verdict.places)], "place")
+    for line in shortened([visible(f"{place.place}: {place.reason}") for place in verdict.others], "problem"):
+        yield from _wrapped(line, width, "  ")
 
 
-def _rest(shown: Sequence[object], what: str) -> Iterator[str]:
-    if len(shown) > PLACES:
-        yield f"and {len(shown) - PLACES} more {what} (--json names them all)"
+def shortened(lines: Sequence[str], what: str) -> Iterator[str]:
+    """The first lines, and how many more there are."""
+    yield from lines[:PLACES]
+    if len(lines) > PLACES:
+        yield f"and {counted(len(lines) - PLACES, f'more {what}')} (--json names them all)"
 
 
 def _fix(fix: str, width: int) -> Iterator[str]:

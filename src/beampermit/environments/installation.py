@@ -19,7 +19,7 @@ from beampermit.environments.conda_lock import install as conda
 from beampermit.environments.distributions import describe
 from beampermit.environments.environment import STAMP, VARIABLE, Environment, stamp_of
 from beampermit.environments.uv.installed import is_sealed
-from beampermit.errors import BadInput, Failed, Outside, Problem
+from beampermit.errors import BadInput, Failed, Outside, Problem, counted
 from beampermit.files import write_text
 from beampermit.progress import Progress
 
@@ -91,8 +91,8 @@ def write_github_summary(done: Installation, backend: Backend) -> bool:
         return False
     action = "reused" if done.reused else "installed"
     line = (
-        f"Environment: {done.packages} packages of `{backend.lock_file}` ({backend.name}, `{done.lock[:19]}`) "
-        f"{action} in {done.seconds:.1f} s\n\n"
+        f"Environment: {counted(done.packages, 'package')} of `{backend.lock_file}` "
+        f"({backend.name}, `{done.lock[:19]}`) {action} in {done.seconds:.1f} s\n\n"
     )
     with Path(file).open("a", encoding="utf-8") as stream:
         stream.write(line)
@@ -112,10 +112,12 @@ def _build(backend: Backend, root: Path, prefix: Path, lock: Lock, progress: Pro
             backend.install(root, prefix, cached=cached, progress=progress)
             problems = _compared(backend, prefix, lock, progress)
     if problems:
+        first, *others = problems
         raise Failed(
-            f"the installed packages differ from the lock: {problems[0].message}",
+            f"the installed packages differ from the lock: {first.message}",
             file=lock.file,
             hint="beampermit env lock",
+            also=others,
         )
     write_text(prefix / STAMP, lock.stamp + "\n")
 

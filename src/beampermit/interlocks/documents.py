@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from beampermit.contract import FILE_NAME, Contract
-from beampermit.errors import several
+from beampermit.errors import counted, several
 from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Location
@@ -44,7 +44,7 @@ class DOC002(Interlock):
             places = zip(missing, reasons, strict=True)
             locations = (Location(file=FILE_NAME, line=gap.line, reason=reason) for gap, reason in places)
             return failed(several(reasons, SHOWN), *locations, missing=[gap.key for gap in missing])
-        return passed(f"every text is written, with those of {len(contract.operations.alarms)} alarms")
+        return passed(f"every text is written, with those of {counted(len(contract.operations.alarms), 'alarm')}")
 
 
 class DOC003(Interlock):
@@ -74,8 +74,8 @@ class DOC004(Interlock):
         due = contract.model.review_by
         if due < today:
             days = (today - due).days
-            return failed(f"the review was due by {due}, {days} day{'s'[: days > 1]} ago", FILE_NAME)
-        return passed(f"the next review is due by {due}, in {(due - today).days} days")
+            return failed(f"the review was due by {due}, {counted(days, 'day')} ago", FILE_NAME)
+        return passed(f"the next review is due by {due}, in {counted((due - today).days, 'day')}")
 
 
 def _folded(text: str) -> str:

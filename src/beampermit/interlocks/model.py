@@ -15,7 +15,7 @@ from beampermit.contract import FILE_NAME as CONTRACT
 from beampermit.contract import Contract, Signal, load_contract
 from beampermit.digest import digest_file, is_compiled
 from beampermit.environments import Environment
-from beampermit.errors import BadInput, Failed, Problem, several
+from beampermit.errors import BadInput, Failed, Problem, counted, several
 from beampermit.interlocks.data.work_tree import missing
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import (
@@ -197,7 +197,7 @@ class MDL001(Interlock):
             reasons = [f"{problem.file}:{problem.line or 1}: {problem.message}" for problem in unlocked]
             places = located(replace(problem, file=f"{model.name}/{problem.file}") for problem in unlocked)
             return failed(several(reasons, IN_REASON), *places, unlocked=reasons)
-        return passed(f"{len(manifest.files)} files match {name}", files=len(manifest.files))
+        return passed(f"{name} matches {counted(len(manifest.files), 'file')}", files=len(manifest.files))
 
 
 class MDL002(Interlock):
@@ -232,7 +232,7 @@ class MDL002(Interlock):
             problems = [f"{name} {problem}" for name, problem in problem_of.items()]
             places = [Location(file=name, reason=problem) for name, problem in problem_of.items()]
             return failed(several(problems, IN_REASON), *places, problems=problem_of)
-        return passed(f"{len(paths)} files, each of an allowed format by name and content", files=len(paths))
+        return passed(f"{counted(len(paths), 'file')}, each of an allowed format by name and content", files=len(paths))
 
 
 class MDL003(Interlock):
@@ -312,7 +312,7 @@ class MDL005(Interlock):
         if comparison.problem:
             return failed(f"{comparison.problem}, more than {comparison.tolerance:g} apart", recorded, **evidence)
         return passed(
-            f"{comparison.rows} rows as in training, {comparison.single_rows} also alone: "
+            f"{counted(comparison.rows, 'row')} as in training, {comparison.single_rows} also alone: "
             f"at most {comparison.largest:.2g} apart, {comparison.tolerance:g} allowed",
             **evidence,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from beampermit.contract import Contract
 from beampermit.contract.judging import SAME, Evaluation
 from beampermit.environments import Environment
-from beampermit.errors import BadInput, several
+from beampermit.errors import BadInput, counted, several
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import PROJECT_CODE, Finding, Interlock, each, failed, passed, skipped
 from beampermit.interlocks.model import Evaluators, Examined
@@ -107,7 +107,7 @@ class REP003(Interlock):
             return failed(several(problems, IN_REASON), *each(problems, file), **evidence)
         largest = max(abs(committed[name] - evaluated[name]) for name in committed)
         because = f", because of this: {rules.tolerance.because}" if rules.tolerance else ""
-        reason = f"{len(committed)} metrics evaluated again differ by at most {format_number(largest)}"
+        reason = f"{counted(len(committed), 'metric')} evaluated again: at most {format_number(largest)} apart"
         return passed(f"{reason}; {tolerance:g} of each is allowed{because}", **evidence)
 
 

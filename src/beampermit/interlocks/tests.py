@@ -12,7 +12,7 @@ from beampermit.contract.part import version
 from beampermit.contract.software import Gpu, Tests
 from beampermit.environments import Environment, platforms
 from beampermit.environments.platforms import Gpus
-from beampermit.errors import BadInput, Problem, more
+from beampermit.errors import BadInput, Problem, counted, more
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import PROJECT_CODE, Finding, Interlock, MissingInput, failed, passed
 from beampermit.interlocks.pytest_run import Ran, run_tests
@@ -163,7 +163,7 @@ def _tests(project: Project, environment: Environment, folder: str) -> Finding:
     least = rules.unit if folder == UNIT else rules.integration
     if (enough := len([case for case in ran.cases if case.counts])) < least:
         key = folder.replace("/", ".")
-        reason = f"{enough} tests in {folder} passed; {key} of the base branch's contract asks for {least}"
+        reason = f"{counted(enough, 'test')} in {folder} passed; {key} of the base branch's contract asks for {least}"
         return replace(finding, outcome=Outcome.FAILED, reason=reason, locations=(Location(file=folder),))
     return _with_gone(finding, base.gone(folder))
 
@@ -251,4 +251,4 @@ def _counts(ran: Ran) -> dict[str, Any]:
 def _summary(counts: dict[str, Any]) -> str:
     skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
     expected = f", {counts['expected_to_fail']} expected to fail" if counts["expected_to_fail"] else ""
-    return f"{counts['passed']} tests passed{skipped}{expected}"
+    return f"{counted(counts['passed'], 'test')} passed{skipped}{expected}"

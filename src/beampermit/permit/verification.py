@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from beampermit.digest import digest_file, manifest
-from beampermit.errors import BadInput, Failed
+from beampermit.errors import BadInput, Failed, counted
 from beampermit.models.manifest import Manifest
 from beampermit.permit.statement import Statement
 
@@ -97,6 +97,6 @@ def describe_permit(permit: Statement, model: Path | None = None) -> dict[str, s
         "lock": "\n".join(f"{bound.file} {bound.digest}" for bound in (facts.environment, *facts.variants)),
         "software": f"{facts.software.file} {facts.software.digest}" if facts.software else "no bill of materials",
         "metrics": ", ".join(f"{name} {value:.6g}" for name, value in facts.metrics.items()),
-        "passed": f"{len(facts.verdicts)} interlocks: {', '.join(verdict.id for verdict in facts.verdicts)}",
+        "passed": f"{counted(len(facts.verdicts), 'interlock')}: {', '.join(verdict.id for verdict in facts.verdicts)}",
         "judged at": ", ".join(hosts),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 
-from beampermit.errors import several
+from beampermit.errors import counted, several
 from beampermit.record import Record
 from beampermit.reproduction.comparison import Comparison, is_stuck, plateau_start
 from beampermit.reproduction.retraining import TrainingRecord
@@ -97,7 +97,7 @@ def _explain(
 
 def _identical(comparison: Comparison) -> str:
     if comparison.tensors:
-        return f"{len(comparison.tensors)} tensors and every gated metric"
+        return f"{counted(len(comparison.tensors), 'tensor')} and every gated metric"
     rows = comparison.predictions.rows if comparison.predictions else 0
     return f"the predictions on {rows} rows and every gated metric"
 

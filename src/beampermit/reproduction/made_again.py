@@ -10,6 +10,7 @@ from pathlib import Path
 from beampermit.datasets.remote import hash_of
 from beampermit.datasets.tables import connect, quoted, sql_text
 from beampermit.digest import sha256_file
+from beampermit.errors import counted
 from beampermit.reproduction.comparison import RELATIVE
 
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
@@ -83,7 +84,7 @@ def _text(path: Path) -> str | None:
 
 def _compare_lines(before: list[str], after: list[str], again: list[str] | None, rules: FileRules) -> str:
     if len(before) != len(after):
-        return f"it has {len(before)} lines, {len(after)} are made"
+        return f"it has {counted(len(before), 'line')}, {len(after)} are made"
     for number, (old, new) in enumerate(zip(before, after, strict=True), 1):
         unsteady = again is not None and (len(again) != len(after) or again[number - 1] != new)
         if not unsteady and not _same_line(old, new, rules):
@@ -119,7 +120,7 @@ def _compare_tables(before: Path, after: Path, absolute: float) -> str | None:
                 return f"it has the columns {kinds[0]}, {kinds[1]} are made"
             rows, new_rows = len(old), len(new)
             if rows != new_rows:
-                return f"it has {rows} rows, {new_rows} are made"
+                return f"it has {counted(rows, 'row')}, {new_rows} are made"
             differs = " OR ".join(
                 _differs(quoted(name), str(kind), absolute) for name, kind in zip(old.columns, old.types, strict=True)
             )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from beampermit.errors import BadInput
+from beampermit.errors import BadInput, counted
 from beampermit.verdicts.verdict import Outcome, Verdict, VerdictFile, Where, read_verdicts
 
 ORDER = (Outcome.FAILED, Outcome.ERROR, Outcome.SKIPPED, Outcome.PASSED)
@@ -57,8 +57,9 @@ class MergedVerdicts:
     def headline(self) -> str:
         """One line: `All 23 interlocks passed`, or what did not pass, by name."""
         if self.all_passed:
+            passed = len(self.passed)
             later = f", {', '.join(verdict.id for verdict in self.put_off)} put off until the release"
-            return f"All {len(self.passed)} interlocks passed{later if self.put_off else ''}"
+            return f"{'All ' * (passed > 1)}{counted(passed, 'interlock')} passed{later if self.put_off else ''}"
         failed, broken, skipped = (
             [verdict.id for verdict in self.not_passed if verdict.outcome is outcome]
             for outcome in (Outcome.FAILED, Outcome.ERROR, Outcome.SKIPPED)

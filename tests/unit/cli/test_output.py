@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import duckdb
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from beampermit.cli import output
 from beampermit.cli.main import app
+from beampermit.errors import BadInput, Failed, Problem
 from beampermit.rehearsal.display import summary
 from beampermit.rehearsal.record import Rehearsal, RehearsedJob, Result
 
@@ -88,3 +90,22 @@ def test_a_log_shows_now_and_then_how_far_it_is(
         for done in range(4):
             progress("objects", done, 3)
     assert capsys.readouterr().err == "objects: 0 of 3\nobjects: 2 of 3\n"
+
+
+def test_the_screen_names_the_first_packages_that_differ_and_every_line_to_correct(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = [Problem(f"package{number} differs", "uv.lock") for number in range(12)]
+    monkeypatch.setattr(output.sys, "argv", ["beampermit", "env", "install"])
+    for also, last in (
+        (others[:10], "  - uv.lock: package9 differs"),
+        (others[:11], "  - and 1 more problem (--json names them all)"),
+        (others, "  - and 2 more problems (--json names them all)"),
+    ):
+        assert output.fail(Failed("numbers differs", also=also)) == 1
+        assert capsys.readouterr().err.splitlines()[-1] == last
+    assert output.fail(BadInput("no unit", also=others)) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "  - uv.lock: package11 differs"
+    monkeypatch.setattr(output.sys, "argv", ["beampermit", "env", "install", "--json"])
+    output.fail(Failed("numbers differs", also=others))
+    assert len(json.loads(capsys.readouterr().out)["also"]) == 12

@@ -228,7 +228,7 @@ def test_a_permit_is_told_with_its_digest_and_its_interlocks(results: Project) -
     for made in (card(known), runbook(known)):
         assert known.permit is not None
         assert f"`{known.permit.digest}`" in made
-        assert "1 interlocks: ENV001" in made
+        assert "1 interlock: ENV001" in made
         assert "No permit" not in made
 
 

@@ -36,7 +36,7 @@ def test_it_tells_rows_labels_ranges_gaps_lineage_and_limits(dvc_project: Projec
         "| `false` | 4 (50.0%) | 4 (50.0%) | 4 (50.0%) |",
         "24 rows are labelled, by rule (23), Ada (1).",
         "Confidence: minimum 0.9, mean 0.9.",
-        "People overruled the rules on 1 rows.",
+        "People overruled the rules on 1 row.",
         "| `turns` | `train` | mm | -1 |",
         "| `train` | 1 h | 1 h | 0 |",
         "| parent | `data/raw.parquet` |",

@@ -412,7 +412,9 @@ def test_an_installation_that_does_not_match_its_lock_at_the_end_is_none(
 ) -> None:
     cached: list[bool] = []
     monkeypatch.setattr(Uv, "install", lambda *_, cached=True, **__: installs(cached))
-    differs = (Problem("numbers 0.9 is installed and 1.0 is locked", "uv.lock"),)
+    differs = tuple(
+        Problem(f"{name} 0.9 is installed and 1.0 is locked", "uv.lock") for name in ("numbers", "plotter", "linter")
+    )
     monkeypatch.setattr(Uv, "installed", lambda *_: differs)
 
     def installs(from_cache: bool) -> None:
@@ -422,6 +424,7 @@ def test_an_installation_that_does_not_match_its_lock_at_the_end_is_none(
     with pytest.raises(Failed, match=re.escape(said)) as caught:
         build(uv_project.root)
     assert caught.value.file == "uv.lock"
+    assert caught.value.also == differs[1:], "each package is named, not the first alone"
     assert cached == [True, True, False]
     assert not (uv_project.root / ".venv" / STAMP).exists()
 

@@ -83,7 +83,7 @@ def judged(project: Project, id: str) -> Verdict:
 def test_a_sound_model_passes_both(project: Project, saved: Path) -> None:
     first, second = check(project, select_interlocks(["MDL001", "MDL002"]))
     assert first.passed
-    assert first.reason == "10 files match manifest.json"
+    assert first.reason == "manifest.json matches 10 files"
     assert second.passed
     assert second.reason == "7 files, each of an allowed format by name and content"
 

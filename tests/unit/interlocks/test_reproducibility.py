@@ -29,7 +29,7 @@ def judged(project: Project, committed: Any, evaluated: dict[str, float] = EVALU
 def test_metrics_within_tolerance_pass(project: Project) -> None:
     finding = judged(project, {**EVALUATED, "auc": 0.97 * (1 + 0.9e-6), "rows": 600.0005})
     assert finding.outcome is Outcome.PASSED
-    assert finding.reason == "3 metrics evaluated again differ by at most 0.0005; 1e-06 of each is allowed"
+    assert finding.reason == "3 metrics evaluated again: at most 0.0005 apart; 1e-06 of each is allowed"
 
 
 DEFECTS = {

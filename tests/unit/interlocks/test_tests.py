@@ -56,7 +56,7 @@ def test_tests_that_pass_are_counted(judge: Judge, project: Project, id: str) ->
         id,
     )
     assert verdict.passed, verdict.reason
-    assert verdict.reason == "1 tests passed, 1 skipped"
+    assert verdict.reason == "1 test passed, 1 skipped"
     assert verdict.evidence["tests"] == 2
     assert verdict.evidence["skipped_because"] == ["test_two: no beam today"]
     names = [slow["test"].rpartition("::")[2] for slow in verdict.evidence["slowest"]]

@@ -440,7 +440,7 @@ def test_what_need_not_run_is_said_by_the_base_branch(judge: Judge, project: Pro
     assert said in verdict.reason
     assert "(and 1 more)" in verdict.reason
     git("commit", "--quiet", "--all", "--message", "Slow tests need not run")
-    assert judge({}, base="main").reason == "1 tests passed"
+    assert judge({}, base="main").reason == "1 test passed"
 
 
 def _promise(contract: Path, tests: str) -> None:
@@ -451,7 +451,7 @@ def _promise(contract: Path, tests: str) -> None:
 @pytest.mark.attack(
     guard="TST001",
     tried="a pull request takes tests away and lowers the number that must pass",
-    said="1 tests in tests/unit passed; tests.unit of the base branch's contract asks for 2",
+    said="1 test in tests/unit passed; tests.unit of the base branch's contract asks for 2",
 )
 def test_the_base_branch_says_how_many_tests_must_pass(judge: Judge, project: Project, git: Git, said: str) -> None:
     _promise(project.root / "contract.yaml", "{unit: 2}")
@@ -472,7 +472,7 @@ def test_tests_that_are_gone_are_shown_and_moved_ones_are_not(judge: Judge, proj
     moved = {TESTS: "def test_a(): pass\n", "tests/integration/test_moved.py": "def test_b(): pass\n"}
     verdict = judge(moved, base="main")
     assert verdict.passed
-    assert verdict.reason == f"1 tests passed; 1 test of the base branch is gone: {TESTS}::test_c"
+    assert verdict.reason == f"1 test passed; 1 test of the base branch is gone: {TESTS}::test_c"
     assert verdict.evidence["gone"] == [f"{TESTS}::test_c"]
 
 
@@ -494,7 +494,7 @@ def test_a_test_of_the_base_branch_that_fails_cannot_be_excused(
     assert said in verdict.reason
     git("add", "--all")
     git("commit", "--quiet", "--message", "It is known to fail")
-    assert judge({}, base="topic").reason == "1 tests passed, 1 expected to fail"
+    assert judge({}, base="topic").reason == "1 test passed, 1 expected to fail"
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_contract_check_lists_every_todo_and_doc002_fails(orbit: Path) -> None:
     assert re.search(r"request: the source of the data", said)
     assert re.search(r"description: what r2 measures; the gate is the present value of r2", said)
     waiting = todos((orbit / "contract.yaml").read_text())
-    assert f"{len(waiting)} lines are marked TODO" in said
+    assert f"{len(waiting)} lines marked TODO" in said
     verdicts = json.loads(run("check", "DOC", "--project", str(orbit), "--json").stdout)
     doc = next(verdict for verdict in verdicts if verdict["id"] == "DOC002")
     assert doc["outcome"] == "failed"

@@ -20,7 +20,7 @@ from beampermit.datasets.labels.annotations import (
 )
 from beampermit.datasets.pull import way_to_get
 from beampermit.datasets.tables import Table, open_tables, quoted, sql_text
-from beampermit.errors import Failed, did_you_mean
+from beampermit.errors import Failed, counted, did_you_mean
 from beampermit.project import Project
 
 SHOWN = 200
@@ -134,14 +134,14 @@ def _future_labels(labels: Table) -> Iterator[str]:
         f" FROM {labels.source}"
     )[0]
     if odd:
-        yield f"{WHEN} is no time of the years 1 to 9999 in {odd} labels"
+        yield f"{WHEN} is no time of the years 1 to 9999 in {counted(odd, 'label')}"
     limit = int((datetime.now(UTC) + CLOCK_TOLERANCE).timestamp() * 1e6)
     count, last = labels.query(
         f"SELECT count(*), CAST(max({quoted(WHEN)}) AS VARCHAR) FROM {labels.source}"
         f" WHERE {labels.microseconds(WHEN)} > {limit}"
     )[0]
     if count:
-        yield f"{WHEN} is in the future in {count} labels, the last at {last}"
+        yield f"{WHEN} is in the future in {counted(count, 'label')}, the last at {last}"
 
 
 def _check_confidence(labels: Table, result: LabelReview) -> Iterator[str]:
@@ -159,7 +159,7 @@ def _check_confidence(labels: Table, result: LabelReview) -> Iterator[str]:
     if lowest is not None:
         result.confidence = (lowest, mean)
     if outside:
-        yield f"{CONFIDENCE} is not from 0 to 1 in {outside} labels"
+        yield f"{CONFIDENCE} is not from 0 to 1 in {counted(outside, 'label')}"
 
 
 def _repeated_labels(labels: Table, dataset: Dataset) -> Iterator[str]:
@@ -171,7 +171,7 @@ def _repeated_labels(labels: Table, dataset: Dataset) -> Iterator[str]:
     )[0]
     if rows:
         note = f", {contradictory} of them with different values" if contradictory else ""
-        yield f"{rows} rows are labelled more than once{note} (first: {_format_key(dataset, first)})"
+        yield f"{counted(rows, 'row')} labelled more than once{note} (first: {_format_key(dataset, first)})"
 
 
 def _check_coverage(labels: Table, table: Table, dataset: Dataset, result: LabelReview) -> Iterator[str]:
@@ -214,8 +214,8 @@ def _check_annotations(
     unknown = [key for key in by_row if key not in current]
     if unknown:
         yield (
-            f"{review.file}:{by_row[unknown[0]][0].line}: {len(unknown)} annotations are about rows without a label"
-            f" (first: {_format_key(dataset, unknown[0])})"
+            f"{review.file}:{by_row[unknown[0]][0].line}: {counted(len(unknown), 'annotation')} about rows without a"
+            f" label (first: {_format_key(dataset, unknown[0])})"
         )
     ignored = [
         latest[0]
@@ -226,7 +226,7 @@ def _check_annotations(
         first = ignored[0]
         value, by, _ = current[first.key]
         yield (
-            f"{len(ignored)} annotations are not in the labels: {first.by} says {first.value}"
+            f"{counted(len(ignored), 'annotation')} not in the labels: {first.by} says {first.value}"
             f" at {review.file}:{first.line}, the labels say {value} by {by} ({_format_key(dataset, first.key)})"
         )
     for key, (value, _, before) in current.items():

@@ -11,7 +11,7 @@ from beampermit.datasets.requests.gaps import Gap, Gaps, merge
 from beampermit.datasets.requests.query import Answer, Channel, Query
 from beampermit.datasets.requests.store import Store, connect, write_table
 from beampermit.datasets.tables import parquet, quoted, sql_text
-from beampermit.errors import Failed
+from beampermit.errors import Failed, counted
 from beampermit.files import replacing
 from beampermit.progress import Progress
 
@@ -135,7 +135,7 @@ class _Alignment:
         if mismatch:
             length, time = mismatch
             raise Failed(
-                f"{channel.pv} has {length} values at {time}; its shape in the contract has {channel.size}",
+                f"{channel.pv} has {counted(length, 'value')} at {time}; its shape in the contract has {channel.size}",
                 file=FILE_NAME,
                 hint="change the signal's shape, or request a time when it had this length",
             )

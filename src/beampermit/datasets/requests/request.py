@@ -20,7 +20,7 @@ from beampermit.datasets.requests.store import connect
 from beampermit.datasets.tables import parquet, quoted
 from beampermit.datasets.workspace import plain_file
 from beampermit.digest import digest_file
-from beampermit.errors import BadInput, Conflict, Failed
+from beampermit.errors import BadInput, Conflict, Failed, counted
 from beampermit.files import replacing, write_text
 from beampermit.progress import Progress, silent
 from beampermit.project import Project
@@ -44,13 +44,13 @@ class RequestResult:
         gaps, counts = self.sidecar["gaps"], self.sidecar["counts"]
         parts = ["first request" if self.first else "; ".join(self.changes) or "the same bytes as before"]
         if gaps["count"]:
-            parts.append(f"{gaps['count']} gaps in {gaps['pvs']} PVs, {gaps['seconds']:g} s in total")
+            parts.append(f"{counted(gaps['count'], 'gap')} in {gaps['pvs']} PVs, {gaps['seconds']:g} s in total")
         problems = {
             "duplicates": "duplicated",
             "backwards": "out of order",
             "outside": "outside of the requested times",
         }
-        parts += [f"{counts[key]} samples {problem}" for key, problem in problems.items() if counts.get(key)]
+        parts += [f"{counted(counts[key], 'sample')} {problem}" for key, problem in problems.items() if counts.get(key)]
         return "; ".join(parts)
 
     def as_json(self) -> dict[str, Any]:
@@ -279,7 +279,7 @@ class _Comparison:
                 self._connection.execute(f"SELECT count(*) FROM {source}").fetchone()
                 for source in (self._old, self._new)
             )
-            return [] if old == new else [f"{old} rows before, {new} now"]
+            return [] if old == new else [f"{counted(old, 'row')} before, {new} now"]
         differences = []
         keys = ", ".join(f"CAST({quoted(column)} AS VARCHAR) AS {quoted(column)}" for column in self._key)
         order = ", ".join(quoted(column) for column in self._key)
@@ -289,7 +289,7 @@ class _Comparison:
                 f"SELECT count(*), arg_min([{order}], ({order},)) FROM ({sql})"
             ).fetchone()
             if count:
-                differences.append(f"{count} rows {change} (first: {self._row(first)})")
+                differences.append(f"{counted(count, 'row')} {change} (first: {self._row(first)})")
         return differences
 
     def _value_differences(self) -> list[str]:
@@ -306,7 +306,7 @@ class _Comparison:
             if count:
                 *key, before, after = first
                 values = f"{before[:60]} before, {after[:60]} now"
-                differences.append(f"{column} changed in {count} rows (first: {self._row(key)}: {values})")
+                differences.append(f"{column} changed in {counted(count, 'row')} (first: {self._row(key)}: {values})")
         return differences
 
     def _row(self, values: list[str]) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 from beampermit.datasets import tables
 from beampermit.datasets.tables import parquet, quoted, sql_text
-from beampermit.errors import BadInput, Failed
+from beampermit.errors import BadInput, Failed, counted
 from beampermit.files import replacing
 
 AT_ONCE = 4_000_000
@@ -121,7 +121,8 @@ def _common_length(lengths: dict[str, int], path: str) -> int:
     if len(set(lengths.values())) > 1:
         shortest, longest = min(lengths, key=lengths.__getitem__), max(lengths, key=lengths.__getitem__)
         raise Failed(
-            f"its arrays differ in length: {shortest} has {lengths[shortest]} rows, {longest} has {lengths[longest]}",
+            f"its arrays differ in length: {shortest} has {counted(lengths[shortest], 'row')}, {longest} has "
+            f"{lengths[longest]}",
             file=path,
         )
     return next(iter(lengths.values()))

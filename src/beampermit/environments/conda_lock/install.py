@@ -17,7 +17,7 @@ from beampermit.environments.conda_lock.packages import Places, fetch_packages, 
 from beampermit.environments.conda_lock.rattler_process import run_rattler
 from beampermit.environments.environment import python_in
 from beampermit.environments.uv.command import call, shorten
-from beampermit.errors import BadInput, Failed, Outside
+from beampermit.errors import BadInput, Failed, Outside, counted
 from beampermit.files import write_text
 from beampermit.processes import run
 from beampermit.progress import Progress
@@ -110,7 +110,7 @@ def _add_wheels(lock: Lock, wheels: list[Package], places: Places, prefix: Path,
 
     Sources are built by what is in the environment: nothing else is fetched. Raises `Failed`.
     """
-    progress(f"installing {len(wheels)} packages of pip")
+    progress(f"installing {counted(len(wheels), 'package')} of pip")
     prefix = prefix.absolute()
     with tempfile.TemporaryDirectory(dir=prefix.parent) as folder:
         requirements, links = Path(folder) / "requirements.txt", Path(folder) / "files"

@@ -11,7 +11,7 @@ from beampermit.digest import has_sha256
 from beampermit.environments.backend import Lock, Package
 from beampermit.environments.conda_lock import channels, lockfile
 from beampermit.environments.conda_lock.rattler_process import run_rattler
-from beampermit.errors import BadInput, Failed, Outside, more
+from beampermit.errors import BadInput, Failed, Outside, Problem, counted
 from beampermit.progress import Progress
 
 HASHERS = 4
@@ -53,7 +53,7 @@ def fetch_packages(lock: Lock, wanted: Iterable[Package], *, bundle: Path | None
         _refuse_unhashed(lock, package)
     folder = bundle or cache_folder() / "conda" / "packages"
     places = {package.key: archive(folder, _sha256(package), package.artifacts[0].file_name) for package in packages}
-    progress(f"hashing {len(packages)} packages")
+    progress(f"hashing {counted(len(packages), 'package')}")
     missing = [package for package, verified in zip(packages, _verified(packages, places), strict=True) if not verified]
     if missing and bundle:
         raise _not_in_bundle(lock, missing, places, bundle)
@@ -79,18 +79,19 @@ def _fetch(lock: Lock, missing: list[Package], places: Places, progress: Progres
                 "path": str(places[package.key]),
             }
         )
-    progress(f"fetching {len(files)} packages")
+    progress(f"fetching {counted(len(files), 'package')}")
     wrong = run_rattler("fetch", progress=progress, files=files)
     if wrong:
-        first = wrong[0]
-        line = next((package.line for package in missing if str(package) == first["name"]), None)
-        raise Failed(
-            f"{first['name']} has a wrong sha256: {first['found']} ({first['size']} bytes), "
-            f"locked is {first['sha256']}{more(len(wrong) - 1)}",
-            file=lock.file,
-            line=line,
-            hint="beampermit env lock",
+        lines = {str(package): package.line for package in missing}
+        first, *others = (
+            Problem(
+                f"{one['name']} has a wrong sha256: {one['found']} ({one['size']} bytes), locked is {one['sha256']}",
+                lock.file,
+                lines.get(one["name"]),
+            )
+            for one in sorted(wrong, key=lambda one: one["name"])
         )
+        raise Failed(first.message, file=lock.file, line=first.line, hint="beampermit env lock", also=others)
 
 
 def _verified(packages: tuple[Package, ...], places: Places) -> list[bool]:
@@ -122,13 +123,20 @@ def _refuse_unhashed(lock: Lock, package: Package) -> None:
 
 
 def _not_in_bundle(lock: Lock, missing: list[Package], places: Places, bundle: Path) -> Failed:
-    first = missing[0]
-    file = places[first.key].relative_to(bundle)
+    first, *others = (
+        Problem(
+            f"{places[package.key].relative_to(bundle)} of the bundle is missing or not the locked file",
+            lock.file,
+            package.line,
+        )
+        for package in missing
+    )
     return Failed(
-        f"{file} of the bundle is missing or not the locked file{more(len(missing) - 1)}",
+        first.message,
         file=lock.file,
         line=first.line,
         hint="run `beampermit env bundle` on a machine with a network",
+        also=others,
     )
 
 

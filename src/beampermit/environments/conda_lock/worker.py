@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from beampermit.digest import sha256_file
+from beampermit.errors import counted
 
 AT_ONCE = 8
 """Packages that are fetched at the same time."""
@@ -99,7 +100,7 @@ async def install(request: dict[str, Any]) -> Any:
     import rattler
 
     records = [await rattler.RepoDataRecord.from_package_archive(item["path"]) for item in request["packages"]]
-    _reply({"step": f"linking {len(records)} packages"})
+    _reply({"step": f"linking {counted(len(records), 'package')}"})
     await rattler.install(
         records,
         request["prefix"],

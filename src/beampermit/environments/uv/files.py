@@ -30,7 +30,7 @@ from beampermit.environments.uv import specification
 from beampermit.environments.uv.command import uv
 from beampermit.environments.uv.installed import locked_for
 from beampermit.environments.uv.specification import normalize
-from beampermit.errors import BadInput, Failed, Outside
+from beampermit.errors import BadInput, Failed, Outside, Problem, counted
 from beampermit.files import replacing
 from beampermit.progress import Progress
 
@@ -122,7 +122,7 @@ def bundled(lock: Lock, root: Path, platform: str, progress: Progress) -> dict[s
         )
         if not is_locked(place, artifact):
             if artifact.local:
-                raise wrong_file(lock, package, artifact, "this machine")
+                raise wrong_files(lock, [(package, artifact)], "this machine")
             _fetch(lock, root, package, artifact, place)
         if not artifact.file_name.endswith(".whl"):
             _refuse_unlocked_builder(lock, package, place, packages)
@@ -135,12 +135,18 @@ def is_locked(path: Path, artifact: Artifact) -> bool:
     return has_sha256(path, artifact.sha256)
 
 
-def wrong_file(lock: Lock, package: Package, artifact: Artifact, place: str) -> Failed:
+def wrong_files(lock: Lock, files: Iterable[tuple[Package, Artifact]], place: str) -> Failed:
+    """The error for files, at least one, that `place` lacks or has with other bytes."""
+    first, *others = (
+        Problem(f"{artifact.file_name} is missing from {place}, or not the locked file", lock.file, package.line)
+        for package, artifact in files
+    )
     return Failed(
-        f"{artifact.file_name} is missing from {place}, or not the locked file",
+        first.message,
         file=lock.file,
-        line=package.line,
+        line=first.line,
         hint="run `beampermit env bundle` on a machine with a network",
+        also=others,
     )
 
 
@@ -240,14 +246,17 @@ def install(lock: Lock, root: Path, prefix: Path, bundle: Path, progress: Progre
     """Install the lock from the files of `bundle`. Raises `Failed` for one that is missing or has a wrong hash."""
     platform = current_platform()
     files = list(files_for(lock, packages_for(lock, platform).values(), platform))
-    progress(f"hashing {len(files)} files of the bundle")
+    progress(f"hashing {counted(len(files), 'file')} of the bundle")
     with tempfile.TemporaryDirectory(dir=_beside(prefix)) as folder:
         # uv sees hashed files only: another file of the bundle could be newer, or build a package.
+        wrong = []
         for package, artifact in files:
-            place, copy = bundle / FOLDER / artifact.file_name, Path(folder) / artifact.file_name
-            _take(place, copy)
+            copy = Path(folder) / artifact.file_name
+            _take(bundle / FOLDER / artifact.file_name, copy)
             if not is_locked(copy, artifact):
-                raise wrong_file(lock, package, artifact, "the bundle")
+                wrong.append((package, artifact))
+        if wrong:
+            raise wrong_files(lock, wrong, "the bundle")
         progress(f"installing the bundle into {prefix}")
         _sync(lock, root, prefix, Path(folder))
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from beampermit.datasets.repository import Repository
-from beampermit.errors import BadInput, Failed, Problem, more, several
+from beampermit.errors import BadInput, Failed, Problem, counted, more, several
 from beampermit.interlocks.data.work_tree import SHOWN
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Finding, Interlock, MissingInput, failed, located, passed, skipped
@@ -60,7 +60,7 @@ class DAT001(Interlock):
             )
         if changes:
             return skipped(f"stage {changes[0].stage}: {changes[0].what}; run `beampermit data pull`")
-        return passed(f"{len(dvc.stages)} stages match dvc.lock")
+        return passed(f"dvc.lock matches {counted(len(dvc.stages), 'stage')}")
 
 
 class DAT002(Interlock):
@@ -97,7 +97,8 @@ class DAT002(Interlock):
         )
         some = "" if status.read == status.looked_up else f", {status.read} of them by bytes and the rest by size"
         return passed(
-            f"{status.looked_up} objects are on {', '.join(status.remotes) or 'the remote'}{some}{others}", **evidence
+            f"{counted(status.looked_up, 'object')} found on {', '.join(status.remotes) or 'the remote'}{some}{others}",
+            **evidence,
         )
 
 
@@ -138,7 +139,9 @@ class DAT003(Interlock):
                 **evidence,
             )
         folders = sum(output.folder for output in dvc.outputs)
-        return passed(f"{folders} manifests are safe, {verified.files} files match their hashes", **evidence)
+        return passed(
+            f"{counted(folders, 'safe manifest')}; the hashes of {counted(verified.files, 'file')} match", **evidence
+        )
 
 
 def _named(problems: Sequence[Problem], fix: str = "", before: str = "", **evidence: Any) -> Finding:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from beampermit.contract import FILE_NAME as FILE
 from beampermit.contract import Contract
-from beampermit.errors import several
+from beampermit.errors import counted, several
 from beampermit.interlocks.data.work_tree import SHOWN, find_unversioned, require_present
 from beampermit.interlocks.interlock import Finding, Interlock, bad_input_fails, each, failed, passed
 from beampermit.project import Project
@@ -39,11 +39,14 @@ class DAT006(Interlock):
         evidence = result.as_json()
         if result.problems:
             return failed(several(result.problems), *each(result.problems, dataset.labels), **evidence)
-        reason = f"{result.rows} labels by {len(result.people)} authors cover every row of {len(splits)} splits"
+        reason = (
+            f"{counted(result.rows, 'label')} by {counted(len(result.people), 'author')}, one for every row of "
+            f"{len(splits)} splits"
+        )
         if result.overruled:
-            reason += f"; annotators corrected {len(result.overruled)} labels of rules"
+            reason += f"; annotators corrected {counted(len(result.overruled), 'label')} of rules"
         if result.conflicts:
-            reason += f"; they disagree on {len(result.conflicts)} rows, where the latest label counts"
+            reason += f"; they disagree on {counted(len(result.conflicts), 'row')}, where the latest label counts"
         return passed(reason, **evidence)
 
 
@@ -81,5 +84,7 @@ class DAT007(Interlock):
             return failed(f"{dataset.lineage}: {several(faults)}", *places, faults=faults[:SHOWN])
         rows = {name: made.rows for name, made in recorded.splits.items()}
         parents, code = recorded.parents, recorded.code
-        reason = f"{len(rows)} splits, made from {len(parents)} data files by {len(code)} source files"
+        reason = (
+            f"{len(rows)} splits, made from {counted(len(parents), 'data file')} by {counted(len(code), 'source file')}"
+        )
         return passed(reason, parents=parents, rows=rows)

@@ -19,7 +19,7 @@ from beampermit.contract import FILE_NAME, Contract, parse_contract
 from beampermit.datasets.differences import KeptRows, compare_rows, fetch_file, write_kept_rows
 from beampermit.digest import digest_file
 from beampermit.environments import Environment
-from beampermit.errors import BadInput, Failed
+from beampermit.errors import BadInput, Failed, counted
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.model import Evaluators
 from beampermit.models import SavedModel
@@ -160,9 +160,9 @@ def _lines(text: str) -> list[tuple[tuple[str, str], ...]]:
 
 
 def _changes(kept: KeptRows) -> str:
-    """Such as `30 of 648 rows are missing and 2 are changed, 5 are new`."""
+    """Such as `30 of 648 rows are missing, 2 of 648 rows are changed, 5 new rows`."""
     parts = [f"{kept.missing} of {kept.rows} rows are missing"] if kept.missing else []
     parts += [f"{kept.changed} of {kept.rows} rows are changed"] if kept.changed else []
     parts += [f"{kept.relabelled} of {kept.rows} rows were labelled by people"] if kept.relabelled else []
-    parts += [f"{kept.added} rows are new"] if kept.added else []
+    parts += [counted(kept.added, "new row")] if kept.added else []
     return ", ".join(parts) or f"the {kept.rows} rows are the same"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from beampermit.contract import FILE_NAME, Contract, Metric
 from beampermit.contract.judging import Subgroups
-from beampermit.errors import Failed, several
+from beampermit.errors import Failed, counted, several
 from beampermit.interlocks.interlock import PROJECT_CODE, Finding, Interlock, each, failed, passed
 from beampermit.interlocks.model import Evaluators, Examined
 from beampermit.interlocks.performance.gates import NAMES, format_gate, gates, join_columns, unevaluated
@@ -231,10 +231,10 @@ def _unmet(row: Subgroup) -> str:
         return ""
     where = f"{row.metric} where {_where(row)}"
     if row.few:
-        return f"{where} is measured on {row.rows} rows, and {FEWEST} are needed"
+        return f"{where} is measured on {counted(row.rows, 'row')}, and {FEWEST} are needed"
     if row.value is None:
-        return f"{where} is undefined on its {row.rows} rows"
-    return f"{where} is {format_number(row.value, row.gate)} on {row.rows} rows, the gate is {row.required}"
+        return f"{where} is undefined on its {counted(row.rows, 'row')}"
+    return f"{where} is {format_number(row.value, row.gate)} on {counted(row.rows, 'row')}, the gate is {row.required}"
 
 
 def _where(row: Subgroup) -> str:

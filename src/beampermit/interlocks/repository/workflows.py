@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from beampermit.errors import BadInput, more
+from beampermit.errors import BadInput, counted, more
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
 from beampermit.project import Project
@@ -77,7 +77,7 @@ class GIT004(Interlock):
             if linted.not_followed
             else ""
         )
-        return passed(f"{len(workflows.texts)} files give a fork no access{followed}", **evidence)
+        return passed(f"no access for a fork in {counted(len(workflows.texts), 'file')}{followed}", **evidence)
 
 
 class GIT003(Interlock):
@@ -112,4 +112,6 @@ class GIT003(Interlock):
                 *(Location(file=use.file, line=use.line, reason=reason) for use, reason in places),
                 unpinned=[f"{use.file}:{use.line} {use.text}" for use in unpinned],
             )
-        return passed(f"{len(uses)} uses in {len(workflows.texts)} files, all pinned", uses=len(uses))
+        return passed(
+            f"{counted(len(uses), 'use')} in {counted(len(workflows.texts), 'file')}, all pinned", uses=len(uses)
+        )

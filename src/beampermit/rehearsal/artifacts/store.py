@@ -38,7 +38,7 @@ def upload(
         copy(file, partial / relative)
     shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)
-    return f"stored {len(files)} files as {name}"
+    return f"stored {len(files)} file{'s' * (len(files) > 1)} as {name}"
 
 
 def download(store: Path, into: Path, *, name: str = "", pattern: str = "", merge: bool = False) -> str:
@@ -56,7 +56,7 @@ def download(store: Path, into: Path, *, name: str = "", pattern: str = "", merg
         for file in artifact.rglob("*"):
             if file.is_file():
                 copy(file, folder / file.relative_to(artifact))
-    return f"downloaded {len(chosen)} artifacts: {', '.join(path.name for path in chosen)}"
+    return f"downloaded {', '.join(path.name for path in chosen)}"
 
 
 def inside(store: Path, name: str) -> Path:

@@ -33,9 +33,9 @@ def test_exit_codes_and_json(ask_archiver: Ask, sound: Archiver, project: Projec
     sound.samples["BEAM:CURRENT"][3]["val"] = 1.0
     changed = beampermit(project)
     assert (changed.returncode, changed.stdout) == (1, "")
-    assert "current changed in 1 rows" in changed.stderr
+    assert "current changed in 1 row" in changed.stderr
     assert "next: beampermit data request --accept" in changed.stderr
-    assert "current changed in 1 rows" in beampermit(project, "--accept").stdout
+    assert "current changed in 1 row" in beampermit(project, "--accept").stdout
 
     sound.always = busy
     down = beampermit(project, "--json")
@@ -72,8 +72,8 @@ def test_changed_data_fail_with_the_differences(ask_archiver: Ask, sound: Archiv
     del sound.samples["BEAM:CURRENT"][0:2]
     with pytest.raises(Failed) as caught:
         ask_archiver()
-    assert "1 rows removed (first: acquired_at 2026-03-01 07:00:00+00)" in caught.value.message
-    assert "current changed in 1 rows (first: acquired_at 2026-03-01 07:00:03+00: 103.0 before, 42.0 now)" in str(
+    assert "1 row removed (first: acquired_at 2026-03-01 07:00:00+00)" in caught.value.message
+    assert "current changed in 1 row (first: acquired_at 2026-03-01 07:00:03+00: 103.0 before, 42.0 now)" in str(
         caught.value
     )
     assert (caught.value.exit_code, caught.value.hint) == (1, "beampermit data request --accept")

@@ -54,7 +54,7 @@ def test_a_different_answer_must_be_accepted(own: Project) -> None:
     ask(own)
     (own.root / "seed").write_text("2")
     with pytest.raises(
-        Failed, match=r"turns changed in 1 rows \(first: acquisition a, device B, plane X: 1 before, 2 now\)"
+        Failed, match=r"turns changed in 1 row \(first: acquisition a, device B, plane X: 1 before, 2 now\)"
     ):
         ask(own)
     assert rows(own.root, "turns") == [(1,)]

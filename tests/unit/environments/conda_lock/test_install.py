@@ -107,6 +107,19 @@ def test_an_archive_that_is_not_the_locked_one_is_refused(
     assert not list((cache_folder() / PACKAGES).rglob("tune*"))
 
 
+def test_each_archive_that_is_not_the_locked_one_is_named(
+    backend: CondaLock, locked: Path, prefix: Path, channel: Channel
+) -> None:
+    for name in ("noarch/tune-1.5-0.conda", "noarch/orbit-2.0-pyh_0.conda"):
+        archive = channel.folder / name
+        archive.write_bytes(archive.read_bytes()[:-20])
+    with pytest.raises(Failed) as caught:
+        installation.install(backend, locked, prefix, progress=QUIET)
+    words = [" ".join(problem.message.split()[:5]) for problem in caught.value.problems]
+    assert words == ["orbit 2.0 has a wrong", "tune 1.5 has a wrong"]
+    assert len({problem.line for problem in caught.value.problems} - {None}) == 2
+
+
 def test_a_file_channel_is_installed_from(backend: CondaLock, root: Path, prefix: Path, channel: Channel) -> None:
     for file in root.glob("*environment.yml"):
         file.write_text(file.read_text().replace(channel.url, channel.folder.as_uri()))
@@ -121,7 +134,7 @@ def test_what_lies_in_the_cache_is_hashed_before_it_is_used(
     poisoned.write_bytes(b"evil")
     said: list[str] = []
     installation.install(backend, locked, tmp_path / "second", progress=said.append)
-    assert "fetching 1 packages" in said
+    assert "fetching 1 package" in said
     assert messages(backend, locked, tmp_path / "second") == []
 
 
@@ -147,7 +160,7 @@ def test_a_channel_that_fails_half_way_is_gone_on_with(
     channel.faults.clear()
     said: list[str] = []
     installation.install(backend, locked, prefix, progress=said.append)
-    assert "fetching 1 packages" in said, "what was brought before was brought again"
+    assert "fetching 1 package" in said, "what was brought before was brought again"
 
 
 def test_a_lock_for_other_platforms_is_said_to_be_one(

@@ -51,7 +51,7 @@ LABELS: dict[str, tuple[str, str]] = {
     ),
     "expert unheard": (
         "* REPLACE ('rule' AS labelled_by)",
-        "1 annotations are not in the labels: Ada says true at labels/reviewed.csv:2, the labels say true by rule"
+        "1 annotation not in the labels: Ada says true at labels/reviewed.csv:2, the labels say true by rule"
         " (acquisition a01-3, device BPM.1, plane X)",
     ),
 }
@@ -69,7 +69,7 @@ def test_dat006_fails_on_labels_without_a_valid_origin(dvc_project: Project, alt
 
 def test_dat006_fails_on_a_row_that_is_labelled_twice(dvc_project: Project, alter: Alter) -> None:
     alter("../labels", "*", "UNION ALL FROM (SELECT * REPLACE (NOT faulty AS faulty) FROM '{file}' LIMIT 1)")
-    assert "1 rows are labelled more than once, 1 of them with different values (first: " in dat006(dvc_project).reason
+    assert "1 row labelled more than once, 1 of them with different values (first: " in dat006(dvc_project).reason
 
 
 def test_dat006_fails_on_a_row_without_a_label(dvc_project: Project, alter: Alter) -> None:
@@ -98,7 +98,7 @@ def test_dat006_shows_what_people_overruled_and_where_they_disagree(dvc_project:
     finding = dat006(dvc_project)
     assert finding.outcome is Outcome.PASSED
     assert (
-        "annotators corrected 1 labels of rules; they disagree on 1 rows, where the latest label counts"
+        "annotators corrected 1 label of rules; they disagree on 1 row, where the latest label counts"
         in finding.reason
     )
     assert finding.evidence["overruled"][0]["before"] == "false"
@@ -134,4 +134,4 @@ def test_dat006_fails_on_an_annotation_that_cannot_be_taken(dvc_project: Project
 def test_dat006_fails_on_an_annotation_about_a_row_that_is_not_there(dvc_project: Project) -> None:
     with (dvc_project.root / "labels/reviewed.csv").open("a") as stream:
         stream.write("a09-3,BPM.1,X,true,Ada,2026-02-01T10:00:00Z,x,1\n")
-    assert "labels/reviewed.csv:3: 1 annotations are about rows without a label" in dat006(dvc_project).reason
+    assert "labels/reviewed.csv:3: 1 annotation about rows without a label" in dat006(dvc_project).reason

@@ -97,7 +97,7 @@ ATTACKS = [
         "",
         guard="PRF001",
         tried="each test row gets another key, so that none can be found again",
-        said="8 of 8 rows are missing, 8 rows are new",
+        said="8 of 8 rows are missing, 8 new rows",
         id="keys",
     ),
 ]
@@ -172,7 +172,7 @@ def test_a_new_version_of_the_dataset_may_have_other_rows_and_is_judged_on_the_e
     alter("test", "* REPLACE (acquisition || 'b' AS acquisition)", "WHERE acquisition <> 'a03-1'")
     found = rows(changed)
     assert (found.problem, found.binding) == ("", False)
-    assert found.note == "dataset.request.version 1 -> 2: 8 of 8 rows are missing, 6 rows are new"
+    assert found.note == "dataset.request.version 1 -> 2: 8 of 8 rows are missing, 6 new rows"
     assert found.table is not None
     assert len(keys(found.table)) == 8
 
@@ -191,7 +191,7 @@ def test_where_rows_are_added_the_earlier_ones_are_judged_by_themselves_too(chan
     new = "UNION ALL SELECT * REPLACE ('n' || acquisition AS acquisition) FROM read_parquet('{file}')"
     alter("test", "*", f"{new} ORDER BY plane DESC, acquisition")
     found = rows(changed)
-    assert (found.note, found.problem, found.binding) == (f"{TEST} has changed: 8 rows are new", "", True)
+    assert (found.note, found.problem, found.binding) == (f"{TEST} has changed: 8 new rows", "", True)
     assert found.table is not None
     assert keys(found.table) == [(f"a03-{turn}", plane) for plane in "YX" for turn in range(4)]
 
@@ -199,7 +199,7 @@ def test_where_rows_are_added_the_earlier_ones_are_judged_by_themselves_too(chan
 def test_a_row_that_is_there_twice_is_a_new_row(changed: Project, alter: Any) -> None:
     alter("test", "*", "UNION ALL SELECT * FROM read_parquet('{file}') WHERE plane = 'X'")
     found = rows(changed)
-    assert found.note == f"{TEST} has changed: 4 rows are new"
+    assert found.note == f"{TEST} has changed: 4 new rows"
     assert found.binding
 
 
