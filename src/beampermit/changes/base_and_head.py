@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import PurePosixPath
 
 from beampermit.errors import BadInput
 from beampermit.project import Project
@@ -49,10 +48,14 @@ class BaseAndHead:
         before = self._list_tree()
         return tuple(sorted({*before, *(path.name for path in self._project.root.iterdir())}))
 
-    def dvc_files(self) -> tuple[str, ...]:
-        """The `.dvc` files of either side, which stand for data that no stage makes."""
-        paths = {*self._list_tree("-r"), *self.tracked}
-        return tuple(sorted(path for path in paths if PurePosixPath(path).suffix == ".dvc"))
+    @property
+    def files_before(self) -> list[str]:
+        return self._list_tree("-r")
+
+    @property
+    def files_after(self) -> list[str]:
+        """Files of the work tree, without those that git ignores."""
+        return [*self._project.git.work_files()]
 
     def changed_paths(self) -> tuple[str, ...]:
         """Paths in the repository that the branch or the work tree changes, with untracked files that git does not

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from beampermit.changes.base_and_head import BaseAndHead
-from beampermit.datasets.dvc_lock import LockedOutput, locked_outputs
+from beampermit.datasets import dvc_lock
+from beampermit.datasets.dvc_lock import LockedOutput
 from beampermit.errors import BadInput, BeampermitError
 from beampermit.project import Project
 from beampermit.verdicts.evidence import SplitChanges
 
 if TYPE_CHECKING:
     from beampermit.datasets.differences import SplitDifference
-
-LOCK = "dvc.lock"
 
 
 @dataclass(frozen=True)
@@ -69,24 +68,14 @@ def summarize_difference(difference: SplitDifference) -> SplitChanges:
 
 def bound_outputs(base_and_head: BaseAndHead) -> dict[str, LockedOutput]:
     """All outputs that the work tree binds, by path. Raises `BadInput`."""
-    outputs: dict[str, LockedOutput] = {}
-    for file in (LOCK, *base_and_head.dvc_files()):
-        outputs |= _outputs(base_and_head.after(file), file)
-    return outputs
+    return dvc_lock.bound_outputs(base_and_head.files_after, base_and_head.after)
 
 
 def _outputs_before(base_and_head: BaseAndHead) -> dict[str, LockedOutput]:
-    outputs: dict[str, LockedOutput] = {}
     try:
-        for file in (LOCK, *base_and_head.dvc_files()):
-            outputs |= _outputs(base_and_head.before(file), file)
+        return dvc_lock.bound_outputs(base_and_head.files_before, base_and_head.before)
     except BadInput:
         return {}  # the base branch is not this pull request's fault; all its data then reads as new
-    return outputs
-
-
-def _outputs(text: str | None, name: str) -> dict[str, LockedOutput]:
-    return {} if text is None else locked_outputs(text, name)
 
 
 def _hash(output: LockedOutput | None) -> str | None:

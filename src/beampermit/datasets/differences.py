@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from beampermit.contract import FILE_NAME, parse_contract
-from beampermit.datasets.dvc_lock import LockedOutput, locked_outputs
+from beampermit.datasets.dvc_lock import bound_outputs
 from beampermit.datasets.profile import ColumnRoles, SignalProfile, Span, TableProfile, profile
 from beampermit.datasets.pull import way_to_get
 from beampermit.datasets.remote import hash_of
@@ -115,12 +115,10 @@ def fetch_file(project: Project, commit: str, path: str) -> Path:
 def _objects(repository: Repository, commit: str) -> dict[str, str]:
     """Path -> hash of the files in `dvc.lock` and the `.dvc` files of a revision, and in their folders."""
     git = repository.project.git
-    outputs: dict[str, LockedOutput] = {}
-    for name in ("dvc.lock", *(path for path in git.files_at(commit) if path.endswith(".dvc"))):
-        try:
-            outputs |= locked_outputs(git.read(commit, name) or "", name)
-        except BadInput:
-            raise BadInput(f"{name} of {commit[:12]} is not YAML", file=name) from None
+    try:
+        outputs = bound_outputs(git.files_at(commit), lambda name: git.read(commit, name))
+    except BadInput as error:
+        raise BadInput(f"{error.file} of {commit[:12]} is not YAML", file=error.file) from None
     objects: dict[str, str] = {}
     for path, output in outputs.items():
         if not HASH.fullmatch(output.hash) or PurePosixPath(path).is_absolute():

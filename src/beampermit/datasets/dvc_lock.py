@@ -1,13 +1,17 @@
-"""The outputs that a `dvc.lock` or a `.dvc` file names, each with its hash."""
+"""The outputs that `dvc.lock` and `.dvc` files name, each with its hash."""
 
 from __future__ import annotations
 
+import posixpath
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from beampermit.reading import parse_yaml
 from beampermit.record import LARGEST, Count
+
+PIPELINE, LOCK = "dvc.yaml", "dvc.lock"
 
 
 @dataclass(frozen=True)
@@ -20,19 +24,59 @@ class LockedOutput:
     files: Count | None = None
 
 
-def locked_outputs(text: str, name: str) -> dict[str, LockedOutput]:
+def bound_outputs(files: Iterable[str], read: Callable[[str], str | None]) -> dict[str, LockedOutput]:
+    """The outputs that a project with these files binds, by path: in the `dvc.lock` beside each `dvc.yaml`, and in
+    `.dvc` files.
+
+    As for DVC, another DVC repository inside the project is not part of it. `read` gives the text of a file, None where
+    it is absent. Raises `BadInput` for one that is not YAML.
+    """
+    files = {PIPELINE, *files}
+    others = tuple(f"{path.partition('/.dvc/')[0]}/" for path in files if "/.dvc/" in path)
+    outputs: dict[str, LockedOutput] = {}
+    for file in sorted(file for file in files if not file.startswith((".dvc/", *others))):
+        is_pipeline = PurePosixPath(file).name == PIPELINE
+        if not (is_pipeline or PurePosixPath(file).suffix == ".dvc"):
+            continue
+        lock = str(PurePosixPath(file).with_name(LOCK)) if is_pipeline else file
+        if (text := read(lock)) is not None:
+            outputs |= locked_outputs(text, lock, _work_folders(read(file) or "", file) if is_pipeline else {})
+    return outputs
+
+
+def locked_outputs(text: str, name: str, folders: Mapping[str, str] | None = None) -> dict[str, LockedOutput]:
     """The outputs in the text of the `dvc.lock` or `.dvc` file `name`, by path in the project.
 
-    Entries of an unknown form are left out. Raises `BadInput` if it is not YAML.
+    `folders` are those in which stages run, from the file's, where they are others. Entries of an unknown form are left
+    out. Raises `BadInput` if it is not YAML.
     """
     tree = parse_yaml(text, name)
     stages = tree.get("stages", {"": tree}) if isinstance(tree, dict) else None
     outputs = {}
-    for out in _outs(stages):
-        path = (PurePosixPath(name).parent / out["path"]).as_posix()
-        value = out.get("md5") or out.get("etag") or out.get("checksum") or ""
-        outputs[path] = LockedOutput(path, str(value), count_of(out.get("size")), count_of(out.get("nfiles")))
+    for stage, body in stages.items() if isinstance(stages, dict) else ():
+        folder = (folders or {}).get(str(stage).partition("@")[0]) or _folder_of(body)
+        for out in _outs(body):
+            path = posixpath.normpath(PurePosixPath(name).parent / folder / out["path"])
+            value = out.get("md5") or out.get("etag") or out.get("checksum") or ""
+            outputs[path] = LockedOutput(path, str(value), count_of(out.get("size")), count_of(out.get("nfiles")))
     return outputs
+
+
+def _work_folders(text: str, name: str) -> dict[str, str]:
+    """The stages of a `dvc.yaml` that run in another folder, which `dvc.lock` does not repeat."""
+    if "wdir" not in text:
+        return {}
+    tree = parse_yaml(text, name, aliases=True)
+    stages = tree.get("stages") if isinstance(tree, dict) else None
+    listed = stages.items() if isinstance(stages, dict) else ()
+    return {
+        str(stage): _folder_of(body) or _folder_of(body.get("do")) for stage, body in listed if isinstance(body, dict)
+    }
+
+
+def _folder_of(body: Any) -> str:
+    folder = body.get("wdir") if isinstance(body, dict) else None
+    return folder if isinstance(folder, str) else ""
 
 
 def count_of(value: Any) -> int | None:
@@ -40,7 +84,7 @@ def count_of(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < LARGEST else None
 
 
-def _outs(stages: Any) -> list[dict[str, Any]]:
-    bodies = [body for body in stages.values() if isinstance(body, dict)] if isinstance(stages, dict) else []
-    listed = [body["outs"] for body in bodies if isinstance(body.get("outs"), list)]
-    return [out for outs in listed for out in outs if isinstance(out, dict) and isinstance(out.get("path"), str)]
+def _outs(body: Any) -> list[dict[str, Any]]:
+    outs = body.get("outs") if isinstance(body, dict) else None
+    listed = outs if isinstance(outs, list) else []
+    return [out for out in listed if isinstance(out, dict) and isinstance(out.get("path"), str)]

@@ -98,8 +98,7 @@ def test_dat006_shows_what_people_overruled_and_where_they_disagree(dvc_project:
     finding = dat006(dvc_project)
     assert finding.outcome is Outcome.PASSED
     assert (
-        "annotators corrected 1 label of rules; they disagree on 1 row, where the latest label counts"
-        in finding.reason
+        "annotators corrected 1 label of rules; they disagree on 1 row, where the latest label counts" in finding.reason
     )
     assert finding.evidence["overruled"][0]["before"] == "false"
     assert [said["by"] for said in finding.evidence["conflicts"][0]] == ["Ada", "Bo"]
