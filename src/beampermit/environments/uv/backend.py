@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,11 +10,11 @@ from beampermit.environments.backend import Lock, Specification
 from beampermit.environments.environment import stamp_of
 from beampermit.environments.platforms import TAGS, current_platform
 from beampermit.environments.records import recorded
-from beampermit.environments.uv import files, freshness, lockfile, specification
+from beampermit.environments.uv import files, freshness, lockfile, requirements_txt, specification
 from beampermit.environments.uv.command import complete, start, uv
 from beampermit.environments.uv.installed import excluded, installed, is_sealed, remember
 from beampermit.errors import BadInput, BeampermitError, Failed, Problem
-from beampermit.files import write_bytes, write_text
+from beampermit.files import write_bytes
 from beampermit.progress import Progress
 from beampermit.reading import decode
 
@@ -42,14 +41,14 @@ class Uv:
         A project that has a `requirements.txt` alone gets a `pyproject.toml` with what is in it, once that is locked
         with the hashes that are pinned there.
         """
-        if (root / self.specification_file).is_file() or not self.detect(root):
+        if not requirements_txt.to_adopt(root):
             return self._lock(root, update, progress)
         file = root / self.lock_file
         before = file.read_bytes() if file.is_file() else None
-        _adopt_requirements(root)
+        requirements_txt.adopt(root)
         try:
             lock = self._lock(root, update, progress)
-            specification.refuse_unpinned(root, lock)
+            requirements_txt.finish(root, lock)
         except BaseException as error:
             (root / self.specification_file).unlink(missing_ok=True)
             file.unlink(missing_ok=True)
@@ -61,7 +60,7 @@ class Uv:
         return lock
 
     def _lock(self, root: Path, update: Sequence[str], progress: Progress) -> Lock:
-        required = self.specification(root)
+        required = specification.read(root, begun=True)
         specification.refuse_settings(required)
         specification.refuse_unlockable(required)
         _refuse_membership(root)
@@ -141,19 +140,6 @@ def _refuse_membership(root: Path) -> None:
             file=specification.FILE,
             hint="name the folder under exclude of [tool.uv.workspace] there, or lock the workspace as a whole",
         )
-
-
-def _adopt_requirements(root: Path) -> None:
-    """Write a `pyproject.toml` with the requirements of `requirements.txt`, which uv reads. Raises `BadInput`."""
-    file, listed = root / specification.FILE, specification.REQUIREMENTS
-    write_text(file, specification.project_table(root))
-    try:
-        python = f"--python={sys.executable}"
-        uv(["add", "--frozen", python, "--requirements", listed], cwd=root, env=files.REACH_NOTHING)
-        specification.refuse_unlockable(specification.read(root))
-    except BeampermitError as error:
-        file.unlink()
-        raise BadInput(error.message, file=listed, hint=f"correct it, or write a {specification.FILE}") from None
 
 
 def _stamped(lock: Lock, prefix: Path) -> Lock:

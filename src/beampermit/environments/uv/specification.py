@@ -6,7 +6,6 @@ import glob
 import os
 import posixpath
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from itertools import chain
@@ -19,10 +18,9 @@ from packaging.requirements import Requirement as Parsed
 
 from beampermit.environments.addresses import unclear
 from beampermit.environments.backend import Lock, Requirement, Specification
-from beampermit.environments.environment import pinned_python
 from beampermit.environments.uv.lockfile import RELOCK, own_package
 from beampermit.environments.uv.shape import FILE, line_of, lines_of_strings, validate
-from beampermit.errors import BadInput, Failed, Problem
+from beampermit.errors import BadInput, Problem
 from beampermit.reading import decode, parse_toml
 
 ACCELERATORS = ("cpu", "cuda")
@@ -53,18 +51,26 @@ SETTINGS = re.compile(
 """Keys of `[tool.uv]` with which uv installs the files of the lock and no others. Those that say how to solve may
 differ as they like: the lock is judged."""
 REQUIREMENTS = "requirements.txt"
-OPTION = re.compile(r"\s*(--?[\w-]+)[\s=]*(\S*)")
-INDEX_OPTIONS = ("-i", "--index-url", "--extra-index-url", "-f", "--find-links")
+BEGUN = f"# Made from {REQUIREMENTS} by `beampermit env lock`, which has not finished: run it again.\n"
+"""First line of a `pyproject.toml` until what was locked for it has the hashes that are pinned."""
 PINNED = (".python-version", ".python-versions")
 
 
-def read(root: Path) -> Specification:
-    """Read the project's `pyproject.toml`. Raises `BadInput` with file and line."""
+def read(root: Path, *, begun: bool = False) -> Specification:
+    """Read the project's `pyproject.toml`. Raises `BadInput` with file and line; also, without `begun`, for one that
+    a killed `env lock` left."""
     path = root / FILE
     if not path.is_file():
         hint = "beampermit env lock" if (root / REQUIREMENTS).is_file() else "beampermit new"
         raise BadInput("the file is missing", file=FILE, hint=hint)
     text = decode(path.read_bytes(), FILE)
+    if text.startswith(BEGUN) and not begun:
+        raise BadInput(
+            f"`beampermit env lock` was stopped before it compared the hashes of {REQUIREMENTS}",
+            file=FILE,
+            line=1,
+            hint="beampermit env lock",
+        )
     content = parse_toml(text, FILE)
     validate(content, text)
     python = content.get("project", {}).get("requires-python")
@@ -198,82 +204,6 @@ def refuse_unlockable(specification: Specification) -> None:
             line=line_of(specification.text, ("project",)),
             hint="list packages under dependencies of [project], or in [dependency-groups]",
         )
-
-
-def project_table(root: Path) -> str:
-    """A `pyproject.toml` for a project with a `requirements.txt` alone, with the indexes that it names."""
-    import tomlkit
-
-    name = re.sub(r"[^a-z0-9]+", "-", root.resolve().name.lower()).strip("-") or "project"
-    project = {"name": name, "version": "0.1.0", "requires-python": f">={_minor(root)}", "dependencies": []}
-    settings: dict[str, Any] = {"package": False}
-    for option, value in _options(root):
-        if option in ("-f", "--find-links"):
-            settings.setdefault("find-links", []).append(value)
-        else:
-            index = {"url": value} | ({} if option.startswith("--extra") else {"default": True})
-            settings.setdefault("index", []).append(index)
-    return tomlkit.dumps({"project": project, "tool": {"uv": settings}})
-
-
-def _minor(root: Path) -> str:
-    """The Python that `.python-version` names, else the one that runs us: `3.11`."""
-    return pinned_python(root) or f"{sys.version_info.major}.{sys.version_info.minor}"
-
-
-def _options(root: Path) -> Iterator[tuple[str, str]]:
-    """The options with which `requirements.txt` names indexes. Raises `BadInput` for one that would be lost."""
-    for name, number, line in _lines(root, REQUIREMENTS):
-        match = OPTION.match(line)
-        option, value = match.groups() if match else ("", "")
-        if option in INDEX_OPTIONS:
-            yield option, value
-            continue
-        known = ("-e", "--editable") if option else ("--hash",)
-        lost = [one for one in ([option] if option else re.findall(r"\s(--[\w-]+)", line)) if one not in known]
-        if lost:
-            hint = f"write a {FILE}, with [project] and what of it matters in [tool.uv]"
-            raise BadInput(f"{lost[0]} is not taken over", file=name, line=number, hint=hint)
-
-
-def _lines(root: Path, name: str, depth: int = 0) -> Iterator[tuple[str, int, str]]:
-    """File, number and text of each line of `requirements.txt` and what it includes; continued ones as one."""
-    file = root / name
-    text = decode(file.read_bytes(), name) if file.is_file() and depth < HIGHEST else ""
-    begun: list[str] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        begun.append(re.sub(r"(^|\s)#.*", "", line).removesuffix("\\"))
-        if line.endswith("\\") and len(begun[-1]) == len(line) - 1:
-            continue
-        whole, first, begun = " ".join(begun), number + 1 - len(begun), []
-        match = OPTION.match(whole)
-        if match and match[1] in ("-r", "--requirement"):
-            yield from _lines(root, posixpath.join(posixpath.dirname(name), match[2]), depth + 1)
-        elif whole.strip():
-            yield name, first, whole
-
-
-def refuse_unpinned(root: Path, lock: Lock) -> None:
-    """Raise `Failed` for a locked package none of whose files has a hash that `requirements.txt` gives for it."""
-    for name, number, line in _lines(root, REQUIREMENTS):
-        pinned = set(re.findall(r"\s--hash[=\s]\s*(\S+)", line))
-        if not pinned:
-            continue
-        text = re.split(r"\s--hash", line)[0].strip()
-        try:
-            wanted = Parsed(text)
-        except InvalidRequirement:
-            raise BadInput(f"{text} has a hash and no name: write NAME @ {text}", file=name, line=number) from None
-        for package in lock.named(normalize(wanted.name)):
-            if not wanted.specifier.contains(package.version, prereleases=True):
-                continue
-            if pinned.isdisjoint(f"sha256:{artifact.sha256}" for artifact in package.artifacts):
-                raise Failed(
-                    f"no file of {package} on the index has a hash that is pinned here",
-                    file=name,
-                    line=number,
-                    hint="ask who serves the index; where the pins are wrong, write the sha256 or take --hash out",
-                )
 
 
 def _index_addresses(settings: dict[str, Any], text: str) -> Iterator[tuple[str, int | None]]:

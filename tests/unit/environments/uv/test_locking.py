@@ -11,9 +11,10 @@ import pytest
 
 from beampermit.digest import digest_file
 from beampermit.environments.addresses import addresses, unlisted
-from beampermit.environments.uv import Uv
+from beampermit.environments.uv import Uv, requirements_txt
 from beampermit.environments.uv.command import shorten
 from beampermit.errors import BadInput, Failed, Outside
+from beampermit.progress import silent
 from beampermit.project import Project
 from support.package_index import Index, make_wheel, uv
 
@@ -212,6 +213,33 @@ def test_a_hash_that_requirements_txt_pins_is_that_of_a_locked_file(
             lock(root)
         assert (caught.value.file, caught.value.line) == ("requirements.txt", line)
         assert {file.name for file in root.iterdir()} == {"requirements.txt", "wheels"}
+
+
+def test_what_a_killed_run_made_of_requirements_txt_counts_only_once_its_hashes_are_compared(
+    uv_settings: Path, tmp_path: Path
+) -> None:
+    root = bare(tmp_path, requirements_txt=f"-f wheels\ntiny==1.0 --hash=sha256:{'0' * 64}\n")
+    wheel = make_wheel(root / "wheels", "tiny", "1.0")
+    requirements_txt.adopt(root)
+    Uv()._lock(root, (), silent)  # pyright: ignore[reportPrivateUsage]
+    assert {"pyproject.toml", "uv.lock"} < {file.name for file in root.iterdir()}, "killed here, before the comparison"
+
+    with pytest.raises(BadInput, match=r"was stopped before it compared the hashes of requirements\.txt") as caught:
+        Uv().specification(root)
+    assert (caught.value.line, caught.value.hint) == (1, "beampermit env lock")
+    with pytest.raises(Failed, match="has a hash that is pinned here"):
+        lock(root)
+    assert not (root / "pyproject.toml").exists()
+
+    requirements_txt.adopt(root)
+    listed = (root / "requirements.txt").read_text()
+    (root / "requirements.txt").unlink()
+    with pytest.raises(BadInput, match=r"requirements.txt, which this file is made from, is missing"):
+        lock(root)
+    (root / "requirements.txt").write_text(listed.replace(f"sha256:{'0' * 64}", digest_file(wheel)))
+    lock(root)
+    assert [one.text for one in Uv().specification(root).requirements] == ["tiny==1.0"]
+    assert "env lock" not in (root / "pyproject.toml").read_text()
 
 
 def test_a_requirements_txt_without_a_solution_is_named_itself(uv_settings: Path, tmp_path: Path) -> None:
