@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from beampermit.contract.signals import Signals
+
 PAGE = """\
 flavors:
   python_function:
@@ -34,6 +36,16 @@ class Served(mlflow.pyfunc.PythonModel):
 mlflow.models.set_model(Served())
 """
 RESULT = 'pd.DataFrame({"score": mean(turns)})'
+
+
+def declared(*shape: int, rows_of: tuple[int, ...] = (3,), name: str = "score") -> Signals:
+    """The signals of its contract, with an output of this shape."""
+    turns = {"name": "turns", "source": "derived", "unit": "mm", "range": [-1e6, 1e6], "shape": rows_of}
+    score = {"name": name, "source": "derived", "unit": "mm", "range": [-1e6, 1e6], "shape": shape}
+    return Signals.model_validate({"inputs": [turns], "outputs": [score]})
+
+
+SIGNALS = declared()
 
 
 def saved(folder: Path, *, load: str = "pass", result: str = RESULT, inputs: str = TENSOR) -> Path:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from beampermit.contract.signals import Signals
 from beampermit.datasets.tables import connect
 from beampermit.digest import digest_json, manifest
 from beampermit.environments import Environment
@@ -212,7 +212,7 @@ def trainable(trained_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     return Project(tmp_path / "project")
 
 
-def score(environment: Environment, model: Path, inputs: Path, out: Path, columns: Sequence[str]) -> None:
+def score(environment: Environment, model: Path, inputs: Path, out: Path, signals: Signals) -> None:
     """What the toy's model gives: its weight for each row, and what `bias.json` adds, where no tensor shows it."""
     from safetensors.numpy import load_file
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import glob
 import json
-import re
 import struct
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from beampermit.datasets.arrays import depth_of
 from beampermit.datasets.workspace import irregular_files
 from beampermit.errors import Failed
 
@@ -30,10 +30,6 @@ FOOTER_OPTIMIZERS = {
 }
 """duckdb optimizers that use a file's footer statistics instead of its values. Writers leave NaN out of them, and
 anybody can write any statistics, so they are switched off."""
-NUMERIC = re.compile(
-    r"(U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL\(\d+,\d+\)|BOOLEAN)(?P<dimensions>(\[\d*\])*)"
-)
-
 
 LARGEST_SCHEMA = 2**20
 MOST_FIELDS, MOST_METADATA = 10_000, 100
@@ -112,8 +108,7 @@ class Table:
 
     def dimensions(self, column: str) -> int | None:
         """0 for a column of numbers, 1 for lists of numbers, 2 for lists of lists; None for any other type."""
-        match = NUMERIC.fullmatch(self.columns[column])
-        return match["dimensions"].count("[") if match else None
+        return depth_of(self.columns[column])
 
     def is_time(self, column: str) -> bool:
         return self.columns[column].startswith(("TIMESTAMP", "DATE"))

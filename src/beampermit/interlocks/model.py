@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beampermit.contract import FILE_NAME as CONTRACT
-from beampermit.contract import Contract, Signal, load_contract
+from beampermit.contract import Contract, load_contract
 from beampermit.digest import digest_file, is_compiled
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed, Problem, counted, several
@@ -114,8 +114,7 @@ def examined(contract: Contract, environment: Environment, model: SavedModel, ju
     folder = Path(tempfile.mkdtemp(prefix="beampermit-scores-"))
     scores = folder / "scores.parquet"
     try:
-        columns = [signal.name for signal in contract.signals.inputs]
-        answers = describe_and_score(environment, model.folder, judged_rows, scores, columns)
+        answers = describe_and_score(environment, model.folder, judged_rows, scores, contract.signals)
         examined = Examined(*answers, scores, digest_file(scores))
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -241,18 +240,24 @@ class MDL003(Interlock):
     requires = frozenset({"ENV005", "MDL001", "MDL002"})
     decided_by = PROJECT_CODE
 
-    def check(self, contract: Contract, model: SavedModel, examined: Examined) -> Finding:
+    def check(self, contract: Contract, base_contract: Contract, model: SavedModel, examined: Examined) -> Finding:
         """Inputs or outputs of the saved model differ from `signals` in `contract.yaml`. Change one of the two, then
-        run `dvc repro package`."""
+        run `dvc repro package`. A wider `range` of an output comes first, in a separate pull request: the base branch's
+        contract decides."""
+        from beampermit.models.signature import answer_problems, signature_problems
+
         page = f"{model.name}/{MLMODEL}"
+        ranges = {output.name: output.range for output in base_contract.signals.outputs}
+        outputs = [
+            output.model_copy(update={"range": ranges.get(output.name, output.range)})
+            for output in contract.signals.outputs
+        ]
         loaded, scored = examined.loaded, examined.scored
         problems = [
             *_packaged_contract(contract, model),
-            *_inputs(contract.signals.inputs, loaded.inputs),
-            *_names(contract.signals.outputs, [field.name for field in loaded.outputs]),
-            *(f"it accepts {wrong}, which it must refuse" for wrong in loaded.accepted),
-            *_outputs(contract.signals.outputs, loaded.example, "its own example"),
-            *_outputs(contract.signals.outputs, scored.columns, contract.evaluation.inputs),
+            *signature_problems(contract.signals, loaded),
+            *answer_problems(outputs, loaded.example, "its own example"),
+            *answer_problems(outputs, scored.columns, contract.evaluation.inputs),
         ]
         evidence = {
             "inputs": [field.model_dump() for field in loaded.inputs],
@@ -260,10 +265,10 @@ class MDL003(Interlock):
         }
         if problems:
             return failed(several(problems, IN_REASON), *each(problems, page), problems=problems, **evidence)
-        low, high = next((span.low, span.high) for span in scored.columns.values())
+        answers = scored.columns[contract.signals.outputs[0].name]
         return passed(
-            f"{scored.rows} rows of {contract.evaluation.inputs} gave {contract.signals.outputs[0].name} "
-            f"from {format_number(low)} to {format_number(high)}; wrong inputs are refused",
+            f"{counted(scored.rows, 'row')} of {contract.evaluation.inputs} gave {contract.signals.outputs[0].name} "
+            f"from {format_number(answers.low)} to {format_number(answers.high)}; wrong inputs are refused",
             **evidence,
         )
 
@@ -353,43 +358,3 @@ def _packaged_contract(contract: Contract, model: SavedModel) -> Iterable[str]:
         for name in sorted(own.keys() | in_model.keys()):
             if own.get(name) != in_model.get(name):
                 yield f"the contract packaged with it differs from contract.yaml in signal {name!r}"
-
-
-def _inputs(signals: tuple[Signal, ...], fields: tuple[Any, ...]) -> Iterable[str]:
-    yield from _names(signals, [field.name for field in fields], "input")
-    by_name = {field.name: field for field in fields}
-    for signal in signals:
-        field = by_name.get(signal.name) or (fields[0] if len(fields) == 1 else None)
-        if field is None:
-            continue
-        if not field.is_number:
-            yield f"input {signal.name!r} is of type {field.type}, not a number"
-        if field.shape is not None and field.shape[1:] != signal.shape:
-            shape, expected = list(field.shape[1:]), list(signal.shape)
-            yield f"input {signal.name!r} has shape {shape} per row, {expected} in the contract"
-
-
-def _names(signals: tuple[Signal, ...], named: list[str | None], what: str = "output") -> Iterable[str]:
-    """A single signal may have no name in the model."""
-    expected, actual = {signal.name for signal in signals}, set(named)
-    if len(expected) == 1 and actual == {None}:
-        return
-    for name in sorted(expected - actual):
-        yield f"{what} {name!r} of the contract is not in the model's signature, which has {', '.join(map(str, named))}"
-    for name in sorted(str(name) for name in actual - expected):
-        yield f"{what} {name!r} of the model's signature is not in the contract"
-
-
-def _outputs(signals: tuple[Signal, ...], spans: dict[str, Any], of: str) -> Iterable[str]:
-    """Outputs that are missing, not finite or out of range; a single output may have any name."""
-    for signal in signals:
-        span = next(iter(spans.values())) if len(signals) == len(spans) == 1 else spans.get(signal.name)
-        if span is None:
-            yield f"on {of} it gave no {signal.name!r}"
-        elif not span.rows or not span.finite:
-            yield f"on {of} it gave {signal.name!r} that is not finite" if span.rows else f"on {of} it gave no row"
-        elif span.low < signal.range[0] or span.high > signal.range[1]:
-            yield (
-                f"on {of} it gave {signal.name!r} from {span.low:.8g} to {span.high:.8g}, "
-                f"outside [{signal.range[0]:g}, {signal.range[1]:g}]"
-            )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beampermit.errors import Failed
+from beampermit.models.score_table import read_scores, shape_in_words
 from beampermit.models.scoring import single_row_scores
 from beampermit.record import Record
 
@@ -14,12 +15,14 @@ if TYPE_CHECKING:
     import numpy as np
 
 ROW, ROUND = "beampermit.row", "beampermit.round"
+OVERWRITTEN = "the model's code overwrote its scores: the single rows are not rows of the inputs"
 
 
 class Difference(Record):
     """The two scores of one row that differ most; None is NaN or infinite."""
 
     output: str
+    """Its name, and the place in an array: `orbit[12]`."""
     row: int
     first: float | None
     second: float | None
@@ -73,19 +76,24 @@ def compare_scores(scores: Path, recorded: Path, tolerance: float) -> Replay:
     """
     import numpy as np
 
-    served, trained = _read(scores), _read(recorded)
-    single = _read(single_row_scores(scores), f'"{ROUND}", "{ROW}"')
+    served, trained, single = read_scores(scores), read_scores(recorded), read_scores(single_row_scores(scores))
     if served.keys() != trained.keys():
         outputs = f"training recorded {', '.join(trained)}, the saved model gives {', '.join(served)}"
         raise Failed(outputs, file=recorded)
     rows, recorded_rows = (len(next(iter(table.values()))) for table in (served, trained))
     if rows != recorded_rows:
         raise Failed(f"training recorded scores of {recorded_rows} rows, the inputs have {rows}", file=recorded)
+    trained = {name: _in_shape(values, served[name], name, recorded) for name, values in trained.items()}
+    if not _same_outputs(single, served):
+        raise Failed(OVERWRITTEN)
+    order = np.lexsort((single[ROW], single[ROUND]))
+    single = {name: values[order] for name, values in single.items()}
     rounds = len(np.unique(single[ROUND]))
     numbers, *others = single[ROW].astype(int).reshape(rounds, -1).tolist()
-    if any(other != numbers for other in others) or not {*served} <= {*single} or max(numbers) >= rows:
-        raise Failed("the model's code overwrote its scores: the single rows are not rows of the inputs")
-    first, *later = [{name: single[name].reshape(rounds, -1)[index] for name in served} for index in range(rounds)]
+    if any(other != numbers for other in others) or max(numbers) >= rows:
+        raise Failed(OVERWRITTEN)
+    by_round = {name: single[name].reshape(rounds, len(numbers), *served[name].shape[1:]) for name in served}
+    first, *later = [{name: values[index] for name, values in by_round.items()} for index in range(rounds)]
     return Replay(
         rows=rows,
         single_rows=len(numbers),
@@ -107,11 +115,11 @@ def _largest_difference(
         others = second[name]
         finite, other_finite = np.isfinite(values), np.isfinite(others)
         size = np.where(finite & other_finite, np.abs(values - others), np.where(finite | other_finite, np.inf, 0.0))
-        index = int(size.argmax())
+        index = tuple(int(place) for place in np.unravel_index(size.argmax(), size.shape))
         differences.append(
             Difference(
-                output=name,
-                row=numbers[index],
+                output=f"{name}{list(index[1:])}" if index[1:] else name,
+                row=numbers[index[0]],
                 first=float(values[index]) if finite[index] else None,
                 second=float(others[index]) if other_finite[index] else None,
             )
@@ -119,16 +127,18 @@ def _largest_difference(
     return max(differences, key=lambda difference: difference.size)
 
 
-def _read(path: Path, order: str = "") -> dict[str, np.ndarray]:
-    import duckdb
-    import numpy as np
+def _same_outputs(single: dict[str, np.ndarray], served: dict[str, np.ndarray]) -> bool:
+    """Whether single rows have the outputs of the batch, in their shapes."""
+    return {*served, ROUND, ROW} <= {*single} and all(
+        single[name].shape[1:] == values.shape[1:] for name, values in served.items()
+    )
 
-    from beampermit.datasets.tables import connect
 
-    try:
-        with connect() as connection:
-            table = connection.read_parquet(str(path))
-            columns = (table.order(order) if order else table).fetchnumpy()
-            return {name: np.ma.filled(np.ma.asarray(values, float), np.nan) for name, values in columns.items()}
-    except (duckdb.Error, ValueError) as error:
-        raise Failed(f"not a table of scores: {str(error).splitlines()[0]}", file=path) from None
+def _in_shape(values: np.ndarray, served: np.ndarray, name: str, file: Path) -> np.ndarray:
+    """Recorded scores in the shape of the served ones, which they have, or as one flat list of as many numbers."""
+    if values.shape == served.shape:
+        return values
+    if values.ndim == 2 and values.size == served.size:
+        return values.reshape(served.shape)
+    own, other = shape_in_words(values.shape[1:]), shape_in_words(served.shape[1:])
+    raise Failed(f"training recorded {name} as {own}, the saved model gives {other}", file=file)

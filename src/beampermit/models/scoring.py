@@ -5,17 +5,19 @@ Only the files that the process writes are read, and strictly; what it prints is
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from beampermit.contract.judging import Budget
+from beampermit.contract.signals import Signals
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed
+from beampermit.models.score_table import ScoreTable, ValueRange
 from beampermit.models.worker_process import run_worker
 from beampermit.processes import scratch_folder
 from beampermit.reading import read_json
@@ -35,15 +37,6 @@ class Field(Record):
     def is_number(self) -> bool:
         """Whether its values, or those of its arrays, are numbers."""
         return bool(re.match(r"(Array\()*(float|double|u?int|integer|long)", self.type))
-
-
-class ValueRange(Record):
-    """The number of values of an output, whether all are finite, and the lowest and highest finite value."""
-
-    rows: int
-    finite: bool
-    low: float | None
-    high: float | None
 
 
 class Description(Record):
@@ -92,29 +85,30 @@ class Scores(Timing):
         return tuple(messages)
 
 
-def describe(environment: Environment, model: Path) -> Description:
+def describe(environment: Environment, model: Path, signals: Signals) -> Description:
     """Load the model folder `model`, give it its own example and wrong inputs. Raises `Failed` when it fails."""
     with scratch_folder() as scratch:
-        return _parse(Description, _run_worker(environment, scratch, model, "describe"))
+        return _parse(Description, _run_worker(environment, scratch, model, "describe", *_outputs(signals)))
 
 
-def score(environment: Environment, model: Path, inputs: Path, out: Path, columns: Sequence[str]) -> Scores:
-    """Give the model the `columns` of the Parquet file `inputs`; write one row of scores for each row to `out`.
+def score(environment: Environment, model: Path, inputs: Path, out: Path, signals: Signals) -> Scores:
+    """Give the model its inputs of the Parquet file `inputs`; write one row of scores for each row to `out`.
 
-    One output becomes the column `score`; several keep their names. The scores of single rows, for `compare_scores`,
-    go to `single_row_scores(out)`. Raises `Failed` when the model fails.
+    There is a column for each output, under the name that the model gives it; an array without a name is the contract's
+    only output. The scores of single rows, for `compare_scores`, go to `single_row_scores(out)`. Raises `Failed` when
+    the model fails.
     """
     with scratch_folder() as scratch:
-        options = _score_options(environment, scratch, model, inputs, out, columns)
+        options = _score_options(environment, scratch, model, inputs, out, signals)
         return _read_scores(_run_worker(environment, scratch, model, "score", *options), inputs, out)
 
 
 def describe_and_score(
-    environment: Environment, model: Path, inputs: Path, out: Path, columns: Sequence[str]
+    environment: Environment, model: Path, inputs: Path, out: Path, signals: Signals
 ) -> tuple[Description, Scores]:
     """Both in one process, which loads the model once. Raises `Failed` when either fails."""
     with scratch_folder() as scratch:
-        options = _score_options(environment, scratch, model, inputs, out, columns)
+        options = _score_options(environment, scratch, model, inputs, out, signals)
         answer = _run_worker(environment, scratch, model, "describe_and_score", *options)
         return _parse(Description, answer.get("description")), _read_scores(answer.get("scores"), inputs, out)
 
@@ -126,24 +120,11 @@ def single_row_scores(scores: Path) -> Path:
 
 def value_ranges(scores: Path) -> dict[str, ValueRange]:
     """The range of each column of a Parquet file, computed here, not by the model. Raises `Failed`."""
-    import duckdb
-
-    from beampermit.datasets.tables import connect
-
     try:
-        with connect() as connection:
-            table = connection.read_parquet(str(scores))
-            return {name: _value_range(table, name) for name in table.columns}
-    except duckdb.Error as error:
-        raise Failed(f"the model's scores are not a table of numbers: {str(error).splitlines()[0]}") from None
-
-
-def _value_range(table: Any, name: str) -> ValueRange:
-    column = '"' + name.replace('"', '""') + '"::double'
-    where = f"filter (isfinite({column}))"
-    aggregates = ("count(*)", f"count({column}) {where}", f"min({column}) {where}", f"max({column}) {where}")
-    rows, finite, low, high = table.aggregate(", ".join(aggregates)).fetchall()[0]
-    return ValueRange(rows=rows, finite=rows == finite, low=low, high=high)
+        with ScoreTable(scores) as table:
+            return {name: table.range_of(name) for name in table.outputs}
+    except Failed as error:
+        raise Failed(f"the model's scores cannot be used: {error.message}") from None
 
 
 def _count_rows(path: Path) -> int:
@@ -159,15 +140,20 @@ def _count_rows(path: Path) -> int:
 
 
 def _score_options(
-    environment: Environment, scratch: Path, model: Path, inputs: Path, out: Path, columns: Sequence[str]
+    environment: Environment, scratch: Path, model: Path, inputs: Path, out: Path, signals: Signals
 ) -> list[str | Path]:
     """Options of the worker. The model gets a table of its inputs alone, without labels, in a folder of its own."""
     rows = scratch / "rows" / inputs.name
     rows.parent.mkdir()
-    named = ["--columns", ",".join(columns)]
+    named = ["--columns", ",".join(signal.name for signal in signals.inputs)]
     _run(environment, scratch, model, "select", *named, "--inputs", inputs.resolve(), "--out", rows)
     files = {"--inputs": rows, "--out": out.resolve(), "--single": single_row_scores(out).resolve()}
-    return [*named, *(word for name, path in files.items() for word in (name, path))]
+    return [*named, *_outputs(signals), *(word for name, path in files.items() for word in (name, path))]
+
+
+def _outputs(signals: Signals) -> tuple[str, str]:
+    """The worker's option for the names and shapes of the contract's outputs."""
+    return "--outputs", json.dumps({signal.name: signal.shape for signal in signals.outputs})
 
 
 def _read_scores(answer: Any, inputs: Path, out: Path) -> Scores:

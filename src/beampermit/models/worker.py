@@ -1,7 +1,8 @@
 """Loads and scores a saved model, under the PROJECT's interpreter in a process of its own: `python -P worker.py`.
 
-It imports nothing of Beampermit. The result goes as JSON to the file `--report`; stdout and stderr belong to the
-model's code and are not read. `python -P worker.py serve` forks such a process for each line of its input.
+It imports nothing of Beampermit but `worker_arrays.py` beside it. The result goes as JSON to the file `--report`;
+stdout and stderr belong to the model's code and are not read. `python -P worker.py serve` forks such a process for each
+line of its input.
 """
 
 # pandas and pyarrow are installed in the project's environment only.
@@ -18,14 +19,21 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from beampermit.models import worker_arrays as arrays
+else:  # with -P, no folder of ours is on the path, where it would hide modules of the project's
+    _beside = spec_from_file_location("beampermit_worker_arrays", Path(__file__).with_name("worker_arrays.py"))
+    arrays = module_from_spec(_beside)
+    _beside.loader.exec_module(arrays)
 
 BATCH_ROWS = 4096
 MOST_SINGLE_ROWS, FEWEST_SINGLE_ROWS = 100, 5
@@ -34,24 +42,23 @@ SECONDS_PER_ROUND = 1.0
 PR_SET_DUMPABLE = 4
 
 
-class Refused(Exception):
-    """The model, its example or its data cannot be used; the message says why."""
-
-
 def describe(options: argparse.Namespace) -> dict[str, Any]:
     """The signature, the outputs for the model's own example, and the wrong inputs that it accepts."""
     model = _load(options.model)
     signature = model.metadata.signature
     if signature is None or signature.inputs is None or signature.outputs is None:
-        raise Refused("the saved model has no signature of inputs and outputs")
+        raise arrays.Refused("the saved model has no signature of inputs and outputs")
     example = model.metadata.load_input_example(str(options.model))
     if example is None:
-        raise Refused("the saved model has no input example")
+        raise arrays.Refused("the saved model has no input example")
     return {
         "inputs": [_field(field) for field in signature.inputs.inputs],
         "outputs": [_field(field) for field in signature.outputs.inputs],
-        "example": {name: _range(values) for name, values in _outputs(model, model.predict(example)).items()},
-        "accepted": [name for name, inputs in _wrong_inputs(example) if _accepts(model, inputs)],
+        "example": {
+            name: arrays.value_range(values)
+            for name, values in arrays.outputs_of(model.predict(example), options.outputs).items()
+        },
+        "accepted": [name for name, inputs in arrays.wrong_inputs(example) if _accepts(model, inputs)],
     }
 
 
@@ -62,7 +69,7 @@ def select(options: argparse.Namespace) -> dict[str, Any]:
 
     table = pq.ParquetFile(options.inputs)
     if missing := sorted(set(options.columns) - set(table.schema_arrow.names)):
-        raise Refused(f"{options.inputs.name} has no column {missing[0]!r}")
+        raise arrays.Refused(f"{options.inputs.name} has no column {missing[0]!r}")
     schema = pa.schema([field for field in table.schema_arrow if field.name in options.columns])
     with pq.ParquetWriter(options.out, schema) as writer:
         for batch in table.iter_batches(BATCH_ROWS, columns=options.columns):
@@ -88,19 +95,19 @@ def score(options: argparse.Namespace) -> dict[str, Any]:
         in_batch = chosen[(chosen >= first) & (chosen < first + batch.num_rows)].tolist()
         sample |= {number: _inputs(model, batch.slice(number - first, 1)) for number in in_batch}
         first += batch.num_rows
-        outputs = _outputs(model, model.predict(inputs))
+        outputs = arrays.outputs_of(model.predict(inputs), options.outputs)
         for name, values in outputs.items():
-            if values.shape != (batch.num_rows,):
-                raise Refused(f"{batch.num_rows} rows went in and {name!r} came out with shape {values.shape}")
+            if values.shape[:1] != (batch.num_rows,):
+                raise arrays.Refused(f"{batch.num_rows} rows went in and {name!r} came out with shape {values.shape}")
         parts.append(outputs)
     seconds = time.perf_counter() - start
     if not parts:
-        raise Refused(f"{options.inputs.name} has no rows")
-    pq.write_table(pa.table(_columns(parts)), options.out)
-    rows = _score_single_rows(model, sample)
+        raise arrays.Refused(f"{options.inputs.name} has no rows")
+    pq.write_table(pa.table(arrays.columns(parts)), options.out)
+    rows = _score_single_rows(model, sample, options.outputs)
     numbers, rounds, milliseconds = (np.array([row[index] for row in rows]) for index in range(3))
     keys = {"beampermit.row": numbers, "beampermit.round": rounds, "beampermit.milliseconds": milliseconds}
-    pq.write_table(pa.table({**keys, **_columns([row[3] for row in rows])}), options.single)
+    pq.write_table(pa.table({**keys, **arrays.columns([row[3] for row in rows])}), options.single)
     # The fastest of the rounds: what other processes on this machine slow down is not the model's.
     fastest = [milliseconds[numbers == number].min() for number in np.unique(numbers)]
     return {
@@ -122,7 +129,7 @@ def _load(folder: Path) -> Any:
     try:
         import mlflow.pyfunc
     except ImportError as error:
-        raise Refused(f"the environment cannot load saved models: {error}") from None
+        raise arrays.Refused(f"the environment cannot load saved models: {error}") from None
     return mlflow.pyfunc.load_model(str(folder))
 
 
@@ -134,96 +141,20 @@ def _field(field: Any) -> dict[str, Any]:
 
 def _inputs(model: Any, batch: Any) -> Any:
     """Rows of a table in the form of the model's signature."""
+    import pyarrow as pa
+
     schema = model.metadata.signature.inputs
     if not schema.is_tensor_spec():
-        return batch.to_pandas()
+        rows = batch.to_pandas()
+        # pandas would make arrays of arrays of lists of lists.
+        deep = [f.name for f in batch.schema if pa.types.is_nested(getattr(f.type, "value_type", pa.null()))]
+        return rows.assign(**{name: list(arrays.tensor(batch.column(name), name)) for name in deep})
     names = schema.input_names() if schema.has_input_names() else list(batch.schema.names)
     tensors = {
-        name: _tensor(batch.column(name), name).reshape(batch.num_rows, *spec.shape[1:]).astype(spec.type)
+        name: arrays.shaped(arrays.tensor(batch.column(name), name), spec.shape[1:], name).astype(spec.type)
         for name, spec in zip(names, schema.inputs, strict=True)
     }
     return tensors if schema.has_input_names() else next(iter(tensors.values()))
-
-
-def _tensor(column: Any, name: str) -> np.ndarray:
-    """A column of numbers or of equally long lists as an array of shape (rows, values)."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    rows = len(column)
-    while pa.types.is_nested(column.type) and not column.null_count:
-        lengths = pc.unique(pc.list_value_length(column)).to_pylist()
-        if len(lengths) > 1:
-            raise Refused(f"rows of {name!r} have {' or '.join(str(length) for length in sorted(lengths))} values")
-        column = column.flatten()
-    if column.null_count:
-        raise Refused(f"{name!r} has nulls")
-    return np.asarray(column.to_numpy(zero_copy_only=False)).reshape(rows, -1)
-
-
-def _outputs(model: Any, prediction: Any) -> dict[str, np.ndarray]:
-    """A prediction as one float64 array for each output."""
-    import numpy as np
-    import pandas as pd
-
-    names = [field.name for field in model.metadata.signature.outputs.inputs]
-    if isinstance(prediction, pd.DataFrame | dict):
-        outputs = {str(name): np.asarray(prediction[name]) for name in prediction}
-    else:
-        outputs = {names[0] or "score": np.asarray(prediction)}
-    try:
-        return {name: _flat(values.astype(np.float64)) for name, values in outputs.items()}
-    except (TypeError, ValueError) as error:
-        raise Refused(f"an output is not a number: {error}") from None
-
-
-def _flat(values: np.ndarray) -> np.ndarray:
-    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
-
-
-def _range(values: np.ndarray) -> dict[str, Any]:
-    import numpy as np
-
-    finite = values[np.isfinite(values)]
-    return {
-        "rows": len(values) if values.ndim else 0,
-        "finite": bool(finite.size == values.size and values.size),
-        "low": float(finite.min()) if finite.size else None,
-        "high": float(finite.max()) if finite.size else None,
-    }
-
-
-def _wrong_inputs(example: Any) -> Iterator[tuple[str, Any]]:
-    """Inputs that a model must refuse: its example with each input one value longer, and left out."""
-    import numpy as np
-    import pandas as pd
-
-    if isinstance(example, pd.DataFrame):
-        for name in example.columns:
-            yield f"rows without {name!r}", example.drop(columns=name)
-            if isinstance(example[name].iloc[0], list | np.ndarray):
-                yield (
-                    f"rows of {name!r} one value longer",
-                    example.assign(**{name: [[*v, v[-1]] for v in example[name]]}),
-                )
-    elif isinstance(example, dict):
-        for name, values in example.items():
-            longer = _longer(np.asarray(values))
-            yield f"{name!r} of shape {longer.shape}", {**example, name: longer}
-            yield f"rows without {name!r}", {key: value for key, value in example.items() if key != name}
-    else:
-        longer = _longer(np.asarray(example))
-        yield f"an input of shape {longer.shape}", longer
-
-
-def _longer(values: np.ndarray) -> np.ndarray:
-    """The array with one value more in its last axis; scalars become pairs."""
-    import numpy as np
-
-    if values.ndim < 2:
-        return np.stack([values, values], axis=-1)
-    return np.concatenate([values, values[..., -1:]], axis=-1)
 
 
 def _accepts(model: Any, inputs: Any) -> bool:
@@ -234,15 +165,9 @@ def _accepts(model: Any, inputs: Any) -> bool:
     return True
 
 
-def _columns(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The outputs of several predictions, concatenated; a single output is named `score`."""
-    import numpy as np
-
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return {"score": next(iter(columns.values()))} if len(columns) == 1 else columns
-
-
-def _score_single_rows(model: Any, sample: dict[int, Any]) -> list[tuple[int, int, float, dict[str, np.ndarray]]]:
+def _score_single_rows(
+    model: Any, sample: dict[int, Any], expected: dict[str, list[int]]
+) -> list[tuple[int, int, float, dict[str, np.ndarray]]]:
     """Row number, round, milliseconds and outputs of rows that are scored one at a time.
 
     A round takes about one second but has at least five rows; three predictions before the first warm the model up.
@@ -263,10 +188,10 @@ def _score_single_rows(model: Any, sample: dict[int, Any]) -> list[tuple[int, in
             start = time.perf_counter()
             prediction = model.predict(sample[number])
             milliseconds = (time.perf_counter() - start) * 1000
-            scores = {name: np.atleast_1d(values) for name, values in _outputs(model, prediction).items()}
+            scores = {name: np.atleast_1d(values) for name, values in arrays.outputs_of(prediction, expected).items()}
             for name, values in scores.items():
-                if values.shape != (1,):
-                    raise Refused(f"1 row went in and {name!r} came out with shape {values.shape}")
+                if len(values) != 1:
+                    raise arrays.Refused(f"1 row went in and {name!r} came out with shape {values.shape}")
             results.append((number, turn, milliseconds, scores))
     return results
 
@@ -298,6 +223,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         command.add_argument("--report", type=Path, required=True)
         if verb is not select:
             command.add_argument("--model", type=Path, required=True)
+            command.add_argument("--outputs", type=json.loads, required=True)
         if verb is not describe:
             command.add_argument("--inputs", type=Path, required=True)
             command.add_argument("--columns", type=lambda text: text.split(","), required=True)
@@ -313,7 +239,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         report = options.verb(options)
     except BaseException as error:
-        reason = str(error) if isinstance(error, Refused) else f"{type(error).__name__}: {error}"
+        reason = str(error) if isinstance(error, arrays.Refused) else f"{type(error).__name__}: {error}"
         report = {"error": " ".join(reason.split())[:2000]}
     options.report.write_text(json.dumps(report, allow_nan=False))
     return int("error" in report)

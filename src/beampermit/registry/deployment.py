@@ -27,10 +27,9 @@ def deploy(project: Project, environment: Environment, permit: Statement, model:
     for file in (inputs, recorded):
         if file is not None:
             _require_same_bytes(project, permit, file)
-    columns = [signal.name for signal in contract.signals.inputs]
     with tempfile.TemporaryDirectory(prefix="beampermit-") as scratch:
         scores = Path(scratch, "scores.parquet")
-        scored = scoring.score(environment, model, project.path(inputs), scores, columns)
+        scored = scoring.score(environment, model, project.path(inputs), scores, contract.signals)
         if recorded is not None:
             _compare_scores(scores, project.path(recorded), contract.evaluation.score_tolerance)
         metrics = evaluation.evaluate(environment, project.root, contract, scores)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from beampermit.contract import Contract, Metric
-from beampermit.datasets.tables import connect
-from beampermit.errors import Failed
+from beampermit.errors import Failed, counted
 from beampermit.models.metrics import format_number
+from beampermit.models.score_table import ScoreTable
 from beampermit.record import Record
 from beampermit.reproduction.retraining import TrainingRecord
 from beampermit.reproduction.weights import Likeness, Tensor, most_different
@@ -129,22 +129,19 @@ def compare_predictions(before: Path, after: Path, tolerance: float) -> Predicti
     """
     import numpy as np
 
-    with connect() as connection:
-        old, new = (connection.read_parquet(str(path)) for path in (before, after))
-        if old.columns != new.columns:
-            raise Failed(
-                f"the retrained model gives {', '.join(new.columns)}, the committed one {', '.join(old.columns)}"
-            )
-        rows, new_rows = (len(table) for table in (old, new))
-        if rows != new_rows:
-            raise Failed(f"the retrained model gives {new_rows} rows, the committed one {rows}")
-        columns = (old.fetchnumpy(), new.fetchnumpy())
+    with ScoreTable(before) as old, ScoreTable(after) as new:
+        if old.described != new.described:
+            raise Failed(f"the retrained model gives {new.described}, the committed one {old.described}")
+        rows = old.rows
+        if rows != new.rows:
+            raise Failed(f"the retrained model gives {counted(new.rows, 'row')}, the committed one {rows}")
+        columns = {name: (old.values(name), new.values(name)) for name in old.outputs}
     largest, within = 0.0, True
-    for name, values in columns[0].items():
-        before_values, after_values = np.asarray(values, float), np.asarray(columns[1][name], float)
+    for name, (before_values, after_values) in columns.items():
         finite = np.isfinite(before_values)
         if (unequal := finite != np.isfinite(after_values)).any():
-            raise Failed(f"{name} of {int(unequal.sum())} rows is finite for only one of the two models")
+            odd = int(unequal.reshape(rows, -1).any(axis=1).sum())
+            raise Failed(f"{name} of {odd} rows is finite for only one of the two models")
         differences = np.abs(before_values - after_values)[finite]
         largest = max(largest, float(differences.max(initial=0.0)))
         within &= bool((differences <= np.maximum(tolerance, RELATIVE * np.abs(before_values[finite]))).all())

@@ -211,11 +211,10 @@ def _predictions(
 ) -> Predictions:
     """Score the rows that judge the model with both saved models, each in a clean process."""
     contract = prepared.contract
-    columns = [signal.name for signal in contract.signals.inputs]
     inputs = committed / contract.evaluation.inputs
-    before, after = prepared.results / "committed.parquet", prepared.results / "retrained.parquet"
-    scoring.score(environment, committed / contract.model.path, inputs, before, columns)
-    scoring.score(environment, done.folder / contract.model.path, inputs, after, columns)
+    before, after = prepared.results / COMMITTED, prepared.results / RETRAINED
+    scoring.score(environment, committed / contract.model.path, inputs, before, contract.signals)
+    scoring.score(environment, done.folder / contract.model.path, inputs, after, contract.signals)
     return compare_predictions(before, after, base_contract.reproducibility.prediction_tolerance)
 
 

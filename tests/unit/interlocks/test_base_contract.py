@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from beampermit.interlocks.model import Evaluators, Examined
 from beampermit.interlocks.performance.base_rows import BaseRows
 from beampermit.models import SavedModel
 from beampermit.models.evaluation import Evaluator
-from beampermit.models.scoring import Scores, ValueRange, single_row_scores
+from beampermit.models.scoring import Description, Field, Scores, ValueRange, single_row_scores
 from beampermit.project import Project
 from support.attacks import attack_case
 from support.planted_models import DEVICE, NONE, PLANE, SHOT, THIS_ENVIRONMENT, Arena, write_table
@@ -37,7 +38,7 @@ SOURCE = Path(__file__).parents[3] / "src/beampermit"
 GOOD = {"auc": 0.97, "false_alarm_rate": 0.01}
 SCORED = Scores(
     seconds=1, memory=200, single_rows=2, p50=1, p99=2, worst=3, rows=2,
-    columns={"score": ValueRange(rows=2, finite=True, low=0.1, high=0.9)},
+    columns={"fault-score": ValueRange(rows=2, finite=True, low=0.1, high=0.9)},
 )  # fmt: skip
 
 
@@ -85,6 +86,18 @@ def over_budget(**cost: float) -> Callable[[Project, Any], bool]:
         return verdict(project, "MDL004", model=SavedModel(project.root, "model", {}), examined=examined)
 
     return accepts
+
+
+def beyond_its_range(project: Project, _: Any) -> bool:
+    score = Field(name="fault-score", type="float", shape=None)
+    loaded = Description(
+        inputs=(Field(name="turns", type="float32", shape=(-1, 250)),), outputs=(score,),
+        example=SCORED.columns, accepted=(),
+    )  # fmt: skip
+    (project.root / "artifacts").mkdir(exist_ok=True)
+    shutil.copy(project.root / "contract.yaml", project.root / "artifacts")
+    seen = Examined(loaded, SCORED, Path("scores.parquet"))
+    return verdict(project, "MDL003", model=SavedModel(project.root, "model", {}), examined=seen)
 
 
 def scores_apart(project: Project, _: Any) -> bool:
@@ -203,6 +216,7 @@ def foreign_index(project: Project, monkeypatch: pytest.MonkeyPatch) -> bool:
     return verdict(project, "ENV004", lock=lock, specification=None, backend=None)
 
 
+ANSWER = "range: [0, 1], high: 0.5, hihi: 0.9, default: 1.0"
 COMMAND, PLOTS = "  command: [", "  plots: metrics/plots.json\n"
 SAMPLED = "  tolerance: {relative: 0.5, because: Rows are sampled.}\n"
 SCORES = "  scores: training.parquet\n"
@@ -251,6 +265,9 @@ CASES = {
     "MDL005 tolerance": Case(
         COMMAND, SCORES + COMMAND, f"{SCORES}  score_tolerance: 1\n{COMMAND}", scores_apart,
         ("evaluation.score_tolerance",),
+    ),
+    "MDL003 range": Case(
+        ANSWER, "range: [0, 0.85], high: 0.5, hihi: 0.85, default: 0.8", ANSWER, beyond_its_range, ("signals.outputs",)
     ),
     "DAT004 range": Case("range: [-20, 20]", "range: [-2, 2]", "range: [-9, 9]", data("DAT004"), (), "dvc_project"),
     "DAT004 key": Case(KEY, "  key: [device, plane]", KEY, data("DAT004"), ("dataset.key",), "dvc_project"),

@@ -664,7 +664,7 @@ LOADED = Description(
     example={"fault-score": GOOD},
     accepted=(),
 )
-SCORED = Scores(seconds=0.1, memory=200, single_rows=6, p50=1, p99=2, worst=90, rows=6, columns={"score": GOOD})
+SCORED = Scores(seconds=0.1, memory=200, single_rows=6, p50=1, p99=2, worst=90, rows=6, columns={"fault-score": GOOD})
 SIGNATURES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "another input": (
         {"inputs": (Field(name="samples", type="float32", shape=(-1, 250)),)},
@@ -699,25 +699,63 @@ SIGNATURES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     ),
     "NaN": (
         {},
-        {"columns": {"score": ValueRange(rows=6, finite=False, low=0.1, high=0.9)}},
+        {"columns": {"fault-score": ValueRange(rows=6, finite=False, low=0.1, high=0.9)}},
         "on data/dataset/test.parquet it gave 'fault-score' that is not finite",
     ),
     "beyond its range": (
         {},
-        {"columns": {"score": ValueRange(rows=6, finite=True, low=-0.5, high=1.00001)}},
+        {"columns": {"fault-score": ValueRange(rows=6, finite=True, low=-0.5, high=1.00001)}},
         "on data/dataset/test.parquet it gave 'fault-score' from -0.5 to 1.00001, outside [0, 1]",
     ),
-    "outputs of other names": (
+    "another name": (
         {},
-        {"columns": {"a": GOOD, "b": GOOD}},
-        "on data/dataset/test.parquet it gave no 'fault-score'",
+        {"columns": {"score": GOOD}},
+        "on data/dataset/test.parquet it gave no 'fault-score'; "
+        "on data/dataset/test.parquet it gave 'score', which is no output of the contract",
+    ),
+    "an output that nobody declared": (
+        {},
+        {"columns": {"fault-score": GOOD, "label": GOOD}},
+        "on data/dataset/test.parquet it gave 'label', which is no output of the contract",
+    ),
+    "a list instead of a number": (
+        {},
+        {"columns": {"fault-score": GOOD.model_copy(update={"shape": (2,)})}},
+        "on data/dataset/test.parquet it gave 'fault-score' as 2 numbers per row, one number in the contract",
+    ),
+    "an output whose signature has another shape": (
+        {"outputs": (Field(name="fault-score", type="float32", shape=(-1, 2)),)},
+        {},
+        "output 'fault-score' has shape [2] per row, [] in the contract",
     ),
 }
 
 
 def examined(contract_text: str, saved: Path, loaded: dict[str, Any], scored: dict[str, Any]) -> Any:
     seen = Examined(LOADED.model_copy(update=loaded), SCORED.model_copy(update=scored), Path("scores.parquet"))
-    return MDL003().check(parse_contract(contract_text), SavedModel.read(saved, "model"), seen)
+    contract = parse_contract(contract_text)
+    return MDL003().check(contract, contract, SavedModel.read(saved, "model"), seen)
+
+
+@pytest.mark.parametrize(
+    ("shape", "outcome"),
+    [((64, 64), Outcome.PASSED), ((32, 128), Outcome.FAILED), ((4096,), Outcome.FAILED)],
+)
+def test_an_image_as_output_has_the_shape_of_the_contract(
+    contract_text: str, saved: Path, shape: tuple[int, ...], outcome: Outcome
+) -> None:
+    text = contract_text.replace("{name: fault-score,", "{name: fault-score, shape: [64, 64],")
+    (saved / "artifacts/contract.yaml").write_text(text)
+    given = GOOD.model_copy(update={"shape": shape})
+    loaded = {
+        "outputs": (Field(name="fault-score", type="float32", shape=(-1, 64, 64)),),
+        "example": {"fault-score": GOOD.model_copy(update={"shape": (64, 64)})},
+    }
+    finding = examined(text, saved, loaded, {"columns": {"fault-score": given}})
+    assert finding.outcome is outcome, finding.reason
+    if outcome is Outcome.FAILED:
+        own = " x ".join(map(str, shape))
+        assert f"it gave 'fault-score' as {own} numbers per row, 64 x 64 numbers in the contract" in finding.reason
 
 
 def test_a_model_that_honours_the_contract_passes(contract_text: str, saved: Path) -> None:

@@ -97,14 +97,40 @@ def test_range_of_scores_is_computed(tmp_path: Path) -> None:
     assert found == {"score": ValueRange(rows=5, finite=False, low=0.25, high=0.75)}
 
 
-@pytest.mark.parametrize("query", ["select 'high' as score", "select [1, 2] as score"])
+@pytest.mark.parametrize(
+    ("values", "shape", "finite"),
+    [
+        ("[[i, 2, 3], [4, 5, 6]]", (2, 3), True),
+        ("[i, 2, 3, 4, 5, 6]", (6,), True),
+        ("[[i, 2, 3], [4, 5, null]]", (2, 3), False),
+        ("[[[i], [2]], [[3], ['inf'::double]]]", (2, 2, 1), False),
+    ],
+)
+def test_range_and_shape_of_arrays_are_computed(
+    tmp_path: Path, values: str, shape: tuple[int, ...], finite: bool
+) -> None:
+    found = value_ranges(table(tmp_path / "scores.parquet", f"select {values} as image from range(1, 4) as t(i)"))
+    assert (found["image"].rows, found["image"].shape, found["image"].finite) == (3, shape, finite)
+    assert found["image"].low == 1
+
+
+@pytest.mark.parametrize(
+    "values",
+    ["[1, 2], [1]", "[[1, 2]], [[1], [2]]", "[[1], [2, 3]], [[1], [2, 3]]", "[[1, 2], null], [[1, 2], [3, 4]]"],
+)
+def test_rows_of_several_shapes_fail(tmp_path: Path, values: str) -> None:
+    with pytest.raises(Failed, match="rows of 'orbit' have several shapes"):
+        value_ranges(table(tmp_path / "scores.parquet", f"select unnest([{values}]) as orbit"))
+
+
+@pytest.mark.parametrize("query", ["select 'high' as score", "select ['1', '2'] as score", "select {'a': 1} as score"])
 def test_scores_that_are_not_numbers_fail(tmp_path: Path, query: str) -> None:
-    with pytest.raises(Failed, match="not a table of numbers"):
+    with pytest.raises(Failed, match="not a table of scores: score has no numbers"):
         value_ranges(table(tmp_path / "scores.parquet", query))
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"\x80\x04."])
 def test_scores_that_are_not_a_table_fail(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "scores.parquet").write_bytes(content)
-    with pytest.raises(Failed, match="not a table of numbers"):
+    with pytest.raises(Failed, match="not a table of scores"):
         value_ranges(tmp_path / "scores.parquet")

@@ -12,7 +12,7 @@ from beampermit.environments import Environment
 from beampermit.errors import Failed
 from beampermit.models.replay import compare_scores
 from beampermit.models.scoring import score, single_row_scores
-from support.tiny_model import saved
+from support.tiny_model import SIGNALS, saved
 
 
 def write(path: Path, **columns: list[float | None]) -> Path:
@@ -82,6 +82,41 @@ def test_tables_of_other_rows_or_outputs_are_refused(tmp_path: Path) -> None:
         compare_scores(scores, training, 1e-3)
 
 
+SINGLE = 'SELECT 0 AS "beampermit.row", unnest([0, 1]) AS "beampermit.round", {} AS orbit'
+ORBITS: dict[str, tuple[str, str, str]] = {
+    "the same": ("[[1, 2, 3], [4, 5, 6]]", "[[1, 2, 3], [4, 5, 6]]", ""),
+    "recorded as flat lists": ("[[1, 2, 3], [4, 5, 6]]", "[1, 2, 3, 4, 5, 6]", ""),
+    "just inside": ("[[1, 2, 3], [4, 5, 6]]", "[[1, 2, 3], [4, 5, 6.0009]]", ""),
+    "just outside": (
+        "[[1, 2, 3], [4, 5, 6]]",
+        "[[1, 2, 3], [4, 5, 6.0011]]",
+        "orbit[1, 2] of row 0 is 6.0011 by training's code and 6 by the saved model",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ORBITS)
+def test_arrays_are_compared_value_by_value(tmp_path: Path, case: str) -> None:
+    served, recorded, words = ORBITS[case]
+    with duckdb.connect() as connection:
+        connection.sql(f"SELECT {served} AS orbit").write_parquet(str(tmp_path / "scores.parquet"))
+        connection.sql(SINGLE.format(served)).write_parquet(str(single_row_scores(tmp_path / "scores.parquet")))
+        connection.sql(f"SELECT {recorded} AS orbit").write_parquet(str(tmp_path / "training.parquet"))
+    found = compare_scores(tmp_path / "scores.parquet", tmp_path / "training.parquet", 1e-3)
+    assert found.problem == words
+
+
+def test_arrays_of_another_shape_are_not_compared(tmp_path: Path) -> None:
+    with duckdb.connect() as connection:
+        connection.sql("SELECT [[1, 2, 3], [4, 5, 6]] AS orbit").write_parquet(str(tmp_path / "scores.parquet"))
+        connection.sql(SINGLE.format("[1, 2, 3, 4, 5, 6]")).write_parquet(str(tmp_path / "scores.single.parquet"))
+        connection.sql("SELECT [[1, 2], [3, 4], [5, 6]] AS orbit").write_parquet(str(tmp_path / "training.parquet"))
+    with pytest.raises(Failed, match="recorded orbit as 3 x 2 numbers, the saved model gives 2 x 3 numbers"):
+        compare_scores(tmp_path / "scores.parquet", tmp_path / "training.parquet", 1e-3)
+    with pytest.raises(Failed, match="the single rows are not rows of the inputs"):
+        compare_scores(tmp_path / "scores.parquet", tmp_path / "scores.parquet", 1e-3)
+
+
 DEFECTS: dict[str, tuple[dict[str, str], str]] = {
     "none": ({}, ""),
     "the batch's own mean": ({"result": 'pd.DataFrame({"score": mean(turns) - mean(turns).mean()})'}, "in a batch and"),
@@ -113,7 +148,7 @@ def test_model_with_another_transform_in_service_is_reported(
     made, words = DEFECTS[defect]
     training = write(tmp_path / "training.parquet", score=[float(number) for number in range(300)])
     scores = tmp_path / "scores.parquet"
-    score(probed, saved(tmp_path / "model", **made), inputs, scores, ["turns"])
+    score(probed, saved(tmp_path / "model", **made), inputs, scores, SIGNALS)
     found = compare_scores(scores, training, 1e-4)
     assert words in found.problem
     assert bool(words) == bool(found.problem)
@@ -125,8 +160,8 @@ def test_time_and_memory_are_those_of_the_model(probed: Environment, inputs: Pat
     """A slow model with much memory, started by a process with more."""
     ours = bytearray(b"1") * (2000 * 2**20)
     heavy = {"load": "self.held = np.ones(300 * 2**17)", "result": f'(__import__("time").sleep(0.02), {MEAN})[1]'}
-    plain = score(probed, saved(tmp_path / "plain"), inputs, tmp_path / "plain.parquet", ["turns"])
-    found = score(probed, saved(tmp_path / "heavy", **heavy), inputs, tmp_path / "heavy.parquet", ["turns"])
+    plain = score(probed, saved(tmp_path / "plain"), inputs, tmp_path / "plain.parquet", SIGNALS)
+    found = score(probed, saved(tmp_path / "heavy", **heavy), inputs, tmp_path / "heavy.parquet", SIGNALS)
     assert plain.memory < 1000 < len(ours) / 2**20, "memory of the parent process does not count"
     assert found.memory > plain.memory + 280
     assert found.p50 > 20 > plain.p50

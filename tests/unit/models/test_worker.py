@@ -11,11 +11,12 @@ import pytest
 from beampermit.environments import Environment
 from beampermit.errors import Failed
 from beampermit.models.scoring import describe, describe_and_score, score
-from support.tiny_model import saved
+from support.tiny_model import SIGNALS, TENSOR, declared, saved
 
 pytestmark = pytest.mark.slow
 ROWS = 5000
 """More than one batch."""
+GIVEN = {"rows": 2, "finite": True, "low": 0.0, "high": 0.5, "shape": ()}
 
 
 @pytest.fixture
@@ -34,10 +35,10 @@ def table(tmp_path: Path) -> Path:
 
 
 def test_model_is_described_and_refuses_wrong_inputs(probed: Environment, model: Path) -> None:
-    found = describe(probed, model)
+    found = describe(probed, model, SIGNALS)
     assert [(field.name, field.type, field.shape) for field in found.inputs] == [("turns", "float32", (-1, 3))]
     assert [(field.name, field.shape) for field in found.outputs] == [("score", None)]
-    assert found.example["score"].model_dump() == {"rows": 2, "finite": True, "low": 0.0, "high": 0.5}
+    assert found.example["score"].model_dump() == GIVEN
     assert found.accepted == ()
 
 
@@ -48,7 +49,7 @@ def test_signature_that_cannot_refuse_a_shape_is_reported(probed: Environment, t
         (model / "MLmodel").read_text().replace("ndarray", "dataframe, pandas_orient: split")
     )
     (model / "input_example.json").write_text('{"columns": ["turns"], "data": [[[0.0, 0.5, 1.0]], [[0.0, 0.0, 0.0]]]}')
-    assert describe(probed, model).accepted == ("rows of 'turns' one value longer",)
+    assert describe(probed, model, SIGNALS).accepted == ("rows of 'turns' one value longer",)
 
 
 def test_every_row_is_scored_in_order_and_the_model_stays_unchanged(
@@ -56,7 +57,7 @@ def test_every_row_is_scored_in_order_and_the_model_stays_unchanged(
 ) -> None:
     before = sorted(model.rglob("*"))
     out = tmp_path / "scores.parquet"
-    loaded, found = describe_and_score(probed, model, table, out, ["turns"])
+    loaded, found = describe_and_score(probed, model, table, out, SIGNALS)
     assert loaded.accepted == ()
     assert found.rows == ROWS
     assert found.columns["score"].high == pytest.approx((ROWS - 1) / 1000, abs=1e-4)
@@ -75,7 +76,10 @@ DEFECTS = {
         {"result": 'pd.DataFrame({"score": mean(turns)[1:]})'},
         "4096 rows went in and 'score' came out with shape (4095,)",
     ),
-    "it gives text": ({"result": 'pd.DataFrame({"score": ["high"] * len(turns)})'}, "an output is not a number"),
+    "it gives text": (
+        {"result": 'pd.DataFrame({"score": ["high"] * len(turns)})'},
+        "output 'score' is of type str, not a number",
+    ),
     "its code is incomplete": ({"load": "import bpm_faults"}, "No module named 'bpm_faults'"),
     "it sees a secret": ({"load": "assert not os.environ.get('BEAMPERMIT_SIGNING_KEY'), 'seen'"}, ""),
 }
@@ -92,12 +96,26 @@ def test_model_that_misbehaves_fails_with_its_own_message(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "src"))
     monkeypatch.setenv("BEAMPERMIT_SIGNING_KEY", "-----BEGIN PRIVATE KEY-----")
     if not reason:
-        assert score(probed, saved(tmp_path / "model", **made), table, tmp_path / "out.parquet", ["turns"]).rows == ROWS
+        assert score(probed, saved(tmp_path / "model", **made), table, tmp_path / "out.parquet", SIGNALS).rows == ROWS
         return
     with pytest.raises(Failed) as caught:
-        score(probed, saved(tmp_path / "model", **made), table, tmp_path / "out.parquet", ["turns"])
+        score(probed, saved(tmp_path / "model", **made), table, tmp_path / "out.parquet", SIGNALS)
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+IMAGE = "np.stack([turns, turns], axis=1)"
+
+
+def test_what_a_model_answers_can_be_the_input_of_another(probed: Environment, table: Path, tmp_path: Path) -> None:
+    """Fixed-size lists of lists, as the worker writes them."""
+    out, (image,) = tmp_path / "images.parquet", declared(2, 3).outputs
+    first = SIGNALS.model_copy(update={"outputs": (image.model_copy(update={"name": "turns"}),)})
+    score(probed, saved(tmp_path / "first", result=IMAGE), table, out, first)
+    second = saved(tmp_path / "second", inputs=TENSOR.replace("-1, 3", "-1, 2, 3"), result="turns.mean(axis=(1, 2))")
+    (second / "input_example.json").write_text(json.dumps({"turns": [[[0.0] * 3] * 2]}))
+    found = score(probed, second, out, tmp_path / "out.parquet", declared(rows_of=(2, 3)))
+    assert found.columns["score"].high == pytest.approx((ROWS - 1) / 1000, abs=1e-4)
 
 
 TABLES = {
@@ -114,7 +132,7 @@ def test_unusable_inputs_fail(probed: Environment, model: Path, tmp_path: Path, 
     with duckdb.connect() as connection:
         connection.sql(query).write_parquet(str(tmp_path / "test.parquet"))
     with pytest.raises(Failed) as caught:
-        score(probed, model, tmp_path / "test.parquet", tmp_path / "out.parquet", ["turns"])
+        score(probed, model, tmp_path / "test.parquet", tmp_path / "out.parquet", SIGNALS)
     assert reason in str(caught.value)
 
 
@@ -132,14 +150,14 @@ def test_pickled_model_is_not_unpickled(probed: Environment, model: Path, tmp_pa
     )
     (model / "MLmodel").write_text(page)
     with pytest.raises(Failed, match="pickle is disallowed"):
-        describe(probed, model)
+        describe(probed, model, SIGNALS)
     assert not (tmp_path / "ran").exists()
 
 
 def test_report_written_by_the_model_is_refused(probed: Environment, table: Path, tmp_path: Path) -> None:
     forge = "import sys; report = sys.argv[sys.argv.index('--report') + 1]; open(report, 'w').write('{}'); os._exit(0)"
     with pytest.raises(Failed, match="overwrote the report"):
-        score(probed, saved(tmp_path / "model", load=forge), table, tmp_path / "out.parquet", ["turns"])
+        score(probed, saved(tmp_path / "model", load=forge), table, tmp_path / "out.parquet", SIGNALS)
 
 
 @pytest.mark.attack(
@@ -153,5 +171,5 @@ def test_a_model_gets_its_inputs_without_labels(probed: Environment, table: Path
         "raise OSError('it finds ' + ' '.join(pq.read_schema(file).names) + ' and nothing else')"
     )
     with pytest.raises(Failed) as caught:
-        score(probed, saved(tmp_path / "model", load=look), table, tmp_path / "out.parquet", ["turns"])
+        score(probed, saved(tmp_path / "model", load=look), table, tmp_path / "out.parquet", SIGNALS)
     assert said in str(caught.value)

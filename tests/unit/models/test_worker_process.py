@@ -12,7 +12,7 @@ from beampermit.errors import Failed, Outside
 from beampermit.models.scoring import describe
 from beampermit.models.worker_process import run_worker
 from support.attacks import attack_case
-from support.tiny_model import saved
+from support.tiny_model import SIGNALS, saved
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 def process_of(environment: Environment, folder: Path, load: str = "pass") -> str:
     """The parent of a model's process, which the model says with what `load` raises."""
     with pytest.raises(Failed) as caught:
-        describe(environment, saved(folder, load=f"{load}; raise OSError(f'parent {{os.getppid()}}')"))
+        describe(environment, saved(folder, load=f"{load}; raise OSError(f'parent {{os.getppid()}}')"), SIGNALS)
     return str(caught.value).rpartition(" ")[2]
 
 
@@ -33,7 +33,7 @@ def test_models_draw_different_random_numbers(probed: Environment, tmp_path: Pat
     numbers = tmp_path / "numbers"
     draw = f"print(np.random.random(), __import__('random').random(), file=open({str(numbers)!r}, 'a'))"
     for name in ("first", "second"):
-        describe(probed, saved(tmp_path / name, load=draw))
+        describe(probed, saved(tmp_path / name, load=draw), SIGNALS)
     assert len(set(numbers.read_text().split())) == 4
 
 
@@ -97,11 +97,11 @@ WRITE_EVERYWHERE = """
 )
 def test_model_does_not_reach_the_process_that_forks(probed: Environment, tmp_path: Path, load: str, said: str) -> None:
     with pytest.raises(Failed) as caught:
-        describe(probed, saved(tmp_path / "model", load=load))
+        describe(probed, saved(tmp_path / "model", load=load), SIGNALS)
     assert said in str(caught.value)
     assert len(str(caught.value)) < 10_000
     assert "PATH=" not in str(caught.value)
-    assert describe(probed, saved(tmp_path / "sound")).accepted == (), "the next model is served"
+    assert describe(probed, saved(tmp_path / "sound"), SIGNALS).accepted == (), "the next model is served"
 
 
 def ends(process: str) -> bool:
@@ -120,7 +120,7 @@ def ends(process: str) -> bool:
 def test_what_a_model_leaves_running_ends_with_it(probed: Environment, tmp_path: Path) -> None:
     left = tmp_path / "pid"
     leave = f"child = os.fork() or __import__('time').sleep(60); open({str(left)!r}, 'w').write(str(child))"
-    describe(probed, saved(tmp_path / "model", load=leave))
+    describe(probed, saved(tmp_path / "model", load=leave), SIGNALS)
     assert ends(left.read_text())
 
 
@@ -128,7 +128,7 @@ def test_a_model_that_kills_the_process_that_forks_ends_too(probed: Environment,
     left = tmp_path / "pid"
     leave = f"open({str(left)!r}, 'w').write(str(os.getpid())); os.kill(os.getppid(), 9); __import__('time').sleep(60)"
     with pytest.raises(Failed, match="ended with status -9"):
-        describe(probed, saved(tmp_path / "model", load=leave))
+        describe(probed, saved(tmp_path / "model", load=leave), SIGNALS)
     assert ends(left.read_text())
 
 
@@ -137,4 +137,4 @@ def test_model_that_takes_too_long_is_stopped_and_the_next_is_served(probed: Env
     words = ("describe", "--report", tmp_path / "report.json", "--model", slow)
     with pytest.raises(Outside, match="took longer than 2 s and was stopped"):
         run_worker(probed, words, folder=tmp_path, timeout=2)
-    assert describe(probed, saved(tmp_path / "sound")).accepted == ()
+    assert describe(probed, saved(tmp_path / "sound"), SIGNALS).accepted == ()

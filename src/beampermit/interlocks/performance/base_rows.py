@@ -124,10 +124,9 @@ def metrics_on(
     """The metrics of a saved model on the rows of another table. Raises `Failed`."""
     from beampermit.models.scoring import score
 
-    columns = [signal.name for signal in contract.signals.inputs]
     with tempfile.TemporaryDirectory(prefix="beampermit-rows-") as scratch:
         scores = Path(scratch, "scores.parquet")
-        score(environment, model, table, scores, columns)
+        score(environment, model, table, scores, contract.signals)
         return evaluators.judging.evaluate(scores, table)
 
 

@@ -168,11 +168,11 @@ class _Comparing:
         from beampermit.registry.models import fetch_model
 
         folder = fetch_model(champion, self.project.own / "champion", registry_uri(champion.address))
-        columns = [signal.name for signal in self.contract.signals.inputs]
         try:
             with tempfile.TemporaryDirectory(prefix="beampermit-champion-") as scratch:
                 scores = Path(scratch, "scores.parquet")
-                scoring.score(self.environment, folder, self.evaluators.judging.inputs, scores, columns)
+                rows, signals = self.evaluators.judging.inputs, self.contract.signals
+                scoring.score(self.environment, folder, rows, scores, signals)
                 on_earlier = self._on_earlier(earlier, folder)
                 if not self.evaluators.resampling.contract.evaluation.weighted:
                     return self.evaluators.judging.evaluate(scores), {}, on_earlier
