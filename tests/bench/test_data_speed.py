@@ -137,14 +137,14 @@ def test_is_everything_far_away(far: tuple[Path, str], timed: Timed, say: Say) -
 CHECK = """\
 import duckdb, numpy, resource, time
 from beampermit.project import Project
-from beampermit.datasets import promises
+from beampermit.datasets import row_checks
 from beampermit.datasets.tables import open_tables
 from pathlib import Path
 contract = Project(Path.cwd()).contract
-signals = promises.rules(contract, contract)
+signals = row_checks.base_signals(contract, contract)
 start = time.perf_counter()
 (table,) = open_tables(Path.cwd(), {"train": "train.parquet"})
-report = promises.look(table, signals, contract.dataset.key, contract.dataset.target)
+report = row_checks.check_rows(table, signals, contract.dataset.key, contract.dataset.target)
 assert report.problems == [], report.problems
 print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """

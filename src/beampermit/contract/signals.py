@@ -30,6 +30,9 @@ class Signal(Part):
     description: Annotated[str, Loosens.INFORMS] = ""
     range: Annotated[Span, Loosens.WHEN_WIDER]
     """DRVL and DRVH: values outside are not physical."""
+    resolution: Annotated[float | None, Field(gt=0), Loosens.WHEN_CHANGED] = None
+    """Two values of a scalar that differ by no more are the same: the step or the noise of what measures it. DAT005
+    takes rows that are the same in all inputs for copies; without a resolution, only equal values are the same."""
     expected: Annotated[Span | None, Loosens.WHEN_WIDER] = None
     """LOW and HIGH: outside, a MINOR alarm."""
     stale_after: Annotated[Seconds | None, Loosens.WHEN_LARGER] = None
@@ -55,6 +58,8 @@ class Signal(Part):
             if span and span[0] >= span[1]:
                 raise ValueError(f"signal {self.name!r}: {key} [{span[0]:g}, {span[1]:g}] is empty or reversed")
         lowest, highest = self.range
+        if self.resolution is not None and self.resolution >= highest - lowest:
+            raise ValueError(f"signal {self.name!r}: resolution {self.resolution:g} is not finer than its range")
         for key in ("default", "value", "low", "high", "lolo", "hihi"):
             number = getattr(self, key)
             if number is not None and not lowest <= number <= highest:

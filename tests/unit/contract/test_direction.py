@@ -42,6 +42,7 @@ def test_a_key_without_a_direction_is_found() -> None:
         ("metrics gate gate", Loosens.WHEN_WORSE),
         ("metrics auc subgroups plane gate", Loosens.WHEN_WORSE),
         ("dataset splits test", Loosens.WHEN_CHANGED),
+        ("signals inputs turns resolution", Loosens.WHEN_CHANGED),
         ("dataset request options range", Loosens.NEVER),
         ("tests gpu", Loosens.NEVER),
         ("operations alarms 0 action", Loosens.INFORMS),

@@ -32,6 +32,7 @@ DEFECTS = {
     ),
     "unknown section": ("budget:", "budgets:", 0, "unknown key 'budgets'; did you mean 'budget'?"),
     "reversed range": ("range: [-20, 20]", "range: [20, -20]", 0, "range [20, -20] is empty or reversed"),
+    "a resolution as wide as the range": ("stale_after: 5s", "resolution: 40", 0, "is not finer than its range"),
     "default outside its range": ("default: 1.0", "default: 1.5", 0, "default 1.5 is outside its range [0, 1]"),
     "alarm limits that fall": ("high: 0.5, hihi: 0.9", "high: 0.9, hihi: 0.5", 0, "alarm limits must rise"),
     "a version that YAML takes for a number": (

@@ -68,28 +68,40 @@ class DAT005(Interlock):
     def check(self, project: Project, contract: Contract, base_contract: Contract) -> Finding:
         """Data that a model was trained on cannot test it. Split the data by the columns that `dataset.split` in
         `contract.yaml` names, so that each of their values is in one split only, and drop what was recorded twice. A
-        signal that is shifted, scaled or inverted counts as the same signal. Then run `dvc repro`.
+        signal that is shifted, scaled or inverted counts as the same signal, and a row whose inputs all differ by no
+        more than their `resolution` as the same row. Then run `dvc repro`.
         """
+        from beampermit.datasets.equal_rows import EqualRows, equal_rows
         from beampermit.datasets.overlap import SHORTEST, duplicates, not_compared, overlaps
         from beampermit.datasets.row_checks import base_signals
 
-        signals = base_signals(contract, base_contract)
+        signals, dataset = base_signals(contract, base_contract), base_contract.dataset
+        rows = EqualRows()
         try:
             tables = _tables(project, contract)
-            shared_data = overlaps(tables, base_contract.dataset) or list(
-                duplicates(tables, signals, base_contract.dataset.key)
-            )
+            shared_data = overlaps(tables, dataset) or list(duplicates(tables, signals, dataset.key))
+            if not shared_data:
+                rows = equal_rows(project.root, contract.dataset.splits, signals, dataset.key, dataset.split.by)
+                shared_data += rows.overlaps
         except Failed as error:
             return failed(str(error), *located(error.problems), fix=NOT_COMPARABLE)
-        evidence = {"overlaps": [overlap.as_json() for overlap in shared_data], "not_compared": not_compared(signals)}
+        short = () if rows.values else not_compared(signals)
+        evidence = {
+            "overlaps": [overlap.as_json() for overlap in shared_data],
+            "not_compared": short,
+            "values_of_a_row": rows.values,
+            "equal_by_chance": rows.alike,
+        }
         if shared_data:
             reasons = [overlap.message for overlap in shared_data]
             places = [Location(file=path, reason=lap.message) for lap in shared_data for path in lap.paths]
             return failed(several(reasons), *places, **evidence)
-        rule = base_contract.dataset.split
+        rule = dataset.split
         shared = [*(f"no {column}" for column in rule.by), *([f"no time by {rule.time}"] if rule.time else [])]
         reason = f"{len(contract.dataset.splits)} splits share no rows, {', '.join(shared)} and no signals"
-        if short := not_compared(signals):
+        if rows.alike:
+            reason += f"; of rows that repeat by nature, at least {rows.alike} stand in two splits"
+        if short:
             reason += f"; too short to compare, with fewer than {SHORTEST} values: {', '.join(short)}"
         return passed(reason, **evidence)
 

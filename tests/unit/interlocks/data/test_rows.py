@@ -237,10 +237,52 @@ def test_dat005_is_judged_by_the_base_branch(dvc_project: Project, alter: Alter)
     assert "share 1 value of device" in dat005(dvc_project).reason
 
 
-def test_dat005_names_the_signals_that_are_too_short_to_be_compared(dvc_project: Project) -> None:
-    finding = dat005(dvc_project)
+def test_dat005_names_the_signals_that_are_too_short_to_be_compared(dvc_project: Project, alter: Alter) -> None:
+    replace(dvc_project.root / "contract.yaml", "shape: [4], ", "")
+    for split in ("train", "validation", "test"):
+        alter(split, "* REPLACE (turns[4] AS turns)")
+    finding = dat005(Project(dvc_project.root))
     assert "too short to compare, with fewer than 32 values: turns" in finding.reason
     assert finding.evidence["not_compared"] == ("turns",)
+
+
+def test_dat005_says_how_many_rows_are_equal_by_chance(dvc_project: Project) -> None:
+    finding = dat005(dvc_project)
+    assert finding.outcome is Outcome.PASSED
+    assert "; of rows that repeat by nature, at least 16 stand in two splits" in finding.reason
+    assert finding.evidence["equal_by_chance"] == 16
+
+
+@pytest.mark.attack(
+    guard="DAT005",
+    tried="a row of the test is copied into the training with noise, and `resolution` is made finer than the noise",
+    said="the inputs of 1 row of test are those of train: a03-1 BPM.3 Y is a01-0 BPM.1 X",
+)
+def test_dat005_finds_copies_of_rows_by_the_base_branch_s_resolution(
+    dvc_project: Project, alter: Alter, said: str
+) -> None:
+    for seed, split in enumerate(("train", "validation", "test")):
+        value = f"(hash(acquisition || plane || {seed} || i) % 100000) / 3000.0 - 16"
+        alter(split, f"* REPLACE (list_transform(range(4), lambda i: {value})::DOUBLE[] AS turns)")
+    train = dvc_project.root / "data/dataset/train.parquet"
+    copied = f"(SELECT list_transform(turns, lambda x: x + 0.04) FROM read_parquet('{train}') LIMIT 1)"
+    alter("test", f"* REPLACE (CASE WHEN acquisition = 'a03-1' AND plane = 'Y' THEN {copied} ELSE turns END AS turns)")
+
+    def judged(resolution: float | None, base: float | None) -> Finding:
+        contract = dvc_project.contract
+        turns = contract.signals.inputs[0]
+        contract, base_contract = (
+            contract.model_copy(
+                update={"signals": contract.signals.model_copy(update={"inputs": (turns.model_copy(update=given),)})}
+            )
+            for given in ({"resolution": resolution}, {"resolution": base})
+        )
+        return DAT005().check(dvc_project, contract, base_contract)
+
+    for moved in (0.041, 1e-9, None):
+        assert said in judged(moved, 0.041).reason
+    for base in (0.039, None):
+        assert judged(0.041, base).outcome is Outcome.PASSED
 
 
 def test_dat005_says_which_column_is_missing(dvc_project: Project, alter: Alter) -> None:
