@@ -11,8 +11,8 @@ from typing import Any
 
 from beampermit.errors import BadInput
 from beampermit.workflows.expansion import LEVELS, StartedJob, expand
-from beampermit.workflows.expressions import limited_work
 from beampermit.workflows.uses import Use, find_uses
+from beampermit.workflows.work import limited_work
 from beampermit.workflows.workflow import FOLDER, Job, Workflow, read_workflow
 
 OPTIONAL = re.compile(r"\$\{\{\s*inputs\.([\w-]+) != '' && (\([^()]*\)|[^|()]*)\s*\}\}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,12 +16,14 @@ from beampermit.workflows.expressions import (
     UNKNOWN,
     Partly,
     distinct,
+    expressions_in,
     is_plain,
     possible_values,
-    spend,
+    truths,
     typed,
 )
 from beampermit.workflows.uses import Use
+from beampermit.workflows.work import spend
 from beampermit.workflows.workflow import FOLDER, Job, Workflow, read_workflow
 
 LEVELS = 10
@@ -32,13 +35,15 @@ section *Nesting reusable workflows*.
 MOST_JOBS = 2000
 """Limit of jobs that one event may start: a few workflows that call each other many times make millions."""
 
+_OUTCOME = re.compile(r"(?<![\w.-])(always|success|failure|cancelled)\(", re.IGNORECASE)
+
 Find = Callable[[Use], Workflow | None]
 """Finds the workflow that a job calls; None where it is not available. May raise `BadInput`."""
 
 
 @dataclass(frozen=True)
 class StartedJob:
-    """A job with the inputs of its workflow and the conditions of all jobs that call it."""
+    """A job with the inputs of its workflow and the job that calls it."""
 
     path: tuple[str, ...]
     """The id of the job, after those of the jobs that call its workflow."""
@@ -48,13 +53,45 @@ class StartedJob:
     workflow: Workflow
     inputs: tuple[Mapping[str, Any], ...]
     """The inputs of its workflow, once for each set of values that its callers may give."""
-    conditions: tuple[str, ...]
-    """The `if` of every calling job, then its own."""
+    caller: StartedJob | None = None
     needed: tuple[StartedJob, ...] = ()
     called_at: tuple[str, int] | None = None
     """File and line where the repository calls it, for a job from another repository."""
     known: Mapping[str, Any] = field(default_factory=dict)
     """Further contexts of expressions, such as `github`, as far as they are known."""
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """The `if` of every calling job, then its own."""
+        above = self.caller.conditions if self.caller else ()
+        return (*above, self.job.condition) if self.job.condition else above
+
+    def may_run(self) -> bool:
+        """Whether its condition, its callers', and those of the jobs that they need can be true."""
+        pending, seen = [self], set[tuple[str, ...]]()
+        while pending:
+            one = pending.pop()
+            spend(1 + len(one.needed))
+            if one.path in seen:  # many jobs may need the same ones, which need the same ones
+                continue
+            seen.add(one.path)
+            if not one._may_pass({}):
+                return False
+            pending += [one.caller] if one.caller else []
+            if not one._may_pass({"success()": False}):
+                pending += one.needed
+        return True
+
+    def _may_pass(self, outcome: Mapping[str, bool]) -> bool:
+        """Whether its own condition can be true. GitHub adds `success()` to one that asks for no outcome."""
+        condition = self.job.condition or "true"
+        text = condition if "${{" in condition else f"${{{{ {condition} }}}}"
+        if not outcome.get("success()", True) and not any(map(_OUTCOME.search, expressions_in(text))):
+            return False
+        if text != text.strip():  # what stands beside `${{ }}`, be it the line break of `if: |`, makes a text: true
+            return True
+        contexts = ({**self.known, **outcome, "inputs": inputs} for inputs in self.inputs)
+        return any(True in truths(value) for known in contexts for value in possible_values(text, known))
 
     @cached_property
     def contexts(self) -> tuple[Mapping[str, Any], ...]:
@@ -129,19 +166,9 @@ class _Expansion:
     def _started(
         self, job: Job, workflow: Workflow, inputs: tuple[Mapping[str, Any], ...], caller: StartedJob | None
     ) -> StartedJob:
-        conditions = (job.condition,) if job.condition else ()
-        if caller is None:
-            return StartedJob((job.id,), job.name, job, workflow, inputs, conditions, known=self.known)
-        return StartedJob(
-            path=(*caller.path, job.id),
-            name=f"{caller.name} / {job.name}",
-            job=job,
-            workflow=workflow,
-            inputs=inputs,
-            conditions=(*caller.conditions, *conditions),
-            called_at=caller.called_at,
-            known=self.known,
-        )
+        path, name, at = (caller.path, f"{caller.name} / ", caller.called_at) if caller else ((), "", None)
+        path, name = (*path, job.id), f"{name}{job.name}"
+        return StartedJob(path, name, job, workflow, inputs, caller, called_at=at, known=self.known)
 
 
 def _inputs_given(calling: StartedJob, called: Workflow) -> tuple[Mapping[str, Any], ...]:

@@ -1,4 +1,4 @@
-"""The values that a workflow expression may have, as far as the files determine them, within a limit of work."""
+"""The values that a workflow expression may have, as far as the files determine them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import json
 import math
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
+from itertools import accumulate, product
 from typing import Any
 
-from beampermit.errors import BadInput
+from beampermit.workflows.work import spend
 
 UNKNOWN: Any = object()
 """A value that only GitHub knows, and that somebody outside the repository may set."""
@@ -32,49 +30,28 @@ MOST_TEXT = 2**16
 """Letters of a computed text; a longer one is unknown. Calls of `format` inside each other can ask for any number."""
 
 
-MOST_WORK = 2_000_000
-"""Steps of work, about a microsecond each, for the workflows of one repository."""
-
-
-@dataclass
-class Work:
-    """What may still be done, and the file that it is done for."""
-
-    left: int = MOST_WORK
-    file: str = ""
-
-
-class _TooMuch(Exception):
-    pass
-
-
-_work: ContextVar[Work | None] = ContextVar("work", default=None)
-
-
-@contextmanager
-def limited_work() -> Iterator[Work]:
-    """Raises `BadInput` for workflows that take more than `MOST_WORK` or nest too deeply: they may hide anything."""
-    work = Work()
-    token = _work.set(work)
-    try:
-        yield work
-    except (_TooMuch, RecursionError):
-        message = "this workflow repeats or nests too much to be judged: its matrices, expressions or `needs`"
-        raise BadInput(message, file=work.file) from None
-    finally:
-        _work.reset(token)
-
-
-def spend(steps: int) -> None:
-    """Count work against the limit, if one is set."""
-    if work := _work.get():
-        work.left -= steps
-        if work.left < 0:
-            raise _TooMuch
-
-
 class Partly(dict[str, Any]):
     """Members that are known; any other is unknown, not absent."""
+
+
+@dataclass(frozen=True)
+class Repository:
+    """What names a repository: this one, or the fork of a stranger. `kind` tells a full name from an id."""
+
+    kind: str
+    is_ours: bool
+
+    def equals(self, other: Any) -> bool | None:
+        """None where it cannot be told. A stranger's fork has no name that somebody wrote into a workflow."""
+        if isinstance(other, Repository):
+            return self == other if self.kind == other.kind else None
+        return False if other and not self.is_ours else None
+
+
+class Numbered(str):
+    """A text with some number in the place of its `0`, such as the ref of a pull request."""
+
+    __slots__ = ()
 
 
 _WHOLE = re.compile(r"\$\{\{((?:'[^']*'|[^'])*?)(?:(\}\})|'[^']*\Z|\Z)", re.DOTALL)
@@ -99,7 +76,8 @@ def _expressions_in(text: str) -> tuple[str, ...]:
 def possible_values(value: Any, contexts: Mapping[str, Any]) -> tuple[Any, ...]:
     """The values of a text with expressions; `contexts` are `inputs`, `matrix`, and what is known of `github`.
 
-    One that cannot be told is `UNKNOWN` or `TRUSTED`. Anything but a text is its own value.
+    One that cannot be told is `UNKNOWN` or `TRUSTED`. Anything but a text is its own value. `contexts` may also hold
+    how the jobs before ended, as `success()`.
     """
     if not isinstance(value, str) or "${{" not in value:
         return (value,)
@@ -174,7 +152,7 @@ class _Reader:
 
     def _unary(self) -> tuple[Any, ...]:
         if self._take("!"):
-            return distinct(not truth for value in self._unary() for truth in _truths(value))
+            return distinct(not truth for value in self._unary() for truth in truths(value))
         values = self._operand()
         while sign := self._take(".", "["):
             if sign == "." or self._next() == "*":
@@ -209,6 +187,8 @@ class _Reader:
                 self._expect(",")
         if math.prod(map(len, arguments)) > MOST_VALUES:
             return (UNKNOWN,)
+        if name in ("always", "success", "failure", "cancelled"):
+            return (self._contexts.get(f"{name}()", name == "always" or UNKNOWN),)
         return distinct(value for given in product(*arguments) for value in _called(name, given))
 
 
@@ -223,6 +203,8 @@ def _tokens(code: str) -> tuple[str, ...]:
             raise ValueError(code[at:])
         tokens.append(match[0].strip())
         at = match.end()
+    if max(accumulate((token in ("(", "[")) - (token in (")", "]")) for token in tokens), default=0) > MOST_LEVELS:
+        raise ValueError(f"more than {MOST_LEVELS} levels")
     return tuple(tokens)
 
 
@@ -241,15 +223,21 @@ def typed(value: Any) -> Any:
     spend(1)
     if isinstance(value, Mapping):
         return (isinstance(value, Partly), *((typed(name), typed(inner)) for name, inner in value.items()))
-    return (
-        (list, *map(typed, value))
-        if isinstance(value, list)
-        else (str if isinstance(value, str) else type(value), value)
-    )
+    if isinstance(value, list):
+        return (list, *map(typed, value))
+    return (str if isinstance(value, str) and not isinstance(value, Numbered) else type(value), value)
 
 
-def _truths(value: Any) -> tuple[bool, ...]:
-    if value in (UNKNOWN, TRUSTED) or isinstance(value, Partly):
+def _outside(value: Any) -> Any:
+    """`UNKNOWN` or `TRUSTED` for what is known only beside others of its kind."""
+    if isinstance(value, Numbered):
+        return TRUSTED
+    return value if not isinstance(value, Repository) else TRUSTED if value.is_ours else UNKNOWN
+
+
+def truths(value: Any) -> tuple[bool, ...]:
+    """Whether it may count as true, and whether as false."""
+    if _outside(value) in (UNKNOWN, TRUSTED) or (isinstance(value, Partly) and not value):
         return _EITHER
     if value is _FALSE or (isinstance(value, float) and math.isnan(value)):
         return (False,)
@@ -260,9 +248,9 @@ def _both(left: tuple[Any, ...], right: tuple[Any, ...]) -> tuple[Any, ...]:
     """The values of `left && right`."""
     values: list[Any] = []
     for value in left:
-        truths = _truths(value)
-        values += right if True in truths else ()
-        values += () if False not in truths else [value] if truths == (False,) else [_FALSE]
+        either = truths(value)
+        values += right if True in either else ()
+        values += () if False not in either else [value] if either == (False,) else [_FALSE]
     return distinct(values)
 
 
@@ -270,9 +258,9 @@ def _either(left: tuple[Any, ...], right: tuple[Any, ...]) -> tuple[Any, ...]:
     """The values of `left || right`."""
     values: list[Any] = []
     for value in left:
-        truths = _truths(value)
-        values += [value] if True in truths else ()
-        values += right if False in truths else ()
+        either = truths(value)
+        values += [value] if True in either else ()
+        values += right if False in either else ()
     return distinct(values)
 
 
@@ -281,7 +269,18 @@ def _compared(sign: str, a: Any, b: Any) -> tuple[bool, ...]:
         return _EITHER
     if isinstance(a, Mapping | list) and isinstance(b, Mapping | list):
         return _EITHER  # on GitHub equal only to itself
+    for one, other in ((a, b), (b, a)):
+        if isinstance(one, Repository):
+            equal = one.equals(other)
+            return _EITHER if equal is None else (equal is (sign == "=="),)
+    if _turns_on_a_number(a, b):
+        return _EITHER
     return ((_equal(a, b)) is (sign == "=="),)
+
+
+def _turns_on_a_number(*values: Any) -> bool:
+    """Whether the number in a `Numbered` may matter: only where every other value has digits too."""
+    return any(isinstance(value, Numbered) for value in values) and all(re.search(r"\d", str(v)) for v in values)
 
 
 def _equal(a: Any, b: Any) -> bool:
@@ -307,9 +306,9 @@ def _number(value: Any) -> float:
 
 
 def _member(value: Any, name: Any) -> Any:
-    if value is TRUSTED:
+    if _outside(value) is TRUSTED:
         return TRUSTED
-    if value in _NOT_KNOWN or name in _NOT_KNOWN or name == "*":
+    if not is_plain(name) or _outside(value) in _NOT_KNOWN or name == "*":
         return UNKNOWN
     if isinstance(value, list):
         index = _number(name)
@@ -325,15 +324,16 @@ _ARGUMENTS: Mapping[str, int] = {"contains": 2, "startswith": 2, "endswith": 2, 
 
 def _called(name: str, given: tuple[Any, ...]) -> tuple[Any, ...]:
     """The values of a function. Raises `ValueError` for a number of arguments that it does not take."""
-    if name in ("always", "success", "failure", "cancelled"):
-        return (True,) if name == "always" else _EITHER
     if len(given) != _ARGUMENTS.get(name, len(given)) or (name == "format" and not given):
         raise ValueError(f"{name} with {len(given)} arguments")
     is_test = name in ("contains", "startswith", "endswith")
+    texts = [str(one) if isinstance(one, Numbered) else one for one in given]
+    if is_test and all(map(is_plain, texts)) and not _turns_on_a_number(*given):
+        return (_holds(name, *texts),)
     if not all(map(is_plain, given)):
-        ours = all(value is TRUSTED or is_plain(value) for value in given)
+        ours = all(_outside(value) is TRUSTED or is_plain(value) for value in given)
         return _EITHER if is_test else (TRUSTED if ours else UNKNOWN,)
-    return (_holds(name, *given) if is_test else _computed(name, *given),)
+    return (_computed(name, *given),)
 
 
 def _computed(name: str, first: Any = "", *others: Any) -> Any:
@@ -367,7 +367,7 @@ def is_plain(value: Any) -> bool:
     if isinstance(value, Mapping):
         known = not isinstance(value, Partly) and all(isinstance(name, str) for name in value)
         return known and all(map(is_plain, value.values()))
-    return all(map(is_plain, value)) if isinstance(value, list) else value not in _NOT_KNOWN
+    return all(map(is_plain, value)) if isinstance(value, list) else _outside(value) not in _NOT_KNOWN
 
 
 def _holds(name: str, whole: Any, part: Any) -> bool:
@@ -381,8 +381,8 @@ def _holds(name: str, whole: Any, part: Any) -> bool:
 
 def _text(value: Any) -> Any:
     """The text of a value as GitHub writes it; `UNKNOWN` and `TRUSTED` as they are."""
-    if value in (UNKNOWN, TRUSTED):
-        return value
+    if _outside(value) in (UNKNOWN, TRUSTED):
+        return _outside(value)
     if value is _FALSE or isinstance(value, Partly):
         return UNKNOWN
     if isinstance(value, Mapping | list):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from beampermit.errors import Failed
 from beampermit.workflows.expansion import Library, StartedJob, expand, read_workflows
-from beampermit.workflows.expressions import limited_work
+from beampermit.workflows.work import limited_work
 from beampermit.workflows.workflow import FOLDER, Workflow
 
 NAME = "permit"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -9,7 +10,6 @@ import pytest
 from beampermit.errors import BadInput
 from beampermit.workflows.expressions import MOST_LETTERS
 from beampermit.workflows.lint import Linted, lint
-from beampermit.workflows.lint.conditions import keeps_forks_out
 from support.attacks import attack_case
 
 FILE = ".github/workflows/w.yml"
@@ -115,6 +115,16 @@ def test_planted_defect_is_reported_with_its_line(text: str, rule: str, line: in
         workflow("runs-on: ${{ github.event.inputs.runner || 'ubuntu-latest' }}\nsteps: []", "[push, pull_request]"),
         workflow("runs-on: ${{ github.event_name == 'pull_request' && 'ubuntu-latest' || 'gpu' }}\nsteps: []"),
         workflow("runs-on: ${{ !github.event.pull_request.head.repo.fork && 'gpu' || 'ubuntu-24.04' }}\nsteps: []"),
+        workflow(f"runs-on: ${{{{ {SAME} && 'lab' || 'ubuntu-latest' }}}}\nsteps: []"),
+        workflow(
+            "runs-on: ${{ fromJSON(github.repository_id == github.event.pull_request.head.repo.id && "
+            "'[\"self-hosted\"]' || '[\"ubuntu-latest\"]') }}\nsteps: []"
+        ),
+        workflow(
+            "strategy: {matrix: {on: [\"${{ github.event_name != 'pull_request' && 'lab' || 'macos-15' }}\"]}}\n"
+            "runs-on: ${{ matrix.on }}\nsteps: []",
+            "[push, pull_request]",
+        ),
         workflow(OWN, "push"),
         workflow(OWN, "[push, schedule, workflow_dispatch]"),
         workflow(f"if: {SAME}\n{OWN}"),
@@ -142,7 +152,38 @@ def test_sound_workflow_passes(text: str) -> None:
         ("github.ref == 'refs/heads/main'", True),
         ('contains(fromJSON(\'["push", "merge_group"]\'), github.event_name)', True),
         ('contains(fromJSON(\'["push", "pull_request"]\'), github.event_name)', False),
+        (f"{SAME.replace('repository', 'event.repository.full_name')}", True),
+        (f"{SAME.replace('==', '== (')})", True),
+        (f"!(!({SAME}))", True),
+        (f"!({SAME})", False),
+        ("github.event.pull_request.head.repo.id == github.repository_id", True),
+        ("github.event.pull_request.head.repo.id == github.repository", False),
+        ("github.event.pull_request.head.repo.id == github.event.pull_request.head.repo.id", False),
+        ("github.event.pull_request.head.repo.full_name == 'lab/orbit'", True),
+        ("github.event.pull_request.head.repo.full_name != 'lab/orbit'", False),
+        ("github.event.pull_request.head.repo.full_name == ''", False),
+        ("github.repository == 'lab/orbit'", False),
+        ("startsWith(github.event.pull_request.head.repo.full_name, 'lab/')", False),
+        ("github.event.pull_request.head.repo.owner.login == github.repository_owner", True),
+        ("github.event.pull_request.user.login == github.repository_owner", False),
+        ("github.event.pull_request.head.repo.fork != true", True),
+        ("github.event.pull_request.head.repo.fork == true", False),
+        ("github.event.pull_request.merged", True),
+        ("!github.event.pull_request.merged", False),
+        ("!github.event.pull_request", True),
+        ("github.event.pull_request", False),
         ("startsWith(github.ref, 'refs/tags/')", True),
+        ("contains(github.ref, '/tags/')", True),
+        ("contains(github.ref, '/7/')", False),
+        ("startsWith(github.ref, 'refs/pull/7')", False),
+        ("!startsWith(github.ref, 'refs/pull/')", True),
+        ("github.ref == 'refs/pull/7/merge'", False),
+        ("github.ref_name == 'main'", True),
+        ("github.ref_name == 'Release-1.0'", False),
+        ("!contains(github.ref, 'heads')", False),
+        ("inputs.gpu == 'yes'", True),
+        ("vars.GPU == 'yes'", False),
+        ("success() && failure()", False),
         ("github.ref_type == 'tag'", True),
         ("github.ref_type != 'tag'", False),
         (f"{SAME} || contains(github.event.pull_request.labels.*.name, 'gpu')", False),
@@ -167,7 +208,7 @@ def test_sound_workflow_passes(text: str) -> None:
         ("github.event_name == format('pull_{0}', 'request')", False),
         ("github.event_name == push", False),
         ("startsWith(github.ref, 'refs/heads/x') != startsWith(github.ref, '')", False),
-        ("contains(fromJSON('[]'), github.event_name) != contains(fromJSON('[]'), github.event_name)", False),
+        ("contains(fromJSON('[]'), github.event_name) != contains(fromJSON('[]'), github.event_name)", True),
         (f"{SAME} != true", False),
         ("(github.event_name == 'push' && true) == (false)", False),
         ("github[true && false && 'x'] == null", False),
@@ -177,7 +218,8 @@ def test_sound_workflow_passes(text: str) -> None:
     ],
 )
 def test_condition_is_a_guard_only_if_false_for_every_fork(condition: str, safe: bool) -> None:
-    assert keeps_forks_out(condition) is safe
+    on = "[pull_request, pull_request_review]" if "review" in condition else "pull_request"
+    assert (defects_of(workflow(f"if: {json.dumps(condition)}\n{OWN}", on)) == []) is safe
 
 
 @pytest.mark.parametrize(
@@ -219,6 +261,13 @@ def test_own_runner_is_found_in_every_value_of_an_expression(job: str, runner: s
     [
         ("strategy: ${{ fromJSON(needs.a.outputs.b) }}\nruns-on: ${{ matrix.on || 'ubuntu-latest' }}", "matrix.on"),
         ("strategy: {matrix: '${{ fromJSON(vars.A) }}'}\nruns-on: ${{ matrix.on || 'ubuntu-latest' }}", "matrix.on"),
+        ("runs-on: ${{ github.event.pull_request.head.repo.fork && 'lab' || 'ubuntu-latest' }}", "here 'lab'"),
+        (f"runs-on: ${{{{ {SAME.replace('==', '!=')} && 'lab' || 'ubuntu-latest' }}}}", "here 'lab'"),
+        (f"runs-on: ${{{{ (always() || {SAME}) && 'lab' || 'ubuntu-latest' }}}}", "here 'lab'"),
+        ("runs-on: ${{ github.repository == 'lab/orbit' && 'lab' || 'ubuntu-latest' }}", "here 'lab'"),
+        ("runs-on: ${{ startsWith(github.ref, 'refs/pull/1') && 'lab' || 'ubuntu-latest' }}", "here 'lab'"),
+        ("runs-on: ${{ github.event.pull_request.head.repo.full_name }}", "full_name }})"),
+        ("runs-on: ${{ github.ref }}", "(${{ github.ref }})"),
         ("runs-on: ${{ github.head_ref }}-latest", "(${{ github.head_ref }}-latest)"),
         ("runs-on: ${{ vars.GPU && 'gpu' || 'ubuntu-latest' }}", "here 'gpu'"),
         ("runs-on: ${{ inputs.runner || 'gpu' }}", "here 'gpu'"),
@@ -239,12 +288,54 @@ def test_guard_of_a_needed_job_holds_unless_the_job_runs_after_failures() -> Non
     )
     assert defects_of(text) == []
     assert defects_of(text.replace("needs: one", "needs: one\n    if: always()")) == [("fork-runner", 11)]
-    for condition in ("ALWAYS ()", "'!success()'", "success() == false", "success() && false || inputs.x"):
+    for condition in ("ALWAYS ()", "'!success()'", "success() == false", "success() && false || vars.x"):
         assert defects_of(text.replace("needs: one", f"needs: one\n    if: {condition}")) == [("fork-runner", 11)]
     assert defects_of(text.replace("needs: one", "needs: one\n    if: success() && inputs.x")) == []
     further = text + "  three:\n    needs: [two]\n    runs-on: gpu\n    steps: []\n"
     assert defects_of(further) == []
     assert defects_of(further.replace("needs: one", "needs: three")) == [("fork-runner", 10), ("fork-runner", 14)]
+
+
+def test_events_of_a_fork_are_judged_one_by_one() -> None:
+    both = "[pull_request, pull_request_review, push]"
+    named = 'contains(fromJSON(\'["pull_request", "pull_request_review"]\'), github.event_name)'
+    for condition, safe in (
+        ("github.event_name != 'pull_request' && github.event_name != 'pull_request_review'", True),
+        ("github.event_name == 'push'", True),
+        (f"!{named}", True),
+        (f"(github.event_name != 'pull_request' || {SAME}) && github.event_name != 'pull_request_review'", True),
+        ("github.event_name != 'pull_request'", False),
+        (f"github.event_name != 'pull_request' || {SAME}", False),
+    ):
+        assert (defects_of(workflow(f"if: ${{{{ {condition} }}}}\n{OWN}", both)) == []) is safe, condition
+
+
+@pytest.mark.attack(
+    guard="GIT004",
+    tried="`if: |` leaves a line break behind `${{ }}`, so that the condition is a text, which is true",
+    said="for forks as well",
+)
+def test_a_condition_with_a_line_break_behind_it_is_always_true(said: str) -> None:
+    for mark, guarded in (("|", False), (">", False), ("|-", True), (">-", True)):
+        defects = linted(workflow(f"if: {mark}\n  ${{{{ {SAME} }}}}\n{OWN}")).defects
+        assert [said in defect.message for defect in defects] == [True] * (not guarded)
+    assert defects_of(workflow(f"if: |\n  {SAME}\n{OWN}")) == []
+
+
+def test_conditions_of_a_caller_and_of_jobs_that_it_needs_hold_for_the_called_jobs() -> None:
+    call = "uses: ./.github/workflows/called.yml\nwith: {gpu: '[\"gpu\"]', on: 'no'}\n"
+    called = CALLED.replace("inputs: {runner", "inputs: {gpu: {default: ''}, on: {default: ''}, runner")
+    called = called.replace("fromJSON(inputs.runner)", "fromJSON(inputs.gpu || inputs.runner)")
+    assert [rule for rule, _ in defects_of(workflow(call), called=called)] == ["fork-runner"]
+    assert defects_of(workflow(f"if: {SAME}\n{call}"), called=called) == []
+    by_input = called.replace("    runs-on", "    if: inputs.on == 'yes'\n    runs-on")
+    assert defects_of(workflow(call), called=by_input) == []
+    assert [rule for rule, _ in defects_of(workflow(call.replace("'no'", "yes")), called=by_input)] == ["fork-runner"]
+    needing = workflow(f"if: {SAME}\nruns-on: ubuntu-latest\nsteps: []") + "  two:\n    needs: one\n"
+    needing += "".join(f"    {line}\n" for line in call.splitlines())
+    assert defects_of(needing, called=called) == []
+    anyway = needing.replace("needs: one", "needs: one\n    if: '!cancelled()'")
+    assert [rule for rule, _ in defects_of(anyway, called=called)] == ["fork-runner"]
 
 
 @pytest.mark.parametrize(

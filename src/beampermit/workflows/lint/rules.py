@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from beampermit.workflows.expansion import StartedJob
-from beampermit.workflows.expressions import TRUSTED, UNKNOWN, Partly, expressions_in
-from beampermit.workflows.lint.conditions import FORK_EVENTS, PULL_REQUEST, is_guarded
+from beampermit.workflows.expressions import UNKNOWN, expressions_in, is_plain
 from beampermit.workflows.lint.scripts import evaluated
 from beampermit.workflows.tree import mapping
 from beampermit.workflows.workflow import Step, Workflow
@@ -21,6 +20,8 @@ WorkflowRule = Callable[[Workflow], Iterator[LineDefect]]
 JobRule = Callable[[Workflow, Sequence[StartedJob]], Iterator[JobDefect]]
 StepRule = Callable[[Step], Iterator[LineDefect]]
 
+FORK_EVENTS = frozenset({"pull_request", "pull_request_review", "pull_request_review_comment"})
+"""Events of a fork's pull request whose jobs check out its code."""
 PRIVILEGED_EVENTS = frozenset(
     {"pull_request_target", "workflow_run", "issue_comment", "issues", "discussion", "discussion_comment"}
     | {"commit_comment", "fork", "gollum", "watch"}
@@ -30,36 +31,6 @@ DISPATCH = "repository_dispatch"
 """An event that a program with a token causes, for example for a comment, and whose payload names what to test."""
 PUBLISHING_PERMISSIONS = frozenset({"contents", "packages", "id-token", "attestations", "deployments", "pages"})
 """Permissions to write that make a workflow a release."""
-_REPOSITORY: dict[str, Any] = dict.fromkeys(("full_name", "default_branch", "id", "node_id"), TRUSTED)
-_EVENT: Mapping[str, Any] = {
-    "repository": Partly(_REPOSITORY),
-    "pull_request": Partly(
-        base=Partly(ref=TRUSTED, sha=TRUSTED, repo=Partly(_REPOSITORY)), head=Partly(repo=Partly(fork=True))
-    ),
-}
-_OURS = ("sha", "ref", "ref_name", "base_ref", "workflow_sha", "repository", "repository_owner", "repository_id")
-
-
-def inputs_at_start(entry: Workflow) -> tuple[Mapping[str, Any], ...]:
-    """The sets of inputs that a workflow may start with.
-
-    An event gives none, and whoever starts it by hand, who has rights in the repository, any. One that is only called
-    gets its defaults; its callers are elsewhere, so an input that is empty here is one that they set.
-    """
-    if is_only_called(entry):
-        empty = (None, "", "[]", "null")
-        return ({name: UNKNOWN if value in empty else value for name, value in entry.defaults.items()},)
-    by_hand = {"workflow_dispatch", "workflow_call"} & entry.events.keys()
-    return ({}, TRUSTED) if by_hand and not FORK_EVENTS & entry.events.keys() else ({},)
-
-
-def known_at_start(entry: Workflow) -> Mapping[str, Any]:
-    """What the expressions of a job may be, for a pull request of a fork: whatever is not here, its author may set."""
-    forks, others = FORK_EVENTS & entry.events.keys(), {*PRIVILEGED_EVENTS, DISPATCH} & entry.events.keys()
-    name = {"event_name": next(iter(forks))} if len(forks) == 1 and not others else {}
-    event = Partly(_EVENT, inputs={} if forks else TRUSTED)
-    github = Partly(dict.fromkeys(_OURS, TRUSTED), event=event, **name)
-    return {"vars": TRUSTED, "secrets": TRUSTED, "github": github}
 
 
 def is_only_called(entry: Workflow) -> bool:
@@ -114,14 +85,11 @@ def evaluated_in_jobs(workflow: Workflow) -> Iterator[LineDefect]:
             yield from evaluated_text(step, {**workflow.env, **job.env, **step.env})
 
 
-def fork_runner(entry: Workflow, jobs: Sequence[StartedJob]) -> Iterator[JobDefect]:
+def fork_runner(_: Workflow, jobs: Sequence[StartedJob]) -> Iterator[JobDefect]:
     """Code of a fork runs on GitHub's machines, which are new for each job, or not at all."""
-    if not runs_fork_code(entry):
-        return
-    events = FORK_EVENTS & entry.events.keys() or PULL_REQUEST
     for started in jobs:
-        other = "" if started.job.uses or is_guarded(started, events) else _other_runner(started, started.job.runs_on)
-        if not other:
+        other = "" if started.job.uses else _other_runner(started, started.job.runs_on)
+        if not other or not started.may_run():
             continue
         guard = "add `if: github.event.pull_request.head.repo.full_name == github.repository`"
         yield started, started.job.lines.get("runs-on"), f"runs on {other} for forks as well; {guard}"
@@ -142,7 +110,7 @@ def _other_runner(started: StartedJob, runs_on: Any) -> str:
     for value in started.values(only):
         label = value[0] if isinstance(value, list) and len(value) == 1 else value
         if not (isinstance(label, str) and _HOSTED.fullmatch(label)):
-            which = "" if value in (UNKNOWN, TRUSTED) else f", here {value!r}"
+            which = f", here {value!r}" if is_plain(value) else ""
             return f"a self-chosen runner ({' '.join(only.split())}{which})"
     return ""
 
@@ -372,8 +340,9 @@ WORKFLOW_RULES: Mapping[str, WorkflowRule] = {
     "evaluated-text": evaluated_in_jobs,
 }
 STEP_RULES: Mapping[str, StepRule] = {"script-expression": script_expression, "evaluated-text": evaluated_text}
+FORK_RULES: Mapping[str, JobRule] = {"fork-runner": fork_runner}
+"""Rules for the jobs that a fork's pull request starts, with what is known of it."""
 JOB_RULES: Mapping[str, JobRule] = {
-    "fork-runner": fork_runner,
     "inherited-secrets": inherited_secrets,
     "exposed-secrets": exposed_secrets,
     "untrusted-checkout": untrusted_checkout,
