@@ -29,11 +29,17 @@ class Step:
     env: Mapping[str, Any]
     lines: Mapping[str, int]
     shell: str = ""
+    id: str = ""
 
     @property
     def action(self) -> str:
         """The action without its revision, as GitHub reads it: in any case, with `/` or `\\`, once or repeated."""
         return "/".join(filter(None, re.split(r"[/\\]", self.uses.partition("@")[0].lower())))
+
+    @property
+    def script(self) -> str:
+        """What it runs: its `run:`, or the script that it gives to `actions/github-script`."""
+        return str(self.given.get("script", "")) if self.action == "actions/github-script" else self.run
 
     def line(self, key: str = "") -> int:
         """The line of a key; the first line of the step where it has no such key."""
@@ -56,6 +62,10 @@ class Job:
     """None where there is none; a text where an expression computes it."""
     steps: tuple[Step, ...] = ()
     env: Mapping[str, Any] = field(default_factory=dict)
+    """Those of its container included."""
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    shell: str = ""
+    """The default of its steps: its own, or that of the workflow."""
     permissions: Any = None
     secrets: Any = None
     environment: Any = None
@@ -92,7 +102,7 @@ def read_workflow(text: str, file: str) -> Workflow:
         file=file,
         name=str(tree.get("name") or Path(file).name),
         events=_events(events),
-        jobs={str(id): _job(str(id), body, line_of(jobs, id), file) for id, body in jobs.items()},
+        jobs={str(id): _job(str(id), body, line_of(jobs, id), file, _shell(tree)) for id, body in jobs.items()},
         defaults=_defaults(events, file),
         env=mapping(tree.get("env")),
         permissions=tree.get("permissions"),
@@ -105,12 +115,18 @@ def read_action(text: str, file: str) -> tuple[Step, ...]:
     return _steps(mapping(read_tree(text, file).get("runs")).get("steps"))
 
 
-def _job(id: str, body: Any, line: int, file: str) -> Job:
+def _shell(holder: Mapping[Any, Any]) -> str:
+    return str(mapping(mapping(holder.get("defaults")).get("run")).get("shell") or "")
+
+
+def _job(id: str, body: Any, line: int, file: str, shell: str) -> Job:
     if not isinstance(body, Mapping):
         raise BadInput(f"job {id!r} is not a mapping", file=file, line=line)
     needs = _expected(body, "needs", str | list, file) or ()
     strategy = body.get("strategy")
     called = body.get("uses")
+    container = mapping(body.get("container"))
+    lines = lines_of(body)
     return Job(
         id=id,
         name=str(body.get("name") or id),
@@ -122,11 +138,13 @@ def _job(id: str, body: Any, line: int, file: str) -> Job:
         given=_inputs(body.get("with")),
         matrix="${{ strategy.matrix }}" if isinstance(strategy, str) else mapping(strategy).get("matrix"),
         steps=_steps(body.get("steps")),
-        env=mapping(body.get("env")),
+        env={**mapping(container.get("env")), **mapping(body.get("env"))},
+        outputs=mapping(body.get("outputs")),
+        shell=_shell(body) or shell,
         permissions=body.get("permissions"),
         secrets=body.get("secrets"),
         environment=body.get("environment"),
-        lines=lines_of(body),
+        lines=lines if "env" in lines or "env" not in container else {**lines, "env": line_of(container, "env")},
     )
 
 
@@ -141,6 +159,7 @@ def _steps(steps: Any) -> tuple[Step, ...]:
             env=mapping(step.get("env")),
             lines={"": line_of_item(steps, number), **lines_of(step)},
             shell=str(step.get("shell") or ""),
+            id=str(step.get("id") or ""),
         )
         for number, step in enumerate(steps)
         if isinstance(step, Mapping)

@@ -67,6 +67,12 @@ OWN = "runs-on: [self-hosted, gpu]\nsteps: []"
         (workflow(f"env: {{A: \"${{{{ secrets['KEY'] }}}}\"}}\n{HOSTED}"), "exposed-secrets", 5, "shows A to each"),
         (workflow(HOSTED, top="env: {A: '${{ secrets.KEY }}'}"), "exposed-secrets", 2, "shows A to each"),
         (
+            workflow(f"container:\n  env: {{A: '${{{{ secrets.KEY }}}}'}}\n{HOSTED}"),
+            "exposed-secrets",
+            6,
+            "shows A to each",
+        ),
+        (
             workflow("runs-on: ubuntu-latest\nsteps:\n- run: |\n    echo ${{ github.sha }}"),
             "script-expression",
             7,
@@ -313,7 +319,7 @@ def test_events_of_a_fork_are_judged_one_by_one() -> None:
 @pytest.mark.attack(
     guard="GIT004",
     tried="`if: |` leaves a line break behind `${{ }}`, so that the condition is a text, which is true",
-    said="for forks as well",
+    said="a line break behind `${{ }}` makes it a text, and so always true",
 )
 def test_a_condition_with_a_line_break_behind_it_is_always_true(said: str) -> None:
     for mark, guarded in (("|", False), (">", False), ("|-", True), (">-", True)):
@@ -682,6 +688,7 @@ def test_whoever_writes_a_value_is_told_by_its_place_in_the_event(value: str) ->
             with_script('eval "$X"', f'X: "${{{{ {value} }}}}"'),
             workflow(f"env:\n  X: ${{{{ {value} }}}}\n" + RUNS.format('    eval "$X"', "")),
             workflow(RUNS.format('    eval "$X"', ""), top=f"env:\n  X: ${{{{ {value} }}}}"),
+            workflow(f"container:\n  env:\n    X: ${{{{ {value} }}}}\n" + RUNS.format('    eval "$X"', "")),
         )
     ):
         assert [rule for rule, _ in defects_of(text)] == ["evaluated-text"], at
@@ -724,6 +731,7 @@ def test_whoever_writes_a_value_is_told_by_its_place_in_the_event(value: str) ->
         ("awk -v title=\"$TITLE\" '{print title}' page.md && awk -F \"$TITLE\" '{print $1}' page.md", TITLE),
         ('echo "let us see $TITLE"', TITLE),
         ('echo "$1"', TITLE.replace("TITLE:", "1:")),
+        ("printf -v words '%s' \"$TITLE\"", TITLE),
     ],
 )
 def test_a_text_that_is_only_an_argument_passes(script: str, env: str) -> None:
@@ -764,6 +772,167 @@ def test_scripts_of_actions_are_read_too() -> None:
 
 
 STEP = "runs-on: ubuntu-latest\nsteps:\n- {}"
+
+
+def in_steps(writing: str, running: str, env: str = TITLE, then: str = "") -> str:
+    """A job whose first step `a` has the variable and runs one script, and whose next step runs the other."""
+    first = "".join(f"\n    {line}" for line in writing.splitlines())
+    second = "".join(f"\n    {line}" for line in running.splitlines())
+    steps = f"- id: a\n  env: {{{env}}}\n  run: |{first}\n- env: {{{then}}}\n  run: |{second}"
+    return workflow(f"runs-on: ubuntu-latest\nsteps:\n{steps}")
+
+
+OUTPUT = "X: '${{ steps.a.outputs.title }}'"
+HEAD_TO_ENV = """\
+- run: echo "TESTED=$SHA" >> "$GITHUB_ENV"
+  env: {SHA: "${{ github.event.client_payload.sha }}"}
+- run: git fetch origin "$TESTED"
+"""
+HEAD_TO_OUTPUT = """\
+- id: find
+  run: |
+    tested=$(jq -r .client_payload.sha "$GITHUB_EVENT_PATH")
+    echo "tested=$tested" >> "$GITHUB_OUTPUT"
+- run: git fetch origin "$TESTED"
+  env: {TESTED: "${{ steps.find.outputs.tested }}"}
+"""
+FOLLOWED = [
+    ('echo "title=$TITLE" >> "$GITHUB_ENV"', 'eval "$title"', ""),
+    ('echo "title=$TITLE" >> "$GITHUB_ENV"', 'eval "$X"', "X: '${{ env.Title }}'"),
+    ("echo title=${TITLE} | tee -a $GITHUB_OUTPUT", 'bash -c "$X"', OUTPUT),
+    ('printf "title=%s\\n" "$TITLE" >> "$GITHUB_OUTPUT"', 'eval "$X"', "X: \"a ${{ steps.a.outputs['title'] }}\""),
+    ('short=$(cut -c 1-50 <<< "$TITLE")\necho "title=$short" >> "$GITHUB_OUTPUT"', 'eval "$X"', OUTPUT),
+    ('{\n  echo "title<<EOF"\n  echo "$TITLE"\n  echo EOF\n} >> "$GITHUB_OUTPUT"', 'eval "$X"', OUTPUT),
+    ('cat <<EOF >> "$GITHUB_OUTPUT"\ntitle=$TITLE\nEOF', 'eval "$X"', OUTPUT),
+    ('"title=$env:TITLE" >> $env:GITHUB_OUTPUT', 'iex "$env:X"', OUTPUT),
+    ('echo "::set-output name=title::$TITLE"', 'eval "$X"', OUTPUT),
+    (
+        "out = open(os.environ['GITHUB_OUTPUT'], 'a')\nprint(f\"title={os.environ['TITLE']}\", file=out)",
+        'eval "$X"',
+        OUTPUT,
+    ),
+    ('title=$(jq -r .issue.title "$GITHUB_EVENT_PATH")\necho "title=$title" >> $GITHUB_OUTPUT', 'eval "$X"', OUTPUT),
+    ('echo "title=$GITHUB_HEAD_REF" >> $GITHUB_OUTPUT', "git checkout $X && $X", OUTPUT),
+]
+
+
+@pytest.mark.attack(
+    guard="GIT004",
+    tried="a step hands a title to a later one by a variable or an output, and that one runs it",
+    said="runs a text that anybody may write as a program",
+)
+@pytest.mark.parametrize(("writing", "running", "then"), FOLLOWED)
+def test_a_text_is_followed_from_step_to_step(writing: str, running: str, then: str, said: str) -> None:
+    (defect,) = linted(in_steps(writing, running, then=then)).defects
+    assert defect.rule == "evaluated-text"
+    assert said in defect.message
+    assert running.rpartition(" ")[2] in defect.message
+    other = in_steps(writing, running, env="OTHER: '${{ github.sha }}'", then=then)
+    assert (defects_of(other) == []) is ("$TITLE" in writing or "TITLE" in writing)
+
+
+@pytest.mark.parametrize(
+    ("writing", "running", "then"),
+    [
+        ('echo "title=$TITLE" >> "$GITHUB_OUTPUT"', 'echo "$X"', OUTPUT),
+        ('echo "title=$TITLE" >> "$GITHUB_OUTPUT"', 'eval "$X"', OUTPUT.replace("title", "kind")),
+        ('echo "title=$TITLE" >> "$GITHUB_OUTPUT"', 'eval "$X"', OUTPUT.replace("steps.a", "steps.b")),
+        ('echo "title=$TITLE" >> "$GITHUB_OUTPUT"', 'eval "$X"', "X: \"${{ steps.a.outputs.title == 'a' }}\""),
+        ('echo "title=$TITLE" >> "$GITHUB_STEP_SUMMARY"', 'eval "$title"', ""),
+        ('title=$TITLE\necho "n=1" >> "$GITHUB_ENV"', 'eval "$title"', ""),
+        ('echo "title=$TITLE" >> "$GITHUB_ENV"', 'eval "$title"', "title: fixed"),
+        ('n=$(jq -r .number "$GITHUB_EVENT_PATH")\necho "title=$n" >> $GITHUB_OUTPUT', 'eval "$X"', OUTPUT),
+        (
+            'echo "title<<EOF" >> $GITHUB_OUTPUT\nls >> $GITHUB_OUTPUT\necho "EOF" >> $GITHUB_OUTPUT\necho "$TITLE"',
+            'eval "$X"',
+            OUTPUT,
+        ),
+    ],
+)
+def test_what_a_later_step_does_not_run_and_what_is_no_such_text_passes(writing: str, running: str, then: str) -> None:
+    assert defects_of(in_steps(writing, running, then=then)) == []
+
+
+def test_a_text_is_followed_only_to_later_steps_and_to_the_outputs_of_jobs() -> None:
+    text = in_steps('eval "$title"', 'echo "title=$TITLE" >> "$GITHUB_ENV"', env="A: b", then=TITLE)
+    assert defects_of(text) == []
+    writing = in_steps('echo "title=$TITLE" >> "$GITHUB_OUTPUT"', "true")
+    writing = writing.replace("    runs-on", "    outputs: {Title: '${{ steps.a.outputs.title }}'}\n    runs-on")
+    needing = "  two:\n    needs: one\n    runs-on: ubuntu-latest\n    env: {X: '${{ needs.one.outputs.title }}'}\n"
+    needing += '    steps:\n    - run: eval "$X"\n'
+    assert [rule for rule, _ in defects_of(writing + needing)] == ["evaluated-text"]
+    assert defects_of(writing + needing.replace("    needs: one\n", "")) == []
+    code = 'core.setOutput("title", context.payload.issue.{})'
+    script = f"uses: actions/github-script@{SHA}\n  id: a\n  with: {{script: '{code}'}}"
+    for field, bad in (("title", True), ("number", False)):
+        steps = STEP.format(script.replace("{}", field)) + f'\n- run: eval "$X"\n  env: {{{OUTPUT}}}'
+        assert ([rule for rule, _ in defects_of(workflow(steps))] == ["evaluated-text"]) is bad
+    action = (
+        "runs:\n  using: composite\n  steps:\n    - {shell: bash, run: 'echo \"b=$GITHUB_HEAD_REF\" >> $GITHUB_ENV'}\n"
+        "    - {shell: bash, run: 'eval $b'}\n"
+    )
+    assert [(d.line, d.rule) for d in lint({"a/action.yml": action}).defects] == [(5, "evaluated-text")]
+
+
+RUNS_INPUT = """\
+on: {workflow_call: {inputs: {text: {type: string}}}}
+permissions: {}
+jobs:
+  run:
+    runs-on: ubuntu-latest
+    steps:
+    - run: eval "$TEXT"
+      env: {TEXT: "${{ inputs.text }}"}
+"""
+
+
+@pytest.mark.attack(
+    guard="GIT004",
+    tried="a title is given to a called workflow as an input, and that workflow runs it",
+    said="runs a text that anybody may write as a program",
+)
+def test_a_text_is_followed_into_a_called_workflow(said: str) -> None:
+    call = "uses: ./.github/workflows/called.yml\nwith: {{text: '{}'}}"
+    (defect,) = linted(workflow(call.format("${{ github.event.issue.title }}")), called=RUNS_INPUT).defects
+    assert (defect.file, defect.line) == (".github/workflows/called.yml", 7)
+    assert said in defect.message
+    for sound in ("${{ github.sha }}", "${{ github.event.issue.number }}", "make test", "${{ vars.COMMAND }}"):
+        assert defects_of(workflow(call.format(sound)), called=RUNS_INPUT) == []
+    between = workflow(call.format("${{ inputs.words }}"), "{workflow_call: {inputs: {words: {type: string}}}}")
+    first = call.format("${{ github.head_ref }}").replace("called", "between").replace("text", "words")
+    assert [rule for rule, _ in defects_of(workflow(first), called=RUNS_INPUT, between=between)] == ["evaluated-text"]
+    head = "with: {text: '${{ github.event.workflow_run.head_sha }}'}\npermissions: {contents: write}"
+    fetching = RUNS_INPUT.replace("eval", "git fetch origin")
+    text = workflow(f"uses: ./.github/workflows/called.yml\n{head}", "workflow_run")
+    assert [rule for rule, _ in defects_of(text, called=fetching)] == ["untrusted-checkout"]
+
+
+@pytest.mark.parametrize(
+    ("shell", "bad"),
+    [
+        ("${{ github.head_ref }}", True),
+        ("bash -c ${{ github.event.issue.title }} {0}", True),
+        ("${{ env.TITLE }} {0}", True),
+        ('bash -c "eval $TITLE; source {0}"', True),
+        ("${{ matrix.shell }}", False),
+        ("bash -leo pipefail {0}", False),
+        ("pwsh -Command {0}", False),
+    ],
+)
+def test_a_text_is_not_in_the_shell_of_steps(shell: str, bad: bool) -> None:
+    defaults = f"defaults: {{run: {{shell: '{shell}'}}}}\n"
+    of_job = workflow(f"{defaults}env: {{{TITLE}}}\n{STEP.format('run: make')}")
+    of_workflow = workflow(f"env: {{{TITLE}}}\n{STEP.format('run: make')}", top=f"{defaults}permissions: {{}}")
+    for text in (of_job, of_workflow):
+        assert [rule for rule, _ in defects_of(text)] == ["evaluated-text"] * bad
+
+
+@pytest.mark.parametrize("step", [HEAD_TO_ENV, HEAD_TO_OUTPUT])
+def test_a_head_is_followed_from_step_to_step(step: str) -> None:
+    text = workflow(f"permissions: {{contents: write}}\nruns-on: ubuntu-latest\nsteps:\n{step}", "repository_dispatch")
+    assert [rule for rule, _ in defects_of(text)] == ["untrusted-checkout"]
+    for other in ("client_payload.user", "client_payload.number", "client_payload.pull_request.base.sha"):
+        assert defects_of(text.replace("client_payload.sha", other)) == []
 
 
 @pytest.mark.parametrize(
@@ -863,10 +1032,11 @@ def with_variable(level: str, script: str, variable: str, on: str) -> str:
     body = script.replace("\n", "\n    ")
     step = f"- run: |\n    {body}\n" + "".join(f"  {line}\n" for line in env["step"].splitlines())
     top = f"{env['workflow']}permissions: {{contents: write}}"
-    return workflow(f"{env['job']}runs-on: ubuntu-latest\nsteps:\n{secret}{step}", on, top)
+    container = f"container: {{image: x, env: {{{variable}}}}}\n" if level == "container" else ""
+    return workflow(f"{container}{env['job']}runs-on: ubuntu-latest\nsteps:\n{secret}{step}", on, top)
 
 
-LEVELS = ("workflow", "job", "step")
+LEVELS = ("workflow", "job", "container", "step")
 FETCHED = 'git fetch origin "$SHA" && git checkout FETCH_HEAD && make'
 
 
@@ -906,7 +1076,7 @@ def test_head_is_followed_from_one_variable_to_another(value: str) -> None:
     assert [rule for rule, _ in defects_of(text)] == ["untrusted-checkout"]
 
 
-@pytest.mark.parametrize("level", ["workflow", "job"])
+@pytest.mark.parametrize("level", ["workflow", "job", "container"])
 @pytest.mark.parametrize(
     ("script", "variable"),
     [

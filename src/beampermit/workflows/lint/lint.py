@@ -9,6 +9,7 @@ from typing import Any
 from beampermit.workflows.expansion import Library, StartedJob, expand, read_workflows
 from beampermit.workflows.expressions import TRUSTED, UNKNOWN, Numbered, Partly, Repository
 from beampermit.workflows.lint.rules import (
+    ACTION_RULES,
     FORK_EVENTS,
     FORK_RULES,
     JOB_RULES,
@@ -55,7 +56,7 @@ def lint(texts: Mapping[str, str], own: Mapping[str, str] | None = None) -> Lint
         for file, text in texts.items():
             work.file = file
             if file not in workflows:
-                defects.update(_check_steps(file, read_action(text, file)))
+                defects.update(_check_action(file, read_action(text, file)))
             else:
                 defects.update(_check_workflow(workflows[file]))
         for entry, jobs, rules in _starts(workflows, library, work):
@@ -99,6 +100,13 @@ def _check_steps(file: str, steps: Sequence[Step]) -> Iterator[Defect]:
         for step in steps:
             for line, message in rule(step):
                 yield Defect(file, line, name, message)
+
+
+def _check_action(file: str, steps: Sequence[Step]) -> Iterator[Defect]:
+    yield from _check_steps(file, steps)
+    for name, rule in ACTION_RULES.items():
+        for line, message in rule(steps):
+            yield Defect(file, line, name, message)
 
 
 def _check_jobs(

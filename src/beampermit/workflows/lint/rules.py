@@ -8,7 +8,7 @@ from typing import Any
 
 from beampermit.workflows.expansion import StartedJob
 from beampermit.workflows.expressions import UNKNOWN, expressions_in, is_plain
-from beampermit.workflows.lint.scripts import evaluated
+from beampermit.workflows.lint.scripts import Following, evaluated, followed, outside_paths
 from beampermit.workflows.tree import mapping
 from beampermit.workflows.workflow import Step, Workflow
 
@@ -19,6 +19,7 @@ JobDefect = tuple[StartedJob, int | None, str]
 WorkflowRule = Callable[[Workflow], Iterator[LineDefect]]
 JobRule = Callable[[Workflow, Sequence[StartedJob]], Iterator[JobDefect]]
 StepRule = Callable[[Step], Iterator[LineDefect]]
+ActionRule = Callable[[Sequence[Step]], Iterator[LineDefect]]
 
 FORK_EVENTS = frozenset({"pull_request", "pull_request_review", "pull_request_review_comment"})
 """Events of a fork's pull request whose jobs check out its code."""
@@ -68,21 +69,32 @@ def script_expression(step: Step) -> Iterator[LineDefect]:
         yield step.line("with"), message.format("`script:`")
 
 
-def evaluated_text(step: Step, env: Mapping[str, Any] | None = None) -> Iterator[LineDefect]:
+_EVALUATED = "runs a text that anybody may write as a program ({}); use it as an argument only"
+
+
+def evaluated_text(steps: Sequence[Step]) -> Iterator[LineDefect]:
+    for step, env, own in followed(steps, {}, {}):
+        yield from _evaluated_in(step, step.shell, {**env, **own})
+
+
+def evaluated_in_jobs(_: Workflow, jobs: Sequence[StartedJob]) -> Iterator[JobDefect]:
+    following = Following()
+    for started in jobs:
+        job = started.job
+        for step, env, own in following.steps(started):
+            for line, message in _evaluated_in(step, step.shell or job.shell, {**env, **own}):
+                yield started, line, message
+        if outside_paths(following.at_start(started, job.shell)):
+            line = job.lines.get("defaults") or started.workflow.lines.get("defaults")
+            yield started, line, _EVALUATED.format(f"shell: {job.shell}")
+
+
+def _evaluated_in(step: Step, shell: str, env: Mapping[str, str]) -> Iterator[LineDefect]:
     """`env` are the variables of the step, with those of its job and workflow."""
-    message = "runs a text that anybody may write as a program ({}); use it as an argument only"
-    scripts = {"run": step.run}
-    if step.action == "actions/github-script":
-        scripts["with"] = str(step.given.get("script", ""))
+    scripts = {"run" if step.run else "with": step.script, "shell": shell if step.run else ""}
     for key, script in scripts.items():
-        if line := evaluated(script, step.env if env is None else env):
-            yield step.line(key), message.format(" ".join(line.split())[:80])
-
-
-def evaluated_in_jobs(workflow: Workflow) -> Iterator[LineDefect]:
-    for job in workflow.jobs.values():
-        for step in job.steps:
-            yield from evaluated_text(step, {**workflow.env, **job.env, **step.env})
+        if line := evaluated(script, env):
+            yield step.line(key), _EVALUATED.format(" ".join(line.split())[:80])
 
 
 def fork_runner(_: Workflow, jobs: Sequence[StartedJob]) -> Iterator[JobDefect]:
@@ -92,6 +104,8 @@ def fork_runner(_: Workflow, jobs: Sequence[StartedJob]) -> Iterator[JobDefect]:
         if not other or not started.may_run():
             continue
         guard = "add `if: github.event.pull_request.head.repo.full_name == github.repository`"
+        if any("${{" in condition and condition != condition.strip() for condition in started.conditions):
+            guard = "write its `if:` with `>-`: a line break behind `${{ }}` makes it a text, and so always true"
         yield started, started.job.lines.get("runs-on"), f"runs on {other} for forks as well; {guard}"
 
 
@@ -154,12 +168,13 @@ def untrusted_checkout(entry: Workflow, jobs: Sequence[StartedJob]) -> Iterator[
     """A job with secrets checks out no pull request."""
     events = sorted(PRIVILEGED_EVENTS & entry.events.keys())[:1] or [DISPATCH] * (DISPATCH in entry.events)
     for event in events:
+        following = Following()
         for started in jobs:
             if event == DISPATCH and not _has_token(started):
                 continue
             beside = "a token" if event == DISPATCH else "the repository's secrets"
-            for step in started.job.steps:
-                if revision := _untrusted_revision(started, step):
+            for step, env, own in following.steps(started):
+                if revision := _untrusted_revision(started, step, env, own):
                     message = f"checks out {revision} on {event}, next to {beside}; read an artifact"
                     yield started, step.line(), f"{message} instead"
 
@@ -180,11 +195,11 @@ _NAME = re.compile(r"\benv[.:]\w+|\w+", re.IGNORECASE)
 _GIT = re.compile(r"\bgit\b.*\b(checkout|switch|fetch|pull|clone|worktree)\b")
 _HEAD = re.compile(
     r"head_(sha|branch|ref|commit|repository)|pull_request\.head|workflow_run\.pull_requests"
-    r"|client_payload\.[\w.-]*(sha|ref|head|branch|commit)"
+    r"|client_payload\.(?![\w.-]*\bbase[._])[\w.-]*(sha|ref|head|branch|commit)"
 )
 
 
-def _untrusted_revision(started: StartedJob, step: Step) -> str:
+def _untrusted_revision(started: StartedJob, step: Step, env: Mapping[str, str], own: Mapping[str, str]) -> str:
     """What a step checks out of a pull request; empty where it does not."""
     if step.action == "actions/checkout":
         for key in ("ref", "repository"):
@@ -196,19 +211,19 @@ def _untrusted_revision(started: StartedJob, step: Step) -> str:
     run = _CONTINUED.sub(" ", step.run)
     if not _GIT.search(run):
         return "the head of a pull request" if _PULL_REQUEST.search(run) else ""
-    texts = [run, *_variables(started, step)]
+    texts = [run, *_variables(step, env, own)]
     texts += [code.lower() for text in texts for code in expressions_in(text)]
     is_head = any(_PULL_REQUEST.search(text) or _HEAD.search(text) for text in texts)
     return "the head of a pull request" if is_head else ""
 
 
-def _variables(started: StartedJob, step: Step) -> list[str]:
-    """The values of a step's own variables, and those of its job and workflow that it or one of these values names."""
+def _variables(step: Step, env: Mapping[str, str], own: Mapping[str, str]) -> list[str]:
+    """The values of a step's own variables, and those of its job that it or one of these values names."""
     further: dict[str, list[str]] = {}
-    for name, value in [*started.workflow.env.items(), *started.job.env.items()]:
-        for written in (str(name), f"env.{name}".lower()):  # `env.NAME` and `$env:NAME` are the same in any case
-            further.setdefault(written, []).append(str(value))
-    texts = [step.run, *map(str, step.env.values())]
+    for name, value in env.items():
+        for written in (name, f"env.{name}".lower()):  # `env.NAME` and `$env:NAME` are the same in any case
+            further.setdefault(written, []).append(value)
+    texts = [step.run, *own.values()]
     for text in texts:  # which grows
         for found in _NAME.findall("\n".join([text, *expressions_in(text)])):
             name = found.replace(":", ".").lower() if found[3:4] in (".", ":") else found
@@ -337,15 +352,16 @@ _RELEASES = re.compile(
 WORKFLOW_RULES: Mapping[str, WorkflowRule] = {
     "pull-request-target": pull_request_target,
     "write-all": write_all,
-    "evaluated-text": evaluated_in_jobs,
 }
-STEP_RULES: Mapping[str, StepRule] = {"script-expression": script_expression, "evaluated-text": evaluated_text}
+STEP_RULES: Mapping[str, StepRule] = {"script-expression": script_expression}
+ACTION_RULES: Mapping[str, ActionRule] = {"evaluated-text": evaluated_text}
 FORK_RULES: Mapping[str, JobRule] = {"fork-runner": fork_runner}
 """Rules for the jobs that a fork's pull request starts, with what is known of it."""
 JOB_RULES: Mapping[str, JobRule] = {
     "inherited-secrets": inherited_secrets,
     "exposed-secrets": exposed_secrets,
     "untrusted-checkout": untrusted_checkout,
+    "evaluated-text": evaluated_in_jobs,
     "kept-credentials": kept_credentials,
     "release-cache": release_cache,
 }
