@@ -37,13 +37,21 @@ def init(
     """
     from datetime import UTC, datetime
 
+    from beampermit.contract import FILE_NAME
     from beampermit.errors import BadInput
     from beampermit.git import find_top
+    from beampermit.project import find_root
     from beampermit.retrofit.additions import STEPS, additions
     from beampermit.retrofit.plan import State, apply, plan
     from beampermit.retrofit.survey import survey as survey_repository
 
     root = find_top(where.resolve())
+    if (project := find_root(where.resolve())) != root:
+        raise BadInput(
+            f"this folder of the repository has a {FILE_NAME}, and `init` adds what a project at the top needs",
+            file=project,
+            hint="docs/retrofit.md has the workflow to write for a project in a folder",
+        )
     if root != where.resolve():
         progress_console().print(f"files go to the top of the repository: {root}", soft_wrap=True)
     with progress_console().status("reading the repository"):

@@ -120,7 +120,29 @@ def _is_this_command(error: BeampermitError) -> bool:
     return at_fault and program == "beampermit" and sys.argv[1 : len(words) + 1] == words
 
 
-Folder = Annotated[Path, typer.Option("--project", help="A folder of the project.", show_default="this folder")]
+def _say_which(ctx: typer.Context, folder: Path) -> Path:
+    """Say which folder is taken where another one is named: that is the project which is judged."""
+    if ctx.resilient_parsing or folder == Path():
+        return folder
+    from beampermit.contract import FILE_NAME
+    from beampermit.environments.choice import REQUIRED
+    from beampermit.project import find_folder
+
+    of_environment = ctx.parent is not None and ctx.parent.info_name == "env"
+    try:
+        taken = find_folder(folder, REQUIRED if of_environment else ())
+    except BeampermitError:
+        return folder  # the command itself says what is wrong
+    if taken != folder.resolve():
+        line = f"{folder} has no {FILE_NAME}: the project is {taken}"
+        progress_console().print(line, style="dim", soft_wrap=True)
+    return folder
+
+
+Folder = Annotated[
+    Path,
+    typer.Option("--project", help="A folder of the project.", show_default="this folder", callback=_say_which),
+]
 KeyFile = Annotated[
     Path | None,
     typer.Option("--key", help="Public key (PEM).", show_default="the project's .github/permit.pub"),

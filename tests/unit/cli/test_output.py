@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from beampermit.cli import output
 from beampermit.cli.main import app
 from beampermit.errors import BadInput, Failed, Problem
+from beampermit.project import Project
 from beampermit.rehearsal.display import summary
 from beampermit.rehearsal.record import Rehearsal, RehearsedJob, Result
 
@@ -109,3 +110,25 @@ def test_the_screen_names_the_first_packages_that_differ_and_every_line_to_corre
     monkeypatch.setattr(output.sys, "argv", ["beampermit", "env", "install", "--json"])
     output.fail(Failed("numbers differs", also=others))
     assert len(json.loads(capsys.readouterr().out)["also"]) == 12
+
+
+def test_a_folder_without_a_contract_is_answered_with_the_one_that_is_taken(project: Project) -> None:
+    (project.root / "src").mkdir()
+    (project.root / "tools").mkdir()
+    (project.root / "tools/pyproject.toml").write_text("")
+    taken = f"has no contract.yaml: the project is {project.root}\n"
+    for command, where, said in (
+        (("history",), "src", taken),
+        (("history",), ".", ""),
+        (("env", "check"), "tools", taken),
+    ):
+        found = CliRunner().invoke(app, [*command, "--project", str(project.root / where)])
+        assert found.stderr == (f"{project.root / where} {said}" if said else "")
+    (project.root / "contract.yaml").unlink()
+    alone = CliRunner().invoke(app, ["env", "check", "--project", str(project.root / "tools")])
+    assert "the project is" not in alone.stderr, "without a contract, its own requirements make it one"
+    inner = project.root / "src/contract.yaml"
+    inner.write_text("")
+    refused = CliRunner().invoke(app, ["init", str(inner.parent), "--dry-run"])
+    assert isinstance(refused.exception, BadInput)
+    assert refused.exception.message.startswith("this folder of the repository has a contract.yaml")
