@@ -11,6 +11,7 @@ import duckdb
 import numpy as np
 import pytest
 
+from beampermit.contract.measure import measured_metrics
 from beampermit.environments import Environment
 from beampermit.interlocks.interlock import Finding
 from beampermit.interlocks.model import Evaluators, Examined
@@ -91,9 +92,11 @@ class Arena:
     def evaluators(self, project: Project) -> Evaluators:
         """The work tree's commands, and those of the base branch where the branch has changed something."""
         rows, root = project.path(project.base_contract.evaluation.inputs), project.root
-        own = Evaluator(THIS_ENVIRONMENT, root, project.contract, rows)
+        own = Evaluator.of(THIS_ENVIRONMENT, root, project.contract, rows)
         changed = project.base is not None and project.contract != project.base_contract
-        return Evaluators(own, Evaluator(THIS_ENVIRONMENT, root, project.base_contract, rows) if changed else None)
+        measured = measured_metrics(project.base_contract, project.contract)
+        base = Evaluator(THIS_ENVIRONMENT, root, project.base_contract, rows, measured=measured) if changed else None
+        return Evaluators(own, base, measured)
 
     def grouped(self, wrong: np.ndarray) -> Finding:
         """PRF003 on a model that is wrong on these rows."""

@@ -19,6 +19,7 @@ LOOSER: dict[Loosens, Callable[[Any, Any], bool]] = {
     Loosens.WHEN_WIDER: lambda before, after: after[0] < before[0] or after[1] > before[1],
     Loosens.WHEN_OLDER: lambda before, after: version(after) < version(before),
     Loosens.WHEN_CHANGED: operator.ne,
+    Loosens.WHEN_SET: operator.ne,
     Loosens.WHEN_REMOVED: lambda _before, _after: False,
     Loosens.WHEN_ENTRY_REMOVED: lambda before, after: bool(set(before) - set(after)),
     Loosens.WHEN_ENTRY_ADDED: lambda before, after: bool(set(after) - set(before)),
@@ -85,6 +86,8 @@ def _is_looser(path: KeyPath, declared: Direction, old: Mapping[KeyPath, Any], n
         return False
     if declared.loosens is Loosens.WHEN_ENTRY_ADDED and not any(isinstance(value, list) for value in (before, after)):
         return before in NOTHING  # an entry of a mapping
+    if before is None and declared.loosens is Loosens.WHEN_SET:
+        return True
     if before in NOTHING:  # ENV004 takes the pull request's own list where the base branch has none
         return declared.loosens is Loosens.WHEN_ENTRY_ADDED and after not in NOTHING
     return after in NOTHING or _compare(path, declared, old)(before, after)

@@ -14,7 +14,8 @@ from pydantic.fields import FieldInfo
 class Loosens(Enum):
     """When a new value requires less than the old one; removing the key does too.
 
-    `NEVER`: no value is looser than another. `INFORMS`: people read the key, and no gate compares it.
+    `WHEN_SET`: without a value something else decides. `NEVER`: no value is looser than another. `INFORMS`: people read
+    the key, and no gate compares it.
     """
 
     WHEN_LARGER = "larger"
@@ -24,6 +25,7 @@ class Loosens(Enum):
     WHEN_OLDER = "an older version"
     WHEN_WORSE = "worse, as `better` says"
     WHEN_CHANGED = "changed"
+    WHEN_SET = "set or changed"
     WHEN_REMOVED = "removed"
     WHEN_ENTRY_REMOVED = "an entry is removed"
     WHEN_ENTRY_ADDED = "an entry is added"

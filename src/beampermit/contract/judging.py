@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from beampermit.contract.direction import Absent, Loosens
+from beampermit.contract.measure import Better, Measure, better_of, metric_problems
 from beampermit.contract.part import InsidePath, Name, Part, Prose, Seconds, Text
 
 MOST_CROSSED = 3
@@ -28,11 +29,11 @@ class Tolerance(Part):
 
 
 class Evaluation(Part):
-    """The saved model scores `inputs`, and the project's own code computes metrics from the scores. The base branch's
-    rows, commands and code decide."""
+    """The saved model scores `inputs`. The checker computes metrics that have a `measure`, the project's own code the
+    others, from the scores. The base branch's rows, measures, commands and code decide."""
 
     metrics: InsidePath = "metrics/metrics.json"
-    """Metrics, name -> number; written by the pipeline."""
+    """Metrics, name -> number; written by the pipeline. Needed where a metric has no `measure`."""
     plots: InsidePath = "metrics/plots.json"
     """Curves and counts for report and card; written by the pipeline."""
     inputs: Annotated[InsidePath, Loosens.WHEN_CHANGED]
@@ -44,11 +45,13 @@ class Evaluation(Part):
     pipeline, listed in the manifest. The saved model must give the same (MDL005, and the test deployment)."""
     score_tolerance: Annotated[float, Field(ge=0), Loosens.WHEN_LARGER] = 1e-4
     """Largest difference between two scores of a row: in training and in service, in a batch and alone."""
-    command: Annotated[tuple[str, ...], Loosens.WHEN_CHANGED] = Field(min_length=1)
-    """Computes metrics from scores; `{inputs}`, `{scores}` and `{out}` are replaced by paths."""
+    command: Annotated[tuple[str, ...], Loosens.WHEN_CHANGED] = ()
+    """Computes metrics from scores; `{inputs}`, `{scores}` and `{out}` are replaced by paths. Needed where a metric has
+    no `measure`."""
     weighted: Annotated[tuple[str, ...], Loosens.WHEN_REMOVED] = ()
     """The same for resamples: `{counts}` is an .npy array (resamples, rows) of how often each row counts; `{out}` is
-    name -> a number for each resample, null where undefined. Needed for intervals and for gates of subgroups."""
+    name -> a number for each resample, null where undefined. Of metrics without `measure`, needed for intervals and for
+    gates of subgroups."""
     tolerance: Tolerance | None = None
     """Two evaluations of the same saved model agree to 1e-6 of a metric, unless this says why not (REP003)."""
 
@@ -85,8 +88,17 @@ class Metric(Part):
     """A metric and its gate."""
 
     name: Name
-    better: Annotated[Literal["higher", "lower"], Loosens.WHEN_CHANGED]
-    """Whether a higher or a lower value is better."""
+    measure: Annotated[Measure | None, Loosens.WHEN_CHANGED] = None
+    """What the checker computes from the saved model's answers and the targets; by default `evaluation.command` of the
+    project computes the metric. `docs/metrics.md` says what each measure is."""
+    output: Annotated[Name | None, Loosens.WHEN_CHANGED] = None
+    """The output that `measure` is about; needed where there are several."""
+    threshold: Annotated[float | None, Loosens.WHEN_SET] = None
+    """From this value of the output on, a row is flagged; by default from the output's alarm limit `high`."""
+    quantile: Annotated[float | None, Field(gt=0, lt=1), Loosens.WHEN_CHANGED] = None
+    """The quantile that the output is, such as 0.9; for `quantile_error`."""
+    better: Annotated[Better, Loosens.WHEN_CHANGED] = cast("Better", None)
+    """Whether a higher or a lower value is better; follows from `measure`, and is needed without."""
     gate: Annotated[float, Loosens.WHEN_WORSE]
     """The metric must be at least (higher) or at most (lower) this."""
     champion_margin: Annotated[float, Field(ge=0), Loosens.WHEN_LARGER] = 0.0
@@ -114,6 +126,24 @@ class Metric(Part):
         if self.better == "higher":
             return value >= champion - self.champion_margin
         return value <= champion + self.champion_margin
+
+    @model_validator(mode="before")
+    @classmethod
+    def _better(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or value.get("better") is not None:
+            return value
+        measure = value.get("measure")
+        if measure is not None and measure in get_args(Measure):
+            return {**value, "better": better_of(measure)}
+        if measure is None:
+            raise ValueError(f"metric {value.get('name')!r} has no measure, so it needs better: higher or lower")
+        return value
+
+    @model_validator(mode="after")
+    def _agrees_with_its_measure(self) -> Metric:
+        for problem in metric_problems(self):
+            raise ValueError(problem)
+        return self
 
     @model_validator(mode="after")
     def _each_column_once(self) -> Metric:

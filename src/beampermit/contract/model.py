@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from beampermit.contract.dataset import Dataset
 from beampermit.contract.direction import Loosens
 from beampermit.contract.judging import Budget, Evaluation, Metric, Reproducibility
+from beampermit.contract.measure import output_problems
 from beampermit.contract.part import InsidePath, Lines, Name, Part, Prose, Text
 from beampermit.contract.service import Fallback, Monitoring, Operations
 from beampermit.contract.signals import Signals
@@ -98,7 +99,12 @@ class Contract(Part):
             raise ValueError("two metrics have the same name")
         if self.tests.gpu and "cuda" not in self.environment.accelerators:
             raise ValueError("tests.gpu needs a GPU, but environment.accelerators does not list cuda")
-        if not self.evaluation.weighted and any(metric.subgroups for metric in self.metrics):
+        for problem in output_problems(self.signals.outputs, self.metrics):
+            raise ValueError(problem)
+        by_project = [metric for metric in self.metrics if metric.measure is None]
+        if by_project and not self.evaluation.command:
+            raise ValueError(f"metric {by_project[0].name!r} has no measure, and no evaluation.command computes it")
+        if not self.evaluation.weighted and any(metric.subgroups for metric in by_project):
             raise ValueError("a metric has subgroup gates, but evaluation.weighted has no command to compute them")
         if self.evaluation.inputs != self.dataset.splits["test"]:
             raise ValueError(

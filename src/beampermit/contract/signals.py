@@ -47,6 +47,8 @@ class Signal(Part):
     """HIHI: above, a MAJOR alarm."""
     default: Annotated[float | None, Loosens.NEVER] = None
     """Served by the fallback `default`."""
+    target: Annotated[Text | None, Loosens.WHEN_CHANGED] = None
+    """Column of the splits that an output is compared with by a metric's `measure`; none where nothing is the truth."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Signal:
@@ -83,6 +85,8 @@ class Signals(Part):
 
     @model_validator(mode="after")
     def _different(self) -> Signals:
+        if compared := [signal.name for signal in self.inputs if signal.target]:
+            raise ValueError(f"input {compared[0]!r} has a target; only outputs are compared with one")
         names = [signal.name for signal in (*self.inputs, *self.outputs)]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -25,8 +25,9 @@ from beampermit.reading import parse_toml, read_json
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.mlflow import registry_address
+from beampermit.verdicts.evidence import Gates
 from beampermit.verdicts.merge import read_verdict_folder
-from beampermit.verdicts.verdict import Verdict
+from beampermit.verdicts.verdict import Verdict, find_evidence
 
 Read = TypeVar("Read")
 
@@ -50,6 +51,15 @@ def read_head_metrics(project: Project, contract: Contract) -> dict[str, float]:
     """The metrics of the work tree; empty where evaluation has not run. Raises `BadInput`."""
     path = project.path(contract.evaluation.metrics)
     return read_metrics(path, contract.evaluation.metrics) if path.is_file() else {}
+
+
+def judged_metrics(
+    contract: Contract, written: Mapping[str, float], by_checker: Mapping[str, float]
+) -> dict[str, float]:
+    """Metrics as documents show them: those with a measure as the checker computed them, never as the project wrote."""
+    measured = {metric.name for metric in contract.metrics if metric.measure}
+    own = {name: value for name, value in written.items() if name not in measured}
+    return {**own, **{name: value for name, value in by_checker.items() if name in measured}}
 
 
 def read_base_metrics(project: Project, contract: Contract) -> dict[str, float]:
@@ -114,15 +124,19 @@ def gather_facts(project: Project, permit: Path | None = None, verdicts: Path | 
     base_and_head = BaseAndHead(project)
     champion, before, registry = _in_service(project, contract)
     row, devices = _devices(project, contract)
+    statement = _permit(permit, contract, commit) if permit else None
+    found = read_verdict_folder(verdicts, commit) if verdicts else ()
+    gates = find_evidence(found, Gates)
+    by_checker = gates.measured if gates else statement.predicate.metrics if statement else {}
     return Facts(
         contract=contract,
         commit=commit,
         clean=not project.git("status", "--porcelain", "--untracked-files=no"),
-        permit=_permit(permit, contract, commit) if permit else None,
+        permit=statement,
         champion=champion,
         before=before,
         registry=registry,
-        metrics=read_head_metrics(project, contract),
+        metrics=judged_metrics(contract, read_head_metrics(project, contract), by_checker),
         plots=read_plots(project, contract),
         files=Manifest.read(manifest, contract.model.manifest).files if manifest.exists() else {},
         bound={
@@ -132,7 +146,7 @@ def gather_facts(project: Project, permit: Path | None = None, verdicts: Path | 
         license=_license(project),
         row=row,
         devices=devices,
-        verdicts=read_verdict_folder(verdicts, commit) if verdicts else (),
+        verdicts=found,
     )
 
 

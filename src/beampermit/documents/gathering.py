@@ -11,14 +11,14 @@ from beampermit.changes.data import compare_data
 from beampermit.changes.flat import compare_settings
 from beampermit.changes.packages import compare_packages
 from beampermit.contract import FILE_NAME, Contract, parse_contract
-from beampermit.documents.facts import Problems, read_base_metrics, read_head_metrics, read_plots
+from beampermit.documents.facts import Problems, judged_metrics, read_base_metrics, read_head_metrics, read_plots
 from beampermit.documents.plots import Plots
 from beampermit.documents.report import Report, bound_report
 from beampermit.errors import BadInput
 from beampermit.github.context import pull_request_head
 from beampermit.models import metrics
 from beampermit.project import Project
-from beampermit.verdicts.evidence import Comparison, RowChecks
+from beampermit.verdicts.evidence import Comparison, Gates, RowChecks
 from beampermit.verdicts.merge import MergedVerdicts, merge_verdict_files
 from beampermit.verdicts.verdict import Where, find_evidence
 
@@ -49,6 +49,8 @@ def gather_report(project: Project, folder: Path, expected: Mapping[str, str]) -
     base_contract = _contract_on_base(project) or contract
     head = problems.collect(lambda: read_head_metrics(project, contract), {}) if contract else {}
     base = read_base_metrics(project, base_contract) if base_contract else {}
+    by_checker = (find_evidence(merged.verdicts, Gates) or Gates()).measured
+    head = judged_metrics(base_contract, head, by_checker) if base_contract else head
     comparison = find_evidence(merged.verdicts, Comparison)
     champion = comparison and comparison.champion
     compared = (

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from beampermit.contract import FILE_NAME as CONTRACT
 from beampermit.contract import Contract, load_contract
+from beampermit.contract.measure import MeasuredMetric, measured_metrics
 from beampermit.digest import digest_file, is_compiled
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed, Problem, counted, several
@@ -78,20 +79,26 @@ class Examined:
 
 @dataclass(frozen=True)
 class Evaluators:
-    """What computes metrics: the project's own evaluation, and the base branch's where that may be another one."""
+    """What computes metrics: the project's own evaluation, and the base branch's where that may be another one.
+
+    `measured` are the metrics that the checker computes by the base branch's contract, whose gates judge.
+    """
 
     own: Evaluator
     base: Evaluator | None = None
+    measured: tuple[MeasuredMetric, ...] = ()
 
     @property
     def judging(self) -> Evaluator:
         """The one whose metrics the base branch's gates judge."""
-        return self.base or self.own
+        return self.base or replace(self.own, measured=self.measured)
 
     @property
     def resampling(self) -> Evaluator:
         """The one whose `evaluation.weighted` is used."""
-        return self.base if self.base and self.base.contract.evaluation.weighted else self.own
+        if self.base and self.base.contract.evaluation.weighted:
+            return self.base
+        return replace(self.own, measured=self.measured)
 
 
 @provides
@@ -130,20 +137,21 @@ def evaluators(
     """What computes metrics of scores: the work tree's commands and code, and the base branch's where they differ."""
     from beampermit.models.evaluation import Evaluator, export_tree, link_outputs, take_signals
 
-    own = Evaluator(environment, project.root, contract, judged_rows)
+    own = Evaluator.of(environment, project.root, contract, judged_rows)
+    measured = measured_metrics(base_contract, contract)
     if project.base is None or not _may_evaluate_otherwise(project, base_contract):
-        return Evaluators(own)
+        return Evaluators(own, measured=measured)
     folder = Path(tempfile.mkdtemp(prefix="beampermit-base-")).resolve()
     try:
         tree = export_tree(project.git, project.base, folder)
         take_signals(tree, project.path(CONTRACT))
         link_outputs(tree, project.root)
-        base = Evaluator(environment, tree, base_contract, judged_rows, "by the base branch's evaluation")
+        base = Evaluator(environment, tree, base_contract, judged_rows, "by the base branch's evaluation", measured)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     weakref.finalize(base, shutil.rmtree, folder, ignore_errors=True)
-    return Evaluators(own, base)
+    return Evaluators(own, base, measured)
 
 
 def _may_evaluate_otherwise(project: Project, base_contract: Contract) -> bool:

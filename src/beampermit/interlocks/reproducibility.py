@@ -88,9 +88,13 @@ class REP003(Interlock):
         self, project: Project, contract: Contract, base_contract: Contract, evaluated: dict[str, float]
     ) -> Finding:
         """The metrics in git belong to another model, or were edited. Run `dvc repro` and commit the metrics together
-        with `dvc.lock`. If two evaluations of one model differ, say why and how far under `evaluation.tolerance` in
-        `contract.yaml`, in a separate pull request."""
+        with `dvc.lock`. Where the checker computes a metric (`measure`) and the project's code writes another number of
+        this name, correct the code, or let it use another name. If two evaluations of one model differ, say why and how
+        far under `evaluation.tolerance` in `contract.yaml`, in a separate pull request."""
         file = contract.evaluation.metrics
+        measured = {metric.name for metric in contract.metrics if metric.measure}
+        if evaluated.keys() <= measured and not project.path(file).exists():
+            return passed(f"the checker computes every metric: {', '.join(sorted(measured))}")
         try:
             committed = read_metrics(project.path(file), file)
         except BadInput as error:
@@ -98,7 +102,7 @@ class REP003(Interlock):
         rules = base_contract.evaluation
         problems = [
             difference
-            for name in sorted(committed.keys() | evaluated.keys())
+            for name in sorted(committed.keys() | (evaluated.keys() - measured))
             if (difference := _difference(name, committed.get(name), evaluated.get(name), rules))
         ]
         tolerance = rules.tolerance.relative if rules.tolerance else SAME

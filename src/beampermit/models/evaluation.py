@@ -1,4 +1,4 @@
-"""Metrics of scores, computed by the project's own evaluation command in a clean process.
+"""Metrics of scores: those with a measure by the checker, others by the project's own command in a clean process.
 
 A pull request is evaluated by the commands and the code of its base branch as well: what it changes in its own
 evaluation does not decide about it.
@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beampermit.contract import FILE_NAME, Contract
+from beampermit.contract.measure import MeasuredMetric, measured_metrics
 from beampermit.datasets.dvc_lock import locked_outputs
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.git import Git
+from beampermit.models.measures import measure, measure_weighted, read_compared
 from beampermit.models.metrics import read_metrics
 from beampermit.processes import REPEATABLE, TIMEOUT, Finished, run, scratch_folder
 from beampermit.reading import read_json
@@ -34,6 +36,7 @@ SEPARATELY = "merge a change of the evaluation first, in a pull request of its o
 class Evaluator:
     """The commands of `contract`, run with the code of the tree `root` on the rows of the file `inputs`.
 
+    The checker computes the metrics `measured` itself: a number that a command writes for one of them does not count.
     `origin` begins messages where it is not the project's own evaluation.
     """
 
@@ -42,21 +45,43 @@ class Evaluator:
     contract: Contract
     inputs: Path
     origin: str = ""
+    measured: tuple[MeasuredMetric, ...] = ()
+
+    @classmethod
+    def of(cls, environment: Environment, root: Path, contract: Contract, inputs: Path) -> Evaluator:
+        """A project's own evaluation, with the measures of its contract."""
+        return cls(environment, root, contract, inputs, measured=measured_metrics(contract, contract))
 
     def evaluate(self, scores: Path, inputs: Path | None = None) -> dict[str, float]:
         """The metrics of `scores` of the rows of `inputs`. Raises `Failed`."""
+        rows = inputs or self.inputs
         try:
-            return evaluate(self.environment, self.root, self.contract, scores, inputs or self.inputs)
+            by_command = self.contract.evaluation.command
+            values = evaluate(self.environment, self.root, self.contract, scores, rows) if by_command else {}
+            return {**values, **measure(self.measured, read_compared(self.measured, scores, rows))}
         except Failed as error:
             raise self._named(error) from None
 
     def evaluate_weighted(self, scores: Path, counts: np.ndarray) -> dict[str, np.ndarray]:
-        """As the function of this name. Raises `Failed`."""
+        """As the function of this name, and the measures; these alone where `evaluation.weighted` is not set."""
         command = self.contract.evaluation.weighted
         try:
-            return evaluate_weighted(self.environment, self.root, str(self.inputs), command, scores, counts)
+            values = (
+                evaluate_weighted(self.environment, self.root, str(self.inputs), command, scores, counts)
+                if command
+                else {}
+            )
+            return {**values, **self.measure_weighted(scores, counts)}
         except Failed as error:
             raise self._named(error) from None
+
+    def measure_weighted(self, scores: Path, counts: np.ndarray) -> dict[str, np.ndarray]:
+        """The measures for each row of `counts`, shape (times, rows). Raises `Failed`."""
+        return measure_weighted(self.measured, read_compared(self.measured, scores, self.inputs), counts)
+
+    def resamples(self, name: str) -> bool:
+        """Whether it can compute a metric for weighted rows."""
+        return bool(self.contract.evaluation.weighted) or any(metric.name == name for metric in self.measured)
 
     def _named(self, error: Failed) -> Failed:
         if not self.origin:

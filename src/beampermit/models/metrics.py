@@ -6,7 +6,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,13 @@ def read_metrics(path: Path, name: Path | str | None = None) -> dict[str, float]
     """
     file = name or path
     return parse_metrics(_text(path, file), file)
+
+
+def read_project_metrics(path: Path, name: Path | str, metrics: Iterable[Metric]) -> dict[str, float]:
+    """`read_metrics`; empty where there is no such file, and the checker computes each of `metrics` itself."""
+    if not path.exists() and all(metric.measure for metric in metrics):
+        return {}
+    return read_metrics(path, name)
 
 
 def parse_metrics(text: str, file: Path | str) -> dict[str, float]:

@@ -11,16 +11,18 @@ from typing import Any
 
 from beampermit import __version__
 from beampermit.contract import FILE_NAME as CONTRACT
+from beampermit.contract import Contract
 from beampermit.digest import digest_file, digest_json
 from beampermit.environments.choice import backend_of, lock_files
 from beampermit.errors import BadInput, Failed
 from beampermit.git import Git
 from beampermit.models.manifest import Manifest
-from beampermit.models.metrics import read_metrics
+from beampermit.models.metrics import read_project_metrics
 from beampermit.permit.sbom import bind_sbom
 from beampermit.permit.statement import Statement, validate_statement
 from beampermit.project import Project
-from beampermit.verdicts.verdict import Verdict, VerdictFile, Where, read_verdicts
+from beampermit.verdicts.evidence import Gates
+from beampermit.verdicts.verdict import Verdict, VerdictFile, Where, find_evidence, read_verdicts
 
 MOST_FILES = 256
 
@@ -62,7 +64,9 @@ def assemble(
     if problems:
         raise Failed(f"no permit for {commit[:12]}: {'; '.join(problems)}", hint="beampermit check --out FILE")
     _require_no_changes(git)
-    for name in (contract.model.manifest, contract.evaluation.metrics):
+    written = contract.evaluation.metrics
+    metrics = read_project_metrics(project.path(written), written, contract.metrics)
+    for name in (contract.model.manifest, *([written] if metrics else [])):
         _require_as_committed(project, name)
     listed = Manifest.read(project.path(contract.model.manifest), contract.model.manifest)
     locks = _locks(project)
@@ -81,7 +85,7 @@ def assemble(
             "base_contract": project.base_contract_digest,
             "dataset": dataset,
             "model": model,
-            "metrics": read_metrics(project.path(contract.evaluation.metrics), contract.evaluation.metrics),
+            "metrics": {**metrics, **_measured(files, contract)},
             "verdicts": _passed(files),
             "checker": __version__,
             "issued": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -208,6 +212,15 @@ def _require_as_committed(project: Project, file: str) -> None:
             file=file,
             hint=f"git checkout-index --force --ignore-skip-worktree-bits {file}",
         )
+
+
+def _measured(files: Iterable[VerdictFile], contract: Contract) -> dict[str, float]:
+    """The metrics that the checker computed, from the verdict of PRF001. Raises `Failed` where one is not there."""
+    names = [metric.name for metric in contract.metrics if metric.measure]
+    gates = find_evidence((verdict for file in files for verdict in file.verdicts), Gates) or Gates()
+    if lacks := [name for name in names if name not in gates.measured]:
+        raise Failed(f"the verdict of PRF001 has no value of {lacks[0]}", hint="beampermit check --out FILE")
+    return {name: gates.measured[name] for name in names}
 
 
 def _split(files: dict[str, str], folder: str) -> tuple[dict[str, str], dict[str, str]]:

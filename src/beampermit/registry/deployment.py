@@ -9,7 +9,8 @@ from beampermit.contract import Contract
 from beampermit.digest import digest_file
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed
-from beampermit.models import evaluation, scoring
+from beampermit.models import scoring
+from beampermit.models.evaluation import Evaluator
 from beampermit.models.metrics import format_number
 from beampermit.models.replay import compare_scores
 from beampermit.permit.statement import Statement
@@ -32,7 +33,7 @@ def deploy(project: Project, environment: Environment, permit: Statement, model:
         scored = scoring.score(environment, model, project.path(inputs), scores, contract.signals)
         if recorded is not None:
             _compare_scores(scores, project.path(recorded), contract.evaluation.score_tolerance)
-        metrics = evaluation.evaluate(environment, project.root, contract, scores)
+        metrics = Evaluator.of(environment, project.root, contract, project.path(inputs)).evaluate(scores)
     _compare_metrics(permit.predicate.metrics, metrics, contract)
     _require_within_budget(scored, contract)
 

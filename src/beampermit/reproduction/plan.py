@@ -125,7 +125,7 @@ def make_plan(
         not_run=not_run,
         training=stages.ordered(training),
         later=stages.ordered(later),
-        measuring=stages.ordered(stages.with_ancestors(stages.makers_of(contract.evaluation.metrics)) & later),
+        measuring=stages.ordered(stages.with_ancestors(_measuring(stages, contract, base_contract)) & later),
         data=_overlapping(unmade, (*reads["train"], *reads["later"], *judging_files)),
         inputs=inputs,
         later_inputs=_overlapping(unmade, (*reads["later"], contract.evaluation.inputs)),
@@ -251,9 +251,23 @@ def _written(stages: _Stages) -> Iterator[tuple[str, str, str]]:
                 yield stage, path, hash_of(file)
 
 
+def _makers_of_metrics(stages: _Stages, contract: Contract) -> set[str]:
+    """What writes the file of metrics; none has to where the checker computes them all."""
+    file = contract.evaluation.metrics
+    needed = any(metric.measure is None for metric in contract.metrics)
+    return stages.makers_of(file) if needed else stages.made_by((file,))
+
+
+def _measuring(stages: _Stages, contract: Contract, base_contract: Contract) -> set[str]:
+    """What makes the metrics of a training: their file, and the saved model where the checker measures its answers."""
+    measured = any(metric.measure for metric in base_contract.metrics)
+    model = stages.makers_of(contract.model.path) if measured else set[str]()
+    return _makers_of_metrics(stages, contract) | model
+
+
 def _later(stages: _Stages, contract: Contract, training: set[str]) -> set[str]:
     """What makes the files that the contract names, and everything else that is made from the trained model."""
-    named = stages.makers_of(contract.evaluation.metrics, contract.model.path)
+    named = stages.makers_of(contract.model.path) | _makers_of_metrics(stages, contract)
     shown = stages.made_by((contract.evaluation.plots, contract.monitoring.limits))
     needed = {name for name in stages.with_ancestors(named | shown) if stages.all[name].cmd}
     if frozen := next((name for name in stages.ordered(needed & stages.with_descendants(training))

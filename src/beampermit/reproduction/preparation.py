@@ -16,7 +16,7 @@ from beampermit.datasets.stale_stages import stage_changes
 from beampermit.digest import digest_file, digest_folder
 from beampermit.errors import Failed
 from beampermit.models.manifest import Manifest
-from beampermit.models.metrics import read_metrics
+from beampermit.models.metrics import read_project_metrics
 from beampermit.models.weight_files import find_weights
 from beampermit.progress import Progress
 from beampermit.project import Project
@@ -233,7 +233,9 @@ def _prepare(
         tree=tree,
         results=results,
         seed=committed_seed(tree, contract.reproducibility.seed_at),
-        metrics=read_metrics(tree / contract.evaluation.metrics, contract.evaluation.metrics),
+        metrics=read_project_metrics(
+            tree / contract.evaluation.metrics, contract.evaluation.metrics, base_contract.metrics
+        ),
         record=read_record(tree / contract.reproducibility.record, contract.reproducibility.record),
         files=_committed_files(repository, plan, tree),
         data_changes=tuple(_data_changes(repository, contract, plan, tree)),

@@ -14,12 +14,14 @@ from typing import Any
 from pydantic import Field
 
 from beampermit.contract import Contract
+from beampermit.contract.measure import measured_metrics
 from beampermit.datasets.remote import hash_of
 from beampermit.datasets.repository import is_below
 from beampermit.environments import Environment
 from beampermit.errors import Failed
 from beampermit.models import scoring
-from beampermit.models.metrics import read_metrics
+from beampermit.models.measures import measure, read_compared
+from beampermit.models.metrics import read_project_metrics
 from beampermit.models.weight_files import external_files
 from beampermit.progress import Progress, silent
 from beampermit.project import Project
@@ -40,6 +42,8 @@ from beampermit.reproduction.made_again import FileRules, compare_files
 from beampermit.reproduction.preparation import Prepared, prepare
 from beampermit.reproduction.retraining import Retrained, TrainingRecord, files_below, read_record, run_stages, train
 
+COMMITTED, RETRAINED = "committed.parquet", "retrained.parquet"
+"""Scores of the two models."""
 Environments = Callable[[Prepared], Environment]
 """Installs or finds the environment of a tree's lock."""
 
@@ -117,10 +121,10 @@ def reproduce(
             progress("comparing")
             compared = _compare(prepared, base_contract, own, committed, environment)
             problems, unsteady = _problems(prepared, base_contract, compared, own, committed, environment, progress)
+            of_seeds = [retrained for retrained in done if retrained.seed in seeds]
+            spreads = _compare_seeds(prepared, base_contract, of_seeds, committed, environment) if seeds else None
         repeat = lambda: _repeat(prepared, own, environment, progress)  # noqa: E731
         diagnosis = diagnose(compared, prepared.record, record, repeat, problems)
-        of_seeds = [retrained for retrained in done if retrained.seed in seeds]
-        spreads = _compare_seeds(prepared, base_contract, of_seeds) if seeds else None
         made = (*prepared.plan.dataset_outputs, *prepared.plan.trained, *prepared.plan.made_later)
         remade = tuple(path for path in prepared.committed_files(made) if path not in problems)
         return _result(prepared, diagnosis, began, compared, spreads, done, remade, unsteady)
@@ -169,21 +173,39 @@ def _compared_outputs(prepared: Prepared) -> tuple[str, ...]:
 def _compare(
     prepared: Prepared, base_contract: Contract, done: Retrained, committed: Path, environment: Environment
 ) -> Comparison:
-    metrics = read_metrics(done.folder / prepared.contract.evaluation.metrics, prepared.contract.evaluation.metrics)
+    metrics = _project_metrics(prepared, base_contract, done)
+    by_checker = {metric.name for metric in base_contract.metrics if metric.measure}
+    pairs = compare_metrics(base_contract, prepared.metrics, metrics)
     compared = Comparison(
-        metrics=compare_metrics(base_contract, prepared.metrics, metrics),
+        metrics=tuple(pair for pair in pairs if pair.name not in by_checker),
         tensors=_tensors(prepared, base_contract, done, committed),
         predictions=None,
         machine=compare_machines(prepared.record.machine, _record(prepared, done).machine),
     )
     try:
         predictions = _predictions(prepared, base_contract, done, committed, environment)
+        measured = [_measured(prepared, base_contract, name, committed) for name in (COMMITTED, RETRAINED)]
     except Failed as error:
         if compared.within:
             raise
         # The models differ anyway, and the diagnosis is worth more than this error.
         return compared.model_copy(update={"unscored": str(error)})
-    return compared.model_copy(update={"predictions": predictions})
+    pairs = compare_metrics(base_contract, {**prepared.metrics, **measured[0]}, {**metrics, **measured[1]})
+    return compared.model_copy(update={"metrics": pairs, "predictions": predictions})
+
+
+def _project_metrics(prepared: Prepared, base_contract: Contract, done: Retrained) -> dict[str, float]:
+    """Metrics as the pipeline wrote them after a training."""
+    file = prepared.contract.evaluation.metrics
+    name = file if done.seed == prepared.seed else f"seed {done.seed}: {file}"
+    return read_project_metrics(done.folder / file, name, base_contract.metrics)
+
+
+def _measured(prepared: Prepared, base_contract: Contract, scores: str, committed: Path) -> dict[str, float]:
+    """The checker's own metrics of a table of scores, on the committed rows that judge the model."""
+    metrics = measured_metrics(base_contract, prepared.contract)
+    inputs = committed / prepared.contract.evaluation.inputs
+    return measure(metrics, read_compared(metrics, prepared.results / scores, inputs))
 
 
 def _tensors(
@@ -303,9 +325,17 @@ def _repeat(prepared: Prepared, done: Retrained, environment: Environment, progr
     return Repeated.COMMITTED if files(again.outputs) == files(committed) else Repeated.OTHER
 
 
-def _compare_seeds(prepared: Prepared, base_contract: Contract, done: list[Retrained]) -> SeedSpreads:
-    file = prepared.contract.evaluation.metrics
-    metrics = {each.seed: read_metrics(each.folder / file, f"seed {each.seed}: {file}") for each in done}
+def _compare_seeds(
+    prepared: Prepared, base_contract: Contract, done: list[Retrained], committed: Path, environment: Environment
+) -> SeedSpreads:
+    metrics = {each.seed: _project_metrics(prepared, base_contract, each) for each in done}
+    if measured_metrics(base_contract, prepared.contract):
+        contract = prepared.contract
+        inputs = committed / contract.evaluation.inputs
+        for each in done:
+            name, model = f"seed-{each.seed}.parquet", each.folder / contract.model.path
+            scoring.score(environment, model, inputs, prepared.results / name, contract.signals)
+            metrics[each.seed] |= _measured(prepared, base_contract, name, committed)
     return compare_seeds(base_contract, metrics, {each.seed: _record(prepared, each) for each in done})
 
 

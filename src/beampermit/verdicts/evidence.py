@@ -6,7 +6,7 @@ shape than its interlock's record is dropped, and the verdict stays.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -94,6 +94,33 @@ class RowChecks(Evidence):
     changes: Annotated[tuple[SplitChanges, ...], AfterValidator(_shortened)] = ()
 
 
+class Gate(Record):
+    """A metric of the saved model beside its gate; `by` says who computed it. None where it was not."""
+
+    name: str
+    value: Number | None
+    gate: Number
+    better: str
+    met: bool
+    by: Literal["checker", "project"]
+
+
+class Gates(Evidence):
+    """PRF001: the base contract's metrics, then those that the pull request adds or changes."""
+
+    metrics: tuple[Gate, ...] = ()
+    contract_changes: tuple[str, ...] = ()
+    judged_by: str = ""
+    rows: str = ""
+    on_base_rows: Metrics | None = None
+
+    @property
+    def measured(self) -> Metrics:
+        """Metrics that the checker computed; of two definitions of one name, the base contract's."""
+        rows = [(row.name, row.value) for row in self.metrics if row.by == "checker"]
+        return {name: value for name, value in reversed(rows) if value is not None}
+
+
 class Interval(Record):
     """How much better the challenger is than the champion: on all rows, and the interval; negative is worse."""
 
@@ -174,6 +201,7 @@ class Subgroups(Evidence):
 RECORDS: dict[str, type[Evidence]] = {
     **dict.fromkeys(("ENV001", "ENV002", "ENV003", "ENV004", "ENV005"), LockChecks),
     "DAT004": RowChecks,
+    "PRF001": Gates,
     "PRF002": Comparison,
     "PRF003": Subgroups,
 }

@@ -15,6 +15,7 @@ from beampermit.cli.main import app
 from beampermit.documents.gathering import gather_report
 from beampermit.errors import BadInput
 from beampermit.project import Project
+from beampermit.verdicts.evidence import Gate, Gates
 from beampermit.verdicts.verdict import Where, read_verdicts, write_verdicts
 from support.attacks import attack_case
 from support.planted_results import EXPECTED, METRICS, commit, judged, verdict, write
@@ -46,6 +47,32 @@ def test_a_base_branch_that_is_gone_is_told_and_ends_nothing(
     assert "base revision 'origin/old-main' is not in this clone: it was deleted or renamed" in made
     assert "There is no base branch to compare with." in made
     assert "| ✅ | `auc` | ≥ 0.9 | 0.9845 |" in made, "the branch's own gate, as the note says"
+
+
+@pytest.mark.attack(
+    guard="PRF001",
+    tried="the report shows the number that the project wrote for a metric with a measure",
+    said="| ❌ | `auc` | ≥ 0.95 | missing |",
+)
+def test_a_metric_with_a_measure_is_shown_as_the_checker_computed_it(
+    branch: Project, folder: Path, git: Any, said: str
+) -> None:
+    git("switch", "--quiet", "main")
+    contract = branch.root / "contract.yaml"
+    text = contract.read_text().replace("high: 0.5,", "high: 0.5, target: faulty,")
+    contract.write_text(text.replace("{name: auc, better: higher", "{name: auc, measure: roc_auc"))
+    commit(git, "A measure")
+    git("switch", "--quiet", "better")
+    git("merge", "--quiet", "--strategy-option", "ours", "main")
+    judged(branch, folder / "a.json", *map(verdict, EXPECTED))
+    project = Project(branch.root, "main")
+    assert said in gather_report(project, folder, EXPECTED).markdown(), "the file says 0.9845"
+    row = Gate(name="auc", value=0.96, gate=0.95, better="higher", met=True, by="checker")
+    judged(branch, folder / "b.json", verdict("PRF001", evidence=Gates(metrics=(row,))))
+    made = gather_report(project, folder, {**EXPECTED, "PRF001": "Gates"}).markdown()
+    assert "| ✅ | `auc` | ≥ 0.95 | 0.96 |" in made
+    assert "The checker computed `auc` itself, from the saved model's answers; " in made
+    assert "the project's own code computed `false_alarm_rate`." in made
 
 
 def test_a_base_asked_for_by_name_must_be_there(branch: Project, folder: Path, tmp_path: Path) -> None:

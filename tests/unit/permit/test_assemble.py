@@ -14,6 +14,7 @@ from beampermit.digest import digest_bytes, digest_file, digest_folder
 from beampermit.errors import BadInput, Failed
 from beampermit.permit.assemble import assemble, read_verdict_files
 from beampermit.permit.verification import verify_files, verify_interlocks
+from beampermit.verdicts.evidence import Gate, Gates
 from beampermit.verdicts.verdict import Outcome, VerdictFile, Where, write_verdicts
 from support.attacks import attack_case
 from support.dvc_repositories import replace
@@ -41,6 +42,24 @@ def test_a_permit_binds_all_that_the_model_was_made_from(laboratory: Laboratory)
         ("ENV001", "passed", "ci-1"),
     ]
     assert facts.run == "https://ci.example/runs/7"
+
+
+def test_metrics_of_the_checker_come_from_its_verdict_and_not_from_the_file(laboratory: Laboratory) -> None:
+    project = laboratory.project
+    contract = project.path("contract.yaml")
+    replace(contract, "high: 0.5,", "high: 0.5, target: faulty,")
+    replace(contract, "{name: auc, better: higher", "{name: auc, measure: roc_auc")
+    project.git("commit", "--quiet", "--all", "--message", "A measure")
+    project = laboratory.project
+    row = Gate(name="auc", value=0.96, gate=0.95, better="higher", met=True, by="checker")
+    ids = (*INTERLOCKS, "PRF001")
+    file = verdicts(project, ids)
+    *others, gates = file.verdicts
+    with pytest.raises(Failed, match="the verdict of PRF001 has no value of auc"):
+        assemble(project, [file], ids)
+    told = gates.model_copy(update={"evidence": Gates(metrics=(row,))})
+    permit = assemble(project, [file.model_copy(update={"verdicts": (*others, told)})], ids)
+    assert permit.predicate.metrics == {"auc": 0.96}, "the file says 0.971"
 
 
 def test_the_locks_of_other_accelerators_are_bound_and_may_not_change_either(laboratory: Laboratory) -> None:

@@ -28,6 +28,7 @@ from beampermit.verdicts.evidence import Champion, Comparison, Interval
 if TYPE_CHECKING:
     import numpy as np
 
+    from beampermit.models.evaluation import Evaluator
     from beampermit.registry.event import Event
 
 
@@ -86,9 +87,11 @@ class PRF002(Interlock):
             better_by=differences,
         )
         problems = [
-            problem for pair in pairs if (problem := pair.worse(champion.version, with_interval=bool(differences)))
+            problem
+            for pair in pairs
+            if (problem := pair.worse(champion.version, with_interval=pair.metric.name in differences))
         ]
-        note = "" if differences else "; no intervals, because evaluation.weighted is not set"
+        note = _without_intervals(base_contract.metrics, evaluators.resampling)
         if on_base_rows:
             on_earlier = [
                 Pair(metric, on_base_rows.metrics.get(metric.name), earlier.get(metric.name), None)
@@ -100,7 +103,8 @@ class PRF002(Interlock):
             note += f"; {on_base_rows.problem or ON_BASE_ROWS + ', '.join(pair.text for pair in on_earlier)}"
         if problems:
             reason = "; ".join(problems) + (note if on_base_rows else "")
-            fix = NAMES if unevaluated(base_contract.metrics, judged) else ""
+            by_project = (metric for metric in base_contract.metrics if metric.measure is None)
+            fix = NAMES if unevaluated(by_project, judged) else ""
             return failed(reason, contract.evaluation.metrics, fix=fix, evidence=evidence)
         metrics_compared = ", ".join(pair.text for pair in pairs)
         return passed(f"not worse than version {champion.version}: {metrics_compared}{note}", evidence)
@@ -143,6 +147,14 @@ class Pair:
         return ""
 
 
+def _without_intervals(metrics: Sequence[Metric], resampling: Evaluator) -> str:
+    without = [metric.name for metric in metrics if not resampling.resamples(metric.name)]
+    if not without:
+        return ""
+    what = f"no interval of {', '.join(without)}" if len(without) < len(metrics) else "no intervals"
+    return f"; {what}, because evaluation.weighted is not set"
+
+
 def _format_interval(better: Interval) -> str:
     return f"better by {better.low:.2g} to {better.high:.2g}"
 
@@ -161,7 +173,7 @@ class _Comparing:
         """The champion's metrics on the challenger's rows, how much better the challenger is in each gated metric, and
         the champion's metrics on the `earlier` rows.
 
-        Without intervals where neither contract sets `evaluation.weighted`.
+        Without the intervals of metrics that nothing computes for weighted rows.
         """
         from beampermit.models import scoring
         from beampermit.registry.mlflow import registry_uri
@@ -174,15 +186,19 @@ class _Comparing:
                 rows, signals = self.evaluators.judging.inputs, self.contract.signals
                 scoring.score(self.environment, folder, rows, scores, signals)
                 on_earlier = self._on_earlier(earlier, folder)
-                if not self.evaluators.resampling.contract.evaluation.weighted:
+                resampling = self.evaluators.resampling
+                if not any(resampling.resamples(metric.name) for metric in self.base_contract.metrics):
                     return self.evaluators.judging.evaluate(scores), {}, on_earlier
                 old, new = self._resampled((scores, examined.unchanged_scores()))
+                metrics = {name: float(values[0]) for name, values in old.items() if math.isfinite(values[0])}
+                if not all(resampling.resamples(name) for name in judged):
+                    metrics = self.evaluators.judging.evaluate(scores)
         except Failed as error:
             raise Failed(
                 f"the champion, version {champion.version}, cannot be evaluated on these data: {error}"
             ) from None
-        _must_agree(new, judged, self.base_contract)
-        metrics = {name: float(values[0]) for name, values in old.items() if math.isfinite(values[0])}
+        if resampling.contract.evaluation.weighted:
+            _must_agree(new, judged, self.base_contract)
         differences = {
             metric.name: interval(metric.direction * (new[metric.name] - old[metric.name]))
             for metric in self.base_contract.metrics

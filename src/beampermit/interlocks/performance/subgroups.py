@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -31,8 +31,6 @@ from beampermit.verdicts.evidence import Subgroups as Results
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from beampermit.models.evaluation import Evaluator
 
 By = tuple[str, ...]
 """The columns that rows are grouped by; several are a cross."""
@@ -137,14 +135,24 @@ class PRF003(Interlock):
         """A group of rows misses its gate under `subgroups` in `contract.yaml`, or has too few rows to be measured.
         Train on more data of this group and run `dvc repro`, or add test rows for it. If the model is not meant for the
         group, state that under `model.use`. To change a gate, open a separate pull request."""
-        gated = [(metric, group) for metric in gates(base_contract, contract) for group in metric.subgroups]
+        required = gates(base_contract, contract)
+        gated = [(metric, group) for metric in required for group in metric.subgroups]
         if not gated:
             return passed("the contract has no gates of subgroups", Results())
         cells = find_cells(project, contract, evaluators.judging.inputs, (group.columns for _, group in gated))
-        measured = _measure(base_contract, evaluators.resampling, examined, cells.cells)
-        rows = [row for metric, group in gated for row in _gated(metric, group, measured)]
+        resampling, own = evaluators.resampling, evaluators.own
+        measured = _measure(base_contract, resampling.inputs, resampling.evaluate_weighted, examined, cells.cells)
+        by_metric = [(metric, group, measured) for metric, group in gated]
+        added = [metric for metric in required[len(base_contract.metrics) :] if metric.measure and metric.subgroups]
+        if added:  # of a name in the base contract, it may be something else
+            measured_own = _measure(base_contract, own.inputs, own.measure_weighted, examined, cells.cells)
+            by_metric = [
+                (metric, group, measured_own if any(metric is one for one in added) else measured)
+                for metric, group in gated
+            ]
+        rows = [row for metric, group, of_metric in by_metric for row in _gated(metric, group, of_metric)]
         evidence = Results(
-            subgroups=(*rows, *_ungated([metric for metric, _ in gated], cells, measured)),
+            subgroups=(*rows, *_ungated(((metric, of_metric) for metric, _, of_metric in by_metric), cells)),
             confidence=1 - 2 * TAIL,
             left_out=tuple(Combinations(by=by, count=count) for by, count in cells.left_out.items()),
             empty=tuple(Combinations(by=by, count=count) for by, count in cells.empty.items()),
@@ -152,7 +160,8 @@ class PRF003(Interlock):
         if problems := list(dict.fromkeys(unmet for row in rows if (unmet := _unmet(row)))):
             places = each(problems, contract.evaluation.metrics)
             values = next((of_cell.values for of_cell in measured if of_cell.values), None)
-            fix = NAMES if values and unevaluated((metric for metric, _ in gated), values) else ""
+            by_project = (metric for metric, _ in gated if metric.measure is None)
+            fix = NAMES if values and unevaluated(by_project, values) else ""
             return failed(several(problems, SHOWN), *places, fix=fix, evidence=evidence)
         return passed("; ".join(_worst(metric, group, rows) for metric, group in gated), evidence)
 
@@ -182,19 +191,22 @@ class Measured:
         )
 
 
+Compute = Callable[[Path, "np.ndarray"], "dict[str, np.ndarray]"]
+"""Metrics of a table of scores for each row of counts."""
+
+
 def _measure(
-    base_contract: Contract, evaluator: Evaluator, examined: Examined, cells: Sequence[Cell]
+    base_contract: Contract, inputs: Path, compute: Compute, examined: Examined, cells: Sequence[Cell]
 ) -> list[Measured]:
-    """All cells in one run of the project's own evaluation: each with all its rows, and resampled."""
+    """All cells at once: each with all its rows, and resampled."""
     import numpy as np
 
     large = [cell for cell in cells if cell.rows >= FEWEST]
     if not large:
         return [Measured(cell, {}) for cell in cells]
-    inputs = evaluator.inputs
     drawn = _resamples(read_columns(inputs, dependent_columns(inputs, base_contract)), len(large))
     counts = np.concatenate([drawn * cell.members.astype(np.uint16) for cell in large])
-    metrics = evaluator.evaluate_weighted(examined.unchanged_scores(), counts)
+    metrics = compute(examined.unchanged_scores(), counts)
     parts = {name: iter(np.split(values, len(large))) for name, values in metrics.items()}
     return [
         Measured(cell, {name: next(values) for name, values in parts.items()} if cell.rows >= FEWEST else {})
@@ -219,10 +231,15 @@ def _gated(metric: Metric, group: Subgroups, measured: Iterable[Measured]) -> It
             yield row.model_copy(update={"met": met})
 
 
-def _ungated(metrics: Iterable[Metric], cells: Cells, measured: Iterable[Measured]) -> Iterable[Subgroup]:
+def _ungated(metrics: Iterable[tuple[Metric, list[Measured]]], cells: Cells) -> Iterable[Subgroup]:
     """Combinations without a gate, of every metric that has one for some group."""
-    names = dict.fromkeys(metric.name for metric in metrics)
-    return (of_cell.row(name) for of_cell in measured if of_cell.cell.by in cells.ungated for name in names)
+    by_name = {metric.name: measured for metric, measured in reversed(list(metrics))}
+    return (
+        of_cell.row(name)
+        for name, measured in reversed(by_name.items())
+        for of_cell in measured
+        if of_cell.cell.by in cells.ungated
+    )
 
 
 def _unmet(row: Subgroup) -> str:

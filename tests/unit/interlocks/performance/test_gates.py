@@ -19,6 +19,7 @@ from beampermit.interlocks.performance.gates import NAMES, PRF001
 from beampermit.interlocks.runner import check, run
 from beampermit.models.evaluation import Evaluator
 from beampermit.project import Project
+from beampermit.verdicts.evidence import Gates
 from beampermit.verdicts.verdict import Location, Outcome, Verdict
 
 GOOD = {"auc": 0.97, "false_alarm_rate": 0.01}
@@ -72,7 +73,9 @@ def test_metrics_that_meet_every_gate_pass(project: Project) -> None:
     verdict = gates(project)
     assert verdict.passed
     assert verdict.reason == "auc 0.97 (at least 0.95), false_alarm_rate 0.01 (at most 0.05)"
-    assert verdict.evidence["contract_changes"] == []
+    assert isinstance(verdict.evidence, Gates)
+    assert verdict.evidence.contract_changes == ()
+    assert {row.by for row in verdict.evidence.metrics} == {"project"}
 
 
 DEFECTS = {
@@ -128,7 +131,8 @@ def test_a_gate_lowered_in_the_pull_request_is_shown_and_does_not_count(project:
         "auc is 0.6, the gate is at least 0.95 "
         "(this pull request changes metrics.auc.gate 0.95 -> 0.5; the base branch's contract decides)"
     )
-    assert verdict.evidence["contract_changes"] == ["metrics.auc.gate 0.95 -> 0.5"]
+    assert isinstance(verdict.evidence, Gates)
+    assert verdict.evidence.contract_changes == ("metrics.auc.gate 0.95 -> 0.5",)
     assert "contract.yaml" in [place.file for place in verdict.locations]
 
 
@@ -182,7 +186,8 @@ def test_an_evaluation_changed_in_the_pull_request_is_shown(project: Project, br
     measured(project, GOOD)
     verdict = gates(project)
     assert verdict.passed
-    (change,) = verdict.evidence["contract_changes"]
+    assert isinstance(verdict.evidence, Gates)
+    (change,) = verdict.evidence.contract_changes
     assert change.startswith("evaluation.command ")
     assert f"this pull request changes {change};" in verdict.reason
 

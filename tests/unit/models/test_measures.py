@@ -1,0 +1,200 @@
+"""The checker's measures are those of scikit-learn, for each weighting; what they cannot measure, they say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn import metrics as sklearn
+
+from beampermit.contract.measure import Measure, MeasuredMetric
+from beampermit.errors import Failed
+from beampermit.models.measures import Compared, measure, measure_weighted, read_compared
+from support.planted_models import write_table
+
+ROWS = 400
+RNG = np.random.default_rng(7)
+FAULTY = (RNG.random(ROWS) < 0.3).astype(float)
+SCORES = np.clip(0.5 * FAULTY + RNG.normal(0.3, 0.2, ROWS), 0, 1)
+TIED = SCORES.round(1)
+SETPOINT = RNG.normal(1e5, 3.0, ROWS)
+READBACK = SETPOINT + RNG.normal(0.1, 1.0, ROWS)
+RESAMPLES = np.concatenate([np.ones((1, ROWS), int), RNG.multinomial(ROWS, np.full(ROWS, 1 / ROWS), size=3)])
+SUBGROUPS = RNG.random((3, ROWS)) < 0.2
+WEIGHTS = np.concatenate([RESAMPLES, SUBGROUPS]).astype(np.uint16)
+"""Each row once, resamples, and subgroups that leave most rows out."""
+
+Reference = Callable[..., float]
+
+
+def flagged(function: Any) -> Reference:
+    return lambda targets, answers, sample_weight: function(targets, answers >= 0.5, sample_weight=sample_weight)
+
+
+def false_positive_rate(targets: np.ndarray, answers: np.ndarray, sample_weight: np.ndarray) -> float:
+    (true, false), _ = sklearn.confusion_matrix(targets, answers >= 0.5, sample_weight=sample_weight)
+    return false / (true + false)
+
+
+def bias(targets: np.ndarray, answers: np.ndarray, sample_weight: np.ndarray) -> float:
+    return abs(float(np.average(answers - targets, weights=sample_weight)))
+
+
+def largest(targets: np.ndarray, answers: np.ndarray, sample_weight: np.ndarray) -> float:
+    return float(sklearn.max_error(targets[sample_weight > 0], answers[sample_weight > 0]))
+
+
+def pinball(targets: np.ndarray, answers: np.ndarray, sample_weight: np.ndarray) -> float:
+    return float(sklearn.mean_pinball_loss(targets, answers, alpha=0.9, sample_weight=sample_weight))
+
+
+CLASSES: dict[Measure, Reference] = {
+    "roc_auc": sklearn.roc_auc_score,
+    "average_precision": sklearn.average_precision_score,
+    "recall": flagged(sklearn.recall_score),
+    "precision": flagged(sklearn.precision_score),
+    "f1": flagged(sklearn.f1_score),
+    "accuracy": flagged(sklearn.accuracy_score),
+    "false_positive_rate": false_positive_rate,
+    "log_loss": sklearn.log_loss,
+    "brier": sklearn.brier_score_loss,
+}
+NUMBERS: dict[Measure, Reference] = {
+    "r2": sklearn.r2_score,
+    "rmse": sklearn.root_mean_squared_error,
+    "mae": sklearn.mean_absolute_error,
+    "max_error": largest,
+    "bias": bias,
+    "quantile_error": pinball,
+}
+
+
+def metric(kind: Measure, **keys: Any) -> MeasuredMetric:
+    return MeasuredMetric(**{"name": kind, "measure": kind, "output": "score", "target": "faulty", **keys})
+
+
+def expected(reference: Reference, compared: Compared) -> list[float]:
+    return [reference(compared.targets, compared.answers, sample_weight=weights) for weights in WEIGHTS]
+
+
+@pytest.mark.parametrize("answers", [SCORES, TIED], ids=["distinct", "tied"])
+def test_measures_of_classes_are_those_of_scikit_learn(answers: np.ndarray) -> None:
+    compared = Compared(answers, FAULTY)
+    metrics = [metric(kind, threshold=0.5) for kind in CLASSES]
+    values = measure_weighted(metrics, {"score": compared}, WEIGHTS)
+    for kind, reference in CLASSES.items():
+        np.testing.assert_allclose(values[kind], expected(reference, compared), rtol=1e-10, err_msg=kind)
+
+
+def test_measures_of_numbers_are_those_of_scikit_learn() -> None:
+    compared = Compared(READBACK, SETPOINT)
+    values = measure_weighted([metric(kind, quantile=0.9) for kind in NUMBERS], {"score": compared}, WEIGHTS)
+    for kind, reference in NUMBERS.items():
+        np.testing.assert_allclose(values[kind], expected(reference, compared), rtol=1e-8, err_msg=kind)
+
+
+def test_small_parts_of_the_weights_give_the_same_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = {"score": Compared(TIED, FAULTY)}
+    metrics = [metric(kind, threshold=0.5) for kind in (*CLASSES, "max_error")]
+    whole = measure_weighted(metrics, compared, WEIGHTS)
+    monkeypatch.setattr("beampermit.models.measures.VALUES_AT_ONCE", 3 * ROWS)
+    for name, values in measure_weighted(metrics, compared, WEIGHTS).items():
+        np.testing.assert_allclose(values, whole[name], rtol=1e-12)
+
+
+def test_values_that_can_be_worked_out_by_hand() -> None:
+    compared = {"score": Compared(np.array([0.1, 0.6, 0.4, 0.9]), np.array([0.0, 0.0, 1.0, 1.0]))}
+    values = measure([metric(kind, threshold=0.5) for kind in CLASSES], compared)
+    assert values["roc_auc"] == 0.75
+    assert values["average_precision"] == pytest.approx(1 / 2 + 1 / 2 * 2 / 3)
+    assert values["recall"] == values["precision"] == values["false_positive_rate"] == values["accuracy"] == 0.5
+    assert values["brier"] == pytest.approx((0.01 + 0.36 + 0.36 + 0.01) / 4)
+
+
+def test_each_output_is_compared_with_its_own_target() -> None:
+    compared = {"x": Compared(np.zeros(2), np.ones(2)), "y": Compared(np.zeros(2), np.full(2, 3.0))}
+    metrics = [metric("mae", name=f"mae_{name}", output=name, target=name) for name in ("y", "x")]
+    assert measure(metrics, compared) == {"mae_y": 3.0, "mae_x": 1.0}
+
+
+def test_an_answer_at_the_threshold_is_flagged_and_one_just_below_is_not() -> None:
+    faulty = np.array([1.0, 1.0])
+    compared = {"score": Compared(np.array([0.5, np.nextafter(0.5, 0)]), faulty)}
+    assert measure([metric("recall", threshold=0.5)], compared) == {"recall": 0.5}
+
+
+UNDEFINED = {
+    "one class": ("roc_auc", SCORES, np.ones(ROWS), "roc_auc is undefined: target 'faulty' is 1 in all 400 rows"),
+    "no positive": ("recall", SCORES, np.zeros(ROWS), "target 'faulty' is 0 in all 400 rows"),
+    "no negative": ("false_positive_rate", SCORES, np.ones(ROWS), "target 'faulty' is 1 in all 400 rows"),
+    "constant number": ("r2", SCORES, np.full(ROWS, 1e5 + 0.1), "target 'faulty' is 100000 in all 400 rows"),
+    "nothing flagged": ("precision", SCORES * 0.4, FAULTY, "no row of output 'score' is at or above the threshold 0.5"),
+}
+
+
+@pytest.mark.parametrize("case", UNDEFINED)
+def test_a_measure_that_is_undefined_says_why(case: str) -> None:
+    kind, answers, targets, reason = UNDEFINED[case]
+    with pytest.raises(Failed) as caught:
+        measure([metric(kind, threshold=0.5)], {"score": Compared(answers, targets)})
+    assert reason in str(caught.value)
+
+
+def test_a_resample_or_subgroup_without_rows_or_without_a_class_is_undefined_and_others_are_not() -> None:
+    weights = np.stack([np.ones(ROWS), FAULTY, np.zeros(ROWS)])
+    metrics = [metric(kind, threshold=0.5) for kind in (*CLASSES, "r2", "mae", "max_error")]
+    values = measure_weighted(metrics, {"score": Compared(SCORES, FAULTY)}, weights)
+    assert all(np.isfinite(value[0]) and np.isnan(value[2]) for value in values.values())
+    undefined = {name for name, value in values.items() if np.isnan(value[1])}
+    assert undefined == {"roc_auc", "false_positive_rate", "r2"}
+
+
+def tables(folder: Path, answers: Any, targets: Any, **columns: Any) -> tuple[Path, Path]:
+    scores, inputs = folder / "scores.parquet", folder / "test.parquet"
+    write_table(scores, score=np.array(answers))
+    write_table(inputs, **{"faulty": np.array(targets), **columns})
+    return scores, inputs
+
+
+def test_answers_of_a_single_output_may_have_any_name_and_targets_may_be_true_or_false(tmp_path: Path) -> None:
+    files = tables(tmp_path, [0.9, 0.1], [True, False])
+    found = read_compared([metric("roc_auc", output="fault-score")], *files)
+    assert measure([metric("roc_auc", output="fault-score")], found) == {"roc_auc": 1.0}
+
+
+DEFECTS = {
+    "NaN": ("mae", [0.1, 0.2, 0.3], [1.0, float("nan"), float("nan")], "is missing or not finite in 2 of 3 rows"),
+    "infinite": ("mae", [0.1, 0.2], [1.0, float("inf")], "in 1 of 2 rows of test.parquet (first: row 1)"),
+    "text": ("roc_auc", [0.1, 0.2], ["none", "stuck"], "target 'faulty' is varchar in test.parquet"),
+    "three classes": ("recall", [0.1, 0.2], [0, 2], "target 'faulty' is 2 in a row; recall needs 0 and 1"),
+    "no probability": ("log_loss", [0.1, 3.0], [0, 1], "output 'score' is from 0.1 to 3; log_loss needs a probability"),
+    "an answer that is NaN": ("mae", [float("nan"), 1.0], [0.0, 1.0], "output 'score' is missing or not finite in 1"),
+    "rows of another table": ("mae", [0.1], [0.0, 1.0], "gave 1 answers of 'score' for 2 targets"),
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_what_cannot_be_measured_says_why(tmp_path: Path, defect: str) -> None:
+    kind, answers, targets, reason = DEFECTS[defect]
+    with pytest.raises(Failed) as caught:
+        read_compared([metric(kind, threshold=0.5)], *tables(tmp_path, answers, targets))
+    assert reason in str(caught.value)
+
+
+def test_a_target_that_is_no_column_is_named_with_the_nearest_one(tmp_path: Path) -> None:
+    files = tables(tmp_path, [0.1], [1.0])
+    with pytest.raises(Failed, match=r"target 'fault' is no column of test\.parquet; is it 'faulty'"):
+        read_compared([metric("mae", target="fault")], *files)
+
+
+def test_a_target_that_is_null_counts_as_missing(tmp_path: Path) -> None:
+    scores, inputs = tables(tmp_path, [0.1, 0.2], [1.0, 2.0])
+    import duckdb
+
+    inputs.unlink()
+    duckdb.sql(f"COPY (SELECT unnest([NULL, 1.0]) AS faulty) TO '{inputs}' (FORMAT parquet)")
+    with pytest.raises(Failed, match=r"is missing or not finite in 1 of 2 rows of test.parquet \(first: row 0\)"):
+        read_compared([metric("mae")], scores, inputs)
