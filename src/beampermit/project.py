@@ -36,19 +36,16 @@ class Project:
         """The project that `start` (the working folder if None) is in. Raises `BadInput` outside git.
 
         A branch that removes a contract must not be judged by that of the project around it, nor one that adds a
-        contract below that project's by the new one.
+        contract by the new one, where another project's would judge without it.
         """
         start = (start or Path.cwd()).resolve()
         project = cls(find_root(start), base)
-        if start == project.root and not project.git.prefix:
-            return project
         try:
             commit = project.base
-        except BadInput:
+        except (BadInput, Outside):
             return project  # whoever needs the base says so
         if commit is None:
             return project
-        project.refuse_inside_another()
         for folder in (start, *start.parents)[: len(start.relative_to(project.root).parts)]:
             if Git(folder).read(commit, FILE_NAME) is not None:
                 raise BadInput(
@@ -56,15 +53,26 @@ class Project:
                     file=folder / FILE_NAME,
                     hint=f"beampermit check --project {project.root}",
                 )
+        project.refuse_inside_another()
         return project
 
     def refuse_inside_another(self) -> None:
-        """Raise `BadInput` where the base has no contract in this folder, and one in a folder above."""
+        """Raise `BadInput` where the base has no contract in this folder, and one in a folder above, or one that this
+        branch moves or hides behind a link: a contract must not judge itself in the place of another."""
         try:
             commit = self.base
         except (BadInput, Outside):
             return  # whoever needs the base says so
-        if commit is None or not self.git.prefix or self.git.read(commit, FILE_NAME) is not None:
+        if commit is None or self.git.read(commit, FILE_NAME) is not None:
+            return
+        if self.has_contract and (gone := self._contracts_gone(commit)):
+            raise BadInput(
+                f"this branch adds this contract and takes away {several(gone, 3)}, which its base {commit[:12]} has: "
+                "a new contract must not judge in the place of an earlier one",
+                file=self.root / FILE_NAME,
+                hint="add the project in one pull request, and take the other away in the next",
+            )
+        if not self.git.prefix:
             return
         change = "adds a contract inside the project around it" if self.has_contract else "removes the contract above"
         for folder in self.root.resolve().parents[: self.git.prefix.count("/")]:
@@ -75,6 +83,19 @@ class Project:
                     file=(self.root if self.has_contract else folder) / FILE_NAME,
                     hint=f"beampermit check --project {folder}",
                 )
+
+    def _contracts_gone(self, commit: str) -> list[str]:
+        """Paths in the repository of contracts that a commit has, and the work tree has not, or only behind a link."""
+        top = self.git.top
+        held = top.work_files().keys() - top("ls-files", "--deleted", "-z").split("\0")
+        place = top.root.resolve()
+        listed = [path for path in top.files_at(commit) if f"/{path}".endswith(f"/{FILE_NAME}")]
+        return [
+            path
+            for path in listed
+            if (path not in held or (place / path).parent.resolve() != (place / path).parent)
+            and _is_contract(top.read(commit, path) or "")
+        ]
 
     @cached_property
     def contract(self) -> Contract:
@@ -163,8 +184,17 @@ class Project:
 
     @cached_property
     def own(self) -> Path:
-        """The folder of reused verdicts, fetched models and logs. Its own .gitignore hides it from git."""
+        """The folder of reused verdicts, fetched models and logs. Its own .gitignore hides it from git.
+
+        Raises `BadInput` where a branch brings one: a link in it would be written through.
+        """
         folder = self.root / OWN_FOLDER
+        if folder.is_symlink() or self.git.try_("ls-files", "-z", "--", OWN_FOLDER).out:
+            raise BadInput(
+                "beampermit writes here, and git has it, or it is a link",
+                file=OWN_FOLDER,
+                hint=f"git rm -r --cached {OWN_FOLDER}; rm -r {OWN_FOLDER}",
+            )
         if not (folder / ".gitignore").exists():
             write_text(folder / ".gitignore", "*\n")
         return folder
@@ -227,6 +257,14 @@ def find_folder(start: Path, files: Collection[str] = ()) -> Path:
     start = start.resolve()
     folders = (start, *start.parents[: len(start.relative_to(root).parts)])
     return next((folder for folder in folders if any((folder / name).is_file() for name in files)), root)
+
+
+def _is_contract(text: str) -> bool:
+    try:
+        parse_contract(text, FILE_NAME)
+    except BadInput:
+        return False
+    return True
 
 
 def _in_workflow() -> bool:

@@ -11,8 +11,10 @@ import pytest
 
 from beampermit.errors import BadInput
 from beampermit.git import SUBMODULE, GitError, find_top
+from beampermit.interlocks.reuse import Reuse
 from beampermit.processes import Finished, run
 from beampermit.project import Project
+from support.attacks import attack_case
 
 Git = Callable[..., str]
 
@@ -54,6 +56,38 @@ def test_the_tree_id_of_the_work_tree_covers_new_and_edited_files_but_not_ignore
     (project.root / "new").touch()
     assert project.git.work_tree() != git("rev-parse", "HEAD^{tree}")
     assert git("status", "--porcelain") == "?? new"
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        attack_case(
+            True,
+            guard="own folder",
+            tried="a branch has .beampermit as a link, so that what a check keeps is written through it",
+            said="git has it, or it is a link",
+        ),
+        attack_case(
+            False,
+            guard="own folder",
+            tried="a branch has files in .beampermit, such as a verdict that nobody made",
+            said="git has it, or it is a link",
+        ),
+    ],
+)
+def test_a_branch_brings_no_folder_of_ours(project: Project, git: Git, link: bool, said: str) -> None:
+    folder = project.root / ".beampermit"
+    (project.root / "src").mkdir()
+    if link:
+        folder.symlink_to("src")
+    else:
+        folder.mkdir()
+        (folder / "verdicts.json").write_text("{}")
+        git("add", "--force", ".beampermit")
+    with pytest.raises(BadInput, match=said):
+        _ = project.own
+    assert list((project.root / "src").iterdir()) == []
+    assert Reuse.of(project) is None, "a check goes on, and keeps nothing"
 
 
 def test_a_folder_outside_git_is_named(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -23,6 +23,7 @@ from beampermit.project import Project, find_folder
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
 from beampermit.reproduction.tree import commit_of_work_tree, cut_off, exported
+from support.attacks import attack_case
 from support.dvc_repositories import replace
 from support.git_repositories import add_origin, committed
 
@@ -176,6 +177,83 @@ def test_a_branch_that_adds_a_contract_inside_its_project_is_not_judged_by_it(
     faults.git("add", "--all")
     faults.git("commit", "--quiet", "--message", "Merged")
     assert Project.find(faults.root / "training", "inside").root == faults.root / "training"
+
+
+def behind_a_link(top: Path) -> None:
+    (top / "faults").rename(top / "other")
+    (top / "faults").symlink_to("other")
+
+
+def behind_a_link_to_the_top(top: Path) -> None:
+    (top / "faults/contract.yaml").rename(top / "contract.yaml")
+    shutil.rmtree(top / "faults")
+    (top / "faults").symlink_to(".")
+
+
+def elsewhere(top: Path) -> None:
+    (top / "faults").rename(top / "other")
+
+
+@pytest.mark.parametrize(
+    ("change", "folder"),
+    [
+        attack_case(
+            behind_a_link,
+            "faults",
+            guard="base",
+            tried="a branch puts a link to a new folder with a lenient contract in the place of its project",
+            said="adds this contract and takes away faults/contract.yaml, which its base",
+        ),
+        attack_case(
+            behind_a_link_to_the_top,
+            "faults",
+            guard="base",
+            tried="a branch puts a link to the top, where it adds a lenient contract, in the place of its project",
+            said="adds this contract and takes away faults/contract.yaml, which its base",
+        ),
+        attack_case(
+            elsewhere,
+            "other",
+            guard="base",
+            tried="a branch moves its project to another folder, where the base has no contract",
+            said="adds this contract and takes away faults/contract.yaml, which its base",
+        ),
+    ],
+)
+def test_a_new_contract_does_not_judge_in_the_place_of_one_that_the_branch_takes_away(
+    laboratory: Callable[[str], Project], change: Callable[[Path], None], folder: str, said: str
+) -> None:
+    faults = laboratory("faults")
+    top, git = faults.root.parent, faults.git.top
+    git("switch", "--quiet", "--create", "moved")
+    change(top)
+    place = (top / folder).resolve()
+    replace(place / "contract.yaml", "gate: 0.95", "gate: 0.5")
+    for step in (("add", "--all"), ("commit", "--quiet", "--message", "Moved")):
+        with pytest.raises(BadInput, match=said) as error:
+            Project.find(place, "main")
+        git(*step)
+    assert error.value.file == str(place / "contract.yaml")
+    assert Project.find(top / "losses", "main").base_contract.model.name == "losses"
+    assert Project.find(place, "moved").root == place, "merged"
+
+
+def test_a_project_may_be_taken_away_without_another_in_its_place(laboratory: Callable[[str], Project]) -> None:
+    faults = laboratory("faults")
+    top, git = faults.root.parent, faults.git.top
+    (top / "notes").mkdir()
+    (top / "notes/contract.yaml").write_text("openapi: 3\n")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "A file of this name that is no contract of ours")
+    git("branch", "--force", "base")
+    shutil.rmtree(top / "faults")
+    assert Project.find(top / "losses", "base").root == top / "losses"
+    git("checkout", "--quiet", "--", "faults")
+    shutil.rmtree(top / "notes")
+    (top / "gains").mkdir()
+    shutil.copy(top / "faults/contract.yaml", top / "gains")
+    git("add", "--all")
+    assert Project.find(top / "gains", "base").root == top / "gains"
 
 
 def test_a_branch_may_add_a_project_beside_others(laboratory: Callable[[str], Project]) -> None:

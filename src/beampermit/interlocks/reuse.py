@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import stat
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
@@ -20,13 +19,15 @@ from typing import Any
 
 import beampermit
 from beampermit.cache import cache_folder
+from beampermit.changes.base_and_head import BaseAndHead
 from beampermit.contract import Contract
 from beampermit.digest import digest_json
-from beampermit.environments.environment import installation_records, prefix_of
+from beampermit.environments.environment import prefix_of
 from beampermit.errors import BadInput, BeampermitError
 from beampermit.files import write_text
 from beampermit.git import SUBMODULE
 from beampermit.github.context import find_client, in_workflow
+from beampermit.interlocks.file_state import state_of, statuses
 from beampermit.interlocks.inputs import Inputs
 from beampermit.interlocks.interlock import Interlock
 from beampermit.processes import clean_variables
@@ -38,7 +39,7 @@ LEDGER = "refs/remotes/origin/beampermit-ledger"
 VARIABLES = ("BEAMPERMIT_", "CONDA_", "DVC_", "GIT_", "HOME", "MLFLOW_", "NETRC", "PYTHON", "UV_", "XDG_")
 """How the names of variables begin that change what a check finds, besides those that the project's code gets."""
 
-WORTH_SAVING = 1.0
+WORTH_SAVING = 10.0
 """Seconds of a check whose verdict is written at once, in case the run is killed."""
 
 UNREAD = {"DVC_NO_ANALYTICS", "BEAMPERMIT_SIGNING_KEY", "TERM"}
@@ -71,10 +72,12 @@ class Reuse:
         self._project, self._contract = project, contract
         self._file = project.own / "verdicts.json"
         self._kept: dict[str, tuple[str, Verdict]] = {}
+        self._new: list[tuple[type[Interlock], str, Verdict]] = []
         self._watched: Watched | None = None
         self._load()
-        self._states: dict[str, Any] = {"checker": _checker(contract), "base": project.base}
-        self._changed = False
+        self._states: dict[str, Any] = {}
+        self._loaded_for = ""
+        """State of what DVC reads, when it was first asked in this run."""
 
     @classmethod
     def of(cls, project: Project) -> Reuse | None:
@@ -89,7 +92,7 @@ class Reuse:
         if not interlock.decided_by:
             return None
         try:
-            states = [self._state(part, inputs) for part in ("checker", "base", *interlock.decided_by)]
+            states = [self._state(part, inputs) for part in ("checker", "bases", *interlock.decided_by)]
         except (BeampermitError, OSError):
             return None  # the check says what is wrong
         return None if None in states[2:] else digest_json([interlock.id(), *states])
@@ -98,23 +101,25 @@ class Reuse:
         was, verdict = self._kept.get(id, ("", None))
         return verdict.model_copy(update={"reused": True}) if verdict and was == key else None
 
-    def keep(self, interlock: type[Interlock], verdict: Verdict, key: str) -> None:
+    def keep(self, interlock: type[Interlock], verdict: Verdict, key: str, inputs: Inputs) -> None:
         """Keep a verdict that passed, or that only GitHub could give where it cannot be asked."""
         unasked = "github" in interlock.decided_by and verdict.exit_code == 0
         if not (verdict.passed or unasked):
             return
-        self._kept[verdict.id] = (key, verdict)
-        self._changed = True
+        self._new.append((interlock, key, verdict))
         if verdict.seconds > WORTH_SAVING:
-            self.save()
+            self.save(inputs)
 
-    def save(self) -> None:
-        if not self._changed:
+    def save(self, inputs: Inputs) -> None:
+        """Write the new verdicts, but those for which something has changed since: nobody can tell what was judged."""
+        if not self._new:
             return
+        self._states = {}
+        self._kept |= {new.id(): (key, verdict) for new, key, verdict in self._new if self.key(new, inputs) == key}
+        self._new = []
         verdicts = {id: [key, kept.model_dump(mode="json")] for id, (key, kept) in self._kept.items()}
         watched = asdict(self._watched) if self._watched else None
         write_text(self._file, json.dumps({"watched": watched, "verdicts": verdicts}))
-        self._changed = False
 
     def _load(self) -> None:
         try:
@@ -129,6 +134,13 @@ class Reuse:
             self._states[part] = getattr(self, f"_{part}")(inputs)
         return self._states[part]
 
+    def _checker(self, _inputs: Inputs) -> list[Any]:
+        return _checker(self._contract)
+
+    def _bases(self, _inputs: Inputs) -> list[str | None]:
+        """The base, and where the branch left it, whose rows and files are compared with those of the work tree."""
+        return [self._project.base, BaseAndHead(self._project).merge_base]
+
     def _files(self, _inputs: Inputs) -> dict[str, str]:
         """Path -> mode of all files of the repository that git does not ignore."""
         return self._project.git.top.work_files()
@@ -138,7 +150,7 @@ class Reuse:
         top = self._project.git.top
         inner = [top.root / path for path, mode in self._state("files", inputs).items() if mode == SUBMODULE]
         held = [path for folder in inner if folder.is_dir() for path in sorted(folder.iterdir()) if path.name != ".git"]
-        return [top.work_tree(), _state_of(held)]
+        return [top.work_tree(), state_of(held)]
 
     def _ledger(self, _inputs: Inputs) -> Any:
         """The ledger, and on origin also the protected branch, whose keys it believes: as fetching would find them."""
@@ -157,7 +169,7 @@ class Reuse:
         deciding = [path for folder, patterns in (own, shared) for pattern in patterns for path in folder.glob(pattern)]
         deciding.append(dvc_home(self._project).root / ".dvc/config.local")
         listed = [git.top("ls-files", "--stage", "-z"), self._git_configuration()]
-        return [self._state("tree", inputs), git.resolve("HEAD"), digest_json(listed), _state_of(deciding)]
+        return [self._state("tree", inputs), git.resolve("HEAD"), digest_json(listed), state_of(deciding)]
 
     def _git_configuration(self) -> str:
         """Where origin is, and what git ignores and converts besides what `.gitignore` and `.gitattributes` say."""
@@ -166,7 +178,7 @@ class Reuse:
             named = git.try_("config", "--path", f"core.{key}").out.strip()
             files.append(self._project.root / git("rev-parse", "--git-path", f"info/{own}"))
             files.append(Path(named) if named else _settings() / "git" / usual)
-        return git("config", "--list") + _state_of(files)
+        return git("config", "--list") + state_of(files)
 
     def _requirements(self, inputs: Inputs) -> str:
         """What the lock is compared with outside the commit: uv's settings and Python, and projects locked with it."""
@@ -179,7 +191,7 @@ class Reuse:
         if isinstance(inputs["backend"], Uv):
             beside = [root / place for place in inputs["specification"].content[LOCAL]]
             files += [file for place in beside for file in (place, place / FILE)]
-        return _state_of(files, below=False) + _state_of([_settings() / "uv", *MACHINE])
+        return state_of(files, below=False) + state_of([_settings() / "uv", *MACHINE])
 
     def _named(self, inputs: Inputs) -> str:
         """Files and folders that the contract names, and of those that its records list the ones not in git."""
@@ -195,25 +207,28 @@ class Reuse:
         }
         held, prefix = self._state("files", inputs), self._project.git.prefix
         files.update(path for path in _listed(self._project, self._contract) if prefix + path not in held)
-        return _state_of(self._project.path(file) for file in sorted(files))
+        return state_of(self._project.path(file) for file in sorted(files))
 
     def _dvc(self, inputs: Inputs) -> list[str] | None:
         watched = self._look(inputs)
-        return None if watched is None else [watched.pipeline, watched.values, _state_of(map(Path, watched.paths))]
+        return None if watched is None else [watched.pipeline, watched.values, state_of(map(Path, watched.paths))]
 
     def _remote(self, inputs: Inputs) -> str | None:
         watched = self._look(inputs)
-        return None if watched is None or watched.stored is None else _state_of(map(Path, watched.stored))
+        return None if watched is None or watched.stored is None else state_of(map(Path, watched.stored))
 
     def _look(self, inputs: Inputs) -> Watched | None:
         """DVC is asked for the paths only where its own files have changed."""
         from beampermit.datasets.repository import Repository
 
         pipeline = self._state("pipeline", inputs)
+        self._loaded_for = self._loaded_for or pipeline
+        if pipeline != self._loaded_for:
+            return None  # `inputs` has DVC as it was before
         if not Repository.exists(self._project):
             return Watched(pipeline)
         known = self._watched
-        if known is None or (known.pipeline, known.values) != (pipeline, _state_of(map(Path, known.variables))):
+        if known is None or (known.pipeline, known.values) != (pipeline, state_of(map(Path, known.variables))):
             self._watched = _watch(inputs["dvc"], pipeline)
         return self._watched
 
@@ -232,22 +247,32 @@ class Reuse:
             for entry in os.scandir(root / folder)
             if entry.name == ".gitignore" or READ.search(f"{folder}/{entry.name}")
         ]
-        return digest_json([files, self._git_configuration(), _state_of(sorted(read), below=False)])
+        return digest_json([files, self._git_configuration(), state_of(sorted(read), below=False)])
 
-    def _installed(self, _inputs: Inputs) -> list[str]:
-        """The records of the environment's packages, and the driver and GPUs that they run on."""
-        records = _state_of([prefix_of(self._project.root), *installation_records(self._project.root)], below=False)
+    def _prefix(self, _inputs: Inputs) -> tuple[str, str]:
+        """Every file of the environment with the Python that it starts, and those that our Pythons read: they keep
+        compiled code elsewhere, and what others left beside the source does not count."""
+        every, read = hashlib.sha256(), hashlib.sha256()
+        for name, status in statuses(str(prefix_of(self._project.root)), below=True):
+            line = f"{name}\0{status}\n".encode(errors="surrogateescape")
+            every.update(line)
+            if "/__pycache__/" not in name and not name.endswith("/.lock"):
+                read.update(line)
+        return every.hexdigest(), read.hexdigest()
+
+    def _installed(self, inputs: Inputs) -> list[str]:
+        """What our Pythons read of the environment, and the driver and GPUs that it runs on."""
         version = DRIVER / "version"
-        return [records, version.read_text() if version.is_file() else "", *map(str, sorted(DRIVER.glob("gpus/*")))]
+        driver = version.read_text() if version.is_file() else ""
+        return [self._state("prefix", inputs)[1], driver, *map(str, sorted(DRIVER.glob("gpus/*")))]
 
     def _gpu(self, inputs: Inputs) -> str | None:
         """None where the contract asks for a GPU: what the machine has is measured each time."""
         return None if inputs["required_gpu"] else ""
 
-    def _environment(self, _inputs: Inputs) -> str:
+    def _environment(self, inputs: Inputs) -> str:
         """Every file of the environment, the Python that it starts, and what was recorded as it was installed."""
-        prefix = prefix_of(self._project.root)
-        return _state_of([prefix, cache_folder() / "installed"])
+        return self._state("prefix", inputs)[0] + state_of([cache_folder() / "installed"])
 
     def _github(self, _inputs: Inputs) -> list[str] | None:
         """None where GitHub can be asked."""
@@ -275,7 +300,7 @@ def _watch(repository: Any, pipeline: str) -> Watched | None:
     read = {*(str(item.fs_path) for item in items), *map(str, repository.repo.config.files.values())}
     stored = None if elsewhere else _stored(repository, objects)
     variables = tuple(sorted(set(_variables(stages))))
-    return Watched(pipeline, tuple(sorted(read | cached)), variables, _state_of(map(Path, variables)), stored)
+    return Watched(pipeline, tuple(sorted(read | cached)), variables, state_of(map(Path, variables)), stored)
 
 
 def _variables(stages: Iterable[Any]) -> Iterator[str]:
@@ -311,8 +336,8 @@ def _checker(contract: Contract | None) -> list[Any]:
     passed = clean_variables(contract.environment.variables if contract else ())
     names = {*passed, *(name for name in os.environ if name.startswith(VARIABLES))} - UNREAD
     return [
-        _state_of(own, below=False),
-        _state_of(sorted(packages), below=False),
+        state_of(own, below=False),
+        state_of(sorted(packages), below=False),
         sys.version,
         digest_json({name: os.environ[name] for name in names}),
     ]
@@ -335,50 +360,3 @@ def _listed(project: Project, contract: Contract) -> set[str]:
         record = read_lineage(project.root, contract.dataset.lineage)
         listed.update(record.parents, record.code)
     return listed
-
-
-def _state_of(paths: Iterable[Path], *, below: bool = True) -> str:
-    """A digest of names, sizes and times of files and of what is below folders, and of what links lead to.
-
-    Cheap to read, and different once anything is written: the time of the last change of a file's status cannot be set
-    by a program, unlike that of its content.
-    """
-    digest = hashlib.sha256()
-    for path in paths:
-        for name, status in _statuses(str(path), below):
-            digest.update(f"{name}\0{status}\n".encode(errors="surrogateescape"))
-    return digest.hexdigest()
-
-
-def _statuses(path: str, below: bool) -> Iterator[tuple[str, str]]:
-    try:
-        status = os.lstat(path)
-        yield path, _shown(status)
-        if stat.S_ISLNK(status.st_mode):
-            status = os.stat(path)  # noqa: PTH116
-            yield os.path.realpath(path), _shown(status)
-    except OSError:
-        yield path, "absent"
-        return
-    if below and stat.S_ISDIR(status.st_mode):
-        yield from _below(path)
-
-
-def _below(folder: str) -> Iterator[tuple[str, str]]:
-    """A link to a folder is not followed."""
-    waiting = [folder]
-    while waiting:
-        with os.scandir(waiting.pop()) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(entry.path)
-                elif entry.is_symlink():
-                    yield from _statuses(entry.path, below=False)
-                else:
-                    yield entry.path, _shown(entry.stat(follow_symlinks=False))
-
-
-def _shown(status: os.stat_result) -> str:
-    if stat.S_ISDIR(status.st_mode):
-        return "folder"
-    return f"{status.st_mode} {status.st_size} {status.st_ino} {status.st_mtime_ns} {status.st_ctime_ns}"

@@ -60,7 +60,7 @@ def run(
                 verdicts[id] = _waiting(by_id[id], unmet) if unmet else _check(by_id[id], inputs, reuse)
     finally:
         if reuse:
-            reuse.save()
+            reuse.save(inputs)
     return [verdicts[id] for id in by_id]
 
 
@@ -124,7 +124,7 @@ def _check(cls: type[Interlock], inputs: Inputs, reuse: Reuse | None) -> Verdict
         finding, code = Finding(Outcome.ERROR, reason), 4
     verdict = _verdict(cls, finding, code, time.perf_counter() - start)
     if reuse and key:
-        reuse.keep(cls, verdict, key)
+        reuse.keep(cls, verdict, key, inputs)
     return verdict
 
 

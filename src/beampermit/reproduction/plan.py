@@ -100,7 +100,6 @@ def make_plan(
     """
     stages = _Stages(repository)
     raw = tuple(dict.fromkeys((base_contract.dataset.raw, contract.dataset.raw)))
-    judged = (*_judging(base_contract), *_judging(contract))
     data = contract.dataset
     of_dataset = stages.made_by((*data.splits.values(), data.labels, contract.evaluation.inputs))
     before = stages.with_ancestors(of_dataset | stages.made_by((data.raw,)))
@@ -115,9 +114,8 @@ def make_plan(
     reads = {name: stages.reads(group) for name, group in (("train", training), ("later", later), ("data", dataset))}
     tracked = {output.path: output.stage for output in repository.outputs}
     unmade = [path for path, stage in tracked.items() if stage not in training | later]
-    splits = tuple(path for name, path in data.splits.items() if name != "test")
-    judging_files = tuple(path for path in dict.fromkeys(judged) if path != data.splits["train"])
-    hidden_raw = tuple(path for path in raw if not any(overlap(path, split) for split in splits))
+    judging_files = tuple(dict.fromkeys((*_judging(base_contract), *_judging(contract))))
+    hidden_raw = tuple(dict.fromkeys((*_hidden_raw(base_contract), *_hidden_raw(contract))))
     _refuse_declared(stages, training, judging_files, hidden_raw)
     inputs = _overlapping(unmade, reads["train"])
     return Plan(
@@ -215,8 +213,18 @@ class _Stages:
         return f"it reads {outside}, which is outside the project" if outside else ""
 
 
-def _judging(contract: Contract) -> tuple[str, str]:
-    return contract.dataset.splits["test"], contract.evaluation.inputs
+def _judging(contract: Contract) -> Iterator[str]:
+    """The rows that judge, unless this contract judges on what it trains on: another cannot call them a split of its
+    own."""
+    splits = contract.dataset.splits
+    yield from (path for path in (splits["test"], contract.evaluation.inputs) if path != splits["train"])
+
+
+def _hidden_raw(contract: Contract) -> Iterator[str]:
+    dataset = contract.dataset
+    splits = (path for name, path in dataset.splits.items() if name != "test")
+    if not any(overlap(dataset.raw, split) for split in splits):
+        yield dataset.raw
 
 
 def _training(stages: _Stages, contract: Contract, weights: dict[str, str], before: set[str]) -> set[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace as changed
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,8 @@ from beampermit.errors import Outside
 from beampermit.files import write_json
 from beampermit.interlocks.families import load_interlocks, select_interlocks
 from beampermit.interlocks.inputs import Inputs
+from beampermit.interlocks.interlock import Finding
+from beampermit.interlocks.repository.workflows import GIT003
 from beampermit.interlocks.reuse import Reuse
 from beampermit.interlocks.runner import check
 from beampermit.progress import silent
@@ -36,7 +40,8 @@ def judge(project: Project, *names: str) -> dict[str, Verdict]:
 
 
 def key(project: Project, id: str) -> str | None:
-    reuse, project = Reuse.of(project), Project(project.root, base="main")
+    project = Project(project.root, base="main")
+    reuse = Reuse.of(project)
     assert reuse is not None
     return reuse.key(load_interlocks()[id], Inputs(project=project))
 
@@ -246,9 +251,10 @@ def test_tests_on_a_gpu_run_each_time_and_a_new_driver_is_seen(
     assert None not in before
     (tmp_path / "version").write_text("NVRM version: 570")
     assert key(project, "MDL003") not in (before[1], None)
-    with (project.root / "contract.yaml").open("a") as file:
-        file.write('tests: {gpu: {capability: "7.0"}}\n')
+    asked = 'tests: {gpu: {capability: "7.0"}}\nenvironment:\n  accelerators: [cpu, cuda]\n'
+    replace(project.root / "contract.yaml", "environment:\n", asked)
     assert key(project, "TST003") is None
+    assert key(project, "TST001"), "the contract can be read"
 
 
 def test_a_remote_that_is_no_folder_is_asked_each_time(dvc_project: Project) -> None:
@@ -278,12 +284,27 @@ def base_moves(project: Project, prefix: Path) -> None:
     subprocess.run(["git", "update-ref", "refs/heads/main", "HEAD~"], cwd=project.root, check=True)
 
 
+def left_elsewhere(project: Project, prefix: Path) -> None:
+    """The base is the same, and so are the files: only the commit where the branch left the base is another."""
+    git = project.git
+    git("update-ref", "HEAD", git("commit-tree", "HEAD^{tree}", "-p", "HEAD~", "-m", "The same files"))
+
+
+def settings_of_git(project: Project, prefix: Path) -> None:
+    folder = Path(os.environ["XDG_CONFIG_HOME"], "git")
+    folder.mkdir(parents=True)
+    (folder / "attributes").write_text("*.py -text\n")
+
+
 @pytest.mark.parametrize(
     ("id", "change"),
     [
         ("ENV005", new_package),
         ("ENV005", other_bytes),
         ("ENV005", other_python),
+        *[(id, change) for id in ("TST001", "PRF001") for change in (new_package, other_bytes, other_python)],
+        ("PRF001", left_elsewhere),
+        ("GIT005", settings_of_git),
         ("GIT003", base_moves),
         ("GIT003", lambda project, _: (project.root / ".github/workflows/new.yml").write_text("on: push\n")),
         ("DAT005", lambda project, _: (project.root / "data/dataset/train.parquet").write_text("x")),
@@ -309,6 +330,7 @@ def test_each_part_of_what_decides_counts(
     monkeypatch.setenv(VARIABLE, str(prefix))
     for name in ("UV_OFFLINE", "TZ", "MLFLOW_TRACKING_TOKEN", "NETRC"):
         monkeypatch.setenv(name, "0")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
     (project.root / ".gitignore").write_text("/data\n")
     for folder in ("data/dataset", ".github/workflows"):
         (project.root / folder).mkdir(parents=True)
@@ -316,11 +338,46 @@ def test_each_part_of_what_decides_counts(
         (project.root / "README.md").write_text(words)
         project.git("add", "--all")
         project.git("commit", "--quiet", "--message", words)
+    project.git("switch", "--quiet", "--create", "change")
     before = key(project, id)
     assert before
     assert key(project, id) == before
     change(project, prefix)
     assert key(project, id) not in (before, None)
+
+
+def test_compiled_code_that_others_left_decides_only_about_the_environment(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = tmp_path / "environment"
+    compiled = prefix / "lib/python3.11/site-packages/__pycache__"
+    compiled.mkdir(parents=True)
+    monkeypatch.setenv(VARIABLE, str(prefix))
+    before = key(project, "TST001"), key(project, "ENV005")
+    (compiled / "a.cpython-311.pyc").write_bytes(b"x")
+    assert key(project, "TST001") == before[0], "our Pythons keep theirs elsewhere"
+    assert key(project, "ENV005") not in (before[1], None)
+
+
+def test_what_was_changed_while_a_check_ran_is_not_kept(dvc_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files are as before when it is asked again, and nobody can tell which ones it judged."""
+    params, own = dvc_project.root / "params.yaml", GIT003.check
+    before = params.read_text()
+
+    def meanwhile(self: GIT003, workflows: Any) -> Finding:
+        finding = own(self, workflows)
+        params.write_text(before.replace("8", "9"))
+        return changed(finding, reason="of other files")
+
+    monkeypatch.setattr(GIT003, "check", meanwhile)
+    kept = ("GIT003", "GIT005", "DAT001")
+    assert judge(dvc_project, *kept)["GIT003"].reason == "of other files"
+    monkeypatch.undo()
+    params.write_text(before)
+    for reused in (False, True):
+        verdicts = judge(dvc_project, *kept)
+        assert {verdict.reused for verdict in verdicts.values()} == {reused}
+        assert verdicts["GIT003"].reason != "of other files"
 
 
 def test_where_github_can_be_asked_its_answer_is_never_reused(
@@ -341,6 +398,7 @@ def test_only_what_costs_nothing_or_needs_a_server_is_checked_each_time() -> Non
 
 
 def test_a_commit_of_what_was_judged_runs_no_slow_check_again_and_those_of_the_commit(project: Project) -> None:
+    project.git("switch", "--quiet", "--create", "change")
     (project.root / "new.py").write_text("x = 1\n")
     slow, fast = key(project, "REP001"), key(project, "GIT005")
     project.git("add", "--all")

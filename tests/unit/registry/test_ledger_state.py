@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -119,3 +120,25 @@ def test_only_the_last_line_is_parsed(text: str) -> None:
     assert parse_last_line("no event\n" + text) == parse_lines(text).events[-1]
     with pytest.raises(BadInput, match=r"^ledger\.jsonl:4: "):
         parse_last_line(text + "no event\n")
+
+
+def test_a_time_is_told_where_clocks_cannot_differ_so_much(event: Callable[..., Event]) -> None:
+    now = datetime.now(UTC)
+
+    def at(minutes: float, sequence: int) -> Event:
+        moment = f"{now + timedelta(minutes=minutes):%Y-%m-%dT%H:%M:%SZ}"
+        return event(at=moment, sequence=sequence, version=sequence, expected=sequence - 1 or None)
+
+    assert LedgerState.of([at(8, 1), at(-1, 2)]).odd_times() == {}
+    (said,) = LedgerState.of([at(12, 1)]).odd_times().values()
+    assert said.endswith("which is in the future")
+    (said,) = LedgerState.of([at(0, 1), at(-12, 2)]).odd_times().values()
+    assert "line 2 is dated" in said
+    assert "before line 1" in said
+
+
+def test_a_day_that_no_month_has_is_no_time(event: Callable[..., Event]) -> None:
+    line = format_line(event()).replace("2026-11-23T", "2026-02-31T")
+    assert "2026-02-31T" in line
+    with pytest.raises(BadInput, match="at: "):
+        parse_lines(line)

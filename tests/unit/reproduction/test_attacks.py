@@ -94,6 +94,39 @@ def test_training_that_reads_the_test_split_fails(staged: Project, said: str) ->
         run(staged)
 
 
+@pytest.mark.parametrize(
+    ("splits", "dep"),
+    [
+        attack_case(
+            {"train": "data/dataset/test.parquet", "test": "data/dataset/train.parquet"},
+            "data/dataset/test.parquet",
+            guard="REP001",
+            tried="the pull request's contract calls the test split of the base `train`, and trains on it",
+            said="reads data/dataset/test.parquet, on which the model is judged",
+        ),
+        attack_case(
+            {"validation": "data/raw.parquet"},
+            "data/raw.parquet",
+            guard="REP001",
+            tried="the pull request's contract calls the raw data a split, and trains on all of it",
+            said="reads data/raw.parquet, which has the rows that judge the model",
+        ),
+    ],
+)
+def test_what_judges_cannot_be_called_another_split(
+    staged: Project, said: str, splits: dict[str, str], dep: str
+) -> None:
+    base = staged.contract
+    dataset = base.dataset.model_copy(update={"splits": {**base.dataset.splits, **splits}})
+    contract = base.model_copy(update={"dataset": dataset})
+    plan = make_plan(Repository(staged), contract, base)
+    assert dep in plan.withheld, "where dvc.yaml names only the folder of all splits"
+    replace(staged.root / "dvc.yaml", "deps: [train.py, data/dataset]", f"deps: [train.py, {dep}]")
+    with pytest.raises(Failed, match=f"stage train makes the weights and {said}"):
+        make_plan(Repository(Project(staged.root)), contract, base)
+    assert make_plan(Repository(Project(staged.root)), contract, contract), "what the base says itself is its own"
+
+
 @pytest.mark.plants("REP001")
 @pytest.mark.attack(
     guard="REP001",
