@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from beampermit.contract.direction import Loosens
-from beampermit.contract.part import InsidePath, Lines, Name, Part, Prose, Text
+from beampermit.contract.part import InsidePath, Lines, Name, Part, Prose, Span, Text
 from beampermit.contract.request import Request
 
 
@@ -50,6 +50,31 @@ class Review(Part):
         return self
 
 
+class Column(Part):
+    """A column of the splits that is no input: a target, or one that rows are grouped by. It needs no PV."""
+
+    name: Annotated[Text, Loosens.NEVER]
+    """Its name in the splits."""
+    values: Annotated[tuple[Text, ...], Loosens.WHEN_CHANGED] = ()
+    """Allowed values of a column of text, of whole numbers or of booleans, as text."""
+    shape: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Loosens.NEVER] = ()
+    """Shape of one row; empty for a number."""
+    unit: Annotated[Text | None, Loosens.NEVER] = None
+    """EGU of numbers; `1` if dimensionless."""
+    range: Annotated[Span | None, Loosens.WHEN_WIDER] = None
+    """Numbers outside are not physical; where absent, they must be finite."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Column:
+        if self.values and (self.range or self.unit or self.shape):
+            raise ValueError(f"column {self.name!r} has values, so it has no range, unit or shape")
+        if len(set(self.values)) != len(self.values):
+            raise ValueError(f"column {self.name!r} has a value twice")
+        if self.range and self.range[0] >= self.range[1]:
+            raise ValueError(f"column {self.name!r}: range [{self.range[0]:g}, {self.range[1]:g}] is empty or reversed")
+        return self
+
+
 class Dataset(Part):
     """Request, labels and splits."""
 
@@ -64,6 +89,8 @@ class Dataset(Part):
     """Columns that together identify a row."""
     target: Annotated[str, Loosens.WHEN_CHANGED]
     """Column that the model learns to predict."""
+    columns: tuple[Column, ...] = ()
+    """What targets and other columns of the splits hold (DAT004); an output's `target` is in its unit and range."""
     split: Split
     lineage: InsidePath = "data/dataset.json"
     """Parents, code and parameters of the splits, with their sha256; written by the pipeline, kept in git."""
@@ -78,4 +105,7 @@ class Dataset(Part):
     def _has_test(self) -> Dataset:
         if "test" not in self.splits or "train" not in self.splits:
             raise ValueError("splits must name at least train and test")
+        names = [column.name for column in self.columns]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two columns are called {twice[0]!r}")
         return self

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from beampermit.contract import Contract, Signal
-from beampermit.datasets.tables import Table, quoted
+from beampermit.datasets.arrays import flattened, has_shape
+from beampermit.datasets.column_rules import ColumnRule
+from beampermit.datasets.tables import Table, quoted, sql_text
 from beampermit.errors import Failed, did_you_mean
 
 FIRST = 3
@@ -36,17 +38,26 @@ def base_signals(contract: Contract, base_contract: Contract) -> tuple[Signal, .
 
 
 def check_rows(
-    table: Table, signals: tuple[Signal, ...], key: tuple[str, ...], target: str, time: str | None = None
+    table: Table,
+    signals: tuple[Signal, ...],
+    key: tuple[str, ...],
+    target: str,
+    time: str | None = None,
+    rules: tuple[ColumnRule, ...] = (),
 ) -> RowReport:
     """Check one file: one scan counts the valid rows of each column, a second one explains the invalid ones.
 
-    `time` is the column with the time of each row; DAT005 reports where it is missing, null or of another type.
+    `time` is the column with the time of each row; DAT005 reports where it is missing, null or of another type. `rules`
+    are about columns that are no inputs; without one, a `target` of numbers must be finite.
     """
+    rules = (*map(ColumnRule.of, signals), *rules)
     report = RowReport(table.split, table.path)
     try:
-        report.problems += _missing(table, [*key, target, *(signal.name for signal in signals)])
+        report.problems += _missing(table, [*key, target, *(rule.column for rule in rules)])
         if not report.problems:
-            _scan(table, report, [_Column(table, signal, key) for signal in signals], key, target)
+            if all(rule.column != target for rule in rules) and table.dimensions(target) == 0:
+                rules = (*rules, ColumnRule(target))
+            _scan(table, report, [_column(table, rule, key) for rule in rules], key, target)
             report.problems += _odd_times(table, time, key)
     except Failed as error:
         report.problems.append(error.message)
@@ -54,7 +65,7 @@ def check_rows(
 
 
 def _missing(table: Table, required: list[str]) -> Iterator[str]:
-    for column in required:
+    for column in dict.fromkeys(required):
         if column not in table.columns:
             yield f"there is no column {column!r}{did_you_mean(column, table.columns, 'is it')}"
 
@@ -76,9 +87,9 @@ def _odd_times(table: Table, column: str | None, key: tuple[str, ...]) -> Iterat
         )
 
 
-def _scan(table: Table, report: RowReport, columns: list[_Column], key: tuple[str, ...], target: str) -> None:
+def _scan(table: Table, report: RowReport, columns: list[_Numbers | _Text], key: tuple[str, ...], target: str) -> None:
     report.problems += [problem for column in columns for problem in column.type_problems()]
-    columns = [column for column in columns if column.numeric]
+    columns = [column for column in columns if column.readable]
     required = list(dict.fromkeys([*key, target]))
     not_null = [f"count({quoted(column)})" for column in required]
     select = ", ".join(["count(*)", *not_null, *(column.valid_count() for column in columns)])
@@ -123,58 +134,113 @@ def _repeated(table: Table, key: tuple[str, ...], rows: int) -> Iterator[str]:
         yield f"{extra} of {rows} rows repeat the key of another (first: {_format_key(key, first)})"
 
 
-class _Column:
-    """The column of one input. Values are flattened: a row has as many as the product of the signal's shape."""
+def _column(table: Table, rule: ColumnRule, key: tuple[str, ...]) -> _Numbers | _Text:
+    return _Text(table, rule, key) if rule.values else _Numbers(table, rule, key)
 
-    def __init__(self, table: Table, signal: Signal, key: tuple[str, ...]):
+
+class _Text:
+    """A column with a list of allowed values: text, or whole numbers and booleans as they are written."""
+
+    def __init__(self, table: Table, rule: ColumnRule, key: tuple[str, ...]):
         self._table = table
-        self._signal = signal
+        self._rule = rule
         self._key = key
-        self._size = math.prod(signal.shape)
-        self._depth = table.dimensions(signal.name)
-        values = quoted(signal.name)
-        for _ in range((self._depth or 0) - 1):
-            values = f"flatten({values})"
-        self._values = values
+        self._value = f"CAST({quoted(rule.column)} AS VARCHAR)"
 
     @property
     def name(self) -> str:
-        return self._signal.name
+        return self._rule.column
 
     @property
-    def numeric(self) -> bool:
-        """Whether the type fits the signal's shape: numbers, or lists of numbers."""
-        return self._depth is not None and (self._depth > 0) == bool(self._signal.shape)
+    def readable(self) -> bool:
+        kind = self._table.columns[self.name]
+        whole = self._table.dimensions(self.name) == 0 and not kind.startswith(("FLOAT", "DOUBLE", "DECIMAL"))
+        return whole or kind == "VARCHAR" or kind.startswith("ENUM(")
+
+    def type_problems(self) -> Iterator[str]:
+        """A problem of type, before any row is read."""
+        if not self.readable:
+            yield f"{self.name} has type {self._table.columns[self.name]}, not text with one of its declared values"
+
+    def valid_count(self) -> str:
+        """SQL of the number of valid rows."""
+        return f"coalesce(count_if({self._value} IN ({', '.join(map(sql_text, self._rule.values))})), 0)"
+
+    def detail(self, report: RowReport) -> list[str]:
+        """Nulls, and the first value that is not allowed, with its row."""
+        values, column = ", ".join(map(sql_text, self._rule.values)), quoted(self.name)
+        keys = ", ".join(f"CAST({quoted(name)} AS VARCHAR)" for name in self._key)
+        other = f"{column} IS NOT NULL AND {self._value} NOT IN ({values})"
+        nulls, count, first, row = self._table.query(
+            f"SELECT count(*) FILTER (WHERE {column} IS NULL), count(*) FILTER (WHERE {other}),"
+            f" arg_min({self._value}, file_row_number) FILTER (WHERE {other}),"
+            f" arg_min([{keys}], file_row_number) FILTER (WHERE {other}) FROM {self._table.numbered}"
+        )[0]
+        problems = [f"{self.name} is null in {nulls} of {report.rows} rows"] if nulls else []
+        if count:
+            close = did_you_mean(first, self._rule.values, "is it") or f"; allowed are {', '.join(self._rule.values)}"
+            where = f"{count} of {report.rows} rows (first: {_format_key(self._key, row)})"
+            problems.append(f"{self.name} has a value that is not declared, {first[:60]!r}, in {where}{close}")
+        return problems
+
+
+class _Numbers:
+    """A column of numbers or arrays, which may be lists of lists in the shape of a row, or flat lists."""
+
+    def __init__(self, table: Table, rule: ColumnRule, key: tuple[str, ...]):
+        self._table = table
+        self._rule = rule
+        self._key = key
+        self._size = math.prod(rule.shape)
+        self._depth = table.dimensions(rule.column)
+        self._column = quoted(rule.column)
+        self._values = flattened(self._column, self._depth or 0)
+        if table.columns[rule.column] == "BOOLEAN":
+            self._values = f"CAST({self._values} AS TINYINT)"
+
+    @property
+    def name(self) -> str:
+        return self._rule.column
+
+    @property
+    def readable(self) -> bool:
+        """Whether the type fits the shape of a row: numbers, lists of lists as deep as the shape, or flat lists."""
+        depth, dimensions = self._depth, len(self._rule.shape)
+        return depth == dimensions or (depth == 1 and dimensions > 1)
 
     def type_problems(self) -> Iterator[str]:
         """Problems of unit and type, before any row is read."""
-        signal = self._signal
-        stated = self._table.units.get(signal.name)
-        if stated is not None and stated != signal.unit:
-            yield f"{signal.name} is in {stated}, the contract says {signal.unit}"
-        if not self.numeric:
-            yield f"{signal.name} has type {self._table.columns[signal.name]}, not {self._expected_type()}"
+        rule = self._rule
+        stated = self._table.units.get(rule.column)
+        if stated is not None and rule.unit is not None and stated != rule.unit:
+            yield f"{rule.column} is in {stated}, the contract says {rule.unit}"
+        if not self.readable:
+            yield f"{rule.column} has type {self._table.columns[rule.column]}, not {self._expected_type()}"
 
     def valid_count(self) -> str:
         """SQL of the number of valid rows. To duckdb, NaN is the greatest number; null is never counted.
 
         `count_if` takes half the time of `count(*) FILTER`, and is null if every value is.
         """
-        low, high, length, count = self._parts()
+        low, high, _, count = self._parts()
         bottom, top = self._bounds()
         if self._depth == 0:
             return f"coalesce(count_if({low} BETWEEN {bottom} AND {top}), 0)"
-        complete = f"{length} = {self._size} AND {count} = {self._size}"
+        complete = f"{self._shaped()} AND {count} = {self._size}"
         return f"coalesce(count_if({complete} AND {low} >= {bottom} AND {high} <= {top}), 0)"
+
+    def _shaped(self) -> str:
+        return has_shape(self._column, self._depth, self._rule.shape) if self._depth else "true"
 
     def _bounds(self) -> tuple[str, str]:
         """The range in the column's own type, so that no value is converted; rounded inwards to single precision."""
-        bottom, top = self._signal.range
-        if not self._table.columns[self._signal.name].startswith("FLOAT"):
+        bottom, top = self._rule.range
+        if not self._table.columns[self.name].startswith("FLOAT"):
             return f"{bottom!r}::DOUBLE", f"{top!r}::DOUBLE"
         import numpy as np
 
-        low, high = np.float32(bottom), np.float32(top)
+        with np.errstate(over="ignore"):
+            low, high = np.float32(bottom), np.float32(top)
         low = np.nextafter(low, np.float32(math.inf)) if float(low) < bottom else low
         high = np.nextafter(high, np.float32(-math.inf)) if float(high) > top else high
         return f"'{low}'::FLOAT", f"'{high}'::FLOAT"
@@ -192,9 +258,9 @@ class _Column:
     def detail(self, report: RowReport) -> list[str]:
         """Each problem with its count and first row, by a second scan; statistics are added to `report`."""
         low, high, length, count = self._parts()
-        bottom, top = self._signal.range
+        bottom, top = self._rule.range
         tests = {
-            "length": f"present AND length <> {self._size}",
+            "length": "present AND NOT shaped",
             "null": "NOT present OR given < length",
             "infinite": "isnan(high) OR isinf(high) OR isinf(low)",
             "outside": f"isfinite(low) AND isfinite(high) AND (low < {bottom!r} OR high > {top!r})",
@@ -209,12 +275,12 @@ class _Column:
             f"SELECT {select}, min(low) FILTER (WHERE isfinite(low)), max(high) FILTER (WHERE isfinite(high))"
             f" FROM (SELECT file_row_number AS row, {keys},"
             f" CAST({low} AS DOUBLE) AS low, CAST({high} AS DOUBLE) AS high, {length} AS length, {count} AS given,"
-            f" {quoted(self._signal.name)} IS NOT NULL AS present"
+            f" {self._column} IS NOT NULL AS present, coalesce({self._shaped()}, false) AS shaped"
             f" FROM {self._table.numbered})"
         )[0]
         violations = dict(zip(tests, zip(result[:-2:2], result[1:-2:2], strict=True), strict=True))
         *_, lowest, highest = result
-        report.signals[self._signal.name] = {
+        report.signals[self.name] = {
             "lowest": lowest,
             "highest": highest,
             **{f"rows_{kind}": count for kind, (count, _) in violations.items()},
@@ -231,27 +297,26 @@ class _Column:
         ]
 
     def _describe(self, kind: str, lowest: float, highest: float) -> str:
-        signal = self._signal
+        rule, shape = self._rule, " x ".join(map(str, self._rule.shape))
         if kind == "length":
-            return f"{signal.name} does not have {self._size} values"
+            return f"{rule.column} {f'is not {shape}' if self._depth != 1 else f'does not have {self._size} values'}"
         if kind == "null":
-            return f"{signal.name} is null"
+            return f"{rule.column} is null"
         if kind == "infinite":
-            return f"{signal.name} is not finite"
-        above, below = highest - signal.range[1], signal.range[0] - lowest
-        unit = "" if signal.unit == "1" else f" {signal.unit}"
-        return (
-            f"{signal.name} reaches {highest if above >= below else lowest:.4g}{unit}, outside {_format_range(signal)},"
-        )
+            return f"{rule.column} is not finite"
+        above, below = highest - rule.range[1], rule.range[0] - lowest
+        unit = "" if rule.unit in (None, "1") else f" {rule.unit}"
+        extreme = highest if above >= below else lowest
+        reached = next(text for digits in (4, 8, 17) if not _inside(text := f"{extreme:.{digits}g}", rule.range))
+        return f"{rule.column} reaches {reached}{unit}, outside [{rule.range[0]:g}, {rule.range[1]:g}]{unit},"
 
     def _expected_type(self) -> str:
-        shape = " x ".join(str(length) for length in self._signal.shape)
+        shape = " x ".join(str(length) for length in self._rule.shape)
         return f"lists of {shape} numbers" if shape else "numbers"
 
 
-def _format_range(signal: Signal) -> str:
-    unit = "" if signal.unit == "1" else f" {signal.unit}"
-    return f"[{signal.range[0]:g}, {signal.range[1]:g}]{unit}"
+def _inside(text: str, span: tuple[float, float]) -> bool:
+    return span[0] <= float(text) <= span[1]
 
 
 def _format_key(columns: tuple[str, ...], values: Any) -> str:

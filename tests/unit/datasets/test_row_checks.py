@@ -12,6 +12,7 @@ import pytest
 from beampermit.contract import Signal
 from beampermit.contract.dataset import Dataset
 from beampermit.datasets import row_checks
+from beampermit.datasets.column_rules import ColumnRule
 from beampermit.datasets.overlap import overlaps
 from beampermit.datasets.row_checks import RowReport, check_rows
 from beampermit.datasets.tables import open_tables
@@ -114,6 +115,93 @@ def test_a_path_that_looks_like_a_pattern_is_a_path(tmp_path: Path) -> None:
     folder.mkdir()
     write(folder / "a.parquet", "(1, 0.5::DOUBLE)")
     assert judged(folder / "a.parquet").problems == []
+
+
+def problems_of(folder: Path, values: str, *rules: ColumnRule) -> list[str]:
+    """Of rows with the columns `shot`, `good` and `x`."""
+    query = f"SELECT row_number() OVER () AS shot, true AS good, x FROM (SELECT unnest([{values}]) AS x)"
+    duckdb.sql(f"COPY ({query}) TO '{folder / 'x.parquet'}' (FORMAT parquet)")
+    (table,) = open_tables(folder, {"train": "x.parquet"})
+    return check_rows(table, (), ("shot",), "x", rules=rules).problems
+
+
+SHAPES = {
+    "nested": ("[[1, 2, 3], [4, 5, 6]]", ""),
+    "fixed-size lists": ("[[1, 2, 3], [4, 5, 6]]::FLOAT[3][2]", ""),
+    "flat": ("[1, 2, 3, 4, 5, 6]", ""),
+    "turned": ("[[1, 2], [3, 4], [5, 6]]", "x is not 2 x 3 in 2 of 2 rows (first: shot 1)"),
+    "ragged": ("[[1, 2, 3, 4], [5, 6]]", "x is not 2 x 3 in 2 of 2 rows (first: shot 1)"),
+    "a row too many": ("[[1, 2, 3], [4, 5, 6], []]", "x is not 2 x 3 in 2 of 2 rows (first: shot 1)"),
+    "a null inside": ("[[1, NULL, 3], [4, 5, 6]]", "x is null in 2 of 2 rows (first: shot 1)"),
+    "a row that is null": ("[[1, 2, 3], NULL]", "x is not 2 x 3 in 2 of 2 rows (first: shot 1)"),
+    "too short": ("[1, 2, 3, 4, 5]", "x does not have 6 values in 2 of 2 rows (first: shot 1)"),
+    "deeper": ("[[[1, 2, 3], [4, 5, 6]]]", "x has type INTEGER[][][], not lists of 2 x 3 numbers"),
+    "outside": ("[[1, 2, 3], [4, 5, 10.5]]", "x reaches 10.5, outside [0, 10], in 2 of 2 rows (first: shot 1)"),
+    "on the limit": ("[[1, 2, 3], [4, 5, 10]]", ""),
+}
+
+
+@pytest.mark.parametrize("case", SHAPES)
+def test_a_shape_is_compared_as_a_shape(tmp_path: Path, case: str) -> None:
+    values, problem = SHAPES[case]
+    found = problems_of(tmp_path, f"{values}, {values}", ColumnRule("x", shape=(2, 3), range=(0, 10)))
+    assert found == [problem] * bool(problem)
+
+
+TEXTS = {
+    "declared": ("'stuck', 'none'", ""),
+    "whole numbers": ("1, 2", ""),
+    "yes or no": ("true, false", ""),
+    "one that is not": (
+        "'none', 'stuk'",
+        "x has a value that is not declared, 'stuk', in 1 of 2 rows (first: shot 2); is it 'stuck'?",
+    ),
+    "another case": (
+        "'none', 'NONE'",
+        "x has a value that is not declared, 'NONE', in 1 of 2 rows (first: shot 2)"
+        "; allowed are none, stuck, 1, 2, true, false",
+    ),
+    "an empty text": (
+        "'none', ''",
+        "x has a value that is not declared, '', in 1 of 2 rows (first: shot 2)"
+        "; allowed are none, stuck, 1, 2, true, false",
+    ),
+    "fractions": ("1.5::DOUBLE, 2", "x has type DOUBLE, not text with one of its declared values"),
+    "lists": ("['none'], ['none']", "x has type VARCHAR[], not text with one of its declared values"),
+}
+
+
+@pytest.mark.parametrize("case", TEXTS)
+def test_a_column_of_text_has_the_values_of_the_contract(tmp_path: Path, case: str) -> None:
+    values, problem = TEXTS[case]
+    rule = ColumnRule("x", values=("none", "stuck", "1", "2", "true", "false"))
+    assert problems_of(tmp_path, values, rule) == [problem] * bool(problem)
+
+
+TARGETS = {
+    "inside": ("0.0::DOUBLE, 10", ""),
+    "above": ("1::DOUBLE, 1e9", "x reaches 1e+09 mm, outside [0, 10] mm, in 1 of 2 rows (first: shot 2)"),
+    "just above": ("1::DOUBLE, 10.0001", "x reaches 10.0001 mm, outside [0, 10] mm, in 1 of 2 rows (first: shot 2)"),
+    "NaN": ("1::DOUBLE, 'nan'", "x is not finite in 1 of 2 rows (first: shot 2)"),
+    "infinite": ("1::FLOAT, '-inf'", "x is not finite in 1 of 2 rows (first: shot 2)"),
+    "yes or no": ("true, false", ""),
+    "whole numbers": ("0, 10", ""),
+    "decimals": ("0.5, 9.75", ""),
+    "text": ("'0.5', 'high'", "x has type VARCHAR, not numbers"),
+}
+
+
+@pytest.mark.parametrize("case", TARGETS)
+def test_a_target_is_finite_and_in_the_range_of_its_output(tmp_path: Path, case: str) -> None:
+    values, problem = TARGETS[case]
+    assert problems_of(tmp_path, values, ColumnRule("x", unit="mm", range=(0, 10))) == [problem] * bool(problem)
+
+
+def test_without_a_rule_a_target_of_numbers_is_finite(tmp_path: Path) -> None:
+    for values in ("1e300, -1e300", "3e38::FLOAT, -3e38", "true, false", "'a', 'b'", "9223372036854775807, 0"):
+        assert problems_of(tmp_path, values) == [], values
+    assert problems_of(tmp_path, "1::DOUBLE, 'nan'") == ["x is not finite in 1 of 2 rows (first: shot 2)"]
+    assert problems_of(tmp_path, "1::FLOAT, 'inf'") == ["x is not finite in 1 of 2 rows (first: shot 2)"]
 
 
 @pytest.mark.parametrize("limit", [0, 10**9])

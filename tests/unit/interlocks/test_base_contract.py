@@ -270,6 +270,17 @@ CASES = {
         ANSWER, "range: [0, 0.85], high: 0.5, hihi: 0.85, default: 0.8", ANSWER, beyond_its_range, ("signals.outputs",)
     ),
     "DAT004 range": Case("range: [-20, 20]", "range: [-2, 2]", "range: [-9, 9]", data("DAT004"), (), "dvc_project"),
+    "DAT004 range of a target": Case(
+        ANSWER, "range: [0, 0.85], high: 0.5, hihi: 0.85, default: 0.8, target: faulty", f"{ANSWER}, target: faulty",
+        data("DAT004"), ("signals.outputs",), "dvc_project",
+    ),
+    "DAT004 values": Case(
+        BY, "columns: [{name: plane, values: [Y]}]\n  " + BY, "columns: [{name: plane, values: [X, Y]}]\n  " + BY,
+        data("DAT004"), ("dataset",), "dvc_project",
+    ),
+    "DAT004 values taken away": Case(
+        BY, "columns: [{name: plane, values: [Y]}]\n  " + BY, BY, data("DAT004"), ("dataset",), "dvc_project",
+    ),
     "DAT004 key": Case(KEY, "  key: [device, plane]", KEY, data("DAT004"), ("dataset.key",), "dvc_project"),
     "DAT005 groups": Case(
         BY, "split: {by: [plane], time: acquired_at}", BY, data("DAT005"), ("dataset", "dataset.split"), "dvc_project"

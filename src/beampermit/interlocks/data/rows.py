@@ -28,18 +28,21 @@ class DAT004(Interlock):
 
     def check(self, project: Project, contract: Contract, base_contract: Contract) -> Finding:
         """Fix the stage that writes these rows and run `dvc repro`. If the data are right and the contract is wrong,
-        change `signals` in `contract.yaml` first, in a separate pull request: the base branch's contract decides.
+        change `signals` or `dataset.columns` in `contract.yaml` first, in a separate pull request: the base branch's
+        contract decides. A target is in the unit and range of its output, unless `dataset.columns` says otherwise.
         """
         from beampermit.datasets import row_checks
+        from beampermit.datasets.column_rules import column_rules
 
         signals = row_checks.base_signals(contract, base_contract)
+        rules, rows = column_rules(contract, base_contract), base_contract.dataset
         reports = [
-            row_checks.check_rows(
-                table, signals, base_contract.dataset.key, contract.dataset.target, base_contract.dataset.split.time
-            )
+            row_checks.check_rows(table, signals, rows.key, contract.dataset.target, rows.split.time, rules)
             for table in _tables(project, contract)
         ]
-        changes = compare_contracts(base_contract, contract).lines("signals.inputs")
+        compared = compare_contracts(base_contract, contract)
+        changes = compared.lines("signals.inputs", "dataset.columns")
+        changes += [line for line in compared.lines("signals.outputs") if ".range " in line or ".target " in line]
         note = (
             f"; this pull request changes {', '.join(changes)}; the base branch's contract decides" if changes else ""
         )
