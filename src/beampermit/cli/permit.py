@@ -178,7 +178,7 @@ def verify(
     if name:
         verification.verify_name(permit, name)
     if model:
-        verification.verify_model(permit, model)
+        verification.verify_model(permit, model, _root_in_git(project))
     if software:
         verification.verify_software(permit, software)
     show(
@@ -186,6 +186,17 @@ def verify(
         lambda: console().print(format_fields(verification.describe_permit(permit, model))),
         as_json,
     )
+
+
+def _root_in_git(project: Path) -> Path | None:
+    """The project's root; None where there is no git, as on a host that has the model alone."""
+    from beampermit.errors import BeampermitError
+    from beampermit.project import find_root
+
+    try:
+        return find_root(project)
+    except BeampermitError:
+        return None
 
 
 def _require_one_signer(identity: str | None, key: Path | None, *, with_identity: object) -> None:

@@ -65,6 +65,32 @@ def way_to_get(project: Project, path: str, named_in: str = CONTRACT) -> str:
     )
 
 
+def absence(project: Project, path: str, reason: str, kind: type[BeampermitError] = BadInput) -> BeampermitError:
+    """The error for data that are not on this machine, with what brings them; the remote is asked whether it can.
+
+    It is a `kind` where something brings them, else `Failed`. Raises what a pull would: `BadInput` where no remote is configured, `Outside` where it does not answer.
+    """
+    hint = way_to_get(project, path)
+    if hint != PULL:
+        return kind(reason, file=path, hint=hint)
+    repository = Repository.of(project)
+    outputs = [output for output in repository.outputs if overlap(path, output.path)]
+    problems = absent_manifests(repository, outputs)
+    for output in outputs:
+        files = {oid: file for file, oid in repository.files(output).items() if overlap(file, path)}
+        wanted = [oid for oid in files if not repository.cached(oid, output.hash_name).is_file()]
+        lacks = repository.remote(output.remote).missing(wanted, output.hash_name) if wanted else set()
+        problems += [_not_there(repository, output, files[oid], oid) for oid in sorted(lacks)]
+    if problems:
+        return Failed(several([problem.message for problem in problems]), file=problems[0].file, hint=PUSH)
+    return kind(reason, file=path, hint=PULL)
+
+
+def _not_there(repository: Repository, output: Output, path: str, oid: str) -> Problem:
+    remote = repository.remote(output.remote)
+    return Problem(f"{path} is not on the remote {name_of_remote(remote)} (object {oid[:8]})", output.file)
+
+
 def _may_bring(repository: Repository, path: str) -> bool:
     """Whether an output holds the path; one whose manifest was never pulled may, and the remote is not asked."""
     outputs = [output for output in repository.outputs if overlap(path, output.path)]
@@ -140,7 +166,7 @@ def _fetch_object(
     remote = repository.remote(output.remote)
     digest = remote.fetch(oid, temporary, hash_name)
     if digest is None:
-        return Problem(f"{path} is not on the remote {name_of_remote(remote)} (object {oid[:8]})", output.file), PUSH
+        return _not_there(repository, output, path, oid), PUSH
     if digest != oid.removesuffix(".dir"):
         place = object_place(oid)
         return Problem(f"{path} on the remote does not match its hash (object {place})", output.file), REPLACE

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 
+from beampermit.datasets.workspace import plain_folder
 from beampermit.digest import digest_file, manifest
 from beampermit.errors import BadInput, Failed, counted
 from beampermit.models.manifest import Manifest
@@ -30,13 +32,17 @@ def verify_commit(permit: Statement, commit: str) -> None:
         )
 
 
-def verify_model(permit: Statement, folder: Path) -> None:
-    """Raises `Failed` with the first file whose bytes are not those that the permit binds."""
+def verify_model(permit: Statement, folder: Path, root: Path | None = None) -> None:
+    """Raises `Failed` with the first file whose bytes are not those that the permit binds.
+
+    The folder itself may be a link. One inside it must lead to an object of DVC's cache of the project at `root`.
+    """
     bound = permit.predicate.model
-    try:
-        files = manifest(folder)
-    except BadInput as error:
-        raise Failed(error.message, file=error.file) from None
+    with plain_folder(folder.resolve(), root) if root else nullcontext(folder) as plain:
+        try:
+            files = manifest(plain)
+        except BadInput as error:
+            raise Failed(error.message, file=folder / Path(error.file or plain).relative_to(plain)) from None
     for file in sorted(bound.keys() | files.keys()):
         if file not in files:
             raise Failed("this file is missing, and the permit binds it", file=folder / file, hint=PULL)

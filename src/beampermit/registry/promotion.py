@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from beampermit.datasets.workspace import plain_folder
-from beampermit.errors import BadInput, Conflict
+from beampermit.datasets.pull import absence
+from beampermit.errors import Conflict, Failed
 from beampermit.git import Git
 from beampermit.models.manifest import Manifest
 from beampermit.permit.envelope import Signed
@@ -82,13 +82,16 @@ class Promotion:
         contract = self.project.contract
         model = self.project.path(contract.model.path)
         if not model.is_dir():
-            raise BadInput("the model folder is missing", file=contract.model.path, hint="beampermit data pull")
+            raise absence(self.project, contract.model.path, "the model folder is missing")
         verify_name(self.permit, contract.model.name)
         verify_commit(self.permit, self.project.git.head())
         verify_files(self.permit, self.project.root)
         verify_dataset(self.permit, Manifest.read(self.project.path(contract.model.manifest), contract.model.manifest))
-        with plain_folder(model, self.project.root) as files:
-            verify_model(self.permit, files)
+        for file in self.permit.predicate.model:
+            if not (model / file).exists():
+                named = f"{contract.model.path}/{file}"
+                raise absence(self.project, named, "this file is missing, and the permit binds it", Failed)
+        verify_model(self.permit, model, self.project.root)
 
     def _require_promotable(self, state: ModelState) -> None:
         require_not_frozen(state)

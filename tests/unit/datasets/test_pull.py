@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.datasets import manifests
-from beampermit.datasets.pull import pull
+from beampermit.datasets.pull import PULL, PUSH, absence, pull
 from beampermit.datasets.repository import Repository
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.project import Project
@@ -251,3 +251,32 @@ def test_a_manifest_with_too_many_files_is_refused(
     plant_manifest(dvc_project, storage, [{"md5": "f" * 32, "relpath": str(number)} for number in range(11)])
     with pytest.raises(Failed, match="names 11 files; the limit is 10"):
         pull(Repository.of(dvc_project))
+
+
+def test_what_a_remote_lacks_is_not_said_to_come_by_a_pull(dvc_project: Project, storage: Path) -> None:
+    """Each reason as the remote itself has it: here, missing, empty, not reachable, not configured."""
+    path, config = FILES[0], dvc_project.root / ".dvc/config"
+    stored = leaf(dvc_project.root, storage, path)
+    without_data(dvc_project)
+    project = Project(dvc_project.root)
+    there = absence(project, path, "it is missing")
+    assert (type(there), there.message, there.hint) == (BadInput, "it is missing", PULL)
+    assert isinstance(absence(project, path, "it is missing", Failed), Failed)
+    nowhere = absence(project, "data/old.csv", "it is missing")
+    assert nowhere.hint.startswith("neither dvc.lock nor a .dvc file has its hash")
+
+    stored.unlink()
+    missing = absence(project, path, "it is missing")
+    assert (type(missing), missing.hint) == (Failed, PUSH)
+    assert missing.message == f"{path} is not on the remote storage (object {stored.parent.name}{stored.name[:6]})"
+    shutil.rmtree(storage)
+    storage.mkdir()
+    assert "storage, which is empty: nothing was pushed to it yet" in absence(project, path, "").message
+    assert "the manifest of data/dataset is neither" in absence(project, "data/dataset", "").message
+    storage.rmdir()
+    storage.write_text("")
+    with pytest.raises(Outside, match=r"the remote storage .* cannot be reached"):
+        absence(project, path, "")
+    config.write_text("")
+    with pytest.raises(BadInput, match="a default remote is not configured"):
+        absence(project, path, "")

@@ -66,6 +66,39 @@ def test_compiled_code_beside_a_permitted_model_is_refused(laboratory: Laborator
     assert caught.value.file == str(model / name)
 
 
+@pytest.mark.attack(
+    guard="permit verify",
+    tried="a link in the model's folder, which may lead elsewhere once the permit is verified",
+    said="a link or a device has no digest; only plain files are allowed here",
+)
+def test_the_folder_may_be_a_link_and_hold_none_but_those_of_the_dvc_cache(
+    laboratory: Laboratory, tmp_path: Path, said: str
+) -> None:
+    permit, model, root = laboratory.sign().statement, laboratory.root / "model", laboratory.root
+    link, cached = tmp_path / "served", root / ".dvc/cache/files/md5/ab" / ("c" * 30)
+    link.symlink_to(model)
+    for where in (None, root):
+        verification.verify_model(permit, link, where)
+    cached.parent.mkdir(parents=True)
+    (model / "MLmodel").rename(cached)
+    (model / "MLmodel").symlink_to(cached)
+    verification.verify_model(permit, link, root)
+    cached.write_text("flavors: {x: 1}\n")
+    with pytest.raises(Failed, match="differs from the one that the permit binds") as caught:
+        verification.verify_model(permit, link, root)
+    assert caught.value.file == str(link / "MLmodel")
+    (model / "MLmodel").unlink()
+    (model / "MLmodel").symlink_to(root / "contract.yaml")
+    for where in (None, root):
+        with pytest.raises(Failed, match=re.escape(said)) as caught:
+            verification.verify_model(permit, link, where)
+        assert caught.value.file == str(link / "MLmodel")
+    link.unlink()
+    link.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(Failed, match="the folder is missing"):
+        verification.verify_model(permit, link, root)
+
+
 def test_a_model_that_was_loaded_where_it_lies_passes_once_what_python_wrote_is_deleted(laboratory: Laboratory) -> None:
     permit, model = laboratory.sign().statement, laboratory.root / "model"
     (model / "__pycache__").mkdir()
