@@ -6,9 +6,10 @@ import tempfile
 from pathlib import Path
 
 from beampermit.contract import Contract
+from beampermit.datasets.pull import PULL, absence
 from beampermit.digest import digest_file
 from beampermit.environments import Environment
-from beampermit.errors import BadInput, Failed
+from beampermit.errors import Failed
 from beampermit.models import scoring
 from beampermit.models.evaluation import Evaluator
 from beampermit.models.metrics import format_number
@@ -40,9 +41,9 @@ def deploy(project: Project, environment: Environment, permit: Statement, model:
 
 def _require_same_bytes(project: Project, permit: Statement, file: str) -> None:
     if not project.path(file).is_file():
-        raise BadInput("this file of recorded inputs or scores is missing", file=file, hint="beampermit data pull")
+        raise absence(project, file, "this file of recorded inputs or scores is missing")
     if digest_file(project.path(file)) != permit.predicate.dataset.get(file):
-        raise Failed("this file differs from the one that the permit binds", file=file, hint="beampermit data pull")
+        raise Failed("this file differs from the one that the permit binds", file=file, hint=PULL)
 
 
 def _compare_scores(scores: Path, recorded: Path, tolerance: float) -> None:
