@@ -105,6 +105,25 @@ def test_a_better_number_in_the_file_of_metrics_has_no_effect(branch: Project, s
     assert "recall is committed as 1 and evaluates to 0.92" in told.reason
 
 
+@pytest.mark.attack(
+    guard="PRF001",
+    tried="the project's evaluation writes a better number for a metric with a measure",
+    said="recall is 0.92, the gate is at least 0.96",
+)
+def test_a_better_number_that_the_command_writes_has_no_effect(branch: Project, said: str) -> None:
+    code = 'import json, sys; json.dump({"recall": 1.0, "rows": 100}, open(sys.argv[1], "w"))'
+    (branch.root / "judge.py").write_text(code)
+    replace(branch.root / "contract.yaml", "  inputs: data", '  command: [python, judge.py, "{out}"]\n  inputs: data')
+    scores = SCORES.copy()
+    scores[8] = 0.1
+    verdict = checked(branch, "PRF001", scores)
+    assert verdict.outcome is Outcome.FAILED
+    assert said in verdict.reason
+    (branch.root / "metrics").mkdir()
+    (branch.root / "metrics/metrics.json").write_text(json.dumps({"rows": 100}))
+    assert checked(branch, "REP003", scores).passed, "a file without the checker's metrics is complete"
+
+
 def test_without_a_file_of_metrics_there_is_nothing_to_compare(branch: Project) -> None:
     verdict = checked(branch, "REP003")
     assert verdict.reason == "the checker computes every metric: auc, false_alarm_rate, recall"
