@@ -68,7 +68,8 @@ def way_to_get(project: Project, path: str, named_in: str = CONTRACT) -> str:
 def absence(project: Project, path: str, reason: str, kind: type[BeampermitError] = BadInput) -> BeampermitError:
     """The error for data that are not on this machine, with what brings them; the remote is asked whether it can.
 
-    It is a `kind` where something brings them, else `Failed`. Raises what a pull would: `BadInput` where no remote is configured, `Outside` where it does not answer.
+    It is a `kind` where something brings them, else `Failed`. Raises what a pull would: `BadInput` where no remote is
+    configured, `Outside` where it does not answer.
     """
     hint = way_to_get(project, path)
     if hint != PULL:
