@@ -11,9 +11,10 @@ from beampermit.changes.flat import ABSENT, Change, KeyPath, format_value, leave
 from beampermit.contract import Contract
 from beampermit.contract.direction import Direction, Loosens, direction
 from beampermit.contract.part import version
+from beampermit.contract.tolerance import is_larger
 
 LOOSER: dict[Loosens, Callable[[Any, Any], bool]] = {
-    Loosens.WHEN_LARGER: operator.lt,
+    Loosens.WHEN_LARGER: is_larger,
     Loosens.WHEN_LATER: operator.lt,
     Loosens.WHEN_SMALLER: operator.gt,
     Loosens.WHEN_WIDER: lambda before, after: after[0] < before[0] or after[1] > before[1],
@@ -107,7 +108,7 @@ def _effective(path: KeyPath, declared: Direction, contract: Mapping[KeyPath, An
     if declared.absent is None or value not in NOTHING:
         return value
     instead = declared.absent.counts_as
-    if not isinstance(instead, str):
+    if not isinstance(instead, str) or instead.endswith("%"):
         return instead
     places = ((*path[:depth], *instead.split(".")) for depth in range(len(path) - 1, 0, -1))
     value = next((contract[place] for place in places if place in contract), None)

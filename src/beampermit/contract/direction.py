@@ -40,7 +40,7 @@ class Loosens(Enum):
 
 @dataclass(frozen=True)
 class Absent:
-    """What counts where the key is absent: a number, or another key, looked up from the key's own part upwards."""
+    """What counts where the key is absent: a number, a percentage, or another key, looked up from its part upwards."""
 
     counts_as: float | str
 

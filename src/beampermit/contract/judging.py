@@ -10,6 +10,8 @@ from pydantic import BeforeValidator, Field, model_validator
 from beampermit.contract.direction import Absent, Loosens
 from beampermit.contract.measure import Better, Measure, better_of, metric_problems
 from beampermit.contract.part import InsidePath, Name, Part, Prose, Seconds, Text
+from beampermit.contract.tolerance import SAME as SAME_METRIC
+from beampermit.contract.tolerance import Tolerance as Difference
 
 MOST_CROSSED = 3
 """Columns whose combinations are groups; of more, each group has only a few rows."""
@@ -43,8 +45,6 @@ class Evaluation(Part):
     scores: Annotated[InsidePath | None, Loosens.WHEN_REMOVED] = None
     """Parquet file with the scores that the training code gives for the rows of `inputs`, in order; written by the
     pipeline, listed in the manifest. The saved model must give the same (MDL005, and the test deployment)."""
-    score_tolerance: Annotated[float, Field(ge=0), Loosens.WHEN_LARGER] = 1e-4
-    """Largest difference between two scores of a row: in training and in service, in a batch and alone."""
     command: Annotated[tuple[str, ...], Loosens.WHEN_CHANGED] = ()
     """Computes metrics from scores; `{inputs}`, `{scores}` and `{out}` are replaced by paths. Needed where a metric has
     no `measure`."""
@@ -103,6 +103,11 @@ class Metric(Part):
     """The metric must be at least (higher) or at most (lower) this."""
     champion_margin: Annotated[float, Field(ge=0), Loosens.WHEN_LARGER] = 0.0
     """How much worse than the champion's the metric may be."""
+    tolerance: Annotated[Difference, Loosens.WHEN_LARGER] = SAME_METRIC
+    """Largest difference after the same training (REP001): a number in the metric's unit such as `0.02`, or `2%` of its
+    committed value. Of zero, a percentage allows nothing."""
+    seed_tolerance: Annotated[Difference | None, Loosens.WHEN_LARGER, Absent("tolerance")] = None
+    """Largest spread over the seeds (REP002), in percent of the largest value; `tolerance` where absent."""
     subgroups: tuple[Subgroups, ...] = ()
     """Gates for groups of rows, such as each plane or device family (PRF003). Combinations of two columns with gates
     are measured too."""
@@ -164,14 +169,8 @@ class Reproducibility(Part):
     """Seeds to train with, for the spread of the metrics."""
     seed_at: Annotated[str, Field(pattern=r"^[^:]+\.ya?ml:[^:]+$"), Loosens.NEVER] = "params.yaml:train.seed"
     """Where the training reads its seed: YAML file, colon, key."""
-    metric_tolerance: Annotated[float, Field(ge=0), Loosens.WHEN_LARGER]
-    """Largest difference of a metric after the same training."""
     weight_tolerance: Annotated[float, Field(ge=0), Loosens.WHEN_LARGER] = 0.0
     """Largest difference of a weight after the same training on the same kind of machine."""
-    prediction_tolerance: Annotated[float, Field(ge=0), Loosens.WHEN_LARGER] = 1e-4
-    """Largest difference of a prediction on `evaluation.inputs` after the same training."""
-    seed_tolerance: Annotated[float | None, Field(ge=0), Loosens.WHEN_LARGER, Absent("metric_tolerance")] = None
-    """Largest spread of a metric over the seeds; `metric_tolerance` where absent."""
     record: InsidePath = "metrics/training.json"
     """The record that training writes, kept in git: `training`, rows of epoch and losses; `machine`, what it ran on."""
     retrain: Annotated[Literal["pull-request", "release"], Loosens.WHEN_LATER_CHOICE] = "pull-request"

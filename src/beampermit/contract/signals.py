@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from beampermit.contract.direction import Absent, Loosens
 from beampermit.contract.part import InsidePath, Name, Part, Seconds, Span, Text
+from beampermit.contract.tolerance import NEAR, Tolerance
 
 Severity = Literal["MINOR", "MAJOR", "INVALID"]
 """Alarm severity in EPICS."""
@@ -47,6 +48,12 @@ class Signal(Part):
     """HIHI: above, a MAJOR alarm."""
     default: Annotated[float | None, Loosens.NEVER] = None
     """Served by the fallback `default`."""
+    tolerance: Annotated[Tolerance | None, Loosens.WHEN_LARGER, Absent(NEAR)] = None
+    """Of an output: how far its predictions may differ after the same training (REP001). A number in its unit such as
+    `0.02`, or `2%` of its span on `evaluation.inputs`, from the lowest to the highest; `0.01%` where absent."""
+    score_tolerance: Annotated[Tolerance | None, Loosens.WHEN_LARGER, Absent(NEAR)] = None
+    """Of an output: how far two scores of a row by the same model may differ, in training and in service, in a batch
+    and alone (MDL005). Given as `tolerance`."""
     target: Annotated[Text | None, Loosens.WHEN_CHANGED] = None
     """Column of the splits that an output is compared with by a metric's `measure`; none where nothing is the truth."""
 
@@ -87,6 +94,9 @@ class Signals(Part):
     def _different(self) -> Signals:
         if compared := [signal.name for signal in self.inputs if signal.target]:
             raise ValueError(f"input {compared[0]!r} has a target; only outputs are compared with one")
+        for key in ("tolerance", "score_tolerance"):
+            if given := [signal.name for signal in self.inputs if getattr(signal, key) is not None]:
+                raise ValueError(f"input {given[0]!r} has a {key}; only outputs have one")
         names = [signal.name for signal in (*self.inputs, *self.outputs)]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

@@ -53,9 +53,9 @@ def _lines(done: Reproduction) -> Iterator[str]:
         yield f"  {counted(len(done.remade), 'file')} made again and compared"
     yield from (f"  {note}" for note in done.notes)
     if done.spread:
-        yield f"seeds {', '.join(map(str, next(iter(done.spread.metrics)).values))}, {done.spread.tolerance:g} allowed:"
+        yield f"seeds {', '.join(map(str, next(iter(done.spread.metrics)).values))}:"
         for metric in done.spread.metrics:
-            yield f"  {'✓' if metric.within else '✗'} {metric.text}"
+            yield f"  {'✓' if metric.within else '✗'} {metric.text}, {metric.allowed} allowed"
         yield from (f"  {line}" for line in done.spread.because)
     if done.resumed:
         yield f"seeds {', '.join(map(str, done.resumed))} were trained by an interrupted run"

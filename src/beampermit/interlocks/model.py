@@ -319,14 +319,15 @@ class MDL005(Interlock):
             return failed("evaluation.scores is not set, so there are no scores of training to compare with", CONTRACT)
         if not project.path(recorded).is_file():
             raise missing(project, recorded)
-        tolerance = base_contract.evaluation.score_tolerance
-        comparison = compare_scores(examined.unchanged_scores(), project.path(recorded), tolerance)
+        outputs = base_contract.signals.outputs
+        comparison = compare_scores(examined.unchanged_scores(), project.path(recorded), outputs)
         evidence = comparison.model_dump(mode="json")
         if comparison.problem:
-            return failed(f"{comparison.problem}, more than {comparison.tolerance:g} apart", recorded, **evidence)
+            return failed(comparison.problem, recorded, **evidence)
+        worst = comparison.worst
         return passed(
             f"{counted(comparison.rows, 'row')} as in training, {comparison.single_rows} also alone: "
-            f"at most {comparison.largest:.2g} apart, {comparison.tolerance:g} allowed",
+            f"at most {worst.size:.2g} apart in {worst.output}, {worst.allowed} allowed",
             **evidence,
         )
 

@@ -71,10 +71,10 @@ class REP002(Interlock):
         evidence = spread.model_dump(mode="json")
         seeds = len(spread.metrics[0].values)
         if spread.within:
-            metrics = ", ".join(metric.text for metric in spread.metrics)
-            return passed(f"{seeds} seeds: {metrics}; tolerance {spread.tolerance:g}", **evidence)
-        wide = [metric.text for metric in spread.metrics if not metric.within]
-        reason = f"{', '.join(wide)} over {seeds} seeds, more than {spread.tolerance:g} apart"
+            metrics = ", ".join(f"{metric.text} ({metric.allowed} allowed)" for metric in spread.metrics)
+            return passed(f"{seeds} seeds: {metrics}", **evidence)
+        wide = [f"{metric.text}, {metric.allowed} allowed" for metric in spread.metrics if not metric.within]
+        reason = f"over {seeds} seeds: {'; '.join(wide)}"
         return failed("; ".join((reason, *spread.because)), contract.evaluation.metrics, **evidence)
 
 

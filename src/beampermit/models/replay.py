@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from beampermit.contract import Signal
+from beampermit.contract.tolerance import RELATIVE, allowed, in_words, of_output
 from beampermit.errors import Failed
 from beampermit.models.score_table import read_scores, shape_in_words
 from beampermit.models.scoring import single_row_scores
@@ -26,6 +29,15 @@ class Difference(Record):
     row: int
     first: float | None
     second: float | None
+    limit: float
+    """How far they may differ."""
+    allowed: str
+    """What the contract says of it: `0.02`, or `2% of 0.97`."""
+
+    @property
+    def excess(self) -> float:
+        """The difference as a part of what is allowed."""
+        return self.size / self.limit if self.limit else float("inf") if self.size else 0.0
 
     @property
     def size(self) -> float:
@@ -39,12 +51,34 @@ class Difference(Record):
         return f"{self.output} of row {self.row} is {one} {first} and {other} {second}"
 
 
+@dataclass(frozen=True)
+class Limit:
+    """How far scores of an output may differ; `words` say it as the contract does."""
+
+    absolute: float
+    words: str
+
+    @classmethod
+    def of(cls, scores: np.ndarray, tolerance: float | str) -> Limit:
+        """`scores` are all that the model gives, for a percentage of their span."""
+        import numpy as np
+
+        finite = scores[np.isfinite(scores)]
+        span = float(np.ptp(finite)) if finite.size else 0.0
+        return cls(allowed(tolerance, span), in_words(tolerance, span))
+
+    def at(self, scores: np.ndarray) -> np.ndarray:
+        """The limit at each score."""
+        import numpy as np
+
+        return np.maximum(self.absolute, RELATIVE * np.abs(scores))
+
+
 class Replay(Record):
     """The largest differences of `rows` rows from training, and of `single_rows` rows scored one at a time."""
 
     rows: int
     single_rows: int
-    tolerance: float
     training: Difference
     """Between training's own code and the saved model."""
     single: Difference
@@ -53,24 +87,28 @@ class Replay(Record):
     """Between the same single row after different other rows."""
 
     @property
-    def largest(self) -> float:
-        return max(difference.size for difference in (self.training, self.single, self.repeated))
+    def worst(self) -> Difference:
+        """The difference that is largest for what is allowed."""
+        return max((self.training, self.single, self.repeated), key=lambda difference: difference.excess)
 
     @property
     def problem(self) -> str:
-        """The first difference beyond the tolerance, causes before consequences; empty where there is none."""
-        if self.repeated.size > self.tolerance:
+        """The first difference beyond its tolerance, causes before consequences; empty where there is none."""
+        if self.repeated.excess > 1:
             difference = self.repeated.describe("after some rows", "after others")
-            return f"{difference}: the model keeps state between rows"
-        if self.single.size > self.tolerance:
-            return self.single.describe("in a batch", "alone")
-        if self.training.size > self.tolerance:
-            return self.training.describe("by training's code", "by the saved model")
+            return f"{difference}: the model keeps state between rows, {self.repeated.allowed} allowed"
+        if self.single.excess > 1:
+            return f"{self.single.describe('in a batch', 'alone')}, {self.single.allowed} allowed"
+        if self.training.excess > 1:
+            described = self.training.describe("by training's code", "by the saved model")
+            return f"{described}, {self.training.allowed} allowed"
         return ""
 
 
-def compare_scores(scores: Path, recorded: Path, tolerance: float) -> Replay:
+def compare_scores(scores: Path, recorded: Path, signals: Sequence[Signal]) -> Replay:
     """Compare the tables that `score` wrote to `scores` with the scores that training `recorded`.
+
+    Each output has its tolerance; a percentage is of the span of the saved model's scores.
 
     Raises `Failed` where the tables have different rows or outputs.
     """
@@ -94,18 +132,23 @@ def compare_scores(scores: Path, recorded: Path, tolerance: float) -> Replay:
         raise Failed(OVERWRITTEN)
     by_round = {name: single[name].reshape(rounds, len(numbers), *served[name].shape[1:]) for name in served}
     first, *later = [{name: values[index] for name, values in by_round.items()} for index in range(rounds)]
+    limits = {name: Limit.of(values, of_output(signals, name, "score_tolerance")) for name, values in served.items()}
     return Replay(
         rows=rows,
         single_rows=len(numbers),
-        tolerance=tolerance,
-        training=_largest_difference(trained, served, range(rows)),
-        single=_largest_difference({name: values[numbers] for name, values in served.items()}, first, numbers),
-        repeated=max((_largest_difference(first, other, numbers) for other in later), key=lambda found: found.size),
+        training=_largest_difference(trained, served, range(rows), limits),
+        single=_largest_difference({name: values[numbers] for name, values in served.items()}, first, numbers, limits),
+        repeated=max(
+            (_largest_difference(first, other, numbers, limits) for other in later), key=lambda found: found.excess
+        ),
     )
 
 
 def _largest_difference(
-    first: dict[str, np.ndarray], second: dict[str, np.ndarray], numbers: Sequence[int]
+    first: dict[str, np.ndarray],
+    second: dict[str, np.ndarray],
+    numbers: Sequence[int],
+    limits: Mapping[str, Limit],
 ) -> Difference:
     """Of two tables of the same rows, which have these `numbers`."""
     import numpy as np
@@ -115,16 +158,21 @@ def _largest_difference(
         others = second[name]
         finite, other_finite = np.isfinite(values), np.isfinite(others)
         size = np.where(finite & other_finite, np.abs(values - others), np.where(finite | other_finite, np.inf, 0.0))
-        index = tuple(int(place) for place in np.unravel_index(size.argmax(), size.shape))
+        limit = limits[name].at(np.where(finite, values, 0.0))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            excess = np.where(size > 0, size / limit, 0.0)
+        index = tuple(int(place) for place in np.unravel_index(excess.argmax(), size.shape))
         differences.append(
             Difference(
                 output=f"{name}{list(index[1:])}" if index[1:] else name,
                 row=numbers[index[0]],
                 first=float(values[index]) if finite[index] else None,
                 second=float(others[index]) if other_finite[index] else None,
+                limit=float(limit[index]),
+                allowed=limits[name].words,
             )
         )
-    return max(differences, key=lambda difference: difference.size)
+    return max(differences, key=lambda difference: difference.excess)
 
 
 def _same_outputs(single: dict[str, np.ndarray], served: dict[str, np.ndarray]) -> bool:

@@ -33,7 +33,7 @@ def deploy(project: Project, environment: Environment, permit: Statement, model:
         scores = Path(scratch, "scores.parquet")
         scored = scoring.score(environment, model, project.path(inputs), scores, contract.signals)
         if recorded is not None:
-            _compare_scores(scores, project.path(recorded), contract.evaluation.score_tolerance)
+            _compare_scores(scores, project.path(recorded), contract)
         metrics = Evaluator.of(environment, project.root, contract, project.path(inputs)).evaluate(scores)
     _compare_metrics(permit.predicate.metrics, metrics, contract)
     _require_within_budget(scored, contract)
@@ -46,10 +46,10 @@ def _require_same_bytes(project: Project, permit: Statement, file: str) -> None:
         raise Failed("this file differs from the one that the permit binds", file=file, hint=PULL)
 
 
-def _compare_scores(scores: Path, recorded: Path, tolerance: float) -> None:
-    problem = compare_scores(scores, recorded, tolerance).problem
+def _compare_scores(scores: Path, recorded: Path, contract: Contract) -> None:
+    problem = compare_scores(scores, recorded, contract.signals.outputs).problem
     if problem:
-        raise Failed(f"as deployed, {problem}, more than {tolerance:g} apart", hint="beampermit check MDL005")
+        raise Failed(f"as deployed, {problem}", hint="beampermit check MDL005")
 
 
 def _compare_metrics(judged: dict[str, float], deployed: dict[str, float], contract: Contract) -> None:

@@ -7,9 +7,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from beampermit.contract import Contract, Metric
+from beampermit.contract import Contract, Metric, Signal
+from beampermit.contract.tolerance import allowed, in_words, of_output
 from beampermit.errors import Failed, counted
 from beampermit.models.metrics import format_number
+from beampermit.models.replay import Limit
 from beampermit.models.score_table import ScoreTable
 from beampermit.record import Record
 from beampermit.reproduction.retraining import TrainingRecord
@@ -17,8 +19,6 @@ from beampermit.reproduction.weights import Likeness, Tensor, most_different
 
 PACKAGES = "packages."
 MOST_TENSORS = 50
-RELATIVE = 1e-6
-"""Two numbers that differ by less than this fraction are the same, where no tolerance allows more."""
 
 
 class MetricPair(Record):
@@ -28,25 +28,32 @@ class MetricPair(Record):
     committed: float | None
     retrained: float | None
     within: bool
+    allowed: str
+    """The largest difference: `0.02`, or `2% of 0.97`."""
 
     @property
     def text(self) -> str:
-        """`auc 0.9926 committed, 0.5 retrained`."""
+        """`auc 0.9926 committed, 0.5 retrained, 0.02 allowed`; what is allowed only where that is exceeded."""
         if self.committed is None or self.retrained is None:
             return f"{self.name} is missing from the {'committed' if self.committed is None else 'retrained'} metrics"
         committed, retrained = (
             format_number(self.committed, self.retrained),
             format_number(self.retrained, self.committed),
         )
-        return f"{self.name} {committed} committed, {retrained} retrained"
+        limit = "" if self.within else f", {self.allowed} allowed"
+        return f"{self.name} {committed} committed, {retrained} retrained{limit}"
 
 
 class Predictions(Record):
-    """`largest` is the largest difference between the outputs of the two models on the evaluation's inputs."""
+    """Of the outputs of the two models on the evaluation's inputs, the difference that is largest for what is allowed.
+
+    `output` and `allowed` are that output's.
+    """
 
     rows: int
+    output: str
     largest: float
-    tolerance: float
+    allowed: str
     within: bool
 
 
@@ -102,10 +109,8 @@ class Comparison(Record):
 def compare_metrics(
     base_contract: Contract, committed: dict[str, float], retrained: dict[str, float]
 ) -> tuple[MetricPair, ...]:
-    tolerance = base_contract.reproducibility.metric_tolerance
     return tuple(
-        _pair(metric.name, committed.get(metric.name), retrained.get(metric.name), tolerance)
-        for metric in base_contract.metrics
+        _pair(metric, committed.get(metric.name), retrained.get(metric.name)) for metric in base_contract.metrics
     )
 
 
@@ -122,8 +127,10 @@ def compare_machines(committed: dict[str, str], retrained: dict[str, str]) -> di
     return {name: (old, new) for name, (old, new) in both.items() if old != new}
 
 
-def compare_predictions(before: Path, after: Path, tolerance: float) -> Predictions:
-    """Compare two tables of scores row by row: within `tolerance`, or `RELATIVE` of the score where that is more.
+def compare_predictions(before: Path, after: Path, outputs: Sequence[Signal]) -> Predictions:
+    """Compare two tables of scores row by row: each output within its tolerance, or `RELATIVE` of the score.
+
+    A percentage is of the span of the committed model's scores of that output.
 
     Raises `Failed` where rows, outputs or finite values do not match.
     """
@@ -136,25 +143,32 @@ def compare_predictions(before: Path, after: Path, tolerance: float) -> Predicti
         if rows != new.rows:
             raise Failed(f"the retrained model gives {counted(new.rows, 'row')}, the committed one {rows}")
         columns = {name: (old.values(name), new.values(name)) for name in old.outputs}
-    largest, within = 0.0, True
+    found: list[tuple[float, Predictions]] = []
     for name, (before_values, after_values) in columns.items():
         finite = np.isfinite(before_values)
         if (unequal := finite != np.isfinite(after_values)).any():
             odd = int(unequal.reshape(rows, -1).any(axis=1).sum())
             raise Failed(f"{name} of {odd} rows is finite for only one of the two models")
         differences = np.abs(before_values - after_values)[finite]
-        largest = max(largest, float(differences.max(initial=0.0)))
-        within &= bool((differences <= np.maximum(tolerance, RELATIVE * np.abs(before_values[finite]))).all())
-    return Predictions(rows=rows, largest=largest, tolerance=tolerance, within=within)
+        scores = before_values[finite]
+        tolerance = of_output(outputs, name, "tolerance")
+        rule = Limit.of(scores, tolerance)
+        limits = rule.at(scores)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            excess = np.where(differences > 0, differences / limits, 0.0)
+        worst = int(excess.argmax()) if excess.size else 0
+        largest = float(differences[worst]) if excess.size else 0.0
+        within = bool((differences <= limits).all())
+        compared = Predictions(rows=rows, output=name, largest=largest, allowed=rule.words, within=within)
+        found.append((float(excess.max(initial=0.0)), compared))
+    return max(found, key=lambda pair: pair[0])[1]
 
 
-def _pair(name: str, committed: float | None, retrained: float | None, tolerance: float) -> MetricPair:
-    within = (
-        committed is not None
-        and retrained is not None
-        and abs(committed - retrained) <= tolerance * max(1.0, abs(committed), abs(retrained))
-    )
-    return MetricPair(name=name, committed=committed, retrained=retrained, within=within)
+def _pair(metric: Metric, committed: float | None, retrained: float | None) -> MetricPair:
+    limit = allowed(metric.tolerance, committed or 0.0)
+    within = committed is not None and retrained is not None and abs(committed - retrained) <= limit
+    words = in_words(metric.tolerance, committed or 0.0)
+    return MetricPair(name=metric.name, committed=committed, retrained=retrained, within=within, allowed=words)
 
 
 FAR = 0.25
@@ -197,6 +211,8 @@ class SeedSpread(Record):
     values: dict[int, float]
     width: float
     within: bool
+    allowed: str
+    """The largest width: `0.04`, or `4% of 0.97`."""
 
     @property
     def text(self) -> str:
@@ -209,7 +225,6 @@ class SeedSpreads(Record):
     """All gated metrics. `because` says which seeds differ from the others."""
 
     metrics: tuple[SeedSpread, ...]
-    tolerance: float
     because: tuple[str, ...]
 
     @property
@@ -221,22 +236,22 @@ def compare_seeds(
     base_contract: Contract, metrics: Mapping[int, Mapping[str, float]], records: Mapping[int, TrainingRecord]
 ) -> SeedSpreads:
     """Compare `metrics`, seed -> name -> value. Raises `Failed` where a gated metric of a seed is missing."""
-    limits = base_contract.reproducibility
-    tolerance = limits.metric_tolerance if limits.seed_tolerance is None else limits.seed_tolerance
-    spreads = tuple(_spread(metric, metrics, tolerance) for metric in base_contract.metrics)
+    spreads = tuple(_spread(metric, metrics) for metric in base_contract.metrics)
     outside = [spread for spread in spreads if not spread.within]
     because = (_stuck_seeds(records) or _groups(outside)) if outside else ()
-    return SeedSpreads(metrics=spreads, tolerance=tolerance, because=because)
+    return SeedSpreads(metrics=spreads, because=because)
 
 
-def _spread(metric: Metric, metrics: Mapping[int, Mapping[str, float]], tolerance: float) -> SeedSpread:
+def _spread(metric: Metric, metrics: Mapping[int, Mapping[str, float]]) -> SeedSpread:
     missing = [seed for seed, values in metrics.items() if metric.name not in values]
     if missing:
         raise Failed(f"{metric.name} is not among the metrics of seed {missing[0]}")
     values = {seed: of_seed[metric.name] for seed, of_seed in metrics.items()}
     width = max(values.values()) - min(values.values())
-    scale = max(1.0, *(abs(value) for value in values.values()))
-    return SeedSpread(name=metric.name, values=values, width=width, within=width <= tolerance * scale)
+    tolerance = metric.tolerance if metric.seed_tolerance is None else metric.seed_tolerance
+    largest = max(abs(value) for value in values.values())
+    within, words = width <= allowed(tolerance, largest), in_words(tolerance, largest)
+    return SeedSpread(name=metric.name, values=values, width=width, within=within, allowed=words)
 
 
 def _stuck_seeds(records: Mapping[int, TrainingRecord]) -> tuple[str, ...]:

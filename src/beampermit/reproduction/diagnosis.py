@@ -122,8 +122,9 @@ def _differences(comparison: Comparison) -> tuple[str, ...]:
         lines.append(f"{different} of {len(comparison.tensors)} tensors differ, most of all {worst.text}")
     predictions = comparison.predictions
     if predictions is not None and predictions.largest:
-        limit = "" if predictions.within else f", {predictions.tolerance:g} allowed"
-        lines.append(f"predictions on {predictions.rows} rows differ by at most {predictions.largest:.3g}{limit}")
+        limit = "" if predictions.within else f", {predictions.allowed} allowed"
+        what = f"predictions of {predictions.output} on {predictions.rows} rows"
+        lines.append(f"{what} differ by at most {predictions.largest:.3g}{limit}")
     if comparison.unscored:
         lines.append(f"predictions were not compared: {comparison.unscored}")
     if comparison.within and not comparison.weights_within:

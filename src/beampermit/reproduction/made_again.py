@@ -6,12 +6,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from beampermit.contract.tolerance import RELATIVE, allowed
 from beampermit.datasets.remote import hash_of
 from beampermit.datasets.tables import connect, quoted, sql_text
 from beampermit.digest import sha256_file
 from beampermit.errors import counted
-from beampermit.reproduction.comparison import RELATIVE
 
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 TIME = re.compile(
@@ -30,8 +31,8 @@ class FileRules:
 
     agree: Agree
     """Whether two numbers of a text are the same."""
-    absolute: float = 0.0
-    """Largest difference of two numbers of a table, or 1e-6 of them."""
+    tolerance_of: Callable[[str], float | str] = lambda _: 0.0
+    """How far two numbers in a column of a table may differ, or 1e-6 of them; a percentage is of the column's span."""
     times: bool = False
     """Whether a date or a time may differ."""
 
@@ -60,7 +61,7 @@ def compare_files(
 
 
 def _compare_file(before: Path, after: Path, rules: FileRules, digests: Mapping[str, str], again: Path | None) -> str:
-    if before.suffix == ".parquet" and (problem := _compare_tables(before, after, rules.absolute)) is not None:
+    if before.suffix == ".parquet" and (problem := _compare_tables(before, after, rules.tolerance_of)) is not None:
         return problem
     texts = [_text(path) for path in (before, after)]
     if texts[0] is None or texts[1] is None:
@@ -108,7 +109,7 @@ def _shown(line: str) -> str:
     return line if len(line) <= SHOWN else f"{line[:SHOWN]}..."
 
 
-def _compare_tables(before: Path, after: Path, absolute: float) -> str | None:
+def _compare_tables(before: Path, after: Path, tolerance_of: Callable[[str], float | str]) -> str | None:
     """What differs between two Parquet files, row by row; None where either is none."""
     import duckdb
 
@@ -122,7 +123,8 @@ def _compare_tables(before: Path, after: Path, absolute: float) -> str | None:
             if rows != new_rows:
                 return f"it has {counted(rows, 'row')}, {new_rows} are made"
             differs = " OR ".join(
-                _differs(quoted(name), str(kind), absolute) for name, kind in zip(old.columns, old.types, strict=True)
+                _differs(old, name, str(kind), tolerance_of(name))
+                for name, kind in zip(old.columns, old.types, strict=True)
             )
             pair = f"read_parquet({sql_text(str(before))}) a POSITIONAL JOIN read_parquet({sql_text(str(after))}) b"
             count = connection.execute(f"SELECT count(*) FROM {pair} WHERE {differs}").fetchone()[0]  # noqa: S608
@@ -131,10 +133,12 @@ def _compare_tables(before: Path, after: Path, absolute: float) -> str | None:
     return f"{count} of {rows} rows are others than those that are made" if count else ""
 
 
-def _differs(column: str, kind: str, absolute: float) -> str:
-    old, new = f"a.{column}", f"b.{column}"
+def _differs(table: Any, name: str, kind: str, tolerance: float | str) -> str:
+    old, new = f"a.{quoted(name)}", f"b.{quoted(name)}"
     if kind not in ("FLOAT", "DOUBLE"):
         return f"{old} IS DISTINCT FROM {new}"
-    limit = f"greatest({absolute!r}, {RELATIVE!r} * greatest(abs({old}), abs({new})))"
+    column = quoted(name)
+    (span,) = table.filter(f"isfinite({column})").aggregate(f"max({column})::DOUBLE - min({column})").fetchall()[0]
+    limit = f"greatest({allowed(tolerance, span or 0.0)!r}, {RELATIVE!r} * greatest(abs({old}), abs({new})))"
     near = f"isfinite({old}) AND isfinite({new}) AND abs({old}::DOUBLE - {new}) <= {limit}"
     return f"({old} IS DISTINCT FROM {new} AND NOT coalesce({near}, false))"

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from beampermit.contract import Contract
 from beampermit.contract.measure import measured_metrics
+from beampermit.contract.tolerance import RELATIVE, allowed, of_output
 from beampermit.datasets.remote import hash_of
 from beampermit.datasets.repository import is_below
 from beampermit.environments import Environment
@@ -28,7 +29,6 @@ from beampermit.project import Project
 from beampermit.record import Record
 from beampermit.reproduction import weights
 from beampermit.reproduction.comparison import (
-    RELATIVE,
     Comparison,
     Predictions,
     SeedSpreads,
@@ -44,6 +44,8 @@ from beampermit.reproduction.retraining import Retrained, TrainingRecord, files_
 
 COMMITTED, RETRAINED = "committed.parquet", "retrained.parquet"
 """Scores of the two models."""
+LOOSEST = 0.05
+"""The largest part by which a number of a text may differ after another training, or on another kind of machine."""
 Environments = Callable[[Prepared], Environment]
 """Installs or finds the environment of a tree's lock."""
 
@@ -237,7 +239,7 @@ def _predictions(
     before, after = prepared.results / COMMITTED, prepared.results / RETRAINED
     scoring.score(environment, committed / contract.model.path, inputs, before, contract.signals)
     scoring.score(environment, done.folder / contract.model.path, inputs, after, contract.signals)
-    return compare_predictions(before, after, base_contract.reproducibility.prediction_tolerance)
+    return compare_predictions(before, after, base_contract.signals.outputs)
 
 
 def _problems(
@@ -254,11 +256,12 @@ def _problems(
         return {}, ()
     plan, contract = prepared.plan, prepared.contract
     same = _same_training(prepared, own)
-    rules = FileRules(_agree(base_contract, compared), base_contract.evaluation.score_tolerance, times=True)
+    tolerance_of = lambda column: of_output(base_contract.signals.outputs, column, "score_tolerance")  # noqa: E731
+    rules = FileRules(_agree(base_contract, compared), tolerance_of, times=True)
     problems: dict[str, str] = {}
     if not same:
         apart = (*plan.weights.values(), contract.evaluation.metrics, contract.model.path)
-        loose = FileRules(_agree(base_contract, compared, loose=True), rules.absolute, times=True)
+        loose = FileRules(_agree(base_contract, compared, loose=True), tolerance_of, times=True)
         problems |= compare_files(*_pair(prepared, plan.trained, own.folder, committed, apart), loose)
     if not plan.later:
         return problems, ()
@@ -290,8 +293,17 @@ def _pair(
 
 
 def _agree(base_contract: Contract, compared: Comparison, *, loose: bool = False) -> Callable[[float, float], bool]:
-    """Whether two numbers of a text are the same: as two evaluations of the same bytes, or another machine's."""
-    tolerance = base_contract.reproducibility.metric_tolerance
+    """Whether two numbers of a text are the same: as two evaluations of the same bytes, or another machine's.
+
+    What a number of a text is, nobody knows: it may differ by as large a part as a metric may, at most `LOOSEST`.
+    """
+    committed = {pair.name: pair.committed for pair in compared.metrics}
+    parts = [
+        allowed(metric.tolerance, value) / abs(value)
+        for metric in base_contract.metrics
+        if (value := committed.get(metric.name))
+    ]
+    tolerance = min(LOOSEST, max(parts, default=0.0))
 
     def agree(one: float, other: float) -> bool:
         if base_contract.evaluation.agree(one, other):

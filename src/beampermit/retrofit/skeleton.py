@@ -49,7 +49,7 @@ def _metrics(survey: Survey) -> list[str]:
     metrics = survey.metrics or {"metric": 0.0}
     return [
         f"  - {{name: {name}, better: {'lower' if LOWER_IS_BETTER.search(name) else 'higher'}, gate: {value!r},"
-        f" description: TODO what {name} measures}}    # TODO the gate is the present value of {name}"
+        f" tolerance: 2%, description: TODO what {name} measures}}    # TODO the gate is the present value of {name}"
         for name, value in metrics.items()
     ]
 

@@ -7,6 +7,7 @@ import pytest
 from beampermit.changes.contract_changes import compare_contracts
 from beampermit.contract import parse_contract
 
+AUC_TOLERANCE, SCORE = ("metrics.auc.tolerance", True), "signals.outputs.fault-score"
 GATES = {
     "a lower gate": ("gate: 0.95", "gate: 0.9", "metrics.auc.gate", True),
     "a higher gate": ("gate: 0.95", "gate: 0.96", "metrics.auc.gate", False),
@@ -20,34 +21,25 @@ GATES = {
     "a higher HIHI": ("hihi: 0.9", "hihi: 0.95", "signals.outputs.fault-score.hihi", True),
     "HIHI removed": (", hihi: 0.9", "", "signals.outputs.fault-score.hihi", True),
     "staler inputs": ("stale_after: 5s", "stale_after: 1h", "signals.inputs.turns.stale_after", True),
-    "a larger tolerance": ("metric_tolerance: 0.005", "metric_tolerance: 1", "reproducibility.metric_tolerance", True),
+    "a larger tolerance": ("tolerance: 0.005, description: A", "tolerance: 1, description: A", *AUC_TOLERANCE),
+    "a tolerance in percent": ("tolerance: 0.005, description: A", "tolerance: 0.1%, description: A", *AUC_TOLERANCE),
     "fewer seeds": ("seeds: [0, 1, 2]", "seeds: [0]", "reproducibility.seeds", True),
     "more memory": ("memory: 2048", "memory: 4096", "budget.memory", True),
     "splits may share devices": ("by: [acquisition, device]", "by: [acquisition]", "dataset.split.by", True),
     "scores may differ more": (
-        "\n  command:",
-        "\n  score_tolerance: 0.01\n  command:",
-        "evaluation.score_tolerance",
-        True,
+        *("tolerance: 1.0e-4", "tolerance: 1.0e-4, score_tolerance: 0.02%", f"{SCORE}.score_tolerance", True),
     ),
     "scores may differ less": (
-        "\n  command:",
-        "\n  score_tolerance: 1e-9\n  command:",
-        "evaluation.score_tolerance",
-        False,
+        *("tolerance: 1.0e-4", "tolerance: 1.0e-4, score_tolerance: 0.009%", f"{SCORE}.score_tolerance", False),
     ),
-    "a spread over the seeds above metric_tolerance": (
-        *("seeds: [0", "seed_tolerance: 0.006, seeds: [0", "reproducibility.seed_tolerance", True),
+    "a spread over the seeds above the tolerance": (
+        *("tolerance: 0.005,", "tolerance: 0.005, seed_tolerance: 0.006,", "metrics.auc.seed_tolerance", True),
     ),
-    "a spread over the seeds below metric_tolerance": (
-        *("seeds: [0", "seed_tolerance: 0.004, seeds: [0", "reproducibility.seed_tolerance", False),
+    "a spread over the seeds below the tolerance": (
+        *("tolerance: 0.005,", "tolerance: 0.005, seed_tolerance: 0.004,", "metrics.auc.seed_tolerance", False),
     ),
-    "predictions further apart": (
-        *("seeds: [0", "prediction_tolerance: 1, seeds: [0", "reproducibility.prediction_tolerance", True),
-    ),
-    "predictions closer": (
-        *("seeds: [0", "prediction_tolerance: 1.0e-6, seeds: [0", "reproducibility.prediction_tolerance", False),
-    ),
+    "predictions further apart": ("tolerance: 1.0e-4", "tolerance: 1", f"{SCORE}.tolerance", True),
+    "predictions closer": ("tolerance: 1.0e-4", "tolerance: 1.0e-6", f"{SCORE}.tolerance", False),
     "other seeds": ("seeds: [0, 1, 2]", "seeds: [3, 4, 5]", "reproducibility.seeds", True),
     "LOW removed": ("high: 0.5,", "", "signals.outputs.fault-score.high", True),
     "values held for longer": ("hold_for: 10s", "hold_for: 1h", "fallback.hold_for", True),

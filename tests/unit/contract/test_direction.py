@@ -38,7 +38,7 @@ def test_a_key_without_a_direction_is_found() -> None:
 @pytest.mark.parametrize(
     ("path", "loosens"),
     [
-        ("evaluation score_tolerance", Loosens.WHEN_LARGER),
+        ("signals outputs score score_tolerance", Loosens.WHEN_LARGER),
         ("metrics gate gate", Loosens.WHEN_WORSE),
         ("metrics auc subgroups plane gate", Loosens.WHEN_WORSE),
         ("dataset splits test", Loosens.WHEN_CHANGED),

@@ -122,7 +122,7 @@ def retrained(looks: Callable[[Any, Any], bool]) -> Callable[[Project, Any], boo
 
         monkeypatch.setattr("beampermit.reproduction.reproduce.reproduce", reproduce)
         Inputs(project=project, environment=THIS_ENVIRONMENT)["retrained"]
-        return looks(seen["contract"].reproducibility, seen["seeds"])
+        return looks(seen["contract"], seen["seeds"])
 
     return accepts
 
@@ -220,6 +220,10 @@ ANSWER = "range: [0, 1], high: 0.5, hihi: 0.9, default: 1.0"
 COMMAND, PLOTS = "  command: [", "  plots: metrics/plots.json\n"
 SAMPLED = "  tolerance: {relative: 0.5, because: Rows are sampled.}\n"
 SCORES = "  scores: training.parquet\n"
+METRIC, OUTPUT = "tolerance: 0.005, description: A", "default: 1.0, tolerance: 1.0e-4"
+TEXT = (Path(__file__).parents[2] / "data/contract.yaml").read_text()
+MIDDLE = TEXT[TEXT.index(OUTPUT) : TEXT.index(COMMAND) + len(COMMAND)]
+"""From the output to what evaluates it."""
 KEY = "  key: [acquisition, device, plane]"
 BY = "split: {by: [acquisition, device], time: acquired_at}"
 TEST = "data/dataset/test.parquet"
@@ -238,8 +242,12 @@ CASES = {
     ),
     "REP003 tolerance": Case(COMMAND, COMMAND, SAMPLED + COMMAND, rep003, ("evaluation",)),
     "REP001 tolerance": Case(
-        "metric_tolerance: 0.005", "metric_tolerance: 0.005", "metric_tolerance: 0.5",
-        retrained(lambda rules, _: rules.metric_tolerance > 0.1), ("reproducibility",),
+        METRIC, METRIC, METRIC.replace("0.005", "0.5"),
+        retrained(lambda contract, _: contract.metrics[0].tolerance == 0.5), ("reproducibility",),
+    ),
+    "REP001 tolerance of an output": Case(
+        OUTPUT, OUTPUT, OUTPUT.replace("1.0e-4", "50%"),
+        retrained(lambda contract, _: contract.signals.outputs[0].tolerance == "50%"), ("signals.outputs",),
     ),
     "REP002 seeds": Case(
         "seeds: [0, 1, 2],", "seeds: [0, 1, 2], spread: pull-request,", "seeds: [0], spread: pull-request,",
@@ -263,8 +271,9 @@ CASES = {
     "MDL004 latency": Case("latency: 50ms", "latency: 50ms", "latency: 5s", over_budget(p99=60), ("budget",)),
     "MDL004 memory": Case("memory: 2048", "memory: 2048", "memory: 9999", over_budget(memory=3000), ("budget",)),
     "MDL005 tolerance": Case(
-        COMMAND, SCORES + COMMAND, f"{SCORES}  score_tolerance: 1\n{COMMAND}", scores_apart,
-        ("evaluation.score_tolerance",),
+        MIDDLE, MIDDLE.replace(COMMAND, SCORES + COMMAND),
+        MIDDLE.replace(COMMAND, SCORES + COMMAND).replace(OUTPUT, f"{OUTPUT}, score_tolerance: 1"), scores_apart,
+        ("signals.outputs",),
     ),
     "MDL003 range": Case(
         ANSWER, "range: [0, 0.85], high: 0.5, hihi: 0.85, default: 0.8", ANSWER, beyond_its_range, ("signals.outputs",)

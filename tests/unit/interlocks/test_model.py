@@ -870,7 +870,7 @@ def test_scores_are_compared_within_the_tolerance_of_the_base_branch(
     table(single_row_scores(scores), '"beampermit.row", "beampermit.round", score', (0, 0, 0.5), (0, 1, 0.5))
     table(project.root / "training.parquet", "score", (0.5 + apart,), (0.25,))
     base = contract_text.replace("  command:", "  scores: training.parquet\n  command:")
-    head = base.replace("  command:", f"  score_tolerance: {tolerance}\n  command:")
+    base, head = (base.replace("default: 1.0", f"default: 1.0, score_tolerance: {one}") for one in (1e-4, tolerance))
     seen = Examined(LOADED, SCORED, scores)
     assert MDL005().check(project, parse_contract(head), parse_contract(base), seen).outcome is outcome
 

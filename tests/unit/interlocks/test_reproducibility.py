@@ -73,7 +73,7 @@ def test_the_line_of_a_broken_metric_is_named(project: Project) -> None:
 
 def test_a_tolerance_widened_in_the_pull_request_does_not_count(project: Project, contract_text: str) -> None:
     because = "  tolerance: {relative: 0.5, because: The rows are sampled.}\n  command:"
-    wide = parse_contract(contract_text.replace("metric_tolerance: 0.005", "metric_tolerance: 0.5").replace(
+    wide = parse_contract(contract_text.replace("tolerance: 0.005", "tolerance: 0.5").replace(
         "  command:", because))  # fmt: skip
     judged(project, {**EVALUATED, "auc": 0.6})
     finding = REP003().check(project, wide, project.base_contract, EVALUATED)

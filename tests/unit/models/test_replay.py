@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from beampermit.contract import Signal
 from beampermit.environments import Environment
 from beampermit.errors import Failed
 from beampermit.models.replay import compare_scores
@@ -23,6 +24,11 @@ def write(path: Path, **columns: list[float | None]) -> Path:
     with duckdb.connect() as connection:
         connection.sql(text).write_parquet(str(path))
     return path
+
+
+def outputs(tolerance: float | str) -> list[Signal]:
+    names = "score", "orbit"
+    return [Signal(name=name, pv="X", unit="1", range=(-1e9, 1e9), score_tolerance=tolerance) for name in names]
 
 
 def written(folder: Path, batch: list[float | None], training: list[float | None], **more: Any) -> tuple[Path, Path]:
@@ -66,20 +72,20 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_difference_names_the_row_and_both_scores(tmp_path: Path, case: str) -> None:
     more, words = CASES[case]
-    found = compare_scores(*written(tmp_path, SAME, more.pop("training", SAME), **more), 1e-3)
-    assert found.problem == words
+    found = compare_scores(*written(tmp_path, SAME, more.pop("training", SAME), **more), outputs(1e-3))
+    assert found.problem == (f"{words}, 0.001 allowed" if words else "")
     assert (found.rows, found.single_rows) == (4, 2)
 
 
 def test_tables_of_other_rows_or_outputs_are_refused(tmp_path: Path) -> None:
     scores, training = written(tmp_path, SAME, SAME[:3])
     with pytest.raises(Failed, match="training recorded scores of 3 rows, the inputs have 4"):
-        compare_scores(scores, training, 1e-3)
+        compare_scores(scores, training, outputs(1e-3))
     with pytest.raises(Failed, match="training recorded probability, the saved model gives score"):
-        compare_scores(scores, write(training, probability=SAME), 1e-3)
+        compare_scores(scores, write(training, probability=SAME), outputs(1e-3))
     training.write_text("a,b")
     with pytest.raises(Failed, match="not a table of scores"):
-        compare_scores(scores, training, 1e-3)
+        compare_scores(scores, training, outputs(1e-3))
 
 
 SINGLE = 'SELECT 0 AS "beampermit.row", unnest([0, 1]) AS "beampermit.round", {} AS orbit'
@@ -102,8 +108,8 @@ def test_arrays_are_compared_value_by_value(tmp_path: Path, case: str) -> None:
         connection.sql(f"SELECT {served} AS orbit").write_parquet(str(tmp_path / "scores.parquet"))
         connection.sql(SINGLE.format(served)).write_parquet(str(single_row_scores(tmp_path / "scores.parquet")))
         connection.sql(f"SELECT {recorded} AS orbit").write_parquet(str(tmp_path / "training.parquet"))
-    found = compare_scores(tmp_path / "scores.parquet", tmp_path / "training.parquet", 1e-3)
-    assert found.problem == words
+    found = compare_scores(tmp_path / "scores.parquet", tmp_path / "training.parquet", outputs(1e-3))
+    assert found.problem == (f"{words}, 0.001 allowed" if words else "")
 
 
 def test_arrays_of_another_shape_are_not_compared(tmp_path: Path) -> None:
@@ -112,9 +118,16 @@ def test_arrays_of_another_shape_are_not_compared(tmp_path: Path) -> None:
         connection.sql(SINGLE.format("[1, 2, 3, 4, 5, 6]")).write_parquet(str(tmp_path / "scores.single.parquet"))
         connection.sql("SELECT [[1, 2], [3, 4], [5, 6]] AS orbit").write_parquet(str(tmp_path / "training.parquet"))
     with pytest.raises(Failed, match="recorded orbit as 3 x 2 numbers, the saved model gives 2 x 3 numbers"):
-        compare_scores(tmp_path / "scores.parquet", tmp_path / "training.parquet", 1e-3)
+        compare_scores(tmp_path / "scores.parquet", tmp_path / "training.parquet", outputs(1e-3))
     with pytest.raises(Failed, match="the single rows are not rows of the inputs"):
-        compare_scores(tmp_path / "scores.parquet", tmp_path / "scores.parquet", 1e-3)
+        compare_scores(tmp_path / "scores.parquet", tmp_path / "scores.parquet", outputs(1e-3))
+
+
+@pytest.mark.parametrize(("tolerance", "within"), [("26%", True), ("24%", False), (0.051, True), (0.049, False)])
+def test_a_tolerance_is_a_number_or_a_part_of_the_span(tmp_path: Path, tolerance: float | str, within: bool) -> None:
+    found = compare_scores(*written(tmp_path, SAME, [0.1, 0.25, 0.3, None]), outputs(tolerance))
+    assert (found.problem == "") is within
+    assert found.worst.size == pytest.approx(0.05)
 
 
 DEFECTS: dict[str, tuple[dict[str, str], str]] = {
@@ -149,7 +162,7 @@ def test_model_with_another_transform_in_service_is_reported(
     training = write(tmp_path / "training.parquet", score=[float(number) for number in range(300)])
     scores = tmp_path / "scores.parquet"
     score(probed, saved(tmp_path / "model", **made), inputs, scores, SIGNALS)
-    found = compare_scores(scores, training, 1e-4)
+    found = compare_scores(scores, training, outputs(1e-4))
     assert words in found.problem
     assert bool(words) == bool(found.problem)
     assert 5 <= found.single_rows <= 100, "as many as a second is enough for"

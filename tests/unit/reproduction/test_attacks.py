@@ -324,12 +324,13 @@ def test_result_planted_in_the_cache_folder_is_not_believed(
 @pytest.mark.plants("REP001")
 @pytest.mark.attack(
     guard="REP001",
-    tried="training writes a random number where no tensor is, with a lenient prediction_tolerance in the pull request",
+    tried="training writes a random number where no tensor is, and the contract gets a lenient tolerance of the output",
     said="allowed",
 )
 def test_model_that_differs_where_no_tensor_shows_it_fails(trainable: Project, said: str) -> None:
     rules = trainable.contract
-    replace(trainable.root / "contract.yaml", "metric_tolerance: 0.005", "metric_tolerance: 9, prediction_tolerance: 9")
+    replace(trainable.root / "contract.yaml", "tolerance: 0.005", "tolerance: 9")
+    replace(trainable.root / "contract.yaml", "tolerance: 1.0e-4", "tolerance: 9")
     line = "Path('model/bias.json').write_text(str(int.from_bytes(os.urandom(4)) / 2**32))\nfiles ="
     replace(trainable.root / "train.py", "files =", line)
     made_by_hand(trainable.root, "train.py")
@@ -338,7 +339,7 @@ def test_model_that_differs_where_no_tensor_shows_it_fails(trainable: Project, s
     assert done.compared is not None
     assert {str(tensor.likeness) for tensor in done.compared.tensors} == {"identical"}
     reason = judged(project, done)
-    assert re.search(rf"predictions on 600 rows differ by at most [\d.e-]+, 0.0001 {said}", reason), reason
+    assert re.search(rf"predictions of score on 600 rows differ by at most [\d.e-]+, 0.0001 {said}", reason), reason
 
 
 FOREST = (Path(__file__).parents[2] / "data/models/trees.ubj").read_bytes()
@@ -397,7 +398,7 @@ def test_model_without_tensors_is_made_again_and_its_predictions_compared(
     monkeypatch.setenv("NOISE", "0.01")
     done = run(trainable)
     assert done.diagnosis.kind is Kind.UNREPEATABLE
-    assert "predictions on 600 rows differ by at most" in judged(trainable, done)
+    assert "predictions of score on 600 rows differ by at most" in judged(trainable, done)
 
 
 def interrupted(project: Project, **options: bool) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from beampermit.contract import Signal
 from beampermit.environments import Environment
 from beampermit.errors import Failed
 from beampermit.git import Git
@@ -121,26 +122,18 @@ def table(path: Path, values: list[float], kind: str = "DOUBLE") -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ("difference", "tolerance", "within"),
-    [(0.9e-4, 1e-4, True), (1.1e-4, 1e-4, False), (0.4, 0.5, True), (0.6, 0.5, False)],
-)
-def test_predictions_are_within_the_tolerance_or_not(
-    tmp_path: Path, difference: float, tolerance: float, within: bool
-) -> None:
-    pair = table(tmp_path / "a", [0.1, 0.2]), table(tmp_path / "b", [0.1, 0.2 + difference])
-    assert compare_predictions(*pair, tolerance).within is within
+OUTPUT = [Signal(name="score", pv="X", unit="1", range=(0, 1e12), tolerance=1e-4)]
 
 
 def test_predictions_of_large_numbers_differ_by_rounding(tmp_path: Path) -> None:
     pair = table(tmp_path / "a", [1e9]), table(tmp_path / "b", [1e9 + 900])
-    assert compare_predictions(*pair, 1e-4).within
-    assert not compare_predictions(pair[0], table(tmp_path / "c", [1e9 + 1100]), 1e-4).within
+    assert compare_predictions(*pair, OUTPUT).within
+    assert not compare_predictions(pair[0], table(tmp_path / "c", [1e9 + 1100]), OUTPUT).within
 
 
 def test_predictions_that_are_finite_for_one_model_only_fail(tmp_path: Path) -> None:
     with pytest.raises(Failed, match="finite for only one"):
-        compare_predictions(table(tmp_path / "a", [1.0]), table(tmp_path / "b", [math.nan]), 9.0)
+        compare_predictions(table(tmp_path / "a", [1.0]), table(tmp_path / "b", [math.nan]), OUTPUT)
 
 
 @pytest.fixture
@@ -196,6 +189,21 @@ def test_tables_are_compared_row_by_row_where_their_bytes_differ(tmp_path: Path)
     assert problem([1.0, math.inf]) == "1 of 2 rows are others than those that are made"
     assert problem([1.0]) == "it has 2 rows, 1 are made"
     assert problem([1.0, 2.0], "FLOAT").startswith("it has the columns score DOUBLE, score FLOAT are made")
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "difference", "same"),
+    [(0.02, 0.019, True), (0.02, 0.021, False), ("2%", 0.19, True), ("2%", 0.21, False)],
+)
+def test_each_column_of_a_table_has_its_tolerance(
+    tmp_path: Path, tolerance: float | str, difference: float, same: bool
+) -> None:
+    pair = table(tmp_path / "a.parquet", [0.0, 10.0]), table(tmp_path / "b.parquet", [0.0, 10.0 - difference])
+    sides = ({"data/x.parquet": file} for file in pair)
+    columns: list[str] = []
+    rules = FileRules(EXACT.agree, lambda column: columns.append(column) or tolerance)
+    assert (compare_files(*sides, rules) == {}) is same
+    assert columns == ["score"]
 
 
 def test_digests_of_files_that_say_the_same_count_as_equal(tmp_path: Path) -> None:

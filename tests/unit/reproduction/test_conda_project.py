@@ -97,7 +97,7 @@ def test_reproduced_bit_by_bit_in_a_new_environment(conda: Project, channel: Cha
 
 def test_lock_of_another_package_is_diagnosed_as_different_environment(conda: Project, channel: Channel) -> None:
     descent(channel, "1.1", rate=0.0025)
-    replace(conda.root / "contract.yaml", "metric_tolerance: 0.005", "metric_tolerance: 0.0001")
+    replace(conda.root / "contract.yaml", "tolerance: 0.005", "tolerance: 0.0001")
     CondaLock().lock(conda.root, update=["descent"], progress=QUIET)
     done = again(conda)
     assert not done["sound"]

@@ -34,9 +34,10 @@ def test_a_processor_with_less_is_another_environment_where_no_difference_is_all
     trained_copy: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contract = trained_copy.contract
-    strict = contract.reproducibility.model_copy(update={"prediction_tolerance": 0.0})
+    outputs = tuple(signal.model_copy(update={"tolerance": 0.0}) for signal in contract.signals.outputs)
+    strict = contract.signals.model_copy(update={"outputs": outputs})
     environment = contract.environment.model_copy(update={"variables": ("ATEN_CPU_CAPABILITY",)})
-    base_contract = contract.model_copy(update={"reproducibility": strict, "environment": environment})
+    base_contract = contract.model_copy(update={"signals": strict, "environment": environment})
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
     done = reproduce(trained_copy, base_contract, trained_copy.git.head(), reused_environments(lambda _: None))
     assert done.compared is not None
