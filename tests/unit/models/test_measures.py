@@ -114,6 +114,13 @@ def test_values_that_can_be_worked_out_by_hand() -> None:
     assert values["brier"] == pytest.approx((0.01 + 0.36 + 0.36 + 0.01) / 4)
 
 
+def test_the_largest_error_is_found_however_many_larger_ones_do_not_count() -> None:
+    errors = np.arange(ROWS, dtype=float)[::-1]
+    weights = (np.arange(ROWS) >= [[0], [1], [63], [64], [300]]).astype(float)
+    values = measure_weighted([metric("max_error")], {"score": Compared(errors, np.zeros(ROWS))}, weights)
+    assert values["max_error"].tolist() == [399, 398, 336, 335, 99]
+
+
 def test_each_output_is_compared_with_its_own_target() -> None:
     compared = {"x": Compared(np.zeros(2), np.ones(2)), "y": Compared(np.zeros(2), np.full(2, 3.0))}
     metrics = [metric("mae", name=f"mae_{name}", output=name, target=name) for name in ("y", "x")]
