@@ -186,7 +186,10 @@ class Reuse:
         from beampermit.environments.uv.specification import FILE, LOCAL
 
         root = self._project.root.absolute()
-        files = [*(folder / "uv.toml" for folder in (root, *root.parents)), *(root / name for name in PINNED)]
+        files = [
+            *(folder / name for folder in (root, *root.parents) for name in ("uv.toml", FILE)),
+            *(root / name for name in PINNED),
+        ]
         files += [path for pattern in CONDA for path in sorted(root.glob(pattern))]
         if isinstance(inputs["backend"], Uv):
             beside = [root / place for place in inputs["specification"].content[LOCAL]]

@@ -181,10 +181,11 @@ def test_what_uv_reads_outside_the_commit_is_seen(
     assert not verdict.passed
 
 
-def test_settings_of_uv_above_the_repository_count(uv_project: Project) -> None:
+@pytest.mark.parametrize("name", ["uv.toml", "pyproject.toml"])
+def test_settings_of_uv_above_the_repository_count(uv_project: Project, name: str) -> None:
     before = key(uv_project, "ENV002")
     assert before
-    (uv_project.root.parent / "uv.toml").touch()
+    (uv_project.root.parent / name).touch()
     assert key(uv_project, "ENV002") not in (before, None)
 
 
@@ -369,10 +370,10 @@ def test_what_was_changed_while_a_check_ran_is_not_kept(dvc_project: Project, mo
         params.write_text(before.replace("8", "9"))
         return changed(finding, reason="of other files")
 
-    monkeypatch.setattr(GIT003, "check", meanwhile)
     kept = ("GIT003", "GIT005", "DAT001")
-    assert judge(dvc_project, *kept)["GIT003"].reason == "of other files"
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(GIT003, "check", meanwhile)
+        assert judge(dvc_project, *kept)["GIT003"].reason == "of other files"
     params.write_text(before)
     for reused in (False, True):
         verdicts = judge(dvc_project, *kept)

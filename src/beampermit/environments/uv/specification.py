@@ -50,6 +50,11 @@ SETTINGS = re.compile(
 )
 """Keys of `[tool.uv]` with which uv installs the files of the lock and no others. Those that say how to solve may
 differ as they like: the lock is judged."""
+OF_WORKSPACE = re.compile(
+    r"workspace|sources|managed|package|dev-dependencies|default-groups|dependency-groups|conflicts|environments|"
+    r"required-environments|constraint-dependencies|override-dependencies|build-constraint-dependencies"
+)
+"""Keys of a `[tool.uv]` above that do not count for a project that is no member of its workspace."""
 REQUIREMENTS = "requirements.txt"
 BEGUN = f"# Made from {REQUIREMENTS} by `beampermit env lock`, which has not finished: run it again.\n"
 """First line of a `pyproject.toml` until what was locked for it has the hashes that are pinned."""
@@ -233,19 +238,31 @@ def _plain(address: str) -> str:
 
 
 def _settings_beside(root: Path, content: dict[str, Any]) -> Iterator[Problem]:
-    """`uv.toml`, which counts instead of `[tool.uv]`; also one above a project without that table."""
+    """`uv.toml`, which counts instead of `[tool.uv]`; also either of them above a project without that table."""
     if (root / "uv.toml").exists():
         yield Problem(f"uv would read uv.toml instead of [tool.uv]: move its settings to {FILE}", "uv.toml")
     elif "uv" not in content.get("tool", {}):
         for folder in root.absolute().parents:
             if (folder / "uv.toml").exists():
                 yield Problem(f"uv would read settings from {folder / 'uv.toml'}: add a table [tool.uv] here", FILE)
+            elif keys := _settings_in(folder / FILE):
+                what = f"{', '.join(keys)} of [tool.uv] from {folder / FILE}"
+                yield Problem(f"uv would read {what}: add a table [tool.uv] here", FILE)
     for name in PINNED:
         file = root / name
         lines = decode(file.read_bytes(), name).splitlines() if file.is_file() else []
         for number, line in enumerate(map(str.strip, lines), 1):
             if line and not line.startswith("#") and (set(line) & set("/\\") or (root / line).exists()):
                 yield Problem(f"uv would start {line!r} as Python: write a version such as 3.11", name, number)
+
+
+def _settings_in(file: Path) -> list[str]:
+    """Keys of its `[tool.uv]` that count for other projects too; none where uv cannot read the file."""
+    try:
+        settings = parse_toml(file.read_bytes(), file).get("tool", {}).get("uv", {})
+        return sorted(key for key in settings if not OF_WORKSPACE.fullmatch(key))
+    except (BadInput, OSError, AttributeError, TypeError):
+        return []
 
 
 def _local(root: Path, content: dict[str, Any]) -> dict[str, dict[str, Any] | Path | None]:

@@ -419,6 +419,28 @@ def test_settings_above_count_only_where_the_project_has_none(uv_project: Projec
     assert f"uv would read settings from {above}: add a table [tool.uv] here" in problems(uv_project.root)
 
 
+@pytest.mark.attack(
+    guard="ENV002",
+    tried="a pyproject.toml that a pull request adds above a project without [tool.uv] has settings, which uv takes",
+    said="uv would read index-url, no-binary of [tool.uv] from",
+)
+def test_settings_of_a_pyproject_above_count_only_where_the_project_has_none(uv_project: Project, said: str) -> None:
+    above = uv_project.root.parent / "pyproject.toml"
+    above.write_text(
+        '[tool.uv]\nindex-url = "http://127.0.0.1:9"\nno-binary = true\nworkspace = {members = ["libs/*"]}\n'
+    )
+    assert problems(uv_project.root) == []
+    file = uv_project.root / "pyproject.toml"
+    file.write_text(file.read_text().split("[tool.uv]")[0])
+    refused = [problem for problem in problems(uv_project.root) if problem.startswith("uv would read")]
+    assert refused == [f"{said} {above}: add a table [tool.uv] here"]
+    with pytest.raises(BadInput, match=re.escape(said)):
+        Uv().install(uv_project.root, uv_project.root / ".venv", progress=print)
+    for harmless in ('[tool.uv.workspace]\nmembers = ["libs/*"]\n', "[tool.ruff]\n", "not TOML"):
+        above.write_text(harmless)
+        assert not any(problem.startswith("uv would read") for problem in problems(uv_project.root))
+
+
 HARMLESS = """
 dev-dependencies = ["checker>=1"]
 default-groups = ["dev"]
