@@ -13,7 +13,7 @@ import pytest
 
 from beampermit.changes.flat import Change
 from beampermit.documents import charts, rendering
-from beampermit.documents.plots import ENOUGH, Chart, Curve, Plots
+from beampermit.documents.plots import ENOUGH, Curve, Lines, Plots
 from beampermit.documents.report import Report, bound_report, read_report
 from beampermit.verdicts.merge import merge_verdicts
 from beampermit.verdicts.verdict import Location, Outcome, Verdict
@@ -35,7 +35,8 @@ def verdict(number: int) -> Verdict:
 
 def large() -> Report:
     points = tuple((place / ENOUGH, abs(sin(place / 9))) for place in range(ENOUGH))
-    charts = tuple(Chart(f"Curve {n}", "x", "y", (Curve("a", points), Curve("b", points))) for n in range(PLOTS))
+    curves = (Curve(name="a", points=points), Curve(name="b", points=points))
+    charts = tuple(Lines(title=f"Curve {n}", x="x", y="y", curves=curves) for n in range(PLOTS))
     return Report(
         name="bpm-faults",
         judged=merge_verdicts(map(verdict, range(VERDICTS)), {}),
@@ -44,7 +45,7 @@ def large() -> Report:
         tree="c" * 40,
         base=None,
         packages=tuple(Change(f"package-{n}", "1.0", "1.1") for n in range(300)),
-        plots=Plots(charts),
+        plots=Plots(charts=charts),
     )
 
 

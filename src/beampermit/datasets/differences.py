@@ -330,10 +330,11 @@ def _describe(old: TableProfile, new: TableProfile, rows: RowChanges | None, rol
     for column, count in new.groups.items():
         if old.groups.get(column, count) != count:
             yield f"distinct values of {column}: {old.groups[column]} → {count}"
-    for value in sorted({*old.balance, *new.balance}):
-        was, now = (_share(side, value) for side in (old, new))
-        if abs(was - now) >= SMALL:
-            yield f"{roles.target} {value}: {was:.1%} → {now:.1%}"
+    for target in [name for name in new.balance if name in old.balance]:
+        for value in sorted({*old.balance[target], *new.balance[target]}):
+            was, now = (side.balance[target].get(value, 0) / (side.rows or 1) for side in (old, new))
+            if abs(was - now) >= SMALL:
+                yield f"{target} {value}: {was:.1%} → {now:.1%}"
     if old.times and new.times and (old.times.first, old.times.last) != (new.times.first, new.times.last):
         yield f"times: {old.times.first} to {old.times.last} → {new.times.first} to {new.times.last}"
     if old.times and new.times and old.times.gaps != new.times.gaps:
@@ -350,10 +351,6 @@ def _column_changes(old: TableProfile, new: TableProfile) -> Iterator[str]:
             yield f"column {column} removed"
         elif old.columns[column] != new.columns[column]:
             yield f"type of column {column}: {old.columns[column]} → {new.columns[column]}"
-
-
-def _share(side: TableProfile, value: str) -> float:
-    return side.balance.get(value, 0) / (side.rows or 1)
 
 
 def _signal_changes(name: str, old: SignalProfile, new: SignalProfile, unit: str) -> Iterator[str]:

@@ -17,7 +17,9 @@ SAMPLE = 2_000_000
 GAP = 10
 """A step in time longer than this many median steps is a gap."""
 VALUES = 40
-"""Most label values that are listed."""
+"""Most values of a target that are listed."""
+CLASSES = 12
+"""A target of whole numbers with more values than this is a measured quantity, and no class."""
 Span = tuple[float, float]
 
 
@@ -26,7 +28,7 @@ class ColumnRoles:
     """The roles of columns; empty if unknown."""
 
     key: tuple[str, ...] = ()
-    target: str | None = None
+    targets: tuple[str, ...] = ()
     time: str | None = None
     groups: tuple[str, ...] = ()
     signals: tuple[str, ...] = ()
@@ -36,13 +38,14 @@ class ColumnRoles:
     def of(cls, contract: Contract) -> ColumnRoles:
         dataset = contract.dataset
         inputs = tuple(signal for signal in contract.signals.inputs if signal.source != "constant")
+        outputs = {signal.target: signal for signal in contract.signals.outputs if signal.target}
         return cls(
             dataset.key,
-            dataset.target,
+            tuple(dict.fromkeys(name for name in (dataset.target, *outputs) if name)),
             dataset.split.time,
             dataset.split.by,
             tuple(signal.name for signal in inputs),
-            {signal.name: signal.unit for signal in inputs},
+            {signal.name: signal.unit for signal in inputs} | {name: signal.unit for name, signal in outputs.items()},
         )
 
     @classmethod
@@ -80,11 +83,13 @@ class TimeProfile:
 
 @dataclass(frozen=True)
 class TableProfile:
+    """`balance`: target -> value -> rows, the most frequent first. A target that is a quantity is among `signals`."""
+
     name: str
     rows: int
     columns: dict[str, str]
     groups: dict[str, int]
-    balance: dict[str, int]
+    balance: dict[str, dict[str, int]]
     times: TimeProfile | None
     signals: dict[str, SignalProfile]
 
@@ -102,15 +107,24 @@ def profile(table: Table, roles: ColumnRoles, spans: dict[str, Span] | None = No
     groups = [column for column in roles.groups if column in columns]
     counted = ", ".join(f"count(DISTINCT {quoted(column)})" for column in groups)
     values = table.query(f"SELECT {counted} FROM {table.source}")[0] if groups else ()
+    targets = [column for column in roles.targets if column in columns]
+    measured = [
+        column
+        for column in targets
+        if _numeric(table, column) and (column in (spans or {}) or _is_measured(table, column))
+    ]
     signals = [column for column in roles.signals if column in columns and _numeric(table, column)]
     return TableProfile(
         table.split,
         rows,
         dict(columns),
         dict(zip(groups, values, strict=True)),
-        _balance(table, roles.target) if roles.target in columns else {},
+        {column: _balance(table, column) for column in targets if column not in measured},
         _time_profile(table, roles.time) if roles.time in columns and rows else None,
-        {column: _signal_profile(table, column, rows, (spans or {}).get(column)) for column in signals},
+        {
+            column: _signal_profile(table, column, rows, (spans or {}).get(column))
+            for column in dict.fromkeys([*signals, *measured])
+        },
     )
 
 
@@ -118,9 +132,21 @@ def _numeric(table: Table, column: str) -> bool:
     return table.dimensions(column) is not None and table.columns[column] != "BOOLEAN"
 
 
-def _balance(table: Table, target: str | None) -> dict[str, int]:
+def _is_measured(table: Table, column: str) -> bool:
+    """Whether a target of numbers is a quantity, of which a histogram tells more than a list of its values."""
+    if table.dimensions(column):
+        return True
+    value = f"CAST({quoted(column)} AS DOUBLE)"
+    different, fractional = table.query(
+        f"SELECT count(DISTINCT {value}), count(*) FILTER (WHERE isfinite({value}) AND {value} <> floor({value}))"
+        f" FROM {table.source}"
+    )[0]
+    return different > CLASSES or fractional > 0
+
+
+def _balance(table: Table, target: str) -> dict[str, int]:
     counts = table.query(
-        f"SELECT coalesce(CAST({quoted(target or '')} AS VARCHAR), 'null'), count(*) AS count FROM {table.source}"
+        f"SELECT coalesce(CAST({quoted(target)} AS VARCHAR), 'null'), count(*) AS count FROM {table.source}"
         f" GROUP BY 1 ORDER BY count DESC, 1 LIMIT {VALUES}"
     )
     return dict(counts)

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Any
 
-from beampermit.documents import rendering
+from beampermit.contract import Contract, Signal
+from beampermit.documents import mermaid, rendering
 from beampermit.documents.facts import Facts
 from beampermit.documents.markdown import Markdown, code, prose, visible
 from beampermit.documents.page import drawing, page
@@ -77,9 +78,7 @@ def _results(facts: Facts) -> dict[str, Any]:
 
 def card(facts: Facts) -> Markdown:
     """As Markdown, with metadata on top and Mermaid diagrams."""
-    from beampermit.documents import charts
-
-    return _card(facts, charts.mermaid_chart, "")
+    return _card(facts, mermaid.chart)
 
 
 def card_page(facts: Facts) -> str:
@@ -87,13 +86,11 @@ def card_page(facts: Facts) -> str:
     from beampermit.documents import charts
 
     images = {chart.title: charts.chart_svg(chart) for chart in facts.plots.charts}
-    if facts.plots.confusion:
-        images[charts.CONFUSION] = charts.confusion_svg(facts.plots.confusion)
-    text = _card(facts, lambda chart: drawing(chart.title), drawing(charts.CONFUSION))
+    text = _card(facts, lambda chart: drawing(chart.title))
     return page(text, f"{facts.contract.model.name}: model card", images)
 
 
-def _card(facts: Facts, chart: object, confusion: str) -> Markdown:
+def _card(facts: Facts, chart: object) -> Markdown:
     rows = metrics.compare_metrics(facts.contract, facts.metrics, {}, {})
     named = {row.metric.name for row in rows}
     kinds = {name: value for name, value in facts.metrics.items() if name.startswith(metrics.RECALL)}
@@ -108,13 +105,14 @@ def _card(facts: Facts, chart: object, confusion: str) -> Markdown:
         "others": {name: value for name, value in facts.metrics.items() if name not in named and name not in kinds},
         "missing": _missing,
         "listed": _listed,
+        "unit": _unit,
+        "compared": _compared(facts.contract),
         "groups": groups,
         "apart": tuple(dict.fromkeys(group.by for group in groups.subgroups)),
         "crossed": _crossed,
         "uncertainty": _uncertainty(facts.verdicts, facts.permit),
         "plots": facts.plots,
         "chart": chart,
-        "confusion": confusion,
     }
     return rendering.join(rendering.blocks("card.md.j2", values))
 
@@ -128,6 +126,17 @@ def _uncertainty(verdicts: Iterable[Verdict], permit: Statement | None) -> dict[
 
 def _missing(key: str) -> Markdown:
     return Markdown(f"**Not stated.** Add it to `contract.yaml` as {code(key)}.")
+
+
+def _unit(signal: Signal) -> str:
+    return "no unit" if signal.unit == "1" else signal.unit
+
+
+def _compared(contract: Contract) -> dict[str, str]:
+    """Output -> the column that is the truth about it; of a single output that names none, the dataset's target."""
+    outputs = contract.signals.outputs
+    alone = contract.dataset.target if len(outputs) == 1 else ""
+    return {signal.name: signal.target or alone or "" for signal in outputs}
 
 
 def _crossed(columns: tuple[str, ...]) -> Markdown:

@@ -1,102 +1,33 @@
-"""Charts of a document, drawn twice: by GitHub from Mermaid, and by matplotlib for the HTML page."""
+"""Drawings of a document, by matplotlib: for the HTML page, and as files."""
 
 from __future__ import annotations
 
 import base64
 import io
 import re
-from bisect import bisect_right
-from collections.abc import Iterable, Mapping
-from decimal import Decimal
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from beampermit.documents.markdown import Markdown, block, visible
-from beampermit.documents.plots import Chart, Confusion, Plots, Points
+from beampermit.documents.mermaid import COLOURS
+from beampermit.documents.plots import Cloud, Confusion, Histogram, Lines, Plots
 
-COLOURS = (("blue", "#0072b2"), ("orange", "#d55e00"), ("green", "#009e73"))
-CONFUSION = "Confusion"
 MARGINS = {"left": 0.2, "right": 0.96, "bottom": 0.17, "top": 0.9}
 """Of a chart; finding them takes matplotlib as long as drawing."""
 PALETTE = tuple(code for _, code in COLOURS)
-SMALLEST = 1e-12
-SHOWN = 40
-"""Points of a Mermaid line: a comment is narrow, and a diagram has at most 50,000 characters."""
+BARS = 12
+"""Values of a target that are drawn beside one another."""
+LONGEST = 16
+"""Characters of a class's name beside a matrix."""
 
 
-def label(value: object) -> str:
-    """`value` as a quoted label: quotes, brackets, `#` and other signs of Mermaid's own become spaces."""
-    plain = re.sub(r"[^\w .,:/()+-]|--+|::+", " ", visible(value, limit=80))
-    return f'"{" ".join(plain.split())}"'
-
-
-def mermaid_chart(chart: Chart) -> Markdown:
-    """A fenced `xychart-beta`. The title names the colours, because Mermaid draws no legend."""
-    curves = [curve for curve in chart.curves if len(curve.points) > 1]
-    span = _span([x for curve in curves for x, _ in curve.points])
-    if not curves or span is None:
-        return Markdown()
-    colours = COLOURS[: len(curves)]
-    names = ", ".join(f"{colour} {curve.name}" for (colour, _), curve in zip(colours, curves, strict=False))
-    title = f"{chart.title}: {names}" if len(curves) > 1 else chart.title
-    lines = [[_digits(y) for y in _resampled(curve.points, span, chart.steps)] for curve in curves[: len(colours)]]
-    low, high = _bounds([float(y) for line in lines for y in line], steps=chart.steps)
-    body = [
-        '%%{init: {"themeVariables": {"xyChart": {"plotColorPalette": "'
-        + ", ".join(code for _, code in colours)
-        + '"}}}}%%',
-        "xychart-beta",
-        f"  title {label(title)}",
-        f"  x-axis {label(chart.x)} {_digits(span[0])} --> {_digits(span[1])}",
-        f"  y-axis {label(chart.y)} {low} --> {high}",
-        *(f"  line [{', '.join(line)}]" for line in lines),
-    ]
-    return block("\n".join(body), "mermaid")
-
-
-def _span(xs: list[float]) -> tuple[float, float] | None:
-    return (min(xs), max(xs)) if xs and max(xs) > min(xs) else None
-
-
-def _resampled(points: Points, span: tuple[float, float], steps: bool) -> list[float]:
-    """The curve at evenly spaced x, which is where Mermaid draws the numbers of a line."""
-    low, high = span
-    return [_at(points, low + (high - low) * place / (SHOWN - 1), steps) for place in range(SHOWN)]
-
-
-def _at(points: Points, x: float, steps: bool) -> float:
-    after = bisect_right(points, (x, float("inf")))
-    if after == 0:
-        return points[0][1]
-    if after == len(points) or steps:
-        return points[after - 1][1]
-    (x0, y0), (x1, y1) = points[after - 1], points[after]
-    return y0 + (y1 - y0) * (x - x0) / (x1 - x0)
-
-
-def _bounds(ys: list[float], *, steps: bool) -> tuple[str, str]:
-    low, high = (0.0, 1.0) if steps else (min(ys), max(ys))
-    return _digits(low), _digits(high if high > low else low + 1.0)
-
-
-def _digits(value: float) -> str:
-    """Without exponent, which Mermaid rejects; a number too small to be drawn is 0."""
-    return f"{Decimal(f'{value:.5g}').normalize():f}" if abs(value) >= SMALLEST else "0"
-
-
-def chart_svg(chart: Chart) -> str:
+def chart_svg(chart: Lines | Cloud | Histogram | Confusion) -> str:
     """A chart as a `data:` address of an SVG image."""
-    return _svg_address(_draw_chart(chart))
-
-
-def confusion_svg(counts: Confusion) -> str:
-    """A confusion matrix as a `data:` address of an SVG image: rows are the truth, columns the prediction."""
-    return _svg_address(_draw_confusion(counts))
+    return _svg_address(_draw(chart))
 
 
 def png_images(plots: Plots) -> dict[str, bytes]:
     """PNG images by title, for the page and for files."""
-    made = {chart.title: _png(_draw_chart(chart)) for chart in plots.charts}
-    return made | ({CONFUSION: _png(_draw_confusion(plots.confusion))} if plots.confusion else {})
+    return {chart.title: _png(_draw(chart)) for chart in plots.charts}
 
 
 def png_address(image: bytes) -> str:
@@ -112,34 +43,92 @@ def file_names(made: Iterable[str]) -> dict[str, str]:
     }
 
 
-def _draw_chart(chart: Chart) -> Any:
+def _draw(chart: Lines | Cloud | Histogram | Confusion) -> Any:
+    match chart:
+        case Lines():
+            return _draw_lines(chart)
+        case Cloud():
+            return _draw_cloud(chart)
+        case Histogram():
+            return _draw_histogram(chart)
+        case Confusion():
+            return _draw_confusion(chart)
+
+
+def _draw_lines(chart: Lines) -> Any:
     figure, axes = _figure(4.1, 3.0, MARGINS)
     for curve, colour in zip(chart.curves, PALETTE, strict=False):
-        xs, ys = zip(*curve.points, strict=True)
-        axes.plot(
-            xs, ys, color=colour, label=curve.name, linewidth=1.8, drawstyle="steps-post" if chart.steps else "default"
-        )
+        style = "steps-post" if chart.steps else "default"
+        xs, ys = zip(*curve.points, strict=True) if curve.points else ((), ())
+        axes.plot(xs, ys, color=colour, label=_plain(curve.name), linewidth=1.8, drawstyle=style)
     if chart.steps:
         axes.plot([0, 1], [0, 1], color="0.6", linestyle=":", linewidth=1, label="chance")
-    axes.set(title=_plain(chart.title), xlabel=_plain(chart.x), ylabel=_plain(chart.y))
-    axes.grid(alpha=0.25)
-    axes.legend(frameon=False)
+    _finish(axes, chart.title, chart.x, chart.y)
     return figure
 
 
-def _draw_confusion(counts: Confusion) -> Any:
-    figure, axes = _figure(3.3, 3.0)
-    cells = [[counts.tp, counts.fn], [counts.fp, counts.tn]]
-    shares = [[value / (sum(row) or 1) for value in row] for row in cells]
+def _draw_cloud(chart: Cloud) -> Any:
+    """Dots; where they were counted in cells, a shade for how many there are, on a logarithmic scale."""
+    figure, axes = _figure(4.1, 3.0)
+    xs, ys = zip(*chart.points, strict=True) if chart.points else ((), ())
+    if chart.cell:
+        from matplotlib.collections import PatchCollection
+        from matplotlib.colors import LogNorm
+        from matplotlib.patches import Rectangle
+
+        width, height = chart.cell
+        cells = [Rectangle((x - width / 2, y - height / 2), width, height) for x, y in chart.points]
+        most = max(2.0, *chart.counts)
+        shades = PatchCollection(cells, cmap="Blues", norm=LogNorm(0.4, most), array=chart.counts, linewidth=0)
+        axes.add_collection(shades)
+        bar = figure.colorbar(shades, ax=axes, label="rows in a cell", format="%g")
+        bar.ax.set_ylim(1, most)
+        axes.autoscale_view()
+    else:
+        axes.scatter(xs, ys, color=PALETTE[0], s=12, alpha=0.5, linewidth=0)
+    axes.margins(0.03)
+    if chart.kind == "residuals":
+        axes.axhline(0, color="0.35", linestyle="--", linewidth=1)
+    if chart.identity and xs:
+        ends = [max(min(xs), min(ys)), min(max(xs), max(ys))]
+        axes.plot(ends, ends, color="0.35", linestyle="--", linewidth=1, label="equal")
+    _finish(axes, chart.title, chart.x, chart.y, legend="upper left" if chart.identity else "")
+    return figure
+
+
+def _draw_histogram(chart: Histogram) -> Any:
+    figure, axes = _figure(4.1, 3.0, MARGINS)
+    for (name, shares), colour in zip(chart.shares().items(), PALETTE, strict=False):
+        axes.stairs(shares, chart.edges, color=colour, label=_plain(name), linewidth=1.8)
+        axes.stairs(shares, chart.edges, color=colour, alpha=0.15, fill=True)
+    axes.set_ylim(bottom=0)
+    _finish(axes, chart.title, chart.x, "share of rows", legend="best" if len(chart.counts) > 1 else "")
+    return figure
+
+
+def _draw_confusion(chart: Confusion) -> Any:
+    size = len(chart.classes)
+    side = 3.3 + 0.42 * max(0, size - 3)
+    figure, axes = _figure(side + 0.6, side)
+    shares = chart.shares()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for row, values in enumerate(cells):
+    for row, values in enumerate(chart.counts):
         for column, value in enumerate(values):
-            dark = shares[row][column] > 0.5
-            axes.text(column, row, f"{value:g}", ha="center", va="center", color="white" if dark else "black", size=14)
-    axes.set_xticks([0, 1], ["predicted positive", "predicted negative"])
-    axes.set_yticks([0, 1], ["positive", "negative"])
-    axes.set_title(CONFUSION)
+            ink = "white" if shares[row][column] > 0.5 else "black" if value else "0.6"
+            axes.text(column, row, f"{value:g}", ha="center", va="center", color=ink, size=13 if size <= 4 else 8)
+    names = [_plain(_shortened(name)) for name in chart.classes]
+    upright = size > 3 or max(map(len, names)) > 10
+    axes.set_xticks(range(size), names, rotation=45 if upright else 0, ha="right" if upright else "center")
+    axes.set_yticks(range(size), names)
+    axes.set(title=_plain(chart.title), xlabel="predicted", ylabel="truth")
     return figure
+
+
+def _finish(axes: Any, title: str, x: str, y: str, *, legend: str = "best") -> None:
+    axes.set(title=_plain(title), xlabel=_plain(x), ylabel=_plain(y))
+    axes.grid(alpha=0.25)
+    if legend:
+        axes.legend(frameon=False, loc=legend)
 
 
 def histogram_svg(title: str, unit: str, span: tuple[float, float], counts: dict[str, tuple[int, ...]]) -> str:
@@ -158,16 +147,18 @@ def histogram_svg(title: str, unit: str, span: tuple[float, float], counts: dict
     return _svg_address(figure)
 
 
-def balance_svg(title: str, counts: dict[str, dict[str, int]]) -> str:
-    """The share of each label in each split, as bars, as a `data:` address."""
+def balance_svg(title: str, counts: dict[str, dict[str, int]], listed: Sequence[str]) -> str:
+    """The share of each value of a target in each split, as bars, as a `data:` address; the first of `listed`."""
     figure, axes = _figure(4.1, 2.6)
-    values = sorted({value for split in counts.values() for value in split})[:12]
+    values = listed[:BARS]
     width = 0.8 / max(len(counts), 1)
     for number, ((name, of_split), colour) in enumerate(zip(counts.items(), PALETTE, strict=False)):
         total = sum(of_split.values()) or 1
         places = [place + (number - (len(counts) - 1) / 2) * width for place in range(len(values))]
         axes.bar(places, [of_split.get(value, 0) / total for value in values], width, color=colour, label=_plain(name))
-    axes.set_xticks(range(len(values)), [_plain(value[:16]) for value in values])
+    upright = sum(min(len(value), LONGEST) for value in values) > 40
+    names = [_plain(_shortened(value)) for value in values]
+    axes.set_xticks(range(len(values)), names, rotation=45 if upright else 0, ha="right" if upright else "center")
     axes.set(title=_plain(title), ylabel="share of rows")
     axes.grid(alpha=0.25, axis="y")
     axes.legend(frameon=False)
@@ -200,6 +191,10 @@ def _png(figure: Any) -> bytes:
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=150, metadata={"Software": None})
     return stream.getvalue()
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def _plain(text: str) -> str:

@@ -12,7 +12,7 @@ from beampermit.contract.dataset import About, Split
 from beampermit.datasets.differences import SplitDifference, bars
 from beampermit.datasets.labels import annotations, review
 from beampermit.datasets.lineage import Lineage, read_lineage
-from beampermit.datasets.profile import ColumnRoles, TableProfile, profile
+from beampermit.datasets.profile import VALUES, ColumnRoles, TableProfile, profile
 from beampermit.datasets.pull import way_to_get
 from beampermit.datasets.tables import Table, open_tables
 from beampermit.documents import rendering
@@ -44,13 +44,39 @@ class Sheet:
         return self.shape.groups
 
     @property
-    def values(self) -> list[str]:
-        """Values of the target in any split, the most frequent first."""
+    def classes(self) -> list[str]:
+        """The targets whose values are classes."""
+        return [name for name in self.shape.targets if any(name in split.balance for split in self.profiles)]
+
+    @property
+    def measured(self) -> list[str]:
+        """The targets that are quantities."""
+        return [name for name in self.shape.targets if any(name in split.signals for split in self.profiles)]
+
+    def values(self, target: str) -> list[str]:
+        """Values of a target in any split, the most frequent first."""
         counts: dict[str, int] = {}
         for split in self.profiles:
-            for value, count in split.balance.items():
+            for value, count in split.balance.get(target, {}).items():
                 counts[value] = counts.get(value, 0) + count
-        return sorted(counts, key=lambda value: -counts[value])
+        return sorted(counts, key=lambda value: -counts[value])[:VALUES]
+
+    def rows_of(self, target: str, split: TableProfile, value: str | None = None) -> str:
+        """How many rows of a split have a value of a target, or any that is not listed: `12 (50.0%)`."""
+        balance = split.balance.get(target, {})
+        listed = sum(balance.get(name, 0) for name in self.values(target))
+        count = split.rows - listed if value is None else balance.get(value, 0)
+        return f"{count:,} ({count / (split.rows or 1):.1%})"
+
+    def has_more(self, target: str) -> bool:
+        """Whether some split has rows with a value that is not listed."""
+        listed = self.values(target)
+        counted = (
+            sum(split.balance[target].get(name, 0) for name in listed) < split.rows
+            for split in self.profiles
+            if target in split.balance
+        )
+        return any(counted)
 
     @property
     def people(self) -> list[tuple[str, int]]:
@@ -80,8 +106,11 @@ class Sheet:
         """As one HTML page with drawings."""
         from beampermit.documents import charts
 
-        images = {"Labels": charts.balance_svg(self.shape.target or "", {p.name: p.balance for p in self.profiles})}
-        for name in self.shape.signals:
+        images = {}
+        for name in self.classes:
+            shares = {split.name: split.balance.get(name, {}) for split in self.profiles}
+            images[name] = charts.balance_svg(name, shares, self.values(name))
+        for name in (*self.measured, *self.shape.signals):
             shown = {p.name: p.signals[name].bins for p in self.profiles if name in p.signals and p.signals[name].bins}
             span = next((p.signals[name].span for p in self.profiles if name in p.signals), None)
             if shown and span:
@@ -104,10 +133,13 @@ def datasheet(project: Project) -> Sheet:
     """Profile the splits and labels of the work tree. Raises `Failed` where data is missing."""
     contract = project.contract
     dataset = contract.dataset
-    absent = [path for path in (*dataset.splits.values(), dataset.labels) if not project.path(path).is_file()]
+    labelled = {"labels": dataset.labels} if dataset.labels else {}
+    named = {**labelled, **dataset.splits}
+    absent = [path for path in named.values() if not project.path(path).is_file()]
     if absent:
         raise Failed("this file is missing", file=absent[0], hint=way_to_get(project, absent[0]))
-    labels, *splits = open_tables(project.root, {"labels": dataset.labels, **dataset.splits})
+    tables = open_tables(project.root, named)
+    splits = tables[len(labelled) :]
     labels_by_people = annotations.read_annotations(project.root, dataset, dataset.review) if dataset.review else ()
     shape = ColumnRoles.of(contract)
     lineage, missing = _read_lineage(project, dataset.lineage)
@@ -121,7 +153,7 @@ def datasheet(project: Project) -> Sheet:
         rule=dataset.split,
         shape=shape,
         profiles=_profiles(splits, shape),
-        labels=review.review_labels(labels, splits, dataset, labels_by_people),
+        labels=review.review_labels(tables[0], splits, dataset, labels_by_people) if labelled else None,
         lineage=lineage,
         missing=missing,
     )

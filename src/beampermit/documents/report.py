@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from beampermit import __version__
 from beampermit.changes.data import OutputChange
 from beampermit.changes.flat import Change
-from beampermit.documents import rendering
+from beampermit.documents import mermaid, rendering
 from beampermit.documents.markdown import Markdown, signed
 from beampermit.documents.page import drawing, page
 from beampermit.documents.plots import Plots
@@ -43,7 +43,7 @@ TITLES = {
     "packages": "environment",
     "settings": "parameters",
     "recall": "recall by kind",
-    "curves": "curves",
+    "curves": "plots",
     "data": "data",
     "metrics": "metrics",
     "fixes": "how to fix",
@@ -83,7 +83,7 @@ class Report(Record):
     settings: dict[str, tuple[Change, ...]] = Field(default={})
     packages: tuple[Change, ...] = ()
     watched: tuple[str, ...] = ()
-    plots: Plots = Plots()
+    plots: Plots = Field(default_factory=Plots)
     problems: tuple[Problem, ...] = ()
     cut: dict[str, Count] = Field(default={})
 
@@ -113,7 +113,7 @@ class Report(Record):
         from beampermit.documents import charts
 
         made = charts.png_images(self.plots) if images is None else images
-        values = self._values(lambda chart: drawing(chart.title), drawing(charts.CONFUSION))
+        values = self._values(lambda chart: drawing(chart.title))
         text = rendering.join(rendering.blocks(TEMPLATE, values))
         addresses = {title: charts.png_address(image) for title, image in made.items()}
         return page(text, f"{self.name}: {self.judged.headline}", addresses)
@@ -143,18 +143,15 @@ class Report(Record):
         }
 
     def _short(self, limit: int, where: Markdown, measure: Callable[[str], int]) -> Markdown:
-        from beampermit.documents import charts
-
-        made = rendering.blocks(TEMPLATE, self._values(charts.mermaid_chart, ""))
+        made = rendering.blocks(TEMPLATE, self._values(mermaid.chart))
         return rendering.shorten(made, EXPENDABLE, TITLES, where, limit, measure)
 
-    def _values(self, chart: Callable[[Any], Markdown], confusion: str) -> dict[str, Any]:
+    def _values(self, chart: Callable[[Any], Markdown]) -> dict[str, Any]:
         return {
             "report": self,
             "judged": self.judged,
             "format_change": _format_change,
             "chart": chart,
-            "confusion": confusion,
             "icons": ICONS,
             "titles": TITLES,
             "version": __version__,

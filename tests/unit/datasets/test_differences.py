@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from beampermit.datasets.differences import WORK_TREE, SplitDifference, bars, compare_versions, load_version
+from beampermit.datasets.profile import ColumnRoles, profile
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.project import Project
 from support.dvc_repositories import leaf, remake, without_data
@@ -198,8 +200,6 @@ def test_a_pipe_is_refused_without_blocking(tmp_path: Path) -> None:
 
 
 def test_local_times_that_repeat_are_reported_in_utc(tmp_path: Path) -> None:
-    from beampermit.datasets.profile import ColumnRoles, profile
-
     # 02:30 happens twice in Zurich on that night; the moments are an hour apart.
     write(
         tmp_path / "a.parquet",
@@ -215,6 +215,44 @@ def test_local_times_that_repeat_are_reported_in_utc(tmp_path: Path) -> None:
         3600,
         0,
     )
+
+
+MEASURED = [
+    ("[0, 1, 2, 1]", {0: 1, 1: 2, 2: 1}),
+    ("[0.0, 1.0, 1.0]", {"0.0": 1, "1.0": 2}),
+    ("[true, false, NULL]", {"false": 1, "true": 1, "null": 1}),
+    ("['a', 'b', 'a']", {"a": 2, "b": 1}),
+    ("range(12)", dict.fromkeys(range(12), 1)),
+    ("range(13)", None),
+    ("[0.0, 0.5]", None),
+    ("[[0, 1], [2, 3]]", None),
+    ("[[[0.0, 1.0]], [[2.0, 3.0]]]", None),
+    ("[NULL::DOUBLE, 'nan'::DOUBLE]", {"nan": 1, "null": 1}),
+]
+
+
+@pytest.mark.parametrize(("values", "balance"), MEASURED)
+def test_a_target_is_a_class_or_a_quantity_by_its_values(values: str, balance: dict | None, tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", f"SELECT unnest({values}) AS truth")
+    (table,) = load_version(None, str(tmp_path)).tables.values()
+    found = profile(table, ColumnRoles(targets=("truth", "absent")))
+    expected = {"truth": {str(value): count for value, count in balance.items()}} if balance else {}
+    assert (found.balance, set(found.signals)) == (expected, set() if balance else {"truth"})
+    again = profile(table, ColumnRoles(targets=("truth",)), {"truth": (0, 1)})
+    assert ("truth" in again.signals) is (balance is None or not values.startswith(("['", "[true")))
+
+
+def test_a_quantity_that_moves_is_told_like_a_signal_and_no_list_of_its_values(tmp_path: Path) -> None:
+    roles = ColumnRoles(targets=("charge", "kind"), units={"charge": "nC"})
+    for name, shift, kind in (("before", 0, "a"), ("after", 5, "b")):
+        (tmp_path / name).mkdir()
+        rows = f"SELECT i + 0.25 + {shift} AS charge, '{kind}' AS kind FROM range(20) t(i)"
+        write(tmp_path / name / "train.parquet", rows)
+    old, new = (replace(load_version(None, str(tmp_path / name)), roles=roles) for name in ("before", "after"))
+    (difference,) = compare_versions(old, new)
+    assert "charge: mean 9.75 → 14.75 nC" in difference.changes
+    assert not any(change.startswith("charge 0.25") for change in difference.changes)
+    assert "kind a: 100.0% → 0.0%" in difference.changes
 
 
 def test_the_largest_numbers_have_a_histogram(dvc_project: Project, alter: Alter) -> None:

@@ -72,6 +72,26 @@ def test_a_card_has_every_section_in_order(results: Project) -> None:
     assert "| `data/raw.parquet` | 1.23 MB, aaaa |" in made
 
 
+def test_the_card_has_outputs_with_units_what_they_are_compared_with_and_plots_of_every_kind(results: Project) -> None:
+    matrix = {"kind": "confusion", "classes": ["sound", "stuck"], "counts": [[9, 1], [0, 4]]}
+    write(results, "metrics/plots.json", {"kinds": matrix, "heat": {"kind": "heatmap"}})
+    file = results.root / "contract.yaml"
+    facts = gather_facts(results)
+    output = facts.contract.signals.outputs[0]
+    made = card(facts)
+    assert f"| `{output.name}`" in made[made.index("| output | PV | shape | unit | range | compared with |") :]
+    assert f"| no unit | 0 to 1 | `{facts.contract.dataset.target}` |" in made
+    assert "| truth** `stuck`" in made.replace("**truth", "truth")
+    assert "`metrics/plots.json`: 'heat' is not drawn: 'heatmap' is no kind of plot" in made
+    text = file.read_text()
+    start = text.index("  outputs:")
+    unit = text.index('unit: "1"', start)
+    file.write_text(text[:unit] + "unit: mm" + text[unit + len('unit: "1"') :])
+    assert re.search(
+        r"Decision thresholds are the alarm limits: `[^`]+` HIGH [\d.]+ mm", card(gather_facts(Project(results.root)))
+    )
+
+
 def test_what_is_not_known_is_said_and_nothing_invented(project: Project) -> None:
     made = card(gather_facts(project))
     assert "**No permit was given for this document**" in made

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace as replace_fields
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from beampermit.cli.main import app
+from beampermit.datasets.profile import ColumnRoles
 from beampermit.documents.datasheet import datasheet
 from beampermit.documents.gathering import gather_report as report
 from beampermit.errors import Failed
@@ -45,6 +47,36 @@ def test_it_tells_rows_labels_ranges_gaps_lineage_and_limits(dvc_project: Projec
         "- No signal comes from a machine.",
     ):
         assert line in made
+
+
+def test_a_target_that_is_a_quantity_has_a_histogram_and_its_unit_and_each_output_has_its_target(
+    dvc_project: Project, alter: Alter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = "['stuck | pipe', 'spikes', NULL, '<b>']"
+    for split in ("train", "validation", "test"):
+        alter(split, f"*, turns[1] * 0.3 + 0.01 AS charge, {names}[row_number() OVER () % 4 + 1] AS fault")
+    shape = ColumnRoles.of(dvc_project.contract)
+    shape = replace_fields(shape, targets=(*shape.targets, "charge", "fault"), units={**shape.units, "charge": "nC"})
+    monkeypatch.setattr(ColumnRoles, "of", lambda _: shape)
+    sheet = datasheet(dvc_project)
+    made = sheet.markdown()
+    assert "| `false` | 4 (50.0%) | 4 (50.0%) | 4 (50.0%) |" in made
+    assert "| `spikes` | 2 (25.0%) | 2 (25.0%) | 2 (25.0%) |" in made
+    assert "| `null` | 2 (25.0%) |" in made
+    targets = made[made.index("## Targets") : made.index("## Signals")]
+    assert re.search(r"\| `charge` \| `train` \| nC \| [\d.-]+ \|.* [▁-█]+ \|", targets)
+    assert "`charge`" not in made[made.index("## Signals") :]
+    assert "<b>" not in sheet.html()
+    assert sheet.html().count("<img ") == 4, "faulty, fault, charge, turns"
+
+
+def test_of_a_text_with_many_values_the_rest_is_counted(dvc_project: Project, alter: Alter) -> None:
+    replace(dvc_project.root / "contract.yaml", "target: faulty", "target: kind")
+    many = "SELECT * EXCLUDE faulty, 'k' || (row_number() OVER ()) AS kind FROM range(10), "
+    alter("train", "*", f"WHERE false UNION ALL BY NAME ({many} read_parquet('{{file}}'))")
+    made = datasheet(dvc_project).markdown()
+    assert "| other values | 40 (50.0%) |" in made
+    assert len(re.findall(r"\| `k\d+` ", made)) == 40
 
 
 def test_the_page_has_its_drawings_in_itself(dvc_project: Project) -> None:

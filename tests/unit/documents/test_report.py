@@ -18,7 +18,7 @@ from beampermit.errors import BadInput
 from beampermit.project import Project
 from beampermit.verdicts.evidence import Champion, Comparison, RowChecks, SplitRows
 from beampermit.verdicts.verdict import Outcome
-from support.planted_results import EXPECTED, METRICS, commit, failed, judged, verdict, write
+from support.planted_results import EXPECTED, METRICS, PLOTS, commit, failed, judged, verdict, write
 
 pytestmark = pytest.mark.slow
 
@@ -209,6 +209,16 @@ def test_the_page_is_whole_and_runs_nothing(branch: Project, folder: Path) -> No
     assert set(re.findall(r'(?:src|href)="([^":]+:)', page)) == {"data:"}
     assert page.count("<img ") == 3, "loss, ROC, confusion"
     assert page.count("<table>") == page.count("</table>") > 3
+
+
+def test_a_plot_of_no_kind_is_a_warning_in_comment_and_page(results: Project, folder: Path) -> None:
+    write(results, "metrics/plots.json", {**PLOTS, "heat": {"kind": "<img src=x>"}})
+    found = report(results, folder, EXPECTED)
+    for made in (found.markdown(), found.html()):
+        assert "is not drawn: " in made
+        assert "the kinds are line, scatter, histogram, confusion, residuals" in made
+        assert "<img src=x>" not in made
+    assert found.problems == (), "the report is whole, and its command succeeds"
 
 
 def test_a_comment_keeps_within_its_limit_by_whole_sections(branch: Project, folder: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from beampermit.documents import rendering
 from beampermit.documents.gathering import gather_report
-from beampermit.documents.plots import ENOUGH, Chart, Confusion, Curve, Plots
+from beampermit.documents.plots import CELLS, ENOUGH, Cloud, Confusion, Curve, Lines, Plots
 from beampermit.documents.report import LARGEST, Report, bound_report, read_report
 from beampermit.errors import BadInput
 from beampermit.project import Project
@@ -39,7 +39,7 @@ def test_read_again_elsewhere_it_gives_the_same_bytes(branch: Project, folder: P
     assert there.markdown() == here.markdown()
     assert there.html() == here.html()
     assert there.summary() == here.summary()
-    assert len(here.plots.charts) == 2
+    assert len(here.plots.charts) == 3
 
 
 def test_what_is_missing_is_found_by_the_reader_and_never_believed(results: Project, folder: Path) -> None:
@@ -55,10 +55,9 @@ def test_what_is_missing_is_found_by_the_reader_and_never_believed(results: Proj
 
 def changed(path: str, value: Any) -> bytes:
     """A sound report as JSON with one value put in."""
-    chart = Chart("ROC", "x", "y", (Curve("model", ((0.0, 1.0), (1.0, 1.0))),))
-    tree: Any = content(
-        small(plots=Plots((chart,), Confusion(1, 2, 3, 4)), judged=MergedVerdicts((verdict("DOC001"),), {}))
-    )
+    roc = Lines(title="ROC", x="x", y="y", curves=(Curve(name="model", points=((0.0, 1.0), (1.0, 1.0))),))
+    matrix = Confusion(title="Confusion", classes=("a", "b"), counts=((1, 2), (3, 4)))
+    tree: Any = content(small(plots=Plots(charts=(roc, matrix)), judged=MergedVerdicts((verdict("DOC001"),), {})))
     *parents, last = path.split("/")
     node = tree
     for part in parents:
@@ -82,8 +81,9 @@ def changed(path: str, value: Any) -> bytes:
         (changed("plots/surprise", 1), "plots.surprise: "),
         (changed("judged/surprise", 1), "judged.surprise: "),
         (changed("judged/verdicts/0/id", "DOC1\n::error::"), "judged.verdicts.0.id: "),
-        (changed("plots/confusion/tp", float("nan")), "NaN is not a JSON number"),
-        (changed("plots/confusion/tp", "Infinity"), "plots.confusion.tp: "),
+        (changed("plots/charts/1/counts", [[1, float("nan")], [3, 4]]), "NaN is not a JSON number"),
+        (changed("plots/charts/1/counts", [["Infinity", 1], [3, 4]]), "plots.charts.1.confusion.counts.0.0: "),
+        (changed("plots/charts/1/kind", "heatmap"), "plots.charts.1: "),
         (changed("rows", {"train": 10**30}), "rows.train: "),
         (changed("rows", {"train": -1}), "rows.train: "),
         (changed("other_metrics", {"auc": 10**400}), "other_metrics.auc: "),
@@ -92,7 +92,7 @@ def changed(path: str, value: Any) -> bytes:
         (changed("name", "\ud800"), "a lone surrogate"),
         (changed("beampermit", 2), "beampermit: "),
     ],
-    ids=range(21),
+    ids=range(22),
 )
 def test_anything_else_is_refused_with_a_reason(given_content: bytes, words: str) -> None:
     with pytest.raises(BadInput) as caught:
@@ -107,7 +107,7 @@ def replaced(node: Any, values: Any, key: str = "") -> Any:
         return {name: replaced(value, values, name) for name, value in node.items()}
     if isinstance(node, list):
         return [replaced(value, values, key) for value in node]
-    fixed = ("id", "outcome", "until", "commit", "head", "tree", "base", "better")
+    fixed = ("id", "outcome", "until", "commit", "head", "tree", "base", "better", "kind")
     if not isinstance(node, str) or key in fixed or key.startswith("metric"):
         return node
     return node if key == "fix" and not node else values()  # a passed verdict has none
@@ -163,8 +163,13 @@ def full() -> dict[str, Any]:
         "packages": [move] * 14,
         "watched": [".github/x.yml"],
         "plots": {
-            "charts": [{"title": "ROC", "x": "x", "y": "y", "curves": [curve, curve], "steps": True}],
-            "confusion": {"tp": 1, "fp": 2, "fn": 3, "tn": 4},
+            "charts": [
+                {"kind": "line", "title": "ROC", "x": "x", "y": "y", "curves": [curve, curve], "steps": True},
+                {"kind": "residuals", "title": "Errors", "points": [[0, 1], [1, 2]], "cell": [1, 1], "counts": [1, 9]},
+                {"kind": "histogram", "title": "Scores", "edges": [0, 1, 2], "counts": {"sound": [4, 5]}},
+                {"kind": "confusion", "title": "Kinds", "classes": ["a", "b"], "counts": [[1, 2], [3, 4]]},
+            ],
+            "left_out": ["'heat' is not drawn"],
         },
         "problems": [{"message": "not JSON", "file": "metrics.json", "line": 3, "hint": "x"}],
         "cut": {"packages": 12},
@@ -191,9 +196,24 @@ def test_a_long_curve_is_thinned_and_keeps_its_ends(results: Project, folder: Pa
     roc = [[place / 4_999, place / 4_999] for place in range(5_000)]
     write(results, "metrics/plots.json", {"roc": roc})
     write(results, "metrics/metrics.json", METRICS)
-    points = gather_report(results, folder, EXPECTED).plots.charts[0].curves[0].points
+    (chart,) = gather_report(results, folder, EXPECTED).plots.charts
+    assert isinstance(chart, Lines)
+    points = chart.curves[0].points
     assert len(points) == ENOUGH
     assert (points[0], points[-1]) == ((0, 0), (1, 1))
+
+
+def test_a_large_cloud_is_counted_in_cells_and_no_point_is_lost(results: Project, folder: Path) -> None:
+    points = [[place % 100, place % 7] for place in range(5_000)]
+    clouds = {f"cloud_{number}": {"kind": "scatter", "points": points} for number in range(61)}
+    write(results, "metrics/plots.json", clouds)
+    write(results, "metrics/metrics.json", METRICS)
+    found = gather_report(results, folder, EXPECTED)
+    first = found.plots.charts[0]
+    assert isinstance(first, Cloud)
+    assert (sum(first.counts), len(first.points) <= CELLS**2) == (5_000, True)
+    assert found.plots.left_out == ("'Cloud 60' is not drawn: a document shows 60 plots",)
+    assert len(found.json_text()) < LARGEST / 2
 
 
 def test_the_gates_leave_last_and_the_headline_never_does() -> None:
