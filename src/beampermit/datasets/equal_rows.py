@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from beampermit.contract import Signal
+from beampermit.datasets.arrays import flattened
 from beampermit.datasets.overlap import SHORTEST, SHOWN, Overlap
 from beampermit.datasets.tables import Table, open_tables, quoted, sql_text
 
@@ -60,12 +61,27 @@ class EqualRows:
 
 @dataclass(frozen=True)
 class _Value:
-    """One value of a row: its column in the views, and the resolution, if it has one."""
+    """One value of a row: its column in the views, where it stands in the tables, and the resolution, if it has one."""
 
     name: str
-    source: str
-    numeric: bool
+    column: str
+    place: int | None
+    """In a list, from 1; None for a scalar."""
+    kind: str
+    """duckdb's type in which it is compared."""
     resolution: float | None
+
+    @property
+    def numeric(self) -> bool:
+        return self.kind != "VARCHAR"
+
+    def source(self, table: Table) -> str:
+        """SQL of the value in a table, whose lists may be flat or nested."""
+        value = quoted(self.column)
+        if self.place is not None:
+            value = f"({flattened(value, table.dimensions(self.column) or 1)})[{self.place}]"
+        value = f"CAST({value} AS {self.kind})"
+        return f"CAST({value} AS DOUBLE) + 0.0" if self.numeric else value  # no -0.0
 
     @property
     def usable(self) -> str:
@@ -119,25 +135,23 @@ def equal_rows(
 def _values(tables: list[Table], signals: Sequence[Signal]) -> Iterator[_Value]:
     number = 0
     for signal in signals:
-        depths = {table.dimensions(signal.name) for table in tables}
-        kinds = [table.columns[signal.name] for table in tables]
-        if depths == {None} and all(kind.startswith(("VARCHAR", "ENUM")) for kind in kinds):
-            yield _Value(f"v{number}", f"CAST({quoted(signal.name)} AS VARCHAR)", numeric=False, resolution=None)
+        kind = _common_kind(tables, signal)
+        places = range(1, math.prod(signal.shape) + 1) if signal.shape else [None]
+        for place in places if kind else []:
+            resolution = signal.resolution and signal.resolution * (1 + 1e-9)  # 0.4 - 0.3 is more than 0.1
+            yield _Value(f"v{number}", signal.name, place, kind, None if kind == "VARCHAR" else resolution)
             number += 1
-        elif None not in depths and all((depth > 0) == bool(signal.shape) for depth in depths if depth is not None):
-            single = any(kind.startswith("FLOAT") for kind in kinds)  # a copy in double precision is one too
-            resolution = signal.resolution and signal.resolution * (1 + 1e-9)
-            for element in _elements(signal, max(depth or 0 for depth in depths)):
-                source = f"CAST(CAST({element} AS {'FLOAT' if single else 'DOUBLE'}) AS DOUBLE) + 0.0"  # no -0.0
-                yield _Value(f"v{number}", source, numeric=True, resolution=resolution)
-                number += 1
 
 
-def _elements(signal: Signal, depth: int) -> list[str]:
-    name = quoted(signal.name)
-    for _ in range(depth - 1):
-        name = f"flatten({name})"
-    return [f"({name})[{place + 1}]" for place in range(math.prod(signal.shape))] if signal.shape else [name]
+def _common_kind(tables: list[Table], signal: Signal) -> str:
+    """The type in which all tables are compared; none for other types, which DAT004 reports."""
+    depths = {table.dimensions(signal.name) for table in tables}
+    kinds = [table.columns[signal.name] for table in tables]
+    if depths == {None} and not signal.shape and all(kind.startswith(("VARCHAR", "ENUM")) for kind in kinds):
+        return "VARCHAR"
+    if any(depth is None or (depth > 0) != bool(signal.shape) for depth in depths):
+        return ""
+    return "FLOAT" if any(kind.startswith("FLOAT") for kind in kinds) else "DOUBLE"  # a copy in DOUBLE is one too
 
 
 class _Search:
@@ -148,11 +162,11 @@ class _Search:
         self._key = key
         sizes = {table.split: table.query(f"SELECT count(*) FROM {table.source}")[0][0] for table in tables}
         self._tables = sorted(tables, key=lambda table: -sizes[table.split])
-        columns = ", ".join(f"{value.source} AS {value.name}" for value in values)
         groups = ", ".join(quoted(column) for column in by)
         usable = " AND ".join(value.usable for value in values)
         kept = "TABLE" if sum(sizes.values()) * len(values) <= SMALL else "VIEW"
         for number, table in enumerate(self._tables):
+            columns = ", ".join(f"{value.source(table)} AS {value.name}" for value in values)
             self._query(
                 f"CREATE {kept} rows{number} AS SELECT * FROM (SELECT {number} AS split, file_row_number AS row,"
                 f" hash({groups}) AS member, {columns} FROM {table.numbered}) WHERE {usable}"

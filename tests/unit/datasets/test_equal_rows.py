@@ -36,7 +36,7 @@ def write(file: Path, x: Rows, groups: Rows, kind: str) -> None:
     }
     connection = duckdb.connect()
     connection.register("data", data)
-    cast = ", ".join(f"x{place}::{kind} AS x{place}" for place in range(x.shape[1]))
+    cast = ", ".join(f"coalesce(x{place}, 'nan'::DOUBLE)::{kind} AS x{place}" for place in range(x.shape[1]))
     connection.execute(f"COPY (SELECT session, shot, {cast} FROM data) TO '{file}' (FORMAT parquet)")
 
 
@@ -120,6 +120,7 @@ ALIKE: dict[str, Callable[[int], Rows]] = {
     "flags that are seldom set": lambda count: (shots(count, 5) < 20).astype(float),
     "a few levels": lambda count: shots(count, 3, 12),
     "hundreds of levels": lambda count: shots(count, 2, 400),
+    "set points at no equal distance": lambda count: shots(20, 1)[shots(count, 4, 20).astype(int), 0],
     "all that one converter shows": lambda count: shots(count, 1, 20_000) * np.array([1.0, 2.0, 3.0]),
     "a machine at rest": lambda count: shots(count) * (np.arange(count) % 5 > 0)[:, None],
     "the same scan again and again": lambda count: np.c_[np.arange(count) % 40, np.arange(count) // 40 % 2],
@@ -185,6 +186,12 @@ def test_sessions_that_were_stored_twice_are_found_wherever_the_split_puts_them(
     assert [overlap.count for overlap in found.overlaps] == [20 * apart]
 
 
+def test_a_machine_at_rest_is_no_alarm_where_each_split_is_one_session(look: Callable[..., EqualRows]) -> None:
+    splits = {split: ALIKE["a machine at rest"](count) for split, count in (("train", 300), ("test", 60))}
+    found = look(splits, groups={split: np.zeros(len(x), int) for split, x in splits.items()})
+    assert (found.overlaps, found.alike > 0) == ((), True)
+
+
 def test_values_that_are_held_are_no_alarm(look: Callable[..., EqualRows]) -> None:
     held = {split: np.repeat(shots(count), 5, axis=0) for split, count in (("train", 200), ("test", 50))}
     assert look(held, groups={split: np.arange(len(x)) // 5 for split, x in held.items()}).overlaps == ()
@@ -209,6 +216,21 @@ def test_short_lists_and_texts_are_values_of_the_row(tmp_path: Path) -> None:
         files = {"train": "train.parquet", "test": "test.parquet"}
         found = equal_rows.equal_rows(tmp_path, files, inputs, ("session",), ("session",))
         assert (found.values, sum(overlap.count for overlap in found.overlaps)) == (3, count)
+
+
+def test_nested_lists_and_flat_ones_have_the_same_values(tmp_path: Path) -> None:
+    import duckdb
+
+    (image,) = (signal.model_copy(update={"shape": (2, 2)}) for signal in signals(1))
+    numbers = "hash(range + {}) / 1e9"
+    rows = ", ".join(numbers.format(place) for place in (0, 100, 200, 300))
+    nested = rows.replace(f", {numbers.format(200)}", f"], [{numbers.format(200)}")
+    for split, first, columns in (("train", 0, f"[[{nested}]]"), ("test", 19, f"[{rows}]")):
+        select = f"SELECT '{split} ' || range AS session, {columns} AS x0 FROM range({first}, {first + 20})"
+        duckdb.sql(f"COPY ({select}) TO '{tmp_path}/{split}.parquet' (FORMAT parquet)")
+    files = {"train": "train.parquet", "test": "test.parquet"}
+    found = equal_rows.equal_rows(tmp_path, files, (image,), ("session",), ("session",))
+    assert [overlap.examples for overlap in found.overlaps] == [("test 19 is train 19",)]
 
 
 def test_empty_splits_share_nothing_and_unreadable_ones_are_named(
