@@ -8,15 +8,9 @@ import pytest
 
 from beampermit.errors import BadInput
 from beampermit.workflows.expansion import combinations
-from beampermit.workflows.expressions import (
-    MOST_WORK,
-    UNKNOWN,
-    distinct,
-    expressions_in,
-    limited_work,
-    possible_values,
-)
+from beampermit.workflows.expressions import UNKNOWN, distinct, expressions_in, possible_values
 from beampermit.workflows.lint import lint
+from beampermit.workflows.work import MOST_WORK, limited_work
 from support.attacks import attack_case
 
 LETTERS = "x" * 5000

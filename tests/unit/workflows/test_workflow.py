@@ -7,6 +7,7 @@ import re
 import pytest
 
 from beampermit.errors import BadInput
+from beampermit.workflows.tree import read_tree
 from beampermit.workflows.uses import Use
 from beampermit.workflows.workflow import read_workflow
 
@@ -57,6 +58,16 @@ def test_a_use_is_repository_path_and_revision() -> None:
 @pytest.mark.parametrize("events", ["push", "[push]", "{push: {branches: [main]}}"])
 def test_events_are_named_in_three_ways(events: str) -> None:
     assert read_workflow(f"on: {events}\njobs: {{a: {{runs-on: x}}}}\n", "w.yml").events.keys() == {"push"}
+
+
+def test_a_file_that_is_no_mapping_is_named() -> None:
+    for text in ("- on: push\n", "push\n", ""):
+        with pytest.raises(BadInput, match=r"w\.yml:1: not a mapping, so neither a workflow nor an action"):
+            read_tree(text, "w.yml")
+
+
+def test_a_number_with_an_underscore_is_a_text() -> None:
+    assert read_tree("a: [1_0, 1_0.5, 10.5]\n", "w.yml")["a"] == ["1_0", "1_0.5", 10.5]
 
 
 def test_a_job_that_is_no_mapping_is_named_with_its_line() -> None:
