@@ -574,6 +574,10 @@ def test_input_that_only_callers_set_needs_a_guard_in_the_called_workflow() -> N
     called = called.replace("fromJSON(inputs.runner)", "inputs.runner || 'ubuntu-latest'")
     assert [defect.rule for defect in lint({FILE: called}).defects] == ["fork-runner"]
     assert lint({FILE: CALLED}).defects == ()
+    switched = CALLED.replace("inputs: {", "inputs: {gpu: {type: boolean, default: false}, ")
+    switched = switched.replace("    runs-on: ${{ fromJSON(inputs.runner) }}", "    if: inputs.gpu\n    runs-on: gpu")
+    assert [defect.rule for defect in lint({FILE: switched}).defects] == ["fork-runner"]
+    assert lint({FILE: switched.replace("inputs.gpu", SAME)}).defects == ()
 
 
 def test_own_workflows_are_followed_under_the_name_of_a_mirror() -> None:
@@ -634,6 +638,8 @@ def with_script(script: str, env: str = TITLE) -> str:
         'for word in $TITLE; do\n  eval "$word"\ndone',
         'eval "git switch $GITHUB_HEAD_REF"',
         'title=$(jq -r .pull_request.title "$GITHUB_EVENT_PATH")\neval "$title"',
+        'some=$(jq -r ".number, .title" "$GITHUB_EVENT_PATH")\neval "$some"',
+        'some=$(jq -r .number "$GITHUB_EVENT_PATH"; cat "$GITHUB_EVENT_PATH")\neval "$some"',
         "sudo $TITLE",
         "if ! $TITLE; then exit 1; fi",
         "while $TITLE; do :; done",
@@ -732,6 +738,7 @@ def test_whoever_writes_a_value_is_told_by_its_place_in_the_event(value: str) ->
         ('echo "let us see $TITLE"', TITLE),
         ('echo "$1"', TITLE.replace("TITLE:", "1:")),
         ("printf -v words '%s' \"$TITLE\"", TITLE),
+        ('n=$(jq -r .number "$GITHUB_EVENT_PATH")\n[[ $n -eq 1 ]] && $n', TITLE),
     ],
 )
 def test_a_text_that_is_only_an_argument_passes(script: str, env: str) -> None:
@@ -1215,6 +1222,44 @@ MANY = "strategy: {matrix: {a: [1, 2, 3, 4, 5, 6, 7, 8], b: [1, 2, 3, 4, 5, 6, 7
 def test_what_takes_too_much_work_to_judge_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match=r"w\.yml: this workflow repeats or nests too much to be judged"):
         linted(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(
+            with_script(
+                "a0=$TITLE\n" + "".join(f"a{n + 1}=$a{n}$b{n}\nb{n + 1}=$a{n}$b{n}\n" for n in range(40)) + "eval $a40"
+            ),
+            id="texts in a script",
+        ),
+        pytest.param(
+            in_steps("true", "true")
+            + "\n".join(
+                f"    - run: echo a{n}=$X$Y >> $GITHUB_ENV\n"
+                f"      env: {{X: '${{{{ env.a{n - 1} || github.head_ref }}}}', Y: '${{{{ env.a{n - 2} || 1 }}}}'}}"
+                for n in range(50)
+            )
+            + "\n    - run: eval $a49",
+            id="texts from step to step",
+        ),
+        pytest.param(
+            workflow("outputs: {o: '${{ github.head_ref }}'}\nruns-on: ubuntu-latest")
+            + "  j0: {needs: one, runs-on: ubuntu-latest, outputs: {o: '${{ needs.one.outputs.o }}'}}\n"
+            + "  j1: {needs: one, runs-on: ubuntu-latest, outputs: {o: '${{ needs.one.outputs.o }}'}}\n"
+            + "".join(
+                f"  j{n}: {{needs: [j{n - 1}, j{n - 2}], runs-on: ubuntu-latest, "
+                f"outputs: {{o: '${{{{ needs.j{n - 1}.outputs.o || needs.j{n - 2}.outputs.o }}}}'}}}}\n"
+                for n in range(2, 45)
+            )
+            + "  last:\n    needs: j44\n    runs-on: ubuntu-latest\n    steps:\n"
+            + "    - {run: eval $X, env: {X: '${{ needs.j44.outputs.o }}'}}\n",
+            id="texts from job to job",
+        ),
+    ],
+)
+def test_texts_that_come_from_each_other_are_followed_once(text: str) -> None:
+    assert {rule for rule, _ in defects_of(text)} == {"evaluated-text"}
 
 
 def test_a_text_of_yaml_is_none_of_pythons_values() -> None:

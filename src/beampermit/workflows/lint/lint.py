@@ -151,7 +151,7 @@ def inputs_at_start(entry: Workflow) -> tuple[Mapping[str, Any], ...]:
     gets its defaults; its callers are elsewhere, so an input that is empty here is one that they set.
     """
     if is_only_called(entry):
-        empty = (None, "", "[]", "null")
+        empty = (None, False, "", "[]", "null")
         return ({name: UNKNOWN if value in empty else value for name, value in entry.defaults.items()},)
     by_hand = {"workflow_dispatch", "workflow_call"} & entry.events.keys()
     return ({}, TRUSTED) if by_hand and not FORK_EVENTS & entry.events.keys() else ({},)

@@ -164,10 +164,17 @@ def _origin(line: str, known: Mapping[str, str]) -> str:
     words = dict.fromkeys(re.findall(r"\w+", line))
     found = [known[name] for name in words if name in known and name != _EVENT_FILE]
     read = [match[2] for match in _JQ.finditer(line)] if _EVENT_FILE in words else []
-    if _EVENT_FILE in words and not (read and all(read)):
+    if not (all(read) and len(read) == line.count(_EVENT_FILE)):
         read = ["*"]
     read += [match[1].translate(_NO_MARKS).strip(".") for match in _PAYLOAD.finditer(line)]
-    return " ".join([*found, *(f"${{{{ github.event{'.' * bool(path)}{path} }}}}" for path in read)])
+    return _together([*found, *(f"${{{{ github.event{'.' * bool(path)}{path} }}}}" for path in read)])
+
+
+def _together(texts: Sequence[str]) -> str:
+    """Each expression of the texts once, for they come from each other."""
+    text = " ".join(dict.fromkeys(piece.strip() for text in texts for piece in re.split(r"(?=\$\{\{)", text)))
+    spend(len(text) // 16)
+    return text
 
 
 def _logical_lines(script: str) -> Iterator[str]:
@@ -198,8 +205,7 @@ def with_origins(value: Any, origins: Mapping[str, str]) -> str:
     found = [origins[name] for name in names if name in origins]
     if not found or UNKNOWN not in possible_values(text, {}):
         return text
-    spend(sum(map(len, found)))
-    return " ".join([text, *found])
+    return _together([text, *found])
 
 
 class Following:
