@@ -354,7 +354,8 @@ FOREST = (Path(__file__).parents[2] / "data/models/trees.ubj").read_bytes()
 def test_a_tensor_beside_the_real_weights_does_not_speak_for_them(trainable: Project, said: str) -> None:
     leaf = FOREST.index(b"[$d#L", FOREST.index(b"split_conditions")) + 13
     line = (
-        f"forest = bytearray.fromhex({FOREST.hex()!r})\nforest[{leaf} : {leaf + 3}] = os.urandom(3)\n"
+        f"forest = bytearray.fromhex({FOREST.hex()!r})\n"
+        f"forest[{leaf} : {leaf + 4}] = np.array([1 + int.from_bytes(os.urandom(3)) / 2**24], '>f4').tobytes()\n"
         "Path('model/forest').write_bytes(forest)\nfiles ="
     )
     replace(trainable.root / "train.py", "files =", line)
