@@ -137,10 +137,8 @@ def test_a_gate_lowered_in_the_pull_request_is_shown_and_does_not_count(project:
 
 
 def test_a_gate_removed_in_the_pull_request_still_counts(project: Project, branch: Any) -> None:
-    branch(
-        "  - {name: auc, better: higher, gate: 0.95, champion_margin: 0.005, description: A fault scores above beam}\n",
-        "",
-    )
+    lines = (project.root / "contract.yaml").read_text().splitlines(keepends=True)
+    branch(next(line for line in lines if "name: auc" in line), "")
     measured(project, {"false_alarm_rate": 0.01})
     verdict = gates(project)
     assert verdict.outcome is Outcome.FAILED
