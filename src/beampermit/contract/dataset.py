@@ -81,14 +81,15 @@ class Dataset(Part):
     request: Request
     raw: InsidePath
     """The table that the request returned."""
-    labels: InsidePath
-    """The table of labels: key, `target`, and for each row labelled_by, labelled_at, why."""
+    labels: Annotated[InsidePath | None, Loosens.WHEN_REMOVED] = None
+    """The table of labels: key, `target`, and for each row labelled_by, labelled_at, why (DAT006). Only where somebody
+    or something labels: what is measured or simulated, or reconstructed, has none."""
     splits: Annotated[dict[Name, InsidePath], Loosens.WHEN_CHANGED] = Field(min_length=2)
     """Name of a split -> its Parquet file; metrics are computed on `test`."""
     key: Annotated[tuple[str, ...], Loosens.WHEN_CHANGED] = Field(min_length=1)
     """Columns that together identify a row."""
-    target: Annotated[str, Loosens.WHEN_CHANGED]
-    """Column that the model learns to predict."""
+    target: Annotated[str | None, Loosens.WHEN_CHANGED] = None
+    """Column that the model learns to predict; none where it learns without."""
     columns: tuple[Column, ...] = ()
     """What targets and other columns of the splits hold (DAT004); an output's `target` is in its unit and range."""
     split: Split
@@ -105,6 +106,10 @@ class Dataset(Part):
     def _has_test(self) -> Dataset:
         if "test" not in self.splits or "train" not in self.splits:
             raise ValueError("splits must name at least train and test")
+        if self.labels and not self.target:
+            raise ValueError("dataset.labels is a table with the column dataset.target, which is missing")
+        if self.review and not self.labels:
+            raise ValueError("dataset.review overrules labels, but there is no dataset.labels")
         names = [column.name for column in self.columns]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two columns are called {twice[0]!r}")

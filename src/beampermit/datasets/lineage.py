@@ -55,7 +55,7 @@ def read_lineage(root: Path, path: str) -> Lineage:
 
 def faults(root: Path, record: Lineage, dataset: Dataset) -> Iterator[str]:
     """Where the record differs from contract and work tree, which has all data. Raises `BadInput` for links, pipes."""
-    for path in (dataset.raw, dataset.labels):
+    for path in filter(None, (dataset.raw, dataset.labels)):
         if path not in record.parents:
             yield f"it does not list {path}, which the contract's splits are made from"
     for kind, files in (("parent", record.parents), ("code", record.code)):

@@ -41,7 +41,7 @@ def check_rows(
     table: Table,
     signals: tuple[Signal, ...],
     key: tuple[str, ...],
-    target: str,
+    target: str | None,
     time: str | None = None,
     rules: tuple[ColumnRule, ...] = (),
 ) -> RowReport:
@@ -53,11 +53,12 @@ def check_rows(
     rules = (*map(ColumnRule.of, signals), *rules)
     report = RowReport(table.split, table.path)
     try:
-        report.problems += _missing(table, [*key, target, *(rule.column for rule in rules)])
+        required = (*key, target) if target else key
+        report.problems += _missing(table, [*required, *(rule.column for rule in rules)])
         if not report.problems:
-            if all(rule.column != target for rule in rules) and table.dimensions(target) == 0:
+            if target and all(rule.column != target for rule in rules) and table.dimensions(target) == 0:
                 rules = (*rules, ColumnRule(target))
-            _scan(table, report, [_column(table, rule, key) for rule in rules], key, target)
+            _scan(table, report, [_column(table, rule, key) for rule in rules], key, required)
             report.problems += _odd_times(table, time, key)
     except Failed as error:
         report.problems.append(error.message)
@@ -87,10 +88,12 @@ def _odd_times(table: Table, column: str | None, key: tuple[str, ...]) -> Iterat
         )
 
 
-def _scan(table: Table, report: RowReport, columns: list[_Numbers | _Text], key: tuple[str, ...], target: str) -> None:
+def _scan(
+    table: Table, report: RowReport, columns: list[_Numbers | _Text], key: tuple[str, ...], required: tuple[str, ...]
+) -> None:
     report.problems += [problem for column in columns for problem in column.type_problems()]
     columns = [column for column in columns if column.readable]
-    required = list(dict.fromkeys([*key, target]))
+    required = tuple(dict.fromkeys(required))
     not_null = [f"count({quoted(column)})" for column in required]
     select = ", ".join(["count(*)", *not_null, *(column.valid_count() for column in columns)])
     with ThreadPoolExecutor(1) as pool:  # repeated keys are sorted on one core, the scan has the others

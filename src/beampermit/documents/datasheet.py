@@ -135,7 +135,7 @@ def datasheet(project: Project) -> Sheet:
     dataset = contract.dataset
     labelled = {"labels": dataset.labels} if dataset.labels else {}
     named = {**labelled, **dataset.splits}
-    absent = [path for path in named.values() if not project.path(path).is_file()]
+    absent = [path for path in (*dataset.splits.values(), *labelled.values()) if not project.path(path).is_file()]
     if absent:
         raise Failed("this file is missing", file=absent[0], hint=way_to_get(project, absent[0]))
     tables = open_tables(project.root, named)

@@ -204,7 +204,8 @@ class Reuse:
             return ""
         model, evaluation, dataset = self._contract.model, self._contract.evaluation, self._contract.dataset
         files = {
-            *(model.path, evaluation.inputs, evaluation.scores or evaluation.inputs, dataset.raw, dataset.labels),
+            *(model.path, evaluation.inputs, evaluation.scores or evaluation.inputs, dataset.raw),
+            dataset.labels or self._project.base_contract.dataset.labels or dataset.raw,
             *dataset.splits.values(),
             *record_paths(self._contract),
         }

@@ -101,7 +101,7 @@ def make_plan(
     stages = _Stages(repository)
     raw = tuple(dict.fromkeys((base_contract.dataset.raw, contract.dataset.raw)))
     data = contract.dataset
-    of_dataset = stages.made_by((*data.splits.values(), data.labels, contract.evaluation.inputs))
+    of_dataset = stages.made_by(filter(None, (*data.splits.values(), data.labels, contract.evaluation.inputs)))
     before = stages.with_ancestors(of_dataset | stages.made_by((data.raw,)))
     # A pull request does not choose what counts as fetched, unless what the base branch fetches is gone.
     fetched = raw[:1] if stages.made_by(raw[:1]) else raw[-1:]

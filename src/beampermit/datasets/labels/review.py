@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from beampermit.contract import FILE_NAME
 from beampermit.contract.dataset import Dataset, Review
 from beampermit.datasets.labels import annotations
 from beampermit.datasets.labels.annotations import (
@@ -20,7 +21,7 @@ from beampermit.datasets.labels.annotations import (
 )
 from beampermit.datasets.pull import way_to_get
 from beampermit.datasets.tables import Table, open_tables, quoted, sql_text
-from beampermit.errors import Failed, counted, did_you_mean
+from beampermit.errors import BadInput, Failed, counted, did_you_mean
 from beampermit.project import Project
 
 SHOWN = 200
@@ -70,14 +71,18 @@ class LabelReview:
 def review_project(project: Project) -> LabelReview:
     """The label review of the raw table and the splits that are present.
 
-    Raises `Failed` if the labels are missing, `BadInput` for an annotation that cannot be read.
+    Raises `Failed` if the labels are missing, `BadInput` where the contract has none, and for an annotation that cannot
+    be read.
     """
     dataset = project.contract.dataset
-    if not project.path(dataset.labels).is_file():
-        raise Failed("the label table is missing", file=dataset.labels, hint=way_to_get(project, dataset.labels))
+    path = dataset.labels
+    if path is None:
+        raise BadInput("nobody and nothing labels these data: there is no dataset.labels", file=FILE_NAME)
+    if not project.path(path).is_file():
+        raise Failed("the label table is missing", file=path, hint=way_to_get(project, path))
     named = {"raw": dataset.raw, **dataset.splits}
     present = {name: path for name, path in named.items() if project.path(path).is_file()}
-    labels, *others = open_tables(project.root, {"labels": dataset.labels, **present})
+    labels, *others = open_tables(project.root, {"labels": path, **present})
     people = annotations.read_annotations(project.root, dataset, dataset.review) if dataset.review else ()
     return review_labels(labels, others, dataset, people)
 
@@ -95,7 +100,7 @@ def review_labels(labels: Table, others: list[Table], dataset: Dataset, people: 
     result.problems += _future_labels(labels)
     result.problems += _check_confidence(labels, result)
     result.problems += _repeated_labels(labels, dataset)
-    result.values = _counts(labels, dataset.review.column if dataset.review else dataset.target)
+    result.values = _counts(labels, dataset.review.column if dataset.review else _target(dataset))
     result.people = _counts(labels, WHO)
     result.sources = _counts(labels, SOURCE) if SOURCE in labels.columns else {}
     if not result.problems:
@@ -108,13 +113,13 @@ def review_labels(labels: Table, others: list[Table], dataset: Dataset, people: 
 
 def _missing_columns(labels: Table, dataset: Dataset) -> Iterator[str]:
     review = [dataset.review.column] if dataset.review else []
-    for column in dict.fromkeys([*dataset.key, dataset.target, *review, WHO, WHEN, WHY]):
+    for column in dict.fromkeys([*dataset.key, _target(dataset), *review, WHO, WHEN, WHY]):
         if column not in labels.columns:
             yield f"there is no column {column!r}{did_you_mean(column, labels.columns, 'is it')}"
 
 
 def _empty_values(labels: Table, dataset: Dataset, result: LabelReview) -> Iterator[str]:
-    required = list(dict.fromkeys([*dataset.key, dataset.target, WHO, WHEN, WHY]))
+    required = list(dict.fromkeys([*dataset.key, _target(dataset), WHO, WHEN, WHY]))
     counts = ", ".join(f"count(*) FILTER (WHERE trim(coalesce({_text(column)}, '')) = '')" for column in required)
     result.rows, *empty = labels.query(f"SELECT count(*), {counts} FROM {labels.source}")[0]
     if not result.rows:
@@ -166,7 +171,7 @@ def _repeated_labels(labels: Table, dataset: Dataset) -> Iterator[str]:
     keys = ", ".join(quoted(column) for column in dataset.key)
     rows, contradictory, first = labels.query(
         f"SELECT count(*), count(*) FILTER (WHERE targets > 1), min({_key(dataset)}) FROM"
-        f" (SELECT {keys}, count(DISTINCT {quoted(dataset.target)}) AS targets FROM {labels.source}"
+        f" (SELECT {keys}, count(DISTINCT {quoted(_target(dataset))}) AS targets FROM {labels.source}"
         f" GROUP BY {keys} HAVING count(*) > 1)"
     )[0]
     if rows:
@@ -180,8 +185,8 @@ def _check_coverage(labels: Table, table: Table, dataset: Dataset, result: Label
     if missing:
         yield f"{table.path} has no column {missing[0]!r}, which is part of dataset.key"
         return
-    target = quoted(dataset.target)
-    has_target = dataset.target in table.columns and table.split in dataset.splits
+    target = quoted(_target(dataset))
+    has_target = _target(dataset) in table.columns and table.split in dataset.splits
     other = f"CAST(label.{target} AS VARCHAR) IS DISTINCT FROM CAST(row.{target} AS VARCHAR)" if has_target else "false"
     same = " AND ".join(f"{_text(column, 'label')} = {_text(column, 'row')}" for column in dataset.key)
     has_label = f"label.{quoted(dataset.key[0])} IS NOT NULL"
@@ -198,7 +203,7 @@ def _check_coverage(labels: Table, table: Table, dataset: Dataset, result: Label
         problem = f"{table.path}: {rows - labelled} of {rows} rows have no label"
         yield f"{problem} (first: {_format_key(dataset, unlabelled)})"
     if different:
-        problem = f"{table.path}: {dataset.target} differs from its label in {different} of {rows} rows"
+        problem = f"{table.path}: {_target(dataset)} differs from its label in {different} of {rows} rows"
         yield f"{problem} (first: {_format_key(dataset, first)})"
 
 
@@ -253,6 +258,11 @@ def _counts(labels: Table, column: str) -> dict[str, int]:
         f" GROUP BY 1 ORDER BY count DESC, 1 LIMIT {SHOWN}"
     )
     return dict(rows)
+
+
+def _target(dataset: Dataset) -> str:
+    """Labels have a target, as the contract has them."""
+    return dataset.target or ""
 
 
 def _key(dataset: Dataset, table: str = "") -> str:

@@ -27,18 +27,26 @@ class DAT006(Interlock):
         from beampermit.datasets.tables import open_tables
 
         dataset = contract.dataset
-        rules = base_contract.dataset.model_copy(update={"review": dataset.review, "splits": dataset.splits})
-        reviewed = [dataset.review.file] if dataset.review and project.path(dataset.review.file).exists() else []
-        if unversioned := find_unversioned(project, [dataset.labels, *reviewed]):
-            return failed(f"{unversioned[0]} is tracked neither by DVC nor by git", *unversioned)
-        require_present(project, [dataset.labels, *dataset.splits.values()])
+        path = dataset.labels or base_contract.dataset.labels
+        if path is None:
+            return passed("nobody and nothing labels these data: the contract has no dataset.labels")
+        removed = (
+            "" if dataset.labels else "; this pull request removes dataset.labels; the base branch's contract decides"
+        )
+        by_people = (dataset if dataset.labels else base_contract.dataset).review
+        own = {"review": by_people, "splits": dataset.splits}
+        rules = (base_contract if base_contract.dataset.labels else contract).dataset.model_copy(update=own)
+        reviewed = [by_people.file] if by_people and project.path(by_people.file).exists() else []
+        if unversioned := find_unversioned(project, [path, *reviewed]):
+            return failed(f"{unversioned[0]} is tracked neither by DVC nor by git{removed}", *unversioned)
+        require_present(project, [path, *dataset.splits.values()])
         with bad_input_fails():
-            annotated = annotations.read_annotations(project.root, rules, dataset.review) if dataset.review else ()
-        labels, *splits = open_tables(project.root, {"labels": dataset.labels, **dataset.splits})
+            annotated = annotations.read_annotations(project.root, rules, by_people) if by_people else ()
+        labels, *splits = open_tables(project.root, {"labels": path, **dataset.splits})
         result = review.review_labels(labels, splits, rules, annotated)
         evidence = result.as_json()
         if result.problems:
-            return failed(several(result.problems), *each(result.problems, dataset.labels), **evidence)
+            return failed(several(result.problems) + removed, *each(result.problems, path), **evidence)
         reason = (
             f"{counted(result.rows, 'label')} by {counted(len(result.people), 'author')}, one for every row of "
             f"{len(splits)} splits"
@@ -47,7 +55,7 @@ class DAT006(Interlock):
             reason += f"; annotators corrected {counted(len(result.overruled), 'label')} of rules"
         if result.conflicts:
             reason += f"; they disagree on {counted(len(result.conflicts), 'row')}, where the latest label counts"
-        return passed(reason, **evidence)
+        return passed(reason + removed, **evidence)
 
 
 class DAT007(Interlock):
@@ -87,4 +95,4 @@ class DAT007(Interlock):
         reason = (
             f"{len(rows)} splits, made from {counted(len(parents), 'data file')} by {counted(len(code), 'source file')}"
         )
-        return passed(reason, parents=parents, rows=rows)
+        return passed(reason + ("" if dataset.labels else "; nothing labels them"), parents=parents, rows=rows)

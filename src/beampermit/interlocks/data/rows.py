@@ -36,8 +36,9 @@ class DAT004(Interlock):
 
         signals = row_checks.base_signals(contract, base_contract)
         rules, rows = column_rules(contract, base_contract), base_contract.dataset
+        target = contract.dataset.target or rows.target
         reports = [
-            row_checks.check_rows(table, signals, rows.key, contract.dataset.target, rows.split.time, rules)
+            row_checks.check_rows(table, signals, rows.key, target, rows.split.time, rules)
             for table in _tables(project, contract)
         ]
         compared = compare_contracts(base_contract, contract)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from beampermit.changes.contract_changes import compare_contracts
 from beampermit.errors import Failed
 from beampermit.interlocks.data import DAT006
 from beampermit.interlocks.interlock import Finding
@@ -134,3 +135,39 @@ def test_dat006_fails_on_an_annotation_about_a_row_that_is_not_there(dvc_project
     with (dvc_project.root / "labels/reviewed.csv").open("a") as stream:
         stream.write("a09-3,BPM.1,X,true,Ada,2026-02-01T10:00:00Z,x,1\n")
     assert "labels/reviewed.csv:3: 1 annotation about rows without a label" in dat006(dvc_project).reason
+
+
+LABELLED = "  labels: data/labels.parquet\n"
+REVIEWED = '  review: {file: labels/reviewed.csv, column: faulty, values: ["true", "false"]}\n'
+
+
+def without_labels(project: Project) -> Project:
+    for text in (LABELLED, REVIEWED):
+        replace(project.root / "contract.yaml", text, "")
+    return Project(project.root, base=project.git.head())
+
+
+def test_where_nothing_labels_dat006_asks_for_no_labels(dvc_project: Project) -> None:
+    project = without_labels(dvc_project)
+    found = DAT006().check(project, project.contract, project.contract)
+    assert found.outcome is Outcome.PASSED
+    assert found.reason == "nobody and nothing labels these data: the contract has no dataset.labels"
+
+
+def test_a_pull_request_that_removes_the_labels_is_judged_by_those_of_the_base_branch(
+    dvc_project: Project, alter: Alter
+) -> None:
+    project = without_labels(dvc_project)
+    note = "; this pull request removes dataset.labels; the base branch's contract decides"
+    assert project.base_contract.dataset.labels, "the base branch has labels"
+    found = dat006(project)
+    assert found.outcome is Outcome.PASSED
+    assert found.reason.endswith(note)
+    alter("../labels", "* REPLACE (' ' AS why)")
+    found = dat006(project)
+    assert found.outcome is Outcome.FAILED
+    assert found.reason == f"why is empty in 24 of 24 labels{note}"
+    (change,) = [
+        one for one in compare_contracts(project.base_contract, project.contract).looser if "labels" in one.key
+    ]
+    assert change.key == "dataset.labels"
