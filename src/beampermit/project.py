@@ -189,12 +189,10 @@ class Project:
         Raises `BadInput` where a branch brings one: a link in it would be written through.
         """
         folder = self.root / OWN_FOLDER
-        if folder.is_symlink() or self.git.try_("ls-files", "-z", "--", OWN_FOLDER).out:
-            raise BadInput(
-                "beampermit writes here, and git has it, or it is a link",
-                file=OWN_FOLDER,
-                hint=f"git rm -r --cached {OWN_FOLDER}; rm -r {OWN_FOLDER}",
-            )
+        if self.git.try_("ls-files", "-z", "--", OWN_FOLDER).out:
+            raise BadInput("beampermit writes here, and git has it", file=OWN_FOLDER, hint=f"git rm -r {OWN_FOLDER}")
+        if folder.is_symlink():
+            raise BadInput("beampermit writes here, and it is a link", file=OWN_FOLDER, hint=f"rm {OWN_FOLDER}")
         if not (folder / ".gitignore").exists():
             write_text(folder / ".gitignore", "*\n")
         return folder

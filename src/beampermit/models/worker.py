@@ -148,7 +148,7 @@ def _inputs(model: Any, batch: Any) -> Any:
         rows = batch.to_pandas()
         # pandas would make arrays of arrays of lists of lists.
         deep = [f.name for f in batch.schema if pa.types.is_nested(getattr(f.type, "value_type", pa.null()))]
-        return rows.assign(**{name: list(arrays.tensor(batch.column(name), name)) for name in deep})
+        return rows.assign(**{name: list(arrays.tensor(batch.column(name), name)) for name in deep}) if deep else rows
     names = schema.input_names() if schema.has_input_names() else list(batch.schema.names)
     tensors = {
         name: arrays.shaped(arrays.tensor(batch.column(name), name), spec.shape[1:], name).astype(spec.type)

@@ -316,6 +316,7 @@ CASES = {
 }  # fmt: skip
 ELSEWHERE = {
     "dataset.in_git": "tests/unit/interlocks/data/test_strays.py",
+    "dataset.labels": "tests/unit/interlocks/data/test_labels.py",
     "tests": "tests/unit/interlocks/test_unrun_tests.py",
     "signals.inputs": "tests/unit/interlocks/performance/test_base_rows.py",
 }
