@@ -120,6 +120,6 @@ def test_a_lost_reply(second: Laboratory, lose: Lose, verb: str) -> None:
             line.startswith("run ") and line.endswith(", of which no version was made, is removed") for line in done
         )
         removed += len(done)
-        assert second.reconcile() == ()
+        assert not done or second.reconcile() == ()
     assert calls > 5, "each verb reads, tags and moves"
     assert (removed > 0) == (verb == "promote"), "a permit that is signed again has a run of its own"
