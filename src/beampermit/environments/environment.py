@@ -115,13 +115,6 @@ def stamp_of(prefix: Path) -> str:
     return file.read_text(encoding="utf-8", errors="replace").strip() if file.is_file() else ""
 
 
-def installation_records(root: Path) -> tuple[Path, ...]:
-    """Files that change when a package of the project's environment is installed, removed or moved."""
-    prefix = prefix_of(root)
-    records = ("lib/python*/site-packages/*.dist-info/RECORD", "conda-meta/*.json")
-    return (prefix / "pyvenv.cfg", prefix / STAMP, *(path for kind in records for path in sorted(prefix.glob(kind))))
-
-
 def exec_in(environment: Environment, command: Sequence[str], project: Path) -> NoReturn:
     """Replace this process by `command`, run in `environment`. Raises `Outside` where the program is missing."""
     variables = {**os.environ, **environment.variables(project)}

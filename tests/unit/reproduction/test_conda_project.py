@@ -13,10 +13,11 @@ from typer.testing import CliRunner
 
 from beampermit.cli.main import app
 from beampermit.environments.conda_lock import CondaLock
-from beampermit.environments.environment import STAMP, VARIABLE, installation_records
+from beampermit.environments.environment import STAMP, VARIABLE, prefix_of
 from beampermit.environments.installation import install
 from beampermit.errors import BadInput, Failed
 from beampermit.interlocks.families import select_interlocks
+from beampermit.interlocks.file_state import state_of
 from beampermit.interlocks.runner import check
 from beampermit.project import Project
 from beampermit.reproduction.tree import FIXED_IDENTITY
@@ -153,10 +154,7 @@ def test_environment_of_a_variant_is_reused_and_another_is_made_on_request(conda
 
 
 def test_package_replaced_by_hand_prevents_reuse_of_verdicts(conda: Project) -> None:
-    def seen() -> list[tuple[Path, int]]:
-        return [(path, path.stat().st_mtime_ns) for path in installation_records(conda.root) if path.exists()]
-
-    before = seen()
+    before = state_of([prefix_of(conda.root)])
     record = next((conda.root / ".venv/conda-meta").glob("zlib-*.json"))
     record.write_text(record.read_text().replace('"1.3"', '"1.2"'))
-    assert seen() != before
+    assert state_of([prefix_of(conda.root)]) != before
