@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from beampermit.documents.mermaid import COLOURS
-from beampermit.documents.plots import Cloud, Confusion, Histogram, Lines, Plots
+from beampermit.documents.plots import Chart, Cloud, Confusion, Histogram, Lines, Plots
 
 MARGINS = {"left": 0.2, "right": 0.96, "bottom": 0.17, "top": 0.9}
 """Of a chart; finding them takes matplotlib as long as drawing."""
@@ -20,7 +20,7 @@ LONGEST = 16
 """Characters of a class's name beside a matrix."""
 
 
-def chart_svg(chart: Lines | Cloud | Histogram | Confusion) -> str:
+def chart_svg(chart: Chart) -> str:
     """A chart as a `data:` address of an SVG image."""
     return _svg_address(_draw(chart))
 
@@ -43,7 +43,7 @@ def file_names(made: Iterable[str]) -> dict[str, str]:
     }
 
 
-def _draw(chart: Lines | Cloud | Histogram | Confusion) -> Any:
+def _draw(chart: Chart) -> Any:
     match chart:
         case Lines():
             return _draw_lines(chart)

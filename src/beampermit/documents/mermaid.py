@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from beampermit.documents.markdown import Markdown, block, code, number, text, visible
-from beampermit.documents.plots import Cloud, Confusion, Curve, Histogram, Lines, Points
+from beampermit.documents.plots import Chart, Cloud, Confusion, Curve, Histogram, Lines, Points
 
 COLOURS = (
     ("blue", "#0072b2"),
@@ -32,7 +32,7 @@ def label(value: object) -> str:
     return f'"{" ".join(plain.split())}"'
 
 
-def chart(drawn: Lines | Cloud | Histogram | Confusion) -> Markdown:
+def chart(drawn: Chart) -> Markdown:
     """A fenced `xychart-beta`, or a table for a confusion matrix; nothing for what has no extent."""
     match drawn:
         case Confusion():

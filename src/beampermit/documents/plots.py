@@ -188,7 +188,7 @@ def parse_plots(content: Any, file: Path | str) -> Plots:
     """
     if not isinstance(content, dict):
         raise BadInput("plots are a JSON object", file=file)
-    charts: dict[str, Lines | Cloud | Histogram | Confusion] = {}
+    charts: dict[str, Chart] = {}
     left_out = []
     for name in [*(name for name in SHORT if name in content), *(name for name in content if name not in SHORT)]:
         given = content[name]
@@ -210,7 +210,7 @@ def _why(kind: object) -> str:
     return f"{kind!r} is no kind of plot{did_you_mean(str(kind), KINDS)}; {known}"
 
 
-def _chart(name: str, given: dict[str, Any], file: Path | str) -> Lines | Cloud | Histogram | Confusion:
+def _chart(name: str, given: dict[str, Any], file: Path | str) -> Chart:
     titled = {"title": name.replace("_", " ").capitalize(), **given}
     if titled["kind"] == "line" and isinstance(curves := titled.get("curves"), dict):
         titled["curves"] = [{"name": curve, "points": points} for curve, points in curves.items()]
@@ -251,8 +251,8 @@ def _two_classes(given: Any, file: Path | str) -> Confusion:
 
 
 def _told_apart(
-    charts: dict[str, Lines | Cloud | Histogram | Confusion],
-) -> Iterable[Lines | Cloud | Histogram | Confusion]:
+    charts: dict[str, Chart],
+) -> Iterable[Chart]:
     """Charts with titles of their own, by which documents find their drawings."""
     taken = Counter(chart.title for chart in charts.values())
     for name, chart in charts.items():
