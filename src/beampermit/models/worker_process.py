@@ -59,6 +59,7 @@ class _Server:
         pipe = subprocess.PIPE
         self.child = start(command, cwd=Path("/"), env=variables, stdin=pipe, stdout=pipe, stderr=self.errors)
         self.requests, self.answers = cast("IO[str]", self.child.stdin), cast("IO[str]", self.child.stdout)
+        self.unread = b""
 
     def run(self, arguments: Sequence[str], folder: Path, timeout: float) -> Finished:
         command = (*self.command[:3], *arguments)
@@ -97,11 +98,16 @@ class _Server:
             raise EOFError from None
 
     def _answer(self, timeout: float) -> int:
-        # One line at a time is under way, so that none waits in the buffer of the stream.
-        if not select.select([self.answers], [], [], timeout)[0]:
-            raise TimeoutError
-        line = self.answers.readline()
-        if not line.rstrip("\n").removeprefix("-").isdecimal():
+        # Not by the stream: a line that waits in its buffer is one that `select` does not see.
+        while b"\n" not in self.unread:
+            if not select.select([self.answers], [], [], timeout)[0]:
+                raise TimeoutError
+            read = os.read(self.answers.fileno(), LONGEST)
+            if not read:
+                raise EOFError
+            self.unread += read
+        line, _, self.unread = self.unread.partition(b"\n")
+        if not line.removeprefix(b"-").isdigit():
             raise EOFError
         return int(line)
 

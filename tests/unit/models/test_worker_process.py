@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import select
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,7 +136,22 @@ def test_a_model_that_kills_the_process_that_forks_ends_too(probed: Environment,
 
 def test_model_that_takes_too_long_is_stopped_and_the_next_is_served(probed: Environment, tmp_path: Path) -> None:
     slow = saved(tmp_path / "model", load="__import__('time').sleep(60)")
-    words = ("describe", "--report", tmp_path / "report.json", "--model", slow)
+    words = ("describe", "--report", tmp_path / "report.json", "--model", slow, "--outputs", "{}")
+    process_of(probed, tmp_path / "first")  # MLflow's import is no part of the time
     with pytest.raises(Outside, match="took longer than 2 s and was stopped"):
         run_worker(probed, words, folder=tmp_path, timeout=2)
     assert describe(probed, saved(tmp_path / "sound"), SIGNALS).accepted == ()
+
+
+def test_model_that_ended_before_anybody_looked_has_its_exit_status_read(
+    probed: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process_of(probed, tmp_path / "first")
+    look = select.select
+
+    def late(*streams: Any) -> Any:
+        time.sleep(0.5)
+        return look(*streams)
+
+    monkeypatch.setattr(select, "select", late)
+    assert run_worker(probed, ("describe",), folder=tmp_path, timeout=2).code == 2
