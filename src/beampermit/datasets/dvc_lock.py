@@ -28,20 +28,31 @@ def bound_outputs(files: Iterable[str], read: Callable[[str], str | None]) -> di
     """The outputs that a project with these files binds, by path: in the `dvc.lock` beside each `dvc.yaml`, and in
     `.dvc` files.
 
-    As for DVC, another DVC repository inside the project is not part of it. `read` gives the text of a file, None where
-    it is absent. Raises `BadInput` for one that is not YAML.
+    `read` gives the text of a file, None where it is absent. Raises `BadInput` for one that is not YAML.
+    """
+    outputs: dict[str, LockedOutput] = {}
+    for file, lock in _locked(files).items():
+        if (text := read(lock)) is not None:
+            outputs |= locked_outputs(text, lock, _work_folders(read(file) or "", file) if file != lock else {})
+    return outputs
+
+
+def pipeline_locks(files: Iterable[str]) -> list[str]:
+    """The `dvc.lock` of each pipeline of a project with these files, the root's first, whether it is there or not."""
+    locks = (lock for file, lock in _locked(files).items() if file != lock)
+    return sorted(locks, key=lambda lock: (lock != LOCK, lock))
+
+
+def _locked(files: Iterable[str]) -> dict[str, str]:
+    """Each `dvc.yaml`, that of the root always, and the lock beside it; and each `.dvc` file, which is its own.
+
+    As for DVC, another DVC repository inside the project is not part of it.
     """
     files = {PIPELINE, *files}
     others = tuple(f"{path.partition('/.dvc/')[0]}/" for path in files if "/.dvc/" in path)
-    outputs: dict[str, LockedOutput] = {}
-    for file in sorted(file for file in files if not file.startswith((".dvc/", *others))):
-        is_pipeline = PurePosixPath(file).name == PIPELINE
-        if not (is_pipeline or PurePosixPath(file).suffix == ".dvc"):
-            continue
-        lock = str(PurePosixPath(file).with_name(LOCK)) if is_pipeline else file
-        if (text := read(lock)) is not None:
-            outputs |= locked_outputs(text, lock, _work_folders(read(file) or "", file) if is_pipeline else {})
-    return outputs
+    own = [PurePosixPath(file) for file in sorted(files) if not file.startswith((".dvc/", *others))]
+    pipelines = {str(file): str(file.with_name(LOCK)) for file in own if file.name == PIPELINE}
+    return {**pipelines, **{str(file): str(file) for file in own if file.suffix == ".dvc"}}
 
 
 def locked_outputs(text: str, name: str, folders: Mapping[str, str] | None = None) -> dict[str, LockedOutput]:

@@ -11,7 +11,7 @@ from beampermit.changes.base_and_head import BaseAndHead
 from beampermit.changes.data import bound_outputs
 from beampermit.contract import FILE_NAME, Contract
 from beampermit.datasets.devices import read_device_table
-from beampermit.datasets.dvc_lock import LockedOutput
+from beampermit.datasets.dvc_lock import LockedOutput, pipeline_locks
 from beampermit.digest import digest_file
 from beampermit.documents.plots import Plots, parse_plots
 from beampermit.environments.choice import BACKENDS, lock_files
@@ -171,7 +171,8 @@ def _in_service(project: Project, contract: Contract) -> tuple[Event | None, Eve
 
 def _digests(project: Project) -> dict[str, str]:
     names_in_root = [path.name for path in project.root.iterdir()]
-    names = (FILE_NAME, "dvc.lock", *(name for backend in BACKENDS for name in lock_files(names_in_root, backend)))
+    pipelines = pipeline_locks(project.git.tracked())
+    names = (FILE_NAME, *pipelines, *(name for backend in BACKENDS for name in lock_files(names_in_root, backend)))
     return {name: digest_file(project.path(name)) for name in names if project.path(name).is_file()}
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from beampermit.contract import FILE_NAME as CONTRACT
 from beampermit.contract import Contract, load_contract
 from beampermit.contract.measure import MeasuredMetric, measured_metrics
+from beampermit.datasets.dvc_lock import pipeline_locks
 from beampermit.digest import digest_file, is_compiled
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed, Problem, counted, several
@@ -164,7 +165,8 @@ def _may_evaluate_otherwise(project: Project, base_contract: Contract) -> bool:
     evaluation, rules = base_contract.evaluation, base_contract.reproducibility
     results = {base_contract.model.manifest, base_contract.dataset.lineage, base_contract.monitoring.limits}
     results |= {evaluation.metrics, evaluation.plots, rules.record}
-    results = {"dvc.lock", *(path for path in results if path.endswith(".json"))}  # never code
+    results = {path for path in results if path.endswith(".json")}  # never code
+    results |= {*pipeline_locks(git.files_at(base))}
     return any(path not in results for path in git.differing(base))
 
 

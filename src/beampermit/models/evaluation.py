@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from beampermit.contract import FILE_NAME, Contract
 from beampermit.contract.measure import MeasuredMetric, measured_metrics
-from beampermit.datasets.dvc_lock import locked_outputs
+from beampermit.datasets.dvc_lock import bound_outputs
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.git import Git
@@ -118,13 +118,12 @@ def take_signals(tree: Path, contract: Path) -> None:
 
 def link_outputs(tree: Path, root: Path) -> None:
     """Let data that git does not hold be where the code of an exported tree looks for them."""
-    locks = [file for file in (tree / "dvc.lock", *tree.rglob("*.dvc")) if file.is_file()]
-    for lock in locks:
-        for path in locked_outputs(lock.read_text(encoding="utf-8"), lock.relative_to(tree).as_posix()):
-            target, link = root / path, tree / path
-            if target.exists() and not link.exists():
-                link.parent.mkdir(parents=True, exist_ok=True)
-                link.symlink_to(target)
+    files = {path.relative_to(tree).as_posix(): path for path in tree.rglob("*") if path.is_file()}
+    for path in bound_outputs(files, lambda name: files[name].read_text(encoding="utf-8") if name in files else None):
+        target, link = root / path, tree / path
+        if target.exists() and not link.exists():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(target)
 
 
 def evaluate(

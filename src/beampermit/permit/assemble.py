@@ -12,6 +12,7 @@ from typing import Any
 from beampermit import __version__
 from beampermit.contract import FILE_NAME as CONTRACT
 from beampermit.contract import Contract
+from beampermit.datasets.dvc_lock import LOCK, pipeline_locks
 from beampermit.digest import digest_file, digest_json
 from beampermit.environments.choice import backend_of, lock_files
 from beampermit.errors import BadInput, Failed
@@ -69,7 +70,7 @@ def assemble(
     for name in (contract.model.manifest, *([written] if metrics else [])):
         _require_as_committed(project, name)
     listed = Manifest.read(project.path(contract.model.manifest), contract.model.manifest)
-    locks = _locks(project)
+    locks, pipelines = _locks(project), _pipelines(project)
     model, dataset = _split(listed.files, contract.model.path)
     body = {
         "subject": [{"name": contract.model.name, "digest": {"sha256": digest_json(model).removeprefix("sha256:")}}],
@@ -79,7 +80,8 @@ def assemble(
             "environment": _bind(project, locks[0]),
             "variants": [_bind(project, name) for name in locks[1:]],
             "software": bind_sbom(software, project.root, locks) if software else None,
-            "pipeline": _bind(project, "dvc.lock"),
+            "pipeline": _bind(project, pipelines[0]),
+            "pipelines": [_bind(project, name) for name in pipelines[1:]],
             "contract": _bind(project, CONTRACT),
             "base": project.base,
             "base_contract": project.base_contract_digest,
@@ -235,6 +237,12 @@ def _locks(project: Project) -> tuple[str, ...]:
     backend = backend_of(project.root)
     _, *variants = lock_files({backend.lock_file, *project.git.tracked()}, backend)
     return (backend.lock_file, *variants)
+
+
+def _pipelines(project: Project) -> tuple[str, ...]:
+    """The dvc.lock of each pipeline, at least one; DAT001 asks for those that are missing."""
+    locks = pipeline_locks(project.git.tracked())
+    return tuple(lock for lock in locks if project.path(lock).is_file()) or (LOCK,)
 
 
 def _bind(project: Project, file: str) -> dict[str, str]:

@@ -49,6 +49,8 @@ class Predicate(Record):
     """The bill of materials of the locks, a document beside the permit."""
     pipeline: BoundFile
     """dvc.lock."""
+    pipelines: tuple[BoundFile, ...] = ()
+    """The dvc.lock of further pipelines, in other folders."""
     contract: BoundFile
     base: ObjectId | None = None
     """The tip of the base branch that the commit was judged against; None on the protected branch itself."""
@@ -70,6 +72,11 @@ class Predicate(Record):
     @property
     def moment(self) -> datetime:
         return datetime.fromisoformat(self.issued)
+
+    @property
+    def files(self) -> tuple[BoundFile, ...]:
+        """The bound files of the commit."""
+        return (self.contract, self.environment, *self.variants, self.pipeline, *self.pipelines)
 
     @model_validator(mode="after")
     def _each_once(self) -> Predicate:

@@ -53,9 +53,9 @@ def verify_model(permit: Statement, folder: Path, root: Path | None = None) -> N
 
 
 def verify_files(permit: Statement, root: Path) -> None:
-    """Raises `Failed` where contract, locks or pipeline are not those that were judged."""
+    """Raises `Failed` where contract, locks or pipelines are not those that were judged."""
     facts = permit.predicate
-    for bound in (facts.contract, facts.environment, *facts.variants, facts.pipeline):
+    for bound in facts.files:
         file = root / bound.file
         if not file.is_file() or digest_file(file) != bound.digest:
             raise Failed(

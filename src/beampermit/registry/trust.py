@@ -89,7 +89,7 @@ def verify_promotion(event: Event, content: bytes | None, keys: PublicKeys) -> S
 def require_committed(git: Git, permit: Statement) -> None:
     """Raises `Failed` where the permit binds other bytes than its commit lists: whoever stole a key can sign those."""
     facts = permit.predicate
-    for bound in (facts.contract, facts.environment, *facts.variants, facts.pipeline):
+    for bound in facts.files:
         if _digest_at(git, facts.commit, bound.file) != bound.digest:
             raise _not_committed(facts.commit, bound.file)
     text = git.read(facts.commit, FILE_NAME)

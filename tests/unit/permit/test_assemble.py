@@ -167,6 +167,31 @@ def test_a_change_that_git_does_not_show_gets_no_permit(
     assert assemble(laboratory.project, [verdicts(laboratory.project)], INTERLOCKS)
 
 
+def test_the_lock_of_every_pipeline_is_bound_wherever_it_lies(laboratory: Laboratory) -> None:
+    for folder in ("parts", "another"):
+        for name in ("dvc.yaml", "dvc.lock"):
+            (laboratory.root / folder).mkdir(exist_ok=True)
+            (laboratory.root / folder / name).write_text("stages: {}\n")
+    (laboratory.root / "another/.dvc").mkdir()
+    (laboratory.root / "another/.dvc/config").touch()  # a DVC repository of its own
+    laboratory.git("add", "--all")
+    laboratory.git("commit", "--quiet", "--message", "Parts")
+    permit = assemble(laboratory.project, [verdicts(laboratory.project)], INTERLOCKS)
+    assert [bound.file for bound in permit.predicate.files] == [
+        "contract.yaml", "uv.lock", "dvc.lock", "parts/dvc.lock"
+    ]  # fmt: skip
+    verify_files(permit, laboratory.root)
+    (laboratory.root / "parts/dvc.lock").write_text("stages: {other: {}}\n")
+    with pytest.raises(Failed, match="differs from the one that the permit binds") as caught:
+        verify_files(permit, laboratory.root)
+    assert caught.value.file == "parts/dvc.lock"
+    laboratory.git("checkout", "--quiet", "parts")
+    laboratory.git("rm", "--quiet", "dvc.lock")
+    laboratory.git("commit", "--quiet", "--message", "The pipeline is in a folder")
+    permit = assemble(laboratory.project, [verdicts(laboratory.project)], INTERLOCKS)
+    assert permit.predicate.pipeline.file == "parts/dvc.lock"
+
+
 def test_a_missing_lock_is_named(laboratory: Laboratory) -> None:
     laboratory.git("rm", "--quiet", "dvc.lock")
     laboratory.git("commit", "--quiet", "--message", "No lock")

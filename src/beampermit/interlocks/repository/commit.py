@@ -11,6 +11,7 @@ from typing import Any
 
 from beampermit.contract import FILE_NAME as CONTRACT
 from beampermit.contract import Contract
+from beampermit.datasets.dvc_lock import pipeline_locks
 from beampermit.datasets.repository import Repository, is_below, overlap
 from beampermit.errors import BeampermitError, several
 from beampermit.git import SUBMODULE
@@ -133,6 +134,7 @@ class _Inputs:
             for path in (path for pattern in patterns for path in root.glob(pattern)):
                 if path.is_symlink() or path.is_file():
                     yield f"{way}{path.relative_to(root).as_posix()}"
+        yield from (lock for lock in pipeline_locks(self.held) if lock in self.held)
 
     def _link_on_the_way(self, path: str) -> str:
         """The first part of a path that is a link; empty if none is."""

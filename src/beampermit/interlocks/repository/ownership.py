@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from beampermit.datasets.dvc_lock import pipeline_locks
 from beampermit.github.codeowners import PLACES, CodeOwners, Uncovered
 from beampermit.github.rulesets import FOLDER as RULESETS
 from beampermit.interlocks.inputs import provides
@@ -13,8 +14,8 @@ from beampermit.project import Project
 from beampermit.verdicts.verdict import Location
 from beampermit.workflows.workflow import FOLDER as WORKFLOWS
 
-GUARDED = ("contract.yaml", ".dvc/config", "dvc.lock", "uv.lock", "*conda-lock.yml")
-"""Files of a project that decide about its model, or what it is made from."""
+GUARDED = ("contract.yaml", ".dvc/config", "uv.lock", "*conda-lock.yml")
+"""Files of a project that decide about its model, or what it is made from; with the `dvc.lock` of each pipeline."""
 SHARED = (
     ".dvc/config",
     f"{RULESETS}/*",
@@ -81,7 +82,9 @@ def ownership(project: Project) -> Ownership:
     owners = CodeOwners.find(git.top.root)
     if owners is None:
         return Ownership("", ())
-    own = (f"{git.prefix}{path}" for path in git.tracked() if _matches(path, GUARDED))
+    files = git.tracked()
+    locks = pipeline_locks(files)
+    own = (f"{git.prefix}{path}" for path in files if path in locks or _matches(path, GUARDED))
     guarded = dict.fromkeys((*own, *(path for path in git.top.tracked() if _matches(path, SHARED))))
     return Ownership(owners.file, owners.uncovered([*guarded, *NEW]), owners.placeholders())
 

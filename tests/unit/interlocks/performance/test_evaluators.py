@@ -147,6 +147,18 @@ def test_the_limits_of_the_alarms_are_the_pull_requests_for_they_are_served(bran
 def test_data_that_git_does_not_hold_are_there_for_the_base_branchs_code(branch: Project) -> None:
     (branch.root / "new.py").touch()
     assert metrics(branch)["helped"] == 1.0
+    branch.git("switch", "--quiet", "main")
+    (branch.root / "parts").mkdir()
+    branch.git("mv", "dvc.lock", "parts/dvc.lock")
+    replace(branch.root / "parts/dvc.lock", "data/raw.parquet", "raw.parquet")
+    (branch.root / "parts/dvc.yaml").write_text('stages: {raw: {cmd: "true", wdir: ../data, outs: [raw.parquet]}}\n')
+    branch.git("add", "parts")
+    branch.git("commit", "--quiet", "--all", "--message", "The pipeline is in a folder, and works in another")
+    branch.git("switch", "--quiet", "--create", "next")
+    assert metrics(branch)["helped"] == 1.0, "new.py is there, so the base evaluates as well"
+    (branch.root / "new.py").unlink()
+    (branch.root / "parts/dvc.lock").write_text("stages: {}\n")
+    assert evaluators(branch).base is None, "another model, evaluated as before"
 
 
 def test_a_base_branch_that_never_evaluated_a_model_decides_nothing(branch: Project) -> None:

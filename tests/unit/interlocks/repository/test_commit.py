@@ -99,6 +99,13 @@ def submodule_of_a_stage(project: Project) -> None:
     remake(project.root)
 
 
+def pipeline_that_is_a_link(project: Project) -> None:
+    (project.root / "parts").mkdir()
+    for name in ("dvc.yaml", "dvc.lock"):
+        (project.root / "parts" / name).write_text("stages: {}\n")
+    link("parts/dvc.lock", "notes/lock.yaml")(project)
+
+
 @pytest.mark.plants("GIT005")
 @pytest.mark.parametrize(
     "plant",
@@ -162,6 +169,12 @@ def submodule_of_a_stage(project: Project) -> None:
             guard="GIT005",
             tried="`dvc.lock` is a link to another file of the project",
             said="dvc.lock is a link, and a file is needed here",
+        ),
+        attack_case(
+            pipeline_that_is_a_link,
+            guard="GIT005",
+            tried="the `dvc.lock` of a pipeline in a folder is a link to a file that nobody owns",
+            said="parts/dvc.lock is a link, and a file is needed here",
         ),
         attack_case(
             link("data/raw.json", ".git/raw.json"),

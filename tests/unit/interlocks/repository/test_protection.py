@@ -113,6 +113,7 @@ def test_a_merge_queue_wants_the_workflow_to_run_for_it(guarded: Project, rulese
         ("* @ada\n.github/rulesets/\n", ".github/rulesets/main.json (line 2)", 2),
         ("* @ada\n/CODEOWNERS\n", "CODEOWNERS (line 2)", 2),
         ("* @ada\n*.lock\n", "dvc.lock (line 2), uv.lock (line 2)", 2),
+        ("* @ada\n/parts/\n", "parts/dvc.lock (line 2)", 2),
         ("* @ada\n/cuda.conda-lock.yml\n", "cuda.conda-lock.yml (line 2)", 2),
         ("* @ada\n/.dvc/\n", ".dvc/config (line 2)", 2),
         ("* @ada\n/.github/permit.pub\n", ".github/permit.pub (line 2)", 2),
@@ -123,7 +124,8 @@ def test_a_merge_queue_wants_the_workflow_to_run_for_it(guarded: Project, rulese
 def test_a_guarded_file_without_an_owner_fails_git001_also_where_github_is_not(
     guarded: Project, git: Callable[..., str], owners: str, named: str, line: int | None
 ) -> None:
-    for name in (".dvc/config", "uv.lock", "dvc.lock", "cuda.conda-lock.yml", ".github/permit.pub"):
+    files = (".dvc/config", "uv.lock", "dvc.lock", "cuda.conda-lock.yml", ".github/permit.pub", "parts/dvc.yaml")
+    for name in (*files, "parts/dvc.lock"):
         (guarded.root / name).parent.mkdir(exist_ok=True)
         (guarded.root / name).touch()
     (guarded.root / "actions/mine").mkdir(parents=True)
