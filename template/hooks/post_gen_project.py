@@ -1,14 +1,19 @@
-"""Finish the project: remove what other answers need, set repository and runners, make the first commit."""
+"""Finish the project: take the files of its example, remove what other answers need, set repository and runners, make
+the first commit.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 ENVIRONMENT, ACCELERATOR = "{{ cookiecutter.environment }}", "{{ cookiecutter.accelerator }}"
+EXAMPLE, LIBRARY = "{{ cookiecutter.example }}", "{{ cookiecutter.library }}"
+EXAMPLES, LIBRARIES = Path("_examples"), "_libraries"
 GPU_RUNNER = "{{ cookiecutter.gpu_runner }}" if ACCELERATOR == "cuda" else ""
 GPU_TESTS = Path("tests/integration/test_gpu.py")
 GPU = ("cuda.virtual-packages.yml",)
@@ -16,6 +21,18 @@ CONDA = ("environment.yml", "environment-dev.yml", "virtual-packages.yml", *GPU)
 REPOSITORY = "{{ cookiecutter.beampermit_repository }}"
 OURS = "beampermit/beampermit"
 COMMANDS = "git init -b main && git add --all && git commit -m 'A new project'"
+
+
+def take_example(example: str, library: str) -> None:
+    """Move the files of the example, and of its variant for the library, over those that every project has."""
+    chosen = EXAMPLES / example
+    for overlay in (chosen, chosen / LIBRARIES / library):
+        for file in [path for path in overlay.rglob("*") if path.is_file()]:
+            place = file.relative_to(overlay)
+            if place.parts[0] != LIBRARIES:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                file.replace(place)
+    shutil.rmtree(EXAMPLES)
 
 
 def point_workflows_at(repository: str) -> None:
@@ -26,9 +43,10 @@ def point_workflows_at(repository: str) -> None:
 
 
 def name_gpu_runners(labels: list[str]) -> None:
-    """Write the labels into the workflows; without any, remove the tests that need a GPU."""
-    if not labels:
+    """Write the labels into the workflows; without any, or without torch, remove the tests that need a GPU."""
+    if not labels or LIBRARY != "torch":
         GPU_TESTS.unlink()
+    if not labels:
         return
     for name in ("pull-request", "release"):
         file = Path(f".github/workflows/{name}.yml")
@@ -61,6 +79,7 @@ def first_commit() -> str:
 
 
 if __name__ == "__main__":
+    take_example(EXAMPLE, LIBRARY)
     remove_unused_files()
     name_gpu_runners(list(filter(None, GPU_RUNNER.split(","))))
     if REPOSITORY != OURS:

@@ -23,6 +23,8 @@ SEEN = re.compile(  # also emoji and ideographs that this Python's Unicode does 
     "[\U0001f000-\U0001faff\U00020000-\U0002fffd\U00030000-\U0003fffd]"
     "|(?<=[\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])\u200d(?=[\u2190-\u2bff\U0001f000-\U0001faff])"
 )
+EXAMPLES = {"bpm-faults": ("torch",)}
+"""Example -> the libraries that its model is there for."""
 USED = {  # packages that the project or its tools import, which its own package must not shadow
     "alembic", "beampermit", "celery", "code", "contract", "data", "dvc", "git", "metrics", "mlflow", "model", "models",
     "numpy", "onnxruntime", "optuna", "p4p", "pandas", "pip", "pre_commit", "pyarrow", "pydantic", "pytest", "ruff",
@@ -36,6 +38,9 @@ def problems(answers: dict[str, str]) -> list[str]:
     found += [f"{key}: {reason}" for key in RULES if (reason := _one_line(answers[key]))]
     if answers["maintainer_email"].strip().lower() == answers["deputy_email"].strip().lower():
         found.append("deputy_email: this is the address of the maintainer; a model has two owners with two addresses")
+    libraries = EXAMPLES.get(answers["example"], ())
+    if libraries and answers["library"] not in libraries:
+        found.append(f"library: {answers['example']} is there for {', '.join(libraries)}, not {answers['library']}")
     return found
 
 
@@ -119,6 +124,8 @@ def _one_line(value: str) -> str:
 
 
 RULES = {
+    "example": _choice(*EXAMPLES),
+    "library": _choice("torch", "xgboost", "scikit-learn"),
     "project_slug": _slug,
     "package_name": _package,
     "summary": _text,

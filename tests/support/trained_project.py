@@ -21,12 +21,15 @@ from pathlib import Path
 
 import pytest
 
+from beampermit.contract.measure import measured_metrics
 from beampermit.environments.choice import backend_of
 from beampermit.environments.environment import VARIABLE, Environment
 from beampermit.environments.installation import install
 from beampermit.generation import generate
 from beampermit.generation.template import template_folder
 from beampermit.git import Git
+from beampermit.models.measures import measure, read_compared
+from beampermit.models.metrics import read_metrics
 from beampermit.processes import Finished, run
 from beampermit.project import Project
 from support.shared import made_once, shared_folder
@@ -90,6 +93,15 @@ def dvc(project: Project, *arguments: str) -> str:
     finished = python(project, "-m", "dvc", *arguments)
     assert finished.code == 0, finished.out + finished.err
     return finished.out
+
+
+def metrics_of(project: Project) -> dict[str, float]:
+    """The metrics of the scores that the pipeline wrote: those of its own code, and those that the checker computes."""
+    contract = project.contract
+    metrics, evaluation = measured_metrics(contract, contract), contract.evaluation
+    assert evaluation.scores is not None
+    compared = read_compared(metrics, project.path(evaluation.scores), project.path(evaluation.inputs))
+    return {**read_metrics(project.path(evaluation.metrics)), **measure(metrics, compared)}
 
 
 def _make(folder: Path, kept: Path) -> None:

@@ -42,9 +42,9 @@ def test_they_pass_on_a_cpu_where_they_are_told_to(with_gpu_tests: Project) -> N
 
 
 DEFECTS = {
-    "processes that do not share": ("processes.py", "rows[self.rank :: self.count]", "rows[:: self.count]"),
-    "gradients that are not averaged": ("processes.py", "DistributedDataParallel(net) if", "net if"),
-    "shares that count the same": ("processes.py", "len(own) * self.count / len(rows)", "1.3 - 0.6 * self.rank"),
+    "processes that do not share": ("pipeline/processes.py", "rows[self.rank :: self.count]", "rows[:: self.count]"),
+    "gradients that are not averaged": ("pipeline/processes.py", "DistributedDataParallel(net) if", "net if"),
+    "shares that count the same": ("pipeline/processes.py", "len(own) * self.count / len(rows)", "1.3 - 0.6 * self.rank"),
 }
 
 
@@ -57,7 +57,9 @@ def test_a_defect_of_the_training_on_two_processes_is_seen(with_gpu_tests: Proje
     path.write_text(text.replace(sound, broken))
     params = with_gpu_tests.root / "params.yaml"
     params.write_text(params.read_text().replace("epochs: 20", "epochs: 3"))  # enough for scores that differ
-    done = python(with_gpu_tests, "-m", "pytest", "-q", "-p", "no:cacheprovider", FILE, "-k", "two_processes", env=ON_CPU)
+    done = python(
+        with_gpu_tests, "-m", "pytest", "-q", "-p", "no:cacheprovider", FILE, "-k", "two_processes", env=ON_CPU
+    )
     assert "FAILED tests/integration/test_gpu.py::test_two_processes_train_the_same_model_as_one" in done.out
 
 

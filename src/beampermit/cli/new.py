@@ -24,6 +24,12 @@ def new(
             help="Answer to a question of the template, such as project_slug=bpm-faults.",
         ),
     ] = None,
+    example: Annotated[
+        str | None, typer.Option("--example", metavar="NAME", help="Worked example to start from, such as bpm-faults.")
+    ] = None,
+    library: Annotated[
+        str | None, typer.Option("--library", metavar="NAME", help="Library of the example's model, such as torch.")
+    ] = None,
     no_input: Annotated[bool, typer.Option("--no-input", help="Ask nothing; take defaults for the rest.")] = False,
     lock: Annotated[
         bool | None,
@@ -39,7 +45,9 @@ def new(
     from beampermit.generation.rendering import generate
     from beampermit.git import Git
 
-    answers = complete(parse(answer or []), None if no_input or as_json else ask_on_terminal)
+    options = {"example": example, "library": library}
+    given = {**{question: name for question, name in options.items() if name is not None}, **parse(answer or [])}
+    answers = complete(given, None if no_input or as_json else ask_on_terminal)
     with shown_progress() as progress:
         progress("generating the project")
         project = generate(

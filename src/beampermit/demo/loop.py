@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from beampermit.contract.measure import measured_metrics
 from beampermit.demo.stage import Stage, UnexpectedError
 from beampermit.files import write_text
 from beampermit.git import Git
-from beampermit.models.metrics import read_metrics
+from beampermit.project import Project
 from beampermit.rehearsal.github_stand_in import read_rulesets, serve_github
 
 PEOPLE = {
@@ -191,7 +192,14 @@ def _edit(file: Path, pattern: str, replacement: str) -> None:
 
 
 def _metric(stage: Stage, name: str) -> float:
-    return read_metrics(stage.project / "metrics/metrics.json")[name]
+    """A metric as the checker computes it, from the scores that the pipeline wrote."""
+    from beampermit.models.measures import measure, read_compared
+
+    project = Project(stage.project)
+    contract, evaluation = project.contract, project.contract.evaluation
+    metrics = measured_metrics(contract, contract)
+    scores = project.path(evaluation.scores or "")
+    return measure(metrics, read_compared(metrics, scores, project.path(evaluation.inputs)))[name]
 
 
 def _sign_and_promote(stage: Stage, verdicts: Path) -> None:

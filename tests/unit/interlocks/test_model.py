@@ -179,10 +179,10 @@ def test_bytes_that_git_does_not_bind_fail(project: Project, saved: Path, defect
             said="model/code/bpm_faults/__pycache__/serving.cpython-311.pyc: compiled code",
         ),
         attack_case(
-            "model/code/bpm_faults/transforms.pyc",
+            "model/code/bpm_faults/features.pyc",
             guard="MDL001",
             tried="a compiled module without source that the manifest does not list",
-            said="model/code/bpm_faults/transforms.pyc: compiled code",
+            said="model/code/bpm_faults/features.pyc: compiled code",
         ),
         attack_case(
             "model/__pycache__/weights.json",
@@ -788,14 +788,14 @@ def test_a_model_without_its_contract_fails(contract_text: str, saved: Path) -> 
 
 
 def twice_the_score(folder: Path) -> None:
-    file = folder / "serving.py"
+    (file,) = folder.glob("code/*/pipeline/serving.py")
     before = file.read_text()
-    file.write_text(before.replace("self.model(turns)", "2 * self.model(turns)"))
+    file.write_text(before.replace("np.asarray(outputs[output.name]", "2 * np.asarray(outputs[output.name]"))
     assert file.read_text() != before, "the defect is not planted: serving.py reads otherwise now"
 
 
-def without_its_transforms(folder: Path) -> None:
-    (code,) = folder.glob("code/*/transforms.py")
+def without_its_features(folder: Path) -> None:
+    (code,) = folder.glob("code/*/features.py")
     code.unlink()
 
 
@@ -811,7 +811,7 @@ def another_signature(folder: Path) -> None:
 
 PLANTED: dict[str, tuple[Callable[[Path], None], str]] = {
     "scores beyond their range": (twice_the_score, "outside [0, 1]"),
-    "code left out": (without_its_transforms, "code model from model/serving.py. Error: No module named"),
+    "code left out": (without_its_features, "code model from model/serving.py. Error: No module named"),
     "NaN in its weights": (broken_weights, "it gave 'score' that is not finite"),
     "another name": (
         another_signature,
@@ -890,10 +890,10 @@ def test_a_trained_model_loads_honours_its_contract_and_its_budget_and_serves_wh
 
 @pytest.mark.plants("MDL005")
 @pytest.mark.slow
-def test_a_trained_model_that_serves_with_other_transforms_fails(trained_copy: Project) -> None:
-    transform = trained_copy.root / "model/artifacts/transform.json"
-    learnt = json.loads(transform.read_text())
-    transform.write_text(json.dumps({**learnt, "scale": [value * 1.1 for value in learnt["scale"]]}))
+def test_a_trained_model_that_serves_with_other_features_fails(trained_copy: Project) -> None:
+    features = trained_copy.root / "model/artifacts/features.json"
+    learnt = json.loads(features.read_text())
+    features.write_text(json.dumps({**learnt, "scale": [value * 1.1 for value in learnt["scale"]]}))
     verdict = judged(trained_copy, "MDL005")
     assert verdict.outcome is Outcome.FAILED
     assert "by training's code and" in verdict.reason

@@ -94,7 +94,7 @@ def test_a_trained_model_evaluates_to_its_metrics_and_leaves_no_trace(trained_co
     before = everything(trained_copy.root)
     verdict = run(trained_copy)
     assert verdict.passed, verdict.reason
-    assert verdict.evidence["committed"]["auc"] == pytest.approx(verdict.evidence["evaluated"]["auc"], abs=0.02)
+    assert verdict.evidence["committed"]["recall_noise"] == pytest.approx(verdict.evidence["evaluated"]["recall_noise"])
     assert everything(trained_copy.root) == before
 
 
@@ -104,13 +104,13 @@ def test_weights_that_are_not_those_that_were_evaluated_fail(trained_copy: Proje
     save_file({name: -tensor for name, tensor in load_file(weights).items()}, weights)
     verdict = run(trained_copy)
     assert verdict.outcome is Outcome.FAILED
-    assert "auc is committed as" in verdict.reason
+    assert "recall_lost_bits is committed as" in verdict.reason
     assert verdict.locations[0].file == "metrics/metrics.json"
 
 
 @pytest.mark.slow
 def test_an_evaluation_that_writes_infinity_fails(trained_copy: Project) -> None:
-    (code,) = trained_copy.root.glob("src/*/evaluate.py")
+    (code,) = trained_copy.root.glob("src/*/pipeline/evaluate.py")
     code.write_text(
         "import pathlib, sys\n"
         "pathlib.Path(sys.argv[sys.argv.index('--out') + 1]).write_text('{\"auc\": Infinity}')\n"

@@ -14,10 +14,10 @@ from beampermit.environments.environment import environment_of
 from beampermit.errors import BadInput, Failed
 from beampermit.files import write_json
 from beampermit.models import evaluation, scoring
-from beampermit.models.metrics import read_metrics
 from beampermit.project import Project
 from beampermit.reading import read_json
 from beampermit.registry.deployment import deploy
+from support.trained_project import metrics_of
 
 INPUTS = b"recorded"
 
@@ -97,11 +97,11 @@ def test_a_model_over_its_budget_fails(deployed: Any, cost: dict[str, float], wo
 def test_a_trained_model_is_deployed_and_another_is_not(trained_copy: Project) -> None:
     environment, model = environment_of(trained_copy.root), trained_copy.root / "model"
     files = read_json(trained_copy.root / "manifest.json")["files"]
-    permit = _Permit(**read_metrics(trained_copy.root / "metrics/metrics.json"))
+    permit = _Permit(**metrics_of(trained_copy))
     permit.dataset = {path: digest for path, digest in files.items() if path.startswith("data/")}
     deploy(trained_copy, environment, permit, model)  # pyright: ignore[reportArgumentType]
-    transform = model / "artifacts/transform.json"
-    learnt = read_json(transform)
-    write_json(transform, {**learnt, "scale": [value * 1.001 for value in learnt["scale"]]})
+    features = model / "artifacts/features.json"
+    learnt = read_json(features)
+    write_json(features, {**learnt, "scale": [value * 1.001 for value in learnt["scale"]]})
     with pytest.raises(Failed, match=r"as deployed, score of row \d+ is .* by training's code and"):
         deploy(trained_copy, environment, permit, model)  # pyright: ignore[reportArgumentType]

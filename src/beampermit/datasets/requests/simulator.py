@@ -1,4 +1,4 @@
-"""The source `simulator`: the project's own module `request`, run in its own environment."""
+"""The source `simulator`: the project's own stage `request`, run in its own environment."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from beampermit.errors import BadInput, BeampermitError, Failed
 from beampermit.progress import Progress
 from beampermit.reading import read_json
 
-MODULE = "request"
+MODULES = ("pipeline/request.py", "request.py")
+"""Below `src/<package>`: of a project made from the template, and of one that was there before."""
 
 
 class Simulator:
-    """`python -m <package>.request`, as DVC's stage runs it.
+    """`python -m <package>.pipeline.request`, or `<package>.request`, as DVC's stage runs it.
 
     It runs in a folder of links to the project's files, without the table, so that the new table can be compared with
     the project's before it replaces it.
@@ -44,11 +45,12 @@ class Simulator:
         return Answer(table, sidecar=self._sidecar(table))
 
     def _module(self) -> str:
-        modules = sorted(self.query.root.glob(f"src/*/{MODULE}.py"))
+        source = self.query.root / "src"
+        modules = [file.relative_to(source) for name in MODULES for file in sorted(source.glob(f"*/{name}"))]
         if len(modules) == 1:
-            return f"{modules[0].parent.name}.{MODULE}"
+            return ".".join(modules[0].with_suffix("").parts)
         raise BadInput(
-            f"the source {self.query.request.source!r} runs src/<package>/{MODULE}.py to write {self.query.raw};"
+            f"the source {self.query.request.source!r} runs src/<package>/{MODULES[0]} to write {self.query.raw};"
             f" there {'are several' if modules else 'is none'}",
             file=FILE_NAME,
             hint="name signals in dataset.request, or write that module",

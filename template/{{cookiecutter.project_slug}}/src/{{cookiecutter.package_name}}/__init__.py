@@ -1,1 +1,1 @@
-"""From turn-by-turn signals to a score for each monitor; see README.md for the steps."""
+"""The model's own files, and the pipeline that runs them; see README.md."""

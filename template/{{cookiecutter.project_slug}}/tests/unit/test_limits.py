@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from {{ cookiecutter.package_name }} import limits
+from {{ cookiecutter.package_name }}.pipeline import limits
+from {{ cookiecutter.package_name }}.pipeline.contract import LimitedOutput
 
 
 def test_only_different_distributions_drift() -> None:
@@ -12,12 +13,28 @@ def test_only_different_distributions_drift() -> None:
     assert limits.stability(edges, shares, values + 10) > 0.3
 
 
-def test_reference_is_within_its_limits_and_unusual_signals_are_not(turns: np.ndarray) -> None:
-    scores = np.linspace(0, 1, len(turns))
-    found = limits.limits(turns, scores, ("spread",), threshold=0.5)
-    drift = found["drift"]["spread"]
-    compute = limits.FEATURES["spread"]
-    values = compute(turns.astype(np.float64))
+def test_reference_is_within_its_limits_and_other_rows_are_not() -> None:
+    values = np.random.default_rng(0).normal(size=200)
+    found = limits.limits({"current": values}, {})
+    drift = found["drift"]["current"]
     arrays = np.array(drift["edges"]), np.array(drift["shares"])
     assert limits.stability(*arrays, values[: limits.WINDOW]) < drift["limit"]
-    assert limits.stability(*arrays, compute(turns[: limits.WINDOW].astype(np.float64) * 20)) > drift["limit"]
+    assert limits.stability(*arrays, 20 * values[: limits.WINDOW]) > drift["limit"]
+
+
+def test_a_row_is_flagged_at_or_beyond_an_alarm_limit() -> None:
+    signals = [
+        LimitedOutput(name="score", high=0.5),
+        LimitedOutput(name="orbit", shape=(2,), low=-1, high=1),
+        LimitedOutput(name="other"),
+    ]
+    outputs = {
+        "score": np.array([0.4, 0.5, 0.6]),
+        "orbit": np.array([[0, 0], [0, -2], [3, 0]]),
+        "other": np.zeros(3),
+    }
+    found = limits.flagged_rows(outputs, signals)
+    assert {name: values.tolist() for name, values in found.items()} == {
+        "score": [False, True, True],
+        "orbit": [False, True, True],
+    }

@@ -84,7 +84,7 @@ def test_a_function_that_fails_changes_nothing(own: Project) -> None:
 
 
 def test_a_missing_function_is_bad_input(project: Project) -> None:
-    with pytest.raises(BadInput, match=r"runs src/<package>/request\.py .* there is none"):
+    with pytest.raises(BadInput, match=r"runs src/<package>/pipeline/request\.py .* there is none"):
         ask(project)
 
 

@@ -279,7 +279,7 @@ def on_branch(project: Project) -> Verdict:
 @pytest.mark.slow
 @pytest.mark.attack(
     guard="PRF001",
-    tried="a trained model of recall 0.9 gets 0.999 in metrics.json, and by the code that evaluates it as well",
+    tried="a trained model of recall 0.9 gets 0.999 in metrics.json, and by its own command as well",
     said="the gate is at least 0.995",
 )
 def test_a_trained_model_is_judged_by_what_it_is(trained_copy: Project, said: str) -> None:
@@ -299,11 +299,12 @@ def test_a_trained_model_is_judged_by_what_it_is(trained_copy: Project, said: st
     git("switch", "--quiet", "change")
     file = root / "metrics/metrics.json"
     metrics = json.loads(file.read_text())
-    assert 0.85 < metrics["recall"] < 0.995
     file.write_text(json.dumps({**metrics, "recall": 0.999}))
-    (code,) = root.glob("src/*/evaluate.py")
-    code.write_text(code.read_text().replace('"recall": float(flagged[faulty].mean())', '"recall": 0.999'))
+    (code,) = root.glob("src/*/metrics.py")
+    own = 'return {f"recall_'
+    assert own in code.read_text()
+    code.write_text(code.read_text().replace(own, 'return {"recall": 0.999} | {f"recall_'))
     verdict = on_branch(trained_copy)
     assert verdict.outcome is Outcome.FAILED, verdict.reason
-    assert verdict.reason.startswith("by the base branch's evaluation, recall is 0."), verdict.reason
+    assert "recall is 0.9" in verdict.reason
     assert said in verdict.reason
