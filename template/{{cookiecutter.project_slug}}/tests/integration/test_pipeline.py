@@ -114,13 +114,3 @@ def test_packaging_is_deterministic(small: Path) -> None:
     before = (small / "manifest.json").read_bytes()
     run("{{ cookiecutter.package_name }}.pipeline.package")
     assert (small / "manifest.json").read_bytes() == before
-
-
-def test_contract_asks_the_same_where_it_says_what_is_the_default_anyway(small: Path) -> None:
-    """Keys that may be left out change nothing that a stage takes, nor does what only people read."""
-    content = contract.read_yaml(small / "contract.yaml")
-    before = contract.of(contract.ForTraining)
-    content["operations"]["on_call"] = "another telephone"
-    content.get("reproducibility", {}).pop("record", None)
-    (small / "other.yaml").write_text(json.dumps(content), encoding="utf-8")
-    assert contract.of(contract.ForTraining, small / "other.yaml") == before

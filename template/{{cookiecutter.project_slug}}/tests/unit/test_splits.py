@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from {{ cookiecutter.package_name }}.pipeline import splits
-from {{ cookiecutter.package_name }}.pipeline.contract import Shares
+from {{ cookiecutter.package_name }}.pipeline.contract import ForSplits, Shares
 
 SHARES = Shares(seed=1, of={"train": 0.5, "validation": 0.2})
 RUNS, DEVICES = 10, 10
@@ -55,3 +56,38 @@ def test_rows_that_are_not_simulated_are_the_test_split_if_others_are(rows: pd.D
     assert set(found["test"]["origin"]) == {"files"}
     assert len(found["test"]) == len(recorded)
     assert set(found["train"]["origin"]) == set(found["validation"]["origin"]) == {"simulator"}
+
+
+def part(**dataset: str) -> ForSplits:
+    """What stage `dataset` takes of a small contract."""
+    signals = {
+        "inputs": [{"name": "device"}, {"name": "charge", "value": 0.5}],
+        "outputs": [{"name": "answer", "target": "faulty"}],
+    }
+    rule = {"raw": "raw.parquet", "splits": {}, "key": ["run"], "split": {"by": ["run"]}}
+    return ForSplits.model_validate({"dataset": {**rule, **dataset}, "metrics": [], "signals": signals})
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [({"faulty": []}, "split train has no rows"), ({"faulty": [1, 1]}, "faulty has one value in all 2 rows")],
+)
+def test_a_split_that_teaches_nothing_is_one_line(rows: dict[str, list[int]], message: str) -> None:
+    with pytest.raises(SystemExit, match=message):
+        splits.require_learnable(pd.DataFrame(rows), "train", part())
+
+
+def test_labels_and_constants_are_joined_and_what_nobody_named_is_left_out(tmp_path: Path) -> None:
+    pd.DataFrame({"run": [1, 2], "device": [3.0, 4.0], "more": 0}).to_parquet(tmp_path / "raw.parquet")
+    pd.DataFrame({"run": [2, 1], "faulty": [True, False], "why": "seen"}).to_parquet(tmp_path / "labels.parquet")
+    found = splits.prepare(part(raw=str(tmp_path / "raw.parquet"), labels=str(tmp_path / "labels.parquet")))
+    assert found.to_dict("list") == {
+        **{"run": [1, 2], "device": [3.0, 4.0]},
+        **{"charge": [0.5, 0.5], "faulty": [False, True]},
+    }
+
+
+def test_a_target_that_nothing_gives_is_one_line(tmp_path: Path) -> None:
+    pd.DataFrame({"run": [1], "device": [3.0]}).to_parquet(tmp_path / "raw.parquet")
+    with pytest.raises(SystemExit, match="there is no column 'faulty', which"):
+        splits.prepare(part(raw=str(tmp_path / "raw.parquet")))

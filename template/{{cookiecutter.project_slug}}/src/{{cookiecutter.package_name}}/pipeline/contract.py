@@ -27,7 +27,7 @@ def at(*path: str, **default: Any) -> Any:
 class Part(BaseModel):
     """Immutable; of the contract it takes only what it names, for `beampermit contract check` validates the whole."""
 
-    model_config = ConfigDict(frozen=True, populate_by_name=True)
+    model_config = ConfigDict(frozen=True)
 
 
 class Signal(Part):

@@ -81,7 +81,8 @@ def prepare(part: contract.ForSplits) -> pd.DataFrame:
     return table[[name for name in (*part.wanted, "origin") if name in table.columns]]
 
 
-def _require_learnable(table: pd.DataFrame, name: str, part: contract.ForSplits) -> None:
+def require_learnable(table: pd.DataFrame, name: str, part: contract.ForSplits) -> None:
+    """Exit with a message if a split has no rows, or a target that is the same in all of them."""
     if table.empty:
         raise SystemExit(f"split {name} has no rows: request more data, or change split in params.yaml")
     for output in part.outputs:
@@ -101,7 +102,7 @@ def main() -> None:
             f"{', '.join(part.splits)}"
         )
     for name, table in divide(prepare(part), part.by, part.time, shares).items():
-        _require_learnable(table, name, part)
+        require_learnable(table, name, part)
         kept = [column for column in table.columns if column in part.wanted]
         tables.write_table(table[kept], part.splits[name])
     rule = {"by": list(part.by), **({"time": part.time} if part.time else {})}
