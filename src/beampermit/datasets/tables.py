@@ -52,10 +52,16 @@ def connect(**settings: Any) -> Any:
 
 def open_tables(root: Path, splits: Mapping[str, str]) -> list[Table]:
     """The splits' files on one connection. Raises `Failed` for a pipe or a link."""
+    connection = connect_without_footers()
+    return [Table(connection, root.resolve(), split, path) for split, path in splits.items()]
+
+
+def connect_without_footers() -> Any:
+    """As `connect`; values are read, whatever the statistics in a file's footer say."""
     connection = connect()
     optimizers = {name for (name,) in connection.execute("SELECT name FROM duckdb_optimizers()").fetchall()}
     connection.execute(f"SET disabled_optimizers = '{','.join(sorted(FOOTER_OPTIMIZERS & optimizers))}'")
-    return [Table(connection, root.resolve(), split, path) for split, path in splits.items()]
+    return connection
 
 
 def quoted(column: str) -> str:
@@ -147,15 +153,20 @@ class Table:
 
     def numbers(self, sql: str) -> np.ndarray:
         """Run SQL that selects one column of numbers without nulls; return it as a writable array."""
-        import duckdb
         import numpy as np
+
+        (column,) = self.arrays(sql)
+        return np.require(column, requirements="W")
+
+    def arrays(self, sql: str) -> list[np.ndarray]:
+        """Run SQL that selects columns of numbers; return an array for each, masked where it has nulls."""
+        import duckdb
 
         try:
             with self._connection.cursor() as cursor:
-                (column,) = cursor.execute(sql).fetchnumpy().values()
+                return [*cursor.execute(sql).fetchnumpy().values()]
         except duckdb.Error as error:
             raise self._unreadable(error) from None
-        return np.require(column, requirements="W")
 
     def batches(self, sql: str, size: int) -> Iterator[list[Any]]:
         """Run SQL on this table; yield at most `size` rows at a time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from beampermit.errors import BadInput, did_you_mean, several
 from beampermit.generation.template import explanation, problem, problems, questions
@@ -20,8 +21,13 @@ def parse(arguments: list[str]) -> dict[str, str]:
     return dict(argument.split("=", 1) for argument in arguments)
 
 
-def complete(given: Mapping[str, str], ask: Asker | None = None) -> dict[str, str]:
-    """An answer to every question: from `given`, else from `ask`, else the default. Raises `BadInput`."""
+def complete(
+    given: Mapping[str, str], ask: Asker | None = None, defaults: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, str]:
+    """An answer to every question: from `given`, else from `ask`, else the default. Raises `BadInput`.
+
+    `defaults` come before the template's own.
+    """
     for key in given:
         if key not in questions():
             raise BadInput(
@@ -34,7 +40,8 @@ def complete(given: Mapping[str, str], ask: Asker | None = None) -> dict[str, st
             answers[key] = given[key]
             continue
         choices = default if isinstance(default, list) else []
-        default_answer = choices[0] if choices else _render(str(default), answers)
+        own = choices[0] if choices else _render(str(default), answers)
+        default_answer = defaults.get(key, own)
         answers[key] = ask(key, default_answer, choices) if ask else default_answer
     invalid = problems(answers)
     if invalid:

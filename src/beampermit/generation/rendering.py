@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from beampermit.contract import FILE_NAME, load_contract
@@ -24,25 +25,32 @@ from beampermit.processes import run
 from beampermit.progress import Progress, silent
 from beampermit.reading import parse_json, parse_toml, parse_yaml
 
+Fill = Callable[[Path, Mapping[str, str]], None]
+"""Completes the project in a folder, with the answers to the template's questions."""
+NONE: Mapping[str, str] = MappingProxyType({})
+
 
 def generate(
     output_dir: Path,
     answers: Mapping[str, str],
     *,
+    defaults: Mapping[str, str] = NONE,
+    fill: Fill | None = None,
     lock: bool | Literal["try"] = False,
     progress: Progress = silent,
     warn: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Generate a project in a new folder of `output_dir`, named after its slug; returns the folder.
 
-    The template's defaults complete `answers`. `lock` locks the environment and writes the indexes of the lock into the
-    contract; `lock="try"` continues without a lock where no index or channel can be reached. `warn` receives what is
-    left to do by hand.
+    `defaults`, then the template's own, complete `answers`. `fill` writes what no answer can say, such as a contract
+    from a table; it belongs to the first commit. `lock` locks the environment and writes the indexes of the lock into
+    the contract; `lock="try"` continues without a lock where no index or channel can be reached. `warn` receives what
+    is left to do by hand.
 
     Raises `BadInput` for an invalid answer or an existing folder, before anything is written; `Outside` when locking
     fails, with nothing left behind.
     """
-    all_answers = complete(answers)
+    all_answers = complete(answers, defaults=defaults)
     output_dir = output_dir.resolve()
     target = output_dir / all_answers["project_slug"]
     if target.exists() or target.is_symlink():
@@ -52,14 +60,14 @@ def generate(
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=output_dir, prefix=".beampermit-new-") as temporary:
-            project = _render(Path(temporary), all_answers, warn)
+            project = _render(Path(temporary), all_answers, fill, warn)
             _read_back(project, all_answers)
             if lock:
                 refused = None if lock is True else warn
                 wrong = _lock(project, progress, refused)
                 if wrong and (answer := _pytorch_index(all_answers, progress)):
                     shutil.rmtree(project)
-                    project = _render(Path(temporary), {**all_answers, **answer}, warn)
+                    project = _render(Path(temporary), {**all_answers, **answer}, fill, warn)
                     wrong = _lock(project, progress, refused)
                 for problem in wrong:
                     warn(problem)
@@ -70,8 +78,8 @@ def generate(
     return target
 
 
-def _render(folder: Path, answers: dict[str, str], warn: Callable[[str], None]) -> Path:
-    """Run cookiecutter without the user's configuration of it."""
+def _render(folder: Path, answers: dict[str, str], fill: Fill | None, warn: Callable[[str], None]) -> Path:
+    """Run cookiecutter without the user's configuration of it, then `fill`."""
     config = folder / "cookiecutter.yaml"
     places = {"replay_dir": str(folder / "replay"), "cookiecutters_dir": str(folder / "cookiecutters")}
     write_json(config, places)  # JSON is YAML
@@ -82,7 +90,19 @@ def _render(folder: Path, answers: dict[str, str], warn: Callable[[str], None]) 
         raise Outside(f"cookiecutter: {finished.tail}")
     for line in finished.err.splitlines():
         warn(line)
-    return folder / answers["project_slug"]
+    project = folder / answers["project_slug"]
+    if fill:
+        fill(project, answers)
+        _amend(project)
+    return project
+
+
+def _amend(project: Path) -> None:
+    """Put what was filled in into the first commit, where there is one."""
+    git = Git(project)
+    if git.resolve("HEAD"):
+        git("add", "--all")
+        git("commit", "--quiet", "--amend", "--no-edit", "--no-verify")
 
 
 def _read_back(project: Path, answers: Mapping[str, str]) -> None:
