@@ -42,16 +42,20 @@ def test_they_pass_on_a_cpu_where_they_are_told_to(with_gpu_tests: Project) -> N
 
 
 DEFECTS = {
-    "processes that do not share": ("pipeline/processes.py", "rows[self.rank :: self.count]", "rows[:: self.count]"),
-    "gradients that are not averaged": ("pipeline/processes.py", "DistributedDataParallel(net) if", "net if"),
-    "shares that count the same": ("pipeline/processes.py", "len(own) * self.count / len(rows)", "1.3 - 0.6 * self.rank"),
+    "processes that do not share": ("processes.py", "rows[self.rank :: self.count]", "rows[:: self.count]"),
+    "gradients that are not averaged": ("processes.py", "DistributedDataParallel(net) if", "net if"),
+    "shares that count the same": (
+        "processes.py",
+        "len(own) * self.count / len(rows)",
+        "1.3 - 0.6 * self.rank",
+    ),
 }
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_a_defect_of_the_training_on_two_processes_is_seen(with_gpu_tests: Project, defect: str) -> None:
     file, sound, broken = DEFECTS[defect]
-    path = with_gpu_tests.root / "src/bpm_faults" / file
+    path = with_gpu_tests.root / "src/bpm_faults/pipeline" / file
     text = path.read_text()
     assert sound in text
     path.write_text(text.replace(sound, broken))

@@ -31,14 +31,14 @@ def test_an_array_has_the_shape_of_the_contract_however_it_is_stored(kind: str, 
 
 
 def test_what_is_written_is_read_and_has_the_same_bytes_again(tmp_path: Path) -> None:
-    table = pd.DataFrame({"id": ["a", "b"], "image": list(IMAGE), "turns": list(IMAGE[:, 0]), "size": [1, 2]})
+    table = pd.DataFrame({"id": ["a", "b"], "image": list(IMAGE), "trace": list(IMAGE[:, 0]), "size": [1, 2]})
     for name in ("one", "other"):
         tables.write_table(table, tmp_path / name)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
-    signals = [Signal(name="image", shape=(3, 4)), Signal(name="turns", shape=(4,)), Signal(name="size")]
+    signals = [Signal(name="image", shape=(3, 4)), Signal(name="trace", shape=(4,)), Signal(name="size")]
     found = tables.read_rows(tmp_path / "one", signals).inputs
     np.testing.assert_array_equal(found["image"], IMAGE)
-    np.testing.assert_array_equal(found["turns"], IMAGE[:, 0])
+    np.testing.assert_array_equal(found["trace"], IMAGE[:, 0])
     assert found["size"].dtype == np.float64
 
 

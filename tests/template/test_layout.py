@@ -1,0 +1,111 @@
+"""What every project shares, and what belongs to its worked example: told apart, and each says what it is."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from beampermit.errors import BadInput
+from beampermit.generation import generate
+from beampermit.generation.answers import complete
+from beampermit.generation.template import questions, template_folder
+
+BASE = template_folder() / "{{cookiecutter.project_slug}}"
+OVERLAYS = BASE / "_examples"
+PIPELINE = BASE / "src/{{cookiecutter.package_name}}/pipeline"
+EXAMPLES = [name for name in questions()["example"] if (OVERLAYS / name).is_dir()]
+OWN = ("source.py", "features.py", "model.py", "metrics.py")
+ABOUT_MONITORS = re.compile(r"\b(bpms?|monitors|beam.position|turn.by.turn|turns|betatron|acquisitions?)\b", re.I)
+
+
+def shared_files() -> Iterator[Path]:
+    yield from (path for path in BASE.rglob("*") if path.is_file() and OVERLAYS not in path.parents)
+
+
+def test_what_every_project_shares_mentions_no_monitors_of_beam_position() -> None:
+    said = [
+        f"{path.relative_to(BASE)}:{number}: {line.strip()}"
+        for path in shared_files()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if ABOUT_MONITORS.search(line) and not line.startswith("{%- set ")  # what the example brings is a condition
+    ]
+    assert said == []
+
+
+def test_what_belongs_to_an_example_says_so_in_its_first_lines() -> None:
+    files = [path for path in OVERLAYS.rglob("*") if path.suffix in (".py", ".md", ".yaml")]
+    assert len(files) > 10
+    first = {path: path.read_text(encoding="utf-8").split("\n\n", 2)[:2] for path in files}
+    assert [path for path, lines in first.items() if "example" not in " ".join(lines).lower()] == []
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_has_the_four_files_and_what_describes_and_tests_it(example: str) -> None:
+    names = [*(f"src/{{{{cookiecutter.package_name}}}}/{name}" for name in OWN), "contract.yaml", "params.yaml"]
+    for name in (*names, "docs/model.md", "tests/conftest.py"):
+        variants = [OVERLAYS / example / name, *(OVERLAYS / example / "_libraries").glob(f"*/{name}")]
+        assert any(path.is_file() for path in variants), name
+
+
+def test_the_pipeline_holds_nothing_that_differs_from_project_to_project() -> None:
+    files = list(PIPELINE.glob("*.py"))
+    assert len(files) > 10
+    assert [path.name for path in files if re.search(r"{[{%]", path.read_text())] == []
+    imports = re.compile(r"^\s*(?:from|import)\s+(?:beampermit|\{\{)", re.M)
+    assert [path.name for path in files if imports.search(path.read_text())] == [], "it must run without Beampermit"
+
+
+@pytest.fixture(scope="module", params=EXAMPLES)
+def generated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    answers = {"example": request.param, "project_slug": "other-name", "environment": "uv"}
+    return generate(tmp_path_factory.mktemp("example"), answers)
+
+
+def test_a_project_has_the_pipelines_bytes_and_its_example_alone(generated: Path) -> None:
+    made = generated / "src/other_name/pipeline"
+    assert {path.name: path.read_bytes() for path in made.glob("*.py")} == {
+        path.name: path.read_bytes() for path in PIPELINE.glob("*.py")
+    }
+    assert not list(generated.rglob("_examples")) + list(generated.rglob("_libraries"))
+    assert {name for name in OWN if (generated / "src/other_name" / name).is_file()} == set(OWN)
+
+
+def test_a_stage_depends_on_every_module_that_it_imports(generated: Path) -> None:
+    stages = yaml.safe_load((generated / "dvc.yaml").read_text())["stages"]
+    source = generated / "src"
+    for name, stage in stages.items():
+        used = {path.relative_to(generated).as_posix() for path in imported(source, stage["cmd"].split()[-1])}
+        covered = {path for path in used if any(path == dep or path.startswith(f"{dep}/") for dep in stage["deps"])}
+        assert used == covered, f"stage {name}"
+        if name != "package":
+            code = {path for path in stage["deps"] if path.startswith("src/")}
+            assert code == used, f"stage {name} runs again for code that it does not use"
+
+
+def imported(source: Path, module: str) -> set[Path]:
+    """The files of the project that a module imports, itself and what these import included."""
+    found: set[Path] = set()
+    pending = [module]
+    while pending:
+        name = pending.pop()
+        file = source.joinpath(*name.split(".")).with_suffix(".py")
+        if file in found or not file.is_file():
+            continue
+        found.add(file)
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                package = ".".join([*name.split(".")[: -node.level], *([node.module] if node.module else [])])
+                pending += [package, *(f"{package}.{alias.name}" for alias in node.names)]
+    return found
+
+
+def test_a_library_that_an_example_is_not_there_for_is_refused() -> None:
+    with pytest.raises(BadInput, match="library: bpm-faults is there for torch, not scikit-learn"):
+        complete({"library": "scikit-learn"})
+    with pytest.raises(BadInput, match="example: 'bpm-fault' is not one of bpm-faults"):
+        complete({"example": "bpm-fault"})
