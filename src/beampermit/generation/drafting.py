@@ -64,7 +64,7 @@ class Draft(Record):
     """What is known of a model before anybody has written a contract.
 
     `remarks` are comments above the signals: what was decided, and what a person must look at. `options` are those of
-    `dataset.request`. `by` and `time` are columns of the splits.
+    `dataset.request`. `by` and `time` are columns of the splits. `in_git`: files of data in git, each with the reason.
     """
 
     kind: str
@@ -81,6 +81,7 @@ class Draft(Record):
     output_remarks: tuple[str, ...] = ()
     split_remarks: tuple[str, ...] = ()
     gate_remarks: tuple[str, ...] = ()
+    in_git: tuple[tuple[str, str], ...] = ()
     collected: str = "TODO how the data were collected: machine, conditions, what was left out"
     seeds: tuple[int, ...] = (0, 1, 2)
 
@@ -179,6 +180,9 @@ def _dataset(draft: Draft) -> Iterator[str]:
     split = {"by": list(draft.by)} | ({"time": draft.time} if draft.time else {})
     yield f"  split: {_flow(split)}"
     yield "  lineage: data/dataset.json"
+    if draft.in_git:
+        yield "  in_git:"
+        yield from (f"    {path}: {_text(reason)}" for path, reason in draft.in_git)
     yield "  about:"
     yield "    purpose: TODO what the data were collected for"
     yield f"    collected: {_text(draft.collected)}"
