@@ -4,6 +4,7 @@ the first commit.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -14,6 +15,8 @@ from pathlib import Path
 ENVIRONMENT, ACCELERATOR = "{{ cookiecutter.environment }}", "{{ cookiecutter.accelerator }}"
 EXAMPLE, LIBRARY = "{{ cookiecutter.example }}", "{{ cookiecutter.library }}"
 EXAMPLES, LIBRARIES = Path("_examples"), "_libraries"
+SHARED = {"table": "_scalars"}
+"""Example -> the folder that it has in common with others: of models with scalars as inputs and outputs."""
 GPU_RUNNER = "{{ cookiecutter.gpu_runner }}" if ACCELERATOR == "cuda" else ""
 GPU_TESTS = Path("tests/integration/test_gpu.py")
 GPU = ("cuda.virtual-packages.yml",)
@@ -25,8 +28,8 @@ COMMANDS = "git init -b main && git add --all && git commit -m 'A new project'"
 
 def take_example(example: str, library: str) -> None:
     """Move the files of the example, and of its variant for the library, over those that every project has."""
-    chosen = EXAMPLES / example
-    for overlay in (chosen, chosen / LIBRARIES / library):
+    folders = [EXAMPLES / name for name in (SHARED.get(example), example) if name]
+    for overlay in [path for folder in folders for path in (folder, folder / LIBRARIES / library)]:
         for file in [path for path in overlay.rglob("*") if path.is_file()]:
             place = file.relative_to(overlay)
             if place.parts[0] != LIBRARIES:
@@ -59,6 +62,15 @@ def remove_unused_files() -> None:
         Path(name).unlink()
 
 
+def record_pipeline() -> None:
+    """Write the SHA-256 of each file of the pipeline, by which it is known later which of them a project has edited."""
+    for folder in Path("src").glob("*/pipeline"):
+        texts = {file.relative_to(folder).as_posix(): file.read_text(encoding="utf-8") for file in folder.rglob("*.py")}
+        digests = {name: hashlib.sha256(texts[name].encode()).hexdigest() for name in sorted(texts)}
+        record = {"files": {name: f"sha256:{digest}" for name, digest in digests.items()}}
+        (folder / "digests.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8", newline="\n")
+
+
 def git(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
 
@@ -84,6 +96,7 @@ if __name__ == "__main__":
     name_gpu_runners(list(filter(None, GPU_RUNNER.split(","))))
     if REPOSITORY != OURS:
         point_workflows_at(REPOSITORY)
+    record_pipeline()
     problem = first_commit()
     if problem:
         sys.stderr.write(f"The project is complete, but has no first commit: {problem}\n  then: {COMMANDS}\n")

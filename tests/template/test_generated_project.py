@@ -9,6 +9,7 @@ from datetime import date
 import pytest
 import yaml
 
+from beampermit.code.check import check_code
 from beampermit.digest import digest_file, manifest
 from beampermit.models.metrics import read_metrics
 from beampermit.project import Project
@@ -23,6 +24,10 @@ def test_its_own_hooks_have_nothing_to_say(trained_copy: Project) -> None:
     done = python(trained_copy, "-m", "pre_commit", "run", "--all-files")
     assert done.code == 0, done.out
     assert done.out.count("Passed") == 2  # the third has no files to look at
+
+
+def test_its_code_fits_its_contract(trained_project: Project) -> None:
+    assert check_code(trained_project).problems == ()
 
 
 def test_its_own_hooks_refuse_data_in_git(trained_copy: Project) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from beampermit.code.check import check_code
 from beampermit.contract import load_contract
 from beampermit.environments.choice import backend_of
 from beampermit.environments.conda_lock import CondaLock
@@ -75,6 +76,7 @@ def test_the_project_is_sound(rendered: Project) -> None:
         done = run([sys.executable, "-m", *tool, "."], cwd=rendered.root)
         assert done.code == 0, done.out
     assert _left_over(rendered.root) == []
+    assert check_code(rendered).problems == ()
 
 
 @pytest.mark.parametrize("answers", ENVIRONMENTS, ids=str)

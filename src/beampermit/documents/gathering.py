@@ -9,7 +9,9 @@ from beampermit.changes.base_and_head import BaseAndHead
 from beampermit.changes.contract_changes import ContractChanges, compare_contracts
 from beampermit.changes.data import compare_data
 from beampermit.changes.flat import compare_settings
+from beampermit.changes.incomparable import lost_targets, with_own_targets
 from beampermit.changes.packages import compare_packages
+from beampermit.code.pipeline import Pipeline, compare_pipelines
 from beampermit.contract import FILE_NAME, Contract, parse_contract
 from beampermit.documents.facts import Problems, judged_metrics, read_base_metrics, read_head_metrics, read_plots
 from beampermit.documents.plots import Plots
@@ -84,6 +86,7 @@ def gather_report(project: Project, folder: Path, expected: Mapping[str, str]) -
             settings=problems.collect(lambda: compare_settings(base_and_head), {}),
             packages=problems.collect(lambda: compare_packages(base_and_head), ()),
             watched=tuple(path for path in base_and_head.changed_paths() if path.startswith(watched)),
+            pipelines=_pipelines(project),
             plots=_thinned_plots(project, contract, problems),
             problems=tuple(problem for error in problems.errors for problem in project.problems_of(error)),
         )
@@ -101,6 +104,12 @@ def _with_base_or_alone(project: Project, notes: list[str]) -> Project:
     return project
 
 
+def _pipelines(project: Project) -> tuple[Pipeline, ...]:
+    """Those that are edited or of another version, each with its path in the repository."""
+    odd = (pipeline for pipeline in compare_pipelines(project) if pipeline.differs or pipeline.other_version)
+    return tuple(pipeline.model_copy(update={"folder": project.in_repository(pipeline.folder)}) for pipeline in odd)
+
+
 def _thinned_plots(project: Project, contract: Contract | None, problems: Problems) -> Plots:
     return problems.collect(lambda: read_plots(project, contract).thinned(), Plots()) if contract else Plots()
 
@@ -116,6 +125,25 @@ def _contract_on_base(project: Project) -> Contract | None:
         return project.contract_on_base
     except BadInput:
         return None  # PRF001 fails and says why
+
+
+def _judging(on_base: Contract | None, contract: Contract | None, comparison: Comparison | None) -> Contract | None:
+    """The base branch's contract, without what is about targets that have gone where the champion is incomparable."""
+    if on_base and contract and comparison and comparison.incomparable and lost_targets(on_base, contract):
+        return with_own_targets(on_base, contract)
+    return on_base or contract
+
+
+def _incomparable(on_base: Contract | None, contract: Contract | None, comparison: Comparison | None) -> str:
+    """What the first line says: that this branch calls the champion incomparable, or makes use of it."""
+    new = contract and contract.incomparable
+    if new and on_base and new != on_base.incomparable:
+        return f"calls the champion, version {new.version}, incomparable: {new.reason}"
+    if comparison is None or comparison.incomparable is None:
+        return ""
+    version, reason = comparison.incomparable.version, comparison.incomparable.reason
+    compared = "compared only in part" if comparison.champion else "not compared"
+    return f"{compared} with the champion, version {version}: {reason}"
 
 
 def _contract_changes(base_and_head: BaseAndHead, contract: Contract | None) -> ContractChanges:

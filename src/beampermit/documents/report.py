@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from beampermit import __version__
 from beampermit.changes.data import OutputChange
 from beampermit.changes.flat import Change
+from beampermit.code.pipeline import Pipeline
 from beampermit.documents import mermaid, rendering
 from beampermit.documents.markdown import Markdown, signed
 from beampermit.documents.page import drawing, page
@@ -83,6 +84,7 @@ class Report(Record):
     settings: dict[str, tuple[Change, ...]] = Field(default={})
     packages: tuple[Change, ...] = ()
     watched: tuple[str, ...] = ()
+    pipelines: tuple[Pipeline, ...] = ()
     plots: Plots = Field(default_factory=Plots)
     problems: tuple[Problem, ...] = ()
     cut: dict[str, Count] = Field(default={})
@@ -90,6 +92,12 @@ class Report(Record):
     @property
     def has_base_metrics(self) -> bool:
         return any(row.base is not None for row in self.metrics)
+
+    @property
+    def headline(self) -> str:
+        """The first line: what passed or not, and that something is not compared with the champion."""
+        short = f"{self.incomparable[: LONGEST - 1]}…" if len(self.incomparable) > LONGEST else self.incomparable
+        return "; ".join(filter(None, (self.judged.headline, " ".join(short.split()))))
 
     @property
     def looser(self) -> tuple[Change, ...]:
@@ -138,6 +146,7 @@ class Report(Record):
             "unread": list(self.judged.unread),
             "metrics": {row.metric.name: row.value for row in self.metrics},
             "data_changed": {split.split: list(split.changes) for split in self.changes},
+            "pipeline_changed": [path for pipeline in self.pipelines for path in pipeline.paths],
             "gates_changed": [change.key for change in self.gates],
             "problems": [str(problem) for problem in self.problems],
         }

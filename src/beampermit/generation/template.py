@@ -1,31 +1,24 @@
-"""The template: its folder, its questions, and its rules for valid answers."""
+"""The template: its questions, and its rules for valid answers."""
 
 from __future__ import annotations
 
 import json
 import runpy
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-from beampermit.errors import Outside
-
-IN_WHEEL = Path(__file__).parents[1] / "_template/template"
-IN_SOURCE = Path(__file__).parents[3] / "template"
-
-
-def template_folder() -> Path:
-    """The folder with the template's `cookiecutter.json`: in the installed package or in the source tree."""
-    for folder in (IN_WHEEL, IN_SOURCE):
-        if (folder / "cookiecutter.json").is_file():
-            return folder
-    raise Outside("this installation of beampermit has no template", hint="pip install --force-reinstall beampermit")
+from beampermit.template import template_folder
 
 
 @cache
 def questions() -> dict[str, str | list[str]]:
     """Question -> its default (a Jinja template), or its choices, the default first."""
     return {key: value for key, value in _definition().items() if not key.startswith("_")}
+
+
+def filled() -> dict[str, str]:
+    """Example that `beampermit new` fills in -> the command that does."""
+    return _rules()["FILLED"]
 
 
 def explanation(question: str) -> str:

@@ -117,6 +117,34 @@ def test_the_command_that_was_just_run_is_no_hint(beampermit: Run, broken: Proje
     assert "next:" not in err
 
 
+def test_what_does_not_fit_the_contract_ends_in_1_with_each_place_and_its_fix(
+    beampermit: Run, project: Project
+) -> None:
+    code, out, _ = beampermit("contract", "check", "--code")
+    assert code == 0
+    assert out.endswith("which says what is gone\ncode and contract fit\n")
+    (project.root / "README.md").write_text("Text\n[x](gone.md) \x1b[31m\n")
+    code, out, _ = beampermit("contract", "check", "--code")
+    assert code == 1
+    assert "README.md:2: it links to gone.md, which is not there\n    fix: Link to what" in out
+    assert out.endswith("1 place where code and contract do not fit\n")
+    code, out, _ = beampermit("contract", "check", "--code", "--json")
+    assert code == 1
+    (listed,) = json.loads(out)["code"]
+    assert (listed["file"], listed["line"]) == ("README.md", 2)
+    assert listed["what"] == "it links to gone.md, which is not there"
+    assert listed["fix"]
+    assert beampermit("contract", "check")[0] == 0
+
+
+def test_code_is_that_of_a_project_and_its_base_must_be_there(beampermit: Run, project: Project) -> None:
+    (project.root / "other.yaml").write_bytes((project.root / "contract.yaml").read_bytes())
+    code, _, err = beampermit("contract", "check", "other.yaml", "--code")
+    assert (code, "other.yaml: --code is for a project, with its contract in contract.yaml" in err) == (2, True)
+    code, _, err = beampermit("contract", "check", "--code", "--base", "gone")
+    assert (code, "the base revision 'gone' is not in this clone" in err) == (2, True)
+
+
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252"])
 def test_text_that_a_terminal_cannot_show_is_spelled_out(
     beampermit: Run, project: Project, contract_text: str, encoding: str

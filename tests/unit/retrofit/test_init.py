@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from beampermit.cli.main import app
+from beampermit.code.check import check_code
 from beampermit.contract import load_contract
 from beampermit.contract.completeness import todos
 from beampermit.errors import BadInput
@@ -27,6 +28,7 @@ __all__ = ["index", "uv_project", "uv_settings"]
 pytestmark = pytest.mark.slow
 
 OUTSIDE = (".git/", ".dvc/tmp", ".dvc/cache")
+READS = "from pathlib import Path\n\nimport yaml\n\nparams = yaml.safe_load(Path('params.yaml').read_text())['train']\n"
 
 
 def run(*words: str, answers: str | None = None) -> Any:
@@ -59,6 +61,12 @@ def test_missing_files_are_added_and_nothing_is_changed(orbit: Path) -> None:
     needed = {"contract.yaml", "CODEOWNERS", ".github/rulesets/main.json", ".github/workflows/release.yml"}
     assert needed <= set(added)
     assert git(orbit, "diff", "--stat") == ""
+
+
+def test_code_is_not_asked_for_what_a_first_draft_leaves_open(orbit: Path) -> None:
+    done(orbit, "--yes")
+    (orbit / "src/orbit/train.py").write_text(READS)
+    assert check_code(Project(orbit)).problems == ()
 
 
 def test_where_files_go_is_said_in_a_folder_below_the_top(orbit: Path) -> None:
