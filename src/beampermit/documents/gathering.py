@@ -9,7 +9,6 @@ from beampermit.changes.base_and_head import BaseAndHead
 from beampermit.changes.contract_changes import ContractChanges, compare_contracts
 from beampermit.changes.data import compare_data
 from beampermit.changes.flat import compare_settings
-from beampermit.changes.incomparable import lost_targets, with_own_targets
 from beampermit.changes.packages import compare_packages
 from beampermit.code.pipeline import Pipeline, compare_pipelines
 from beampermit.contract import FILE_NAME, Contract, parse_contract
@@ -125,25 +124,6 @@ def _contract_on_base(project: Project) -> Contract | None:
         return project.contract_on_base
     except BadInput:
         return None  # PRF001 fails and says why
-
-
-def _judging(on_base: Contract | None, contract: Contract | None, comparison: Comparison | None) -> Contract | None:
-    """The base branch's contract, without what is about targets that have gone where the champion is incomparable."""
-    if on_base and contract and comparison and comparison.incomparable and lost_targets(on_base, contract):
-        return with_own_targets(on_base, contract)
-    return on_base or contract
-
-
-def _incomparable(on_base: Contract | None, contract: Contract | None, comparison: Comparison | None) -> str:
-    """What the first line says: that this branch calls the champion incomparable, or makes use of it."""
-    new = contract and contract.incomparable
-    if new and on_base and new != on_base.incomparable:
-        return f"calls the champion, version {new.version}, incomparable: {new.reason}"
-    if comparison is None or comparison.incomparable is None:
-        return ""
-    version, reason = comparison.incomparable.version, comparison.incomparable.reason
-    compared = "compared only in part" if comparison.champion else "not compared"
-    return f"{compared} with the champion, version {version}: {reason}"
 
 
 def _contract_changes(base_and_head: BaseAndHead, contract: Contract | None) -> ContractChanges:

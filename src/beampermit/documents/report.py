@@ -94,12 +94,6 @@ class Report(Record):
         return any(row.base is not None for row in self.metrics)
 
     @property
-    def headline(self) -> str:
-        """The first line: what passed or not, and that something is not compared with the champion."""
-        short = f"{self.incomparable[: LONGEST - 1]}…" if len(self.incomparable) > LONGEST else self.incomparable
-        return "; ".join(filter(None, (self.judged.headline, " ".join(short.split()))))
-
-    @property
     def looser(self) -> tuple[Change, ...]:
         return tuple(change for change in self.gates if change.looser)
 
