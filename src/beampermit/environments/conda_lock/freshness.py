@@ -18,9 +18,10 @@ from packaging.version import InvalidVersion
 from beampermit.environments.backend import Lock, Package, Specification
 from beampermit.environments.conda_lock import channels, lockfile, write
 from beampermit.environments.conda_lock.conda_lock_api import conda_lock_module
+from beampermit.environments.conda_lock.content_hashes import changed_platforms, repodata_of_lock
 from beampermit.environments.conda_lock.packages import repodata_folder
 from beampermit.environments.conda_lock.rattler_process import run_rattler
-from beampermit.environments.conda_lock.specification import virtual_packages, virtual_repodata
+from beampermit.environments.conda_lock.specification import virtual_packages
 from beampermit.environments.platforms import SUBDIRS, fits
 from beampermit.errors import Problem
 from beampermit.progress import Progress
@@ -95,7 +96,7 @@ def changed_in_channels(lock: Lock, progress: Progress) -> Iterator[Problem]:
 
 def _stale_variant(specification: Specification, lock: Lock) -> Iterator[Problem]:
     required = specification.content["required"]
-    repodata = _repodata(specification, lock)
+    repodata = repodata_of_lock(specification.content["root"], required, lock)
     differences = [*_platforms(required, lock), *_channels(required, lock), *_sources(specification, lock)]
     yield from differences
     reasons = list(_inconsistent(specification, lock, repodata))
@@ -145,30 +146,12 @@ def _sources(specification: Specification, lock: Lock) -> Iterator[Problem]:
         )
 
 
-def _repodata(specification: Specification, lock: Lock) -> Any:
-    """What machines offer, as the lock was made for: `conda-lock --without-cuda` is in no file."""
-    root, required = specification.content["root"], specification.content["required"]
-    repodata = virtual_repodata(root, lock.variant)
-    if lockfile.virtual_packages_file(root, lock.variant) or not _changed(required, repodata, lock):
-        return repodata
-    without = conda_lock_module("virtual_package").default_virtual_package_repodata(cuda_version="")
-    return repodata if _changed(required, without, lock) else without
-
-
-def _changed(required: Any, repodata: Any, lock: Lock) -> list[str]:
-    """The platforms whose requirements are not those that the lock was made for, as conda-lock tells it."""
-    module, made_for = conda_lock_module("content_hash"), lock.content["metadata"]["content_hash"]
-    now = module.compute_content_hashes(required, repodata)
-    changed = [platform for platform in required.dependencies if made_for.get(platform) != now[platform]]
-    earlier = module.backwards_compatible_content_hashes
-    return [platform for platform in changed if made_for.get(platform) not in earlier(required, repodata, platform)]
-
-
 def _hashes(specification: Specification, lock: Lock, repodata: Any, *, explained: bool) -> Iterator[Problem]:
-    virtual = lockfile.virtual_packages_file(specification.content["root"], lock.variant)
+    root, required = specification.content["root"], specification.content["required"]
+    virtual = lockfile.virtual_packages_file(root, lock.variant)
     files = f"{specification.file} or {virtual.name}" if virtual else specification.file
     note = "" if explained else "; the locked packages still meet it"
-    for platform in _changed(specification.content["required"], repodata, lock):
+    for platform in changed_platforms(root, required, repodata, lock):
         yield Problem(
             f"{files} was changed after the lock for {platform} was made{note}", lock.file, lock.line_of(f"{platform}:")
         )
