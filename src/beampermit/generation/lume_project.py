@@ -10,6 +10,7 @@ from beampermit.contract import FILE_NAME
 from beampermit.errors import Problem
 from beampermit.files import write_bytes, write_text
 from beampermit.generation.drafting import Draft, DraftMetric, DraftSignal, contract_text, widened
+from beampermit.generation.from_table.project import slug_of
 from beampermit.generation.lume import LumeModel, Variable
 from beampermit.generation.lume_mapping import PvMapping, Source
 from beampermit.generation.lume_weights import Imported, convert
@@ -35,6 +36,13 @@ class LumeProject(Record):
     imported: Imported
     files: dict[str, bytes]
     """Path in the project -> content."""
+
+    @property
+    def defaults(self) -> dict[str, str]:
+        """Answers to the template's questions, where nobody gives others."""
+        shown = self.model.outputs[0].name if len(self.model.outputs) == 1 else f"{len(self.model.outputs)} outputs"
+        summary = f"TODO what the model tells, in one sentence for operators; {shown} from LUME"[:200]
+        return {"project_slug": slug_of(self.model.file.resolve().parent), "summary": summary}
 
     @property
     def left_out(self) -> tuple[Problem, ...]:
