@@ -49,6 +49,7 @@ def test_every_file_that_contributors_are_sent_to_exists() -> None:
     for page in (ROOT / "CONTRIBUTING.md", ROOT / "AGENTS.md", ROOT / "docs/architecture.md"):
         for name in FILE_OR_FOLDER.findall(page.read_text()):
             there = [ROOT / name, ROOT / "src/beampermit" / name, *(ROOT / "src/beampermit").glob(f"*/**/{name}")]
+            there += (ROOT / "template").glob(f"**/{name}")
             assert any(path.exists() for path in there), f"{page.name} names {name}"
 
 

@@ -21,13 +21,13 @@ from pathlib import Path
 
 import pytest
 
-from beampermit.contract.measure import measured_metrics
 from beampermit.environments.choice import backend_of
-from beampermit.environments.environment import VARIABLE, Environment
+from beampermit.environments.environment import VARIABLE, Environment, environment_of
 from beampermit.environments.installation import install
 from beampermit.generation import generate
 from beampermit.generation.template import template_folder
 from beampermit.git import Git
+from beampermit.models.evaluation import Evaluator
 from beampermit.models.measures import measure, read_compared
 from beampermit.models.metrics import read_metrics
 from beampermit.processes import Finished, run
@@ -97,10 +97,11 @@ def dvc(project: Project, *arguments: str) -> str:
 
 def metrics_of(project: Project) -> dict[str, float]:
     """The metrics of the scores that the pipeline wrote: those of its own code, and those that the checker computes."""
-    contract = project.contract
-    metrics, evaluation = measured_metrics(contract, contract), contract.evaluation
+    contract, evaluation = project.contract, project.contract.evaluation
     assert evaluation.scores is not None
-    compared = read_compared(metrics, project.path(evaluation.scores), project.path(evaluation.inputs))
+    rows = project.path(evaluation.inputs)
+    metrics = Evaluator.of(environment_of(project.root), project.root, contract, rows).measured
+    compared = read_compared(metrics, project.path(evaluation.scores), rows)
     return {**read_metrics(project.path(evaluation.metrics)), **measure(metrics, compared)}
 
 

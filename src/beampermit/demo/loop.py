@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from beampermit.contract.measure import measured_metrics
 from beampermit.demo.stage import Stage, UnexpectedError
+from beampermit.environments.environment import environment_of
 from beampermit.files import write_text
 from beampermit.git import Git
 from beampermit.project import Project
@@ -193,13 +193,14 @@ def _edit(file: Path, pattern: str, replacement: str) -> None:
 
 def _metric(stage: Stage, name: str) -> float:
     """A metric as the checker computes it, from the scores that the pipeline wrote."""
+    from beampermit.models.evaluation import Evaluator
     from beampermit.models.measures import measure, read_compared
 
     project = Project(stage.project)
     contract, evaluation = project.contract, project.contract.evaluation
-    metrics = measured_metrics(contract, contract)
-    scores = project.path(evaluation.scores or "")
-    return measure(metrics, read_compared(metrics, scores, project.path(evaluation.inputs)))[name]
+    rows, scores = project.path(evaluation.inputs), project.path(evaluation.scores or "")
+    metrics = Evaluator.of(environment_of(project.root), project.root, contract, rows).measured
+    return measure(metrics, read_compared(metrics, scores, rows))[name]
 
 
 def _sign_and_promote(stage: Stage, verdicts: Path) -> None:

@@ -70,9 +70,13 @@ def part(**dataset: str) -> ForSplits:
 
 @pytest.mark.parametrize(
     ("rows", "message"),
-    [({"faulty": []}, "split train has no rows"), ({"faulty": [1, 1]}, "faulty has one value in all 2 rows")],
+    [
+        ({"faulty": []}, "split train has no rows"),
+        ({"faulty": [1, 1]}, "faulty has one value in all 2 rows"),
+        ({"faulty": [1, None]}, "faulty is missing in 1 of 2 rows"),
+    ],
 )
-def test_a_split_that_teaches_nothing_is_one_line(rows: dict[str, list[int]], message: str) -> None:
+def test_a_split_that_teaches_nothing_is_one_line(rows: dict[str, list[float]], message: str) -> None:
     with pytest.raises(SystemExit, match=message):
         splits.require_learnable(pd.DataFrame(rows), "train", part())
 

@@ -1,1 +1,1 @@
-"""Beampermit's pipeline, the same in every project: never edit it, `beampermit update` replaces it."""
+"""Beampermit's pipeline, the same in every project: never edit it, a newer version replaces it."""

@@ -46,7 +46,7 @@ def limits(monitored: tables.Arrays, flagged: tables.Arrays) -> dict[str, object
         "rows": rows,
         "window": WINDOW,
         "flagged": {name: _fraction(values) for name, values in flagged.items()},
-        "drift": {name: _drift(values) for name, values in monitored.items()},
+        "drift": {name: _drift(name, values) for name, values in monitored.items()},
     }
 
 
@@ -74,8 +74,10 @@ def _fraction(flagged: np.ndarray) -> dict[str, float]:
     return {"reference": float(flagged.mean()), "limit": min(1.0, MARGIN * worst)}
 
 
-def _drift(values: np.ndarray) -> dict[str, object]:
+def _drift(name: str, values: np.ndarray) -> dict[str, object]:
     values = values[np.isfinite(values)]
+    if not values.size:
+        raise SystemExit(f"monitoring: {name} has no finite value in the reference split")
     edges = np.unique(np.quantile(values, np.linspace(0, 1, BINS + 1)[1:-1]))
     shares = bin_shares(edges, values)
     worst = max(stability(edges, shares, window) for window in _windows(values))

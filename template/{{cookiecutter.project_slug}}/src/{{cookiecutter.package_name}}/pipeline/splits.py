@@ -82,15 +82,18 @@ def prepare(part: contract.ForSplits) -> pd.DataFrame:
 
 
 def require_learnable(table: pd.DataFrame, name: str, part: contract.ForSplits) -> None:
-    """Exit with a message if a split has no rows, or a target that is the same in all of them."""
+    """Exit with a message if a split has no rows, or a target that is missing in one or the same in all of them."""
+    more = "request more data, or change split in params.yaml"
     if table.empty:
-        raise SystemExit(f"split {name} has no rows: request more data, or change split in params.yaml")
+        raise SystemExit(f"split {name} has no rows: {more}")
     for output in part.outputs:
-        if output.target and not output.shape and table[output.target].nunique() == 1:
-            raise SystemExit(
-                f"split {name}: {output.target} has one value in all {len(table)} rows: request more data, or change "
-                "split in params.yaml"
-            )
+        if output.target is None or output.shape:
+            continue
+        values = table[output.target]
+        if values.isna().any():
+            raise SystemExit(f"split {name}: {output.target} is missing in {values.isna().sum()} of {len(table)} rows")
+        if values.nunique() == 1:
+            raise SystemExit(f"split {name}: {output.target} has one value in all {len(table)} rows: {more}")
 
 
 def main() -> None:
