@@ -9,7 +9,7 @@ from beampermit.errors import BadInput, counted, several
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import PROJECT_CODE, Finding, Interlock, each, failed, passed, skipped
 from beampermit.interlocks.model import Evaluators, Examined
-from beampermit.models.metrics import format_number, read_metrics
+from beampermit.models.metrics import format_number, read_project_metrics
 from beampermit.project import Project
 from beampermit.reproduction.reproduce import Reproduction
 from beampermit.verdicts.verdict import Location
@@ -93,12 +93,12 @@ class REP003(Interlock):
         far under `evaluation.tolerance` in `contract.yaml`, in a separate pull request."""
         file = contract.evaluation.metrics
         measured = {metric.name for metric in contract.metrics if metric.measure}
-        if evaluated.keys() <= measured and not project.path(file).exists():
-            return passed(f"the checker computes every metric: {', '.join(sorted(measured))}")
         try:
-            committed = read_metrics(project.path(file), file)
+            committed = read_project_metrics(project.path(file), file, contract.metrics)
         except BadInput as error:
             return failed(error.message, Location(file=file, line=error.line))
+        if evaluated.keys() <= measured and not committed:
+            return passed(f"the checker computes every metric: {', '.join(sorted(measured))}")
         rules = base_contract.evaluation
         problems = [
             difference

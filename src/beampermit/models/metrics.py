@@ -40,17 +40,24 @@ def read_metrics(path: Path, name: Path | str | None = None) -> dict[str, float]
     """Read a flat JSON object of names and finite numbers; errors call the file `name`.
 
     Raises `BadInput` with file and line: missing, empty, too large, not JSON, a duplicate name, or a value that is not
-    a finite number.
+    a finite number. An object without names is no error: a project may leave every metric to the checker.
     """
     file = name or path
     return parse_metrics(_text(path, file), file)
 
 
 def read_project_metrics(path: Path, name: Path | str, metrics: Iterable[Metric]) -> dict[str, float]:
-    """`read_metrics`; empty where there is no such file, and the checker computes each of `metrics` itself."""
-    if not path.exists() and all(metric.measure for metric in metrics):
+    """`read_metrics`; empty where there is no such file, and the checker computes each of `metrics` itself.
+
+    Raises `BadInput` where the file has no metric, and the checker does not compute all.
+    """
+    by_checker = all(metric.measure for metric in metrics)
+    if by_checker and not path.exists():
         return {}
-    return read_metrics(path, name)
+    found = read_metrics(path, name)
+    if not found and not by_checker:
+        raise BadInput("there are no metrics in this file", file=name, line=1)
+    return found
 
 
 def parse_metrics(text: str, file: Path | str) -> dict[str, float]:
@@ -61,8 +68,6 @@ def parse_metrics(text: str, file: Path | str) -> dict[str, float]:
         if problem:
             raise BadInput(problem, file=file, line=line_of(text, key, last=key in metrics))
         metrics[key] = float(value)
-    if not metrics:
-        raise BadInput("there are no metrics in this file", file=file, line=1)
     return metrics
 
 

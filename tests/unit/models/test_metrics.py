@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from beampermit.contract import Metric
 from beampermit.errors import BadInput
-from beampermit.models.metrics import LARGEST_FILE, read_metrics
+from beampermit.models.metrics import LARGEST_FILE, read_metrics, read_project_metrics
 
 
 def test_finite_numbers_are_read(tmp_path: Path) -> None:
@@ -30,7 +31,6 @@ DEFECTS = {
     "list": ('{"auc": [0.99]}', 1, "auc is a list; metrics must be flat"),
     "given twice": ('{"auc": 0.1,\n"auc": 0.99}', 2, "'auc' is given twice"),
     "no object": ("[0.99]", 1, "one flat object"),
-    "nothing in it": ("{}", 1, "there are no metrics"),
     "empty": ("", None, "the file is empty"),
     "blank": (" \n", None, "the file is empty"),
     "cut off": ('{\n"auc": 0.99', 2, "not JSON"),
@@ -63,3 +63,15 @@ def test_binary_file_is_refused(tmp_path: Path) -> None:
     file.write_bytes(b'{"auc\xff": 1}')
     with pytest.raises(BadInput, match="not UTF-8 at byte 5"):
         read_metrics(file)
+
+
+def test_only_where_the_checker_computes_every_metric_may_there_be_none(tmp_path: Path) -> None:
+    common = {"description": "Explained", "gate": 0.9}
+    measured = Metric.model_validate({**common, "name": "r2", "measure": "r2", "output": "x"})
+    own = Metric.model_validate({**common, "name": "auc", "better": "higher"})
+    file = tmp_path / "metrics.json"
+    assert read_project_metrics(file, file, [measured]) == {}
+    file.write_text("{}")
+    assert read_project_metrics(file, file, [measured]) == {}
+    with pytest.raises(BadInput, match="there are no metrics in this file"):
+        read_project_metrics(file, file, [measured, own])

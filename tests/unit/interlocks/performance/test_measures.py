@@ -125,8 +125,12 @@ def test_a_better_number_that_the_command_writes_has_no_effect(branch: Project, 
 
 
 def test_without_a_file_of_metrics_there_is_nothing_to_compare(branch: Project) -> None:
-    verdict = checked(branch, "REP003")
-    assert verdict.reason == "the checker computes every metric: auc, false_alarm_rate, recall"
+    said = "the checker computes every metric: auc, false_alarm_rate, recall"
+    assert checked(branch, "REP003").reason == said
+    (branch.root / "metrics").mkdir()
+    (branch.root / "metrics/metrics.json").write_text("{}")
+    assert checked(branch, "REP003").reason == said
+    assert checked(branch, "PRF001").passed
 
 
 ATTACKS = [
