@@ -788,7 +788,7 @@ def test_a_model_without_its_contract_fails(contract_text: str, saved: Path) -> 
 
 
 def twice_the_score(folder: Path) -> None:
-    (file,) = folder.glob("code/*/pipeline/serving.py")
+    (file,) = folder.glob("code/*/pipeline/served.py")
     before = file.read_text()
     file.write_text(before.replace("np.asarray(outputs[output.name]", "2 * np.asarray(outputs[output.name]"))
     assert file.read_text() != before, "the defect is not planted: serving.py reads otherwise now"

@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,6 @@ MLFLOW = {
 }
 SERVING = ("mlflow-skinny", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml")
 """Packages that the pipeline needs to serve; `model.NEEDS` has those of the model."""
-ENTRY = '"""The model as MLflow serves it."""\n\nfrom mlflow.models import set_model\n\nfrom {}.pipeline.serving import Served\n\nset_model(Served())\n'
 
 
 def save(folder: Path, part: contract.ForPackage, example: tables.Arrays) -> None:
@@ -39,18 +37,15 @@ def save(folder: Path, part: contract.ForPackage, example: tables.Arrays) -> Non
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     shutil.rmtree(folder, ignore_errors=True)
     artifacts = {path.name: str(path) for path in sorted(TRAINED.iterdir())}
-    with tempfile.TemporaryDirectory() as temporary:
-        entry = Path(temporary) / "serving.py"
-        entry.write_text(ENTRY.format(PACKAGE.name), encoding="utf-8")
-        mlflow.pyfunc.save_model(
-            path=folder,
-            python_model=str(entry),
-            artifacts={**artifacts, contract.CONTRACT.name: str(contract.CONTRACT)},
-            code_paths=[str(PACKAGE)],
-            signature=_signature(part),
-            input_example=example,
-            pip_requirements=[f"{name}=={version(name)}" for name in sorted({*SERVING, *model.NEEDS})],
-        )
+    mlflow.pyfunc.save_model(
+        path=folder,
+        python_model=str(Path(__file__).with_name("serving.py")),
+        artifacts={**artifacts, contract.CONTRACT.name: str(contract.CONTRACT)},
+        code_paths=[str(PACKAGE)],
+        signature=_signature(part),
+        input_example=example,
+        pip_requirements=[f"{name}=={version(name)}" for name in sorted({*SERVING, *model.NEEDS})],
+    )
     for cache in folder.rglob("__pycache__"):
         shutil.rmtree(cache)
     _make_deterministic(folder)

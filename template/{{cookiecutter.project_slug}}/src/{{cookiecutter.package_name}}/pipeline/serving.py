@@ -1,36 +1,13 @@
-"""The model as served by MLflow, from the folder of the saved model, which contains this code and no pickle."""
+"""What MLflow runs to load the saved model: it stands beside the folder `code` there, and names no package itself."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pandas as pd
-from mlflow.pyfunc import PythonModel
+from mlflow.models import set_model
 
-from ..model import Model
-from . import contract, tables
+FOLDER = Path(__file__).resolve().parent
+PACKAGE = next((FOLDER / "code").glob("*/pipeline"), FOLDER).parent.name
 
-
-class Served(PythonModel):
-    """Inputs by the contract's names, `{"name": array of shape (rows, *shape)}` -> a table with the outputs."""
-
-    def load_context(self, context: Any) -> None:
-        """Read the contract and the model's files from the saved model."""
-        file = Path(context.artifacts[contract.CONTRACT.name])
-        self.signals = contract.of(contract.ForPackage, file)
-        self.model = Model.load(file.parent)
-
-    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """The outputs, one row for each row of the inputs; an array is a list.
-
-        MLflow passes a dict of arrays for named tensors, for which it has no type hint; a table works as well.
-        """
-        inputs = {}
-        for signal in self.signals.inputs:
-            values = np.asarray(list(model_input[signal.name]), tables.kind_of(signal.shape))
-            inputs[signal.name] = values.reshape(len(values), *signal.shape)
-        outputs = self.model(inputs)
-        columns = {output.name: np.asarray(outputs[output.name], np.float64) for output in self.signals.outputs}
-        return pd.DataFrame({name: values.tolist() if values.ndim > 1 else values for name, values in columns.items()})
+set_model(import_module(f"{PACKAGE}.pipeline.served").Served())

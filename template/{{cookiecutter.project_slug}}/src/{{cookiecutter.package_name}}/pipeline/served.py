@@ -1,0 +1,36 @@
+"""The model as served by MLflow, from the folder of the saved model, which contains this code and no pickle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow.pyfunc import PythonModel
+
+from ..model import Model
+from . import contract, tables
+
+
+class Served(PythonModel):
+    """Inputs by the contract's names, `{"name": array of shape (rows, *shape)}` -> a table with the outputs."""
+
+    def load_context(self, context: Any) -> None:
+        """Read the contract and the model's files from the saved model."""
+        file = Path(context.artifacts[contract.CONTRACT.name])
+        self.signals = contract.of(contract.ForPackage, file)
+        self.model = Model.load(file.parent)
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """The outputs, one row for each row of the inputs; an array is a list.
+
+        MLflow passes a dict of arrays for named tensors, for which it has no type hint; a table works as well.
+        """
+        inputs = {}
+        for signal in self.signals.inputs:
+            values = np.asarray(list(model_input[signal.name]), tables.kind_of(signal.shape))
+            inputs[signal.name] = values.reshape(len(values), *signal.shape)
+        outputs = self.model(inputs)
+        columns = {output.name: np.asarray(outputs[output.name], np.float64) for output in self.signals.outputs}
+        return pd.DataFrame({name: values.tolist() if values.ndim > 1 else values for name, values in columns.items()})
