@@ -47,6 +47,9 @@ SHARED = (
 owners own the link, and anybody its target."""
 CODE = ("src/", "tests/")
 """Where the code of the model and of its tests is, whether a stage names it or not."""
+ENCODING = "working-tree-encoding"
+AS_IT_IS = ("UNSPECIFIED", "UNSET", "SET", "UTF-8", "UTF8")
+"""Values of this attribute with which git changes nothing."""
 SHOWN = 20
 
 
@@ -60,11 +63,12 @@ class GIT005(Interlock):
         """A file that git ignores, a link, a submodule and a repository inside this one are not part of the commit that
         is judged, so nobody reviewed what they hold, and another machine has other ones. Take the file out of
         `.gitignore` and run `git add FILE`; put a file in the place of a link; copy the code of a submodule into the
-        repository, or install it as a package of the lock; remove the `.git` of a repository inside this one (and
+        repository, or install it as a package of the lock; take `working-tree-encoding` out of `.gitattributes` and
+        commit the file in UTF-8; remove the `.git` of a repository inside this one (and
         `git rm --cached` it, if git says that it is one), then run `git add` for its files."""
         inputs = _Inputs(project, dvc_if_any)
         # DVC raises an error of its own for some of the first kind.
-        faults = dict(inputs.not_plain()) or dict(inputs.left_out())
+        faults = dict(inputs.not_plain()) or {**dict(inputs.re_encoded()), **dict(inputs.left_out())}
         if faults:
             reasons = [f"{path} {what}" for path, what in sorted(faults.items())]
             places = (Location(file=path, reason=what) for path, what in sorted(faults.items()))
@@ -127,6 +131,21 @@ class _Inputs:
         for path, why in (*records, *self._of_stages()):
             yield from self._left_out(path, why)
         yield from self._code_elsewhere()
+
+    def re_encoded(self) -> Iterator[tuple[str, str]]:
+        """Path of a file that git checks out with other bytes than the commit has, which are those that people review:
+        in some encodings a quote that they see is no quote for Python."""
+        judged = {*self._deciding(), *self._records(), *(path for path, _ in self._of_stages())}
+        paths = [
+            path
+            for path in self.held
+            if path.endswith(".py") or path.startswith(CODE) or any(is_below(path, one) for one in judged)
+        ]
+        listed = "".join(f"{path}\0" for path in paths)
+        fields = self.project.git("check-attr", "--stdin", "-z", ENCODING, stdin=listed).split("\0") if listed else []
+        for path, encoding in zip(fields[::3], fields[2::3], strict=False):
+            if encoding.upper() not in AS_IT_IS:
+                yield path, f"is checked out in {encoding}, so it is another file than people see: {ENCODING}"
 
     def _deciding(self) -> Iterator[str]:
         git = self.project.git

@@ -99,6 +99,23 @@ def submodule_of_a_stage(project: Project) -> None:
     remake(project.root)
 
 
+def re_encoded(path: str) -> Plant:
+    """What people see of the commit are two texts; a checkout has a backslash for the yen, and a call."""
+
+    def plant(project: Project) -> None:
+        file = project.root / path
+        file.parent.mkdir(exist_ok=True)
+        file.write_text('UNITS = "¥", "; print(len(UNITS)) #"\n')
+        project.git("add", "--all")
+        (project.root / ".gitattributes").write_text(f"/{path} working-tree-encoding=ISO646-JP\n")
+        file.unlink()
+        project.git("checkout", "--quiet", "--", path)
+        assert file.read_bytes() == b'UNITS = "\\", "; print(len(UNITS)) #"\n'
+        assert project.git("diff", "--", path) == "", "git sees no change"
+
+    return plant
+
+
 def pipeline_that_is_a_link(project: Project) -> None:
     (project.root / "parts").mkdir()
     for name in ("dvc.yaml", "dvc.lock"):
@@ -171,6 +188,12 @@ def pipeline_that_is_a_link(project: Project) -> None:
             said="dvc.lock is a link, and a file is needed here",
         ),
         attack_case(
+            re_encoded("tests/test_units.py"),
+            guard="GIT005",
+            tried="an encoding in `.gitattributes`: a quote of the code that people see is part of a text in checkouts",
+            said="tests/test_units.py is checked out in ISO646-JP, so it is another file than people see",
+        ),
+        attack_case(
             pipeline_that_is_a_link,
             guard="GIT005",
             tried="the `dvc.lock` of a pipeline in a folder is a link to a file that nobody owns",
@@ -207,6 +230,17 @@ def test_what_decides_and_is_not_in_the_commit_is_named(dvc_project: Project, pl
     verdict = git005(dvc_project)
     assert verdict.outcome is Outcome.FAILED
     assert said in verdict.reason
+
+
+def test_an_encoding_that_changes_nothing_and_one_of_a_file_that_nothing_reads_pass(dvc_project: Project) -> None:
+    lines = (
+        "*.py working-tree-encoding=utf-8",
+        "*.yaml -working-tree-encoding",
+        "*.ps1 working-tree-encoding=UTF-16LE",
+    )
+    (dvc_project.root / ".gitattributes").write_text("".join(f"{line}\n" for line in lines))
+    (dvc_project.root / "install.ps1").write_bytes("Write-Host\r\n".encode("utf-16-le"))
+    assert git005(dvc_project).passed
 
 
 def test_a_folder_of_workflows_that_is_a_link_is_named(dvc_project: Project) -> None:
