@@ -11,9 +11,11 @@ from beampermit.errors import Problem
 from beampermit.files import write_bytes, write_text
 from beampermit.generation.drafting import Draft, DraftMetric, DraftSignal, contract_text, widened
 from beampermit.generation.from_table.project import slug_of
-from beampermit.generation.lume import LumeModel, Variable
-from beampermit.generation.lume_mapping import PvMapping, Source
-from beampermit.generation.lume_weights import Imported, convert
+from beampermit.generation.lume import LumeModel, Variable, load_lume
+from beampermit.generation.lume_mapping import PvMapping, Source, load_mapping
+from beampermit.generation.lume_weights import SAMPLES, Imported, convert
+from beampermit.processes import scratch_folder
+from beampermit.progress import Progress, silent
 from beampermit.record import Record
 
 EXAMPLE = "lume"
@@ -49,24 +51,45 @@ class LumeProject(Record):
         """What contradicts itself in the files of LUME, and is not in the contract."""
         return (*self.model.left_out, *(self.mapping.left_out if self.mapping else ()))
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of the import, in a line each."""
+        left_out = [f"{problem}; left out" for problem in self.left_out]
+        compared, difference = self.imported.network.compared, self.imported.network.difference
+        if difference is None:
+            return (*left_out, "The weights were saved without layers, so there was no model to compare answers with.")
+        what = " and ".join(compared)
+        return (
+            *left_out,
+            f"{SAMPLES} answers of the saved {what} are the same to {difference:.1g} of the largest.",
+        )
 
-def read_lume(
-    model: LumeModel, mapping: PvMapping | None, scratch: Path, python: Path | None, network: Path | None
+    def fill(self, project: Path, answers: Mapping[str, str]) -> None:
+        """Write what follows from the LUME model into a project that was made from the template."""
+        for name, content in self.files.items():
+            write_bytes(project / name, content)
+        code = project / "src" / answers["package_name"]
+        write_text(code / "network.py", self.imported.network.network)
+        write_text(project / FILE_NAME, contract_text(draft(self), answers))
+
+
+def prepare(
+    config: Path, mapping: Path | None, python: Path | None, network: Path | None, progress: Progress = silent
 ) -> LumeProject:
-    """Convert the model's weights with `python`; `scratch` is a folder for them. Raises as `convert` does."""
-    imported = convert(model, scratch, python, network)
-    files = {f"{IMPORTED}/{path.name}": path.read_bytes() for path in sorted(scratch.iterdir())}
-    files[f"{IMPORTED}/model_config.yaml"] = model.file.read_bytes()
-    return LumeProject(model=model, mapping=mapping, imported=imported, files=files)
+    """Read a LUME configuration and convert its weights with `python`, before anything is generated.
 
-
-def fill(found: LumeProject, project: Path, answers: Mapping[str, str]) -> None:
-    """Write what follows from the LUME model into a project that was made from the template."""
-    for name, content in found.files.items():
-        write_bytes(project / name, content)
-    code = project / "src" / answers["package_name"]
-    write_text(code / "network.py", found.imported.network.network)
-    write_text(project / FILE_NAME, contract_text(draft(found), answers))
+    Raises as `load_lume`, `load_mapping` and `convert` do.
+    """
+    model = load_lume(config)
+    pvs = load_mapping(mapping, model) if mapping else None
+    with scratch_folder() as scratch:
+        progress("converting the weights")
+        imported = convert(model, scratch, python, network)
+        files = {f"{IMPORTED}/{path.name}": path.read_bytes() for path in sorted(scratch.iterdir())}
+    files[f"{IMPORTED}/model_config.yaml"] = config.read_bytes()
+    if mapping:
+        files[f"{IMPORTED}/pv_mapping.yaml"] = mapping.read_bytes()
+    return LumeProject(model=model, mapping=pvs, imported=imported, files=files)
 
 
 def draft(found: LumeProject) -> Draft:

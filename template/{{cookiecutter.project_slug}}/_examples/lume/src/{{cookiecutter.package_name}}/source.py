@@ -63,7 +63,11 @@ def _asked(options: Asked) -> pd.DataFrame:
     }
     targets = {output.target: output.name for output in contract.of(contract.ForTraining).outputs if output.target}
     answers = model(inputs)
-    columns = {"sample": np.arange(options.rows), **inputs, **{target: answers[name] for target, name in targets.items()}}
+    columns = {
+        "sample": np.arange(options.rows),
+        **inputs,
+        **{target: answers[name] for target, name in targets.items()},
+    }
     return pd.DataFrame(columns).assign(origin="imported model")
 
 
