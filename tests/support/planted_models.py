@@ -16,11 +16,16 @@ from beampermit.environments import Environment
 from beampermit.interlocks.interlock import Finding
 from beampermit.interlocks.model import Evaluators, Examined
 from beampermit.interlocks.performance import PRF002, PRF003
+from beampermit.interlocks.performance import champion as champion_module
 from beampermit.interlocks.performance.base_rows import BaseRows, OnBaseRows
+from beampermit.interlocks.performance.in_service import InService
 from beampermit.models import SavedModel
 from beampermit.models.evaluation import Evaluator
+from beampermit.models.packaged import OwnContract
 from beampermit.project import Project
 from beampermit.registry.event import Event
+from beampermit.registry.ledger import Ledger
+from support.permits import statement
 
 EVALUATE = """\
 import json, sys
@@ -74,19 +79,17 @@ class Arena:
         on_base_rows: OnBaseRows | None = None,
     ) -> Finding:
         """PRF002 on two models that are wrong on these rows."""
-        champion_scores = self.scores("champion", champion)
-        self.monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://registry.lab.example")
-        self.monkeypatch.setattr("beampermit.registry.models.fetch_model", lambda *_: self.project.root)
-        self.monkeypatch.setattr(
-            "beampermit.models.scoring.score", lambda *arguments: shutil.copy(champion_scores, arguments[3])
-        )
+        scores, project = self.scores("champion", champion), Project(self.project.root, base="main")
+        own = OwnContract(signals=project.base_contract.signals, dataset=project.base_contract.dataset)
+        in_service = InService(EVENT, statement(), self.project.root, own, THIS_ENVIRONMENT)
+        self.monkeypatch.setattr(f"{champion_module.__name__}.find_in_service", lambda *_: in_service)
+        self.monkeypatch.setattr(InService, "score", lambda _, __, ___, out: shutil.copy(scores, out))
         folder = self.project.root / "model"
         folder.mkdir(exist_ok=True)
-        project = Project(self.project.root, base="main")
+        model, examined = SavedModel(folder, "model", {}), Examined(None, None, self.scores("challenger", challenger))
         return PRF002().check(
-            project, project.contract, project.base_contract, THIS_ENVIRONMENT, SavedModel(folder, "model", {}), EVENT,
-            evaluated or self.evaluated(challenger), Examined(None, None, self.scores("challenger", challenger)),
-            self.evaluators(project), base_rows, on_base_rows,
+            project, project.contract, project.base_contract, THIS_ENVIRONMENT, model, Ledger(project.git), EVENT,
+            evaluated or self.evaluated(challenger), examined, self.evaluators(project), base_rows, on_base_rows,
         )  # fmt: skip
 
     def evaluators(self, project: Project) -> Evaluators:
@@ -94,7 +97,7 @@ class Arena:
         rows, root = project.path(project.base_contract.evaluation.inputs), project.root
         own = Evaluator.of(THIS_ENVIRONMENT, root, project.contract, rows)
         changed = project.base is not None and project.contract != project.base_contract
-        measured = measured_metrics(project.base_contract, project.contract)
+        measured = measured_metrics(project.base_contract, project.contract.signals)
         base = Evaluator(THIS_ENVIRONMENT, root, project.base_contract, rows, measured=measured) if changed else None
         return Evaluators(own, base, measured)
 

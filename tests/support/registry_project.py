@@ -270,9 +270,11 @@ def sign_promotion(
     return signed, envelope.sign_statement(permit, key)
 
 
-def append_promotion(ledger: Ledger, event: Event, files: dict[str, str] | None = None) -> Event:
+def append_promotion(
+    ledger: Ledger, event: Event, files: dict[str, str] | None = None, like: Statement | None = None
+) -> Event:
     """Append a promotion without a registry, with a permit whose key is then that of origin's `main`."""
-    signed, permit = sign_promotion(event, files or {"weights.safetensors": digest_json(event.version)})
+    signed, permit = sign_promotion(event, files or {"weights.safetensors": digest_json(event.version)}, like)
     pem = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     publish_keys(ledger.git, pem.decode())
     ledger.append(signed, permit=permit)

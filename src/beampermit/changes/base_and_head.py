@@ -39,6 +39,11 @@ class BaseAndHead:
             raise BadInput(f"larger than {LARGEST} bytes, the limit for files of a report", file=path)
         return decode(file.read_bytes(), path)
 
+    @property
+    def prefix(self) -> str:
+        """Of the project's paths in the repository."""
+        return self._project.git.prefix
+
     @cached_property
     def tracked(self) -> frozenset[str]:
         return frozenset(self._project.git.tracked())

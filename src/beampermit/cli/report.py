@@ -71,7 +71,7 @@ def report(
     paths = [str(out / name) for name in (*texts, *files)]
     show(
         {**report.summary(), "files": paths},
-        lambda: console().print("\n".join((report.judged.headline, *paths))),
+        lambda: console().print("\n".join((report.headline, *paths))),
         as_json,
     )
 

@@ -162,6 +162,15 @@ def _passes(better: str, value: float, gate: Annotated[float, Loosens.WHEN_WORSE
     return value >= gate if better == "higher" else value <= gate
 
 
+class Incomparable(Part):
+    """The champion with which no version that has other targets can be compared; said in a pull request of its own."""
+
+    version: Annotated[int, Field(ge=1), Loosens.WHEN_LARGER, Absent(0)]
+    """The champion's version. With any other champion, this has no effect."""
+    reason: Prose
+    """Why its targets are not those of the versions to come. Reports of what is not compared begin with it."""
+
+
 class Reproducibility(Part):
     """How far two trainings of the same commit may differ."""
 

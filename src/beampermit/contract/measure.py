@@ -12,7 +12,7 @@ from beampermit.errors import did_you_mean
 if TYPE_CHECKING:
     from beampermit.contract.judging import Metric
     from beampermit.contract.model import Contract
-    from beampermit.contract.signals import Signal
+    from beampermit.contract.signals import Signal, Signals
 
 Measure = Literal[
     "roc_auc", "average_precision", "recall", "precision", "f1", "false_positive_rate", "accuracy", "log_loss", "brier",
@@ -48,26 +48,34 @@ def better_of(measure: Measure) -> Better:
     return "higher" if measure in HIGHER else "lower"
 
 
-def measured_metrics(rules: Contract, served: Contract) -> tuple[MeasuredMetric, ...]:
-    """The metrics of `rules` that the checker computes.
+def measured_metrics(rules: Contract, served: Signals) -> tuple[MeasuredMetric, ...]:
+    """The metrics of `rules` that the checker computes, of a model with the signals `served`.
 
-    A threshold that no metric sets is the alarm limit `high` of `served`, the contract of the model that is judged: it
-    decides what is flagged in service.
+    An output that the model calls otherwise is found by its target. A threshold that no metric sets is the alarm limit
+    `high` of `served`: it decides what is flagged in service.
     """
     outputs = {signal.name: signal for signal in rules.signals.outputs}
-    limits = {signal.name: signal.high for signal in (*rules.signals.outputs, *served.signals.outputs)}
     return tuple(
-        _measured(metric, metric.measure, outputs[metric.output or next(iter(outputs))], limits)
+        _measured(metric, metric.measure, outputs[metric.output or next(iter(outputs))], served)
         for metric in rules.metrics
         if metric.measure
     )
 
 
-def _measured(metric: Metric, measure: Measure, output: Signal, limits: dict[str, float | None]) -> MeasuredMetric:
+def answering(output: Signal, served: Signals) -> Signal | None:
+    """The output of a model that answers what `output` does: by its name, else by its target; else None."""
+    named = next((signal for signal in served.outputs if signal.name == output.name), None)
+    return named or next(
+        (signal for signal in served.outputs if output.target and signal.target == output.target), None
+    )
+
+
+def _measured(metric: Metric, measure: Measure, output: Signal, served: Signals) -> MeasuredMetric:
+    answers = answering(output, served) or output
     threshold = metric.threshold
     if threshold is None and measure in FLAGGING:
-        threshold = output.high if limits[output.name] is None else limits[output.name]
-    return MeasuredMetric(metric.name, measure, output.name, output.target or "", threshold, metric.quantile)
+        threshold = output.high if answers.high is None else answers.high
+    return MeasuredMetric(metric.name, measure, answers.name, output.target or "", threshold, metric.quantile)
 
 
 def metric_problems(metric: Metric) -> Iterator[str]:

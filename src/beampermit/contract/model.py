@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from beampermit.contract.dataset import Dataset
 from beampermit.contract.direction import Loosens
-from beampermit.contract.judging import Budget, Evaluation, Metric, Reproducibility
+from beampermit.contract.judging import Budget, Evaluation, Incomparable, Metric, Reproducibility
 from beampermit.contract.measure import output_problems
 from beampermit.contract.part import InsidePath, Lines, Name, Part, Prose, Text
 from beampermit.contract.service import Fallback, Monitoring, Operations
@@ -86,11 +86,18 @@ class Contract(Part):
     dataset: Dataset
     evaluation: Evaluation
     metrics: tuple[Metric, ...] = Field(min_length=1)
+    incomparable: Incomparable | None = None
     reproducibility: Reproducibility
     budget: Budget
     monitoring: Monitoring
     fallback: Fallback
     operations: Operations
+
+    @property
+    def targets(self) -> frozenset[str]:
+        """Columns that outputs are compared with, and that the model learns to predict."""
+        targets = (self.dataset.target, *(output.target for output in self.signals.outputs))
+        return frozenset(filter(None, targets))
 
     @model_validator(mode="after")
     def _consistent(self) -> Contract:

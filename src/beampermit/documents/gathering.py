@@ -9,6 +9,7 @@ from beampermit.changes.base_and_head import BaseAndHead
 from beampermit.changes.contract_changes import ContractChanges, compare_contracts
 from beampermit.changes.data import compare_data
 from beampermit.changes.flat import compare_settings
+from beampermit.changes.incomparable import lost_targets, with_own_targets
 from beampermit.changes.packages import compare_packages
 from beampermit.code.pipeline import Pipeline, compare_pipelines
 from beampermit.contract import FILE_NAME, Contract, parse_contract
@@ -47,12 +48,12 @@ def gather_report(project: Project, folder: Path, expected: Mapping[str, str]) -
             "This branch and its base share no commit in this clone: one of them was force-pushed, or the clone is"
             " shallow. Changes are shown against the tip of the base."
         )
-    base_contract = _contract_on_base(project) or contract
+    on_base, comparison = _contract_on_base(project), find_evidence(merged.verdicts, Comparison)
+    base_contract = _judging(on_base, contract, comparison)
     head = problems.collect(lambda: read_head_metrics(project, contract), {}) if contract else {}
     base = read_base_metrics(project, base_contract) if base_contract else {}
     by_checker = (find_evidence(merged.verdicts, Gates) or Gates()).measured
     head = judged_metrics(base_contract, head, by_checker) if base_contract else head
-    comparison = find_evidence(merged.verdicts, Comparison)
     champion = comparison and comparison.champion
     compared = (
         metrics.compare_metrics(base_contract, head, base, champion.metrics if champion else {})
@@ -77,6 +78,7 @@ def gather_report(project: Project, folder: Path, expected: Mapping[str, str]) -
             other_metrics={name: head[name] for name in head if name not in in_contract | recall},
             recall={name.removeprefix(metrics.RECALL): (head[name], base.get(name)) for name in head if name in recall},
             champion=champion,
+            incomparable=_incomparable(on_base, contract, comparison),
             gates=changes.gates,
             texts=changes.texts,
             data=problems.collect(lambda: compare_data(base_and_head), ()),
@@ -124,6 +126,25 @@ def _contract_on_base(project: Project) -> Contract | None:
         return project.contract_on_base
     except BadInput:
         return None  # PRF001 fails and says why
+
+
+def _judging(on_base: Contract | None, contract: Contract | None, comparison: Comparison | None) -> Contract | None:
+    """The base branch's contract, without what is about targets that have gone where the champion is incomparable."""
+    if on_base and contract and comparison and comparison.incomparable and lost_targets(on_base, contract):
+        return with_own_targets(on_base, contract)
+    return on_base or contract
+
+
+def _incomparable(on_base: Contract | None, contract: Contract | None, comparison: Comparison | None) -> str:
+    """What the first line says: that this branch calls the champion incomparable, or makes use of it."""
+    new = contract and contract.incomparable
+    if new and on_base and new != on_base.incomparable:
+        return f"calls the champion, version {new.version}, incomparable: {new.reason}"
+    if comparison is None or comparison.incomparable is None:
+        return ""
+    version, reason = comparison.incomparable.version, comparison.incomparable.reason
+    compared = "compared only in part" if comparison.champion else "not compared"
+    return f"{compared} with the champion, version {version}: {reason}"
 
 
 def _contract_changes(base_and_head: BaseAndHead, contract: Contract | None) -> ContractChanges:

@@ -31,6 +31,8 @@ SUMMARY = 1_000_000
 """Bytes of a step's summary; GitHub shows none above 1 MiB."""
 STEPS = ((2_000, 20_000), (500, 4_000), (100, 1_000), (20, 200))
 """Rows of a list and characters of a text, tried in this order until the report fits its file."""
+LONGEST = 300
+"""Characters of what the first line says of the champion."""
 WHOLE = ("judged", "plots")
 """Fields whose lists are never cut: every verdict counts, and half a curve misleads."""
 EXPENDABLE = (
@@ -61,7 +63,8 @@ class Report(Record):
     """`commit` is what was checked out: on a pull request, the merge of `head` into its base.
 
     `notes` are sentences about what could not be compared; `gates` and `texts` are changes of the contract; `recall` is
-    by kind, here and on the base branch; `cut` counts by field the rows that were left out.
+    by kind, here and on the base branch; `incomparable` says that the champion is not compared; `cut` counts by field
+    the rows that were left out.
     """
 
     beampermit: Literal[1] = 1
@@ -76,6 +79,7 @@ class Report(Record):
     other_metrics: dict[str, float] = Field(default={})
     recall: dict[str, tuple[float, float | None]] = Field(default={})
     champion: Champion | None = None
+    incomparable: str = ""
     gates: tuple[Change, ...] = ()
     texts: tuple[Change, ...] = ()
     data: tuple[OutputChange, ...] = ()
@@ -92,6 +96,12 @@ class Report(Record):
     @property
     def has_base_metrics(self) -> bool:
         return any(row.base is not None for row in self.metrics)
+
+    @property
+    def headline(self) -> str:
+        """The first line: what passed or not, and that something is not compared with the champion."""
+        short = f"{self.incomparable[: LONGEST - 1]}…" if len(self.incomparable) > LONGEST else self.incomparable
+        return "; ".join(filter(None, (self.judged.headline, " ".join(short.split()))))
 
     @property
     def looser(self) -> tuple[Change, ...]:
@@ -118,7 +128,7 @@ class Report(Record):
         values = self._values(lambda chart: drawing(chart.title))
         text = rendering.join(rendering.blocks(TEMPLATE, values))
         addresses = {title: charts.png_address(image) for title, image in made.items()}
-        return page(text, f"{self.name}: {self.judged.headline}", addresses)
+        return page(text, f"{self.name}: {self.headline}", addresses)
 
     def json_text(self) -> str:
         """For `read_report`."""
@@ -128,7 +138,7 @@ class Report(Record):
         """For `--json`."""
         return {
             "model": self.name,
-            "headline": self.judged.headline,
+            "headline": self.headline,
             "passed": self.judged.all_passed,
             "commit": self.commit,
             "head": self.head,

@@ -73,9 +73,26 @@ def contract(project: Project) -> Contract:
 
 
 @provides
-def base_contract(project: Project, contract: Contract) -> Contract:  # noqa: ARG001 - a broken contract gates nothing
-    """The base branch's contract, which gates are read from; the work tree's where the base branch has none."""
+def base_contract(project: Project, contract: Contract) -> Contract:
+    """The base branch's contract, which gates are read from; the work tree's where the base branch has none.
+
+    Where it calls the champion incomparable and this branch has other targets, without what is about those that it has
+    no more.
+    """
+    from beampermit.changes.incomparable import lost_targets, with_own_targets
+
     try:
-        return project.base_contract
+        rules = project.base_contract
     except BadInput as error:
         raise MissingInput(f"the base branch's contract cannot be read: {error}") from None
+    if rules.incomparable is None or not lost_targets(rules, contract):
+        return rules
+    from beampermit.registry.incomparable import is_about
+    from beampermit.registry.ledger import Ledger
+
+    ledger = Ledger(project.git)
+    ledger.fetch()
+    champion = ledger.champion(rules.model.name)
+    if champion is None or not is_about(rules.incomparable, champion, ledger):
+        return rules
+    return with_own_targets(rules, contract)

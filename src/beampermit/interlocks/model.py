@@ -33,13 +33,13 @@ from beampermit.interlocks.interlock import (
 from beampermit.models import SavedModel
 from beampermit.models.metrics import format_number
 from beampermit.models.mlmodel import FILE_NAME as MLMODEL
+from beampermit.models.packaged import PACKAGED_CONTRACT
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Location
 
 if TYPE_CHECKING:
     from beampermit.models.evaluation import Evaluator
 
-PACKAGED_CONTRACT = "artifacts/contract.yaml"
 IN_REASON = 3
 """Problems in a reason."""
 
@@ -139,8 +139,10 @@ def evaluators(
     from beampermit.models.evaluation import Evaluator, export_tree, link_outputs, take_signals
 
     own = Evaluator.of(environment, project.root, contract, judged_rows)
-    measured = measured_metrics(base_contract, contract)
-    if project.base is None or not _may_evaluate_otherwise(project, base_contract):
+    measured = measured_metrics(base_contract, contract.signals)
+    if project.base is None or base_contract != project.base_contract:
+        return Evaluators(own, measured=measured)  # of other targets, the base's code knows nothing
+    if not _may_evaluate_otherwise(project, base_contract):
         return Evaluators(own, measured=measured)
     folder = Path(tempfile.mkdtemp(prefix="beampermit-base-")).resolve()
     try:

@@ -137,9 +137,12 @@ class Reuse:
     def _checker(self, _inputs: Inputs) -> list[Any]:
         return _checker(self._contract)
 
-    def _bases(self, _inputs: Inputs) -> list[str | None]:
-        """The base, and where the branch left it, whose rows and files are compared with those of the work tree."""
-        return [self._project.base, BaseAndHead(self._project).merge_base]
+    def _bases(self, inputs: Inputs) -> list[Any]:
+        """The base, and where the branch left it, whose rows and files are compared with those of the work tree; and
+        the ledger, where the base's contract asks which version is the champion."""
+        asked = self._contract is not None and self._project.base_contract.incomparable is not None
+        champion = self._state("ledger", inputs) if asked else None
+        return [self._project.base, BaseAndHead(self._project).merge_base, champion]
 
     def _files(self, _inputs: Inputs) -> dict[str, str]:
         """Path -> mode of all files of the repository that git does not ignore."""

@@ -50,7 +50,7 @@ class Evaluator:
     @classmethod
     def of(cls, environment: Environment, root: Path, contract: Contract, inputs: Path) -> Evaluator:
         """A project's own evaluation, with the measures of its contract."""
-        return cls(environment, root, contract, inputs, measured=measured_metrics(contract, contract))
+        return cls(environment, root, contract, inputs, measured=measured_metrics(contract, contract.signals))
 
     def evaluate(self, scores: Path, inputs: Path | None = None) -> dict[str, float]:
         """The metrics of `scores` of the rows of `inputs`. Raises `Failed`."""

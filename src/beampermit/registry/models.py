@@ -58,19 +58,26 @@ def _has_digest(folder: Path, digest: str) -> bool:
         return False
 
 
+def require_commit(project: Project, event: Event) -> None:
+    """Fetch the commit of `event` where this clone lacks it. Raises `Outside` where origin has it no more."""
+    git = project.git
+    if git.resolve(event.commit) is None:
+        is_ancestor(git, "origin", event.commit, "HEAD")  # fetches what the clone lacks
+    if git.resolve(event.commit) is None:
+        raise Outside(
+            f"version {event.version} of {event.model} was promoted from commit {event.commit[:12]}, which origin no "
+            "longer has"
+        )
+
+
 def fetch_from_dvc(project: Project, event: Event, into: Path) -> Path:
     """The model folder of `event`, from its commit and the DVC remote that the project uses today.
 
     Raises `Outside` where commit or bytes are gone, or the bytes are others.
     """
     name = f"version {event.version} of {event.model}"
-    git = project.git
-    if git.resolve(event.commit) is None:
-        is_ancestor(git, "origin", event.commit, "HEAD")  # fetches what the clone lacks
-    if git.resolve(event.commit) is None:
-        raise Outside(f"{name} was promoted from commit {event.commit[:12]}, which origin no longer has")
-    folder = into / "commit"
-    with exported(git, event.commit, folder) as tree:
+    require_commit(project, event)
+    with exported(project.git, event.commit, into / "commit") as tree:
         old = Project(tree)
         try:
             path = old.contract.model.path

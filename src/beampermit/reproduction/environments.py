@@ -17,9 +17,12 @@ from beampermit.reproduction.reproduce import Environments
 
 def new_environments(progress: Progress, variant: str = "") -> Environments:
     """Install every package into a folder that is removed after the reproduction."""
-    return lambda prepared: _install(
-        backend_for(prepared.tree, variant=variant), prepared, prepared.own_environment, progress, False
-    )
+
+    def install_anew(prepared: Prepared) -> Environment:
+        backend = backend_for(prepared.tree, variant=variant)
+        return install(backend, prepared.tree, prepared.own_environment, progress=progress).environment
+
+    return install_anew
 
 
 def reused_environments(progress: Progress, variant: str = "") -> Environments:
@@ -27,15 +30,18 @@ def reused_environments(progress: Progress, variant: str = "") -> Environments:
     otherwise the environment that all checkouts with this lock share.
     """
 
-    def find_or_install(prepared: Prepared) -> Environment:
-        prefix = prefix_of(prepared.project.root).absolute()
-        backend = _backend_of(prefix, prepared.tree, variant)
-        if backend is None:
-            backend = backend_for(prepared.tree, variant=variant)
-            prefix = shared_prefix(backend.read(prepared.tree))
-        return _install(backend, prepared, prefix, progress, True)
+    return lambda prepared: reused_environment(prepared.project.root, prepared.tree, progress, variant)
 
-    return find_or_install
+
+def reused_environment(root: Path, tree: Path, progress: Progress, variant: str = "") -> Environment:
+    """The environment of the lock in `tree`: that of the project at `root` where it was built from it, else the one
+    that all checkouts with this lock share. Raises as `install`."""
+    prefix = prefix_of(root).absolute()
+    backend = _backend_of(prefix, tree, variant)
+    if backend is None:
+        backend = backend_for(tree, variant=variant)
+        prefix = shared_prefix(backend.read(tree))
+    return install(backend, tree, prefix, reuse=True, progress=progress).environment
 
 
 def _backend_of(prefix: Path, tree: Path, variant: str) -> Backend | None:
@@ -49,7 +55,3 @@ def _backend_of(prefix: Path, tree: Path, variant: str) -> Backend | None:
         return backend if backend.read(tree).stamp == stamp else None
     except BadInput:  # this commit does not have the variant
         return None
-
-
-def _install(backend: Backend, prepared: Prepared, prefix: Path, progress: Progress, reuse: bool) -> Environment:
-    return install(backend, prepared.tree, prefix, reuse=reuse, progress=progress).environment

@@ -205,7 +205,7 @@ def _project_metrics(prepared: Prepared, base_contract: Contract, done: Retraine
 
 def _measured(prepared: Prepared, base_contract: Contract, scores: str, committed: Path) -> dict[str, float]:
     """The checker's own metrics of a table of scores, on the committed rows that judge the model."""
-    metrics = measured_metrics(base_contract, prepared.contract)
+    metrics = measured_metrics(base_contract, prepared.contract.signals)
     inputs = committed / prepared.contract.evaluation.inputs
     return measure(metrics, read_compared(metrics, prepared.results / scores, inputs))
 
@@ -341,7 +341,7 @@ def _compare_seeds(
     prepared: Prepared, base_contract: Contract, done: list[Retrained], committed: Path, environment: Environment
 ) -> SeedSpreads:
     metrics = {each.seed: _project_metrics(prepared, base_contract, each) for each in done}
-    if measured_metrics(base_contract, prepared.contract):
+    if measured_metrics(base_contract, prepared.contract.signals):
         contract = prepared.contract
         inputs = committed / contract.evaluation.inputs
         for each in done:

@@ -137,13 +137,24 @@ class Champion(Record):
     metrics: Metrics
 
 
+class Incomparable(Record):
+    """A version whose targets are others, as the base branch's contract says with this reason."""
+
+    version: int
+    reason: str
+
+
 class Comparison(Evidence):
-    """PRF002: champion and challenger on the same rows; `better_by` is None for a metric without an interval."""
+    """PRF002: champion and challenger on the same rows; `better_by` is None for a metric without an interval.
+
+    `incomparable` where not all of the base branch's metrics could be compared, and its contract allows that.
+    """
 
     champion: Champion | None
     challenger: Metrics
     confidence: Number | None = None
     better_by: dict[str, Interval | None] = Field(default={})
+    incomparable: Incomparable | None = None
 
 
 class Subgroup(Record):

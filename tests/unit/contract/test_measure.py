@@ -39,15 +39,15 @@ def test_what_is_better_follows_from_the_measure(text: str) -> None:
 
 def test_output_and_target_are_found_and_the_threshold_is_the_alarm_limit_that_is_served(text: str) -> None:
     rules = parse_contract(text.replace(RATE, "{name: false_alarm_rate, measure: false_positive_rate, "))
-    auc, rate = measured_metrics(rules, rules)
+    auc, rate = measured_metrics(rules, rules.signals)
     assert (auc.output, auc.target, auc.threshold) == ("fault-score", "faulty", None)
     assert rate.threshold == 0.5
     served = parse_contract(text.replace("high: 0.5,", "high: 0.6,"))
-    assert measured_metrics(rules, served)[1].threshold == 0.6
+    assert measured_metrics(rules, served.signals)[1].threshold == 0.6
     fixed = parse_contract(
         text.replace(RATE, "{name: false_alarm_rate, measure: false_positive_rate, threshold: 0.4, ")
     )
-    assert measured_metrics(fixed, served)[1].threshold == 0.4
+    assert measured_metrics(fixed, served.signals)[1].threshold == 0.4
 
 
 def test_a_contract_of_measures_alone_needs_no_command(text: str) -> None:
@@ -117,7 +117,7 @@ def test_two_quantiles_have_one_target(text: str) -> None:
     text = text.replace(OUTPUT, "".join(map(output.format, names)) + OUTPUT).replace(AUC, AUC + "output: fault-score, ")
     measured = "".join(map(metric.format, names, (0.1, 0.9)))
     contract = parse_contract(text.replace("metrics:\n  -", f"metrics:\n{measured}  -"))
-    found = {metric.name: metric for metric in measured_metrics(contract, contract)}
+    found = {metric.name: metric for metric in measured_metrics(contract, contract.signals)}
     assert [found[name].quantile for name in (*names, "auc")] == [0.1, 0.9, None]
     assert {metric.target for metric in found.values()} == {"faulty"}
 
@@ -153,4 +153,4 @@ def test_every_measure_of_what_is_flagged_has_a_threshold(text: str) -> None:
     for measure in FLAGGING:
         contract: Contract = parse_contract(text.replace(AUC, f"{{name: auc, measure: {measure}, better: "
                                                          f"{better_of(measure)}, "))  # fmt: skip
-        assert asdict(measured_metrics(contract, contract)[0])["threshold"] == 0.5
+        assert asdict(measured_metrics(contract, contract.signals)[0])["threshold"] == 0.5

@@ -16,12 +16,13 @@ from beampermit.documents.gathering import gather_report as report
 from beampermit.documents.report import Report
 from beampermit.errors import BadInput
 from beampermit.project import Project
-from beampermit.verdicts.evidence import Champion, Comparison, RowChecks, SplitRows
+from beampermit.verdicts.evidence import Champion, Comparison, Incomparable, RowChecks, SplitRows
 from beampermit.verdicts.verdict import Outcome
 from support.planted_results import EXPECTED, METRICS, PLOTS, commit, failed, judged, verdict, write
 
 pytestmark = pytest.mark.slow
 
+CHAMPION = Champion(version=4, digest="sha256:0", metrics={"auc": 0.99})
 HOSTILE = "@octocat #1 <script>x</script> | `a` ```\n\n# title\n</details>\n[x](https://evil.example) \u202e\x1b[31m"
 
 
@@ -88,15 +89,50 @@ def test_changes_are_shown_against_the_base_branch(branch: Project, folder: Path
 
 
 def test_the_champion_judged_again_stands_beside(branch: Project, folder: Path) -> None:
-    champion = Champion(version=4, digest="sha256:0", metrics={"auc": 0.99})
     rows = RowChecks(splits=(SplitRows(split="train", path="train.parquet", rows=1200),))
-    comparison = verdict("PRF002", evidence=Comparison(champion=champion, challenger={}))
+    comparison = verdict("PRF002", evidence=Comparison(champion=CHAMPION, challenger={}))
     judged(branch, folder / "a.json", comparison, verdict("DAT004", evidence=rows))
     made = report(branch, folder, EXPECTED).markdown()
     assert "| champion 4 | change |" in section(made, "Metrics")
     assert "| 0.99 | -0.0055 worse |" in section(made, "Metrics")
     assert re.search(r"\| \W \|  \|\n", section(made, "Metrics")), "the champion has no false_alarm_rate"
     assert "Rows: train 1,200." in section(made, "Data and model")
+
+
+def test_the_first_line_says_that_a_branch_calls_the_champion_incomparable(branch: Project, folder: Path) -> None:
+    all_passed(branch, folder)
+    with (branch.root / "contract.yaml").open("a") as file:
+        file.write('incomparable: {version: 4, reason: "Labels are by\\n\\n# a beam loss now."}\n')
+    made = report(branch, folder, EXPECTED)
+    said = "All 3 interlocks passed; calls the champion, version 4, incomparable: Labels are by # a beam loss now."
+    assert made.headline == made.summary()["headline"] == said
+    assert made.markdown().startswith("# ✅ bpm-faults: All 3 interlocks passed; calls the champion, version 4, incomp")
+    assert "⚠️ looser | `incomparable.version` |" in section(made.markdown(), "Gates changed")
+
+
+def test_the_first_line_says_what_is_not_compared_with_the_champion(branch: Project, folder: Path) -> None:
+    why = Incomparable(version=4, reason="Labels are by a beam loss now. " * 20)
+    for champion, said in ((None, "not compared"), (CHAMPION, "compared only in part")):
+        comparison = verdict("PRF002", evidence=Comparison(champion=champion, challenger={}, incomparable=why))
+        judged(branch, folder / "a.json", comparison, verdict("DAT004"), verdict("DOC001"))
+        first = report(branch, folder, EXPECTED).markdown().splitlines()[0]
+        begin = f"# ✅ bpm-faults: All 3 interlocks passed; {said} with the champion, version 4: Labels are by a beam"
+        assert first.startswith(begin)
+        assert len(first) < 400
+        assert first.endswith("…")
+
+
+def test_of_other_targets_the_metrics_of_the_branch_are_shown(branch: Project, folder: Path) -> None:
+    contract = branch.root / "contract.yaml"
+    contract.write_text(
+        contract.read_text().replace("target: faulty", "target: lost").replace("name: auc", "name: roc")
+    )
+    why = Incomparable(version=4, reason="Labels are by a beam loss now.")
+    comparison = verdict("PRF002", evidence=Comparison(champion=None, challenger={}, incomparable=why))
+    judged(branch, folder / "a.json", comparison)
+    metrics = section(report(branch, folder, EXPECTED).markdown(), "Metrics")
+    assert "`roc`" in metrics
+    assert "`auc`" not in metrics.partition("<details>")[0]
 
 
 def test_a_first_pull_request_has_nothing_to_compare_with(results: Project, folder: Path) -> None:

@@ -11,6 +11,7 @@ import io
 import shutil
 import tempfile
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from beampermit.errors import BadInput, Failed, counted
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.model import Evaluators
 from beampermit.models import SavedModel
+from beampermit.models.groups import column_names
 from beampermit.models.manifest import Manifest
 from beampermit.project import Project
 
@@ -68,7 +70,7 @@ def base_rows(project: Project, contract: Contract, base_contract: Contract, jud
             return BaseRows()
         earlier = _fetch(project, commit, path, digest)
         files = _below(project, earlier), _below(project, judged_rows)
-        fixed = [signal.name for signal in (*before.signals.inputs, *base_contract.signals.inputs)]
+        fixed = _fixed(before, base_contract, contract, column_names(judged_rows))
         relabelled = _relabelled(project, commit, contract, before.dataset.key)
         kept = compare_rows(project.root, *files, before.dataset.key, fixed, relabelled)
     except (BadInput, Failed) as error:
@@ -77,6 +79,17 @@ def base_rows(project: Project, contract: Contract, base_contract: Contract, jud
     if raised:
         return BaseRows(f"{raised}: {_changes(kept)}", table=earlier)
     return _same_version(project, files, before, kept)
+
+
+def _fixed(before: Contract, base_contract: Contract, contract: Contract, columns: Sequence[str]) -> list[str]:
+    """Inputs whose values tell that a row is the same: all of the base's.
+
+    Not those that this pull request drops from model and table, as long as others are left to tell.
+    """
+    inputs = [signal.name for signal in (*before.signals.inputs, *base_contract.signals.inputs)]
+    own = {signal.name for signal in contract.signals.inputs}
+    kept = [name for name in inputs if name in own or name in columns]
+    return kept if any(name in columns for name in kept) else inputs
 
 
 def _same_version(project: Project, files: tuple[str, str], before: Contract, kept: KeptRows) -> BaseRows:
@@ -111,14 +124,14 @@ def on_base_rows(
     if base_rows.table is None:
         return None
     try:
-        return OnBaseRows(metrics_on(base_rows.table, contract, environment, model.folder, evaluators))
+        return OnBaseRows(_metrics_on(base_rows.table, contract, environment, model.folder, evaluators))
     except Failed as error:
         if base_rows.binding:
             raise
         return OnBaseRows(problem=f"it cannot be evaluated on the base branch's rows: {error.message}")
 
 
-def metrics_on(
+def _metrics_on(
     table: Path, contract: Contract, environment: Environment, model: Path, evaluators: Evaluators
 ) -> dict[str, float]:
     """The metrics of a saved model on the rows of another table. Raises `Failed`."""

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beampermit.contract import FILE_NAME, Contract, Metric
+from beampermit.contract.measure import measured_metrics
 from beampermit.digest import digest_folder
 from beampermit.environments import Environment
-from beampermit.errors import Failed
+from beampermit.errors import BadInput, Failed
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import PROJECT_CODE, Finding, Interlock, failed, passed
 from beampermit.interlocks.model import Evaluators, Examined
-from beampermit.interlocks.performance.base_rows import ON_BASE_ROWS, BaseRows, OnBaseRows, metrics_on
+from beampermit.interlocks.performance.base_rows import ON_BASE_ROWS, BaseRows, OnBaseRows
 from beampermit.interlocks.performance.gates import NAMES, unevaluated
+from beampermit.interlocks.performance.in_service import InService, comparable, find_in_service
+from beampermit.interlocks.performance.incomparable import (
+    NOTHING_TO_COMPARE,
+    REMOVED,
+    Exemption,
+    declaration_problem,
+)
 from beampermit.models import SavedModel
 from beampermit.models.groups import TAIL, dependent_columns, draw_counts, interval, read_columns
 from beampermit.models.metrics import format_number
+from beampermit.models.packaged import PACKAGED_CONTRACT
 from beampermit.project import Project
 from beampermit.verdicts.evidence import Champion, Comparison, Interval
 
@@ -30,15 +40,22 @@ if TYPE_CHECKING:
 
     from beampermit.models.evaluation import Evaluator
     from beampermit.registry.event import Event
+    from beampermit.registry.ledger import Ledger
 
 
 @provides
-def champion(project: Project, base_contract: Contract) -> Event | None:
-    """The ledger's event of the version in service; None where nothing is promoted."""
+def ledger(project: Project) -> Ledger:
+    """The ledger on origin, as it is now."""
     from beampermit.registry.ledger import Ledger
 
     ledger = Ledger(project.git)
     ledger.fetch()
+    return ledger
+
+
+@provides
+def champion(ledger: Ledger, base_contract: Contract) -> Event | None:
+    """The ledger's event of the version in service; None where nothing is promoted."""
     return ledger.champion(base_contract.model.name)
 
 
@@ -55,6 +72,7 @@ class PRF002(Interlock):
         base_contract: Contract,
         environment: Environment,
         model: SavedModel,
+        ledger: Ledger,
         champion: Event | None,
         judged: dict[str, float],
         examined: Examined,
@@ -65,7 +83,10 @@ class PRF002(Interlock):
         """The model in service is better on these data, or may be better by more than `champion_margin`: see the
         interval in the reason. Improve this model and run `dvc repro`, or evaluate on more test rows, which narrows the
         interval. Or keep the champion and close this pull request. Where a pull request adds test rows, both models are
-        compared on the earlier rows too."""
+        compared on the earlier rows too. The champion is asked for its own inputs in the environment of its own lock;
+        an input that it needs stays in the test rows until a version without it is in service."""
+        if problem := declaration_problem(project, contract, champion, ledger):
+            return failed(problem.reason, FILE_NAME, fix=problem.fix)
         if champion is None:
             return passed("nothing has been promoted yet", Comparison(champion=None, challenger=judged))
         if digest_folder(model.folder) == champion.digest:
@@ -74,28 +95,40 @@ class PRF002(Interlock):
                 f"this model is the champion, version {champion.version}",
                 Comparison(champion=same, challenger=judged),
             )
-        comparing = _Comparing(project, contract, base_contract, environment, evaluators)
-        metrics, differences, earlier = comparing.side_by_side(champion, judged, examined, base_rows.table)
+        exemption = Exemption.of(project, contract, base_contract, champion, ledger)
+        try:
+            in_service = find_in_service(project, champion, ledger, environment)
+        except Failed as error:
+            raise Failed(f"the champion, version {champion.version}, cannot be asked: {error}") from None
+        names, lacking = comparable(base_contract, in_service.contract)
+        names = exemption.without_code(base_contract, in_service.contract, names)
+        note = exemption.note(names, lacking)
+        if not names or (exemption.needed(names) and exemption.removed):
+            return _not_compared(exemption, names, note, judged)
+        metrics_compared = [metric for metric in base_contract.metrics if metric.name in names]
+        comparing = _Comparing(project, contract, base_contract, in_service, evaluators, tuple(metrics_compared))
+        metrics, differences, earlier = comparing.side_by_side(judged, examined, base_rows.table)
         pairs = [
             Pair(metric, judged.get(metric.name), metrics.get(metric.name), differences.get(metric.name))
-            for metric in base_contract.metrics
+            for metric in metrics_compared
         ]
         evidence = Comparison(
             champion=Champion(version=champion.version, digest=champion.digest, metrics=metrics),
             challenger=judged,
             confidence=1 - 2 * TAIL,
             better_by=differences,
+            incomparable=exemption.evidence(names),
         )
         problems = [
             problem
             for pair in pairs
             if (problem := pair.worse(champion.version, with_interval=pair.metric.name in differences))
         ]
-        note = _without_intervals(base_contract.metrics, evaluators.resampling)
+        note += _without_intervals(metrics_compared, evaluators.resampling)
         if on_base_rows:
             on_earlier = [
                 Pair(metric, on_base_rows.metrics.get(metric.name), earlier.get(metric.name), None)
-                for metric in base_contract.metrics
+                for metric in metrics_compared
             ]
             if base_rows.binding:
                 worse = (pair.worse(champion.version, with_interval=False) for pair in on_earlier)
@@ -103,11 +136,22 @@ class PRF002(Interlock):
             note += f"; {on_base_rows.problem or ON_BASE_ROWS + ', '.join(pair.text for pair in on_earlier)}"
         if problems:
             reason = "; ".join(problems) + (note if on_base_rows else "")
-            by_project = (metric for metric in base_contract.metrics if metric.measure is None)
+            by_project = (metric for metric in metrics_compared if metric.measure is None)
             fix = NAMES if unevaluated(by_project, judged) else ""
             return failed(reason, contract.evaluation.metrics, fix=fix, evidence=evidence)
-        metrics_compared = ", ".join(pair.text for pair in pairs)
-        return passed(f"not worse than version {champion.version}: {metrics_compared}{note}", evidence)
+        shown = ", ".join(pair.text for pair in pairs)
+        return passed(f"not worse than version {champion.version}: {shown}{note}", evidence)
+
+
+def _not_compared(exemption: Exemption, names: tuple[str, ...], note: str, judged: dict[str, float]) -> Finding:
+    """Where the metrics `names`, or none, could be compared, and that is not enough or nobody's fault."""
+    if exemption.needed(names) and exemption.removed:
+        return failed(REMOVED, FILE_NAME, fix=f"Leave `incomparable` in `{FILE_NAME}`: it expires by itself.")
+    if exemption.reason:
+        evidence = Comparison(champion=None, challenger=judged, incomparable=exemption.evidence(names))
+        return passed(f"not compared with version {exemption.version}{note}", evidence)
+    reason = f"no metric can be compared with the champion, version {exemption.version}{note}"
+    return failed(reason, FILE_NAME, fix=NOTHING_TO_COMPARE)
 
 
 @dataclass(frozen=True)
@@ -164,62 +208,107 @@ class _Comparing:
     project: Project
     contract: Contract
     base_contract: Contract
-    environment: Environment
+    in_service: InService
     evaluators: Evaluators
+    metrics: tuple[Metric, ...]
+    """Those that can be compared."""
 
     def side_by_side(
-        self, champion: Event, judged: dict[str, float], examined: Examined, earlier: Path | None
+        self, judged: dict[str, float], examined: Examined, earlier: Path | None
     ) -> tuple[dict[str, float], dict[str, Interval | None], dict[str, float]]:
         """The champion's metrics on the challenger's rows, how much better the challenger is in each gated metric, and
         the champion's metrics on the `earlier` rows.
 
         Without the intervals of metrics that nothing computes for weighted rows.
         """
-        from beampermit.models import scoring
-        from beampermit.registry.mlflow import registry_uri
-        from beampermit.registry.models import fetch_model
-
-        folder = fetch_model(champion, self.project.own / "champion", registry_uri(champion.address))
+        names = {metric.name for metric in self.metrics}
+        judging, resampling = self.evaluators.judging, self.evaluators.resampling
         try:
-            with tempfile.TemporaryDirectory(prefix="beampermit-champion-") as scratch:
+            with tempfile.TemporaryDirectory(prefix="beampermit-champion-") as scratch, self._trees() as trees:
                 scores = Path(scratch, "scores.parquet")
-                rows, signals = self.evaluators.judging.inputs, self.contract.signals
-                scoring.score(self.environment, folder, rows, scores, signals)
-                on_earlier = self._on_earlier(earlier, folder)
-                resampling = self.evaluators.resampling
-                if not any(resampling.resamples(metric.name) for metric in self.base_contract.metrics):
-                    return self.evaluators.judging.evaluate(scores), {}, on_earlier
-                old, new = self._resampled((scores, examined.unchanged_scores()))
+                self.in_service.score(self.project, judging.inputs, scores)
+                of_champion = self._of_champion(judging, trees)
+                on_earlier = self._on_earlier(earlier, of_champion, Path(scratch))
+                if not any(resampling.resamples(name) for name in names):
+                    return of_champion.evaluate(scores), {}, on_earlier
+                tables = (scores, examined.unchanged_scores())
+                old, new = self._resampled((self._of_champion(resampling, trees), resampling), tables)
                 metrics = {name: float(values[0]) for name, values in old.items() if math.isfinite(values[0])}
                 if not all(resampling.resamples(name) for name in judged):
-                    metrics = self.evaluators.judging.evaluate(scores)
+                    metrics = of_champion.evaluate(scores)
         except Failed as error:
             raise Failed(
-                f"the champion, version {champion.version}, cannot be evaluated on these data: {error}"
+                f"the champion, version {self.in_service.event.version}, cannot be evaluated on these data: {error}",
+                hint=error.hint,
             ) from None
         if resampling.contract.evaluation.weighted:
             _must_agree(new, judged, self.base_contract)
         differences = {
             metric.name: interval(metric.direction * (new[metric.name] - old[metric.name]))
-            for metric in self.base_contract.metrics
+            for metric in self.metrics
             if metric.name in old and metric.name in new
         }
         return metrics, differences, on_earlier
 
-    def _on_earlier(self, table: Path | None, model: Path) -> dict[str, float]:
+    @contextmanager
+    def _trees(self) -> Iterator[dict[Path, Path]]:
+        """For the folder of each evaluation, one whose contract has the champion's signals, such as its alarm limits.
+
+        Empty where those are the challenger's, or no code of the project computes a metric.
+        """
+        from beampermit.models.evaluation import export_tree, link_outputs, take_signals
+        from beampermit.reproduction.tree import commit_of_work_tree
+
+        own, base = self.evaluators.own, self.evaluators.base
+        same = self.in_service.contract.signals == self.contract.signals
+        if same or all(metric.measure for metric in self.metrics):
+            yield {}
+            return
+        with tempfile.TemporaryDirectory(prefix="beampermit-champion-") as scratch, self.project.apart() as apart:
+            commits = {own.root: commit_of_work_tree(apart.git)}
+            commits |= {base.root: str(self.project.base)} if base else {}
+            trees: dict[Path, Path] = {}
+            for number, (root, commit) in enumerate(commits.items()):
+                folder = Path(scratch).resolve() / str(number)
+                folder.mkdir()
+                trees[root] = export_tree(apart.git, commit, folder)
+                take_signals(trees[root], self.in_service.folder / PACKAGED_CONTRACT)
+                link_outputs(trees[root], self.project.root)
+            yield trees
+
+    def _of_champion(self, evaluator: Evaluator, trees: dict[Path, Path]) -> Evaluator:
+        """The same evaluation, of the outputs and with the alarm limits of the champion."""
+        names = {metric.name for metric in self.metrics}
+        measured = measured_metrics(self.base_contract, self.in_service.contract.signals)
+        contract = evaluator.contract
+        if all(metric.measure for metric in self.metrics):  # no code of the project has to read its answers
+            without = contract.evaluation.model_copy(update={"command": (), "weighted": ()})
+            contract = contract.model_copy(update={"evaluation": without})
+        return replace(
+            evaluator,
+            root=trees.get(evaluator.root, evaluator.root),
+            contract=contract,
+            measured=tuple(metric for metric in measured if metric.name in names),
+        )
+
+    def _on_earlier(self, table: Path | None, evaluator: Evaluator, scratch: Path) -> dict[str, float]:
         """Empty where the champion cannot be evaluated on them: whether that matters, `BaseRows.binding` says."""
+        if table is None:
+            return {}
         try:
-            return metrics_on(table, self.contract, self.environment, model, self.evaluators) if table else {}
-        except Failed:
+            scores = scratch / "earlier.parquet"
+            self.in_service.score(self.project, table, scores)
+            return evaluator.evaluate(scores, table)
+        except (BadInput, Failed):
             return {}
 
-    def _resampled(self, tables: Sequence[Path]) -> list[dict[str, np.ndarray]]:
+    def _resampled(self, evaluators: Sequence[Evaluator], tables: Sequence[Path]) -> list[dict[str, np.ndarray]]:
         """The metrics of each table of scores on the same resamples of the rows, so that the comparison is paired."""
-        evaluator = self.evaluators.resampling
-        columns = dependent_columns(evaluator.inputs, self.base_contract)
-        drawn = draw_counts(read_columns(evaluator.inputs, columns))
+        inputs = evaluators[0].inputs
+        columns = dependent_columns(inputs, self.base_contract)
+        drawn = draw_counts(read_columns(inputs, columns))
         with ThreadPoolExecutor(len(tables)) as pool:
-            return list(pool.map(lambda table: evaluator.evaluate_weighted(table, drawn), tables))
+            return list(pool.map(lambda one, table: one.evaluate_weighted(table, drawn), evaluators, tables))
 
 
 def _must_agree(resampled: dict[str, np.ndarray], judged: dict[str, float], rules: Contract) -> None:

@@ -118,7 +118,11 @@ def gates(base_contract: Contract, contract: Contract) -> list[Metric]:
 def judged_changes(base_contract: Contract, contract: Contract) -> list[str]:
     """Changed keys that decide about metrics, with those of the outputs that the checker measures."""
     changes = compare_contracts(base_contract, contract)
-    measured = {metric.output for metric in measured_metrics(base_contract, contract)}
+    measured = {
+        metric.output
+        for served in (base_contract, contract)
+        for metric in measured_metrics(base_contract, served.signals)
+    }
     keys = tuple(f"signals.outputs.{output}.{key} " for output in measured for key in ("target", "high"))
     return [*changes.lines(*JUDGED), *(line for line in changes.lines("signals.outputs") if line.startswith(keys))]
 
@@ -134,7 +138,7 @@ def _gate(metric: Metric) -> dict[str, Any]:
 
 def _target(metric: Metric, contract: Contract) -> str | None:
     """What a measure compares with; None of a metric of the project's own."""
-    of_checker = (measured for measured in measured_metrics(contract, contract) if measured.name == metric.name)
+    of_checker = (measured for measured in measured_metrics(contract, contract.signals) if measured.name == metric.name)
     return next((measured.target for measured in of_checker), None)
 
 

@@ -136,7 +136,8 @@ def event(model: str, digest: str) -> Event:
 def test_without_a_champion_it_passes_and_says_so(project: Project) -> None:
     model = SavedModel(project.root / "model", "model", {})
     contract = project.contract
-    finding = PRF002().check(project, contract, contract, ENVIRONMENT, model, None, GOOD, *unseen(project))
+    ledger = Ledger(project.git)
+    finding = PRF002().check(project, contract, contract, ENVIRONMENT, model, ledger, None, GOOD, *unseen(project))
     assert finding.outcome is Outcome.PASSED
     assert finding.reason == "nothing has been promoted yet"
 
@@ -147,7 +148,8 @@ def test_the_champion_itself_is_not_worse_than_itself(project: Project) -> None:
     (folder / "weights.safetensors").write_bytes(b"numbers")
     champion = event(contract.model.name, digest_folder(folder))
     model = SavedModel(folder, "model", {})
-    finding = PRF002().check(project, contract, contract, ENVIRONMENT, model, champion, GOOD, *unseen(project))
+    ledger = Ledger(project.git)
+    finding = PRF002().check(project, contract, contract, ENVIRONMENT, model, ledger, champion, GOOD, *unseen(project))
     assert finding.outcome is Outcome.PASSED
     assert finding.reason == "this model is the champion, version 1"
     assert finding.evidence.champion.metrics == GOOD
@@ -218,7 +220,7 @@ def test_a_registry_that_lost_the_champion_is_not_the_models_fault(
 
 def on_earlier_rows(arena: Arena, champion: dict[str, float], challenger: dict[str, float], *, binding: bool) -> Any:
     """PRF002 on models that are equal on the rows that are judged, and have these metrics on the base branch's."""
-    arena.monkeypatch.setattr("beampermit.interlocks.performance.champion.metrics_on", lambda *_: champion)
+    arena.monkeypatch.setattr("beampermit.interlocks.performance.champion._Comparing._on_earlier", lambda *_: champion)
     rows = BaseRows("rows are new", table=Path("earlier"), binding=binding)
     return arena.against(SOME, SOME, base_rows=rows, on_base_rows=OnBaseRows(challenger))
 
@@ -245,10 +247,6 @@ def test_within_the_margin_or_where_the_data_are_others_the_earlier_rows_are_onl
 
 
 def test_a_champion_that_cannot_read_the_earlier_rows_is_compared_on_the_new_ones(arena: Arena) -> None:
-    def cannot(*_: Any) -> Any:
-        raise Failed("there is no column turns")
-
-    arena.monkeypatch.setattr("beampermit.interlocks.performance.champion.metrics_on", cannot)
     rows = BaseRows("dataset.request.version 1 -> 2", table=Path("earlier"))
     finding = arena.against(SOME, SOME, base_rows=rows, on_base_rows=OnBaseRows(problem="it cannot be evaluated"))
     assert finding.outcome is Outcome.PASSED

@@ -1,0 +1,206 @@
+"""A champion in service and a pull request against it, without training: a model is the weights of its inputs.
+
+A model's folder has the contract that is packaged with it, and for each output the weights of its inputs as JSON. What
+scores it here reads the columns that it is asked for, and fails where one is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from beampermit.contract.signals import Signals
+from beampermit.datasets.tables import connect, quoted
+from beampermit.digest import digest_file, manifest
+from beampermit.environments import Environment
+from beampermit.errors import Failed
+from beampermit.files import write_json
+from beampermit.interlocks.families import select_interlocks
+from beampermit.interlocks.inputs import Inputs
+from beampermit.interlocks.model import Examined
+from beampermit.interlocks.runner import run
+from beampermit.models import SavedModel
+from beampermit.models.packaged import PACKAGED_CONTRACT
+from beampermit.permit.statement import BoundFile, Statement
+from beampermit.project import Project
+from beampermit.registry.event import Event
+from beampermit.registry.ledger import Ledger
+from beampermit.verdicts.verdict import Verdict
+from support.dvc_repositories import replace
+from support.permits import statement
+from support.planted_models import THIS_ENVIRONMENT, write_table
+from support.registry_project import append_promotion
+
+TEST = "data/dataset/test.parquet"
+ROWS = 60
+SIGNALS = """\
+signals:
+  inputs:
+    - {name: current, source: derived, unit: A, range: [-9, 9]}
+    - {name: field, source: derived, unit: T, range: [-9, 9]}
+  outputs:
+    - {name: fault-score, pv: P, unit: "1", range: [0, 1], high: 0.5, default: 1.0, target: faulty, description: Faulty}
+"""
+METRICS = """\
+metrics:
+  - {name: accuracy, measure: accuracy, gate: 0.5, champion_margin: 0.01, description: Right}
+"""
+LOCK = "# the champion's lock\n"
+FIELD = np.linspace(-1, 1, ROWS)
+CURRENT = np.where(np.arange(ROWS) % 3 == 0, -FIELD, FIELD)
+"""Of a third of the rows it points the other way: a model that knows the field is right, one of the current is not."""
+COLUMNS = {
+    "acquisition": np.arange(ROWS).astype(str),
+    "device": np.array([f"D{number % 5}" for number in range(ROWS)]),
+    "plane": np.array(["X", "Y"])[np.arange(ROWS) % 2],
+    "current": CURRENT,
+    "field": FIELD,
+    "faulty": FIELD > 0,
+}
+
+
+def score(environment: Environment, model: Path, rows: Path, out: Path, signals: Signals) -> None:
+    """0.9 where the weighted sum of its inputs is positive, else 0.1; in the environment that the model needs."""
+    outputs = json.loads((model / "weights.json").read_text())
+    needs = outputs.pop("needs", None)
+    if needs and environment.prefix.name != needs:
+        raise Failed(f"the saved model cannot be used: No module named '{needs}'")
+    with connect() as connection:
+        table = connection.read_parquet(str(rows))
+        if missing := [signal.name for signal in signals.inputs if signal.name not in table.columns]:
+            raise Failed(f"{rows.name} has no column {missing[0]!r}")
+        asked = table.select(*(quoted(signal.name) for signal in signals.inputs)).fetchnumpy()
+    found = {name: sum(weight * asked[one] for one, weight in of.items()) for name, of in outputs.items()}
+    write_table(out, **{f'"{name}"': np.where(sums > 0, 0.9, 0.1) for name, sums in found.items()})
+
+
+@dataclass
+class Service:
+    """A project whose champion is in service, on a branch of its own."""
+
+    project: Project
+    patch: pytest.MonkeyPatch
+    models: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def root(self) -> Path:
+        return self.project.root
+
+    @property
+    def contract(self) -> Path:
+        return self.root / "contract.yaml"
+
+    def write_rows(self, **columns: np.ndarray) -> None:
+        """The test rows, in git; a column that is None is left out."""
+        (self.root / TEST).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / TEST).unlink(missing_ok=True)
+        write_table(self.root / TEST, **{name: one for name, one in {**COLUMNS, **columns}.items() if one is not None})
+
+    def package(self, **outputs: Any) -> None:
+        """A saved model with the contract as it is now; `outputs` are the weights of its inputs."""
+        shutil.rmtree(self.root / "model", ignore_errors=True)
+        (self.root / "model/artifacts").mkdir(parents=True)
+        shutil.copy(self.contract, self.root / "model" / PACKAGED_CONTRACT)
+        write_json(self.root / "model/weights.json", {name.replace("_", "-"): of for name, of in outputs.items()})
+        files = {f"model/{path}": digest for path, digest in manifest(self.root / "model").items()}
+        write_json(
+            self.root / "manifest.json",
+            {"algorithm": "sha256", "files": {TEST: digest_file(self.root / TEST), **files}},
+        )
+
+    def commit(self, message: str = "A change") -> None:
+        self.project.git("add", "--all")
+        self.project.git("commit", "--quiet", "--allow-empty", "--message", message)
+
+    def merge(self) -> None:
+        """What is on this branch is then the base branch's."""
+        self.commit()
+        self.project.git("branch", "--force", "main")
+
+    def promote(self, version: int) -> Event:
+        """Put the saved model of HEAD into service."""
+        kept = self.root.parent / f"version-{version}"
+        shutil.copytree(self.root / "model", kept)
+        ledger = Ledger(self.project.git)
+        ledger.fetch()
+        before = ledger.state("bpm-faults").champion
+        none, line = f"sha256:{'0' * 64}", ledger.read("bpm-faults").length + 1
+        event = Event(
+            event="promote",
+            sequence=line,
+            model="bpm-faults",
+            version=version,
+            digest=none,
+            permit=none,
+            commit=self.project.git.head(),
+            expected=before.version if before else None,
+            at="2026-11-23T08:00:00Z",
+            by="Ada Operator",
+        )
+        signed = append_promotion(ledger, event, manifest(kept), self._permit())
+        self.models[signed.digest] = kept
+        return signed
+
+    def _permit(self) -> Statement:
+        plain = statement()
+        lock = BoundFile(file="uv.lock", digest=digest_file(self.root / "uv.lock"))
+        bound = {"environment": lock, "dataset": {TEST: digest_file(self.root / TEST)}}
+        return plain.model_copy(update={"predicate": plain.predicate.model_copy(update=bound)})
+
+    def judge(self, id: str = "PRF002") -> Verdict:
+        """The verdict on the saved model of the work tree, of a pull request against main."""
+        project = Project(self.root, base=self.project.git.ref("refs/heads/main"))
+        scores = self.root.parent / "scores.parquet"
+        scores.unlink(missing_ok=True)
+        rows = project.path(project.base_contract.evaluation.inputs)
+        score(THIS_ENVIRONMENT, self.root / "model", rows, scores, project.contract.signals)
+        model, examined = (
+            SavedModel(self.root / "model", "model", {}),
+            Examined(None, None, scores, digest_file(scores)),
+        )
+        inputs = Inputs(project=project, environment=THIS_ENVIRONMENT, model=model, examined=examined)
+        (verdict,) = run(select_interlocks([id]), inputs)
+        return verdict
+
+
+def write_contract(file: Path, text: str) -> None:
+    """The tests' contract with these two inputs, one target, and a metric that the checker computes."""
+    lines = [line for line in text.splitlines(keepends=True) if not line.startswith("  command:")]
+    text = "".join(lines)
+    for part, begin, end in ((SIGNALS, "signals:", "dataset:"), (METRICS, "metrics:\n  -", "reproducibility:")):
+        start = text.index(begin)
+        text = text[:start] + part + text[text.index(f"\n{end}", start) + 1 :]
+    text = text.replace(", turns.stale", "").replace("hihi", "high", 1)
+    file.write_text(text)
+
+
+@pytest.fixture
+def service(project: Project, contract_text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Service:
+    """Version 3 is in service: it flags by the field, and is always right. A branch begins at its commit."""
+    service = Service(project, monkeypatch)
+    git = project.git
+    subprocess.run(["git", "init", "--quiet", "--bare", tmp_path / "origin.git"], check=True)
+    git("remote", "add", "origin", str(tmp_path / "origin.git"))
+    write_contract(service.contract, contract_text)
+    (service.root / "uv.lock").write_text(LOCK)
+    (service.root / ".gitignore").write_text("/model\n/.beampermit\n")
+    service.write_rows()
+    service.package(fault_score={"current": 0.0, "field": 1.0})
+    service.commit("The champion")
+    git("push", "--quiet", "origin", "main")
+    service.promote(3)
+    git("switch", "--quiet", "--create", "change")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://registry.lab.example")
+    monkeypatch.setattr("beampermit.registry.models.fetch_model", lambda event, *_: service.models[event.digest])
+    monkeypatch.setattr("beampermit.models.scoring.score", score)
+    return service
+
+
+__all__ = ["COLUMNS", "CURRENT", "FIELD", "LOCK", "ROWS", "TEST", "Service", "replace", "service"]

@@ -1,0 +1,244 @@
+"""The champion is asked for its own inputs, in the environment of its own lock, at its own limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from beampermit.environments import Environment
+from beampermit.verdicts.verdict import Outcome
+from support.attacks import attack_case
+from support.dvc_repositories import replace
+from support.in_service import CURRENT, FIELD, LOCK, TEST, Service, service
+
+__all__ = ["service"]
+
+INPUT = "    - {name: field, source: derived, unit: T, range: [-9, 9]}\n"
+WORSE = "accuracy is 0.6667, worse than the champion's 1 (version 3) by more than 0.01"
+
+
+def drop_field(service: Service) -> None:
+    """The challenger knows the current alone, which is right in two rows of three."""
+    replace(service.contract, INPUT, "")
+    service.write_rows(field=None)
+    service.package(fault_score={"current": 1.0})
+
+
+def test_the_same_answers_pass(service: Service) -> None:
+    service.package(fault_score={"current": 0.0, "field": 2.0})
+    verdict = service.judge()
+    assert verdict.passed, verdict.reason
+    assert verdict.reason == "not worse than version 3: accuracy 1 against 1 (better by 0 to 0)"
+
+
+@pytest.mark.plants("PRF002")
+@pytest.mark.attack(
+    guard="PRF002",
+    tried="the model and the test rows lose an input that the champion needs, so that it could not be asked",
+    said="accuracy is 0.6667, worse than the champion's 1 (version 3) by more than 0.01",
+)
+def test_a_champion_with_an_input_that_the_rows_lack_takes_it_from_its_own(service: Service, said: str) -> None:
+    drop_field(service)
+    service.commit()
+    verdict = service.judge()
+    assert verdict.outcome is Outcome.FAILED
+    assert said in verdict.reason
+
+
+def test_a_model_without_an_input_passes_where_it_is_not_worse(service: Service) -> None:
+    drop_field(service)
+    verdict = service.judge("PRF001")
+    assert verdict.passed, verdict.reason
+    assert f"{TEST} has changed: the 60 rows are the same" in verdict.reason
+    service.write_rows(field=None, faulty=CURRENT > 0)
+    verdict = service.judge()
+    assert verdict.passed, verdict.reason
+    assert "accuracy 1 against 0.6667" in verdict.reason
+
+
+def test_the_last_input_that_tells_whether_rows_are_the_same_may_not_go(service: Service) -> None:
+    replace(service.contract, INPUT, "")
+    replace(service.contract, "name: current", "name: voltage")
+    service.write_rows(field=None, current=None, voltage=CURRENT)
+    service.package(fault_score={"voltage": 1.0})
+    assert (
+        "there is no column current, which tells whether the test rows are the same" in service.judge("PRF001").reason
+    )
+
+
+ATTACKS = [
+    attack_case(
+        {"current": np.where(np.arange(60) < 2, 0.5, CURRENT)},
+        guard="PRF002",
+        tried="an input that the champion needs is dropped, and others are changed so that its own rows mislead it",
+        said="nor to be had from its own test rows: 2 of 60 rows differ (first: 0 D0 X)",
+        id="values",
+    ),
+    attack_case(
+        {"acquisition": np.roll(np.arange(60), 1).astype(str)},
+        guard="PRF002",
+        tried="an input that the champion needs is dropped, and rows get the keys of others",
+        said="60 of 60 rows are not among them (first: 0 D1 Y)",
+        id="keys",
+    ),
+]
+
+
+@pytest.mark.parametrize("columns", ATTACKS)
+def test_rows_that_are_not_the_champions_own_do_not_complete_it(
+    service: Service, columns: dict[str, Any], said: str
+) -> None:
+    drop_field(service)
+    service.write_rows(field=None, **columns)
+    verdict = service.judge()
+    assert verdict.outcome is Outcome.FAILED
+    assert "the champion, version 3, cannot be evaluated on these data: its input field is no column" in verdict.reason
+    assert said in verdict.reason
+    assert verdict.reason.endswith("; leave field in the test rows until a version without is in service")
+
+
+def test_where_no_input_is_shared_rows_are_the_same_by_their_targets(service: Service) -> None:
+    replace(service.contract, INPUT, "")
+    replace(service.contract, "name: current", "name: voltage")
+    service.write_rows(field=None, current=None, voltage=CURRENT)
+    service.package(fault_score={"voltage": 1.0})
+    assert WORSE in service.judge().reason
+    service.write_rows(field=None, current=None, voltage=CURRENT, faulty=FIELD < 0)
+    assert "60 of 60 rows differ" in service.judge().reason
+
+
+def test_own_test_rows_that_the_permit_does_not_bind_are_not_used(service: Service) -> None:
+    replace(service.contract, "  key:", "  # later\n  key:")
+    service.merge()
+    service.project.git("switch", "--quiet", "main")
+    service.write_rows(faulty=FIELD < 0)
+    service.commit("Other rows")
+    kept = service._permit
+    service.write_rows()
+    service.patch.setattr(Service, "_permit", lambda _: kept())
+    service.package(fault_score={"current": 0.0, "field": 3.0})
+    service.promote(4)
+    drop_field(service)
+    assert "is not the file that its permit binds" in service.judge().reason
+
+
+def test_an_input_more_is_nothing_that_the_champion_has_to_know(service: Service) -> None:
+    replace(service.contract, INPUT, INPUT + INPUT.replace("field", "pressure"))
+    service.write_rows(pressure=FIELD)
+    service.package(fault_score={"current": 0.0, "field": 0.0, "pressure": 1.0})
+    verdict = service.judge()
+    assert verdict.passed, verdict.reason
+    service.package(fault_score={"current": 1.0, "field": 0.0, "pressure": 0.0})
+    assert WORSE in service.judge().reason
+
+
+def test_inputs_in_another_order_and_a_column_to_group_by_change_nothing(service: Service) -> None:
+    text = service.contract.read_text()
+    service.contract.write_text(
+        text.replace(INPUT, "").replace("  inputs:\n    - {name: c", f"  inputs:\n{INPUT}    - {{name: c")
+    )
+    replace(service.contract, "  key:", "  columns: [{name: sector, values: [a, b]}]\n  key:")
+    replace(service.contract, "gate: 0.5,", "gate: 0.5, subgroups: [{by: sector, gate: 0.5}],")
+    service.write_rows(sector=np.array(["a", "b"])[np.arange(60) % 2])
+    service.package(fault_score={"current": 0.0, "field": 2.0})
+    for id in ("PRF001", "PRF002", "PRF003"):
+        verdict = service.judge(id)
+        assert verdict.passed, verdict.reason
+
+
+def test_a_champion_of_another_framework_is_asked_in_the_environment_of_its_lock(service: Service) -> None:
+    model = service.models[next(iter(service.models))]
+    (model / "weights.json").write_text('{"needs": "xgboost", "fault-score": {"current": 0.0, "field": 1.0}}')
+    (service.root / "uv.lock").write_text("# another framework\n")
+    service.package(fault_score={"current": 1.0, "field": 0.0})
+    service.commit()
+    seen: list[str] = []
+
+    def reused(root: Path, tree: Path, *_: Any) -> Environment:
+        seen.append((tree / "uv.lock").read_text())
+        return Environment(root.parent / "xgboost")
+
+    service.patch.setattr("beampermit.reproduction.environments.reused_environment", reused)
+    assert WORSE in service.judge().reason
+    assert seen == [LOCK]
+    (service.root / "uv.lock").write_text(LOCK)
+    assert "No module named 'xgboost'" in service.judge().reason, "of the same lock, nothing is installed"
+
+
+def test_a_champion_is_judged_at_its_own_alarm_limit(service: Service) -> None:
+    """At the challenger's, which only its own scores reach, the champion would find nothing."""
+    replace(service.contract, "high: 0.5", "high: 0.05")
+    service.package(fault_score={"current": 1.0, "field": 0.0})
+    verdict = service.judge()
+    assert "accuracy is 0.5, worse than the champion's 1 (version 3)" in verdict.reason
+
+
+TWO = """\
+    - {name: fault-score, pv: P, unit: "1", range: [0, 1], high: 0.5, default: 1.0, target: faulty, description: Faulty}
+    - {name: spare, pv: Q, unit: "1", range: [0, 1], default: 1.0, description: Something else}
+"""
+
+
+@pytest.mark.plants("PRF002")
+@pytest.mark.attack(
+    guard="PRF002",
+    tried="an output of several is renamed, so that the base branch's metric would find nothing to measure",
+    said="accuracy is 0.6667, worse than the champion's 1 (version 3) by more than 0.01",
+)
+def test_an_output_of_another_name_is_found_by_its_target(service: Service, said: str) -> None:
+    replace(service.contract, TWO.splitlines(keepends=True)[0], TWO)
+    replace(service.contract, "measure: accuracy,", "measure: accuracy, output: fault-score,")
+    service.package(fault_score={"field": 1.0}, spare={"field": 1.0})
+    service.merge()
+    service.promote(4)
+    replace(service.contract, "name: fault-score", "name: broken")
+    replace(service.contract, "output: fault-score", "output: broken")
+    service.contract.write_text(service.contract.read_text().replace("fault-score.", "broken."))
+    service.package(broken={"current": 1.0}, spare={"field": 1.0})
+    verdict = service.judge()
+    assert verdict.outcome is Outcome.FAILED
+    assert said.replace("version 3", "version 4") in verdict.reason
+    replace(service.contract, "target: faulty,", "")
+    replace(service.contract, "    - {name: spare,", "    - {name: spare, target: faulty,")
+    replace(service.contract, "measure: accuracy, output: broken", "measure: accuracy, output: spare, threshold: 0.5")
+    assert service.judge().passed, "now another output is for the target, and that one is good"
+    replace(service.contract, "    - {name: spare, target: faulty,", "    - {name: spare, target: second,")
+    service.write_rows(second=FIELD > 0)
+    assert "output 'fault-score' is no column of the model's scores" in service.judge().reason
+
+
+EVALUATE = """\
+import json, sys, yaml
+import duckdb, numpy as np
+
+inputs, scores, out, *counts = sys.argv[1:]
+(output,) = yaml.safe_load(open("contract.yaml"))["signals"]["outputs"]
+column = lambda file, name: duckdb.read_parquet(file).select(f'"{name}"').fetchnumpy()[name]
+right = (column(scores, output["name"]) >= output["high"]) == column(inputs, "faulty")
+each = np.load(counts[0]) if counts else np.ones((1, len(right)))
+found = ((each * right).sum(axis=1) / each.sum(axis=1)).tolist()
+json.dump({"accuracy": found if counts else found[0]}, open(out, "w"))
+"""
+
+
+def test_the_projects_own_code_reads_the_champions_names_and_limits_for_the_champion(service: Service) -> None:
+    command = '[python, evaluate.py, "{inputs}", "{scores}", "{out}"'
+    replace(service.contract, "measure: accuracy,", "better: higher,")
+    replace(
+        service.contract, "evaluation:\n", f'evaluation:\n  command: {command}]\n  weighted: {command}, "{{counts}}"]\n'
+    )
+    (service.root / "evaluate.py").write_text(EVALUATE)
+    service.package(fault_score={"current": 0.0, "field": 1.0})
+    service.merge()
+    service.promote(4)
+    replace(service.contract, "high: 0.5", "high: 0.95")
+    service.contract.write_text(service.contract.read_text().replace("fault-score", "broken"))
+    service.package(broken={"current": 0.0, "field": 1.0})
+    verdict = service.judge()
+    assert "accuracy is 0.5, worse than the champion's 1 (version 4)" in verdict.reason
+    service.commit()
+    service.project.git("branch", "--force", "main")
+    assert "accuracy is 0.5, worse than the champion's 1 (version 4)" in service.judge().reason, "of a work tree, too"
