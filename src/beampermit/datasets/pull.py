@@ -187,7 +187,8 @@ def _checkout(repository: Repository, outputs: list[Output]) -> tuple[str, ...]:
         return ()
     from dvc.exceptions import DvcException
 
-    with chdir(repository.root):  # DVC looks for dvc.yaml in the current folder, whatever its repository is
+    # DVC takes each target for a stage first, and reads dvc.yaml and dvc.lock of the current folder again for each.
+    with tempfile.TemporaryDirectory() as empty, chdir(empty):
         try:
             changes = repository.repo.checkout(targets=[str(repository.root / output.path) for output in outputs])
         except DvcException as error:

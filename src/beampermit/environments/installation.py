@@ -60,9 +60,12 @@ def install(backend: Backend, root: Path, prefix: Path, *, reuse: bool = False, 
     began = time.monotonic()
     lock = backend.read(root)
     with _exclusive(prefix, progress):
-        complete = _complete(prefix, lock)
+        sound = _sound(prefix)
+        complete = sound and stamp_of(prefix) == lock.stamp
         try:
             if not (reuse and complete):
+                if not sound:
+                    _clear(prefix)
                 _build(backend, root, prefix, lock, progress)
         except OSError as error:
             raise Outside(f"cannot write: {error.strerror}", file=prefix) from None
@@ -100,7 +103,6 @@ def write_github_summary(done: Installation, backend: Backend) -> bool:
 
 
 def _build(backend: Backend, root: Path, prefix: Path, lock: Lock, progress: Progress) -> None:
-    _clear(prefix)
     (prefix / STAMP).unlink(missing_ok=True)
     backend.install(root, prefix, progress=progress)
     problems = _compared(backend, prefix, lock, progress)
@@ -128,8 +130,8 @@ def _compared(backend: Backend, prefix: Path, lock: Lock, progress: Progress) ->
 
 
 def _clear(prefix: Path) -> None:
-    """Remove what an interrupted installation left; keep an environment; refuse anything else."""
-    if not prefix.exists() or conda.made_by_us(prefix) or _sound(prefix):
+    """Remove what an interrupted installation left; refuse anything else."""
+    if not prefix.exists() or conda.made_by_us(prefix):
         return
     others = (
         sorted(path.name for path in prefix.iterdir() if path.name not in LEFTOVERS)
@@ -139,10 +141,6 @@ def _clear(prefix: Path) -> None:
     if others:
         raise BadInput(f"not an environment: it holds {others[0]!r}; nothing was changed", file=prefix)
     shutil.rmtree(prefix)
-
-
-def _complete(prefix: Path, lock: Lock) -> bool:
-    return stamp_of(prefix) == lock.stamp and _sound(prefix)
 
 
 def _sound(prefix: Path) -> bool:

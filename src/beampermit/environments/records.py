@@ -60,10 +60,11 @@ class Hashes:
                 results.update(answers)
         return results
 
-    def save(self) -> None:
-        """Keep what was hashed; files that are gone are forgotten."""
-        if self._seen != self._kept:
-            write_text(self._file, json.dumps(self._seen, separators=(",", ":")))
+    def save(self, *, partial: bool = False) -> None:
+        """Keep what was hashed. Files that nobody asked for are forgotten as gone, unless only a part was looked at."""
+        seen = {**self._kept, **self._seen} if partial else self._seen
+        if seen != self._kept:
+            write_text(self._file, json.dumps(seen, separators=(",", ":")))
 
     def _known(self, path: str) -> str | None:
         try:

@@ -60,6 +60,21 @@ def test_the_current_folder_makes_no_difference(
     assert Path.cwd() == elsewhere
 
 
+def test_no_target_makes_dvc_read_the_pipeline_again(dvc_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dvc import dvcfile
+
+    read, load = [], dvcfile.FileMixin._load
+    monkeypatch.setattr(dvcfile.FileMixin, "_load", lambda self: read.append(self.path) or load(self))
+    outputs = [output.path for output in Repository.of(dvc_project).outputs]
+    times: list[int] = []
+    for targets in (outputs[:1], outputs):
+        read.clear()
+        pull(Repository.of(dvc_project), targets)
+        times.append(len(read))
+    assert len(outputs) > 1
+    assert times[0] == times[1]
+
+
 def test_an_unknown_target_is_named(dvc_project: Project) -> None:
     with pytest.raises(BadInput, match="'data/row' is neither a path"):
         pull(Repository.of(dvc_project), ["data/row"])

@@ -19,7 +19,7 @@ import pytest
 from uv import find_uv_bin
 
 from beampermit.cache import cache_folder
-from beampermit.environments import installation
+from beampermit.environments import installation, records
 from beampermit.environments.environment import STAMP, Environment, environment_of, prefix_of
 from beampermit.environments.installation import Installation, install, shared_prefix
 from beampermit.environments.uv import Uv
@@ -441,6 +441,15 @@ def test_a_need_taken_out_of_the_lock_is_seen_by_what_packages_say_they_need(ins
     assert any("needs numbers, which is not installed" in problem for problem in problems(installed))
 
 
+def test_what_is_unchanged_is_hashed_once(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    time.sleep(2 * records.RACY / 1e9)  # what has just changed is hashed again, for it may change twice at one time
+    assert problems(installed) == []
+    hashed: list[str] = []
+    monkeypatch.setattr(records, "_sha256", lambda path: hashed.append(path) or hashlib.sha256(b"").hexdigest())
+    build(installed)
+    assert [path for path in hashed if Path(path).is_relative_to(_site(installed))] == []
+
+
 def test_a_stale_lock_is_never_installed(uv_project: Project) -> None:
     file = uv_project.root / "pyproject.toml"
     file.write_text(file.read_text().replace("numbers>=1,<2", "numbers>=0.5,<2"))
@@ -626,7 +635,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from beampermit.cache import cache_folder
-from beampermit.environments import installation
+from beampermit.environments import installation, records
 from beampermit.environments.uv import Uv
 installation.install(Uv(), Path(sys.argv[1]), Path(sys.argv[2]), progress=lambda step, *_: print(step, flush=True))
 """

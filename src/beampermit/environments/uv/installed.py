@@ -158,7 +158,7 @@ def remember(lock: Lock, prefix: Path, fresh: Collection[str] | None, *, seal: b
             record(locked[0], contents.digest(package))
     if seal:
         seal_of(prefix, [name for name in contents.others if name not in UNSEALED], contents.hashes).write(prefix)
-    contents.hashes.save()
+    contents.hashes.save(partial=True)
 
 
 def _broken_python(prefix: Path, seal: Seal, hashes: Hashes) -> str | None:
