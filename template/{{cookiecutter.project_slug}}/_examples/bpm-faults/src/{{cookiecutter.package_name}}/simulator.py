@@ -65,7 +65,8 @@ def simulate(
     The same arguments always give the same table.
     """
     optics = _optics(len(devices), np.random.default_rng([seed, 0]))
-    times = pd.date_range(start, periods=acquisitions, freq="1min").astype("datetime64[us, UTC]")
+    first = pd.to_datetime(start, utc=True)
+    times = pd.date_range(first, periods=acquisitions, freq="1min").astype("datetime64[us, UTC]")
     tables = []
     for number, time in enumerate(times):
         rng = np.random.default_rng([seed, 1, number])
