@@ -96,8 +96,6 @@ class Modules:
                     yield from self._with_packages(f"{stem}/{name}")
         for text in python.texts:
             yield from self.named(mentioned(text.value))
-            if text.value.endswith(".py"):
-                yield from self._by_file_name(text.value)
 
     def named(self, mentions: Iterable[str]) -> Iterator[str]:
         """The files that dotted names and paths mean: `package.module.function`, `src/package/module.py`."""

@@ -20,19 +20,20 @@ stages:
     cmd: python -m bpm_faults.request --out data/raw.parquet
     params: [contract.yaml: [dataset.request, dataset.raw]]
     deps: [src/bpm_faults/request.py, "https://data.lab.example/turns.h5", cables.csv]
-    outs: [data/raw.parquet, data/labels.parquet]
+    outs: [data/raw.parquet, data/labels.parquet, data/raw.json: {cache: false}]
   dataset:
     cmd:
       - PYTHONPATH=src python -W error -m bpm_faults.dataset
       - python scripts/look.py
-    params: [split.train, split.validation]
+      - cd scripts && python common_rows.py
+    params: [split.train, split.validation, data/raw.json: [rows]]
     deps: [data/raw.parquet, data/labels.parquet]
     outs: [data/dataset, data/dataset.json: {cache: false}]
   train:
     foreach: [small]
     do:
       wdir: scripts
-      cmd: python train.py --epochs ${train.epochs} --out ../models/${item} && cd .. && python -m bpm_faults.limits
+      cmd: python train.py --epochs ${train.epochs} ${loud} ../models/${item} && cd .. && python -m bpm_faults.limits
       params: [../params.yaml: [train]]
       deps: [../data/dataset/train.parquet, train.py]
       outs: ["../models/${item}", ../metrics/limits.json: {cache: false}]
@@ -48,11 +49,19 @@ split: {train: 0.5, validation: 0.2}
 train: {seed: 0, epochs: 5}
 forest: {max_depth: 3, colsample_bytree: 0.5, seed: 1}
 learning-rate: 0.1
+loud: --verbose
 """,
     ".gitignore": "/src/bpm_faults/_version.py\n/data\n/models\n/model\n",
     "pyproject.toml": '[project]\nname = "bpm-faults"\nscripts = {bpm = "bpm_faults.commands:main"}\n',
-    "Makefile": "PYTHON := python\nshow:\n\t$(PYTHON) -m bpm_faults.show  # a page\nlint:\n\t$(PYTHON) -m ruff check\n",
-    "src/bpm_faults/__init__.py": "from ._version import version as __version__\nfrom bpm_faults import _fast\n",
+    "Makefile": """\
+PYTHON := python
+show:
+\t$(PYTHON) -m bpm_faults.show  # a page
+lint:
+\t$(PYTHON) -m ruff check
+# $(PYTHON) -m bpm_faults.gone
+""",
+    "src/bpm_faults/__init__.py": "from ._version import version as __version__\n",
     "src/bpm_faults/fast.c": "int main() { return 0; }\n",
     "src/bpm_faults/request.py": "from . import settings\nfrom .plugins import registry\n\nprint(settings, registry)\n",
     "src/bpm_faults/settings.py": """\
@@ -84,8 +93,11 @@ for rate in ("alarm",):
 MODEL = "serving.py"
 """,
     "src/bpm_faults/serving.py": "import mlflow\n",
-    "src/bpm_faults/limits.py": "from bpm_faults.dataset import columns\n",
-    "src/bpm_faults/commands.py": "def main():\n    pass\n",
+    "src/bpm_faults/limits.py": "from bpm_faults.dataset import columns\n\nlimits = 'tables/limits.csv'\n",
+    "src/bpm_faults/pages/__main__.py": "print(1)\n",
+    "src/bpm_faults/told.py": "def draw():\n    return 0\n",
+    "tables/limits.csv": "name\n",
+    "src/bpm_faults/commands.py": "from bpm_faults._fast import go\n\ndef main():\n    go()\n",
     "src/bpm_faults/show.py": 'import argparse\n\nif __name__ == "__main__":\n    print(vars(argparse.Namespace()))\n',
     "src/bpm_faults/by_hand.py": 'if __name__ == "__main__":\n    print("nobody names me")\n',
     "src/bpm_faults/for_tests.py": "def rows():\n    return []\n",
@@ -106,7 +118,7 @@ fast = pytest.importorskip("bpm_faults.fast")
 
 
 def test_rows():
-    assert rows() == [] and columns and read
+    assert rows() == [] and columns and read and "tables/limits.csv"
 """,
     "README.md": """\
 # Faults
@@ -118,6 +130,8 @@ the [limits](metrics/limits.json), the [rows](data/dataset), the [forms](../../i
 | key | is |
 |---|---|
 | `train.epochs` | how long |
+
+In a notebook, `bpm_faults.told.draw()` draws them.
 """,
     "docs/the model.md": "See [the readme](../README.md) and [the folder](../src/bpm_faults).\n",
     "CHANGELOG.md": "- `gone.py` and the [old page](docs/gone.md) are gone; `python -m bpm_faults.gone` too\n",

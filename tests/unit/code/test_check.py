@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from beampermit.code.check import check_code
+from beampermit.code.leftovers import gone_names
+from beampermit.contract import parse_contract
 from beampermit.errors import BadInput
 from beampermit.project import Project
 
@@ -25,7 +27,7 @@ DEFECTS: dict[str, tuple[Edits, list[str]]] = {
     "a parameter that params.yaml has not": (
         {"params.yaml": ("split: {train: 0.5, ", "split: {")},
         [
-            "dvc.yaml:12: stage dataset names the parameter split.train, which params.yaml does not have; did you mean"
+            "dvc.yaml:13: stage dataset names the parameter split.train, which params.yaml does not have; did you mean"
             " 'split.validation'?"
         ],
     ),
@@ -40,14 +42,14 @@ DEFECTS: dict[str, tuple[Edits, list[str]]] = {
             "contract.yaml:28: dataset.raw is data/rows.parquet, and no stage of dvc.yaml makes it; did you mean"
             " 'data/raw.parquet'?",
             "dvc.yaml:7: data/raw.parquet was dataset.raw before, and is gone",
-            "dvc.yaml:13: data/raw.parquet was dataset.raw before, and is gone",
+            "dvc.yaml:14: data/raw.parquet was dataset.raw before, and is gone",
         ],
     ),
     "a table that is not asked for any more": (
         {"contract.yaml": ("  labels: data/labels.parquet\n", "")},
         [
             "dvc.yaml:7: data/labels.parquet was dataset.labels before, and is gone",
-            "dvc.yaml:13: data/labels.parquet was dataset.labels before, and is gone",
+            "dvc.yaml:14: data/labels.parquet was dataset.labels before, and is gone",
         ],
     ),
     "an input that has another name": (
@@ -104,6 +106,10 @@ DEFECTS: dict[str, tuple[Edits, list[str]]] = {
             "src/bpm_faults/show.py: nothing imports this module and no stage runs it, and the pipeline used it before",
         ],
     ),
+    "a file that is gone": (
+        {"tables/limits.csv": None},
+        ['src/bpm_faults/limits.py:3: "tables/limits.csv" was a file before, and is gone'],
+    ),
     "a stage's script that is gone": (
         {"dvc.yaml": ("scripts/look.py", "scripts/look_at.py")},
         ["dvc.yaml:11: stage dataset runs scripts/look_at.py, which is not there"],
@@ -133,7 +139,10 @@ DEFECTS: dict[str, tuple[Edits, list[str]]] = {
         ["tests/unit/test_rows.py:4: it imports rows from bpm_faults.for_tests, where no rows is"],
     ),
     "a parameter that no code reads": (
-        {"params.yaml": ("learning-rate", "dropout: 0.1\nlearning-rate")},
+        {
+            "params.yaml": ("learning-rate", "dropout: 0.1\nlearning-rate"),
+            "dvc.yaml": ("split.validation, ", "split.validation, dropout, "),
+        },
         ["params.yaml:4: dropout is a parameter that no code reads"],
     ),
     "a section of parameters that no code reads any more": (
@@ -200,6 +209,15 @@ def test_a_fix_names_what_a_name_is_called_now(fitting: Project) -> None:
     assert {problem.hint for problem in check_code(fitting).problems} == {
         "Write positions, or leave it where it means something else."
     }
+
+
+def test_a_name_of_one_letter_is_not_looked_for(contract_text: str) -> None:
+    def gone(before: str, after: str) -> list[str]:
+        texts = (contract_text.replace("target: faulty", f"target: {name}") for name in (before, after))
+        return [*gone_names(*map(parse_contract, texts))]
+
+    assert gone("x", "y") == []
+    assert gone("xx", "y") == ["xx"]
 
 
 def test_modules_that_are_imported_by_a_name_made_at_run_time_are_left_alone(fitting: Project) -> None:

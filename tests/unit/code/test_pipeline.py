@@ -111,6 +111,16 @@ def test_a_pipeline_of_another_version_is_one_line(piped: Project, tmp_path: Pat
     assert "[!WARNING]" not in made
 
 
+def test_names_that_are_gone_are_not_looked_for_in_it(piped: Project, contract_text: str) -> None:
+    append(piped.root / FOLDER / "train.py", 'turns = "turns"\n')
+    of_another_version(piped)
+    piped.git("commit", "--all", "--quiet", "--message", "Another version")
+    (piped.root / "contract.yaml").write_text(contract_text.replace("turns", "positions"))
+    (piped.root / "src/bpm_faults/source.py").write_text('turns = "turns"\n')
+    gone = [str(problem) for problem in check_code(piped).problems if "is gone" in problem.message]
+    assert gone == ['src/bpm_faults/source.py:1: "turns" was an input before, and is gone']
+
+
 def test_of_another_version_too_an_edited_file_is_named(piped: Project) -> None:
     of_another_version(piped)
     append(piped.root / FOLDER / "limits.py")
