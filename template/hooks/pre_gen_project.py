@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import keyword
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -23,12 +24,16 @@ SEEN = re.compile(  # also emoji and ideographs that this Python's Unicode does 
     "[\U0001f000-\U0001faff\U00020000-\U0002fffd\U00030000-\U0003fffd]"
     "|(?<=[\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])\u200d(?=[\u2190-\u2bff\U0001f000-\U0001faff])"
 )
-EXAMPLES = {"bpm-faults": ("torch",)}
+EXAMPLES = {"bpm-faults": ("torch",), "table": ("torch", "xgboost", "scikit-learn")}
 """Example -> the libraries that its model is there for."""
+FILLED = {"table": "beampermit new --from-table FILE --output NAME"}
+"""Example that is nothing without what `beampermit new` fills in -> the command."""
+FILLS = "BEAMPERMIT_FILLS"
+"""Set in the environment where it will."""
 USED = {  # packages that the project or its tools import, which its own package must not shadow
     "alembic", "beampermit", "celery", "code", "contract", "data", "dvc", "git", "metrics", "mlflow", "model", "models",
     "numpy", "onnxruntime", "optuna", "p4p", "pandas", "pip", "pre_commit", "pyarrow", "pydantic", "pytest", "ruff",
-    "safetensors", "scipy", "serving", "softioc", "src", "test", "tests", "torch", "yaml",
+    "safetensors", "scipy", "serving", "skl2onnx", "sklearn", "softioc", "src", "test", "tests", "torch", "xgboost", "yaml",
 }  # fmt: skip
 
 
@@ -38,6 +43,8 @@ def problems(answers: dict[str, str]) -> list[str]:
     found += [f"{key}: {reason}" for key in RULES if (reason := _one_line(answers[key]))]
     if answers["maintainer_email"].strip().lower() == answers["deputy_email"].strip().lower():
         found.append("deputy_email: this is the address of the maintainer; a model has two owners with two addresses")
+    if answers["accelerator"] == "cuda" and answers["library"] != "torch":
+        found.append(f"accelerator: {answers['library']} is there for cpu alone")
     libraries = EXAMPLES.get(answers["example"], ())
     if libraries and answers["library"] not in libraries:
         found.append(f"library: {answers['example']} is there for {', '.join(libraries)}, not {answers['library']}")
@@ -148,7 +155,10 @@ RULES = {
 }
 
 if __name__ == "__main__":
-    wrong = problems(json.loads(r"""{{ cookiecutter | tojson }}"""))
+    chosen = json.loads(r"""{{ cookiecutter | tojson }}""")
+    if chosen["example"] in FILLED and FILLS not in os.environ:
+        sys.exit(f"example: {chosen['example']} is made by {FILLED[chosen['example']]}")
+    wrong = problems(chosen)
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         sys.exit(f"{wrong[0]}{more}")

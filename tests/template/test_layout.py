@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from beampermit.errors import BadInput
 from beampermit.generation import generate
 from beampermit.generation.answers import complete
 from beampermit.generation.template import questions, template_folder
+from beampermit.processes import run
+from support.filled_projects import generated_project
 
 BASE = template_folder() / "{{cookiecutter.project_slug}}"
 OVERLAYS = BASE / "_examples"
@@ -21,6 +24,8 @@ PIPELINE = BASE / "src/{{cookiecutter.package_name}}/pipeline"
 EXAMPLES = [name for name in questions()["example"] if (OVERLAYS / name).is_dir()]
 IMPORTED = OVERLAYS / "lume"
 """Somebody's own model, which is no example."""
+SHARED = {"table": "_scalars"}
+"""Example -> the folder that it has in common with others."""
 OWN = ("source.py", "features.py", "model.py", "metrics.py")
 ABOUT_MONITORS = re.compile(r"\b(bpms?|monitors|beam.position|turn.by.turn|turns|betatron|acquisitions?)\b", re.I)
 
@@ -52,8 +57,9 @@ def test_what_belongs_to_an_example_says_so_in_its_first_lines() -> None:
 def test_an_example_has_the_four_files_and_what_describes_and_tests_it(example: str) -> None:
     names = [*(f"src/{{{{cookiecutter.package_name}}}}/{name}" for name in OWN), "contract.yaml", "params.yaml"]
     for name in (*names, "docs/model.md", "tests/conftest.py"):
-        variants = [OVERLAYS / example / name, *(OVERLAYS / example / "_libraries").glob(f"*/{name}")]
-        assert any(path.is_file() for path in variants), name
+        folders = [OVERLAYS / example, OVERLAYS / SHARED.get(example, example)]
+        variants = [path for one in folders for path in (one / name, *(one / "_libraries").glob(f"*/{name}"))]
+        assert any(path.is_file() for path in variants) or (name, example) == ("contract.yaml", "table"), name
 
 
 def test_the_pipeline_holds_nothing_that_differs_from_project_to_project() -> None:
@@ -67,7 +73,7 @@ def test_the_pipeline_holds_nothing_that_differs_from_project_to_project() -> No
 @pytest.fixture(scope="module", params=EXAMPLES)
 def generated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     answers = {"example": request.param, "project_slug": "other-name", "environment": "uv"}
-    return generate(tmp_path_factory.mktemp("example"), answers)
+    return generated_project(tmp_path_factory.mktemp("example"), answers)
 
 
 def test_a_project_has_the_pipelines_bytes_and_its_example_alone(generated: Path) -> None:
@@ -113,3 +119,14 @@ def test_a_library_that_an_example_is_not_there_for_is_refused() -> None:
         complete({"library": "scikit-learn"})
     with pytest.raises(BadInput, match="example: 'bpm-fault' is not one of bpm-faults"):
         complete({"example": "bpm-fault"})
+
+
+@pytest.mark.parametrize("filled", ["table"])
+def test_an_example_that_is_filled_in_is_refused_by_hand_with_the_command_for_it(filled: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=f"example: {filled} is made by beampermit new --from-"):
+        generate(tmp_path, {"example": filled})
+    command = (sys.executable, "-m", "cookiecutter", "--no-input", template_folder(), f"example={filled}")
+    refused = run(command, cwd=tmp_path)
+    assert refused.code
+    assert f"example: {filled} is made by beampermit new --from-" in refused.err
+    assert list(tmp_path.iterdir()) == []

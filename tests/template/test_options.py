@@ -28,6 +28,7 @@ from beampermit.interlocks.tests import find_marks
 from beampermit.processes import run
 from beampermit.project import Project
 from beampermit.rehearsal import FILES
+from support.filled_projects import generated_project
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +51,11 @@ OTHER = {
     "beampermit_repository": "lab/mirror.of-beampermit",
 }
 CHOICES = [(key, choice) for key, value in questions().items() if isinstance(value, list) for choice in value]
-RENDERED = [{}, OTHER, *({key: choice} for key, choice in CHOICES)]
+FILLED = {("example", "table"), ("library", "xgboost"), ("library", "scikit-learn")}
+"""Answers that go only together with others."""
+TABLES = [{"example": "table", "library": library} for library in questions()["library"]]
+TABLES += [{"environment": "uv", **TABLES[1]}]
+RENDERED = [{}, OTHER, *({key: choice} for key, choice in CHOICES if (key, choice) not in FILLED), *TABLES]
 ENVIRONMENTS = [
     {"environment": environment, "accelerator": accelerator, **more}
     for environment, accelerator in itertools.product(questions()["environment"], questions()["accelerator"])
@@ -65,7 +70,7 @@ def test_every_question_is_answered_otherwise_somewhere() -> None:
 
 @pytest.fixture(scope="module", params=[*RENDERED, *ENVIRONMENTS], ids=lambda answers: "+".join(answers) or "defaults")
 def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return Project(generate(tmp_path_factory.mktemp("option"), request.param))
+    return Project(generated_project(tmp_path_factory.mktemp("option"), request.param))
 
 
 def test_the_project_is_sound(rendered: Project) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from beampermit.cli.output import Json, console, progress_console, show, shown_progress
-from beampermit.errors import counted
+from beampermit.errors import BadInput, counted
+
+if TYPE_CHECKING:
+    from beampermit.generation.from_table.project import TableProject
 
 
 def new(
@@ -30,6 +36,22 @@ def new(
     library: Annotated[
         str | None, typer.Option("--library", metavar="NAME", help="Library of the example's model, such as torch.")
     ] = None,
+    from_table: Annotated[
+        Path | None,
+        typer.Option("--from-table", metavar="FILE", help="Make the project of your own table: Parquet, CSV or HDF5."),
+    ] = None,
+    output: Annotated[
+        list[str] | None,
+        typer.Option("--output", metavar="NAME", help="With --from-table: a column that the model predicts."),
+    ] = None,
+    group: Annotated[
+        list[str] | None,
+        typer.Option("--group", metavar="NAME", help="With --from-table: a column whose values are each in one split."),
+    ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option("--time", metavar="NAME", help="With --from-table: the column of time, in which splits follow."),
+    ] = None,
     no_input: Annotated[bool, typer.Option("--no-input", help="Ask nothing; take defaults for the rest.")] = False,
     lock: Annotated[
         bool | None,
@@ -47,16 +69,19 @@ def new(
 
     options = {"example": example, "library": library}
     given = {**{question: name for question, name in options.items() if name is not None}, **parse(answer or [])}
-    answers = complete(given, None if no_input or as_json else ask_on_terminal)
-    with shown_progress() as progress:
-        progress("generating the project")
-        project = generate(
-            output_dir,
-            answers,
-            lock="try" if lock is None else lock,
-            progress=progress,
-            warn=lambda line: progress_console().print(line, style="yellow", soft_wrap=True),
-        )
+    with _table(from_table, output or [], group or [], time, given) as table:
+        ask = None if no_input or as_json else ask_on_terminal
+        answers = complete(given, ask, table.defaults) if table else complete(given, ask)
+        with shown_progress() as progress:
+            progress("generating the project")
+            project = generate(
+                output_dir,
+                answers,
+                fill=table.fill if table else None,
+                lock="try" if lock is None else lock,
+                progress=progress,
+                warn=lambda line: progress_console().print(line, style="yellow", soft_wrap=True),
+            )
     git = Git(project)
     steps = [
         f"cd {project}",
@@ -66,9 +91,39 @@ def new(
         "make check",
     ]
 
+    drafted = table.drafted if table else None
+
     def text() -> None:
+        for note in drafted.notes if drafted else ():
+            console().print(note)
         console().print(f"{project}: {counted(len(git.tracked()), 'file')}. Next steps:")
         for step in steps:
             console().print(f"  {step}")
 
-    show({"project": str(project), "answers": answers, "commit": git.resolve("HEAD"), "next": steps}, text, as_json)
+    made = {"project": str(project), "answers": answers, "commit": git.resolve("HEAD"), "next": steps}
+    of_table = {"table": drafted.model_dump(mode="json", exclude={"draft"})} if drafted else {}
+    show({**made, **of_table}, text, as_json)
+
+
+@contextmanager
+def _table(
+    file: Path | None, outputs: list[str], groups: list[str], time: str | None, given: dict[str, str]
+) -> Iterator[TableProject | None]:
+    """What `--from-table` makes of a project; its copy of the table lasts until the end."""
+    from beampermit.generation.from_table.project import EXAMPLE, prepare
+    from beampermit.generation.from_table.roles import Asked
+
+    if file is None:
+        if outputs or groups or time:
+            raise BadInput("--output, --group and --time name columns of a table", hint="add --from-table FILE")
+        yield None
+        return
+    if not outputs:
+        raise BadInput("no --output says which column of the table the model predicts", file=file)
+    if given.setdefault("example", EXAMPLE) != EXAMPLE:
+        raise BadInput("--from-table and --example are two ways to begin: give one of them")
+    with tempfile.TemporaryDirectory(prefix="beampermit-table-") as scratch:
+        with shown_progress() as progress:
+            asked = Asked(outputs=tuple(outputs), groups=tuple(groups), time=time)
+            prepared = prepare(file, asked, Path(scratch), progress)
+        yield prepared

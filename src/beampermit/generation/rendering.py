@@ -19,7 +19,7 @@ from beampermit.environments.uv.pytorch import cpu_index
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.files import write_json
 from beampermit.generation.answers import AGAIN, complete
-from beampermit.generation.template import template_folder
+from beampermit.generation.template import filled, template_folder
 from beampermit.git import Git
 from beampermit.processes import run
 from beampermit.progress import Progress, silent
@@ -27,6 +27,8 @@ from beampermit.reading import parse_json, parse_toml, parse_yaml
 
 Fill = Callable[[Path, Mapping[str, str]], None]
 """Completes the project in a folder, with the answers to the template's questions."""
+FILLS = "BEAMPERMIT_FILLS"
+"""Tells the template's hook that an example will be filled in."""
 NONE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -51,6 +53,8 @@ def generate(
     fails, with nothing left behind.
     """
     all_answers = complete(answers, defaults=defaults)
+    if fill is None and (command := filled().get(all_answers["example"])):
+        raise BadInput(f"example: {all_answers['example']} is made by {command}", hint="beampermit new --help")
     output_dir = output_dir.resolve()
     target = output_dir / all_answers["project_slug"]
     if target.exists() or target.is_symlink():
@@ -85,7 +89,8 @@ def _render(folder: Path, answers: dict[str, str], fill: Fill | None, warn: Call
     write_json(config, places)  # JSON is YAML
     context = [f"{key}={value}" for key, value in answers.items()]
     command = (sys.executable, "-m", "cookiecutter", "--no-input", "--config-file", config, "--output-dir", folder)
-    finished = run([*command, template_folder(), *context], cwd=folder)
+    env = {FILLS: "1"} if fill else {}
+    finished = run([*command, template_folder(), *context], cwd=folder, env=env)
     if finished.code:
         raise Outside(f"cookiecutter: {finished.tail}")
     for line in finished.err.splitlines():

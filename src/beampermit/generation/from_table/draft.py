@@ -58,6 +58,7 @@ class _Drafting:
         self._renamed: dict[str, str] = {}
         self._truths: dict[str, dict[str, str]] = {}
         self._classes: list[tuple[str, ...]] = []
+        self._quantities: list[str] = []
         self._metrics: list[DraftMetric] = []
         self._chosen: list[str] = []
 
@@ -72,6 +73,7 @@ class _Drafting:
         options |= {"epoch": roles.epoch} if roles.epoch else {}
         options |= {
             "columns": self._renamed,
+            "quantities": self._quantities,
             "values": {name: sorted(found.values) for name, found in categories.items()},
             "classes": self._truths,
         }
@@ -90,7 +92,7 @@ class _Drafting:
             columns=columns,
             metrics=tuple(self._metrics),
             source="table",
-            options={key: value for key, value in options.items() if value not in ({}, None)},
+            options={key: value for key, value in options.items() if value not in ({}, [], None)},
             key=("row",),
             by=by,
             time=time,
@@ -164,6 +166,7 @@ class _Drafting:
 
     def _number(self, column: Column, place: int) -> DraftSignal:
         name = self._name(column, place)
+        self._quantities.append(name)
         signal = self._quantity(column, name)
         name_column = f"({quoted(column.name)})::DOUBLE"
         ((spread,),) = self._table.query(

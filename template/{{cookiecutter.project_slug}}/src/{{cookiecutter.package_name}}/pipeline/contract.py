@@ -174,6 +174,7 @@ class ForLimits(Part):
 class ForPackage(Part):
     """What stage `package` takes, and the saved model."""
 
+    request: dict[str, Any] = at("dataset", "request")
     model: str = at("model", "path", default="model")
     manifest: str = at("model", "manifest", default="manifest.json")
     splits: dict[str, str] = at("dataset", "splits")
@@ -181,6 +182,12 @@ class ForPackage(Part):
     scores: str | None = at("evaluation", "scores", default=None)
     inputs: tuple[Signal, ...] = at("signals", "inputs")
     outputs: tuple[Output, ...] = at("signals", "outputs")
+
+    @property
+    def origins(self) -> list[str]:
+        """The file of the project that the data are read from, `path` of the request's options, if there is one."""
+        path = (self.request.get("options") or {}).get("path")
+        return [path] if isinstance(path, str) and not Path(path).is_absolute() and Path(path).is_file() else []
 
 
 RECORDED: dict[str, type[Part]] = {

@@ -89,7 +89,8 @@ def main() -> None:
     part = contract.of(contract.ForPackage)
     rows = tables.read_rows(part.rows, part.inputs)
     save(Path(part.model), part, {name: values[:EXAMPLE_ROWS] for name, values in rows.inputs.items()})
-    content = manifest(part.model, TRAINED, *part.splits.values(), *([part.scores] if part.scores else []))
+    scores = [part.scores] if part.scores else []
+    content = manifest(part.model, TRAINED, *part.splits.values(), *scores, *part.origins)
     text = json.dumps(content, indent=2, ensure_ascii=False)
     Path(part.manifest).write_text(f"{text}\n", encoding="utf-8")
 

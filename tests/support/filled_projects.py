@@ -1,0 +1,35 @@
+"""Projects of any example: those that `beampermit new` fills in are made of a small table."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from beampermit.generation import generate
+from beampermit.generation.from_table.project import EXAMPLE, TableProject, prepare
+from beampermit.generation.from_table.roles import Asked
+from support.csv_tables import numbers, write_csv
+
+ROWS = 240
+
+
+def small_table(folder: Path) -> TableProject:
+    """A quantity and a class of three that follow from a number and a text, in runs that follow each other in time."""
+    x, mode = numbers(1, ROWS), [("low", "high")[row % 2] for row in range(ROWS)]
+    y = [3 * value + 2 * (text == "high") for value, text in zip(x, mode, strict=True)]
+    state = ["cold" if value < -2 else "hot" if value > 3 else "fine" for value in y]
+    times = [f"2026-01-{1 + row // 24:02}T{row % 24:02}:00:00Z" for row in range(ROWS)]
+    columns = {"x [mm]": x, "mode": mode, "y (m)": y, "state": state, "run": [row // 12 for row in range(ROWS)]}
+    file = write_csv(folder / "small table.csv", [*columns, "at"], *columns.values(), times)
+    asked = Asked(outputs=("y (m)", "state"), groups=("run",), time="at")
+    return prepare(file, asked, folder)
+
+
+def generated_project(output_dir: Path, answers: Mapping[str, str]) -> Path:
+    """A project with these answers."""
+    if answers.get("example") != EXAMPLE:
+        return generate(output_dir, answers)
+    with tempfile.TemporaryDirectory() as scratch:
+        table = small_table(Path(scratch))
+        return generate(output_dir, answers, defaults=table.defaults, fill=table.fill)
