@@ -24,9 +24,12 @@ SEEN = re.compile(  # also emoji and ideographs that this Python's Unicode does 
     "[\U0001f000-\U0001faff\U00020000-\U0002fffd\U00030000-\U0003fffd]"
     "|(?<=[\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])\u200d(?=[\u2190-\u2bff\U0001f000-\U0001faff])"
 )
-EXAMPLES = {"bpm-faults": ("torch",), "table": ("torch", "xgboost", "scikit-learn")}
+EXAMPLES = {"bpm-faults": ("torch",), "table": ("torch", "xgboost", "scikit-learn"), "lume": ("torch",)}
 """Example -> the libraries that its model is there for."""
-FILLED = {"table": "beampermit new --from-table FILE --output NAME"}
+FILLED = {
+    "table": "beampermit new --from-table FILE --output NAME",
+    "lume": "beampermit new --from-lume model_config.yaml",
+}
 """Example that is nothing without what `beampermit new` fills in -> the command."""
 FILLS = "BEAMPERMIT_FILLS"
 """Set in the environment where it will."""

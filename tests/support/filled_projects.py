@@ -1,4 +1,4 @@
-"""Projects of any example: those that `beampermit new` fills in are made of a small table."""
+"""Projects of any example: those that `beampermit new` fills in are made of a small table, or of a LUME model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 from beampermit.generation import generate
 from beampermit.generation.from_table.project import EXAMPLE, TableProject, prepare
 from beampermit.generation.from_table.roles import Asked
+from beampermit.generation.lume_project import EXAMPLE as LUME
 from support.csv_tables import numbers, write_csv
+from support.lume_project import lume_project
 
 ROWS = 240
 
@@ -28,8 +30,9 @@ def small_table(folder: Path) -> TableProject:
 
 def generated_project(output_dir: Path, answers: Mapping[str, str]) -> Path:
     """A project with these answers."""
-    if answers.get("example") != EXAMPLE:
+    prepare_from = {EXAMPLE: small_table, LUME: lume_project}.get(answers.get("example", ""))
+    if not prepare_from:
         return generate(output_dir, answers)
     with tempfile.TemporaryDirectory() as scratch:
-        table = small_table(Path(scratch))
-        return generate(output_dir, answers, defaults=table.defaults, fill=table.fill)
+        begun = prepare_from(Path(scratch))
+        return generate(output_dir, answers, defaults=begun.defaults, fill=begun.fill)

@@ -15,6 +15,9 @@ from beampermit.errors import BadInput, counted
 
 if TYPE_CHECKING:
     from beampermit.generation.from_table.project import TableProject
+    from beampermit.generation.lume_project import LumeProject
+
+ONE_WAY = "--from-table, --from-lume and --example are three ways to begin: give one of them"
 
 
 def new(
@@ -52,6 +55,27 @@ def new(
         str | None,
         typer.Option("--time", metavar="NAME", help="With --from-table: the column of time, in which splits follow."),
     ] = None,
+    from_lume: Annotated[
+        Path | None,
+        typer.Option("--from-lume", metavar="FILE", help="Make the project of a LUME model: its model_config.yaml."),
+    ] = None,
+    pv_mapping: Annotated[
+        Path | None,
+        typer.Option("--pv-mapping", metavar="FILE", help="With --from-lume: which PVs make the model's inputs."),
+    ] = None,
+    python: Annotated[
+        Path | None,
+        typer.Option(
+            "--python",
+            metavar="FILE",
+            help="With --from-lume: the Python with torch that reads the weights.",
+            show_default="that of the shell",
+        ),
+    ] = None,
+    network: Annotated[
+        Path | None,
+        typer.Option("--network", metavar="FILE", help="With --from-lume: Python code of layers saved without them."),
+    ] = None,
     no_input: Annotated[bool, typer.Option("--no-input", help="Ask nothing; take defaults for the rest.")] = False,
     lock: Annotated[
         bool | None,
@@ -67,17 +91,21 @@ def new(
     from beampermit.generation.rendering import generate
     from beampermit.git import Git
 
+    if from_table and from_lume:
+        raise BadInput(ONE_WAY)
     options = {"example": example, "library": library}
     given = {**{question: name for question, name in options.items() if name is not None}, **parse(answer or [])}
+    lume = _lume(from_lume, pv_mapping, python, network, given)
     with _table(from_table, output or [], group or [], time, given) as table:
+        begun = table or lume
         ask = None if no_input or as_json else ask_on_terminal
-        answers = complete(given, ask, table.defaults) if table else complete(given, ask)
+        answers = complete(given, ask, begun.defaults) if begun else complete(given, ask)
         with shown_progress() as progress:
             progress("generating the project")
             project = generate(
                 output_dir,
                 answers,
-                fill=table.fill if table else None,
+                fill=begun.fill if begun else None,
                 lock="try" if lock is None else lock,
                 progress=progress,
                 warn=lambda line: progress_console().print(line, style="yellow", soft_wrap=True),
@@ -93,8 +121,10 @@ def new(
 
     drafted = table.drafted if table else None
 
+    notes = drafted.notes if drafted else lume.notes if lume else ()
+
     def text() -> None:
-        for note in drafted.notes if drafted else ():
+        for note in notes:
             console().print(note)
         console().print(f"{project}: {counted(len(git.tracked()), 'file')}. Next steps:")
         for step in steps:
@@ -102,7 +132,8 @@ def new(
 
     made = {"project": str(project), "answers": answers, "commit": git.resolve("HEAD"), "next": steps}
     of_table = {"table": drafted.model_dump(mode="json", exclude={"draft"})} if drafted else {}
-    show({**made, **of_table}, text, as_json)
+    of_lume = {"lume": {"notes": lume.notes}} if lume else {}
+    show({**made, **of_table, **of_lume}, text, as_json)
 
 
 @contextmanager
@@ -121,9 +152,25 @@ def _table(
     if not outputs:
         raise BadInput("no --output says which column of the table the model predicts", file=file)
     if given.setdefault("example", EXAMPLE) != EXAMPLE:
-        raise BadInput("--from-table and --example are two ways to begin: give one of them")
+        raise BadInput(ONE_WAY)
     with tempfile.TemporaryDirectory(prefix="beampermit-table-") as scratch:
         with shown_progress() as progress:
             asked = Asked(outputs=tuple(outputs), groups=tuple(groups), time=time)
             prepared = prepare(file, asked, Path(scratch), progress)
         yield prepared
+
+
+def _lume(
+    file: Path | None, mapping: Path | None, python: Path | None, network: Path | None, given: dict[str, str]
+) -> LumeProject | None:
+    """What `--from-lume` makes of a project."""
+    from beampermit.generation.lume_project import EXAMPLE, prepare
+
+    if file is None:
+        if mapping or python or network:
+            raise BadInput("--pv-mapping, --python and --network are about a LUME model", hint="add --from-lume FILE")
+        return None
+    if given.setdefault("example", EXAMPLE) != EXAMPLE:
+        raise BadInput(ONE_WAY)
+    with shown_progress() as progress:
+        return prepare(file, mapping, python, network, progress)
