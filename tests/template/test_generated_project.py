@@ -30,6 +30,26 @@ def test_its_code_fits_its_contract(trained_project: Project) -> None:
     assert check_code(trained_project).problems == ()
 
 
+def test_what_another_model_leaves_of_the_example_is_named(trained_copy: Project) -> None:
+    root = trained_copy.root
+    contract, stages = (root / "contract.yaml").read_text(), (root / "dvc.yaml").read_text()
+    contract = re.sub(r"(?m)^  labels: .*\n|^  review:\n(    .*\n)+", "", contract)
+    (root / "contract.yaml").write_text(contract.replace("turns", "positions"))
+    (root / "dvc.yaml").write_text(re.sub(r"(?m)^  label:\n(    .*\n)+", "", stages))
+    (root / "src/bpm_faults/simulator.py").unlink()
+    found = "\n".join(map(str, check_code(trained_copy).problems))
+    for line in (
+        "`dataset.labels` was a key of contract.yaml before",
+        "stage request reads src/bpm_faults/simulator.py, which is not there",
+        "stage dataset reads data/labels.parquet, which is not there",
+        "src/bpm_faults/label.py: only tests import this module, and the pipeline used it before",
+        "it imports .simulator, which is not there",
+        '"turns" was an input before',
+        "it imports simulator from bpm_faults",
+    ):
+        assert line in found
+
+
 def test_its_own_hooks_refuse_data_in_git(trained_copy: Project) -> None:
     (trained_copy.root / "stray.parquet").write_bytes(b"PAR1")
     trained_copy.git("add", "stray.parquet")

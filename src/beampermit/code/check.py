@@ -12,15 +12,18 @@ from beampermit.code.leftovers import gone_files, gone_keys, gone_names, in_docu
 from beampermit.code.modules import Modules, broken_imports, missing_programs, possible_files, unused
 from beampermit.code.parameters import missing_seed, unread_parameters, unwritten_metrics
 from beampermit.code.pipeline import compare_pipelines, pipeline_problems, version_notes
-from beampermit.code.sources import Sources, base_sources, head_sources
+from beampermit.code.sources import Sources, base_sources, head_sources, is_test
 from beampermit.code.stages import outputs, stage_problems, unmade
 from beampermit.contract import FILE_NAME as CONTRACT
 from beampermit.contract import Contract, parse_contract
 from beampermit.contract.completeness import todos
 from beampermit.datasets.repository import Repository, overlap
-from beampermit.errors import BadInput, Problem
+from beampermit.errors import BadInput, Problem, more
 from beampermit.project import Project
 from beampermit.reading import read_json
+
+SHOWN = 5
+"""Further lines of a file that are named."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,31 @@ def check_code(project: Project) -> Fit:
         *pipeline_problems(pipelines),
         *(
             problem
-            for problem in (*unused(head, modules, Modules(base) if base else None), *_gone(project, made, base, head))
+            for problem in (*_unused(head, modules, base, ours), *_gone(project, made, base, head))
             if not (problem.file or "").startswith(ours)
         ),
     ]
-    ordered = sorted(dict.fromkeys(found), key=lambda problem: (problem.file or "", problem.line or 0))
+    ordered = sorted(_together(found), key=lambda problem: (problem.file or "", problem.line or 0))
     notes = [f"compared with commit {commit[:12]}, which says what is gone"] if commit else []
     return Fit(tuple(ordered), (*notes, *version_notes(pipelines)))
+
+
+def _together(problems: Iterable[Problem]) -> Iterator[Problem]:
+    """One problem for each text of a file, which names its other lines."""
+    places: dict[tuple[str | None, str, str], list[int]] = {}
+    for problem in problems:
+        places.setdefault((problem.file, problem.message, problem.hint), []).append(problem.line or 0)
+    for (file, message, fix), numbers in places.items():
+        first, *others = sorted(set(numbers))
+        lines = f"line{'s' * (len(others) > 1)} {', '.join(map(str, others[:SHOWN]))}{more(len(others) - SHOWN)}"
+        yield Problem(f"{message}, also on {lines}" if others else message, file, first or None, fix)
+
+
+def _unused(head: Sources, modules: Modules, base: Sources | None, ours: tuple[str, ...]) -> Iterator[Problem]:
+    """Where any file but ours imports a module by a name that is made at run time, nothing is known."""
+    if any(python.loads and not is_test(path) for path, python in head.python.items() if not path.startswith(ours)):
+        return
+    yield from unused(head, modules, Modules(base) if base else None)
 
 
 def _own(project: Project, repository: Repository | None, head: Sources, modules: Modules) -> Iterator[Problem]:

@@ -238,8 +238,6 @@ def unused(sources: Sources, modules: Modules, before: Modules | None) -> Iterat
     A program that a person may run by hand, and a module that only tests import, count where the pipeline of the base
     branch used them.
     """
-    if any(python.loads and not is_test(path) for path, python in sources.python.items()):
-        return  # what is imported by a name made at run time cannot be known
     earlier = before.run if before else frozenset()
     for path, python in sources.python.items():
         special = PurePosixPath(path).name in ("__init__.py", "__main__.py") or is_test(path)

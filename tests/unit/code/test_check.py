@@ -41,16 +41,12 @@ DEFECTS: dict[str, tuple[Edits, list[str]]] = {
             "README.md:3: `data/raw.parquet` was dataset.raw before, and is gone",
             "contract.yaml:28: dataset.raw is data/rows.parquet, and no stage of dvc.yaml makes it; did you mean"
             " 'data/raw.parquet'?",
-            "dvc.yaml:7: data/raw.parquet was dataset.raw before, and is gone",
-            "dvc.yaml:14: data/raw.parquet was dataset.raw before, and is gone",
+            "dvc.yaml:7: data/raw.parquet was dataset.raw before, and is gone, also on line 14",
         ],
     ),
     "a table that is not asked for any more": (
         {"contract.yaml": ("  labels: data/labels.parquet\n", "")},
-        [
-            "dvc.yaml:7: data/labels.parquet was dataset.labels before, and is gone",
-            "dvc.yaml:14: data/labels.parquet was dataset.labels before, and is gone",
-        ],
+        ["dvc.yaml:7: data/labels.parquet was dataset.labels before, and is gone, also on line 14"],
     ),
     "an input that has another name": (
         {"contract.yaml": ("turns", "positions")},
@@ -228,6 +224,15 @@ def test_modules_that_are_imported_by_a_name_made_at_run_time_are_left_alone(fit
         "import importlib\n\ndef load(name):\n    return importlib.import_module(f'bpm_faults.{name}')\n"
     )
     assert found(fitting.root) == []
+
+
+def test_a_name_that_a_file_has_many_times_is_one_line(fitting: Project) -> None:
+    (fitting.root / "src/bpm_faults/settings.py").write_text('turns = "turns"\n' * 8)
+    change(fitting.root, {"contract.yaml": ("turns", "positions")})
+    (line,) = [line for line in found(fitting.root) if "settings.py" in line and "turns" in line]
+    assert line.endswith(
+        'settings.py:1: "turns" was an input before, and is gone, also on lines 2, 3, 4, 5, 6 (and 2 more)'
+    )
 
 
 def test_a_first_draft_is_not_asked_for_what_its_stages_do_not_make_yet(fitting: Project) -> None:
