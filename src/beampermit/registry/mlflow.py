@@ -22,6 +22,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from beampermit.digest import digest_folder
 from beampermit.errors import BadInput, Failed, Outside
+from beampermit.registry.places import require_known_place
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 SQLITE = "sqlite:///"
@@ -283,9 +284,15 @@ class Registry:
 
         with self._outside(f"return the bytes of version {number} of {model}"):
             source = self._client.get_model_version_download_uri(model, str(number))
+            require_known_place(f"version {number} of {model}", source, self.uri, lambda: self._place(model))
             # Not through `models:/`, which adds a file to the folder.
             folder = download_artifacts(artifact_uri=source, dst_path=str(into), tracking_uri=self.uri)
             return Path(folder)
+
+    def _place(self, model: str) -> str:
+        """Where the model's experiment keeps files; empty where there is none."""
+        experiment = self._client.get_experiment_by_name(model)
+        return str(experiment.artifact_location) if experiment else ""
 
     def _run(self, model: str, permit: str) -> str:
         experiment = self._experiment(model)
