@@ -33,6 +33,7 @@ def instructions(root: Path) -> list[list[tuple[str, str]]]:
     return stages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "answers", [{"python_version": one} for one in questions()["python_version"]] + [{"environment": "uv"}], ids=str
 )

@@ -19,6 +19,7 @@ def data(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=project.root, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("contract", [True, False])
 def test_sound_data_are_exit_0_with_and_without_a_contract(dvc_project: Project, contract: bool) -> None:
     if not contract:

@@ -29,6 +29,7 @@ def env(root: Path, verb: str, *arguments: str) -> tuple[int, str]:
     return result.exit_code, result.stdout
 
 
+@pytest.mark.slow
 def test_lock_check_install_and_verify_from_scratch(uv_project: Project) -> None:
     root = uv_project.root
     (root / "uv.lock").unlink()
@@ -59,6 +60,7 @@ def test_no_record_leaves_the_contract_unchanged(uv_project: Project) -> None:
     assert file.read_text() == before
 
 
+@pytest.mark.slow
 def test_without_a_contract_the_nearest_folder_with_requirements_is_the_project(
     uv_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,7 @@ def run(root: Project) -> Run:
     return protect
 
 
+@pytest.mark.slow
 def test_apply_shows_the_difference_creates_and_then_changes_nothing(run: Run, github: GitHub) -> None:
     code, output = run("apply", "--dry-run")
     assert (code, github.rulesets) == (0, {})

@@ -64,6 +64,7 @@ KINDS: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 def test_each_kind_of_plot_is_drawn_as_an_image_that_needs_nothing_from_outside() -> None:
     found = parse_plots(PLOTS | KINDS, "plots.json").thinned()
     assert found.left_out == ()

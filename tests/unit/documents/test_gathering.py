@@ -166,6 +166,7 @@ def test_verdicts_that_make_no_permit_are_not_reported_as_passed(
     assert said in found.unread[0]
 
 
+@pytest.mark.slow
 def test_the_command_writes_markdown_page_drawings_and_the_file_to_write_them_again(
     branch: Project, folder: Path, tmp_path: Path
 ) -> None:

@@ -35,6 +35,7 @@ def shown(inline: Any) -> str:
     return "".join(child.content for child in inline.children if child.type != "html_inline").replace(GAP, "")
 
 
+@pytest.mark.slow
 @given(values, values)
 def test_a_table_keeps_its_rows_and_cells_and_shows_each_value(left: str, right: str) -> None:
     rows = [(text(left), code(right)), (prose(right), text(left)), (link(left), code(left))]

@@ -32,6 +32,7 @@ def content(found: Report) -> dict[str, Any]:
     return json.loads(found.json_text())
 
 
+@pytest.mark.slow
 def test_read_again_elsewhere_it_gives_the_same_bytes(branch: Project, folder: Path) -> None:
     judged(branch, folder / "data.json", failed("DAT004"), verdict("DOC001"))
     here = gather_report(branch, folder, EXPECTED)
@@ -113,6 +114,7 @@ def replaced(node: Any, values: Any, key: str = "") -> Any:
     return node if key == "fix" and not node else values()  # a passed verdict has none
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_no_value_in_any_place_breaks_the_report(full: dict[str, Any], data: st.DataObject) -> None:
@@ -203,6 +205,7 @@ def test_a_long_curve_is_thinned_and_keeps_its_ends(results: Project, folder: Pa
     assert (points[0], points[-1]) == ((0, 0), (1, 1))
 
 
+@pytest.mark.slow
 def test_a_large_cloud_is_counted_in_cells_and_no_point_is_lost(results: Project, folder: Path) -> None:
     points = [[place % 100, place % 7] for place in range(5_000)]
     clouds = {f"cloud_{number}": {"kind": "scatter", "points": points} for number in range(61)}

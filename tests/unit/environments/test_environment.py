@@ -58,6 +58,7 @@ def test_env002_fails_where_python_version_names_another(uv_project: Project) ->
     assert (verdict.outcome, verdict.reason.partition(",")[0]) == ("failed", "the file has Python 3.9")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", questions()["python_version"])
 def test_a_generated_project_names_the_python_of_the_answer_everywhere(tmp_path: Path, version: str) -> None:
     root = generate(tmp_path, {"python_version": version})

@@ -19,6 +19,7 @@ def test_every_interlock_has_a_planted_defect() -> None:
     assert without_defect(load_interlocks(), SOURCES) == []
 
 
+@pytest.mark.slow
 def test_an_interlock_without_a_planted_defect_is_listed() -> None:
     for id in load_interlocks():
         assert without_defect(load_interlocks(), [source.replace(f'"{id}"', '"another"') for source in SOURCES]) == [id]

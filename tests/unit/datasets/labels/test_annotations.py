@@ -37,6 +37,7 @@ def _say_many(root: str, by: str, count: int) -> None:
         append_annotation(project.root, dataset, dataset.review, word(by, minutes=number, key=(f"a{number}", by, "X")))
 
 
+@pytest.mark.slow
 def test_two_people_can_label_at_once(dvc_project: Project, dataset: Dataset) -> None:
     context = multiprocessing.get_context("spawn")
     people = [context.Process(target=_say_many, args=(str(dvc_project.root), by, 40)) for by in ("Bo", "Cy")]

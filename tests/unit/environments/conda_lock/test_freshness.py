@@ -235,6 +235,7 @@ def test_a_lock_is_stale_when_something_else_is_asked_for(backend: CondaLock, lo
     assert any(message in words for words in found), found
 
 
+@pytest.mark.slow
 def test_a_lock_made_for_one_platform_is_one_where_no_file_names_platforms(
     backend: CondaLock, judge: Judge, root: Path
 ) -> None:
@@ -270,6 +271,7 @@ def test_what_a_file_of_virtual_packages_leaves_out_is_as_conda_lock_assumes(
     assert "torch 2.5 needs __cuda, which is not locked for linux-64" in found, "no GPU is assumed beside a file"
 
 
+@pytest.mark.slow
 def test_a_lock_made_without_cuda_is_one_where_no_file_says_so(backend: CondaLock, judge: Judge, root: Path) -> None:
     for file in root.glob("*virtual-packages.yml"):
         file.unlink()
@@ -338,6 +340,7 @@ def test_files_keep_the_names_that_the_lock_has_for_them(backend: CondaLock, loc
     assert problems(backend, locked) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [

@@ -23,7 +23,10 @@ from beampermit.errors import BadInput, BeampermitError, Failed, Outside
 from support.attacks import attack_case
 from support.conda_channel import PYTHON, QUIET, Channel
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the tiny channel has packages for Linux")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="the tiny channel has packages for Linux"),
+]
 PACKAGES = "conda/packages"
 SITE = f"lib/python{PYTHON}/site-packages"
 

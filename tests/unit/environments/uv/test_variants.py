@@ -202,6 +202,7 @@ def test_an_unknown_variant_is_refused_with_those_there_are(root: Path) -> None:
     assert caught.value.hint.startswith("leave --variant out; or add the extra to [project.optional-dependencies]")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bundle", "bundle.tar"])
 def test_a_bundle_installs_where_no_index_answers(root: Path, tmp_path: Path, name: str) -> None:
     to = tmp_path / "stick" / name
