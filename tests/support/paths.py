@@ -9,6 +9,8 @@ from types import ModuleType
 ROOT = Path(__file__).parents[2]
 LHC = ROOT.parent / "shared/data/lhc/lhc_b1_turns.parquet"
 """Real acquisitions, four of them; tests that want them say so where they are not."""
+CSX = ROOT.parent / "shared/data/nsls2/csx_anomaly_features.csv"
+"""A real table as a stranger has it: text for group and target, an index without a name, no units, no time."""
 
 
 def module_at(script: Path) -> ModuleType:

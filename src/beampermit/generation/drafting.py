@@ -93,7 +93,7 @@ def contract_text(draft: Draft, answers: Mapping[str, str]) -> str:
 
 def _lines(draft: Draft, answers: Mapping[str, str]) -> Iterator[str]:
     yield "# What the model promises. Data checks, gates, signature, alarms, model card and runbook follow from it."
-    yield "# `beampermit contract check` validates it and names what is still TODO."
+    yield "# `beampermit contract check` validates it and names what a person has still to write."
     yield "beampermit: 1"
     yield from _model(draft, answers)
     yield "environment:"

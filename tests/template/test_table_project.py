@@ -1,0 +1,122 @@
+"""`beampermit new --from-table`, from the command to a project of which every interlock passes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from beampermit.contract import load_contract
+from beampermit.digest import digest_file
+from beampermit.environments.addresses import addresses
+from beampermit.environments.choice import backend_of
+from beampermit.environments.recording import record_indexes
+from beampermit.generation import generate
+from beampermit.generation.from_table.project import TABLE, prepare, slug_of
+from beampermit.generation.from_table.roles import Asked
+from beampermit.interlocks import runner
+from beampermit.interlocks.families import select_interlocks
+from beampermit.project import Project
+from beampermit.verdicts.verdict import Outcome
+from support.csv_tables import numbers, write_csv
+from support.csx_table import write_what_only_a_person_knows
+from support.paths import CSX
+from support.trained_project import PEOPLE, SLUG, dvc
+
+pytestmark = pytest.mark.slow
+LINES, FILES = 60, 4
+"""What somebody may have to change, until all interlocks pass."""
+ONLY_GITHUB = {"GIT001", "GIT002"}
+"""Interlocks that only GitHub answers."""
+
+
+def new(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "beampermit.cli.main", "new", "--no-input", "--no-lock", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two numbers, of which one has a name that no contract takes, and one that is constant."""
+    file = tmp_path_factory.mktemp("table") / "My Scan (2).csv"
+    return write_csv(file, ["X pos [mm]", "y", "on"], numbers(1), numbers(2), [1] * 40)
+
+
+def test_the_command_makes_a_committed_project_and_says_what_it_decided(table: Path, tmp_path: Path) -> None:
+    before = digest_file(table)
+    done = new("--from-table", table, "--output", "y", "--output-dir", tmp_path, "--json", "--answer", "environment=uv")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    root = tmp_path / "my-scan-2"
+    project = Project(root)
+    assert said["project"] == str(root)
+    assert said["table"]["renamed"] == {"x-pos": "X pos [mm]"}
+    assert "Left out, because it is constant: 'on'." in said["table"]["notes"]
+    assert project.git("status", "--porcelain") == ""
+    assert len(project.git("log", "--format=%h").split()) == 1
+    assert {f"{TABLE}.dvc", "contract.yaml"} <= set(project.git.tracked())
+    assert TABLE not in project.git.tracked()
+    assert [signal.unit for signal in load_contract(root).signals.inputs] == ["mm"]
+    assert digest_file(table) == before
+    again = new("--from-table", table, "--output", "y", "--output-dir", tmp_path)
+    assert again.returncode == 2
+    assert "this folder already exists" in again.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["my-scan-2"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--from-table", "TABLE"], "no --output says which column of the table the model predicts"),
+        (["--output", "y"], "--output, --group and --time name columns of a table"),
+        (["--from-table", "TABLE", "--output", "z"], "--output 'z': the table has no such column"),
+        (["--from-table", "TABLE", "--output", "y", "--example", "bpm-faults"], "ways to begin: give one of them"),
+        (["--from-table", "TABLE", "--output", "y", "--library", "jax"], "'jax' is not one of torch, xgboost"),
+        (["--from-table", "TABLE", "--output", "y", "-a", "accelerator=cuda", "--library", "xgboost"], "for cpu alone"),
+    ],
+)
+def test_wrong_words_are_refused_and_nothing_is_written(
+    words: list[str], said: str, table: Path, tmp_path: Path
+) -> None:
+    done = new(*[str(table) if word == "TABLE" else word for word in words], "--output-dir", tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [("My Scan (2).csv", "my-scan-2"), ("2026-run.parquet", "table-2026-run"), ("test.csv", "test-model"),
+     ("電流.csv", "table"), ("torch.csv.gz", "torch-model")],
+)  # fmt: skip
+def test_a_project_is_called_after_its_table(name: str, slug: str) -> None:
+    assert slug_of(Path(name)) == slug
+
+
+@pytest.mark.skipif(not CSX.is_file(), reason="the table of CSX is not on this machine")
+def test_a_strangers_table_passes_every_interlock_after_a_few_lines(trained_project: Project, tmp_path: Path) -> None:
+    """The environment is that of the trained project, which has the same packages: it has the same name."""
+    prepared = prepare(CSX, Asked(outputs=("target",), groups=("roi",)), tmp_path)
+    answers = {"example": "table", "project_slug": SLUG, "environment": "uv", **PEOPLE, "summary": "Finds odd regions."}
+    root = generate(tmp_path / "new", answers, defaults=prepared.defaults, fill=prepared.fill)
+    shutil.copy(trained_project.root / "uv.lock", root)
+    record_indexes(root, addresses(backend_of(root).read(root)))
+    project = Project(root)
+    project.git("add", "--all")
+    project.git("commit", "--quiet", "--message", "Lock the environment")
+    write_what_only_a_person_knows(root / "contract.yaml")
+    changed = [line.split("\t") for line in project.git("diff", "--numstat").splitlines()]
+    assert len(changed) <= FILES
+    assert sum(int(added) + int(removed) for added, removed, _ in changed) <= LINES
+    dvc(project, "repro", "--quiet")
+    project.git("add", "--all")
+    project.git("commit", "--quiet", "--message", "The first model")
+    dvc(project, "push", "--quiet")
+    verdicts = runner.check(project, select_interlocks([]))
+    odd = {verdict.id: verdict.reason for verdict in verdicts if verdict.outcome is not Outcome.PASSED}
+    assert odd.keys() <= ONLY_GITHUB, odd
