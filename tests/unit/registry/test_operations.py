@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 
-from beampermit.errors import BadInput, Conflict, Outside
+from beampermit.errors import BadInput, Conflict, Failed, Outside
 from beampermit.registry.mlflow import Registry
 from support.registry_project import MODEL, Laboratory
 
@@ -167,3 +170,25 @@ def test_an_identity_that_may_not_delete_an_alias(two: Laboratory, monkeypatch: 
     assert two.statuses() == {1: "former", 2: "retired"}
     assert two.registry.state(MODEL) == "out of service"
     assert two.reconcile() == ("alias champion removed from version 2: the model is out of service",)
+
+
+@pytest.mark.parametrize("gone", ["model", "model/weights.safetensors"])
+def test_a_promotion_says_what_the_remote_lacks_and_advises_no_pull(
+    laboratory: Laboratory, tmp_path: Path, gone: str
+) -> None:
+    root, storage = laboratory.root, tmp_path / "storage"
+    storage.mkdir()
+    (root / ".dvc").mkdir()
+    (root / ".dvc/config").write_text(f"[core]\n    remote = storage\n['remote \"storage\"']\n    url = {storage}\n")
+    (root / "dvc.yaml").write_text('stages: {train: {cmd: "true", outs: [model]}}\n')
+    out = f"{{path: model, hash: md5, md5: {'a' * 32}.dir}}"
+    (root / "dvc.lock").write_text(f'schema: "2.0"\nstages: {{train: {{cmd: "true", outs: [{out}]}}}}\n')
+    laboratory.git("add", "--all")
+    laboratory.git("commit", "--quiet", "--message", "DVC")
+    laboratory.git("push", "--quiet", "origin", "main")
+    signed, place = laboratory.sign(), root / gone
+    shutil.rmtree(place) if place.is_dir() else place.unlink()
+    with pytest.raises(Failed, match="storage, which is empty: nothing was pushed to it yet") as caught:
+        laboratory.promote(signed=signed)
+    assert caught.value.hint == "run `dvc push` on the machine that made them"
+    assert laboratory.events() == []
