@@ -108,6 +108,7 @@ def test_a_contract_without_keys_that_may_be_left_out_and_with_an_unquoted_date_
         *(("dataset", "review"), ("dataset", "lineage"), ("dataset", "about")),
         *(("model", "path"), ("model", "manifest")),
         *(("monitoring", "limits"), ("monitoring", "reference"), ("evaluation", "plots"), ("evaluation", "metrics")),
+        ("evaluation", "scores"),
     ):
         del content[section][key]
     content["dataset"]["request"]["options"] |= {"acquisitions": 12, "start": date(2024, 1, 8)}

@@ -21,12 +21,13 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_array_has_the_shape_of_the_contract_however_it_is_stored(kind: str, tmp_path: Path) -> None:
-    pq.write_table(pa.table({"image": KINDS[kind], "id": [1, 2], "size": [0.5, 1.5]}), tmp_path / "rows.parquet")
-    outputs = [Output(name="area", target="size"), Output(name="anomaly")]
+    others = {"id": [1, 2], "size": [0.5, 1.5], "kind": ["a", "b"]}
+    pq.write_table(pa.table({"image": KINDS[kind], **others}), tmp_path / "rows.parquet")
+    outputs = [Output(name="area", target="size"), Output(name="class", target="kind"), Output(name="anomaly")]
     rows = tables.read_rows(tmp_path / "rows.parquet", [Signal(name="image", shape=(3, 4))], outputs)
     np.testing.assert_array_equal(rows.inputs["image"], IMAGE)
-    assert {name: values.tolist() for name, values in rows.targets.items()} == {"area": [0.5, 1.5]}
-    assert rows.table.columns.tolist() == ["id", "size"]
+    assert {name: values.tolist() for name, values in rows.targets.items()} == {"area": [0.5, 1.5], "class": ["a", "b"]}
+    assert rows.table.columns.tolist() == ["id", "size", "kind"]
     assert rows.take(np.array([1, 1])).inputs["image"].shape == (2, 3, 4)
 
 

@@ -149,7 +149,7 @@ class ForEvaluation(Part):
     """What stage `evaluate` and `evaluation.command` take."""
 
     rows: str = at("evaluation", "inputs")
-    scores: str | None = at("evaluation", "scores", default=None)
+    scores: str = at("evaluation", "scores", default="data/scores.parquet")
     metrics: str = at("evaluation", "metrics", default="metrics/metrics.json")
     plots: str = at("evaluation", "plots", default="metrics/plots.json")
     inputs: tuple[Signal, ...] = at("signals", "inputs")
@@ -179,7 +179,7 @@ class ForPackage(Part):
     manifest: str = at("model", "manifest", default="manifest.json")
     splits: dict[str, str] = at("dataset", "splits")
     rows: str = at("evaluation", "inputs")
-    scores: str | None = at("evaluation", "scores", default=None)
+    scores: str = at("evaluation", "scores", default="data/scores.parquet")
     inputs: tuple[Signal, ...] = at("signals", "inputs")
     outputs: tuple[Output, ...] = at("signals", "outputs")
 

@@ -61,8 +61,7 @@ def main() -> None:
     _write(options.out, metrics.metrics(outputs, rows))
     if given:
         return
-    if part.scores:
-        tables.write_arrays({name: values.astype(np.float64) for name, values in outputs.items()}, part.scores)
+    tables.write_arrays({name: values.astype(np.float64) for name, values in outputs.items()}, part.scores)
     curve = json.loads(Path(part.record).read_text(encoding="utf-8"))["training"]
     _write(Path(part.plots), {**metrics.plots(outputs, rows), **({"training": curve} if curve else {})})
 

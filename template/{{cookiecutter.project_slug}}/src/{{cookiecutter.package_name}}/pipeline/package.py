@@ -89,8 +89,7 @@ def main() -> None:
     part = contract.of(contract.ForPackage)
     rows = tables.read_rows(part.rows, part.inputs)
     save(Path(part.model), part, {name: values[:EXAMPLE_ROWS] for name, values in rows.inputs.items()})
-    scores = [part.scores] if part.scores else []
-    content = manifest(part.model, TRAINED, *part.splits.values(), *scores, *part.origins)
+    content = manifest(part.model, TRAINED, *part.splits.values(), part.scores, *part.origins)
     text = json.dumps(content, indent=2, ensure_ascii=False)
     Path(part.manifest).write_text(f"{text}\n", encoding="utf-8")
 

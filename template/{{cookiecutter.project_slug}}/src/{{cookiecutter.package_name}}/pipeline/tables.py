@@ -22,7 +22,7 @@ Arrays = dict[str, np.ndarray]
 class Rows:
     """Rows of a split: every column that is no array, and as arrays the inputs and the targets.
 
-    `targets` has for each output that names a target its values, by the name of the output.
+    `targets` has for each output that names a target its values, by the name of the output; numbers, or text.
     """
 
     table: pd.DataFrame
@@ -51,7 +51,7 @@ def read_rows(path: str | Path, inputs: Iterable[Signal] = (), outputs: Iterable
     return Rows(
         table=table.select(plain).to_pandas(),
         inputs={signal.name: _array(table, signal.name, signal.shape, path) for signal in inputs},
-        targets={output.name: _array(table, output.target, output.shape, path) for output in outputs if output.target},
+        targets={output.name: _target(table, output.target, output.shape, path) for output in outputs if output.target},
     )
 
 
@@ -85,6 +85,12 @@ def _write(table: pa.Table, path: Path) -> None:
     temporary = path.with_name(f".{path.name}.part")
     pq.write_table(table, temporary, compression="zstd")
     temporary.replace(path)
+
+
+def _target(table: pa.Table, name: str, shape: tuple[int, ...], path: str | Path) -> np.ndarray:
+    if name in table.column_names and not shape and pa.types.is_string(table.schema.field(name).type):
+        return table.column(name).to_numpy().astype(str)
+    return _array(table, name, shape, path)
 
 
 def _array(table: pa.Table, name: str, shape: tuple[int, ...], path: str | Path) -> np.ndarray:

@@ -28,7 +28,7 @@ class Options(BaseModel):
 class Simulated(Options):
     """Options of the simulator."""
 
-    acquisitions: int = Field(gt=0)
+    acquisitions: int = Field(default=60, gt=0)
     seed: int = 0
     amplitude: float = Field(default=1.0, gt=0)
     """Typical kick, mm."""
