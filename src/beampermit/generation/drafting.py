@@ -253,8 +253,10 @@ def _comments(remarks: tuple[str, ...], indent: str = "  ") -> Iterator[str]:
     import textwrap
 
     for remark in remarks:
+        # Some readers of YAML end a line, and so a comment, at signs that are no line ends here.
+        shown = "".join(letter if letter.isprintable() else " " for letter in remark)
         yield from textwrap.wrap(
-            remark, WIDE, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}#   ", break_on_hyphens=False
+            shown, WIDE, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}#   ", break_on_hyphens=False
         )
 
 
@@ -281,7 +283,8 @@ def _text(value: str, flow: bool = False) -> str:
         return value
     if not flow and re.fullmatch(r"TODO [\w ]+", value):
         return value
-    return json.dumps(value, ensure_ascii=False)
+    quoted = json.dumps(value, ensure_ascii=False)
+    return "".join(letter if letter.isprintable() else f"\\U{ord(letter):08x}" for letter in quoted)
 
 
 def _number(value: float) -> str:

@@ -53,25 +53,36 @@ def network() -> nn.Module:
 
 
 def network_text(layer: Mapping[str, Any], origin: str, inputs: int, outputs: int) -> str:
-    """The text of `network.py`: `layer` has `kind`, `arguments` and, for a Sequential, `layers` by name."""
+    """The text of `network.py`: `layer` has `kind`, `arguments` and, for a Sequential, `layers` by name.
+
+    `origin` is the name of a file, of which only what cannot end a docstring is shown.
+    """
     layers = _text(layer, 4)
+    origin = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in origin)
     imports = "from collections import OrderedDict\n\n" if "OrderedDict" in layers else ""
     return HEAD.format(origin=origin, imports=imports, inputs=inputs, outputs=outputs, layers=layers)
 
 
 def _text(layer: Mapping[str, Any], indent: int) -> str:
+    """A layer as code whose first line is indented already; the others by `indent` spaces and more."""
     if layer["kind"] != SEQUENTIAL:
         arguments = ", ".join(_argument(name, value) for name, value in layer["arguments"].items())
         return f"nn.{layer['kind']}({arguments})"
-    space = " " * (indent + 4)
-    layers = layer["layers"]
-    numbered = list(layers) == [str(number) for number in range(len(layers))]
-    if numbered:
+    space, layers = " " * (indent + 4), layer["layers"]
+    if not layers:
+        return "nn.Sequential()"
+    if list(layers) == [str(number) for number in range(len(layers))]:
         lines = [f"{space}{_text(inner, indent + 4)},\n" for inner in layers.values()]
         return f"nn.Sequential(\n{''.join(lines)}{' ' * indent})"
-    deeper = " " * (indent + 12)
-    lines = [f'{deeper}("{name}", {_text(inner, indent + 12)}),\n' for name, inner in layers.items()]
+    lines = [_named(name, inner, indent + 12) for name, inner in layers.items()]
     return f"nn.Sequential(\n{space}OrderedDict(\n{space}    [\n{''.join(lines)}{space}    ]\n{space})\n{' ' * indent})"
+
+
+def _named(name: str, layer: Mapping[str, Any], indent: int) -> str:
+    space = " " * indent
+    if not layer.get("layers"):
+        return f'{space}("{name}", {_text(layer, indent)}),\n'
+    return f'{space}(\n{space}    "{name}",\n{space}    {_text(layer, indent + 4)},\n{space}),\n'
 
 
 def _argument(name: str, value: Any) -> str:

@@ -85,3 +85,15 @@ def test_a_new_project_has_the_folders_name_where_nobody_gives_another(tmp_path:
     defaults = lume_project(folder).defaults
     assert defaults["project_slug"] == "lcls-cu-injector"
     assert complete(defaults)["summary"].startswith("TODO what the model tells")
+
+
+def test_a_name_with_signs_that_end_lines_stays_in_its_comment(tmp_path: Path) -> None:
+    name = "pulse\\u2028model: {name: other}\\x85x"
+    config = (DATA / "model_config.yaml").read_text().replace("Pulse_length:", f'"{name}":')
+    found = lume_project(tmp_path, config=config, mapped=False)
+    text = contract_text(draft(found), complete({}))
+    assert any("unknown key 'units'" in line and line.lstrip().startswith("#") for line in text.splitlines())
+    assert all(letter.isprintable() or letter == "\n" for letter in text)
+    contract = contract_of(found)
+    assert contract.model.name == complete({})["project_slug"]
+    assert contract.signals.inputs[3].pv == found.model.inputs[3].name
