@@ -53,6 +53,18 @@ metrics:
   - {name: accuracy, measure: accuracy, gate: 0.5, champion_margin: 0.01, description: Right}
 """
 LOCK = "# the champion's lock\n"
+EVALUATE = """\
+import json, sys, yaml
+import duckdb, numpy as np
+
+inputs, scores, out, *counts = sys.argv[1:]
+(output,) = yaml.safe_load(open("contract.yaml"))["signals"]["outputs"]
+column = lambda file, name: duckdb.read_parquet(file).select(f'"{name}"').fetchnumpy()[name]
+right = (column(scores, output["name"]) >= output["high"]) == column(inputs, "faulty")
+each = np.load(counts[0]) if counts else np.ones((1, len(right)))
+found = ((each * right).sum(axis=1) / each.sum(axis=1)).tolist()
+json.dump({"accuracy": found if counts else found[0]}, open(out, "w"))
+"""
 FIELD = np.linspace(-1, 1, ROWS)
 CURRENT = np.where(np.arange(ROWS) % 3 == 0, -FIELD, FIELD)
 """Of a third of the rows it points the other way: a model that knows the field is right, one of the current is not."""
@@ -114,6 +126,14 @@ class Service:
             self.root / "manifest.json",
             {"algorithm": "sha256", "files": {TEST: digest_file(self.root / TEST), **files}},
         )
+
+    def use_own_code(self) -> None:
+        """The metric is then computed by code of the project."""
+        command = '[python, evaluate.py, "{inputs}", "{scores}", "{out}"'
+        lines = f'evaluation:\n  command: {command}]\n  weighted: {command}, "{{counts}}"]\n'
+        replace(self.contract, "measure: accuracy,", "better: higher,")
+        replace(self.contract, "evaluation:\n", lines)
+        (self.root / "evaluate.py").write_text(EVALUATE)
 
     def commit(self, message: str = "A change") -> None:
         self.project.git("add", "--all")

@@ -12,17 +12,23 @@ import pytest
 from typer.testing import CliRunner
 
 from beampermit.cli.main import app
+from beampermit.digest import digest_file
+from beampermit.environments import Environment
 from beampermit.environments.conda_lock import CondaLock
 from beampermit.environments.environment import STAMP, VARIABLE, prefix_of
 from beampermit.environments.installation import install
 from beampermit.errors import BadInput, Failed
 from beampermit.interlocks.families import select_interlocks
 from beampermit.interlocks.file_state import state_of
+from beampermit.interlocks.performance.in_service import environment_of_champion
 from beampermit.interlocks.runner import check
+from beampermit.permit.statement import BoundFile
 from beampermit.project import Project
+from beampermit.registry.event import Event
 from beampermit.reproduction.tree import FIXED_IDENTITY
 from support.conda_channel import QUIET, Channel, laboratory, serving
 from support.dvc_repositories import replace
+from support.permits import statement
 from support.toy_project import descent, on_conda
 
 pytestmark = [
@@ -151,6 +157,30 @@ def test_environment_of_a_variant_is_reused_and_another_is_made_on_request(conda
     assert (own / STAMP).read_text() == stamp
     with pytest.raises(BadInput, match="no lock for the variant 'rocm'; there is cuda"):
         again(conda, "--variant", "rocm")
+
+
+def test_the_champion_is_asked_in_the_environment_of_its_own_lock(
+    conda: Project, channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BEAMPERMIT_CACHE", str(conda.root.parent / "archives"))
+    lock = BoundFile(file="conda-lock.yml", digest=digest_file(conda.root / "conda-lock.yml"))
+    plain = statement()
+    permit = plain.model_copy(update={"predicate": plain.predicate.model_copy(update={"environment": lock})})
+    champion = Event(
+        event="promote", sequence=1, model=conda.contract.model.name, version=3, digest=lock.digest, permit=lock.digest,
+        commit=conda.git.head(), expected=None, at="2026-11-23T08:00:00Z", by="Ada Operator",
+    )  # fmt: skip
+    own = Environment(conda.root / ".venv", passed=("CPU",))
+    assert environment_of_champion(conda, champion, permit, own) is own
+    descent(channel, "1.1")
+    CondaLock().lock(conda.root, update=["descent"], progress=QUIET)
+    install(CondaLock(), conda.root, own.prefix, progress=QUIET)
+    conda.git("commit", "--quiet", "--all", "--message", "Another version")
+    found = environment_of_champion(conda, champion, permit, own)
+    version = ["-c", "import descent; print(descent.__version__)"]
+    assert [one.run(version, project=conda.root).out.strip() for one in (own, found)] == ["1.1", "1.0"]
+    assert found.passed == ("CPU",)
+    assert environment_of_champion(conda, champion, permit, own) == found, "kept for all checkouts with this lock"
 
 
 def test_package_replaced_by_hand_prevents_reuse_of_verdicts(conda: Project) -> None:

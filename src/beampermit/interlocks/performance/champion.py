@@ -23,6 +23,7 @@ from beampermit.interlocks.performance.base_rows import ON_BASE_ROWS, BaseRows, 
 from beampermit.interlocks.performance.gates import NAMES, unevaluated
 from beampermit.interlocks.performance.in_service import InService, comparable, find_in_service
 from beampermit.interlocks.performance.incomparable import (
+    ALONE,
     NOTHING_TO_COMPARE,
     REMOVED,
     Exemption,
@@ -86,7 +87,7 @@ class PRF002(Interlock):
         compared on the earlier rows too. The champion is asked for its own inputs in the environment of its own lock;
         an input that it needs stays in the test rows until a version without it is in service."""
         if problem := declaration_problem(project, contract, champion, ledger):
-            return failed(problem.reason, FILE_NAME, fix=problem.fix)
+            return failed(problem, FILE_NAME, fix=ALONE)
         if champion is None:
             return passed("nothing has been promoted yet", Comparison(champion=None, challenger=judged))
         if digest_folder(model.folder) == champion.digest:

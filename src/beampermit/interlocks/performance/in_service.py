@@ -93,12 +93,14 @@ def find_in_service(project: Project, champion: Event, ledger: Ledger, environme
 
     permit = ledger.believe(champion)
     folder = fetch_model(champion, project.own / "champion", registry_uri(champion.address))
-    own = _environment(project, champion, permit, environment)
+    own = environment_of_champion(project, champion, permit, environment)
     return InService(champion, permit, folder, read_own_contract(folder), own)
 
 
-def _environment(project: Project, champion: Event, permit: Statement, environment: Environment) -> Environment:
-    """That of the champion's lock, installed where it is another one than the project's."""
+def environment_of_champion(
+    project: Project, champion: Event, permit: Statement, environment: Environment
+) -> Environment:
+    """That of the champion's lock, installed where it is another one than the project's `environment` is built from."""
     from beampermit.registry.models import require_commit
     from beampermit.reproduction.environments import reused_environment
     from beampermit.reproduction.tree import exported

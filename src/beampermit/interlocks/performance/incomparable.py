@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from beampermit.changes.base_and_head import BaseAndHead
 from beampermit.changes.incomparable import changed_besides, replaced_metrics
 from beampermit.contract import Contract
+from beampermit.contract.completeness import unwritten
 from beampermit.contract.judging import Incomparable as Declared
 from beampermit.errors import BadInput, several
 from beampermit.models.packaged import OwnContract
@@ -32,36 +33,31 @@ NOTHING_TO_COMPARE = (
 )
 
 
-@dataclass(frozen=True)
-class Declaration:
-    """What is wrong with a new `incomparable`, and how to say it."""
-
-    reason: str
-    fix: str = ALONE
-
-
-def declaration_problem(
-    project: Project, contract: Contract, champion: Event | None, ledger: Ledger
-) -> Declaration | None:
-    """Why this pull request may not call a version incomparable; None where it may, or does not."""
-    from beampermit.registry.incomparable import is_about
-
+def declaration_problem(project: Project, contract: Contract, champion: Event | None, ledger: Ledger) -> str:
+    """Why this pull request may not call a version incomparable; empty where it may, or does not."""
     new, before = contract.incomparable, project.contract_on_base
     if new is None or before is None or new == before.incomparable:
-        return None
-    said = f"contract.yaml calls version {new.version} incomparable"
+        return ""
+    why = _why_not(new, champion, ledger) or _what_else(project, before, contract)
+    return why and f"contract.yaml calls version {new.version} incomparable, and {why}"
+
+
+def _why_not(new: Declared, champion: Event | None, ledger: Ledger) -> str:
+    from beampermit.registry.incomparable import is_about
+
+    if why := unwritten(new.reason):
+        return f"its reason is {why}"
     if champion is None:
-        return Declaration(f"{said}, and nothing has been promoted")
-    if not is_about(new, champion, ledger):
-        return Declaration(f"{said}, and the champion is version {champion.version}")
-    base_and_head = BaseAndHead(project)
+        return "nothing has been promoted"
+    return "" if is_about(new, champion, ledger) else f"the champion is version {champion.version}"
+
+
+def _what_else(project: Project, before: Contract, contract: Contract) -> str:
     try:
-        besides = changed_besides(base_and_head, before, contract)
+        besides = changed_besides(BaseAndHead(project), before, contract)
     except BadInput as error:
-        return Declaration(f"{said}, and it cannot be told what else changes: {error}")
-    if besides:
-        return Declaration(f"{said}, and this pull request changes other things too: {several(besides, SHOWN)}")
-    return None
+        return f"it cannot be told what else changes: {error}"
+    return f"this pull request changes other things too: {several(besides, SHOWN)}" if besides else ""
 
 
 @dataclass(frozen=True)

@@ -210,27 +210,8 @@ def test_an_output_of_another_name_is_found_by_its_target(service: Service, said
     assert "output 'fault-score' is no column of the model's scores" in service.judge().reason
 
 
-EVALUATE = """\
-import json, sys, yaml
-import duckdb, numpy as np
-
-inputs, scores, out, *counts = sys.argv[1:]
-(output,) = yaml.safe_load(open("contract.yaml"))["signals"]["outputs"]
-column = lambda file, name: duckdb.read_parquet(file).select(f'"{name}"').fetchnumpy()[name]
-right = (column(scores, output["name"]) >= output["high"]) == column(inputs, "faulty")
-each = np.load(counts[0]) if counts else np.ones((1, len(right)))
-found = ((each * right).sum(axis=1) / each.sum(axis=1)).tolist()
-json.dump({"accuracy": found if counts else found[0]}, open(out, "w"))
-"""
-
-
 def test_the_projects_own_code_reads_the_champions_names_and_limits_for_the_champion(service: Service) -> None:
-    command = '[python, evaluate.py, "{inputs}", "{scores}", "{out}"'
-    replace(service.contract, "measure: accuracy,", "better: higher,")
-    replace(
-        service.contract, "evaluation:\n", f'evaluation:\n  command: {command}]\n  weighted: {command}, "{{counts}}"]\n'
-    )
-    (service.root / "evaluate.py").write_text(EVALUATE)
+    service.use_own_code()
     service.package(fault_score={"current": 0.0, "field": 1.0})
     service.merge()
     service.promote(4)

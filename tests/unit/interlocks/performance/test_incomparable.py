@@ -8,6 +8,7 @@ import pytest
 
 from beampermit.contract import parse_contract
 from beampermit.errors import BadInput
+from beampermit.files import write_json
 from beampermit.verdicts.evidence import Comparison, Incomparable
 from beampermit.verdicts.verdict import Outcome
 from support.attacks import attack_case
@@ -62,6 +63,12 @@ def other_version(service: Service) -> None:
     call_incomparable(service, 2)
 
 
+def no_reason(service: Service) -> None:
+    call_incomparable(service)
+    replace(service.contract, WHY, "n/a")
+    package_again(service)
+
+
 def lower_gate(service: Service) -> None:
     call_incomparable(service)
     replace(service.contract, "champion_margin: 0.01", "champion_margin: 0.5")
@@ -100,6 +107,13 @@ ATTACKS = [
         tried="`incomparable` is said of a version that is not in service, for the day when it is",
         said="contract.yaml calls version 2 incomparable, and the champion is version 3",
         id="another version",
+    ),
+    attack_case(
+        no_reason,
+        guard="PRF002",
+        tried="`incomparable` is said without a reason",
+        said="contract.yaml calls version 3 incomparable, and its reason is empty",
+        id="reason",
     ),
     attack_case(
         lower_gate,
@@ -205,6 +219,21 @@ def test_after_it_other_targets_are_judged_by_gates_of_their_own(service: Servic
     assert service.judge("PRF003").passed
     service.merge()
     assert service.judge().passed, "and so it stays until the new version is in service"
+
+
+def test_code_of_the_base_branch_does_not_judge_other_targets(service: Service) -> None:
+    service.use_own_code()
+    said_before(service)
+    for file in (service.contract, service.root / "evaluate.py"):
+        file.write_text(file.read_text().replace("target: faulty", "target: lost").replace('"faulty"', '"lost"'))
+    service.write_rows(faulty=None, lost=FIELD < 0)
+    service.package(fault_score={"field": -1.0})
+    write_json(service.root / "metrics/metrics.json", {"accuracy": 1.0})
+    verdict = service.judge("PRF001")
+    assert verdict.passed, verdict.reason
+    verdict = service.judge()
+    assert verdict.passed, verdict.reason
+    assert verdict.reason.startswith("not compared with version 3; without accuracy of the base branch")
 
 
 @pytest.mark.plants("PRF001")
