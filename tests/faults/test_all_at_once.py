@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from beampermit.contract import FILE_NAME as CONTRACT
 from beampermit.digest import digest_bytes, digest_file
 from beampermit.errors import Failed
 from beampermit.interlocks.families import select_interlocks
@@ -20,11 +21,14 @@ from beampermit.permit.assemble import assemble
 from beampermit.permit.envelope import sign_statement
 from beampermit.project import Project
 from beampermit.reproduction.tree import place_of
+from beampermit.verdicts.evidence import Gate, Gates
+from beampermit.verdicts.verdict import VerdictFile
 from support.registry_project import INTERLOCKS, Laboratory, verdicts
 from support.trained_project import dvc
 
 pytestmark = pytest.mark.slow
 Command = Callable[..., Any]
+IDS = (*INTERLOCKS, "PRF001")
 WEIGHTS = ("models/trained/weights.safetensors", "model/artifacts/weights.safetensors")
 
 
@@ -32,12 +36,16 @@ WEIGHTS = ("models/trained/weights.safetensors", "model/artifacts/weights.safete
 def laboratory(trained_copy: Project, tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> Laboratory:
     """The trained project with its first model in service, and a second key that is trusted."""
     monkeypatch.setattr("support.registry_project.loads", lambda _: None)
+    monkeypatch.setattr("support.registry_project.verdicts", measured)
     shutil.copy(database, tmp_path / "mlflow.db")
     key, public = keys.generate_keys(tmp_path / "keys")
     made = Laboratory(trained_copy.root, key, f"sqlite:///{tmp_path / 'mlflow.db'}")
     _, second = made.new_key("stolen")
-    push(made, **{keys.PUBLIC_IN_PROJECT: public.read_text() + second.read_text()})
-    made.promote()
+    contract = (trained_copy.root / CONTRACT).read_text()
+    one_seed = contract.replace("seeds: [0, 1, 2]", "seeds: [0]")  # of others, REP002 is told, which is not asked here
+    assert one_seed != contract
+    push(made, **{keys.PUBLIC_IN_PROJECT: public.read_text() + second.read_text(), CONTRACT: one_seed})
+    made.promote(signed=made.sign(IDS))
     return made
 
 
@@ -63,7 +71,7 @@ def test_four_attacks_at_once_change_nothing_and_four_things_are_said(
     assert "tool.uv.cache-dir can change what uv installs under the same lock" in environment.reason
     (training,) = check(laboratory.project, select_interlocks(["REP001"]))
     assert "weights" in training.reason
-    statement = assemble(laboratory.project, [verdicts(laboratory.project)], INTERLOCKS)
+    statement = assemble(laboratory.project, [measured(laboratory.project, IDS)], IDS)
     stolen = keys.load_signing_key(str(tmp_path / "trained/stolen" / keys.PRIVATE))
     (laboratory.root / "permit.dsse.json").write_bytes(sign_statement(statement, stolen))
     assert "signed with an untrusted key" in command(laboratory, "promote").err
@@ -73,6 +81,19 @@ def test_four_attacks_at_once_change_nothing_and_four_things_are_said(
 
     assert (laboratory.champion(), laboratory.statuses()) == in_service[:2]
     assert laboratory.events()[:-1] == in_service[2], "nothing but the forged line was added"
+
+
+def measured(project: Project, ids: Sequence[str]) -> VerdictFile:
+    """Passed verdicts, with the metrics that the checker computes, each at its gate."""
+    rows = tuple(
+        Gate(name=one.name, value=one.gate, gate=one.gate, better=one.better, met=True, by="checker")
+        for one in project.contract.metrics
+        if one.measure
+    )
+    file = verdicts(project, ids)
+    *others, gates = file.verdicts
+    told = gates.model_copy(update={"evidence": Gates(metrics=rows)})
+    return file.model_copy(update={"verdicts": (*others, told)})
 
 
 def push(laboratory: Laboratory, **files: str) -> None:
