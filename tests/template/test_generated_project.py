@@ -41,7 +41,7 @@ def test_what_another_model_leaves_of_the_example_is_named(trained_copy: Project
     for line in (
         "`dataset.labels` was a key of contract.yaml before",
         "stage request reads src/bpm_faults/simulator.py, which is not there",
-        "stage dataset reads data/labels.parquet, which is not there",
+        "stage dataset reads data/labels.parquet, which git ignores",
         "src/bpm_faults/label.py: only tests import this module, and the pipeline used it before",
         "it imports .simulator, which is not there",
         '"turns" was an input before',

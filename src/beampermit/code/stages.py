@@ -124,11 +124,18 @@ def _inputs(repository: Repository, stage: Any, outs: tuple[str, ...]) -> Iterat
 
     for dependency in stage.deps:
         path = repository.relative(dependency.fs_path)
-        if isinstance(dependency, ParamsDependency) or not dependency.is_in_repo or dependency.exists:
+        if isinstance(dependency, ParamsDependency) or not dependency.is_in_repo:
             continue
-        if not any(overlap(path, out) for out in outs):
-            what = f"reads {path}, which is not there and which no stage makes{did_you_mean(path, outs)}"
-            yield what, "Name the file that it reads now, or remove the entry.", str(dependency.def_path)
+        if any(overlap(path, out) for out in outs) or (dependency.exists and not _is_ignored(repository, path)):
+            continue
+        where = "which git ignores" if dependency.exists else "which is not there"
+        what = f"reads {path}, {where} and which no stage makes{did_you_mean(path, outs)}"
+        yield what, "Name the file that it reads now, or remove the entry.", str(dependency.def_path)
+
+
+def _is_ignored(repository: Repository, path: str) -> bool:
+    """Whether what lies here is a leftover of a stage that is gone, or another file that no other clone has."""
+    return repository.project.git.try_("check-ignore", "--quiet", "--", path).code == 0
 
 
 def _scripts(stage: Any) -> Iterator[tuple[str, str, str]]:

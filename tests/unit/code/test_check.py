@@ -226,6 +226,18 @@ def test_modules_that_are_imported_by_a_name_made_at_run_time_are_left_alone(fit
     assert found(fitting.root) == []
 
 
+def test_an_input_that_only_this_machine_has_is_named(fitting: Project) -> None:
+    change(fitting.root, {"dvc.yaml": ("outs: [data/raw.parquet, data/labels.parquet, ", "outs: [data/raw.parquet, ")})
+    (fitting.root / "data").mkdir()
+    (fitting.root / "data/labels.parquet").write_bytes(b"of a stage that is gone")
+    what = "stage dataset reads data/labels.parquet, which git ignores and which no stage makes"
+    assert found(fitting.root) == [
+        "contract.yaml:29: dataset.labels is data/labels.parquet, and no stage of dvc.yaml makes it; did you mean"
+        " 'data/raw.parquet'?",
+        f"dvc.yaml:14: {what}; did you mean 'data/raw.parquet'?",
+    ]
+
+
 def test_a_name_that_a_file_has_many_times_is_one_line(fitting: Project) -> None:
     (fitting.root / "src/bpm_faults/settings.py").write_text('turns = "turns"\n' * 8)
     change(fitting.root, {"contract.yaml": ("turns", "positions")})
