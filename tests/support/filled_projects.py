@@ -34,5 +34,7 @@ def generated_project(output_dir: Path, answers: Mapping[str, str]) -> Path:
     if not prepare_from:
         return generate(output_dir, answers)
     with tempfile.TemporaryDirectory() as scratch:
-        begun = prepare_from(Path(scratch))
+        folder = Path(scratch) / "surrogate"
+        folder.mkdir()
+        begun = prepare_from(folder)
         return generate(output_dir, answers, defaults=begun.defaults, fill=begun.fill)

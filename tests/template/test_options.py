@@ -184,5 +184,7 @@ def test_what_the_readme_calls_a_better_model_are_parameters_that_are_there(tmp_
 def _left_over(root: Path) -> list[str]:
     """Files in which Jinja was not rendered; workflows have braces of their own."""
     files = [path for path in root.rglob("*") if path.is_file() and ".git" not in path.parts]
-    found = [path for path in files if ".github" not in path.parts and "cookiecutter." in path.read_text()]
+    found = [
+        path for path in files if ".github" not in path.parts and "cookiecutter." in path.read_text(errors="replace")
+    ]
     return [str(path) for path in found]
