@@ -130,6 +130,12 @@ def test_an_event_that_cannot_be_read_leaves_the_commit(
     assert found.head == found.commit
 
 
+def test_a_pull_request_in_another_event_is_not_what_was_checked_out(branch: Project, folder: Path, event: Say) -> None:
+    event("issue_comment", {"pull_request": {"head": {"sha": "b" * 40}}})
+    found = gather_report(branch, folder, EXPECTED)
+    assert found.head == found.commit
+
+
 @pytest.mark.parametrize(
     ("run", "contract"),
     [
