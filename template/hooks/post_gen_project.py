@@ -15,7 +15,7 @@ from pathlib import Path
 ENVIRONMENT, ACCELERATOR = "{{ cookiecutter.environment }}", "{{ cookiecutter.accelerator }}"
 EXAMPLE, LIBRARY = "{{ cookiecutter.example }}", "{{ cookiecutter.library }}"
 EXAMPLES, LIBRARIES = Path("_examples"), "_libraries"
-SHARED = {"table": "_scalars"}
+SHARED = {"table": "_scalars", "injector-surrogate": "_scalars"}
 """Example -> the folder that it has in common with others: of models with scalars as inputs and outputs."""
 GPU_RUNNER = "{{ cookiecutter.gpu_runner }}" if ACCELERATOR == "cuda" else ""
 GPU_TESTS = Path("tests/integration/test_gpu.py")

@@ -24,7 +24,13 @@ SEEN = re.compile(  # also emoji and ideographs that this Python's Unicode does 
     "[\U0001f000-\U0001faff\U00020000-\U0002fffd\U00030000-\U0003fffd]"
     "|(?<=[\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])\u200d(?=[\u2190-\u2bff\U0001f000-\U0001faff])"
 )
-EXAMPLES = {"bpm-faults": ("torch",), "table": ("torch", "xgboost", "scikit-learn"), "lume": ("torch",)}
+EXAMPLES = {
+    "bpm-faults": ("torch",),
+    "injector-surrogate": ("torch", "xgboost"),
+    "loss-anomaly": ("torch",),
+    "table": ("torch", "xgboost", "scikit-learn"),
+    "lume": ("torch",),
+}
 """Example -> the libraries that its model is there for."""
 FILLED = {
     "table": "beampermit new --from-table FILE --output NAME",

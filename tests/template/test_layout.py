@@ -26,7 +26,7 @@ IMPORTED = OVERLAYS / "lume"
 """Somebody's own model, which is no example."""
 FILLED = ("table", "lume")
 """Examples that `beampermit new` fills in, with a contract first of all."""
-SHARED = {"table": "_scalars"}
+SHARED = {"table": "_scalars", "injector-surrogate": "_scalars"}
 """Example -> the folder that it has in common with others."""
 OWN = ("source.py", "features.py", "model.py", "metrics.py")
 ABOUT_MONITORS = re.compile(r"\b(bpms?|monitors|beam.position|turn.by.turn|turns|betatron|acquisitions?)\b", re.I)

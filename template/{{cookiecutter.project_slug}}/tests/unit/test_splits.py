@@ -78,7 +78,15 @@ def part(**dataset: str) -> ForSplits:
 )
 def test_a_split_that_teaches_nothing_is_one_line(rows: dict[str, list[float]], message: str) -> None:
     with pytest.raises(SystemExit, match=message):
-        splits.require_learnable(pd.DataFrame(rows), "train", part())
+        splits.require_learnable(pd.DataFrame(rows), "train", part(target="faulty"))
+
+
+def test_a_truth_that_is_not_learned_must_differ_in_the_test_split_only(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = pd.DataFrame({"faulty": [0, 0]})
+    splits.require_learnable(rows, "train", part())
+    assert capsys.readouterr().err == "split train: faulty has one value in all 2 rows, so no model can learn it\n"
+    with pytest.raises(SystemExit, match="split test: faulty has one value in all 2 rows"):
+        splits.require_learnable(rows, "test", part())
 
 
 def test_labels_and_constants_are_joined_and_what_nobody_named_is_left_out(tmp_path: Path) -> None:

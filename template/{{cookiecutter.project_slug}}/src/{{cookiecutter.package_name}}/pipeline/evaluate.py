@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(part.metrics))
     options = parser.parse_args()
     given = options.scores is not None
-    rows = tables.read_rows(options.inputs, () if given else part.inputs, part.outputs)
+    rows = tables.read_rows(options.inputs, part.inputs, part.outputs)
     outputs = tables.read_arrays(options.scores, part.outputs) if given else _own_outputs(rows)
     require_answers(outputs, part, len(rows), str(options.scores) if given else "model.py")
     if options.counts is not None:
