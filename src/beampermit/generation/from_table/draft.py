@@ -230,7 +230,7 @@ class _Drafting:
                     output=output,
                     gate=gate,
                     tolerance="1%",
-                    seed_tolerance="20%",
+                    seed_tolerance="20%" if measure == "rmse" else "0.05",
                     description=description,
                 )
             )
