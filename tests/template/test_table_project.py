@@ -62,10 +62,12 @@ def test_the_command_makes_a_committed_project_and_says_what_it_decided(table: P
     assert TABLE not in project.git.tracked()
     assert [signal.unit for signal in load_contract(root).signals.inputs] == ["mm"]
     assert digest_file(table) == before
+    subprocess.run([sys.executable, "-m", "dvc", "push", "--quiet"], cwd=root, check=True)
+    assert len([path for path in (tmp_path / "dvc-storage").rglob("*") if path.is_file()]) == 1, "DVC knows the table"
     again = new("--from-table", table, "--output", "y", "--output-dir", tmp_path)
     assert again.returncode == 2
     assert "this folder already exists" in again.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["my-scan-2"]
+    assert {path.name for path in tmp_path.iterdir()} == {"my-scan-2", "dvc-storage"}
 
 
 @pytest.mark.parametrize(
