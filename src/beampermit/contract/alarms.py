@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from beampermit.contract import Contract
 from beampermit.contract.causes import Cause, causes, matching, raised_by
-from beampermit.contract.completeness import unwritten
+from beampermit.contract.completeness import unwritten_step
 from beampermit.contract.load import FILE_NAME, line_of
 from beampermit.contract.service import Alarm
 from beampermit.errors import Problem, did_you_mean
@@ -56,7 +56,7 @@ def _problems(contract: Contract) -> Iterator[tuple[tuple[int | str, ...], str]]
                 severity = all_causes[name].severity
                 if severity and alarm.severity != severity:
                     yield (place, "severity"), f"{name} has severity {severity} in EPICS, not {alarm.severity}"
-        if all(unwritten(step) for step in alarm.action):
+        if all(unwritten_step(step) for step in alarm.action):
             yield (place, "action"), f"{' and '.join(alarm.raised_by) or alarm.condition} has no action"
     for cause in unanswered(contract):
         yield (), f"no alarm for {cause.name} ({cause.description})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from beampermit.contract import Contract
@@ -43,12 +43,13 @@ def _key_of(before: str) -> str:
 
 Location = tuple[int | str, ...]
 ABOUT = ("dataset", "about")
+INSTRUCTION = re.compile(r"^(?:describe|explain|insert|write)\b.*", re.I | re.S)
 UNWRITTEN = (
     (
         re.compile(r"\b(?:TODO|FIXME|TBD|XXX|lorem ipsum|change ?me|placeholder|fill (?:me )?in)\b", re.I),
         "a placeholder",
     ),
-    (re.compile(r"^(?:describe|explain|insert|write)\b.*", re.I | re.S), "the template's instruction"),
+    (INSTRUCTION, "the template's instruction"),
     (re.compile(r"^(?:<.*>|\{\{.*\}\}|\[.*\])$", re.S), "a placeholder"),
     (re.compile(r"\bexample\.(?:com|org|net)\b", re.I), "an example address"),
     (re.compile(r"^[\W_]*(?:n/?a|none|unknown|nobody|text|string)?[\W_]*$", re.I), "empty"),
@@ -66,7 +67,7 @@ class Gap:
 
 def gaps(contract: Contract, text: str) -> tuple[Gap, ...]:
     """What card and runbook lack; `text` is the contract's file."""
-    written = ((location, why) for location, value in _written(contract) if (why := unwritten(value)))
+    written = ((location, why) for location, value in _written(contract) if (why := _why(location, value)))
     unanswered = [Gap(_key(location), line_of(text, location), why) for location, why in written]
     lines = {gap.line for gap in unanswered}
     marked = (Gap(todo.key or "a comment", todo.line, "marked TODO") for todo in todos(text) if todo.line not in lines)
@@ -121,7 +122,20 @@ def _written(contract: Contract) -> Iterator[tuple[Location, str]]:
 
 def unwritten(value: str) -> str:
     """Why a text does not count; empty where it does."""
-    return next((why for pattern, why in UNWRITTEN if pattern.search(value.strip())), "")
+    return _first_why(value, UNWRITTEN)
+
+
+def unwritten_step(value: str) -> str:
+    """As `unwritten`, for what an operator does, who may well be told to write something down."""
+    return _first_why(value, [rule for rule in UNWRITTEN if rule[0] is not INSTRUCTION])
+
+
+def _first_why(value: str, rules: Iterable[tuple[re.Pattern[str], str]]) -> str:
+    return next((why for pattern, why in rules if pattern.search(value.strip())), "")
+
+
+def _why(location: Location, value: str) -> str:
+    return unwritten_step(value) if "action" in location else unwritten(value)
 
 
 def _key(location: Location) -> str:

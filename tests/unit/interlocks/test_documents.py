@@ -77,6 +77,12 @@ def test_doc002_names_what_only_a_person_can_write_and_its_line(project: Project
     assert "beampermit card" in verdict.fix
 
 
+def test_an_operator_may_be_told_to_write_something_down(project: Project) -> None:
+    step = ("Compare with its neighbours.", "Write the reading into the logbook.")
+    assert judge(project, DOC002, step).passed
+    assert judge(project, DOC003).passed
+
+
 NOT_STATED = {
     "model.kind": ("  kind: A small network on features of the signal.\n", "model:"),
     "model.use.users": ("    users: Those who measure optics.\n", "  use:"),
