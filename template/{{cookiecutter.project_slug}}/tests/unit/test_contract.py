@@ -22,12 +22,16 @@ def test_a_record_is_the_same_where_a_default_is_left_out_and_where_people_write
 
 
 def test_yaml_is_read_as_beampermit_reads_it(tmp_path: Path) -> None:
-    """Others read `on` as true, `1e-6` as a text and a date as an object that is not JSON."""
+    """Others read `on` as true, `1e-6` as a text, a date as an object that is not JSON, and no `?` within braces."""
     file = tmp_path / "contract.yaml"
-    file.write_text("{a: on, b: 1e-6, c: 2027-01-31, d: 7, e: true, f: 2027-01-31T08:00:00Z, g: null, h: -1.5}")
+    file.write_text(
+        "{a: on, b: 1e-6, c: 2027-01-31, d: 7, e: true, f: 2027-01-31T08:00:00Z, g: null, h: -1.5, i: 1_000, j: 0x1F,\n"
+        "k: 0o17, l: 1_000.5, m: http://logbook?q=a, n: [on? wait, 'x']}"
+    )
     assert contract.read_yaml(file) == {
         **{"a": "on", "b": 1e-6, "c": "2027-01-31", "d": 7},
         **{"e": True, "f": "2027-01-31T08:00:00Z", "g": None, "h": -1.5},
+        **{"i": 1000, "j": 31, "k": 15, "l": 1000.5, "m": "http://logbook?q=a", "n": ["on? wait", "x"]},
     }
 
 

@@ -256,13 +256,26 @@ def _valid(record: type[T], content: Any, where: str) -> T:
 
 class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own interface
+    _unquoted = False
+
+    def scan_plain(self) -> Any:
+        """PyYAML ends a text without quotes at a `?` within braces, as in `{action: Is there beam? Then stop it}`."""
+        self._unquoted = True
+        try:
+            return super().scan_plain()
+        finally:
+            self._unquoted = False
+
+    def peek(self, index: int = 0) -> str:
+        character = super().peek(index)
+        return "." if self._unquoted and character == "?" else character
 
 
 for _kind, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    ("int", r"[-+]?(0|[1-9][0-9]*)", list("-+0123456789")),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
+    ("int", r"[-+]?(0|[1-9][0-9_]*|0o[0-7_]+|0x[0-9a-fA-F_]+|0b[01_]+)", list("-+0123456789")),
+    ("float", r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
     ("merge", "<<", ["<"]),
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_pattern})$"), _first)
