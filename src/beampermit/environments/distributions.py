@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from beampermit.environments.environment import bytecode_folder, python_in
+from beampermit.environments.bytecode import bytecode_folder
+from beampermit.environments.environment import python_in
 from beampermit.errors import BadInput, Outside
 from beampermit.processes import clean_variables, run
 

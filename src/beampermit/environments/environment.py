@@ -14,8 +14,8 @@ from typing import NoReturn
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from beampermit.cache import cache_folder
 from beampermit.environments.backend import Lock
+from beampermit.environments.bytecode import bytecode_folder
 from beampermit.errors import BadInput, Outside, Problem
 from beampermit.processes import Finished, clean_variables, run
 
@@ -76,13 +76,8 @@ class Environment:
             # Compiled modules make the second import two to three times faster; empty means unset. Those beside the
             # sources are not read: nobody can tell whether they were made of them.
             "PYTHONDONTWRITEBYTECODE": "",
-            "PYTHONPYCACHEPREFIX": bytecode_folder(),
+            "PYTHONPYCACHEPREFIX": str(bytecode_folder()),
         }
-
-
-def bytecode_folder() -> str:
-    """Where the Pythons that we start keep compiled modules."""
-    return str(cache_folder() / "bytecode")
 
 
 def prefix_of(root: Path) -> Path:

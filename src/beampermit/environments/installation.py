@@ -15,6 +15,7 @@ from pathlib import Path
 from beampermit.cache import cache_folder
 from beampermit.digest import digest_bytes
 from beampermit.environments.backend import Backend, Lock
+from beampermit.environments.bytecode import forget_gone
 from beampermit.environments.conda_lock import install as conda
 from beampermit.environments.distributions import describe
 from beampermit.environments.environment import STAMP, VARIABLE, Environment, stamp_of
@@ -67,6 +68,7 @@ def install(backend: Backend, root: Path, prefix: Path, *, reuse: bool = False, 
                 if not sound:
                     _clear(prefix)
                 _build(backend, root, prefix, lock, progress)
+                forget_gone()
         except OSError as error:
             raise Outside(f"cannot write: {error.strerror}", file=prefix) from None
     names = {path.resolve() for path in prefix.glob(INSTALLER)}

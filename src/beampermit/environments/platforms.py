@@ -12,7 +12,8 @@ from packaging.specifiers import SpecifierSet
 from pydantic import ValidationError
 
 from beampermit.environments.backend import Lock
-from beampermit.environments.environment import Environment, bytecode_folder
+from beampermit.environments.bytecode import bytecode_folder
+from beampermit.environments.environment import Environment
 from beampermit.errors import Failed, Outside
 from beampermit.processes import run
 from beampermit.record import Record

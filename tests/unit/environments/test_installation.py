@@ -20,6 +20,7 @@ from uv import find_uv_bin
 
 from beampermit.cache import cache_folder
 from beampermit.environments import installation, records
+from beampermit.environments.bytecode import bytecode_folder
 from beampermit.environments.environment import STAMP, Environment, environment_of, prefix_of
 from beampermit.environments.installation import Installation, install, shared_prefix
 from beampermit.environments.uv import Uv
@@ -461,7 +462,10 @@ def test_a_stale_lock_is_never_installed(uv_project: Project) -> None:
 def test_a_shared_environment_is_built_once_for_all_checkouts(uv_project: Project, tmp_path: Path) -> None:
     prefix = shared_prefix(Uv().read(uv_project.root))
     shutil.rmtree(prefix, ignore_errors=True)
+    gone = bytecode_folder() / (tmp_path / "gone").relative_to("/")
+    gone.mkdir(parents=True)
     assert not build(uv_project.root, prefix, reuse=True).reused
+    assert not gone.exists(), "compiled modules of what is not there any more"
     other = tmp_path / "other"
     shutil.copytree(uv_project.root, other)
     assert build(other, prefix, reuse=True).reused

@@ -1,0 +1,35 @@
+"""Modules that the Pythons we start have compiled: kept in our cache, below the path of each module."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from beampermit.cache import cache_folder
+
+
+def bytecode_folder() -> Path:
+    """Where the Pythons that we start keep compiled modules."""
+    return cache_folder() / "bytecode"
+
+
+def forget_gone() -> None:
+    """Remove what was compiled of folders that are gone: of a rehearsal's environment, say, hundreds of megabytes."""
+    with suppress(OSError):  # of another user, for instance: nothing depends on it
+        for folder in list(_gone(bytecode_folder(), Path("/"))):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _gone(compiled: Path, source: Path) -> Iterator[Path]:
+    """The topmost folders of `compiled` whose modules' folder is gone; an environment is there as a whole."""
+    if not compiled.is_dir() or (source / "pyvenv.cfg").is_file() or (source / "conda-meta").is_dir():
+        return
+    for entry in compiled.iterdir():
+        if not entry.is_dir() or entry.is_symlink():
+            continue
+        if (source / entry.name).is_dir():
+            yield from _gone(entry, source / entry.name)
+        else:
+            yield entry

@@ -1,0 +1,42 @@
+"""What was compiled of an environment goes when the environment has gone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from beampermit.environments.bytecode import bytecode_folder, forget_gone
+
+
+@pytest.fixture
+def compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of compiled modules for what lies below `tmp_path`."""
+    monkeypatch.setenv("BEAMPERMIT_CACHE", str(tmp_path / "cache"))
+    folder = bytecode_folder() / tmp_path.relative_to("/")
+    for name in ("gone/lib", "there/lib/new", "project/src/model", "project/src/former"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "module.pyc").touch()
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/pyvenv.cfg").touch()
+    (tmp_path / "project/src/model").mkdir(parents=True)
+    return folder
+
+
+def test_modules_of_folders_that_are_gone_are_removed_and_others_kept(compiled: Path) -> None:
+    forget_gone()
+    kept = {str(file.parent.relative_to(compiled)) for file in compiled.rglob("*.pyc")}
+    assert kept == {"there/lib/new", "project/src/model"}, "an environment is looked at as a whole"
+
+
+def test_a_link_among_them_is_not_followed(compiled: Path, tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs/file").touch()
+    (compiled / "link").symlink_to(tmp_path / "theirs")
+    forget_gone()
+    assert (tmp_path / "theirs/file").is_file()
+
+
+def test_without_a_cache_there_is_nothing_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BEAMPERMIT_CACHE", str(tmp_path / "cache"))
+    forget_gone()
