@@ -121,7 +121,9 @@ def write_table(file: Path, **columns: np.ndarray) -> None:
     rows = list(zip(*(column.tolist() for column in columns.values()), strict=True))
     kinds = {"f": "DOUBLE", "b": "BOOLEAN", "i": "BIGINT", "U": "VARCHAR"}
     with duckdb.connect() as connection:
-        spec = ", ".join(f"{name} {kinds[column.dtype.kind]}" for name, column in columns.items())
+        spec = ", ".join(
+            f"{name} {kinds[column.dtype.kind]}{'[]' * (column.ndim - 1)}" for name, column in columns.items()
+        )
         connection.execute(f"CREATE TABLE found ({spec})")
         connection.executemany(f"INSERT INTO found VALUES ({', '.join('?' * len(columns))})", rows)
         connection.execute(f"COPY found TO '{file}' (FORMAT parquet)")

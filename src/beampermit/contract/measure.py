@@ -28,6 +28,8 @@ PROBABILITY: tuple[Measure, ...] = ("log_loss", "brier")
 CLASSIFYING: tuple[Measure, ...] = (*FLAGGING, *PROBABILITY, "roc_auc", "average_precision")
 """Measures whose target is 0 or 1."""
 QUANTILE: Measure = "quantile_error"
+OF_ARRAYS: tuple[Measure, ...] = ("rmse", "mae", "max_error", "bias", QUANTILE)
+"""Measures that an output with a shape may have: of all its numbers, each as much as another."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,8 @@ def _output_problems(metric: Metric, outputs: dict[str, Signal]) -> Iterator[str
         yield f"{what} measures output {name!r}, which the model does not have{did_you_mean(name, outputs)}"
     elif output.target is None:
         yield f"{what} measures output {name!r}, which has no target to compare it with"
-    elif output.shape:
-        yield f"{what} measures output {name!r} of shape {list(output.shape)}, and {metric.measure} needs one number"
+    elif output.shape and metric.measure not in OF_ARRAYS:
+        shape, there = list(output.shape), ", ".join(OF_ARRAYS)
+        yield f"{what} measures output {name!r} of shape {shape}, and {metric.measure} needs one number; use {there}"
     elif metric.measure in FLAGGING and metric.threshold is None and output.high is None:
         yield f"{what} needs a threshold: output {name!r} has no alarm limit high to take it from"

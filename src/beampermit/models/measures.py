@@ -13,9 +13,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beampermit.contract.measure import CLASSIFYING, PROBABILITY, MeasuredMetric
+from beampermit.contract.measure import CLASSIFYING, OF_ARRAYS, PROBABILITY, MeasuredMetric
+from beampermit.datasets.arrays import depth_of
 from beampermit.datasets.tables import connect, quoted
 from beampermit.errors import Failed, did_you_mean
+from beampermit.models.score_table import ScoreTable, shape_in_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +32,7 @@ NO_SPREAD = 1e-12
 
 @dataclass(frozen=True)
 class Compared:
-    """Answers of one output and their targets, shape (rows,) each."""
+    """Answers of one output and their targets, shape (rows, *shape of the output) each."""
 
     answers: np.ndarray
     targets: np.ndarray
@@ -51,11 +53,11 @@ def read_compared(metrics: Sequence[MeasuredMetric], scores: Path, inputs: Path)
     answers, targets = _Columns(scores, "the model's scores"), _Columns(inputs, inputs.name)
     for metric in metrics:
         if metric.output not in compared:
-            output = answers.only or metric.output
-            compared[metric.output] = Compared(
-                answers.read(output, f"output {metric.output!r}"),
-                targets.read(metric.target, f"target {metric.target!r}"),
-            )
+            given = answers.read(answers.only or metric.output, f"output {metric.output!r}")
+            truth = targets.read(metric.target, f"target {metric.target!r}")
+            if truth.ndim == 2 and truth.size == given.size and len(truth) == len(given):  # one flat list of as many
+                truth = truth.reshape(given.shape)
+            compared[metric.output] = Compared(given, truth)
         _require_fit(metric, compared[metric.output])
     return compared
 
@@ -193,9 +195,11 @@ def _r2(compared: Compared, _metric: MeasuredMetric) -> tuple[Terms, Combine]:
 
 
 def _mean(values: np.ndarray) -> tuple[Terms, Combine]:
+    """Over the rows; of arrays, each row has the mean of its numbers."""
     import numpy as np
 
-    return [values, np.ones_like(values)], _ratio
+    of_rows = values.mean(axis=tuple(range(1, values.ndim)))
+    return [of_rows, np.ones_like(of_rows)], _ratio
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -258,7 +262,7 @@ class _Largest:
     def __init__(self, compared: Compared):
         import numpy as np
 
-        errors = abs(compared.errors)
+        errors = abs(compared.errors).max(axis=tuple(range(1, compared.errors.ndim)))
         self._order = np.argsort(-errors, kind="stable")
         self._errors = errors[self._order]
 
@@ -303,24 +307,36 @@ class _Columns:
         return next(iter(self._kinds)) if len(self._kinds) == 1 else ""
 
     def read(self, column: str, what: str) -> np.ndarray:
-        """A column in the order of the rows, shape (rows,). Raises `Failed` unless each row has a finite number."""
+        """A column in the order of the rows. Raises `Failed` unless each row has a finite number, or as many as others.
+
+        Shape (rows,), or (rows, *shape of each).
+        """
         import numpy as np
 
         if column not in self._kinds:
             raise Failed(f"{what} is no column of {self._name}{did_you_mean(column, self._kinds, 'is it')}")
+        values = self._arrays(column) if depth_of(self._kinds[column]) else self._numbers(column, what)
+        finite = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+        if odd := int((~finite).sum()):
+            raise Failed(
+                f"{what} is missing or not finite in {odd} of {len(values)} rows of {self._name} "
+                f"(first: row {int(np.argmin(finite))})"
+            )
+        return values
+
+    def _arrays(self, column: str) -> np.ndarray:
+        with ScoreTable(self._file, column) as table:
+            return table.values(column)
+
+    def _numbers(self, column: str, what: str) -> np.ndarray:
+        import numpy as np
+
         with connect() as connection:
             table = connection.read_parquet(str(self._file)).select(quoted(column))
             masked = np.ma.asarray(next(iter(table.fetchnumpy().values())))
-        rows, missing = len(masked), np.ma.getmaskarray(masked)
-        if masked.dtype.kind not in "biuf" and not missing.all():
+        if masked.dtype.kind not in "biuf" and not np.ma.getmaskarray(masked).all():
             raise Failed(f"{what} is {self._kinds[column].lower()} in {self._name}, and a measure needs one number")
-        values = np.ma.filled(masked.astype(float), np.nan)
-        if odd := int((~np.isfinite(values)).sum()):
-            first = int(np.argmin(np.isfinite(values)))
-            raise Failed(
-                f"{what} is missing or not finite in {odd} of {rows} rows of {self._name} (first: row {first})"
-            )
-        return values
+        return np.ma.filled(masked.astype(float), np.nan)
 
 
 def _require_fit(metric: MeasuredMetric, compared: Compared) -> None:
@@ -330,6 +346,11 @@ def _require_fit(metric: MeasuredMetric, compared: Compared) -> None:
     answers, targets = compared.answers, compared.targets
     if len(answers) != len(targets) or not len(answers):
         raise Failed(f"the model gave {len(answers)} answers of {metric.output!r} for {len(targets)} targets")
+    own, truth = (shape_in_words(values.shape[1:]) for values in (answers, targets))
+    if own != truth:
+        raise Failed(f"target {metric.target!r} is {truth} in each row, and output {metric.output!r} is {own}")
+    if answers.ndim > 1 and metric.measure not in OF_ARRAYS:
+        raise Failed(f"output {metric.output!r} is {own} in each row, and {metric.measure} needs one number")
     if metric.measure in CLASSIFYING and not np.isin(targets, (0, 1)).all():
         other = targets[~np.isin(targets, (0, 1))][0]
         raise Failed(f"{metric.name}: target {metric.target!r} is {other:g} in a row; {metric.measure} needs 0 and 1")
@@ -344,7 +365,7 @@ def _require_fit(metric: MeasuredMetric, compared: Compared) -> None:
 def _why_undefined(metric: MeasuredMetric, compared: Compared) -> str:
     targets = compared.targets
     if targets.min() == targets.max() and metric.measure != "precision":
-        return f"target {metric.target!r} is {targets[0]:g} in all {len(targets)} rows"
+        return f"target {metric.target!r} is {targets.min():g} in all {len(targets)} rows"
     if metric.measure in ("precision", "f1"):
         return f"no row of output {metric.output!r} is at or above the threshold {metric.threshold:g}"
     return f"target {metric.target!r} is constant to within rounding"

@@ -27,17 +27,21 @@ class ValueRange(Record):
 
 
 class ScoreTable:
-    """A Parquet file of scores, open while it is a context. Raises `Failed` for what is no table of numbers."""
+    """A Parquet file of scores, open while it is a context. Raises `Failed` for what is no table of numbers.
 
-    def __init__(self, path: Path):
-        self._path = path
+    Of another table, these `columns` are read as scores.
+    """
+
+    def __init__(self, path: Path, *columns: str):
+        self._path, self._columns = path, columns
 
     def __enter__(self) -> Self:
         import duckdb
 
         self._connection = connect()
         try:
-            self._table = self._connection.read_parquet(str(self._path))
+            table = self._connection.read_parquet(str(self._path))
+            self._table = table.select(*map(quoted, self._columns)) if self._columns else table
             (self.rows,) = self._table.aggregate("count(*)").fetchall()[0]
             kinds = zip(self._table.columns, self._table.types, strict=True)
             self._depths = {name: depth_of(str(kind)) for name, kind in kinds}

@@ -82,7 +82,7 @@ WRONG = {
     "an image": (
         "range: [0, 1], high",
         "range: [0, 1], shape: [4], high",
-        "of shape [4], and roc_auc needs one number",
+        "of shape [4], and roc_auc needs one number; use rmse, mae, max_error, bias, quantile_error",
     ),
     "two outputs and none named": (
         OUTPUT,
@@ -108,6 +108,12 @@ def test_what_contradicts_itself_is_refused(text: str, case: str) -> None:
     with pytest.raises(BadInput) as caught:
         parse_contract(text.replace(before, after, 1))
     assert any(reason in problem.message for problem in caught.value.problems)
+
+
+def test_an_image_has_measures_of_all_its_numbers(text: str) -> None:
+    image = text.replace("range: [0, 1], high", "range: [0, 1], shape: [4, 4], high")
+    contract = parse_contract(image.replace(AUC, "{name: auc, measure: rmse, "))
+    assert measured_metrics(contract, contract.signals)[0].measure == "rmse"
 
 
 def test_two_quantiles_have_one_target(text: str) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 from sklearn import metrics as sklearn
 
-from beampermit.contract.measure import Measure, MeasuredMetric
+from beampermit.contract.measure import OF_ARRAYS, Measure, MeasuredMetric
 from beampermit.errors import Failed
 from beampermit.models.measures import Compared, measure, measure_weighted, read_compared
 from support.planted_models import write_table
@@ -96,6 +97,16 @@ def test_measures_of_numbers_are_those_of_scikit_learn() -> None:
         np.testing.assert_allclose(values[kind], expected(reference, compared), rtol=1e-8, err_msg=kind)
 
 
+@pytest.mark.parametrize("kind", OF_ARRAYS)
+def test_an_array_is_measured_by_all_of_its_numbers(kind: Measure) -> None:
+    """As scikit-learn measures the numbers of all rows, each as often as its row counts."""
+    compared = Compared(RNG.normal(0, 1, (ROWS, 3, 2)), RNG.normal(0, 1, (ROWS, 3, 2)))
+    values = measure_weighted([metric(kind, quantile=0.9)], {"score": compared}, WEIGHTS)[kind]
+    flat = Compared(compared.answers.ravel(), compared.targets.ravel())
+    wanted = [NUMBERS[kind](flat.targets, flat.answers, sample_weight=np.repeat(weights, 6)) for weights in WEIGHTS]
+    np.testing.assert_allclose(values, wanted, rtol=1e-12)
+
+
 def test_small_parts_of_the_weights_give_the_same_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     compared = {"score": Compared(TIED, FAULTY)}
     metrics = [metric(kind, threshold=0.5) for kind in (*CLASSES, "max_error")]
@@ -179,6 +190,20 @@ DEFECTS = {
     "three classes": ("recall", [0.1, 0.2], [0, 2], "target 'faulty' is 2 in a row; recall needs 0 and 1"),
     "no probability": ("log_loss", [0.1, 3.0], [0, 1], "output 'score' is from 0.1 to 3; log_loss needs a probability"),
     "an answer that is NaN": ("mae", [float("nan"), 1.0], [0.0, 1.0], "output 'score' is missing or not finite in 1"),
+    "lists": (
+        "mae",
+        [0.1, 0.2],
+        [[0, 1], [1, 0]],
+        "'faulty' is 2 numbers in each row, and output 'score' is one number",
+    ),
+    "another shape": ("mae", [[0.1, 0.2]], [[0, 1, 0]], "'faulty' is 3 numbers in each row, and output 'score' is 2 "),
+    "NaN in an array": (
+        "mae",
+        [[0.1, 0.2]] * 2,
+        [[0, 1], [0, float("nan")]],
+        "not finite in 1 of 2 rows of test.parquet",
+    ),
+    "an order of arrays": ("roc_auc", [[0.1, 0.2]], [[0, 1]], "is 2 numbers in each row, and roc_auc needs one number"),
     "rows of another table": ("mae", [0.1], [0.0, 1.0], "gave 1 answers of 'score' for 2 targets"),
 }
 
@@ -191,6 +216,34 @@ def test_what_cannot_be_measured_says_why(tmp_path: Path, defect: str) -> None:
     assert reason in str(caught.value)
 
 
+def image_tables(folder: Path, truth: list[Any]) -> tuple[Path, Path]:
+    """A row with an answer of 2 x 2 numbers, and this truth."""
+    scores, inputs = folder / "scores.parquet", folder / "test.parquet"
+    duckdb.sql(f"COPY (SELECT [[1.0, 2.0], [3.0, 6.0]] AS score) TO '{scores}' (FORMAT parquet)")
+    duckdb.sql(f"COPY (SELECT {truth} AS faulty, 'BPM.1' AS device) TO '{inputs}' (FORMAT parquet)")
+    return scores, inputs
+
+
+@pytest.mark.parametrize("truth", [[[1.0, 2.0], [3.0, 4.0]], [1.0, 2.0, 3.0, 4.0]], ids=["nested", "flat"])
+def test_an_image_is_compared_with_its_target_nested_or_flat(tmp_path: Path, truth: list[Any]) -> None:
+    metrics = [metric("mae"), metric("max_error"), metric("bias")]
+    found = read_compared(metrics, *image_tables(tmp_path, truth))
+    assert measure(metrics, found) == {"mae": 0.5, "max_error": 2.0, "bias": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("truth", "reason"),
+    [
+        ([[1.0, 2.0], [3.0]], "rows of 'faulty' have several shapes"),
+        ([1.0, 2.0, 3.0], "'faulty' is 3 numbers in each row, and output 'score' is 2 x 2 numbers"),
+        ([[1.0], [2.0], [3.0], [4.0]], "'faulty' is 4 x 1 numbers in each row, and output 'score' is 2 x 2 numbers"),
+    ],
+)
+def test_an_image_is_not_compared_with_another_shape(tmp_path: Path, truth: list[Any], reason: str) -> None:
+    with pytest.raises(Failed, match=reason):
+        read_compared([metric("mae")], *image_tables(tmp_path, truth))
+
+
 def test_a_target_that_is_no_column_is_named_with_the_nearest_one(tmp_path: Path) -> None:
     files = tables(tmp_path, [0.1], [1.0])
     with pytest.raises(Failed, match=r"target 'fault' is no column of test\.parquet; is it 'faulty'"):
@@ -199,8 +252,6 @@ def test_a_target_that_is_no_column_is_named_with_the_nearest_one(tmp_path: Path
 
 def test_a_target_that_is_null_counts_as_missing(tmp_path: Path) -> None:
     scores, inputs = tables(tmp_path, [0.1, 0.2], [1.0, 2.0])
-    import duckdb
-
     inputs.unlink()
     duckdb.sql(f"COPY (SELECT unnest([NULL, 1.0]) AS faulty) TO '{inputs}' (FORMAT parquet)")
     with pytest.raises(Failed, match=r"is missing or not finite in 1 of 2 rows of test.parquet \(first: row 0\)"):
