@@ -47,9 +47,10 @@ def trained() -> Model:
     return fit(rows(0), rows(1), params())[0]
 
 
-def test_quantities_and_classes_are_learned(trained: Model) -> None:
+def test_quantities_and_classes_are_learned(trained: Model, capfd: pytest.CaptureFixture[str]) -> None:
     unseen = rows(2)
     found = trained(unseen.inputs)
+    assert capfd.readouterr().err == "", "whoever runs the model warns"
     assert np.abs(found["y"] - unseen.targets["y"]).mean() < 0.3
     assert ((found["hit"] > 0.5) == (unseen.targets["hit"] == 1)).mean() > 0.9
     several, truth = (np.stack([one[name] for name in CLASSES[1]], axis=1) for one in (found, unseen.targets))

@@ -98,6 +98,7 @@ def fit(train: Rows, validation: Rows, params: Training, team: Processes = ALONE
         node.input[:] = [rename.get(name, name) for name in node.input]
         node.output[:] = [rename.get(name, name) for name in node.output]
     graph.graph.input[0].name, graph.graph.output[0].name = INPUT, OUTPUT
+    graph.graph.output[0].type.tensor_type.shape.dim[-1].dim_value = learned.shape[1]  # skl2onnx always says 1
     losses = [_loss(forest.predict(features(one.inputs)), outputs.learned(one.targets)) for one in (train, validation)]
     return Model(features, outputs, graph.SerializeToString(deterministic=True)), [(params.trees, *losses)]
 
