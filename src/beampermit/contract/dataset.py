@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from beampermit.contract.direction import Loosens
 from beampermit.contract.part import InsidePath, Lines, Name, Part, Prose, Span, Text
@@ -50,13 +50,20 @@ class Review(Part):
         return self
 
 
+def _as_text(value: Any) -> Any:
+    """Whole numbers and true and false as tables have them in text; whoever lists them need not quote them."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int) else value
+
+
 class Column(Part):
     """A column of the splits that is no input: a target, or one that rows are grouped by. It needs no PV."""
 
     name: Annotated[Text, Loosens.NEVER]
     """Its name in the splits."""
-    values: Annotated[tuple[Text, ...], Loosens.WHEN_CHANGED] = ()
-    """Allowed values of a column of text, of whole numbers or of booleans, as text."""
+    values: Annotated[tuple[Annotated[Text, BeforeValidator(_as_text)], ...], Loosens.WHEN_CHANGED] = ()
+    """Allowed values of a column of text, of whole numbers or of booleans."""
     shape: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Loosens.NEVER] = ()
     """Shape of one row; empty for a number."""
     unit: Annotated[Text | None, Loosens.NEVER] = None

@@ -113,3 +113,12 @@ def test_metrics_are_computed_on_the_split_called_test(contract_text: str, said:
     with pytest.raises(BadInput) as caught:
         parse_contract(text)
     assert said in caught.value.message
+
+
+def test_values_of_a_column_need_no_quotes(contract_text: str) -> None:
+    columns = '  columns: [{name: mode, values: [0, 1, true, off, "2"]}]\n  split:'
+    assert contract_text.count("  split:") == 1
+    (column,) = parse_contract(contract_text.replace("  split:", columns)).dataset.columns
+    assert column.values == ("0", "1", "true", "off", "2")
+    with pytest.raises(BadInput, match=r"columns\.0\.values\.4: Input should be a valid string"):
+        parse_contract(contract_text.replace("  split:", columns.replace('"2"', "1.5")))
