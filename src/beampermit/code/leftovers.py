@@ -162,6 +162,6 @@ def _named(code: str) -> Iterator[str]:
     yield code.strip()
     yield from (quoted for _, quoted in re.findall(r"([\"'])([^\"'\n]+)\1", code))
     yield from re.findall(r"^\s*(?:-\s+)?([\w.-]+):(?=\s|$)", code, re.MULTILINE)
-    yield from re.findall(r"[\w.-]+/[\w./-]+", code)
+    yield from re.findall(r"(?<![\w.-])[\w.-]++/[\w./-]+", code)
     for stages in re.findall(r"dvc repro((?:[ \t]+[\w.-]+)+)", code):
         yield from (f"dvc repro {stage}" for stage in stages.split())

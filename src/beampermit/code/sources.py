@@ -27,8 +27,8 @@ SCRIPTS = frozenset(
 """Ends of names of files, beside Python, that run code or configure what runs."""
 NO_SCRIPTS = ("CODEOWNERS", "LICENSE", "conda-lock.yml")
 WORD = re.compile(r"[^\W\d]\w*")
-DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
-FILE = re.compile(r"[\w./-]+\.py\b")
+DOTTED = re.compile(r"(?<!\w)[A-Za-z_]\w*+(?:\.[A-Za-z_]\w*+)+")
+FILE = re.compile(r"(?<![\w./-])[\w./-]+\.py\b")
 HISTORY = re.compile(r"(^|/)((change|history|news|release)[^/]*|decisions/.*|adrs?/.*)$", re.IGNORECASE)
 FROM = re.compile(r"\bfrom\s+([\w.]+)\s+import\s+([\w, ]+)")
 
@@ -174,8 +174,8 @@ def _parsed(text: str) -> Python | None:
             warnings.simplefilter("ignore")
             tree = ast.parse(text)
             reader = _Reader(tree)
-    except (SyntaxError, ValueError, RecursionError):
-        return None  # such as the syntax of a newer Python than ours
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None  # such as the syntax of a newer Python than ours, or what nests too deep for the parser
     return Python(
         imports=tuple(reader.imports),
         texts=tuple(reader.texts),
@@ -186,6 +186,20 @@ def _parsed(text: str) -> Python | None:
         is_program=reader.is_program,
         loads=reader.loads,
     )
+
+
+def _pattern(texts: list[str]) -> re.Pattern[str]:
+    """What has these texts in this order, with at least one letter where one is empty.
+
+    The first place where a text follows is as good as any later one, so none but the last is tried again: of as many
+    gaps as a line can have, the ways to fill them would never end.
+    """
+    found, gap = "", 0
+    for text in texts[:-1]:
+        found += f"(?>.{{{gap},}}?{re.escape(text)})" if text and gap else re.escape(text)
+        gap = 0 if text else gap + 1
+    gap += not texts[-1]
+    return re.compile(found + (f".{{{gap},}}" if gap else "") + re.escape(texts[-1]), re.DOTALL)
 
 
 class _Reader(ast.NodeVisitor):
@@ -268,9 +282,9 @@ class _Reader(ast.NodeVisitor):
             self.texts.append(Text(node.value, node.lineno))
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
-        parts = [re.escape(str(part.value)) if isinstance(part, ast.Constant) else ".+" for part in node.values]
-        if WORD.search("".join(part for part in parts if part != ".+")):
-            self.patterns.append(re.compile("".join(parts), re.DOTALL))
+        texts = [str(part.value) if isinstance(part, ast.Constant) else "" for part in node.values]
+        if WORD.search("".join(texts)):
+            self.patterns.append(_pattern(texts))
         self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:
