@@ -224,7 +224,7 @@ def _metric(metric: DraftMetric) -> Iterator[str]:
     yield f"  - name: {metric.name}"
     yield f"    description: {_text(metric.description)}"
     yield f"    measure: {metric.measure}"
-    yield f"    output: {metric.output}"
+    yield f"    output: {_text(metric.output)}"
     yield f"    gate: {_number(metric.gate)}"
     yield f"    tolerance: {metric.tolerance}"
     yield f"    seed_tolerance: {metric.seed_tolerance}"

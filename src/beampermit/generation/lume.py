@@ -7,6 +7,7 @@ its range, is told and left out.
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ KEYS = (
 )
 TOLERANCE = 1e-8
 """How far, relative to its size, a default may be outside its range: LUME's own tolerance."""
+RESERVED = ("sample", "origin", "split")
+"""Columns that a project's tables have beside the signals."""
 LARGEST_BITS = 1000
 """Of a whole number that is a floating-point number too."""
 
@@ -49,7 +52,7 @@ class Variable(Record):
     @property
     def slug(self) -> str:
         """Its name in a contract and in tables: `QUAD:IN20:121:BCTRL` is `quad-in20-121-bctrl`."""
-        return Names().take(self.name, "signal")
+        return Names(RESERVED).take(self.name, "signal")
 
     @property
     def looks_like_pv(self) -> bool:
@@ -72,7 +75,7 @@ class LumeModel(Record):
 
 def load_lume(file: Path) -> LumeModel:
     """Read a `model_config.yaml`. Raises `BadInput` with every line that cannot be used."""
-    if not file.is_file():
+    if not is_file(file):
         raise BadInput("there is no such file", file=file)
     if file.stat().st_size > LARGEST:
         raise BadInput(f"larger than {LARGEST} bytes: not a LUME configuration", file=file)
@@ -282,7 +285,7 @@ class _Reader:
                 self._refuse("model: there is no file of the network", config, "model")
             named[key] = [self.file.parent / name for name in names]
             for path in named[key]:
-                if not path.is_file():
+                if not is_file(path):
                     self._refuse(f"{key}: there is no file {path}", config, key)
         return named
 
@@ -306,6 +309,11 @@ def _class_fault(kind: Any, known: Sequence[str], others: Sequence[str]) -> str:
     if kind in others:
         return f"{kind} is not imported, only {' and '.join(known)}"
     return f"unknown class {kind!r}{did_you_mean(str(kind), known)}"
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; there is none of a name that is too long, of which a Path raises."""
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 def line_of_key(node: Any, key: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from beampermit.errors import BadInput, Problem, did_you_mean
-from beampermit.generation.lume import LARGEST, LumeModel, Variable, line_of_key, within
+from beampermit.generation.lume import LARGEST, LumeModel, Variable, is_file, line_of_key, within
 from beampermit.reading import decode, parse_yaml
 from beampermit.record import Record
 
@@ -36,7 +37,7 @@ class PvMapping(Record):
 
 def load_mapping(file: Path, model: LumeModel) -> PvMapping:
     """Read a `pv_mapping.yaml` of `model`. Raises `BadInput` with every line that cannot be used."""
-    if not file.is_file():
+    if not is_file(file):
         raise BadInput("there is no such file", file=file)
     if file.stat().st_size > LARGEST:
         raise BadInput(f"larger than {LARGEST} bytes: not a mapping of PVs", file=file)
@@ -112,6 +113,8 @@ class _Reader:
         try:
             value = float(formula)
         except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
             self._refuse(f"{name!r}: the formula {formula!r} is no number, and there are no symbols", section, name)
             return None
         default = variable.default

@@ -79,7 +79,8 @@ class Names:
 
 
 def _spelt(name: str) -> str:
-    return name.replace("_", "-")
+    """What tells names apart: to SQL, `Time` and `time` are one column."""
+    return name.casefold().replace("_", "-")
 
 
 def _cut(name: str, end: str) -> str:

@@ -143,9 +143,14 @@ def _parse_python(content: bytes, name: Path) -> None:
         raise BadInput(f"not Python: {error}", file=name) from None
 
 
+def _parse_yaml(content: bytes, name: Path) -> None:
+    """What a person has written for another tool, and is kept in the project as it is, may have aliases."""
+    parse_yaml(content, name, aliases=True)
+
+
 PARSERS: dict[str, Callable[[bytes, Path], Any]] = {
-    ".yml": parse_yaml,
-    ".yaml": parse_yaml,
+    ".yml": _parse_yaml,
+    ".yaml": _parse_yaml,
     ".toml": parse_toml,
     ".json": parse_json,
     ".py": _parse_python,

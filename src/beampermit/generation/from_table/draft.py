@@ -10,7 +10,7 @@ from typing import Any
 from beampermit.datasets.tables import Table, quoted, sql_text
 from beampermit.errors import counted
 from beampermit.generation.drafting import Draft, DraftColumn, DraftMetric, DraftSignal, listed, widened
-from beampermit.generation.from_table.roles import Classes, Roles, has_value
+from beampermit.generation.from_table.roles import ROW, Classes, Roles, has_value
 from beampermit.generation.from_table.survey import Column
 from beampermit.generation.names import Names, split_unit
 from beampermit.record import Record
@@ -21,7 +21,7 @@ SIGMAS = 2
 """A model that guesses stays below so many standard deviations of its ROC AUC, in 98 of 100 tries."""
 PUBLISHED: dict[str, Any] = {"source": "pv", "tolerance": "1%"}
 """Of outputs; the same training on another machine gives predictions that differ by a small part of their span."""
-RESERVED = ("origin", "row", "split")
+RESERVED = ("origin", ROW, "split")
 KINDS = {
     "torch": "A network of two hidden layers on scaled inputs, trained with Adam.",
     "xgboost": "Gradient-boosted trees by XGBoost.",
@@ -54,7 +54,9 @@ class _Drafting:
         self._library = library
         others = (*roles.groups, *filter(None, (roles.time,)))
         classed = [column.name for column in roles.outputs if column.name in roles.classes]
-        self._names = Names([*RESERVED, *(column.name for column in others), *classed])
+        kept = [*RESERVED, *(column.name for column in others), *classed]
+        self._truth_of = _truths(roles, {name.casefold() for name in kept})
+        self._names = Names([*kept, *self._truth_of.values()])
         self._renamed: dict[str, str] = {}
         self._truths: dict[str, dict[str, str]] = {}
         self._classes: list[tuple[str, ...]] = []
@@ -78,7 +80,7 @@ class _Drafting:
             "classes": self._truths,
         }
         time = roles.time.name if roles.time else None
-        by = tuple(column.name for column in roles.groups) or (time or "row",)
+        by = tuple(column.name for column in roles.groups) or (time or ROW,)
         columns = tuple(
             DraftColumn(name=column.name, values=tuple(sorted(roles.classes[column.name].values)))
             for column in roles.outputs
@@ -93,7 +95,7 @@ class _Drafting:
             metrics=tuple(self._metrics),
             source="table",
             options={key: value for key, value in options.items() if value not in ({}, [], None)},
-            key=("row",),
+            key=(ROW,),
             by=by,
             time=time,
             remarks=(*self._notes(), *self._todos(inputs)),
@@ -191,7 +193,7 @@ class _Drafting:
         own = split_unit(column.name)[0]
         binary = column.kind == "boolean" or value in ("1", "1.0")
         name = self._names.take(f"{own}-probability" if binary else f"{own}-{value}", f"output-{place}")
-        truth = f"{column.name}_is_{value}"
+        truth = self._truth_of[column.name, value]
         self._truths[truth] = {"column": column.name, "value": value}
         ((rows, ones),) = self._table.query(
             f"SELECT count(*), count_if(CAST({quoted(column.name)} AS VARCHAR) = {sql_text(value)})"
@@ -290,6 +292,19 @@ class _Drafting:
 
 
 ONE = Classes(values=(), counts=())
+
+
+def _truths(roles: Roles, taken: set[str]) -> dict[tuple[str, str], str]:
+    """Output and value -> the column that is 1 where the output has the value, of a name of its own."""
+    truths: dict[tuple[str, str], str] = {}
+    for column in roles.outputs:
+        for value in roles.classes.get(column.name, ONE).values:
+            truth = f"{column.name}_is_{value}"
+            while truth.casefold() in taken:
+                truth += "_"
+            taken.add(truth.casefold())
+            truths[column.name, value] = truth
+    return truths
 
 
 def _ends(column: Column) -> tuple[float, float]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import csv
 import gzip
+import os
 import re
 import shutil
 import tempfile
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -48,7 +50,7 @@ def copy_table(file: Path, copy: Path, progress: Progress = silent) -> tuple[Hea
     Raises `BadInput` for a file that is no table: with the line, where a line is wrong.
     """
     reader = READERS.get("".join(file.suffixes[-2:]).lower()) or READERS.get(file.suffix.lower())
-    if not file.exists():
+    if not os.path.exists(file):  # noqa: PTH110 - of a name that is too long, Path raises
         raise BadInput("there is no such file", file=file)
     for odd, what in irregular_files(file.resolve(), file.resolve().parent):
         raise BadInput(f"is {what}, not a file", file=odd)
@@ -105,7 +107,7 @@ def _top_level(schema: list[Any]) -> list[str]:
 def _csv(file: Path, copy: Path) -> tuple[Header, ...]:
     connection = connect()
     missing = ", ".join(map(sql_text, MISSING))
-    options = f"header = true, nullstr = [{missing}]"
+    options = f"header = true, nullstr = [{missing}]" + (", delim = ';'" if _has_decimal_commas(file) else "")
     (delimiter, quote, skipped), *_ = _query(
         connection, f"SELECT Delimiter, Quote, SkipRows FROM sniff_csv({sql_path(file)}, {options})", file
     )
@@ -137,14 +139,36 @@ def _csv(file: Path, copy: Path) -> tuple[Header, ...]:
     raise error or BadInput("cannot be read", file=file)
 
 
+def _has_decimal_commas(file: Path) -> bool:
+    """Whether the names of the columns are parted by semicolons, and the first row has numbers such as `1,5`.
+
+    Between as many commas as there may be columns, duckdb would part the numbers.
+    """
+    with _open_text(file) as stream:
+        try:
+            lines = iter(lambda: stream.readline(LONGEST_HEADER), "")
+            names = next((line for line in lines if line.strip() and not line.startswith(COMMENT)), "")
+            first = stream.readline(LONGEST_HEADER)
+        except (OSError, EOFError, zlib.error):
+            return False  # duckdb says what is wrong
+    return ";" in names and "," not in names and DECIMAL_COMMA.search(first) is not None
+
+
 def _first_lines(file: Path, delimiter: str, quote: str, skipped: int) -> tuple[list[str], list[str], str]:
     """What stands above the table, the names of its columns, which duckdb may change, and its first row."""
     with _open_text(file) as stream:
         above = [stream.readline(LONGEST_HEADER) for _ in range(skipped)]
         dialect: dict[str, Any] = {"delimiter": delimiter} if len(delimiter) == 1 else {}
         dialect |= {"quotechar": quote} if len(quote) == 1 and quote != "\0" else {}
-        names = next(csv.reader([stream.readline(LONGEST_HEADER)], **dialect), [])
+        names = _parted(stream.readline(LONGEST_HEADER), dialect, file, skipped + 1)
         return above, [name.strip() for name in names], stream.readline(LONGEST_HEADER)
+
+
+def _parted(line: str, dialect: dict[str, Any], file: Path, number: int) -> list[str]:
+    try:
+        return next(csv.reader([line], **dialect), [])
+    except csv.Error as error:  # such as a name of more than 131,072 characters
+        raise BadInput(f"cannot be read: {error}", file=file, line=number) from None
 
 
 def _uneven(file: Path, delimiter: str) -> BadInput:
@@ -208,7 +232,7 @@ def _datasets(file: Path) -> list[str]:
 
     try:
         with h5py.File(file, "r") as opened:
-            by_pandas = any("pandas_type" in group.attrs for group in opened.values())
+            by_pandas = any("pandas_type" in group.attrs for group in opened.values() if group is not None)
             opened.visititems(visit)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise BadInput(f"cannot be read: {error}", file=file) from None
@@ -231,17 +255,20 @@ def _datasets(file: Path) -> list[str]:
 
 
 def _headers(given: list[str], units: dict[str, str], columns: list[str]) -> tuple[Header, ...]:
-    """The columns with unique names: the first of several keeps its name, and one without a name gets its place."""
-    taken = set(given)
+    """The columns with unique names: the first of several keeps its name, and one without a name gets its place.
+
+    To SQL, `X` and `x` are one name.
+    """
+    taken = {name.casefold() for name in given}
     headers: list[Header] = []
     seen: set[str] = set()
     for place, name in enumerate(given if len(given) == len(columns) else columns, 1):
         unique = name or f"column {place}"
         number = 1
-        while unique in seen or (unique != name and unique in taken):
+        while unique.casefold() in seen or (unique != name and unique.casefold() in taken):
             number += 1
             unique = f"{name or f'column {place}'} ({number})"
-        seen.add(unique)
+        seen.add(unique.casefold())
         headers.append(Header(given=name, name=unique, unit=units.get(name)))
     return tuple(headers)
 

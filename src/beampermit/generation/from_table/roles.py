@@ -19,6 +19,8 @@ FEWEST_GROUPS = 3
 MOST_CLASSES, MOST_WHOLE = 20, 10
 """Different values of a text, and of whole numbers, that are taken for classes."""
 MOST_MISSING = 0.5
+ROW = "row"
+"""The key of a project's rows."""
 EPOCHS: dict[str, tuple[float, float]] = {"s": (1e8, 5e9), "ms": (1e11, 5e12), "us": (1e14, 5e15), "ns": (1e17, 5e18)}
 """Times since 1970 in each unit, of the years 1973 to 2128."""
 Role = Literal["output", "group", "time"]
@@ -74,6 +76,11 @@ def roles(survey: Survey, table: Table, asked: Asked, file: str) -> Roles:
     outputs = tuple(named.take(name, "output") for name in asked.outputs)
     groups = tuple(named.take(name, "group") for name in asked.groups)
     time = named.take(asked.time, "time") if asked.time else None
+    for column in (*(one for one in outputs if one.kind == "text"), *groups, *filter(None, (time,))):
+        if column.name.casefold() == ROW:
+            raise BadInput(
+                f"{column.name!r}: a column of this name numbers the rows in a project; rename yours", file=file
+            )
     classes = {column.name: found for column in outputs if (found := _classes_of_output(column, table, file))}
     for column in groups:
         _check_group(column, table, file)

@@ -43,6 +43,14 @@ def test_without_time_groups_are_divided_by_chance_and_no_row_is_lost(rows: pd.D
     assert sorted(found["train"]["device"].unique()) != [0, 1, 2, 3, 4]
 
 
+def test_rows_that_lack_a_group_are_in_no_split(rows: pd.DataFrame) -> None:
+    gaps = rows.assign(shift=(rows["run"] // 2).map("s{}".format).where(rows["device"] > 0))
+    for by in (["shift"], ["run", "shift"], ["shift", "device"]):
+        found = pd.concat(splits.divide(gaps, by, None, SHARES).values())
+        assert len(found)
+        assert found["shift"].notna().all()
+
+
 def test_what_follows_from_another_column_loses_no_rows(rows: pd.DataFrame) -> None:
     sites = rows.assign(site=rows["device"] // 2)
     found = splits.divide(sites, ["site", "device"], None, SHARES)

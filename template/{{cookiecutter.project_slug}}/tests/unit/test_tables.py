@@ -19,6 +19,13 @@ KINDS = {
 }
 
 
+def test_a_column_without_times_is_no_time() -> None:
+    assert tables.ends(pd.Series(pd.to_datetime(["2027-02-01", "2027-01-01"])))[0] == "2027-01-01T00:00:00"
+    for other in ([1, 2], ["2027-01-01", "2027-02-01"]):
+        with pytest.raises(SystemExit, match="'at' is dataset.split.time in contract.yaml, and holds no times"):
+            tables.ends(pd.Series(other, name="at"))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_array_has_the_shape_of_the_contract_however_it_is_stored(kind: str, tmp_path: Path) -> None:
     others = {"id": [1, 2], "size": [0.5, 1.5], "kind": ["a", "b"]}

@@ -99,6 +99,22 @@ def test_columns_of_any_name_give_a_contract_that_loads_and_a_written_list_of_ch
     assert {"class", "null", "yes", "on"} <= set(names)
 
 
+@pytest.mark.parametrize("output", ["true", "null", "on"])
+def test_an_output_may_have_a_name_that_yaml_takes_for_something_else(
+    output: str, contract_of: Contracts, tmp_path: Path
+) -> None:
+    contract = contract_of(write_csv(tmp_path / "x.csv", ["x", output], numbers(1), numbers(2)), output)
+    assert {metric.output for metric in contract.metrics} == {output}
+
+
+def test_the_truth_of_a_class_is_no_input_and_no_group(contract_of: Contracts, tmp_path: Path) -> None:
+    header = ["fault", "fault_is_1", "Fault_is_0", "Shift", "SHIFT [mm]"]
+    columns = ([*[0, 1] * 20], numbers(1), numbers(2), [*range(4)] * 10, numbers(3))
+    contract = contract_of(write_csv(tmp_path / "x.csv", header, *columns), "fault", groups=("Shift",))
+    assert contract.targets == {"fault_is_1"}
+    assert [signal.name for signal in contract.signals.inputs] == ["fault_is_1-2", "fault_is_0-2", "shift-2"]
+
+
 @pytest.mark.parametrize(
     ("named", "by", "time", "remark"),
     [

@@ -29,6 +29,7 @@ def read(file: Path, text: str | bytes) -> tuple[Header, ...]:
         ("a,b\n1,2\n3,4,5\n6,7\n", 3, "this line has 3 values, and there are 2 columns"),
         ("a,b\n1,2\n3\n4,5,6\n7,8,9\n", 1, "the first 3 lines do not have the columns of the rest"),
         ("é,b\n1,2\n".encode("latin1"), 1, "This file is not utf-8 encoded"),
+        (f"{'a' * 200_000},b\n1,2\n", 1, "field larger than field limit"),
     ],
 )
 def test_what_is_no_table_is_refused_with_its_line(
@@ -50,6 +51,13 @@ def test_names_that_are_empty_or_there_twice_get_others_which_nobody_has(tmp_pat
     assert list(open_file(copy).columns) == [header.name for header in headers]
 
 
+def test_names_that_differ_in_case_alone_are_two_columns_to_sql_too(tmp_path: Path) -> None:
+    headers = read(tmp_path / "x.csv", "X,x,y,Y (2),Y\n1,2,3,4,5\n")
+    assert [header.given for header in headers] == ["X", "x", "y", "Y (2)", "Y"]
+    assert [header.name for header in headers] == ["X", "x (2)", "y", "Y (2)", "Y (3)"]
+    assert list(open_file(tmp_path / "copy.parquet").columns) == [header.name for header in headers]
+
+
 def test_types_hold_for_rows_that_the_first_thousands_say_nothing_of(tmp_path: Path) -> None:
     write_csv(tmp_path / "x.csv", ["a", "b"], [*["1"] * 60_000, "stuck"], [2] * 60_001)
     copy_table(tmp_path / "x.csv", tmp_path / "copy.parquet")
@@ -60,6 +68,7 @@ def test_types_hold_for_rows_that_the_first_thousands_say_nothing_of(tmp_path: P
     ("name", "text"),
     [
         ("x.csv", "# made by a scope\n# on a Monday\na;b\n1,5;2\n2,5;NaN\n"),
+        ("x.csv", "a;b\n1,5;2,0\n2,5;NaN\n"),
         ("x.tsv", "a\tb\n1.5\t2\n2.5\tNA\n"),
         ("x.csv", '\ufeffa,"b"\n1.5,2\n2.5,\n'),
     ],
@@ -104,6 +113,14 @@ def test_hdf5_has_a_column_for_each_array_with_its_unit(tmp_path: Path) -> None:
     state, x = copy_table(tmp_path / "x.h5", tmp_path / "copy.parquet")
     assert (state.name, x.name, x.unit) == ("state", "x", "mm")
     assert open_file(tmp_path / "copy.parquet").columns == {"state": "VARCHAR", "x": "DOUBLE"}
+
+
+def test_hdf5_with_a_link_to_nothing_is_read_without_it(tmp_path: Path) -> None:
+    file = tmp_path / "x.h5"
+    with h5py.File(file, "w") as opened:
+        opened["x"], opened["there"] = np.zeros(3), h5py.SoftLink("/nowhere")
+        opened["outside"] = h5py.ExternalLink("nowhere.h5", "x")
+    assert [header.name for header in copy_table(file, tmp_path / "copy.parquet")] == ["x"]
 
 
 def test_hdf5_that_is_no_table_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

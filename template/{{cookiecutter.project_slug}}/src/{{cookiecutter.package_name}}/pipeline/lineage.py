@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from . import tables
+
 PIPELINE = Path(__file__).parent
 
 
@@ -32,7 +34,7 @@ def _describe(path: Path, rule: dict[str, Any]) -> dict[str, Any]:
     split: dict[str, Any] = {"path": path.as_posix(), "sha256": digest(path), "rows": len(table)}
     split["groups"] = {column: int(table[column].nunique()) for column in rule["by"]}
     if time := rule.get("time"):
-        split["first"], split["last"] = (table[time].agg(end).isoformat() for end in ("min", "max"))
+        split["first"], split["last"] = tables.ends(table[time])
     return split
 
 

@@ -35,7 +35,8 @@ def _describe(part: contract.ForRequest, table: pd.DataFrame, raw: Path) -> dict
     described: dict[str, Any] = {"request": part.request, "rows": len(table)}
     described["groups"] = {name: int(table[name].nunique()) for name in part.key if name in table.columns}
     if part.time and part.time in table.columns:
-        described |= {"first": table[part.time].min().isoformat(), "last": table[part.time].max().isoformat()}
+        first, last = tables.ends(table[part.time])
+        described |= {"first": first, "last": last}
     described["signals"] = {
         signal.name: signal.model_dump(mode="json", include={"pv", "unit", "range", "shape"})
         for signal in part.inputs

@@ -17,7 +17,7 @@ SIMULATOR = "simulator"
 
 
 def divide(table: pd.DataFrame, by: Iterable[str], time: str | None, shares: Shares) -> dict[str, pd.DataFrame]:
-    """Each split's rows; those whose groups belong to different splits are left out.
+    """Each split's rows; those whose groups belong to different splits, or that lack one, are left out.
 
     Groups that follow each other in time, such as runs, are divided by time, others by chance. If there are simulated
     and other rows, the others are the test split.
@@ -35,9 +35,9 @@ def divide(table: pd.DataFrame, by: Iterable[str], time: str | None, shares: Sha
         if column in ordered:
             values = table.groupby(column)[time].min().sort_values(kind="stable").index.to_numpy()
         else:
-            values = random.permutation(sorted(table[column].unique()))
+            values = random.permutation(sorted(table[column].dropna().unique()))
         chosen.append(table[column].map(_split_of(values, shares)))
-    agreed = chosen[0].where(pd.concat(chosen, axis=1).nunique(axis=1) == 1)
+    agreed = chosen[0].where(pd.concat(chosen, axis=1).nunique(axis=1, dropna=False) == 1)
     return {name: table[agreed == name] for name in (*shares.of, REST)}
 
 
@@ -79,7 +79,7 @@ def prepare(part: contract.ForSplits) -> pd.DataFrame:
     table = table.assign(**{name: value for name, value in constants.items() if name not in table.columns})
     if missing := [name for name in part.required if name not in table.columns]:
         raise SystemExit(f"{part.raw}: there is no column {missing[0]!r}, which contract.yaml names")
-    return table[[name for name in (*part.wanted, "origin") if name in table.columns]]
+    return table[[name for name in dict.fromkeys((*part.wanted, "origin")) if name in table.columns]]
 
 
 def require_learnable(table: pd.DataFrame, name: str, part: contract.ForSplits) -> None:

@@ -66,6 +66,17 @@ def read_table(path: str | Path, columns: list[str] | None = None) -> pd.DataFra
     return pd.read_parquet(path, columns=columns)
 
 
+def ends(times: pd.Series) -> tuple[str, str]:
+    """The first and the last time, after ISO 8601."""
+    try:
+        return times.min().isoformat(), times.max().isoformat()
+    except (AttributeError, TypeError):
+        raise SystemExit(
+            f"{times.name!r} is dataset.split.time in contract.yaml, and holds no times: make some of them, as "
+            "pd.to_datetime does"
+        ) from None
+
+
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
     """Write a table; a column may hold arrays of one shape, also of several dimensions."""
     deep = {name: _stacked(table[name], str(name)) for name in table.columns if _is_deep(table[name])}

@@ -61,21 +61,28 @@ def acquire(source: str, options: Mapping[str, Any]) -> pd.DataFrame:
     if not chosen.path.is_file():
         raise ValueError(f"options.path: there is no {chosen.path}; dvc pull brings it")
     part = contract.of(contract.ForRequest)
-    table = tables.read_table(chosen.path).reset_index(drop=True)
-    table[ROW] = table[chosen.key] if chosen.key else np.arange(len(table))
+    given = tables.read_table(chosen.path).reset_index(drop=True)
+    row = given[chosen.key] if chosen.key else np.arange(len(given))
     inputs = [signal.name for signal in part.inputs if signal.value is None]
     used = [*inputs, *chosen.quantities]
-    table = table.assign(**{name: _column(table, chosen.columns.get(name, name)) for name in used})
+    new = {ROW: row, **{name: _column(given, chosen.columns.get(name, name)) for name in used}}
     if part.time:
-        table[part.time] = _times(_column(table, part.time), chosen.epoch)
-    needed = [ROW, *used, *filter(None, [part.time]), *(one.column for one in chosen.classes.values())]
-    table = table[_complete(table, needed)]
+        new[part.time] = _times(_column(given, part.time), chosen.epoch)
+    truths = {name: _column(given, one.column) for name, one in chosen.classes.items()}
+    table = _without(given, {*new, *truths}).assign(**new, **truths)
+    table = table[_complete(table, [*new, *truths])]
     for name, texts in chosen.values.items():
         table = table.assign(**{name: _places(table[name], texts, name)})
-    table = table.assign(**{name: _is(table[one.column], one.value) for name, one in chosen.classes.items()})
+    table = table.assign(**{name: _is(table[name], one.value) for name, one in chosen.classes.items()})
     if chosen.rows and len(table) > chosen.rows:
         table = table.iloc[np.linspace(0, len(table) - 1, chosen.rows).round().astype(int)]
     return table.reset_index(drop=True)
+
+
+def _without(table: pd.DataFrame, names: set[str]) -> pd.DataFrame:
+    """The table without columns of these names: to SQL, `X` and `x` are one."""
+    taken = {name.casefold() for name in names}
+    return table[[name for name in table.columns if name.casefold() not in taken]]
 
 
 def _column(table: pd.DataFrame, name: str) -> pd.Series:

@@ -59,6 +59,15 @@ def test_rows_are_counted_where_no_column_numbers_them() -> None:
     assert acquire(key=None, rows=1)["row"].tolist() == [0]
 
 
+def test_columns_of_the_names_that_are_made_are_read_before_and_are_no_second_ones_to_sql() -> None:
+    table = pd.DataFrame({"row": [5.0, 6.0], "X": [1.0, 2.0], "Mode": ["on", "off"], "at": [10, 20], "shift": ["a", "b"]})
+    table.to_parquet("table.parquet")
+    found = acquire(key=None, columns={"x": "row", "mode": "Mode"}, classes={"is_5": {"column": "row", "value": "5"}})
+    assert found["row"].tolist() == [0, 1]
+    assert (found["x"].tolist(), found["mode"].tolist(), found["is_5"].tolist()) == ([5, 6], [1, 0], [1, 0])
+    assert sorted(found.columns) == sorted({name.lower() for name in found.columns})
+
+
 @pytest.mark.parametrize(
     ("options", "what"),
     [
