@@ -141,7 +141,7 @@ def _model(draft: Draft, answers: Mapping[str, str]) -> Iterator[str]:
     yield "  owners:"
     for who in ("maintainer", "deputy"):
         name, email = (_text(answers[f"{who}_{key}"]) for key in ("name", "email"))
-        yield f"    - {{name: {name}, email: {email}, role: maintainer}}"
+        yield f"    - {{name: {name}, email: {email}, role: {who}}}"
     yield "  use:"
     yield "    intended: TODO what the model is for"
     yield "    users: TODO who uses its output"

@@ -30,6 +30,11 @@ def test_inputs_have_the_units_ranges_steps_and_pvs_of_their_columns(contract_of
     assert (valve.range, valve.unit) == ((0, 1), "1")
 
 
+def test_the_second_owner_is_the_deputy(contract_of: Contracts, tmp_path: Path) -> None:
+    contract = contract_of(write_csv(tmp_path / "x.csv", ["x", "y"], numbers(1), numbers()), "y")
+    assert [owner.role for owner in contract.model.owners] == ["maintainer", "deputy"]
+
+
 def test_a_quantity_is_measured_by_r2_and_rmse_and_gated_by_the_constant_answer(
     contract_of: Contracts, tmp_path: Path
 ) -> None:
