@@ -12,18 +12,26 @@ from beampermit.errors import Failed, did_you_mean
 
 
 def complete_rows(
-    rows: Path, other: Path, key: Sequence[str], columns: Sequence[str], same: Sequence[str], out: Path
+    rows: Path,
+    other: Path,
+    key: Sequence[str],
+    columns: Sequence[str],
+    lacking: Sequence[str],
+    same: Sequence[str],
+    doubtful: Sequence[str],
+    out: Path,
 ) -> None:
-    """Write the `columns` of each row of `rows`, in order; what that table lacks is of the row of `other` of its key.
+    """Write the `columns` of each row of `rows`, in order; those `lacking` are of the row of `other` of its key.
 
-    Those of the columns `same` that both tables have must agree, or else another row has this key. Raises `Failed`
-    where a row or a column is nowhere, a key is not unique in `other`, or no column can tell.
+    Those of the columns `same` that both tables have must agree, or else another row has this key. Where rows of
+    `other` are alike in them, the columns `doubtful` must agree too. Raises `Failed` where a row or a column is
+    nowhere, a key is not unique in `other`, or no column can tell.
     """
     import duckdb
 
     with connect_without_footers() as connection:
         try:
-            _Completing(connection, rows, other, tuple(key)).write(columns, same, out)
+            _Completing(connection, rows, other, tuple(key)).write(columns, lacking, same, doubtful, out)
         except duckdb.Error as error:
             raise Failed(f"{rows.name} cannot be completed: {str(error).splitlines()[0]}") from None
 
@@ -35,9 +43,10 @@ class _Completing:
     other: Path
     key: tuple[str, ...]
 
-    def write(self, columns: Sequence[str], same: Sequence[str], out: Path) -> None:
+    def write(
+        self, columns: Sequence[str], lacking: Sequence[str], same: Sequence[str], doubtful: Sequence[str], out: Path
+    ) -> None:
         here, there = self._columns(self.rows), self._columns(self.other)
-        lacking = [name for name in columns if name not in here]
         if nowhere := [name for name in lacking if name not in there]:
             raise Failed(f"there is no column {nowhere[0]}{did_you_mean(nowhere[0], here)}")
         if absent := [name for name in self.key if name not in here or name not in there]:
@@ -45,17 +54,21 @@ class _Completing:
         shared = [name for name in same if name in here and name in there]
         if not shared:
             raise Failed("no column of both tells whether rows of one key are the same row")
-        self._require_same(shared)
+        self._require_same(shared, [name for name in doubtful if name in here and name in there])
         chosen = ", ".join(f"{'there' if name in lacking else 'here'}.{quoted(name)}" for name in columns)
         ordered = f"SELECT {chosen} FROM {self._joined()} ORDER BY here.beampermit_row"
         self._query(f"COPY ({ordered}) TO {sql_text(str(out))} (FORMAT parquet)")
 
-    def _require_same(self, shared: Sequence[str]) -> None:
+    def _require_same(self, shared: Sequence[str], doubtful: Sequence[str]) -> None:
         key = [f"CAST({quoted(name)} AS VARCHAR)" for name in self.key]
         if self._query(f"SELECT count(*) - count(DISTINCT row({', '.join(key)})) FROM {parquet(self.other)}")[0][0]:
             raise Failed(f"several of them have the same {' and '.join(self.key)}")
-        texts = [[f"CAST({side}.{quoted(name)} AS VARCHAR)" for side in ("here", "there")] for name in shared]
-        moved = " OR ".join(f"{one} IS DISTINCT FROM {other}" for one, other in texts)
+        moved = _differ(shared)
+        if doubtful:
+            one_row = ", ".join(f"CAST({quoted(name)} AS VARCHAR)" for name in shared)
+            alike = f"SELECT [{one_row}] FROM {parquet(self.other)} GROUP BY ALL HAVING count(*) > 1"
+            here = ", ".join(f"CAST(here.{quoted(name)} AS VARCHAR)" for name in shared)
+            moved = f"({moved}) OR ([{here}] IN ({alike}) AND ({_differ(doubtful)}))"
         keys = ", ".join(f"here.beampermit_key{number}" for number in range(len(key)))
         known = "there.beampermit_known IS NOT NULL"
         total, missing, changed, first = self._query(
@@ -83,3 +96,9 @@ class _Completing:
 
     def _query(self, text: str) -> list[Any]:
         return self.connection.execute(text).fetchall()
+
+
+def _differ(names: Sequence[str]) -> str:
+    """SQL condition that a row has another value of one of these columns in the other table."""
+    texts = [[f"CAST({side}.{quoted(name)} AS VARCHAR)" for side in ("here", "there")] for name in names]
+    return " OR ".join(f"{one} IS DISTINCT FROM {other}" for one, other in texts)

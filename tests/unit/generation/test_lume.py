@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.errors import BadInput
-from beampermit.generation.lume import LumeModel, load_lume
+from beampermit.generation.lume import LumeModel, Variable, load_lume
 
 SAMPLE = Path(__file__).parents[2] / "data/lume/model_config.yaml"
 FILES = ("model.pt", "input_transformers_0.pt", "output_transformers_0.pt")
@@ -217,3 +217,7 @@ def test_a_file_that_is_not_there_or_too_large_is_refused(tmp_path: Path) -> Non
     file.write_bytes(b"#" * (2**22 + 1))
     with pytest.raises(BadInput, match="larger than 4194304 bytes"):
         load_lume(file)
+
+
+def test_a_signal_has_not_the_name_of_a_column_that_every_table_has() -> None:
+    assert [Variable(name=name, line=1).slug for name in ("sample", "Origin", "x")] == ["sample-2", "origin-2", "x"]

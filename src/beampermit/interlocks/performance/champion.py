@@ -227,7 +227,7 @@ class _Comparing:
         try:
             with tempfile.TemporaryDirectory(prefix="beampermit-champion-") as scratch, self._trees() as trees:
                 scores = Path(scratch, "scores.parquet")
-                self.in_service.score(self.project, judging.inputs, scores)
+                self.in_service.score(self.project, judging.inputs, self.contract, scores)
                 of_champion = self._of_champion(judging, trees)
                 on_earlier = self._on_earlier(earlier, of_champion, Path(scratch))
                 if not any(resampling.resamples(name) for name in names):
@@ -298,7 +298,7 @@ class _Comparing:
             return {}
         try:
             scores = scratch / "earlier.parquet"
-            self.in_service.score(self.project, table, scores)
+            self.in_service.score(self.project, table, self.project.base_contract, scores)
             return evaluator.evaluate(scores, table)
         except (BadInput, Failed):
             return {}

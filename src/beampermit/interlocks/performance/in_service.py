@@ -38,34 +38,51 @@ class InService:
     contract: OwnContract
     environment: Environment
 
-    def score(self, project: Project, rows: Path, out: Path) -> None:
+    def score(self, project: Project, rows: Path, asked: Contract, out: Path) -> None:
         """Its scores of each of `rows`, in order. Inputs that this table lacks are those of its own test rows.
 
-        Raises `Failed` where it fails, or the rows are not there.
+        So are those that it has otherwise: by `asked`, their contract, in another unit or shape. Raises `Failed` where it fails,
+        or the rows are not there.
         """
         from beampermit.models import scoring
 
         with tempfile.TemporaryDirectory(prefix="beampermit-champion-") as scratch:
-            completed = self._completed(project, rows, Path(scratch, "rows.parquet"))
+            completed = self._completed(project, rows, asked, Path(scratch, "rows.parquet"))
             scoring.score(self.environment, self.folder, completed, out, self.contract.signals)
 
-    def _completed(self, project: Project, rows: Path, out: Path) -> Path:
+    def _completed(self, project: Project, rows: Path, asked: Contract, out: Path) -> Path:
         from beampermit.datasets.completing import complete_rows
 
         inputs = [signal.name for signal in self.contract.signals.inputs]
         columns = column_names(rows)
-        lacking = [name for name in inputs if name not in columns]
+        kinds = {signal.name: (signal.unit, signal.shape) for signal in asked.signals.inputs}
+        other = {
+            signal.name
+            for signal in self.contract.signals.inputs
+            if kinds.get(signal.name) not in (None, (signal.unit, signal.shape))
+        }
+        lacking = [name for name in inputs if name not in columns or name in other]
         if not lacking:
             return rows
-        shared = [name for name in inputs if name in columns]
-        same = shared or sorted(self.contract.targets)  # equal targets give the metrics of its own rows
+        shared = [name for name in inputs if name not in lacking]
+        targets = sorted(self.contract.targets)  # equal targets give the metrics of its own rows
+        key, version = self.contract.dataset.key, self.contract.dataset.request.version
+        doubtful = targets if asked.dataset.request.version > version else []  # else PRF001 holds targets to the base's
         try:
-            complete_rows(rows, self._own_rows(project), self.contract.dataset.key, inputs, same, out)
+            complete_rows(rows, self._own_rows(project), key, inputs, lacking, shared or targets, doubtful, out)
         except (BadInput, Failed) as error:
+            how, until = (
+                "no column of",
+                f"leave {', '.join(lacking)} in the test rows until a version without is in service",
+            )
+            if lacking[0] in columns:
+                how, until = (
+                    "in another unit or shape in",
+                    f"keep it as it is, and give the new {lacking[0]} another name",
+                )
             raise Failed(
-                f"its input {lacking[0]} is no column of {rows.name}, nor to be had from its own test rows: "
-                f"{error.message}",
-                hint=f"leave {', '.join(lacking)} in the test rows until a version without is in service",
+                f"its input {lacking[0]} is {how} {rows.name}, nor to be had from its own test rows: {error.message}",
+                hint=until,
             ) from None
         return out
 

@@ -100,6 +100,44 @@ def test_rows_that_are_not_the_champions_own_do_not_complete_it(
     assert verdict.reason.endswith("; leave field in the test rows until a version without is in service")
 
 
+@pytest.mark.attack(
+    guard="PRF002",
+    tried="rows get the keys of others, where the inputs that are left are the same in all of them",
+    said="40 of 60 rows differ",
+)
+def test_rows_that_are_alike_in_what_is_left_are_told_apart_by_their_targets(service: Service, said: str) -> None:
+    alike: dict[str, Any] = {"current": np.zeros(60), "faulty": FIELD % 0.5 > 0.25}
+    service.write_rows(**alike)
+    service.package(fault_score={"current": 0.0, "field": 2.0})
+    service.merge()
+    service.promote(4)
+    drop_field(service)
+    replace(service.contract, "version: 1", "version: 2")
+    service.write_rows(field=None, **alike)
+    assert "(version 4)" in service.judge().reason or service.judge().passed
+    service.write_rows(field=None, acquisition=np.roll(np.arange(60), 10).astype(str), **alike)
+    verdict = service.judge()
+    assert verdict.outcome is Outcome.FAILED
+    assert said in verdict.reason
+
+
+@pytest.mark.attack(
+    guard="PRF002",
+    tried="an input that the champion needs gets another unit, so that its answers are those of other values",
+    said="58 of 60 rows differ",
+)
+def test_an_input_in_another_unit_is_taken_from_its_own_rows(service: Service, said: str) -> None:
+    replace(service.contract, INPUT, INPUT.replace("unit: T", "unit: mT"))
+    service.write_rows(field=-1000 * FIELD)
+    service.package(fault_score={"current": 1.0, "field": 0.0})
+    assert WORSE in service.judge().reason
+    service.write_rows(field=-1000 * FIELD, current=np.roll(CURRENT, 1))
+    reason = service.judge().reason
+    assert "its input field is in another unit or shape in test.parquet, nor to be had from its own test rows" in reason
+    assert said in reason
+    assert reason.endswith("; keep it as it is, and give the new field another name")
+
+
 def test_where_no_input_is_shared_rows_are_the_same_by_their_targets(service: Service) -> None:
     replace(service.contract, INPUT, "")
     replace(service.contract, "name: current", "name: voltage")
