@@ -41,8 +41,8 @@ class InService:
     def score(self, project: Project, rows: Path, asked: Contract, out: Path) -> None:
         """Its scores of each of `rows`, in order. Inputs that this table lacks are those of its own test rows.
 
-        So are those that it has otherwise: by `asked`, their contract, in another unit or shape. Raises `Failed` where it fails,
-        or the rows are not there.
+        So are those that it has otherwise: by `asked`, their contract, in another unit or shape. Raises `Failed`
+        where it fails, or the rows are not there.
         """
         from beampermit.models import scoring
 
