@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 
 SLUG = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
 PACKAGE = r"[a-z][a-z0-9]*(_[a-z0-9]+)*"
@@ -164,6 +165,9 @@ RULES = {
 }
 
 if __name__ == "__main__":
+    # cookiecutter writes this file into the folder for temporary files, whose other files are no libraries.
+    own = Path(__file__)
+    sys.path = [path for path in sys.path if path not in (str(own.absolute().parent), str(own.resolve().parent))]
     chosen = json.loads(r"""{{ cookiecutter | tojson }}""")
     if chosen["example"] in FILLED and FILLS not in os.environ:
         sys.exit(f"example: {chosen['example']} is made by {FILLED[chosen['example']]}")

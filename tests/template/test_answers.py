@@ -46,6 +46,8 @@ WRONG = [
     ("gpu_runner", "self-hosted, gpu", "'self-hosted, gpu' must be labels joined by commas"),
     ("pytorch_index", "cpu", "'cpu' is not an http(s) URL"),
     ("pytorch_cuda_index", "ftp://lab.example", "is not an http(s) URL"),
+    ("example", "injector", "'injector' is not one of bpm-faults"),
+    ("library", "jax", "'jax' is not one of torch, xgboost, scikit-learn"),
     ("environment", "poetry", "'poetry' is not one of conda-lock, uv"),
     ("accelerator", "tpu", "'tpu' is not one of cpu, cuda"),
     ("container_image", "python:3.11", "must be an image with its digest"),
@@ -241,7 +243,10 @@ def test_cookiecutter_alone_refuses_the_same_and_leaves_nothing(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_cookiecutter_alone_makes_the_same_project(tmp_path: Path) -> None:
+def test_cookiecutter_alone_makes_the_same_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of the package's name among temporary files, where cookiecutter runs our hook, is no library."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    (tmp_path / "bpm_faults.py").write_text("")
     assert cookiecutter(tmp_path / "one").returncode == 0
     other = generate(tmp_path / "other", {})
     one = tmp_path / "one/bpm-faults"
