@@ -31,7 +31,8 @@ def todos(text: str) -> tuple[Todo, ...]:
 
 
 def _what(mark: re.Match[str]) -> str:
-    return mark["address"] or mark["what"].strip()
+    what = mark["address"] or mark["what"].strip()
+    return what if "[" in what else what.rstrip("]").rstrip()  # the end of a list that the mark stands in
 
 
 def _key_of(before: str) -> str:

@@ -15,6 +15,7 @@ def test_a_mark_in_a_value_in_a_comment_in_both_and_alone() -> None:
         "    - {name: Bo, email: TODO@deputy.example, role: deputy}\n"
         "summary: it finds, and this: is prose, TODO more\n"
         "done: nothing ToDo, TODOS neither\n"
+        "caveats: [TODO what else a user must know]\n"
     )
     assert todos(text) == (
         Todo(1, "summary", "what it does"),
@@ -24,4 +25,5 @@ def test_a_mark_in_a_value_in_a_comment_in_both_and_alone() -> None:
         Todo(5, "email", "TODO@maintainer.example"),
         Todo(6, "email", "TODO@deputy.example"),
         Todo(7, "summary", "more"),
+        Todo(9, "caveats", "what else a user must know"),
     )
