@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from beampermit.cli.main import app
+from beampermit.environments.installation import Installation
 from beampermit.errors import BadInput, Failed
 from beampermit.project import Project
 from support.dvc_repositories import replace
@@ -33,7 +34,8 @@ def origin(trainable: Project, tmp_path: Path) -> Project:
 def reproduce(origin: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reproduce:
     """The command, in a job of GitHub, in the environment of the tests."""
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
-    monkeypatch.setattr("beampermit.reproduction.environments._install", lambda *_: HERE)
+    installed = Installation(HERE, "", True, 0, 0.0)
+    monkeypatch.setattr("beampermit.reproduction.environments.install", lambda *_, **__: installed)
     monkeypatch.setattr("beampermit.reproduction.environments.backend_for", lambda *_, **__: None)
 
     def run(*words: str) -> Result:
