@@ -10,7 +10,7 @@ import pytest
 from beampermit.digest import digest_bytes
 from beampermit.errors import BadInput, Conflict, Failed
 from beampermit.github.client import Client
-from beampermit.interlocks.performance.champion import champion
+from beampermit.interlocks.performance.champion import champion, ledger
 from beampermit.permit import keys
 from beampermit.permit.envelope import sign_statement
 from beampermit.publishing import publish_version
@@ -28,7 +28,7 @@ READERS: dict[str, Read] = {
     "reconcile --dry-run": lambda lab: find_differences(lab.ledger, lab.registry, MODEL, lab.said.append),
     "reconcile --rebuild": lambda lab: lab.rebuild(lambda event, into: lab.model(event.version)),
     "rollback --to": lambda lab: lab.rollback(to=lab.last().version),
-    "PRF002": lambda lab: champion(lab.project, lab.project.contract),
+    "PRF002": lambda lab: champion(ledger(lab.project), lab.project.contract),
     "reproduce --champion": lambda lab: load_champion(lab.project),
 }
 
