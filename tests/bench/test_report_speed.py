@@ -58,7 +58,7 @@ def test_report() -> None:
         "kept within its bounds": lambda: bound_report(found),
         "report.json read again": lambda: read_report(text, {}),
         "report.md": found.markdown,
-        "summary.md": found.whole,
+        "summary.md": found.step_summary,
         "plots/*.png": lambda: charts.png_images(found.plots),
         "report.html, from the drawings": lambda: found.html(images),
     }
