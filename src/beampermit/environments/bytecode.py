@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from beampermit.cache import cache_folder
+
+SECONDS = 2.0
 
 
 def bytecode_folder() -> Path:
@@ -15,10 +18,16 @@ def bytecode_folder() -> Path:
     return cache_folder() / "bytecode"
 
 
-def forget_gone() -> None:
-    """Remove what was compiled of folders that are gone: of a rehearsal's environment, say, hundreds of megabytes."""
+def forget_gone(seconds: float = SECONDS) -> None:
+    """Remove what was compiled of folders that are gone: of a rehearsal's environment, say, hundreds of megabytes.
+
+    After `seconds`, no further folder is begun: the next call goes on.
+    """
+    ends = time.monotonic() + seconds
     with suppress(OSError):  # of another user, for instance: nothing depends on it
-        for folder in list(_gone(bytecode_folder(), Path("/"))):
+        for folder in _gone(bytecode_folder(), Path("/")):
+            if time.monotonic() > ends:
+                return
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -26,7 +35,7 @@ def _gone(compiled: Path, source: Path) -> Iterator[Path]:
     """The topmost folders of `compiled` whose modules' folder is gone; an environment is there as a whole."""
     if not compiled.is_dir() or (source / "pyvenv.cfg").is_file() or (source / "conda-meta").is_dir():
         return
-    for entry in compiled.iterdir():
+    for entry in list(compiled.iterdir()):
         if not entry.is_dir() or entry.is_symlink():
             continue
         if (source / entry.name).is_dir():

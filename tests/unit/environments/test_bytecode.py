@@ -29,6 +29,11 @@ def test_modules_of_folders_that_are_gone_are_removed_and_others_kept(compiled: 
     assert kept == {"there/lib/new", "project/src/model"}, "an environment is looked at as a whole"
 
 
+def test_many_are_removed_by_several_calls(compiled: Path) -> None:
+    forget_gone(seconds=-1)
+    assert (compiled / "gone").is_dir(), "an installation waits for a few of them, not for gigabytes"
+
+
 def test_a_link_among_them_is_not_followed(compiled: Path, tmp_path: Path) -> None:
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs/file").touch()
