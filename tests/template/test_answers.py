@@ -213,15 +213,15 @@ def test_the_command_ends_in_2_with_one_line_and_the_next_command(tmp_path: Path
 def test_nobody_to_answer_is_said_at_once(tmp_path: Path) -> None:
     done = beampermit("new", "--output-dir", str(tmp_path))
     assert done.returncode == 2
-    assert "the input ended before an answer to 'project_slug'" in done.stderr
+    assert "the input ended before an answer to 'example'" in done.stderr
     assert "beampermit new --no-input" in done.stderr
 
 
 def test_answers_typed_in_are_asked_again_until_they_can_be_used(tmp_path: Path) -> None:
-    done = beampermit("new", "--output-dir", str(tmp_path), stdin="No good\nbeam-loss\n" + "\n" * len(questions()))
+    done = beampermit("new", "--output-dir", str(tmp_path), stdin="\n\nNo good\nbeam-loss\n" + "\n" * len(questions()))
     assert done.returncode == 0, done.stderr
     assert "'No good' must be lower-case words" in done.stderr
-    assert (tmp_path / "beam-loss/src/beam_loss/train.py").is_file()
+    assert (tmp_path / "beam-loss/src/beam_loss/pipeline/train.py").is_file()
 
 
 def test_without_a_git_identity_the_project_is_whole_and_the_commands_are_told(

@@ -65,7 +65,9 @@ def test_its_own_tests_notice_a_feature_that_looks_at_neighbours(trained_copy: P
 
 
 def test_its_own_tests_notice_a_split_that_shares_devices(trained_copy: Project) -> None:
-    _edit(trained_copy, "pipeline/splits.py", ".where(pd.concat(chosen, axis=1).nunique(axis=1, dropna=False) == 1)", "")
+    _edit(
+        trained_copy, "pipeline/splits.py", ".where(pd.concat(chosen, axis=1).nunique(axis=1, dropna=False) == 1)", ""
+    )
     done = python(trained_copy, "-m", "pytest", "-q", "tests/unit/test_splits.py")
     assert "FAILED tests/unit/test_splits.py::test_no_group_or_time_is_in_two_splits" in done.out
 
