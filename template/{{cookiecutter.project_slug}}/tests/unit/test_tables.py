@@ -22,7 +22,7 @@ KINDS = {
 def test_a_column_without_times_is_no_time() -> None:
     assert tables.ends(pd.Series(pd.to_datetime(["2027-02-01", "2027-01-01"])))[0] == "2027-01-01T00:00:00"
     for other in ([1, 2], ["2027-01-01", "2027-02-01"]):
-        with pytest.raises(SystemExit, match="'at' is dataset.split.time in contract.yaml, and holds no times"):
+        with pytest.raises(SystemExit, match=r"'at' is dataset\.split\.time in contract\.yaml, and holds no times"):
             tables.ends(pd.Series(other, name="at"))
 
 
