@@ -60,7 +60,9 @@ def test_rows_are_counted_where_no_column_numbers_them() -> None:
 
 
 def test_columns_of_the_names_that_are_made_are_read_before_and_are_no_second_ones_to_sql() -> None:
-    table = pd.DataFrame({"row": [5.0, 6.0], "X": [1.0, 2.0], "Mode": ["on", "off"], "at": [10, 20], "shift": ["a", "b"]})
+    table = pd.DataFrame(
+        {"row": [5.0, 6.0], "X": [1.0, 2.0], "Mode": ["on", "off"], "at": [10, 20], "shift": ["a", "b"]}
+    )
     table.to_parquet("table.parquet")
     found = acquire(key=None, columns={"x": "row", "mode": "Mode"}, classes={"is_5": {"column": "row", "value": "5"}})
     assert found["row"].tolist() == [0, 1]
