@@ -21,13 +21,14 @@ from beampermit.environments.choice import backend_of
 from beampermit.environments.conda_lock import CondaLock
 from beampermit.errors import Outside
 from beampermit.generation import generate
-from beampermit.generation.template import questions, template_folder
+from beampermit.generation.template import questions
 from beampermit.interlocks import runner
 from beampermit.interlocks.families import select_interlocks
 from beampermit.interlocks.tests import find_marks
 from beampermit.processes import run
 from beampermit.project import Project
 from beampermit.rehearsal import FILES
+from beampermit.template import template_folder
 from support.filled_projects import generated_project
 
 pytestmark = pytest.mark.slow
@@ -173,9 +174,9 @@ def test_the_readme_tells_each_of_the_13_steps_and_names_files_that_are_there(tm
     assert stages <= set(re.findall(r"(?m)^  (\w+):$", (root / "dvc.yaml").read_text()))
 
 
-def test_what_the_readme_calls_a_better_model_are_parameters_that_are_there(tmp_path: Path) -> None:
+def test_what_the_models_page_calls_a_better_model_are_parameters_that_are_there(tmp_path: Path) -> None:
     root = generate(tmp_path, {})
-    better = yaml.safe_load((root / "README.md").read_text().split("```yaml\n")[1].split("```")[0])
+    better = yaml.safe_load((root / "docs/model.md").read_text().split("```yaml\n")[1].split("```")[0])
     params = yaml.safe_load((root / "params.yaml").read_text())
     for section, values in better.items():
         assert values.keys() <= params[section].keys()
