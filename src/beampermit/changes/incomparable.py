@@ -5,7 +5,8 @@ from __future__ import annotations
 from beampermit.changes.base_and_head import BaseAndHead
 from beampermit.changes.contract_changes import compare_contracts
 from beampermit.changes.data import compare_data
-from beampermit.contract import FILE_NAME, Contract, Metric
+from beampermit.contract import FILE_NAME, Contract
+from beampermit.contract.measure import output_of
 from beampermit.datasets.dvc_lock import pipeline_locks
 from beampermit.models.manifest import Manifest
 from beampermit.models.mlmodel import FILE_NAME as MLMODEL
@@ -23,8 +24,11 @@ def lost_targets(rules: Contract, own: Contract) -> frozenset[str]:
 def replaced_metrics(rules: Contract, own: Contract) -> tuple[str, ...]:
     """Metrics of `rules` that say nothing of a model that has some targets no more."""
     lost = lost_targets(rules, own)
-    about_lost = (metric for metric in rules.metrics if not metric.measure or _target(metric, rules) in lost)
-    return tuple(metric.name for metric in about_lost) if lost else ()
+    if not lost:
+        return ()
+    return tuple(
+        metric.name for metric in rules.metrics if not metric.measure or output_of(metric, rules.signals).target in lost
+    )
 
 
 def with_own_targets(rules: Contract, own: Contract) -> Contract:
@@ -77,8 +81,3 @@ def _changed_files(base_and_head: BaseAndHead, before: Contract, after: Contract
     return sorted(
         path for path in {*files[0], *files[1]} if files[0].get(path) != files[1].get(path) and path not in follow
     )
-
-
-def _target(metric: Metric, rules: Contract) -> str | None:
-    outputs = {output.name: output for output in rules.signals.outputs}
-    return outputs[metric.output or next(iter(outputs))].target

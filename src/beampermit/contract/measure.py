@@ -56,12 +56,16 @@ def measured_metrics(rules: Contract, served: Signals) -> tuple[MeasuredMetric, 
     An output that the model calls otherwise is found by its target. A threshold that no metric sets is the alarm limit
     `high` of `served`: it decides what is flagged in service.
     """
-    outputs = {signal.name: signal for signal in rules.signals.outputs}
     return tuple(
-        _measured(metric, metric.measure, outputs[metric.output or next(iter(outputs))], served)
+        _measured(metric, metric.measure, output_of(metric, rules.signals), served)
         for metric in rules.metrics
         if metric.measure
     )
+
+
+def output_of(metric: Metric, signals: Signals) -> Signal:
+    """The output that a metric of a valid contract is about: the only one where it names none."""
+    return next(signal for signal in signals.outputs if metric.output in (None, signal.name))
 
 
 def answering(output: Signal, served: Signals) -> Signal | None:

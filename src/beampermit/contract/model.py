@@ -74,6 +74,10 @@ class Model(Part):
     """sha256 of each file of the saved model, of the dataset, and of what else DVC stores for a stage; kept in git."""
 
 
+def targets_of(signals: Signals, dataset: Dataset) -> frozenset[str]:
+    return frozenset(filter(None, (dataset.target, *(output.target for output in signals.outputs))))
+
+
 class Contract(Part):
     """What a model promises."""
 
@@ -96,8 +100,7 @@ class Contract(Part):
     @property
     def targets(self) -> frozenset[str]:
         """Columns that outputs are compared with, and that the model learns to predict."""
-        targets = (self.dataset.target, *(output.target for output in self.signals.outputs))
-        return frozenset(filter(None, targets))
+        return targets_of(self.signals, self.dataset)
 
     @model_validator(mode="after")
     def _consistent(self) -> Contract:

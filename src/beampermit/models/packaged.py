@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from beampermit.contract.dataset import Dataset
+from beampermit.contract.model import targets_of
 from beampermit.contract.signals import Signals
 from beampermit.errors import BadInput, Failed
 from beampermit.reading import first_fault, parse_yaml
@@ -24,8 +25,7 @@ class OwnContract(Record):
     @property
     def targets(self) -> frozenset[str]:
         """As of a whole contract."""
-        targets = (self.dataset.target, *(output.target for output in self.signals.outputs))
-        return frozenset(filter(None, targets))
+        return targets_of(self.signals, self.dataset)
 
 
 def read_own_contract(model: Path) -> OwnContract:

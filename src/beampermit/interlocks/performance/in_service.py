@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beampermit.contract import Contract
-from beampermit.contract.measure import answering
+from beampermit.contract.measure import answering, output_of
 from beampermit.contract.signals import Signal
 from beampermit.digest import digest_file
 from beampermit.environments import Environment
@@ -140,11 +140,10 @@ def environment_of_champion(
 
 def comparable(rules: Contract, own: OwnContract) -> tuple[tuple[str, ...], dict[str, str]]:
     """Metrics of `rules` that a model with the contract `own` can have, and why it cannot have the others."""
-    outputs = {output.name: output for output in rules.signals.outputs}
+    alone = len(rules.signals.outputs) == 1
     lacking: dict[str, str] = {}
     for metric in rules.metrics:
-        output = outputs[metric.output or next(iter(outputs))]
-        if metric.measure and (why := _no_answer(output, own, alone=len(outputs) == 1)):
+        if metric.measure and (why := _no_answer(output_of(metric, rules.signals), own, alone=alone)):
             lacking[metric.name] = why
     return tuple(metric.name for metric in rules.metrics if metric.name not in lacking), lacking
 
