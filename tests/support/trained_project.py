@@ -25,13 +25,13 @@ from beampermit.environments.choice import backend_of
 from beampermit.environments.environment import VARIABLE, Environment, environment_of
 from beampermit.environments.installation import install
 from beampermit.generation import generate
-from beampermit.generation.template import template_folder
 from beampermit.git import Git
 from beampermit.models.evaluation import Evaluator
 from beampermit.models.measures import measure, read_compared
 from beampermit.models.metrics import read_metrics
 from beampermit.processes import Finished, run
 from beampermit.project import Project
+from beampermit.template import template_folder
 from support.shared import made_once, shared_folder
 
 KEPT = "BEAMPERMIT_TRAINED"

@@ -17,7 +17,8 @@ from beampermit.environments.uv import Uv
 from beampermit.errors import BadInput
 from beampermit.generation import generate
 from beampermit.generation.answers import complete, parse
-from beampermit.generation.template import explanation, questions, template_folder
+from beampermit.generation.template import explanation, questions
+from beampermit.template import template_folder
 
 pytestmark = pytest.mark.slow
 

@@ -14,8 +14,9 @@ import yaml
 from beampermit.errors import BadInput
 from beampermit.generation import generate
 from beampermit.generation.answers import complete
-from beampermit.generation.template import questions, template_folder
+from beampermit.generation.template import questions
 from beampermit.processes import run
+from beampermit.template import template_folder
 from support.filled_projects import generated_project
 
 BASE = template_folder() / "{{cookiecutter.project_slug}}"

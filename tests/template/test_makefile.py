@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from beampermit.generation.template import template_folder
+from beampermit.template import template_folder
 
 MAKEFILE = template_folder() / "{{cookiecutter.project_slug}}/Makefile"
 

@@ -19,11 +19,12 @@ from beampermit.environments.uv.pytorch import cpu_index
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.files import write_json
 from beampermit.generation.answers import AGAIN, complete
-from beampermit.generation.template import filled, template_folder
+from beampermit.generation.template import filled
 from beampermit.git import Git
 from beampermit.processes import run
 from beampermit.progress import Progress, silent
 from beampermit.reading import parse_json, parse_toml, parse_yaml
+from beampermit.template import template_folder
 
 Fill = Callable[[Path, Mapping[str, str]], None]
 """Completes the project in a folder, with the answers to the template's questions."""
