@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 ENVIRONMENT, ACCELERATOR = "{{ cookiecutter.environment }}", "{{ cookiecutter.accelerator }}"
-EXAMPLE, LIBRARY = "{{ cookiecutter.example }}", "{{ cookiecutter.library }}"
+EXAMPLE, LIBRARY = "{{ cookiecutter.example }}", "{{ cookiecutter['library'] }}"
 EXAMPLES, LIBRARIES = Path("_examples"), "_libraries"
 SHARED = {"table": "_scalars", "injector-surrogate": "_scalars"}
 """Example -> the folder that it has in common with others: of models with scalars as inputs and outputs."""

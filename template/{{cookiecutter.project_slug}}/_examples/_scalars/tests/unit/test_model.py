@@ -13,12 +13,12 @@ from {{ cookiecutter.package_name }}.pipeline.tables import Rows
 
 CLASSES = (("hit",), ("low", "middle", "high"))
 SETTINGS = {
-    {%- if cookiecutter.library == "torch" %}
+    {%- if cookiecutter["library"] == "torch" %}
     "hidden": 16,
     "epochs": 60,
     "batch": 32,
     "learning_rate": 0.02,
-    {%- elif cookiecutter.library == "xgboost" %}
+    {%- elif cookiecutter["library"] == "xgboost" %}
     "rounds": 40,
     "depth": 3,
     "learning_rate": 0.3,
