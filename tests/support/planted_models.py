@@ -83,7 +83,7 @@ class Arena:
         own = OwnContract(signals=project.base_contract.signals, dataset=project.base_contract.dataset)
         in_service = InService(EVENT, statement(), self.project.root, own, THIS_ENVIRONMENT)
         self.monkeypatch.setattr(f"{champion_module.__name__}.find_in_service", lambda *_: in_service)
-        self.monkeypatch.setattr(InService, "score", lambda _, __, ___, out: shutil.copy(scores, out))
+        self.monkeypatch.setattr(InService, "score", lambda *arguments: shutil.copy(scores, arguments[-1]))
         folder = self.project.root / "model"
         folder.mkdir(exist_ok=True)
         model, examined = SavedModel(folder, "model", {}), Examined(None, None, self.scores("challenger", challenger))
