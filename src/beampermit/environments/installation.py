@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from beampermit.environments.bytecode import forget_gone
 from beampermit.environments.conda_lock import install as conda
 from beampermit.environments.distributions import describe
 from beampermit.environments.environment import STAMP, VARIABLE, Environment, stamp_of
+from beampermit.environments.uv.command import PREFIX
 from beampermit.environments.uv.installed import is_sealed
 from beampermit.errors import BadInput, Failed, Outside, Problem, counted
 from beampermit.files import write_text
@@ -65,6 +66,7 @@ def install(backend: Backend, root: Path, prefix: Path, *, reuse: bool = False, 
         complete = sound and stamp_of(prefix) == lock.stamp
         try:
             if not (reuse and complete):
+                _end_orphans(prefix)
                 if not sound:
                     _clear(prefix)
                 _build(backend, root, prefix, lock, progress)
@@ -154,6 +156,17 @@ def _sound(prefix: Path) -> bool:
         return conda.made_by_us(prefix) and bool(describe(prefix))
     except BadInput:
         return False
+
+
+def _end_orphans(prefix: Path) -> None:
+    """An installer that was killed could not end its uv, which goes on writing into the environment."""
+    import psutil
+
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.name() == "uv" and str(prefix) in (*process.cmdline(), process.environ().get(PREFIX)):
+                process.kill()
+                process.wait(10)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from uv import find_uv_bin
 
@@ -663,6 +664,24 @@ def test_killed_while_uv_installs_the_next_run_finishes(uv_project: Project, tmp
     if (prefix / STAMP).exists():  # It was faster than we were.
         assert Uv().installed(Uv().read(uv_project.root), prefix) == (), "a half environment looks whole"
     build(uv_project.root, prefix)
+    assert Uv().installed(Uv().read(uv_project.root), prefix) == ()
+
+
+def test_a_uv_that_a_killed_installer_left_behind_writes_no_more(uv_project: Project, tmp_path: Path) -> None:
+    prefix = tmp_path / "environment"
+    command = [sys.executable, "-c", KILLED, uv_project.root, prefix]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert child.stdout
+    next(line for line in child.stdout if line.startswith("installing the lock"))
+    while not (started := psutil.Process(child.pid).children()):
+        time.sleep(0.001)
+    (uv,) = started
+    uv.suspend()
+    child.kill()
+    child.wait()
+    assert uv.is_running()
+    build(uv_project.root, prefix)
+    assert not uv.is_running()
     assert Uv().installed(Uv().read(uv_project.root), prefix) == ()
 
 

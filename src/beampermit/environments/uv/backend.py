@@ -11,7 +11,7 @@ from beampermit.environments.environment import stamp_of
 from beampermit.environments.platforms import TAGS, current_platform
 from beampermit.environments.records import recorded
 from beampermit.environments.uv import files, freshness, lockfile, requirements_txt, specification
-from beampermit.environments.uv.command import complete, start, uv
+from beampermit.environments.uv.command import PREFIX, complete, start, uv
 from beampermit.environments.uv.installed import excluded, installed, is_sealed, remember
 from beampermit.errors import BadInput, BeampermitError, Failed, Problem
 from beampermit.files import write_bytes
@@ -123,7 +123,7 @@ class Uv:
                 *(part for folder in folders for part in ("--find-links", folder)),
             ],
             cwd=root,
-            env={"UV_PROJECT_ENVIRONMENT": str(prefix)},
+            env={PREFIX: str(prefix)},
         )
         remember(lock, prefix, fresh if cached else None, seal=ours)
 

@@ -15,7 +15,7 @@ from beampermit.environments.backend import Lock, Package, Specification
 from beampermit.environments.backend import Requirement as Asked
 from beampermit.environments.markers import Unjudged
 from beampermit.environments.uv import consistency, lockfile
-from beampermit.environments.uv.command import call, failure
+from beampermit.environments.uv.command import PREFIX, call, failure
 from beampermit.environments.uv.shape import FILE, keys_at, line_of
 from beampermit.environments.uv.specification import (
     FOLDER,
@@ -131,7 +131,7 @@ def _ask_uv(specification: Specification, lock: Lock, copy: str) -> Finished:
             ],
             cwd=project,
             # Offline, uv has git fetch from folders alone; what it fetched is not checked out.
-            env={"UV_PROJECT_ENVIRONMENT": str(Path(folder) / "none"), "RUST_LOG": "", "GIT_ALLOW_PROTOCOL": "none"},
+            env={PREFIX: str(Path(folder) / "none"), "RUST_LOG": "", "GIT_ALLOW_PROTOCOL": "none"},
         )
 
 
