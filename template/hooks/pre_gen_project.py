@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import keyword
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -38,8 +37,6 @@ FILLED = {
     "lume": "beampermit new --from-lume model_config.yaml",
 }
 """Example that is nothing without what `beampermit new` fills in -> the command."""
-FILLS = "BEAMPERMIT_FILLS"
-"""Set in the environment where it will."""
 USED = {  # packages that the project or its tools import, which its own package must not shadow
     "alembic", "beampermit", "celery", "code", "contract", "data", "dvc", "git", "metrics", "mlflow", "model", "models",
     "numpy", "onnxruntime", "optuna", "p4p", "pandas", "pip", "pre_commit", "pyarrow", "pydantic", "pytest", "ruff",
@@ -169,7 +166,7 @@ if __name__ == "__main__":
     own = Path(__file__)
     sys.path = [path for path in sys.path if path not in (str(own.absolute().parent), str(own.resolve().parent))]
     chosen = json.loads(r"""{{ cookiecutter | tojson }}""")
-    if chosen["example"] in FILLED and FILLS not in os.environ:
+    if chosen["example"] in FILLED:
         sys.exit(f"example: {chosen['example']} is made by {FILLED[chosen['example']]}")
     wrong = problems(chosen)
     if wrong:

@@ -40,7 +40,7 @@ def complete(
             answers[key] = given[key]
             continue
         choices = default if isinstance(default, list) else []
-        own = choices[0] if choices else _render(str(default), answers)
+        own = choices[0] if choices else rendered(str(default), answers)
         default_answer = defaults.get(key, own)
         answers[key] = ask(key, default_answer, choices) if ask else default_answer
     invalid = problems(answers)
@@ -70,8 +70,8 @@ def ask_on_terminal(question: str, default: str, choices: list[str]) -> str:
         console.print(Text(f"  {reason}", style="yellow"))
 
 
-def _render(template: str, answers: dict[str, str]) -> str:
-    """A default that depends on earlier answers, rendered as cookiecutter does."""
+def rendered(template: str, answers: dict[str, str]) -> str:
+    """A text of the template, such as a default that depends on earlier answers, rendered as cookiecutter does."""
     from cookiecutter.environment import StrictEnvironment
 
     return StrictEnvironment(context={}).from_string(template).render(cookiecutter=answers)

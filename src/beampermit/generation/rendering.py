@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -17,19 +19,17 @@ from beampermit.environments.coverage import uncovered
 from beampermit.environments.recording import record_indexes
 from beampermit.environments.uv.pytorch import cpu_index
 from beampermit.errors import BadInput, Failed, Outside
-from beampermit.files import write_json
-from beampermit.generation.answers import AGAIN, complete
-from beampermit.generation.template import filled
+from beampermit.generation.answers import AGAIN, complete, rendered
+from beampermit.generation.template import copied, filled
 from beampermit.git import Git
 from beampermit.processes import run
 from beampermit.progress import Progress, silent
 from beampermit.reading import parse_json, parse_toml, parse_yaml
-from beampermit.template import template_folder
+from beampermit.template import PROJECT, template_folder
 
 Fill = Callable[[Path, Mapping[str, str]], None]
 """Completes the project in a folder, with the answers to the template's questions."""
-FILLS = "BEAMPERMIT_FILLS"
-"""Tells the template's hook that an example will be filled in."""
+JINJA = re.compile(rb"\{[{%#]")
 NONE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -84,23 +84,38 @@ def generate(
 
 
 def _render(folder: Path, answers: dict[str, str], fill: Fill | None, warn: Callable[[str], None]) -> Path:
-    """Run cookiecutter without the user's configuration of it, then `fill`."""
-    config = folder / "cookiecutter.yaml"
-    places = {"replay_dir": str(folder / "replay"), "cookiecutters_dir": str(folder / "cookiecutters")}
-    write_json(config, places)  # JSON is YAML
-    context = [f"{key}={value}" for key, value in answers.items()]
-    command = (sys.executable, "-m", "cookiecutter", "--no-input", "--config-file", config, "--output-dir", folder)
-    env = {FILLS: "1"} if fill else {}
-    finished = run([*command, template_folder(), *context], cwd=folder, env=env)
+    """Render the template with cookiecutter, whose command would take longer to start, finish as its hook does, `fill`.
+
+    The answers are judged before; the template's first hook would only do it again.
+    """
+    from cookiecutter.exceptions import CookiecutterException
+    from cookiecutter.generate import generate_files
+    from jinja2 import TemplateError
+
+    template = template_folder()
+    context = {"cookiecutter": {**answers, "_copy_without_render": [*copied(), *_plain(template)]}}
+    try:
+        project = Path(generate_files(template, context, output_dir=folder, accept_hooks=False))
+        hook = rendered((template / "hooks/post_gen_project.py").read_text(encoding="utf-8"), answers)
+    except (CookiecutterException, TemplateError) as error:
+        raise Outside(f"cookiecutter: {error}") from None
+    finished = run((sys.executable, "-I", "-"), cwd=project, stdin=hook)
     if finished.code:
-        raise Outside(f"cookiecutter: {finished.tail}")
+        raise Outside(f"the template's hook: {finished.tail}")
     for line in finished.err.splitlines():
         warn(line)
-    project = folder / answers["project_slug"]
     if fill:
         fill(project, answers)
         _amend(project)
     return project
+
+
+@cache
+def _plain(template: Path) -> tuple[str, ...]:
+    """The template's files without a mark of Jinja: most of them, and quicker copied than compiled."""
+    project = template / PROJECT
+    files = (path for path in project.rglob("*") if path.is_file())
+    return tuple(str(path.relative_to(project)) for path in files if not JINJA.search(path.read_bytes()))
 
 
 def _amend(project: Path) -> None:

@@ -16,6 +16,11 @@ def questions() -> dict[str, str | list[str]]:
     return {key: value for key, value in _definition().items() if not key.startswith("_")}
 
 
+def copied() -> list[str]:
+    """Patterns of files that are no Jinja templates."""
+    return _definition()["_copy_without_render"]
+
+
 def filled() -> dict[str, str]:
     """Example that `beampermit new` fills in -> the command that does."""
     return _rules()["FILLED"]
