@@ -104,13 +104,13 @@ class Project:
             raise BadInput("there is no contract", file=self.path(FILE_NAME), hint=self.where_contracts_are())
         return load_contract(self.root)
 
-    def where_contracts_are(self) -> str:
-        """What to do where there is no contract: go to a project below, or make one here."""
+    def where_contracts_are(self, otherwise: str = "beampermit init") -> str:
+        """What to do where there is no contract: go to a project below, or, where none is, `otherwise`."""
         tracked = self.git.try_("ls-files", "-z").out.split("\0")  # nothing in a folder without git
         below = [path.removesuffix(f"/{FILE_NAME}") for path in tracked if path.endswith(f"/{FILE_NAME}")]
         if not below:
-            return "beampermit init"
-        return f"a project of this repository is in {several(below, 3)}: name its folder with --project"
+            return otherwise
+        return f"a project of this repository is in {several(below, 3)}: run the command there"
 
     @property
     def has_contract(self) -> bool:

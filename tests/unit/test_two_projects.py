@@ -83,13 +83,21 @@ def test_every_command_stands_in_the_nearest_folder_with_a_contract(
         assert said in CliRunner().invoke(app, command).output
 
 
-def test_above_the_projects_it_is_said_where_they_are(laboratory: Callable[[str], Project]) -> None:
+def test_above_the_projects_it_is_said_where_they_are(
+    laboratory: Callable[[str], Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
     top = Project(laboratory("faults").root.parent)
-    where = "a project of this repository is in faults; losses: name its folder with --project"
+    where = "a project of this repository is in faults; losses: run the command there"
     assert failures(top, "DOC001") == {"DOC001": [f"there is no contract.yaml; {where}"]}
     with pytest.raises(BadInput, match="there is no contract") as error:
         _ = top.contract
     assert error.value.hint == where
+    assert where in failures(top, "DAT001")["DAT001"][0]
+    monkeypatch.chdir(top.root)
+    for command in (["contract", "check"], ["data", "pull"], ["env", "lock"]):
+        error = CliRunner().invoke(app, command).exception
+        assert isinstance(error, BadInput)
+        assert (command, error.hint) == (command, where), "neither init nor dvc init nor new would help"
 
 
 def test_a_sound_project_in_a_folder_passes_as_one_at_the_top(laboratory: Callable[[str], Project]) -> None:

@@ -39,10 +39,10 @@ def check(
     from beampermit.contract import FILE_NAME, load_contract
     from beampermit.contract.completeness import todos
     from beampermit.documents.markdown import visible
-    from beampermit.project import find_folder
+    from beampermit.project import Project, find_folder
 
     file = find_folder(path) / FILE_NAME if path.is_dir() else path
-    contract = load_contract(file)
+    contract = Project(file.parent).contract if path.is_dir() else load_contract(file)
     marked = todos(file.read_text(encoding="utf-8"))
     fit = _fit(file, base) if code else None
 

@@ -86,8 +86,13 @@ class Repository:
     def of(cls, project: Project) -> Repository:
         """The DVC repository of a project. Raises `BadInput` if there is none."""
         if not cls.exists(project):
-            raise BadInput("this is not a DVC repository", file=project.root, hint="dvc init")
+            raise BadInput("this is not a DVC repository", file=project.root, hint=cls.none_here(project))
         return cls(project)
+
+    @staticmethod
+    def none_here(project: Project) -> str:
+        """What to do where there is no DVC repository."""
+        return "dvc init" if project.has_contract else project.where_contracts_are("dvc init")
 
     @classmethod
     def exists(cls, project: Project) -> bool:

@@ -26,8 +26,11 @@ def backend_of(root: Path) -> Backend:
     """The backend of the project at `root`. Raises `BadInput` where there is nothing to lock."""
     detected = [backend for backend in BACKENDS if backend.detect(root)]
     if not detected:
+        from beampermit.project import Project
+
         *others, last = REQUIRED
-        raise BadInput(f"nothing to lock: there is no {', '.join(others)} or {last}", file=root, hint="beampermit new")
+        hint = Project(root).where_contracts_are("beampermit new")
+        raise BadInput(f"nothing to lock: there is no {', '.join(others)} or {last}", file=root, hint=hint)
     return next((backend for backend in detected if (root / backend.lock_file).is_file()), detected[0])
 
 

@@ -24,10 +24,10 @@ def dvc_if_any(project: Project) -> Repository | None:
 
 
 @provides
-def dvc(dvc_if_any: Repository | None) -> Repository:
+def dvc(dvc_if_any: Repository | None, project: Project) -> Repository:
     """The project's DVC repository."""
     if dvc_if_any is None:
-        raise MissingInput("this is not a DVC repository", hint="dvc init")
+        raise MissingInput("this is not a DVC repository", hint=Repository.none_here(project))
     return dvc_if_any
 
 
