@@ -56,7 +56,7 @@ class _Completing:
             raise Failed("no column of both tells whether rows of one key are the same row")
         self._require_same(shared, [name for name in doubtful if name in here and name in there])
         chosen = ", ".join(f"{'there' if name in lacking else 'here'}.{quoted(name)}" for name in columns)
-        ordered = f"SELECT {chosen} FROM {self._joined()} ORDER BY here.beampermit_row"
+        ordered = f"SELECT {chosen} FROM {self._joined()} ORDER BY here.file_row_number"
         self._query(f"COPY ({ordered}) TO {sql_text(str(out))} (FORMAT parquet)")
 
     def _require_same(self, shared: Sequence[str], doubtful: Sequence[str]) -> None:
@@ -69,8 +69,8 @@ class _Completing:
             alike = f"SELECT [{one_row}] FROM {parquet(self.other)} GROUP BY ALL HAVING count(*) > 1"
             here = ", ".join(f"CAST(here.{quoted(name)} AS VARCHAR)" for name in shared)
             moved = f"({moved}) OR ([{here}] IN ({alike}) AND ({_differ(doubtful)}))"
-        keys = ", ".join(f"here.beampermit_key{number}" for number in range(len(key)))
-        known = "there.beampermit_known IS NOT NULL"
+        keys = ", ".join(f"CAST(here.{quoted(name)} AS VARCHAR)" for name in self.key)
+        known = f"there.{quoted(self.key[0])} IS NOT NULL"
         total, missing, changed, first = self._query(
             f"SELECT count(*), count(*) FILTER (WHERE NOT ({known})), count(*) FILTER (WHERE {known} AND ({moved})),"
             f" min(concat_ws(' ', {keys})) FILTER (WHERE NOT ({known}) OR ({moved})) FROM {self._joined()}"
@@ -80,16 +80,13 @@ class _Completing:
             raise Failed(f"{what} (first: {first})")
 
     def _joined(self) -> str:
-        keys = ", ".join(
-            f"CAST({quoted(name)} AS VARCHAR) AS beampermit_key{number}" for number, name in enumerate(self.key)
-        )
-        on = " AND ".join(
-            f"here.beampermit_key{number} = there.beampermit_key{number}" for number in range(len(self.key))
-        )
-        here = f"(SELECT *, file_row_number AS beampermit_row, {keys} FROM {parquet(self.rows, numbered=True)}) AS here"
-        return (
-            f"{here} LEFT JOIN (SELECT *, true AS beampermit_known, {keys} FROM {parquet(self.other)}) AS there ON {on}"
-        )
+        """Each row `here` with the row `there` of its key.
+
+        Columns have the names of their files alone: none of ours could be told from one that a file has.
+        """
+        on = " AND ".join("{} = {}".format(*_as_text(name)) for name in self.key)
+        here = f"{parquet(self.rows, numbered=True)} AS here"
+        return f"{here} LEFT JOIN {parquet(self.other)} AS there ON {on}"
 
     def _columns(self, file: Path) -> list[str]:
         return [name for name, *_ in self._query(f"DESCRIBE SELECT * FROM {parquet(file)}")]
@@ -100,5 +97,9 @@ class _Completing:
 
 def _differ(names: Sequence[str]) -> str:
     """SQL condition that a row has another value of one of these columns in the other table."""
-    texts = [[f"CAST({side}.{quoted(name)} AS VARCHAR)" for side in ("here", "there")] for name in names]
-    return " OR ".join(f"{one} IS DISTINCT FROM {other}" for one, other in texts)
+    return " OR ".join("{} IS DISTINCT FROM {}".format(*_as_text(name)) for name in names)
+
+
+def _as_text(name: str) -> tuple[str, str]:
+    """SQL of the text of a column here and there."""
+    return f"CAST(here.{quoted(name)} AS VARCHAR)", f"CAST(there.{quoted(name)} AS VARCHAR)"

@@ -213,12 +213,12 @@ def compare_rows(
 def write_kept_rows(root: Path, before: str, after: str, key: Sequence[str], out: Path) -> None:
     """Write the rows of `after` whose key `before` has, in their order. Raises `Failed`."""
     one, other = open_tables(root, {"before": before, "after": after})
-    keys = ", ".join(f"CAST({quoted(name)} AS VARCHAR) AS key{number}" for number, name in enumerate(key))
-    columns = ", ".join(f"key{number}" for number in range(len(key)))
+    # Each column has its table in front: a table may have a column of any name.
+    same = " AND ".join(f"CAST(one.{quoted(name)} AS VARCHAR) = CAST(other.{quoted(name)} AS VARCHAR)" for name in key)
+    columns = ", ".join(f"other.{quoted(name)}" for name in other.columns)
     other.query(
-        f"COPY (SELECT * EXCLUDE (file_row_number, {columns}) FROM"
-        f" (SELECT *, {keys} FROM {other.numbered}) SEMI JOIN (SELECT {keys} FROM {one.source}) USING ({columns})"
-        f" ORDER BY file_row_number) TO {sql_text(str(out))} (FORMAT parquet)"
+        f"COPY (SELECT {columns} FROM {other.numbered} AS other SEMI JOIN {one.source} AS one ON {same}"
+        f" ORDER BY other.file_row_number) TO {sql_text(str(out))} (FORMAT parquet)"
     )
 
 

@@ -196,6 +196,20 @@ def test_where_rows_are_added_the_earlier_ones_are_judged_by_themselves_too(chan
     assert keys(found.table) == [(f"a03-{turn}", plane) for plane in "YX" for turn in range(4)]
 
 
+@pytest.mark.attack(
+    guard="PRF001",
+    tried="easy test rows are added, and a column called `key0` says that they are the earlier ones",
+    said="8 new rows",
+)
+def test_no_further_column_says_which_rows_are_the_earlier_ones(changed: Project, alter: Any, said: str) -> None:
+    new = "SELECT * REPLACE ('n' || acquisition AS acquisition), acquisition AS key0 FROM read_parquet('{file}')"
+    alter("test", "*, 'none' AS key0", f"UNION ALL {new} ORDER BY plane DESC, acquisition")
+    found = rows(changed)
+    assert (found.note, found.binding) == (f"{TEST} has changed: {said}", True)
+    assert found.table is not None
+    assert keys(found.table) == [(f"a03-{turn}", plane) for plane in "YX" for turn in range(4)]
+
+
 def test_a_row_that_is_there_twice_is_a_new_row(changed: Project, alter: Any) -> None:
     alter("test", "*", "UNION ALL SELECT * FROM read_parquet('{file}') WHERE plane = 'X'")
     found = rows(changed)

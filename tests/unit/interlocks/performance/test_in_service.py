@@ -102,6 +102,20 @@ def test_rows_that_are_not_the_champions_own_do_not_complete_it(
 
 @pytest.mark.attack(
     guard="PRF002",
+    tried="the test rows get a column of a name that the checker gave to the order of rows, or of their keys",
+    said="accuracy is 0.6667, worse than the champion's 1 (version 3) by more than 0.01",
+)
+def test_no_further_column_changes_which_row_the_champion_answers(service: Service, said: str) -> None:
+    drop_field(service)
+    other = {"beampermit_row": np.arange(60)[::-1], "beampermit_key0": np.roll(np.arange(60), 1).astype(str)}
+    service.write_rows(field=None, here=np.zeros(60), there=np.zeros(60), **other)
+    assert said in service.judge().reason
+    service.write_rows(field=None, file_row_number=np.arange(60)[::-1])
+    assert "is also in the file" in service.judge().reason, "duckdb has no other name for it"
+
+
+@pytest.mark.attack(
+    guard="PRF002",
     tried="rows get the keys of others, where the inputs that are left are the same in all of them",
     said="40 of 60 rows differ",
 )
