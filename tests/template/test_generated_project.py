@@ -50,6 +50,13 @@ def test_what_another_model_leaves_of_the_example_is_named(trained_copy: Project
         assert line in found
 
 
+def test_git_ignores_what_commands_write_about_one_commit(trained_project: Project) -> None:
+    made = ["MODEL_CARD.md", "MODEL_CARD.html", "RUNBOOK.md", "DATASHEET.md", "permit.json", "permit.dsse.json"]
+    made += [f"{folder}/a.json" for folder in ("verdicts", "report", "documents", "alarms")]
+    assert trained_project.git("check-ignore", "--no-index", *made).splitlines() == made
+    assert trained_project.git("ls-files", "--cached", "--ignored", "--exclude-standard") == ""
+
+
 def test_its_own_hooks_refuse_data_in_git(trained_copy: Project) -> None:
     (trained_copy.root / "stray.parquet").write_bytes(b"PAR1")
     trained_copy.git("add", "stray.parquet")

@@ -43,19 +43,27 @@ def new(*words: str | Path) -> subprocess.CompletedProcess[str]:
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two numbers, of which one has a name that no contract takes, and one that is constant."""
     file = tmp_path_factory.mktemp("table") / "My Scan (2).csv"
-    return write_csv(file, ["X pos [mm]", "y", "on"], numbers(1), numbers(2), [1] * 40)
+    return write_csv(file, ["X pos [mm]", "y", "on", "late"], numbers(1), numbers(2), [1] * 40, numbers(3))
 
 
 def test_the_command_makes_a_committed_project_and_says_what_it_decided(table: Path, tmp_path: Path) -> None:
     before = digest_file(table)
-    done = new("--from-table", table, "--output", "y", "--output-dir", tmp_path, "--json", "--answer", "environment=uv")
+    words = ("--output-dir", tmp_path, "--json", "--answer", "environment=uv")
+    done = new("--from-table", table, "--output", "y", "--ignore", "late", *words)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     root = tmp_path / "my-scan-2"
     project = Project(root)
     assert said["project"] == str(root)
     assert said["table"]["renamed"] == {"x-pos": "X pos [mm]"}
-    assert "Left out, because it is constant: 'on'." in said["table"]["notes"]
+    assert {"Left out, because it is constant: 'on'.", "Left out, because --ignore names it: 'late'."} <= set(
+        said["table"]["notes"]
+    )
+    assert said["next"][-3:] == [
+        "make reproduce push",
+        'git add --all && git commit -m "The first model"',
+        "make check",
+    ]
     assert project.git("status", "--porcelain") == ""
     assert len(project.git("log", "--format=%h").split()) == 1
     assert {f"{TABLE}.dvc", "contract.yaml"} <= set(project.git.tracked())
@@ -74,7 +82,7 @@ def test_the_command_makes_a_committed_project_and_says_what_it_decided(table: P
     ("words", "said"),
     [
         (["--from-table", "TABLE"], "no --output says which column of the table the model predicts"),
-        (["--output", "y"], "--output, --group and --time name columns of a table"),
+        (["--ignore", "y"], "--output, --group, --time and --ignore name columns of a table"),
         (["--from-table", "TABLE", "--output", "z"], "--output 'z': the table has no such column"),
         (["--from-table", "TABLE", "--output", "y", "--example", "bpm-faults"], "ways to begin: give one of them"),
         (["--from-table", "TABLE", "--output", "y", "--library", "jax"], "'jax' is not one of torch, xgboost"),

@@ -55,6 +55,10 @@ def new(
         str | None,
         typer.Option("--time", metavar="NAME", help="With --from-table: the column of time, in which splits follow."),
     ] = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option("--ignore", metavar="NAME", help="With --from-table: a column that is no input."),
+    ] = None,
     from_lume: Annotated[
         Path | None,
         typer.Option("--from-lume", metavar="FILE", help="Make the project of a LUME model: its model_config.yaml."),
@@ -96,7 +100,8 @@ def new(
     options = {"example": example, "library": library}
     given = {**{question: name for question, name in options.items() if name is not None}, **parse(answer or [])}
     lume = _lume(from_lume, pv_mapping, python, network, given)
-    with _table(from_table, output or [], group or [], time, given) as table:
+    named = {"outputs": output or [], "groups": group or [], "ignored": ignore or []}
+    with _table(from_table, named, time, given) as table:
         begun = table or lume
         ask = None if no_input or as_json else ask_on_terminal
         answers = complete(given, ask, begun.defaults) if begun else complete(given, ask)
@@ -115,7 +120,8 @@ def new(
         f"cd {project}",
         *([] if (project / backend_of(project).lock_file).is_file() else ["beampermit env lock"]),
         "beampermit env install",
-        "make reproduce",
+        "make reproduce push",
+        'git add --all && git commit -m "The first model"',
         "make check",
     ]
 
@@ -138,24 +144,26 @@ def new(
 
 @contextmanager
 def _table(
-    file: Path | None, outputs: list[str], groups: list[str], time: str | None, given: dict[str, str]
+    file: Path | None, named: dict[str, list[str]], time: str | None, given: dict[str, str]
 ) -> Iterator[TableProject | None]:
     """What `--from-table` makes of a project; its copy of the table lasts until the end."""
     from beampermit.generation.from_table.project import EXAMPLE, prepare
     from beampermit.generation.from_table.roles import Asked
 
     if file is None:
-        if outputs or groups or time:
-            raise BadInput("--output, --group and --time name columns of a table", hint="add --from-table FILE")
+        if time or any(named.values()):
+            raise BadInput(
+                "--output, --group, --time and --ignore name columns of a table", hint="add --from-table FILE"
+            )
         yield None
         return
-    if not outputs:
+    if not named["outputs"]:
         raise BadInput("no --output says which column of the table the model predicts", file=file)
     if given.setdefault("example", EXAMPLE) != EXAMPLE:
         raise BadInput(ONE_WAY)
     with tempfile.TemporaryDirectory(prefix="beampermit-table-") as scratch:
         with shown_progress() as progress:
-            asked = Asked(outputs=tuple(outputs), groups=tuple(groups), time=time)
+            asked = Asked(time=time, **{role: tuple(names) for role, names in named.items()})
             prepared = prepare(file, asked, Path(scratch), progress)
         yield prepared
 

@@ -178,8 +178,9 @@ class Reproducibility(Part):
     """Seeds to train with, for the spread of the metrics."""
     seed_at: Annotated[str, Field(pattern=r"^[^:]+\.ya?ml:[^:]+$"), Loosens.NEVER] = "params.yaml:train.seed"
     """Where the training reads its seed: YAML file, colon, key."""
-    weight_tolerance: Annotated[float, Field(ge=0), Loosens.WHEN_LARGER] = 0.0
-    """Largest difference of a weight after the same training on the same kind of machine."""
+    weight_tolerance: Annotated[Difference, Loosens.WHEN_LARGER] = 0.0
+    """Largest difference of a weight after the same training on the same kind of machine (REP001): a number, or a
+    percentage of the largest weight of its tensor, such as `0.001%`. Of zero, a percentage allows nothing."""
     record: InsidePath = "metrics/training.json"
     """The record that training writes, kept in git: `training`, rows of epoch and losses; `machine`, what it ran on."""
     retrain: Annotated[Literal["pull-request", "release"], Loosens.WHEN_LATER_CHOICE] = "pull-request"

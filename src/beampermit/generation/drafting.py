@@ -126,7 +126,7 @@ def _lines(draft: Draft, answers: Mapping[str, str]) -> Iterator[str]:
         yield from _metric(metric)
     yield "reproducibility:"
     yield f"  seeds: {_flow(list(draft.seeds))}"
-    yield "  weight_tolerance: 1.0e-6"
+    yield "  weight_tolerance: 0.001% # of the largest weight of each tensor"
     yield "budget: {latency: 50ms, memory: 2048}"
     yield "monitoring: {limits: metrics/limits.json, reference: validation, window: 1h, every: 10min, on_trip: issue}"
     yield "fallback: {on_invalid: invalid}"

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from beampermit.contract.tolerance import allowed
 from beampermit.digest import sha256_file
 from beampermit.errors import BadInput
 from beampermit.models.weight_files import read_weights
@@ -47,8 +48,11 @@ class Tensor(Record):
         return f"{self.name} by {self.absolute:.3g} ({100 * self.relative:.2g} %)"
 
 
-def compare_weights(before: Path, after: Path, tolerance: float, prefix: str = "") -> tuple[Tensor, ...]:
-    """Compare two files of weights, by their bytes where either cannot be read."""
+def compare_weights(before: Path, after: Path, tolerance: float | str, prefix: str = "") -> tuple[Tensor, ...]:
+    """Compare two files of weights, by their bytes where either cannot be read.
+
+    A percentage is of the largest element of each tensor of `before`: tensors have units and scales of their own.
+    """
     old, new = _read(before), _read(after)
     if old is None or new is None:
         likeness = Likeness.IDENTICAL if sha256_file(before) == sha256_file(after) else Likeness.DIFFERENT
@@ -66,7 +70,7 @@ def most_different(tensors: tuple[Tensor, ...]) -> Tensor | None:
     return max(different, key=lambda tensor: float("inf") if tensor.absolute is None else tensor.absolute, default=None)
 
 
-def _compare(name: str, old: Raw | None, new: Raw | None, tolerance: float) -> Tensor:
+def _compare(name: str, old: Raw | None, new: Raw | None, tolerance: float | str) -> Tensor:
     import numpy as np
 
     shape = (old or new or ((),))[0]
@@ -82,7 +86,7 @@ def _compare(name: str, old: Raw | None, new: Raw | None, tolerance: float) -> T
     return Tensor(
         name=name,
         shape=shape,
-        likeness=Likeness.WITHIN if absolute <= tolerance else Likeness.DIFFERENT,
+        likeness=Likeness.WITHIN if absolute <= allowed(tolerance, largest) else Likeness.DIFFERENT,
         absolute=absolute,
         relative=absolute / largest if largest else None,
     )

@@ -8,6 +8,7 @@ from beampermit.changes.contract_changes import compare_contracts
 from beampermit.contract import parse_contract
 
 AUC_TOLERANCE, SCORE = ("metrics.auc.tolerance", True), "signals.outputs.fault-score"
+WEIGHTS = ("reproducibility.weight_tolerance",)
 GATES = {
     "a lower gate": ("gate: 0.95", "gate: 0.9", "metrics.auc.gate", True),
     "a higher gate": ("gate: 0.95", "gate: 0.96", "metrics.auc.gate", False),
@@ -24,6 +25,9 @@ GATES = {
     "a larger tolerance": ("tolerance: 0.005, description: A", "tolerance: 1, description: A", *AUC_TOLERANCE),
     "a tolerance in percent": ("tolerance: 0.005, description: A", "tolerance: 0.1%, description: A", *AUC_TOLERANCE),
     "fewer seeds": ("seeds: [0, 1, 2]", "seeds: [0]", "reproducibility.seeds", True),
+    "weights further apart": ("weight_tolerance: 1.0e-6", "weight_tolerance: 1.0e-5", *WEIGHTS, True),
+    "weights closer": ("weight_tolerance: 1.0e-6", "weight_tolerance: 1.0e-7", *WEIGHTS, False),
+    "weights in percent": ("weight_tolerance: 1.0e-6", "weight_tolerance: 1e-9%", *WEIGHTS, True),
     "more memory": ("memory: 2048", "memory: 4096", "budget.memory", True),
     "splits may share devices": ("by: [acquisition, device]", "by: [acquisition]", "dataset.split.by", True),
     "scores may differ more": (

@@ -19,8 +19,8 @@ __all__ = ["trainable", "trained_once"]
 def again(trainable: Project) -> Callable[..., Reproduction]:
     """Reproduce its work tree."""
 
-    def run(**options: Any) -> Reproduction:
-        project = Project(trainable.root)
+    def run(base: str | None = None, **options: Any) -> Reproduction:
+        project = Project(trainable.root, base)
         commit = commit_of_work_tree(project.git)
         return reproduce(project, project.base_contract, commit, lambda _: HERE, **options)
 

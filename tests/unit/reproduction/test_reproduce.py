@@ -70,6 +70,21 @@ def test_difference_is_diagnosed(again: Again, monkeypatch: pytest.MonkeyPatch, 
     assert done.sound is (kind is Kind.WITHIN)
 
 
+@pytest.mark.parametrize(
+    ("of_branch", "shift", "kind"), [("0.1%", "0.0095", Kind.WITHIN), ("90%", "0.0115", Kind.UNEXPLAINED)]
+)
+def test_a_percentage_of_the_weights_is_the_base_branchs_and_no_pull_request_moves_it(
+    trainable: Project, again: Again, monkeypatch: pytest.MonkeyPatch, of_branch: str, shift: str, kind: Kind
+) -> None:
+    replace(trainable.root / "contract.yaml", "weight_tolerance: 1.0e-6", "weight_tolerance: 1%")
+    trainable.git("commit", "--quiet", "--all", "--message", "A percentage")
+    trainable.git("switch", "--quiet", "--create", "branch")
+    replace(trainable.root / "contract.yaml", "weight_tolerance: 1%", f"weight_tolerance: {of_branch}")
+    monkeypatch.setenv("SHIFT", shift)
+    monkeypatch.setattr("beampermit.reproduction.reproduce._predictions", lambda *_: None)
+    assert again("main").diagnosis.kind is kind
+
+
 def test_other_package_is_diagnosed_as_different_environment(
     trainable: Project, again: Again, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,6 +81,20 @@ def test_a_number_is_within_the_tolerance_or_not(tmp_path: Path, name: str) -> N
         assert tensor.absolute == pytest.approx(STEP, rel=1e-3)
 
 
+def test_a_percentage_is_of_the_largest_element_of_each_tensor(tmp_path: Path) -> None:
+    large, small, zero = np.array([-500.0, 1.0]), np.array([0.005, -0.001]), np.zeros(2)
+    save_file({"large": large, "small": small, "zero": zero}, tmp_path / "before.safetensors")
+    for part, likeness in ((0.0099, Likeness.WITHIN), (0.0101, Likeness.DIFFERENT)):
+        second = np.array([0, part])
+        moved = {"large": large + 500 * second, "small": small + 0.005 * second, "zero": zero}
+        save_file(moved, tmp_path / "after.safetensors")
+        found = compare_weights(tmp_path / "before.safetensors", tmp_path / "after.safetensors", "1%")
+        assert [tensor.likeness for tensor in found] == [likeness, likeness, Likeness.IDENTICAL]
+    save_file({**moved, "zero": zero + 1e-12}, tmp_path / "after.safetensors")
+    *_, of_zero = compare_weights(tmp_path / "before.safetensors", tmp_path / "after.safetensors", "100%")
+    assert of_zero.likeness is Likeness.DIFFERENT
+
+
 def test_another_tree_is_no_number_that_is_near(tmp_path: Path) -> None:
     content = (MODELS / "trees.json").read_bytes()
     (tmp_path / "trees.json").write_bytes(moved(content, b'"num_trees":"2"', b'"num_trees":"1"'))

@@ -23,7 +23,7 @@ ROW = "row"
 """The key of a project's rows."""
 EPOCHS: dict[str, tuple[float, float]] = {"s": (1e8, 5e9), "ms": (1e11, 5e12), "us": (1e14, 5e15), "ns": (1e17, 5e18)}
 """Times since 1970 in each unit, of the years 1973 to 2128."""
-Role = Literal["output", "group", "time"]
+Role = Literal["output", "group", "time", "ignore"]
 
 
 class Asked(Record):
@@ -32,6 +32,7 @@ class Asked(Record):
     outputs: tuple[str, ...]
     groups: tuple[str, ...] = ()
     time: str | None = None
+    ignored: tuple[str, ...] = ()
 
 
 class Classes(Record):
@@ -85,10 +86,12 @@ def roles(survey: Survey, table: Table, asked: Asked, file: str) -> Roles:
     for column in groups:
         _check_group(column, table, file)
     epoch = _epoch(time, table, file) if time else None
-    others = [column for column in survey.columns if column not in (*outputs, *groups, time)]
+    ignored = tuple(named.take(name, "ignore") for name in asked.ignored)
+    others = [column for column in survey.columns if column not in (*outputs, *groups, time, *ignored)]
     numbering = [column for column in others if _numbers_rows(column, survey.rows, table)]
     key = next((column for column in numbering if column.nameless), next(iter(numbering), None))
-    left_out = {column.name: "it numbers the rows" for column in numbering if column != key}
+    left_out = {column.name: "--ignore names it" for column in ignored}
+    left_out |= {column.name: "it numbers the rows" for column in numbering if column != key}
     left_out |= {
         column.name: why for column in others if column not in numbering and (why := _unusable(column, survey.rows))
     }

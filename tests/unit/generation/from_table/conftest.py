@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,11 +30,11 @@ def surveyed(tmp_path: Path) -> Surveyed:
 
 @pytest.fixture
 def assigned(surveyed: Surveyed, tmp_path: Path) -> Assigned:
-    """The roles of a file's columns: outputs, groups, time."""
+    """The roles of a file's columns: outputs, and others by keyword as `Asked` has them."""
 
-    def assign(file: Path, *outputs: str, groups: tuple[str, ...] = (), time: str | None = None) -> Roles:
+    def assign(file: Path, *outputs: str, **others: Any) -> Roles:
         found = surveyed(file)
-        asked = Asked(outputs=outputs, groups=groups, time=time)
+        asked = Asked(outputs=outputs, **others)
         return roles(found, open_file(tmp_path / "copy.parquet"), asked, file.name)
 
     return assign

@@ -34,12 +34,16 @@ def test_what_is_not_named_is_an_input_unless_it_cannot_be_one(assigned: Assigne
         "mixed": ["stuck", *numbers(2)[1:]],
         "at": [f"2026-01-01T00:00:{row:02}" for row in range(ROWS)],
         "rare": with_gaps(numbers(3), *range(ROWS // 2 + 1)),
+        "after [mm]": numbers(4),
     }
-    found = assigned(write_csv(tmp_path / "x.csv", list(columns), *columns.values()), "y", groups=("roi",))
+    found = assigned(
+        write_csv(tmp_path / "x.csv", list(columns), *columns.values()), "y", groups=("roi",), ignored=("after",)
+    )
     assert [column.name for column in found.inputs] == ["x", "mode"]
     assert found.key is not None
     assert found.key.name == "column 1"
     assert found.left_out == {
+        "after [mm]": "--ignore names it",
         "shot": "it numbers the rows",
         "empty": "it has no value",
         "always": "it is constant",
@@ -82,6 +86,9 @@ def test_text_booleans_and_few_whole_numbers_are_classes(
         (["x", "y"], ["stuck", *numbers()[1:]], {}, "it holds numbers and 1 other text, 'stuck' first, in row 1"),
         (["x", "y"], [f"t{row}" for row in range(ROWS)], {}, "is text of more than 20 different values"),
         (["x", "y"], numbers(), {"outputs": ("y",), "groups": ("y",)}, "'y': this column is given as --output already"),
+        (["x", "y"], numbers(), {"ignored": ("z",)}, "--ignore 'z': the table has no such column; it has x, y"),
+        (["x", "y"], numbers(), {"ignored": ("y",)}, "--ignore 'y': this column is given as --output already"),
+        (["x", "y"], numbers(), {"ignored": ("x",)}, "an input of the model; 'x' is left out: --ignore names it"),
         (
             ["x", "y"],
             ["a", "b"] * 20,
