@@ -138,16 +138,28 @@ PARTS = ("template", "actions", ".github/workflows", "cookiecutter.json", "pypro
 """What jobs need of this repository besides the package."""
 
 
+LINKED = ("src", "template")
+"""Hundreds of files that only `actions/setup` reads."""
+
+
 def lay_out(into: Path) -> Path:
-    """Copy what actions need of this repository to `into`, and no more: act copies all of it for each step."""
+    """Copy what actions need of this repository to `into`, and no more: act copies all of it for each step.
+
+    So the largest folders are links, which act copies as such, to a folder beside `into`.
+    """
     package, root = Path(beampermit.__file__).parent, own_root()
     ignore = shutil.ignore_patterns("__pycache__", "_source", "_template")
+    beside = into.with_name(f"{into.name}-linked")
+    for folder in LINKED:
+        (beside / folder).mkdir(parents=True)
+        into.mkdir(parents=True, exist_ok=True)
+        (into / folder).symlink_to(beside / folder)
     shutil.copytree(package, into / "src/beampermit", ignore=ignore)
     for part in PARTS:
         source = root / part if (root / part).exists() else package / "_template" / part
         (into / part).parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, into / part, ignore=ignore)
+            shutil.copytree(source, into / part, ignore=ignore, dirs_exist_ok=True)
         else:
             shutil.copyfile(source, into / part)
     return into

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -144,6 +145,13 @@ def test_local_code_comes_from_the_wheel_too(monkeypatch: pytest.MonkeyPatch, tm
     for part in ("src/beampermit/cli/main.py", "actions/setup/setup.py", *stage.PARTS):
         assert (laid / part).exists(), part
     assert not (laid / "src/beampermit/_source").exists()
+
+
+def test_what_act_copies_for_each_step_is_small_and_whole(own: Path) -> None:
+    copied = [path for folder, _, names in os.walk(own) for path in (Path(folder, name) for name in names)]
+    assert len(copied) < 60
+    assert not [path for path in copied if path.is_relative_to(own / "src")]
+    assert (own / "src/beampermit/cli/main.py").is_file()
 
 
 def test_remote_in_a_relative_folder_is_found_from_the_clone(project, git, tmp_path: Path) -> None:
