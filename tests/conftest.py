@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import signal
 import subprocess
@@ -37,6 +39,23 @@ def pytest_configure() -> None:
     # A process started in the background ignores SIGINT, and so would every command that it starts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What is measured imports scikit-learn and more: it is not read where all of it would be left out."""
+    asked = "not bench" not in config.option.markexpr or any("bench" in one for one in config.args)
+    return True if collection_path.name == "bench" and not asked else None
+
+
+def pytest_collection() -> None:
+    """While thousands of tests are made, none of which goes, there is nothing to collect for Python."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # tests and modules stay until the end: no later pass looks at them
+    atexit.register(gc.unfreeze)  # nanobind calls what is left there a leak
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,6 +8,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +27,20 @@ from beampermit.verdicts.verdict import Outcome
 from support.dvc_repositories import leaf, remake, without_data
 from support.loopback import listening
 
-pytest.importorskip("dvc_s3", reason="beampermit[s3] is not installed")
-moto = pytest.importorskip("moto.server", reason="moto is not installed")
 BUCKET, KEYS = "lab-data", {"AWS_ACCESS_KEY_ID": "ada", "AWS_SECRET_ACCESS_KEY": "very-secret"}
 IDLE = ("NO_PROXY", "AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # what boto and moto warn of is theirs
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore"),  # what boto and moto warn of is theirs
+    pytest.mark.skipif(find_spec("dvc_s3") is None, reason="beampermit[s3] is not installed"),
+]
 
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
     """An S3 server on loopback."""
+    moto = pytest.importorskip("moto.server", reason="moto is not installed")
     logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
     server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()

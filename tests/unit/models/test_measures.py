@@ -9,7 +9,6 @@ from typing import Any
 import duckdb
 import numpy as np
 import pytest
-from sklearn import metrics as sklearn
 
 from beampermit.contract.measure import OF_ARRAYS, Measure, MeasuredMetric
 from beampermit.errors import Failed
@@ -28,15 +27,27 @@ SUBGROUPS = RNG.random((3, ROWS)) < 0.2
 WEIGHTS = np.concatenate([RESAMPLES, SUBGROUPS]).astype(np.uint16)
 """Each row once, resamples, and subgroups that leave most rows out."""
 
-Reference = Callable[..., float]
+Reference = Callable[..., Any]
 
 
-def flagged(function: Any) -> Reference:
+def scikit(name: str) -> Reference:
+    """The measure of scikit-learn by its name there."""
+
+    def ask(*arrays: np.ndarray, **more: Any) -> Any:
+        from sklearn import metrics  # two seconds: not while tests are collected
+
+        return getattr(metrics, name)(*arrays, **more)
+
+    return ask
+
+
+def flagged(name: str) -> Reference:
+    function = scikit(name)
     return lambda targets, answers, sample_weight: function(targets, answers >= 0.5, sample_weight=sample_weight)
 
 
 def false_positive_rate(targets: np.ndarray, answers: np.ndarray, sample_weight: np.ndarray) -> float:
-    (true, false), _ = sklearn.confusion_matrix(targets, answers >= 0.5, sample_weight=sample_weight)
+    (true, false), _ = scikit("confusion_matrix")(targets, answers >= 0.5, sample_weight=sample_weight)
     return false / (true + false)
 
 
@@ -45,28 +56,28 @@ def bias(targets: np.ndarray, answers: np.ndarray, sample_weight: np.ndarray) ->
 
 
 def largest(targets: np.ndarray, answers: np.ndarray, sample_weight: np.ndarray) -> float:
-    return float(sklearn.max_error(targets[sample_weight > 0], answers[sample_weight > 0]))
+    return float(scikit("max_error")(targets[sample_weight > 0], answers[sample_weight > 0]))
 
 
 def pinball(targets: np.ndarray, answers: np.ndarray, sample_weight: np.ndarray) -> float:
-    return float(sklearn.mean_pinball_loss(targets, answers, alpha=0.9, sample_weight=sample_weight))
+    return float(scikit("mean_pinball_loss")(targets, answers, alpha=0.9, sample_weight=sample_weight))
 
 
 CLASSES: dict[Measure, Reference] = {
-    "roc_auc": sklearn.roc_auc_score,
-    "average_precision": sklearn.average_precision_score,
-    "recall": flagged(sklearn.recall_score),
-    "precision": flagged(sklearn.precision_score),
-    "f1": flagged(sklearn.f1_score),
-    "accuracy": flagged(sklearn.accuracy_score),
+    "roc_auc": scikit("roc_auc_score"),
+    "average_precision": scikit("average_precision_score"),
+    "recall": flagged("recall_score"),
+    "precision": flagged("precision_score"),
+    "f1": flagged("f1_score"),
+    "accuracy": flagged("accuracy_score"),
     "false_positive_rate": false_positive_rate,
-    "log_loss": sklearn.log_loss,
-    "brier": sklearn.brier_score_loss,
+    "log_loss": scikit("log_loss"),
+    "brier": scikit("brier_score_loss"),
 }
 NUMBERS: dict[Measure, Reference] = {
-    "r2": sklearn.r2_score,
-    "rmse": sklearn.root_mean_squared_error,
-    "mae": sklearn.mean_absolute_error,
+    "r2": scikit("r2_score"),
+    "rmse": scikit("root_mean_squared_error"),
+    "mae": scikit("mean_absolute_error"),
     "max_error": largest,
     "bias": bias,
     "quantile_error": pinball,
