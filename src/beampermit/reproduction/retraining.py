@@ -6,8 +6,6 @@ import math
 import os
 import re
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,10 +17,11 @@ from beampermit.datasets.remote import hash_of
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed
 from beampermit.files import replacing, write_json
-from beampermit.processes import REPEATABLE, start, stop
+from beampermit.processes import REPEATABLE
 from beampermit.progress import Progress
 from beampermit.project import Project
 from beampermit.reading import naming_yaml_errors, read_json
+from beampermit.reproduction.dvc_process import Running, dvc
 from beampermit.reproduction.tree import alone
 
 DONE = "done.json"
@@ -176,7 +175,7 @@ def _seed_holder(tree: Path, seed_at: str) -> tuple[Any, Any, str]:
 class _Running:
     """DVC running the stages of one training."""
 
-    def __init__(self, training: Training, child: subprocess.Popen[str], log: Path):
+    def __init__(self, training: Training, child: Running, log: Path):
         self.training, self.child, self.log = training, child, log
         self.began = time.monotonic()
 
@@ -235,15 +234,13 @@ def _started(training: Training, environment: Environment) -> Iterator[_Running]
         "DVC_GLOBAL_CONFIG_DIR": str(private / "no-configuration"),
         "DVC_SYSTEM_CONFIG_DIR": str(private / "no-configuration"),
     }
-    # Isolated (-I), so that no file of the project shadows a module of DVC.
     # --no-commit, because the cache belongs to the user.
-    command = [sys.executable, "-I", "-m", "dvc", "repro", "--force", "--single-item", "--no-commit", *training.stages]
-    with log.open("a", encoding="utf-8") as stream:
-        child = start(command, cwd=training.tree, env=variables, stdout=stream, stderr=subprocess.STDOUT)
-    try:
+    words = ["repro", "--force", "--single-item", "--no-commit", *training.stages]
+    with (
+        log.open("a", encoding="utf-8") as stream,
+        dvc(words, folder=training.tree, variables=variables, log=stream) as child,
+    ):
         yield _Running(training, child, log)
-    finally:
-        stop(child)
 
 
 def _cores() -> int:
