@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial, wraps
+from functools import cache, partial, wraps
 
 import pytest
 
@@ -29,14 +29,14 @@ def failing(*ids: str) -> Iterator[None]:
 
 def without_defect(ids: Iterable[str], sources: Iterable[str]) -> list[str]:
     """Those of `ids` that no mark `plants` in the sources of the tests names."""
-    planted = {id for source in sources if "plants" in source for id in _planted(ast.parse(source))}
-    return sorted(set(ids) - planted)
+    return sorted(set(ids).difference(*(_planted(source) for source in sources if "plants" in source)))
 
 
-def _planted(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "plants":
-            yield from (ast.literal_eval(argument) for argument in node.args)
+@cache
+def _planted(source: str) -> frozenset[str]:
+    calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    marks = [node for node in calls if isinstance(node.func, ast.Attribute) and node.func.attr == "plants"]
+    return frozenset(ast.literal_eval(argument) for node in marks for argument in node.args)
 
 
 def _noting_failures(check: Callable[..., Finding], note: Callable[[], None]) -> Callable[..., Finding]:
