@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import PurePosixPath
 
 from beampermit.changes.base_and_head import BaseAndHead
@@ -168,6 +168,7 @@ def mentioned(text: str) -> Iterator[str]:
         yield from (f"{module}.{name}" for name in WORD.findall(names))
 
 
+@lru_cache(maxsize=512)  # most files are the same on both sides
 def _parsed(text: str) -> Python | None:
     try:
         with warnings.catch_warnings():

@@ -30,7 +30,7 @@ def stage_problems(repository: Repository, sources: Sources) -> Iterator[Problem
             continue
         name, file = repository.name(stage), repository.relative(stage.path)
         parameters = _parameters(repository, stage, outs, trees)
-        for what, fix, word in (*parameters, *_inputs(repository, stage, outs), *_scripts(stage)):
+        for what, fix, word in (*parameters, *_inputs(repository, stage, outs, sources), *_scripts(stage)):
             yield Problem(f"stage {name} {what}", file, _line(sources.text(file) or "", file, name, word), fix)
 
 
@@ -119,14 +119,18 @@ def _names(tree: Any, above: str = "") -> Iterator[str]:
         yield from _names(value, f"{above}{key}.")
 
 
-def _inputs(repository: Repository, stage: Any, outs: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
+def _inputs(
+    repository: Repository, stage: Any, outs: tuple[str, ...], sources: Sources
+) -> Iterator[tuple[str, str, str]]:
     from dvc.dependency import ParamsDependency
 
     for dependency in stage.deps:
         path = repository.relative(dependency.fs_path)
         if isinstance(dependency, ParamsDependency) or not dependency.is_in_repo:
             continue
-        if any(overlap(path, out) for out in outs) or (dependency.exists and not _is_ignored(repository, path)):
+        if path in sources.paths or any(overlap(path, out) for out in outs):
+            continue
+        if dependency.exists and not _is_ignored(repository, path):
             continue
         where = "which git ignores" if dependency.exists else "which is not there"
         what = f"reads {path}, {where} and which no stage makes{did_you_mean(path, outs)}"

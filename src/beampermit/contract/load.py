@@ -57,6 +57,7 @@ def line_of(text: str, location: tuple[int | str, ...]) -> int:
     return _line(_tree(text, FILE_NAME), location)
 
 
+@lru_cache(maxsize=8)  # a check asks for the lines of many keys
 def _tree(text: str, name: Path | str) -> Any:
     if len(text) > LARGEST:
         raise BadInput(f"larger than {LARGEST} characters", file=name)
