@@ -39,7 +39,7 @@ def reproduce(
     from beampermit.documents.reproduction import headline, summarise, summarised, text
     from beampermit.processes import ended_by_signals
     from beampermit.project import Project
-    from beampermit.registry.ledger import load_champion
+    from beampermit.registry.champion import load_champion
     from beampermit.reproduction.environments import new_environments, reused_environments
     from beampermit.reproduction.reproduce import reproduce as reproduce_commit
 

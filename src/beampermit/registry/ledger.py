@@ -9,10 +9,8 @@ from __future__ import annotations
 import re
 import tempfile
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 
-from beampermit.contract import FILE_NAME, Contract, parse_contract
 from beampermit.digest import digest_bytes
 from beampermit.errors import BadInput, BeampermitError, Conflict, Failed, Outside
 from beampermit.git import Git, GitError
@@ -20,7 +18,6 @@ from beampermit.github.rulesets import LEDGER_BRANCH
 from beampermit.permit.public_keys import PUBLIC_IN_PROJECT, PublicKeys, parse_public_keys
 from beampermit.permit.statement import Statement
 from beampermit.processes import Finished
-from beampermit.project import Project
 from beampermit.registry.event import Event
 from beampermit.registry.ledger_state import (
     FIX,
@@ -43,12 +40,18 @@ LOCKED = re.compile(r"cannot lock ref|failed to update ref|\.lock': File exists"
 
 
 class Ledger:
-    """The ledger of one repository, on its `remote`: of every project in it."""
+    """The ledger of one repository, on its `remote`: of every project in it.
+
+    What was read stays until the next `fetch`, whatever another process fetches into the same clone meanwhile.
+    """
 
     def __init__(self, git: Git, remote: str = "origin"):
         self.git = git.top
         self.remote = remote
         self._tracking = f"refs/remotes/{remote}/beampermit-ledger"
+        self._has_remote = False
+        self._seen: str | None = None
+        """Commit that was read last; None where there was none yet."""
         self._protected: tuple[str, str] | None = None
         """Name and commit of the protected branch on the remote, as last fetched."""
         self._trust: tuple[str | None, str, Trust] | None = None
@@ -67,7 +70,10 @@ class Ledger:
             return
         remote = self.remote_refs()
         self._protected = next(((ref, remote[ref]) for ref in (DEFAULT, MAIN) if ref in remote), None)
-        head, before = remote.get(BRANCH), self._head()
+        head = remote.get(BRANCH)
+        if head is not None and head == self._seen:
+            return
+        before = self._look()
         if head == before:
             return
         if head is None:
@@ -82,9 +88,10 @@ class Ledger:
             raise self._rewritten()
         if result.code:
             raise self._unreachable(result)
-        if before and not self._text(self._head() or "").startswith(self.git.read(before, LEDGER_FILE) or ""):
+        if before and not self._text(self._look() or "").startswith(self.git.read(before, LEDGER_FILE) or ""):
             # By a commit on top, which no rule against force-pushes stops.
             self._git("update-ref", self._tracking, before)
+            self._seen = before
             raise self._rewritten()
 
     def read(self, model: str | None = None) -> LedgerState:
@@ -197,6 +204,7 @@ class Ledger:
             self._explain_refused_push(pushed, head, commit)
         else:
             self._git("update-ref", self._tracking, commit)
+            self._seen = commit
 
     def _check(self, event: Event, head: str | None) -> None:
         ledger = self.read(event.model)
@@ -271,10 +279,15 @@ class Ledger:
         )
 
     def _head(self) -> str | None:
-        return self.git.ref(self._tracking)
+        return self._seen or self._look()
+
+    def _look(self) -> str | None:
+        self._seen = self.git.ref(self._tracking)
+        return self._seen
 
     def has_remote(self) -> bool:
-        return self.git.try_("config", "--get", f"remote.{self.remote}.url").code == 0
+        self._has_remote = self._has_remote or self.git.try_("config", "--get", f"remote.{self.remote}.url").code == 0
+        return self._has_remote
 
     def remote_refs(self) -> dict[str, str]:
         """Ref -> commit on the remote, of the ledger and the protected branch."""
@@ -360,39 +373,3 @@ def _reason(result: Finished) -> str:
     lines = [line.strip() for line in result.err.splitlines() if line.strip()]
     reasons = [line for line in lines if line.startswith(("remote:", "fatal:", "!"))]
     return (reasons or lines or [result.tail])[0]
-
-
-@dataclass(frozen=True)
-class Champion:
-    """The event that put the champion into service, and the contract of its commit, which may differ from today's."""
-
-    event: Event
-    contract: Contract
-
-    @property
-    def description(self) -> str:
-        """Such as `version 3 of bpm-faults, in service since 2026-11-23T08:00:00Z`."""
-        return f"version {self.event.version} of {self.event.model}, in service since {self.event.at}"
-
-
-def load_champion(project: Project) -> Champion | None:
-    """The champion according to the ledger on origin; None where there is none.
-
-    Raises as `Ledger.believe`; `BadInput` for a commit that this clone does not have, `Outside` where origin does not
-    answer.
-    """
-    ledger = Ledger(project.git)
-    ledger.fetch()
-    event = ledger.champion(project.contract.model.name)
-    if event is None:
-        return None
-    commit = event.commit[:12]
-    if project.git.resolve(event.commit) is None:
-        raise BadInput(
-            f"version {event.version} was made at commit {commit}, which is not in this clone",
-            hint="run `git fetch --unshallow origin` in a shallow clone, else `git fetch origin`",
-        )
-    text = project.git.read(event.commit, FILE_NAME)
-    if text is None:
-        raise BadInput(f"commit {commit} of version {event.version} has no contract", file=FILE_NAME)
-    return Champion(event, parse_contract(text, f"{commit}:{FILE_NAME}"))

@@ -83,6 +83,20 @@ def test_the_second_of_two_gets_a_conflict_and_nothing_changes(ledger: Ledger, o
     assert [one.by for one in other.events()] == ["Ada"]
 
 
+def test_what_was_read_stays_until_the_next_fetch(ledger: Ledger, event: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process fetches into the same clone meanwhile: a state half of before and half of after is nobody's."""
+    ledger.append(event(by="Ada"))
+    Ledger(ledger.git).append(second := event(sequence=2, version=2, expected=1, by="Bo"))
+    asked: list[str] = []
+    monkeypatch.setattr(ledger.git, "ref", lambda name, ask=ledger.git.ref: asked.append(name) or ask(name))
+    assert [one.by for one in ledger.events()] == ["Ada"]
+    with pytest.raises(Conflict, match="somebody else was first: promote bpm-faults version 2 by Bo"):
+        ledger.append(second.model_copy(update={"by": "Ada"}))
+    ledger.fetch()
+    assert [one.by for one in ledger.events()] == ["Ada", "Bo"]
+    assert len(asked) == 1, "git is asked where the remote has another commit than the one that was read"
+
+
 def test_another_expected_champion_is_a_conflict_before_any_push(ledger: Ledger, event: Make) -> None:
     with pytest.raises(Conflict, match="the champion is version None, not 7 as expected"):
         ledger.append(event(expected=7))
@@ -131,7 +145,7 @@ def test_a_rewritten_ledger_is_refused(ledger: Ledger, other: Ledger, event: Mak
         other.fetch()
     assert gone.value.hint.startswith("git push origin refs/remotes/origin/beampermit-ledger:")
     ledger.git("update-ref", "-d", "refs/remotes/origin/beampermit-ledger")
-    ledger.append(event(by="Mallory"))
+    Ledger(ledger.git).append(event(by="Mallory"))
     with pytest.raises(Conflict, match="was rewritten"):
         other.fetch()
     assert other.state("bpm-faults").champion == event()

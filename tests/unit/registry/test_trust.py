@@ -14,8 +14,8 @@ from beampermit.interlocks.performance.champion import champion, ledger
 from beampermit.permit import keys
 from beampermit.permit.envelope import sign_statement
 from beampermit.publishing import publish_version
+from beampermit.registry.champion import load_champion
 from beampermit.registry.event import Event
-from beampermit.registry.ledger import load_champion
 from beampermit.registry.reconcile import find_differences, require_same_registry
 from support.attacks import attack_case
 from support.registry_project import MODEL, Laboratory, sign_promotion
