@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -208,16 +209,18 @@ class Laboratory:
         shutil.rmtree(folder / "mlartifacts")
         shutil.copy(database, folder / "mlflow.db")
 
-    def copied(self, into: Path) -> Laboratory:
+    def copied(self, into: Path, seen_at: Path | None = None) -> Laboratory:
         """A copy in another folder; MLflow and git store absolute paths."""
-        here = self.root.parent
-        shutil.copytree(here, into, dirs_exist_ok=True)
-        with closing(sqlite3.connect(into / "mlflow.db")) as base, base:
-            for table, column in PLACES:
-                base.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(here), str(into)))
-        copy = laboratory_in(into)
+        shutil.copytree(self.root.parent, into, dirs_exist_ok=True)
+        copy = laboratory_in(into, seen_at)
+        _move_places(into / "mlflow.db", self.home, copy.home)
         copy.git("remote", "set-url", "origin", str(into / "origin.git"))
         return copy
+
+    @property
+    def home(self) -> Path:
+        """The folder of the registry, as its address has it."""
+        return Path(self.uri.removeprefix("sqlite:///")).parent
 
     def _change(self, progress: Progress) -> Session:
         return Session(self.project.git, self.ledger, self.registry, MODEL, progress or self.said.append)
@@ -289,11 +292,34 @@ def loads(model: Path) -> None:
     assert load_file(model / "weights.safetensors")["weight"].shape == (1,)
 
 
-def laboratory_in(folder: Path) -> Laboratory:
-    return Laboratory(folder / "project", folder / "keys" / keys.PRIVATE, f"sqlite:///{folder / 'mlflow.db'}")
+def laboratory_in(folder: Path, seen_at: Path | None = None) -> Laboratory:
+    """The laboratory in `folder`, whose registry has its address below `seen_at`, a link to `folder`."""
+    address = f"sqlite:///{(seen_at or folder) / 'mlflow.db'}"
+    return Laboratory(folder / "project", folder / "keys" / keys.PRIVATE, address)
 
 
-def found_laboratory(folder: Path, contract: str, database: Path) -> Laboratory:
+def link_to(folder: Path, link: Path) -> Path:
+    """`link`, which leads to `folder` from now on.
+
+    MLflow takes a third of a second for an address that it does not know, and as long again to compile its statements:
+    laboratories that follow one another are seen at one address.
+    """
+    link.unlink(missing_ok=True)
+    link.symlink_to(folder)
+    for kind in ("tracking", "model_registry"):
+        if module := sys.modules.get(f"mlflow.store.{kind}.sqlalchemy_store"):
+            for engine in module.SqlAlchemyStore._engine_map.values():
+                engine.dispose()  # its connections are to the file that was there before
+    return link
+
+
+def _move_places(database: Path, before: Path, after: Path) -> None:
+    with closing(sqlite3.connect(database)) as base, base:
+        for table, column in PLACES:
+            base.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(before), str(after)))
+
+
+def found_laboratory(folder: Path, contract: str, database: Path, seen_at: Path | None = None) -> Laboratory:
     """A project that was never promoted, its bare origin and its key, all in `folder`; `database` is a fresh MLflow."""
     root, origin = folder / "project", folder / "origin.git"
     subprocess.run(["git", "init", "--quiet", "--bare", origin], check=True)
@@ -306,7 +332,7 @@ def found_laboratory(folder: Path, contract: str, database: Path) -> Laboratory:
         (root / name).write_text(f"# {name}\n")
     (root / ".github").mkdir()
     shutil.copy(public, root / ".github/permit.pub")
-    return laboratory_in(folder)
+    return laboratory_in(folder, seen_at)
 
 
 @pytest.fixture(scope="session")
@@ -321,15 +347,18 @@ def prepared(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, contract_text: str, database: Path
 ) -> Callable[..., Laboratory]:
     """A copy of the laboratory `name`: with a first model and `steps`, prepared once for all tests."""
+    links = tmp_path_factory.getbasetemp()
 
     def give(name: str, *steps: Callable[[Laboratory], object]) -> Laboratory:
         def make(folder: Path) -> None:
-            made = found_laboratory(folder, contract_text, database)
+            # Another address than that of the copies: a ledger that is copied does not name the registry beside it.
+            made = found_laboratory(folder, contract_text, database, link_to(folder, links / "registry-of-the-first"))
             for step in (lambda lab: lab.change(1), *steps):
                 step(made)
+            _move_places(folder / "mlflow.db", made.home, folder)
 
         folder = made_once(shared_folder(tmp_path_factory) / f"laboratory-{name}", make)
-        return laboratory_in(folder).copied(tmp_path)
+        return laboratory_in(folder).copied(tmp_path, link_to(tmp_path, links / "registry"))
 
     return give
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,22 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def frozen(laboratory: Laboratory) -> Laboratory:
+def frozen(prepared: Callable[..., Laboratory]) -> Laboratory:
     """Two versions promoted, a third prepared, and a freeze."""
-    laboratory.promote()
-    laboratory.change(2)
-    laboratory.promote()
-    laboratory.change(3)
-    laboratory.freeze(reason="physics run until Friday")
-    return laboratory
+    return prepared(
+        "frozen",
+        Laboratory.promote,
+        lambda made: made.change(2),
+        Laboratory.promote,
+        lambda made: made.change(3),
+        lambda made: made.freeze(reason="physics run until Friday"),
+    )
+
+
+@pytest.fixture
+def once(prepared: Callable[..., Laboratory]) -> Laboratory:
+    """A version promoted."""
+    return prepared("once", Laboratory.promote)
 
 
 def test_a_frozen_promotion_is_refused_with_who_and_why(frozen: Laboratory) -> None:
@@ -60,33 +69,28 @@ def test_a_second_freeze_reports_the_first(frozen: Laboratory) -> None:
     assert [kind for kind, _ in frozen.events()].count("freeze") == 1
 
 
-def test_a_freeze_while_a_promotion_tests_its_deployment_wins(laboratory: Laboratory) -> None:
-    laboratory.promote()
-    laboratory.change(2)
+def test_a_freeze_while_a_promotion_tests_its_deployment_wins(once: Laboratory) -> None:
+    once.change(2)
 
     def freeze_meanwhile(step: str) -> None:
         if step == "test the deployment":
-            laboratory.freeze(reason="beam is coming")
+            once.freeze(reason="beam is coming")
 
     with pytest.raises(Conflict, match="somebody else was first: freeze bpm-faults"):
-        laboratory.promote(freeze_meanwhile)
-    assert laboratory.champion() == 1
-    assert laboratory.events() == [("promote", 1), ("freeze", 1)]
+        once.promote(freeze_meanwhile)
+    assert once.champion() == 1
+    assert once.events() == [("promote", 1), ("freeze", 1)]
 
 
-def test_thaw_is_for_what_is_frozen(laboratory: Laboratory) -> None:
-    laboratory.promote()
+def test_thaw_is_for_what_is_frozen(once: Laboratory) -> None:
     with pytest.raises(BadInput, match="bpm-faults was never frozen"):
-        laboratory.thaw()
+        once.thaw()
 
 
 @pytest.fixture
-def two(laboratory: Laboratory) -> Laboratory:
+def two(prepared: Callable[..., Laboratory]) -> Laboratory:
     """Two versions promoted, the second is champion."""
-    laboratory.promote()
-    laboratory.change(2)
-    laboratory.promote()
-    return laboratory
+    return prepared("twice", Laboratory.promote, lambda made: made.change(2), Laboratory.promote)
 
 
 def test_a_retired_champion_has_no_successor(two: Laboratory) -> None:
