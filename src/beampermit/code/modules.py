@@ -14,6 +14,8 @@ from beampermit.errors import Problem, did_you_mean
 RUN = re.compile(r"(?<![\w-])-m[\s,'\"]+([A-Za-z_]\w*(?:\.\w+)*)(?![\w.$/{-])")
 """`python -m package.module`, also in a YAML list."""
 COMPILED = frozenset((".c", ".cc", ".cpp", ".cu", ".cxx", ".f", ".f90", ".pyx", ".rs"))
+DEEPEST = 64
+"""Parts of a dotted name that are looked up; packages are less deep."""
 BUILDS = frozenset(("CMakeLists.txt", "Cargo.toml", "meson.build", "setup.py"))
 """Files that name the extensions that are built."""
 
@@ -103,7 +105,7 @@ class Modules:
             if mention.endswith(".py"):
                 yield from self._by_file_name(mention)
                 continue
-            parts = mention.split(".")
+            parts = mention.split(".", DEEPEST)[:DEEPEST]
             for end in range(len(parts), 0, -1):
                 found = [file for stem in self.stems(".".join(parts[:end])) for file in self._with_packages(stem)]
                 yield from found

@@ -8,7 +8,8 @@ import time
 import pytest
 
 from beampermit.code.leftovers import _named
-from beampermit.code.sources import _parsed, mentioned
+from beampermit.code.modules import Modules
+from beampermit.code.sources import Sources, _parsed, mentioned
 
 LONG = 2**20
 
@@ -38,6 +39,13 @@ def test_a_word_of_a_million_letters_is_read_once(word: str) -> None:
     assert {"x.y", "src/x/y.py"} <= {*found}
     assert "src/x/y.py" in _named(text)
     assert time.process_time() - before < 20  # every letter of it again would take hours
+
+
+def test_a_dotted_name_without_end_is_looked_up_once() -> None:
+    files = {"src/a/__init__.py": "", "src/a/b.py": f"x = '{'a.' * (LONG // 4)}'\ny = 'a.b.function'\n"}
+    before = time.process_time()
+    assert "src/a/b.py" in {*Modules(Sources(files, files.get)).imported("src/a/b.py")}
+    assert time.process_time() - before < 20  # each of its beginnings would take minutes
 
 
 def test_texts_with_gaps_match_what_an_f_string_can_give() -> None:
