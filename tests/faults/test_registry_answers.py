@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 
@@ -12,6 +10,7 @@ import pytest
 
 from beampermit.errors import Outside
 from beampermit.registry.mlflow import Registry
+from support.forked_commands import beampermit
 from support.registry_project import MODEL, SECRET, Laboratory
 
 pytestmark = pytest.mark.slow
@@ -68,17 +67,11 @@ def test_no_command_prints_a_secret(laboratory: Laboratory, serve: Serve) -> Non
     for origin, *words in calls:
         if origin:
             laboratory.git("remote", "set-url", "origin", origin)
-        found = subprocess.run(
-            [sys.executable, "-m", "beampermit.cli.main", *words],
+        found = beampermit(
+            *words,
             cwd=laboratory.root,
-            env={
-                **os.environ,
-                "MLFLOW_TRACKING_URI": registry,
-                "BEAMPERMIT_SIGNING_KEY": laboratory.key.read_text(),
-            },
-            capture_output=True,
-            text=True,
-            check=False,
+            env={**os.environ, "MLFLOW_TRACKING_URI": registry, "BEAMPERMIT_SIGNING_KEY": laboratory.key.read_text()},
+            needs=("mlflow",),
         )
         assert found.returncode in (0, 1, 2, 4), found.stderr
         assert "Traceback" not in found.stderr

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from beampermit.project import Project
+from support.forked_commands import executable
 from support.github_server import says
 from support.github_stand_in import GitHub, Token, environment
 from support.paths import ROOT
@@ -26,7 +26,7 @@ COMMAND = """\
 #!/bin/sh
 echo "$1 ${{GITHUB_TOKEN:-without a token}}" >> {log}
 test "$1" = protect || exit 0
-exec {python} -m beampermit.cli.main "$@"
+exec {forked} "$@"
 """
 Step = Callable[[str, str], tuple[int, str]]
 
@@ -48,7 +48,8 @@ def step(project: Project, github: GitHub, tmp_path: Path, ran: Path) -> Step:
     for name in (RULESET, LEDGER):
         github.ruleset(json.loads((TEMPLATE / name).read_text()))
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/beampermit").write_text(COMMAND.format(log=ran, python=sys.executable))
+    (tmp_path / "forked").mkdir()
+    (tmp_path / "bin/beampermit").write_text(COMMAND.format(log=ran, forked=executable(tmp_path / "forked")))
     (tmp_path / "bin/beampermit").chmod(0o755)
 
     def run(action: str, name: str) -> tuple[int, str]:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from beampermit.project import Project
 from support.dvc_repositories import leaf, without_data
+from support.forked_commands import beampermit
 
 
 def data(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "beampermit.cli.main", "data", *arguments]
-    return subprocess.run(command, cwd=project.root, capture_output=True, text=True, check=False)
+    return beampermit("data", *arguments, cwd=project.root, needs=("dvc.repo",))
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from beampermit.cli import main
 from beampermit.errors import BadInput
 from beampermit.project import Project
+from support import forked_commands
 
 pytestmark = pytest.mark.slow
 
@@ -67,7 +68,7 @@ def test_a_mistake_is_one_line_with_its_exit_code(
 
 def test_an_error_is_json_where_json_was_asked_for(project: Project) -> None:
     (project.root / "contract.yaml").write_text("beampermit: 1\nmodell: {}\n")
-    result = beampermit("contract", "check", "--json", cwd=project.root)
+    result = forked_commands.beampermit("contract", "check", "--json", cwd=project.root)
     assert result.returncode == 2
     error = json.loads(result.stdout)
     assert (error["line"], error["exit_code"]) == (2, 2)
@@ -139,8 +140,8 @@ def test_a_contract_can_be_checked_and_its_schema_accepts_it(project: Project) -
     import jsonschema
     from ruamel.yaml import YAML
 
-    assert "contract of bpm-faults" in beampermit("contract", "check", cwd=project.root).stdout
-    schema = json.loads(beampermit("contract", "schema").stdout)
+    assert "contract of bpm-faults" in forked_commands.beampermit("contract", "check", cwd=project.root).stdout
+    schema = json.loads(forked_commands.beampermit("contract", "schema", cwd=project.root).stdout)
     content = YAML(typ="safe").load((project.root / "contract.yaml").read_text())
     content["model"]["review_by"] = content["model"]["review_by"].isoformat()
     jsonschema.validate(content, schema)
@@ -149,5 +150,6 @@ def test_a_contract_can_be_checked_and_its_schema_accepts_it(project: Project) -
         jsonschema.validate(content, schema)
 
 
-def test_interlocks_are_listed_with_their_titles() -> None:
-    assert "DOC001  The model has at least two owners" in beampermit("check", "--list").stdout
+def test_interlocks_are_listed_with_their_titles(tmp_path: Path) -> None:
+    listed = forked_commands.beampermit("check", "--list", cwd=tmp_path).stdout
+    assert "DOC001  The model has at least two owners" in listed

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from beampermit.interlocks.families import load_interlocks
 from beampermit.permit.sigstore import TRUST_IN_PROJECT
 from beampermit.project import Project
 from beampermit.verdicts.verdict import write_verdicts
+from support.forked_commands import beampermit
 from support.registry_project import Laboratory, verdicts
 from support.sigstore_stand_in import Job, running
 
@@ -32,9 +32,8 @@ def permit_command(laboratory: Laboratory) -> Command:
     """Run `beampermit permit ...` in the project, with its signing key."""
 
     def run(*arguments: object, key: str | None = None) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "beampermit.cli.main", "permit", *map(str, arguments)]
         env = {**os.environ, "BEAMPERMIT_SIGNING_KEY": str(laboratory.key) if key is None else key}
-        return subprocess.run(command, cwd=laboratory.root, env=env, capture_output=True, text=True, check=False)
+        return beampermit("permit", *arguments, cwd=laboratory.root, env=env)
 
     return run
 
@@ -124,8 +123,7 @@ def test_a_permit_is_verified_without_git_and_without_a_project(laboratory: Labo
     arguments = ("verify", "permit.dsse.json", "--key", "permit.pub", "--model", "model", "--name", "bpm-faults")
 
     def verify() -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "beampermit.cli.main", "permit", *arguments]
-        return subprocess.run(command, cwd=away, env={"PATH": "/nowhere"}, capture_output=True, text=True, check=False)
+        return beampermit("permit", *arguments, cwd=away, env={"PATH": "/nowhere"})
 
     verified = verify()
     assert verified.returncode == 0, verified.stderr
