@@ -260,6 +260,13 @@ def test_a_branch_rewritten_meanwhile_stops_the_promotion(second: Laboratory) ->
     assert second.statuses() == {1: "former", 2: "champion"}
 
 
+def test_the_command_asks_the_branch_that_it_is_told(second: Laboratory, command: Command) -> None:
+    _sign(second)
+    found = command(second, "promote", "--branch", "release")
+    assert (found.code, "branch release of origin does not exist" in found.err) == (3, True)
+    assert (second.champion(), second.events()) == (1, [("promote", 1)])
+
+
 def test_a_deleted_branch_stops_the_promotion(second: Laboratory) -> None:
     Git(second.root.parent / "origin.git")("update-ref", "-d", "refs/heads/main")
     with pytest.raises(Conflict, match=r"branch main of origin does not exist") as no:
