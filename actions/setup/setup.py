@@ -97,11 +97,12 @@ def environment() -> None:
     if fresh():
         # What was recorded of this installation is what the following steps compare it with.
         append("GITHUB_ENV", f"{CACHE}={cache()[CACHE]}")
-    # Before the installation: if it fails, the interlocks that follow say why.
-    append("GITHUB_ENV", f"BEAMPERMIT_ENVIRONMENT={target}")
+    # If it fails, the interlocks that follow say why, and no code runs in what another run has left there.
+    append("GITHUB_ENV", f"BEAMPERMIT_ENVIRONMENT={target}-not-installed")
     with locked(target):
         command = ("beampermit", "env", "install", f"--variant={variant}")
         run(*command, env={**os.environ, **cache(), "BEAMPERMIT_ENVIRONMENT": str(target)})
+    append("GITHUB_ENV", f"BEAMPERMIT_ENVIRONMENT={target}")
     os.utime(target)
     forget(target.parent, OLDEST)
 

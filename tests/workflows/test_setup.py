@@ -257,6 +257,24 @@ def test_a_runner_with_an_accelerator_gets_its_variant_beside_the_other(
         setup.environment()
 
 
+def test_nothing_runs_in_an_environment_whose_installation_failed(
+    setup: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(setup, "run", lambda *words, env: Path(env["BEAMPERMIT_ENVIRONMENT"]).mkdir(exist_ok=True))
+    setup.environment()
+    shared = _environment(tmp_path)
+    assert shared.is_dir()
+
+    def refused(*words: object, env: dict[str, str]) -> None:
+        sys.exit(1)
+
+    monkeypatch.setattr(setup, "run", refused)
+    with pytest.raises(SystemExit):
+        setup.environment()
+    assert not _environment(tmp_path).exists(), "what an earlier run installed is of no use to this one"
+
+
 def test_only_the_locks_of_a_variant_name_its_environment(
     setup: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

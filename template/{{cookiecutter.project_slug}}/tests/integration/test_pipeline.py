@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from {{ cookiecutter.package_name }}.model import Model
-from {{ cookiecutter.package_name }}.pipeline import contract, tables
+from {{ cookiecutter.package_name }}.model import NEEDS, Model
+from {{ cookiecutter.package_name }}.pipeline import contract, package, tables
 from {{ cookiecutter.package_name }}.pipeline.train import TRAINED
 
 ROOT = Path(__file__).parents[2]
@@ -114,3 +114,12 @@ def test_packaging_is_deterministic(small: Path) -> None:
     before = (small / "manifest.json").read_bytes()
     run("{{ cookiecutter.package_name }}.pipeline.package")
     assert (small / "manifest.json").read_bytes() == before
+
+
+def test_what_the_model_needs_is_read_or_asked_of_the_module(tmp_path: Path) -> None:
+    file = tmp_path / "model.py"
+    file.write_text('NEEDS = ("one", "two")\n')
+    assert package.needs(file) == ("one", "two")
+    for text in ("NEEDS = found()\n", 'NEEDS = ("one",)\nNEEDS += ("two",)\n', "from .needs import NEEDS\n"):
+        file.write_text(text)
+        assert package.needs(file) == tuple(NEEDS)

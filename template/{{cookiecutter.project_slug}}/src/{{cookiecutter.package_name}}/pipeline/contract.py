@@ -15,6 +15,8 @@ import yaml
 from pydantic import AliasPath, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 CONTRACT, PARAMS, RECORD = Path("contract.yaml"), Path("params.yaml"), Path("data/contract.json")
+TRAINED = Path("models/trained")
+"""Folder of the trained model, which stage `train` writes."""
 REST = "test"
 """The split that takes what the others leave."""
 
@@ -162,7 +164,7 @@ class ForEvaluation(Part):
 
 
 class ForLimits(Part):
-    """What stage `limits` takes."""
+    """What stage `evaluate` takes for the monitoring limits."""
 
     limits: str = at("monitoring", "limits", default="metrics/limits.json")
     reference: str = at("monitoring", "reference", default="validation")

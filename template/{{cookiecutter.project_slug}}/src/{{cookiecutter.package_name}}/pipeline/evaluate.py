@@ -1,4 +1,5 @@
-"""Stage `evaluate`: the trained model's scores, metrics and plots; and metrics of given scores, such as the champion's.
+"""Stage `evaluate`: the trained model's scores, metrics, plots and monitoring limits; and metrics of given scores, such
+as the champion's.
 
 `python -m <package>.pipeline.evaluate --inputs test.parquet --scores scores.parquet --out metrics.json`
 With `--counts counts.npy`, shape (times, rows), row weights: name -> a number for each time.
@@ -10,12 +11,16 @@ import argparse
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import metrics
-from . import contract, tables
+from . import contract, limits, tables
+from .contract import TRAINED
+
+if TYPE_CHECKING:
+    from ..model import Model
 
 
 def weighted(outputs: tables.Arrays, rows: tables.Rows, counts: np.ndarray) -> dict[str, list[float | None]]:
@@ -53,24 +58,25 @@ def main() -> None:
     options = parser.parse_args()
     given = options.scores is not None
     rows = tables.read_rows(options.inputs, part.inputs, part.outputs)
-    outputs = tables.read_arrays(options.scores, part.outputs) if given else _own_outputs(rows)
+    model = None if given else _trained()
+    outputs = model(rows.inputs) if model else tables.read_arrays(options.scores, part.outputs)
     require_answers(outputs, part, len(rows), str(options.scores) if given else "model.py")
     if options.counts is not None:
         _write(options.out, weighted(outputs, rows, np.load(options.counts)))
         return
     _write(options.out, metrics.metrics(outputs, rows))
-    if given:
+    if model is None:
         return
+    limits.write(model)
     tables.write_arrays({name: values.astype(np.float64) for name, values in outputs.items()}, part.scores)
     curve = json.loads(Path(part.record).read_text(encoding="utf-8"))["training"]
     _write(Path(part.plots), {**metrics.plots(outputs, rows), **({"training": curve} if curve else {})})
 
 
-def _own_outputs(rows: tables.Rows) -> tables.Arrays:
+def _trained() -> Model:
     from ..model import Model
-    from .train import TRAINED
 
-    return Model.load(TRAINED)(rows.inputs)
+    return Model.load(TRAINED)
 
 
 def _rows_without(values: np.ndarray) -> int:

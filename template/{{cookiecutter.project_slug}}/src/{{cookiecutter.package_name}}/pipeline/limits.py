@@ -1,4 +1,4 @@
-"""Stage `limits`: monitoring limits from the reference split.
+"""Monitoring limits from the reference split, written by stage `evaluate`.
 
 Drift is the population stability index between a window of rows and the reference, of each number that
 `Features.monitored` gives, or of each scalar input. Its usual value depends on the window size, so each limit follows
@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..model import Model
 from . import contract, tables
-from .train import TRAINED
+
+if TYPE_CHECKING:
+    from ..model import Model
 
 WINDOW = 60
 """Rows per window."""
@@ -90,16 +92,11 @@ def _windows(values: np.ndarray) -> list[np.ndarray]:
     return [values[start : start + WINDOW] for start in starts]
 
 
-def main() -> None:
-    """Stage `limits`."""
+def write(model: Model) -> None:
+    """Write the limits of a trained model to the file that the contract names."""
     part = contract.of(contract.ForLimits)
     rows = tables.read_rows(part.splits[part.reference], part.inputs)
-    model = Model.load(TRAINED)
     content = limits(monitored(model, rows.inputs), flagged_rows(model(rows.inputs), part.outputs))
     path = Path(part.limits)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

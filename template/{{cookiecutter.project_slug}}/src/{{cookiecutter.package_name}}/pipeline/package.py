@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import logging
 import os
 import shutil
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,8 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import Array
 
-from .. import model
 from . import contract, tables
-from .train import TRAINED
+from .contract import TRAINED
 
 PACKAGE = Path(__file__).parents[1]
 EXAMPLE_ROWS = 2
@@ -29,7 +30,7 @@ MLFLOW = {
     "MLFLOW_UV_AUTO_DETECT": "false",  # the saved model must not depend on whether uv is installed
 }
 SERVING = ("mlflow-skinny", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml")
-"""Packages that the pipeline needs to serve; `model.NEEDS` has those of the model."""
+"""Packages that the pipeline needs to serve; `NEEDS` of `model.py` has those of the model."""
 
 
 def save(folder: Path, part: contract.ForPackage, example: tables.Arrays) -> None:
@@ -44,11 +45,25 @@ def save(folder: Path, part: contract.ForPackage, example: tables.Arrays) -> Non
         code_paths=[str(PACKAGE)],
         signature=_signature(part),
         input_example=example,
-        pip_requirements=[f"{name}=={version(name)}" for name in sorted({*SERVING, *model.NEEDS})],
+        pip_requirements=[f"{name}=={version(name)}" for name in sorted({*SERVING, *needs()})],
     )
     for cache in folder.rglob("__pycache__"):
         shutil.rmtree(cache)
     _make_deterministic(folder)
+
+
+def needs(file: Path = PACKAGE / "model.py") -> tuple[str, ...]:
+    """`NEEDS` of `model.py`: read where it is written out once, since it takes seconds to import torch."""
+    if file.is_file():
+        tree = ast.parse(file.read_bytes())
+        named = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "NEEDS"]
+        for statement in tree.body:
+            if isinstance(statement, ast.Assign) and statement.targets == named:
+                with suppress(ValueError):
+                    return tuple(ast.literal_eval(statement.value))
+    from .. import model
+
+    return tuple(model.NEEDS)
 
 
 def _signature(part: contract.ForPackage) -> ModelSignature:

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from mlflow.pyfunc import PythonModel
 
-from ..model import Model
 from . import contract, tables
 
 
@@ -18,6 +17,8 @@ class Served(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Read the contract and the model's files from the saved model."""
+        from ..model import Model  # not for stage `package`, which needs neither torch nor the seconds that it takes
+
         file = Path(context.artifacts[contract.CONTRACT.name])
         self.signals = contract.of(contract.ForPackage, file)
         self.model = Model.load(file.parent)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from .. import model
 from . import contract, machine, tables
+from .contract import TRAINED
 from .processes import together
 
-TRAINED = Path("models/trained")
 HELD_OUT = "validation"
 
 
