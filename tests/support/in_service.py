@@ -37,6 +37,7 @@ from support.dvc_repositories import replace
 from support.permits import statement
 from support.planted_models import THIS_ENVIRONMENT, write_table
 from support.registry_project import append_promotion
+from support.shared import made_once, shared_folder
 
 TEST = "data/dataset/test.parquet"
 ROWS = 60
@@ -201,26 +202,43 @@ def write_contract(file: Path, text: str) -> None:
     file.write_text(text)
 
 
-@pytest.fixture
-def service(project: Project, contract_text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Service:
-    """Version 3 is in service: it flags by the field, and is always right. A branch begins at its commit."""
-    service = Service(project, monkeypatch)
-    git = project.git
-    subprocess.run(["git", "init", "--quiet", "--bare", tmp_path / "origin.git"], check=True)
-    git("remote", "add", "origin", str(tmp_path / "origin.git"))
-    write_contract(service.contract, contract_text)
+def _put_into_service(folder: Path, text: str) -> None:
+    (folder / "project").mkdir()
+    service = Service(Project(folder / "project"), pytest.MonkeyPatch())
+    git = service.project.git
+    git("init", "--quiet")
+    subprocess.run(["git", "init", "--quiet", "--bare", folder / "origin.git"], check=True)
+    git("remote", "add", "origin", str(folder / "origin.git"))
+    write_contract(service.contract, text)
     (service.root / "uv.lock").write_text(LOCK)
     (service.root / ".gitignore").write_text("/model\n/.beampermit\n")
     service.write_rows()
     service.package(fault_score={"current": 0.0, "field": 1.0})
     service.commit("The champion")
     git("push", "--quiet", "origin", "main")
-    service.promote(3)
+    (folder / "digest").write_text(service.promote(3).digest)
     git("switch", "--quiet", "--create", "change")
+
+
+@pytest.fixture(scope="session")
+def service_once(tmp_path_factory: pytest.TempPathFactory, contract_text: str) -> Path:
+    return made_once(
+        shared_folder(tmp_path_factory) / "service", lambda folder: _put_into_service(folder, contract_text)
+    )
+
+
+@pytest.fixture
+def service(service_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Service:
+    """Version 3 is in service: it flags by the field, and is always right. A branch begins at its commit."""
+    for name in ("project", "origin.git", "version-3"):
+        shutil.copytree(service_once / name, tmp_path / name, symlinks=True)
+    models = {(service_once / "digest").read_text(): tmp_path / "version-3"}
+    service = Service(Project(tmp_path / "project"), monkeypatch, models)
+    service.project.git("remote", "set-url", "origin", str(tmp_path / "origin.git"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://registry.lab.example")
     monkeypatch.setattr("beampermit.registry.models.fetch_model", lambda event, *_: service.models[event.digest])
     monkeypatch.setattr("beampermit.models.scoring.score", score)
     return service
 
 
-__all__ = ["COLUMNS", "CURRENT", "FIELD", "LOCK", "ROWS", "TEST", "Service", "replace", "service"]
+__all__ = ["COLUMNS", "CURRENT", "FIELD", "LOCK", "ROWS", "TEST", "Service", "replace", "service", "service_once"]

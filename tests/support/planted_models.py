@@ -118,12 +118,11 @@ SOME = (SHOT * 7 + DEVICE * 3 + PLANE) % 23 == 0
 
 
 def write_table(file: Path, **columns: np.ndarray) -> None:
-    rows = list(zip(*(column.tolist() for column in columns.values()), strict=True))
     kinds = {"f": "DOUBLE", "b": "BOOLEAN", "i": "BIGINT", "U": "VARCHAR"}
+    # A row at a time takes ten times as long.
+    lists = ", ".join(
+        f"unnest(?::{kinds[column.dtype.kind]}{'[]' * column.ndim}) AS {name}" for name, column in columns.items()
+    )
     with duckdb.connect() as connection:
-        spec = ", ".join(
-            f"{name} {kinds[column.dtype.kind]}{'[]' * (column.ndim - 1)}" for name, column in columns.items()
-        )
-        connection.execute(f"CREATE TABLE found ({spec})")
-        connection.executemany(f"INSERT INTO found VALUES ({', '.join('?' * len(columns))})", rows)
+        connection.execute(f"CREATE TABLE found AS SELECT {lists}", [column.tolist() for column in columns.values()])
         connection.execute(f"COPY found TO '{file}' (FORMAT parquet)")

@@ -7,7 +7,7 @@ import glob
 import json
 import struct
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,14 +40,33 @@ _NAME, _METADATA = 0, 6
 _KEY, _VALUE = 0, 1
 
 
+OFFLINE = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+
+
 def connect(**settings: Any) -> Any:
     """A duckdb connection that loads no extensions and draws no progress bar on stdout, which is for JSON."""
     import duckdb
 
-    offline = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
-    connection = duckdb.connect(":memory:", config={**offline, **settings})
+    connection = duckdb.connect(":memory:", config={**OFFLINE, **settings})
     connection.execute("SET enable_progress_bar = false")
     return connection
+
+
+def connect_to_read() -> Any:
+    """As `connect`, for queries that make nothing and set nothing: to make a database takes longer than such a query,
+    so these share one.
+    """
+    connection = _shared_database().cursor()
+    connection.execute("SET enable_progress_bar = false")
+    return connection
+
+
+@cache
+def _shared_database() -> Any:
+    """It keeps nothing of a file, which may be another one the next time."""
+    import duckdb
+
+    return duckdb.connect(":memory:", config={**OFFLINE, "enable_external_file_cache": False})
 
 
 def open_tables(root: Path, splits: Mapping[str, str]) -> list[Table]:

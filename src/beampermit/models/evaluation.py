@@ -109,7 +109,10 @@ def take_signals(tree: Path, contract: Path) -> None:
     yaml = YAML(typ="rt", pure=True)
     yaml.preserve_quotes = True
     yaml.width = WIDEST
-    own, other = (yaml.load(file.read_text(encoding="utf-8")) for file in (tree / FILE_NAME, contract))
+    texts = [file.read_text(encoding="utf-8") for file in (tree / FILE_NAME, contract)]
+    if texts[0] == texts[1]:
+        return
+    own, other = map(yaml.load, texts)
     if own["signals"] != other["signals"]:
         own["signals"] = other["signals"]
         with (tree / FILE_NAME).open("w", encoding="utf-8") as file:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from beampermit.contract import FILE_NAME, Contract
 from beampermit.datasets.devices import read_device_table
-from beampermit.datasets.tables import connect
+from beampermit.datasets.tables import connect_to_read
 from beampermit.errors import BadInput, Failed
 from beampermit.project import Project
 from beampermit.verdicts.evidence import Interval
@@ -35,7 +35,7 @@ def read_columns(table: Path, names: Sequence[str]) -> list[np.ndarray]:
     import numpy as np
 
     try:
-        with connect() as connection:
+        with connect_to_read() as connection:
             selected = connection.read_parquet(str(table)).select(*(duckdb.ColumnExpression(name) for name in names))
             rows = selected.fetchall()
     except duckdb.Error as error:
@@ -47,7 +47,7 @@ def column_names(table: Path) -> list[str]:
     import duckdb
 
     try:
-        with connect() as connection:
+        with connect_to_read() as connection:
             return connection.read_parquet(str(table)).columns
     except duckdb.Error as error:
         raise BadInput(f"not a Parquet table: {str(error).splitlines()[0]}", file=table.name) from None

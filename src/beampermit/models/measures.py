@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from beampermit.contract.measure import CLASSIFYING, OF_ARRAYS, PROBABILITY, MeasuredMetric
 from beampermit.datasets.arrays import depth_of
-from beampermit.datasets.tables import connect, quoted
+from beampermit.datasets.tables import connect_to_read, quoted
 from beampermit.errors import Failed, did_you_mean
 from beampermit.models.score_table import ScoreTable, shape_in_words
 
@@ -295,7 +295,7 @@ class _Columns:
 
         self._file, self._name = file, name
         try:
-            with connect() as connection:
+            with connect_to_read() as connection:
                 table = connection.read_parquet(str(file))
                 self._kinds = dict(zip(table.columns, map(str, table.types), strict=True))
         except duckdb.Error as error:
@@ -331,7 +331,7 @@ class _Columns:
     def _numbers(self, column: str, what: str) -> np.ndarray:
         import numpy as np
 
-        with connect() as connection:
+        with connect_to_read() as connection:
             table = connection.read_parquet(str(self._file)).select(quoted(column))
             masked = np.ma.asarray(next(iter(table.fetchnumpy().values())))
         if masked.dtype.kind not in "biuf" and not np.ma.getmaskarray(masked).all():

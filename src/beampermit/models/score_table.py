@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from beampermit.datasets.arrays import depth_of, flattened, lengths
-from beampermit.datasets.tables import connect, quoted
+from beampermit.datasets.tables import connect_to_read, quoted
 from beampermit.errors import Failed
 from beampermit.record import Record
 
@@ -38,7 +38,7 @@ class ScoreTable:
     def __enter__(self) -> Self:
         import duckdb
 
-        self._connection = connect()
+        self._connection = connect_to_read()
         try:
             table = self._connection.read_parquet(str(self._path))
             self._table = table.select(*map(quoted, self._columns)) if self._columns else table

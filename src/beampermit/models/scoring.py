@@ -130,10 +130,10 @@ def value_ranges(scores: Path) -> dict[str, ValueRange]:
 def _count_rows(path: Path) -> int:
     import duckdb
 
-    from beampermit.datasets.tables import connect
+    from beampermit.datasets.tables import connect_to_read
 
     try:
-        with connect() as connection:
+        with connect_to_read() as connection:
             return connection.read_parquet(str(path)).aggregate("count(*)").fetchall()[0][0]
     except duckdb.Error as error:
         raise Failed(f"{path.name} is not a Parquet table: {str(error).splitlines()[0]}") from None

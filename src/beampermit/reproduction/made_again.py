@@ -10,7 +10,7 @@ from typing import Any
 
 from beampermit.contract.tolerance import RELATIVE, allowed
 from beampermit.datasets.remote import hash_of
-from beampermit.datasets.tables import connect, quoted, sql_text
+from beampermit.datasets.tables import connect_to_read, quoted, sql_text
 from beampermit.digest import sha256_file
 from beampermit.errors import counted
 
@@ -113,7 +113,7 @@ def _compare_tables(before: Path, after: Path, tolerance_of: Callable[[str], flo
     """What differs between two Parquet files, row by row; None where either is none."""
     import duckdb
 
-    with connect() as connection:
+    with connect_to_read() as connection:
         try:
             old, new = (connection.read_parquet(str(path)) for path in (before, after))
             kinds = [", ".join(map(" ".join, zip(one.columns, map(str, one.types), strict=True))) for one in (old, new)]

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import base64
+import os
+from pathlib import Path
 
+import duckdb
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,3 +43,27 @@ def test_a_damaged_schema_does_no_harm(changes: list[tuple[int, int]]) -> None:
     for place, value in changes:
         content[place % len(content)] = value
     assert isinstance(tables.arrow_units(base64.b64encode(content)), dict)
+
+
+def test_connections_that_share_a_database_see_files_as_they_are_now_and_nothing_of_each_other(tmp_path: Path) -> None:
+    file = tmp_path / "scores.parquet"
+
+    def write(number: int) -> None:
+        with tables.connect() as connection:
+            connection.execute(f"COPY (SELECT {number} AS score FROM range(1000)) TO '{file}' (FORMAT parquet)")
+        os.utime(file, ns=(0, 0))
+
+    def read() -> int:
+        with tables.connect_to_read() as connection:
+            return connection.read_parquet(str(file)).aggregate("sum(score)").fetchall()[0][0]
+
+    write(1)
+    size = file.stat().st_size
+    assert read() == 1000
+    write(2)
+    assert file.stat().st_size == size
+    assert read() == 2000
+    with tables.connect_to_read() as one, tables.connect_to_read() as other:
+        one.execute("CREATE TEMP TABLE mine AS SELECT 1")
+        with pytest.raises(duckdb.CatalogException):
+            other.execute("FROM mine")

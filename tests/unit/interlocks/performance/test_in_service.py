@@ -12,9 +12,9 @@ from beampermit.environments import Environment
 from beampermit.verdicts.verdict import Outcome
 from support.attacks import attack_case
 from support.dvc_repositories import replace
-from support.in_service import CURRENT, FIELD, LOCK, TEST, Service, service
+from support.in_service import CURRENT, FIELD, LOCK, TEST, Service, service, service_once
 
-__all__ = ["service"]
+__all__ = ["service", "service_once"]
 
 INPUT = "    - {name: field, source: derived, unit: T, range: [-9, 9]}\n"
 WORSE = "accuracy is 0.6667, worse than the champion's 1 (version 3) by more than 0.01"

@@ -13,9 +13,9 @@ from beampermit.verdicts.evidence import Comparison, Incomparable
 from beampermit.verdicts.verdict import Outcome
 from support.attacks import attack_case
 from support.dvc_repositories import replace
-from support.in_service import FIELD, METRICS, SIGNALS, Service, service
+from support.in_service import FIELD, METRICS, SIGNALS, Service, service, service_once
 
-__all__ = ["service"]
+__all__ = ["service", "service_once"]
 
 WHY = "Labels are by a beam loss now."
 OUTPUT = next(line for line in SIGNALS.splitlines(keepends=True) if "fault-score" in line)
