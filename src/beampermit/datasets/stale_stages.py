@@ -186,7 +186,17 @@ class _Stage:
             pointer, fix = "is a pointer of Git LFS here, not the file: run `git lfs pull`", "Run `git lfs pull`."
             yield self._change(f"{path} {pointer}", path, fix)
         elif state:
-            yield self._change(f"{path} has another hash than in {self._lock}", path)
+            fix = self._fix_of_added(path) if item in self._stage.outs else ""
+            yield self._change(f"{path} has another hash than in {self._lock}", path, fix)
+
+    def _fix_of_added(self, path: str) -> str:
+        """What to do where data of `dvc add` or of an import were changed: `dvc repro` alone passes them over."""
+        undo = f"delete `{path}` and run `beampermit data pull`"
+        if self._stage.is_import:
+            return f"An import is changed at its source, and then by `dvc update {self._file}`; here, {undo}."
+        if not self._stage.is_data_source:
+            return ""
+        return f"Run `dvc add {path}`, then `dvc push`, and commit `{self._file}`; if the change is a mistake, {undo}."
 
     def _containing_folder(self, dependency: Any) -> Any | None:
         """The output folder that contains a missing dependency."""

@@ -55,9 +55,10 @@ def test_a_frozen_stage_is_compared_like_any_other(dvc_project: Project) -> None
     assert [change.stage for change in stage_changes(Repository.of(dvc_project))] == ["raw", "dataset"]
 
 
-def test_data_added_without_a_pipeline_are_compared_too(dvc_project: Project) -> None:
+def test_data_added_without_a_pipeline_are_compared_too(dvc_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     from dvc.repo import Repo
 
+    monkeypatch.chdir(dvc_project.root)
     file = dvc_project.root / "reference.csv"
     file.write_text("1,2\n")
     with Repo(str(dvc_project.root)) as repository:
@@ -70,6 +71,13 @@ def test_data_added_without_a_pipeline_are_compared_too(dvc_project: Project) ->
         "reference.csv.dvc",
         "reference.csv has another hash than in reference.csv.dvc",
     )
+    finding = DAT001().check(Repository.of(dvc_project))
+    assert finding.fix.startswith("Run `dvc add reference.csv`, then `dvc push`, and commit `reference.csv.dvc`")
+    with Repo(str(dvc_project.root)) as repository:
+        repository.reproduce()
+        assert stage_changes(Repository.of(dvc_project)) == [change], "`dvc repro` passes it over"
+        repository.add(str(file))
+    assert stage_changes(Repository.of(dvc_project)) == []
 
 
 def test_parameters_of_a_file_that_dvc_yaml_names_by_a_dot_are_compared(dvc_project: Project) -> None:
@@ -96,7 +104,13 @@ def test_what_was_never_downloaded_is_fetched_by_the_command_that_is_named(
         finding = DAT001().check(Repository.of(dvc_project))
         assert finding.fix.startswith("Run `dvc update copy.py.dvc`"), "not that of the interlock, `dvc repro`"
         replace(dvc_project.root / "params.yaml", "8", "9")
-        assert not DAT001().check(Repository.of(dvc_project)).fix, "of the two, one needs `dvc repro`"
+        of_two = DAT001().check(Repository.of(dvc_project)).fix
+        assert of_two.startswith(DAT001.fix())
+        assert finding.fix in of_two, "one needs `dvc repro` and the other does not heed it"
         replace(dvc_project.root / "params.yaml", "9", "8")
         repository.update(["copy.py.dvc"])
     assert stage_changes(Repository.of(dvc_project)) == []
+    (dvc_project.root / "copy.py").chmod(0o644)
+    (dvc_project.root / "copy.py").write_text("edited\n")
+    undo = "here, delete `copy.py` and run `beampermit data pull`."
+    assert DAT001().check(Repository.of(dvc_project)).fix.endswith(undo)

@@ -54,10 +54,8 @@ class DAT001(Interlock):
             places = [
                 Location(file=change.file, reason=reason) for change, reason in zip(certain, reasons, strict=True)
             ]
-            fixes = dict.fromkeys(change.fix for change in certain)
-            return failed(
-                several(reasons), *places, fix="" if "" in fixes else " ".join(fixes), changes=reasons[:SHOWN]
-            )
+            fixes = dict.fromkeys(change.fix or self.fix() for change in certain)
+            return failed(several(reasons), *places, fix=" ".join(fixes), changes=reasons[:SHOWN])
         if changes:
             return skipped(f"stage {changes[0].stage}: {changes[0].what}; run `beampermit data pull`")
         return passed(f"dvc.lock matches {counted(len(dvc.stages), 'stage')}")

@@ -56,10 +56,10 @@ class PRF001(Interlock):
         base_rows: BaseRows,
         on_base_rows: OnBaseRows | None,
     ) -> Finding:
-        """The saved model was evaluated just now; the file of metrics does not count. Improve the model and run `dvc
-        repro`. To change a gate, or how metrics are computed, open a separate pull request: the base branch's contract
-        and code decide. Where other test rows are right, raise `dataset.request.version` in `contract.yaml`: reviewers
-        then see what changed."""
+        """The saved model was evaluated just now; the file of metrics does not count. Where it could not be evaluated,
+        correct what the reason names. Else improve the model and run `dvc repro`. To change a gate, or how metrics are
+        computed, open a separate pull request: the base branch's contract and code decide. Where other test rows are
+        right, raise `dataset.request.version` in `contract.yaml`: reviewers then see what changed."""
         file = contract.evaluation.metrics
         changes = judged_changes(base_contract, contract)
         note = (
