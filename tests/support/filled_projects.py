@@ -6,12 +6,18 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
+from beampermit.contract import FILE_NAME
+from beampermit.digest import digest_json
 from beampermit.generation import generate
+from beampermit.generation.answers import complete
 from beampermit.generation.from_table.project import EXAMPLE, TableProject, prepare
 from beampermit.generation.from_table.roles import Asked
 from beampermit.generation.lume_project import EXAMPLE as LUME
 from support.csv_tables import numbers, write_csv
 from support.lume_project import lume_project
+from support.shared import made_once, shared_folder
 
 ROWS = 240
 
@@ -38,3 +44,11 @@ def generated_project(output_dir: Path, answers: Mapping[str, str]) -> Path:
         folder.mkdir()
         begun = prepare_from(folder)
         return generate(output_dir, answers, defaults=begun.defaults, fill=begun.fill)
+
+
+def project_to_read(factory: pytest.TempPathFactory, answers: Mapping[str, str]) -> Path:
+    """A project with these answers, made once for all tests that ask for the same: look, do not touch."""
+    name = digest_json(complete(answers))[-12:]
+    folder = made_once(shared_folder(factory) / "projects" / name, lambda made: generated_project(made, answers))
+    (contract,) = folder.glob(f"*/{FILE_NAME}")
+    return contract.parent

@@ -13,10 +13,10 @@ import pytest
 
 from beampermit.environments.environment import Environment
 from beampermit.environments.uv import Uv
-from beampermit.generation import generate
 from beampermit.generation.template import questions
 from beampermit.project import Project
 from beampermit.rehearsal.runner import lay_out_programs
+from support.filled_projects import project_to_read
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,8 +37,10 @@ def instructions(root: Path) -> list[list[tuple[str, str]]]:
 @pytest.mark.parametrize(
     "answers", [{"python_version": one} for one in questions()["python_version"]] + [{"environment": "uv"}], ids=str
 )
-def test_two_stages_on_one_pinned_base_and_nobody_is_root(answers: dict[str, str], tmp_path: Path) -> None:
-    first, last = instructions(generate(tmp_path, answers))
+def test_two_stages_on_one_pinned_base_and_nobody_is_root(
+    answers: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    first, last = instructions(project_to_read(tmp_path_factory, answers))
     bases = {stage[0][1].partition(" ")[0] for stage in (first, last)}
     assert len(bases) == 1
     assert re.fullmatch(rf"python:{answers.get('python_version', '3.11')}-\S+@sha256:[0-9a-f]{{64}}", bases.pop())
@@ -49,8 +51,8 @@ def test_two_stages_on_one_pinned_base_and_nobody_is_root(answers: dict[str, str
     assert "--from=environment /opt/environment /opt/environment" in [rest for word, rest in last if word == "COPY"]
 
 
-def test_hadolint_has_nothing_to_say(tmp_path: Path) -> None:
-    root = generate(tmp_path, {})
+def test_hadolint_has_nothing_to_say(tmp_path_factory: pytest.TempPathFactory) -> None:
+    root = project_to_read(tmp_path_factory, {})
     done = subprocess.run(
         [Path(sys.executable).parent / "hadolint", root / "Containerfile"], capture_output=True, text=True, check=False
     )

@@ -12,6 +12,7 @@ from beampermit.contract.load import FILE_NAME
 from beampermit.generation import generate
 from beampermit.generation.template import questions
 from beampermit.project import Project
+from support.filled_projects import project_to_read
 from support.trained_project import PEOPLE, metrics_of, python
 
 EXAMPLES = ("injector-surrogate", "loss-anomaly")
@@ -25,7 +26,7 @@ for stage in yaml.safe_load(open("dvc.yaml"))["stages"].values():
 
 @pytest.fixture(scope="module", params=EXAMPLES)
 def generated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return Project(_generate(tmp_path_factory.mktemp("examples"), request.param))
+    return Project(project_to_read(tmp_path_factory, _answers(request.param)))
 
 
 def test_they_can_be_chosen() -> None:
@@ -55,7 +56,7 @@ def test_their_simulators_pass_their_own_tests(generated: Project, environment_p
 
 @pytest.mark.slow
 def test_an_autoencoder_without_labels_meets_its_gates(environment_prefix: Path, tmp_path: Path) -> None:
-    project = Project(_generate(tmp_path, "loss-anomaly"))
+    project = Project(generate(tmp_path, _answers("loss-anomaly")))
     done = python(project, "-c", RUN)
     assert done.code == 0, done.err
     assert "split train: provoked has one value in all 2160 rows, so no model can learn it\n" in done.err
@@ -63,5 +64,5 @@ def test_an_autoencoder_without_labels_meets_its_gates(environment_prefix: Path,
     assert {metric.name for metric in project.contract.metrics if not metric.met(found[metric.name])} == set()
 
 
-def _generate(folder: Path, example: str) -> Path:
-    return generate(folder, {"example": example, "environment": "uv", **PEOPLE})
+def _answers(example: str) -> dict[str, str]:
+    return {"example": example, "environment": "uv", **PEOPLE}

@@ -17,7 +17,7 @@ from beampermit.generation.answers import complete
 from beampermit.generation.template import questions
 from beampermit.processes import run
 from beampermit.template import template_folder
-from support.filled_projects import generated_project
+from support.filled_projects import project_to_read
 
 BASE = template_folder() / "{{cookiecutter.project_slug}}"
 OVERLAYS = BASE / "_examples"
@@ -76,7 +76,7 @@ def test_the_pipeline_holds_nothing_that_differs_from_project_to_project() -> No
 @pytest.fixture(scope="module", params=EXAMPLES)
 def generated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     answers = {"example": request.param, "project_slug": "other-name", "environment": "uv"}
-    return generated_project(tmp_path_factory.mktemp("example"), answers)
+    return project_to_read(tmp_path_factory, answers)
 
 
 def test_a_project_has_the_pipelines_bytes_and_its_example_alone(generated: Path) -> None:

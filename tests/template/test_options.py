@@ -9,6 +9,7 @@ import itertools
 import re
 import sys
 import tomllib
+from collections.abc import Callable
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from beampermit.environments.choice import backend_of
 from beampermit.environments.conda_lock import CondaLock
 from beampermit.errors import Outside
 from beampermit.generation import generate
+from beampermit.generation.answers import complete
 from beampermit.generation.template import questions
 from beampermit.interlocks import runner
 from beampermit.interlocks.families import select_interlocks
@@ -29,7 +31,7 @@ from beampermit.processes import run
 from beampermit.project import Project
 from beampermit.rehearsal import FILES
 from beampermit.template import template_folder
-from support.filled_projects import generated_project
+from support.filled_projects import project_to_read
 
 pytestmark = pytest.mark.slow
 
@@ -51,27 +53,38 @@ OTHER = {
     "dvc_remote": "s3://bucket/path",
     "beampermit_repository": "lab/mirror.of-beampermit",
 }
-CHOICES = [(key, choice) for key, value in questions().items() if isinstance(value, list) for choice in value]
+CHOICES = [(key, choice) for key, value in questions().items() if isinstance(value, list) for choice in value[1:]]
+"""Each choice but the first, which is the default."""
 FILLED = {("example", "table"), ("library", "xgboost"), ("library", "scikit-learn")}
 """Answers that go only together with others."""
 TABLES = [{"example": "table", "library": library} for library in questions()["library"]]
 TABLES += [{"environment": "uv", **TABLES[1]}]
-RENDERED = [{}, OTHER, *({key: choice} for key, choice in CHOICES if (key, choice) not in FILLED), *TABLES]
 ENVIRONMENTS = [
     {"environment": environment, "accelerator": accelerator, **more}
     for environment, accelerator in itertools.product(questions()["environment"], questions()["accelerator"])
     for more in ({}, {key: OTHER[key] for key in ("pytorch_index", "pytorch_cuda_index")})
 ]
+"""The first is the project of no answer at all."""
+ALONE = [{key: choice} for key, choice in CHOICES if key not in ENVIRONMENTS[0] and (key, choice) not in FILLED]
+RENDERED = [*ENVIRONMENTS, OTHER, *ALONE, *TABLES]
 CONDA = {"environment.yml", "environment-dev.yml", "virtual-packages.yml"}
 
 
 def test_every_question_is_answered_otherwise_somewhere() -> None:
     assert set(questions()) == OTHER.keys() | {key for key, _ in CHOICES}
+    assert complete(ENVIRONMENTS[0]) == complete({})
+    for key, choice in CHOICES:
+        assert any(answers.get(key) == choice for answers in RENDERED), choice
 
 
-@pytest.fixture(scope="module", params=[*RENDERED, *ENVIRONMENTS], ids=lambda answers: "+".join(answers) or "defaults")
+@pytest.fixture(scope="module", params=RENDERED, ids="+".join)
 def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return Project(generated_project(tmp_path_factory.mktemp("option"), request.param))
+    return Project(project_to_read(tmp_path_factory, request.param))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, str]], Path]:
+    return lambda answers: project_to_read(tmp_path_factory, answers)
 
 
 def test_the_project_is_sound(rendered: Project) -> None:
@@ -86,8 +99,10 @@ def test_the_project_is_sound(rendered: Project) -> None:
 
 
 @pytest.mark.parametrize("answers", ENVIRONMENTS, ids=str)
-def test_only_the_files_of_the_chosen_environment_are_there(answers: dict[str, str], tmp_path: Path) -> None:
-    root = generate(tmp_path, answers)
+def test_only_the_files_of_the_chosen_environment_are_there(
+    answers: dict[str, str], made: Callable[[dict[str, str]], Path]
+) -> None:
+    root = made(answers)
     cuda = answers["accelerator"] == "cuda"
     asked = load_contract(root).environment
     assert (asked.backend, "cuda" in asked.accelerators) == (answers["environment"], cuda)
@@ -118,9 +133,9 @@ GPU_RUNNERS = [
 
 @pytest.mark.parametrize(("answers", "labels", "promised"), GPU_RUNNERS, ids=str)
 def test_promise_tests_and_runners_of_a_gpu_come_together(
-    answers: dict[str, str], labels: str, promised: bool, tmp_path: Path
+    answers: dict[str, str], labels: str, promised: bool, made: Callable[[dict[str, str]], Path]
 ) -> None:
-    root = generate(tmp_path, answers)
+    root = made(answers)
     judging = (FILES["pull-request"], FILES["release"])
     called = [yaml.safe_load((root / file).read_text())["jobs"]["ml"]["with"] for file in judging]
     assert [given["gpu-labels"] for given in called] == [labels] * 2
@@ -152,19 +167,21 @@ def test_the_remote_is_where_the_answer_says(rendered: Project) -> None:
     assert url in {"s3://bucket/path", "../../dvc-storage"}
 
 
-def test_workflows_come_from_the_repository_that_was_named(tmp_path: Path) -> None:
-    root = generate(tmp_path, {"beampermit_repository": "lab/mirror"})
+def test_workflows_come_from_the_repository_that_was_named(made: Callable[[dict[str, str]], Path]) -> None:
+    root, mirror = made(OTHER), OTHER["beampermit_repository"]
     for file in (root / ".github/workflows").glob("*.yml"):
         used = re.findall(r"uses:\s*(\S+?/\S+?)/", file.read_text())
         assert "beampermit/beampermit" not in used
     original = template_folder() / "{{cookiecutter.project_slug}}/.github/workflows"
     for file in original.glob("*.yml"):
-        expected = file.read_text().replace("uses: beampermit/beampermit/", "uses: lab/mirror/")
+        expected = file.read_text().replace("uses: beampermit/beampermit/", f"uses: {mirror}/")
         assert (root / ".github/workflows" / file.name).read_text() == expected
 
 
-def test_the_readme_tells_each_of_the_13_steps_and_names_files_that_are_there(tmp_path: Path) -> None:
-    root = generate(tmp_path, {})
+def test_the_readme_tells_each_of_the_13_steps_and_names_files_that_are_there(
+    made: Callable[[dict[str, str]], Path],
+) -> None:
+    root = made({})
     readme = (root / "README.md").read_text()
     steps = re.findall(r"^\| (\d+)\. ", readme, re.MULTILINE)
     assert steps == [str(number) for number in range(1, 14)]
@@ -174,8 +191,10 @@ def test_the_readme_tells_each_of_the_13_steps_and_names_files_that_are_there(tm
     assert stages <= set(re.findall(r"(?m)^  (\w+):$", (root / "dvc.yaml").read_text()))
 
 
-def test_what_the_models_page_calls_a_better_model_are_parameters_that_are_there(tmp_path: Path) -> None:
-    root = generate(tmp_path, {})
+def test_what_the_models_page_calls_a_better_model_are_parameters_that_are_there(
+    made: Callable[[dict[str, str]], Path],
+) -> None:
+    root = made({})
     better = yaml.safe_load((root / "docs/model.md").read_text().split("```yaml\n")[1].split("```")[0])
     params = yaml.safe_load((root / "params.yaml").read_text())
     for section, values in better.items():
