@@ -95,10 +95,11 @@ def _null_groups(table: Table, column: str) -> Overlap | None:
 def _shared_keys(one: Table, other: Table, columns: tuple[str, ...]) -> Iterator[Overlap]:
     names = ", ".join(quoted(column) for column in columns)
     same = " AND ".join(f"one.{quoted(column)} = other.{quoted(column)}" for column in columns)
-    listed = ", ".join(f"CAST({quoted(column)} AS VARCHAR)" for column in columns)
+    listed = ", ".join(f"CAST(one.{quoted(column)} AS VARCHAR)" for column in columns)
     count, first = one.query(
+        # In a subquery, `one` would be a column of that name, if the other table has one.
         f"SELECT count(*), min([{listed}], {SHOWN}) FROM (SELECT DISTINCT {names} FROM {one.source}) AS one"
-        f" WHERE EXISTS (SELECT 1 FROM {other.source} AS other WHERE {same})"
+        f" SEMI JOIN (SELECT {names} FROM {other.source}) AS other ON {same}"
     )[0]
     if count:
         plural = "s" * (count > 1)

@@ -231,6 +231,17 @@ def test_dat005_fails_on_what_splits_share(dvc_project: Project, alter: Alter, d
     assert any(reason in overlap["message"] for overlap in finding.evidence["overlaps"])
 
 
+@pytest.mark.attack(
+    guard="DAT005",
+    tried="a column of a split is called as its other table is in our SQL, and has fields called as the groups",
+    said="validation and test share 1 value of device, such as BPM.2",
+)
+def test_dat005_takes_no_column_of_a_table_for_a_table(dvc_project: Project, alter: Alter, said: str) -> None:
+    fields = "struct_pack(device := 'none', acquisition := 'none')"
+    alter("test", f"* REPLACE ('BPM.2' AS device), {fields} AS one, {fields} AS other")
+    assert said in dat005(dvc_project).reason
+
+
 def test_dat005_is_judged_by_the_base_branch(dvc_project: Project, alter: Alter) -> None:
     alter("test", "* REPLACE ('BPM.2' AS device)")
     replace(dvc_project.root / "contract.yaml", "by: [acquisition, device]", "by: [acquisition]")
