@@ -252,8 +252,9 @@ def test_a_lock_made_for_one_platform_is_one_where_no_file_names_platforms(
     assert "environment.yml or virtual-packages.yml was changed" in problems(backend, root)[0].message
 
 
+@pytest.mark.slow
 def test_what_a_file_of_virtual_packages_leaves_out_is_as_conda_lock_assumes(
-    backend: CondaLock, channel: Channel, root: Path
+    backend: CondaLock, judge: Judge, channel: Channel, root: Path
 ) -> None:
     channel.add("mover", depends=["__glibc >=2.17", "__unix"])
     file = root / "environment.yml"
@@ -264,6 +265,8 @@ def test_what_a_file_of_virtual_packages_leaves_out_is_as_conda_lock_assumes(
     cpu.write_text(only.format('__unix: "0"'))
     backend.lock(root, progress=QUIET)
     assert problems(backend, root) == []
+    asked = ("lock", "--check-input-hash", "--virtual-package-spec", cuda.name, "--lockfile", "cuda.conda-lock.yml")
+    assert judge(*asked, cwd=root, solver=True).returncode == 0
     cpu.write_text(only.format('__glibc: "2.5"'))
     assert any("mover 1.0 needs __glibc >=2.17 and 2.5 is present" in one.message for one in problems(backend, root))
     cuda.write_text(only.format('__unix: "0"'))
