@@ -6,8 +6,10 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
+from beampermit.environments.conda_lock import worker
 from beampermit.environments.conda_lock.lockfile import FILE
 from beampermit.errors import BadInput, BeampermitError, Failed, Outside
 from beampermit.processes import stop
@@ -75,7 +77,8 @@ def _masked(text: str) -> str:
 
 
 def _answer(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    command = [sys.executable, "-I", "-m", "beampermit.environments.conda_lock.worker"]
+    # By its file: as a module it would import our package of backends first, which takes longer than its work.
+    command = [sys.executable, "-I", Path(worker.__file__)]
     child = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
