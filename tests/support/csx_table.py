@@ -34,19 +34,24 @@ TODO = re.compile(r'"TODO[^"]*"|TODO[^\]}]*')
 
 def write_what_only_a_person_knows(contract: Path) -> None:
     """Replace each TODO of the contract, and take away the comments that ask for a look."""
-    text = "\n".join(_answered(contract.read_text(encoding="utf-8").splitlines())) + "\n"
+    answers = iter(ANSWERS)
+    text = answered(contract.read_text(encoding="utf-8"), answers)
+    assert not list(answers)
     for first, own in GATES.items():
         assert first in text
         text = text.replace(first, own)
     contract.write_text(text, encoding="utf-8")
 
 
-def _answered(lines: list[str]) -> Iterator[str]:
-    answers = iter(ANSWERS)
+def answered(text: str, answers: Iterator[str]) -> str:
+    """A drafted contract with an answer at each TODO, and without the comments that ask for a look."""
+    return "\n".join(_answered(text.splitlines(), answers)) + "\n"
+
+
+def _answered(lines: list[str], answers: Iterator[str]) -> Iterator[str]:
     asked = False
     for line in lines:
         comment = line.lstrip().startswith("#")
         asked = comment and ("# TODO" in line or (asked and line.lstrip().startswith("#   ")))
         if not asked:
             yield line if comment else TODO.sub(lambda _: json.dumps(next(answers)), line)
-    assert not list(answers)

@@ -1,13 +1,21 @@
-"""A small permit and the key that it is signed with."""
+"""A small permit and the key that it is signed with; and the permit of a project that deserves one."""
 
 from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from beampermit.digest import digest_json
-from beampermit.permit.envelope import sign_statement
+from beampermit.interlocks import runner
+from beampermit.interlocks.families import load_interlocks
+from beampermit.permit.assemble import assemble
+from beampermit.permit.envelope import read_envelope, sign_statement
 from beampermit.permit.public_keys import PublicKeys
 from beampermit.permit.statement import Statement, validate_statement
+from beampermit.permit.verification import verify_model
+from beampermit.project import Project
+from beampermit.verdicts.verdict import Verdict
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 TRUSTED = PublicKeys.only(KEY.public_key())
@@ -36,3 +44,15 @@ def statement() -> Statement:
 
 
 SEALED = sign_statement(statement(), KEY)
+
+
+def permitted(project: Project, *, without: AbstractSet[str]) -> tuple[dict[str, Verdict], Statement]:
+    """Every interlock but those passes: the verdicts, and the permit, signed and verified against the saved model."""
+    expected = {id: cls for id, cls in load_interlocks().items() if id not in without}
+    verdicts = runner.check(project, expected.values(), fresh=True)
+    assert {verdict.id: verdict.reason for verdict in verdicts if not verdict.passed} == {}
+    permit = assemble(project, [runner.verdict_file(project, verdicts)], expected)
+    signed = project.root.parent / "permit.dsse.json"
+    signed.write_bytes(sign_statement(permit, KEY))
+    verify_model(read_envelope(signed, TRUSTED).statement, project.root / project.contract.model.path, project.root)
+    return {verdict.id: verdict for verdict in verdicts}, permit

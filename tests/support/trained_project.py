@@ -95,6 +95,20 @@ def dvc(project: Project, *arguments: str) -> str:
     return finished.out
 
 
+RUN = """
+import importlib, yaml
+for stage in yaml.safe_load(open("dvc.yaml"))["stages"].values():
+    importlib.import_module(stage["cmd"].removeprefix("python -m ")).main()
+"""
+
+
+def run_stages(project: Project) -> str:
+    """Run all stages in one process, for most of the time of a new one are its imports; what they say on stderr."""
+    finished = python(project, "-c", RUN)
+    assert finished.code == 0, finished.err
+    return finished.err
+
+
 def metrics_of(project: Project) -> dict[str, float]:
     """The metrics of the scores that the pipeline wrote: those of its own code, and those that the checker computes."""
     contract, evaluation = project.contract, project.contract.evaluation
