@@ -111,6 +111,10 @@ def refuse(laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch, uri: str, sa
 )
 def test_a_mistyped_address_creates_no_database(second: Laboratory, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
     refuse(second, monkeypatch, "sqlite:///mlfow.db", said)
+    load_interlocks()  # so that no module imports what is replaced
+    monkeypatch.setattr("beampermit.environments.environment.environment_of", lambda *_: None)
+    assert said in ran(second, "promote").message, "only the first promotion makes one"
+    assert "mlfow.db" not in {path.name for path in second.root.parent.rglob("*")}
 
 
 @pytest.mark.attack(
