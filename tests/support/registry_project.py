@@ -314,6 +314,8 @@ def link_to(folder: Path, link: Path) -> Path:
 
 
 def _move_places(database: Path, before: Path, after: Path) -> None:
+    if database.stat().st_size == 0:
+        return  # no registry is needed there
     with closing(sqlite3.connect(database)) as base, base:
         for table, column in PLACES:
             base.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(before), str(after)))
@@ -346,10 +348,11 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def prepared(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, contract_text: str, database: Path
 ) -> Callable[..., Laboratory]:
-    """A copy of the laboratory `name`: with a first model and `steps`, prepared once for all tests."""
+    """A copy of the laboratory `name`, by default in `tmp_path`: with a first model and `steps`, prepared once for all
+    tests. Of several copies in a test, the registry of the last is at hand."""
     links = tmp_path_factory.getbasetemp()
 
-    def give(name: str, *steps: Callable[[Laboratory], object]) -> Laboratory:
+    def give(name: str, *steps: Callable[[Laboratory], object], into: Path = tmp_path) -> Laboratory:
         def make(folder: Path) -> None:
             # Another address than that of the copies: a ledger that is copied does not name the registry beside it.
             made = found_laboratory(folder, contract_text, database, link_to(folder, links / "registry-of-the-first"))
@@ -358,7 +361,7 @@ def prepared(
             _move_places(folder / "mlflow.db", made.home, folder)
 
         folder = made_once(shared_folder(tmp_path_factory) / f"laboratory-{name}", make)
-        return laboratory_in(folder).copied(tmp_path, link_to(tmp_path, links / "registry"))
+        return laboratory_in(folder).copied(into, link_to(into, links / "registry"))
 
     return give
 

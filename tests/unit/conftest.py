@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from beampermit.project import Project
 from beampermit.registry.event import Event
 from support.dvc_repositories import remake
 from support.planted_results import LOCK, METRICS, PLOTS, commit, write
-from support.registry_project import Laboratory, found_laboratory
+from support.registry_project import Laboratory, found_laboratory, laboratory_in
 from support.shared import made_once, shared_folder
 
 PIPELINE = """\
@@ -41,40 +42,62 @@ SPLITS = {"train": 1, "validation": 2, "test": 3}
 
 
 @pytest.fixture
-def laboratory(tmp_path: Path, contract_text: str) -> Laboratory:
+def laboratory(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, contract_text: str) -> Laboratory:
     """A project with a model; no registry is needed here."""
-    (tmp_path / "none.db").touch()
-    made = found_laboratory(tmp_path, contract_text, tmp_path / "none.db")
-    made.change(1)
-    return made
+
+    def make(folder: Path) -> None:
+        (folder / "none.db").touch()
+        found_laboratory(folder, contract_text, folder / "none.db").change(1)
+
+    made = made_once(shared_folder(tmp_path_factory) / "laboratory-without-a-registry", make)
+    return laboratory_in(made).copied(tmp_path)
 
 
-@pytest.fixture
-def results(project: Project, git: Callable[..., str]) -> Project:
-    """The project with metrics, plots, parameters and a `dvc.lock`, all committed on `main`."""
-    write(project, "metrics/metrics.json", METRICS)
-    write(project, "metrics/plots.json", PLOTS)
-    (project.root / "params.yaml").write_text("train: {epochs: 20, learning_rate: 0.001}\n")
-    (project.root / "dvc.lock").write_text(LOCK % "aaaa")
-    commit(git, "Results")
-    return project
+@pytest.fixture(scope="session")
+def results_repository(contract_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project of `results`, to be copied."""
+    root = shutil.copytree(contract_repository, tmp_path_factory.mktemp("results") / "project")
+    write(Project(root), "metrics/metrics.json", METRICS)
+    write(Project(root), "metrics/plots.json", PLOTS)
+    (root / "params.yaml").write_text("train: {epochs: 20, learning_rate: 0.001}\n")
+    (root / "dvc.lock").write_text(LOCK % "aaaa")
+    commit(partial(_git, root), "Results")
+    return root
 
 
-@pytest.fixture
-def branch(results: Project, git: Callable[..., str], contract_text: str) -> Project:
-    """A pull request: a better model from other data and parameters, a lower gate, a changed workflow."""
-    git("checkout", "--quiet", "-b", "better")
-    write(results, "metrics/metrics.json", METRICS | {"auc": 0.9845, "false_alarm_rate": 0.035})
-    (results.root / "params.yaml").write_text("train: {epochs: 40, learning_rate: 0.001}\n")
-    (results.root / "dvc.lock").write_text(LOCK % "cccc")
-    (results.root / "contract.yaml").write_text(
-        contract_text.replace("gate: 0.95", "gate: 0.9").replace("Ada Operator", "Ada Physicist")
-    )
-    workflow = results.root / ".github/workflows/pull-request.yml"
+@pytest.fixture(scope="session")
+def branch_repository(results_repository: Path, contract_text: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project of `branch`, to be copied."""
+    root = shutil.copytree(results_repository, tmp_path_factory.mktemp("branch") / "project")
+    _git(root, "checkout", "--quiet", "-b", "better")
+    write(Project(root), "metrics/metrics.json", METRICS | {"auc": 0.9845, "false_alarm_rate": 0.035})
+    (root / "params.yaml").write_text("train: {epochs: 40, learning_rate: 0.001}\n")
+    (root / "dvc.lock").write_text(LOCK % "cccc")
+    text = contract_text.replace("gate: 0.95", "gate: 0.9").replace("Ada Operator", "Ada Physicist")
+    (root / "contract.yaml").write_text(text)
+    workflow = root / ".github/workflows/pull-request.yml"
     workflow.parent.mkdir(parents=True)
     workflow.write_text("name: x\n")
-    commit(git, "Better")
-    return Project(results.root, "main")
+    commit(partial(_git, root), "Better")
+    return root
+
+
+@pytest.fixture
+def results(project: Project, results_repository: Path) -> Project:
+    """The project with metrics, plots, parameters and a `dvc.lock`, all committed on `main`."""
+    return _instead(project, results_repository)
+
+
+@pytest.fixture
+def branch(results: Project, branch_repository: Path) -> Project:
+    """A pull request: a better model from other data and parameters, a lower gate, a changed workflow."""
+    return Project(_instead(results, branch_repository).root, "main")
+
+
+def _instead(project: Project, repository: Path) -> Project:
+    shutil.rmtree(project.root)
+    shutil.copytree(repository, project.root)
+    return project
 
 
 @pytest.fixture(scope="session")

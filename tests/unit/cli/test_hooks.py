@@ -14,12 +14,13 @@ import pytest
 from ruamel.yaml import YAML
 
 from beampermit.generation import generate
+from support.forked_commands import executable
 from support.paths import ROOT
 
 pytestmark = pytest.mark.slow
 
 MANIFEST = ROOT / ".pre-commit-hooks.yaml"
-COMMIT = Callable[[], "subprocess.CompletedProcess[str]"]
+COMMIT = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def hooks() -> list[dict[str, Any]]:
@@ -38,13 +39,18 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def commit(generated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> COMMIT:
-    """Stage everything of a copy of a generated project, and run pre-commit on what is staged."""
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    """Stage everything of a copy of a generated project, and run pre-commit on what is staged.
+
+    Hooks start the command as it is `installed`, or a fork.
+    """
     monkeypatch.setenv("PRE_COMMIT_HOME", str(tmp_path / "cache"))
     shutil.copytree(generated, tmp_path / "project", symlinks=True)
+    (tmp_path / "bin").mkdir()
 
-    def run() -> subprocess.CompletedProcess[str]:
+    def run(installed: bool = False) -> subprocess.CompletedProcess[str]:
         root = tmp_path / "project"
+        command = Path(sys.executable) if installed else executable(tmp_path / "bin")
+        monkeypatch.setenv("PATH", f"{command.parent}{os.pathsep}{os.environ['PATH']}")
         subprocess.run(["git", "add", "--all"], cwd=root, check=True)
         command = (sys.executable, "-m", "pre_commit", "run", "--color", "never")
         return subprocess.run(command, cwd=root, check=False, capture_output=True, text=True)
@@ -69,7 +75,7 @@ def test_pre_commit_accepts_the_manifest() -> None:
 
 def test_a_change_of_code_runs_only_the_data_hook(commit: COMMIT, tmp_path: Path) -> None:
     (tmp_path / "project/notes.md").write_text("x\n")
-    assert status(commit()) == {CONTRACT: "Skipped", LOCK: "Skipped", DATA: "Passed"}
+    assert status(commit(installed=True)) == {CONTRACT: "Skipped", LOCK: "Skipped", DATA: "Passed"}
 
 
 def test_a_wrong_key_of_the_contract_is_refused_with_line_and_suggestion(commit: COMMIT, tmp_path: Path) -> None:
