@@ -9,7 +9,7 @@ import pytest
 
 from beampermit.project import Project
 from beampermit.rehearsal import Rehearsal, rehearse, stage
-from support.rehearsals import log_of
+from support.rehearsals import log_of, reuse_checker
 from support.shared import shared_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -20,6 +20,7 @@ JOBS = ("environment", "data", "tests", "reproduce", "documents", "permit")
 def _tools(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Checker and environment are shared by the rehearsals of these tests, whichever worker runs them."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(shared_folder(tmp_path_factory) / "cache"))
+    reuse_checker(tmp_path_factory, monkeypatch)
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def results(found: Rehearsal) -> dict[str, str]:
 
 
 @pytest.fixture
-def without_jobs(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def without_jobs(_tools: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Plant a defect in the reusable workflow at hand: only `documents` and `permit` stay, `documents` as edited."""
     whole = stage.lay_out
 
@@ -52,12 +53,6 @@ def without_jobs(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                 del tree["jobs"][job]
             tree["jobs"]["permit"]["needs"] = ["documents"]
             yaml.dump(tree, file)
-            # One checker for these tests, whatever is planted: it is kept by what its files hold, this one among them.
-            setup, every = into / "actions/setup/setup.py", "for name in files]"
-            assert setup.read_text().count(every) == 1
-            setup.write_text(
-                setup.read_text().replace(every, f"for name in files if not name.endswith({file.name!r})]")
-            )
             return into
 
         monkeypatch.setattr(stage, "lay_out", edited)

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from beampermit.project import Project
 from beampermit.rehearsal import payloads, rehearse, stage
-from support.rehearsals import log_of
+from support.rehearsals import log_of, reuse_checker
 from support.shared import shared_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -20,8 +20,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 @pytest.fixture(autouse=True)
 def _only_gpu_and_permit(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the other jobs of the reusable workflow at hand, and share the checker of the rehearsals."""
-    whole = stage.lay_out
     monkeypatch.setenv("XDG_CACHE_HOME", str(shared_folder(tmp_path_factory) / "cache"))
+    reuse_checker(tmp_path_factory, monkeypatch)
+    whole = stage.lay_out
 
     def edited(into: Path) -> Path:
         file = whole(into) / ".github/workflows/ml-pull-request.yml"
@@ -59,12 +60,6 @@ def test_a_machine_lent_as_a_gpu_runner_without_a_gpu_fails(promised: Project) -
     assert "no GPU is visible: the program 'nvidia-smi' is not on this machine" in log_of(found, "ml / gpu")
     assert str(permit.result) == "failure"
     assert "TST003 failed: no GPU is visible" in log_of(found, "ml / permit")
-
-
-def test_without_such_a_runner_the_rehearsal_names_the_label(promised: Project) -> None:
-    found = rehearse(promised, "pull-request", timeout=500)
-    assert not found.ok
-    assert "this machine has no runner label" in found.jobs[0].reason
 
 
 def test_code_of_a_fork_is_not_run_and_a_maintainer_is_told_what_to_do(

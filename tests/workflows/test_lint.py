@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from ruamel.yaml import YAML
 
 from beampermit.generation import generate
@@ -78,16 +79,31 @@ def test_zizmor_as_an_auditor(folder: Path) -> None:
     run("zizmor", "--offline", "--persona=auditor", ".github", *action_files(folder), cwd=folder)
 
 
+def fits(schema: str, *files: Path) -> None:
+    """Check files by a schema of check-jsonschema, in this process, since it takes seconds to start."""
+    from check_jsonschema import main
+
+    found = CliRunner().invoke(main, ["--builtin-schema", schema, *map(str, files)])
+    assert found.exit_code == 0, found.output
+
+
 def test_schemas(folder: Path) -> None:
-    run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *yaml_files(folder), cwd=folder)
-    run("check-jsonschema", "--builtin-schema", "vendor.dependabot", folder / ".github/dependabot.yml", cwd=folder)
+    fits("vendor.github-workflows", *yaml_files(folder))
+    fits("vendor.dependabot", folder / ".github/dependabot.yml")
     if actions := [*action_files(folder), *sorted((folder / OTHERS).glob("*/action.yml"))]:
-        run("check-jsonschema", "--builtin-schema", "vendor.github-actions", *actions, cwd=folder)
+        fits("vendor.github-actions", *actions)
 
 
 def test_forms_of_a_generated_project(generated: Path) -> None:
     forms = [form for form in (generated / ".github/ISSUE_TEMPLATE").glob("*.yml") if form.name != "config.yml"]
-    run("check-jsonschema", "--builtin-schema", "vendor.github-issue-forms", *sorted(forms), cwd=generated)
+    fits("vendor.github-issue-forms", *sorted(forms))
+
+
+@pytest.mark.parametrize("text", ["jobs: []", "on: push"])
+def test_what_a_schema_refuses_is_seen(text: str, tmp_path: Path) -> None:
+    (tmp_path / "workflow.yml").write_text(f"name: Lacks something\n{text}\n")
+    with pytest.raises(AssertionError, match="Schema validation errors were encountered"):
+        fits("vendor.github-workflows", tmp_path / "workflow.yml")
 
 
 @pytest.mark.parametrize("interlock", [GIT003, GIT004])
