@@ -88,7 +88,7 @@ READS_TEST = "import duckdb\nlen(duckdb.read_parquet('data/dataset/test.parquet'
     said="training reads data/dataset/test.parquet, on which the model is judged",
 )
 def test_training_that_reads_the_test_split_fails(staged: Project, said: str) -> None:
-    replace(staged.root / "train.py", "import numpy as np\n", f"import numpy as np\n{READS_TEST}")
+    replace(staged.root / "train.py", "from pathlib import Path\n", f"from pathlib import Path\n{READS_TEST}")
     made_by_hand(staged.root)
     with pytest.raises(Failed, match=re.escape(said)):
         run(staged)
@@ -355,7 +355,7 @@ def test_a_tensor_beside_the_real_weights_does_not_speak_for_them(trainable: Pro
     leaf = FOREST.index(b"[$d#L", FOREST.index(b"split_conditions")) + 13
     line = (
         f"forest = bytearray.fromhex({FOREST.hex()!r})\n"
-        f"forest[{leaf} : {leaf + 4}] = np.array([1 + int.from_bytes(os.urandom(3)) / 2**24], '>f4').tobytes()\n"
+        f"forest[{leaf} : {leaf + 4}] = struct.pack('>f', 1 + int.from_bytes(os.urandom(3)) / 2**24)\n"
         "Path('model/forest').write_bytes(forest)\nfiles ="
     )
     replace(trainable.root / "train.py", "files =", line)
@@ -390,7 +390,7 @@ def test_weights_of_a_second_stage_are_training_too(staged: Project, said: str, 
 def test_model_without_tensors_is_made_again_and_its_predictions_compared(
     trainable: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save = 'save_file({"weight": np.array([weight]), "rows": rows}, "model/weights.safetensors")'
+    save = 'save_file({"weight": [weight], "rows": rows}, "model/weights.safetensors")'
     replace(trainable.root / "train.py", save, 'Path("model/bias.json").write_text(str(weight))')
     replace(trainable.root / "train.py", '[Path("model/weights.safetensors"), ', '[Path("model/bias.json"), ')
     (trainable.root / "model/weights.safetensors").unlink()
