@@ -31,10 +31,18 @@ def load_contract(path: Path) -> Contract:
 
 def parse_contract(text: str, name: Path | str = FILE_NAME) -> Contract:
     """Parse YAML; errors call the file `name`. Raises `BadInput` with every error that the contract has."""
-    return _parse(text, name)
+    return _sound(text) or _parse(text, name)
 
 
-@lru_cache(maxsize=8)  # most often, head and base have the same text
+@lru_cache(maxsize=8)  # most often, head and base have the same text, under two names
+def _sound(text: str) -> Contract | None:
+    """The contract; None where it has errors, which are to have the file's name."""
+    try:
+        return _parse(text, FILE_NAME)
+    except BadInput:
+        return None
+
+
 def _parse(text: str, name: Path | str) -> Contract:
     tree = _tree(text, name)
     try:
