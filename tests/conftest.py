@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -122,13 +123,19 @@ def contract_text() -> str:
     return (Path(__file__).parent / "data/contract.yaml").read_text()
 
 
-@pytest.fixture
-def project(tmp_path: Path, contract_text: str, git: Callable[..., str]) -> Project:
-    """A git repository with nothing but a sound contract, committed on `main`."""
-    root = tmp_path / "project"
+@pytest.fixture(scope="session")
+def contract_repository(tmp_path_factory: pytest.TempPathFactory, contract_text: str) -> Path:
+    """The project of `project`, to be copied."""
+    root = tmp_path_factory.mktemp("committed") / "project"
     root.mkdir()
     (root / "contract.yaml").write_text(contract_text)
-    git("init", "--quiet")
-    git("add", "--all")
-    git("commit", "--quiet", "--message", "The contract")
-    return Project(root)
+    for words in (("init", "--quiet", "--template="), ("add", "--all"), ("commit", "--quiet", "-m", "The contract")):
+        subprocess.run(["git", *words], cwd=root, check=True, capture_output=True)
+    (root / ".git/info").mkdir()  # as git's own template has it
+    return root
+
+
+@pytest.fixture
+def project(tmp_path: Path, contract_repository: Path) -> Project:
+    """A git repository with nothing but a sound contract, committed on `main`."""
+    return Project(shutil.copytree(contract_repository, tmp_path / "project"))

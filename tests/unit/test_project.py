@@ -181,6 +181,7 @@ def test_what_git_may_not_write_is_no_fault_of_the_project(said: str, code: int,
     assert "\n" not in str(error)
 
 
+@pytest.mark.slow
 def test_a_read_only_work_tree_is_said_and_judged_where_nothing_is_kept(project: Project) -> None:
     """In a mount of its own, which the end of the process takes away."""
     mount = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && cd "$0" && exec "$@"'
