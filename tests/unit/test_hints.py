@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import beampermit
@@ -25,18 +26,23 @@ def _texts(node: ast.expr, constants: dict[str, ast.expr]) -> Iterator[str]:
             yield from (*_texts(body, constants), *_texts(orelse, constants))
 
 
-def _hints() -> Iterator[tuple[str, str]]:
-    for path in sorted(SOURCE.rglob("*.py")):
-        tree = ast.parse(path.read_text())
-        constants = {
-            node.targets[0].id: node.value
-            for node in tree.body
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-        }
-        for node in ast.walk(tree):
-            if isinstance(node, ast.keyword) and node.arg == "hint":
-                for text in _texts(node.value, constants):
-                    yield f"{path.relative_to(SOURCE)}:{node.value.lineno}", text
+@cache
+def _hints() -> tuple[tuple[str, str], ...]:
+    texts = {path: path.read_text() for path in sorted(SOURCE.rglob("*.py"))}
+    return tuple(hint for path, text in texts.items() if "hint=" in text for hint in _hints_in(path, text))
+
+
+def _hints_in(path: Path, source: str) -> Iterator[tuple[str, str]]:
+    tree = ast.parse(source)
+    constants = {
+        node.targets[0].id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and node.arg == "hint":
+            for text in _texts(node.value, constants):
+                yield f"{path.relative_to(SOURCE)}:{node.value.lineno}", text
 
 
 def test_a_hint_that_is_a_command_is_nothing_else() -> None:

@@ -8,6 +8,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from beampermit.interlocks.families import select_interlocks
 from beampermit.interlocks.runner import check
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome
-from support.dvc_repositories import leaf, remake, without_data
+from support.dvc_repositories import leaf, without_data
 from support.loopback import listening
 
 BUCKET, KEYS = "lab-data", {"AWS_ACCESS_KEY_ID": "ada", "AWS_SECRET_ACCESS_KEY": "very-secret"}
@@ -127,6 +128,7 @@ def _keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv(name, value)
 
 
+@cache
 def client(endpoint: str) -> Any:
     import boto3
 
@@ -134,14 +136,15 @@ def client(endpoint: str) -> Any:
 
 
 @pytest.fixture
-def over_s3(dvc_project: Project, endpoint: str) -> Project:
-    """The project with a bucket of its own as its remote, everything pushed; on no base, so all is asked for."""
+def over_s3(dvc_project: Project, storage: Path, endpoint: str) -> Project:
+    """The project with a bucket of its own as its remote, with all that was pushed; on no base, so all is asked for."""
     found = client(endpoint)
     found.create_bucket(Bucket=BUCKET)
     for item in found.list_objects_v2(Bucket=BUCKET).get("Contents", ()):
         found.delete_object(Bucket=BUCKET, Key=item["Key"])
+    for file in storage.rglob("files/md5/*/*"):  # as `dvc push` lays it out in a bucket too
+        found.put_object(Bucket=BUCKET, Key=f"data/{file.relative_to(storage).as_posix()}", Body=file.read_bytes())
     configure(dvc_project, endpoint)
-    remake(dvc_project.root)
     dvc_project.git("branch", "--delete", "--force", "main")
     return Project(dvc_project.root)
 

@@ -26,10 +26,22 @@ pytestmark = pytest.mark.slow
 JUDGED = ["DAT001", "DAT002", "DAT003", "DAT004", "DAT005", "MDL001", "MDL002"]
 
 
-@pytest.fixture
-def linked(dvc_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """The project with a saved model, whose data and model DVC links from a cache folder elsewhere."""
-    root = dvc_project.root
+@pytest.fixture(scope="module")
+def linked_once(dvc_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`project`, `storage` and the cache folder `shared` of `linked`, to be copied."""
+    folder = tmp_path_factory.mktemp("linked")
+    for name in ("project", "storage"):
+        shutil.copytree(dvc_template / name, folder / name, symlinks=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_SITE_CACHE_DIR", str(folder / "site"))
+        _link(folder)
+    return folder
+
+
+def _link(folder: Path) -> None:
+    project = Project(folder / "project")
+    root = project.root
+    project.git("switch", "--quiet", "--create", "change")
     (root / "model").mkdir()
     (root / "model/MLmodel").write_text("flavors: {python_function: {loader_module: mlflow.onnx}}\n")
     (root / "model/limits.json").write_text("{}\n")
@@ -43,12 +55,27 @@ def linked(dvc_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     contract = root / "contract.yaml"
     contract.write_text(contract.read_text().replace("  scores: ", "  # scores: "))
     remake(root)
-    (root / ".dvc/config.local").write_text(f"[cache]\n    dir = {tmp_path}/shared\n    type = symlink\n")
-    without_data(dvc_project)
+    (root / ".dvc/config.local").write_text(f"[cache]\n    dir = {folder}/shared\n    type = symlink\n")
+    without_data(project)
     shutil.rmtree(root / "model")
-    dvc_project.git("add", "--all")
-    dvc_project.git("commit", "--quiet", "--message", "A model")
+    project.git("add", "--all")
+    project.git("commit", "--quiet", "--message", "A model")
     pull(Repository.of(Project(root, "main")))
+
+
+@pytest.fixture
+def linked(linked_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The project with a saved model, whose data and model DVC links from a cache folder elsewhere."""
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    for name in ("project", "storage", "shared"):
+        shutil.copytree(linked_once / name, tmp_path / name, symlinks=True)
+    root, cache = tmp_path / "project", linked_once / "shared"
+    config = root / ".dvc/config.local"
+    config.write_text(config.read_text().replace(str(cache), str(tmp_path / "shared")))
+    for link in [path for path in root.rglob("*") if path.is_symlink()]:
+        target = link.readlink().relative_to(cache)
+        link.unlink()
+        link.symlink_to(tmp_path / "shared" / target)
     return Project(root, "main")
 
 

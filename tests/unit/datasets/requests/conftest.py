@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -28,13 +30,18 @@ def sound(archiver: Archiver) -> Archiver:
     return archiver
 
 
+@pytest.fixture(scope="session")
+def contract_values(contract_text: str) -> dict[str, Any]:
+    """What the small contract says."""
+    return YAML(typ="safe").load(contract_text)
+
+
 @pytest.fixture
-def asking(project: Project) -> Callable[..., Project]:
+def asking(project: Project, contract_values: dict[str, Any]) -> Callable[..., Project]:
     """Write `dataset.request`, and other parts of the contract by their path: `**{"signals.devices": "d.csv"}`."""
 
     def write(wanted: dict[str, Any], **others: Any) -> Project:
-        yaml = YAML(typ="safe")
-        contract = yaml.load(project.root / "contract.yaml")
+        contract = deepcopy(contract_values)
         contract["dataset"]["request"] = wanted
         for path, value in others.items():
             *folders, last = path.split(".")
@@ -42,7 +49,8 @@ def asking(project: Project) -> Callable[..., Project]:
             for folder in folders:
                 part = part[folder]
             part[last] = value
-        yaml.dump(contract, project.root / "contract.yaml")
+        # JSON is YAML too, and written a hundred times faster.
+        (project.root / "contract.yaml").write_text(json.dumps(contract, indent=1, default=str))
         return Project(project.root)
 
     return write

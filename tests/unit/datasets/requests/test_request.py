@@ -3,46 +3,40 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 
 from beampermit.errors import BadInput, Failed
 from beampermit.project import Project
 from support.archiver import Archiver, busy
+from support.commands import beampermit
 from support.data_requests import Ask, rows
 
 pytestmark = pytest.mark.slow
 
 
-def beampermit(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "beampermit.cli.main", "data", "request", *arguments]
-    return subprocess.run(command, cwd=project.root, capture_output=True, text=True, check=False)
-
-
 def test_exit_codes_and_json(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
     ask_archiver()
-    same = beampermit(project)
+    same = beampermit(project.root, "data", "request")
     assert (same.returncode, same.stdout) == (0, "data/raw.parquet: 10 rows, the same bytes as before\n")
-    elsewhere = beampermit(project, "--out", "data/other.parquet", "--json")
+    elsewhere = beampermit(project.root, "data", "request", "--out", "data/other.parquet", "--json")
     assert (elsewhere.returncode, json.loads(elsewhere.stdout)["first"]) == (0, True)
     assert (project.root / "data/other.json").is_file()
-    assert beampermit(project, "--out", "../other.parquet").returncode == 2
+    assert beampermit(project.root, "data", "request", "--out", "../other.parquet").returncode == 2
 
     sound.samples["BEAM:CURRENT"][3]["val"] = 1.0
-    changed = beampermit(project)
+    changed = beampermit(project.root, "data", "request")
     assert (changed.returncode, changed.stdout) == (1, "")
     assert "current changed in 1 row" in changed.stderr
     assert "next: beampermit data request --accept" in changed.stderr
-    assert "current changed in 1 row" in beampermit(project, "--accept").stdout
+    assert "current changed in 1 row" in beampermit(project.root, "data", "request", "--accept").stdout
 
     sound.always = busy
-    down = beampermit(project, "--json")
+    down = beampermit(project.root, "data", "request", "--json")
     assert (down.returncode, json.loads(down.stdout)["exit_code"]) == (4, 4)
     sound.always = None
     del sound.samples["MACHINE:MODE"]
-    unknown = beampermit(project)
+    unknown = beampermit(project.root, "data", "request")
     assert unknown.returncode == 2
     assert "contract.yaml: the archiver does not know the PV 'MACHINE:MODE'" in unknown.stderr
 
