@@ -13,11 +13,9 @@ Fill = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def second(laboratory: Laboratory) -> Laboratory:
+def second(prepared: Callable[..., Laboratory]) -> Laboratory:
     """A laboratory whose first version is champion, and whose second is to be promoted."""
-    laboratory.promote()
-    laboratory.change(2)
-    return laboratory
+    return prepared("second", Laboratory.promote, lambda made: made.change(2))
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,14 @@ Race = Callable[..., list[int]]
 
 
 @pytest.fixture
+def laboratory(prepared: Callable[..., Laboratory]) -> Laboratory:
+    """A laboratory whose first version is champion."""
+    return prepared("once", Laboratory.promote)
+
+
+@pytest.fixture
 def colleague(laboratory: Laboratory) -> Laboratory:
     """Another clone, made after the first promotion, with the same model in its work tree."""
-    laboratory.promote()
     clone = laboratory.root.parent / "colleague"
     subprocess.run(["git", "clone", "--quiet", laboratory.root.parent / "origin.git", clone], check=True)
     shutil.copytree(laboratory.root / "model", clone / "model")
@@ -98,7 +103,6 @@ def _append(clone: Laboratory, event: Event, progress: Callable[[str], None]) ->
 
 def test_a_reconcile_during_a_rollback_keeps_the_newer_champion(laboratory: Laboratory) -> None:
     """It was about to set an outdated alias: an alias has no compare-and-swap."""
-    laboratory.promote()
     laboratory.change(2)
     laboratory.promote()
     laboratory.registry.set_alias(MODEL, "champion", 1)
@@ -140,7 +144,6 @@ def test_an_older_commit_is_refused_after_a_rollback_too(laboratory: Laboratory,
 
 
 def test_a_release_that_is_run_again_does_not_undo_a_rollback(laboratory: Laboratory) -> None:
-    laboratory.promote()
     laboratory.change(2)
     signed = laboratory.sign()
     laboratory.promote(signed=signed)
@@ -154,7 +157,6 @@ def test_a_release_that_is_run_again_does_not_undo_a_rollback(laboratory: Labora
 
 
 def test_a_clone_that_is_too_shallow_is_reported(laboratory: Laboratory, tmp_path: Path) -> None:
-    laboratory.promote()
     laboratory.change(2)
     laboratory.change(3)
     clone = tmp_path / "shallow"

@@ -44,15 +44,14 @@ def _commit(laboratory: Laboratory, weight: int, metrics: dict[str, float]) -> N
 
 
 @pytest.fixture
-def first(laboratory: Laboratory, command: Command, monkeypatch: pytest.MonkeyPatch) -> Laboratory:
+def first(prepared: Callable[..., Laboratory], command: Command, monkeypatch: pytest.MonkeyPatch) -> Laboratory:
     """A champion; the test deployment is the real one, without the processes that score and evaluate."""
-    laboratory.promote()
     tried: list[Path] = []
     scored = scoring.Scores(seconds=1, memory=1, single_rows=100, p50=1, p99=2, worst=3, rows=7, columns={})
     monkeypatch.setattr("beampermit.registry.deployment.deploy", deploy)
     monkeypatch.setattr(scoring, "score", lambda _, model, *__: tried.append(model) or scored)
     monkeypatch.setattr(evaluation, "evaluate", lambda *_: _measured(tried[-1]))
-    return laboratory
+    return prepared("once", Laboratory.promote)
 
 
 def test_metrics_of_another_commit_are_found_by_the_test_deployment(first: Laboratory, command: Command) -> None:
