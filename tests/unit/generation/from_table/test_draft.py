@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from beampermit.contract import Contract
-from beampermit.generation.drafting import widened
+from beampermit.contract.load import LARGEST
+from beampermit.generation.answers import complete
+from beampermit.generation.drafting import contract_text, widened
 from beampermit.generation.from_table.draft import Drafted
 from support.csv_tables import ROWS, numbers, write_csv
 
@@ -159,9 +161,15 @@ def test_a_range_is_a_tenth_wider_in_round_numbers_and_keeps_its_sign(
 
 
 @pytest.mark.slow
-def test_three_thousand_columns_make_a_contract(contract_of: Contracts, tmp_path: Path) -> None:
-    file = tmp_path / "x.parquet"
-    columns = ", ".join(f"(i * {place + 1}) % 101 / 10.0 AS c{place}" for place in range(2999))
-    duckdb.sql(f"COPY (SELECT random() AS y, {columns} FROM range(50) AS r(i)) TO '{file}' (FORMAT parquet)")
-    contract = contract_of(file, "y")
-    assert len(contract.signals.inputs) + len(contract.dataset.request.options.get("columns", {})) >= 2900
+def test_three_thousand_columns_make_a_contract(drafted: Drafts, contract_of: Contracts, tmp_path: Path) -> None:
+    def wide(count: int) -> Path:
+        file = tmp_path / f"{count}.parquet"
+        columns = ", ".join(f"(i * {place + 1}) % 101 / 10.0 AS c{place}" for place in range(count - 1))
+        duckdb.sql(f"COPY (SELECT random() AS y, {columns} FROM range(50) AS r(i)) TO '{file}' (FORMAT parquet)")
+        return file
+
+    found = drafted(wide(3000), "y").draft
+    assert len(found.inputs) + len(found.options.get("columns", {})) >= 2900
+    assert len(contract_text(found, complete({}))) < LARGEST
+    contract = contract_of(wide(300), "y")  # to read YAML is slow
+    assert len(contract.signals.inputs) + len(contract.dataset.request.options.get("columns", {})) >= 290
