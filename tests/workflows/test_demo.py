@@ -54,6 +54,9 @@ def test_the_loop_closes(tmp_path: Path) -> None:
         "permit/permit.json",
         *(f"verdicts-{job}/{job}.json" for job in JUDGES),
     }
+    judged = json.loads((better / "artifacts/verdicts-reproduce/reproduce.json").read_text())["verdicts"]
+    (again,) = [verdict["reason"] for verdict in judged if verdict["id"] == "REP001"]
+    assert again.startswith("identical: "), "a network of torch is made again bit by bit"
     assert _from_act(release) == dict.fromkeys((*JOBS, "promote"), "success")
     assert _kept(release) >= {f"release/{name}" for name in ("permit.json", *DOCUMENTS)}
     released = {path.name for path in (release / "releases/bpm-faults-v2").iterdir()}

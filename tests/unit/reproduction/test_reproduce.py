@@ -135,8 +135,11 @@ def test_change_since_training_is_diagnosed_as_different_code(
     assert words in done.diagnosis.text
 
 
-def test_seeds_that_agree_are_within_tolerance(again: Again) -> None:
-    done = again(seeds=(0, 1, 2))
+def test_seeds_that_agree_are_within_tolerance_and_their_weights_are_kept_where_asked(
+    again: Again, tmp_path: Path
+) -> None:
+    done = again(seeds=(0, 1, 2), out=tmp_path / "out")
+    assert len(list((tmp_path / "out").glob("seed-*/model/weights.safetensors"))) == 3
     assert done.sound
     assert done.spread is not None
     assert list(done.spread.metrics[0].values) == [0, 1, 2]
