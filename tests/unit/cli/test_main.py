@@ -64,6 +64,9 @@ def test_a_mistake_is_one_line_with_its_exit_code(
     assert result.returncode == code
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+    forked = forked_commands.beampermit(*arguments, cwd=tmp_path)
+    assert (forked.returncode, forked.stdout) == (code, result.stdout), "other tests start forks"
+    assert forked.stderr.splitlines()[-1] == result.stderr.splitlines()[-1]
 
 
 def test_an_error_is_json_where_json_was_asked_for(project: Project) -> None:
