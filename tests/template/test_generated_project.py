@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import chdir
 from datetime import date
+from typing import Any
 
 import pytest
 import yaml
@@ -13,7 +15,7 @@ from beampermit.code.check import check_code
 from beampermit.digest import digest_file, manifest
 from beampermit.models.metrics import read_metrics
 from beampermit.project import Project
-from support.trained_project import dvc, metrics_of, python
+from support.trained_project import metrics_of, python, run_stages
 
 pytestmark = pytest.mark.slow
 HARMLESS = {".safetensors", ".json", ".yaml", ".py", ".txt", ""}
@@ -65,17 +67,15 @@ def test_its_own_hooks_refuse_data_in_git(trained_copy: Project) -> None:
     assert "track these with DVC: dvc add" in done.out
 
 
-def test_its_own_tests_notice_a_feature_that_looks_at_neighbours(trained_copy: Project) -> None:
+def test_its_own_tests_notice_a_feature_that_looks_at_neighbours_and_a_split_that_shares_devices(
+    trained_copy: Project,
+) -> None:
     _edit(trained_copy, "features.py", "np.log10(x.std(axis=1) + SMALLEST)", "np.log10(x.std(axis=1) + x.std())")
-    done = python(trained_copy, "-m", "pytest", "-q", "tests/unit/test_features.py")
-    assert "FAILED tests/unit/test_features.py::test_batch_and_single_signals_agree" in done.out
-
-
-def test_its_own_tests_notice_a_split_that_shares_devices(trained_copy: Project) -> None:
     _edit(
         trained_copy, "pipeline/splits.py", ".where(pd.concat(chosen, axis=1).nunique(axis=1, dropna=False) == 1)", ""
     )
-    done = python(trained_copy, "-m", "pytest", "-q", "tests/unit/test_splits.py")
+    done = python(trained_copy, "-m", "pytest", "-q", "tests/unit/test_features.py", "tests/unit/test_splits.py")
+    assert "FAILED tests/unit/test_features.py::test_batch_and_single_signals_agree" in done.out
     assert "FAILED tests/unit/test_splits.py::test_no_group_or_time_is_in_two_splits" in done.out
 
 
@@ -90,7 +90,7 @@ def test_the_first_model_passes_its_gates_and_the_one_of_its_page_is_clearly_bet
             key = line.split(":")[0]
             params = re.sub(rf"(?m)^{key}:.*$", line, params)
     (trained_copy.root / "params.yaml").write_text(params)
-    dvc(trained_copy, "repro", "--quiet")
+    _in_one(trained_copy, "run('pipeline.train', 'pipeline.evaluate')")
     second = metrics_of(trained_copy)
     for metric in trained_copy.contract.metrics:
         assert metric.not_worse(second[metric.name], first[metric.name]), metric.name
@@ -100,9 +100,9 @@ def test_the_first_model_passes_its_gates_and_the_one_of_its_page_is_clearly_bet
 def test_a_stage_runs_again_for_what_it_uses_and_not_for_what_it_does_not(trained_copy: Project) -> None:
     params = trained_copy.root / "params.yaml"
     params.write_text(params.read_text().replace("learning_rate: 0.003", "learning_rate: 0.004"))
-    status = dvc(trained_copy, "status")
-    assert "train:" in status
-    assert not {"request:", "label:", "dataset:"} & set(status.split())
+    stale = _status(trained_copy).keys()
+    assert "train" in stale
+    assert not {"request", "label", "dataset"} & stale
     trained_copy.git("checkout", "--quiet", "params.yaml")
     text = (trained_copy.root / "contract.yaml").read_text()
     telephone_and_limit = text.replace("on_call: ", "on_call: another of ").replace("high: 0.5", "high: 0.6")
@@ -124,21 +124,22 @@ def test_a_contract_without_keys_that_may_be_left_out_and_with_an_unquoted_date_
     contract.write_text(yaml.safe_dump(content))
     assert "start: 2024-01-08\n" in contract.read_text()
     assert trained_copy.contract.dataset.review is None  # it is valid
-    dvc(trained_copy, "repro", "--quiet")
+    run_stages(trained_copy)
     sidecar = json.loads((trained_copy.root / "data/raw.json").read_text())
     assert sidecar["first"] == "2024-01-08T00:00:00+00:00"
-    assert json.loads(dvc(trained_copy, "status", "--json")) == {}
+    assert _status(trained_copy, commit=True) == {}
 
 
 def test_signals_of_another_amplitude_leave_the_range_of_the_contract(trained_copy: Project) -> None:
     contract = trained_copy.root / "contract.yaml"
     contract.write_text(contract.read_text().replace("amplitude: 1.0", "amplitude: 30.0"))
-    dvc(trained_copy, "repro", "--quiet", "dataset")
-    largest = (
-        "import numpy as np, pandas as pd;"
-        "print(np.abs(np.stack(pd.read_parquet('data/dataset/test.parquet').turns)).max())"
+    largest = _in_one(
+        trained_copy,
+        "run('pipeline.contract', 'pipeline.request', 'label', 'pipeline.splits')",
+        "import numpy as np, pandas as pd",
+        "print(np.abs(np.stack(pd.read_parquet('data/dataset/test.parquet').turns)).max())",
     )
-    assert float(python(trained_copy, "-c", largest).out) > trained_copy.contract.signals.inputs[0].range[1]
+    assert float(largest) > trained_copy.contract.signals.inputs[0].range[1]
 
 
 def test_the_saved_model_holds_nothing_that_is_unpickled(trained_project: Project) -> None:
@@ -166,13 +167,19 @@ def test_its_own_metrics_are_those_that_the_checker_does_not_compute(trained_pro
 
 
 def test_a_label_by_a_person_is_heard_over_the_injection(trained_copy: Project) -> None:
-    read = "import pandas as pd; t = pd.read_parquet('data/labels.parquet'); "
-    first = python(trained_copy, "-c", read + "print(*t.loc[t.faulty].iloc[0, :3], sep=',')").out.strip()
-    with (trained_copy.root / "labels/reviewed.csv").open("a") as file:
-        file.write(f"{first},none,Ada Operator,2027-01-20T14:00:00Z,checked in the tunnel\n")
-    dvc(trained_copy, "repro", "--quiet", "label")
-    found = python(trained_copy, "-c", read + "print(t[t.labelled_by == 'Ada Operator'].faulty.tolist())").out
+    found = _in_one(
+        trained_copy,
+        "import pandas as pd",
+        "table = pd.read_parquet('data/labels.parquet')",
+        "first = ','.join(map(str, table.loc[table.faulty].iloc[0, :3]))",
+        "with open('labels/reviewed.csv', 'a') as file:",
+        "    file.write(first + ',none,Ada Operator,2027-01-20T14:00:00Z,checked in the tunnel\\n')",
+        "run('label')",
+        "table = pd.read_parquet('data/labels.parquet')",
+        "print(table[table.labelled_by == 'Ada Operator'].faulty.tolist())",
+    )
     assert found.strip() == "[False]"
+    assert "labels/reviewed.csv" in str(_status(trained_copy)["label"])
 
 
 def test_a_source_that_is_not_known_is_one_line(trained_copy: Project) -> None:
@@ -185,21 +192,55 @@ def test_a_source_that_is_not_known_is_one_line(trained_copy: Project) -> None:
 
 def test_trials_go_on_where_they_were_and_print_parameters_to_try(trained_copy: Project) -> None:
     _edit(trained_copy, "model.py", '"epochs", 10, 80', '"epochs", 1, 2')
-    for trials in (2, 3):
-        done = python(trained_copy, "-m", "bpm_faults.pipeline.tune", "--trials", str(trials))
-        assert done.code == 0, done.err
-    assert "of 5" in done.out.splitlines()[0]
-    (trained_copy.root / "params.yaml").write_text(done.out)
-    read = "from bpm_faults import model; from bpm_faults.pipeline import contract; "
-    read += "contract.params('train', model.Training)"
-    assert python(trained_copy, "-c", read).code == 0
+    said = _in_one(
+        trained_copy,
+        "import sys",
+        "from pathlib import Path",
+        "from contextlib import redirect_stdout",
+        "from bpm_faults import model",
+        "from bpm_faults.pipeline import contract, tune",
+        "for trials in ('2', '3'):",
+        "    sys.argv[1:] = ['--trials', trials]",
+        "    with open(trials, 'w') as file, redirect_stdout(file):",
+        "        tune.main()",
+        "print(Path('3').read_text().splitlines()[0])",
+        "Path('params.yaml').write_text(Path('3').read_text())",
+        "contract.params('train', model.Training)",
+    )
+    assert "of 5" in said
+
+
+BEGIN = """
+import importlib
+
+def run(*modules):
+    for name in modules:
+        importlib.import_module(f"bpm_faults.{name}").main()
+"""
+
+
+def _in_one(project: Project, *statements: str) -> str:
+    """What statements print in one process of the project's: most of the time of a new one are its imports."""
+    done = python(project, "-c", "\n".join((BEGIN, *statements)))
+    assert done.code == 0, done.err
+    return done.out
+
+
+def _status(project: Project, *, commit: bool = False) -> dict[str, Any]:
+    """Stage -> what has changed, as `dvc status` tells it; with `commit`, once DVC took what is there."""
+    from dvc.repo import Repo
+
+    with chdir(project.root), Repo() as repo:  # stages are named as seen from the working folder
+        if commit:
+            repo.commit(force=True)
+        return repo.status()
 
 
 def _stale_after(project: Project, contract: str) -> set[str]:
-    """The stages that a changed contract makes stale, once stage `contract` has looked at it."""
+    """The stages that a changed contract makes stale, besides stage `contract`, which has looked at it."""
     (project.root / "contract.yaml").write_text(contract)
-    dvc(project, "repro", "--quiet", "contract")
-    return set(json.loads(dvc(project, "status", "--json")))
+    _in_one(project, "run('pipeline.contract')")
+    return _status(project).keys() - {"contract"}
 
 
 def _edit(project: Project, module: str, old: str, new: str) -> None:
