@@ -186,11 +186,16 @@ def _checkout(repository: Repository, outputs: list[Output]) -> tuple[str, ...]:
     if not outputs:
         return ()
     from dvc.exceptions import DvcException
+    from dvc.repo import lock_repo
 
+    repo = repository.repo
     # DVC takes each target for a stage first, and reads dvc.yaml and dvc.lock of the current folder again for each.
     with tempfile.TemporaryDirectory() as empty, chdir(empty):
         try:
-            changes = repository.repo.checkout(targets=[str(repository.root / output.path) for output in outputs])
+            with lock_repo(repo):
+                # Not what DVC would read now, which nobody has checked.
+                repo.index = repository.index
+                changes = repo.checkout(targets=[str(repository.root / output.path) for output in outputs])
         except DvcException as error:
             if "unsaved files" not in str(error):
                 raise bad_input_of(error, repository.root) from None

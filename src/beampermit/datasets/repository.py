@@ -100,10 +100,15 @@ class Repository:
         return (configuration.dvc_home(project).root / ".dvc").is_dir()
 
     @cached_property
+    def index(self) -> Any:
+        """What DVC read of its files, once: DVC itself forgets it with every lock."""
+        return self.repo.index
+
+    @cached_property
     def stages(self) -> list[Any]:
         """DVC's own stages, of `dvc.yaml` and `.dvc` files. Raises `BadInput` with file and line."""
         with dvc_errors(self.root):
-            return [stage for stage in self.repo.index.stages if Path(stage.path).is_relative_to(self.root)]
+            return [stage for stage in self.index.stages if Path(stage.path).is_relative_to(self.root)]
 
     @cached_property
     def outputs(self) -> tuple[Output, ...]:

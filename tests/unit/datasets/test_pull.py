@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from beampermit.datasets import manifests
+from beampermit.datasets import pull as pull_module
 from beampermit.datasets.pull import PULL, PUSH, absence, pull
 from beampermit.datasets.repository import Repository
 from beampermit.errors import BadInput, Failed, Outside
@@ -58,6 +60,25 @@ def test_the_current_folder_makes_no_difference(
     monkeypatch.chdir(elsewhere)
     assert pull(Repository.of(dvc_project)).changed
     assert Path.cwd() == elsewhere
+
+
+def test_what_was_checked_is_what_is_checked_out(dvc_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, fetch = dvc_project.root / "dvc.lock", pull_module._fetch
+    oids = {output.path: output.oid for output in Repository.of(dvc_project).outputs}
+    raw = (dvc_project.root / "data/raw.parquet").read_bytes()
+
+    def change_after_it(*arguments: Any) -> tuple[int, int]:
+        fetched = fetch(*arguments)
+        lock.write_text(lock.read_text().replace(oids["data/raw.parquet"], oids["data/labels.parquet"]))
+        return fetched
+
+    monkeypatch.setattr(pull_module, "_fetch", change_after_it)
+    without_data(dvc_project)
+    repository = Repository.of(dvc_project)
+    for _ in range(2):
+        pull(repository)
+        assert (dvc_project.root / "data/raw.parquet").read_bytes() == raw
+    assert oids["data/raw.parquet"] not in lock.read_text()
 
 
 def test_no_target_makes_dvc_read_the_pipeline_again(dvc_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
