@@ -22,6 +22,7 @@ from beampermit.environments.environment import STAMP, Environment
 from beampermit.errors import BadInput, BeampermitError, Failed, Outside
 from support.attacks import attack_case
 from support.conda_channel import PYTHON, QUIET, Channel
+from support.kept_environment import install_once, put_back
 
 pytestmark = [
     pytest.mark.slow,
@@ -36,10 +37,15 @@ def prefix(tmp_path: Path) -> Path:
     return tmp_path / "environment"
 
 
+@pytest.fixture(scope="module")
+def installed_once(locked_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return install_once(locked_once, tmp_path_factory.mktemp("installed"))
+
+
 @pytest.fixture
-def installed(backend: CondaLock, locked: Path, prefix: Path) -> Path:
-    installation.install(backend, locked, prefix, progress=QUIET)
-    return prefix
+def installed(locked: Path, installed_once: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The environment of the project, installed."""
+    return put_back(installed_once, monkeypatch)
 
 
 def messages(backend: CondaLock, root: Path, prefix: Path) -> list[str]:

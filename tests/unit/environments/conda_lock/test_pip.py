@@ -25,6 +25,7 @@ from beampermit.environments.environment import STAMP
 from beampermit.errors import BadInput, Failed, Outside
 from support.attacks import attack_case
 from support.conda_channel import PYTHON, QUIET, Channel, laboratory, serving
+from support.kept_environment import install_once, put_back
 from support.package_index import Index
 
 pytestmark = [
@@ -312,21 +313,13 @@ def test_conda_packages_must_work_with_the_wheel_over_one(root: Path, said: str)
 
 @pytest.fixture(scope="module")
 def installed_once(made: Laboratory, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cache folder of one installation, in which every file of the lock is."""
-    folder = tmp_path_factory.mktemp("installed")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BEAMPERMIT_CACHE", str(folder / "cache"))
-        installation.install(CondaLock(), made.root, folder / "environment", progress=QUIET)
-    return folder / "cache"
+    return install_once(made.root, tmp_path_factory.mktemp("installed"))
 
 
 @pytest.fixture
-def prefix(root: Path, installed_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def prefix(root: Path, installed_once: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The project's environment, installed."""
-    shutil.copytree(installed_once, tmp_path / "cache")
-    monkeypatch.setenv("BEAMPERMIT_CACHE", str(tmp_path / "cache"))
-    installation.install(CondaLock(), root, tmp_path / "environment", progress=QUIET)
-    return tmp_path / "environment"
+    return put_back(installed_once, monkeypatch)
 
 
 def verified(root: Path, prefix: Path) -> list[str]:
