@@ -19,6 +19,8 @@ from beampermit.generation import generate
 from beampermit.generation.answers import complete, parse
 from beampermit.generation.template import explanation, questions
 from beampermit.template import template_folder
+from support.filled_projects import project_to_read
+from support.forked_commands import beampermit
 
 pytestmark = pytest.mark.slow
 
@@ -187,7 +189,13 @@ def test_every_text_comes_out_as_it_went_in(tmp_path: Path) -> None:
     ],
 )
 def test_a_project_that_cannot_be_read_back_is_not_left_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, before: str, after: str, message: str
+    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    file: str,
+    before: str,
+    after: str,
+    message: str,
 ) -> None:
     def render(folder: Path, *_: object) -> Path:
         for name in ("contract.yaml", "pyproject.toml", "dvc.yaml"):
@@ -195,7 +203,7 @@ def test_a_project_that_cannot_be_read_back_is_not_left_behind(
             (folder / name).write_text(text.replace(before, after) if name == file else text, encoding="utf-8")
         return folder
 
-    made = generate(tmp_path / "made", {"maintainer_name": "Jo\u00e3o"})
+    made = project_to_read(tmp_path_factory, {"maintainer_name": "Jo\u00e3o"})
     monkeypatch.setattr("beampermit.generation.rendering._render", render)
     (tmp_path / "again").mkdir()
     with pytest.raises(BadInput, match=message):
@@ -204,7 +212,7 @@ def test_a_project_that_cannot_be_read_back_is_not_left_behind(
 
 
 def test_the_command_ends_in_2_with_one_line_and_the_next_command(tmp_path: Path) -> None:
-    done = beampermit("new", "--no-input", "--output-dir", str(tmp_path), "--answer", "package_name=torch")
+    done = beampermit("new", "--no-input", "--output-dir", tmp_path, "--answer", "package_name=torch", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.splitlines()[0].startswith("beampermit: package_name: 'torch' is the name of a library")
     assert "Traceback" not in done.stderr
@@ -212,14 +220,16 @@ def test_the_command_ends_in_2_with_one_line_and_the_next_command(tmp_path: Path
 
 
 def test_nobody_to_answer_is_said_at_once(tmp_path: Path) -> None:
-    done = beampermit("new", "--output-dir", str(tmp_path))
+    done = beampermit("new", "--output-dir", tmp_path, cwd=tmp_path)
     assert done.returncode == 2
     assert "the input ended before an answer to 'example'" in done.stderr
     assert "beampermit new --no-input" in done.stderr
 
 
 def test_answers_typed_in_are_asked_again_until_they_can_be_used(tmp_path: Path) -> None:
-    done = beampermit("new", "--output-dir", str(tmp_path), stdin="\n\nNo good\nbeam-loss\n" + "\n" * len(questions()))
+    command = [sys.executable, "-m", "beampermit.cli.main", "new", "--output-dir", tmp_path]
+    typed = "\n\nNo good\nbeam-loss\n" + "\n" * len(questions())
+    done = subprocess.run(command, input=typed, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "'No good' must be lower-case words" in done.stderr
     assert (tmp_path / "beam-loss/src/beam_loss/pipeline/train.py").is_file()
@@ -244,21 +254,18 @@ def test_cookiecutter_alone_refuses_the_same_and_leaves_nothing(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_cookiecutter_alone_makes_the_same_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cookiecutter_alone_makes_the_same_project(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A file of the package's name among temporary files, where cookiecutter runs our hook, is no library."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     (tmp_path / "bpm_faults.py").write_text("")
     assert cookiecutter(tmp_path / "one").returncode == 0
-    other = generate(tmp_path / "other", {})
+    other = project_to_read(tmp_path_factory, {})
     one = tmp_path / "one/bpm-faults"
     for file in sorted(path.relative_to(other) for path in other.rglob("*") if path.is_file()):
         if ".git" not in file.parts:
             assert (one / file).read_bytes() == (other / file).read_bytes(), file
-
-
-def beampermit(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "beampermit.cli.main", *words]
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=60)
 
 
 def cookiecutter(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -21,6 +21,7 @@ from beampermit.progress import silent
 from beampermit.project import Project
 from support.csv_tables import numbers, write_csv
 from support.csx_table import write_what_only_a_person_knows
+from support.forked_commands import beampermit
 from support.paths import CSX
 from support.permits import permitted
 from support.trained_project import PEOPLE, dvc
@@ -33,8 +34,7 @@ ONLY_GITHUB = {"GIT001", "GIT002"}
 
 
 def new(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "beampermit.cli.main", "new", "--no-input", "--no-lock", *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return beampermit("new", "--no-input", "--no-lock", *words, cwd=Path.cwd(), needs=("duckdb",))
 
 
 @pytest.fixture(scope="module")
