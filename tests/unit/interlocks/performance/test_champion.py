@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,11 @@ from beampermit.verdicts.evidence import Interval
 from beampermit.verdicts.verdict import Outcome, Verdict
 from support.dvc_repositories import replace
 from support.planted_models import DEVICE, NONE, PLANE, SHOT, SOME, Arena
-from support.registry_project import append_promotion
+from support.registry_project import append_promotion, database
 
 pytestmark = pytest.mark.slow
+
+__all__ = ["database"]
 
 GOOD = {"auc": 0.97, "false_alarm_rate": 0.01}
 
@@ -156,12 +159,13 @@ def test_the_champion_itself_is_not_worse_than_itself(project: Project) -> None:
 
 
 @pytest.fixture
-def promoted(trained_copy: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Event:
+def promoted(trained_copy: Project, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Event:
     """The trained model as champion: its bytes in a registry of its own, its event in the ledger of its origin."""
     git = trained_copy.git
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    registry, folder = Registry(uri, create=True), trained_copy.root / "model"
+    shutil.copy(database, tmp_path / "mlflow.db")
+    registry, folder = Registry(uri), trained_copy.root / "model"
     model = trained_copy.contract.model.name
     registry.create_version(model, registry.store(model, folder, DIGEST, {}), permit=DIGEST)
     promotion = event(model, digest_folder(folder)).model_copy(update={"commit": git.head()})
@@ -207,12 +211,10 @@ def test_an_origin_that_is_away_is_not_the_models_fault(trained_copy: Project, t
 
 
 def test_a_registry_that_lost_the_champion_is_not_the_models_fault(
-    trained_copy: Project, promoted: Event, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained_copy: Project, promoted: Event, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change_weights(trained_copy, 1.0001)
-    another = f"sqlite:///{tmp_path / 'another.db'}"
-    Registry(another, create=True)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", another)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shutil.copy(database, tmp_path / 'another.db')}")
     verdict = against_champion(trained_copy)
     assert verdict.outcome is Outcome.ERROR
     assert verdict.exit_code == 4
