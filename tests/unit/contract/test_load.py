@@ -122,3 +122,11 @@ def test_values_of_a_column_need_no_quotes(contract_text: str) -> None:
     assert column.values == ("0", "1", "true", "off", "2")
     with pytest.raises(BadInput, match=r"columns\.0\.values\.4: Input should be a valid string"):
         parse_contract(contract_text.replace("  split:", columns.replace('"2"', "1.5")))
+
+
+@pytest.mark.parametrize("broken", ["metrics: [", "name: x\n"], ids=["not YAML", "no contract"])
+def test_each_reading_of_the_same_text_names_its_own_file(broken: str) -> None:
+    for name in ("contract.yaml of main", "contract.yaml"):
+        with pytest.raises(BadInput) as caught:
+            parse_contract(broken, name)
+        assert str(caught.value.file) == name
