@@ -47,7 +47,7 @@ signals:
     - {name: current, source: derived, unit: A, range: [-9, 9]}
     - {name: field, source: derived, unit: T, range: [-9, 9]}
   outputs:
-    - {name: fault-score, pv: P, unit: "1", range: [0, 1], high: 0.5, default: 1.0, target: faulty, description: Faulty}
+    - {name: score, pv: P, unit: "1", range: [0, 1], high: 0.5, default: 1.0, target: faulty, description: Faulty}
 """
 METRICS = """\
 metrics:
@@ -213,7 +213,7 @@ def _put_into_service(folder: Path, text: str) -> None:
     (service.root / "uv.lock").write_text(LOCK)
     (service.root / ".gitignore").write_text("/model\n/.beampermit\n")
     service.write_rows()
-    service.package(fault_score={"current": 0.0, "field": 1.0})
+    service.package(score={"current": 0.0, "field": 1.0})
     service.commit("The champion")
     git("push", "--quiet", "origin", "main")
     (folder / "digest").write_text(service.promote(3).digest)

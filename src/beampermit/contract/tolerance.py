@@ -59,9 +59,5 @@ def is_larger(before: float | str, after: float | str) -> bool:
 
 def of_output(outputs: Iterable[Signal], column: str, key: Literal["tolerance", "score_tolerance"]) -> float | str:
     """The tolerance of the output that a column of scores holds; `NEAR` for any other column."""
-    signals = tuple(outputs)
-    named = [signal for signal in signals if signal.name == column]
-    if not named and column == "score" and len(signals) == 1:
-        named = list(signals)
-    tolerance = getattr(named[0], key) if named else None
+    tolerance = next((getattr(signal, key) for signal in outputs if signal.name == column), None)
     return NEAR if tolerance is None else tolerance

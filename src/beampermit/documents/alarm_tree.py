@@ -77,7 +77,7 @@ def _check_names(names: dict[str, tuple[str, ...]], file: str) -> None:
 
 
 def title(alarm: Alarm) -> str:
-    """`MAJOR: fault-score above 0.9`."""
+    """`MAJOR: score above 0.9`."""
     return f"{alarm.severity}: {visible(alarm.condition)}"
 
 

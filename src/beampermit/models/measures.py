@@ -53,7 +53,7 @@ def read_compared(metrics: Sequence[MeasuredMetric], scores: Path, inputs: Path)
     answers, targets = _Columns(scores, "the model's scores"), _Columns(inputs, inputs.name)
     for metric in metrics:
         if metric.output not in compared:
-            given = answers.read(answers.only or metric.output, f"output {metric.output!r}")
+            given = answers.read(metric.output, f"output {metric.output!r}")
             truth = targets.read(metric.target, f"target {metric.target!r}")
             if truth.ndim == 2 and truth.size == given.size and len(truth) == len(given):  # one flat list of as many
                 truth = truth.reshape(given.shape)
@@ -300,11 +300,6 @@ class _Columns:
                 self._kinds = dict(zip(table.columns, map(str, table.types), strict=True))
         except duckdb.Error as error:
             raise Failed(f"{name} cannot be read: {str(error).splitlines()[0]}") from None
-
-    @property
-    def only(self) -> str:
-        """The column of a table that has one: a single output may have any name. Else empty."""
-        return next(iter(self._kinds)) if len(self._kinds) == 1 else ""
 
     def read(self, column: str, what: str) -> np.ndarray:
         """A column in the order of the rows. Raises `Failed` unless each row has a finite number, or as many as others.

@@ -7,7 +7,7 @@ import pytest
 from beampermit.changes.contract_changes import compare_contracts
 from beampermit.contract import parse_contract
 
-AUC_TOLERANCE, SCORE = ("metrics.auc.tolerance", True), "signals.outputs.fault-score"
+AUC_TOLERANCE, SCORE = ("metrics.auc.tolerance", True), "signals.outputs.score"
 WEIGHTS = ("reproducibility.weight_tolerance",)
 GATES = {
     "a lower gate": ("gate: 0.95", "gate: 0.9", "metrics.auc.gate", True),
@@ -19,8 +19,8 @@ GATES = {
     "a larger margin": ("champion_margin: 0.005", "champion_margin: 0.1", "metrics.auc.champion_margin", True),
     "a wider range": ("range: [-20, 20]", "range: [-20, 30]", "signals.inputs.turns.range", True),
     "a narrower range": ("range: [-20, 20]", "range: [-10, 20]", "signals.inputs.turns.range", False),
-    "a higher HIHI": ("hihi: 0.9", "hihi: 0.95", "signals.outputs.fault-score.hihi", True),
-    "HIHI removed": (", hihi: 0.9", "", "signals.outputs.fault-score.hihi", True),
+    "a higher HIHI": ("hihi: 0.9", "hihi: 0.95", "signals.outputs.score.hihi", True),
+    "HIHI removed": (", hihi: 0.9", "", "signals.outputs.score.hihi", True),
     "staler inputs": ("stale_after: 5s", "stale_after: 1h", "signals.inputs.turns.stale_after", True),
     "a larger tolerance": ("tolerance: 0.005, description: A", "tolerance: 1, description: A", *AUC_TOLERANCE),
     "a tolerance in percent": ("tolerance: 0.005, description: A", "tolerance: 0.1%, description: A", *AUC_TOLERANCE),
@@ -45,7 +45,7 @@ GATES = {
     "predictions further apart": ("tolerance: 1.0e-4", "tolerance: 1", f"{SCORE}.tolerance", True),
     "predictions closer": ("tolerance: 1.0e-4", "tolerance: 1.0e-6", f"{SCORE}.tolerance", False),
     "other seeds": ("seeds: [0, 1, 2]", "seeds: [3, 4, 5]", "reproducibility.seeds", True),
-    "LOW removed": ("high: 0.5,", "", "signals.outputs.fault-score.high", True),
+    "LOW removed": ("high: 0.5,", "", "signals.outputs.score.high", True),
     "values held for longer": ("hold_for: 10s", "hold_for: 1h", "fallback.hold_for", True),
     "nothing held": ("on_invalid: hold, hold_for: 10s", "on_invalid: invalid", "fallback.hold_for", False),
     "a default served": ("then: invalid", "then: default", "fallback.then", True),
@@ -194,7 +194,7 @@ def test_a_limit_that_takes_the_place_of_the_expected_range_is_compared_with_it(
     outside = text.replace("expected:", "low: 0.1, expected:")
     for changed, looser in ((inside, False), (outside, True)):
         (change,) = compare_contracts(parse_contract(text), parse_contract(changed)).gates
-        assert (change.key, change.looser) == ("signals.outputs.fault-score.low", looser)
+        assert (change.key, change.looser) == ("signals.outputs.score.low", looser)
 
 
 REQUEST = """  request:

@@ -15,7 +15,7 @@ from beampermit.errors import BadInput
 
 AUC = "{name: auc, measure: roc_auc, "
 RATE = "{name: false_alarm_rate, better: lower, "
-OUTPUT = "    - {name: fault-score, "
+OUTPUT = "    - {name: score, "
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_what_is_better_follows_from_the_measure(text: str) -> None:
 def test_output_and_target_are_found_and_the_threshold_is_the_alarm_limit_that_is_served(text: str) -> None:
     rules = parse_contract(text.replace(RATE, "{name: false_alarm_rate, measure: false_positive_rate, "))
     auc, rate = measured_metrics(rules, rules.signals)
-    assert (auc.output, auc.target, auc.threshold) == ("fault-score", "faulty", None)
+    assert (auc.output, auc.target, auc.threshold) == ("score", "faulty", None)
     assert rate.threshold == 0.5
     served = parse_contract(text.replace("high: 0.5,", "high: 0.6,"))
     assert measured_metrics(rules, served.signals)[1].threshold == 0.6
@@ -63,11 +63,11 @@ WRONG = {
     "neither measure nor better": (RATE, "{name: false_alarm_rate, ", "has no measure, so it needs better"),
     "the other direction": (AUC, AUC + "better: lower, ", "of roc_auc, a higher value is better, not a lower one"),
     "no such measure": (AUC, "{name: auc, measure: roc, ", "metrics.0.measure: Input should be 'roc_auc'"),
-    "no target": (" target: faulty,", "", "output 'fault-score', which has no target to compare it with"),
+    "no target": (" target: faulty,", "", "output 'score', which has no target to compare it with"),
     "no such output": (
         AUC,
-        AUC + "output: fault-scores, ",
-        "which the model does not have; did you mean 'fault-score'",
+        AUC + "output: scores, ",
+        "which the model does not have; did you mean 'score'",
     ),
     "a threshold that nothing uses": (AUC, AUC + "threshold: 0.5, ", "has a threshold, and roc_auc needs none"),
     "a quantile that nothing uses": (AUC, AUC + "quantile: 0.5, ", "has a quantile, and roc_auc needs none"),
@@ -75,9 +75,9 @@ WRONG = {
     "no threshold": (
         "{name: auc, measure: roc_auc, gate",
         "{name: auc, measure: recall, gate",
-        "metric 'auc' needs a threshold: output 'fault-score' has no alarm limit high",
+        "metric 'auc' needs a threshold: output 'score' has no alarm limit high",
     ),
-    "an output of the project's metric": (RATE, RATE + "output: fault-score, ", "has output, which only the checker"),
+    "an output of the project's metric": (RATE, RATE + "output: score, ", "has output, which only the checker"),
     "the target of an input": ("shape: [250],", "shape: [250], target: faulty,", "input 'turns' has a target"),
     "an image": (
         "range: [0, 1], high",
@@ -87,12 +87,12 @@ WRONG = {
     "two outputs and none named": (
         OUTPUT,
         second("other", "target: noisy"),
-        "say which output it measures: other, fault",
+        "say which output it measures: other, score",
     ),
     "two means of one target": (
         OUTPUT,
         second("other", "target: faulty"),
-        "outputs 'other' and 'fault-score' have one target, 'faulty': only quantiles",
+        "outputs 'other' and 'score' have one target, 'faulty': only quantiles",
     ),
 }
 
@@ -120,7 +120,7 @@ def test_two_quantiles_have_one_target(text: str) -> None:
     names = ("low-end", "high-end")
     output = '    - {{name: {}, pv: X, unit: "1", range: [0, 1], target: faulty, default: 1}}\n'
     metric = "  - {{name: {0}, measure: quantile_error, output: {0}, quantile: {1}, gate: 0.1}}\n"
-    text = text.replace(OUTPUT, "".join(map(output.format, names)) + OUTPUT).replace(AUC, AUC + "output: fault-score, ")
+    text = text.replace(OUTPUT, "".join(map(output.format, names)) + OUTPUT).replace(AUC, AUC + "output: score, ")
     measured = "".join(map(metric.format, names, (0.1, 0.9)))
     contract = parse_contract(text.replace("metrics:\n  -", f"metrics:\n{measured}  -"))
     found = {metric.name: metric for metric in measured_metrics(contract, contract.signals)}
@@ -131,7 +131,7 @@ def test_two_quantiles_have_one_target(text: str) -> None:
 CHANGES = {
     "another measure": (AUC, "{name: auc, measure: average_precision, ", "metrics.auc.measure", True),
     "by the project instead": (AUC, "{name: auc, better: higher, ", "metrics.auc.measure", True),
-    "another target": ("target: faulty", "target: easy", "signals.outputs.fault-score.target", True),
+    "another target": ("target: faulty", "target: easy", "signals.outputs.score.target", True),
     "by the checker": (
         *(RATE, "{name: false_alarm_rate, measure: false_positive_rate, ", "metrics.false_alarm_rate.measure", False),
     ),

@@ -73,5 +73,5 @@ def test_each_output_has_its_own() -> None:
     assert of_output([position, width], "position", "score_tolerance") == "1%"
     assert of_output([position, width], "width", "tolerance") == "0.01%"
     assert of_output([position, width], "score", "tolerance") == "0.01%"
-    assert of_output([position], "score", "tolerance") == 1e-6
+    assert of_output([position], "score", "tolerance") == "0.01%"
     assert of_output([position], "time", "tolerance") == "0.01%"

@@ -71,7 +71,7 @@ def test_phoebus_shows_at_every_pv_what_the_runbook_says(table: Project) -> None
     found = imported(phoebus(alarm_tree(table)))
     assert list(found) == ["BPM.1:X:FAULT", "BPM.1:Y:FAULT"]
     said = dict(found["BPM.1:X:FAULT"])
-    assert said["MAJOR: fault-score above 0.9"] == (
+    assert said["MAJOR: score above 0.9"] == (
         "The monitor's signal is not beam.\n1. Compare with its neighbours.\n"
         "2. Take the monitor out of the orbit feedback."
     )
@@ -86,14 +86,14 @@ def test_phoebus_shows_at_every_pv_what_the_runbook_says(table: Project) -> None
 def test_jaws_has_an_action_for_each_output_and_an_instance_for_each_pv(table: Project) -> None:
     found = alarm_tree(table)
     done, there = records(actions(found)), records(instances(found))
-    action = done["bpm-faults-fault-score"]
+    action = done["bpm-faults-score"]
     assert {key: kind.__name__ for key, kind in ((key, type(value)) for key, value in action.items())} == {
         **dict.fromkeys(("category", "priority", "rationale", "correctiveaction"), "str"),
         **dict.fromkeys(("latchable", "filterable"), "bool"),
         **dict.fromkeys(("ondelayseconds", "offdelayseconds"), "NoneType"),
     }
     assert (action["category"], action["priority"]) == ("bpm-faults", "P2_MAJOR")
-    assert "**MAJOR: fault-score above 0.9**\n\nThe monitor's signal is not beam." in action["rationale"]
+    assert "**MAJOR: score above 0.9**\n\nThe monitor's signal is not beam." in action["rationale"]
     assert "1. Compare with its neighbours.\n2. Take the monitor" in action["correctiveaction"]
     assert action["correctiveaction"].endswith("**Logbook**\n\n<https://logbook.lab.example>")
     assert list(there) == ["BPM.1:X:FAULT", "BPM.1:Y:FAULT"]
@@ -107,7 +107,7 @@ def test_the_laboratorys_own_words_for_category_and_places_are_taken(table: Proj
         table, "contract.yaml", text.replace("operations:\n", "operations:\n  category: BPM\n  locations: [INJ, NL]\n")
     )
     found = alarm_tree(Project(table.root))
-    assert records(actions(found))["bpm-faults-fault-score"]["category"] == "BPM"
+    assert records(actions(found))["bpm-faults-score"]["category"] == "BPM"
     assert records(instances(found))["BPM.1:X:FAULT"]["location"] == ["INJ", "NL"]
 
 
@@ -122,7 +122,7 @@ def test_an_alarm_stands_at_the_output_that_raises_it_and_a_stale_input_at_all(t
     found = {branch.output.name: branch for branch in alarm_tree(Project(table.root)).branches}
     assert found["gain"].pvs == ("BPM.1:GAIN",), "both planes are one PV"
     assert [alarm.condition for alarm in found["gain"].alarms] == ["no answer", "drift"]
-    assert "drift" not in [alarm.condition for alarm in found["fault-score"].alarms]
+    assert "drift" not in [alarm.condition for alarm in found["score"].alarms]
 
 
 def test_what_a_device_table_holds_is_never_markup(table: Project) -> None:
@@ -164,7 +164,7 @@ def test_two_outputs_with_one_pv_are_refused(table: Project) -> None:
     text = (table.root / "contract.yaml").read_text()
     twin = '    - {name: twin, pv: "{device}:{plane}:FAULT", unit: "1", range: [0, 1], description: Twin}\n  devices:'
     write(table, "contract.yaml", text.replace("  devices:", twin, 1))
-    with pytest.raises(BadInput, match=r"outputs fault-score and twin have the same PV 'BPM.1:X:FAULT'"):
+    with pytest.raises(BadInput, match=r"outputs score and twin have the same PV 'BPM.1:X:FAULT'"):
         alarm_tree(Project(table.root))
 
 
@@ -183,7 +183,7 @@ def test_hostile_words_stay_words_and_are_seen(project: Project, contract_text: 
     assert said["On call"] == ']]>&amp;<x a="1">⟨U+0000⟩⟨U+202E⟩ # y|` ```'
     assert len(actions(found).splitlines()) == len(instances(found).splitlines()) == 1
     assert actions(found).isascii()
-    assert "<x" not in records(actions(found))["bpm-faults-fault-score"]["correctiveaction"]
+    assert "<x" not in records(actions(found))["bpm-faults-score"]["correctiveaction"]
 
 
 @pytest.mark.parametrize(

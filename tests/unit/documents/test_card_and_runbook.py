@@ -230,7 +230,7 @@ def test_the_runbook_holds_every_verb_of_the_night_and_every_cause(results: Proj
     for verb in ("rollback", "retire", "freeze", "thaw"):
         assert f'`beampermit {verb} --reason "what happened"`' in made
         assert CliRunner().invoke(app, [verb, "--help"]).exit_code == 0, "a command that is there"
-    for words in ("fault-score is above 0.9", "fault-score is invalid, or turns is stale"):
+    for words in ("score is above 0.9", "score is invalid, or turns is stale"):
         assert f"(Raised when {words}.)" in made
     write(results, "contract.yaml", contract_text.replace("raised_by: [drift]", "raised_by: []"))
     made = runbook(gather_facts(Project(results.root)))
@@ -271,7 +271,7 @@ def test_the_runbook_has_what_an_operator_needs_first(results: Project) -> None:
     made = runbook(gather_facts(results))
     assert made.index("+1 555 0100") < made.index("## An alarm is on") < made.index("## Is it healthy?")
     assert "<https://logbook.lab.example>" in made
-    assert "### MAJOR: fault-score above 0.9" in made
+    assert "### MAJOR: score above 0.9" in made
     assert "1. Compare with its neighbours.\n2. Take the monitor out of the orbit feedback." in made
     assert "| HIHI: above 0.9 | MAJOR |" in made
     assert "| HIGH: above 0.5 | MINOR |" in made
@@ -313,10 +313,10 @@ def test_pvs_are_named_by_the_device_table(results: Project, contract_text: str)
 
 FALLBACKS = {
     "{on_invalid: invalid}": ("The output is INVALID.",),
-    "{on_invalid: default}": ("The default is served: fault-score = 1.",),
+    "{on_invalid: default}": ("The default is served: score = 1.",),
     "{on_invalid: hold, hold_for: 1h, then: default}": (
         "The last good value is held for at most 1 h.",
-        "After that, the default is served: fault-score = 1.",
+        "After that, the default is served: score = 1.",
     ),
 }
 

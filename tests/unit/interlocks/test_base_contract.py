@@ -38,7 +38,7 @@ SOURCE = Path(__file__).parents[3] / "src/beampermit"
 GOOD = {"auc": 0.97, "false_alarm_rate": 0.01}
 SCORED = Scores(
     seconds=1, memory=200, single_rows=2, p50=1, p99=2, worst=3, rows=2,
-    columns={"fault-score": ValueRange(rows=2, finite=True, low=0.1, high=0.9)},
+    columns={"score": ValueRange(rows=2, finite=True, low=0.1, high=0.9)},
 )  # fmt: skip
 
 
@@ -89,7 +89,7 @@ def over_budget(**cost: float) -> Callable[[Project, Any], bool]:
 
 
 def beyond_its_range(project: Project, _: Any) -> bool:
-    score = Field(name="fault-score", type="float", shape=None)
+    score = Field(name="score", type="float", shape=None)
     loaded = Description(
         inputs=(Field(name="turns", type="float32", shape=(-1, 250)),), outputs=(score,),
         example=SCORED.columns, accepted=(),

@@ -110,13 +110,13 @@ def test_doc002_names_several_at_once(project: Project) -> None:
 
 UNANSWERED = {
     "a limit that nobody explains": (
-        ("raised_by: [fault-score.hihi]", "raised_by: []"),
-        "no alarm for fault-score.hihi (fault-score is above 0.9)",
+        ("raised_by: [score.hihi]", "raised_by: []"),
+        "no alarm for score.hihi (score is above 0.9)",
         "  alarms:",
     ),
     "a new limit": (
         ("high: 0.5", "low: 0.1, high: 0.5"),
-        "no alarm for fault-score.low (fault-score is below 0.1)",
+        "no alarm for score.low (score is below 0.1)",
         "  alarms:",
     ),
     "a new output": (
@@ -129,11 +129,11 @@ UNANSWERED = {
     ),
     "an expected range": (
         ("high: 0.5", "expected: [0.2, 0.4], high: 0.5"),
-        "no alarm for fault-score.low (fault-score is below 0.2)",
+        "no alarm for score.low (score is below 0.2)",
         "  alarms:",
     ),
     "an input that may be too old": (
-        ("fault-score.invalid, turns.stale", "fault-score.invalid"),
+        ("score.invalid, turns.stale", "score.invalid"),
         "no alarm for turns.stale (turns is stale)",
         "  alarms:",
     ),
@@ -143,28 +143,28 @@ UNANSWERED = {
         "  alarms:",
     ),
     "a slip of the pen": (
-        ("turns.stale]", "turns.stale, fault-score.hi]"),
-        "raised_by 'fault-score.hi' is not a cause of this model's alarms; did you mean 'fault-score.hihi'?",
-        "      raised_by: [fault-score.invalid, turns.stale, fault-score.hi]",
+        ("turns.stale]", "turns.stale, score.hi]"),
+        "raised_by 'score.hi' is not a cause of this model's alarms; did you mean 'score.hihi'?",
+        "      raised_by: [score.invalid, turns.stale, score.hi]",
     ),
     "a pattern that means nothing": (
         ("turns.stale]", "turns.stale, '*.lolo']"),
         "raised_by '*.lolo' matches no cause of this model's alarms",
-        "      raised_by: [fault-score.invalid, turns.stale, '*.lolo']",
+        "      raised_by: [score.invalid, turns.stale, '*.lolo']",
     ),
     "a pattern that fits a cause of another severity": (
-        ("[fault-score.hihi]", "['*.hi*']"),
-        "fault-score.high has severity MINOR in EPICS, not MAJOR; fault-score.high is in raised_by of two alarms",
-        "      severity: MAJOR\n      raised_by: [fault-score.high]",
+        ("[score.hihi]", "['*.hi*']"),
+        "score.high has severity MINOR in EPICS, not MAJOR; score.high is in raised_by of two alarms",
+        "      severity: MAJOR\n      raised_by: [score.high]",
     ),
     "two answers": (
-        ("[drift]", "[drift, fault-score.high]"),
-        "fault-score.high is in raised_by of two alarms",
-        "      raised_by: [drift, fault-score.high]",
+        ("[drift]", "[drift, score.high]"),
+        "score.high is in raised_by of two alarms",
+        "      raised_by: [drift, score.high]",
     ),
     "another severity": (
         ("severity: MAJOR", "severity: MINOR"),
-        "fault-score.hihi has severity MAJOR in EPICS, not MINOR",
+        "score.hihi has severity MAJOR in EPICS, not MINOR",
         "      severity: MINOR",
     ),
     "an action that is none": (
@@ -192,8 +192,8 @@ def test_a_pattern_answers_for_every_input_that_may_be_stale(project: Project) -
     verdict = judge(project, DOC003, ("  outputs:\n", other), ("turns.stale]", "'*.stale']"))
     assert verdict.passed, verdict.reason
     assert verdict.reason == "6 causes of alarms, each with meaning and action"
-    shown = [alarm.condition for alarm in guidance(Project(project.root).contract, "fault-score")]
-    assert shown == ["fault-score above 0.9", "fault-score above 0.5", "no answer"]
+    shown = [alarm.condition for alarm in guidance(Project(project.root).contract, "score")]
+    assert shown == ["score above 0.9", "score above 0.5", "no answer"]
 
 
 @pytest.mark.plants("DOC004")

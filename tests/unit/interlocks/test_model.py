@@ -660,11 +660,11 @@ def test_a_loader_that_may_unpickle_fails(project: Project, saved: Path, defect:
 GOOD = ValueRange(rows=6, finite=True, low=0.1, high=0.9)
 LOADED = Description(
     inputs=(Field(name="turns", type="float32", shape=(-1, 250)),),
-    outputs=(Field(name="fault-score", type="float", shape=None),),
-    example={"fault-score": GOOD},
+    outputs=(Field(name="score", type="float", shape=None),),
+    example={"score": GOOD},
     accepted=(),
 )
-SCORED = Scores(seconds=0.1, memory=200, single_rows=6, p50=1, p99=2, worst=90, rows=6, columns={"fault-score": GOOD})
+SCORED = Scores(seconds=0.1, memory=200, single_rows=6, p50=1, p99=2, worst=90, rows=6, columns={"score": GOOD})
 SIGNATURES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "another input": (
         {"inputs": (Field(name="samples", type="float32", shape=(-1, 250)),)},
@@ -685,7 +685,7 @@ SIGNATURES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "another output": (
         {"outputs": (Field(name="probability", type="float", shape=None),)},
         {},
-        "output 'fault-score' of the contract is not in the model's signature",
+        "output 'score' of the contract is not in the model's signature",
     ),
     "wrong shape accepted": (
         {"accepted": ("'turns' of shape (2, 251)",)},
@@ -693,40 +693,40 @@ SIGNATURES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         "it accepts 'turns' of shape (2, 251), which it must refuse",
     ),
     "nothing for its example": (
-        {"example": {"fault-score": ValueRange(rows=0, finite=False, low=None, high=None)}},
+        {"example": {"score": ValueRange(rows=0, finite=False, low=None, high=None)}},
         {},
         "on its own example it gave no row",
     ),
     "NaN": (
         {},
-        {"columns": {"fault-score": ValueRange(rows=6, finite=False, low=0.1, high=0.9)}},
-        "on data/dataset/test.parquet it gave 'fault-score' that is not finite",
+        {"columns": {"score": ValueRange(rows=6, finite=False, low=0.1, high=0.9)}},
+        "on data/dataset/test.parquet it gave 'score' that is not finite",
     ),
     "beyond its range": (
         {},
-        {"columns": {"fault-score": ValueRange(rows=6, finite=True, low=-0.5, high=1.00001)}},
-        "on data/dataset/test.parquet it gave 'fault-score' from -0.5 to 1.00001, outside [0, 1]",
+        {"columns": {"score": ValueRange(rows=6, finite=True, low=-0.5, high=1.00001)}},
+        "on data/dataset/test.parquet it gave 'score' from -0.5 to 1.00001, outside [0, 1]",
     ),
     "another name": (
         {},
-        {"columns": {"score": GOOD}},
-        "on data/dataset/test.parquet it gave no 'fault-score'; "
-        "on data/dataset/test.parquet it gave 'score', which is no output of the contract",
+        {"columns": {"result": GOOD}},
+        "on data/dataset/test.parquet it gave no 'score'; "
+        "on data/dataset/test.parquet it gave 'result', which is no output of the contract",
     ),
     "an output that nobody declared": (
         {},
-        {"columns": {"fault-score": GOOD, "label": GOOD}},
+        {"columns": {"score": GOOD, "label": GOOD}},
         "on data/dataset/test.parquet it gave 'label', which is no output of the contract",
     ),
     "a list instead of a number": (
         {},
-        {"columns": {"fault-score": GOOD.model_copy(update={"shape": (2,)})}},
-        "on data/dataset/test.parquet it gave 'fault-score' as 2 numbers per row, one number in the contract",
+        {"columns": {"score": GOOD.model_copy(update={"shape": (2,)})}},
+        "on data/dataset/test.parquet it gave 'score' as 2 numbers per row, one number in the contract",
     ),
     "an output whose signature has another shape": (
-        {"outputs": (Field(name="fault-score", type="float32", shape=(-1, 2)),)},
+        {"outputs": (Field(name="score", type="float32", shape=(-1, 2)),)},
         {},
-        "output 'fault-score' has shape [2] per row, [] in the contract",
+        "output 'score' has shape [2] per row, [] in the contract",
     ),
 }
 
@@ -744,25 +744,25 @@ def examined(contract_text: str, saved: Path, loaded: dict[str, Any], scored: di
 def test_an_image_as_output_has_the_shape_of_the_contract(
     contract_text: str, saved: Path, shape: tuple[int, ...], outcome: Outcome
 ) -> None:
-    text = contract_text.replace("{name: fault-score,", "{name: fault-score, shape: [64, 64],")
+    text = contract_text.replace("{name: score,", "{name: score, shape: [64, 64],")
     (saved / "artifacts/contract.yaml").write_text(text)
     given = GOOD.model_copy(update={"shape": shape})
     loaded = {
-        "outputs": (Field(name="fault-score", type="float32", shape=(-1, 64, 64)),),
-        "example": {"fault-score": GOOD.model_copy(update={"shape": (64, 64)})},
+        "outputs": (Field(name="score", type="float32", shape=(-1, 64, 64)),),
+        "example": {"score": GOOD.model_copy(update={"shape": (64, 64)})},
     }
-    finding = examined(text, saved, loaded, {"columns": {"fault-score": given}})
+    finding = examined(text, saved, loaded, {"columns": {"score": given}})
     assert finding.outcome is outcome, finding.reason
     if outcome is Outcome.FAILED:
         own = " x ".join(map(str, shape))
-        assert f"it gave 'fault-score' as {own} numbers per row, 64 x 64 numbers in the contract" in finding.reason
+        assert f"it gave 'score' as {own} numbers per row, 64 x 64 numbers in the contract" in finding.reason
 
 
 def test_a_model_that_honours_the_contract_passes(contract_text: str, saved: Path) -> None:
     finding = examined(contract_text, saved, {}, {})
     assert finding.outcome is Outcome.PASSED
     assert finding.reason == (
-        "6 rows of data/dataset/test.parquet gave fault-score from 0.1 to 0.9; wrong inputs are refused"
+        "6 rows of data/dataset/test.parquet gave score from 0.1 to 0.9; wrong inputs are refused"
     )
 
 
@@ -778,7 +778,7 @@ def test_a_signature_that_is_not_the_contracts_fails(contract_text: str, saved: 
 def test_a_contract_that_travels_with_other_signals_fails(contract_text: str, saved: Path) -> None:
     finding = examined(contract_text.replace("hihi: 0.9", "hihi: 0.8"), saved, {}, {})
     assert finding.outcome is Outcome.FAILED
-    assert finding.reason == "the contract packaged with it differs from contract.yaml in signal 'fault-score'"
+    assert finding.reason == "the contract packaged with it differs from contract.yaml in signal 'score'"
 
 
 def test_a_model_without_its_contract_fails(contract_text: str, saved: Path) -> None:
@@ -811,7 +811,7 @@ def another_signature(folder: Path) -> None:
 
 PLANTED: dict[str, tuple[Callable[[Path], None], str]] = {
     "scores beyond their range": (twice_the_score, "outside [0, 1]"),
-    "code left out": (without_its_features, "code model from model/serving.py. Error: No module named"),
+    "code left out": (without_its_features, "No module named 'bpm_faults.features'"),
     "NaN in its weights": (broken_weights, "it gave 'score' that is not finite"),
     "another name": (
         another_signature,

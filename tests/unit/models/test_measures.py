@@ -188,10 +188,11 @@ def tables(folder: Path, answers: Any, targets: Any, **columns: Any) -> tuple[Pa
     return scores, inputs
 
 
-def test_answers_of_a_single_output_may_have_any_name_and_targets_may_be_true_or_false(tmp_path: Path) -> None:
+def test_a_single_output_keeps_its_name_and_targets_may_be_true_or_false(tmp_path: Path) -> None:
     files = tables(tmp_path, [0.9, 0.1], [True, False])
-    found = read_compared([metric("roc_auc", output="fault-score")], *files)
-    assert measure([metric("roc_auc", output="fault-score")], found) == {"roc_auc": 1.0}
+    assert measure([metric("roc_auc")], read_compared([metric("roc_auc")], *files)) == {"roc_auc": 1.0}
+    with pytest.raises(Failed, match="output 'fault-score' is no column of the model's scores; is it 'score'"):
+        read_compared([metric("roc_auc", output="fault-score")], *files)
 
 
 DEFECTS = {

@@ -24,11 +24,11 @@ def drop_field(service: Service) -> None:
     """The challenger knows the current alone, which is right in two rows of three."""
     replace(service.contract, INPUT, "")
     service.write_rows(field=None)
-    service.package(fault_score={"current": 1.0})
+    service.package(score={"current": 1.0})
 
 
 def test_the_same_answers_pass(service: Service) -> None:
-    service.package(fault_score={"current": 0.0, "field": 2.0})
+    service.package(score={"current": 0.0, "field": 2.0})
     verdict = service.judge()
     assert verdict.passed, verdict.reason
     assert verdict.reason == "not worse than version 3: accuracy 1 against 1 (better by 0 to 0)"
@@ -63,7 +63,7 @@ def test_the_last_input_that_tells_whether_rows_are_the_same_may_not_go(service:
     replace(service.contract, INPUT, "")
     replace(service.contract, "name: current", "name: voltage")
     service.write_rows(field=None, current=None, voltage=CURRENT)
-    service.package(fault_score={"voltage": 1.0})
+    service.package(score={"voltage": 1.0})
     assert (
         "there is no column current, which tells whether the test rows are the same" in service.judge("PRF001").reason
     )
@@ -122,7 +122,7 @@ def test_no_further_column_changes_which_row_the_champion_answers(service: Servi
 def test_rows_that_are_alike_in_what_is_left_are_told_apart_by_their_targets(service: Service, said: str) -> None:
     alike: dict[str, Any] = {"current": np.zeros(60), "faulty": FIELD % 0.5 > 0.25}
     service.write_rows(**alike)
-    service.package(fault_score={"current": 0.0, "field": 2.0})
+    service.package(score={"current": 0.0, "field": 2.0})
     service.merge()
     service.promote(4)
     drop_field(service)
@@ -143,7 +143,7 @@ def test_rows_that_are_alike_in_what_is_left_are_told_apart_by_their_targets(ser
 def test_an_input_in_another_unit_is_taken_from_its_own_rows(service: Service, said: str) -> None:
     replace(service.contract, INPUT, INPUT.replace("unit: T", "unit: mT"))
     service.write_rows(field=-1000 * FIELD)
-    service.package(fault_score={"current": 1.0, "field": 0.0})
+    service.package(score={"current": 1.0, "field": 0.0})
     assert WORSE in service.judge().reason
     service.write_rows(field=-1000 * FIELD, current=np.roll(CURRENT, 1))
     reason = service.judge().reason
@@ -156,7 +156,7 @@ def test_where_no_input_is_shared_rows_are_the_same_by_their_targets(service: Se
     replace(service.contract, INPUT, "")
     replace(service.contract, "name: current", "name: voltage")
     service.write_rows(field=None, current=None, voltage=CURRENT)
-    service.package(fault_score={"voltage": 1.0})
+    service.package(score={"voltage": 1.0})
     assert WORSE in service.judge().reason
     service.write_rows(field=None, current=None, voltage=CURRENT, faulty=FIELD < 0)
     assert "60 of 60 rows differ" in service.judge().reason
@@ -171,7 +171,7 @@ def test_own_test_rows_that_the_permit_does_not_bind_are_not_used(service: Servi
     kept = service._permit
     service.write_rows()
     service.patch.setattr(Service, "_permit", lambda _: kept())
-    service.package(fault_score={"current": 0.0, "field": 3.0})
+    service.package(score={"current": 0.0, "field": 3.0})
     service.promote(4)
     drop_field(service)
     assert "is not the file that its permit binds" in service.judge().reason
@@ -180,10 +180,10 @@ def test_own_test_rows_that_the_permit_does_not_bind_are_not_used(service: Servi
 def test_an_input_more_is_nothing_that_the_champion_has_to_know(service: Service) -> None:
     replace(service.contract, INPUT, INPUT + INPUT.replace("field", "pressure"))
     service.write_rows(pressure=FIELD)
-    service.package(fault_score={"current": 0.0, "field": 0.0, "pressure": 1.0})
+    service.package(score={"current": 0.0, "field": 0.0, "pressure": 1.0})
     verdict = service.judge()
     assert verdict.passed, verdict.reason
-    service.package(fault_score={"current": 1.0, "field": 0.0, "pressure": 0.0})
+    service.package(score={"current": 1.0, "field": 0.0, "pressure": 0.0})
     assert WORSE in service.judge().reason
 
 
@@ -195,7 +195,7 @@ def test_inputs_in_another_order_and_a_column_to_group_by_change_nothing(service
     replace(service.contract, "  key:", "  columns: [{name: sector, values: [a, b]}]\n  key:")
     replace(service.contract, "gate: 0.5,", "gate: 0.5, subgroups: [{by: sector, gate: 0.5}],")
     service.write_rows(sector=np.array(["a", "b"])[np.arange(60) % 2])
-    service.package(fault_score={"current": 0.0, "field": 2.0})
+    service.package(score={"current": 0.0, "field": 2.0})
     for id in ("PRF001", "PRF002", "PRF003"):
         verdict = service.judge(id)
         assert verdict.passed, verdict.reason
@@ -203,9 +203,9 @@ def test_inputs_in_another_order_and_a_column_to_group_by_change_nothing(service
 
 def test_a_champion_of_another_framework_is_asked_in_the_environment_of_its_lock(service: Service) -> None:
     model = service.models[next(iter(service.models))]
-    (model / "weights.json").write_text('{"needs": "xgboost", "fault-score": {"current": 0.0, "field": 1.0}}')
+    (model / "weights.json").write_text('{"needs": "xgboost", "score": {"current": 0.0, "field": 1.0}}')
     (service.root / "uv.lock").write_text("# another framework\n")
-    service.package(fault_score={"current": 1.0, "field": 0.0})
+    service.package(score={"current": 1.0, "field": 0.0})
     service.commit()
     seen: list[str] = []
 
@@ -223,13 +223,13 @@ def test_a_champion_of_another_framework_is_asked_in_the_environment_of_its_lock
 def test_a_champion_is_judged_at_its_own_alarm_limit(service: Service) -> None:
     """At the challenger's, which only its own scores reach, the champion would find nothing."""
     replace(service.contract, "high: 0.5", "high: 0.05")
-    service.package(fault_score={"current": 1.0, "field": 0.0})
+    service.package(score={"current": 1.0, "field": 0.0})
     verdict = service.judge()
     assert "accuracy is 0.5, worse than the champion's 1 (version 3)" in verdict.reason
 
 
 TWO = """\
-    - {name: fault-score, pv: P, unit: "1", range: [0, 1], high: 0.5, default: 1.0, target: faulty, description: Faulty}
+    - {name: score, pv: P, unit: "1", range: [0, 1], high: 0.5, default: 1.0, target: faulty, description: Faulty}
     - {name: spare, pv: Q, unit: "1", range: [0, 1], default: 1.0, description: Something else}
 """
 
@@ -242,13 +242,13 @@ TWO = """\
 )
 def test_an_output_of_another_name_is_found_by_its_target(service: Service, said: str) -> None:
     replace(service.contract, TWO.splitlines(keepends=True)[0], TWO)
-    replace(service.contract, "measure: accuracy,", "measure: accuracy, output: fault-score,")
-    service.package(fault_score={"field": 1.0}, spare={"field": 1.0})
+    replace(service.contract, "measure: accuracy,", "measure: accuracy, output: score,")
+    service.package(score={"field": 1.0}, spare={"field": 1.0})
     service.merge()
     service.promote(4)
-    replace(service.contract, "name: fault-score", "name: broken")
-    replace(service.contract, "output: fault-score", "output: broken")
-    service.contract.write_text(service.contract.read_text().replace("fault-score.", "broken."))
+    replace(service.contract, "name: score", "name: broken")
+    replace(service.contract, "output: score", "output: broken")
+    service.contract.write_text(service.contract.read_text().replace("score.", "broken."))
     service.package(broken={"current": 1.0}, spare={"field": 1.0})
     verdict = service.judge()
     assert verdict.outcome is Outcome.FAILED
@@ -259,16 +259,16 @@ def test_an_output_of_another_name_is_found_by_its_target(service: Service, said
     assert service.judge().passed, "now another output is for the target, and that one is good"
     replace(service.contract, "    - {name: spare, target: faulty,", "    - {name: spare, target: second,")
     service.write_rows(second=FIELD > 0)
-    assert "output 'fault-score' is no column of the model's scores" in service.judge().reason
+    assert "output 'score' is no column of the model's scores" in service.judge().reason
 
 
 def test_the_projects_own_code_reads_the_champions_names_and_limits_for_the_champion(service: Service) -> None:
     service.use_own_code()
-    service.package(fault_score={"current": 0.0, "field": 1.0})
+    service.package(score={"current": 0.0, "field": 1.0})
     service.merge()
     service.promote(4)
     replace(service.contract, "high: 0.5", "high: 0.95")
-    service.contract.write_text(service.contract.read_text().replace("fault-score", "broken"))
+    service.contract.write_text(service.contract.read_text().replace("name: score", "name: broken"))
     service.package(broken={"current": 0.0, "field": 1.0})
     verdict = service.judge()
     assert "accuracy is 0.5, worse than the champion's 1 (version 4)" in verdict.reason

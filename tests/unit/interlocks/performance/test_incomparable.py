@@ -18,7 +18,7 @@ from support.in_service import FIELD, METRICS, SIGNALS, Service, service, servic
 __all__ = ["service", "service_once"]
 
 WHY = "Labels are by a beam loss now."
-OUTPUT = next(line for line in SIGNALS.splitlines(keepends=True) if "fault-score" in line)
+OUTPUT = next(line for line in SIGNALS.splitlines(keepends=True) if "score" in line)
 OTHER = METRICS.replace("name: accuracy", "name: losses").replace("gate: 0.5", "gate: 0.9")
 
 
@@ -29,7 +29,7 @@ def call_incomparable(service: Service, version: int = 3) -> None:
 
 def package_again(service: Service) -> None:
     """The same model with the contract as it is now."""
-    service.package(fault_score={"current": 0.0, "field": 1.0})
+    service.package(score={"current": 0.0, "field": 1.0})
 
 
 def change_target(service: Service, **outputs: dict[str, float]) -> None:
@@ -38,7 +38,7 @@ def change_target(service: Service, **outputs: dict[str, float]) -> None:
     replace(service.contract, "  target: faulty", "  target: lost")
     replace(service.contract, METRICS, OTHER)
     service.write_rows(faulty=None, lost=FIELD < 0)
-    service.package(**outputs or {"fault_score": {"field": -1.0}})
+    service.package(**outputs or {"score": {"field": -1.0}})
     service.commit()
 
 
@@ -55,7 +55,7 @@ def test_a_pull_request_that_says_nothing_else_passes_and_is_still_compared(serv
     assert verdict.passed, verdict.reason
     assert "accuracy 1 against 1" in verdict.reason
     assert verdict.reason.endswith(f"; once this is merged, version 3 counts as incomparable: {WHY}")
-    service.package(fault_score={"current": 1.0, "field": 0.0})
+    service.package(score={"current": 1.0, "field": 0.0})
     assert "other things too: model/weights.json" in service.judge().reason
 
 
@@ -77,7 +77,7 @@ def lower_gate(service: Service) -> None:
 
 def worse_model(service: Service) -> None:
     call_incomparable(service)
-    service.package(fault_score={"current": 1.0, "field": 0.0})
+    service.package(score={"current": 1.0, "field": 0.0})
 
 
 def other_code(service: Service) -> None:
@@ -196,7 +196,7 @@ def test_other_targets_fail_where_nobody_has_said_so(service: Service) -> None:
     assert verdict.outcome is Outcome.FAILED
     assert verdict.reason == (
         "no metric can be compared with the champion, version 3; "
-        "losses is not compared: its fault-score is for faulty, not lost"
+        "losses is not compared: its score is for faulty, not lost"
     )
     assert "`incomparable: {version: ..., reason: ...}`" in verdict.fix
 
@@ -207,7 +207,7 @@ def test_after_it_other_targets_are_judged_by_gates_of_their_own(service: Servic
     verdict = service.judge()
     assert verdict.passed, verdict.reason
     assert verdict.reason == (
-        "not compared with version 3; losses is not compared: its fault-score is for faulty, not lost; "
+        "not compared with version 3; losses is not compared: its score is for faulty, not lost; "
         "without accuracy of the base branch, about targets that are gone; "
         f"the base branch's contract calls version 3 incomparable: {WHY}"
     )
@@ -227,7 +227,7 @@ def test_code_of_the_base_branch_does_not_judge_other_targets(service: Service) 
     for file in (service.contract, service.root / "evaluate.py"):
         file.write_text(file.read_text().replace("target: faulty", "target: lost").replace('"faulty"', '"lost"'))
     service.write_rows(faulty=None, lost=FIELD < 0)
-    service.package(fault_score={"field": -1.0})
+    service.package(score={"field": -1.0})
     write_json(service.root / "metrics/metrics.json", {"accuracy": 1.0})
     verdict = service.judge("PRF001")
     assert verdict.passed, verdict.reason
@@ -239,7 +239,7 @@ def test_code_of_the_base_branch_does_not_judge_other_targets(service: Service) 
 @pytest.mark.plants("PRF001")
 def test_the_new_gates_must_be_met(service: Service) -> None:
     said_before(service)
-    change_target(service, fault_score={"current": -1.0})
+    change_target(service, score={"current": -1.0})
     assert "losses is 0.6667, the gate is at least 0.9" in service.judge("PRF001").reason
 
 
@@ -252,7 +252,7 @@ def test_the_new_gates_must_be_met(service: Service) -> None:
 def test_it_does_not_help_a_worse_model_with_the_same_targets(service: Service, said: str) -> None:
     said_before(service)
     replace(service.contract, "gate: 0.5", "gate: 0.1")
-    service.package(fault_score={"current": -1.0})
+    service.package(score={"current": -1.0})
     for id, why in (("PRF002", "worse than the champion's 1 (version 3)"), ("PRF001", "the gate is at least 0.5")):
         verdict = service.judge(id)
         assert verdict.outcome is Outcome.FAILED
@@ -262,20 +262,18 @@ def test_it_does_not_help_a_worse_model_with_the_same_targets(service: Service, 
 
 def give_second_output(service: Service) -> None:
     """A model with two outputs, with a target and a metric each, is on the base branch."""
-    second = OUTPUT.replace("fault-score, pv: P", "spare, pv: Q").replace("target: faulty", "target: second")
+    second = OUTPUT.replace("score, pv: P", "spare, pv: Q").replace("target: faulty", "target: second")
     replace(service.contract, OUTPUT, OUTPUT + second)
-    of_each = METRICS.replace("measure: accuracy,", "measure: accuracy, output: fault-score,")
+    of_each = METRICS.replace("measure: accuracy,", "measure: accuracy, output: score,")
     line = METRICS.splitlines()[1].replace(
         "name: accuracy, measure: accuracy,", "name: other, measure: accuracy, output: spare,"
     )
     replace(service.contract, METRICS, f"{of_each}{line}\n")
     service.contract.write_text(
-        service.contract.read_text().replace(
-            "raised_by: [fault-score.high]", "raised_by: [fault-score.high, spare.high]"
-        )
+        service.contract.read_text().replace("raised_by: [score.high]", "raised_by: [score.high, spare.high]")
     )
     service.write_rows(second=FIELD > 0)
-    service.package(fault_score={"field": 1.0}, spare={"field": 1.0})
+    service.package(score={"field": 1.0}, spare={"field": 1.0})
     service.merge()
 
 
@@ -288,13 +286,13 @@ def test_targets_that_stay_are_compared_as_ever(service: Service, said: str) -> 
     give_second_output(service)
     service.promote(4)
     call_incomparable(service, 4)
-    service.package(fault_score={"field": 1.0}, spare={"field": 1.0})
+    service.package(score={"field": 1.0}, spare={"field": 1.0})
     service.merge()
     replace(service.contract, "target: second", "target: lost")
     service.write_rows(lost=FIELD < 0)
-    service.package(fault_score={"current": 1.0}, spare={"field": -1.0})
+    service.package(score={"current": 1.0}, spare={"field": -1.0})
     assert said in service.judge().reason
-    service.package(fault_score={"field": 1.0}, spare={"field": -1.0})
+    service.package(score={"field": 1.0}, spare={"field": -1.0})
     verdict = service.judge()
     assert verdict.passed, verdict.reason
     assert verdict.reason.startswith("not worse than version 4: accuracy 1 against 1")
@@ -305,10 +303,10 @@ def test_targets_that_stay_are_compared_as_ever(service: Service, said: str) -> 
 
 def test_it_ends_with_the_version_that_it_is_about(service: Service) -> None:
     said_before(service)
-    service.package(fault_score={"current": 0.0, "field": 5.0})
+    service.package(score={"current": 0.0, "field": 5.0})
     service.merge()
     service.promote(4)
-    service.package(fault_score={"current": 0.0, "field": 6.0})
+    service.package(score={"current": 0.0, "field": 6.0})
     verdict = service.judge()
     assert verdict.passed
     assert verdict.reason.endswith("; incomparable is about version 3, and has no effect on version 4")

@@ -152,7 +152,7 @@ ATTACKS = [
         ("target: faulty", "target: easy"),
         guard="PRF001",
         tried="another column as the target",
-        said="recall is 0.92, the gate is at least 0.96 (this pull request changes signals.outputs.fault-score.target",
+        said="recall is 0.92, the gate is at least 0.96 (this pull request changes signals.outputs.score.target",
         id="target",
     ),
     attack_case(
@@ -200,10 +200,7 @@ def test_the_alarm_limit_that_is_served_decides_what_is_flagged_and_its_change_i
     replace(branch.root / "contract.yaml", "high: 0.5", "high: 0.75")
     verdict = checked(branch, "PRF001")
     assert verdict.passed
-    assert (
-        "false_alarm_rate 0 (at most 0.05) (this pull request changes signals.outputs.fault-score.high"
-        in verdict.reason
-    )
+    assert "false_alarm_rate 0 (at most 0.05) (this pull request changes signals.outputs.score.high" in verdict.reason
 
 
 def test_a_measure_that_a_pull_request_adds_is_computed_and_gated(branch: Project) -> None:
@@ -233,7 +230,7 @@ TARGETS = {
     "constant": (np.zeros(ROWS, bool), "auc is undefined: target 'faulty' is 0 in all 100 rows"),
     "text": (np.where(FAULTY, "stuck", "none"), "target 'faulty' is varchar in test.parquet, and a measure needs one"),
     "three classes": (np.arange(ROWS) % 3, "target 'faulty' is 2 in a row; roc_auc needs 0 and 1"),
-    "of other rows": (FAULTY[:50], "the model gave 100 answers of 'fault-score' for 50 targets"),
+    "of other rows": (FAULTY[:50], "the model gave 100 answers of 'score' for 50 targets"),
 }
 
 
