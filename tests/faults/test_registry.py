@@ -204,6 +204,21 @@ def test_a_version_with_a_lost_reply_is_found_by_the_next_run(
     assert laboratory.statuses() == {1: "champion"}
 
 
+def test_a_version_that_is_deleted_at_once_is_not_promoted(
+    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = Registry.create_version
+
+    def deleted(self: Registry, model: str, run: str, **tags: str) -> None:
+        self._client.delete_model_version(model, str(create(self, model, run, **tags)))
+
+    monkeypatch.setattr(Registry, "create_version", deleted)
+    with pytest.raises(Conflict, match="the version that was just registered was deleted meanwhile") as caught:
+        laboratory.promote()
+    assert caught.value.hint == "beampermit promote"
+    assert (laboratory.events(), laboratory.statuses()) == ([], {})
+
+
 def test_a_hook_that_refuses_the_ledger_keeps_the_champion(second: Laboratory) -> None:
     hook = second.root.parent / "origin.git/hooks/pre-receive"
     hook.write_text("#!/bin/sh\ngrep -q beampermit-ledger && echo frozen >&2 && exit 1\nexit 0\n")

@@ -40,6 +40,16 @@ def test_a_key_is_never_overwritten(tmp_path: Path, name: str) -> None:
     assert (tmp_path / name).read_text() == "precious"
 
 
+def test_a_key_that_somebody_writes_at_that_moment_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("beampermit.permit.keys._require_untracked", lambda key: key.write_text("precious"))
+    with pytest.raises(BadInput, match="the key cannot be written: File exists") as caught:
+        generate_keys(tmp_path)
+    assert caught.value.file == str(tmp_path / "permit.key")
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("permit.key", "precious")]
+
+
 def test_a_private_key_is_not_written_where_git_would_track_it(project: Project) -> None:
     with pytest.raises(BadInput, match="git would track a private key"):
         generate_keys(project.root / "keys")

@@ -45,6 +45,16 @@ def test_an_invalid_trust_configuration_is_refused(content: str, tmp_path: Path)
     assert "\n" not in str(caught.value)
 
 
+def test_a_trust_configuration_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = Sigstore().trust(tmp_path / "trust.json")
+    size = file.stat().st_size
+    monkeypatch.setattr("beampermit.permit.sigstore.LARGEST", size)
+    assert read_trust(file, offline=True)
+    monkeypatch.setattr("beampermit.permit.sigstore.LARGEST", size - 1)
+    with pytest.raises(BadInput, match=f"larger than the {size - 1} bytes allowed for a trust configuration"):
+        read_trust(file, offline=True)
+
+
 @pytest.mark.parametrize("part", ["tlogs", "certificateAuthorities"])
 def test_an_empty_trust_configuration_is_refused(part: str, tmp_path: Path) -> None:
     file = Sigstore().trust(tmp_path / "trust.json", **{part: []})

@@ -97,6 +97,22 @@ def test_what_was_read_stays_until_the_next_fetch(ledger: Ledger, event: Make, m
     assert len(asked) == 1, "git is asked where the remote has another commit than the one that was read"
 
 
+def test_an_event_for_a_line_that_was_read_meanwhile_is_a_conflict(ledger: Ledger, event: Make) -> None:
+    """The ledger was fetched again after the event was made for its next line."""
+    ledger.append(event(by="Ada"))
+    with pytest.raises(Conflict, match="somebody else was first: promote bpm-faults version 1 by Ada"):
+        ledger.append(event(by="Bo", expected=1))
+    assert [one.by for one in ledger.events()] == ["Ada"]
+
+
+def test_an_event_that_no_ledger_may_have_is_not_appended(ledger: Ledger, event: Make) -> None:
+    ledger.append(event())
+    with pytest.raises(BadInput, match="cannot be appended: it promotes version 1 a second time"):
+        ledger.append(event(sequence=2, expected=1))
+    ledger.fetch()
+    assert ledger.events() == (event(),)
+
+
 def test_another_expected_champion_is_a_conflict_before_any_push(ledger: Ledger, event: Make) -> None:
     with pytest.raises(Conflict, match="the champion is version None, not 7 as expected"):
         ledger.append(event(expected=7))
@@ -159,3 +175,37 @@ def test_a_clone_that_cannot_be_written_is_not_called_a_remote_that_does_not_ans
     monkeypatch.setattr(ledger, "_git", lambda *_: answer)
     with pytest.raises(Outside, match="the ledger of origin cannot be written into this clone: git fetch: error"):
         ledger.fetch()
+
+
+def test_a_branch_without_a_ledger_is_named(ledger: Ledger, event: Make) -> None:
+    """Somebody pushed another branch under the ledger's name."""
+    ledger.git("push", "--quiet", "origin", f"main:{BRANCH}")
+    ledger.fetch()
+    for act in (ledger.events, lambda: ledger.append(event())):
+        with pytest.raises(BadInput, match=r"the branch beampermit-ledger has no ledger\.jsonl") as caught:
+            act()
+        assert (caught.value.file, caught.value.hint) == ("ledger.jsonl", "git log -p origin/beampermit-ledger")
+
+
+def test_a_remote_without_a_protected_branch_has_no_keys(ledger: Ledger, origin: Path) -> None:
+    """Its only branch is called neither `main` nor what the remote's HEAD names."""
+    bare = Git(origin)
+    bare("branch", "--move", "main", "work")
+    bare("symbolic-ref", "HEAD", "refs/heads/gone")
+    ledger.git("update-ref", "-d", "refs/remotes/origin/main")
+    ledger.fetch()
+    with pytest.raises(BadInput, match="origin has no default branch and no branch main") as caught:
+        ledger.keys()
+    assert caught.value.file == ".github/permit.pub"
+
+
+def test_a_protected_branch_that_is_rewritten_meanwhile_is_exit_4(ledger: Ledger, other: Ledger, origin: Path) -> None:
+    """Between the look at the remote's branches and the fetch of their commits."""
+    before = other.git.head()
+    other.git("commit", "--quiet", "--allow-empty", "--message", "Soon gone")
+    other.git("push", "--quiet", "origin", "HEAD:main")
+    ledger.fetch()
+    other.git("push", "--quiet", "--force", "origin", f"{before}:main")
+    with pytest.raises(Outside, match="the protected branch of origin changed meanwhile") as caught:
+        ledger.keys()
+    assert caught.value.hint == "git fetch origin"

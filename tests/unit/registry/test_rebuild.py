@@ -11,6 +11,7 @@ import pytest
 from beampermit.digest import digest_bytes, digest_folder
 from beampermit.errors import Conflict, Failed, Outside
 from beampermit.progress import silent
+from beampermit.project import Project
 from beampermit.registry import models
 from beampermit.registry.event import Event
 from beampermit.registry.models import fetch_from_dvc
@@ -117,6 +118,17 @@ def test_other_bytes_on_the_remote_are_not_registered(
     gone = event.model_copy(update={"commit": "6" * 40})
     with pytest.raises(Outside, match="was promoted from commit 666666666666, which origin no longer has"):
         fetch_from_dvc(second.project, gone, tmp_path / "gone")
+
+
+def test_what_the_dvc_remote_cannot_give_is_named_with_its_version(
+    project: Project, event: Callable[..., Event], tmp_path: Path
+) -> None:
+    """The project of the commit has no DVC."""
+    said = "version 1 of bpm-faults cannot be fetched from the DVC remote: you are not inside of a DVC repository"
+    with pytest.raises(Outside, match=said) as caught:
+        fetch_from_dvc(project, event(commit=project.git.head()), tmp_path)
+    assert caught.value.hint == "beampermit data check"
+    assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.attack(

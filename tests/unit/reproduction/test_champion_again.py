@@ -111,6 +111,14 @@ def test_unknown_commit_names_the_command_that_fetches_it(origin: Project, repro
     assert "git fetch" in finished.exception.hint
 
 
+def test_commit_without_a_contract_is_named(origin: Project, reproduce: Reproduce) -> None:
+    nothing = origin.git("commit-tree", origin.git("mktree", stdin=""), "-m", "Nothing")
+    in_service(origin, commit=nothing)
+    finished = reproduce()
+    assert isinstance(finished.exception, BadInput)
+    assert str(finished.exception) == f"contract.yaml: commit {nothing[:12]} of version 4 has no contract"
+
+
 def test_champion_and_commit_exclude_each_other(origin: Project, reproduce: Reproduce) -> None:
     assert reproduce("HEAD").exit_code == 2
 
