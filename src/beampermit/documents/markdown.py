@@ -89,7 +89,7 @@ def prose(value: object, *, limit: int = MARGIN) -> Markdown:
     parts = plain.split("`")
     if len(parts) % 2 == 0:
         return text(plain, limit=limit)
-    return _line("".join(code(part) if place % 2 else _escaped(part) for place, part in enumerate(parts)))
+    return _line("".join(code(part) if place % 2 else _escaped(part) for place, part in enumerate(parts)).strip())
 
 
 def link(value: object) -> Markdown:

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 
 from beampermit.documents.markdown import block, code, link, prose, text, visible
 from support.hostile_text import HOSTILE_VALUES, github
@@ -52,6 +52,7 @@ def test_a_table_keeps_its_rows_and_cells_and_shows_each_value(left: str, right:
 
 
 @given(values)
+@example("`` - no code, and a dash")
 def test_a_paragraph_stays_one_paragraph(value: str) -> None:
     for made in (text(value), prose(value)):
         assert kinds(f"before\n\n{made}\n\nafter") in (
