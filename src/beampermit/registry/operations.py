@@ -65,7 +65,8 @@ class Session:
         """
         if not reason.strip():
             raise BadInput("a reason is required, and the ledger keeps it", hint=f"beampermit {kind} --reason WHY")
-        state = self.ledger.state(self.model)
+        # The line is read now: an event that is fetched while the registry is asked is a conflict.
+        state, line = self.ledger.state(self.model), self.ledger.read(self.model).length + 1
         where = {"registry": state.home.registry, "address": state.home.address} if state.home else {}
         if kind == "move":
             where = {"registry": self.registry.identify(self.model), "address": self.registry.address}
@@ -77,7 +78,7 @@ class Session:
         event = of.model_copy(
             update={
                 "event": kind,
-                "sequence": self.ledger.read(self.model).length + 1,
+                "sequence": line,
                 "expected": state.champion_version,
                 **where,
                 **provenance(self.git, reason),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -79,6 +79,24 @@ def test_a_freeze_while_a_promotion_tests_its_deployment_wins(once: Laboratory) 
     with pytest.raises(Conflict, match="somebody else was first: freeze bpm-faults"):
         once.promote(freeze_meanwhile)
     assert once.champion() == 1
+    assert once.events() == [("promote", 1), ("freeze", 1)]
+
+
+def test_of_two_freezes_the_second_is_a_conflict_also_where_the_registry_has_shown_the_first(
+    once: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger is fetched again where the registry is ahead of it."""
+    tags, asked = Registry.tags, list[str]()
+
+    def overtaken(self: Registry, model: str) -> Mapping[str, str]:
+        if not asked:
+            asked.append(model)
+            once.freeze(reason="beam is coming")
+        return tags(self, model)
+
+    monkeypatch.setattr(Registry, "tags", overtaken)
+    with pytest.raises(Conflict, match="somebody else was first: freeze bpm-faults"):
+        once.freeze()
     assert once.events() == [("promote", 1), ("freeze", 1)]
 
 
