@@ -16,8 +16,8 @@ import pytest
 from beampermit.errors import BadInput, Outside
 from beampermit.project import Project
 from support.archiver import Archiver, Fault, busy, forbidden, hang, reset, sample, saying
-from support.commands import beampermit
 from support.data_requests import AT, Ask
+from support.forked_commands import beampermit
 
 pytestmark = pytest.mark.slow
 
@@ -120,7 +120,7 @@ def test_a_killed_request_resumes(
     os.kill(child.pid, signal.SIGKILL)
     child.communicate()
     assert not (project.root / "data/raw.parquet").exists()
-    again = beampermit(project.root, "data", "request", "--json")
+    again = beampermit("data", "request", "--json", cwd=project.root)
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["sidecar"]["rows"] == 10
     assert sorted(sound.asked.values()) == [1, 2]

@@ -9,34 +9,34 @@ import pytest
 from beampermit.errors import BadInput, Failed
 from beampermit.project import Project
 from support.archiver import Archiver, busy
-from support.commands import beampermit
 from support.data_requests import Ask, rows
+from support.forked_commands import beampermit
 
 pytestmark = pytest.mark.slow
 
 
 def test_exit_codes_and_json(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
     ask_archiver()
-    same = beampermit(project.root, "data", "request")
+    same = beampermit("data", "request", cwd=project.root)
     assert (same.returncode, same.stdout) == (0, "data/raw.parquet: 10 rows, the same bytes as before\n")
-    elsewhere = beampermit(project.root, "data", "request", "--out", "data/other.parquet", "--json")
+    elsewhere = beampermit("data", "request", "--out", "data/other.parquet", "--json", cwd=project.root)
     assert (elsewhere.returncode, json.loads(elsewhere.stdout)["first"]) == (0, True)
     assert (project.root / "data/other.json").is_file()
-    assert beampermit(project.root, "data", "request", "--out", "../other.parquet").returncode == 2
+    assert beampermit("data", "request", "--out", "../other.parquet", cwd=project.root).returncode == 2
 
     sound.samples["BEAM:CURRENT"][3]["val"] = 1.0
-    changed = beampermit(project.root, "data", "request")
+    changed = beampermit("data", "request", cwd=project.root)
     assert (changed.returncode, changed.stdout) == (1, "")
     assert "current changed in 1 row" in changed.stderr
     assert "next: beampermit data request --accept" in changed.stderr
-    assert "current changed in 1 row" in beampermit(project.root, "data", "request", "--accept").stdout
+    assert "current changed in 1 row" in beampermit("data", "request", "--accept", cwd=project.root).stdout
 
     sound.always = busy
-    down = beampermit(project.root, "data", "request", "--json")
+    down = beampermit("data", "request", "--json", cwd=project.root)
     assert (down.returncode, json.loads(down.stdout)["exit_code"]) == (4, 4)
     sound.always = None
     del sound.samples["MACHINE:MODE"]
-    unknown = beampermit(project.root, "data", "request")
+    unknown = beampermit("data", "request", cwd=project.root)
     assert unknown.returncode == 2
     assert "contract.yaml: the archiver does not know the PV 'MACHINE:MODE'" in unknown.stderr
 
