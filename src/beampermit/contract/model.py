@@ -13,7 +13,7 @@ from beampermit.contract.direction import Loosens
 from beampermit.contract.judging import Budget, Evaluation, Incomparable, Metric, Reproducibility
 from beampermit.contract.measure import output_problems
 from beampermit.contract.part import InsidePath, Lines, Name, Part, Prose, Text
-from beampermit.contract.service import Fallback, Monitoring, Operations
+from beampermit.contract.service import Fallback, Monitoring, Operations, Serving
 from beampermit.contract.signals import Signals
 from beampermit.contract.software import Environment, Tests
 
@@ -94,6 +94,7 @@ class Contract(Part):
     reproducibility: Reproducibility
     budget: Budget
     monitoring: Monitoring
+    serving: Serving = Serving()
     fallback: Fallback
     operations: Operations
 
@@ -124,6 +125,8 @@ class Contract(Part):
         if self.monitoring.reference not in self.dataset.splits:
             raise ValueError(f"monitoring.reference {self.monitoring.reference!r} is not a split of the dataset")
         self.dataset.request.resolved(self.signals.inputs)
+        if self.serving.event and self.serving.event not in {signal.name for signal in self.signals.inputs}:
+            raise ValueError(f"serving.event {self.serving.event!r} is not an input")
         if self.fallback.on_invalid == "default" or self.fallback.then == "default":
             without = [signal.name for signal in self.signals.outputs if signal.default is None]
             if without:

@@ -26,6 +26,40 @@ class Monitoring(Part):
     """What a trip starts: an issue, a pull request with new limits, or a retraining."""
 
 
+class Serving(Part):
+    """How `beampermit serve` reads inputs and answers. Without a trigger, a row is made when an input changes."""
+
+    prefix: Annotated[Text | None, Loosens.NEVER] = None
+    """Status PVs are `PREFIX:VERSION` and so on; the model's name in capitals where absent."""
+    period: Annotated[Seconds | None, Loosens.NEVER] = None
+    """A row every so often."""
+    event: Annotated[Name | None, Loosens.NEVER] = None
+    """A row at each new value of this input."""
+    snapshot: Annotated[Text | None, Loosens.NEVER] = None
+    """A row each time this PV changes, such as one that counts shots."""
+    at_most: Annotated[Seconds | None, Loosens.NEVER] = None
+    """Rows are at least this far apart; what arrives in between is in the next one."""
+    gather: Annotated[Seconds, Loosens.NEVER] = 0.01
+    """After the first change, so long is waited for the other inputs of a row."""
+    within: Annotated[Seconds | None, Loosens.WHEN_LARGER] = None
+    """The inputs of a row whose times are further apart make it INVALID."""
+    worst: Annotated[Literal["NO_ALARM", "MINOR", "MAJOR"], Loosens.WHEN_LATER_CHOICE] = "MAJOR"
+    """The worst severity whose values are used; an input with a worse one makes its rows INVALID."""
+    ahead: Annotated[Seconds, Loosens.WHEN_LARGER] = 10.0
+    """An input whose time is further in the future is INVALID: a clock is wrong."""
+    timeout: Annotated[Seconds, Loosens.WHEN_LARGER] = 2.0
+    """The model has so long for an answer; then its process is ended and started again."""
+    shadow: Annotated[int, Field(ge=0), Loosens.WHEN_SMALLER] = 20
+    """Cycles that a new champion runs beside the old one before it takes over."""
+
+    @model_validator(mode="after")
+    def _one_trigger(self) -> Serving:
+        triggers = [key for key in ("period", "event", "snapshot") if getattr(self, key) is not None]
+        if len(triggers) > 1:
+            raise ValueError(f"rows are made by {triggers[0]} or by {triggers[1]}, not by both")
+        return self
+
+
 class Fallback(Part):
     """What is served when the model cannot answer."""
 

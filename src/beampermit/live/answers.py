@@ -1,0 +1,37 @@
+"""What the model answered, judged before anybody sees it: its shape, finite numbers, its physical range."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from beampermit.contract.signals import Signal
+from beampermit.live.rows import Problem
+from beampermit.live.severity import Status
+
+
+def judge(output: Signal, answers: Mapping[str, np.ndarray], rows: int) -> list[np.ndarray | Problem]:
+    """For each of the `rows` that the model was asked for: its value of this output, or what is wrong with it."""
+    values = answers.get(output.name)
+    if values is None:
+        return [Problem(Status.CALC, f"the model gave no {output.name}")] * rows
+    if values.shape != (rows, *output.shape):
+        wrong = f"the model gave {output.name} in shape {values.shape} instead of {(rows, *output.shape)}"
+        return [Problem(Status.CALC, wrong)] * rows
+    return [_judged(output, value) for value in values]
+
+
+def _judged(output: Signal, value: np.ndarray) -> np.ndarray | Problem:
+    flat = value.reshape(-1)
+    if not np.isfinite(flat).all():
+        wrong = flat[~np.isfinite(flat)][0]
+        word = "NaN" if np.isnan(wrong) else "infinity"
+        return Problem(Status.CALC, f"the model gave {word} for {output.name}")
+    low, high = output.range
+    outside = flat[(flat < low) | (flat > high)]
+    if outside.size:
+        return Problem(
+            Status.CALC, f"the model gave {outside[0]:.6g} for {output.name}, outside its range [{low:g}, {high:g}]"
+        )
+    return value

@@ -1,0 +1,209 @@
+"""The inference loop: read the inputs, ask the model, publish what is true. Replay runs the same cycles."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from beampermit.contract import Contract
+from beampermit.live.answers import judge
+from beampermit.live.fallback import LastGood
+from beampermit.live.latest import Latest
+from beampermit.live.limits import Limits
+from beampermit.live.rows import Problem, Rows, assemble
+from beampermit.live.severity import Severity, Status
+from beampermit.live.trigger import Trigger
+from beampermit.live.update import Health, State, Update, Value
+from beampermit.live.wiring import Wiring
+
+REMEMBERED = 1000
+"""Cycles whose latency is in the percentile."""
+
+
+class ModelError(Exception):
+    """The model did not answer; the message says why, in the words of an operator."""
+
+
+class Model(Protocol):
+    """A loaded model. `ask` is called by one thread at a time."""
+
+    restarts: int
+
+    def ask(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Input -> array of shape (rows, *shape) gives output -> array of shape (rows, *shape).
+
+        Raises `ModelError` where the model raises, hangs, ends or is not there; it never waits longer than
+        `serving.timeout`.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What ledger, permit and registry say of the version that is served."""
+
+    version: int
+    permit: str
+    refused: str = ""
+    """Why nothing may be served; empty where the version may."""
+    retired: bool = False
+    note: str = ""
+    """What does not stop the service: a registry that does not answer, frozen promotions."""
+
+
+class Loop:
+    """One version of a model. `cycle` is called by one thread."""
+
+    def __init__(
+        self,
+        contract: Contract,
+        wiring: Wiring,
+        model: Model,
+        standing: Standing,
+        publish: Callable[[Update], None],
+        *,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.time,
+    ):
+        self.contract, self.wiring, self.model = contract, wiring, model
+        self.standing = standing
+        self.limits = limits or Limits(wiring)
+        self.trigger = Trigger(wiring, contract.serving)
+        self.latest = Latest(wiring, self.trigger.changed)
+        self._publish, self._clock = publish, clock
+        self._began = time.monotonic()
+        self._shown: dict[str, Value] = {}
+        self._good = {pv: LastGood(plug.signal, contract.fallback) for plug in wiring.outputs for pv in plug.pvs}
+        self._asked = np.full(len(wiring.rows), -1, np.int64)
+        self._answered: list[dict[str, np.ndarray | Problem]] = [{} for _ in wiring.rows]
+        self._failure: Problem | None = None
+        self._latencies: deque[float] = deque(maxlen=REMEMBERED)
+        self._cycles = 0
+
+    def run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            self.step(self.trigger.wait())
+
+    def step(self, due: bool) -> None:
+        """One cycle: published where it shows something new, or asked the model."""
+        self._publish(self.cycle(self._clock(), due))
+
+    def shown(self) -> dict[str, Value]:
+        """All output PVs as they are."""
+        return dict(self._shown)
+
+    def cycle(self, now: float, due: bool = True) -> Update:
+        """The update at the time `now`; the model is asked only where rows are `due`."""
+        self._cycles += 1
+        arrived = self.latest.arrived
+        rows = assemble(self.wiring, self.latest.read(), self.contract.serving, now)
+        asked, answers, took = self._ask(rows) if due or self._failure else (None, None, 0.0)
+        values = self._values(rows, now)
+        changed = {pv: value for pv, value in values.items() if _differs(value, self._shown.get(pv))}
+        self._shown = values
+        if answers is not None:
+            self._latencies.append(time.monotonic() - arrived)
+        return Update(changed, self._health(rows, values, now), asked, answers, took)
+
+    def _ask(self, rows: Rows) -> tuple[Rows | None, dict[str, np.ndarray] | None, float]:
+        """The rows that the model was asked, its answers, and how long it took."""
+        new = self._new(rows)
+        if self.standing.refused or not new.size:
+            return None, None, 0.0
+        asked = rows.take(new)
+        began = time.monotonic()
+        try:
+            answers = self.model.ask(asked.inputs)
+        except ModelError as error:
+            self._failure = Problem(Status.CALC, str(error))
+            return asked, None, time.monotonic() - began
+        self._failure = None
+        judged = {plug.signal.name: judge(plug.signal, answers, len(new)) for plug in self.wiring.outputs}
+        for place, row in enumerate(new.tolist()):
+            self._answered[row] = {name: values[place] for name, values in judged.items()}
+        self._asked[new] = rows.count[new]
+        return asked, answers, time.monotonic() - began
+
+    def _new(self, rows: Rows) -> np.ndarray:
+        """The rows to ask for: all with something new, or all where a period or a snapshot makes them."""
+        serving, sound = self.contract.serving, rows.sound
+        if self._failure or serving.period is not None or serving.snapshot is not None:
+            return sound
+        return sound[rows.count[sound] != self._asked[sound]]
+
+    def _values(self, rows: Rows, now: float) -> dict[str, Value]:
+        values = {}
+        for plug in self.wiring.outputs:
+            for row, pv in enumerate(plug.pvs):
+                values[pv] = self._value(plug.signal.name, pv, row, rows, now)
+        return values
+
+    def _value(self, output: str, pv: str, row: int, rows: Rows, now: float) -> Value:
+        problem = self._problem(rows, row)
+        answer = self._answered[row].get(output)
+        if problem is None and isinstance(answer, Problem):
+            problem = answer
+        if problem is not None or answer is None or isinstance(answer, Problem):
+            return self._good[pv].instead(problem or _NO_ANSWER, float(rows.time[row]), now)
+        if rows.count[row] != self._asked[row] and pv in self._shown:
+            return self._shown[pv]  # something arrived, and the moment to ask has not come
+        number = answer if answer.ndim else float(answer)
+        severity, status = self.limits.severity(pv, number)
+        message = ""
+        if rows.severity[row] > severity:
+            severity, status, message = Severity(rows.severity[row]), Status.LINK, rows.worst[row]
+        value = Value(number, severity, status, message, float(rows.time[row]))
+        self._good[pv].keep(value, now)
+        return value
+
+    def _problem(self, rows: Rows, row: int) -> Problem | None:
+        if self.standing.refused:
+            return Problem(Status.DISABLE, self.standing.refused)
+        return rows.problems[row] or self._failure
+
+    def _health(self, rows: Rows, values: Mapping[str, Value], now: float) -> Health:
+        invalid = [value for value in values.values() if value.severity == Severity.INVALID]
+        doubtful = [value for value in values.values() if value.origin in ("held", "default")]
+        standing, answered = self.standing, any(self._answered)
+        worst = next(iter([*invalid, *doubtful]), None)
+        reason = worst.message if worst else standing.note
+        if worst and len(invalid) + len(doubtful) > 1:
+            reason = f"{reason} ({len(invalid) + len(doubtful)} of {len(values)} outputs)"
+        return Health(
+            version=standing.version if answered else 0,
+            permit=standing.permit,
+            status=self._status(len(invalid), len(values), bool(doubtful or standing.note)),
+            reason=reason,
+            cycles=self._cycles,
+            uptime=time.monotonic() - self._began,
+            input_age=float(now - np.nanmin(rows.oldest)) if np.isfinite(rows.oldest).any() else float("nan"),
+            latency_p99=float(np.percentile(self._latencies, 99)) if self._latencies else float("nan"),
+            dropped=self.latest.dropped,
+            restarts=self.model.restarts,
+        )
+
+    def _status(self, invalid: int, outputs: int, doubtful: bool) -> State:
+        if self.standing.retired:
+            return "RETIRED"
+        if invalid == outputs:
+            return "INVALID" if self.standing.refused or any(self._answered) or self._failure else "STARTING"
+        return "DEGRADED" if invalid or doubtful else "SERVING"
+
+
+_NO_ANSWER = Problem(Status.UDF, "there was no answer yet")
+
+
+def _differs(value: Value, shown: Value | None) -> bool:
+    """A transition is published once, and a number of the model each time that its inputs changed."""
+    if shown is None or value.origin != shown.origin:
+        return True
+    if value.origin == "model" and value.time != shown.time:
+        return True
+    same = (value.severity, value.status, value.message) == (shown.severity, shown.status, shown.message)
+    return not same or not np.array_equal(value.value, shown.value, equal_nan=True)

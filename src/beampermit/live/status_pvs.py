@@ -1,0 +1,45 @@
+"""The PVs that say how the service itself is: `PREFIX:VERSION` and so on. Records, screens and archiver lists read this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from beampermit.contract import Contract
+
+
+@dataclass(frozen=True)
+class StatusPV:
+    name: str
+    """After the prefix and a colon."""
+    kind: Literal["int", "float", "text"]
+    description: str
+    """At most 40 characters: DESC."""
+    unit: str = ""
+    writable: bool = False
+    """By those whom the access security file lets."""
+
+
+STATUS_PVS = (
+    StatusPV("VERSION", "int", "Version that gave the last answer"),
+    StatusPV("PERMIT", "text", "SHA-256 of its permit"),
+    StatusPV("STATUS", "text", "Whether its outputs can be trusted"),
+    StatusPV("REASON", "text", "The worst that is wrong"),
+    StatusPV("HEARTBEAT", "int", "Cycles of the inference loop"),
+    StatusPV("UPTIME", "float", "Since the service started", "s"),
+    StatusPV("INPUT_AGE", "float", "Age of the oldest input", "s"),
+    StatusPV("LATENCY_P99", "float", "From input to output, 99th percentile", "s"),
+    StatusPV("DROPPED", "int", "Samples replaced before they were used"),
+    StatusPV("DRIFT", "float", "Largest drift, as part of its limit"),
+    StatusPV("MONITOR", "float", "Age of the last monitoring result", "s"),
+    StatusPV("RESTART", "int", "Write 1: start the model process again", writable=True),
+)
+
+
+def prefix_of(contract: Contract) -> str:
+    """`serving.prefix`, or the model's name in capitals."""
+    return contract.serving.prefix or contract.model.name.upper()
+
+
+def status_pv(contract: Contract, name: str) -> str:
+    return f"{prefix_of(contract)}:{name}"
