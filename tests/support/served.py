@@ -1,4 +1,4 @@
-"""A contract of a device table with two outputs, served without a network: samples are put by hand, time stands still."""
+"""A contract of a device table with two outputs, served without a network: samples by hand, and a clock that stands."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def _problem(  # noqa: PLR0911 - one line for each thing that can be wrong, the 
         return Problem(Status.TIMEOUT, f"{name} has a time more than {serving.ahead:g} s in the future")
     if stale:
         return Problem(Status.TIMEOUT, f"{name} is older than {signal.stale_after:g} s")
-    values = read.values[pv].reshape(-1)
+    values = np.asarray(read.values[pv]).reshape(-1)
     if not finite:
         wrong = next(value for value in values.tolist() if not np.isfinite(value))
         return Problem(Status.READ, f"{name} is {'NaN' if np.isnan(wrong) else 'infinite'}")

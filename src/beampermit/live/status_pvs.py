@@ -1,4 +1,4 @@
-"""The PVs that say how the service itself is: `PREFIX:VERSION` and so on. Records, screens and archiver lists read this."""
+"""The PVs that say how the service itself is, `PREFIX:VERSION` and so on: for records, screens and archiver lists."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from beampermit.live.severity import Severity, Status
-from support.served import DEVICES, NOW, Serve, Served
+from support.served import DEVICES, Serve, Served
 
 
 def test_all_devices_are_asked_for_in_one_batch(serving: Served) -> None:
