@@ -110,10 +110,11 @@ def _faults(wire: Wire, read: Readings, serving: Serving, now: float) -> dict[in
         stale = np.zeros(len(flat), bool) if signal.stale_after is None else now - read.time > signal.stale_after
         future = read.time - now > serving.ahead
     severe = read.severity > SEVERITIES.index(serving.worst)
-    bad = np.flatnonzero((read.fault != Fault.NONE) | severe | future | stale | ~finite | outside)
+    bad = (read.fault != Fault.NONE) | severe | future | stale | ~finite | outside
     return {
-        pv: _problem(wire, read, serving, pv, bool(future[pv]), bool(stale[pv]), bool(finite[pv]))
-        for pv in bad.tolist()
+        pv: _problem(wire, read, serving, pv, *told)
+        for pv, told in enumerate(zip(future.tolist(), stale.tolist(), finite.tolist(), strict=True))
+        if bad[pv]
     }
 
 
