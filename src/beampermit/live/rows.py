@@ -107,14 +107,13 @@ def _faults(wire: Wire, read: Readings, serving: Serving, now: float) -> dict[in
     with np.errstate(invalid="ignore"):
         finite = np.isfinite(flat).all(axis=1)
         outside = ((flat < low) | (flat > high)).any(axis=1)
-        stale = np.zeros(len(flat), bool) if signal.stale_after is None else now - read.time > signal.stale_after
-        future = read.time - now > serving.ahead
+        stale = np.greater(now - read.time, np.inf if signal.stale_after is None else signal.stale_after)
+        future = np.greater(read.time - now, serving.ahead)
     severe = read.severity > SEVERITIES.index(serving.worst)
     bad = (read.fault != Fault.NONE) | severe | future | stale | ~finite | outside
     return {
-        pv: _problem(wire, read, serving, pv, *told)
-        for pv, told in enumerate(zip(future.tolist(), stale.tolist(), finite.tolist(), strict=True))
-        if bad[pv]
+        pv: _problem(wire, read, serving, pv, bool(future[pv]), bool(stale[pv]), bool(finite[pv]))
+        for pv in np.flatnonzero(bad).tolist()
     }
 
 
