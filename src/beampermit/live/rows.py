@@ -105,7 +105,7 @@ def _faults(wire: Wire, read: Readings, serving: Serving, now: float) -> dict[in
     flat = read.values.reshape(len(read.values), -1)
     low, high = signal.range
     with np.errstate(invalid="ignore"):
-        finite = np.isfinite(flat).all(axis=1)
+        finite = np.logical_and.reduce(np.isfinite(flat), axis=1)
         outside = ((flat < low) | (flat > high)).any(axis=1)
         stale = np.greater(now - read.time, np.inf if signal.stale_after is None else signal.stale_after)
         future = np.greater(read.time - now, serving.ahead)

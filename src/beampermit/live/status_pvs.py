@@ -30,6 +30,7 @@ STATUS_PVS = (
     StatusPV("INPUT_AGE", "float", "Age of the oldest input", "s"),
     StatusPV("LATENCY_P99", "float", "From input to output, 99th percentile", "s"),
     StatusPV("DROPPED", "int", "Samples replaced before they were used"),
+    StatusPV("SHADOW", "text", "Version beside it, and how it differs"),
     StatusPV("DRIFT", "float", "Largest drift, as part of its limit"),
     StatusPV("MONITOR", "float", "Age of the last monitoring result", "s"),
     StatusPV("RESTART", "int", "Write 1: start the model process again", writable=True),

@@ -52,6 +52,8 @@ class Health:
     """Samples that were replaced by newer ones before they were used."""
     restarts: int
     """Of the model's process."""
+    shadow: str = ""
+    """Of a version that runs beside this one: how many cycles, and how far its answers are away."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,92 @@
+"""Which version's updates reach the sinks: one at a time, and the next one takes over between two updates."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from beampermit.live.shadow import Shadow
+from beampermit.live.update import Sink, Update, Value
+
+
+class Switch:
+    """Each version publishes through a channel of its own, from the thread of its loop."""
+
+    def __init__(self, sinks: Sequence[Sink]):
+        self._sinks = tuple(sinks)
+        self._lock = threading.Lock()
+        self._began, self._updates = time.monotonic(), 0
+        self._current: Channel | None = None
+        self._beside: Channel | None = None
+
+    def channel(self, shown: Callable[[], Mapping[str, Value]]) -> Channel:
+        """For a version whose values are `shown` as a whole."""
+        return Channel(self, shown)
+
+    @property
+    def current(self) -> Channel | None:
+        return self._current
+
+    def begin(self, channel: Channel) -> None:
+        """Put a version into service at once."""
+        with self._lock:
+            self._current, self._beside = channel, None
+
+    def beside(self, channel: Channel, shadow: Shadow, take_over: Callable[[], None] | None) -> None:
+        """Run a version beside the one in service; `take_over` is called, once, when it may take over."""
+        with self._lock:
+            channel.shadow, channel.take_over = shadow, take_over
+            self._beside = channel
+
+    def alone(self) -> None:
+        """Nothing runs beside the version in service any more."""
+        with self._lock:
+            self._beside = None
+
+    def publish(self, channel: Channel, update: Update) -> None:
+        with self._lock:
+            if channel is self._current:
+                self._forward(channel, update)
+            elif channel is self._beside:
+                self._compare(channel, update)
+
+    def _forward(self, channel: Channel, update: Update) -> None:
+        if not channel.began:
+            # In the update that carries its first value, a version shows all of them.
+            update, channel.began = replace(update, values=channel.shown()), True
+        self._updates += 1
+        of_all = {"cycles": self._updates, "uptime": time.monotonic() - self._began}
+        if self._beside and self._beside.shadow:
+            self._beside.shadow.compare(update.values, self._beside.shown())
+            of_all["shadow"] = self._beside.shadow.describe()
+        update = replace(update, health=replace(update.health, **of_all))
+        for sink in self._sinks:
+            sink.publish(update)
+
+    def _compare(self, channel: Channel, update: Update) -> None:
+        shadow, current = channel.shadow, self._current
+        if shadow is None:
+            return
+        shown = current.shown() if current else {}
+        shadow.count(update)
+        shadow.compare(update.values, shown)
+        if channel.take_over is None or not shadow.ready(shown):
+            return
+        self._current, self._beside = channel, None
+        self._forward(channel, update)
+        channel.take_over()
+
+
+class Channel:
+    """The way of one version's updates."""
+
+    def __init__(self, switch: Switch, shown: Callable[[], Mapping[str, Value]]):
+        self._switch, self.shown = switch, shown
+        self.began = False
+        self.shadow: Shadow | None = None
+        self.take_over: Callable[[], None] | None = None
+
+    def publish(self, update: Update) -> None:
+        self._switch.publish(self, update)

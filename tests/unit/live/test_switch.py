@@ -1,0 +1,135 @@
+"""A new version runs beside the one in service, and takes over between two updates once it answered often enough."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from beampermit.live.loop import Standing
+from beampermit.live.shadow import LONGEST, Shadow
+from beampermit.live.switch import Channel, Switch
+from beampermit.live.update import Update
+from support.served import Serve, Served
+
+
+@dataclass
+class Kept:
+    """A sink that keeps what it is given."""
+
+    updates: list[Update] = field(default_factory=list)
+
+    def publish(self, update: Update) -> None:
+        self.updates.append(update)
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class Two:
+    """Version 3 in service and version 4 beside it, on the same inputs."""
+
+    old: Served
+    new: Served
+    switch: Switch
+    kept: Kept
+    taken_over: list[bool]
+    channels: tuple[Channel, Channel]
+
+    def cycle(self, after: float = 0.1, old: bool = True) -> None:
+        for served, channel in ((self.old, self.channels[0]), (self.new, self.channels[1])):
+            served.at += after
+            served.put([after, served.at % 7, 3.0])
+            served.current()
+            if old or served is self.new:
+                channel.publish(served.cycle())
+
+
+Make = Callable[..., Two]
+
+
+@pytest.fixture
+def two(serve: Serve) -> Make:
+    def made(needed: int = 3) -> Two:
+        old, new = serve(Standing(3, "sha256:old")), serve(Standing(4, "sha256:new"))
+        kept, taken = Kept(), list[bool]()
+        switch = Switch([kept])
+        channels = switch.channel(old.loop.shown), switch.channel(new.loop.shown)
+        switch.begin(channels[0])
+        both = Two(old, new, switch, kept, taken, channels)
+        switch.beside(channels[1], Shadow(4, needed), lambda: taken.append(True))
+        return both
+
+    return made
+
+
+def test_the_new_version_takes_over_after_the_cycles_of_the_contract(two: Make) -> None:
+    both = two(needed=3)
+    for _ in range(4):
+        both.cycle()
+    versions = [update.health.version for update in both.kept.updates]
+    assert versions == [3, 3, 3, 4, 4]
+    assert both.taken_over == [True]
+    first = both.kept.updates[3]
+    assert first.values.keys() == both.new.loop.shown().keys()
+    assert first.health.permit == "sha256:new"
+
+
+def test_the_heartbeat_goes_on_through_a_switch(two: Make) -> None:
+    both = two(needed=2)
+    for _ in range(4):
+        both.cycle()
+    beats = [update.health.cycles for update in both.kept.updates]
+    assert beats == sorted(set(beats))
+
+
+def test_a_version_that_fails_never_takes_over_and_says_why(two: Make) -> None:
+    both = two(needed=2)
+    both.cycle()
+    both.new.model.fails = "the model raised ValueError: no"
+    for _ in range(5):
+        both.cycle()
+    assert {update.health.version for update in both.kept.updates} == {3}
+    words = both.kept.updates[-1].health.shadow
+    assert words.startswith("version 4: 0 of 2 cycles")
+    assert "the model raised ValueError: no" in words
+
+
+def test_how_far_the_new_version_is_away_is_published(two: Make) -> None:
+    both = two(needed=9)
+    both.new.model.gives = lambda answers: {**answers, "score": answers["score"] + 0.25}
+    for _ in range(3):
+        both.cycle()
+    words = both.kept.updates[-1].health.shadow
+    assert words == "version 4: 2 of 9 cycles, furthest B1:FAULT by 0.25"
+
+
+def test_where_rows_are_rare_one_answer_is_enough_after_five_minutes(
+    two: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = two(needed=1000)
+    both.cycle()
+    assert not both.taken_over
+    shadow = both.channels[1].shadow
+    assert shadow
+    shadow.began -= LONGEST + 1
+    both.cycle()
+    assert both.taken_over
+
+
+def test_where_nothing_valid_is_shown_the_first_answer_takes_over(two: Make) -> None:
+    both = two(needed=1000)
+    both.old.model.fails = "the model raised ValueError: no"
+    both.cycle()
+    assert both.taken_over
+    assert both.kept.updates[-1].health.version == 4
+
+
+def test_a_challenger_never_takes_over(two: Make, serve: Serve) -> None:
+    both = two(needed=1)
+    both.switch.beside(both.channels[1], Shadow(4, 1), None)
+    for _ in range(5):
+        both.cycle()
+    assert {update.health.version for update in both.kept.updates} == {3}
