@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import nan
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from beampermit.live.severity import Severity, Status
@@ -67,6 +68,8 @@ class Update:
     """Output -> array of shape (asked rows, *shape); None where the model was not asked or did not answer."""
     latency: float = 0.0
     """Seconds that the model took."""
+    at: float = nan
+    """When the cycle was, s since 1970."""
 
 
 class Sink(Protocol):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from beampermit.contract import FILE_NAME, Contract
 from beampermit.contract.signals import Signal
-from beampermit.datasets.devices import PLACEHOLDER, load_devices
+from beampermit.datasets.devices import PLACEHOLDER, Devices, load_devices
 from beampermit.errors import BadInput, Failed
 
 
@@ -37,6 +37,8 @@ class Wiring:
     rows: tuple[str, ...]
     inputs: tuple[Wire, ...]
     outputs: tuple[Plug, ...]
+    devices: Devices
+    """The columns of the table that are in PV names, and their values, a row of the batch each."""
 
     @property
     def output_pvs(self) -> tuple[str, ...]:
@@ -65,7 +67,7 @@ def wire(contract: Contract, root: Path) -> Wiring:
     inputs = tuple(_wire(signal, table) for signal in signals.inputs)
     outputs = tuple(Plug(signal, tuple(_expand(signal, row) for row in table)) for signal in signals.outputs)
     _require_own_pv(outputs, inputs)
-    return Wiring(tuple(":".join(values) for values in devices.values), inputs, outputs)
+    return Wiring(tuple(":".join(values) for values in devices.values), inputs, outputs, devices)
 
 
 def _wire(signal: Signal, table: list[dict[str, str]]) -> Wire:
