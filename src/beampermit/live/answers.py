@@ -7,8 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from beampermit.contract.signals import Signal
-from beampermit.live.rows import Problem
-from beampermit.live.severity import Status
+from beampermit.live.limits import alarm
+from beampermit.live.rows import Problem, Rows
+from beampermit.live.severity import Severity, Status
+from beampermit.live.update import Value
 
 
 def judge(output: Signal, answers: Mapping[str, np.ndarray], rows: int) -> list[np.ndarray | Problem]:
@@ -20,6 +22,16 @@ def judge(output: Signal, answers: Mapping[str, np.ndarray], rows: int) -> list[
         wrong = f"the model gave {output.name} in shape {values.shape} instead of {(rows, *output.shape)}"
         return [Problem(Status.CALC, wrong)] * rows
     return [_judged(output, value) for value in values]
+
+
+def shown(answer: np.ndarray, rows: Rows, row: int, limits: Mapping[str, float]) -> Value:
+    """A true answer for row number `row`: with its own alarm, or with that of its inputs where that is worse."""
+    number = answer if answer.ndim else float(answer)
+    severity, status = alarm(limits, number)
+    message = ""
+    if rows.severity[row] > severity:
+        severity, status, message = Severity(rows.severity[row]), Status.LINK, rows.worst[row]
+    return Value(number, severity, status, message, float(rows.time[row]))
 
 
 def _judged(output: Signal, value: np.ndarray) -> np.ndarray | Problem:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from beampermit.contract import causes
@@ -30,11 +32,11 @@ class Limits:
         others = {key: limit for key, limit in self._of[pv].items() if key != name}
         self._of[pv] = others if np.isnan(value) else {**others, name: value}
 
-    def severity(self, pv: str, value: float | np.ndarray) -> tuple[Severity, Status]:
-        """As a record of EPICS without hysteresis has it; of an array, that of its worst value."""
-        limits = self._of[pv]
-        low, high = float(np.min(value)), float(np.max(value))
-        for name, status, severity in ORDER:
-            if name in limits and (low <= limits[name] if name.startswith("lo") else high >= limits[name]):
-                return severity, status
-        return Severity.NO_ALARM, Status.NO_ALARM
+
+def alarm(limits: Mapping[str, float], value: float | np.ndarray) -> tuple[Severity, Status]:
+    """As a record of EPICS without hysteresis has it; of an array, that of its worst value."""
+    low, high = float(np.min(value)), float(np.max(value))
+    for name, status, severity in ORDER:
+        if name in limits and (low <= limits[name] if name.startswith("lo") else high >= limits[name]):
+            return severity, status
+    return Severity.NO_ALARM, Status.NO_ALARM

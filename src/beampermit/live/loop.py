@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from beampermit.contract import Contract
-from beampermit.live.answers import judge
+from beampermit.live.answers import judge, shown
 from beampermit.live.fallback import LastGood
 from beampermit.live.latest import Latest
 from beampermit.live.limits import Limits
@@ -153,12 +153,7 @@ class Loop:
             return self._good[pv].instead(problem or _NO_ANSWER, float(rows.time[row]), now)
         if rows.count[row] != self._asked[row] and pv in self._shown:
             return self._shown[pv]  # something arrived, and the moment to ask has not come
-        number = answer if answer.ndim else float(answer)
-        severity, status = self.limits.severity(pv, number)
-        message = ""
-        if rows.severity[row] > severity:
-            severity, status, message = Severity(rows.severity[row]), Status.LINK, rows.worst[row]
-        value = Value(number, severity, status, message, float(rows.time[row]))
+        value = shown(answer, rows, row, self.limits.of(pv))
         self._good[pv].keep(value, now)
         return value
 
