@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from beampermit.contract import Contract, parse_contract
+from beampermit.live.latest import Fault
 from beampermit.live.loop import Loop, ModelError, Standing
 from beampermit.live.severity import Severity, Status
 from beampermit.live.update import Update, Value
@@ -68,12 +70,14 @@ class Served:
     loop: Loop
     model: Doubling
     updates: list[Update]
+    devices: tuple[str, ...]
+    stop: threading.Event
     at: float = NOW
 
     def put(self, value: Any = (1.0, 2.0, 3.0), device: str = "", **sample: Any) -> None:
         """A sample of one device's turns, or of all devices; `age` in s, `severity`, `message`."""
-        for name in [device] if device else DEVICES:
-            self.sample(0, DEVICES.index(name), value, **sample)
+        for name in [device] if device else self.devices:
+            self.sample(0, self.devices.index(name), value, **sample)
 
     def current(self, value: Any = 300.0, **sample: Any) -> None:
         self.sample(1, 0, value, **sample)
@@ -86,6 +90,14 @@ class Served:
         self.at += after
         self.updates.append(self.loop.cycle(self.at, due))
         return self.updates[-1]
+
+    def disconnect(self, device: str) -> None:
+        self.loop.latest.fail(0, self.devices.index(device), Fault.DISCONNECTED)
+
+    def run_once(self) -> None:
+        """What the thread of the loop does, for one cycle."""
+        self.stop.clear()
+        self.loop.run(self.stop)
 
     def shown(self, pv: str) -> Value:
         return self.loop.shown()[pv]
@@ -102,12 +114,18 @@ Serve = Callable[..., Served]
 def serve(tmp_path: Path, contract_text: str) -> Serve:
     """A service, with the contract's `sections` in place of the usual ones; nothing has arrived yet."""
 
-    def made(standing: Standing | None = None, **sections: Any) -> Served:
-        (tmp_path / "devices.csv").write_text("device\n" + "\n".join(DEVICES) + "\n")
+    def made(standing: Standing | None = None, devices: int = 3, **sections: Any) -> Served:
+        names = tuple(f"B{number}" for number in range(1, devices + 1))
+        (tmp_path / "devices.csv").write_text("device\n" + "\n".join(names) + "\n")
         contract = served_contract(contract_text, **sections)
-        model, updates = Doubling(), list[Update]()
-        loop = Loop(contract, wire(contract, tmp_path), model, standing or Standing(3, "sha256:p"), updates.append)
-        return Served(loop, model, updates)
+        model, updates, stop = Doubling(), list[Update](), threading.Event()
+
+        def publish(update: Update) -> None:
+            updates.append(update)
+            stop.set()
+
+        loop = Loop(contract, wire(contract, tmp_path), model, standing or Standing(3, "sha256:p"), publish)
+        return Served(loop, model, updates, names, stop)
 
     return made
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import nan
 from typing import Protocol
 
 import numpy as np
 
 from beampermit.contract import Contract
+from beampermit.contract.service import Fallback
 from beampermit.live.answers import judge, shown
 from beampermit.live.fallback import LastGood
 from beampermit.live.latest import Latest
@@ -22,6 +25,7 @@ from beampermit.live.trigger import Trigger
 from beampermit.live.update import Health, State, Update, Value
 from beampermit.live.wiring import Wiring
 
+logger = logging.getLogger(__name__)
 REMEMBERED = 1000
 """Cycles whose latency is in the percentile."""
 
@@ -87,12 +91,15 @@ class Loop:
         self._cycles = 0
 
     def run(self, stop: threading.Event) -> None:
+        """Cycles until `stop` is set. An error of ours makes every output INVALID, and is logged."""
         while not stop.is_set():
-            self.step(self.trigger.wait())
-
-    def step(self, due: bool) -> None:
-        """One cycle: published where it shows something new, or asked the model."""
-        self._publish(self.cycle(self._clock(), due))
+            due = self.trigger.wait()
+            try:
+                update = self.cycle(self._clock(), due)
+            except Exception as error:
+                logger.exception("a cycle failed")
+                update = self._failed(error)
+            self._publish(update)
 
     def shown(self) -> dict[str, Value]:
         """All output PVs as they are."""
@@ -109,7 +116,7 @@ class Loop:
         self._shown = values
         if answers is not None:
             self._latencies.append(time.monotonic() - arrived)
-        return Update(changed, self._health(rows, values, now), asked, answers, took)
+        return Update(changed, self._health(rows, values, now), asked, answers, took, now)
 
     def _ask(self, rows: Rows) -> tuple[Rows | None, dict[str, np.ndarray] | None, float]:
         """The rows that the model was asked, its answers, and how long it took."""
@@ -161,6 +168,17 @@ class Loop:
         if self.standing.refused:
             return Problem(Status.DISABLE, self.standing.refused)
         return rows.problems[row] or self._failure
+
+    def _failed(self, error: Exception) -> Update:
+        """All outputs INVALID; the next cycle begins from nothing."""
+        problem, now = Problem(Status.CALC, f"the service failed: {type(error).__name__}"), self._clock()
+        nothing = Fallback(on_invalid="invalid")
+        outputs = {pv: LastGood(plug.signal, nothing) for plug in self.wiring.outputs for pv in plug.pvs}
+        values = {pv: output.instead(problem, now, now) for pv, output in outputs.items()}
+        changed = {pv: value for pv, value in values.items() if _differs(value, self._shown.get(pv))}
+        self._shown, self._failure = values, problem
+        health = Health(0, self.standing.permit, "INVALID", problem.message, self._cycles, 0.0, nan, nan, 0, 0)
+        return Update(changed, health, at=now)
 
     def _health(self, rows: Rows, values: Mapping[str, Value], now: float) -> Health:
         invalid = [value for value in values.values() if value.severity == Severity.INVALID]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from beampermit.live.severity import Severity, Status
 from support.served import DEVICES, Serve, Served
@@ -57,3 +58,15 @@ def test_what_the_model_cannot_answer_is_asked_again(serving: Served) -> None:
     serving.model.fails = ""
     serving.cycle(after=0.2, due=False)
     assert serving.shown("B1:FAULT").value == 4.0
+
+
+def test_an_error_of_the_service_itself_makes_every_output_invalid_until_the_next_cycle(
+    serving: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("beampermit.live.loop.assemble", lambda *_: 1 / 0)
+    serving.run_once()
+    assert serving.updates[-1].health.status == "INVALID"
+    for pv in ("B1:FAULT", "B2:ORBIT"):
+        assert serving.says(pv) == (Severity.INVALID, Status.CALC, "the service failed: ZeroDivisionError")
+    monkeypatch.undo()
+    assert serving.cycle().values["B1:FAULT"].value == 4.0

@@ -1,0 +1,56 @@
+"""Write the table of what the service shows: `python scripts/truth.py > docs/truth.md`."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from support.truth import SITUATIONS, Situation  # noqa: E402
+
+HEAD = """# What the service shows
+
+What the PV of an output shows in each situation: value, severity, alarm status and message, and how soon. Each
+row is a test, which asserts what its row says. A held or default value is MAJOR, so that nobody takes it for an answer.
+This page is written from the tests: `python scripts/truth.py > docs/truth.md`.
+
+| situation | value | severity | status | message | within | test |
+|---|---|---|---|---|---|---|
+"""
+
+
+def tests_by_situation(tests: Path) -> dict[str, list[str]]:
+    """Situation -> the files with tests that are marked with it."""
+    marked = defaultdict[str, list[str]](list)
+    for file in sorted(tests.rglob("test_*.py")):
+        text = file.read_text(encoding="utf-8")
+        if "truth" not in text:
+            continue
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("pytest.mark.truth", "truth_case"):
+                marked[ast.literal_eval(node.args[0])].append(file.relative_to(tests).as_posix())
+    return marked
+
+
+def page(marked: dict[str, list[str]]) -> str:
+    """Raises `SystemExit` for a row without a test, and for a mark without a row."""
+    if untested := SITUATIONS.keys() - marked.keys():
+        sys.exit(f"no test is marked with {sorted(untested)}")
+    if unknown := marked.keys() - SITUATIONS.keys():
+        sys.exit(f"tests/support/truth.py has no {sorted(unknown)}")
+    return HEAD + "".join(_row(situation, marked[name]) for name, situation in SITUATIONS.items())
+
+
+def _row(situation: Situation, files: list[str]) -> str:
+    message = f"`{situation.message}`" if situation.message else ""
+    tests = ", ".join(f"`{file}`" for file in dict.fromkeys(files))
+    words = (situation.when, situation.value, situation.severity.name, situation.status.name, message)
+    return f"| {' | '.join(words)} | {situation.within} | {tests} |\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page(tests_by_situation(ROOT / "tests")))

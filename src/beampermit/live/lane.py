@@ -1,0 +1,41 @@
+"""A version in service, or beside it: its sources, its model's process, and its loop in a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from beampermit.live.loop import Loop
+from beampermit.live.source import Source
+
+PATIENCE = 10.0
+"""Seconds that a loop has for its last cycle."""
+
+
+class Lane:
+    """`close_model` ends the model's process."""
+
+    def __init__(self, name: str, loop: Loop, sources: Sequence[Source], close_model: Callable[[], None]):
+        self.loop = loop
+        self._sources, self._close_model = tuple(sources), close_model
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=loop.run, args=(self._stop,), name=name, daemon=True)
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        for source in self._sources:
+            source.start(self.loop.latest, self.loop.wiring, self.loop.trigger)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the loop after its cycle, then what it reads and asks. Not from the loop's own thread."""
+        self._stop.set()
+        self.loop.trigger.fire()
+        if self._thread.ident:
+            self._thread.join(PATIENCE)
+        for source in self._sources:
+            source.close()
+        self._close_model()

@@ -1,0 +1,160 @@
+"""What the service shows in which situation: the table of docs/truth.md, and what the tests of its rows assert."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from beampermit.live.severity import Severity, Status
+from beampermit.live.update import Value
+
+AT_ONCE = "the next cycle"
+WATCHED = "0.2 s, and the cycle that runs"
+MODELS, NONE, HELD, DEFAULT = "the model's", "NaN", "the last one", "the default"
+ORIGINS = {MODELS: "model", NONE: "none", HELD: "held", DEFAULT: "default"}
+
+
+@dataclass(frozen=True)
+class Situation:
+    """`message` has words in `<>` where a test has its own."""
+
+    when: str
+    value: str
+    severity: Severity
+    status: Status
+    message: str
+    within: str = AT_ONCE
+
+    def holds(self, shown: Value) -> bool:
+        """Asserts each column but the last; `within` is a matter of the test."""
+        assert (shown.severity, shown.status) == (self.severity, self.status), shown
+        assert re.fullmatch(re.sub(r"<[^>]*>", ".+", re.escape(self.message)), shown.message), shown.message
+        assert shown.origin == ORIGINS[self.value]
+        assert bool(np.isnan(shown.value).all()) == (self.value == NONE)
+        return True
+
+
+def _invalid(when: str, status: Status, message: str, within: str = AT_ONCE) -> Situation:
+    return Situation(when, NONE, Severity.INVALID, status, message, within)
+
+
+SITUATIONS = {
+    # inputs
+    "all is well": Situation("all inputs are good", MODELS, Severity.NO_ALARM, Status.NO_ALARM, ""),
+    "nothing yet": _invalid("an input has sent nothing since the start", Status.UDF, "<PV> has sent nothing yet"),
+    "nan": _invalid("an input is NaN", Status.READ, "<PV> is NaN"),
+    "infinite": _invalid("an input is infinite", Status.READ, "<PV> is infinite"),
+    "outside": _invalid(
+        "an input is outside its physical range", Status.READ, "<PV> is <value>, outside its range <range>"
+    ),
+    "invalid": _invalid(
+        "an input has severity INVALID", Status.LINK, "<PV> has severity INVALID (<what its source says>)"
+    ),
+    "too severe": _invalid(
+        "an input is worse than `serving.worst` allows", Status.LINK, "<PV> has severity MAJOR (<what its source says>)"
+    ),
+    "severe": Situation(
+        "an input has an alarm that `serving.worst` allows",
+        MODELS,
+        Severity.MAJOR,
+        Status.LINK,
+        "<PV> has severity MAJOR (<what its source says>)",
+    ),
+    "stale": _invalid(
+        "a value arrives that is older than `stale_after`", Status.TIMEOUT, "<PV> is older than <stale_after> s"
+    ),
+    "silent": _invalid(
+        "nothing arrives any more from a PV that is connected",
+        Status.TIMEOUT,
+        "<PV> is older than <stale_after> s",
+        f"`stale_after` and {WATCHED}",
+    ),
+    "disconnected": _invalid("an input is disconnected", Status.LINK, "<PV> is disconnected"),
+    "half-open": _invalid(
+        "the IOC of an input hangs, and its socket stays open",
+        Status.TIMEOUT,
+        "<PV> is older than <stale_after> s",
+        f"`stale_after` and {WATCHED}",
+    ),
+    "future": _invalid(
+        "an input's time is in the future", Status.TIMEOUT, "<PV> has a time more than <ahead> s in the future"
+    ),
+    "apart": _invalid(
+        "the inputs of a row are further apart in time than `serving.within`",
+        Status.TIMEOUT,
+        "the inputs are more than <within> s apart",
+    ),
+    "shape": _invalid("an input has another shape", Status.READ, "<PV> has <its shape> instead of <the contract's>"),
+    "type": _invalid("an input is no number", Status.READ, "<PV> has <its type> instead of a number"),
+    "other device": Situation("one of many devices is bad: all others", MODELS, Severity.NO_ALARM, Status.NO_ALARM, ""),
+    # answers
+    "alarm": Situation("the answer is beyond HIHI", MODELS, Severity.MAJOR, Status.HIHI, ""),
+    "warning": Situation("the answer is beyond HIGH", MODELS, Severity.MINOR, Status.HIGH, ""),
+    "raises": _invalid("the model raises", Status.CALC, "the model raised <error>"),
+    "hangs": _invalid(
+        "the model hangs", Status.CALC, "the model did not answer within <timeout> s", "`serving.timeout`"
+    ),
+    "killed": _invalid("the model's process is killed", Status.CALC, "the model's process ended: <how>"),
+    "leaks": _invalid("the model's process takes too much memory", Status.CALC, "the model's process <how much>"),
+    "answers nan": _invalid("the model answers NaN", Status.CALC, "the model gave NaN for <output>"),
+    "answers outside": _invalid(
+        "the model answers outside the output's range",
+        Status.CALC,
+        "the model gave <value> for <output>, outside its range <range>",
+    ),
+    "answers shape": _invalid(
+        "the model answers in another shape",
+        Status.CALC,
+        "the model gave <output> in shape <its shape> instead of <the contract's>",
+    ),
+    "answers nothing": _invalid("the model leaves an output out", Status.CALC, "the model gave no <output>"),
+    "service fails": _invalid("the service itself fails", Status.CALC, "the service failed: <error>"),
+    # fallback
+    "held": Situation(
+        "`fallback: hold`, and there is no answer",
+        HELD,
+        Severity.MAJOR,
+        Status.READ,
+        "held, because <why>",
+    ),
+    "held too long": _invalid("the same, longer than `hold_for`", Status.READ, "<why>", f"`hold_for` and {WATCHED}"),
+    "default": Situation(
+        "`fallback: default`, and there is no answer",
+        DEFAULT,
+        Severity.MAJOR,
+        Status.READ,
+        "default, because <why>",
+    ),
+    # what may serve
+    "no permit": _invalid("the champion's permit is not believed", Status.DISABLE, "<why>", "`--follow`"),
+    "wrong bytes": _invalid("the bytes are not those of the permit", Status.DISABLE, "<why>", "the start"),
+    "key gone": _invalid("the key of its permit is expired or taken out", Status.DISABLE, "<why>", "`--follow`"),
+    "retired": _invalid("the version is retired", Status.DISABLE, "<retired by whom, when, why>", "`--follow`"),
+    "unreachable": Situation(
+        "ledger or registry do not answer: the champion goes on", MODELS, Severity.NO_ALARM, Status.NO_ALARM, ""
+    ),
+    "frozen": Situation("promotions are frozen: the champion goes on", MODELS, Severity.NO_ALARM, Status.NO_ALARM, ""),
+    "overload": Situation(
+        "more arrives than the model can answer: the newest is answered, and `DROPPED` counts the rest",
+        MODELS,
+        Severity.NO_ALARM,
+        Status.NO_ALARM,
+        "",
+    ),
+}
+
+
+@pytest.fixture
+def truth(request: pytest.FixtureRequest) -> Situation:
+    """The row that the test's mark `truth` names."""
+    mark = request.node.get_closest_marker("truth")
+    return SITUATIONS[mark.args[0]]
+
+
+def truth_case(situation: str, *values: Any) -> Any:
+    """A row of a parametrised test with the mark `truth`."""
+    return pytest.param(*values, id=situation, marks=pytest.mark.truth(situation))

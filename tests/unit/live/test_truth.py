@@ -1,0 +1,261 @@
+"""Each row of docs/truth.md that needs no process and no network: the others stand where those are tested."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from beampermit.live.loop import Standing
+from support.served import DEVICES, Serve, Served
+from support.truth import Situation, truth_case
+
+GOOD = (1.0, 2.0, 3.0)
+
+
+@pytest.mark.truth("all is well")
+def test_good_inputs(serving: Served, truth: Situation) -> None:
+    assert truth.holds(serving.shown("B2:FAULT"))
+    assert truth.holds(serving.shown("B2:ORBIT"))
+
+
+@pytest.mark.truth("nothing yet")
+def test_an_input_that_has_sent_nothing(serve: Serve, truth: Situation) -> None:
+    served = serve()
+    served.put()
+    served.cycle()
+    assert truth.holds(served.shown("B2:FAULT"))
+    assert truth.holds(served.shown("B2:ORBIT"))
+
+
+@pytest.mark.parametrize(
+    ("value", "sample"),
+    [
+        truth_case("nan", (1.0, np.nan, 3.0), {}),
+        truth_case("infinite", (1.0, -np.inf, 3.0), {}),
+        truth_case("outside", (1.0, 20.001, 3.0), {}),
+        truth_case("invalid", GOOD, {"severity": 3, "message": "UDF"}),
+        truth_case("stale", GOOD, {"age": 5.01}),
+        truth_case("future", GOOD, {"age": -10.01}),
+        truth_case("shape", (1.0, 2.0), {}),
+        truth_case("type", "open", {}),
+    ],
+)
+def test_a_bad_input_is_seen_where_it_is(serving: Served, truth: Situation, value: Any, sample: dict[str, Any]) -> None:
+    before = serving.shown("B1:FAULT")
+    serving.put(value, device="B2", **sample)
+    update = serving.cycle()
+    assert truth.holds(update.values["B2:FAULT"])
+    assert truth.holds(update.values["B2:ORBIT"])
+    assert serving.shown("B1:FAULT") == before
+    assert update.health.status == "DEGRADED"
+    assert "(2 of 6 outputs)" in update.health.reason
+    serving.at += 0.1
+    serving.put(device="B2")
+    assert serving.cycle().values["B2:FAULT"].value == 4.0
+
+
+@pytest.mark.parametrize(
+    ("value", "sample"),
+    [((1.0, 20.0, -20.0), {}), (GOOD, {"age": 4.99}), (GOOD, {"age": -9.99}), (GOOD, {"severity": 1})],
+    ids=["at the end of the range", "not yet stale", "a little ahead", "MINOR"],
+)
+def test_just_inside_a_bound_is_good(serving: Served, value: Any, sample: dict[str, Any]) -> None:
+    serving.put(value, device="B2", **sample)
+    serving.cycle()
+    assert serving.shown("B2:FAULT").origin == "model"
+
+
+@pytest.mark.truth("severe")
+def test_an_alarm_of_an_input_goes_to_its_outputs(serving: Served, truth: Situation) -> None:
+    serving.put(device="B2", severity=2, message="HIHI")
+    assert truth.holds(serving.cycle().values["B2:FAULT"])
+
+
+@pytest.mark.truth("too severe")
+def test_an_alarm_that_the_contract_does_not_allow(serve: Serve, truth: Situation) -> None:
+    served = serve(serving={"worst": "MINOR"})
+    served.put(severity=2, message="HIHI")
+    served.current()
+    assert truth.holds(served.cycle().values["B2:FAULT"])
+
+
+@pytest.mark.truth("silent")
+def test_silence_is_seen_though_nothing_arrives(serving: Served, truth: Situation) -> None:
+    assert not serving.cycle(after=4.9, due=False).values
+    assert truth.holds(serving.cycle(after=0.2, due=False).values["B2:FAULT"])
+    assert serving.updates[-1].health.status == "INVALID"
+
+
+@pytest.mark.truth("disconnected")
+def test_a_disconnected_input(serving: Served, truth: Situation) -> None:
+    serving.disconnect("B2")
+    assert truth.holds(serving.cycle(due=False).values["B2:FAULT"])
+    assert truth.holds(serving.shown("B2:ORBIT"))
+
+
+@pytest.mark.truth("apart")
+def test_inputs_that_are_too_far_apart(serve: Serve, truth: Situation) -> None:
+    served = serve(serving={"within": 1.0})
+    served.put()
+    served.current(age=1.01)
+    assert truth.holds(served.cycle().values["B2:FAULT"])
+    served.current(age=0.99)
+    assert served.cycle().values["B2:FAULT"].value == 4.0
+
+
+@pytest.mark.truth("other device")
+def test_one_bad_device_of_120(serve: Serve, truth: Situation) -> None:
+    served = serve(devices=120)
+    served.put()
+    served.put((1.0, np.nan, 3.0), device="B60")
+    served.current()
+    update = served.cycle()
+    assert served.model.asked[0]["turns"].shape == (119, 3)
+    assert truth.holds(served.shown("B59:FAULT"))
+    assert truth.holds(served.shown("B61:ORBIT"))
+    assert update.health.reason == "B60:TBT is NaN (2 of 240 outputs)"
+
+
+@pytest.mark.truth("warning")
+def test_an_answer_beyond_high(serving: Served, truth: Situation) -> None:
+    serving.model.gives = lambda answers: {**answers, "score": np.full(3, 50.0)}
+    serving.at += 0.1
+    serving.put()
+    assert truth.holds(serving.cycle().values["B2:FAULT"])
+
+
+@pytest.mark.truth("alarm")
+def test_an_answer_beyond_hihi(serving: Served, truth: Situation) -> None:
+    serving.model.gives = lambda answers: {**answers, "score": np.full(3, 90.0)}
+    serving.at += 0.1
+    serving.put()
+    assert truth.holds(serving.cycle().values["B2:FAULT"])
+
+
+@pytest.mark.truth("raises")
+def test_a_model_that_raises(serving: Served, truth: Situation) -> None:
+    serving.model.fails = "the model raised ValueError: no"
+    serving.at += 0.1
+    serving.put(device="B1")
+    update = serving.cycle()
+    for device in DEVICES:
+        assert truth.holds(update.values[f"{device}:FAULT"])
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        truth_case("answers nan", {"score": np.full(3, np.nan)}),
+        truth_case("answers outside", {"score": np.full(3, 100.1)}),
+        truth_case("answers shape", {"score": np.zeros((3, 1))}),
+        truth_case("answers nothing", {"score": None}),
+    ],
+)
+def test_an_answer_that_cannot_be_true(serving: Served, truth: Situation, outputs: dict[str, Any]) -> None:
+    def instead(answers: dict[str, Any]) -> dict[str, Any]:
+        return {name: values for name, values in {**answers, **outputs}.items() if values is not None}
+
+    serving.model.gives = instead
+    serving.at += 0.1
+    serving.put()
+    update = serving.cycle()
+    assert truth.holds(update.values["B2:FAULT"])
+    assert update.values["B2:ORBIT"].origin == "model"
+    serving.model.gives = None
+    serving.at += 0.1
+    serving.put()
+    assert serving.cycle().values["B2:FAULT"].value == 4.0
+
+
+@pytest.mark.truth("held")
+def test_hold(serve: Serve, truth: Situation) -> None:
+    served = _answered(serve(fallback={"on_invalid": "hold", "hold_for": "30s"}))
+    served.put((1.0, np.nan, 3.0), device="B2")
+    shown = served.cycle().values["B2:FAULT"]
+    assert truth.holds(shown)
+    assert shown.value == 4.0
+    served.at += 29.9
+    served.put((1.0, np.nan, 3.0), device="B2")
+    assert "B2:FAULT" not in served.cycle().values
+    assert truth.holds(served.shown("B2:FAULT"))
+
+
+@pytest.mark.truth("held too long")
+def test_hold_ends(serve: Serve, truth: Situation) -> None:
+    served = _answered(serve(fallback={"on_invalid": "hold", "hold_for": "30s"}))
+    for after in (0.0, 30.1):
+        served.at += after
+        served.put((1.0, np.nan, 3.0), device="B2")
+        served.cycle()
+    assert truth.holds(served.shown("B2:FAULT"))
+
+
+@pytest.mark.truth("default")
+def test_default(serve: Serve, truth: Situation) -> None:
+    served = _answered(serve(fallback={"on_invalid": "default"}))
+    served.put((1.0, np.nan, 3.0), device="B2")
+    shown = served.cycle().values["B2:FAULT"]
+    assert truth.holds(shown)
+    assert shown.value == 0.0
+    assert served.updates[-1].health.status == "DEGRADED"
+
+
+@pytest.mark.parametrize("fallback", [{"on_invalid": "default"}, {"on_invalid": "hold", "hold_for": "1h"}])
+@pytest.mark.truth("no permit")
+def test_no_fallback_shows_what_nothing_permits(serve: Serve, truth: Situation, fallback: dict[str, Any]) -> None:
+    served = _answered(serve(fallback=fallback))
+    served.loop.standing = Standing(3, "sha256:p", refused="its permit is signed with an unknown key")
+    served.put()
+    assert truth.holds(served.cycle(after=0.1).values["B2:FAULT"])
+    assert len(served.model.asked) == 1
+
+
+@pytest.mark.truth("retired")
+def test_a_retired_version(serving: Served, truth: Situation) -> None:
+    serving.loop.standing = Standing(3, "sha256:p", refused="retired by A at 2026-11-29: drifted", retired=True)
+    update = serving.cycle(due=False)
+    assert truth.holds(update.values["B2:FAULT"])
+    assert update.health.status == "RETIRED"
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        pytest.param("the ledger has not answered since 12:03", marks=pytest.mark.truth("unreachable")),
+        pytest.param("promotions are frozen by A", marks=pytest.mark.truth("frozen")),
+    ],
+)
+def test_what_stops_no_champion_is_said(serving: Served, truth: Situation, note: str) -> None:
+    serving.loop.standing = Standing(3, "sha256:p", note=note)
+    serving.at += 0.1
+    serving.put()
+    update = serving.cycle()
+    assert truth.holds(update.values["B2:FAULT"])
+    assert (update.health.status, update.health.reason) == ("DEGRADED", note)
+
+
+@pytest.mark.truth("overload")
+def test_overload(serving: Served, truth: Situation) -> None:
+    for turn in range(1, 6):
+        serving.at += 0.1
+        serving.put((turn, turn, turn))
+    update = serving.cycle()
+    assert truth.holds(update.values["B2:FAULT"])
+    assert update.values["B2:FAULT"].value == 10.0
+    assert update.health.dropped == 12
+
+
+@pytest.mark.truth("service fails")
+def test_a_fault_of_the_service(serving: Served, truth: Situation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("beampermit.live.loop.assemble", lambda *_: 1 / 0)
+    serving.run_once()
+    assert truth.holds(serving.shown("B2:FAULT"))
+
+
+def _answered(served: Served) -> Served:
+    served.put()
+    served.current()
+    served.cycle()
+    return served
