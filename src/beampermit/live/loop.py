@@ -21,6 +21,7 @@ from beampermit.live.latest import Latest
 from beampermit.live.limits import Limits
 from beampermit.live.rows import Problem, Rows, assemble
 from beampermit.live.severity import Severity, Status
+from beampermit.live.sharing import SharedModel
 from beampermit.live.trigger import Trigger
 from beampermit.live.update import Health, State, Update, Value
 from beampermit.live.wiring import Wiring
@@ -75,7 +76,7 @@ class Loop:
         limits: Limits | None = None,
         clock: Callable[[], float] = time.time,
     ):
-        self.contract, self.wiring, self.model = contract, wiring, model
+        self.contract, self.wiring, self.model = contract, wiring, SharedModel(model)
         self.standing = standing
         self.limits = limits or Limits(wiring)
         self.trigger = Trigger(wiring, contract.serving)

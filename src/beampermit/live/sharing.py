@@ -1,0 +1,61 @@
+"""One model for the inference loop, which goes first, and for whoever else asks it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from beampermit.live.loop import Model
+
+
+class Busy(Exception):
+    """The model had no time."""
+
+
+class SharedModel:
+    """Asks `model` from one thread at a time. The loop waits for one answer at most, never for a queue."""
+
+    def __init__(self, model: Model):
+        self._model = model
+        self._free = threading.Condition()
+        self._taken = self._loop_waits = False
+
+    @property
+    def restarts(self) -> int:
+        return self._model.restarts
+
+    def ask(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """For the loop. Raises `ModelError`."""
+        with self._free:
+            self._loop_waits = True
+            self._free.wait_for(lambda: not self._taken)
+            self._taken, self._loop_waits = True, False
+        with self._released():
+            return self._model.ask(inputs)
+
+    def ask_after_the_loop(self, inputs: Mapping[str, np.ndarray], until: float) -> dict[str, np.ndarray]:
+        """For others, with no more rows than the loop itself asks for: it may have to wait for this answer.
+
+        Raises `ModelError`, or `Busy` where the model has no time before `until`, by the monotonic clock.
+        """
+        with self._free:
+            if not self._free.wait_for(lambda: not self._taken and not self._loop_waits, until - time.monotonic()):
+                raise Busy
+            self._taken = True
+        with self._released():
+            return self._model.ask(inputs)
+
+    @contextmanager
+    def _released(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            with self._free:
+                self._taken = False
+                self._free.notify_all()

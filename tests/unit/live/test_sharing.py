@@ -1,0 +1,87 @@
+"""The loop goes first, and waits for one answer of somebody else at most."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from beampermit.live.loop import ModelError
+from beampermit.live.sharing import Busy, SharedModel
+
+ROW = {"turns": np.zeros((1, 3))}
+SOON = 20.0
+"""Seconds that a thread of a test has."""
+
+
+class Slow:
+    """A model that answers when it is let; `order` has who asked."""
+
+    restarts = 2
+
+    def __init__(self) -> None:
+        self.order: list[int] = []
+        self.asked, self.answers = threading.Semaphore(0), threading.Semaphore(0)
+        self.together = 0
+
+    def ask(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        assert self.together == 0, "two threads ask the model at once"
+        self.together += 1
+        self.order.append(len(inputs["turns"]))
+        self.asked.release()
+        self.answers.acquire(timeout=SOON)
+        self.together -= 1
+        return {}
+
+
+def test_the_loop_goes_before_others_that_wait_longer() -> None:
+    model = Slow()
+    shared = SharedModel(model)
+    until = time.monotonic() + SOON
+    others = [
+        threading.Thread(target=shared.ask_after_the_loop, args=({"turns": np.zeros((rows, 3))}, until))
+        for rows in (2, 3)
+    ]
+    others[0].start()
+    model.asked.acquire(timeout=SOON)
+    others[1].start()
+    loop = threading.Thread(target=shared.ask, args=(ROW,))
+    loop.start()
+    while not shared._loop_waits:
+        time.sleep(0.001)
+    for _ in range(3):
+        model.answers.release()
+    for thread in (*others, loop):
+        thread.join(SOON)
+    assert model.order == [2, 1, 3]
+
+
+def test_others_give_up_where_the_model_has_no_time() -> None:
+    model = Slow()
+    shared = SharedModel(model)
+    loop = threading.Thread(target=shared.ask, args=(ROW,))
+    loop.start()
+    model.asked.acquire(timeout=SOON)
+    with pytest.raises(Busy):
+        shared.ask_after_the_loop(ROW, time.monotonic() + 0.01)
+    model.answers.release()
+    loop.join(SOON)
+    assert model.order == [1]
+
+
+def test_a_model_that_fails_is_free_for_the_next_question() -> None:
+    class Failing:
+        restarts = 0
+
+        def ask(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            raise ModelError("no")
+
+    shared = SharedModel(Failing())
+    for _ in range(2):
+        with pytest.raises(ModelError):
+            shared.ask(ROW)
+        with pytest.raises(ModelError):
+            shared.ask_after_the_loop(ROW, time.monotonic() + 0.01)
