@@ -110,22 +110,27 @@ class Served:
 Serve = Callable[..., Served]
 
 
+def served_in(folder: Path, text: str, standing: Standing | None = None, devices: int = 3, **sections: Any) -> Served:
+    """A service of the contract `text`, with its device table in `folder`; nothing has arrived yet."""
+    names = tuple(f"B{number}" for number in range(1, devices + 1))
+    (folder / "devices.csv").write_text("device\n" + "\n".join(names) + "\n")
+    contract = served_contract(text, **sections)
+    model, updates, stop = Doubling(), list[Update](), threading.Event()
+
+    def publish(update: Update) -> None:
+        updates.append(update)
+        stop.set()
+
+    loop = Loop(contract, wire(contract, folder), model, standing or Standing(3, "sha256:p"), publish)
+    return Served(loop, model, updates, names, stop)
+
+
 @pytest.fixture
 def serve(tmp_path: Path, contract_text: str) -> Serve:
     """A service, with the contract's `sections` in place of the usual ones; nothing has arrived yet."""
 
     def made(standing: Standing | None = None, devices: int = 3, **sections: Any) -> Served:
-        names = tuple(f"B{number}" for number in range(1, devices + 1))
-        (tmp_path / "devices.csv").write_text("device\n" + "\n".join(names) + "\n")
-        contract = served_contract(contract_text, **sections)
-        model, updates, stop = Doubling(), list[Update](), threading.Event()
-
-        def publish(update: Update) -> None:
-            updates.append(update)
-            stop.set()
-
-        loop = Loop(contract, wire(contract, tmp_path), model, standing or Standing(3, "sha256:p"), publish)
-        return Served(loop, model, updates, names, stop)
+        return served_in(tmp_path, contract_text, standing, devices, **sections)
 
     return made
 

@@ -1,0 +1,159 @@
+"""The sink that logs predictions. It never makes the service wait: what the disk does not take is counted."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from beampermit.live.log.columns import Columns
+from beampermit.live.log.entries import Entries, Entry
+from beampermit.live.log.room import make_room
+from beampermit.live.log.stream import Stream, close_left
+from beampermit.live.update import Update
+from beampermit.live.wiring import Wiring
+
+logger = logging.getLogger(__name__)
+EVERY = 0.5
+"""Seconds between two writes: with the time that one takes, at most the last second is lost when all is killed."""
+PERIOD = 3600
+"""Seconds of one file."""
+LARGEST = 128 * 2**20
+"""Bytes of one open file."""
+MOST_WAITING = 64 * 2**20
+"""Bytes that may wait for the disk."""
+PATIENCE = 10.0
+"""Seconds that the last write may take."""
+DISK = 10 * 10**9
+"""Bytes of the log of one model, unless `--log-disk` says otherwise."""
+
+
+class PredictionLog:
+    """Of one version of a model, in `folder/<model>/<version>/`; a `Sink` of the loop of that version.
+
+    `shadow` says whether the version is not in service now. The log of all versions takes at most `disk` bytes.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        model: str,
+        version: int,
+        wiring: Wiring,
+        *,
+        shadow: Callable[[], bool] = lambda: False,
+        disk: int = DISK,
+        clock: Callable[[], float] = time.time,
+    ):
+        self.lost = 0
+        """Rows that are not in the log, because the disk was full or too slow."""
+        self.written = 0
+        """Rows that the disk has."""
+        self.problem = ""
+        """Why the last rows could not be written; empty where they were."""
+        self._model, self._folder = folder / model, folder / model / str(version)
+        self._columns, self._entries = Columns(wiring, version), Entries(wiring)
+        self._schema = self._columns.schema
+        self._shadow, self._disk, self._clock = shadow, disk, clock
+        self._largest = min(LARGEST, disk // 16)
+        self._waiting: deque[Entry] = deque()
+        self._bytes = 0
+        self._lock = threading.Lock()
+        self._stream: Stream | None = None
+        self._until = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"prediction log {version}", daemon=True)
+        self._thread.start()
+
+    def publish(self, update: Update) -> None:
+        entry = self._entries.of(update, shadow=self._shadow(), lost=self.lost)
+        if entry is None:
+            return
+        with self._lock:
+            if self._waiting and self._bytes + entry.nbytes > MOST_WAITING:
+                self._lose(len(entry.numbers), "the prediction log's disk is too slow")
+                return
+            self._waiting.append(entry)
+            self._bytes += entry.nbytes
+
+    def close(self) -> None:
+        """Write what waits, and close the file. What the disk does not take in 10 s is lost, or closed next time."""
+        self._stop.set()
+        self._thread.join(PATIENCE)
+
+    def _run(self) -> None:
+        self._try(self._tidy)
+        while not self._stop.wait(EVERY):
+            self._write()
+        self._write()
+        self._try(self._rotate)
+
+    def _write(self) -> None:
+        """Write all that waits."""
+        with self._lock:
+            entries, size = list(self._waiting), self._bytes
+            self._waiting.clear()
+        if not entries:
+            return
+        if self._is_due():
+            self._try(self._rotate)
+        rows = sum(len(entry.numbers) for entry in entries)
+        written = self._try(lambda: self._append(entries))
+        with self._lock:
+            self._bytes -= size
+            if not written:
+                self._lose(rows, self.problem)
+                return
+            self.written += rows
+            self.problem = ""
+
+    def _append(self, entries: list[Entry]) -> None:
+        if self._stream is None:
+            now = self._clock()
+            self._stream = Stream.create(self._folder, self._schema, datetime.fromtimestamp(now, UTC))
+            self._until = (now // PERIOD + 1) * PERIOD
+        self._stream.append(self._columns.batch(entries))
+
+    def _is_due(self) -> bool:
+        """Whether the open file is to be closed: by time, by size, or because nobody would find what is written."""
+        stream = self._stream
+        return bool(stream) and (self._clock() >= self._until or stream.size >= self._largest or not stream.sound)
+
+    def _rotate(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream:
+            stream.release()
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Close what is left open, and keep room for a version in service and one beside it: what both will write until
+        the next time, and a Parquet file of each that is being made."""
+        close_left(self._model)
+        for name in make_room(self._model, self._disk - 4 * self._largest):
+            logger.info("the prediction log has removed %s: it may take %d bytes", name, self._disk)
+
+    def _try(self, step: Callable[[], None]) -> bool:
+        """Whatever is wrong with the log, the service goes on and says it."""
+        try:
+            step()
+        except Exception as error:
+            problem = f"the prediction log cannot be written: {_reason(error)}"
+            if problem != self.problem:
+                logger.warning("%s", problem)
+            self.problem = problem
+            return False
+        return True
+
+    def _lose(self, rows: int, why: str) -> None:
+        self.lost += rows
+        self.problem = why
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror.lower()}{f': {error.filename}' if error.filename else ''}"
+    return f"{type(error).__name__}: {error}"
