@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from beampermit.live.wiring import Wire, Wiring
+    from beampermit.live.wiring import Wiring
 
 
 class Fault(IntEnum):
@@ -28,10 +28,11 @@ class Fault(IntEnum):
 
 @dataclass(frozen=True)
 class Readings:
-    """A copy of all PVs of one input, each array with one place a PV."""
+    """A copy of all PVs. Each array has one place a PV, input after input, as `Layout` of the wiring has them."""
 
-    values: np.ndarray
-    """(pvs, *shape), float64."""
+    lowest: np.ndarray
+    """The smallest number of a value: of a scalar the value itself. NaN where a number is."""
+    highest: np.ndarray
     time: np.ndarray
     """Of the source, s since 1970."""
     severity: np.ndarray
@@ -40,6 +41,8 @@ class Readings:
     """Samples and disconnects so far: tells whether something is new."""
     messages: tuple[str, ...]
     """What the source says beside a severity or a fault."""
+    arrays: Mapping[int, np.ndarray]
+    """Number of an input that is no scalar -> (pvs, *shape)."""
 
 
 class Latest:
@@ -48,7 +51,20 @@ class Latest:
     def __init__(self, wiring: Wiring, on_change: Callable[[int, int], None] | None = None):
         self._lock = threading.Lock()
         self._on_change = on_change
-        self._inputs = [_Input(wire) for wire in wiring.inputs]
+        self._shapes = [wire.signal.shape for wire in wiring.inputs]
+        self._first = wiring.layout.first
+        places = sum(len(wire.pvs) for wire in wiring.inputs)
+        self._lowest, self._highest, self._time = (np.full(places, np.nan) for _ in range(3))
+        self._severity = np.zeros(places, np.int8)
+        self._fault = np.full(places, Fault.NEVER, np.int8)
+        self._count = np.zeros(places, np.int64)
+        self._messages = [""] * places
+        self._unread = [False] * places
+        self._arrays = {
+            number: np.full((len(wire.pvs), *wire.signal.shape), np.nan)
+            for number, wire in enumerate(wiring.inputs)
+            if wire.signal.shape and wire.pvs
+        }
         self._dropped = 0
         self._arrived = 0.0
 
@@ -57,32 +73,41 @@ class Latest:
 
         A value that is no number, or of another shape than the contract's, is a fault of that PV.
         """
-        one = self._inputs[wire]
-        number, fault, why = _number(value, one.shape)
+        shape = self._shapes[wire]
+        number, fault, why = (value, Fault.NONE, "") if type(value) is float and not shape else _number(value, shape)
+        place = self._first[wire] + pv
         with self._lock:
-            one.fault[pv], one.messages[pv] = fault, why or message
-            one.time[pv], one.severity[pv] = at, severity
-            if fault == Fault.NONE:
-                one.values[pv] = number
-            self._note(one, pv)
+            self._note(place, fault, why or message)
+            self._time[place], self._severity[place] = at, severity
+            if fault == Fault.NONE and shape:
+                self._arrays[wire][pv] = number
+                self._lowest[place], self._highest[place] = np.min(number), np.max(number)  # pyright: ignore
+            elif fault == Fault.NONE:
+                self._lowest[place] = self._highest[place] = number
         if self._on_change:
             self._on_change(wire, pv)
 
     def fail(self, wire: int, pv: int, fault: Fault, message: str = "") -> None:
         """The PV has no value: disconnected, or of a type that is not read."""
-        one = self._inputs[wire]
         with self._lock:
-            one.fault[pv], one.messages[pv] = fault, message
-            self._note(one, pv)
+            self._note(self._first[wire] + pv, fault, message)
         if self._on_change:
             self._on_change(wire, pv)
 
-    def read(self) -> tuple[Readings, ...]:
-        """One for each input, in the contract's order; a constant has one PV that never changes."""
+    def read(self) -> Readings:
+        """What there is now; from here on, what is replaced before the next call counts as dropped."""
         with self._lock:
-            for one in self._inputs:
-                one.unread[:] = False
-            return tuple(one.readings() for one in self._inputs)
+            self._unread = [False] * len(self._unread)
+            return Readings(
+                self._lowest.copy(),
+                self._highest.copy(),
+                self._time.copy(),
+                self._severity.copy(),
+                self._fault.copy(),
+                self._count.copy(),
+                tuple(self._messages),
+                {number: values.copy() for number, values in self._arrays.items()},
+            )
 
     @property
     def dropped(self) -> int:
@@ -94,37 +119,12 @@ class Latest:
         """When the last sample arrived, by the monotonic clock; 0 before the first."""
         return self._arrived
 
-    def _note(self, one: _Input, pv: int) -> None:
-        self._dropped += bool(one.unread[pv])
-        one.unread[pv] = True
-        one.count[pv] += 1
+    def _note(self, place: int, fault: Fault, message: str) -> None:
+        self._dropped += self._unread[place]
+        self._unread[place] = True
+        self._fault[place], self._messages[place] = fault, message
+        self._count[place] += 1
         self._arrived = time.monotonic()
-
-
-class _Input:
-    """The arrays behind `Readings`."""
-
-    def __init__(self, wire: Wire):
-        signal = wire.signal
-        self.shape = signal.shape
-        places = max(len(wire.pvs), 1)
-        self.values = np.full((places, *self.shape), np.nan if signal.value is None else signal.value)
-        self.time = np.full(places, np.nan)
-        self.severity = np.zeros(places, np.int8)
-        self.fault = np.full(places, Fault.NEVER if wire.pvs else Fault.NONE, np.int8)
-        self.count = np.zeros(places, np.int64)
-        self.messages = [""] * places
-        self.unread = np.zeros(places, bool)
-
-    def readings(self) -> Readings:
-        return Readings(
-            self.values.copy(),
-            self.time.copy(),
-            self.severity.copy(),
-            self.fault.copy(),
-            self.count.copy(),
-            tuple(self.messages),
-        )
 
 
 def _number(value: object, shape: tuple[int, ...]) -> tuple[object, Fault, str]:

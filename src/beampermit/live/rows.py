@@ -5,7 +5,6 @@ Service, replay and test deployment assemble rows here and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from beampermit.live.severity import Severity, Status
 
 if TYPE_CHECKING:
     from beampermit.contract.service import Serving
-    from beampermit.live.wiring import Wire, Wiring
+    from beampermit.live.wiring import Layout, Wiring
 
 SEVERITIES = tuple(severity.name for severity in Severity)
 
@@ -70,76 +69,88 @@ class Rows:
         )
 
 
-def assemble(wiring: Wiring, readings: Sequence[Readings], serving: Serving, now: float) -> Rows:
+def assemble(wiring: Wiring, readings: Readings, serving: Serving, now: float) -> Rows:
     """The rows at the time `now`, s since 1970. Each row is judged alone: one bad device leaves the others."""
-    count = len(wiring.rows)
-    problems: list[Problem | None] = [None] * count
-    worst, words = np.zeros(count, np.int8), [""] * count
-    newest, oldest, samples = np.full(count, -np.inf), np.full(count, np.inf), np.zeros(count, np.int64)
-    inputs = {}
-    for wire, read in zip(wiring.inputs, readings, strict=True):
-        of_row = np.array(wire.of_row)
-        inputs[wire.signal.name] = read.values[of_row]
-        samples += read.count[of_row]
-        if not wire.pvs:
-            continue
-        newest, oldest = np.fmax(newest, read.time[of_row]), np.fmin(oldest, read.time[of_row])
-        faults = _faults(wire, read, serving, now)
-        for row, pv in enumerate(wire.of_row):
-            if pv in faults:
-                problems[row] = problems[row] or faults[pv]
-            elif read.severity[pv] > worst[row]:
-                worst[row] = read.severity[pv]
-                words[row] = _severity(wire.pvs[pv], int(worst[row]), read.messages[pv])
+    layout = wiring.layout
+    places = layout.of_rows  # (inputs with PVs, rows)
+    bad = _bad(layout, readings, serving, now)
+    bad_in_row = bad[places]
+    problems: list[Problem | None] = [None] * len(wiring.rows)
+    for row in np.flatnonzero(bad_in_row.any(axis=0)).tolist():
+        problems[row] = _problem(layout, readings, serving, int(places[bad_in_row[:, row].argmax(), row]), now)
+    times = readings.time[places]
+    newest, oldest = np.fmax.reduce(times, axis=0), np.fmin.reduce(times, axis=0)
     if serving.within is not None:
-        for row in np.flatnonzero(newest - oldest > serving.within):
+        for row in np.flatnonzero(newest - oldest > serving.within).tolist():
             apart = Problem(Status.TIMEOUT, f"the inputs are more than {serving.within:g} s apart")
             problems[row] = problems[row] or apart
-    newest, oldest = (np.where(np.isfinite(times), times, np.nan) for times in (newest, oldest))
-    return Rows(wiring.rows, inputs, worst, newest, oldest, samples, tuple(problems), tuple(words))
+    severity = readings.severity[places]
+    worst, worst_input = severity.max(axis=0), severity.argmax(axis=0)
+    words = [""] * len(wiring.rows)
+    for row in np.flatnonzero(worst).tolist():
+        place = int(places[worst_input[row], row])
+        words[row] = _severity(layout.pvs[place], int(worst[row]), readings.messages[place])
+    return Rows(
+        wiring.rows,
+        _inputs(wiring, readings),
+        worst,
+        newest,
+        oldest,
+        readings.count[places].sum(axis=0),
+        tuple(problems),
+        tuple(words),
+    )
 
 
-def _faults(wire: Wire, read: Readings, serving: Serving, now: float) -> dict[int, Problem]:
-    """PV number -> what is wrong with it."""
-    signal = wire.signal
-    flat = read.values.reshape(len(read.values), -1)
-    low, high = signal.range
+def _inputs(wiring: Wiring, readings: Readings) -> dict[str, np.ndarray]:
+    numbers = readings.lowest[wiring.layout.of_rows]
+    inputs, row_of_numbers = {}, 0
+    for number, wire in enumerate(wiring.inputs):
+        signal = wire.signal
+        if not wire.pvs:
+            inputs[signal.name] = np.full((len(wiring.rows), *signal.shape), signal.value)
+            continue
+        scalar = numbers[row_of_numbers]
+        inputs[signal.name] = readings.arrays[number][np.array(wire.of_row)] if signal.shape else scalar
+        row_of_numbers += 1
+    return inputs
+
+
+def _bad(layout: Layout, readings: Readings, serving: Serving, now: float) -> np.ndarray:
+    """Of each PV, whether something is wrong with it."""
     with np.errstate(invalid="ignore"):
-        finite = np.logical_and.reduce(np.isfinite(flat), axis=1)
-        outside = ((flat < low) | (flat > high)).any(axis=1)
-        stale = np.greater(now - read.time, np.inf if signal.stale_after is None else signal.stale_after)
-        future = np.greater(read.time - now, serving.ahead)
-    severe = read.severity > SEVERITIES.index(serving.worst)
-    bad = (read.fault != Fault.NONE) | severe | future | stale | ~finite | outside
-    return {
-        pv: _problem(wire, read, serving, pv, bool(future[pv]), bool(stale[pv]), bool(finite[pv]))
-        for pv in np.flatnonzero(bad).tolist()
-    }
+        return (
+            (readings.fault != Fault.NONE)
+            | (readings.severity > SEVERITIES.index(serving.worst))
+            | (readings.time - now > serving.ahead)
+            | (now - readings.time > layout.stale_after)
+            # NaN is neither.
+            | ~((readings.lowest >= layout.low) & (readings.highest <= layout.high))
+        )
 
 
 def _problem(  # noqa: PLR0911 - one line for each thing that can be wrong, the first that is true
-    wire: Wire, read: Readings, serving: Serving, pv: int, future: bool, stale: bool, finite: bool
+    layout: Layout, readings: Readings, serving: Serving, place: int, now: float
 ) -> Problem:
-    name, signal, message = wire.pvs[pv], wire.signal, read.messages[pv]
-    match read.fault[pv]:
+    name, signal, message = layout.pvs[place], layout.signals[place], readings.messages[place]
+    match readings.fault[place]:
         case Fault.NEVER:
             return Problem(Status.UDF, f"{name} has sent nothing yet")
         case Fault.DISCONNECTED:
             return Problem(Status.LINK, f"{name} is disconnected")
         case Fault.WRONG_TYPE | Fault.WRONG_SHAPE:
             return Problem(Status.READ, f"{name} has {message}")
-    if read.severity[pv] > SEVERITIES.index(serving.worst):
-        return Problem(Status.LINK, _severity(name, int(read.severity[pv]), message))
-    if future:
+    if readings.severity[place] > SEVERITIES.index(serving.worst):
+        return Problem(Status.LINK, _severity(name, int(readings.severity[place]), message))
+    if readings.time[place] - now > serving.ahead:
         return Problem(Status.TIMEOUT, f"{name} has a time more than {serving.ahead:g} s in the future")
-    if stale:
+    if now - readings.time[place] > layout.stale_after[place]:
         return Problem(Status.TIMEOUT, f"{name} is older than {signal.stale_after:g} s")
-    values = np.asarray(read.values[pv]).reshape(-1)
-    if not finite:
-        wrong = next(value for value in values.tolist() if not np.isfinite(value))
-        return Problem(Status.READ, f"{name} is {'NaN' if np.isnan(wrong) else 'infinite'}")
     low, high = signal.range
-    wrong = next(value for value in values.tolist() if not low <= value <= high)
+    lowest, highest = float(readings.lowest[place]), float(readings.highest[place])
+    wrong = lowest if not lowest >= low else highest
+    if not np.isfinite(wrong):
+        return Problem(Status.READ, f"{name} is {'NaN' if np.isnan(wrong) else 'infinite'}")
     return Problem(Status.READ, f"{name} is {wrong:.6g}, outside its range [{low:g}, {high:g}]")
 
 

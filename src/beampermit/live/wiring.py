@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+
+import numpy as np
 
 from beampermit.contract import FILE_NAME, Contract
 from beampermit.contract.signals import Signal
@@ -31,6 +35,39 @@ class Plug:
 
 
 @dataclass(frozen=True)
+class Layout:
+    """The PVs of all inputs in one line, input after input, with what each must keep to."""
+
+    first: tuple[int, ...]
+    """The place of the first PV of each input."""
+    pvs: tuple[str, ...]
+    signals: tuple[Signal, ...]
+    """Of each PV."""
+    low: np.ndarray
+    high: np.ndarray
+    stale_after: np.ndarray
+    """s; infinite where an input may be of any age."""
+    of_rows: np.ndarray
+    """(inputs with PVs, rows): the place of the PV of each input of each row."""
+
+    @classmethod
+    def of(cls, inputs: tuple[Wire, ...]) -> Layout:
+        first = tuple(itertools.accumulate((len(wire.pvs) for wire in inputs), initial=0))
+        signals = tuple(wire.signal for wire in inputs for _ in wire.pvs)
+        return cls(
+            first=first[:-1],
+            pvs=tuple(pv for wire in inputs for pv in wire.pvs),
+            signals=signals,
+            low=np.array([signal.range[0] for signal in signals]),
+            high=np.array([signal.range[1] for signal in signals]),
+            stale_after=np.array([signal.stale_after or np.inf for signal in signals]),
+            of_rows=np.array(
+                [np.array(wire.of_row) + place for wire, place in zip(inputs, first, strict=False) if wire.pvs], int
+            ),
+        )
+
+
+@dataclass(frozen=True)
 class Wiring:
     """`rows` are the names of the rows of a batch: the devices of the table; one empty name where there is none."""
 
@@ -39,6 +76,10 @@ class Wiring:
     outputs: tuple[Plug, ...]
     devices: Devices
     """The columns of the table that are in PV names, and their values, a row of the batch each."""
+
+    @cached_property
+    def layout(self) -> Layout:
+        return Layout.of(self.inputs)
 
     @property
     def output_pvs(self) -> tuple[str, ...]:
@@ -61,6 +102,8 @@ def wire(contract: Contract, root: Path) -> Wiring:
     for signal in signals.outputs:
         if not signal.pv:
             raise Failed(f"output {signal.name} has no pv to be served on", file=FILE_NAME)
+    if not any(signal.pv for signal in signals.inputs):
+        raise Failed("no input has a pv to be read from", file=FILE_NAME)
     patterns = [signal.pv for signal in (*signals.inputs, *signals.outputs) if signal.pv]
     devices = load_devices(root, signals.devices, patterns)
     table = [dict(zip(devices.columns, values, strict=True)) for values in devices.values]
