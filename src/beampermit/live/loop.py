@@ -106,6 +106,11 @@ class Loop:
         """All output PVs as they are."""
         return dict(self._shown)
 
+    @property
+    def failure(self) -> str:
+        """Why the model did not answer the last time that the loop asked it; empty where it did."""
+        return self._failure.message if self._failure else ""
+
     def cycle(self, now: float, due: bool = True) -> Update:
         """The update at the time `now`; the model is asked only where rows are `due`."""
         self._cycles += 1
