@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 
 from beampermit.live.loop import Loop
 from beampermit.live.source import Source
 
+logger = logging.getLogger(__name__)
 PATIENCE = 10.0
 """Seconds that a loop has for its last cycle."""
 
@@ -19,7 +21,7 @@ class Lane:
         self.loop = loop
         self._sources, self._close_model = tuple(sources), close_model
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=loop.run, args=(self._stop,), name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @property
     def alive(self) -> bool:
@@ -29,6 +31,12 @@ class Lane:
         for source in self._sources:
             source.start(self.loop.latest, self.loop.wiring, self.loop.trigger)
         self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.loop.run(self._stop)
+        except Exception:
+            logger.exception("the loop of %s ended", self._thread.name)
 
     def stop(self) -> None:
         """End the loop after its cycle, then what it reads and asks. Not from the loop's own thread."""

@@ -21,9 +21,9 @@ class Switch:
         self._current: Channel | None = None
         self._beside: Channel | None = None
 
-    def channel(self, shown: Callable[[], Mapping[str, Value]]) -> Channel:
-        """For a version whose values are `shown` as a whole."""
-        return Channel(self, shown)
+    def channel(self) -> Channel:
+        """For one version."""
+        return Channel(self)
 
     @property
     def current(self) -> Channel | None:
@@ -40,10 +40,11 @@ class Switch:
             channel.shadow, channel.take_over = shadow, take_over
             self._beside = channel
 
-    def alone(self) -> None:
-        """Nothing runs beside the version in service any more."""
+    def withdraw(self, channel: Channel) -> bool:
+        """Nothing runs beside the version in service any more; False where this one serves by now."""
         with self._lock:
             self._beside = None
+            return channel is not self._current
 
     def publish(self, channel: Channel, update: Update) -> None:
         with self._lock:
@@ -82,8 +83,10 @@ class Switch:
 class Channel:
     """The way of one version's updates."""
 
-    def __init__(self, switch: Switch, shown: Callable[[], Mapping[str, Value]]):
-        self._switch, self.shown = switch, shown
+    def __init__(self, switch: Switch):
+        self._switch = switch
+        self.shown: Callable[[], Mapping[str, Value]] = dict
+        """All values of the version as they are; to be set before its first update."""
         self.began = False
         self.shadow: Shadow | None = None
         self.take_over: Callable[[], None] | None = None

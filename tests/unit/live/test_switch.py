@@ -56,7 +56,8 @@ def two(serve: Serve) -> Make:
         old, new = serve(Standing(3, "sha256:old")), serve(Standing(4, "sha256:new"))
         kept, taken = Kept(), list[bool]()
         switch = Switch([kept])
-        channels = switch.channel(old.loop.shown), switch.channel(new.loop.shown)
+        channels = switch.channel(), switch.channel()
+        channels[0].shown, channels[1].shown = old.loop.shown, new.loop.shown
         switch.begin(channels[0])
         both = Two(old, new, switch, kept, taken, channels)
         switch.beside(channels[1], Shadow(4, needed), lambda: taken.append(True))

@@ -1,0 +1,165 @@
+"""A model in service: the version that serves, the one that may come next, and what changes between them."""
+
+from __future__ import annotations
+
+import logging
+import queue
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from beampermit.live.lane import Lane
+from beampermit.live.loop import Standing
+from beampermit.live.shadow import Shadow
+from beampermit.live.switch import Channel, Switch
+from beampermit.live.update import Update
+
+if TYPE_CHECKING:
+    from beampermit.live.promoted.promoted import Promoted
+
+logger = logging.getLogger(__name__)
+WATCH = 1.0
+"""Seconds after which the threads of the loops are looked at."""
+
+
+class MakeLane(Protocol):
+    def __call__(self, promoted: Promoted, standing: Standing, publish: Callable[[Update], None], /) -> Lane: ...
+
+
+class StartAgain(Exception):
+    """Records cannot be added to a running IOC: the process has to start again to serve other PVs."""
+
+
+class LoopEnded(Exception):
+    """The thread of a loop ended by itself."""
+
+
+@dataclass(frozen=True)
+class _Running:
+    promoted: Promoted
+    lane: Lane
+    channel: Channel
+
+
+class Service:
+    """All methods but `run` may be called from any thread, and return at once.
+
+    `fits` says whether the records that are served are those of another version; `adopt` is told which version shows
+    from here on.
+    """
+
+    def __init__(
+        self,
+        switch: Switch,
+        make_lane: MakeLane,
+        *,
+        fits: Callable[[Promoted], bool],
+        adopt: Callable[[Promoted], None],
+    ):
+        self._switch, self._make_lane = switch, make_lane
+        self._fits, self._adopt = fits, adopt
+        self._orders: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._current: _Running | None = None
+        self._next: _Running | None = None
+
+    def begin(self, promoted: Promoted, standing: Standing) -> None:
+        """Serve this version, from the first cycle on."""
+        self._orders.put(lambda: self._begin(promoted, standing))
+
+    def promote(self, promoted: Promoted, standing: Standing) -> None:
+        """Serve this version as soon as it has shown beside the present one that it answers."""
+        self._orders.put(lambda: self._promote(promoted, standing))
+
+    def challenge(self, promoted: Promoted, standing: Standing) -> None:
+        """Run this version beside the champion; it never takes over."""
+        self._orders.put(lambda: self._run_beside(promoted, standing, take_over=None))
+
+    def stand(self, standing: Standing) -> None:
+        """What ledger, permit and registry say now of the version that serves."""
+        self._orders.put(lambda: self._stand(standing))
+
+    def stop(self) -> None:
+        self._orders.put(None)
+
+    def run(self) -> None:
+        """Until `stop`. Raises `StartAgain`, and `LoopEnded` where a loop died: a number would be shown for ever."""
+        try:
+            while (order := self._next_order()) is not None:
+                order()
+        finally:
+            for running in filter(None, (self._next, self._current)):
+                running.lane.stop()
+
+    def _next_order(self) -> Callable[[], None] | None:
+        while True:
+            try:
+                return self._orders.get(timeout=WATCH)
+            except queue.Empty:
+                if self._current and not self._current.lane.alive:
+                    raise LoopEnded(f"the loop of version {self._current.promoted.version} ended") from None
+
+    def _begin(self, promoted: Promoted, standing: Standing) -> None:
+        running = self._made(promoted, standing)
+        self._adopt(promoted)
+        self._current = running
+        self._switch.begin(running.channel)
+        running.lane.start()
+
+    def _promote(self, promoted: Promoted, standing: Standing) -> None:
+        if self._next and self._next.promoted.version != promoted.version:
+            self._withdraw()
+        current = self._current
+        if current and current.promoted.version == promoted.version:
+            self._withdraw()
+            current.lane.loop.standing = standing
+            return
+        if not self._fits(promoted):
+            raise StartAgain(f"version {promoted.version} has other output PVs")
+        self._run_beside(promoted, standing, take_over=self._took_over)
+
+    def _run_beside(self, promoted: Promoted, standing: Standing, take_over: Callable[[_Running], None] | None) -> None:
+        running, there = self._next, True
+        if running is None or running.promoted.version != promoted.version:
+            self._withdraw()
+            running, there = self._made(promoted, standing), False
+            logger.info("version %s runs beside the champion", promoted.version)
+        self._next = running
+        shadow = running.channel.shadow or Shadow(promoted.version, promoted.contract.serving.shadow)
+        called = (lambda: self._orders.put(lambda: take_over(running))) if take_over else None
+        self._switch.beside(running.channel, shadow, called)
+        if not there:
+            running.lane.start()
+
+    def _took_over(self, running: _Running) -> None:
+        """Its first update is out already: the switch was made between two cycles."""
+        if self._current is running:
+            return
+        old, self._current = self._current, running
+        if self._next is running:
+            self._next = None
+        logger.info("version %s serves", running.promoted.version)
+        self._adopt(running.promoted)
+        if old:
+            old.lane.stop()
+
+    def _withdraw(self) -> None:
+        """End the version beside the champion, unless it took over a moment ago."""
+        running = self._next
+        if running is None:
+            return
+        if not self._switch.withdraw(running.channel):
+            self._took_over(running)
+            return
+        running.lane.stop()
+        self._next = None
+
+    def _stand(self, standing: Standing) -> None:
+        for running in filter(None, (self._current, self._next)):
+            if running.promoted.version == standing.version:
+                running.lane.loop.standing = standing
+
+    def _made(self, promoted: Promoted, standing: Standing) -> _Running:
+        channel = self._switch.channel()
+        lane = self._make_lane(promoted, standing, channel.publish)
+        channel.shown = lane.loop.shown
+        return _Running(promoted, lane, channel)

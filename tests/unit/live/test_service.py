@@ -1,0 +1,182 @@
+"""Orders to a service: begin, promote, roll back, run a challenger, start again; with threads, without a network."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from beampermit.live.lane import Lane
+from beampermit.live.latest import Latest
+from beampermit.live.loop import Loop, Standing
+from beampermit.live.service import LoopEnded, Service, StartAgain
+from beampermit.live.switch import Switch
+from beampermit.live.trigger import Trigger
+from beampermit.live.update import Update
+from beampermit.live.wiring import Wiring, wire
+from support.served import DEVICES, Doubling, served_contract
+
+PATIENCE = 20.0
+
+
+class Beam:
+    """A source that sends the same turns every 5 ms."""
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+
+    def start(self, latest: Latest, wiring: Wiring, trigger: Trigger) -> None:
+        self._thread = threading.Thread(target=self._send, args=(latest,), daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _send(self, latest: Latest) -> None:
+        while not self._stop.wait(0.005):
+            for device in range(len(DEVICES)):
+                latest.put(0, device, (1.0, 2.0, 3.0), time.time(), 0)
+            latest.put(1, 0, 300.0, time.time(), 0)
+
+
+@dataclass
+class Playing:
+    """A service in a thread; `promoted(n)` is a version of it, `models` are those that were loaded."""
+
+    service: Service
+    promoted: Callable[..., Any]
+    models: dict[int, Doubling]
+    updates: list[Update]
+    closed: list[int]
+    adopted: list[int]
+    fits: list[bool] = field(default_factory=lambda: [True])
+    ended: list[BaseException | None] = field(default_factory=list)
+    thread: threading.Thread | None = None
+
+    def run(self) -> None:
+        try:
+            self.service.run()
+            self.ended.append(None)
+        except Exception as error:
+            self.ended.append(error)
+
+    def until(self, what: Callable[[], bool]) -> None:
+        """Wait for it, at most `PATIENCE`."""
+        end = time.monotonic() + PATIENCE
+        while not what():
+            assert time.monotonic() < end, (what, self.ended, self.updates[-1:])
+            time.sleep(0.01)
+
+    def serves(self, version: int) -> bool:
+        return bool(self.updates) and self.updates[-1].health.version == version
+
+
+@pytest.fixture
+def playing(tmp_path: Path, contract_text: str) -> Iterator[Playing]:
+    (tmp_path / "devices.csv").write_text("device\n" + "\n".join(DEVICES) + "\n")
+    contract = served_contract(contract_text, serving={"shadow": 3})
+    models, updates, closed, adopted = dict[int, Doubling](), list[Update](), list[int](), list[int]()
+    fits = [True]
+
+    def promoted(version: int) -> Any:
+        return SimpleNamespace(version=version, contract=contract, root=tmp_path)
+
+    def make_lane(promoted: Any, standing: Standing, publish: Callable[[Update], None]) -> Lane:
+        model = models.setdefault(promoted.version, Doubling())
+        loop = Loop(contract, wire(contract, tmp_path), model, standing, publish)
+        return Lane(f"version {promoted.version}", loop, [Beam()], lambda: closed.append(promoted.version))
+
+    sink = SimpleNamespace(publish=updates.append)
+    service = Service(
+        Switch([sink]),  # pyright: ignore[reportArgumentType]
+        make_lane,
+        fits=lambda promoted: fits[0],
+        adopt=lambda promoted: adopted.append(promoted.version),
+    )
+    one = Playing(service, promoted, models, updates, closed, adopted, fits)
+    one.thread = threading.Thread(target=one.run, daemon=True)
+    one.thread.start()
+    one.service.begin(promoted(3), Standing(3, "sha256:3"))
+    one.until(lambda: one.serves(3))
+    yield one
+    one.service.stop()
+    one.thread.join(PATIENCE)
+    assert not one.thread.is_alive()
+
+
+def test_a_new_champion_takes_over_and_the_old_one_ends(playing: Playing) -> None:
+    playing.service.promote(playing.promoted(4), Standing(4, "sha256:4"))
+    playing.until(lambda: playing.serves(4) and playing.closed == [3])
+    versions = [update.health.version for update in playing.updates if update.health.version]
+    assert versions == sorted(versions)
+    assert playing.adopted == [3, 4]
+    assert all(value.origin == "model" for value in playing.updates[-1].values.values())
+
+
+def test_a_rollback_goes_the_same_way(playing: Playing) -> None:
+    playing.service.promote(playing.promoted(4), Standing(4, "sha256:4"))
+    playing.until(lambda: playing.serves(4))
+    playing.service.promote(playing.promoted(3), Standing(3, "sha256:3"))
+    playing.until(lambda: playing.serves(3))
+    playing.until(lambda: playing.adopted == [3, 4, 3])
+
+
+def test_a_rollback_while_the_new_version_takes_over(playing: Playing) -> None:
+    """The order is carried out after the switch was made, and before the service heard of it."""
+    took_over = playing.service._took_over
+    playing.service._took_over = lambda running: None  # pyright: ignore[reportAttributeAccessIssue]
+    playing.service.promote(playing.promoted(4), Standing(4, "sha256:4"))
+    playing.until(lambda: playing.serves(4))
+    playing.service._took_over = took_over
+    playing.service.promote(playing.promoted(3), Standing(3, "sha256:3"))
+    playing.until(lambda: playing.serves(3))
+    playing.until(lambda: playing.closed == [3, 4])
+
+
+def test_a_version_that_the_ledger_takes_back_before_it_took_over_ends(playing: Playing) -> None:
+    playing.models[4] = Doubling(fails="the model raised ValueError: no")
+    playing.service.promote(playing.promoted(4), Standing(4, "sha256:4"))
+    playing.until(lambda: "version 4" in playing.updates[-1].health.shadow)
+    playing.service.promote(playing.promoted(3), Standing(3, "sha256:3"))
+    playing.until(lambda: playing.closed == [4] and not playing.updates[-1].health.shadow)
+    assert playing.serves(3)
+
+
+def test_a_challenger_runs_beside_the_champion_until_the_next_promotion(playing: Playing) -> None:
+    playing.service.challenge(playing.promoted(5), Standing(5, "sha256:5"))
+    playing.until(lambda: playing.updates[-1].health.shadow.startswith("version 5: "))
+    beside = len(playing.updates)
+    playing.until(lambda: len(playing.updates) > beside + 20)
+    assert playing.serves(3)
+    playing.service.promote(playing.promoted(5), Standing(5, "sha256:5"))
+    playing.until(lambda: playing.serves(5))
+
+
+def test_what_is_said_of_the_champion_reaches_its_outputs(playing: Playing) -> None:
+    playing.service.stand(Standing(3, "sha256:3", refused="retired by A: drifts", retired=True))
+    playing.until(lambda: playing.updates[-1].health.status == "RETIRED")
+    playing.service.stand(Standing(4, "sha256:4"))
+    playing.service.stand(Standing(3, "sha256:3"))
+    playing.until(lambda: playing.updates[-1].health.status == "SERVING")
+
+
+def test_other_output_pvs_need_a_new_start(playing: Playing) -> None:
+    playing.fits[0] = False
+    playing.service.promote(playing.promoted(4), Standing(4, "sha256:4"))
+    playing.until(lambda: bool(playing.ended))
+    assert isinstance(playing.ended[0], StartAgain)
+    assert playing.closed == [3]
+
+
+def test_a_loop_that_dies_ends_the_service(playing: Playing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Loop, "_failed", lambda *_: 1 / 0)
+    monkeypatch.setattr(Loop, "cycle", lambda *_: 1 / 0)
+    playing.until(lambda: bool(playing.ended))
+    assert isinstance(playing.ended[0], LoopEnded)
