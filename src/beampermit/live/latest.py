@@ -74,7 +74,8 @@ class Latest:
         A value that is no number, or of another shape than the contract's, is a fault of that PV.
         """
         shape = self._shapes[wire]
-        number, fault, why = (value, Fault.NONE, "") if type(value) is float and not shape else _number(value, shape)
+        plain = not shape and type(value) in (float, int)
+        number, fault, why = (value, Fault.NONE, "") if plain else _number(value, shape)
         place = self._first[wire] + pv
         with self._lock:
             self._note(place, fault, why or message)
@@ -135,8 +136,8 @@ def _number(value: object, shape: tuple[int, ...]) -> tuple[object, Fault, str]:
         return None, Fault.WRONG_TYPE, f"{type(value).__name__} instead of a number"
     if number.shape == shape:
         return number, Fault.NONE, ""
-    if number.ndim == 1 and number.size == int(np.prod(shape)) and shape:
-        return number.reshape(shape), Fault.NONE, ""  # a waveform of an image, row after row
+    if number.ndim <= 1 and number.size == int(np.prod(shape)):
+        return number.reshape(shape), Fault.NONE, ""  # an image row after row; a waveform of one element as a scalar
     return None, Fault.WRONG_SHAPE, f"{_words(number.shape)} instead of {_words(shape)}"
 
 

@@ -173,6 +173,8 @@ class Loop:
     def _problem(self, rows: Rows, row: int) -> Problem | None:
         if self.standing.refused:
             return Problem(Status.DISABLE, self.standing.refused)
+        if self.trigger.lost:
+            return Problem(Status.LINK, self.trigger.lost)
         return rows.problems[row] or self._failure
 
     def _failed(self, error: Exception) -> Update:

@@ -27,6 +27,10 @@ class Trigger:
         """When the first of those changed; 0 where the moment to make rows has not begun."""
         self._last = 0.0
         self._condition = threading.Condition()
+        self.snapshot = serving.snapshot
+        """The PV whose changes make rows; none where something else does."""
+        self.lost = ""
+        """Why that PV makes no rows now; empty where it does."""
 
     def changed(self, wire: int, pv: int) -> None:
         serving = self._serving
@@ -45,6 +49,13 @@ class Trigger:
         with self._condition:
             self._first = -1.0
             self._condition.notify()
+
+    def lose(self, words: str) -> None:
+        """The snapshot PV is not there: what was answered before says nothing of now."""
+        self.lost = words
+
+    def find(self) -> None:
+        self.lost = ""
 
     def wait(self) -> bool:
         """True when rows are due; False after `WATCH` without."""

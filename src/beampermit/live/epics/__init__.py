@@ -1,0 +1,1 @@
+"""EPICS: inputs over PVA and CA, and records that show the outputs."""

@@ -1,0 +1,103 @@
+"""One PV, whoever reads it, and the protocol that answers for it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol as Interface
+
+from beampermit.live.epics.addresses import Protocol
+from beampermit.live.epics.sample import Sample, Unreadable, column_of
+from beampermit.live.latest import Fault, Latest
+from beampermit.live.trigger import Trigger
+
+
+class Reader(Interface):
+    """Of a PV: an input, or what makes rows."""
+
+    def take(self, sample: Sample) -> None: ...
+
+    def lose(self) -> None:
+        """The PV is disconnected."""
+        ...
+
+
+class Feed:
+    """Two protocols may be asked for a PV: the first that answers is read, until it is disconnected.
+
+    Called by the threads of both protocols. `wake` tells whoever asks that something has changed.
+    """
+
+    def __init__(self, name: str, protocols: tuple[Protocol, ...], readers: list[Reader], wake: Callable[[], None]):
+        self.name, self.protocols, self.readers = name, protocols, readers
+        self.answering: Protocol | None = None
+        self.silent_since = time.monotonic()
+        self._wake, self._lock = wake, threading.Lock()
+
+    def take(self, protocol: Protocol, sample: Sample) -> None:
+        if self.answering != protocol and not self._claim(protocol):
+            return
+        for reader in self.readers:
+            reader.take(sample)
+
+    def refuse(self, protocol: Protocol, words: str) -> None:
+        """The server answers, and gives no value."""
+        self.take(protocol, Sample(Unreadable(words), 0.0, 0, ""))
+
+    def lose(self, protocol: Protocol) -> None:
+        with self._lock:
+            if self.answering != protocol:
+                return
+            for reader in self.readers:
+                reader.lose()
+            self.answering, self.silent_since = None, time.monotonic()
+        self._wake()
+
+    def _claim(self, protocol: Protocol) -> bool:
+        with self._lock:
+            if self.answering is None:
+                self.answering = protocol
+        self._wake()
+        return self.answering == protocol
+
+
+class InputReader:
+    """Writes the samples of one input's PV; `column` of a table."""
+
+    def __init__(self, latest: Latest, wire: int, pv: int, column: str):
+        self._latest, self._wire, self._pv, self._column = latest, wire, pv, column
+
+    def take(self, sample: Sample) -> None:
+        value, at, severity, message = sample
+        if type(value) is not float or self._column:
+            value = column_of(value, self._column)
+            if isinstance(value, Unreadable):
+                self._latest.fail(self._wire, self._pv, Fault.WRONG_TYPE, value.words)
+                return
+        self._latest.put(self._wire, self._pv, value, at, severity, message)
+
+    def lose(self) -> None:
+        self._latest.fail(self._wire, self._pv, Fault.DISCONNECTED)
+
+
+class SnapshotReader:
+    """Rows are made at each update of `serving.snapshot`; the first after a connection is none."""
+
+    def __init__(self, trigger: Trigger, name: str):
+        self._trigger, self._name = trigger, name
+        self._first = True
+        trigger.lose(f"{name} has sent nothing yet")
+
+    def take(self, sample: Sample) -> None:
+        if isinstance(sample.value, Unreadable):
+            self._trigger.lose(f"{self._name} has {sample.value.words}")
+            return
+        first, self._first = self._first, False
+        self._trigger.find()
+        if not first:
+            self._trigger.fire()
+
+    def lose(self) -> None:
+        self._first = True
+        self._trigger.lose(f"{self._name} is disconnected")
