@@ -1,0 +1,119 @@
+"""Metrics for Prometheus. Whatever can have any number of values, such as a reason, is in no label."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import accumulate
+from math import inf
+from typing import TYPE_CHECKING, get_args
+
+from beampermit import __version__
+from beampermit.live.severity import Severity
+from beampermit.live.update import Health, State
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+    from beampermit.live.loop import Loop
+    from beampermit.live.update import Update
+
+BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, inf)
+"""s."""
+MODEL = ("model",)
+"""Label of all: the name in the contract."""
+
+
+class Metrics:
+    """A sink. `current` gives the loop in service; `lost` the rows that the prediction log has lost.
+
+    prometheus_client is imported when somebody reads, not before the outputs are there.
+    """
+
+    def __init__(self, model: str, current: Callable[[], Loop | None], lost: Callable[[], int] = lambda: 0):
+        self._model, self._current, self._lost = model, current, lost
+        self._health: Health | None = None
+        self._answers = [0] * len(BUCKETS)
+        self._seconds = 0.0
+
+    def publish(self, update: Update) -> None:
+        self._health = update.health
+        if update.rows is not None:
+            self._answers[bisect_left(BUCKETS, update.latency)] += 1
+            self._seconds += update.latency
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+    def text(self) -> bytes:
+        """As Prometheus reads it."""
+        from prometheus_client import CollectorRegistry, generate_latest
+
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(self)
+        return generate_latest(registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """For `prometheus_client`, at each reading."""
+        yield self._latencies()
+        if self._health is not None:
+            yield from self._of_health(self._health)
+        yield self._counter("log_lost_rows", "Rows that the prediction log has lost", self._lost())
+        if loop := self._current():
+            yield self._severities(loop)
+            permitted = not loop.standing.refused
+            yield self._gauge("permitted", "1 where the version may be served", permitted)
+
+    def _latencies(self) -> Metric:
+        from prometheus_client.core import HistogramMetricFamily
+
+        counts = zip(
+            ("+Inf" if limit == inf else str(limit) for limit in BUCKETS), accumulate(self._answers), strict=True
+        )
+        family = HistogramMetricFamily("beampermit_model_seconds", "Time that the model took", labels=MODEL)
+        family.add_metric([self._model], counts, self._seconds)
+        return family
+
+    def _of_health(self, health: Health) -> Iterator[Metric]:
+        from prometheus_client.core import InfoMetricFamily, StateSetMetricFamily
+
+        about = {"version": str(health.version), "permit": health.permit, "beampermit": __version__}
+        info = InfoMetricFamily("beampermit_served", "What is in service", labels=MODEL)
+        info.add_metric([self._model], about)
+        status = StateSetMetricFamily("beampermit_status", "Whether the outputs can be trusted", labels=MODEL)
+        status.add_metric([self._model], {state: state == health.status for state in get_args(State)})
+        yield info
+        yield status
+        yield self._counter("cycles", "Cycles of the inference loop", health.cycles)
+        yield self._counter("dropped_samples", "Samples replaced before they were used", health.dropped)
+        yield self._counter("model_restarts", "Starts of the model's process after the first", health.restarts)
+        yield self._gauge("uptime_seconds", "Since the service started", health.uptime)
+        yield self._gauge("input_age_seconds", "Age of the oldest input", health.input_age)
+        yield self._gauge("latency_p99_seconds", "From input to output, 99th percentile", health.latency_p99)
+
+    def _severities(self, loop: Loop) -> Metric:
+        """PVs of each output by severity."""
+        from prometheus_client.core import GaugeMetricFamily
+
+        family = GaugeMetricFamily("beampermit_outputs", "PVs of an output", labels=[*MODEL, "output", "severity"])
+        values = loop.shown()
+        for plug in loop.wiring.outputs:
+            counts = Counter(values[pv].severity for pv in plug.pvs if pv in values)
+            for severity in Severity:
+                family.add_metric([self._model, plug.signal.name, severity.name], counts[severity])
+        return family
+
+    def _counter(self, name: str, description: str, value: float) -> Metric:
+        from prometheus_client.core import CounterMetricFamily
+
+        family = CounterMetricFamily(f"beampermit_{name}", description, labels=MODEL)
+        family.add_metric([self._model], value)
+        return family
+
+    def _gauge(self, name: str, description: str, value: float) -> Metric:
+        from prometheus_client.core import GaugeMetricFamily
+
+        family = GaugeMetricFamily(f"beampermit_{name}", description, labels=MODEL)
+        family.add_metric([self._model], value)
+        return family

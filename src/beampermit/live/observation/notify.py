@@ -1,0 +1,97 @@
+"""Tells systemd how the service is: sd_notify(3), a datagram to the socket that NOTIFY_SOCKET names."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from beampermit.live.update import Health, Update
+
+logger = logging.getLogger(__name__)
+LONGEST = 500
+"""Characters of a status."""
+EVERY = 2.0
+"""Seconds between two signs of life, where systemd asks for none more often; a status is as old at most."""
+
+
+class Notifier:
+    """A sink, the last one: `READY=1` says that the first update is out. Nothing is sent where nobody listens.
+
+    Signs of life come from the cycles themselves, so they end where the inference loop stands.
+    """
+
+    def __init__(self, variables: Mapping[str, str] | None = None, *, monotonic: Callable[[], float] = time.monotonic):
+        variables = os.environ if variables is None else variables
+        self._address = _address(variables.get("NOTIFY_SOCKET", ""))
+        self._watched = _watched(variables)
+        self._every = min(EVERY, _seconds(variables.get("WATCHDOG_USEC", "")) / 4) if self._watched else EVERY
+        self._monotonic = monotonic
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) if self._address else None
+        if self._socket:
+            self._socket.setblocking(False)
+        self._next = 0.0
+        self._ready = False
+        self._heard = True
+
+    def say(self, status: str) -> None:
+        """What the service does, before the first update."""
+        self._send([f"STATUS={_one_line(status)}"])
+
+    def publish(self, update: Update) -> None:
+        if self._ready and self._monotonic() < self._next:
+            return
+        self._next = self._monotonic() + self._every
+        lines = [*["READY=1"][self._ready :], *["WATCHDOG=1"] * self._watched, f"STATUS={_describe(update.health)}"]
+        self._ready = self._send(lines) or self._ready
+
+    def close(self) -> None:
+        self._send(["STOPPING=1"])
+        if self._socket:
+            self._socket.close()
+            self._socket = None
+
+    def _send(self, lines: list[str]) -> bool:
+        """Whether systemd has it; where its queue is full, the next cycle says it again."""
+        if self._socket is None:
+            return False
+        try:
+            self._socket.sendto("\n".join(lines).encode(), self._address)
+        except OSError as error:
+            if self._heard:
+                logger.warning("systemd does not hear of the service: %s", error.strerror)
+            self._heard = False
+            return False
+        self._heard = True
+        return True
+
+
+def _address(name: str) -> str:
+    """The address as Python writes it: an abstract one, `@NAME`, begins with a zero. Empty where it is no such name."""
+    if name.startswith("@"):
+        return f"\0{name[1:]}"
+    return name if name.startswith("/") else ""
+
+
+def _watched(variables: Mapping[str, str]) -> bool:
+    """Whether systemd waits for signs of life, of this process."""
+    process = variables.get("WATCHDOG_PID", "")
+    return _seconds(variables.get("WATCHDOG_USEC", "")) > 0 and process in ("", str(os.getpid()))
+
+
+def _seconds(microseconds: str) -> float:
+    return int(microseconds) / 1e6 if microseconds.isascii() and microseconds.isdigit() else 0.0
+
+
+def _describe(health: Health) -> str:
+    version = f"version {health.version}: " if health.version else ""
+    return _one_line(f"{version}{health.status}{f', {health.reason}' if health.reason else ''}")
+
+
+def _one_line(text: str) -> str:
+    """Each line of a datagram is an assignment of its own."""
+    return " ".join(text.split())[:LONGEST]
