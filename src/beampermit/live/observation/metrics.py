@@ -68,9 +68,8 @@ class Metrics:
     def _latencies(self) -> Metric:
         from prometheus_client.core import HistogramMetricFamily
 
-        counts = zip(
-            ("+Inf" if limit == inf else str(limit) for limit in BUCKETS), accumulate(self._answers), strict=True
-        )
+        limits = ["+Inf" if limit == inf else str(limit) for limit in BUCKETS]
+        counts = list(zip(limits, accumulate(self._answers), strict=True))
         family = HistogramMetricFamily("beampermit_model_seconds", "Time that the model took", labels=MODEL)
         family.add_metric([self._model], counts, self._seconds)
         return family
