@@ -120,7 +120,7 @@ class Request(Part):
     """What to fetch from a source. Without signals, the project's own function answers."""
 
     source: Name
-    """`simulator`, `files`, `archiver`, or a source of the laboratory's own."""
+    """`simulator`, `files`, `archiver`, `predictions`, or a source of the laboratory's own."""
     version: Annotated[int, Field(ge=1), Loosens.WHEN_CHANGED] = 1
     """Increased when the request changes. Only then may test rows of the base branch change or be missing (PRF001)."""
     options: Annotated[dict[str, Any], Loosens.NEVER] = Field(default_factory=dict)

@@ -93,10 +93,14 @@ def sql_text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def parquet(*files: Path, numbered: bool = False) -> str:
-    """A FROM clause that reads Parquet files, their names taken literally; with `file_row_number` if `numbered`."""
+def parquet(*files: Path, numbered: bool = False, by_name: bool = False) -> str:
+    """A FROM clause that reads Parquet files, their names taken literally; with `file_row_number` if `numbered`.
+
+    `by_name`: a column that some files do not have is null in their rows.
+    """
     paths = ", ".join(sql_path(file) for file in files)
-    return f"read_parquet([{paths}]{', file_row_number = true' if numbered else ''})"
+    options = f"{', file_row_number = true' if numbered else ''}{', union_by_name = true' if by_name else ''}"
+    return f"read_parquet([{paths}]{options})"
 
 
 def sql_path(file: Path) -> str:

@@ -44,7 +44,7 @@ class Log:
 
     def __init__(self, connection: Any, files: Sequence[Path], selection: Selection):
         self._connection, self._selection = connection, selection
-        self._source = parquet(*files).replace("])", "], union_by_name = true)")
+        self._source = parquet(*files, by_name=True)
         self.names = self._names()
         self.outputs = tuple(name for name in self.names if f"{name}.{DETAILS[0]}" in self.names)
         """Those of the selection."""

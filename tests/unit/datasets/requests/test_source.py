@@ -77,7 +77,7 @@ def test_a_source_that_cannot_be_loaded_is_named(ask_logger: Callable[..., Any])
         ask_logger("not_there:Logger")
 
 
-@pytest.mark.parametrize("source", ["archivr", "epics"])
+@pytest.mark.parametrize("source", ["archivr", "acnet"])
 def test_an_unknown_source_is_named(asking: Callable[..., Project], source: str) -> None:
     wanted = {
         "source": source,
@@ -86,6 +86,7 @@ def test_an_unknown_source_is_named(asking: Callable[..., Project], source: str)
         "sampling": {"period": "1s"},
         "gaps": {"max_age": "1s"},
     }
-    words = "did you mean 'archiver'" if source == "archivr" else "installed are archiver, files, simulator"
+    installed = "installed are archiver, files, predictions, simulator"
+    words = "did you mean 'archiver'" if source == "archivr" else installed
     with pytest.raises(BadInput, match=f"there is no source {source!r}; {words}"):
         request(asking(wanted), lambda *_: None)  # pyright: ignore[reportArgumentType]
