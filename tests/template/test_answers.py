@@ -12,12 +12,15 @@ import pytest
 from markdown_it import MarkdownIt
 
 from beampermit.contract import load_contract
+from beampermit.deployment.deployment import deployment_of
+from beampermit.deployment.files import write
 from beampermit.environments.backend import Lock
 from beampermit.environments.uv import Uv
 from beampermit.errors import BadInput
 from beampermit.generation import generate
 from beampermit.generation.answers import complete, parse
 from beampermit.generation.template import explanation, questions
+from beampermit.project import Project
 from beampermit.template import template_folder
 from support.filled_projects import project_to_read
 from support.forked_commands import beampermit
@@ -257,12 +260,16 @@ def test_cookiecutter_alone_refuses_the_same_and_leaves_nothing(tmp_path: Path) 
 def test_cookiecutter_alone_makes_the_same_project(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file of the package's name among temporary files, where cookiecutter runs our hook, is no library."""
+    """A file of the package's name among temporary files, where cookiecutter runs our hook, is no library.
+
+    Deployment files are made by a command: OPS002 names it.
+    """
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     (tmp_path / "bpm_faults.py").write_text("")
     assert cookiecutter(tmp_path / "one").returncode == 0
     other = project_to_read(tmp_path_factory, {})
     one = tmp_path / "one/bpm-faults"
+    write(Project(one), "deploy", deployment_of(Project(one)))
     for file in sorted(path.relative_to(other) for path in other.rglob("*") if path.is_file()):
         if ".git" not in file.parts:
             assert (one / file).read_bytes() == (other / file).read_bytes(), file

@@ -14,6 +14,7 @@ from beampermit.cli import (
     contract,
     data,
     demo,
+    deployment,
     env,
     init,
     log,
@@ -74,6 +75,7 @@ PANELS = {
         "card": report.card,
         "runbook": report.runbook,
         "alarms": report.alarms,
+        "deployment": deployment.deployment,
     },
     "Operate": {
         "history": promotion.history,

@@ -51,6 +51,9 @@ class Serving(Part):
     """The model has so long for an answer; then its process is ended and started again."""
     shadow: Annotated[int, Field(ge=0), Loosens.WHEN_SMALLER] = 20
     """Cycles that a new champion runs beside the old one before it takes over."""
+    deployment: Annotated[InsidePath | None, Loosens.WHEN_REMOVED] = None
+    """Folder of the files of `beampermit deployment`, which must say what the contract says (OPS002); none where the
+    model is not served, or a laboratory has its own."""
 
     @model_validator(mode="after")
     def _one_trigger(self) -> Serving:

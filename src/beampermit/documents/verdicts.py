@@ -96,7 +96,7 @@ def _property(value: str) -> str:
 
 ORDER = (
     *("ENV001", "ENV002", "DAT002", "DAT001", "DAT008", "DOC001", "DOC002", "TST001", "TST004", "GIT003"),
-    *("ENV", "DAT", "TST", "MDL", "PRF", "REP", "DOC", "GIT"),
+    *("ENV", "DAT", "TST", "MDL", "PRF", "REP", "DOC", "OPS", "GIT"),
 )
 """Ids, then families: first the lock and the data, then the contract, then what is computed from them."""
 

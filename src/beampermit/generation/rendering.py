@@ -66,7 +66,6 @@ def generate(
         output_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=output_dir, prefix=".beampermit-new-") as temporary:
             project = _render(Path(temporary), all_answers, fill, warn)
-            _read_back(project, all_answers)
             if lock:
                 refused = None if lock is True else warn
                 wrong = _lock(project, progress, refused)
@@ -106,8 +105,23 @@ def _render(folder: Path, answers: dict[str, str], fill: Fill | None, warn: Call
         warn(line)
     if fill:
         fill(project, answers)
+    _read_back(project, answers)
+    if _write_deployment(project) or fill:
         _amend(project)
     return project
+
+
+def _write_deployment(root: Path) -> bool:
+    """Write the deployment files of a contract that names a folder for them; whether it does."""
+    from beampermit.deployment import files
+    from beampermit.deployment.deployment import deployment_of
+    from beampermit.project import Project
+
+    project = Project(root).alone()
+    folder = project.contract.serving.deployment
+    if folder:
+        files.write(project, folder, deployment_of(project))
+    return bool(folder)
 
 
 @cache

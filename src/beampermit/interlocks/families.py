@@ -16,6 +16,7 @@ FAMILIES = {
     "PRF": "performance",
     "MDL": "model",
     "DOC": "documents",
+    "OPS": "operations",
     "GIT": "repository",
 }
 

@@ -25,12 +25,13 @@ from beampermit.interlocks.runner import check
 from beampermit.progress import silent
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome, Verdict
+from support.deployed_project import deployed, deployed_repository
 from support.dvc_repositories import edit, leaf, replace, replace_bytes
 from support.package_index import index, uv_project, uv_settings
 
 pytestmark = pytest.mark.slow
 
-__all__ = ["index", "uv_project", "uv_settings"]
+__all__ = ["deployed", "deployed_repository", "index", "uv_project", "uv_settings"]
 
 OF_DVC = ("DAT001", "DAT002", "DAT003")
 
@@ -217,6 +218,16 @@ def test_a_promotion_on_origin_is_seen(project: Project, tmp_path: Path, git: Ca
     assert key(project, "PRF002") not in (before, None)
     git("remote", "set-url", "origin", str(tmp_path / "nowhere.git"))
     assert key(project, "PRF002") is None, "nobody can tell"
+
+
+@pytest.mark.parametrize("name", ["deploy/kubernetes.yaml", "devices.csv", "contract.yaml"])
+def test_deployment_files_and_what_decides_them_are_seen(deployed: Project, name: str) -> None:
+    before = key(deployed, "OPS002")
+    assert before
+    assert key(deployed, "OPS002") == before
+    with (deployed.root / name).open("a") as file:
+        file.write("# changed\n")
+    assert key(deployed, "OPS002") not in (before, None)
 
 
 def test_parents_that_git_ignores_are_seen(project: Project) -> None:

@@ -1,0 +1,64 @@
+"""The command that runs the service, as unit files and manifests have it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import PurePosixPath
+
+from beampermit.deployment.statements import Statement
+from beampermit.errors import BadInput
+
+PROGRAM = "/opt/beampermit/bin/beampermit"
+PORT = 8765
+MODEL = "--model"
+
+
+def serve(name: str, state: str, access: str, http: str, registry: str, ledger: str) -> tuple[str, ...]:
+    """Program, command and options."""
+    return (
+        PROGRAM,
+        "serve",
+        *(MODEL, name),
+        *("--registry", registry),
+        *("--ledger", ledger),
+        *("--state", state),
+        *("--log", f"{state}/log"),
+        *("--access", access),
+        *("--http", http),
+    )
+
+
+def split(command: str, file: str, line: int) -> list[str]:
+    """The words of a command, and those of a command within it, as `sh -c` has one. Raises `BadInput`."""
+    try:
+        words = shlex.split(command)
+        return [inner for word in words for inner in (shlex.split(word) if " " in word else [word])]
+    except ValueError as error:
+        raise BadInput(f"this command cannot be read: {error}", file=file, line=line) from None
+
+
+def statements(words: Sequence[str], line: int) -> Iterator[Statement]:
+    """Which model a command serves; nothing where it does not serve."""
+    options = options_of(words)
+    if options is not None:
+        yield Statement(MODEL, options.get(MODEL, ""), line)
+
+
+def options_of(words: Sequence[str]) -> Mapping[str, str] | None:
+    """The options of `beampermit serve`, of several the last one; None for another command."""
+    places = [
+        number
+        for number, (program, verb) in enumerate(pairwise(words))
+        if PurePosixPath(program).name == "beampermit" and verb == "serve"
+    ]
+    if not places:
+        return None
+    rest = list(words[places[0] + 2 :])
+    options: dict[str, str] = {}
+    for word, following in zip(rest, [*rest[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        if name.startswith("--"):
+            options[name] = value if equals else following
+    return options

@@ -1,0 +1,272 @@
+"""OPS002: deployment files that say something else than the contract, and those that a laboratory has made its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from beampermit.interlocks.operations import OPS002
+from beampermit.interlocks.runner import check
+from beampermit.project import Project
+from beampermit.verdicts.verdict import Outcome, Verdict
+from support.deployed_project import deployed, deployed_repository
+
+__all__ = ["deployed", "deployed_repository"]
+
+UNIT, PROCSERV, POD = "deploy/bpm-faults.service", "deploy/bpm-faults.procserv.conf", "deploy/kubernetes.yaml"
+ACCESS, SCREEN, ARCHIVER, ALARMS = (
+    "deploy/access.acf",
+    "deploy/bpm-faults.bob",
+    "deploy/archiver.json",
+    "deploy/phoebus.xml",
+)
+
+KUSTOMIZATION = "deploy/kustomization.yaml"
+DEFAULT_WRITTEN = "ASG(DEFAULT) {\n    RULE(0, WRITE, TRAPWRITE) { UAG(limits) }"
+STEP = "2. Take the monitor out of the orbit feedback."
+
+
+def judge(project: Project) -> Verdict:
+    return check(Project(project.root, base="main"), [OPS002])[0]
+
+
+def change(project: Project, file: str, before: str, after: str) -> int:
+    """Replaces a text in a file; returns its line."""
+    path = project.root / file
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
+    return text[: text.index(before)].count("\n") + 1
+
+
+def test_files_that_were_just_made_pass(deployed: Project) -> None:
+    verdict = judge(deployed)
+    assert verdict.passed
+    assert verdict.reason == "8 files in deploy/"
+
+
+def test_a_contract_that_names_no_folder_is_held_to_none(project: Project) -> None:
+    verdict = judge(project)
+    assert verdict.passed
+    assert verdict.reason == "contract.yaml names no folder of deployment files (serving.deployment)"
+
+
+DEFECTS = {
+    "another model in the unit": (UNIT, "--model bpm-faults", "--model others", "--model is others, not bpm-faults"),
+    "a unit that starts something else": (UNIT, "beampermit serve", "beampermit server", "--model is missing"),
+    "a unit without readiness": (UNIT, "Type=notify", "Type=simple", "Type is simple, not notify"),
+    "a watchdog that a slow model sets off": (UNIT, "=30s\nR", "=5s\nR", "WatchdogSec is 5, not at least 30"),
+    "no watchdog": (UNIT, "WatchdogSec=30s", "WatchdogSec=0", "WatchdogSec is 0, not at least 30"),
+    "no limit of memory": (UNIT, "MemoryMax=4608M", "", "MemoryMax is missing"),
+    "another model in procServ": (PROCSERV, "--model bpm-faults", "--model=b", "--model is b, not bpm-faults"),
+    "another model in the pod": (POD, "--model=bpm-faults", "--model=b", "--model is b, not bpm-faults"),
+    "two servers": (POD, "replicas: 1", "replicas: 2", "replicas is 2, not 1"),
+    "two servers for a while": (POD, "kind: StatefulSet", "kind: Deployment", "kind is Deployment, not StatefulSet"),
+    "a probe of something else": (POD, "/readyz", "/healthz", "readinessProbe is /healthz, not /readyz"),
+    "probes where nobody listens": (POD, "=127.0.0.1:8765", "=127.0.0.1:80", "startupProbe is /healthz on port 8765, "),
+    "no probe": (POD, "startupProbe:", "x:", "startupProbe is missing"),
+    "a kustomization of another pod": (KUSTOMIZATION, "[k", "[other-k", "resource kubernetes.yaml is missing"),
+    "no record of who wrote": (
+        ACCESS,
+        ", TRAPWRITE) { UAG(limits)",
+        ") { UAG(limits)",
+        "LIMITS is somebody whose puts",
+    ),
+    "values that somebody writes": (ACCESS, "0, WRITE", "1, WRITE", "LIMITS is somebody who writes values too"),
+    "status that somebody writes": (
+        ACCESS,
+        "ASG(DEFAULT) {",
+        DEFAULT_WRITTEN,
+        "who may write to DEFAULT is somebody, ",
+    ),
+    "another PV on the screen": (SCREEN, "<pv_name>BPM.2:X:F", "<pv_name>BPM.2:Y:F", "PV BPM.2:X:FAULT is missing"),
+    "other limits on the screen": (SCREEN, "hihi 0.9 M", "hihi 1 M", "limits of score is high 0.5 MINOR, hihi 1 MAJOR"),
+    "another logbook": (
+        SCREEN,
+        "//logbook.lab",
+        "//old.lab",
+        "the link to the logbook is https://old.lab.example, not",
+    ),
+    "a PV that is not archived": (ARCHIVER, "BPM.2:X:FAULT", "CURRENT", "PV BPM.2:X:FAULT is missing"),
+    "a PV without alarms": (ALARMS, 'name="BPM.2:X:FAULT"', 'name="CURRENT"', "PV BPM.2:X:FAULT is missing"),
+    "other words for the operator": (ALARMS, STEP, "2. Keep it.", f"score above 0.9' is 2. Keep it., not {STEP}"),
+}
+
+
+@pytest.mark.plants("OPS002")
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_ops002_fails_for_what_the_contract_decides_otherwise(deployed: Project, defect: str) -> None:
+    file, before, after, reason = DEFECTS[defect]
+    change(deployed, file, before, after)
+    verdict = judge(deployed)
+    assert verdict.outcome is Outcome.FAILED
+    assert reason in verdict.reason
+    assert {place.file for place in verdict.locations} == {file}
+    assert "`beampermit deployment`" in verdict.fix
+
+
+def test_each_difference_is_told_with_its_line(deployed: Project) -> None:
+    lines = [
+        (UNIT, change(deployed, UNIT, "MemoryMax=4608M", "MemoryMax=4G")),
+        (POD, change(deployed, POD, "limits: {memory: 4608Mi}", "limits: {memory: 4Gi}")),
+        (ACCESS, change(deployed, ACCESS, "ASG(RESTART) {", "ASG(RESTART) { RULE(0, WRITE, TRAPWRITE)")),
+        (SCREEN, change(deployed, SCREEN, "<pv_name>BPM.1:Y:FAULT", "<pv_name>BPM.3:Y:FAULT")),
+        (ARCHIVER, change(deployed, ARCHIVER, "BPM.1:Y:FAULT", "BPM.3:Y:FAULT")),
+        (ALARMS, change(deployed, ALARMS, '"BPM.1:Y:FAULT"', '"BPM.3:Y:FAULT"')),
+    ]
+    places = [(place.file, place.line) for place in judge(deployed).locations if place.line]
+    assert places == lines
+
+
+LABORATORY = {
+    UNIT: (
+        ("DynamicUser=yes", "User=softioc\nIOSchedulingClass=best-effort"),
+        ("MemoryMax=4608M", "MemoryMax=8G"),
+        ("WatchdogSec=30s", "WatchdogSec=1min 30s"),
+        ("--state /var/lib/bpm-faults ", "--state=/data/faults --shadow challenger "),
+        ("/opt/beampermit", "/usr/local"),
+        ("Description=", "# ours\nDescription=the faults of "),
+    ),
+    PROCSERV: (("user = softioc", "user = ioc\nport = 20000"), ("[bpm-faults]", "[ioc-faults]")),
+    POD: (
+        ("8765", "9100"),
+        ("runAsUser: 10001", "runAsUser: 2000"),
+        ("4608Mi", "8Gi"),
+        ("failureThreshold: 90", "failureThreshold: 200"),
+        ("apiVersion: apps/v1", "apiVersion: v1\nkind: Namespace\nmetadata: {name: ml}\n---\napiVersion: apps/v1"),
+        ("      volumes:", "        - name: logs\n          image: fluent-bit\n      volumes:"),
+    ),
+    ACCESS: (
+        ("UAG(limits)\n", "UAG(limits) {ada, bo}\nHAG(consoles) {console1, 10.0.0.7}\n"),
+        ("{ UAG(limits) }", '{ UAG(limits) HAG(consoles) CALC("A=1 # day") }'),
+        ("RULE(0, WRITE, TRAPWRITE) { UAG(restart) }", ""),
+    ),
+    SCREEN: (
+        ("<width>110", "<width>150"),
+        ("</display>", '<widget type="textupdate"><pv_name>RING:CURRENT</pv_name></widget></display>'),
+        ("</display>", '<widget type="textupdate"><pv_name>ca://BPM.1:X:FAULT.HIHI</pv_name></widget></display>'),
+    ),
+    ARCHIVER: (
+        ('"samplingperiod": "1"', '"samplingperiod": "0.2", "policy": "twelve-months"'),
+        ("[\n", '[{"pv": "BPM.1:X:TBT"}, {"pv": "RING:CURRENT"},\n'),
+    ),
+    ALARMS: (
+        ('config name="bpm-faults"', 'config name="Accelerator"'),
+        ("<latching>true", "<latching>false"),
+        ("</component>", '<pv name="RING:CURRENT"/></component>'),
+    ),
+}
+
+
+def test_what_a_laboratory_makes_its_own_is_no_difference(deployed: Project) -> None:
+    for file, edits in LABORATORY.items():
+        for before, after in edits:
+            change(deployed, file, before, after)
+    verdict = judge(deployed)
+    assert verdict.passed, [str(place) for place in verdict.locations]
+
+
+@pytest.mark.parametrize(("memory", "passes"), [("4607M", False), ("4608M", True), ("infinity", True)])
+def test_memory_is_at_least_that_of_two_versions_and_the_server(deployed: Project, memory: str, passes: bool) -> None:
+    change(deployed, UNIT, "MemoryMax=4608M", f"MemoryMax={memory}")
+    assert judge(deployed).passed is passes
+
+
+def test_a_contract_that_decides_otherwise_is_held_against_files_that_stayed(deployed: Project) -> None:
+    change(deployed, "contract.yaml", "hihi: 0.9", "hihi: 0.8")
+    change(deployed, "contract.yaml", "memory: 2048", "memory: 4096")
+    reasons = {f"{place.file}: {place.reason}" for place in judge(deployed).locations}
+    assert reasons == {
+        f"{UNIT}: MemoryMax is 4608, not at least 8704",
+        f"{POD}: the limit of memory (Mi) is 4608, not at least 8704",
+        f"{SCREEN}: limits of score is high 0.5 MINOR, hihi 0.9 MAJOR, not high 0.5 MINOR, hihi 0.8 MAJOR",
+    }
+
+
+def test_pvs_of_what_has_gone_are_told_where_they_stayed(deployed: Project) -> None:
+    change(deployed, "devices.csv", "BPM.2,X\n", "")
+    change(deployed, "contract.yaml", "deployment: deploy", "deployment: deploy, prefix: FAULTS")
+    gone = [place for place in judge(deployed).locations if place.reason.endswith("is no PV of this model")]
+    names = {place.reason.split()[0] for place in gone}
+    assert {"BPM.2:X:FAULT", "BPM-FAULTS:STATUS"} <= names
+    assert {place.file for place in gone if "BPM.2" in place.reason} == {SCREEN, ARCHIVER, ALARMS}
+
+
+def test_a_renamed_output_leaves_no_pv_of_its_old_name(deployed: Project) -> None:
+    change(deployed, "contract.yaml", "{plane}:FAULT", "{plane}:BROKEN")
+    reasons = [place.reason for place in judge(deployed).locations if place.file == ARCHIVER]
+    assert "PV BPM.1:X:BROKEN is missing" in reasons
+    assert "BPM.1:X:FAULT is no PV of this model" in reasons
+
+
+def link(project: Project, file: Path) -> None:
+    file.rename(project.root / "elsewhere")
+    file.symlink_to("../elsewhere")
+
+
+UNREADABLE = {
+    "gone": (ACCESS, None, "the file is missing"),
+    "no access security": (ACCESS, "ASG(DEFAULT) {\n  RULE(1, WRITE) = all\n}\n", "'=' means nothing here"),
+    "a group without a name": (ACCESS, "ASG {}\n", "ASG has no name"),
+    "no XML": (SCREEN, "<display>\n</widget>\n", "not XML: mismatched tag"),
+    "entities": (SCREEN, '<!DOCTYPE d [<!ENTITY a "a">]>\n<display/>\n', "a document type is not allowed here"),
+    "no YAML": (POD, "kind: [\n", "not YAML"),
+    "another kind of YAML": (POD, "- 1\n- {spec: 2}\n", "kind is missing"),
+    "no JSON": (ARCHIVER, "[{]\n", "not JSON"),
+    "no list": (ARCHIVER, "{}\n", "not a list of PVs to archive"),
+    "no unit": (UNIT, "[Service]\nExecStart=beampermit 'serve\n", "this command cannot be read: No closing quotation"),
+    "no sections": (PROCSERV, "command = x\n", "not a configuration of procServ: File contains no section headers."),
+    "a merge": (ALARMS, "<a>\n<<<<<<< HEAD\n</a>\n", "there are merge-conflict markers in this file"),
+    "bytes": (ALARMS, b"\xff", "not UTF-8"),
+}
+
+
+@pytest.mark.parametrize("fault", UNREADABLE)
+def test_a_file_that_nothing_can_read_is_told(deployed: Project, fault: str) -> None:
+    file, content, reason = UNREADABLE[fault]
+    path = deployed.root / file
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    verdict = judge(deployed)
+    assert verdict.outcome is Outcome.FAILED
+    assert reason in verdict.reason
+    assert {place.file for place in verdict.locations} == {file}
+
+
+def test_a_link_and_a_file_that_git_ignores_are_no_files_of_the_commit(deployed: Project) -> None:
+    link(deployed, deployed.root / ACCESS)
+    deployed.git("rm", "--quiet", "--cached", ALARMS)
+    (deployed.root / ".gitignore").write_text("*.xml\n")
+    reasons = {place.file: place.reason for place in judge(deployed).locations}
+    assert reasons == {ACCESS: "is a link, not a file", ALARMS: "git ignores this file"}
+
+
+@pytest.mark.attack(
+    guard="OPS002",
+    tried="takes the folder of deployment files out of the contract, and lets the unit serve another model",
+    said="--model is others, not bpm-faults",
+)
+def test_a_branch_does_not_choose_whether_its_files_are_compared(deployed: Project, said: str) -> None:
+    change(deployed, "contract.yaml", "serving: {deployment: deploy}\n", "")
+    assert judge(deployed).passed, "files that agree may lose the key; a later branch deletes them"
+    change(deployed, UNIT, "--model bpm-faults", "--model others")
+    assert said in judge(deployed).reason
+
+
+@pytest.mark.attack(
+    guard="OPS002",
+    tried="lets anybody write alarm limits and start the model again, in the access security file",
+    said="who may write to LIMITS is anybody",
+)
+def test_nobody_writes_who_is_not_named(deployed: Project, said: str) -> None:
+    change(deployed, ACCESS, "RULE(0, WRITE, TRAPWRITE) { UAG(limits) }", "RULE(0, WRITE, TRAPWRITE)")
+    assert said in judge(deployed).reason
+
+
+def test_a_model_that_cannot_be_served_has_no_sound_deployment(deployed: Project) -> None:
+    change(deployed, "contract.yaml", 'source: pv, pv: "{device}:{plane}:TBT"', "source: derived")
+    verdict = judge(deployed)
+    assert verdict.outcome is Outcome.FAILED
+    assert verdict.reason.startswith("contract.yaml: input turns is derived from other signals")
