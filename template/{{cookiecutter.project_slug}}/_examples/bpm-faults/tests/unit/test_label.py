@@ -45,5 +45,5 @@ def test_latest_label_counts_and_the_overruled_one_is_recorded(table: pd.DataFra
 
 
 def test_label_of_an_unknown_signal_is_an_error(table: pd.DataFrame) -> None:
-    with pytest.raises(SystemExit, match=r"no signal .*'device': 'BPM.99'"):
-        label.label(table, opinion(table, "stuck", device="BPM.99"))
+    with pytest.raises(SystemExit, match=r"no signal .*'device': 'BPM-99'"):
+        label.label(table, opinion(table, "stuck", device="BPM-99"))
