@@ -165,6 +165,11 @@ class Ledger:
         """The public keys on the protected branch, as last fetched. Raises `BadInput`, `Outside`."""
         return self._keys(*self._find_protected())
 
+    @property
+    def protected(self) -> str:
+        """The commit of the protected branch, as last fetched. Raises `BadInput` where the remote has none."""
+        return self._find_protected()[1]
+
     def keys_at(self, commit: str) -> PublicKeys:
         """The public keys at a commit that the protected branch contains. Raises `BadInput`, `Failed`."""
         _, tip = self._find_protected()

@@ -278,13 +278,18 @@ class Registry:
                 return False
             return True
 
-    def download(self, model: str, number: int, into: Path) -> Path:
-        """Download the folder of a version to a place below `into`; the caller must verify its bytes."""
+    def download(self, model: str, number: int, into: Path, document: str = "") -> Path:
+        """Download the folder of a version, or a document that was stored with it, to a place below `into`.
+
+        The caller must verify its bytes.
+        """
         from mlflow.artifacts import download_artifacts
 
         with self._outside(f"return the bytes of version {number} of {model}"):
             source = self._client.get_model_version_download_uri(model, str(number))
             require_known_place(f"version {number} of {model}", source, self.uri, lambda: self._place(model))
+            if document:
+                source = f"{source.rpartition('/')[0]}/{document}"
             # Not through `models:/`, which adds a file to the folder.
             folder = download_artifacts(artifact_uri=source, dst_path=str(into), tracking_uri=self.uri)
             return Path(folder)

@@ -16,22 +16,41 @@ from beampermit.registry.ledger import is_ancestor
 from beampermit.registry.mlflow import Registry
 from beampermit.reproduction.tree import exported
 
+FETCHING = ".fetch-"
+"""Folders with this prefix were not finished."""
+
 
 def fetch_model(event: Event, into: Path, uri: str) -> Path:
-    """The model folder of `event`, from the registry at `uri`; cached by digest below `into`.
+    """The model folder of `event`, as `fetch_version`."""
+    return fetch_version(event.model, event.version, event.digest, into, uri)
+
+
+def fetch_version(model: str, version: int, digest: str, into: Path, uri: str) -> Path:
+    """The folder of a version, from the registry at `uri`; cached by digest below `into`.
 
     Raises `Outside` where the registry does not answer or returns other bytes.
     """
-    cached = into / event.digest.removeprefix("sha256:")
-    if _has_digest(cached, event.digest):
+    cached = find_cached(digest, into)
+    if cached:
         return cached
     into.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=into) as scratch:
-        model = download_verified(Registry(uri), event.model, event.version, event.digest, Path(scratch))
+    with tempfile.TemporaryDirectory(prefix=FETCHING, dir=into) as scratch:
+        fetched = download_verified(Registry(uri), model, version, digest, Path(scratch))
+        cached = _place(digest, into)
         if cached.exists():
             shutil.rmtree(cached)
-        model.replace(cached)
+        fetched.replace(cached)
     return cached
+
+
+def find_cached(digest: str, into: Path) -> Path | None:
+    """The model folder with a digest that an earlier `fetch_version` left, if its bytes still have it."""
+    cached = _place(digest, into)
+    return cached if _has_digest(cached, digest) else None
+
+
+def _place(digest: str, into: Path) -> Path:
+    return into / digest.removeprefix("sha256:")
 
 
 def download_verified(registry: Registry, model: str, version: int, digest: str, into: Path) -> Path:

@@ -1,0 +1,123 @@
+"""What the service needs of the ledger's repository, kept on this machine: ledger, keys, and the commits it serves."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from pathlib import Path
+
+from beampermit.contract import FILE_NAME
+from beampermit.digest import digest_bytes, digest_file
+from beampermit.errors import Failed, Outside
+from beampermit.git import OF_ORIGIN, Git
+from beampermit.live.promoted.wanted import Repository
+from beampermit.permit.statement import Statement
+from beampermit.processes import Finished, run, scratch_folder
+from beampermit.registry.ledger import PATIENCE, Ledger
+
+FIRST = 300.0
+"""Seconds that the first copy may take."""
+WHOLE = "--depth=2147483647"
+PROTECTED = f"{OF_ORIGIN}protected"
+BEGUN = ".begun-"
+"""Folders with this prefix were not finished."""
+FETCH = ("fetch", "--quiet", "--refmap=", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
+
+
+class Mirror:
+    """A clone without files, of single commits. Not for two processes at once; threads may share it."""
+
+    def __init__(self, repository: Repository, state: Path):
+        self._repository, self._state = repository, state
+        self._folder = state / f"ledger-{digest_bytes(repository.address.encode())[7:19]}"
+        self._lock = threading.RLock()
+        self._ledger: Ledger | None = None
+        if (self._folder / ".git/HEAD").is_file():
+            self._open()
+
+    @property
+    def git(self) -> Git:
+        return self.ledger.git
+
+    @property
+    def ledger(self) -> Ledger:
+        """Raises `Outside` where the repository was never reached."""
+        if self._ledger is None:
+            raise Outside("the ledger was never read on this machine", hint=f"git ls-remote {self._repository.name}")
+        return self._ledger
+
+    def look(self) -> None:
+        """Fetch ledger and keys. Raises as `Ledger.fetch`; what was fetched before stays."""
+        with self._lock:
+            if self._ledger is None:
+                self._clone()
+            self.ledger.fetch()
+            tip = self.ledger.protected
+            if self.git.ref(PROTECTED) == tip:
+                return
+            self._require(tip, "the tip of the protected branch")
+            # Without a network, keys are those of the protected branch as it was last seen here.
+            self.git("update-ref", PROTECTED, tip)
+            self.git("symbolic-ref", f"{OF_ORIGIN}HEAD", PROTECTED)
+
+    def project_of(self, statement: Statement) -> Git:
+        """git in the folder of the project that a permit is for, at whose commit the contract has the digest there.
+
+        Raises `Failed` where the commit has no such contract, `Outside` where the repository does not have it.
+        """
+        facts, bound = statement.predicate, statement.predicate.contract
+        with self._lock:
+            self._require(facts.commit, f"commit {facts.commit[:12]}")
+            paths = [path for path in self.git.files_at(facts.commit) if f"/{path}".endswith(f"/{FILE_NAME}")]
+            with scratch_folder() as scratch:
+                for path in sorted(paths, key=lambda path: path.count("/")):
+                    if digest_file(self.git.export(facts.commit, scratch, path) / path) == bound.digest:
+                        folder = self._folder / Path(path).parent
+                        folder.mkdir(parents=True, exist_ok=True)
+                        return Git(folder)
+        raise Failed(f"commit {facts.commit[:12]} has no {FILE_NAME} with the digest that the permit binds")
+
+    def _clone(self) -> None:
+        with tempfile.TemporaryDirectory(prefix=BEGUN, dir=self._state) as scratch:
+            made = Path(scratch, "made")
+            settings = (part for name, value in self._repository.settings for part in ("--config", f"{name}={value}"))
+            # Without local shortcuts, so that a path gives single commits as an address does.
+            words = ("clone", "--quiet", "--no-checkout", "--no-local", "--depth=1", "--no-tags", "--template=")
+            finished = run(
+                ["git", *words, *settings, "--", self._repository.address, made],
+                cwd=self._state,
+                env={"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"},
+                timeout=FIRST,
+            )
+            if finished.code:
+                raise self._unreachable(finished)
+            shutil.rmtree(self._folder, ignore_errors=True)
+            made.replace(self._folder)
+        self._open()
+
+    def _open(self) -> None:
+        """A git that was killed leaves its locks, and nobody else works here."""
+        for lock in (self._folder / ".git").rglob("*.lock"):
+            lock.unlink(missing_ok=True)
+        git, settings = Git(self._folder), (("gc.autoDetach", "false"), *self._repository.settings)
+        for name in dict.fromkeys(name for name, _ in settings):
+            git.try_("config", "--unset-all", name)
+        for name, value in settings:
+            git("config", "--add", name, value)
+        self._ledger = Ledger(git)
+
+    def _require(self, commit: str, name: str) -> None:
+        """Fetch a commit that is not here: alone, or with all branches where the server gives no single commits."""
+        if self.git.resolve(commit):
+            return
+        kept = f"{commit}:refs/served/{commit}"  # a ref, so that git does not clean it away
+        for words in (("--depth=1", "origin", kept), (WHOLE, "origin", "+refs/heads/*:refs/branches/*")):
+            finished = self.git.try_(*FETCH, *words, timeout=PATIENCE)
+            if finished.code == 0 and self.git.resolve(commit):
+                return
+        raise self._unreachable(finished) if finished.code else Outside(f"the repository no longer has {name}")
+
+    def _unreachable(self, finished: Finished) -> Outside:
+        repository = self._repository.name
+        return Outside(f"{repository} does not answer: {finished.tail}", hint=f"git ls-remote {repository}")

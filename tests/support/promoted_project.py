@@ -1,0 +1,155 @@
+"""A laboratory whose version can be served: its model is packaged with its contract, and its lock can be installed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from beampermit.digest import digest_folder
+from beampermit.live.loop import Standing
+from beampermit.live.promoted import Declared, Follower, Promoted, Promotions, Repository, Wanted, from_registry
+from support.registry_project import MODEL, Laboratory
+from support.shared import shared_folder
+
+LOCK = """\
+version = 1
+revision = 2
+requires-python = ">=3.11"
+
+[[package]]
+name = "faults"
+version = "1"
+source = { virtual = "." }
+"""
+PYPROJECT = '[project]\nname = "faults"\nversion = "1"\nrequires-python = ">=3.11"\n'
+OUTSIDE = ("origin.git", "mlartifacts", "mlflow.db")
+DEVICES = "device,plane\nB1,X\nB2,Y\n"
+
+
+def package(lab: Laboratory) -> None:
+    """What a version needs to be served; the next change commits it."""
+    contract = lab.root / "contract.yaml"
+    contract.write_text(contract.read_text().replace("signals:\n", "signals:\n  devices: devices.csv\n", 1))
+    (lab.root / "devices.csv").write_text(DEVICES)
+    (lab.root / "pyproject.toml").write_text(PYPROJECT)
+    (lab.root / "uv.lock").write_text(LOCK)
+    (lab.root / "model/artifacts").mkdir()
+    shutil.copy(contract, lab.root / "model/artifacts/contract.yaml")
+
+
+def promote(weight: float) -> Callable[[Laboratory], object]:
+    """A step: another model, promoted."""
+
+    def step(lab: Laboratory) -> None:
+        lab.change(weight)
+        lab.promote()
+
+    return step
+
+
+IN_SERVICE = (package, promote(2))
+"""Version 1 is champion."""
+
+
+@dataclass
+class Followed:
+    """A service that follows the ledger of a laboratory, and what it was told."""
+
+    lab: Laboratory
+    wanted: Wanted
+    at: float = 0.0
+    """Of its clock, in s."""
+    champions: list[Promoted] = field(default_factory=list)
+    standings: list[Standing] = field(default_factory=list)
+    declared: list[Declared] = field(default_factory=list)
+    follower: Follower = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.promotions = Promotions(self.wanted)
+        self.follower = Follower(
+            self.promotions,
+            lambda promoted, _: self.champions.append(promoted),
+            self.standings.append,
+            on_declared=self.declared.append,
+            clock=lambda: self.at,
+        )
+
+    def look(self, after: float = 0.0) -> Standing:
+        """Look, wait for what that began, and look again, `after` so many s."""
+        self.at += after
+        self.follower.look()
+        self.follower.settle(60)
+        self.follower.look()
+        return self.follower.standing
+
+    @property
+    def version(self) -> int:
+        """The version in service; 0 for none."""
+        current = self.follower.current
+        return current.version if current else 0
+
+    def again(self) -> Followed:
+        """The same service, started again."""
+        self.promotions.close()
+        return Followed(self.lab, self.wanted)
+
+    @property
+    def models(self) -> Path:
+        return self.wanted.state / "models"
+
+    def have_the_model(self) -> Path:
+        """The saved model of the work tree as if it had been fetched: MLflow takes seconds to start."""
+        model = self.lab.root / "model"
+        return shutil.copytree(model, self.models / digest_folder(model).removeprefix("sha256:"))
+
+    def lose_the_network(self) -> None:
+        """Neither ledger nor registry can be reached."""
+        for name in OUTSIDE:
+            (self.lab.root.parent / name).rename(self.lab.root.parent / f"{name} away")
+
+    def find_the_network(self) -> None:
+        for name in OUTSIDE:
+            (self.lab.root.parent / f"{name} away").rename(self.lab.root.parent / name)
+
+
+@pytest.fixture
+def lab(
+    prepared: Callable[..., Laboratory], tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Laboratory:
+    """Version 1 is champion, and can be served."""
+    # The environment of the lock is installed by the first test that needs it.
+    monkeypatch.setenv("BEAMPERMIT_CACHE", str(shared_folder(tmp_path_factory) / "cache-of-the-service"))
+    return prepared("served", *IN_SERVICE)
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch, lab: Laboratory) -> None:
+    """The registry is asked here, where MLflow is imported already."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", lab.uri)
+    monkeypatch.setattr(from_registry, "_ask", lambda _, request: from_registry._answer(request))
+
+
+@pytest.fixture
+def wanted(lab: Laboratory) -> Wanted:
+    return Wanted(MODEL, Repository.of_project(lab.project), lab.root.parent / "state", registry=lab.uri)
+
+
+@pytest.fixture
+def followed(lab: Laboratory, wanted: Wanted) -> Iterator[Followed]:
+    """Nothing was looked at yet."""
+    service = Followed(lab, wanted)
+    yield service
+    service.promotions.close()
+
+
+@pytest.fixture
+def serving(followed: Followed) -> Followed:
+    """Version 1 is in service."""
+    followed.have_the_model()
+    followed.look()
+    assert followed.version == 1, followed.follower.standing
+    return followed

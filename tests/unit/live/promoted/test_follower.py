@@ -1,0 +1,394 @@
+"""The version in service follows the ledger, and nothing takes its place that was not verified."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from beampermit.digest import manifest
+from beampermit.errors import BadInput, Failed, Outside
+from beampermit.live.promoted import Follower, Promoted, Promotions, Wanted, find
+from beampermit.live.promoted.job import FIRST
+from beampermit.live.wiring import wire
+from beampermit.permit.keys import generate_keys
+from support.permits import KEY
+from support.promoted_project import Followed, promote
+from support.registry_project import Laboratory, sign_promotion
+
+GOES_ON = "version 1 goes on"
+
+
+def other_model(service: Followed, weight: float) -> None:
+    """A further version is promoted, and its bytes are here."""
+    promote(weight)(service.lab)
+    service.have_the_model()
+
+
+# What is found
+
+
+def test_the_champion_is_fetched_verified_and_served_again_without_a_network(followed: Followed) -> None:
+    standing = followed.look()
+    (champion,) = followed.champions
+    assert (standing.version, standing.refused, standing.note) == (1, "", "")
+    assert standing.permit == champion.statement.digest == followed.lab.last().permit
+    assert manifest(champion.folder) == champion.statement.predicate.model
+    assert champion.environment.run(["-c", "print(1)"], project=champion.root).out == "1\n"
+    # What its PVs are is known before its bytes are here, and of its commit.
+    assert followed.declared[0].contract == champion.contract
+    assert wire(champion.contract, champion.root).rows == ("B1:X", "B2:Y")
+
+    followed.lose_the_network()
+    again = followed.again()
+    standing = again.look()
+    assert (again.version, standing.refused) == (1, "")
+    assert "the ledger has not answered since" in standing.note
+    assert "is served as it was last verified here" in standing.note
+    again.find_the_network()
+    assert again.look().note == ""
+    again.promotions.close()
+
+
+def test_find_gives_the_champion_and_names_what_it_does(lab: Laboratory, followed: Followed) -> None:
+    followed.have_the_model()
+    followed.promotions.close()
+    steps: list[str] = []
+    champion = find(followed.wanted, lambda step, *_: steps.append(step))
+    assert (champion.version, champion.variant) == (1, "")
+    assert steps[:3] == ["read the ledger", "verify the permit", "fetch the model"]
+
+
+def test_find_says_why_there_is_no_champion(followed: Followed) -> None:
+    followed.lab.retire()
+    followed.promotions.close()
+    with pytest.raises(Failed, match=r"version 1 was retired by Ada Operator .*: drifts"):
+        find(followed.wanted)
+
+
+def test_a_second_service_does_not_share_the_state_folder(followed: Followed) -> None:
+    with pytest.raises(BadInput, match="another service uses this state folder"):
+        Promotions(followed.wanted)
+
+
+def test_without_a_ledger_nothing_is_served_until_there_is_one(followed: Followed) -> None:
+    followed.have_the_model()
+    followed.lose_the_network()
+    standing = followed.look()
+    assert standing.refused.startswith("no champion could be verified: ")
+    assert "does not answer" in standing.refused
+    followed.find_the_network()
+    assert (followed.look().refused, followed.version) == ("", 1)
+
+
+# What the ledger says
+
+
+def test_a_new_champion_is_handed_over_once_it_is_ready_and_a_rollback_as_well(serving: Followed) -> None:
+    other_model(serving, 3)
+    serving.follower.look()
+    assert serving.version == 1  # it goes on while the other one is prepared
+    assert serving.look().version == 2
+    serving.lab.rollback()
+    assert serving.look().version == 1
+    assert [champion.version for champion in serving.champions] == [1, 2, 1]
+    assert serving.follower.standing.note == ""
+
+
+def test_a_champion_that_is_replaced_while_it_is_prepared_is_not_handed_over(serving: Followed) -> None:
+    other_model(serving, 3)
+    serving.follower.look()
+    serving.follower.settle(60)
+    serving.lab.rollback()
+    serving.follower.look()
+    assert [champion.version for champion in serving.champions] == [1]
+
+
+def test_retired_is_said_with_who_when_and_why(serving: Followed) -> None:
+    serving.lab.retire(reason="drifts\x1b[2J\u202e in the cold")
+    standing = serving.look()
+    at = serving.lab.last().at
+    assert standing.retired
+    assert standing.refused == (
+        f"version 1 was retired by Ada Operator <ada@lab.example> at {at}: drifts⟨U+001B⟩[2J⟨U+202E⟩ in the cold"
+    )
+    again = serving.again()
+    assert again.look() == standing
+    assert again.version == 0
+    assert again.declared[0].version == 1  # its PVs stay
+    again.lab.rollback(to=1, retired=True)
+    assert (again.look().retired, again.version) == (False, 1)
+    again.promotions.close()
+
+
+def test_what_is_retired_while_its_successor_cannot_be_served_names_it(
+    serving: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*_: object) -> None:
+        raise Outside("the registry does not answer")
+
+    monkeypatch.setattr(serving.promotions, "prepare", unreachable)
+    promote(3)(serving.lab)
+    serving.lab.retire(version=1)
+    standing = serving.look()
+    assert standing.retired
+    assert standing.refused.endswith("drifts; version 2 is champion now")
+
+
+def test_when_the_champion_is_retired_before_it_was_served_nothing_is_in_service(serving: Followed) -> None:
+    promote(3)(serving.lab)
+    serving.lab.retire()
+    standing = serving.look()
+    assert (standing.retired, serving.version) == (True, 1)
+    assert standing.refused.startswith("version 2 was retired")
+
+
+def test_frozen_promotions_are_a_note(serving: Followed) -> None:
+    serving.lab.freeze(reason="machine studies")
+    standing = serving.look()
+    assert standing.refused == ""
+    assert standing.note.startswith("promotions were frozen by Ada Operator")
+    assert standing.note.endswith("machine studies")
+    serving.lab.thaw()
+    assert serving.look().note == ""
+
+
+def test_a_ledger_that_does_not_answer_leaves_the_version_in_service(serving: Followed) -> None:
+    serving.lose_the_network()
+    standing = serving.look()
+    assert standing.refused == ""
+    assert standing.note.startswith("the ledger has not answered since ")
+    assert standing.note.endswith(GOES_ON)
+    assert serving.look(3600) == standing  # the same words, for as long as it takes
+    serving.find_the_network()
+    assert serving.look().note == ""
+    assert len(serving.champions) == 1
+
+
+def test_a_bad_line_is_a_note_and_keys_count_nevertheless(serving: Followed) -> None:
+    serving.lab.forge(serving.lab.last().model_copy(update={"sequence": 9}))
+    standing = serving.look()
+    assert "the ledger cannot be read: ledger.jsonl:2: sequence is 9, but this is line 2; version 1" in standing.note
+    _, other = generate_keys(serving.lab.root.parent / "other")
+    serving.lab.trust(other)
+    assert "signed with an untrusted key" in serving.look().refused
+
+
+# Attacks
+
+
+@pytest.mark.attack(
+    guard="serve",
+    tried="promotes a model with a permit that another key signed, by writing the line into the ledger's branch",
+    said="its permit is signed with an untrusted key",
+)
+def test_a_permit_of_another_key_is_never_served(serving: Followed, said: str) -> None:
+    forged = serving.lab.last().model_copy(update={"sequence": 2, "version": 2, "expected": 1})
+    event, permit = sign_promotion(forged, {"weights.safetensors": f"sha256:{'1' * 64}"}, key=KEY)
+    serving.lab.forge(event, permits={f"permits/{event.permit.removeprefix('sha256:')}.json": permit})
+    standing = serving.look()
+    assert (serving.version, standing.refused) == (1, "")
+    assert standing.note.startswith(f"version 2, champion since {event.at}, cannot be served")
+    assert said in standing.note
+    # Nor by a service that never served another version.
+    shutil.rmtree(serving.wanted.state)
+    again = serving.again()
+    standing = again.look()
+    assert (again.version, standing.version) == (0, 2)
+    assert standing.refused.startswith("no champion could be verified: version 2 of bpm-faults is not believed")
+    again.promotions.close()
+
+
+@pytest.mark.attack(
+    guard="serve",
+    tried="promotes a model without a permit, by writing the line into the ledger's branch",
+    said="the ledger has no signed permit for it",
+)
+def test_a_line_without_a_permit_is_never_served(serving: Followed, said: str) -> None:
+    none = f"sha256:{'7' * 64}"
+    line = {"sequence": 2, "version": 2, "expected": 1, "permit": none, "by": "\x1b]0;owned\x07"}
+    serving.lab.forge(serving.lab.last().model_copy(update=line))
+    assert said in serving.look().note
+    assert serving.version == 1
+
+
+@pytest.mark.attack(
+    guard="serve",
+    tried="sets the ledger's branch back to before a retirement",
+    said="was rewritten: it lacks events that this clone has read before",
+)
+def test_a_ledger_that_is_set_back_changes_nothing(
+    serving: Followed, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    serving.lab.retire()
+    retired = serving.look()
+    assert retired.retired
+    serving.lab.forge(back=1)
+    assert serving.look() == retired
+    assert said in caplog.text
+
+
+@pytest.mark.attack(
+    guard="serve",
+    tried="changes the bytes of the champion on the service's disk",
+    said="this file differs from the one that the permit binds",
+)
+@pytest.mark.usefixtures("in_this_process")
+def test_changed_bytes_are_not_loaded(serving: Followed, said: str) -> None:
+    (champion,) = serving.champions
+    weights = champion.folder / "weights.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(Failed, match=said):
+        champion.verify()
+    serving.lose_the_network()
+    again = serving.again()
+    assert "the copy on this machine has other bytes as well" in again.look().refused
+    assert again.version == 0
+    again.promotions.close()
+
+
+@pytest.mark.attack(
+    guard="serve",
+    tried="changes the bytes of the champion in the registry",
+    said="holds other bytes for bpm-faults version 1 than the permit binds",
+)
+@pytest.mark.usefixtures("in_this_process")
+def test_other_bytes_of_the_registry_are_not_served_and_right_ones_are_fetched_again(
+    followed: Followed, said: str
+) -> None:
+    (weights,) = (followed.lab.root.parent / "mlartifacts").rglob("weights.safetensors")
+    right = weights.read_bytes()
+    weights.write_bytes(right + b" ")
+    assert said in followed.look().refused
+    weights.write_bytes(right)
+    spoiled = followed.have_the_model()
+    (spoiled / "weights.safetensors").write_bytes(b"")
+    assert followed.look(FIRST).refused == ""
+    assert (followed.version, followed.champions[0].folder) == (1, spoiled)
+
+
+@pytest.mark.attack(
+    guard="serve",
+    tried="packages a model with another contract than that of its commit",
+    said="the contract that is packaged with the model is not that of its commit",
+)
+def test_another_packaged_contract_never_replaces_the_champion(serving: Followed, said: str) -> None:
+    packaged = serving.lab.root / "model/artifacts/contract.yaml"
+    packaged.write_text(packaged.read_text().replace("hihi: 0.9", "hihi: 0.99"))
+    other_model(serving, 3)
+    standing = serving.look()
+    assert (serving.version, standing.refused) == (1, "")
+    assert said in standing.note
+    assert standing.note.endswith(GOES_ON)
+    # After a restart as well, what was served goes on.
+    again = serving.again()
+    again.look()
+    assert (again.look().version, again.version, again.look().refused) == (1, 1, "")
+    assert said in again.follower.standing.note
+    again.promotions.close()
+
+
+# Keys
+
+
+def test_a_key_that_is_taken_out_ends_what_it_signed_until_it_is_signed_again(serving: Followed) -> None:
+    private, public = serving.lab.new_key("new")
+    serving.lab.trust(public)
+    standing = serving.look()
+    assert "its permit is signed with an untrusted key" in standing.refused
+    assert not standing.retired
+    # Also where nothing answers: keys are those that were fetched last.
+    serving.lose_the_network()
+    again = serving.again()
+    assert "signed with an untrusted key" in again.look().refused
+    assert again.version == 0
+    again.find_the_network()
+    again.lab.re_sign(1, private)
+    assert (again.look().refused, again.version) == ("", 1)
+    again.promotions.close()
+
+
+def test_a_key_vouches_for_what_was_issued_until_its_last_day(serving: Followed) -> None:
+    today = datetime.now(UTC)
+    for day, refused in ((today, False), (today - timedelta(days=1), True)):
+        serving.lab.trust(serving.lab.public, prefix=f"not-after: {day:%Y-%m-%d}\n")
+        standing = serving.look()
+        assert ("is valid until" in standing.refused) is refused, standing
+
+
+def test_no_key_at_all_ends_the_service(serving: Followed) -> None:
+    git = serving.lab.git
+    git("rm", "--quiet", ".github/permit.pub")
+    git("commit", "--quiet", "--message", "No keys")
+    git("push", "--quiet", "origin", "main")
+    assert serving.look().refused.startswith("no permit of the ledger can be verified")
+
+
+# What goes wrong meanwhile
+
+
+def test_what_cannot_begin_is_tried_again_later_each_time(serving: Followed) -> None:
+    asked: list[int] = []
+
+    def refuse(promoted: Promoted, _: object) -> None:
+        asked.append(promoted.version)
+        raise Failed("FAULT is served already")
+
+    serving.follower._on_champion = refuse
+    other_model(serving, 3)
+    standing = serving.look()
+    assert "cannot be served: FAULT is served already" in standing.note
+    assert serving.follower.current == serving.champions[0]
+    serving.look(FIRST - 1)
+    assert asked == [2]
+    serving.look(1)
+    assert asked == [2, 2]
+    serving.look(2 * FIRST - 1)
+    assert asked == [2, 2]
+    serving.look(1)
+    assert asked == [2, 2, 2]
+
+
+def test_a_surprise_while_preparing_leaves_the_version_in_service(
+    serving: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def surprise(*_: object) -> None:
+        raise ZeroDivisionError("by \x1b[31m0")
+
+    monkeypatch.setattr(serving.promotions, "prepare", surprise)
+    other_model(serving, 3)
+    standing = serving.look()
+    assert (serving.version, standing.refused) == (1, "")
+    assert "cannot be served: ZeroDivisionError: by ⟨U+001B⟩[31m0" in standing.note
+
+
+def test_what_a_killed_service_left_is_cleared_away(serving: Followed) -> None:
+    state = serving.wanted.state
+    mirror = next(state.glob("ledger-*"))
+    left = [state / ".begun-a/made", state / "commits/.begun-b", serving.models / ".fetch-c/model"]
+    for folder in left:
+        folder.mkdir(parents=True)
+    (mirror / ".git/shallow.lock").touch()
+    (mirror / ".git/refs/remotes/origin/beampermit-ledger.lock").touch()
+    (state / "served.json").write_text('{"event": "pro')
+    other_model(serving, 3)
+    again = serving.again()
+    assert (again.look().refused, again.version) == ("", 2)
+    assert not any(folder.exists() for folder in left)
+    again.promotions.close()
+
+
+def test_the_thread_follows_and_ends(serving: Followed, wanted: Wanted) -> None:
+    serving.promotions.close()
+    versions: list[int] = []
+    with Promotions(wanted) as promotions:
+        follower = Follower(promotions, lambda one, _: versions.append(one.version), lambda _: None, every=0.05)
+        follower.start()
+        deadline = datetime.now(UTC) + timedelta(seconds=60)
+        while not versions and datetime.now(UTC) < deadline:
+            follower._wake.wait(0.05)
+        follower.close()
+        assert versions == [1]
+        assert not follower._thread.is_alive()
