@@ -3,6 +3,7 @@
     python epics_child.py softioc   records of a real IOC, over CA and PVA
     python epics_child.py p4p       any PVA structure: NTTable, NTNDArray, unsigned and odd scalars
     python epics_child.py aioca     a client, as are caproto and pvapy
+    python epics_child.py records   the service's own records (`records_child.py`)
 
 No two EPICS libraries are loaded in one process: pvapy and epicscorelibs break each other.
 """
@@ -180,7 +181,9 @@ def caproto(_: Request) -> Answer:
         }
 
     def put(name: str, value: Any) -> None:
-        client.write(name, value, notify=True, timeout=PATIENCE, repeater=False)
+        answer = client.write(name, value, notify=True, timeout=PATIENCE, repeater=False)
+        if answer.status.name != "ECA_NORMAL":
+            raise PermissionError(answer.status.description)
 
     return _client(get, put)
 
@@ -234,12 +237,19 @@ def _plain(value: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
+def records(first: Request) -> Answer:
+    """What the service serves."""
+    from records_child import records
+
+    return records(first)
+
+
 def main() -> None:
     """Read requests until the input ends, and answer each. What an EPICS library prints goes to standard error."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    kind = {"softioc": softioc, "p4p": p4p, "aioca": aioca, "caproto": caproto, "pvapy": pvapy}[sys.argv[1]]
-    answer = kind(json.loads(sys.stdin.readline()))
+    kinds = {kind.__name__: kind for kind in (softioc, p4p, aioca, caproto, pvapy, records)}
+    answer = kinds[sys.argv[1]](json.loads(sys.stdin.readline()))
     answers.write('{"ok": null}\n')
     for line in sys.stdin:
         try:

@@ -1,0 +1,105 @@
+"""What clients write, seen and logged: who, from where, the PV, its field, the old value and the new one.
+
+Access security of EPICS refuses a client before anybody here hears of it: what is seen is what it let through.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from beampermit.live.epics.base import Base
+
+LOG = logging.getLogger("beampermit.puts")
+CLOSED = None
+PATIENCE = 10.0
+"""Seconds for what was written before the end."""
+
+
+class _Message(ctypes.Structure):
+    """asTrapWriteMessage; a channel begins with a pointer to its name."""
+
+    _fields_ = (
+        ("user", ctypes.c_char_p),
+        ("host", ctypes.c_char_p),
+        ("channel", ctypes.POINTER(ctypes.c_char_p)),
+        ("ours", ctypes.c_void_p),
+        ("type", ctypes.c_int),
+        ("count", ctypes.c_int),
+        ("data", ctypes.c_void_p),
+    )
+
+
+LISTENER = ctypes.CFUNCTYPE(None, ctypes.POINTER(_Message), ctypes.c_int)
+
+
+@dataclass(frozen=True)
+class Put:
+    """Values are None where the field holds no number."""
+
+    user: str
+    host: str
+    pv: str
+    field: str
+    old: float | None
+    new: float | None
+
+
+class Puts:
+    """`judge` is called with each put, by one thread, and says why it is refused, or nothing; then it is logged."""
+
+    def __init__(self, base: Base, judge: Callable[[Put], str]):
+        self._base, self._judge = base, judge
+        self._numbers = count(1)
+        self._old: dict[int, float | None] = {}
+        self._waiting: queue.SimpleQueue[Put | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="puts", daemon=True)
+        self._thread.start()
+        base.listen(LISTENER(self._hear))
+
+    def close(self) -> None:
+        self._waiting.put(CLOSED)
+        self._thread.join(PATIENCE)
+
+    def _hear(self, pointer: Any, after: int) -> None:
+        """Called by a thread of a server, which waits: the work is done elsewhere."""
+        message = pointer[0]
+        name = message.channel[0].decode(errors="replace")
+        if not after:
+            message.ours = number = next(self._numbers)
+            self._old[number] = self._base.number(name)
+            return
+        record, _, field = name.partition(".")
+        put = Put(
+            message.user.decode(errors="replace"),
+            message.host.decode(errors="replace"),
+            record,
+            field or "VAL",
+            self._old.pop(message.ours, None),
+            self._base.number(name),
+        )
+        self._waiting.put(put)
+
+    def _work(self) -> None:
+        while put := self._waiting.get():
+            try:
+                refused = self._judge(put)
+            except Exception:
+                LOG.exception("a put could not be taken: %s", put)
+                continue
+            _log(put, refused)
+
+
+def _log(put: Put, refused: str) -> None:
+    """One line of JSON, which has no NaN."""
+    values = {key: value if value == value else "NaN" for key, value in asdict(put).items()}  # noqa: PLR0124
+    line = {"put": "refused" if refused else "accepted", **values, **({"reason": refused} if refused else {})}
+    LOG.log(logging.WARNING if refused else logging.INFO, "%s", json.dumps(line, default=str))

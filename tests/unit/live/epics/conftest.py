@@ -1,0 +1,5 @@
+"""A private EPICS network."""
+
+from support.epics import epics
+
+__all__ = ["epics"]

@@ -1,0 +1,325 @@
+"""The service's records in a process of their own, judged by three clients that it does not use itself."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import math
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import yaml
+
+from beampermit.live.status_pvs import STATUS_PVS
+from support.epics import Child, Client, Network, client, until
+from support.served import NOW, SIGNALS
+
+SCORE, ORBIT = "B1:FAULT", "B1:ORBIT"
+UNDEFINED, INVALID, MAJOR, MINOR = 17, 3, 2, 1
+LINK, CALC, HIHI = 14, 12, 3
+PROMOTION = "sha256:1"
+ACCESS = """\
+UAG(operators) {{{user}}}
+HAG(consoles)  {{127.0.0.1}}
+ASG(DEFAULT) {{ RULE(1, READ) }}
+ASG(LIMITS)  {{ RULE(1, READ) RULE(0, WRITE, TRAPWRITE) {{ UAG(operators) HAG(consoles) }} }}
+ASG(RESTART) {{ RULE(1, READ) RULE(0, WRITE, TRAPWRITE) {{ UAG(operators) HAG(consoles) }} }}
+"""
+
+
+class Records(Child):
+    """The process with the records."""
+
+    def publish(self, values: dict[str, Any] | None = None, **health: Any) -> None:
+        self.ask(publish=values or {}, health=health)
+
+    def show(self, pv: str, value: Any, **parts: Any) -> None:
+        self.publish({pv: {"value": value, **parts}})
+
+    def again(self, start: dict[str, Any]) -> None:
+        """Start it again, where it was."""
+        self.kill()
+        self._process = self._started(start)
+
+    def left(self, code: int) -> int:
+        """Its exit code when it is to leave with `code`."""
+        with pytest.raises(AssertionError, match="ended with"):
+            self.ask(leave=code)
+        return self._process.returncode
+
+    @property
+    def restarts(self) -> int:
+        return self.ask(state=None)["restarts"]
+
+    def puts(self) -> list[dict[str, Any]]:
+        """What was logged of puts; nothing else is JSON."""
+        return [json.loads(line) for line in self.ask(state=None)["log"] if line.startswith("{")]
+
+
+def contract_of(text: str, **score: Any) -> str:
+    """The contract of `support.served`; `score` replaces keys of its scalar output."""
+    signals = deepcopy(SIGNALS)
+    signals["outputs"][0].update(
+        {"unit": "µm²", "description": "Fault score — of a beam position monitor, from its turns", "resolution": 0.01}
+    )
+    signals["outputs"][0].update(score)
+    image = {"name": "image", "pv": "{device}:IMAGE", "shape": [2, 3], "unit": "1", "range": [0, 9]}
+    signals["outputs"].append(image)
+    model = {**yaml.safe_load(text), "signals": signals, "serving": {"prefix": "FAULTS"}}
+    return yaml.safe_dump({**model, "fallback": {"on_invalid": "invalid"}})
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory, contract_text: str) -> dict[str, Any]:
+    """What the process is started with."""
+    root = tmp_path_factory.mktemp("served")
+    (root / "devices.csv").write_text("device\nB1\nB2\nB3\n")
+    (root / "site.acf").write_text(ACCESS.format(user=getpass.getuser()))
+    text = contract_of(contract_text)
+    access, state = str(root / "site.acf"), str(root / "state")
+    return {"text": text, "root": str(root), "promotion": PROMOTION, "access": access, "state": state}
+
+
+@pytest.fixture(scope="module")
+def served(epics: Network, start: dict[str, Any]) -> Iterator[Records]:
+    with epics.place() as place:
+        child = Records("records", start, epics.server(place))
+        yield child
+        child.kill()
+
+
+@pytest.fixture(scope="module")
+def pvapy(epics: Network) -> Iterator[Client]:
+    with client(epics, "pvapy") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def aioca(epics: Network) -> Iterator[Client]:
+    with client(epics, "aioca") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def caproto(epics: Network) -> Iterator[Client]:
+    with client(epics, "caproto") as made:
+        yield made
+
+
+def alarm(read: dict[str, Any]) -> tuple[int, int]:
+    return read["severity"], read["status"]
+
+
+def test_at_first_all_is_undefined(served: Records, aioca: Client, pvapy: Client) -> None:
+    of_score = aioca.get("B3:FAULT")
+    assert math.isnan(of_score["value"])
+    assert alarm(of_score) == (INVALID, UNDEFINED)
+    of_orbit = pvapy.get("B3:ORBIT")
+    assert len(of_orbit["value"]) == 3
+    assert all(math.isnan(number) for number in of_orbit["value"])
+    assert of_orbit["severity"] == INVALID
+    for status in STATUS_PVS:
+        if status.name != "RESTART":
+            assert alarm(aioca.get(f"FAULTS:{status.name}")) == (INVALID, UNDEFINED), status.name
+
+
+def test_three_clients_see_value_severity_status_message_and_time(
+    served: Records, aioca: Client, caproto: Client, pvapy: Client
+) -> None:
+    served.show(SCORE, 12.5, time=NOW + 0.25)
+    for one in (aioca, caproto, pvapy):
+        read = one.get(SCORE)
+        assert (read["value"], read["timestamp"], *alarm(read)) == (12.5, NOW + 0.25, 0, 0)
+    message = "held, because B1:TBT is disconnected"
+    served.show(SCORE, 12.5, time=NOW + 1, severity="MAJOR", status="LINK", message=message)
+    for one in (aioca, caproto):
+        read = one.get(SCORE)
+        assert (read["value"], read["timestamp"], *alarm(read)) == (12.5, NOW + 1, MAJOR, LINK)
+    read = pvapy.get(SCORE)
+    assert (read["value"], read["severity"], read["message"]) == (12.5, MAJOR, message)
+    served.show(
+        SCORE, math.nan, severity="INVALID", status="CALC", message="the model gave NaN for score", time=NOW + 2
+    )
+    read = aioca.get(SCORE)
+    assert math.isnan(read["value"])
+    assert (read["timestamp"], *alarm(read)) == (NOW + 2, INVALID, CALC)
+
+
+def test_arrays_are_flattened_row_after_row(served: Records, aioca: Client, caproto: Client, pvapy: Client) -> None:
+    served.show(ORBIT, [1.0, 2.0, 3.0], time=NOW, severity="MINOR", status="LINK", message="B1:TBT has severity MINOR")
+    served.show("B1:IMAGE", [[1, 2, 3], [4, 5, 6]], time=NOW)
+    for one in (aioca, caproto, pvapy):
+        read = one.get(ORBIT)
+        assert (read["value"], read["severity"], read["timestamp"]) == ([1.0, 2.0, 3.0], MINOR, NOW)
+        assert one.get("B1:IMAGE")["value"] == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    assert pvapy.get(ORBIT)["message"] == "B1:TBT has severity MINOR"
+    served.show(ORBIT, [math.nan] * 3, severity="INVALID", status="LINK")
+    assert all(math.isnan(number) for number in aioca.get(ORBIT)["value"])
+    assert aioca.get(ORBIT)["severity"] == aioca.get(f"{ORBIT}.UDF")["value"] + 2 == INVALID
+
+
+def test_limits_of_a_record_agree_with_the_service(served: Records, aioca: Client, pvapy: Client) -> None:
+    served.show(SCORE, 90.0, severity="MAJOR", status="HIHI", time=NOW + 3)
+    assert alarm(aioca.get(SCORE)) == (MAJOR, HIHI)
+    assert pvapy.get(SCORE)["message"] == "HIHI"
+
+
+def test_the_contract_gives_the_fields(served: Records, aioca: Client, pvapy: Client) -> None:
+    read = aioca.get(SCORE)
+    assert (read["unit"], read["precision"]) == ("um2", 2)
+    limits = read["limits"]
+    assert [limits[key] for key in ("high", "hihi", "display_low", "display_high")] == [50.0, 90.0, -100.0, 100.0]
+    assert math.isnan(limits["lolo"])
+    assert math.isnan(limits["low"])
+    display = pvapy.get(SCORE)["fields"]["display"]
+    assert display["description"] == "Fault score - of a beam position moni..."
+    assert (display["units"], display["precision"], display["limitHigh"]) == ("um2", 2, 100.0)
+    of_array = pvapy.get(ORBIT)["fields"]["display"]
+    assert (of_array["units"], of_array["precision"], of_array["limitLow"]) == ("mm", 3, -40.0)
+    assert [aioca.get(f"{SCORE}.{field}")["value"] for field in ("HHSV", "HSV", "LSV", "LLSV")] == [2, 1, 0, 0]
+
+
+def test_status_pvs_say_how_the_service_is(served: Records, aioca: Client, pvapy: Client) -> None:
+    reason = "B1:TBT is disconnected, " * 20
+    served.publish(reason=reason, version=7, cycles=12, latency_p99=math.nan, dropped=2**40)
+    assert pvapy.get("FAULTS:REASON")["value"] == reason
+    assert aioca.get("FAULTS:REASON.VAL$")["value"] == reason
+    assert aioca.get("FAULTS:REASON")["value"] == reason[:39]
+    assert pvapy.get("FAULTS:DROPPED")["value"] == 2**40
+    assert [pvapy.get(f"FAULTS:{name}")["value"] for name in ("VERSION", "STATUS")] == [7, "SERVING"]
+    assert alarm(aioca.get("FAULTS:VERSION")) == alarm(aioca.get("FAULTS:REASON")) == (0, 0)
+    assert alarm(aioca.get("FAULTS:LATENCY_P99")) == alarm(aioca.get("FAULTS:DRIFT")) == (INVALID, UNDEFINED)
+    served.publish(version=0)
+    assert alarm(aioca.get("FAULTS:VERSION")) == (INVALID, UNDEFINED)
+
+
+def test_outputs_are_written_before_version_and_heartbeat(served: Records, aioca: Client) -> None:
+    served.publish({SCORE: {"value": 1.0}, ORBIT: {"value": [1.0, 2.0, 3.0]}}, version=7)
+    names = (SCORE, ORBIT, "FAULTS:STATUS", "FAULTS:VERSION", "FAULTS:HEARTBEAT")
+    times = [aioca.get(name)["timestamp"] for name in names]
+    assert times == sorted(times)
+
+
+@pytest.mark.parametrize("kind", ["aioca", "caproto", "pvapy"])
+def test_clients_write_nothing_but_limits(served: Records, request: pytest.FixtureRequest, kind: str) -> None:
+    one: Client = request.getfixturevalue(kind)
+    served.show(SCORE, 12.5, time=NOW)
+    before = len(served.puts())
+    texts = {"aioca": "x", "caproto": ["x"], "pvapy": "x"}
+    numbers = (SCORE, ORBIT, f"{SCORE}.PREC", f"{SCORE}.PROC", f"{SCORE}.HHSV", f"{SCORE}.DISP", "FAULTS:HEARTBEAT")
+    for name, value in (
+        *((name, [1] if kind == "caproto" else 1) for name in numbers),
+        *((name, texts[kind]) for name in (f"{SCORE}.DESC", f"{SCORE}.EGU", f"{SCORE}.ASG", "FAULTS:REASON")),
+    ):
+        with pytest.raises(AssertionError, match=r"[Ww]rite access denied|Put not permitted"):
+            one.put(name, value)
+    assert one.get(SCORE)["value"] == 12.5
+    assert len(served.puts()) == before
+
+
+@pytest.mark.parametrize("kind", ["aioca", "caproto", "pvapy"])
+def test_an_operator_changes_a_limit(served: Records, request: pytest.FixtureRequest, kind: str) -> None:
+    one: Client = request.getfixturevalue(kind)
+    new = {"aioca": 80.0, "caproto": 81.0, "pvapy": 82.0}[kind]
+    old, before = one.get(f"{SCORE}.HIHI")["value"], len(served.puts())
+    one.put(f"{SCORE}.HIHI", new)
+    until(lambda: len(served.puts()) > before)
+    put = served.puts()[-1]
+    assert put == {"put": "accepted", "user": getpass.getuser(), "host": "127.0.0.1", "pv": SCORE, "field": "HIHI",
+                   "old": old, "new": new}  # fmt: skip
+    assert served.ask(limits=SCORE) == {"high": 50.0, "hihi": new}
+
+
+def test_a_limit_that_the_contract_does_not_have_gets_its_severity(served: Records, aioca: Client) -> None:
+    aioca.put("B2:FAULT.LOLO", -20.0)
+    until(lambda: served.ask(limits="B2:FAULT") == {"lolo": -20.0, "high": 50.0, "hihi": 90.0})
+    until(lambda: aioca.get("B2:FAULT.LLSV")["value"] == MAJOR)
+    assert aioca.get("B2:FAULT")["limits"]["lolo"] == -20.0
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("HIGH", 95.0, "alarm limits must rise: LOLO, LOW, HIGH, HIHI"),
+        ("HIHI", math.nan, "a limit is a number"),
+        ("HIHI", 100.5, "100.5 is outside the output's range [-100, 100], where it is never shown"),
+    ],
+)
+def test_a_limit_that_cannot_be_is_put_back(
+    served: Records, aioca: Client, field: str, value: float, reason: str
+) -> None:
+    limits, before = served.ask(limits="B3:FAULT"), len(served.puts())
+    aioca.put(f"B3:FAULT.{field}", value)
+    until(lambda: len(served.puts()) > before)
+    put = served.puts()[-1]
+    assert (put["put"], put["field"], put["reason"]) == ("refused", field, reason)
+    assert served.ask(limits="B3:FAULT") == limits
+    assert aioca.get(f"B3:FAULT.{field}")["value"] == limits[field.lower()]
+
+
+def test_a_limit_that_is_put_with_processing_leaves_the_alarm(served: Records, epics: Network, aioca: Client) -> None:
+    from p4p.client.thread import Context
+
+    served.show("B3:FAULT", 1.0, severity="MAJOR", status="LINK", message="held", time=NOW)
+    before = len(served.puts())
+    with Context("pva") as context:
+        context.put("B3:FAULT.HIHI", 85.0, request="record[process=true]field(value)", timeout=20.0)
+    assert alarm(aioca.get("B3:FAULT")) == (MAJOR, LINK)
+    until(lambda: len(served.puts()) > before)
+    assert alarm(aioca.get("B3:FAULT")) == (MAJOR, LINK)
+
+
+def test_who_is_not_in_the_access_file_writes_no_limit(served: Records, epics: Network) -> None:
+    stranger = {**epics.client("caproto"), **dict.fromkeys(("LOGNAME", "USER", "LNAME", "USERNAME"), "mallory")}
+    one = Client("caproto", {}, stranger)
+    with pytest.raises(AssertionError, match=r"[Ww]rite access denied"):
+        one.put(f"{SCORE}.HIHI", 70.0)
+    one.kill()
+
+
+def test_restart_calls_back(served: Records, aioca: Client) -> None:
+    before = served.restarts
+    aioca.put("FAULTS:RESTART", 2)
+    aioca.put("FAULTS:RESTART", 1)
+    until(lambda: served.restarts == before + 1)
+    until(lambda: [put["put"] for put in served.puts()[-2:]] == ["refused", "accepted"])
+    assert aioca.get("FAULTS:RESTART")["value"] == 0
+
+
+def test_other_pvs_are_other_records(served: Records, contract_text: str) -> None:
+    for same, change in (
+        (True, {"high": 40, "unit": "mm"}),
+        (False, {"pv": "{device}:SCORE"}),
+        (False, {"shape": [4]}),
+    ):
+        changed = contract_of(contract_text, **change)
+        assert served.ask(same={"text": changed}) is same, change
+
+
+def test_changed_limits_survive_a_restart_and_end_with_another_promotion(
+    served: Records, start: dict[str, Any], epics: Network, aioca: Client, contract_text: str
+) -> None:
+    aioca.put(f"{SCORE}.HIHI", 77.0)
+    until(lambda: served.ask(limits=SCORE)["hihi"] == 77.0)
+    served.again({**start, "access": None})
+    assert served.ask(limits=SCORE)["hihi"] == 77.0
+    with client(epics, "aioca") as fresh:
+        assert fresh.get(SCORE)["limits"]["hihi"] == 77.0
+        with pytest.raises(AssertionError, match="Write access denied"):  # without a file, nobody changes limits either
+            fresh.put(f"{SCORE}.HIHI", 80.0)
+        served.show(SCORE, 60.0, severity="MINOR", status="HIGH", time=NOW + 9)
+        other = contract_of(contract_text, unit="mm", description="°C", high=55, hihi=95, resolution=0.5)
+        served.ask(begin={"text": other, "promotion": "sha256:2"})
+        read = fresh.get(SCORE)
+        assert (read["unit"], read["precision"]) == ("mm", 1)
+        assert (read["limits"]["high"], read["limits"]["hihi"]) == (55.0, 95.0)
+        assert fresh.get(f"{SCORE}.DESC")["value"] == "degC"
+        assert (read["value"], read["timestamp"], *alarm(read)) == (60.0, NOW + 9, MINOR, 4)
+    served.again(start)
+    assert served.ask(limits=SCORE) == {"high": 50.0, "hihi": 90.0}
+
+
+def test_leave_ends_the_process_at_once(served: Records) -> None:
+    assert served.left(3) == 3
