@@ -11,13 +11,18 @@ from beampermit.errors import BadInput
 Protocol = Literal["pva", "ca"]
 PROTOCOLS: dict[str | None, tuple[Protocol, ...]] = {None: ("pva", "ca"), "pva": ("pva",), "ca": ("ca",)}
 """As it is written -> in the order in which they are asked."""
-WRITTEN = re.compile(r"(?:(?P<protocol>[a-z]+)://)?(?P<name>[^\s#]+)(?:#(?P<column>\S+))?")
+WRITTEN = re.compile(r"(?:(?P<protocol>[a-z]+)://)?(?P<name>(?:(?!://)[^\s#])+)(?:#(?P<column>\S+))?")
 
 
 class Address(NamedTuple):
     name: str
     protocols: tuple[Protocol, ...]
     column: str = ""
+
+    @property
+    def whole(self) -> Address:
+        """The PV that is subscribed: of a column, its table."""
+        return self._replace(column="")
 
 
 def parse_address(pv: str) -> Address:

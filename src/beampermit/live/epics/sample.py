@@ -10,6 +10,8 @@ from beampermit.live.severity import Severity
 EPICS_EPOCH = 631_152_000
 """1990-01-01, s since 1970: the time of a record that was never processed."""
 NO_TIME = float("nan")
+UNDEFINED = 4
+"""Severity of PVA that says nothing."""
 LONGEST = 20
 """Characters of a text that are shown."""
 
@@ -41,9 +43,7 @@ def make_sample(value: object, at: float, severity: int, message: str) -> Sample
     if at <= EPICS_EPOCH:
         words = f"{message}, " if message else ""
         return Sample(value, NO_TIME, Severity.INVALID, f"{words}it was never processed, or its source sets no time")
-    if not Severity.NO_ALARM <= severity <= Severity.INVALID:
-        severity = Severity.INVALID
-    return Sample(value, at, severity, message)
+    return Sample(value, at, severity if 0 <= severity < UNDEFINED else Severity.INVALID, message)
 
 
 def text(value: str) -> Unreadable:

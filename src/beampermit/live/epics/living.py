@@ -1,0 +1,45 @@
+"""Which PVs somebody serves already."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+from beampermit.live.epics.addresses import Protocol
+from beampermit.live.epics.feed import Feed
+from beampermit.live.epics.sample import Sample
+from beampermit.live.extra import require_live
+
+PROTOCOLS: tuple[Protocol, ...] = ("pva", "ca")
+
+
+def living(pvs: Sequence[str], timeout: float = 2.0) -> list[str]:
+    """Those of `pvs` that answer within so many s, by PVA or CA: a record of this name would be a second one.
+
+    Returns earlier only where all of them answer: that nobody does is known at the end.
+    """
+    require_live()
+    from beampermit.live.epics.subscriptions import Subscriptions
+
+    answered, changed = set[str](), threading.Event()
+    feeds = [Feed(pv, (protocol,), [_Ear(pv, answered)], changed.set) for pv in pvs for protocol in PROTOCOLS]
+    subscriptions = Subscriptions(feeds, changed)
+    end = time.monotonic() + timeout
+    while len(answered) < len(set(pvs)) and time.monotonic() < end:
+        time.sleep(0.02)
+    subscriptions.close()
+    return [pv for pv in pvs if pv in answered]
+
+
+class _Ear:
+    """Notes that a PV answers."""
+
+    def __init__(self, pv: str, answered: set[str]):
+        self._pv, self._answered = pv, answered
+
+    def take(self, sample: Sample) -> None:  # noqa: ARG002 - it answers, whatever it says
+        self._answered.add(self._pv)
+
+    def lose(self) -> None:
+        """It has answered, and that is all that is asked."""
