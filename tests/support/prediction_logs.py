@@ -29,11 +29,12 @@ def logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Logged:
 
 
 def rows(folder: Path, *columns: str) -> list[dict[str, Any]]:
-    """The rows of all closed files, in order of time and row; times in s since 1970."""
+    """The rows of a file, or of all closed files of a folder, in order of time and row; times in s since 1970."""
+    files = f"{folder}/**/*.parquet" if folder.is_dir() else folder
     times = '* REPLACE (epoch_us("served.at") / 1e6 AS "served.at", epoch_us("served.time") / 1e6 AS "served.time")'
     with duckdb.connect() as connection:
         found = connection.execute(
-            f"SELECT {times} FROM read_parquet('{folder}/**/*.parquet', union_by_name = true)"
+            f"SELECT {times} FROM read_parquet('{files}', union_by_name = true)"
             ' ORDER BY "served.at", "served.version", "served.row"'
         )
         names = [name for name, *_ in found.description or ()]

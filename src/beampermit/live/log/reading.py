@@ -38,6 +38,15 @@ class Selection:
     invalid: bool = False
     """Only rows of which one of these outputs is INVALID."""
 
+    @property
+    def condition(self) -> str:
+        """SQL of times and versions."""
+        limits = ((">=", self.since), ("<", self.until))
+        parts = [f"{quoted(AT)} {sign} TIMESTAMPTZ '{time.isoformat()}'" for sign, time in limits if time]
+        if self.versions:
+            parts.append(f"{quoted(VERSION)} IN ({', '.join(map(str, self.versions))})")
+        return " AND ".join(parts) or "true"
+
 
 class Log:
     """The rows of a selection, open in a database. All columns are as in the files."""
@@ -83,15 +92,11 @@ class Log:
 
     @property
     def _where(self) -> str:
-        selection = self._selection
-        limits = ((">=", selection.since), ("<", selection.until))
-        parts = [f"{quoted(AT)} {sign} TIMESTAMPTZ '{time.isoformat()}'" for sign, time in limits if time]
-        if selection.versions:
-            parts.append(f"{quoted(VERSION)} IN ({', '.join(map(str, selection.versions))})")
-        if selection.invalid:
-            severities = (quoted(f"{output}.severity") for output in self.outputs)
-            parts.append(f"({' OR '.join(f'{severity} = {INVALID}' for severity in severities)})")
-        return " AND ".join(parts) or "true"
+        where = self._selection.condition
+        if not self._selection.invalid:
+            return where
+        severities = (quoted(f"{output}.severity") for output in self.outputs)
+        return f"{where} AND ({' OR '.join(f'{severity} = {INVALID}' for severity in severities)})"
 
     def _names(self) -> dict[str, str]:
         described = self._query(f"DESCRIBE SELECT * FROM {self._source}").fetchall()

@@ -1,0 +1,5 @@
+"""Fixtures of replays."""
+
+from support.prediction_logs import logged
+
+__all__ = ["logged"]
