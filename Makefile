@@ -51,7 +51,9 @@ bench: $(VENV)/.installed ## Measure speed and memory; docs/performance.md says 
 
 lock: ## Lock this repository's own packages again: hashes without addresses
 	$(BIN)/uv pip compile pyproject.toml $(LOCKED) -o requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --extra keyless --constraint requirements.lock $(LOCKED) | grep -vxFf requirements.lock > actions/setup/keyless.lock
+	for extra in keyless live; do \
+	  $(BIN)/uv pip compile pyproject.toml --extra $$extra --constraint requirements.lock $(LOCKED) | grep -vxFf requirements.lock > actions/setup/$$extra.lock || exit 1; \
+	done
 	$(BIN)/uv pip compile pyproject.toml --group dev $(LOCKED) -o requirements-dev.lock
 
 LOCKED = --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header

@@ -83,9 +83,9 @@ def install(target: Path, files: list[str]) -> None:
 
 
 def requirements() -> "list[str]":
-    """The lock files of the checker; with KEYLESS=true also that of Sigstore."""
-    more = ["actions/setup/keyless.lock"] if os.environ.get("KEYLESS") == "true" else []
-    return ["requirements.lock", *more]
+    """The lock files of the checker; with KEYLESS=true also that of Sigstore, with LIVE=true that of the service."""
+    extras = [name.lower() for name in ("KEYLESS", "LIVE") if os.environ.get(name) == "true"]
+    return ["requirements.lock", *(f"actions/setup/{extra}.lock" for extra in extras)]
 
 
 def environment() -> None:

@@ -8,11 +8,13 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from packaging.requirements import Requirement
 
 from beampermit.interlocks import runner
 from beampermit.interlocks.families import select_interlocks
@@ -154,15 +156,18 @@ def test_other_sources_are_another_checker(
     assert len({path.name for path in installs}) == 3
 
 
-def test_what_signs_as_a_workflow_is_installed_by_hash_on_top_where_it_is_asked_for(
-    setup: ModuleType, monkeypatch
+@pytest.mark.parametrize("extra", ["keyless", "live"])
+def test_what_signs_as_a_workflow_or_serves_is_installed_by_hash_on_top_where_it_is_asked_for(
+    setup: ModuleType, monkeypatch, extra: str
 ) -> None:
     assert setup.requirements() == ["requirements.lock"]
-    monkeypatch.setenv("KEYLESS", "true")
+    monkeypatch.setenv(extra.upper(), "true")
     plain, more = ((ROOT / name).read_text() for name in setup.requirements())
     names = set(re.findall(r"^([\w.-]+)==", more, re.MULTILINE))
-    assert "sigstore" in names
-    assert not names & set(re.findall(r"^([\w.-]+)==", plain, re.MULTILINE)), "a package has one version"
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"][extra]
+    held = set(re.findall(r"^([\w.-]+)==", plain, re.MULTILINE))
+    assert {Requirement(line).name for line in needed} <= names | held
+    assert not names & held, "a package has one version"
     assert all("--hash=sha256:" in block for block in re.split(r"\n(?=\w)", more))
 
 
