@@ -77,6 +77,8 @@ class Records:
         self._definitions = _definitions(contract, wiring, limits)
         self._lock = threading.Lock()
         self._shown: dict[str, Value] = {}
+        self._texts: dict[str, str] = {}
+        """Of the status PVs; the time of one is since when it says so."""
         self._base = Base(self._definitions.values(), rules, access)
         self._slots = {name: slot(self._base, one) for name, one in self._definitions.items()}
         self._show_nothing(wiring)
@@ -130,6 +132,10 @@ class Records:
     def _show_health(self, health: Health, at: float) -> None:
         for name, part in HEALTH.items():
             value = getattr(health, part)
+            if isinstance(value, str):
+                if value == self._texts.get(name):
+                    continue
+                self._texts[name] = value
             alarm = _UNDEFINED if _says_nothing(name, value) else _SOUND
             self._slots[status_pv(self._contract, name)].show(value, *alarm, at=at)
 

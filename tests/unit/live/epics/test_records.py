@@ -195,8 +195,19 @@ def test_status_pvs_say_how_the_service_is(served: Records, aioca: Client, pvapy
     assert alarm(aioca.get("FAULTS:VERSION")) == (INVALID, UNDEFINED)
 
 
+def test_the_time_of_a_text_is_since_when_it_says_so(served: Records, aioca: Client) -> None:
+    served.publish(status="DEGRADED", cycles=50)
+    since = aioca.get("FAULTS:STATUS")["timestamp"]
+    beat = aioca.get("FAULTS:HEARTBEAT")["timestamp"]
+    served.publish(status="DEGRADED", cycles=51)
+    assert aioca.get("FAULTS:STATUS")["timestamp"] == since
+    assert aioca.get("FAULTS:HEARTBEAT")["timestamp"] > beat
+    served.publish(status="SERVING", cycles=52)
+    assert aioca.get("FAULTS:STATUS")["timestamp"] > since
+
+
 def test_outputs_are_written_before_version_and_heartbeat(served: Records, aioca: Client) -> None:
-    served.publish({SCORE: {"value": 1.0}, ORBIT: {"value": [1.0, 2.0, 3.0]}}, version=7)
+    served.publish({SCORE: {"value": 1.0}, ORBIT: {"value": [1.0, 2.0, 3.0]}}, version=7, status="DEGRADED")
     names = (SCORE, ORBIT, "FAULTS:STATUS", "FAULTS:VERSION", "FAULTS:HEARTBEAT")
     times = [aioca.get(name)["timestamp"] for name in names]
     assert times == sorted(times)
