@@ -1,15 +1,14 @@
-"""Every stage of dvc.yaml on a few rows in a temporary folder, and the saved model in a clean process."""
+"""Every stage of dvc.yaml on a few rows in a temporary folder, and the saved model without this project's code."""
 
 from __future__ import annotations
 
 import importlib
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import mlflow.pyfunc
 import numpy as np
 import pytest
 
@@ -22,16 +21,7 @@ MADE = {"data", "metrics", "models", "model", "manifest.json", "tuning"}
 ELSEWHERE = {"src", "tests", "docs", "dvc.lock"}
 pytestmark = pytest.mark.integration
 
-SERVE = """
-import json, mlflow.pyfunc, numpy as np
-model = mlflow.pyfunc.load_model("model")
-example = json.load(open("model/input_example.json"))
-types = {field.name: field.type for field in model.metadata.signature.inputs.inputs}
-answer = model.predict({name: np.array(values, dtype=types[name]) for name, values in example.items()})
-import {{ cookiecutter.package_name }}
-answers = {name: answer[name].tolist() for name in answer}
-print(json.dumps({"answers": answers, "code": {{ cookiecutter.package_name }}.__file__}))
-"""
+PACKAGE = "{{ cookiecutter.package_name }}"
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +50,21 @@ def run(module: str, *arguments: str) -> None:
         importlib.import_module(module).main()
 
 
-def python(folder: Path, *arguments: str) -> str:
-    """Run Python in a folder without this project's code to import from; give what it printed."""
-    environment = {**os.environ, "PYTHONPATH": "", "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
-    finished = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    assert finished.returncode == 0, finished.stderr
-    return finished.stdout
+def own_modules() -> list[str]:
+    """Names of this project's modules that are imported."""
+    return [name for name in sys.modules if name.partition(".")[0] == PACKAGE]
+
+
+@pytest.fixture
+def without_own_code(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """None of this project's modules is imported or can be, as where the saved model is served."""
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if Path(entry).resolve() != (ROOT / "src").resolve()])
+    kept = {name: sys.modules.pop(name) for name in own_modules()}
+    yield
+    for name in own_modules():
+        del sys.modules[name]
+    sys.modules.update(kept)
 
 
 def test_given_scores_have_the_same_metrics(small: Path) -> None:
@@ -80,11 +77,15 @@ def test_given_scores_have_the_same_metrics(small: Path) -> None:
     assert again == pytest.approx(own, abs=1e-6)
 
 
-def test_saved_model_loads_with_its_own_code_in_a_clean_process(small: Path) -> None:
-    answer = json.loads(python(small, "-c", SERVE).splitlines()[-1])
-    assert Path(answer["code"]).is_relative_to(small / "model/code")
+@pytest.mark.usefixtures("without_own_code")
+def test_saved_model_loads_with_its_own_code(small: Path) -> None:
+    model = mlflow.pyfunc.load_model("model", suppress_warnings=True)
+    example = json.loads(Path("model/input_example.json").read_text(encoding="utf-8"))
+    types = {field.name: field.type for field in model.metadata.signature.inputs.inputs}
+    answer = model.predict({name: np.array(values, dtype=types[name]) for name, values in example.items()})
+    assert Path(importlib.import_module(PACKAGE).__file__ or "").is_relative_to(small / "model/code")
     for output in contract.of(contract.ForEvaluation).outputs:
-        values = np.array(answer["answers"][output.name])
+        values = np.array(answer[output.name].tolist())
         assert values.shape[1:] == output.shape
         assert np.isfinite(values).all()
 
