@@ -25,6 +25,7 @@ from beampermit.cli import (
     rehearse,
     report,
     reproduce,
+    serve,
 )
 from beampermit.cli.help import Grouped
 from beampermit.cli.output import fail, print_in_any_encoding
@@ -78,6 +79,7 @@ PANELS = {
         "deployment": deployment.deployment,
     },
     "Operate": {
+        "serve": serve.serve,
         "history": promotion.history,
         "rollback": promotion.rollback,
         "retire": promotion.retire,

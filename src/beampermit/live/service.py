@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from beampermit.live.lane import Lane
-from beampermit.live.loop import Standing
+from beampermit.live.loop import Loop, Standing
 from beampermit.live.shadow import Shadow
 from beampermit.live.switch import Channel, Switch
 from beampermit.live.update import Update
 
 if TYPE_CHECKING:
-    from beampermit.live.promoted.promoted import Promoted
+    from beampermit.live.promoted.promoted import Declared
 
 logger = logging.getLogger(__name__)
 WATCH = 1.0
@@ -23,7 +23,7 @@ WATCH = 1.0
 
 
 class MakeLane(Protocol):
-    def __call__(self, promoted: Promoted, standing: Standing, publish: Callable[[Update], None], /) -> Lane: ...
+    def __call__(self, promoted: Declared, standing: Standing, publish: Callable[[Update], None], /) -> Lane: ...
 
 
 class StartAgain(Exception):
@@ -36,16 +36,18 @@ class LoopEnded(Exception):
 
 @dataclass(frozen=True)
 class _Running:
-    promoted: Promoted
+    promoted: Declared
     lane: Lane
     channel: Channel
+    serves: bool
+    """Whether it has a model: what is only declared has outputs that say why they have no value."""
 
 
 class Service:
     """All methods but `run` may be called from any thread, and return at once.
 
-    `fits` says whether the records that are served are those of another version; `adopt` is told which version shows
-    from here on.
+    `fits` says whether the records that are served are those of another version; `adopt` is told which loop shows from
+    here on.
     """
 
     def __init__(
@@ -53,8 +55,8 @@ class Service:
         switch: Switch,
         make_lane: MakeLane,
         *,
-        fits: Callable[[Promoted], bool],
-        adopt: Callable[[Promoted], None],
+        fits: Callable[[Declared], bool],
+        adopt: Callable[[Loop], None],
     ):
         self._switch, self._make_lane = switch, make_lane
         self._fits, self._adopt = fits, adopt
@@ -62,15 +64,20 @@ class Service:
         self._current: _Running | None = None
         self._next: _Running | None = None
 
-    def begin(self, promoted: Promoted, standing: Standing) -> None:
-        """Serve this version, from the first cycle on."""
-        self._orders.put(lambda: self._begin(promoted, standing))
+    @property
+    def loop(self) -> Loop | None:
+        """Of the version in service."""
+        return self._current.lane.loop if self._current else None
 
-    def promote(self, promoted: Promoted, standing: Standing) -> None:
-        """Serve this version as soon as it has shown beside the present one that it answers."""
+    def declare(self, declared: Declared, standing: Standing) -> None:
+        """Show the outputs of a version that cannot serve yet, where nothing is served."""
+        self._orders.put(lambda: self._declare(declared, standing))
+
+    def promote(self, promoted: Declared, standing: Standing) -> None:
+        """Serve this version: at once where nothing is served, else once it has shown that it answers."""
         self._orders.put(lambda: self._promote(promoted, standing))
 
-    def challenge(self, promoted: Promoted, standing: Standing) -> None:
+    def challenge(self, promoted: Declared, standing: Standing) -> None:
         """Run this version beside the champion; it never takes over."""
         self._orders.put(lambda: self._run_beside(promoted, standing, take_over=None))
 
@@ -98,18 +105,27 @@ class Service:
                 if self._current and not self._current.lane.alive:
                     raise LoopEnded(f"the loop of version {self._current.promoted.version} ended") from None
 
-    def _begin(self, promoted: Promoted, standing: Standing) -> None:
-        running = self._made(promoted, standing)
-        self._adopt(promoted)
+    def _declare(self, declared: Declared, standing: Standing) -> None:
+        if self._current is None:
+            self._begin(declared, standing, serves=False)
+
+    def _begin(self, promoted: Declared, standing: Standing, serves: bool = True) -> None:
+        running, old = self._made(promoted, standing, serves), self._current
+        self._adopt(running.lane.loop)
         self._current = running
         self._switch.begin(running.channel)
         running.lane.start()
+        if old:
+            old.lane.stop()
 
-    def _promote(self, promoted: Promoted, standing: Standing) -> None:
+    def _promote(self, promoted: Declared, standing: Standing) -> None:
         if self._next and self._next.promoted.version != promoted.version:
             self._withdraw()
         current = self._current
-        if current and current.promoted.version == promoted.version:
+        if current is None or not current.serves:
+            self._begin(promoted, standing)
+            return
+        if current.promoted.version == promoted.version:
             self._withdraw()
             current.lane.loop.standing = standing
             return
@@ -117,7 +133,7 @@ class Service:
             raise StartAgain(f"version {promoted.version} has other output PVs")
         self._run_beside(promoted, standing, take_over=self._took_over)
 
-    def _run_beside(self, promoted: Promoted, standing: Standing, take_over: Callable[[_Running], None] | None) -> None:
+    def _run_beside(self, promoted: Declared, standing: Standing, take_over: Callable[[_Running], None] | None) -> None:
         running, there = self._next, True
         if running is None or running.promoted.version != promoted.version:
             self._withdraw()
@@ -138,7 +154,7 @@ class Service:
         if self._next is running:
             self._next = None
         logger.info("version %s serves", running.promoted.version)
-        self._adopt(running.promoted)
+        self._adopt(running.lane.loop)
         if old:
             old.lane.stop()
 
@@ -158,8 +174,8 @@ class Service:
             if running.promoted.version == standing.version:
                 running.lane.loop.standing = standing
 
-    def _made(self, promoted: Promoted, standing: Standing) -> _Running:
+    def _made(self, promoted: Declared, standing: Standing, serves: bool = True) -> _Running:
         channel = self._switch.channel()
         lane = self._make_lane(promoted, standing, channel.publish)
         channel.shown = lane.loop.shown
-        return _Running(promoted, lane, channel)
+        return _Running(promoted, lane, channel, serves)

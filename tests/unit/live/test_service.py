@@ -98,12 +98,15 @@ def playing(tmp_path: Path, contract_text: str) -> Iterator[Playing]:
         Switch([sink]),  # pyright: ignore[reportArgumentType]
         make_lane,
         fits=lambda promoted: fits[0],
-        adopt=lambda promoted: adopted.append(promoted.version),
+        adopt=lambda loop: adopted.append(loop.standing.version),
     )
     one = Playing(service, promoted, models, updates, closed, adopted, fits)
     one.thread = threading.Thread(target=one.run, daemon=True)
     one.thread.start()
-    one.service.begin(promoted(3), Standing(3, "sha256:3"))
+    one.service.declare(promoted(3), Standing(3, "sha256:3", refused="version 3 is being prepared"))
+    one.until(lambda: bool(updates))
+    assert updates[0].health.reason.startswith("version 3 is being prepared")
+    one.service.promote(promoted(3), Standing(3, "sha256:3"))
     one.until(lambda: one.serves(3))
     yield one
     one.service.stop()
@@ -113,10 +116,10 @@ def playing(tmp_path: Path, contract_text: str) -> Iterator[Playing]:
 
 def test_a_new_champion_takes_over_and_the_old_one_ends(playing: Playing) -> None:
     playing.service.promote(playing.promoted(4), Standing(4, "sha256:4"))
-    playing.until(lambda: playing.serves(4) and playing.closed == [3])
+    playing.until(lambda: playing.serves(4) and playing.closed == [3, 3])
     versions = [update.health.version for update in playing.updates if update.health.version]
     assert versions == sorted(versions)
-    assert playing.adopted == [3, 4]
+    assert playing.adopted == [3, 3, 4]
     assert all(value.origin == "model" for value in playing.updates[-1].values.values())
 
 
@@ -125,7 +128,7 @@ def test_a_rollback_goes_the_same_way(playing: Playing) -> None:
     playing.until(lambda: playing.serves(4))
     playing.service.promote(playing.promoted(3), Standing(3, "sha256:3"))
     playing.until(lambda: playing.serves(3))
-    playing.until(lambda: playing.adopted == [3, 4, 3])
+    playing.until(lambda: playing.adopted == [3, 3, 4, 3])
 
 
 def test_a_rollback_while_the_new_version_takes_over(playing: Playing) -> None:
@@ -137,7 +140,7 @@ def test_a_rollback_while_the_new_version_takes_over(playing: Playing) -> None:
     playing.service._took_over = took_over
     playing.service.promote(playing.promoted(3), Standing(3, "sha256:3"))
     playing.until(lambda: playing.serves(3))
-    playing.until(lambda: playing.closed == [3, 4])
+    playing.until(lambda: playing.closed == [3, 3, 4])
 
 
 def test_a_version_that_the_ledger_takes_back_before_it_took_over_ends(playing: Playing) -> None:
@@ -145,7 +148,7 @@ def test_a_version_that_the_ledger_takes_back_before_it_took_over_ends(playing: 
     playing.service.promote(playing.promoted(4), Standing(4, "sha256:4"))
     playing.until(lambda: "version 4" in playing.updates[-1].health.shadow)
     playing.service.promote(playing.promoted(3), Standing(3, "sha256:3"))
-    playing.until(lambda: playing.closed == [4] and not playing.updates[-1].health.shadow)
+    playing.until(lambda: playing.closed == [3, 4] and not playing.updates[-1].health.shadow)
     assert playing.serves(3)
 
 
@@ -172,7 +175,7 @@ def test_other_output_pvs_need_a_new_start(playing: Playing) -> None:
     playing.service.promote(playing.promoted(4), Standing(4, "sha256:4"))
     playing.until(lambda: bool(playing.ended))
     assert isinstance(playing.ended[0], StartAgain)
-    assert playing.closed == [3]
+    assert playing.closed == [3, 3]
 
 
 def test_a_loop_that_dies_ends_the_service(playing: Playing, monkeypatch: pytest.MonkeyPatch) -> None:

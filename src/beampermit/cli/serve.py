@@ -1,0 +1,144 @@
+"""`beampermit serve`: the champion's outputs as PVs."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from beampermit.cli.output import Folder
+
+if TYPE_CHECKING:
+    from beampermit.live.promoted.wanted import Wanted
+
+logger = logging.getLogger("beampermit.serve")
+
+
+class Shadow(StrEnum):
+    """What may run beside the champion."""
+
+    CHALLENGER = "challenger"
+
+
+class LogFormat(StrEnum):
+    """How the service's own log is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def serve(
+    model: Annotated[str, typer.Option(help="The model, by its name; without it, that of this project.")] = "",
+    ledger: Annotated[
+        str,
+        typer.Option(metavar="REPOSITORY", help="With --model: git repository of the ledger.", show_default="origin"),
+    ] = "",
+    registry: Annotated[
+        str, typer.Option(metavar="URI", help="MLflow registry.", show_default="MLFLOW_TRACKING_URI")
+    ] = "",
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="The service's own folder; one service for each.", show_default=".beampermit/serve"
+        ),
+    ] = None,
+    log: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write the prediction log here.", show_default="no log")
+    ] = None,
+    log_disk: Annotated[str, typer.Option(help="What the prediction log may take; the oldest files go.")] = "10GB",
+    http: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Answer questions, health and metrics.", show_default="no HTTP")
+    ] = "",
+    access: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Access security file: who may write limits.", show_default="nobody"),
+    ] = None,
+    follow: Annotated[str, typer.Option(help="How often the ledger is read.")] = "15s",
+    shadow: Annotated[
+        Shadow | None, typer.Option(help="Run the version with alias challenger beside the champion.")
+    ] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Packages for the environment, made by `env bundle`.", show_default="the index")
+    ] = None,
+    variant: Annotated[str, typer.Option(help="Variant of the lock.", show_default="that of this machine")] = "",
+    log_format: Annotated[
+        LogFormat | None, typer.Option(help="Of the service's own log.", show_default="text on a terminal, else json")
+    ] = None,
+    project: Folder = Path(),
+) -> None:
+    """Serve the champion's outputs as PVs, with its permit verified.
+
+    A new champion takes over without a gap. What is not true is shown as INVALID, with the reason.
+    """
+    from beampermit.live.observation.journal import start_journal
+    from beampermit.live.serve import Options
+    from beampermit.live.serve import serve as run
+
+    start_journal(log_format.value if log_format else None)
+    options = Options(
+        wanted=_wanted(model, ledger, project, state, registry=registry, bundle=bundle, variant=variant),
+        follow=_seconds(follow, "--follow"),
+        log=log.absolute() if log else None,
+        log_disk=_bytes(log_disk),
+        http=http,
+        access=access,
+        challenger=shadow is not None,
+    )
+    run(options, lambda line, *_: logger.info("%s", line))
+    _leave()
+
+
+def _wanted(model: str, ledger: str, project: Path, state: Path | None, **others: Any) -> Wanted:
+    from beampermit.errors import BadInput
+    from beampermit.live.promoted.wanted import Repository, Wanted
+
+    if bool(model) != bool(ledger):
+        raise BadInput(
+            "--model and --ledger go together: they name what a project's folder would",
+            hint="beampermit serve --model NAME --ledger REPOSITORY --registry URI",
+        )
+    if model:
+        from platformdirs import user_state_path
+
+        folder = state or user_state_path("beampermit", appauthor=False) / model
+        return Wanted(model, Repository.named(ledger), folder.absolute(), **others)
+    from beampermit.project import Project
+
+    found = Project.find(project.resolve())
+    folder = state or found.own / "serve"
+    return Wanted(found.contract.model.name, Repository.of_project(found), folder.absolute(), **others)
+
+
+def _seconds(text: str, option: str) -> float:
+    from pydantic import TypeAdapter, ValidationError
+
+    from beampermit.contract.part import Seconds
+    from beampermit.errors import BadInput
+
+    try:
+        return TypeAdapter(Seconds).validate_python(float(text) if text.replace(".", "", 1).isdigit() else text)
+    except ValidationError:
+        raise BadInput(f"{option} {text!r} is no duration, such as 15s or 1min") from None
+
+
+def _bytes(text: str) -> int:
+    from pydantic import ByteSize, TypeAdapter, ValidationError
+
+    from beampermit.errors import BadInput
+
+    try:
+        return int(TypeAdapter(ByteSize).validate_python(text))
+    except ValidationError:
+        raise BadInput(f"--log-disk {text!r} is no size, such as 500MB or 10GB") from None
+
+
+def _leave() -> None:
+    """End at once where EPICS was loaded: its threads outlive an orderly end."""
+    if "softioc" in sys.modules:
+        from beampermit.live.epics.base import leave
+
+        leave(0)

@@ -1,0 +1,259 @@
+"""`beampermit serve`: one process that follows a ledger, serves its champion, and ends when it is told to."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from beampermit.errors import Conflict
+from beampermit.live.challenger import FollowChallenger
+from beampermit.live.extra import require_live
+from beampermit.live.lane import Lane
+from beampermit.live.loop import Loop, ModelError, Standing
+from beampermit.live.observation.changes import Changes
+from beampermit.live.observation.notify import Notifier
+from beampermit.live.observation.vitals import Vitals
+from beampermit.live.promoted.follower import Follower
+from beampermit.live.promoted.promoted import Declared, Promoted
+from beampermit.live.promoted.promotions import Promotions
+from beampermit.live.promoted.wanted import Wanted
+from beampermit.live.service import Service, StartAgain
+from beampermit.live.switch import Switch
+from beampermit.live.update import Sink, Update
+from beampermit.live.wiring import Wiring, wire
+from beampermit.progress import Progress, silent
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from beampermit.live.epics.records import Records
+    from beampermit.live.log.prediction_log import PredictionLog
+    from beampermit.live.process.model_process import ModelProcess
+
+logger = logging.getLogger(__name__)
+ANSWERS = 1.0
+"""Seconds in which somebody who serves one of our PVs already has to answer."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says."""
+
+    wanted: Wanted
+    follow: float = 15.0
+    """Seconds between two looks at the ledger."""
+    log: Path | None = None
+    log_disk: int = 10 * 10**9
+    http: str = ""
+    """HOST:PORT; nothing where empty."""
+    access: Path | None = None
+    challenger: bool = False
+    """Whether the version with the alias `challenger` runs beside the champion."""
+
+
+def serve(options: Options, progress: Progress = silent) -> None:
+    """Serve until SIGTERM or an interrupt.
+
+    Raises `BadInput` where another service holds the state folder, or for a faulty file or address; `Conflict` where
+    somebody else serves one of the output PVs already; `LoopEnded`. A ledger or a registry that does not answer is no
+    error: what was verified before is served, and else every output is INVALID.
+    """
+    require_live()
+    with Promotions(options.wanted) as promotions, ExitStack() as stack:
+        try:
+            _Assembly(options, promotions, stack, progress).run()
+        except StartAgain as why:
+            again = str(why)
+        else:
+            return
+    logger.info("%s: the service starts again", again)
+    sys.stdout.flush()
+    os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - this very command
+
+
+class NoModel:
+    """Stands for the model of a version that cannot be served yet."""
+
+    restarts = 0
+
+    def ask(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        raise ModelError(f"no model is loaded that takes {', '.join(inputs)}")
+
+
+class _Assembly:
+    """The parts of one service. What is made last is closed first."""
+
+    def __init__(self, options: Options, promotions: Promotions, stack: ExitStack, progress: Progress):
+        self._options, self._promotions, self._stack, self._progress = options, promotions, stack, progress
+        self._records: Records | None = None
+        self._logs: dict[int, PredictionLog] = {}
+        self._models: dict[int, ModelProcess] = {}
+        self._notifier = Notifier()
+        stack.callback(self._notifier.close)
+        self._service = Service(
+            Switch([self, *self._observers(), self._notifier]), self._make_lane, fits=self._fits, adopt=self._adopt
+        )
+
+    def run(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._service.stop())
+        self._notifier.say("reading the ledger")
+        follower = Follower(
+            self._promotions,
+            self._on_champion,
+            self._on_standing,
+            on_declared=self._on_declared,
+            progress=self._progress,
+            every=self._options.follow,
+        )
+        follower.start()
+        self._stack.callback(follower.close)
+        if self._options.challenger:
+            challenger = FollowChallenger(self._promotions, self._service.challenge)
+            challenger.start()
+            self._stack.callback(challenger.close)
+        self._service.run()
+
+    def publish(self, update: Update) -> None:
+        """To the records, which are there as soon as their names are known."""
+        if self._records:
+            self._records.publish(update)
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+    def _observers(self) -> list[Sink]:
+        vitals = Vitals()
+        if not self._options.http:
+            return [vitals, Changes()]
+        from beampermit.live.http.observed import Observed
+        from beampermit.live.http.server import serve_http
+        from beampermit.live.observation.metrics import Metrics
+
+        name = self._options.wanted.model
+        metrics = Metrics(name, lambda: self._service.loop, lambda: sum(log.lost for log in self._logs.values()))
+        server = serve_http(self._options.http, Observed(name, lambda: self._service.loop, vitals, metrics))
+        self._stack.callback(server.close)
+        return [vitals, metrics, Changes()]
+
+    # What the ledger says, told by another thread
+
+    def _on_declared(self, declared: Declared) -> None:
+        wire(declared.contract, declared.root)
+        refused = f"version {declared.version} is being prepared"
+        self._service.declare(declared, Standing(declared.version, declared.statement.digest, refused=refused))
+
+    def _on_champion(self, promoted: Promoted, standing: Standing) -> None:
+        wire(promoted.contract, promoted.root)  # what cannot be served is an error of its version, not of the service
+        self._service.promote(promoted, standing)
+
+    def _on_standing(self, standing: Standing) -> None:
+        if standing.refused or standing.note:
+            self._notifier.say(standing.refused or standing.note)
+        self._service.stand(standing)
+
+    # What a version needs
+
+    def _make_lane(self, declared: Declared, standing: Standing, publish: Callable[[Update], None]) -> Lane:
+        from beampermit.live.epics.inputs import EpicsInputs
+
+        name, sources = f"version {declared.version}", [EpicsInputs()]
+        wiring = wire(declared.contract, declared.root)
+        if not isinstance(declared, Promoted):
+            loop = Loop(declared.contract, wiring, NoModel(), standing, publish)
+            return Lane(name, loop, sources, lambda: None)
+        with ExitStack() as stack:
+            if self._options.log:
+                publish = self._logged(declared, wiring, self._options.log, publish, stack)
+            model = self._model_of(declared, wiring, lambda: loop.trigger.fire())  # noqa: PLW0108 - made below
+            loop = Loop(declared.contract, wiring, model, standing, publish)
+            stack.callback(model.close)
+            model.start()
+            self._models[declared.version] = model
+            return Lane(name, loop, sources, stack.pop_all().close)
+
+    def _model_of(self, promoted: Promoted, wiring: Wiring, on_ready: Callable[[], None]) -> ModelProcess:
+        from beampermit.live.process.model_process import ModelProcess
+
+        return ModelProcess(
+            promoted.environment,
+            promoted.folder,
+            promoted.contract,
+            rows=len(wiring.rows),
+            verify=promoted.verify,
+            on_ready=on_ready,
+        )
+
+    def _logged(
+        self,
+        promoted: Promoted,
+        wiring: Wiring,
+        folder: Path,
+        publish: Callable[[Update], None],
+        stack: ExitStack,
+    ) -> Callable[[Update], None]:
+        from beampermit.live.log.prediction_log import PredictionLog
+
+        name, version = promoted.contract.model.name, promoted.version
+
+        def beside() -> bool:
+            loop = self._service.loop
+            return loop is None or loop.standing.version != version
+
+        log = PredictionLog(folder, name, version, wiring, shadow=beside, disk=self._options.log_disk)
+        stack.callback(log.close)
+        self._logs[version] = log
+
+        def both(update: Update) -> None:
+            publish(update)
+            log.publish(update)
+
+        return both
+
+    # What clients see
+
+    def _fits(self, declared: Declared) -> bool:
+        wiring = wire(declared.contract, declared.root)
+        return self._records is None or self._records.same_records(declared.contract, wiring)
+
+    def _adopt(self, loop: Loop) -> None:
+        if self._records:
+            self._records.begin(loop.contract, loop.wiring, loop.limits, loop.standing.permit)
+            return
+        from beampermit.live.epics.records import Records
+
+        _require_free(loop.wiring)
+        self._records = Records(
+            loop.contract,
+            loop.wiring,
+            loop.limits,
+            loop.standing.permit,
+            self._restart,
+            access=self._options.access,
+            state=self._options.wanted.state,
+        )
+        self._stack.callback(self._records.close)
+
+    def _restart(self) -> None:
+        loop = self._service.loop
+        model = self._models.get(loop.standing.version) if loop else None
+        if model:
+            model.restart()
+
+
+def _require_free(wiring: Wiring) -> None:
+    from beampermit.live.epics.living import living
+
+    others = living(wiring.output_pvs, ANSWERS)
+    if others:
+        raise Conflict(
+            f"somebody serves {others[0]} already" + (f", and {len(others) - 1} more" if others[1:] else ""),
+            hint="end that server, or serve from one machine only",
+        )

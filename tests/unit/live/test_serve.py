@@ -1,0 +1,144 @@
+"""A watch in the control room: `beampermit serve` with a trained model, a soft IOC, and clients that judge its PVs."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from beampermit.project import Project
+from support.epics import Client, Network, client, until
+from support.served_project import PATIENCE, ServedProject, put_into_service
+from support.trained_project import SLUG
+from support.truth import SITUATIONS
+
+PV, OTHER = "BPM-01S1:X:FAULT", "BPM-02S1:Y:FAULT"
+PREFIX = "BPM-FAULTS"
+
+
+@dataclass
+class Machine:
+    """The machine of the demo, which plays the project's own data."""
+
+    process: subprocess.Popen[str]
+
+    def break_(self, *pvs: str) -> None:
+        """These turn NaN; without any, all are good."""
+        assert self.process.stdin
+        self.process.stdin.write(" ".join(pvs) + "\n")
+        self.process.stdin.flush()
+
+
+@pytest.fixture
+def served(_trained_folder: Path, environment_prefix: Path, tmp_path: Path) -> ServedProject:
+    for name in (SLUG, "origin.git"):
+        shutil.copytree(_trained_folder / name, tmp_path / name, symlinks=True)
+    project = Project(tmp_path / SLUG)
+    project.git("remote", "set-url", "origin", str(tmp_path / "origin.git"))
+    return put_into_service(project, tmp_path)
+
+
+@contextmanager
+def machine(network: Network, root: Path) -> Iterator[Machine]:
+    with network.place() as place:
+        command = [sys.executable, "-m", "beampermit.demo.machine", str(root / "data/raw.parquet"), str(root)]
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(command, env=network.server(place), stdin=pipe, stdout=pipe, text=True)
+        try:
+            assert process.stdout
+            while process.stdout.readline() != "serving\n":
+                assert process.poll() is None
+            yield Machine(process)
+        finally:
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+            process.wait()
+
+
+@dataclass
+class Screen:
+    """What operators see, by two clients."""
+
+    pvapy: Client
+    aioca: Client
+
+    def value(self, pv: str = PV) -> dict[str, Any]:
+        return self.pvapy.get(pv)
+
+    def text(self, name: str) -> Any:
+        return self.pvapy.get(f"{PREFIX}:{name}")["value"]
+
+    def version(self) -> int:
+        return int(self.aioca.get(f"{PREFIX}:VERSION")["value"])
+
+    def wait(self, what: Callable[[], object]) -> None:
+        until(what, PATIENCE)
+
+    def is_good(self, pv: str = PV) -> bool:
+        shown = self.value(pv)
+        return shown["severity"] < 3 and not shown["message"].startswith(("held", "default"))
+
+
+@pytest.mark.slow
+@pytest.mark.truth("half-open")
+@pytest.mark.truth("killed")
+def test_a_watch(served: ServedProject, epics: Network, tmp_path: Path) -> None:
+    root = served.lab.root
+    with (
+        machine(epics, root) as played,
+        epics.place() as place,
+        client(epics, "pvapy") as pvapy,
+        client(epics, "aioca") as aioca,
+        served.service(epics, place, "--http", "127.0.0.1:0", "--log", str(tmp_path / "log")) as service,
+    ):
+        screen = Screen(pvapy, aioca)
+        screen.wait(screen.is_good)
+        shown = aioca.get(PV)
+        assert 0 <= shown["value"] <= 1
+        assert shown["limits"]["high"] == 0.5
+        assert (screen.version(), screen.text("STATUS")) == (1, "SERVING")
+
+        # One input turns NaN: its output alone says so.
+        played.break_("BPM-01S1:X:TBT")
+        screen.wait(lambda: "BPM-01S1:X:TBT is NaN" in screen.text("REASON"))
+        assert screen.is_good(OTHER)
+        played.break_()
+        screen.wait(screen.is_good)
+
+        # The model's process is killed: all outputs say so, and it is started again.
+        (worker,) = _workers(service.pid)
+        worker.kill()
+        screen.wait(lambda: SITUATIONS["killed"].message.partition("<")[0] in screen.text("REASON"))
+        screen.wait(screen.is_good)
+
+        # The IOC hangs with its sockets open: the age of the values says so.
+        played.process.send_signal(signal.SIGSTOP)
+        screen.wait(lambda: "is older than 5 s" in screen.text("REASON"))
+        played.process.send_signal(signal.SIGCONT)
+        screen.wait(screen.is_good)
+
+        # Another version becomes champion, and takes over with its limits; then the first again.
+        served.lab.rollback(to=2)
+        screen.wait(lambda: screen.version() == 2 and screen.is_good())
+        screen.wait(lambda: aioca.get(PV)["limits"]["high"] == 0.4)
+        served.lab.rollback(to=1, reason="The first was better")
+        screen.wait(lambda: screen.version() == 1 and screen.is_good())
+        screen.wait(lambda: len(_workers(service.pid)) == 1)
+
+        with pytest.raises(AssertionError):
+            aioca.put(PV, 0.1)
+    assert list((tmp_path / "log").rglob("*.parquet"))
+
+
+def _workers(service: int) -> list[psutil.Process]:
+    children = psutil.Process(service).children(recursive=True)
+    return [child for child in children if any(part.endswith("process/worker.py") for part in child.cmdline())]
