@@ -52,8 +52,8 @@ def describe(options: argparse.Namespace) -> dict[str, Any]:
     if example is None:
         raise arrays.Refused("the saved model has no input example")
     return {
-        "inputs": [_field(field) for field in signature.inputs.inputs],
-        "outputs": [_field(field) for field in signature.outputs.inputs],
+        "inputs": [arrays.field(field) for field in signature.inputs.inputs],
+        "outputs": [arrays.field(field) for field in signature.outputs.inputs],
         "example": {
             name: arrays.value_range(values)
             for name, values in arrays.outputs_of(model.predict(example), options.outputs).items()
@@ -133,12 +133,6 @@ def _load(folder: Path) -> Any:
     return mlflow.pyfunc.load_model(str(folder))
 
 
-def _field(field: Any) -> dict[str, Any]:
-    shape = getattr(field, "shape", None)
-    kind = getattr(field.type, "name", str(field.type))
-    return {"name": field.name, "type": str(kind), "shape": None if shape is None else list(shape)}
-
-
 def _inputs(model: Any, batch: Any) -> Any:
     """Rows of a table in the form of the model's signature."""
     import pyarrow as pa
@@ -150,11 +144,7 @@ def _inputs(model: Any, batch: Any) -> Any:
         deep = [f.name for f in batch.schema if pa.types.is_nested(getattr(f.type, "value_type", pa.null()))]
         return rows.assign(**{name: list(arrays.tensor(batch.column(name), name)) for name in deep}) if deep else rows
     names = schema.input_names() if schema.has_input_names() else list(batch.schema.names)
-    tensors = {
-        name: arrays.shaped(arrays.tensor(batch.column(name), name), spec.shape[1:], name).astype(spec.type)
-        for name, spec in zip(names, schema.inputs, strict=True)
-    }
-    return tensors if schema.has_input_names() else next(iter(tensors.values()))
+    return arrays.as_signed(schema, {name: arrays.tensor(batch.column(name), name) for name in names})
 
 
 def _accepts(model: Any, inputs: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Arrays that go into a saved model and come out of it: a part of `worker.py`, in the project's environment."""
+"""Arrays that go into a saved model and come out of it: a part of each `worker.py`, in the project's environment."""
 
 # pandas and pyarrow are installed in the project's environment only.
 # pyright: reportMissingImports=false
@@ -44,6 +44,50 @@ def shaped(values: np.ndarray, shape: Sequence[int], name: str) -> np.ndarray:
     if len(own) > 1 or (-1 in shape and len(shape) > 1) or (-1 not in shape and math.prod(shape) != math.prod(own)):
         raise Refused(f"rows of {name!r} are {_words(own)}, the model takes {_words(shape)}")
     return values.reshape(rows, *shape)
+
+
+def field(given: Any) -> dict[str, Any]:
+    """An input or output of a model's signature."""
+    shape = getattr(given, "shape", None)
+    kind = getattr(given.type, "name", str(given.type))
+    return {"name": given.name, "type": str(kind), "shape": None if shape is None else list(shape)}
+
+
+def as_signed(schema: Any, inputs: dict[str, np.ndarray]) -> Any:
+    """Arrays of shape (rows, *shape), by name, in the form and the types of the inputs of a model's signature."""
+    names = schema.input_names() if schema.has_input_names() else list(inputs)
+    if missing := [name for name in names if name not in inputs]:
+        raise Refused(f"the model takes {missing[0]!r}, which is no input")
+    if not schema.is_tensor_spec():
+        import pandas as pd
+
+        columns = {
+            name: _typed(inputs[name], _number_type(type_), name)
+            for name, type_ in zip(names, schema.input_types(), strict=True)
+        }
+        return pd.DataFrame({name: values if values.ndim == 1 else list(values) for name, values in columns.items()})
+    tensors = {
+        name: _typed(shaped(inputs[name], spec.shape[1:], name), spec.type, name)
+        for name, spec in zip(names, schema.inputs, strict=True)
+    }
+    return tensors if schema.has_input_names() else next(iter(tensors.values()))
+
+
+def _number_type(given: Any) -> Any:
+    """The type of the numbers in a column, or in the arrays of a column."""
+    while hasattr(given, "dtype"):
+        given = given.dtype
+    return given.to_numpy()
+
+
+def _typed(values: np.ndarray, kind: Any, name: str) -> np.ndarray:
+    """The values in the type that the model takes; no whole number is made of one that is not."""
+    import numpy as np
+
+    kind = np.dtype(kind)
+    if kind.kind in "iu" and values.dtype.kind == "f" and (broken := values[values != np.trunc(values)]).size:
+        raise Refused(f"{name!r} is {broken[0]:.6g}, the model takes whole numbers")
+    return values.astype(kind, copy=False)
 
 
 def _words(shape: Sequence[int]) -> str:

@@ -58,9 +58,34 @@ INPUTS: dict[str, tuple[str, list[int], str]] = {
     "ragged": ("[[[0, 1], [2]]]", [2, 2], "rows of 'turns' have 1 or 2 values"),
     "a null inside": ("[[[0, 1], [None, 3]]]", [2, 2], "'turns' has nulls"),
 }  # fmt: skip
+SIGNED: dict[str, tuple[str, str, str]] = {
+    "double": ('"type": "double"', "np.arange(2.0)", "float64"),
+    "single": ('"type": "float"', "np.arange(2.0)", "float32"),
+    "whole": ('"type": "long"', "np.arange(2.0)", "int64"),
+    "not whole": ('"type": "long"', "np.array([1.0, 0.5])", "'turns' is 0.5, the model takes whole numbers"),
+    "true or false": ('"type": "boolean"', "np.arange(2.0)", "bool"),
+    "lists": ('"type": "array", "items": {"type": "float"}', "np.ones((2, 3))", "float32 3"),
+    "images": (
+        '"type": "array", "items": {"type": "array", "items": {"type": "double"}}', "np.ones((2, 3, 4))",
+        "float64 3 x 4",
+    ),
+    "tensor": ('"type": "tensor", "tensor-spec": {"dtype": "int32", "shape": [-1, 3]}', "np.ones((2, 3))", "int32 3"),
+    "tensor that is not whole": (
+        '"type": "tensor", "tensor-spec": {"dtype": "int32", "shape": [-1, 3]}', "np.full((2, 3), 0.5)",
+        "'turns' is 0.5, the model takes whole numbers",
+    ),
+    "turned tensor": (
+        '"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 3]}', "np.ones((2, 4))",
+        "rows of 'turns' are 4 numbers, the model takes 3 numbers",
+    ),
+    "another": ('"type": "double", "name": "orbit"', "np.ones(2)", "the model takes 'orbit', which is no input"),
+}  # fmt: skip
+"""Of each the type in the signature, what there is, and what the model gets: the type, and the shape of a row."""
 SCRIPT = """\
 import importlib.util, json, sys
 import numpy as np, pandas as pd, pyarrow as pa
+from mlflow.models.utils import _enforce_schema
+from mlflow.types import Schema
 spec = importlib.util.spec_from_file_location("arrays", sys.argv[1])
 arrays = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(arrays)
@@ -72,6 +97,11 @@ def answer(text, shape):
     return "; ".join(f"{name} {kind(pa.array(column).type)}" for name, column in found.items())
 def given(text, shape):
     return " x ".join(map(str, arrays.shaped(arrays.tensor(pa.array(eval(text)), "turns"), shape, "turns").shape))
+def signed(kind, values):
+    schema = Schema.from_json('[{"name": "turns", "required": true, ' + kind + "}]")
+    taken = _enforce_schema(arrays.as_signed(schema, {"turns": eval(values)}), schema)["turns"]
+    row = np.asarray(taken[0])
+    return f"{row.dtype} {' x '.join(map(str, row.shape))}".strip()
 def said(make, *arguments):
     try:
         return make(*arguments)
@@ -79,7 +109,7 @@ def said(make, *arguments):
         return str(error)
 cases = json.load(open(sys.argv[2]))
 found = {side: {name: said(make, *case[:2]) for name, case in cases[side].items()}
-         for side, make in (("answers", answer), ("inputs", given))}
+         for side, make in (("answers", answer), ("inputs", given), ("signed", signed))}
 json.dump(found, open(sys.argv[2], "w"))
 """
 
@@ -87,10 +117,11 @@ json.dump(found, open(sys.argv[2], "w"))
 def test_answers_and_inputs_keep_name_shape_and_type_or_are_refused(probed: Environment, tmp_path: Path) -> None:
     """All in one process of the project's environment."""
     cases = tmp_path / "cases.json"
-    cases.write_text(json.dumps({"answers": ANSWERS, "inputs": INPUTS}))
+    cases.write_text(json.dumps({"answers": ANSWERS, "inputs": INPUTS, "signed": SIGNED}))
     words = ["-c", SCRIPT, worker_arrays.__file__, str(cases)]
     finished = probed.run(words, project=tmp_path, own_code=False)
     assert finished.code == 0, finished.err
     found = json.loads(cases.read_text())
     assert found["answers"] == {name: said for name, (_, _, said) in ANSWERS.items()}
     assert found["inputs"] == {name: said for name, (_, _, said) in INPUTS.items()}
+    assert found["signed"] == {name: said for name, (_, _, said) in SIGNED.items()}

@@ -1,0 +1,267 @@
+"""One process with a model: what it is started with, what it answers, and in which words it fails."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, cast
+
+import numpy as np
+from pydantic import ValidationError
+
+from beampermit.environments import Environment
+from beampermit.errors import several
+from beampermit.live.loop import ModelError
+from beampermit.live.process import frames
+from beampermit.live.promoted.words import plain
+from beampermit.models.scoring import Description, Field
+from beampermit.models.signature import signature_problems
+from beampermit.processes import REPEATABLE, start, stop
+from beampermit.record import Record
+
+if TYPE_CHECKING:
+    from beampermit.contract import Contract
+    from beampermit.contract.signals import Signals
+
+logger = logging.getLogger(__name__)
+WORKER = Path(__file__).with_name("worker.py")
+WARM_UP = 3
+"""Times that a model is asked before it serves: the first answers take longer than any other."""
+SPARE = 2**16
+"""Numbers of an answer besides twice those that the contract has: what is too long is told by its shape."""
+A_MOMENT = 0.5
+"""Seconds for a process whose channel is closed to end."""
+PART = 2**13
+PAUSE = 0.05
+"""Seconds between two looks at what a model prints: one that prints without an end waits, and not the server."""
+
+
+class Gone(ModelError):
+    """The process ended, or has to be."""
+
+
+class _Ready(Record):
+    inputs: tuple[Field, ...]
+    outputs: tuple[Field, ...]
+    device: str
+
+
+class Child:
+    """Started by a thread with which it ends. `ask` is for one thread at a time, the others for any."""
+
+    def __init__(self, environment: Environment, folder: Path, contract: Contract, scratch: Path):
+        self._signals, self._timeout = contract.signals, contract.serving.timeout
+        self._number = 0
+        self._first_answer = self._last_answer = 0.0
+        ours, theirs = socket.socketpair()
+        memory = frames.shared_memory()
+        try:
+            self._process = start(
+                _command(environment, folder, contract, theirs.fileno(), memory),
+                cwd=scratch,
+                env=_variables(environment, contract),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=(theirs.fileno(), memory),
+            )
+            self._channel = frames.Channel(ours, memory, server=True)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+            os.close(memory)
+        self._printed = _Printed(cast("IO[Any]", self._process.stdout))
+
+    def wait_until_ready(self, rows: int, until: float) -> None:
+        """Until the model is loaded and has answered a batch of `rows`. Raises `Gone`."""
+        try:
+            self._wait_until_loaded(until)
+            given = {signal.name: np.full((rows, *signal.shape), _middle(signal)) for signal in self._signals.inputs}
+            for _ in range(WARM_UP):
+                self._warm(given, until)
+        except TimeoutError:
+            raise Gone("the model cannot be loaded: it takes too long") from None
+
+    def _wait_until_loaded(self, until: float) -> None:
+        try:
+            _, message = self._channel.receive(0, until=until)
+        except TimeoutError:
+            raise
+        except (EOFError, OSError):
+            raise Gone(f"the model's process ended while it was loaded: {self._ending(until)}") from None
+        except frames.Broken as error:
+            raise Gone(f"the model's process sent {error}") from None
+        if message.kind != "ready":
+            raise Gone(f"the model cannot be loaded: {plain(message.text)}")
+        self._require_contract(message.text)
+
+    def ask(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """As `Model.ask`. Raises `Gone` where the process is of no more use."""
+        try:
+            answers = self._ask(inputs, time.monotonic() + self._timeout)
+        except TimeoutError:
+            raise Gone(f"the model did not answer within {self._timeout:g} s") from None
+        self._last_answer = time.monotonic()
+        self._first_answer = self._first_answer or self._last_answer
+        return answers
+
+    @property
+    def process_id(self) -> int:
+        return self._process.pid
+
+    @property
+    def answered_for(self) -> float:
+        """Seconds from the first answer to the last."""
+        return self._last_answer - self._first_answer
+
+    @property
+    def ended(self) -> str:
+        """How the process ended by itself; empty while it runs."""
+        if self._process.poll() is None:
+            return ""
+        return f"the model's process ended: {self._ending(time.monotonic() + A_MOMENT)}"
+
+    def resident(self) -> int:
+        """Bytes in memory; 0 where the process has ended."""
+        import psutil
+
+        try:
+            return psutil.Process(self._process.pid).memory_info().rss
+        except psutil.Error:
+            return 0
+
+    def kill(self) -> None:
+        """End it with all that it started, without waiting for that."""
+        if self._process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def end(self) -> None:
+        stop(self._process)
+        self._channel.close()
+        self._printed.wait(A_MOMENT)
+
+    def _require_contract(self, text: str) -> None:
+        try:
+            ready = _Ready.model_validate(json.loads(text))
+        except (ValueError, ValidationError):
+            raise Gone("the model's process sent a signature that cannot be read") from None
+        found = Description(inputs=ready.inputs, outputs=ready.outputs, example={}, accepted=())
+        if problems := list(signature_problems(self._signals, found)):
+            raise Gone(f"the model is not that of its contract: {plain(several(problems))}")
+        device = f" on {plain(ready.device)}" if ready.device else ""
+        logger.info("the model is loaded%s, in process %d", device, self.process_id)
+
+    def _warm(self, inputs: Mapping[str, np.ndarray], until: float) -> None:
+        try:
+            self._ask(inputs, until)
+        except Gone:
+            raise
+        except ModelError as error:
+            logger.info("to values in the middle of the ranges of its inputs, %s", error)
+
+    def _ask(self, inputs: Mapping[str, np.ndarray], until: float) -> dict[str, np.ndarray]:
+        self._number += 1
+        rows = len(next(iter(inputs.values())))
+        try:
+            self._channel.send("ask", self._number, arrays=inputs, until=until)
+            _, message = self._channel.receive(self._number, most=_most(self._signals, rows), until=until)
+        except TimeoutError:
+            raise
+        except (EOFError, OSError):
+            raise Gone(f"the model's process ended: {self._ending(until)}") from None
+        except frames.Broken as error:
+            raise Gone(f"the model's process sent {error}") from None
+        except frames.TooLarge as error:
+            raise ModelError(f"the model cannot be asked: {error}") from None
+        if message.kind == "answer":
+            return message.arrays
+        if message.kind == "raised":
+            raise ModelError(f"the model raised {plain(message.text)}")
+        raise ModelError(f"the model did not answer: {plain(message.text)}")
+
+    def _ending(self, until: float) -> str:
+        """How the process ended."""
+        try:
+            code = self._process.wait(max(0.0, min(A_MOMENT, until - time.monotonic())))
+        except subprocess.TimeoutExpired:
+            return "it closed its channel"
+        if code < 0:
+            return f"killed by {_signal(-code)}"
+        self._printed.wait(max(0.0, min(A_MOMENT, until - time.monotonic())))
+        last = self._printed.last
+        return f"exit status {code}{f', after it printed: {last}' if last else ''}"
+
+
+class _Printed:
+    """What the model's code prints goes to our log, line by line."""
+
+    def __init__(self, stream: IO[Any]):
+        self.last = ""
+        self._stream = stream
+        self._thread = threading.Thread(target=self._read, name="what the model prints", daemon=True)
+        self._thread.start()
+
+    def wait(self, seconds: float) -> None:
+        """For what is still to be read. What the process left running may keep it open for ever."""
+        self._thread.join(seconds)
+
+    def _read(self) -> None:
+        rest = b""
+        with self._stream as stream:
+            while part := os.read(stream.fileno(), PART):
+                *lines, rest = (rest + part).split(b"\n")
+                self._log([*lines, rest] if len(rest) > PART else lines)
+                rest = b"" if len(rest) > PART else rest
+                time.sleep(PAUSE)
+            self._log([rest])
+
+    def _log(self, lines: list[bytes]) -> None:
+        for line in filter(None, (plain(line.decode(errors="replace")) for line in lines)):
+            self.last = line
+            logger.info("the model printed: %s", line)
+
+
+def _command(environment: Environment, folder: Path, contract: Contract, channel: int, memory: int) -> list[str | Path]:
+    accelerators = contract.environment.accelerators
+    options = {
+        "--model": folder,
+        "--outputs": json.dumps({signal.name: signal.shape for signal in contract.signals.outputs}),
+        "--device": accelerators[0] if len(set(accelerators)) == 1 else "any",
+        "--parent": str(os.getpid()),
+        "--socket": str(channel),
+        "--memory": str(memory),
+    }
+    return [environment.python, "-P", WORKER, *(word for option in options.items() for word in option)]
+
+
+def _variables(environment: Environment, contract: Contract) -> dict[str, str]:
+    """None of ours but those that every process of the project's code gets; it sees a GPU only by its contract."""
+    hidden = {} if "cuda" in contract.environment.accelerators else {"CUDA_VISIBLE_DEVICES": ""}
+    return {**environment.clean_variables(None), **REPEATABLE, **hidden}
+
+
+def _middle(signal: Any) -> float:
+    return signal.value if signal.value is not None else sum(signal.range) / 2
+
+
+def _most(signals: Signals, rows: int) -> int:
+    """Numbers that an answer may have."""
+    return 2 * rows * sum(int(np.prod(signal.shape)) for signal in signals.outputs) + SPARE
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

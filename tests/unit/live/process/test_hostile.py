@@ -1,0 +1,204 @@
+"""A process in place of the model's that hangs, dies, lies or leaks: the reason is said, and another one answers."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from beampermit.environments import Environment
+from beampermit.errors import Failed
+from beampermit.live.process import model_process, policy
+from beampermit.live.process.policy import too_much_memory
+from support.attacks import attack_case
+from support.planted_processes import Plant, runs, wait_for
+
+AGAIN = "; its process is started again"
+HEADER = """header = json.dumps(["answer", [["score", [2**27]]], ""]).encode()"""
+TELLS = "open(options['--model'] + '/pid', 'w').write(str(os.getpid()))"
+"""The process writes its number into the model's folder."""
+SHORT = {"serving": {"timeout": "0.3s"}}
+DEFECTS = {
+    "it hangs": ("time.sleep(60)", "the model did not answer within 0.3 s"),
+    "it is killed": ("os.kill(os.getpid(), 9)", "the model's process ended: killed by SIGKILL"),
+    "it ends": ("os._exit(7)", "the model's process ended: exit status 7"),
+    "it says why it ends": (
+        r"print('no\x1b[31m beam', flush=True); os._exit(7)",
+        "the model's process ended: exit status 7, after it printed: no⟨U+001B⟩[31m beam",
+    ),
+    "it closes its channel": ("connection.close(); time.sleep(60)", "the model's process ended: it closed its channel"),
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_a_process_that_fails_is_started_again_and_says_why(plant: Plant, defect: str) -> None:
+    does, reason = DEFECTS[defect]
+    asked = plant(does, sections=SHORT if "0.3" in reason else None)
+    asked.until_ready()
+    assert asked.reason() == reason + AGAIN
+    asked.until_ready(2)
+    assert asked.process.restarts == 1
+    assert "0.3" in reason or asked.answers()
+
+
+@pytest.mark.parametrize(
+    "does",
+    [
+        attack_case(
+            "connection.sendall(b'x' * 64)",
+            guard="serve",
+            tried="the model writes garbage into the channel of its answers",
+            said="sent message 8680820740569200760 instead of 4",
+            id="garbage",
+        ),
+        attack_case(
+            "connection.sendall(frames.HEAD.pack(number, 2**32 - 1))",
+            guard="serve",
+            tried="the model announces an answer of 4 GiB to fill the memory of the service",
+            said="sent a header of 4294967295 bytes",
+            id="a long header",
+        ),
+        attack_case(
+            f"{HEADER}; connection.sendall(frames.HEAD.pack(number, len(header)) + header)",
+            guard="serve",
+            tried="the model gives an answer of 1 GiB where two numbers are asked for",
+            said="sent 134217728 numbers, and 65540 are the most that was waited for",
+            id="a large answer",
+        ),
+        attack_case(
+            "channel.send('answer', number - 1, arrays={'score': turns.mean(axis=1)})",
+            guard="serve",
+            tried="the model answers twice, so that each later answer is that to the question before",
+            said="sent message 3 instead of 4",
+            id="an answer too many",
+        ),
+        attack_case(
+            "[connection.sendall(b'\\0') or time.sleep(0.05) for _ in range(600)]",
+            guard="serve",
+            tried="the model sends its answer one byte at a time, to keep the service waiting",
+            said="the model did not answer within 0.3 s",
+            id="a slow answer",
+        ),
+    ],
+)
+def test_what_is_no_answer_ends_the_process(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch, does: str, said: str
+) -> None:
+    monkeypatch.setattr(policy, "FIRST_WAIT", 600.0)
+    asked = plant(does, sections=SHORT if "0.3" in said else None)
+    asked.until_ready()
+    assert said in asked.reason()
+    assert asked.reason(0.0).endswith(AGAIN), "nothing of it is asked again"
+
+
+def test_a_process_that_dies_while_nobody_asks_is_there_again_before_anybody_does(plant: Plant) -> None:
+    asked = plant(before=TELLS)
+    asked.until_ready()
+    os.kill(int((asked.folder / "pid").read_text()), signal.SIGKILL)
+    asked.until_ready(2)
+    assert asked.answers()
+
+
+STARTS = {
+    "it ends": ("sys.exit(3)", "the model's process ended while it was loaded: exit status 3"),
+    "it takes too long": ("time.sleep(60)", "the model cannot be loaded: it takes too long"),
+    "it cannot": (
+        "channel.send('raised', 0, text='OSError: no\\nweights')",
+        "the model cannot be loaded: OSError: no weights",
+    ),
+    "its first answers take too long": (
+        "os.fork() or channel.send('ready', 0, text=json.dumps(signature)) or time.sleep(60); os._exit(0)",
+        "the model cannot be loaded: it takes too long",
+    ),
+    "it sends something else": ("channel.send('ready', 0, text='{}')", "sent a signature that cannot be read"),
+    "it takes something else": (
+        "signature['inputs'][0]['shape'] = [-1, 4]",
+        "the model is not that of its contract: input 'turns' has shape [4] per row, [3] in the contract",
+    ),
+    "it gives something else": (
+        "signature['outputs'][0]['name'] = 'orbit'",
+        "the model is not that of its contract: output 'score' of the contract is not in the model's signature",
+    ),
+}
+
+
+@pytest.mark.parametrize("defect", STARTS)
+def test_a_process_that_cannot_be_asked_says_why(plant: Plant, monkeypatch: pytest.MonkeyPatch, defect: str) -> None:
+    does, reason = STARTS[defect]
+    if "too long" in reason:
+        monkeypatch.setattr(model_process, "LOADING", 1.0)
+    said = plant(before=does).reason_for_not_starting()
+    assert reason in said
+    assert said.endswith(AGAIN)
+
+
+def test_what_must_not_be_loaded_is_not_started(plant: Plant, tmp_path: Path) -> None:
+    def refuse() -> None:
+        raise Failed("this file differs from the one that the permit binds", file=tmp_path / "model.bin")
+
+    asked = plant(before=TELLS, verify=refuse)
+    assert f"model.bin: this file differs from the one that the permit binds{AGAIN}" in asked.reason_for_not_starting()
+    assert not (tmp_path / "pid").exists()
+
+
+def test_an_environment_that_is_not_there_is_said(plant: Plant, tmp_path: Path) -> None:
+    said = plant(inside=Environment(tmp_path / "none")).reason_for_not_starting()
+    assert said == (
+        f"the model's process cannot be started: the program '{tmp_path}/none/bin/python' is not on this machine{AGAIN}"
+    )
+
+
+LEAKS = "held = globals().setdefault('held', []); held.append(b'x' * (160 * 2**20))"
+
+
+@pytest.mark.parametrize(("budget", "replaced"), [(60, True), (200, False)])
+def test_a_process_that_leaks_is_replaced_and_no_answer_is_missing(
+    plant: Plant, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, budget: int, replaced: bool
+) -> None:
+    looks = []
+
+    def look(*sizes: float) -> str:
+        looks.append(sizes)
+        return too_much_memory(*sizes)
+
+    monkeypatch.setattr(model_process, "too_much_memory", look)
+    asked = plant(LEAKS, sections={"budget": {"latency": "50ms", "memory": budget}})
+    asked.until_ready()
+    assert asked.ask(1.0)["score"].tolist() == [1.0, 1.0]
+    seen = len(looks)
+    wait_for(lambda: asked.answers() and (len(asked.fires) == 2 if replaced else len(looks) > seen + 1))
+    assert asked.process.restarts == replaced
+    assert (f"more than twice budget.memory, {2 * budget} MiB" in caplog.text) == replaced
+
+
+def test_a_restart_loses_no_answer(plant: Plant) -> None:
+    asked = plant(before=TELLS)
+    asked.until_ready()
+    first = (asked.folder / "pid").read_text()
+    asked.process.restart()
+    wait_for(lambda: asked.answers() and len(asked.fires) == 2)
+    assert (asked.folder / "pid").read_text() != first
+    wait_for(lambda: not runs(int(first)))
+    assert asked.process.restarts == 1
+
+
+FORKS = "child = os.fork() or time.sleep(60); open(options['--model'] + '/pid', 'w').write(str(child))"
+
+
+def test_what_a_process_started_ends_with_it(plant: Plant) -> None:
+    asked = plant(before=FORKS)
+    asked.until_ready()
+    left = int((asked.folder / "pid").read_text())
+    assert runs(left)
+    asked.process.close()
+    wait_for(lambda: not runs(left))
+    assert asked.reason()
+
+
+def test_closing_does_not_wait_for_a_model_that_is_being_loaded(plant: Plant) -> None:
+    asked = plant(before=f"{TELLS}; time.sleep(600)")
+    wait_for((asked.folder / "pid").exists)
+    asked.process.close()
+    assert not runs(int((asked.folder / "pid").read_text()))

@@ -1,0 +1,188 @@
+"""A saved model in a process of the project's environment: what it may do, what it gets, and what is said of it."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+
+from beampermit.environments import Environment
+from beampermit.live.loop import ModelError
+from beampermit.live.process import worker
+from beampermit.live.process.child import Child
+from support.planted_models import THIS_ENVIRONMENT
+from support.planted_processes import Asked, Plant, asked_contract, begin, wait_for
+from support.tiny_model import saved
+
+CODE = """\
+import ctypes, os, sys, time
+import numpy as np, pandas as pd
+
+def mean(turns):
+    asked, rows = turns[0, 0], len(turns)
+    if asked == 1:
+        raise OSError("no\\nbeam")
+    if asked == 2:
+        sys.exit(3)
+    if asked == 3:
+        return pd.Series(["high"] * rows)
+    if asked == 4:
+        print("to stdout"), os.write(1, b"and below it\\n")
+    if asked == 5:
+        return np.array([
+            "BEAMPERMIT_SIGNING_KEY" in os.environ, os.environ["OMP_NUM_THREADS"] != "1", sys.stdin.read() != "",
+            bool(os.environ["CUDA_VISIBLE_DEVICES"]), ctypes.CDLL(None).prctl(3), len(sys.argv) - 1,
+            "/src" in os.environ["PYTHONPATH"],
+        ], float)[:rows]
+    return turns.mean(axis=1)
+"""
+KEY = "-----BEGIN PRIVATE KEY-----"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = saved(tmp_path_factory.mktemp("served") / "model")
+    (folder / "code/tiny.py").write_text(CODE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def served(model: Path, contract_text: str) -> Iterator[Asked]:
+    """One process for all tests of a model that stays alive."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BEAMPERMIT_SIGNING_KEY", KEY)
+        asked = begin(model, asked_contract(contract_text))
+        asked.until_ready()
+    yield asked
+    assert asked.process.restarts == 0
+    asked.process.close()
+
+
+def test_answers_are_numbers_of_double_precision(served: Asked) -> None:
+    answers = served.process.ask({"turns": np.array([[0.5, 1.0, 1.5], [0.0, 0.0, 0.0]])})
+    assert answers["score"].dtype == np.float64
+    assert answers["score"].tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (1.0, "the model raised OSError: no beam"),
+        (2.0, "the model raised SystemExit: 3"),
+        (3.0, "the model did not answer: output 'score' is of type str, not a number"),
+    ],
+)
+def test_a_model_that_raises_says_so_and_answers_the_next_time(served: Asked, value: float, reason: str) -> None:
+    assert served.reason(value) == reason
+    assert served.answers()
+
+
+def test_inputs_that_the_model_does_not_take_are_said(served: Asked) -> None:
+    with pytest.raises(ModelError) as caught:
+        served.process.ask({"turns": np.zeros((2, 4))})
+    assert str(caught.value) == ("the model did not answer: rows of 'turns' are 4 numbers, the model takes 3 numbers")
+
+
+def test_what_a_model_prints_is_no_answer_and_is_in_the_log(served: Asked, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        assert served.ask(4.0)["score"].tolist() == [4.0, 4.0]
+        wait_for(lambda: "the model printed: and below it" in caplog.text)
+
+
+def test_a_model_gets_no_secret_no_gpu_and_no_way_out(served: Asked) -> None:
+    assert served.ask(5.0, rows=7)["score"].tolist() == [0.0] * 7
+
+
+def test_answers_that_cannot_be_true_pass_to_be_judged(served: Asked) -> None:
+    assert np.isnan(served.ask(np.nan)["score"]).all()
+    assert served.ask(5.0, rows=9)["score"].shape == (7,)
+
+
+def test_a_model_that_cannot_be_loaded_says_why(ask: Plant, tmp_path: Path) -> None:
+    asked = ask(saved(tmp_path / "model", load="raise OSError('no weights')"))
+    reason = asked.reason_for_not_starting()
+    assert reason == "the model cannot be loaded: OSError: no weights; its process is started again"
+
+
+def test_an_environment_without_the_packages_of_the_model_is_said(ask: Plant, tmp_path: Path) -> None:
+    asked = ask(tmp_path, inside=Environment(Path(sys.base_prefix)))
+    assert "No module named" in asked.reason_for_not_starting()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with the one that started it")
+def test_a_process_ends_with_the_thread_that_started_it(model: Path, contract_text: str, tmp_path: Path) -> None:
+    """As it does with the service, however that ends, and whatever the model is doing."""
+    children: list[Child] = []
+    ended = threading.Event()
+
+    def start() -> None:
+        children.append(Child(THIS_ENVIRONMENT, model, asked_contract(contract_text), tmp_path))
+        ended.wait()
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    wait_for(lambda: bool(children) and oom_score(children[0]) == 500)
+    assert not children[0].ended
+    ended.set()
+    thread.join()
+    wait_for(lambda: bool(children[0].ended))
+    assert children[0].ended == "the model's process ended: killed by SIGKILL"
+    children[0].end()
+
+
+def oom_score(child: Child) -> int:
+    """It is set just before the process asks to be ended with the thread."""
+    return int(Path(f"/proc/{child.process_id}/oom_score_adj").read_text())
+
+
+def torch(*, sees: bool) -> ModuleType:
+    module = ModuleType("torch")
+    module.__spec__ = ModuleSpec("torch", None)
+    module.cuda = SimpleNamespace(is_available=lambda: sees)  # pyright: ignore[reportAttributeAccessIssue]
+    return module
+
+
+@pytest.mark.parametrize(("sees", "device"), [(True, "cuda"), (False, "cpu")])
+def test_a_model_computes_on_the_gpu_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, sees: bool, device: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", torch(sees=sees))
+    assert worker.choose_device(required=False) == device
+
+
+def test_a_contract_with_nothing_but_cuda_needs_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", torch(sees=False))
+    with pytest.raises(worker.arrays.Refused, match="cuda as its only accelerator, and torch sees no GPU"):
+        worker.choose_device(required=True)
+    monkeypatch.setitem(sys.modules, "torch", torch(sees=True))
+    assert worker.choose_device(required=True) == "cuda"
+
+
+ON_DEVICE = """\
+import os, torch
+def mean(turns):
+    there = torch.from_numpy(turns).to(os.environ["MLFLOW_DEFAULT_PREDICTION_DEVICE"])
+    return torch.full((len(turns),), float(there.is_cuda)).numpy()
+"""
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(shutil.which("nvidia-smi") is None, reason="this machine has no driver of a GPU")
+def test_a_served_model_computes_on_the_gpu(request: pytest.FixtureRequest, ask: Plant, tmp_path: Path) -> None:
+    inside = Environment(request.getfixturevalue("environment_prefix"))
+    sees = inside.run(["-c", "import torch; print(torch.cuda.is_available())"], project=tmp_path, own_code=False)
+    if sees.out.strip() != "True":
+        pytest.skip("torch of the project's environment sees no GPU")
+    folder = saved(tmp_path / "model")
+    (folder / "code/tiny.py").write_text(ON_DEVICE)
+    asked = ask(folder, inside=inside, sections={"environment": {"accelerators": ["cpu", "cuda"]}})
+    asked.until_ready()
+    assert asked.ask()["score"].tolist() == [1.0, 1.0]
