@@ -11,8 +11,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
@@ -73,19 +72,6 @@ class Base:
 
         return {name: offset for name, (offset, _, _) in get_field_offsets(kind).items()}
 
-    @contextmanager
-    def locked(self, record: int) -> Iterator[None]:
-        """Hold the record at this address."""
-        self._lock(record)
-        try:
-            yield
-        finally:
-            self._unlock(record)
-
-    def process(self, record: int) -> None:
-        """Alarms, monitors and archivers get what the locked record holds."""
-        self._process(record)
-
     def set_field(self, record: str, name: str, value: str) -> None:
         """A field beside the value; clients that watch it are told."""
         content = value.encode() + b"\0"
@@ -127,16 +113,17 @@ class Base:
         self._core.asSetFilename(os.fsencode(file))
         failed = self._core.iocBuild()
         if not ctypes.c_int.in_dll(self._common, "asActive").value:  # then anybody could write
-            raise BadInput("EPICS cannot read this access security file", file=access)
+            raise BadInput("EPICS cannot read this access security file, and has said above why", file=access)
         if failed:
             raise Outside("EPICS cannot start")
 
     def _declare(self) -> None:
-        """Functions that are called for each value. Those between lock and unlock keep Python's own lock."""
-        keeping = ctypes.PyDLL(self._core._name)
-        self._lock: Callable[[int], None] = self._core.dbScanLock
-        self._process, self._unlock = keeping.dbProcess, keeping.dbScanUnlock
-        for function in (self._lock, self._process, self._unlock):
+        """Functions of the address of a record: between `lock` and `unlock` it may be written, then processed."""
+        keeping = ctypes.PyDLL(self._core._name)  # what does not wait keeps Python's own lock, which is long in coming
+        self.lock: Callable[[int], None] = self._core.dbScanLock
+        self.process: Callable[[int], None] = keeping.dbProcess
+        self.unlock: Callable[[int], None] = keeping.dbScanUnlock
+        for function in (self._core.dbScanLock, keeping.dbProcess, keeping.dbScanUnlock):
             function.argtypes, function.restype = [ctypes.c_void_p], None
 
     def _log_messages(self) -> None:

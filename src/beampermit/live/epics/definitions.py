@@ -60,8 +60,14 @@ class Definition:
 def of_outputs(wiring: Wiring, limits: Limits) -> Iterator[Definition]:
     """Of each output PV: a number, or for any shape a waveform, row after row."""
     for plug in wiring.outputs:
+        fields, shape = _of_signal(plug.signal), plug.signal.shape
+        length = {"FTVL": "DOUBLE", "NELM": str(math.prod(shape))}
         for pv in plug.pvs:
-            yield _of_output(pv, plug.signal, limits.of(pv))
+            if shape:
+                yield Definition(pv, "waveform", fields, {"ASG": READ_ONLY, **length})
+            else:
+                of_limits = limit_fields(limits.of(pv))
+                yield Definition(pv, "ai", {**fields, **of_limits}, {"ASG": LIMITS, **EACH_UPDATE})
 
 
 def of_status(contract: Contract) -> Iterator[Definition]:
@@ -102,19 +108,15 @@ def ascii_text(text: str, size: int) -> str:
     return shortened(plain.encode("ascii", "replace").decode(), size).decode()
 
 
-def _of_output(pv: str, signal: Signal, limits: Mapping[str, float]) -> Definition:
+def _of_signal(signal: Signal) -> dict[str, str]:
     low, high = signal.range
-    fields = {
+    return {
         "DESC": ascii_text(signal.description or signal.name, DESCRIPTION),
         "EGU": "" if signal.unit == "1" else ascii_text(signal.unit, UNIT),
         "PREC": str(decimals(signal)),
         "LOPR": repr(low),
         "HOPR": repr(high),
     }
-    if not signal.shape:
-        return Definition(pv, "ai", {**fields, **limit_fields(limits)}, {"ASG": LIMITS, **EACH_UPDATE})
-    length = {"FTVL": "DOUBLE", "NELM": str(math.prod(signal.shape))}
-    return Definition(pv, "waveform", fields, {"ASG": READ_ONLY, **length})
 
 
 def _of_status(name: str, status: StatusPV) -> Definition:

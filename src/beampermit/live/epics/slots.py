@@ -46,7 +46,8 @@ class Slot(ABC):
         """Clients get all of it as one update. `at` is in s since 1970; NaN is now."""
         seconds, part = divmod(time.time() if math.isnan(at) else at, 1)
         alarm = severity, status, shortened(message, MESSAGE)
-        with self._base.locked(self._record):
+        self._base.lock(self._record)
+        try:
             self._write(value)
             self._time[:] = max(int(seconds) - EPOCH, 0), int(part * 1e9)
             self._raise(*alarm)
@@ -55,6 +56,8 @@ class Slot(ABC):
             # A client that may change limits can have the record processed with them: it keeps its alarm.
             self._raise(*alarm)
             self._undefined.value = severity == Severity.INVALID  # a waveform takes any array for a value
+        finally:
+            self._base.unlock(self._record)
 
     @abstractmethod
     def _write(self, value: float | str | np.ndarray) -> None: ...

@@ -6,8 +6,10 @@ import getpass
 import json
 import math
 from collections.abc import Iterator
+from contextlib import closing
 from copy import deepcopy
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -15,6 +17,9 @@ import yaml
 from beampermit.live.status_pvs import STATUS_PVS
 from support.epics import Child, Client, Network, client, until
 from support.served import NOW, SIGNALS
+
+if TYPE_CHECKING:
+    from p4p.client.thread import Context
 
 SCORE, ORBIT = "B1:FAULT", "B1:ORBIT"
 UNDEFINED, INVALID, MAJOR, MINOR = 17, 3, 2, 1
@@ -105,6 +110,15 @@ def aioca(epics: Network) -> Iterator[Client]:
 @pytest.fixture(scope="module")
 def caproto(epics: Network) -> Iterator[Client]:
     with client(epics, "caproto") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def pva(epics: Network) -> Iterator[Context]:
+    """What the other clients cannot do: monitors, and puts with a request."""
+    from p4p.client.thread import Context
+
+    with Context("pva") as made:
         yield made
 
 
@@ -270,16 +284,21 @@ def test_a_limit_that_cannot_be_is_put_back(
     assert aioca.get(f"B3:FAULT.{field}")["value"] == limits[field.lower()]
 
 
-def test_a_limit_that_is_put_with_processing_leaves_the_alarm(served: Records, epics: Network, aioca: Client) -> None:
-    from p4p.client.thread import Context
-
+def test_a_limit_that_is_put_with_processing_leaves_the_alarm(served: Records, pva: Context, aioca: Client) -> None:
     served.show("B3:FAULT", 1.0, severity="MAJOR", status="LINK", message="held", time=NOW)
     before = len(served.puts())
-    with Context("pva") as context:
-        context.put("B3:FAULT.HIHI", 85.0, request="record[process=true]field(value)", timeout=20.0)
+    pva.put("B3:FAULT.HIHI", 85.0, request="record[process=true]field(value)", timeout=20.0)
     assert alarm(aioca.get("B3:FAULT")) == (MAJOR, LINK)
     until(lambda: len(served.puts()) > before)
     assert alarm(aioca.get("B3:FAULT")) == (MAJOR, LINK)
+
+
+def test_monitors_see_each_update_also_of_the_same_value(served: Records, pva: Context) -> None:
+    times: list[float] = []
+    with closing(pva.monitor(SCORE, lambda value: times.append(value.timestamp))):
+        for second in range(3):
+            served.show(SCORE, 12.5, time=NOW + second)
+            until(lambda second=second: NOW + second in times)
 
 
 def test_who_is_not_in_the_access_file_writes_no_limit(served: Records, epics: Network) -> None:
@@ -288,6 +307,15 @@ def test_who_is_not_in_the_access_file_writes_no_limit(served: Records, epics: N
     with pytest.raises(AssertionError, match=r"[Ww]rite access denied"):
         one.put(f"{SCORE}.HIHI", 70.0)
     one.kill()
+
+
+def test_a_file_that_epics_cannot_read_starts_nothing(start: dict[str, Any], epics: Network, tmp_path: Path) -> None:
+    file = tmp_path / "bad.acf"
+    file.write_text("ASG(LIMITS) {\n    RULE(0, WRITE, TRAPWRITE) { UAG(unknown) }\n}\n")
+    with epics.place() as place, pytest.raises(AssertionError) as caught:
+        Records("records", {**start, "access": str(file)}, epics.server(place))
+    assert "at line 2" in str(caught.value)
+    assert f"{file}: EPICS cannot read this access security file" in str(caught.value)
 
 
 def test_restart_calls_back(served: Records, aioca: Client) -> None:
