@@ -44,7 +44,13 @@ def deployment(
         found = [problem for wrong in files.problems(repository, folder, decided).values() for problem in wrong]
         if found:
             first, *others = found
-            raise Failed(first.message, file=first.file, line=first.line, hint=files.COMMAND, also=others)
+            raise Failed(
+                first.message,
+                file=first.file,
+                line=first.line,
+                hint="the same command without --check writes them",
+                also=others,
+            )
     written = {} if check else files.write(repository, folder, decided, anew=anew)
     places = {str(PurePosixPath(folder, name)): new for name, new in written.items()}
 

@@ -16,7 +16,6 @@ from beampermit.project import Project
 from beampermit.reading import decode, refuse_merge_markers
 
 LARGEST = 2**26
-COMMAND = "beampermit deployment"
 
 
 @dataclass(frozen=True)

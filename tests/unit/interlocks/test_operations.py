@@ -71,14 +71,14 @@ DEFECTS = {
         ACCESS,
         ", TRAPWRITE) { UAG(limits)",
         ") { UAG(limits)",
-        "LIMITS is somebody whose puts",
+        "LIMITS) would not be logged",
     ),
-    "values that somebody writes": (ACCESS, "0, WRITE", "1, WRITE", "LIMITS is somebody who writes values too"),
+    "values that somebody writes": (ACCESS, "0, WRITE", "1, WRITE", "RULE(1, WRITE) lets write values too"),
     "status that somebody writes": (
         ACCESS,
         "ASG(DEFAULT) {",
         DEFAULT_WRITTEN,
-        "who may write to DEFAULT is somebody, ",
+        "ASG(DEFAULT) lets write status PVs",
     ),
     "another PV on the screen": (SCREEN, "<pv_name>BPM.2:X:F", "<pv_name>BPM.2:Y:F", "PV BPM.2:X:FAULT is missing"),
     "other limits on the screen": (SCREEN, "hihi 0.9 M", "hihi 1 M", "limits of score is high 0.5 MINOR, hihi 1 MAJOR"),
@@ -110,7 +110,7 @@ def test_each_difference_is_told_with_its_line(deployed: Project) -> None:
     lines = [
         (UNIT, change(deployed, UNIT, "MemoryMax=4608M", "MemoryMax=4G")),
         (POD, change(deployed, POD, "limits: {memory: 4608Mi}", "limits: {memory: 4Gi}")),
-        (ACCESS, change(deployed, ACCESS, "ASG(RESTART) {", "ASG(RESTART) { RULE(0, WRITE, TRAPWRITE)")),
+        (ACCESS, change(deployed, ACCESS, "RULE(0, WRITE, TRAPWRITE) { UAG(restart) }", "RULE(0, WRITE, TRAPWRITE)")),
         (SCREEN, change(deployed, SCREEN, "<pv_name>BPM.1:Y:FAULT", "<pv_name>BPM.3:Y:FAULT")),
         (ARCHIVER, change(deployed, ARCHIVER, "BPM.1:Y:FAULT", "BPM.3:Y:FAULT")),
         (ALARMS, change(deployed, ALARMS, '"BPM.1:Y:FAULT"', '"BPM.3:Y:FAULT"')),
@@ -207,8 +207,7 @@ def link(project: Project, file: Path) -> None:
 
 UNREADABLE = {
     "gone": (ACCESS, None, "the file is missing"),
-    "no access security": (ACCESS, "ASG(DEFAULT) {\n  RULE(1, WRITE) = all\n}\n", "'=' means nothing here"),
-    "a group without a name": (ACCESS, "ASG {}\n", "ASG has no name"),
+    "no access security": (ACCESS, "UAG(limits)\n", "neither ASG(LIMITS) nor ASG(RESTART): it lets nobody write"),
     "no XML": (SCREEN, "<display>\n</widget>\n", "not XML: mismatched tag"),
     "entities": (SCREEN, '<!DOCTYPE d [<!ENTITY a "a">]>\n<display/>\n', "a document type is not allowed here"),
     "no YAML": (POD, "kind: [\n", "not YAML"),

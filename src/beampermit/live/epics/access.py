@@ -15,18 +15,20 @@ NOBODY = "{ RULE(1, READ) }"
 COMMENT = re.compile(r'("[^"\n]*")|#[^\n]*')
 """In quotes, as in CALC("A#1"), the sign means something else."""
 GROUP = re.compile(r"\bASG\s*\(\s*\"?([^\s\")]*)\"?\s*\)")
-RULE = re.compile(r"\bRULE\s*\(\s*(\w+)\s*,\s*(\w+)\s*(?:,\s*(\w+)\s*)?\)")
+RULE = re.compile(r"\bRULE\s*\(\s*(\w+)\s*,\s*(\w+)\s*(?:,\s*(\w+)\s*)?\)(?:\s*\{([^}]*)\})?")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """`RULE(level, permission, trap)` of a group; `line` counts from 1."""
+    """`RULE(level, permission, trap) {whom}` of a group; `line` counts from 1."""
 
     group: str
     level: str
     permission: str
     trap: str
     line: int
+    whom: str = ""
+    """Who must write, from where and under what condition; empty where anybody may."""
 
 
 def access_rules(file: Path | None) -> str:
@@ -35,14 +37,20 @@ def access_rules(file: Path | None) -> str:
     Raises `BadInput` for a file that would let more be written than limits and restarts, or writes go unlogged.
     """
     text = _read(file) if file else ""
-    groups = set(GROUP.findall(_without_comments(text)))
-    if file and not groups & set(WRITABLE):
+    if file:
+        refuse_more(text, file)
+    groups = _groups(text)
+    others = [f"ASG({group}) {NOBODY}\n" for group in (READ_ONLY, *WRITABLE) if group not in groups]
+    return "\n".join([text, *others])
+
+
+def refuse_more(text: str, file: Path | str) -> None:
+    """Raise `BadInput` for the text of a `file` that the service does not take."""
+    if not _groups(text) & set(WRITABLE):
         raise BadInput(f"this file has neither ASG({LIMITS}) nor ASG({RESTART}): it lets nobody write", file=file)
     for rule in rules(text):
         if wrong := _fault(rule):
             raise BadInput(wrong, file=file, line=rule.line)
-    others = [f"ASG({group}) {NOBODY}\n" for group in (READ_ONLY, *WRITABLE) if group not in groups]
-    return "\n".join([text, *others])
 
 
 def rules(text: str) -> Iterator[Rule]:
@@ -53,7 +61,11 @@ def rules(text: str) -> Iterator[Rule]:
     for group, end in zip(starts, ends, strict=False):  # without a group there is still an end
         for found in RULE.finditer(plain, group.end(), end):
             line = plain.count("\n", 0, found.start()) + 1
-            yield Rule(group[1], found[1], found[2], found[3] or "", line)
+            yield Rule(group[1], found[1], found[2], found[3] or "", line, (found[4] or "").strip())
+
+
+def _groups(text: str) -> set[str]:
+    return set(GROUP.findall(_without_comments(text)))
 
 
 def _without_comments(text: str) -> str:

@@ -32,7 +32,7 @@ def test_what_the_file_does_not_name_is_written_by_nobody(tmp_path: Path) -> Non
     assert text.startswith(SOUND)
     assert [rule for rule in rules(text) if rule.group != "OTHER"] == [
         Rule("LIMITS", "1", "READ", "", 4),
-        Rule("LIMITS", "0", "WRITE", "TRAPWRITE", 5),
+        Rule("LIMITS", "0", "WRITE", "TRAPWRITE", 5, 'UAG(operators) CALC("A#1")'),
         Rule("DEFAULT", "1", "READ", "", 8),
         Rule("RESTART", "1", "READ", "", 10),
     ]

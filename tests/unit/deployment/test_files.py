@@ -1,0 +1,183 @@
+"""What is made from the contract is what systemd, Kubernetes, EPICS, Phoebus and the archiver take."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from typer.main import get_command
+
+from beampermit.cli.main import app
+from beampermit.deployment import command, files
+from beampermit.deployment.deployment import Deployment, deployment_of
+from beampermit.deployment.xml_lines import Element, read_xml
+from beampermit.live.access_groups import WRITABLE
+from beampermit.live.status_pvs import STATUS_PVS
+from beampermit.project import Project
+from support.deployed_project import deployed, deployed_repository
+
+__all__ = ["deployed", "deployed_repository"]
+
+READS = """
+import ctypes, sys
+from epicscorelibs.path import get_lib
+com = ctypes.CDLL(get_lib("Com"))
+sys.exit(com.asInitFile(sys.argv[1].encode(), None))
+"""
+"""Has EPICS itself read an access security file."""
+WIDGETS = {"label": "2.0.0", "textupdate": "2.0.0", "action_button": "3.0.0", "xyplot": "3.0.0"}
+"""Type -> version, as Phoebus 4.7 stores them."""
+SURROGATE: dict[str, Any] = {
+    "inputs": [
+        {"name": "charge", "pv": "INJ:CHARGE", "unit": "pC", "range": [0, 500], "stale_after": "5s"},
+        {"name": "gain", "source": "constant", "value": 2.0, "unit": "1", "range": [0, 10]},
+    ],
+    "outputs": [
+        {
+            "name": "size",
+            "pv": "INJ:SIZE.A",
+            "unit": 'm & "m"',
+            "range": [0, 5],
+            "high": 1,
+            "description": "<its size>",
+        },
+        {"name": "profile", "pv": "INJ:PROFILE", "shape": [40], "unit": "1", "range": [0, 1]},
+    ],
+}
+"""Without a table of devices: a number and a vector, with text that is markup elsewhere."""
+
+
+@pytest.fixture(scope="module")
+def made(deployed_repository: Path) -> dict[str, str]:
+    return files.texts(deployment_of(Project(deployed_repository)))
+
+
+@pytest.fixture(scope="module")
+def surrogate(deployed_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    root = tmp_path_factory.mktemp("surrogate")
+    contract = yaml.safe_load((deployed_repository / "contract.yaml").read_text())
+    contract |= {"signals": SURROGATE, "serving": {"timeout": "20s", "period": "50ms"}}
+    contract["model"] |= {"name": "bpm_faults", "summary": "100% of \\\n'x' & <y>"}
+    contract["environment"]["accelerators"] = ["cuda"]
+    contract["budget"]["memory"] = 100.4
+    (root / "contract.yaml").write_text(yaml.safe_dump(contract))
+    subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
+    return deployment_of(Project(root))
+
+
+def pod(text: str) -> Any:
+    return yaml.safe_load(text)["spec"]["template"]["spec"]
+
+
+def widgets(text: str) -> list[Element]:
+    return [element for element in read_xml(text, "screen").walk() if element.tag == "widget"]
+
+
+def test_every_file_says_itself_what_it_is_to_say(made: dict[str, str]) -> None:
+    for (name, text), kind in zip(made.items(), files.KINDS.values(), strict=True):
+        assert list(kind.read(text, name)), f"nothing is compared of {name}"
+
+
+def test_the_command_is_one_of_ours(made: dict[str, str]) -> None:
+    serve = get_command(app).commands["serve"]  # type: ignore[attr-defined]
+    known = {option for parameter in serve.params for option in parameter.opts}
+    (line,) = re.findall(r"(?s)ExecStart=(.*?[^\\])\n", made["bpm-faults.service"])
+    words = command.split(line.replace("\\\n", " "), "", 1)
+    options = command.options_of(words)
+    assert options is not None
+    assert set(options) <= known
+    assert words[0].startswith("/"), "systemd takes no other path"
+    container = pod(made["kubernetes.yaml"])["containers"][0]
+    assert command.options_of([*container["command"], *container["args"]]).keys() == options.keys()  # type: ignore[union-attr]
+
+
+def test_kubernetes_takes_the_manifest_and_runs_one_server(made: dict[str, str], surrogate: Deployment) -> None:
+    for text in (made["kubernetes.yaml"], files.texts(surrogate)["kubernetes.yaml"]):
+        kubernetes_validate.validate(yaml.safe_load(text), kubernetes_validate.latest_version(), strict=True)
+    manifest = yaml.safe_load(made["kubernetes.yaml"])
+    assert (manifest["kind"], manifest["spec"]["replicas"]) == ("StatefulSet", 1)
+    container = pod(made["kubernetes.yaml"])["containers"][0]
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    assert container["resources"]["limits"] == {"memory": "4608Mi"}
+    taken = yaml.safe_load(made["kustomization.yaml"])
+    (access,) = (one for one in pod(made["kubernetes.yaml"])["volumes"] if one["name"] == "access")
+    assert taken["configMapGenerator"] == [{"name": access["configMap"]["name"], "files": ["access.acf"]}]
+    assert set(taken["resources"]) | {"access.acf"} <= made.keys()
+
+
+def test_a_pod_has_names_and_hardware_that_the_contract_asks_for(surrogate: Deployment) -> None:
+    text = files.texts(surrogate)["kubernetes.yaml"]
+    assert yaml.safe_load(text)["metadata"]["name"] == "bpm-faults", "Kubernetes has no underscores"
+    container = pod(text)["containers"][0]
+    assert "--model=bpm_faults" in container["args"]
+    assert container["resources"]["limits"] == {"memory": "712Mi", "nvidia.com/gpu": 1}
+
+
+def test_a_unit_says_text_of_people_in_one_line(surrogate: Deployment) -> None:
+    made = files.texts(surrogate)
+    assert "\nDescription=bpm_faults: 100%% of / 'x' & <y>\n" in made["bpm_faults.service"]
+    assert "WatchdogSec=100s" in made["bpm_faults.service"], "five times what a model may take"
+
+
+def test_epics_reads_the_access_file_in_which_nobody_may_write(made: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "access.acf"
+    file.write_text(made["access.acf"])
+    for text, code in ((made["access.acf"], 0), (made["access.acf"].replace("RULE(1, READ)", "RULE(1 READ)"), 1)):
+        file.write_text(text)
+        read = subprocess.run([sys.executable, "-c", READS, file], capture_output=True, check=False)
+        assert min(read.returncode, 1) == code, read.stderr
+    groups = re.findall(r"^UAG\((\w+)\)(.*)", made["access.acf"], re.MULTILINE)
+    assert groups == [("limits", ""), ("restart", "")], "a group without names holds nobody"
+    assert [group.upper() for group, _ in groups] == list(WRITABLE)
+
+
+def test_the_screen_has_widgets_of_phoebus_that_lie_side_by_side(made: dict[str, str], surrogate: Deployment) -> None:
+    for text in (made["bpm-faults.bob"], files.texts(surrogate)["bpm_faults.bob"]):
+        root = read_xml(text, "screen")
+        assert (root.tag, root.attributes) == ("display", {"version": "2.0.0"})
+        places = Counter[tuple[int, int]]()
+        for widget in widgets(text):
+            assert widget.attributes["version"] == WIDGETS[widget.attributes["type"]]
+            x, y, width, height = (int(widget.of(tag)) for tag in ("x", "y", "width", "height"))
+            assert x + width <= int(root.of("width"))
+            assert y + height <= int(root.of("height"))
+            places[x, y] += 1
+        assert max(places.values()) == 1
+
+
+def test_the_screen_shows_each_device_each_status_and_the_limits(made: dict[str, str]) -> None:
+    shown = Counter(widget.of("pv_name") for widget in widgets(made["bpm-faults.bob"]))
+    for device in ("BPM.1:X", "BPM.1:Y", "BPM.2:X"):
+        assert shown[f"{device}:FAULT"] == 1
+    assert {f"BPM-FAULTS:{pv.name}" for pv in STATUS_PVS} <= shown.keys()
+    labels = {widget.of("text") for widget in widgets(made["bpm-faults.bob"])}
+    assert {"BPM.1:X", "score", "high 0.5 MINOR, hihi 0.9 MAJOR"} <= labels
+    assert made["bpm-faults.bob"].count(">RUNBOOK.html<") == 1
+
+
+def test_an_output_of_its_own_shows_its_limits_as_they_are_and_a_vector_is_drawn(surrogate: Deployment) -> None:
+    text = files.texts(surrogate)["bpm_faults.bob"]
+    shown = {widget.of("pv_name") for widget in widgets(text)}
+    assert {"INJ:SIZE.A", "INJ:SIZE.A.LOLO", "INJ:SIZE.A.HIHI", "INJ:PROFILE"} <= shown
+    assert [element.text for element in read_xml(text, "").walk() if element.tag == "y_pv"] == ["INJ:PROFILE"]
+    assert '<its size> [m & "m"], from 0 to 5' in {widget.of("tooltip") for widget in widgets(text)}
+
+
+def test_the_archiver_gets_outputs_as_they_change_and_slow_samples_of_what_always_moves(
+    made: dict[str, str], surrogate: Deployment
+) -> None:
+    entries = {entry["pv"]: entry for entry in json.loads(made["archiver.json"])}
+    assert entries["BPM.1:X:FAULT"] == {"pv": "BPM.1:X:FAULT", "samplingmethod": "MONITOR", "samplingperiod": "1"}
+    assert entries["BPM-FAULTS:HEARTBEAT"]["samplingmethod"] == "SCAN"
+    assert entries["BPM-FAULTS:STATUS"]["samplingmethod"] == "MONITOR"
+    assert "BPM-FAULTS:RESTART" not in entries
+    (fast, *_) = json.loads(files.texts(surrogate)["archiver.json"])
+    assert fast == {"pv": "INJ:SIZE.A", "samplingmethod": "MONITOR", "samplingperiod": "0.1"}, "a row each 50 ms"
