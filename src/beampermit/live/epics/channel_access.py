@@ -43,6 +43,11 @@ class ChannelAccess:
         if channel := self._channels.pop(feed, None):
             channel.clear()
 
+    def read(self, feed: Feed) -> None:
+        """The value as it is now; one answer is waited for at a time."""
+        if channel := self._channels.get(feed):
+            channel.read()
+
     def tend(self) -> None:
         """Subscribe to what has connected: of which type a PV is, is known only then."""
         while not self._connected.empty():
@@ -67,6 +72,8 @@ class _Channel:
         self.kind = -1
         """Type of the record's value, as libca numbers it, that is subscribed; -1 where none is."""
         self.connect = connect
+        self.reads = False
+        """Whether an answer is waited for."""
         self._event = ctypes.c_void_p()
         self._id = ctypes.c_void_p()
         cadef.ca_create_channel(feed.name, _on_connection, ctypes.py_object(self), 0, ctypes.byref(self._id))
@@ -81,10 +88,20 @@ class _Channel:
             return
         if self.kind >= 0:
             cadef.ca_clear_subscription(self._event)
-        self.kind, code = kind, kind + dbr.DBR_TIME_STRING
-        self.layout = dbr.DbrCodeToType[code]
+        self.kind, self._code = kind, kind + dbr.DBR_TIME_STRING
+        self.layout = dbr.DbrCodeToType[self._code]
+        self.reads = False
         place = ctypes.byref(self._event)
-        cadef.ca_create_subscription(code, 0, self._id, EVENTS, _on_event, ctypes.py_object(self), place)
+        cadef.ca_create_subscription(self._code, 0, self._id, EVENTS, _on_event, ctypes.py_object(self), place)
+
+    def read(self) -> None:
+        if self.kind < 0 or self.reads:
+            return
+        self.reads = True
+        try:
+            cadef.ca_array_get_callback(self._code, 0, self._id, _on_event, ctypes.py_object(self))
+        except (cadef.CAException, cadef.Disconnected):
+            self.reads = False
 
     def clear(self) -> None:
         cadef.ca_clear_channel(self._id)
@@ -102,6 +119,7 @@ def _on_connection(args: cadef.ca_connection_handler_args) -> None:
 @cadef.event_handler
 def _on_event(args: cadef.event_handler_args) -> None:
     channel: _Channel = args.usr
+    channel.reads = False
     if args.status == cadef.ECA_DISCONN:
         return  # the connection handler says it
     if args.status != cadef.ECA_NORMAL:

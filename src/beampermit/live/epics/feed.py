@@ -16,6 +16,9 @@ from beampermit.live.trigger import Trigger
 class Reader(Interface):
     """Of a PV: an input, or what makes rows."""
 
+    fresh_for: float
+    """s; a sample that is older may be read again. Infinite where any will do."""
+
     def take(self, sample: Sample) -> None: ...
 
     def lose(self) -> None:
@@ -33,13 +36,21 @@ class Feed:
         self.name, self.protocols, self.readers = name, protocols, readers
         self.answering: Protocol | None = None
         self.silent_since = time.monotonic()
+        """Since when nobody answers, by the monotonic clock."""
+        self.arrived = self.silent_since
+        self._fresh_for = min(reader.fresh_for for reader in readers)
         self._wake, self._lock = wake, threading.Lock()
 
     def take(self, protocol: Protocol, sample: Sample) -> None:
         if self.answering != protocol and not self._claim(protocol):
             return
+        self.arrived = time.monotonic()
         for reader in self.readers:
             reader.take(sample)
+
+    def fresh(self, now: float) -> bool:
+        """Whether there is no need to read the PV: a record that is processed and keeps its value sends nothing."""
+        return now - self.arrived < self._fresh_for
 
     def refuse(self, protocol: Protocol, words: str) -> None:
         """The server answers, and gives no value."""
@@ -65,8 +76,9 @@ class Feed:
 class InputReader:
     """Writes the samples of one input's PV; `column` of a table."""
 
-    def __init__(self, latest: Latest, wire: int, pv: int, column: str):
+    def __init__(self, latest: Latest, wire: int, pv: int, column: str = "", stale_after: float | None = None):
         self._latest, self._wire, self._pv, self._column = latest, wire, pv, column
+        self.fresh_for = float("inf") if stale_after is None else stale_after / 3
 
     def take(self, sample: Sample) -> None:
         value, at, severity, message = sample
@@ -83,6 +95,8 @@ class InputReader:
 
 class SnapshotReader:
     """Rows are made at each update of `serving.snapshot`; the first after a connection is none."""
+
+    fresh_for = float("inf")
 
     def __init__(self, trigger: Trigger, name: str):
         self._trigger, self._name = trigger, name

@@ -44,7 +44,8 @@ def _readers(latest: Latest, wiring: Wiring, trigger: Trigger) -> dict[Address, 
     for number, wire in enumerate(wiring.inputs):
         for place, pv in enumerate(wire.pvs):
             address = parse_address(pv)
-            readers[address.whole].append(InputReader(latest, number, place, address.column))
+            reader = InputReader(latest, number, place, address.column, wire.signal.stale_after)
+            readers[address.whole].append(reader)
     if trigger.snapshot:
         readers[parse_address(trigger.snapshot).whole].append(SnapshotReader(trigger, trigger.snapshot))
     return readers

@@ -35,6 +35,8 @@ def living(pvs: Sequence[str], timeout: float = 2.0) -> list[str]:
 class _Ear:
     """Notes that a PV answers."""
 
+    fresh_for = float("inf")
+
     def __init__(self, pv: str, answered: set[str]):
         self._pv, self._answered = pv, answered
 

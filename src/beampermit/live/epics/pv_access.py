@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from typing import Any
 
+from p4p import Value
 from p4p.client.raw import Context, Disconnected, Subscription
 
 from beampermit.live.epics.addresses import Protocol
@@ -37,6 +39,11 @@ class PvAccess:
             monitor.close()
             self._context.disconnect(feed.name)
 
+    def read(self, feed: Feed) -> None:
+        """The value as it is now; one answer is waited for at a time."""
+        if monitor := self._monitors.get(feed):
+            monitor.get()
+
     def tend(self) -> None:
         """Ask again where a server ended the subscription."""
         now = time.monotonic()
@@ -54,11 +61,12 @@ class _Monitor:
     """One subscription. p4p's thread says that something is there, maybe before the subscription is ours."""
 
     def __init__(self, context: Context, feed: Feed):
-        self.feed = feed
+        self.feed, self._context = feed, context
         self.ended = 0.0
         """When the server ended it, by the monotonic clock."""
         self._lock = threading.Lock()
         self._subscription: Subscription | None = None
+        self._operation: Any = None
         subscription = context.monitor(feed.name, self._read, request=REQUEST)
         with self._lock:
             self._subscription = subscription
@@ -67,8 +75,17 @@ class _Monitor:
     def close(self) -> None:
         with self._lock:
             subscription, self._subscription = self._subscription, None
-        if subscription:
-            subscription.close()
+        for one in filter(None, (subscription, self._operation)):
+            one.close()
+
+    def get(self) -> None:
+        if self._operation is None:
+            self._operation = self._context.get(self.feed.name, self._got)
+
+    def _got(self, answer: object) -> None:
+        self._operation = None
+        if isinstance(answer, Value):
+            self.feed.take("pva", pva_sample(answer))
 
     def _read(self) -> None:
         with self._lock:

@@ -60,6 +60,8 @@ class Subscriptions:
                     client.ask(feed)
                 else:
                     client.leave(feed)
+            if feed.answering and not feed.fresh(now):
+                (pva if feed.answering == "pva" else ca).read(feed)
         pva.tend()
         ca.tend()
 
