@@ -26,6 +26,7 @@ from beampermit.cli import (
     report,
     reproduce,
     serve,
+    status,
 )
 from beampermit.cli.help import Grouped
 from beampermit.cli.output import fail, print_in_any_encoding
@@ -80,6 +81,7 @@ PANELS = {
     },
     "Operate": {
         "serve": serve.serve,
+        "status": status.status,
         "history": promotion.history,
         "rollback": promotion.rollback,
         "retire": promotion.retire,
